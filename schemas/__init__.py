@@ -1,0 +1,1 @@
+"""What is said: signals, indicators, facts, cases, envelope, topics, codec. Imports nothing of ours."""

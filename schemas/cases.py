@@ -1,0 +1,127 @@
+"""Cases and what happens to them. `loop.actions.v1` carries requests, `cases.changed.v1` the fact that each became.
+
+Invariant: a case has one revision after each applied action, and the revision is the fencing token of an officer's move.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from pydantic import Field
+
+from schemas.facts import Reason
+from schemas.signals import SignalKind, Subject
+from schemas.values import Instant, Stored
+
+
+class ActionKind(StrEnum):
+    JOIN = "join"
+    CLAIM = "claim"
+    RENEW = "renew"
+    RELEASE = "release"
+    HAND_OVER = "hand_over"
+    DISPOSE = "dispose"
+
+
+class Disposition(StrEnum):
+    CONFIRMED = "confirmed"
+    FALSE_POSITIVE = "false_positive"
+    INSUFFICIENT = "insufficient"
+
+
+class CaseStatus(StrEnum):
+    OPEN = "open"
+    CLAIMED = "claimed"
+    DISPOSED = "disposed"
+
+
+class JoinedSignal(Stored):
+    """A signal as its case sees it."""
+
+    signal_id: str
+    institution: str
+    kind: SignalKind
+    occurred_at: Instant
+    accepted_at: Instant
+    region: str
+    amount_minor: int | None
+    currency: str | None
+    score: int
+    severity: str
+    reasons: tuple[Reason, ...]
+    subjects: tuple[Subject, ...]
+    narrative_sealed: str | None
+
+
+class Action(Stored):
+    """A request about one case. `revision` is the one the officer saw; joins carry none."""
+
+    action_id: str
+    case_id: str
+    kind: ActionKind
+    queue: str
+    signal: JoinedSignal | None = None
+    officer: str | None = None
+    to: str | None = None
+    revision: int | None = None
+    lease_s: int | None = Field(default=None, ge=1)
+    disposition: Disposition | None = None
+    note_sealed: str | None = None
+
+
+class Case(Stored):
+    """The whole case after an action. Lists are bounded; counts are not.
+
+    `signals` holds the newest ones (policy: `case_signals_kept`), `signal_count` all of them; `applied` the newest ids of
+    officers' actions, so that a gateway's retry is an echo. `lease_until` ends a claim without a further record.
+    """
+
+    case_id: str
+    queue: str
+    revision: int
+    status: CaseStatus
+    opened_at: Instant
+    changed_at: Instant
+    primary: Subject
+    score: int
+    severity: str
+    kinds: tuple[SignalKind, ...]
+    institutions: tuple[str, ...]
+    signal_count: int
+    amount_minor: dict[str, int]
+    signals: tuple[JoinedSignal, ...]
+    holder: str | None = None
+    lease_until: Instant | None = None
+    disposition: Disposition | None = None
+    disposed_by: str | None = None
+    disposed_at: Instant | None = None
+    note_sealed: str | None = None
+    reopened: int = 0
+    applied: tuple[str, ...] = ()
+
+
+class ActionOutcome(StrEnum):
+    """APPLIED changed the case; REFUSED did not, `why` says so; ECHO is a request that was already applied."""
+
+    APPLIED = "applied"
+    REFUSED = "refused"
+    ECHO = "echo"
+
+
+class CaseChange(Stored):
+    """The value of `cases.changed.v1`: what became of one action. `case` is whole when it was applied.
+
+    `origin` (`partition:offset`) is the source of a join, so that echoes of it are known after a rebuild.
+    """
+
+    action_id: str | None
+    case_id: str | None
+    kind: ActionKind | None
+    outcome: ActionOutcome
+    at: Instant
+    actor: str
+    why: str | None = None
+    problem: str | None = None
+    revision: int | None = None
+    origin: str | None = None
+    case: Case | None = None

@@ -1,0 +1,47 @@
+"""The CloudEvents 1.0 envelope (structured JSON) of every record, with two extensions of ours.
+
+`actor` names who caused the record. `origin` is its source, `topic/partition/offset/n`: the first record per source counts,
+later ones are echoes (DESIGN, "Exactly-once effects", law 1).
+"""
+
+from __future__ import annotations
+
+from typing import Generic, NamedTuple, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from schemas.values import Instant
+
+Data = TypeVar("Data", bound=BaseModel)
+
+
+class Origin(NamedTuple):
+    """Where the record that caused this one stands in the log; `n` numbers several effects of one source."""
+
+    topic: str
+    partition: int
+    offset: int
+    n: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.topic}/{self.partition}/{self.offset}/{self.n}"
+
+    @classmethod
+    def parse(cls, text: str) -> Origin:
+        topic, partition, offset, n = text.rsplit("/", 3)
+        return cls(topic, int(partition), int(offset), int(n))
+
+
+class Envelope(BaseModel, Generic[Data]):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    specversion: str = "1.0"
+    id: str
+    source: str
+    type: str
+    time: Instant
+    subject: str | None = None
+    datacontenttype: str = "application/json"
+    actor: str
+    origin: str | None = None
+    data: Data

@@ -1,0 +1,84 @@
+"""What the assess stage decided about one source record of `signals.submitted.v1`. One source, one fact.
+
+Invariant: a fold needs nothing but this: every time, name and expiry it uses is in here.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from schemas.signals import SignalKind, Subject
+from schemas.values import Instant, Stored
+
+
+class Outcome(StrEnum):
+    """ASSESSED counts; REPEAT is the same sender's reference again; RESEND the same content under another reference;
+    CONFLICT the same reference with another body; REFUSED a record that cannot be read."""
+
+    ASSESSED = "assessed"
+    REPEAT = "repeat"
+    RESEND = "resend"
+    CONFLICT = "conflict"
+    REFUSED = "refused"
+
+
+class Reason(Stored):
+    """One rule's points and the evidence behind them, for example `velocity, 20, {"sightings": 5}`."""
+
+    rule: str
+    points: int
+    evidence: dict[str, int | str] = {}
+
+
+class Route(Stored):
+    """Where the signal goes: the agency's queue and the case it joins there."""
+
+    queue: str
+    case_id: str
+
+
+class AssessedSignal(Stored):
+    """The value of `signals.assessed.v1`.
+
+    `accepted_at` is the source record's LogAppendTime, the `now` of the decision. `of` is the signal that this one repeats.
+    `emitted` is the offset of this topic up to which the joins of earlier facts were appended before this fact was.
+    """
+
+    outcome: Outcome
+    emitted: int
+    accepted_at: Instant
+    signal_id: str | None = None
+    of: str | None = None
+    why: str | None = None
+    institution: str | None = None
+    reference: str | None = None
+    kind: SignalKind | None = None
+    occurred_at: Instant | None = None
+    region: str | None = None
+    amount_minor: int | None = None
+    currency: str | None = None
+    subjects: tuple[Subject, ...] = ()
+    narrative_sealed: str | None = None
+    content_id: str | None = None
+    body_id: str | None = None
+    score: int = 0
+    severity: str = "none"
+    reasons: tuple[Reason, ...] = ()
+    routes: tuple[Route, ...] = ()
+    policy: str = ""
+    claims_until: Instant | None = None
+    sightings_until: Instant | None = None
+    cases_until: Instant | None = None
+
+
+class DeadLetter(Stored):
+    """The value of `deadletter.v1`: which record, from where, why; the bytes as they came, sealed."""
+
+    stage: str
+    reason: str
+    topic: str
+    partition: int
+    offset: int
+    key_sealed: str | None = None
+    value_sealed: str
+    truncated: bool = False

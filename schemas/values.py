@@ -1,0 +1,65 @@
+"""Values that every record shares: instants, money, regions, identifiers.
+
+Invariant: a value that validates here has one canonical form, so equal things are equal bytes in the log.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer, StringConstraints
+
+
+class Strict(BaseModel):
+    """Base of every record: unknown fields are refused, instances do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True, ser_json_bytes="base64")
+
+
+class Stored(BaseModel):
+    """Base of what our own stages wrote: a newer writer may have added fields (rolling upgrade), they are ignored."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+def _to_utc(moment: datetime) -> datetime:
+    return moment.astimezone(UTC)
+
+
+def _instant_text(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+
+
+def instant_ms(moment: datetime) -> int:
+    """Milliseconds since 1970-01-01T00:00Z."""
+    return int(moment.timestamp() * 1000)
+
+
+def from_ms(ms: int) -> datetime:
+    """The aware UTC instant of a Kafka timestamp in milliseconds."""
+    return datetime.fromtimestamp(ms / 1000, UTC)
+
+
+Instant = Annotated[
+    AwareDatetime,
+    AfterValidator(_to_utc),
+    PlainSerializer(_instant_text, return_type=str, when_used="json"),
+]
+"""An aware instant, kept in UTC, written with milliseconds and Z. A naive time is refused."""
+
+# GB/T 2260: two digits province (11 to 65, then 71, 81, 82), two prefecture, two county.
+Region = Annotated[str, StringConstraints(pattern=r"^(1[1-5]|2[1-3]|3[1-7]|4[1-6]|5[0-4]|6[1-5]|71|8[12])\d{4}$")]
+"""A GB/T 2260 code of six digits, for example 630202 (乐都区)."""
+
+AmountMinor = Annotated[int, Field(ge=0, le=10**15, strict=True)]
+"""Money in minor units (fen for CNY)."""
+
+Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
+"""An ISO 4217 code."""
+
+PartyId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{1,62}$")]
+"""An institution, agency, officer or stage: lower case letters, digits and hyphens."""
+
+Reference = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[\x21-\x7e]+$")]
+"""The sender's own name of a signal: printable ASCII without spaces."""
