@@ -73,7 +73,8 @@ class Case(Stored):
     """The whole case after an action. Lists are bounded; counts are not.
 
     `signals` holds the newest ones (policy: `case_signals_kept`), `signal_count` all of them; `applied` the newest ids of
-    officers' actions, so that a gateway's retry is an echo. `lease_until` ends a claim without a further record.
+    officers' actions, so that a gateway's retry is an echo. `lease_until` ends a claim without a further record. The value of
+    `primary` opens in the context of `primary_signal_id`, the signal that it came with.
     """
 
     case_id: str
@@ -83,6 +84,7 @@ class Case(Stored):
     opened_at: Instant
     changed_at: Instant
     primary: Subject
+    primary_signal_id: str
     score: int
     severity: str
     kinds: tuple[SignalKind, ...]

@@ -12,7 +12,7 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 
 from schemas.indicators import RANK, IndicatorKind, canonical
-from schemas.values import AmountMinor, Currency, Instant, PartyId, Reference, Region, Stored, Strict
+from schemas.values import AmountMinor, Currency, EventTime, PartyId, Reference, Region, Stored, Strict
 
 MAX_INDICATORS = 16
 
@@ -56,7 +56,7 @@ class SignalIn(Strict):
 
     reference: Reference | None = None
     kind: SignalKind
-    occurred_at: Instant
+    occurred_at: EventTime
     region: Region
     amount: Amount | None = None
     indicators: tuple[Indicator, ...] = Field(min_length=1, max_length=MAX_INDICATORS)
@@ -91,11 +91,11 @@ class SubmittedSignal(Stored):
     institution: PartyId
     reference: str
     kind: SignalKind
-    occurred_at: Instant
+    occurred_at: EventTime
     region: Region
     amount_minor: int | None
     currency: str | None
-    subjects: tuple[Subject, ...]
+    subjects: tuple[Subject, ...] = Field(min_length=1, max_length=MAX_INDICATORS)
     narrative_sealed: str | None
     content_id: str
     body_id: str

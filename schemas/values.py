@@ -48,6 +48,22 @@ Instant = Annotated[
 ]
 """An aware instant, kept in UTC, written with milliseconds and Z. A naive time is refused."""
 
+
+
+def _plausible(moment: datetime) -> datetime:
+    if not 2000 <= moment.year < 2100:
+        raise ValueError("the year must be between 2000 and 2099")
+    return moment
+
+
+EventTime = Annotated[
+    AwareDatetime,
+    AfterValidator(_to_utc),
+    AfterValidator(_plausible),
+    PlainSerializer(_instant_text, return_type=str, when_used="json"),
+]
+"""When something happened, as somebody else says: an Instant in a plausible year."""
+
 # GB/T 2260: two digits province (11 to 65, then 71, 81, 82), two prefecture, two county.
 Region = Annotated[str, StringConstraints(pattern=r"^(1[1-5]|2[1-3]|3[1-7]|4[1-6]|5[0-4]|6[1-5]|71|8[12])\d{4}$")]
 """A GB/T 2260 code of six digits, for example 630202 (乐都区)."""

@@ -7,34 +7,17 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
-import orjson
-
 from schemas.cases import Case, CaseChange
-from schemas.values import Instant, Stored
 from stream_processors.state.keys import BUCKETS, PROJECT, bucket_of
+from stream_processors.state.receipts import Receipt
 from stream_processors.state.store import RedisLike
+
+
+__all__ = ["Cursor", "Page", "Rebuilding", "Receipt", "RedisViews", "Views"]
 
 
 class Rebuilding(RuntimeError):
     """The views are being folded from the log; ask again in a moment."""
-
-
-class Receipt(Stored):
-    """What became of a signal. `cases` are ids of cases it joined; `corroborated_by` is not told here (feedback is)."""
-
-    signal_id: str
-    outcome: str
-    accepted_at: Instant
-    assessed_at: Instant
-    institution: str
-    reference: str
-    of: str | None = None
-    why: str | None = None
-    score: int | None = None
-    severity: str | None = None
-    queues: tuple[str, ...] = ()
-    cases: tuple[str, ...] = ()
-    policy: str | None = None
 
 
 class Cursor(NamedTuple):
@@ -155,7 +138,3 @@ def _cursors(pairs: object) -> list[Cursor]:
         rows = list(zip(flat[0::2], flat[1::2], strict=True))  # type: ignore[arg-type]
     return [Cursor(float(score if isinstance(score, (int, float)) else bytes(score)), name.decode()) for name, score in rows]  # type: ignore[arg-type, call-overload]
 
-
-def dump(record: Stored) -> bytes:
-    """A view's value: compact JSON without what is empty."""
-    return orjson.dumps(record.model_dump(mode="json", exclude_defaults=True))

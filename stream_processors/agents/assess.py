@@ -1,0 +1,267 @@
+"""assess: from a submitted signal to the fact what it is, how bad, and where it goes.
+
+A poll's step: claim references, observe (add sightings, read features), decide, record the facts, emit the joins, fold, and
+only then complete. One round trip to Redis for each of claim, observe and fold, whatever the poll's size.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from schemas.codec import CodecError, decode, encode
+from schemas.envelope import Origin
+from schemas.facts import AssessedSignal, Outcome
+from schemas.policy import Policy
+from schemas.protect import Sealer
+from schemas.signals import SubmittedSignal
+from schemas.topics import ACTIONS, ASSESSED, SUBMITTED
+from schemas.values import from_ms, instant_ms
+from stream_processors.agents.base import Agent, Batch
+from stream_processors.agents.dead_letters import DeadLetters
+from stream_processors.crash import point
+from stream_processors.domain import assess as decision
+from stream_processors.domain.deduplication import holds_claim
+from stream_processors.domain.features import Features, Observed
+from stream_processors.domain.joins import joins
+from stream_processors.log import Entry, Log, Record
+from stream_processors.metrics import METRICS
+from stream_processors.pipeline import STAGES
+from stream_processors.state.chunk import read_chunk
+from stream_processors.state.effects import Arg
+from stream_processors.state.folds import case_queue_effects, held
+from stream_processors.state.keys import BUCKETS, bucket_of
+from stream_processors.state.restore import Told
+from stream_processors.state.store import Store, Write
+
+_ACTOR = "stage:assess"
+
+
+@dataclass(slots=True)
+class _Work:
+    """One source record on its way through a step."""
+
+    record: Record
+    now: datetime
+    signal: SubmittedSignal | None = None
+    why: str = ""
+    claimed: str = ""
+    content_of: str = ""
+    queues: set[str] = field(default_factory=set)
+    sightings: int = 1
+    institutions: int = 1
+
+    @property
+    def source(self) -> str:
+        return f"{self.record.partition}:{self.record.offset}"
+
+    def observed(self) -> Observed:
+        by, _, body = self.claimed.partition(" ")
+        features = Features(self.sightings, self.institutions)
+        return Observed(by, body, self.content_of or None, features, frozenset(self.queues))
+
+
+class Assess(Agent):
+    stage = STAGES["assess"]
+
+    def __init__(self, log: Log, store: Store, policy: Policy, sealer: Sealer, told: Told = lambda line: None) -> None:
+        super().__init__(log, store, policy, told)
+        self._dead = DeadLetters("assess", log, sealer)
+
+    async def _step(self, batch: Batch) -> None:
+        point("assess.polled")
+        works = [_read(record) for records in batch.values() for record in records]
+        partitions = sorted({work.record.partition for work in works})
+        nonce = secrets.token_hex(6)
+        touched = await self._claim(works, partitions, nonce)
+        point("assess.claimed")
+        touched |= await self._observe(works, partitions, nonce)
+        point("assess.observed")
+        facts = self._decide(works)
+        point("assess.decided")
+        await self._dead.flush()
+        await self._record(facts)
+        point("assess.recorded")
+        await self._emit([(work.record, fact) for work, fact in facts])
+        point("assess.emitted")
+        await self._fold(facts, partitions, touched, nonce)
+        point("assess.folded")
+
+    def _checks(self, partitions: Sequence[int]) -> dict[str, Arg]:
+        return {f"s{p}": self.marks.get(f"s{p}", 0) for p in partitions}
+
+    async def _claim(self, works: list[_Work], partitions: Sequence[int], nonce: str) -> set[int]:
+        """Claims each signal's reference for its source; a replay finds its own claim there."""
+        args: dict[int, list[Arg]] = {}
+        asked: dict[int, list[_Work]] = {}
+        keep = timedelta(days=self.policy.keep.claims_days)
+        for work in works:
+            if (signal := work.signal) is None:
+                continue
+            bucket = bucket_of(signal.signal_id)
+            work.claimed = held(signal.signal_id, work.source, signal.body_id)
+            args.setdefault(bucket, []).extend((signal.signal_id, work.claimed, instant_ms(work.now + keep)))
+            asked.setdefault(bucket, []).append(work)
+        checks, sets = self._checks(partitions), {f"n{p}": nonce for p in partitions}
+        answers = await self.store.call("claim", self._stamp, {b: Write(checks, sets, found) for b, found in args.items()})
+        for bucket, answer in answers.items():
+            for work, holder in zip(asked[bucket], answer, strict=True):
+                if holder:
+                    work.claimed = holder.decode()
+        return set(args)
+
+    async def _observe(self, works: list[_Work], partitions: Sequence[int], nonce: str) -> set[int]:
+        """Claims the content, adds the sightings and reads the features, for the records that hold their reference."""
+        args: dict[int, list[Arg]] = {}
+        asked: dict[int, list[tuple[_Work, bool]]] = {}
+        for work in works:
+            signal = work.signal
+            if signal is None or not holds_claim(work.claimed.partition(" ")[0], work.source):
+                continue
+            for bucket, primary, found in self._questions(signal, work.now):
+                args.setdefault(bucket, []).extend(found)
+                asked.setdefault(bucket, []).append((work, primary))
+        checks, sets = self._checks(partitions), {f"n{p}": nonce for p in partitions}
+        answers = await self.store.call("observe", self._stamp, {b: Write(checks, sets, found) for b, found in args.items()})
+        for bucket, answer in answers.items():
+            for index, (work, primary) in enumerate(asked[bucket]):
+                first, second = answer[2 * index], answer[2 * index + 1]
+                if primary:
+                    work.content_of = first.decode()
+                    work.queues = {queue.decode() for queue in second}
+                else:
+                    work.sightings = max(work.sightings, first)
+                    work.institutions = max(work.institutions, second)
+        return set(args)
+
+    def _questions(self, signal: SubmittedSignal, now: datetime) -> list[tuple[int, bool, tuple[Arg, ...]]]:
+        keep = self.policy.keep
+        claims_until = instant_ms(now + timedelta(days=keep.claims_days))
+        until = instant_ms(max(now, signal.occurred_at) + timedelta(days=keep.sightings_days))
+        trim = instant_ms(now - timedelta(days=keep.sightings_days))
+        occurred = instant_ms(signal.occurred_at)
+        since = max(0, occurred - self.policy.window_s * 1000)
+        token = signal.primary.token
+        found: list[tuple[int, bool, tuple[Arg, ...]]] = [
+            (bucket_of(token), True, ("c", signal.content_id, signal.signal_id, claims_until, token))
+        ]
+        for subject in signal.subjects:
+            if subject.role == "suspect":
+                row = ("s", subject.token, signal.content_id, signal.institution, occurred, since, trim, until)
+                found.append((bucket_of(subject.token), False, row))
+        return found
+
+    def _decide(self, works: list[_Work]) -> list[tuple[_Work, AssessedSignal]]:
+        """The facts, in order. A case that an earlier record of this poll opened is known to the later ones."""
+        opened: dict[str, set[str]] = {}
+        facts = []
+        for work in works:
+            emitted = self.marks.get(f"f{work.record.partition}", 0)
+            signal = work.signal
+            if signal is None:
+                fact = decision.refuse(work.why, policy=self.policy, now=work.now, emitted=emitted)
+            else:
+                work.queues |= opened.get(signal.primary.token, set())
+                fact = decision.decide(
+                    signal, observed=work.observed(), source=work.source, policy=self.policy, now=work.now, emitted=emitted
+                )
+                if fact.routes:
+                    opened.setdefault(signal.primary.token, set()).update(route.queue for route in fact.routes)
+            if fact.outcome in (Outcome.REFUSED, Outcome.CONFLICT):
+                self._dead.add(SUBMITTED, work.record, fact.why or "")
+                METRICS.dead.labels("assess").inc()
+            METRICS.facts.labels("assess", fact.outcome.value).inc()
+            facts.append((work, fact))
+        return facts
+
+    async def _record(self, facts: list[tuple[_Work, AssessedSignal]]) -> None:
+        entries: dict[int, list[Entry]] = {}
+        for work, fact in facts:
+            record = work.record
+            origin = Origin(SUBMITTED.name, record.partition, record.offset)
+            value = encode(
+                ASSESSED,
+                fact,
+                id=f"assessed-{work.source}",
+                source="/assess",
+                actor=_ACTOR,
+                time=work.now,
+                origin=origin,
+                subject=fact.signal_id,
+            )
+            entries.setdefault(record.partition, []).append((record.key, value))
+        bases = await self.log.append(ASSESSED, entries)
+        self.landed(ASSESSED, bases, {p: self.marks.get(f"f{p}", 0) for p in bases})
+
+    async def _emit(self, facts: Sequence[tuple[Record, AssessedSignal]]) -> None:
+        """Appends the joins. The record is the source: `n` numbers the routes of one signal."""
+        entries: list[tuple[bytes, bytes]] = []
+        for record, fact in facts:
+            for n, action in enumerate(joins(fact)):
+                origin = Origin(SUBMITTED.name, record.partition, record.offset, n)
+                value = encode(
+                    ACTIONS,
+                    action,
+                    id=action.action_id,
+                    source="/assess",
+                    actor=_ACTOR,
+                    time=fact.accepted_at,
+                    origin=origin,
+                    subject=action.case_id,
+                )
+                entries.append((action.case_id.encode(), value))
+        if entries:
+            await self.log.append_keyed(ACTIONS, entries)
+
+    async def _fold(
+        self, facts: list[tuple[_Work, AssessedSignal]], partitions: Sequence[int], touched: set[int], nonce: str
+    ) -> None:
+        """Moves the marks in all buckets. What was observed is there already, and the nonce proves that it still is."""
+        args: list[list[Arg]] = [[] for _ in range(BUCKETS)]
+        sets: dict[str, int] = {}
+        for work, fact in facts:
+            p = work.record.partition
+            sets[f"s{p}"] = work.record.offset + 1
+            sets[f"f{p}"] = sets.get(f"f{p}", self.marks.get(f"f{p}", 0)) + 1
+            for effect in case_queue_effects(fact):
+                args[effect.bucket] += effect.args
+        for p in partitions:
+            sets |= {f"e{p}": sets[f"f{p}"], f"h{p}": sets[f"s{p}"]}
+        checks = self._checks(partitions) | {f"f{p}": self.marks.get(f"f{p}", 0) for p in partitions}
+        proofs: dict[str, Arg] = {f"n{p}": nonce for p in partitions}
+        writes = {b: Write(checks | proofs if b in touched else checks, sets, args[b]) for b in range(BUCKETS)}
+        await self.store.call("fold", self._stamp, writes)
+        self.marks |= sets
+
+    async def _take_over(self, partitions: Sequence[int]) -> None:
+        """Emits the joins of facts whose owner died between recording and emitting; those already there are echoes."""
+        stream = self.stage.streams[0]
+        for p in partitions:
+            start, end = self.marks.get(f"e{p}", 0), self.marks.get(f"f{p}", 0)
+            marks = {stream.source_mark(p): self.marks.get(f"h{p}", 0)}
+            async for records in self.log.read(ASSESSED, p, start, end):
+                chunk = read_chunk(stream, p, records, marks, effects=False)
+                marks |= chunk.marks
+                pairs = []
+                for fact in chunk.counted:
+                    origin = Origin.parse(fact.envelope.origin or "")
+                    pairs.append((Record(p, origin.offset, 0, None, None), fact.envelope.data))
+                await self._emit(pairs)
+            if end > start:
+                moved: Mapping[str, int] = {f"e{p}": end, f"h{p}": self.marks.get(f"s{p}", 0)}
+                checks = {f"s{p}": self.marks.get(f"s{p}", 0)}
+                await self.store.call("fold", self._stamp, {b: Write(checks, moved) for b in range(BUCKETS)})
+                self.marks |= moved
+
+
+def _read(record: Record) -> _Work:
+    now = from_ms(record.timestamp_ms)
+    try:
+        signal: SubmittedSignal = decode(SUBMITTED, record.value).data
+        if record.key != signal.primary.token.encode():
+            raise CodecError("the record's key is not the signal's primary subject")
+        return _Work(record, now, signal)
+    except CodecError as error:
+        return _Work(record, now, None, str(error))

@@ -1,0 +1,104 @@
+"""What the three agents share: the barrier, their places in the log, and a lock so that a step is never cut by an assignment.
+
+Invariant: a step that fails ends the process before it completes (law 4); nothing here catches what it does not expect.
+"""
+
+from __future__ import annotations
+
+import abc
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+
+from schemas.policy import Policy
+from schemas.topics import Topic
+from stream_processors.log import Log, LostLog, Record
+from stream_processors.metrics import METRICS
+from stream_processors.pipeline import Stage
+from stream_processors.state.keys import BUCKETS
+from stream_processors.state.restore import Restored, Told, restore
+from stream_processors.state.store import Marks, Store, Write
+
+Batch = Mapping[tuple[str, int], Sequence[Record]]
+"""One poll's records by (topic, partition)."""
+
+
+class Agent(abc.ABC):
+    """`start` once; `assigned` at every assignment; `step` for every poll."""
+
+    stage: Stage
+
+    def __init__(self, log: Log, store: Store, policy: Policy, told: Told = lambda line: None) -> None:
+        self.log, self.store, self.policy, self._told = log, store, policy, told
+        self._busy = asyncio.Lock()
+        self._stamp = ""
+        self.marks: Marks = {}
+        self._owned: frozenset[tuple[str, int]] = frozenset()
+
+    async def start(self) -> Restored:
+        """Passes the barrier before anything is assigned."""
+        async with self._busy:
+            return await self._restore()
+
+    async def assigned(self, partitions: Iterable[tuple[str, int]]) -> dict[tuple[str, int], int]:
+        """Passes the barrier for newly owned partitions; the positions to read from."""
+        async with self._busy:
+            await self._restore()
+            self._owned = frozenset(partitions)
+            names = {topic.name: topic for topic in self.stage.reads}
+            starts = {topic.name: await self.log.starts(topic) for topic in self.stage.reads}
+            await self._take_over([p for _, p in sorted(self._owned)])
+            positions = {}
+            for topic, p in self._owned:
+                mark, start = self.marks.get(self.position_mark(names[topic], p), 0), starts[topic][p]
+                if mark < start and mark > 0:
+                    self._told(f"{topic}/{p}: records {mark} to {start} were deleted by retention before they were read")
+                positions[topic, p] = max(mark, start)
+            return positions
+
+    async def step(self, batch: Batch) -> None:
+        """Takes one poll to its end. Records before the mark were folded already and are passed over."""
+        async with self._busy:
+            fresh = {at: kept for at, records in batch.items() if at in self._owned and (kept := self._fresh(at, records))}
+            if fresh:
+                METRICS.polled.labels(self.stage.name).inc(sum(len(records) for records in fresh.values()))
+                await self._step(fresh)
+
+    async def check(self) -> None:
+        """Looks, while idle, whether the state still is the one this process knows (LostState if not)."""
+        async with self._busy:
+            checks = {mark: value for mark, value in self.marks.items() if self._watches(mark)}
+            await self.store.call("fold", self._stamp, {bucket: Write(checks, {}) for bucket in range(BUCKETS)})
+
+    def _watches(self, mark: str) -> bool:
+        return any(mark == self.position_mark(topic, p) for topic in self.stage.reads for name, p in self._owned if name == topic.name)
+
+    async def _restore(self) -> Restored:
+        restored = await restore(self.stage, self.log, self.store, self._told)
+        self._stamp, self.marks = restored.stamp, dict(restored.marks)
+        METRICS.restored.labels(self.stage.name).inc(restored.folded)
+        return restored
+
+    def _fresh(self, at: tuple[str, int], records: Sequence[Record]) -> Sequence[Record]:
+        topic = next(topic for topic in self.stage.reads if topic.name == at[0])
+        place = self.marks.get(self.position_mark(topic, at[1]), 0)
+        fresh = records if records[0].offset >= place else [record for record in records if record.offset >= place]
+        if fresh and place > 0 and fresh[0].offset > place:
+            raise LostLog(f"{at[0]}/{at[1]}: expected offset {place}, the broker gave {fresh[0].offset}")
+        return fresh
+
+    def landed(self, topic: Topic, bases: Mapping[int, int], expected: Mapping[int, int]) -> None:
+        """Law 2: an append that did not land where it had to means that another owner lives."""
+        for partition, base in bases.items():
+            if base != expected[partition]:
+                raise LostLog(f"{topic.name}/{partition}: facts landed at {base}, not at {expected[partition]}: another owner lives")
+
+    def position_mark(self, topic: Topic, partition: int) -> str:
+        """The mark that holds the next record to read of this input."""
+        return self.stage.streams[0].source_mark(partition)
+
+    async def _take_over(self, partitions: Sequence[int]) -> None:
+        """What an owner must finish for its predecessor before it goes on."""
+        return None
+
+    @abc.abstractmethod
+    async def _step(self, batch: Batch) -> None: ...

@@ -1,0 +1,56 @@
+"""Dead letters: what could not be taken, with the reason and where it came from; the bytes sealed, for they may name people.
+
+Written before the fact that says so: killed in between, it is written again with the same origin, an echo.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from schemas.codec import encode
+from schemas.envelope import Origin
+from schemas.facts import DeadLetter
+from schemas.protect import Sealer
+from schemas.topics import DEADLETTER, Topic
+from schemas.values import from_ms
+from stream_processors.log import Log, Record
+
+KEPT_BYTES = 256 * 1024
+
+
+class DeadLetters:
+    """`add` while a poll is decided, `flush` before its facts are appended."""
+
+    def __init__(self, stage: str, log: Log, sealer: Sealer) -> None:
+        self._stage, self._log, self._sealer = stage, log, sealer
+        self._waiting: list[tuple[bytes, bytes]] = []
+        self.total = 0
+
+    def add(self, topic: Topic, record: Record, reason: str) -> None:
+        origin = Origin(topic.name, record.partition, record.offset)
+        raw = record.value or b""
+        letter = DeadLetter(
+            stage=self._stage,
+            reason=reason,
+            topic=topic.name,
+            partition=record.partition,
+            offset=record.offset,
+            key_sealed=self._seal(record.key, origin) if record.key else None,
+            value_sealed=self._seal(raw[:KEPT_BYTES], origin),
+            truncated=len(raw) > KEPT_BYTES,
+        )
+        self._waiting.append((str(origin).encode(), self._encode(letter, origin, from_ms(record.timestamp_ms))))
+
+    def _seal(self, raw: bytes, origin: Origin) -> str:
+        return self._sealer.seal(raw.decode("utf-8", "backslashreplace"), f"deadletter/{origin}")
+
+    def _encode(self, letter: DeadLetter, origin: Origin, at: datetime) -> bytes:
+        return encode(
+            DEADLETTER, letter, id=f"dead-{origin}", source=f"/{self._stage}", actor=f"stage:{self._stage}", time=at, origin=origin
+        )
+
+    async def flush(self) -> None:
+        if self._waiting:
+            waiting, self._waiting = self._waiting, []
+            await self._log.append_keyed(DEADLETTER, waiting)
+            self.total += len(waiting)

@@ -1,0 +1,166 @@
+"""track: what happens to a case. Joins of signals and officers' moves, one record at a time, in the log's order.
+
+A poll's step: read the cases, decide in order, record the facts, fold. Nothing is touched before the facts are in the log.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from datetime import datetime
+
+from schemas.cases import Action, ActionKind, Case, CaseChange
+from schemas.codec import CodecError, decode, encode
+from schemas.envelope import Origin
+from schemas.policy import Policy
+from schemas.protect import Sealer
+from schemas.topics import ACTIONS, CHANGED, SUBMITTED
+from schemas.values import from_ms
+from stream_processors.agents.base import Agent, Batch
+from stream_processors.agents.dead_letters import DeadLetters
+from stream_processors.crash import point
+from stream_processors.domain import case as decision
+from stream_processors.log import Entry, Log, Record
+from stream_processors.metrics import METRICS
+from stream_processors.pipeline import STAGES
+from stream_processors.state.effects import Arg
+from stream_processors.state.folds import case_effect
+from stream_processors.state.keys import BUCKETS
+from stream_processors.state.restore import Restored, Told
+from stream_processors.state.store import Store, Write
+
+CASES_CACHED = 256
+ORIGIN_STEP = 16
+"""Joins of one signal are numbered below this; `offset * ORIGIN_STEP + n` orders the joins of a source partition."""
+
+
+@dataclass(slots=True)
+class _Work:
+    record: Record
+    now: datetime
+    action: Action | None = None
+    actor: str = "unknown"
+    origin: tuple[int, int] | None = None
+    why: str = ""
+
+
+class Track(Agent):
+    stage = STAGES["track"]
+
+    def __init__(self, log: Log, store: Store, policy: Policy, sealer: Sealer, told: Told = lambda line: None) -> None:
+        super().__init__(log, store, policy, told)
+        self._dead = DeadLetters("track", log, sealer)
+        self._cache: OrderedDict[str, Case] = OrderedDict()
+
+    async def _restore(self) -> Restored:
+        self._cache.clear()  # what others did to a partition that comes back is not in here
+        return await super()._restore()
+
+    async def _step(self, batch: Batch) -> None:
+        point("track.polled")
+        works = [_read(record) for records in batch.values() for record in records]
+        cases = await self._cases(works)
+        point("track.observed")
+        marks: dict[str, int] = {}
+        changed: dict[str, CaseChange] = {}
+        entries: dict[int, list[Entry]] = {}
+        for work in works:
+            change = self._decide(work, cases, marks)
+            if change.case is not None:
+                cases[change.case.case_id] = change.case
+                changed[change.case.case_id] = change
+            entries.setdefault(work.record.partition, []).append((work.record.key, _encode(work, change)))
+            METRICS.facts.labels("track", change.outcome.value).inc()
+        point("track.decided")
+        await self._dead.flush()
+        bases = await self.log.append(CHANGED, entries)
+        self.landed(CHANGED, bases, {p: self.marks.get(f"f{p}", 0) for p in bases})
+        point("track.recorded")
+        await self._fold(works, changed, marks)
+        self._remember(changed)
+        point("track.folded")
+
+    async def _cases(self, works: list[_Work]) -> dict[str, Case | None]:
+        wanted = dict.fromkeys(work.action.case_id for work in works if work.action)
+        cases: dict[str, Case | None] = {name: self._cache.get(name) for name in wanted}
+        missing = [name for name, case in cases.items() if case is None]
+        if missing:
+            for name, raw in zip(missing, await self.store.cases(self._stamp, missing), strict=True):
+                cases[name] = Case.model_validate_json(raw) if raw is not None else None
+        return cases
+
+    def _decide(self, work: _Work, cases: dict[str, Case | None], marks: dict[str, int]) -> CaseChange:
+        action = work.action
+        if action is None:
+            self._dead.add(ACTIONS, work.record, work.why)
+            METRICS.dead.labels("track").inc()
+            return decision.unreadable(work.why, work.now)
+        if work.origin is not None:
+            source, code = work.origin
+            mark = f"o{work.record.partition}:{source}"
+            if code < marks.get(mark, self.marks.get(mark, 0)):
+                return decision.echo(action, work.actor, work.now)
+            marks[mark] = code + 1
+        change = decision.decide(action=action, actor=work.actor, case=cases[action.case_id], policy=self.policy, now=work.now)
+        if work.origin is not None:
+            change = change.model_copy(update={"origin": f"{work.origin[0]}:{work.origin[1] + 1}"})
+        return change
+
+    async def _fold(self, works: list[_Work], changed: dict[str, CaseChange], marks: dict[str, int]) -> None:
+        args: list[list[Arg]] = [[] for _ in range(BUCKETS)]
+        for change in changed.values():
+            assert change.case is not None
+            effect = case_effect(change.case)
+            args[effect.bucket] += effect.args
+        sets = dict(marks)
+        for work in works:
+            p = work.record.partition
+            sets[f"s{p}"] = work.record.offset + 1
+            sets[f"f{p}"] = sets.get(f"f{p}", self.marks.get(f"f{p}", 0)) + 1
+        checks = {mark: self.marks.get(mark, 0) for mark in sets if mark[0] in "sf"}
+        await self.store.call("fold", self._stamp, {b: Write(checks, sets, args[b]) for b in range(BUCKETS)})
+        self.marks |= sets
+
+    def _remember(self, changed: dict[str, CaseChange]) -> None:
+        for name, change in changed.items():
+            assert change.case is not None
+            self._cache[name] = change.case
+            self._cache.move_to_end(name)
+        while len(self._cache) > CASES_CACHED:
+            self._cache.popitem(last=False)
+
+
+def _read(record: Record) -> _Work:
+    now = from_ms(record.timestamp_ms)
+    try:
+        envelope = decode(ACTIONS, record.value)
+        action: Action = envelope.data
+        if record.key != action.case_id.encode():
+            raise CodecError("the record's key is not its case")
+        return _Work(record, now, action, envelope.actor, _origin(action, envelope.origin))
+    except ValueError as error:
+        return _Work(record, now, why=str(error))
+
+
+def _origin(action: Action, text: str | None) -> tuple[int, int] | None:
+    """A join's source: (partition of the signals, its number). Only joins of the assess stage have one."""
+    if action.kind is not ActionKind.JOIN:
+        return None
+    origin = Origin.parse(text or "")
+    if origin.topic != SUBMITTED.name or not 0 <= origin.n < ORIGIN_STEP:
+        raise CodecError(f"a join from {origin.topic!r}, number {origin.n}")
+    return origin.partition, origin.offset * ORIGIN_STEP + origin.n
+
+
+def _encode(work: _Work, change: CaseChange) -> bytes:
+    record = work.record
+    return encode(
+        CHANGED,
+        change,
+        id=f"changed-{record.partition}:{record.offset}",
+        source="/track",
+        actor=work.actor,
+        time=work.now,
+        origin=Origin(ACTIONS.name, record.partition, record.offset),
+        subject=change.case_id,
+    )

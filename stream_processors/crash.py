@@ -1,0 +1,65 @@
+"""Named crash points: places at which a test kills the process, to prove that nothing is lost between two steps.
+
+`LIANDONG_CRASH=name@n@latch` kills with SIGKILL at the n-th passing of `name`, once: the latch file that proves the hit is
+written first, and while it exists the point is disarmed. Unset, a point costs one comparison.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+POINTS: dict[str, str] = {
+    "gateway.validated": "body checked, nothing written",
+    "gateway.locked": "idempotency lock taken, not in the log",
+    "gateway.appended": "in the log, receipt not remembered",
+    "gateway.remembered": "receipt remembered, not answered",
+    "gateway.action_built": "officer's action built, not in the log",
+    "gateway.action_appended": "officer's action in the log, outcome not awaited",
+    "assess.polled": "records read, nothing touched",
+    "assess.claimed": "references claimed",
+    "assess.observed": "sightings added and read",
+    "assess.decided": "decided, nothing in the log",
+    "assess.recorded": "facts in the log, joins not",
+    "assess.emitted": "joins in the log, marks not moved",
+    "assess.folded": "marks moved, poll not completed",
+    "track.polled": "records read, nothing touched",
+    "track.observed": "cases read",
+    "track.decided": "decided, nothing in the log",
+    "track.recorded": "facts in the log, not folded",
+    "track.folded": "folded, poll not completed",
+    "project.polled": "facts read, nothing touched",
+    "project.folded": "folded, poll not completed",
+    "restore.locked": "restore lock taken, nothing folded",
+    "restore.folded": "one chunk of facts folded",
+    "restore.stamped": "stamps set, lock still held",
+}
+
+
+def _armed() -> tuple[str, int, Path] | None:
+    text = os.environ.get("LIANDONG_CRASH")
+    if not text:
+        return None
+    name, count, latch = text.split("@", 2)
+    if name not in POINTS:
+        raise ValueError(f"LIANDONG_CRASH names no crash point: {name!r}; there are {', '.join(POINTS)}")
+    return None if Path(latch).exists() else (name, int(count), Path(latch))
+
+
+_ARMED = _armed()
+_passed = 0
+
+
+def point(name: str) -> None:
+    """Dies here when the environment says so."""
+    if _ARMED is None or _ARMED[0] != name:
+        return
+    global _passed
+    _passed += 1
+    if _passed == _ARMED[1]:
+        with open(_ARMED[2], "x", encoding="utf-8") as latch:
+            latch.write(f"{name} {os.getpid()}\n")
+            latch.flush()
+            os.fsync(latch.fileno())
+        os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,59 @@
+"""The decision about one submitted signal: duplicate or not, score with reasons, route. Pure.
+
+Invariant: the fact holds all that a fold will use, expiries included; `now` is the source record's LogAppendTime.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from schemas.facts import AssessedSignal, Outcome
+from schemas.policy import Policy
+from schemas.signals import SubmittedSignal
+from stream_processors.domain.deduplication import classify
+from stream_processors.domain.features import Observed
+from stream_processors.domain.routing import routes
+from stream_processors.domain.scoring import score, severity
+
+
+def decide(
+    signal: SubmittedSignal, *, observed: Observed, source: str, policy: Policy, now: datetime, emitted: int
+) -> AssessedSignal:
+    """The fact of this source record. `source` is `partition:offset`, `emitted` see AssessedSignal."""
+    outcome, of = classify(signal, observed=observed, source=source)
+    points, reasons = score(signal, observed.features, policy) if outcome is Outcome.ASSESSED else (0, ())
+    keep = policy.keep
+    return AssessedSignal.model_construct(
+        outcome=outcome,
+        emitted=emitted,
+        accepted_at=now,
+        signal_id=signal.signal_id,
+        of=of,
+        why="the reference was used before for another body" if outcome is Outcome.CONFLICT else None,
+        institution=signal.institution,
+        reference=signal.reference,
+        kind=signal.kind,
+        occurred_at=signal.occurred_at,
+        region=signal.region,
+        amount_minor=signal.amount_minor,
+        currency=signal.currency,
+        subjects=signal.subjects,
+        narrative_sealed=signal.narrative_sealed,
+        content_id=signal.content_id,
+        body_id=signal.body_id,
+        score=points,
+        severity=severity(points, policy) if outcome is Outcome.ASSESSED else "none",
+        reasons=reasons,
+        routes=routes(signal, points, observed.queues, policy) if outcome is Outcome.ASSESSED else (),
+        policy=policy.label,
+        claims_until=now + timedelta(days=keep.claims_days),
+        sightings_until=max(now, signal.occurred_at) + timedelta(days=keep.sightings_days),
+        cases_until=now + timedelta(days=keep.cases_days),
+    )
+
+
+def refuse(why: str, *, policy: Policy, now: datetime, emitted: int) -> AssessedSignal:
+    """The fact of a source record that cannot be read. It goes to the dead letters too."""
+    return AssessedSignal.model_construct(
+        outcome=Outcome.REFUSED, emitted=emitted, accepted_at=now, why=why, policy=policy.label
+    )

@@ -1,0 +1,211 @@
+"""What an action does to a case: a transition table, guards and effects. Pure.
+
+State x action -> move. A claim whose lease has run out is `lapsed`: its holder may go on, anybody else may take it.
+Invariant: an applied action gives the next revision and nothing else does; a refused one changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from schemas.cases import Action, ActionKind, ActionOutcome, Case, CaseChange, CaseStatus, JoinedSignal
+from schemas.policy import Policy
+
+APPLIED_KEPT = 64
+NONE, LAPSED = "none", "lapsed"
+
+
+class Refusal(NamedTuple):
+    """A problem slug (docs/errors.md) and a sentence for whoever asked."""
+
+    problem: str
+    why: str
+
+
+Guard = Callable[[Action, Case], Refusal | None]
+Effect = Callable[[Action, Case, Policy, datetime], dict[str, Any]]
+
+
+def _holder_only(action: Action, case: Case) -> Refusal | None:
+    if case.holder != action.officer:
+        return Refusal("not-holder", f"only the holder of the case may do this; {_held(case)}")
+    return None
+
+
+def _not_held_by_other(action: Action, case: Case) -> Refusal | None:
+    if case.holder != action.officer:
+        return Refusal("held-by-other", f"another officer works on this case; {_held(case)}")
+    return None
+
+
+def _held(case: Case) -> str:
+    until = f" until {case.lease_until:%Y-%m-%dT%H:%M:%SZ}" if case.lease_until else ""
+    return f"it is held by {case.holder}{until}" if case.holder else "nobody holds it now"
+
+
+def _free(action: Action, case: Case) -> Refusal | None:
+    return None
+
+
+def _lease(action: Action, policy: Policy, now: datetime) -> datetime:
+    wanted = policy.leases.default_s if action.lease_s is None else action.lease_s
+    return now + timedelta(seconds=min(wanted, policy.leases.longest_s))
+
+
+def _take(action: Action, case: Case, policy: Policy, now: datetime) -> dict[str, Any]:
+    return {"status": CaseStatus.CLAIMED, "holder": action.officer, "lease_until": _lease(action, policy, now)}
+
+
+def _hand_over(action: Action, case: Case, policy: Policy, now: datetime) -> dict[str, Any]:
+    return {"status": CaseStatus.CLAIMED, "holder": action.to, "lease_until": _lease(action, policy, now)}
+
+
+def _release(action: Action, case: Case, policy: Policy, now: datetime) -> dict[str, Any]:
+    return {"status": CaseStatus.OPEN, "holder": None, "lease_until": None}
+
+
+def _dispose(action: Action, case: Case, policy: Policy, now: datetime) -> dict[str, Any]:
+    return {
+        "status": CaseStatus.DISPOSED,
+        "holder": None,
+        "lease_until": None,
+        "disposition": action.disposition,
+        "disposed_by": action.officer,
+        "disposed_at": now,
+        "note_sealed": action.note_sealed,
+    }
+
+
+class Move(NamedTuple):
+    guard: Guard
+    effect: Effect
+
+
+TABLE: dict[tuple[str, ActionKind], Move] = {
+    (CaseStatus.OPEN, ActionKind.CLAIM): Move(_free, _take),
+    (LAPSED, ActionKind.CLAIM): Move(_free, _take),
+    (CaseStatus.CLAIMED, ActionKind.CLAIM): Move(_not_held_by_other, _take),
+    (CaseStatus.CLAIMED, ActionKind.RENEW): Move(_holder_only, _take),
+    (LAPSED, ActionKind.RENEW): Move(_holder_only, _take),
+    (CaseStatus.CLAIMED, ActionKind.RELEASE): Move(_holder_only, _release),
+    (LAPSED, ActionKind.RELEASE): Move(_holder_only, _release),
+    (CaseStatus.CLAIMED, ActionKind.HAND_OVER): Move(_holder_only, _hand_over),
+    (LAPSED, ActionKind.HAND_OVER): Move(_holder_only, _hand_over),
+    (CaseStatus.CLAIMED, ActionKind.DISPOSE): Move(_holder_only, _dispose),
+    (LAPSED, ActionKind.DISPOSE): Move(_holder_only, _dispose),
+}
+"""Officers' moves. A join is open in every state: a disposed case is opened again by it."""
+
+
+def state_of(case: Case | None, now: datetime) -> str:
+    """none, open, claimed, lapsed or disposed."""
+    if case is None:
+        return NONE
+    if case.status is CaseStatus.CLAIMED and case.lease_until is not None and case.lease_until <= now:
+        return LAPSED
+    return case.status
+
+
+def open_moves(case: Case | None, now: datetime) -> list[str]:
+    """The officers' moves that the case's state allows."""
+    return [kind.value for (state, kind) in TABLE if state == state_of(case, now)]
+
+
+def decide(*, action: Action, actor: str, case: Case | None, policy: Policy, now: datetime) -> CaseChange:
+    """What becomes of the action."""
+    if action.kind is ActionKind.JOIN:
+        return _join(action, actor, case, policy, now)
+    if case is None:
+        return _refused(action, actor, None, now, Refusal("unknown-case", f"there is no case {action.case_id}"))
+    if action.action_id in case.applied:
+        return _change(action, actor, now, ActionOutcome.ECHO, revision=case.revision)
+    if action.revision is not None and action.revision != case.revision:
+        said = f"the case is at revision {case.revision}, the request was made on {action.revision}; read it again"
+        return _refused(action, actor, case, now, Refusal("stale-revision", said))
+    state = state_of(case, now)
+    move = TABLE.get((state, action.kind))
+    if move is None:
+        slug = "disposed" if state == CaseStatus.DISPOSED else "not-allowed"
+        moves = ", ".join(open_moves(case, now)) or "none"
+        return _refused(action, actor, case, now, Refusal(slug, f"the case is {state}; moves open now: {moves}"))
+    refusal = move.guard(action, case)
+    if refusal is not None:
+        return _refused(action, actor, case, now, refusal)
+    changes = move.effect(action, case, policy, now)
+    changes["applied"] = (*case.applied[1 - APPLIED_KEPT :], action.action_id)
+    return _applied(action, actor, case, now, changes)
+
+
+def echo(action: Action, actor: str, now: datetime) -> CaseChange:
+    """A join whose source has joined before: the first record per source counts."""
+    return _change(action, actor, now, ActionOutcome.ECHO)
+
+
+def unreadable(why: str, now: datetime) -> CaseChange:
+    """The fact of an action record that cannot be read. It goes to the dead letters too."""
+    return CaseChange.model_construct(
+        action_id=None, case_id=None, kind=None, outcome=ActionOutcome.REFUSED, at=now, actor="unknown", why=why, problem="unreadable"
+    )
+
+
+def _join(action: Action, actor: str, case: Case | None, policy: Policy, now: datetime) -> CaseChange:
+    signal = action.signal
+    if signal is None:
+        return _refused(action, actor, case, now, Refusal("unreadable", "a join without its signal"))
+    if case is None:
+        return _change(action, actor, now, ActionOutcome.APPLIED, case=_opened(action, signal, now), revision=1)
+    amounts = dict(case.amount_minor)
+    if signal.amount_minor is not None and signal.currency is not None:
+        amounts[signal.currency] = amounts.get(signal.currency, 0) + signal.amount_minor
+    worse = signal.score > case.score
+    changes: dict[str, Any] = {
+        "score": signal.score if worse else case.score,
+        "severity": signal.severity if worse else case.severity,
+        "kinds": tuple(sorted({*case.kinds, signal.kind})),
+        "institutions": tuple(sorted({*case.institutions, signal.institution})),
+        "signal_count": case.signal_count + 1,
+        "amount_minor": amounts,
+        "signals": (signal, *case.signals)[: policy.case_signals_kept],
+    }
+    if case.status is CaseStatus.DISPOSED:
+        changes |= {"status": CaseStatus.OPEN, "reopened": case.reopened + 1}
+    return _applied(action, actor, case, now, changes)
+
+
+def _opened(action: Action, signal: JoinedSignal, now: datetime) -> Case:
+    money = {signal.currency: signal.amount_minor} if signal.currency and signal.amount_minor is not None else {}
+    return Case.model_construct(
+        case_id=action.case_id,
+        queue=action.queue,
+        revision=1,
+        status=CaseStatus.OPEN,
+        opened_at=now,
+        changed_at=now,
+        primary=signal.subjects[0],
+        primary_signal_id=signal.signal_id,
+        score=signal.score,
+        severity=signal.severity,
+        kinds=(signal.kind,),
+        institutions=(signal.institution,),
+        signal_count=1,
+        amount_minor=money,
+        signals=(signal,),
+    )
+
+
+def _applied(action: Action, actor: str, case: Case, now: datetime, changes: dict[str, Any]) -> CaseChange:
+    changed = case.model_copy(update={**changes, "revision": case.revision + 1, "changed_at": now})
+    return _change(action, actor, now, ActionOutcome.APPLIED, case=changed, revision=changed.revision)
+
+
+def _refused(action: Action, actor: str, case: Case | None, now: datetime, refusal: Refusal) -> CaseChange:
+    revision = case.revision if case else None
+    return _change(action, actor, now, ActionOutcome.REFUSED, revision=revision, why=refusal.why, problem=refusal.problem)
+
+
+def _change(action: Action, actor: str, now: datetime, outcome: ActionOutcome, **more: Any) -> CaseChange:
+    return CaseChange.model_construct(
+        action_id=action.action_id, case_id=action.case_id, kind=action.kind, outcome=outcome, at=now, actor=actor, **more
+    )

@@ -1,0 +1,27 @@
+"""Tells apart: a replay of the same source record, a repeat, a re-send, a conflict and a new signal.
+
+A claim remembers its source. Same source again is a replay (go on as the first time). Other source, same sender and
+reference: a repeat when the body is the same, a conflict when not. New reference but a content this institution sent before: a
+re-send. Another institution with the same subject is no duplicate at all: it corroborates, and counts.
+"""
+
+from __future__ import annotations
+
+from schemas.facts import Outcome
+from schemas.signals import SubmittedSignal
+from stream_processors.domain.features import Observed
+
+
+def holds_claim(observed_by: str, source: str) -> bool:
+    """Whether the record at `source` is the one that holds the identity (first time, or a replay)."""
+    return observed_by == source
+
+
+def classify(signal: SubmittedSignal, *, observed: Observed, source: str) -> tuple[Outcome, str | None]:
+    """The outcome and the signal that this one repeats, if any."""
+    if not holds_claim(observed.claimed_by, source):
+        same_body = observed.claimed_body == signal.body_id
+        return (Outcome.REPEAT if same_body else Outcome.CONFLICT), signal.signal_id
+    if observed.content_of is not None and observed.content_of != signal.signal_id:
+        return Outcome.RESEND, observed.content_of
+    return Outcome.ASSESSED, None

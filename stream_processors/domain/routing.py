@@ -1,0 +1,35 @@
+"""Routing: which agencies' queues a signal goes to, and the case it joins there (Art. 21, 22).
+
+Invariant: one case a (queue, primary subject): the case id is a function of both, so two makers make the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Set
+from hashlib import sha256
+
+from schemas.facts import Route
+from schemas.policy import Policy, RouteRule
+from schemas.signals import SubmittedSignal
+
+
+def queue_of(rule: RouteRule, region: str, policy: Policy) -> str:
+    """`public-security-630202`: the county's queue when the policy knows the county, else the city's."""
+    county = rule.scope == "county" and region in policy.counties
+    return f"{rule.agency}-{region if county else policy.city}"
+
+
+def case_id(queue: str, primary_token: str) -> str:
+    """The id of the case of this subject in this queue."""
+    return "case-" + sha256(f"{queue}|{primary_token}".encode()).hexdigest()[:24]
+
+
+def routes(signal: SubmittedSignal, points: int, queues: Set[str], policy: Policy) -> tuple[Route, ...]:
+    """Where the signal goes: over the threshold, or where the subject already has a case (`queues`)."""
+    found = []
+    for rule in policy.routes[signal.kind]:
+        queue = queue_of(rule, signal.region, policy)
+        threshold = policy.case_from if rule.from_score is None else rule.from_score
+        if points >= threshold or queue in queues:
+            found.append(Route.model_construct(queue=queue, case_id=case_id(queue, signal.primary.token)))
+    return tuple(found)

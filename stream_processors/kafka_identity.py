@@ -1,0 +1,118 @@
+"""Which log is this? Cluster id, topic ids and partition counts, as the broker tells them.
+
+aiokafka speaks Metadata up to version 5, which has no topic ids; version 12 (Kafka 2.8 and newer) is described here.
+Invariant: a topic that was deleted and made again has another identity, although its name is the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from io import BytesIO
+from typing import Any
+from uuid import UUID
+
+from aiokafka.client import AIOKafkaClient
+from aiokafka.protocol.api import Request, RequestStruct, Response
+from aiokafka.protocol.types import Boolean, CompactArray, CompactString, Int16, Int32, Schema, TaggedFields
+
+from schemas.topics import Topic
+
+
+class WrongLog(RuntimeError):
+    """A topic is missing or has another number of partitions than the topic table."""
+
+
+class _Uuid:
+    @classmethod
+    def encode(cls, value: bytes) -> bytes:
+        return value
+
+    @classmethod
+    def decode(cls, data: BytesIO) -> bytes:
+        return data.read(16)
+
+    @classmethod
+    def repr(cls, value: bytes) -> str:
+        return str(UUID(bytes=value))
+
+
+_text = CompactString("utf-8")
+
+
+class MetadataResponse_v12(Response):
+    API_KEY = 3
+    API_VERSION = 12
+    SCHEMA = Schema(
+        ("throttle_time_ms", Int32),
+        ("brokers", CompactArray(("node_id", Int32), ("host", _text), ("port", Int32), ("rack", _text), ("tags", TaggedFields))),
+        ("cluster_id", _text),
+        ("controller_id", Int32),
+        (
+            "topics",
+            CompactArray(
+                ("error_code", Int16),
+                ("name", _text),
+                ("topic_id", _Uuid),
+                ("is_internal", Boolean),
+                (
+                    "partitions",
+                    CompactArray(
+                        ("error_code", Int16),
+                        ("partition", Int32),
+                        ("leader", Int32),
+                        ("leader_epoch", Int32),
+                        ("replicas", CompactArray(Int32)),
+                        ("isr", CompactArray(Int32)),
+                        ("offline", CompactArray(Int32)),
+                        ("tags", TaggedFields),
+                    ),
+                ),
+                ("authorized_operations", Int32),
+                ("tags", TaggedFields),
+            ),
+        ),
+        ("tags", TaggedFields),
+    )
+
+
+class MetadataRequest_v12(RequestStruct):
+    API_KEY = 3
+    API_VERSION = 12
+    FLEXIBLE_VERSION = True
+    RESPONSE_TYPE = MetadataResponse_v12
+    SCHEMA = Schema(
+        ("topics", CompactArray(("topic_id", _Uuid), ("name", _text), ("tags", TaggedFields))),
+        ("allow_auto_topic_creation", Boolean),
+        ("include_topic_authorized_operations", Boolean),
+        ("tags", TaggedFields),
+    )
+
+
+class _MetadataRequest(Request[MetadataRequest_v12]):
+    API_KEY = 3
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._names = names
+
+    def build(self, request_struct_class: type[MetadataRequest_v12]) -> MetadataRequest_v12:
+        return request_struct_class([(bytes(16), name, {}) for name in self._names], False, False, {})
+
+
+async def describe(client_options: dict[str, Any], topics: Sequence[Topic]) -> str:
+    """`cluster|topic=id:partitions|…`. WrongLog when a topic is missing or has another partition count."""
+    client = AIOKafkaClient(**client_options)
+    await client.bootstrap()
+    try:
+        answer = await client.send(client.get_random_node(), _MetadataRequest([topic.name for topic in topics]))
+    finally:
+        await client.close()
+    found = {name: (code, topic_id, len(partitions)) for code, name, topic_id, _, partitions, _, _ in answer.topics}
+    parts = [str(answer.cluster_id)]
+    for topic in topics:
+        code, topic_id, count = found.get(topic.name, (3, bytes(16), 0))
+        if code:
+            raise WrongLog(f"topic {topic.name} is not there (Kafka error {code}): create the topics first, `liandong up` does")
+        if count != topic.partitions:
+            raise WrongLog(f"topic {topic.name} has {count} partitions, the topic table says {topic.partitions}: not started")
+        parts.append(f"{topic.name}={UUID(bytes=topic_id)}:{count}")
+    return "|".join(parts)

@@ -1,0 +1,151 @@
+"""The port to the log, and its Kafka side: append and know where it landed, read a range, know which log this is.
+
+Invariant: `append` returns only after the broker acknowledged (acks=all, idempotent), with the offset of the first record;
+records of one call stand side by side, or it raises.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.partitioner import murmur2
+
+from schemas.topics import MAX_RECORD_BYTES, Topic
+from stream_processors.kafka_identity import describe
+from stream_processors.settings import Settings
+
+
+class Record(NamedTuple):
+    """A record as it stands in the log; `timestamp_ms` is LogAppendTime."""
+
+    partition: int
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+
+
+Entry = tuple[bytes | None, bytes]
+
+
+class LostLog(RuntimeError):
+    """An append did not land where it had to: another owner of the partition lives, or the log was changed."""
+
+
+def partition_of(key: bytes, partitions: int) -> int:
+    """Kafka's own partitioner (murmur2), so that every client puts a key into the same partition."""
+    return int((murmur2(key) & 0x7FFFFFFF) % partitions)
+
+
+class Log(Protocol):
+    async def append(self, topic: Topic, entries: Mapping[int, Sequence[Entry]]) -> dict[int, int]:
+        """Appends by partition; the offset at which each partition's first entry landed."""
+
+    async def append_keyed(self, topic: Topic, entries: Sequence[tuple[bytes, bytes]]) -> None:
+        """Appends each entry to the partition of its key, in order a partition."""
+
+    async def starts(self, topic: Topic) -> dict[int, int]: ...
+
+    async def ends(self, topic: Topic) -> dict[int, int]: ...
+
+    def read(self, topic: Topic, partition: int, start: int, end: int) -> AsyncIterator[list[Record]]:
+        """The records from `start` up to, not including, `end`, in chunks."""
+
+    async def identity(self, topics: Sequence[Topic]) -> str:
+        """Cluster, topic ids and partition counts: two logs with one identity are the same log."""
+
+
+class KafkaLog:
+    """The log in Kafka. One producer; a consumer without a group for reading ranges."""
+
+    def __init__(self, settings: Settings, client_id: str) -> None:
+        self._settings = settings
+        common = {"bootstrap_servers": settings.kafka_bootstrap, "client_id": client_id, **settings.kafka_auth()}
+        self._common: dict[str, Any] = common
+        self._producer: AIOKafkaProducer | None = None
+        self._reader: AIOKafkaConsumer | None = None
+        self._reading = asyncio.Lock()
+
+    async def open(self) -> None:
+        self._producer = AIOKafkaProducer(
+            **self._common,
+            acks="all",
+            enable_idempotence=True,
+            linger_ms=0,
+            max_batch_size=MAX_RECORD_BYTES - 65536,
+            max_request_size=8 * MAX_RECORD_BYTES,
+            request_timeout_ms=15_000,
+        )
+        self._reader = AIOKafkaConsumer(
+            **self._common, enable_auto_commit=False, auto_offset_reset="none", fetch_max_wait_ms=50, max_partition_fetch_bytes=4 << 20
+        )
+        await self._producer.start()
+        await self._reader.start()
+
+    async def close(self) -> None:
+        if self._producer is not None:
+            await self._producer.stop()
+        if self._reader is not None:
+            await self._reader.stop()
+
+    async def append(self, topic: Topic, entries: Mapping[int, Sequence[Entry]]) -> dict[int, int]:
+        sent = [(p, await self._send(topic.name, p, found)) for p, found in entries.items() if found]
+        bases: dict[int, int] = {}
+        for partition, futures in sent:
+            expected: int | None = None
+            for future, n in futures:
+                landed = (await future).offset
+                if expected is not None and landed != expected:
+                    raise LostLog(f"{topic.name}/{partition}: a batch landed at {landed}, not at {expected}")
+                bases.setdefault(partition, landed)
+                expected = landed + n
+        return bases
+
+    async def _send(self, topic: str, partition: int, entries: Sequence[Entry]) -> list[tuple[Any, int]]:
+        assert self._producer is not None
+        futures = []
+        batch = self._producer.create_batch()
+        for key, value in entries:
+            if batch.append(key=key, value=value, timestamp=None) is None:
+                futures.append((await self._producer.send_batch(batch, topic, partition=partition), batch.record_count()))
+                batch = self._producer.create_batch()
+                if batch.append(key=key, value=value, timestamp=None) is None:
+                    raise ValueError(f"a record of {len(value)} bytes is too large for {topic}")
+        futures.append((await self._producer.send_batch(batch, topic, partition=partition), batch.record_count()))
+        return futures
+
+    async def append_keyed(self, topic: Topic, entries: Sequence[tuple[bytes, bytes]]) -> None:
+        by_partition: dict[int, list[Entry]] = {}
+        for key, value in entries:
+            by_partition.setdefault(partition_of(key, topic.partitions), []).append((key, value))
+        await self.append(topic, by_partition)
+
+    def _partitions(self, topic: Topic) -> list[TopicPartition]:
+        return [TopicPartition(topic.name, p) for p in range(topic.partitions)]
+
+    async def starts(self, topic: Topic) -> dict[int, int]:
+        assert self._reader is not None
+        return {tp.partition: at for tp, at in (await self._reader.beginning_offsets(self._partitions(topic))).items()}
+
+    async def ends(self, topic: Topic) -> dict[int, int]:
+        assert self._reader is not None
+        return {tp.partition: at for tp, at in (await self._reader.end_offsets(self._partitions(topic))).items()}
+
+    async def read(self, topic: Topic, partition: int, start: int, end: int) -> AsyncIterator[list[Record]]:
+        assert self._reader is not None
+        async with self._reading:
+            tp = TopicPartition(topic.name, partition)
+            self._reader.assign([tp])
+            self._reader.seek(tp, start)
+            while start < end:
+                found = await self._reader.getmany(tp, timeout_ms=1000, max_records=2000)
+                records = [Record(partition, r.offset, r.timestamp, r.key, r.value) for r in found.get(tp, []) if r.offset < end]
+                if records:
+                    start = records[-1].offset + 1
+                    yield records
+
+    async def identity(self, topics: Sequence[Topic]) -> str:
+        return await describe(self._common, topics)

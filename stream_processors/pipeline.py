@@ -1,0 +1,89 @@
+"""The map: which stage reads what, writes which facts, and folds which fact streams into its state.
+
+    gateway -> signals.submitted -> assess -> signals.assessed -> project
+                                      └─────> loop.actions ─> track -> cases.changed -> project
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from schemas.envelope import Envelope, Origin
+from schemas.topics import ACTIONS, ASSESSED, CHANGED, SUBMITTED, Topic
+from stream_processors.log import Record
+from stream_processors.state.folds import Fold, fold_assess, fold_track, project_assessed, project_changed
+from stream_processors.state.keys import ASSESS, PROJECT, TRACK, Namespace
+
+
+def _no_marks(envelope: Envelope[Any], record: Record, marks: dict[str, int]) -> dict[str, int]:
+    return {}
+
+
+def _assess_marks(envelope: Envelope[Any], record: Record, marks: dict[str, int]) -> dict[str, int]:
+    """`e`: the joins of the facts before this offset are in the log; `h`: the next source there (joins.py)."""
+    p = record.partition
+    emitted = envelope.data.emitted
+    if emitted > marks.get(f"e{p}", 0) and emitted == record.offset:
+        return {f"e{p}": emitted, f"h{p}": Origin.parse(str(envelope.origin)).offset}
+    return {}
+
+
+def _track_marks(envelope: Envelope[Any], record: Record, marks: dict[str, int]) -> dict[str, int]:
+    """`o<p>:<q>`: the newest join from partition q of the signals, so that an echo of it is known."""
+    if envelope.data.origin is None:
+        return {}
+    source, code = envelope.data.origin.split(":")
+    return {f"o{record.partition}:{source}": int(code)}
+
+
+@dataclass(frozen=True)
+class FactStream:
+    """A topic of facts that a stage folds. `tag` names its marks: `f<tag><p>` the next fact, `s<tag><p>` the next source."""
+
+    topic: Topic
+    source: Topic
+    tag: str
+    fold: Fold
+    marks: Callable[[Envelope[Any], Record, dict[str, int]], dict[str, int]] = _no_marks
+
+    def fact_mark(self, partition: int) -> str:
+        return f"f{self.tag}{partition}"
+
+    def source_mark(self, partition: int) -> str:
+        return f"s{self.tag}{partition}"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """`reads`: its input; `streams`: what its state is a fold of. Project's input is its streams themselves."""
+
+    name: str
+    namespace: Namespace
+    reads: tuple[Topic, ...]
+    writes: tuple[Topic, ...]
+    streams: tuple[FactStream, ...]
+
+    @property
+    def topics(self) -> tuple[Topic, ...]:
+        """All topics whose identity the state depends on."""
+        return tuple(dict.fromkeys((*self.reads, *self.writes)))
+
+
+STAGES: dict[str, Stage] = {
+    stage.name: stage
+    for stage in (
+        Stage(
+            "assess", ASSESS, (SUBMITTED,), (ASSESSED, ACTIONS), (FactStream(ASSESSED, SUBMITTED, "", fold_assess, _assess_marks),)
+        ),
+        Stage("track", TRACK, (ACTIONS,), (CHANGED,), (FactStream(CHANGED, ACTIONS, "", fold_track, _track_marks),)),
+        Stage(
+            "project",
+            PROJECT,
+            (ASSESSED, CHANGED),
+            (),
+            (FactStream(ASSESSED, SUBMITTED, "a", project_assessed), FactStream(CHANGED, ACTIONS, "c", project_changed)),
+        ),
+    )
+}

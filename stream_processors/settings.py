@@ -1,0 +1,79 @@
+"""Every setting of the workers, once. The gateway adds its own (`gateway/settings.py`).
+
+Environment: `LIANDONG_<NAME>`, but `KAFKA_BOOTSTRAP` and `REDIS_URL` as everybody spells them.
+"""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import AliasChoices, Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from schemas.policy import Policy
+from schemas.protect import Keyring
+
+SHIPPED_POLICY = Path(__file__).parent / "policies" / "haidong.yaml"
+
+
+class PolicyError(ValueError):
+    """The policy file cannot be used; the message names the file and every place that is wrong."""
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="LIANDONG_", extra="ignore", populate_by_name=True)
+
+    kafka_bootstrap: str = Field("127.0.0.1:9092", validation_alias=AliasChoices("KAFKA_BOOTSTRAP", "kafka_bootstrap"))
+    redis_url: str = Field("redis://127.0.0.1:6379/0", validation_alias=AliasChoices("REDIS_URL", "redis_url"))
+    kafka_security_protocol: str = "PLAINTEXT"
+    kafka_sasl_mechanism: str = "PLAIN"
+    kafka_sasl_username: str | None = None
+    kafka_sasl_password: str | None = None
+    kafka_ssl_cafile: Path | None = None
+    home: Path = Path(".liandong")
+    profile: str = "demo"
+    keys_file: Path | None = None
+    policy_file: Path = SHIPPED_POLICY
+    worker_id: str = "worker-0"
+    metrics_port: int = 0
+    poll_records: int = Field(4000, ge=1)
+    fetch_wait_ms: int = Field(10, ge=1)
+    session_timeout_s: float = Field(10.0, ge=1)
+    heartbeat_s: float = Field(1.0, ge=0.1)
+
+    @property
+    def keys_path(self) -> Path:
+        return self.keys_file or self.home / self.profile / "keys.json"
+
+    def keyring(self) -> Keyring:
+        return Keyring.load_or_create(self.keys_path)
+
+    def policy(self) -> Policy:
+        return load_policy(self.policy_file)
+
+    def kafka_auth(self) -> dict[str, Any]:
+        """What every aiokafka client needs to reach a protected cluster."""
+        auth: dict[str, Any] = {"security_protocol": self.kafka_security_protocol}
+        if "SSL" in self.kafka_security_protocol:
+            auth["ssl_context"] = ssl.create_default_context(cafile=self.kafka_ssl_cafile)
+        if self.kafka_security_protocol.startswith("SASL"):
+            auth |= {
+                "sasl_mechanism": self.kafka_sasl_mechanism,
+                "sasl_plain_username": self.kafka_sasl_username,
+                "sasl_plain_password": self.kafka_sasl_password,
+            }
+        return auth
+
+
+def load_policy(path: Path) -> Policy:
+    """The policy of a YAML file. PolicyError when it cannot be read or is not whole."""
+    try:
+        return Policy.model_validate(yaml.safe_load(path.read_text("utf-8")))
+    except (OSError, yaml.YAMLError) as error:
+        raise PolicyError(f"cannot read the policy {path}: {error}") from error
+    except ValidationError as error:
+        lines = [f"  {'.'.join(str(part) for part in one['loc']) or 'policy'}: {one['msg']}" for one in error.errors()]
+        raise PolicyError(f"the policy {path} is not valid:\n" + "\n".join(lines)) from error

@@ -1,0 +1,80 @@
+"""Folding a run of fact records: which of them count, what they change, and which marks move. Pure.
+
+Invariant (law 1): the first record per source counts, later ones are echoes. Sources of a partition arrive in order, so one
+high-water mark a partition tells them apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from schemas.codec import CodecError, decode
+from schemas.envelope import Envelope, Origin
+from stream_processors.log import Record
+from stream_processors.pipeline import FactStream
+from stream_processors.state.effects import Arg, Effect
+from stream_processors.state.keys import BUCKETS
+from stream_processors.state.store import Marks, Write
+
+
+class Counted(NamedTuple):
+    """A fact that counts, and what it changes."""
+
+    offset: int
+    envelope: Envelope[Any]
+    effects: list[Effect]
+
+
+class Chunk(NamedTuple):
+    """A run of one partition, read: the facts that count, the marks that it moves, echoes and unreadable records in it."""
+
+    partition: int
+    end: int
+    counted: list[Counted]
+    marks: Marks
+    echoes: int
+    unreadable: list[tuple[Record, str]]
+
+
+def read_chunk(stream: FactStream, partition: int, records: Sequence[Record], marks: Marks, *, effects: bool = True) -> Chunk:
+    """`marks` are those before the run. Without `effects` only sources are read, to know which facts count."""
+    after = dict(marks)
+    source = stream.source_mark(partition)
+    counted: list[Counted] = []
+    unreadable: list[tuple[Record, str]] = []
+    echoes = 0
+    for record in records:
+        try:
+            envelope = decode(stream.topic, record.value)
+            origin = Origin.parse(envelope.origin or "")
+            if origin.topic != stream.source.name or origin.partition != partition:
+                raise CodecError(f"a fact about {origin.topic}/{origin.partition} in partition {partition}")
+        except ValueError as error:
+            unreadable.append((record, str(error)))
+            continue
+        if origin.offset < after.get(source, 0):
+            echoes += 1
+            continue
+        after[source] = origin.offset + 1
+        after.update(stream.marks(envelope, record, after))
+        counted.append(Counted(record.offset, envelope, stream.fold(envelope) if effects else []))
+    end = records[-1].offset + 1
+    after[stream.fact_mark(partition)] = end
+    moved = {name: value for name, value in after.items() if marks.get(name) != value}
+    return Chunk(partition, end, counted, moved, echoes, unreadable)
+
+
+def writes(stream: FactStream, chunk: Chunk, before: Sequence[Mapping[str, int]]) -> dict[int, Write]:
+    """One write a bucket. `before` are each bucket's own marks: a bucket that is ahead skips what it has folded already."""
+    mark = stream.fact_mark(chunk.partition)
+    args: list[list[Arg]] = [[] for _ in range(BUCKETS)]
+    for fact in chunk.counted:
+        for effect in fact.effects:
+            if fact.offset >= before[effect.bucket].get(mark, 0):
+                args[effect.bucket] += effect.args
+    return {
+        bucket: Write({mark: before[bucket].get(mark, 0)}, chunk.marks, args[bucket])
+        for bucket in range(BUCKETS)
+        if before[bucket].get(mark, 0) < chunk.end
+    }

@@ -1,0 +1,53 @@
+"""Effects: what a fold does to the state, as data. A fold is a pure function from a fact to a list of these.
+
+Invariant: an effect names keys of one bucket only and holds absolute values, so applying it needs no clock and no look-up.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+Arg = str | int | bytes
+
+
+class Effect(NamedTuple):
+    """`args` is the opcode, the key without its bucket's prefix, and the operands (lua/fold.lua)."""
+
+    bucket: int
+    args: tuple[Arg, ...]
+
+
+def claim(bucket: int, key: str, value: str, expires_ms: int) -> Effect:
+    """The first claim of a key stays."""
+    return Effect(bucket, ("claim", key, value, expires_ms))
+
+
+def see(bucket: int, token: str, content: str, institution: str, occurred_ms: int, expires_ms: int) -> Effect:
+    """A sighting of an indicator: a member of a set, so adding it twice changes nothing."""
+    return Effect(bucket, ("see", f"s:{token}", content, institution, occurred_ms, expires_ms))
+
+
+def add(bucket: int, key: str, member: str, expires_ms: int = 0) -> Effect:
+    return Effect(bucket, ("add", key, member, expires_ms))
+
+
+def put(bucket: int, key: str, value: bytes, expires_ms: int) -> Effect:
+    return Effect(bucket, ("set", key, value, expires_ms))
+
+
+def put_case(bucket: int, key: str, revision: int, value: bytes) -> Effect:
+    """Only a newer revision replaces a case."""
+    return Effect(bucket, ("case", key, revision, value))
+
+
+def rank(bucket: int, key: str, score: int, member: str) -> Effect:
+    return Effect(bucket, ("rank", key, score, member))
+
+
+def unrank(bucket: int, key: str, member: str) -> Effect:
+    return Effect(bucket, ("unrank", key, member))
+
+
+def count(bucket: int, key: str, field: str, by: int = 1) -> Effect:
+    """Counts once because the marks let a fact be folded once."""
+    return Effect(bucket, ("incr", key, field, by))

@@ -1,0 +1,111 @@
+"""The three folds: from a fact to the effects on a stage's state. Pure, and from the fact alone (law 3).
+
+`assess` keeps claims, sightings and case queues; `track` the cases; `project` receipts, queues, outcomes and counters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from schemas.cases import ActionKind, ActionOutcome, Case, CaseChange, CaseStatus
+from schemas.envelope import Envelope
+from schemas.facts import AssessedSignal, Outcome
+from schemas.values import instant_ms
+from stream_processors.state.effects import Effect, add, claim, count, put, put_case, rank, see, unrank
+from stream_processors.state.keys import bucket_of
+from stream_processors.state.receipts import receipt_json
+
+_DAY_MS = 86_400_000
+_RANK_STEP = 10**11
+
+Fold = Callable[[Envelope[Any]], list[Effect]]
+
+
+def held(signal_id: str, source: str, body_id: str) -> str:
+    """The value of a reference's claim: its source and the body it came with."""
+    return f"{source} {body_id}"
+
+
+def case_queue_effects(fact: AssessedSignal) -> list[Effect]:
+    """Where the subject has a case from now on: the one part of assess's state that no observation has written before."""
+    if not fact.routes or fact.cases_until is None:
+        return []
+    token = fact.subjects[0].token
+    until = instant_ms(fact.cases_until)
+    return [add(bucket_of(token), f"k:{token}", route.queue, until) for route in fact.routes]
+
+
+def fold_assess(envelope: Envelope[AssessedSignal]) -> list[Effect]:
+    """Claims, sightings, case queues. Repeats, conflicts and refused records change nothing."""
+    fact = envelope.data
+    if fact.outcome not in (Outcome.ASSESSED, Outcome.RESEND):
+        return []
+    assert fact.signal_id and fact.content_id and fact.body_id and fact.institution
+    assert fact.occurred_at and fact.claims_until and fact.sightings_until and envelope.origin
+    _, partition, offset, _ = envelope.origin.rsplit("/", 3)
+    claims_until = instant_ms(fact.claims_until)
+    value = held(fact.signal_id, f"{partition}:{offset}", fact.body_id)
+    effects = [claim(bucket_of(fact.signal_id), f"r:{fact.signal_id}", value, claims_until)]
+    if fact.outcome is Outcome.RESEND:
+        return effects
+    primary = bucket_of(fact.subjects[0].token)
+    effects.append(claim(primary, f"c:{fact.content_id}", fact.signal_id, claims_until))
+    occurred, until = instant_ms(fact.occurred_at), instant_ms(fact.sightings_until)
+    effects += [
+        see(bucket_of(subject.token), subject.token, fact.content_id, fact.institution, occurred, until)
+        for subject in fact.subjects
+        if subject.role == "suspect"
+    ]
+    return effects + case_queue_effects(fact)
+
+
+def case_effect(case: Case) -> Effect:
+    """The case as it is now."""
+    return put_case(bucket_of(case.case_id), f"k:{case.case_id}", case.revision, case.__pydantic_serializer__.to_json(case))
+
+
+def fold_track(envelope: Envelope[CaseChange]) -> list[Effect]:
+    """The whole case, when the action was applied."""
+    case = envelope.data.case
+    return [] if case is None else [case_effect(case)]
+
+
+def project_assessed(envelope: Envelope[AssessedSignal]) -> list[Effect]:
+    """A receipt for a signal that counts or re-sends; a counter for every outcome."""
+    fact = envelope.data
+    who = fact.institution or "unknown"
+    effects = [count(bucket_of(who), "n", f"{fact.outcome.value}:{who}")]
+    if fact.outcome in (Outcome.ASSESSED, Outcome.RESEND) and fact.signal_id and fact.cases_until:
+        bucket = bucket_of(fact.signal_id)
+        effects.append(put(bucket, f"r:{fact.signal_id}", receipt_json(fact, envelope.time), instant_ms(fact.cases_until)))
+    return effects
+
+
+def rank_of(score: int, opened_ms: int) -> int:
+    """A queue's order as one exact number: by score, then the oldest first."""
+    return score * _RANK_STEP + (_RANK_STEP - 1 - opened_ms // 1000)
+
+
+def project_changed(envelope: Envelope[CaseChange]) -> list[Effect]:
+    """The case and its place in the queue; the outcome of an officer's action for who waits for it."""
+    change = envelope.data
+    kind = change.kind.value if change.kind else "unreadable"
+    effects = [count(bucket_of(kind), "n", f"action_{change.outcome.value}:{kind}")]
+    if change.action_id and change.kind is not ActionKind.JOIN:
+        bucket = bucket_of(change.action_id)
+        told = change.model_copy(update={"case": None})
+        if change.outcome is not ActionOutcome.ECHO:
+            raw = told.__pydantic_serializer__.to_json(told, exclude_none=True)
+            effects.append(put(bucket, f"a:{change.action_id}", raw, instant_ms(change.at) + _DAY_MS))
+    case = change.case
+    if case is None:
+        return effects
+    bucket = bucket_of(case.case_id)
+    effects.append(case_effect(case))
+    if case.status is CaseStatus.DISPOSED:
+        effects.append(unrank(bucket, f"q:{case.queue}", case.case_id))
+    else:
+        effects.append(rank(bucket, f"q:{case.queue}", rank_of(case.score, instant_ms(case.opened_at)), case.case_id))
+        effects.append(add(bucket, "queues", case.queue))
+    return effects

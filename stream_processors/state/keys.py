@@ -1,0 +1,40 @@
+"""Every Redis key of the folds, in one place.
+
+Keys live in a fixed number of hash-tag buckets, so a script touches one slot and the state shards over a cluster.
+Invariant: a key's bucket follows from its name alone; changing BUCKETS needs a rebuild (the stamp holds it).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+from zlib import crc32
+
+BUCKETS = 16
+
+
+def bucket_of(name: str) -> int:
+    """The bucket of a token, a signal id or a case id."""
+    return crc32(name.encode()) % BUCKETS
+
+
+class Namespace(NamedTuple):
+    """One stage's keys: `{as3}r:sig-…`, its marks in `{as3}m`.
+
+    assess:  r = a sender's reference, c = a content, s = sightings of an indicator, k = case queues of a subject
+    track:   k = a case
+    project: r = a receipt, k = a case, q = a queue's ranking, a = an action's outcome, n = counters, queues = their names
+    """
+
+    tag: str
+
+    def key(self, bucket: int, concern: str, name: str = "") -> str:
+        return f"{{{self.tag}{bucket}}}{concern}:{name}" if name else f"{{{self.tag}{bucket}}}{concern}"
+
+    def marks(self, bucket: int) -> str:
+        return f"{{{self.tag}{bucket}}}m"
+
+
+ASSESS = Namespace("as")
+TRACK = Namespace("tr")
+PROJECT = Namespace("pr")
+NAMESPACES = {"assess": ASSESS, "track": TRACK, "project": PROJECT}

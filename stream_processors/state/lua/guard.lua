@@ -1,0 +1,44 @@
+-- Put before every script. KEYS[1] is the bucket's marks, KEYS[2] its key prefix `{tag}`.
+-- ARGV: stamp, n checks (field, expected)..., n sets (field, value)..., then the script's own from `at` on.
+-- A missing stamp or another mark means that this state is not the one the caller knows: lost, restored from an older
+-- copy, or moved by another owner. Nothing is touched then and the caller ends.
+local marks, prefix = KEYS[1], KEYS[2]
+local stamp = redis.call('HGET', marks, 'stamp')
+if stamp ~= ARGV[1] then return redis.error_reply('LOST stamp ' .. tostring(stamp) .. ' in ' .. marks) end
+local at = 3
+for _ = 1, tonumber(ARGV[2]) do
+  local found = redis.call('HGET', marks, ARGV[at]) or '0'
+  if found ~= ARGV[at + 1] then
+    return redis.error_reply('LOST mark ' .. ARGV[at] .. ' is ' .. found .. ', not ' .. ARGV[at + 1] .. ', in ' .. marks)
+  end
+  at = at + 2
+end
+local sets = tonumber(ARGV[at])
+at = at + 1
+for _ = 1, sets do
+  redis.call('HSET', marks, ARGV[at], ARGV[at + 1])
+  at = at + 2
+end
+local clock = nil
+-- A set lives as long as its longest-living member; the order of arrival does not matter.
+local function live_until(key, expires)
+  if not clock then
+    local t = redis.call('TIME')
+    clock = t[1] * 1000 + math.floor(t[2] / 1000)
+  end
+  local left = redis.call('PTTL', key)
+  if left < 0 or clock + left < expires then redis.call('PEXPIREAT', key, expires) end
+end
+-- First claim wins and stays; '' says it is the caller's now.
+local function claim(key, value, expires)
+  local held = redis.call('GET', key)
+  if held then return held end
+  redis.call('SET', key, value, 'PXAT', expires)
+  return ''
+end
+-- One set an indicator: a sighting at its time, and each institution's latest at minus its time (one key, less memory).
+local function see(key, content, institution, occurred, expires)
+  redis.call('ZADD', key, 'NX', occurred, 's' .. content)
+  redis.call('ZADD', key, 'LT', -occurred, 'i' .. institution)
+  live_until(key, expires)
+end

@@ -1,0 +1,48 @@
+"""The receipt of a signal as the views keep it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import orjson
+
+from schemas.facts import AssessedSignal
+from schemas.values import Instant, Stored
+
+
+class Receipt(Stored):
+    """What became of a signal: `outcome` assessed or resend (then `of` is the signal it repeats), and where it went."""
+
+    signal_id: str
+    outcome: str
+    accepted_at: Instant
+    assessed_at: Instant
+    institution: str
+    reference: str
+    of: str | None = None
+    why: str | None = None
+    score: int | None = None
+    severity: str | None = None
+    queues: tuple[str, ...] = ()
+    cases: tuple[str, ...] = ()
+    policy: str | None = None
+
+
+def receipt_json(fact: AssessedSignal, assessed_at: datetime) -> bytes:
+    """The receipt as stored: compact, empty fields left out."""
+    assert fact.signal_id and fact.institution and fact.reference
+    raw: dict[str, object] = {
+        "signal_id": fact.signal_id,
+        "outcome": fact.outcome.value,
+        "accepted_at": fact.accepted_at,
+        "assessed_at": assessed_at,
+        "institution": fact.institution,
+        "reference": fact.reference,
+    }
+    if fact.of:
+        raw["of"] = fact.of
+    else:
+        raw |= {"score": fact.score, "severity": fact.severity, "policy": fact.policy}
+    if fact.routes:
+        raw |= {"queues": [route.queue for route in fact.routes], "cases": [route.case_id for route in fact.routes]}
+    return orjson.dumps(raw, option=orjson.OPT_UTC_Z)

@@ -1,0 +1,97 @@
+"""The restore barrier: every start of a worker passes it, and every new assignment of partitions.
+
+Under a lock, all fact partitions (not only one's own: subjects are shared) are folded from the lowest mark to their end;
+then every bucket holds the same stamp: cluster, topic ids, partition counts, bucket count, and a restore generation.
+Invariant: a killed worker, a Redis rolled back, emptied or failed over are one case, and end in the same state.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from typing import NamedTuple
+
+from stream_processors.crash import point
+from stream_processors.log import Log
+from stream_processors.pipeline import FactStream, Stage
+from stream_processors.state.chunk import read_chunk, writes
+from stream_processors.state.keys import BUCKETS
+from stream_processors.state.store import LostState, Marks, Store
+
+RESTORING = "restoring"
+Told = Callable[[str], None]
+
+
+class OtherLog(RuntimeError):
+    """The state in Redis belongs to another cluster, other topics or other partition counts. Nothing is started."""
+
+
+class Restored(NamedTuple):
+    """The stamp that all calls must give from now on, the marks (the same in every bucket), facts folded."""
+
+    stamp: str
+    marks: Marks
+    folded: int
+
+
+def _belongs(stamp: str, identity: str) -> bool:
+    return stamp.removeprefix(RESTORING).rpartition("#")[0] == identity
+
+
+async def restore(stage: Stage, log: Log, store: Store, told: Told = lambda line: None) -> Restored:
+    """Passes the barrier. OtherLog when the state is of another log; `told` hears of progress on long ones."""
+    identity = f"{await log.identity(stage.topics)}|buckets={BUCKETS}"
+    async with store.lock():
+        point("restore.locked")
+        stamps = await store.stamps()
+        for stamp in stamps:
+            if stamp is not None and not _belongs(stamp, identity):
+                raise OtherLog(
+                    f"the {stage.name} state in Redis was folded from {stamp.rpartition('#')[0]!r}, "
+                    f"but the log is {identity!r}; empty that Redis, or point REDIS_URL at another one, and start again"
+                )
+        whole = stamps[0] is not None and len(set(stamps)) == 1 and not stamps[0].startswith(RESTORING)
+        stamp = str(stamps[0]) if whole else f"{RESTORING}{identity}#{secrets.token_hex(8)}"
+        if not whole:
+            await store.set_stamp(stamp)
+        folded = 0
+        for stream in stage.streams:
+            folded += await _fold_stream(stage, stream, log, store, stamp, told)
+        if not whole:
+            stamp = stamp.removeprefix(RESTORING)
+            await store.set_stamp(stamp)
+            point("restore.stamped")
+        return Restored(stamp, await _agreed(store), folded)
+
+
+async def _fold_stream(stage: Stage, stream: FactStream, log: Log, store: Store, stamp: str, told: Told) -> int:
+    buckets = await store.marks()
+    starts, ends = await log.starts(stream.topic), await log.ends(stream.topic)
+    folded = 0
+    for partition, end in ends.items():
+        mark = stream.fact_mark(partition)
+        lowest = min(buckets, key=lambda marks: marks.get(mark, 0))
+        at = lowest.get(mark, 0)
+        if at > end:
+            raise OtherLog(f"{stream.topic.name}/{partition} ends at {end}, but the state has folded up to {at}")
+        begin = max(at, starts[partition])
+        marks = dict(lowest)
+        async for records in log.read(stream.topic, partition, begin, end):
+            chunk = read_chunk(stream, partition, records, marks)
+            await store.call("fold", stamp, writes(stream, chunk, buckets))
+            point("restore.folded")
+            marks |= chunk.marks
+            for bucket in buckets:
+                if bucket.get(mark, 0) < chunk.end:
+                    bucket.update(chunk.marks)
+            folded += len(records)
+            if folded % 50_000 < len(records):
+                told(f"{stage.name}: {folded} facts of {stream.topic.name} folded")
+    return folded
+
+
+async def _agreed(store: Store) -> Marks:
+    buckets = await store.marks()
+    if any(marks != buckets[0] for marks in buckets):
+        raise LostState("the marks of the buckets differ after the restore: somebody else folds at the same time")
+    return buckets[0]

@@ -1,0 +1,167 @@
+"""The port to a stage's state, and its Redis side. Every call states what it believes (stamp, marks) and fails when that
+is not so; a connection never comes back silently, because a lost store could hide behind it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import weakref
+from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ResponseError
+
+from stream_processors.state.effects import Arg
+from stream_processors.state.keys import BUCKETS, Namespace, bucket_of
+
+RedisLike = Redis
+Marks = dict[str, int]
+
+
+class LostState(RuntimeError):
+    """The state is not the one this process knows: emptied, rolled back, or moved by another owner. The process must end."""
+
+
+class Write(NamedTuple):
+    """One bucket's step: marks that must stand so, marks to set, effects to apply. Atomic."""
+
+    checks: Mapping[str, Arg]
+    sets: Mapping[str, Arg]
+    args: Sequence[Arg] = ()
+
+
+class Store(Protocol):
+    """A stage's buckets. `stamp` is what `open_stamp` gave; each call fails with LostState when it is not there any more."""
+
+    async def marks(self) -> list[Marks]: ...
+
+    async def stamps(self) -> list[str | None]: ...
+
+    async def set_stamp(self, stamp: str) -> None: ...
+
+    async def call(self, script: str, stamp: str, writes: Mapping[int, Write]) -> dict[int, list[Any]]:
+        """Runs `claim`, `observe` or `fold` once a bucket, in one round trip; answers by bucket."""
+
+    async def cases(self, stamp: str, case_ids: Sequence[str]) -> list[bytes | None]: ...
+
+    def lock(self) -> contextlib.AbstractAsyncContextManager[None]:
+        """The restore lock: one restorer at a time (two would only be slower, the marks keep them apart)."""
+
+
+def flatten(stamp: str, write: Write) -> list[Arg]:
+    """The arguments of a script: stamp, checks, sets, its own."""
+    head: list[Arg] = [stamp, len(write.checks)]
+    for pair in write.checks.items():
+        head += pair
+    head.append(len(write.sets))
+    for pair in write.sets.items():
+        head += pair
+    head += write.args
+    return head
+
+
+def connect(url: str) -> RedisLike:
+    """A client without retries whose connections refuse to connect a second time (raises LostState)."""
+    connected: weakref.WeakSet[Any] = weakref.WeakSet()
+
+    async def once(connection: Any) -> None:
+        if connection in connected:
+            raise LostState("the connection to Redis broke; the state may be another one now")
+        await connection.on_connect()
+        connected.add(connection)
+
+    return Redis.from_url(
+        url,
+        protocol=2,
+        retry=Retry(NoBackoff(), 0),
+        redis_connect_func=once,
+        socket_timeout=30,
+        socket_connect_timeout=5,
+    )
+
+
+class RedisStore:
+    """The store in Redis."""
+
+    SCRIPTS = ("claim", "observe", "fold")
+
+    def __init__(self, redis: RedisLike, namespace: Namespace) -> None:
+        self._redis = redis
+        self._keys = namespace
+        folder = Path(__file__).parent / "lua"
+        guard = (folder / "guard.lua").read_text("utf-8")
+        self._text = {name: guard + (folder / f"{name}.lua").read_text("utf-8") for name in self.SCRIPTS}
+        self._sha: dict[str, str] = {}
+        self._heads = [(namespace.marks(b), f"{{{namespace.tag}{b}}}") for b in range(BUCKETS)]
+
+    async def open(self) -> None:
+        """Loads the scripts; call once before anything else."""
+        for name, text in self._text.items():
+            self._sha[name] = await self._redis.script_load(text)
+
+    async def marks(self) -> list[Marks]:
+        pipe = self._redis.pipeline(transaction=False)
+        for key, _ in self._heads:
+            pipe.hgetall(key)
+        found = await pipe.execute()
+        return [{k.decode(): int(v) for k, v in one.items() if k != b"stamp" and not k.startswith(b"n")} for one in found]
+
+    async def stamps(self) -> list[str | None]:
+        pipe = self._redis.pipeline(transaction=False)
+        for key, _ in self._heads:
+            pipe.hget(key, "stamp")
+        return [None if one is None else one.decode() for one in await pipe.execute()]
+
+    async def set_stamp(self, stamp: str) -> None:
+        pipe = self._redis.pipeline(transaction=False)
+        for key, _ in self._heads:
+            pipe.hset(key, "stamp", stamp)
+        await pipe.execute()
+
+    async def call(self, script: str, stamp: str, writes: Mapping[int, Write]) -> dict[int, list[Any]]:
+        if not writes:
+            return {}
+        pipe = self._redis.pipeline(transaction=False)
+        sha = self._sha[script]
+        for bucket, write in writes.items():
+            pipe.execute_command("EVALSHA", sha, 2, *self._heads[bucket], *flatten(stamp, write))
+        try:
+            answers = await pipe.execute()
+        except ResponseError as error:
+            raise LostState(str(error)) from error
+        return dict(zip(writes, answers, strict=True))
+
+    async def cases(self, stamp: str, case_ids: Sequence[str]) -> list[bytes | None]:
+        pipe = self._redis.pipeline(transaction=False)
+        for case_id in case_ids:
+            bucket = bucket_of(case_id)
+            pipe.hget(self._keys.marks(bucket), "stamp")
+            pipe.hget(self._keys.key(bucket, "k", case_id), "case")
+        answers = await pipe.execute()
+        if any(one is None or one.decode() != stamp for one in answers[0::2]):
+            raise LostState("a stamp is gone while cases were read")
+        return list(answers[1::2])
+
+    @contextlib.asynccontextmanager
+    async def lock(self) -> AsyncIterator[None]:
+        name, ttl_s = f"{{{self._keys.tag}0}}lock", 10
+        lock = self._redis.lock(name, timeout=ttl_s, sleep=0.1, thread_local=False)
+        await lock.acquire()
+        keeper = asyncio.create_task(_keep(lock, ttl_s))
+        try:
+            yield
+        finally:
+            keeper.cancel()
+            with contextlib.suppress(Exception):
+                await lock.release()  # lost to its time-out: the next restorer has it, and the marks protect both
+
+
+async def _keep(lock: Any, ttl_s: int) -> None:
+    while True:
+        await asyncio.sleep(ttl_s / 3)
+        await lock.reacquire()
