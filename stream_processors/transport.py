@@ -60,7 +60,9 @@ class PollConsumer(driver.Consumer):
         found, active = await self._wait_next_records(timeout)
         if found is None or self.should_stop:
             return
-        if not self.flow_active:
+        if not self.flow_active or epoch != self.epoch:
+            if found:  # fetched across an assignment: which of them are ours is not known, so ask the state again
+                await self.perform_seek()
             return
         batch: dict[tuple[str, int], list[Record]] = {}
         first: Any = None
@@ -68,7 +70,7 @@ class PollConsumer(driver.Consumer):
             if records and (active is None or tp in active):
                 first = first or records[0]
                 batch[tp.topic, tp.partition] = [Record(r.partition, r.offset, r.timestamp, r.key, r.value) for r in records]
-        if first is None or epoch != self.epoch:
+        if first is None:
             return
         tp = TP(first.topic, first.partition)
         yield tp, ConsumerMessage(

@@ -1,0 +1,176 @@
+"""Starts one agent: `python -m stream_processors.worker assess|track|project`. One agent a process.
+
+Order: policy, keys, metrics, log, store, the restore barrier, and only then Faust joins the group. Whatever is not expected
+ends the process at once with a line that says why; the supervisor starts it again and the barrier makes it whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import faulthandler
+import logging
+import os
+import sys
+import time
+import traceback
+from typing import Any, NoReturn
+
+import faust
+import uvloop
+import yarl
+from faust.types.auth import AuthProtocol, SASLMechanism
+from prometheus_client import start_http_server
+
+from schemas.protect import AesGcmSealer
+from stream_processors import transport
+from stream_processors.agents.assess import Assess
+from stream_processors.agents.base import Agent
+from stream_processors.agents.project import Project
+from stream_processors.agents.track import Track
+from stream_processors.log import KafkaLog
+from stream_processors.metrics import METRICS
+from stream_processors.pipeline import STAGES
+from stream_processors.settings import Settings
+from stream_processors.state.store import RedisStore, connect
+
+AGENTS: dict[str, type[Assess] | type[Track] | type[Project]] = {"assess": Assess, "track": Track, "project": Project}
+CHECK_EVERY_S = 1.0
+EXIT_UNEXPECTED = 70
+
+logger = logging.getLogger("liandong")
+
+
+def die(error: BaseException) -> NoReturn:
+    """Law 4: anything unexpected ends the process before it completes. No handler, no flush of what is half done."""
+    lines = traceback.format_exception(error)
+    logger.error("ending: %s: %s\n%s", type(error).__name__, error, "".join(lines))
+    logging.shutdown()
+    os._exit(EXIT_UNEXPECTED)
+
+
+def build_app(settings: Settings, stage: str, loop: asyncio.AbstractEventLoop) -> faust.App:
+    """The Faust app: no web server, no tables, no leader topic, static membership, our transport."""
+    scratch = settings.home / settings.profile / "faust" / settings.worker_id
+    scratch.parent.mkdir(parents=True, exist_ok=True)
+    brokers = [yarl.URL(f"kafka://{one}") for one in settings.kafka_bootstrap.split(",")]
+    app = faust.App(
+        f"liandong-{stage}",
+        loop=loop,
+        broker=brokers,
+        broker_credentials=_credentials(settings),
+        store="memory://",
+        datadir=scratch,
+        web_enabled=False,
+        topic_disable_leader=True,
+        topic_allow_declare=False,
+        consumer_auto_offset_reset="earliest",
+        consumer_group_instance_id=settings.worker_id,
+        broker_session_timeout=settings.session_timeout_s,
+        broker_heartbeat_interval=settings.heartbeat_s,
+        broker_max_poll_records=settings.poll_records,
+        broker_commit_interval=1.0,
+        stream_wait_empty=False,
+    )
+    transport._Thread.fetch_wait_ms = settings.fetch_wait_ms
+    app.transport = transport.Transport(brokers, app, loop=loop)
+    return app
+
+
+def _credentials(settings: Settings) -> Any:
+    if settings.kafka_security_protocol == "PLAINTEXT":
+        return None
+    context = settings.kafka_auth().get("ssl_context")
+    if not settings.kafka_security_protocol.startswith("SASL"):
+        return faust.SSLCredentials(context)
+    return faust.SASLCredentials(
+        username=settings.kafka_sasl_username,
+        password=settings.kafka_sasl_password,
+        mechanism=SASLMechanism(settings.kafka_sasl_mechanism),
+        ssl_context=context,
+        **({} if context else {"protocol": AuthProtocol.SASL_PLAINTEXT}),
+    )
+
+
+def wire(app: faust.App, agent: Agent) -> None:
+    """Hands every poll to the agent, and looks once a second whether the state is still there."""
+    name = agent.stage.name
+    topic = app.topic(*(topic.name for topic in agent.stage.reads), value_serializer="raw", key_serializer="raw", acks=False)
+    transport.PollConsumer.positions = staticmethod(_guarded(agent.assigned))
+
+    @app.agent(topic, name=name)
+    async def run(stream: Any) -> None:
+        async for poll in stream:
+            await _guarded(_step)(agent, poll)
+
+    @app.task
+    async def watch() -> None:
+        while True:
+            await asyncio.sleep(CHECK_EVERY_S)
+            await _guarded(agent.check)()
+
+
+async def _step(agent: Agent, poll: transport.Poll) -> None:
+    began = time.perf_counter()
+    if not poll.stale:
+        await agent.step(poll.batch)
+    poll.complete()
+    name = agent.stage.name
+    METRICS.step_s.labels(name).observe(time.perf_counter() - began)
+    oldest = min(records[0].timestamp_ms for records in poll.batch.values())
+    METRICS.behind_s.labels(name).set(max(0.0, time.time() - oldest / 1000))
+
+
+def _guarded(work: Any) -> Any:
+    async def run(*args: Any) -> Any:
+        try:
+            return await work(*args)
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:
+            die(error)
+
+    return run
+
+
+async def open_agent(settings: Settings, stage: str) -> Agent:
+    """The agent with its real ports, past the barrier."""
+    log = KafkaLog(settings, f"liandong-{stage}-{settings.worker_id}")
+    store = RedisStore(connect(settings.redis_url), STAGES[stage].namespace)
+    await log.open()
+    await store.open()
+    sealer = AesGcmSealer(settings.keyring())
+    agent = AGENTS[stage](log, store, settings.policy(), sealer, logger.info)
+    began = time.perf_counter()
+    restored = await agent.start()
+    logger.info("%s: %d facts restored in %.1f s", stage, restored.folded, time.perf_counter() - began)
+    return agent
+
+
+def main() -> None:
+    if len(sys.argv) != 2 or sys.argv[1] not in AGENTS:
+        sys.exit(f"usage: python -m stream_processors.worker {'|'.join(AGENTS)}")
+    stage = sys.argv[1]
+    faulthandler.enable()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    try:
+        run(Settings(), stage)
+    except BaseException as error:
+        if isinstance(error, SystemExit):
+            raise
+        die(error)
+
+
+def run(settings: Settings, stage: str) -> None:
+    """Runs until SIGTERM or SIGINT."""
+    if settings.metrics_port:
+        start_http_server(settings.metrics_port, addr="127.0.0.1")
+    loop = uvloop.new_event_loop()
+    asyncio.set_event_loop(loop)
+    agent = loop.run_until_complete(open_agent(settings, stage))
+    app = build_app(settings, stage, loop)
+    wire(app, agent)
+    faust.Worker(app, loop=loop, loglevel="WARN", redirect_stdouts=False, override_logging=False).execute_from_commandline()
+
+
+if __name__ == "__main__":
+    main()
