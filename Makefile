@@ -1,0 +1,48 @@
+# Everything a newcomer needs. Only python3 (3.11 to 3.13) and make are asked for; the rest is fetched into this folder.
+PYTHON ?= python3
+BIN := .venv/bin
+KILLS ?= 40
+BENCH ?= all
+PYTEST_ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo up down status test lint chaos bench verify clean
+
+help: ## what there is
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## make .venv ready (does nothing when it is)
+	@$(PYTHON) deploy/bootstrap.py
+
+demo: setup ## start everything, feed a day of signals, show what came of it; leaves it running
+	@$(BIN)/liandong demo
+
+up: setup ## start Kafka, Redis, the workers and the gateway
+	@$(BIN)/liandong up
+
+down: setup ## stop what demo or up started
+	@$(BIN)/liandong down
+
+status: setup ## what runs, and whether it is healthy
+	@$(BIN)/liandong status
+
+test: lint ## all checks and all tests (PYTEST_ARGS=... to choose)
+	$(BIN)/pytest $(PYTEST_ARGS)
+
+lint: setup ## style, types and layers
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+chaos: setup ## kill things and compare with the oracle (KILLS=200)
+	@$(BIN)/liandong chaos --kills $(KILLS)
+
+bench: setup ## the numbers (BENCH=transport for one)
+	@$(BIN)/liandong bench $(BENCH) --json
+
+verify: setup ## rebuild from the log and compare with the live state
+	@$(BIN)/liandong verify
+
+clean: ## stop the demo and remove what can be made again (asks the launcher first)
+	@if [ -x $(BIN)/liandong ] && [ -d .liandong/demo ]; then $(BIN)/liandong down; fi
+	rm -rf .venv .tools .liandong .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
