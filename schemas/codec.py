@@ -23,15 +23,10 @@ UPCASTERS: dict[str, Upcaster] = {}
 _ADAPTERS: dict[str, TypeAdapter[Envelope[Any]]] = {
     topic.name: TypeAdapter(Envelope[topic.model]) for topic in TOPICS.values()  # type: ignore[name-defined]
 }
-_SERIALIZERS = {topic.name: topic.model.__pydantic_serializer__.to_json for topic in TOPICS.values()}
 
 
 class CodecError(ValueError):
     """The bytes are no record of this topic; the message says where and why, without repeating values."""
-
-
-def _instant(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
 
 
 def encode(
@@ -43,13 +38,25 @@ def encode(
         "id": id,
         "source": source,
         "type": topic.type,
-        "time": _instant(time),
+        "time": time,
         "subject": subject,
         "datacontenttype": "application/json",
         "actor": actor,
         "origin": str(origin) if origin else None,
+        "data": data.__dict__,
     }
-    return orjson.dumps({**head, "data": orjson.Fragment(_SERIALIZERS[topic.name](data))})
+    return orjson.dumps(head, _fields, orjson.OPT_UTC_Z)
+
+
+def dump(data: BaseModel) -> bytes:
+    """A record's JSON as `encode` writes it: half the cost of pydantic's own for these small models."""
+    return orjson.dumps(data.__dict__, _fields, orjson.OPT_UTC_Z)
+
+
+def _fields(inner: Any) -> Any:
+    if isinstance(inner, BaseModel):
+        return inner.__dict__
+    raise TypeError(f"a {type(inner).__name__} has no place in a record")
 
 
 def decode(topic: Topic, value: bytes | None) -> Envelope[Any]:

@@ -41,6 +41,7 @@ class AssessedSignal(Stored):
     """The value of `signals.assessed.v1`.
 
     `accepted_at` is the source record's LogAppendTime, the `now` of the decision. `of` is the signal that this one repeats.
+    The `_until_ms` are when the state that this fact makes ends (milliseconds since 1970).
     `emitted` is the offset of this topic up to which the joins of earlier facts were appended before this fact was.
     """
 
@@ -66,9 +67,9 @@ class AssessedSignal(Stored):
     reasons: tuple[Reason, ...] = ()
     routes: tuple[Route, ...] = ()
     policy: str = ""
-    claims_until: Instant | None = None
-    sightings_until: Instant | None = None
-    cases_until: Instant | None = None
+    claims_until_ms: int = 0
+    sightings_until_ms: int = 0
+    cases_until_ms: int = 0
 
 
 class DeadLetter(Stored):

@@ -13,8 +13,8 @@ from pydantic import BaseModel
 from schemas.cases import Action, CaseChange
 from schemas.facts import AssessedSignal, DeadLetter
 from schemas.signals import SubmittedSignal
+from schemas.values import DAY_MS
 
-_DAY_MS = 86_400_000
 PARTITIONS = 8
 MAX_RECORD_BYTES = 1 << 20
 
@@ -41,7 +41,7 @@ class Topic:
         return {
             "message.timestamp.type": "LogAppendTime",
             "cleanup.policy": "delete",
-            "retention.ms": str(self.retention_days * _DAY_MS),
+            "retention.ms": str(self.retention_days * DAY_MS),
             "max.message.bytes": str(MAX_RECORD_BYTES),
         }
 

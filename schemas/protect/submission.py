@@ -27,7 +27,7 @@ def protect(body: SignalIn, *, institution: str, reference: str, tokenizer: Toke
     for indicator in sorted(body.indicators, key=_order):
         token = tokenizer.token(indicator.kind, indicator.value)
         subjects.append(
-            Subject.model_construct(
+            Subject.trusted(
                 kind=indicator.kind,
                 role=indicator.role,
                 token=token,
@@ -45,7 +45,7 @@ def protect(body: SignalIn, *, institution: str, reference: str, tokenizer: Toke
         )
     )
     content_id = tokenizer.token("content", institution, content).partition(".")[2]
-    return SubmittedSignal.model_construct(
+    return SubmittedSignal.trusted(
         signal_id=name,
         institution=institution,
         reference=reference,

@@ -6,10 +6,12 @@ only then complete. One round trip to Redis for each of claim, observe and fold,
 
 from __future__ import annotations
 
+import asyncio
 import secrets
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from schemas.codec import CodecError, decode, encode
 from schemas.envelope import Origin
@@ -18,7 +20,7 @@ from schemas.policy import Policy
 from schemas.protect import Sealer
 from schemas.signals import SubmittedSignal
 from schemas.topics import ACTIONS, ASSESSED, SUBMITTED
-from schemas.values import from_ms, instant_ms
+from schemas.values import DAY_MS, from_ms, instant_ms
 from stream_processors.agents.base import Agent, Batch
 from stream_processors.agents.dead_letters import DeadLetters
 from stream_processors.crash import point
@@ -37,6 +39,7 @@ from stream_processors.state.restore import Told
 from stream_processors.state.store import Store, Write
 
 _ACTOR = "stage:assess"
+SPLIT_ABOVE = 256
 
 
 @dataclass(slots=True)
@@ -45,6 +48,7 @@ class _Work:
 
     record: Record
     now: datetime
+    source: str
     signal: SubmittedSignal | None = None
     why: str = ""
     claimed: str = ""
@@ -52,10 +56,6 @@ class _Work:
     queues: set[str] = field(default_factory=set)
     sightings: int = 1
     institutions: int = 1
-
-    @property
-    def source(self) -> str:
-        return f"{self.record.partition}:{self.record.offset}"
 
     def observed(self) -> Observed:
         by, _, body = self.claimed.partition(" ")
@@ -71,6 +71,11 @@ class Assess(Agent):
         self._dead = DeadLetters("assess", log, sealer)
 
     async def _step(self, batch: Batch) -> None:
+        """Partitions are independent here, so a large poll goes in halves: one is decided while Redis works for the other."""
+        halves = _halves(batch) if sum(map(len, batch.values())) > SPLIT_ABOVE else [batch]
+        await asyncio.gather(*(self._part(half) for half in halves))
+
+    async def _part(self, batch: Batch) -> None:
         point("assess.polled")
         works = [_read(record) for records in batch.values() for record in records]
         partitions = sorted({work.record.partition for work in works})
@@ -96,13 +101,13 @@ class Assess(Agent):
         """Claims each signal's reference for its source; a replay finds its own claim there."""
         args: dict[int, list[Arg]] = {}
         asked: dict[int, list[_Work]] = {}
-        keep = timedelta(days=self.policy.keep.claims_days)
+        keep_ms = self.policy.keep.claims_days * DAY_MS
         for work in works:
             if (signal := work.signal) is None:
                 continue
             bucket = bucket_of(signal.signal_id)
             work.claimed = held(signal.signal_id, work.source, signal.body_id)
-            args.setdefault(bucket, []).extend((signal.signal_id, work.claimed, instant_ms(work.now + keep)))
+            args.setdefault(bucket, []).extend((signal.signal_id, work.claimed, work.record.timestamp_ms + keep_ms))
             asked.setdefault(bucket, []).append(work)
         checks, sets = self._checks(partitions), {f"n{p}": nonce for p in partitions}
         answers = await self.store.call("claim", self._stamp, {b: Write(checks, sets, found) for b, found in args.items()})
@@ -120,7 +125,7 @@ class Assess(Agent):
             signal = work.signal
             if signal is None or not holds_claim(work.claimed.partition(" ")[0], work.source):
                 continue
-            for bucket, primary, found in self._questions(signal, work.now):
+            for bucket, primary, found in self._questions(signal, work.record.timestamp_ms):
                 args.setdefault(bucket, []).extend(found)
                 asked.setdefault(bucket, []).append((work, primary))
         checks, sets = self._checks(partitions), {f"n{p}": nonce for p in partitions}
@@ -136,12 +141,12 @@ class Assess(Agent):
                     work.institutions = max(work.institutions, second)
         return set(args)
 
-    def _questions(self, signal: SubmittedSignal, now: datetime) -> list[tuple[int, bool, tuple[Arg, ...]]]:
+    def _questions(self, signal: SubmittedSignal, now_ms: int) -> list[tuple[int, bool, tuple[Arg, ...]]]:
         keep = self.policy.keep
-        claims_until = instant_ms(now + timedelta(days=keep.claims_days))
-        until = instant_ms(max(now, signal.occurred_at) + timedelta(days=keep.sightings_days))
-        trim = instant_ms(now - timedelta(days=keep.sightings_days))
+        claims_until = now_ms + keep.claims_days * DAY_MS
         occurred = instant_ms(signal.occurred_at)
+        until = max(now_ms, occurred) + keep.sightings_days * DAY_MS
+        trim = now_ms - keep.sightings_days * DAY_MS
         since = max(0, occurred - self.policy.window_s * 1000)
         token = signal.primary.token
         found: list[tuple[int, bool, tuple[Arg, ...]]] = [
@@ -172,8 +177,9 @@ class Assess(Agent):
             if fact.outcome in (Outcome.REFUSED, Outcome.CONFLICT):
                 self._dead.add(SUBMITTED, work.record, fact.why or "")
                 METRICS.dead.labels("assess").inc()
-            METRICS.facts.labels("assess", fact.outcome.value).inc()
             facts.append((work, fact))
+        for outcome, n in Counter(fact.outcome.value for _, fact in facts).items():
+            METRICS.facts.labels("assess", outcome).inc(n)
         return facts
 
     async def _record(self, facts: list[tuple[_Work, AssessedSignal]]) -> None:
@@ -256,12 +262,23 @@ class Assess(Agent):
                 self.marks |= moved
 
 
+def _halves(batch: Batch) -> list[Batch]:
+    """The partitions in two groups of about the same number of records."""
+    halves: list[dict[tuple[str, int], Sequence[Record]]] = [{}, {}]
+    sizes = [0, 0]
+    for at, records in sorted(batch.items(), key=lambda item: -len(item[1])):
+        lighter = sizes.index(min(sizes))
+        halves[lighter][at] = records
+        sizes[lighter] += len(records)
+    return [half for half in halves if half]
+
+
 def _read(record: Record) -> _Work:
-    now = from_ms(record.timestamp_ms)
+    now, source = from_ms(record.timestamp_ms), f"{record.partition}:{record.offset}"
     try:
         signal: SubmittedSignal = decode(SUBMITTED, record.value).data
         if record.key != signal.primary.token.encode():
             raise CodecError("the record's key is not the signal's primary subject")
-        return _Work(record, now, signal)
+        return _Work(record, now, source, signal)
     except CodecError as error:
-        return _Work(record, now, None, str(error))
+        return _Work(record, now, source, None, str(error))

@@ -5,7 +5,7 @@ A poll's step: read the cases, decide in order, record the facts, fold. Nothing 
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -64,13 +64,16 @@ class Track(Agent):
         marks: dict[str, int] = {}
         changed: dict[str, CaseChange] = {}
         entries: dict[int, list[Entry]] = {}
+        outcomes: Counter[str] = Counter()
         for work in works:
             change = self._decide(work, cases, marks)
             if change.case is not None:
                 cases[change.case.case_id] = change.case
                 changed[change.case.case_id] = change
             entries.setdefault(work.record.partition, []).append((work.record.key, _encode(work, change)))
-            METRICS.facts.labels("track", change.outcome.value).inc()
+            outcomes[change.outcome.value] += 1
+        for outcome, n in outcomes.items():
+            METRICS.facts.labels("track", outcome).inc(n)
         point("track.decided")
         await self._dead.flush()
         bases = await self.log.append(CHANGED, entries)

@@ -5,11 +5,12 @@ Invariant: the fact holds all that a fold will use, expiries included; `now` is 
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from schemas.facts import AssessedSignal, Outcome
 from schemas.policy import Policy
 from schemas.signals import SubmittedSignal
+from schemas.values import DAY_MS, instant_ms
 from stream_processors.domain.deduplication import classify
 from stream_processors.domain.features import Observed
 from stream_processors.domain.routing import routes
@@ -22,8 +23,8 @@ def decide(
     """The fact of this source record. `source` is `partition:offset`, `emitted` see AssessedSignal."""
     outcome, of = classify(signal, observed=observed, source=source)
     points, reasons = score(signal, observed.features, policy) if outcome is Outcome.ASSESSED else (0, ())
-    keep = policy.keep
-    return AssessedSignal.model_construct(
+    now_ms, keep = instant_ms(now), policy.keep
+    return AssessedSignal.trusted(
         outcome=outcome,
         emitted=emitted,
         accepted_at=now,
@@ -46,14 +47,14 @@ def decide(
         reasons=reasons,
         routes=routes(signal, points, observed.queues, policy) if outcome is Outcome.ASSESSED else (),
         policy=policy.label,
-        claims_until=now + timedelta(days=keep.claims_days),
-        sightings_until=max(now, signal.occurred_at) + timedelta(days=keep.sightings_days),
-        cases_until=now + timedelta(days=keep.cases_days),
+        claims_until_ms=now_ms + keep.claims_days * DAY_MS,
+        sightings_until_ms=max(now_ms, instant_ms(signal.occurred_at)) + keep.sightings_days * DAY_MS,
+        cases_until_ms=now_ms + keep.cases_days * DAY_MS,
     )
 
 
 def refuse(why: str, *, policy: Policy, now: datetime, emitted: int) -> AssessedSignal:
     """The fact of a source record that cannot be read. It goes to the dead letters too."""
-    return AssessedSignal.model_construct(
+    return AssessedSignal.trusted(
         outcome=Outcome.REFUSED, emitted=emitted, accepted_at=now, why=why, policy=policy.label
     )

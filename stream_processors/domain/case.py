@@ -145,7 +145,7 @@ def echo(action: Action, actor: str, now: datetime) -> CaseChange:
 
 def unreadable(why: str, now: datetime) -> CaseChange:
     """The fact of an action record that cannot be read. It goes to the dead letters too."""
-    return CaseChange.model_construct(
+    return CaseChange.trusted(
         action_id=None, case_id=None, kind=None, outcome=ActionOutcome.REFUSED, at=now, actor="unknown", why=why, problem="unreadable"
     )
 
@@ -176,7 +176,7 @@ def _join(action: Action, actor: str, case: Case | None, policy: Policy, now: da
 
 def _opened(action: Action, signal: JoinedSignal, now: datetime) -> Case:
     money = {signal.currency: signal.amount_minor} if signal.currency and signal.amount_minor is not None else {}
-    return Case.model_construct(
+    return Case.trusted(
         case_id=action.case_id,
         queue=action.queue,
         revision=1,
@@ -206,6 +206,6 @@ def _refused(action: Action, actor: str, case: Case | None, now: datetime, refus
 
 
 def _change(action: Action, actor: str, now: datetime, outcome: ActionOutcome, **more: Any) -> CaseChange:
-    return CaseChange.model_construct(
+    return CaseChange.trusted(
         action_id=action.action_id, case_id=action.case_id, kind=action.kind, outcome=outcome, at=now, actor=actor, **more
     )

@@ -5,16 +5,16 @@ from __future__ import annotations
 from schemas.cases import Action, ActionKind, JoinedSignal
 from schemas.facts import AssessedSignal
 
+_SHARED = tuple(JoinedSignal.model_fields)
+
 
 def joins(fact: AssessedSignal) -> list[Action]:
     """One join a route; `action_id` follows from signal and case."""
     if not fact.routes:
         return []
-    signal = JoinedSignal.model_construct(
-        **{name: getattr(fact, name) for name in JoinedSignal.model_fields},
-    )
+    signal = JoinedSignal.trusted(**{name: getattr(fact, name) for name in _SHARED})
     return [
-        Action.model_construct(
+        Action.trusted(
             action_id=f"join-{fact.signal_id}-{route.queue}",
             case_id=route.case_id,
             kind=ActionKind.JOIN,

@@ -31,5 +31,5 @@ def routes(signal: SubmittedSignal, points: int, queues: Set[str], policy: Polic
         queue = queue_of(rule, signal.region, policy)
         threshold = policy.case_from if rule.from_score is None else rule.from_score
         if points >= threshold or queue in queues:
-            found.append(Route.model_construct(queue=queue, case_id=case_id(queue, signal.primary.token)))
+            found.append(Route.trusted(queue=queue, case_id=case_id(queue, signal.primary.token)))
     return tuple(found)

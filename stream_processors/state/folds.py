@@ -9,14 +9,14 @@ from collections.abc import Callable
 from typing import Any
 
 from schemas.cases import ActionKind, ActionOutcome, Case, CaseChange, CaseStatus
+from schemas.codec import dump
 from schemas.envelope import Envelope
 from schemas.facts import AssessedSignal, Outcome
-from schemas.values import instant_ms
+from schemas.values import DAY_MS, instant_ms
 from stream_processors.state.effects import Effect, add, claim, count, put, put_case, rank, see, unrank
 from stream_processors.state.keys import bucket_of
 from stream_processors.state.receipts import receipt_json
 
-_DAY_MS = 86_400_000
 _RANK_STEP = 10**11
 
 Fold = Callable[[Envelope[Any]], list[Effect]]
@@ -29,11 +29,10 @@ def held(signal_id: str, source: str, body_id: str) -> str:
 
 def case_queue_effects(fact: AssessedSignal) -> list[Effect]:
     """Where the subject has a case from now on: the one part of assess's state that no observation has written before."""
-    if not fact.routes or fact.cases_until is None:
+    if not fact.routes:
         return []
     token = fact.subjects[0].token
-    until = instant_ms(fact.cases_until)
-    return [add(bucket_of(token), f"k:{token}", route.queue, until) for route in fact.routes]
+    return [add(bucket_of(token), f"k:{token}", route.queue, fact.cases_until_ms) for route in fact.routes]
 
 
 def fold_assess(envelope: Envelope[AssessedSignal]) -> list[Effect]:
@@ -42,16 +41,15 @@ def fold_assess(envelope: Envelope[AssessedSignal]) -> list[Effect]:
     if fact.outcome not in (Outcome.ASSESSED, Outcome.RESEND):
         return []
     assert fact.signal_id and fact.content_id and fact.body_id and fact.institution
-    assert fact.occurred_at and fact.claims_until and fact.sightings_until and envelope.origin
+    assert fact.occurred_at and envelope.origin
     _, partition, offset, _ = envelope.origin.rsplit("/", 3)
-    claims_until = instant_ms(fact.claims_until)
     value = held(fact.signal_id, f"{partition}:{offset}", fact.body_id)
-    effects = [claim(bucket_of(fact.signal_id), f"r:{fact.signal_id}", value, claims_until)]
+    effects = [claim(bucket_of(fact.signal_id), f"r:{fact.signal_id}", value, fact.claims_until_ms)]
     if fact.outcome is Outcome.RESEND:
         return effects
     primary = bucket_of(fact.subjects[0].token)
-    effects.append(claim(primary, f"c:{fact.content_id}", fact.signal_id, claims_until))
-    occurred, until = instant_ms(fact.occurred_at), instant_ms(fact.sightings_until)
+    effects.append(claim(primary, f"c:{fact.content_id}", fact.signal_id, fact.claims_until_ms))
+    occurred, until = instant_ms(fact.occurred_at), fact.sightings_until_ms
     effects += [
         see(bucket_of(subject.token), subject.token, fact.content_id, fact.institution, occurred, until)
         for subject in fact.subjects
@@ -62,7 +60,7 @@ def fold_assess(envelope: Envelope[AssessedSignal]) -> list[Effect]:
 
 def case_effect(case: Case) -> Effect:
     """The case as it is now."""
-    return put_case(bucket_of(case.case_id), f"k:{case.case_id}", case.revision, case.__pydantic_serializer__.to_json(case))
+    return put_case(bucket_of(case.case_id), f"k:{case.case_id}", case.revision, dump(case))
 
 
 def fold_track(envelope: Envelope[CaseChange]) -> list[Effect]:
@@ -76,9 +74,9 @@ def project_assessed(envelope: Envelope[AssessedSignal]) -> list[Effect]:
     fact = envelope.data
     who = fact.institution or "unknown"
     effects = [count(bucket_of(who), "n", f"{fact.outcome.value}:{who}")]
-    if fact.outcome in (Outcome.ASSESSED, Outcome.RESEND) and fact.signal_id and fact.cases_until:
+    if fact.outcome in (Outcome.ASSESSED, Outcome.RESEND) and fact.signal_id:
         bucket = bucket_of(fact.signal_id)
-        effects.append(put(bucket, f"r:{fact.signal_id}", receipt_json(fact, envelope.time), instant_ms(fact.cases_until)))
+        effects.append(put(bucket, f"r:{fact.signal_id}", receipt_json(fact, envelope.time), fact.cases_until_ms))
     return effects
 
 
@@ -94,10 +92,9 @@ def project_changed(envelope: Envelope[CaseChange]) -> list[Effect]:
     effects = [count(bucket_of(kind), "n", f"action_{change.outcome.value}:{kind}")]
     if change.action_id and change.kind is not ActionKind.JOIN:
         bucket = bucket_of(change.action_id)
-        told = change.model_copy(update={"case": None})
         if change.outcome is not ActionOutcome.ECHO:
-            raw = told.__pydantic_serializer__.to_json(told, exclude_none=True)
-            effects.append(put(bucket, f"a:{change.action_id}", raw, instant_ms(change.at) + _DAY_MS))
+            told = dump(change.model_copy(update={"case": None}))
+            effects.append(put(bucket, f"a:{change.action_id}", told, instant_ms(change.at) + DAY_MS))
     case = change.case
     if case is None:
         return effects

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+import msgpack
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -53,16 +54,11 @@ class Store(Protocol):
         """The restore lock: one restorer at a time (two would only be slower, the marks keep them apart)."""
 
 
-def flatten(stamp: str, write: Write) -> list[Arg]:
-    """The arguments of a script: stamp, checks, sets, its own."""
-    head: list[Arg] = [stamp, len(write.checks)]
-    for pair in write.checks.items():
-        head += pair
-    head.append(len(write.sets))
-    for pair in write.sets.items():
-        head += pair
-    head += write.args
-    return head
+def flatten(stamp: str, write: Write) -> tuple[Arg, bytes, bytes, bytes]:
+    """The arguments of a script: stamp, checks, sets, its own. Packed, because a Redis argument each costs more than the work."""
+    checks = [str(one) for pair in write.checks.items() for one in pair]
+    sets = [one for pair in write.sets.items() for one in pair]
+    return stamp, msgpack.packb(checks), msgpack.packb(sets), msgpack.packb(write.args, use_bin_type=False)
 
 
 def connect(url: str) -> RedisLike:

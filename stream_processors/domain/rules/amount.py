@@ -14,4 +14,4 @@ def points(signal: SubmittedSignal, features: Features, rules: Rules) -> Reason 
     if minor is None or signal.currency != "CNY":
         return None
     worth = max((step.points for step in rules.amount if minor >= step.from_minor), default=0)
-    return Reason.model_construct(rule="amount", points=worth, evidence={"amount_minor": minor}) if worth else None
+    return Reason.trusted(rule="amount", points=worth, evidence={"amount_minor": minor}) if worth else None

@@ -12,4 +12,4 @@ def points(signal: SubmittedSignal, features: Features, rules: Rules) -> Reason 
     """The points of the highest step that is reached."""
     seen = features.institutions
     worth = max((step.points for step in rules.institutions if seen >= step.from_count), default=0)
-    return Reason.model_construct(rule="institutions", points=worth, evidence={"institutions": seen}) if worth else None
+    return Reason.trusted(rule="institutions", points=worth, evidence={"institutions": seen}) if worth else None

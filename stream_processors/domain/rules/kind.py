@@ -11,4 +11,4 @@ from stream_processors.domain.features import Features
 def points(signal: SubmittedSignal, features: Features, rules: Rules) -> Reason | None:
     """The kind's own points; none when the policy names none."""
     worth = rules.kind.get(signal.kind, 0)
-    return Reason.model_construct(rule="kind", points=worth, evidence={"kind": signal.kind.value}) if worth else None
+    return Reason.trusted(rule="kind", points=worth, evidence={"kind": signal.kind.value}) if worth else None

@@ -1,24 +1,19 @@
 -- Put before every script. KEYS[1] is the bucket's marks, KEYS[2] its key prefix `{tag}`.
--- ARGV: stamp, n checks (field, expected)..., n sets (field, value)..., then the script's own from `at` on.
+-- ARGV: stamp, then MessagePack arrays: checks (field, expected)..., sets (field, value)..., the script's own arguments.
 -- A missing stamp or another mark means that this state is not the one the caller knows: lost, restored from an older
 -- copy, or moved by another owner. Nothing is touched then and the caller ends.
 local marks, prefix = KEYS[1], KEYS[2]
 local stamp = redis.call('HGET', marks, 'stamp')
 if stamp ~= ARGV[1] then return redis.error_reply('LOST stamp ' .. tostring(stamp) .. ' in ' .. marks) end
-local at = 3
-for _ = 1, tonumber(ARGV[2]) do
-  local found = redis.call('HGET', marks, ARGV[at]) or '0'
-  if found ~= ARGV[at + 1] then
-    return redis.error_reply('LOST mark ' .. ARGV[at] .. ' is ' .. found .. ', not ' .. ARGV[at + 1] .. ', in ' .. marks)
+local checks, sets, args = cmsgpack.unpack(ARGV[2]), cmsgpack.unpack(ARGV[3]), cmsgpack.unpack(ARGV[4])
+for i = 1, #checks, 2 do
+  local found = redis.call('HGET', marks, checks[i]) or '0'
+  if found ~= checks[i + 1] then
+    return redis.error_reply('LOST mark ' .. checks[i] .. ' is ' .. found .. ', not ' .. checks[i + 1] .. ', in ' .. marks)
   end
-  at = at + 2
 end
-local sets = tonumber(ARGV[at])
-at = at + 1
-for _ = 1, sets do
-  redis.call('HSET', marks, ARGV[at], ARGV[at + 1])
-  at = at + 2
-end
+if #sets > 0 then redis.call('HSET', marks, unpack(sets)) end
+local at = 1
 local clock = nil
 -- A set lives as long as its longest-living member; the order of arrival does not matter.
 local function live_until(key, expires)
