@@ -1,0 +1,28 @@
+"""Puts Kafka and Redis together: the programs found or fetched, their configuration, their process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from deploy.local import kafka, plan, redis_server
+from deploy.local.jars import KAFKA_VERSION, Progress, fetch
+from deploy.local.java import find_java
+from deploy.local.places import Places
+from deploy.local.process import Spec
+
+redis_answers = redis_server.answers
+
+
+def redis_spec(places: Places, ports: dict[str, int], fsync: str, progress: Progress | None, say: Callable[[str], None]) -> Spec:
+    program = redis_server.find_redis(progress)
+    say(f"Redis {'.'.join(map(str, redis_server.version(program)))}: {program}")
+    argv = redis_server.command(places, ports["redis"], program, fsync=fsync)
+    return plan.backbone_spec("redis", argv, places, ports["redis"])
+
+
+def kafka_spec(places: Places, ports: dict[str, int], heap_mb: int, progress: Progress | None, say: Callable[[str], None]) -> Spec:
+    java = find_java()
+    jars = fetch("kafka", progress)
+    say(f"Kafka {KAFKA_VERSION} on Java {java.major}: {java.path}")
+    argv = kafka.prepare(places, ports, java, jars, heap_mb=heap_mb)
+    return plan.backbone_spec("kafka", argv, places, ports["kafka"], grace_s=plan.KAFKA_GRACE_S)

@@ -1,0 +1,133 @@
+"""One kept process as a small state machine: running, waiting to be started again, stopping, stopped.
+
+Invariant: whatever ends without having been asked to is started again, later and later while it keeps ending soon.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from deploy.local.process import Identity, Spec, dies_with_parent, rotate
+
+FIRST_BACKOFF_S = 0.2
+HEALTHY_S = 30.0
+
+Journal = Callable[..., None]
+
+
+@dataclass
+class Child:
+    spec: Spec
+    journal: Journal
+    backoff_max_s: float
+    overlay: dict[str, str] = field(default_factory=dict)
+    popen: subprocess.Popen[bytes] | None = None
+    identity: Identity | None = None
+    state: str = "stopped"
+    restarts: int = 0
+    starts: int = 0
+    started: float = 0.0  # on the supervisor's monotonic clock
+    due: float = 0.0  # when waiting: the next start; when stopping: the SIGKILL
+    backoff_s: float = FIRST_BACKOFF_S
+    last_exit: dict[str, Any] | None = None
+
+    def is_live(self) -> bool:
+        return self.popen is not None
+
+    def start(self, now: float) -> None:
+        """Starts it. A program that cannot be run counts as one that ended at once."""
+        log = Path(self.spec.log)
+        rotate(log)
+        env = {**os.environ, **self.spec.env, **self.overlay}
+        self.started, self.starts = now, self.starts + 1
+        try:
+            with log.open("ab") as out:
+                self.popen = subprocess.Popen(
+                    self.spec.argv,
+                    cwd=self.spec.cwd,
+                    env=env,
+                    stdin=subprocess.DEVNULL,
+                    stdout=out,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                    preexec_fn=dies_with_parent(),  # noqa: PLW1509 - the supervisor has one thread
+                )
+            self.identity = Identity.of(self.popen.pid)
+        except OSError as error:
+            self.journal("cannot start", name=self.spec.name, error=str(error))
+            self._wait_to_start(now)
+            return
+        self.state = "running"
+        self.journal("start", name=self.spec.name, pid=self.popen.pid)
+
+    def stop(self, now: float, grace_s: float | None = None) -> None:
+        """Asks it to end; SIGKILL follows after the grace."""
+        if self.popen is None:
+            self.state = "stopped"
+            return
+        if self.state == "stopping":
+            return
+        self.state = "stopping"
+        self.due = now + (self.spec.grace_s if grace_s is None else grace_s)
+        self._signal(signal.SIGTERM)
+        self._signal(signal.SIGCONT)  # a paused one must wake to end
+
+    def tick(self, now: float) -> bool:
+        """Notices an end, starts again, kills after the grace. True when something changed."""
+        if self.popen is not None:
+            code = self.popen.poll()
+            if code is not None:
+                self._ended(code, now)
+                return True
+            if self.state == "stopping" and now >= self.due:
+                self.journal("kill", name=self.spec.name, pid=self.popen.pid)
+                self._signal(signal.SIGKILL)
+                self.due = now + 5
+        elif self.state == "waiting" and now >= self.due:
+            self.restarts += 1
+            self.start(now)
+            return True
+        return False
+
+    def _ended(self, code: int, now: float) -> None:
+        assert self.popen is not None
+        ran_s = now - self.started
+        self.last_exit = {"code": code, "ran_s": round(ran_s, 3)}
+        if code < 0:
+            self.last_exit["signal"] = signal.Signals(-code).name if -code in set(signal.Signals) else str(-code)
+        pid, self.popen, self.identity = self.popen.pid, None, None
+        asked = self.state == "stopping"
+        if asked:
+            self.state = "stopped"
+        else:
+            if ran_s >= HEALTHY_S:
+                self.backoff_s = FIRST_BACKOFF_S
+            self._wait_to_start(now)
+        self.journal("exit", name=self.spec.name, pid=pid, asked=asked, **self.last_exit)
+
+    def _wait_to_start(self, now: float) -> None:
+        self.state = "waiting"
+        self.due = now + min(self.backoff_s, self.backoff_max_s)
+        self.backoff_s = min(self.backoff_s * 2, self.backoff_max_s)
+
+    def _signal(self, sig: int) -> None:
+        if self.popen is not None:
+            self.popen.send_signal(sig)  # does nothing when it has ended and was seen to
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "state": self.state,
+            "pid": self.identity.pid if self.identity else None,
+            "created": self.identity.created if self.identity else None,
+            "port": self.spec.port,
+            "stage": self.spec.stage,
+            "starts": self.starts,
+            "restarts": self.restarts,
+            "last_exit": self.last_exit,
+        }

@@ -1,0 +1,136 @@
+"""`liandong up | down | status`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+from rich.table import Table
+
+from deploy.local.errors import LauncherError
+from deploy.local.stack import ONE_EACH, Stack
+
+ProfileOption = Annotated[str, typer.Option("--profile", "-p", help="Its own data, logs and ports.")]
+errors = Console(stderr=True)
+
+
+def register(app: typer.Typer) -> None:
+    app.command("up")(up)
+    app.command("down")(down)
+    app.command("status")(status)
+
+
+def up(
+    profile: ProfileOption = "demo",
+    workers: Annotated[list[str] | None, typer.Option("--workers", "-w", metavar="AGENT=N", help="Processes of an agent.")] = None,
+    timeout: Annotated[float, typer.Option(help="Seconds to wait until all is ready.")] = 120.0,
+) -> None:
+    """Start Kafka, Redis, the workers and the gateway, detached; return when all is ready."""
+    with saying_why(), progress_shown() as (say, bar):
+        stack = Stack(
+            profile, workers=_counts(workers or []), ready_timeout_s=timeout, bound=False, external=True, say=say, progress=bar
+        ).up()
+    addresses(stack)
+
+
+def down(
+    profile: ProfileOption = "demo",
+    wipe: Annotated[bool, typer.Option("--wipe", help="Remove the data, logs, keys and ports as well.")] = False,
+) -> None:
+    """Stop everything of a profile, in order. Data stays unless --wipe."""
+    with saying_why():
+        stack = Stack(profile, external=True)
+        ran = bool(stack.names())
+        with errors.status(f"stopping {profile}"):
+            stack.down(wipe=wipe)
+        errors.print(f"{profile} {'is down' if ran else 'was not running'}{', its data removed' if wipe else ''}")
+
+
+def status(profile: ProfileOption = "demo", as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False) -> None:
+    """What runs, and whether it is healthy. Exit code 0 when it is."""
+    with saying_why():
+        stack = Stack(profile, external=True)
+        state = stack.control.state()
+        healthy = bool(state) and stack.is_healthy()
+        if as_json:
+            sys.stdout.write(json.dumps({"profile": profile, "healthy": healthy, **(state or {"processes": {}})}) + "\n")
+        elif state is None:
+            errors.print(f"{profile} is not running: start it with [bold]liandong up[/]")
+        else:
+            Console().print(_table(profile, state))
+            if not healthy:
+                errors.print(f"[red]not healthy[/]: logs are in {escape(str(stack.places.logs))}")
+    raise typer.Exit(0 if healthy else 1)
+
+
+def addresses(stack: Stack) -> None:
+    """Where to reach what runs."""
+    out = Console(highlight=False)
+    out.print(f"[bold green]Liandong is up[/] (profile {stack.profile})")
+    for label, address in (
+        ("gateway", stack.gateway_url),
+        ("API", f"{stack.gateway_url}/docs"),
+        ("Kafka", stack.kafka_bootstrap),
+        ("Redis", stack.redis_url),
+        ("logs", str(stack.places.logs)),
+    ):
+        out.print(f"  {label:<8} {escape(address)}", soft_wrap=True)
+
+
+@contextmanager
+def saying_why() -> Iterator[None]:
+    """A LauncherError is a message and exit code 1, not a traceback."""
+    try:
+        yield
+    except LauncherError as error:
+        errors.print(f"[bold red]error[/] {escape(str(error))}", soft_wrap=True, highlight=False)
+        raise typer.Exit(1) from error
+
+
+@contextmanager
+def progress_shown() -> Iterator[tuple[Any, Any]]:
+    """(say, progress) for a Stack: what is being done, one line each, and a bar while something is fetched."""
+    columns = (TextColumn("  {task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=errors, transient=True) as shown:
+        tasks: dict[int, Any] = {}
+
+        def bar(came: int, total: int) -> None:
+            if total not in tasks:
+                tasks[total] = shown.add_task("fetching from Maven", total=total)
+            shown.update(tasks[total], completed=came)
+
+        def say(line: str) -> None:
+            shown.console.print(f"  {escape(line)}", style="dim", highlight=False, soft_wrap=True)
+
+        yield say, bar
+
+
+def _counts(given: list[str]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for one in given:
+        agent, _, count = one.partition("=")
+        if agent not in ONE_EACH or not count.isdigit():
+            raise LauncherError(f"--workers {one} is not understood", f"like --workers assess=2; agents: {', '.join(ONE_EACH)}")
+        counts[agent] = int(count)
+    return counts
+
+
+def _table(profile: str, state: dict[str, Any]) -> Table:
+    table = Table(title=f"{profile}, since {state['started_at']}", title_justify="left")
+    for column in ("process", "state", "pid", "port", "restarts", "last exit"):
+        table.add_column(column)
+    for name, one in state["processes"].items():
+        last = one["last_exit"] or {}
+        ended = last.get("signal") or last.get("code")
+        cells = (name, one["state"], one["pid"], one["port"], one["restarts"], ended)
+        table.add_row(*("" if cell is None else str(cell) for cell in cells), style=None if one["state"] == "running" else "red")
+    return table
+
+

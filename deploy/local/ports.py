@@ -1,0 +1,104 @@
+"""Ports on 127.0.0.1: chosen free once per profile, kept in its `ports.json`, never shared with another profile.
+
+They lie below the range from which systems give outgoing connections their ports, so a kept port stays ours.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import socket
+from collections.abc import Iterable
+from pathlib import Path
+
+from deploy.local.errors import LauncherError
+from deploy.local.places import Places
+
+LOCALHOST = "127.0.0.1"
+RANGE = range(20_000, 32_000)
+# Addresses worth remembering, taken when they are free.
+PREFERRED = {"demo": {"gateway": 8000}}
+
+
+def is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOCALHOST, port))
+        except OSError:
+            return False
+        return True
+
+
+def read(places: Places) -> dict[str, int]:
+    try:
+        ports: dict[str, int] = json.loads(places.ports.read_text())
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise LauncherError(f"{places.ports} cannot be read: {error}", "remove the file; new ports are chosen then") from error
+    return ports
+
+
+def keep(places: Places, names: Iterable[str]) -> dict[str, int]:
+    """The profile's ports by name, those missing chosen and written down."""
+    ports = read(places)
+    taken = set(ports.values()) | _of_other_profiles(places)
+    added = False
+    for name in names:
+        if name not in ports:
+            ports[name] = _choose(taken, PREFERRED.get(places.profile, {}).get(name))
+            taken.add(ports[name])
+            added = True
+    if added:
+        partial = places.ports.with_suffix(".part")
+        partial.write_text(json.dumps(ports, indent=1) + "\n")
+        partial.replace(places.ports)
+    return ports
+
+
+def check_free(places: Places, ports: dict[str, int], names: Iterable[str]) -> None:
+    """Raises when something else listens on a kept port of a process that is about to start."""
+    for name in names:
+        if not is_free(ports[name]):
+            raise LauncherError(
+                f"port {ports[name]} of {name} (profile {places.profile}) is taken by another program{_who(ports[name])}",
+                f"stop that program, or remove {places.ports} to have new ports chosen",
+            )
+
+
+def _choose(taken: set[int], preferred: int | None) -> int:
+    if preferred is not None and preferred not in taken and is_free(preferred):
+        return preferred
+    for port in random.sample(RANGE, 200):
+        if port not in taken and is_free(port):
+            return port
+    raise LauncherError(f"no free port between {RANGE.start} and {RANGE.stop} on {LOCALHOST}")
+
+
+def _of_other_profiles(places: Places) -> set[int]:
+    taken: set[int] = set()
+    for file in places.home.glob("*/ports.json"):
+        if file != places.ports:
+            taken |= _values(file)
+    return taken
+
+
+def _values(file: Path) -> set[int]:
+    try:
+        return set(json.loads(file.read_text()).values())
+    except (OSError, ValueError):
+        return set()  # that profile's own start says what is wrong with it
+
+
+def _who(port: int) -> str:
+    """Best effort: the pid and name of the listener; seeing others' processes may be forbidden."""
+    import psutil
+
+    try:
+        for one in psutil.net_connections("tcp"):
+            if one.laddr and one.laddr.port == port and one.status == psutil.CONN_LISTEN and one.pid:
+                return f" (pid {one.pid}, {psutil.Process(one.pid).name()})"
+    except psutil.Error:
+        pass
+    return ""

@@ -1,0 +1,276 @@
+"""One profile's Kafka, Redis, workers and gateway, as an object: start, stop, kill, look.
+
+    with Stack("mytest", services=("kafka", "redis")) as stack:          # down at the end of the block
+        connect(stack.kafka_bootstrap, stack.redis_url)
+
+    stack = Stack("chaos", workers={"assess": 2}, env={"LIANDONG_POLL_RECORDS": "50"}).up()
+    stack.kill("assess-0")                    # SIGKILL; the supervisor starts it again
+    stack.stop_one("track-0"); stack.start_one("track-0", env={"LIANDONG_CRASH": "..."})
+    stack.down(wipe=True)
+
+Invariant: what `up` started, `down` ends, whatever happened between. A stack of a profile other than `demo` also ends when
+the process that started it does, so that a broken test session leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+from deploy.local import backbone, plan, ports, ready
+from deploy.local.control import Control
+from deploy.local.errors import LauncherError
+from deploy.local.jars import Progress
+from deploy.local.places import Places
+from deploy.local.process import Identity, Spec
+
+ONE_EACH = dict.fromkeys(plan.AGENTS, 1)
+STAYS = "demo"  # the profile for people: it outlives its starter and may use external services
+
+
+class Stack:
+    """Everything is a keyword but the profile.
+
+    home: folder of the profiles; default LIANDONG_HOME or `.liandong`. workers: processes an agent; agents not named get one each,
+    0 leaves one out. services: which to start. env: for the workers and the gateway. bound: end with the calling process.
+    external: use KAFKA_BOOTSTRAP and REDIS_URL of the environment where given (default: only for `demo`).
+    """
+
+    def __init__(
+        self,
+        profile: str,
+        *,
+        home: Path | None = None,
+        workers: Mapping[str, int] | None = None,
+        services: tuple[str, ...] = plan.SERVICES,
+        env: Mapping[str, str] | None = None,
+        kafka_heap_mb: int = 512,
+        redis_fsync: str = "everysec",
+        backoff_max_s: float = 5.0,
+        ready_timeout_s: float = 90.0,
+        bound: bool | None = None,
+        external: bool | None = None,
+        say: Callable[[str], None] | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        self.places = Places.of(profile, home)
+        self.control = Control(self.places)
+        self.workers = {**ONE_EACH, **(workers or {})}
+        self.env = dict(env or {})
+        self.kafka_heap_mb, self.redis_fsync, self.backoff_max_s = kafka_heap_mb, redis_fsync, backoff_max_s
+        self.ready_timeout_s = ready_timeout_s
+        self.bound = profile != STAYS if bound is None else bound
+        given = os.environ if (profile == STAYS if external is None else external) else {}
+        self._kafka_elsewhere, self._redis_elsewhere = given.get("KAFKA_BOOTSTRAP"), given.get("REDIS_URL")
+        elsewhere = {"kafka": self._kafka_elsewhere, "redis": self._redis_elsewhere}
+        self.services = tuple(one for one in services if not elsewhere.get(one))
+        self.say = say or (lambda _: None)
+        self.progress = progress
+
+    @property
+    def profile(self) -> str:
+        return self.places.profile
+
+    # addresses
+
+    @property
+    def kafka_bootstrap(self) -> str:
+        return self._kafka_elsewhere or f"{ports.LOCALHOST}:{self.port('kafka')}"
+
+    @property
+    def redis_url(self) -> str:
+        return self._redis_elsewhere or f"redis://{ports.LOCALHOST}:{self.port('redis')}/0"
+
+    @property
+    def gateway_url(self) -> str:
+        return f"http://{ports.LOCALHOST}:{self.port('gateway')}"
+
+    def metrics_url(self, name: str) -> str:
+        return f"http://{ports.LOCALHOST}:{self.port(name)}/metrics"
+
+    def port(self, name: str) -> int:
+        kept = ports.read(self.places)
+        if name not in kept:
+            raise LauncherError(f"profile {self.profile} has no {name} yet", "start it first")
+        return kept[name]
+
+    # all of it
+
+    def up(self) -> Self:
+        """Starts what is not running and returns when all is ready. LauncherError says what is missing."""
+        with self._one_at_a_time():
+            self.places.make()
+            if self.control.identity() is None:
+                self.control.kill_leftovers()
+            kept = ports.keep(self.places, plan.port_names(self.services, self.workers))
+            running = self._running()
+            starting = [name for name in plan.port_names(self.services, self.workers) if name not in running and name != "kafka-controller"]
+            ports.check_free(self.places, kept, [port for name in starting for port in plan.ports_of(name)])
+            if self.control.identity() is None:
+                owner = Identity.of(os.getpid()) if self.bound else None
+                self.control.launch(owner=owner, backoff_max_s=self.backoff_max_s)
+            try:
+                self._start_backbone(starting, kept)
+                self._start_apps(starting)
+            except BaseException:
+                if not running:
+                    self.control.shut_down()
+                raise
+        return self
+
+    def down(self, *, wipe: bool = False) -> None:
+        """Workers and gateway first, then Redis and Kafka. Idempotent. `wipe` removes data, logs and ports as well."""
+        with self._one_at_a_time():
+            self.control.shut_down()
+            if wipe:
+                self.places.wipe()
+
+    def __enter__(self) -> Self:
+        return self.up()
+
+    def __exit__(self, *_: object) -> None:
+        self.down()
+
+    # one process
+
+    def names(self) -> list[str]:
+        """The processes that the supervisor knows, stopped ones included."""
+        return list(self._processes())
+
+    def process(self, name: str) -> dict[str, Any]:
+        """state (running, waiting, stopping, stopped), pid, port, starts, restarts, last_exit."""
+        found: dict[str, Any] | None = self._processes().get(name)
+        if found is None:
+            raise LauncherError(f"profile {self.profile} runs no process {name}", f"there are: {', '.join(self.names()) or 'none'}")
+        return found
+
+    def pid(self, name: str) -> int:
+        """Of the running process. LauncherError while there is none."""
+        pid: int | None = self.process(name)["pid"]
+        if pid is None:
+            raise LauncherError(f"{name} of profile {self.profile} is not running")
+        return pid
+
+    def kill(self, name: str, sig: int = signal.SIGKILL) -> int:
+        """Sends the signal, gives the pid. The supervisor starts what ends; it does not notice SIGSTOP."""
+        pid = self.pid(name)
+        os.kill(pid, sig)
+        return pid
+
+    def stop_one(self, name: str, *, grace_s: float | None = None) -> None:
+        """SIGTERM, SIGKILL after the grace (0: at once). It stays down until `start_one`."""
+        self.control.stop(name, grace_s)
+        self._until(name, lambda one: one["pid"] is None, "end", 60)
+
+    def start_one(self, name: str, *, env: Mapping[str, str] | None = None, wait: bool = True) -> None:
+        """Starts a stopped process, or one more worker (`assess-2`). `env` holds until the next `start_one`, restarts included."""
+        overlay = dict(env or {})
+        if name in self._processes():
+            self._until(name, lambda one: one["state"] != "stopping", "end", 60)
+            if self.process(name)["pid"] is not None:
+                raise LauncherError(f"{name} is running", "stop_one it first, or restart it")
+            self.control.start_again(name, overlay)
+        else:
+            kept = ports.keep(self.places, plan.ports_of(name))
+            self.control.start(self._app_spec(name, kept), overlay)
+        if wait:
+            self.wait_ready(name)
+
+    def restart(self, name: str, *, env: Mapping[str, str] | None = None) -> None:
+        self.stop_one(name)
+        self.start_one(name, env=env)
+
+    def wait_new_pid(self, name: str, old_pid: int, timeout_s: float = 30.0) -> int:
+        """After a kill: the pid of the one that the supervisor started in its place."""
+        self._until(name, lambda one: one["pid"] not in (None, old_pid), "start again", timeout_s)
+        return self.pid(name)
+
+    def wait_ready(self, name: str, timeout_s: float | None = None) -> None:
+        """Kafka and Redis answer, the gateway's /readyz is 200, a worker serves its metrics."""
+        log = self.places.logs / f"{name}.log"
+        ready.wait(name, self._check_of(name), lambda: self._processes().get(name), log, timeout_s or self.ready_timeout_s)
+
+    def log(self, name: str) -> str:
+        """All that the process wrote since its log was last rotated."""
+        file = self.places.logs / f"{name}.log"
+        return file.read_text("utf-8", "replace") if file.exists() else ""
+
+    def is_healthy(self) -> bool:
+        """Everything that should run does, and answers."""
+        processes = self._processes()
+        if not processes or any(one["state"] != "running" for one in processes.values()):
+            return False
+        return all(self._check_of(name)() for name in processes)
+
+    # inside
+
+    def _start_backbone(self, starting: list[str], kept: dict[str, int]) -> None:
+        if "redis" in starting:
+            self.control.start(backbone.redis_spec(self.places, kept, self.redis_fsync, self.progress, self.say))
+        if "kafka" in starting:
+            self.control.start(backbone.kafka_spec(self.places, kept, self.kafka_heap_mb, self.progress, self.say))
+        for name in ("redis", "kafka"):
+            if name in self.services:
+                self.say(f"waiting for {name}")
+                self.wait_ready(name)
+        if "kafka" in self.services or self._kafka_elsewhere:
+            from deploy.local.topics import create_topics
+
+            made = create_topics(self.kafka_bootstrap)
+            self.say(f"topics made: {', '.join(made)}" if made else "topics are there")
+
+    def _start_apps(self, starting: list[str]) -> None:
+        kept = ports.read(self.places)
+        apps = [name for name in plan.port_names(self.services, self.workers) if name not in ("kafka", "kafka-controller", "redis")]
+        for name in apps:
+            if name in starting:
+                self.control.start(self._app_spec(name, kept))
+        for name in apps:
+            self.say(f"waiting for {name}")
+            self.wait_ready(name)
+
+    def _app_spec(self, name: str, kept: dict[str, int]) -> Spec:
+        env = plan.common_env(self.places, self.kafka_bootstrap, self.redis_url, self.env)
+        if name == "gateway":
+            return plan.gateway_spec(self.places, kept[name], env)
+        if name.rpartition("-")[0] not in plan.AGENTS:
+            raise LauncherError(f"{name} is no process of this system", f"workers are named like {plan.AGENTS[0]}-0")
+        return plan.worker_spec(name, self.places, kept[name], env)
+
+    def _check_of(self, name: str) -> Callable[[], bool]:
+        port = self.port(name)
+        if name == "redis":
+            return lambda: backbone.redis_answers(port)
+        if name == "kafka":
+            return lambda: ready.listens(port) and ready.kafka_answers(self.kafka_bootstrap)
+        if name == "gateway":
+            return lambda: ready.http_ok(f"{self.gateway_url}/readyz")
+        return lambda: ready.http_ok(self.metrics_url(name))
+
+    def _processes(self) -> dict[str, Any]:
+        state = self.control.state()
+        return state["processes"] if state else {}
+
+    def _running(self) -> set[str]:
+        return {name for name, one in self._processes().items() if one["state"] in ("running", "waiting")}
+
+    def _until(self, name: str, holds: Callable[[dict[str, Any]], bool], what: str, timeout_s: float) -> None:
+        deadline = time.monotonic() + timeout_s
+        while not holds(self.process(name)):
+            if time.monotonic() > deadline:
+                raise LauncherError(f"{name} of profile {self.profile} did not {what} within {timeout_s:.0f} s")
+            time.sleep(0.02)
+
+    @contextmanager
+    def _one_at_a_time(self) -> Iterator[None]:
+        """Two starts of one profile at once: the second waits and finds it running."""
+        self.places.home.mkdir(parents=True, exist_ok=True)
+        with (self.places.home / f".{self.profile}.lock").open("w") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield

@@ -1,0 +1,229 @@
+"""Keeps a profile's processes running: `python -m deploy.local.supervisor '<configuration as JSON>'`, detached.
+
+One thread, one loop. It is told what to do over a Unix socket (`control.py`) and knows nothing of Kafka or workers. It writes
+`state.json` on every change and `logs/supervisor.log` (JSON lines). Invariant: no child outlives it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import signal
+import socket
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from deploy.local.child import Child
+from deploy.local.process import Identity, Spec, rotate
+
+TICK_S = 0.25
+REQUEST_TIMEOUT_S = 2.0
+_LONGEST_SOCKET_PATH = 100  # the system's limit is 104 on macOS, 108 on Linux
+
+
+class Supervisor:
+    """`owner` is a process whose end ends everything (a test session); None for one that stays."""
+
+    def __init__(self, root: Path, profile: str, backoff_max_s: float, owner: Identity | None) -> None:
+        self.root, self.profile, self.backoff_max_s, self.owner = root, profile, backoff_max_s, owner
+        self.children: dict[str, Child] = {}
+        self.ending = False
+        self.started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
+        self.log = root / "logs" / "supervisor.log"
+        self.selector = selectors.DefaultSelector()
+        self._changed = True
+
+    def journal(self, event: str, **what: Any) -> None:
+        line = {"at": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event, **what}
+        with self.log.open("a") as out:
+            out.write(json.dumps(line) + "\n")
+        self._changed = True
+
+    # the loop
+
+    def open(self) -> None:
+        """Socket, signals, state file: after this it can be asked."""
+        rotate(self.log)
+        self.socket_path = _socket_path(self.root)
+        self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.listener.bind(str(self.socket_path))
+        self.socket_path.chmod(0o600)
+        self.listener.listen(16)
+        self.listener.setblocking(False)
+        self.selector.register(self.listener, selectors.EVENT_READ)
+        self.wake_read, wake_write = socket.socketpair()
+        for end in (self.wake_read, wake_write):
+            end.setblocking(False)
+        self.wake_write = wake_write
+        signal.set_wakeup_fd(wake_write.fileno())
+        self.selector.register(self.wake_read, selectors.EVENT_READ)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        for sig in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(sig, lambda *_: self._end("signal"))
+        self.journal("supervisor up", pid=os.getpid(), profile=self.profile)
+        self._write_state()
+
+    def run(self) -> None:
+        """Until asked to end and every child has ended."""
+        while not (self.ending and not any(child.is_live() for child in self.children.values())):
+            for key, _ in self.selector.select(self._pause_s()):
+                if key.fileobj is self.listener:
+                    self._serve_one()
+                else:
+                    self._drain_wakeups()
+            self._tick()
+        self.journal("supervisor down")
+        self._write_state()
+        self.socket_path.unlink(missing_ok=True)
+        if self.socket_path.parent != self.root:
+            self.socket_path.parent.rmdir()
+
+    def _drain_wakeups(self) -> None:
+        try:
+            while self.wake_read.recv(512):
+                pass
+        except BlockingIOError:
+            return
+
+    def _pause_s(self) -> float:
+        now = time.monotonic()
+        dues = [child.due - now for child in self.children.values() if child.state == "waiting"]
+        return max(0.0, min([TICK_S, *dues]))
+
+    def _tick(self) -> None:
+        now = time.monotonic()
+        if self.owner and not self.ending and not self.owner.is_alive():
+            self._end("owner gone")
+        for child in self.children.values():
+            self._changed |= child.tick(now)
+        if self.ending:
+            self._stop_last_stage(now)
+        if self._changed:
+            self._write_state()
+
+    def _end(self, why: str) -> None:
+        if not self.ending:
+            self.ending = True
+            self.journal("ending", why=why)
+
+    def _stop_last_stage(self, now: float) -> None:
+        """The processes of the highest stage that still runs; a lower one only when those are gone."""
+        for child in self.children.values():
+            if not child.is_live():
+                child.state = "stopped"
+        live = [child for child in self.children.values() if child.is_live()]
+        last = max((child.spec.stage for child in live), default=0)
+        for child in live:
+            if child.spec.stage == last:
+                child.stop(now)
+
+    # requests
+
+    def _serve_one(self) -> None:
+        try:
+            connection, _ = self.listener.accept()
+        except BlockingIOError:
+            return
+        with connection:
+            connection.settimeout(REQUEST_TIMEOUT_S)
+            try:
+                line = connection.makefile("rb").readline()
+                answer = self._answer(json.loads(line)) if line else {}
+                connection.sendall(json.dumps(answer).encode() + b"\n")
+            except (OSError, ValueError) as error:
+                self.journal("bad request", error=str(error))
+
+    def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        now = time.monotonic()
+        match request["do"]:
+            case "state":
+                pass
+            case "shutdown":
+                self._end("asked")
+            case "start" if self.ending:
+                return {"error": "the supervisor is ending"}
+            case "start":
+                return self._start(request, now)
+            case "stop":
+                child = self.children.get(request["name"])
+                if child is None:
+                    return {"error": f"no process {request['name']}"}
+                child.stop(now, request.get("grace_s"))
+                self._changed = True
+            case other:
+                return {"error": f"unknown request {other}"}
+        return self._state()
+
+    def _start(self, request: dict[str, Any], now: float) -> dict[str, Any]:
+        """A new process by its spec, or a known one by name. One that is live stays as it is."""
+        spec = Spec(**request["spec"]) if "spec" in request else None
+        name = spec.name if spec else request["name"]
+        child = self.children.get(name)
+        if child is None and spec is None:
+            return {"error": f"no process {name}"}
+        if child is None or not child.is_live():
+            if child is None:
+                assert spec is not None
+                child = self.children[name] = Child(spec, self.journal, self.backoff_max_s)
+            child.spec = spec or child.spec
+            child.overlay = request.get("env") or {}
+            child.start(now)
+        self._write_state()
+        return self._state()
+
+    def _state(self) -> dict[str, Any]:
+        me = Identity.of(os.getpid())
+        return {
+            "profile": self.profile,
+            "supervisor": {"pid": me.pid, "created": me.created, "control": str(self.socket_path)},
+            "started_at": self.started_at,
+            "ending": self.ending,
+            "processes": {name: child.as_json() for name, child in self.children.items()},
+        }
+
+    def _write_state(self) -> None:
+        target = self.root / "state.json"
+        partial = target.with_suffix(".part")
+        partial.write_text(json.dumps(self._state(), indent=1) + "\n")
+        partial.replace(target)
+        self._changed = False
+
+
+def _socket_path(root: Path) -> Path:
+    path = root / "control.sock"
+    if len(str(path)) > _LONGEST_SOCKET_PATH:
+        path = Path(tempfile.mkdtemp(prefix="liandong-")) / "control.sock"
+    path.unlink(missing_ok=True)
+    return path
+
+
+def detach() -> int:
+    """Forks; the child goes on in a session of its own. The parent ends when the child writes to the given descriptor."""
+    ready, tell = os.pipe()
+    if os.fork():
+        os.close(tell)
+        os._exit(0 if os.read(ready, 1) else 1)
+    os.close(ready)
+    os.setsid()
+    return tell
+
+
+def main() -> None:
+    config = json.loads(sys.argv[1])
+    tell = detach()
+    owner = Identity(**config["owner"]) if config["owner"] else None
+    supervisor = Supervisor(Path(config["root"]), config["profile"], config["backoff_max_s"], owner)
+    supervisor.open()
+    (supervisor.root / "supervisor.pid").write_text(f"{os.getpid()}\n")
+    os.write(tell, b"+")
+    os.close(tell)
+    supervisor.run()
+
+
+if __name__ == "__main__":
+    main()

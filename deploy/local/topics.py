@@ -1,0 +1,93 @@
+"""Makes the topics of the one table. A topic that is there stays; one with other partitions is an error, never changed.
+
+Invariant: nothing starts that reads a topic before all are there (an agent on a missing topic would never consume).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import ssl
+from typing import TYPE_CHECKING, Any
+
+from deploy.local.errors import LauncherError
+
+if TYPE_CHECKING:
+    from schemas.topics import Topic
+
+TOPIC_ALREADY_EXISTS = 36
+
+
+def client_options() -> dict[str, Any]:
+    """What aiokafka needs to reach a protected cluster, from the same variables that the workers read."""
+    protocol = os.environ.get("LIANDONG_KAFKA_SECURITY_PROTOCOL", "PLAINTEXT")
+    options: dict[str, Any] = {"security_protocol": protocol}
+    if "SSL" in protocol:
+        options["ssl_context"] = ssl.create_default_context(cafile=os.environ.get("LIANDONG_KAFKA_SSL_CAFILE"))
+    if protocol.startswith("SASL"):
+        options |= {
+            "sasl_mechanism": os.environ.get("LIANDONG_KAFKA_SASL_MECHANISM", "PLAIN"),
+            "sasl_plain_username": os.environ.get("LIANDONG_KAFKA_SASL_USERNAME"),
+            "sasl_plain_password": os.environ.get("LIANDONG_KAFKA_SASL_PASSWORD"),
+        }
+    return options
+
+
+def create_topics(bootstrap: str, *, replication: int = 1) -> list[str]:
+    """Makes what is missing, gives the names made. LauncherError when the broker refuses or partitions differ."""
+    from schemas.topics import TOPICS
+
+    return asyncio.run(_create(bootstrap, list(TOPICS.values()), replication))
+
+
+async def _create(bootstrap: str, topics: list[Topic], replication: int) -> list[str]:
+    from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+    from aiokafka.errors import KafkaError
+
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=30_000, **client_options())
+    try:
+        await admin.start()
+        there = await _partitions(admin)
+        for topic in topics:
+            if there.get(topic.name, topic.partitions) != topic.partitions:
+                raise LauncherError(
+                    f"topic {topic.name} has {there[topic.name]} partitions, the table says {topic.partitions}",
+                    "the keys' partitions would change: make a new cluster or profile, or set the table back",
+                )
+        missing = [topic for topic in topics if topic.name not in there]
+        wanted = [NewTopic(one.name, one.partitions, replication, topic_configs=one.config()) for one in missing]
+        if wanted:
+            _check(await admin.create_topics(wanted))
+        return [topic.name for topic in missing]
+    except (KafkaError, OSError) as error:
+        raise LauncherError(f"Kafka at {bootstrap} does not do what is asked: {type(error).__name__}: {error}") from error
+    finally:
+        await admin.close()
+
+
+async def _partitions(admin: Any) -> dict[str, int]:
+    names = await admin.list_topics()
+    if not names:
+        return {}
+    return {one["topic"]: len(one["partitions"]) for one in await admin.describe_topics(names)}
+
+
+def _check(response: Any) -> None:
+    for name, code, *message in response.topic_errors:
+        if code not in (0, TOPIC_ALREADY_EXISTS):
+            raise LauncherError(f"topic {name} could not be made: error {code} {' '.join(str(one) for one in message if one)}")
+
+
+async def broker_is_ready(bootstrap: str) -> bool:
+    """Whether a broker is registered and answers requests, not only whether something listens."""
+    from aiokafka.client import AIOKafkaClient
+    from aiokafka.errors import KafkaError
+
+    client = AIOKafkaClient(bootstrap_servers=bootstrap, request_timeout_ms=2_000, **client_options())
+    try:
+        await client.bootstrap()
+        return bool(client.cluster.brokers())
+    except (KafkaError, OSError):
+        return False
+    finally:
+        await client.close()
