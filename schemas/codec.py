@@ -7,22 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 import orjson
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from schemas.envelope import Envelope, Origin
-from schemas.topics import TOPICS, Topic
+from schemas.topics import Topic
 
 Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
 
 UPCASTERS: dict[str, Upcaster] = {}
 """CloudEvents type of an older version -> the whole envelope one version newer (its `type` too)."""
 
-_ADAPTERS: dict[str, TypeAdapter[Envelope[Any]]] = {
-    topic.name: TypeAdapter(Envelope[topic.model]) for topic in TOPICS.values()  # type: ignore[name-defined]
-}
+
+@cache
+def _adapter(model: type[BaseModel]) -> TypeAdapter[Envelope[Any]]:
+    return TypeAdapter(Envelope[model])  # type: ignore[valid-type]
 
 
 class CodecError(ValueError):
@@ -50,42 +52,46 @@ def encode(
 
 def dump(data: BaseModel) -> bytes:
     """A record's JSON as `encode` writes it: half the cost of pydantic's own for these small models."""
-    return orjson.dumps(data.__dict__, _fields, orjson.OPT_UTC_Z)
+    return orjson.dumps(_fields(data), _fields, orjson.OPT_UTC_Z)
 
 
 def _fields(inner: Any) -> Any:
     if isinstance(inner, BaseModel):
-        return inner.__dict__
+        return {**inner.__dict__, **extra} if (extra := inner.__pydantic_extra__) else inner.__dict__
     raise TypeError(f"a {type(inner).__name__} has no place in a record")
 
 
-def decode(topic: Topic, value: bytes | None) -> Envelope[Any]:
-    """The envelope with its typed data. CodecError for anything that is not a record of this topic."""
+def decode(topic: Topic, value: bytes | None, view: type[BaseModel] | None = None) -> Envelope[Any]:
+    """The envelope with its typed data. CodecError for anything that is not a record of this topic.
+
+    `view` is a smaller model with the fields that a reader uses; what it leaves out costs nothing.
+    """
+    adapter = _adapter(view or topic.model)
     if value is None:
         raise CodecError("the record has no value")
     try:
-        envelope = _ADAPTERS[topic.name].validate_json(value)
+        envelope = adapter.validate_json(value)
     except ValidationError as error:
-        older = _upcast(topic, value)
+        older = _upcast(topic, value, adapter)
         if older is None:
             raise CodecError(_said(error)) from None
         envelope = older
     if envelope.type != topic.type:
-        older = _upcast(topic, value)
+        older = _upcast(topic, value, adapter)
         if older is None:
             raise CodecError(f"a record of type {envelope.type[:80]!r} on topic {topic.name}")
         envelope = older
     return envelope
 
 
-def _upcast(topic: Topic, value: bytes) -> Envelope[Any] | None:
+def _upcast(topic: Topic, value: bytes, adapter: TypeAdapter[Envelope[Any]]) -> Envelope[Any] | None:
     try:
         raw = orjson.loads(value)
         if not isinstance(raw, dict) or raw.get("type") not in UPCASTERS:
             return None
         while raw["type"] != topic.type:
             raw = UPCASTERS[raw["type"]](raw)
-        return _ADAPTERS[topic.name].validate_json(orjson.dumps(raw))
+        return adapter.validate_json(orjson.dumps(raw))
     except (orjson.JSONDecodeError, KeyError) as error:
         raise CodecError(f"no way from this version to {topic.type}: {type(error).__name__}") from None
     except ValidationError as error:

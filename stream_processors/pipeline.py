@@ -10,11 +10,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import BaseModel
+
 from schemas.envelope import Envelope, Origin
+from schemas.facts import AssessedSignal
 from schemas.topics import ACTIONS, ASSESSED, CHANGED, SUBMITTED, Topic
 from stream_processors.log import Record
 from stream_processors.state.folds import Fold, fold_assess, fold_track, project_assessed, project_changed
 from stream_processors.state.keys import ASSESS, PROJECT, TRACK, Namespace
+from stream_processors.state.rows import ChangeRow, ReceiptRow
 
 
 def _no_marks(envelope: Envelope[Any], record: Record, marks: dict[str, int]) -> dict[str, int]:
@@ -40,12 +44,13 @@ def _track_marks(envelope: Envelope[Any], record: Record, marks: dict[str, int])
 
 @dataclass(frozen=True)
 class FactStream:
-    """A topic of facts that a stage folds. `tag` names its marks: `f<tag><p>` the next fact, `s<tag><p>` the next source."""
+    """A topic of facts that a stage folds, through a view of its model. `tag` names its marks: `f<tag><p>` the next fact, `s<tag><p>` the next source."""
 
     topic: Topic
     source: Topic
     tag: str
     fold: Fold
+    view: type[BaseModel]
     marks: Callable[[Envelope[Any], Record, dict[str, int]], dict[str, int]] = _no_marks
 
     def fact_mark(self, partition: int) -> str:
@@ -75,15 +80,15 @@ STAGES: dict[str, Stage] = {
     stage.name: stage
     for stage in (
         Stage(
-            "assess", ASSESS, (SUBMITTED,), (ASSESSED, ACTIONS), (FactStream(ASSESSED, SUBMITTED, "", fold_assess, _assess_marks),)
+            "assess", ASSESS, (SUBMITTED,), (ASSESSED, ACTIONS), (FactStream(ASSESSED, SUBMITTED, "", fold_assess, AssessedSignal, _assess_marks),)
         ),
-        Stage("track", TRACK, (ACTIONS,), (CHANGED,), (FactStream(CHANGED, ACTIONS, "", fold_track, _track_marks),)),
+        Stage("track", TRACK, (ACTIONS,), (CHANGED,), (FactStream(CHANGED, ACTIONS, "", fold_track, ChangeRow, _track_marks),)),
         Stage(
             "project",
             PROJECT,
             (ASSESSED, CHANGED),
             (),
-            (FactStream(ASSESSED, SUBMITTED, "a", project_assessed), FactStream(CHANGED, ACTIONS, "c", project_changed)),
+            (FactStream(ASSESSED, SUBMITTED, "a", project_assessed, ReceiptRow), FactStream(CHANGED, ACTIONS, "c", project_changed, ChangeRow)),
         ),
     )
 }

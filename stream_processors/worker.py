@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import faulthandler
+import gc
 import logging
 import os
 import sys
@@ -36,6 +37,8 @@ from stream_processors.state.store import RedisStore, connect
 AGENTS: dict[str, type[Assess] | type[Track] | type[Project]] = {"assess": Assess, "track": Track, "project": Project}
 CHECK_EVERY_S = 1.0
 EXIT_UNEXPECTED = 70
+GC_THRESHOLD = (50_000, 20, 100)
+"""A poll makes some 100,000 objects without cycles; Python's default looks through them again and again."""
 
 logger = logging.getLogger("liandong")
 
@@ -164,6 +167,8 @@ def run(settings: Settings, stage: str) -> None:
     """Runs until SIGTERM or SIGINT."""
     if settings.metrics_port:
         start_http_server(settings.metrics_port, addr="127.0.0.1")
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLD)
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
     agent = loop.run_until_complete(open_agent(settings, stage))

@@ -46,7 +46,7 @@ def read_chunk(stream: FactStream, partition: int, records: Sequence[Record], ma
     echoes = 0
     for record in records:
         try:
-            envelope = decode(stream.topic, record.value)
+            envelope = decode(stream.topic, record.value, stream.view)
             origin = Origin.parse(envelope.origin or "")
             if origin.topic != stream.source.name or origin.partition != partition:
                 raise CodecError(f"a fact about {origin.topic}/{origin.partition} in partition {partition}")

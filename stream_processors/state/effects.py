@@ -19,7 +19,7 @@ class Effect(NamedTuple):
 
 def claim(bucket: int, key: str, value: str, expires_ms: int) -> Effect:
     """The first claim of a key stays."""
-    return Effect(bucket, ("claim", key, value, expires_ms))
+    return Effect(bucket, ("claim", key, value, max(1, expires_ms)))
 
 
 def see(bucket: int, token: str, content: str, institution: str, occurred_ms: int, expires_ms: int) -> Effect:
@@ -32,7 +32,7 @@ def add(bucket: int, key: str, member: str, expires_ms: int = 0) -> Effect:
 
 
 def put(bucket: int, key: str, value: bytes, expires_ms: int) -> Effect:
-    return Effect(bucket, ("set", key, value, expires_ms))
+    return Effect(bucket, ("set", key, value, max(1, expires_ms)))
 
 
 def put_case(bucket: int, key: str, revision: int, value: bytes) -> Effect:

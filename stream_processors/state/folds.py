@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from schemas.cases import ActionKind, ActionOutcome, Case, CaseChange, CaseStatus
+from schemas.cases import ActionKind, ActionOutcome, Case, CaseStatus
 from schemas.codec import dump
 from schemas.envelope import Envelope
 from schemas.facts import AssessedSignal, Outcome
@@ -16,6 +16,7 @@ from schemas.values import DAY_MS, instant_ms
 from stream_processors.state.effects import Effect, add, claim, count, put, put_case, rank, see, unrank
 from stream_processors.state.keys import bucket_of
 from stream_processors.state.receipts import receipt_json
+from stream_processors.state.rows import CaseRow, ChangeRow, ReceiptRow
 
 _RANK_STEP = 10**11
 
@@ -58,18 +59,18 @@ def fold_assess(envelope: Envelope[AssessedSignal]) -> list[Effect]:
     return effects + case_queue_effects(fact)
 
 
-def case_effect(case: Case) -> Effect:
+def case_effect(case: Case | CaseRow) -> Effect:
     """The case as it is now."""
     return put_case(bucket_of(case.case_id), f"k:{case.case_id}", case.revision, dump(case))
 
 
-def fold_track(envelope: Envelope[CaseChange]) -> list[Effect]:
+def fold_track(envelope: Envelope[ChangeRow]) -> list[Effect]:
     """The whole case, when the action was applied."""
     case = envelope.data.case
     return [] if case is None else [case_effect(case)]
 
 
-def project_assessed(envelope: Envelope[AssessedSignal]) -> list[Effect]:
+def project_assessed(envelope: Envelope[ReceiptRow]) -> list[Effect]:
     """A receipt for a signal that counts or re-sends; a counter for every outcome."""
     fact = envelope.data
     who = fact.institution or "unknown"
@@ -85,7 +86,7 @@ def rank_of(score: int, opened_ms: int) -> int:
     return score * _RANK_STEP + (_RANK_STEP - 1 - opened_ms // 1000)
 
 
-def project_changed(envelope: Envelope[CaseChange]) -> list[Effect]:
+def project_changed(envelope: Envelope[ChangeRow]) -> list[Effect]:
     """The case and its place in the queue; the outcome of an officer's action for who waits for it."""
     change = envelope.data
     kind = change.kind.value if change.kind else "unreadable"

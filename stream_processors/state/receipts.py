@@ -6,8 +6,8 @@ from datetime import datetime
 
 import orjson
 
-from schemas.facts import AssessedSignal
 from schemas.values import Instant, Stored
+from stream_processors.state.rows import ReceiptRow
 
 
 class Receipt(Stored):
@@ -28,7 +28,7 @@ class Receipt(Stored):
     policy: str | None = None
 
 
-def receipt_json(fact: AssessedSignal, assessed_at: datetime) -> bytes:
+def receipt_json(fact: ReceiptRow, assessed_at: datetime) -> bytes:
     """The receipt as stored: compact, empty fields left out."""
     assert fact.signal_id and fact.institution and fact.reference
     raw: dict[str, object] = {

@@ -7,8 +7,9 @@ Invariant: a killed worker, a Redis rolled back, emptied or failed over are one 
 
 from __future__ import annotations
 
+import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import NamedTuple
 
 from stream_processors.crash import point
@@ -69,25 +70,38 @@ async def _fold_stream(stage: Stage, stream: FactStream, log: Log, store: Store,
     starts, ends = await log.starts(stream.topic), await log.ends(stream.topic)
     folded = 0
     for partition, end in ends.items():
-        mark = stream.fact_mark(partition)
-        lowest = min(buckets, key=lambda marks: marks.get(mark, 0))
-        at = lowest.get(mark, 0)
-        if at > end:
-            raise OtherLog(f"{stream.topic.name}/{partition} ends at {end}, but the state has folded up to {at}")
-        begin = max(at, starts[partition])
-        marks = dict(lowest)
-        async for records in log.read(stream.topic, partition, begin, end):
-            chunk = read_chunk(stream, partition, records, marks)
-            await store.call("fold", stamp, writes(stream, chunk, buckets))
-            point("restore.folded")
-            marks |= chunk.marks
-            for bucket in buckets:
-                if bucket.get(mark, 0) < chunk.end:
-                    bucket.update(chunk.marks)
-            folded += len(records)
-            if folded % 50_000 < len(records):
+        lowest = min(marks.get(stream.fact_mark(partition), 0) for marks in buckets)
+        if lowest > end:
+            raise OtherLog(f"{stream.topic.name}/{partition} ends at {end}, but the state has folded up to {lowest}")
+        async for n in _fold_partition(stream, partition, max(lowest, starts[partition]), end, log, store, stamp, buckets):
+            folded += n
+            if folded % 50_000 < n:
                 told(f"{stage.name}: {folded} facts of {stream.topic.name} folded")
     return folded
+
+
+async def _fold_partition(
+    stream: FactStream, partition: int, begin: int, end: int, log: Log, store: Store, stamp: str, buckets: list[Marks]
+) -> AsyncIterator[int]:
+    """Folds one partition, chunk by chunk; a chunk is read while Redis still works on the one before. Yields their sizes."""
+    mark = stream.fact_mark(partition)
+    marks = dict(min(buckets, key=lambda found: found.get(mark, 0)))
+    working: asyncio.Task[object] | None = None
+    async for records in log.read(stream.topic, partition, begin, end):
+        chunk = read_chunk(stream, partition, records, marks)
+        step = writes(stream, chunk, buckets)
+        if working is not None:
+            await working
+            point("restore.folded")
+        working = asyncio.create_task(store.call("fold", stamp, step))
+        await asyncio.sleep(0)
+        marks |= chunk.marks
+        for bucket in step:
+            buckets[bucket] |= chunk.marks
+        yield len(records)
+    if working is not None:
+        await working
+        point("restore.folded")
 
 
 async def _agreed(store: Store) -> Marks:

@@ -1,0 +1,54 @@
+"""What the folds read of a fact: the fields they use. The rest of a case is carried through as it came, unread."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+from schemas.cases import ActionKind, ActionOutcome, CaseStatus
+from schemas.facts import Outcome, Route
+from schemas.values import Instant, Stored
+
+
+class ReceiptRow(Stored):
+    """A view of AssessedSignal for receipts and counters."""
+
+    outcome: Outcome
+    accepted_at: Instant
+    signal_id: str | None = None
+    of: str | None = None
+    institution: str | None = None
+    reference: str | None = None
+    score: int = 0
+    severity: str = "none"
+    routes: tuple[Route, ...] = ()
+    policy: str = ""
+    cases_until_ms: int = 0
+
+
+class CaseRow(BaseModel):
+    """A view of Case: what places it in a queue; all else is kept as extra."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    case_id: str
+    queue: str
+    revision: int
+    status: CaseStatus
+    score: int
+    opened_at: Instant
+
+
+class ChangeRow(Stored):
+    """A view of CaseChange."""
+
+    action_id: str | None
+    case_id: str | None
+    kind: ActionKind | None
+    outcome: ActionOutcome
+    at: Instant
+    actor: str
+    why: str | None = None
+    problem: str | None = None
+    revision: int | None = None
+    origin: str | None = None
+    case: CaseRow | None = None
