@@ -1,0 +1,33 @@
+"""`python -m gateway`: the gateway on uvicorn with the settings' address. SIGTERM drains what is in flight."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import uvicorn
+
+from gateway.settings import GatewaySettings
+
+
+def main() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    settings = GatewaySettings()
+    uvicorn.run(
+        "gateway.asgi:app",
+        host=settings.gateway_host,
+        port=settings.gateway_port,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_keep_alive=65,
+        timeout_graceful_shutdown=settings.drain_s,
+        backlog=2048,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,207 @@
+"""Accepting signals: lock the name, append, remember, answer. One path for one signal and for a chunk of a batch.
+
+Invariant: a receipt is given only for a record that the broker acknowledged, or that was acknowledged before under
+the same name and body. Where that is not known the answer is 503, and the name is free for the retry.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import secrets
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from gateway.idempotency import Idempotency, InFlight, Remembered, StateUnavailable
+from gateway.intake import Prepared
+from gateway.lag import Lag
+from gateway.log import Log, Position
+from gateway.metrics import METRICS
+from gateway.problems import Problem, later
+from schemas.topics import SUBMITTED
+from schemas.values import from_ms
+from stream_processors.crash import point
+
+
+class Receipt(NamedTuple):
+    """The answer to an accepted signal."""
+
+    record: Remembered
+    replayed: bool
+
+    def body(self) -> dict[str, object]:
+        record = self.record
+        return {
+            "signal_id": record.signal_id,
+            "status": "accepted",
+            "accepted_at": instant(record.accepted_ms),
+            "position": {"topic": record.topic, "partition": record.partition, "offset": record.offset},
+            "links": {"self": f"/v1/signals/{record.signal_id}"},
+        }
+
+
+def instant(ms: int) -> str:
+    """2026-03-01T08:00:00.000Z"""
+    return from_ms(ms).strftime("%Y-%m-%dT%H:%M:%S.") + f"{ms % 1000:03d}Z"
+
+
+class Acceptor:
+    """`accept` a list of prepared signals of one institution; an answer for each, in order."""
+
+    def __init__(self, log: Log, memory: Idempotency, lag: Lag, lag_limit: int, retry_after_s: int) -> None:
+        self._log = log
+        self._memory = memory
+        self._lag = lag
+        self._lag_limit = lag_limit
+        self._retry_after_s = retry_after_s
+        self._process = secrets.token_hex(8)
+        self._numbers = itertools.count()
+
+    def closed(self) -> Problem | None:
+        """Why no signal is taken at the moment, if so."""
+        lag = self._lag.current
+        if lag is not None and lag > self._lag_limit:
+            detail = f"{lag} signals wait to be assessed, the limit is {self._lag_limit}"
+            return later("overloaded", detail, self._retry_after_s)
+        if not self._log.connected:
+            return later("log-unavailable", "no connection to the broker; nothing was taken", self._retry_after_s)
+        return None
+
+    async def accept(self, signals: Sequence[Prepared], institution: str) -> list[Receipt | Problem]:
+        point("gateway.validated")
+        answers: list[Receipt | Problem | None] = [None] * len(signals)
+        first: dict[str, int] = {}
+        for index, signal in enumerate(signals):
+            first.setdefault(signal.signal_id, index)
+        owner = f"{self._process}.{next(self._numbers)}"
+        try:
+            fresh = await self._lock(signals, list(first.values()), owner, answers)
+        except StateUnavailable:
+            problem = later(
+                "state-unavailable", "nothing was taken; send it again with the same reference", self._retry_after_s
+            )
+            return [problem] * len(signals)
+        point("gateway.locked")
+        if fresh:
+            await self._append(signals, fresh, institution, owner, answers)
+        return [
+            _as_second(
+                signals[first[signal.signal_id]],
+                signal,
+                answers[first[signal.signal_id]],
+                index == first[signal.signal_id],
+            )
+            for index, signal in enumerate(signals)
+        ]
+
+    async def _lock(
+        self, signals: Sequence[Prepared], indexes: list[int], owner: str, answers: list[Receipt | Problem | None]
+    ) -> list[int]:
+        """Answers what stands already; the indexes of the signals that this request locked."""
+        names = [signals[i].signal_id for i in indexes]
+        aliased = [i for i in indexes if signals[i].alias is not None]
+        aliases = [alias[0] for i in aliased if (alias := signals[i].alias)]
+        held = await self._memory.begin(names + aliases, owner)
+        by_alias = dict(zip(aliased, held[len(names) :], strict=True))
+        fresh: list[int] = []
+        free: list[str] = []
+        for i, standing in zip(indexes, held, strict=False):
+            answer = self._standing(signals[i], standing, by_alias.get(i))
+            if answer is None:
+                fresh.append(i)
+                continue
+            answers[i] = answer
+            if standing is None:
+                free.append(signals[i].signal_id)
+            if (alias := signals[i].alias) is not None and by_alias[i] is None:
+                if isinstance(answer, Receipt):
+                    await self._memory.finish([(alias[0], answer.record._replace(body=alias[1]))])
+                else:
+                    free.append(alias[0])
+        if free:
+            await self._memory.abandon(free, owner)
+        return fresh
+
+    def _standing(
+        self, signal: Prepared, own: Remembered | InFlight | None, alias: Remembered | InFlight | None
+    ) -> Receipt | Problem | None:
+        """The answer that the memory gives; None when the signal is new."""
+        if isinstance(own, InFlight) or isinstance(alias, InFlight):
+            return later("in-flight", "another request with this reference has not ended", 1)
+        if own is not None and own.body != signal.body:
+            return Problem("reference-reused", "this reference was used for another body")
+        if alias is not None and signal.alias is not None and alias.body != signal.alias[1]:
+            return Problem("reference-reused", "this Idempotency-Key was used for another body")
+        if own is not None:
+            return Receipt(own, True)
+        return Receipt(alias._replace(body=signal.body), True) if alias is not None else None
+
+    async def _append(
+        self,
+        signals: Sequence[Prepared],
+        fresh: list[int],
+        institution: str,
+        owner: str,
+        answers: list[Receipt | Problem | None],
+    ) -> None:
+        landed = await self._log.append(SUBMITTED, [signals[i].entry for i in fresh])
+        point("gateway.appended")
+        records: list[tuple[str, Remembered]] = []
+        taken: list[int] = []
+        free: list[str] = []
+        for i, place in zip(fresh, landed, strict=True):
+            signal = signals[i]
+            if not isinstance(place, Position):
+                answers[i] = later(
+                    "log-unavailable",
+                    "the broker did not acknowledge; retry with the same reference: nothing counts twice",
+                    self._retry_after_s,
+                )
+                free += [signal.signal_id] + ([signal.alias[0]] if signal.alias else [])
+                continue
+            record = Remembered(
+                signal.body,
+                signal.signal_id,
+                institution,
+                place.topic,
+                place.partition,
+                place.offset,
+                place.timestamp_ms,
+            )
+            taken.append(i)
+            records.append((signal.signal_id, record))
+            if signal.alias is not None:
+                records.append((signal.alias[0], record._replace(body=signal.alias[1])))
+        METRICS.accepted.inc(len(taken))
+        for name, standing in zip((name for name, _ in records), await self._remember(records), strict=True):
+            if not name.startswith("k"):
+                i = taken.pop(0)
+                same = standing.body == signals[i].body
+                answers[i] = (
+                    Receipt(standing, False)
+                    if same
+                    else Problem("reference-reused", "this reference was used for another body")
+                )
+        if free:
+            with contextlib.suppress(StateUnavailable):
+                await self._memory.abandon(free, owner)
+        point("gateway.remembered")
+
+    async def _remember(self, records: list[tuple[str, Remembered]]) -> list[Remembered]:
+        """In the log is accepted: a memory that fails now costs only that a retry is recognised later, by assess."""
+        try:
+            return await self._memory.finish(records) if records else []
+        except StateUnavailable:
+            return [record for _, record in records]
+
+
+def _as_second(
+    first: Prepared, signal: Prepared, answer: Receipt | Problem | None, is_first: bool
+) -> Receipt | Problem:
+    """The answer to the same name further down in one chunk."""
+    assert answer is not None
+    if is_first or isinstance(answer, Problem):
+        return answer
+    if signal.body != first.body:
+        return Problem("reference-reused", "this reference was used for another body")
+    return Receipt(answer.record, True)

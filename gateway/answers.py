@@ -1,0 +1,208 @@
+"""What the gateway tells, as models for the OpenAPI document and for the routes that are not hot.
+
+Invariant: an institution sees nothing of officers' work on its signals; an officer sees readable values of his queues
+only.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pydantic import BaseModel
+
+from schemas.cases import Case, CaseStatus, JoinedSignal
+from schemas.facts import Reason
+from schemas.protect import Sealer, UnsealError
+from schemas.signals import Subject
+from schemas.values import Instant
+from stream_processors.state.receipts import Receipt
+
+
+class PositionOut(BaseModel):
+    topic: str
+    partition: int
+    offset: int
+
+
+class LinksOut(BaseModel):
+    self: str
+
+
+class AcceptedOut(BaseModel):
+    """202: the signal is in the log. `accepted_at` is the broker's time."""
+
+    signal_id: str
+    status: str = "accepted"
+    accepted_at: Instant
+    position: PositionOut
+    links: LinksOut
+
+
+class LineOut(BaseModel):
+    """One line of the answer to a batch: `status` 202 with a receipt, or a problem."""
+
+    line: int
+    status: int
+    signal_id: str | None = None
+    accepted_at: Instant | None = None
+    position: PositionOut | None = None
+    replayed: bool | None = None
+    problem: dict[str, object] | None = None
+
+
+class SignalOut(BaseModel):
+    """What became of a signal. While `pending` only the first four are known."""
+
+    signal_id: str
+    status: str
+    pending: bool
+    accepted_at: Instant
+    assessed_at: Instant | None = None
+    outcome: str | None = None
+    of: str | None = None
+    severity: str | None = None
+    routed: bool | None = None
+
+
+class QueueOut(BaseModel):
+    queue: str
+    depth: int
+
+
+class QueuesOut(BaseModel):
+    queues: list[QueueOut]
+
+
+class SubjectOut(BaseModel):
+    """`value` is None when it cannot be opened (its key is not here)."""
+
+    kind: str
+    role: str
+    token: str
+    value: str | None
+
+
+class CaseSignalOut(BaseModel):
+    signal_id: str
+    institution: str
+    kind: str
+    occurred_at: Instant
+    accepted_at: Instant
+    region: str
+    amount_minor: int | None
+    currency: str | None
+    score: int
+    severity: str
+    reasons: tuple[Reason, ...]
+    subjects: list[SubjectOut]
+    narrative: str | None
+
+
+class CaseOut(BaseModel):
+    """A case as its officers see it. `lapsed`: its lease has run out, anybody may claim it. `signals` only in one
+    case's answer."""
+
+    case_id: str
+    queue: str
+    revision: int
+    status: CaseStatus
+    opened_at: Instant
+    changed_at: Instant
+    primary: SubjectOut
+    score: int
+    severity: str
+    kinds: list[str]
+    institutions: list[str]
+    signal_count: int
+    amount_minor: dict[str, int]
+    holder: str | None
+    lease_until: Instant | None
+    lapsed: bool
+    disposition: str | None
+    disposed_by: str | None
+    disposed_at: Instant | None
+    note: str | None = None
+    reopened: int
+    signals: list[CaseSignalOut] | None = None
+    links: LinksOut
+
+
+class CasesOut(BaseModel):
+    """A page, worst first. A page may be short although there is a `next`."""
+
+    cases: list[CaseOut]
+    next: str | None
+
+
+class ActionOut(BaseModel):
+    """An action that is not decided yet, or what became of it."""
+
+    action_id: str
+    status: str
+    case_id: str
+    kind: str
+    revision: int | None = None
+    problem: str | None = None
+    why: str | None = None
+    links: LinksOut
+
+
+def signal_out(receipt: Receipt) -> SignalOut:
+    """The sender's view of a receipt."""
+    return SignalOut(
+        signal_id=receipt.signal_id,
+        status="accepted",
+        pending=False,
+        accepted_at=receipt.accepted_at,
+        assessed_at=receipt.assessed_at,
+        outcome=receipt.outcome,
+        of=receipt.of,
+        severity=receipt.severity,
+        routed=bool(receipt.queues),
+    )
+
+
+def lapsed(case: Case, now: datetime) -> bool:
+    return case.status is CaseStatus.CLAIMED and case.lease_until is not None and case.lease_until <= now
+
+
+def _opened(sealer: Sealer, sealed: str | None, context: str) -> str | None:
+    if sealed is None:
+        return None
+    try:
+        return sealer.unseal(sealed, context)
+    except UnsealError:
+        return None
+
+
+def _subject(subject: Subject, signal_id: str, sealer: Sealer) -> SubjectOut:
+    value = _opened(sealer, subject.sealed, f"{signal_id}/{subject.token}")
+    return SubjectOut(kind=subject.kind, role=subject.role, token=subject.token, value=value)
+
+
+def _signal(signal: JoinedSignal, sealer: Sealer) -> CaseSignalOut:
+    plain = {
+        name: getattr(signal, name) for name in CaseSignalOut.model_fields if name not in ("subjects", "narrative")
+    }
+    return CaseSignalOut(
+        **plain,
+        subjects=[_subject(subject, signal.signal_id, sealer) for subject in signal.subjects],
+        narrative=_opened(sealer, signal.narrative_sealed, f"{signal.signal_id}/narrative"),
+    )
+
+
+def case_out(case: Case, sealer: Sealer, now: datetime, *, whole: bool) -> CaseOut:
+    """The case; `whole` with its signals and the note."""
+    plain = {
+        name: getattr(case, name)
+        for name in CaseOut.model_fields
+        if name in Case.model_fields and name not in ("primary", "signals")
+    }
+    return CaseOut(
+        **plain,
+        primary=_subject(case.primary, case.primary_signal_id, sealer),
+        lapsed=lapsed(case, now),
+        note=_opened(sealer, case.note_sealed, f"{case.case_id}/note") if whole else None,
+        signals=[_signal(signal, sealer) for signal in case.signals] if whole else None,
+        links=LinksOut(self=f"/v1/cases/{case.case_id}"),
+    )

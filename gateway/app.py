@@ -1,0 +1,153 @@
+"""The gateway's wiring, in one place: ports, services, routes, errors, start and end.
+
+Invariant: whatever a sender does is answered 4xx; what our neighbours do is 503; only a fault of ours is 500.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from fastapi import FastAPI
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import ConstantBackoff
+from redis.exceptions import RedisError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from gateway.accept import Acceptor
+from gateway.auth import Authenticator
+from gateway.endpoint import Endpoint, mount
+from gateway.idempotency import Idempotency, RedisIdempotency, StateUnavailable
+from gateway.intake import Intake
+from gateway.jwks import KeySource
+from gateway.lag import Lag, submitted_lag, watch
+from gateway.log import KafkaLog, Log
+from gateway.metrics import count_problem
+from gateway.officers import Desk
+from gateway.pipelining import Pipelining
+from gateway.problems import Problem, later
+from gateway.routes import cases, ops, queues, signals
+from gateway.settings import GatewaySettings
+from schemas.protect import AesGcmSealer, Keyring, Sealer, Tokenizer
+from stream_processors.state.views import Rebuilding, RedisViews, Views
+
+logger = logging.getLogger("liandong.gateway")
+
+ENDPOINTS: list[Endpoint] = [*signals.ENDPOINTS, *queues.ENDPOINTS, *cases.ENDPOINTS, *ops.ENDPOINTS]
+
+
+@dataclass
+class Services:
+    """What the routes use. Built by `services`; tests give it fakes."""
+
+    settings: GatewaySettings
+    auth: Authenticator
+    log: Log
+    memory: Idempotency
+    views: Views
+    lag: Lag
+    tokenizer: Tokenizer
+    sealer: Sealer
+    endpoints: list[Endpoint] = field(default_factory=lambda: ENDPOINTS)
+
+    def __post_init__(self) -> None:
+        settings = self.settings
+        self.intake = Intake(self.tokenizer, self.sealer, settings.json_depth_limit)
+        self.acceptor = Acceptor(self.log, self.memory, self.lag, settings.lag_limit, settings.retry_after_s)
+        self.desk = Desk(
+            self.log,
+            self.memory,
+            self.views,
+            self.tokenizer,
+            self.sealer,
+            wait_s=settings.outcome_wait_s,
+            retry_after_s=settings.retry_after_s,
+        )
+
+
+def services(
+    settings: GatewaySettings, *, keyring: Keyring, log: Log, memory: Idempotency, views: Views, lag: Lag
+) -> Services:
+    """The services over any ports."""
+    keys = KeySource(settings.jwks_source, refresh_s=settings.jwks_refresh_s, unknown_key_s=settings.jwks_unknown_key_s)
+    return Services(
+        settings, Authenticator(settings, keys), log, memory, views, lag, Tokenizer(keyring), AesGcmSealer(keyring)
+    )
+
+
+def connect_redis(settings: GatewaySettings) -> Redis:
+    """A client that may come back silently: everything the gateway keeps there fails safe, and views check their
+    stamps."""
+    return Redis.from_url(
+        settings.redis_url,
+        protocol=2,
+        socket_timeout=settings.redis_timeout_s,
+        socket_connect_timeout=settings.redis_timeout_s,
+        retry=Retry(ConstantBackoff(0.02), 1),
+        max_connections=128,
+    )
+
+
+def create_app(settings: GatewaySettings) -> FastAPI:
+    """The app over real Kafka and Redis."""
+    common: dict[str, Any] = {
+        "bootstrap_servers": settings.kafka_bootstrap.split(","),
+        "client_id": settings.gateway_id,
+        **settings.kafka_auth(),
+    }
+    redis = connect_redis(settings)
+    log = KafkaLog(common, settings.append_timeout_s)
+    memory = RedisIdempotency(Pipelining(redis), lock_ttl_s=settings.lock_ttl_s, receipt_ttl_s=settings.receipt_ttl_s)
+    built = services(settings, keyring=settings.keyring(), log=log, memory=memory, views=RedisViews(redis), lag=Lag())
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        await log.open()
+        watching = asyncio.create_task(watch(built.lag, log, lambda ends: submitted_lag(redis, ends)))
+        try:
+            yield
+        finally:
+            watching.cancel()
+            await log.close()
+            await redis.aclose()
+
+    return create_app_over(built, lifespan)
+
+
+def create_app_over(built: Services, lifespan: Any = None) -> FastAPI:
+    """The app over these services."""
+    app = FastAPI(title="Liandong", version="1", openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan)
+    mount(app, built.endpoints, built)
+    retry_after_s = built.settings.retry_after_s
+
+    async def answer(request: Request, error: Exception) -> Response:
+        problem = _problem_of(error, retry_after_s)
+        count_problem(problem.kind.slug, problem.kind.status)
+        return problem.response()
+
+    for kind in (HTTPException, Rebuilding, StateUnavailable, RedisError, ClientDisconnect, Exception):
+        app.add_exception_handler(kind, answer)
+    return app
+
+
+def _problem_of(error: Exception, retry_after_s: int) -> Problem:
+    if isinstance(error, HTTPException):
+        slug = {404: "not-found", 405: "method-not-allowed"}.get(error.status_code, "invalid-request")
+        return Problem(
+            slug, "there is nothing here" if slug == "not-found" else str(error.detail), headers=error.headers
+        )
+    if isinstance(error, Rebuilding):
+        return later("rebuilding", "the views are being folded from the log", retry_after_s)
+    if isinstance(error, (StateUnavailable, RedisError)):
+        return later("state-unavailable", "Redis does not answer", retry_after_s)
+    if isinstance(error, ClientDisconnect):
+        return Problem("invalid-request", "the request ended early", errors=[])
+    logger.error("unexpected", exc_info=error)
+    return Problem("internal", "send the same request with the same reference again: nothing counts twice")

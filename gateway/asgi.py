@@ -1,0 +1,6 @@
+"""The ASGI app: `uvicorn gateway.asgi:app`. The only module of the gateway that does something at import."""
+
+from gateway.app import create_app
+from gateway.settings import GatewaySettings
+
+app = create_app(GatewaySettings())

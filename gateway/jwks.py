@@ -1,0 +1,89 @@
+"""The public keys that tokens are checked with, from a file or a URL.
+
+Invariant: keys are read again after `jwks_refresh_s`, and at once (rate-limited) for a token that names an unknown
+key; a source that is away leaves the keys that were read before in force.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import orjson
+from joserfc.errors import JoseError
+from joserfc.jwk import Key, KeySet
+
+from gateway.problems import later
+
+_LIMIT_BYTES = 1 << 20
+_FETCH_TIMEOUT_S = 5
+
+logger = logging.getLogger("liandong.gateway")
+
+
+class KeySource:
+    """`generation` counts the times that the keys changed."""
+
+    def __init__(
+        self, source: str, *, refresh_s: float, unknown_key_s: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._source = source
+        self._refresh_s = refresh_s
+        self._unknown_key_s = unknown_key_s
+        self._clock = clock
+        self._keys: dict[str, Key] = {}
+        self._raw = b""
+        self._read_at = float("-inf")
+        self._lock = asyncio.Lock()
+        self.generation = 0
+
+    async def keep_fresh(self) -> None:
+        """Reads the keys again when they are old. Costs a comparison otherwise."""
+        if self._clock() - self._read_at >= self._refresh_s:
+            await self._reload(self._refresh_s)
+
+    async def find(self, kid: str) -> Key | None:
+        """The key of this id, after a look at the source if it is not known."""
+        if kid not in self._keys:
+            await self._reload(self._unknown_key_s)
+        if not self._keys:
+            raise later("keys-unavailable", "no token key could be read yet", 5)
+        return self._keys.get(kid)
+
+    async def _reload(self, not_within_s: float) -> None:
+        async with self._lock:
+            if self._clock() - self._read_at < not_within_s:
+                return
+            self._read_at = self._clock()
+            try:
+                raw = await asyncio.to_thread(_fetch, self._source)
+                keys = _parse(raw)
+            except (OSError, ValueError, JoseError) as error:
+                logger.warning("cannot read the token keys from %s: %s", self._source, error)
+                return
+            if raw != self._raw:
+                self._keys, self._raw = keys, raw
+                self.generation += 1
+
+
+def _fetch(source: str) -> bytes:
+    if source.startswith(("http://", "https://")):
+        with urllib.request.urlopen(source, timeout=_FETCH_TIMEOUT_S) as answer:
+            return bytes(answer.read(_LIMIT_BYTES))
+    return Path(source).read_bytes()
+
+
+def _parse(raw: bytes) -> dict[str, Key]:
+    document: Any = orjson.loads(raw)
+    if not isinstance(document, dict) or not isinstance(document.get("keys"), list):
+        raise ValueError("not a JWK set")
+    found: dict[str, Key] = {}
+    for key in KeySet.import_key_set({"keys": document["keys"]}).keys:
+        if key.kid and key.key_type in ("OKP", "EC", "RSA"):
+            found[key.kid] = key
+    return found

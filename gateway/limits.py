@@ -1,0 +1,148 @@
+"""Bounds on what a sender may send: bytes, depth, media types, lines, decompressed size.
+
+Invariant: no more than a bounded part of any body is in memory, and nothing is parsed before its depth is known.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Iterator
+
+from starlette.requests import Request
+
+from gateway.problems import Problem
+
+_OPENING = re.compile(rb'"(?:[^"\\]|\\.)*"?|[\[{]|[\]}]', re.DOTALL)
+_INFLATE_STEP_BYTES = 256 << 10
+
+
+async def read_body(request: Request, limit_bytes: int) -> bytes:
+    """The whole body; 413 as soon as it is known to be over the limit."""
+    declared = request.headers.get("content-length", "0")
+    if declared.isascii() and declared.isdigit() and int(declared[:18]) > limit_bytes:
+        raise _too_large(limit_bytes)
+    parts: list[bytes] = []
+    size = 0
+    async for part in request.stream():
+        size += len(part)
+        if size > limit_bytes:
+            raise _too_large(limit_bytes)
+        parts.append(part)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _too_large(limit_bytes: int) -> Problem:
+    return Problem("body-too-large", f"the body is over {limit_bytes} bytes", limit_bytes=limit_bytes)
+
+
+def media_type(request: Request, *accepted: str) -> None:
+    """415 unless the body is declared as one of these."""
+    given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if given not in accepted:
+        raise Problem("unsupported-media-type", f"send Content-Type: {accepted[0]}")
+
+
+def encoding(request: Request, *, gzip_ok: bool) -> bool:
+    """Whether the body is gzip; 415 for any other coding."""
+    given = request.headers.get("content-encoding", "identity").strip().lower()
+    if given in ("", "identity"):
+        return False
+    if gzip_ok and given in ("gzip", "x-gzip"):
+        return True
+    allowed = "gzip or none" if gzip_ok else "none"
+    raise Problem("unsupported-media-type", f"this Content-Encoding is not accepted here; allowed: {allowed}")
+
+
+def check_depth(raw: bytes, limit: int) -> None:
+    """422 when objects and lists are nested deeper than `limit`. Counting brackets decides nearly every body."""
+    if raw.count(b"{") + raw.count(b"[") <= limit:
+        return
+    depth = 0
+    for found in _OPENING.finditer(raw):
+        first = raw[found.start()]
+        if first in b"[{":
+            depth += 1
+            if depth > limit:
+                raise Problem("too-deep", f"JSON may be nested {limit} deep here")
+        elif first != 0x22:
+            depth -= 1
+
+
+class Inflater:
+    """gzip to plain bytes in bounded steps; several members are allowed. Problem when broken or over the limit."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        self._limit = limit_bytes
+        self._size = 0
+        self._member = zlib.decompressobj(31)
+        self._fresh = True
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        while data:
+            self._fresh = False
+            try:
+                plain = self._member.decompress(data, _INFLATE_STEP_BYTES)
+            except zlib.error:
+                raise Problem("invalid-encoding", "the body is not valid gzip") from None
+            self._size += len(plain)
+            if self._size > self._limit:
+                raise Problem(
+                    "body-too-large", f"decompressed, the body is over {self._limit} bytes", limit_bytes=self._limit
+                )
+            if plain:
+                yield plain
+            if self._member.eof:
+                data = self._member.unused_data.lstrip(b"\0")
+                self._member, self._fresh = zlib.decompressobj(31), True
+            else:
+                data = self._member.unconsumed_tail
+                if not data and len(plain) == _INFLATE_STEP_BYTES:
+                    yield from self._held_back()
+                    return
+
+    def _held_back(self) -> Iterator[bytes]:
+        """Output that zlib still holds although its input is used up."""
+        while plain := self._member.decompress(b"", _INFLATE_STEP_BYTES):
+            self._size += len(plain)
+            if self._size > self._limit:
+                raise Problem(
+                    "body-too-large", f"decompressed, the body is over {self._limit} bytes", limit_bytes=self._limit
+                )
+            yield plain
+
+    def end(self) -> None:
+        if not self._fresh:
+            raise Problem("invalid-encoding", "the gzip body ends before its end mark")
+
+
+class LineSplitter:
+    """Bytes to lines. A line over the limit comes out as None and costs no memory; its bytes are passed over."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        self._limit = limit_bytes
+        self._tail = bytearray()
+        self._skipping = False
+
+    def feed(self, data: bytes) -> Iterator[bytes | None]:
+        start = 0
+        while (end := data.find(b"\n", start)) >= 0:
+            yield self._line(data[start:end])
+            start = end + 1
+        if not self._skipping:
+            self._tail += data[start:]
+            if len(self._tail) > self._limit + 1:
+                self._tail.clear()
+                self._skipping = True
+
+    def end(self) -> Iterator[bytes | None]:
+        if self._tail or self._skipping:
+            yield self._line(b"")
+
+    def _line(self, rest: bytes) -> bytes | None:
+        skipping, self._skipping = self._skipping, False
+        line = bytes(self._tail) + rest if self._tail else rest
+        self._tail.clear()
+        if skipping or len(line) > self._limit + line.endswith(b"\r"):
+            return None
+        return line

@@ -1,0 +1,216 @@
+"""The port to the log, and its Kafka side: append and know where each record landed.
+
+Invariant: a Position is given only after the broker acknowledged (acks=all, idempotent). A producer that failed once is
+thrown away with all that it holds: an idempotent one can get stuck behind an expired batch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from gateway.metrics import METRICS
+from schemas.topics import ACTIONS, MAX_RECORD_BYTES, SUBMITTED, Topic
+from stream_processors.log import partition_of
+
+logger = logging.getLogger("liandong.gateway")
+
+_RECONNECT_S = 1.0
+
+
+class Position(NamedTuple):
+    """Where a record stands; `timestamp_ms` is the broker's LogAppendTime."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+
+
+class Entry(NamedTuple):
+    key: bytes
+    value: bytes
+
+
+class LogUnavailable(RuntimeError):
+    """The broker is away or did not answer in time: the record may be in the log, or not."""
+
+
+class Log(Protocol):
+    async def append(self, topic: Topic, entries: Sequence[Entry]) -> list[Position | LogUnavailable]:
+        """Appends each entry to the partition of its key; for each its place, or that it is not known. Never raises."""
+
+    async def ends(self, topic: Topic) -> dict[int, int]:
+        """The next offset of each partition. LogUnavailable when the broker does not tell."""
+
+    @property
+    def connected(self) -> bool: ...
+
+
+class KafkaLog:
+    """The log in Kafka. `open` does not wait for the broker: until it is there, every append answers LogUnavailable."""
+
+    def __init__(self, common: dict[str, Any], append_timeout_s: float) -> None:
+        self._common = common
+        self._timeout_s = append_timeout_s
+        self._producer: AIOKafkaProducer | None = None
+        self._reader: AIOKafkaConsumer | None = None
+        self._connecting: asyncio.Task[None] | None = None
+        self._discards: set[asyncio.Task[None]] = set()
+
+    @property
+    def connected(self) -> bool:
+        return self._producer is not None
+
+    async def open(self) -> None:
+        self._connecting = asyncio.create_task(self._connect())
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(self._connecting), 5)
+
+    async def close(self) -> None:
+        if self._connecting is not None:
+            self._connecting.cancel()
+        if self._producer is not None:
+            with contextlib.suppress(TimeoutError, KafkaError):
+                await asyncio.wait_for(self._producer.stop(), self._timeout_s)
+        if self._reader is not None:
+            await self._reader.stop()
+        if self._discards:
+            await asyncio.wait(self._discards, timeout=2)
+
+    async def _connect(self) -> None:
+        """Tries until there is a producer that knows our topics."""
+        while self._producer is None:
+            producer = AIOKafkaProducer(
+                **self._common,
+                acks="all",
+                enable_idempotence=True,
+                linger_ms=0,
+                max_batch_size=MAX_RECORD_BYTES - 65536,
+                max_request_size=8 * MAX_RECORD_BYTES,
+                request_timeout_ms=int(self._timeout_s * 1000),
+                metadata_max_age_ms=60_000,
+            )
+            try:
+                await producer.start()
+                await _check_topics(producer)
+                self._producer = producer
+            except (KafkaError, OSError, WrongTopics) as error:
+                logger.warning("no producer yet: %s", error)
+                await _throw_away(producer, error)
+                await asyncio.sleep(_RECONNECT_S)
+            except asyncio.CancelledError:
+                await _throw_away(producer, LogUnavailable("closing"))
+                raise
+
+    def _discard(self, producer: AIOKafkaProducer, error: BaseException) -> None:
+        """Replaces a failed producer; who waits on it gets its failure at once."""
+        if self._producer is not producer:
+            return
+        logger.warning("producer discarded: %s: %s", type(error).__name__, error)
+        METRICS.producers_discarded.inc()
+        self._producer = None
+        task = asyncio.create_task(_throw_away(producer, error))
+        self._discards.add(task)
+        task.add_done_callback(self._discards.discard)
+        self._connecting = asyncio.create_task(self._connect())
+
+    async def append(self, topic: Topic, entries: Sequence[Entry]) -> list[Position | LogUnavailable]:
+        producer = self._producer
+        if producer is None:
+            return [LogUnavailable("no connection to the broker")] * len(entries)
+        landed: list[Position | LogUnavailable] = [LogUnavailable("not acknowledged in time")] * len(entries)
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                if len(entries) == 1:
+                    await _send_one(producer, topic, entries[0], landed)
+                else:
+                    await _send_many(producer, topic, entries, landed)
+        except (KafkaError, OSError, LogUnavailable, TimeoutError) as error:
+            self._discard(producer, error)
+        return landed
+
+    async def ends(self, topic: Topic) -> dict[int, int]:
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                if self._reader is None:
+                    reader = AIOKafkaConsumer(**self._common, enable_auto_commit=False)
+                    try:
+                        await reader.start()
+                    except BaseException:
+                        await reader.stop()
+                        raise
+                    self._reader = reader
+                found = await self._reader.end_offsets([TopicPartition(topic.name, p) for p in range(topic.partitions)])
+        except (KafkaError, OSError, TimeoutError) as error:
+            raise LogUnavailable(f"{type(error).__name__}: {error}") from error
+        return {tp.partition: end for tp, end in found.items()}
+
+
+class WrongTopics(RuntimeError):
+    """A topic is missing or has another partition count: this is not the log that the stages read."""
+
+
+async def _check_topics(producer: AIOKafkaProducer) -> None:
+    for topic in (SUBMITTED, ACTIONS):
+        found = await producer.partitions_for(topic.name)
+        if len(found) != topic.partitions:
+            raise WrongTopics(
+                f"topic {topic.name} has {len(found)} partitions, the topic table says {topic.partitions}"
+            )
+
+
+async def _throw_away(producer: AIOKafkaProducer, error: BaseException) -> None:
+    """Ends a producer without waiting for what it cannot send. `stop` alone would wait for its batches."""
+    cause = error if isinstance(error, Exception) else LogUnavailable(str(error))
+    producer._message_accumulator.fail_all(cause)
+    with contextlib.suppress(Exception):
+        await asyncio.wait_for(producer.stop(), 5)
+
+
+async def _send_one(
+    producer: AIOKafkaProducer, topic: Topic, entry: Entry, landed: list[Position | LogUnavailable]
+) -> None:
+    partition = partition_of(entry.key, topic.partitions)
+    future = await producer.send(topic.name, entry.value, entry.key, partition)
+    told = await future
+    landed[0] = Position(topic.name, partition, told.offset, told.timestamp)
+
+
+async def _send_many(
+    producer: AIOKafkaProducer, topic: Topic, entries: Sequence[Entry], landed: list[Position | LogUnavailable]
+) -> None:
+    """One or a few whole batches a partition: an order faster than a future a record."""
+    by_partition: dict[int, list[int]] = {}
+    for index, entry in enumerate(entries):
+        by_partition.setdefault(partition_of(entry.key, topic.partitions), []).append(index)
+
+    async def one(partition: int, indexes: list[int]) -> None:
+        waiting = []
+        while indexes:
+            batch = producer.create_batch()
+            n = 0
+            while n < len(indexes) and batch.append(
+                key=entries[indexes[n]].key, value=entries[indexes[n]].value, timestamp=None
+            ):
+                n += 1
+            if n == 0:
+                raise LogUnavailable("a record is larger than a batch")
+            batch.close()
+            waiting.append((await producer.send_batch(batch, topic.name, partition=partition), indexes[:n]))
+            indexes = indexes[n:]
+        for future, taken in waiting:
+            told = await future
+            for n, index in enumerate(taken):
+                landed[index] = Position(topic.name, partition, told.offset + n, told.timestamp)
+
+    results = await asyncio.gather(*(one(p, indexes) for p, indexes in by_partition.items()), return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result

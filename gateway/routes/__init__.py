@@ -1,0 +1,1 @@
+"""The routes by audience: institutions (`signals`), officers (`queues`, `cases`), operators (`ops`)."""

@@ -1,0 +1,61 @@
+"""Routes of operators: is it alive, is it ready, what does it count, what does it offer."""
+
+from __future__ import annotations
+
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from redis.exceptions import RedisError
+from starlette.responses import Response
+
+from gateway.auth import Role
+from gateway.endpoint import Call, Endpoint, document
+from gateway.idempotency import StateUnavailable
+from gateway.reply import json_reply
+from stream_processors.state.views import Rebuilding
+
+_OPEN: frozenset[Role] = frozenset()
+
+
+async def livez(call: Call) -> Response:
+    """The process answers."""
+    return json_reply({"status": "alive"})
+
+
+async def readyz(call: Call) -> Response:
+    """Ready to accept signals: the broker is connected with our topics, Redis answers. Views that are being rebuilt are
+    reported and do not count: signals are accepted meanwhile."""
+    services = call.services
+    checks = {
+        "kafka": "ok" if services.log.connected else "no connection, or topics are missing",
+        "redis": "ok",
+        "views": "ok",
+    }
+    try:
+        await services.memory.find("probe")
+    except StateUnavailable:
+        checks["redis"] = "away"
+    try:
+        await services.views.case("probe")
+    except Rebuilding:
+        checks["views"] = "rebuilding"
+    except (RedisError, StateUnavailable):
+        checks["views"] = "unknown"
+    ready = checks["kafka"] == checks["redis"] == "ok"
+    return json_reply({"ready": ready, "checks": checks, "submitted_lag": services.lag.current}, 200 if ready else 503)
+
+
+async def metrics(call: Call) -> Response:
+    """Prometheus text; without a token only from this machine."""
+    return Response(generate_latest(), headers={"content-type": CONTENT_TYPE_LATEST})
+
+
+async def openapi(call: Call) -> Response:
+    """The OpenAPI document."""
+    return json_reply(document(call.request.app, call.services.endpoints))
+
+
+ENDPOINTS = [
+    Endpoint("GET", "/livez", livez, _OPEN, "Alive"),
+    Endpoint("GET", "/readyz", readyz, _OPEN, "Ready to accept signals"),
+    Endpoint("GET", "/metrics", metrics, frozenset({Role.OPERATOR}), "Prometheus metrics", open_on_loopback=True),
+    Endpoint("GET", "/openapi.json", openapi, frozenset(Role), "This interface"),
+]

@@ -1,0 +1,187 @@
+"""Routes of officers over queues: depths, lists, take the next one.
+
+Invariant: an officer sees the queues that his token names and no other; `next` gives a case to one officer only,
+because the log decides the claim.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.responses import Response
+
+from gateway import cursors
+from gateway.answers import CaseOut, CasesOut, QueueOut, QueuesOut, case_out, lapsed
+from gateway.auth import Caller, Role
+from gateway.endpoint import Call, Endpoint
+from gateway.intake import said, validated
+from gateway.limits import media_type, read_body
+from gateway.officers import Done, Pending, Wanted
+from gateway.problems import Problem, later
+from gateway.reply import dumped
+from gateway.routes.cases import pending_reply
+from schemas.cases import ActionKind, Case, CaseStatus
+from schemas.policy import Severity
+from schemas.signals import SignalKind
+from schemas.values import PartyId
+from stream_processors.state.views import Cursor
+
+OFFICERS = frozenset({Role.OFFICER})
+_PAGES_SCANNED = 20
+_NEXT_TRIES = 8
+_NEXT_PAGE = 20
+
+
+class CasesQuery(BaseModel):
+    """Filters of a list; `cursor` is the `next` of the page before."""
+
+    model_config = ConfigDict(extra="forbid")
+    severity: Severity | None = None
+    kind: SignalKind | None = None
+    status: Literal["open", "claimed"] | None = None
+    institution: PartyId | None = None
+    min_score: int | None = Field(default=None, ge=0, le=100)
+    held_by: PartyId | None = None
+    cursor: str | None = Field(default=None, max_length=512)
+    limit: int = Field(default=50, ge=1, le=200)
+
+    def keeps(self, case: Case, now: datetime) -> bool:
+        """Whether a case passes. One whose lease has run out counts as open."""
+        status = "claimed" if case.status is CaseStatus.CLAIMED and not lapsed(case, now) else "open"
+        return (
+            (self.severity is None or case.severity == self.severity)
+            and (self.kind is None or self.kind in case.kinds)
+            and (self.status is None or self.status == status)
+            and (self.institution is None or self.institution in case.institutions)
+            and (self.min_score is None or case.score >= self.min_score)
+            and (self.held_by is None or (status == "claimed" and case.holder == self.held_by))
+        )
+
+
+class NextIn(BaseModel):
+    """`lease_s`: how long the claim holds; the policy bounds it."""
+
+    model_config = ConfigDict(extra="forbid")
+    lease_s: int | None = Field(default=None, ge=1, le=86_400)
+
+
+async def get_queues(call: Call) -> Response:
+    """The queues of the caller and how many cases each holds."""
+    depths = await call.services.views.depths()
+    mine = [QueueOut(queue=name, depth=n) for name, n in sorted(depths.items()) if call.caller.may_work_on(name)]
+    return dumped(QueuesOut(queues=mine))
+
+
+async def get_cases(call: Call) -> Response:
+    """Open and claimed cases, worst first. A page may hold fewer than `limit` although there is a `next`: filters are
+    applied to a bounded number of cases a request."""
+    queue = _queue(call.request.path_params["queue"], call.caller)
+    try:
+        query = CasesQuery.model_validate(dict(call.request.query_params))
+    except ValidationError as error:
+        raise said(error, "invalid-request") from None
+    services, now = call.services, datetime.now(UTC)
+    after = cursors.taken(services.tokenizer, queue, query.cursor) if query.cursor else None
+    found: list[Case] = []
+    for _ in range(_PAGES_SCANNED):
+        page = await services.views.page(queue, limit=query.limit - len(found), after=after)
+        found += [case for case in page.cases if query.keeps(case, now)]
+        after = page.next
+        if after is None or len(found) >= query.limit:
+            break
+    cases = [case_out(case, services.sealer, now, whole=False) for case in found]
+    told = cursors.given(services.tokenizer, queue, after) if after is not None else None
+    return dumped(CasesOut(cases=cases, next=told))
+
+
+async def post_next(call: Call) -> Response:
+    """Claims the worst case that nobody holds and gives it; 204 when there is none. With an Idempotency-Key a retry
+    gives the same case again."""
+    queue = _queue(call.request.path_params["queue"], call.caller)
+    services = call.services
+    raw = await read_body(call.request, services.settings.body_limit_bytes)
+    if raw:
+        media_type(call.request, "application/json")
+    body = validated(NextIn, raw or b"{}", "invalid-request", services.settings.json_depth_limit)
+    wanted = Wanted(ActionKind.CLAIM, lease_s=body.lease_s)
+    key = call.request.headers.get("idempotency-key")
+    tried: set[str] = set()
+    for attempt in range(_NEXT_TRIES):
+        names = (call.caller.subject, queue, "next", key, str(attempt)) if key else ()
+        action_id = services.desk.action_id(*names)
+        case = await _candidate(call, queue, tried, action_id if key else None)
+        if case is None:
+            return Response(status_code=204)
+        tried.add(case.case_id)
+        try:
+            outcome = await services.desk.act(
+                call.caller, case, wanted._replace(revision=None if key else case.revision), action_id
+            )
+        except Problem as problem:
+            if problem.kind.slug in ("held-by-other", "stale-revision", "disposed", "not-allowed"):
+                continue
+            raise
+        return _given(outcome, call)
+    raise later("in-flight", "other officers took the cases that were tried", 1)
+
+
+def _given(outcome: Done | Pending, call: Call) -> Response:
+    if isinstance(outcome, Pending):
+        return pending_reply(outcome)
+    return dumped(case_out(outcome.case, call.services.sealer, datetime.now(UTC), whole=True))
+
+
+async def _candidate(call: Call, queue: str, tried: set[str], action_id: str | None) -> Case | None:
+    """The case that this attempt stands for already, else the worst one that is free."""
+    views = call.services.views
+    if action_id is not None:
+        standing = await call.services.desk.standing(action_id)
+        if standing is not None:
+            return await views.case(standing.case_id)
+    after: Cursor | None = None
+    for _ in range(_PAGES_SCANNED):
+        page = await views.page(queue, limit=_NEXT_PAGE, after=after)
+        now = datetime.now(UTC)
+        for case in page.cases:
+            if case.case_id not in tried and (case.status is CaseStatus.OPEN or lapsed(case, now)):
+                return case
+        if page.next is None:
+            return None
+        after = page.next
+    return None
+
+
+def _queue(name: str, caller: Caller) -> str:
+    if not caller.may_work_on(name):
+        raise Problem("forbidden", "this queue is not one of yours")
+    return name
+
+
+_VIEWS = ("rebuilding", "state-unavailable")
+ENDPOINTS = [
+    Endpoint(
+        "GET", "/v1/queues", get_queues, OFFICERS, "Queues and their depths", answers={200: QueuesOut}, problems=_VIEWS
+    ),
+    Endpoint(
+        "GET",
+        "/v1/queues/{queue}/cases",
+        get_cases,
+        OFFICERS,
+        "Cases of a queue, worst first",
+        query=CasesQuery,
+        answers={200: CasesOut},
+        problems=("invalid-request", *_VIEWS),
+    ),
+    Endpoint(
+        "POST",
+        "/v1/queues/{queue}/next",
+        post_next,
+        OFFICERS,
+        "Take the next case",
+        body=NextIn,
+        answers={200: CaseOut, 204: None},
+        problems=("invalid-request", "in-flight", "log-unavailable", *_VIEWS),
+    ),
+]

@@ -1,0 +1,128 @@
+"""Routes of institutions: send signals, ask what became of them.
+
+Invariant: the institution is the token's, never the body's; another's signal does not exist.
+"""
+
+from __future__ import annotations
+
+from starlette.responses import Response
+
+from gateway.accept import Receipt, instant
+from gateway.answers import AcceptedOut, LineOut, SignalOut, signal_out
+from gateway.auth import Role
+from gateway.batch import MEDIA_TYPE, BatchReply
+from gateway.endpoint import Call, Endpoint
+from gateway.idempotency import Remembered
+from gateway.limits import encoding, media_type, read_body
+from gateway.metrics import METRICS
+from gateway.problems import Problem
+from gateway.reply import dumped, json_reply
+from schemas.signals import SignalIn
+
+_SENDERS = frozenset({Role.INSTITUTION})
+_TROUBLE = ("log-unavailable", "state-unavailable", "overloaded")
+
+
+async def post_signal(call: Call) -> Response:
+    """202 only after the broker acknowledged. The identity of a signal is its `reference`, else the
+    `Idempotency-Key`: the same body again gives the same receipt (`Idempotency-Replayed: true`), another body 422,
+    and 409 while the first is in flight."""
+    request, services = call.request, call.services
+    media_type(request, "application/json")
+    encoding(request, gzip_ok=False)
+    raw = await read_body(request, services.settings.body_limit_bytes)
+    institution = call.caller.subject
+    signal = services.intake.read(raw, institution, request.headers.get("idempotency-key"))
+    closed = services.acceptor.closed()
+    if closed is not None:
+        raise closed
+    answer = (await services.acceptor.accept([signal], institution))[0]
+    if isinstance(answer, Problem):
+        raise answer
+    headers = {"Location": f"/v1/signals/{answer.record.signal_id}"}
+    if answer.replayed:
+        METRICS.replayed.inc()
+        headers["Idempotency-Replayed"] = "true"
+    return json_reply(answer.body(), 202, headers)
+
+
+async def post_batch(call: Call) -> BatchReply:
+    """NDJSON, gzip accepted. Answers 200 with one result a line, in order, while the body still comes in; every line
+    needs a `reference`. A problem of the whole body (too large, broken gzip) is the last result; what came before it
+    was taken."""
+    request, services = call.request, call.services
+    media_type(request, MEDIA_TYPE, "application/ndjson", "application/jsonl")
+    gzip = encoding(request, gzip_ok=True)
+    declared = request.headers.get("content-length", "")
+    if declared.isascii() and declared.isdigit() and int(declared[:18]) > services.settings.batch_limit_bytes:
+        raise Problem("body-too-large", f"the body is over {services.settings.batch_limit_bytes} bytes")
+    closed = services.acceptor.closed()
+    if closed is not None:
+        raise closed
+    return BatchReply(request, services.settings, services.intake, services.acceptor, call.caller.subject, gzip)
+
+
+async def get_signal(call: Call) -> Response:
+    """Pending until the stages have seen it; then the outcome, what it repeats, its severity and whether it went to a
+    queue."""
+    signal_id = call.request.path_params["signal_id"]
+    receipt = await call.services.views.receipt(signal_id)
+    if receipt is not None and receipt.institution == call.caller.subject:
+        return dumped(signal_out(receipt))
+    record = await call.services.memory.find(signal_id) if receipt is None else None
+    if record is None or record.institution != call.caller.subject or record.signal_id != signal_id:
+        raise Problem("not-found", "there is no such signal of yours")
+    return json_reply(_pending(record))
+
+
+def _pending(record: Remembered) -> dict[str, object]:
+    accepted = Receipt(record, True).body()
+    return {
+        "signal_id": accepted["signal_id"],
+        "status": "accepted",
+        "pending": True,
+        "accepted_at": instant(record.accepted_ms),
+    }
+
+
+ENDPOINTS = [
+    Endpoint(
+        "POST",
+        "/v1/signals",
+        post_signal,
+        _SENDERS,
+        "Send one signal",
+        body=SignalIn,
+        answers={202: AcceptedOut},
+        problems=(
+            "in-flight",
+            "body-too-large",
+            "unsupported-media-type",
+            "invalid-signal",
+            "too-deep",
+            "reference-missing",
+            "reference-reused",
+            *_TROUBLE,
+        ),
+    ),
+    Endpoint(
+        "POST",
+        "/v1/signals/batch",
+        post_batch,
+        _SENDERS,
+        "Send many signals, one a line",
+        body=SignalIn,
+        body_media=MEDIA_TYPE,
+        answers={200: LineOut},
+        problems=("body-too-large", "unsupported-media-type", *_TROUBLE),
+    ),
+    Endpoint(
+        "GET",
+        "/v1/signals/{signal_id}",
+        get_signal,
+        _SENDERS,
+        "What became of a signal",
+        answers={200: SignalOut},
+        problems=("not-found", "rebuilding", "state-unavailable"),
+    ),
+]

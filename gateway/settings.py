@@ -1,0 +1,49 @@
+"""Every setting of the gateway that the workers do not have, once. Environment: `LIANDONG_<NAME>`.
+
+Invariant: every bound on what a sender may cause (bytes, lines, depth, time) is here and has a default.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+
+from stream_processors.settings import Settings
+
+
+class GatewaySettings(Settings):
+    """`jwks` is a file or an https URL; without it the local launcher's key file is used."""
+
+    gateway_host: str = "127.0.0.1"
+    gateway_port: int = Field(8080, ge=0, le=65535)
+    gateway_id: str = "gateway-0"
+
+    jwks: str | None = None
+    jwt_issuer: str = "liandong-local"
+    jwt_audience: str = "liandong"
+    jwt_leeway_s: int = Field(30, ge=0)
+    jwks_refresh_s: float = Field(300.0, ge=1)
+    jwks_unknown_key_s: float = Field(5.0, ge=0)
+    tokens_cached: int = Field(4096, ge=1)
+
+    body_limit_bytes: int = Field(64 << 10, ge=1)
+    batch_limit_bytes: int = Field(64 << 20, ge=1)
+    batch_decompressed_limit_bytes: int = Field(64 << 20, ge=1)
+    batch_limit_lines: int = Field(20_000, ge=1)
+    line_limit_bytes: int = Field(64 << 10, ge=1)
+    json_depth_limit: int = Field(16, ge=2)
+    chunk_lines: int = Field(500, ge=1, le=5000)
+
+    append_timeout_s: float = Field(10.0, gt=0)
+    lock_ttl_s: float = Field(15.0, gt=0)
+    receipt_ttl_s: int = Field(86_400, ge=60)
+    redis_timeout_s: float = Field(2.0, gt=0)
+    lag_limit: int = Field(200_000, ge=0)
+    retry_after_s: int = Field(2, ge=1)
+    outcome_wait_s: float = Field(3.0, ge=0)
+    drain_s: int = Field(20, ge=1)
+
+    @property
+    def jwks_source(self) -> str:
+        return self.jwks or str(Path(self.home) / self.profile / "jwks.json")
