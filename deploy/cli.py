@@ -1,4 +1,4 @@
-"""The `liandong` command. Each command's module registers itself, so that a missing or slow part costs the others nothing."""
+"""The `liandong` command. Each command's module registers itself, so that a missing part costs the others nothing."""
 
 from __future__ import annotations
 

@@ -13,14 +13,18 @@ from deploy.local.process import Spec
 redis_answers = redis_server.answers
 
 
-def redis_spec(places: Places, ports: dict[str, int], fsync: str, progress: Progress | None, say: Callable[[str], None]) -> Spec:
+def redis_spec(
+    places: Places, ports: dict[str, int], fsync: str, progress: Progress | None, say: Callable[[str], None]
+) -> Spec:
     program = redis_server.find_redis(progress)
     say(f"Redis {'.'.join(map(str, redis_server.version(program)))}: {program}")
     argv = redis_server.command(places, ports["redis"], program, fsync=fsync)
     return plan.backbone_spec("redis", argv, places, ports["redis"])
 
 
-def kafka_spec(places: Places, ports: dict[str, int], heap_mb: int, progress: Progress | None, say: Callable[[str], None]) -> Spec:
+def kafka_spec(
+    places: Places, ports: dict[str, int], heap_mb: int, progress: Progress | None, say: Callable[[str], None]
+) -> Spec:
     java = find_java()
     jars = fetch("kafka", progress)
     say(f"Kafka {KAFKA_VERSION} on Java {java.major}: {java.path}")

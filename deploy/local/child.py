@@ -56,7 +56,7 @@ class Child:
                     stdout=out,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
-                    preexec_fn=dies_with_parent(),  # noqa: PLW1509 - the supervisor has one thread
+                    preexec_fn=dies_with_parent(),
                 )
             self.identity = Identity.of(self.popen.pid)
         except OSError as error:

@@ -29,13 +29,21 @@ def register(app: typer.Typer) -> None:
 
 def up(
     profile: ProfileOption = "demo",
-    workers: Annotated[list[str] | None, typer.Option("--workers", "-w", metavar="AGENT=N", help="Processes of an agent.")] = None,
+    workers: Annotated[
+        list[str] | None, typer.Option("--workers", "-w", metavar="AGENT=N", help="Processes of an agent.")
+    ] = None,
     timeout: Annotated[float, typer.Option(help="Seconds to wait until all is ready.")] = 120.0,
 ) -> None:
     """Start Kafka, Redis, the workers and the gateway, detached; return when all is ready."""
     with saying_why(), progress_shown() as (say, bar):
         stack = Stack(
-            profile, workers=_counts(workers or []), ready_timeout_s=timeout, bound=False, external=True, say=say, progress=bar
+            profile,
+            workers=_counts(workers or []),
+            ready_timeout_s=timeout,
+            bound=False,
+            external=True,
+            say=say,
+            progress=bar,
         ).up()
     addresses(stack)
 
@@ -53,14 +61,18 @@ def down(
         errors.print(f"{profile} {'is down' if ran else 'was not running'}{', its data removed' if wipe else ''}")
 
 
-def status(profile: ProfileOption = "demo", as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False) -> None:
+def status(
+    profile: ProfileOption = "demo", as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False
+) -> None:
     """What runs, and whether it is healthy. Exit code 0 when it is."""
     with saying_why():
         stack = Stack(profile, external=True)
         state = stack.control.state()
         healthy = bool(state) and stack.is_healthy()
         if as_json:
-            sys.stdout.write(json.dumps({"profile": profile, "healthy": healthy, **(state or {"processes": {}})}) + "\n")
+            sys.stdout.write(
+                json.dumps({"profile": profile, "healthy": healthy, **(state or {"processes": {}})}) + "\n"
+            )
         elif state is None:
             errors.print(f"{profile} is not running: start it with [bold]liandong up[/]")
         else:
@@ -117,7 +129,9 @@ def _counts(given: list[str]) -> dict[str, int]:
     for one in given:
         agent, _, count = one.partition("=")
         if agent not in ONE_EACH or not count.isdigit():
-            raise LauncherError(f"--workers {one} is not understood", f"like --workers assess=2; agents: {', '.join(ONE_EACH)}")
+            raise LauncherError(
+                f"--workers {one} is not understood", f"like --workers assess=2; agents: {', '.join(ONE_EACH)}"
+            )
         counts[agent] = int(count)
     return counts
 
@@ -130,7 +144,7 @@ def _table(profile: str, state: dict[str, Any]) -> Table:
         last = one["last_exit"] or {}
         ended = last.get("signal") or last.get("code")
         cells = (name, one["state"], one["pid"], one["port"], one["restarts"], ended)
-        table.add_row(*("" if cell is None else str(cell) for cell in cells), style=None if one["state"] == "running" else "red")
+        table.add_row(
+            *("" if cell is None else str(cell) for cell in cells), style=None if one["state"] == "running" else "red"
+        )
     return table
-
-

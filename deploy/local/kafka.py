@@ -70,7 +70,9 @@ def prepare(places: Places, ports: dict[str, int], java: Java, jars: list[Path],
     """Writes the configuration, formats the data folder the first time, and gives the command line."""
     config = places.kafka / "server.properties"
     config.write_text(
-        _PROPERTIES.format(host=LOCALHOST, broker=ports["kafka"], controller=ports["kafka-controller"], data=places.kafka / "data")
+        _PROPERTIES.format(
+            host=LOCALHOST, broker=ports["kafka"], controller=ports["kafka-controller"], data=places.kafka / "data"
+        )
     )
     (places.kafka / "log4j2.properties").write_text(_LOG4J)
     command = _java_command(places, java, jars, heap_mb)
@@ -104,4 +106,6 @@ def _format(command: list[str], config: Path) -> None:
     done = subprocess.run([*command, FORMAT_MAIN, *arguments], capture_output=True, text=True, timeout=FORMAT_TIMEOUT_S)
     if done.returncode:
         said = "\n  ".join((done.stdout + done.stderr).strip().splitlines()[-8:])
-        raise LauncherError(f"Kafka's data folder could not be formatted:\n  {said}", f"command: {command[0]} ... {FORMAT_MAIN} format")
+        raise LauncherError(
+            f"Kafka's data folder could not be formatted:\n  {said}", f"command: {command[0]} ... {FORMAT_MAIN} format"
+        )

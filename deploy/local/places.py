@@ -1,6 +1,6 @@
 """Where things are: the project, the home, the cache, and the folders of a profile.
 
-`LIANDONG_HOME` moves the home (default `.liandong` in the project), `LIANDONG_CACHE` the cache (default `cache` in the home).
+`LIANDONG_HOME` moves the home (default `.liandong` in the project), `LIANDONG_CACHE` the cache (default `cache` in it).
 """
 
 from __future__ import annotations
@@ -79,7 +79,9 @@ class Places:
             try:
                 folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             except OSError as error:
-                raise LauncherError(f"cannot make {folder}: {error.strerror}", "set LIANDONG_HOME to a folder you may write to") from error
+                raise LauncherError(
+                    f"cannot make {folder}: {error.strerror}", "set LIANDONG_HOME to a folder you may write to"
+                ) from error
         free_mb = shutil.disk_usage(self.root).free // 2**20
         if free_mb < NEED_MB:
             raise LauncherError(

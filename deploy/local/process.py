@@ -68,7 +68,7 @@ class Identity:
 
 
 def dies_with_parent() -> Callable[[], None] | None:
-    """What a child does between fork and exec, so that it never outlives the supervisor. Linux only; elsewhere `down` cleans up."""
+    """What a child does before exec, so that it never outlives the supervisor. Linux only; elsewhere `down` cleans up."""
     if sys.platform != "linux":
         return None
     prctl = ctypes.CDLL(None, use_errno=True).prctl

@@ -57,7 +57,9 @@ def _quiet() -> Iterator[None]:
         logging.disable(before)
 
 
-def wait(name: str, check: Callable[[], bool], look: Callable[[], dict[str, Any] | None], log: Path, timeout_s: float) -> None:
+def wait(
+    name: str, check: Callable[[], bool], look: Callable[[], dict[str, Any] | None], log: Path, timeout_s: float
+) -> None:
     """Until the check holds. LauncherError with the log's end when the process keeps ending or the time is over.
 
     `look` gives the process as the supervisor sees it, None when there is none.

@@ -8,8 +8,8 @@
     stack.stop_one("track-0"); stack.start_one("track-0", env={"LIANDONG_CRASH": "..."})
     stack.down(wipe=True)
 
-Invariant: what `up` started, `down` ends, whatever happened between. A stack of a profile other than `demo` also ends when
-the process that started it does, so that a broken test session leaves nothing behind.
+Invariant: what `up` started, `down` ends, whatever happened between. A stack of a profile other than `demo` also ends
+when the process that started it does, so that a broken test session leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -37,9 +37,11 @@ STAYS = "demo"  # the profile for people: it outlives its starter and may use ex
 class Stack:
     """Everything is a keyword but the profile.
 
-    home: folder of the profiles; default LIANDONG_HOME or `.liandong`. workers: processes an agent; agents not named get one each,
-    0 leaves one out. services: which to start. env: for the workers and the gateway. bound: end with the calling process.
-    external: use KAFKA_BOOTSTRAP and REDIS_URL of the environment where given (default: only for `demo`).
+    home: folder of the profiles; default LIANDONG_HOME or `.liandong`.
+    workers: processes an agent; agents not named get one each, 0 leaves one out.
+    services: which to start. env: for the workers and the gateway.
+    bound: end with the calling process (default: all but `demo`).
+    external: use KAFKA_BOOTSTRAP and REDIS_URL of the environment where given (default: only `demo`).
     """
 
     def __init__(
@@ -110,7 +112,11 @@ class Stack:
                 self.control.kill_leftovers()
             kept = ports.keep(self.places, plan.port_names(self.services, self.workers))
             running = self._running()
-            starting = [name for name in plan.port_names(self.services, self.workers) if name not in running and name != "kafka-controller"]
+            starting = [
+                name
+                for name in plan.port_names(self.services, self.workers)
+                if name not in running and name != "kafka-controller"
+            ]
             ports.check_free(self.places, kept, [port for name in starting for port in plan.ports_of(name)])
             if self.control.identity() is None:
                 owner = Identity.of(os.getpid()) if self.bound else None
@@ -147,7 +153,9 @@ class Stack:
         """state (running, waiting, stopping, stopped), pid, port, starts, restarts, last_exit."""
         found: dict[str, Any] | None = self._processes().get(name)
         if found is None:
-            raise LauncherError(f"profile {self.profile} runs no process {name}", f"there are: {', '.join(self.names()) or 'none'}")
+            raise LauncherError(
+                f"profile {self.profile} runs no process {name}", f"there are: {', '.join(self.names()) or 'none'}"
+            )
         return found
 
     def pid(self, name: str) -> int:
@@ -169,7 +177,7 @@ class Stack:
         self._until(name, lambda one: one["pid"] is None, "end", 60)
 
     def start_one(self, name: str, *, env: Mapping[str, str] | None = None, wait: bool = True) -> None:
-        """Starts a stopped process, or one more worker (`assess-2`). `env` holds until the next `start_one`, restarts included."""
+        """Starts a stopped process, or one more worker (`assess-2`). `env` holds, restarts included, until the next one."""
         overlay = dict(env or {})
         if name in self._processes():
             self._until(name, lambda one: one["state"] != "stopping", "end", 60)
@@ -194,7 +202,9 @@ class Stack:
     def wait_ready(self, name: str, timeout_s: float | None = None) -> None:
         """Kafka and Redis answer, the gateway's /readyz is 200, a worker serves its metrics."""
         log = self.places.logs / f"{name}.log"
-        ready.wait(name, self._check_of(name), lambda: self._processes().get(name), log, timeout_s or self.ready_timeout_s)
+        ready.wait(
+            name, self._check_of(name), lambda: self._processes().get(name), log, timeout_s or self.ready_timeout_s
+        )
 
     def log(self, name: str) -> str:
         """All that the process wrote since its log was last rotated."""
@@ -227,7 +237,11 @@ class Stack:
 
     def _start_apps(self, starting: list[str]) -> None:
         kept = ports.read(self.places)
-        apps = [name for name in plan.port_names(self.services, self.workers) if name not in ("kafka", "kafka-controller", "redis")]
+        apps = [
+            name
+            for name in plan.port_names(self.services, self.workers)
+            if name not in ("kafka", "kafka-controller", "redis")
+        ]
         for name in apps:
             if name in starting:
                 self.control.start(self._app_spec(name, kept))

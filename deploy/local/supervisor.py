@@ -1,7 +1,7 @@
 """Keeps a profile's processes running: `python -m deploy.local.supervisor '<configuration as JSON>'`, detached.
 
-One thread, one loop. It is told what to do over a Unix socket (`control.py`) and knows nothing of Kafka or workers. It writes
-`state.json` on every change and `logs/supervisor.log` (JSON lines). Invariant: no child outlives it.
+One thread, one loop. It is told what to do over a Unix socket (`control.py`) and knows nothing of Kafka or workers. It
+writes `state.json` on every change and `logs/supervisor.log` (JSON lines). Invariant: no child outlives it.
 """
 
 from __future__ import annotations
@@ -203,7 +203,7 @@ def _socket_path(root: Path) -> Path:
 
 
 def detach() -> int:
-    """Forks; the child goes on in a session of its own. The parent ends when the child writes to the given descriptor."""
+    """Forks; the child goes on in a session of its own. The parent ends when the child writes to the descriptor."""
     ready, tell = os.pipe()
     if os.fork():
         os.close(tell)
