@@ -1,0 +1,137 @@
+"""From the cells of a row to the body of a signal. Pure; a fault names the column and never guesses.
+
+Invariant: money is exact (Decimal, no rounding), times are aware, an unknown value of a translated column is a fault.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from connectors.filedrop.mapping import Cell, IndicatorCell, MappingFile, Money, ReferenceCell, Time
+
+Cells = Mapping[str, Any]
+
+# Decimals of the currencies that have not two (ISO 4217).
+_DECIMALS = {
+    **dict.fromkeys(("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG"), 0),
+    **dict.fromkeys(("RWF", "UGX", "UYI", "VND", "VUV", "XAF", "XOF", "XPF"), 0),
+    **dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3),
+}
+_SPACES = str.maketrans("", "", " \u00a0\u3000\u202f'")
+
+
+class RowFault(ValueError):
+    """Why a row is no signal: the column and a sentence."""
+
+
+def converter(mapping: MappingFile, file_name: str) -> Callable[[Cells, int, str], dict[str, Any]]:
+    """`body(cells, row number, hash of the row)`; RowFault when the row does not fit."""
+
+    def body(cells: Cells, number: int, row_hash: str) -> dict[str, Any]:
+        found: dict[str, Any] = {
+            "reference": _reference(mapping.reference, cells, file_name, number, row_hash),
+            "kind": _value(mapping.kind, cells),
+            "occurred_at": _moment(mapping.occurred_at, cells, mapping.timezone),
+            "region": _value(mapping.region, cells),
+            "indicators": [one for cell in mapping.indicators for one in _indicators(cell, cells)],
+        }
+        if mapping.amount is not None and (amount := _amount(mapping.amount, cells)) is not None:
+            found["amount"] = amount
+        if mapping.narrative is not None and (text := _value(mapping.narrative, cells)):
+            found["narrative"] = text
+        return found
+
+    return body
+
+
+def text_of(cells: Cells, column: str, *, optional: bool = False) -> str:
+    """The cell as text, stripped; '' only when it may be empty."""
+    found: Any = cells.get(column)
+    if found is None and column not in cells and "." in column:
+        found = cells
+        for part in column.split("."):
+            found = found.get(part) if isinstance(found, Mapping) else None
+    if found is None or found == "":
+        if optional:
+            return ""
+        raise RowFault(f"{column}: empty" if column in cells else f"{column}: there is no such column or member")
+    if isinstance(found, (bool, list, dict)):
+        raise RowFault(f"{column}: a text or a number is expected")
+    text = str(found).strip()
+    if not text and not optional:
+        raise RowFault(f"{column}: empty")
+    return text
+
+
+def _value(cell: Cell, cells: Cells) -> str | None:
+    if cell.column is None:
+        return cell.constant
+    text = text_of(cells, cell.column, optional=cell.optional or cell.otherwise is not None)
+    if cell.translate is not None:
+        known = cell.translate.get(text, cell.otherwise)
+        if known is None and not (cell.optional and not text):
+            raise RowFault(f"{cell.column}: {text[:40]!r} is not in the mapping's table")
+        return known
+    return text or cell.otherwise
+
+
+def _reference(cell: ReferenceCell, cells: Cells, file_name: str, number: int, row_hash: str) -> str:
+    if cell.column is not None:
+        return cell.prefix + text_of(cells, cell.column)
+    return f"{cell.prefix}{file_name}#{number}-{row_hash}"
+
+
+def _moment(cell: Time, cells: Cells, zone: str) -> str:
+    text = text_of(cells, cell.column)
+    try:
+        if cell.format in ("epoch_s", "epoch_ms"):
+            units = Decimal(text) * (1000 if cell.format == "epoch_s" else 1)
+            moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=int(units))
+        elif cell.format == "iso":
+            moment = datetime.fromisoformat(text)
+        else:
+            moment = datetime.strptime(text, cell.format)  # noqa: DTZ007 (the zone follows below)
+    except (ValueError, InvalidOperation, OverflowError) as error:
+        raise RowFault(f"{cell.column}: {text[:40]!r} is no time of the form {cell.format}") from error
+    if moment.tzinfo is None:
+        moment = _localised(moment, ZoneInfo(cell.timezone or zone), cell)
+    return moment.isoformat()
+
+
+def _localised(moment: datetime, zone: ZoneInfo, cell: Time) -> datetime:
+    local = moment.replace(tzinfo=zone, fold=cell.fold)
+    # A local time that clocks jumped over comes back as another one.
+    if local.astimezone(UTC).astimezone(zone).replace(tzinfo=None) != moment:
+        raise RowFault(f"{cell.column}: {moment.isoformat()} does not exist in {zone.key} (clocks were set forward)")
+    return local
+
+
+def _amount(cell: Money, cells: Cells) -> dict[str, Any] | None:
+    text = text_of(cells, cell.column, optional=cell.optional)
+    if not text:
+        return None
+    currency = cell.currency
+    if cell.currency_column is not None:
+        currency = text_of(cells, cell.currency_column).upper()
+    plain = text.translate(_SPACES).removeprefix("¥").removeprefix("\uffe5")
+    plain = plain.replace(",", "") if cell.decimal == "." else plain.replace(".", "").replace(",", ".")
+    try:
+        value = Decimal(plain)
+    except InvalidOperation as error:
+        raise RowFault(f"{cell.column}: {text[:40]!r} is no amount") from error
+    if not value.is_finite() or value < 0 or abs(value) >= Decimal(10) ** 16:
+        raise RowFault(f"{cell.column}: {text[:40]!r} is no amount (0 or more, below 10^15 minor units)")
+    minor = value.scaleb(_DECIMALS.get(currency, 2)) if cell.unit == "major" else value
+    if minor != minor.to_integral_value():
+        raise RowFault(f"{cell.column}: {text[:40]!r} has more decimals than {currency}")
+    return {"minor": int(minor), "currency": currency}
+
+
+def _indicators(cell: IndicatorCell, cells: Cells) -> list[dict[str, str]]:
+    text = text_of(cells, cell.column, optional=cell.optional)
+    pieces = [text] if cell.split is None else text.split(cell.split)
+    return [{"kind": cell.kind.value, "value": piece.strip(), "role": cell.role} for piece in pieces if piece.strip()]

@@ -1,0 +1,187 @@
+"""The mapping file: which column of an institution's own file is which part of a signal. Validated YAML.
+
+Invariant: what a row becomes follows from this file and the row alone, so the same row is the same signal always.
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+
+from schemas.indicators import IndicatorKind
+from schemas.signals import Role, SignalKind
+from schemas.values import Currency, Region
+
+# Encodings in which line ends, quotes and commas are never part of another character.
+_SAFE = ("utf-8", "utf-8-sig", "gb18030", "gbk", "gb2312", "ascii", "iso8859-1", "cp1252")
+
+
+class MappingError(ValueError):
+    """The mapping file cannot be used; the message names every place that is wrong."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Cell(_Part):
+    """A value: a `constant`, or a `column` (NDJSON: dots go into objects), translated when there is a table.
+
+    `translate` must name every value that occurs, unless `otherwise` is given. `optional`: an empty cell is no value.
+    """
+
+    column: str | None = None
+    constant: str | None = None
+    translate: dict[str, str] | None = None
+    otherwise: str | None = None
+    optional: bool = False
+
+    @model_validator(mode="after")
+    def _one(self) -> Cell:
+        if (self.column is None) == (self.constant is None):
+            raise ValueError("give either a column or a constant")
+        return self
+
+
+class KindCell(Cell):
+    @model_validator(mode="after")
+    def _kinds(self) -> KindCell:
+        _all_in(self, {kind.value for kind in SignalKind}, "kinds of signals")
+        return self
+
+
+class Time(_Part):
+    """When it happened. `format`: `iso`, `epoch_s`, `epoch_ms`, or strptime's; a time without offset is in `timezone`.
+
+    `fold`: which of the two when clocks were set back and the local time stands for both (0 the first).
+    """
+
+    column: str
+    format: str = "iso"
+    timezone: str | None = None
+    fold: Literal[0, 1] = 0
+
+
+class Money(_Part):
+    """An amount: `major` units (12,000.00 yuan) become minor ones exactly. More decimals than the currency has: a fault."""
+
+    column: str
+    unit: Literal["major", "minor"] = "major"
+    currency: Currency = "CNY"
+    currency_column: str | None = None
+    decimal: Literal[".", ","] = "."
+    optional: bool = True
+
+
+class IndicatorCell(_Part):
+    """One indicator of the row, or several in one cell (`split`)."""
+
+    kind: IndicatorKind
+    column: str
+    role: Role = "suspect"
+    split: str | None = None
+    optional: bool = False
+
+
+class ReferenceCell(_Part):
+    """The sender's own name of the row: a `column` with a `prefix`, or `compose: row` (file, row number, row's hash)."""
+
+    column: str | None = None
+    prefix: str = ""
+    compose: Literal["row"] | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> ReferenceCell:
+        if (self.column is None) == (self.compose is None):
+            raise ValueError("give either a column or `compose: row`")
+        return self
+
+
+def _known_encoding(name: str) -> str:
+    try:
+        found = codecs.lookup(name).name
+    except LookupError as error:
+        raise ValueError(f"there is no encoding {name!r}") from error
+    if found not in _SAFE:
+        raise ValueError(f"{name} cannot be read line by line; convert the file to UTF-8 or GB 18030")
+    return found
+
+
+def _known_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        raise ValueError(f"there is no time zone {name!r}") from error
+    return name
+
+
+class MappingFile(_Part):
+    """The whole file. `files`: the pattern of names in a folder. `columns`: the names of a file without a header."""
+
+    format: Literal["csv", "ndjson"]
+    encoding: Annotated[str, AfterValidator(_known_encoding)] = "utf-8-sig"
+    files: str = "*"
+    delimiter: str = Field(default=",", min_length=1, max_length=1)
+    quote: str = Field(default='"', min_length=1, max_length=1)
+    columns: tuple[str, ...] | None = None
+    timezone: Annotated[str, AfterValidator(_known_zone)] = "Asia/Shanghai"
+    reference: ReferenceCell
+    kind: KindCell
+    occurred_at: Time
+    region: Cell
+    amount: Money | None = None
+    indicators: tuple[IndicatorCell, ...] = Field(min_length=1)
+    narrative: Cell | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> MappingFile:
+        if self.delimiter == self.quote or {self.delimiter, self.quote} & {"\n", "\r"}:
+            raise ValueError("delimiter and quote must differ and cannot be line ends")
+        if not any(indicator.role == "suspect" for indicator in self.indicators):
+            raise ValueError("indicators: at least one must have the role suspect")
+        if self.occurred_at.timezone is not None:
+            _known_zone(self.occurred_at.timezone)
+        if self.region.constant is not None:
+            _valid_region(self.region.constant)
+        for value in (self.region.translate or {}).values():
+            _valid_region(value)
+        return self
+
+
+def _all_in(cell: Cell, known: set[str], what: str) -> None:
+    given = {cell.constant, cell.otherwise, *(cell.translate or {}).values()} - {None}
+    if wrong := sorted(str(value) for value in given if value not in known):
+        raise ValueError(f"{', '.join(wrong)}: not one of the {what} ({', '.join(sorted(known))})")
+
+
+_REGION: TypeAdapter[str] = TypeAdapter(Region)
+
+
+def _valid_region(code: str) -> None:
+    try:
+        _REGION.validate_python(code)
+    except ValidationError as error:
+        raise ValueError(f"{code} is no GB/T 2260 code of six digits (write it in quotes)") from error
+
+
+def load_mapping(path: Path) -> MappingFile:
+    """The mapping of a YAML file. MappingError when it cannot be read or is not whole."""
+    try:
+        raw: Any = yaml.safe_load(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise MappingError(f"cannot read the mapping {path}: {error}") from error
+    return parse_mapping(raw, str(path))
+
+
+def parse_mapping(raw: Mapping[str, Any], name: str = "mapping") -> MappingFile:
+    try:
+        return MappingFile.model_validate(raw)
+    except ValidationError as error:
+        lines = [f"  {'.'.join(str(part) for part in one['loc']) or 'mapping'}: {one['msg']}" for one in error.errors()]
+        raise MappingError(f"the mapping {name} is not valid:\n" + "\n".join(lines)) from error

@@ -1,0 +1,111 @@
+"""The contract of a connector: a source gives items in an order that never changes, each with the position after it.
+
+What every connector keeps (tests/contract/connectors runs it against each):
+- **Deterministic**: `items(after)` gives the same items, with the same references, each time it is asked. So a row sent
+  again after a kill is a repeat at the gateway, and counts once.
+- **Resumable**: for each item, `items(item.position)` gives exactly what came after it.
+- **Whole**: an item that is not complete yet (a line still being written) is not given.
+Invariant of the engine: a position is saved only after the broker's acknowledgement of every item up to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, Protocol
+
+Position = Mapping[str, int | str]
+"""Where to go on: JSON, opaque to everything but its source."""
+
+START: Position = {}
+
+
+class Item(NamedTuple):
+    """One row: a `body` (what `POST /v1/signals/batch` takes on one line), or a `fault` that says why there is none."""
+
+    position: Position
+    number: int
+    raw: str
+    body: Mapping[str, Any] | None
+    fault: str | None = None
+
+
+class Reject(NamedTuple):
+    """A row that was not taken: its number, the reason, the row as it was."""
+
+    number: int
+    reason: str
+    raw: str
+    where: str
+
+
+class Source(Protocol):
+    """The outside form."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def size(self) -> int | None:
+        """How far `progress` can go; None when nobody knows."""
+
+    def items(self, after: Position) -> Iterator[Item]:
+        """What stands after a position, in order, to the end of what is there now."""
+
+    def progress(self, position: Position) -> int: ...
+
+
+class Progress(NamedTuple):
+    """What is saved at one moment: the position and the length of the reject file that belongs to it."""
+
+    position: Position
+    rejects_bytes: int = 0
+    totals: Mapping[str, int] = {}
+
+
+class CursorStore(Protocol):
+    """Keeps the progress of one source. `save` is atomic and durable when it returns."""
+
+    def load(self) -> Progress: ...
+
+    def save(self, progress: Progress) -> None: ...
+
+
+class RejectStore(Protocol):
+    """Bad rows. `rewind` drops what was written after the saved progress, so a row is rejected once."""
+
+    def rewind(self, length: int) -> None: ...
+
+    def write(self, rejects: Sequence[Reject]) -> int:
+        """Appends durably; the length after it."""
+
+
+AnswerStatus = Literal["accepted", "refused"]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The gateway's last word on one line: `accepted` is the broker's acknowledgement, `refused` a fault of the line.
+
+    `position` is (topic, partition, offset) in the log; `replayed` when the gateway had this reference already;
+    `problem` its own words (RFC 9457).
+    """
+
+    status: AnswerStatus
+    signal_id: str | None = None
+    accepted_at: str | None = None
+    position: tuple[str, int, int] | None = None
+    replayed: bool = False
+    reason: str = ""
+    problem: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Gateway(Protocol):
+    async def send(self, bodies: Sequence[Mapping[str, Any]]) -> list[Answer]:
+        """One answer a body, in order; returns only when each has one. Retries as long as it takes."""
+
+
+class Observer(Protocol):
+    """Who wants to see what happens (a progress bar, a log, a sender's ledger)."""
+
+    def on_batch(self, source: Source, progress: Progress) -> None: ...
