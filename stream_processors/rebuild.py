@@ -1,0 +1,111 @@
+"""Folds the log into an empty Redis, and makes two states comparable.
+
+Invariant: the digest of a state that lived through kills is the digest of the state that was folded afresh from the log.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from typing import Any
+
+import orjson
+from redis.asyncio import Redis
+
+from schemas.policy import Policy
+from schemas.values import DAY_MS
+from stream_processors.log import KafkaLog
+from stream_processors.pipeline import STAGES
+from stream_processors.settings import Settings
+from stream_processors.state.keys import NAMESPACES
+from stream_processors.state.restore import Told, restore
+from stream_processors.state.store import RedisStore, connect
+
+_SLACK_MS = 3_600_000
+
+
+async def rebuild(
+    settings: Settings, redis_url: str, stages: Iterable[str] = tuple(STAGES), told: Told = lambda line: None
+) -> dict[str, int]:
+    """Passes each stage's restore barrier against `redis_url`; facts folded by stage."""
+    log = KafkaLog(settings, "liandong-rebuild")
+    await log.open()
+    redis = connect(redis_url)
+    try:
+        folded = {}
+        for name in stages:
+            store = RedisStore(redis, STAGES[name].namespace)
+            await store.open()
+            folded[name] = (await restore(STAGES[name], log, store, told)).folded
+        return folded
+    finally:
+        await redis.aclose()
+        await log.close()
+
+
+async def snapshot(redis_url: str, stage: str, at_ms: int, policy: Policy) -> dict[str, str]:
+    """Key -> canonical text of what counts at `at_ms`: no stamps, no proofs, no members past their time."""
+    redis = Redis.from_url(redis_url, protocol=2)
+    tag = NAMESPACES[stage].tag
+    since = at_ms - policy.keep.sightings_days * DAY_MS + _SLACK_MS
+    found: dict[str, str] = {}
+    try:
+        keys = [key async for key in redis.scan_iter(match=f"{{{tag}*", count=5000)]
+        for start in range(0, len(keys), 2000):
+            some = keys[start : start + 2000]
+            pipe = redis.pipeline(transaction=False)
+            for key in some:
+                pipe.type(key)
+            kinds = await pipe.execute()
+            for key, kind in zip(some, kinds, strict=True):
+                _READ[kind.decode()](pipe, key) if kind != b"none" else pipe.type(key)
+            for key, kind, value in zip(some, kinds, await pipe.execute(), strict=True):
+                text = _text(key.decode(), kind.decode(), value, since)
+                if text:
+                    found[key.decode()] = text
+        return found
+    finally:
+        await redis.aclose()
+
+
+def digest_of(found: dict[str, str]) -> str:
+    """One SHA-256 over a snapshot."""
+    total = hashlib.sha256()
+    for key in sorted(found):
+        total.update(f"{key}\x1f{found[key]}\x1e".encode())
+    return total.hexdigest()
+
+
+async def digest(redis_url: str, stage: str, at_ms: int, policy: Policy) -> str:
+    return digest_of(await snapshot(redis_url, stage, at_ms, policy))
+
+
+_READ: dict[str, Any] = {
+    "string": lambda pipe, key: pipe.get(key),
+    "set": lambda pipe, key: pipe.smembers(key),
+    "zset": lambda pipe, key: pipe.zrange(key, 0, -1, withscores=True),
+    "hash": lambda pipe, key: pipe.hgetall(key),
+}
+
+
+def _text(key: str, kind: str, value: Any, since: int) -> str:
+    concern = key.partition("}")[2]
+    if concern == "lock" or value is None or kind == "none":
+        return ""
+    if concern == "m":
+        return _sorted({k: v for k, v in value.items() if k[:1] in b"sfo" and k != b"stamp"}.items())
+    if concern.startswith("s:"):
+        value = [(member, score) for member, score in value if abs(score) > since]
+    if concern.startswith("k:") and kind == "hash":
+        case = orjson.dumps(orjson.loads(value[b"case"]), option=orjson.OPT_SORT_KEYS)
+        return _sorted({b"rev": value[b"rev"], b"case": case}.items())
+    if kind == "hash":
+        return _sorted(value.items())
+    if kind == "string":
+        return str(value.decode("utf-8", "replace"))
+    return _sorted((row,) if kind == "set" else row for row in value)
+
+
+def _sorted(rows: Iterable[tuple[Any, ...]]) -> str:
+    lines = ("=".join(one.decode() if isinstance(one, bytes) else repr(one) for one in row) for row in rows)
+    return "\n".join(sorted(lines))

@@ -1,0 +1,23 @@
+"""How far the stages are, for lag limits and lag metrics. Reads marks only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from stream_processors.state.keys import BUCKETS, Namespace
+from stream_processors.state.store import RedisLike
+
+
+async def places(redis: RedisLike, namespace: Namespace, prefix: str, partitions: int) -> dict[int, int]:
+    """The next record of each partition by the lowest mark; `prefix` is `s` for a stage's source."""
+    pipe = redis.pipeline(transaction=False)
+    names = [f"{prefix}{p}" for p in range(partitions)]
+    for bucket in range(BUCKETS):
+        pipe.hmget(namespace.marks(bucket), names)
+    rows = await pipe.execute()
+    return {p: min(int(row[p] or 0) for row in rows) for p in range(partitions)}
+
+
+def behind(ends: Mapping[int, int], at: Mapping[int, int], starts: Mapping[int, int]) -> int:
+    """Records between the places and the ends. What retention deleted is not waited for."""
+    return sum(max(0, end - max(at.get(p, 0), starts.get(p, 0))) for p, end in ends.items())
