@@ -58,12 +58,12 @@ class Child:
                     start_new_session=True,
                     preexec_fn=dies_with_parent(),
                 )
-            self.identity = Identity.of(self.popen.pid)
         except OSError as error:
             self.journal("cannot start", name=self.spec.name, error=str(error))
             self._wait_to_start(now)
             return
         self.state = "running"
+        self.identity = _identity(self.popen.pid)
         self.journal("start", name=self.spec.name, pid=self.popen.pid)
 
     def stop(self, now: float, grace_s: float | None = None) -> None:
@@ -131,3 +131,11 @@ class Child:
             "restarts": self.restarts,
             "last_exit": self.last_exit,
         }
+
+
+def _identity(pid: int) -> Identity | None:
+    """None when it ended at once: its exit is noticed at the next tick."""
+    try:
+        return Identity.of(pid)
+    except ProcessLookupError:
+        return None

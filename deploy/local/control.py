@@ -102,7 +102,7 @@ class Control:
             raise LauncherError(f"the supervisor did not start:\n{said.read_text()[-2000:]}")
 
     def shut_down(self, timeout_s: float = 60.0) -> None:
-        """Ends everything in order; what is left after the time-out, or by a killed supervisor, is killed. Idempotent."""
+        """Ends all in order; what is left after the time-out or by a killed supervisor is killed. Idempotent."""
         supervisor = self.identity()
         if supervisor:
             if self._ask({"do": "shutdown"}) is None:

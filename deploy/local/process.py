@@ -14,12 +14,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 BACKBONE, APP = 0, 1  # the stages: what is started first is stopped last
 ROTATE_BYTES = 16 << 20
 _PR_SET_PDEATHSIG = 1
-_STARTED_WITHIN_S = 0.05  # start times are rounded differently by reader
 
 
 @dataclass(frozen=True)
@@ -41,23 +38,22 @@ class Spec:
 
 @dataclass(frozen=True)
 class Identity:
-    """A process by pid and start time (seconds since the epoch)."""
+    """A process by pid and start. `created` is opaque: on Linux ticks since boot, which a shifted wall clock does not move."""
 
     pid: int
     created: float
 
     @classmethod
     def of(cls, pid: int) -> Identity:
-        return cls(pid, psutil.Process(pid).create_time())
+        """ProcessLookupError when there is none."""
+        created = _started(pid)
+        if created is None:
+            raise ProcessLookupError(pid)
+        return cls(pid, created)
 
     def is_alive(self) -> bool:
         """False also for a zombie and for another process with the same pid."""
-        try:
-            process = psutil.Process(self.pid)
-            same = abs(process.create_time() - self.created) < _STARTED_WITHIN_S
-            return same and process.status() != psutil.STATUS_ZOMBIE
-        except psutil.NoSuchProcess:
-            return False
+        return _started(self.pid) == self.created
 
     def send(self, sig: int) -> None:
         if self.is_alive():
@@ -67,8 +63,26 @@ class Identity:
                 return
 
 
+def _started(pid: int) -> float | None:
+    """None for no process and for a zombie."""
+    if sys.platform == "linux":
+        try:
+            # pid (name) state ppid ...; the name may have spaces and brackets.
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            return None
+        return None if fields[0] in "ZX" else float(fields[19])
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        return None if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
+    except psutil.NoSuchProcess:
+        return None
+
+
 def dies_with_parent() -> Callable[[], None] | None:
-    """What a child does before exec, so that it never outlives the supervisor. Linux only; elsewhere `down` cleans up."""
+    """What a child does before exec, to never outlive the supervisor. Linux only; elsewhere `down` cleans up."""
     if sys.platform != "linux":
         return None
     prctl = ctypes.CDLL(None, use_errno=True).prctl

@@ -1,6 +1,6 @@
 """One real Redis: which program, its command line, and whether it answers.
 
-The program: `LIANDONG_REDIS_SERVER`, a `redis-server` 7+ on PATH, else the one inside the Maven jar embedded-redis (6.2).
+The program: `LIANDONG_REDIS_SERVER`, a `redis-server` 7+ on PATH, else the one in the Maven jar embedded-redis (6.2).
 Invariant: append-only file on, no eviction, 127.0.0.1 only.
 """
 

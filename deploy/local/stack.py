@@ -177,7 +177,7 @@ class Stack:
         self._until(name, lambda one: one["pid"] is None, "end", 60)
 
     def start_one(self, name: str, *, env: Mapping[str, str] | None = None, wait: bool = True) -> None:
-        """Starts a stopped process, or one more worker (`assess-2`). `env` holds, restarts included, until the next one."""
+        """Starts a stopped process, or one more worker (`assess-2`). `env` holds for its restarts too."""
         overlay = dict(env or {})
         if name in self._processes():
             self._until(name, lambda one: one["state"] != "stopping", "end", 60)
