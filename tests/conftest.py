@@ -1,7 +1,7 @@
 """Fixtures for all tests: a real Kafka and Redis, started once a session when a test asks for them.
 
-They listen on their own ports, keep their data in a temporary folder and end with the session. What is downloaded is kept in
-the project's cache, so that only the first session ever needs the network.
+They listen on their own ports, keep their data in a temporary folder and end with the session. What is downloaded is
+kept in the project's cache, so that only the first session ever needs the network.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ class Spec:
 
 @dataclass(frozen=True)
 class Identity:
-    """A process by pid and start. `created` is opaque: on Linux ticks since boot, which a shifted wall clock does not move."""
+    """A process by pid and start. `created` is opaque: on Linux ticks since boot, which no shifted wall clock moves."""
 
     pid: int
     created: float
@@ -65,13 +65,19 @@ class Identity:
 
 def _started(pid: int) -> float | None:
     """None for no process and for a zombie."""
-    if sys.platform == "linux":
-        try:
-            # pid (name) state ppid ...; the name may have spaces and brackets.
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        except (FileNotFoundError, ProcessLookupError):
-            return None
-        return None if fields[0] in "ZX" else float(fields[19])
+    return _started_linux(pid) if sys.platform == "linux" else _started_elsewhere(pid)
+
+
+def _started_linux(pid: int) -> float | None:
+    try:
+        # pid (name) state ppid ...; the name may have spaces and brackets.
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return None if fields[0] in "ZX" else float(fields[19])
+
+
+def _started_elsewhere(pid: int) -> float | None:
     import psutil
 
     try:
