@@ -69,7 +69,7 @@ class Time(_Part):
 
 
 class Money(_Part):
-    """An amount: `major` units (12,000.00 yuan) become minor ones exactly. More decimals than the currency has: a fault."""
+    """An amount: `major` units (12,000.00 yuan) become minor ones exactly; too many decimals are a fault."""
 
     column: str
     unit: Literal["major", "minor"] = "major"
@@ -90,7 +90,7 @@ class IndicatorCell(_Part):
 
 
 class ReferenceCell(_Part):
-    """The sender's own name of the row: a `column` with a `prefix`, or `compose: row` (file, row number, row's hash)."""
+    """The sender's own name of the row: a `column` with a `prefix`, or `compose: row` (file, row, row's hash)."""
 
     column: str | None = None
     prefix: str = ""

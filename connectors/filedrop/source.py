@@ -1,7 +1,7 @@
 """One file as the source of a connector (`connectors/port.py`).
 
 A position knows the file that it belongs to: its inode, a hash of its head, and the last row before the position. When
-one of them does not fit (a new file under an old name, a rewritten one), reading begins anew: it counts once all the same.
+one of them does not fit (a new file under an old name, a rewritten one), reading begins anew; it counts once anyway.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class FileSource:
         if columns is None:
             return
         head_bytes = int(after.get("head_bytes", 0)) or min(stat.st_size, HEAD_BYTES)
-        identity = {"inode": stat.st_ino, "head_bytes": head_bytes, "head": self._hash(0, head_bytes)}
+        identity: Position = {"inode": stat.st_ino, "head_bytes": head_bytes, "head": self._hash(0, head_bytes)}
         for row in found:
             number += 1
             if (row.start == 0 and self._decoder.has_header) or not row.raw.strip():
