@@ -32,7 +32,15 @@ class CodecError(ValueError):
 
 
 def encode(
-    topic: Topic, data: BaseModel, *, id: str, source: str, actor: str, time: datetime, origin: Origin | None = None, subject: str | None = None
+    topic: Topic,
+    data: BaseModel,
+    *,
+    id: str,
+    source: str,
+    actor: str,
+    time: datetime,
+    origin: Origin | None = None,
+    subject: str | None = None,
 ) -> bytes:
     """The record's value. `source` is the URI of the writer (`/gateway`), `time` an aware UTC instant."""
     head = {

@@ -60,7 +60,6 @@ Instant = Annotated[AwareDatetime, AfterValidator(_to_utc)]
 """An aware instant, kept in UTC, written in RFC 3339 with Z. A naive time is refused."""
 
 
-
 def _plausible(moment: datetime) -> datetime:
     if not 2000 <= moment.year < 2100:
         raise ValueError("the year must be between 2000 and 2099")

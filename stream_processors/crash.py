@@ -58,7 +58,7 @@ def point(name: str) -> None:
     global _passed
     _passed += 1
     if _passed == _ARMED[1]:
-        with open(_ARMED[2], "x", encoding="utf-8") as latch:
+        with _ARMED[2].open("x", encoding="utf-8") as latch:
             latch.write(f"{name} {os.getpid()}\n")
             latch.flush()
             os.fsync(latch.fileno())

@@ -80,7 +80,11 @@ class KafkaLog:
             request_timeout_ms=15_000,
         )
         self._reader = AIOKafkaConsumer(
-            **self._common, enable_auto_commit=False, auto_offset_reset="none", fetch_max_wait_ms=50, max_partition_fetch_bytes=4 << 20
+            **self._common,
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            fetch_max_wait_ms=50,
+            max_partition_fetch_bytes=4 << 20,
         )
         await self._producer.start()
         await self._reader.start()

@@ -19,7 +19,10 @@ class _Metrics:
         self.dead = Counter("liandong_dead_letters", "Dead letters written by a stage", ["stage"])
         # One step of a stage, from the poll to its completion.
         self.step_s = Histogram(
-            "liandong_step_seconds", "Duration of one poll's step", ["stage"], buckets=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+            "liandong_step_seconds",
+            "Duration of one poll's step",
+            ["stage"],
+            buckets=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
         )
         # LogAppendTime of a submitted signal to the end of the step that assessed or projected it.
         self.behind_s = Gauge("liandong_behind_seconds", "Age of the oldest record of the last poll", ["stage"])

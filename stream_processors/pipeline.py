@@ -1,7 +1,7 @@
 """The map: which stage reads what, writes which facts, and folds which fact streams into its state.
 
-    gateway -> signals.submitted -> assess -> signals.assessed -> project
-                                      └─────> loop.actions ─> track -> cases.changed -> project
+gateway -> signals.submitted -> assess -> signals.assessed -> project
+                                  └─────> loop.actions ─> track -> cases.changed -> project
 """
 
 from __future__ import annotations
@@ -44,7 +44,10 @@ def _track_marks(envelope: Envelope[Any], record: Record, marks: dict[str, int])
 
 @dataclass(frozen=True)
 class FactStream:
-    """A topic of facts that a stage folds, through a view of its model. `tag` names its marks: `f<tag><p>` the next fact, `s<tag><p>` the next source."""
+    """A topic of facts that a stage folds, through a view of its model.
+
+    `tag` names its marks: `f<tag><p>` is the next fact of a partition, `s<tag><p>` the next source.
+    """
 
     topic: Topic
     source: Topic
@@ -80,7 +83,11 @@ STAGES: dict[str, Stage] = {
     stage.name: stage
     for stage in (
         Stage(
-            "assess", ASSESS, (SUBMITTED,), (ASSESSED, ACTIONS), (FactStream(ASSESSED, SUBMITTED, "", fold_assess, AssessedSignal, _assess_marks),)
+            "assess",
+            ASSESS,
+            (SUBMITTED,),
+            (ASSESSED, ACTIONS),
+            (FactStream(ASSESSED, SUBMITTED, "", fold_assess, AssessedSignal, _assess_marks),),
         ),
         Stage("track", TRACK, (ACTIONS,), (CHANGED,), (FactStream(CHANGED, ACTIONS, "", fold_track, ChangeRow, _track_marks),)),
         Stage(
@@ -88,7 +95,10 @@ STAGES: dict[str, Stage] = {
             PROJECT,
             (ASSESSED, CHANGED),
             (),
-            (FactStream(ASSESSED, SUBMITTED, "a", project_assessed, ReceiptRow), FactStream(CHANGED, ACTIONS, "c", project_changed, ChangeRow)),
+            (
+                FactStream(ASSESSED, SUBMITTED, "a", project_assessed, ReceiptRow),
+                FactStream(CHANGED, ACTIONS, "c", project_changed, ChangeRow),
+            ),
         ),
     )
 }

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import aiokafka
 from faust.transport.drivers import aiokafka as driver
@@ -73,27 +73,30 @@ class PollConsumer(driver.Consumer):
         if first is None:
             return
         tp = TP(first.topic, first.partition)
-        yield tp, ConsumerMessage(
-            first.topic,
-            first.partition,
-            first.offset,
-            first.timestamp / 1000.0,
-            first.timestamp_type,
-            first.headers,
-            first.key,
-            Poll(batch, epoch, self),
-            first.checksum,
-            0,
-            0,
+        yield (
             tp,
-            generation_id=self.app.consumer_generation_id,
+            ConsumerMessage(
+                first.topic,
+                first.partition,
+                first.offset,
+                first.timestamp / 1000.0,
+                first.timestamp_type,
+                first.headers,
+                first.key,
+                cast(Any, Poll(batch, epoch, self)),
+                first.checksum,
+                0,
+                0,
+                tp,
+                generation_id=self.app.consumer_generation_id,
+            ),
         )
 
     async def _drain_messages(self, fetcher: Any) -> None:
         deliver = self.callback
         while not (self._stopped.is_set() or fetcher._stopped.is_set()):
             async for _, message in self.getmany(timeout=1.0):
-                poll: Poll = message.value
+                poll = cast(Poll, message.value)
                 await self.wait_first(deliver(message), self.suspend_flow.wait())
                 await self.wait_first(poll._done.wait(), self.suspend_flow.wait())
             await asyncio.sleep(0)

@@ -105,11 +105,12 @@ def wire(app: faust.App, agent: Agent) -> None:
         async for poll in stream:
             await _guarded(_step)(agent, poll)
 
-    @app.task
     async def watch() -> None:
         while True:
             await asyncio.sleep(CHECK_EVERY_S)
             await _guarded(agent.check)()
+
+    app.task(watch)
 
 
 async def _step(agent: Agent, poll: transport.Poll) -> None:

@@ -36,7 +36,7 @@ from stream_processors.state.effects import Arg
 from stream_processors.state.folds import case_queue_effects, held
 from stream_processors.state.keys import BUCKETS, bucket_of
 from stream_processors.state.restore import Told
-from stream_processors.state.store import Store, Write
+from stream_processors.state.store import Check, Store, Write
 
 _ACTOR = "stage:assess"
 SPLIT_ABOVE = 256
@@ -94,7 +94,7 @@ class Assess(Agent):
         await self._fold(facts, partitions, touched, nonce)
         point("assess.folded")
 
-    def _checks(self, partitions: Sequence[int]) -> dict[str, Arg]:
+    def _checks(self, partitions: Sequence[int]) -> dict[str, Check]:
         return {f"s{p}": self.marks.get(f"s{p}", 0) for p in partitions}
 
     async def _claim(self, works: list[_Work], partitions: Sequence[int], nonce: str) -> set[int]:
@@ -235,8 +235,8 @@ class Assess(Agent):
                 args[effect.bucket] += effect.args
         for p in partitions:
             sets |= {f"e{p}": sets[f"f{p}"], f"h{p}": sets[f"s{p}"]}
-        checks = self._checks(partitions) | {f"f{p}": self.marks.get(f"f{p}", 0) for p in partitions}
-        proofs: dict[str, Arg] = {f"n{p}": nonce for p in partitions}
+        checks = self.forward(sets, partitions)
+        proofs: dict[str, Check] = {f"n{p}": nonce for p in partitions}
         writes = {b: Write(checks | proofs if b in touched else checks, sets, args[b]) for b in range(BUCKETS)}
         await self.store.call("fold", self._stamp, writes)
         self.marks |= sets

@@ -16,7 +16,7 @@ from stream_processors.metrics import METRICS
 from stream_processors.pipeline import Stage
 from stream_processors.state.keys import BUCKETS
 from stream_processors.state.restore import Restored, Told, restore
-from stream_processors.state.store import Marks, Store, Write
+from stream_processors.state.store import Check, LostState, Marks, Store, Write
 
 Batch = Mapping[tuple[str, int], Sequence[Record]]
 """One poll's records by (topic, partition)."""
@@ -44,6 +44,7 @@ class Agent(abc.ABC):
         async with self._busy:
             await self._restore()
             self._owned = frozenset(partitions)
+            self.marks = await self._own_marks()
             names = {topic.name: topic for topic in self.stage.reads}
             starts = {topic.name: await self.log.starts(topic) for topic in self.stage.reads}
             await self._take_over([p for _, p in sorted(self._owned)])
@@ -66,15 +67,38 @@ class Agent(abc.ABC):
     async def check(self) -> None:
         """Looks, while idle, whether the state still is the one this process knows (LostState if not)."""
         async with self._busy:
-            checks = {mark: value for mark, value in self.marks.items() if self._watches(mark)}
+            checks = {mark: self.tolerated(self.marks.get(mark, 0)) for mark in self._watched()}
             await self.store.call("fold", self._stamp, {bucket: Write(checks, {}) for bucket in range(BUCKETS)})
 
-    def _watches(self, mark: str) -> bool:
-        return any(mark == self.position_mark(topic, p) for topic in self.stage.reads for name, p in self._owned if name == topic.name)
+    def forward(self, sets: Mapping[str, int], partitions: Iterable[int]) -> dict[str, Check]:
+        """The checks of a live fold. A worker at its barrier may have folded these very facts already, wholly or in part: then
+        the marks stand between here and there, and folding again changes nothing. Anything else is another owner.
+        """
+        return {f"{kind}{p}": (self.marks.get(f"{kind}{p}", 0), sets[f"{kind}{p}"]) for kind in "sf" for p in partitions}
+
+    def tolerated(self, mark: int) -> Check:
+        """Which values of an own mark are no alarm while nothing is in work."""
+        return mark
+
+    def _watched(self) -> list[str]:
+        topics = {topic.name: topic for topic in self.stage.reads}
+        return [self.position_mark(topics[name], p) for name, p in self._owned]
+
+    async def _own_marks(self) -> Marks:
+        """The marks of the owned partitions: after the barrier they are the same in every bucket (others' may be moving)."""
+        buckets = await self.store.marks()
+        owned = {str(p) for _, p in self._owned}
+        kept = [
+            {mark: n for mark, n in marks.items() if mark.lstrip("abcdefghijklmnopqrstuvwxyz").split(":")[0] in owned}
+            for marks in buckets
+        ]
+        if any(marks != kept[0] for marks in kept):
+            raise LostState("the marks of an own partition differ between buckets: somebody else works on it")
+        return kept[0]
 
     async def _restore(self) -> Restored:
         restored = await restore(self.stage, self.log, self.store, self._told)
-        self._stamp, self.marks = restored.stamp, dict(restored.marks)
+        self._stamp = restored.stamp
         METRICS.restored.labels(self.stage.name).inc(restored.folded)
         return restored
 
@@ -90,7 +114,9 @@ class Agent(abc.ABC):
         """Law 2: an append that did not land where it had to means that another owner lives."""
         for partition, base in bases.items():
             if base != expected[partition]:
-                raise LostLog(f"{topic.name}/{partition}: facts landed at {base}, not at {expected[partition]}: another owner lives")
+                raise LostLog(
+                    f"{topic.name}/{partition}: facts landed at {base}, not at {expected[partition]}: another owner lives"
+                )
 
     def position_mark(self, topic: Topic, partition: int) -> str:
         """The mark that holds the next record to read of this input."""
@@ -98,7 +124,7 @@ class Agent(abc.ABC):
 
     async def _take_over(self, partitions: Sequence[int]) -> None:
         """What an owner must finish for its predecessor before it goes on."""
-        return None
+        return
 
     @abc.abstractmethod
     async def _step(self, batch: Batch) -> None: ...

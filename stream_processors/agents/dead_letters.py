@@ -46,7 +46,13 @@ class DeadLetters:
 
     def _encode(self, letter: DeadLetter, origin: Origin, at: datetime) -> bytes:
         return encode(
-            DEADLETTER, letter, id=f"dead-{origin}", source=f"/{self._stage}", actor=f"stage:{self._stage}", time=at, origin=origin
+            DEADLETTER,
+            letter,
+            id=f"dead-{origin}",
+            source=f"/{self._stage}",
+            actor=f"stage:{self._stage}",
+            time=at,
+            origin=origin,
         )
 
     async def flush(self) -> None:

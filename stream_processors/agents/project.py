@@ -16,11 +16,11 @@ from stream_processors.crash import point
 from stream_processors.log import Log
 from stream_processors.metrics import METRICS
 from stream_processors.pipeline import STAGES, FactStream
-from stream_processors.state.chunk import Chunk, read_chunk, writes
+from stream_processors.state.chunk import Chunk, fold_run, read_chunk, writes
 from stream_processors.state.effects import Arg
 from stream_processors.state.keys import BUCKETS
 from stream_processors.state.restore import Told
-from stream_processors.state.store import Store, Write
+from stream_processors.state.store import Check, LostState, MarkMoved, Store, Write
 
 
 class Project(Agent):
@@ -38,21 +38,39 @@ class Project(Agent):
 
     async def _step(self, batch: Batch) -> None:
         point("project.polled")
-        chunks = [(stream := self._stream(topic), read_chunk(stream, p, records, self.marks)) for (topic, p), records in batch.items()]
+        chunks = [
+            (stream := self._stream(topic), read_chunk(stream, p, records, self.marks)) for (topic, p), records in batch.items()
+        ]
         for stream, chunk in chunks:
             for record, why in chunk.unreadable:
                 self._dead.add(stream.topic, record, why)
                 METRICS.dead.labels("project").inc()
         await self._dead.flush()
-        await self.store.call("fold", self._stamp, self._merged(chunks))
+        try:
+            await self.store.call("fold", self._stamp, self._merged(chunks))
+        except MarkMoved:
+            await self._fold_contended(batch)
         for _, chunk in chunks:
             self.marks |= chunk.marks
         point("project.folded")
 
+    async def _fold_contended(self, batch: Batch) -> None:
+        """A worker at its barrier folds the same facts at the same time: run by run, passing over what it has folded."""
+        buckets = await self.store.marks()
+        for (topic, p), records in batch.items():
+            mark = self._stream(topic).fact_mark(p)
+            if min(marks.get(mark, 0) for marks in buckets) < self.marks.get(mark, 0):
+                raise LostState(f"{mark} went back: the state is an older one")
+            await fold_run(self._stream(topic), p, records, self.store, self._stamp, buckets)
+
+    def tolerated(self, mark: int) -> Check:
+        """Others may be ahead: a worker at its barrier folds all partitions."""
+        return mark, 1 << 52
+
     def _merged(self, chunks: Sequence[tuple[FactStream, Chunk]]) -> dict[int, Write]:
         """All chunks of a poll as one write a bucket."""
         before = [self.marks] * BUCKETS
-        checks: dict[int, dict[str, Arg]] = {b: {} for b in range(BUCKETS)}
+        checks: dict[int, dict[str, Check]] = {b: {} for b in range(BUCKETS)}
         sets: dict[int, dict[str, Arg]] = {b: {} for b in range(BUCKETS)}
         args: dict[int, list[Arg]] = {b: [] for b in range(BUCKETS)}
         for stream, chunk in chunks:

@@ -120,7 +120,7 @@ class Track(Agent):
             p = work.record.partition
             sets[f"s{p}"] = work.record.offset + 1
             sets[f"f{p}"] = sets.get(f"f{p}", self.marks.get(f"f{p}", 0)) + 1
-        checks = {mark: self.marks.get(mark, 0) for mark in sets if mark[0] in "sf"}
+        checks = self.forward(sets, {work.record.partition for work in works})
         await self.store.call("fold", self._stamp, {b: Write(checks, sets, args[b]) for b in range(BUCKETS)})
         self.marks |= sets
 

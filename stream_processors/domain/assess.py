@@ -55,6 +55,4 @@ def decide(
 
 def refuse(why: str, *, policy: Policy, now: datetime, emitted: int) -> AssessedSignal:
     """The fact of a source record that cannot be read. It goes to the dead letters too."""
-    return AssessedSignal.trusted(
-        outcome=Outcome.REFUSED, emitted=emitted, accepted_at=now, why=why, policy=policy.label
-    )
+    return AssessedSignal.trusted(outcome=Outcome.REFUSED, emitted=emitted, accepted_at=now, why=why, policy=policy.label)

@@ -146,7 +146,14 @@ def echo(action: Action, actor: str, now: datetime) -> CaseChange:
 def unreadable(why: str, now: datetime) -> CaseChange:
     """The fact of an action record that cannot be read. It goes to the dead letters too."""
     return CaseChange.trusted(
-        action_id=None, case_id=None, kind=None, outcome=ActionOutcome.REFUSED, at=now, actor="unknown", why=why, problem="unreadable"
+        action_id=None,
+        case_id=None,
+        kind=None,
+        outcome=ActionOutcome.REFUSED,
+        at=now,
+        actor="unknown",
+        why=why,
+        problem="unreadable",
     )
 
 

@@ -1,4 +1,4 @@
-"""Folding a run of fact records: which of them count, what they change, and which marks move. Pure.
+"""Folding a run of fact records: which of them count, what they change, and which marks move. Pure but for `fold_run`.
 
 Invariant (law 1): the first record per source counts, later ones are echoes. Sources of a partition arrive in order, so one
 high-water mark a partition tells them apart.
@@ -15,7 +15,7 @@ from stream_processors.log import Record
 from stream_processors.pipeline import FactStream
 from stream_processors.state.effects import Arg, Effect
 from stream_processors.state.keys import BUCKETS
-from stream_processors.state.store import Marks, Write
+from stream_processors.state.store import MarkMoved, Marks, Store, Write
 
 
 class Counted(NamedTuple):
@@ -78,3 +78,29 @@ def writes(stream: FactStream, chunk: Chunk, before: Sequence[Mapping[str, int]]
         for bucket in range(BUCKETS)
         if before[bucket].get(mark, 0) < chunk.end
     }
+
+
+async def fold_run(
+    stream: FactStream, partition: int, records: Sequence[Record], store: Store, stamp: str, buckets: list[Marks]
+) -> Chunk | None:
+    """Folds a run whose marks others may be moving too (a worker at its barrier, the owner at work): what they have folded is
+    passed over. `buckets` are brought up to date. None when nothing was left to fold.
+    """
+    mark = stream.fact_mark(partition)
+    while True:
+        lowest = min(buckets, key=lambda marks: marks.get(mark, 0))
+        left = [record for record in records if record.offset >= lowest.get(mark, 0)]
+        if not left:
+            return None
+        chunk = read_chunk(stream, partition, left, lowest)
+        step = writes(stream, chunk, buckets)
+        try:
+            await store.call("fold", stamp, step)
+        except MarkMoved:
+            known, buckets[:] = lowest.get(mark, 0), await store.marks()
+            if min(marks.get(mark, 0) for marks in buckets) < known:
+                raise
+            continue
+        for bucket in step:
+            buckets[bucket] |= chunk.marks
+        return chunk

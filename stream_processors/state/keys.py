@@ -10,6 +10,8 @@ from typing import NamedTuple
 from zlib import crc32
 
 BUCKETS = 16
+RESTORING = "restoring "
+"""Prefix of the stamp while a restore is under way: views are not answered, other workers' calls fail."""
 
 
 def bucket_of(name: str) -> int:

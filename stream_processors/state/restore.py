@@ -15,11 +15,10 @@ from typing import NamedTuple
 from stream_processors.crash import point
 from stream_processors.log import Log
 from stream_processors.pipeline import FactStream, Stage
-from stream_processors.state.chunk import read_chunk, writes
-from stream_processors.state.keys import BUCKETS
-from stream_processors.state.store import LostState, Marks, Store
+from stream_processors.state.chunk import Chunk, fold_run
+from stream_processors.state.keys import BUCKETS, RESTORING
+from stream_processors.state.store import Marks, Store
 
-RESTORING = "restoring"
 Told = Callable[[str], None]
 
 
@@ -28,10 +27,9 @@ class OtherLog(RuntimeError):
 
 
 class Restored(NamedTuple):
-    """The stamp that all calls must give from now on, the marks (the same in every bucket), facts folded."""
+    """The stamp that all calls must give from now on, and how many facts were folded."""
 
     stamp: str
-    marks: Marks
     folded: int
 
 
@@ -62,7 +60,7 @@ async def restore(stage: Stage, log: Log, store: Store, told: Told = lambda line
             stamp = stamp.removeprefix(RESTORING)
             await store.set_stamp(stamp)
             point("restore.stamped")
-        return Restored(stamp, await _agreed(store), folded)
+        return Restored(stamp, folded)
 
 
 async def _fold_stream(stage: Stage, stream: FactStream, log: Log, store: Store, stamp: str, told: Told) -> int:
@@ -83,29 +81,15 @@ async def _fold_stream(stage: Stage, stream: FactStream, log: Log, store: Store,
 async def _fold_partition(
     stream: FactStream, partition: int, begin: int, end: int, log: Log, store: Store, stamp: str, buckets: list[Marks]
 ) -> AsyncIterator[int]:
-    """Folds one partition, chunk by chunk; a chunk is read while Redis still works on the one before. Yields their sizes."""
-    mark = stream.fact_mark(partition)
-    marks = dict(min(buckets, key=lambda found: found.get(mark, 0)))
-    working: asyncio.Task[object] | None = None
+    """Folds one partition, chunk by chunk; the next is fetched while Redis works on the one before. Yields their sizes."""
+    working: asyncio.Task[Chunk | None] | None = None
     async for records in log.read(stream.topic, partition, begin, end):
-        chunk = read_chunk(stream, partition, records, marks)
-        step = writes(stream, chunk, buckets)
         if working is not None:
             await working
             point("restore.folded")
-        working = asyncio.create_task(store.call("fold", stamp, step))
+        working = asyncio.create_task(fold_run(stream, partition, records, store, stamp, buckets))
         await asyncio.sleep(0)
-        marks |= chunk.marks
-        for bucket in step:
-            buckets[bucket] |= chunk.marks
         yield len(records)
     if working is not None:
         await working
         point("restore.folded")
-
-
-async def _agreed(store: Store) -> Marks:
-    buckets = await store.marks()
-    if any(marks != buckets[0] for marks in buckets):
-        raise LostState("the marks of the buckets differ after the restore: somebody else folds at the same time")
-    return buckets[0]

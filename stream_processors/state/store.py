@@ -28,10 +28,18 @@ class LostState(RuntimeError):
     """The state is not the one this process knows: emptied, rolled back, or moved by another owner. The process must end."""
 
 
+class MarkMoved(LostState):
+    """A mark is not where the caller believes: others fold the same facts, own the partition, or the state went back."""
+
+
+Check = Arg | tuple[int, int]
+"""A mark's value, or the lowest and highest that it may have."""
+
+
 class Write(NamedTuple):
     """One bucket's step: marks that must stand so, marks to set, effects to apply. Atomic."""
 
-    checks: Mapping[str, Arg]
+    checks: Mapping[str, Check]
     sets: Mapping[str, Arg]
     args: Sequence[Arg] = ()
 
@@ -56,7 +64,9 @@ class Store(Protocol):
 
 def flatten(stamp: str, write: Write) -> tuple[Arg, bytes, bytes, bytes]:
     """The arguments of a script: stamp, checks, sets, its own. Packed, because a Redis argument each costs more than the work."""
-    checks = [str(one) for pair in write.checks.items() for one in pair]
+    checks: list[Arg] = []
+    for name, value in write.checks.items():
+        checks += (name, *value) if isinstance(value, tuple) else (name, value, value)
     sets = [one for pair in write.sets.items() for one in pair]
     return stamp, msgpack.packb(checks), msgpack.packb(sets), msgpack.packb(write.args, use_bin_type=False)
 
@@ -129,7 +139,7 @@ class RedisStore:
         try:
             answers = await pipe.execute()
         except ResponseError as error:
-            raise LostState(str(error)) from error
+            raise (MarkMoved if "MOVED" in str(error) else LostState)(str(error)) from error
         return dict(zip(writes, answers, strict=True))
 
     async def cases(self, stamp: str, case_ids: Sequence[str]) -> list[bytes | None]:

@@ -5,13 +5,13 @@ Invariant: while the views are rebuilt every read raises Rebuilding; a view is n
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from schemas.cases import Case, CaseChange
-from stream_processors.state.keys import BUCKETS, PROJECT, bucket_of
+from stream_processors.state.keys import BUCKETS, PROJECT, RESTORING, bucket_of
 from stream_processors.state.receipts import Receipt
 from stream_processors.state.store import RedisLike
-
 
 __all__ = ["Cursor", "Page", "Rebuilding", "Receipt", "RedisViews", "Views"]
 
@@ -63,17 +63,17 @@ class RedisViews:
         pipe.hget(PROJECT.marks(bucket), "stamp")
         pipe.execute_command(*command)
         stamp, answer = await pipe.execute()
-        if not stamp:
+        if not _whole(stamp):
             raise Rebuilding("the views are being rebuilt")
         return answer
 
-    async def _read_all(self, commands: list[tuple[object, ...]]) -> list[object]:
+    async def _read_all(self, commands: Sequence[tuple[object, ...]]) -> list[object]:
         pipe = self._redis.pipeline(transaction=False)
         for bucket, command in enumerate(commands):
             pipe.hget(PROJECT.marks(bucket), "stamp")
             pipe.execute_command(*command)
         answers = await pipe.execute()
-        if not all(answers[0::2]):
+        if not all(_whole(stamp) for stamp in answers[0::2]):
             raise Rebuilding("the views are being rebuilt")
         return answers[1::2]
 
@@ -90,25 +90,26 @@ class RedisViews:
         return CaseChange.model_validate_json(raw) if isinstance(raw, bytes) else None
 
     async def page(self, queue: str, *, limit: int, after: Cursor | None = None) -> Page:
-        ceiling = "+inf" if after is None else repr(after.rank)
-        ids: list[Cursor] = []
-        offset, wanted = 0, limit + 1
-        pending = list(range(BUCKETS))
-        answers = await self._read_all(
-            [
-                ("ZREVRANGEBYSCORE", PROJECT.key(b, "q", queue), ceiling, "-inf", "WITHSCORES", "LIMIT", offset, wanted + 64)
-                for b in pending
-            ]
-        )
-        for answer in answers:
-            pairs: list[bytes] = answer  # type: ignore[assignment]
-            ids.extend(_cursors(pairs))
-        ids.sort(key=lambda one: (-one.rank, one.case_id))
+        """Each bucket's best `limit` below the cursor, merged. Ties are cut by the case's id, downwards, as Redis orders them."""
+        below = "+inf" if after is None else f"({after.rank:.0f}"
+        ranges = [
+            ("ZREVRANGEBYSCORE", PROJECT.key(b, "q", queue), below, "-inf", "WITHSCORES", "LIMIT", 0, limit + 1)
+            for b in range(BUCKETS)
+        ]
+        found = [cursor for answer in await self._read_all(ranges) for cursor in _cursors(answer)]
         if after is not None:
-            ids = [one for one in ids if (-one.rank, one.case_id) > (-after.rank, after.case_id)]
-        chosen = ids[:limit]
-        cases = [case for case in [await self.case(one.case_id) for one in chosen] if case is not None]
-        return Page(cases, chosen[-1] if len(ids) > limit and chosen else None)
+            rank = f"{after.rank:.0f}"
+            ties = [("ZREVRANGEBYSCORE", PROJECT.key(b, "q", queue), rank, rank, "WITHSCORES") for b in range(BUCKETS)]
+            found += [tie for answer in await self._read_all(ties) for tie in _cursors(answer) if tie.case_id < after.case_id]
+        found.sort(reverse=True)
+        chosen = found[:limit]
+        return Page(await self._cases(chosen), chosen[-1] if len(found) > limit else None)
+
+    async def _cases(self, cursors: list[Cursor]) -> list[Case]:
+        pipe = self._redis.pipeline(transaction=False)
+        for cursor in cursors:
+            pipe.hget(PROJECT.key(bucket_of(cursor.case_id), "k", cursor.case_id), "case")
+        return [Case.model_validate_json(raw) for raw in await pipe.execute() if raw is not None]
 
     async def depths(self) -> dict[str, int]:
         totals: dict[str, int] = {}
@@ -122,19 +123,17 @@ class RedisViews:
     async def counters(self) -> dict[str, int]:
         totals: dict[str, int] = {}
         for found in await self._read_all([("HGETALL", PROJECT.key(b, "n")) for b in range(BUCKETS)]):
-            pairs = found.items() if isinstance(found, dict) else zip(found[0::2], found[1::2], strict=True)  # type: ignore[index]
-            for name, n in pairs:
+            pairs: dict[bytes, bytes] = found  # type: ignore[assignment]
+            for name, n in pairs.items():
                 totals[name.decode()] = totals.get(name.decode(), 0) + int(n)
         return totals
 
 
-def _cursors(pairs: object) -> list[Cursor]:
-    """ZRANGE WITHSCORES answers flat in RESP2 and in pairs in RESP3."""
-    rows: list[tuple[bytes, object]]
-    if isinstance(pairs, list) and pairs and isinstance(pairs[0], (list, tuple)):
-        rows = [(row[0], row[1]) for row in pairs]
-    else:
-        flat: list[object] = pairs if isinstance(pairs, list) else []
-        rows = list(zip(flat[0::2], flat[1::2], strict=True))  # type: ignore[arg-type]
-    return [Cursor(float(score if isinstance(score, (int, float)) else bytes(score)), name.decode()) for name, score in rows]  # type: ignore[arg-type, call-overload]
+def _whole(stamp: bytes | None) -> bool:
+    return stamp is not None and not stamp.startswith(RESTORING.encode())
 
+
+def _cursors(answer: object) -> list[Cursor]:
+    """WITHSCORES answers name, score, name, score (RESP2)."""
+    flat: list[bytes] = answer if isinstance(answer, list) else []
+    return [Cursor(float(score), name.decode()) for name, score in zip(flat[0::2], flat[1::2], strict=True)]

@@ -1,15 +1,21 @@
 -- Put before every script. KEYS[1] is the bucket's marks, KEYS[2] its key prefix `{tag}`.
--- ARGV: stamp, then MessagePack arrays: checks (field, expected)..., sets (field, value)..., the script's own arguments.
+-- ARGV: stamp, then MessagePack arrays: checks (field, lowest, highest)..., sets (field, value)..., the script's own arguments.
 -- A missing stamp or another mark means that this state is not the one the caller knows: lost, restored from an older
 -- copy, or moved by another owner. Nothing is touched then and the caller ends.
 local marks, prefix = KEYS[1], KEYS[2]
 local stamp = redis.call('HGET', marks, 'stamp')
 if stamp ~= ARGV[1] then return redis.error_reply('LOST stamp ' .. tostring(stamp) .. ' in ' .. marks) end
 local checks, sets, args = cmsgpack.unpack(ARGV[2]), cmsgpack.unpack(ARGV[3]), cmsgpack.unpack(ARGV[4])
-for i = 1, #checks, 2 do
+for i = 1, #checks, 3 do
   local found = redis.call('HGET', marks, checks[i]) or '0'
-  if found ~= checks[i + 1] then
-    return redis.error_reply('LOST mark ' .. checks[i] .. ' is ' .. found .. ', not ' .. checks[i + 1] .. ', in ' .. marks)
+  local low, high = checks[i + 1], checks[i + 2]
+  local right = found == low
+  if not right and type(low) == 'number' then
+    local n = tonumber(found)
+    right = n ~= nil and n >= low and n <= high
+  end
+  if not right then
+    return redis.error_reply('MOVED ' .. checks[i] .. ' is ' .. found .. ', not ' .. low .. ' to ' .. high .. ', in ' .. marks)
   end
 end
 if #sets > 0 then redis.call('HSET', marks, unpack(sets)) end
