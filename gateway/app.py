@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -23,7 +24,7 @@ from starlette.responses import Response
 
 from gateway.accept import Acceptor
 from gateway.auth import Authenticator
-from gateway.endpoint import Endpoint, mount
+from gateway.endpoint import Endpoint, Gateway, mount
 from gateway.idempotency import Idempotency, RedisIdempotency, StateUnavailable
 from gateway.intake import Intake
 from gateway.jwks import KeySource
@@ -71,6 +72,27 @@ class Services:
             retry_after_s=settings.retry_after_s,
         )
 
+    def problem_of(self, error: Exception) -> Problem:
+        """What an exception is answered as; counted."""
+        problem = error if isinstance(error, Problem) else _problem_of(error, self.settings.retry_after_s)
+        count_problem(problem.kind.slug, problem.kind.status)
+        return problem
+
+
+def _problem_of(error: Exception, retry_after_s: int) -> Problem:
+    if isinstance(error, HTTPException):
+        slug = {404: "not-found", 405: "method-not-allowed"}.get(error.status_code, "invalid-request")
+        detail = "there is nothing here" if slug == "not-found" else str(error.detail)
+        return Problem(slug, detail, headers=error.headers)
+    if isinstance(error, Rebuilding):
+        return later("rebuilding", "the views are being folded from the log", retry_after_s)
+    if isinstance(error, (StateUnavailable, RedisError)):
+        return later("state-unavailable", "Redis does not answer", retry_after_s)
+    if isinstance(error, ClientDisconnect):
+        return Problem("invalid-request", "the request ended early", errors=[])
+    logger.error("unexpected", exc_info=error)
+    return Problem("internal", "send the same request with the same reference again: nothing counts twice")
+
 
 def services(
     settings: GatewaySettings, *, keyring: Keyring, log: Log, memory: Idempotency, views: Views, lag: Lag
@@ -95,7 +117,7 @@ def connect_redis(settings: GatewaySettings) -> Redis:
     )
 
 
-def create_app(settings: GatewaySettings) -> FastAPI:
+def create_app(settings: GatewaySettings) -> Gateway:
     """The app over real Kafka and Redis."""
     common: dict[str, Any] = {
         "bootstrap_servers": settings.kafka_bootstrap.split(","),
@@ -110,6 +132,8 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await log.open()
+        gc.freeze()  # what was built stays; without its objects a collection is short
+        gc.set_threshold(50_000, 20, 50)
         watching = asyncio.create_task(watch(built.lag, log, lambda ends: submitted_lag(redis, ends)))
         try:
             yield
@@ -121,33 +145,14 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     return create_app_over(built, lifespan)
 
 
-def create_app_over(built: Services, lifespan: Any = None) -> FastAPI:
+def create_app_over(built: Services, lifespan: Any = None) -> Gateway:
     """The app over these services."""
-    app = FastAPI(title="Liandong", version="1", openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan)
+    app = Gateway(title="Liandong", version="1", openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan)
     mount(app, built.endpoints, built)
-    retry_after_s = built.settings.retry_after_s
 
     async def answer(request: Request, error: Exception) -> Response:
-        problem = _problem_of(error, retry_after_s)
-        count_problem(problem.kind.slug, problem.kind.status)
-        return problem.response()
+        return built.problem_of(error).response()
 
-    for kind in (HTTPException, Rebuilding, StateUnavailable, RedisError, ClientDisconnect, Exception):
-        app.add_exception_handler(kind, answer)
+    app.add_exception_handler(HTTPException, answer)
+    app.add_exception_handler(Exception, answer)
     return app
-
-
-def _problem_of(error: Exception, retry_after_s: int) -> Problem:
-    if isinstance(error, HTTPException):
-        slug = {404: "not-found", 405: "method-not-allowed"}.get(error.status_code, "invalid-request")
-        return Problem(
-            slug, "there is nothing here" if slug == "not-found" else str(error.detail), headers=error.headers
-        )
-    if isinstance(error, Rebuilding):
-        return later("rebuilding", "the views are being folded from the log", retry_after_s)
-    if isinstance(error, (StateUnavailable, RedisError)):
-        return later("state-unavailable", "Redis does not answer", retry_after_s)
-    if isinstance(error, ClientDisconnect):
-        return Problem("invalid-request", "the request ended early", errors=[])
-    logger.error("unexpected", exc_info=error)
-    return Problem("internal", "send the same request with the same reference again: nothing counts twice")

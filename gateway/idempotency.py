@@ -155,6 +155,12 @@ class RedisIdempotency:
 
     async def _each(self, script: str, names: Sequence[str], args: Any) -> list[bytes | None]:
         """Runs a script once a bucket; the answers in the order of the names."""
+        if len(names) == 1:
+            try:
+                answer = await self._redis.execute("EVAL", script, 1, _key(names[0]), *args((0,)))
+            except RedisError as error:
+                raise StateUnavailable(str(error)) from error
+            return [answer[0] if isinstance(answer, list) and answer else None]
         by_bucket: dict[int, list[int]] = {}
         for index, name in enumerate(names):
             by_bucket.setdefault(_bucket(name), []).append(index)

@@ -1,7 +1,8 @@
 """Named crash points: places at which a test kills the process, to prove that nothing is lost between two steps.
 
 `LIANDONG_CRASH=name@n@latch` kills with SIGKILL at the n-th passing of `name`, once: the latch file that proves the hit is
-written first, and while it exists the point is disarmed. Unset, a point costs one comparison.
+written first, and while it exists the point is disarmed. With `@raise` behind, it raises instead: an agent that fails.
+Unset, a point costs one comparison.
 """
 
 from __future__ import annotations
@@ -37,14 +38,18 @@ POINTS: dict[str, str] = {
 }
 
 
-def _armed() -> tuple[str, int, Path] | None:
+class Raised(RuntimeError):
+    """What an armed point raises when it is told to raise."""
+
+
+def _armed() -> tuple[str, int, Path, bool] | None:
     text = os.environ.get("LIANDONG_CRASH")
     if not text:
         return None
-    name, count, latch = text.split("@", 2)
+    name, count, latch, *how = text.split("@")
     if name not in POINTS:
         raise ValueError(f"LIANDONG_CRASH names no crash point: {name!r}; there are {', '.join(POINTS)}")
-    return None if Path(latch).exists() else (name, int(count), Path(latch))
+    return None if Path(latch).exists() else (name, int(count), Path(latch), how == ["raise"])
 
 
 _ARMED = _armed()
@@ -62,4 +67,6 @@ def point(name: str) -> None:
             latch.write(f"{name} {os.getpid()}\n")
             latch.flush()
             os.fsync(latch.fileno())
+        if _ARMED[3]:
+            raise Raised(name)
         os.kill(os.getpid(), signal.SIGKILL)

@@ -44,8 +44,8 @@ share.coordinator.state.topic.num.partitions=1
 group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=1000
 # After a SIGKILL the broker may register again when its old session is over.
-broker.session.timeout.ms=3000
-broker.heartbeat.interval.ms=500
+broker.session.timeout.ms=1500
+broker.heartbeat.interval.ms=300
 # A small footprint.
 num.network.threads=2
 num.io.threads=4
@@ -95,6 +95,8 @@ def _java_command(places: Places, java: Java, jars: list[Path], heap_mb: int) ->
     ]
     if java.major >= 22:
         flags.append("--enable-native-access=ALL-UNNAMED")
+    if java.major >= 23:
+        flags.append("--sun-misc-unsafe-memory-access=allow")  # only spares a warning
     return [str(java.path), *flags, "-cp", ":".join(map(str, jars))]
 
 

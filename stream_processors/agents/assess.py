@@ -11,7 +11,7 @@ import secrets
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 
 from schemas.codec import CodecError, decode, encode
 from schemas.envelope import Origin
@@ -184,6 +184,7 @@ class Assess(Agent):
 
     async def _record(self, facts: list[tuple[_Work, AssessedSignal]]) -> None:
         entries: dict[int, list[Entry]] = {}
+        written = datetime.now(UTC)
         for work, fact in facts:
             record = work.record
             origin = Origin(SUBMITTED.name, record.partition, record.offset)
@@ -193,7 +194,7 @@ class Assess(Agent):
                 id=f"assessed-{work.source}",
                 source="/assess",
                 actor=_ACTOR,
-                time=work.now,
+                time=written,
                 origin=origin,
                 subject=fact.signal_id,
             )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from schemas.cases import Action, ActionKind, Case, CaseChange
 from schemas.codec import CodecError, decode, encode
@@ -65,12 +65,13 @@ class Track(Agent):
         changed: dict[str, CaseChange] = {}
         entries: dict[int, list[Entry]] = {}
         outcomes: Counter[str] = Counter()
+        written = datetime.now(UTC)
         for work in works:
             change = self._decide(work, cases, marks)
             if change.case is not None:
                 cases[change.case.case_id] = change.case
                 changed[change.case.case_id] = change
-            entries.setdefault(work.record.partition, []).append((work.record.key, _encode(work, change)))
+            entries.setdefault(work.record.partition, []).append((work.record.key, _encode(work, change, written)))
             outcomes[change.outcome.value] += 1
         for outcome, n in outcomes.items():
             METRICS.facts.labels("track", outcome).inc(n)
@@ -155,7 +156,7 @@ def _origin(action: Action, text: str | None) -> tuple[int, int] | None:
     return origin.partition, origin.offset * ORIGIN_STEP + origin.n
 
 
-def _encode(work: _Work, change: CaseChange) -> bytes:
+def _encode(work: _Work, change: CaseChange, written: datetime) -> bytes:
     record = work.record
     return encode(
         CHANGED,
@@ -163,7 +164,7 @@ def _encode(work: _Work, change: CaseChange) -> bytes:
         id=f"changed-{record.partition}:{record.offset}",
         source="/track",
         actor=work.actor,
-        time=work.now,
+        time=written,
         origin=Origin(ACTIONS.name, record.partition, record.offset),
         subject=change.case_id,
     )
