@@ -16,7 +16,7 @@ from deploy.demo_data.values import COUNTIES, MAKERS, spelled
 
 Body = dict[str, Any]
 KIND_WEIGHTS = {"account": 50, "card": 10, "phone": 25, "url": 10, "domain": 5}
-INSTITUTIONS = tuple(f"bank-{n:03d}" for n in range(1, 7)) + ("pay-001", "pay-002", "telecom-001", "telecom-002")
+INSTITUTIONS = (*(f"bank-{n:03d}" for n in range(1, 7)), "pay-001", "pay-002", "telecom-001", "telecom-002")
 _KEPT = 2000
 
 
