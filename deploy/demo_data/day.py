@@ -70,7 +70,7 @@ def make_day(plan: Plan, out: Path, *, without: str | None = None) -> Day:
         drops.append(Drop(institution, path, form.mapping, len(own)))
     aml = None
     if plan.aml is not None and amlsim.is_there(plan.aml):
-        given = {"laundering": plan.aml_laundering, "others": plan.aml_others}
-        aml = amlsim.cut(plan.aml, out, run=plan.run, end=end, rng=rng, **given)
+        parts = (plan.aml_laundering, plan.aml_others)
+        aml = amlsim.cut(plan.aml, out, run=plan.run, end=end, rng=rng, laundering=parts[0], others=parts[1])
         drops += [Drop(bank, path, MAPPINGS / "amlsim.yaml", aml.rows[bank]) for bank, path in aml.files.items()]
     return Day(plan.run, plan.seed, tuple(reports), tuple(schemes), tuple(drops), aml)
