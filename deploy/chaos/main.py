@@ -1,0 +1,51 @@
+"""`liandong chaos`: breaks it as often as asked, then proves that nothing acknowledged is lost and nothing counts twice."""
+
+from __future__ import annotations
+
+import random
+import secrets
+import sys
+
+import typer
+
+from deploy.chaos.breaks import BREAKS
+from deploy.chaos.check import Found
+from stream_processors.crash import POINTS
+
+
+def register(app: typer.Typer) -> None:
+    @app.command()
+    def chaos(
+        kills: int = typer.Option(40, min=1, help="how many breaks: first every named one, then random kills"),
+        seed: int = typer.Option(0, help="the same seed breaks the same things; 0: a new one"),
+        only: str = typer.Option("", help="breaks to do, by name, separated by commas (point:NAME for a crash point)"),
+    ) -> None:
+        """Break the running system in every named way under load, then check the log, the cases and the rebuilt state."""
+        from deploy.chaos.run import plan, run
+
+        seed = seed or secrets.randbelow(10**9)
+        typer.echo(f"seed {seed}")
+        steps = only.split(",") if only else plan(kills, random.Random(seed))
+        known = set(BREAKS) | {f"point:{name}" for name in POINTS}
+        if unknown := [step for step in steps if step not in known]:
+            raise typer.BadParameter(f"no such break: {', '.join(unknown)}; there are {', '.join(sorted(known))}")
+        found = run(steps, seed=seed, told=lambda line: typer.echo(line))
+        sys.exit(report(found, len(steps), seed))
+
+
+def report(found: Found, breaks: int, seed: int) -> int:
+    """Prints what was found; the exit code."""
+    typer.echo(
+        f"{breaks} breaks (seed {seed}): {found.acknowledged} acknowledged, {found.records} records in the log, "
+        f"{found.facts} facts of which {found.echoes} echoes, {found.cases} cases; {dict(found.outcomes)}"
+    )
+    for stage, digest in found.digests.items():
+        typer.echo(f"  {stage:8} {digest}")
+    for line in found.wrong[:40]:
+        typer.echo(f"  WRONG {line}")
+    typer.echo(
+        "nothing lost, nothing counted twice, the rebuilt state is the live one"
+        if not found.wrong
+        else f"{len(found.wrong)} violations"
+    )
+    return 1 if found.wrong else 0

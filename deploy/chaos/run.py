@@ -1,0 +1,80 @@
+"""One run: start, load, break, settle, check. The seed is printed first and makes the same run again."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+from deploy.chaos.breaks import BREAKS, Scene, crash_point
+from deploy.chaos.check import Found, check, settings_of, settle
+from deploy.chaos.ledger import Promises
+from deploy.chaos.load import Load
+from deploy.local.stack import Stack
+from deploy.token import mint
+from stream_processors.crash import POINTS
+
+PROFILE = "chaos"
+ENV = {"LIANDONG_SESSION_TIMEOUT_S": "6", "LIANDONG_HEARTBEAT_S": "0.5"}
+
+
+def plan(kills: int, rng: random.Random) -> list[str]:
+    """Every crash point once, every other break once, the rest random kills; shuffled. A small run takes the first `kills`."""
+    named = [f"point:{name}" for name in POINTS] + [name for name in BREAKS if name != "kill"]
+    rng.shuffle(named)
+    filler = ["kill"] * max(0, kills - len(named))
+    if kills >= 100:
+        filler = [rng.choice(["broker", "redis", "flush"]) if n % 25 == 24 else one for n, one in enumerate(filler)]
+    chosen = (named + filler)[:kills]
+    rng.shuffle(chosen)
+    return chosen
+
+
+def run(
+    steps: Sequence[str], *, seed: int, told: Callable[[str], None], profile: str = PROFILE, home: Path | None = None
+) -> Found:
+    """Runs the breaks one after another under load. Raises when one could not be done, returns what the check found."""
+    rng = random.Random(seed)
+    two = {"assess": 2, "track": 2, "project": 2}
+    stack = Stack(profile, home=home, workers=two, env=ENV, backoff_max_s=1.0)
+    fresh = Stack(f"{profile}-fresh", home=home, services=("redis",))
+    stack.down(wipe=True)
+    fresh.down(wipe=True)
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            stack.up()
+            promises = Promises()
+            load = Load(stack.gateway_url, partial(mint, home=stack.places.home, profile=profile), promises, seed=seed)
+            scene = Scene(stack, load, rng, Path(folder), told)
+            load.start()
+            time.sleep(2)
+            for number, step in enumerate(steps, 1):
+                _break(scene, step, f"{number}/{len(steps)}")
+            load.stop()
+            told(
+                f"{load.acknowledged} signals acknowledged, {load.refused} refused, {load.moves} officers' moves applied; settling"
+            )
+            settings = settings_of(stack)
+            asyncio.run(settle(settings))
+            fresh.up()
+            return asyncio.run(check(settings, fresh.redis_url, promises.acknowledged))
+        finally:
+            fresh.down(wipe=True)
+            stack.down()
+
+
+def _break(scene: Scene, step: str, where: str) -> None:
+    began, before = time.monotonic(), scene.load.acknowledged
+    if step.startswith("point:"):
+        said = crash_point(scene, step.removeprefix("point:"), scene.rng.randint(1, 3))
+    else:
+        said = BREAKS[step](scene)
+    time.sleep(scene.rng.uniform(0.2, 1.0))
+    if scene.load.failed:
+        raise scene.load.failed[0]
+    took = time.monotonic() - began
+    scene.told(f"{where} {said}; {took:.1f} s, {scene.load.acknowledged - before} acknowledged meanwhile")
