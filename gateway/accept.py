@@ -77,13 +77,15 @@ class Acceptor:
         try:
             fresh = await self._lock(signals, list(first.values()), owner, answers)
         except StateUnavailable:
-            problem = later(
-                "state-unavailable", "nothing was taken; send it again with the same reference", self._retry_after_s
-            )
+            problem = later("state-unavailable", "nothing was taken; send it again with the same reference", self._retry_after_s)
             return [problem] * len(signals)
         point("gateway.locked")
         if fresh:
-            await self._append(signals, fresh, institution, owner, answers)
+            try:
+                await self._append(signals, fresh, institution, owner, answers)
+            except BaseException:
+                await self._free(_names(signals, fresh), owner)
+                raise
         return [
             _as_second(
                 signals[first[signal.signal_id]],
@@ -119,7 +121,7 @@ class Acceptor:
                 else:
                     free.append(alias[0])
         if free:
-            await self._memory.abandon(free, owner)
+            await self._free(free, owner)
         return fresh
 
     def _standing(
@@ -129,9 +131,9 @@ class Acceptor:
         if isinstance(own, InFlight) or isinstance(alias, InFlight):
             return later("in-flight", "another request with this reference has not ended", 1)
         if own is not None and own.body != signal.body:
-            return Problem("reference-reused", "this reference was used for another body")
+            return _reused("reference")
         if alias is not None and signal.alias is not None and alias.body != signal.alias[1]:
-            return Problem("reference-reused", "this Idempotency-Key was used for another body")
+            return _reused("Idempotency-Key")
         if own is not None:
             return Receipt(own, True)
         return Receipt(alias._replace(body=signal.body), True) if alias is not None else None
@@ -146,62 +148,53 @@ class Acceptor:
     ) -> None:
         landed = await self._log.append(SUBMITTED, [signals[i].entry for i in fresh])
         point("gateway.appended")
-        records: list[tuple[str, Remembered]] = []
-        taken: list[int] = []
-        free: list[str] = []
-        for i, place in zip(fresh, landed, strict=True):
-            signal = signals[i]
-            if not isinstance(place, Position):
-                answers[i] = later(
-                    "log-unavailable",
-                    "the broker did not acknowledge; retry with the same reference: nothing counts twice",
-                    self._retry_after_s,
-                )
-                free += [signal.signal_id] + ([signal.alias[0]] if signal.alias else [])
-                continue
-            record = Remembered(
-                signal.body,
-                signal.signal_id,
-                institution,
-                place.topic,
-                place.partition,
-                place.offset,
-                place.timestamp_ms,
-            )
-            taken.append(i)
-            records.append((signal.signal_id, record))
-            if signal.alias is not None:
-                records.append((signal.alias[0], record._replace(body=signal.alias[1])))
-        METRICS.accepted.inc(len(taken))
-        for name, standing in zip((name for name, _ in records), await self._remember(records), strict=True):
-            if not name.startswith("k"):
-                i = taken.pop(0)
-                same = standing.body == signals[i].body
-                answers[i] = (
-                    Receipt(standing, False)
-                    if same
-                    else Problem("reference-reused", "this reference was used for another body")
-                )
-        if free:
-            with contextlib.suppress(StateUnavailable):
-                await self._memory.abandon(free, owner)
+        placed = {
+            i: Remembered(signals[i].body, signals[i].signal_id, institution, *place)
+            for i, place in zip(fresh, landed, strict=True)
+            if isinstance(place, Position)
+        }
+        METRICS.accepted.inc(len(placed))
+        for i, standing in zip(placed, await self._remember(signals, placed), strict=True):
+            answers[i] = Receipt(standing, False) if standing.body == signals[i].body else _reused("reference")
+        lost = [i for i in fresh if i not in placed]
+        if lost:
+            said = "the broker did not acknowledge; retry with the same reference: nothing counts twice"
+            for i in lost:
+                answers[i] = later("log-unavailable", said, self._retry_after_s)
+            await self._free(_names(signals, lost), owner)
         point("gateway.remembered")
 
-    async def _remember(self, records: list[tuple[str, Remembered]]) -> list[Remembered]:
-        """In the log is accepted: a memory that fails now costs only that a retry is recognised later, by assess."""
+    async def _free(self, names: list[str], owner: str) -> None:
+        """Gives locks back for the retry. Without Redis they run out by themselves."""
+        with contextlib.suppress(StateUnavailable):
+            await self._memory.abandon(names, owner)
+
+    async def _remember(self, signals: Sequence[Prepared], placed: dict[int, Remembered]) -> list[Remembered]:
+        """Puts the records under the names and keys; those that stand under the names. In the log is accepted: a memory
+        that fails now costs only that a retry is recognised later, by assess."""
+        own = [(record.signal_id, record) for record in placed.values()]
+        aliased = [(alias[0], record._replace(body=alias[1])) for i, record in placed.items() if (alias := signals[i].alias)]
         try:
-            return await self._memory.finish(records) if records else []
+            return (await self._memory.finish(own + aliased))[: len(own)] if own else []
         except StateUnavailable:
-            return [record for _, record in records]
+            return list(placed.values())
 
 
-def _as_second(
-    first: Prepared, signal: Prepared, answer: Receipt | Problem | None, is_first: bool
-) -> Receipt | Problem:
+def _reused(name: str) -> Problem:
+    return Problem("reference-reused", f"this {name} was used for another body")
+
+
+def _as_second(first: Prepared, signal: Prepared, answer: Receipt | Problem | None, is_first: bool) -> Receipt | Problem:
     """The answer to the same name further down in one chunk."""
     assert answer is not None
     if is_first or isinstance(answer, Problem):
         return answer
     if signal.body != first.body:
-        return Problem("reference-reused", "this reference was used for another body")
+        return _reused("reference")
     return Receipt(answer.record, True)
+
+
+def _names(signals: Sequence[Prepared], indexes: Sequence[int]) -> list[str]:
+    """What a request locks for these signals: their ids and the names of their keys."""
+    aliases = [alias[0] for i in indexes if (alias := signals[i].alias)]
+    return [signals[i].signal_id for i in indexes] + aliases

@@ -181,9 +181,7 @@ def _subject(subject: Subject, signal_id: str, sealer: Sealer) -> SubjectOut:
 
 
 def _signal(signal: JoinedSignal, sealer: Sealer) -> CaseSignalOut:
-    plain = {
-        name: getattr(signal, name) for name in CaseSignalOut.model_fields if name not in ("subjects", "narrative")
-    }
+    plain = {name: getattr(signal, name) for name in CaseSignalOut.model_fields if name not in ("subjects", "narrative")}
     return CaseSignalOut(
         **plain,
         subjects=[_subject(subject, signal.signal_id, sealer) for subject in signal.subjects],

@@ -28,7 +28,7 @@ from gateway.endpoint import Endpoint, Gateway, mount
 from gateway.idempotency import Idempotency, RedisIdempotency, StateUnavailable
 from gateway.intake import Intake
 from gateway.jwks import KeySource
-from gateway.lag import Lag, submitted_lag, watch
+from gateway.lag import Lag, watch
 from gateway.log import KafkaLog, Log
 from gateway.metrics import count_problem
 from gateway.officers import Desk
@@ -94,14 +94,10 @@ def _problem_of(error: Exception, retry_after_s: int) -> Problem:
     return Problem("internal", "send the same request with the same reference again: nothing counts twice")
 
 
-def services(
-    settings: GatewaySettings, *, keyring: Keyring, log: Log, memory: Idempotency, views: Views, lag: Lag
-) -> Services:
+def services(settings: GatewaySettings, *, keyring: Keyring, log: Log, memory: Idempotency, views: Views, lag: Lag) -> Services:
     """The services over any ports."""
     keys = KeySource(settings.jwks_source, refresh_s=settings.jwks_refresh_s, unknown_key_s=settings.jwks_unknown_key_s)
-    return Services(
-        settings, Authenticator(settings, keys), log, memory, views, lag, Tokenizer(keyring), AesGcmSealer(keyring)
-    )
+    return Services(settings, Authenticator(settings, keys), log, memory, views, lag, Tokenizer(keyring), AesGcmSealer(keyring))
 
 
 def connect_redis(settings: GatewaySettings) -> Redis:
@@ -134,7 +130,7 @@ def create_app(settings: GatewaySettings) -> Gateway:
         await log.open()
         gc.freeze()  # what was built stays; without its objects a collection is short
         gc.set_threshold(50_000, 20, 50)
-        watching = asyncio.create_task(watch(built.lag, log, lambda ends: submitted_lag(redis, ends)))
+        watching = asyncio.create_task(watch(built.lag, log, redis))
         try:
             yield
         finally:

@@ -132,9 +132,7 @@ class BatchReply:
             if place % _SLICE == _SLICE - 1:
                 await asyncio.sleep(0)  # a chunk takes tens of milliseconds: let other requests in
             if line is None:
-                outcomes[place] = Problem(
-                    "line-too-long", f"a line has at most {self._settings.line_limit_bytes} bytes"
-                )
+                outcomes[place] = Problem("line-too-long", f"a line has at most {self._settings.line_limit_bytes} bytes")
             elif line.strip():
                 try:
                     prepared.append(self._intake.read(line, self._institution))

@@ -114,14 +114,9 @@ class RedisIdempotency:
 
     async def finish(self, records: Sequence[tuple[str, Remembered]]) -> list[Remembered]:
         raw = [_written(record) for _, record in records]
-        held = await self._each(
-            _FINISH, [name for name, _ in records], lambda at: (self._receipt_s, *(raw[i] for i in at))
-        )
+        held = await self._each(_FINISH, [name for name, _ in records], lambda at: (self._receipt_s, *(raw[i] for i in at)))
         standing = [None if one is None else _standing(one) for one in held]
-        return [
-            there if isinstance(there, Remembered) else record
-            for there, (_, record) in zip(standing, records, strict=True)
-        ]
+        return [there if isinstance(there, Remembered) else record for there, (_, record) in zip(standing, records, strict=True)]
 
     async def abandon(self, names: Sequence[str], owner: str) -> None:
         await self._each(_ABANDON, names, lambda indexes: ("L" + owner,))

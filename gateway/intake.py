@@ -41,9 +41,7 @@ class Prepared(NamedTuple):
 class Intake:
     """`read` one body of one institution."""
 
-    def __init__(
-        self, tokenizer: Tokenizer, sealer: Sealer, depth_limit: int, now: Callable[[], datetime] | None = None
-    ) -> None:
+    def __init__(self, tokenizer: Tokenizer, sealer: Sealer, depth_limit: int, now: Callable[[], datetime] | None = None) -> None:
         self._tokenizer = tokenizer
         self._sealer = sealer
         self._depth_limit = depth_limit
@@ -53,16 +51,12 @@ class Intake:
         """Problem when the body is not acceptable."""
         body = validated(SignalIn, raw, "invalid-signal", self._depth_limit)
         if key is not None and not _KEY_FORM.fullmatch(key):
-            raise Problem(
-                "reference-missing", "an Idempotency-Key is 1 to 124 printable ASCII characters without spaces"
-            )
+            raise Problem("reference-missing", "an Idempotency-Key is 1 to 124 printable ASCII characters without spaces")
         reference = body.reference or (KEY_PREFIX + key if key is not None else None)
         if reference is None:
             raise Problem("reference-missing", "give the signal a reference of your own, or send an Idempotency-Key")
         try:
-            signal = protect(
-                body, institution=institution, reference=reference, tokenizer=self._tokenizer, sealer=self._sealer
-            )
+            signal = protect(body, institution=institution, reference=reference, tokenizer=self._tokenizer, sealer=self._sealer)
         except UnicodeEncodeError:
             raise Problem("invalid-signal", "a text holds half a character", errors=[]) from None
         value = encode(

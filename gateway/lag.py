@@ -8,15 +8,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from gateway.log import Log, LogUnavailable
+from gateway.log import Log, LogUnavailable, Span
 from gateway.metrics import METRICS
 from schemas.topics import SUBMITTED
-from stream_processors.state.keys import ASSESS, BUCKETS
+from stream_processors.state import progress
+from stream_processors.state.keys import ASSESS, RESTORING
 
 EVERY_S = 1.0
 KNOWN_FOR_S = 10.0
@@ -41,11 +42,13 @@ class Lag:
         METRICS.lag.set(value)
 
 
-async def watch(lag: Lag, log: Log, behind: Callable[[dict[int, int]], Awaitable[int]]) -> None:
-    """Refreshes for ever. `behind(ends)` is how many records before these ends are not folded."""
+async def watch(lag: Lag, log: Log, redis: Redis) -> None:
+    """Refreshes for ever."""
     while True:
         try:
-            lag.set(await behind(await log.ends(SUBMITTED)))
+            behind = await submitted_lag(redis, await log.span(SUBMITTED))
+            if behind is not None:
+                lag.set(behind)
         except (LogUnavailable, RedisError, OSError, TimeoutError) as error:
             logger.debug("lag unknown: %s", error)
         if lag.current is None:
@@ -53,14 +56,10 @@ async def watch(lag: Lag, log: Log, behind: Callable[[dict[int, int]], Awaitable
         await asyncio.sleep(EVERY_S)
 
 
-async def submitted_lag(redis: Redis, ends: dict[int, int]) -> int:
-    """Submitted records before `ends` that assess has not folded, by the lowest mark of each partition."""
-    pipe = redis.pipeline(transaction=False)
-    marks = [f"s{partition}" for partition in ends]
-    for bucket in range(BUCKETS):
-        pipe.hmget(ASSESS.marks(bucket), marks)
-    found = await pipe.execute()
-    behind = 0
-    for n, end in enumerate(ends.values()):
-        behind += max(0, end - min(int(row[n] or 0) for row in found))
-    return behind
+async def submitted_lag(redis: Redis, span: Span) -> int | None:
+    """Submitted records that assess has not folded. None while its state is rebuilt: its marks say nothing then."""
+    stamp = await redis.hget(ASSESS.marks(0), "stamp")
+    if not isinstance(stamp, bytes) or stamp.startswith(RESTORING.encode()):
+        return None
+    at = await progress.places(redis, ASSESS, "s", SUBMITTED.partitions)
+    return progress.behind(span.ends, at, span.starts)

@@ -87,9 +87,7 @@ class Inflater:
                 raise Problem("invalid-encoding", "the body is not valid gzip") from None
             self._size += len(plain)
             if self._size > self._limit:
-                raise Problem(
-                    "body-too-large", f"decompressed, the body is over {self._limit} bytes", limit_bytes=self._limit
-                )
+                raise Problem("body-too-large", f"decompressed, the body is over {self._limit} bytes", limit_bytes=self._limit)
             if plain:
                 yield plain
             if self._member.eof:
@@ -106,9 +104,7 @@ class Inflater:
         while plain := self._member.decompress(b"", _INFLATE_STEP_BYTES):
             self._size += len(plain)
             if self._size > self._limit:
-                raise Problem(
-                    "body-too-large", f"decompressed, the body is over {self._limit} bytes", limit_bytes=self._limit
-                )
+                raise Problem("body-too-large", f"decompressed, the body is over {self._limit} bytes", limit_bytes=self._limit)
             yield plain
 
     def end(self) -> None:

@@ -38,6 +38,13 @@ class Entry(NamedTuple):
     value: bytes
 
 
+class Span(NamedTuple):
+    """By partition: the first record that retention left, and where the next one will stand."""
+
+    starts: dict[int, int]
+    ends: dict[int, int]
+
+
 class LogUnavailable(RuntimeError):
     """The broker is away or did not answer in time: the record may be in the log, or not."""
 
@@ -46,8 +53,8 @@ class Log(Protocol):
     async def append(self, topic: Topic, entries: Sequence[Entry]) -> list[Position | LogUnavailable]:
         """Appends each entry to the partition of its key; for each its place, or that it is not known. Never raises."""
 
-    async def ends(self, topic: Topic) -> dict[int, int]:
-        """The next offset of each partition. LogUnavailable when the broker does not tell."""
+    async def span(self, topic: Topic) -> Span:
+        """The first and the next offset of each partition. LogUnavailable when the broker does not tell."""
 
     @property
     def connected(self) -> bool: ...
@@ -79,8 +86,7 @@ class KafkaLog:
         if self._producer is not None:
             with contextlib.suppress(TimeoutError, KafkaError):
                 await asyncio.wait_for(self._producer.stop(), self._timeout_s)
-        if self._reader is not None:
-            await self._reader.stop()
+        await self._close_reader()
         if self._discards:
             await asyncio.wait(self._discards, timeout=2)
 
@@ -136,21 +142,28 @@ class KafkaLog:
             self._discard(producer, error)
         return landed
 
-    async def ends(self, topic: Topic) -> dict[int, int]:
+    async def span(self, topic: Topic) -> Span:
+        partitions = [TopicPartition(topic.name, p) for p in range(topic.partitions)]
         try:
             async with asyncio.timeout(self._timeout_s):
-                if self._reader is None:
-                    reader = AIOKafkaConsumer(**self._common, enable_auto_commit=False)
-                    try:
-                        await reader.start()
-                    except BaseException:
-                        await reader.stop()
-                        raise
-                    self._reader = reader
-                found = await self._reader.end_offsets([TopicPartition(topic.name, p) for p in range(topic.partitions)])
+                reader = self._reader or await self._open_reader()
+                starts = await reader.beginning_offsets(partitions)
+                ends = await reader.end_offsets(partitions)
         except (KafkaError, OSError, TimeoutError) as error:
+            await self._close_reader()
             raise LogUnavailable(f"{type(error).__name__}: {error}") from error
-        return {tp.partition: end for tp, end in found.items()}
+        return Span({tp.partition: at for tp, at in starts.items()}, {tp.partition: at for tp, at in ends.items()})
+
+    async def _open_reader(self) -> AIOKafkaConsumer:
+        self._reader = AIOKafkaConsumer(**self._common, enable_auto_commit=False)
+        await self._reader.start()
+        return self._reader
+
+    async def _close_reader(self) -> None:
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            with contextlib.suppress(Exception):
+                await asyncio.wait_for(reader.stop(), 2)
 
 
 class WrongTopics(RuntimeError):
@@ -161,9 +174,7 @@ async def _check_topics(producer: AIOKafkaProducer) -> None:
     for topic in (SUBMITTED, ACTIONS):
         found = await producer.partitions_for(topic.name)
         if len(found) != topic.partitions:
-            raise WrongTopics(
-                f"topic {topic.name} has {len(found)} partitions, the topic table says {topic.partitions}"
-            )
+            raise WrongTopics(f"topic {topic.name} has {len(found)} partitions, the topic table says {topic.partitions}")
 
 
 async def _throw_away(producer: AIOKafkaProducer, error: BaseException) -> None:
@@ -174,9 +185,7 @@ async def _throw_away(producer: AIOKafkaProducer, error: BaseException) -> None:
         await asyncio.wait_for(producer.stop(), 5)
 
 
-async def _send_one(
-    producer: AIOKafkaProducer, topic: Topic, entry: Entry, landed: list[Position | LogUnavailable]
-) -> None:
+async def _send_one(producer: AIOKafkaProducer, topic: Topic, entry: Entry, landed: list[Position | LogUnavailable]) -> None:
     partition = partition_of(entry.key, topic.partitions)
     future = await producer.send(topic.name, entry.value, entry.key, partition)
     told = await future
@@ -196,9 +205,7 @@ async def _send_many(
         while indexes:
             batch = producer.create_batch()
             n = 0
-            while n < len(indexes) and batch.append(
-                key=entries[indexes[n]].key, value=entries[indexes[n]].value, timestamp=None
-            ):
+            while n < len(indexes) and batch.append(key=entries[indexes[n]].key, value=entries[indexes[n]].value, timestamp=None):
                 n += 1
             if n == 0:
                 raise LogUnavailable("a record is larger than a batch")

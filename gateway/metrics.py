@@ -19,9 +19,7 @@ class _Metrics:
         # Officers' actions by what became of them: applied, refused, pending.
         self.actions = Counter("liandong_gateway_actions", "Officers' actions", ["outcome"])
         # Producers thrown away after a failed append.
-        self.producers_discarded = Counter(
-            "liandong_gateway_producers_discarded", "Kafka producers replaced after a failure"
-        )
+        self.producers_discarded = Counter("liandong_gateway_producers_discarded", "Kafka producers replaced after a failure")
         # Records in signals.submitted.v1 that assess has not folded; -1 while it is not known.
         self.lag = Gauge("liandong_gateway_submitted_lag", "Submitted records not yet assessed")
         # From the first byte of a request to the last of its answer, by route name.

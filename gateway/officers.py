@@ -125,9 +125,7 @@ class Desk:
             note_sealed=self._sealer.seal(wanted.note, f"{case.case_id}/note") if wanted.note else None,
         )
         actor = f"officer:{caller.subject}"
-        value = encode(
-            ACTIONS, action, id=action_id, source="/gateway", actor=actor, time=self._now(), subject=case.case_id
-        )
+        value = encode(ACTIONS, action, id=action_id, source="/gateway", actor=actor, time=self._now(), subject=case.case_id)
         point("gateway.action_built")
         landed = await self._log.append(ACTIONS, [Entry(case.case_id.encode(), value)])
         point("gateway.action_appended")

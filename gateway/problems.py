@@ -137,9 +137,7 @@ _TABLE = (
         "The views are being rebuilt",
         "Signals are accepted meanwhile; ask again after `Retry-After`.",
     ),
-    Kind(
-        "keys-unavailable", 503, "The token keys are away", "The JWKS could not be read. Ask again after `Retry-After`."
-    ),
+    Kind("keys-unavailable", 503, "The token keys are away", "The JWKS could not be read. Ask again after `Retry-After`."),
 )
 
 PROBLEMS: dict[str, Kind] = {kind.slug: kind for kind in _TABLE}

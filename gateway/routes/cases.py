@@ -157,9 +157,7 @@ def _endpoint(name: str, kind: ActionKind, model: type[BaseModel], said: str) ->
     handler: Handler = _mover(kind, model, said)  # type: ignore[assignment]
     answers: dict[int, type[BaseModel] | None] = {200: CaseOut, 202: ActionOut}
     path = f"/v1/cases/{{case_id}}/{name}"
-    return Endpoint(
-        "POST", path, handler, OFFICERS, said, body=model, answers=answers, problems=(*_REFUSALS, *_TROUBLE)
-    )
+    return Endpoint("POST", path, handler, OFFICERS, said, body=model, answers=answers, problems=(*_REFUSALS, *_TROUBLE))
 
 
 ENDPOINTS = [

@@ -161,9 +161,7 @@ def _queue(name: str, caller: Caller) -> str:
 
 _VIEWS = ("rebuilding", "state-unavailable")
 ENDPOINTS = [
-    Endpoint(
-        "GET", "/v1/queues", get_queues, OFFICERS, "Queues and their depths", answers={200: QueuesOut}, problems=_VIEWS
-    ),
+    Endpoint("GET", "/v1/queues", get_queues, OFFICERS, "Queues and their depths", answers={200: QueuesOut}, problems=_VIEWS),
     Endpoint(
         "GET",
         "/v1/queues/{queue}/cases",
