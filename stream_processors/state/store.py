@@ -139,7 +139,7 @@ class RedisStore:
         try:
             answers = await pipe.execute()
         except ResponseError as error:
-            raise (MarkMoved if "MOVED" in str(error) else LostState)(str(error)) from error
+            raise (MarkMoved if "STALE" in str(error) else LostState)(str(error)) from error
         return dict(zip(writes, answers, strict=True))
 
     async def cases(self, stamp: str, case_ids: Sequence[str]) -> list[bytes | None]:

@@ -15,7 +15,7 @@ for i = 1, #checks, 3 do
     right = n ~= nil and n >= low and n <= high
   end
   if not right then
-    return redis.error_reply('MOVED ' .. checks[i] .. ' is ' .. found .. ', not ' .. low .. ' to ' .. high .. ', in ' .. marks)
+    return redis.error_reply('STALE ' .. checks[i] .. ' is ' .. found .. ', not ' .. low .. ' to ' .. high .. ', in ' .. marks)
   end
 end
 if #sets > 0 then redis.call('HSET', marks, unpack(sets)) end
