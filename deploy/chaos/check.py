@@ -163,8 +163,7 @@ async def _cases(found: Found, settings: Settings, joined: dict[str, set[str]]) 
     try:
         live: dict[str, Case] = {}
         async for key in redis.scan_iter(match=f"{{{PROJECT.tag}*}}k:*", count=5000):
-            raw = await redis.hget(key, "case")
-            case = Case.model_validate_json(raw)
+            case = Case.model_validate_json(await redis.hget(key, "case") or b"")
             live[case.case_id] = case
     finally:
         await redis.aclose()
@@ -185,8 +184,7 @@ async def _digests(found: Found, settings: Settings, fresh_redis_url: str) -> No
         found.digests[name] = digest_of(live)
         differing = [key for key in sorted(live.keys() | fresh.keys()) if live.get(key) != fresh.get(key)]
         for key in differing[:3]:
-            found.wrong.append(
-                f"{name}: {key} differs: live {live.get(key, 'absent')[:200]!r}, rebuilt {fresh.get(key, 'absent')[:200]!r}"
-            )
+            had, made = live.get(key, "absent")[:200], fresh.get(key, "absent")[:200]
+            found.wrong.append(f"{name}: {key} differs: live {had!r}, rebuilt {made!r}")
         if len(differing) > 3:
             found.wrong.append(f"{name}: {len(differing)} keys differ in all")

@@ -83,7 +83,8 @@ class Load:
             self.failed.append(error)
 
     def _send(self) -> None:
-        client, tokens = Client(self._url), {}
+        client = Client(self._url)
+        tokens: dict[str, str] = {}
         while not self._stopping.is_set():
             lines = [next(self._plan) for _ in range(BATCH)]
             by_sender: dict[str, list[Planned]] = {}

@@ -55,9 +55,7 @@ def run(
             for number, step in enumerate(steps, 1):
                 _break(scene, step, f"{number}/{len(steps)}")
             load.stop()
-            told(
-                f"{load.acknowledged} signals acknowledged, {load.refused} refused, {load.moves} officers' moves applied; settling"
-            )
+            told(f"{load.acknowledged} signals acknowledged, {load.refused} refused, {load.moves} moves applied; settling")
             settings = settings_of(stack)
             asyncio.run(settle(settings))
             fresh.up()
