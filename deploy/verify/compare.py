@@ -1,0 +1,185 @@
+"""Compares the live views with what the oracle says. Every difference is a sentence that a person can act on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from redis.asyncio import Redis
+
+from deploy.verify.naive import Indicator
+from deploy.verify.oracle import Expected, ExpectedCase, ExpectedSignal
+from schemas.cases import Case
+from stream_processors.state.views import Receipt, RedisViews
+
+_AT_ONCE = 16
+_PAGE = 200
+
+
+class Difference(NamedTuple):
+    """`about` names the signal or case, then what must be, then what is."""
+
+    about: str
+    expected: str
+    found: str
+
+    def __str__(self) -> str:
+        return f"{self.about}: expected {self.expected}, found {self.found}"
+
+
+class Live(NamedTuple):
+    """What the views say."""
+
+    receipts: dict[str, Receipt]
+    cases: dict[str, Case]
+    counters: dict[str, int]
+
+
+async def read_live(redis_url: str, signal_ids: Iterable[str]) -> Live:
+    """Receipts of these signals, the cases that they name and all that are in a queue, the counters."""
+    redis = Redis.from_url(redis_url)
+    views = RedisViews(redis)
+    gate = asyncio.Semaphore(_AT_ONCE)
+
+    async def receipt(name: str) -> Receipt | None:
+        async with gate:
+            return await views.receipt(name)
+
+    async def case(name: str) -> Case | None:
+        async with gate:
+            return await views.case(name)
+
+    try:
+        found = await asyncio.gather(*(receipt(name) for name in signal_ids))
+        receipts = {one.signal_id: one for one in found if one is not None}
+        cases: dict[str, Case] = {}
+        for queue in await views.depths():
+            page = await views.page(queue, limit=_PAGE)
+            while True:
+                cases |= {one.case_id: one for one in page.cases}
+                if page.next is None:
+                    break
+                page = await views.page(queue, limit=_PAGE, after=page.next)
+        named = {name for one in receipts.values() for name in one.cases} - set(cases)
+        cases |= {one.case_id: one for one in await asyncio.gather(*(case(name) for name in named)) if one is not None}
+        return Live(receipts, cases, await views.counters())
+    finally:
+        await redis.aclose()
+
+
+def signal_ids(expected: Expected) -> list[str]:
+    return [name for one in expected.signals for name in one.identity.signal_ids]
+
+
+def differences(expected: Expected, live: Live, *, partial: bool = False) -> list[Difference]:
+    """All of them. `partial`: others sent to this system too, so upper bounds are not looked at."""
+    found = [one for signal in expected.signals for one in _of_signal(signal, live, partial)]
+    found += _of_cases(expected, live, partial)
+    if not partial:
+        found += _of_counters(expected, live)
+    return found
+
+
+def _of_signal(signal: ExpectedSignal, live: Live, partial: bool) -> list[Difference]:
+    identity = signal.identity
+    about = f"signal {identity.who}/{identity.reference}"
+    if len(identity.signal_ids) > 1:
+        return [Difference(about, "one signal id", ", ".join(sorted(identity.signal_ids)))]
+    receipt = live.receipts.get(next(iter(identity.signal_ids), ""))
+    if receipt is None:
+        lost = Difference(about, f"a receipt ({' or '.join(sorted(signal.outcomes))})", "none: acknowledged and lost")
+        return [] if "absent" in signal.outcomes else [lost]
+    if receipt.outcome not in signal.outcomes:
+        return [Difference(about, " or ".join(sorted(signal.outcomes)), receipt.outcome)]
+    if receipt.outcome == "resend":
+        wrong = receipt.of not in signal.of
+        return [Difference(about, f"a re-send of {' or '.join(sorted(signal.of))}", str(receipt.of))] if wrong else []
+    found = []
+    low, high = signal.score[0], 100 if partial else signal.score[1]
+    if receipt.score is None or not low <= receipt.score <= high:
+        found.append(Difference(about, f"a score {_range(low, high)}", str(receipt.score)))
+    elif not partial and receipt.severity not in signal.severities:
+        found.append(Difference(about, f"severity {' or '.join(sorted(signal.severities))}", str(receipt.severity)))
+    queues = set(receipt.queues)
+    if missing := signal.must - queues:
+        found.append(Difference(about, f"to be in {', '.join(sorted(missing))}", _names(queues)))
+    if not partial and (more := queues - signal.may):
+        found.append(Difference(about, "not to be in " + ", ".join(sorted(more)), _names(queues)))
+    return found
+
+
+def _of_cases(expected: Expected, live: Live, partial: bool) -> list[Difference]:
+    found: list[Difference] = []
+    by_key: dict[tuple[str, Indicator], list[Case]] = defaultdict(list)
+    for case in live.cases.values():
+        primary = expected.primary_of.get(case.primary_signal_id)
+        if primary is not None:
+            by_key[case.queue, primary].append(case)
+        elif not partial and not expected.blurred:
+            found.append(Difference(f"case {case.case_id} in {case.queue}", "nothing", "a case of a signal that nobody sent"))
+    for key, wanted in expected.cases.items():
+        cases = by_key.pop(key, [])
+        about = f"case of {wanted.primary[0]} {wanted.primary[1]} in {wanted.queue}"
+        if len(cases) > 1:
+            found.append(Difference(about, "one case", f"{len(cases)}: {', '.join(one.case_id for one in cases)}"))
+        elif cases:
+            found += _of_case(about, wanted, cases[0], expected, partial)
+        elif wanted.must:
+            found.append(Difference(about, f"a case with {len(wanted.must)} signals or more", "none"))
+    if not partial:
+        for (queue, primary), cases in by_key.items():
+            about = f"case of {primary[0]} {primary[1]} in {queue}"
+            found += [Difference(about, "no case", f"{one.case_id} with score {one.score}") for one in cases]
+    return found
+
+
+def _of_case(about: str, wanted: ExpectedCase, case: Case, expected: Expected, partial: bool) -> list[Difference]:
+    found = []
+
+    def number(what: str, low: int, high: int, value: int) -> None:
+        if value < low or (value > high and not partial):
+            found.append(Difference(about, f"{what} {_range(low, high)}", str(value)))
+
+    def names(what: str, low: set[str], high: set[str], value: set[str]) -> None:
+        if low - value or (value - high and not partial):
+            found.append(Difference(about, f"{what} {_names(low)} (at most {_names(high)})", _names(value)))
+
+    number("signals", len(wanted.must), len(wanted.may), case.signal_count)
+    number("score", *wanted.score, case.score)
+    names("institutions", *wanted.institutions(), set(case.institutions))
+    names("kinds", *wanted.kinds(), {str(kind.value) for kind in case.kinds})
+    currencies = {one.content.currency for one in wanted.may} | set(case.amount_minor)
+    for currency in sorted(one for one in currencies if one is not None):
+        number(f"{currency} (minor units)", *wanted.amounts(currency), case.amount_minor.get(currency, 0))
+    if case.severity != expected.severity_of.severity(case.score):
+        found.append(Difference(about, f"severity {expected.severity_of.severity(case.score)}", case.severity))
+    return found
+
+
+def _of_counters(expected: Expected, live: Live) -> list[Difference]:
+    """Each identity counted once: as assessed or as a re-send."""
+    if expected.blurred:
+        return []
+    low: Counter[str] = Counter()
+    high: Counter[str] = Counter()
+    for signal in expected.signals:
+        who = signal.identity.who
+        for outcome in signal.outcomes - {"absent"}:
+            high[f"{outcome}:{who}"] += 1
+            low[f"{outcome}:{who}"] += len(signal.outcomes) == 1
+    found = []
+    for name in sorted(set(high) | {one for one in live.counters if one.startswith(("assessed:", "resend:"))}):
+        value = live.counters.get(name, 0)
+        if not low[name] <= value <= high[name]:
+            found.append(Difference(f"counter {name}", _range(low[name], high[name]), str(value)))
+    return found
+
+
+def _range(low: int, high: int) -> str:
+    return str(low) if low == high else f"{low} to {high}"
+
+
+def _names(found: Iterable[str]) -> str:
+    return ", ".join(sorted(found)) or "none"

@@ -1,0 +1,165 @@
+"""The slow oracle: what must be in receipts and queues, computed from the sender's ledger and the policy file alone.
+
+It shares no code with the stages (a test holds that). Where the log's order leaves something open it gives bounds: what must
+be, and what may be.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from deploy.verify.features import bounds
+from deploy.verify.ledger import Entry
+from deploy.verify.naive import Indicator, Policy
+from deploy.verify.order import FAR, Identity, Member, identities, members
+
+CaseKey = tuple[str, Indicator]
+
+
+@dataclass(frozen=True)
+class ExpectedSignal:
+    """What must become of one identity. `of`: the signal ids that a re-send may repeat."""
+
+    identity: Identity
+    outcomes: frozenset[str]
+    of: frozenset[str] = frozenset()
+    score: tuple[int, int] = (0, 100)
+    severities: frozenset[str] = frozenset()
+    must: frozenset[str] = frozenset()
+    may: frozenset[str] = frozenset()
+
+
+@dataclass
+class ExpectedCase:
+    """A case of (queue, primary subject): the members that must have joined it, and those that may."""
+
+    queue: str
+    primary: Indicator
+    must: list[Member] = field(default_factory=list)
+    may: list[Member] = field(default_factory=list)
+    score: tuple[int, int] = (0, 0)
+
+    def amounts(self, currency: str) -> tuple[int, int]:
+        sums = []
+        for joined in (self.must, self.may):
+            sums.append(sum(one.content.amount_minor or 0 for one in joined if one.content.currency == currency))
+        return sums[0], sums[1]
+
+    def institutions(self) -> tuple[set[str], set[str]]:
+        return {one.content.who for one in self.must}, {one.content.who for one in self.may}
+
+    def kinds(self) -> tuple[set[str], set[str]]:
+        return {one.content.kind for one in self.must}, {one.content.kind for one in self.may}
+
+
+@dataclass
+class Expected:
+    """Everything. `blurred` identities are those of which the ledger cannot tell which body came first."""
+
+    signals: list[ExpectedSignal]
+    cases: dict[CaseKey, ExpectedCase]
+    primary_of: dict[str, Indicator]
+    blurred: int
+    log_records: tuple[int, int]
+    severity_of: Policy
+
+
+def expect(entries: Iterable[Entry], policy_file: Path, *, undisturbed: bool = False) -> Expected:
+    """What the ledger's signals must have become."""
+    entries = list(entries)
+    policy = Policy(policy_file)
+    found = identities(entries)
+    contents = members(found)
+    known = bounds(contents, policy.window_ms, undisturbed=undisturbed)
+    scores = {}
+    for member in contents:
+        own = known[id(member)]
+        scores[id(member)] = (
+            policy.score(member.content, own.sightings_low, own.institutions_low),
+            policy.score(member.content, own.sightings_high, own.institutions_high),
+        )
+    cases: dict[CaseKey, ExpectedCase] = {}
+    joins = _joins(contents, scores, policy, cases)
+    signals = [_signal(one, member, scores, joins, policy) for member in contents for one in member.identities]
+    primary_of = {name: member.content.primary for member in contents for one in member.identities for name in one.signal_ids}
+    blurred = [one for one in found if one.blurred]
+    records = sum(one.sure for one in found), sum(entry.attempts for entry in entries if entry.fate != "refused" or entry.doubt)
+    return Expected(signals, cases, primary_of, len(blurred), records, policy)
+
+
+def _signal(
+    identity: Identity,
+    member: Member,
+    scores: dict[int, tuple[int, int]],
+    joins: dict[int, tuple[set[str], set[str]]],
+    policy: Policy,
+) -> ExpectedSignal:
+    first = member.first
+    if first is identity:
+        outcomes = {"assessed"}
+    elif first is not None or not member.may_be_first(identity):
+        outcomes = {"resend"}
+    else:
+        outcomes = {"assessed", "resend"}
+    if not identity.sure:
+        outcomes.add("absent")
+    of = {name for one in member.identities if one is not identity and member.may_be_first(one) for name in one.signal_ids}
+    low, high = scores[id(member)]
+    must, may = joins[id(member)]
+    severities = {policy.severity(score) for score in range(low, high + 1)}
+    sure = outcomes == {"assessed"}
+    return ExpectedSignal(
+        identity,
+        frozenset(outcomes),
+        frozenset(of),
+        (low, high),
+        frozenset(severities),
+        frozenset(must if sure else ()),
+        frozenset(may),
+    )
+
+
+def _joins(
+    contents: list[Member], scores: dict[int, tuple[int, int]], policy: Policy, cases: dict[CaseKey, ExpectedCase]
+) -> dict[int, tuple[set[str], set[str]]]:
+    """Queues that each member must and may have gone to; fills in the cases.
+
+    A member goes to a queue by its score, or because a member before it with the same primary subject went there.
+    """
+    by_primary: dict[Indicator, list[Member]] = defaultdict(list)
+    for member in contents:
+        by_primary[member.content.primary].append(member)
+    joins: dict[int, tuple[set[str], set[str]]] = {}
+    for primary, group in by_primary.items():
+        surely_open: dict[str, int] = defaultdict(lambda: FAR)
+        maybe_open: dict[str, int] = defaultdict(lambda: FAR)
+        for member in group:
+            low, high = scores[id(member)]
+            for queue, threshold in policy.queues(member.content):
+                if low >= threshold and member.sure:
+                    surely_open[queue] = min(surely_open[queue], member.high)
+                if high >= threshold:
+                    maybe_open[queue] = min(maybe_open[queue], member.low)
+        for member in group:
+            must, may = set(), set()
+            low, high = scores[id(member)]
+            for queue, threshold in policy.queues(member.content):
+                if member.sure and (low >= threshold or surely_open[queue] < member.low):
+                    must.add(queue)
+                if high >= threshold or (maybe_open[queue] <= member.high and maybe_open[queue] < FAR):
+                    may.add(queue)
+            joins[id(member)] = must, may
+            for queue in may:
+                case = cases.setdefault((queue, primary), ExpectedCase(queue, primary))
+                case.may.append(member)
+                if queue in must:
+                    case.must.append(member)
+    for case in cases.values():
+        case.score = (
+            max((scores[id(one)][0] for one in case.must), default=0),
+            max(scores[id(one)][1] for one in case.may),
+        )
+    return joins

@@ -1,0 +1,163 @@
+"""From the ledger to what must stand in the log, and where: identities and contents, each with the range of its place.
+
+An acknowledgement gives the offset of one append. An attempt in doubt may stand anywhere after what was acknowledged before
+it was made (the ledger's own order), or nowhere. So every place is a range of offsets of one partition.
+Invariant: whatever really happened lies in these ranges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from deploy.verify.ledger import Entry
+from deploy.verify.naive import Content, Indicator, body_key, content_of
+
+FAR = 1 << 60
+
+
+@dataclass
+class Identity:
+    """(institution, reference). `sure`: acknowledged. `low`..`high`: the offset of its first record."""
+
+    who: str
+    reference: str
+    content: Content | None
+    sure: bool
+    low: int
+    high: int
+    partition: int | None
+    signal_ids: set[str] = field(default_factory=set)
+    attempts: int = 0
+    blurred: bool = False
+
+
+@dataclass
+class Member:
+    """A content of one institution: what counts once. `identities` are the references that it came under."""
+
+    content: Content
+    identities: list[Identity]
+
+    @property
+    def sure(self) -> bool:
+        return any(one.sure for one in self.identities)
+
+    @property
+    def low(self) -> int:
+        return min(one.low for one in self.identities)
+
+    @property
+    def high(self) -> int:
+        return min(one.high for one in self.identities)
+
+    @property
+    def partition(self) -> int | None:
+        return next((one.partition for one in self.identities if one.partition is not None), None)
+
+    @property
+    def first(self) -> Identity | None:
+        """The reference that counts, when that is determined; the others are re-sends of it."""
+        for one in self.identities:
+            if one.sure and all(one.high < other.low for other in self.identities if other is not one):
+                return one
+        return None
+
+    def may_be_first(self, identity: Identity) -> bool:
+        return identity.low <= min((one.high for one in self.identities if one.sure and one is not identity), default=FAR)
+
+
+def identities(entries: Iterable[Entry]) -> list[Identity]:
+    """All identities of which a record stands in the log, or may."""
+    entries = [entry for entry in entries if _may_stand(entry)]
+    floors = _floors(entries)
+    groups: dict[tuple[str, str], list[Entry]] = {}
+    for entry in entries:
+        groups.setdefault((entry.who, entry.reference), []).append(entry)
+    partitions = _partitions(entries)
+    return [_identity(who, reference, group, floors, partitions) for (who, reference), group in groups.items()]
+
+
+def _may_stand(entry: Entry) -> bool:
+    """Whether a record of the entry may be in the log. A body that is not acceptable never is; one that was refused
+    because its reference had another body is, perhaps, when an earlier attempt was in doubt."""
+    if entry.fate == "refused" and not (entry.doubt and entry.problem == "reference-reused"):
+        return False
+    try:
+        return bool(content_of(entry.who, entry.body).primary)
+    except (KeyError, ValueError, TypeError, IndexError, AttributeError):
+        return False
+
+
+def members(found: Iterable[Identity]) -> list[Member]:
+    """Contents with the references they came under. An identity whose content is not determined is in none."""
+    groups: dict[Content, list[Identity]] = {}
+    for identity in found:
+        if identity.content is not None and not identity.blurred:
+            groups.setdefault(identity.content, []).append(identity)
+    return [Member(content, group) for content, group in groups.items()]
+
+
+def _identity(
+    who: str,
+    reference: str,
+    group: list[Entry],
+    floors: dict[int, dict[int, int]],
+    partitions: dict[Indicator, int],
+) -> Identity:
+    variants: dict[str, list[Entry]] = {}
+    for entry in group:
+        variants.setdefault(body_key(who, entry.body), []).append(entry)
+    made = [_variant(who, reference, entries, floors, partitions) for entries in variants.values()]
+    made.sort(key=lambda one: one.high)
+    first = made[0]
+    if len(made) > 1:
+        # The same reference with another body: the first in the log counts. Different subjects may lie in different
+        # partitions, whose order nobody knows.
+        determined = first.sure and all(first.high < one.low and first.partition == one.partition for one in made[1:])
+        first.blurred = not determined
+    first.attempts = sum(entry.attempts for entry in group)
+    first.signal_ids = {entry.signal_id for entry in group if entry.signal_id}
+    return first
+
+
+def _variant(
+    who: str,
+    reference: str,
+    entries: list[Entry],
+    floors: dict[int, dict[int, int]],
+    partitions: dict[Indicator, int],
+) -> Identity:
+    content = content_of(who, entries[0].body)
+    places = [entry.position for entry in entries if entry.position is not None]
+    partition = places[0][0] if places else partitions.get(content.primary)
+    high = min((offset for _, offset in places), default=FAR)
+    low = high
+    for entry in entries:
+        if entry.doubt or entry.position is None:
+            after = floors[id(entry)].get(partition, -1) if partition is not None else -1
+            low = min(low, after + 1)
+    return Identity(who, reference, content, bool(places), min(low, high), high, partition)
+
+
+def _partitions(entries: list[Entry]) -> dict[Indicator, int]:
+    """The partition of a primary subject, as acknowledgements told it."""
+    return {content_of(one.who, one.body).primary: one.position[0] for one in entries if one.position is not None}
+
+
+def _floors(entries: list[Entry]) -> dict[int, dict[int, int]]:
+    """For each entry in doubt: the highest offset of each partition that was acknowledged before its first attempt."""
+    found: dict[int, dict[int, int]] = {}
+    for ledger in {entry.ledger for entry in entries}:
+        own = [entry for entry in entries if entry.ledger == ledger]
+        acknowledged = sorted((one for one in own if one.position is not None), key=lambda one: one.answer_at or 0)
+        doubtful = sorted((one for one in own if one.doubt or one.position is None), key=lambda one: one.first_try)
+        highest: dict[int, int] = {}
+        at = 0
+        for entry in doubtful:
+            while at < len(acknowledged) and (acknowledged[at].answer_at or 0) < entry.first_try:
+                partition, offset = acknowledged[at].position or (0, -1)
+                highest[partition] = max(offset, highest.get(partition, -1))
+                at += 1
+            found[id(entry)] = dict(highest)
+    return found

@@ -1,0 +1,61 @@
+"""Waits until the stages have nothing left to do: every source read, every fact folded, no topic growing."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from schemas.topics import TOPICS
+from stream_processors.log import KafkaLog
+from stream_processors.pipeline import STAGES
+from stream_processors.settings import Settings
+from stream_processors.state.progress import behind, places
+
+
+class NotQuiet(RuntimeError):
+    """The stages did not come to rest in time; the message says what is left."""
+
+
+async def wait_quiet(settings: Settings, *, timeout_s: float = 60.0, told: Callable[[int], None] = lambda left: None) -> None:
+    """Returns when nothing is left in two looks in a row. `told` hears how many records are left."""
+    log = KafkaLog(settings, "liandong-quiet")
+    await log.open()
+    redis = Redis.from_url(settings.redis_url)
+    deadline, before = time.monotonic() + timeout_s, None
+    try:
+        while True:
+            left, ends = await _left(log, redis)
+            told(sum(left.values()))
+            if not any(left.values()) and ends == before:
+                return
+            before = ends if not any(left.values()) else None
+            if time.monotonic() > deadline:
+                rest = ", ".join(f"{n} for {name}" for name, n in left.items() if n)
+                raise NotQuiet(f"the stages were not at rest after {timeout_s:.0f} s: {rest or 'a topic still grows'}")
+            await asyncio.sleep(0.1)
+    finally:
+        await redis.aclose()
+        await log.close()
+
+
+async def _left(log: KafkaLog, redis: Redis) -> tuple[dict[str, int], dict[str, dict[int, int]]]:
+    """Records left by stage, and the ends that were looked at."""
+    ends = {name: dict(await log.ends(topic)) for name, topic in TOPICS.items()}
+    starts = {name: dict(await log.starts(topic)) for name, topic in TOPICS.items()}
+    left: dict[str, int] = {}
+    for stage in STAGES.values():
+        left[stage.name] = 0
+        for stream in stage.streams:
+            wanted = [("f" + stream.tag, stream.topic)]
+            wanted += [("s" + stream.tag, stream.source)] if stage.name != "project" else []
+            for mark, topic in wanted:
+                try:
+                    at = await places(redis, stage.namespace, mark, topic.partitions)
+                except RedisError:
+                    at = {}
+                left[stage.name] += behind(ends[topic.name], at, starts[topic.name])
+    return left, ends
