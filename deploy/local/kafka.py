@@ -44,7 +44,7 @@ share.coordinator.state.topic.num.partitions=1
 group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=1000
 # After a SIGKILL the broker may register again when its old session is over.
-broker.session.timeout.ms=1500
+broker.session.timeout.ms=2000
 broker.heartbeat.interval.ms=300
 # A small footprint.
 num.network.threads=2
