@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import threading
 import time
 from pathlib import Path
 from typing import Annotated
@@ -79,7 +80,7 @@ def _key(folder: Path) -> OKPKey:
 
 def _put(path: Path, text: str, *, once: bool) -> None:
     """Writes a file whole or not at all, readable by its owner alone; `once` keeps one that is there."""
-    draft = path.with_suffix(f".{os.getpid()}.tmp")
+    draft = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.tmp")
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
         file.write(text)
     if not once:

@@ -70,9 +70,9 @@ def status(
         state = stack.control.state()
         healthy = bool(state) and stack.is_healthy()
         if as_json:
-            sys.stdout.write(
-                json.dumps({"profile": profile, "healthy": healthy, **(state or {"processes": {}})}) + "\n"
-            )
+            where = {"gateway_url": stack.gateway_url, "kafka": stack.kafka_bootstrap, "redis": stack.redis_url} if state else {}
+            told = {"profile": profile, "healthy": healthy, **where, **(state or {"processes": {}})}
+            sys.stdout.write(json.dumps(told) + "\n")
         elif state is None:
             errors.print(f"{profile} is not running: start it with [bold]liandong up[/]")
         else:

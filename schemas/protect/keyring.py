@@ -9,6 +9,7 @@ import base64
 import json
 import os
 import secrets
+import threading
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -47,7 +48,7 @@ class Keyring(BaseModel):
         """For the local launcher: makes the file (mode 0600) when there is none; two makers end with one file."""
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
-            draft = path.with_suffix(f".{os.getpid()}.tmp")
+            draft = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.tmp")
             with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
                 file.write(cls.generate().model_dump_json(indent=1))
             try:
