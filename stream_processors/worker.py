@@ -43,6 +43,20 @@ GC_THRESHOLD = (50_000, 20, 100)
 logger = logging.getLogger("liandong")
 
 
+class Sparing(logging.Filter):
+    """aiokafka tells of a broker that is away twenty times a second; once in five seconds is enough to see it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if not record.name.startswith("aiokafka") or record.created - self._told.get(str(record.msg), 0.0) > 5:
+            self._told[str(record.msg)] = record.created
+            return True
+        return False
+
+
 def die(error: BaseException) -> NoReturn:
     """Law 4: anything unexpected ends the process before it completes. No handler, no flush of what is half done."""
     lines = traceback.format_exception(error)
@@ -156,6 +170,8 @@ def main() -> None:
     stage = sys.argv[1]
     faulthandler.enable()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(Sparing())
     try:
         run(Settings(), stage)
     except BaseException as error:

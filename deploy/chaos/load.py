@@ -1,22 +1,24 @@
 """The load while things break: institutions that send until they are acknowledged, officers who take, hand over and dispose.
 
-Invariant: a sender remembers a signal before it sends it and stops only at an answer that is final, so the ledger knows
-exactly what the system promised.
+Invariant: a sender stops only at an answer that is final, and the ledger knows exactly what the system promised.
 """
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
-from deploy.chaos.ledger import Remembers
 from deploy.demo_data.generate import Planned, generate
+from deploy.verify.ledger import Ledger
+from deploy.verify.sender import send_all
 
 BATCH = 20
 PAUSE_S = 0.03
@@ -50,12 +52,12 @@ class Client:
 class Load:
     """`start`, break things, `stop`: stop returns when everything that was sent is acknowledged or finally refused."""
 
-    def __init__(self, url: str, mint: Callable[..., str], ledger: Remembers, *, seed: int, total: int = 1_000_000) -> None:
+    def __init__(self, url: str, mint: Callable[..., str], ledger: Ledger, *, seed: int) -> None:
         self._url, self._mint, self._ledger, self._seed = url, mint, ledger, seed
-        self._plan = generate(total, seed=seed, run=f"chaos{seed}")
+        self._plan = generate(1_000_000, seed=seed, run=f"chaos{seed}")
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
-        self.acknowledged = 0
+        self.answered = 0
         self.refused = 0
         self.moves = 0
         self.failed: list[BaseException] = []
@@ -83,53 +85,29 @@ class Load:
             self.failed.append(error)
 
     def _send(self) -> None:
-        client = Client(self._url)
-        tokens: dict[str, str] = {}
-        while not self._stopping.is_set():
-            lines = [next(self._plan) for _ in range(BATCH)]
-            by_sender: dict[str, list[Planned]] = {}
-            for line in lines:
-                by_sender.setdefault(line.institution, []).append(line)
-            for sender, planned in by_sender.items():
-                tokens.setdefault(sender, self._mint(sender))
-                self._until_answered(client, sender, tokens[sender], [line.body for line in planned])
-            time.sleep(PAUSE_S)
+        """Sends until told to stop, and then until the last line has its answer."""
+        counts = asyncio.run(
+            send_all(
+                self._until_stopped(),
+                gateway_url=self._url,
+                token=cache(self._mint),
+                ledger=self._ledger,
+                batch=BATCH,
+                progress=self._on_progress,
+            )
+        )
+        self.refused = counts["refused"]
 
-    def _until_answered(self, client: Client, sender: str, token: str, bodies: list[dict[str, Any]]) -> None:
-        waiting = bodies
-        while waiting:
-            self._ledger.sending(sender, waiting)
-            raw = b"\n".join(json.dumps(body, ensure_ascii=False).encode() for body in waiting)
-            status, answer = client.ask("POST", "/v1/signals/batch", token, raw, Content_Type="application/x-ndjson")
-            results: list[dict[str, Any] | None] = [None] * len(waiting)
-            if status == 200:
-                for text in answer.splitlines():
-                    try:
-                        row = json.loads(text)
-                        results[row["line"] - 1] = row
-                    except (ValueError, KeyError, IndexError):
-                        continue  # the answer was cut: what has no result is sent again
-            elif status not in (0, 409, 429) and status < 500:
-                raise AssertionError(f"the gateway answered {status} to a good batch: {answer[:500]!r}")
-            waiting = self._sort(sender, waiting, results)
-            if waiting:
-                time.sleep(0.1)
+    def _until_stopped(self) -> Iterator[Planned]:
+        for number, planned in enumerate(self._plan):
+            if self._stopping.is_set():
+                return
+            if number % BATCH == 0:
+                time.sleep(PAUSE_S)
+            yield planned
 
-    def _sort(self, sender: str, sent: list[dict[str, Any]], results: list[dict[str, Any] | None]) -> list[dict[str, Any]]:
-        again = []
-        for body, row in zip(sent, results, strict=True):
-            status = row["status"] if row else 0
-            if row and status == 202:
-                self.acknowledged += 1
-                self._ledger.answered(sender, body, row)
-            elif row and status == 422:
-                self.refused += 1
-                self._ledger.answered(sender, body, row)
-            elif status in (0, 409, 429) or status >= 500:
-                again.append(body)
-            else:
-                raise AssertionError(f"a line was answered {row}")
-        return again
+    def _on_progress(self, lines: int) -> None:
+        self.answered += lines
 
     def _act(self) -> None:
         """An officer: next, then renew, hand over, release or dispose; conflicts are part of the day."""

@@ -39,8 +39,6 @@ def report(found: Found, breaks: int, seed: int) -> int:
         f"{breaks} breaks (seed {seed}): {found.acknowledged} acknowledged, {found.records} records in the log, "
         f"{found.facts} facts of which {found.echoes} echoes, {found.cases} cases; {dict(found.outcomes)}"
     )
-    for stage, digest in found.digests.items():
-        typer.echo(f"  {stage:8} {digest}")
     for line in found.wrong[:40]:
         typer.echo(f"  WRONG {line}")
     typer.echo(

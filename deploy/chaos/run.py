@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import tempfile
 import time
@@ -10,15 +11,20 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from deploy.chaos.breaks import BREAKS, Scene, crash_point
-from deploy.chaos.check import Found, check, settings_of, settle
-from deploy.chaos.ledger import Promises
+from rich.console import Console
+
+from deploy.chaos.breaks import AGENTS, BREAKS, Scene, crash_point
+from deploy.chaos.check import Found, check
 from deploy.chaos.load import Load
 from deploy.local.stack import Stack
 from deploy.token import mint
+from deploy.verify.ledger import Ledger, read_ledger
+from deploy.verify.main import settings_of, verify
 from stream_processors.crash import POINTS
 
 PROFILE = "chaos"
+SETTLE_S = 120.0
+Told = Callable[[str], None]
 ENV = {"LIANDONG_SESSION_TIMEOUT_S": "6", "LIANDONG_HEARTBEAT_S": "0.5"}
 
 
@@ -34,39 +40,31 @@ def plan(kills: int, rng: random.Random) -> list[str]:
     return chosen
 
 
-def run(
-    steps: Sequence[str], *, seed: int, told: Callable[[str], None], profile: str = PROFILE, home: Path | None = None
-) -> Found:
+def run(steps: Sequence[str], *, seed: int, told: Told, profile: str = PROFILE, home: Path | None = None) -> Found:
     """Runs the breaks one after another under load. Raises when one could not be done, returns what the check found."""
     rng = random.Random(seed)
-    two = {"assess": 2, "track": 2, "project": 2}
-    stack = Stack(profile, home=home, workers=two, env=ENV, backoff_max_s=1.0)
-    fresh = Stack(f"{profile}-fresh", home=home, services=("redis",))
+    stack = Stack(profile, home=home, workers=dict.fromkeys(AGENTS, 2), env=ENV, backoff_max_s=1.0)
     stack.down(wipe=True)
-    fresh.down(wipe=True)
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            stack.up()
-            promises = Promises()
-            load = Load(stack.gateway_url, partial(mint, home=stack.places.home, profile=profile), promises, seed=seed)
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as after:
+        path = Path(folder) / "ledger.ndjson"
+        after.callback(stack.down)
+        stack.up()
+        with Ledger(path) as ledger:
+            load = Load(stack.gateway_url, partial(mint, home=stack.places.home, profile=profile), ledger, seed=seed)
             scene = Scene(stack, load, rng, Path(folder), told)
             load.start()
             time.sleep(2)
             for number, step in enumerate(steps, 1):
                 _break(scene, step, f"{number}/{len(steps)}")
             load.stop()
-            told(f"{load.acknowledged} signals acknowledged, {load.refused} refused, {load.moves} moves applied; settling")
-            settings = settings_of(stack)
-            asyncio.run(settle(settings))
-            fresh.up()
-            return asyncio.run(check(settings, fresh.redis_url, promises.acknowledged))
-        finally:
-            fresh.down(wipe=True)
-            stack.down()
+        told(f"{load.answered} lines answered, {load.refused} refused, {load.moves} moves of officers applied")
+        if not asyncio.run(verify(stack, [path], False, False, SETTLE_S, Console(highlight=False))):
+            return Found(wrong=["`liandong verify` found differences, see above"])
+        return asyncio.run(check(settings_of(stack), read_ledger(path)))
 
 
 def _break(scene: Scene, step: str, where: str) -> None:
-    began, before = time.monotonic(), scene.load.acknowledged
+    began, before = time.monotonic(), scene.load.answered
     if step.startswith("point:"):
         said = crash_point(scene, step.removeprefix("point:"), scene.rng.randint(1, 3))
     else:
@@ -75,4 +73,4 @@ def _break(scene: Scene, step: str, where: str) -> None:
     if scene.load.failed:
         raise scene.load.failed[0]
     took = time.monotonic() - began
-    scene.told(f"{where} {said}; {took:.1f} s, {scene.load.acknowledged - before} acknowledged meanwhile")
+    scene.told(f"{where} {said}; {took:.1f} s, {scene.load.answered - before} answered meanwhile")

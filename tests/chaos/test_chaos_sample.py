@@ -1,0 +1,41 @@
+"""A small run of `make chaos`, in every `make test`: the points where most is at stake, and an emptied Redis."""
+
+from __future__ import annotations
+
+import random
+import secrets
+
+import pytest
+
+from deploy.chaos.breaks import BREAKS
+from deploy.chaos.main import report
+from deploy.chaos.run import plan, run
+from stream_processors.crash import POINTS
+
+SAMPLE = [
+    "point:gateway.appended",
+    "point:assess.observed",
+    "point:assess.recorded",
+    "point:track.recorded",
+    "flush",
+    "point:project.folded",
+    "poison",
+    "raise",
+]
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(420)
+def test_what_was_acknowledged_survives_kills_a_flush_and_poison(tmp_path):
+    seed = secrets.randbelow(10**9)
+    print(f"seed {seed}: liandong chaos --seed {seed} --only {','.join(SAMPLE)}")
+    found = run(SAMPLE, seed=seed, told=print, profile="chaos-sample")
+    assert report(found, len(SAMPLE), seed) == 0
+    assert found.acknowledged > 100, "the load was too small to prove anything"
+
+
+def test_a_full_run_holds_every_crash_point_and_every_break():
+    steps = plan(200, random.Random(1))
+    assert {f"point:{name}" for name in POINTS} <= set(steps)
+    assert set(BREAKS) <= set(steps)
+    assert len(steps) == 200
