@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import shutil
 import signal
@@ -21,6 +22,7 @@ from stream_processors.crash import POINTS
 AGENTS = ("assess", "track", "project")
 APPS = [f"{agent}-{n}" for agent in AGENTS for n in (0, 1)] + ["gateway"]
 HIT_TIMEOUT_S = 60.0
+FAKETIME = [Path("/usr/lib", folder, "faketime/libfaketime.so.1") for folder in ("x86_64-linux-gnu", "aarch64-linux-gnu", "")]
 
 
 @dataclass
@@ -116,8 +118,6 @@ def zombie(scene: Scene) -> str:
     name = f"{scene.rng.choice(('assess', 'track'))}-{scene.rng.randrange(2)}"
     pid = scene.stack.kill(name, signal.SIGSTOP)
     time.sleep(10)
-    import os
-
     os.kill(pid, signal.SIGCONT)
     return f"stopped {name} for 10 s, past its session of 6 s"
 
@@ -139,6 +139,21 @@ def poison(scene: Scene) -> str:
     return f"poured {n} poison records into all topics"
 
 
+def clock(scene: Scene) -> str:
+    """Workers, gateway and Redis really see another time (libfaketime): three hours ahead, then three behind, then right again."""
+    library = next((path for path in FAKETIME if path.exists()), None)
+    if library is None:
+        return "NOT RUN: a shifted clock needs libfaketime (Debian: apt-get install libfaketime), it is not on this machine"
+    names = [f"{scene.rng.choice(AGENTS)}-0", "gateway", "redis"]
+    for shift in ("+3h", "-3h", ""):
+        env = {"LD_PRELOAD": str(library), "FAKETIME": shift, "FAKETIME_DONT_FAKE_MONOTONIC": "1"} if shift else {}
+        for name in names:
+            scene.stack.stop_one(name, grace_s=0)
+            scene.stack.start_one(name, env=env)
+        time.sleep(2)
+    return f"shifted the clock of {', '.join(names)} by three hours, both ways"
+
+
 BREAKS: dict[str, Callable[[Scene], str]] = {
     "kill": any_process,
     "raise": raises,
@@ -149,4 +164,5 @@ BREAKS: dict[str, Callable[[Scene], str]] = {
     "zombie": zombie,
     "rebalance": rebalance,
     "poison": poison,
+    "clock": clock,
 }
