@@ -10,8 +10,8 @@ from enum import StrEnum
 from pydantic import Field
 
 from schemas.facts import Reason
-from schemas.signals import SignalKind, Subject
-from schemas.values import Instant, Stored
+from schemas.signals import MAX_INDICATORS, SignalKind, Subject
+from schemas.values import AmountMinor, Currency, EventTime, Instant, Name, PartyId, Region, Sealed, Stored
 
 
 class ActionKind(StrEnum):
@@ -38,35 +38,35 @@ class CaseStatus(StrEnum):
 class JoinedSignal(Stored):
     """A signal as its case sees it."""
 
-    signal_id: str
-    institution: str
+    signal_id: Name
+    institution: PartyId
     kind: SignalKind
-    occurred_at: Instant
+    occurred_at: EventTime
     accepted_at: Instant
-    region: str
-    amount_minor: int | None
-    currency: str | None
-    score: int
-    severity: str
-    reasons: tuple[Reason, ...]
-    subjects: tuple[Subject, ...]
-    narrative_sealed: str | None
+    region: Region
+    amount_minor: AmountMinor | None
+    currency: Currency | None
+    score: int = Field(ge=0, le=100)
+    severity: Name
+    reasons: tuple[Reason, ...] = Field(max_length=64)
+    subjects: tuple[Subject, ...] = Field(min_length=1, max_length=MAX_INDICATORS)
+    narrative_sealed: Sealed | None
 
 
 class Action(Stored):
     """A request about one case. `revision` is the one the officer saw; joins carry none."""
 
-    action_id: str
-    case_id: str
+    action_id: Name
+    case_id: Name
     kind: ActionKind
-    queue: str
+    queue: Name
     signal: JoinedSignal | None = None
-    officer: str | None = None
-    to: str | None = None
+    officer: PartyId | None = None
+    to: PartyId | None = None
     revision: int | None = None
-    lease_s: int | None = Field(default=None, ge=1)
+    lease_s: int | None = Field(default=None, ge=1, le=10**7)
     disposition: Disposition | None = None
-    note_sealed: str | None = None
+    note_sealed: Sealed | None = None
 
 
 class Case(Stored):

@@ -12,7 +12,7 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 
 from schemas.indicators import RANK, IndicatorKind, canonical
-from schemas.values import AmountMinor, Currency, EventTime, PartyId, Reference, Region, Stored, Strict
+from schemas.values import AmountMinor, Currency, EventTime, Name, PartyId, Reference, Region, Sealed, Stored, Strict
 
 MAX_INDICATORS = 16
 
@@ -77,8 +77,8 @@ class Subject(Stored):
 
     kind: IndicatorKind
     role: Role
-    token: str
-    sealed: str
+    token: Name
+    sealed: Sealed
 
 
 class SubmittedSignal(Stored):
@@ -87,18 +87,18 @@ class SubmittedSignal(Stored):
     `content_id` names the content without its reference (a re-send has the same); `body_id` the whole body.
     """
 
-    signal_id: str
+    signal_id: Name
     institution: PartyId
-    reference: str
+    reference: Name
     kind: SignalKind
     occurred_at: EventTime
     region: Region
-    amount_minor: int | None
-    currency: str | None
+    amount_minor: AmountMinor | None
+    currency: Currency | None
     subjects: tuple[Subject, ...] = Field(min_length=1, max_length=MAX_INDICATORS)
-    narrative_sealed: str | None
-    content_id: str
-    body_id: str
+    narrative_sealed: Sealed | None
+    content_id: Name
+    body_id: Name
 
     @property
     def primary(self) -> Subject:

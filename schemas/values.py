@@ -76,6 +76,15 @@ Region = Annotated[str, StringConstraints(pattern=r"^(1[1-5]|2[1-3]|3[1-7]|4[1-6
 AmountMinor = Annotated[int, Field(ge=0, le=10**15, strict=True)]
 """Money in minor units (fen for CNY)."""
 
+Name = Annotated[str, StringConstraints(min_length=1, max_length=160)]
+"""An id, token or reference of ours or of a sender. Bounded, like everything that a record carries into a fact."""
+
+Sealed = Annotated[str, StringConstraints(min_length=1, max_length=32768)]
+"""A sealed value (schemas/protect/sealing.py)."""
+
+MAX_OFFSET = 1 << 52
+"""Offsets and marks stay below this: exact in a double, which is what a Redis script counts with."""
+
 Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
 """An ISO 4217 code."""
 

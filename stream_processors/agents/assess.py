@@ -198,7 +198,8 @@ class Assess(Agent):
                 origin=origin,
                 subject=fact.signal_id,
             )
-            entries.setdefault(record.partition, []).append((record.key, value))
+            key = record.key if work.signal else None  # a poison record's key may be anything, of any size
+            entries.setdefault(record.partition, []).append((key, value))
         bases = await self.log.append(ASSESSED, entries)
         self.landed(ASSESSED, bases, {p: self.marks.get(f"f{p}", 0) for p in bases})
 

@@ -15,7 +15,8 @@ from schemas.topics import DEADLETTER, Topic
 from schemas.values import from_ms
 from stream_processors.log import Log, Record
 
-KEPT_BYTES = 256 * 1024
+KEPT_BYTES, KEPT_KEY_BYTES = 64 * 1024, 1024
+"""Sealed and escaped, this stays well under a record's largest size."""
 
 
 class DeadLetters:
@@ -35,7 +36,7 @@ class DeadLetters:
             topic=topic.name,
             partition=record.partition,
             offset=record.offset,
-            key_sealed=self._seal(record.key, origin) if record.key else None,
+            key_sealed=self._seal(record.key[:KEPT_KEY_BYTES], origin) if record.key else None,
             value_sealed=self._seal(raw[:KEPT_BYTES], origin),
             truncated=len(raw) > KEPT_BYTES,
         )

@@ -15,7 +15,7 @@ from schemas.envelope import Origin
 from schemas.policy import Policy
 from schemas.protect import Sealer
 from schemas.topics import ACTIONS, CHANGED, SUBMITTED
-from schemas.values import from_ms
+from schemas.values import MAX_OFFSET, from_ms
 from stream_processors.agents.base import Agent, Batch
 from stream_processors.agents.dead_letters import DeadLetters
 from stream_processors.crash import point
@@ -71,7 +71,8 @@ class Track(Agent):
             if change.case is not None:
                 cases[change.case.case_id] = change.case
                 changed[change.case.case_id] = change
-            entries.setdefault(work.record.partition, []).append((work.record.key, _encode(work, change, written)))
+            key = work.record.key if work.action else None  # a poison record's key may be anything, of any size
+            entries.setdefault(work.record.partition, []).append((key, _encode(work, change, written)))
             outcomes[change.outcome.value] += 1
         for outcome, n in outcomes.items():
             METRICS.facts.labels("track", outcome).inc(n)
@@ -151,8 +152,9 @@ def _origin(action: Action, text: str | None) -> tuple[int, int] | None:
     if action.kind is not ActionKind.JOIN:
         return None
     origin = Origin.parse(text or "")
-    if origin.topic != SUBMITTED.name or not 0 <= origin.n < ORIGIN_STEP:
-        raise CodecError(f"a join from {origin.topic!r}, number {origin.n}")
+    known = 0 <= origin.partition < SUBMITTED.partitions and 0 <= origin.offset < MAX_OFFSET // ORIGIN_STEP
+    if origin.topic != SUBMITTED.name or not known or not 0 <= origin.n < ORIGIN_STEP:
+        raise CodecError(f"a join from {origin}")
     return origin.partition, origin.offset * ORIGIN_STEP + origin.n
 
 

@@ -14,6 +14,8 @@ from schemas.cases import Action, ActionKind, ActionOutcome, Case, CaseChange, C
 from schemas.policy import Policy
 
 APPLIED_KEPT = 64
+MOST_MINOR = 10**18
+"""A case's sum stops here: more would not be written as a number by every reader."""
 NONE, LAPSED = "none", "lapsed"
 
 
@@ -165,7 +167,7 @@ def _join(action: Action, actor: str, case: Case | None, policy: Policy, now: da
         return _change(action, actor, now, ActionOutcome.APPLIED, case=_opened(action, signal, now), revision=1)
     amounts = dict(case.amount_minor)
     if signal.amount_minor is not None and signal.currency is not None:
-        amounts[signal.currency] = amounts.get(signal.currency, 0) + signal.amount_minor
+        amounts[signal.currency] = min(MOST_MINOR, amounts.get(signal.currency, 0) + signal.amount_minor)
     worse = signal.score > case.score
     changes: dict[str, Any] = {
         "score": signal.score if worse else case.score,

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from schemas.codec import CodecError, decode
 from schemas.envelope import Envelope, Origin
+from schemas.values import MAX_OFFSET
 from stream_processors.log import Record
 from stream_processors.pipeline import FactStream
 from stream_processors.state.effects import Arg, Effect
@@ -48,8 +49,9 @@ def read_chunk(stream: FactStream, partition: int, records: Sequence[Record], ma
         try:
             envelope = decode(stream.topic, record.value, stream.view)
             origin = Origin.parse(envelope.origin or "")
-            if origin.topic != stream.source.name or origin.partition != partition:
-                raise CodecError(f"a fact about {origin.topic}/{origin.partition} in partition {partition}")
+            known = origin.topic == stream.source.name and origin.partition == partition
+            if not known or not 0 <= origin.offset < MAX_OFFSET:
+                raise CodecError(f"a fact about {origin} in partition {partition}")
         except ValueError as error:
             unreadable.append((record, str(error)))
             continue

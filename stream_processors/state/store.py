@@ -155,7 +155,7 @@ class RedisStore:
 
     @contextlib.asynccontextmanager
     async def lock(self) -> AsyncIterator[None]:
-        name, ttl_s = f"{{{self._keys.tag}0}}lock", 10
+        name, ttl_s = f"{{{self._keys.tag}0}}lock", 5
         lock = self._redis.lock(name, timeout=ttl_s, sleep=0.1, thread_local=False)
         await lock.acquire()
         keeper = asyncio.create_task(_keep(lock, ttl_s))
