@@ -95,7 +95,8 @@ def decode(topic: Topic, value: bytes | None, view: type[BaseModel] | None = Non
 def _upcast(topic: Topic, value: bytes, adapter: TypeAdapter[Envelope[Any]]) -> Envelope[Any] | None:
     try:
         raw = orjson.loads(value)
-        if not isinstance(raw, dict) or raw.get("type") not in UPCASTERS:
+        kind = raw.get("type") if isinstance(raw, dict) else None
+        if not isinstance(kind, str) or kind not in UPCASTERS:
             return None
         while raw["type"] != topic.type:
             raw = UPCASTERS[raw["type"]](raw)

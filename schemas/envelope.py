@@ -6,12 +6,13 @@ later ones are echoes (DESIGN, "Exactly-once effects", law 1).
 
 from __future__ import annotations
 
-from typing import Generic, NamedTuple, TypeVar
+from typing import Annotated, Generic, NamedTuple, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, StringConstraints
 
 from schemas.values import Instant
 
+Text = Annotated[str, StringConstraints(max_length=300)]
 Data = TypeVar("Data", bound=BaseModel)
 
 
@@ -36,12 +37,12 @@ class Envelope(BaseModel, Generic[Data]):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     specversion: str = "1.0"
-    id: str
-    source: str
-    type: str
+    id: Text
+    source: Text
+    type: Text
     time: Instant
-    subject: str | None = None
+    subject: Text | None = None
     datacontenttype: str = "application/json"
-    actor: str
-    origin: str | None = None
+    actor: Text
+    origin: Text | None = None
     data: Data

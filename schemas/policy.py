@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from functools import cached_property
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -69,7 +69,7 @@ class Policy(Strict):
     rules: Rules
     case_from: int = Field(ge=0, le=100)
     severities: dict[Severity, int]
-    routes: dict[SignalKind, tuple[RouteRule, ...]]
+    routes: dict[SignalKind, Annotated[tuple[RouteRule, ...], Field(max_length=16)]]
     leases: Leases = Leases()
     keep: Keep = Keep()
     case_signals_kept: int = Field(default=20, ge=1, le=200)

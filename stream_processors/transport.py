@@ -9,10 +9,12 @@ published for lag monitoring only. Pinned to faust-streaming 0.15.3; tests/unit/
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from typing import Any, ClassVar, cast
 
 import aiokafka
+from aiokafka.errors import IllegalStateError
 from faust.transport.drivers import aiokafka as driver
 from faust.types.tuples import TP, ConsumerMessage
 
@@ -62,7 +64,8 @@ class PollConsumer(driver.Consumer):
             return
         if not self.flow_active or epoch != self.epoch:
             if found:  # fetched across an assignment: which of them are ours is not known, so ask the state again
-                await self.perform_seek()
+                with contextlib.suppress(IllegalStateError):  # a newer assignment is on its way, and seeks itself
+                    await self.perform_seek()
             return
         batch: dict[tuple[str, int], list[Record]] = {}
         first: Any = None
@@ -113,7 +116,8 @@ class PollConsumer(driver.Consumer):
         self.epoch += 1
         self.completed.clear()
         owned = self.assignment()
-        positions = await type(self).positions([(tp.topic, tp.partition) for tp in owned])
+        work = asyncio.ensure_future(type(self).positions([(tp.topic, tp.partition) for tp in owned]))
+        positions = await asyncio.shield(work)  # a newer assignment must not cut this one in the middle; it queues behind it
         found = {TP(topic, partition): offset for (topic, partition), offset in positions.items()}
         await self.seek_wait(found)
         return found

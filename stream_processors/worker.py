@@ -14,6 +14,7 @@ import os
 import sys
 import time
 import traceback
+from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn
 
 import faust
@@ -36,6 +37,8 @@ from stream_processors.state.store import RedisStore, connect
 
 AGENTS: dict[str, type[Assess] | type[Track] | type[Project]] = {"assess": Assess, "track": Track, "project": Project}
 CHECK_EVERY_S = 1.0
+ASSIGN_TIMEOUT_S = 60.0
+"""Faust forgets an assignment that takes longer than its request time-out, and then consumes nothing. Better to end before."""
 EXIT_UNEXPECTED = 70
 GC_THRESHOLD = (50_000, 20, 100)
 """A poll makes some 100,000 objects without cycles; Python's default looks through them again and again."""
@@ -112,7 +115,16 @@ def wire(app: faust.App, agent: Agent) -> None:
     """Hands every poll to the agent, and looks once a second whether the state is still there."""
     name = agent.stage.name
     topic = app.topic(*(topic.name for topic in agent.stage.reads), value_serializer="raw", key_serializer="raw", acks=False)
-    transport.PollConsumer.positions = staticmethod(_guarded(agent.assigned))
+
+    async def positions(partitions: Iterable[tuple[str, int]]) -> Mapping[tuple[str, int], int]:
+        async with asyncio.timeout(ASSIGN_TIMEOUT_S):
+            return await agent.assigned(partitions)
+
+    async def release(*_: Any, **__: Any) -> None:
+        await _guarded(agent.revoked)()
+
+    transport.PollConsumer.positions = staticmethod(_guarded(positions))
+    app.on_partitions_revoked.connect(release, weak=False)
 
     @app.agent(topic, name=name)
     async def run(stream: Any) -> None:

@@ -246,8 +246,9 @@ class Assess(Agent):
     async def _take_over(self, partitions: Sequence[int]) -> None:
         """Emits the joins of facts whose owner died between recording and emitting; those already there are echoes."""
         stream = self.stage.streams[0]
+        starts = await self.log.starts(ASSESSED)
         for p in partitions:
-            start, end = self.marks.get(f"e{p}", 0), self.marks.get(f"f{p}", 0)
+            start, end = max(self.marks.get(f"e{p}", 0), starts[p]), self.marks.get(f"f{p}", 0)
             marks = {stream.source_mark(p): self.marks.get(f"h{p}", 0)}
             async for records in self.log.read(ASSESSED, p, start, end):
                 chunk = read_chunk(stream, p, records, marks, effects=False)
@@ -257,7 +258,7 @@ class Assess(Agent):
                     origin = Origin.parse(fact.envelope.origin or "")
                     pairs.append((Record(p, origin.offset, 0, None, None), fact.envelope.data))
                 await self._emit(pairs)
-            if end > start:
+            if end:
                 moved: Mapping[str, int] = {f"e{p}": end, f"h{p}": self.marks.get(f"s{p}", 0)}
                 checks = {f"s{p}": self.marks.get(f"s{p}", 0)}
                 await self.store.call("fold", self._stamp, {b: Write(checks, moved) for b in range(BUCKETS)})

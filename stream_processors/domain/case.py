@@ -14,6 +14,8 @@ from schemas.cases import Action, ActionKind, ActionOutcome, Case, CaseChange, C
 from schemas.policy import Policy
 
 APPLIED_KEPT = 64
+KEPT_CHARACTERS = 400_000
+MOST_CURRENCIES = 16
 MOST_MINOR = 10**18
 """A case's sum stops here: more would not be written as a number by every reader."""
 NONE, LAPSED = "none", "lapsed"
@@ -166,7 +168,8 @@ def _join(action: Action, actor: str, case: Case | None, policy: Policy, now: da
     if case is None:
         return _change(action, actor, now, ActionOutcome.APPLIED, case=_opened(action, signal, now), revision=1)
     amounts = dict(case.amount_minor)
-    if signal.amount_minor is not None and signal.currency is not None:
+    known = signal.currency in amounts or len(amounts) < MOST_CURRENCIES
+    if signal.amount_minor is not None and signal.currency is not None and known:
         amounts[signal.currency] = min(MOST_MINOR, amounts.get(signal.currency, 0) + signal.amount_minor)
     worse = signal.score > case.score
     changes: dict[str, Any] = {
@@ -176,11 +179,23 @@ def _join(action: Action, actor: str, case: Case | None, policy: Policy, now: da
         "institutions": tuple(sorted({*case.institutions, signal.institution})),
         "signal_count": case.signal_count + 1,
         "amount_minor": amounts,
-        "signals": (signal, *case.signals)[: policy.case_signals_kept],
+        "signals": _kept((signal, *case.signals), policy.case_signals_kept),
     }
     if case.status is CaseStatus.DISPOSED:
         changes |= {"status": CaseStatus.OPEN, "reopened": case.reopened + 1}
     return _applied(action, actor, case, now, changes)
+
+
+def _kept(signals: tuple[JoinedSignal, ...], most: int) -> tuple[JoinedSignal, ...]:
+    """The newest signals, so many as fit: a case of large signals must still be one record of the log."""
+    kept: list[JoinedSignal] = []
+    room = KEPT_CHARACTERS
+    for signal in signals[:most]:
+        room -= 2000 + len(signal.narrative_sealed or "") + sum(150 + len(subject.sealed) for subject in signal.subjects)
+        if room < 0 and kept:
+            break
+        kept.append(signal)
+    return tuple(kept)
 
 
 def _opened(action: Action, signal: JoinedSignal, now: datetime) -> Case:

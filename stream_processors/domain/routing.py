@@ -26,10 +26,10 @@ def case_id(queue: str, primary_token: str) -> str:
 
 def routes(signal: SubmittedSignal, points: int, queues: Set[str], policy: Policy) -> tuple[Route, ...]:
     """Where the signal goes: over the threshold, or where the subject already has a case (`queues`)."""
-    found = []
+    found: dict[str, Route] = {}
     for rule in policy.routes[signal.kind]:
         queue = queue_of(rule, signal.region, policy)
         threshold = policy.case_from if rule.from_score is None else rule.from_score
-        if points >= threshold or queue in queues:
-            found.append(Route.trusted(queue=queue, case_id=case_id(queue, signal.primary.token)))
-    return tuple(found)
+        if queue not in found and (points >= threshold or queue in queues):
+            found[queue] = Route.trusted(queue=queue, case_id=case_id(queue, signal.primary.token))
+    return tuple(found.values())

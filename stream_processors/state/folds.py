@@ -46,10 +46,9 @@ def fold_assess(envelope: Envelope[AssessedSignal]) -> list[Effect]:
     _, partition, offset, _ = envelope.origin.rsplit("/", 3)
     value = held(fact.signal_id, f"{partition}:{offset}", fact.body_id)
     effects = [claim(bucket_of(fact.signal_id), f"r:{fact.signal_id}", value, fact.claims_until_ms)]
-    if fact.outcome is Outcome.RESEND:
-        return effects
     primary = bucket_of(fact.subjects[0].token)
-    effects.append(claim(primary, f"c:{fact.content_id}", fact.signal_id, fact.claims_until_ms))
+    if fact.outcome is Outcome.ASSESSED:
+        effects.append(claim(primary, f"c:{fact.content_id}", fact.signal_id, fact.claims_until_ms))
     occurred, until = instant_ms(fact.occurred_at), fact.sightings_until_ms
     effects += [
         see(bucket_of(subject.token), subject.token, fact.content_id, fact.institution, occurred, until)

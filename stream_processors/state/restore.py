@@ -17,7 +17,7 @@ from stream_processors.log import Log
 from stream_processors.pipeline import FactStream, Stage
 from stream_processors.state.chunk import Chunk, fold_run
 from stream_processors.state.keys import BUCKETS, RESTORING
-from stream_processors.state.store import Marks, Store
+from stream_processors.state.store import Marks, Store, Write
 
 Told = Callable[[str], None]
 
@@ -68,14 +68,30 @@ async def _fold_stream(stage: Stage, stream: FactStream, log: Log, store: Store,
     starts, ends = await log.starts(stream.topic), await log.ends(stream.topic)
     folded = 0
     for partition, end in ends.items():
-        lowest = min(marks.get(stream.fact_mark(partition), 0) for marks in buckets)
-        if lowest > end:
+        if (lowest := _lowest(stream, partition, buckets)) > end:
             raise OtherLog(f"{stream.topic.name}/{partition} ends at {end}, but the state has folded up to {lowest}")
+    for partition, end in ends.items():
+        lowest = _lowest(stream, partition, buckets)  # owners at work may have gone past `end` meanwhile
+        if starts[partition] == end > lowest:  # every fact has passed its retention; the place goes on
+            await _skip(stream, partition, end, store, stamp, buckets)
+            continue
         async for n in _fold_partition(stream, partition, max(lowest, starts[partition]), end, log, store, stamp, buckets):
             folded += n
             if folded % 50_000 < n:
                 told(f"{stage.name}: {folded} facts of {stream.topic.name} folded")
     return folded
+
+
+def _lowest(stream: FactStream, partition: int, buckets: list[Marks]) -> int:
+    return min(marks.get(stream.fact_mark(partition), 0) for marks in buckets)
+
+
+async def _skip(stream: FactStream, partition: int, end: int, store: Store, stamp: str, buckets: list[Marks]) -> None:
+    mark = stream.fact_mark(partition)
+    late = [bucket for bucket, marks in enumerate(buckets) if marks.get(mark, 0) < end]
+    await store.call("fold", stamp, {b: Write({mark: buckets[b].get(mark, 0)}, {mark: end}) for b in late})
+    for bucket in late:
+        buckets[bucket][mark] = end
 
 
 async def _fold_partition(

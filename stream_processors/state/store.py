@@ -15,7 +15,7 @@ import msgpack
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import ResponseError
+from redis.exceptions import LockError, ResponseError
 
 from stream_processors.state.effects import Arg
 from stream_processors.state.keys import BUCKETS, Namespace, bucket_of
@@ -146,28 +146,34 @@ class RedisStore:
         pipe = self._redis.pipeline(transaction=False)
         for case_id in case_ids:
             bucket = bucket_of(case_id)
-            pipe.hget(self._keys.marks(bucket), "stamp")
             pipe.hget(self._keys.key(bucket, "k", case_id), "case")
+            pipe.hget(self._keys.marks(bucket), "stamp")  # after the case: emptied in between, it is missing here
         answers = await pipe.execute()
-        if any(one is None or one.decode() != stamp for one in answers[0::2]):
+        if any(one is None or one.decode() != stamp for one in answers[1::2]):
             raise LostState("a stamp is gone while cases were read")
-        return list(answers[1::2])
+        return list(answers[0::2])
 
     @contextlib.asynccontextmanager
     async def lock(self) -> AsyncIterator[None]:
         name, ttl_s = f"{{{self._keys.tag}0}}lock", 5
         lock = self._redis.lock(name, timeout=ttl_s, sleep=0.1, thread_local=False)
         await lock.acquire()
-        keeper = asyncio.create_task(_keep(lock, ttl_s))
+        done = asyncio.Event()
+        keeper = asyncio.create_task(_keep(lock, ttl_s, done))
         try:
             yield
         finally:
-            keeper.cancel()
-            with contextlib.suppress(Exception):
-                await lock.release()  # lost to its time-out: the next restorer has it, and the marks protect both
+            done.set()
+            with contextlib.suppress(LockError):  # lost to its time-out: the next restorer has it, and the marks protect both
+                await keeper
+                await lock.release()
 
 
-async def _keep(lock: Any, ttl_s: int) -> None:
+async def _keep(lock: Any, ttl_s: int, done: asyncio.Event) -> None:
+    """Renews the lock until it is done; never cut in the middle of a command, which would break the connection."""
     while True:
-        await asyncio.sleep(ttl_s / 3)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(done.wait(), ttl_s / 3)
+        if done.is_set():
+            return
         await lock.reacquire()
