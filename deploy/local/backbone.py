@@ -13,9 +13,7 @@ from deploy.local.process import Spec
 redis_answers = redis_server.answers
 
 
-def redis_spec(
-    places: Places, ports: dict[str, int], fsync: str, progress: Progress | None, say: Callable[[str], None]
-) -> Spec:
+def redis_spec(places: Places, ports: dict[str, int], fsync: str, progress: Progress | None, say: Callable[[str], None]) -> Spec:
     program = redis_server.find_redis(progress)
     say(f"Redis {'.'.join(map(str, redis_server.version(program)))}: {program}")
     argv = redis_server.command(places, ports["redis"], program, fsync=fsync)

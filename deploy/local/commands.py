@@ -88,7 +88,7 @@ def addresses(stack: Stack) -> None:
     out.print(f"[bold green]Liandong is up[/] (profile {stack.profile})")
     for label, address in (
         ("gateway", stack.gateway_url),
-        ("API", f"{stack.gateway_url}/docs"),
+        ("API", f"{stack.gateway_url}/openapi.json"),
         ("Kafka", stack.kafka_bootstrap),
         ("Redis", stack.redis_url),
         ("logs", str(stack.places.logs)),
@@ -129,9 +129,7 @@ def _counts(given: list[str]) -> dict[str, int]:
     for one in given:
         agent, _, count = one.partition("=")
         if agent not in ONE_EACH or not count.isdigit():
-            raise LauncherError(
-                f"--workers {one} is not understood", f"like --workers assess=2; agents: {', '.join(ONE_EACH)}"
-            )
+            raise LauncherError(f"--workers {one} is not understood", f"like --workers assess=2; agents: {', '.join(ONE_EACH)}")
         counts[agent] = int(count)
     return counts
 
@@ -144,7 +142,5 @@ def _table(profile: str, state: dict[str, Any]) -> Table:
         last = one["last_exit"] or {}
         ended = last.get("signal") or last.get("code")
         cells = (name, one["state"], one["pid"], one["port"], one["restarts"], ended)
-        table.add_row(
-            *("" if cell is None else str(cell) for cell in cells), style=None if one["state"] == "running" else "red"
-        )
+        table.add_row(*("" if cell is None else str(cell) for cell in cells), style=None if one["state"] == "running" else "red")
     return table

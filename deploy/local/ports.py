@@ -36,9 +36,7 @@ def read(places: Places) -> dict[str, int]:
     except FileNotFoundError:
         return {}
     except ValueError as error:
-        raise LauncherError(
-            f"{places.ports} cannot be read: {error}", "remove the file; new ports are chosen then"
-        ) from error
+        raise LauncherError(f"{places.ports} cannot be read: {error}", "remove the file; new ports are chosen then") from error
     return ports
 
 
@@ -64,8 +62,7 @@ def check_free(places: Places, ports: dict[str, int], names: Iterable[str]) -> N
     for name in names:
         if not is_free(ports[name]):
             raise LauncherError(
-                f"port {ports[name]} of {name} (profile {places.profile}) is taken by another program"
-                + _who(ports[name]),
+                f"port {ports[name]} of {name} (profile {places.profile}) is taken by another program" + _who(ports[name]),
                 f"stop that program, or remove {places.ports} to have new ports chosen",
             )
 

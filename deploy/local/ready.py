@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import socket
 import time
@@ -46,6 +47,16 @@ def http_ok(url: str) -> bool:
         return False
 
 
+def gateway_serves(url: str, *, views: bool) -> bool:
+    """Whether it accepts signals; with `views` also whether what is shown has been built from the log."""
+    try:
+        with urllib.request.urlopen(f"{url}/readyz", timeout=2) as answer:
+            checks = json.load(answer).get("checks", {})
+    except (urllib.error.URLError, OSError, ValueError):
+        return False
+    return not views or checks.get("views", "ok") == "ok"
+
+
 @contextmanager
 def _quiet() -> Iterator[None]:
     """While one waits, aiokafka's complaints about a broker that is not up yet are no news."""
@@ -57,9 +68,7 @@ def _quiet() -> Iterator[None]:
         logging.disable(before)
 
 
-def wait(
-    name: str, check: Callable[[], bool], look: Callable[[], dict[str, Any] | None], log: Path, timeout_s: float
-) -> None:
+def wait(name: str, check: Callable[[], bool], look: Callable[[], dict[str, Any] | None], log: Path, timeout_s: float) -> None:
     """Until the check holds. LauncherError with the log's end when the process keeps ending or the time is over.
 
     `look` gives the process as the supervisor sees it, None when there is none.

@@ -200,11 +200,9 @@ class Stack:
         return self.pid(name)
 
     def wait_ready(self, name: str, timeout_s: float | None = None) -> None:
-        """Kafka and Redis answer, the gateway's /readyz is 200, a worker serves its metrics."""
+        """Kafka and Redis answer, the gateway is ready (and its views built, if we run workers), a worker serves metrics."""
         log = self.places.logs / f"{name}.log"
-        ready.wait(
-            name, self._check_of(name), lambda: self._processes().get(name), log, timeout_s or self.ready_timeout_s
-        )
+        ready.wait(name, self._check_of(name), lambda: self._processes().get(name), log, timeout_s or self.ready_timeout_s)
 
     def log(self, name: str) -> str:
         """All that the process wrote since its log was last rotated."""
@@ -238,9 +236,7 @@ class Stack:
     def _start_apps(self, starting: list[str]) -> None:
         kept = ports.read(self.places)
         apps = [
-            name
-            for name in plan.port_names(self.services, self.workers)
-            if name not in ("kafka", "kafka-controller", "redis")
+            name for name in plan.port_names(self.services, self.workers) if name not in ("kafka", "kafka-controller", "redis")
         ]
         for name in apps:
             if name in starting:
@@ -264,7 +260,8 @@ class Stack:
         if name == "kafka":
             return lambda: ready.listens(port) and ready.kafka_answers(self.kafka_bootstrap)
         if name == "gateway":
-            return lambda: ready.http_ok(f"{self.gateway_url}/readyz")
+            views = "workers" in self.services and all(self.workers.values())
+            return lambda: ready.gateway_serves(self.gateway_url, views=views)
         return lambda: ready.http_ok(self.metrics_url(name))
 
     def _processes(self) -> dict[str, Any]:

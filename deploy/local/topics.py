@@ -60,9 +60,7 @@ async def _create(bootstrap: str, topics: list[Topic], replication: int) -> list
             _check(await admin.create_topics(wanted))
         return [topic.name for topic in missing]
     except (KafkaError, OSError) as error:
-        raise LauncherError(
-            f"Kafka at {bootstrap} does not do what is asked: {type(error).__name__}: {error}"
-        ) from error
+        raise LauncherError(f"Kafka at {bootstrap} does not do what is asked: {type(error).__name__}: {error}") from error
     finally:
         await admin.close()
 
@@ -77,9 +75,7 @@ async def _partitions(admin: Any) -> dict[str, int]:
 def _check(response: Any) -> None:
     for name, code, *message in response.topic_errors:
         if code not in (0, TOPIC_ALREADY_EXISTS):
-            raise LauncherError(
-                f"topic {name} could not be made: error {code} {' '.join(str(one) for one in message if one)}"
-            )
+            raise LauncherError(f"topic {name} could not be made: error {code} {' '.join(str(one) for one in message if one)}")
 
 
 async def broker_is_ready(bootstrap: str) -> bool:
