@@ -22,7 +22,7 @@ from stream_processors.crash import POINTS
 AGENTS = ("assess", "track", "project")
 APPS = [f"{agent}-{n}" for agent in AGENTS for n in (0, 1)] + ["gateway"]
 HIT_TIMEOUT_S = 60.0
-FAKETIME = [Path("/usr/lib", folder, "faketime/libfaketime.so.1") for folder in ("x86_64-linux-gnu", "aarch64-linux-gnu", "")]
+FAKETIME = [Path("/usr/lib", folder, "faketime/libfaketimeMT.so.1") for folder in ("x86_64-linux-gnu", "aarch64-linux-gnu", "")]
 
 
 @dataclass
@@ -42,7 +42,12 @@ def crash_point(scene: Scene, name: str, nth: int, how: str = "") -> str:
     process = _process_of(name, scene.rng)
     latch = scene.folder / f"hit-{name}-{len(scene.hits)}"
     before = scene.stack.process(process)["pid"]
-    scene.stack.stop_one(process, grace_s=0)
+    stopped = [process]
+    if name.startswith("restore."):  # with the other worker at work, it might restore first
+        stopped.append(f"{process[:-1]}{1 - int(process[-1])}")
+        nth = 1
+    for one in stopped:
+        scene.stack.stop_one(one, grace_s=0)
     if name.startswith("restore."):
         _flush(scene)  # so that there is something to restore
     scene.stack.start_one(process, env={"LIANDONG_CRASH": f"{name}@{nth}@{latch}{how}"}, wait=False)
@@ -54,6 +59,8 @@ def crash_point(scene: Scene, name: str, nth: int, how: str = "") -> str:
             )
         time.sleep(0.02)
     scene.hits.append(name)
+    for one in stopped[1:]:
+        scene.stack.start_one(one, wait=False)
     return f"{process} {'raised' if how else 'died'} at {name} ({POINTS[name]})"
 
 
@@ -140,7 +147,7 @@ def poison(scene: Scene) -> str:
 
 
 def clock(scene: Scene) -> str:
-    """Workers, gateway and Redis really see another time (libfaketime): three hours ahead, then three behind, then right again."""
+    """Processes really see another time (libfaketime): three hours ahead, three behind, then right again."""
     library = next((path for path in FAKETIME if path.exists()), None)
     if library is None:
         return "NOT RUN: a shifted clock needs libfaketime (Debian: apt-get install libfaketime), it is not on this machine"
