@@ -39,7 +39,7 @@ class Live(NamedTuple):
 
 async def read_live(redis_url: str, signal_ids: Iterable[str]) -> Live:
     """Receipts of these signals, the cases that they name and all that are in a queue, the counters."""
-    redis = Redis.from_url(redis_url)
+    redis = Redis.from_url(redis_url, protocol=2)
     views = RedisViews(redis)
     gate = asyncio.Semaphore(_AT_ONCE)
 

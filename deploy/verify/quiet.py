@@ -24,7 +24,7 @@ async def wait_quiet(settings: Settings, *, timeout_s: float = 60.0, told: Calla
     """Returns when nothing is left in two looks in a row. `told` hears how many records are left."""
     log = KafkaLog(settings, "liandong-quiet")
     await log.open()
-    redis = Redis.from_url(settings.redis_url)
+    redis = Redis.from_url(settings.redis_url, protocol=2)
     deadline, before = time.monotonic() + timeout_s, None
     try:
         while True:
