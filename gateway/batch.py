@@ -50,20 +50,23 @@ class BatchReply:
         results: asyncio.Queue[bytes | None] = asyncio.Queue()
         writer = asyncio.create_task(_write(results, send))
         try:
+            await self._read(results)
+            results.put_nowait(None)
+            await writer
+        except ClientDisconnect:
+            return
+        finally:
+            writer.cancel()
+            await asyncio.wait((writer,))
+
+    async def _read(self, results: asyncio.Queue[bytes | None]) -> None:
+        try:
             async for chunk in self._chunks(results):
                 results.put_nowait(await self._results(chunk))
         except Problem as problem:
             count_problem(problem.kind.slug, problem.kind.status)
             results.put_nowait(_result(self._line + 1, problem))
             await self._drain()
-        except ClientDisconnect:
-            writer.cancel()
-            return
-        except BaseException:
-            writer.cancel()
-            raise
-        results.put_nowait(None)
-        await writer
 
     async def _chunks(self, results: asyncio.Queue[bytes | None]) -> AsyncIterator[list[bytes | None]]:
         """Lines in chunks. What was read before a Problem is given before it is raised."""

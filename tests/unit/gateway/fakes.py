@@ -1,0 +1,250 @@
+"""Hand-written fakes of the gateway's ports, and builders. The contract suite runs the same tests over them and the real ones."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+
+from gateway.idempotency import InFlight, Remembered, StateUnavailable
+from gateway.log import Entry, LogUnavailable, Position, Span
+from schemas.cases import Case, CaseChange, CaseStatus, JoinedSignal
+from schemas.codec import decode
+from schemas.protect import Sealer, Tokenizer
+from schemas.signals import Subject
+from schemas.topics import ACTIONS, Topic
+from schemas.values import from_ms, instant_ms
+from stream_processors.domain import case as decision
+from stream_processors.log import partition_of
+from stream_processors.settings import SHIPPED_POLICY, load_policy
+from stream_processors.state.folds import rank_of
+from stream_processors.state.receipts import Receipt
+from stream_processors.state.views import Cursor, Page, Rebuilding
+
+T0 = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
+QUEUE = "public-security-630202"
+
+
+class FakeLog:
+    """A log in memory. `away`: nothing gets through. `uncertain`: appended, but the acknowledgement is lost. `gate`: waits."""
+
+    def __init__(self) -> None:
+        self.records: dict[tuple[str, int], list[Entry]] = {}
+        self.away = self.uncertain = False
+        self.fails_after: int | None = None
+        self.gate: asyncio.Event | None = None
+        self.told: Callable[[Topic, Entry], None] | None = None
+        self.appends = 0
+
+    @property
+    def connected(self) -> bool:
+        return not self.away
+
+    def all(self, topic: Topic) -> list[Entry]:
+        return [entry for (name, _), entries in sorted(self.records.items()) if name == topic.name for entry in entries]
+
+    async def append(self, topic: Topic, entries: Sequence[Entry]) -> list[Position | LogUnavailable]:
+        if self.gate is not None:
+            await self.gate.wait()
+        self.appends += 1
+        if self.away or (self.fails_after is not None and self.appends > self.fails_after):
+            return [LogUnavailable("away")] * len(entries)
+        landed: list[Position | LogUnavailable] = []
+        for entry in entries:
+            partition = partition_of(entry.key, topic.partitions)
+            there = self.records.setdefault((topic.name, partition), [])
+            there.append(entry)
+            landed.append(Position(topic.name, partition, len(there) - 1, instant_ms(T0) + len(there)))
+            if self.told is not None:
+                self.told(topic, entry)
+        return [LogUnavailable("lost")] * len(entries) if self.uncertain else landed
+
+    async def span(self, topic: Topic) -> Span:
+        ends = {p: len(self.records.get((topic.name, p), [])) for p in range(topic.partitions)}
+        return Span(dict.fromkeys(ends, 0), ends)
+
+
+class MemoryIdempotency:
+    """`away` fails every call; `fails_finish` only the last step."""
+
+    def __init__(self) -> None:
+        self.held: dict[str, str | Remembered] = {}
+        self.texts: dict[str, str] = {}
+        self.away = self.fails_finish = False
+
+    def _here(self) -> None:
+        if self.away:
+            raise StateUnavailable("away")
+
+    async def begin(self, names: Sequence[str], owner: str) -> list[Remembered | InFlight | None]:
+        self._here()
+        answers: list[Remembered | InFlight | None] = []
+        for name in names:
+            standing = self.held.setdefault(name, owner)
+            answers.append(standing if isinstance(standing, Remembered) else None if standing == owner else InFlight())
+        return answers
+
+    async def finish(self, records: Sequence[tuple[str, Remembered]]) -> list[Remembered]:
+        self._here()
+        if self.fails_finish:
+            raise StateUnavailable("away")
+        standing: list[Remembered] = []
+        for name, record in records:
+            there = self.held.get(name)
+            self.held[name] = kept = there if isinstance(there, Remembered) else record
+            standing.append(kept)
+        return standing
+
+    async def abandon(self, names: Sequence[str], owner: str) -> None:
+        self._here()
+        for name in names:
+            if self.held.get(name) == owner:
+                del self.held[name]
+
+    async def find(self, name: str) -> Remembered | None:
+        self._here()
+        there = self.held.get(name)
+        return there if isinstance(there, Remembered) else None
+
+    async def keep(self, name: str, text: str) -> str:
+        self._here()
+        return self.texts.setdefault(name, text)
+
+    async def recall(self, name: str) -> str | None:
+        self._here()
+        return self.texts.get(name)
+
+
+class FakeViews:
+    """Views in memory. `applying` makes it track and project in one: an appended action is decided at once."""
+
+    def __init__(self) -> None:
+        self.receipts: dict[str, Receipt] = {}
+        self.cases: dict[str, Case] = {}
+        self.actions: dict[str, CaseChange] = {}
+        self.rebuilding = False
+        self.now = T0
+        self._policy = load_policy(SHIPPED_POLICY)
+
+    def _here(self) -> None:
+        if self.rebuilding:
+            raise Rebuilding("not whole")
+
+    def apply(self, topic: Topic, entry: Entry) -> None:
+        if topic is not ACTIONS:
+            return
+        envelope = decode(ACTIONS, entry.value)
+        action = envelope.data
+        case = self.cases.get(action.case_id)
+        change = decision.decide(action=action, actor=envelope.actor, case=case, policy=self._policy, now=self.now)
+        if change.case is not None:
+            self.cases[action.case_id] = change.case
+        self.actions.setdefault(action.action_id, change.model_copy(update={"case": None}))
+
+    async def receipt(self, signal_id: str) -> Receipt | None:
+        self._here()
+        return self.receipts.get(signal_id)
+
+    async def case(self, case_id: str) -> Case | None:
+        self._here()
+        return self.cases.get(case_id)
+
+    async def action(self, action_id: str) -> CaseChange | None:
+        self._here()
+        return self.actions.get(action_id)
+
+    async def page(self, queue: str, *, limit: int, after: Cursor | None = None) -> Page:
+        self._here()
+        ranked = sorted(
+            (Cursor(float(rank_of(case.score, instant_ms(case.opened_at))), case.case_id), case)
+            for case in self.cases.values()
+            if case.queue == queue and case.status is not CaseStatus.DISPOSED
+        )
+        ranked.reverse()
+        below = [(cursor, case) for cursor, case in ranked if after is None or cursor < after]
+        chosen = below[:limit]
+        return Page([case for _, case in chosen], chosen[-1][0] if len(below) > limit else None)
+
+    async def depths(self) -> dict[str, int]:
+        self._here()
+        depths: dict[str, int] = {}
+        for case in self.cases.values():
+            depths[case.queue] = depths.get(case.queue, 0) + (case.status is not CaseStatus.DISPOSED)
+        return depths
+
+    async def counters(self) -> dict[str, int]:
+        return {}
+
+
+def signal(reference: str | None = "ref-1", **changes: Any) -> dict[str, Any]:
+    """A valid body."""
+    body: dict[str, Any] = {
+        "kind": "telecom_fraud",
+        "occurred_at": "2026-03-02T15:58:00+08:00",
+        "region": "630202",
+        "amount": {"minor": 1_200_000},
+        "indicators": [{"kind": "account", "value": "6222 0210 0101 234"}, {"kind": "phone", "value": "13800001234"}],
+        "narrative": "冒充公安",
+    }
+    if reference is not None:
+        body["reference"] = reference
+    return {**body, **changes}
+
+
+def ndjson(*bodies: dict[str, Any] | bytes) -> bytes:
+    """Lines; bytes go in as they are."""
+    return b"\n".join(body if isinstance(body, bytes) else json.dumps(body).encode() for body in bodies) + b"\n"
+
+
+def a_case(tokenizer: Tokenizer, sealer: Sealer, n: int = 1, *, score: int = 60, queue: str = QUEUE, **changes: Any) -> Case:
+    """A case with one signal, its values sealed as `protect` does."""
+    name, token = f"sig-{n}", tokenizer.token("account", f"62220210010{n:04d}")
+    subject = Subject(
+        kind="account", role="suspect", token=token, sealed=sealer.seal(f"62220210010{n:04d}", f"{name}/{token}")
+    )
+    joined = JoinedSignal(
+        signal_id=name,
+        institution=changes.pop("institution", "bank-001"),
+        kind="telecom_fraud",
+        occurred_at=T0,
+        accepted_at=T0,
+        region="630202",
+        amount_minor=100,
+        currency="CNY",
+        score=score,
+        severity="high" if score >= 60 else "medium",
+        reasons=(),
+        subjects=(subject,),
+        narrative_sealed=sealer.seal("冒充公安", f"{name}/narrative"),
+    )
+    case = Case(
+        case_id=f"case-{n}",
+        queue=queue,
+        revision=1,
+        status=CaseStatus.OPEN,
+        opened_at=from_ms(instant_ms(T0) + n * 1000),
+        changed_at=T0,
+        primary=subject,
+        primary_signal_id=name,
+        score=score,
+        severity=joined.severity,
+        kinds=("telecom_fraud",),
+        institutions=(joined.institution,),
+        signal_count=1,
+        amount_minor={"CNY": 100},
+        signals=(joined,),
+    )
+    return case.model_copy(update=changes)
+
+
+def lines(response: httpx.Response) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in response.content.splitlines()]
+
+
+async def in_pieces(body: bytes, size: int) -> AsyncIterator[bytes]:
+    for start in range(0, len(body), size):
+        yield body[start : start + size]

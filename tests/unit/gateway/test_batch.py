@@ -1,0 +1,180 @@
+"""A batch: a result a line, in order, whatever the other lines are; bounds; both directions streamed."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+from typing import Any
+
+import pytest
+
+from deploy.token import mint
+from gateway import app as wiring
+from gateway.problems import TYPE_PREFIX
+from schemas.topics import SUBMITTED
+from tests.unit.gateway.conftest import Client
+from tests.unit.gateway.fakes import FakeLog, MemoryIdempotency, in_pieces, lines, ndjson, signal
+
+URL = "/v1/signals/batch"
+NDJSON = {"content-type": "application/x-ndjson"}
+
+
+def slugs(results: list[dict[str, Any]]) -> list[str]:
+    return [one["problem"]["type"].removeprefix(TYPE_PREFIX) if "problem" in one else "ok" for one in results]
+
+
+async def test_good_lines_are_kept_when_others_are_bad(client: Client, log: FakeLog):
+    body = ndjson(signal("a"), b"not json", signal("b", region="1"), signal(None), signal("c"))
+    answer = await client().post(URL, content=body, headers=NDJSON)
+    results = lines(answer)
+    assert answer.status_code == 200 and answer.headers["content-type"] == "application/x-ndjson"
+    assert [(one["line"], one["status"]) for one in results] == [(1, 202), (2, 422), (3, 422), (4, 422), (5, 202)]
+    assert slugs(results) == ["ok", "invalid-signal", "invalid-signal", "reference-missing", "ok"]
+    assert len(log.all(SUBMITTED)) == 2
+
+
+async def test_a_line_and_a_single_post_are_the_same_signal(client: Client, log: FakeLog):
+    single = (await client().post("/v1/signals", json=signal("a"))).json()
+    (line,) = lines(await client().post(URL, content=ndjson(signal("a")), headers=NDJSON))
+    assert line == {"line": 1, "status": 202, "replayed": True} | {k: single[k] for k in ("signal_id", "accepted_at", "position")}
+    assert len(log.all(SUBMITTED)) == 1
+
+
+async def test_the_same_line_twice_has_one_receipt_near_or_far_apart(client: Client, log: FakeLog):
+    others = [signal(f"other-{n}") for n in range(20)]
+    body = ndjson(signal("a"), signal("a"), signal("a", narrative="x"), *others, signal("a"), signal("a", narrative="x"))
+    results = lines(await client().post(URL, content=body, headers=NDJSON))
+    first, second, third, fourth, fifth = results[0], results[1], results[2], results[-2], results[-1]
+    assert first["position"] == second["position"] == fourth["position"]
+    assert ["replayed" in one for one in (first, second, fourth)] == [False, True, True]
+    assert slugs([third, fifth]) == ["reference-reused"] * 2
+    assert len(log.all(SUBMITTED)) == 21
+
+
+async def test_empty_lines_and_line_ends_of_windows_are_fine(client: Client):
+    body = b"\r\n\n" + json.dumps(signal("a")).encode() + b"\r\n  \n" + json.dumps(signal("b")).encode()
+    results = lines(await client().post(URL, content=body, headers=NDJSON))
+    assert [(one["line"], one["status"]) for one in results] == [(3, 202), (5, 202)]
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+async def test_a_body_in_any_pieces_gives_the_same_results(client: Client, log: FakeLog, size: int):
+    body = ndjson(*(signal(f"r-{n}") for n in range(25)))
+    packed = gzip.compress(body)
+    plain = await client().post(URL, content=in_pieces(body, size), headers=NDJSON)
+    zipped = await client().post(URL, content=in_pieces(packed, size), headers={**NDJSON, "content-encoding": "gzip"})
+    assert [one["position"] for one in lines(plain)] == [one["position"] for one in lines(zipped)]
+    assert len(log.all(SUBMITTED)) == 25
+
+
+async def test_gzip_of_several_members_is_one_body(client: Client):
+    packed = gzip.compress(ndjson(signal("a"))) + gzip.compress(ndjson(signal("b")))
+    results = lines(await client().post(URL, content=packed, headers={**NDJSON, "content-encoding": "gzip"}))
+    assert [one["status"] for one in results] == [202, 202]
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b"no gzip at all", ["invalid-encoding"]),
+        (gzip.compress(ndjson(signal("a")))[:-9], ["ok", "invalid-encoding"]),
+        (gzip.compress(ndjson(signal("a"))) + b"junk", ["ok", "invalid-encoding"]),
+    ],
+)
+async def test_broken_gzip_ends_the_batch_and_keeps_what_came_before(client: Client, body: bytes, expected: list[str]):
+    results = lines(await client().post(URL, content=body, headers={**NDJSON, "content-encoding": "gzip"}))
+    assert slugs(results) == expected
+
+
+async def test_a_gzip_bomb_is_cut_off(client: Client, settings: wiring.GatewaySettings):
+    settings.batch_decompressed_limit_bytes = 1 << 20
+    bomb = gzip.compress(ndjson(signal("a")) + b" " * (64 << 20))
+    answer = await client().post(URL, content=bomb, headers={**NDJSON, "content-encoding": "gzip"})
+    assert slugs(lines(answer)) == ["ok", "body-too-large"]
+
+
+async def test_too_many_lines_and_too_long_ones_are_told(client: Client, settings: wiring.GatewaySettings, log: FakeLog):
+    settings.batch_limit_lines, settings.line_limit_bytes = 12, 2000
+    long = signal("long", narrative="x" * 3000)
+    body = ndjson(signal("a"), long, *(signal(f"r-{n}") for n in range(20)))
+    results = lines(await client().post(URL, content=body, headers=NDJSON))
+    assert slugs(results) == ["ok", "line-too-long", *["ok"] * 10, "too-many-lines"]
+    assert [one["line"] for one in results] == list(range(1, 14))
+    assert len(log.all(SUBMITTED)) == 11
+
+
+async def test_a_body_over_the_limit_is_413_at_once_or_where_it_shows(client: Client, settings: wiring.GatewaySettings):
+    settings.batch_limit_bytes = 2000
+    body = ndjson(*(signal(f"r-{n}") for n in range(20)))
+    assert (await client().post(URL, content=body, headers=NDJSON)).status_code == 413
+    results = lines(await client().post(URL, content=in_pieces(body, 300), headers=NDJSON))
+    assert slugs(results)[0] == "ok" and slugs(results)[-1] == "body-too-large"
+
+
+async def test_a_broker_that_dies_midway_gives_503_to_each_line_from_there_on(client: Client, log: FakeLog):
+    log.fails_after = 1
+    body = ndjson(*(signal(f"r-{n}") for n in range(25)))
+    results = lines(await client().post(URL, content=body, headers=NDJSON))
+    assert [one["status"] for one in results] == [202] * 10 + [503] * 15
+    assert len(log.all(SUBMITTED)) == 10
+    log.fails_after = None
+    again = lines(await client().post(URL, content=body, headers=NDJSON))
+    assert [one.get("replayed", False) for one in again] == [True] * 10 + [False] * 15
+
+
+async def test_redis_away_midway_is_503_a_line(client: Client, memory: MemoryIdempotency, log: FakeLog):
+    memory.away = True
+    results = lines(await client().post(URL, content=ndjson(signal("a"), b"{}"), headers=NDJSON))
+    assert slugs(results) == ["state-unavailable", "invalid-signal"] and not log.appends
+
+
+async def test_a_batch_is_refused_whole_when_nothing_can_be_taken(client: Client, log: FakeLog):
+    log.away = True
+    assert (await client().post(URL, content=ndjson(signal("a")), headers=NDJSON)).status_code == 503
+    log.away = False
+    assert (await client().post(URL, content=b"{}", headers={"content-type": "application/json"})).status_code == 415
+    assert (await client().post(URL, content=b"", headers={**NDJSON, "content-encoding": "br"})).status_code == 415
+
+
+async def test_results_come_while_the_body_still_does_and_a_client_that_does_not_read_blocks_nothing(services, home):
+    """The app's own interface: the client sends all before it takes one result."""
+    app = wiring.create_app_over(services)
+    token = mint("bank-001", home=home, profile="unit").encode()
+    headers = [(b"content-type", b"application/x-ndjson"), (b"authorization", b"Bearer " + token)]
+    scope = {"type": "http", "method": "POST", "path": URL, "headers": headers, "query_string": b"", "client": ("1.2.3.4", 1)}
+    chunks = [ndjson(*(signal(f"{n}-{k}") for k in range(10))) for n in range(5)]
+    reading = asyncio.Event()
+    sent: list[bytes] = []
+
+    async def receive() -> dict[str, Any]:
+        if not chunks:
+            reading.set()
+            return {"type": "http.request", "body": b"", "more_body": False}
+        return {"type": "http.request", "body": chunks.pop(0), "more_body": True}
+
+    async def send(message: dict[str, Any]) -> None:
+        await reading.wait()
+        sent.append(message.get("body", b""))
+
+    async with asyncio.timeout(5):
+        await app(scope, receive, send)
+    assert len(b"".join(sent).splitlines()) == 50
+
+
+async def test_a_client_that_goes_away_leaves_nothing_behind(services, home):
+    app = wiring.create_app_over(services)
+    token = mint("bank-001", home=home, profile="unit").encode()
+    headers = [(b"content-type", b"application/x-ndjson"), (b"authorization", b"Bearer " + token)]
+    scope = {"type": "http", "method": "POST", "path": URL, "headers": headers, "query_string": b"", "client": ("1.2.3.4", 1)}
+    messages = [{"type": "http.request", "body": ndjson(signal("a")), "more_body": True}, {"type": "http.disconnect"}]
+
+    async def receive() -> dict[str, Any]:
+        return messages.pop(0)
+
+    async def send(message: dict[str, Any]) -> None:
+        await asyncio.sleep(0)
+
+    async with asyncio.timeout(5):
+        await app(scope, receive, send)
+    assert len(asyncio.all_tasks()) == 1

@@ -1,0 +1,273 @@
+"""Queues and cases: an officer sees his queues, takes the next case, and the log decides what became of each move."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from gateway.app import Services
+from gateway.problems import TYPE_PREFIX
+from schemas.cases import ActionKind, CaseStatus
+from schemas.codec import decode
+from schemas.topics import ACTIONS
+from schemas.values import from_ms
+from tests.unit.gateway.conftest import Client
+from tests.unit.gateway.fakes import QUEUE, T0, FakeLog, FakeViews, a_case
+
+
+@pytest.fixture
+def case(services: Services):
+    def build(n: int = 1, **changes):
+        return a_case(services.tokenizer, services.sealer, n, **changes)
+
+    return build
+
+
+@pytest.fixture
+def put(views: FakeViews, case):
+    def put(*numbers: int, **changes) -> None:
+        for n in numbers:
+            views.cases[f"case-{n}"] = case(n, **changes)
+
+    return put
+
+
+def slug(response) -> str:
+    return response.json()["type"].removeprefix(TYPE_PREFIX)
+
+
+def actions(log: FakeLog) -> list:
+    return [decode(ACTIONS, entry.value) for entry in log.all(ACTIONS)]
+
+
+async def test_an_officer_sees_the_depths_of_his_queues_only(client: Client, put):
+    put(1, 2)
+    put(3, queue="financial-regulator-630200")
+    mine = await client("officer-1", queues=["public-security-*"]).get("/v1/queues")
+    assert mine.json() == {"queues": [{"queue": QUEUE, "depth": 2}]}
+    assert len((await client("officer-2").get("/v1/queues")).json()["queues"]) == 2
+
+
+async def test_a_list_is_worst_first_and_pages_without_gaps_or_repeats(client: Client, put):
+    for n in range(1, 24):
+        put(n, score=40 + n % 5)
+    officer, seen, cursor = client("officer-1"), [], None
+    while True:
+        page = (await officer.get(f"/v1/queues/{QUEUE}/cases", params={"limit": 5, **({"cursor": cursor} if cursor else {})})).json()
+        seen += [(one["score"], one["case_id"]) for one in page["cases"]]
+        cursor = page.get("next")
+        if cursor is None:
+            break
+    assert len(set(seen)) == len(seen) == 23
+    assert [score for score, _ in seen] == sorted((score for score, _ in seen), reverse=True)
+
+
+async def test_filters_narrow_a_list(client: Client, put, views: FakeViews):
+    put(1, score=80)
+    put(2, score=50, institution="bank-009")
+    put(3, score=70, status=CaseStatus.CLAIMED, holder="officer-2", lease_until=from_ms(4_000_000_000_000))
+    put(4, score=60, status=CaseStatus.CLAIMED, holder="officer-2", lease_until=T0)
+    officer = client("officer-1")
+
+    async def found(**query) -> list[str]:
+        return [one["case_id"] for one in (await officer.get(f"/v1/queues/{QUEUE}/cases", params=query)).json()["cases"]]
+
+    assert await found() == ["case-1", "case-3", "case-4", "case-2"]
+    assert await found(severity="medium") == ["case-2"]
+    assert await found(institution="bank-009") == ["case-2"]
+    assert await found(min_score=70) == ["case-1", "case-3"]
+    assert await found(status="claimed") == await found(held_by="officer-2") == ["case-3"]
+    assert await found(status="open") == ["case-1", "case-4", "case-2"]
+    assert await found(kind="illegal_finance") == []
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=201", "limit=x", "nothing=1", "severity=none", "cursor=abc", "cursor=%00.x", "cursor=W10.x"])
+async def test_a_query_that_is_not_valid_is_422(client: Client, query: str):
+    answer = await client("officer-1").get(f"/v1/queues/{QUEUE}/cases?{query}")
+    assert (answer.status_code, slug(answer)) == (422, "invalid-request")
+
+
+async def test_a_cursor_of_another_queue_is_refused(client: Client, put):
+    put(1, 2)
+    cursor = (await client("officer-1").get(f"/v1/queues/{QUEUE}/cases?limit=1")).json()["next"]
+    other = await client("officer-1").get("/v1/queues/public-security-630203/cases", params={"cursor": cursor})
+    assert slug(other) == "invalid-request"
+
+
+async def test_a_queue_that_is_not_ones_own_is_403_and_its_cases_do_not_exist(client: Client, put, log: FakeLog):
+    put(1)
+    stranger = client("officer-9", queues=["financial-regulator-630200"])
+    assert slug(await stranger.get(f"/v1/queues/{QUEUE}/cases")) == "forbidden"
+    assert slug(await stranger.post(f"/v1/queues/{QUEUE}/next")) == "forbidden"
+    assert slug(await stranger.get("/v1/cases/case-1")) == "unknown-case"
+    assert slug(await stranger.post("/v1/cases/case-1/claim", json={"revision": 1})) == "unknown-case"
+    assert not log.all(ACTIONS)
+
+
+async def test_one_case_has_its_readable_values_and_its_signals(client: Client, put):
+    put(1)
+    body = (await client("officer-1").get("/v1/cases/case-1")).json()
+    assert body["primary"]["value"] == body["signals"][0]["subjects"][0]["value"] == "622202100100001"
+    assert body["signals"][0]["narrative"] == "冒充公安"
+
+
+async def test_a_value_whose_key_is_gone_is_no_error(client: Client, put, views: FakeViews):
+    put(1)
+    case = views.cases["case-1"]
+    views.cases["case-1"] = case.model_copy(update={"primary_signal_id": "sig-moved"})
+    answer = await client("officer-1").get("/v1/cases/case-1")
+    assert answer.status_code == 200 and answer.json()["primary"].get("value") is None
+
+
+async def test_next_gives_the_worst_case_that_nobody_holds(client: Client, put):
+    put(1, score=90, status=CaseStatus.CLAIMED, holder="officer-2", lease_until=from_ms(4_000_000_000_000))
+    put(2, score=50)
+    put(3, score=80)
+    taken = (await client("officer-1").post(f"/v1/queues/{QUEUE}/next")).json()
+    assert (taken["case_id"], taken["holder"], taken["status"], taken["revision"]) == ("case-3", "officer-1", "claimed", 2)
+    assert taken["signals"]
+
+
+async def test_next_takes_a_case_whose_lease_has_run_out_and_then_there_is_none(client: Client, put, views: FakeViews):
+    put(1, status=CaseStatus.CLAIMED, holder="officer-2", lease_until=T0 - timedelta(seconds=1))
+    officer = client("officer-1")
+    assert (await officer.post(f"/v1/queues/{QUEUE}/next", json={"lease_s": 60})).json()["case_id"] == "case-1"
+    views.cases["case-1"] = views.cases["case-1"].model_copy(update={"lease_until": from_ms(4_000_000_000_000)})
+    assert (await officer.post(f"/v1/queues/{QUEUE}/next")).status_code == 204
+
+
+async def test_next_goes_on_when_another_officer_was_faster(client: Client, put, views: FakeViews, log: FakeLog):
+    put(1, score=90)
+    put(2, score=80)
+
+    def told(topic, entry):
+        if decode(ACTIONS, entry.value).data.case_id == "case-1":
+            views.cases["case-1"] = views.cases["case-1"].model_copy(update={"revision": 7})
+        views.apply(topic, entry)
+
+    log.told = told
+    assert (await client("officer-1").post(f"/v1/queues/{QUEUE}/next")).json()["case_id"] == "case-2"
+
+
+async def test_many_officers_at_once_get_one_case_each(client: Client, put, views: FakeViews):
+    put(*range(1, 7))
+    views.now = datetime.now(UTC)
+    answers = await asyncio.gather(*(client(f"officer-{n}").post(f"/v1/queues/{QUEUE}/next") for n in range(6)))
+    got = [answer.json()["case_id"] for answer in answers if answer.status_code == 200]
+    assert len(got) == len(set(got)) == 6
+
+
+async def test_next_with_a_key_gives_the_same_case_again(client: Client, put, log: FakeLog, views: FakeViews):
+    views.now = datetime.now(UTC)
+    put(1, score=90)
+    put(2, score=80)
+    headers = {"Idempotency-Key": "take-1"}
+    officer = client("officer-1")
+    first = (await officer.post(f"/v1/queues/{QUEUE}/next", headers=headers)).json()
+    again = (await officer.post(f"/v1/queues/{QUEUE}/next", headers=headers)).json()
+    assert first == again and len(log.all(ACTIONS)) == 1
+    assert (await officer.post(f"/v1/queues/{QUEUE}/next", headers={"Idempotency-Key": "take-2"})).json()["case_id"] == "case-2"
+
+
+async def test_the_moves_of_a_case_from_claim_to_disposal(client: Client, put, log: FakeLog, services: Services):
+    put(1)
+    one, two = client("officer-1"), client("officer-2")
+    claimed = (await one.post("/v1/cases/case-1/claim", json={"revision": 1, "lease_s": 120})).json()
+    renewed = (await one.post("/v1/cases/case-1/renew", json={"lease_s": 300})).json()
+    handed = (await one.post("/v1/cases/case-1/hand-over", json={"revision": 3, "to": "officer-2"})).json()
+    note = {"revision": 4, "disposition": "confirmed", "note": "账户已冻结"}
+    disposed = (await two.post("/v1/cases/case-1/dispose", json=note)).json()
+    assert [one["revision"] for one in (claimed, renewed, handed, disposed)] == [2, 3, 4, 5]
+    assert (handed["holder"], disposed["status"], disposed["note"]) == ("officer-2", "disposed", "账户已冻结")
+    written = actions(log)
+    assert [one.data.kind for one in written] == [ActionKind.CLAIM, ActionKind.RENEW, ActionKind.HAND_OVER, ActionKind.DISPOSE]
+    assert {one.actor for one in written} == {"officer:officer-1", "officer:officer-2"}
+    assert {entry.key for entry in log.all(ACTIONS)} == {b"case-1"}
+    assert "账户".encode() not in log.all(ACTIONS)[-1].value
+
+
+async def test_release_gives_a_case_back_without_a_body(client: Client, put):
+    put(1, status=CaseStatus.CLAIMED, holder="officer-1", lease_until=from_ms(4_000_000_000_000))
+    body = (await client("officer-1").post("/v1/cases/case-1/release")).json()
+    assert body["status"] == "open" and body.get("holder") is None
+
+
+async def test_a_stale_revision_is_409_with_the_present_one(client: Client, put):
+    put(1, revision=5)
+    answer = await client("officer-1").post("/v1/cases/case-1/claim", json={"revision": 4})
+    assert (answer.status_code, slug(answer), answer.json()["revision"]) == (409, "stale-revision", 5)
+
+
+@pytest.mark.parametrize(
+    ("state", "move", "body", "expected"),
+    [
+        ({"status": CaseStatus.CLAIMED, "holder": "officer-2", "lease_until": from_ms(4_000_000_000_000)}, "claim", {"revision": 1}, "held-by-other"),
+        ({"status": CaseStatus.CLAIMED, "holder": "officer-2", "lease_until": T0}, "renew", {}, "not-holder"),
+        ({"status": CaseStatus.DISPOSED}, "claim", {"revision": 1}, "disposed"),
+        ({}, "release", {}, "not-allowed"),
+    ],
+)
+async def test_a_refused_move_has_the_name_that_track_gave_it(client: Client, put, state, move, body, expected):
+    put(1, **state)
+    answer = await client("officer-1").post(f"/v1/cases/case-1/{move}", json=body)
+    assert (answer.status_code, slug(answer)) == (409, expected)
+
+
+@pytest.mark.parametrize(
+    ("move", "body"),
+    [
+        ("claim", {}), ("claim", {"revision": 0}), ("claim", {"revision": 2**60}), ("hand-over", {"revision": 1}),
+        ("hand-over", {"revision": 1, "to": "Not An Id"}), ("dispose", {"revision": 1, "disposition": "maybe"}), ("renew", {"more": 1}),
+    ],
+)
+async def test_a_move_that_is_not_valid_is_422_and_appends_nothing(client: Client, put, log: FakeLog, move, body):
+    put(1)
+    answer = await client("officer-1").post(f"/v1/cases/case-1/{move}", json=body)
+    assert (answer.status_code, slug(answer)) == (422, "invalid-request") and not log.all(ACTIONS)
+
+
+async def test_a_move_with_a_key_is_made_once_and_another_one_under_it_is_refused(client: Client, put, log: FakeLog):
+    put(1, 2)
+    officer, headers = client("officer-1"), {"Idempotency-Key": "k"}
+    first = await officer.post("/v1/cases/case-1/claim", json={"revision": 1}, headers=headers)
+    again = await officer.post("/v1/cases/case-1/claim", json={"revision": 1}, headers=headers)
+    other = await officer.post("/v1/cases/case-2/claim", json={"revision": 1}, headers=headers)
+    assert first.json() == again.json() and slug(other) == "reference-reused" and len(log.all(ACTIONS)) == 1
+    assert (await client("officer-2").post("/v1/cases/case-2/claim", json={"revision": 1}, headers=headers)).status_code == 200
+
+
+async def test_an_undecided_move_is_202_with_a_link_that_tells_later(client: Client, put, log: FakeLog, views: FakeViews):
+    put(1)
+    log.told = None
+    officer = client("officer-1")
+    answer = await officer.post("/v1/cases/case-1/claim", json={"revision": 1})
+    assert answer.status_code == 202 and answer.json()["status"] == "pending"
+    where = answer.headers["location"]
+    assert (await officer.get(where)).json()["status"] == "pending"
+    assert (await client("officer-2").get(where)).status_code == 404
+    views.apply(ACTIONS, log.all(ACTIONS)[0])
+    assert (await officer.get(where)).json() | {"links": 0} == {
+        "action_id": where.rpartition("/")[2], "status": "applied", "case_id": "case-1", "kind": "claim", "revision": 2, "links": 0,
+    }
+    assert (await client("officer-2").get(where)).status_code == 404
+    assert (await officer.get("/v1/actions/act-nothing")).status_code == 404
+
+
+async def test_a_broker_that_is_away_gives_503_and_no_outcome(client: Client, put, log: FakeLog):
+    put(1)
+    log.fails_after = 0
+    answer = await client("officer-1").post("/v1/cases/case-1/claim", json={"revision": 1})
+    assert (answer.status_code, slug(answer)) == (503, "log-unavailable")
+
+
+async def test_views_that_are_rebuilt_give_503(client: Client, put, views: FakeViews):
+    put(1)
+    views.rebuilding = True
+    officer = client("officer-1")
+    urls = ["/v1/queues", f"/v1/queues/{QUEUE}/cases", "/v1/cases/case-1", "/v1/actions/act-1"]
+    answers = [await officer.get(url) for url in urls] + [await officer.post("/v1/cases/case-1/release"), await officer.post(f"/v1/queues/{QUEUE}/next")]
+    assert {(answer.status_code, slug(answer)) for answer in answers} == {(503, "rebuilding")}
+
+
