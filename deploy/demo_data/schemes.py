@@ -158,6 +158,9 @@ SCHEMES: tuple[Callable[[Scene], Scheme], ...] = (
 )
 
 
+SCHEME_NAMES = ("mule-account", "fake-site", "one-phone", "fund-raising", "sent-again", "bad-rows")
+
+
 def plant(scene: Scene) -> list[Scheme]:
     """All of them, each report marked with its scheme."""
     planted = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -21,6 +22,8 @@ from deploy.verify.rebuilt import StageDigest, compare_with_rebuilt
 from stream_processors.settings import Settings
 
 SHOWN = 10
+LEDGERS = "ledgers"
+"""The folder of a profile where the demo keeps its senders' ledgers."""
 
 
 def register(app: typer.Typer) -> None:
@@ -40,16 +43,19 @@ def settings_of(stack: Stack) -> Settings:
 
 def command(
     profile: Annotated[str, typer.Option("--profile", "-p", help="Which system.")] = "demo",
-    ledger: Annotated[list[Path] | None, typer.Option("--ledger", "-l", help="A sender's ledger; repeat for several.")] = None,
+    ledger: Annotated[
+        list[Path] | None, typer.Option("--ledger", "-l", help="A sender's ledger; repeat for several. Default: the demo's.")
+    ] = None,
     partial: Annotated[bool, typer.Option(help="Others sent too: do not look at upper bounds.")] = False,
     undisturbed: Annotated[bool, typer.Option(help="Nothing was killed: the narrowest bounds.")] = False,
     timeout: Annotated[float, typer.Option(help="Seconds to wait until the stages are at rest.")] = 120.0,
 ) -> None:
     """Fold the log into a fresh Redis and compare; compare with the ledgers. Exit code 1 when something differs."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 110)
     stack = Stack(profile, external=True)
     try:
-        ok = asyncio.run(verify(stack, ledger or [], partial, undisturbed, timeout, console))
+        own = sorted((stack.places.root / LEDGERS).glob("*.ndjson"))
+        ok = asyncio.run(verify(stack, ledger or own, partial or not ledger, undisturbed, timeout, console))
     except (LauncherError, NotQuiet) as error:
         console.print(f"[bold red]error[/] {escape(str(error))}")
         raise typer.Exit(2) from error
