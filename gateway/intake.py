@@ -82,8 +82,9 @@ def validated(model: type[Model], raw: bytes, slug: str, depth_limit: int) -> Mo
         return model.model_validate_json(raw)
     except ValidationError as error:
         raise said(error, slug) from None
-    except (ValueError, RecursionError):
-        raise Problem(slug, "the body is not valid JSON in UTF-8", errors=[]) from None
+    except (ValueError, TypeError, RecursionError):
+        # A validator may meet a value of a type that it did not expect: still the sender's fault, never ours.
+        raise Problem(slug, "the body is not valid JSON in UTF-8, or a value has the wrong type", errors=[]) from None
 
 
 def said(error: ValidationError, slug: str) -> Problem:

@@ -155,6 +155,8 @@ def clock(scene: Scene) -> str:
     for shift in ("+3h", "-3h", ""):
         env = {"LD_PRELOAD": str(library), "FAKETIME": shift, "FAKETIME_DONT_FAKE_MONOTONIC": "1"} if shift else {}
         for name in names:
+            if name == "gateway" and shift == "-3h":
+                continue  # a gateway that lives before its tokens were made refuses them, rightly
             scene.stack.stop_one(name, grace_s=0)
             scene.stack.start_one(name, env=env)
         time.sleep(2)

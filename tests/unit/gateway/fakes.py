@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ from gateway.idempotency import InFlight, Remembered, StateUnavailable
 from gateway.log import Entry, LogUnavailable, Position, Span
 from schemas.cases import Case, CaseChange, CaseStatus, JoinedSignal
 from schemas.codec import decode
+from schemas.policy import Policy
 from schemas.protect import Sealer, Tokenizer
 from schemas.signals import Subject
 from schemas.topics import ACTIONS, Topic
@@ -119,6 +121,11 @@ class MemoryIdempotency:
         return self.texts.get(name)
 
 
+@functools.cache
+def _policy() -> Policy:
+    return load_policy(SHIPPED_POLICY)
+
+
 class FakeViews:
     """Views in memory. `applying` makes it track and project in one: an appended action is decided at once."""
 
@@ -128,7 +135,7 @@ class FakeViews:
         self.actions: dict[str, CaseChange] = {}
         self.rebuilding = False
         self.now = T0
-        self._policy = load_policy(SHIPPED_POLICY)
+        self._policy = _policy()
 
     def _here(self) -> None:
         if self.rebuilding:
@@ -203,9 +210,7 @@ def ndjson(*bodies: dict[str, Any] | bytes) -> bytes:
 def a_case(tokenizer: Tokenizer, sealer: Sealer, n: int = 1, *, score: int = 60, queue: str = QUEUE, **changes: Any) -> Case:
     """A case with one signal, its values sealed as `protect` does."""
     name, token = f"sig-{n}", tokenizer.token("account", f"62220210010{n:04d}")
-    subject = Subject(
-        kind="account", role="suspect", token=token, sealed=sealer.seal(f"62220210010{n:04d}", f"{name}/{token}")
-    )
+    subject = Subject(kind="account", role="suspect", token=token, sealed=sealer.seal(f"62220210010{n:04d}", f"{name}/{token}"))
     joined = JoinedSignal(
         signal_id=name,
         institution=changes.pop("institution", "bank-001"),

@@ -55,7 +55,9 @@ async def test_a_list_is_worst_first_and_pages_without_gaps_or_repeats(client: C
         put(n, score=40 + n % 5)
     officer, seen, cursor = client("officer-1"), [], None
     while True:
-        page = (await officer.get(f"/v1/queues/{QUEUE}/cases", params={"limit": 5, **({"cursor": cursor} if cursor else {})})).json()
+        page = (
+            await officer.get(f"/v1/queues/{QUEUE}/cases", params={"limit": 5, **({"cursor": cursor} if cursor else {})})
+        ).json()
         seen += [(one["score"], one["case_id"]) for one in page["cases"]]
         cursor = page.get("next")
         if cursor is None:
@@ -83,7 +85,9 @@ async def test_filters_narrow_a_list(client: Client, put, views: FakeViews):
     assert await found(kind="illegal_finance") == []
 
 
-@pytest.mark.parametrize("query", ["limit=0", "limit=201", "limit=x", "nothing=1", "severity=none", "cursor=abc", "cursor=%00.x", "cursor=W10.x"])
+@pytest.mark.parametrize(
+    "query", ["limit=0", "limit=201", "limit=x", "nothing=1", "severity=none", "cursor=abc", "cursor=%00.x", "cursor=W10.x"]
+)
 async def test_a_query_that_is_not_valid_is_422(client: Client, query: str):
     answer = await client("officer-1").get(f"/v1/queues/{QUEUE}/cases?{query}")
     assert (answer.status_code, slug(answer)) == (422, "invalid-request")
@@ -203,7 +207,12 @@ async def test_a_stale_revision_is_409_with_the_present_one(client: Client, put)
 @pytest.mark.parametrize(
     ("state", "move", "body", "expected"),
     [
-        ({"status": CaseStatus.CLAIMED, "holder": "officer-2", "lease_until": from_ms(4_000_000_000_000)}, "claim", {"revision": 1}, "held-by-other"),
+        (
+            {"status": CaseStatus.CLAIMED, "holder": "officer-2", "lease_until": from_ms(4_000_000_000_000)},
+            "claim",
+            {"revision": 1},
+            "held-by-other",
+        ),
         ({"status": CaseStatus.CLAIMED, "holder": "officer-2", "lease_until": T0}, "renew", {}, "not-holder"),
         ({"status": CaseStatus.DISPOSED}, "claim", {"revision": 1}, "disposed"),
         ({}, "release", {}, "not-allowed"),
@@ -218,8 +227,13 @@ async def test_a_refused_move_has_the_name_that_track_gave_it(client: Client, pu
 @pytest.mark.parametrize(
     ("move", "body"),
     [
-        ("claim", {}), ("claim", {"revision": 0}), ("claim", {"revision": 2**60}), ("hand-over", {"revision": 1}),
-        ("hand-over", {"revision": 1, "to": "Not An Id"}), ("dispose", {"revision": 1, "disposition": "maybe"}), ("renew", {"more": 1}),
+        ("claim", {}),
+        ("claim", {"revision": 0}),
+        ("claim", {"revision": 2**60}),
+        ("hand-over", {"revision": 1}),
+        ("hand-over", {"revision": 1, "to": "Not An Id"}),
+        ("dispose", {"revision": 1, "disposition": "maybe"}),
+        ("renew", {"more": 1}),
     ],
 )
 async def test_a_move_that_is_not_valid_is_422_and_appends_nothing(client: Client, put, log: FakeLog, move, body):
@@ -249,7 +263,12 @@ async def test_an_undecided_move_is_202_with_a_link_that_tells_later(client: Cli
     assert (await client("officer-2").get(where)).status_code == 404
     views.apply(ACTIONS, log.all(ACTIONS)[0])
     assert (await officer.get(where)).json() | {"links": 0} == {
-        "action_id": where.rpartition("/")[2], "status": "applied", "case_id": "case-1", "kind": "claim", "revision": 2, "links": 0,
+        "action_id": where.rpartition("/")[2],
+        "status": "applied",
+        "case_id": "case-1",
+        "kind": "claim",
+        "revision": 2,
+        "links": 0,
     }
     assert (await client("officer-2").get(where)).status_code == 404
     assert (await officer.get("/v1/actions/act-nothing")).status_code == 404
@@ -267,7 +286,8 @@ async def test_views_that_are_rebuilt_give_503(client: Client, put, views: FakeV
     views.rebuilding = True
     officer = client("officer-1")
     urls = ["/v1/queues", f"/v1/queues/{QUEUE}/cases", "/v1/cases/case-1", "/v1/actions/act-1"]
-    answers = [await officer.get(url) for url in urls] + [await officer.post("/v1/cases/case-1/release"), await officer.post(f"/v1/queues/{QUEUE}/next")]
+    answers = [await officer.get(url) for url in urls] + [
+        await officer.post("/v1/cases/case-1/release"),
+        await officer.post(f"/v1/queues/{QUEUE}/next"),
+    ]
     assert {(answer.status_code, slug(answer)) for answer in answers} == {(503, "rebuilding")}
-
-

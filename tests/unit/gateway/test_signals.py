@@ -207,15 +207,27 @@ async def test_an_accepted_signal_is_pending_at_once_and_another_institutions_do
     where = (await client("bank-001").post("/v1/signals", json=signal())).json()["links"]["self"]
     mine, others = await client("bank-001").get(where), await client("bank-002").get(where)
     assert mine.json() | {"accepted_at": "x"} == {
-        "signal_id": where.rpartition("/")[2], "status": "accepted", "pending": True, "accepted_at": "x",
+        "signal_id": where.rpartition("/")[2],
+        "status": "accepted",
+        "pending": True,
+        "accepted_at": "x",
     }
     assert (others.status_code, slug(others)) == (404, "not-found")
 
 
 async def test_the_receipt_tells_the_outcome_and_nothing_of_the_officers(client: Client, views: FakeViews):
     views.receipts["sig-1"] = Receipt(
-        signal_id="sig-1", outcome=Outcome.ASSESSED, accepted_at=T0, assessed_at=T0, institution="bank-001",
-        reference="r", score=81, severity="critical", queues=("public-security-630202",), cases=("case-1",), policy="p",
+        signal_id="sig-1",
+        outcome=Outcome.ASSESSED,
+        accepted_at=T0,
+        assessed_at=T0,
+        institution="bank-001",
+        reference="r",
+        score=81,
+        severity="critical",
+        queues=("public-security-630202",),
+        cases=("case-1",),
+        policy="p",
     )
     body = (await client("bank-001").get("/v1/signals/sig-1")).json()
     assert (body["pending"], body["outcome"], body["severity"], body["routed"]) == (False, "assessed", "critical", True)
