@@ -1,0 +1,137 @@
+"""Whatever bytes are posted, the answer is never a 5xx and always a problem or a receipt."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import gzip
+import json
+from pathlib import Path
+from urllib.parse import quote
+
+import httpx
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from deploy.token import ensure_keys, mint
+from gateway import app as wiring
+from gateway.lag import Lag
+from gateway.settings import GatewaySettings
+from schemas.protect import Keyring
+from tests.unit.gateway.fakes import QUEUE, FakeLog, FakeViews, MemoryIdempotency, a_case, signal
+
+_json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@st.composite
+def _nearly(draw: st.DrawFn) -> bytes:
+    """A valid body with one member replaced, or one byte."""
+    body = signal("r")
+    where = draw(st.sampled_from([*body, "indicators.0.value", "indicators.1.kind", "extra"]))
+    if where.startswith("indicators."):
+        _, n, name = where.split(".")
+        body["indicators"][int(n)][name] = draw(_json)
+    else:
+        body[where] = draw(_json)
+    raw = bytearray(json.dumps(body).encode())
+    if draw(st.booleans()):
+        raw[draw(st.integers(0, len(raw) - 1))] = draw(st.integers(0, 255))
+    return bytes(raw)
+
+
+BODIES = st.one_of(st.binary(max_size=300), _json.map(lambda one: json.dumps(one).encode()), _nearly())
+TYPES = st.sampled_from(["application/json", "application/x-ndjson", "text/plain", "application/json; charset=latin-1"])
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("fuzz")
+    ensure_keys(folder / "fuzz")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def app(home: Path):
+    log, views = FakeLog(), FakeViews()
+    log.told = views.apply
+    built = wiring.services(
+        GatewaySettings(home=home, profile="fuzz", outcome_wait_s=0.05),
+        keyring=Keyring.generate(),
+        log=log,
+        memory=MemoryIdempotency(),
+        views=views,
+        lag=Lag(),
+    )
+    views.cases["case-1"] = a_case(built.tokenizer, built.sealer)
+    return wiring.create_app_over(built)
+
+
+@functools.cache
+def token(subject: str, home: Path) -> str:
+    return "Bearer " + mint(subject, home=home, profile="fuzz")
+
+
+def send(app, home: Path, subject: str, url: str, body: bytes, headers: dict[str, bytes]) -> httpx.Response:
+    async def go() -> httpx.Response:
+        bearer = {"authorization": token(subject, home)}
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway") as client:
+            return await client.post(url, content=body, headers=list({**bearer, **headers}.items()))
+
+    return asyncio.run(go())
+
+
+relaxed = settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@relaxed
+@given(body=BODIES, media=TYPES, key=st.none() | st.binary(max_size=20).filter(lambda raw: b"\n" not in raw and b"\r" not in raw))
+def test_a_signal(app, home: Path, body: bytes, media: str, key: bytes | None):
+    headers: dict = {"content-type": media, **({"idempotency-key": key} if key is not None else {})}
+    answer = send(app, home, "bank-001", "/v1/signals", body, headers)
+    assert answer.status_code < 500
+    assert answer.status_code == 202 or answer.headers["content-type"] == "application/problem+json"
+
+
+@relaxed
+@given(parts=st.lists(BODIES, max_size=4), zipped=st.sampled_from([None, "whole", "cut", "none"]))
+def test_a_batch(app, home: Path, parts: list[bytes], zipped: str | None):
+    body = b"\n".join(parts)
+    headers: dict = {"content-type": "application/x-ndjson"}
+    if zipped is not None:
+        headers["content-encoding"] = "gzip"
+        body = {"whole": gzip.compress(body), "cut": gzip.compress(body)[:-5], "none": body}[zipped]
+    answer = send(app, home, "bank-001", "/v1/signals/batch", body, headers)
+    assert answer.status_code == 200
+    for line in answer.content.splitlines():
+        assert json.loads(line)["status"] < 500
+
+
+@relaxed
+@given(body=BODIES, move=st.sampled_from(["claim", "renew", "release", "hand-over", "dispose"]), media=TYPES)
+def test_a_move(app, home: Path, body: bytes, move: str, media: str):
+    answer = send(app, home, "officer-1", f"/v1/cases/case-1/{move}", body, {"content-type": media})  # type: ignore[dict-item]
+    assert answer.status_code < 500
+
+
+@relaxed
+@given(text=st.text(max_size=40))
+def test_a_path_and_a_query(app, home: Path, text: str):
+    async def go() -> None:
+        officer, bank = ({"authorization": token(name, home)} for name in ("officer-1", "bank-001"))
+        part = quote(text.encode("utf-8", "surrogatepass"), safe="")
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway", headers=officer) as client:
+            for url in (
+                f"/v1/queues/{part}/cases",
+                f"/v1/queues/{QUEUE}/cases?cursor={part}",
+                f"/v1/cases/{part}",
+                f"/v1/actions/{part}",
+            ):
+                assert (await client.get(url)).status_code < 500
+            assert (await client.get(f"/v1/signals/{part}", headers=bank)).status_code < 500
+
+    asyncio.run(go())
