@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from importlib.util import find_spec
 
 import typer
 
-MODULES = (
-    "deploy.local.commands",
-    "deploy.demo",
-    "deploy.token",
-    "deploy.verify.main",
-    "deploy.bench.main",
-    "deploy.chaos.main",
-    "connectors.commands",
-)
+# Module by the commands it registers: `liandong status` need not wait for what only `liandong chaos` imports.
+MODULES = {
+    "deploy.local.commands": ("up", "down", "status"),
+    "deploy.demo": ("demo",),
+    "deploy.token": ("token",),
+    "deploy.verify.main": ("verify",),
+    "deploy.bench.main": ("bench",),
+    "deploy.chaos.main": ("chaos",),
+    "connectors.commands": ("feed",),
+}
 
 app = typer.Typer(
     help="Liandong (联动): share fraud and illicit-finance signals, close the loop on each one.",
@@ -36,5 +38,11 @@ def _is_there(module: str) -> bool:
     return find_spec(parent) is not None and find_spec(module) is not None
 
 
-for _module in filter(_is_there, MODULES):
+def _wanted(arguments: list[str]) -> list[str]:
+    """The modules that these arguments need; all of them for the help and for what nobody registers."""
+    first = next((one for one in arguments if not one.startswith("-")), None)
+    return [module for module, commands in MODULES.items() if first in commands] or list(MODULES)
+
+
+for _module in filter(_is_there, _wanted(sys.argv[1:])):
     import_module(_module).register(app)

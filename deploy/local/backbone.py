@@ -21,10 +21,10 @@ def redis_spec(places: Places, ports: dict[str, int], fsync: str, progress: Prog
 
 
 def kafka_spec(
-    places: Places, ports: dict[str, int], heap_mb: int, progress: Progress | None, say: Callable[[str], None]
+    places: Places, ports: dict[str, int], heap_mb: int, quick: bool, progress: Progress | None, say: Callable[[str], None]
 ) -> Spec:
     java = find_java()
     jars = fetch("kafka", progress)
     say(f"Kafka {KAFKA_VERSION} on Java {java.major}: {java.path}")
-    argv = kafka.prepare(places, ports, java, jars, heap_mb=heap_mb)
+    argv = kafka.prepare(places, ports, kafka.Jvm(java, heap_mb, quick), jars)
     return plan.backbone_spec("kafka", argv, places, ports["kafka"], grace_s=plan.KAFKA_GRACE_S)

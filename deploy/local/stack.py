@@ -222,7 +222,9 @@ class Stack:
         if "redis" in starting:
             self.control.start(backbone.redis_spec(self.places, kept, self.redis_fsync, self.progress, self.say))
         if "kafka" in starting:
-            self.control.start(backbone.kafka_spec(self.places, kept, self.kafka_heap_mb, self.progress, self.say))
+            quick = not self.profile.startswith("bench")
+            spec = backbone.kafka_spec(self.places, kept, self.kafka_heap_mb, quick, self.progress, self.say)
+            self.control.start(spec)
         for name in ("redis", "kafka"):
             if name in self.services:
                 self.say(f"waiting for {name}")
