@@ -53,7 +53,9 @@ def run(steps: Sequence[str], *, seed: int, told: Told, profile: str = PROFILE, 
             load = Load(stack.gateway_url, partial(mint, home=stack.places.home, profile=profile), ledger, seed=seed)
             scene = Scene(stack, load, rng, Path(folder), told)
             load.start()
-            time.sleep(2)
+            while load.answered < 100 and not load.failed:
+                time.sleep(0.1)
+            time.sleep(3)  # so that every stage has something behind it
             for number, step in enumerate(steps, 1):
                 _break(scene, step, f"{number}/{len(steps)}")
             load.stop()
