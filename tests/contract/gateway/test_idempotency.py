@@ -1,0 +1,66 @@
+"""The gateway's memory: locks, records that stand, texts."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+
+from gateway.idempotency import Idempotency, InFlight, Remembered
+
+
+def names(n: int) -> list[str]:
+    return [f"sig-{secrets.token_hex(8)}" for _ in range(n)]
+
+
+def record(name: str, body: str = "b", offset: int = 1) -> Remembered:
+    return Remembered(body, name, "bank-001", "t", 3, offset, 1_700_000_000_000)
+
+
+async def test_a_name_is_locked_once(memory: Idempotency):
+    some = names(40)
+    assert await memory.begin(some, "one") == [None] * 40
+    assert await memory.begin([*some[:2], "sig-other" + some[0]], "two") == [InFlight(), InFlight(), None]
+
+
+async def test_the_same_owner_may_ask_again_because_its_first_answer_may_be_lost(memory: Idempotency):
+    some = names(2)
+    await memory.begin(some, "one")
+    assert await memory.begin(some, "one") == [None, None]
+
+
+async def test_of_many_owners_at_once_one_has_the_lock(memory: Idempotency):
+    some = names(3)
+    held = await asyncio.gather(*(memory.begin(some, f"owner-{n}") for n in range(10)))
+    assert [sum(one[n] is None for one in held) for n in range(3)] == [1, 1, 1]
+
+
+async def test_a_record_takes_the_place_of_the_lock_and_stands(memory: Idempotency):
+    (name,) = names(1)
+    await memory.begin([name], "one")
+    assert await memory.finish([(name, record(name))]) == [record(name)]
+    assert await memory.begin([name], "two") == [record(name)]
+    assert await memory.finish([(name, record(name, "other", 9))]) == [record(name)]
+    assert await memory.find(name) == record(name)
+
+
+async def test_an_owner_gives_back_its_own_lock_only(memory: Idempotency):
+    mine, others, done = names(3)
+    await memory.begin([mine, done], "one")
+    await memory.begin([others], "two")
+    await memory.finish([(done, record(done))])
+    await memory.abandon([mine, others, done], "one")
+    assert await memory.begin([mine, others, done], "three") == [None, InFlight(), record(done)]
+
+
+async def test_a_lock_is_no_record(memory: Idempotency):
+    (name,) = names(1)
+    await memory.begin([name], "one")
+    assert await memory.find(name) is None and await memory.find("sig-nothing") is None
+
+
+async def test_a_text_that_is_kept_stands(memory: Idempotency):
+    (name,) = names(1)
+    assert await memory.recall(name) is None
+    assert await memory.keep(name, "一") == "一"
+    assert await memory.keep(name, "two") == "一"
+    assert await memory.recall(name) == "一"
