@@ -34,14 +34,14 @@ from gateway.metrics import count_problem
 from gateway.officers import Desk
 from gateway.pipelining import Pipelining
 from gateway.problems import Problem, later
-from gateway.routes import cases, ops, queues, signals
+from gateway.routes import cases, docs, ops, queues, signals
 from gateway.settings import GatewaySettings
 from schemas.protect import AesGcmSealer, Keyring, Sealer, Tokenizer
 from stream_processors.state.views import Rebuilding, RedisViews, Views
 
 logger = logging.getLogger("liandong.gateway")
 
-ENDPOINTS: list[Endpoint] = [*signals.ENDPOINTS, *queues.ENDPOINTS, *cases.ENDPOINTS, *ops.ENDPOINTS]
+ENDPOINTS: list[Endpoint] = [*signals.ENDPOINTS, *queues.ENDPOINTS, *cases.ENDPOINTS, *ops.ENDPOINTS, *docs.ENDPOINTS]
 
 
 @dataclass

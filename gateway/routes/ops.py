@@ -1,4 +1,4 @@
-"""Routes of operators: is it alive, is it ready, what does it count, what does it offer."""
+"""Routes of operators: is it alive, is it ready, what does it count."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from redis.exceptions import RedisError
 from starlette.responses import Response
 
 from gateway.auth import Role
-from gateway.endpoint import Call, Endpoint, document
+from gateway.endpoint import Call, Endpoint
 from gateway.idempotency import StateUnavailable
 from gateway.reply import json_reply
 from stream_processors.state.views import Rebuilding
@@ -48,14 +48,8 @@ async def metrics(call: Call) -> Response:
     return Response(generate_latest(), headers={"content-type": CONTENT_TYPE_LATEST})
 
 
-async def openapi(call: Call) -> Response:
-    """The OpenAPI document."""
-    return json_reply(document(call.request.app, call.services.endpoints))
-
-
 ENDPOINTS = [
     Endpoint("GET", "/livez", livez, _OPEN, "Alive"),
     Endpoint("GET", "/readyz", readyz, _OPEN, "Ready to accept signals"),
     Endpoint("GET", "/metrics", metrics, frozenset({Role.OPERATOR}), "Prometheus metrics", open_on_loopback=True),
-    Endpoint("GET", "/openapi.json", openapi, frozenset(Role), "This interface"),
 ]

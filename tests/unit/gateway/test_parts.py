@@ -57,6 +57,12 @@ async def test_the_openapi_document_has_every_route_with_its_roles_and_no_loose_
     assert document["paths"]["/v1/queues"]["get"]["x-roles"] == ["officer"]
 
 
+async def test_the_page_names_every_route_and_needs_nothing_from_elsewhere(client: Client):
+    page = (await client(None).get("/docs")).text
+    assert all(f"{one.method} {one.path}" in page for one in ENDPOINTS)
+    assert "http://" not in page and "https://" not in page and "<script" not in page
+
+
 async def test_the_hot_answers_are_what_the_document_says(client: Client):
     accepted = await client().post("/v1/signals", json=signal("a"))
     TypeAdapter(AcceptedOut).validate_python(accepted.json())

@@ -1,0 +1,56 @@
+"""The interface as a page: every route with its roles, body, answers and problems, from the same table that serves them.
+
+Invariant: nothing of it comes from elsewhere (no scripts, no fonts), so it works without a network.
+"""
+
+from __future__ import annotations
+
+import inspect
+from html import escape
+
+from starlette.responses import HTMLResponse, Response
+
+from gateway.auth import Role
+from gateway.endpoint import Call, Endpoint, document
+from gateway.problems import PROBLEMS
+from gateway.reply import json_reply
+
+_STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1a1a1a;background:#fff}
+h2{font-size:1.05rem;margin:2rem 0 .3rem}code{font-family:ui-monospace,monospace}dl{margin:.3rem 0 0;display:grid;
+grid-template-columns:7rem 1fr;gap:.1rem 1rem}dt{color:#555}dd{margin:0}p{margin:.2rem 0}"""
+
+
+async def openapi(call: Call) -> Response:
+    """The OpenAPI document."""
+    return json_reply(document(call.request.app, call.services.endpoints))
+
+
+async def docs(call: Call) -> Response:
+    """This interface as a page."""
+    sections = "\n".join(_section(endpoint) for endpoint in call.services.endpoints)
+    return HTMLResponse(
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Liandong: the API</title><style>{_STYLE}</style>'
+        f'<h1>Liandong: the API</h1><p>For machines: <a href="/openapi.json">openapi.json</a>. A token for local use: '
+        f"<code>liandong token bank-001</code>, sent as <code>Authorization: Bearer …</code>.</p>\n{sections}</html>"
+    )
+
+
+def _section(endpoint: Endpoint) -> str:
+    rows = [("roles", ", ".join(sorted(endpoint.roles)) or "open")]
+    if endpoint.body is not None:
+        rows.append(("body", f"{endpoint.body.__name__} ({endpoint.body_media}): {', '.join(endpoint.body.model_fields)}"))
+    if endpoint.query is not None:
+        rows.append(("query", ", ".join(endpoint.query.model_fields)))
+    for status, model in endpoint.answers.items():
+        rows.append((str(status), f"{model.__name__}: {', '.join(model.model_fields)}" if model else "no content"))
+    rows += [(str(PROBLEMS[slug].status), f"{slug}: {PROBLEMS[slug].title}") for slug in endpoint.problems]
+    told = "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in rows)
+    said = escape(inspect.getdoc(endpoint.handler) or endpoint.summary)
+    return f"<h2><code>{endpoint.method} {escape(endpoint.path)}</code></h2><p>{said}</p><dl>{told}</dl>"
+
+
+_EVERYBODY = frozenset(Role)
+ENDPOINTS = [
+    Endpoint("GET", "/docs", docs, _EVERYBODY, "This interface as a page", open_on_loopback=True),
+    Endpoint("GET", "/openapi.json", openapi, _EVERYBODY, "This interface for machines", open_on_loopback=True),
+]
