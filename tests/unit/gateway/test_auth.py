@@ -173,7 +173,7 @@ async def test_a_token_of_another_key_no_key_or_no_algorithm_is_refused(auth: Au
     public = json.dumps(issuer.keys["ed"].as_dict(private=False))
     forged = jwt.encode({"alg": "HS256", "kid": "ed"}, {"sub": "bank-001"}, OctKey.import_key(public), algorithms=["HS256"])
     await refused(auth, forged)
-    await refused(auth, f"{head}.{body}.{mark[:-2]}AA")
+    await refused(auth, f"{head}.{body}.{'B' if mark[0] == 'A' else 'A'}{mark[1:]}")
 
 
 @pytest.mark.parametrize("token", ["", ".", "..", "a.b.c", "é.é.é", "x" * 9000, "W10.W10.W10", "eyJraWQiOjF9.e30.", "\0"])
