@@ -1,0 +1,111 @@
+"""Canonical forms: doing it twice is doing it once, and the ways in which people write one thing are one thing."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
+
+from schemas.indicators import KINDS, RANK, canonical
+
+SEPARATOR = st.sampled_from(["", " ", "-", "\u3000", "\u00a0"])
+LABEL = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,10}[a-z0-9])?", fullmatch=True).filter(lambda one: one[2:4] != "--")
+HOST = st.builds(lambda a, b: f"{a}.{b}.com", LABEL, LABEL)
+PATH = st.lists(st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=8), max_size=3).map("/".join)
+
+
+@st.composite
+def spelt(draw: st.DrawFn, plain: st.SearchStrategy[str]) -> tuple[str, str]:
+    """A number, and the same with separators between its digits."""
+    text = draw(plain)
+    return text, "".join(one + draw(SEPARATOR) for one in text)
+
+
+@given(st.sampled_from(list(KINDS)), st.text(max_size=60))
+@example("url", "http://a.com/%")
+@example("url", "http://a.com/a?b=%zz#c")
+@example("url", "HTTP://[::1]:80/")
+@example("domain", "ß.de")
+@example("domain", "。例子。cn")
+def test_what_is_canonical_stays_as_it_is(kind: str, text: str) -> None:
+    try:
+        once = canonical(kind, text)
+    except ValueError:
+        return
+    assert canonical(kind, once) == once
+
+
+@given(
+    HOST,
+    PATH,
+    st.sampled_from(["", ":80", ":8080"]),
+    st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=10),
+)
+def test_a_web_address_keeps_its_canonical_form(host: str, path: str, port: str, query: str) -> None:
+    try:
+        once = canonical("url", f"http://{host}{port}/{path}?{query}")
+    except ValueError:
+        assume(False)
+    assert canonical("url", once) == once
+    assert once.isascii()
+    assert "#" not in once
+
+
+@given(spelt(st.from_regex(r"[0-9A-Z]{6,34}", fullmatch=True)))
+def test_an_account_is_one_however_it_is_grouped(pair: tuple[str, str]) -> None:
+    assert canonical("account", pair[1]) == canonical("account", pair[0].lower()) == pair[0]
+
+
+@given(spelt(st.from_regex(r"[0-9]{12,19}", fullmatch=True)))
+def test_a_card_is_one_however_it_is_grouped(pair: tuple[str, str]) -> None:
+    assert canonical("card", pair[1]) == pair[0]
+
+
+@given(spelt(st.from_regex(r"1[3-9][0-9]{9}", fullmatch=True)))
+def test_a_mobile_is_one_with_and_without_its_country(pair: tuple[str, str]) -> None:
+    wanted = "+86" + pair[0]
+    for way in (pair[1], f"+86{pair[1]}", f"0086 {pair[1]}", f"+86 ({pair[0][:3]}) {pair[0][3:]}"):
+        assert canonical("phone", way) == wanted
+
+
+@given(st.from_regex(r"0[1-9][0-9]{8,10}", fullmatch=True))
+def test_a_landline_is_one_with_and_without_its_country(number: str) -> None:
+    assert canonical("phone", number) == canonical("phone", f"+86 {number[1:]}")
+
+
+@given(HOST)
+def test_a_domain_is_one_in_any_case_and_defanged(host: str) -> None:
+    for way in (
+        host.upper(),
+        host.replace(".", "[.]"),
+        host.replace(".", "(.)"),
+        f" {host}. ",
+        host.replace(".", "。"),
+    ):
+        assert canonical("domain", way) == host
+
+
+@given(HOST, st.sampled_from(["http", "https"]))
+def test_a_url_is_one_in_any_case_defanged_and_with_its_default_port(host: str, scheme: str) -> None:
+    wanted = canonical("url", f"{scheme}://{host}/pay")
+    port = {"http": 80, "https": 443}[scheme]
+    defanged = host.replace(".", "[.]")
+    for way in (
+        f"{scheme.upper()}://{host.upper()}/pay",
+        f"{scheme}://{host}:{port}/pay#top",
+        f"hxxp{scheme[4:]}://{defanged}/pay",
+    ):
+        assert canonical("url", way) == wanted
+
+
+def test_every_kind_has_its_place_in_the_order_of_the_primary_subject() -> None:
+    assert list(KINDS) == ["account", "card", "phone", "url", "domain"]
+    assert [RANK[kind] for kind in KINDS] == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+@pytest.mark.parametrize("text", ["", " ", "\x00", "a" * 3000, "http://", "１２３４５６", "\ud800x.com"])
+def test_what_is_none_is_refused_with_a_sentence(kind: str, text: str) -> None:
+    with pytest.raises(ValueError) as error:
+        canonical(kind, text)
+    assert len(str(error.value)) > 20

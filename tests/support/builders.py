@@ -1,0 +1,148 @@
+"""Builders: a realistic record of each kind in one call, at the fixed instant T0, with fixed test keys."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from schemas.cases import Action, ActionKind, JoinedSignal
+from schemas.codec import encode
+from schemas.envelope import Origin
+from schemas.facts import AssessedSignal
+from schemas.protect import AesGcmSealer, Keyring, Tokenizer
+from schemas.protect.submission import protect
+from schemas.signals import SignalIn, SubmittedSignal
+from schemas.topics import ACTIONS, ASSESSED, CHANGED, SUBMITTED, Topic
+from schemas.values import instant_ms
+from stream_processors.domain import assess, case
+from stream_processors.domain.features import Features, Observed
+from stream_processors.settings import SHIPPED_POLICY, load_policy
+
+T0 = datetime(2026, 3, 2, 1, 0, tzinfo=UTC)
+T0_MS = instant_ms(T0)
+
+KEYRING = Keyring(
+    current="k1",
+    token_keys={"k1": b64encode(b"a token key of the tests, 32 B!!!").decode()},
+    sealing_keys={"k1": b64encode(b"a sealing key of the tests, 32B!").decode()},
+)
+TOKENIZER = Tokenizer(KEYRING)
+SEALER = AesGcmSealer(KEYRING)
+POLICY = load_policy(SHIPPED_POLICY)
+
+
+def after(**span: float) -> datetime:
+    """T0 and a bit: `after(minutes=5)`."""
+    return T0 + timedelta(**span)
+
+
+def body(**over: Any) -> SignalIn:
+    """What a bank posts: a fraud of 12,000 yuan to a phone's owner."""
+    fields: dict[str, Any] = {
+        "kind": "telecom_fraud",
+        "occurred_at": T0,
+        "region": "630202",
+        "amount": {"minor": 1_200_000, "currency": "CNY"},
+        "indicators": [{"kind": "phone", "value": "13800001234"}],
+        "narrative": "冒充客服，要求转账到安全账户",
+    }
+    return SignalIn.model_validate({**fields, **over})
+
+
+def phone(number: int, role: str = "suspect") -> dict[str, str]:
+    return {"kind": "phone", "value": f"138{number:08d}", "role": role}
+
+
+def account(number: int, role: str = "suspect") -> dict[str, str]:
+    return {"kind": "account", "value": f"62220210{number:08d}", "role": role}
+
+
+def submitted(institution: str = "bank-001", reference: str = "r-1", **over: Any) -> SubmittedSignal:
+    """A protected signal. `over` changes its body."""
+    whole = body(**over)
+    return protect(whole, institution=institution, reference=reference, tokenizer=TOKENIZER, sealer=SEALER)
+
+
+def submission(signal: SubmittedSignal) -> tuple[bytes, bytes]:
+    """Key and value as the gateway appends them."""
+    value = encode(
+        SUBMITTED,
+        signal,
+        id=signal.signal_id,
+        source="/gateway",
+        actor=f"institution:{signal.institution}",
+        time=T0,
+        subject=signal.signal_id,
+    )
+    return signal.primary.token.encode(), value
+
+
+def nothing_known(signal: SubmittedSignal, source: str = "0:0", **features: int) -> Observed:
+    """What an empty state says about the record at `source`."""
+    return Observed(source, signal.body_id, None, Features(**features), frozenset())
+
+
+def fact(signal: SubmittedSignal, source: str = "0:0", now: datetime = T0, **features: int) -> AssessedSignal:
+    """The fact of a signal that nothing was known about, but for the features given."""
+    observed = nothing_known(signal, source, **features)
+    return assess.decide(signal, observed=observed, source=source, policy=POLICY, now=now, emitted=0)
+
+
+def joined(**over: Any) -> JoinedSignal:
+    """A signal as its case sees it."""
+    found = fact(submitted())
+    return JoinedSignal.trusted(**{**{name: getattr(found, name) for name in JoinedSignal.model_fields}, **over})
+
+
+def join(case_id: str = "case-1", action_id: str | None = None, **over: Any) -> Action:
+    signal = joined(**over)
+    name = action_id or f"join-{signal.signal_id}-q"
+    return Action.trusted(
+        action_id=name, case_id=case_id, kind=ActionKind.JOIN, queue="public-security-630202", signal=signal
+    )
+
+
+def move(kind: str, officer: str = "officer-a", case_id: str = "case-1", **over: Any) -> Action:
+    """An officer's action; dispose and hand-over get what they need."""
+    fields: dict[str, Any] = {"action_id": f"act-{kind}-{officer}", "queue": "public-security-630202"}
+    if kind == "dispose":
+        fields["disposition"] = "confirmed"
+    if kind == "hand_over":
+        fields["to"] = "officer-b"
+    return Action.model_validate({**fields, "case_id": case_id, "kind": kind, "officer": officer, **over})
+
+
+def action_record(action: Action, origin: Origin | None = None) -> tuple[bytes, bytes]:
+    """Key and value of an action as the gateway (no origin) or assess (a join's origin) appends it."""
+    actor = f"officer:{action.officer}" if action.officer else "stage:assess"
+    source = "/gateway" if action.officer else "/assess"
+    value = encode(
+        ACTIONS, action, id=action.action_id, source=source, actor=actor, time=T0, origin=origin, subject=action.case_id
+    )
+    return action.case_id.encode(), value
+
+
+def fact_record(
+    data: Any, topic: Topic, partition: int, offset: int, now: datetime = T0, actor: str = "stage:test"
+) -> bytes:
+    """The value of a fact about the source record at `partition`/`offset`."""
+    source = {ASSESSED.name: SUBMITTED, CHANGED.name: ACTIONS}[topic.name]
+    origin = Origin(source.name, partition, offset)
+    return encode(
+        topic, data, id=f"{topic.name}-{partition}:{offset}", source="/test", actor=actor, time=now, origin=origin
+    )
+
+
+def opened_case(now: datetime = T0, **over: Any) -> Any:
+    """A case with one signal, at revision 1."""
+    change = case.decide(action=join(**over), actor="stage:assess", case=None, policy=POLICY, now=now)
+    assert change.case is not None
+    return change.case
+
+
+def held_case(officer: str = "officer-a", now: datetime = T0) -> Any:
+    """The same, claimed: revision 2."""
+    change = case.decide(action=move("claim", officer), actor=officer, case=opened_case(), policy=POLICY, now=now)
+    assert change.case is not None
+    return change.case

@@ -1,0 +1,138 @@
+"""The examples of schemas/examples: read, and (`python -m tests.support.examples`) written anew where one is missing.
+
+They are what the stages themselves write for a small story: a fraud that three parties report, a repeat, a re-send, a conflict,
+a poison record, and an officer who takes the case, hands it over and disposes of it. Names and numbers are invented; the values
+are sealed with the fixed keys of tests/support/builders.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from schemas.codec import decode
+from schemas.topics import ACTIONS, ASSESSED, CHANGED, DEADLETTER, SUBMITTED, TOPICS, Topic
+
+ROOT = Path(__file__).resolve().parents[2] / "schemas" / "examples"
+
+
+def folder(topic: Topic) -> Path:
+    """`signals.submitted.v1` -> schemas/examples/signals.submitted/v1."""
+    name, _, version = topic.name.rpartition(".")
+    return ROOT / name / version
+
+
+@cache
+def of(topic: Topic) -> dict[str, bytes]:
+    """The examples of a topic by file name."""
+    return {path.name: path.read_bytes() for path in sorted(folder(topic).glob("*.json"))}
+
+
+async def _story() -> dict[Topic, dict[str, bytes]]:
+    from tests.support.builders import account, action_record, after, move, phone, submission, submitted
+    from tests.support.world import World
+
+    fraud = {
+        "region": "630222",
+        "occurred_at": after(minutes=-12),
+        "narrative": "受害人接到自称“平台客服”的电话，被诱导转账12,000元。",
+    }
+    suspects = [phone(1234), account(99), {"kind": "phone", "value": "+8613900005678", "role": "victim"}]
+    first = submitted("bank-001", "2026-000117", indicators=suspects, **fraud)
+    fundraising = {
+        "kind": "illegal_finance",
+        "region": "630202",
+        "amount": {"minor": 68_000_000, "currency": "CNY"},
+        "indicators": [
+            {"kind": "url", "value": "https://licai.example.cn/vip"},
+            {"kind": "card", "value": "6222 0212 3456 7890"},
+        ],
+        "narrative": "以“养老项目”名义承诺年化18%返利，疑似非法集资。",
+    }
+    signals = {
+        "telecom_fraud": first,
+        "second_institution": submitted("bank-002", "TF/88", indicators=[account(99)], **{**fraud, "narrative": None}),
+        "telecom_operator": submitted(
+            "telecom-1", "c0ffee", indicators=[account(99), phone(7)], **{**fraud, "amount": None}
+        ),
+        "illegal_finance": submitted("pay-001", "IF-5", **fundraising),
+        "repeat": first,
+        "resend": submitted("bank-001", "2026-000118", indicators=suspects, **fraud),
+        "conflict": submitted("bank-001", "2026-000117", indicators=suspects, **{**fraud, "region": "630223"}),
+    }
+    world = await World(workers=1).up()
+    found: dict[Topic, dict[str, bytes]] = {topic: {} for topic in TOPICS.values()}
+    for name, signal in signals.items():
+        key, value = submission(signal)
+        world.submit(key, value, SUBMITTED)
+        if name in ("telecom_fraud", "illegal_finance", "telecom_operator"):
+            found[SUBMITTED][name] = value
+        await world.poll("assess", 0)
+        world.clock.forward(3)
+        record = world.log.all(ASSESSED, max(range(8), key=lambda p: _newest(world, p)))[-1]
+        found[ASSESSED]["assessed_" + name if "_" in name else name] = record.value or b""
+    world.log.put(SUBMITTED, 0, b"?", b'{"specversion": "1.0", "id": "not a record"}')
+    await world.poll("assess", 0)
+    found[ASSESSED]["refused"] = world.log.all(ASSESSED, 0)[-1].value or b""
+    found[DEADLETTER]["unreadable_signal"] = world.log.all(DEADLETTER)[-1].value or b""
+    joins = world.log.all(ACTIONS)
+    found[ACTIONS]["join"] = joins[0].value or b""
+    case_id = (joins[0].key or b"").decode()
+    await world.poll("track", 0)
+    changes: list[tuple[str, Any]] = []
+    for number, (kind, officer, more) in enumerate(
+        [
+            ("claim", "officer-a", {"lease_s": 900}),
+            ("claim", "officer-b", {}),
+            ("renew", "officer-a", {"lease_s": 1800}),
+            ("hand_over", "officer-a", {"to": "officer-b"}),
+            ("release", "officer-b", {}),
+            ("claim", "officer-b", {}),
+            ("dispose", "officer-b", {"disposition": "confirmed", "revision": None}),
+        ]
+    ):
+        action = move(kind, officer, case_id, action_id=f"act-{number}", queue="public-security-630222", **more)
+        key, value = action_record(action)
+        world.submit(key, value, ACTIONS)
+        world.clock.forward(40)
+        await world.poll("track", 0)
+        found[ACTIONS].setdefault(kind, value)
+        changes.append((kind, value))
+    world.submit(*action_record(move("claim", "officer-a", case_id, action_id="act-0")), ACTIONS)
+    world.log.put(ACTIONS, 0, b"?", b"{}")
+    await world.poll("track", 0)
+    for record in world.log.all(CHANGED):
+        change = decode(CHANGED, record.value).data
+        name = f"{change.outcome.value}_{change.kind.value if change.kind else 'unreadable'}"
+        found[CHANGED].setdefault(name, record.value or b"")
+    found[DEADLETTER]["unreadable_action"] = world.log.all(DEADLETTER)[-1].value or b""
+    return found
+
+
+def _newest(world: Any, partition: int) -> tuple[int, int]:
+    records = world.log.all(ASSESSED, partition)
+    return (records[-1].timestamp_ms, len(records)) if records else (0, 0)
+
+
+def write() -> list[Path]:
+    """Writes the examples that are not there yet; what is there stays, for older readers must go on reading it."""
+    made = []
+    for topic, found in asyncio.run(_story()).items():
+        for name, value in found.items():
+            path = folder(topic) / f"{name}.json"
+            if not path.exists():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(
+                    orjson.dumps(orjson.loads(value), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+                )
+                made.append(path)
+    return made
+
+
+if __name__ == "__main__":
+    for one in write():
+        print(one)

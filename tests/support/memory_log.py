@@ -1,0 +1,96 @@
+"""The log in memory: one list a partition, LogAppendTime from the test's clock, ranges read in small chunks.
+
+It keeps the contract that tests/contract/log holds over it and over Kafka.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Mapping, Sequence
+
+from schemas.topics import TOPICS, Topic
+from stream_processors.kafka_identity import WrongLog
+from stream_processors.log import Entry, Record, partition_of
+from tests.support.clock import Clock
+
+
+class MemoryLog:
+    """All topics of the table are there; `create` makes others, `recreate` one anew under the same name."""
+
+    def __init__(self, clock: Clock | None = None, *, chunk: int = 7, cluster: str = "memory") -> None:
+        self.clock = clock or Clock()
+        self.chunk = chunk
+        self.cluster = cluster
+        self._records: dict[str, list[list[Record]]] = {}
+        self._ids: dict[str, str] = {}
+        self._starts: dict[tuple[str, int], int] = {}
+        for topic in TOPICS.values():
+            self.create(topic)
+
+    def create(self, topic: Topic) -> None:
+        self._records[topic.name] = [[] for _ in range(topic.partitions)]
+        self._ids[topic.name] = secrets.token_hex(8)
+        self._starts = {at: start for at, start in self._starts.items() if at[0] != topic.name}
+
+    recreate = create
+
+    def delete(self, topic: Topic) -> None:
+        del self._records[topic.name], self._ids[topic.name]
+
+    def delete_before(self, topic: Topic, partition: int, offset: int) -> None:
+        """What retention does."""
+        self._starts[topic.name, partition] = offset
+
+    def put(self, topic: Topic, partition: int, key: bytes | None, value: bytes | None) -> int:
+        """A foreign append: another owner that lives on, or a client of its own. The offset."""
+        records = self._records[topic.name][partition]
+        records.append(Record(partition, len(records), self.clock.ms, key, value))
+        return len(records) - 1
+
+    def all(self, topic: Topic, partition: int | None = None) -> list[Record]:
+        """Everything ever appended, deleted records included, by partition and offset."""
+        parts = self._records[topic.name]
+        return list(parts[partition]) if partition is not None else [record for part in parts for record in part]
+
+    async def append(self, topic: Topic, entries: Mapping[int, Sequence[Entry]]) -> dict[int, int]:
+        await asyncio.sleep(0)
+        bases = {}
+        for partition, found in entries.items():
+            for key, value in found:
+                bases.setdefault(partition, self.put(topic, partition, key, value))
+        await asyncio.sleep(0)
+        return bases
+
+    async def append_keyed(self, topic: Topic, entries: Sequence[tuple[bytes, bytes]]) -> None:
+        by_partition: dict[int, list[Entry]] = {}
+        for key, value in entries:
+            by_partition.setdefault(partition_of(key, topic.partitions), []).append((key, value))
+        await self.append(topic, by_partition)
+
+    async def starts(self, topic: Topic) -> dict[int, int]:
+        return {p: self._starts.get((topic.name, p), 0) for p in range(topic.partitions)}
+
+    async def ends(self, topic: Topic) -> dict[int, int]:
+        return {p: len(self._records[topic.name][p]) for p in range(topic.partitions)}
+
+    async def read(self, topic: Topic, partition: int, start: int, end: int) -> AsyncIterator[list[Record]]:
+        if start < end and start < self._starts.get((topic.name, partition), 0):
+            raise IndexError(f"{topic.name}/{partition}: offset {start} was deleted")
+        while start < end:
+            await asyncio.sleep(0)
+            records = self._records[topic.name][partition][start : min(end, start + self.chunk)]
+            if records:
+                start = records[-1].offset + 1
+                yield records
+
+    async def identity(self, topics: Sequence[Topic]) -> str:
+        parts = [self.cluster]
+        for topic in topics:
+            if topic.name not in self._records:
+                raise WrongLog(f"topic {topic.name} is not there")
+            count = len(self._records[topic.name])
+            if count != topic.partitions:
+                raise WrongLog(f"topic {topic.name} has {count} partitions, the topic table says {topic.partitions}")
+            parts.append(f"{topic.name}={self._ids[topic.name]}:{count}")
+        return "|".join(parts)

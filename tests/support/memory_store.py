@@ -1,0 +1,226 @@
+"""A stage's state in memory: the marks, stamps and the meaning of the three scripts (state/lua), with keys that expire.
+
+`MemoryRedis` is the server: it outlives its clients, can be copied, rolled back (wholly or some buckets of it) and emptied.
+`MemoryStore` is one process's connection to it. It keeps the contract that tests/contract/store holds over it and over Redis.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import copy
+import math
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from stream_processors.state.effects import Arg
+from stream_processors.state.keys import BUCKETS, Namespace, bucket_of
+from stream_processors.state.store import Check, LostState, MarkMoved, Marks, Write
+from tests.support.clock import Clock
+
+NEVER = math.inf
+
+
+@dataclass
+class Bucket:
+    """One hash slot: its marks, and its values with when they end."""
+
+    marks: dict[str, str] = field(default_factory=dict)
+    values: dict[str, Any] = field(default_factory=dict)
+    ends: dict[str, float] = field(default_factory=dict)
+
+
+class MemoryRedis:
+    def __init__(self, clock: Clock | None = None) -> None:
+        self.clock = clock or Clock()
+        self.buckets = [Bucket() for _ in range(BUCKETS)]
+        self.restoring = asyncio.Lock()
+
+    def copy(self) -> list[Bucket]:
+        """A snapshot to roll back to."""
+        return copy.deepcopy(self.buckets)
+
+    def roll_back(self, to: list[Bucket], only: Iterable[int] = range(BUCKETS)) -> None:
+        """As a restore from an older AOF; `only` some buckets, as after the failover of one shard."""
+        for bucket in only:
+            self.buckets[bucket] = copy.deepcopy(to[bucket])
+
+    def flush(self, only: Iterable[int] = range(BUCKETS)) -> None:
+        for bucket in only:
+            self.buckets[bucket] = Bucket()
+
+    def expire(self) -> None:
+        for bucket in self.buckets:
+            for name in [name for name, end in bucket.ends.items() if end <= self.clock.ms]:
+                del bucket.values[name], bucket.ends[name]
+
+
+class MemoryStore:
+    """`break_connection` is what a CLIENT KILL does: it never comes back silently."""
+
+    def __init__(self, server: MemoryRedis, namespace: Namespace) -> None:
+        self.server, self.namespace = server, namespace
+        self._broken = False
+
+    def break_connection(self) -> None:
+        self._broken = True
+
+    def _alive(self) -> list[Bucket]:
+        if self._broken:
+            raise LostState("the connection to Redis broke; the state may be another one now")
+        self.server.expire()
+        return self.server.buckets
+
+    async def open(self) -> None:
+        self._alive()
+
+    async def marks(self) -> list[Marks]:
+        await asyncio.sleep(0)
+        return [
+            {k: int(v) for k, v in bucket.marks.items() if k != "stamp" and not k.startswith("n")}
+            for bucket in self._alive()
+        ]
+
+    async def stamps(self) -> list[str | None]:
+        await asyncio.sleep(0)
+        return [bucket.marks.get("stamp") for bucket in self._alive()]
+
+    async def set_stamp(self, stamp: str) -> None:
+        await asyncio.sleep(0)
+        for bucket in self._alive():
+            bucket.marks["stamp"] = stamp
+
+    async def call(self, script: str, stamp: str, writes: Mapping[int, Write]) -> dict[int, list[Any]]:
+        """A pipeline: every bucket's script runs, also after one of them failed."""
+        await asyncio.sleep(0)
+        buckets, answers, lost = self._alive(), {}, []
+        for number, write in writes.items():
+            bucket = buckets[number]
+            try:
+                _guard(bucket, stamp, write)
+            except LostState as error:
+                lost.append(error)
+                continue
+            answers[number] = _SCRIPTS[script](_Keys(bucket, self.server.clock.ms), list(write.args))
+        if lost:
+            raise lost[0]
+        await asyncio.sleep(0)
+        return answers
+
+    async def cases(self, stamp: str, case_ids: Sequence[str]) -> list[bytes | None]:
+        await asyncio.sleep(0)
+        buckets = self._alive()
+        if any(buckets[bucket_of(name)].marks.get("stamp") != stamp for name in case_ids):
+            raise LostState("a stamp is gone while cases were read")
+        return [buckets[bucket_of(name)].values.get(f"k:{name}", {}).get("case") for name in case_ids]
+
+    @contextlib.asynccontextmanager
+    async def lock(self) -> AsyncIterator[None]:
+        async with self.server.restoring:
+            yield
+
+
+def _guard(bucket: Bucket, stamp: str, write: Write) -> None:
+    if bucket.marks.get("stamp") != stamp:
+        raise LostState(f"LOST stamp {bucket.marks.get('stamp')}")
+    for name, expected in write.checks.items():
+        found = bucket.marks.get(name, "0")
+        if not _stands(found, expected):
+            raise MarkMoved(f"STALE {name} is {found}, not {expected}")
+    bucket.marks.update({name: str(value) for name, value in write.sets.items()})
+
+
+def _stands(found: str, expected: Check) -> bool:
+    if isinstance(expected, tuple):
+        return found.isdecimal() and expected[0] <= int(found) <= expected[1]
+    return found == str(expected)
+
+
+class _Keys:
+    """The commands that the scripts use, on one bucket."""
+
+    def __init__(self, bucket: Bucket, now: int) -> None:
+        self.values, self.ends, self.now = bucket.values, bucket.ends, now
+
+    def drop_if_over(self, key: str) -> None:
+        if self.ends.get(key, NEVER) <= self.now:
+            self.values.pop(key, None)
+            self.ends.pop(key, None)
+
+    def live_until(self, key: str, expires: int) -> None:
+        if key not in self.ends or self.ends[key] < expires:
+            self.ends[key] = expires
+        self.drop_if_over(key)
+
+    def set(self, key: str, value: Arg, expires: int) -> None:
+        self.values[key], self.ends[key] = _bytes(value), expires
+        self.drop_if_over(key)
+
+    def claim(self, key: str, value: Arg, expires: int) -> bytes:
+        if key in self.values:
+            return bytes(self.values[key])
+        self.set(key, value, expires)
+        return b""
+
+    def see(self, key: str, content: str, institution: str, occurred: int, expires: int) -> dict[str, int]:
+        seen: dict[str, int] = self.values.setdefault(key, {})
+        seen.setdefault(f"s{content}", occurred)
+        seen[f"i{institution}"] = min(seen.get(f"i{institution}", -occurred), -occurred)
+        self.live_until(key, expires)
+        return seen
+
+
+def _claim(keys: _Keys, args: list[Any]) -> list[Any]:
+    return [keys.claim(f"r:{args[at]}", args[at + 1], args[at + 2]) for at in range(0, len(args), 3)]
+
+
+def _observe(keys: _Keys, args: list[Any]) -> list[Any]:
+    out: list[Any] = []
+    while args:
+        if args[0] == "c":
+            _, content, signal, expires, subject = (args.pop(0) for _ in range(5))
+            out += [keys.claim(f"c:{content}", signal, expires), sorted(keys.values.get(f"k:{subject}", set()))]
+            continue
+        _, token, content, institution, occurred, since, trim, expires = (args.pop(0) for _ in range(8))
+        seen = keys.see(f"s:{token}", content, institution, occurred, expires)
+        if len(seen) > 64:
+            for member in [member for member, score in seen.items() if 0 <= score <= trim or -trim <= score <= 0]:
+                del seen[member]
+        out += [sum(score > since for score in seen.values()), sum(score < -since for score in seen.values())]
+    return out
+
+
+def _fold(keys: _Keys, args: list[Any]) -> list[Any]:
+    while args:
+        op, key = args.pop(0), args.pop(0)
+        given = [args.pop(0) for _ in range(_OPERANDS[op])]
+        if op == "claim":
+            keys.claim(key, given[0], given[1])
+        elif op == "see":
+            keys.see(key, *given)
+        elif op == "add":
+            keys.values.setdefault(key, set()).add(_bytes(given[0]))
+            if given[1]:
+                keys.live_until(key, given[1])
+        elif op == "set":
+            keys.set(key, given[0], given[1])
+        elif op == "case":
+            if keys.values.get(key, {}).get("rev", 0) < given[0]:
+                keys.values[key] = {"rev": given[0], "case": _bytes(given[1])}
+        elif op == "rank":
+            keys.values.setdefault(key, {})[given[1]] = given[0]
+        elif op == "unrank":
+            keys.values.get(key, {}).pop(given[0], None)
+        elif op == "incr":
+            counters = keys.values.setdefault(key, {})
+            counters[given[0]] = counters.get(given[0], 0) + given[1]
+    return [1]
+
+
+_OPERANDS = {"claim": 2, "see": 4, "add": 2, "set": 2, "case": 2, "rank": 2, "unrank": 1, "incr": 2}
+_SCRIPTS = {"claim": _claim, "observe": _observe, "fold": _fold}
+
+
+def _bytes(value: Arg) -> bytes:
+    return value if isinstance(value, bytes) else str(value).encode()

@@ -1,0 +1,237 @@
+"""A whole pipeline in memory: two workers a stage over one log and one Redis a stage, polled, killed, frozen by a test.
+
+Whatever ends a worker (`Died`, LostState, LostLog) starts it again through the barrier, as the supervisor does. Any other
+exception is the test's failure.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from schemas.topics import PARTITIONS, Topic
+from stream_processors.agents.assess import Assess
+from stream_processors.agents.base import Agent
+from stream_processors.agents.project import Project
+from stream_processors.agents.track import Track
+from stream_processors.log import LostLog, Record, partition_of
+from stream_processors.pipeline import STAGES
+from stream_processors.state.restore import restore
+from stream_processors.state.store import LostState
+from tests.support.builders import POLICY, SEALER
+from tests.support.clock import Clock
+from tests.support.crashing import Died, Gate, GatedLog, GatedStore
+from tests.support.memory_log import MemoryLog
+from tests.support.memory_store import MemoryRedis, MemoryStore
+
+AGENTS: dict[str, type[Assess] | type[Track] | type[Project]] = {"assess": Assess, "track": Track, "project": Project}
+ENDS = (Died, LostState, LostLog)
+WORKERS = 2
+TRIES = 6
+
+
+@dataclass
+class Worker:
+    """One process. `at` is where its consumer reads on."""
+
+    agent: Agent
+    gate: Gate
+    owned: frozenset[int]
+    at: dict[tuple[str, int], int] = field(default_factory=dict)
+
+
+class World:
+    """`async with`-less: `await World().up()`; then `poll`, and in the end `settle`."""
+
+    def __init__(self, *, policy: Any = POLICY, workers: int = WORKERS) -> None:
+        self.clock = Clock()
+        self.log = MemoryLog(self.clock)
+        self.redis = {name: MemoryRedis(self.clock) for name in STAGES}
+        self.policy = policy
+        self.owner = {name: [p % workers for p in range(PARTITIONS)] for name in STAGES}
+        self.workers: dict[str, list[Worker]] = {name: [] for name in STAGES}
+        self.frozen: dict[str, list[tuple[Gate, asyncio.Task[None]]]] = {name: [] for name in STAGES}
+        self.ended: list[str] = []
+        self._count = workers
+
+    async def up(self) -> World:
+        for stage in STAGES:
+            self.workers[stage] = [await self._started(stage, number) for number in range(self._count)]
+        return self
+
+    # the log
+
+    def submit(self, key: bytes, value: bytes, topic: Topic) -> tuple[int, int]:
+        """Appends as the gateway does: (partition, offset)."""
+        partition = partition_of(key, topic.partitions)
+        return partition, self.log.put(topic, partition, key, value)
+
+    # the processes
+
+    async def _started(self, stage: str, number: int) -> Worker:
+        """The supervisor: starts it again until it stands. More than a few tries is a crash loop."""
+        for _ in range(TRIES):
+            gate = Gate()
+            store = GatedStore(MemoryStore(self.redis[stage], STAGES[stage].namespace), gate)
+            agent = AGENTS[stage](GatedLog(self.log, gate), store, self.policy, SEALER)
+            owned = frozenset(p for p, owner in enumerate(self.owner[stage]) if owner == number)
+            worker = Worker(agent, gate, owned)
+            try:
+                await agent.start()
+                await self._assign(worker)
+                return worker
+            except ENDS as error:
+                last = error
+                self.ended.append(f"{stage}: {type(error).__name__} at start: {error}")
+                await self._bury()
+        raise AssertionError(f"{stage}-{number} does not start any more: {last!r}") from last
+
+    async def _assign(self, worker: Worker) -> None:
+        wanted = [(topic.name, p) for topic in worker.agent.stage.reads for p in worker.owned]
+        worker.at = dict(await worker.agent.assigned(wanted))
+
+    async def _bury(self) -> None:
+        """A killed process leaves no tasks behind; a frozen one stays."""
+        kept = {task for found in self.frozen.values() for _, task in found} | {asyncio.current_task()}
+        left = [task for task in asyncio.all_tasks() if task not in kept]
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+
+    async def restart(self, stage: str, number: int) -> None:
+        self.workers[stage][number] = await self._started(stage, number)
+
+    async def rebalance(self, stage: str, owner: list[int]) -> None:
+        """New owners. All workers are told before any polls again, as after Faust's eager rebalance."""
+        self.owner[stage] = owner
+        for worker in self.workers[stage]:
+            await worker.agent.revoked()
+        for number, worker in enumerate(self.workers[stage]):
+            worker.owned = frozenset(p for p, one in enumerate(owner) if one == number)
+            try:
+                await self._assign(worker)
+            except ENDS as error:
+                self.ended.append(f"{stage}: {type(error).__name__} at assignment: {error}")
+                await self._bury()
+                await self.restart(stage, number)
+
+    def batch(self, stage: str, worker: Worker, limit: int, rewind: int = 0) -> dict[tuple[str, int], list[Record]]:
+        """What a fetch gives: up to `limit` records of each partition; `rewind` gives some a second time."""
+        batch = {}
+        for topic in STAGES[stage].reads:
+            for p in sorted(worker.owned):
+                at = worker.at[topic.name, p]
+                records = self.log.all(topic, p)[max(0, at - rewind) : at + limit]
+                if records and records[-1].offset >= at:
+                    batch[topic.name, p] = records
+        return batch
+
+    async def poll(
+        self, stage: str, number: int, limit: int = 100, *, plan: tuple[str, int] | None = None, rewind: int = 0
+    ) -> bool:
+        """One poll of one worker; False when there was nothing. It may die or freeze by `plan` (see Gate)."""
+        worker = self.workers[stage][number]
+        batch = self.batch(stage, worker, limit, rewind)
+        if not batch:
+            return False
+        worker.gate.plan = plan
+        step = asyncio.create_task(worker.agent.step(batch))
+        freezing = asyncio.create_task(worker.gate.frozen.wait())
+        await asyncio.wait({step, freezing}, return_when=asyncio.FIRST_COMPLETED)
+        if not step.done():
+            self.frozen[stage].append((worker.gate, step))
+            freezing.cancel()
+            await self.restart(stage, number)
+            return True
+        freezing.cancel()
+        worker.gate.plan = None
+        error = step.exception()
+        if error is None:
+            worker.at |= {at: records[-1].offset + 1 for at, records in batch.items()}
+        elif isinstance(error, ENDS):
+            self.ended.append(f"{stage}: {type(error).__name__}: {error}")
+            await self._bury()
+            await self.restart(stage, number)
+        else:
+            raise error
+        return True
+
+    async def thaw(self, stage: str) -> None:
+        """SIGCONT: the oldest frozen one goes on with what it believed, and ends sooner or later."""
+        if self.frozen[stage]:
+            gate, task = self.frozen[stage].pop(0)
+            gate.thawed.set()
+            try:
+                await task
+            except ENDS as error:
+                self.ended.append(f"{stage}: {type(error).__name__} when thawed: {error}")
+
+    async def kill_frozen(self, stage: str) -> None:
+        found, self.frozen[stage] = self.frozen[stage], []
+        for _, task in found:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def settle(self) -> None:
+        """Everything frozen goes on, every worker starts anew, and all is read to the end."""
+        for stage in STAGES:
+            while self.frozen[stage]:
+                await self.thaw(stage)
+        for stage in STAGES:
+            for number in range(self._count):
+                await self.restart(stage, number)
+        for stage in STAGES:
+            idle, rounds = 0, 0
+            while idle < self._count:
+                idle = 0
+                for number in range(self._count):
+                    idle += not await self.poll(stage, number)
+                rounds += 1
+                assert rounds < 50, f"{stage} does not come to an end: {self.ended[-3:]}"
+
+    async def drain(self, limit: int = 100) -> None:
+        """Polls every stage until there is nothing left, without any fault."""
+        for stage in STAGES:
+            while [number for number in range(self._count) if await self.poll(stage, number, limit)]:
+                pass
+
+    # what is there
+
+    async def afresh(self, stage: str) -> MemoryRedis:
+        """An empty Redis after the barrier: the state that the log alone gives."""
+        empty = MemoryRedis(self.clock)
+        await restore(STAGES[stage], self.log, MemoryStore(empty, STAGES[stage].namespace))
+        return empty
+
+
+def content(redis: MemoryRedis, window_from_ms: int = 0) -> dict[str, Any]:
+    """What counts of a state: marks of positions and all values; no stamps, no proofs, no sightings before the window."""
+    import orjson
+
+    redis.expire()
+    found: dict[str, Any] = {}
+    for number, bucket in enumerate(redis.buckets):
+        found[f"{number}m"] = {k: v for k, v in bucket.marks.items() if k[0] in "sfo" and k != "stamp"}
+        for key, value in bucket.values.items():
+            if key.startswith("s:"):
+                value = {member: score for member, score in value.items() if abs(score) > window_from_ms}
+            if isinstance(value, dict) and "case" in value:
+                value = {"rev": value["rev"], "case": orjson.loads(value["case"])}
+            if value:
+                found[f"{number}{key}"] = value
+    return found
+
+
+def sources(records: Iterable[Record], topic: Topic) -> dict[tuple[int, int], list[Any]]:
+    """Facts by their source (partition, offset), each with its envelopes in the log's order."""
+    from schemas.codec import decode
+    from schemas.envelope import Origin
+
+    found: dict[tuple[int, int], list[Any]] = {}
+    for record in records:
+        envelope = decode(topic, record.value)
+        origin = Origin.parse(envelope.origin or "")
+        found.setdefault((origin.partition, origin.offset), []).append(envelope)
+    return found
