@@ -1,0 +1,43 @@
+"""The command line's frame."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from deploy import cli
+
+
+def test_every_module_registers_the_commands_that_the_table_says() -> None:
+    named = {command.name or command.callback.__name__ for command in cli.app.registered_commands if command.callback}
+    there = {name for module, names in cli.MODULES.items() if cli._is_there(module) for name in names}
+    assert there <= named | {group.name for group in cli.app.registered_groups}
+
+
+def test_a_command_needs_only_its_own_module() -> None:
+    assert cli._wanted(["status", "--profile", "demo"]) == ["deploy.local.commands"]
+    assert cli._wanted(["--help"]) == list(cli.MODULES)
+    assert cli._wanted(["no-such-command"]) == list(cli.MODULES)
+
+
+def test_status_of_what_does_not_run_is_exit_code_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIANDONG_HOME", str(tmp_path))
+    result = CliRunner().invoke(cli.app, ["status", "--json"])
+    assert result.exit_code == 1
+    assert json.loads(result.stdout) == {"profile": "demo", "healthy": False, "processes": {}}
+
+
+def test_down_of_what_does_not_run_is_fine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIANDONG_HOME", str(tmp_path))
+    assert CliRunner().invoke(cli.app, ["down"]).exit_code == 0
+
+
+def test_an_error_is_a_message_without_a_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIANDONG_HOME", str(tmp_path))
+    result = CliRunner().invoke(cli.app, ["up", "--workers", "cook=2"])
+    assert result.exit_code == 1
+    assert "agents: assess, track, project" in result.stderr
+    assert "Traceback" not in result.stderr
