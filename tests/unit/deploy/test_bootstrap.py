@@ -99,6 +99,11 @@ def test_the_program_is_taken_out_of_the_wheel_and_can_be_run(monkeypatch: pytes
     assert bootstrap.find_uv() == str(bootstrap.TOOLS / "bin" / "uv")
 
 
+def test_a_machine_without_uv_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bootstrap.shutil, "which", lambda _: None)
+    assert bootstrap.find_uv() is None
+
+
 def test_without_a_fitting_python_it_says_which_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "version_info", (3, 9, 18, "final", 0))
     monkeypatch.setattr(bootstrap.shutil, "which", lambda _: None)
