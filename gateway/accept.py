@@ -18,6 +18,7 @@ from gateway.lag import Lag
 from gateway.log import Log, Position
 from gateway.metrics import METRICS
 from gateway.problems import Problem, later
+from gateway.settings import GatewaySettings
 from schemas.topics import SUBMITTED
 from schemas.values import from_ms
 from stream_processors.crash import point
@@ -48,12 +49,14 @@ def instant(ms: int) -> str:
 class Acceptor:
     """`accept` a list of prepared signals of one institution; an answer for each, in order."""
 
-    def __init__(self, log: Log, memory: Idempotency, lag: Lag, lag_limit: int, retry_after_s: int) -> None:
+    def __init__(self, log: Log, memory: Idempotency, lag: Lag, settings: GatewaySettings) -> None:
         self._log = log
         self._memory = memory
         self._lag = lag
-        self._lag_limit = lag_limit
-        self._retry_after_s = retry_after_s
+        self._lag_limit = settings.lag_limit
+        self._in_flight_limit = settings.in_flight_limit
+        self._retry_after_s = settings.retry_after_s
+        self._in_flight = 0
         self._process = secrets.token_hex(8)
         self._numbers = itertools.count()
 
@@ -63,6 +66,8 @@ class Acceptor:
         if lag is not None and lag > self._lag_limit:
             detail = f"{lag} signals wait to be assessed, the limit is {self._lag_limit}"
             return later("overloaded", detail, self._retry_after_s)
+        if self._in_flight >= self._in_flight_limit:
+            return later("overloaded", "too many signals wait for the broker", self._retry_after_s)
         if not self._log.connected:
             return later("log-unavailable", "no connection to the broker; nothing was taken", self._retry_after_s)
         return None
@@ -81,11 +86,14 @@ class Acceptor:
             return [problem] * len(signals)
         point("gateway.locked")
         if fresh:
+            self._in_flight += len(fresh)
             try:
                 await self._append(signals, fresh, institution, owner, answers)
             except BaseException:
                 await self._free(_names(signals, fresh), owner)
                 raise
+            finally:
+                self._in_flight -= len(fresh)
         return [
             _as_second(
                 signals[first[signal.signal_id]],

@@ -61,7 +61,7 @@ class Services:
     def __post_init__(self) -> None:
         settings = self.settings
         self.intake = Intake(self.tokenizer, self.sealer, settings.json_depth_limit)
-        self.acceptor = Acceptor(self.log, self.memory, self.lag, settings.lag_limit, settings.retry_after_s)
+        self.acceptor = Acceptor(self.log, self.memory, self.lag, settings)
         self.desk = Desk(
             self.log,
             self.memory,

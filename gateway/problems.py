@@ -129,7 +129,7 @@ _TABLE = (
         "overloaded",
         503,
         "Too far behind",
-        "The stages are behind by more than the limit. Send it again after `Retry-After`.",
+        "The stages, or the log, are behind by more than the limit. Send it again after `Retry-After`.",
     ),
     Kind(
         "rebuilding",

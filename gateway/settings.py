@@ -39,6 +39,7 @@ class GatewaySettings(Settings):
     lock_ttl_s: float = Field(15.0, gt=0)
     receipt_ttl_s: int = Field(86_400, ge=60)
     redis_timeout_s: float = Field(2.0, gt=0)
+    in_flight_limit: int = Field(4000, ge=1)
     lag_limit: int = Field(200_000, ge=0)
     retry_after_s: int = Field(2, ge=1)
     outcome_wait_s: float = Field(3.0, ge=0)

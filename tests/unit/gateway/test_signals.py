@@ -162,6 +162,18 @@ async def test_too_far_behind_gives_503(client: Client, services: Services, log:
     assert (answer.status_code, slug(answer), log.appends) == (503, "overloaded", 0)
 
 
+async def test_no_more_wait_for_a_slow_broker_than_the_limit(services: Services, client: Client, log: FakeLog):
+    services.acceptor._in_flight_limit, log.gate = 3, asyncio.Event()
+    sender = client()
+    waiting = [asyncio.create_task(sender.post("/v1/signals", json=signal(f"r-{n}"))) for n in range(3)]
+    await asyncio.sleep(0.1)
+    answer = await sender.post("/v1/signals", json=signal("one-more"))
+    assert (answer.status_code, slug(answer)) == (503, "overloaded")
+    log.gate.set()
+    assert [one.status_code for one in await asyncio.gather(*waiting)] == [202] * 3
+    assert (await sender.post("/v1/signals", json=signal("one-more"))).status_code == 202
+
+
 @pytest.mark.parametrize(
     ("body", "headers", "expected"),
     [
