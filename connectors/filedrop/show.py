@@ -50,7 +50,7 @@ class Shown:
             if source.name not in self._tasks:
                 self._tasks[source.name] = self._progress.add_task(source.name, rows="")
             self._progress.update(self._tasks[source.name], completed=done, total=size, rows=rows)
-        elif self._now() - self._last_s >= LINE_EVERY_S:
-            self._last_s = self._now()
+        elif (now := self._now()) - self._last_s >= LINE_EVERY_S:
+            self._last_s = now
             share = f"{100 * done // size} %" if size else "?"
             self.said(f"{source.name}: {share}, {rows}")

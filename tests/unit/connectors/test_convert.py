@@ -1,0 +1,139 @@
+"""From cells to the body of a signal."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+
+import pytest
+
+from connectors.filedrop.convert import RowFault, converter
+from connectors.filedrop.mapping import MappingFile
+from schemas.signals import SignalIn
+from tests.unit.connectors.samples import csv_mapping
+
+CELLS = {"流水号": "R1", "时间": "2026-03-01 08:00:00", "区县": "乐都区", "账号": "6299 0001", "金额": "12,000.50", "摘要": ""}
+
+
+def body(mapping: MappingFile, **changes: object) -> dict:
+    return converter(mapping, "a.csv")({**CELLS, **changes}, 7, "abcdef012345")
+
+
+def fault(mapping: MappingFile, **changes: object) -> str:
+    with pytest.raises(RowFault) as caught:
+        body(mapping, **changes)
+    return str(caught.value)
+
+
+def test_a_row_becomes_a_valid_signal():
+    made = body(csv_mapping())
+    assert made == {
+        "reference": "R1",
+        "kind": "telecom_fraud",
+        "occurred_at": "2026-03-01T08:00:00+08:00",
+        "region": "630202",
+        "amount": {"minor": 1200050, "currency": "CNY"},
+        "indicators": [{"kind": "account", "value": "6299 0001", "role": "suspect"}],
+    }
+    SignalIn.model_validate(made)
+
+
+@pytest.mark.parametrize(
+    ("text", "minor"),
+    [("0.1", 10), ("0.29", 29), ("1.10", 110), ("1e3", 100000), ("¥12,345.67", 1234567), ("￥1 000", 100000), ("7", 700)],
+)
+def test_money_is_exact(text, minor):
+    assert body(csv_mapping(), 金额=text)["amount"]["minor"] == minor
+
+
+def test_a_number_from_json_keeps_its_last_digit():
+    parsed = json.loads('{"a": 4503599627370497.01}', parse_float=Decimal)["a"]
+    assert body(csv_mapping(), 金额=parsed)["amount"]["minor"] == 450359962737049701
+
+
+@pytest.mark.parametrize("text", ["0.001", "-1", "NaN", "Infinity", "一万", "1.2.3", "1e400"])
+def test_money_is_never_guessed(text):
+    assert "金额" in fault(csv_mapping(), 金额=text)
+
+
+def test_an_empty_amount_is_none():
+    assert "amount" not in body(csv_mapping(), 金额=" ")
+
+
+@pytest.mark.parametrize(("currency", "text", "minor"), [("JPY", "1200", 1200), ("KWD", "1.234", 1234), ("USD", "1.23", 123)])
+def test_each_currency_has_its_own_minor_units(currency, text, minor):
+    mapping = csv_mapping(amount={"column": "金额", "currency_column": "币种"})
+    assert body(mapping, 金额=text, 币种=currency)["amount"] == {"minor": minor, "currency": currency}
+
+
+def test_yen_have_no_decimals():
+    assert "more decimals than JPY" in fault(csv_mapping(amount={"column": "金额", "currency": "JPY"}), 金额="1.5")
+
+
+def test_a_decimal_comma_and_minor_units_can_be_told():
+    european = csv_mapping(amount={"column": "金额", "currency": "EUR", "decimal": ","})
+    assert body(european, 金额="1.234,56")["amount"] == {"minor": 123456, "currency": "EUR"}
+    assert body(csv_mapping(amount={"column": "金额", "unit": "minor"}), 金额="123")["amount"]["minor"] == 123
+
+
+@pytest.mark.parametrize(
+    ("given", "text", "instant"),
+    [
+        ({"format": "iso"}, "2026-03-01T08:00:00", "2026-03-01T08:00:00+08:00"),
+        ({"format": "iso"}, "2026-03-01T08:00:00Z", "2026-03-01T08:00:00+00:00"),
+        ({"format": "iso", "timezone": "Europe/Berlin"}, "2026-03-01T08:00:00", "2026-03-01T08:00:00+01:00"),
+        ({"format": "%d/%m/%Y %H:%M"}, "01/03/2026 08:00", "2026-03-01T08:00:00+08:00"),
+        ({"format": "epoch_s"}, "1772323200", "2026-03-01T00:00:00+00:00"),
+        ({"format": "epoch_ms"}, "1772323200123", "2026-03-01T00:00:00.123000+00:00"),
+        ({"timezone": "Europe/Berlin", "fold": 1}, "2026-10-25T02:30:00", "2026-10-25T02:30:00+01:00"),
+        ({"timezone": "Europe/Berlin"}, "2026-10-25T02:30:00", "2026-10-25T02:30:00+02:00"),
+    ],
+)
+def test_times_become_aware(given, text, instant):
+    assert body(csv_mapping(occurred_at={"column": "时间", **given}), 时间=text)["occurred_at"] == instant
+
+
+def test_a_local_time_that_was_jumped_over_is_a_fault():
+    mapping = csv_mapping(occurred_at={"column": "时间", "timezone": "Europe/Berlin"})
+    assert "does not exist in Europe/Berlin" in fault(mapping, 时间="2026-03-29T02:30:00")
+
+
+@pytest.mark.parametrize("text", ["yesterday", "2026-13-01 08:00:00", "", "99999999999999999999"])
+def test_a_time_is_never_guessed(text):
+    assert "时间" in fault(csv_mapping(), 时间=text)
+
+
+def test_a_value_that_the_table_does_not_have_is_a_fault_or_the_rest():
+    assert "别处" in fault(csv_mapping(), 区县="别处")
+    mapping = csv_mapping(region={"column": "区县", "translate": {"乐都区": "630202"}, "otherwise": "630200"})
+    assert body(mapping, 区县="别处")["region"] == "630200"
+    assert body(mapping, 区县="")["region"] == "630200"
+
+
+def test_several_indicators_come_from_several_columns_and_from_one_cell():
+    mapping = csv_mapping(
+        indicators=[
+            {"kind": "account", "column": "账号"},
+            {"kind": "phone", "column": "电话", "split": ";", "optional": True},
+            {"kind": "phone", "column": "受害人", "role": "victim", "optional": True},
+        ]
+    )
+    found = body(mapping, 电话="13800000001; 13800000002;", 受害人="")["indicators"]
+    assert [(one["kind"], one["value"], one["role"]) for one in found] == [
+        ("account", "6299 0001", "suspect"),
+        ("phone", "13800000001", "suspect"),
+        ("phone", "13800000002", "suspect"),
+    ]
+
+
+def test_a_composed_reference_names_file_row_and_content():
+    mapping = csv_mapping(reference={"compose": "row", "prefix": "day1-"})
+    assert body(mapping)["reference"] == "day1-a.csv#7-abcdef012345"
+
+
+def test_a_dot_goes_into_objects_unless_a_column_has_that_very_name():
+    mapping = csv_mapping(region={"column": "place.code"})
+    assert body(mapping, place={"code": "630203"})["region"] == "630203"
+    assert body(mapping, **{"place.code": "630222"})["region"] == "630222"
+    assert "no such column or member" in fault(mapping)
+    assert "a text or a number" in fault(mapping, place={"code": ["630203"]})

@@ -1,0 +1,84 @@
+"""Rows of a file: whole lines only, offsets exact, one bad row is one bad row."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connectors.filedrop import reader
+from connectors.filedrop.reader import Decoder, rows
+from tests.unit.connectors.samples import csv_mapping, ndjson_mapping
+
+
+def write(tmp_path: Path, raw: bytes) -> Path:
+    path = tmp_path / "f"
+    path.write_bytes(raw)
+    return path
+
+
+def read(path: Path, start: int = 0, *, finished: bool = True, quote: bytes | None = b'"') -> list[tuple[int, int, bytes]]:
+    return [(row.start, row.end, row.raw) for row in rows(path, start, quote=quote, finished=finished)]
+
+
+def test_a_line_end_inside_of_quotes_belongs_to_the_row(tmp_path):
+    path = write(tmp_path, b'a,"1\n2"\nb,3\n')
+    assert read(path) == [(0, 8, b'a,"1\n2"\n'), (8, 12, b"b,3\n")]
+    assert [raw for _, _, raw in read(path, quote=None)] == [b'a,"1\n', b'2"\n', b"b,3\n"]
+
+
+def test_a_line_without_an_end_waits_until_the_file_is_finished(tmp_path):
+    path = write(tmp_path, b"a\nb")
+    assert read(path, finished=False) == [(0, 2, b"a\n")]
+    assert read(path) == [(0, 2, b"a\n"), (2, 3, b"b")]
+
+
+def test_an_open_quote_waits_while_the_file_may_grow(tmp_path):
+    path = write(tmp_path, b'a\n"b\nc\n')
+    assert read(path, finished=False) == [(0, 2, b"a\n")]
+
+
+def test_a_quote_that_is_never_closed_costs_one_line(tmp_path):
+    path = write(tmp_path, b'a\n"b\nc\nd\n')
+    found = list(rows(path, 0, quote=b'"', finished=True))
+    assert [(row.raw, row.fault is None) for row in found] == [(b"a\n", True), (b'"b\n', False), (b"c\n", True), (b"d\n", True)]
+
+
+def test_an_endless_row_is_a_fault_and_reading_goes_on_after_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(reader, "MAX_ROW_BYTES", 100)
+    path = write(tmp_path, b"a\n" + b"x" * 5000 + b"\nb\n")
+    found = list(rows(path, 0, quote=None, finished=False))
+    assert [(row.start, row.end) for row in found] == [(0, 2), (2, 5003), (5003, 5005)]
+    assert found[1].fault
+    assert len(found[1].raw) <= 1000
+
+
+@given(st.lists(st.binary(min_size=0, max_size=30).map(lambda raw: raw.replace(b"\n", b"").replace(b'"', b"")), max_size=20))
+def test_any_bytes_come_back_and_any_offset_is_a_start(tmp_path_factory, lines):
+    raw = b"".join(line + b"\n" for line in lines)
+    path = write(tmp_path_factory.mktemp("r"), raw)
+    found = read(path)
+    assert b"".join(piece for _, _, piece in found) == raw
+    for number, (start, _, _) in enumerate(found):
+        assert read(path, start) == found[number:]
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_name():
+    decoder = Decoder(csv_mapping(encoding="utf-8"))
+    assert decoder.values(decoder.text("\ufeff流水号,a\r\n".encode(), 0)) == ["流水号", "a"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"), [("a,b,c", "3 values, the header 2"), ('a,"b"c', "not valid CSV"), ("a", "1 values, the header 2")]
+)
+def test_a_row_that_does_not_fit_the_header_is_a_fault(text, said):
+    with pytest.raises(ValueError, match=said):
+        Decoder(csv_mapping()).cells(text, ["x", "y"])
+
+
+@pytest.mark.parametrize("text", ["[1]", "{", '{"a": NaN}', "[" * 100_000])
+def test_a_line_that_is_no_json_object_is_a_fault(text):
+    with pytest.raises(ValueError, match="JSON"):
+        Decoder(ndjson_mapping()).cells(text, [])
