@@ -11,7 +11,8 @@ import sys
 
 # Run as a script, this folder leads sys.path and would hide standard modules (`token`) behind ours.
 _HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry or os.curdir) != _HERE]
+if __name__ == "__main__":
+    sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry or os.curdir) != _HERE]
 
 import hashlib
 import importlib.util
@@ -35,6 +36,13 @@ STAMP = VENV / ".liandong-stamp"
 SUPPORTED = ((3, 13), (3, 12), (3, 11))
 PYPI = "https://pypi.org/simple"
 NEED_MB = 1500
+# Debian and Alpine, Red Hat, SUSE, macOS
+SYSTEM_CERTIFICATES = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+)
 BY_HAND = "install uv by hand (https://docs.astral.sh/uv) and run again"
 
 
@@ -136,7 +144,9 @@ def fetch_uv() -> str:
     say("uv is not here, fetching it into %s" % TOOLS)
     if importlib.util.find_spec("pip") is not None:
         command = [sys.executable, "-m", "pip", "install", "--quiet", "--upgrade", "--target", str(TOOLS), "uv"]
-        installed = find_uv() if subprocess.run(command).returncode == 0 else None
+        bundle = certificates()
+        env = dict(os.environ, **({"PIP_CERT": bundle} if bundle else {}))
+        installed = find_uv() if subprocess.run(command, env=env).returncode == 0 else None
         if installed:
             return installed
         say("pip could not install uv, trying the package index directly")
@@ -155,10 +165,9 @@ def index_url() -> str:
 
 
 def certificates() -> str | None:
-    for name in ("PIP_CERT", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
-        if os.environ.get(name) and os.path.exists(os.environ[name]):
-            return os.environ[name]
-    return None
+    """The bundle that is named, else the system's: a company's own authority is in it, and not in what uv brings."""
+    named = [os.environ.get(name) for name in ("PIP_CERT", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")]
+    return next((one for one in (*named, *SYSTEM_CERTIFICATES) if one and os.path.isfile(one)), None)
 
 
 def download(url: str, accept: str = "*/*") -> tuple[bytes, str]:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from deploy.bootstrap import certificates
 from deploy.local.errors import LauncherError
 from deploy.local.places import cache_dir
 
@@ -96,7 +97,7 @@ def _fetch_one(jar: Jar, count: Callable[[int], None]) -> None:
             if attempt == TRIES:
                 raise LauncherError(
                     f"cannot fetch {jar.coordinate} from {_remote()}: {error}",
-                    "the first start needs the network (mirror: LIANDONG_MAVEN_REPO, proxy: HTTPS_PROXY)",
+                    "the first start needs the network (mirror: LIANDONG_MAVEN_REPO, proxy: HTTPS_PROXY, own authority: SSL_CERT_FILE)",
                 ) from error
             time.sleep(attempt)
             continue
@@ -118,6 +119,8 @@ def _repository() -> Path:
 
 def _context(count: Callable[[int], None] | None = None) -> Any:
     """jgo's, with all that it writes inside our cache."""
+    if bundle := certificates():
+        os.environ.setdefault("REQUESTS_CA_BUNDLE", bundle)
     os.environ.setdefault("M2_REPO", str(_repository()))
     os.environ.setdefault("JGO_CACHE_DIR", str(cache_dir() / "jgo"))
     from jgo.maven import MavenContext, PythonResolver
