@@ -1,4 +1,7 @@
-"""JSON answers."""
+"""JSON answers: of plain values for the hot routes, of models for the others.
+
+Invariant: a member that has no value is left out of a model's answer, so `absent` has one meaning.
+"""
 
 from __future__ import annotations
 
