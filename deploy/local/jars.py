@@ -97,7 +97,7 @@ def _fetch_one(jar: Jar, count: Callable[[int], None]) -> None:
             if attempt == TRIES:
                 raise LauncherError(
                     f"cannot fetch {jar.coordinate} from {_remote()}: {error}",
-                    "the first start needs the network (mirror: LIANDONG_MAVEN_REPO, proxy: HTTPS_PROXY, own authority: SSL_CERT_FILE)",
+                    "the first start needs the network (LIANDONG_MAVEN_REPO, HTTPS_PROXY and SSL_CERT_FILE are respected)",
                 ) from error
             time.sleep(attempt)
             continue
