@@ -43,6 +43,8 @@ bench: setup ## the numbers (BENCH=transport for one)
 verify: setup ## rebuild from the log and compare with the live state
 	@$(BIN)/liandong verify
 
-clean: ## stop the demo and remove what can be made again (asks the launcher first)
-	@if [ -x $(BIN)/liandong ] && [ -d .liandong/demo ]; then $(BIN)/liandong down; fi
+clean: ## stop everything and remove what can be made again, the demo's data included
+	@for state in $$(ls .liandong/*/state.json 2>/dev/null); do \
+		$(BIN)/liandong down --profile "$$(basename "$$(dirname "$$state")")"; \
+	done
 	rm -rf .venv .tools .liandong .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build

@@ -126,4 +126,4 @@ def test_arm_linux_without_a_compiler_says_what_is_missing(monkeypatch: pytest.M
     monkeypatch.setattr(platform, "machine", lambda: "aarch64")
     monkeypatch.setattr(bootstrap.shutil, "which", lambda _: None)
     with pytest.raises(bootstrap.SetupError, match="needs a C compiler"):
-        bootstrap.run_uv(["false"])
+        bootstrap.run_uv([sys.executable, "-c", "raise SystemExit(1)"])
