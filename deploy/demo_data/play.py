@@ -1,0 +1,118 @@
+"""What `liandong demo` does: starts, writes the day, feeds, waits, judges, shows."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import time
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+
+import httpx
+from redis.asyncio import Redis
+from rich.console import Console
+from rich.markup import escape
+
+from connectors.filedrop.show import Shown
+from connectors.gateway import Stopped
+from deploy.demo_data import summary
+from deploy.demo_data.day import Day, Plan, make_day
+from deploy.demo_data.feeding import TIMEOUT, Fed, feed_all
+from deploy.demo_data.judge import Judge, Queues, Verdict
+from deploy.local.commands import addresses, progress_shown, saying_why
+from deploy.local.places import project_root
+from deploy.local.stack import Stack
+from deploy.token import mint
+from deploy.verify.ledger import read_ledger
+from deploy.verify.quiet import NotQuiet, wait_quiet
+from deploy.verify.run import LEDGERS, settings_of
+from stream_processors.state.views import RedisViews
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the command line asked for. `sabotage` leaves out the rows of one scheme."""
+
+    seed: int | None
+    profile: str
+    amlsim: Path | None
+    aml_rows: int
+    each: int
+    timeout_s: float
+    sabotage: str | None
+
+
+def play(wish: Wish) -> int:
+    """The exit code: 1 when a planted scheme is not where it must be, or something did not work."""
+    out = summary.console()
+    began = time.monotonic()
+    with saying_why(), progress_shown() as (say, bar):
+        stack = Stack(wish.profile, bound=False, external=True, say=say, progress=bar).up()
+    start_s = time.monotonic() - began
+    day = _write(wish, stack, out)
+    try:
+        verdicts = asyncio.run(_play(stack, day, out, start_s, wish.timeout_s))
+    except (Stopped, NotQuiet, httpx.HTTPError) as error:
+        out.print(f"[bold red]error[/] {escape(str(error) or type(error).__name__)}", soft_wrap=True)
+        return 1
+    addresses(stack)
+    out.print("  try      liandong verify  ·  liandong status  ·  liandong token bank-001  ·  stop with liandong down")
+    if wrong := [one.scheme.name for one in verdicts if one.wrong]:
+        out.print(f"[bold red]not as it must be:[/] {', '.join(wrong)}")
+        return 1
+    out.print("[bold green]every planted scheme reached its queue[/]")
+    return 0
+
+
+def _write(wish: Wish, stack: Stack, out: Console) -> Day:
+    """The day's files, in the profile's folder. Each run has its own references, so a second one is another day."""
+    seed = secrets.randbelow(1_000_000) if wish.seed is None else wish.seed
+    run = f"d{datetime.now(UTC):%m%d%H%M%S}{secrets.token_hex(2)}"
+    there = wish.amlsim or Path(os.environ.get("LIANDONG_AMLSIM") or project_root().parent / "shared" / "data" / "amlsim")
+    aml = there if wish.aml_rows else None
+    plan = Plan(seed, run, wish.each, aml=aml, aml_laundering=wish.aml_rows, aml_others=wish.aml_rows // 4)
+    folder = stack.places.root / "drop" / run
+    out.print(f"the day is in {folder}", soft_wrap=True, style="dim")
+    return make_day(plan, folder, without=wish.sabotage)
+
+
+async def _play(stack: Stack, day: Day, out: Console, start_s: float, timeout_s: float) -> list[Verdict]:
+    """Feeds, waits, judges, shows."""
+    token = cache(lambda who: mint(who, home=stack.places.home, profile=stack.profile))
+    settings, ledger_file = settings_of(stack), stack.places.root / LEDGERS / f"{day.run}.ndjson"
+    before = await _outcomes(stack.redis_url)
+    began = time.monotonic()
+    with Shown(out) as shown:
+        fed: list[Fed] = await feed_all(
+            day.drops, url=stack.gateway_url, token=token, ledger_file=ledger_file, observer=shown, told=shown.said
+        )
+    feed_s = time.monotonic() - began
+    with out.status("waiting until all is in the queues"):
+        await wait_quiet(settings, timeout_s=timeout_s)
+    settle_s = time.monotonic() - began - feed_s
+    outcomes = await _outcomes(stack.redis_url)
+    outcomes.subtract(before)
+    async with httpx.AsyncClient(base_url=stack.gateway_url, timeout=TIMEOUT) as client:
+        judge = Judge(client, token, read_ledger(ledger_file), fed)
+        queues: Queues = await judge.queues()
+        verdicts = await judge.judge(day, queues)
+    summary.show(out, day, fed, +outcomes, queues, verdicts, summary.Took(start_s, feed_s, settle_s))
+    return verdicts
+
+
+async def _outcomes(redis_url: str) -> Counter[str]:
+    """Facts by outcome, of all institutions, since the system's first day."""
+    redis = Redis.from_url(redis_url, protocol=2)
+    try:
+        found: Counter[str] = Counter()
+        for name, n in (await RedisViews(redis).counters()).items():
+            outcome = name.partition(":")[0]
+            if not outcome.startswith("action_"):
+                found[outcome] += n
+        return found
+    finally:
+        await redis.aclose()
