@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -90,7 +91,7 @@ def addresses(stack: Stack) -> None:
         ("gateway", stack.gateway_url),
         ("API", f"{stack.gateway_url}/openapi.json"),
         ("Kafka", stack.kafka_bootstrap),
-        ("Redis", stack.redis_url),
+        ("Redis", _without_password(stack.redis_url)),
         ("logs", str(stack.places.logs)),
     ):
         out.print(f"  {label:<8} {escape(address)}", soft_wrap=True)
@@ -122,6 +123,10 @@ def progress_shown() -> Iterator[tuple[Any, Any]]:
             shown.console.print(f"  {escape(line)}", style="dim", highlight=False, soft_wrap=True)
 
         yield say, bar
+
+
+def _without_password(url: str) -> str:
+    return re.sub(r"//[^@/]*@", "//***@", url)
 
 
 def _counts(given: list[str]) -> dict[str, int]:

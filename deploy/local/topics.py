@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from schemas.topics import Topic
 
 TOPIC_ALREADY_EXISTS = 36
+MOST_COPIES = 3
 
 
 def client_options() -> dict[str, Any]:
@@ -33,14 +34,17 @@ def client_options() -> dict[str, Any]:
     return options
 
 
-def create_topics(bootstrap: str, *, replication: int = 1) -> list[str]:
-    """Makes what is missing, gives the names made. LauncherError when the broker refuses or partitions differ."""
+def create_topics(bootstrap: str) -> list[str]:
+    """Makes what is missing, one copy a broker and three at most; gives the names made.
+
+    LauncherError when the broker refuses or partitions differ.
+    """
     from schemas.topics import TOPICS
 
-    return asyncio.run(_create(bootstrap, list(TOPICS.values()), replication))
+    return asyncio.run(_create(bootstrap, list(TOPICS.values())))
 
 
-async def _create(bootstrap: str, topics: list[Topic], replication: int) -> list[str]:
+async def _create(bootstrap: str, topics: list[Topic]) -> list[str]:
     from aiokafka.admin import AIOKafkaAdminClient, NewTopic
     from aiokafka.errors import KafkaError
 
@@ -54,8 +58,9 @@ async def _create(bootstrap: str, topics: list[Topic], replication: int) -> list
                     f"topic {topic.name} has {there[topic.name]} partitions, the table says {topic.partitions}",
                     "the keys' partitions would change: make a new cluster or profile, or set the table back",
                 )
+        copies = min(MOST_COPIES, len((await admin.describe_cluster())["brokers"]))
         missing = [topic for topic in topics if topic.name not in there]
-        wanted = [NewTopic(one.name, one.partitions, replication, topic_configs=one.config()) for one in missing]
+        wanted = [NewTopic(one.name, one.partitions, copies, topic_configs=one.config()) for one in missing]
         if wanted:
             _check(await admin.create_topics(wanted))
         return [topic.name for topic in missing]
