@@ -91,6 +91,8 @@ def _of_signal(signal: ExpectedSignal, live: Live, partial: bool) -> list[Differ
     if receipt is None:
         lost = Difference(about, f"a receipt ({' or '.join(sorted(signal.outcomes))})", "none: acknowledged and lost")
         return [] if "absent" in signal.outcomes else [lost]
+    if signal.loose:
+        return []
     if receipt.outcome not in signal.outcomes:
         return [Difference(about, " or ".join(sorted(signal.outcomes)), receipt.outcome)]
     if receipt.outcome == "resend":
@@ -114,10 +116,11 @@ def _of_cases(expected: Expected, live: Live, partial: bool) -> list[Difference]
     found: list[Difference] = []
     by_key: dict[tuple[str, Indicator], list[Case]] = defaultdict(list)
     for case in live.cases.values():
-        primary = expected.primary_of.get(case.primary_signal_id)
-        if primary is not None:
-            by_key[case.queue, primary].append(case)
-        elif not partial and not expected.blurred:
+        primaries = expected.primaries.get(case.primary_signal_id, set())
+        keys = [(case.queue, primary) for primary in primaries if (case.queue, primary) in expected.cases]
+        if primaries:
+            by_key[keys[0] if keys else (case.queue, next(iter(primaries)))].append(case)
+        elif not partial:
             found.append(Difference(f"case {case.case_id} in {case.queue}", "nothing", "a case of a signal that nobody sent"))
     for key, wanted in expected.cases.items():
         cases = by_key.pop(key, [])
@@ -153,15 +156,13 @@ def _of_case(about: str, wanted: ExpectedCase, case: Case, expected: Expected, p
     currencies = {one.content.currency for one in wanted.may} | set(case.amount_minor)
     for currency in sorted(one for one in currencies if one is not None):
         number(f"{currency} (minor units)", *wanted.amounts(currency), case.amount_minor.get(currency, 0))
-    if case.severity != expected.severity_of.severity(case.score):
-        found.append(Difference(about, f"severity {expected.severity_of.severity(case.score)}", case.severity))
+    if case.severity != expected.policy.severity(case.score):
+        found.append(Difference(about, f"severity {expected.policy.severity(case.score)}", case.severity))
     return found
 
 
 def _of_counters(expected: Expected, live: Live) -> list[Difference]:
     """Each identity counted once: as assessed or as a re-send."""
-    if expected.blurred:
-        return []
     low: Counter[str] = Counter()
     high: Counter[str] = Counter()
     for signal in expected.signals:

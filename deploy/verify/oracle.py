@@ -21,7 +21,10 @@ CaseKey = tuple[str, Indicator]
 
 @dataclass(frozen=True)
 class ExpectedSignal:
-    """What must become of one identity. `of`: the signal ids that a re-send may repeat."""
+    """What must become of one identity. `of`: the signal ids that a re-send may repeat.
+
+    `loose`: which of its bodies came first is not determined; only that it is there is.
+    """
 
     identity: Identity
     outcomes: frozenset[str]
@@ -30,6 +33,7 @@ class ExpectedSignal:
     severities: frozenset[str] = frozenset()
     must: frozenset[str] = frozenset()
     may: frozenset[str] = frozenset()
+    loose: bool = False
 
 
 @dataclass
@@ -57,19 +61,16 @@ class ExpectedCase:
 
 @dataclass
 class Expected:
-    """Everything. `blurred` identities are those of which the ledger cannot tell which body came first."""
+    """Everything. `primaries` are the primary subjects that a signal may have (one, unless its body is not determined)."""
 
     signals: list[ExpectedSignal]
     cases: dict[CaseKey, ExpectedCase]
-    primary_of: dict[str, Indicator]
-    blurred: int
-    log_records: tuple[int, int]
-    severity_of: Policy
+    primaries: dict[str, set[Indicator]]
+    policy: Policy
 
 
 def expect(entries: Iterable[Entry], policy_file: Path, *, undisturbed: bool = False) -> Expected:
     """What the ledger's signals must have become."""
-    entries = list(entries)
     policy = Policy(policy_file)
     found = identities(entries)
     contents = members(found)
@@ -83,11 +84,19 @@ def expect(entries: Iterable[Entry], policy_file: Path, *, undisturbed: bool = F
         )
     cases: dict[CaseKey, ExpectedCase] = {}
     joins = _joins(contents, scores, policy, cases)
-    signals = [_signal(one, member, scores, joins, policy) for member in contents for one in member.identities]
-    primary_of = {name: member.content.primary for member in contents for one in member.identities for name in one.signal_ids}
-    blurred = [one for one in found if one.blurred]
-    records = sum(one.sure for one in found), sum(entry.attempts for entry in entries if entry.fate != "refused" or entry.doubt)
-    return Expected(signals, cases, primary_of, len(blurred), records, policy)
+    clear = [(one, member) for member in contents for one in member.identities if not one.blurred]
+    signals = [_signal(one, member, scores, joins, policy) for one, member in clear]
+    signals += [_loose(one) for one in {(one.who, one.reference): one for one in found if one.blurred}.values()]
+    primaries: dict[str, set[Indicator]] = defaultdict(set)
+    for one in found:
+        for name in one.signal_ids:
+            primaries[name].add(one.content.primary)
+    return Expected(signals, cases, primaries, policy)
+
+
+def _loose(identity: Identity) -> ExpectedSignal:
+    outcomes = {"assessed", "resend"} | (set() if identity.acknowledged else {"absent"})
+    return ExpectedSignal(identity, frozenset(outcomes), loose=True)
 
 
 def _signal(

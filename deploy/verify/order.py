@@ -18,18 +18,22 @@ FAR = 1 << 60
 
 @dataclass
 class Identity:
-    """(institution, reference). `sure`: acknowledged. `low`..`high`: the offset of its first record."""
+    """(institution, reference). `sure`: acknowledged. `low`..`high`: the offset of its first record.
+
+    `blurred`: the reference was sent with several bodies, and nobody knows which came first. Each is an identity then, none
+    is sure, and `acknowledged` tells whether one of them is in the log.
+    """
 
     who: str
     reference: str
-    content: Content | None
+    content: Content
     sure: bool
     low: int
     high: int
     partition: int | None
     signal_ids: set[str] = field(default_factory=set)
-    attempts: int = 0
     blurred: bool = False
+    acknowledged: bool = False
 
 
 @dataclass
@@ -75,7 +79,7 @@ def identities(entries: Iterable[Entry]) -> list[Identity]:
     for entry in entries:
         groups.setdefault((entry.who, entry.reference), []).append(entry)
     partitions = _partitions(entries)
-    return [_identity(who, reference, group, floors, partitions) for (who, reference), group in groups.items()]
+    return [one for (who, reference), group in groups.items() for one in _identity(who, reference, group, floors, partitions)]
 
 
 def _may_stand(entry: Entry) -> bool:
@@ -90,11 +94,10 @@ def _may_stand(entry: Entry) -> bool:
 
 
 def members(found: Iterable[Identity]) -> list[Member]:
-    """Contents with the references they came under. An identity whose content is not determined is in none."""
+    """Contents with the references they came under."""
     groups: dict[Content, list[Identity]] = {}
     for identity in found:
-        if identity.content is not None and not identity.blurred:
-            groups.setdefault(identity.content, []).append(identity)
+        groups.setdefault(identity.content, []).append(identity)
     return [Member(content, group) for content, group in groups.items()]
 
 
@@ -104,21 +107,24 @@ def _identity(
     group: list[Entry],
     floors: dict[int, dict[int, int]],
     partitions: dict[Indicator, int],
-) -> Identity:
+) -> list[Identity]:
+    """The identity; or one for each of its bodies when it is not determined which came first."""
     variants: dict[str, list[Entry]] = {}
     for entry in group:
         variants.setdefault(body_key(who, entry.body), []).append(entry)
     made = [_variant(who, reference, entries, floors, partitions) for entries in variants.values()]
     made.sort(key=lambda one: one.high)
     first = made[0]
-    if len(made) > 1:
-        # The same reference with another body: the first in the log counts. Different subjects may lie in different
-        # partitions, whose order nobody knows.
-        determined = first.sure and all(first.high < one.low and first.partition == one.partition for one in made[1:])
-        first.blurred = not determined
-    first.attempts = sum(entry.attempts for entry in group)
-    first.signal_ids = {entry.signal_id for entry in group if entry.signal_id}
-    return first
+    # Different subjects may lie in different partitions, between which there is no order.
+    determined = all(first.high < one.low and first.partition == one.partition for one in made[1:])
+    names = {entry.signal_id for entry in group if entry.signal_id}
+    acknowledged = any(one.sure for one in made)
+    kept = [first] if determined else made
+    for one in kept:
+        one.signal_ids, one.acknowledged = names, acknowledged
+        if not determined:
+            one.blurred, one.sure, one.high = True, False, FAR
+    return kept
 
 
 def _variant(

@@ -1,0 +1,141 @@
+"""The oracle against a simulated system: it finds nothing wrong with one that keeps the laws, whatever fails on the way, and
+does find each thing that is wrong.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from random import Random
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from deploy.demo_data.generate import Mix, Planned, generate
+from deploy.verify.compare import Live, differences
+from deploy.verify.ledger import read_ledger
+from deploy.verify.naive import Policy
+from deploy.verify.oracle import Expected, expect
+from stream_processors.settings import SHIPPED_POLICY
+from tests.unit.verify.simulation import Stage, send
+
+START = datetime(2026, 3, 1, tzinfo=UTC)
+CROWDED = Mix(repeat=0.1, resend=0.15, conflict=0.05, corroborate=0.6, second=0.5, shared=0.9, hot=0.1)
+
+
+def stream(seed: int, n: int = 150) -> list[Planned]:
+    return list(generate(n, seed=seed, start=START, span_s=2 * 86_400, institutions=("a1", "b2", "c3"), mix=CROWDED))
+
+
+def played(tmp_path: Path, seed: int, failing: float, *, undisturbed: bool = True) -> tuple[Expected, Live]:
+    rng, ledger = Random(seed), tmp_path / f"{seed}-{failing}.ndjson"
+    ledger.unlink(missing_ok=True)
+    log = send(stream(seed), ledger, rng, failing)
+    live = Stage(Policy(SHIPPED_POLICY)).run(log, rng)
+    return expect(read_ledger(ledger), SHIPPED_POLICY, undisturbed=undisturbed), live
+
+
+@given(seed=st.integers(0, 10**6), failing=st.sampled_from([0.0, 0.02, 0.2, 0.5]), undisturbed=st.booleans())
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_nothing_is_wrong_with_a_system_that_keeps_the_laws(tmp_path, seed, failing, undisturbed):
+    expected, live = played(tmp_path, seed, failing, undisturbed=undisturbed)
+    assert [str(one) for one in differences(expected, live)] == []
+    assert [str(one) for one in differences(expected, live, partial=True)] == []
+
+
+def test_without_failures_most_is_determined(tmp_path):
+    expected, _ = played(tmp_path, 7, 0.0)
+    exact = [one for one in expected.signals if one.score[0] == one.score[1]]
+    assert len(exact) > 0.5 * len(expected.signals)
+    assert all(len(one.outcomes) == 1 for one in expected.signals)
+    assert sum(bool(case.must) for case in expected.cases.values()) > 0.7 * len(expected.cases)
+
+
+def test_without_second_indicators_everything_is_determined(tmp_path):
+    planned = list(generate(300, seed=3, start=START, institutions=("a1", "b2", "c3"), mix=Mix(corroborate=0.8, second=0.0)))
+    rng, ledger = Random(3), tmp_path / "l.ndjson"
+    live = Stage(Policy(SHIPPED_POLICY)).run(send(planned, ledger, rng, 0.0), rng)
+    expected = expect(read_ledger(ledger), SHIPPED_POLICY, undisturbed=True)
+    assert all(one.score[0] == one.score[1] and one.must == one.may for one in expected.signals if "assessed" in one.outcomes)
+    assert all(case.must == case.may for case in expected.cases.values())
+    assert differences(expected, live) == []
+
+
+@pytest.fixture
+def pair(tmp_path) -> tuple[Expected, Live]:
+    return played(tmp_path, 11, 0.0)
+
+
+def said(expected: Expected, live: Live) -> str:
+    return "\n".join(str(one) for one in differences(expected, live))
+
+
+def test_a_lost_signal_is_found(pair):
+    expected, live = pair
+    name = next(iter(live.receipts))
+    assert "acknowledged and lost" in said(
+        expected, live._replace(receipts={k: v for k, v in live.receipts.items() if k != name})
+    )
+
+
+def test_a_resend_that_counted_is_found(pair):
+    expected, live = pair
+    name = next(k for k, one in live.receipts.items() if one.outcome == "resend")
+    wrong = live.receipts[name].model_copy(update={"outcome": "assessed", "score": 50, "severity": "medium"})
+    assert "expected resend, found assessed" in said(expected, live._replace(receipts={**live.receipts, name: wrong}))
+
+
+def test_a_signal_counted_twice_is_found_by_the_counters(pair):
+    expected, live = pair
+    name = next(one for one in live.counters if one.startswith("assessed:"))
+    assert f"counter {name}" in said(expected, live._replace(counters={**live.counters, name: live.counters[name] + 1}))
+
+
+def test_a_wrong_score_is_found(pair):
+    expected, live = pair
+    exact = next(one for one in expected.signals if one.outcomes == {"assessed"} and one.score[0] == one.score[1])
+    name = next(iter(exact.identity.signal_ids))
+    wrong = live.receipts[name].model_copy(update={"score": exact.score[0] + 1})
+    assert "expected a score" in said(expected, live._replace(receipts={**live.receipts, name: wrong}))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda case: {"signal_count": case.signal_count + 1}, "signals"),
+        (lambda case: {"signal_count": 0}, "signals"),
+        (lambda case: {"institutions": (*case.institutions, "zz")}, "institutions"),
+        (lambda case: {"institutions": ()}, "institutions"),
+        (lambda case: {"kinds": ()}, "kinds"),
+        (lambda case: {"score": 100}, "score"),
+        (lambda case: {"severity": "low"}, "severity"),
+        (lambda case: {"amount_minor": {"CNY": 1}}, "CNY"),
+        (lambda case: {"amount_minor": {**case.amount_minor, "EUR": 5}}, "EUR"),
+    ],
+)
+def test_a_wrong_case_is_found(pair, change, words):
+    expected, live = pair
+    determined = {key for key, one in expected.cases.items() if one.must and len(one.must) == len(one.may) and one.score[1] < 100}
+    case = next(
+        one
+        for one in live.cases.values()
+        if (one.queue, next(iter(expected.primaries[one.primary_signal_id]))) in determined and one.amount_minor
+    )
+    wrong = case.model_copy(update=change(case))
+    found = said(expected, live._replace(cases={**live.cases, case.case_id: wrong}))
+    assert words in found
+    assert found.startswith("case of ")
+
+
+def test_a_missing_case_a_second_one_and_one_of_nobody_are_found(pair):
+    expected, live = pair
+    key, wanted = next((key, one) for key, one in expected.cases.items() if one.must)
+    case = next(one for one in live.cases.values() if (one.queue, next(iter(expected.primaries[one.primary_signal_id]))) == key)
+    without = {name: one for name, one in live.cases.items() if one is not case}
+    assert f"expected a case with {len(wanted.must)}" in said(expected, live._replace(cases=without))
+    second = case.model_copy(update={"case_id": "other"})
+    assert "expected one case, found 2" in said(expected, live._replace(cases={**live.cases, "other": second}))
+    nobody = case.model_copy(update={"case_id": "other", "primary_signal_id": "sig-nobody"})
+    assert "a signal that nobody sent" in said(expected, live._replace(cases={**live.cases, "other": nobody}))
+    assert differences(expected, live._replace(cases={**live.cases, "other": nobody}), partial=True) == []

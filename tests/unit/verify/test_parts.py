@@ -1,0 +1,104 @@
+"""The oracle's parts: its own reading of values, the places of doubtful records, independence."""
+
+from __future__ import annotations
+
+import ast
+from datetime import datetime
+from pathlib import Path
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import deploy.verify
+from deploy.demo_data.generate import generate
+from deploy.demo_data.values import MAKERS, spelled
+from deploy.verify.ledger import Entry
+from deploy.verify.naive import Policy, instant_ms, plain
+from deploy.verify.order import FAR, identities, members
+from schemas.indicators import canonical
+from schemas.values import instant_ms as theirs
+from stream_processors.domain.scoring import severity
+from stream_processors.settings import SHIPPED_POLICY, load_policy
+
+ORACLE = ("naive", "order", "features", "oracle", "ledger")
+BODY = next(iter(generate(1, seed=1))).body
+
+
+def test_the_oracle_imports_nothing_of_the_stages():
+    for name in ORACLE:
+        tree = ast.parse((Path(deploy.verify.__file__).parent / f"{name}.py").read_text("utf-8"))
+        modules = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+        modules |= {one.name for node in ast.walk(tree) if isinstance(node, ast.Import) for one in node.names}
+        assert not [one for one in modules if one.startswith(("stream_processors", "gateway", "schemas"))], name
+
+
+@given(st.sampled_from(sorted(MAKERS)), st.integers(0, 10**9))
+def test_every_spelling_of_the_generators_is_read_as_the_system_reads_it(kind, seed):
+    rng = Random(seed)
+    value = MAKERS[kind](rng)
+    written = spelled(rng, kind, value)
+    assert plain(kind, written) == canonical(kind, written) == canonical(kind, value)
+
+
+@pytest.mark.parametrize("text", ["2026-03-01T08:00:00+08:00", "2026-03-01T00:00:00.123Z", "2026-03-01T00:00:00.123456+00:00"])
+def test_instants_are_the_same_milliseconds(text):
+    assert instant_ms(text) == theirs(datetime.fromisoformat(text))
+
+
+def test_severities_are_those_of_the_policy():
+    mine, shipped = Policy(SHIPPED_POLICY), load_policy(SHIPPED_POLICY)
+    assert [mine.severity(n) for n in range(101)] == [severity(n, shipped) for n in range(101)]
+
+
+def entry(reference: str, *, at: int | None, first_try: int, answer_at: int | None, doubt: bool = False, **more) -> Entry:
+    body = {**BODY, "reference": reference, **more}
+    position = None if at is None else (0, at)
+    fate = "open" if at is None else "accepted"
+    return Entry("l", "bank-001", body, first_try, answer_at, fate, doubt, f"sig-{reference}", position, attempts=1)
+
+
+def test_a_doubtful_record_stands_after_what_was_acknowledged_before_it_was_tried():
+    found = identities(
+        [
+            entry("a", at=10, first_try=1, answer_at=2),
+            entry("b", at=30, first_try=3, answer_at=6, doubt=True),
+            entry("c", at=20, first_try=4, answer_at=5),
+            entry("d", at=None, first_try=7, answer_at=None, doubt=True),
+        ]
+    )
+    assert [(one.reference, one.low, one.high, one.sure) for one in found] == [
+        ("a", 10, 10, True),
+        ("b", 11, 30, True),
+        ("c", 20, 20, True),
+        ("d", 31, FAR, False),
+    ]
+
+
+def test_the_first_of_two_references_with_one_content_is_the_one_that_counts():
+    (member,) = members(identities([entry("a", at=12, first_try=1, answer_at=2), entry("b", at=7, first_try=3, answer_at=4)]))
+    assert member.first is not None
+    assert member.first.reference == "b"
+
+
+def test_when_doubt_remains_either_may_be_first():
+    found = identities([entry("a", at=12, first_try=1, answer_at=4, doubt=True), entry("b", at=7, first_try=2, answer_at=3)])
+    (member,) = members(found)
+    assert member.first is None
+    assert all(member.may_be_first(one) for one in member.identities)
+
+
+def test_a_reference_with_two_bodies_is_the_first_ones_or_blurred():
+    first = entry("a", at=5, first_try=1, answer_at=2)
+    later = entry("a", at=9, first_try=3, answer_at=4, region="630200")
+    (one,) = identities([first, later])
+    assert (one.blurred, one.high) == (False, 5)
+    doubtful = entry("a", at=9, first_try=1, answer_at=4, doubt=True, region="630200")
+    assert [(one.blurred, one.sure, one.acknowledged) for one in identities([first, doubtful])] == [(True, False, True)] * 2
+
+
+def test_a_body_that_was_refused_is_nowhere():
+    refused = entry("a", at=None, first_try=1, answer_at=2, doubt=True)
+    refused.fate, refused.problem = "refused", "invalid-signal"
+    assert identities([refused]) == []
