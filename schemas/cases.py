@@ -6,8 +6,9 @@ Invariant: a case has one revision after each applied action, and the revision i
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from schemas.facts import Reason
 from schemas.signals import MAX_INDICATORS, SignalKind, Subject
@@ -67,6 +68,17 @@ class Action(Stored):
     lease_s: int | None = Field(default=None, ge=1, le=10**7)
     disposition: Disposition | None = None
     note_sealed: Sealed | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        """A move without its officer would leave a claimed case that nobody holds, and nobody could end."""
+        if self.kind is not ActionKind.JOIN and self.officer is None:
+            raise ValueError("an officer's action names the officer")
+        if self.kind is ActionKind.HAND_OVER and self.to is None:
+            raise ValueError("a hand-over names who takes the case")
+        if self.kind is ActionKind.DISPOSE and self.disposition is None:
+            raise ValueError("a disposal says how the case ends")
+        return self
 
 
 class Case(Stored):

@@ -42,7 +42,7 @@ class Indicator(Strict):
     @model_validator(mode="before")
     @classmethod
     def _canonical(cls, data: object) -> object:
-        if isinstance(data, dict) and isinstance(data.get("value"), str) and data.get("kind") in RANK:
+        if isinstance(data, dict) and isinstance(data.get("value"), str) and isinstance(data.get("kind"), str) and data["kind"] in RANK:
             return {**data, "value": canonical(data["kind"], data["value"])}
         return data
 

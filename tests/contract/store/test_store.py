@@ -1,0 +1,333 @@
+"""What every store keeps, over the in-memory one and over Redis: claims, sightings, folds, marks, stamps, lock, lost states."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from stream_processors.state.effects import Arg, Effect, add, claim, put_case, see
+from stream_processors.state.keys import BUCKETS, Namespace, bucket_of
+from stream_processors.state.store import LostState, MarkMoved, RedisStore, Store, Write, connect
+from tests.support.clock import Clock
+from tests.support.memory_store import MemoryRedis, MemoryStore
+
+STAMP = "cluster|topic=1:2#gen"
+NOW = int(time.time() * 1000)
+DAY = 86_400_000
+LATER = NOW + 7 * DAY
+
+
+@dataclass
+class Found:
+    """A stamped store; `again` is another process's connection, `cut` kills the first one's, `flush` empties the server."""
+
+    store: Store
+    again: Callable[[], Awaitable[Store]]
+    cut: Callable[[], Awaitable[None]]
+    flush: Callable[[], Awaitable[None]]
+
+
+async def _memory() -> AsyncIterator[Found]:
+    server, namespace = MemoryRedis(Clock(NOW)), Namespace("ct")
+    first = MemoryStore(server, namespace)
+
+    async def again() -> Store:
+        return MemoryStore(server, namespace)
+
+    async def cut() -> None:
+        first.break_connection()
+
+    async def flush() -> None:
+        server.flush()
+
+    yield Found(first, again, cut, flush)
+
+
+async def _redis(url: str) -> AsyncIterator[Found]:
+    namespace, name = Namespace(f"ct{secrets.token_hex(3)}-"), f"contract-{secrets.token_hex(3)}"
+    clients = []
+    plain = Redis.from_url(url, protocol=2)
+
+    async def again() -> Store:
+        client = connect(f"{url}?client_name={name}-{len(clients)}")
+        clients.append(client)
+        store = RedisStore(client, namespace)
+        await store.open()
+        return store
+
+    async def cut() -> None:
+        for row in await plain.client_list():
+            if row["name"] == f"{name}-0":
+                await plain.client_kill_filter(_id=row["id"])
+
+    async def flush() -> None:
+        if keys := [key async for key in plain.scan_iter(match=f"{{{namespace.tag}*")]:
+            await plain.delete(*keys)
+
+    try:
+        yield Found(await again(), again, cut, flush)
+    finally:
+        await flush()
+        for client in clients:
+            await client.aclose()
+        await plain.aclose()
+
+
+@pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.integration)])
+def url(request: pytest.FixtureRequest) -> str | None:
+    """Redis's address; None for the store in memory."""
+    return None if request.param == "memory" else request.getfixturevalue("backbone").redis_url
+
+
+@pytest.fixture
+async def found(url: str | None) -> AsyncIterator[Found]:
+    async for one in _memory() if url is None else _redis(url):
+        await one.store.set_stamp(STAMP)
+        yield one
+
+
+async def _call(found: Found, script: str, bucket: int, *args: Arg, **marks: Any) -> list[Any]:
+    write = Write(marks.get("checks", {}), marks.get("sets", {}), args)
+    return (await found.store.call(script, STAMP, {bucket: write}))[bucket]
+
+
+async def _fold(found: Found, *effects: Effect, **marks: Any) -> None:
+    for effect in effects:
+        await _call(found, "fold", effect.bucket, *effect.args, **marks)
+
+
+# claims
+
+
+async def test_the_first_claim_of_a_reference_wins_and_stays(found: Found) -> None:
+    assert await _call(found, "claim", 3, "sig-1", "0:7 body", LATER) == [b""]
+    assert await _call(found, "claim", 3, "sig-1", "0:9 other", LATER) == [b"0:7 body"]
+    assert await _call(found, "claim", 3, "sig-1", "0:7 body", LATER) == [b"0:7 body"], "a replay finds its own claim"
+
+
+async def test_several_claims_of_one_call_are_answered_in_order(found: Found) -> None:
+    args = ("a", "0:0 x", LATER, "b", "0:1 y", LATER, "a", "0:2 z", LATER)
+    assert await _call(found, "claim", 0, *args) == [b"", b"", b"0:0 x"]
+
+
+async def test_a_claim_ends_at_its_time(found: Found) -> None:
+    await _call(found, "claim", 0, "a", "0:0 x", NOW - 1000)
+    assert await _call(found, "claim", 0, "a", "0:1 y", LATER) == [b""]
+
+
+async def test_a_claim_of_the_log_is_the_claim_that_was_observed(found: Found) -> None:
+    await _fold(found, claim(2, "r:sig-1", "0:7 body", LATER))
+    assert await _call(found, "claim", 2, "sig-1", "0:9 other", LATER) == [b"0:7 body"]
+    await _fold(found, claim(2, "r:sig-1", "0:9 other", LATER))
+    assert await _call(found, "claim", 2, "sig-1", "0:9 other", LATER) == [b"0:7 body"]
+
+
+# observations
+
+
+def _sighting(content: str, institution: str, occurred: int, token: str = "t", since: int = NOW - DAY) -> tuple[Arg, ...]:
+    return "s", token, content, institution, occurred, since, NOW - 7 * DAY, LATER
+
+
+async def test_a_content_is_claimed_by_a_signal_and_tells_the_queues_of_its_subject(found: Found) -> None:
+    ask = ("c", "content", "sig-1", LATER, "token")
+    assert await _call(found, "observe", 1, *ask) == [b"", []]
+    await _fold(
+        found, add(1, "k:token", "queue-a", LATER), add(1, "k:token", "queue-b", LATER), add(1, "k:token", "queue-a", LATER)
+    )
+    holder, queues = await _call(found, "observe", 1, "c", "content", "sig-2", LATER, "token")
+    assert (holder, sorted(queues)) == (b"sig-1", [b"queue-a", b"queue-b"])
+
+
+async def test_a_sighting_counts_once_however_often_it_is_seen(found: Found) -> None:
+    for _ in range(3):
+        assert await _call(found, "observe", 1, *_sighting("c1", "bank-001", NOW)) == [1, 1]
+    assert await _call(found, "observe", 1, *_sighting("c2", "bank-001", NOW)) == [2, 1]
+    assert await _call(found, "observe", 1, *_sighting("c1", "bank-001", NOW)) == [2, 1]
+
+
+async def test_each_institution_counts_once_by_its_latest_sighting(found: Found) -> None:
+    await _call(found, "observe", 1, *_sighting("c1", "bank-001", NOW))
+    await _call(found, "observe", 1, *_sighting("c2", "bank-001", NOW - 3 * DAY))
+    assert await _call(found, "observe", 1, *_sighting("c3", "bank-002", NOW)) == [2, 2]
+    late = _sighting("c4", "bank-003", NOW - 2 * DAY, since=NOW - 4 * DAY)
+    assert await _call(found, "observe", 1, *late) == [4, 3]
+
+
+async def test_what_happened_before_the_window_is_not_counted(found: Found) -> None:
+    await _call(found, "observe", 1, *_sighting("old", "bank-001", NOW - DAY))
+    assert await _call(found, "observe", 1, *_sighting("new", "bank-002", NOW, since=NOW - DAY)) == [1, 1]
+
+
+async def test_the_sightings_of_the_log_are_the_sightings_that_were_observed(found: Found) -> None:
+    await _call(found, "observe", 1, *_sighting("c1", "bank-001", NOW))
+    await _fold(found, see(1, "t", "c1", "bank-001", NOW, LATER), see(1, "t", "c2", "bank-002", NOW, LATER))
+    assert await _call(found, "observe", 1, *_sighting("c2", "bank-002", NOW)) == [2, 2]
+
+
+async def test_sightings_end_together_at_the_longest_time_of_any(found: Found) -> None:
+    await _fold(found, see(1, "t", "c1", "bank-001", NOW, LATER), see(1, "t", "c2", "bank-002", NOW, NOW - 1))
+    assert await _call(found, "observe", 1, *_sighting("c3", "bank-001", NOW)) == [3, 2]
+    await _fold(found, see(1, "gone", "c1", "bank-001", NOW, NOW - 1))
+    assert await _call(found, "observe", 1, *_sighting("c3", "bank-001", NOW, token="gone")) == [1, 1]
+
+
+async def test_a_subject_seen_very_often_forgets_what_no_window_can_reach(found: Found) -> None:
+    for n in range(63):
+        await _call(found, "observe", 1, *_sighting(f"old-{n}", "bank-001", NOW - 8 * DAY, since=NOW - 9 * DAY))
+    assert await _call(found, "observe", 1, *_sighting("new", "bank-002", NOW, since=NOW - 9 * DAY)) == [1, 1]
+
+
+# cases
+
+
+async def test_only_a_newer_revision_replaces_a_case(found: Found) -> None:
+    bucket = bucket_of("case-1")
+    for revision, value in ((2, b"two"), (1, b"one"), (2, b"other"), (3, "三".encode())):
+        await _fold(found, put_case(bucket, "k:case-1", revision, value))
+        wanted = {1: b"two", 2: b"two", 3: "三".encode()}[revision]
+        assert await found.store.cases(STAMP, ["case-1"]) == [wanted]
+
+
+async def test_cases_are_answered_in_order_and_a_missing_one_is_none(found: Found) -> None:
+    await _fold(found, put_case(bucket_of("case-b"), "k:case-b", 1, b"b"))
+    assert await found.store.cases(STAMP, ["case-a", "case-b", "case-b"]) == [None, b"b", b"b"]
+    assert await found.store.cases(STAMP, []) == []
+
+
+# marks and stamps
+
+
+async def test_marks_start_empty_and_are_set_in_the_buckets_that_are_written(found: Found) -> None:
+    assert await found.store.marks() == [{}] * BUCKETS
+    write = Write({"s0": 0}, {"s0": 5, "f0": 4})
+    await found.store.call("fold", STAMP, {0: write, 15: write})
+    marks = await found.store.marks()
+    assert marks[0] == marks[15] == {"s0": 5, "f0": 4}
+    assert marks[1:15] == [{}] * 14
+
+
+async def test_proofs_and_stamps_are_no_marks(found: Found) -> None:
+    await _call(found, "claim", 0, sets={"n0": "a1b2c3", "s0": 1})
+    assert (await found.store.marks())[0] == {"s0": 1}
+    await _call(found, "fold", 0, checks={"n0": "a1b2c3"})
+    with pytest.raises(LostState):
+        await _call(found, "fold", 0, checks={"n0": "another"})
+
+
+async def test_a_mark_may_stand_anywhere_in_a_range(found: Found) -> None:
+    await _call(found, "fold", 0, sets={"s0": 5})
+    for low, high in ((5, 5), (0, 5), (5, 9), (1, 1 << 52)):
+        await _call(found, "fold", 0, checks={"s0": (low, high)})
+    for low, high in ((0, 4), (6, 9)):
+        with pytest.raises(MarkMoved):
+            await _call(found, "fold", 0, checks={"s0": (low, high)})
+    await _call(found, "fold", 0, checks={"s1": (0, 3)})
+
+
+@pytest.mark.parametrize("script", ["claim", "observe", "fold"])
+async def test_a_wrong_mark_is_a_moved_state_and_nothing_is_touched(found: Found, script: str) -> None:
+    args: dict[str, tuple[Arg, ...]] = {
+        "claim": ("sig-1", "0:0 x", LATER),
+        "observe": _sighting("c1", "bank-001", NOW),
+        "fold": put_case(0, "k:case", 1, b"x").args,
+    }
+    await _call(found, "fold", 0, sets={"s0": 5})
+    for checks in ({"s0": 4}, {"s0": 6}, {"s0": 5, "s1": 1}, {"s1": 1, "s0": 5}):
+        with pytest.raises(MarkMoved, match="STALE"):
+            await _call(found, script, 0, *args[script], checks=checks, sets={"s0": 9, "s1": 9})
+    await _untouched(found)
+    assert (await found.store.marks())[0] == {"s0": 5}
+
+
+@pytest.mark.parametrize("script", ["claim", "observe", "fold"])
+async def test_a_wrong_stamp_is_a_lost_state_and_nothing_is_touched(found: Found, script: str) -> None:
+    args = ("sig-1", "0:0 x", LATER) if script == "claim" else ()
+    write = Write({}, {"s0": 9}, args)
+    for stamp in ("cluster|topic=1:2#other", "", STAMP + "x"):
+        with pytest.raises(LostState) as error:
+            await found.store.call(script, stamp, dict.fromkeys(range(BUCKETS), write))
+        assert not isinstance(error.value, MarkMoved)
+        with pytest.raises(LostState):
+            await found.store.cases(stamp, ["case-1"])
+    await _untouched(found)
+    assert await found.store.marks() == [{}] * BUCKETS
+
+
+async def _untouched(found: Found) -> None:
+    assert await _call(found, "claim", 0, "sig-1", "0:0 x", LATER) == [b""]
+    assert await _call(found, "observe", 0, *_sighting("c2", "bank-002", NOW)) == [1, 1]
+    assert await found.store.cases(STAMP, ["case"]) == [None]
+
+
+async def test_one_bucket_that_moved_does_not_hide_behind_the_others(found: Found) -> None:
+    await _call(found, "fold", 7, sets={"s0": 5})
+    with pytest.raises(LostState):
+        await found.store.call("fold", STAMP, {b: Write({"s0": 0}, {"s0": 1}) for b in range(BUCKETS)})
+    assert (await found.store.marks())[7] == {"s0": 5}
+
+
+async def test_an_emptied_store_is_noticed_by_every_call(found: Found) -> None:
+    await found.flush()
+    assert await found.store.stamps() == [None] * BUCKETS
+    for script in ("claim", "observe", "fold"):
+        with pytest.raises(LostState):
+            await _call(found, script, 4)
+    with pytest.raises(LostState):
+        await found.store.cases(STAMP, ["case-1"])
+
+
+async def test_a_stamp_is_set_in_every_bucket_and_seen_by_everybody(found: Found) -> None:
+    other = await found.again()
+    assert await other.stamps() == [STAMP] * BUCKETS
+    await other.set_stamp("another")
+    with pytest.raises(LostState):
+        await _call(found, "fold", 0)
+    assert await found.store.stamps() == ["another"] * BUCKETS
+
+
+async def test_no_call_at_all_asks_nothing(found: Found) -> None:
+    assert await found.store.call("claim", "any stamp", {}) == {}
+
+
+# the lock and the connection
+
+
+async def test_the_restore_lock_is_held_by_one_at_a_time(found: Found) -> None:
+    other, order = await found.again(), []
+
+    async def hold(store: Store, name: str) -> None:
+        async with store.lock():
+            order.append(f"{name} in")
+            await asyncio.sleep(0.15)
+            order.append(f"{name} out")
+
+    await asyncio.gather(hold(found.store, "a"), hold(other, "b"))
+    assert order in (["a in", "a out", "b in", "b out"], ["b in", "b out", "a in", "a out"])
+
+
+async def test_the_lock_is_free_after_an_error_inside(found: Found) -> None:
+    with pytest.raises(KeyError):
+        async with found.store.lock():
+            raise KeyError("inside")
+    async with asyncio.timeout(2), (await found.again()).lock():
+        pass
+
+
+async def test_a_broken_connection_never_comes_back_silently(found: Found) -> None:
+    await _call(found, "fold", 0, sets={"s0": 1})
+    await found.cut()
+    for _ in range(4):
+        with pytest.raises((LostState, RedisConnectionError)):
+            await _call(found, "fold", 0, checks={"s0": 1})
+        with pytest.raises((LostState, RedisConnectionError)):
+            await found.store.marks()
+    assert (await (await found.again()).marks())[0] == {"s0": 1}

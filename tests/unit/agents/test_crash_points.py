@@ -1,0 +1,130 @@
+"""A death at every named crash point, a cut or a freeze at every port call: the end is the end of a day without any.
+
+The property test draws such days; here each place is visited on purpose, and it is checked that it was hit.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+
+from schemas.codec import decode
+from schemas.facts import Outcome
+from schemas.topics import ACTIONS, ASSESSED, CHANGED, SUBMITTED
+from stream_processors.agents import assess
+from stream_processors.crash import POINTS
+from stream_processors.pipeline import STAGES
+from tests.support.builders import account, action_record, after, move, phone, submission, submitted
+from tests.support.crashing import crashing
+from tests.support.world import World, content, sources
+
+IN_PROCESS = [name for name in POINTS if not name.startswith("gateway.")]
+CALLS = {"assess": 5, "track": 2, "project": 1}
+"""Port calls of one step that write: claim, observe, facts, joins, fold; facts, fold; fold."""
+
+
+def _signals() -> list[Any]:
+    made = [
+        submitted(f"bank-00{1 + n % 3}", f"r-{n}", indicators=[account(n % 4), phone(n % 2)], occurred_at=after(minutes=-n))
+        for n in range(14)
+    ]
+    return [*made, made[3], submitted("bank-001", "again", indicators=[account(0), phone(0)], occurred_at=after(minutes=0)), None]
+
+
+async def _day(world: World, where: Any = None) -> World:
+    """Signals, a case, an officer. `where(stage)` may give a plan for that stage's next poll."""
+    plans = where or (lambda stage: None)
+    for signal in _signals():
+        if signal is None:
+            world.log.put(SUBMITTED, 2, b"k", b"no record")
+        else:
+            world.submit(*submission(signal), SUBMITTED)
+    for _ in range(3):
+        for stage in STAGES:
+            for number in (0, 1):
+                await world.poll(stage, number, 3, plan=plans(stage))
+    case_id = sorted(record.key for record in world.log.all(ACTIONS) if record.key)[0].decode()
+    for kind in ("claim", "claim", "dispose"):
+        world.submit(*action_record(move(kind, "officer-a", case_id)), ACTIONS)
+    for stage in STAGES:
+        for number in (0, 1):
+            await world.poll(stage, number, plan=plans(stage))
+    await world.settle()
+    return world
+
+
+def _said(world: World) -> dict[str, Any]:
+    """What the log says in the end, echoes left out; without what depends on the order between partitions."""
+    facts = {source: found[0].data for source, found in sources(world.log.all(ASSESSED), ASSESSED).items()}
+    cases: dict[str, Any] = {}
+    for record in world.log.all(CHANGED):
+        change = decode(CHANGED, record.value).data
+        if change.case is not None and change.revision > (cases[change.case_id].revision if change.case_id in cases else 0):
+            cases[change.case_id] = change.case
+    return {
+        "outcomes": {source: (fact.outcome, fact.signal_id, fact.of) for source, fact in facts.items()},
+        "cases": {name: (case.signal_count, case.revision, case.status, case.amount_minor) for name, case in cases.items()},
+    }
+
+
+async def _is_whole(world: World, *, counts: bool = True) -> None:
+    calm = await _day(await World().up())
+    said, wanted = _said(world), _said(calm)
+    assert said["outcomes"] == wanted["outcomes"]
+    assert {one[0] for one in said["outcomes"].values()} >= {Outcome.ASSESSED, Outcome.REPEAT, Outcome.RESEND, Outcome.REFUSED}
+    if counts:
+        assert said["cases"].keys() == wanted["cases"].keys()
+    for stage in STAGES:
+        assert content(world.redis[stage]) == content(await world.afresh(stage))
+
+
+@pytest.mark.parametrize("name", IN_PROCESS)
+@pytest.mark.parametrize("n", [1, 2])
+async def test_a_death_at_a_crash_point_changes_nothing_in_the_end(name: str, n: int) -> None:
+    with crashing() as crasher, patch.object(assess, "SPLIT_ABOVE", 4):
+        world = await World().up()
+        crasher.arm(name, n)
+        if name.startswith("restore."):
+            await _day(world)
+            for redis in world.redis.values():
+                redis.flush()
+        await _day(world) if not name.startswith("restore.") else await world.settle()
+        assert crasher.hit[name] == 1
+        await _is_whole(world)
+
+
+@pytest.mark.parametrize("how", ["cut", "after", "freeze"])
+@pytest.mark.parametrize(("stage", "call"), [(stage, call) for stage, calls in CALLS.items() for call in range(1, calls + 1)])
+async def test_an_end_in_the_middle_of_a_port_call_changes_nothing_in_the_end(stage: str, call: int, how: str) -> None:
+    done = []
+
+    def plan(of: str) -> tuple[str, int] | None:
+        if of != stage or len(done) == 4:
+            return None
+        done.append(of)
+        return how, call
+
+    with crashing():
+        world = await _day(await World().up(), plan)
+        assert len(done) == 4
+        await _is_whole(world)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("buckets", [1, 7, 16])
+@pytest.mark.parametrize("how", ["flush", "roll_back"])
+async def test_a_lost_redis_is_rebuilt_from_the_log_wholly_or_in_part(stage: str, buckets: int, how: str) -> None:
+    with crashing():
+        world = await World().up()
+        copy = world.redis[stage].copy()
+        await _day(world)
+        before = content(world.redis[stage])
+        if how == "flush":
+            world.redis[stage].flush(range(buckets))
+        else:
+            world.redis[stage].roll_back(copy, range(buckets))
+        await world.settle()
+        assert content(world.redis[stage]) == before
+        await _is_whole(world)

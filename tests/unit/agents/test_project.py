@@ -1,0 +1,106 @@
+"""The project agent over in-memory ports: each fact counts once, the newest case stands, what cannot be read is kept aside."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import orjson
+import pytest
+
+from schemas.codec import decode
+from schemas.topics import ACTIONS, ASSESSED, CHANGED, DEADLETTER, SUBMITTED
+from stream_processors.pipeline import STAGES
+from tests.support.builders import action_record, fact, fact_record, move, submission, submitted
+from tests.support.world import World, content
+
+
+@pytest.fixture
+async def world() -> World:
+    return await World(workers=1).up()
+
+
+def _values(world: World, concern: str) -> dict[str, Any]:
+    return {
+        name.removeprefix(concern): value
+        for bucket in world.redis["project"].buckets
+        for name, value in bucket.values.items()
+        if name.startswith(concern)
+    }
+
+
+def _counters(world: World) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for bucket in world.redis["project"].buckets:
+        found.update(bucket.values.get("n", {}))
+    return found
+
+
+async def test_a_signal_has_a_receipt_that_says_what_became_of_it(world: World) -> None:
+    one, two = submitted("bank-001"), submitted("bank-002")
+    for signal in (one, two, submitted("bank-001", "again")):
+        world.submit(*submission(signal), SUBMITTED)
+    await world.drain()
+    receipts = {name: orjson.loads(raw) for name, raw in _values(world, "r:").items()}
+    assert receipts[one.signal_id]["outcome"] == "assessed"
+    assert receipts[one.signal_id]["score"] == 30
+    assert "queues" not in receipts[one.signal_id]
+    assert receipts[two.signal_id]["queues"] == ["public-security-630202"]
+    (again,) = [receipt for receipt in receipts.values() if receipt["reference"] == "again"]
+    assert (again["outcome"], again["of"]) == ("resend", one.signal_id)
+
+
+async def test_a_case_stands_in_its_queue_until_it_is_disposed_of(world: World) -> None:
+    for institution in ("bank-001", "bank-002"):
+        world.submit(*submission(submitted(institution)), SUBMITTED)
+    await world.drain()
+    ((queue, ranks),) = _values(world, "q:").items()
+    assert queue == "public-security-630202"
+    (case_id,) = ranks
+    for kind in ("claim", "dispose"):
+        world.submit(*action_record(move(kind, case_id=case_id)), ACTIONS)
+    await world.drain()
+    assert _values(world, "q:") == {queue: {}}
+    assert orjson.loads(_values(world, "k:")[case_id]["case"])["status"] == "disposed"
+    told = {name: orjson.loads(raw) for name, raw in _values(world, "a:").items()}
+    assert {one["outcome"] for one in told.values()} == {"applied"}
+    assert all(one["case"] is None for one in told.values())
+
+
+async def test_a_fact_that_stands_twice_in_the_log_counts_once(world: World) -> None:
+    signal = submitted()
+    value = fact_record(fact(signal), ASSESSED, 2, 0)
+    for _ in range(3):
+        world.log.put(ASSESSED, 2, b"k", value)
+    await world.poll("project", 0)
+    assert _counters(world) == {"assessed:bank-001": 1}
+    await world.restart("project", 0)
+    world.log.put(ASSESSED, 2, b"k", value)
+    await world.poll("project", 0)
+    assert _counters(world) == {"assessed:bank-001": 1}
+    assert content(world.redis["project"]) == content(await world.afresh("project"))
+
+
+async def test_what_is_no_fact_is_put_aside_and_passed_over(world: World) -> None:
+    """A record about another partition's source is none of this partition's facts either."""
+    world.log.put(ASSESSED, 2, b"k", b"no fact")
+    world.log.put(ASSESSED, 2, b"k", fact_record(fact(submitted()), ASSESSED, 3, 0))
+    world.log.put(ASSESSED, 2, b"k", fact_record(fact(submitted()), ASSESSED, 2, 0))
+    world.log.put(CHANGED, 2, b"k", b"no fact")
+    await world.poll("project", 0)
+    assert _counters(world) == {"assessed:bank-001": 1}
+    letters = [decode(DEADLETTER, record.value).data for record in world.log.all(DEADLETTER)]
+    assert [(one.stage, one.topic, one.offset) for one in letters] == [
+        ("project", ASSESSED.name, 0),
+        ("project", ASSESSED.name, 1),
+        ("project", CHANGED.name, 0),
+    ]
+    assert content(world.redis["project"]) == content(await world.afresh("project"))
+
+
+async def test_a_view_that_was_never_lost_is_the_view_that_was_rebuilt(world: World) -> None:
+    for n in range(12):
+        world.submit(*submission(submitted(f"bank-00{n % 3}", f"r-{n // 2}")), SUBMITTED)
+    await world.drain(2)
+    for stage in STAGES:
+        assert content(world.redis[stage]) == content(await world.afresh(stage))

@@ -1,0 +1,94 @@
+"""Every topic has examples, every example is a record of its topic, and writing it again gives the same data."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import orjson
+import pytest
+
+from schemas.cases import ActionKind, ActionOutcome
+from schemas.codec import decode, encode
+from schemas.envelope import Origin
+from schemas.facts import Outcome
+from schemas.signals import SignalIn, SignalKind
+from schemas.topics import ACTIONS, ASSESSED, CHANGED, DEADLETTER, SUBMITTED, TOPICS, Topic
+from tests.support import examples
+from tests.support.builders import SEALER, T0, submitted
+
+EVERY = [(topic, name) for topic in TOPICS.values() for name in examples.of(topic)]
+HTTP = sorted((examples.ROOT / "http").glob("signal.*.json"))
+
+
+@pytest.mark.parametrize("topic", TOPICS.values(), ids=lambda topic: topic.name)
+def test_a_topic_has_an_example(topic: Topic) -> None:
+    assert examples.of(topic)
+
+
+@pytest.mark.parametrize(("topic", "name"), EVERY, ids=lambda one: getattr(one, "name", one))
+def test_an_example_is_read_and_written_again_as_it_is(topic: Topic, name: str) -> None:
+    raw = orjson.loads(examples.of(topic)[name])
+    envelope = decode(topic, examples.of(topic)[name])
+    origin = Origin.parse(envelope.origin) if envelope.origin else None
+    again = encode(
+        topic,
+        envelope.data,
+        id=envelope.id,
+        source=envelope.source,
+        actor=envelope.actor,
+        time=envelope.time,
+        origin=origin,
+        subject=envelope.subject,
+    )
+    assert orjson.loads(again) == raw
+    assert raw["type"] == topic.type
+    assert raw["actor"].partition(":")[0] in {"institution", "stage", "officer", "unknown"}
+
+
+def _data(topic: Topic) -> list[Any]:
+    return [decode(topic, raw).data for raw in examples.of(topic).values()]
+
+
+def test_there_is_an_example_of_every_kind_and_outcome() -> None:
+    assert {one.kind for one in _data(SUBMITTED)} == set(SignalKind)
+    assert {one.outcome for one in _data(ASSESSED)} == set(Outcome)
+    assert {one.kind for one in _data(ACTIONS)} == set(ActionKind)
+    assert {one.outcome for one in _data(CHANGED)} == set(ActionOutcome)
+    assert {one.kind for one in _data(CHANGED) if one.outcome is ActionOutcome.APPLIED} == set(ActionKind)
+    assert {one.stage for one in _data(DEADLETTER)} == {"assess", "track"}
+
+
+def test_the_examples_open_with_the_tests_keys_and_only_there_they_are_readable() -> None:
+    for signal in _data(SUBMITTED):
+        for subject in signal.subjects:
+            assert SEALER.unseal(subject.sealed, f"{signal.signal_id}/{subject.token}")
+        if signal.narrative_sealed:
+            said = SEALER.unseal(signal.narrative_sealed, f"{signal.signal_id}/narrative")
+            assert any("\u4e00" <= letter <= "\u9fff" for letter in said)
+            assert said.encode() not in b"".join(examples.of(SUBMITTED).values())
+
+
+@pytest.mark.parametrize("path", HTTP, ids=lambda path: path.name)
+def test_a_posted_example_is_a_signal_of_the_kind_in_its_name(path: Any) -> None:
+    body = SignalIn.model_validate_json(path.read_bytes())
+    assert path.name == f"signal.{body.kind}.json"
+    assert body.narrative
+    fields = json.loads(path.read_text("utf-8"))
+    fields.pop("reference")
+    assert submitted("bank-001", "x", **fields).kind is body.kind
+
+
+def test_both_kinds_of_signal_have_a_posted_example() -> None:
+    assert len(HTTP) == len(SignalKind)
+
+
+def test_what_a_newer_writer_added_is_passed_over() -> None:
+    raw = orjson.loads(examples.of(SUBMITTED)["telecom_fraud.json"])
+    raw["data"]["a_field_of_tomorrow"] = {"deep": 1}
+    raw["an_extension"] = "x"
+    assert decode(SUBMITTED, orjson.dumps(raw)).data == decode(SUBMITTED, examples.of(SUBMITTED)["telecom_fraud.json"]).data
+
+
+def test_t0_is_the_time_of_the_story() -> None:
+    assert all(one.occurred_at < T0 for one in _data(SUBMITTED) if one.kind is SignalKind.TELECOM_FRAUD)

@@ -1,0 +1,271 @@
+"""The poll transport: what it uses of Faust 0.15.3 and aiokafka 0.14 is there and looks as it did, and how a poll behaves."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import AsyncIterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import aiokafka
+import pytest
+from aiokafka.errors import IllegalStateError
+from aiokafka.structs import ConsumerRecord
+from faust.transport import consumer as base
+from faust.transport.drivers import aiokafka as driver
+from faust.types.tuples import TP, ConsumerMessage
+
+from schemas.topics import SUBMITTED
+from stream_processors import transport
+from stream_processors.log import Record
+from stream_processors.settings import Settings
+from stream_processors.transport import Poll, PollConsumer, Transport
+from stream_processors.worker import build_app
+
+NAME = SUBMITTED.name
+A, B = TP(NAME, 0), TP(NAME, 1)
+
+
+# what is used of Faust and aiokafka
+
+
+def test_faust_and_aiokafka_are_the_versions_that_the_transport_was_written_for() -> None:
+    assert version("faust-streaming") == "0.15.3"
+    assert version("aiokafka") == "0.14.0"
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "parameters"),
+    [
+        (driver.Consumer, "_new_consumer_thread", ["self"]),
+        (base.Consumer, "_wait_next_records", ["self", "timeout"]),
+        (base.Consumer, "getmany", ["self", "timeout"]),
+        (base.Consumer, "_drain_messages", ["self", "fetcher"]),
+        (base.Consumer, "force_commit", ["self", "topics", "start_new_transaction"]),
+        (base.Consumer, "perform_seek", ["self"]),
+        (base.ThreadDelegateConsumer, "seek_to_committed", ["self"]),
+        (base.ThreadDelegateConsumer, "seek_wait", ["self", "partitions"]),
+        (base.ThreadDelegateConsumer, "_commit", ["self", "offsets"]),
+        (base.ThreadDelegateConsumer, "assignment", ["self"]),
+        (driver.AIOKafkaConsumerThread, "_create_worker_consumer", ["self", "transport"]),
+        (driver.Transport, "create_consumer", None),
+    ],
+    ids=lambda one: getattr(one, "__name__", one) if isinstance(one, type | str) else "",
+)
+def test_what_is_overridden_or_called_has_the_form_it_had(owner: type, name: str, parameters: list[str] | None) -> None:
+    found = getattr(owner, name)
+    assert callable(found)
+    if parameters is not None:
+        assert list(inspect.signature(found).parameters) == parameters
+
+
+def test_faust_asks_for_the_position_after_each_assignment_and_reads_nothing_else() -> None:
+    """`perform_seek` is the one place that asks, and it asks `seek_to_committed`."""
+    assert "await self.seek_to_committed()" in inspect.getsource(base.Consumer.perform_seek)
+
+
+def test_the_thread_hard_codes_the_fetch_wait_that_we_replace() -> None:
+    assert "fetch_max_wait_ms=1500" in inspect.getsource(driver.AIOKafkaConsumerThread._create_worker_consumer)
+
+
+def test_aiokafka_reads_the_fetch_wait_when_it_starts() -> None:
+    assert "_fetch_max_wait_ms" in inspect.getsource(aiokafka.AIOKafkaConsumer.start)
+    assert "self._fetch_max_wait_ms" in inspect.getsource(aiokafka.AIOKafkaConsumer.__init__)
+
+
+def test_a_message_has_the_fields_that_a_poll_fills_in() -> None:
+    fields = list(inspect.signature(ConsumerMessage.__init__).parameters)[1:]
+    assert fields[:12] == [
+        "topic",
+        "partition",
+        "offset",
+        "timestamp",
+        "timestamp_type",
+        "headers",
+        "key",
+        "value",
+        "checksum",
+        "serialized_key_size",
+        "serialized_value_size",
+        "tp",
+    ]
+    assert "generation_id" in fields
+
+
+# how it behaves
+
+
+class Consumer(PollConsumer):
+    """The consumer without a broker: what it would fetch, own, seek and commit is told by the test."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fetched: list[tuple[Any, Any]] = []
+        self.owned = {A, B}
+        self.sought: list[dict[TP, int]] = []
+        self.committed: list[dict[TP, int]] = []
+        self.seeks = 0
+
+    async def _wait_next_records(self, timeout: float) -> Any:
+        if self.fetched:
+            return self.fetched.pop(0)
+        self._stopped.set()
+        return None, None
+
+    def assignment(self) -> Any:
+        return self.owned
+
+    async def seek_wait(self, partitions: Any) -> None:
+        self.sought.append(dict(partitions))
+
+    async def perform_seek(self) -> None:
+        self.seeks += 1
+
+    async def _commit(self, offsets: Any) -> bool:
+        self.committed.append(dict(offsets))
+        return True
+
+
+def _record(partition: int, offset: int) -> ConsumerRecord[Any, Any]:
+    return ConsumerRecord(NAME, partition, offset, 1_772_413_200_000 + offset, 1, b"k", b"v%d" % offset, None, 1, 2, ())
+
+
+def _poll(consumer: Consumer, **batch: list[int]) -> Poll:
+    records = {(NAME, int(p[1:])): [Record(int(p[1:]), at, 0, b"k", b"v") for at in offsets] for p, offsets in batch.items()}
+    return Poll(records, consumer.epoch, consumer)
+
+
+@pytest.fixture
+async def consumer(tmp_path: Path) -> AsyncIterator[Consumer]:
+    app = build_app(Settings(home=tmp_path, fetch_wait_ms=7), "assess", asyncio.get_running_loop())
+    yield Consumer(app.transport, callback=_nothing, on_partitions_revoked=_nothing, on_partitions_assigned=_nothing)
+
+
+async def _nothing(*_: Any) -> None:
+    """No callback in these tests looks at what it is given."""
+
+
+async def test_the_app_has_our_transport_and_neither_server_nor_leader(consumer: Consumer) -> None:
+    app = consumer.app
+    assert isinstance(app.transport, Transport)
+    assert app.transport.Consumer is PollConsumer
+    assert not app.conf.web_enabled
+    assert app.conf.topic_disable_leader
+    assert app.conf.consumer_group_instance_id == "worker-0"
+    assert app.conf.broker_session_timeout == 10.0
+
+
+async def test_the_consumer_of_the_thread_waits_as_long_as_the_settings_say(consumer: Consumer) -> None:
+    thread = consumer._new_consumer_thread()
+    assert isinstance(thread, transport._Thread)
+    made = thread._create_worker_consumer(consumer.app.transport)
+    try:
+        assert made._fetch_max_wait_ms == 7
+        assert made._enable_auto_commit is False
+    finally:
+        made._closed = True  # it never started
+
+
+async def _messages(consumer: Consumer) -> list[Any]:
+    return [message async for _, message in consumer.getmany(1.0)]
+
+
+async def test_all_records_of_a_fetch_are_one_message_by_partition(consumer: Consumer) -> None:
+    consumer.fetched = [({A: [_record(0, 5), _record(0, 6)], B: [_record(1, 9)]}, {A, B})]
+    (message,) = await _messages(consumer)
+    poll: Poll = message.value
+    assert {at: [record.offset for record in records] for at, records in poll.batch.items()} == {
+        (NAME, 0): [5, 6],
+        (NAME, 1): [9],
+    }
+    assert poll.batch[NAME, 0][0] == Record(0, 5, 1_772_413_200_005, b"k", b"v5")
+    assert (message.topic, message.partition, message.offset, message.tp) == (NAME, 0, 5, A)
+
+
+async def test_records_of_a_partition_that_is_paused_are_left_out(consumer: Consumer) -> None:
+    consumer.fetched = [({A: [_record(0, 5)], B: [_record(1, 9)]}, {B})]
+    (message,) = await _messages(consumer)
+    assert list(message.value.batch) == [(NAME, 1)]
+
+
+@pytest.mark.parametrize("fetched", [({}, {A}), ({A: []}, {A}), (None, None)])
+async def test_an_empty_fetch_is_no_message(consumer: Consumer, fetched: Any) -> None:
+    consumer.fetched = [fetched]
+    assert await _messages(consumer) == []
+    assert consumer.seeks == 0
+
+
+@pytest.mark.parametrize("refused", [False, True])
+async def test_records_fetched_across_an_assignment_are_asked_for_again(consumer: Consumer, refused: bool) -> None:
+    async def reassigned(timeout: float) -> Any:
+        consumer.epoch += 1
+        return {A: [_record(0, 5)]}, {A}
+
+    async def seek() -> None:
+        consumer.seeks += 1
+        if refused:
+            raise IllegalStateError("no longer assigned")
+
+    consumer._wait_next_records, consumer.perform_seek = reassigned, seek  # type: ignore[method-assign]
+    assert await _messages(consumer) == []
+    assert consumer.seeks == 1
+
+
+async def test_only_completion_moves_the_position(consumer: Consumer) -> None:
+    poll = _poll(consumer, p0=[5, 6, 7], p1=[9])
+    assert consumer.completed == {}
+    assert await consumer.force_commit() is False
+    poll.complete()
+    assert consumer.completed == {A: 8, B: 10}
+    assert await consumer.force_commit() is True
+    assert consumer.committed == [{A: 8, B: 10}]
+    assert await consumer.force_commit() is False, "it is published once"
+
+
+async def test_a_poll_of_an_earlier_assignment_is_stale_and_moves_nothing(consumer: Consumer) -> None:
+    PollConsumer.positions = staticmethod(_positions)
+    poll = _poll(consumer, p0=[5])
+    assert not poll.stale
+    await consumer.seek_to_committed()
+    assert poll.stale
+    poll.complete()
+    assert consumer.completed == {}
+    assert poll._done.is_set(), "the next poll may come all the same"
+
+
+async def _positions(partitions: Any) -> Any:
+    return {at: 100 + at[1] for at in partitions}
+
+
+async def test_the_state_says_where_to_read_on_not_kafka(consumer: Consumer) -> None:
+    PollConsumer.positions = staticmethod(_positions)
+    consumer.completed[A] = 3
+    assert await consumer.seek_to_committed() == {A: 100, B: 101}
+    assert consumer.sought == [{A: 100, B: 101}]
+    assert consumer.completed == {}, "what was completed before is not ours to publish any more"
+
+
+async def test_one_poll_is_in_flight_until_it_is_complete(consumer: Consumer) -> None:
+    consumer.fetched = [({A: [_record(0, n)]}, {A}) for n in (1, 2, 3)]
+    given: list[Poll] = []
+    gone = asyncio.Event()
+
+    async def callback(message: Any) -> None:
+        given.append(message.value)
+
+    class Fetcher:
+        _stopped = gone
+
+    consumer.callback = callback
+    draining = asyncio.create_task(consumer._drain_messages(Fetcher()))
+    for n in (1, 2, 3):
+        for _ in range(20):
+            await asyncio.sleep(0)
+        await asyncio.sleep(0.01)
+        assert len(given) == n
+        given[-1].complete()
+    await asyncio.wait_for(draining, 5)
+    assert [poll.batch[NAME, 0][0].offset for poll in given] == [1, 2, 3]
+    assert consumer.completed == {A: 4}
