@@ -42,8 +42,10 @@ class Indicator(Strict):
     @model_validator(mode="before")
     @classmethod
     def _canonical(cls, data: object) -> object:
-        if isinstance(data, dict) and isinstance(data.get("value"), str) and isinstance(data.get("kind"), str) and data["kind"] in RANK:
-            return {**data, "value": canonical(data["kind"], data["value"])}
+        if isinstance(data, dict):
+            kind, value = data.get("kind"), data.get("value")
+            if isinstance(kind, str) and isinstance(value, str) and kind in RANK:
+                return {**data, "value": canonical(kind, value)}
         return data
 
 

@@ -58,7 +58,10 @@ def own_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def feed(path: Path, mapping: Path, stack: Stack, home: Path) -> subprocess.Popen[bytes]:
-    main = "import typer; from connectors.commands import register; app = typer.Typer(); register(app); app.callback()(lambda: None); app()"
+    main = (
+        "import typer; from connectors.commands import register; app = typer.Typer(); "
+        "register(app); app.callback()(lambda: None); app()"
+    )
     argv = ["feed", str(path), "-m", str(mapping), "-i", "bank-901", "--url", stack.gateway_url, "--batch", "25"]
     env = {**os.environ, "LIANDONG_TOKEN": mint("bank-901", home=home, profile=PROFILE)}
     return subprocess.Popen([sys.executable, "-c", main, *argv], env=env, stderr=subprocess.PIPE)
