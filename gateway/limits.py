@@ -5,7 +5,6 @@ Invariant: no more than a bounded part of any body is in memory, and nothing is 
 
 from __future__ import annotations
 
-import re
 import zlib
 from collections.abc import Iterator
 
@@ -13,7 +12,6 @@ from starlette.requests import Request
 
 from gateway.problems import Problem
 
-_OPENING = re.compile(rb'"(?:[^"\\]|\\.)*"?|[\[{]|[\]}]', re.DOTALL)
 _INFLATE_STEP_BYTES = 256 << 10
 
 
@@ -52,21 +50,6 @@ def encoding(request: Request, *, gzip_ok: bool) -> bool:
         return True
     allowed = "gzip or none" if gzip_ok else "none"
     raise Problem("unsupported-media-type", f"this Content-Encoding is not accepted here; allowed: {allowed}")
-
-
-def check_depth(raw: bytes, limit: int) -> None:
-    """422 when objects and lists are nested deeper than `limit`. Counting brackets decides nearly every body."""
-    if raw.count(b"{") + raw.count(b"[") <= limit:
-        return
-    depth = 0
-    for found in _OPENING.finditer(raw):
-        first = raw[found.start()]
-        if first in b"[{":
-            depth += 1
-            if depth > limit:
-                raise Problem("too-deep", f"JSON may be nested {limit} deep here")
-        elif first != 0x22:
-            depth -= 1
 
 
 class Inflater:

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 import orjson
 from starlette.responses import Response
 
+from schemas.reading import Refused
+
 TYPE_PREFIX = "urn:liandong:problem:"
 MEDIA_TYPE = "application/problem+json"
 
@@ -171,6 +173,13 @@ class Problem(Exception):
 def later(slug: str, detail: str, retry_after_s: int, **more: Any) -> Problem:
     """A problem that goes away by itself: with Retry-After in whole seconds."""
     return Problem(slug, detail, headers={"Retry-After": str(retry_after_s)}, **more)
+
+
+def of_refused(refusal: Refused) -> Problem:
+    """A body that cannot be read, with its faults as `errors` where it has places."""
+    if refusal.faults is None:
+        return Problem(refusal.slug, refusal.detail)
+    return Problem(refusal.slug, refusal.detail, errors=[fault._asdict() for fault in refusal.faults])
 
 
 def render() -> str:

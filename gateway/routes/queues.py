@@ -16,14 +16,15 @@ from gateway import cursors
 from gateway.answers import CaseOut, CasesOut, QueueOut, QueuesOut, case_out, lapsed
 from gateway.auth import Caller, Role
 from gateway.endpoint import Call, Endpoint
-from gateway.intake import said, validated
+from gateway.intake import validated
 from gateway.limits import media_type, read_body
 from gateway.officers import Done, Pending, Wanted
-from gateway.problems import Problem, later
+from gateway.problems import Problem, later, of_refused
 from gateway.reply import dumped
 from gateway.routes.cases import pending_reply
 from schemas.cases import ActionKind, Case, CaseStatus
 from schemas.policy import Severity
+from schemas.reading import refused
 from schemas.signals import SignalKind
 from schemas.values import PartyId
 from stream_processors.state.views import Cursor
@@ -81,7 +82,7 @@ async def get_cases(call: Call) -> Response:
     try:
         query = CasesQuery.model_validate(dict(call.request.query_params))
     except ValidationError as error:
-        raise said(error, "invalid-request") from None
+        raise of_refused(refused(error, "invalid-request")) from None
     services, now = call.services, datetime.now(UTC)
     after = cursors.taken(services.tokenizer, queue, query.cursor) if query.cursor else None
     found: list[Case] = []

@@ -17,9 +17,8 @@ from gateway import problems
 from gateway.answers import AcceptedOut, LineOut
 from gateway.app import ENDPOINTS
 from gateway.lag import KNOWN_FOR_S, Lag
-from gateway.limits import LineSplitter, check_depth
+from gateway.limits import LineSplitter
 from gateway.pipelining import Pipelining
-from gateway.problems import Problem
 from schemas.cases import Action
 from stream_processors.crash import POINTS
 from stream_processors.domain import case as decision
@@ -84,20 +83,6 @@ async def test_ready_means_that_signals_are_accepted(client: Client, log: FakeLo
     memory.away, log.away = False, True
     assert (await client(None).get("/readyz")).status_code == 503
     assert (await client(None).get("/livez")).status_code == 200
-
-
-@pytest.mark.parametrize("seed", range(20))
-def test_depth_is_that_of_the_structure_and_not_of_the_texts(seed: int):
-    dice = random.Random(seed)
-    depth = dice.randrange(1, 30)
-    text = dice.choice([b'"x"', b'"[[[[{{{{"', b'"\\"[[["', b'"\\\\"', b"[], []" * 20])
-    raw = b"[" * depth + text + b"]" * depth
-    inner = 1 if text.startswith(b"[") else 0
-    if depth + inner <= 16:
-        check_depth(raw, 16)
-    else:
-        with pytest.raises(Problem):
-            check_depth(raw, 16)
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -1,0 +1,58 @@
+"""From the bytes of one signal to a record ready for `signals.submitted.v1`: depth, JSON, validation, protection. No I/O.
+
+Every way in (the gateway, a raw topic) reads with this. Invariant: the outcome is a Submission or a Refused.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import NamedTuple
+
+from schemas.codec import encode
+from schemas.envelope import Origin
+from schemas.protect.sealing import Sealer
+from schemas.protect.submission import protect
+from schemas.protect.tokens import Tokenizer
+from schemas.reading import Refused, read
+from schemas.signals import SignalIn
+from schemas.topics import SUBMITTED
+
+
+class Submission(NamedTuple):
+    """A record that may be appended to `signals.submitted.v1`. `body_id` names the whole body."""
+
+    signal_id: str
+    body_id: str
+    key: bytes
+    value: bytes
+
+
+class SignalReader:
+    """`body` checks what an institution sent, `submission` protects it under the reference that it has."""
+
+    def __init__(self, tokenizer: Tokenizer, sealer: Sealer, depth_limit: int, source: str) -> None:
+        """`source` is the writer's URI in the envelope: `/gateway`, `/intake`."""
+        self._tokenizer, self._sealer = tokenizer, sealer
+        self._depth_limit, self._source = depth_limit, source
+
+    def body(self, raw: bytes) -> SignalIn:
+        return read(SignalIn, raw, "invalid-signal", self._depth_limit)
+
+    def submission(
+        self, body: SignalIn, *, institution: str, reference: str, now: datetime, origin: Origin | None = None
+    ) -> Submission:
+        try:
+            signal = protect(body, institution=institution, reference=reference, tokenizer=self._tokenizer, sealer=self._sealer)
+        except UnicodeEncodeError:
+            raise Refused("invalid-signal", "a text holds half a character", ()) from None
+        value = encode(
+            SUBMITTED,
+            signal,
+            id=signal.signal_id,
+            source=self._source,
+            actor=f"institution:{institution}",
+            time=now,
+            origin=origin,
+            subject=signal.signal_id,
+        )
+        return Submission(signal.signal_id, signal.body_id, signal.primary.token.encode(), value)

@@ -1,0 +1,67 @@
+"""Reading what somebody sent: the model, or the reason why not, without its values."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from schemas.protect.reader import SignalReader
+from schemas.reading import Refused, check_depth
+from tests.support.builders import SEALER, T0, TOKENIZER
+
+READER = SignalReader(TOKENIZER, SEALER, 16, "/test")
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_depth_is_that_of_the_structure_and_not_of_the_texts(seed: int) -> None:
+    dice = random.Random(seed)
+    depth = dice.randrange(1, 30)
+    text = dice.choice([b'"x"', b'"[[[[{{{{"', b'"\\"[[["', b'"\\\\"', b"[], []" * 20])
+    raw = b"[" * depth + text + b"]" * depth
+    inner = 1 if text.startswith(b"[") else 0
+    if depth + inner <= 16:
+        check_depth(raw, 16)
+    else:
+        with pytest.raises(Refused):
+            check_depth(raw, 16)
+
+
+@pytest.mark.parametrize(
+    ("raw", "slug", "pointers"),
+    [
+        (b"", "invalid-signal", [""]),
+        (b"\xff\xfe{}", "invalid-signal", [""]),
+        (b"[1]", "invalid-signal", [""]),
+        (b'{"kind": "gossip-4711"}', "invalid-signal", ["/kind", "/occurred_at", "/region", "/indicators"]),
+        (b'{"institution": "bank-4711"}', "invalid-signal", None),
+        (b"[" * 5000, "too-deep", None),
+        (b'{"narrative": "\\ud800"}', "invalid-signal", None),
+    ],
+)
+def test_what_is_no_signal_is_refused_with_its_places_and_without_its_values(
+    raw: bytes, slug: str, pointers: list[str] | None
+) -> None:
+    with pytest.raises(Refused) as found:
+        READER.body(raw)
+    assert found.value.slug == slug
+    assert "4711" not in str(found.value) + repr(found.value.faults)
+    if pointers is not None:
+        assert [fault.pointer for fault in found.value.faults or ()] == pointers
+
+
+def test_a_hundred_faults_are_told_in_part() -> None:
+    raw = b"{" + b",".join(b'"field%d": 1' % n for n in range(100)) + b"}"
+    with pytest.raises(Refused) as found:
+        READER.body(raw)
+    assert len(found.value.faults or ()) == 20
+
+
+def test_a_submission_is_keyed_by_its_primary_subject_and_named_by_its_sender_and_reference() -> None:
+    raw = b"""{"kind": "telecom_fraud", "occurred_at": "2026-03-02T09:00:00+08:00", "region": "630202",
+        "indicators": [{"kind": "phone", "value": "138 0000 1234"}]}"""
+    senders = ("bank-001", "bank-001", "bank-2")
+    made = [READER.submission(READER.body(raw), institution=who, reference="r-1", now=T0) for who in senders]
+    assert made[0].signal_id == made[1].signal_id != made[2].signal_id
+    assert made[0].key == made[2].key == TOKENIZER.token("phone", "+8613800001234").encode()
+    assert b"13800001234" not in made[0].value
