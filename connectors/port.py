@@ -11,8 +11,9 @@ Invariant of the engine: a position is saved only after the broker's acknowledge
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
+
+from connectors.client.answers import Answer as Answer
 
 Position = Mapping[str, int | str]
 """Where to go on: JSON, opaque to everything but its source."""
@@ -78,26 +79,6 @@ class RejectStore(Protocol):
 
     def write(self, rejects: Sequence[Reject]) -> int:
         """Appends durably; the length after it."""
-
-
-AnswerStatus = Literal["accepted", "refused"]
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """The gateway's last word on one line: `accepted` is the broker's acknowledgement, `refused` a fault of the line.
-
-    `position` is (topic, partition, offset) in the log; `replayed` when the gateway had this reference already;
-    `problem` its own words (RFC 9457).
-    """
-
-    status: AnswerStatus
-    signal_id: str | None = None
-    accepted_at: str | None = None
-    position: tuple[str, int, int] | None = None
-    replayed: bool = False
-    reason: str = ""
-    problem: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Gateway(Protocol):

@@ -11,7 +11,7 @@ from itertools import islice
 
 import httpx
 
-from connectors.backoff import Backoff
+from connectors.client.backoff import Backoff
 from connectors.gateway import HttpGateway
 from connectors.port import Answer
 from deploy.demo_data.generate import Planned

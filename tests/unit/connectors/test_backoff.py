@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from connectors.backoff import Backoff, retry_after_s
+from connectors.client.backoff import Backoff, retry_after_s
 
 
 def longest(low: float, high: float) -> float:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import httpx
 import pytest
 
-from connectors.backoff import Backoff
+from connectors.client.backoff import Backoff
 from connectors.gateway import HttpGateway, Stopped
 from connectors.port import Answer
 

@@ -1,0 +1,75 @@
+"""What the gateway answers, as values: the receipt of a signal, one line's answer in a batch, what became of a signal.
+
+Invariant: fields that a newer gateway adds are passed over, so an old client goes on working.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict
+
+
+class _Told(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class Position(_Told):
+    """The record's place in the log."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+class Receipt(_Told):
+    """The broker has the signal. `accepted_at` is its time; `replayed` when the gateway had this reference already."""
+
+    signal_id: str
+    accepted_at: AwareDatetime
+    position: Position
+    replayed: bool = False
+
+
+class Outcome(_Told):
+    """What became of a signal. While `pending` there is no more than the first three.
+
+    `outcome` is `assessed`, or `resend` when the same content came under another reference (then `of` is that signal);
+    `routed`: it lies in the queue of an agency.
+    """
+
+    signal_id: str
+    pending: bool
+    accepted_at: AwareDatetime
+    assessed_at: AwareDatetime | None = None
+    outcome: str | None = None
+    of: str | None = None
+    severity: str | None = None
+    routed: bool | None = None
+
+
+AnswerStatus = Literal["accepted", "refused"]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The gateway's last word on one signal of many: `accepted` is the broker's acknowledgement, `refused` its own fault.
+
+    `position` is (topic, partition, offset) in the log; `replayed` when the gateway had this reference already;
+    `reason` all faults in one sentence; `problem` the gateway's own words (RFC 9457).
+    """
+
+    status: AnswerStatus
+    signal_id: str | None = None
+    accepted_at: str | None = None
+    position: tuple[str, int, int] | None = None
+    replayed: bool = False
+    reason: str = ""
+    problem: Mapping[str, Any] = field(default_factory=dict)
+    reference: str | None = None
+
+    @property
+    def accepted(self) -> bool:
+        return self.status == "accepted"

@@ -1,0 +1,169 @@
+"""Many signals over `POST /v1/signals/batch`, again and again until each line has a last word. Steps, without I/O.
+
+Invariant: an answer `accepted` was given by the gateway after the broker's acknowledgement; what is unknown (a cut
+connection, a time-out, a 5xx) is sent again with the same reference, so it counts once however often it arrives.
+"""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from pydantic_core import from_json, to_json
+
+from .answers import Answer
+from .backoff import retry_after_s
+from .errors import faults_of, problem_error, problem_of, said, slug_of
+from .steps import Patience, Reply, Request, Steps, ask, is_for_later
+
+BATCH_PATH = "/v1/signals/batch"
+NDJSON = "application/x-ndjson"
+_TOO_MUCH = ("too-many-lines", "body-too-large")
+_NOT_TAKEN = ("in-flight", "overloaded", "keys-unavailable", *_TOO_MUCH)
+"""Problems of which the gateway's own page says that this attempt put nothing into the log."""
+_SPLIT = "too large for one request"
+_GZIP_FROM_BYTES = 1024
+
+
+class Journal(Protocol):
+    """Hears of every attempt before it is made and of what became of it. Indexes are those of the bodies."""
+
+    def trying(self, indexes: Sequence[int]) -> None: ...
+
+    def answered(self, index: int, answer: Answer) -> None: ...
+
+    def failed(self, indexes: Sequence[int], why: str, *, taken: bool | None) -> None:
+        """`taken` False: surely not in the log; None: nobody knows."""
+
+    def settled(self) -> None:
+        """After each attempt: a moment to make it durable."""
+
+
+@dataclass
+class _Told:
+    """What one request told: last words by index, the lines to send again, and how long the gateway asked to wait."""
+
+    answers: dict[int, Answer] = field(default_factory=dict)
+    unknown: list[int] = field(default_factory=list)
+    not_taken: list[int] = field(default_factory=list)
+    why: str = ""
+    wait_s: float | None = None
+    split: bool = False
+
+
+def send_all(
+    bodies: Sequence[Mapping[str, Any]], *, patience: Patience, journal: Journal | None = None, compress: bool = False
+) -> Steps[list[Answer]]:
+    """One last word a body, in order. ProblemError when no retry can help, Unavailable when the tries are used up."""
+    lines = [to_json(body) for body in bodies]
+    answers: dict[int, Answer] = {}
+    left, tries, size = list(range(len(lines))), 0, len(lines)
+    while left:
+        now, later = left[:size], left[size:]
+        if journal:
+            journal.trying(now)
+        told = _read((yield from ask(_request(lines, now, compress))), now)
+        _tell(journal, told)
+        answers |= told.answers
+        again = sorted(told.unknown + told.not_taken)
+        left = again + later
+        if told.split and len(now) > 1:
+            size = max(1, len(now) // 2)
+        elif again:
+            tries = 1 if told.answers else tries + 1
+            yield patience.wait(tries, told.why, told.wait_s, f"{len(again)} signals again")
+    return [answers[index] for index in range(len(lines))]
+
+
+def _request(lines: Sequence[bytes], indexes: Sequence[int], compress: bool) -> Request:
+    headers = {"content-type": NDJSON, "accept": NDJSON}
+    content = b"\n".join(lines[index] for index in indexes) + b"\n"
+    if compress and len(content) >= _GZIP_FROM_BYTES:
+        headers["content-encoding"] = "gzip"
+        content = gzip.compress(content, 4, mtime=0)
+    return Request("POST", BATCH_PATH, headers, content)
+
+
+def _read(reply: Reply, indexes: Sequence[int]) -> _Told:
+    told, seen = _Told(), -1
+    if not reply.reached:
+        told.not_taken, told.why = list(indexes), reply.broke or ""
+        return told
+    if reply.status >= 300 and reply.broke is None:
+        return _whole(reply, indexes)
+    told.why = reply.broke or ""
+    try:
+        for text in reply.body.splitlines() if reply.status < 300 else ():
+            if text.strip():
+                seen = _line(told, from_json(text), indexes)
+    except (ValueError, KeyError, TypeError) as error:
+        told.why = told.why or f"the answer broke off ({type(error).__name__})"
+    known = {*told.answers, *told.unknown, *told.not_taken}
+    silent = [index for index in indexes if index not in known]
+    if silent:
+        told.why = told.why or f"no answer for {len(silent)} lines (the last one answered was {seen + 1})"
+        told.unknown += silent
+    return told
+
+
+def _tell(journal: Journal | None, told: _Told) -> None:
+    if journal is None:
+        return
+    for index, answer in told.answers.items():
+        journal.answered(index, answer)
+    if told.unknown:
+        journal.failed(told.unknown, told.why, taken=None)
+    if told.not_taken:
+        journal.failed(told.not_taken, told.why, taken=False)
+    journal.settled()
+
+
+def _whole(reply: Reply, indexes: Sequence[int]) -> _Told:
+    """The request as a whole was answered with a problem."""
+    problem = problem_of(reply.body)
+    status, slug = reply.status, slug_of(problem)
+    if status == 413:
+        if len(indexes) == 1:
+            refused = Answer("refused", reason=said(status, problem), problem=problem)
+            return _Told(answers=dict.fromkeys(indexes, refused))
+        return _Told(not_taken=list(indexes), why=_SPLIT, split=True)
+    if is_for_later(status, slug):
+        told = _Told(why=said(status, problem), wait_s=retry_after_s(reply.headers.get("retry-after")))
+        (told.not_taken if status == 429 or slug in _NOT_TAKEN else told.unknown).extend(indexes)
+        return told
+    raise problem_error(status, problem)
+
+
+def _line(told: _Told, line: Mapping[str, Any], indexes: Sequence[int]) -> int:
+    """One line of the answer; the position of its line in this request (`line` counts from 1)."""
+    at = int(line["line"]) - 1
+    if not 0 <= at < len(indexes):
+        return at
+    index, status = indexes[at], int(line["status"])
+    problem = line.get("problem") or {}
+    slug = slug_of(problem)
+    if status < 300:
+        told.answers[index] = _accepted(line)
+    elif slug in _TOO_MUCH:
+        told.not_taken.append(index)
+        told.why, told.split = _SPLIT, True
+    elif is_for_later(status, slug):
+        (told.not_taken if slug in _NOT_TAKEN else told.unknown).append(index)
+        told.why = told.why or said(status, problem)
+    else:
+        told.answers[index] = Answer("refused", reason=_reason(status, problem), problem=dict(problem))
+    return at
+
+
+def _accepted(line: Mapping[str, Any]) -> Answer:
+    where = line["position"]
+    position = (str(where["topic"]), int(where["partition"]), int(where["offset"]))
+    return Answer("accepted", line["signal_id"], line["accepted_at"], position, replayed=bool(line.get("replayed")))
+
+
+def _reason(status: int, problem: Mapping[str, Any]) -> str:
+    """All faults of the line in one sentence."""
+    faults = "; ".join(f"{one.pointer}: {one.detail}" for one in faults_of(problem))
+    return f"{problem.get('title') or status}: {faults or problem.get('detail') or ''}".rstrip(": ")

@@ -1,0 +1,135 @@
+"""The two clients of one institution: the same calls, blocking and asynchronous.
+
+    with Client("https://gateway.example", token) as client:
+        receipt = client.send({"reference": "B001-17", "kind": "telecom_fraud", ...})
+        outcome = client.wait(receipt.signal_id)
+
+Invariant: a `Receipt`, or an `Answer` that is accepted, means that the broker has the signal; every retry keeps the reference.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from itertools import islice
+from types import TracebackType
+from typing import Self
+
+import httpx
+
+from . import calls
+from .answers import Answer, Outcome, Receipt
+from .drive import TIMEOUT, AsyncToken, Token, drive, drive_async
+from .signals import Signal
+from .steps import Patience
+
+BATCH = 500
+
+
+class Client:
+    """Blocking. `token` is the bearer token or a function that gives a fresh one for each request; `http` a client of your own
+    (proxy, certificates) with the gateway's address as its base; it is closed with this one."""
+
+    def __init__(
+        self,
+        url: str,
+        token: Token,
+        *,
+        patience: Patience | None = None,
+        http: httpx.Client | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._http = http or httpx.Client(base_url=url, timeout=TIMEOUT)
+        self._token, self._sleep = token, sleep
+        self._patience = patience or Patience()
+
+    def send(self, signal: Signal) -> Receipt:
+        """One signal. InvalidSignal, ReferenceReused, Unauthenticated, … when it is refused; Unavailable when the tries are
+        used up."""
+        return drive(calls.send(signal, self._patience), self._http, self._token, self._sleep)
+
+    def send_many(self, signals: Iterable[Signal], *, batch: int = BATCH) -> Iterator[Answer]:
+        """One answer a signal, in order, as the batches are answered. A signal that is refused does not stop the others. After
+        an Unavailable send all again: what was taken counts once."""
+        left = iter(signals)
+        while some := list(islice(left, batch)):
+            yield from drive(calls.send_many(some, self._patience), self._http, self._token, self._sleep)
+
+    def outcome(self, signal_id: str) -> Outcome:
+        """What became of a signal so far. NotFound when it is none of yours."""
+        return drive(calls.outcome(signal_id, self._patience), self._http, self._token, self._sleep)
+
+    def wait(self, signal_id: str, *, timeout_s: float = 30.0) -> Outcome:
+        """What became of it, once it is assessed. StillPending after the time."""
+        steps = calls.wait(signal_id, timeout_s, self._patience, time.monotonic)
+        return drive(steps, self._http, self._token, self._sleep)
+
+    def close(self) -> None:
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+class AsyncClient:
+    """Asynchronous; see Client. The token's function may be asynchronous."""
+
+    def __init__(
+        self,
+        url: str,
+        token: AsyncToken,
+        *,
+        patience: Patience | None = None,
+        http: httpx.AsyncClient | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._http = http or httpx.AsyncClient(base_url=url, timeout=TIMEOUT)
+        self._token, self._sleep = token, sleep
+        self._patience = patience or Patience()
+
+    async def send(self, signal: Signal) -> Receipt:
+        return await drive_async(calls.send(signal, self._patience), self._http, self._token, self._sleep)
+
+    async def send_many(self, signals: Iterable[Signal] | AsyncIterable[Signal], *, batch: int = BATCH) -> AsyncIterator[Answer]:
+        async for some in _batches(signals, batch):
+            steps = calls.send_many(some, self._patience)
+            for answer in await drive_async(steps, self._http, self._token, self._sleep):
+                yield answer
+
+    async def outcome(self, signal_id: str) -> Outcome:
+        return await drive_async(calls.outcome(signal_id, self._patience), self._http, self._token, self._sleep)
+
+    async def wait(self, signal_id: str, *, timeout_s: float = 30.0) -> Outcome:
+        steps = calls.wait(signal_id, timeout_s, self._patience, time.monotonic)
+        return await drive_async(steps, self._http, self._token, self._sleep)
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+async def _batches(signals: Iterable[Signal] | AsyncIterable[Signal], size: int) -> AsyncIterator[list[Signal]]:
+    some: list[Signal] = []
+    async for signal in signals if isinstance(signals, AsyncIterable) else _one_by_one(signals):
+        some.append(signal)
+        if len(some) >= size:
+            yield some
+            some = []
+    if some:
+        yield some
+
+
+async def _one_by_one(signals: Iterable[Signal]) -> AsyncIterator[Signal]:
+    for signal in signals:
+        yield signal

@@ -1,0 +1,117 @@
+"""What can go wrong, by what the caller can do about it. Each problem type of the gateway (docs/errors.md) is one of these.
+
+Invariant: no error holds a token, and none repeats what was sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from pydantic_core import from_json
+
+from .answers import Outcome
+
+
+class ClientError(Exception):
+    """Any failure of the client."""
+
+
+class Unavailable(ClientError):
+    """The tries are used up. Whether the signal is in the log is not known: send it again with the same reference, later."""
+
+
+class StillPending(ClientError):
+    """Not assessed within the time; `last` is the newest word, None when there was none. The signal is safe in the log."""
+
+    def __init__(self, signal_id: str, timeout_s: float, last: Outcome | None) -> None:
+        super().__init__(f"{signal_id} is not assessed after {timeout_s:g} s")
+        self.last = last
+
+
+class Fault(NamedTuple):
+    """One place of the body and what is wrong there."""
+
+    pointer: str
+    detail: str
+
+
+class ProblemError(ClientError):
+    """The gateway refused, and the same request will be refused again. `slug` is the last part of the problem's type."""
+
+    def __init__(self, status: int, problem: Mapping[str, Any]) -> None:
+        self.status = status
+        self.problem = problem
+        self.slug = slug_of(problem)
+        self.title = str(problem.get("title") or "no problem details")
+        self.detail = str(problem.get("detail") or "")
+        self.faults = faults_of(problem)
+        super().__init__(said(status, problem))
+
+
+class Unauthenticated(ProblemError):
+    """The token is missing, expired or not the gateway's."""
+
+
+class Forbidden(ProblemError):
+    """The token is valid, its role does not cover this."""
+
+
+class NotFound(ProblemError):
+    """There is no such signal of yours."""
+
+
+class TooLarge(ProblemError):
+    """Over one of the gateway's limits."""
+
+
+class InvalidSignal(ProblemError):
+    """The body is not acceptable; `faults` names each place."""
+
+
+class ReferenceReused(ProblemError):
+    """The reference named another body before. A changed signal needs a new one."""
+
+
+_BY_SLUG: dict[str, type[ProblemError]] = {"reference-reused": ReferenceReused}
+_BY_STATUS: dict[int, type[ProblemError]] = {
+    401: Unauthenticated,
+    403: Forbidden,
+    404: NotFound,
+    413: TooLarge,
+    422: InvalidSignal,
+}
+
+
+def problem_error(status: int, problem: Mapping[str, Any]) -> ProblemError:
+    """The error of a problem, by its type, else by its status."""
+    kind = _BY_SLUG.get(slug_of(problem)) or _BY_STATUS.get(status, ProblemError)
+    return kind(status, problem)
+
+
+def problem_of(body: bytes) -> dict[str, Any]:
+    """The problem details of an answer; empty when it is none (a proxy's page)."""
+    try:
+        found = from_json(body)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def slug_of(problem: Mapping[str, Any]) -> str:
+    return str(problem.get("type") or "").rpartition(":")[2]
+
+
+def faults_of(problem: Mapping[str, Any]) -> tuple[Fault, ...]:
+    told = problem.get("errors")
+    return tuple(
+        Fault(str(one.get("pointer") or "body"), str(one.get("detail")))
+        for one in (told if isinstance(told, list) else ())
+        if isinstance(one, Mapping)
+    )
+
+
+def said(status: int, problem: Mapping[str, Any]) -> str:
+    """`422 The signal is not valid: /region: ...`"""
+    told = "; ".join(f"{one.pointer}: {one.detail}" for one in faults_of(problem)) or str(problem.get("detail") or "")
+    return f"{status} {problem.get('title') or ''}: {told}".replace(" : ", ": ").rstrip(": ")

@@ -1,0 +1,48 @@
+"""A platform: reports of its users about sites, each sent as it comes, several at once, and which of them count."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from datetime import UTC, datetime
+
+from connectors.client import AsyncClient, Outcome, ProblemError, Signal
+
+REPORTS = {
+    "U-501": "hxxps://licai[.]example[.]cn/vip",
+    "U-502": "https://shop-refund.example.com/login?id=7",
+    "U-503": "ftp://not-a-site",
+}
+
+
+def signal(report: str, url: str) -> Signal:
+    return {
+        "reference": f"REPORT-{report}",
+        "kind": "telecom_fraud",
+        "occurred_at": datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0),
+        "region": "630224",
+        "indicators": [{"kind": "url", "value": url}],
+    }
+
+
+async def one(client: AsyncClient, report: str, url: str) -> Outcome | None:
+    """What became of a report; None for one that is no signal."""
+    try:
+        receipt = await client.send(signal(report, url))
+    except ProblemError as error:
+        print(f"{report}: {error}")
+        return None
+    return await client.wait(receipt.signal_id, timeout_s=20)
+
+
+async def main(url: str, token: str, reports: dict[str, str] = REPORTS) -> dict[str, Outcome | None]:
+    async with AsyncClient(url, token) as client:
+        outcomes = await asyncio.gather(*(one(client, report, site) for report, site in reports.items()))
+    found = dict(zip(reports, outcomes, strict=True))
+    for report, outcome in found.items():
+        print(f"{report}: {outcome.outcome if outcome else 'not taken'}")
+    return found
+
+
+if __name__ == "__main__":
+    asyncio.run(main(os.environ["LIANDONG_URL"], os.environ["LIANDONG_TOKEN"]))

@@ -1,0 +1,41 @@
+"""A telecom operator: numbers that its monitoring took for fraud. A token from a file that somebody renews, many signals,
+no asyncio."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from connectors.client import Backoff, Client, Patience, Signal
+
+CALLERS = [f"+86 170 {n:04d} 8888" for n in range(40)]
+
+
+def monitored(callers: list[str]) -> Iterator[Signal]:
+    """One signal a number and day: a number that calls on is found again, and counts once a day."""
+    now = datetime.now(UTC)
+    for caller in callers:
+        yield {
+            "reference": f"VOICE-{now:%Y%m%d}-{''.join(letter for letter in caller if letter.isdigit())}",
+            "kind": "telecom_fraud",
+            "occurred_at": now.replace(hour=0, minute=0, second=0, microsecond=0),
+            "region": "630222",
+            "indicators": [{"kind": "phone", "value": caller}],
+            "narrative": "短时间内大量外呼，被叫离散，疑似诈骗",
+        }
+
+
+def main(url: str, token_file: Path, callers: list[str] = CALLERS) -> tuple[int, int]:
+    """How many are in the log, and how many of these the gateway knew already."""
+    patience = Patience(Backoff(first_s=0.5, longest_s=30), give_up_after=20, told=print)
+    with Client(url, lambda: token_file.read_text("utf-8").strip(), patience=patience) as client:
+        answers = list(client.send_many(monitored(callers)))
+    known = sum(one.replayed for one in answers)
+    print(f"{sum(one.accepted for one in answers)} in the log, {known} of them known already")
+    return sum(one.accepted for one in answers), known
+
+
+if __name__ == "__main__":
+    main(os.environ["LIANDONG_URL"], Path(os.environ["LIANDONG_TOKEN_FILE"]))

@@ -1,0 +1,92 @@
+"""A call as steps without I/O: a generator yields what to ask and how long to wait, and is told what was answered.
+
+So retries, waits and what they mean are written once; `drive.py` runs them with a blocking or an asynchronous connection.
+Invariant: what may be in the log is only ever sent again as it was, under the same reference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple, TypeVar
+
+from .backoff import Backoff, retry_after_s
+from .errors import Unavailable, problem_error, problem_of, said, slug_of
+
+
+class Request(NamedTuple):
+    """One request. The token is put in by who sends it."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str] = {}
+    content: bytes = b""
+
+
+class Wait(NamedTuple):
+    seconds: float
+
+
+class Reply(NamedTuple):
+    """What came. `broke`: why it is not whole; status 0: no answer at all, and `reached` False: surely nothing was taken."""
+
+    status: int
+    headers: Mapping[str, str] = {}
+    body: bytes = b""
+    broke: str | None = None
+    reached: bool = True
+
+
+Result = TypeVar("Result")
+Steps = Generator[Request | Wait, Reply | None, Result]
+
+_LATER = (408, 425, 429)
+
+
+def _nothing(line: str) -> None: ...
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How often to try (`give_up_after` failures in a row; None: for ever) and who is told of each failure."""
+
+    backoff: Backoff = field(default_factory=Backoff)
+    give_up_after: int | None = 8
+    told: Callable[[str], None] = _nothing
+
+    def wait(self, tries: int, why: str, asked_s: float | None, what: str = "again") -> Wait:
+        """The wait after the `tries`-th failure. Unavailable when it was one too many."""
+        if self.give_up_after is not None and tries > self.give_up_after:
+            raise Unavailable(f"given up after {tries - 1} tries: {why}")
+        seconds = self.backoff.wait_s(tries, asked_s)
+        self.told(f"{why}; {what} in {seconds:.1f} s")
+        return Wait(seconds)
+
+
+def ask(request: Request) -> Steps[Reply]:
+    reply = yield request
+    assert reply is not None
+    return reply
+
+
+def is_for_later(status: int, slug: str) -> bool:
+    """Whether the same request may do better later: our neighbours' faults, a limit, a request of ours still under way."""
+    return status >= 500 or status in _LATER or slug == "in-flight"
+
+
+def until_answered(request: Request, patience: Patience) -> Steps[Reply]:
+    """Asks until there is a last word: the answer when it is good, its ProblemError when it is not."""
+    tries = 0
+    while True:
+        reply = yield from ask(request)
+        if reply.broke is not None:
+            why = reply.broke
+        elif reply.status < 300:
+            return reply
+        else:
+            problem = problem_of(reply.body)
+            why = said(reply.status, problem)
+            if not is_for_later(reply.status, slug_of(problem)):
+                raise problem_error(reply.status, problem)
+        tries += 1
+        yield patience.wait(tries, why, retry_after_s(reply.headers.get("retry-after")))

@@ -1,0 +1,1 @@
+"""What others rely on, made from the code, committed in docs/contracts, and compared: with the code and with the last release."""

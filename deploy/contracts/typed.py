@@ -1,0 +1,89 @@
+"""A JSON Schema as Python's TypedDicts: the signal's type in the client, which must not import our schemas.
+
+Invariant: what mypy lets a caller write has the members and the alternatives that the gateway's schema has.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from schemas.signals import SignalIn
+
+SOURCE = "schemas/signals.py"
+HEAD = f'''"""A signal as the gateway takes it, for a type checker. Made by `liandong contracts write` from {SOURCE}: do not edit.
+
+Times are text with an offset (RFC 3339) or aware datetimes.
+"""
+
+from __future__ import annotations
+'''
+WIDTH = 120
+_PLAIN = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "null": "None"}
+_NEEDED = {"Signal": ("reference",)}
+"""Optional on the wire (an Idempotency-Key may stand for it); in the client it is what makes a retry safe."""
+
+
+def signal_module() -> str:
+    """connectors/client/signals.py."""
+    schema = SignalIn.model_json_schema()
+    named = {**schema.pop("$defs", {}), "Signal": schema}
+    parts: list[str] = []
+    for name in sorted(named, key=lambda one: ("properties" in named[one], one == "Signal")):
+        parts.append("\n".join(_class(name, named[name]) if "properties" in named[name] else _alias(name, named[name])))
+    body = "\n".join(parts).rstrip("\n") + "\n"
+    names = [name for name in ("Any", "Literal", "NotRequired", "TypedDict") if re.search(rf"\b{name}\b", body)]
+    moments = "from datetime import datetime\n" if re.search(r"\bdatetime\b", body) else ""
+    return f"{HEAD}\n{moments}from typing import {', '.join(names)}\n\n{body}"
+
+
+def _alias(name: str, schema: dict[str, Any]) -> list[str]:
+    line = f"{name} = {_type(schema)}"
+    if len(line) <= WIDTH or "enum" not in schema:
+        return [line]
+    return [f"{name} = Literal[", *(f"    {_literal(one)}," for one in schema["enum"]), "]"]
+
+
+def _class(name: str, schema: dict[str, Any]) -> Iterator[str]:
+    yield ""
+    yield f"class {name}(TypedDict):"
+    said = [line.strip() for line in str(schema.get("description", "")).splitlines()]
+    if said:
+        yield f'    """{said[0]}' + ('"""' if len(said) == 1 else "")
+        yield from (f"    {line}".rstrip() for line in said[1:])
+        if len(said) > 1:
+            yield '    """'
+        yield ""
+    required = {*schema.get("required", ()), *_NEEDED.get(name, ())}
+    for field, inner in schema["properties"].items():
+        told = _type(inner)
+        if field in _NEEDED.get(name, ()):
+            told = told.removesuffix(" | None")
+        yield f"    {field}: {told}" if field in required else f"    {field}: NotRequired[{told}]"
+    yield ""
+
+
+def _type(schema: dict[str, Any]) -> str:
+    if "$ref" in schema:
+        return str(schema["$ref"]).rpartition("/")[2]
+    if "enum" in schema:
+        return f"Literal[{', '.join(map(_literal, schema['enum']))}]"
+    if "const" in schema:
+        return f"Literal[{_literal(schema['const'])}]"
+    for key in ("anyOf", "oneOf", "allOf"):
+        if key in schema:
+            return " | ".join(dict.fromkeys(map(_type, schema[key])))
+    kind = schema.get("type")
+    if kind == "array":
+        return f"list[{_type(schema.get('items', {}))}]"
+    if kind == "object":
+        inner = schema.get("additionalProperties")
+        return f"dict[str, {_type(inner) if isinstance(inner, dict) else 'Any'}]"
+    if kind == "string" and schema.get("format") == "date-time":
+        return "str | datetime"
+    return _PLAIN.get(str(kind), "Any")
+
+
+def _literal(value: object) -> str:
+    return '"' + value.replace('"', '\\"') + '"' if isinstance(value, str) else repr(value)
