@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import secrets
+import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -79,11 +80,13 @@ class Acceptor:
         for index, signal in enumerate(signals):
             first.setdefault(signal.signal_id, index)
         owner = f"{self._process}.{next(self._numbers)}"
+        began = time.perf_counter()
         try:
             fresh = await self._lock(signals, list(first.values()), owner, answers)
         except StateUnavailable:
             problem = later("state-unavailable", "nothing was taken; send it again with the same reference", self._retry_after_s)
             return [problem] * len(signals)
+        METRICS.accept_s.labels("lock").observe(time.perf_counter() - began)
         point("gateway.locked")
         if fresh:
             self._in_flight += len(fresh)
@@ -154,7 +157,10 @@ class Acceptor:
         owner: str,
         answers: list[Receipt | Problem | None],
     ) -> None:
+        began = time.perf_counter()
         landed = await self._log.append(SUBMITTED, [signals[i].entry for i in fresh])
+        acked = time.perf_counter()
+        METRICS.accept_s.labels("ack").observe(acked - began)
         point("gateway.appended")
         placed = {
             i: Remembered(signals[i].body, signals[i].signal_id, institution, *place)
@@ -162,6 +168,8 @@ class Acceptor:
             if isinstance(place, Position)
         }
         METRICS.accepted.inc(len(placed))
+        if placed:
+            METRICS.clock_offset_s.set(next(reversed(placed.values())).accepted_ms / 1000 - time.time())
         for i, standing in zip(placed, await self._remember(signals, placed), strict=True):
             answers[i] = Receipt(standing, False) if standing.body == signals[i].body else _reused("reference")
         lost = [i for i in fresh if i not in placed]
@@ -170,6 +178,7 @@ class Acceptor:
             for i in lost:
                 answers[i] = later("log-unavailable", said, self._retry_after_s)
             await self._free(_names(signals, lost), owner)
+        METRICS.accept_s.labels("remember").observe(time.perf_counter() - acked)
         point("gateway.remembered")
 
     async def _free(self, names: list[str], owner: str) -> None:

@@ -25,6 +25,7 @@ from starlette.responses import Response
 from gateway.accept import Acceptor
 from gateway.auth import Authenticator
 from gateway.endpoint import Endpoint, Gateway, mount
+from gateway.exporter import Exporter
 from gateway.idempotency import Idempotency, RedisIdempotency, StateUnavailable
 from gateway.intake import Intake
 from gateway.jwks import KeySource
@@ -61,6 +62,7 @@ class Services:
     def __post_init__(self) -> None:
         settings = self.settings
         self.intake = Intake(self.tokenizer, self.sealer, settings.json_depth_limit)
+        self.exporter = Exporter(self.views, settings.metrics_labels_limit)
         self.acceptor = Acceptor(self.log, self.memory, self.lag, settings)
         self.desk = Desk(
             self.log,

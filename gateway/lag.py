@@ -1,11 +1,13 @@
-"""How far assess is behind, refreshed once a second: the gateway takes no more when it is over the limit.
+"""How far the stages are behind: assess once a second, because the gateway takes no more when it is over the limit; all of
+them every few seconds, for the metric.
 
-Invariant: an unknown lag stops nobody; what is known is not older than a few seconds.
+Invariant: an unknown lag stops nobody; what is known is not older than a few seconds; an unknown one is not told as a number.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -13,13 +15,14 @@ from collections.abc import Callable
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from gateway.log import Log, LogUnavailable, Span
+from gateway.log import Log, LogUnavailable
 from gateway.metrics import METRICS
-from schemas.topics import SUBMITTED
+from stream_processors.pipeline import STAGES, Stage
 from stream_processors.state import progress
-from stream_processors.state.keys import ASSESS, RESTORING
+from stream_processors.state.keys import RESTORING
 
 EVERY_S = 1.0
+OTHERS_EVERY = 5
 KNOWN_FOR_S = 10.0
 
 logger = logging.getLogger("liandong.gateway")
@@ -39,27 +42,46 @@ class Lag:
 
     def set(self, value: int) -> None:
         self._value, self._at = value, self._clock()
-        METRICS.lag.set(value)
 
 
 async def watch(lag: Lag, log: Log, redis: Redis) -> None:
     """Refreshes for ever."""
+    turn = 0
     while True:
-        try:
-            behind = await submitted_lag(redis, await log.span(SUBMITTED))
-            if behind is not None:
-                lag.set(behind)
-        except (LogUnavailable, RedisError, OSError, TimeoutError) as error:
-            logger.debug("lag unknown: %s", error)
-        if lag.current is None:
-            METRICS.lag.set(-1)
+        for stage in STAGES.values():
+            if stage.name == "assess" or turn % OTHERS_EVERY == 0:
+                behind = await _known(stage, log, redis)
+                if stage.name == "assess" and behind is not None:
+                    lag.set(behind)
+                _tell(stage, behind)
+        turn += 1
         await asyncio.sleep(EVERY_S)
 
 
-async def submitted_lag(redis: Redis, span: Span) -> int | None:
-    """Submitted records that assess has not folded. None while its state is rebuilt: its marks say nothing then."""
-    stamp = await redis.hget(ASSESS.marks(0), "stamp")
+async def _known(stage: Stage, log: Log, redis: Redis) -> int | None:
+    try:
+        return await stage_lag(stage, log, redis)
+    except (LogUnavailable, RedisError, OSError, TimeoutError) as error:
+        logger.debug("lag of %s unknown: %s", stage.name, error)
+        return None
+
+
+def _tell(stage: Stage, behind: int | None) -> None:
+    if behind is not None:
+        METRICS.lag.labels(stage.name).set(behind)
+    else:
+        with contextlib.suppress(KeyError):
+            METRICS.lag.remove(stage.name)
+
+
+async def stage_lag(stage: Stage, log: Log, redis: Redis) -> int | None:
+    """Records that the stage has not folded. None while its state is rebuilt: its marks say nothing then."""
+    stamp = await redis.hget(stage.namespace.marks(0), "stamp")
     if not isinstance(stamp, bytes) or stamp.startswith(RESTORING.encode()):
         return None
-    at = await progress.places(redis, ASSESS, "s", SUBMITTED.partitions)
-    return progress.behind(span.ends, at, span.starts)
+    total = 0
+    for topic, prefix in progress.inputs(stage):
+        span = await log.span(topic)
+        at = await progress.places(redis, stage.namespace, prefix, topic.partitions)
+        total += progress.behind(span.ends, at, span.starts)
+    return total

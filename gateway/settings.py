@@ -43,6 +43,7 @@ class GatewaySettings(Settings):
     lag_limit: int = Field(200_000, ge=0)
     retry_after_s: int = Field(2, ge=1)
     outcome_wait_s: float = Field(3.0, ge=0)
+    metrics_labels_limit: int = Field(200, ge=1)
     drain_s: int = Field(20, ge=1)
 
     @property

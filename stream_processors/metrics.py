@@ -1,31 +1,204 @@
-"""Every metric of the workers, declared once. Labels are bounded: stages and outcomes, never parties or subjects."""
+"""Every metric of the system, declared once: the workers', the gateway's, and those read from the views.
+
+Names follow Prometheus' conventions: base units, `_total` for counters (the client adds it), a help text. Invariant: labels
+take values from closed sets (stages, steps, outcomes, problem slugs, route names) or from sets that are cut off at a limit
+(institutions, queues: gateway/exporter.py); never a reference, a path or a subject. tests/unit/test_metrics.py holds it.
+"""
 
 from __future__ import annotations
 
-from prometheus_client import Counter, Gauge, Histogram
+import time
+from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, version
+from typing import NamedTuple
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
+
+from schemas.cases import ActionOutcome
+from schemas.facts import Outcome
+from schemas.policy import Policy
+
+OTHER = "other"
+"""The label of all that is over a limit."""
+
+STEPS: dict[str, tuple[str, ...]] = {
+    "assess": ("read", "claim", "observe", "decide", "record", "emit", "fold"),
+    "track": ("read", "decide", "record", "fold"),
+    "project": ("read", "fold"),
+}
+"""A stage's steps, in order. Two halves of a large poll of assess go at once: their times overlap."""
+
+OUTCOMES: dict[str, tuple[str, ...]] = {"assess": tuple(Outcome), "track": tuple(ActionOutcome), "project": ()}
+
+_STEP_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+_DELAY_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600)
+_REQUEST_S = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
 
 
-class _Metrics:
-    """Names follow Prometheus conventions: base units, `_total` for counters (added by the client)."""
+class _Process:
+    """What every process tells: which build it is and since when it runs. One registry a kind of process."""
 
     def __init__(self) -> None:
-        # Records taken from the log by a stage, echoes of a replay included.
-        self.polled = Counter("liandong_records_polled", "Records read by a stage", ["stage"])
-        # Facts by what they say: assessed, repeat, resend, conflict, refused; applied, echo.
-        self.facts = Counter("liandong_facts", "Facts written by a stage", ["stage", "outcome"])
-        # Facts folded at the restore barrier; a jump means that Redis lost state.
-        self.restored = Counter("liandong_facts_restored", "Facts folded at a restore barrier", ["stage"])
-        # Records that could not be taken.
-        self.dead = Counter("liandong_dead_letters", "Dead letters written by a stage", ["stage"])
-        # One step of a stage, from the poll to its completion.
-        self.step_s = Histogram(
-            "liandong_step_seconds",
-            "Duration of one poll's step",
-            ["stage"],
-            buckets=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)  # process_*: CPU, memory, descriptors; nothing where there is no /proc
+        # Which version of the software this is.
+        Info("liandong_build", "Version of the software", registry=self.registry).info({"version": _version()})
+        # When the process started; a change is a restart, wanted or not.
+        self.started = Gauge("liandong_start_time_seconds", "Start of the process since the epoch", registry=self.registry)
+        self.started.set(time.time())
+
+
+class Stages(_Process):
+    """The workers' metrics. `stage` is assess, track or project."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        r = self.registry
+        # Records taken from the log, echoes of a replay included.
+        self.polled = Counter("liandong_records_polled", "Records read by a stage", ["stage"], registry=r)
+        # Facts by what they say: assessed, repeat, resend, conflict, refused; applied, refused, echo.
+        self.facts = Counter("liandong_facts", "Facts written by a stage", ["stage", "outcome"], registry=r)
+        # Assessed signals about a subject that another institution reported within the policy's window.
+        self.corroborations = Counter("liandong_corroborations", "Signals that another institution's bear out", registry=r)
+        # Points of every assessed signal. Policies set case thresholds in tens, so do the buckets.
+        self.score = Histogram(
+            "liandong_signal_score", "Points of an assessed signal", buckets=range(10, 101, 10), registry=r
         )
-        # LogAppendTime of a submitted signal to the end of the step that assessed or projected it.
-        self.behind_s = Gauge("liandong_behind_seconds", "Age of the oldest record of the last poll", ["stage"])
+        # Records that could not be taken, also the ones that are written again after a kill.
+        self.dead = Counter("liandong_dead_letters", "Dead letters written by a stage", ["stage"], registry=r)
+        # Facts folded at the restore barrier; a jump means that Redis lost state.
+        self.restored = Counter("liandong_facts_restored", "Facts folded at a restore barrier", ["stage"], registry=r)
+        # Every start and every assignment passes the barrier: this long nothing of its partitions goes on.
+        self.restore_s = Histogram(
+            "liandong_restore_seconds", "Time to pass the restore barrier", ["stage"], buckets=_DELAY_S, registry=r
+        )
+        # From a poll's records in hand to its completion.
+        self.poll_s = Histogram("liandong_poll_seconds", "Duration of one poll's step", ["stage"], buckets=_STEP_S, registry=r)
+        # One observation a poll (a half of it, in a large one): which step the time goes to.
+        self.step_s = Histogram(
+            "liandong_step_seconds", "Duration of a part of a poll's step", ["stage", "step"], buckets=_STEP_S, registry=r
+        )
+        # How many records a poll has: small while there is room, at the limit when the stage is behind.
+        self.poll_records = Histogram(
+            "liandong_poll_records", "Records of one poll", ["stage"], buckets=(1, 10, 100, 500, 1000, 2000, 4000), registry=r
+        )
+        # LogAppendTime of a poll's oldest record to the poll's completion, on the worker's clock.
+        self.delay_s = Histogram(
+            "liandong_stage_delay_seconds", "Age of a poll's oldest record when it is done", ["stage"], buckets=_DELAY_S,
+            registry=r,
+        )  # fmt: skip
+        # From the LogAppendTime of a submitted signal until it is seen: `receipt` by its sender, `queue` by an officer. One
+        # observation, the oldest, a partition and poll: exact at a low load, on the safe side at a high one.
+        self.visible_s = Histogram(
+            "liandong_visible_seconds", "Submitted to visible in the views", ["view"], buckets=_DELAY_S, registry=r
+        )
+        # Which policy decides; a stage whose policy differs from the others' was not reloaded.
+        self.policy = Info("liandong_policy", "The policy that decisions are made by", ["stage"], registry=r)
+
+    def prepare(self, stage: str) -> None:
+        """Every series that a stage will have, at zero: a first event is an increase only where there was a zero before."""
+        for metric in (self.polled, self.dead, self.restored, self.restore_s, self.poll_s, self.poll_records, self.delay_s):
+            metric.labels(stage)
+        for step in STEPS[stage]:
+            self.step_s.labels(stage, step)
+        for outcome in OUTCOMES[stage]:
+            self.facts.labels(stage, outcome)
+
+    def tell_policy(self, stage: str, policy: Policy) -> None:
+        """Replaces what is told of the policy."""
+        name, number, digest = policy.label.split("/")
+        self.policy.labels(stage).info({"name": name, "version": number, "hash": digest})
 
 
-METRICS = _Metrics()
+class Gateway(_Process):
+    """The gateway's metrics."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        r = self.registry
+        # Signals appended to the log and acknowledged, single and batch lines alike.
+        self.accepted = Counter("liandong_gateway_accepted", "Signals acknowledged by the broker", registry=r)
+        # Requests or batch lines refused, by problem slug (gateway/problems.py); `internal` is a fault of ours.
+        self.refused = Counter("liandong_gateway_refused", "Requests and batch lines refused", ["reason"], registry=r)
+        # Signals answered with the receipt of an earlier request: repeats that never reached the log.
+        self.replayed = Counter("liandong_gateway_replayed", "Signals answered from an idempotency record", registry=r)
+        # Answers 503 and batch lines of status 503, by problem slug.
+        self.unavailable = Counter(
+            "liandong_gateway_unavailable", "Requests and batch lines answered 503", ["reason"], registry=r
+        )
+        # Officers' actions by what became of them: applied, refused, pending.
+        self.actions = Counter("liandong_gateway_actions", "Officers' actions", ["outcome"], registry=r)
+        # Producers thrown away after a failed append.
+        self.producers_discarded = Counter(
+            "liandong_gateway_producers_discarded", "Kafka producers replaced after a failure", registry=r
+        )
+        # Records that a stage has not folded, by its lowest marks; absent while it is not known.
+        self.lag = Gauge("liandong_stage_lag_records", "Records that a stage has not folded", ["stage"], registry=r)
+        # From the first byte of a request to the last of its answer, by route name: `post_signal` is gateway accept.
+        self.request_s = Histogram(
+            "liandong_gateway_request_seconds", "Duration of a request", ["route"], buckets=_REQUEST_S, registry=r
+        )
+        # Parts of accepting one signal or a chunk of a batch: lock the names, broker's acknowledgement, remember.
+        self.accept_s = Histogram(
+            "liandong_gateway_accept_seconds", "Duration of a part of accepting", ["part"], buckets=_REQUEST_S, registry=r
+        )
+        # LogAppendTime minus our clock at the last acknowledgement. Clocks of law run on the broker's time, tokens on ours.
+        self.clock_offset_s = Gauge(
+            "liandong_gateway_broker_clock_offset_seconds", "Broker's clock minus the gateway's", registry=r
+        )
+        for outcome in ("applied", "refused", "pending"):
+            self.actions.labels(outcome)
+        for part in ("lock", "ack", "remember"):
+            self.accept_s.labels(part)
+
+    def prepare(self, problems: Iterable[tuple[str, int]]) -> None:
+        """A zero for every problem slug, by its status."""
+        for slug, status in problems:
+            (self.unavailable if status == 503 else self.refused).labels(slug)
+
+
+class Family(NamedTuple):
+    """A metric that is read from the views at the scrape. Every gateway tells the same: take `max`, not `sum`, over them."""
+
+    name: str
+    help: str
+    labels: tuple[str, ...] = ()
+    counter: bool = False
+
+
+# 1 when the views answered; 0 while they are rebuilt or Redis is away, and then all below are absent.
+VIEWS_UP = Family("liandong_views_up", "Whether the views are whole")
+# Facts by what they say, exact: a fold of the log, the same after a rebuild. Over the limit institutions are `other`.
+SIGNALS = Family("liandong_signals", "Assessed facts by institution", ("institution", "outcome"), True)
+# What became of joins and officers' moves, exact.
+ACTIONS = Family("liandong_actions", "Changes of cases by kind of action", ("kind", "outcome"), True)
+# Cases by how they stand. A claim whose lease ran out counts as claimed until the next record about the case.
+QUEUE_CASES = Family("liandong_queue_cases", "Cases in a queue", ("queue", "severity", "status"))
+# Since when the longest-standing case stands as it does; open ones have not been acknowledged since then.
+QUEUE_OLDEST = Family(
+    "liandong_queue_oldest_timestamp_seconds", "Since when the longest-standing case stands so", ("queue", "severity", "status")
+)
+VIEWS = (VIEWS_UP, SIGNALS, ACTIONS, QUEUE_CASES, QUEUE_OLDEST)
+
+
+class Steps:
+    """Times the parts of one poll's step: `done(name)` ends a part and begins the next."""
+
+    def __init__(self, stage: str) -> None:
+        self._stage, self._at = stage, time.perf_counter()
+
+    def done(self, step: str) -> None:
+        now = time.perf_counter()
+        METRICS.step_s.labels(self._stage, step).observe(now - self._at)
+        self._at = now
+
+
+def _version() -> str:
+    try:
+        return version("liandong")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+METRICS = Stages()
+GATEWAY = Gateway()

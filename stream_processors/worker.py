@@ -145,9 +145,9 @@ async def _step(agent: Agent, poll: transport.Poll) -> None:
         await agent.step(poll.batch)
     poll.complete()
     name = agent.stage.name
-    METRICS.step_s.labels(name).observe(time.perf_counter() - began)
+    METRICS.poll_s.labels(name).observe(time.perf_counter() - began)
     oldest = min(records[0].timestamp_ms for records in poll.batch.values())
-    METRICS.behind_s.labels(name).set(max(0.0, time.time() - oldest / 1000))
+    METRICS.delay_s.labels(name).observe(max(0.0, time.time() - oldest / 1000))
 
 
 def _guarded(work: Any) -> Any:
@@ -170,6 +170,7 @@ async def open_agent(settings: Settings, stage: str) -> Agent:
     await store.open()
     sealer = AesGcmSealer(settings.keyring())
     agent = AGENTS[stage](log, store, settings.policy(), sealer, logger.info)
+    METRICS.tell_policy(stage, agent.policy)
     began = time.perf_counter()
     restored = await agent.start()
     logger.info("%s: %d facts restored in %.1f s", stage, restored.folded, time.perf_counter() - began)
@@ -195,7 +196,8 @@ def main() -> None:
 def run(settings: Settings, stage: str) -> None:
     """Runs until SIGTERM or SIGINT."""
     if settings.metrics_port:
-        start_http_server(settings.metrics_port, addr="127.0.0.1")
+        METRICS.prepare(stage)
+        start_http_server(settings.metrics_port, addr="127.0.0.1", registry=METRICS.registry)
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLD)
     loop = uvloop.new_event_loop()

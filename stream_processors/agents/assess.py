@@ -29,7 +29,7 @@ from stream_processors.domain.deduplication import holds_claim
 from stream_processors.domain.features import Features, Observed
 from stream_processors.domain.joins import joins
 from stream_processors.log import Entry, Log, Record
-from stream_processors.metrics import METRICS
+from stream_processors.metrics import METRICS, Steps
 from stream_processors.pipeline import STAGES
 from stream_processors.state.chunk import read_chunk
 from stream_processors.state.effects import Arg
@@ -77,21 +77,29 @@ class Assess(Agent):
 
     async def _part(self, batch: Batch) -> None:
         point("assess.polled")
+        steps = Steps("assess")
         works = [_read(record) for records in batch.values() for record in records]
         partitions = sorted({work.record.partition for work in works})
         nonce = secrets.token_hex(6)
+        steps.done("read")
         touched = await self._claim(works, partitions, nonce)
+        steps.done("claim")
         point("assess.claimed")
         touched |= await self._observe(works, partitions, nonce)
+        steps.done("observe")
         point("assess.observed")
         facts = self._decide(works)
+        steps.done("decide")
         point("assess.decided")
         await self._dead.flush()
         await self._record(facts)
+        steps.done("record")
         point("assess.recorded")
         await self._emit([(work.record, fact) for work, fact in facts])
+        steps.done("emit")
         point("assess.emitted")
         await self._fold(facts, partitions, touched, nonce)
+        steps.done("fold")
         point("assess.folded")
 
     def _checks(self, partitions: Sequence[int]) -> dict[str, Check]:
@@ -162,6 +170,7 @@ class Assess(Agent):
         """The facts, in order. A case that an earlier record of this poll opened is known to the later ones."""
         opened: dict[str, set[str]] = {}
         facts = []
+        corroborated = 0
         for work in works:
             emitted = self.marks.get(f"f{work.record.partition}", 0)
             signal = work.signal
@@ -177,7 +186,11 @@ class Assess(Agent):
             if fact.outcome in (Outcome.REFUSED, Outcome.CONFLICT):
                 self._dead.add(SUBMITTED, work.record, fact.why or "")
                 METRICS.dead.labels("assess").inc()
+            elif fact.outcome is Outcome.ASSESSED:
+                METRICS.score.observe(fact.score)
+                corroborated += work.institutions > 1
             facts.append((work, fact))
+        METRICS.corroborations.inc(corroborated)
         for outcome, n in Counter(fact.outcome.value for _, fact in facts).items():
             METRICS.facts.labels("assess", outcome).inc(n)
         return facts

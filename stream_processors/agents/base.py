@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import abc
 import asyncio
+import time
 from collections.abc import Iterable, Mapping, Sequence
 
 from schemas.policy import Policy
@@ -71,7 +72,9 @@ class Agent(abc.ABC):
         async with self._busy:
             fresh = {at: kept for at, records in batch.items() if at in self._owned and (kept := self._fresh(at, records))}
             if fresh:
-                METRICS.polled.labels(self.stage.name).inc(sum(len(records) for records in fresh.values()))
+                n = sum(len(records) for records in fresh.values())
+                METRICS.polled.labels(self.stage.name).inc(n)
+                METRICS.poll_records.labels(self.stage.name).observe(n)
                 await self._step(fresh)
                 self._next |= {at: records[-1].offset + 1 for at, records in fresh.items()}
 
@@ -110,8 +113,10 @@ class Agent(abc.ABC):
         return firm[0] | late
 
     async def _restore(self) -> Restored:
+        began = time.perf_counter()
         restored = await restore(self.stage, self.log, self.store, self._told)
         self._stamp = restored.stamp
+        METRICS.restore_s.labels(self.stage.name).observe(time.perf_counter() - began)
         METRICS.restored.labels(self.stage.name).inc(restored.folded)
         return restored
 

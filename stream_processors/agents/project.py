@@ -5,22 +5,30 @@ Its live step is the restore barrier's own fold, so a view that was rebuilt is t
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+from datetime import datetime
 
+from schemas.cases import ActionKind
+from schemas.facts import Outcome
 from schemas.policy import Policy
 from schemas.protect import Sealer
-from schemas.topics import Topic
+from schemas.topics import ASSESSED, CHANGED, Topic
 from stream_processors.agents.base import Agent, Batch
 from stream_processors.agents.dead_letters import DeadLetters
 from stream_processors.crash import point
 from stream_processors.log import Log
-from stream_processors.metrics import METRICS
+from stream_processors.metrics import METRICS, Steps
 from stream_processors.pipeline import STAGES, FactStream
 from stream_processors.state.chunk import Chunk, fold_run, read_chunk, writes
 from stream_processors.state.effects import Arg
 from stream_processors.state.keys import BUCKETS
 from stream_processors.state.restore import Told
+from stream_processors.state.rows import ChangeRow, ReceiptRow
 from stream_processors.state.store import Check, LostState, MarkMoved, Store, Write
+
+_VIEWS = {ASSESSED.name: "receipt", CHANGED.name: "queue"}
+"""What a fact of the topic makes visible."""
 
 
 class Project(Agent):
@@ -38,6 +46,7 @@ class Project(Agent):
 
     async def _step(self, batch: Batch) -> None:
         point("project.polled")
+        steps = Steps("project")
         chunks = [
             (stream := self._stream(topic), read_chunk(stream, p, records, self.marks)) for (topic, p), records in batch.items()
         ]
@@ -46,12 +55,15 @@ class Project(Agent):
                 self._dead.add(stream.topic, record, why)
                 METRICS.dead.labels("project").inc()
         await self._dead.flush()
+        steps.done("read")
         try:
             await self.store.call("fold", self._stamp, self._merged(chunks))
         except MarkMoved:
             await self._fold_contended(batch)
         for _, chunk in chunks:
             self.marks |= chunk.marks
+        steps.done("fold")
+        _tell_visible(chunks)
         point("project.folded")
 
     async def _fold_contended(self, batch: Batch) -> None:
@@ -79,3 +91,23 @@ class Project(Agent):
                 sets[bucket] |= write.sets
                 args[bucket] += write.args
         return {b: Write(checks[b], sets[b], args[b]) for b in range(BUCKETS)}
+
+
+def _tell_visible(chunks: Sequence[tuple[FactStream, Chunk]]) -> None:
+    """How long the oldest signal of each chunk took from its acceptance to here."""
+    now = time.time()
+    for stream, chunk in chunks:
+        view = _VIEWS[stream.topic.name]
+        accepted = next(filter(None, (_accepted_at(fact.envelope.data) for fact in chunk.counted)), None)
+        if accepted is not None:
+            METRICS.visible_s.labels(view).observe(max(0.0, now - accepted.timestamp()))
+
+
+def _accepted_at(data: ReceiptRow | ChangeRow) -> datetime | None:
+    """When the signal that this fact is about was accepted; None for a fact that shows none (a repeat, an officer's move)."""
+    if isinstance(data, ReceiptRow):
+        return data.accepted_at if data.outcome in (Outcome.ASSESSED, Outcome.RESEND) else None
+    if data.case is None or data.kind is not ActionKind.JOIN:
+        return None
+    newest = (data.case.model_extra or {}).get("signals") or [{}]
+    return datetime.fromisoformat(newest[0]["accepted_at"]) if "accepted_at" in newest[0] else None

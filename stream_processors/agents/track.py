@@ -21,7 +21,7 @@ from stream_processors.agents.dead_letters import DeadLetters
 from stream_processors.crash import point
 from stream_processors.domain import case as decision
 from stream_processors.log import Entry, Log, Record
-from stream_processors.metrics import METRICS
+from stream_processors.metrics import METRICS, Steps
 from stream_processors.pipeline import STAGES
 from stream_processors.state.effects import Arg
 from stream_processors.state.folds import case_effect
@@ -58,8 +58,10 @@ class Track(Agent):
 
     async def _step(self, batch: Batch) -> None:
         point("track.polled")
+        steps = Steps("track")
         works = [_read(record) for records in batch.values() for record in records]
         cases = await self._cases(works)
+        steps.done("read")
         point("track.observed")
         marks: dict[str, int] = {}
         changed: dict[str, CaseChange] = {}
@@ -76,13 +78,16 @@ class Track(Agent):
             outcomes[change.outcome.value] += 1
         for outcome, n in outcomes.items():
             METRICS.facts.labels("track", outcome).inc(n)
+        steps.done("decide")
         point("track.decided")
         await self._dead.flush()
         bases = await self.log.append(CHANGED, entries)
         self.landed(CHANGED, bases, {p: self.marks.get(f"f{p}", 0) for p in bases})
+        steps.done("record")
         point("track.recorded")
         await self._fold(works, changed, marks)
         self._remember(changed)
+        steps.done("fold")
         point("track.folded")
 
     async def _cases(self, works: list[_Work]) -> dict[str, Case | None]:

@@ -44,6 +44,12 @@ def rank(bucket: int, key: str, score: int, member: str) -> Effect:
     return Effect(bucket, ("rank", key, score, member))
 
 
+def stand(bucket: int, case_key: str, revision: int, where: str, since_ms: int) -> Effect:
+    """Moves the case, at this revision, from where it stood to `where` ("" for nowhere). Where it stands already it stays,
+    and keeps its time."""
+    return Effect(bucket, ("stand", case_key, revision, where, since_ms))
+
+
 def unrank(bucket: int, key: str, member: str) -> Effect:
     return Effect(bucket, ("unrank", key, member))
 

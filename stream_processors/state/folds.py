@@ -13,7 +13,7 @@ from schemas.codec import dump
 from schemas.envelope import Envelope
 from schemas.facts import AssessedSignal, Outcome
 from schemas.values import DAY_MS, instant_ms
-from stream_processors.state.effects import Effect, add, claim, count, put, put_case, rank, see, unrank
+from stream_processors.state.effects import Effect, add, claim, count, put, put_case, rank, see, stand, unrank
 from stream_processors.state.keys import bucket_of
 from stream_processors.state.receipts import receipt_json
 from stream_processors.state.rows import CaseRow, ChangeRow, ReceiptRow
@@ -85,6 +85,11 @@ def rank_of(score: int, opened_ms: int) -> int:
     return score * _RANK_STEP + (_RANK_STEP - 1 - opened_ms // 1000)
 
 
+def standing_key(case: CaseRow) -> str:
+    """The set of the cases of one queue, severity and status; each with the time since when it stands there. "" if disposed."""
+    return "" if case.status is CaseStatus.DISPOSED else f"w:{case.status.value}:{case.severity}:{case.queue}"
+
+
 def project_changed(envelope: Envelope[ChangeRow]) -> list[Effect]:
     """The case and its place in the queue; the outcome of an officer's action for who waits for it."""
     change = envelope.data
@@ -100,6 +105,10 @@ def project_changed(envelope: Envelope[ChangeRow]) -> list[Effect]:
         return effects
     bucket = bucket_of(case.case_id)
     effects.append(case_effect(case))
+    where = standing_key(case)
+    effects.append(stand(bucket, f"k:{case.case_id}", case.revision, where, instant_ms(change.at)))
+    if where:
+        effects.append(add(bucket, "standings", where))
     if case.status is CaseStatus.DISPOSED:
         effects.append(unrank(bucket, f"q:{case.queue}", case.case_id))
     else:

@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from schemas.topics import Topic
+from stream_processors.pipeline import Stage
 from stream_processors.state.keys import BUCKETS, Namespace
 from stream_processors.state.store import RedisLike
+
+
+def inputs(stage: Stage) -> list[tuple[Topic, str]]:
+    """What the stage reads, with the prefix of the marks that say how far it is there."""
+    read = {topic.name for topic in stage.reads}
+    facts = [(stream.topic, f"f{stream.tag}") for stream in stage.streams if stream.topic.name in read]
+    return facts or [(stage.streams[0].source, f"s{stage.streams[0].tag}")]
 
 
 async def places(redis: RedisLike, namespace: Namespace, prefix: str, partitions: int) -> dict[int, int]:

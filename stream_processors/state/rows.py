@@ -35,6 +35,7 @@ class CaseRow(BaseModel):
     revision: int
     status: CaseStatus
     score: int
+    severity: str = "none"
     opened_at: Instant
 
 

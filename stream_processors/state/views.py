@@ -13,7 +13,7 @@ from stream_processors.state.keys import BUCKETS, PROJECT, RESTORING, bucket_of
 from stream_processors.state.receipts import Receipt
 from stream_processors.state.store import RedisLike
 
-__all__ = ["Cursor", "Page", "Rebuilding", "Receipt", "RedisViews", "Views"]
+__all__ = ["Cursor", "Page", "Rebuilding", "Receipt", "RedisViews", "Standing", "Views"]
 
 
 class Rebuilding(RuntimeError):
@@ -34,6 +34,16 @@ class Page(NamedTuple):
     next: Cursor | None
 
 
+class Standing(NamedTuple):
+    """Cases of a queue that stand alike; `oldest_ms`: since when the longest-standing one does, milliseconds since 1970."""
+
+    queue: str
+    severity: str
+    status: str
+    cases: int
+    oldest_ms: int
+
+
 class Views(Protocol):
     async def receipt(self, signal_id: str) -> Receipt | None: ...
 
@@ -47,6 +57,9 @@ class Views(Protocol):
 
     async def depths(self) -> dict[str, int]:
         """Cases a queue holds, for every queue that ever had one."""
+
+    async def standings(self) -> list[Standing]:
+        """Every queue's open and claimed cases by severity. What held cases once and holds none is there with 0."""
 
     async def counters(self) -> dict[str, int]:
         """`outcome:institution` -> facts; exact: each fact once."""
@@ -120,6 +133,21 @@ class RedisViews:
             totals[queue] = sum(int(n) for n in counts)  # type: ignore[call-overload]
         return totals
 
+    async def standings(self) -> list[Standing]:
+        names = await self._read_all([("SMEMBERS", PROJECT.key(b, "standings")) for b in range(BUCKETS)])
+        asked = [(bucket, key) for bucket, found in enumerate(names) for key in found]  # type: ignore[attr-defined]
+        pipe = self._redis.pipeline(transaction=False)
+        for bucket, key in asked:
+            pipe.zcard(PROJECT.key(bucket, key.decode()))
+            pipe.zrange(PROJECT.key(bucket, key.decode()), 0, 0, withscores=True)
+        answers = await pipe.execute()
+        totals: dict[bytes, tuple[int, int]] = {}
+        for (_, key), n, first in zip(asked, answers[0::2], answers[1::2], strict=True):
+            cases, oldest = totals.get(key, (0, 0))
+            since = int(first[0][1]) if first else 0
+            totals[key] = cases + n, min(oldest or since, since or oldest)
+        return [_standing(key.decode(), *found) for key, found in sorted(totals.items())]
+
     async def counters(self) -> dict[str, int]:
         totals: dict[str, int] = {}
         for found in await self._read_all([("HGETALL", PROJECT.key(b, "n")) for b in range(BUCKETS)]):
@@ -127,6 +155,11 @@ class RedisViews:
             for name, n in pairs.items():
                 totals[name.decode()] = totals.get(name.decode(), 0) + int(n)
         return totals
+
+
+def _standing(key: str, cases: int, oldest_ms: int) -> Standing:
+    _, status, severity, queue = key.split(":", 3)
+    return Standing(queue, severity, status, cases, oldest_ms)
 
 
 def _whole(stamp: bytes | None) -> bool:

@@ -170,6 +170,17 @@ class _Keys:
         self.live_until(key, expires)
         return seen
 
+    def stand(self, key: str, revision: int, where: str, since: int) -> None:
+        row = self.values.setdefault(key, {})
+        if row.get("rev") != revision or row.get("at") == where:
+            return
+        case_id = key.partition(":")[2]
+        if row.get("at"):
+            self.values.get(row["at"], {}).pop(case_id, None)
+        if where:
+            self.values.setdefault(where, {})[case_id] = since
+        row["at"] = where
+
 
 def _claim(keys: _Keys, args: list[Any]) -> list[Any]:
     return [keys.claim(f"r:{args[at]}", args[at + 1], args[at + 2]) for at in range(0, len(args), 3)]
@@ -207,7 +218,9 @@ def _fold(keys: _Keys, args: list[Any]) -> list[Any]:
             keys.set(key, given[0], given[1])
         elif op == "case":
             if keys.values.get(key, {}).get("rev", 0) < given[0]:
-                keys.values[key] = {"rev": given[0], "case": _bytes(given[1])}
+                keys.values.setdefault(key, {}).update({"rev": given[0], "case": _bytes(given[1])})
+        elif op == "stand":
+            keys.stand(key, *given)
         elif op == "rank":
             keys.values.setdefault(key, {})[given[1]] = given[0]
         elif op == "unrank":
@@ -218,7 +231,7 @@ def _fold(keys: _Keys, args: list[Any]) -> list[Any]:
     return [1]
 
 
-_OPERANDS = {"claim": 2, "see": 4, "add": 2, "set": 2, "case": 2, "rank": 2, "unrank": 1, "incr": 2}
+_OPERANDS = {"claim": 2, "see": 4, "add": 2, "set": 2, "case": 2, "rank": 2, "stand": 3, "unrank": 1, "incr": 2}
 _SCRIPTS = {"claim": _claim, "observe": _observe, "fold": _fold}
 
 

@@ -23,6 +23,15 @@ while at <= #args do
   elseif op == 'rank' then
     redis.call('ZADD', key, args[at + 2], args[at + 3])
     at = at + 4
+  elseif op == 'stand' then
+    -- The case's hash remembers where it stands, so that one set is left when another is entered.
+    local case, stood = string.match(args[at + 1], ':(.*)$'), redis.call('HGET', key, 'at')
+    if redis.call('HGET', key, 'rev') == tostring(args[at + 2]) and stood ~= args[at + 3] then
+      if stood and stood ~= '' then redis.call('ZREM', prefix .. stood, case) end
+      if args[at + 3] ~= '' then redis.call('ZADD', prefix .. args[at + 3], args[at + 4], case) end
+      redis.call('HSET', key, 'at', args[at + 3])
+    end
+    at = at + 5
   elseif op == 'unrank' then
     redis.call('ZREM', key, args[at + 2])
     at = at + 3

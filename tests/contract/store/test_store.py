@@ -13,7 +13,7 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from stream_processors.state.effects import Arg, Effect, add, claim, put_case, see
+from stream_processors.state.effects import Arg, Effect, add, claim, put_case, see, stand
 from stream_processors.state.keys import BUCKETS, Namespace, bucket_of
 from stream_processors.state.store import LostState, MarkMoved, RedisStore, Store, Write, connect
 from tests.support.clock import Clock
@@ -27,12 +27,14 @@ LATER = NOW + 7 * DAY
 
 @dataclass
 class Found:
-    """A stamped store; `again` is another process's connection, `cut` kills the first one's, `flush` empties the server."""
+    """A stamped store; `again` is another process's connection, `cut` kills the first one's, `flush` empties the server,
+    `ranked` reads a ranking."""
 
     store: Store
     again: Callable[[], Awaitable[Store]]
     cut: Callable[[], Awaitable[None]]
     flush: Callable[[], Awaitable[None]]
+    ranked: Callable[[int, str], Awaitable[dict[str, int]]]
 
 
 async def _memory() -> AsyncIterator[Found]:
@@ -48,7 +50,10 @@ async def _memory() -> AsyncIterator[Found]:
     async def flush() -> None:
         server.flush()
 
-    yield Found(first, again, cut, flush)
+    async def ranked(bucket: int, key: str) -> dict[str, int]:
+        return dict(server.buckets[bucket].values.get(key, {}))
+
+    yield Found(first, again, cut, flush, ranked)
 
 
 async def _redis(url: str) -> AsyncIterator[Found]:
@@ -72,8 +77,12 @@ async def _redis(url: str) -> AsyncIterator[Found]:
         if keys := [key async for key in plain.scan_iter(match=f"{{{namespace.tag}*")]:
             await plain.delete(*keys)
 
+    async def ranked(bucket: int, key: str) -> dict[str, int]:
+        rows = await plain.zrange(namespace.key(bucket, *key.split(":", 1)), 0, -1, withscores=True)
+        return {member.decode(): int(score) for member, score in rows}
+
     try:
-        yield Found(await again(), again, cut, flush)
+        yield Found(await again(), again, cut, flush, ranked)
     finally:
         await flush()
         for client in clients:
@@ -195,6 +204,23 @@ async def test_only_a_newer_revision_replaces_a_case(found: Found) -> None:
         await _fold(found, put_case(bucket, "k:case-1", revision, value))
         wanted = {1: b"two", 2: b"two", 3: "三".encode()}[revision]
         assert await found.store.cases(STAMP, ["case-1"]) == [wanted]
+
+
+async def test_a_case_stands_in_one_set_at_a_time_and_only_its_present_revision_moves_it(found: Found) -> None:
+    bucket = bucket_of("case-1")
+
+    async def moved(revision: int, where: str, since: int) -> list[dict[str, int]]:
+        await _fold(found, put_case(bucket, "k:case-1", revision, b"x"), stand(bucket, "k:case-1", revision, where, since))
+        return [await found.ranked(bucket, key) for key in ("w:open:high:q", "w:claimed:high:q")]
+
+    assert await moved(1, "w:open:high:q", NOW) == [{"case-1": NOW}, {}]
+    assert await moved(2, "w:open:high:q", NOW + 5) == [{"case-1": NOW}, {}], "where it stands it keeps its time"
+    assert await moved(3, "w:claimed:high:q", NOW + 6) == [{}, {"case-1": NOW + 6}]
+    assert await moved(2, "w:open:high:q", NOW + 7) == [{}, {"case-1": NOW + 6}], "an older revision moves nothing"
+    assert await moved(4, "", NOW + 8) == [{}, {}]
+    assert await moved(4, "", NOW + 8) == [{}, {}]
+    assert await moved(5, "w:open:high:q", NOW + 9) == [{"case-1": NOW + 9}, {}]
+    assert await found.store.cases(STAMP, ["case-1"]) == [b"x"]
 
 
 async def test_cases_are_answered_in_order_and_a_missing_one_is_none(found: Found) -> None:

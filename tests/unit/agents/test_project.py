@@ -67,6 +67,31 @@ async def test_a_case_stands_in_its_queue_until_it_is_disposed_of(world: World) 
     assert all(one["case"] is None for one in told.values())
 
 
+async def test_a_case_stands_in_one_set_of_its_queue_severity_and_status_and_keeps_its_time_there(world: World) -> None:
+    for institution in ("bank-001", "bank-002"):
+        world.submit(*submission(submitted(institution)), SUBMITTED)
+    await world.drain()
+    stands = "open:high:public-security-630202"
+    ((case_id, since),) = _values(world, "w:")[stands].items()
+    world.clock.ms += 60_000
+    world.submit(*submission(submitted("bank-002", "more", narrative="again")), SUBMITTED)
+    await world.drain()
+    assert _values(world, "w:")[stands] == {case_id: since}, "another signal of the same weight is no news for its clock"
+    world.clock.ms += 60_000
+    world.submit(*action_record(move("claim", case_id=case_id)), ACTIONS)
+    await world.drain()
+    held = _values(world, "w:")
+    assert held[stands] == {} and held["claimed:high:public-security-630202"].keys() == {case_id}
+    assert held["claimed:high:public-security-630202"][case_id] >= since + 120_000
+    world.submit(*action_record(move("dispose", case_id=case_id)), ACTIONS)
+    await world.drain()
+    assert not any(_values(world, "w:").values())
+    world.submit(*submission(submitted("bank-003", "late", amount={"minor": 60_000_000})), SUBMITTED)
+    await world.drain()
+    assert [name for name, found in _values(world, "w:").items() if found] == ["open:critical:public-security-630202"]
+    assert content(world.redis["project"]) == content(await world.afresh("project"))
+
+
 async def test_a_fact_that_stands_twice_in_the_log_counts_once(world: World) -> None:
     signal = submitted()
     value = fact_record(fact(signal), ASSESSED, 2, 0)

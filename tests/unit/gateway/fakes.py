@@ -25,7 +25,7 @@ from stream_processors.log import partition_of
 from stream_processors.settings import SHIPPED_POLICY, load_policy
 from stream_processors.state.folds import rank_of
 from stream_processors.state.receipts import Receipt
-from stream_processors.state.views import Cursor, Page, Rebuilding
+from stream_processors.state.views import Cursor, Page, Rebuilding, Standing
 
 T0 = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 QUEUE = "public-security-630202"
@@ -133,6 +133,7 @@ class FakeViews:
         self.receipts: dict[str, Receipt] = {}
         self.cases: dict[str, Case] = {}
         self.actions: dict[str, CaseChange] = {}
+        self.counted: dict[str, int] = {}
         self.rebuilding = False
         self.now = T0
         self._policy = _policy()
@@ -183,8 +184,17 @@ class FakeViews:
             depths[case.queue] = depths.get(case.queue, 0) + (case.status is not CaseStatus.DISPOSED)
         return depths
 
+    async def standings(self) -> list[Standing]:
+        self._here()
+        found: dict[tuple[str, str, str], list[int]] = {}
+        for case in self.cases.values():
+            if case.status is not CaseStatus.DISPOSED:
+                found.setdefault((case.queue, case.severity, case.status.value), []).append(instant_ms(case.opened_at))
+        return [Standing(*where, len(times), min(times)) for where, times in found.items()]
+
     async def counters(self) -> dict[str, int]:
-        return {}
+        self._here()
+        return self.counted
 
 
 def signal(reference: str | None = "ref-1", **changes: Any) -> dict[str, Any]:
