@@ -8,6 +8,8 @@ take values from closed sets (stages, steps, outcomes, problem slugs, route name
 from __future__ import annotations
 
 import time
+from bisect import bisect_left
+from collections import Counter as Tally
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from typing import NamedTuple
@@ -48,6 +50,16 @@ class _Process:
         self.started.set(time.time())
 
 
+class PolledHistogram(Histogram):
+    """A histogram that takes a whole poll's values at once: `observe` costs microseconds, and there is one a record."""
+
+    def observe_all(self, values: Iterable[float]) -> None:
+        """The same as `observe` of each. Without labels only."""
+        for value, n in Tally(values).items():
+            self._sum.inc(value * n)
+            self._buckets[bisect_left(self._upper_bounds, value)].inc(n)
+
+
 class Stages(_Process):
     """The workers' metrics. `stage` is assess, track or project."""
 
@@ -61,7 +73,7 @@ class Stages(_Process):
         # Assessed signals about a subject that another institution reported within the policy's window.
         self.corroborations = Counter("liandong_corroborations", "Signals that another institution's bear out", registry=r)
         # Points of every assessed signal. Policies set case thresholds in tens, so do the buckets.
-        self.score = Histogram(
+        self.score = PolledHistogram(
             "liandong_signal_score", "Points of an assessed signal", buckets=range(10, 101, 10), registry=r
         )
         # Records that could not be taken, also the ones that are written again after a kill.

@@ -187,10 +187,10 @@ class Assess(Agent):
                 self._dead.add(SUBMITTED, work.record, fact.why or "")
                 METRICS.dead.labels("assess").inc()
             elif fact.outcome is Outcome.ASSESSED:
-                METRICS.score.observe(fact.score)
                 corroborated += work.institutions > 1
             facts.append((work, fact))
         METRICS.corroborations.inc(corroborated)
+        METRICS.score.observe_all(fact.score for _, fact in facts if fact.outcome is Outcome.ASSESSED)
         for outcome, n in Counter(fact.outcome.value for _, fact in facts).items():
             METRICS.facts.labels("assess", outcome).inc(n)
         return facts

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from schemas.facts import Outcome
 from stream_processors import metrics
-from stream_processors.metrics import GATEWAY, METRICS, STEPS, VIEWS, Stages
+from stream_processors.metrics import GATEWAY, METRICS, STEPS, VIEWS, PolledHistogram, Stages
 from stream_processors.pipeline import STAGES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,7 +45,7 @@ def test_a_metric_has_a_conventional_name_a_help_text_and_known_labels(
 
 
 def test_every_metric_is_declared_in_the_one_file_and_has_a_comment() -> None:
-    makers = {"Counter", "Gauge", "Histogram", "Info", "Summary", "Enum", "Family"}
+    makers = {"Counter", "Gauge", "Histogram", "PolledHistogram", "Info", "Summary", "Enum", "Family"}
     for path in [path for package in ("stream_processors", "gateway", "connectors") for path in (ROOT / package).rglob("*.py")]:
         calls = [
             node
@@ -72,11 +72,26 @@ def test_a_stage_has_all_its_series_at_zero_before_anything_happens() -> None:
         assert fresh.registry.get_sample_value("liandong_facts_total", {"stage": "assess", "outcome": outcome}) == 0
 
 
+def test_a_poll_s_values_at_once_count_as_each_alone() -> None:
+    values = [0, 10, 10, 10.5, 35, 100, 100, 250]
+    one, many = CollectorRegistry(), CollectorRegistry()
+    alone = PolledHistogram("liandong_probe_score", "Said", buckets=range(10, 101, 10), registry=one)
+    PolledHistogram("liandong_probe_score", "Said", buckets=range(10, 101, 10), registry=many).observe_all(iter(values))
+    for value in values:
+        alone.observe(value)
+    assert told(one) == told(many)
+
+
 def test_all_stages_and_the_gateway_together_are_a_few_hundred_series() -> None:
     for stage in STAGES:
         METRICS.prepare(stage)
     assert series(METRICS.registry) < 700
     assert series(GATEWAY.registry) < 700
+
+
+def told(registry: CollectorRegistry) -> dict[tuple[str, str], float]:
+    rows = [sample for family in registry.collect() for sample in family.samples if not sample.name.endswith("_created")]
+    return {(row.name, row.labels.get("le", "")): row.value for row in rows}
 
 
 def series(registry: CollectorRegistry) -> int:
