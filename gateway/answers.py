@@ -65,8 +65,11 @@ class SignalOut(BaseModel):
 
 
 class QueueOut(BaseModel):
+    """`severities`: cases by severity; one without cases is left out."""
+
     queue: str
     depth: int
+    severities: dict[str, int]
 
 
 class QueuesOut(BaseModel):
@@ -132,6 +135,14 @@ class CasesOut(BaseModel):
 
     cases: list[CaseOut]
     next: str | None
+
+
+class FoundOut(BaseModel):
+    """The cases that an indicator leads to, the one with the newest signal first. `more`: there are others."""
+
+    token: str
+    cases: list[CaseOut]
+    more: bool
 
 
 class ActionOut(BaseModel):

@@ -35,14 +35,15 @@ from gateway.metrics import count_problem
 from gateway.officers import Desk
 from gateway.pipelining import Pipelining
 from gateway.problems import Problem, later
-from gateway.routes import cases, docs, ops, queues, signals
+from gateway.routes import cases, docs, ops, queues, search, signals
 from gateway.settings import GatewaySettings
 from schemas.protect import AesGcmSealer, Keyring, Sealer, Tokenizer
 from stream_processors.state.views import Rebuilding, RedisViews, Views
 
 logger = logging.getLogger("liandong.gateway")
 
-ENDPOINTS: list[Endpoint] = [*signals.ENDPOINTS, *queues.ENDPOINTS, *cases.ENDPOINTS, *ops.ENDPOINTS, *docs.ENDPOINTS]
+_ROUTES = (signals, queues, cases, search, ops, docs)
+ENDPOINTS: list[Endpoint] = [endpoint for module in _ROUTES for endpoint in module.ENDPOINTS]
 
 
 @dataclass

@@ -140,6 +140,8 @@ class Gateway(_Process):
         )
         # Officers' actions by what became of them: applied, refused, pending.
         self.actions = Counter("liandong_gateway_actions", "Officers' actions", ["outcome"], registry=r)
+        # Searches by indicator: found, nothing. Who searched for what is in the audit log.
+        self.searches = Counter("liandong_gateway_searches", "Searches by an indicator", ["outcome"], registry=r)
         # Producers thrown away after a failed append.
         self.producers_discarded = Counter(
             "liandong_gateway_producers_discarded", "Kafka producers replaced after a failure", registry=r
@@ -160,6 +162,8 @@ class Gateway(_Process):
         )
         for outcome in ("applied", "refused", "pending"):
             self.actions.labels(outcome)
+        for outcome in ("found", "nothing"):
+            self.searches.labels(outcome)
         for part in ("lock", "ack", "remember"):
             self.accept_s.labels(part)
 

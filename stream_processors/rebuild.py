@@ -60,7 +60,7 @@ async def snapshot(redis_url: str, stage: str, at_ms: int, policy: Policy) -> di
             for key, kind in zip(some, kinds, strict=True):
                 _READ[kind.decode()](pipe, key) if kind != b"none" else pipe.type(key)
             for key, kind, value in zip(some, kinds, await pipe.execute(), strict=True):
-                text = _text(key.decode(), kind.decode(), value, since)
+                text = _text(key.decode(), kind.decode(), value, since, at_ms + _SLACK_MS)
                 if text:
                     found[key.decode()] = text
         return found
@@ -88,7 +88,7 @@ _READ: dict[str, Any] = {
 }
 
 
-def _text(key: str, kind: str, value: Any, since: int) -> str:
+def _text(key: str, kind: str, value: Any, since: int, until: int) -> str:
     concern = key.partition("}")[2]
     if concern == "lock" or value is None or kind == "none":
         return ""
@@ -96,6 +96,8 @@ def _text(key: str, kind: str, value: Any, since: int) -> str:
         return _sorted({k: v for k, v in value.items() if k[:1] in b"sfo" and k != b"stamp"}.items())
     if concern.startswith("s:"):
         value = [(member, score) for member, score in value if abs(score) > since]
+    if concern.startswith("t:"):
+        value = [(member.hex(), score) for member, score in value if score > until]
     if concern.startswith("k:") and kind == "hash":
         case = orjson.dumps(orjson.loads(value[b"case"]), option=orjson.OPT_SORT_KEYS)
         return _sorted({b"rev": value[b"rev"], b"case": case}.items())

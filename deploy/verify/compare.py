@@ -55,7 +55,7 @@ async def read_live(redis_url: str, signal_ids: Iterable[str]) -> Live:
         found = await asyncio.gather(*(receipt(name) for name in signal_ids))
         receipts = {one.signal_id: one for one in found if one is not None}
         cases: dict[str, Case] = {}
-        for queue in await views.depths():
+        for queue in {one.queue for one in await views.standings()}:
             page = await views.page(queue, limit=_PAGE)
             while True:
                 cases |= {one.case_id: one for one in page.cases}

@@ -6,6 +6,7 @@ because the log decides the claim.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -26,8 +27,8 @@ from schemas.cases import ActionKind, Case, CaseStatus
 from schemas.policy import Severity
 from schemas.reading import refused
 from schemas.signals import SignalKind
-from schemas.values import PartyId
-from stream_processors.state.views import Cursor
+from schemas.values import Instant, PartyId
+from stream_processors.state.views import Cursor, Standing
 
 OFFICERS = frozenset({Role.OFFICER})
 _PAGES_SCANNED = 20
@@ -36,7 +37,11 @@ _NEXT_PAGE = 20
 
 
 class CasesQuery(BaseModel):
-    """Filters of a list; `cursor` is the `next` of the page before."""
+    """Filters of a list; `cursor` is the `next` of the page before. The address with its query is the saved filter.
+
+    `mine`: those that the caller holds. `region`: a county, or a city or province by its leading digits (6302), where one of
+    the kept signals belongs. `since`: changed at or after this instant.
+    """
 
     model_config = ConfigDict(extra="forbid")
     severity: Severity | None = None
@@ -45,10 +50,13 @@ class CasesQuery(BaseModel):
     institution: PartyId | None = None
     min_score: int | None = Field(default=None, ge=0, le=100)
     held_by: PartyId | None = None
+    mine: bool = False
+    region: str | None = Field(default=None, pattern=r"^(\d{2}|\d{4}|\d{6})$")
+    since: Instant | None = None
     cursor: str | None = Field(default=None, max_length=512)
     limit: int = Field(default=50, ge=1, le=200)
 
-    def keeps(self, case: Case, now: datetime) -> bool:
+    def keeps(self, case: Case, now: datetime, officer: str) -> bool:
         """Whether a case passes. One whose lease has run out counts as open."""
         status = "claimed" if case.status is CaseStatus.CLAIMED and not lapsed(case, now) else "open"
         return (
@@ -58,6 +66,9 @@ class CasesQuery(BaseModel):
             and (self.institution is None or self.institution in case.institutions)
             and (self.min_score is None or case.score >= self.min_score)
             and (self.held_by is None or (status == "claimed" and case.holder == self.held_by))
+            and (not self.mine or (status == "claimed" and case.holder == officer))
+            and (self.region is None or any(signal.region.startswith(self.region) for signal in case.signals))
+            and (self.since is None or case.changed_at >= self.since)
         )
 
 
@@ -69,16 +80,28 @@ class NextIn(BaseModel):
 
 
 async def get_queues(call: Call) -> Response:
-    """The queues of the caller and how many cases each holds."""
-    depths = await call.services.views.depths()
-    mine = [QueueOut(queue=name, depth=n) for name, n in sorted(depths.items()) if call.caller.may_work_on(name)]
-    return dumped(QueuesOut(queues=mine))
+    """The queues of the caller: how many cases each holds, and how many of each severity."""
+    counted = by_queue(await call.services.views.standings(), call.caller.may_work_on)
+    return dumped(QueuesOut(queues=counted))
+
+
+def by_queue(standings: Iterable[Standing], mine: Callable[[str], bool]) -> list[QueueOut]:
+    """Every queue that `mine` allows and that ever had a case, by name."""
+    found: dict[str, dict[str, int]] = {}
+    for one in standings:
+        if mine(one.queue):
+            severities = found.setdefault(one.queue, {})
+            severities[one.severity] = severities.get(one.severity, 0) + one.cases
+    return [
+        QueueOut(queue=queue, depth=sum(counts.values()), severities={name: n for name, n in counts.items() if n})
+        for queue, counts in sorted(found.items())
+    ]
 
 
 async def get_cases(call: Call) -> Response:
     """Open and claimed cases, worst first. A page may hold fewer than `limit` although there is a `next`: filters are
     applied to a bounded number of cases a request."""
-    queue = _queue(call.request.path_params["queue"], call.caller)
+    queue = own_queue(call.request.path_params["queue"], call.caller)
     try:
         query = CasesQuery.model_validate(dict(call.request.query_params))
     except ValidationError as error:
@@ -88,7 +111,7 @@ async def get_cases(call: Call) -> Response:
     found: list[Case] = []
     for _ in range(_PAGES_SCANNED):
         page = await services.views.page(queue, limit=query.limit - len(found), after=after)
-        found += [case for case in page.cases if query.keeps(case, now)]
+        found += [case for case in page.cases if query.keeps(case, now, call.caller.subject)]
         after = page.next
         if after is None or len(found) >= query.limit:
             break
@@ -100,7 +123,7 @@ async def get_cases(call: Call) -> Response:
 async def post_next(call: Call) -> Response:
     """Claims the worst case that nobody holds and gives it; 204 when there is none. With an Idempotency-Key a retry
     gives the same case again."""
-    queue = _queue(call.request.path_params["queue"], call.caller)
+    queue = own_queue(call.request.path_params["queue"], call.caller)
     services = call.services
     raw = await read_body(call.request, services.settings.body_limit_bytes)
     if raw:
@@ -154,7 +177,8 @@ async def _candidate(call: Call, queue: str, tried: set[str], action_id: str | N
     return None
 
 
-def _queue(name: str, caller: Caller) -> str:
+def own_queue(name: str, caller: Caller) -> str:
+    """The queue, if it is one of the caller's; 403 if not."""
     if not caller.may_work_on(name):
         raise Problem("forbidden", "this queue is not one of yours")
     return name

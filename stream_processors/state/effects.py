@@ -40,6 +40,11 @@ def put_case(bucket: int, key: str, revision: int, value: bytes) -> Effect:
     return Effect(bucket, ("case", key, revision, value))
 
 
+def link(bucket: int, key: str, member: bytes, until_ms: int) -> Effect:
+    """A member of an index with when it ends; the longest time counts, so the order of arrival does not matter."""
+    return Effect(bucket, ("link", key, member, max(1, until_ms)))
+
+
 def rank(bucket: int, key: str, score: int, member: str) -> Effect:
     return Effect(bucket, ("rank", key, score, member))
 

@@ -13,7 +13,8 @@ from schemas.codec import dump
 from schemas.envelope import Envelope
 from schemas.facts import AssessedSignal, Outcome
 from schemas.values import DAY_MS, instant_ms
-from stream_processors.state.effects import Effect, add, claim, count, put, put_case, rank, see, stand, unrank
+from stream_processors.state.effects import Effect, add, claim, count, link, put, put_case, rank, see, stand, unrank
+from stream_processors.state.index import member_of
 from stream_processors.state.keys import bucket_of
 from stream_processors.state.receipts import receipt_json
 from stream_processors.state.rows import CaseRow, ChangeRow, ReceiptRow
@@ -70,14 +71,23 @@ def fold_track(envelope: Envelope[ChangeRow]) -> list[Effect]:
 
 
 def project_assessed(envelope: Envelope[ReceiptRow]) -> list[Effect]:
-    """A receipt for a signal that counts or re-sends; a counter for every outcome."""
+    """A receipt for a signal that counts or re-sends; its indicators' way to its cases; a counter for every outcome."""
     fact = envelope.data
     who = fact.institution or "unknown"
     effects = [count(bucket_of(who), "n", f"{fact.outcome.value}:{who}")]
     if fact.outcome in (Outcome.ASSESSED, Outcome.RESEND) and fact.signal_id:
         bucket = bucket_of(fact.signal_id)
         effects.append(put(bucket, f"r:{fact.signal_id}", receipt_json(fact, envelope.time), fact.cases_until_ms))
-    return effects
+    return effects + index_effects(fact)
+
+
+def index_effects(fact: AssessedSignal | ReceiptRow) -> list[Effect]:
+    """Every indicator of a routed signal, victims' too, leads to the cases that it joined."""
+    return [
+        link(bucket_of(subject.token), f"t:{subject.token}", member_of(route.case_id, route.queue), fact.cases_until_ms)
+        for route in fact.routes
+        for subject in fact.subjects
+    ]
 
 
 def rank_of(score: int, opened_ms: int) -> int:

@@ -25,7 +25,7 @@ class Namespace(NamedTuple):
     assess:  r = a sender's reference, c = a content, s = sightings of an indicator, k = case queues of a subject
     track:   k = a case
     project: r = a receipt, k = a case, q = a queue's ranking, w = its cases that stand alike, a = an action's outcome,
-             n = counters, queues and standings = the names of all q and w
+             t = cases of an indicator (index.py), n = counters, queues and standings = the names of all q and w
     """
 
     tag: str

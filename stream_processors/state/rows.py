@@ -9,8 +9,14 @@ from schemas.facts import Outcome, Route
 from schemas.values import Instant, Stored
 
 
+class TokenRow(Stored):
+    """A view of Subject: what the index needs."""
+
+    token: str
+
+
 class ReceiptRow(Stored):
-    """A view of AssessedSignal for receipts and counters."""
+    """A view of AssessedSignal for receipts, counters and the index."""
 
     outcome: Outcome
     accepted_at: Instant
@@ -20,6 +26,7 @@ class ReceiptRow(Stored):
     reference: str | None = None
     score: int = 0
     severity: str = "none"
+    subjects: tuple[TokenRow, ...] = ()
     routes: tuple[Route, ...] = ()
     policy: str = ""
     cases_until_ms: int = 0

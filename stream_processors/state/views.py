@@ -5,15 +5,19 @@ Invariant: while the views are rebuilt every read raises Rebuilding; a view is n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from schemas.cases import Case, CaseChange
+from stream_processors.state.index import indexed, queue_mark
 from stream_processors.state.keys import BUCKETS, PROJECT, RESTORING, bucket_of
 from stream_processors.state.receipts import Receipt
 from stream_processors.state.store import RedisLike
 
-__all__ = ["Cursor", "Page", "Rebuilding", "Receipt", "RedisViews", "Standing", "Views"]
+__all__ = ["Cursor", "Found", "Page", "Rebuilding", "Receipt", "RedisViews", "Standing", "Views"]
+
+_INDEX_READ = 5000
+"""The most entries of one indicator that a search looks at, the newest."""
 
 
 class Rebuilding(RuntimeError):
@@ -32,6 +36,13 @@ class Page(NamedTuple):
 
     cases: list[Case]
     next: Cursor | None
+
+
+class Found(NamedTuple):
+    """Cases of an indicator, the one with the newest signal first; `more`: there are others."""
+
+    cases: list[Case]
+    more: bool
 
 
 class Standing(NamedTuple):
@@ -55,11 +66,11 @@ class Views(Protocol):
     async def page(self, queue: str, *, limit: int, after: Cursor | None = None) -> Page:
         """The open and claimed cases of a queue, by score, then oldest first. Disposed cases are in no queue."""
 
-    async def depths(self) -> dict[str, int]:
-        """Cases a queue holds, for every queue that ever had one."""
-
     async def standings(self) -> list[Standing]:
         """Every queue's open and claimed cases by severity. What held cases once and holds none is there with 0."""
+
+    async def search(self, token: str, mine: Callable[[str], bool], *, now_ms: int, limit: int) -> Found:
+        """The cases, disposed ones too, that an indicator leads to, in the queues that `mine` allows."""
 
     async def counters(self) -> dict[str, int]:
         """`outcome:institution` -> facts; exact: each fact once."""
@@ -124,14 +135,20 @@ class RedisViews:
             pipe.hget(PROJECT.key(bucket_of(cursor.case_id), "k", cursor.case_id), "case")
         return [Case.model_validate_json(raw) for raw in await pipe.execute() if raw is not None]
 
-    async def depths(self) -> dict[str, int]:
-        totals: dict[str, int] = {}
+    async def _queues(self) -> list[str]:
         names = await self._read_all([("SMEMBERS", PROJECT.key(b, "queues")) for b in range(BUCKETS)])
-        queues = sorted({name.decode() for found in names for name in found})  # type: ignore[attr-defined]
-        for queue in queues:
-            counts = await self._read_all([("ZCARD", PROJECT.key(b, "q", queue)) for b in range(BUCKETS)])
-            totals[queue] = sum(int(n) for n in counts)  # type: ignore[call-overload]
-        return totals
+        return sorted({name.decode() for found in names for name in found})  # type: ignore[attr-defined]
+
+    async def search(self, token: str, mine: Callable[[str], bool], *, now_ms: int, limit: int) -> Found:
+        """Three round trips: the queues' names, the index, the cases."""
+        marks = {queue_mark(queue) for queue in await self._queues() if mine(queue)}
+        bucket = bucket_of(token)
+        key = PROJECT.key(bucket, "t", token)
+        raw = await self._read(bucket, "ZREVRANGEBYSCORE", key, "+inf", f"({now_ms}", "LIMIT", 0, _INDEX_READ)
+        members: list[bytes] = raw if isinstance(raw, list) else []
+        entries = [entry for member in members if (entry := indexed(member)).queue in marks]
+        cases = await self._cases([Cursor(0.0, entry.case_id) for entry in entries[:limit]])
+        return Found([case for case in cases if mine(case.queue)], len(entries) > limit or len(members) == _INDEX_READ)
 
     async def standings(self) -> list[Standing]:
         names = await self._read_all([("SMEMBERS", PROJECT.key(b, "standings")) for b in range(BUCKETS)])

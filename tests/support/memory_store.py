@@ -219,6 +219,10 @@ def _fold(keys: _Keys, args: list[Any]) -> list[Any]:
         elif op == "case":
             if keys.values.get(key, {}).get("rev", 0) < given[0]:
                 keys.values.setdefault(key, {}).update({"rev": given[0], "case": _bytes(given[1])})
+        elif op == "link":
+            linked = keys.values.setdefault(key, {})
+            linked[given[0]] = max(linked.get(given[0], 0), given[1])
+            keys.live_until(key, given[1])
         elif op == "stand":
             keys.stand(key, *given)
         elif op == "rank":
@@ -231,7 +235,7 @@ def _fold(keys: _Keys, args: list[Any]) -> list[Any]:
     return [1]
 
 
-_OPERANDS = {"claim": 2, "see": 4, "add": 2, "set": 2, "case": 2, "rank": 2, "stand": 3, "unrank": 1, "incr": 2}
+_OPERANDS = {"claim": 2, "see": 4, "add": 2, "set": 2, "case": 2, "link": 2, "rank": 2, "stand": 3, "unrank": 1, "incr": 2}
 _SCRIPTS = {"claim": _claim, "observe": _observe, "fold": _fold}
 
 

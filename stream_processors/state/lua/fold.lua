@@ -20,6 +20,10 @@ while at <= #args do
       redis.call('HSET', key, 'rev', args[at + 2], 'case', args[at + 3])
     end
     at = at + 4
+  elseif op == 'link' then
+    redis.call('ZADD', key, 'GT', args[at + 3], args[at + 2])
+    live_until(key, args[at + 3])
+    at = at + 4
   elseif op == 'rank' then
     redis.call('ZADD', key, args[at + 2], args[at + 3])
     at = at + 4

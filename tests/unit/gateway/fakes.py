@@ -25,7 +25,7 @@ from stream_processors.log import partition_of
 from stream_processors.settings import SHIPPED_POLICY, load_policy
 from stream_processors.state.folds import rank_of
 from stream_processors.state.receipts import Receipt
-from stream_processors.state.views import Cursor, Page, Rebuilding, Standing
+from stream_processors.state.views import Cursor, Found, Page, Rebuilding, Standing
 
 T0 = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 QUEUE = "public-security-630202"
@@ -177,13 +177,6 @@ class FakeViews:
         chosen = below[:limit]
         return Page([case for _, case in chosen], chosen[-1][0] if len(below) > limit else None)
 
-    async def depths(self) -> dict[str, int]:
-        self._here()
-        depths: dict[str, int] = {}
-        for case in self.cases.values():
-            depths[case.queue] = depths.get(case.queue, 0) + (case.status is not CaseStatus.DISPOSED)
-        return depths
-
     async def standings(self) -> list[Standing]:
         self._here()
         found: dict[tuple[str, str, str], list[int]] = {}
@@ -191,6 +184,15 @@ class FakeViews:
             if case.status is not CaseStatus.DISPOSED:
                 found.setdefault((case.queue, case.severity, case.status.value), []).append(instant_ms(case.opened_at))
         return [Standing(*where, len(times), min(times)) for where, times in found.items()]
+
+    async def search(self, token: str, mine: Callable[[str], bool], *, now_ms: int, limit: int) -> Found:
+        self._here()
+        found = [
+            case
+            for case in sorted(self.cases.values(), key=lambda case: case.changed_at, reverse=True)
+            if mine(case.queue) and any(token == one.token for signal in case.signals for one in signal.subjects)
+        ]
+        return Found(found[:limit], len(found) > limit)
 
     async def counters(self) -> dict[str, int]:
         self._here()

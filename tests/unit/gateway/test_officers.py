@@ -46,7 +46,7 @@ async def test_an_officer_sees_the_depths_of_his_queues_only(client: Client, put
     put(1, 2)
     put(3, queue="financial-regulator-630200")
     mine = await client("officer-1", queues=["public-security-*"]).get("/v1/queues")
-    assert mine.json() == {"queues": [{"queue": QUEUE, "depth": 2}]}
+    assert mine.json() == {"queues": [{"queue": QUEUE, "depth": 2, "severities": {"high": 2}}]}
     assert len((await client("officer-2").get("/v1/queues")).json()["queues"]) == 2
 
 
@@ -85,8 +85,32 @@ async def test_filters_narrow_a_list(client: Client, put, views: FakeViews):
     assert await found(kind="illegal_finance") == []
 
 
+async def test_the_address_of_a_list_is_its_saved_filter(client: Client, put, case, views: FakeViews):
+    later = from_ms(4_000_000_000_000)
+    put(1, score=80)
+    put(2, score=70, status=CaseStatus.CLAIMED, holder="officer-1", lease_until=later)
+    put(3, score=60, status=CaseStatus.CLAIMED, holder="officer-2", lease_until=later, changed_at=T0 + timedelta(hours=2))
+    elsewhere = case(4, score=50)
+    signals = tuple(signal.model_copy(update={"region": "630222"}) for signal in elsewhere.signals)
+    views.cases["case-4"] = elsewhere.model_copy(update={"signals": signals})
+
+    async def found(officer: str, query: str) -> list[str]:
+        answer = await client(officer).get(f"/v1/queues/{QUEUE}/cases?{query}")
+        assert answer.status_code == 200, answer.text
+        return [one["case_id"] for one in answer.json()["cases"]]
+
+    assert await found("officer-1", "mine=true") == ["case-2"]
+    assert await found("officer-2", "mine=true") == ["case-3"]
+    assert await found("officer-1", "region=630222") == ["case-4"]
+    assert await found("officer-1", "region=6302&min_score=70") == ["case-1", "case-2"]
+    assert await found("officer-1", "since=2026-03-02T17:00:00%2B08:00") == ["case-3"]
+    assert await found("officer-1", "since=2026-03-02T08:00:00Z&mine=false") == ["case-1", "case-2", "case-3", "case-4"]
+
+
 @pytest.mark.parametrize(
-    "query", ["limit=0", "limit=201", "limit=x", "nothing=1", "severity=none", "cursor=abc", "cursor=%00.x", "cursor=W10.x"]
+    "query",
+    ["limit=0", "limit=201", "limit=x", "nothing=1", "severity=none", "cursor=abc", "cursor=%00.x", "cursor=W10.x"]
+    + ["region=63020", "region=../..", "since=yesterday", "since=2026-03-02T08:00:00", "mine=perhaps"],
 )
 async def test_a_query_that_is_not_valid_is_422(client: Client, query: str):
     answer = await client("officer-1").get(f"/v1/queues/{QUEUE}/cases?{query}")
