@@ -109,7 +109,10 @@ async def test_the_address_of_a_list_is_its_saved_filter(client: Client, put, ca
 
 @pytest.mark.parametrize(
     "query",
-    ["limit=0", "limit=201", "limit=x", "nothing=1", "severity=none", "cursor=abc", "cursor=%00.x", "cursor=W10.x", "region=63020", "region=../..", "since=now", "since=2026-03-02T08:00:00", "mine=perhaps"],
+    [
+        *("limit=0", "limit=201", "limit=x", "nothing=1", "severity=none", "cursor=abc", "cursor=%00.x", "cursor=W10.x"),
+        *("region=63020", "region=../..", "since=now", "since=2026-03-02T08:00:00", "mine=perhaps"),
+    ],
 )
 async def test_a_query_that_is_not_valid_is_422(client: Client, query: str):
     answer = await client("officer-1").get(f"/v1/queues/{QUEUE}/cases?{query}")
