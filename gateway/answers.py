@@ -11,6 +11,7 @@ from datetime import datetime
 from pydantic import BaseModel
 
 from schemas.cases import Case, CaseStatus, JoinedSignal
+from schemas.events import EventFact
 from schemas.facts import Reason
 from schemas.protect import Sealer, UnsealError
 from schemas.signals import Subject
@@ -83,6 +84,27 @@ class SubjectOut(BaseModel):
     role: str
     token: str
     value: str | None
+    part: str | None = None
+
+
+class EventOut(BaseModel):
+    """What happened. The ends are tokens of subjects of the same signal; `name` is that of an app."""
+
+    type: str
+    at: Instant
+    amount_minor: int | None
+    currency: str | None
+    channel: str | None
+    payer: str | None
+    payee: str | None
+    caller: str | None
+    callee: str | None
+    sender: str | None
+    recipient: str | None
+    duration_s: int | None
+    count: int | None
+    domain_registered_at: Instant | None
+    name: str | None
 
 
 class CaseSignalOut(BaseModel):
@@ -99,6 +121,13 @@ class CaseSignalOut(BaseModel):
     reasons: tuple[Reason, ...]
     subjects: list[SubjectOut]
     narrative: str | None
+    typology: str | None
+    stage: str | None
+    loss_minor: int | None
+    loss_currency: str | None
+    detected_at: Instant | None
+    derived_from: str | None
+    event: EventOut | None
 
 
 class CaseOut(BaseModel):
@@ -188,15 +217,24 @@ def _opened(sealer: Sealer, sealed: str | None, context: str) -> str | None:
 
 def _subject(subject: Subject, signal_id: str, sealer: Sealer) -> SubjectOut:
     value = _opened(sealer, subject.sealed, f"{signal_id}/{subject.token}")
-    return SubjectOut(kind=subject.kind, role=subject.role, token=subject.token, value=value)
+    return SubjectOut(kind=subject.kind, role=subject.role, token=subject.token, value=value, part=subject.part)
+
+
+def _event(event: EventFact | None, signal_id: str, sealer: Sealer) -> EventOut | None:
+    if event is None:
+        return None
+    plain = {name: getattr(event, name) for name in EventOut.model_fields if name != "name"}
+    return EventOut(**plain, name=_opened(sealer, event.name_sealed, f"{signal_id}/event.name"))
 
 
 def _signal(signal: JoinedSignal, sealer: Sealer) -> CaseSignalOut:
-    plain = {name: getattr(signal, name) for name in CaseSignalOut.model_fields if name not in ("subjects", "narrative")}
+    opened = ("subjects", "narrative", "event")
+    plain = {name: getattr(signal, name) for name in CaseSignalOut.model_fields if name not in opened}
     return CaseSignalOut(
         **plain,
         subjects=[_subject(subject, signal.signal_id, sealer) for subject in signal.subjects],
         narrative=_opened(sealer, signal.narrative_sealed, f"{signal.signal_id}/narrative"),
+        event=_event(signal.event, signal.signal_id, sealer),
     )
 
 

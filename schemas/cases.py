@@ -10,8 +10,9 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from schemas.events import EventFact
 from schemas.facts import Reason
-from schemas.signals import MAX_INDICATORS, SignalKind, Subject
+from schemas.signals import MAX_INDICATORS, SignalKind, Stage, Subject
 from schemas.values import AmountMinor, Currency, EventTime, Instant, Name, PartyId, Region, Sealed, Stored
 
 
@@ -52,6 +53,13 @@ class JoinedSignal(Stored):
     reasons: tuple[Reason, ...] = Field(max_length=64)
     subjects: tuple[Subject, ...] = Field(min_length=1, max_length=MAX_INDICATORS)
     narrative_sealed: Sealed | None
+    typology: Name | None = None
+    stage: Stage | None = None
+    loss_minor: AmountMinor | None = None
+    loss_currency: Currency | None = None
+    detected_at: EventTime | None = None
+    derived_from: Name | None = None
+    event: EventFact | None = None
 
 
 class Action(Stored):

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from schemas.signals import SignalKind, Subject
+from schemas.events import EventFact
+from schemas.signals import SignalKind, Stage, Subject
 from schemas.values import Instant, Stored
 
 
@@ -70,6 +71,13 @@ class AssessedSignal(Stored):
     claims_until_ms: int = 0
     sightings_until_ms: int = 0
     cases_until_ms: int = 0
+    typology: str | None = None
+    stage: Stage | None = None
+    loss_minor: int | None = None
+    loss_currency: str | None = None
+    detected_at: Instant | None = None
+    derived_from: str | None = None
+    event: EventFact | None = None
 
 
 class DeadLetter(Stored):

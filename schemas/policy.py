@@ -38,11 +38,21 @@ class Rules(Strict):
 
 
 class RouteRule(Strict):
-    """To which agency a kind goes: the county's unit or the city's, from which score on (None: the case threshold)."""
+    """To which agency a kind goes: the county's unit or the city's, from which score on (None: the case threshold).
+
+    `always`: whatever the score. Leads of organized crime go to public security at once (Art. 17).
+    """
 
     agency: PartyId
     scope: Scope
     from_score: int | None = Field(default=None, ge=0, le=100)
+    always: bool = False
+
+    @model_validator(mode="after")
+    def _one(self) -> RouteRule:
+        if self.always and self.from_score is not None:
+            raise ValueError("a route is taken always or from a score on, not both")
+        return self
 
 
 class Leases(Strict):

@@ -10,8 +10,12 @@ from typing import NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from schemas.taxonomy import EVENT_TYPES
+
 _OPENING = re.compile(rb'"(?:[^"\\]|\\.)*"?|[\[{]|[\]}]', re.DOTALL)
 _FAULTS_TOLD = 20
+_TOLD = {"union_tag_invalid": f"an event's type is one of {', '.join(EVENT_TYPES)}"}
+"""In place of pydantic's own sentence where that repeats what was sent."""
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -47,8 +51,15 @@ def read(model: type[Model], raw: bytes, slug: str, depth_limit: int) -> Model:
 def refused(error: ValidationError, slug: str) -> Refused:
     """The faults of a validation, the first ones of many."""
     told = error.errors(include_url=False, include_input=False, include_context=False)[:_FAULTS_TOLD]
-    faults = tuple(Fault("".join(f"/{part}" for part in one["loc"])[:256], one["msg"][:300]) for one in told)
+    faults = tuple(Fault(_pointer(one["loc"]), _TOLD.get(one["type"], one["msg"])[:300]) for one in told)
     return Refused(slug, f"{faults[0].pointer or 'body'}: {faults[0].detail}", faults)
+
+
+def _pointer(loc: tuple[int | str, ...]) -> str:
+    """The place in the body. pydantic puts an event's type between it and its members, which the body does not."""
+    if loc[:1] == ("event",) and loc[1:2] and loc[1] in EVENT_TYPES:
+        loc = ("event", *loc[2:])
+    return "".join(f"/{part}" for part in loc)[:256]
 
 
 def check_depth(raw: bytes, limit: int) -> None:

@@ -1,92 +1,97 @@
 """Signals: what an institution posts, and the protected form in which it travels.
 
-Art. 22 (`telecom_fraud`) and Art. 21 (`illegal_finance`) of the regulation name the two kinds.
-Invariant: past the gateway no readable subject exists outside a sealed value.
+Art. 22 (`telecom_fraud`), Art. 21 (`illegal_finance`) and Art. 17 (`organized_crime`) of the regulation name the kinds.
+Invariant: what was added later is optional, so that a body and a record of before mean what they meant.
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, StringConstraints, ValidationInfo, field_validator
 
-from schemas.indicators import RANK, IndicatorKind, canonical
-from schemas.values import AmountMinor, Currency, EventTime, Name, PartyId, Reference, Region, Sealed, Stored, Strict
+from schemas.events import Event, EventFact, mentions
+from schemas.subjects import Indicator, Role, Subject
+from schemas.taxonomy import TYPOLOGIES, SignalKind, TypologyId
+from schemas.values import Amount, AmountMinor, Currency, EventTime, Name, PartyId, Reference, Region, Sealed, Stored, Strict
+
+__all__ = ["MAX_INDICATORS", "Amount", "Indicator", "Role", "SignalIn", "SignalKind", "Stage", "Subject", "SubmittedSignal"]
 
 MAX_INDICATORS = 16
 
 
-class SignalKind(StrEnum):
-    TELECOM_FRAUD = "telecom_fraud"
-    ILLEGAL_FINANCE = "illegal_finance"
+class Stage(StrEnum):
+    """How far it has come with the victim."""
+
+    LURE = "lure"
+    CONTACT = "contact"
+    INDUCEMENT = "inducement"
+    PAYMENT_PENDING = "payment_pending"
+    PAID = "paid"
+    CASH_OUT = "cash_out"
 
 
-Role = Literal["suspect", "victim"]
-
-
-class Amount(Strict):
-    """Money: `{"minor": 1200000, "currency": "CNY"}` is 12,000.00 yuan."""
-
-    minor: AmountMinor
-    currency: Currency = "CNY"
-
-
-class Indicator(Strict):
-    """`{"kind": "phone", "value": "138 0000 1234", "role": "suspect"}`; the value is kept in canonical form."""
-
-    kind: IndicatorKind
-    value: str = Field(min_length=1, max_length=2048)
-    role: Role = "suspect"
-
-    @model_validator(mode="before")
-    @classmethod
-    def _canonical(cls, data: object) -> object:
-        if isinstance(data, dict):
-            kind, value = data.get("kind"), data.get("value")
-            if isinstance(kind, str) and isinstance(value, str) and kind in RANK:
-                return {**data, "value": canonical(kind, value)}
-        return data
+Derived = Annotated[str, StringConstraints(pattern=r"^(sig-[A-Za-z0-9_-]{22}|[a-z0-9][a-z0-9-]{1,62}/[\x21-\x7e]{1,128})$")]
+"""A signal's id, or `institution/reference`."""
 
 
 class SignalIn(Strict):
     """The body of `POST /v1/signals` and of one line of a batch.
 
     `reference` is the sender's own name of the signal (or the `Idempotency-Key` header); `occurred_at` is when the event
-    happened, with offset; `region` is where the case belongs (GB/T 2260). At least one indicator is a suspect's.
+    happened, with offset; `region` is where the case belongs (GB/T 2260). At least one indicator or part of the event is a
+    suspect's. `amount` is what is at stake (without it, what the transfer moved), `loss` what the victim has lost already.
+    `detected_at` is when the sender noticed; it may be before `occurred_at`, for a payment may be noticed while it is pending.
+    `derived_from` names the signal of somebody else that this one echoes: an echo counts once.
     """
 
     reference: Reference | None = None
     kind: SignalKind
+    typology: TypologyId | None = None
+    stage: Stage | None = None
     occurred_at: EventTime
+    detected_at: EventTime | None = None
     region: Region
     amount: Amount | None = None
-    indicators: tuple[Indicator, ...] = Field(min_length=1, max_length=MAX_INDICATORS)
+    loss: Amount | None = None
+    event: Event | None = None
+    indicators: tuple[Indicator, ...] = Field(default=(), max_length=MAX_INDICATORS, validate_default=True)
+    derived_from: Derived | None = None
     narrative: str | None = Field(default=None, max_length=4000)
+
+    @field_validator("typology")
+    @classmethod
+    def _of_this_kind(cls, typology: TypologyId | None, info: ValidationInfo) -> TypologyId | None:
+        kind = info.data.get("kind")
+        if typology is not None and kind is not None and kind not in TYPOLOGIES[typology].kinds:
+            raise ValueError(f"this typology belongs to {' or '.join(TYPOLOGIES[typology].kinds)}")
+        return typology
 
     @field_validator("indicators")
     @classmethod
-    def _a_suspect(cls, indicators: tuple[Indicator, ...]) -> tuple[Indicator, ...]:
-        if not any(indicator.role == "suspect" for indicator in indicators):
-            raise ValueError("at least one indicator must have the role 'suspect'")
+    def _a_suspect(cls, indicators: tuple[Indicator, ...], info: ValidationInfo) -> tuple[Indicator, ...]:
         if len({(one.kind, one.value, one.role) for one in indicators}) != len(indicators):
             raise ValueError("the same indicator stands twice")
+        if "event" not in info.data:
+            return indicators  # the event has a fault, and that is what the sender hears
+        named = mentions(indicators, info.data["event"])
+        if not any(one.role == "suspect" for one in named):
+            raise ValueError("at least one indicator, or part of the event, must have the role 'suspect'")
+        if len(named) > MAX_INDICATORS:
+            raise ValueError(f"indicators and what the event names are at most {MAX_INDICATORS} together")
         return indicators
 
-
-class Subject(Stored):
-    """An indicator as it travels: `token` to match by, `sealed` to be read by those with a need."""
-
-    kind: IndicatorKind
-    role: Role
-    token: Name
-    sealed: Sealed
+    def at_stake(self) -> Amount | None:
+        """The amount that counts."""
+        return self.amount or (self.event.money() if self.event is not None else None)
 
 
 class SubmittedSignal(Stored):
     """The value of `signals.submitted.v1`: accepted, not yet assessed. Suspects come first, in the order of `KINDS`.
 
     `content_id` names the content without its reference (a re-send has the same); `body_id` the whole body.
+    `derived_from` is a signal id, whichever way the sender named it.
     """
 
     signal_id: Name
@@ -101,6 +106,13 @@ class SubmittedSignal(Stored):
     narrative_sealed: Sealed | None
     content_id: Name
     body_id: Name
+    typology: Name | None = None
+    stage: Stage | None = None
+    loss_minor: AmountMinor | None = None
+    loss_currency: Currency | None = None
+    detected_at: EventTime | None = None
+    derived_from: Name | None = None
+    event: EventFact | None = None
 
     @property
     def primary(self) -> Subject:

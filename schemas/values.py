@@ -91,6 +91,14 @@ MAX_OFFSET = 1 << 52
 Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
 """An ISO 4217 code."""
 
+
+class Amount(Strict):
+    """Money: `{"minor": 1200000, "currency": "CNY"}` is 12,000.00 yuan."""
+
+    minor: AmountMinor
+    currency: Currency = "CNY"
+
+
 PartyId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{1,62}$")]
 """An institution, agency, officer or stage: lower case letters, digits and hyphens."""
 

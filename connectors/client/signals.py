@@ -8,8 +8,27 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal, NotRequired, TypedDict
 
-IndicatorKind = Literal["account", "card", "phone", "url", "domain"]
-SignalKind = Literal["telecom_fraud", "illegal_finance"]
+IndicatorKind = Literal["account", "card", "phone", "app", "url", "domain"]
+SignalKind = Literal["telecom_fraud", "illegal_finance", "organized_crime"]
+Stage = Literal["lure", "contact", "inducement", "payment_pending", "paid", "cash_out"]
+TypologyId = Literal[
+    "impersonating_police",
+    "fake_investment",
+    "task_scam",
+    "fake_loan",
+    "fake_customer_service",
+    "romance",
+    "phishing",
+    "sim_goip",
+    "sms_blasting",
+    "mule_account",
+    "illegal_fundraising",
+    "illegal_lending",
+    "underground_banking",
+    "money_laundering",
+    "pyramid_selling",
+    "organized_crime",
+]
 
 class Amount(TypedDict):
     """Money: `{"minor": 1200000, "currency": "CNY"}` is 12,000.00 yuan."""
@@ -18,25 +37,94 @@ class Amount(TypedDict):
     currency: NotRequired[str]
 
 
+class App(TypedDict):
+    """An app: its package, the name that people see, where it is loaded from (a suspect too)."""
+
+    at: NotRequired[str | datetime | None]
+    type: Literal["app"]
+    package: str
+    name: NotRequired[str | None]
+    download_url: NotRequired[str | None]
+
+
+class End(TypedDict):
+    """One end of an event. Without a `role` it has the one that `indicators` give the same thing, else its part's usual one."""
+
+    kind: IndicatorKind
+    value: str
+    role: NotRequired[Literal["suspect", "victim"] | None]
+
+
 class Indicator(TypedDict):
-    """`{"kind": "phone", "value": "138 0000 1234", "role": "suspect"}`; the value is kept in canonical form."""
+    """`{"kind": "phone", "value": "138 0000 1234", "role": "suspect"}`."""
 
     kind: IndicatorKind
     value: str
     role: NotRequired[Literal["suspect", "victim"]]
 
 
+class Message(TypedDict):
+    """A text message or a chat message, or `count` alike ones. Its `urls` are suspects."""
+
+    at: NotRequired[str | datetime | None]
+    type: Literal["message"]
+    sender: End
+    recipient: End
+    count: NotRequired[int | None]
+    urls: NotRequired[list[str]]
+
+
+class PhoneCall(TypedDict):
+    """The caller is the suspect unless a `role` says otherwise."""
+
+    at: NotRequired[str | datetime | None]
+    type: Literal["call"]
+    caller: End
+    callee: End
+    duration_s: NotRequired[int | None]
+
+
+class Site(TypedDict):
+    """A web site, by its address or its domain. `registered_at`: when the domain was registered, given as evidence."""
+
+    at: NotRequired[str | datetime | None]
+    type: Literal["site"]
+    url: NotRequired[str | None]
+    domain: NotRequired[str | None]
+    registered_at: NotRequired[str | datetime | None]
+
+
+class Transfer(TypedDict):
+    """Money from one to another. The payee is the suspect and the payer the victim unless a `role` says otherwise."""
+
+    at: NotRequired[str | datetime | None]
+    type: Literal["transfer"]
+    payer: End
+    payee: End
+    amount: Amount
+    channel: NotRequired[str | None]
+
+
 class Signal(TypedDict):
     """The body of `POST /v1/signals` and of one line of a batch.
 
     `reference` is the sender's own name of the signal (or the `Idempotency-Key` header); `occurred_at` is when the event
-    happened, with offset; `region` is where the case belongs (GB/T 2260). At least one indicator is a suspect's.
+    happened, with offset; `region` is where the case belongs (GB/T 2260). At least one indicator or part of the event is a
+    suspect's. `amount` is what is at stake (without it, what the transfer moved), `loss` what the victim has lost already.
+    `detected_at` is when the sender noticed; it may be before `occurred_at`, for a payment may be noticed while it is pending.
+    `derived_from` names the signal of somebody else that this one echoes: an echo counts once.
     """
 
     reference: str
     kind: SignalKind
+    typology: NotRequired[TypologyId | None]
+    stage: NotRequired[Stage | None]
     occurred_at: str | datetime
+    detected_at: NotRequired[str | datetime | None]
     region: str
     amount: NotRequired[Amount | None]
-    indicators: list[Indicator]
+    loss: NotRequired[Amount | None]
+    event: NotRequired[Transfer | PhoneCall | Message | Site | App | None]
+    indicators: NotRequired[list[Indicator]]
+    derived_from: NotRequired[str | None]
     narrative: NotRequired[str | None]

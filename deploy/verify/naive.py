@@ -117,7 +117,7 @@ class Policy:
         found = []
         for rule in self._routes[content.kind]:
             place = content.region if rule["scope"] == "county" and content.region in self._counties else self.city
-            threshold = rule.get("from_score")
+            threshold = 0 if rule.get("always") else rule.get("from_score")
             found.append((f"{rule['agency']}-{place}", self._case_from if threshold is None else int(threshold)))
         return found
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import StrEnum
 
-from schemas.indicators import account, card, domain, phone, url
+from schemas.indicators import account, app, card, domain, phone, url
 
 
 class IndicatorKind(StrEnum):
     ACCOUNT = "account"
     CARD = "card"
     PHONE = "phone"
+    APP = "app"
     URL = "url"
     DOMAIN = "domain"
 
@@ -24,6 +25,7 @@ KINDS: dict[str, Callable[[str], str]] = {
     IndicatorKind.ACCOUNT: account.canonical,
     IndicatorKind.CARD: card.canonical,
     IndicatorKind.PHONE: phone.canonical,
+    IndicatorKind.APP: app.canonical,
     IndicatorKind.URL: url.canonical,
     IndicatorKind.DOMAIN: domain.canonical,
 }

@@ -45,6 +45,8 @@ class SignalReader:
             signal = protect(body, institution=institution, reference=reference, tokenizer=self._tokenizer, sealer=self._sealer)
         except UnicodeEncodeError:
             raise Refused("invalid-signal", "a text holds half a character", ()) from None
+        if signal.derived_from == signal.signal_id:
+            raise Refused("invalid-signal", "/derived_from: a signal is no echo of itself", ())
         value = encode(
             SUBMITTED,
             signal,

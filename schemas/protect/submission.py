@@ -1,14 +1,21 @@
 """From the body an institution sent to the protected signal that enters the log. Pure but for the sealing nonce.
 
-Invariant: the same institution and reference give the same signal id, on any gateway, after any loss of Redis.
+Invariant: the same institution and reference give the same signal id, on any gateway, after any loss of Redis; a body that
+uses none of the later fields has the content and body id that it always had.
 """
 
 from __future__ import annotations
 
+import json
+from datetime import datetime
+from typing import Any
+
+from schemas.events import EventFact, Mention, mentions
 from schemas.indicators import RANK
 from schemas.protect.sealing import Sealer
 from schemas.protect.tokens import Tokenizer
-from schemas.signals import Indicator, SignalIn, Subject, SubmittedSignal
+from schemas.signals import SignalIn, SubmittedSignal
+from schemas.subjects import Indicator, Subject
 
 
 def signal_id(tokenizer: Tokenizer, institution: str, reference: str) -> str:
@@ -16,25 +23,20 @@ def signal_id(tokenizer: Tokenizer, institution: str, reference: str) -> str:
     return "sig-" + tokenizer.token("signal", institution, reference).partition(".")[2]
 
 
-def _order(indicator: Indicator) -> tuple[int, int, str]:
-    return (indicator.role != "suspect", RANK[indicator.kind], indicator.value)
+def _order(mention: Indicator | Mention) -> tuple[bool, int, str]:
+    return (mention.role != "suspect", RANK[mention.kind], mention.value)
 
 
 def protect(body: SignalIn, *, institution: str, reference: str, tokenizer: Tokenizer, sealer: Sealer) -> SubmittedSignal:
     """The signal as it travels. `reference` is the sender's own or its Idempotency-Key."""
     name = signal_id(tokenizer, institution, reference)
     subjects = []
-    for indicator in sorted(body.indicators, key=_order):
-        token = tokenizer.token(indicator.kind, indicator.value)
-        subjects.append(
-            Subject.trusted(
-                kind=indicator.kind,
-                role=indicator.role,
-                token=token,
-                sealed=sealer.seal(indicator.value, f"{name}/{token}"),
-            )
-        )
-    amount = body.amount
+    for mention in sorted(mentions(body.indicators, body.event), key=_order):
+        token = tokenizer.token(mention.kind, mention.value)
+        sealed = sealer.seal(mention.value, f"{name}/{token}")
+        subjects.append(Subject.trusted(kind=mention.kind, role=mention.role, token=token, sealed=sealed, part=mention.part))
+    amount = body.at_stake()
+    more = _more(body, name, subjects, tokenizer, sealer)
     content = "|".join(
         (
             body.kind,
@@ -42,6 +44,7 @@ def protect(body: SignalIn, *, institution: str, reference: str, tokenizer: Toke
             body.region,
             f"{amount.minor}{amount.currency}" if amount else "",
             *(f"{subject.role}{subject.token}" for subject in subjects),
+            *_said(more, body),
         )
     )
     content_id = tokenizer.token("content", institution, content).partition(".")[2]
@@ -57,5 +60,54 @@ def protect(body: SignalIn, *, institution: str, reference: str, tokenizer: Toke
         subjects=tuple(subjects),
         narrative_sealed=sealer.seal(body.narrative, f"{name}/narrative") if body.narrative else None,
         content_id=content_id,
-        body_id=tokenizer.token("body", content_id, body.narrative or "").partition(".")[2],
+        body_id=_body_id(body, content_id, tokenizer),
+        detected_at=body.detected_at,
+        **more,
     )
+
+
+def _more(body: SignalIn, name: str, subjects: list[Subject], tokenizer: Tokenizer, sealer: Sealer) -> dict[str, Any]:
+    """What the later fields give, only those that are there: they count, so they are part of the content."""
+    found: dict[str, Any] = {}
+    if body.typology is not None:
+        found["typology"] = body.typology
+    if body.stage is not None:
+        found["stage"] = body.stage
+    if body.loss is not None:
+        found["loss_minor"], found["loss_currency"] = body.loss.minor, body.loss.currency
+    if body.derived_from is not None:
+        institution, slash, reference = body.derived_from.partition("/")
+        found["derived_from"] = signal_id(tokenizer, institution, reference) if slash else institution
+    if body.event is not None:
+        found["event"] = _event(body, name, subjects, sealer)
+    return found
+
+
+def _event(body: SignalIn, name: str, subjects: list[Subject], sealer: Sealer) -> EventFact:
+    event = body.event
+    assert event is not None
+    fields = event.plain() | {subject.part: subject.token for subject in subjects if subject.part is not None}
+    shown = getattr(event, "name", None)
+    if shown is not None:
+        fields["name_sealed"] = sealer.seal(shown, f"{name}/event.name")
+    return EventFact.trusted(type=event.type, at=event.at or body.occurred_at, **fields)
+
+
+def _said(more: dict[str, Any], body: SignalIn) -> tuple[str, ...]:
+    """The later fields as a part of the content: nothing when there is none. What is sealed is never the same twice, so the
+    readable text stands for it."""
+    if not more:
+        return ()
+    said = dict(more)
+    if "event" in more:
+        fact = {field: value for field, value in more["event"].__dict__.items() if value is not None}
+        fact.pop("name_sealed", None)
+        said["event"] = fact | {"name": getattr(body.event, "name", None)}
+    return (json.dumps(said, sort_keys=True, default=datetime.isoformat),)
+
+
+def _body_id(body: SignalIn, content_id: str, tokenizer: Tokenizer) -> str:
+    narrative = body.narrative or ""
+    if body.detected_at is None:
+        return tokenizer.token("body", content_id, narrative).partition(".")[2]
+    return tokenizer.token("body, detected", content_id, body.detected_at.isoformat(), narrative).partition(".")[2]

@@ -6,11 +6,12 @@ Invariant: without the key a token can be neither made nor reversed by trying al
 from __future__ import annotations
 
 import hmac
-from base64 import urlsafe_b64encode
+from binascii import b2a_base64
 
 from schemas.protect.keyring import Keyring
 
 _SEPARATOR = "\x1f"
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
 
 class Tokenizer:
@@ -18,8 +19,10 @@ class Tokenizer:
 
     def __init__(self, keyring: Keyring) -> None:
         self._version = keyring.current
-        self._key = keyring.token_key(keyring.current)
+        self._keyed = hmac.new(keyring.token_key(keyring.current), digestmod="sha256")
 
     def token(self, *parts: str) -> str:
-        digest = hmac.digest(self._key, _SEPARATOR.join(parts).encode(), "sha256")
-        return f"{self._version}.{urlsafe_b64encode(digest[:16])[:22].decode()}"
+        # A copy of the keyed state is half the cost of keying anew; a signal has five tokens and more.
+        state = self._keyed.copy()
+        state.update(_SEPARATOR.join(parts).encode())
+        return f"{self._version}.{b2a_base64(state.digest()[:16]).translate(_URL_SAFE)[:22].decode()}"

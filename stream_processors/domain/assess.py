@@ -50,6 +50,13 @@ def decide(
         claims_until_ms=now_ms + keep.claims_days * DAY_MS,
         sightings_until_ms=max(now_ms, instant_ms(signal.occurred_at)) + keep.sightings_days * DAY_MS,
         cases_until_ms=now_ms + keep.cases_days * DAY_MS,
+        typology=signal.typology,
+        stage=signal.stage,
+        loss_minor=signal.loss_minor,
+        loss_currency=signal.loss_currency,
+        detected_at=signal.detected_at,
+        derived_from=signal.derived_from,
+        event=signal.event,
     )
 
 

@@ -1,4 +1,4 @@
-"""Routing: which agencies' queues a signal goes to, and the case it joins there (Art. 21, 22).
+"""Routing: which agencies' queues a signal goes to, and the case it joins there (Art. 17, 21, 22).
 
 Invariant: one case a (queue, primary subject): the case id is a function of both, so two makers make the same.
 """
@@ -25,11 +25,11 @@ def case_id(queue: str, primary_token: str) -> str:
 
 
 def routes(signal: SubmittedSignal, points: int, queues: Set[str], policy: Policy) -> tuple[Route, ...]:
-    """Where the signal goes: over the threshold, or where the subject already has a case (`queues`)."""
+    """Where the signal goes: always, over the threshold, or where the subject already has a case (`queues`)."""
     found: dict[str, Route] = {}
     for rule in policy.routes[signal.kind]:
         queue = queue_of(rule, signal.region, policy)
         threshold = policy.case_from if rule.from_score is None else rule.from_score
-        if queue not in found and (points >= threshold or queue in queues):
+        if queue not in found and (rule.always or points >= threshold or queue in queues):
             found[queue] = Route.trusted(queue=queue, case_id=case_id(queue, signal.primary.token))
     return tuple(found.values())

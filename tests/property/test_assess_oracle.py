@@ -54,7 +54,7 @@ class SlowAssess:
         for rule in POLICY.routes[signal.kind]:
             threshold = POLICY.case_from if rule.from_score is None else rule.from_score
             queue = queue_of(rule, signal.region, POLICY)
-            if score >= threshold:
+            if rule.always or score >= threshold:
                 self.queues[token].add(queue)
         allowed = {queue_of(rule, signal.region, POLICY) for rule in POLICY.routes[signal.kind]}
         return self.queues[token] & allowed

@@ -5,12 +5,13 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from schemas.taxonomy import SignalKind
 from stream_processors.domain.features import Features
 from stream_processors.domain.routing import case_id, routes
 from stream_processors.domain.scoring import score, severity
 from tests.support.builders import POLICY, account, phone, submitted
 
-SIGNALS = [submitted(kind=kind) for kind in ("telecom_fraud", "illegal_finance")]
+SIGNALS = [submitted(kind=kind) for kind in SignalKind]
 SIGNAL = st.sampled_from(SIGNALS)
 COUNT = st.integers(1, 50)
 AMOUNT = st.none() | st.integers(0, 10**15)

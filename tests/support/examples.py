@@ -1,8 +1,8 @@
 """The examples of schemas/examples: read, and (`python -m tests.support.examples`) written anew where one is missing.
 
 They are what the stages themselves write for a small story: a fraud that three parties report, a repeat, a re-send, a conflict,
-a poison record, and an officer who takes the case, hands it over and disposes of it. Names and numbers are invented; the values
-are sealed with the fixed keys of tests/support/builders.py.
+the posted examples of each kind of institution, a poison record, and an officer who takes the case, hands it over and disposes
+of it. Names and numbers are invented; the values are sealed with the fixed keys of tests/support/builders.py.
 """
 
 from __future__ import annotations
@@ -30,6 +30,18 @@ def folder(topic: Topic) -> Path:
 def of(topic: Topic) -> dict[str, bytes]:
     """The examples of a topic by file name."""
     return {path.name: path.read_bytes() for path in sorted(folder(topic).glob("*.json"))}
+
+
+_POSTED = {
+    "bank_transfer": "bank-001",
+    "payment_transfer": "pay-001",
+    "telecom_call": "telecom-1",
+    "telecom_message": "telecom-1",
+    "platform_site": "platform-1",
+    "platform_app": "platform-1",
+    "organized_crime": "bank-002",
+}
+"""The posted examples that go through the stages too, and who sends them."""
 
 
 async def _story() -> dict[Topic, dict[str, bytes]]:
@@ -64,12 +76,15 @@ async def _story() -> dict[Topic, dict[str, bytes]]:
         "resend": submitted("bank-001", "2026-000118", indicators=suspects, **fraud),
         "conflict": submitted("bank-001", "2026-000117", indicators=suspects, **{**fraud, "region": "630223"}),
     }
+    posted = {path.name.split(".")[-2]: orjson.loads(path.read_bytes()) for path in sorted((ROOT / "http").glob("*.json"))}
+    for name, who in _POSTED.items():
+        signals[name] = submitted(who, **{"amount": None, "indicators": [], **posted[name]})
     world = await World(workers=1).up()
     found: dict[Topic, dict[str, bytes]] = {topic: {} for topic in TOPICS.values()}
     for name, signal in signals.items():
         key, value = submission(signal)
         world.submit(key, value, SUBMITTED)
-        if name in ("telecom_fraud", "illegal_finance", "telecom_operator"):
+        if name in ("telecom_fraud", "illegal_finance", "telecom_operator", *_POSTED):
             found[SUBMITTED][name] = value
         await world.poll("assess", 0)
         world.clock.forward(3)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import functools
 import gzip
 import json
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import httpx
@@ -19,6 +21,7 @@ from gateway import app as wiring
 from gateway.lag import Lag
 from gateway.settings import GatewaySettings
 from schemas.protect import Keyring
+from tests.support import examples
 from tests.unit.gateway.fakes import QUEUE, FakeLog, FakeViews, MemoryIdempotency, a_case, signal
 
 _json = st.recursive(
@@ -28,16 +31,21 @@ _json = st.recursive(
 )
 
 
+EVENTS = [json.loads(path.read_bytes())["event"] for path in sorted((examples.ROOT / "http").glob("signal.*.*.json"))]
+
+
 @st.composite
 def _nearly(draw: st.DrawFn) -> bytes:
     """A valid body with one member replaced, or one byte."""
-    body = signal("r")
-    where = draw(st.sampled_from([*body, "indicators.0.value", "indicators.1.kind", "extra"]))
-    if where.startswith("indicators."):
-        _, n, name = where.split(".")
-        body["indicators"][int(n)][name] = draw(_json)
-    else:
-        body[where] = draw(_json)
+    body = signal("r", typology="romance", stage="paid", detected_at="2026-03-02T16:00:00+08:00", loss={"minor": 5})
+    body["event"] = copy.deepcopy(draw(st.sampled_from(EVENTS)))
+    inner = [f"event.{name}" for name in body["event"]] + ["event.extra"]
+    where = draw(st.sampled_from([*body, "indicators.0.value", "indicators.1.kind", "derived_from", "extra", *inner]))
+    *path, last = where.split(".")
+    place: Any = body
+    for name in path:
+        place = place[int(name) if name.isdigit() else name]
+    place[last] = draw(_json)
     raw = bytearray(json.dumps(body).encode())
     if draw(st.booleans()):
         raw[draw(st.integers(0, len(raw) - 1))] = draw(st.integers(0, 255))

@@ -11,6 +11,7 @@ from gateway.app import Services
 from gateway.problems import TYPE_PREFIX
 from schemas.cases import ActionKind, CaseStatus
 from schemas.codec import decode
+from schemas.events import EventFact
 from schemas.topics import ACTIONS
 from schemas.values import from_ms
 from tests.unit.gateway.conftest import Client
@@ -141,6 +142,23 @@ async def test_one_case_has_its_readable_values_and_its_signals(client: Client, 
     body = (await client("officer-1").get("/v1/cases/case-1")).json()
     assert body["primary"]["value"] == body["signals"][0]["subjects"][0]["value"] == "622202100100001"
     assert body["signals"][0]["narrative"] == "冒充公安"
+
+
+async def test_an_officer_reads_what_happened_and_which_end_a_subject_is(
+    client: Client, put, views: FakeViews, services: Services
+):
+    put(1)
+    case = views.cases["case-1"]
+    signal = case.signals[0]
+    name = services.sealer.seal("金富通", f"{signal.signal_id}/event.name")
+    event = EventFact(type="app", at=T0, name_sealed=name)
+    payee = signal.subjects[0].model_copy(update={"part": "payee"})
+    more = {"event": event, "subjects": (payee,), "stage": "paid", "typology": "romance", "loss_minor": 7}
+    views.cases["case-1"] = case.model_copy(update={"signals": (signal.model_copy(update=more),)})
+    found = (await client("officer-1").get("/v1/cases/case-1")).json()["signals"][0]
+    assert found["event"]["name"] == "金富通" and "name_sealed" not in found["event"]
+    assert found["subjects"][0]["part"] == "payee"
+    assert (found["stage"], found["typology"], found["loss_minor"]) == ("paid", "romance", 7)
 
 
 async def test_a_value_whose_key_is_gone_is_no_error(client: Client, put, views: FakeViews):

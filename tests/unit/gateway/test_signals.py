@@ -206,6 +206,28 @@ async def test_the_faults_of_a_body_are_pointed_at_and_its_values_not_repeated(c
     assert "secret" not in answer.text and "999999" not in answer.text
 
 
+async def test_a_fault_in_an_event_is_pointed_at_where_it_stands_in_the_body(client: Client):
+    event = {"type": "call", "caller": {"kind": "phone", "value": "secret-number"}, "callee": None}
+    answer = await client().post("/v1/signals", json=signal(event=event))
+    assert {fault["pointer"] for fault in answer.json()["errors"]} == {"/event/caller", "/event/callee"}
+    unknown = await client().post("/v1/signals", json=signal(event={"type": "secret"}))
+    assert unknown.json()["errors"][0]["pointer"] == "/event"
+    assert "secret" not in answer.text + unknown.text
+
+
+async def test_a_signal_is_no_echo_of_itself(client: Client):
+    own = signal("r-1", derived_from="bank-001/r-1")
+    answer = await client().post("/v1/signals", json=own)
+    assert (answer.status_code, slug(answer)) == (422, "invalid-signal")
+    assert (await client().post("/v1/signals", json=signal("r-1", derived_from="bank-002/r-1"))).status_code == 202
+
+
+async def test_half_a_character_in_the_name_of_an_app_is_the_senders_fault(client: Client):
+    raw = json.dumps(signal(event={"type": "app", "package": "com.example.a", "name": "\ud800"})).encode()
+    answer = await client().post("/v1/signals", content=raw, headers={"content-type": "application/json"})
+    assert (answer.status_code, slug(answer)) == (422, "invalid-signal")
+
+
 async def test_a_body_without_a_length_is_bounded_too(client: Client):
     async def endless():
         while True:
