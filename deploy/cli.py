@@ -16,6 +16,7 @@ MODULES = {
     "deploy.verify.main": ("verify",),
     "deploy.bench.main": ("bench",),
     "deploy.chaos.main": ("chaos",),
+    "deploy.contracts.main": ("contracts",),
     "connectors.commands": ("feed",),
 }
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from schemas.cases import Case, CaseStatus, JoinedSignal
 from schemas.events import EventFact
@@ -185,6 +185,27 @@ class ActionOut(BaseModel):
     problem: str | None = None
     why: str | None = None
     links: LinksOut
+
+
+class AliveOut(BaseModel):
+    """The process answers."""
+
+    status: str = "alive"
+
+
+class ReadyOut(BaseModel):
+    """`checks` says `ok` or what is wrong; `submitted_lag` is how many signals wait to be assessed, when known."""
+
+    ready: bool
+    checks: dict[str, str]
+    submitted_lag: int | None
+
+
+class OpenApiOut(BaseModel):
+    """An OpenAPI 3.1 document."""
+
+    model_config = ConfigDict(extra="allow")
+    openapi: str
 
 
 def signal_out(receipt: Receipt) -> SignalOut:

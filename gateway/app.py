@@ -146,7 +146,7 @@ def create_app(settings: GatewaySettings) -> Gateway:
 
 def create_app_over(built: Services, lifespan: Any = None) -> Gateway:
     """The app over these services."""
-    app = Gateway(title="Liandong", version="1", openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan)
+    app = Gateway(title="Liandong", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=lifespan)
     mount(app, built.endpoints, built)
 
     async def answer(request: Request, error: Exception) -> Response:

@@ -149,7 +149,7 @@ _MOVES: tuple[tuple[str, ActionKind, type[BaseModel], str], ...] = (
     ("hand-over", ActionKind.HAND_OVER, HandOverIn, "Hand the case over to another officer"),
     ("dispose", ActionKind.DISPOSE, DisposeIn, "Dispose of the case"),
 )
-_REFUSALS = ("unknown-case", "stale-revision", "not-holder", "held-by-other", "disposed", "not-allowed")
+_REFUSALS = ("unknown-case", "stale-revision", "not-holder", "held-by-other", "disposed", "not-allowed", "unreadable")
 _TROUBLE = ("invalid-request", "reference-reused", "log-unavailable", "rebuilding", "state-unavailable")
 
 
@@ -157,7 +157,18 @@ def _endpoint(name: str, kind: ActionKind, model: type[BaseModel], said: str) ->
     handler: Handler = _mover(kind, model, said)  # type: ignore[assignment]
     answers: dict[int, type[BaseModel] | None] = {200: CaseOut, 202: ActionOut}
     path = f"/v1/cases/{{case_id}}/{name}"
-    return Endpoint("POST", path, handler, OFFICERS, said, body=model, answers=answers, problems=(*_REFUSALS, *_TROUBLE))
+    return Endpoint(
+        "POST",
+        path,
+        handler,
+        OFFICERS,
+        said,
+        body=model,
+        answers=answers,
+        takes=("Idempotency-Key",),
+        gives={202: ("Location", "Retry-After")},
+        problems=(*_REFUSALS, *_TROUBLE),
+    )
 
 
 ENDPOINTS = [
@@ -177,7 +188,7 @@ ENDPOINTS = [
         OFFICERS,
         "What became of an action",
         answers={200: ActionOut},
-        problems=("not-found", "rebuilding", "state-unavailable"),
+        problems=("rebuilding", "state-unavailable"),
     ),
     *(_endpoint(*move) for move in _MOVES),
 ]

@@ -10,8 +10,10 @@ from html import escape
 
 from starlette.responses import HTMLResponse, Response
 
+from gateway.answers import OpenApiOut
 from gateway.auth import Role
-from gateway.endpoint import Call, Endpoint, document
+from gateway.endpoint import Call, Endpoint
+from gateway.openapi import document
 from gateway.problems import PROBLEMS
 from gateway.reply import json_reply
 
@@ -22,7 +24,7 @@ grid-template-columns:7rem 1fr;gap:.1rem 1rem}dt{color:#555}dd{margin:0}p{margin
 
 async def openapi(call: Call) -> Response:
     """The OpenAPI document."""
-    return json_reply(document(call.request.app, call.services.endpoints))
+    return json_reply(document(call.services.endpoints))
 
 
 async def docs(call: Call) -> Response:
@@ -43,7 +45,7 @@ def _section(endpoint: Endpoint) -> str:
         rows.append(("query", ", ".join(endpoint.query.model_fields)))
     for status, model in endpoint.answers.items():
         rows.append((str(status), f"{model.__name__}: {', '.join(model.model_fields)}" if model else "no content"))
-    rows += [(str(PROBLEMS[slug].status), f"{slug}: {PROBLEMS[slug].title}") for slug in endpoint.problems]
+    rows += [(str(PROBLEMS[slug].status), f"{slug}: {PROBLEMS[slug].title}") for slug in endpoint.all_problems]
     told = "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in rows)
     said = escape(inspect.getdoc(endpoint.handler) or endpoint.summary)
     return f"<h2><code>{endpoint.method} {escape(endpoint.path)}</code></h2><p>{said}</p><dl>{told}</dl>"
@@ -51,6 +53,23 @@ def _section(endpoint: Endpoint) -> str:
 
 _EVERYBODY = frozenset(Role)
 ENDPOINTS = [
-    Endpoint("GET", "/docs", docs, _EVERYBODY, "This interface as a page", open_on_loopback=True),
-    Endpoint("GET", "/openapi.json", openapi, _EVERYBODY, "This interface for machines", open_on_loopback=True),
+    Endpoint(
+        "GET",
+        "/docs",
+        docs,
+        _EVERYBODY,
+        "This interface as a page",
+        open_on_loopback=True,
+        answers={200: None},
+        answer_media="text/html",
+    ),
+    Endpoint(
+        "GET",
+        "/openapi.json",
+        openapi,
+        _EVERYBODY,
+        "This interface for machines",
+        open_on_loopback=True,
+        answers={200: OpenApiOut},
+    ),
 ]

@@ -6,10 +6,11 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from redis.exceptions import RedisError
 from starlette.responses import Response
 
+from gateway.answers import AliveOut, ReadyOut
 from gateway.auth import Role
 from gateway.endpoint import Call, Endpoint
 from gateway.idempotency import StateUnavailable
-from gateway.reply import json_reply
+from gateway.reply import dumped
 from stream_processors.state.views import Rebuilding
 
 _OPEN: frozenset[Role] = frozenset()
@@ -17,7 +18,7 @@ _OPEN: frozenset[Role] = frozenset()
 
 async def livez(call: Call) -> Response:
     """The process answers."""
-    return json_reply({"status": "alive"})
+    return dumped(AliveOut())
 
 
 async def readyz(call: Call) -> Response:
@@ -40,7 +41,8 @@ async def readyz(call: Call) -> Response:
     except (RedisError, StateUnavailable):
         checks["views"] = "unknown"
     ready = checks["kafka"] == checks["redis"] == "ok"
-    return json_reply({"ready": ready, "checks": checks, "submitted_lag": services.lag.current}, 200 if ready else 503)
+    told = ReadyOut(ready=ready, checks=checks, submitted_lag=services.lag.current)
+    return dumped(told, 200 if ready else 503)
 
 
 async def metrics(call: Call) -> Response:
@@ -49,7 +51,16 @@ async def metrics(call: Call) -> Response:
 
 
 ENDPOINTS = [
-    Endpoint("GET", "/livez", livez, _OPEN, "Alive"),
-    Endpoint("GET", "/readyz", readyz, _OPEN, "Ready to accept signals"),
-    Endpoint("GET", "/metrics", metrics, frozenset({Role.OPERATOR}), "Prometheus metrics", open_on_loopback=True),
+    Endpoint("GET", "/livez", livez, _OPEN, "Alive", answers={200: AliveOut}),
+    Endpoint("GET", "/readyz", readyz, _OPEN, "Ready to accept signals", answers={200: ReadyOut, 503: ReadyOut}),
+    Endpoint(
+        "GET",
+        "/metrics",
+        metrics,
+        frozenset({Role.OPERATOR}),
+        "Prometheus metrics",
+        open_on_loopback=True,
+        answers={200: None},
+        answer_media="text/plain",
+    ),
 ]

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.responses import Response
 
 from gateway import cursors
-from gateway.answers import CaseOut, CasesOut, QueueOut, QueuesOut, case_out, lapsed
+from gateway.answers import ActionOut, CaseOut, CasesOut, QueueOut, QueuesOut, case_out, lapsed
 from gateway.auth import Caller, Role
 from gateway.endpoint import Call, Endpoint
 from gateway.intake import validated
@@ -204,7 +204,10 @@ ENDPOINTS = [
         OFFICERS,
         "Take the next case",
         body=NextIn,
-        answers={200: CaseOut, 204: None},
-        problems=("invalid-request", "in-flight", "log-unavailable", *_VIEWS),
+        body_required=False,
+        answers={200: CaseOut, 202: ActionOut, 204: None},
+        takes=("Idempotency-Key",),
+        gives={202: ("Location", "Retry-After")},
+        problems=("invalid-request", "reference-reused", "in-flight", "unknown-case", "log-unavailable", *_VIEWS),
     ),
 ]

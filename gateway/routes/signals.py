@@ -94,12 +94,11 @@ ENDPOINTS = [
         "Send one signal",
         body=SignalIn,
         answers={202: AcceptedOut},
+        takes=("Idempotency-Key",),
+        gives={202: ("Location", "Idempotency-Replayed")},
         problems=(
             "in-flight",
-            "body-too-large",
-            "unsupported-media-type",
             "invalid-signal",
-            "too-deep",
             "reference-missing",
             "reference-reused",
             *_TROUBLE,
@@ -114,7 +113,8 @@ ENDPOINTS = [
         body=SignalIn,
         body_media=MEDIA_TYPE,
         answers={200: LineOut},
-        problems=("body-too-large", "unsupported-media-type", *_TROUBLE),
+        answer_media=MEDIA_TYPE,
+        problems=("log-unavailable", "overloaded"),
     ),
     Endpoint(
         "GET",
@@ -123,6 +123,6 @@ ENDPOINTS = [
         _SENDERS,
         "What became of a signal",
         answers={200: SignalOut},
-        problems=("not-found", "rebuilding", "state-unavailable"),
+        problems=("rebuilding", "state-unavailable"),
     ),
 ]

@@ -1,0 +1,114 @@
+"""The log for machines: an AsyncAPI 3.0 document made from the table of topics, with an example of every kind of record.
+
+Invariant: every topic, its key, partitions, retention, writers and readers stand here as the table has them.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic.json_schema import models_json_schema
+
+import schemas
+from schemas.envelope import Envelope
+from schemas.topics import TOPICS, Topic
+
+EXAMPLES = Path(schemas.__file__).parent / "examples"
+_REF = "#/components/schemas/{model}"
+_INFO = {
+    "title": "Liandong: the log",
+    "version": "1",
+    "description": "Records are CloudEvents 1.0 in structured JSON. A record may gain optional members at any time: pass over "
+    "what you do not know. The first record per `origin` counts, later ones are echoes (docs/laws.md).",
+    "license": {"name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0"},
+}
+
+
+def document() -> dict[str, Any]:
+    """The whole document, in the order of the table."""
+    topics = list(TOPICS.values())
+    return {
+        "asyncapi": "3.0.0",
+        "info": _INFO,
+        "defaultContentType": "application/cloudevents+json",
+        "channels": {topic.name: _channel(topic) for topic in topics},
+        "operations": {
+            f"{stage}.{action}.{topic.name}": _operation(topic, action, stage)
+            for topic in topics
+            for action, stages in (("send", topic.producers), ("receive", topic.consumers))
+            for stage in stages
+        },
+        "components": {"messages": {topic.name: _message(topic) for topic in topics}, "schemas": _schemas(topics)},
+    }
+
+
+def payload_name(topic: Topic) -> str:
+    """The name of a topic's record, envelope and all."""
+    return f"{topic.model.__name__}Record"
+
+
+def _channel(topic: Topic) -> dict[str, Any]:
+    config = topic.config()
+    return {
+        "address": topic.name,
+        "title": topic.name,
+        "description": f"Keyed by {topic.key}. Kept for {topic.retention_days} days.",
+        "messages": {topic.model.__name__: {"$ref": f"#/components/messages/{topic.name}"}},
+        "bindings": {
+            "kafka": {
+                "topic": topic.name,
+                "partitions": topic.partitions,
+                "topicConfiguration": {
+                    "cleanup.policy": config["cleanup.policy"].split(","),
+                    "retention.ms": int(config["retention.ms"]),
+                    "max.message.bytes": int(config["max.message.bytes"]),
+                },
+                "bindingVersion": "0.5.0",
+            }
+        },
+        "x-key": topic.key,
+        "x-timestamp": config["message.timestamp.type"],
+    }
+
+
+def _operation(topic: Topic, action: str, stage: str) -> dict[str, Any]:
+    return {
+        "action": action,
+        "channel": {"$ref": f"#/channels/{topic.name}"},
+        "summary": f"{stage} {'writes' if action == 'send' else 'reads'} {topic.name}",
+        "messages": [{"$ref": f"#/channels/{topic.name}/messages/{topic.model.__name__}"}],
+    }
+
+
+def _message(topic: Topic) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "name": topic.type,
+        "title": topic.model.__name__,
+        "summary": " ".join((topic.model.__doc__ or topic.name).split("\n\n")[0].split()),
+        "contentType": "application/cloudevents+json",
+        "payload": {"$ref": _REF.format(model=payload_name(topic))},
+        "bindings": {"kafka": {"key": {"type": "string", "description": topic.key}, "bindingVersion": "0.5.0"}},
+    }
+    if shown := [{"name": path.stem, "payload": json.loads(path.read_text("utf-8"))} for path in _examples(topic)]:
+        told["examples"] = shown
+    return told
+
+
+def _examples(topic: Topic) -> list[Path]:
+    name, _, version = topic.name.rpartition(".")
+    return sorted((EXAMPLES / name / version).glob("*.json"))
+
+
+def _schemas(topics: list[Topic]) -> dict[str, Any]:
+    """Each record's schema as a reader validates it, and all that they refer to."""
+    models = [(Envelope[topic.model], "validation") for topic in topics]  # type: ignore[name-defined]
+    refs, told = models_json_schema(models, ref_template=_REF)  # type: ignore[arg-type]
+    found: dict[str, Any] = dict(told["$defs"])
+    for topic, pair in zip(topics, models, strict=True):
+        name = refs[pair]["$ref"].rpartition("/")[2]  # type: ignore[index]
+        schema = found.pop(name)
+        fields = {**schema["properties"], "type": {"const": topic.type, "type": "string"}}
+        found[payload_name(topic)] = schema | {"title": payload_name(topic), "properties": fields}
+    return dict(sorted(found.items()))

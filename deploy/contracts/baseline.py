@@ -1,0 +1,76 @@
+"""The contract of the last release, kept beside the present one, and the breaks of it that were decided on.
+
+docs/contracts/baseline/<version>/ holds the two documents of each release; the newest counts. accepted.json lists, for that
+release, the breaks that somebody decided on and why. Invariant: an accepted break that there is not is an error, too.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from deploy.contracts import asyncapi
+from deploy.contracts.breaking import Found, of_http, of_log
+from deploy.contracts.files import ASYNCAPI, FOLDER, OPENAPI, as_text
+from deploy.local.places import project_root
+from gateway.app import ENDPOINTS
+from gateway.openapi import document
+
+BASELINES = FOLDER / "baseline"
+ACCEPTED = BASELINES / "accepted.json"
+
+
+class NoBaseline(RuntimeError):
+    """There is nothing to compare with."""
+
+
+def last(root: Path | None = None) -> Path:
+    """The folder of the last release."""
+    folders = [one for one in ((root or project_root()) / BASELINES).glob("*.*.*") if one.is_dir()]
+    if not folders:
+        raise NoBaseline(f"no release in {BASELINES}")
+    return max(folders, key=lambda one: tuple(map(int, one.name.split("."))))
+
+
+def compared(root: Path | None = None) -> Found:
+    """The code against the last release, but for what was accepted."""
+    root = root or project_root()
+    folder = last(root)
+    log = of_log(_load(folder / ASYNCAPI.name), asyncapi.document())
+    http = of_http(_load(folder / OPENAPI.name), json.loads(as_text(document(ENDPOINTS))))
+    return but_for([one["break"] for one in accepted(root)], Found(log.breaks + http.breaks, log.notices + http.notices))
+
+
+def but_for(decided: list[str], found: Found) -> Found:
+    breaks = [one for one in found.breaks if one not in decided]
+    stale = [f"{ACCEPTED}: accepted, but there is no such break: {one}" for one in decided if one not in found.breaks]
+    return Found(breaks + stale, found.notices)
+
+
+def accepted(root: Path | None = None) -> list[dict[str, str]]:
+    """`[{"break": the sentence that the check gives, "why": ...}]`"""
+    file = (root or project_root()) / ACCEPTED
+    told: list[dict[str, str]] = _load(file) if file.exists() else []
+    if vague := [one["break"] for one in told if not one.get("why", "").strip()]:
+        raise ValueError(f"{ACCEPTED}: no reason for {', '.join(vague)}")
+    return told
+
+
+def release(root: Path | None = None) -> Path:
+    """Makes the present contract the baseline of the version in pyproject.toml; what was accepted before is done with."""
+    root = root or project_root()
+    version: str = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]["version"]
+    folder = root / BASELINES / version
+    if folder.exists():
+        raise FileExistsError(f"{BASELINES / version} is there: a release is compared with for ever. Raise the version first.")
+    folder.mkdir(parents=True)
+    (folder / OPENAPI.name).write_text(as_text(document(ENDPOINTS)), "utf-8")
+    (folder / ASYNCAPI.name).write_text(as_text(asyncapi.document()), "utf-8")
+    (root / ACCEPTED).write_text("[]\n", "utf-8")
+    return folder
+
+
+def _load(path: Path) -> Any:
+    return json.loads(path.read_text("utf-8"))

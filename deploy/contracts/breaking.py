@@ -1,0 +1,147 @@
+"""Which changes since a release break somebody, for the log and for HTTP; each with the path where it is.
+
+| | a record | a request | an answer |
+|---|---|---|---|
+| who must go on | both: old readers beside new writers, new readers of old records | old senders | old receivers |
+| may | gain optional members | gain optional members, take more | gain members, give less |
+| may not | lose or rename a member, need a new one, take less, change a type | the same | lose or leave out a member, give more |
+
+What a record newly takes (another value of an enumeration, a wider bound) breaks no reader of old records, but an old worker
+beside the new one cannot read it: that is a `notice`, readers are upgraded before writers (docs/contracts/README.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from deploy.contracts.compare import Change, Compare, What
+
+_LESS = {What.FIELD_REQUIRED_NEW, What.BECAME_REQUIRED, What.TYPE_LESS, What.ENUM_LESS, What.BOUND_LESS, What.FORM_CHANGED}
+_MORE = {What.TYPE_MORE, What.ENUM_MORE, What.BOUND_MORE, What.FORM_CHANGED}
+RECORD = {*_LESS, What.FIELD_REMOVED}
+RECORD_NOTICES = {*_MORE, What.BECAME_OPTIONAL} - RECORD
+REQUEST = {*_LESS, What.FIELD_REMOVED}
+ANSWER = {*_MORE, What.FIELD_REMOVED, What.BECAME_OPTIONAL}
+
+Document = Mapping[str, Any]
+
+
+class Found(NamedTuple):
+    """`breaks` of the contract, and `notices` of what a rolling upgrade must respect."""
+
+    breaks: list[str]
+    notices: list[str]
+
+
+def of_log(old: Document, new: Document) -> Found:
+    """Two AsyncAPI documents."""
+    breaks: list[str] = []
+    notices: list[str] = []
+    compare = Compare(old["components"]["schemas"], new["components"]["schemas"])
+    for name, channel in old["channels"].items():
+        if name not in new["channels"]:
+            breaks.append(f"{name}: the topic is gone")
+            continue
+        breaks += [f"{name}: {said}" for said in _topic(channel, new["channels"][name])]
+        was, now = old["components"]["messages"][name], new["components"]["messages"][name]
+        if was["name"] != now["name"]:
+            breaks.append(f"{name}: the records' type {was['name']} is {now['name']}; that is another topic, or an upcaster")
+        for change in compare.changes(was["payload"], now["payload"]):
+            said = f"{name}: {change}"
+            breaks += [said] if change.what in RECORD else []
+            notices += [said] if change.what in RECORD_NOTICES else []
+    return Found(breaks, notices)
+
+
+def _topic(was: Document, now: Document) -> Iterator[str]:
+    before, after = was["bindings"]["kafka"], now["bindings"]["kafka"]
+    if before["partitions"] != after["partitions"]:
+        yield f"partitions {before['partitions']} -> {after['partitions']}: keys would move, and workers refuse to start"
+    if was["x-key"] != now["x-key"]:
+        yield f"the key {was['x-key']!r} -> {now['x-key']!r}"
+    if was["x-timestamp"] != now["x-timestamp"]:
+        yield f"the clock {was['x-timestamp']} -> {now['x-timestamp']}"
+    kept, keeps = (one["topicConfiguration"]["retention.ms"] for one in (before, after))
+    if keeps < kept:
+        yield f"kept {kept} -> {keeps} ms"
+
+
+def of_http(old: Document, new: Document) -> Found:
+    """Two OpenAPI documents. Problems are not compared: their types may grow, and clients go by the status."""
+    breaks: list[str] = []
+    compare = Compare(old["components"]["schemas"], new["components"]["schemas"])
+    for path, methods in old["paths"].items():
+        for method, was in methods.items():
+            label = f"{method.upper()} {path}"
+            now = new["paths"].get(path, {}).get(method)
+            if now is None:
+                breaks.append(f"{label}: the route is gone")
+                continue
+            breaks += [f"{label}: {said}" for said in _route(was, now, compare)]
+    return Found(breaks, [])
+
+
+def _route(was: Document, now: Document, compare: Compare) -> Iterator[str]:
+    for role in was["x-roles"]:
+        if role not in now["x-roles"] and now["x-roles"]:
+            yield f"the role {role} is locked out"
+    if now["x-roles"] and not was["x-roles"]:
+        yield "was open to everybody"
+    yield from _parameters(was.get("parameters", []), now.get("parameters", []), compare)
+    yield from _request(was.get("requestBody"), now.get("requestBody"), compare)
+    yield from _answers(was["responses"], now["responses"], compare)
+
+
+def _parameters(was: list[Document], now: list[Document], compare: Compare) -> Iterator[str]:
+    before, after = ({(one["in"], one["name"]): one for one in some} for some in (was, now))
+    for place, one in before.items():
+        at = f"{place[0]} parameter {place[1]}"
+        if place not in after:
+            yield f"{at}: removed"
+            continue
+        if after[place]["required"] and not one["required"]:
+            yield f"{at}: {What.BECAME_REQUIRED.value}"
+        yield from _said(compare.changes(one["schema"], after[place]["schema"], at), REQUEST)
+    for place, one in after.items():
+        if place not in before and one["required"]:
+            yield f"{place[0]} parameter {place[1]}: {What.FIELD_REQUIRED_NEW.value}"
+
+
+def _request(was: Document | None, now: Document | None, compare: Compare) -> Iterator[str]:
+    if now is None:
+        if was is not None:
+            yield "request: the body is gone"
+        return
+    if was is None or (now["required"] and not was["required"]):
+        if now["required"]:
+            yield "request: a body is required"
+        return
+    for media, one in was["content"].items():
+        if media not in now["content"]:
+            yield f"request: {media} is not taken any more"
+            continue
+        yield from _said(compare.changes(one["schema"], now["content"][media]["schema"], "request"), REQUEST)
+
+
+def _answers(was: Document, now: Document, compare: Compare) -> Iterator[str]:
+    for status, one in was.items():
+        if not status.startswith("2"):
+            continue
+        if status not in now:
+            yield f"answer {status}: not given any more"
+            continue
+        for name in one.get("headers", {}):
+            if name not in now[status].get("headers", {}):
+                yield f"answer {status}: the header {name} is gone"
+        for media, body in one.get("content", {}).items():
+            after = now[status].get("content", {}).get(media)
+            if after is None:
+                yield f"answer {status}: {media} is not given any more"
+                continue
+            yield from _said(compare.changes(body["schema"], after["schema"], f"answer {status}"), ANSWER)
+    yield from (f"answer {status}: new, old clients do not know it" for status in now if status[0] == "2" and status not in was)
+
+
+def _said(changes: Iterator[Change], forbidden: set[What]) -> Iterator[str]:
+    return (str(change) for change in changes if change.what in forbidden)

@@ -1,0 +1,45 @@
+"""`liandong contracts write | check | release`: what others rely on, made from the code and compared with the last release."""
+
+from __future__ import annotations
+
+import typer
+
+COMMAND = ".venv/bin/liandong contracts write"
+
+
+def register(app: typer.Typer) -> None:
+    """Adds `liandong contracts`."""
+    contracts = typer.Typer(help="OpenAPI, AsyncAPI and JSON Schemas in docs/contracts.", no_args_is_help=True)
+    app.add_typer(contracts, name="contracts")
+
+    @contracts.command("write")
+    def write() -> None:
+        """Makes docs/contracts (and what else is made from the schemas) anew."""
+        from deploy.contracts import files
+
+        changed = files.write()
+        typer.echo("\n".join(map(str, changed)) if changed else "nothing to change")
+
+    @contracts.command("check")
+    def check() -> None:
+        """Fails when a file is not as the code says, or when the code breaks the contract of the last release."""
+        from deploy.contracts import baseline, files
+
+        differ, found = files.differences(), baseline.compared()
+        for said in found.notices:
+            typer.echo(f"notice: {said}: upgrade its readers before its writers")
+        for said in differ:
+            typer.echo(f"{said}; run: {COMMAND}", err=True)
+        for said in found.breaks:
+            typer.echo(f"breaks {baseline.last().name}: {said}", err=True)
+        if differ or found.breaks:
+            raise typer.Exit(1)
+        typer.echo(f"as the code says, and compatible with {baseline.last().name}")
+
+    @contracts.command("release")
+    def release() -> None:
+        """Makes the present contract the baseline of the version in pyproject.toml."""
+        from deploy.contracts import baseline, files
+
+        files.write()
+        typer.echo(str(baseline.release()))

@@ -1,0 +1,178 @@
+"""The API does what its document says, whatever is sent: bodies, parameters and headers made from the document, good and bad.
+
+Never a 5xx, and every answer has a status, a media type, headers and a body that the document declares for its route. The
+examples follow from SEED (LIANDONG_FUZZ_SEED to choose another, LIANDONG_FUZZ_EXAMPLES to look longer).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
+from schemathesis import Case, GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.core.failures import FailureGroup
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from deploy.token import ensure_keys, mint
+from gateway import app as wiring
+from gateway.lag import Lag
+from gateway.openapi import document
+from gateway.settings import GatewaySettings
+from schemas.protect import AesGcmSealer, Keyring, Tokenizer
+from stream_processors.state.receipts import Receipt
+from tests.unit.gateway.fakes import T0, FakeLog, FakeViews, MemoryIdempotency, a_case
+
+SEED = int(os.environ.get("LIANDONG_FUZZ_SEED", "20241001"))
+EXAMPLES = int(os.environ.get("LIANDONG_FUZZ_EXAMPLES", "15"))
+CHECKS: list[Any] = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+]
+NDJSON = "application/x-ndjson"
+
+
+@schemathesis.serializer(NDJSON)
+def _lines(context: Any, value: Any) -> bytes:
+    rows = value if isinstance(value, list) else [value]
+    return b"".join(json.dumps(row).encode("utf-8", "replace") + b"\n" for row in rows)
+
+
+@schemathesis.deserializer(NDJSON)
+def _rows(context: Any, response: Any) -> Any:
+    return [json.loads(line) for line in response.content.splitlines()]
+
+
+def fuzzed() -> dict[str, Any]:
+    """The document, with the lines of a media type of lines as a list of what one line holds."""
+    told: dict[str, Any] = json.loads(json.dumps(document(wiring.ENDPOINTS)))
+    for operation in [one for path in told["paths"].values() for one in path.values()]:
+        for part in (operation.get("requestBody", {}), *operation["responses"].values()):
+            if found := part.get("content", {}).get(NDJSON):
+                found["schema"] = {"type": "array", "items": found["schema"]["contentSchema"]}
+                shown = found["examples"]["lines"]["value"].splitlines()
+                found["examples"] = {"lines": {"value": [json.loads(line) for line in shown]}}
+    return told
+
+
+SCHEMA = schemathesis.openapi.from_dict(fuzzed())
+OPERATIONS = {found.ok().label: found.ok() for found in SCHEMA.get_all_operations()}
+KNOWN = {"signal_id": "sig-known", "case_id": "case-1", "queue": "public-security-630202", "action_id": "act-known"}
+ALLOWED = {f"POST /v1/cases/{{case_id}}/{move}": {200, 202, 409} for move in ("renew", "release", "hand-over", "dispose")}
+"""These moves need a holder: the officer of the test is none."""
+
+
+def can_be_wrong(operation: Any) -> bool:
+    return "requestBody" in operation.definition.raw or "parameters" in operation.definition.raw
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("home")
+    ensure_keys(folder / "fuzz")
+    return folder
+
+
+@pytest.fixture
+def app(home: Path) -> Iterator[Any]:
+    """The real app over fakes that hold something to be found."""
+    keyring = Keyring.generate()
+    log, memory, views = FakeLog(), MemoryIdempotency(), FakeViews()
+    log.told = views.apply
+    for n in range(1, 40):
+        case = a_case(Tokenizer(keyring), AesGcmSealer(keyring), n, score=40 + n)
+        views.cases[case.case_id] = case
+    views.receipts["sig-known"] = Receipt(
+        signal_id="sig-known", outcome="assessed", accepted_at=T0, assessed_at=T0, institution="bank-001", reference="r"
+    )
+    fresh = GatewaySettings(home=home, profile="fuzz", jwks=None, outcome_wait_s=0)
+    yield wiring.create_app_over(wiring.services(fresh, keyring=keyring, log=log, memory=memory, views=views, lag=Lag()))
+
+
+def caller_of(label: str, home: Path) -> dict[str, str]:
+    """The header of somebody who may."""
+    roles = OPERATIONS[label].definition.raw["x-roles"]
+    who = {"institution": "bank-001", "officer": "officer-1"}
+    role = next((one for one in roles if one in who), roles[0] if roles else "operator")
+    return {"authorization": "Bearer " + mint(who.get(role, f"{role}-1"), role=role, home=home, profile="fuzz")}
+
+
+def check(case: Case, known: bool, app: Any, headers: dict[str, str]) -> int:
+    """Sends it, with ids that exist if `known`; the status."""
+    if known and case.path_parameters:
+        case.path_parameters = {name: KNOWN.get(name, value) for name, value in case.path_parameters.items()}
+    response = case.call_and_validate(headers=headers, app=app, checks=CHECKS)
+    return response.status_code
+
+
+def whatever(label: str, mode: GenerationMode, app: Any, headers: dict[str, str]) -> None:
+    operation = OPERATIONS[label]
+    operation.app = app
+    print(f"LIANDONG_FUZZ_SEED={SEED} LIANDONG_FUZZ_EXAMPLES={EXAMPLES}")
+
+    @seed(SEED)
+    @settings(
+        max_examples=EXAMPLES,
+        deadline=None,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(operation.as_strategy(generation_mode=mode), st.booleans())
+    def holds(case: Case, known: bool) -> None:
+        check(case, known, app, headers)
+
+    holds()
+
+
+@pytest.mark.parametrize("label", OPERATIONS)
+def test_what_fits_the_document_is_answered_as_it_says(label: str, app: Any, home: Path):
+    whatever(label, GenerationMode.POSITIVE, app, caller_of(label, home))
+
+
+@pytest.mark.parametrize("label", [label for label, one in OPERATIONS.items() if can_be_wrong(one)])
+def test_what_does_not_fit_the_document_is_answered_as_it_says(label: str, app: Any, home: Path):
+    whatever(label, GenerationMode.NEGATIVE, app, caller_of(label, home))
+
+
+@pytest.mark.parametrize("label", [label for label in OPERATIONS if label.startswith("POST")])
+def test_a_body_that_the_document_shows_is_taken(label: str, app: Any, home: Path):
+    operation = OPERATIONS[label]
+    raw = operation.definition.raw["requestBody"]["content"]
+    (media, shown), *_ = raw.items()
+    named = document(wiring.ENDPOINTS)["components"]["examples"]
+    values = [{**named.get(one.get("$ref", "").rpartition("/")[2], {}), **one}["value"] for one in shown["examples"].values()]
+    assert values
+    for n, value in enumerate(values):
+        path = {name: f"case-{n + 1}" if name == "case_id" else KNOWN[name] for name in re.findall(r"{(\w+)}", operation.path)}
+        body = value if media == NDJSON else {**value, **({"revision": 1} if "revision" in value else {})}
+        case = operation.Case(path_parameters=path, body=body, media_type=media)
+        assert check(case, False, app, caller_of(label, home)) in ALLOWED.get(label, {200, 202})
+
+
+def test_the_checks_see_what_the_document_does_not_say(app: Any, home: Path):
+    """The same, with a document that is not true: another status, another member."""
+    told = fuzzed()
+    told["paths"]["/v1/queues"]["get"]["responses"] = {"201": {"description": ""}}
+    told["components"]["schemas"]["ReadyOut"]["properties"]["ready"] = {"type": "string"}
+    found = {one.ok().label: one.ok() for one in schemathesis.openapi.from_dict(told).get_all_operations()}
+    for label, wrong in (("GET /v1/queues", "Undocumented status code"), ("GET /readyz", "violates schema")):
+        found[label].app = app
+        with pytest.raises(FailureGroup, match=wrong):
+            check(found[label].Case(), False, app, caller_of(label, home))
