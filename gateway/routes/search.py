@@ -66,6 +66,6 @@ ENDPOINTS = [
         "Search by an indicator",
         body=SearchIn,
         answers={200: FoundOut},
-        problems=("body-too-large", "unsupported-media-type", "invalid-request", "too-deep", "rebuilding", "state-unavailable"),
+        problems=("invalid-request", "rebuilding", "state-unavailable"),
     ),
 ]
