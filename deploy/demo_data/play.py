@@ -23,6 +23,7 @@ from deploy.demo_data import summary
 from deploy.demo_data.day import Day, Plan, make_day
 from deploy.demo_data.feeding import TIMEOUT, Fed, feed_all
 from deploy.demo_data.judge import Judge, Queues, Verdict
+from deploy.local import prometheus
 from deploy.local.commands import addresses, progress_shown, saying_why
 from deploy.local.places import project_root
 from deploy.local.stack import Stack
@@ -51,7 +52,7 @@ def play(wish: Wish) -> int:
     out = summary.console()
     began = time.monotonic()
     with saying_why(), progress_shown() as (say, bar):
-        stack = Stack(wish.profile, bound=False, external=True, say=say, progress=bar).up()
+        stack = Stack(wish.profile, bound=False, external=True, monitor=prometheus.find(), say=say, progress=bar).up()
     start_s = time.monotonic() - began
     day = _write(wish, stack, out)
     try:

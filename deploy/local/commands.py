@@ -15,6 +15,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 from rich.table import Table
 
+from deploy.local import plan, prometheus
 from deploy.local.errors import LauncherError
 from deploy.local.stack import ONE_EACH, Stack
 
@@ -34,15 +35,21 @@ def up(
         list[str] | None, typer.Option("--workers", "-w", metavar="AGENT=N", help="Processes of an agent.")
     ] = None,
     timeout: Annotated[float, typer.Option(help="Seconds to wait until all is ready.")] = 120.0,
+    monitor: Annotated[
+        bool | None,
+        typer.Option("--prometheus/--no-prometheus", help="Fetch and start Prometheus; default: start it if it is there."),
+    ] = None,
 ) -> None:
     """Start Kafka, Redis, the workers and the gateway, detached; return when all is ready."""
     with saying_why(), progress_shown() as (say, bar):
+        program = prometheus.find_or_fetch(say) if monitor else prometheus.find() if monitor is None else None
         stack = Stack(
             profile,
             workers=_counts(workers or []),
             ready_timeout_s=timeout,
             bound=False,
             external=True,
+            monitor=program,
             say=say,
             progress=bar,
         ).up()
@@ -72,6 +79,7 @@ def status(
         healthy = bool(state) and stack.is_healthy()
         if as_json:
             where = {"gateway_url": stack.gateway_url, "kafka": stack.kafka_bootstrap, "redis": stack.redis_url} if state else {}
+            where |= {"prometheus_url": stack.prometheus_url} if plan.PROMETHEUS in stack.names() else {}
             told = {"profile": profile, "healthy": healthy, **where, **(state or {"processes": {}})}
             sys.stdout.write(json.dumps(told) + "\n")
         elif state is None:
@@ -92,9 +100,10 @@ def addresses(stack: Stack) -> None:
         ("API", f"{stack.gateway_url}/openapi.json"),
         ("Kafka", stack.kafka_bootstrap),
         ("Redis", _without_password(stack.redis_url)),
+        *([("Prometheus", stack.prometheus_url)] if plan.PROMETHEUS in stack.names() else []),
         ("logs", str(stack.places.logs)),
     ):
-        out.print(f"  {label:<8} {escape(address)}", soft_wrap=True)
+        out.print(f"  {label:<10} {escape(address)}", soft_wrap=True)
 
 
 @contextmanager

@@ -62,6 +62,10 @@ class Places:
         return self.root / "redis"
 
     @property
+    def prometheus(self) -> Path:
+        return self.root / "prometheus"
+
+    @property
     def ports(self) -> Path:
         return self.root / "ports.json"
 

@@ -11,6 +11,7 @@ from deploy.local.process import APP, BACKBONE, Spec
 
 AGENTS = ("assess", "track", "project")
 SERVICES = ("kafka", "redis", "workers", "gateway")
+PROMETHEUS = "prometheus"  # beside the services, when there is one
 KAFKA_GRACE_S = 30.0
 
 
@@ -23,7 +24,8 @@ def port_names(services: tuple[str, ...], workers: Mapping[str, int]) -> list[st
     names = ["kafka", "kafka-controller"] if "kafka" in services else []
     names += ["redis"] if "redis" in services else []
     names += worker_names(workers) if "workers" in services else []
-    return names + (["gateway"] if "gateway" in services else [])
+    names += ["gateway"] if "gateway" in services else []
+    return names + ([PROMETHEUS] if PROMETHEUS in services else [])
 
 
 def ports_of(name: str) -> list[str]:
@@ -61,6 +63,10 @@ def gateway_spec(places: Places, port: int, env: Mapping[str, str]) -> Spec:
     argv = [sys.executable, "-m", "uvicorn", "gateway.asgi:app", "--host", LOCALHOST, "--port", str(port), *options]
     own = {"LIANDONG_WORKER_ID": "gateway"}
     return Spec("gateway", argv, _log(places, "gateway"), str(project_root()), env={**env, **own}, stage=APP, port=port)
+
+
+def prometheus_spec(argv: list[str], places: Places, port: int) -> Spec:
+    return Spec(PROMETHEUS, argv, _log(places, PROMETHEUS), str(places.prometheus), stage=APP, port=port)
 
 
 def _log(places: Places, name: str) -> str:

@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
-from deploy.local import backbone, plan, ports, ready
+from deploy.local import backbone, plan, ports, prometheus, ready
 from deploy.local.control import Control
 from deploy.local.errors import LauncherError
 from deploy.local.jars import Progress
@@ -41,6 +41,7 @@ class Stack:
     workers: processes an agent; agents not named get one each, 0 leaves one out.
     services: which to start. env: for the workers and the gateway.
     bound: end with the calling process (default: all but `demo`).
+    monitor: the Prometheus program that watches it (deploy/local/prometheus.py); None for none. It scrapes every `scrape_s`.
     external: use KAFKA_BOOTSTRAP and REDIS_URL of the environment where given (default: only `demo`).
     """
 
@@ -58,6 +59,8 @@ class Stack:
         ready_timeout_s: float = 90.0,
         bound: bool | None = None,
         external: bool | None = None,
+        monitor: Path | None = None,
+        scrape_s: float = prometheus.SCRAPE_S,
         say: Callable[[str], None] | None = None,
         progress: Progress | None = None,
     ) -> None:
@@ -72,6 +75,8 @@ class Stack:
         self._kafka_elsewhere, self._redis_elsewhere = given.get("KAFKA_BOOTSTRAP"), given.get("REDIS_URL")
         elsewhere = {"kafka": self._kafka_elsewhere, "redis": self._redis_elsewhere}
         self.services = tuple(one for one in services if not elsewhere.get(one))
+        self.monitor, self.scrape_s = monitor, scrape_s
+        self.services += (plan.PROMETHEUS,) if monitor else ()
         self.say = say or (lambda _: None)
         self.progress = progress
 
@@ -92,6 +97,10 @@ class Stack:
     @property
     def gateway_url(self) -> str:
         return f"http://{ports.LOCALHOST}:{self.port('gateway')}"
+
+    @property
+    def prometheus_url(self) -> str:
+        return f"http://{ports.LOCALHOST}:{self.port(plan.PROMETHEUS)}"
 
     def metrics_url(self, name: str) -> str:
         return f"http://{ports.LOCALHOST}:{self.port(name)}/metrics"
@@ -187,6 +196,7 @@ class Stack:
         else:
             kept = ports.keep(self.places, plan.ports_of(name))
             self.control.start(self._app_spec(name, kept), overlay)
+            self._aim(kept)
         if wait:
             self.wait_ready(name)
 
@@ -243,6 +253,7 @@ class Stack:
         for name in apps:
             if name in starting:
                 self.control.start(self._app_spec(name, kept))
+        self._aim(kept)
         for name in apps:
             self.say(f"waiting for {name}")
             self.wait_ready(name)
@@ -251,9 +262,19 @@ class Stack:
         env = plan.common_env(self.places, self.kafka_bootstrap, self.redis_url, self.env)
         if name == "gateway":
             return plan.gateway_spec(self.places, kept[name], env)
+        if name == plan.PROMETHEUS and self.monitor:
+            prometheus.configure(self.places, self.scrape_s)
+            return plan.prometheus_spec(prometheus.command(self.places, kept[name], self.monitor), self.places, kept[name])
         if name.rpartition("-")[0] not in plan.AGENTS:
             raise LauncherError(f"{name} is no process of this system", f"workers are named like {plan.AGENTS[0]}-0")
         return plan.worker_spec(name, self.places, kept[name], env)
+
+    def _aim(self, kept: dict[str, int]) -> None:
+        """Prometheus scrapes all workers and the gateway that the supervisor knows."""
+        known = self.names()
+        if plan.PROMETHEUS in known:
+            workers = [name for name in known if name.rpartition("-")[0] in plan.AGENTS]
+            prometheus.aim(self.places, kept, workers, "gateway" in known)
 
     def _check_of(self, name: str) -> Callable[[], bool]:
         port = self.port(name)
@@ -264,6 +285,8 @@ class Stack:
         if name == "gateway":
             views = "workers" in self.services and all(self.workers.values())
             return lambda: ready.gateway_serves(self.gateway_url, views=views)
+        if name == plan.PROMETHEUS:
+            return lambda: ready.http_ok(f"{self.prometheus_url}/-/ready")
         return lambda: ready.http_ok(self.metrics_url(name))
 
     def _processes(self) -> dict[str, Any]:
