@@ -89,7 +89,8 @@ def _round(client: httpx.Client, stack: Stack, number: int) -> None:
         again = {**bodies[0], "reference": f"{run}-again"}
         _send(client, stack, bank, ndjson(*bodies, again, b"no json", signal(f"{run}-x", kind="unheard of")))
         _send(client, stack, bank, ndjson(bodies[0]))
-        client.post("/v1/signals", json=signal(f"{run}-one", narrative=run), headers=_bearer(stack, bank)).raise_for_status()
+        one = signal(f"{run}-one", indicators=[account(50_000 + number)])
+        client.post("/v1/signals", json=one, headers=_bearer(stack, bank)).raise_for_status()
     officer = _bearer(stack, "officer-wang", queues=[QUEUE])
     until("a case to take", lambda: client.post(f"/v1/queues/{QUEUE}/next", headers=officer).status_code == 200)
 

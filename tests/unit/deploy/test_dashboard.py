@@ -13,11 +13,13 @@ from stream_processors.metrics import GATEWAY, METRICS, VIEWS
 from tests.support.panels import DEPLOY, dashboard, panels, queries
 
 SOURCE = yaml.safe_load((DEPLOY / "grafana/provisioning/datasources/prometheus.yml").read_text("utf-8"))["datasources"][0]
-RECORDED = {
-    rule["record"]
-    for group in yaml.safe_load((DEPLOY / "prometheus/rules/recording.yml").read_text("utf-8"))["groups"]
+RULES = [
+    rule
+    for file in sorted((DEPLOY / "prometheus/rules").glob("*.yml"))
+    for group in yaml.safe_load(file.read_text("utf-8"))["groups"]
     for rule in group["rules"]
-}
+]
+RECORDED = {rule["record"] for rule in RULES if "record" in rule}
 UNITS = {"short", "s", "reqps", "percentunit", "bool_yes_no", "dateTimeAsIso"}
 
 
@@ -72,12 +74,9 @@ def test_queries_name_only_metrics_that_exist_and_variables_that_are_defined() -
 
 
 def test_rules_name_only_metrics_that_exist() -> None:
-    for file in ("recording", "alerts"):
-        for group in yaml.safe_load((DEPLOY / f"prometheus/rules/{file}.yml").read_text("utf-8"))["groups"]:
-            for rule in group["rules"]:
-                expr = re.sub(r"\"[^\"]*\"", "", rule["expr"])
-                named = set(re.findall(r"[a-z_:]*liandong[a-z0-9_:]+", expr))
-                assert named <= NAMES, named - NAMES
+    for rule in RULES:
+        named = set(re.findall(r"[a-z_:]*liandong[a-z0-9_:]+", re.sub(r"\"[^\"]*\"", "", rule["expr"])))
+        assert named <= NAMES, named - NAMES
 
 
 def test_what_every_gateway_tells_alike_is_never_summed_over_them() -> None:

@@ -17,8 +17,10 @@ from deploy.local.stack import Stack
 ROOT = Path(__file__).resolve().parents[3]
 ALERTS = [
     rule["alert"]
-    for group in yaml.safe_load((prometheus.COMMITTED / "rules/alerts.yml").read_text("utf-8"))["groups"]
+    for file in sorted((prometheus.COMMITTED / "rules").glob("*.yml"))
+    for group in yaml.safe_load(file.read_text("utf-8"))["groups"]
     for rule in group["rules"]
+    if "alert" in rule
 ]
 
 
