@@ -157,9 +157,12 @@ class RedisViews:
         for bucket, key in asked:
             pipe.zcard(PROJECT.key(bucket, key.decode()))
             pipe.zrange(PROJECT.key(bucket, key.decode()), 0, 0, withscores=True)
+            pipe.hget(PROJECT.marks(bucket), "stamp")  # after the values: emptied in between, it is missing here
         answers = await pipe.execute()
+        if not all(_whole(stamp) for stamp in answers[2::3]):
+            raise Rebuilding("the views are being rebuilt")
         totals: dict[bytes, tuple[int, int]] = {}
-        for (_, key), n, first in zip(asked, answers[0::2], answers[1::2], strict=True):
+        for (_, key), n, first in zip(asked, answers[0::3], answers[1::3], strict=True):
             cases, oldest = totals.get(key, (0, 0))
             since = int(first[0][1]) if first else 0
             totals[key] = cases + n, min(oldest or since, since or oldest)
