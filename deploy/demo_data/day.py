@@ -54,7 +54,8 @@ class Plan:
 
 def make_day(plan: Plan, out: Path, *, without: str | None = None) -> Day:
     """Writes the files into `out`. `without` leaves out the rows of one planted scheme, to see that this is noticed."""
-    rng, references = Random(plan.seed), References(plan.run)
+    # The run is part of the seed: a second day with the same seed is about other subjects, so it changes no verdict of the first.
+    rng, references = Random(f"{plan.seed}/{plan.run}"), References(plan.run)
     end = (plan.end or datetime.now(UTC)).replace(microsecond=0)
     schemes = plant(Scene(rng, references, end))
     reports = [*noise(rng, references, end, plan.each)]

@@ -1,0 +1,30 @@
+"""track: actions/s in one process: joins as the assess stage wrote them and as many officers' moves."""
+
+from __future__ import annotations
+
+import asyncio
+
+from deploy.bench.figures import AtLeast, Figure, Row
+from deploy.bench.setting import Setting
+from deploy.bench.stage_rate import ends, fill, work_off
+from schemas.topics import ACTIONS, ASSESSED, CHANGED, SUBMITTED
+
+SIGNALS, MOVES = 30_000, 15_000
+
+
+def run(setting: Setting) -> list[Row]:
+    rates, shares = [], []
+    with setting.stack("track", services=("kafka", "redis", "workers"), workers={"project": 0}) as stack:
+        stack.stop_one("assess-0")
+        stack.stop_one("track-0")
+        for number in range(setting.runs):
+            fill(stack, "signals", setting.size(SIGNALS, 600), number)
+            before = sum(asyncio.run(ends(stack, ACTIONS)).values())
+            work_off(stack, "assess-0", SUBMITTED, ASSESSED)
+            joins = sum(asyncio.run(ends(stack, ACTIONS)).values()) - before
+            moves = fill(stack, "moves", setting.size(MOVES, 300), number)
+            shares.append(joins / (joins + moves))
+            rates.append(work_off(stack, "track-0", ACTIONS, CHANGED))
+            setting.said(f"track: run {number + 1}: {rates[-1]:,.0f} actions/s of {joins + moves}")
+    note = f"{min(shares):.0%} to {max(shares):.0%} are joins, the others officers' moves"
+    return [Figure("track", "actions, one process", "actions/s", rates, AtLeast(2500), note=note)]
