@@ -66,7 +66,8 @@ def take(name: str, setting: Setting) -> list[Row]:
 def machine() -> str:
     load = os.getloadavg()[0]
     gib = psutil.virtual_memory().total / 2**30
-    return f"Python {platform.python_version()} on {platform.machine()}, {os.cpu_count()} cores, {gib:.0f} GiB, load {load:.1f} before"
+    kind = f"Python {platform.python_version()} on {platform.machine()}"
+    return f"{kind}, {os.cpu_count()} cores, {gib:.0f} GiB, load {load:.1f} before"
 
 
 def _table() -> Table:

@@ -63,7 +63,7 @@ def run(setting: Setting) -> list[Row]:
     for name, mib in sampler.mib.items():
         rows.append(Figure("memory", f"{name}: most resident over {count} signals", "MiB", [max(mib)], AtMost(250)))
         rows.append(Figure("memory", f"{name}: last tenth over the tenth after the middle", "x", [_growth(mib)], AtMost(1.1)))
-    rows.append(Figure("memory", "Redis, a signal (gateway's receipts of a day included)", "bytes", [used / accepted], AtMost(1500)))
+    rows.append(Figure("memory", "Redis, a signal, the gateway's memory included", "bytes", [used / accepted], AtMost(1500)))
     rows.append(Figure("memory", "end to end while measured, everything on", "signals/s", [accepted / took]))
     return rows
 

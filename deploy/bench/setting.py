@@ -56,8 +56,7 @@ def child(module: str, request: Mapping[str, Any], *, env: Mapping[str, str] | N
     done = subprocess.run(
         [sys.executable, "-m", module],
         input=json.dumps(request).encode(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         cwd=project_root(),
         env={**os.environ, **(env or {})},
         timeout=timeout_s,

@@ -7,12 +7,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import weakref
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+import hiredis
 import msgpack
-from redis.asyncio import Redis
+from redis.asyncio import Connection, ConnectionPool, Redis, SSLConnection
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import LockError, ResponseError
@@ -71,6 +73,24 @@ def flatten(stamp: str, write: Write) -> tuple[Arg, bytes, bytes, bytes]:
     return stamp, msgpack.packb(checks), msgpack.packb(sets), msgpack.packb(write.args, use_bin_type=False)
 
 
+class _Packed:
+    """Pipelines packed by hiredis: redis-py's own packing of a small poll's commands costs a third of the poll's CPU."""
+
+    def pack_commands(self, commands: Iterable[Iterable[Any]]) -> list[bytes]:
+        return [b"".join(hiredis.pack_command(tuple(command)) for command in commands)]
+
+
+class _Connection(_Packed, Connection):
+    pass
+
+
+class _SSLConnection(_Packed, SSLConnection):
+    pass
+
+
+_PACKED: dict[type[AbstractConnection], type[AbstractConnection]] = {Connection: _Connection, SSLConnection: _SSLConnection}
+
+
 def connect(url: str) -> RedisLike:
     """A client without retries whose connections refuse to connect a second time (raises LostState)."""
     connected: weakref.WeakSet[Any] = weakref.WeakSet()
@@ -81,7 +101,7 @@ def connect(url: str) -> RedisLike:
         await connection.on_connect()
         connected.add(connection)
 
-    return Redis.from_url(
+    pool = ConnectionPool.from_url(
         url,
         protocol=2,
         retry=Retry(NoBackoff(), 0),
@@ -89,6 +109,8 @@ def connect(url: str) -> RedisLike:
         socket_timeout=30,
         socket_connect_timeout=5,
     )
+    pool.connection_class = _PACKED.get(pool.connection_class, pool.connection_class)
+    return Redis.from_pool(pool)
 
 
 class RedisStore:
