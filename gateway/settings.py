@@ -1,6 +1,6 @@
 """Every setting of the gateway that the workers do not have, once. Environment: `LIANDONG_<NAME>`.
 
-Invariant: every bound on what a sender may cause (bytes, lines, depth, time) is here and has a default.
+Invariant: every bound on what a sender may cause (bytes, lines, depth, time) is here or in Settings, and has a default.
 """
 
 from __future__ import annotations
@@ -27,12 +27,10 @@ class GatewaySettings(Settings):
     jwks_unknown_key_s: float = Field(5.0, ge=0)
     tokens_cached: int = Field(4096, ge=1)
 
-    body_limit_bytes: int = Field(64 << 10, ge=1)
     batch_limit_bytes: int = Field(64 << 20, ge=1)
     batch_decompressed_limit_bytes: int = Field(64 << 20, ge=1)
     batch_limit_lines: int = Field(20_000, ge=1)
     line_limit_bytes: int = Field(64 << 10, ge=1)
-    json_depth_limit: int = Field(16, ge=2)
     chunk_lines: int = Field(500, ge=1, le=5000)
 
     append_timeout_s: float = Field(10.0, gt=0)

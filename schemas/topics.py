@@ -6,22 +6,28 @@ broker's time of the source record, so that a replay decides with the same clock
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pydantic import BaseModel
 
 from schemas.cases import Action, CaseChange
 from schemas.facts import AssessedSignal, DeadLetter
-from schemas.signals import SubmittedSignal
+from schemas.receipts import RawReceipt
+from schemas.signals import SignalIn, SubmittedSignal
 from schemas.values import DAY_MS
 
 PARTITIONS = 8
+RAW_PARTITIONS = 4
 MAX_RECORD_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
 class Topic:
-    """`key` says by what the records are keyed; `version` is the data's schema version, the suffix of the name."""
+    """`key` says by what the records are keyed; `version` is the data's schema version, the suffix of the name.
+
+    `party` is the institution whose own topic it is: no other may write or read there. Such topics share one `form`.
+    """
 
     name: str
     key: str
@@ -30,26 +36,70 @@ class Topic:
     consumers: tuple[str, ...]
     retention_days: int
     partitions: int = PARTITIONS
+    party: str | None = None
+    form: str | None = None
+    compression: str = "producer"
 
     @property
     def type(self) -> str:
         """The CloudEvents type."""
-        return f"cn.liandong.{self.name}"
+        return f"cn.liandong.{self.form or self.name}"
 
     def config(self) -> dict[str, str]:
         """The topic's Kafka configuration."""
         return {
             "message.timestamp.type": "LogAppendTime",
             "cleanup.policy": "delete",
+            "compression.type": self.compression,
             "retention.ms": str(self.retention_days * DAY_MS),
             "max.message.bytes": str(MAX_RECORD_BYTES),
         }
 
 
-SUBMITTED = Topic("signals.submitted.v1", "primary subject", SubmittedSignal, ("gateway",), ("assess",), 30)
+SUBMITTED = Topic("signals.submitted.v1", "primary subject", SubmittedSignal, ("gateway", "intake"), ("assess",), 30)
 ASSESSED = Topic("signals.assessed.v1", "primary subject", AssessedSignal, ("assess",), ("assess", "project"), 400)
 ACTIONS = Topic("loop.actions.v1", "case id", Action, ("gateway", "assess"), ("track",), 30)
 CHANGED = Topic("cases.changed.v1", "case id", CaseChange, ("track",), ("track", "project"), 400)
-DEADLETTER = Topic("deadletter.v1", "source", DeadLetter, ("assess", "track", "project"), (), 400, partitions=1)
+DEADLETTER = Topic("deadletter.v1", "source", DeadLetter, ("intake", "assess", "track", "project"), (), 400, partitions=1)
 
 TOPICS: dict[str, Topic] = {topic.name: topic for topic in (SUBMITTED, ASSESSED, ACTIONS, CHANGED, DEADLETTER)}
+
+
+def raw(institution: str) -> Topic:
+    """What an institution's own Kafka client writes: each value is a body as for `POST /v1/signals`, no envelope.
+
+    Kept short, for subjects are readable there. Stored uncompressed, so that the broker refuses a batch that is small only while
+    compressed, and any codec of the sender's can be read.
+    """
+    return Topic(
+        f"signals.raw.{institution}",
+        "whatever the institution likes",
+        SignalIn,
+        (institution,),
+        ("intake",),
+        7,
+        RAW_PARTITIONS,
+        institution,
+        "signals.raw.v1",
+        "uncompressed",
+    )
+
+
+def receipts(institution: str) -> Topic:
+    """A fact for each raw record, in the partition of the same number: accepted, or refused and why."""
+    return Topic(
+        f"signals.receipts.{institution}",
+        "the signal's reference",
+        RawReceipt,
+        ("intake",),
+        ("intake", institution),
+        400,
+        RAW_PARTITIONS,
+        institution,
+        "signals.receipts.v1",
+    )
+
+
+def all_topics(institutions: Iterable[str] = ()) -> list[Topic]:
+    """The table, and the two topics of each institution that writes with its own Kafka client."""
+    return [*TOPICS.values(), *(topic for one in institutions for topic in (raw(one), receipts(one)))]

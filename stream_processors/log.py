@@ -29,6 +29,8 @@ class Record(NamedTuple):
 
 
 Entry = tuple[bytes | None, bytes]
+Place = tuple[int, int]
+"""Partition and offset."""
 
 
 class LostLog(RuntimeError):
@@ -40,12 +42,26 @@ def partition_of(key: bytes, partitions: int) -> int:
     return int((murmur2(key) & 0x7FFFFFFF) % partitions)
 
 
+def by_key(topic: Topic, entries: Sequence[tuple[bytes, bytes]]) -> dict[int, list[Entry]]:
+    """Each entry under the partition of its key, in order."""
+    found: dict[int, list[Entry]] = {}
+    for key, value in entries:
+        found.setdefault(partition_of(key, topic.partitions), []).append((key, value))
+    return found
+
+
+def in_order(topic: Topic, entries: Sequence[tuple[bytes, bytes]], landed: Mapping[int, Sequence[int]]) -> list[Place]:
+    """The offsets of each partition's entries, back in the order of the entries."""
+    left = {partition: iter(offsets) for partition, offsets in landed.items()}
+    return [(p, next(left[p])) for p in (partition_of(key, topic.partitions) for key, _ in entries)]
+
+
 class Log(Protocol):
     async def append(self, topic: Topic, entries: Mapping[int, Sequence[Entry]]) -> dict[int, int]:
         """Appends by partition; the offset at which each partition's first entry landed."""
 
-    async def append_keyed(self, topic: Topic, entries: Sequence[tuple[bytes, bytes]]) -> None:
-        """Appends each entry to the partition of its key, in order a partition."""
+    async def append_keyed(self, topic: Topic, entries: Sequence[tuple[bytes, bytes]]) -> list[Place]:
+        """Appends each entry to the partition of its key, in order a partition; where each landed. Others may write there too."""
 
     async def starts(self, topic: Topic) -> dict[int, int]: ...
 
@@ -121,11 +137,12 @@ class KafkaLog:
         futures.append((await self._producer.send_batch(batch, topic, partition=partition), batch.record_count()))
         return futures
 
-    async def append_keyed(self, topic: Topic, entries: Sequence[tuple[bytes, bytes]]) -> None:
-        by_partition: dict[int, list[Entry]] = {}
-        for key, value in entries:
-            by_partition.setdefault(partition_of(key, topic.partitions), []).append((key, value))
-        await self.append(topic, by_partition)
+    async def append_keyed(self, topic: Topic, entries: Sequence[tuple[bytes, bytes]]) -> list[Place]:
+        landed: dict[int, list[int]] = {}
+        sent = [(p, await self._send(topic.name, p, found)) for p, found in by_key(topic, entries).items()]
+        for partition, futures in sent:
+            landed[partition] = [base + at for future, n in futures for base in ((await future).offset,) for at in range(n)]
+        return in_order(topic, entries, landed)
 
     def _partitions(self, topic: Topic) -> list[TopicPartition]:
         return [TopicPartition(topic.name, p) for p in range(topic.partitions)]

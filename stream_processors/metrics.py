@@ -19,18 +19,25 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from schemas.cases import ActionOutcome
 from schemas.facts import Outcome
 from schemas.policy import Policy
+from schemas.receipts import RawOutcome
 
 OTHER = "other"
 """The label of all that is over a limit."""
 
 STEPS: dict[str, tuple[str, ...]] = {
+    "intake": ("read", "submit", "record", "fold"),
     "assess": ("read", "claim", "observe", "decide", "record", "emit", "fold"),
     "track": ("read", "decide", "record", "fold"),
     "project": ("read", "fold"),
 }
 """A stage's steps, in order. Two halves of a large poll of assess go at once: their times overlap."""
 
-OUTCOMES: dict[str, tuple[str, ...]] = {"assess": tuple(Outcome), "track": tuple(ActionOutcome), "project": ()}
+OUTCOMES: dict[str, tuple[str, ...]] = {
+    "intake": tuple(RawOutcome),
+    "assess": tuple(Outcome),
+    "track": tuple(ActionOutcome),
+    "project": (),
+}
 
 _STEP_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 _DELAY_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600)
@@ -61,14 +68,14 @@ class PolledHistogram(Histogram):
 
 
 class Stages(_Process):
-    """The workers' metrics. `stage` is assess, track or project."""
+    """The workers' metrics. `stage` is intake, assess, track or project."""
 
     def __init__(self) -> None:
         super().__init__()
         r = self.registry
         # Records taken from the log, echoes of a replay included.
         self.polled = Counter("liandong_records_polled", "Records read by a stage", ["stage"], registry=r)
-        # Facts by what they say: assessed, repeat, resend, conflict, refused; applied, refused, echo.
+        # Facts by what they say: accepted, refused; assessed, repeat, resend, conflict, refused; applied, refused, echo.
         self.facts = Counter("liandong_facts", "Facts written by a stage", ["stage", "outcome"], registry=r)
         # Assessed signals about a subject that another institution reported within the policy's window.
         self.corroborations = Counter("liandong_corroborations", "Signals that another institution's bear out", registry=r)

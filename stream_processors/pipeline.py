@@ -1,12 +1,14 @@
 """The map: which stage reads what, writes which facts, and folds which fact streams into its state.
 
-gateway -> signals.submitted -> assess -> signals.assessed -> project
-                                  └─────> loop.actions ─> track -> cases.changed -> project
+an institution's raw topic -> intake -> its receipts topic
+                                  v
+gateway ----------------> signals.submitted -> assess -> signals.assessed -> project
+                                                 └─────> loop.actions ─> track -> cases.changed -> project
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,11 +16,11 @@ from pydantic import BaseModel
 
 from schemas.envelope import Envelope, Origin
 from schemas.facts import AssessedSignal
-from schemas.topics import ACTIONS, ASSESSED, CHANGED, SUBMITTED, Topic
+from schemas.topics import ACTIONS, ASSESSED, CHANGED, SUBMITTED, Topic, raw, receipts
 from stream_processors.log import Record
-from stream_processors.state.folds import Fold, fold_assess, fold_track, project_assessed, project_changed
-from stream_processors.state.keys import ASSESS, PROJECT, TRACK, Namespace
-from stream_processors.state.rows import ChangeRow, ReceiptRow
+from stream_processors.state.folds import Fold, fold_assess, fold_intake, fold_track, project_assessed, project_changed
+from stream_processors.state.keys import ASSESS, PROJECT, TRACK, Namespace, intake
+from stream_processors.state.rows import ChangeRow, RawRow, ReceiptRow
 
 
 def _no_marks(envelope: Envelope[Any], record: Record, marks: dict[str, int]) -> dict[str, int]:
@@ -102,3 +104,14 @@ STAGES: dict[str, Stage] = {
         ),
     )
 }
+
+
+def intake_stage(institution: str) -> Stage:
+    """`intake` for one institution. It appends to `signals.submitted` too, but no place of its own is there."""
+    said, told = raw(institution), receipts(institution)
+    return Stage("intake", intake(institution), (said,), (told,), (FactStream(told, said, "", fold_intake, RawRow),))
+
+
+def all_stages(institutions: Iterable[str] = ()) -> dict[str, Stage]:
+    """Every stage with a state, by a name of its own: `intake bank-001`, `assess`, ..."""
+    return {**{f"intake {one}": intake_stage(one) for one in institutions}, **STAGES}

@@ -1,20 +1,22 @@
 """Every setting of the workers, once. The gateway adds its own (`gateway/settings.py`).
 
 Environment: `LIANDONG_<NAME>`, but `KAFKA_BOOTSTRAP` and `REDIS_URL` as everybody spells them.
+`raw_institutions` are those that write with their own Kafka client (`LIANDONG_RAW_INSTITUTIONS=bank-001,telecom-001`).
 """
 
 from __future__ import annotations
 
 import ssl
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
-from pydantic import AliasChoices, Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AliasChoices, Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from schemas.policy import Policy
 from schemas.protect import Keyring
+from schemas.values import PartyId
 
 SHIPPED_POLICY = Path(__file__).parent / "policies" / "haidong.yaml"
 
@@ -39,10 +41,20 @@ class Settings(BaseSettings):
     policy_file: Path = SHIPPED_POLICY
     worker_id: str = "worker-0"
     metrics_port: int = 0
+    raw_institutions: Annotated[tuple[PartyId, ...], NoDecode] = ()
+    body_limit_bytes: int = Field(64 << 10, ge=1)
+    json_depth_limit: int = Field(16, ge=2)
     poll_records: int = Field(4000, ge=1)
     fetch_wait_ms: int = Field(10, ge=1)
     session_timeout_s: float = Field(10.0, ge=1)
     heartbeat_s: float = Field(1.0, ge=0.1)
+
+    @field_validator("raw_institutions", mode="before")
+    @classmethod
+    def _listed(cls, given: object) -> object:
+        """`bank-001,telecom-001`, each once."""
+        names = [one.strip() for one in given.split(",")] if isinstance(given, str) else given
+        return tuple(dict.fromkeys(one for one in names if one)) if isinstance(names, (list, tuple)) else names
 
     @property
     def keys_path(self) -> Path:

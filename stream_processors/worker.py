@@ -1,4 +1,4 @@
-"""Starts one agent: `python -m stream_processors.worker assess|track|project`. One agent a process.
+"""Starts one agent: `python -m stream_processors.worker intake|assess|track|project`. One agent a process.
 
 Order: policy, keys, metrics, log, store, the restore barrier, and only then Faust joins the group. Whatever is not expected
 ends the process at once with a line that says why; the supervisor starts it again and the barrier makes it whole.
@@ -23,19 +23,22 @@ import yarl
 from faust.types.auth import AuthProtocol, SASLMechanism
 from prometheus_client import start_http_server
 
-from schemas.protect import AesGcmSealer
+from schemas.protect import AesGcmSealer, Tokenizer
 from stream_processors import transport
 from stream_processors.agents.assess import Assess
 from stream_processors.agents.base import Agent
+from stream_processors.agents.beside import Beside
+from stream_processors.agents.intake import Intake
 from stream_processors.agents.project import Project
 from stream_processors.agents.track import Track
 from stream_processors.log import KafkaLog
 from stream_processors.metrics import METRICS
-from stream_processors.pipeline import STAGES
+from stream_processors.pipeline import STAGES, intake_stage
 from stream_processors.settings import Settings
-from stream_processors.state.store import RedisStore, connect
+from stream_processors.state.store import RedisLike, RedisStore, connect
 
 AGENTS: dict[str, type[Assess] | type[Track] | type[Project]] = {"assess": Assess, "track": Track, "project": Project}
+NAMES = ("intake", *AGENTS)
 CHECK_EVERY_S = 1.0
 ASSIGN_TIMEOUT_S = 60.0
 """Faust forgets an assignment that takes longer than its request time-out, and then consumes nothing. Better to end before."""
@@ -92,6 +95,7 @@ def build_app(settings: Settings, stage: str, loop: asyncio.AbstractEventLoop) -
         stream_wait_empty=False,
     )
     transport._Thread.fetch_wait_ms = settings.fetch_wait_ms
+    transport._Thread.isolation = "read_committed" if stage == "intake" else "read_uncommitted"
     app.transport = transport.Transport(brokers, app, loop=loop)
     return app
 
@@ -111,7 +115,7 @@ def _credentials(settings: Settings) -> Any:
     )
 
 
-def wire(app: faust.App, agent: Agent) -> None:
+def wire(app: faust.App, agent: Agent | Beside) -> None:
     """Hands every poll to the agent, and looks once a second whether the state is still there."""
     name = agent.stage.name
     topic = app.topic(*(topic.name for topic in agent.stage.reads), value_serializer="raw", key_serializer="raw", acks=False)
@@ -139,7 +143,7 @@ def wire(app: faust.App, agent: Agent) -> None:
     app.task(watch)
 
 
-async def _step(agent: Agent, poll: transport.Poll) -> None:
+async def _step(agent: Agent | Beside, poll: transport.Poll) -> None:
     began = time.perf_counter()
     if not poll.stale:
         await agent.step(poll.batch)
@@ -162,31 +166,52 @@ def _guarded(work: Any) -> Any:
     return run
 
 
-async def open_agent(settings: Settings, stage: str) -> Agent:
+async def open_agent(settings: Settings, stage: str) -> Agent | Beside:
     """The agent with its real ports, past the barrier."""
     log = KafkaLog(settings, f"liandong-{stage}-{settings.worker_id}")
-    store = RedisStore(connect(settings.redis_url), STAGES[stage].namespace)
+    redis = connect(settings.redis_url)
     await log.open()
-    await store.open()
-    sealer = AesGcmSealer(settings.keyring())
-    agent = AGENTS[stage](log, store, settings.policy(), sealer, logger.info)
-    METRICS.tell_policy(stage, agent.policy)
+    agent = await (_intakes(settings, log, redis) if stage == "intake" else _agent(settings, stage, log, redis))
     began = time.perf_counter()
     restored = await agent.start()
     logger.info("%s: %d facts restored in %.1f s", stage, restored.folded, time.perf_counter() - began)
     return agent
 
 
+async def _agent(settings: Settings, stage: str, log: KafkaLog, redis: RedisLike) -> Agent:
+    store = RedisStore(redis, STAGES[stage].namespace)
+    await store.open()
+    agent = AGENTS[stage](log, store, settings.policy(), AesGcmSealer(settings.keyring()), logger.info)
+    METRICS.tell_policy(stage, agent.policy)
+    return agent
+
+
+async def _intakes(settings: Settings, log: KafkaLog, redis: RedisLike) -> Beside:
+    """One agent an institution, side by side."""
+    keyring, policy = settings.keyring(), settings.policy()
+    tokenizer, sealer = Tokenizer(keyring), AesGcmSealer(keyring)
+    limits = {"body_limit_bytes": settings.body_limit_bytes, "json_depth_limit": settings.json_depth_limit}
+    agents: list[Agent] = []
+    for institution in settings.raw_institutions:
+        store = RedisStore(redis, intake_stage(institution).namespace)
+        await store.open()
+        agents.append(Intake(institution, log, store, policy, tokenizer, sealer, told=logger.info, **limits))
+    return Beside(agents)
+
+
 def main() -> None:
-    if len(sys.argv) != 2 or sys.argv[1] not in AGENTS:
-        sys.exit(f"usage: python -m stream_processors.worker {'|'.join(AGENTS)}")
+    if len(sys.argv) != 2 or sys.argv[1] not in NAMES:
+        sys.exit(f"usage: python -m stream_processors.worker {'|'.join(NAMES)}")
     stage = sys.argv[1]
     faulthandler.enable()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
     for handler in logging.getLogger().handlers:
         handler.addFilter(Sparing())
     try:
-        run(Settings(), stage)
+        settings = Settings()
+        if stage == "intake" and not settings.raw_institutions:
+            sys.exit("LIANDONG_RAW_INSTITUTIONS names nobody: there is nothing for intake to read")
+        run(settings, stage)
     except BaseException as error:
         if isinstance(error, SystemExit):
             raise

@@ -8,9 +8,8 @@ import sys
 
 import typer
 
-from deploy.chaos.breaks import BREAKS
+from deploy.chaos.breaks import BREAKS, CRASH_POINTS
 from deploy.chaos.check import Found
-from stream_processors.crash import POINTS
 
 
 def register(app: typer.Typer) -> None:
@@ -26,7 +25,7 @@ def register(app: typer.Typer) -> None:
         seed = seed or secrets.randbelow(10**9)
         typer.echo(f"seed {seed}")
         steps = only.split(",") if only else plan(kills, random.Random(seed))
-        known = set(BREAKS) | {f"point:{name}" for name in POINTS}
+        known = set(BREAKS) | {f"point:{name}" for name in CRASH_POINTS}
         if unknown := [step for step in steps if step not in known]:
             raise typer.BadParameter(f"no such break: {', '.join(unknown)}; there are {', '.join(sorted(known))}")
         found = run(steps, seed=seed, told=lambda line: typer.echo(line))

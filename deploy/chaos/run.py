@@ -13,14 +13,13 @@ from pathlib import Path
 
 from rich.console import Console
 
-from deploy.chaos.breaks import AGENTS, BREAKS, Scene, crash_point
+from deploy.chaos.breaks import AGENTS, BREAKS, CRASH_POINTS, Scene, crash_point
 from deploy.chaos.check import Found, check
 from deploy.chaos.load import Load
 from deploy.local.stack import Stack
 from deploy.token import mint
 from deploy.verify.ledger import Ledger, read_ledger
 from deploy.verify.main import settings_of, verify
-from stream_processors.crash import POINTS
 
 PROFILE = "chaos"
 SETTLE_S = 120.0
@@ -30,7 +29,7 @@ ENV = {"LIANDONG_SESSION_TIMEOUT_S": "6", "LIANDONG_HEARTBEAT_S": "0.5"}
 
 def plan(kills: int, rng: random.Random) -> list[str]:
     """Every crash point once, every other break once, the rest random kills; shuffled. A small run takes the first `kills`."""
-    named = [f"point:{name}" for name in POINTS] + [name for name in BREAKS if name != "kill"]
+    named = [f"point:{name}" for name in CRASH_POINTS] + [name for name in BREAKS if name != "kill"]
     rng.shuffle(named)
     filler = ["kill"] * max(0, kills - len(named))
     if kills >= 100:

@@ -1,4 +1,4 @@
-"""What the three agents share: the barrier, their places in the log, and a lock so that a step is never cut by an assignment.
+"""What the agents share: the barrier, their places in the log, and a lock so that a step is never cut by an assignment.
 
 Invariant: a step that fails ends the process before it completes (law 4); nothing here catches what it does not expect.
 """
@@ -30,6 +30,8 @@ class Agent(abc.ABC):
     """`start` once; `assigned` at every assignment; `step` for every poll."""
 
     stage: Stage
+    gapless = True
+    """Whether a record that is missing in the input is an alarm."""
 
     def __init__(self, log: Log, store: Store, policy: Policy, told: Told = lambda line: None) -> None:
         self.log, self.store, self.policy, self._told = log, store, policy, told
@@ -123,7 +125,7 @@ class Agent(abc.ABC):
     def _fresh(self, at: tuple[str, int], records: Sequence[Record]) -> Sequence[Record]:
         place = self._next[at]
         fresh = records if records[0].offset >= place else [record for record in records if record.offset >= place]
-        if fresh and fresh[0].offset > place:
+        if self.gapless and fresh and fresh[0].offset > place:
             raise LostLog(f"{at[0]}/{at[1]}: expected offset {place}, the broker gave {fresh[0].offset}")
         return fresh
 

@@ -1,6 +1,7 @@
-"""The three folds: from a fact to the effects on a stage's state. Pure, and from the fact alone (law 3).
+"""The folds: from a fact to the effects on a stage's state. Pure, and from the fact alone (law 3).
 
-`assess` keeps claims, sightings and case queues; `track` the cases; `project` receipts, queues, outcomes and counters.
+`intake` keeps its places (marks) and nothing else; `assess` claims, sightings and case queues; `track` the cases; `project`
+receipts, queues, outcomes and counters.
 """
 
 from __future__ import annotations
@@ -17,11 +18,15 @@ from stream_processors.state.effects import Effect, add, claim, count, link, put
 from stream_processors.state.index import member_of
 from stream_processors.state.keys import bucket_of
 from stream_processors.state.receipts import receipt_json
-from stream_processors.state.rows import CaseRow, ChangeRow, ReceiptRow
+from stream_processors.state.rows import CaseRow, ChangeRow, RawRow, ReceiptRow
 
 _RANK_STEP = 10**11
 
 Fold = Callable[[Envelope[Any]], list[Effect]]
+
+
+def fold_intake(envelope: Envelope[RawRow]) -> list[Effect]:
+    return []
 
 
 def held(signal_id: str, source: str, body_id: str) -> str:

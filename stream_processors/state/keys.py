@@ -22,6 +22,7 @@ def bucket_of(name: str) -> int:
 class Namespace(NamedTuple):
     """One stage's keys: `{as3}r:sig-…`, its marks in `{as3}m`.
 
+    intake:  marks alone
     assess:  r = a sender's reference, c = a content, s = sightings of an indicator, k = case queues of a subject
     track:   k = a case
     project: r = a receipt, k = a case, q = a queue's ranking, w = its cases that stand alike, a = an action's outcome,
@@ -35,6 +36,11 @@ class Namespace(NamedTuple):
 
     def marks(self, bucket: int) -> str:
         return f"{{{self.tag}{bucket}}}m"
+
+
+def intake(institution: str) -> Namespace:
+    """A namespace of its own for each institution that writes raw: one more or less is nothing to the others' stamps."""
+    return Namespace(f"in.{institution}.")
 
 
 ASSESS = Namespace("as")

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict
 
 from schemas.cases import ActionKind, ActionOutcome, CaseStatus
 from schemas.facts import Outcome, Route
+from schemas.receipts import RawOutcome
 from schemas.values import Instant, Stored
 
 
@@ -13,6 +14,12 @@ class TokenRow(Stored):
     """A view of Subject: what the index needs."""
 
     token: str
+
+
+class RawRow(Stored):
+    """A view of RawReceipt: its origin, in the envelope, is all that a place in the raw topic needs."""
+
+    outcome: RawOutcome
 
 
 class ReceiptRow(Stored):

@@ -7,10 +7,9 @@ import secrets
 
 import pytest
 
-from deploy.chaos.breaks import BREAKS
+from deploy.chaos.breaks import BREAKS, CRASH_POINTS
 from deploy.chaos.main import report
 from deploy.chaos.run import plan, run
-from stream_processors.crash import POINTS
 
 SAMPLE = [
     "point:gateway.appended",
@@ -36,6 +35,6 @@ def test_what_was_acknowledged_survives_kills_a_flush_and_poison(tmp_path):
 
 def test_a_full_run_holds_every_crash_point_and_every_break():
     steps = plan(200, random.Random(1))
-    assert {f"point:{name}" for name in POINTS} <= set(steps)
+    assert {f"point:{name}" for name in CRASH_POINTS} <= set(steps)
     assert set(BREAKS) <= set(steps)
     assert len(steps) == 200

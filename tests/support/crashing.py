@@ -14,15 +14,15 @@ from itertools import islice
 from typing import Any
 
 from schemas.topics import Topic
-from stream_processors.agents import assess, project, track
+from stream_processors.agents import assess, intake, project, track
 from stream_processors.crash import POINTS
-from stream_processors.log import Entry, partition_of
+from stream_processors.log import Entry, Place, by_key, in_order
 from stream_processors.state import restore
 from stream_processors.state.store import Write
 from tests.support.memory_log import MemoryLog
 from tests.support.memory_store import MemoryStore
 
-_MODULES = (assess, track, project, restore)
+_MODULES = (intake, assess, track, project, restore)
 
 
 class Died(Exception):
@@ -116,11 +116,10 @@ class GatedLog:
             raise Died("after an append")
         return bases
 
-    async def append_keyed(self, topic: Topic, entries: Sequence[tuple[bytes, bytes]]) -> None:
-        by_partition: dict[int, list[Entry]] = {}
-        for key, value in entries:
-            by_partition.setdefault(partition_of(key, topic.partitions), []).append((key, value))
-        await self.append(topic, by_partition)
+    async def append_keyed(self, topic: Topic, entries: Sequence[tuple[bytes, bytes]]) -> list[Place]:
+        found = by_key(topic, entries)
+        bases = await self.append(topic, found)
+        return in_order(topic, entries, {p: range(bases[p], bases[p] + len(some)) for p, some in found.items()})
 
 
 class GatedStore:

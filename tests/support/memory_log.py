@@ -7,25 +7,27 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
-from schemas.topics import TOPICS, Topic
+from schemas.topics import Topic, all_topics
 from stream_processors.kafka_identity import WrongLog
-from stream_processors.log import Entry, Record, partition_of
+from stream_processors.log import Entry, Place, Record, by_key, in_order
 from tests.support.clock import Clock
 
 
 class MemoryLog:
     """All topics of the table are there; `create` makes others, `recreate` one anew under the same name."""
 
-    def __init__(self, clock: Clock | None = None, *, chunk: int = 7, cluster: str = "memory") -> None:
+    def __init__(
+        self, clock: Clock | None = None, *, chunk: int = 7, cluster: str = "memory", institutions: Iterable[str] = ()
+    ) -> None:
         self.clock = clock or Clock()
         self.chunk = chunk
         self.cluster = cluster
         self._records: dict[str, list[list[Record]]] = {}
         self._ids: dict[str, str] = {}
         self._starts: dict[tuple[str, int], int] = {}
-        for topic in TOPICS.values():
+        for topic in all_topics(institutions):
             self.create(topic)
 
     def create(self, topic: Topic) -> None:
@@ -62,11 +64,10 @@ class MemoryLog:
         await asyncio.sleep(0)
         return bases
 
-    async def append_keyed(self, topic: Topic, entries: Sequence[tuple[bytes, bytes]]) -> None:
-        by_partition: dict[int, list[Entry]] = {}
-        for key, value in entries:
-            by_partition.setdefault(partition_of(key, topic.partitions), []).append((key, value))
-        await self.append(topic, by_partition)
+    async def append_keyed(self, topic: Topic, entries: Sequence[tuple[bytes, bytes]]) -> list[Place]:
+        found = by_key(topic, entries)
+        bases = await self.append(topic, found)
+        return in_order(topic, entries, {p: range(bases[p], bases[p] + len(some)) for p, some in found.items()})
 
     async def starts(self, topic: Topic) -> dict[int, int]:
         return {p: self._starts.get((topic.name, p), 0) for p in range(topic.partitions)}

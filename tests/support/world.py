@@ -7,20 +7,21 @@ exception is the test's failure.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from schemas.topics import PARTITIONS, Topic
 from stream_processors.agents.assess import Assess
 from stream_processors.agents.base import Agent
+from stream_processors.agents.intake import Intake
 from stream_processors.agents.project import Project
 from stream_processors.agents.track import Track
 from stream_processors.log import LostLog, Record, partition_of
-from stream_processors.pipeline import STAGES
+from stream_processors.pipeline import all_stages
 from stream_processors.state.restore import restore
 from stream_processors.state.store import LostState
-from tests.support.builders import POLICY, SEALER
+from tests.support.builders import POLICY, SEALER, TOKENIZER
 from tests.support.clock import Clock
 from tests.support.crashing import Died, Gate, GatedLog, GatedStore
 from tests.support.memory_log import MemoryLog
@@ -30,6 +31,7 @@ AGENTS: dict[str, type[Assess] | type[Track] | type[Project]] = {"assess": Asses
 ENDS = (Died, LostState, LostLog)
 WORKERS = 2
 TRIES = 6
+BODY_LIMIT_BYTES = 16 << 10
 
 
 @dataclass
@@ -45,19 +47,20 @@ class Worker:
 class World:
     """`async with`-less: `await World().up()`; then `poll`, and in the end `settle`."""
 
-    def __init__(self, *, policy: Any = POLICY, workers: int = WORKERS) -> None:
+    def __init__(self, *, policy: Any = POLICY, workers: int = WORKERS, institutions: Sequence[str] = ()) -> None:
         self.clock = Clock()
-        self.log = MemoryLog(self.clock)
-        self.redis = {name: MemoryRedis(self.clock) for name in STAGES}
+        self.log = MemoryLog(self.clock, institutions=institutions)
+        self.stages = all_stages(institutions)
+        self.redis = {name: MemoryRedis(self.clock) for name in self.stages}
         self.policy = policy
-        self.owner = {name: [p % workers for p in range(PARTITIONS)] for name in STAGES}
-        self.workers: dict[str, list[Worker]] = {name: [] for name in STAGES}
-        self.frozen: dict[str, list[tuple[Gate, asyncio.Task[None]]]] = {name: [] for name in STAGES}
+        self.owner = {name: [p % workers for p in range(PARTITIONS)] for name in self.stages}
+        self.workers: dict[str, list[Worker]] = {name: [] for name in self.stages}
+        self.frozen: dict[str, list[tuple[Gate, asyncio.Task[None]]]] = {name: [] for name in self.stages}
         self.ended: list[str] = []
         self._count = workers
 
     async def up(self) -> World:
-        for stage in STAGES:
+        for stage in self.stages:
             self.workers[stage] = [await self._started(stage, number) for number in range(self._count)]
         return self
 
@@ -74,8 +77,8 @@ class World:
         """The supervisor: starts it again until it stands. More than a few tries is a crash loop."""
         for _ in range(TRIES):
             gate = Gate()
-            store = GatedStore(MemoryStore(self.redis[stage], STAGES[stage].namespace), gate)
-            agent = AGENTS[stage](GatedLog(self.log, gate), store, self.policy, SEALER)
+            store = GatedStore(MemoryStore(self.redis[stage], self.stages[stage].namespace), gate)
+            agent = self._agent(stage, GatedLog(self.log, gate), store)
             owned = frozenset(p for p, owner in enumerate(self.owner[stage]) if owner == number)
             worker = Worker(agent, gate, owned)
             try:
@@ -88,8 +91,15 @@ class World:
                 await self._bury()
         raise AssertionError(f"{stage}-{number} does not start any more: {last!r}") from last
 
+    def _agent(self, stage: str, log: Any, store: Any) -> Agent:
+        name, _, institution = stage.partition(" ")
+        if name != "intake":
+            return AGENTS[name](log, store, self.policy, SEALER)
+        limits = {"body_limit_bytes": BODY_LIMIT_BYTES, "json_depth_limit": 16}
+        return Intake(institution, log, store, self.policy, TOKENIZER, SEALER, **limits)
+
     async def _assign(self, worker: Worker) -> None:
-        wanted = [(topic.name, p) for topic in worker.agent.stage.reads for p in worker.owned]
+        wanted = [(topic.name, p) for topic in worker.agent.stage.reads for p in worker.owned if p < topic.partitions]
         worker.at = dict(await worker.agent.assigned(wanted))
 
     async def _bury(self) -> None:
@@ -120,8 +130,8 @@ class World:
     def batch(self, stage: str, worker: Worker, limit: int, rewind: int = 0) -> dict[tuple[str, int], list[Record]]:
         """What a fetch gives: up to `limit` records of each partition; `rewind` gives some a second time."""
         batch = {}
-        for topic in STAGES[stage].reads:
-            for p in sorted(worker.owned):
+        for topic in self.stages[stage].reads:
+            for p in sorted(p for p in worker.owned if p < topic.partitions):
                 at = worker.at[topic.name, p]
                 records = self.log.all(topic, p)[max(0, at - rewind) : at + limit]
                 if records and records[-1].offset >= at:
@@ -176,13 +186,13 @@ class World:
 
     async def settle(self) -> None:
         """Everything frozen goes on, every worker starts anew, and all is read to the end."""
-        for stage in STAGES:
+        for stage in self.stages:
             while self.frozen[stage]:
                 await self.thaw(stage)
-        for stage in STAGES:
+        for stage in self.stages:
             for number in range(self._count):
                 await self.restart(stage, number)
-        for stage in STAGES:
+        for stage in self.stages:
             idle, rounds = 0, 0
             while idle < self._count:
                 idle = 0
@@ -193,7 +203,7 @@ class World:
 
     async def drain(self, limit: int = 100) -> None:
         """Polls every stage until there is nothing left, without any fault."""
-        for stage in STAGES:
+        for stage in self.stages:
             while [number for number in range(self._count) if await self.poll(stage, number, limit)]:
                 pass
 
@@ -202,7 +212,7 @@ class World:
     async def afresh(self, stage: str) -> MemoryRedis:
         """An empty Redis after the barrier: the state that the log alone gives."""
         empty = MemoryRedis(self.clock)
-        await restore(STAGES[stage], self.log, MemoryStore(empty, STAGES[stage].namespace))
+        await restore(self.stages[stage], self.log, MemoryStore(empty, self.stages[stage].namespace))
         return empty
 
 

@@ -1,0 +1,177 @@
+"""intake: what an institution's own Kafka client wrote gets the same check, tokens and sealing as by REST, and a receipt.
+
+One agent an institution. A step: read, append the signals, record the receipts, fold, complete. The receipts are the stage's
+facts: one a raw record, in the partition of the same number. Killed between signals and receipts, the signals are appended
+again; their ids follow from institution and reference, so assess calls the second ones repeats.
+Invariant: whatever a raw record holds, it ends in a receipt, and the next one is read.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from schemas.codec import encode
+from schemas.envelope import Origin
+from schemas.policy import Policy
+from schemas.protect import Sealer, Tokenizer
+from schemas.protect.reader import SignalReader, Submission
+from schemas.reading import Refused
+from schemas.receipts import Position, RawReceipt
+from schemas.topics import SUBMITTED
+from schemas.values import from_ms
+from stream_processors.agents.base import Agent, Batch
+from stream_processors.agents.dead_letters import DeadLetters
+from stream_processors.crash import point
+from stream_processors.domain import intake as decision
+from stream_processors.log import Entry, Log, Record
+from stream_processors.metrics import METRICS, Steps
+from stream_processors.pipeline import intake_stage
+from stream_processors.state.keys import BUCKETS
+from stream_processors.state.restore import Told
+from stream_processors.state.store import Store, Write
+
+SLICE_RECORDS, SLICE_BYTES = 1000, 4 << 20
+"""A poll is taken in slices, so that a flood costs bounded memory, and what a kill repeats is bounded too."""
+
+
+@dataclass(slots=True)
+class _Work:
+    """One raw record: what it became, or why it is refused."""
+
+    record: Record
+    now: datetime
+    reference: str = ""
+    submission: Submission | None = None
+    refusal: Refused | None = None
+
+
+class Intake(Agent):
+    gapless = False  # a sender's transactions leave gaps, and aborted records are no signals
+
+    def __init__(
+        self,
+        institution: str,
+        log: Log,
+        store: Store,
+        policy: Policy,
+        tokenizer: Tokenizer,
+        sealer: Sealer,
+        *,
+        body_limit_bytes: int,
+        json_depth_limit: int,
+        told: Told = lambda line: None,
+    ) -> None:
+        super().__init__(log, store, policy, told)
+        self.stage = intake_stage(institution)
+        self._institution = institution
+        self._raw, self._receipts = self.stage.reads[0], self.stage.writes[0]
+        self._reader = SignalReader(tokenizer, sealer, json_depth_limit, "/intake")
+        self._limit_bytes = body_limit_bytes
+        self._dead = DeadLetters("intake", log, sealer)
+
+    async def _step(self, batch: Batch) -> None:
+        for part in slices(batch):
+            await self._slice(part)
+
+    async def _slice(self, batch: Mapping[int, Sequence[Record]]) -> None:
+        point("intake.polled")
+        steps = Steps("intake")
+        works = [self._read(record) for records in batch.values() for record in records]
+        steps.done("read")
+        point("intake.decided")
+        await self._dead.flush()
+        places = await self._submit(works)
+        steps.done("submit")
+        point("intake.submitted")
+        await self._record(works, places)
+        steps.done("record")
+        point("intake.recorded")
+        await self._fold(batch)
+        steps.done("fold")
+        point("intake.folded")
+
+    def _read(self, record: Record) -> _Work:
+        now = from_ms(record.timestamp_ms)
+        try:
+            body = self._reader.body(decision.whole(record.value, self._limit_bytes))
+            reference = decision.reference_of(body.reference)
+            found = self._reader.submission(
+                body, institution=self._institution, reference=reference, now=now, origin=self._origin(record)
+            )
+            return _Work(record, now, reference, found)
+        except Refused as refusal:
+            self._dead.add(self._raw, record, str(refusal))
+            METRICS.dead.labels("intake").inc()
+            return _Work(record, now, refusal=refusal)
+
+    def _origin(self, record: Record) -> Origin:
+        return Origin(self._raw.name, record.partition, record.offset)
+
+    async def _submit(self, works: list[_Work]) -> Iterator[Position]:
+        """Appends the signals, like a gateway; their places in the same order."""
+        entries = [(work.submission.key, work.submission.value) for work in works if work.submission]
+        landed = await self.log.append_keyed(SUBMITTED, entries) if entries else []
+        return (Position.trusted(topic=SUBMITTED.name, partition=p, offset=offset) for p, offset in landed)
+
+    async def _record(self, works: list[_Work], places: Iterator[Position]) -> None:
+        entries: dict[int, list[Entry]] = {}
+        written = datetime.now(UTC)
+        outcomes: Counter[str] = Counter()
+        for work in works:
+            receipt = _receipt(work, places)
+            key = work.reference.encode() or None  # never the raw record's own key: it may name a person
+            entries.setdefault(work.record.partition, []).append((key, self._encode(work, receipt, written)))
+            outcomes[receipt.outcome.value] += 1
+        for outcome, n in outcomes.items():
+            METRICS.facts.labels("intake", outcome).inc(n)
+        bases = await self.log.append(self._receipts, entries)
+        self.landed(self._receipts, bases, {p: self.marks.get(f"f{p}", 0) for p in bases})
+
+    def _encode(self, work: _Work, receipt: RawReceipt, written: datetime) -> bytes:
+        record = work.record
+        return encode(
+            self._receipts,
+            receipt,
+            id=f"receipt-{self._institution}-{record.partition}:{record.offset}",
+            source="/intake",
+            actor="stage:intake",
+            time=written,
+            origin=self._origin(record),
+            subject=receipt.signal_id,
+        )
+
+    async def _fold(self, batch: Mapping[int, Sequence[Record]]) -> None:
+        sets: dict[str, int] = {}
+        for p, records in batch.items():
+            sets |= {f"s{p}": records[-1].offset + 1, f"f{p}": self.marks.get(f"f{p}", 0) + len(records)}
+        checks = self.forward(sets, batch)
+        await self.store.call("fold", self._stamp, {b: Write(checks, sets) for b in range(BUCKETS)})
+        self.marks |= sets
+
+
+def _receipt(work: _Work, places: Iterator[Position]) -> RawReceipt:
+    if work.refusal is not None:
+        return decision.refused(refusal=work.refusal, now=work.now)
+    assert work.submission is not None
+    return decision.accepted(
+        signal_id=work.submission.signal_id, reference=work.reference, position=next(places), now=work.now
+    )
+
+
+def slices(batch: Batch) -> Iterator[dict[int, list[Record]]]:
+    """The records of a poll of one topic, by partition and in their order, a bounded number of records and bytes at a time."""
+    part: dict[int, list[Record]] = {}
+    records_in, bytes_in = 0, 0
+    for records in batch.values():
+        for record in records:
+            size = len(record.value or b"")
+            if part and (records_in == SLICE_RECORDS or bytes_in + size > SLICE_BYTES):
+                yield part
+                part, records_in, bytes_in = {}, 0, 0
+            part.setdefault(record.partition, []).append(record)
+            records_in, bytes_in = records_in + 1, bytes_in + size
+    if part:
+        yield part
