@@ -15,14 +15,19 @@ from typing import Any
 import orjson
 
 from schemas.codec import decode
-from schemas.topics import ACTIONS, ASSESSED, CHANGED, DEADLETTER, SUBMITTED, TOPICS, Topic
+from schemas.topics import ACTIONS, ASSESSED, CHANGED, DEADLETTER, SUBMITTED, TOPICS, Topic, raw, receipts
 
+BANK = "bank-001"
+RECEIPTS = receipts(BANK)
+"""One institution's stands for all of them: they share a form."""
+WRITTEN = [*TOPICS.values(), RECEIPTS]
+"""Every topic whose records are ours."""
 ROOT = Path(__file__).resolve().parents[2] / "schemas" / "examples"
 
 
 def folder(topic: Topic) -> Path:
     """`signals.submitted.v1` -> schemas/examples/signals.submitted/v1."""
-    name, _, version = topic.name.rpartition(".")
+    name, _, version = (topic.form or topic.name).rpartition(".")
     return ROOT / name / version
 
 
@@ -80,7 +85,7 @@ async def _story() -> dict[Topic, dict[str, bytes]]:
     for name, who in _POSTED.items():
         signals[name] = submitted(who, **{"amount": None, "indicators": [], **posted[name]})
     world = await World(workers=1).up()
-    found: dict[Topic, dict[str, bytes]] = {topic: {} for topic in TOPICS.values()}
+    found: dict[Topic, dict[str, bytes]] = {topic: {} for topic in WRITTEN}
     for name, signal in signals.items():
         key, value = submission(signal)
         world.submit(key, value, SUBMITTED)
@@ -125,7 +130,26 @@ async def _story() -> dict[Topic, dict[str, bytes]]:
         name = f"{change.outcome.value}_{change.kind.value if change.kind else 'unreadable'}"
         found[CHANGED].setdefault(name, record.value or b"")
     found[DEADLETTER]["unreadable_action"] = world.log.all(DEADLETTER)[-1].value or b""
+    await _raw_story(found)
     return found
+
+
+async def _raw_story(found: dict[Topic, dict[str, bytes]]) -> None:
+    """A bank's own Kafka client: a signal, one without its reference, a tombstone, one with faults."""
+    from tests.support.world import World
+
+    world = await World(workers=1, institutions=(BANK,)).up()
+    posted = (ROOT / "http" / "signal.telecom_fraud.json").read_bytes()
+    body = orjson.loads(posted)
+    without = orjson.dumps({key: value for key, value in body.items() if key != "reference"})
+    faulty = orjson.dumps({**body, "region": "the county", "severity": "high"})
+    for value in (posted, without, None, faulty):
+        world.log.put(raw(BANK), 0, None, value)
+    await world.poll(f"intake {BANK}", 0)
+    told = world.log.all(RECEIPTS)
+    names = ("accepted", "refused_without_reference", "refused_tombstone", "refused_faults")
+    found[RECEIPTS] |= {name: record.value or b"" for name, record in zip(names, told, strict=True)}
+    found[DEADLETTER]["refused_raw"] = world.log.all(DEADLETTER)[-1].value or b""
 
 
 def _newest(world: Any, partition: int) -> tuple[int, int]:

@@ -12,17 +12,18 @@ from schemas.cases import ActionKind, ActionOutcome
 from schemas.codec import decode, encode
 from schemas.envelope import Origin
 from schemas.facts import Outcome
+from schemas.receipts import RawOutcome
 from schemas.signals import SignalIn, SignalKind
 from schemas.taxonomy import EVENT_TYPES, SENDERS
-from schemas.topics import ACTIONS, ASSESSED, CHANGED, DEADLETTER, SUBMITTED, TOPICS, Topic
+from schemas.topics import ACTIONS, ASSESSED, CHANGED, DEADLETTER, SUBMITTED, Topic
 from tests.support import examples
 from tests.support.builders import SEALER, T0, submitted
 
-EVERY = [(topic, name) for topic in TOPICS.values() for name in examples.of(topic)]
+EVERY = [(topic, name) for topic in examples.WRITTEN for name in examples.of(topic)]
 HTTP = sorted((examples.ROOT / "http").glob("signal.*.json"))
 
 
-@pytest.mark.parametrize("topic", TOPICS.values(), ids=lambda topic: topic.name)
+@pytest.mark.parametrize("topic", examples.WRITTEN, ids=lambda topic: topic.name)
 def test_a_topic_has_an_example(topic: Topic) -> None:
     assert examples.of(topic)
 
@@ -64,7 +65,8 @@ def test_there_is_an_example_of_every_kind_and_outcome() -> None:
     assert {one.kind for one in _data(ACTIONS)} == set(ActionKind)
     assert {one.outcome for one in _data(CHANGED)} == set(ActionOutcome)
     assert {one.kind for one in _data(CHANGED) if one.outcome is ActionOutcome.APPLIED} == set(ActionKind)
-    assert {one.stage for one in _data(DEADLETTER)} == {"assess", "track"}
+    assert {one.stage for one in _data(DEADLETTER)} == {"intake", "assess", "track"}
+    assert {one.outcome for one in _data(examples.RECEIPTS)} == set(RawOutcome)
 
 
 def test_the_examples_open_with_the_tests_keys_and_only_there_they_are_readable() -> None:
