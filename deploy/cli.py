@@ -13,6 +13,7 @@ MODULES = {
     "deploy.local.commands": ("up", "down", "status"),
     "deploy.demo": ("demo",),
     "deploy.token": ("token",),
+    "deploy.topics": ("topics",),
     "deploy.verify.main": ("verify",),
     "deploy.bench.main": ("bench",),
     "deploy.chaos.main": ("chaos",),

@@ -19,6 +19,8 @@ from schemas.values import DAY_MS
 
 PARTITIONS = 8
 RAW_PARTITIONS = 4
+OURS = "liandong-"
+"""The Kafka user of our own part `assess` is `liandong-assess`; an institution's is its id."""
 MAX_RECORD_BYTES = 1 << 20
 
 

@@ -15,9 +15,9 @@ from redis.asyncio import Redis
 from schemas.policy import Policy
 from schemas.values import DAY_MS
 from stream_processors.log import KafkaLog
-from stream_processors.pipeline import STAGES
+from stream_processors.pipeline import all_stages
 from stream_processors.settings import Settings
-from stream_processors.state.keys import NAMESPACES
+from stream_processors.state.keys import namespace_of
 from stream_processors.state.restore import Told, restore
 from stream_processors.state.store import RedisStore, connect
 
@@ -25,18 +25,19 @@ _SLACK_MS = 3_600_000
 
 
 async def rebuild(
-    settings: Settings, redis_url: str, stages: Iterable[str] = tuple(STAGES), told: Told = lambda line: None
+    settings: Settings, redis_url: str, stages: Iterable[str] | None = None, told: Told = lambda line: None
 ) -> dict[str, int]:
-    """Passes each stage's restore barrier against `redis_url`; facts folded by stage."""
+    """Passes each stage's restore barrier against `redis_url`, all stages' by default; facts folded by stage."""
+    known = all_stages(settings.raw_institutions)
     log = KafkaLog(settings, "liandong-rebuild")
     await log.open()
     redis = connect(redis_url)
     try:
         folded = {}
-        for name in stages:
-            store = RedisStore(redis, STAGES[name].namespace)
+        for name in known if stages is None else stages:
+            store = RedisStore(redis, known[name].namespace)
             await store.open()
-            folded[name] = (await restore(STAGES[name], log, store, told)).folded
+            folded[name] = (await restore(known[name], log, store, told)).folded
         return folded
     finally:
         await redis.aclose()
@@ -46,7 +47,7 @@ async def rebuild(
 async def snapshot(redis_url: str, stage: str, at_ms: int, policy: Policy) -> dict[str, str]:
     """Key -> canonical text of what counts at `at_ms`: no stamps, no proofs, no members past their time."""
     redis = Redis.from_url(redis_url, protocol=2)
-    tag = NAMESPACES[stage].tag
+    tag = namespace_of(stage).tag
     since = at_ms - policy.keep.sightings_days * DAY_MS + _SLACK_MS
     found: dict[str, str] = {}
     try:

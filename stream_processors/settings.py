@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from schemas.policy import Policy
 from schemas.protect import Keyring
+from schemas.topics import OURS
 from schemas.values import PartyId
 
 SHIPPED_POLICY = Path(__file__).parent / "policies" / "haidong.yaml"
@@ -55,6 +56,13 @@ class Settings(BaseSettings):
         """`bank-001,telecom-001`, each once."""
         names = [one.strip() for one in given.split(",")] if isinstance(given, str) else given
         return tuple(dict.fromkeys(one for one in names if one)) if isinstance(names, (list, tuple)) else names
+
+    @field_validator("raw_institutions")
+    @classmethod
+    def _not_ours(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if ours := [name for name in names if name.startswith(OURS) or name == "intake"]:
+            raise ValueError(f"{ours[0]}: intake and names that begin with {OURS} are the system's own")
+        return names
 
     @property
     def keys_path(self) -> Path:

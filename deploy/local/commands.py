@@ -17,7 +17,7 @@ from rich.table import Table
 
 from deploy.local import plan, prometheus
 from deploy.local.errors import LauncherError
-from deploy.local.stack import ONE_EACH, Stack
+from deploy.local.stack import Stack
 
 ProfileOption = Annotated[str, typer.Option("--profile", "-p", help="Its own data, logs and ports.")]
 errors = Console(stderr=True)
@@ -142,8 +142,9 @@ def _counts(given: list[str]) -> dict[str, int]:
     counts: dict[str, int] = {}
     for one in given:
         agent, _, count = one.partition("=")
-        if agent not in ONE_EACH or not count.isdigit():
-            raise LauncherError(f"--workers {one} is not understood", f"like --workers assess=2; agents: {', '.join(ONE_EACH)}")
+        known = (plan.INTAKE, *plan.AGENTS)
+        if agent not in known or not count.isdigit():
+            raise LauncherError(f"--workers {one} is not understood", f"like --workers assess=2; agents: {', '.join(known)}")
         counts[agent] = int(count)
     return counts
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
 
@@ -10,9 +11,18 @@ from deploy.local.ports import LOCALHOST
 from deploy.local.process import APP, BACKBONE, Spec
 
 AGENTS = ("assess", "track", "project")
+INTAKE = "intake"
+"""Runs only where institutions write with their own Kafka clients."""
+WRITE_RAW = "LIANDONG_RAW_INSTITUTIONS"
+DEMO_WRITES_RAW = "bank-001,telecom-001"
 SERVICES = ("kafka", "redis", "workers", "gateway")
 PROMETHEUS = "prometheus"  # beside the services, when there is one
 KAFKA_GRACE_S = 30.0
+
+
+def raw_institutions(default: str = "") -> tuple[str, ...]:
+    """Who writes with a Kafka client of its own, as the environment says it to the workers too."""
+    return tuple(one.strip() for one in os.environ.get(WRITE_RAW, default).split(",") if one.strip())
 
 
 def worker_names(workers: Mapping[str, int]) -> list[str]:

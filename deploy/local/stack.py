@@ -42,6 +42,8 @@ class Stack:
     services: which to start. env: for the workers and the gateway.
     bound: end with the calling process (default: all but `demo`).
     monitor: the Prometheus program that watches it (deploy/local/prometheus.py); None for none. It scrapes every `scrape_s`.
+    raw_institutions: who writes with a Kafka client of its own; if any, an `intake` worker runs. Default: what the
+    environment says, two of them in `demo`.
     external: use KAFKA_BOOTSTRAP and REDIS_URL of the environment where given (default: only `demo`).
     """
 
@@ -61,13 +63,16 @@ class Stack:
         external: bool | None = None,
         monitor: Path | None = None,
         scrape_s: float = prometheus.SCRAPE_S,
+        raw_institutions: tuple[str, ...] | None = None,
         say: Callable[[str], None] | None = None,
         progress: Progress | None = None,
     ) -> None:
         self.places = Places.of(profile, home)
         self.control = Control(self.places)
-        self.workers = {**ONE_EACH, **(workers or {})}
-        self.env = dict(env or {})
+        written = plan.raw_institutions(plan.DEMO_WRITES_RAW if profile == STAYS else "")
+        self.raw_institutions = written if raw_institutions is None else raw_institutions
+        self.workers = {**({plan.INTAKE: 1} if self.raw_institutions else {}), **ONE_EACH, **(workers or {})}
+        self.env = {plan.WRITE_RAW: ",".join(self.raw_institutions), **(env or {})}
         self.kafka_heap_mb, self.redis_fsync, self.backoff_max_s = kafka_heap_mb, redis_fsync, backoff_max_s
         self.ready_timeout_s = ready_timeout_s
         self.bound = profile != STAYS if bound is None else bound
@@ -242,7 +247,7 @@ class Stack:
         if "kafka" in self.services or self._kafka_elsewhere:
             from deploy.local.topics import create_topics
 
-            made = create_topics(self.kafka_bootstrap)
+            made = create_topics(self.kafka_bootstrap, self.raw_institutions)
             self.say(f"topics made: {', '.join(made)}" if made else "topics are there")
 
     def _start_apps(self, starting: list[str]) -> None:
@@ -265,7 +270,7 @@ class Stack:
         if name == plan.PROMETHEUS and self.monitor:
             prometheus.configure(self.places, self.scrape_s)
             return plan.prometheus_spec(prometheus.command(self.places, kept[name], self.monitor), self.places, kept[name])
-        if name.rpartition("-")[0] not in plan.AGENTS:
+        if name.rpartition("-")[0] not in (plan.INTAKE, *plan.AGENTS):
             raise LauncherError(f"{name} is no process of this system", f"workers are named like {plan.AGENTS[0]}-0")
         return plan.worker_spec(name, self.places, kept[name], env)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from deploy.local.errors import LauncherError
@@ -34,14 +35,21 @@ def client_options() -> dict[str, Any]:
     return options
 
 
-def create_topics(bootstrap: str) -> list[str]:
+def create_topics(bootstrap: str, raw_institutions: Sequence[str] = ()) -> list[str]:
     """Makes what is missing, one copy a broker and three at most; gives the names made.
 
-    LauncherError when the broker refuses or partitions differ.
+    LauncherError when an institution's name cannot be one, the broker refuses or partitions differ.
     """
-    from schemas.topics import TOPICS
+    from pydantic import ValidationError
 
-    return asyncio.run(_create(bootstrap, list(TOPICS.values())))
+    from schemas.topics import all_topics
+    from stream_processors.settings import Settings
+
+    try:
+        names = Settings(raw_institutions=tuple(raw_institutions)).raw_institutions
+    except ValidationError as error:
+        raise LauncherError(f"LIANDONG_RAW_INSTITUTIONS: {error.errors()[0]['msg']}", "like bank-001,telecom-001") from error
+    return asyncio.run(_create(bootstrap, all_topics(names)))
 
 
 async def _create(bootstrap: str, topics: list[Topic]) -> list[str]:

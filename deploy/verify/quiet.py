@@ -9,9 +9,9 @@ from collections.abc import Callable
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from schemas.topics import TOPICS
+from schemas.topics import all_topics
 from stream_processors.log import KafkaLog
-from stream_processors.pipeline import STAGES
+from stream_processors.pipeline import all_stages
 from stream_processors.settings import Settings
 from stream_processors.state.progress import behind, places
 
@@ -28,7 +28,7 @@ async def wait_quiet(settings: Settings, *, timeout_s: float = 60.0, told: Calla
     deadline, before = time.monotonic() + timeout_s, None
     try:
         while True:
-            left, ends = await _left(log, redis)
+            left, ends = await _left(log, redis, settings.raw_institutions)
             told(sum(left.values()))
             if not any(left.values()) and ends == before:
                 return
@@ -42,13 +42,16 @@ async def wait_quiet(settings: Settings, *, timeout_s: float = 60.0, told: Calla
         await log.close()
 
 
-async def _left(log: KafkaLog, redis: Redis) -> tuple[dict[str, int], dict[str, dict[int, int]]]:
+async def _left(
+    log: KafkaLog, redis: Redis, institutions: tuple[str, ...]
+) -> tuple[dict[str, int], dict[str, dict[int, int]]]:
     """Records left by stage, and the ends that were looked at."""
-    ends = {name: dict(await log.ends(topic)) for name, topic in TOPICS.items()}
-    starts = {name: dict(await log.starts(topic)) for name, topic in TOPICS.items()}
+    topics = all_topics(institutions)
+    ends = {topic.name: dict(await log.ends(topic)) for topic in topics}
+    starts = {topic.name: dict(await log.starts(topic)) for topic in topics}
     left: dict[str, int] = {}
-    for stage in STAGES.values():
-        left[stage.name] = 0
+    for name, stage in all_stages(institutions).items():
+        left[name] = 0
         for stream in stage.streams:
             wanted = [("f" + stream.tag, stream.topic)]
             wanted += [("s" + stream.tag, stream.source)] if stage.name != "project" else []
@@ -57,5 +60,5 @@ async def _left(log: KafkaLog, redis: Redis) -> tuple[dict[str, int], dict[str, 
                     at = await places(redis, stage.namespace, mark, topic.partitions)
                 except RedisError:
                     at = {}
-                left[stage.name] += behind(ends[topic.name], at, starts[topic.name])
+                left[name] += behind(ends[topic.name], at, starts[topic.name])
     return left, ends

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from deploy.local.stack import Stack
-from stream_processors.pipeline import STAGES
+from stream_processors.pipeline import all_stages
 from stream_processors.rebuild import digest_of, rebuild, snapshot
 from stream_processors.settings import Settings
 
@@ -36,7 +36,7 @@ async def compare_with_rebuilt(settings: Settings, told: Callable[[str], None] =
         folded = await rebuild(settings, temporary.redis_url, told=told)
         at_ms, policy = time.time_ns() // 1_000_000, settings.policy()
         found = []
-        for stage in STAGES:
+        for stage in all_stages(settings.raw_institutions):
             live = await snapshot(settings.redis_url, stage, at_ms, policy)
             fresh = await snapshot(temporary.redis_url, stage, at_ms, policy)
             differing = [

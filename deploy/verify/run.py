@@ -29,6 +29,7 @@ def settings_of(stack: Stack) -> Settings:
         home=stack.places.home,
         profile=stack.profile,
         keys_file=stack.places.keys,
+        raw_institutions=stack.raw_institutions,
     )
 
 

@@ -47,3 +47,9 @@ ASSESS = Namespace("as")
 TRACK = Namespace("tr")
 PROJECT = Namespace("pr")
 NAMESPACES = {"assess": ASSESS, "track": TRACK, "project": PROJECT}
+
+
+def namespace_of(stage: str) -> Namespace:
+    """Of a stage by its name in `all_stages` (pipeline.py): `assess`, `intake bank-001`."""
+    name, _, institution = stage.partition(" ")
+    return intake(institution) if name == "intake" else NAMESPACES[name]

@@ -152,6 +152,22 @@ async def test_keyed_appends_go_to_the_partition_of_their_key_in_order(found: Fo
         assert [(record.key, record.value) for record in records] == wanted
 
 
+async def test_a_keyed_append_says_where_each_record_is_although_others_write_between_its_batches(found: Found) -> None:
+    entries = [(f"key-{n % 5}".encode(), b"%d %s" % (n, b"x" * 200_000)) for n in range(12)]
+
+    other = await found.again()
+
+    async def another() -> None:
+        for n in range(20):
+            await other.append(found.topic, {n % 2: _entries(b"of another")})
+
+    _, places = await asyncio.gather(another(), found.log.append_keyed(found.topic, entries))
+    assert len(places) == len(entries)
+    for (key, value), (partition, offset) in zip(entries, places, strict=True):
+        (record,) = await _all(found.log, found.topic, partition, offset, offset + 1)
+        assert (record.key, record.value) == (key, value)
+
+
 async def test_the_time_of_a_record_is_the_logs_and_never_goes_back(found: Found) -> None:
     for value in (b"a", b"b", b"c"):
         await found.log.append(found.topic, {0: _entries(value)})
