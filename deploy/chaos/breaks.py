@@ -22,7 +22,7 @@ from stream_processors.crash import POINTS
 AGENTS = ("assess", "track", "project")
 APPS = [f"{agent}-{n}" for agent in AGENTS for n in (0, 1)] + ["gateway"]
 CRASH_POINTS = [name for name in POINTS if not name.startswith("intake.")]
-"""Nobody writes raw here; intake is killed at each of its points in tests/integration/test_intake.py."""
+"""Nobody writes raw here; intake dies at its points in tests/unit/agents and tests/integration."""
 HIT_TIMEOUT_S = 60.0
 FAKETIME = [Path("/usr/lib", folder, "faketime/libfaketimeMT.so.1") for folder in ("x86_64-linux-gnu", "aarch64-linux-gnu", "")]
 
