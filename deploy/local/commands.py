@@ -142,9 +142,8 @@ def _counts(given: list[str]) -> dict[str, int]:
     counts: dict[str, int] = {}
     for one in given:
         agent, _, count = one.partition("=")
-        known = (plan.INTAKE, *plan.AGENTS)
-        if agent not in known or not count.isdigit():
-            raise LauncherError(f"--workers {one} is not understood", f"like --workers assess=2; agents: {', '.join(known)}")
+        if agent not in plan.ALL_AGENTS or not count.isdigit():
+            raise LauncherError(f"--workers {one} is not understood", f"like --workers assess=2; agents: {', '.join(plan.ALL_AGENTS)}")
         counts[agent] = int(count)
     return counts
 

@@ -13,6 +13,7 @@ from deploy.local.process import APP, BACKBONE, Spec
 AGENTS = ("assess", "track", "project")
 INTAKE = "intake"
 """Runs only where institutions write with their own Kafka clients."""
+ALL_AGENTS = (INTAKE, *AGENTS)
 WRITE_RAW = "LIANDONG_RAW_INSTITUTIONS"
 DEMO_WRITES_RAW = "bank-001,telecom-001"
 SERVICES = ("kafka", "redis", "workers", "gateway")

@@ -270,7 +270,7 @@ class Stack:
         if name == plan.PROMETHEUS and self.monitor:
             prometheus.configure(self.places, self.scrape_s)
             return plan.prometheus_spec(prometheus.command(self.places, kept[name], self.monitor), self.places, kept[name])
-        if name.rpartition("-")[0] not in (plan.INTAKE, *plan.AGENTS):
+        if name.rpartition("-")[0] not in plan.ALL_AGENTS:
             raise LauncherError(f"{name} is no process of this system", f"workers are named like {plan.AGENTS[0]}-0")
         return plan.worker_spec(name, self.places, kept[name], env)
 
@@ -278,7 +278,7 @@ class Stack:
         """Prometheus scrapes all workers and the gateway that the supervisor knows."""
         known = self.names()
         if plan.PROMETHEUS in known:
-            workers = [name for name in known if name.rpartition("-")[0] in plan.AGENTS]
+            workers = [name for name in known if name.rpartition("-")[0] in plan.ALL_AGENTS]
             prometheus.aim(self.places, kept, workers, "gateway" in known)
 
     def _check_of(self, name: str) -> Callable[[], bool]:
