@@ -143,7 +143,8 @@ def _counts(given: list[str]) -> dict[str, int]:
     for one in given:
         agent, _, count = one.partition("=")
         if agent not in plan.ALL_AGENTS or not count.isdigit():
-            raise LauncherError(f"--workers {one} is not understood", f"like --workers assess=2; agents: {', '.join(plan.ALL_AGENTS)}")
+            agents = ", ".join(plan.ALL_AGENTS)
+            raise LauncherError(f"--workers {one} is not understood", f"like --workers assess=2; agents: {agents}")
         counts[agent] = int(count)
     return counts
 
