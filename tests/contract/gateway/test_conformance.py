@@ -9,14 +9,15 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
+from redis.exceptions import ConnectionError as RedisConnectionError
 from schemathesis import Case, GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.core.failures import FailureGroup
@@ -89,8 +90,15 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+class Ports(NamedTuple):
+    app: Any
+    log: FakeLog
+    memory: MemoryIdempotency
+    views: FakeViews
+
+
 @pytest.fixture
-def app(home: Path) -> Iterator[Any]:
+def ports(home: Path) -> Ports:
     """The real app over fakes that hold something to be found."""
     keyring = Keyring.generate()
     log, memory, views = FakeLog(), MemoryIdempotency(), FakeViews()
@@ -102,7 +110,13 @@ def app(home: Path) -> Iterator[Any]:
         signal_id="sig-known", outcome="assessed", accepted_at=T0, assessed_at=T0, institution="bank-001", reference="r"
     )
     fresh = GatewaySettings(home=home, profile="fuzz", jwks=None, outcome_wait_s=0)
-    yield wiring.create_app_over(wiring.services(fresh, keyring=keyring, log=log, memory=memory, views=views, lag=Lag()))
+    built = wiring.services(fresh, keyring=keyring, log=log, memory=memory, views=views, lag=Lag())
+    return Ports(wiring.create_app_over(built), log, memory, views)
+
+
+@pytest.fixture
+def app(ports: Ports) -> Any:
+    return ports.app
 
 
 def caller_of(label: str, home: Path) -> dict[str, str]:
@@ -111,6 +125,13 @@ def caller_of(label: str, home: Path) -> dict[str, str]:
     who = {"institution": "bank-001", "officer": "officer-1"}
     role = next((one for one in roles if one in who), roles[0] if roles else "operator")
     return {"authorization": "Bearer " + mint(who.get(role, f"{role}-1"), role=role, home=home, profile="fuzz")}
+
+
+def shown_bodies(operation: Any) -> list[Any]:
+    """The bodies that the document shows for it."""
+    shown = next(iter(operation.definition.raw["requestBody"]["content"].values())).get("examples", {})
+    named = document(wiring.ENDPOINTS)["components"]["examples"]
+    return [{**named.get(one.get("$ref", "").rpartition("/")[2], {}), **one}["value"] for one in shown.values()]
 
 
 def check(case: Case, known: bool, app: Any, headers: dict[str, str]) -> int:
@@ -154,16 +175,41 @@ def test_what_does_not_fit_the_document_is_answered_as_it_says(label: str, app: 
 @pytest.mark.parametrize("label", [label for label in OPERATIONS if label.startswith("POST")])
 def test_a_body_that_the_document_shows_is_taken(label: str, app: Any, home: Path):
     operation = OPERATIONS[label]
-    raw = operation.definition.raw["requestBody"]["content"]
-    (media, shown), *_ = raw.items()
-    named = document(wiring.ENDPOINTS)["components"]["examples"]
-    values = [{**named.get(one.get("$ref", "").rpartition("/")[2], {}), **one}["value"] for one in shown["examples"].values()]
+    media, values = next(iter(operation.definition.raw["requestBody"]["content"])), shown_bodies(operation)
     assert values
     for n, value in enumerate(values):
         path = {name: f"case-{n + 1}" if name == "case_id" else KNOWN[name] for name in re.findall(r"{(\w+)}", operation.path)}
         body = value if media == NDJSON else {**value, **({"revision": 1} if "revision" in value else {})}
         case = operation.Case(path_parameters=path, body=body, media_type=media)
         assert check(case, False, app, caller_of(label, home)) in ALLOWED.get(label, {200, 202})
+
+
+TROUBLES: dict[str, Callable[[FakeLog, MemoryIdempotency, FakeViews], None]] = {
+    "the log is away": lambda log, memory, views: setattr(log, "away", True),
+    "appended, but not acknowledged": lambda log, memory, views: setattr(log, "uncertain", True),
+    "the memory is away": lambda log, memory, views: setattr(memory, "away", True),
+    "the views are being rebuilt": lambda log, memory, views: setattr(views, "rebuilding", True),
+    "the views are away": lambda log, memory, views: setattr(views, "_here", _away),
+}
+
+
+def _away() -> None:
+    raise RedisConnectionError("away")
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+@pytest.mark.parametrize("label", OPERATIONS)
+def test_trouble_of_our_neighbours_is_answered_as_documented(label: str, trouble: str, ports: Ports, home: Path):
+    TROUBLES[trouble](ports.log, ports.memory, ports.views)
+    operation = OPERATIONS[label]
+    path = {name: KNOWN[name] for name in re.findall(r"{(\w+)}", operation.path)}
+    more = {}
+    if content := operation.definition.raw.get("requestBody", {}).get("content"):
+        more = {"media_type": next(iter(content)), "body": shown_bodies(operation)[0]}
+    case = operation.Case(path_parameters=path, **more)
+    response = case.call(headers=caller_of(label, home), app=ports.app)
+    assert response.status_code != 500
+    case.validate_response(response, checks=[one for one in CHECKS if one is not not_a_server_error])
 
 
 def test_the_checks_see_what_the_document_does_not_say(app: Any, home: Path):
