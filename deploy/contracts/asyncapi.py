@@ -13,8 +13,11 @@ from pydantic.json_schema import models_json_schema
 
 import schemas
 from schemas.envelope import Envelope
-from schemas.topics import TOPICS, Topic
+from schemas.topics import TOPICS, Topic, raw, receipts
 
+_OWN = "{institution}"
+ALL = [*TOPICS.values(), raw(_OWN), receipts(_OWN)]
+"""The table, and once for all institutions the topics that each has of its own."""
 EXAMPLES = Path(schemas.__file__).parent / "examples"
 _REF = "#/components/schemas/{model}"
 _INFO = {
@@ -28,37 +31,49 @@ _INFO = {
 
 def document() -> dict[str, Any]:
     """The whole document, in the order of the table."""
-    topics = list(TOPICS.values())
+    topics = ALL
     return {
         "asyncapi": "3.0.0",
         "info": _INFO,
         "defaultContentType": "application/cloudevents+json",
-        "channels": {topic.name: _channel(topic) for topic in topics},
+        "channels": {label(topic): _channel(topic) for topic in topics},
         "operations": {
-            f"{stage}.{action}.{topic.name}": _operation(topic, action, stage)
+            f"{stage.strip('{}')}.{action}.{label(topic)}": _operation(topic, action, stage.strip("{}"))
             for topic in topics
             for action, stages in (("send", topic.producers), ("receive", topic.consumers))
             for stage in stages
         },
-        "components": {"messages": {topic.name: _message(topic) for topic in topics}, "schemas": _schemas(topics)},
+        "components": {"messages": {label(topic): _message(topic) for topic in topics}, "schemas": _schemas(topics)},
     }
+
+
+def label(topic: Topic) -> str:
+    """The name of a topic in the document, without an institution's in it."""
+    return topic.form or topic.name
+
+
+def is_ours(topic: Topic) -> bool:
+    """Whether our own stages write it; an institution writes no envelope."""
+    return topic.party not in topic.producers
 
 
 def payload_name(topic: Topic) -> str:
     """The name of a topic's record, envelope and all."""
-    return f"{topic.model.__name__}Record"
+    return f"{topic.model.__name__}Record" if is_ours(topic) else topic.model.__name__
 
 
 def _channel(topic: Topic) -> dict[str, Any]:
     config = topic.config()
+    whose = {"parameters": {"institution": {"description": "Whose own topic it is (docs/raw-topics.md)"}}} if topic.party else {}
     return {
         "address": topic.name,
-        "title": topic.name,
+        **whose,
+        "title": label(topic),
         "description": f"Keyed by {topic.key}. Kept for {topic.retention_days} days.",
-        "messages": {topic.model.__name__: {"$ref": f"#/components/messages/{topic.name}"}},
+        "messages": {topic.model.__name__: {"$ref": f"#/components/messages/{label(topic)}"}},
         "bindings": {
             "kafka": {
-                "topic": topic.name,
+                **({} if topic.party else {"topic": topic.name}),
                 "partitions": topic.partitions,
                 "topicConfiguration": {
                     "cleanup.policy": config["cleanup.policy"].split(","),
@@ -76,9 +91,9 @@ def _channel(topic: Topic) -> dict[str, Any]:
 def _operation(topic: Topic, action: str, stage: str) -> dict[str, Any]:
     return {
         "action": action,
-        "channel": {"$ref": f"#/channels/{topic.name}"},
+        "channel": {"$ref": f"#/channels/{label(topic)}"},
         "summary": f"{stage} {'writes' if action == 'send' else 'reads'} {topic.name}",
-        "messages": [{"$ref": f"#/channels/{topic.name}/messages/{topic.model.__name__}"}],
+        "messages": [{"$ref": f"#/channels/{label(topic)}/messages/{topic.model.__name__}"}],
     }
 
 
@@ -87,7 +102,7 @@ def _message(topic: Topic) -> dict[str, Any]:
         "name": topic.type,
         "title": topic.model.__name__,
         "summary": " ".join((topic.model.__doc__ or topic.name).split("\n\n")[0].split()),
-        "contentType": "application/cloudevents+json",
+        "contentType": "application/cloudevents+json" if is_ours(topic) else "application/json",
         "payload": {"$ref": _REF.format(model=payload_name(topic))},
         "bindings": {"kafka": {"key": {"type": "string", "description": topic.key}, "bindingVersion": "0.5.0"}},
     }
@@ -97,16 +112,23 @@ def _message(topic: Topic) -> dict[str, Any]:
 
 
 def _examples(topic: Topic) -> list[Path]:
-    name, _, version = topic.name.rpartition(".")
+    if not is_ours(topic):
+        return sorted((EXAMPLES / "http").glob("signal.*.json"))
+    name, _, version = label(topic).rpartition(".")
     return sorted((EXAMPLES / name / version).glob("*.json"))
 
 
 def _schemas(topics: list[Topic]) -> dict[str, Any]:
     """Each record's schema as a reader validates it, and all that they refer to."""
-    models = [(Envelope[topic.model], "validation") for topic in topics]  # type: ignore[name-defined]
+    models = [
+        (Envelope[topic.model] if is_ours(topic) else topic.model, "validation")  # type: ignore[name-defined]
+        for topic in topics
+    ]
     refs, told = models_json_schema(models, ref_template=_REF)  # type: ignore[arg-type]
     found: dict[str, Any] = dict(told["$defs"])
     for topic, pair in zip(topics, models, strict=True):
+        if not is_ours(topic):
+            continue
         name = refs[pair]["$ref"].rpartition("/")[2]  # type: ignore[index]
         schema = found.pop(name)
         fields = {**schema["properties"], "type": {"const": topic.type, "type": "string"}}

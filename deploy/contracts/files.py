@@ -16,7 +16,6 @@ from deploy.local.places import project_root
 from gateway.app import ENDPOINTS
 from gateway.openapi import document
 from gateway.problems import render
-from schemas.topics import TOPICS
 
 FOLDER = Path("docs/contracts")
 OPENAPI, ASYNCAPI = FOLDER / "openapi.json", FOLDER / "asyncapi.json"
@@ -27,8 +26,8 @@ def made() -> dict[Path, str]:
     """Path below the project -> text."""
     http, log = document(ENDPOINTS), asyncapi.document()
     found = {OPENAPI: as_text(http), ASYNCAPI: as_text(log)}
-    for topic in TOPICS.values():
-        found[FOLDER / "schemas" / f"{topic.name}.json"] = as_text(alone(log, asyncapi.payload_name(topic)))
+    for topic in asyncapi.ALL:
+        found[FOLDER / "schemas" / f"{asyncapi.label(topic)}.json"] = as_text(alone(log, asyncapi.payload_name(topic)))
     for name in bodies(http):
         found[FOLDER / "schemas" / "http" / f"{name}.json"] = as_text(alone(http, name))
     found[Path("connectors/client/signals.py")] = signal_module()

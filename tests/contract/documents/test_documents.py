@@ -93,9 +93,9 @@ def test_an_example_of_http_fits_its_schema(model: str, name: str, value: Any) -
     assert model == "OpenApiOut" or set(value) <= set(properties), "an example of what there is"
 
 
-@pytest.mark.parametrize("topic", TOPICS.values(), ids=lambda topic: topic.name)
+@pytest.mark.parametrize("topic", examples.WRITTEN, ids=asyncapi.label)
 def test_an_example_of_a_topic_fits_its_schema_and_a_damaged_one_does_not(topic: Any) -> None:
-    schema = json.loads((ROOT / files.FOLDER / "schemas" / f"{topic.name}.json").read_text("utf-8"))
+    schema = json.loads((ROOT / files.FOLDER / "schemas" / f"{asyncapi.label(topic)}.json").read_text("utf-8"))
     check = Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
     for raw in examples.of(topic).values():
         value = json.loads(raw)
@@ -139,6 +139,7 @@ _SHAPE: dict[str, Any] = {
                     "address": {"type": "string"},
                     "title": {"type": "string"},
                     "description": {"type": "string"},
+                    "parameters": {"additionalProperties": {"type": "object", "propertyNames": {"const": "description"}}},
                     "messages": {"minProperties": 1, "additionalProperties": _REF},
                     "bindings": _KAFKA,
                 },
@@ -221,12 +222,24 @@ def test_an_operation_uses_messages_of_its_own_channel_only() -> None:
 
 
 def test_the_asyncapi_document_has_the_table_of_topics() -> None:
-    assert list(LOG["channels"]) == list(TOPICS)
-    for topic in TOPICS.values():
-        kafka = LOG["channels"][topic.name]["bindings"]["kafka"]
+    assert list(LOG["channels"]) == [*TOPICS, "signals.raw.v1", "signals.receipts.v1"]
+    for topic in asyncapi.ALL:
+        name = asyncapi.label(topic)
+        kafka = LOG["channels"][name]["bindings"]["kafka"]
         assert (kafka["partitions"], kafka["topicConfiguration"]["retention.ms"]) == (
             topic.partitions,
             topic.retention_days * 86_400_000,
         )
-        told = {(name.split(".")[0], one["action"]) for name, one in LOG["operations"].items() if name.endswith("." + topic.name)}
-        assert told == {(one, "send") for one in topic.producers} | {(one, "receive") for one in topic.consumers}
+        told = {(key.split(".")[0], one["action"]) for key, one in LOG["operations"].items() if key.endswith("." + name)}
+        wanted = [("send", one) for one in topic.producers] + [("receive", one) for one in topic.consumers]
+        assert told == {(one.strip("{}"), action) for action, one in wanted}
+
+
+def test_an_institutions_own_topics_stand_once_for_all_institutions() -> None:
+    for form in ("raw", "receipts"):
+        channel = LOG["channels"][f"signals.{form}.v1"]
+        assert channel["address"] == f"signals.{form}.{{institution}}"
+        assert set(channel["parameters"]) == {"institution"}
+    said = LOG["components"]["messages"]["signals.raw.v1"]
+    assert (said["contentType"], said["payload"]["$ref"]) == ("application/json", "#/components/schemas/SignalIn")
+    assert len(said["examples"]) >= 2
