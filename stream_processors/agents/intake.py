@@ -167,7 +167,7 @@ def slices(batch: Batch) -> Iterator[dict[int, list[Record]]]:
     records_in, bytes_in = 0, 0
     for records in batch.values():
         for record in records:
-            size = len(record.value or b"")
+            size = len(record.value or b"") + len(record.key or b"")
             if part and (records_in == SLICE_RECORDS or bytes_in + size > SLICE_BYTES):
                 yield part
                 part, records_in, bytes_in = {}, 0, 0

@@ -136,13 +136,13 @@ async def test_another_owner_is_noticed_before_anything_is_folded(world: World) 
 
 def test_a_poll_is_taken_in_slices_that_are_bounded_in_records_and_bytes() -> None:
     def records(partition: int, n: int, size: int) -> list[Record]:
-        return [Record(partition, offset, 0, None, b"x" * size) for offset in range(n)]
+        return [Record(partition, offset, 0, b"k" * (size // 2), b"x" * (size // 2)) for offset in range(n)]
 
     batch = {("t", 0): records(0, 2500, 10), ("t", 1): records(1, 20, 1 << 20)}
     found = list(slices(batch))
     assert [sum(map(len, part.values())) for part in found][:2] == [1000, 1000]
     for part in found:
-        assert sum(len(one.value or b"") for some in part.values() for one in some) <= intake.SLICE_BYTES
+        assert sum(len((one.value or b"") + (one.key or b"")) for some in part.values() for one in some) <= intake.SLICE_BYTES
     for p in (0, 1):
         assert [one for part in found for one in part.get(p, [])] == batch["t", p]
 
