@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -19,12 +19,14 @@ from redis.exceptions import RedisError
 
 from gateway.idempotency import StateUnavailable
 from schemas.cases import ActionKind
+from schemas.policy import Severity
 from stream_processors.metrics import ACTIONS, GATEWAY, OTHER, QUEUE_CASES, QUEUE_OLDEST, SIGNALS, VIEWS_UP, Family
 from stream_processors.state.views import Rebuilding, Standing, Views
 
 KEPT_S = 5.0
 TIMEOUT_S = 2.0
 _ACTIONS = {*ActionKind, "unreadable"}
+_SEVERITIES = {*get_args(Severity), "none"}
 
 
 class Seen(NamedTuple):
@@ -96,7 +98,8 @@ class Exporter(Collector):
         cases: Counter[tuple[str, ...]] = Counter()
         oldest: dict[tuple[str, ...], float] = {}
         for one in standings:
-            labels = (self._queues(one.queue), one.severity, one.status)
+            severity = one.severity if one.severity in _SEVERITIES else OTHER
+            labels = (self._queues(one.queue), severity, one.status)
             cases[labels] += one.cases
             if one.cases:
                 oldest[labels] = min(oldest.get(labels, float("inf")), one.oldest_ms / 1000)

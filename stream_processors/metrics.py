@@ -122,6 +122,8 @@ class Stages(_Process):
             self.step_s.labels(stage, step)
         for outcome in OUTCOMES[stage]:
             self.facts.labels(stage, outcome)
+        for view in ("receipt", "queue") if stage == "project" else ():
+            self.visible_s.labels(view)
 
     def tell_policy(self, stage: str, policy: Policy) -> None:
         """Replaces what is told of the policy."""

@@ -6,6 +6,7 @@ package, without root. Invariant: it scrapes what runs and evaluates the committ
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -71,7 +72,7 @@ def fetch(say: Callable[[str], None] = lambda line: None) -> Path:
         if not packages:
             raise LauncherError(f"apt-get gave no package {_PACKAGE}", "install Prometheus, or name one: LIANDONG_PROMETHEUS")
         _unpack(packages[0], folder)
-        if (folder / "web").is_dir() and not (_cache() / "web").exists():
+        with contextlib.suppress(OSError):  # no pages in this package, or they are there
             (folder / "web").rename(_cache() / "web")
         for tool in ("promtool", "prometheus"):  # the one that is looked for comes last
             (folder / tool).replace(_cache() / tool)
@@ -86,7 +87,7 @@ def _cache() -> Path:
 
 
 def _apt(folder: Path, *command: str) -> None:
-    """apt-get with its lists and archives in a folder of ours: needs no root and changes nothing of the system's."""
+    """apt-get with its lists and archives in a folder of ours: needs no root and leaves the system's lists alone."""
     for one in ("lists/partial", "archives/partial"):
         (folder / one).mkdir(parents=True, exist_ok=True)
     options = {
