@@ -10,12 +10,14 @@ from collections.abc import Awaitable, Callable, Mapping
 
 import httpx
 
+from .errors import ClientError
 from .steps import Reply, Request, Result, Steps, Wait
 
 Token = str | Callable[[], str]
 AsyncToken = str | Callable[[], str] | Callable[[], Awaitable[str]]
 TIMEOUT = httpx.Timeout(60.0, connect=5.0)
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+_NEVER_CAN_BE = (httpx.UnsupportedProtocol, httpx.LocalProtocolError)
 
 
 def drive(steps: Steps[Result], client: httpx.Client, token: Token, sleep: Callable[[float], None]) -> Result:
@@ -60,7 +62,7 @@ def _perform(client: httpx.Client, request: Request, token: str) -> Reply:
             status, headers = response.status_code, response.headers
             for part in response.iter_bytes():
                 parts.append(part)
-    except httpx.TransportError as error:
+    except httpx.RequestError as error:
         return _broken(error, status, headers, parts)
     return Reply(status, headers, b"".join(parts))
 
@@ -72,7 +74,7 @@ async def _perform_async(client: httpx.AsyncClient, request: Request, token: str
             status, headers = response.status_code, response.headers
             async for part in response.aiter_bytes():
                 parts.append(part)
-    except httpx.TransportError as error:
+    except httpx.RequestError as error:
         return _broken(error, status, headers, parts)
     return Reply(status, headers, b"".join(parts))
 
@@ -85,8 +87,10 @@ def _headers(request: Request, token: str) -> dict[str, str]:
     return {**request.headers, "authorization": f"Bearer {token}"}
 
 
-def _broken(error: httpx.TransportError, status: int, headers: Mapping[str, str], parts: list[bytes]) -> Reply:
+def _broken(error: httpx.RequestError, status: int, headers: Mapping[str, str], parts: list[bytes]) -> Reply:
     name = type(error).__name__
+    if isinstance(error, _NEVER_CAN_BE):  # its own words may repeat the token
+        raise ClientError(f"the request cannot be sent ({name}): look at the address and the token") from None
     if isinstance(error, _NEVER_SENT):
         return Reply(0, broke=f"the gateway cannot be reached ({name})", reached=False)
     return Reply(status, headers, b"".join(parts), f"the answer broke off ({name})")

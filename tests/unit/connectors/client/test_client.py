@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import itertools
 import json
+import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -118,6 +119,7 @@ TROUBLE = {
     "refused": fails(httpx.ConnectError("x")),
     "timeout": fails(httpx.ReadTimeout("x")),
     "cut": fails(httpx.RemoteProtocolError("x")),
+    "undecodable": fails(httpx.DecodingError("x")),
 }
 
 
@@ -154,6 +156,17 @@ def test_what_no_retry_can_help_is_a_typed_error_at_once(script, status, slug, e
     assert (caught.value.status, caught.value.slug, caught.value.faults) == (status, slug, (("/region", "no code"),))
     assert (len(run.requests), run.waits) == (1, [])
     assert "token-" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("scheme", "token"), [("", "secret"), ("http://", "secret\nand more")], ids=["no scheme", "bad token"])
+async def test_what_can_never_be_sent_is_said_at_once_and_without_the_token(served: Served, scheme: str, token: str):
+    url = scheme + served.url.removeprefix("http://")
+    with Client(url, token) as client, pytest.raises(ClientError, match="cannot be sent") as caught:
+        client.send(signal())  # type: ignore[arg-type]
+    async with AsyncClient(url, token) as other:
+        with pytest.raises(ClientError, match="cannot be sent"):
+            await other.send(signal())  # type: ignore[arg-type]
+    assert "secret" not in "".join(traceback.format_exception(caught.value))
 
 
 def test_retry_after_is_kept_and_the_waits_grow(script):
