@@ -29,6 +29,14 @@ class LinksOut(BaseModel):
     self: str
 
 
+class AdvisoryOut(BaseModel):
+    """Something odd in a signal that was taken all the same."""
+
+    pointer: str
+    code: str
+    detail: str
+
+
 class AcceptedOut(BaseModel):
     """202: the signal is in the log. `accepted_at` is the broker's time."""
 
@@ -37,6 +45,7 @@ class AcceptedOut(BaseModel):
     accepted_at: Instant
     position: PositionOut
     links: LinksOut
+    advisories: list[AdvisoryOut] | None = None
 
 
 class LineOut(BaseModel):

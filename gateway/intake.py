@@ -16,6 +16,7 @@ from schemas.protect import Sealer, Tokenizer
 from schemas.protect.reader import SignalReader
 from schemas.protect.submission import signal_id
 from schemas.reading import Model, Refused, read
+from schemas.signals import SignalIn
 
 KEY_PREFIX = "key:"
 _KEY_FORM = re.compile(r"[\x21-\x7e]{1,124}", re.ASCII)
@@ -23,12 +24,13 @@ _KEY_FORM = re.compile(r"[\x21-\x7e]{1,124}", re.ASCII)
 
 class Prepared(NamedTuple):
     """A signal that may be appended. `alias` is the name and body of an Idempotency-Key beside the sender's
-    reference."""
+    reference; `given` what the sender said."""
 
     signal_id: str
     body: str
     entry: Entry
     alias: tuple[str, str] | None
+    given: SignalIn
 
 
 class Intake:
@@ -58,7 +60,7 @@ class Intake:
         if key is not None and body.reference is not None:
             name = "k" + signal_id(self._tokenizer, institution, KEY_PREFIX + key)
             alias = (name, f"{found.body_id}.{found.signal_id}")
-        return Prepared(found.signal_id, found.body_id, Entry(found.key, found.value), alias)
+        return Prepared(found.signal_id, found.body_id, Entry(found.key, found.value), alias, body)
 
 
 def validated(model: type[Model], raw: bytes, slug: str, depth_limit: int) -> Model:

@@ -23,8 +23,8 @@ Package = Annotated[str, StringConstraints(max_length=2048), AfterValidator(app.
 Channel = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_-]{1,32}$")]
 """How a transfer was made, in the sender's own short word: `mobile_bank`, `counter`, `qr`."""
 
-_MONEY = frozenset({"account", "card", "phone"})
-_LINES = frozenset({"phone"})
+_MONEY = frozenset({"account", "card", "wallet", "merchant", "phone", "handle"})
+_LINES = frozenset({"phone", "sim", "imsi", "imei", "handle"})
 
 ENDS: dict[Part, tuple[Role, frozenset[str]]] = {
     "payer": ("victim", _MONEY),

@@ -1,7 +1,8 @@
 """What a signal may be about: legal kinds, typologies with their Chinese and English names, and who sends which event.
 
 MITRE Fight Fraud Framework (F3) techniques are named by id only. Invariant: an id in this table never changes its meaning
-and is never removed, for records of years ago hold it. docs/taxonomy.md is written from here (`markdown`).
+and is never removed, for records of years ago hold it. docs/taxonomy.md is
+written from here: `python -m schemas.taxonomy > docs/taxonomy.md`.
 """
 
 from __future__ import annotations
@@ -108,3 +109,46 @@ SENDERS: tuple[Sender, ...] = (
     Sender("telecom", "电信业务经营者", "telecom operator", ("call", "message")),
     Sender("platform", "互联网服务提供者", "internet platform", ("site", "app", "message")),
 )
+
+
+def markdown() -> str:
+    """docs/taxonomy.md."""
+    lines = [
+        "# What a signal may be about",
+        "",
+        "Written from `schemas/taxonomy.py` (`python -m schemas.taxonomy > docs/taxonomy.md`); a test holds them in step.",
+        "",
+        "## Kinds",
+        "",
+        "| `kind` | 中文 | English | Article |",
+        "|---|---|---|---|",
+        *(f"| `{kind}` | {one.zh} | {one.en} | {one.article} |" for kind, one in KINDS.items()),
+        "",
+        "## Typologies",
+        "",
+        "`typology` is optional and belongs to the signal's `kind`. Techniques are ids of the MITRE Fight Fraud Framework (F3).",
+        "",
+        "| `typology` | 中文 | English | Kinds | F3 |",
+        "|---|---|---|---|---|",
+        *(_row(one) for one in TYPOLOGIES.values()),
+        "",
+        "## Who sends which event",
+        "",
+        "What each sort of institution sees first. Nobody is refused for another event.",
+        "`schemas/examples/http` has a body of each.",
+        "",
+        "| Institution | 中文 | `event.type` |",
+        "|---|---|---|",
+        *(f"| {one.en} | {one.zh} | {', '.join(f'`{event}`' for event in one.events)} |" for one in SENDERS),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _row(one: Typology) -> str:
+    kinds = ", ".join(f"`{kind}`" for kind in one.kinds)
+    return f"| `{one.id}` | {one.zh} | {one.en} | {kinds} | {', '.join(one.techniques)} |"
+
+
+if __name__ == "__main__":
+    print(markdown(), end="")

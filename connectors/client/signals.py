@@ -8,7 +8,24 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal, NotRequired, TypedDict
 
-IndicatorKind = Literal["account", "card", "phone", "app", "url", "domain"]
+IndicatorKind = Literal[
+    "account",
+    "card",
+    "wallet",
+    "merchant",
+    "phone",
+    "sim",
+    "imsi",
+    "imei",
+    "device",
+    "handle",
+    "resident_id",
+    "uscc",
+    "app",
+    "url",
+    "domain",
+    "ip",
+]
 SignalKind = Literal["telecom_fraud", "illegal_finance", "organized_crime"]
 Stage = Literal["lure", "contact", "inducement", "payment_pending", "paid", "cash_out"]
 TypologyId = Literal[

@@ -17,6 +17,7 @@ from gateway.limits import encoding, media_type, read_body
 from gateway.metrics import METRICS
 from gateway.problems import Problem
 from gateway.reply import dumped, json_reply
+from schemas.advice import advice
 from schemas.signals import SignalIn
 
 _SENDERS = frozenset({Role.INSTITUTION})
@@ -26,7 +27,7 @@ _TROUBLE = ("log-unavailable", "state-unavailable", "overloaded")
 async def post_signal(call: Call) -> Response:
     """202 only after the broker acknowledged. The identity of a signal is its `reference`, else the
     `Idempotency-Key`: the same body again gives the same receipt (`Idempotency-Replayed: true`), another body 422,
-    and 409 while the first is in flight."""
+    and 409 while the first is in flight. `advisories` says what looks odd in it (docs/indicators.md)."""
     request, services = call.request, call.services
     media_type(request, "application/json")
     encoding(request, gzip_ok=False)
@@ -43,7 +44,10 @@ async def post_signal(call: Call) -> Response:
     if answer.replayed:
         METRICS.replayed.inc()
         headers["Idempotency-Replayed"] = "true"
-    return json_reply(answer.body(), 202, headers)
+    receipt = answer.body()
+    if told := advice(signal.given):
+        receipt["advisories"] = [one._asdict() for one in told]
+    return json_reply(receipt, 202, headers)
 
 
 async def post_batch(call: Call) -> BatchReply:

@@ -1,7 +1,10 @@
-"""Indicators: what a subject is known by. Each kind is a small file with one function, `canonical(text) -> text`.
+"""Indicators: what a subject is known by. Each kind is a small file with `canonical(text) -> text` and, where something can be
+said that is no reason to refuse, `advisories(canonical text) -> codes`. docs/indicators.md is the table for senders.
 
 Invariant: two spellings of the same thing have the same canonical form, hence the same token.
-`KINDS` is in the order in which the primary subject of a signal is chosen (DESIGN, "Two keys, two stages").
+`KINDS` is in the order in which the primary subject of a signal is chosen (DESIGN, "Two keys, two stages"): first what money
+sits on and can be stopped, then lines and devices, persons, what victims are shown. The order of account, card, phone, url and
+domain among themselves never changes: it decides the partition and the case of signals that are in the log.
 """
 
 from __future__ import annotations
@@ -9,31 +12,91 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import StrEnum
 
-from schemas.indicators import account, app, card, domain, phone, url
+from schemas.indicators import (
+    account,
+    app,
+    card,
+    device,
+    domain,
+    handle,
+    imei,
+    imsi,
+    ip,
+    merchant,
+    phone,
+    resident_id,
+    sim,
+    url,
+    uscc,
+    wallet,
+)
+
+LONGEST = 2048
+"""Characters of a value as it is sent."""
 
 
 class IndicatorKind(StrEnum):
     ACCOUNT = "account"
     CARD = "card"
+    WALLET = "wallet"
+    MERCHANT = "merchant"
     PHONE = "phone"
+    SIM = "sim"
+    IMSI = "imsi"
+    IMEI = "imei"
+    DEVICE = "device"
+    HANDLE = "handle"
+    RESIDENT_ID = "resident_id"
+    USCC = "uscc"
     APP = "app"
     URL = "url"
     DOMAIN = "domain"
+    IP = "ip"
 
 
 KINDS: dict[str, Callable[[str], str]] = {
     IndicatorKind.ACCOUNT: account.canonical,
     IndicatorKind.CARD: card.canonical,
+    IndicatorKind.WALLET: wallet.canonical,
+    IndicatorKind.MERCHANT: merchant.canonical,
     IndicatorKind.PHONE: phone.canonical,
+    IndicatorKind.SIM: sim.canonical,
+    IndicatorKind.IMSI: imsi.canonical,
+    IndicatorKind.IMEI: imei.canonical,
+    IndicatorKind.DEVICE: device.canonical,
+    IndicatorKind.HANDLE: handle.canonical,
+    IndicatorKind.RESIDENT_ID: resident_id.canonical,
+    IndicatorKind.USCC: uscc.canonical,
     IndicatorKind.APP: app.canonical,
     IndicatorKind.URL: url.canonical,
     IndicatorKind.DOMAIN: domain.canonical,
+    IndicatorKind.IP: ip.canonical,
 }
 """Kind -> canonical form, in the order of the primary subject."""
 
 RANK: dict[str, int] = {kind: rank for rank, kind in enumerate(KINDS)}
 
+ADVICE: dict[str, Callable[[str], tuple[str, ...]]] = {
+    IndicatorKind.ACCOUNT: account.advisories,
+    IndicatorKind.CARD: card.advisories,
+    IndicatorKind.PHONE: phone.advisories,
+    IndicatorKind.SIM: sim.advisories,
+    IndicatorKind.RESIDENT_ID: resident_id.advisories,
+    IndicatorKind.USCC: uscc.advisories,
+    IndicatorKind.URL: url.advisories,
+    IndicatorKind.DOMAIN: domain.advisories,
+    IndicatorKind.IP: ip.advisories,
+}
+
 
 def canonical(kind: str, text: str) -> str:
     """The canonical form of `text` as an indicator of `kind`; ValueError says what is wrong with it."""
+    if len(text) > LONGEST:
+        raise ValueError(f"a value has at most {LONGEST} characters")
     return KINDS[kind](text)
+
+
+def advisories(kind: str, value: str) -> tuple[str, ...]:
+    """What a sender may want to look at again; `value` is canonical. No advice is a reason to refuse."""
+    advice = ADVICE.get(kind)
+    return advice(value) if advice is not None else ()

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import re
 
-_SEPARATORS = str.maketrans("", "", " -\u3000\u00a0")
+from schemas.indicators.plain import SEPARATORS
+
 _FORM = re.compile(r"[0-9A-Z]{6,34}", re.ASCII)
+_IBAN = re.compile(r"[A-Z]{2}[0-9]{2}[0-9A-Z]{11,30}", re.ASCII)
 
 
 def canonical(text: str) -> str:
     """`6222 0210-0101 234` -> `622202100101234`. ValueError when it is no account number."""
-    plain = text.translate(_SEPARATORS).upper()
+    plain = text.translate(SEPARATORS).upper()
     if not _FORM.fullmatch(plain):
         raise ValueError("an account is 6 to 34 letters and digits, spaces and hyphens allowed between them")
     return plain
+
+
+def advisories(value: str) -> tuple[str, ...]:
+    """`iban_check_failed`: it looks like an IBAN, and its check digits (ISO 7064 mod 97-10) do not fit."""
+    if not _IBAN.fullmatch(value):
+        return ()
+    number = int("".join(str(int(letter, 36)) for letter in value[4:] + value[:4]))
+    return () if number % 97 == 1 else ("iban_check_failed",)

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import re
 
-_SEPARATORS = str.maketrans("", "", " -\u3000\u00a0")
+from schemas.indicators.plain import SEPARATORS, luhn_ok
+
 _FORM = re.compile(r"[0-9]{12,19}", re.ASCII)
 
 
 def canonical(text: str) -> str:
     """`6222 0212 3456 7890` -> `6222021234567890`. ValueError when it is no card number."""
-    plain = text.translate(_SEPARATORS)
+    plain = text.translate(SEPARATORS)
     if not _FORM.fullmatch(plain):
         raise ValueError("a card is 12 to 19 digits, spaces and hyphens allowed between them")
     return plain
 
 
-def luhn_ok(canonical_card: str) -> bool:
-    """Whether the check digit fits. Advice only: nothing is refused for it."""
-    doubled = (int(digit) * (1 + index % 2) for index, digit in enumerate(reversed(canonical_card)))
-    return sum(value - 9 if value > 9 else value for value in doubled) % 10 == 0
+def advisories(value: str) -> tuple[str, ...]:
+    """`luhn_failed`: perhaps a digit is mistyped."""
+    return () if luhn_ok(value) else ("luhn_failed",)

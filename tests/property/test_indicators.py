@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import date
+from ipaddress import IPv4Address, IPv6Address
+
 import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from schemas.indicators import KINDS, RANK, IndicatorKind, canonical
+from schemas.advice import SENTENCES
+from schemas.indicators import KINDS, RANK, IndicatorKind, advisories, canonical
 
 SEPARATOR = st.sampled_from(["", " ", "-", "\u3000", "\u00a0"])
 LABEL = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,10}[a-z0-9])?", fullmatch=True).filter(lambda one: one[2:4] != "--")
@@ -21,18 +25,31 @@ def spelt(draw: st.DrawFn, plain: st.SearchStrategy[str]) -> tuple[str, str]:
     return text, "".join(one + draw(SEPARATOR) for one in text)
 
 
-@given(st.sampled_from(list(KINDS)), st.text(max_size=60))
+# What stands in numbers and addresses, so that a random text is sometimes nearly one.
+NEARLY = st.text("0123456789" * 3 + "+-. ()[]:/@abcxABCXTF微例。：\u3000\u0331\u200b\ud800０", max_size=40)
+_FIRST = "|+86|0086|00|0|106|95|8986|6302021990|91630|http://|hxxps://|wechat:|微信：@|bc1|0x"
+PREFIX = st.sampled_from(_FIRST.split("|"))
+
+
+@given(st.sampled_from(list(KINDS)), st.builds(str.__add__, PREFIX, NEARLY) | st.text(max_size=60))
 @example("url", "http://a.com/%")
 @example("url", "http://a.com/a?b=%zz#c")
 @example("url", "HTTP://[::1]:80/")
 @example("domain", "ß.de")
 @example("domain", "。例子。cn")
-def test_what_is_canonical_stays_as_it_is(kind: str, text: str) -> None:
+@example("phone", "+860000101234567")
+@example("phone", "+5400 9 011 15 2345 6789")
+@example("handle", "qq:@@x")
+@example("handle", "qq:H\u0331")
+@example("ip", "::ffff:1.2.3.4")
+def test_what_is_canonical_stays_as_it_is_and_anything_else_is_a_value_error(kind: str, text: str) -> None:
     try:
         once = canonical(kind, text)
     except ValueError:
         return
     assert canonical(kind, once) == once
+    assert set(advisories(kind, once)) <= set(SENTENCES)
+    once.encode()
 
 
 @given(
@@ -96,6 +113,48 @@ def test_a_url_is_one_in_any_case_defanged_and_with_its_default_port(host: str, 
         f"hxxp{scheme[4:]}://{defanged}/pay",
     ):
         assert canonical("url", way) == wanted
+
+
+@given(st.integers(1, 14), st.from_regex(r"[0-9]{14}", fullmatch=True))
+def test_a_handset_is_one_with_its_check_digit_without_and_with_its_version(at: int, digits: str) -> None:
+    wanted = canonical("imei", digits)
+    assert wanted[:14] == digits
+    for way in (wanted, digits + "0", digits + "99", f"{digits[:at]}-{digits[at:]}"):
+        assert canonical("imei", way) == wanted
+
+
+@given(st.dates(date(1900, 1, 1), date(1999, 12, 31)), st.integers(0, 999))
+def test_a_person_is_one_in_the_number_of_before_and_after_1999(born: date, number: int) -> None:
+    old = f"630202{born:%y%m%d}{number:03d}"
+    new = canonical("resident_id", old)
+    assert new[:17] == f"630202{born:%Y%m%d}{number:03d}"
+    assert canonical("resident_id", new.lower()) == canonical("resident_id", f"{new[:6]} {new[6:14]} {new[14:]}") == new
+
+
+@given(st.integers(14, 17), st.integers(1, 9))
+def test_one_wrong_digit_in_a_resident_id_is_seen(at: int, step: int) -> None:
+    right = canonical("resident_id", "630202900101124")
+    assert right.isdigit()
+    other = right[:at] + str((int(right[at]) + step) % 10) + right[at + 1 :]
+    with pytest.raises(ValueError, match="check digit"):
+        canonical("resident_id", other)
+
+
+@given(st.binary(min_size=20, max_size=20))
+def test_an_ethereum_wallet_is_one_in_any_case(raw: bytes) -> None:
+    assert canonical("wallet", "0x" + raw.hex().upper()) == canonical("wallet", "0x" + raw.hex()) == "0x" + raw.hex()
+
+
+@given(st.ip_addresses())
+def test_an_address_is_one_defanged_and_in_full(address: IPv4Address | IPv6Address) -> None:
+    wanted = canonical("ip", str(address))
+    assert canonical("ip", address.exploded.upper()) == wanted
+    assert canonical("ip", str(address).replace(".", "[.]").replace(":", "[:]")) == wanted
+
+
+@given(st.from_regex(r"(1[0-9]{2,4}|9[56][0-9]{3,6})", fullmatch=True))
+def test_a_service_number_is_one_with_and_without_its_country(number: str) -> None:
+    assert canonical("phone", number) == canonical("phone", "+86" + number) == canonical("phone", f"0086 {number}") == number
 
 
 def test_every_kind_has_its_place_in_the_order_of_the_primary_subject() -> None:

@@ -228,6 +228,21 @@ async def test_half_a_character_in_the_name_of_an_app_is_the_senders_fault(clien
     assert (answer.status_code, slug(answer)) == (422, "invalid-signal")
 
 
+async def test_what_looks_odd_is_told_with_the_receipt_and_its_value_is_not(client: Client):
+    event = {"type": "site", "url": "https://pay.secret-host.invalid/x"}
+    odd = signal(
+        event=event, indicators=[{"kind": "phone", "value": "13800001234"}, {"kind": "card", "value": "6222021234567890"}]
+    )
+    answer = await client().post("/v1/signals", json=odd)
+    assert answer.status_code == 202
+    found = [(one["pointer"], one["code"]) for one in answer.json()["advisories"]]
+    assert found == [("/event/url", "suffix_unknown"), ("/indicators/1", "luhn_failed")]
+    assert "6222021234567890" not in answer.text and "secret-host" not in answer.text
+    again = await client().post("/v1/signals", json=odd)
+    assert again.json() == answer.json()
+    assert "advisories" not in (await client().post("/v1/signals", json=signal("plain"))).json()
+
+
 async def test_a_body_without_a_length_is_bounded_too(client: Client):
     async def endless():
         while True:

@@ -78,7 +78,9 @@ def test_a_signal_needs_a_suspect_somewhere() -> None:
 def test_both_ends_cannot_be_the_same_nor_of_any_kind() -> None:
     same = {"kind": "account", "value": "6222 0210 0000 0001"}
     assert "payer and payee are the same" in refused(event=transfer(payee=same))
-    assert "a caller is one of phone" in refused(event=call(caller={"kind": "domain", "value": "a.example.cn"}))
+    assert "a caller is one of handle, imei, imsi, phone, sim" in refused(
+        event=call(caller={"kind": "domain", "value": "a.example.cn"})
+    )
 
 
 def test_indicators_and_ends_together_are_bounded_as_the_record_is() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from schemas.taxonomy import EVENT_TYPES, KINDS, SENDERS, TYPOLOGIES, SignalKind, TypologyId
+from schemas.taxonomy import EVENT_TYPES, KINDS, SENDERS, TYPOLOGIES, SignalKind, TypologyId, markdown
 
 F3 = Path("/work/shared/data/f3/f3-stix.json")
 
@@ -44,3 +44,8 @@ def test_every_kind_has_an_article_and_typologies() -> None:
 
 def test_every_event_is_sent_by_somebody() -> None:
     assert {event for sender in SENDERS for event in sender.events} == set(EVENT_TYPES)
+
+
+def test_the_page_is_in_step_with_the_table() -> None:
+    page = Path(__file__).resolve().parents[3] / "docs" / "taxonomy.md"
+    assert page.read_text("utf-8") == markdown(), "python -m schemas.taxonomy > docs/taxonomy.md"

@@ -1,0 +1,26 @@
+"""SIM cards by ICCID (ITU-T E.118): 89, then country, operator and number; 19 or 20 places. Chinese operators put letters
+into some places, so those are kept; a filler F at the end is not part of the number.
+"""
+
+from __future__ import annotations
+
+import re
+
+from schemas.indicators.plain import SEPARATORS, luhn_ok
+
+_FORM = re.compile(r"89[0-9A-F]{17,18}", re.ASCII)
+
+
+def canonical(text: str) -> str:
+    """`8986 0012 3456 7890 123F` -> `8986001234567890123`. ValueError when it is no ICCID."""
+    plain = text.translate(SEPARATORS).upper()
+    if len(plain) == 20 and plain.endswith("F"):
+        plain = plain[:-1]
+    if not _FORM.fullmatch(plain) or plain.endswith("F"):
+        raise ValueError("a SIM is its ICCID: 89 and 17 or 18 more digits (letters A to F where the operator put them)")
+    return plain
+
+
+def advisories(value: str) -> tuple[str, ...]:
+    """`luhn_failed`: perhaps a digit is mistyped. With a letter in it nothing can be said."""
+    return () if not value.isdigit() or luhn_ok(value) else ("luhn_failed",)
