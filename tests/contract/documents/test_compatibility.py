@@ -175,13 +175,15 @@ PLACES: list[tuple[str, Schema, set[str], Callable[[Schema, Schema], Found], lis
 def test_a_break_of_any_member_is_found_and_its_path_named(told: Schema, roots: set[str], compare: Any, mutation: Any) -> None:
     tried = 0
     for schema, member in members(told, roots):
-        mutated = copy.deepcopy(told)
-        if not mutation(mutated["components"]["schemas"][schema], member):
+        named = told["components"]["schemas"]
+        changed = copy.deepcopy(named[schema])
+        if not mutation(changed, member):
             continue
+        mutated = {**told, "components": {**told["components"], "schemas": {**named, schema: changed}}}
         tried += 1
         breaks = compare(told, mutated).breaks
-        named = any(f"{member}{mark}" in one for one in breaks for mark in (":", "[]", "{}"))
-        assert named, (schema, member, breaks)
+        is_named = any(f"{member}{mark}" in one for one in breaks for mark in (":", "[]", "{}"))
+        assert is_named, (schema, member, breaks)
     assert tried, "the mutation fits nothing: it proves nothing"
 
 
