@@ -7,18 +7,21 @@ import sys
 
 import uvicorn
 
+from gateway.protocol import Protocol, Server
 from gateway.settings import GatewaySettings
 
 
 def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
     settings = GatewaySettings()
-    uvicorn.run(
-        "gateway.asgi:app",
+    from gateway.asgi import app
+
+    config = uvicorn.Config(
+        app,
         host=settings.gateway_host,
         port=settings.gateway_port,
         loop="uvloop",
-        http="httptools",
+        http=Protocol,
         ws="none",
         access_log=False,
         log_config=None,
@@ -27,6 +30,10 @@ def main() -> None:
         timeout_graceful_shutdown=settings.drain_s,
         backlog=2048,
     )
+    server = Server(config, before_drain=app.drain)
+    server.run()
+    if not server.started:
+        sys.exit(3)
 
 
 if __name__ == "__main__":

@@ -9,8 +9,9 @@ import asyncio
 import contextlib
 import gc
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from fastapi import FastAPI
@@ -23,6 +24,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from gateway.accept import Acceptor
+from gateway.answers import QueueOut, case_out
 from gateway.auth import Authenticator
 from gateway.endpoint import Endpoint, Gateway, mount
 from gateway.exporter import Exporter
@@ -30,19 +32,22 @@ from gateway.idempotency import Idempotency, RedisIdempotency, StateUnavailable
 from gateway.intake import Intake
 from gateway.jwks import KeySource
 from gateway.lag import Lag, watch
+from gateway.live.hub import Hub
+from gateway.live.source import KafkaSource, MakeSource, no_source
 from gateway.log import KafkaLog, Log
 from gateway.metrics import count_problem
 from gateway.officers import Desk
 from gateway.pipelining import Pipelining
 from gateway.problems import Problem, later
-from gateway.routes import cases, docs, ops, queues, search, signals
+from gateway.routes import cases, docs, live, ops, queues, search, signals
 from gateway.settings import GatewaySettings
+from schemas.cases import Case
 from schemas.protect import AesGcmSealer, Keyring, Sealer, Tokenizer
 from stream_processors.state.views import Rebuilding, RedisViews, Views
 
 logger = logging.getLogger("liandong.gateway")
 
-_ROUTES = (signals, queues, cases, search, ops, docs)
+_ROUTES = (signals, queues, live, cases, search, ops, docs)
 ENDPOINTS: list[Endpoint] = [endpoint for module in _ROUTES for endpoint in module.ENDPOINTS]
 
 
@@ -58,6 +63,7 @@ class Services:
     lag: Lag
     tokenizer: Tokenizer
     sealer: Sealer
+    source: MakeSource = no_source
     endpoints: list[Endpoint] = field(default_factory=lambda: ENDPOINTS)
 
     def __post_init__(self) -> None:
@@ -65,6 +71,7 @@ class Services:
         self.intake = Intake(self.tokenizer, self.sealer, settings.json_depth_limit)
         self.exporter = Exporter(self.views, settings.metrics_labels_limit)
         self.acceptor = Acceptor(self.log, self.memory, self.lag, settings)
+        self.live = Hub(settings, self.source, self._count, self._render)
         self.desk = Desk(
             self.log,
             self.memory,
@@ -74,6 +81,12 @@ class Services:
             wait_s=settings.outcome_wait_s,
             retry_after_s=settings.retry_after_s,
         )
+
+    async def _count(self, mine: Callable[[str], bool]) -> list[QueueOut]:
+        return queues.by_queue(await self.views.standings(), mine)
+
+    def _render(self, case: Case) -> bytes:
+        return case_out(case, self.sealer, datetime.now(UTC), whole=False).model_dump_json(exclude_none=True).encode()
 
     def problem_of(self, error: Exception) -> Problem:
         """What an exception is answered as; counted."""
@@ -97,10 +110,20 @@ def _problem_of(error: Exception, retry_after_s: int) -> Problem:
     return Problem("internal", "send the same request with the same reference again: nothing counts twice")
 
 
-def services(settings: GatewaySettings, *, keyring: Keyring, log: Log, memory: Idempotency, views: Views, lag: Lag) -> Services:
+def services(
+    settings: GatewaySettings,
+    *,
+    keyring: Keyring,
+    log: Log,
+    memory: Idempotency,
+    views: Views,
+    lag: Lag,
+    source: MakeSource = no_source,
+) -> Services:
     """The services over any ports."""
     keys = KeySource(settings.jwks_source, refresh_s=settings.jwks_refresh_s, unknown_key_s=settings.jwks_unknown_key_s)
-    return Services(settings, Authenticator(settings, keys), log, memory, views, lag, Tokenizer(keyring), AesGcmSealer(keyring))
+    auth, tokenizer, sealer = Authenticator(settings, keys), Tokenizer(keyring), AesGcmSealer(keyring)
+    return Services(settings, auth, log, memory, views, lag, tokenizer, sealer, source)
 
 
 def connect_redis(settings: GatewaySettings) -> Redis:
@@ -126,7 +149,15 @@ def create_app(settings: GatewaySettings) -> Gateway:
     redis = connect_redis(settings)
     log = KafkaLog(common, settings.append_timeout_s)
     memory = RedisIdempotency(Pipelining(redis), lock_ttl_s=settings.lock_ttl_s, receipt_ttl_s=settings.receipt_ttl_s)
-    built = services(settings, keyring=settings.keyring(), log=log, memory=memory, views=RedisViews(redis), lag=Lag())
+    built = services(
+        settings,
+        keyring=settings.keyring(),
+        log=log,
+        memory=memory,
+        views=RedisViews(redis),
+        lag=Lag(),
+        source=lambda: KafkaSource(common, redis),
+    )
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -138,6 +169,7 @@ def create_app(settings: GatewaySettings) -> Gateway:
             yield
         finally:
             watching.cancel()
+            await built.live.close()
             await log.close()
             await redis.aclose()
 
@@ -148,6 +180,7 @@ def create_app_over(built: Services, lifespan: Any = None) -> Gateway:
     """The app over these services."""
     app = Gateway(title="Liandong", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=lifespan)
     mount(app, built.endpoints, built)
+    app.drain = built.live.drain
 
     async def answer(request: Request, error: Exception) -> Response:
         return built.problem_of(error).response()

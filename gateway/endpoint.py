@@ -52,7 +52,8 @@ ANYBODY = Caller("anybody", Role.OPERATOR, (), 0.0)
 
 @dataclass(frozen=True)
 class Endpoint:
-    """`roles` empty means open to everybody; `open_on_loopback` lets a local scraper in without a token.
+    """`roles` empty means open to everybody; `open_on_loopback` lets a local scraper in without a token;
+    `streams`: the answer lasts as long as the client wants, so its duration says nothing.
 
     The rest documents (openapi.py): `answers` by status (None: no model; text of `answer_media`, or nothing with 204), `takes`
     the request headers that count, `gives` the headers of an answer, `problems` what only this route can say.
@@ -64,6 +65,7 @@ class Endpoint:
     roles: frozenset[Role]
     summary: str
     open_on_loopback: bool = False
+    streams: bool = False
     body: type[BaseModel] | None = None
     body_media: str = "application/json"
     body_required: bool = True
@@ -92,6 +94,8 @@ class Gateway(FastAPI):
     """FastAPI whose hot routes (those without a parameter in the path) are found by a look-up, before its middleware."""
 
     hot: dict[tuple[str, str], ASGIApp]
+    drain: Callable[[], None]
+    """Ends the answers that have no end of their own; a server calls it before it waits for the others."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -132,7 +136,8 @@ def _serve(endpoint: Endpoint, services: Services) -> ASGIApp:
         except Exception as error:
             response = services.problem_of(error).response()
         await response(scope, receive, send)
-        observe(clock() - began)
+        if not endpoint.streams:
+            observe(clock() - began)
 
     return serve
 

@@ -115,6 +115,12 @@ _TABLE = (
         "A reference or `Idempotency-Key` names one body for ever. Use a new one.",
     ),
     Kind(
+        "too-many-streams",
+        429,
+        "Too many live connections",
+        "An officer may hold a bounded number of live connections. Close one; a browser's tabs count each.",
+    ),
+    Kind(
         "internal",
         500,
         "Unexpected error",

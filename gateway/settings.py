@@ -42,6 +42,20 @@ class GatewaySettings(Settings):
     retry_after_s: int = Field(2, ge=1)
     outcome_wait_s: float = Field(3.0, ge=0)
     metrics_labels_limit: int = Field(200, ge=1)
+
+    live_events_a_second: float = Field(4.0, gt=0, le=100)
+    live_counts_every_s: float = Field(1.0, gt=0)
+    live_heartbeat_s: float = Field(15.0, gt=0)
+    live_slow_s: float = Field(20.0, gt=0)
+    live_longest_s: float = Field(3600.0, gt=0)
+    live_ready_s: float = Field(5.0, gt=0)
+    live_linger_s: float = Field(120.0, ge=0)
+    live_clients_limit: int = Field(500, ge=1)
+    live_per_officer_limit: int = Field(6, ge=1)
+    live_cases_held: int = Field(2000, ge=1)
+    live_cases_an_event: int = Field(200, ge=1)
+    live_cases_kept: int = Field(5000, ge=1)
+
     drain_s: int = Field(20, ge=1)
 
     @property

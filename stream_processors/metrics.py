@@ -151,6 +151,16 @@ class Gateway(_Process):
         self.actions = Counter("liandong_gateway_actions", "Officers' actions", ["outcome"], registry=r)
         # Searches by indicator: found, nothing. Who searched for what is in the audit log.
         self.searches = Counter("liandong_gateway_searches", "Searches by an indicator", ["outcome"], registry=r)
+        # Live connections of officers open now.
+        self.live_clients = Gauge("liandong_gateway_live_clients", "Open live connections", registry=r)
+        # Events sent on live connections by kind: cases, counts, reset. Many resets: clients that cannot resume.
+        self.live_events = Counter("liandong_gateway_live_events", "Events sent on live connections", ["kind"], registry=r)
+        # How live connections ended: gone (by the client), slow, expired, draining.
+        self.live_closed = Counter("liandong_gateway_live_closed", "Live connections ended", ["reason"], registry=r)
+        # LogAppendTime of a change of a case until it is handed to the live connections, on the gateway's clock.
+        self.live_delay_s = Histogram(
+            "liandong_gateway_live_delay_seconds", "Change of a case to live", buckets=_DELAY_S, registry=r
+        )
         # Producers thrown away after a failed append.
         self.producers_discarded = Counter(
             "liandong_gateway_producers_discarded", "Kafka producers replaced after a failure", registry=r
@@ -171,6 +181,10 @@ class Gateway(_Process):
         )
         for outcome in ("applied", "refused", "pending"):
             self.actions.labels(outcome)
+        for kind in ("cases", "counts", "reset"):
+            self.live_events.labels(kind)
+        for reason in ("gone", "slow", "expired", "draining"):
+            self.live_closed.labels(reason)
         for outcome in ("found", "nothing"):
             self.searches.labels(outcome)
         for part in ("lock", "ack", "remember"):

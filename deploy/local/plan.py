@@ -70,9 +70,13 @@ def worker_spec(name: str, places: Places, port: int, env: Mapping[str, str]) ->
 
 
 def gateway_spec(places: Places, port: int, env: Mapping[str, str]) -> Spec:
-    options = ["--loop", "uvloop", "--http", "httptools", "--no-access-log", "--timeout-graceful-shutdown", "8"]
-    argv = [sys.executable, "-m", "uvicorn", "gateway.asgi:app", "--host", LOCALHOST, "--port", str(port), *options]
-    own = {"LIANDONG_WORKER_ID": "gateway"}
+    argv = [sys.executable, "-m", "gateway"]
+    own = {
+        "LIANDONG_WORKER_ID": "gateway",
+        "LIANDONG_GATEWAY_HOST": LOCALHOST,
+        "LIANDONG_GATEWAY_PORT": str(port),
+        "LIANDONG_DRAIN_S": "8",
+    }
     return Spec("gateway", argv, _log(places, "gateway"), str(project_root()), env={**env, **own}, stage=APP, port=port)
 
 

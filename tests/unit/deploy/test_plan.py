@@ -30,8 +30,8 @@ def test_a_worker_knows_who_it_is_and_where_everything_is(tmp_path: Path) -> Non
 
 
 def test_the_gateway_listens_on_this_machine_only(tmp_path: Path) -> None:
-    argv = plan.gateway_spec(Places.of("test", tmp_path), 4711, {}).argv
-    assert argv[argv.index("--host") + 1] == "127.0.0.1"
+    env = plan.gateway_spec(Places.of("test", tmp_path), 4711, {}).env
+    assert (env["LIANDONG_GATEWAY_HOST"], env["LIANDONG_GATEWAY_PORT"]) == ("127.0.0.1", "4711")
 
 
 def test_only_the_demo_uses_services_that_the_environment_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,216 @@
+"""Who listens, and who hears what. One source a process, running while somebody listens; memory bounded in all.
+
+Invariant: a client hears of the queues that it may see and of no other; one that cannot keep up costs the others nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections import Counter, OrderedDict
+from collections.abc import Awaitable, Callable, Iterable
+
+from gateway.answers import QueueOut
+from gateway.auth import Caller
+from gateway.live.coalesce import Coalescer
+from gateway.live.rows import Place, Render, Row, place_of, reaches
+from gateway.live.source import MakeSource, Source
+from gateway.metrics import METRICS
+from gateway.problems import later
+from gateway.settings import GatewaySettings
+
+logger = logging.getLogger("liandong.gateway")
+
+Wants = Callable[[str], bool]
+CountQueues = Callable[[Wants], Awaitable[list[QueueOut]]]
+_RETRY_S = 0.5
+
+
+class Client:
+    """One connection. `wake` is set when there is something to do earlier than there was. Before it has `begun` it is told
+    nothing: where it begins is not known yet."""
+
+    def __init__(self, caller: Caller, wants: Wants, coalescer: Coalescer) -> None:
+        self.caller, self.coalescer = caller, coalescer
+        self.wake = asyncio.Event()
+        self.begun = False
+        self._wants, self._known = wants, dict[str, bool]()
+
+    def wants(self, queue: str) -> bool:
+        known = self._known.get(queue)
+        if known is None:
+            known = self._known[queue] = self._wants(queue)
+        return known
+
+    def offer(self, row: Row) -> None:
+        if self.wants(row.case.queue):
+            self._stir(lambda: self.coalescer.offer(row))
+
+    def reset(self, reason: str) -> None:
+        self._stir(lambda: self.coalescer.reset(reason))
+
+    def count(self, counts: Iterable[tuple[str, bytes]]) -> None:
+        for queue, told in counts:
+            if self.wants(queue):
+                self._stir(lambda queue=queue, told=told: self.coalescer.count(queue, told))  # type: ignore[misc]
+
+    def _stir(self, change: Callable[[], None]) -> None:
+        was_due = self.coalescer.due()
+        change()
+        if self.coalescer.due() < was_due:
+            self.wake.set()
+
+
+class Hub:
+    """`join` before the first event, `leave` after the last, `drain` before the process ends."""
+
+    def __init__(self, settings: GatewaySettings, make: MakeSource, count: CountQueues, render: Render) -> None:
+        self._settings, self._make, self._count, self.render = settings, make, count, render
+        self.clients: set[Client] = set()
+        self._officers: Counter[str] = Counter()
+        self._kept: OrderedDict[str, Row] = OrderedDict()
+        self._floor: dict[int, int] = {}
+        self._counts: dict[str, bytes] = {}
+        self._ready = asyncio.Event()
+        self._running: asyncio.Task[None] | None = None
+        self._left_at = 0.0
+        self._changed = False
+        self.place = Place("", ())
+        self.draining = False
+
+    async def join(self, caller: Caller, wants: Wants, last_id: str | None) -> Client:
+        """Problem when there are too many, or when the log or the views are away."""
+        limits = self._settings
+        if self.draining or len(self.clients) >= limits.live_clients_limit:
+            raise later("overloaded", "this gateway takes no more live connections", limits.retry_after_s)
+        if self._officers[caller.subject] >= limits.live_per_officer_limit:
+            said = f"an officer has at most {limits.live_per_officer_limit} live connections to a gateway; close one"
+            raise later("too-many-streams", said, limits.retry_after_s)
+        client = Client(caller, wants, self._coalescer())
+        self.clients.add(client)
+        self._officers[caller.subject] += 1
+        METRICS.live_clients.set(len(self.clients))
+        try:
+            await self._be_ready()
+        except BaseException:
+            self.leave(client)
+            raise
+        self._begin(client, last_id)
+        return client
+
+    def leave(self, client: Client) -> None:
+        if client not in self.clients:
+            return
+        self.clients.discard(client)
+        self._officers[client.caller.subject] -= 1
+        if not self._officers[client.caller.subject]:
+            del self._officers[client.caller.subject]
+        METRICS.live_clients.set(len(self.clients))
+        self._left_at = time.monotonic()
+
+    def drain(self) -> None:
+        """Every connection ends with a word; the clients come back to another gateway."""
+        self.draining = True
+        for client in self.clients:
+            client.wake.set()
+
+    async def close(self) -> None:
+        self.drain()
+        if self._running is not None:
+            self._running.cancel()
+            await asyncio.wait((self._running,))
+
+    def _coalescer(self) -> Coalescer:
+        limits = self._settings
+        return Coalescer(
+            every_s=1 / limits.live_events_a_second,
+            counts_every_s=limits.live_counts_every_s,
+            most=limits.live_cases_held,
+            rows_an_event=limits.live_cases_an_event,
+        )
+
+    async def _be_ready(self) -> None:
+        if self._running is None or self._running.done():
+            self._running = asyncio.create_task(self._run())
+        try:
+            async with asyncio.timeout(self._settings.live_ready_s):
+                await self._ready.wait()
+        except TimeoutError:
+            detail = "the log or the views are away, or the views are being folded"
+            raise later("rebuilding", detail, self._settings.retry_after_s) from None
+
+    def _begin(self, client: Client, last_id: str | None) -> None:
+        """From where the client was, if all that came since is kept; else it reads its lists and goes on from there."""
+        client.begun = True
+        since = place_of(last_id)
+        if since is not None and since.log == self.place.log and reaches(since, self._floor):
+            for row in self._kept.values():
+                if not since.holds(row):
+                    client.offer(row)
+        else:
+            client.reset("start" if last_id is None else "gap")
+        client.count(self._counts.items())
+
+    async def _run(self) -> None:
+        """Reads for as long as somebody listens. After an error everybody reads again, from a new source."""
+        while not self._idle():
+            source: Source | None = None
+            try:
+                source = self._make()
+                await source.begin()
+                await self._relay(source)
+            except asyncio.CancelledError:
+                raise
+            except Exception as error:  # whatever it was: the streams go on with a new source, and say so
+                logger.warning("live queues interrupted: %s: %s", type(error).__name__, error)
+            finally:
+                self._ready.clear()
+                if source is not None:
+                    with contextlib.suppress(Exception):
+                        await source.close()
+            if not self._idle():
+                await asyncio.sleep(_RETRY_S)
+
+    def _idle(self) -> bool:
+        return not self.clients and time.monotonic() - self._left_at >= self._settings.live_linger_s
+
+    async def _relay(self, source: Source) -> None:
+        self._kept.clear()
+        self._counts.clear()
+        self.place = source.place
+        self._floor = dict(enumerate(self.place.offsets))
+        for client in self._begun():
+            client.reset("gap")
+        counted_at, self._changed = -float("inf"), True
+        self._ready.set()
+        while not self._idle():
+            rows = await source.more()
+            self.place = source.place
+            for row in rows:
+                self._keep(row)
+                for client in self._begun():
+                    client.offer(row)
+            self._changed = self._changed or bool(rows)
+            if self._changed and time.monotonic() - counted_at >= self._settings.live_counts_every_s:
+                counted_at, self._changed = time.monotonic(), False
+                await self._tell_counts()
+
+    def _keep(self, row: Row) -> None:
+        """The newest row of each case, for those who resume; what is dropped raises the floor."""
+        self._kept[row.case.case_id] = row
+        self._kept.move_to_end(row.case.case_id)
+        while len(self._kept) > self._settings.live_cases_kept:
+            _, old = self._kept.popitem(last=False)
+            self._floor[old.partition] = max(self._floor[old.partition], old.offset + 1)
+
+    async def _tell_counts(self) -> None:
+        fresh = {one.queue: one.model_dump_json().encode() for one in await self._count(lambda queue: True)}
+        changed = [(queue, told) for queue, told in fresh.items() if self._counts.get(queue) != told]
+        self._counts = fresh
+        for client in self._begun():
+            client.count(changed)
+
+    def _begun(self) -> Iterable[Client]:
+        return (client for client in self.clients if client.begun)

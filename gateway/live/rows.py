@@ -1,0 +1,85 @@
+"""What a live queue tells of a case, and the id of an event: a place in the log, so that any gateway can resume from it.
+
+Invariant: a row is what `GET /v1/queues/{queue}/cases` tells of the case at that revision.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from pydantic import create_model
+
+from schemas.cases import ActionOutcome, Case
+from schemas.values import Stored
+
+Render = Callable[[Case], bytes]
+_LEFT_OUT = ("signals", "applied", "note_sealed")
+
+_FIELDS: dict[str, Any] = {
+    name: (field.annotation, field) for name, field in Case.model_fields.items() if name not in _LEFT_OUT
+}
+LiveCase = create_model("LiveCase", __base__=Stored, **_FIELDS)
+"""A view of Case: all but what a list leaves out, so that the signals of a large case cost nothing here."""
+
+
+class LiveChange(Stored):
+    """A view of CaseChange."""
+
+    outcome: ActionOutcome
+    origin: str | None = None
+    case: LiveCase | None = None
+
+
+class Row:
+    """A case at a revision, and where its change stands in the log. Its JSON is made once, for all clients."""
+
+    __slots__ = ("_json", "case", "offset", "partition")
+
+    def __init__(self, case: Case, partition: int, offset: int) -> None:
+        self.case, self.partition, self.offset = case, partition, offset
+        self._json: bytes | None = None
+
+    def json(self, render: Render) -> bytes:
+        if self._json is None:
+            self._json = render(self.case)
+        return self._json
+
+
+class Place(NamedTuple):
+    """Which log, and the next offset of each partition of `cases.changed.v1`."""
+
+    log: str
+    offsets: tuple[int, ...]
+
+    def holds(self, row: Row) -> bool:
+        """Whether the row stands before this place."""
+        return row.offset < self.offsets[row.partition]
+
+
+_ID = re.compile(r"([0-9a-f]{8})((?:-[0-9a-z]{1,11}){1,64})", re.ASCII)
+
+
+def event_id(place: Place) -> str:
+    """`1f0a93bc-2s-0-1a-…`: the log, then the offsets to the base of 36."""
+    return "-".join((place.log, *map(_base36, place.offsets)))
+
+
+def place_of(text: str | None) -> Place | None:
+    """What `event_id` wrote; None for anything else."""
+    found = _ID.fullmatch(text or "")
+    return None if found is None else Place(found[1], tuple(int(one, 36) for one in found[2].split("-")[1:]))
+
+
+def reaches(place: Place, floor: Mapping[int, int]) -> bool:
+    """Whether what is kept from `floor` on holds all that came after the place."""
+    return len(place.offsets) == len(floor) and all(place.offsets[p] >= first for p, first in floor.items())
+
+
+def _base36(n: int) -> str:
+    digits = ""
+    while n or not digits:
+        n, digit = divmod(n, 36)
+        digits = "0123456789abcdefghijklmnopqrstuvwxyz"[digit] + digits
+    return digits

@@ -1,0 +1,136 @@
+"""Where live queues hear of changes: `cases.changed.v1`, read by one consumer without a group, told when the views hold it.
+
+Invariant: the rows come in the order of the log, echoes left out, and each when a read of the views gives its revision or a
+newer one; so whoever reads a list at `place` and takes the rows from there on misses nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from hashlib import sha256
+from typing import Any, NamedTuple, Protocol
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from redis.asyncio import Redis
+
+from gateway.live.rows import LiveChange, Place, Row
+from gateway.log import LogUnavailable
+from gateway.metrics import METRICS
+from schemas.topics import CHANGED
+from stream_processors.log import Record
+from stream_processors.state.chunk import read_chunk
+from stream_processors.state.views import Rebuilding
+from stream_processors.state.visible import STREAM, Folded, folded
+
+_IDLE_MS, _HELD_MS = 250, 20
+_LOOK_EVERY_S = 1.0
+_POLL_RECORDS = 500
+_LIVE = replace(STREAM, view=LiveChange)
+
+
+class Source(Protocol):
+    """Any error ends it: its reader makes a new one and tells everybody to read again."""
+
+    async def begin(self) -> None:
+        """Starts where the views are. Rebuilding while they are not whole."""
+
+    async def more(self) -> list[Row]:
+        """The next rows; none after a fraction of a second without any. Rebuilding when the views were made anew."""
+
+    @property
+    def place(self) -> Place:
+        """All rows before it were given, none after it."""
+
+    async def close(self) -> None: ...
+
+
+MakeSource = Callable[[], Source]
+
+
+def no_source() -> Source:
+    """For a gateway without a log."""
+    raise LogUnavailable("there is no log to listen to")
+
+
+class _Held(NamedTuple):
+    row: Row
+    appended_ms: int
+
+
+class KafkaSource:
+    def __init__(self, common: dict[str, Any], redis: Redis) -> None:
+        self._common, self._redis = common, redis
+        self._consumer: AIOKafkaConsumer | None = None
+        self._stamp = self._log = ""
+        self._looked = 0.0
+        self._read: dict[int, int] = {}
+        self._marks: dict[str, int] = {}
+        self._held: dict[int, deque[_Held]] = {p: deque() for p in range(CHANGED.partitions)}
+
+    async def begin(self) -> None:
+        start = await self._look()
+        self._stamp, self._log = start.stamp, sha256(start.log.encode()).hexdigest()[:8]
+        self._read = dict(start.facts)
+        self._marks = {_LIVE.source_mark(p): at for p, at in start.sources.items()}
+        self._consumer = AIOKafkaConsumer(
+            **self._common,
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            fetch_max_wait_ms=500,
+            max_partition_fetch_bytes=2 << 20,
+        )
+        await self._consumer.start()
+        self._consumer.assign([TopicPartition(CHANGED.name, p) for p in self._read])
+        for p, at in self._read.items():
+            self._consumer.seek(TopicPartition(CHANGED.name, p), at)
+
+    async def close(self) -> None:
+        if self._consumer is not None:
+            with contextlib.suppress(Exception):
+                await self._consumer.stop()
+
+    @property
+    def place(self) -> Place:
+        held = self._held
+        return Place(self._log, tuple(held[p][0].row.offset if held[p] else at for p, at in sorted(self._read.items())))
+
+    async def more(self) -> list[Row]:
+        assert self._consumer is not None
+        waiting = any(self._held.values())
+        found = await self._consumer.getmany(timeout_ms=_HELD_MS if waiting else _IDLE_MS, max_records=_POLL_RECORDS)
+        for at, records in found.items():
+            self._hold(at.partition, [Record(at.partition, r.offset, r.timestamp, r.key, r.value) for r in records])
+        if not any(self._held.values()) and time.monotonic() - self._looked < _LOOK_EVERY_S:
+            return []
+        return self._release((await self._look()).facts)
+
+    async def _look(self) -> Folded:
+        self._looked = time.monotonic()
+        found = await folded(self._redis)
+        if found is None or self._stamp not in ("", found.stamp):
+            raise Rebuilding("the views are not the ones that were told of")
+        return found
+
+    def _hold(self, partition: int, records: Sequence[Record]) -> None:
+        """Records that are no facts are the affair of project, which keeps them aside."""
+        chunk = read_chunk(_LIVE, partition, records, self._marks, effects=False)
+        self._marks |= chunk.marks
+        self._read[partition] = chunk.end
+        times = {record.offset: record.timestamp_ms for record in records}
+        for offset, envelope, _ in chunk.counted:
+            if envelope.data.case is not None:
+                self._held[partition].append(_Held(Row(envelope.data.case, partition, offset), times[offset]))
+
+    def _release(self, facts: dict[int, int]) -> list[Row]:
+        rows = []
+        now_ms = time.time() * 1000
+        for p, held in self._held.items():
+            while held and held[0].row.offset < facts[p]:
+                row, appended_ms = held.popleft()
+                METRICS.live_delay_s.observe(max(0.0, now_ms - appended_ms) / 1000)
+                rows.append(row)
+        return rows

@@ -1,0 +1,116 @@
+"""One live connection as an ASGI response: `text/event-stream`, written no faster than the client reads.
+
+Invariant: it ends when the client goes, when its token expires, when the process drains, or when the client does not read for
+`live_slow_s`; whatever the end, the client's place in the hub is free.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import time
+from collections.abc import Callable
+
+from starlette.types import Receive, Scope, Send
+
+from gateway.live.coalesce import Event
+from gateway.live.hub import Client, Hub
+from gateway.live.rows import event_id
+from gateway.metrics import METRICS
+from gateway.protocol import abort, narrow
+from gateway.settings import GatewaySettings
+
+_HEADERS = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-store"),
+    (b"x-accel-buffering", b"no"),
+]
+_HEARTBEAT = b": alive\n\n"
+
+
+class EventStream:
+    def __init__(
+        self,
+        hub: Hub,
+        client: Client,
+        settings: GatewaySettings,
+        now: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._hub, self._client, self._settings, self._now = hub, client, settings, now
+        valid_s = client.caller.expires_at - wall()
+        self._ends = now() + max(0.0, min(valid_s, settings.live_longest_s))
+        self._gone = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        narrow(scope)
+        listening = asyncio.create_task(self._listen(receive))
+        reason = "gone"
+        try:
+            reason = await self._write(send)
+        except TimeoutError:
+            reason = "slow"
+            abort(scope)
+        except OSError:  # what a server raises that tells of a lost connection in `send`
+            reason = "gone"
+        finally:
+            self._hub.leave(self._client)
+            METRICS.live_closed.labels(reason).inc()
+            listening.cancel()
+            await asyncio.wait((listening,))
+
+    async def _listen(self, receive: Receive) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        self._gone = True
+        self._client.wake.set()
+
+    async def _write(self, send: Send) -> str:
+        """Why it ended. TimeoutError when the client does not read."""
+        await self._send(send, {"type": "http.response.start", "status": 200, "headers": _HEADERS})
+        # Clients of a gateway that ends come back spread over two seconds.
+        await self._body(send, b"retry: %d\n\n" % (1000 + secrets.randbelow(2000)))
+        last = self._now()
+        while not self._gone:
+            now = self._now()
+            ended = "draining" if self._hub.draining else "expired" if now >= self._ends else ""
+            if ended:
+                await self._body(send, b'event: bye\ndata: {"reason":"%s"}\n\n' % ended.encode(), more=False)
+                return ended
+            event = self._client.coalescer.take(now)
+            if event is not None:
+                await self._body(send, self._told(event))
+                METRICS.live_events.labels(event.kind).inc()
+                last = self._now()
+            elif now - last >= self._settings.live_heartbeat_s:
+                await self._body(send, _HEARTBEAT)
+                last = self._now()
+            else:
+                until = min(self._client.coalescer.due(), last + self._settings.live_heartbeat_s, self._ends)
+                await self._sleep(until - now)
+        return "gone"
+
+    async def _sleep(self, longest_s: float) -> None:
+        wake = self._client.wake
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(longest_s):
+                await wake.wait()
+        wake.clear()
+
+    async def _body(self, send: Send, body: bytes, *, more: bool = True) -> None:
+        await self._send(send, {"type": "http.response.body", "body": body, "more_body": more})
+
+    async def _send(self, send: Send, message: dict[str, object]) -> None:
+        async with asyncio.timeout(self._settings.live_slow_s):
+            await send(message)
+
+    def _told(self, event: Event) -> bytes:
+        if event.kind == "reset":
+            data = b'{"reason":"%s"}' % event.reason.encode()
+        elif event.kind == "counts":
+            data = b'{"queues":[%s]}' % b",".join(event.counts)
+        else:
+            data = b'{"cases":[%s]}' % b",".join(row.json(self._hub.render) for row in event.rows)
+        name = b"id: %s\n" % event_id(self._hub.place).encode() if event.whole else b""
+        return b"event: %s\n%sdata: %s\n\n" % (event.kind.encode(), name, data)
