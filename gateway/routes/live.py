@@ -18,7 +18,7 @@ from gateway.routes.queues import OFFICERS, own_queue
 _MOST_QUEUES = 64
 
 
-class EventOut(BaseModel):
+class LiveOut(BaseModel):
     """What the data of the events hold: `cases` of an event `cases`, `queues` of `counts`, `reason` of `reset` and `bye`."""
 
     cases: list[CaseOut] | None = None
@@ -70,7 +70,7 @@ def _endpoint(path: str, handler: object, summary: str, query: type[BaseModel] |
         summary,
         streams=True,
         query=query,
-        answers={200: EventOut},
+        answers={200: LiveOut},
         answer_media="text/event-stream",
         problems=_PROBLEMS,
     )
