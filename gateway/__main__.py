@@ -23,6 +23,7 @@ def main() -> None:
         loop="uvloop",
         http=Protocol,
         ws="none",
+        proxy_headers=False,  # whose word is taken is a setting of ours (gateway/peers.py)
         access_log=False,
         log_config=None,
         server_header=False,

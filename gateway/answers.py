@@ -130,6 +130,8 @@ class CaseSignalOut(BaseModel):
     reasons: tuple[Reason, ...]
     subjects: list[SubjectOut]
     narrative: str | None
+    trust: str | None
+    contact: str | None
     typology: str | None
     stage: str | None
     loss_minor: int | None
@@ -258,12 +260,13 @@ def _event(event: EventFact | None, signal_id: str, sealer: Sealer) -> EventOut 
 
 
 def _signal(signal: JoinedSignal, sealer: Sealer) -> CaseSignalOut:
-    opened = ("subjects", "narrative", "event")
+    opened = ("subjects", "narrative", "event", "contact")
     plain = {name: getattr(signal, name) for name in CaseSignalOut.model_fields if name not in opened}
     return CaseSignalOut(
         **plain,
         subjects=[_subject(subject, signal.signal_id, sealer) for subject in signal.subjects],
         narrative=_opened(sealer, signal.narrative_sealed, f"{signal.signal_id}/narrative"),
+        contact=_opened(sealer, signal.contact_sealed, f"{signal.signal_id}/contact"),
         event=_event(signal.event, signal.signal_id, sealer),
     )
 

@@ -39,15 +39,17 @@ from gateway.metrics import count_problem
 from gateway.officers import Desk
 from gateway.pipelining import Pipelining
 from gateway.problems import Problem, later
-from gateway.routes import cases, docs, live, ops, queues, search, signals
+from gateway.rates import Rates, RedisRates
+from gateway.routes import cases, docs, live, ops, queues, search, signals, tips
 from gateway.settings import GatewaySettings
+from gateway.tips.desk import Tips
 from schemas.cases import Case
 from schemas.protect import AesGcmSealer, Keyring, Sealer, Tokenizer
 from stream_processors.state.views import Rebuilding, RedisViews, Views
 
 logger = logging.getLogger("liandong.gateway")
 
-_ROUTES = (signals, queues, live, cases, search, ops, docs)
+_ROUTES = (signals, queues, live, cases, search, tips, ops, docs)
 ENDPOINTS: list[Endpoint] = [endpoint for module in _ROUTES for endpoint in module.ENDPOINTS]
 
 
@@ -63,6 +65,7 @@ class Services:
     lag: Lag
     tokenizer: Tokenizer
     sealer: Sealer
+    rates: Rates
     source: MakeSource = no_source
     endpoints: list[Endpoint] = field(default_factory=lambda: ENDPOINTS)
 
@@ -71,6 +74,16 @@ class Services:
         self.intake = Intake(self.tokenizer, self.sealer, settings.json_depth_limit)
         self.exporter = Exporter(self.views, settings.metrics_labels_limit)
         self.acceptor = Acceptor(self.log, self.memory, self.lag, settings)
+        self.tips = Tips(
+            settings,
+            settings.policy(),
+            acceptor=self.acceptor,
+            memory=self.memory,
+            views=self.views,
+            rates=self.rates,
+            tokenizer=self.tokenizer,
+            sealer=self.sealer,
+        )
         self.live = Hub(settings, self.source, self._count, self._render)
         self.desk = Desk(
             self.log,
@@ -118,12 +131,13 @@ def services(
     memory: Idempotency,
     views: Views,
     lag: Lag,
+    rates: Rates,
     source: MakeSource = no_source,
 ) -> Services:
     """The services over any ports."""
     keys = KeySource(settings.jwks_source, refresh_s=settings.jwks_refresh_s, unknown_key_s=settings.jwks_unknown_key_s)
     auth, tokenizer, sealer = Authenticator(settings, keys), Tokenizer(keyring), AesGcmSealer(keyring)
-    return Services(settings, auth, log, memory, views, lag, tokenizer, sealer, source)
+    return Services(settings, auth, log, memory, views, lag, tokenizer, sealer, rates, source)
 
 
 def connect_redis(settings: GatewaySettings) -> Redis:
@@ -148,7 +162,8 @@ def create_app(settings: GatewaySettings) -> Gateway:
     }
     redis = connect_redis(settings)
     log = KafkaLog(common, settings.append_timeout_s)
-    memory = RedisIdempotency(Pipelining(redis), lock_ttl_s=settings.lock_ttl_s, receipt_ttl_s=settings.receipt_ttl_s)
+    pipelining = Pipelining(redis)
+    memory = RedisIdempotency(pipelining, lock_ttl_s=settings.lock_ttl_s, receipt_ttl_s=settings.receipt_ttl_s)
     built = services(
         settings,
         keyring=settings.keyring(),
@@ -156,6 +171,7 @@ def create_app(settings: GatewaySettings) -> Gateway:
         memory=memory,
         views=RedisViews(redis),
         lag=Lag(),
+        rates=RedisRates(pipelining),
         source=lambda: KafkaSource(common, redis),
     )
 

@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from gateway.jwks import KeySource
 from gateway.problems import Problem
 from gateway.settings import GatewaySettings
+from schemas.signals import PUBLIC
 from schemas.values import PartyId
 
 ALGORITHMS = ["Ed25519", "EdDSA", "ES256", "RS256"]
@@ -106,6 +107,8 @@ class Authenticator:
             raise _denied(f"the token's claim {where} is missing or not valid") from None
         except (ValueError, TypeError, KeyError, RecursionError):
             raise _denied("the token cannot be read") from None
+        if claims.sub == PUBLIC:
+            raise _denied("this name is kept for tips of the public")
         return Caller(claims.sub, claims.role, claims.queues, claims.exp)
 
 

@@ -115,6 +115,12 @@ _TABLE = (
         "A reference or `Idempotency-Key` names one body for ever. Use a new one.",
     ),
     Kind(
+        "rate-limited",
+        429,
+        "Too many requests",
+        "From this address, or from all together. Nothing was taken; come back after `Retry-After`.",
+    ),
+    Kind(
         "too-many-streams",
         429,
         "Too many live connections",

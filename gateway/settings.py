@@ -5,9 +5,10 @@ Invariant: every bound on what a sender may cause (bytes, lines, depth, time) is
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from stream_processors.settings import Settings
 
@@ -56,7 +57,27 @@ class GatewaySettings(Settings):
     live_cases_an_event: int = Field(200, ge=1)
     live_cases_kept: int = Field(5000, ge=1)
 
+
+    trusted_proxies: str = ""
+    tip_limit_bytes: int = Field(16 << 10, ge=1024)
+    tip_body_s: float = Field(10.0, gt=0)
+    tips_an_hour: int = Field(5, ge=1)
+    tips_an_hour_all: int = Field(600, ge=1)
+    tip_tries_an_hour: int = Field(40, ge=1)
+    tip_tries_an_hour_all: int = Field(20_000, ge=1)
+    tip_looks_a_minute: int = Field(30, ge=1)
+    tip_looks_a_minute_all: int = Field(3000, ge=1)
+    tip_closed_after_days: int = Field(30, ge=1, le=180)
+
     drain_s: int = Field(20, ge=1)
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, text: str) -> str:
+        """Addresses and networks, separated by commas, whose X-Forwarded-For is believed."""
+        for one in filter(None, map(str.strip, text.split(","))):
+            ip_network(one)
+        return text
 
     @property
     def jwks_source(self) -> str:

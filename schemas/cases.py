@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 
 from schemas.events import EventFact
 from schemas.facts import Reason
-from schemas.signals import MAX_INDICATORS, SignalKind, Stage, Subject
+from schemas.signals import MAX_INDICATORS, SignalKind, Stage, Subject, Trust
 from schemas.values import AmountMinor, Currency, EventTime, Instant, Name, PartyId, Region, Sealed, Stored
 
 
@@ -60,6 +60,8 @@ class JoinedSignal(Stored):
     detected_at: EventTime | None = None
     derived_from: Name | None = None
     event: EventFact | None = None
+    trust: Trust | None = None
+    contact_sealed: Sealed | None = None
 
 
 class Action(Stored):

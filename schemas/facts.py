@@ -8,7 +8,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from schemas.events import EventFact
-from schemas.signals import SignalKind, Stage, Subject
+from schemas.signals import SignalKind, Stage, Subject, Trust
 from schemas.values import Instant, Stored
 
 
@@ -78,6 +78,8 @@ class AssessedSignal(Stored):
     detected_at: Instant | None = None
     derived_from: str | None = None
     event: EventFact | None = None
+    trust: Trust | None = None
+    contact_sealed: str | None = None
 
 
 class DeadLetter(Stored):

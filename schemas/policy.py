@@ -55,6 +55,15 @@ class RouteRule(Strict):
         return self
 
 
+class LowTrust(Strict):
+    """What a signal of low trust (a public tip) is worth: a share of its points, at most so many. `opens_cases`: it goes to the
+    first agency of its kind even so, at the end of the queue."""
+
+    percent: int = Field(default=50, ge=0, le=100)
+    most: int = Field(default=30, ge=0, le=100)
+    opens_cases: bool = True
+
+
 class Leases(Strict):
     default_s: int = Field(default=900, ge=1)
     longest_s: int = Field(default=3600, ge=1)
@@ -80,6 +89,7 @@ class Policy(Strict):
     case_from: int = Field(ge=0, le=100)
     severities: dict[Severity, int]
     routes: dict[SignalKind, Annotated[tuple[RouteRule, ...], Field(max_length=16)]]
+    low_trust: LowTrust = LowTrust()
     leases: Leases = Leases()
     keep: Keep = Keep()
     case_signals_kept: int = Field(default=20, ge=1, le=200)
@@ -93,6 +103,8 @@ class Policy(Strict):
                 raise ValueError(f"routes.{kind.value}: the first agency takes every case, it has no from_score")
         if self.window_s > self.keep.sightings_days * 86_400:
             raise ValueError("window_s is longer than keep.sightings_days: sightings would be gone before they count")
+        if self.low_trust.most >= self.case_from:
+            raise ValueError("low_trust.most reaches case_from: a tip alone would weigh like an institution's signal")
         if self.leases.default_s > self.leases.longest_s:
             raise ValueError("leases.default_s is longer than leases.longest_s")
         return self

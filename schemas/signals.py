@@ -7,7 +7,7 @@ Invariant: what was added later is optional, so that a body and a record of befo
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, ValidationInfo, field_validator
 
@@ -16,7 +16,19 @@ from schemas.subjects import Indicator, Role, Subject
 from schemas.taxonomy import TYPOLOGIES, SignalKind, TypologyId
 from schemas.values import Amount, AmountMinor, Currency, EventTime, Name, PartyId, Reference, Region, Sealed, Stored, Strict
 
-__all__ = ["MAX_INDICATORS", "Amount", "Indicator", "Role", "SignalIn", "SignalKind", "Stage", "Subject", "SubmittedSignal"]
+__all__ = [
+    "MAX_INDICATORS",
+    "PUBLIC",
+    "Amount",
+    "Indicator",
+    "Role",
+    "SignalIn",
+    "SignalKind",
+    "Stage",
+    "Subject",
+    "SubmittedSignal",
+    "Trust",
+]
 
 MAX_INDICATORS = 16
 
@@ -31,6 +43,12 @@ class Stage(StrEnum):
     PAID = "paid"
     CASH_OUT = "cash_out"
 
+
+PUBLIC = "public"
+"""The institution of tips (Art. 48: any organization or person may report). No token may carry this name."""
+
+Trust = Literal["low"]
+"""How far the sender is believed; None is an institution with a contract. `low`: anybody, unchecked."""
 
 Derived = Annotated[str, StringConstraints(pattern=r"^(sig-[A-Za-z0-9_-]{22}|[a-z0-9][a-z0-9-]{1,62}/[\x21-\x7e]{1,128})$")]
 """A signal's id, or `institution/reference`."""
@@ -91,7 +109,7 @@ class SubmittedSignal(Stored):
     """The value of `signals.submitted.v1`: accepted, not yet assessed. Suspects come first, in the order of `KINDS`.
 
     `content_id` names the content without its reference (a re-send has the same); `body_id` the whole body.
-    `derived_from` is a signal id, whichever way the sender named it.
+    `derived_from` is a signal id, whichever way the sender named it. `contact_sealed` is how a tip's sender can be reached.
     """
 
     signal_id: Name
@@ -113,6 +131,8 @@ class SubmittedSignal(Stored):
     detected_at: EventTime | None = None
     derived_from: Name | None = None
     event: EventFact | None = None
+    trust: Trust | None = None
+    contact_sealed: Sealed | None = None
 
     @property
     def primary(self) -> Subject:

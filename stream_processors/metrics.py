@@ -161,6 +161,8 @@ class Gateway(_Process):
         self.live_delay_s = Histogram(
             "liandong_gateway_live_delay_seconds", "Change of a case to live", buckets=_DELAY_S, registry=r
         )
+        # Public tips by what became of them: taken, again (the same one), refused (not valid), limited (too many).
+        self.tips = Counter("liandong_gateway_tips", "Public tips", ["outcome"], registry=r)
         # Producers thrown away after a failed append.
         self.producers_discarded = Counter(
             "liandong_gateway_producers_discarded", "Kafka producers replaced after a failure", registry=r
@@ -181,6 +183,8 @@ class Gateway(_Process):
         )
         for outcome in ("applied", "refused", "pending"):
             self.actions.labels(outcome)
+        for outcome in ("taken", "again", "refused", "limited"):
+            self.tips.labels(outcome)
         for kind in ("cases", "counts", "reset"):
             self.live_events.labels(kind)
         for reason in ("gone", "slow", "expired", "draining"):

@@ -21,12 +21,11 @@ from gateway.metrics import METRICS
 from gateway.problems import Problem
 from gateway.reply import dumped
 from gateway.routes.queues import OFFICERS, own_queue
-from schemas.signals import Indicator
+from schemas.subjects import Named
 
 
-class SearchIn(Indicator):
-    """`{"kind": "phone", "value": "138 0000 1234"}`, in any spelling; `queue` narrows it to one of the caller's queues. The
-    role is not looked at: a victim's account is found too."""
+class SearchIn(Named):
+    """`{"kind": "phone", "value": "138 0000 1234"}`, in any spelling; `queue` narrows it to one of the caller's queues."""
 
     queue: str | None = Field(default=None, max_length=128)
     limit: int = Field(default=20, ge=1, le=50)

@@ -14,7 +14,7 @@ from schemas.protect.sealing import Sealer
 from schemas.protect.submission import protect
 from schemas.protect.tokens import Tokenizer
 from schemas.reading import Refused, read
-from schemas.signals import SignalIn
+from schemas.signals import SignalIn, Trust
 from schemas.topics import SUBMITTED
 
 
@@ -39,10 +39,26 @@ class SignalReader:
         return read(SignalIn, raw, "invalid-signal", self._depth_limit)
 
     def submission(
-        self, body: SignalIn, *, institution: str, reference: str, now: datetime, origin: Origin | None = None
+        self,
+        body: SignalIn,
+        *,
+        institution: str,
+        reference: str,
+        now: datetime,
+        origin: Origin | None = None,
+        trust: Trust | None = None,
+        contact: str | None = None,
     ) -> Submission:
         try:
-            signal = protect(body, institution=institution, reference=reference, tokenizer=self._tokenizer, sealer=self._sealer)
+            signal = protect(
+                body,
+                institution=institution,
+                reference=reference,
+                tokenizer=self._tokenizer,
+                sealer=self._sealer,
+                trust=trust,
+                contact=contact,
+            )
         except UnicodeEncodeError:
             raise Refused("invalid-signal", "a text holds half a character", ()) from None
         if signal.derived_from == signal.signal_id:

@@ -14,7 +14,7 @@ from schemas.events import EventFact, Mention, mentions
 from schemas.indicators import RANK
 from schemas.protect.sealing import Sealer
 from schemas.protect.tokens import Tokenizer
-from schemas.signals import SignalIn, SubmittedSignal
+from schemas.signals import SignalIn, SubmittedSignal, Trust
 from schemas.subjects import Indicator, Subject
 
 
@@ -27,8 +27,17 @@ def _order(mention: Indicator | Mention) -> tuple[bool, int, str]:
     return (mention.role != "suspect", RANK[mention.kind], mention.value)
 
 
-def protect(body: SignalIn, *, institution: str, reference: str, tokenizer: Tokenizer, sealer: Sealer) -> SubmittedSignal:
-    """The signal as it travels. `reference` is the sender's own or its Idempotency-Key."""
+def protect(
+    body: SignalIn,
+    *,
+    institution: str,
+    reference: str,
+    tokenizer: Tokenizer,
+    sealer: Sealer,
+    trust: Trust | None = None,
+    contact: str | None = None,
+) -> SubmittedSignal:
+    """The signal as it travels. `reference` is the sender's own or its Idempotency-Key; `contact` is a tip's."""
     name = signal_id(tokenizer, institution, reference)
     subjects = []
     for mention in sorted(mentions(body.indicators, body.event), key=_order):
@@ -37,6 +46,7 @@ def protect(body: SignalIn, *, institution: str, reference: str, tokenizer: Toke
         subjects.append(Subject.trusted(kind=mention.kind, role=mention.role, token=token, sealed=sealed, part=mention.part))
     amount = body.at_stake()
     more = _more(body, name, subjects, tokenizer, sealer)
+    whose = _whose(name, trust, contact, sealer)
     content = "|".join(
         (
             body.kind,
@@ -60,10 +70,16 @@ def protect(body: SignalIn, *, institution: str, reference: str, tokenizer: Toke
         subjects=tuple(subjects),
         narrative_sealed=sealer.seal(body.narrative, f"{name}/narrative") if body.narrative else None,
         content_id=content_id,
-        body_id=_body_id(body, content_id, tokenizer),
+        body_id=_body_id(body, content_id, contact, tokenizer),
         detected_at=body.detected_at,
         **more,
+        **whose,
     )
+
+
+def _whose(name: str, trust: Trust | None, contact: str | None, sealer: Sealer) -> dict[str, Any]:
+    found: dict[str, Any] = {} if trust is None else {"trust": trust}
+    return found | ({"contact_sealed": sealer.seal(contact, f"{name}/contact")} if contact else {})
 
 
 def _more(body: SignalIn, name: str, subjects: list[Subject], tokenizer: Tokenizer, sealer: Sealer) -> dict[str, Any]:
@@ -106,8 +122,10 @@ def _said(more: dict[str, Any], body: SignalIn) -> tuple[str, ...]:
     return (json.dumps(said, sort_keys=True, default=datetime.isoformat),)
 
 
-def _body_id(body: SignalIn, content_id: str, tokenizer: Tokenizer) -> str:
+def _body_id(body: SignalIn, content_id: str, contact: str | None, tokenizer: Tokenizer) -> str:
     narrative = body.narrative or ""
+    if contact:
+        return tokenizer.token("body, contact", content_id, contact, narrative).partition(".")[2]
     if body.detected_at is None:
         return tokenizer.token("body", content_id, narrative).partition(".")[2]
     return tokenizer.token("body, detected", content_id, body.detected_at.isoformat(), narrative).partition(".")[2]

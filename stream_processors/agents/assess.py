@@ -28,6 +28,7 @@ from stream_processors.domain import assess as decision
 from stream_processors.domain.deduplication import holds_claim
 from stream_processors.domain.features import Features, Observed
 from stream_processors.domain.joins import joins
+from stream_processors.domain.trust import sighted
 from stream_processors.log import Entry, Log, Record
 from stream_processors.metrics import METRICS, Steps
 from stream_processors.pipeline import STAGES
@@ -160,10 +161,9 @@ class Assess(Agent):
         found: list[tuple[int, bool, tuple[Arg, ...]]] = [
             (bucket_of(token), True, ("c", signal.content_id, signal.signal_id, claims_until, token))
         ]
-        for subject in signal.subjects:
-            if subject.role == "suspect":
-                row = ("s", subject.token, signal.content_id, signal.institution, occurred, since, trim, until)
-                found.append((bucket_of(subject.token), False, row))
+        for subject in sighted(signal):
+            row = ("s", subject.token, signal.content_id, signal.institution, occurred, since, trim, until)
+            found.append((bucket_of(subject.token), False, row))
         return found
 
     def _decide(self, works: list[_Work]) -> list[tuple[_Work, AssessedSignal]]:

@@ -11,6 +11,7 @@ from schemas.facts import AssessedSignal, Outcome
 from schemas.policy import Policy
 from schemas.signals import SubmittedSignal
 from schemas.values import DAY_MS, instant_ms
+from stream_processors.domain import trust
 from stream_processors.domain.deduplication import classify
 from stream_processors.domain.features import Observed
 from stream_processors.domain.routing import routes
@@ -23,6 +24,7 @@ def decide(
     """The fact of this source record. `source` is `partition:offset`, `emitted` see AssessedSignal."""
     outcome, of = classify(signal, observed=observed, source=source)
     points, reasons = score(signal, observed.features, policy) if outcome is Outcome.ASSESSED else (0, ())
+    points, reasons = trust.weigh(signal, points, reasons, policy)
     now_ms, keep = instant_ms(now), policy.keep
     return AssessedSignal.trusted(
         outcome=outcome,
@@ -57,6 +59,8 @@ def decide(
         detected_at=signal.detected_at,
         derived_from=signal.derived_from,
         event=signal.event,
+        trust=signal.trust,
+        contact_sealed=signal.contact_sealed,
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from schemas.cases import Action, ActionKind, ActionOutcome, Case, CaseChange, CaseStatus, JoinedSignal
 from schemas.policy import Policy
+from stream_processors.domain import trust
 
 APPLIED_KEPT = 64
 KEPT_CHARACTERS = 400_000
@@ -169,14 +170,14 @@ def _join(action: Action, actor: str, case: Case | None, policy: Policy, now: da
         return _change(action, actor, now, ActionOutcome.APPLIED, case=_opened(action, signal, now), revision=1)
     amounts = dict(case.amount_minor)
     known = signal.currency in amounts or len(amounts) < MOST_CURRENCIES
-    if signal.amount_minor is not None and signal.currency is not None and known:
+    if signal.amount_minor is not None and signal.currency is not None and known and not trust.low(signal):
         amounts[signal.currency] = min(MOST_MINOR, amounts.get(signal.currency, 0) + signal.amount_minor)
     worse = signal.score > case.score
     changes: dict[str, Any] = {
         "score": signal.score if worse else case.score,
         "severity": signal.severity if worse else case.severity,
         "kinds": tuple(sorted({*case.kinds, signal.kind})),
-        "institutions": tuple(sorted({*case.institutions, signal.institution})),
+        "institutions": tuple(sorted({*case.institutions, *trust.corroborating(signal)})),
         "signal_count": case.signal_count + 1,
         "amount_minor": amounts,
         "signals": _kept((signal, *case.signals), policy.case_signals_kept),
@@ -189,9 +190,15 @@ def _join(action: Action, actor: str, case: Case | None, policy: Policy, now: da
 def _kept(signals: tuple[JoinedSignal, ...], most: int) -> tuple[JoinedSignal, ...]:
     """The newest signals, so many as fit: a case of large signals must still be one record of the log."""
     kept: list[JoinedSignal] = []
-    room = KEPT_CHARACTERS
-    for signal in signals[:most]:
-        room -= 2000 + len(signal.narrative_sealed or "") + sum(150 + len(subject.sealed) for subject in signal.subjects)
+    room, tips = KEPT_CHARACTERS, 0
+    for signal in signals:
+        tips += trust.low(signal)
+        if trust.low(signal) and tips > trust.LOW_KEPT:
+            continue
+        if len(kept) == most:
+            break
+        room -= 2000 + len(signal.narrative_sealed or "") + len(signal.contact_sealed or "")
+        room -= sum(150 + len(subject.sealed) for subject in signal.subjects)
         if room < 0 and kept:
             break
         kept.append(signal)
@@ -199,7 +206,8 @@ def _kept(signals: tuple[JoinedSignal, ...], most: int) -> tuple[JoinedSignal, .
 
 
 def _opened(action: Action, signal: JoinedSignal, now: datetime) -> Case:
-    money = {signal.currency: signal.amount_minor} if signal.currency and signal.amount_minor is not None else {}
+    counts = signal.currency and signal.amount_minor is not None and not trust.low(signal)
+    money = {signal.currency: signal.amount_minor} if counts else {}
     return Case.trusted(
         case_id=action.case_id,
         queue=action.queue,
@@ -212,7 +220,7 @@ def _opened(action: Action, signal: JoinedSignal, now: datetime) -> Case:
         score=signal.score,
         severity=signal.severity,
         kinds=(signal.kind,),
-        institutions=(signal.institution,),
+        institutions=trust.corroborating(signal),
         signal_count=1,
         amount_minor=money,
         signals=(signal,),

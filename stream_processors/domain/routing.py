@@ -11,6 +11,7 @@ from hashlib import sha256
 from schemas.facts import Route
 from schemas.policy import Policy, RouteRule
 from schemas.signals import SubmittedSignal
+from stream_processors.domain import trust
 
 
 def queue_of(rule: RouteRule, region: str, policy: Policy) -> str:
@@ -25,11 +26,12 @@ def case_id(queue: str, primary_token: str) -> str:
 
 
 def routes(signal: SubmittedSignal, points: int, queues: Set[str], policy: Policy) -> tuple[Route, ...]:
-    """Where the signal goes: always, over the threshold, or where the subject already has a case (`queues`)."""
+    """Where the signal goes: always, over the threshold, or where the subject already has a case (`queues`); a tip anyway."""
     found: dict[str, Route] = {}
     for rule in policy.routes[signal.kind]:
         queue = queue_of(rule, signal.region, policy)
         threshold = policy.case_from if rule.from_score is None else rule.from_score
-        if queue not in found and (rule.always or points >= threshold or queue in queues):
+        reached = rule.always or points >= threshold or queue in queues or trust.opens(signal, rule, policy)
+        if queue not in found and reached:
             found[queue] = Route.trusted(queue=queue, case_id=case_id(queue, signal.primary.token))
     return tuple(found.values())

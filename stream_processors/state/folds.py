@@ -14,6 +14,7 @@ from schemas.codec import dump
 from schemas.envelope import Envelope
 from schemas.facts import AssessedSignal, Outcome
 from schemas.values import DAY_MS, instant_ms
+from stream_processors.domain.trust import sighted
 from stream_processors.state.effects import Effect, add, claim, count, link, put, put_case, rank, see, stand, unrank
 from stream_processors.state.index import member_of
 from stream_processors.state.keys import bucket_of
@@ -58,8 +59,7 @@ def fold_assess(envelope: Envelope[AssessedSignal]) -> list[Effect]:
     occurred, until = instant_ms(fact.occurred_at), fact.sightings_until_ms
     effects += [
         see(bucket_of(subject.token), subject.token, fact.content_id, fact.institution, occurred, until)
-        for subject in fact.subjects
-        if subject.role == "suspect"
+        for subject in sighted(fact)
     ]
     return effects + case_queue_effects(fact)
 

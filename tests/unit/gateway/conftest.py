@@ -13,7 +13,7 @@ from gateway import app as wiring
 from gateway.lag import Lag
 from gateway.settings import GatewaySettings
 from schemas.protect import Keyring
-from tests.unit.gateway.fakes import FakeLog, FakeViews, MemoryIdempotency
+from tests.unit.gateway.fakes import FakeLog, FakeRates, FakeViews, MemoryIdempotency
 
 Client = Callable[..., httpx.AsyncClient]
 
@@ -47,6 +47,11 @@ def views(log: FakeLog) -> FakeViews:
     return views
 
 
+@pytest.fixture
+def rates() -> FakeRates:
+    return FakeRates()
+
+
 @pytest.fixture(scope="session")
 def keyring() -> Keyring:
     return Keyring.generate()
@@ -54,9 +59,14 @@ def keyring() -> Keyring:
 
 @pytest.fixture
 def services(
-    settings: GatewaySettings, keyring: Keyring, log: FakeLog, memory: MemoryIdempotency, views: FakeViews
+    settings: GatewaySettings,
+    keyring: Keyring,
+    log: FakeLog,
+    memory: MemoryIdempotency,
+    views: FakeViews,
+    rates: FakeRates,
 ) -> wiring.Services:
-    return wiring.services(settings, keyring=keyring, log=log, memory=memory, views=views, lag=Lag())
+    return wiring.services(settings, keyring=keyring, log=log, memory=memory, views=views, lag=Lag(), rates=rates)
 
 
 @pytest.fixture

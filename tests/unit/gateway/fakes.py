@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import json
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -13,6 +14,7 @@ import httpx
 
 from gateway.idempotency import InFlight, Remembered, StateUnavailable
 from gateway.log import Entry, LogUnavailable, Position, Span
+from gateway.rates import Rate
 from schemas.cases import Case, CaseChange, CaseStatus, JoinedSignal
 from schemas.codec import decode
 from schemas.policy import Policy
@@ -119,6 +121,25 @@ class MemoryIdempotency:
     async def recall(self, name: str) -> str | None:
         self._here()
         return self.texts.get(name)
+
+
+class FakeRates:
+    """Limits in memory, without time: a sender's burst, and all senders'."""
+
+    def __init__(self) -> None:
+        self.taken: Counter[tuple[str, str]] = Counter()
+        self.away = False
+
+    async def take(self, what: str, sender: str, one: Rate, all_: Rate) -> float:
+        if self.away:
+            raise StateUnavailable("away")
+        if self.taken[what, sender] >= one.burst:
+            return one.every_ms / 1000
+        if self.taken[what, ""] >= all_.burst:
+            return all_.every_ms / 1000
+        self.taken[what, sender] += 1
+        self.taken[what, ""] += 1
+        return 0
 
 
 @functools.cache

@@ -22,7 +22,7 @@ from gateway.lag import Lag
 from gateway.settings import GatewaySettings
 from schemas.protect import Keyring
 from tests.support import examples
-from tests.unit.gateway.fakes import QUEUE, FakeLog, FakeViews, MemoryIdempotency, a_case, signal
+from tests.unit.gateway.fakes import QUEUE, FakeLog, FakeRates, FakeViews, MemoryIdempotency, a_case, signal
 
 _json = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -73,7 +73,7 @@ def app(home: Path):
         log=log,
         memory=MemoryIdempotency(),
         views=views,
-        lag=Lag(),
+        lag=Lag(), rates=FakeRates(),
     )
     views.cases["case-1"] = a_case(built.tokenizer, built.sealer)
     return wiring.create_app_over(built)

@@ -23,7 +23,7 @@ from gateway.problems import Problem
 from gateway.settings import GatewaySettings
 from tests.unit.gateway.conftest import Client
 
-OPEN = {"/livez", "/readyz"}
+OPEN = {"/livez", "/readyz", "/tips", "/tips/status", "/v1/tips", "/v1/tips/{number}"}
 
 
 def _url(path: str) -> str:

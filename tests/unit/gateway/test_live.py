@@ -20,7 +20,7 @@ from gateway.problems import TYPE_PREFIX
 from gateway.settings import GatewaySettings
 from schemas.cases import CaseStatus
 from schemas.protect import Keyring
-from tests.unit.gateway.fakes import QUEUE, FakeLog, FakeViews, MemoryIdempotency, a_case
+from tests.unit.gateway.fakes import QUEUE, FakeLog, FakeRates, FakeViews, MemoryIdempotency, a_case
 from tests.unit.gateway.streams import LOG, FakeSource, listening
 
 ELSEWHERE = "financial-regulator-630200"
@@ -41,6 +41,7 @@ class Live:
             memory=MemoryIdempotency(),
             views=views,
             lag=Lag(),
+            rates=FakeRates(),
             source=lambda: self.source,
         )
         self.hub, self.app = self.services.live, wiring.create_app_over(self.services)

@@ -20,7 +20,7 @@ from schemas.codec import decode
 from schemas.protect import Keyring
 from schemas.topics import SUBMITTED, Topic
 from stream_processors.state.receipts import Receipt
-from tests.unit.gateway.fakes import T0, FakeLog, FakeViews, MemoryIdempotency
+from tests.unit.gateway.fakes import T0, FakeLog, FakeRates, FakeViews, MemoryIdempotency
 
 PROFILE = "client"
 
@@ -53,7 +53,7 @@ def served(tmp_path: Path) -> Iterator[Served]:
     log.told = assess
     settings = GatewaySettings(home=tmp_path, profile=PROFILE, jwks=None, retry_after_s=1)
     app = wiring.create_app_over(
-        wiring.services(settings, keyring=Keyring.generate(), log=log, memory=memory, views=views, lag=Lag())
+        wiring.services(settings, keyring=Keyring.generate(), log=log, memory=memory, views=views, lag=Lag(), rates=FakeRates())
     )
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", lifespan="off", timeout_graceful_shutdown=1))
     thread = threading.Thread(target=server.run, daemon=True)

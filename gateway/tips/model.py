@@ -1,0 +1,89 @@
+"""What anybody may send as a tip, as JSON or from the form.
+
+Invariant: both give the same TipIn; a form's faults name the form's own fields.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from pydantic import Field, ValidationError, field_validator
+
+from schemas.reading import Fault, Refused, refused
+from schemas.signals import Amount, SignalIn, SignalKind
+from schemas.subjects import Indicator, Named
+from schemas.values import EventTime, Region, Strict
+
+_MOST_INDICATORS = 8
+FIELDS = ("kind", "phone", "account", "site", "region", "occurred_on", "amount_yuan", "narrative", "contact", "website", "key")
+_INDICATORS = {"phone": "phone", "account": "account", "site": "url"}
+
+
+class TipIn(Strict):
+    """`indicators`: the phone, account or address that it is about. `contact`, if you want to be asked; it is sealed. `website`
+    is a trap for programs and stays empty. Without `region` it is the city's, without `occurred_at` it happened now."""
+
+    kind: SignalKind = SignalKind.TELECOM_FRAUD
+    indicators: tuple[Named, ...] = Field(min_length=1, max_length=_MOST_INDICATORS)
+    narrative: str = Field(min_length=5, max_length=2000)
+    region: Region | None = None
+    occurred_at: EventTime | None = None
+    amount: Amount | None = None
+    contact: str | None = Field(default=None, max_length=200)
+    website: str | None = None
+
+    @field_validator("website")
+    @classmethod
+    def _empty(cls, website: str | None) -> None:
+        if website:
+            raise ValueError("this field must stay empty")
+
+    def signal(self, region: str, now: datetime) -> SignalIn:
+        """The signal that it is."""
+        return SignalIn(
+            kind=self.kind,
+            occurred_at=self.occurred_at or now,
+            region=self.region or region,
+            amount=self.amount,
+            indicators=tuple(Indicator(kind=one.kind, value=one.value) for one in self.indicators),
+            narrative=self.narrative,
+        )
+
+
+def from_form(fields: Mapping[str, str]) -> TipIn:
+    """Refused with pointers that name the form's fields."""
+    named = [(name, kind, text) for name, kind in _INDICATORS.items() if (text := fields.get(name, "").strip())]
+    raw: dict[str, Any] = {
+        "kind": fields.get("kind", ""),
+        "indicators": [{"kind": kind, "value": text} for _, kind, text in named],
+        "narrative": fields.get("narrative", ""),
+        "region": fields.get("region") or None,
+        "occurred_at": f"{day}T00:00:00+08:00" if (day := fields.get("occurred_on", "").strip()) else None,
+        "amount": _amount(yuan) if (yuan := fields.get("amount_yuan", "").strip()) else None,
+        "contact": fields.get("contact", "").strip() or None,
+        "website": fields.get("website") or None,
+    }
+    try:
+        return TipIn.model_validate(raw)
+    except ValidationError as error:
+        told = refused(error, "invalid-request")
+        faults = tuple(Fault(_field(fault.pointer, named), fault.detail) for fault in told.faults or ())
+        raise Refused(told.slug, "the form has faults", faults) from None
+
+
+def _amount(yuan: str) -> dict[str, Any]:
+    try:
+        return {"minor": int(Decimal(yuan.replace(",", "").replace("，", "")) * 100)}
+    except (InvalidOperation, ValueError, OverflowError):
+        raise Refused("invalid-request", "the form has faults", (Fault("amount_yuan", "an amount in yuan"),)) from None
+
+
+def _field(pointer: str, named: list[tuple[str, str, str]]) -> str:
+    """`/indicators/1/value` -> the form's field."""
+    first, *rest = pointer.strip("/").split("/")
+    if first == "indicators":
+        return named[int(rest[0])][0] if rest and rest[0].isdecimal() and int(rest[0]) < len(named) else "phone"
+    return {"occurred_at": "occurred_on", "amount": "amount_yuan"}.get(first, first)

@@ -1,0 +1,60 @@
+"""The receipt number of a tip. Nothing is stored: the number gives the tip's reference, the reference its signal.
+
+Invariant: a number cannot be guessed (100 bits), nor found from what stands in the log.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from base64 import urlsafe_b64decode
+from datetime import UTC, datetime, timedelta
+
+from schemas.protect import Tokenizer
+from schemas.protect.submission import signal_id
+from schemas.signals import PUBLIC
+
+_DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_LENGTH, _GROUP = 20, 4
+_KEY_LASTS = timedelta(days=1)
+_READ = str.maketrans("OIL", "011", " -")
+
+
+_KEY = re.compile(r"([0-9a-f]{8,9})\.[A-Za-z0-9_-]{22}", re.ASCII)
+
+
+def fresh_key(now: datetime) -> str:
+    """A name for one tip, with when it was given out: the tip's time, unless it says another, so that a retry is the same."""
+    return f"{int(now.timestamp()):x}.{secrets.token_urlsafe(16)}"
+
+
+def issued(key: str, now: datetime) -> datetime | None:
+    """When `fresh_key` gave out this key; None for a key of somebody's own, or an old one."""
+    found = _KEY.fullmatch(key)
+    if found is None:
+        return None
+    at = datetime.fromtimestamp(int(found[1], 16), UTC)
+    return at if now - _KEY_LASTS <= at <= now else None
+
+
+def number_of(tokenizer: Tokenizer, key: str) -> str:
+    """The same key, the same number: `7K3F-…`, five groups of four without I, L, O and U."""
+    raw = int.from_bytes(urlsafe_b64decode(tokenizer.token("tip number", key).partition(".")[2] + "=="), "big")
+    digits = "".join(_DIGITS[raw >> (5 * place) & 31] for place in range(_LENGTH))
+    return "-".join(digits[at : at + _GROUP] for at in range(0, _LENGTH, _GROUP))
+
+
+def read_number(text: str) -> str | None:
+    """As somebody writes it: small letters, no hyphens, O for 0. None when it can be no number."""
+    plain = text.upper().translate(_READ)
+    if len(plain) != _LENGTH or not set(plain) <= set(_DIGITS):
+        return None
+    return "-".join(plain[at : at + _GROUP] for at in range(0, _LENGTH, _GROUP))
+
+
+def reference_of(tokenizer: Tokenizer, number: str) -> str:
+    return "tip-" + tokenizer.token("tip", number).partition(".")[2]
+
+
+def signal_of(tokenizer: Tokenizer, number: str) -> str:
+    return signal_id(tokenizer, PUBLIC, reference_of(tokenizer, number))
