@@ -39,6 +39,7 @@ _HEADERS: dict[str, tuple[str, dict[str, Any]]] = {
         {"type": "string", "pattern": "^[!-~]{1,124}$"},
     ),
     "Idempotency-Replayed": ("The gateway had this before; this is its receipt.", {"type": "string", "const": "true"}),
+    "Last-Event-ID": ("The id of the last event that came: what was missed since is told.", {"type": "string"}),
     "Location": ("Where to ask what became of it.", {"type": "string"}),
     "Retry-After": ("Seconds after which to try again.", {"type": "string", "pattern": "^[0-9]+$"}),
 }
@@ -47,6 +48,7 @@ _PATH_PARAMETERS: dict[str, tuple[str, str]] = {
     "case_id": ("The case.", "case-5v1Jx0kq9sT2"),
     "action_id": ("The action, as its answer named it.", "act-9fK2mQ"),
     "queue": ("An agency's queue.", "public-security-630202"),
+    "number": ("The receipt number of a tip.", "7K3F-0Q2M-9XVA-41BD-ZP8T"),
 }
 
 
@@ -185,7 +187,7 @@ def _problems(status: int, kinds: list[Kind]) -> dict[str, Any]:
             }
         },
     }
-    if status in (409, 503):
+    if status in (409, 429, 503):
         told["headers"] = {"Retry-After": _header("Retry-After")}
     return told
 

@@ -72,6 +72,7 @@ def _endpoint(path: str, handler: object, summary: str, query: type[BaseModel] |
         query=query,
         answers={200: LiveOut},
         answer_media="text/event-stream",
+        takes=("Last-Event-ID",),
         problems=_PROBLEMS,
     )
 

@@ -67,7 +67,6 @@ async def get_tip(call: Call) -> Response:
 
 async def post_status(call: Call) -> Response:
     """The same as a page; the number is not in the address."""
-    media_type(call.request, _FORM)
     return await _paged(call, _post_status)
 
 
@@ -86,6 +85,7 @@ async def _post_form(call: Call) -> Response:
 
 
 async def _post_status(call: Call) -> Response:
+    media_type(call.request, _FORM)
     return pages.page(pages.standing(*await _status(call, _fields(await _read(call)).get("number", ""))))
 
 
@@ -148,7 +148,7 @@ def _count(problem: Problem) -> None:
 _LIMITED = ("rate-limited", "state-unavailable")
 _TAKING = ("body-too-large", "unsupported-media-type", "invalid-request", "too-deep", "reference-reused", "in-flight")
 ENDPOINTS = [
-    Endpoint("GET", "/tips", get_form, frozenset(), "The form for a tip"),
+    Endpoint("GET", "/tips", get_form, frozenset(), "The form for a tip", answers={200: None}, answer_media="text/html"),
     Endpoint(
         "POST",
         "/v1/tips",
@@ -157,6 +157,7 @@ ENDPOINTS = [
         "Send a tip",
         body=TipIn,
         answers={202: TipOut},
+        takes=("Idempotency-Key",),
         problems=(*_TAKING, *_LIMITED, "log-unavailable", "overloaded"),
     ),
     Endpoint(
@@ -168,5 +169,13 @@ ENDPOINTS = [
         answers={200: TipOut},
         problems=("not-found", "rebuilding", *_LIMITED),
     ),
-    Endpoint("POST", "/tips/status", post_status, frozenset(), "How a tip stands, as a page"),
+    Endpoint(
+        "POST",
+        "/tips/status",
+        post_status,
+        frozenset(),
+        "How a tip stands, as a page",
+        answers=dict.fromkeys((200, 404, 413, 415, 422, 429, 503)),
+        answer_media="text/html",
+    ),
 ]
