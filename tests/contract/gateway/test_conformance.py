@@ -76,7 +76,13 @@ SCHEMA = schemathesis.openapi.from_dict(fuzzed())
 STREAMS = {f"{one.method} {one.path}" for one in wiring.ENDPOINTS if one.streams}
 """They have no end, so a fuzzer would wait for ever: tests/unit/gateway/test_live.py."""
 OPERATIONS = {one.ok().label: one.ok() for one in SCHEMA.get_all_operations() if one.ok().label not in STREAMS}
-KNOWN = {"signal_id": "sig-known", "case_id": "case-1", "queue": "public-security-630202", "action_id": "act-known"}
+KNOWN = {
+    "signal_id": "sig-known",
+    "case_id": "case-1",
+    "queue": "public-security-630202",
+    "action_id": "act-known",
+    "number": "7K3F-0Q2M-9XVA-41BD-ZP8T",
+}
 ALLOWED = {f"POST /v1/cases/{{case_id}}/{move}": {200, 202, 409} for move in ("renew", "release", "hand-over", "dispose")}
 """These moves need a holder: the officer of the test is none."""
 
