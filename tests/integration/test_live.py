@@ -212,6 +212,32 @@ async def test_an_indicator_in_any_spelling_leads_to_its_cases_within_ones_queue
     assert '"what":"search"' in said and account not in said
 
 
+async def test_a_tip_comes_to_an_officer_and_its_sender_hears_little_and_only_so_often(stack: Stack, client: httpx.AsyncClient):
+    phone, officer = "13912340000", token(stack, "officer-1")
+    tip = {"indicators": [{"kind": "phone", "value": phone}], "narrative": "自称客服，要求转账", "region": "630202", "contact": "王 139"}
+    number = (await client.post("/v1/tips", json=tip)).json()["number"]
+
+    async def found() -> list[dict[str, Any]]:
+        answer = await client.post("/v1/search", json={"kind": "phone", "value": phone}, headers=officer)
+        return list(answer.json()["cases"])
+
+    (case,) = await until("the case of the tip", found)
+    assert (case["severity"], case["institutions"], case["queue"]) == ("low", [], QUEUE)
+    whole = (await client.get(f"/v1/cases/{case['case_id']}", headers=officer)).json()
+    assert (whole["signals"][0]["trust"], whole["signals"][0]["contact"]) == ("low", "王 139")
+    assert (await client.get(f"/v1/tips/{number}")).json()["status"] == "being_examined"
+    claimed = await client.post(f"/v1/cases/{case['case_id']}/claim", json={"revision": case["revision"]}, headers=officer)
+    assert (await client.get(f"/v1/tips/{number}")).json()["status"] == "being_examined"
+    ended = {"revision": claimed.json()["revision"], "disposition": "insufficient"}
+    assert (await client.post(f"/v1/cases/{case['case_id']}/dispose", json=ended, headers=officer)).status_code == 200
+    assert (await client.get(f"/v1/tips/{number}")).json()["status"] == "closed"
+    rest = [await client.post("/v1/tips", json=tip) for _ in range(5)]
+    assert [one.status_code for one in rest] == [202] * 4 + [429], "five an hour"
+    assert 600 < int(rest[-1].headers["retry-after"]) <= 720, "one is free after a fifth of an hour"
+    assert (await client.get("/v1/tips/0000-0000-0000-0000-0000")).status_code == 404
+    assert phone not in stack.log("gateway")
+
+
 async def test_connections_end_with_a_word_when_the_gateway_is_told_to_end(stack: Stack, client: httpx.AsyncClient):
     """The last one: it stops the gateway."""
     officer = Officer(client, token(stack, "officer-6"))
