@@ -214,7 +214,8 @@ async def test_an_indicator_in_any_spelling_leads_to_its_cases_within_ones_queue
 
 async def test_a_tip_comes_to_an_officer_and_its_sender_hears_little_and_only_so_often(stack: Stack, client: httpx.AsyncClient):
     phone, officer = "13912340000", token(stack, "officer-1")
-    tip = {"indicators": [{"kind": "phone", "value": phone}], "narrative": "自称客服，要求转账", "region": "630202", "contact": "王 139"}
+    tip = {"indicators": [{"kind": "phone", "value": phone}], "region": "630202", "contact": "王 139"}
+    tip["narrative"] = "自称客服，要求转账"
     number = (await client.post("/v1/tips", json=tip)).json()["number"]
 
     async def found() -> list[dict[str, Any]]:
