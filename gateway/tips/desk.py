@@ -92,8 +92,9 @@ class Tips:
             said = "with an Idempotency-Key say occurred_at, so that a retry is the same tip"
             raise Problem("invalid-request", said, errors=[])
         try:
+            given = tip.signal(self.policy.city, issued or now)
             found = self._reader.submission(
-                tip.signal(self.policy.city, issued or now),
+                given,
                 institution=PUBLIC,
                 reference=reference_of(self._tokenizer, number),
                 now=now,
@@ -104,7 +105,7 @@ class Tips:
             raise Problem("invalid-request", "a text holds half a character", errors=[]) from None
         except Refused as refusal:
             raise of_refused(refusal) from None
-        return Prepared(found.signal_id, found.body_id, Entry(found.key, found.value), None)
+        return Prepared(found.signal_id, found.body_id, Entry(found.key, found.value), None, given)
 
     async def _limit(self, what: str, request: Request, one: Rate, all_: Rate) -> None:
         address = peers.address_of(request, self._proxies)
