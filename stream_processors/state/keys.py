@@ -1,7 +1,7 @@
 """Every Redis key of the folds, in one place.
 
 Keys live in a fixed number of hash-tag buckets, so a script touches one slot and the state shards over a cluster.
-Invariant: a key's bucket follows from its name alone; changing BUCKETS needs a rebuild (the stamp holds it).
+Invariant: a key's bucket follows from its name alone; changing BUCKETS needs a rebuild (the stamp holds both).
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from typing import NamedTuple
 from zlib import crc32
 
 BUCKETS = 16
+FOLDS = 2
+"""The version of what the folds make of a fact. Raise it when a fold or a key changes: an older state is folded anew."""
 RESTORING = "restoring "
 """Prefix of the stamp while a restore is under way: views are not answered, other workers' calls fail."""
 

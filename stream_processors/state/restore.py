@@ -16,7 +16,7 @@ from stream_processors.crash import point
 from stream_processors.log import Log
 from stream_processors.pipeline import FactStream, Stage
 from stream_processors.state.chunk import Chunk, fold_run
-from stream_processors.state.keys import BUCKETS, RESTORING
+from stream_processors.state.keys import BUCKETS, FOLDS, RESTORING
 from stream_processors.state.store import Marks, Store, Write
 
 Told = Callable[[str], None]
@@ -33,8 +33,16 @@ class Restored(NamedTuple):
     folded: int
 
 
-def _belongs(stamp: str, identity: str) -> bool:
-    return stamp.removeprefix(RESTORING).rpartition("#")[0] == identity
+class _Stamp(NamedTuple):
+    """`[restoring ]<log>|folds=<n>#<generation>`; a stamp without `folds` is older than that."""
+
+    log: str
+    folds: int
+
+    @classmethod
+    def parse(cls, stamp: str) -> _Stamp:
+        log, _, folds = stamp.removeprefix(RESTORING).rpartition("#")[0].partition("|folds=")
+        return cls(log, int(folds or 0))
 
 
 async def restore(stage: Stage, log: Log, store: Store, told: Told = lambda line: None) -> Restored:
@@ -42,15 +50,9 @@ async def restore(stage: Stage, log: Log, store: Store, told: Told = lambda line
     identity = f"{await log.identity(stage.topics)}|buckets={BUCKETS}"
     async with store.lock():
         point("restore.locked")
-        stamps = await store.stamps()
-        for stamp in stamps:
-            if stamp is not None and not _belongs(stamp, identity):
-                raise OtherLog(
-                    f"the {stage.name} state in Redis was folded from {stamp.rpartition('#')[0]!r}, "
-                    f"but the log is {identity!r}; empty that Redis, or point REDIS_URL at another one, and start again"
-                )
+        stamps = await _usable(stage, identity, store, told)
         whole = stamps[0] is not None and len(set(stamps)) == 1 and not stamps[0].startswith(RESTORING)
-        stamp = str(stamps[0]) if whole else f"{RESTORING}{identity}#{secrets.token_hex(8)}"
+        stamp = str(stamps[0]) if whole else _restoring(identity, FOLDS)
         if not whole:
             await store.set_stamp(stamp)
         folded = 0
@@ -61,6 +63,33 @@ async def restore(stage: Stage, log: Log, store: Store, told: Told = lambda line
             await store.set_stamp(stamp)
             point("restore.stamped")
         return Restored(stamp, folded)
+
+
+def _restoring(identity: str, folds: int) -> str:
+    return f"{RESTORING}{identity}|folds={folds}#{secrets.token_hex(8)}"
+
+
+async def _usable(stage: Stage, identity: str, store: Store, told: Told) -> list[str | None]:
+    """The stamps of a state that may be folded on. One that older folds made is cleared: what they made is not what ours make."""
+    stamps = await store.stamps()
+    found = {_Stamp.parse(stamp) for stamp in stamps if stamp is not None}
+    for stamp in found:
+        if stamp.log != identity:
+            raise OtherLog(
+                f"the {stage.name} state in Redis was folded from {stamp.log!r}, but the log is {identity!r}; "
+                "empty that Redis, or point REDIS_URL at another one, and start again"
+            )
+        if stamp.folds > FOLDS:
+            raise OtherLog(
+                f"the {stage.name} state in Redis was made by a newer version (folds {stamp.folds}, this one knows {FOLDS}); "
+                "upgrade this worker, or empty that Redis to go back"
+            )
+    if any(stamp.folds < FOLDS for stamp in found):
+        told(f"{stage.name}: an older version made the state; it is folded anew from the log")
+        await store.set_stamp(_restoring(identity, 0))  # ends the older workers, and a clearing that is cut off is done again
+        await store.clear()
+        return [None] * BUCKETS
+    return stamps
 
 
 async def _fold_stream(stage: Stage, stream: FactStream, log: Log, store: Store, stamp: str, told: Told) -> int:

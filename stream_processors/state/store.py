@@ -55,6 +55,9 @@ class Store(Protocol):
 
     async def set_stamp(self, stamp: str) -> None: ...
 
+    async def clear(self) -> None:
+        """Removes everything of the stage, stamps and marks last."""
+
     async def call(self, script: str, stamp: str, writes: Mapping[int, Write]) -> dict[int, list[Any]]:
         """Runs `claim`, `observe` or `fold` once a bucket, in one round trip; answers by bucket."""
 
@@ -125,6 +128,7 @@ class RedisStore:
         guard = (folder / "guard.lua").read_text("utf-8")
         self._text = {name: guard + (folder / f"{name}.lua").read_text("utf-8") for name in self.SCRIPTS}
         self._sha: dict[str, str] = {}
+        self._lock_name = f"{{{namespace.tag}0}}lock"
         self._heads = [(namespace.marks(b), f"{{{namespace.tag}{b}}}") for b in range(BUCKETS)]
 
     async def open(self) -> None:
@@ -150,6 +154,15 @@ class RedisStore:
         for key, _ in self._heads:
             pipe.hset(key, "stamp", stamp)
         await pipe.execute()
+
+    async def clear(self) -> None:
+        marks = {key.encode() for key, _ in self._heads}
+        kept = marks | {self._lock_name.encode()}
+        own = tuple(prefix.encode() for _, prefix in self._heads)
+        async for key in self._redis.scan_iter(match=f"{{{self._keys.tag}*", count=1000):
+            if key.startswith(own) and key not in kept:
+                await self._redis.unlink(key)
+        await self._redis.unlink(*marks)
 
     async def call(self, script: str, stamp: str, writes: Mapping[int, Write]) -> dict[int, list[Any]]:
         if not writes:
@@ -177,8 +190,8 @@ class RedisStore:
 
     @contextlib.asynccontextmanager
     async def lock(self) -> AsyncIterator[None]:
-        name, ttl_s = f"{{{self._keys.tag}0}}lock", 5
-        lock = self._redis.lock(name, timeout=ttl_s, sleep=0.1, thread_local=False)
+        ttl_s = 5
+        lock = self._redis.lock(self._lock_name, timeout=ttl_s, sleep=0.1, thread_local=False)
         await lock.acquire()
         done = asyncio.Event()
         keeper = asyncio.create_task(_keep(lock, ttl_s, done))

@@ -91,6 +91,10 @@ class MemoryStore:
         for bucket in self._alive():
             bucket.marks["stamp"] = stamp
 
+    async def clear(self) -> None:
+        await asyncio.sleep(0)
+        self._alive()[:] = [Bucket() for _ in range(BUCKETS)]
+
     async def call(self, script: str, stamp: str, writes: Mapping[int, Write]) -> dict[int, list[Any]]:
         """A pipeline: every bucket's script runs, also after one of them failed."""
         await asyncio.sleep(0)

@@ -357,3 +357,19 @@ async def test_a_broken_connection_never_comes_back_silently(found: Found) -> No
         with pytest.raises((LostState, RedisConnectionError)):
             await found.store.marks()
     assert (await (await found.again()).marks())[0] == {"s0": 1}
+
+
+async def test_a_cleared_store_has_nothing_left_and_takes_the_first_claim_again(found: Found) -> None:
+    await _fold(found, claim(3, "r:sig-1", "0:1", LATER), claim(11, "c:one", "sig-1", LATER))
+    await found.store.clear()
+    assert await found.store.stamps() == [None] * BUCKETS
+    assert await found.store.marks() == [{}] * BUCKETS
+    await found.store.set_stamp(STAMP)
+    assert await _call(found, "claim", 3, "sig-1", "0:2", LATER) == [b""]
+
+
+async def test_clearing_ends_whoever_works_with_it(found: Found) -> None:
+    other = await found.again()
+    await found.store.clear()
+    with pytest.raises(LostState):
+        await other.call("fold", STAMP, {0: Write({}, {"s0": 1})})

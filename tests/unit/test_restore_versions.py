@@ -1,0 +1,73 @@
+"""The barrier and the version of the folds: an older state is folded anew, a newer one is refused, another log's too."""
+
+from __future__ import annotations
+
+import pytest
+
+from schemas.topics import SUBMITTED
+from stream_processors.state import restore as barrier
+from stream_processors.state.keys import FOLDS
+from stream_processors.state.restore import OtherLog, restore
+from tests.support.builders import submission, submitted
+from tests.support.memory_store import MemoryStore
+from tests.support.world import World, content
+
+
+async def worked() -> World:
+    world = await World(workers=1).up()
+    for number in range(12):
+        signal = submitted(reference=f"r-{number}", indicators=[{"kind": "account", "value": f"62220210{number:04}"}])
+        world.submit(*submission(signal), SUBMITTED)
+    await world.drain()
+    return world
+
+
+def older(world: World, stage: str, folds: str) -> None:
+    for bucket in world.redis[stage].buckets:
+        bucket.marks["stamp"] = bucket.marks["stamp"].replace(f"|folds={FOLDS}", folds)
+
+
+@pytest.mark.parametrize("folds", ["", f"|folds={FOLDS - 1}"])
+@pytest.mark.parametrize("stage", ["assess", "track", "project"])
+async def test_a_state_of_older_folds_is_folded_anew(stage: str, folds: str):
+    world = await worked()
+    redis, expected = world.redis[stage], content(world.redis[stage])
+    older(world, stage, folds)
+    redis.buckets[5].values["x:left-by-older-folds"] = {"something": 1}
+    said: list[str] = []
+    restored = await restore(world.stages[stage], world.log, MemoryStore(redis, world.stages[stage].namespace), said.append)
+    assert f"|folds={FOLDS}#" in restored.stamp
+    assert any("older version" in line for line in said)
+    assert content(redis) == expected
+
+
+async def test_a_clearing_that_was_cut_off_is_done_again():
+    world = await worked()
+    redis, expected = world.redis["project"], content(world.redis["project"])
+    older(world, "project", "")
+
+    class Cut(MemoryStore):
+        async def clear(self) -> None:
+            self._alive()[3].values.clear()
+            raise ConnectionError("cut")
+
+    namespace = world.stages["project"].namespace
+    with pytest.raises(ConnectionError):
+        await restore(world.stages["project"], world.log, Cut(redis, namespace))
+    await restore(world.stages["project"], world.log, MemoryStore(redis, namespace))
+    assert content(redis) == expected
+
+
+async def test_a_state_of_newer_folds_is_left_alone():
+    world = await worked()
+    before = content(world.redis["track"])
+    older(world, "track", f"|folds={FOLDS + 1}")
+    store = MemoryStore(world.redis["track"], world.stages["track"].namespace)
+    with pytest.raises(OtherLog, match="newer version"):
+        await restore(world.stages["track"], world.log, store)
+    assert content(world.redis["track"]) == before
+
+
+def test_a_stamp_is_read_back():
+    assert barrier._Stamp.parse("restoring c|t=1:8|buckets=16|folds=7#ab") == ("c|t=1:8|buckets=16", 7)
+    assert barrier._Stamp.parse("c|t=1:8|buckets=16#ab") == ("c|t=1:8|buckets=16", 0)
