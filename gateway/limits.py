@@ -13,6 +13,8 @@ from starlette.requests import Request
 from gateway.problems import Problem
 
 _INFLATE_STEP_BYTES = 256 << 10
+_MEMBERS = 20_000
+"""gzip members of a body: one a line of the largest batch. An empty one gives no byte and costs 5 us and a copy of the rest."""
 
 
 async def read_body(request: Request, limit_bytes: int) -> bytes:
@@ -59,6 +61,7 @@ class Inflater:
         self._limit = limit_bytes
         self._size = 0
         self._member = zlib.decompressobj(31)
+        self._members = 0
         self._fresh = True
 
     def feed(self, data: bytes) -> Iterator[bytes]:
@@ -74,6 +77,9 @@ class Inflater:
             if plain:
                 yield plain
             if self._member.eof:
+                self._members += 1
+                if self._members > _MEMBERS:
+                    raise Problem("invalid-encoding", f"the body has more than {_MEMBERS} gzip members")
                 data = self._member.unused_data.lstrip(b"\0")
                 self._member, self._fresh = zlib.decompressobj(31), True
             else:

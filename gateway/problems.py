@@ -99,7 +99,7 @@ _TABLE = (
         "invalid-encoding",
         422,
         "The compressed body is broken",
-        "It is not gzip, or it ends early. Lines before the break were taken.",
+        "It is not gzip, it ends early, or it has too many members. Lines before the break were taken.",
     ),
     Kind("too-deep", 422, "JSON nested too deep", "No valid body is nested as deep."),
     Kind(

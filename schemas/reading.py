@@ -14,8 +14,19 @@ from schemas.taxonomy import EVENT_TYPES
 
 _OPENING = re.compile(rb'"(?:[^"\\]|\\.)*"?|[\[{]|[\]}]', re.DOTALL)
 _FAULTS_TOLD = 20
-_TOLD = {"union_tag_invalid": f"an event's type is one of {', '.join(EVENT_TYPES)}"}
-"""In place of pydantic's own sentence where that repeats what was sent."""
+_TOLD = {
+    "union_tag_invalid": f"an event's type is one of {', '.join(EVENT_TYPES)}",
+    "extra_forbidden": "there is no such member here",
+}
+"""In place of pydantic's own sentence where that repeats what was sent or says little."""
+_FORMS = {
+    "region": "a region is a GB/T 2260 code of six digits, in quotes, for example 630202",
+    "reference": "a reference is 1 to 128 printable ASCII characters without spaces",
+    "derived_from": "name a signal's id, or institution/reference",
+    "currency": "a currency is an ISO 4217 code, for example CNY",
+}
+"""The same for a text of the wrong form, by its member."""
+_PLAIN_NAME = re.compile(r"[A-Za-z_]{1,40}", re.ASCII)
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -51,12 +62,20 @@ def read(model: type[Model], raw: bytes, slug: str, depth_limit: int) -> Model:
 def refused(error: ValidationError, slug: str) -> Refused:
     """The faults of a validation, the first ones of many."""
     told = error.errors(include_url=False, include_input=False, include_context=False)[:_FAULTS_TOLD]
-    faults = tuple(Fault(_pointer(one["loc"]), _TOLD.get(one["type"], one["msg"])[:300]) for one in told)
+    faults = tuple(Fault(_pointer(one["loc"], one["type"]), _sentence(one["loc"], one["type"], one["msg"])) for one in told)
     return Refused(slug, f"{faults[0].pointer or 'body'}: {faults[0].detail}", faults)
 
 
-def _pointer(loc: tuple[int | str, ...]) -> str:
-    """The place in the body. pydantic puts an event's type between it and its members, which the body does not."""
+def _sentence(loc: tuple[int | str, ...], kind: str, said: str) -> str:
+    form = _FORMS.get(str(loc[-1])) if loc and kind == "string_pattern_mismatch" else None
+    return (form or _TOLD.get(kind, said))[:300]
+
+
+def _pointer(loc: tuple[int | str, ...], kind: str) -> str:
+    """The place in the body. pydantic puts an event's type between it and its members, which the body does not. The name of
+    an unknown member is the sender's own text: told only where it can be no number and no person's name in Chinese."""
+    if kind == "extra_forbidden" and not _PLAIN_NAME.fullmatch(str(loc[-1])):
+        loc = (*loc[:-1], "*")
     if loc[:1] == ("event",) and loc[1:2] and loc[1] in EVENT_TYPES:
         loc = ("event", *loc[2:])
     return "".join(f"/{part}" for part in loc)[:256]

@@ -74,6 +74,12 @@ async def test_gzip_of_several_members_is_one_body(client: Client):
     assert [one["status"] for one in results] == [202, 202]
 
 
+async def test_gzip_of_countless_empty_members_ends_early(client: Client):
+    packed = gzip.compress(ndjson(signal("a"))) + gzip.compress(b"") * 30_000
+    results = lines(await client().post(URL, content=packed, headers={**NDJSON, "content-encoding": "gzip"}))
+    assert [one["status"] for one in results] == [202, 422]
+
+
 @pytest.mark.parametrize(
     ("body", "expected"),
     [

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import random
+from typing import Any
 
 import pytest
 
@@ -11,6 +13,12 @@ from schemas.reading import Refused, check_depth
 from tests.support.builders import SEALER, T0, TOKENIZER
 
 READER = SignalReader(TOKENIZER, SEALER, 16, "/test")
+GOOD = {
+    "kind": "telecom_fraud",
+    "occurred_at": "2026-03-02T09:00:00+08:00",
+    "region": "630202",
+    "indicators": [{"kind": "phone", "value": "138 0000 1234"}],
+}
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -48,6 +56,32 @@ def test_what_is_no_signal_is_refused_with_its_places_and_without_its_values(
     assert "4711" not in str(found.value) + repr(found.value.faults)
     if pointers is not None:
         assert [fault.pointer for fault in found.value.faults or ()] == pointers
+
+
+@pytest.mark.parametrize(
+    ("member", "pointer"),
+    [("naratve", "/naratve"), ("6222021001234567", "/*"), ("张三", "/*"), ("a/b~c", "/*"), ("\n", "/*"), ("x" * 41, "/*"), ("", "/*")],
+)
+def test_the_name_of_an_unknown_member_is_told_only_where_it_can_name_nobody(member: str, pointer: str) -> None:
+    raw = json.dumps({**GOOD, member: 1}).encode()
+    with pytest.raises(Refused) as found:
+        READER.body(raw)
+    assert found.value.detail == f"{pointer}: there is no such member here"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"region": "海东"}, "/region: a region is a GB/T 2260 code of six digits, in quotes, for example 630202"),
+        ({"reference": "a b"}, "/reference: a reference is 1 to 128 printable ASCII characters without spaces"),
+        ({"amount": {"minor": 1, "currency": "yuan"}}, "/amount/currency: a currency is an ISO 4217 code, for example CNY"),
+        ({"derived_from": "?"}, "/derived_from: name a signal's id, or institution/reference"),
+    ],
+)
+def test_a_text_of_the_wrong_form_is_told_what_form_it_has_and_no_pattern(change: dict[str, Any], said: str) -> None:
+    with pytest.raises(Refused) as found:
+        READER.body(json.dumps({**GOOD, **change}).encode())
+    assert found.value.detail == said
 
 
 def test_a_hundred_faults_are_told_in_part() -> None:
