@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from gateway.answers import ActionOut, CaseOut, LinksOut, case_out
+from gateway.audit import accessed
 from gateway.auth import Role
 from gateway.endpoint import Call, Endpoint, Handler
 from gateway.intake import validated
@@ -66,8 +67,9 @@ class DisposeIn(_Body):
 
 
 async def get_case(call: Call) -> Response:
-    """The case with its newest signals and readable values."""
+    """The case with its newest signals and readable values. Who reads it is recorded."""
     case = await _case(call)
+    accessed(call.caller, "case", case=case.case_id, queue=case.queue)
     return dumped(case_out(case, call.services.sealer, datetime.now(UTC), whole=True))
 
 

@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from gateway import cursors
 from gateway.answers import ActionOut, CaseOut, CasesOut, QueueOut, QueuesOut, case_out, lapsed
+from gateway.audit import accessed
 from gateway.auth import Caller, Role
 from gateway.endpoint import Call, Endpoint
 from gateway.intake import validated
@@ -115,6 +116,7 @@ async def get_cases(call: Call) -> Response:
         after = page.next
         if after is None or len(found) >= query.limit:
             break
+    accessed(call.caller, "list", queue=queue, found=len(found))
     cases = [case_out(case, services.sealer, now, whole=False) for case in found]
     told = cursors.given(services.tokenizer, queue, after) if after is not None else None
     return dumped(CasesOut(cases=cases, next=told))

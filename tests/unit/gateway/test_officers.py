@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import logging
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -159,6 +161,22 @@ async def test_an_officer_reads_what_happened_and_which_end_a_subject_is(
     assert found["event"]["name"] == "金富通" and "name_sealed" not in found["event"]
     assert found["subjects"][0]["part"] == "payee"
     assert (found["stage"], found["typology"], found["loss_minor"]) == ("paid", "romance", 7)
+
+
+async def test_who_reads_a_case_or_a_list_is_recorded_without_its_values(client: Client, put, caplog: pytest.LogCaptureFixture):
+    caplog.set_level(logging.INFO, "liandong.audit")
+    put(1)
+    officer = client("officer-1")
+    await officer.get(f"/v1/queues/{QUEUE}/cases")
+    await officer.get("/v1/cases/case-1")
+    await officer.get("/v1/cases/case-9")
+    audited = [json.loads(record.message) for record in caplog.records if record.name == "liandong.audit"]
+    assert [(one["who"], one["what"], one["queue"]) for one in audited] == [
+        ("officer-1", "list", QUEUE),
+        ("officer-1", "case", QUEUE),
+    ]
+    assert audited[0]["found"] == 1 and audited[1]["case"] == "case-1"
+    assert "6222" not in caplog.text
 
 
 async def test_a_value_whose_key_is_gone_is_no_error(client: Client, put, views: FakeViews):
