@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from aiokafka.errors import KafkaError
+from redis.exceptions import RedisError
 from rich.console import Console
 from rich.markup import escape
 
@@ -40,5 +42,9 @@ def command(
         ok = asyncio.run(verify(stack, ledger or own, partial or not ledger, undisturbed, timeout, console))
     except (LauncherError, NotQuiet) as error:
         console.print(f"[bold red]error[/] {escape(str(error))}")
+        raise typer.Exit(2) from error
+    except (KafkaError, RedisError, OSError) as error:
+        console.print(f"[bold red]error[/] Kafka or Redis of profile {profile} does not answer: {escape(str(error))}")
+        console.print(f"  liandong status --profile {profile} says what runs, liandong up --profile {profile} starts it")
         raise typer.Exit(2) from error
     raise typer.Exit(0 if ok else 1)

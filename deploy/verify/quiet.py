@@ -23,10 +23,10 @@ class NotQuiet(RuntimeError):
 async def wait_quiet(settings: Settings, *, timeout_s: float = 60.0, told: Callable[[int], None] = lambda left: None) -> None:
     """Returns when nothing is left in two looks in a row. `told` hears how many records are left."""
     log = KafkaLog(settings, "liandong-quiet")
-    await log.open()
     redis = Redis.from_url(settings.redis_url, protocol=2)
     deadline, before = time.monotonic() + timeout_s, None
     try:
+        await log.open()
         while True:
             left, ends = await _left(log, redis, settings.raw_institutions)
             told(sum(left.values()))

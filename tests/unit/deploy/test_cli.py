@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from pathlib import Path
 
 import pytest
@@ -41,3 +42,15 @@ def test_an_error_is_a_message_without_a_traceback(tmp_path: Path, monkeypatch: 
     assert result.exit_code == 1
     assert "agents: intake, assess, track, project" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_verify_of_what_does_not_run_says_so_without_a_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIANDONG_HOME", str(tmp_path))
+    (tmp_path / "demo").mkdir()
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        free = one.getsockname()[1]
+    (tmp_path / "demo" / "ports.json").write_text(json.dumps({"kafka": free, "redis": free}))
+    result = CliRunner().invoke(cli.app, ["verify"])
+    assert (result.exit_code, isinstance(result.exception, SystemExit)) == (2, True)
+    assert "liandong up --profile demo" in result.stdout
