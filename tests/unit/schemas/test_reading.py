@@ -60,7 +60,15 @@ def test_what_is_no_signal_is_refused_with_its_places_and_without_its_values(
 
 @pytest.mark.parametrize(
     ("member", "pointer"),
-    [("naratve", "/naratve"), ("6222021001234567", "/*"), ("张三", "/*"), ("a/b~c", "/*"), ("\n", "/*"), ("x" * 41, "/*"), ("", "/*")],
+    [
+        ("naratve", "/naratve"),
+        ("6222021001234567", "/*"),
+        ("张三", "/*"),
+        ("a/b~c", "/*"),
+        ("\n", "/*"),
+        ("x" * 41, "/*"),
+        ("", "/*"),
+    ],
 )
 def test_the_name_of_an_unknown_member_is_told_only_where_it_can_name_nobody(member: str, pointer: str) -> None:
     raw = json.dumps({**GOOD, member: 1}).encode()
