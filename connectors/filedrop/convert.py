@@ -89,7 +89,10 @@ def _moment(cell: Time, cells: Cells, zone: str) -> str:
     text = text_of(cells, cell.column)
     try:
         if cell.format in ("epoch_s", "epoch_ms"):
-            units = Decimal(text) * (1000 if cell.format == "epoch_s" else 1)
+            count = Decimal(text)
+            if not count.is_finite() or abs(count) >= Decimal(10) ** 16:  # 9e900000 would take minutes to become an int
+                raise ValueError("out of range")
+            units = count * (1000 if cell.format == "epoch_s" else 1)
             moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=int(units))
         elif cell.format == "iso":
             moment = datetime.fromisoformat(text)

@@ -103,6 +103,12 @@ def test_a_time_is_never_guessed(text):
     assert "时间" in fault(csv_mapping(), 时间=text)
 
 
+@pytest.mark.parametrize("text", ["1e999999", "9e900000", "NaN", "Infinity"])
+@pytest.mark.parametrize("form", ["epoch_s", "epoch_ms"])
+def test_a_count_that_is_no_time_is_a_fault_at_once(form: str, text: str):
+    assert "时间" in fault(csv_mapping(occurred_at={"column": "时间", "format": form}), 时间=text)
+
+
 def test_a_value_that_the_table_does_not_have_is_a_fault_or_the_rest():
     assert "别处" in fault(csv_mapping(), 区县="别处")
     mapping = csv_mapping(region={"column": "区县", "translate": {"乐都区": "630202"}, "otherwise": "630200"})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+import time
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 from ipaddress import ip_network
@@ -282,3 +283,11 @@ async def test_a_proxy_does_not_make_the_world_local(client: Client):
 def test_proxies_that_are_no_networks_are_refused_at_the_start(settings):
     with pytest.raises(ValueError):
         type(settings)(trusted_proxies="10.0.0.0/8, somewhere")
+
+
+@pytest.mark.parametrize("yuan", ["9e999997", "1e999999", "1e-999999999", "NaN", "Infinity", "-5", "1_000", "1.005", "12345678901234"])
+async def test_an_amount_that_is_no_amount_is_told_at_once(client: Client, yuan: str):
+    began = time.monotonic()
+    answer = await client(None).post("/v1/tips", data={**FILLED, "amount_yuan": yuan})
+    assert answer.status_code == 422 and 'id="amount_yuan-fault"' in answer.text
+    assert time.monotonic() - began < 2
