@@ -8,6 +8,7 @@ from __future__ import annotations
 from pydantic import BaseModel, Field
 
 from gateway.answers import CaseOut, QueueOut
+from gateway.audit import accessed
 from gateway.auth import Caller
 from gateway.endpoint import Call, Endpoint
 from gateway.live.hub import Wants
@@ -36,7 +37,7 @@ async def get_queue_events(call: Call) -> EventStream:
     """Server-sent events of one queue: `cases` (newest state of each case that changed), `counts` (by severity), `reset` (read
     the list again), `bye`. At most 4 events a second; `Last-Event-ID` resumes."""
     queue = own_queue(call.request.path_params["queue"], call.caller)
-    return await _events(call, lambda name: name == queue)
+    return await _events(call, queue, lambda name: name == queue)
 
 
 async def get_events(call: Call) -> EventStream:
@@ -45,15 +46,17 @@ async def get_events(call: Call) -> EventStream:
     if len(asked) > _MOST_QUEUES:
         raise Problem("invalid-request", f"at most {_MOST_QUEUES} queues can be named", errors=[])
     queues = frozenset(own_queue(name, call.caller) for name in asked)
-    return await _events(call, queues.__contains__ if queues else _all_of(call.caller))
+    return await _events(call, ",".join(sorted(queues)) or None, queues.__contains__ if queues else _all_of(call.caller))
 
 
 def _all_of(caller: Caller) -> Wants:
     return caller.may_work_on
 
 
-async def _events(call: Call, wants: Wants) -> EventStream:
+async def _events(call: Call, named: str | None, wants: Wants) -> EventStream:
+    """`named` is what the record of who listens says: None for all of the caller's queues."""
     services = call.services
+    accessed(call.caller, "live", queue=named)
     client = await services.live.join(call.caller, wants, call.request.headers.get("last-event-id"))
     return EventStream(services.live, client, services.settings)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
+import logging
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -111,6 +113,20 @@ async def test_a_queue_that_is_not_ones_own_is_403_and_so_is_an_institution(live
             await stranger.ended.wait()
             assert stranger.status == 403
     assert not gateway.hub.clients
+
+
+async def test_who_listens_is_recorded_with_the_queues_that_were_named(live, caplog: pytest.LogCaptureFixture):
+    caplog.set_level(logging.INFO, "liandong.audit")
+    gateway = live()
+    for path in (PATH, "/v1/queues/events", f"/v1/queues/events?queue={QUEUE}&queue={ELSEWHERE}"):
+        async with gateway.on(path) as told:
+            await told.next("reset")
+    audited = [json.loads(record.message) for record in caplog.records if record.name == "liandong.audit"]
+    assert [(one["who"], one["what"], one["queue"]) for one in audited] == [
+        ("officer-1", "live", QUEUE),
+        ("officer-1", "live", None),
+        ("officer-1", "live", f"{ELSEWHERE},{QUEUE}"),
+    ]
 
 
 async def test_changes_within_a_moment_are_one_event_with_the_newest_state(live):
