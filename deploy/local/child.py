@@ -43,10 +43,10 @@ class Child:
     def start(self, now: float) -> None:
         """Starts it. A program that cannot be run counts as one that ended at once."""
         log = Path(self.spec.log)
-        rotate(log)
         env = {**os.environ, **self.spec.env, **self.overlay}
         self.started, self.starts = now, self.starts + 1
         try:
+            rotate(log)
             with log.open("ab") as out:
                 self.popen = subprocess.Popen(
                     self.spec.argv,

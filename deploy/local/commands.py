@@ -86,6 +86,8 @@ def status(
             errors.print(f"{profile} is not running: start it with [bold]liandong up[/]")
         else:
             Console().print(_table(profile, state))
+            if trouble := state.get("trouble"):
+                errors.print(f"[red]the supervisor cannot write[/]: {escape(trouble)}; it tries again")
             if not healthy:
                 errors.print(f"[red]not healthy[/]: logs are in {escape(str(stack.places.logs))}")
     raise typer.Exit(0 if healthy else 1)

@@ -1,7 +1,8 @@
 """Keeps a profile's processes running: `python -m deploy.local.supervisor '<configuration as JSON>'`, detached.
 
 One thread, one loop. It is told what to do over a Unix socket (`control.py`) and knows nothing of Kafka or workers. It
-writes `state.json` on every change and `logs/supervisor.log` (JSON lines). Invariant: no child outlives it.
+writes `state.json` on every change and `logs/supervisor.log` (JSON lines). Invariant: no child outlives it. A full disk does
+not end it (and with it everything): what it could not write is its `trouble`, and it is written when there is room again.
 """
 
 from __future__ import annotations
@@ -37,12 +38,16 @@ class Supervisor:
         self.log = root / "logs" / "supervisor.log"
         self.selector = selectors.DefaultSelector()
         self._changed = True
+        self.trouble: str | None = None
 
     def journal(self, event: str, **what: Any) -> None:
         line = {"at": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event, **what}
-        with self.log.open("a") as out:
-            out.write(json.dumps(line) + "\n")
         self._changed = True
+        try:
+            with self.log.open("a") as out:
+                out.write(json.dumps(line) + "\n")
+        except OSError as error:
+            self.trouble = str(error)
 
     # the loop
 
@@ -67,6 +72,8 @@ class Supervisor:
             signal.signal(sig, lambda *_: self._end("signal"))
         self.journal("supervisor up", pid=os.getpid(), profile=self.profile)
         self._write_state()
+        if self.trouble:  # without its state file nobody would find it
+            raise OSError(self.trouble)
 
     def run(self) -> None:
         """Until asked to end and every child has ended."""
@@ -183,15 +190,22 @@ class Supervisor:
             "supervisor": {"pid": me.pid, "created": me.created, "control": str(self.socket_path)},
             "started_at": self.started_at,
             "ending": self.ending,
+            "trouble": self.trouble,
             "processes": {name: child.as_json() for name, child in self.children.items()},
         }
 
     def _write_state(self) -> None:
         target = self.root / "state.json"
         partial = target.with_suffix(".part")
-        partial.write_text(json.dumps(self._state(), indent=1) + "\n")
-        partial.replace(target)
-        self._changed = False
+        before, self.trouble = self.trouble, None
+        try:
+            partial.write_text(json.dumps(self._state(), indent=1) + "\n")
+            partial.replace(target)
+        except OSError as error:
+            self.trouble = str(error)
+        self._changed = self.trouble is not None
+        if before and not self.trouble:
+            self.journal("can write again", after=before)
 
 
 def _socket_path(root: Path) -> Path:
