@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict
 
 from schemas.cases import Case, CaseStatus, JoinedSignal
 from schemas.events import EventFact
-from schemas.facts import Reason
 from schemas.protect import Sealer, UnsealError
+from schemas.reasons import ReasonOut, told
 from schemas.signals import Subject
 from schemas.values import Instant
 from stream_processors.state.receipts import Receipt
@@ -61,7 +61,8 @@ class LineOut(BaseModel):
 
 
 class SignalOut(BaseModel):
-    """What became of a signal. While `pending` only the first four are known."""
+    """What became of a signal. While `pending` only the first four are known. `reasons`: those that rest on the signal alone;
+    what others reported is not the sender's to know."""
 
     signal_id: str
     status: str
@@ -72,6 +73,7 @@ class SignalOut(BaseModel):
     of: str | None = None
     severity: str | None = None
     routed: bool | None = None
+    reasons: list[ReasonOut] | None = None
 
 
 class QueueOut(BaseModel):
@@ -127,7 +129,7 @@ class CaseSignalOut(BaseModel):
     currency: str | None
     score: int
     severity: str
-    reasons: tuple[Reason, ...]
+    reasons: list[ReasonOut]
     subjects: list[SubjectOut]
     narrative: str | None
     trust: str | None
@@ -231,6 +233,7 @@ def signal_out(receipt: Receipt) -> SignalOut:
         of=receipt.of,
         severity=receipt.severity,
         routed=bool(receipt.queues),
+        reasons=told(receipt.reasons),
     )
 
 
@@ -260,10 +263,11 @@ def _event(event: EventFact | None, signal_id: str, sealer: Sealer) -> EventOut 
 
 
 def _signal(signal: JoinedSignal, sealer: Sealer) -> CaseSignalOut:
-    opened = ("subjects", "narrative", "event", "contact")
+    opened = ("subjects", "narrative", "event", "contact", "reasons")
     plain = {name: getattr(signal, name) for name in CaseSignalOut.model_fields if name not in opened}
     return CaseSignalOut(
         **plain,
+        reasons=told(signal.reasons),
         subjects=[_subject(subject, signal.signal_id, sealer) for subject in signal.subjects],
         narrative=_opened(sealer, signal.narrative_sealed, f"{signal.signal_id}/narrative"),
         contact=_opened(sealer, signal.contact_sealed, f"{signal.signal_id}/contact"),

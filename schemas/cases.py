@@ -132,6 +132,13 @@ class ActionOutcome(StrEnum):
     ECHO = "echo"
 
 
+class Verdict(Stored):
+    """What a disposal says of the case's subjects. `confirmed_until_ms`: until when it counts against them; 0: it does not."""
+
+    tokens: tuple[Name, ...]
+    confirmed_until_ms: int
+
+
 class CaseChange(Stored):
     """The value of `cases.changed.v1`: what became of one action. `case` is whole when it was applied.
 
@@ -149,3 +156,4 @@ class CaseChange(Stored):
     revision: int | None = None
     origin: str | None = None
     case: Case | None = None
+    verdict: Verdict | None = None

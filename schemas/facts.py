@@ -70,6 +70,7 @@ class AssessedSignal(Stored):
     policy: str = ""
     claims_until_ms: int = 0
     sightings_until_ms: int = 0
+    victims_until_ms: int | None = None
     cases_until_ms: int = 0
     typology: str | None = None
     stage: Stage | None = None

@@ -6,53 +6,158 @@ Invariant: the code knows no number of these; every decision names the policy th
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from functools import cached_property
-from typing import Annotated, Literal
+from itertools import pairwise
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from schemas.signals import SignalKind
+from schemas.indicators import IndicatorKind
+from schemas.signals import SignalKind, Stage
 from schemas.values import AmountMinor, PartyId, Region, Strict
 
 Severity = Literal["critical", "high", "medium", "low"]
 Scope = Literal["county", "city"]
 
 
+Points = Annotated[int, Field(ge=0, le=100)]
+
+
 class AmountStep(Strict):
+    """At least so much, in minor units of the yuan."""
+
     from_minor: AmountMinor
-    points: int = Field(ge=0, le=100)
+    points: Points
 
 
 class CountStep(Strict):
+    """At least so many."""
+
     from_count: int = Field(ge=1)
-    points: int = Field(ge=0, le=100)
+    points: Points
+
+
+class SpanStep(Strict):
+    """At most so long."""
+
+    within_s: int = Field(ge=1, le=400 * 86_400)
+    points: Points
+
+
+Step = TypeVar("Step", AmountStep, CountStep, SpanStep)
+
+
+def _harder(steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    """Steps stand from the easiest to the hardest, each once, and a harder one never gives fewer points."""
+    bounds = [-step.within_s if isinstance(step, SpanStep) else _from(step) for step in steps]
+    if any(after <= before for before, after in pairwise(bounds)):
+        raise ValueError("the steps stand from the easiest to reach to the hardest, each bound once")
+    if any(after.points < before.points for before, after in pairwise(steps)):
+        raise ValueError("a step that is harder to reach gives fewer points than the one before it")
+    return steps
+
+
+def _from(step: AmountStep | CountStep) -> int:
+    return step.from_minor if isinstance(step, AmountStep) else step.from_count
+
+
+AmountSteps = Annotated[tuple[AmountStep, ...], Field(max_length=16), AfterValidator(_harder)]
+CountSteps = Annotated[tuple[CountStep, ...], Field(max_length=16), AfterValidator(_harder)]
+SpanSteps = Annotated[tuple[SpanStep, ...], Field(max_length=16), AfterValidator(_harder)]
 
 
 class Rules(Strict):
-    """Points of each rule; of the steps that are reached, the highest counts."""
+    """Points of each rule (docs/rules.md); of the steps that are reached, the highest counts. A rule without points is off."""
 
-    kind: dict[SignalKind, int]
-    amount: tuple[AmountStep, ...]
-    velocity: tuple[CountStep, ...]
-    institutions: tuple[CountStep, ...]
+    kind: dict[SignalKind, Points]
+    stage: dict[Stage, Points] = {}
+    amount: AmountSteps = ()
+    loss: AmountSteps = ()
+    freshness: SpanSteps = ()
+    velocity: CountSteps = ()
+    institutions: CountSteps = ()
+    confirmed: CountSteps = ()
+    repeat_victim: CountSteps = ()
+    contact: SpanSteps = ()
+    repeated_pair: CountSteps = ()
+    fan_in: CountSteps = ()
+    fan_out: CountSteps = ()
+    pass_through: SpanSteps = ()
+    new_domain: SpanSteps = ()
+
+
+class Flows(Strict):
+    """How transfers are looked at. `window_s`: how far apart two of them still belong together; `permille_lost`: how much
+    less may go on than came in and still be the same money; `victim_apart_s`: events of a victim that are nearer count as one.
+    """
+
+    window_s: int = Field(default=86_400, ge=60)
+    permille_lost: int = Field(default=50, ge=0, le=500)
+    victim_apart_s: int = Field(default=86_400, ge=60)
+
+
+Article = Literal[10, 17, 20, 21, 22, 48]
+"""An article of the regulation that makes an agency responsible."""
 
 
 class RouteRule(Strict):
-    """To which agency a kind goes: the county's unit or the city's, from which score on (None: the case threshold).
+    """To which agency a kind goes: the county's unit or the city's, and by which article.
 
-    `always`: whatever the score. Leads of organized crime go to public security at once (Art. 17).
+    `from_score`: from which score on (None: the case threshold); `always`: whatever the score, for leads of organized crime go
+    to public security at once (Art. 17). `touches`: only with a suspect of one of these kinds; `regions`: only for signals of
+    these. The first rule of a kind is the agency in charge, the others get linked copies.
     """
 
     agency: PartyId
     scope: Scope
-    from_score: int | None = Field(default=None, ge=0, le=100)
+    article: Article | None = None
+    from_score: Points | None = None
     always: bool = False
+    touches: Annotated[tuple[IndicatorKind, ...], Field(max_length=16)] = ()
+    regions: Annotated[tuple[Region, ...], Field(max_length=64)] = ()
 
     @model_validator(mode="after")
     def _one(self) -> RouteRule:
         if self.always and self.from_score is not None:
             raise ValueError("a route is taken always or from a score on, not both")
         return self
+
+    @property
+    def narrow(self) -> bool:
+        """Whether some cases of its kind do not go there."""
+        return self.from_score is not None or bool(self.touches) or bool(self.regions)
+
+
+class Length(Strict):
+    """One of them. Working days need the calendar of the place; months are the calendar's."""
+
+    minutes: int | None = Field(default=None, ge=1)
+    hours: int | None = Field(default=None, ge=1)
+    days: int | None = Field(default=None, ge=1)
+    working_days: int | None = Field(default=None, ge=1)
+    months: int | None = Field(default=None, ge=1)
+
+    @model_validator(mode="after")
+    def _one(self) -> Length:
+        if sum(value is not None for value in self.__dict__.values()) != 1:
+            raise ValueError("a length is one of minutes, hours, days, working_days, months")
+        return self
+
+
+class Clock(Strict):
+    """A time that runs: how long, on which legal basis, how often it may be renewed, who is told when it runs out.
+
+    `needs_confirmation` until an operator has read the original of the basis. `severity`: only for cases of it.
+    """
+
+    name: str = Field(pattern=r"^[a-z][a-z_]{1,47}$")
+    length: Length
+    severity: Severity | None = None
+    basis: str = Field(min_length=2, max_length=200)
+    needs_confirmation: bool = True
+    renewals: int | None = Field(default=0, ge=0)
+    tells: Annotated[tuple[PartyId, ...], Field(max_length=8)] = ()
 
 
 class LowTrust(Strict):
@@ -75,6 +180,7 @@ class Keep(Strict):
     claims_days: int = Field(default=30, ge=1, le=400)
     sightings_days: int = Field(default=7, ge=1, le=400)
     cases_days: int = Field(default=180, ge=1, le=400)
+    victims_days: int = Field(default=90, ge=1, le=400)
 
 
 class Policy(Strict):
@@ -85,6 +191,7 @@ class Policy(Strict):
     city: Region
     counties: dict[Region, str]
     window_s: int = Field(ge=60)
+    flows: Flows = Flows()
     rules: Rules
     case_from: int = Field(ge=0, le=100)
     severities: dict[Severity, int]
@@ -92,6 +199,7 @@ class Policy(Strict):
     low_trust: LowTrust = LowTrust()
     leases: Leases = Leases()
     keep: Keep = Keep()
+    clocks: Annotated[tuple[Clock, ...], Field(max_length=64)] = ()
     case_signals_kept: int = Field(default=20, ge=1, le=200)
 
     @model_validator(mode="after")
@@ -99,15 +207,43 @@ class Policy(Strict):
         if missing := [kind.value for kind in SignalKind if not self.routes.get(kind)]:
             raise ValueError(f"routes: no agency for {', '.join(missing)}; every kind needs one")
         for kind, rules in self.routes.items():
-            if rules[0].from_score is not None:
-                raise ValueError(f"routes.{kind.value}: the first agency takes every case, it has no from_score")
-        if self.window_s > self.keep.sightings_days * 86_400:
+            if rules[0].narrow:
+                said = "the first agency takes every case, it has no from_score, touches or regions"
+                raise ValueError(f"routes.{kind.value}: {said}")
+            if unknown := sorted({region for rule in rules for region in rule.regions} - {*self.counties, self.city}):
+                raise ValueError(f"routes.{kind.value}: {', '.join(unknown)} is neither the city nor one of its counties")
+        self._times()
+        return self
+
+    def _times(self) -> None:
+        kept_s = self.keep.sightings_days * 86_400
+        if self.window_s > kept_s:
             raise ValueError("window_s is longer than keep.sightings_days: sightings would be gone before they count")
         if self.low_trust.most >= self.case_from:
             raise ValueError("low_trust.most reaches case_from: a tip alone would weigh like an institution's signal")
+        for name, needed_s in (("flows.window_s", self.flows.window_s), ("rules.pass_through", self.passing_s)):
+            if needed_s > kept_s:
+                raise ValueError(f"{name} is longer than keep.sightings_days: transfers would be gone before they count")
+        if max(self.flows.victim_apart_s, self.contact_s) > self.keep.victims_days * 86_400:
+            raise ValueError("flows.victim_apart_s and rules.contact are at most keep.victims_days")
         if self.leases.default_s > self.leases.longest_s:
             raise ValueError("leases.default_s is longer than leases.longest_s")
-        return self
+        twice = [f"{name} {severity or ''}".strip() for (name, severity), n in self._clock_names().items() if n > 1]
+        if twice:
+            raise ValueError(f"clocks: {', '.join(twice)} stands twice")
+
+    def _clock_names(self) -> Counter[tuple[str, str | None]]:
+        return Counter((clock.name, clock.severity) for clock in self.clocks)
+
+    @cached_property
+    def passing_s(self) -> int:
+        """The longest time in which money that goes on counts as passed through; 0 when the rule is off."""
+        return max((step.within_s for step in self.rules.pass_through), default=0)
+
+    @cached_property
+    def contact_s(self) -> int:
+        """The longest time from a call or message to a payment that counts; 0 when the rule is off."""
+        return max((step.within_s for step in self.rules.contact), default=0)
 
     @cached_property
     def label(self) -> str:

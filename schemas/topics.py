@@ -61,7 +61,7 @@ class Topic:
 SUBMITTED = Topic("signals.submitted.v1", "primary subject", SubmittedSignal, ("gateway", "intake"), ("assess",), 30)
 ASSESSED = Topic("signals.assessed.v1", "primary subject", AssessedSignal, ("assess",), ("assess", "project"), 400)
 ACTIONS = Topic("loop.actions.v1", "case id", Action, ("gateway", "assess"), ("track",), 30)
-CHANGED = Topic("cases.changed.v1", "case id", CaseChange, ("track",), ("track", "project"), 400)
+CHANGED = Topic("cases.changed.v1", "case id", CaseChange, ("track",), ("track", "project", "assess"), 400)
 DEADLETTER = Topic("deadletter.v1", "source", DeadLetter, ("intake", "assess", "track", "project"), (), 400, partitions=1)
 
 TOPICS: dict[str, Topic] = {topic.name: topic for topic in (SUBMITTED, ASSESSED, ACTIONS, CHANGED, DEADLETTER)}

@@ -4,6 +4,7 @@ an institution's raw topic -> intake -> its receipts topic
                                   v
 gateway ----------------> signals.submitted -> assess -> signals.assessed -> project
                                                  └─────> loop.actions ─> track -> cases.changed -> project
+                                                 ^───────────────────────────────────┘ (verdicts)
 """
 
 from __future__ import annotations
@@ -18,9 +19,17 @@ from schemas.envelope import Envelope, Origin
 from schemas.facts import AssessedSignal
 from schemas.topics import ACTIONS, ASSESSED, CHANGED, SUBMITTED, Topic, raw, receipts
 from stream_processors.log import Record
-from stream_processors.state.folds import Fold, fold_assess, fold_intake, fold_track, project_assessed, project_changed
+from stream_processors.state.folds import (
+    Fold,
+    fold_assess,
+    fold_intake,
+    fold_track,
+    fold_verdict,
+    project_assessed,
+    project_changed,
+)
 from stream_processors.state.keys import ASSESS, PROJECT, TRACK, Namespace, intake
-from stream_processors.state.rows import ChangeRow, RawRow, ReceiptRow
+from stream_processors.state.rows import ChangeRow, RawRow, ReceiptRow, VerdictRow
 
 
 def _no_marks(envelope: Envelope[Any], record: Record, marks: dict[str, int]) -> dict[str, int]:
@@ -67,7 +76,8 @@ class FactStream:
 
 @dataclass(frozen=True)
 class Stage:
-    """`reads`: its input; `streams`: what its state is a fold of. Project's input is its streams themselves."""
+    """`reads`: its input; `streams`: what its state is a fold of. Those of them that are inputs, too, are folded as they
+    come (agents/folding.py)."""
 
     name: str
     namespace: Namespace
@@ -87,9 +97,12 @@ STAGES: dict[str, Stage] = {
         Stage(
             "assess",
             ASSESS,
-            (SUBMITTED,),
+            (SUBMITTED, CHANGED),
             (ASSESSED, ACTIONS),
-            (FactStream(ASSESSED, SUBMITTED, "", fold_assess, AssessedSignal, _assess_marks),),
+            (
+                FactStream(ASSESSED, SUBMITTED, "", fold_assess, AssessedSignal, _assess_marks),
+                FactStream(CHANGED, ACTIONS, "c", fold_verdict, VerdictRow),
+            ),
         ),
         Stage("track", TRACK, (ACTIONS,), (CHANGED,), (FactStream(CHANGED, ACTIONS, "", fold_track, ChangeRow, _track_marks),)),
         Stage(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from redis.asyncio import Redis
@@ -48,7 +48,8 @@ async def snapshot(redis_url: str, stage: str, at_ms: int, policy: Policy) -> di
     """Key -> canonical text of what counts at `at_ms`: no stamps, no proofs, no members past their time."""
     redis = Redis.from_url(redis_url, protocol=2)
     tag = namespace_of(stage).tag
-    since = at_ms - policy.keep.sightings_days * DAY_MS + _SLACK_MS
+    keep, soonest = policy.keep, at_ms + _SLACK_MS
+    counting = _Counting(soonest - keep.sightings_days * DAY_MS, soonest - keep.victims_days * DAY_MS, soonest)
     found: dict[str, str] = {}
     try:
         keys = [key async for key in redis.scan_iter(match=f"{{{tag}*", count=5000)]
@@ -61,7 +62,7 @@ async def snapshot(redis_url: str, stage: str, at_ms: int, policy: Policy) -> di
             for key, kind in zip(some, kinds, strict=True):
                 _READ[kind.decode()](pipe, key) if kind != b"none" else pipe.type(key)
             for key, kind, value in zip(some, kinds, await pipe.execute(), strict=True):
-                text = _text(key.decode(), kind.decode(), value, since, at_ms + _SLACK_MS)
+                text = _text(key.decode(), kind.decode(), value, counting)
                 if text:
                     found[key.decode()] = text
         return found
@@ -89,16 +90,28 @@ _READ: dict[str, Any] = {
 }
 
 
-def _text(key: str, kind: str, value: Any, since: int, until: int) -> str:
+class _Counting(NamedTuple):
+    """Members of before `since` (of victims: `victims_since`), and those that end by `until`, may be gone or still there."""
+
+    since: int
+    victims_since: int
+    until: int
+
+
+def _text(key: str, kind: str, value: Any, counting: _Counting) -> str:
     concern = key.partition("}")[2]
     if concern == "lock" or value is None or kind == "none":
         return ""
     if concern == "m":
         return _sorted({k: v for k, v in value.items() if k[:1] in b"sfo" and k != b"stamp"}.items())
-    if concern.startswith("s:"):
-        value = [(member, score) for member, score in value if abs(score) > since]
+    if concern[:2] in ("s:", "f:"):
+        value = [(member, score) for member, score in value if abs(score) > counting.since]
+    if concern.startswith("v:"):
+        value = [(member, score) for member, score in value if score > counting.victims_since]
+    if concern.startswith("d:"):
+        value = [(member, score) for member, score in value if score > counting.until]
     if concern.startswith("t:"):
-        value = [(member.hex(), score) for member, score in value if score > until]
+        value = [(member.hex(), score) for member, score in value if score > counting.until]
     if concern.startswith("k:") and kind == "hash":
         case = orjson.dumps(orjson.loads(value[b"case"]), option=orjson.OPT_SORT_KEYS)
         return _sorted({b"rev": value[b"rev"], b"case": case}.items())

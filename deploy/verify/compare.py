@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 
 from deploy.verify.naive import Indicator
 from deploy.verify.oracle import Expected, ExpectedCase, ExpectedSignal
-from schemas.cases import Case
+from schemas.cases import Case, Disposition
 from stream_processors.state.views import Receipt, RedisViews
 
 _AT_ONCE = 16
@@ -71,6 +71,20 @@ async def read_live(redis_url: str, signal_ids: Iterable[str]) -> Live:
 
 def signal_ids(expected: Expected) -> list[str]:
     return [name for one in expected.signals for name in one.identity.signal_ids]
+
+
+def maybe_confirmed(expected: Expected, live: Live) -> frozenset[Indicator]:
+    """Subjects that officers confirmed, or may have before a case was opened again: of a case its primary subject, and what
+    its signals name besides accounts."""
+    found: set[Indicator] = set()
+    for case in live.cases.values():
+        if case.disposition is not Disposition.CONFIRMED and not case.reopened:
+            continue
+        for primary in expected.primaries.get(case.primary_signal_id, ()):
+            wanted = expected.cases.get((case.queue, primary))
+            suspects = {one for member in wanted.may for one in member.content.suspects} if wanted else set()
+            found |= {primary} | {one for one in suspects if one[0] not in ("account", "card")}
+    return frozenset(found)
 
 
 def differences(expected: Expected, live: Live, *, partial: bool = False) -> list[Difference]:

@@ -36,6 +36,9 @@ class _Seen:
             self.add(member)
 
     def add(self, member: Member) -> None:
+        """An echo of somebody else's signal is no sighting."""
+        if member.content.echo:
+            return
         when, who = member.content.occurred_ms, member.content.who
         insort(self._times, when)
         self._latest[who] = max(when, self._latest.get(who, when))
@@ -91,7 +94,9 @@ def _lows(own: list[Member], window_ms: int) -> dict[int, tuple[int, int]]:
             seen.add(arriving[at])
             at += 1
         since = max(0, member.content.occurred_ms - window_ms)
-        found[id(member)] = (seen.sightings(since) + 1, len(seen.institutions(since) | {member.content.who}))
+        echo = member.content.echo
+        institutions = seen.institutions(since) | (set() if echo else {member.content.who})
+        found[id(member)] = (max(1, seen.sightings(since) + (not echo)), max(1, len(institutions)))
     return found
 
 

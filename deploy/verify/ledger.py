@@ -96,7 +96,8 @@ class LedgerJournal:
 class Entry:
     """One line that was sent. `first_try` and `answer_at` are line numbers of the ledger: its order is the sender's.
 
-    `doubt`: an attempt of which nobody knows whether it reached the log (other than through the answer).
+    `doubt`: an attempt of which nobody knows whether it reached the log (other than through the answer). `tried_ms`: when it
+    was first tried, by this clock; `accepted_at`: by the log's.
     """
 
     ledger: str
@@ -110,6 +111,8 @@ class Entry:
     position: tuple[int, int] | None = None
     problem: str | None = None
     attempts: int = 0
+    tried_ms: int = 0
+    accepted_at: str | None = None
 
     @property
     def reference(self) -> str:
@@ -129,6 +132,7 @@ def read_ledger(path: Path) -> list[Entry]:
                 entry = entries[name]
                 entry.doubt |= name in pending
                 entry.first_try = entry.first_try or number
+                entry.tried_ms = entry.tried_ms or int(line.get("at", 0))
                 entry.attempts += 1
                 pending.add(name)
         elif do == "fail":
@@ -147,7 +151,7 @@ def _answer(entry: Entry, line: Mapping[str, Any], number: int) -> None:
     entry.fate, entry.answer_at = line["status"], number
     if entry.fate == "accepted":
         _, partition, offset = line["position"]
-        entry.signal_id, entry.position = line["signal_id"], (partition, offset)
+        entry.signal_id, entry.position, entry.accepted_at = line["signal_id"], (partition, offset), line["accepted_at"]
     else:
         entry.problem = str(line["problem"]).rpartition(":")[2]
 

@@ -8,12 +8,21 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-KINDS = ("account", "card", "phone", "url", "domain")
+KINDS = ("account", "card", "phone", "app", "url", "domain")
+PARTS = {
+    "payer": "victim",
+    "payee": "suspect",
+    "caller": "suspect",
+    "callee": "victim",
+    "sender": "suspect",
+    "recipient": "victim",
+}
 Indicator = tuple[str, str]
 
 
@@ -45,7 +54,7 @@ def instant_ms(text: str) -> int:
 
 @dataclass(frozen=True)
 class Content:
-    """What makes two signals of one institution the same, whatever their references."""
+    """What makes two signals of one institution the same, whatever their references. `more`: the optional fields, as sent."""
 
     who: str
     kind: str
@@ -54,6 +63,7 @@ class Content:
     amount_minor: int | None
     currency: str | None
     indicators: frozenset[tuple[str, str, str]]
+    more: str = ""
 
     @property
     def suspects(self) -> list[Indicator]:
@@ -62,13 +72,34 @@ class Content:
         return sorted(found, key=lambda one: (KINDS.index(one[0]), one[1]))
 
     @property
+    def victims(self) -> list[Indicator]:
+        return sorted((kind, value) for role, kind, value in self.indicators if role == "victim")
+
+    @property
     def primary(self) -> Indicator:
         return self.suspects[0]
+
+    @cached_property
+    def optional(self) -> dict[str, Any]:
+        """stage, loss, derived_from, typology, event: those that were sent."""
+        found: dict[str, Any] = json.loads(self.more or "{}")
+        return found
+
+    @property
+    def echo(self) -> bool:
+        return "derived_from" in self.optional
 
 
 def content_of(who: str, body: dict[str, Any]) -> Content:
     """KeyError or ValueError when the body is none that could be accepted."""
-    amount = body.get("amount") or {}
+    event = body.get("event") or {}
+    amount = body.get("amount") or event.get("amount") or {}
+    more = {name: body[name] for name in ("stage", "loss", "derived_from", "typology", "event") if body.get(name)}
+    named = {(one["kind"], plain(one["kind"], one["value"])): one.get("role", "suspect") for one in body.get("indicators") or ()}
+    indicators = {(role, kind, value) for (kind, value), role in named.items()}
+    indicators |= {(role, *thing) for _, thing, role in ends(event, named)} | {
+        ("suspect", kind, plain(kind, value)) for kind, value in _things(event)
+    }
     return Content(
         who,
         body["kind"],
@@ -76,15 +107,52 @@ def content_of(who: str, body: dict[str, Any]) -> Content:
         body["region"],
         amount.get("minor"),
         amount.get("currency", "CNY") if amount else None,
-        frozenset((one.get("role", "suspect"), one["kind"], plain(one["kind"], one["value"])) for one in body["indicators"]),
+        frozenset(indicators),
+        json.dumps(more, sort_keys=True) if more else "",
     )
+
+
+def ends(event: dict[str, Any], named: dict[Indicator, str]) -> list[tuple[str, Indicator, str]]:
+    """(part, indicator, role): the role that the event gives, or that the indicators give, or the part's own."""
+    found = []
+    for part, usual in PARTS.items():
+        if one := event.get(part):
+            thing = (one["kind"], plain(one["kind"], one["value"]))
+            found.append((part, thing, one.get("role") or named.get(thing) or usual))
+    return found
+
+
+def _things(event: dict[str, Any]) -> list[Indicator]:
+    found = [("url", one) for one in event.get("urls") or ()]
+    names = (("url", "url"), ("domain", "domain"), ("app", "package"), ("url", "download_url"))
+    return found + [(kind, event[name]) for kind, name in names if event.get(name)]
 
 
 def body_key(who: str, body: dict[str, Any]) -> str:
     """Equal for two bodies that say the same, narrative included."""
     content = content_of(who, body)
-    shown = [content.kind, content.occurred_ms, content.region, content.amount_minor, content.currency]
+    shown = [content.kind, content.occurred_ms, content.region, content.amount_minor, content.currency, content.more]
     return json.dumps([*shown, sorted(content.indicators), (body.get("narrative") or "").strip()], ensure_ascii=False)
+
+
+COUNTED = ("velocity", "institutions", "confirmed", "repeat_victim", "repeated_pair", "fan_in", "fan_out")
+NEVER = 101
+
+
+@dataclass(frozen=True)
+class Known:
+    """What was known of a signal's suspects, victims and transfer when it was assessed; -1: no such span."""
+
+    accepted_ms: int
+    velocity: int = 1
+    institutions: int = 1
+    confirmed: int = 0
+    repeat_victim: int = 0
+    repeated_pair: int = 0
+    fan_in: int = 0
+    fan_out: int = 0
+    contact_ms: int = -1
+    held_ms: int = -1
 
 
 class Policy:
@@ -99,28 +167,55 @@ class Policy:
         self._severities = sorted((int(points), name) for name, points in raw["severities"].items())
         self._case_from = int(raw["case_from"])
         self._routes = raw["routes"]
+        flows = raw.get("flows") or {}
+        self.flows_ms = int(flows.get("window_s", 86_400)) * 1000
+        self.permille_lost = int(flows.get("permille_lost", 50))
+        self.apart_ms = int(flows.get("victim_apart_s", 86_400)) * 1000
 
-    def score(self, content: Content, sightings: int, institutions: int) -> int:
-        points = int(self._rules["kind"].get(content.kind, 0))
+    def score(self, content: Content, known: Known) -> int:
+        optional, points = content.optional, 0
+        points += int(self._rules["kind"].get(content.kind, 0))
+        points += int(self._rules.get("stage", {}).get(optional.get("stage"), 0))
         if content.amount_minor is not None and content.currency == "CNY":
-            points += _step(self._rules["amount"], "from_minor", content.amount_minor)
-        points += _step(self._rules["velocity"], "from_count", sightings)
-        points += _step(self._rules["institutions"], "from_count", institutions)
+            points += self._from("amount", content.amount_minor)
+        loss = optional.get("loss") or {}
+        if loss.get("minor") and loss.get("currency", "CNY") == "CNY":
+            points += self._from("loss", loss["minor"])
+        points += self._within("freshness", max(0, known.accepted_ms - content.occurred_ms))
+        for name in COUNTED:
+            points += self._from(name, getattr(known, name))
+        points += self._within("contact", known.contact_ms) + self._within("pass_through", known.held_ms)
+        event = optional.get("event") or {}
+        if event.get("registered_at"):
+            at = instant_ms(event["at"]) if event.get("at") else content.occurred_ms
+            points += self._within("new_domain", at - instant_ms(event["registered_at"]))
         return min(100, points)
+
+    def _from(self, rule: str, value: int) -> int:
+        bound = "from_minor" if rule in ("amount", "loss") else "from_count"
+        return max((int(step["points"]) for step in self._rules.get(rule, ()) if value >= int(step[bound])), default=0)
+
+    def _within(self, rule: str, span_ms: int) -> int:
+        steps = self._rules.get(rule, ()) if span_ms >= 0 else ()
+        return max((int(step["points"]) for step in steps if span_ms // 1000 <= int(step["within_s"])), default=0)
+
+    def longest_ms(self, rule: str) -> int:
+        """The longest span that a rule looks at."""
+        return max((int(step["within_s"]) for step in self._rules.get(rule, ())), default=0) * 1000
 
     def severity(self, score: int) -> str:
         reached = [name for points, name in self._severities if score >= points]
         return reached[-1] if reached else "none"
 
     def queues(self, content: Content) -> list[tuple[str, int]]:
-        """(queue, score from which a case is opened there)."""
-        found = []
+        """(queue, score from which a case is opened there; more than any score when only an open case draws it there)."""
+        found: dict[str, int] = {}
+        kinds = {kind for kind, _ in content.suspects}
         for rule in self._routes[content.kind]:
             place = content.region if rule["scope"] == "county" and content.region in self._counties else self.city
             threshold = 0 if rule.get("always") else rule.get("from_score")
-            found.append((f"{rule['agency']}-{place}", self._case_from if threshold is None else int(threshold)))
-        return found
-
-
-def _step(steps: list[dict[str, int]], bound: str, value: int) -> int:
-    return max((int(step["points"]) for step in steps if value >= int(step[bound])), default=0)
+            concerned = kinds & set(rule.get("touches", kinds)) and content.region in rule.get("regions", [content.region])
+            points = self._case_from if threshold is None else int(threshold)
+            queue = f"{rule['agency']}-{place}"
+            found[queue] = min(found.get(queue, NEVER), points if concerned else NEVER)
+        return list(found.items())

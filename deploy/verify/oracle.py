@@ -11,12 +11,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from deploy.verify.features import bounds
+from deploy.verify.features import Bounds, bounds
 from deploy.verify.ledger import Entry
-from deploy.verify.naive import Indicator, Policy
+from deploy.verify.naive import Indicator, Known, Policy
 from deploy.verify.order import FAR, Identity, Member, identities, members
+from deploy.verify.traces import known
 
 CaseKey = tuple[str, Indicator]
+MANY = 1000
+"""More confirmed cases than any step of the policy asks for."""
 
 
 @dataclass(frozen=True)
@@ -69,19 +72,20 @@ class Expected:
     policy: Policy
 
 
-def expect(entries: Iterable[Entry], policy_file: Path, *, undisturbed: bool = False) -> Expected:
-    """What the ledger's signals must have become."""
+def expect(
+    entries: Iterable[Entry], policy_file: Path, *, undisturbed: bool = False, confirmed: frozenset[Indicator] = frozenset()
+) -> Expected:
+    """What the ledger's signals must have become. `confirmed`: subjects that officers may have confirmed at some time."""
     policy = Policy(policy_file)
     found = identities(entries)
     contents = members(found)
-    known = bounds(contents, policy.window_ms, undisturbed=undisturbed)
+    by_id = {id(member): member for member in contents}
+    seen = bounds(contents, policy.window_ms, undisturbed=undisturbed)
+    plain = {id(member): _known(member, seen[id(member)], confirmed) for member in contents}
     scores = {}
-    for member in contents:
-        own = known[id(member)]
-        scores[id(member)] = (
-            policy.score(member.content, own.sightings_low, own.institutions_low),
-            policy.score(member.content, own.sightings_high, own.institutions_high),
-        )
+    for member_id, (low, high) in known(contents, policy, plain).items():
+        content = by_id[member_id].content
+        scores[member_id] = policy.score(content, low), policy.score(content, high)
     cases: dict[CaseKey, ExpectedCase] = {}
     joins = _joins(contents, scores, policy, cases)
     clear = [(one, member) for member in contents for one in member.identities if not one.blurred]
@@ -92,6 +96,14 @@ def expect(entries: Iterable[Entry], policy_file: Path, *, undisturbed: bool = F
         for name in one.signal_ids:
             primaries[name].add(one.content.primary)
     return Expected(signals, cases, primaries, policy)
+
+
+def _known(member: Member, seen: Bounds, confirmed: frozenset[Indicator]) -> tuple[Known, Known]:
+    """At least and at most. The earlier it was accepted the fresher it was."""
+    earliest, latest = member.accepted_ms
+    cases = MANY if confirmed & set(member.content.suspects) else 0
+    low = Known(latest, seen.sightings_low, seen.institutions_low)
+    return low, Known(earliest, seen.sightings_high, seen.institutions_high, cases)
 
 
 def _loose(identity: Identity) -> ExpectedSignal:

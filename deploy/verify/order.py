@@ -11,9 +11,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from deploy.verify.ledger import Entry
-from deploy.verify.naive import Content, Indicator, body_key, content_of
+from deploy.verify.naive import Content, Indicator, body_key, content_of, instant_ms
 
 FAR = 1 << 60
+SKEW_MS = 2000
+"""How far the sender's clock and the broker's may differ."""
 
 
 @dataclass
@@ -21,7 +23,8 @@ class Identity:
     """(institution, reference). `sure`: acknowledged. `low`..`high`: the offset of its first record.
 
     `blurred`: the reference was sent with several bodies, and nobody knows which came first. Each is an identity then, none
-    is sure, and `acknowledged` tells whether one of them is in the log.
+    is sure, and `acknowledged` tells whether one of them is in the log. `accepted_ms`: between when and when its first record
+    was appended.
     """
 
     who: str
@@ -32,6 +35,7 @@ class Identity:
     high: int
     partition: int | None
     signal_ids: set[str] = field(default_factory=set)
+    accepted_ms: tuple[int, int] = (0, FAR)
     blurred: bool = False
     acknowledged: bool = False
 
@@ -66,6 +70,12 @@ class Member:
             if one.sure and all(one.high < other.low for other in self.identities if other is not one):
                 return one
         return None
+
+    @property
+    def accepted_ms(self) -> tuple[int, int]:
+        """Between when and when the reference that counts was appended."""
+        first = [self.first] if self.first is not None else [one for one in self.identities if self.may_be_first(one)]
+        return min(one.accepted_ms[0] for one in first), max(one.accepted_ms[1] for one in first)
 
     def may_be_first(self, identity: Identity) -> bool:
         return identity.low <= min((one.high for one in self.identities if one.sure and one is not identity), default=FAR)
@@ -143,7 +153,17 @@ def _variant(
         if entry.doubt or entry.position is None:
             after = floors[id(entry)].get(partition, -1) if partition is not None else -1
             low = min(low, after + 1)
-    return Identity(who, reference, content, bool(places), min(low, high), high, partition)
+    made = Identity(who, reference, content, bool(places), min(low, high), high, partition)
+    made.accepted_ms = _accepted(entries, made.low == made.high)
+    return made
+
+
+def _accepted(entries: list[Entry], known: bool) -> tuple[int, int]:
+    """`known`: no attempt in doubt can stand before what was acknowledged."""
+    answered = [instant_ms(entry.accepted_at) for entry in entries if entry.accepted_at is not None]
+    latest = min(answered, default=FAR)
+    earliest = min(entry.tried_ms for entry in entries) - SKEW_MS
+    return (latest if known and answered else min(earliest, latest)), latest
 
 
 def _partitions(entries: list[Entry]) -> dict[Indicator, int]:

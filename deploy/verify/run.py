@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from deploy.local.stack import Stack
-from deploy.verify.compare import Difference, differences, read_live, signal_ids
+from deploy.verify.compare import Difference, differences, maybe_confirmed, read_live, signal_ids
 from deploy.verify.ledger import read_ledger
 from deploy.verify.oracle import Expected, expect
 from deploy.verify.quiet import wait_quiet
@@ -49,6 +49,8 @@ async def verify(stack: Stack, ledgers: list[Path], partial: bool, undisturbed: 
         with console.status("computing what must be there from the ledger"):
             expected = expect(entries, settings.policy_file, undisturbed=undisturbed)
             live = await read_live(settings.redis_url, signal_ids(expected))
+            if confirmed := maybe_confirmed(expected, live):
+                expected = expect(entries, settings.policy_file, undisturbed=undisturbed, confirmed=confirmed)
         found = differences(expected, live, partial=partial)
         console.print(_oracle(expected, len(entries), len(live.cases), found, partial))
         for difference in found[:SHOWN]:

@@ -1,6 +1,6 @@
 """assess: from a submitted signal to the fact what it is, how bad, and where it goes.
 
-A poll's step: claim references, observe (add sightings, read features), decide, record the facts, emit the joins, fold, and
+A poll's step: claim references, observe (add traces, read features), decide, record the facts, emit the joins, fold, and
 only then complete. One round trip to Redis for each of claim, observe and fold, whatever the poll's size.
 """
 
@@ -19,16 +19,17 @@ from schemas.facts import AssessedSignal, Outcome
 from schemas.policy import Policy
 from schemas.protect import Sealer
 from schemas.signals import SubmittedSignal
-from schemas.topics import ACTIONS, ASSESSED, SUBMITTED
+from schemas.topics import ACTIONS, ASSESSED, CHANGED, SUBMITTED
 from schemas.values import DAY_MS, from_ms, instant_ms
-from stream_processors.agents.base import Agent, Batch
+from stream_processors.agents.base import Batch
 from stream_processors.agents.dead_letters import DeadLetters
+from stream_processors.agents.folding import Folding
+from stream_processors.agents.observing import WIDTHS, Question, Seen, questions
 from stream_processors.crash import point
 from stream_processors.domain import assess as decision
 from stream_processors.domain.deduplication import holds_claim
-from stream_processors.domain.features import Features, Observed
+from stream_processors.domain.features import Observed
 from stream_processors.domain.joins import joins
-from stream_processors.domain.trust import sighted
 from stream_processors.log import Entry, Log, Record
 from stream_processors.metrics import METRICS, Steps
 from stream_processors.pipeline import STAGES
@@ -53,26 +54,34 @@ class _Work:
     signal: SubmittedSignal | None = None
     why: str = ""
     claimed: str = ""
-    content_of: str = ""
-    queues: set[str] = field(default_factory=set)
-    sightings: int = 1
-    institutions: int = 1
+    seen: Seen = field(default_factory=Seen)
 
-    def observed(self) -> Observed:
+    def observed(self, signal: SubmittedSignal) -> Observed:
         by, _, body = self.claimed.partition(" ")
-        features = Features(self.sightings, self.institutions)
-        return Observed(by, body, self.content_of or None, features, frozenset(self.queues))
+        features = self.seen.features(self.record.timestamp_ms - instant_ms(signal.occurred_at))
+        return Observed(by, body, self.seen.content_of or None, features, frozenset(self.seen.queues))
 
 
-class Assess(Agent):
+class Assess(Folding):
     stage = STAGES["assess"]
 
     def __init__(self, log: Log, store: Store, policy: Policy, sealer: Sealer, told: Told = lambda line: None) -> None:
         super().__init__(log, store, policy, told)
         self._dead = DeadLetters("assess", log, sealer)
 
+    def drifts(self, mark: str) -> bool:
+        """Verdicts are written all the time by others, so a worker at its barrier may be folding some at this moment."""
+        return super().drifts(mark) or self._shared(mark)
+
     async def _step(self, batch: Batch) -> None:
-        """Partitions are independent here, so a large poll goes in halves: one is decided while Redis works for the other."""
+        """Verdicts first. Partitions are independent here, so a large poll of signals goes in halves: one is decided while
+        Redis works for the other."""
+        verdicts = {at: records for at, records in batch.items() if at[0] == CHANGED.name}
+        if verdicts:
+            await self._fold_chunks(verdicts, await self._read_chunks(verdicts))
+            batch = {at: records for at, records in batch.items() if at not in verdicts}
+        if not batch:
+            return
         halves = _halves(batch) if sum(map(len, batch.values())) > SPLIT_ABOVE else [batch]
         await asyncio.gather(*(self._part(half) for half in halves))
 
@@ -127,44 +136,25 @@ class Assess(Agent):
         return set(args)
 
     async def _observe(self, works: list[_Work], partitions: Sequence[int], nonce: str) -> set[int]:
-        """Claims the content, adds the sightings and reads the features, for the records that hold their reference."""
+        """Claims the content, adds the traces and reads the features, for the records that hold their reference."""
         args: dict[int, list[Arg]] = {}
-        asked: dict[int, list[tuple[_Work, bool]]] = {}
+        asked: dict[int, list[tuple[_Work, Question]]] = {}
         for work in works:
             signal = work.signal
             if signal is None or not holds_claim(work.claimed.partition(" ")[0], work.source):
                 continue
-            for bucket, primary, found in self._questions(signal, work.record.timestamp_ms):
-                args.setdefault(bucket, []).extend(found)
-                asked.setdefault(bucket, []).append((work, primary))
+            for question in questions(signal, self.policy, work.record.timestamp_ms):
+                args.setdefault(question.bucket, []).extend(question.args)
+                asked.setdefault(question.bucket, []).append((work, question))
         checks, sets = self._checks(partitions), {f"n{p}": nonce for p in partitions}
         answers = await self.store.call("observe", self._stamp, {b: Write(checks, sets, found) for b, found in args.items()})
         for bucket, answer in answers.items():
-            for index, (work, primary) in enumerate(asked[bucket]):
-                first, second = answer[2 * index], answer[2 * index + 1]
-                if primary:
-                    work.content_of = first.decode()
-                    work.queues = {queue.decode() for queue in second}
-                else:
-                    work.sightings = max(work.sightings, first)
-                    work.institutions = max(work.institutions, second)
+            at = 0
+            for work, question in asked[bucket]:
+                width = WIDTHS[str(question.args[0])]
+                work.seen.take(question.args, answer[at : at + width])
+                at += width
         return set(args)
-
-    def _questions(self, signal: SubmittedSignal, now_ms: int) -> list[tuple[int, bool, tuple[Arg, ...]]]:
-        keep = self.policy.keep
-        claims_until = now_ms + keep.claims_days * DAY_MS
-        occurred = instant_ms(signal.occurred_at)
-        until = max(now_ms, occurred) + keep.sightings_days * DAY_MS
-        trim = now_ms - keep.sightings_days * DAY_MS
-        since = max(0, occurred - self.policy.window_s * 1000)
-        token = signal.primary.token
-        found: list[tuple[int, bool, tuple[Arg, ...]]] = [
-            (bucket_of(token), True, ("c", signal.content_id, signal.signal_id, claims_until, token))
-        ]
-        for subject in sighted(signal):
-            row = ("s", subject.token, signal.content_id, signal.institution, occurred, since, trim, until)
-            found.append((bucket_of(subject.token), False, row))
-        return found
 
     def _decide(self, works: list[_Work]) -> list[tuple[_Work, AssessedSignal]]:
         """The facts, in order. A case that an earlier record of this poll opened is known to the later ones."""
@@ -177,9 +167,9 @@ class Assess(Agent):
             if signal is None:
                 fact = decision.refuse(work.why, policy=self.policy, now=work.now, emitted=emitted)
             else:
-                work.queues |= opened.get(signal.primary.token, set())
+                work.seen.queues |= opened.get(signal.primary.token, set())
                 fact = decision.decide(
-                    signal, observed=work.observed(), source=work.source, policy=self.policy, now=work.now, emitted=emitted
+                    signal, observed=work.observed(signal), source=work.source, policy=self.policy, now=work.now, emitted=emitted
                 )
                 if fact.routes:
                     opened.setdefault(signal.primary.token, set()).update(route.queue for route in fact.routes)
@@ -187,7 +177,7 @@ class Assess(Agent):
                 self._dead.add(SUBMITTED, work.record, fact.why or "")
                 METRICS.dead.labels("assess").inc()
             elif fact.outcome is Outcome.ASSESSED:
-                corroborated += work.institutions > 1
+                corroborated += work.seen.institutions > 1
             facts.append((work, fact))
         METRICS.corroborations.inc(corroborated)
         METRICS.score.observe_all(fact.score for _, fact in facts if fact.outcome is Outcome.ASSESSED)

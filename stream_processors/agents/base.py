@@ -59,7 +59,7 @@ class Agent(abc.ABC):
             self.marks = await self._own_marks()
             names = {topic.name: topic for topic in self.stage.reads}
             starts = {topic.name: await self.log.starts(topic) for topic in self.stage.reads}
-            await self._take_over([p for _, p in sorted(self._owned)])
+            await self._take_over([p for topic, p in sorted(self._owned) if topic == self.stage.reads[0].name])
             positions = {}
             for topic, p in self._owned:
                 mark, start = self.marks.get(self.position_mark(names[topic], p), 0), starts[topic][p]
@@ -83,7 +83,7 @@ class Agent(abc.ABC):
     async def check(self) -> None:
         """Looks, while idle, whether the state still is the one this process knows (LostState if not)."""
         async with self._busy:
-            checks = {mark: self.tolerated(self.marks.get(mark, 0)) for mark in self._watched()}
+            checks = {mark: self.tolerated(mark) for mark in self._watched()}
             await self.store.call("fold", self._stamp, {bucket: Write(checks, {}) for bucket in range(BUCKETS)})
 
     def forward(self, sets: Mapping[str, int], partitions: Iterable[int]) -> dict[str, Check]:
@@ -92,9 +92,13 @@ class Agent(abc.ABC):
         """
         return {f"{kind}{p}": (self.marks.get(f"{kind}{p}", 0), sets[f"{kind}{p}"]) for kind in "sf" for p in partitions}
 
-    def tolerated(self, mark: int) -> Check:
+    def tolerated(self, mark: str) -> Check:
         """Which values of an own mark are no alarm while nothing is in work."""
-        return mark
+        return self.marks.get(mark, 0)
+
+    def drifts(self, mark: str) -> bool:
+        """Whether an own mark may differ between buckets for a while; the lowest holds then."""
+        return mark[0] in EMITTED
 
     def _watched(self) -> list[str]:
         topics = {topic.name: topic for topic in self.stage.reads}
@@ -108,10 +112,10 @@ class Agent(abc.ABC):
             {mark: n for mark, n in marks.items() if mark.lstrip("abcdefghijklmnopqrstuvwxyz").split(":")[0] in owned}
             for marks in buckets
         ]
-        firm = [{mark: n for mark, n in marks.items() if mark[0] not in EMITTED} for marks in kept]
+        firm = [{mark: n for mark, n in marks.items() if not self.drifts(mark)} for marks in kept]
         if any(marks != firm[0] for marks in firm):
             raise LostState("the marks of an own partition differ between buckets: somebody else works on it")
-        late = {mark: min(marks.get(mark, 0) for marks in kept) for found in kept for mark in found if mark[0] in EMITTED}
+        late = {mark: min(marks.get(mark, 0) for marks in kept) for found in kept for mark in found if self.drifts(mark)}
         return firm[0] | late
 
     async def _restore(self) -> Restored:

@@ -26,6 +26,7 @@ def decide(
     points, reasons = score(signal, observed.features, policy) if outcome is Outcome.ASSESSED else (0, ())
     points, reasons = trust.weigh(signal, points, reasons, policy)
     now_ms, keep = instant_ms(now), policy.keep
+    latest_ms = max(now_ms, instant_ms(signal.occurred_at))
     return AssessedSignal.trusted(
         outcome=outcome,
         emitted=emitted,
@@ -50,7 +51,8 @@ def decide(
         routes=routes(signal, points, observed.queues, policy) if outcome is Outcome.ASSESSED else (),
         policy=policy.label,
         claims_until_ms=now_ms + keep.claims_days * DAY_MS,
-        sightings_until_ms=max(now_ms, instant_ms(signal.occurred_at)) + keep.sightings_days * DAY_MS,
+        sightings_until_ms=latest_ms + keep.sightings_days * DAY_MS,
+        victims_until_ms=latest_ms + keep.victims_days * DAY_MS,
         cases_until_ms=now_ms + keep.cases_days * DAY_MS,
         typology=signal.typology,
         stage=signal.stage,

@@ -10,8 +10,19 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from schemas.cases import Action, ActionKind, ActionOutcome, Case, CaseChange, CaseStatus, JoinedSignal
+from schemas.cases import (
+    Action,
+    ActionKind,
+    ActionOutcome,
+    Case,
+    CaseChange,
+    CaseStatus,
+    Disposition,
+    JoinedSignal,
+    Verdict,
+)
 from schemas.policy import Policy
+from schemas.values import DAY_MS, instant_ms
 from stream_processors.domain import trust
 
 APPLIED_KEPT = 64
@@ -19,6 +30,9 @@ KEPT_CHARACTERS = 400_000
 MOST_CURRENCIES = 16
 MOST_MINOR = 10**18
 """A case's sum stops here: more would not be written as a number by every reader."""
+VERDICT_TOKENS = 64
+"""Subjects that one disposal says something of."""
+_MONEY = frozenset({"account", "card", "wallet"})
 NONE, LAPSED = "none", "lapsed"
 
 
@@ -140,7 +154,21 @@ def decide(*, action: Action, actor: str, case: Case | None, policy: Policy, now
         return _refused(action, actor, case, now, refusal)
     changes = move.effect(action, case, policy, now)
     changes["applied"] = (*case.applied[1 - APPLIED_KEPT :], action.action_id)
-    return _applied(action, actor, case, now, changes)
+    verdict = _verdict(action, case, policy, now) if action.kind is ActionKind.DISPOSE else None
+    return _applied(action, actor, case, now, changes, verdict)
+
+
+def _verdict(action: Action, case: Case, policy: Policy, now: datetime) -> Verdict:
+    """Of the case's primary subject, and of the tools that its signals name. Who only dealt with a confirmed account is not
+    confirmed with it: other accounts, cards and wallets have cases of their own."""
+    found = {case.primary.token: None}
+    for signal in case.signals:
+        for subject in signal.subjects:
+            if subject.role == "suspect" and subject.kind not in _MONEY:
+                found[subject.token] = None
+    confirmed = action.disposition is Disposition.CONFIRMED
+    until = instant_ms(now) + policy.keep.cases_days * DAY_MS if confirmed else 0
+    return Verdict.trusted(tokens=tuple(found)[:VERDICT_TOKENS], confirmed_until_ms=until)
 
 
 def echo(action: Action, actor: str, now: datetime) -> CaseChange:
@@ -227,9 +255,12 @@ def _opened(action: Action, signal: JoinedSignal, now: datetime) -> Case:
     )
 
 
-def _applied(action: Action, actor: str, case: Case, now: datetime, changes: dict[str, Any]) -> CaseChange:
+def _applied(
+    action: Action, actor: str, case: Case, now: datetime, changes: dict[str, Any], verdict: Verdict | None = None
+) -> CaseChange:
     changed = case.model_copy(update={**changes, "revision": case.revision + 1, "changed_at": now})
-    return _change(action, actor, now, ActionOutcome.APPLIED, case=changed, revision=changed.revision)
+    more = {"case": changed, "revision": changed.revision, "verdict": verdict}
+    return _change(action, actor, now, ActionOutcome.APPLIED, **more)
 
 
 def _refused(action: Action, actor: str, case: Case | None, now: datetime, refusal: Refusal) -> CaseChange:

@@ -9,10 +9,25 @@ from typing import NamedTuple
 
 
 class Features(NamedTuple):
-    """Of the window before the signal, over its suspects: the most sightings of one, the most institutions of one."""
+    """Over the signal's suspects and victims, the worst of each, itself included.
+
+    `sightings`, `institutions`: of one suspect in the window; `confirmed`: confirmed cases of one suspect;
+    `victim_events`: earlier events of one victim; `contact_gap_s`: from a call or message to a victim to the payment;
+    `same_pair`, `fan_in`, `fan_out`: transfers between its two ends, payers of its payee, payees of its payer;
+    `held_s`: how long nearly the same money stayed before it went on; `age_s`: of the event when it was accepted.
+    None: there is no such thing.
+    """
 
     sightings: int = 1
     institutions: int = 1
+    confirmed: int = 0
+    victim_events: int = 0
+    contact_gap_s: int | None = None
+    same_pair: int = 0
+    fan_in: int = 0
+    fan_out: int = 0
+    held_s: int | None = None
+    age_s: int = 0
 
 
 class Observed(NamedTuple):

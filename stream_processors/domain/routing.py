@@ -25,13 +25,18 @@ def case_id(queue: str, primary_token: str) -> str:
     return "case-" + sha256(f"{queue}|{primary_token}".encode()).hexdigest()[:24]
 
 
+def _concerns(rule: RouteRule, region: str, kinds: Set[str]) -> bool:
+    return (not rule.touches or not kinds.isdisjoint(rule.touches)) and (not rule.regions or region in rule.regions)
+
+
 def routes(signal: SubmittedSignal, points: int, queues: Set[str], policy: Policy) -> tuple[Route, ...]:
     """Where the signal goes: always, over the threshold, or where the subject already has a case (`queues`); a tip anyway."""
+    kinds = {subject.kind for subject in signal.subjects if subject.role == "suspect"}
     found: dict[str, Route] = {}
     for rule in policy.routes[signal.kind]:
         queue = queue_of(rule, signal.region, policy)
         threshold = policy.case_from if rule.from_score is None else rule.from_score
-        reached = rule.always or points >= threshold or queue in queues or trust.opens(signal, rule, policy)
-        if queue not in found and reached:
+        reached = rule.always or points >= threshold or trust.opens(signal, rule, policy)
+        if queue not in found and (queue in queues or (reached and _concerns(rule, signal.region, kinds))):
             found[queue] = Route.trusted(queue=queue, case_id=case_id(queue, signal.primary.token))
     return tuple(found.values())

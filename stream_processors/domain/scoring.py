@@ -13,7 +13,7 @@ MAX_SCORE = 100
 
 def score(signal: SubmittedSignal, features: Features, policy: Policy) -> tuple[int, tuple[Reason, ...]]:
     """Points in all (0 to 100) and the reasons behind them."""
-    reasons = tuple(reason for rule in RULES if (reason := rule(signal, features, policy.rules)) is not None)
+    reasons = tuple(reason for rule in RULES.values() if (reason := rule(signal, features, policy.rules)) is not None)
     return min(MAX_SCORE, sum(reason.points for reason in reasons)), reasons
 
 

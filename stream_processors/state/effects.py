@@ -55,6 +55,11 @@ def stand(bucket: int, case_key: str, revision: int, where: str, since_ms: int) 
     return Effect(bucket, ("stand", case_key, revision, where, since_ms))
 
 
+def keep(bucket: int, key: str, score: int, member: str, expires_ms: int, most: int = 0) -> Effect:
+    """A member of a bounded set: the `most` of highest score stay (0: all), whatever the order in which they come."""
+    return Effect(bucket, ("keep", key, score, member, most, expires_ms))
+
+
 def unrank(bucket: int, key: str, member: str) -> Effect:
     return Effect(bucket, ("unrank", key, member))
 

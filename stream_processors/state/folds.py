@@ -14,12 +14,13 @@ from schemas.codec import dump
 from schemas.envelope import Envelope
 from schemas.facts import AssessedSignal, Outcome
 from schemas.values import DAY_MS, instant_ms
+from stream_processors.domain.traces import FLOWS_KEPT, VICTIM_KEPT, flows, victims
 from stream_processors.domain.trust import sighted
-from stream_processors.state.effects import Effect, add, claim, count, link, put, put_case, rank, see, stand, unrank
+from stream_processors.state.effects import Effect, add, claim, count, keep, link, put, put_case, rank, see, stand, unrank
 from stream_processors.state.index import member_of
 from stream_processors.state.keys import bucket_of
 from stream_processors.state.receipts import receipt_json
-from stream_processors.state.rows import CaseRow, ChangeRow, RawRow, ReceiptRow
+from stream_processors.state.rows import CaseRow, ChangeRow, RawRow, ReceiptRow, VerdictRow
 
 _RANK_STEP = 10**11
 
@@ -56,12 +57,36 @@ def fold_assess(envelope: Envelope[AssessedSignal]) -> list[Effect]:
     primary = bucket_of(fact.subjects[0].token)
     if fact.outcome is Outcome.ASSESSED:
         effects.append(claim(primary, f"c:{fact.content_id}", fact.signal_id, fact.claims_until_ms))
+    if fact.derived_from is None:
+        effects += _traces(fact)
+    return effects + case_queue_effects(fact)
+
+
+def _traces(fact: AssessedSignal) -> list[Effect]:
+    """Sightings, what befell victims, transfers: what the observation of this signal has added (agents/observing.py)."""
+    assert fact.content_id and fact.institution and fact.occurred_at
     occurred, until = instant_ms(fact.occurred_at), fact.sightings_until_ms
-    effects += [
+    effects = [
         see(bucket_of(subject.token), subject.token, fact.content_id, fact.institution, occurred, until)
         for subject in sighted(fact)
     ]
-    return effects + case_queue_effects(fact)
+    if fact.victims_until_ms:  # facts of before there were these sets
+        for mark in victims(fact):
+            ends = fact.victims_until_ms
+            effects.append(keep(bucket_of(mark.token), f"v:{mark.token}", mark.at_ms, mark.member, ends, VICTIM_KEPT))
+        for flow in flows(fact):
+            effects.append(keep(bucket_of(flow.token), f"f:{flow.token}", flow.at_ms, flow.member, until, FLOWS_KEPT))
+    return effects
+
+
+def fold_verdict(envelope: Envelope[VerdictRow]) -> list[Effect]:
+    """For assess: whom a disposal confirmed, until when that counts; another disposal of the case takes it back."""
+    verdict, case_id = envelope.data.verdict, envelope.data.case_id
+    if verdict is None or case_id is None:
+        return []
+    found = ((bucket_of(token), f"d:{token}") for token in verdict.tokens)
+    until = verdict.confirmed_until_ms
+    return [keep(bucket, key, until, case_id, until) if until else unrank(bucket, key, case_id) for bucket, key in found]
 
 
 def case_effect(case: Case | CaseRow) -> Effect:

@@ -25,7 +25,8 @@ class Namespace(NamedTuple):
     """One stage's keys: `{as3}r:sig-…`, its marks in `{as3}m`.
 
     intake:  marks alone
-    assess:  r = a sender's reference, c = a content, s = sightings of an indicator, k = case queues of a subject
+    assess:  r = a sender's reference, c = a content, s = sightings of an indicator, k = case queues of a subject,
+             v = what befell a victim, f = transfers of a suspect, d = confirmed cases of a subject
     track:   k = a case
     project: r = a receipt, k = a case, q = a queue's ranking, w = its cases that stand alike, a = an action's outcome,
              t = cases of an indicator (index.py), n = counters, queues and standings = the names of all q and w

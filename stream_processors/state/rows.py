@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
-from schemas.cases import ActionKind, ActionOutcome, CaseStatus
-from schemas.facts import Outcome, Route
+from schemas.cases import ActionKind, ActionOutcome, CaseStatus, Verdict
+from schemas.facts import Outcome, Reason, Route
 from schemas.receipts import RawOutcome
 from schemas.values import Instant, Stored
 
@@ -34,9 +34,17 @@ class ReceiptRow(Stored):
     score: int = 0
     severity: str = "none"
     subjects: tuple[TokenRow, ...] = ()
+    reasons: tuple[Reason, ...] = ()
     routes: tuple[Route, ...] = ()
     policy: str = ""
     cases_until_ms: int = 0
+
+
+class VerdictRow(Stored):
+    """A view of CaseChange for who was confirmed: most changes have no verdict, and nothing else of them is looked at."""
+
+    case_id: str | None = None
+    verdict: Verdict | None = None
 
 
 class CaseRow(BaseModel):

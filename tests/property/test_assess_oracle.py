@@ -16,11 +16,28 @@ from hypothesis import strategies as st
 from schemas.topics import ASSESSED, SUBMITTED
 from schemas.values import instant_ms
 from stream_processors.agents import assess
+from stream_processors.domain.features import Features
 from stream_processors.domain.routing import queue_of
+from stream_processors.domain.scoring import score
 from tests.property.test_pipeline import FACTOR, SIGNAL, Player
-from tests.support.builders import POLICY
+from tests.support.builders import POLICY, T0_MS
 from tests.support.crashing import Crasher
 from tests.support.world import World, sources
+
+
+def _tokens(signal: Any, role: str) -> set[str]:
+    return {subject.token for subject in signal.subjects if subject.role == role}
+
+
+def _type(signal: Any) -> str | None:
+    return signal.event.type if signal.event else None
+
+
+def _held(came: Any, went: Any) -> list[int]:
+    span = instant_ms(went.at) - instant_ms(came.at)
+    nearly = came.amount_minor * (1000 - POLICY.flows.permille_lost) <= went.amount_minor * 1000
+    fits = nearly and went.amount_minor <= came.amount_minor and 0 <= span <= POLICY.passing_s * 1000
+    return [span // 1000] if fits else []
 
 
 class SlowAssess:
@@ -29,32 +46,84 @@ class SlowAssess:
     def __init__(self) -> None:
         self.references: dict[str, str] = {}
         self.contents: dict[str, str] = {}
-        self.sightings: defaultdict[str, list[tuple[str, str, int]]] = defaultdict(list)
+        self.seen: dict[str, Any] = {}
         self.queues: defaultdict[str, set[str]] = defaultdict(set)
 
-    def take(self, signal: Any) -> tuple[str, int, int]:
+    def take(self, signal: Any) -> tuple[str, Features]:
         if signal.signal_id in self.references:
-            return ("repeat" if self.references[signal.signal_id] == signal.body_id else "conflict"), 0, 0
+            return ("repeat" if self.references[signal.signal_id] == signal.body_id else "conflict"), Features()
         self.references[signal.signal_id] = signal.body_id
-        occurred = instant_ms(signal.occurred_at)
-        since = occurred - POLICY.window_s * 1000
-        most, parties = 0, 0
-        for subject in signal.subjects:
-            self.sightings[subject.token].append((signal.content_id, signal.institution, occurred))
-            inside = [one for one in self.sightings[subject.token] if one[2] > since]
-            most = max(most, len({one[0] for one in inside}))
-            parties = max(parties, len({one[1] for one in inside}))
+        if signal.derived_from is None:
+            self.seen[signal.content_id] = signal
         if signal.content_id in self.contents:
-            return "resend", 0, 0
+            return "resend", Features()
         self.contents[signal.content_id] = signal.signal_id
-        return "assessed", most, parties
+        return "assessed", self.features(signal)
+
+    def features(self, signal: Any) -> Features:
+        since = instant_ms(signal.occurred_at) - POLICY.window_s * 1000
+        found = Features(age_s=(T0_MS - instant_ms(signal.occurred_at)) // 1000)
+        for token in _tokens(signal, "suspect"):
+            named = [one for one in self.seen.values() if token in _tokens(one, "suspect")]
+            inside = [one for one in named if instant_ms(one.occurred_at) > since]
+            found = found._replace(
+                sightings=max(found.sightings, len(inside)),
+                institutions=max(found.institutions, len({one.institution for one in inside})),
+            )
+        gaps = [gap for gap in self._gaps(signal) if 0 <= gap <= POLICY.contact_s]
+        return self._transfer(signal, found._replace(contact_gap_s=min(gaps, default=None), victim_events=self._earlier(signal)))
+
+    def _gaps(self, signal: Any) -> list[int]:
+        """Seconds from a call to a transfer that hits the same victim; one of both is this signal."""
+        gaps = []
+        for other in self.seen.values():
+            both = {_type(signal), _type(other)} == {"call", "transfer"}
+            if both and _tokens(signal, "victim") & _tokens(other, "victim"):
+                call, transfer = (signal, other) if _type(signal) == "call" else (other, signal)
+                gaps.append((instant_ms(transfer.event.at) - instant_ms(call.event.at)) // 1000)
+        return gaps
+
+    def _earlier(self, signal: Any) -> int:
+        before = instant_ms(signal.occurred_at) - POLICY.flows.victim_apart_s * 1000
+        hits = [
+            sum(token in _tokens(one, "victim") and instant_ms(one.occurred_at) <= before for one in self.seen.values())
+            for token in _tokens(signal, "victim")
+        ]
+        return max(hits, default=0)
+
+    def _transfer(self, signal: Any, found: Features) -> Features:
+        if _type(signal) != "transfer":
+            return found
+        at, event, suspects = instant_ms(signal.event.at), signal.event, _tokens(signal, "suspect")
+        moved = [one for one in self.seen.values() if _type(one) == "transfer"]
+        near = [one for one in moved if abs(instant_ms(one.event.at) - at) < POLICY.flows.window_s * 1000]
+        held: list[int] = []
+        pairs: list[str] = []
+        for end, other in (("payer", "payee"), ("payee", "payer")):
+            whose = getattr(event, end)
+            if whose not in suspects:
+                continue
+            same = [one for one in near if getattr(one.event, end) == whose and whose in _tokens(one, "suspect")]
+            fan = len({getattr(one.event, other) for one in same})
+            found = found._replace(fan_out=fan) if end == "payer" else found._replace(fan_in=fan)
+            pairs += [one.institution for one in same if getattr(one.event, other) == getattr(event, other)]
+            for one in moved:
+                came, went = (one, signal) if end == "payer" else (signal, one)
+                through = getattr(one.event, other) == whose and whose in _tokens(one, "suspect")
+                if through and came.event.payer != went.event.payee:
+                    held += _held(came.event, went.event)
+            by = max((pairs.count(who) for who in pairs), default=0)
+            found = found._replace(same_pair=max(found.same_pair, by))
+            pairs.clear()
+        return found._replace(held_s=min(held, default=None))
 
     def routed(self, signal: Any, score: int) -> set[str]:
         token = signal.subjects[0].token
         for rule in POLICY.routes[signal.kind]:
             threshold = POLICY.case_from if rule.from_score is None else rule.from_score
             queue = queue_of(rule, signal.region, POLICY)
-            if rule.always or score >= threshold:
+            touched = not rule.touches or {one.kind for one in signal.subjects if one.role == "suspect"} & set(rule.touches)
+            if touched and (rule.always or score >= threshold):
                 self.queues[token].add(queue)
         allowed = {queue_of(rule, signal.region, POLICY) for rule in POLICY.routes[signal.kind]}
         return self.queues[token] & allowed
@@ -84,13 +153,11 @@ def test_facts_are_those_of_reading_one_record_after_the_other(signals: list[Any
     slow = SlowAssess()
     for source in order:
         signal, fact = player.ledger[source], found[source][0].data
-        outcome, most, parties = slow.take(signal)
+        outcome, features = slow.take(signal)
         assert fact.outcome.value == outcome
         if outcome != "assessed":
             assert (fact.score, fact.routes) == (0, ())
             continue
-        evidence = {reason.rule: reason.evidence for reason in fact.reasons}
-        assert evidence.get("velocity", {"sightings": 1})["sightings"] == most
-        assert evidence.get("institutions", {"institutions": 1})["institutions"] == parties
+        assert (fact.score, fact.reasons) == score(signal, features, POLICY)
         assert {route.queue for route in fact.routes} == slow.routed(signal, fact.score)
     assert len(found) == len(player.ledger) == len(player.world.log.all(SUBMITTED))

@@ -44,6 +44,9 @@ SIGNAL = st.fixed_dictionaries(
         "amount": st.sampled_from([None, 1_200_000, 60_000_000]),
         "minutes": st.sampled_from([-2000, -30, -5, 0, 5]),
         "narrative": st.sampled_from([None, "受害人称对方自称公安"]),
+        "event": st.sampled_from([None, None, None, "transfer", "transfer", "call"]),
+        "payer": st.sampled_from([(1, "suspect"), (2, "suspect"), (1, "victim")]),
+        "echo": st.sampled_from([None, None, None, None, "bank-009/x"]),
     }
 )
 POISON = st.sampled_from(
@@ -85,6 +88,18 @@ STEP = st.one_of(
 HISTORY = st.lists(STEP, min_size=4, max_size=45)
 
 
+def _event(one: dict[str, Any]) -> dict[str, Any] | None:
+    """A transfer to the primary account by one of the others, or a call by the shared phone's owner to one of two victims."""
+    step, role = one["payer"]
+    if one["event"] == "transfer":
+        payer = account((one["primary"] + step) % 5, role)
+        return {"type": "transfer", "payer": payer, "payee": account(one["primary"]), "amount": {"minor": one["amount"] or 5_000}}
+    if one["event"] == "call":
+        callee = account(9, "victim") if one["shared"] is None else phone(7, "victim")
+        return {"type": "call", "caller": phone(8), "callee": callee | {"kind": "phone", "value": "13800000007"}}
+    return None
+
+
 class Player:
     """Plays a history and keeps the ledger of what was acknowledged, outside of the system."""
 
@@ -111,6 +126,8 @@ class Player:
             amount=amount,
             narrative=one["narrative"],
             occurred_at=after(minutes=one["minutes"]),
+            event=_event(one),
+            derived_from=one["echo"],
         )
         self.ledger[self.world.submit(*submission(signal), SUBMITTED)] = signal
 

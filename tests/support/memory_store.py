@@ -167,6 +167,15 @@ class _Keys:
         self.set(key, value, expires)
         return b""
 
+    def put(self, key: str, score: int, member: str, most: int, expires: int) -> dict[str, int]:
+        kept: dict[str, int] = self.values.setdefault(key, {})
+        kept[member] = max(score, kept.get(member, score))
+        if most:
+            for _, lowest in sorted((at, name) for name, at in kept.items())[:-most]:
+                del kept[lowest]
+        self.live_until(key, expires)
+        return kept
+
     def see(self, key: str, content: str, institution: str, occurred: int, expires: int) -> dict[str, int]:
         seen: dict[str, int] = self.values.setdefault(key, {})
         seen.setdefault(f"s{content}", occurred)
@@ -197,13 +206,52 @@ def _observe(keys: _Keys, args: list[Any]) -> list[Any]:
             _, content, signal, expires, subject = (args.pop(0) for _ in range(5))
             out += [keys.claim(f"c:{content}", signal, expires), sorted(keys.values.get(f"k:{subject}", set()))]
             continue
-        _, token, content, institution, occurred, since, trim, expires = (args.pop(0) for _ in range(8))
-        seen = keys.see(f"s:{token}", content, institution, occurred, expires)
-        if len(seen) > 64:
-            for member in [member for member, score in seen.items() if 0 <= score <= trim or -trim <= score <= 0]:
-                del seen[member]
-        out += [sum(score > since for score in seen.values()), sum(score < -since for score in seen.values())]
+        form = args.pop(0)
+        given = [args.pop(0) for _ in range({"s": 8, "v": 9, "f": 12}[form])]
+        out += {"s": _suspect, "v": _victim, "f": _flow}[form](keys, *given)
     return out
+
+
+def _suspect(
+    keys: _Keys, token: str, content: str, who: str, occurred: int, since: int, trim: int, expires: int, now: int
+) -> list[int]:
+    if content:
+        keys.see(f"s:{token}", content, who, occurred, expires)
+    seen = keys.values.get(f"s:{token}", {})
+    if len(seen) > 64:
+        for member in [member for member, score in seen.items() if 0 <= score <= trim or -trim <= score <= 0]:
+            del seen[member]
+    confirmed = sum(until > now for until in keys.values.get(f"d:{token}", {}).values())
+    return [sum(score > since for score in seen.values()), sum(score < -since for score in seen.values()), confirmed]
+
+
+def _victim(
+    keys: _Keys, token: str, member: str, at: int, before: int, wanted: str, earliest: int, latest: int, most: int, end: int
+) -> list[int]:
+    if member:
+        keys.put(f"v:{token}", at, member, most, end)
+    marks = keys.values.get(f"v:{token}", {})
+    gaps = [abs(score - at) for name, score in marks.items() if name[0] == wanted and earliest <= score <= latest]
+    return [sum(score <= before for score in marks.values()), min(gaps, default=-1)]
+
+
+def _flow(keys: _Keys, token: str, way: str, other: str, at: int, *rest: Any) -> list[int]:
+    window, passing, lowest, highest, currency, member, most, end = rest
+    if member:
+        keys.put(f"f:{token}", at, member, most, end)
+    pairs: list[str] = []
+    ends: set[str] = set()
+    gaps: list[int] = []
+    for name, score in keys.values.get(f"f:{token}", {}).items():
+        one, who, money = name[1:12], name[12:20], name[31:]
+        gap = at - score if way == "o" else score - at
+        if name[0] == way and abs(gap) < window:
+            ends.add(one)
+            pairs += [who] * (one == other)
+        if name[0] != way and one != other and money.lstrip("0123456789") == currency and 0 <= gap <= passing:
+            amount = int(money[: len(money) - len(currency)])
+            gaps += [gap] * (lowest <= amount <= highest)
+    return [max((pairs.count(who) for who in pairs), default=0), len(ends), min(gaps, default=-1)]
 
 
 def _fold(keys: _Keys, args: list[Any]) -> list[Any]:
@@ -231,6 +279,8 @@ def _fold(keys: _Keys, args: list[Any]) -> list[Any]:
             keys.stand(key, *given)
         elif op == "rank":
             keys.values.setdefault(key, {})[given[1]] = given[0]
+        elif op == "keep":
+            keys.put(key, given[0], given[1], given[2], given[3])
         elif op == "unrank":
             keys.values.get(key, {}).pop(given[0], None)
         elif op == "incr":
@@ -239,7 +289,19 @@ def _fold(keys: _Keys, args: list[Any]) -> list[Any]:
     return [1]
 
 
-_OPERANDS = {"claim": 2, "see": 4, "add": 2, "set": 2, "case": 2, "link": 2, "rank": 2, "stand": 3, "unrank": 1, "incr": 2}
+_OPERANDS = {
+    "claim": 2,
+    "see": 4,
+    "add": 2,
+    "set": 2,
+    "case": 2,
+    "link": 2,
+    "rank": 2,
+    "stand": 3,
+    "keep": 4,
+    "unrank": 1,
+    "incr": 2,
+}
 _SCRIPTS = {"claim": _claim, "observe": _observe, "fold": _fold}
 
 

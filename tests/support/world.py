@@ -192,20 +192,15 @@ class World:
         for stage in self.stages:
             for number in range(self._count):
                 await self.restart(stage, number)
-        for stage in self.stages:
-            idle, rounds = 0, 0
-            while idle < self._count:
-                idle = 0
-                for number in range(self._count):
-                    idle += not await self.poll(stage, number)
-                rounds += 1
-                assert rounds < 50, f"{stage} does not come to an end: {self.ended[-3:]}"
+        await self.drain()
 
     async def drain(self, limit: int = 100) -> None:
-        """Polls every stage until there is nothing left, without any fault."""
-        for stage in self.stages:
-            while [number for number in range(self._count) if await self.poll(stage, number, limit)]:
-                pass
+        """Polls every stage until there is nothing left for any (assess reads what track writes), without any fault."""
+        for _ in range(100):
+            polled = [await self.poll(stage, number, limit) for stage in self.stages for number in range(self._count)]
+            if not any(polled):
+                return
+        raise AssertionError(f"it does not come to an end: {self.ended[-3:]}")
 
     # what is there
 
@@ -225,7 +220,7 @@ def content(redis: MemoryRedis, window_from_ms: int = 0) -> dict[str, Any]:
     for number, bucket in enumerate(redis.buckets):
         found[f"{number}m"] = {k: v for k, v in bucket.marks.items() if k[0] in "sfo" and k != "stamp"}
         for key, value in bucket.values.items():
-            if key.startswith("s:"):
+            if key[:2] in ("s:", "f:"):
                 value = {member: score for member, score in value.items() if abs(score) > window_from_ms}
             if isinstance(value, dict) and "case" in value:
                 value = {"rev": value["rev"], "case": orjson.loads(value["case"])}

@@ -6,6 +6,7 @@ from schemas.facts import Reason
 from schemas.policy import Rules
 from schemas.signals import SubmittedSignal
 from stream_processors.domain.features import Features
+from stream_processors.domain.rules.steps import amounting, reason
 
 
 def points(signal: SubmittedSignal, features: Features, rules: Rules) -> Reason | None:
@@ -13,5 +14,4 @@ def points(signal: SubmittedSignal, features: Features, rules: Rules) -> Reason 
     minor = signal.amount_minor
     if minor is None or signal.currency != "CNY":
         return None
-    worth = max((step.points for step in rules.amount if minor >= step.from_minor), default=0)
-    return Reason.trusted(rule="amount", points=worth, evidence={"amount_minor": minor}) if worth else None
+    return reason("amount", amounting(rules.amount, minor), {"amount_minor": minor})

@@ -1,4 +1,4 @@
-"""institutions: how many institutions saw the same suspect in the window (corroboration)."""
+"""institutions: how many institutions saw the same suspect in the window (corroboration). Echoes do not corroborate."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from schemas.facts import Reason
 from schemas.policy import Rules
 from schemas.signals import SubmittedSignal
 from stream_processors.domain.features import Features
+from stream_processors.domain.rules.steps import counting, reason
 
 
 def points(signal: SubmittedSignal, features: Features, rules: Rules) -> Reason | None:
     """The points of the highest step that is reached."""
     seen = features.institutions
-    worth = max((step.points for step in rules.institutions if seen >= step.from_count), default=0)
-    return Reason.trusted(rule="institutions", points=worth, evidence={"institutions": seen}) if worth else None
+    return reason("institutions", counting(rules.institutions, seen), {"institutions": seen})

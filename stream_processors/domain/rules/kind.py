@@ -1,4 +1,4 @@
-"""kind: what sort of signal it is (Art. 21, 22)."""
+"""kind: what sort of signal it is (Art. 17, 21, 22)."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from schemas.facts import Reason
 from schemas.policy import Rules
 from schemas.signals import SubmittedSignal
 from stream_processors.domain.features import Features
+from stream_processors.domain.rules.steps import reason
 
 
 def points(signal: SubmittedSignal, features: Features, rules: Rules) -> Reason | None:
     """The kind's own points; none when the policy names none."""
-    worth = rules.kind.get(signal.kind, 0)
-    return Reason.trusted(rule="kind", points=worth, evidence={"kind": signal.kind.value}) if worth else None
+    return reason("kind", rules.kind.get(signal.kind, 0), {"kind": signal.kind.value})

@@ -1,4 +1,4 @@
-"""velocity: how often the worst of its suspects was seen in the window."""
+"""velocity: how often the worst of its suspects was seen in the window. Echoes (`derived_from`) are no sightings."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from schemas.facts import Reason
 from schemas.policy import Rules
 from schemas.signals import SubmittedSignal
 from stream_processors.domain.features import Features
+from stream_processors.domain.rules.steps import counting, reason
 
 
 def points(signal: SubmittedSignal, features: Features, rules: Rules) -> Reason | None:
     """The points of the highest step that is reached."""
     seen = features.sightings
-    worth = max((step.points for step in rules.velocity if seen >= step.from_count), default=0)
-    return Reason.trusted(rule="velocity", points=worth, evidence={"sightings": seen}) if worth else None
+    return reason("velocity", counting(rules.velocity, seen), {"sightings": seen})

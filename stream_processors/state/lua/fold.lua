@@ -36,6 +36,9 @@ while at <= #args do
       redis.call('HSET', key, 'at', args[at + 3])
     end
     at = at + 5
+  elseif op == 'keep' then
+    put(key, args[at + 2], args[at + 3], args[at + 4], args[at + 5])
+    at = at + 6
   elseif op == 'unrank' then
     redis.call('ZREM', key, args[at + 2])
     at = at + 3

@@ -43,3 +43,9 @@ local function see(key, content, institution, occurred, expires)
   redis.call('ZADD', key, 'LT', -occurred, 'i' .. institution)
   live_until(key, expires)
 end
+-- A bounded set: of the members by score the highest `most` stay (0: all), whatever the order in which they come.
+local function put(key, score, member, most, expires)
+  redis.call('ZADD', key, 'GT', score, member)
+  if most > 0 and redis.call('ZCARD', key) > most then redis.call('ZREMRANGEBYRANK', key, 0, -most - 1) end
+  live_until(key, expires)
+end

@@ -1,28 +1,90 @@
--- Own arguments, two forms:
---   'c', content, signal id, expires, subject          -> who holds the content ('' the caller), the subject's case queues
---   's', token, content, institution, occurred, window start, trim before, expires -> sightings, institutions since start
+-- Own arguments, four forms; each answers at once, and a member or content of '' is an echo's: it reads and adds nothing.
+--   'c', content, signal id, expires, subject -> who holds the content ('' the caller), the subject's case queues
+--   's', token, content, institution, occurred, window start, trim before, expires, now
+--      -> sightings, institutions since start, confirmed cases that still count
+--   'v', token, member, at, before, wanted kind, earliest, latest, most, expires
+--      -> marks of this victim up to before, the shortest time to a mark of the wanted kind (-1 none)
+--   'f', token, way, other end, at, window, passing time, lowest, highest, currency, member, most, expires
+--      -> transfers with this other end by one reporter, different other ends, how long the money was held (-1 not)
 local out = {}
-while at <= #args do
-  if args[at] == 'c' then
-    out[#out + 1] = claim(prefix .. 'c:' .. args[at + 1], args[at + 2], args[at + 3])
-    out[#out + 1] = redis.call('SMEMBERS', prefix .. 'k:' .. args[at + 4])
-    at = at + 5
-  else
-    local key, since, trim = prefix .. 's:' .. args[at + 1], args[at + 5], args[at + 6]
-    see(key, args[at + 2], args[at + 3], args[at + 4], args[at + 7])
-    local size = redis.call('ZCARD', key)
-    if size == 2 then -- only what was just added
-      out[#out + 1] = 1
-      out[#out + 1] = 1
-    else
-      if size > 64 then
-        redis.call('ZREMRANGEBYSCORE', key, 0, trim)
-        redis.call('ZREMRANGEBYSCORE', key, '-' .. trim, 0)
-      end
-      out[#out + 1] = redis.call('ZCOUNT', key, '(' .. since, '+inf')
-      out[#out + 1] = redis.call('ZCOUNT', key, '-inf', '(-' .. since)
-    end
-    at = at + 8
-  end
+
+local function content()
+  out[#out + 1] = claim(prefix .. 'c:' .. args[at + 1], args[at + 2], args[at + 3])
+  out[#out + 1] = redis.call('SMEMBERS', prefix .. 'k:' .. args[at + 4])
+  at = at + 5
 end
+
+local function suspect()
+  local key, since, trim, added = prefix .. 's:' .. args[at + 1], args[at + 5], args[at + 6], args[at + 2] ~= ''
+  if added then see(key, args[at + 2], args[at + 3], args[at + 4], args[at + 7]) end
+  local size = redis.call('ZCARD', key)
+  if size == 2 and added then -- only what was just added
+    out[#out + 1] = 1
+    out[#out + 1] = 1
+  else
+    if size > 64 then
+      redis.call('ZREMRANGEBYSCORE', key, 0, trim)
+      redis.call('ZREMRANGEBYSCORE', key, '-' .. trim, 0)
+    end
+    out[#out + 1] = redis.call('ZCOUNT', key, '(' .. since, '+inf')
+    out[#out + 1] = redis.call('ZCOUNT', key, '-inf', '(-' .. since)
+  end
+  out[#out + 1] = redis.call('ZCOUNT', prefix .. 'd:' .. args[at + 1], '(' .. args[at + 8], '+inf')
+  at = at + 9
+end
+
+local function victim()
+  local key, when, wanted, nearest = prefix .. 'v:' .. args[at + 1], args[at + 3], args[at + 5], -1
+  if args[at + 2] ~= '' then put(key, when, args[at + 2], args[at + 8], args[at + 9]) end
+  out[#out + 1] = redis.call('ZCOUNT', key, '-inf', args[at + 4])
+  if wanted ~= '' then
+    local found = redis.call('ZRANGEBYSCORE', key, args[at + 6], args[at + 7], 'WITHSCORES')
+    for i = 1, #found, 2 do
+      local gap = math.abs(found[i + 1] - when)
+      if string.sub(found[i], 1, 1) == wanted and (nearest < 0 or gap < nearest) then nearest = gap end
+    end
+  end
+  out[#out + 1] = nearest
+  at = at + 10
+end
+
+-- A member: way (1), other end (11), reporter (8), content (11), amount and currency (domain/traces.py).
+local function flow()
+  local key, way, other, when = prefix .. 'f:' .. args[at + 1], args[at + 2], args[at + 3], args[at + 4]
+  local window, passing, lowest, highest, currency = args[at + 5], args[at + 6], args[at + 7], args[at + 8], args[at + 9]
+  if args[at + 10] ~= '' then put(key, when, args[at + 10], args[at + 11], args[at + 12]) end
+  local far = math.max(window, passing)
+  local found = redis.call('ZRANGEBYSCORE', key, when - far, when + far, 'WITHSCORES')
+  local ends, fan, by, same, held = {}, 0, {}, 0, -1
+  for i = 1, #found, 2 do
+    local member, apart = found[i], found[i + 1] - when
+    local one = string.sub(member, 2, 12)
+    if string.sub(member, 1, 1) == way then
+      if math.abs(apart) < window then
+        if not ends[one] then
+          ends[one] = true
+          fan = fan + 1
+        end
+        if one == other then
+          local who = string.sub(member, 13, 20)
+          by[who] = (by[who] or 0) + 1
+          same = math.max(same, by[who])
+        end
+      end
+    elseif one ~= other then -- money that goes back to whom it came from is not passed through
+      local gap = way == 'o' and -apart or apart
+      local amount, unit = string.match(member, '^(%d+)(%u*)$', 32)
+      amount = tonumber(amount)
+      local nearly = unit == currency and amount >= lowest and amount <= highest
+      if nearly and gap >= 0 and gap <= passing and (held < 0 or gap < held) then held = gap end
+    end
+  end
+  out[#out + 1] = same
+  out[#out + 1] = fan
+  out[#out + 1] = held
+  at = at + 13
+end
+
+local forms = { c = content, s = suspect, v = victim, f = flow }
+while at <= #args do forms[args[at]]() end
 return out

@@ -13,7 +13,7 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from stream_processors.state.effects import Arg, Effect, add, claim, put_case, see, stand
+from stream_processors.state.effects import Arg, Effect, add, claim, keep, put_case, see, stand, unrank
 from stream_processors.state.keys import BUCKETS, Namespace, bucket_of
 from stream_processors.state.store import LostState, MarkMoved, RedisStore, Store, Write, connect
 from tests.support.clock import Clock
@@ -143,7 +143,7 @@ async def test_a_claim_of_the_log_is_the_claim_that_was_observed(found: Found) -
 
 
 def _sighting(content: str, institution: str, occurred: int, token: str = "t", since: int = NOW - DAY) -> tuple[Arg, ...]:
-    return "s", token, content, institution, occurred, since, NOW - 7 * DAY, LATER
+    return "s", token, content, institution, occurred, since, NOW - 7 * DAY, LATER, NOW
 
 
 async def test_a_content_is_claimed_by_a_signal_and_tells_the_queues_of_its_subject(found: Found) -> None:
@@ -158,41 +158,105 @@ async def test_a_content_is_claimed_by_a_signal_and_tells_the_queues_of_its_subj
 
 async def test_a_sighting_counts_once_however_often_it_is_seen(found: Found) -> None:
     for _ in range(3):
-        assert await _call(found, "observe", 1, *_sighting("c1", "bank-001", NOW)) == [1, 1]
-    assert await _call(found, "observe", 1, *_sighting("c2", "bank-001", NOW)) == [2, 1]
-    assert await _call(found, "observe", 1, *_sighting("c1", "bank-001", NOW)) == [2, 1]
+        assert await _call(found, "observe", 1, *_sighting("c1", "bank-001", NOW)) == [1, 1, 0]
+    assert await _call(found, "observe", 1, *_sighting("c2", "bank-001", NOW)) == [2, 1, 0]
+    assert await _call(found, "observe", 1, *_sighting("c1", "bank-001", NOW)) == [2, 1, 0]
 
 
 async def test_each_institution_counts_once_by_its_latest_sighting(found: Found) -> None:
     await _call(found, "observe", 1, *_sighting("c1", "bank-001", NOW))
     await _call(found, "observe", 1, *_sighting("c2", "bank-001", NOW - 3 * DAY))
-    assert await _call(found, "observe", 1, *_sighting("c3", "bank-002", NOW)) == [2, 2]
+    assert await _call(found, "observe", 1, *_sighting("c3", "bank-002", NOW)) == [2, 2, 0]
     late = _sighting("c4", "bank-003", NOW - 2 * DAY, since=NOW - 4 * DAY)
-    assert await _call(found, "observe", 1, *late) == [4, 3]
+    assert await _call(found, "observe", 1, *late) == [4, 3, 0]
 
 
 async def test_what_happened_before_the_window_is_not_counted(found: Found) -> None:
     await _call(found, "observe", 1, *_sighting("old", "bank-001", NOW - DAY))
-    assert await _call(found, "observe", 1, *_sighting("new", "bank-002", NOW, since=NOW - DAY)) == [1, 1]
+    assert await _call(found, "observe", 1, *_sighting("new", "bank-002", NOW, since=NOW - DAY)) == [1, 1, 0]
 
 
 async def test_the_sightings_of_the_log_are_the_sightings_that_were_observed(found: Found) -> None:
     await _call(found, "observe", 1, *_sighting("c1", "bank-001", NOW))
     await _fold(found, see(1, "t", "c1", "bank-001", NOW, LATER), see(1, "t", "c2", "bank-002", NOW, LATER))
-    assert await _call(found, "observe", 1, *_sighting("c2", "bank-002", NOW)) == [2, 2]
+    assert await _call(found, "observe", 1, *_sighting("c2", "bank-002", NOW)) == [2, 2, 0]
 
 
 async def test_sightings_end_together_at_the_longest_time_of_any(found: Found) -> None:
     await _fold(found, see(1, "t", "c1", "bank-001", NOW, LATER), see(1, "t", "c2", "bank-002", NOW, NOW - 1))
-    assert await _call(found, "observe", 1, *_sighting("c3", "bank-001", NOW)) == [3, 2]
+    assert await _call(found, "observe", 1, *_sighting("c3", "bank-001", NOW)) == [3, 2, 0]
     await _fold(found, see(1, "gone", "c1", "bank-001", NOW, NOW - 1))
-    assert await _call(found, "observe", 1, *_sighting("c3", "bank-001", NOW, token="gone")) == [1, 1]
+    assert await _call(found, "observe", 1, *_sighting("c3", "bank-001", NOW, token="gone")) == [1, 1, 0]
 
 
 async def test_a_subject_seen_very_often_forgets_what_no_window_can_reach(found: Found) -> None:
     for n in range(63):
         await _call(found, "observe", 1, *_sighting(f"old-{n}", "bank-001", NOW - 8 * DAY, since=NOW - 9 * DAY))
-    assert await _call(found, "observe", 1, *_sighting("new", "bank-002", NOW, since=NOW - 9 * DAY)) == [1, 1]
+    assert await _call(found, "observe", 1, *_sighting("new", "bank-002", NOW, since=NOW - 9 * DAY)) == [1, 1, 0]
+
+
+async def test_an_echo_reads_the_sightings_and_is_none(found: Found) -> None:
+    assert await _call(found, "observe", 1, *_sighting("", "bank-001", NOW)) == [0, 0, 0]
+    await _call(found, "observe", 1, *_sighting("c1", "bank-001", NOW))
+    assert await _call(found, "observe", 1, *_sighting("", "bank-002", NOW)) == [1, 1, 0]
+    assert await _call(found, "observe", 1, *_sighting("c1", "bank-001", NOW)) == [1, 1, 0]
+
+
+async def test_a_confirmed_case_counts_until_its_time_or_until_it_is_taken_back(found: Found) -> None:
+    await _fold(found, keep(1, "d:t", LATER, "case-1", LATER), keep(1, "d:t", NOW - 1, "case-2", LATER))
+    assert await _call(found, "observe", 1, *_sighting("c1", "bank-001", NOW)) == [1, 1, 1]
+    await _fold(found, keep(1, "d:t", LATER - 1, "case-1", LATER))
+    assert await found.ranked(1, "d:t") == {"case-1": LATER, "case-2": NOW - 1}, "an older verdict changes nothing"
+    await _fold(found, unrank(1, "d:t", "case-1"))
+    assert await _call(found, "observe", 1, *_sighting("c1", "bank-001", NOW)) == [1, 1, 0]
+
+
+def _mark(
+    member: str, at: int, wanted: str, *, before: int = NOW - DAY, span: tuple[int, int] = (NOW - DAY, NOW)
+) -> tuple[Arg, ...]:
+    return "v", "t", member, at, before, wanted, *span, 32, LATER
+
+
+async def test_a_payment_after_a_call_of_the_same_victim_is_found_whichever_comes_first(found: Found) -> None:
+    assert await _call(found, "observe", 1, *_mark("c1", NOW - 60_000, "p", span=(NOW - 60_000, NOW + DAY))) == [0, -1]
+    assert await _call(found, "observe", 1, *_mark("p1", NOW, "c")) == [0, 60_000]
+    assert await _call(found, "observe", 1, *_mark("c2", NOW - 90_000, "p", span=(NOW - 90_000, NOW + DAY))) == [0, 90_000]
+    assert await _call(found, "observe", 1, *_mark("o1", NOW, "", before=NOW)) == [4, -1]
+    assert await _call(found, "observe", 1, *_mark("", NOW, "c", before=NOW)) == [4, 60_000], "an echo only reads"
+    await _fold(found, keep(1, "v:t", NOW, "p1", LATER, 32), keep(1, "v:t", NOW, "p2", LATER, 32))
+    assert await _call(found, "observe", 1, *_mark("", NOW, "", before=NOW)) == [5, -1]
+
+
+def _flow(way: str, other: str, at: int, amount: int, content: str, who: str = "bank-001", span: int = DAY) -> tuple[Arg, ...]:
+    low, high = (amount, amount * 1000 // 950) if way == "o" else (-(-amount * 950 // 1000), amount)
+    member = f"{way}{other:_<11}{who:_<8}{content:_<11}{amount}CNY" if content else ""
+    return "f", "t", way, f"{other:_<11}", at, span, span, low, high, "CNY", member, 64, LATER
+
+
+async def test_transfers_of_one_reporter_between_the_same_two_ends_are_a_repeated_pair(found: Found) -> None:
+    for _ in range(2):
+        assert await _call(found, "observe", 1, *_flow("o", "b", NOW, 500, "c1")) == [1, 1, -1]
+    assert await _call(found, "observe", 1, *_flow("o", "b", NOW + 1, 500, "c2", "bank-002")) == [1, 1, -1]
+    assert await _call(found, "observe", 1, *_flow("o", "b", NOW + 2, 500, "c3")) == [2, 1, -1]
+    assert await _call(found, "observe", 1, *_flow("o", "d", NOW + 3, 500, "c4")) == [1, 2, -1]
+    assert await _call(found, "observe", 1, *_flow("o", "b", NOW + DAY, 500, "c5")) == [2, 2, -1], "a day is over"
+    assert await _call(found, "observe", 1, *_flow("o", "b", NOW + 3 * DAY, 500, "c6")) == [1, 1, -1]
+
+
+async def test_nearly_the_same_money_that_goes_on_is_held_for_so_long(found: Found) -> None:
+    await _call(found, "observe", 1, *_flow("i", "a", NOW, 1000, "c1"))
+    assert await _call(found, "observe", 1, *_flow("o", "b", NOW + 9000, 950, "c2")) == [1, 1, 9000]
+    assert await _call(found, "observe", 1, *_flow("o", "b", NOW + 9000, 949, "c3")) == [2, 1, -1], "too little"
+    assert await _call(found, "observe", 1, *_flow("o", "b", NOW + 9000, 1001, "c4")) == [3, 1, -1], "more than came in"
+    assert await _call(found, "observe", 1, *_flow("o", "a", NOW + 9000, 1000, "c5")) == [1, 2, -1], "back to its payer"
+    assert await _call(found, "observe", 1, *_flow("o", "b", NOW - 1, 1000, "c6")) == [4, 2, -1], "before it came in"
+    assert await _call(found, "observe", 1, *_flow("i", "e", NOW + 5000, 1000, "c7")) == [1, 2, 4000], "told late, still found"
+
+
+async def test_of_a_bounded_set_the_newest_stay_in_whatever_order_they_come(found: Found) -> None:
+    for at in (5, 1, 4, 2, 3, 1, 5):
+        await _fold(found, keep(1, "f:t", at, f"m{at}", LATER, 3))
+    assert await found.ranked(1, "f:t") == {"m3": 3, "m4": 4, "m5": 5}
 
 
 # cases
@@ -290,7 +354,7 @@ async def test_a_wrong_stamp_is_a_lost_state_and_nothing_is_touched(found: Found
 
 async def _untouched(found: Found) -> None:
     assert await _call(found, "claim", 0, "sig-1", "0:0 x", LATER) == [b""]
-    assert await _call(found, "observe", 0, *_sighting("c2", "bank-002", NOW)) == [1, 1]
+    assert await _call(found, "observe", 0, *_sighting("c2", "bank-002", NOW)) == [1, 1, 0]
     assert await found.store.cases(STAMP, ["case"]) == [None]
 
 

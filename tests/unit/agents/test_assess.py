@@ -67,10 +67,11 @@ async def test_a_conflict_is_known_over_partitions_and_polls(world: World) -> No
 async def test_the_same_subject_of_another_institution_corroborates(world: World) -> None:
     first, second = await _assess(world, submitted("bank-001"), submitted("bank-002"))
     assert second.outcome is Outcome.ASSESSED
-    assert {reason.rule: reason.points for reason in first.reasons} == {"kind": 20, "amount": 10}
+    assert {reason.rule: reason.points for reason in first.reasons} == {"kind": 20, "amount": 10, "freshness": 5}
     assert {reason.rule: reason.points for reason in second.reasons} == {
         "kind": 20,
         "amount": 10,
+        "freshness": 5,
         "velocity": 10,
         "institutions": 25,
     }
@@ -90,12 +91,12 @@ async def test_a_victim_is_no_suspect(world: World) -> None:
         submitted(indicators=[account(1), phone(7, "victim")]),
         submitted("bank-002", indicators=[account(2), phone(7, "victim")]),
     )
-    assert {reason.rule for reason in second.reasons} == {"kind", "amount"}
+    assert {reason.rule for reason in second.reasons} == {"kind", "amount", "freshness"}
 
 
 async def test_what_happened_outside_of_the_window_does_not_corroborate(world: World) -> None:
     _, second = await _assess(world, submitted("bank-001", occurred_at=after(days=-2)), submitted("bank-002"))
-    assert {reason.rule for reason in second.reasons} == {"kind", "amount"}
+    assert {reason.rule for reason in second.reasons} == {"kind", "amount", "freshness"}
 
 
 async def test_a_subject_with_a_case_takes_every_later_signal_there(world: World) -> None:
@@ -123,7 +124,7 @@ async def test_a_join_stands_in_the_partition_of_its_case_with_the_signals_sourc
     assert record.key == fact.routes[0].case_id.encode()
     assert Origin.parse(envelope.origin or "") == Origin(SUBMITTED.name, world.log.all(SUBMITTED)[0].partition, 1, 0)
     assert envelope.data.signal.signal_id == fact.signal_id
-    assert envelope.data.signal.score == fact.score == 65
+    assert envelope.data.signal.score == fact.score == 70
 
 
 @pytest.mark.parametrize("value", [None, b"", b"\xff", b"{}", b'{"type": []}', submission(submitted())[1]])

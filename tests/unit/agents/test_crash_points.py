@@ -112,6 +112,12 @@ async def test_an_end_in_the_middle_of_a_port_call_changes_nothing_in_the_end(st
         await _is_whole(world)
 
 
+def _unread(found: dict[str, Any]) -> dict[str, Any]:
+    """Without how far assess has read the changes: when it has lost its state it emits joins anew, and each echo is one."""
+    marks = {name: {mark: n for mark, n in one.items() if mark[1] != "c"} for name, one in found.items() if name.endswith("m")}
+    return found | marks
+
+
 @pytest.mark.parametrize("stage", STAGES)
 @pytest.mark.parametrize("buckets", [1, 7, 16])
 @pytest.mark.parametrize("how", ["flush", "roll_back"])
@@ -120,11 +126,11 @@ async def test_a_lost_redis_is_rebuilt_from_the_log_wholly_or_in_part(stage: str
         world = await World().up()
         copy = world.redis[stage].copy()
         await _day(world)
-        before = content(world.redis[stage])
+        before = _unread(content(world.redis[stage]))
         if how == "flush":
             world.redis[stage].flush(range(buckets))
         else:
             world.redis[stage].roll_back(copy, range(buckets))
         await world.settle()
-        assert content(world.redis[stage]) == before
+        assert _unread(content(world.redis[stage])) == before
         await _is_whole(world)

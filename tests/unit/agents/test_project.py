@@ -43,7 +43,7 @@ async def test_a_signal_has_a_receipt_that_says_what_became_of_it(world: World) 
     await world.drain()
     receipts = {name: orjson.loads(raw) for name, raw in _values(world, "r:").items()}
     assert receipts[one.signal_id]["outcome"] == "assessed"
-    assert receipts[one.signal_id]["score"] == 30
+    assert receipts[one.signal_id]["score"] == 35
     assert "queues" not in receipts[one.signal_id]
     assert receipts[two.signal_id]["queues"] == ["public-security-630202"]
     (again,) = [receipt for receipt in receipts.values() if receipt["reference"] == "again"]

@@ -8,6 +8,7 @@ import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -17,12 +18,13 @@ from connectors.port import Answer
 from deploy.demo_data.generate import Planned
 from deploy.verify.compare import Live
 from deploy.verify.ledger import Ledger
-from deploy.verify.naive import Content, Policy, body_key, content_of
+from deploy.verify.naive import Content, Known, Policy, body_key, content_of, instant_ms
 from schemas.cases import Case
 from stream_processors.state.receipts import Receipt
 
 PARTITIONS = 4
-NOW = "2026-03-01T00:00:00Z"
+NOW = datetime.now(UTC).isoformat()
+"""The ledger has its own clock, so this one is real. The generated events are long ago: none is fresh."""
 
 
 def signal_id(who: str, reference: str) -> str:
@@ -90,6 +92,7 @@ class Stage:
         self._bodies: dict[tuple[str, str], str] = {}
         self._contents: dict[Content, str] = {}
         self._seen: dict[Any, set[Content]] = defaultdict(set)
+        self._hit: dict[Any, set[Content]] = defaultdict(set)
         self._open: dict[Any, set[str]] = defaultdict(set)
         self.receipts: dict[str, Receipt] = {}
         self.joined: dict[tuple[str, Any], list[tuple[str, Content, int]]] = defaultdict(list)
@@ -134,7 +137,16 @@ class Stage:
             near = [one for one in self._seen[suspect] if one.occurred_ms > since]
             sightings = max(sightings, len(near))
             institutions = max(institutions, len({one.who for one in near}))
-        return self._policy.score(content, sightings, institutions)
+        known = Known(instant_ms(NOW), sightings, institutions, repeat_victim=self._victims(content))
+        return self._policy.score(content, known)
+
+    def _victims(self, content: Content) -> int:
+        most = 0
+        for victim in content.victims:
+            self._hit[victim].add(content)
+            earlier = [one for one in self._hit[victim] if one.occurred_ms <= content.occurred_ms - self._policy.apart_ms]
+            most = max(most, len(earlier))
+        return most
 
     def _queues(self, content: Content, score: int) -> list[str]:
         found = self._policy.queues(content)
