@@ -84,6 +84,8 @@ async def _story() -> dict[Topic, dict[str, bytes]]:
     posted = {path.name.split(".")[-2]: orjson.loads(path.read_bytes()) for path in sorted((ROOT / "http").glob("*.json"))}
     for name, who in _POSTED.items():
         signals[name] = submitted(who, **{"amount": None, "indicators": [], **posted[name]})
+    again = {"reference": "B7-2026-000902", "occurred_at": "2026-03-02T08:55:00+08:00"}
+    signals["repeated_transfer"] = submitted("bank-001", **{"amount": None, "indicators": [], **posted["bank_transfer"], **again})
     world = await World(workers=1).up()
     found: dict[Topic, dict[str, bytes]] = {topic: {} for topic in WRITTEN}
     for name, signal in signals.items():
@@ -128,7 +130,7 @@ async def _story() -> dict[Topic, dict[str, bytes]]:
     for record in world.log.all(CHANGED):
         change = decode(CHANGED, record.value).data
         name = f"{change.outcome.value}_{change.kind.value if change.kind else 'unreadable'}"
-        found[CHANGED].setdefault(name, record.value or b"")
+        found[CHANGED].setdefault(name + "_with_verdict" * (change.verdict is not None), record.value or b"")
     found[DEADLETTER]["unreadable_action"] = world.log.all(DEADLETTER)[-1].value or b""
     await _raw_story(found)
     return found
