@@ -111,6 +111,10 @@ class Stages(_Process):
         self.visible_s = Histogram(
             "liandong_visible_seconds", "Submitted to visible in the views", ["view"], buckets=_DELAY_S, registry=r
         )
+        # A changed policy file that is not valid: the old policy goes on. The log says what is wrong.
+        self.policy_reload_failed = Counter(
+            "liandong_policy_reload_failed", "Changed policy files that are not valid", ["stage"], registry=r
+        )
         # Which policy decides; a stage whose policy differs from the others' was not reloaded.
         self.policy = Info("liandong_policy", "The policy that decisions are made by", ["stage"], registry=r)
 
@@ -118,6 +122,7 @@ class Stages(_Process):
         """Every series that a stage will have, at zero: a first event is an increase only where there was a zero before."""
         for metric in (self.polled, self.dead, self.restored, self.restore_s, self.poll_s, self.poll_records, self.delay_s):
             metric.labels(stage)
+        self.policy_reload_failed.labels(stage)
         for step in STEPS[stage]:
             self.step_s.labels(stage, step)
         for outcome in OUTCOMES[stage]:

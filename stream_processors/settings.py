@@ -91,8 +91,17 @@ class Settings(BaseSettings):
 def load_policy(path: Path) -> Policy:
     """The policy of a YAML file. PolicyError when it cannot be read or is not whole."""
     try:
-        return Policy.model_validate(yaml.safe_load(path.read_text("utf-8")))
-    except (OSError, yaml.YAMLError) as error:
+        text = path.read_bytes()
+    except OSError as error:
+        raise PolicyError(f"cannot read the policy {path}: {error}") from error
+    return parse_policy(text, path)
+
+
+def parse_policy(text: bytes, path: Path) -> Policy:
+    """The policy that the bytes of the file at `path` are. PolicyError names the file and every place that is wrong."""
+    try:
+        return Policy.model_validate(yaml.safe_load(text.decode("utf-8")))
+    except (UnicodeDecodeError, RecursionError, yaml.YAMLError) as error:
         raise PolicyError(f"cannot read the policy {path}: {error}") from error
     except ValidationError as error:
         lines = [f"  {'.'.join(str(part) for part in one['loc']) or 'policy'}: {one['msg']}" for one in error.errors()]

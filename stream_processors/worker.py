@@ -23,6 +23,7 @@ import yarl
 from faust.types.auth import AuthProtocol, SASLMechanism
 from prometheus_client import start_http_server
 
+from schemas.policy import Policy
 from schemas.protect import AesGcmSealer, Tokenizer
 from stream_processors import transport
 from stream_processors.agents.assess import Assess
@@ -34,7 +35,8 @@ from stream_processors.agents.track import Track
 from stream_processors.log import KafkaLog
 from stream_processors.metrics import METRICS
 from stream_processors.pipeline import STAGES, intake_stage
-from stream_processors.settings import Settings
+from stream_processors.policy_file import PolicyFile
+from stream_processors.settings import PolicyError, Settings
 from stream_processors.state.store import RedisLike, RedisStore, connect
 
 AGENTS: dict[str, type[Assess] | type[Track] | type[Project]] = {"assess": Assess, "track": Track, "project": Project}
@@ -115,8 +117,8 @@ def _credentials(settings: Settings) -> Any:
     )
 
 
-def wire(app: faust.App, agent: Agent | Beside) -> None:
-    """Hands every poll to the agent, and looks once a second whether the state is still there."""
+def wire(app: faust.App, agent: Agent | Beside, policies: PolicyFile | None = None) -> None:
+    """Hands every poll to the agent, and looks once a second whether the state is still there and the policy the same."""
     name = agent.stage.name
     topic = app.topic(*(topic.name for topic in agent.stage.reads), value_serializer="raw", key_serializer="raw", acks=False)
 
@@ -139,8 +141,24 @@ def wire(app: faust.App, agent: Agent | Beside) -> None:
         while True:
             await asyncio.sleep(CHECK_EVERY_S)
             await _guarded(agent.check)()
+            if policies is not None and isinstance(agent, Agent):
+                await _guarded(look_at_policy)(agent, policies)
 
     app.task(watch)
+
+
+async def look_at_policy(agent: Agent, policies: PolicyFile) -> None:
+    """Takes a changed policy; one that is not valid is told loudly and the old one goes on."""
+    stage = agent.stage.name
+    try:
+        policy = policies.changed()
+    except PolicyError as error:
+        METRICS.policy_reload_failed.labels(stage).inc()
+        logger.error("%s goes on with policy %s, the changed one is not taken: %s", stage, agent.policy.label, error)
+        return
+    if policy is not None:
+        logger.info("%s decides by policy %s from now on, before by %s", stage, policy.label, agent.policy.label)
+        await agent.take_policy(policy)
 
 
 async def _step(agent: Agent | Beside, poll: transport.Poll) -> None:
@@ -166,29 +184,29 @@ def _guarded(work: Any) -> Any:
     return run
 
 
-async def open_agent(settings: Settings, stage: str) -> Agent | Beside:
+async def open_agent(settings: Settings, stage: str, policy: Policy) -> Agent | Beside:
     """The agent with its real ports, past the barrier."""
     log = KafkaLog(settings, f"liandong-{stage}-{settings.worker_id}")
     redis = connect(settings.redis_url)
     await log.open()
-    agent = await (_intakes(settings, log, redis) if stage == "intake" else _agent(settings, stage, log, redis))
+    agent = await (_intakes(settings, log, redis, policy) if stage == "intake" else _agent(settings, stage, log, redis, policy))
     began = time.perf_counter()
     restored = await agent.start()
     logger.info("%s: %d facts restored in %.1f s", stage, restored.folded, time.perf_counter() - began)
     return agent
 
 
-async def _agent(settings: Settings, stage: str, log: KafkaLog, redis: RedisLike) -> Agent:
+async def _agent(settings: Settings, stage: str, log: KafkaLog, redis: RedisLike, policy: Policy) -> Agent:
     store = RedisStore(redis, STAGES[stage].namespace)
     await store.open()
-    agent = AGENTS[stage](log, store, settings.policy(), AesGcmSealer(settings.keyring()), logger.info)
+    agent = AGENTS[stage](log, store, policy, AesGcmSealer(settings.keyring()), logger.info)
     METRICS.tell_policy(stage, agent.policy)
     return agent
 
 
-async def _intakes(settings: Settings, log: KafkaLog, redis: RedisLike) -> Beside:
+async def _intakes(settings: Settings, log: KafkaLog, redis: RedisLike, policy: Policy) -> Beside:
     """One agent an institution, side by side."""
-    keyring, policy = settings.keyring(), settings.policy()
+    keyring = settings.keyring()
     tokenizer, sealer = Tokenizer(keyring), AesGcmSealer(keyring)
     limits = {"body_limit_bytes": settings.body_limit_bytes, "json_depth_limit": settings.json_depth_limit}
     agents: list[Agent] = []
@@ -227,9 +245,10 @@ def run(settings: Settings, stage: str) -> None:
     gc.set_threshold(*GC_THRESHOLD)
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
-    agent = loop.run_until_complete(open_agent(settings, stage))
+    policies = PolicyFile(settings.policy_file)
+    agent = loop.run_until_complete(open_agent(settings, stage, policies.now))
     app = build_app(settings, stage, loop)
-    wire(app, agent)
+    wire(app, agent, policies)
     faust.Worker(app, loop=loop, loglevel="WARN", redirect_stdouts=False, override_logging=False).execute_from_commandline()
 
 

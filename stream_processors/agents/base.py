@@ -80,6 +80,12 @@ class Agent(abc.ABC):
                 await self._step(fresh)
                 self._next |= {at: records[-1].offset + 1 for at, records in fresh.items()}
 
+    async def take_policy(self, policy: Policy) -> None:
+        """Decides by another policy from the next poll on: never in the middle of a step."""
+        async with self._busy:
+            self.policy = policy
+        METRICS.tell_policy(self.stage.name, policy)
+
     async def check(self) -> None:
         """Looks, while idle, whether the state still is the one this process knows (LostState if not)."""
         async with self._busy:
