@@ -20,7 +20,7 @@ from rich.table import Table
 from deploy.bench.figures import Figure, NotRun, Row
 from deploy.bench.setting import DURABILITY, MIX, Setting
 
-BENCHES: tuple[str, ...] = ("transport", "peers", "assess", "track", "ingest", "latency", "rebuild", "memory")
+BENCHES: tuple[str, ...] = ("transport", "peers", "assess", "track", "ingest", "latency", "rebuild", "memory", "decisions")
 """Each is a module here with `run(setting) -> list[Row]`."""
 
 
