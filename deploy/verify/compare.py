@@ -75,7 +75,7 @@ def signal_ids(expected: Expected) -> list[str]:
 
 def maybe_confirmed(expected: Expected, live: Live) -> frozenset[Indicator]:
     """Subjects that officers confirmed, or may have before a case was opened again: of a case its primary subject, and what
-    its signals name besides accounts."""
+    its signals name besides accounts and persons."""
     found: set[Indicator] = set()
     for case in live.cases.values():
         if case.disposition is not Disposition.CONFIRMED and not case.reopened:
@@ -83,7 +83,7 @@ def maybe_confirmed(expected: Expected, live: Live) -> frozenset[Indicator]:
         for primary in expected.primaries.get(case.primary_signal_id, ()):
             wanted = expected.cases.get((case.queue, primary))
             suspects = {one for member in wanted.may for one in member.content.suspects} if wanted else set()
-            found |= {primary} | {one for one in suspects if one[0] not in ("account", "card")}
+            found |= {primary} | {one for one in suspects if one[0] not in ("account", "card", "wallet", "merchant", "resident_id", "uscc")}
     return frozenset(found)
 
 

@@ -14,7 +14,24 @@ from typing import Any
 
 import yaml
 
-KINDS = ("account", "card", "phone", "app", "url", "domain")
+KINDS = (
+    "account",
+    "card",
+    "wallet",
+    "merchant",
+    "phone",
+    "sim",
+    "imsi",
+    "imei",
+    "device",
+    "handle",
+    "resident_id",
+    "uscc",
+    "app",
+    "url",
+    "domain",
+    "ip",
+)
 PARTS = {
     "payer": "victim",
     "payee": "suspect",
