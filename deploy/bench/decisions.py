@@ -25,12 +25,12 @@ from deploy.bench.setting import Setting
 from deploy.demo_data.generate import generate
 from deploy.local.places import project_root
 from schemas.codec import decode, encode
-from schemas.facts import AssessedSignal, Outcome, Reason
+from schemas.facts import Outcome, Reason
 from schemas.protect import AesGcmSealer, Keyring, Tokenizer
 from schemas.protect.submission import protect
 from schemas.signals import SignalIn, SubmittedSignal
 from schemas.topics import ASSESSED, SUBMITTED, Topic
-from schemas.values import instant_ms
+from schemas.values import Stored, instant_ms
 from stream_processors.agents.assess import Assess
 from stream_processors.domain.rules import RULES
 from stream_processors.log import Entry, Place, Record, in_order, partition_of
@@ -41,9 +41,18 @@ from stream_processors.state.store import RedisStore, connect
 SAMPLES = ("20K_fanin200", "20K_cycle200")
 TOP = 0.05
 POLL = 2000
-GENERATED = 20_000
+GENERATED = 10_000
 SEEDS = (1, 2, 3)
 Scores = Mapping[int, float]
+
+
+class FactRow(Stored):
+    """A view of the facts: what is judged here."""
+
+    outcome: Outcome
+    signal_id: str | None = None
+    reference: str | None = None
+    reasons: tuple[Reason, ...] = ()
 
 
 class KeptLog:
@@ -51,7 +60,7 @@ class KeptLog:
 
     def __init__(self) -> None:
         self._ends: dict[str, Counter[int]] = defaultdict(Counter)
-        self.facts: list[AssessedSignal] = []
+        self.facts: list[FactRow] = []
 
     async def append(self, topic: Topic, entries: Mapping[int, Sequence[Entry]]) -> dict[int, int]:
         bases = {}
@@ -59,7 +68,7 @@ class KeptLog:
             bases[partition] = self._ends[topic.name][partition]
             self._ends[topic.name][partition] += len(some)
             if topic is ASSESSED:
-                self.facts += [decode(ASSESSED, value).data for _, value in some]
+                self.facts += [decode(ASSESSED, value, FactRow).data for _, value in some]
         return bases
 
     async def append_keyed(self, topic: Topic, entries: Sequence[tuple[bytes, bytes]]) -> list[Place]:
@@ -86,7 +95,7 @@ class KeptLog:
         return "decisions|" + ",".join(topic.name for topic in topics)
 
 
-async def assessed(redis_url: str, signals: Iterable[SubmittedSignal]) -> list[AssessedSignal]:
+async def assessed(redis_url: str, signals: Iterable[SubmittedSignal]) -> list[FactRow]:
     """The facts of the signals by the real stage, over an emptied Redis. `now` of each is when its event happened."""
     redis, log = connect(redis_url), KeptLog()
     await redis.flushall()

@@ -14,6 +14,7 @@ from deploy.verify.oracle import Expected, ExpectedCase, ExpectedSignal
 from schemas.cases import Case, Disposition
 from stream_processors.state.views import Receipt, RedisViews
 
+PARTIES = ("account", "card", "wallet", "merchant", "resident_id", "uscc")
 _AT_ONCE = 16
 _PAGE = 200
 
@@ -83,7 +84,7 @@ def maybe_confirmed(expected: Expected, live: Live) -> frozenset[Indicator]:
         for primary in expected.primaries.get(case.primary_signal_id, ()):
             wanted = expected.cases.get((case.queue, primary))
             suspects = {one for member in wanted.may for one in member.content.suspects} if wanted else set()
-            found |= {primary} | {one for one in suspects if one[0] not in ("account", "card", "wallet", "merchant", "resident_id", "uscc")}
+            found |= {primary} | {one for one in suspects if one[0] not in PARTIES}
     return frozenset(found)
 
 
