@@ -54,6 +54,7 @@ SAID: dict[str, Said] = {
     "pass_through": Said(
         "相近金额停留 {held_s} 即转出（快进快出）", "nearly the same money went on after {held_s} (pass-through)"
     ),
+    "trust": Said("公众举报，未经核实，分值折减", "a tip from the public, not verified: fewer points", own=True),
     "new_domain": Said("网站域名在事发前 {domain_age_s} 注册", "the site's domain was registered {domain_age_s} before"),
 }
 

@@ -160,11 +160,11 @@ def decide(*, action: Action, actor: str, case: Case | None, policy: Policy, now
 
 def _verdict(action: Action, case: Case, policy: Policy, now: datetime) -> Verdict:
     """Of the case's primary subject, and of the tools that its signals name. Who only dealt with a confirmed account is not
-    confirmed with it: other accounts and persons have cases of their own."""
+    confirmed with it: other accounts and persons have cases of their own. What a tip names does not count."""
     found = {case.primary.token: None}
     for signal in case.signals:
-        for subject in signal.subjects:
-            if subject.role == "suspect" and subject.kind in _TOOLS:
+        for subject in trust.sighted(signal):
+            if subject.kind in _TOOLS:
                 found[subject.token] = None
     confirmed = action.disposition is Disposition.CONFIRMED
     until = instant_ms(now) + policy.keep.cases_days * DAY_MS if confirmed else 0

@@ -41,6 +41,21 @@ async def test_a_state_of_older_folds_is_folded_anew(stage: str, folds: str):
     assert content(redis) == expected
 
 
+async def test_older_folds_may_have_known_fewer_topics_but_not_another_log():
+    world = await worked()
+    redis, expected = world.redis["assess"], content(world.redis["assess"])
+    older(world, "assess", "")
+    for bucket in redis.buckets:
+        log, _, rest = bucket.marks["stamp"].partition("|buckets")
+        bucket.marks["stamp"] = "|".join(one for one in log.split("|") if "cases.changed" not in one) + "|buckets" + rest
+    await restore(world.stages["assess"], world.log, MemoryStore(redis, world.stages["assess"].namespace))
+    assert content(redis) == expected
+    for bucket in redis.buckets:
+        bucket.marks["stamp"] = "other" + bucket.marks["stamp"].replace(f"|folds={FOLDS}", "")
+    with pytest.raises(OtherLog, match="was folded from"):
+        await restore(world.stages["assess"], world.log, MemoryStore(redis, world.stages["assess"].namespace))
+
+
 async def test_a_clearing_that_was_cut_off_is_done_again():
     world = await worked()
     redis, expected = world.redis["project"], content(world.redis["project"])
