@@ -5,7 +5,7 @@ Every way in (the gateway, a raw topic) reads with this. Invariant: the outcome 
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from schemas.codec import encode
@@ -13,9 +13,12 @@ from schemas.envelope import Origin
 from schemas.protect.sealing import Sealer
 from schemas.protect.submission import protect
 from schemas.protect.tokens import Tokenizer
-from schemas.reading import Refused, read
+from schemas.reading import Fault, Refused, read
 from schemas.signals import SignalIn, Trust
 from schemas.topics import SUBMITTED
+
+
+AHEAD = timedelta(days=31)
 
 
 class Submission(NamedTuple):
@@ -25,6 +28,16 @@ class Submission(NamedTuple):
     body_id: str
     key: bytes
     value: bytes
+
+
+def _not_far_ahead(body: SignalIn, now: datetime) -> None:
+    """A payment may be noticed while it is pending. What is said to happen years from now would be kept until then, and would
+    count for every later signal about its subjects."""
+    at = None if body.event is None else body.event.at
+    for place, moment in (("/occurred_at", body.occurred_at), ("/detected_at", body.detected_at), ("/event/at", at)):
+        if moment is not None and moment > now + AHEAD:
+            fault = Fault(place, f"the time is more than {AHEAD.days} days ahead")
+            raise Refused("invalid-signal", f"{place}: {fault.detail}", (fault,))
 
 
 class SignalReader:
@@ -49,6 +62,7 @@ class SignalReader:
         trust: Trust | None = None,
         contact: str | None = None,
     ) -> Submission:
+        _not_far_ahead(body, now)
         try:
             signal = protect(
                 body,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -107,3 +108,22 @@ def test_a_submission_is_keyed_by_its_primary_subject_and_named_by_its_sender_an
     assert made[0].signal_id == made[1].signal_id != made[2].signal_id
     assert made[0].key == made[2].key == TOKENIZER.token("phone", "+8613800001234").encode()
     assert b"13800001234" not in made[0].value
+
+
+@pytest.mark.parametrize("member", ["occurred_at", "detected_at", "event/at"])
+def test_a_time_far_ahead_is_refused_with_its_place_and_one_that_is_only_pending_is_not(member: str) -> None:
+    def submit(at: datetime) -> None:
+        body: dict[str, Any] = dict(GOOD)
+        if member == "event/at":
+            body["event"] = {"type": "app", "at": at.isoformat(), "package": "com.example.a", "name": "a"}
+        else:
+            body[member] = at.isoformat()
+        READER.submission(READER.body(json.dumps(body).encode()), institution="bank-001", reference="r-1", now=T0)
+
+    submit(T0 + timedelta(days=31))
+    with pytest.raises(Refused) as found:
+        submit(T0 + timedelta(days=31, seconds=1))
+    assert (found.value.slug, found.value.faults) == (
+        "invalid-signal",
+        ((f"/{member}", "the time is more than 31 days ahead"),),
+    )
