@@ -17,7 +17,6 @@ from schemas.reading import Fault, Refused, read
 from schemas.signals import SignalIn, Trust
 from schemas.topics import SUBMITTED
 
-
 AHEAD = timedelta(days=31)
 
 
