@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import orjson
 from joserfc import jwt
-from joserfc.errors import JoseError
+from joserfc.errors import ClaimError, JoseError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gateway.jwks import KeySource
@@ -100,6 +100,8 @@ class Authenticator:
             decoded = jwt.decode(token, key, algorithms=ALGORITHMS)
             registry.validate(decoded.claims)
             claims = _Claims.model_validate(decoded.claims)
+        except ClaimError as error:
+            raise _denied(f"the token is not valid: {error.error} ({error.claim})") from None
         except JoseError as error:
             raise _denied(f"the token is not valid: {error.error or type(error).__name__}") from None
         except ValidationError as error:

@@ -158,6 +158,19 @@ async def test_a_claim_that_is_not_right_is_refused(auth: Authenticator, issuer:
     await refused(auth, issuer.token(**claims))
 
 
+@pytest.mark.parametrize(
+    ("claims", "told"),
+    [
+        ({"aud": "other"}, "invalid_claim (aud)"),
+        ({"iss": None}, "missing_claim (iss)"),
+        ({"exp": 1}, "expired_token (exp)"),
+        ({"sub": "Not An Id"}, "claim sub"),
+    ],
+)
+async def test_who_made_the_token_is_told_which_claim_is_wrong(auth: Authenticator, issuer: Issuer, claims: dict, told: str):
+    assert told in await refused(auth, issuer.token(**claims))
+
+
 async def test_a_token_of_another_key_no_key_or_no_algorithm_is_refused(auth: Authenticator, issuer: Issuer, tmp_path: Path):
     (tmp_path / "x").mkdir()
     other = Issuer(tmp_path / "x")
