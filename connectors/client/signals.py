@@ -129,6 +129,7 @@ class Signal(TypedDict):
     happened, with offset; `region` is where the case belongs (GB/T 2260). At least one indicator or part of the event is a
     suspect's. `amount` is what is at stake (without it, what the transfer moved), `loss` what the victim has lost already.
     `detected_at` is when the sender noticed; it may be before `occurred_at`, for a payment may be noticed while it is pending.
+    No time lies more than 31 days ahead.
     `derived_from` names the signal of somebody else that this one echoes: an echo counts once.
     """
 
