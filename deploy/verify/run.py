@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from deploy.local.stack import Stack
-from deploy.verify.compare import Difference, differences, maybe_confirmed, read_live, signal_ids
+from deploy.verify.compare import Difference, Live, differences, maybe_confirmed, read_live, signal_ids
 from deploy.verify.ledger import read_ledger
 from deploy.verify.oracle import Expected, expect
 from deploy.verify.quiet import wait_quiet
@@ -53,11 +53,19 @@ async def verify(stack: Stack, ledgers: list[Path], partial: bool, undisturbed: 
                 expected = expect(entries, settings.policy_file, undisturbed=undisturbed, confirmed=confirmed)
         found = differences(expected, live, partial=partial)
         console.print(_oracle(expected, len(entries), len(live.cases), found, partial))
+        if found and (others := other_policies(live, settings.policy().label)):
+            said = f"  {', '.join(others)} decided some of the signals, the ledger is judged by the present one: differences in"
+            console.print(f"{said} scores, queues and cases may come from that", style="yellow", markup=False)
         for difference in found[:SHOWN]:
             console.print(f"  [red]✗[/] {escape(str(difference))}", soft_wrap=True)
         ok = ok and not found
     console.print("[bold green]verified[/]" if ok else "[bold red]not verified[/]")
     return ok
+
+
+def other_policies(live: Live, present: str) -> list[str]:
+    """Labels of the policies that receipts name, without the present one."""
+    return sorted({one.policy for one in live.receipts.values() if one.policy} - {present})
 
 
 def _digests(digests: list[StageDigest]) -> Table:

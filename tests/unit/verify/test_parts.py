@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 
@@ -14,13 +14,16 @@ from hypothesis import strategies as st
 import deploy.verify
 from deploy.demo_data.generate import generate
 from deploy.demo_data.values import MAKERS, spelled
+from deploy.verify.compare import Live
 from deploy.verify.ledger import Entry
 from deploy.verify.naive import Policy, instant_ms, plain
 from deploy.verify.order import FAR, identities, members
+from deploy.verify.run import other_policies
 from schemas.indicators import canonical
 from schemas.values import instant_ms as theirs
 from stream_processors.domain.scoring import severity
 from stream_processors.settings import SHIPPED_POLICY, load_policy
+from stream_processors.state.receipts import Receipt
 
 ORACLE = ("naive", "order", "features", "oracle", "ledger")
 BODY = next(iter(generate(1, seed=1))).body
@@ -102,3 +105,14 @@ def test_a_body_that_was_refused_is_nowhere():
     refused = entry("a", at=None, first_try=1, answer_at=2, doubt=True)
     refused.fate, refused.problem = "refused", "invalid-signal"
     assert identities([refused]) == []
+
+
+def test_policies_that_decided_before_the_present_one_are_named():
+    at = datetime(2026, 3, 2, tzinfo=UTC)
+
+    def receipt(name: str, policy: str | None) -> Receipt:
+        plain = {"signal_id": name, "outcome": "assessed", "institution": "b", "reference": name}
+        return Receipt.model_validate({**plain, "accepted_at": at, "assessed_at": at, "policy": policy})
+
+    live = Live({name: receipt(name, policy) for name, policy in (("a", "x/1/1"), ("b", "x/2/2"), ("c", None))}, {}, {})
+    assert other_policies(live, "x/2/2") == ["x/1/1"]
