@@ -20,7 +20,19 @@ from rich.table import Table
 from deploy.bench.figures import Figure, NotRun, Row
 from deploy.bench.setting import DURABILITY, MIX, Setting
 
-BENCHES: tuple[str, ...] = ("transport", "peers", "assess", "track", "ingest", "latency", "rebuild", "memory", "decisions")
+BENCHES: tuple[str, ...] = (
+    "transport",
+    "peers",
+    "assess",
+    "track",
+    "ingest",
+    "latency",
+    "rebuild",
+    "memory",
+    "decisions",
+    "live",
+    "search",
+)
 """Each is a module here with `run(setting) -> list[Row]`."""
 
 
