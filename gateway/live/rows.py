@@ -7,21 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
-
-from pydantic import create_model
+from typing import NamedTuple
 
 from schemas.cases import ActionOutcome, Case
 from schemas.values import Stored
+from stream_processors.state.rows import ListedCase
 
 Render = Callable[[Case], bytes]
-_LEFT_OUT = ("signals", "applied", "note_sealed")
-
-_FIELDS: dict[str, Any] = {
-    name: (field.annotation, field) for name, field in Case.model_fields.items() if name not in _LEFT_OUT
-}
-LiveCase = create_model("LiveCase", __base__=Stored, **_FIELDS)
-"""A view of Case: all but what a list leaves out, so that the signals of a large case cost nothing here."""
 
 
 class LiveChange(Stored):
@@ -29,7 +21,7 @@ class LiveChange(Stored):
 
     outcome: ActionOutcome
     origin: str | None = None
-    case: LiveCase | None = None
+    case: ListedCase | None = None
 
 
 class Row:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from typing import Any
 
-from schemas.cases import ActionKind, ActionOutcome, CaseStatus, Verdict
+from pydantic import BaseModel, ConfigDict, create_model
+
+from schemas.cases import ActionKind, ActionOutcome, Case, CaseStatus, Verdict
 from schemas.facts import Outcome, Reason, Route
 from schemas.receipts import RawOutcome
 from schemas.values import Instant, Stored
@@ -75,3 +77,11 @@ class ChangeRow(Stored):
     revision: int | None = None
     origin: str | None = None
     case: CaseRow | None = None
+
+
+_NOT_LISTED = ("signals", "applied", "note_sealed")
+_LISTED: dict[str, Any] = {
+    name: (field.annotation, field) for name, field in Case.model_fields.items() if name not in _NOT_LISTED
+}
+ListedCase = create_model("ListedCase", __base__=Stored, **_LISTED)
+"""A view of Case: all but what a list leaves out, so that the signals of a large case cost nothing."""

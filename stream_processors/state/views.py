@@ -5,19 +5,20 @@ Invariant: while the views are rebuilt every read raises Rebuilding; a view is n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple, Protocol, cast
 
 from schemas.cases import Case, CaseChange
 from stream_processors.state.index import indexed, queue_mark
 from stream_processors.state.keys import BUCKETS, PROJECT, RESTORING, bucket_of
 from stream_processors.state.receipts import Receipt
+from stream_processors.state.rows import ListedCase
 from stream_processors.state.store import RedisLike
 
 __all__ = ["Cursor", "Found", "Page", "Rebuilding", "Receipt", "RedisViews", "Standing", "Views"]
 
-_INDEX_READ = 5000
-"""The most entries of one indicator that a search looks at, the newest."""
+_INDEX_PAGES = (200, 5000)
+"""How many entries of one indicator a search looks at, the newest: few, and only if these are not enough, many."""
 
 
 class Rebuilding(RuntimeError):
@@ -39,7 +40,8 @@ class Page(NamedTuple):
 
 
 class Found(NamedTuple):
-    """Cases of an indicator, the one with the newest signal first; `more`: there are others."""
+    """Cases of an indicator, the one with the newest signal first, as a list shows them (rows.py: without their signals);
+    `more`: there are others."""
 
     cases: list[Case]
     more: bool
@@ -135,20 +137,34 @@ class RedisViews:
             pipe.hget(PROJECT.key(bucket_of(cursor.case_id), "k", cursor.case_id), "case")
         return [Case.model_validate_json(raw) for raw in await pipe.execute() if raw is not None]
 
-    async def _queues(self) -> list[str]:
-        names = await self._read_all([("SMEMBERS", PROJECT.key(b, "queues")) for b in range(BUCKETS)])
-        return sorted({name.decode() for found in names for name in found})  # type: ignore[attr-defined]
-
     async def search(self, token: str, mine: Callable[[str], bool], *, now_ms: int, limit: int) -> Found:
-        """Three round trips: the queues' names, the index, the cases."""
-        marks = {queue_mark(queue) for queue in await self._queues() if mine(queue)}
+        """The index, with the queues' names beside it; then the cases, as far as a list shows them."""
+        for size in _INDEX_PAGES:
+            names, members = await self._indexed(token, now_ms, size)
+            marks = {queue_mark(queue) for queue in names if mine(queue)}
+            entries = [entry for member in members if (entry := indexed(member)).queue in marks]
+            if len(entries) > limit or len(members) < size:
+                break
+        pipe = self._redis.pipeline(transaction=False)
+        for entry in entries[:limit]:
+            pipe.hget(PROJECT.key(bucket_of(entry.case_id), "k", entry.case_id), "case")
+        listed = (ListedCase.model_validate_json(raw) for raw in await pipe.execute() if raw is not None)
+        cases = [case for case in cast("Iterable[Case]", listed) if mine(case.queue)]
+        return Found(cases, len(entries) > limit or len(members) == size)
+
+    async def _indexed(self, token: str, now_ms: int, size: int) -> tuple[set[str], list[bytes]]:
+        """The names of all queues, and the newest entries of a token; in one round trip."""
         bucket = bucket_of(token)
-        key = PROJECT.key(bucket, "t", token)
-        raw = await self._read(bucket, "ZREVRANGEBYSCORE", key, "+inf", f"({now_ms}", "LIMIT", 0, _INDEX_READ)
-        members: list[bytes] = raw if isinstance(raw, list) else []
-        entries = [entry for member in members if (entry := indexed(member)).queue in marks]
-        cases = await self._cases([Cursor(0.0, entry.case_id) for entry in entries[:limit]])
-        return Found([case for case in cases if mine(case.queue)], len(entries) > limit or len(members) == _INDEX_READ)
+        pipe = self._redis.pipeline(transaction=False)
+        for b in range(BUCKETS):
+            pipe.smembers(PROJECT.key(b, "queues"))
+        pipe.zrevrangebyscore(PROJECT.key(bucket, "t", token), "+inf", f"({now_ms}", 0, size)
+        for b in range(BUCKETS):
+            pipe.hget(PROJECT.marks(b), "stamp")  # after the values: emptied in between, it is missing here
+        answers = await pipe.execute()
+        if not all(_whole(stamp) for stamp in answers[BUCKETS + 1 :]):
+            raise Rebuilding("the views are being rebuilt")
+        return {name.decode() for found in answers[:BUCKETS] for name in found}, answers[BUCKETS]
 
     async def standings(self) -> list[Standing]:
         names = await self._read_all([("SMEMBERS", PROJECT.key(b, "standings")) for b in range(BUCKETS)])
