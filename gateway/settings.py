@@ -44,7 +44,7 @@ class GatewaySettings(Settings):
     outcome_wait_s: float = Field(3.0, ge=0)
     metrics_labels_limit: int = Field(200, ge=1)
 
-    live_events_a_second: float = Field(4.0, gt=0, le=100)
+    live_updates_a_second: float = Field(4.0, gt=0, le=100)
     live_counts_every_s: float = Field(1.0, gt=0)
     live_heartbeat_s: float = Field(15.0, gt=0)
     live_slow_s: float = Field(20.0, gt=0)
@@ -54,7 +54,7 @@ class GatewaySettings(Settings):
     live_clients_limit: int = Field(500, ge=1)
     live_per_officer_limit: int = Field(6, ge=1)
     live_cases_held: int = Field(2000, ge=1)
-    live_cases_an_event: int = Field(200, ge=1)
+    live_cases_an_update: int = Field(200, ge=1)
     live_cases_kept: int = Field(5000, ge=1)
 
 

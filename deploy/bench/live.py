@@ -30,7 +30,7 @@ def run(setting: Setting) -> list[Row]:
         Figure("live", f"{what}, p50", "ms", found["p50"]),
         Figure("live", f"{what}, p99", "ms", found["p99"], AtMost(1000), note=note),
         Figure("live", f"{what}, most", "ms", found["most"]),
-        Figure("live", "events a second and client, most", "events/s", found["rate"], AtMost(4.1)),
+        Figure("live", "updates a second and client, most", "updates/s", found["rate"], AtMost(4.1)),
     ]
 
 

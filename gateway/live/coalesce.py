@@ -1,7 +1,7 @@
-"""How often a client hears, and what: at most one event in `every_s`, the newest state of each case.
+"""How often a client hears, and what: at most one update in `every_s`, the newest state of each case.
 
-Pure; time comes in as an argument. Invariants: two events are never closer than `every_s`; after the last event the client
-knows the newest revision of every case that was offered, or it was told to read its lists again; memory is bounded by `most`.
+Pure; time comes in as an argument. Invariants: two updates are never closer than `every_s`; after the last one the client knows
+the newest revision of every case that was offered, or it was told to read its lists again; memory is bounded by `most`.
 """
 
 from __future__ import annotations
@@ -13,22 +13,21 @@ from gateway.live.rows import Row
 NEVER = float("inf")
 
 
-class Event(NamedTuple):
-    """`kind` is reset, counts or cases. `whole`: nothing is left behind, so the client may resume from here."""
+class Update(NamedTuple):
+    """One write: a reset or rows, and counts with either. `whole`: nothing is left behind, so the client may resume from here."""
 
-    kind: str
+    reset: str
+    rows: tuple[Row, ...]
+    counts: tuple[bytes, ...]
     whole: bool
-    rows: tuple[Row, ...] = ()
-    counts: tuple[bytes, ...] = ()
-    reason: str = ""
 
 
 class Coalescer:
     """What one client has not heard yet."""
 
-    def __init__(self, *, every_s: float, counts_every_s: float, most: int, rows_an_event: int) -> None:
+    def __init__(self, *, every_s: float, counts_every_s: float, most: int, rows_an_update: int) -> None:
         self._every_s, self._counts_every_s = every_s, counts_every_s
-        self._most, self._rows_an_event = most, rows_an_event
+        self._most, self._rows_an_update = most, rows_an_update
         self._rows: dict[str, Row] = {}
         self._counts: dict[str, bytes] = {}
         self._reset = ""
@@ -40,6 +39,11 @@ class Coalescer:
     @property
     def idle(self) -> bool:
         return not (self._rows or self._counts or self._reset)
+
+    @property
+    def next(self) -> float:
+        """Nothing is told before this time."""
+        return self._next
 
     def reset(self, reason: str) -> None:
         """The client must read its lists again: what it was to hear of cases is in there."""
@@ -66,19 +70,17 @@ class Coalescer:
             return self._next
         return max(self._next, self._counts_next) if self._counts else NEVER
 
-    def take(self, now: float) -> Event | None:
-        """The next event, if one is due."""
+    def take(self, now: float) -> Update | None:
+        """The next update, if one is due."""
         if now < self.due():
             return None
         self._next = now + self._every_s
-        if self._reset:
-            reason, self._reset = self._reset, ""
-            return Event("reset", True, reason=reason)
+        counts: tuple[bytes, ...] = ()
         if self._counts and now >= self._counts_next:
             self._counts_next = now + self._counts_every_s
-            told = tuple(self._counts.values())
+            counts = tuple(self._counts.values())
             self._counts.clear()
-            return Event("counts", False, counts=told)
-        names = list(self._rows)[: self._rows_an_event]
+        reset, self._reset = self._reset, ""
+        names = list(self._rows)[: self._rows_an_update]
         rows = tuple(self._rows.pop(name) for name in names)
-        return Event("cases", not self._rows, rows)
+        return Update(reset, rows, counts, not self._rows)

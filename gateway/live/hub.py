@@ -29,8 +29,8 @@ _RETRY_S = 0.5
 
 
 class Client:
-    """One connection. `wake` is set when there is something to do earlier than there was. Before it has `begun` it is told
-    nothing: where it begins is not known yet."""
+    """One connection. `wake` is set when there is something to tell. Before it has `begun` it is told nothing: where it
+    begins is not known yet."""
 
     def __init__(self, caller: Caller, wants: Wants, coalescer: Coalescer) -> None:
         self.caller, self.coalescer = caller, coalescer
@@ -46,21 +46,18 @@ class Client:
 
     def offer(self, row: Row) -> None:
         if self.wants(row.case.queue):
-            self._stir(lambda: self.coalescer.offer(row))
+            self.coalescer.offer(row)
+            self.wake.set()
 
     def reset(self, reason: str) -> None:
-        self._stir(lambda: self.coalescer.reset(reason))
+        self.coalescer.reset(reason)
+        self.wake.set()
 
     def count(self, counts: Iterable[tuple[str, bytes]]) -> None:
         for queue, told in counts:
             if self.wants(queue):
-                self._stir(lambda queue=queue, told=told: self.coalescer.count(queue, told))  # type: ignore[misc]
-
-    def _stir(self, change: Callable[[], None]) -> None:
-        was_due = self.coalescer.due()
-        change()
-        if self.coalescer.due() < was_due:
-            self.wake.set()
+                self.coalescer.count(queue, told)
+                self.wake.set()
 
 
 class Hub:
@@ -125,10 +122,10 @@ class Hub:
     def _coalescer(self) -> Coalescer:
         limits = self._settings
         return Coalescer(
-            every_s=1 / limits.live_events_a_second,
+            every_s=1 / limits.live_updates_a_second,
             counts_every_s=limits.live_counts_every_s,
             most=limits.live_cases_held,
-            rows_an_event=limits.live_cases_an_event,
+            rows_an_update=limits.live_cases_an_update,
         )
 
     async def _be_ready(self) -> None:

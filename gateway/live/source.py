@@ -26,7 +26,7 @@ from stream_processors.state.chunk import read_chunk
 from stream_processors.state.views import Rebuilding
 from stream_processors.state.visible import STREAM, Folded, folded
 
-_IDLE_MS, _HELD_MS = 250, 20
+_IDLE_MS, _HELD_MS = 250, 30
 _LOOK_EVERY_S = 1.0
 _POLL_RECORDS = 500
 _LIVE = replace(STREAM, view=LiveChange)

@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from starlette.types import Receive, Scope, Send
 
-from gateway.live.coalesce import Event
+from gateway.live.coalesce import Update
 from gateway.live.hub import Client, Hub
 from gateway.live.rows import event_id
 from gateway.metrics import METRICS
@@ -72,31 +72,37 @@ class EventStream:
         # Clients of a gateway that ends come back spread over two seconds.
         await self._body(send, b"retry: %d\n\n" % (1000 + secrets.randbelow(2000)))
         last = self._now()
+        coalescer = self._client.coalescer
         while not self._gone:
             now = self._now()
             ended = "draining" if self._hub.draining else "expired" if now >= self._ends else ""
             if ended:
                 await self._body(send, b'event: bye\ndata: {"reason":"%s"}\n\n' % ended.encode(), more=False)
                 return ended
-            event = self._client.coalescer.take(now)
-            if event is not None:
-                await self._body(send, self._told(event))
-                METRICS.live_events.labels(event.kind).inc()
+            update = coalescer.take(now)
+            if update is not None:
+                await self._body(send, self._told(update))
                 last = self._now()
             elif now - last >= self._settings.live_heartbeat_s:
                 await self._body(send, _HEARTBEAT)
                 last = self._now()
             else:
-                until = min(self._client.coalescer.due(), last + self._settings.live_heartbeat_s, self._ends)
-                await self._sleep(until - now)
+                await self._sleep(min(coalescer.due(), last + self._settings.live_heartbeat_s, self._ends) - now)
         return "gone"
 
     async def _sleep(self, longest_s: float) -> None:
+        """Until something is to be told. Between two updates nothing wakes it: many changes are one waking."""
+        quiet_s = self._client.coalescer.next - self._now()
+        if quiet_s > 0:
+            await asyncio.sleep(min(quiet_s, max(0.0, longest_s)))
+            return
         wake = self._client.wake
+        wake.clear()
+        if self._client.coalescer.due() <= self._now() or self._gone or self._hub.draining:
+            return
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(longest_s):
                 await wake.wait()
-        wake.clear()
 
     async def _body(self, send: Send, body: bytes, *, more: bool = True) -> None:
         await self._send(send, {"type": "http.response.body", "body": body, "more_body": more})
@@ -105,12 +111,20 @@ class EventStream:
         async with asyncio.timeout(self._settings.live_slow_s):
             await send(message)
 
-    def _told(self, event: Event) -> bytes:
-        if event.kind == "reset":
-            data = b'{"reason":"%s"}' % event.reason.encode()
-        elif event.kind == "counts":
-            data = b'{"queues":[%s]}' % b",".join(event.counts)
-        else:
-            data = b'{"cases":[%s]}' % b",".join(row.json(self._hub.render) for row in event.rows)
-        name = b"id: %s\n" % event_id(self._hub.place).encode() if event.whole else b""
-        return b"event: %s\n%sdata: %s\n\n" % (event.kind.encode(), name, data)
+    def _told(self, update: Update) -> bytes:
+        """Up to two events: counts first, because only the rows' place is one to resume from."""
+        told, place = [], event_id(self._hub.place) if update.whole else ""
+        if update.counts:
+            told.append(_event("counts", b'{"queues":[%s]}' % b",".join(update.counts)))
+        if update.reset:
+            told.append(_event("reset", b'{"reason":"%s"}' % update.reset.encode(), place))
+        elif update.rows:
+            rows = b",".join(row.json(self._hub.render) for row in update.rows)
+            told.append(_event("cases", b'{"cases":[%s]}' % rows, place))
+        return b"".join(told)
+
+
+def _event(kind: str, data: bytes, place: str = "") -> bytes:
+    METRICS.live_events.labels(kind).inc()
+    name = f"id: {place}\n" if place else ""
+    return b"event: %s\n%sdata: %s\n\n" % (kind.encode(), name.encode(), data)

@@ -35,7 +35,7 @@ class EventsQuery(BaseModel):
 
 async def get_queue_events(call: Call) -> EventStream:
     """Server-sent events of one queue: `cases` (newest state of each case that changed), `counts` (by severity), `reset` (read
-    the list again), `bye`. At most 4 events a second; `Last-Event-ID` resumes."""
+    the list again), `bye`. At most 4 updates a second; `Last-Event-ID` resumes."""
     queue = own_queue(call.request.path_params["queue"], call.caller)
     return await _events(call, queue, lambda name: name == queue)
 

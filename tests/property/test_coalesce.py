@@ -34,17 +34,18 @@ class Client:
         self.at_counts: list[float] = []
 
     def hear(self, coalescer: Coalescer, now: float) -> None:
-        event = coalescer.take(now)
-        if event is None:
+        update = coalescer.take(now)
+        if update is None:
             return
+        assert update.reset or update.rows or update.counts, "an update says something"
         self.times.append(now)
-        if event.kind == "reset":
+        if update.reset:
             self.cases = dict(self.standing)
-        elif event.kind == "counts":
+        if update.counts:
             self.at_counts.append(now)
-            self.counts |= dict(one.split(b"=") for one in event.counts)
-        for row in event.rows:
-            assert self.cases.get(row.case.case_id, 0) < row.case.revision, "an event brings news"
+            self.counts |= dict(one.split(b"=") for one in update.counts)
+        for row in update.rows:
+            assert self.cases.get(row.case.case_id, 0) < row.case.revision, "a row brings news"
             self.cases[row.case.case_id] = row.case.revision
 
 
@@ -54,7 +55,7 @@ def row(name: str, revision: int) -> Row:
 
 @given(steps)
 def test_the_last_state_arrives_and_the_rate_is_kept(found: list[Step]) -> None:
-    coalescer = Coalescer(every_s=EVERY_S, counts_every_s=1.0, most=MOST, rows_an_event=3)
+    coalescer = Coalescer(every_s=EVERY_S, counts_every_s=1.0, most=MOST, rows_an_update=3)
     standing: dict[str, int] = {}
     counts: dict[bytes, bytes] = {}
     client, now = Client(standing), 0.0
@@ -86,7 +87,7 @@ def test_the_last_state_arrives_and_the_rate_is_kept(found: list[Step]) -> None:
 
 @given(st.lists(st.floats(0, 2), min_size=1, max_size=60))
 def test_nothing_is_due_before_its_time_and_what_is_due_is_given(gaps: list[float]) -> None:
-    coalescer = Coalescer(every_s=EVERY_S, counts_every_s=1.0, most=MOST, rows_an_event=3)
+    coalescer = Coalescer(every_s=EVERY_S, counts_every_s=1.0, most=MOST, rows_an_update=3)
     now = 0.0
     for n, gap in enumerate(gaps):
         coalescer.offer(row("case", n + 1))

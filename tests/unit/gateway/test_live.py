@@ -27,7 +27,7 @@ from tests.unit.gateway.streams import LOG, FakeSource, listening
 
 ELSEWHERE = "financial-regulator-630200"
 PATH = f"/v1/queues/{QUEUE}/events"
-FAST = {"live_events_a_second": 20.0, "live_counts_every_s": 0.2, "live_ready_s": 0.3, "live_linger_s": 0.0}
+FAST = {"live_updates_a_second": 20.0, "live_counts_every_s": 0.2, "live_ready_s": 0.3, "live_linger_s": 0.0}
 
 
 class Live:
@@ -130,7 +130,7 @@ async def test_who_listens_is_recorded_with_the_queues_that_were_named(live, cap
 
 
 async def test_changes_within_a_moment_are_one_event_with_the_newest_state(live):
-    gateway = live(live_events_a_second=4.0)
+    gateway = live(live_updates_a_second=4.0)
     async with gateway.on() as officer:
         began = await officer.next("reset")
         for revision in range(1, 40):
