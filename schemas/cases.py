@@ -12,12 +12,14 @@ from pydantic import Field, model_validator
 
 from schemas.events import EventFact
 from schemas.facts import Reason
-from schemas.signals import MAX_INDICATORS, SignalKind, Stage, Subject, Trust
+from schemas.retractions import Standing
+from schemas.signals import MAX_INDICATORS, MOST_VERSIONS, SignalKind, Stage, Subject, Trust
 from schemas.values import AmountMinor, Currency, EventTime, Instant, Name, PartyId, Region, Sealed, Stored
 
 
 class ActionKind(StrEnum):
     JOIN = "join"
+    RETRACT = "retract"
     CLAIM = "claim"
     RENEW = "renew"
     RELEASE = "release"
@@ -32,9 +34,12 @@ class Disposition(StrEnum):
 
 
 class CaseStatus(StrEnum):
+    """RETRACTED: every signal of the case was taken back."""
+
     OPEN = "open"
     CLAIMED = "claimed"
     DISPOSED = "disposed"
+    RETRACTED = "retracted"
 
 
 class JoinedSignal(Stored):
@@ -62,10 +67,14 @@ class JoinedSignal(Stored):
     event: EventFact | None = None
     trust: Trust | None = None
     contact_sealed: Sealed | None = None
+    version: int = Field(default=1, ge=1, le=MOST_VERSIONS)
 
 
 class Action(Stored):
-    """A request about one case. `revision` is the one the officer saw; joins carry none."""
+    """A request about one case. `revision` is the one the officer saw; joins and retractions of signals carry none.
+
+    `withdrawn` is what a retracted signal had added to the case.
+    """
 
     action_id: Name
     case_id: Name
@@ -78,11 +87,12 @@ class Action(Stored):
     lease_s: int | None = Field(default=None, ge=1, le=10**7)
     disposition: Disposition | None = None
     note_sealed: Sealed | None = None
+    withdrawn: Standing | None = None
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
         """A move without its officer would leave a claimed case that nobody holds, and nobody could end."""
-        if self.kind is not ActionKind.JOIN and self.officer is None:
+        if self.kind not in (ActionKind.JOIN, ActionKind.RETRACT) and self.officer is None:
             raise ValueError("an officer's action names the officer")
         if self.kind is ActionKind.HAND_OVER and self.to is None:
             raise ValueError("a hand-over names who takes the case")
@@ -91,12 +101,22 @@ class Action(Stored):
         return self
 
 
+class Tally(Stored):
+    """Of a case's live signals: how many have each score, institution and kind. What is left when one is taken back follows
+    from it, however many there are."""
+
+    scores: dict[str, int]
+    institutions: dict[str, int]
+    kinds: dict[str, int]
+
+
 class Case(Stored):
     """The whole case after an action. Lists are bounded; counts are not.
 
     `signals` holds the newest ones (policy: `case_signals_kept`), `signal_count` all of them; `applied` the newest ids of
     officers' actions, so that a gateway's retry is an echo. `lease_until` ends a claim without a further record. The value of
-    `primary` opens in the context of `primary_signal_id`, the signal that it came with.
+    `primary` opens in the context of `primary_signal_id`, the signal that it came with. All but `primary`, `opened_at` and what
+    officers did is of live signals; `retracted` counts those that were taken back. `tally` is None in a case of before.
     """
 
     case_id: str
@@ -122,6 +142,8 @@ class Case(Stored):
     note_sealed: str | None = None
     reopened: int = 0
     applied: tuple[str, ...] = ()
+    retracted: int = 0
+    tally: Tally | None = None
 
 
 class ActionOutcome(StrEnum):

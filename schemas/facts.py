@@ -1,4 +1,4 @@
-"""What the assess stage decided about one source record of `signals.submitted.v1`. One source, one fact.
+"""What the assess stage decided about one source record: a submitted signal, or a retraction. One source, one fact.
 
 Invariant: a fold needs nothing but this: every time, name and expiry it uses is in here.
 """
@@ -8,19 +8,28 @@ from __future__ import annotations
 from enum import StrEnum
 
 from schemas.events import EventFact
+from schemas.retractions import Standing
 from schemas.signals import SignalKind, Stage, Subject, Trust
 from schemas.values import Instant, Stored
 
 
 class Outcome(StrEnum):
     """ASSESSED counts; REPEAT is the same sender's reference again; RESEND the same content under another reference;
-    CONFLICT the same reference with another body; REFUSED a record that cannot be read."""
+    CONFLICT the same reference with another body; REFUSED a record that cannot be read; RETRACTED a signal that was taken back
+    before it came, or a version that a newer one had replaced.
+
+    Of retractions: RETRACTION takes a signal back, CORRECTION the older versions of one; UNDO is either of them where the signal
+    stands."""
 
     ASSESSED = "assessed"
     REPEAT = "repeat"
     RESEND = "resend"
     CONFLICT = "conflict"
     REFUSED = "refused"
+    RETRACTED = "retracted"
+    RETRACTION = "retraction"
+    CORRECTION = "correction"
+    UNDO = "undo"
 
 
 class Reason(Stored):
@@ -44,6 +53,8 @@ class AssessedSignal(Stored):
     `accepted_at` is the source record's LogAppendTime, the `now` of the decision. `of` is the signal that this one repeats.
     The `_until_ms` are when the state that this fact makes ends (milliseconds since 1970).
     `emitted` is the offset of this topic up to which the joins of earlier facts were appended before this fact was.
+    Of a retraction: the versions below `below` are dead, `undone` is what they had added in this partition, `forward` are the
+    partitions where other versions stand.
     """
 
     outcome: Outcome
@@ -81,6 +92,10 @@ class AssessedSignal(Stored):
     event: EventFact | None = None
     trust: Trust | None = None
     contact_sealed: str | None = None
+    version: int = 1
+    below: int = 0
+    undone: tuple[Standing, ...] = ()
+    forward: tuple[int, ...] = ()
 
 
 class DeadLetter(Stored):

@@ -18,6 +18,7 @@ from schemas.values import Amount, AmountMinor, Currency, EventTime, Name, Party
 
 __all__ = [
     "MAX_INDICATORS",
+    "MOST_VERSIONS",
     "PUBLIC",
     "Amount",
     "Indicator",
@@ -31,6 +32,8 @@ __all__ = [
 ]
 
 MAX_INDICATORS = 16
+MOST_VERSIONS = 16
+"""A signal has versions 1 to this."""
 
 
 class Stage(StrEnum):
@@ -63,9 +66,11 @@ class SignalIn(Strict):
     `detected_at` is when the sender noticed; it may be before `occurred_at`, for a payment may be noticed while it is pending.
     No time lies more than 31 days ahead.
     `derived_from` names the signal of somebody else that this one echoes: an echo counts once.
+    A `version` above 1 corrects the versions before it: the whole corrected body, under the same reference.
     """
 
     reference: Reference | None = None
+    version: int = Field(default=1, ge=1, le=MOST_VERSIONS)
     kind: SignalKind
     typology: TypologyId | None = None
     stage: Stage | None = None
@@ -134,6 +139,7 @@ class SubmittedSignal(Stored):
     event: EventFact | None = None
     trust: Trust | None = None
     contact_sealed: Sealed | None = None
+    version: int = Field(default=1, ge=1, le=MOST_VERSIONS)
 
     @property
     def primary(self) -> Subject:

@@ -2,14 +2,15 @@
 
 an institution's raw topic -> intake -> its receipts topic
                                   v
-gateway ----------------> signals.submitted -> assess -> signals.assessed -> project
-                                                 └─────> loop.actions ─> track -> cases.changed -> project
-                                                 ^───────────────────────────────────┘ (verdicts)
+gateway ----------------> signals.submitted ──┬> assess -> signals.assessed -> project
+   └────────────────────> signals.retractions ┘    │└────> loop.actions ─> track -> cases.changed -> project
+                                            ^──────┤ on to the partition where the signal stands
+                                                   ^────────────────────────────────────┘ (verdicts)
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,7 @@ from pydantic import BaseModel
 
 from schemas.envelope import Envelope, Origin
 from schemas.facts import AssessedSignal
-from schemas.topics import ACTIONS, ASSESSED, CHANGED, SUBMITTED, Topic, raw, receipts
+from schemas.topics import ACTIONS, ASSESSED, CHANGED, RETRACTIONS, SUBMITTED, Topic, raw, receipts
 from stream_processors.log import Record
 from stream_processors.state.folds import (
     Fold,
@@ -37,31 +38,38 @@ def _no_marks(envelope: Envelope[Any], record: Record, marks: dict[str, int]) ->
 
 
 def _assess_marks(envelope: Envelope[Any], record: Record, marks: dict[str, int]) -> dict[str, int]:
-    """`e`: the joins of the facts before this offset are in the log; `h`: the next source there (joins.py)."""
+    """`e`: what the facts before this offset ask for is in the log; `h`, `hw`: the next source of each input there (joins.py)."""
     p = record.partition
     emitted = envelope.data.emitted
     if emitted > marks.get(f"e{p}", 0) and emitted == record.offset:
-        return {f"e{p}": emitted, f"h{p}": Origin.parse(str(envelope.origin)).offset}
+        origin = Origin.parse(str(envelope.origin))
+        before = {f"h{tag}{p}": marks.get(f"s{tag}{p}", 0) for tag in ASSESS_INPUTS.values()}
+        return {f"e{p}": emitted, **before, f"h{ASSESS_INPUTS[origin.topic]}{p}": origin.offset}
     return {}
 
 
 def _track_marks(envelope: Envelope[Any], record: Record, marks: dict[str, int]) -> dict[str, int]:
-    """`o<p>:<q>`: the newest join from partition q of the signals, so that an echo of it is known."""
+    """`o<p>:<q>`: the newest join from partition q of the signals, `o<p>:w<q>` of their retractions, so that an echo is known."""
     if envelope.data.origin is None:
         return {}
     source, code = envelope.data.origin.split(":")
     return {f"o{record.partition}:{source}": int(code)}
 
 
+ASSESS_INPUTS = {SUBMITTED.name: "", RETRACTIONS.name: "w"}
+"""The tags of what assess reads."""
+
+
 @dataclass(frozen=True)
 class FactStream:
     """A topic of facts that a stage folds, through a view of its model.
 
-    `tag` names its marks: `f<tag><p>` is the next fact of a partition, `s<tag><p>` the next source.
+    `tag` names its mark: `f<tag><p>` is the next fact of a partition. `sources` gives the tag of each topic that the facts are
+    about: `s<tag><p>` is its next record.
     """
 
     topic: Topic
-    source: Topic
+    sources: Mapping[str, str]
     tag: str
     fold: Fold
     view: type[BaseModel]
@@ -70,8 +78,9 @@ class FactStream:
     def fact_mark(self, partition: int) -> str:
         return f"f{self.tag}{partition}"
 
-    def source_mark(self, partition: int) -> str:
-        return f"s{self.tag}{partition}"
+    def source_mark(self, partition: int, topic: str | None = None) -> str:
+        """`topic` of those that the facts are about; None where there is one."""
+        return f"s{self.sources[topic or next(iter(self.sources))]}{partition}"
 
 
 @dataclass(frozen=True)
@@ -97,22 +106,28 @@ STAGES: dict[str, Stage] = {
         Stage(
             "assess",
             ASSESS,
-            (SUBMITTED, CHANGED),
+            (SUBMITTED, RETRACTIONS, CHANGED),
             (ASSESSED, ACTIONS),
             (
-                FactStream(ASSESSED, SUBMITTED, "", fold_assess, AssessedSignal, _assess_marks),
-                FactStream(CHANGED, ACTIONS, "c", fold_verdict, VerdictRow),
+                FactStream(ASSESSED, ASSESS_INPUTS, "", fold_assess, AssessedSignal, _assess_marks),
+                FactStream(CHANGED, {ACTIONS.name: "c"}, "c", fold_verdict, VerdictRow),
             ),
         ),
-        Stage("track", TRACK, (ACTIONS,), (CHANGED,), (FactStream(CHANGED, ACTIONS, "", fold_track, ChangeRow, _track_marks),)),
+        Stage(
+            "track",
+            TRACK,
+            (ACTIONS,),
+            (CHANGED,),
+            (FactStream(CHANGED, {ACTIONS.name: ""}, "", fold_track, ChangeRow, _track_marks),),
+        ),
         Stage(
             "project",
             PROJECT,
             (ASSESSED, CHANGED),
             (),
             (
-                FactStream(ASSESSED, SUBMITTED, "a", project_assessed, ReceiptRow),
-                FactStream(CHANGED, ACTIONS, "c", project_changed, ChangeRow),
+                FactStream(ASSESSED, {SUBMITTED.name: "a", RETRACTIONS.name: "aw"}, "a", project_assessed, ReceiptRow),
+                FactStream(CHANGED, {ACTIONS.name: "c"}, "c", project_changed, ChangeRow),
             ),
         ),
     )
@@ -122,7 +137,7 @@ STAGES: dict[str, Stage] = {
 def intake_stage(institution: str) -> Stage:
     """`intake` for one institution. It appends to `signals.submitted` too, but no place of its own is there."""
     said, told = raw(institution), receipts(institution)
-    return Stage("intake", intake(institution), (said,), (told,), (FactStream(told, said, "", fold_intake, RawRow),))
+    return Stage("intake", intake(institution), (said,), (told,), (FactStream(told, {said.name: ""}, "", fold_intake, RawRow),))
 
 
 def all_stages(institutions: Iterable[str] = ()) -> dict[str, Stage]:

@@ -100,17 +100,18 @@ class _Counting(NamedTuple):
 
 def _text(key: str, kind: str, value: Any, counting: _Counting) -> str:
     concern = key.partition("}")[2]
+    timed = concern if kind == "zset" else ""
     if concern == "lock" or value is None or kind == "none":
         return ""
     if concern == "m":
         return _sorted({k: v for k, v in value.items() if k[:1] in b"sfo" and k != b"stamp"}.items())
-    if concern[:2] in ("s:", "f:"):
+    if timed[:2] in ("s:", "f:"):
         value = [(member, score) for member, score in value if abs(score) > counting.since]
-    if concern.startswith("v:"):
+    if timed.startswith("v:"):
         value = [(member, score) for member, score in value if score > counting.victims_since]
-    if concern.startswith("d:"):
+    if timed.startswith("d:"):
         value = [(member, score) for member, score in value if score > counting.until]
-    if concern.startswith("t:"):
+    if timed.startswith("t:"):
         value = [(member.hex(), score) for member, score in value if score > counting.until]
     if concern.startswith("k:") and kind == "hash":
         case = orjson.dumps(orjson.loads(value[b"case"]), option=orjson.OPT_SORT_KEYS)

@@ -131,9 +131,11 @@ class Signal(TypedDict):
     `detected_at` is when the sender noticed; it may be before `occurred_at`, for a payment may be noticed while it is pending.
     No time lies more than 31 days ahead.
     `derived_from` names the signal of somebody else that this one echoes: an echo counts once.
+    A `version` above 1 corrects the versions before it: the whole corrected body, under the same reference.
     """
 
     reference: str
+    version: NotRequired[int]
     kind: SignalKind
     typology: NotRequired[TypologyId | None]
     stage: NotRequired[Stage | None]

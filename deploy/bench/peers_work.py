@@ -61,7 +61,7 @@ def _never() -> int:
 
 IN = Topic(os.environ.get("IN", "peer-in"), "account", PeerFact, (), (), 1)
 OUT = Topic(os.environ.get("OUT", "peer-out"), "account", PeerFact, (), (), 1)
-STREAM = FactStream(OUT, IN, "", _fold, PeerFact)
+STREAM = FactStream(OUT, {IN.name: ""}, "", _fold, PeerFact)
 
 
 class Peer(Agent):
@@ -85,12 +85,12 @@ class Peer(Agent):
         asked: dict[int, list[int]] = {}
         for index, (record, lead, _) in enumerate(leads):
             bucket = bucket_of(lead["id"])
-            claims.setdefault(bucket, []).extend((lead["id"], f"{record.partition}:{record.offset}", _never()))
+            claims.setdefault(bucket, []).extend((lead["id"], 1, f"{record.partition}:{record.offset}", _never()))
             asked.setdefault(bucket, []).append(index)
         held = await self._ask("claim", claims, partitions, nonce)
         repeats = set()
         for bucket, answer in held.items():
-            for index, holder in zip(asked[bucket], answer, strict=True):
+            for index, holder in zip(asked[bucket], answer[::3], strict=True):
                 record = leads[index][0]
                 if holder and holder.decode() != f"{record.partition}:{record.offset}":
                     repeats.add(index)

@@ -54,7 +54,8 @@ async def _left(
         left[name] = 0
         for stream in stage.streams:
             wanted = [("f" + stream.tag, stream.topic)]
-            wanted += [("s" + stream.tag, stream.source)] if stage.name != "project" else []
+            sources = stream.sources.items() if stage.name != "project" else ()
+            wanted += [("s" + tag, topic) for source, tag in sources for topic in stage.reads if topic.name == source]
             for mark, topic in wanted:
                 try:
                     at = await places(redis, stage.namespace, mark, topic.partitions)

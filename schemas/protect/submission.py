@@ -72,6 +72,7 @@ def protect(
         content_id=content_id,
         body_id=_body_id(body, content_id, contact, tokenizer),
         detected_at=body.detected_at,
+        version=body.version,
         **more,
         **whose,
     )

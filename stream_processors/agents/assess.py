@@ -1,7 +1,8 @@
 """assess: from a submitted signal to the fact what it is, how bad, and where it goes.
 
 A poll's step: claim references, observe (add traces, read features), decide, record the facts, emit the joins, fold, and
-only then complete. One round trip to Redis for each of claim, observe and fold, whatever the poll's size.
+only then complete. One round trip to Redis for each of claim, observe and fold, whatever the poll's size. Retractions follow the
+signals of their poll (retract.py).
 """
 
 from __future__ import annotations
@@ -9,38 +10,42 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 from schemas.codec import CodecError, decode, encode
 from schemas.envelope import Origin
 from schemas.facts import AssessedSignal, Outcome
 from schemas.policy import Policy
 from schemas.protect import Sealer
+from schemas.retractions import Standing
 from schemas.signals import SubmittedSignal
-from schemas.topics import ACTIONS, ASSESSED, CHANGED, SUBMITTED
+from schemas.topics import ACTIONS, ASSESSED, CHANGED, RETRACTIONS, SUBMITTED
 from schemas.values import DAY_MS, from_ms, instant_ms
 from stream_processors.agents.base import Batch
 from stream_processors.agents.dead_letters import DeadLetters
 from stream_processors.agents.folding import Folding
 from stream_processors.agents.observing import WIDTHS, Question, Seen, questions
+from stream_processors.agents.requests import ACTOR, Sourced, actions, in_batches, retractions
+from stream_processors.agents.retract import Leftover, Retractions
 from stream_processors.crash import point
 from stream_processors.domain import assess as decision
 from stream_processors.domain.deduplication import holds_claim
 from stream_processors.domain.features import Observed
-from stream_processors.domain.joins import joins
+from stream_processors.domain.retraction import as_standing
 from stream_processors.log import Entry, Log, Record
 from stream_processors.metrics import METRICS, Steps
 from stream_processors.pipeline import STAGES
 from stream_processors.state.chunk import read_chunk
 from stream_processors.state.effects import Arg
-from stream_processors.state.folds import case_queue_effects, held
+from stream_processors.state.folds import added_effects, held
 from stream_processors.state.keys import BUCKETS, bucket_of
 from stream_processors.state.restore import Told
+from stream_processors.state.standing import unpack
 from stream_processors.state.store import Check, Store, Write
 
-_ACTOR = "stage:assess"
 SPLIT_ABOVE = 256
 
 
@@ -55,11 +60,22 @@ class _Work:
     why: str = ""
     claimed: str = ""
     seen: Seen = field(default_factory=Seen)
+    floor: int = 0
+    replaces: list[Standing] = field(default_factory=list)
 
     def observed(self, signal: SubmittedSignal) -> Observed:
         by, _, body = self.claimed.partition(" ")
         features = self.seen.features(self.record.timestamp_ms - instant_ms(signal.occurred_at))
-        return Observed(by, body, self.seen.content_of or None, features, frozenset(self.seen.queues))
+        return Observed(by, body, self.seen.content_of or None, features, frozenset(self.seen.queues), self.floor)
+
+    @property
+    def holds(self) -> bool:
+        """Whether this record is the one that its reference belongs to."""
+        return self.signal is not None and holds_claim(self.claimed.partition(" ")[0], self.source)
+
+    @property
+    def dead(self) -> bool:
+        return self.signal is not None and self.signal.version < self.floor
 
 
 class Assess(Folding):
@@ -68,22 +84,30 @@ class Assess(Folding):
     def __init__(self, log: Log, store: Store, policy: Policy, sealer: Sealer, told: Told = lambda line: None) -> None:
         super().__init__(log, store, policy, told)
         self._dead = DeadLetters("assess", log, sealer)
+        self._retractions = Retractions(self, self._dead)
+
+    def workable(self, owned: frozenset[tuple[str, int]]) -> frozenset[tuple[str, int]]:
+        """A partition's facts have one writer, so its retractions wait where its signals are another's (workers of two versions
+        in one group may be assigned so)."""
+        return frozenset(at for at in owned if at[0] != RETRACTIONS.name or (SUBMITTED.name, at[1]) in owned)
 
     def drifts(self, mark: str) -> bool:
         """Verdicts are written all the time by others, so a worker at its barrier may be folding some at this moment."""
         return super().drifts(mark) or self._shared(mark)
 
     async def _step(self, batch: Batch) -> None:
-        """Verdicts first. Partitions are independent here, so a large poll of signals goes in halves: one is decided while
-        Redis works for the other."""
-        verdicts = {at: records for at, records in batch.items() if at[0] == CHANGED.name}
-        if verdicts:
+        """Verdicts first, then signals, then retractions. Partitions are independent here, so a large poll of signals goes in
+        halves: one is decided while Redis works for the other."""
+        inputs: dict[str, dict[tuple[str, int], Sequence[Record]]] = {topic.name: {} for topic in self.stage.reads}
+        for at, records in batch.items():
+            inputs[at[0]][at] = records
+        if verdicts := inputs[CHANGED.name]:
             await self._fold_chunks(verdicts, await self._read_chunks(verdicts))
-            batch = {at: records for at, records in batch.items() if at not in verdicts}
-        if not batch:
-            return
-        halves = _halves(batch) if sum(map(len, batch.values())) > SPLIT_ABOVE else [batch]
-        await asyncio.gather(*(self._part(half) for half in halves))
+        if signals := inputs[SUBMITTED.name]:
+            halves = _halves(signals) if sum(map(len, signals.values())) > SPLIT_ABOVE else [signals]
+            await asyncio.gather(*(self._part(half) for half in halves))
+        if taken_back := inputs[RETRACTIONS.name]:
+            await self._retractions.step(taken_back)
 
     async def _part(self, batch: Batch) -> None:
         point("assess.polled")
@@ -93,6 +117,8 @@ class Assess(Folding):
         nonce = secrets.token_hex(6)
         steps.done("read")
         touched = await self._claim(works, partitions, nonce)
+        proofs, keep_ms = {f"n{p}": nonce for p in partitions}, self.policy.keep.cases_days * DAY_MS
+        touched |= await self._retractions.clear(_leftovers(works, keep_ms), self._checks(partitions), proofs)
         steps.done("claim")
         point("assess.claimed")
         touched |= await self._observe(works, partitions, nonce)
@@ -105,7 +131,7 @@ class Assess(Folding):
         await self._record(facts)
         steps.done("record")
         point("assess.recorded")
-        await self._emit([(work.record, fact) for work, fact in facts])
+        await self.emit([(_origin(work.record), fact) for work, fact in facts])
         steps.done("emit")
         point("assess.emitted")
         await self._fold(facts, partitions, touched, nonce)
@@ -124,15 +150,19 @@ class Assess(Folding):
             if (signal := work.signal) is None:
                 continue
             bucket = bucket_of(signal.signal_id)
-            work.claimed = held(signal.signal_id, work.source, signal.body_id)
-            args.setdefault(bucket, []).extend((signal.signal_id, work.claimed, work.record.timestamp_ms + keep_ms))
+            work.claimed = held(work.source, signal.body_id)
+            until = work.record.timestamp_ms + keep_ms
+            args.setdefault(bucket, []).extend((signal.signal_id, signal.version, work.claimed, until))
             asked.setdefault(bucket, []).append(work)
         checks, sets = self._checks(partitions), {f"n{p}": nonce for p in partitions}
         answers = await self.store.call("claim", self._stamp, {b: Write(checks, sets, found) for b, found in args.items()})
         for bucket, answer in answers.items():
-            for work, holder in zip(asked[bucket], answer, strict=True):
+            for work, (holder, floor, older) in zip(asked[bucket], _threes(answer), strict=True):
                 if holder:
                     work.claimed = holder.decode()
+                work.floor = floor
+                work.replaces = [unpack(raw).standing for raw in older]
+        _newest_of_poll(works)
         return set(args)
 
     async def _observe(self, works: list[_Work], partitions: Sequence[int], nonce: str) -> set[int]:
@@ -141,7 +171,7 @@ class Assess(Folding):
         asked: dict[int, list[tuple[_Work, Question]]] = {}
         for work in works:
             signal = work.signal
-            if signal is None or not holds_claim(work.claimed.partition(" ")[0], work.source):
+            if signal is None or not work.holds or work.dead:
                 continue
             for question in questions(signal, self.policy, work.record.timestamp_ms):
                 args.setdefault(question.bucket, []).extend(question.args)
@@ -190,13 +220,13 @@ class Assess(Folding):
         written = datetime.now(UTC)
         for work, fact in facts:
             record = work.record
-            origin = Origin(SUBMITTED.name, record.partition, record.offset)
+            origin = _origin(record)
             value = encode(
                 ASSESSED,
                 fact,
                 id=f"assessed-{work.source}",
                 source="/assess",
-                actor=_ACTOR,
+                actor=ACTOR,
                 time=written,
                 origin=origin,
                 subject=fact.signal_id,
@@ -206,25 +236,12 @@ class Assess(Folding):
         bases = await self.log.append(ASSESSED, entries)
         self.landed(ASSESSED, bases, {p: self.marks.get(f"f{p}", 0) for p in bases})
 
-    async def _emit(self, facts: Sequence[tuple[Record, AssessedSignal]]) -> None:
-        """Appends the joins. The record is the source: `n` numbers the routes of one signal."""
-        entries: list[tuple[bytes, bytes]] = []
-        for record, fact in facts:
-            for n, action in enumerate(joins(fact)):
-                origin = Origin(SUBMITTED.name, record.partition, record.offset, n)
-                value = encode(
-                    ACTIONS,
-                    action,
-                    id=action.action_id,
-                    source="/assess",
-                    actor=_ACTOR,
-                    time=fact.accepted_at,
-                    origin=origin,
-                    subject=action.case_id,
-                )
-                entries.append((action.case_id.encode(), value))
-        if entries:
+    async def emit(self, facts: Sequence[Sourced]) -> None:
+        """Appends what the facts ask for."""
+        if entries := actions(facts):
             await self.log.append_keyed(ACTIONS, entries)
+        for again in in_batches(retractions(facts)):
+            await self.log.append(RETRACTIONS, again)
 
     async def _fold(
         self, facts: list[tuple[_Work, AssessedSignal]], partitions: Sequence[int], touched: set[int], nonce: str
@@ -236,7 +253,7 @@ class Assess(Folding):
             p = work.record.partition
             sets[f"s{p}"] = work.record.offset + 1
             sets[f"f{p}"] = sets.get(f"f{p}", self.marks.get(f"f{p}", 0)) + 1
-            for effect in case_queue_effects(fact):
+            for effect in added_effects(fact, p):
                 args[effect.bucket] += effect.args
         for p in partitions:
             sets |= {f"e{p}": sets[f"f{p}"], f"h{p}": sets[f"s{p}"]}
@@ -252,20 +269,50 @@ class Assess(Folding):
         starts = await self.log.starts(ASSESSED)
         for p in partitions:
             start, end = max(self.marks.get(f"e{p}", 0), starts[p]), self.marks.get(f"f{p}", 0)
-            marks = {stream.source_mark(p): self.marks.get(f"h{p}", 0)}
+            marks = {f"s{tag}{p}": self.marks.get(f"h{tag}{p}", 0) for tag in stream.sources.values()}
             async for records in self.log.read(ASSESSED, p, start, end):
                 chunk = read_chunk(stream, p, records, marks, effects=False)
                 marks |= chunk.marks
-                pairs = []
-                for fact in chunk.counted:
-                    origin = Origin.parse(fact.envelope.origin or "")
-                    pairs.append((Record(p, origin.offset, 0, None, None), fact.envelope.data))
-                await self._emit(pairs)
+                pairs = [(Origin.parse(fact.envelope.origin or ""), fact.envelope.data) for fact in chunk.counted]
+                await self.emit(pairs)
+                await self._retractions.catch_up(p, pairs)
             if end:
-                moved: Mapping[str, int] = {f"e{p}": end, f"h{p}": self.marks.get(f"s{p}", 0)}
-                checks = {f"s{p}": self.marks.get(f"s{p}", 0)}
+                tags = stream.sources.values()
+                moved: Mapping[str, int] = {f"e{p}": end} | {f"h{tag}{p}": self.marks.get(f"s{tag}{p}", 0) for tag in tags}
+                checks = {f"s{tag}{p}": self.marks.get(f"s{tag}{p}", 0) for tag in tags}
                 await self.store.call("fold", self._stamp, {b: Write(checks, moved) for b in range(BUCKETS)})
                 self.marks |= moved
+
+
+def _origin(record: Record) -> Origin:
+    return Origin(SUBMITTED.name, record.partition, record.offset)
+
+
+def _newest_of_poll(works: Sequence[_Work]) -> None:
+    """A correction that came in the same poll makes the older version dead at once."""
+    newer: dict[str, int] = {}
+    for work in works:
+        if (signal := work.signal) is not None and signal.version > 1 and work.holds:
+            newer[signal.signal_id] = max(signal.version, newer.get(signal.signal_id, 0))
+    for work in works if newer else ():
+        if work.signal is not None:
+            work.floor = max(work.floor, newer.get(work.signal.signal_id, 0))
+
+
+def _leftovers(works: Sequence[_Work], keep_ms: int) -> list[Leftover]:
+    """What must be out of the features before this poll counts: of a dead signal, what it had added before its process was killed
+    (it lets go of its content, too); of a correction, the sightings of what it replaces, which go for good where they stand."""
+    found = []
+    for work in works:
+        if (signal := work.signal) is not None and work.holds:
+            replaced = [one for one in work.replaces if one.content_id != signal.content_id]
+            until = work.record.timestamp_ms + keep_ms
+            found += [(as_standing(signal), 0)] if work.dead else [(one, until) for one in replaced]
+    return found
+
+
+def _threes(answer: Sequence[Any]) -> Iterator[tuple[Any, Any, Any]]:
+    return zip(answer[0::3], answer[1::3], answer[2::3], strict=True)
 
 
 def _halves(batch: Batch) -> list[Batch]:

@@ -41,6 +41,11 @@ class Agent(abc.ABC):
         self._owned: frozenset[tuple[str, int]] = frozenset()
         self._next: dict[tuple[str, int], int] = {}
 
+    @property
+    def stamp(self) -> str:
+        """What every call to the state must say."""
+        return self._stamp
+
     async def start(self) -> Restored:
         """Passes the barrier before anything is assigned."""
         async with self._busy:
@@ -55,11 +60,12 @@ class Agent(abc.ABC):
         """Passes the barrier for newly owned partitions; the positions to read from."""
         async with self._busy:
             await self._restore()
-            self._owned = frozenset(partitions)
+            self._owned = self.workable(frozenset(partitions))
             self.marks = await self._own_marks()
             names = {topic.name: topic for topic in self.stage.reads}
             starts = {topic.name: await self.log.starts(topic) for topic in self.stage.reads}
-            await self._take_over([p for topic, p in sorted(self._owned) if topic == self.stage.reads[0].name])
+            first = self.stage.reads[0].name
+            await self._take_over([p for topic, p in sorted(self._owned) if topic == first])
             positions = {}
             for topic, p in self._owned:
                 mark, start = self.marks.get(self.position_mark(names[topic], p), 0), starts[topic][p]
@@ -92,11 +98,17 @@ class Agent(abc.ABC):
             checks = {mark: self.tolerated(mark) for mark in self._watched()}
             await self.store.call("fold", self._stamp, {bucket: Write(checks, {}) for bucket in range(BUCKETS)})
 
-    def forward(self, sets: Mapping[str, int], partitions: Iterable[int]) -> dict[str, Check]:
+    def workable(self, owned: frozenset[tuple[str, int]]) -> frozenset[tuple[str, int]]:
+        """Which of the assigned partitions may be worked on; records of the others wait in the log."""
+        return owned
+
+    def forward(
+        self, sets: Mapping[str, int], partitions: Iterable[int], kinds: tuple[str, ...] = ("s", "f")
+    ) -> dict[str, Check]:
         """The checks of a live fold. A worker at its barrier may have folded these very facts already, wholly or in part: then
         the marks stand between here and there, and folding again changes nothing. Anything else is another owner.
         """
-        return {f"{kind}{p}": (self.marks.get(f"{kind}{p}", 0), sets[f"{kind}{p}"]) for kind in "sf" for p in partitions}
+        return {f"{kind}{p}": (self.marks.get(f"{kind}{p}", 0), sets[f"{kind}{p}"]) for kind in kinds for p in partitions}
 
     def tolerated(self, mark: str) -> Check:
         """Which values of an own mark are no alarm while nothing is in work."""
@@ -149,7 +161,7 @@ class Agent(abc.ABC):
 
     def position_mark(self, topic: Topic, partition: int) -> str:
         """The mark that holds the next record to read of this input."""
-        return self.stage.streams[0].source_mark(partition)
+        return self.stage.streams[0].source_mark(partition, topic.name)
 
     async def _take_over(self, partitions: Sequence[int]) -> None:
         """What an owner must finish for its predecessor before it goes on."""

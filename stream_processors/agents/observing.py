@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from schemas.policy import Policy
+from schemas.retractions import name_of
 from schemas.signals import SubmittedSignal
 from schemas.values import DAY_MS, instant_ms
 from stream_processors.domain.features import Features
@@ -88,7 +89,8 @@ def questions(signal: SubmittedSignal, policy: Policy, now_ms: int) -> list[Ques
     since = max(0, occurred - policy.window_s * 1000)
     token, echo = signal.primary.token, signal.derived_from is not None
     claims_until = now_ms + keep.claims_days * DAY_MS
-    found = [Question(bucket_of(token), ("c", signal.content_id, signal.signal_id, claims_until, token))]
+    name = name_of(signal.signal_id, signal.version)
+    found = [Question(bucket_of(token), ("c", signal.content_id, name, claims_until, token))]
     content = "" if echo else signal.content_id
     for subject in sighted(signal):
         row = ("s", subject.token, content, signal.institution, occurred, since, trim, until, now_ms)

@@ -14,7 +14,7 @@ from schemas.codec import CodecError, decode, encode
 from schemas.envelope import Origin
 from schemas.policy import Policy
 from schemas.protect import Sealer
-from schemas.topics import ACTIONS, CHANGED, SUBMITTED
+from schemas.topics import ACTIONS, CHANGED, RETRACTIONS, SUBMITTED
 from schemas.values import MAX_OFFSET, from_ms
 from stream_processors.agents.base import Agent, Batch
 from stream_processors.agents.dead_letters import DeadLetters
@@ -30,8 +30,9 @@ from stream_processors.state.restore import Restored, Told
 from stream_processors.state.store import Store, Write
 
 CASES_CACHED = 256
-ORIGIN_STEP = 16
-"""Joins of one signal are numbered below this; `offset * ORIGIN_STEP + n` orders the joins of a source partition."""
+ORIGINS = {ActionKind.JOIN: (SUBMITTED, "", 16), ActionKind.RETRACT: (RETRACTIONS, "w", 512)}
+"""Which actions come from assess: the topic of their source, the tag of its partitions in the marks, and a step: those of one
+record are numbered below it, so `offset * step + n` orders the actions of a source partition."""
 
 
 @dataclass(slots=True)
@@ -40,7 +41,7 @@ class _Work:
     now: datetime
     action: Action | None = None
     actor: str = "unknown"
-    origin: tuple[int, int] | None = None
+    origin: tuple[str, int] | None = None
     why: str = ""
 
 
@@ -152,15 +153,16 @@ def _read(record: Record) -> _Work:
         return _Work(record, now, why=str(error))
 
 
-def _origin(action: Action, text: str | None) -> tuple[int, int] | None:
-    """A join's source: (partition of the signals, its number). Only joins of the assess stage have one."""
-    if action.kind is not ActionKind.JOIN:
+def _origin(action: Action, text: str | None) -> tuple[str, int] | None:
+    """The source of a join or a retraction: (tag and partition, its number). Only what the assess stage asks for has one."""
+    if action.kind not in ORIGINS:
         return None
+    topic, tag, step = ORIGINS[action.kind]
     origin = Origin.parse(text or "")
-    known = 0 <= origin.partition < SUBMITTED.partitions and 0 <= origin.offset < MAX_OFFSET // ORIGIN_STEP
-    if origin.topic != SUBMITTED.name or not known or not 0 <= origin.n < ORIGIN_STEP:
-        raise CodecError(f"a join from {origin}")
-    return origin.partition, origin.offset * ORIGIN_STEP + origin.n
+    known = 0 <= origin.partition < topic.partitions and 0 <= origin.offset < MAX_OFFSET // step
+    if origin.topic != topic.name or not known or not 0 <= origin.n < step:
+        raise CodecError(f"a {action.kind} from {origin}")
+    return f"{tag}{origin.partition}", origin.offset * step + origin.n
 
 
 def _encode(work: _Work, change: CaseChange, written: datetime) -> bytes:

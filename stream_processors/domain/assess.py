@@ -17,6 +17,11 @@ from stream_processors.domain.features import Observed
 from stream_processors.domain.routing import routes
 from stream_processors.domain.scoring import score, severity
 
+_WHY = {
+    Outcome.CONFLICT: "the reference was used before for another body",
+    Outcome.RETRACTED: "taken back, or replaced by a newer version, before it came",
+}
+
 
 def decide(
     signal: SubmittedSignal, *, observed: Observed, source: str, policy: Policy, now: datetime, emitted: int
@@ -33,7 +38,7 @@ def decide(
         accepted_at=now,
         signal_id=signal.signal_id,
         of=of,
-        why="the reference was used before for another body" if outcome is Outcome.CONFLICT else None,
+        why=_WHY.get(outcome),
         institution=signal.institution,
         reference=signal.reference,
         kind=signal.kind,
@@ -45,6 +50,7 @@ def decide(
         narrative_sealed=signal.narrative_sealed,
         content_id=signal.content_id,
         body_id=signal.body_id,
+        version=signal.version,
         score=points,
         severity=severity(points, policy) if outcome is Outcome.ASSESSED else "none",
         reasons=reasons,

@@ -19,17 +19,17 @@ from schemas.cases import (
     CaseStatus,
     Disposition,
     JoinedSignal,
+    Tally,
     Verdict,
 )
 from schemas.policy import Policy
+from schemas.retractions import Standing
 from schemas.values import DAY_MS, instant_ms
-from stream_processors.domain import trust
+from stream_processors.domain import tally, trust
+from stream_processors.domain.scoring import severity
 
 APPLIED_KEPT = 64
 KEPT_CHARACTERS = 400_000
-MOST_CURRENCIES = 16
-MOST_MINOR = 10**18
-"""A case's sum stops here: more would not be written as a number by every reader."""
 VERDICT_TOKENS = 64
 """Subjects that one disposal says something of."""
 _TOOLS = frozenset({"phone", "sim", "imsi", "imei", "device", "handle", "app", "url", "domain", "ip"})
@@ -115,11 +115,12 @@ TABLE: dict[tuple[str, ActionKind], Move] = {
     (CaseStatus.CLAIMED, ActionKind.DISPOSE): Move(_holder_only, _dispose),
     (LAPSED, ActionKind.DISPOSE): Move(_holder_only, _dispose),
 }
-"""Officers' moves. A join is open in every state: a disposed case is opened again by it."""
+"""Officers' moves. A join is open in every state: a disposed case, or one whose signals were all taken back, is opened again by
+it. So is the retraction of a signal: it leaves a disposed case disposed."""
 
 
 def state_of(case: Case | None, now: datetime) -> str:
-    """none, open, claimed, lapsed or disposed."""
+    """none, open, claimed, lapsed, disposed or retracted."""
     if case is None:
         return NONE
     if case.status is CaseStatus.CLAIMED and case.lease_until is not None and case.lease_until <= now:
@@ -136,6 +137,8 @@ def decide(*, action: Action, actor: str, case: Case | None, policy: Policy, now
     """What becomes of the action."""
     if action.kind is ActionKind.JOIN:
         return _join(action, actor, case, policy, now)
+    if action.kind is ActionKind.RETRACT:
+        return _retract(action, actor, case, policy, now)
     if case is None:
         return _refused(action, actor, None, now, Refusal("unknown-case", f"there is no case {action.case_id}"))
     if action.action_id in case.applied:
@@ -172,7 +175,7 @@ def _verdict(action: Action, case: Case, policy: Policy, now: datetime) -> Verdi
 
 
 def echo(action: Action, actor: str, now: datetime) -> CaseChange:
-    """A join whose source has joined before: the first record per source counts."""
+    """A join or retraction whose source was there before: the first record per source counts."""
     return _change(action, actor, now, ActionOutcome.ECHO)
 
 
@@ -196,23 +199,49 @@ def _join(action: Action, actor: str, case: Case | None, policy: Policy, now: da
         return _refused(action, actor, case, now, Refusal("unreadable", "a join without its signal"))
     if case is None:
         return _change(action, actor, now, ActionOutcome.APPLIED, case=_opened(action, signal, now), revision=1)
-    amounts = dict(case.amount_minor)
-    known = signal.currency in amounts or len(amounts) < MOST_CURRENCIES
-    if signal.amount_minor is not None and signal.currency is not None and known and not trust.low(signal):
-        amounts[signal.currency] = min(MOST_MINOR, amounts.get(signal.currency, 0) + signal.amount_minor)
-    worse = signal.score > case.score
+    worse = signal.score > case.score or not case.signal_count
     changes: dict[str, Any] = {
         "score": signal.score if worse else case.score,
         "severity": signal.severity if worse else case.severity,
         "kinds": tuple(sorted({*case.kinds, signal.kind})),
         "institutions": tuple(sorted({*case.institutions, *trust.corroborating(signal)})),
         "signal_count": case.signal_count + 1,
-        "amount_minor": amounts,
+        "amount_minor": tally.money(case.amount_minor, signal),
         "signals": _kept((signal, *case.signals), policy.case_signals_kept),
+        "tally": tally.counted(tally.of(case), signal),
     }
-    if case.status is CaseStatus.DISPOSED:
+    if case.status in (CaseStatus.DISPOSED, CaseStatus.RETRACTED):
         changes |= {"status": CaseStatus.OPEN, "reopened": case.reopened + 1}
     return _applied(action, actor, case, now, changes)
+
+
+def _retract(action: Action, actor: str, case: Case | None, policy: Policy, now: datetime) -> CaseChange:
+    """The case of the signals that are left. Without any it leaves its queue, whoever holds it."""
+    gone = action.withdrawn
+    if gone is None:
+        return _refused(action, actor, case, now, Refusal("unreadable", "a retraction without what it takes away"))
+    if case is None or not case.signal_count:
+        return _refused(action, actor, case, now, Refusal("unknown-case", "there is no such signal in this case"))
+    changes = _left(case, gone, policy)
+    if not changes["signal_count"] and case.status in (CaseStatus.OPEN, CaseStatus.CLAIMED):
+        changes |= {"status": CaseStatus.RETRACTED, "holder": None, "lease_until": None}
+    return _applied(action, actor, case, now, changes)
+
+
+def _left(case: Case, gone: Standing, policy: Policy) -> dict[str, Any]:
+    counts: Tally = tally.uncounted(tally.of(case), gone)
+    points = tally.highest(counts)
+    return {
+        "score": points,
+        "severity": severity(points, policy),
+        "kinds": tuple(sorted(counts.kinds)),
+        "institutions": tuple(sorted(counts.institutions)),
+        "signal_count": case.signal_count - 1,
+        "amount_minor": tally.without(case.amount_minor, gone),
+        "signals": tuple(one for one in case.signals if (one.signal_id, one.version) != (gone.signal_id, gone.version)),
+        "retracted": case.retracted + 1,
+        "tally": counts,
+    }
 
 
 def _kept(signals: tuple[JoinedSignal, ...], most: int) -> tuple[JoinedSignal, ...]:
@@ -234,8 +263,6 @@ def _kept(signals: tuple[JoinedSignal, ...], most: int) -> tuple[JoinedSignal, .
 
 
 def _opened(action: Action, signal: JoinedSignal, now: datetime) -> Case:
-    counts = signal.currency and signal.amount_minor is not None and not trust.low(signal)
-    money = {signal.currency: signal.amount_minor} if counts else {}
     return Case.trusted(
         case_id=action.case_id,
         queue=action.queue,
@@ -250,8 +277,9 @@ def _opened(action: Action, signal: JoinedSignal, now: datetime) -> Case:
         kinds=(signal.kind,),
         institutions=trust.corroborating(signal),
         signal_count=1,
-        amount_minor=money,
+        amount_minor=tally.money({}, signal),
         signals=(signal,),
+        tally=tally.counted(tally.EMPTY, signal),
     )
 
 

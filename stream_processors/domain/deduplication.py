@@ -1,8 +1,9 @@
-"""Tells apart: a replay of the same source record, a repeat, a re-send, a conflict and a new signal.
+"""Tells apart: a replay of the same source record, a repeat, a re-send, a conflict, a signal that was taken back, a new one.
 
 A claim remembers its source. Same source again is a replay (go on as the first time). Other source, same sender and
 reference: a repeat when the body is the same, a conflict when not. New reference but a content this institution sent before: a
-re-send. Another institution with the same subject is no duplicate at all: it corroborates, and counts.
+re-send. Another institution with the same subject is no duplicate at all: it corroborates, and counts. A version
+below its signal's floor is dead: the signal was retracted, or a newer version was there first.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ def classify(signal: SubmittedSignal, *, observed: Observed, source: str) -> tup
     if not holds_claim(observed.claimed_by, source):
         same_body = observed.claimed_body == signal.body_id
         return (Outcome.REPEAT if same_body else Outcome.CONFLICT), signal.signal_id
-    if observed.content_of is not None and observed.content_of != signal.signal_id:
-        return Outcome.RESEND, observed.content_of
+    if signal.version < observed.floor:
+        return Outcome.RETRACTED, None
+    holder = (observed.content_of or signal.signal_id).partition("/")[0]
+    if holder != signal.signal_id:
+        return Outcome.RESEND, holder
     return Outcome.ASSESSED, None

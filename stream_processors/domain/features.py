@@ -34,7 +34,8 @@ class Observed(NamedTuple):
     """What the state said about one source record.
 
     `claimed_by` is the source (`partition:offset`) that holds the signal's identity and `claimed_body` its body;
-    `content_of` the signal whose content this repeats (None: new); `queues` where the subject has a case already.
+    `content_of` the signal whose content this repeats (None: new); `queues` where the subject has a case already; versions below
+    `floor` are dead.
     """
 
     claimed_by: str
@@ -42,3 +43,4 @@ class Observed(NamedTuple):
     content_of: str | None
     features: Features
     queues: frozenset[str]
+    floor: int = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from schemas.cases import Action, ActionKind, JoinedSignal
 from schemas.facts import AssessedSignal
+from schemas.retractions import name_of
 
 _SHARED = tuple(JoinedSignal.model_fields)
 
@@ -12,10 +13,11 @@ def joins(fact: AssessedSignal) -> list[Action]:
     """One join a route; `action_id` follows from signal and case."""
     if not fact.routes:
         return []
+    name = name_of(str(fact.signal_id), fact.version)
     signal = JoinedSignal.trusted(**{name: getattr(fact, name) for name in _SHARED})
     return [
         Action.trusted(
-            action_id=f"join-{fact.signal_id}-{route.queue}",
+            action_id=f"join-{name}-{route.queue}",
             case_id=route.case_id,
             kind=ActionKind.JOIN,
             queue=route.queue,

@@ -1,7 +1,7 @@
 """Folding a run of fact records: which of them count, what they change, and which marks move. Pure but for `fold_run`.
 
 Invariant (law 1): the first record per source counts, later ones are echoes. Sources of a partition arrive in order, so one
-high-water mark a partition tells them apart.
+high-water mark a partition of each source topic tells them apart.
 """
 
 from __future__ import annotations
@@ -41,7 +41,6 @@ class Chunk(NamedTuple):
 def read_chunk(stream: FactStream, partition: int, records: Sequence[Record], marks: Marks, *, effects: bool = True) -> Chunk:
     """`marks` are those before the run. Without `effects` only sources are read, to know which facts count."""
     after = dict(marks)
-    source = stream.source_mark(partition)
     counted: list[Counted] = []
     unreadable: list[tuple[Record, str]] = []
     echoes = 0
@@ -49,12 +48,13 @@ def read_chunk(stream: FactStream, partition: int, records: Sequence[Record], ma
         try:
             envelope = decode(stream.topic, record.value, stream.view)
             origin = Origin.parse(envelope.origin or "")
-            known = origin.topic == stream.source.name and origin.partition == partition
+            known = origin.topic in stream.sources and origin.partition == partition
             if not known or not 0 <= origin.offset < MAX_OFFSET:
                 raise CodecError(f"a fact about {origin} in partition {partition}")
         except ValueError as error:
             unreadable.append((record, str(error)))
             continue
+        source = stream.source_mark(partition, origin.topic)
         if origin.offset < after.get(source, 0):
             echoes += 1
             continue

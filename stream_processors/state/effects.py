@@ -22,9 +22,38 @@ def claim(bucket: int, key: str, value: str, expires_ms: int) -> Effect:
     return Effect(bucket, ("claim", key, value, max(1, expires_ms)))
 
 
+def take(bucket: int, key: str, name: str, expires_ms: int) -> Effect:
+    """The first holder stays; a newer version of the same signal takes over."""
+    return Effect(bucket, ("take", key, name, max(1, expires_ms)))
+
+
+def release(bucket: int, key: str, name: str) -> Effect:
+    """Takes the key away when it is held by this name."""
+    return Effect(bucket, ("release", key, name))
+
+
+def raise_floor(bucket: int, key: str, floor: int, expires_ms: int) -> Effect:
+    """A number that only ever rises."""
+    return Effect(bucket, ("raise", key, floor, max(1, expires_ms)))
+
+
+def drop(bucket: int, key: str) -> Effect:
+    return Effect(bucket, ("drop", key))
+
+
 def see(bucket: int, token: str, content: str, institution: str, occurred_ms: int, expires_ms: int) -> Effect:
     """A sighting of an indicator: a member of a set, so adding it twice changes nothing."""
     return Effect(bucket, ("see", f"s:{token}", content, institution, occurred_ms, expires_ms))
+
+
+def unsee(bucket: int, token: str, content: str, institution: str) -> Effect:
+    """Takes the sighting away; the institution's latest becomes that of what it still has there."""
+    return Effect(bucket, ("unsee", f"s:{token}", content, institution))
+
+
+def bury(bucket: int, key: str, member: str, expires_ms: int) -> Effect:
+    """Marks a member of a bounded set (`keep`) as taken back; keeping it again brings it back."""
+    return Effect(bucket, ("bury", key, member, max(1, expires_ms)))
 
 
 def add(bucket: int, key: str, member: str, expires_ms: int = 0) -> Effect:
@@ -43,6 +72,11 @@ def put_case(bucket: int, key: str, revision: int, value: bytes) -> Effect:
 def link(bucket: int, key: str, member: bytes, until_ms: int) -> Effect:
     """A member of an index with when it ends; the longest time counts, so the order of arrival does not matter."""
     return Effect(bucket, ("link", key, member, max(1, until_ms)))
+
+
+def put_newer(bucket: int, key: str, number: int, value: bytes, expires_ms: int) -> Effect:
+    """Only a higher number replaces the value."""
+    return Effect(bucket, ("newer", key, number, value, max(1, expires_ms)))
 
 
 def rank(bucket: int, key: str, score: int, member: str) -> Effect:

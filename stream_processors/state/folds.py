@@ -1,7 +1,7 @@
 """The folds: from a fact to the effects on a stage's state. Pure, and from the fact alone (law 3).
 
-`intake` keeps its places (marks) and nothing else; `assess` claims, sightings and case queues; `track` the cases; `project`
-receipts, queues, outcomes and counters.
+`intake` keeps its places (marks) and nothing else; `assess` claims, sightings, floors, what signals added, and case queues;
+`track` the cases; `project` receipts, queues, outcomes and counters.
 """
 
 from __future__ import annotations
@@ -13,16 +13,40 @@ from schemas.cases import ActionKind, ActionOutcome, Case, CaseStatus
 from schemas.codec import dump
 from schemas.envelope import Envelope
 from schemas.facts import AssessedSignal, Outcome
+from schemas.retractions import name_of
 from schemas.values import DAY_MS, instant_ms
+from stream_processors.domain.retraction import TAKEN_BACK, corrects, standing_of
 from stream_processors.domain.traces import FLOWS_KEPT, VICTIM_KEPT, flows, victims
 from stream_processors.domain.trust import sighted
-from stream_processors.state.effects import Effect, add, claim, count, keep, link, put, put_case, rank, see, stand, unrank
+from stream_processors.state.effects import (
+    Effect,
+    add,
+    bury,
+    claim,
+    count,
+    drop,
+    keep,
+    link,
+    put,
+    put_case,
+    put_newer,
+    raise_floor,
+    rank,
+    release,
+    see,
+    stand,
+    take,
+    unrank,
+    unsee,
+)
 from stream_processors.state.index import member_of
 from stream_processors.state.keys import bucket_of
-from stream_processors.state.receipts import receipt_json
+from stream_processors.state.receipts import receipt_json, withdrawal_json
 from stream_processors.state.rows import CaseRow, ChangeRow, RawRow, ReceiptRow, VerdictRow
+from stream_processors.state.standing import pack
 
 _RANK_STEP = 10**11
+OUT_OF_QUEUE = (CaseStatus.DISPOSED, CaseStatus.RETRACTED)
 
 Fold = Callable[[Envelope[Any]], list[Effect]]
 
@@ -31,35 +55,61 @@ def fold_intake(envelope: Envelope[RawRow]) -> list[Effect]:
     return []
 
 
-def held(signal_id: str, source: str, body_id: str) -> str:
+def held(source: str, body_id: str) -> str:
     """The value of a reference's claim: its source and the body it came with."""
     return f"{source} {body_id}"
 
 
-def case_queue_effects(fact: AssessedSignal) -> list[Effect]:
-    """Where the subject has a case from now on: the one part of assess's state that no observation has written before."""
-    if not fact.routes:
+def added_effects(fact: AssessedSignal, partition: int) -> list[Effect]:
+    """What a signal added, and where its subject has a case from now on: the part of assess's state that no observation has
+    written before."""
+    standing = standing_of(fact)
+    if standing is None:
         return []
+    until = fact.cases_until_ms if fact.routes else max(fact.sightings_until_ms, fact.victims_until_ms or 0)
+    effects = [put(bucket_of(standing.signal_id), f"j:{standing.name}", pack(partition, standing), until)]
     token = fact.subjects[0].token
-    return [add(bucket_of(token), f"k:{token}", route.queue, fact.cases_until_ms) for route in fact.routes]
+    return effects + [add(bucket_of(token), f"k:{token}", route.queue, fact.cases_until_ms) for route in fact.routes]
+
+
+def taken_back_effects(fact: AssessedSignal) -> list[Effect]:
+    """The floor of a signal, and what it takes away of what its versions had added."""
+    assert fact.signal_id
+    bucket = bucket_of(fact.signal_id)
+    effects = [raise_floor(bucket, f"t:{fact.signal_id}", fact.below, fact.claims_until_ms)]
+    for one in fact.undone:
+        effects.append(drop(bucket, f"j:{one.name}"))
+        if one.freed:
+            effects.append(release(bucket_of(one.primary), f"c:{one.content_id}", one.name))
+            effects += [unsee(bucket_of(token), token, one.content_id, one.institution) for token in one.sighted]
+            until = fact.cases_until_ms
+            effects += [bury(bucket_of(token), f"{kind}:{token}", member, until) for kind, token, member in one.traces]
+    return effects
 
 
 def fold_assess(envelope: Envelope[AssessedSignal]) -> list[Effect]:
-    """Claims, sightings, case queues. Repeats, conflicts and refused records change nothing."""
+    """Claims, sightings, what a signal added, case queues, and what was taken back. Repeats, conflicts and refused records change
+    nothing; a dead signal holds its reference."""
     fact = envelope.data
-    if fact.outcome not in (Outcome.ASSESSED, Outcome.RESEND):
+    if fact.outcome in TAKEN_BACK:
+        return taken_back_effects(fact)
+    if fact.outcome not in (Outcome.ASSESSED, Outcome.RESEND, Outcome.RETRACTED):
         return []
     assert fact.signal_id and fact.content_id and fact.body_id and fact.institution
     assert fact.occurred_at and envelope.origin
     _, partition, offset, _ = envelope.origin.rsplit("/", 3)
-    value = held(fact.signal_id, f"{partition}:{offset}", fact.body_id)
-    effects = [claim(bucket_of(fact.signal_id), f"r:{fact.signal_id}", value, fact.claims_until_ms)]
-    primary = bucket_of(fact.subjects[0].token)
+    value, name = held(f"{partition}:{offset}", fact.body_id), name_of(fact.signal_id, fact.version)
+    own = bucket_of(fact.signal_id)
+    effects = [claim(own, f"r:{name}", value, fact.claims_until_ms)]
+    if fact.outcome is Outcome.RETRACTED:
+        return effects
+    if corrects(fact):
+        effects.append(raise_floor(own, f"t:{fact.signal_id}", fact.version, fact.claims_until_ms))
     if fact.outcome is Outcome.ASSESSED:
-        effects.append(claim(primary, f"c:{fact.content_id}", fact.signal_id, fact.claims_until_ms))
+        effects.append(take(bucket_of(fact.subjects[0].token), f"c:{fact.content_id}", name, fact.claims_until_ms))
     if fact.derived_from is None:
         effects += _traces(fact)
-    return effects + case_queue_effects(fact)
+    return effects + added_effects(fact, int(partition))
 
 
 def _traces(fact: AssessedSignal) -> list[Effect]:
@@ -89,6 +139,7 @@ def fold_verdict(envelope: Envelope[VerdictRow]) -> list[Effect]:
     return [keep(bucket, key, until, case_id, until) if until else unrank(bucket, key, case_id) for bucket, key in found]
 
 
+
 def case_effect(case: Case | CaseRow) -> Effect:
     """The case as it is now."""
     return put_case(bucket_of(case.case_id), f"k:{case.case_id}", case.revision, dump(case))
@@ -101,18 +152,25 @@ def fold_track(envelope: Envelope[ChangeRow]) -> list[Effect]:
 
 
 def project_assessed(envelope: Envelope[ReceiptRow]) -> list[Effect]:
-    """A receipt for a signal that counts or re-sends; its indicators' way to its cases; a counter for every outcome."""
+    """A receipt for a signal that counts, re-sends or came dead; its newest retraction; its indicators' way to its cases; a
+    counter for every outcome."""
     fact = envelope.data
     who = fact.institution or "unknown"
     effects = [count(bucket_of(who), "n", f"{fact.outcome.value}:{who}")]
-    if fact.outcome in (Outcome.ASSESSED, Outcome.RESEND) and fact.signal_id:
-        bucket = bucket_of(fact.signal_id)
-        effects.append(put(bucket, f"r:{fact.signal_id}", receipt_json(fact, envelope.time), fact.cases_until_ms))
+    if fact.signal_id is None:
+        return effects
+    bucket, until = bucket_of(fact.signal_id), fact.cases_until_ms
+    if fact.outcome in (Outcome.ASSESSED, Outcome.RESEND, Outcome.RETRACTED):
+        name = name_of(fact.signal_id, fact.version)
+        effects.append(put(bucket, f"r:{name}", receipt_json(fact, envelope.time), until))
+    if fact.outcome in (Outcome.RETRACTION, Outcome.CORRECTION):
+        effects.append(put_newer(bucket, f"x:{fact.signal_id}", fact.below, withdrawal_json(fact), until))
     return effects + index_effects(fact)
 
 
 def index_effects(fact: AssessedSignal | ReceiptRow) -> list[Effect]:
-    """Every indicator of a routed signal, victims' too, leads to the cases that it joined."""
+    """Every indicator of a routed signal, victims' too, leads to the cases that it joined. So it does when the signal is
+    taken back: others may have named it, too."""
     return [
         link(bucket_of(subject.token), f"t:{subject.token}", member_of(route.case_id, route.queue), fact.cases_until_ms)
         for route in fact.routes
@@ -126,8 +184,8 @@ def rank_of(score: int, opened_ms: int) -> int:
 
 
 def standing_key(case: CaseRow) -> str:
-    """The set of the cases of one queue, severity and status; each with the time since when it stands there. "" if disposed."""
-    return "" if case.status is CaseStatus.DISPOSED else f"w:{case.status.value}:{case.severity}:{case.queue}"
+    """The set of the cases of one queue, severity and status; each with the time since when it stands there. "" out of it."""
+    return "" if case.status in OUT_OF_QUEUE else f"w:{case.status.value}:{case.severity}:{case.queue}"
 
 
 def project_changed(envelope: Envelope[ChangeRow]) -> list[Effect]:
@@ -135,7 +193,7 @@ def project_changed(envelope: Envelope[ChangeRow]) -> list[Effect]:
     change = envelope.data
     kind = change.kind.value if change.kind else "unreadable"
     effects = [count(bucket_of(kind), "n", f"action_{change.outcome.value}:{kind}")]
-    if change.action_id and change.kind is not ActionKind.JOIN:
+    if change.action_id and change.kind not in (ActionKind.JOIN, ActionKind.RETRACT):
         bucket = bucket_of(change.action_id)
         if change.outcome is not ActionOutcome.ECHO:
             told = dump(change.model_copy(update={"case": None}))
@@ -149,7 +207,7 @@ def project_changed(envelope: Envelope[ChangeRow]) -> list[Effect]:
     effects.append(stand(bucket, f"k:{case.case_id}", case.revision, where, instant_ms(change.at)))
     if where:
         effects.append(add(bucket, "standings", where))
-    if case.status is CaseStatus.DISPOSED:
+    if case.status in OUT_OF_QUEUE:
         effects.append(unrank(bucket, f"q:{case.queue}", case.case_id))
     else:
         effects.append(rank(bucket, f"q:{case.queue}", rank_of(case.score, instant_ms(case.opened_at)), case.case_id))

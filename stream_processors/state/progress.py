@@ -12,9 +12,9 @@ from stream_processors.state.store import RedisLike
 
 def inputs(stage: Stage) -> list[tuple[Topic, str]]:
     """What the stage reads, with the prefix of the marks that say how far it is there."""
-    read = {topic.name for topic in stage.reads}
-    facts = [(stream.topic, f"f{stream.tag}") for stream in stage.streams if stream.topic.name in read]
-    return facts or [(stage.streams[0].source, f"s{stage.streams[0].tag}")]
+    folded = {stream.topic.name: f"f{stream.tag}" for stream in stage.streams}
+    sources = stage.streams[0].sources
+    return [(topic, folded.get(topic.name) or f"s{sources[topic.name]}") for topic in stage.reads]
 
 
 async def places(redis: RedisLike, namespace: Namespace, prefix: str, partitions: int) -> dict[int, int]:

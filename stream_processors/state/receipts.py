@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 import orjson
 
-from schemas.facts import Reason
+from schemas.facts import Outcome, Reason
 from schemas.reasons import is_own
+from schemas.retractions import FOREVER
 from schemas.values import Instant, Stored
 from stream_processors.state.rows import ReceiptRow
 
 
 class Receipt(Stored):
-    """What became of a signal: `outcome` assessed or resend (then `of` is the signal it repeats), and where it went.
+    """What became of a signal: `outcome` assessed, resend (then `of` is the signal it repeats) or retracted, and where it went.
 
-    `reasons` are those that rest on the signal alone: they are all that its sender may read.
+    `reasons` are those that rest on the signal alone: they are all that its sender may read. `version` is the one that counts, or
+    was the last to.
     """
 
     signal_id: str
@@ -32,6 +35,16 @@ class Receipt(Stored):
     cases: tuple[str, ...] = ()
     policy: str | None = None
     reasons: tuple[Reason, ...] = ()
+    version: int = 1
+    retracted_at: Instant | None = None
+
+
+class Withdrawal(Stored):
+    """A signal's newest retraction or correction: versions below `below` are dead."""
+
+    institution: str
+    below: int
+    at: Instant
 
 
 def receipt_json(fact: ReceiptRow, assessed_at: datetime) -> bytes:
@@ -45,12 +58,36 @@ def receipt_json(fact: ReceiptRow, assessed_at: datetime) -> bytes:
         "institution": fact.institution,
         "reference": fact.reference,
     }
+    if fact.version > 1:
+        raw["version"] = fact.version
     if fact.of:
         raw["of"] = fact.of
-    else:
+    elif fact.outcome is Outcome.ASSESSED:
         raw |= {"score": fact.score, "severity": fact.severity, "policy": fact.policy}
         if reasons := [dict(one.__dict__) for one in fact.reasons if is_own(one)]:
             raw["reasons"] = reasons
     if fact.routes:
         raw |= {"queues": [route.queue for route in fact.routes], "cases": [route.case_id for route in fact.routes]}
     return orjson.dumps(raw, option=orjson.OPT_UTC_Z)
+
+
+def withdrawal_json(fact: ReceiptRow) -> bytes:
+    raw = {"institution": fact.institution, "below": fact.below, "at": fact.accepted_at}
+    return orjson.dumps(raw, option=orjson.OPT_UTC_Z)
+
+
+def told(signal_id: str, receipts: Sequence[Receipt], withdrawal: Withdrawal | None) -> Receipt | None:
+    """The receipt as its sender sees it: of the newest version, and taken back when it was. A retraction that came before its
+    signal is told too."""
+    newest = max(receipts, key=lambda one: one.version, default=None)
+    if withdrawal is None or (newest is not None and newest.version >= withdrawal.below):
+        return newest
+    if newest is not None and withdrawal.below != FOREVER:
+        return newest  # the version that replaces it is on its way
+    gone = {"outcome": Outcome.RETRACTED.value, "retracted_at": withdrawal.at}
+    if newest is not None:
+        return newest.model_copy(update=gone)
+    if withdrawal.below != FOREVER:
+        return None
+    known = {"accepted_at": withdrawal.at, "assessed_at": withdrawal.at, "institution": withdrawal.institution, "reference": ""}
+    return Receipt(signal_id=signal_id, **known, **gone)

@@ -40,6 +40,8 @@ class ReceiptRow(Stored):
     routes: tuple[Route, ...] = ()
     policy: str = ""
     cases_until_ms: int = 0
+    version: int = 1
+    below: int = 0
 
 
 class VerdictRow(Stored):

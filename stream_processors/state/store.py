@@ -59,7 +59,7 @@ class Store(Protocol):
         """Removes everything of the stage, stamps and marks last."""
 
     async def call(self, script: str, stamp: str, writes: Mapping[int, Write]) -> dict[int, list[Any]]:
-        """Runs `claim`, `observe` or `fold` once a bucket, in one round trip; answers by bucket."""
+        """Runs `claim`, `withdraw`, `observe` or `fold` once a bucket, in one round trip; answers by bucket."""
 
     async def cases(self, stamp: str, case_ids: Sequence[str]) -> list[bytes | None]: ...
 
@@ -119,7 +119,7 @@ def connect(url: str) -> RedisLike:
 class RedisStore:
     """The store in Redis."""
 
-    SCRIPTS = ("claim", "observe", "fold")
+    SCRIPTS = ("claim", "withdraw", "observe", "fold")
 
     def __init__(self, redis: RedisLike, namespace: Namespace) -> None:
         self._redis = redis

@@ -6,12 +6,14 @@ Invariant: while the views are rebuilt every read raises Rebuilding; a view is n
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple, Protocol, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 from schemas.cases import Case, CaseChange
+from schemas.retractions import name_of
+from schemas.signals import MOST_VERSIONS
 from stream_processors.state.index import indexed, queue_mark
 from stream_processors.state.keys import BUCKETS, PROJECT, RESTORING, bucket_of
-from stream_processors.state.receipts import Receipt
+from stream_processors.state.receipts import Receipt, Withdrawal, told
 from stream_processors.state.rows import ListedCase
 from stream_processors.state.store import RedisLike
 
@@ -85,13 +87,17 @@ class RedisViews:
         self._redis = redis
 
     async def _read(self, bucket: int, *command: object) -> object:
+        return (await self._read_some(bucket, command))[0]
+
+    async def _read_some(self, bucket: int, *commands: tuple[object, ...]) -> list[Any]:
         pipe = self._redis.pipeline(transaction=True)
         pipe.hget(PROJECT.marks(bucket), "stamp")
-        pipe.execute_command(*command)
-        stamp, answer = await pipe.execute()
+        for command in commands:
+            pipe.execute_command(*command)
+        stamp, *answers = await pipe.execute()
         if not _whole(stamp):
             raise Rebuilding("the views are being rebuilt")
-        return answer
+        return answers
 
     async def _read_all(self, commands: Sequence[tuple[object, ...]]) -> list[object]:
         pipe = self._redis.pipeline(transaction=False)
@@ -104,8 +110,12 @@ class RedisViews:
         return answers[1::2]
 
     async def receipt(self, signal_id: str) -> Receipt | None:
-        raw = await self._read(bucket := bucket_of(signal_id), "GET", PROJECT.key(bucket, "r", signal_id))
-        return Receipt.model_validate_json(raw) if isinstance(raw, bytes) else None
+        bucket = bucket_of(signal_id)
+        names = [PROJECT.key(bucket, "r", name_of(signal_id, version)) for version in range(1, MOST_VERSIONS + 1)]
+        withdrawal = ("HGET", PROJECT.key(bucket, "x", signal_id), "text")
+        found, gone = await self._read_some(bucket, ("MGET", *names), withdrawal)
+        receipts = [Receipt.model_validate_json(raw) for raw in found if raw is not None]
+        return told(signal_id, receipts, Withdrawal.model_validate_json(gone) if gone is not None else None)
 
     async def case(self, case_id: str) -> Case | None:
         raw = await self._read(bucket := bucket_of(case_id), "HGET", PROJECT.key(bucket, "k", case_id), "case")

@@ -18,7 +18,7 @@ from deploy.local.places import project_root
 from deploy.local.stack import Stack
 from schemas.protect import AesGcmSealer, Keyring, Tokenizer
 from schemas.protect.submission import protect
-from schemas.topics import ACTIONS, SUBMITTED
+from schemas.topics import ACTIONS, SUBMITTED, TOPICS
 from stream_processors.log import KafkaLog
 from stream_processors.pipeline import STAGES
 from stream_processors.rebuild import digest, rebuild
@@ -65,7 +65,8 @@ class Client:
         """Whether every stage has folded all of its input."""
         for stage in STAGES.values():
             for stream in stage.streams:
-                for topic, prefix in ((stream.source, f"s{stream.tag}"), (stream.topic, f"f{stream.tag}")):
+                sources = [(TOPICS[name], f"s{tag}") for name, tag in stream.sources.items()]
+                for topic, prefix in (*sources, (stream.topic, f"f{stream.tag}")):
                     ends = await self.log.ends(topic)
                     if await places(self.redis, stage.namespace, prefix, topic.partitions) != ends:
                         return False

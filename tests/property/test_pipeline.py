@@ -15,18 +15,33 @@ from unittest.mock import patch
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from schemas.cases import ActionKind, ActionOutcome
+from schemas.cases import ActionKind, ActionOutcome, CaseStatus
 from schemas.codec import decode
 from schemas.envelope import Origin
 from schemas.facts import Outcome
+from schemas.retractions import FOREVER, name_of
 from schemas.signals import SubmittedSignal
-from schemas.topics import ACTIONS, ASSESSED, CHANGED, DEADLETTER, SUBMITTED
-from schemas.values import DAY_MS
+from schemas.topics import ACTIONS, ASSESSED, CHANGED, DEADLETTER, RETRACTIONS, SUBMITTED
+from schemas.values import DAY_MS, instant_ms
 from stream_processors.agents import assess
 from stream_processors.crash import POINTS
+from stream_processors.domain.routing import case_id
+from stream_processors.domain.traces import flows, victims
+from stream_processors.domain.trust import sighted
 from stream_processors.pipeline import STAGES
 from stream_processors.state.keys import BUCKETS
-from tests.support.builders import SEALER, account, action_record, after, move, phone, submission, submitted
+from tests.support.builders import (
+    SEALER,
+    account,
+    action_record,
+    after,
+    move,
+    phone,
+    retraction,
+    retraction_record,
+    submission,
+    submitted,
+)
 from tests.support.crashing import Crasher, crashing
 from tests.support.world import World, content, sources
 
@@ -38,6 +53,7 @@ SIGNAL = st.fixed_dictionaries(
     {
         "institution": st.sampled_from(["bank-001", "bank-002", "telecom-1"]),
         "reference": st.sampled_from(["a", "b", "c", "d"]),
+        "version": st.sampled_from([1, 1, 1, 2, 3]),
         "kind": st.sampled_from(["telecom_fraud", "telecom_fraud", "illegal_finance"]),
         "primary": st.integers(0, 4),
         "shared": st.sampled_from([None, 1, 2]),
@@ -49,10 +65,16 @@ SIGNAL = st.fixed_dictionaries(
         "echo": st.sampled_from([None, None, None, None, "bank-009/x"]),
     }
 )
+FLOOR = st.sampled_from([FOREVER, FOREVER, 2])
+RETRACTED = st.tuples(
+    st.sampled_from(["bank-001", "bank-002", "telecom-1"]),
+    st.sampled_from(["a", "b", "c", "d"]),
+    FLOOR,
+)
 POISON = st.sampled_from(
     [b"", b"\xff\x00", b"{}", b'{"type": []}', b'{"type": "cn.liandong.signals.submitted.v1"}', b"[" * 3000]
 )
-MOVES = sorted({kind.value for kind in ActionKind} - {"join"})
+MOVES = sorted({kind.value for kind in ActionKind} - {"join", "retract"})
 OFFICER = st.fixed_dictionaries(
     {
         "kind": st.sampled_from([*MOVES, "claim", "claim"]),
@@ -73,10 +95,11 @@ STEP = st.one_of(
     POLL,
     POLL,
     ROUND,
+    st.tuples(st.just("retract"), RETRACTED),
     st.tuples(st.just("officer"), OFFICER),
     st.tuples(st.just("officer"), OFFICER),
     st.tuples(st.just("retry"), st.integers(0, 5)),
-    st.tuples(st.just("poison"), st.sampled_from([SUBMITTED, ACTIONS]), st.integers(0, 7), POISON),
+    st.tuples(st.just("poison"), st.sampled_from([SUBMITTED, RETRACTIONS, ACTIONS]), st.integers(0, 7), POISON),
     st.tuples(st.just("die"), st.sampled_from(IN_PROCESS), st.integers(1, 2)),
     st.tuples(st.just("restart"), STAGE, st.integers(0, 1)),
     st.tuples(st.just("rebalance"), STAGE, st.integers(0, 255)),
@@ -86,6 +109,38 @@ STEP = st.one_of(
     st.tuples(st.just("forward"), st.sampled_from([1, 61, 1000])),
 )
 HISTORY = st.lists(STEP, min_size=4, max_size=45)
+
+FEW = st.fixed_dictionaries(
+    {
+        "institution": st.sampled_from(["bank-001", "bank-002"]),
+        "reference": st.sampled_from(["a", "a", "b"]),
+        "version": st.sampled_from([1, 1, 2, 3]),
+        "kind": st.just("telecom_fraud"),
+        "primary": st.sampled_from([1, 1, 2]),
+        "shared": st.sampled_from([None, 1]),
+        "amount": st.sampled_from([60_000_000, 60_000_000, None]),
+        "minutes": st.just(0),
+        "narrative": st.sampled_from([None, "更正"]),
+        "event": st.sampled_from([None, None, "transfer", "call"]),
+        "payer": st.sampled_from([(1, "suspect"), (1, "victim")]),
+        "echo": st.sampled_from([None, None, None, "bank-009/x"]),
+    }
+)
+LIFE = st.one_of(
+    st.tuples(st.just("signal"), FEW),
+    st.tuples(st.just("signals"), st.lists(FEW, min_size=2, max_size=4)),
+    st.tuples(st.just("retract"), st.tuples(st.sampled_from(["bank-001", "bank-002"]), st.sampled_from(["a", "a", "b"]), FLOOR)),
+    ROUND,
+    st.tuples(st.just("poll"), st.just("assess"), st.integers(0, 1), st.integers(1, 3), PLAN, st.just(0)),
+    st.tuples(st.just("hold"), st.just("assess"), st.integers(0, 1), st.integers(1, 3), st.integers(1, 6)),
+    st.tuples(st.just("resume"), st.just("assess")),
+    st.tuples(st.just("die"), st.sampled_from([one for one in IN_PROCESS if one[:6] in ("assess", "retrac")]), st.just(1)),
+    st.tuples(st.just("rebalance"), st.just("assess"), st.integers(0, 255)),
+    st.tuples(st.just("thaw"), st.just("assess")),
+    st.tuples(st.just("lose"), st.just("assess"), st.just("flush"), st.sampled_from([3, BUCKETS])),
+)
+LIVES = st.lists(LIFE, min_size=6, max_size=40)
+"""Few signals with few contents, taken back, corrected and sent again while assess is slow, dies and loses its state."""
 
 
 def _event(one: dict[str, Any]) -> dict[str, Any] | None:
@@ -125,11 +180,15 @@ class Player:
             indicators=indicators,
             amount=amount,
             narrative=one["narrative"],
+            version=one["version"],
             occurred_at=after(minutes=one["minutes"]),
             event=_event(one),
             derived_from=one["echo"],
         )
         self.ledger[self.world.submit(*submission(signal), SUBMITTED)] = signal
+
+    async def retract(self, one: tuple[str, str, int]) -> None:
+        self.world.submit(*retraction_record(retraction(*one)), RETRACTIONS)
 
     async def signals(self, some: list[dict[str, Any]]) -> None:
         for one in some:
@@ -164,6 +223,12 @@ class Player:
     async def poll(self, stage: str, worker: int, limit: int, plan: Any, rewind: int) -> None:
         await self.world.poll(stage, worker, limit, plan=plan, rewind=rewind)
 
+    async def hold(self, stage: str, worker: int, limit: int, call: int) -> None:
+        await self.world.hold(stage, worker, limit, call)
+
+    async def resume(self, stage: str) -> None:
+        await self.world.resume(stage)
+
     async def round(self, limit: int) -> None:
         for stage in STAGES:
             for worker in (0, 1):
@@ -188,6 +253,7 @@ class Player:
         # A process that is frozen between its decision and its append while Redis is lost may still add a fact about a claim that
         # nobody knows of: the claim is in neither. It is killed here.
         await self.world.kill_frozen(stage)
+        await self.world.resume(stage)
         redis, only = self.world.redis[stage], range(buckets)
         if how == "roll_back" and stage in self.copies:
             redis.roll_back(self.copies[stage], only)
@@ -212,18 +278,56 @@ async def play(history: list[Any]) -> Player:
 
 
 def counted(player: Player) -> dict[tuple[int, int], Any]:
-    """The fact that counts of each source record: the first."""
+    """The fact that counts of each submitted record: the first."""
     found = sources(player.world.log.all(ASSESSED), ASSESSED)
     return {source: envelopes[0].data for source, envelopes in found.items()}
+
+
+def retractions(player: Player) -> dict[tuple[int, int], Any]:
+    """The fact that counts of each record of retractions."""
+    found = sources(player.world.log.all(ASSESSED), ASSESSED, RETRACTIONS)
+    return {source: envelopes[0].data for source, envelopes in found.items()}
+
+
+def floors(player: Player, facts: dict[tuple[int, int], Any]) -> dict[str, int]:
+    """Below which version each signal is dead: what senders took back, and the newest version that holds its reference."""
+    found: defaultdict[str, int] = defaultdict(int)
+    for record in player.world.log.all(RETRACTIONS):
+        if record.key != b"key":
+            one = decode(RETRACTIONS, record.value).data
+            found[one.signal_id] = max(found[one.signal_id], one.below)
+    for fact in facts.values():
+        if fact.outcome in (Outcome.ASSESSED, Outcome.RESEND):
+            found[fact.signal_id] = max(found[fact.signal_id], fact.version)
+    return found
+
+
+def live(player: Player, facts: dict[tuple[int, int], Any]) -> list[Any]:
+    """The facts that count in the end."""
+    dead = floors(player, facts)
+    return [one for one in facts.values() if one.outcome is Outcome.ASSESSED and one.version >= dead[one.signal_id]]
 
 
 @settings(max_examples=130 * FACTOR)
 @given(HISTORY)
 def test_nothing_is_lost_and_nothing_counts_twice(history: list[Any]) -> None:
+    judge(history)
+
+
+@settings(max_examples=130 * FACTOR)
+@given(LIVES)
+def test_what_is_taken_back_is_gone_and_nothing_else_is(history: list[Any]) -> None:
+    judge(history)
+
+
+def judge(history: list[Any]) -> None:
     player = asyncio.run(play(history))
     facts = counted(player)
     every_source_record_has_a_fact(player, facts)
-    a_reference_and_a_content_count_once(facts)
+    a_reference_counts_once(facts)
+    a_content_has_one_holder_at_a_time(player)
+    what_is_dead_is_taken_back_once_and_nothing_else_is(player, facts)
+    only_live_signals_are_sighted(player, facts)
     each_join_is_applied_once(player, facts)
     cases_add_up(player, facts)
     revisions_go_up_by_one_and_refusals_change_nothing(player)
@@ -239,41 +343,107 @@ def every_source_record_has_a_fact(player: Player, facts: dict[tuple[int, int], 
         if signal is not None:
             assert facts[source].signal_id == signal.signal_id
             assert facts[source].body_id == signal.body_id
+    stand = {(record.partition, record.offset) for record in player.world.log.all(RETRACTIONS)}
+    assert set(retractions(player)) == stand, "a retraction has no fact, or a fact has no retraction"
 
 
-def a_reference_and_a_content_count_once(facts: dict[tuple[int, int], Any]) -> None:
-    """One record holds a reference, whatever came under it; one signal holds a content."""
-    holders: defaultdict[str, list[Any]] = defaultdict(list)
-    contents: defaultdict[str, list[Any]] = defaultdict(list)
-    for source in sorted(facts):
-        fact = facts[source]
-        if fact.signal_id is None:
+def a_reference_counts_once(facts: dict[tuple[int, int], Any]) -> None:
+    """One record holds a version of a reference, whatever came under it."""
+    holding = (Outcome.ASSESSED, Outcome.RESEND, Outcome.RETRACTED)
+    holders = Counter((fact.signal_id, fact.version) for fact in facts.values() if fact.outcome in holding)
+    known = {(fact.signal_id, fact.version) for fact in facts.values() if fact.signal_id is not None}
+    assert set(holders.values()) <= {1}
+    assert set(holders) == known
+
+
+def a_content_has_one_holder_at_a_time(player: Player) -> None:
+    """In the order of its partition: counted when nobody else held it, a re-send when another did."""
+    for p in range(ASSESSED.partitions):
+        seen: set[str] = set()
+        holder: dict[str, str] = {}
+        for record in player.world.log.all(ASSESSED, p):
+            envelope = decode(ASSESSED, record.value)
+            fact = envelope.data
+            if envelope.origin in seen:
+                continue
+            seen.add(envelope.origin)
+            held = holder.get(fact.content_id or "", fact.signal_id or "").partition("/")[0]
+            if fact.outcome is Outcome.RESEND:
+                assert held == fact.of != fact.signal_id
+            elif fact.outcome is Outcome.ASSESSED:
+                assert held == fact.signal_id, f"a content that {held} holds counts twice"
+                holder[fact.content_id] = name_of(fact.signal_id, fact.version)
+            for one in fact.undone:
+                if one.freed and holder.get(one.content_id) == one.name:
+                    del holder[one.content_id]
+
+
+def what_is_dead_is_taken_back_once_and_nothing_else_is(player: Player, facts: dict[tuple[int, int], Any]) -> None:
+    counted_ones = Counter(
+        (one.signal_id, one.version, one.content_id, tuple(route.queue for route in one.routes))
+        for one in facts.values()
+        if one.outcome is Outcome.ASSESSED
+    )
+    undone = Counter(
+        (one.signal_id, one.version, one.content_id, one.queues) for fact in retractions(player).values() for one in fact.undone
+    )
+    lasting = Counter(
+        (one.signal_id, one.version, one.content_id, tuple(route.queue for route in one.routes))
+        for one in live(player, facts)
+    )
+    assert undone == counted_ones - lasting
+    dead = floors(player, facts)
+    for fact in facts.values():
+        assert fact.outcome is not Outcome.RETRACTED or fact.version < dead[fact.signal_id]
+
+
+def only_live_signals_are_sighted(player: Player, facts: dict[tuple[int, int], Any]) -> None:
+    wanted: defaultdict[str, dict[str, int]] = defaultdict(dict)
+    for fact in live(player, facts):
+        if fact.derived_from is not None:
             continue
-        holders[fact.signal_id] += [fact] if fact.outcome in (Outcome.ASSESSED, Outcome.RESEND) else []
-        if fact.outcome in (Outcome.ASSESSED, Outcome.RESEND):
-            contents[fact.content_id].append(fact)
-    for signal_id, found in holders.items():
-        assert len(found) == 1, f"{signal_id} is held by {len(found)} records"
-    for content_id, found in contents.items():
-        kinds = [fact.outcome for fact in found]
-        assert kinds == [Outcome.ASSESSED] + [Outcome.RESEND] * (len(found) - 1), f"content {content_id}: {kinds}"
-        assert {fact.of for fact in found[1:]} <= {found[0].signal_id}
+        for mark in victims(fact):
+            wanted[f"v:{mark.token}"][mark.member] = mark.at_ms
+        for flow in flows(fact):
+            wanted[f"f:{flow.token}"][flow.member] = flow.at_ms
+        for subject in sighted(fact):
+            seen, when = wanted[f"s:{subject.token}"], instant_ms(fact.occurred_at)
+            seen[f"s{fact.institution}|{fact.content_id}"] = when
+            seen[f"i{fact.institution}"] = min(-when, seen.get(f"i{fact.institution}", 0))
+    found = {}
+    for bucket in player.world.redis["assess"].buckets:
+        for name, value in bucket.values.items():
+            if name.startswith(("s:", "v:", "f:")) and not name.endswith("!"):
+                gone = bucket.values.get(f"{name}!", ())
+                found[name] = {member: score for member, score in value.items() if member not in gone}
+    assert {name: value for name, value in found.items() if value} == dict(wanted)
 
 
 def each_join_is_applied_once(player: Player, facts: dict[tuple[int, int], Any]) -> None:
-    wanted = Counter((fact.signal_id, route.case_id) for fact in facts.values() for route in fact.routes)
+    """And each retraction of a signal from its case."""
+    wanted = Counter(
+        (f"join-{name_of(fact.signal_id, fact.version)}-{route.queue}", route.case_id)
+        for fact in facts.values()
+        for route in fact.routes
+    )
+    wanted += Counter(
+        (f"retract-{one.name}-{queue}", case_id(queue, one.primary))
+        for fact in retractions(player).values()
+        for one in fact.undone
+        for queue in one.queues
+    )
     applied: Counter[tuple[str, str]] = Counter()
     for envelopes in sources(player.world.log.all(CHANGED), CHANGED).values():
         change = envelopes[0].data
-        if change.kind is ActionKind.JOIN and change.outcome is not ActionOutcome.ECHO:
+        if change.kind in (ActionKind.JOIN, ActionKind.RETRACT) and change.outcome is not ActionOutcome.ECHO:
             assert change.outcome is ActionOutcome.APPLIED
-            applied[change.action_id.removeprefix("join-")[:26], change.case_id] += 1
+            applied[change.action_id, change.case_id] += 1
     assert applied == wanted
     assert not wanted or set(wanted.values()) == {1}
 
 
 def cases_add_up(player: Player, facts: dict[tuple[int, int], Any]) -> None:
-    """The last revision of each case says what the facts routed there, counted by hand."""
+    """The last revision of each case says what the live facts routed there, counted by hand."""
     last = {}
     for record in player.world.log.all(CHANGED):
         change = decode(CHANGED, record.value).data
@@ -282,16 +452,19 @@ def cases_add_up(player: Player, facts: dict[tuple[int, int], Any]) -> None:
         ):
             last[change.case_id] = change.case
     routed: defaultdict[str, list[Any]] = defaultdict(list)
-    for fact in facts.values():
+    for fact in live(player, facts):
         for route in fact.routes:
             routed[route.case_id].append(fact)
-    assert set(last) == set(routed)
-    for case_id, case in last.items():
-        found = routed[case_id]
+    assert set(last) == {route.case_id for fact in facts.values() for route in fact.routes}
+    for name, case in last.items():
+        found = routed[name]
         assert case.signal_count == len(found)
+        assert found or case.status in (CaseStatus.RETRACTED, CaseStatus.DISPOSED)
+        assert not found or case.status is not CaseStatus.RETRACTED
         assert case.amount_minor == ({"CNY": total} if (total := sum(one.amount_minor or 0 for one in found)) else {})
         assert set(case.institutions) == {one.institution for one in found}
-        assert case.score == max(one.score for one in found)
+        assert case.score == max((one.score for one in found), default=0)
+        assert {(one.signal_id, one.version) for one in case.signals} <= {(one.signal_id, one.version) for one in found}
         assert len({one.signal_id for one in case.signals}) == len(case.signals) == min(len(found), 20)
 
 
@@ -313,7 +486,7 @@ def revisions_go_up_by_one_and_refusals_change_nothing(player: Player) -> None:
                 assert change.case is None
                 continue
             assert change.case.revision == change.revision == (before.revision if before else 0) + 1
-            if change.kind is not ActionKind.JOIN:
+            if change.kind not in (ActionKind.JOIN, ActionKind.RETRACT):
                 applied[change.case_id, change.action_id] += 1
                 taken_over = before.holder is not None and f"officer:{before.holder}" != envelope.actor
                 assert not taken_over or before.lease_until <= change.at, "a held case was moved by somebody else"
@@ -327,10 +500,12 @@ def dead_letters_hold_what_was_refused(player: Player, facts: dict[tuple[int, in
     for record in player.world.log.all(DEADLETTER):
         envelope = decode(DEADLETTER, record.value)
         letters[envelope.origin].append(envelope.data)
-    for (partition, offset), fact in facts.items():
-        origin = str(Origin(SUBMITTED.name, partition, offset))
+    every = [(SUBMITTED, at, fact) for at, fact in facts.items()]
+    every += [(RETRACTIONS, at, fact) for at, fact in retractions(player).items()]
+    for topic, (partition, offset), fact in every:
+        origin = str(Origin(topic.name, partition, offset))
         if fact.outcome in (Outcome.REFUSED, Outcome.CONFLICT):
-            raw = player.world.log.all(SUBMITTED, partition)[offset].value
+            raw = player.world.log.all(topic, partition)[offset].value
             opened = SEALER.unseal(letters[origin][0].value_sealed, f"deadletter/{origin}")
             assert opened == (raw or b"").decode("utf-8", "backslashreplace")
 
@@ -350,9 +525,10 @@ def views_count_every_fact_once(player: Player, facts: dict[tuple[int, int], Any
     for bucket in player.world.redis["project"].buckets:
         counters.update(bucket.values.get("n", {}))
         receipts |= {name for name in bucket.values if name.startswith("r:")}
-    wanted = Counter(f"{fact.outcome.value}:{fact.institution or 'unknown'}" for fact in facts.values())
+    every = [*facts.values(), *retractions(player).values()]
+    wanted = Counter(f"{fact.outcome.value}:{fact.institution or 'unknown'}" for fact in every)
     assert {k: n for k, n in counters.items() if not k.startswith("action_")} == dict(wanted)
-    held = [fact for fact in facts.values() if fact.outcome in (Outcome.ASSESSED, Outcome.RESEND)]
-    assert receipts == {f"r:{fact.signal_id}" for fact in held}
+    held = [fact for fact in facts.values() if fact.outcome in (Outcome.ASSESSED, Outcome.RESEND, Outcome.RETRACTED)]
+    assert receipts == {f"r:{name_of(fact.signal_id, fact.version)}" for fact in held}
     changes = sources(player.world.log.all(CHANGED), CHANGED)
     assert sum(n for k, n in counters.items() if k.startswith("action_")) == len(changes)

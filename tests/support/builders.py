@@ -11,9 +11,10 @@ from schemas.codec import encode
 from schemas.envelope import Origin
 from schemas.facts import AssessedSignal
 from schemas.protect import AesGcmSealer, Keyring, Tokenizer
-from schemas.protect.submission import protect
+from schemas.protect.submission import protect, signal_id
+from schemas.retractions import FOREVER, Retraction, Standing
 from schemas.signals import SignalIn, SubmittedSignal
-from schemas.topics import ACTIONS, ASSESSED, CHANGED, SUBMITTED, Topic
+from schemas.topics import ACTIONS, ASSESSED, CHANGED, RETRACTIONS, SUBMITTED, Topic
 from schemas.values import instant_ms
 from stream_processors.domain import assess, case
 from stream_processors.domain.features import Features, Observed
@@ -78,6 +79,25 @@ def submission(signal: SubmittedSignal) -> tuple[bytes, bytes]:
     return signal.primary.token.encode(), value
 
 
+def retraction(institution: str = "bank-001", reference: str = "r-1", below: int = FOREVER) -> Retraction:
+    """What takes a signal back, or the versions of it below a number."""
+    return Retraction(signal_id=signal_id(TOKENIZER, institution, reference), institution=institution, below=below)
+
+
+def retraction_record(one: Retraction) -> tuple[bytes, bytes]:
+    """Key and value as the gateway appends them."""
+    value = encode(
+        RETRACTIONS,
+        one,
+        id=f"retract-{one.signal_id}",
+        source="/gateway",
+        actor=f"institution:{one.institution}",
+        time=T0,
+        subject=one.signal_id,
+    )
+    return one.signal_id.encode(), value
+
+
 def nothing_known(signal: SubmittedSignal, source: str = "0:0", **features: int) -> Observed:
     """What an empty state says about the record at `source`."""
     return Observed(source, signal.body_id, None, Features(**features), frozenset())
@@ -100,6 +120,19 @@ def join(case_id: str = "case-1", action_id: str | None = None, **over: Any) -> 
     name = action_id or f"join-{signal.signal_id}-q"
     return Action.trusted(
         action_id=name, case_id=case_id, kind=ActionKind.JOIN, queue="public-security-630202", signal=signal
+    )
+
+
+def taken_back(signal: JoinedSignal, case_id: str = "case-1") -> Action:
+    """The retraction of a signal from its case, as assess asks for it."""
+    shared = {name: getattr(signal, name) for name in JoinedSignal.model_fields if name in Standing.model_fields}
+    gone = Standing.trusted(**shared, content_id="c", primary=signal.subjects[0].token, queues=("public-security-630202",))
+    return Action.trusted(
+        action_id=f"retract-{gone.name}-q",
+        case_id=case_id,
+        kind=ActionKind.RETRACT,
+        queue="public-security-630202",
+        withdrawn=gone,
     )
 
 

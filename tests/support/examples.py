@@ -1,8 +1,9 @@
 """The examples of schemas/examples: read, and (`python -m tests.support.examples`) written anew where one is missing.
 
 They are what the stages themselves write for a small story: a fraud that three parties report, a repeat, a re-send, a conflict,
-the posted examples of each kind of institution, a poison record, and an officer who takes the case, hands it over and disposes
-of it. Names and numbers are invented; the values are sealed with the fixed keys of tests/support/builders.py.
+the posted examples of each kind of institution, a poison record, an officer who takes the case, hands it over and disposes of
+it; then a correction, two signals that are taken back, and one that was before it came. Names and numbers are invented; the
+values are sealed with the fixed keys of tests/support/builders.py.
 """
 
 from __future__ import annotations
@@ -15,7 +16,10 @@ from typing import Any
 import orjson
 
 from schemas.codec import decode
-from schemas.topics import ACTIONS, ASSESSED, CHANGED, DEADLETTER, SUBMITTED, TOPICS, Topic, raw, receipts
+from schemas.facts import Outcome
+from schemas.topics import ACTIONS, ASSESSED, CHANGED, DEADLETTER, RETRACTIONS, SUBMITTED, TOPICS, Topic, raw, receipts
+from stream_processors.domain.retraction import TAKEN_BACK
+from tests.support.builders import after
 
 BANK = "bank-001"
 RECEIPTS = receipts(BANK)
@@ -50,7 +54,7 @@ _POSTED = {
 
 
 async def _story() -> dict[Topic, dict[str, bytes]]:
-    from tests.support.builders import account, action_record, after, move, phone, submission, submitted
+    from tests.support.builders import account, action_record, move, phone, submission, submitted
     from tests.support.world import World
 
     fraud = {
@@ -127,6 +131,14 @@ async def _story() -> dict[Topic, dict[str, bytes]]:
     world.submit(*action_record(move("claim", "officer-a", case_id, action_id="act-0")), ACTIONS)
     world.log.put(ACTIONS, 0, b"?", b"{}")
     await world.poll("track", 0)
+    for name, value in (await _taken_back(world)).items():
+        found[RETRACTIONS].setdefault(name, value)
+    for record in world.log.all(ASSESSED):
+        fact = decode(ASSESSED, record.value).data
+        found[ASSESSED].setdefault(fact.outcome.value, record.value or b"") if fact.outcome in TAKEN_BACK else None
+        if fact.outcome is Outcome.RETRACTED or fact.version > 1:
+            found[ASSESSED].setdefault("retracted" if fact.version == 1 else "assessed_correction", record.value or b"")
+    found[ACTIONS]["retract"] = next(r.value or b"" for r in world.log.all(ACTIONS) if b'"kind":"retract"' in (r.value or b""))
     for record in world.log.all(CHANGED):
         change = decode(CHANGED, record.value).data
         name = f"{change.outcome.value}_{change.kind.value if change.kind else 'unreadable'}"
@@ -134,6 +146,8 @@ async def _story() -> dict[Topic, dict[str, bytes]]:
     found[DEADLETTER]["unreadable_action"] = world.log.all(DEADLETTER)[-1].value or b""
     await _raw_story(found)
     return found
+
+
 
 
 async def _raw_story(found: dict[Topic, dict[str, bytes]]) -> None:
@@ -152,6 +166,33 @@ async def _raw_story(found: dict[Topic, dict[str, bytes]]) -> None:
     names = ("accepted", "refused_without_reference", "refused_tombstone", "refused_faults")
     found[RECEIPTS] |= {name: record.value or b"" for name, record in zip(names, told, strict=True)}
     found[DEADLETTER]["refused_raw"] = world.log.all(DEADLETTER)[-1].value or b""
+
+
+async def _taken_back(world: Any) -> dict[str, bytes]:
+    """bank-002 corrects its signal, and takes it back; so does bank-001; pay-001 takes back a signal that comes only then."""
+    from tests.support.builders import account, retraction, retraction_record, submission, submitted
+
+    async def settled() -> None:
+        for stage in ("assess", "assess", "assess", "track"):
+            await world.poll(stage, 0)
+            world.clock.forward(1)
+
+    fraud = {"region": "630222", "occurred_at": after(minutes=-12), "narrative": None}
+    corrected = submitted("bank-002", "TF/88", indicators=[account(99)], version=2, amount={"minor": 21_000_00}, **fraud)
+    world.submit(*submission(corrected), SUBMITTED)
+    await settled()
+    taken_back = retraction_record(retraction("bank-002", "TF/88"))
+    for who, reference in (("bank-002", "TF/88"), ("bank-001", "2026-000117"), ("pay-001", "IF-6")):
+        world.submit(*retraction_record(retraction(who, reference)), RETRACTIONS)
+    await settled()
+    world.submit(*submission(submitted("pay-001", "IF-6", indicators=[account(7)], **fraud)), SUBMITTED)
+    await settled()
+    written = world.log.all(RETRACTIONS)
+    found = {"retraction": taken_back[1]}
+    for record in written:
+        if b'"actor":"stage:assess"' in (record.value or b""):
+            found.setdefault("forwarded" if b'"forwarded":true' in record.value else "correction", record.value)
+    return found
 
 
 def _newest(world: Any, partition: int) -> tuple[int, int]:

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from schemas.retractions import name_of
 from stream_processors.state.effects import Arg
 from stream_processors.state.keys import BUCKETS, Namespace, bucket_of
 from stream_processors.state.store import Check, LostState, MarkMoved, Marks, Write
@@ -174,11 +175,23 @@ class _Keys:
             for _, lowest in sorted((at, name) for name, at in kept.items())[:-most]:
                 del kept[lowest]
         self.live_until(key, expires)
+        if f"{key}!" in self.values:
+            self.values[f"{key}!"].discard(member)
+            self.live_until(f"{key}!", expires)
         return kept
+
+    def bury(self, key: str, member: str, expires: int) -> None:
+        self.values.setdefault(f"{key}!", set()).add(member)
+        self.live_until(f"{key}!", max(expires, int(self.ends.get(key, 0))))
+
+    def counting(self, key: str) -> dict[str, int]:
+        """The members of a bounded set but for those that were taken back."""
+        gone = self.values.get(f"{key}!", set())
+        return {member: score for member, score in self.values.get(key, {}).items() if member not in gone}
 
     def see(self, key: str, content: str, institution: str, occurred: int, expires: int) -> dict[str, int]:
         seen: dict[str, int] = self.values.setdefault(key, {})
-        seen.setdefault(f"s{content}", occurred)
+        seen.setdefault(f"s{institution}|{content}", occurred)
         seen[f"i{institution}"] = min(seen.get(f"i{institution}", -occurred), -occurred)
         self.live_until(key, expires)
         return seen
@@ -194,9 +207,80 @@ class _Keys:
             self.values.setdefault(where, {})[case_id] = since
         row["at"] = where
 
+    def unsee(self, key: str, content: str, institution: str) -> None:
+        seen: dict[str, int] = self.values.get(key, {})
+        if seen.pop(f"s{institution}|{content}", None) is not None:
+            left = [score for member, score in seen.items() if member.startswith(f"s{institution}|")]
+            seen.pop(f"i{institution}")
+            if left:
+                seen[f"i{institution}"] = -max(left)
+
+    def number(self, key: str) -> int:
+        return int(self.values.get(key, b"0"))
+
+    def take(self, key: str, name: str, expires: int) -> bytes:
+        if key in self.values:
+            held = bytes(self.values[key])
+            (other, older), (signal, version) = _parts(held.decode()), _parts(name)
+            if other != signal or older >= version:
+                return held
+        self.set(key, name, expires)
+        return b""
+
+    def rise(self, key: str, floor: int, expires: int) -> None:
+        if floor >= self.number(key):
+            self.values[key] = _bytes(floor)
+            self.live_until(key, expires)
+
+
+def _parts(name: str) -> tuple[str, int]:
+    signal, _, version = name.partition("/")
+    return signal, int(version or 1)
+
 
 def _claim(keys: _Keys, args: list[Any]) -> list[Any]:
-    return [keys.claim(f"r:{args[at]}", args[at + 1], args[at + 2]) for at in range(0, len(args), 3)]
+    out: list[Any] = []
+    while args:
+        signal, version, value, expires = (args.pop(0) for _ in range(4))
+        floor = keys.number(f"t:{signal}")
+        older = [keys.values.get(f"j:{name_of(signal, one)}") for one in range(1, version)]
+        if version > max(1, floor):
+            keys.rise(f"t:{signal}", version, expires)
+        claimed = keys.claim(f"r:{name_of(signal, version)}", value, expires)
+        out += [claimed, floor, [one for one in older if one is not None]]
+    return out
+
+
+def _withdraw(keys: _Keys, args: list[Any]) -> list[Any]:
+    out: list[Any] = []
+    while args:
+        op, first, second, third = (args.pop(0) for _ in range(4))
+        if op == "u":
+            keys.unsee(f"s:{first}", second, third)
+            out.append(1)
+        elif op == "x":
+            if third > 0:
+                keys.bury(first, second, third)
+            else:
+                keys.values.get(first, {}).pop(second, None)
+            out.append(1)
+        elif op == "p":
+            holder = keys.values.get(f"c:{first}", b"")
+            if holder == _bytes(second):
+                holder = b""
+                if third:
+                    del keys.values[f"c:{first}"], keys.ends[f"c:{first}"]
+            out.append(holder)
+        else:
+            if second > 0:
+                keys.rise(f"t:{first}", second, third)
+            found: list[Any] = [keys.number(f"t:{first}")]
+            for version in range(1, args.pop(0) + 1):
+                name = name_of(first, version)
+                holder, standing = keys.values.get(f"r:{name}", b""), keys.values.get(f"j:{name}", b"")
+                found += [version, holder, standing] if holder or standing else []
+            out.append(found)
+    return out
 
 
 def _observe(keys: _Keys, args: list[Any]) -> list[Any]:
@@ -204,7 +288,7 @@ def _observe(keys: _Keys, args: list[Any]) -> list[Any]:
     while args:
         if args[0] == "c":
             _, content, signal, expires, subject = (args.pop(0) for _ in range(5))
-            out += [keys.claim(f"c:{content}", signal, expires), sorted(keys.values.get(f"k:{subject}", set()))]
+            out += [keys.take(f"c:{content}", signal, expires), sorted(keys.values.get(f"k:{subject}", set()))]
             continue
         form = args.pop(0)
         given = [args.pop(0) for _ in range({"s": 8, "v": 9, "f": 12}[form])]
@@ -230,7 +314,7 @@ def _victim(
 ) -> list[int]:
     if member:
         keys.put(f"v:{token}", at, member, most, end)
-    marks = keys.values.get(f"v:{token}", {})
+    marks = keys.counting(f"v:{token}")
     gaps = [abs(score - at) for name, score in marks.items() if name[0] == wanted and earliest <= score <= latest]
     return [sum(score <= before for score in marks.values()), min(gaps, default=-1)]
 
@@ -242,7 +326,7 @@ def _flow(keys: _Keys, token: str, way: str, other: str, at: int, *rest: Any) ->
     pairs: list[str] = []
     ends: set[str] = set()
     gaps: list[int] = []
-    for name, score in keys.values.get(f"f:{token}", {}).items():
+    for name, score in keys.counting(f"f:{token}").items():
         one, who, money = name[1:12], name[12:20], name[31:]
         gap = at - score if way == "o" else score - at
         if name[0] == way and abs(gap) < window:
@@ -260,6 +344,24 @@ def _fold(keys: _Keys, args: list[Any]) -> list[Any]:
         given = [args.pop(0) for _ in range(_OPERANDS[op])]
         if op == "claim":
             keys.claim(key, given[0], given[1])
+        elif op == "take":
+            keys.take(key, given[0], given[1])
+        elif op == "release":
+            if keys.values.get(key) == _bytes(given[0]):
+                del keys.values[key], keys.ends[key]
+        elif op == "raise":
+            keys.rise(key, given[0], given[1])
+        elif op == "drop":
+            keys.values.pop(key, None)
+            keys.ends.pop(key, None)
+        elif op == "bury":
+            keys.bury(key, given[0], given[1])
+        elif op == "unsee":
+            keys.unsee(key, given[0], given[1])
+        elif op == "newer":
+            if keys.values.get(key, {}).get("rev", 0) < given[0]:
+                keys.values[key] = {"rev": given[0], "text": _bytes(given[1])}
+            keys.live_until(key, given[2])
         elif op == "see":
             keys.see(key, *given)
         elif op == "add":
@@ -291,18 +393,25 @@ def _fold(keys: _Keys, args: list[Any]) -> list[Any]:
 
 _OPERANDS = {
     "claim": 2,
+    "take": 2,
+    "release": 1,
+    "raise": 2,
+    "drop": 0,
     "see": 4,
+    "unsee": 2,
     "add": 2,
     "set": 2,
     "case": 2,
+    "newer": 3,
     "link": 2,
     "rank": 2,
     "stand": 3,
     "keep": 4,
+    "bury": 2,
     "unrank": 1,
     "incr": 2,
 }
-_SCRIPTS = {"claim": _claim, "observe": _observe, "fold": _fold}
+_SCRIPTS = {"claim": _claim, "withdraw": _withdraw, "observe": _observe, "fold": _fold}
 
 
 def _bytes(value: Arg) -> bytes:

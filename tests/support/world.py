@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from schemas.topics import PARTITIONS, Topic
+from schemas.topics import ACTIONS, ASSESSED, CHANGED, PARTITIONS, SUBMITTED, Topic
 from stream_processors.agents.assess import Assess
 from stream_processors.agents.base import Agent
 from stream_processors.agents.intake import Intake
@@ -42,6 +42,7 @@ class Worker:
     gate: Gate
     owned: frozenset[int]
     at: dict[tuple[str, int], int] = field(default_factory=dict)
+    held: tuple[asyncio.Task[None], dict[tuple[str, int], list[Record]]] | None = None
 
 
 class World:
@@ -57,6 +58,7 @@ class World:
         self.workers: dict[str, list[Worker]] = {name: [] for name in self.stages}
         self.frozen: dict[str, list[tuple[Gate, asyncio.Task[None]]]] = {name: [] for name in self.stages}
         self.ended: list[str] = []
+        self._of_frozen: set[asyncio.Task[Any]] = set()
         self._count = workers
 
     async def up(self) -> World:
@@ -104,17 +106,19 @@ class World:
 
     async def _bury(self) -> None:
         """A killed process leaves no tasks behind; a frozen one stays."""
-        kept = {task for found in self.frozen.values() for _, task in found} | {asyncio.current_task()}
+        kept = self._of_frozen | {asyncio.current_task()}
         left = [task for task in asyncio.all_tasks() if task not in kept]
         for task in left:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
 
     async def restart(self, stage: str, number: int) -> None:
+        await self.resume(stage)
         self.workers[stage][number] = await self._started(stage, number)
 
     async def rebalance(self, stage: str, owner: list[int]) -> None:
         """New owners. All workers are told before any polls again, as after Faust's eager rebalance."""
+        await self.resume(stage)
         self.owner[stage] = owner
         for worker in self.workers[stage]:
             await worker.agent.revoked()
@@ -144,20 +148,26 @@ class World:
         """One poll of one worker; False when there was nothing. It may die or freeze by `plan` (see Gate)."""
         worker = self.workers[stage][number]
         batch = self.batch(stage, worker, limit, rewind)
-        if not batch:
+        if not batch or worker.held:
             return False
         worker.gate.plan = plan
+        others = asyncio.all_tasks()
         step = asyncio.create_task(worker.agent.step(batch))
         freezing = asyncio.create_task(worker.gate.frozen.wait())
         await asyncio.wait({step, freezing}, return_when=asyncio.FIRST_COMPLETED)
         if not step.done():
             self.frozen[stage].append((worker.gate, step))
             freezing.cancel()
+            self._of_frozen |= asyncio.all_tasks() - others - {freezing}
             await self.restart(stage, number)
             return True
         freezing.cancel()
         worker.gate.plan = None
-        error = step.exception()
+        await self._ended(stage, number, step, batch)
+        return True
+
+    async def _ended(self, stage: str, number: int, step: asyncio.Task[None], batch: dict[tuple[str, int], list[Record]]) -> None:
+        worker, error = self.workers[stage][number], step.exception()
         if error is None:
             worker.at |= {at: records[-1].offset + 1 for at, records in batch.items()}
         elif isinstance(error, ENDS):
@@ -166,7 +176,34 @@ class World:
             await self.restart(stage, number)
         else:
             raise error
-        return True
+
+    async def hold(self, stage: str, number: int, limit: int, call: int) -> None:
+        """Begins a poll that waits before its `call`-th call of a port, while others work: it is slow, not dead."""
+        worker = self.workers[stage][number]
+        batch = self.batch(stage, worker, limit)
+        if not batch or worker.held:
+            return
+        worker.gate = worker.agent.log._gate = worker.agent.store._gate = Gate(("freeze", call))  # type: ignore[attr-defined]
+        others = asyncio.all_tasks()
+        step = asyncio.create_task(worker.agent.step(batch))
+        freezing = asyncio.create_task(worker.gate.frozen.wait())
+        await asyncio.wait({step, freezing}, return_when=asyncio.FIRST_COMPLETED)
+        freezing.cancel()
+        if step.done():
+            worker.gate.plan = None
+            await self._ended(stage, number, step, batch)
+        else:
+            worker.held = step, batch
+            self._of_frozen |= asyncio.all_tasks() - others - {freezing}
+
+    async def resume(self, stage: str) -> None:
+        """The slow ones go on."""
+        for number, worker in enumerate(self.workers[stage]):
+            if worker.held:
+                (step, batch), worker.held = worker.held, None
+                worker.gate.thawed.set()
+                await asyncio.wait({step})
+                await self._ended(stage, number, step, batch)
 
     async def thaw(self, stage: str) -> None:
         """SIGCONT: the oldest frozen one goes on with what it believed, and ends sooner or later."""
@@ -187,6 +224,7 @@ class World:
     async def settle(self) -> None:
         """Everything frozen goes on, every worker starts anew, and all is read to the end."""
         for stage in self.stages:
+            await self.resume(stage)
             while self.frozen[stage]:
                 await self.thaw(stage)
         for stage in self.stages:
@@ -220,7 +258,7 @@ def content(redis: MemoryRedis, window_from_ms: int = 0) -> dict[str, Any]:
     for number, bucket in enumerate(redis.buckets):
         found[f"{number}m"] = {k: v for k, v in bucket.marks.items() if k[0] in "sfo" and k != "stamp"}
         for key, value in bucket.values.items():
-            if key[:2] in ("s:", "f:"):
+            if key[:2] in ("s:", "f:") and isinstance(value, dict):
                 value = {member: score for member, score in value.items() if abs(score) > window_from_ms}
             if isinstance(value, dict) and "case" in value:
                 value = {"rev": value["rev"], "case": orjson.loads(value["case"])}
@@ -229,14 +267,17 @@ def content(redis: MemoryRedis, window_from_ms: int = 0) -> dict[str, Any]:
     return found
 
 
-def sources(records: Iterable[Record], topic: Topic) -> dict[tuple[int, int], list[Any]]:
-    """Facts by their source (partition, offset), each with its envelopes in the log's order."""
+def sources(records: Iterable[Record], topic: Topic, about: Topic | None = None) -> dict[tuple[int, int], list[Any]]:
+    """Facts by their source (partition, offset), each with its envelopes in the log's order. `about` is the sources' topic: the
+    signals for assess, unless their retractions are meant."""
     from schemas.codec import decode
     from schemas.envelope import Origin
 
+    about = about or {ASSESSED.name: SUBMITTED, CHANGED.name: ACTIONS}.get(topic.name)
     found: dict[tuple[int, int], list[Any]] = {}
     for record in records:
         envelope = decode(topic, record.value)
         origin = Origin.parse(envelope.origin or "")
-        found.setdefault((origin.partition, origin.offset), []).append(envelope)
+        if about is None or origin.topic == about.name:
+            found.setdefault((origin.partition, origin.offset), []).append(envelope)
     return found

@@ -5,6 +5,24 @@ while at <= #args do
   if op == 'claim' then
     claim(key, args[at + 2], args[at + 3])
     at = at + 4
+  elseif op == 'take' then
+    take(key, args[at + 2], args[at + 3])
+    at = at + 4
+  elseif op == 'release' then
+    if redis.call('GET', key) == args[at + 2] then redis.call('DEL', key) end
+    at = at + 3
+  elseif op == 'raise' then
+    raise(key, args[at + 2], args[at + 3])
+    at = at + 4
+  elseif op == 'drop' then
+    redis.call('DEL', key)
+    at = at + 2
+  elseif op == 'bury' then
+    bury(key, args[at + 2], args[at + 3])
+    at = at + 4
+  elseif op == 'unsee' then
+    unsee(key, args[at + 2], args[at + 3])
+    at = at + 4
   elseif op == 'see' then
     see(key, args[at + 2], args[at + 3], args[at + 4], args[at + 5])
     at = at + 6
@@ -24,6 +42,12 @@ while at <= #args do
     redis.call('ZADD', key, 'GT', args[at + 3], args[at + 2])
     live_until(key, args[at + 3])
     at = at + 4
+  elseif op == 'newer' then
+    if tonumber(redis.call('HGET', key, 'rev') or '0') < args[at + 2] then
+      redis.call('HSET', key, 'rev', args[at + 2], 'text', args[at + 3])
+    end
+    live_until(key, args[at + 4])
+    at = at + 5
   elseif op == 'rank' then
     redis.call('ZADD', key, args[at + 2], args[at + 3])
     at = at + 4

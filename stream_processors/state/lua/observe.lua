@@ -1,5 +1,5 @@
 -- Own arguments, four forms; each answers at once, and a member or content of '' is an echo's: it reads and adds nothing.
---   'c', content, signal id, expires, subject -> who holds the content ('' the caller), the subject's case queues
+--   'c', content, name, expires, subject -> who holds the content ('' the caller), the subject's case queues
 --   's', token, content, institution, occurred, window start, trim before, expires, now
 --      -> sightings, institutions since start, confirmed cases that still count
 --   'v', token, member, at, before, wanted kind, earliest, latest, most, expires
@@ -9,7 +9,7 @@
 local out = {}
 
 local function content()
-  out[#out + 1] = claim(prefix .. 'c:' .. args[at + 1], args[at + 2], args[at + 3])
+  out[#out + 1] = take(prefix .. 'c:' .. args[at + 1], args[at + 2], args[at + 3])
   out[#out + 1] = redis.call('SMEMBERS', prefix .. 'k:' .. args[at + 4])
   at = at + 5
 end
@@ -36,12 +36,20 @@ end
 local function victim()
   local key, when, wanted, nearest = prefix .. 'v:' .. args[at + 1], args[at + 3], args[at + 5], -1
   if args[at + 2] ~= '' then put(key, when, args[at + 2], args[at + 8], args[at + 9]) end
-  out[#out + 1] = redis.call('ZCOUNT', key, '-inf', args[at + 4])
+  local counts, before = counting(key), redis.call('ZCOUNT', key, '-inf', args[at + 4])
+  if counts then
+    before = 0
+    for _, member in ipairs(redis.call('ZRANGEBYSCORE', key, '-inf', args[at + 4])) do
+      if counts(member) then before = before + 1 end
+    end
+  end
+  out[#out + 1] = before
   if wanted ~= '' then
     local found = redis.call('ZRANGEBYSCORE', key, args[at + 6], args[at + 7], 'WITHSCORES')
     for i = 1, #found, 2 do
       local gap = math.abs(found[i + 1] - when)
-      if string.sub(found[i], 1, 1) == wanted and (nearest < 0 or gap < nearest) then nearest = gap end
+      local right = string.sub(found[i], 1, 1) == wanted and (not counts or counts(found[i]))
+      if right and (nearest < 0 or gap < nearest) then nearest = gap end
     end
   end
   out[#out + 1] = nearest
@@ -55,11 +63,13 @@ local function flow()
   if args[at + 10] ~= '' then put(key, when, args[at + 10], args[at + 11], args[at + 12]) end
   local far = math.max(window, passing)
   local found = redis.call('ZRANGEBYSCORE', key, when - far, when + far, 'WITHSCORES')
-  local ends, fan, by, same, held = {}, 0, {}, 0, -1
+  local ends, fan, by, same, held, counts = {}, 0, {}, 0, -1, counting(key)
   for i = 1, #found, 2 do
     local member, apart = found[i], found[i + 1] - when
     local one = string.sub(member, 2, 12)
-    if string.sub(member, 1, 1) == way then
+    if counts and not counts(member) then
+      one = nil
+    elseif string.sub(member, 1, 1) == way then
       if math.abs(apart) < window then
         if not ends[one] then
           ends[one] = true

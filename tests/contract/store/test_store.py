@@ -13,7 +13,25 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from stream_processors.state.effects import Arg, Effect, add, claim, keep, put_case, see, stand, unrank
+from stream_processors.state.effects import (
+    Arg,
+    Effect,
+    add,
+    bury,
+    claim,
+    drop,
+    keep,
+    put,
+    put_case,
+    put_newer,
+    raise_floor,
+    release,
+    see,
+    stand,
+    take,
+    unrank,
+    unsee,
+)
 from stream_processors.state.keys import BUCKETS, Namespace, bucket_of
 from stream_processors.state.store import LostState, MarkMoved, RedisStore, Store, Write, connect
 from tests.support.clock import Clock
@@ -28,13 +46,14 @@ LATER = NOW + 7 * DAY
 @dataclass
 class Found:
     """A stamped store; `again` is another process's connection, `cut` kills the first one's, `flush` empties the server,
-    `ranked` reads a ranking."""
+    `ranked` reads a ranking, `texts` a hash."""
 
     store: Store
     again: Callable[[], Awaitable[Store]]
     cut: Callable[[], Awaitable[None]]
     flush: Callable[[], Awaitable[None]]
     ranked: Callable[[int, str], Awaitable[dict[str, int]]]
+    texts: Callable[[int, str], Awaitable[dict[str, bytes]]]
 
 
 async def _memory() -> AsyncIterator[Found]:
@@ -53,7 +72,10 @@ async def _memory() -> AsyncIterator[Found]:
     async def ranked(bucket: int, key: str) -> dict[str, int]:
         return dict(server.buckets[bucket].values.get(key, {}))
 
-    yield Found(first, again, cut, flush, ranked)
+    async def texts(bucket: int, key: str) -> dict[str, bytes]:
+        return {name: str(v).encode() if isinstance(v, int) else v for name, v in server.buckets[bucket].values[key].items()}
+
+    yield Found(first, again, cut, flush, ranked, texts)
 
 
 async def _redis(url: str) -> AsyncIterator[Found]:
@@ -81,8 +103,11 @@ async def _redis(url: str) -> AsyncIterator[Found]:
         rows = await plain.zrange(namespace.key(bucket, *key.split(":", 1)), 0, -1, withscores=True)
         return {member.decode(): int(score) for member, score in rows}
 
+    async def texts(bucket: int, key: str) -> dict[str, bytes]:
+        return {name.decode(): v for name, v in (await plain.hgetall(namespace.key(bucket, *key.split(":", 1)))).items()}
+
     try:
-        yield Found(await again(), again, cut, flush, ranked)
+        yield Found(await again(), again, cut, flush, ranked, texts)
     finally:
         await flush()
         for client in clients:
@@ -116,27 +141,174 @@ async def _fold(found: Found, *effects: Effect, **marks: Any) -> None:
 # claims
 
 
+async def _claim(found: Found, bucket: int, value: str, version: int = 1, until: int = LATER, signal: str = "sig-1") -> list[Any]:
+    """Holder, floor, what older versions left standing."""
+    return await _call(found, "claim", bucket, signal, version, value, until)
+
+
 async def test_the_first_claim_of_a_reference_wins_and_stays(found: Found) -> None:
-    assert await _call(found, "claim", 3, "sig-1", "0:7 body", LATER) == [b""]
-    assert await _call(found, "claim", 3, "sig-1", "0:9 other", LATER) == [b"0:7 body"]
-    assert await _call(found, "claim", 3, "sig-1", "0:7 body", LATER) == [b"0:7 body"], "a replay finds its own claim"
+    assert await _claim(found, 3, "0:7 body") == [b"", 0, []]
+    assert await _claim(found, 3, "0:9 other") == [b"0:7 body", 0, []]
+    assert await _claim(found, 3, "0:7 body") == [b"0:7 body", 0, []], "a replay finds its own claim"
 
 
 async def test_several_claims_of_one_call_are_answered_in_order(found: Found) -> None:
-    args = ("a", "0:0 x", LATER, "b", "0:1 y", LATER, "a", "0:2 z", LATER)
-    assert await _call(found, "claim", 0, *args) == [b"", b"", b"0:0 x"]
+    args = ("a", 1, "0:0 x", LATER, "b", 1, "0:1 y", LATER, "a", 1, "0:2 z", LATER)
+    assert await _call(found, "claim", 0, *args) == [b"", 0, [], b"", 0, [], b"0:0 x", 0, []]
 
 
 async def test_a_claim_ends_at_its_time(found: Found) -> None:
-    await _call(found, "claim", 0, "a", "0:0 x", NOW - 1000)
-    assert await _call(found, "claim", 0, "a", "0:1 y", LATER) == [b""]
+    await _claim(found, 0, "0:0 x", until=NOW - 1000)
+    assert await _claim(found, 0, "0:1 y") == [b"", 0, []]
 
 
 async def test_a_claim_of_the_log_is_the_claim_that_was_observed(found: Found) -> None:
     await _fold(found, claim(2, "r:sig-1", "0:7 body", LATER))
-    assert await _call(found, "claim", 2, "sig-1", "0:9 other", LATER) == [b"0:7 body"]
+    assert await _claim(found, 2, "0:9 other") == [b"0:7 body", 0, []]
     await _fold(found, claim(2, "r:sig-1", "0:9 other", LATER))
-    assert await _call(found, "claim", 2, "sig-1", "0:9 other", LATER) == [b"0:7 body"]
+    assert await _claim(found, 2, "0:9 other") == [b"0:7 body", 0, []]
+
+
+async def test_a_newer_version_has_a_claim_of_its_own_and_makes_the_older_ones_dead(found: Found) -> None:
+    await _claim(found, 3, "0:7 body")
+    await _fold(found, put(3, "j:sig-1", b"what it added", LATER))
+    assert await _claim(found, 3, "0:8 body", 3) == [b"", 0, [b"what it added"]]
+    assert await _claim(found, 3, "0:9 body", 2) == [b"", 3, [b"what it added"]]
+    assert await _claim(found, 3, "0:7 body") == [b"0:7 body", 3, []]
+    assert await _claim(found, 3, "1:1 body", 3) == [b"0:8 body", 3, [b"what it added"]]
+
+
+# retractions
+
+
+async def _find(found: Found, below: int, versions: int = 4, until: int = LATER) -> list[Any]:
+    return (await _call(found, "withdraw", 3, "f", "sig-1", below, until, versions))[0]
+
+
+async def test_a_floor_only_rises_and_looking_does_not_make_one(found: Found) -> None:
+    assert await _find(found, 0) == [0]
+    assert [await _find(found, below) for below in (2, 1 << 20, 3, 0)] == [[2], [1 << 20], [1 << 20], [1 << 20]]
+    await _fold(found, raise_floor(3, "t:sig-1", 5, LATER))
+    assert await _claim(found, 3, "0:0 x") == [b"", 1 << 20, []]
+
+
+async def test_a_floor_ends_with_the_latest_of_those_that_raised_it(found: Found) -> None:
+    await _fold(found, raise_floor(3, "t:sig-1", 2, NOW - 1))
+    assert await _find(found, 0) == [0]
+    await _fold(found, raise_floor(3, "t:sig-1", 2, LATER), raise_floor(3, "t:sig-1", 2, NOW - 1))
+    assert await _find(found, 0) == [2]
+
+
+async def test_a_retraction_finds_the_versions_that_are_known(found: Found) -> None:
+    await _claim(found, 3, "0:7 body")
+    await _claim(found, 3, "5:1 body", 3)
+    await _fold(found, put(3, "j:sig-1/3", b"added", LATER), put(3, "j:sig-1/4", b"too new", LATER))
+    assert await _find(found, 4, versions=3) == [4, 1, b"0:7 body", b"", 3, b"5:1 body", b"added"]
+
+
+async def test_a_content_is_let_go_by_the_name_that_holds_it_only(found: Found) -> None:
+    await _call(found, "observe", 1, "c", "content", "sig-1", LATER, "token")
+    assert await _call(found, "withdraw", 1, "p", "content", "sig-2", 1) == [b"sig-1"]
+    assert await _call(found, "withdraw", 1, "p", "content", "sig-1", 0, "p", "content", "sig-2", 0) == [b"", b"sig-1"]
+    await _fold(found, release(1, "c:content", "sig-2"))
+    assert await _call(found, "withdraw", 1, "p", "content", "sig-1", 1, "p", "content", "sig-2", 0) == [b"", b""]
+    await _fold(found, take(1, "c:content", "sig-2", LATER), release(1, "c:content", "sig-2"))
+    assert (await _call(found, "observe", 1, "c", "content", "sig-1", LATER, "token"))[0] == b""
+
+
+async def test_a_newer_version_takes_a_content_over_from_its_own_signal_only(found: Found) -> None:
+    async def held_after(name: str) -> bytes:
+        return bytes((await _call(found, "observe", 1, "c", "content", name, LATER, "token"))[0])
+
+    assert [await held_after(name) for name in ("sig-1", "sig-1/2", "sig-1", "sig-2/3", "sig-1/10", "sig-1/9")] == [
+        b"",
+        b"",
+        b"sig-1/2",
+        b"sig-1/2",
+        b"",
+        b"sig-1/10",
+    ]
+
+
+@pytest.mark.parametrize("by_the_log", [False, True])
+async def test_a_sighting_that_is_taken_back_is_no_longer_counted(found: Found, by_the_log: bool) -> None:
+    async def taken_back(content: str, institution: str) -> None:
+        if by_the_log:
+            await _fold(found, unsee(1, "t", content, institution))
+        else:
+            await _call(found, "withdraw", 1, "u", "t", content, institution)
+
+    for content, institution, when in (("c1", "bank-001", NOW), ("c2", "bank-001", NOW - 3 * DAY), ("c3", "bank-0010", NOW)):
+        await _call(found, "observe", 1, *_sighting(content, institution, when))
+    await taken_back("c1", "bank-0010")
+    assert await _call(found, "observe", 1, *_sighting("c4", "bank-002", NOW)) == [3, 3, 0], "another's is another one"
+    await taken_back("c1", "bank-001")
+    assert await _call(found, "observe", 1, *_sighting("c4", "bank-002", NOW)) == [2, 2, 0], "its latest is three days old now"
+    wide = _sighting("c4", "bank-002", NOW, since=NOW - 4 * DAY)
+    assert await _call(found, "observe", 1, *wide) == [3, 3, 0]
+    await taken_back("c2", "bank-001")
+    await taken_back("c2", "bank-001")
+    assert await _call(found, "observe", 1, *wide) == [2, 2, 0]
+    for content, institution in (("c3", "bank-0010"), ("c4", "bank-002")):
+        await taken_back(content, institution)
+    assert await _call(found, "observe", 1, *_sighting("c1", "bank-001", NOW)) == [1, 1, 0], "what was taken back may come again"
+
+
+async def test_an_institution_is_found_again_behind_many_sightings_of_others(found: Found) -> None:
+    for n in range(1100):
+        await _fold(found, see(1, "t", f"o{n}", "bank-002", NOW - n, LATER))
+    await _fold(found, see(1, "t", "old", "bank-001", NOW - DAY, LATER), see(1, "t", "new", "bank-001", NOW, LATER))
+    await _fold(found, unsee(1, "t", "new", "bank-001"))
+    assert await _call(found, "observe", 1, *_sighting("x", "bank-002", NOW, since=NOW - 2 * DAY)) == [1102, 2, 0]
+    assert await _call(found, "observe", 1, *_sighting("x", "bank-002", NOW, since=NOW - DAY)) == [1101, 1, 0]
+
+
+@pytest.mark.parametrize("by_the_log", [False, True])
+async def test_what_a_victim_or_a_transfer_left_is_not_counted_when_it_is_taken_back_but_keeps_its_place(
+    found: Found, by_the_log: bool
+) -> None:
+    async def victims(member: str = "") -> list[int]:
+        return await _call(found, "observe", 1, "v", "t", member, NOW, NOW, "p", NOW - DAY, NOW, 2, LATER)
+
+    async def taken_back(key: str, member: str) -> None:
+        if by_the_log:
+            await _fold(found, bury(1, key, member, LATER))
+        else:
+            await _call(found, "withdraw", 1, "x", key, member, LATER)
+
+    await _fold(found, keep(1, "v:t", NOW - 9, "pone", LATER, 2), keep(1, "v:t", NOW - 5, "ptwo", LATER, 2))
+    await taken_back("v:t", "ptwo")
+    assert await victims() == [1, 9]
+    await _fold(found, keep(1, "v:t", NOW - 7, "pthree", LATER, 2))
+    assert await victims() == [1, 7], "what is taken back holds its place among the newest"
+    await _fold(found, keep(1, "v:t", NOW - 5, "ptwo", LATER, 2))
+    assert await victims() == [2, 5], "kept again it counts again"
+
+    async def transfers(member: str = "") -> list[int]:
+        row = ("f", "t", "o", "to---------", NOW, DAY, DAY, 1, 9, "CNY", member, 9, LATER)
+        return await _call(found, "observe", 1, *row)
+
+    out, into = "oto---------bank0001content-idA5CNY", "ifrom-------bank0001content-idB5CNY"
+    await _fold(found, keep(1, "f:t", NOW - 8, into, LATER, 9))
+    assert await transfers(out) == [1, 1, 8]
+    await taken_back("f:t", into)
+    assert await transfers() == [1, 1, -1]
+    await taken_back("f:t", out)
+    assert await transfers() == [0, 0, -1]
+
+
+async def test_what_never_counted_leaves_its_place(found: Found) -> None:
+    await _fold(found, keep(1, "v:t", NOW, "pone", LATER, 2))
+    await _call(found, "withdraw", 1, "x", "v:t", "pone", 0)
+    assert await found.ranked(1, "v:t") == {}
+
+
+async def test_what_is_dropped_is_gone_and_only_a_higher_number_replaces_a_text(found: Found) -> None:
+    await _fold(found, put(3, "j:sig-1", b"added", LATER), drop(3, "j:sig-1"), drop(3, "j:sig-1"))
+    assert await _find(found, 0) == [0]
+    for number, text in ((2, b"two"), (1, b"one"), (2, b"other"), (3, b"three"), (1, b"late")):
+        await _fold(found, put_newer(3, "x:sig-1", number, text, LATER))
+    assert await found.texts(3, "x:sig-1") == {"rev": b"3", "text": b"three"}
 
 
 # observations
@@ -323,10 +495,11 @@ async def test_a_mark_may_stand_anywhere_in_a_range(found: Found) -> None:
     await _call(found, "fold", 0, checks={"s1": (0, 3)})
 
 
-@pytest.mark.parametrize("script", ["claim", "observe", "fold"])
+@pytest.mark.parametrize("script", ["claim", "withdraw", "observe", "fold"])
 async def test_a_wrong_mark_is_a_moved_state_and_nothing_is_touched(found: Found, script: str) -> None:
     args: dict[str, tuple[Arg, ...]] = {
-        "claim": ("sig-1", "0:0 x", LATER),
+        "claim": ("sig-1", 1, "0:0 x", LATER),
+        "withdraw": ("f", "sig-1", 9, LATER, 0),
         "observe": _sighting("c1", "bank-001", NOW),
         "fold": put_case(0, "k:case", 1, b"x").args,
     }
@@ -338,9 +511,9 @@ async def test_a_wrong_mark_is_a_moved_state_and_nothing_is_touched(found: Found
     assert (await found.store.marks())[0] == {"s0": 5}
 
 
-@pytest.mark.parametrize("script", ["claim", "observe", "fold"])
+@pytest.mark.parametrize("script", ["claim", "withdraw", "observe", "fold"])
 async def test_a_wrong_stamp_is_a_lost_state_and_nothing_is_touched(found: Found, script: str) -> None:
-    args = ("sig-1", "0:0 x", LATER) if script == "claim" else ()
+    args = ("sig-1", 1, "0:0 x", LATER) if script == "claim" else ()
     write = Write({}, {"s0": 9}, args)
     for stamp in ("cluster|topic=1:2#other", "", STAMP + "x"):
         with pytest.raises(LostState) as error:
@@ -353,7 +526,7 @@ async def test_a_wrong_stamp_is_a_lost_state_and_nothing_is_touched(found: Found
 
 
 async def _untouched(found: Found) -> None:
-    assert await _call(found, "claim", 0, "sig-1", "0:0 x", LATER) == [b""]
+    assert await _claim(found, 0, "0:0 x") == [b"", 0, []]
     assert await _call(found, "observe", 0, *_sighting("c2", "bank-002", NOW)) == [1, 1, 0]
     assert await found.store.cases(STAMP, ["case"]) == [None]
 
@@ -368,7 +541,7 @@ async def test_one_bucket_that_moved_does_not_hide_behind_the_others(found: Foun
 async def test_an_emptied_store_is_noticed_by_every_call(found: Found) -> None:
     await found.flush()
     assert await found.store.stamps() == [None] * BUCKETS
-    for script in ("claim", "observe", "fold"):
+    for script in ("claim", "withdraw", "observe", "fold"):
         with pytest.raises(LostState):
             await _call(found, script, 4)
     with pytest.raises(LostState):
@@ -429,7 +602,7 @@ async def test_a_cleared_store_has_nothing_left_and_takes_the_first_claim_again(
     assert await found.store.stamps() == [None] * BUCKETS
     assert await found.store.marks() == [{}] * BUCKETS
     await found.store.set_stamp(STAMP)
-    assert await _call(found, "claim", 3, "sig-1", "0:2", LATER) == [b""]
+    assert await _claim(found, 3, "0:2") == [b"", 0, []]
 
 
 async def test_clearing_ends_whoever_works_with_it(found: Found) -> None:

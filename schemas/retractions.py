@@ -1,0 +1,61 @@
+"""Taking a signal back. A retraction names a signal and says which of its versions are dead: all below a number.
+
+A correction is a newer version of the signal, and what it replaces is dead. Invariant: that number only ever grows, so two
+retractions give the same in either order, and a retraction that comes before its signal holds too.
+"""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from schemas.signals import MOST_VERSIONS, SignalKind, Trust
+from schemas.values import AmountMinor, Currency, Name, PartyId, Sealed, Stored
+
+FOREVER = 1 << 20
+"""Below this lies every version: the signal is taken back for good."""
+
+
+def name_of(signal_id: str, version: int) -> str:
+    """What one version of a signal is remembered by: `sig-…`, `sig-…/2`."""
+    return signal_id if version == 1 else f"{signal_id}/{version}"
+
+
+class Retraction(Stored):
+    """The value of `signals.retractions.v1`: versions of the signal below `below` count no more.
+
+    `forwarded`: assess sent it on to the partition where a version of the signal stands, for there is the order of its subject.
+    """
+
+    signal_id: Name
+    institution: PartyId
+    below: int = Field(ge=2, le=FOREVER)
+    reason_sealed: Sealed | None = None
+    forwarded: bool = False
+
+
+class Standing(Stored):
+    """What one version of a signal added, so that exactly this can be taken away again.
+
+    `content_id` and `sighted` (tokens) name its sightings, `traces` (kind of set, token, member) what it left of victims and
+    transfers, `primary` its subject; `queues` where it joined a case, the rest is what it added there. `freed`: no other signal
+    holds the content, its sightings and traces go with it.
+    """
+
+    signal_id: Name
+    version: int = Field(ge=1, le=MOST_VERSIONS)
+    institution: PartyId
+    kind: SignalKind
+    score: int = Field(ge=0, le=100)
+    amount_minor: AmountMinor | None = None
+    currency: Currency | None = None
+    trust: Trust | None = None
+    content_id: Name
+    primary: Name
+    sighted: tuple[Name, ...] = ()
+    traces: tuple[tuple[Name, Name, Name], ...] = ()
+    queues: tuple[Name, ...] = ()
+    freed: bool = False
+
+    @property
+    def name(self) -> str:
+        return name_of(self.signal_id, self.version)

@@ -1,0 +1,238 @@
+"""The retractions of assess: from a request to the fact what is taken back, and on to the cases and the other partitions.
+
+A poll's step: find what the signal's versions are and raise its floor, look whose the contents are, decide, record the facts,
+emit, fold. It runs between the signals' steps of the same process, so a version that stands in an owned partition stands whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from schemas.codec import CodecError, decode, encode
+from schemas.envelope import Origin
+from schemas.facts import AssessedSignal
+from schemas.retractions import FOREVER, Retraction, Standing
+from schemas.signals import MOST_VERSIONS
+from schemas.topics import ASSESSED, RETRACTIONS
+from schemas.values import DAY_MS, from_ms
+from stream_processors.agents.base import Batch
+from stream_processors.agents.dead_letters import DeadLetters
+from stream_processors.agents.requests import ACTOR, Sourced, in_batches, request
+from stream_processors.crash import point
+from stream_processors.domain import assess as refusal
+from stream_processors.domain import retraction as decision
+from stream_processors.domain.retraction import Known
+from stream_processors.log import Entry, Record
+from stream_processors.metrics import METRICS
+from stream_processors.state.effects import Arg
+from stream_processors.state.folds import taken_back_effects
+from stream_processors.state.keys import BUCKETS, bucket_of
+from stream_processors.state.standing import unpack
+from stream_processors.state.store import Check, Write
+
+if TYPE_CHECKING:
+    from stream_processors.agents.assess import Assess
+
+
+Leftover = tuple[Standing, int]
+"""What must be out of the features, and how long it is remembered that it is: 0 for what never counted, whose name lets go of the
+content, too."""
+
+
+@dataclass(slots=True)
+class _Work:
+    record: Record
+    retraction: Retraction | None = None
+    why: str = ""
+    partitions: set[int] = field(default_factory=set)
+    standing: dict[int, list[Standing]] = field(default_factory=dict)
+
+    @property
+    def own(self) -> list[Standing]:
+        return self.standing.get(self.record.partition, [])
+
+
+class Retractions:
+    """`step` for the retractions of a poll; `clear` before signals are observed, `catch_up` when a partition is taken over."""
+
+    def __init__(self, agent: Assess, dead: DeadLetters) -> None:
+        self._agent, self._dead = agent, dead
+
+    async def step(self, batch: Batch) -> None:
+        point("retract.polled")
+        works = [_read(record) for records in batch.values() for record in records]
+        partitions = sorted({work.record.partition for work in works})
+        checks: dict[str, Check] = {f"sw{p}": self._agent.marks.get(f"sw{p}", 0) for p in partitions}
+        await self._find(works, checks)
+        held = await self._held([one for work in works for one in work.own], checks)
+        point("retract.found")
+        facts = self._decide(works, held)
+        point("retract.decided")
+        await self._dead.flush()
+        await self._record(facts)
+        point("retract.recorded")
+        origins = [(Origin(RETRACTIONS.name, work.record.partition, work.record.offset), fact) for work, fact in facts]
+        await self._agent.emit(origins)
+        point("retract.emitted")
+        await self._fold(facts, partitions)
+        point("retract.folded")
+
+    async def clear(self, left: Sequence[Leftover], checks: Mapping[str, Check], sets: Mapping[str, Arg]) -> set[int]:
+        """Takes sightings and traces out of the features, but for a content that another signal holds. The buckets it touched."""
+        peeks: dict[int, list[Arg]] = {}
+        asked: dict[int, list[Leftover]] = {}
+        for one, until in left:
+            bucket = bucket_of(one.primary)
+            peeks.setdefault(bucket, []).extend(("p", one.content_id, one.name, int(not until)))
+            asked.setdefault(bucket, []).append((one, until))
+        answers = await self._ask(peeks, checks, sets)
+        takes: dict[int, list[Arg]] = {}
+        for bucket, answer in answers.items():
+            for (one, until), holder in zip(asked[bucket], answer, strict=True):
+                if holder:
+                    continue
+                for token in one.sighted:
+                    takes.setdefault(bucket_of(token), []).extend(("u", token, one.content_id, one.institution))
+                for kind, token, member in one.traces:
+                    takes.setdefault(bucket_of(token), []).extend(("x", f"{kind}:{token}", member, until))
+        await self._ask(takes, checks, sets)
+        return set(peeks) | set(takes)
+
+    async def catch_up(self, p: int, facts: Sequence[Sourced]) -> None:
+        """A process that was cut off from its state may have recorded a signal whose retraction could not see it."""
+        counts = [(origin, fact) for origin, fact in facts if decision.standing_of(fact) is not None]
+        floors = await self._floors([str(fact.signal_id) for _, fact in counts])
+        late = []
+        for origin, fact in counts:
+            below = floors[str(fact.signal_id)]
+            if fact.version < below:
+                again = Retraction.trusted(signal_id=fact.signal_id, institution=fact.institution, below=below, forwarded=True)
+                late.append(request(again, origin, fact.accepted_at))
+        for some in in_batches({p: late}):
+            await self._agent.log.append(RETRACTIONS, some)
+
+    async def _ask(
+        self, args: Mapping[int, list[Arg]], checks: Mapping[str, Check], sets: Mapping[str, Arg]
+    ) -> dict[int, list[Any]]:
+        writes = {b: Write(checks, sets, found) for b, found in args.items()}
+        return await self._agent.store.call("withdraw", self._agent.stamp, writes) if writes else {}
+
+    async def _floors(self, signal_ids: Sequence[str]) -> dict[str, int]:
+        """The floor of each signal, as it is now."""
+        args: dict[int, list[Arg]] = {}
+        asked: dict[int, list[str]] = {}
+        for name in dict.fromkeys(signal_ids):
+            args.setdefault(bucket_of(name), []).extend(("f", name, 0, 1, 0))
+            asked.setdefault(bucket_of(name), []).append(name)
+        answers = await self._ask(args, {}, {})
+        return {name: found[0] for b, names in asked.items() for name, found in zip(names, answers[b], strict=True)}
+
+    async def _find(self, works: list[_Work], checks: dict[str, Check]) -> None:
+        """Raises the floors; which versions are known, where they stand and what they added."""
+        args: dict[int, list[Arg]] = {}
+        asked: dict[int, list[_Work]] = {}
+        keep_ms = self._agent.policy.keep.claims_days * DAY_MS
+        for work in works:
+            if (one := work.retraction) is not None:
+                bucket, versions = bucket_of(one.signal_id), min(one.below - 1, MOST_VERSIONS)
+                args.setdefault(bucket, []).extend(("f", one.signal_id, one.below, work.record.timestamp_ms + keep_ms, versions))
+                asked.setdefault(bucket, []).append(work)
+        answers = await self._ask(args, checks, {})
+        for bucket, answer in answers.items():
+            for work, (_, *found) in zip(asked[bucket], answer, strict=True):
+                for holder, standing in zip(found[1::3], found[2::3], strict=True):
+                    if holder:
+                        work.partitions.add(int(holder.partition(b":")[0]))
+                    if standing:
+                        placed = unpack(standing)
+                        work.partitions.add(placed.partition)
+                        work.standing.setdefault(placed.partition, []).append(placed.standing)
+
+    async def _held(self, standing: list[Standing], checks: dict[str, Check]) -> frozenset[str]:
+        """The versions whose content is another's."""
+        args: dict[int, list[Arg]] = {}
+        asked: dict[int, list[Standing]] = {}
+        for one in standing:
+            bucket = bucket_of(one.primary)
+            args.setdefault(bucket, []).extend(("p", one.content_id, one.name, 0))
+            asked.setdefault(bucket, []).append(one)
+        answers = await self._ask(args, checks, {})
+        return frozenset(one.name for b, found in asked.items() for one, holder in zip(found, answers[b], strict=True) if holder)
+
+    def _decide(self, works: list[_Work], held: frozenset[str]) -> list[tuple[_Work, AssessedSignal]]:
+        """The facts, in order. What an earlier record of this poll has taken back is not there for the later ones."""
+        gone: set[str] = set()
+        facts = []
+        for work in works:
+            p = work.record.partition
+            now, emitted, policy = from_ms(work.record.timestamp_ms), self._agent.marks.get(f"f{p}", 0), self._agent.policy
+            if work.retraction is None:
+                self._dead.add(RETRACTIONS, work.record, work.why)
+                METRICS.dead.labels("assess").inc()
+                fact = refusal.refuse(work.why, policy=policy, now=now, emitted=emitted)
+            else:
+                left = {at: tuple(one for one in found if one.name not in gone) for at, found in work.standing.items()}
+                fact = decision.decide(
+                    work.retraction,
+                    known=Known(frozenset(work.partitions), left),
+                    held=held,
+                    partition=p,
+                    policy=policy,
+                    now=now,
+                    emitted=emitted,
+                )
+                gone |= {one.name for one in fact.undone}
+            METRICS.facts.labels("assess", fact.outcome.value).inc()
+            facts.append((work, fact))
+        return facts
+
+    async def _record(self, facts: list[tuple[_Work, AssessedSignal]]) -> None:
+        entries: dict[int, list[Entry]] = {}
+        written = datetime.now(UTC)
+        for work, fact in facts:
+            record = work.record
+            value = encode(
+                ASSESSED,
+                fact,
+                id=f"retracted-{record.partition}:{record.offset}",
+                source="/assess",
+                actor=ACTOR,
+                time=written,
+                origin=Origin(RETRACTIONS.name, record.partition, record.offset),
+                subject=fact.signal_id,
+            )
+            key = fact.signal_id.encode() if fact.signal_id else None
+            entries.setdefault(record.partition, []).append((key, value))
+        bases = await self._agent.log.append(ASSESSED, entries)
+        self._agent.landed(ASSESSED, bases, {p: self._agent.marks.get(f"f{p}", 0) for p in bases})
+
+    async def _fold(self, facts: list[tuple[_Work, AssessedSignal]], partitions: Sequence[int]) -> None:
+        agent = self._agent
+        args: list[list[Arg]] = [[] for _ in range(BUCKETS)]
+        sets: dict[str, int] = {}
+        for work, fact in facts:
+            p = work.record.partition
+            sets[f"sw{p}"] = work.record.offset + 1
+            sets[f"f{p}"] = sets.get(f"f{p}", agent.marks.get(f"f{p}", 0)) + 1
+            for effect in taken_back_effects(fact) if work.retraction else ():
+                args[effect.bucket] += effect.args
+        for p in partitions:
+            sets |= {f"e{p}": sets[f"f{p}"], f"hw{p}": sets[f"sw{p}"]}
+        checks = agent.forward(sets, partitions, ("sw", "f"))
+        await agent.store.call("fold", agent.stamp, {b: Write(checks, sets, args[b]) for b in range(BUCKETS)})
+        agent.marks |= sets
+
+
+def _read(record: Record) -> _Work:
+    try:
+        retraction: Retraction = decode(RETRACTIONS, record.value).data
+        if MOST_VERSIONS < retraction.below < FOREVER:
+            raise CodecError(f"a signal has no version {retraction.below}")
+        if record.key != retraction.signal_id.encode():
+            raise CodecError("the record's key is not the signal")
+        return _Work(record, retraction)
+    except CodecError as error:
+        return _Work(record, why=str(error))

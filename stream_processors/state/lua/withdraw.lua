@@ -1,0 +1,48 @@
+-- Own arguments, four forms:
+--   'f', signal id, below, expires, versions -> raises the floor (below 0: only looks); the floor, then for each of so many
+--                                              versions that is known: its number, who holds it, what it left standing
+--   'p', content, name, free                 -> who else holds the content ('' nobody or the name); free 1: the name lets go
+--   'u', token, content, institution         -> takes a sighting away
+--   'x', key, member, expires                -> marks a member of a bounded set as taken back (expires 0: it was never there)
+local out = {}
+while at <= #args do
+  local op = args[at]
+  if op == 'f' then
+    local signal, below = args[at + 1], args[at + 2]
+    if below > 0 then raise(prefix .. 't:' .. signal, below, args[at + 3]) end
+    local found = { tonumber(redis.call('GET', prefix .. 't:' .. signal) or '0') }
+    for version = 1, args[at + 4] do
+      local name = name_of(signal, version)
+      local holder, standing = redis.call('GET', prefix .. 'r:' .. name), redis.call('GET', prefix .. 'j:' .. name)
+      if holder or standing then
+        found[#found + 1] = version
+        found[#found + 1] = holder or ''
+        found[#found + 1] = standing or ''
+      end
+    end
+    out[#out + 1] = found
+    at = at + 5
+  elseif op == 'p' then
+    local key = prefix .. 'c:' .. args[at + 1]
+    local holder = redis.call('GET', key)
+    if holder == args[at + 2] then
+      if args[at + 3] == 1 then redis.call('DEL', key) end
+      holder = false
+    end
+    out[#out + 1] = holder or ''
+    at = at + 4
+  elseif op == 'u' then
+    unsee(prefix .. 's:' .. args[at + 1], args[at + 2], args[at + 3])
+    out[#out + 1] = 1
+    at = at + 4
+  elseif args[at + 3] > 0 then
+    bury(prefix .. args[at + 1], args[at + 2], args[at + 3])
+    out[#out + 1] = 1
+    at = at + 4
+  else
+    redis.call('ZREM', prefix .. args[at + 1], args[at + 2])
+    out[#out + 1] = 1
+    at = at + 4
+  end
+end
+return out

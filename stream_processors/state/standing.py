@@ -1,0 +1,47 @@
+"""What a version of a signal left standing, packed small: one key a signal that counts (assess, `j:`)."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import orjson
+
+from schemas.retractions import Standing
+
+
+class Placed(NamedTuple):
+    """A standing and the partition in whose order it was made."""
+
+    partition: int
+    standing: Standing
+
+
+_FIELDS = (
+    "signal_id",
+    "version",
+    "institution",
+    "kind",
+    "score",
+    "amount_minor",
+    "currency",
+    "trust",
+    "content_id",
+    "primary",
+    "sighted",
+    "traces",
+    "queues",
+)
+
+
+def pack(partition: int, standing: Standing) -> bytes:
+    return orjson.dumps((partition, *(getattr(standing, name) for name in _FIELDS)))
+
+
+def unpack(raw: bytes) -> Placed:
+    partition, *values = orjson.loads(raw)
+    fields = {name: _tuples(one) for name, one in zip(_FIELDS, values, strict=True)}
+    return Placed(partition, Standing.trusted(**fields))
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
