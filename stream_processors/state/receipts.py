@@ -64,11 +64,16 @@ def receipt_json(fact: ReceiptRow, assessed_at: datetime) -> bytes:
         raw["of"] = fact.of
     elif fact.outcome is Outcome.ASSESSED:
         raw |= {"score": fact.score, "severity": fact.severity, "policy": fact.policy}
-        if reasons := [dict(one.__dict__) for one in fact.reasons if is_own(one)]:
+        if reasons := [_reason(one) for one in fact.reasons if is_own(one)]:
             raw["reasons"] = reasons
     if fact.routes:
         raw |= {"queues": [route.queue for route in fact.routes], "cases": [route.case_id for route in fact.routes]}
     return orjson.dumps(raw, option=orjson.OPT_UTC_Z)
+
+
+def _reason(one: Reason) -> dict[str, object]:
+    """Named members only: a newer version's model may have more, and both must fold the same receipt in an upgrade."""
+    return {"rule": one.rule, "points": one.points, "evidence": one.evidence}
 
 
 def withdrawal_json(fact: ReceiptRow) -> bytes:
