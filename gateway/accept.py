@@ -20,7 +20,7 @@ from gateway.log import Log, Position
 from gateway.metrics import METRICS
 from gateway.problems import Problem, later
 from gateway.settings import GatewaySettings
-from schemas.topics import SUBMITTED
+from schemas.topics import SUBMITTED, Topic
 from schemas.values import from_ms
 from stream_processors.crash import point
 
@@ -48,10 +48,13 @@ def instant(ms: int) -> str:
 
 
 class Acceptor:
-    """`accept` a list of prepared signals of one institution; an answer for each, in order."""
+    """`accept` a list of prepared signals of one institution, or of retractions; an answer for each, in order."""
 
-    def __init__(self, log: Log, memory: Idempotency, lag: Lag, settings: GatewaySettings) -> None:
+    def __init__(
+        self, log: Log, memory: Idempotency, lag: Lag, settings: GatewaySettings, topic: Topic = SUBMITTED
+    ) -> None:
         self._log = log
+        self._topic = topic
         self._memory = memory
         self._lag = lag
         self._lag_limit = settings.lag_limit
@@ -78,7 +81,7 @@ class Acceptor:
         answers: list[Receipt | Problem | None] = [None] * len(signals)
         first: dict[str, int] = {}
         for index, signal in enumerate(signals):
-            first.setdefault(signal.signal_id, index)
+            first.setdefault(signal.name, index)
         owner = f"{self._process}.{next(self._numbers)}"
         began = time.perf_counter()
         try:
@@ -99,10 +102,10 @@ class Acceptor:
                 self._in_flight -= len(fresh)
         return [
             _as_second(
-                signals[first[signal.signal_id]],
+                signals[first[signal.name]],
                 signal,
-                answers[first[signal.signal_id]],
-                index == first[signal.signal_id],
+                answers[first[signal.name]],
+                index == first[signal.name],
             )
             for index, signal in enumerate(signals)
         ]
@@ -111,7 +114,7 @@ class Acceptor:
         self, signals: Sequence[Prepared], indexes: list[int], owner: str, answers: list[Receipt | Problem | None]
     ) -> list[int]:
         """Answers what stands already; the indexes of the signals that this request locked."""
-        names = [signals[i].signal_id for i in indexes]
+        names = [signals[i].name for i in indexes]
         aliased = [i for i in indexes if signals[i].alias is not None]
         aliases = [alias[0] for i in aliased if (alias := signals[i].alias)]
         held = await self._memory.begin(names + aliases, owner)
@@ -125,7 +128,7 @@ class Acceptor:
                 continue
             answers[i] = answer
             if standing is None:
-                free.append(signals[i].signal_id)
+                free.append(signals[i].name)
             if (alias := signals[i].alias) is not None and by_alias[i] is None:
                 if isinstance(answer, Receipt):
                     await self._memory.finish([(alias[0], answer.record._replace(body=alias[1]))])
@@ -158,7 +161,7 @@ class Acceptor:
         answers: list[Receipt | Problem | None],
     ) -> None:
         began = time.perf_counter()
-        landed = await self._log.append(SUBMITTED, [signals[i].entry for i in fresh])
+        landed = await self._log.append(self._topic, [signals[i].entry for i in fresh])
         acked = time.perf_counter()
         METRICS.accept_s.labels("ack").observe(acked - began)
         point("gateway.appended")
@@ -167,7 +170,7 @@ class Acceptor:
             for i, place in zip(fresh, landed, strict=True)
             if isinstance(place, Position)
         }
-        METRICS.accepted.inc(len(placed))
+        METRICS.accepted.inc(len(placed) if self._topic is SUBMITTED else 0)
         if placed:
             METRICS.clock_offset_s.set(next(reversed(placed.values())).accepted_ms / 1000 - time.time())
         for i, standing in zip(placed, await self._remember(signals, placed), strict=True):
@@ -189,7 +192,7 @@ class Acceptor:
     async def _remember(self, signals: Sequence[Prepared], placed: dict[int, Remembered]) -> list[Remembered]:
         """Puts the records under the names and keys; those that stand under the names. In the log is accepted: a memory
         that fails now costs only that a retry is recognised later, by assess."""
-        own = [(record.signal_id, record) for record in placed.values()]
+        own = [(signals[i].name, record) for i, record in placed.items()]
         aliased = [(alias[0], record._replace(body=alias[1])) for i, record in placed.items() if (alias := signals[i].alias)]
         try:
             return (await self._memory.finish(own + aliased))[: len(own)] if own else []
@@ -212,6 +215,6 @@ def _as_second(first: Prepared, signal: Prepared, answer: Receipt | Problem | No
 
 
 def _names(signals: Sequence[Prepared], indexes: Sequence[int]) -> list[str]:
-    """What a request locks for these signals: their ids and the names of their keys."""
+    """What a request locks for these signals: their names and those of their keys."""
     aliases = [alias[0] for i in indexes if (alias := signals[i].alias)]
-    return [signals[i].signal_id for i in indexes] + aliases
+    return [signals[i].name for i in indexes] + aliases

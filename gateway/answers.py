@@ -62,7 +62,7 @@ class LineOut(BaseModel):
 
 class SignalOut(BaseModel):
     """What became of a signal. While `pending` only the first four are known. `reasons`: those that rest on the signal alone;
-    what others reported is not the sender's to know."""
+    what others reported is not the sender's to know. `version` is that of a correction, `retracted_at` when it was taken back."""
 
     signal_id: str
     status: str
@@ -74,6 +74,8 @@ class SignalOut(BaseModel):
     severity: str | None = None
     routed: bool | None = None
     reasons: list[ReasonOut] | None = None
+    version: int | None = None
+    retracted_at: Instant | None = None
 
 
 class QueueOut(BaseModel):
@@ -234,6 +236,8 @@ def signal_out(receipt: Receipt) -> SignalOut:
         severity=receipt.severity,
         routed=bool(receipt.queues),
         reasons=told(receipt.reasons),
+        version=receipt.version if receipt.version > 1 else None,
+        retracted_at=receipt.retracted_at,
     )
 
 

@@ -40,16 +40,17 @@ from gateway.officers import Desk
 from gateway.pipelining import Pipelining
 from gateway.problems import Problem, later
 from gateway.rates import Rates, RedisRates
-from gateway.routes import cases, docs, live, ops, queues, search, signals, tips
+from gateway.routes import cases, docs, live, ops, queues, retractions, search, signals, tips
 from gateway.settings import GatewaySettings
 from gateway.tips.desk import Tips
 from schemas.cases import Case
 from schemas.protect import AesGcmSealer, Keyring, Sealer, Tokenizer
+from schemas.topics import RETRACTIONS
 from stream_processors.state.views import Rebuilding, RedisViews, Views
 
 logger = logging.getLogger("liandong.gateway")
 
-_ROUTES = (signals, queues, live, cases, search, tips, ops, docs)
+_ROUTES = (signals, retractions, queues, live, cases, search, tips, ops, docs)
 ENDPOINTS: list[Endpoint] = [endpoint for module in _ROUTES for endpoint in module.ENDPOINTS]
 
 
@@ -74,6 +75,7 @@ class Services:
         self.intake = Intake(self.tokenizer, self.sealer, settings.json_depth_limit)
         self.exporter = Exporter(self.views, settings.metrics_labels_limit)
         self.acceptor = Acceptor(self.log, self.memory, self.lag, settings)
+        self.withdrawer = Acceptor(self.log, self.memory, self.lag, settings, RETRACTIONS)
         self.tips = Tips(
             settings,
             settings.policy(),

@@ -16,6 +16,7 @@ from schemas.protect import Sealer, Tokenizer
 from schemas.protect.reader import SignalReader
 from schemas.protect.submission import signal_id
 from schemas.reading import Model, Refused, read
+from schemas.retractions import name_of
 from schemas.signals import SignalIn
 
 KEY_PREFIX = "key:"
@@ -23,14 +24,17 @@ _KEY_FORM = re.compile(r"[\x21-\x7e]{1,124}", re.ASCII)
 
 
 class Prepared(NamedTuple):
-    """A signal that may be appended. `alias` is the name and body of an Idempotency-Key beside the sender's
-    reference; `given` what the sender said."""
+    """What may be appended: a signal, or the retraction of one. It is remembered under `name`, which has one `body` for ever.
+
+    `alias` is the name and body of an Idempotency-Key beside the sender's reference; `given` what the sender said of a signal.
+    """
 
     signal_id: str
+    name: str
     body: str
     entry: Entry
-    alias: tuple[str, str] | None
-    given: SignalIn
+    alias: tuple[str, str] | None = None
+    given: SignalIn | None = None
 
 
 class Intake:
@@ -56,11 +60,11 @@ class Intake:
         if reference is None:
             raise Problem("reference-missing", "give the signal a reference of your own, or send an Idempotency-Key")
         found = self._reader.submission(body, institution=institution, reference=reference, now=self._now())
-        alias = None
+        alias, own = None, name_of(found.signal_id, body.version)
         if key is not None and body.reference is not None:
             name = "k" + signal_id(self._tokenizer, institution, KEY_PREFIX + key)
-            alias = (name, f"{found.body_id}.{found.signal_id}")
-        return Prepared(found.signal_id, found.body_id, Entry(found.key, found.value), alias, body)
+            alias = (name, f"{found.body_id}.{own}")
+        return Prepared(found.signal_id, own, found.body_id, Entry(found.key, found.value), alias, body)
 
 
 def validated(model: type[Model], raw: bytes, slug: str, depth_limit: int) -> Model:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
-from gateway.accept import Receipt, instant
+from gateway.accept import Acceptor, Receipt, instant
 from gateway.answers import AcceptedOut, LineOut, SignalOut, signal_out
 from gateway.auth import Role
 from gateway.batch import MEDIA_TYPE, BatchReply
 from gateway.endpoint import Call, Endpoint
 from gateway.idempotency import Remembered
+from gateway.intake import Prepared
 from gateway.limits import encoding, media_type, read_body
 from gateway.metrics import METRICS
 from gateway.problems import Problem
@@ -21,23 +22,31 @@ from schemas.advice import advice
 from schemas.signals import SignalIn
 
 _SENDERS = frozenset({Role.INSTITUTION})
-_TROUBLE = ("log-unavailable", "state-unavailable", "overloaded")
+TROUBLE = ("log-unavailable", "state-unavailable", "overloaded")
 
 
 async def post_signal(call: Call) -> Response:
     """202 only after the broker acknowledged. The identity of a signal is its `reference`, else the
     `Idempotency-Key`: the same body again gives the same receipt (`Idempotency-Replayed: true`), another body 422,
     and 409 while the first is in flight. `advisories` says what looks odd in it (docs/indicators.md)."""
+    return await accepted(call, await read_signal(call), call.services.acceptor)
+
+
+async def read_signal(call: Call) -> Prepared:
+    """The signal in the body of the request."""
     request, services = call.request, call.services
     media_type(request, "application/json")
     encoding(request, gzip_ok=False)
     raw = await read_body(request, services.settings.body_limit_bytes)
-    institution = call.caller.subject
-    signal = services.intake.read(raw, institution, request.headers.get("idempotency-key"))
-    closed = services.acceptor.closed()
+    return services.intake.read(raw, call.caller.subject, request.headers.get("idempotency-key"))
+
+
+async def accepted(call: Call, signal: Prepared, acceptor: Acceptor) -> Response:
+    """The receipt of what was accepted, 202; Problem when it was not."""
+    closed = acceptor.closed()
     if closed is not None:
         raise closed
-    answer = (await services.acceptor.accept([signal], institution))[0]
+    answer = (await acceptor.accept([signal], call.caller.subject))[0]
     if isinstance(answer, Problem):
         raise answer
     headers = {"Location": f"/v1/signals/{answer.record.signal_id}"}
@@ -45,7 +54,7 @@ async def post_signal(call: Call) -> Response:
         METRICS.replayed.inc()
         headers["Idempotency-Replayed"] = "true"
     receipt = answer.body()
-    if told := advice(signal.given):
+    if signal.given is not None and (told := advice(signal.given)):
         receipt["advisories"] = [one._asdict() for one in told]
     return json_reply(receipt, 202, headers)
 
@@ -105,7 +114,7 @@ ENDPOINTS = [
             "invalid-signal",
             "reference-missing",
             "reference-reused",
-            *_TROUBLE,
+            *TROUBLE,
         ),
     ),
     Endpoint(

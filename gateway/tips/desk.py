@@ -105,7 +105,7 @@ class Tips:
             raise Problem("invalid-request", "a text holds half a character", errors=[]) from None
         except Refused as refusal:
             raise of_refused(refusal) from None
-        return Prepared(found.signal_id, found.body_id, Entry(found.key, found.value), None, given)
+        return Prepared(found.signal_id, found.signal_id, found.body_id, Entry(found.key, found.value), None, given)
 
     async def _limit(self, what: str, request: Request, one: Rate, all_: Rate) -> None:
         address = peers.address_of(request, self._proxies)

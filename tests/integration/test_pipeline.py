@@ -17,8 +17,9 @@ from redis.asyncio import Redis
 from deploy.local.places import project_root
 from deploy.local.stack import Stack
 from schemas.protect import AesGcmSealer, Keyring, Tokenizer
-from schemas.protect.submission import protect
-from schemas.topics import ACTIONS, SUBMITTED, TOPICS
+from schemas.protect.submission import protect, signal_id
+from schemas.retractions import FOREVER, Retraction
+from schemas.topics import ACTIONS, RETRACTIONS, SUBMITTED, TOPICS
 from stream_processors.log import KafkaLog
 from stream_processors.pipeline import STAGES
 from stream_processors.rebuild import digest, rebuild
@@ -26,7 +27,7 @@ from stream_processors.settings import Settings
 from stream_processors.state.progress import places
 from stream_processors.state.views import Rebuilding, RedisViews
 from tests.support import real
-from tests.support.builders import account, action_record, body, move, phone, submission
+from tests.support.builders import account, action_record, body, move, phone, retraction_record, submission
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="function")]
 QUEUE = "public-security-630202"
@@ -56,6 +57,11 @@ class Client:
         signal = protect(body(**over), institution=institution, reference=reference, tokenizer=self.tokenizer, sealer=self.sealer)
         await self.log.append_keyed(SUBMITTED, [submission(signal)])
         return signal
+
+    async def retract(self, institution: str, reference: str) -> None:
+        name = signal_id(self.tokenizer, institution, reference)
+        one = Retraction(signal_id=name, institution=institution, below=FOREVER)
+        await self.log.append_keyed(RETRACTIONS, [retraction_record(one)])
 
     async def digests(self) -> dict[str, str]:
         at, policy = int(time.time() * 1000), self.settings.policy()
@@ -118,6 +124,33 @@ async def test_a_signal_gets_its_receipt_and_its_case_a_place_in_the_queue_and_a
         return found is not None and found.holder == "officer-a"
 
     await _until("the holder in the view", held)
+
+
+async def test_what_is_taken_back_and_corrected_leaves_its_case_and_its_sender_is_told(client: Client) -> None:
+    """Over all partitions, and one retraction before its signal. The digests of the tests below hold for this state, too."""
+    big = {"amount": {"minor": 60_000_000, "currency": "CNY"}}
+    await client.retract("bank-301", "early")
+    sent = {}
+    for n in range(9):
+        both = [(bank, {"indicators": [account(300 + n)], **big}) for bank in ("bank-301", "bank-302")]
+        sent[n] = [await client.send(bank, f"back-{n}", **over) for bank, over in both]
+    early = await client.send("bank-301", "early", indicators=[account(300)], **big)
+    cases = [(await _until("a receipt", lambda s=two[1]: client.views.receipt(s.signal_id))).cases[0] for two in sent.values()]
+    for n in range(9):
+        await client.retract("bank-301", f"back-{n}")
+        await client.send("bank-302", f"back-{n}", indicators=[account(300 + n)], version=2, amount={"minor": 500})
+
+    async def settled() -> bool:
+        found = [await client.views.case(name) for name in cases]
+        return all(one and (one.signal_count, one.amount_minor, one.retracted) == (1, {"CNY": 500}, 2) for one in found)
+
+    await _until("each case with its one live signal", settled)
+    for first, second in sent.values():
+        gone, better = await client.views.receipt(first.signal_id), await client.views.receipt(second.signal_id)
+        assert gone is not None and (gone.outcome, gone.retracted_at is None) == ("retracted", False)
+        assert better is not None and (better.outcome, better.version) == ("assessed", 2)
+    told = await client.views.receipt(early.signal_id)
+    assert told is not None and (told.outcome, told.cases) == ("retracted", ())
 
 
 async def test_killed_workers_lose_nothing_and_count_nothing_twice(client: Client, stack: Stack) -> None:
