@@ -70,6 +70,8 @@ def _process_of(point: str, rng: random.Random) -> str:
     stage = point.partition(".")[0]
     if stage == "gateway":
         return "gateway"
+    if stage == "retract":
+        return f"assess-{rng.randrange(2)}"
     return f"{rng.choice(AGENTS) if stage == 'restore' else stage}-{rng.randrange(2)}"
 
 

@@ -1,8 +1,9 @@
 """What must hold when the dust has settled, read from the log itself and from the live views.
 
-1. Every acknowledged signal stands in the log where its receipt says, and has exactly one fact that counts it.
+1. Every acknowledged signal and retraction stands in the log where its receipt says; each version has one fact that holds it.
 2. Every source record has exactly one fact that counts (later ones are echoes).
-3. No case counts a signal twice or misses one that was routed to it.
+3. No case counts a signal twice, misses one that was routed to it, or counts one that was taken back; each that counted and was
+   taken back is taken out once.
 That the state folded afresh from the log is the live one, and what the oracle demands, is `deploy.verify`'s part.
 """
 
@@ -11,7 +12,6 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from redis.asyncio import Redis
 
@@ -19,11 +19,13 @@ from deploy.verify.ledger import Entry
 from schemas.cases import Case
 from schemas.codec import CodecError, decode
 from schemas.envelope import Origin
-from schemas.facts import Outcome
-from schemas.topics import ASSESSED, SUBMITTED, Topic
+from schemas.facts import AssessedSignal, Outcome
+from schemas.topics import ASSESSED, RETRACTIONS, SUBMITTED, Topic
 from stream_processors.log import KafkaLog, Record
 from stream_processors.settings import Settings
 from stream_processors.state.keys import PROJECT
+
+HOLDING = (Outcome.ASSESSED, Outcome.RESEND, Outcome.RETRACTED)
 
 
 @dataclass
@@ -47,13 +49,13 @@ async def check(settings: Settings, entries: Sequence[Entry]) -> Found:
     log = KafkaLog(settings, "liandong-check")
     await log.open()
     try:
-        submitted = await _all(log, SUBMITTED)
+        sources = {topic.name: await _all(log, topic) for topic in (SUBMITTED, RETRACTIONS)}
         facts = await _all(log, ASSESSED)
     finally:
         await log.close()
-    _promises(found, submitted, acknowledged)
-    joined = _sources(found, submitted, facts)
-    await _cases(found, settings, joined)
+    _promises(found, sources, acknowledged)
+    counting = _sources(found, sources, facts)
+    await _cases(found, settings, _joined(found, counting, _floors(sources[RETRACTIONS.name], counting)))
     return found
 
 
@@ -62,48 +64,74 @@ async def _all(log: KafkaLog, topic: Topic) -> list[Record]:
     return [record for p in ends async for run in log.read(topic, p, starts[p], ends[p]) for record in run]
 
 
-def _promises(found: Found, submitted: list[Record], acknowledged: list[Entry]) -> None:
-    at = {(record.partition, record.offset): record for record in submitted}
-    found.records = len(submitted)
+def _promises(found: Found, sources: dict[str, list[Record]], acknowledged: list[Entry]) -> None:
+    at = {name: {(record.partition, record.offset): record for record in records} for name, records in sources.items()}
+    found.records = sum(map(len, sources.values()))
     for entry in acknowledged:
-        record = at.get(entry.position or (-1, -1))
+        topic = RETRACTIONS if entry.retracts else SUBMITTED
+        record = at[topic.name].get(entry.position or (-1, -1))
         if record is None:
             found.wrong.append(f"lost: {entry.who} {entry.reference} was acknowledged at {entry.position}, it is not in the log")
             continue
-        signal = decode(SUBMITTED, record.value).data
-        if (signal.institution, signal.reference, signal.signal_id) != (entry.who, entry.reference, entry.signal_id):
-            found.wrong.append(f"{entry.who} {entry.reference} was acknowledged at {entry.position}: {signal.signal_id} is there")
+        said = decode(topic, record.value).data
+        if (said.institution, said.signal_id) != (entry.who, entry.signal_id):
+            found.wrong.append(f"{entry.who} {entry.reference} was acknowledged at {entry.position}: {said.signal_id} is there")
 
 
-def _sources(found: Found, submitted: list[Record], facts: list[Record]) -> dict[str, set[str]]:
-    """Counts facts by source; the signals that each case must hold."""
-    counting: dict[tuple[int, int], Any] = {}
-    counted: Counter[str] = Counter()
-    joined: dict[str, set[str]] = defaultdict(set)
+def _sources(found: Found, sources: dict[str, list[Record]], facts: list[Record]) -> list[AssessedSignal]:
+    """The facts that count: the first of each source."""
+    counting: dict[tuple[str, int, int], AssessedSignal] = {}
     for record in facts:
         try:
             envelope = decode(ASSESSED, record.value)
             origin = Origin.parse(envelope.origin or "")
         except (CodecError, ValueError):
             continue
-        if origin.topic != SUBMITTED.name or origin.partition != record.partition:
+        if origin.topic not in sources or origin.partition != record.partition:
             continue
         found.facts += 1
-        if (origin.partition, origin.offset) in counting:
+        if origin[:3] in counting:
             found.echoes += 1
             continue
-        fact = counting[origin.partition, origin.offset] = envelope.data
-        found.outcomes[fact.outcome.value] += 1
+        counting[origin[:3]] = envelope.data
+        found.outcomes[envelope.data.outcome.value] += 1
+    for name, records in sources.items():
+        missing = [record for record in records if (name, record.partition, record.offset) not in counting]
+        found.wrong += [f"no fact for {name}/{record.partition}/{record.offset}" for record in missing]
+    held = Counter((fact.signal_id, fact.version) for fact in counting.values() if fact.outcome in HOLDING)
+    found.wrong += [f"{signal_id}/{version} counts {n} times" for (signal_id, version), n in held.items() if n != 1]
+    return list(counting.values())
+
+
+def _floors(retractions: list[Record], counting: list[AssessedSignal]) -> dict[str, int]:
+    """Below which version each signal is dead, from what was asked and from the versions that came."""
+    floors: dict[str, int] = defaultdict(int)
+    for record in retractions:
+        try:
+            one = decode(RETRACTIONS, record.value).data
+        except CodecError:
+            continue
+        if record.key == one.signal_id.encode():
+            floors[one.signal_id] = max(floors[one.signal_id], one.below)
+    for fact in counting:
         if fact.outcome in (Outcome.ASSESSED, Outcome.RESEND):
-            counted[fact.signal_id] += 1
+            floors[str(fact.signal_id)] = max(floors[str(fact.signal_id)], fact.version)
+    return floors
+
+
+def _joined(found: Found, counting: list[AssessedSignal], floors: dict[str, int]) -> dict[str, set[str]]:
+    """The live signals of each case that ever had one; what was taken out must be what is dead, each once."""
+    joined: dict[str, set[str]] = defaultdict(set)
+    dead: Counter[str] = Counter()
+    for fact in counting:
         for route in fact.routes:
-            joined[route.case_id].add(fact.signal_id)
-    for record in submitted:
-        if (record.partition, record.offset) not in counting:
-            found.wrong.append(f"no fact for {SUBMITTED.name}/{record.partition}/{record.offset}")
-    for signal_id, n in counted.items():
-        if n != 1:
-            found.wrong.append(f"{signal_id} counts {n} times")
+            live = fact.version >= floors[str(fact.signal_id)]
+            joined[route.case_id] |= {f"{fact.signal_id}/{fact.version}"} if live else set()
+        if fact.outcome is Outcome.ASSESSED and fact.version < floors[str(fact.signal_id)]:
+            dead[f"{fact.signal_id}/{fact.version}"] += 1
+    undone = Counter(f"{one.signal_id}/{one.version}" for fact in counting for one in fact.undone)
+    found.wrong += [f"{name} is dead, and still counts" for name in dead - undone]
+    found.wrong += [f"{name} was taken out, and is not dead or was taken out before" for name in undone - dead]
     return joined
 
 
@@ -121,5 +149,6 @@ async def _cases(found: Found, settings: Settings, joined: dict[str, set[str]]) 
         if case_id not in live:
             found.wrong.append(f"case {case_id} of {len(signals)} signals is not in the views")
         elif live[case_id].signal_count != len(signals):
-            found.wrong.append(f"case {case_id} counts {live[case_id].signal_count} signals, {len(signals)} were routed to it")
+            counts = live[case_id].signal_count
+            found.wrong.append(f"case {case_id} counts {counts} signals, {len(signals)} that were routed to it are live")
     found.wrong += [f"case {case_id} has no routed signal" for case_id in live.keys() - joined.keys()]

@@ -1,4 +1,5 @@
-"""The load while things break: institutions that send until they are acknowledged, officers who take, hand over and dispose.
+"""The load while things break: institutions that send until they are acknowledged, correct and take back, officers who take, hand
+over and dispose.
 
 Invariant: a sender stops only at an answer that is final, and the ledger knows exactly what the system promised.
 """
@@ -8,23 +9,37 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
+import queue
 import random
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
+from connectors.port import Answer
 from deploy.demo_data.generate import Planned, generate
 from deploy.verify.ledger import Ledger
 from deploy.verify.sender import send_all
 
 BATCH = 20
 PAUSE_S = 0.03
+EVERY_CORRECTED, EVERY_TAKEN_BACK, EVERY_TAKEN_BACK_FIRST = 20, 15, 40
+"""Of so many signals one is corrected later on, taken back, or taken back while it is on its way."""
 QUEUES = [f"public-security-{code}" for code in ("630200", "630202", "630203", "630222", "630223", "630224", "630225")] + [
     "financial-regulator-630200"
 ]
+
+
+WHY = "a false alarm"
+
+
+def _corrected(planned: Planned) -> Planned:
+    """The second version: another amount."""
+    return replace(planned, body={**planned.body, "version": 2, "amount": {"minor": 123_400, "currency": "CNY"}})
 
 
 class Client:
@@ -60,10 +75,12 @@ class Load:
         self.answered = 0
         self.refused = 0
         self.moves = 0
+        self.retracted = 0
         self.failed: list[BaseException] = []
+        self._unwanted: queue.SimpleQueue[Planned] = queue.SimpleQueue()
 
     def start(self) -> None:
-        for work in (self._send, self._act, self._act):
+        for work in (self._send, self._act, self._act, self._take_back):
             thread = threading.Thread(target=self._guarded, args=(work,), daemon=True)
             thread.start()
             self._threads.append(thread)
@@ -99,15 +116,59 @@ class Load:
         self.refused = counts["refused"]
 
     def _until_stopped(self) -> Iterator[Planned]:
+        """The plan, with corrections: at once, in the same batch, or some hundred lines later."""
+        rng, wrong = random.Random(self._seed), deque[Planned]()
         for number, planned in enumerate(self._plan):
             if self._stopping.is_set():
                 return
             if number % BATCH == 0:
                 time.sleep(PAUSE_S)
+            if number % EVERY_TAKEN_BACK_FIRST == 1:
+                self._unwanted.put(planned)
             yield planned
+            if number % EVERY_CORRECTED == 2:
+                wrong.append(planned)
+                if rng.random() < 0.5:
+                    yield _corrected(wrong.pop())
+                elif len(wrong) > 5:
+                    yield _corrected(wrong.popleft())
+            if number % EVERY_TAKEN_BACK == 3:
+                self._unwanted.put(planned)
 
     def _on_progress(self, lines: int) -> None:
         self.answered += lines
+
+    def _take_back(self) -> None:
+        """Retractions, each sent until it has its answer."""
+        client = Client(self._url)
+        token = cache(self._mint)
+        while not (self._stopping.is_set() and self._unwanted.empty()):
+            try:
+                planned = self._unwanted.get(timeout=0.2)
+            except queue.Empty:
+                continue
+            if "reference" in planned.body:
+                self._retract(client, planned.institution, token(planned.institution), str(planned.body["reference"]))
+
+    def _retract(self, client: Client, who: str, token: str, reference: str) -> None:
+        journal = self._ledger.journal(who)([{"reference": reference, "retract": WHY}])
+        raw = json.dumps({"reference": reference, "reason": WHY}).encode()
+        while True:
+            journal.trying([0])
+            status, answer = client.ask("POST", "/v1/retractions", token, raw, Content_Type="application/json")
+            if status == 202:
+                said = json.loads(answer)
+                at = said["position"]
+                place = (at["topic"], at["partition"], at["offset"])
+                journal.answered(0, Answer("accepted", said["signal_id"], said["accepted_at"], place))
+                self.retracted += 1
+                break
+            if 400 <= status < 500 and status not in (409, 429):
+                journal.answered(0, Answer("refused", problem=json.loads(answer)))
+                break
+            journal.failed([0], f"status {status}", taken=None)
+            time.sleep(0.1)
+        journal.settled()
 
     def _act(self) -> None:
         """An officer: next, then renew, hand over, release or dispose; conflicts are part of the day."""

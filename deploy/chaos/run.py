@@ -58,7 +58,8 @@ def run(steps: Sequence[str], *, seed: int, told: Told, profile: str = PROFILE, 
             for number, step in enumerate(steps, 1):
                 _break(scene, step, f"{number}/{len(steps)}")
             load.stop()
-        told(f"{load.answered} lines answered, {load.refused} refused, {load.moves} moves of officers applied")
+        sent = f"{load.answered} lines answered, {load.refused} refused, {load.retracted} signals taken back"
+        told(f"{sent}, {load.moves} moves of officers applied")
         if not asyncio.run(verify(stack, [path], False, False, SETTLE_S, Console(highlight=False))):
             return Found(wrong=["`liandong verify` found differences, see above"])
         return asyncio.run(check(settings_of(stack), read_ledger(path)))

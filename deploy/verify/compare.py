@@ -83,14 +83,15 @@ def maybe_confirmed(expected: Expected, live: Live) -> frozenset[Indicator]:
             continue
         for primary in expected.primaries.get(case.primary_signal_id, ()):
             wanted = expected.cases.get((case.queue, primary))
-            suspects = {one for member in wanted.may for one in member.content.suspects} if wanted else set()
+            joined = [*wanted.may, *wanted.once] if wanted else []
+            suspects = {one for member in joined for one in member.content.suspects}
             found |= {primary} | {one for one in suspects if one[0] not in PARTIES}
     return frozenset(found)
 
 
 def differences(expected: Expected, live: Live, *, partial: bool = False) -> list[Difference]:
     """All of them. `partial`: others sent to this system too, so upper bounds are not looked at."""
-    found = [one for signal in expected.signals for one in _of_signal(signal, live, partial)]
+    found = [one for signal in expected.signals if signal.shown for one in _of_signal(signal, live, partial)]
     found += _of_cases(expected, live, partial)
     if not partial:
         found += _of_counters(expected, live)
@@ -110,6 +111,8 @@ def _of_signal(signal: ExpectedSignal, live: Live, partial: bool) -> list[Differ
         return []
     if receipt.outcome not in signal.outcomes:
         return [Difference(about, " or ".join(sorted(signal.outcomes)), receipt.outcome)]
+    if receipt.outcome == "retracted":
+        return []
     if receipt.outcome == "resend":
         wrong = receipt.of not in signal.of
         return [Difference(about, f"a re-send of {' or '.join(sorted(signal.of))}", str(receipt.of))] if wrong else []
@@ -180,9 +183,9 @@ def _of_counters(expected: Expected, live: Live) -> list[Difference]:
     """Each identity counted once: as assessed or as a re-send."""
     low: Counter[str] = Counter()
     high: Counter[str] = Counter()
-    for signal in expected.signals:
+    for signal in (one for one in expected.signals if one.counted):
         who = signal.identity.who
-        for outcome in signal.outcomes - {"absent"}:
+        for outcome in signal.outcomes - {"absent", "retracted"}:
             high[f"{outcome}:{who}"] += 1
             low[f"{outcome}:{who}"] += len(signal.outcomes) == 1
     found = []

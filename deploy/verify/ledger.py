@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ Fate = Literal["accepted", "refused", "open"]
 
 
 class Ledger:
-    """Writes one file. Several senders of one process may share it."""
+    """Writes one file. Several senders and threads of one process may share it."""
 
     def __init__(self, path: Path, *, sync: bool = True) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -32,6 +33,7 @@ class Ledger:
             self._file.write(b"\n")  # the last writer was killed in the middle of a line: the reader skips that one
         self._session = secrets.token_hex(4)
         self._entries = 0
+        self._lock = threading.Lock()
         self._sync = sync
 
     def __enter__(self) -> Self:
@@ -46,12 +48,14 @@ class Ledger:
 
     def take(self, count: int) -> list[str]:
         """Names of new entries."""
-        first = self._entries
-        self._entries += count
+        with self._lock:
+            first = self._entries
+            self._entries += count
         return [f"{self._session}-{first + index}" for index in range(count)]
 
     def write(self, line: Mapping[str, Any]) -> None:
-        self._file.write(orjson.dumps({**line, "at": time.time_ns() // 1_000_000}) + b"\n")
+        with self._lock:
+            self._file.write(orjson.dumps({**line, "at": time.time_ns() // 1_000_000}) + b"\n")
 
     def sync(self) -> None:
         self._file.flush()
@@ -117,6 +121,15 @@ class Entry:
     @property
     def reference(self) -> str:
         return str(self.body.get("reference"))
+
+    @property
+    def version(self) -> int:
+        return int(self.body.get("version", 1))
+
+    @property
+    def retracts(self) -> bool:
+        """Whether the line took a signal back: `{"reference": ..., "retract": reason}`."""
+        return "retract" in self.body
 
 
 def read_ledger(path: Path) -> list[Entry]:

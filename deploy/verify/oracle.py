@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from deploy.verify.features import Bounds, bounds
 from deploy.verify.ledger import Entry
 from deploy.verify.naive import Indicator, Known, Policy
 from deploy.verify.order import FAR, Identity, Member, identities, members
+from deploy.verify.taken_back import Signal, retracted, tell
 from deploy.verify.traces import known
 
 CaseKey = tuple[str, Indicator]
@@ -26,7 +27,9 @@ MANY = 1000
 class ExpectedSignal:
     """What must become of one identity. `of`: the signal ids that a re-send may repeat.
 
-    `loose`: which of its bodies came first is not determined; only that it is there is.
+    `loose`: which of its bodies came first, or whether it was taken back, is not determined; only that it is there is.
+    `shown`: whether the receipt is of this identity, `counted`: whether the counters are; a version that was replaced is counted
+    only.
     """
 
     identity: Identity
@@ -37,16 +40,20 @@ class ExpectedSignal:
     must: frozenset[str] = frozenset()
     may: frozenset[str] = frozenset()
     loose: bool = False
+    shown: bool = True
+    counted: bool = True
 
 
 @dataclass
 class ExpectedCase:
-    """A case of (queue, primary subject): the members that must have joined it, and those that may."""
+    """A case of (queue, primary subject): the members that must count in it, those that may, and those that only may have,
+    before they were taken back."""
 
     queue: str
     primary: Indicator
     must: list[Member] = field(default_factory=list)
     may: list[Member] = field(default_factory=list)
+    once: list[Member] = field(default_factory=list)
     score: tuple[int, int] = (0, 0)
 
     def amounts(self, currency: str) -> tuple[int, int]:
@@ -77,7 +84,9 @@ def expect(
 ) -> Expected:
     """What the ledger's signals must have become. `confirmed`: subjects that officers may have confirmed at some time."""
     policy = Policy(policy_file)
-    found = identities(entries)
+    entries = list(entries)
+    found, gone = identities(entries), retracted(entries)
+    tell(found, gone)
     contents = members(found)
     by_id = {id(member): member for member in contents}
     seen = bounds(contents, policy.window_ms, undisturbed=undisturbed)
@@ -90,7 +99,8 @@ def expect(
     joins = _joins(contents, scores, policy, cases)
     clear = [(one, member) for member in contents for one in member.identities if not one.blurred]
     signals = [_signal(one, member, scores, joins, policy) for one, member in clear]
-    signals += [_loose(one) for one in {(one.who, one.reference): one for one in found if one.blurred}.values()]
+    signals += [_loose(one) for one in {(one.who, one.reference, one.version): one for one in found if one.blurred}.values()]
+    signals = _as_shown(signals, gone)
     primaries: dict[str, set[Indicator]] = defaultdict(set)
     for one in found:
         for name in one.signal_ids:
@@ -104,6 +114,30 @@ def _known(member: Member, seen: Bounds, confirmed: frozenset[Indicator]) -> tup
     cases = MANY if confirmed & set(member.content.suspects) else 0
     low = Known(latest, seen.sightings_low, seen.institutions_low)
     return low, Known(earliest, seen.sightings_high, seen.institutions_high, cases)
+
+
+def _as_shown(signals: list[ExpectedSignal], gone: dict[Signal, bool]) -> list[ExpectedSignal]:
+    """A receipt is of the newest version. What was taken back says so; what may have been says one or the other."""
+    versions: dict[Signal, set[int]] = defaultdict(set)
+    newest: dict[Signal, int] = defaultdict(int)
+    for one in signals:
+        at, identity = (one.identity.who, one.identity.reference), one.identity
+        versions[at].add(identity.version)
+        if identity.sure or identity.acknowledged:
+            newest[at] = max(identity.version, newest[at])
+    told = []
+    for one in signals:
+        at, identity = (one.identity.who, one.identity.reference), one.identity
+        shown = identity.version == newest[at] or len(versions[at]) == 1
+        if identity.fate == "live":
+            told.append(replace(one, shown=shown))
+            continue
+        either = one.outcomes | {"assessed", "resend", "retracted"}
+        told.append(replace(one, outcomes=either, loose=True, shown=False))
+        if shown:
+            last = frozenset({"retracted"}) if gone.get(at) else either
+            told.append(replace(one, outcomes=last, loose=not gone.get(at), counted=False))
+    return told
 
 
 def _loose(identity: Identity) -> ExpectedSignal:
@@ -125,9 +159,12 @@ def _signal(
         outcomes = {"resend"}
     else:
         outcomes = {"assessed", "resend"}
+    if not member.steady and len(member.identities) > 1:
+        outcomes = {"assessed", "resend"}
     if not identity.sure:
         outcomes.add("absent")
-    of = {name for one in member.identities if one is not identity and member.may_be_first(one) for name in one.signal_ids}
+    rivals = [one for one in member.identities if one is not identity]
+    of = {name for one in rivals if not member.steady or member.may_be_first(one) for name in one.signal_ids}
     low, high = scores[id(member)]
     must, may = joins[id(member)]
     severities = {policy.severity(score) for score in range(low, high + 1)}
@@ -175,12 +212,12 @@ def _joins(
             joins[id(member)] = must, may
             for queue in may:
                 case = cases.setdefault((queue, primary), ExpectedCase(queue, primary))
-                case.may.append(member)
+                (case.once if member.gone else case.may).append(member)
                 if queue in must:
                     case.must.append(member)
     for case in cases.values():
         case.score = (
             max((scores[id(one)][0] for one in case.must), default=0),
-            max(scores[id(one)][1] for one in case.may),
+            max((scores[id(one)][1] for one in case.may), default=0),
         )
     return joins

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Literal
 
 from deploy.verify.ledger import Entry
 from deploy.verify.naive import Content, Indicator, body_key, content_of, instant_ms
@@ -20,11 +21,11 @@ SKEW_MS = 2000
 
 @dataclass
 class Identity:
-    """(institution, reference). `sure`: acknowledged. `low`..`high`: the offset of its first record.
+    """(institution, reference, version). `sure`: acknowledged. `low`..`high`: the offset of its first record.
 
     `blurred`: the reference was sent with several bodies, and nobody knows which came first. Each is an identity then, none
     is sure, and `acknowledged` tells whether one of them is in the log. `accepted_ms`: between when and when its first record
-    was appended.
+    was appended. `fate`: whether it counts in the end, as far as what senders took back goes (taken_back.py).
     """
 
     who: str
@@ -38,6 +39,8 @@ class Identity:
     accepted_ms: tuple[int, int] = (0, FAR)
     blurred: bool = False
     acknowledged: bool = False
+    version: int = 1
+    fate: Literal["live", "doubt", "dead"] = "live"
 
 
 @dataclass
@@ -48,8 +51,19 @@ class Member:
     identities: list[Identity]
 
     @property
+    def steady(self) -> bool:
+        """Whether nobody took any of it back. Else a reference that stayed may be a re-send of one that is gone."""
+        return all(one.fate == "live" for one in self.identities)
+
+    @property
+    def gone(self) -> bool:
+        """Whether all of it was taken back."""
+        return all(one.fate == "dead" for one in self.identities)
+
+    @property
     def sure(self) -> bool:
-        return any(one.sure for one in self.identities)
+        """Whether it surely counts, and goes on counting."""
+        return self.steady and any(one.sure for one in self.identities)
 
     @property
     def low(self) -> int:
@@ -57,7 +71,8 @@ class Member:
 
     @property
     def high(self) -> int:
-        return min(one.high for one in self.identities)
+        """Where the one that counts stands at the latest: any of them, when the first may have been taken back."""
+        return (min if self.steady else max)(one.high for one in self.identities)
 
     @property
     def partition(self) -> int | None:
@@ -75,6 +90,7 @@ class Member:
     def accepted_ms(self) -> tuple[int, int]:
         """Between when and when the reference that counts was appended."""
         first = [self.first] if self.first is not None else [one for one in self.identities if self.may_be_first(one)]
+        first = first if self.steady else self.identities
         return min(one.accepted_ms[0] for one in first), max(one.accepted_ms[1] for one in first)
 
     def may_be_first(self, identity: Identity) -> bool:
@@ -85,11 +101,11 @@ def identities(entries: Iterable[Entry]) -> list[Identity]:
     """All identities of which a record stands in the log, or may."""
     entries = [entry for entry in entries if _may_stand(entry)]
     floors = _floors(entries)
-    groups: dict[tuple[str, str], list[Entry]] = {}
+    groups: dict[tuple[str, str, int], list[Entry]] = {}
     for entry in entries:
-        groups.setdefault((entry.who, entry.reference), []).append(entry)
+        groups.setdefault((entry.who, entry.reference, entry.version), []).append(entry)
     partitions = _partitions(entries)
-    return [one for (who, reference), group in groups.items() for one in _identity(who, reference, group, floors, partitions)]
+    return [one for (who, reference, _), group in groups.items() for one in _identity(who, reference, group, floors, partitions)]
 
 
 def _may_stand(entry: Entry) -> bool:
@@ -131,7 +147,7 @@ def _identity(
     acknowledged = any(one.sure for one in made)
     kept = [first] if determined else made
     for one in kept:
-        one.signal_ids, one.acknowledged = names, acknowledged
+        one.signal_ids, one.acknowledged, one.version = names, acknowledged, group[0].version
         if not determined:
             one.blurred, one.sure, one.high = True, False, FAR
     return kept

@@ -15,6 +15,7 @@ SAMPLE = [
     "point:gateway.appended",
     "point:assess.observed",
     "point:assess.recorded",
+    "point:retract.recorded",
     "point:track.recorded",
     "flush",
     "point:project.folded",

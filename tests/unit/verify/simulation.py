@@ -7,11 +7,11 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 from zlib import crc32
 
 from connectors.port import Answer
@@ -23,6 +23,7 @@ from schemas.cases import Case
 from stream_processors.state.receipts import Receipt
 
 PARTITIONS = 4
+FOREVER = 10**6
 NOW = datetime.now(UTC).isoformat()
 """The ledger has its own clock, so this one is real. The generated events are long ago: none is fresh."""
 
@@ -33,11 +34,15 @@ def signal_id(who: str, reference: str) -> str:
 
 @dataclass
 class Log:
-    """Partitions of (institution, body)."""
+    """Partitions of (institution, body), and what was taken back."""
 
+    taken_back: list[tuple[str, str]] = field(default_factory=list)
     partitions: dict[int, list[tuple[str, dict[str, Any]]]] = field(default_factory=lambda: {p: [] for p in range(PARTITIONS)})
 
     def append(self, who: str, body: dict[str, Any]) -> tuple[int, int]:
+        if "retract" in body:
+            self.taken_back.append((who, body["reference"]))
+            return 0, len(self.taken_back) - 1
         primary = content_of(who, body).primary
         partition = crc32(repr(primary).encode()) % PARTITIONS
         self.partitions[partition].append((who, body))
@@ -57,6 +62,25 @@ def send(planned: Sequence[Planned], ledger_file: Path, rng: Random, failing: fl
     return log
 
 
+def second_thoughts(planned: Sequence[Planned], rng: Random, share: float) -> list[Planned]:
+    """The same with corrections and retractions in between, before what they take back, too."""
+    found = list(planned)
+    for one in planned:
+        for version in range(2, 4):
+            if rng.random() < share:
+                body = {**one.body, "version": version, "amount": {"minor": rng.choice([100, 7_000_000]), "currency": "CNY"}}
+                found.insert(rng.randrange(len(found) + 1), replace(one, body=body))
+        if rng.random() < share:
+            body = {"reference": one.body["reference"], "retract": "a false alarm"}
+            found.insert(rng.randrange(len(found) + 1), replace(one, body=body))
+    return found
+
+
+def _key(who: str, body: dict[str, Any]) -> tuple[Any, ...]:
+    """What a body is remembered under."""
+    return (who, body["reference"], "retraction" if "retract" in body else body.get("version", 1))
+
+
 def _send(log: Log, memory: dict, ledger: Ledger, who: str, bodies: list[dict], rng: Random, failing: float) -> None:
     journal = ledger.journal(who)(bodies)
     left = list(range(len(bodies)))
@@ -67,7 +91,7 @@ def _send(log: Log, memory: dict, ledger: Ledger, who: str, bodies: list[dict], 
         again = []
         for index in left:
             body = bodies[index]
-            key, text = (who, body["reference"]), body_key(who, body)
+            key, text = _key(who, body), str(body["retract"]) if "retract" in body else body_key(who, body)
             known = memory.get(key)
             if known is not None and known[0] != text:
                 journal.answered(index, Answer("refused", problem={"type": "urn:x:reference-reused"}))
@@ -79,9 +103,19 @@ def _send(log: Log, memory: dict, ledger: Ledger, who: str, bodies: list[dict], 
             else:
                 position = known[1] if known else log.append(who, body)
                 memory[key] = text, position
-                journal.answered(index, Answer("accepted", signal_id(*key), NOW, ("t", *position)))
+                journal.answered(index, Answer("accepted", signal_id(who, body["reference"]), NOW, ("t", *position)))
         journal.settled()
         left = again
+
+
+class Counted(NamedTuple):
+    """A version that counts, and what it added."""
+
+    key: tuple[str, str]
+    version: int
+    content: Content
+    score: int
+    queues: list[str]
 
 
 class Stage:
@@ -89,45 +123,87 @@ class Stage:
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
-        self._bodies: dict[tuple[str, str], str] = {}
-        self._contents: dict[Content, str] = {}
+        self._bodies: dict[tuple[Any, ...], str] = {}
+        self._contents: dict[Content, tuple[str, str]] = {}
         self._seen: dict[Any, set[Content]] = defaultdict(set)
         self._hit: dict[Any, set[Content]] = defaultdict(set)
-        self._open: dict[Any, set[str]] = defaultdict(set)
-        self.receipts: dict[str, Receipt] = {}
-        self.joined: dict[tuple[str, Any], list[tuple[str, Content, int]]] = defaultdict(list)
+        self._open: dict[Any, dict[str, str]] = defaultdict(dict)
+        self._floor: dict[tuple[str, str], int] = defaultdict(int)
+        self._due: list[tuple[str, str]] = []
+        self._told: dict[tuple[str, str], dict[int, Receipt]] = defaultdict(dict)
+        self.live: list[Counted] = []
         self.counters: dict[str, int] = defaultdict(int)
 
     def run(self, log: Log, rng: Random) -> Live:
-        places = [partition for partition, records in log.partitions.items() for _ in records]
+        places: list[int | None] = [partition for partition, records in log.partitions.items() for _ in records]
+        places += [None] * len(log.taken_back)
         rng.shuffle(places)
-        at = dict.fromkeys(log.partitions, 0)
+        at = dict.fromkeys([*log.partitions, None], 0)
         for partition in places:
-            self._assess(*log.partitions[partition][at[partition]])
+            if partition is None:
+                self._floor[log.taken_back[at[None]]] = FOREVER
+                self._due.append(log.taken_back[at[None]])
+            else:
+                self._assess(*log.partitions[partition][at[partition]])
             at[partition] += 1
-        return Live(self.receipts, {case.case_id: case for case in self._cases()}, dict(self.counters))
+            if self._due and rng.random() < 0.5:
+                self._undo(self._due.pop(rng.randrange(len(self._due))))
+        for key in self._due:
+            self._undo(key)
+        return Live(self._receipts(), {case.case_id: case for case in self._cases()}, dict(self.counters))
+
+    def _receipts(self) -> dict[str, Receipt]:
+        found = {signal_id(*key): versions[max(versions)] for key, versions in self._told.items()}
+        gone = {signal_id(*key) for key, floor in self._floor.items() if floor == FOREVER}
+        return {name: one.model_copy(update={"outcome": "retracted"}) if name in gone else one for name, one in found.items()}
+
+    def _undo(self, key: tuple[str, str]) -> None:
+        """Takes away what versions below the floor had added."""
+        for one in [one for one in self.live if one.key == key and one.version < self._floor[key]]:
+            self.live.remove(one)
+            newer = any(other.content == one.content for other in self.live if other.key == key)
+            if self._contents.get(one.content) == key and not newer:
+                del self._contents[one.content]
+                self._forget(one.content)
+
+    def _forget(self, content: Content) -> None:
+        for suspect in content.suspects:
+            self._seen[suspect].discard(content)
+        for victim in content.victims:
+            self._hit[victim].discard(content)
 
     def _assess(self, who: str, body: dict[str, Any]) -> None:
-        key, text, content = (who, body["reference"]), body_key(who, body), content_of(who, body)
-        if key in self._bodies:
-            self.counters[f"{'repeat' if self._bodies[key] == text else 'conflict'}:{who}"] += 1
+        slot, text, content = _key(who, body), body_key(who, body), content_of(who, body)
+        if slot in self._bodies:
+            self.counters[f"{'repeat' if self._bodies[slot] == text else 'conflict'}:{who}"] += 1
             return
-        self._bodies[key] = text
+        self._bodies[slot] = text
+        key, version = (who, str(body["reference"])), int(body.get("version", 1))
         name = signal_id(*key)
-        if content in self._contents:
-            self.counters[f"resend:{who}"] += 1
-            self.receipts[name] = receipt(name, "resend", of=self._contents[content])
+        if version < self._floor[key]:
+            self.counters[f"retracted:{who}"] += 1
+            self._told[key][version] = receipt(name, "retracted")
             return
-        self._contents[content] = name
+        if version > 1:
+            self._floor[key] = version
+            self._due.append(key)
+            for older in [one for one in self.live if one.key == key and one.content != content]:
+                if self._contents.get(older.content) == key:
+                    self._forget(older.content)
+        if self._contents.get(content, key) != key:
+            self.counters[f"resend:{who}"] += 1
+            self._told[key][version] = receipt(name, "resend", of=signal_id(*self._contents[content]))
+            return
+        self._contents[content] = key
         self.counters[f"assessed:{who}"] += 1
         score = self._score(content)
         queues = self._queues(content, score)
         for queue in queues:
-            self._open[content.primary].add(queue)
-            self.joined[queue, content.primary].append((name, content, score))
+            self._open[content.primary].setdefault(queue, name)
+        self.live.append(Counted(key, version, content, score, queues))
         severity = self._policy.severity(score)
         cases = tuple(f"{queue}/{content.primary}" for queue in queues)
-        self.receipts[name] = receipt(name, "assessed", score=score, severity=severity, queues=tuple(queues), cases=cases)
+        self._told[key][version] = receipt(name, "assessed", score=score, severity=severity, queues=tuple(queues), cases=cases)
 
     def _score(self, content: Content) -> int:
         since = content.occurred_ms - self._policy.window_ms
@@ -154,21 +230,23 @@ class Stage:
 
     def _cases(self) -> list[Case]:
         cases = []
-        for (queue, primary), joined in self.joined.items():
-            amounts: dict[str, int] = defaultdict(int)
-            for _, content, _ in joined:
-                if content.currency and content.amount_minor is not None:
-                    amounts[content.currency] += content.amount_minor
-            score = max(points for _, _, points in joined)
-            raw = {
-                "case_id": f"{queue}/{primary}", "queue": queue, "revision": len(joined), "status": "open",
-                "opened_at": NOW, "changed_at": NOW, "primary_signal_id": joined[0][0], "score": score,
-                "primary": {"kind": primary[0], "role": "suspect", "token": "t", "sealed": "s"},
-                "severity": self._policy.severity(score), "kinds": sorted({one.kind for _, one, _ in joined}),
-                "institutions": sorted({one.who for _, one, _ in joined}), "signal_count": len(joined),
-                "amount_minor": amounts, "signals": [],
-            }  # fmt: skip
-            cases.append(Case.model_validate_json(json.dumps(raw)))
+        for primary, queues in self._open.items():
+            for queue, first in queues.items():
+                joined = [one for one in self.live if one.content.primary == primary and queue in one.queues]
+                amounts: dict[str, int] = defaultdict(int)
+                for one in joined:
+                    if one.content.currency and one.content.amount_minor is not None:
+                        amounts[one.content.currency] += one.content.amount_minor
+                score = max((one.score for one in joined), default=0)
+                raw = {
+                    "case_id": f"{queue}/{primary}", "queue": queue, "revision": 1, "status": "open" if joined else "retracted",
+                    "opened_at": NOW, "changed_at": NOW, "primary_signal_id": first, "score": score,
+                    "primary": {"kind": primary[0], "role": "suspect", "token": "t", "sealed": "s"},
+                    "severity": self._policy.severity(score), "kinds": sorted({one.content.kind for one in joined}),
+                    "institutions": sorted({one.content.who for one in joined}), "signal_count": len(joined),
+                    "amount_minor": amounts, "signals": [],
+                }  # fmt: skip
+                cases.append(Case.model_validate_json(json.dumps(raw)))
         return cases
 
 

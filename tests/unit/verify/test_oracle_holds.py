@@ -18,7 +18,7 @@ from deploy.verify.ledger import read_ledger
 from deploy.verify.naive import Policy
 from deploy.verify.oracle import Expected, expect
 from stream_processors.settings import SHIPPED_POLICY
-from tests.unit.verify.simulation import Stage, send
+from tests.unit.verify.simulation import Stage, second_thoughts, send
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 CROWDED = Mix(repeat=0.1, resend=0.15, conflict=0.05, corroborate=0.6, second=0.5, shared=0.9, hot=0.1)
@@ -28,18 +28,25 @@ def stream(seed: int, n: int = 150) -> list[Planned]:
     return list(generate(n, seed=seed, start=START, span_s=2 * 86_400, institutions=("a1", "b2", "c3"), mix=CROWDED))
 
 
-def played(tmp_path: Path, seed: int, failing: float, *, undisturbed: bool = True) -> tuple[Expected, Live]:
+def played(
+    tmp_path: Path, seed: int, failing: float, *, undisturbed: bool = True, back: float = 0.0
+) -> tuple[Expected, Live]:
     rng, ledger = Random(seed), tmp_path / f"{seed}-{failing}.ndjson"
     ledger.unlink(missing_ok=True)
-    log = send(stream(seed), ledger, rng, failing)
+    log = send(second_thoughts(stream(seed), rng, back) if back else stream(seed), ledger, rng, failing)
     live = Stage(Policy(SHIPPED_POLICY)).run(log, rng)
     return expect(read_ledger(ledger), SHIPPED_POLICY, undisturbed=undisturbed), live
 
 
-@given(seed=st.integers(0, 10**6), failing=st.sampled_from([0.0, 0.02, 0.2, 0.5]), undisturbed=st.booleans())
+@given(
+    seed=st.integers(0, 10**6),
+    failing=st.sampled_from([0.0, 0.02, 0.2, 0.5]),
+    undisturbed=st.booleans(),
+    back=st.sampled_from([0.0, 0.05, 0.2]),
+)
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_nothing_is_wrong_with_a_system_that_keeps_the_laws(tmp_path, seed, failing, undisturbed):
-    expected, live = played(tmp_path, seed, failing, undisturbed=undisturbed)
+def test_nothing_is_wrong_with_a_system_that_keeps_the_laws(tmp_path, seed, failing, undisturbed, back):
+    expected, live = played(tmp_path, seed, failing, undisturbed=undisturbed, back=back)
     assert [str(one) for one in differences(expected, live)] == []
     assert [str(one) for one in differences(expected, live, partial=True)] == []
 
@@ -139,3 +146,36 @@ def test_a_missing_case_a_second_one_and_one_of_nobody_are_found(pair):
     nobody = case.model_copy(update={"case_id": "other", "primary_signal_id": "sig-nobody"})
     assert "a signal that nobody sent" in said(expected, live._replace(cases={**live.cases, "other": nobody}))
     assert differences(expected, live._replace(cases={**live.cases, "other": nobody}), partial=True) == []
+
+
+@pytest.fixture
+def second_thought(tmp_path) -> tuple[Expected, Live]:
+    return played(tmp_path, 23, 0.0, back=0.2)
+
+
+def test_a_signal_that_was_taken_back_and_says_nothing_of_it_is_found(second_thought):
+    expected, live = second_thought
+    assert said(expected, live) == ""
+    gone = next(one for one in expected.signals if one.shown and one.outcomes == {"retracted"})
+    name = next(iter(gone.identity.signal_ids))
+    wrong = live.receipts[name].model_copy(update={"outcome": "assessed", "score": 50, "severity": "medium"})
+    assert "expected retracted, found assessed" in said(expected, live._replace(receipts={**live.receipts, name: wrong}))
+
+
+def test_a_case_that_counts_what_was_taken_back_is_found(second_thought):
+    expected, live = second_thought
+    emptied = next(one for one in live.cases.values() if not one.signal_count)
+    wrong = emptied.model_copy(update={"signal_count": 1, "score": 60, "severity": "high"})
+    found = said(expected, live._replace(cases={**live.cases, wrong.case_id: wrong}))
+    assert "expected signals 0, found 1" in found and "expected score 0, found 60" in found
+
+
+def test_a_corrected_amount_that_is_added_to_the_old_one_is_found(second_thought):
+    expected, live = second_thought
+    wanted = ((key, one) for key, one in expected.cases.items() if one.once and one.must and len(one.must) == len(one.may))
+    key = next(key for key, one in wanted if one.amounts("CNY")[0])
+    case = next(
+        one for one in live.cases.values() if (one.queue, next(iter(expected.primaries[one.primary_signal_id]))) == key
+    )
+    wrong = case.model_copy(update={"amount_minor": {"CNY": case.amount_minor["CNY"] + 100}})
+    assert "CNY (minor units)" in said(expected, live._replace(cases={**live.cases, case.case_id: wrong}))
