@@ -6,8 +6,6 @@ gateway's own; the third has all of them at work on the same cores.
 
 from __future__ import annotations
 
-from typing import Any
-
 from deploy.bench.figures import AtLeast, Figure, Row
 from deploy.bench.setting import Setting, child
 from deploy.local.stack import Stack
@@ -38,17 +36,14 @@ def run(setting: Setting) -> list[Row]:
 
 
 def load(stack: Stack, count: int, lines: int, connections: int, seed: int) -> float:
-    asked: dict[str, Any] = {
-        "url": stack.gateway_url,
-        "home": str(stack.places.home),
-        "profile": stack.profile,
-        "count": count,
-        "lines": lines,
-        "connections": connections,
-        "seed": seed,
-        "fresh": True,
-    }
-    told = child("deploy.bench.http_load", asked)
+    told = feed(stack, count=count, lines=lines, connections=connections, seed=seed, fresh=True)
     if told["accepted"] != count:
         raise RuntimeError(f"{told['accepted']} of {count} signals were accepted")
-    return float(told["accepted"] / told["seconds"])
+    return told["accepted"] / told["seconds"]
+
+
+def feed(stack: Stack, *, timeout_s: float = 900, **wanted: int) -> dict[str, float]:
+    """Signals accepted by the stack's gateway and the seconds that took; `wanted` as http_load has it."""
+    asked = {"url": stack.gateway_url, "home": str(stack.places.home), "profile": stack.profile, **wanted}
+    told: dict[str, float] = child("deploy.bench.http_load", asked, timeout_s=timeout_s)
+    return told

@@ -15,7 +15,8 @@ import psutil
 from redis import Redis
 
 from deploy.bench.figures import AtMost, Figure, Row
-from deploy.bench.setting import Setting, child
+from deploy.bench.ingest import feed
+from deploy.bench.setting import Setting
 from deploy.local.stack import Stack
 from deploy.verify.quiet import wait_quiet
 from deploy.verify.run import settings_of
@@ -52,7 +53,7 @@ def run(setting: Setting) -> list[Row]:
         before, began = _used(redis), time.monotonic()
         sampler = Sampler(stack)
         sampler.start()
-        accepted = _feed(stack, count)
+        accepted = int(feed(stack, count=count, lines=500, connections=4, seed=1, timeout_s=3000)["accepted"])
         asyncio.run(wait_quiet(settings_of(stack), timeout_s=900))
         took = time.monotonic() - began
         sampler.stop()
@@ -66,19 +67,6 @@ def run(setting: Setting) -> list[Row]:
     rows.append(Figure("memory", "Redis, a signal, the gateway's memory included", "bytes", [used / accepted], AtMost(1500)))
     rows.append(Figure("memory", "end to end while measured, everything on", "signals/s", [accepted / took]))
     return rows
-
-
-def _feed(stack: Stack, count: int) -> int:
-    asked: dict[str, Any] = {
-        "url": stack.gateway_url,
-        "home": str(stack.places.home),
-        "profile": stack.profile,
-        "count": count,
-        "lines": 500,
-        "connections": 4,
-        "seed": 1,
-    }
-    return int(child("deploy.bench.http_load", asked, timeout_s=3000)["accepted"])
 
 
 def _used(redis: Redis) -> int:

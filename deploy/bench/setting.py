@@ -12,10 +12,10 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from deploy.local.places import project_root
+from deploy.local.plan import common_env
 from deploy.local.stack import Stack
 
 DURABILITY = (
@@ -79,15 +79,5 @@ def answer(told: Mapping[str, Any]) -> None:
 
 
 def stack_env(stack: Stack) -> dict[str, str]:
-    """How a child reaches the stack: Settings reads these."""
-    return {
-        "KAFKA_BOOTSTRAP": stack.kafka_bootstrap,
-        "REDIS_URL": stack.redis_url,
-        "LIANDONG_HOME": str(stack.places.home),
-        "LIANDONG_PROFILE": stack.profile,
-        "LIANDONG_KEYS_FILE": str(stack.places.keys),
-    }
-
-
-def tail(path: Path, lines: int = 15) -> str:
-    return "\n".join(path.read_text("utf-8", "replace").splitlines()[-lines:]) if path.exists() else ""
+    """How a child reaches the stack: as the stack's own processes do."""
+    return common_env(stack.places, stack.kafka_bootstrap, stack.redis_url, {})

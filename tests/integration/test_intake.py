@@ -23,8 +23,9 @@ from stream_processors.log import KafkaLog
 from stream_processors.pipeline import all_stages
 from stream_processors.rebuild import digest
 from stream_processors.settings import Settings
-from stream_processors.state.views import Rebuilding, RedisViews
+from stream_processors.state.views import RedisViews
 from tests.support.builders import account, body, phone
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="function")]
 BANK, SHOP = "bank-001", "pay-002"
@@ -107,15 +108,7 @@ def value(reference: str, **over: Any) -> bytes:
 
 
 async def _until(what: str, holds: Callable[[], Awaitable[Any]]) -> Any:
-    deadline = time.monotonic() + WAIT_S
-    while time.monotonic() < deadline:
-        try:
-            if found := await holds():
-                return found
-        except Rebuilding:
-            pass
-        await asyncio.sleep(0.05)
-    raise AssertionError(f"not within {WAIT_S} s: {what}")
+    return await until(what, holds, WAIT_S)
 
 
 async def _seen(views: RedisViews, signal_id: str | None) -> Any:

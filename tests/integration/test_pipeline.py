@@ -25,9 +25,10 @@ from stream_processors.pipeline import STAGES
 from stream_processors.rebuild import digest, rebuild
 from stream_processors.settings import Settings
 from stream_processors.state.progress import places
-from stream_processors.state.views import Rebuilding, RedisViews
+from stream_processors.state.views import RedisViews
 from tests.support import real
 from tests.support.builders import account, action_record, body, move, phone, retraction_record, submission
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="function")]
 QUEUE = "public-security-630202"
@@ -91,15 +92,7 @@ async def client(stack: Stack) -> AsyncIterator[Client]:
 
 
 async def _until(what: str, holds: Callable[[], Awaitable[Any]]) -> Any:
-    deadline = time.monotonic() + WAIT_S
-    while time.monotonic() < deadline:
-        try:
-            if found := await holds():
-                return found
-        except Rebuilding:
-            pass
-        await asyncio.sleep(0.05)
-    raise AssertionError(f"not within {WAIT_S} s: {what}")
+    return await until(what, holds, WAIT_S)
 
 
 async def test_a_signal_gets_its_receipt_and_its_case_a_place_in_the_queue_and_a_holder(client: Client) -> None:
