@@ -144,8 +144,12 @@ async def play(signals: list[Any], limits: list[int]) -> tuple[Player, list[tupl
         taken += 1
 
 
+FIRST = SIGNAL.map(lambda one: {**one, "version": 1})
+"""Corrections are told by a record of their own, which the slow reading does not have: test_pipeline and test_oracle_holds do."""
+
+
 @settings(max_examples=60 * FACTOR)
-@given(st.lists(SIGNAL, min_size=1, max_size=25), st.lists(st.integers(1, 30), min_size=1, max_size=4))
+@given(st.lists(FIRST, min_size=1, max_size=25), st.lists(st.integers(1, 30), min_size=1, max_size=4))
 def test_facts_are_those_of_reading_one_record_after_the_other(signals: list[Any], limits: list[int]) -> None:
     with patch.object(assess, "SPLIT_ABOVE", 1000):
         player, order = asyncio.run(play(signals, limits))
