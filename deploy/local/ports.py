@@ -5,10 +5,12 @@ They lie below the range from which systems give outgoing connections their port
 
 from __future__ import annotations
 
+import fcntl
 import json
 import random
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from deploy.local.errors import LauncherError
@@ -41,20 +43,29 @@ def read(places: Places) -> dict[str, int]:
 
 
 def keep(places: Places, names: Iterable[str]) -> dict[str, int]:
-    """The profile's ports by name, those missing chosen and written down."""
-    ports = read(places)
-    taken = set(ports.values()) | _of_other_profiles(places)
-    added = False
-    for name in names:
-        if name not in ports:
-            ports[name] = _choose(taken, PREFERRED.get(places.profile, {}).get(name))
-            taken.add(ports[name])
-            added = True
-    if added:
-        partial = places.ports.with_suffix(".part")
-        partial.write_text(json.dumps(ports, indent=1) + "\n")
-        partial.replace(places.ports)
-    return ports
+    """The profile's ports by name, those missing chosen and written down. Callers at the same time wait for each other."""
+    with _alone(places):
+        ports = read(places)
+        taken = set(ports.values()) | _of_other_profiles(places)
+        added = False
+        for name in names:
+            if name not in ports:
+                ports[name] = _choose(taken, PREFERRED.get(places.profile, {}).get(name))
+                taken.add(ports[name])
+                added = True
+        if added:
+            partial = places.ports.with_suffix(".part")
+            partial.write_text(json.dumps(ports, indent=1) + "\n")
+            partial.replace(places.ports)
+        return ports
+
+
+@contextmanager
+def _alone(places: Places) -> Iterator[None]:
+    """Each caller opens the file anew, so the lock holds between threads as well as between processes."""
+    with places.ports.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def check_free(places: Places, ports: dict[str, int], names: Iterable[str]) -> None:
