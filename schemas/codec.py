@@ -5,11 +5,13 @@ Invariant: `decode(topic, encode(topic, ...))` gives back what went in; what can
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import datetime
 from functools import cache
-from typing import Any
+from typing import Annotated, Any, Generic, TypeVar
 
+import msgspec
 import orjson
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
@@ -22,9 +24,29 @@ UPCASTERS: dict[str, Upcaster] = {}
 """CloudEvents type of an older version -> the whole envelope one version newer (its `type` too)."""
 
 
+Data = TypeVar("Data")
+View = type[BaseModel] | type[msgspec.Struct]
+"""What a reader wants of a record: a pydantic model, checked in full, or a struct, read in a tenth of the time."""
+
+
+class RowEnvelope(msgspec.Struct, Generic[Data], frozen=True):
+    """What a fold reads of an envelope; its data is a struct."""
+
+    type: str
+    time: Annotated[datetime, msgspec.Meta(tz=True)]
+    actor: str
+    data: Data
+    origin: str | None = None
+
+
+AnyEnvelope = Envelope[Any] | RowEnvelope[Any]
+
+
 @cache
-def _adapter(model: type[BaseModel]) -> TypeAdapter[Envelope[Any]]:
-    return TypeAdapter(Envelope[model])  # type: ignore[valid-type]
+def _reader(view: View) -> Callable[[bytes], AnyEnvelope]:
+    if issubclass(view, msgspec.Struct):
+        return msgspec.json.Decoder(RowEnvelope[view]).decode  # type: ignore[valid-type]
+    return TypeAdapter(Envelope[view]).validate_json  # type: ignore[valid-type]
 
 
 class CodecError(ValueError):
@@ -69,30 +91,33 @@ def _fields(inner: Any) -> Any:
     raise TypeError(f"a {type(inner).__name__} has no place in a record")
 
 
-def decode(topic: Topic, value: bytes | None, view: type[BaseModel] | None = None) -> Envelope[Any]:
-    """The envelope with its typed data. CodecError for anything that is not a record of this topic.
+def decode(topic: Topic, value: bytes | None, view: View | None = None) -> Any:
+    """The envelope with its typed data (AnyEnvelope). CodecError for anything that is not a record of this topic.
 
     `view` is a smaller model with the fields that a reader uses; what it leaves out costs nothing.
     """
-    adapter = _adapter(view or topic.model)
+    read = _reader(view or topic.model)
     if value is None:
         raise CodecError("the record has no value")
     try:
-        envelope = adapter.validate_json(value)
-    except ValidationError as error:
-        older = _upcast(topic, value, adapter)
+        envelope = read(value)
+    except _UNREADABLE as error:
+        older = _upcast(topic, value, read)
         if older is None:
             raise CodecError(_said(error)) from None
         envelope = older
     if envelope.type != topic.type:
-        older = _upcast(topic, value, adapter)
+        older = _upcast(topic, value, read)
         if older is None:
             raise CodecError(f"a record of type {envelope.type[:80]!r} on topic {topic.name}")
         envelope = older
     return envelope
 
 
-def _upcast(topic: Topic, value: bytes, adapter: TypeAdapter[Envelope[Any]]) -> Envelope[Any] | None:
+_UNREADABLE = (ValidationError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
+
+def _upcast(topic: Topic, value: bytes, read: Callable[[bytes], AnyEnvelope]) -> AnyEnvelope | None:
     try:
         raw = orjson.loads(value)
         kind = raw.get("type") if isinstance(raw, dict) else None
@@ -100,17 +125,21 @@ def _upcast(topic: Topic, value: bytes, adapter: TypeAdapter[Envelope[Any]]) -> 
             return None
         for _ in range(len(UPCASTERS) + 1):  # no way is longer than all of them
             if raw["type"] == topic.type:
-                return adapter.validate_json(orjson.dumps(raw))
+                return read(orjson.dumps(raw))
             raw = UPCASTERS[raw["type"]](raw)
         raise LookupError("the upcasters go round in a circle")
-    except ValidationError as error:
+    except _UNREADABLE as error:
         raise CodecError(_said(error)) from None
     except (ValueError, TypeError, LookupError, AttributeError) as error:
         # An upcaster met what its version never wrote: a dead letter, not the end of the worker.
         raise CodecError(f"no way from this version to {topic.type}: {type(error).__name__}") from None
 
 
-def _said(error: ValidationError) -> str:
-    first = error.errors(include_url=False, include_input=False)[0]
-    where = ".".join(str(part) for part in first["loc"]) or "record"
-    return f"{where}: {first['msg']}"
+def _said(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "record"
+        return f"{where}: {first['msg']}"
+    if isinstance(error, msgspec.MsgspecError):
+        return re.sub(r"(['\"]).*\1", "...", str(error), flags=re.DOTALL)  # an unknown value is quoted there
+    return f"record: {type(error).__name__}"

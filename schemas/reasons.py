@@ -69,9 +69,9 @@ _STAGES = {
 _SPANS = ((86_400, "天", "d"), (3600, "小时", "h"), (60, "分钟", "min"), (1, "秒", "s"))
 
 
-def is_own(reason: Reason) -> bool:
-    """Whether its sender may read it."""
-    return reason.rule in SAID and SAID[reason.rule].own
+def is_own(rule: str) -> bool:
+    """Whether the sender of a signal may read this rule's reason."""
+    return rule in SAID and SAID[rule].own
 
 
 def told(reasons: Iterable[Reason]) -> list[ReasonOut]:

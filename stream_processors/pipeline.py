@@ -14,10 +14,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel
-
-from schemas.envelope import Envelope, Origin
-from schemas.facts import AssessedSignal
+from schemas.codec import View
+from schemas.envelope import Origin
 from schemas.topics import ACTIONS, ASSESSED, CHANGED, RETRACTIONS, SUBMITTED, Topic, raw, receipts
 from stream_processors.log import Record
 from stream_processors.state.folds import (
@@ -30,14 +28,14 @@ from stream_processors.state.folds import (
     project_changed,
 )
 from stream_processors.state.keys import ASSESS, PROJECT, TRACK, Namespace, intake
-from stream_processors.state.rows import ChangeRow, RawRow, ReceiptRow, VerdictRow
+from stream_processors.state.rows import AssessedRow, ChangeRow, RawRow, ReceiptRow, VerdictRow
 
 
-def _no_marks(envelope: Envelope[Any], record: Record, marks: dict[str, int]) -> dict[str, int]:
+def _no_marks(envelope: Any, record: Record, marks: dict[str, int]) -> dict[str, int]:
     return {}
 
 
-def _assess_marks(envelope: Envelope[Any], record: Record, marks: dict[str, int]) -> dict[str, int]:
+def _assess_marks(envelope: Any, record: Record, marks: dict[str, int]) -> dict[str, int]:
     """`e`: what the facts before this offset ask for is in the log; `h`, `hw`: the next source of each input there (joins.py)."""
     p = record.partition
     emitted = envelope.data.emitted
@@ -48,7 +46,7 @@ def _assess_marks(envelope: Envelope[Any], record: Record, marks: dict[str, int]
     return {}
 
 
-def _track_marks(envelope: Envelope[Any], record: Record, marks: dict[str, int]) -> dict[str, int]:
+def _track_marks(envelope: Any, record: Record, marks: dict[str, int]) -> dict[str, int]:
     """`o<p>:<q>`: the newest join from partition q of the signals, `o<p>:w<q>` of their retractions, so that an echo is known."""
     if envelope.data.origin is None:
         return {}
@@ -72,8 +70,8 @@ class FactStream:
     sources: Mapping[str, str]
     tag: str
     fold: Fold
-    view: type[BaseModel]
-    marks: Callable[[Envelope[Any], Record, dict[str, int]], dict[str, int]] = _no_marks
+    view: View
+    marks: Callable[[Any, Record, dict[str, int]], dict[str, int]] = _no_marks
 
     def fact_mark(self, partition: int) -> str:
         return f"f{self.tag}{partition}"
@@ -109,7 +107,7 @@ STAGES: dict[str, Stage] = {
             (SUBMITTED, RETRACTIONS, CHANGED),
             (ASSESSED, ACTIONS),
             (
-                FactStream(ASSESSED, ASSESS_INPUTS, "", fold_assess, AssessedSignal, _assess_marks),
+                FactStream(ASSESSED, ASSESS_INPUTS, "", fold_assess, AssessedRow, _assess_marks),
                 FactStream(CHANGED, {ACTIONS.name: "c"}, "c", fold_verdict, VerdictRow),
             ),
         ),

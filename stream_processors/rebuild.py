@@ -18,6 +18,7 @@ from stream_processors.log import KafkaLog
 from stream_processors.pipeline import all_stages
 from stream_processors.settings import Settings
 from stream_processors.state.keys import namespace_of
+from stream_processors.state.packing import unpack
 from stream_processors.state.restore import Told, restore
 from stream_processors.state.store import RedisStore, connect
 
@@ -114,12 +115,12 @@ def _text(key: str, kind: str, value: Any, counting: _Counting) -> str:
     if timed.startswith("t:"):
         value = [(member.hex(), score) for member, score in value if score > counting.until]
     if concern.startswith("k:") and kind == "hash":
-        case = orjson.dumps(orjson.loads(value[b"case"]), option=orjson.OPT_SORT_KEYS)
+        case = orjson.dumps(orjson.loads(unpack(value[b"case"])), option=orjson.OPT_SORT_KEYS)
         return _sorted({b"rev": value[b"rev"], b"case": case}.items())
     if kind == "hash":
         return _sorted(value.items())
     if kind == "string":
-        return str(value.decode("utf-8", "replace"))
+        return unpack(value).decode("utf-8", "replace")
     return _sorted((row,) if kind == "set" else row for row in value)
 
 

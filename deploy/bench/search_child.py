@@ -19,7 +19,7 @@ import uvloop
 from deploy.bench.http_load import Connection, post, token_of
 from deploy.bench.setting import answer, request
 from schemas.cases import Case, CaseStatus, JoinedSignal
-from schemas.facts import Route
+from schemas.facts import Outcome
 from schemas.protect import AesGcmSealer, Tokenizer
 from schemas.signals import SignalKind
 from schemas.subjects import Subject
@@ -29,7 +29,7 @@ from stream_processors.settings import Settings
 from stream_processors.state.effects import Arg, Effect, add
 from stream_processors.state.folds import case_effect, index_effects
 from stream_processors.state.keys import PROJECT, bucket_of
-from stream_processors.state.rows import ReceiptRow, TokenRow
+from stream_processors.state.rows import ReceiptRow, RouteRow, SubjectRow
 from stream_processors.state.store import RedisStore, Write, connect
 
 QUEUE, STAMP, CHUNK = "public-security-630202", "bench#1", 4000
@@ -42,7 +42,8 @@ def account(number: int) -> str:
 
 def rows(tokenizer: Tokenizer, count: int, rng: Random, sharers: list[int]) -> Iterator[ReceiptRow]:
     """Facts as project reads them, routed to the case of their account; `sharers` hears which accounts have the shared phone."""
-    until, shared = instant_ms(datetime.now(UTC)) + 180 * DAY_MS, tokenizer.token("phone", SHARED)
+    now = datetime.now(UTC)
+    until, shared = instant_ms(now) + 180 * DAY_MS, tokenizer.token("phone", SHARED)
     known = 0
     for number in range(count):
         if known and rng.random() < 0.33:
@@ -53,9 +54,9 @@ def rows(tokenizer: Tokenizer, count: int, rng: Random, sharers: list[int]) -> I
         if number % 100 == 0:
             sharers.append(subject)
         other = shared if number % 100 == 0 else tokenizer.token("phone", f"+86139{rng.randrange(10**8):08d}")
-        route = Route.trusted(queue=QUEUE, case_id=case_id(QUEUE, primary))
-        subjects = (TokenRow.trusted(token=primary), TokenRow.trusted(token=other))
-        yield ReceiptRow.trusted(routes=(route,), subjects=subjects, cases_until_ms=until + number)
+        route = RouteRow(queue=QUEUE, case_id=case_id(QUEUE, primary))
+        subjects = (SubjectRow(token=primary), SubjectRow(token=other))
+        yield ReceiptRow(Outcome.ASSESSED, now, routes=(route,), subjects=subjects, cases_until_ms=until + number)
 
 
 def case_of(number: int, tokenizer: Tokenizer, sealer: AesGcmSealer) -> Case:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from redis.asyncio import Redis
 
@@ -24,6 +25,7 @@ from schemas.topics import ASSESSED, RETRACTIONS, SUBMITTED, Topic
 from stream_processors.log import KafkaLog, Record
 from stream_processors.settings import Settings
 from stream_processors.state.keys import PROJECT
+from stream_processors.state.packing import unpack
 
 HOLDING = (Outcome.ASSESSED, Outcome.RESEND, Outcome.RETRACTED)
 
@@ -140,7 +142,8 @@ async def _cases(found: Found, settings: Settings, joined: dict[str, set[str]]) 
     try:
         live: dict[str, Case] = {}
         async for key in redis.scan_iter(match=f"{{{PROJECT.tag}*}}k:*", count=5000):
-            case = Case.model_validate_json(await redis.hget(key, "case") or b"")
+            raw: Any = await redis.hget(key, "case")
+            case = Case.model_validate_json(unpack(raw))
             live[case.case_id] = case
     finally:
         await redis.aclose()

@@ -60,7 +60,4 @@ def _accepted_at(data: ReceiptRow | ChangeRow) -> datetime | None:
     """When the signal that this fact is about was accepted; None for a fact that shows none (a repeat, an officer's move)."""
     if isinstance(data, ReceiptRow):
         return data.accepted_at if data.outcome in (Outcome.ASSESSED, Outcome.RESEND) else None
-    if data.case is None or data.kind is not ActionKind.JOIN:
-        return None
-    newest = (data.case.model_extra or {}).get("signals") or [{}]
-    return datetime.fromisoformat(newest[0]["accepted_at"]) if "accepted_at" in newest[0] else None
+    return data.newest_accepted() if data.case is not None and data.kind is ActionKind.JOIN else None

@@ -7,10 +7,10 @@ high-water mark a partition of each source topic tells them apart.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from schemas.codec import CodecError, decode
-from schemas.envelope import Envelope, Origin
+from schemas.codec import AnyEnvelope, CodecError, decode
+from schemas.envelope import Origin
 from schemas.values import MAX_OFFSET
 from stream_processors.log import Record
 from stream_processors.pipeline import FactStream
@@ -23,7 +23,7 @@ class Counted(NamedTuple):
     """A fact that counts, and what it changes."""
 
     offset: int
-    envelope: Envelope[Any]
+    envelope: AnyEnvelope
     effects: list[Effect]
 
 

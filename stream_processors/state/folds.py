@@ -7,17 +7,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from schemas.cases import ActionKind, ActionOutcome, Case, CaseStatus
-from schemas.codec import dump
-from schemas.envelope import Envelope
+from schemas.codec import RowEnvelope, dump
 from schemas.facts import AssessedSignal, Outcome
 from schemas.retractions import name_of
 from schemas.values import DAY_MS, instant_ms
 from stream_processors.domain.retraction import TAKEN_BACK, corrects, standing_of
 from stream_processors.domain.traces import FLOWS_KEPT, VICTIM_KEPT, flows, victims
 from stream_processors.domain.trust import sighted
+from stream_processors.state import packing
 from stream_processors.state.effects import (
     Effect,
     add,
@@ -42,16 +42,17 @@ from stream_processors.state.effects import (
 from stream_processors.state.index import member_of
 from stream_processors.state.keys import bucket_of
 from stream_processors.state.receipts import receipt_json, withdrawal_json
-from stream_processors.state.rows import CaseRow, ChangeRow, RawRow, ReceiptRow, VerdictRow
+from stream_processors.state.rows import AssessedRow, CaseRow, ChangeRow, RawRow, ReceiptRow, VerdictRow
 from stream_processors.state.standing import pack
 
 _RANK_STEP = 10**11
 OUT_OF_QUEUE = (CaseStatus.DISPOSED, CaseStatus.RETRACTED)
 
-Fold = Callable[[Envelope[Any]], list[Effect]]
+Fold = Callable[[Any], list[Effect]]
+"""From a RowEnvelope (schemas/codec.py) of the stream's view."""
 
 
-def fold_intake(envelope: Envelope[RawRow]) -> list[Effect]:
+def fold_intake(envelope: RowEnvelope[RawRow]) -> list[Effect]:
     return []
 
 
@@ -69,7 +70,7 @@ def added_effects(fact: AssessedSignal, partition: int) -> list[Effect]:
     until = fact.cases_until_ms if fact.routes else max(fact.sightings_until_ms, fact.victims_until_ms or 0)
     effects = [put(bucket_of(standing.signal_id), f"j:{standing.name}", pack(partition, standing), until)]
     token = fact.subjects[0].token
-    return effects + [add(bucket_of(token), f"k:{token}", route.queue, fact.cases_until_ms) for route in fact.routes]
+    return effects + [link(bucket_of(token), f"k:{token}", route.queue.encode(), fact.cases_until_ms) for route in fact.routes]
 
 
 def taken_back_effects(fact: AssessedSignal) -> list[Effect]:
@@ -87,10 +88,10 @@ def taken_back_effects(fact: AssessedSignal) -> list[Effect]:
     return effects
 
 
-def fold_assess(envelope: Envelope[AssessedSignal]) -> list[Effect]:
+def fold_assess(envelope: RowEnvelope[AssessedRow]) -> list[Effect]:
     """Claims, sightings, what a signal added, case queues, and what was taken back. Repeats, conflicts and refused records change
     nothing; a dead signal holds its reference."""
-    fact = envelope.data
+    fact = cast("AssessedSignal", envelope.data)  # its twin, as far as it is read here
     if fact.outcome in TAKEN_BACK:
         return taken_back_effects(fact)
     if fact.outcome not in (Outcome.ASSESSED, Outcome.RESEND, Outcome.RETRACTED):
@@ -129,7 +130,7 @@ def _traces(fact: AssessedSignal) -> list[Effect]:
     return effects
 
 
-def fold_verdict(envelope: Envelope[VerdictRow]) -> list[Effect]:
+def fold_verdict(envelope: RowEnvelope[VerdictRow]) -> list[Effect]:
     """For assess: whom a disposal confirmed, until when that counts; another disposal of the case takes it back."""
     verdict, case_id = envelope.data.verdict, envelope.data.case_id
     if verdict is None or case_id is None:
@@ -139,19 +140,22 @@ def fold_verdict(envelope: Envelope[VerdictRow]) -> list[Effect]:
     return [keep(bucket, key, until, case_id, until) if until else unrank(bucket, key, case_id) for bucket, key in found]
 
 
-
-def case_effect(case: Case | CaseRow) -> Effect:
+def case_effect(case: Case) -> Effect:
     """The case as it is now."""
-    return put_case(bucket_of(case.case_id), f"k:{case.case_id}", case.revision, dump(case))
+    return _case_effect(case, dump(case))
 
 
-def fold_track(envelope: Envelope[ChangeRow]) -> list[Effect]:
+def _case_effect(case: Case | CaseRow, raw: bytes) -> Effect:
+    return put_case(bucket_of(case.case_id), f"k:{case.case_id}", case.revision, packing.pack(packing.Form.CASE, raw))
+
+
+def fold_track(envelope: RowEnvelope[ChangeRow]) -> list[Effect]:
     """The whole case, when the action was applied."""
-    case = envelope.data.case
-    return [] if case is None else [case_effect(case)]
+    change = envelope.data
+    return [] if change.case is None else [_case_effect(change.case, change.case_json)]
 
 
-def project_assessed(envelope: Envelope[ReceiptRow]) -> list[Effect]:
+def project_assessed(envelope: RowEnvelope[ReceiptRow]) -> list[Effect]:
     """A receipt for a signal that counts, re-sends or came dead; its newest retraction; its indicators' way to its cases; a
     counter for every outcome."""
     fact = envelope.data
@@ -168,7 +172,7 @@ def project_assessed(envelope: Envelope[ReceiptRow]) -> list[Effect]:
     return effects + index_effects(fact)
 
 
-def index_effects(fact: AssessedSignal | ReceiptRow) -> list[Effect]:
+def index_effects(fact: ReceiptRow) -> list[Effect]:
     """Every indicator of a routed signal, victims' too, leads to the cases that it joined. So it does when the signal is
     taken back: others may have named it, too."""
     return [
@@ -188,7 +192,7 @@ def standing_key(case: CaseRow) -> str:
     return "" if case.status in OUT_OF_QUEUE else f"w:{case.status.value}:{case.severity}:{case.queue}"
 
 
-def project_changed(envelope: Envelope[ChangeRow]) -> list[Effect]:
+def project_changed(envelope: RowEnvelope[ChangeRow]) -> list[Effect]:
     """The case and its place in the queue; the outcome of an officer's action for who waits for it."""
     change = envelope.data
     kind = change.kind.value if change.kind else "unreadable"
@@ -196,13 +200,12 @@ def project_changed(envelope: Envelope[ChangeRow]) -> list[Effect]:
     if change.action_id and change.kind not in (ActionKind.JOIN, ActionKind.RETRACT):
         bucket = bucket_of(change.action_id)
         if change.outcome is not ActionOutcome.ECHO:
-            told = dump(change.model_copy(update={"case": None}))
-            effects.append(put(bucket, f"a:{change.action_id}", told, instant_ms(change.at) + DAY_MS))
+            effects.append(put(bucket, f"a:{change.action_id}", change.answer(), instant_ms(change.at) + DAY_MS))
     case = change.case
     if case is None:
         return effects
     bucket = bucket_of(case.case_id)
-    effects.append(case_effect(case))
+    effects.append(_case_effect(case, change.case_json))
     where = standing_key(case)
     effects.append(stand(bucket, f"k:{case.case_id}", case.revision, where, instant_ms(change.at)))
     if where:

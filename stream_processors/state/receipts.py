@@ -11,7 +11,8 @@ from schemas.facts import Outcome, Reason
 from schemas.reasons import is_own
 from schemas.retractions import FOREVER
 from schemas.values import Instant, Stored
-from stream_processors.state.rows import ReceiptRow
+from stream_processors.state.packing import Form, pack
+from stream_processors.state.rows import ReasonRow, ReceiptRow
 
 
 class Receipt(Stored):
@@ -48,7 +49,7 @@ class Withdrawal(Stored):
 
 
 def receipt_json(fact: ReceiptRow, assessed_at: datetime) -> bytes:
-    """The receipt as stored: compact, empty fields left out."""
+    """The receipt as stored: empty fields left out, packed."""
     assert fact.signal_id and fact.institution and fact.reference
     raw: dict[str, object] = {
         "signal_id": fact.signal_id,
@@ -64,14 +65,14 @@ def receipt_json(fact: ReceiptRow, assessed_at: datetime) -> bytes:
         raw["of"] = fact.of
     elif fact.outcome is Outcome.ASSESSED:
         raw |= {"score": fact.score, "severity": fact.severity, "policy": fact.policy}
-        if reasons := [_reason(one) for one in fact.reasons if is_own(one)]:
+        if reasons := [_reason(one) for one in fact.reasons if is_own(one.rule)]:
             raw["reasons"] = reasons
     if fact.routes:
         raw |= {"queues": [route.queue for route in fact.routes], "cases": [route.case_id for route in fact.routes]}
-    return orjson.dumps(raw, option=orjson.OPT_UTC_Z)
+    return pack(Form.RECEIPT, orjson.dumps(raw, option=orjson.OPT_UTC_Z))
 
 
-def _reason(one: Reason) -> dict[str, object]:
+def _reason(one: ReasonRow) -> dict[str, object]:
     """Named members only: a newer version's model may have more, and both must fold the same receipt in an upgrade."""
     return {"rule": one.rule, "points": one.points, "evidence": one.evidence}
 

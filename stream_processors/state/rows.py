@@ -1,84 +1,199 @@
-"""What the folds read of a fact: the fields they use. The rest of a case is carried through as it came, unread."""
+"""What the folds read of a fact: the fields they use. The rest of a case is kept as it came, unread.
+
+Structs, not models: our own stages wrote these records, and reading them is the larger half of a rebuild. They are duck-typed
+twins of the models, so the pure core takes either.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from datetime import datetime
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, create_model
+import msgspec
+import orjson
+from pydantic import create_model
 
-from schemas.cases import ActionKind, ActionOutcome, Case, CaseStatus, Verdict
-from schemas.facts import Outcome, Reason, Route
+from schemas.cases import ActionKind, ActionOutcome, Case, CaseStatus
+from schemas.facts import Outcome
 from schemas.receipts import RawOutcome
-from schemas.values import Instant, Stored
+from schemas.retractions import name_of
+from schemas.signals import SignalKind, Stage
+from schemas.values import Stored
+
+Utc = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
-class TokenRow(Stored):
-    """A view of Subject: what the index needs."""
-
-    token: str
+class Row(msgspec.Struct):
+    """Base: fields that a row does not name are passed over."""
 
 
-class RawRow(Stored):
+class RawRow(Row):
     """A view of RawReceipt: its origin, in the envelope, is all that a place in the raw topic needs."""
 
     outcome: RawOutcome
 
 
-class ReceiptRow(Stored):
+class SubjectRow(Row):
+    token: str
+    role: str = "suspect"
+    part: str | None = None
+
+
+class RouteRow(Row):
+    queue: str
+    case_id: str
+
+
+class ReasonRow(Row):
+    rule: str
+    points: int
+    evidence: dict[str, int | str] = {}
+
+
+class EventRow(Row):
+    """A view of EventFact: what leaves traces (domain/traces.py)."""
+
+    type: str
+    at: Utc
+    amount_minor: int | None = None
+    currency: str | None = None
+    payer: str | None = None
+    payee: str | None = None
+
+
+class StandingRow(Row):
+    """A view of Standing: what is taken away with it."""
+
+    signal_id: str
+    version: int
+    institution: str
+    content_id: str
+    primary: str
+    sighted: tuple[str, ...] = ()
+    traces: tuple[tuple[str, str, str], ...] = ()
+    freed: bool = False
+
+    @property
+    def name(self) -> str:
+        return name_of(self.signal_id, self.version)
+
+
+class AssessedRow(Row):
+    """A view of AssessedSignal for what assess makes of it."""
+
+    outcome: Outcome
+    emitted: int
+    signal_id: str | None = None
+    institution: str | None = None
+    kind: SignalKind | None = None
+    occurred_at: Utc | None = None
+    amount_minor: int | None = None
+    currency: str | None = None
+    subjects: tuple[SubjectRow, ...] = ()
+    content_id: str | None = None
+    body_id: str | None = None
+    score: int = 0
+    routes: tuple[RouteRow, ...] = ()
+    claims_until_ms: int = 0
+    sightings_until_ms: int = 0
+    victims_until_ms: int | None = None
+    cases_until_ms: int = 0
+    stage: Stage | None = None
+    derived_from: str | None = None
+    event: EventRow | None = None
+    trust: str | None = None
+    version: int = 1
+    below: int = 0
+    undone: tuple[StandingRow, ...] = ()
+
+
+class ReceiptRow(Row):
     """A view of AssessedSignal for receipts, counters and the index."""
 
     outcome: Outcome
-    accepted_at: Instant
+    accepted_at: Utc
     signal_id: str | None = None
     of: str | None = None
     institution: str | None = None
     reference: str | None = None
     score: int = 0
     severity: str = "none"
-    subjects: tuple[TokenRow, ...] = ()
-    reasons: tuple[Reason, ...] = ()
-    routes: tuple[Route, ...] = ()
+    subjects: tuple[SubjectRow, ...] = ()
+    reasons: tuple[ReasonRow, ...] = ()
+    routes: tuple[RouteRow, ...] = ()
     policy: str = ""
     cases_until_ms: int = 0
     version: int = 1
     below: int = 0
 
 
-class VerdictRow(Stored):
+class _Verdict(Row):
+    tokens: tuple[str, ...]
+    confirmed_until_ms: int
+
+
+class VerdictRow(Row):
     """A view of CaseChange for who was confirmed: most changes have no verdict, and nothing else of them is looked at."""
 
     case_id: str | None = None
-    verdict: Verdict | None = None
+    verdict: _Verdict | None = None
 
 
-class CaseRow(BaseModel):
-    """A view of Case: what places it in a queue; all else is kept as extra."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
+class CaseRow(Row):
+    """A view of Case: what places it in a queue."""
 
     case_id: str
     queue: str
     revision: int
     status: CaseStatus
     score: int
+    opened_at: Utc
     severity: str = "none"
-    opened_at: Instant
 
 
-class ChangeRow(Stored):
-    """A view of CaseChange."""
+class _Accepted(Row):
+    accepted_at: Utc
+
+
+class _Newest(Row):
+    signals: tuple[_Accepted, ...] = ()
+
+
+_CASE, _NEWEST = msgspec.json.Decoder(CaseRow), msgspec.json.Decoder(_Newest)
+
+
+class ChangeRow(Row):
+    """A view of CaseChange. `case_json` is the case as it came, `case` what places it in a queue."""
 
     action_id: str | None
     case_id: str | None
     kind: ActionKind | None
     outcome: ActionOutcome
-    at: Instant
+    at: Utc
     actor: str
     why: str | None = None
     problem: str | None = None
     revision: int | None = None
     origin: str | None = None
-    case: CaseRow | None = None
+    raw: msgspec.Raw = msgspec.field(default=msgspec.Raw(b"null"), name="case")
+    case: CaseRow | None = msgspec.field(default=None, name="none in a record")
+
+    def __post_init__(self) -> None:
+        self.case = _CASE.decode(self.raw) if self.case_json != b"null" else None
+
+    @property
+    def case_json(self) -> bytes:
+        return bytes(self.raw)
+
+    def answer(self) -> bytes:
+        """The change without its case, for whoever asked for the action (a CaseChange again)."""
+        names = ("action_id", "case_id", "kind", "outcome", "at", "actor", "why", "problem", "revision", "origin")
+        return orjson.dumps({name: getattr(self, name) for name in names}, option=orjson.OPT_UTC_Z)
+
+    def newest_accepted(self) -> datetime | None:
+        """When the newest signal of the case was accepted."""
+        signals = _NEWEST.decode(self.raw).signals
+        return signals[0].accepted_at if signals else None
 
 
 _NOT_LISTED = ("signals", "applied", "note_sealed")

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 import orjson
 
 from schemas.retractions import Standing
+from stream_processors.state import packing
+from stream_processors.state.packing import Form
 
 
 class Placed(NamedTuple):
@@ -34,11 +36,12 @@ _FIELDS = (
 
 
 def pack(partition: int, standing: Standing) -> bytes:
-    return orjson.dumps((partition, *(getattr(standing, name) for name in _FIELDS)))
+    row = orjson.dumps((partition, *(getattr(standing, name) for name in _FIELDS)))
+    return packing.pack(Form.STANDING, row)
 
 
 def unpack(raw: bytes) -> Placed:
-    partition, *values = orjson.loads(raw)
+    partition, *values = orjson.loads(packing.unpack(raw))
     fields = {name: _tuples(one) for name, one in zip(_FIELDS, values, strict=True)}
     return Placed(partition, Standing.trusted(**fields))
 

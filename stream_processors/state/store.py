@@ -21,6 +21,7 @@ from redis.exceptions import LockError, ResponseError
 
 from stream_processors.state.effects import Arg
 from stream_processors.state.keys import BUCKETS, Namespace, bucket_of
+from stream_processors.state.packing import unpack
 
 RedisLike = Redis
 Marks = dict[str, int]
@@ -61,7 +62,8 @@ class Store(Protocol):
     async def call(self, script: str, stamp: str, writes: Mapping[int, Write]) -> dict[int, list[Any]]:
         """Runs `claim`, `withdraw`, `observe` or `fold` once a bucket, in one round trip; answers by bucket."""
 
-    async def cases(self, stamp: str, case_ids: Sequence[str]) -> list[bytes | None]: ...
+    async def cases(self, stamp: str, case_ids: Sequence[str]) -> list[bytes | None]:
+        """The cases' JSON."""
 
     def lock(self) -> contextlib.AbstractAsyncContextManager[None]:
         """The restore lock: one restorer at a time (two would only be slower, the marks keep them apart)."""
@@ -186,7 +188,7 @@ class RedisStore:
         answers = await pipe.execute()
         if any(one is None or one.decode() != stamp for one in answers[1::2]):
             raise LostState("a stamp is gone while cases were read")
-        return list(answers[0::2])
+        return [None if raw is None else unpack(raw) for raw in answers[0::2]]
 
     @contextlib.asynccontextmanager
     async def lock(self) -> AsyncIterator[None]:

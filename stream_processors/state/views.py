@@ -13,6 +13,7 @@ from schemas.retractions import name_of
 from schemas.signals import MOST_VERSIONS
 from stream_processors.state.index import indexed, queue_mark
 from stream_processors.state.keys import BUCKETS, PROJECT, RESTORING, bucket_of
+from stream_processors.state.packing import unpack
 from stream_processors.state.receipts import Receipt, Withdrawal, told
 from stream_processors.state.rows import ListedCase
 from stream_processors.state.store import RedisLike
@@ -114,12 +115,12 @@ class RedisViews:
         names = [PROJECT.key(bucket, "r", name_of(signal_id, version)) for version in range(1, MOST_VERSIONS + 1)]
         withdrawal = ("HGET", PROJECT.key(bucket, "x", signal_id), "text")
         found, gone = await self._read_some(bucket, ("MGET", *names), withdrawal)
-        receipts = [Receipt.model_validate_json(raw) for raw in found if raw is not None]
+        receipts = [Receipt.model_validate_json(unpack(raw)) for raw in found if raw is not None]
         return told(signal_id, receipts, Withdrawal.model_validate_json(gone) if gone is not None else None)
 
     async def case(self, case_id: str) -> Case | None:
         raw = await self._read(bucket := bucket_of(case_id), "HGET", PROJECT.key(bucket, "k", case_id), "case")
-        return Case.model_validate_json(raw) if isinstance(raw, bytes) else None
+        return Case.model_validate_json(unpack(raw)) if isinstance(raw, bytes) else None
 
     async def action(self, action_id: str) -> CaseChange | None:
         raw = await self._read(bucket := bucket_of(action_id), "GET", PROJECT.key(bucket, "a", action_id))
@@ -145,7 +146,7 @@ class RedisViews:
         pipe = self._redis.pipeline(transaction=False)
         for cursor in cursors:
             pipe.hget(PROJECT.key(bucket_of(cursor.case_id), "k", cursor.case_id), "case")
-        return [Case.model_validate_json(raw) for raw in await pipe.execute() if raw is not None]
+        return [Case.model_validate_json(unpack(raw)) for raw in await pipe.execute() if raw is not None]
 
     async def search(self, token: str, mine: Callable[[str], bool], *, now_ms: int, limit: int) -> Found:
         """The index, with the queues' names beside it; then the cases, as far as a list shows them."""
@@ -158,7 +159,7 @@ class RedisViews:
         pipe = self._redis.pipeline(transaction=False)
         for entry in entries[:limit]:
             pipe.hget(PROJECT.key(bucket_of(entry.case_id), "k", entry.case_id), "case")
-        listed = (ListedCase.model_validate_json(raw) for raw in await pipe.execute() if raw is not None)
+        listed = (ListedCase.model_validate_json(unpack(raw)) for raw in await pipe.execute() if raw is not None)
         cases = [case for case in cast("Iterable[Case]", listed) if mine(case.queue)]
         return Found(cases, len(entries) > limit or len(members) == size)
 

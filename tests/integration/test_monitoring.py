@@ -26,6 +26,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from deploy.local import prometheus
 from deploy.local.stack import Stack
 from deploy.token import mint
+from deploy.verify.main import settings_of
+from deploy.verify.quiet import wait_quiet
+from gateway.exporter import KEPT_S
 from schemas.topics import SUBMITTED
 from tests.support.builders import account
 from tests.support.panels import Query, queries
@@ -72,7 +75,7 @@ def run(stack: Stack) -> Stack:
             time.sleep(0.7)
     asyncio.run(wait_quiet(settings_of(stack)))
     # A scrape may be from before the rest, and the gateway keeps what it read from the views: time for both to be newer.
-    time.sleep(GATEWAY_KEEPS_S + 2)
+    time.sleep(KEPT_S + 2)
     until("all is counted", lambda: _ask(stack, "stage:liandong_stage_lag_records:max > 0 or liandong_views_up == 0") == [])
     return stack
 

@@ -17,6 +17,7 @@ from typing import Any
 from schemas.retractions import name_of
 from stream_processors.state.effects import Arg
 from stream_processors.state.keys import BUCKETS, Namespace, bucket_of
+from stream_processors.state.packing import unpack
 from stream_processors.state.store import Check, LostState, MarkMoved, Marks, Write
 from tests.support.clock import Clock
 
@@ -79,8 +80,7 @@ class MemoryStore:
     async def marks(self) -> list[Marks]:
         await asyncio.sleep(0)
         return [
-            {k: int(v) for k, v in bucket.marks.items() if k != "stamp" and not k.startswith("n")}
-            for bucket in self._alive()
+            {k: int(v) for k, v in bucket.marks.items() if k != "stamp" and not k.startswith("n")} for bucket in self._alive()
         ]
 
     async def stamps(self) -> list[str | None]:
@@ -118,7 +118,8 @@ class MemoryStore:
         buckets = self._alive()
         if any(buckets[bucket_of(name)].marks.get("stamp") != stamp for name in case_ids):
             raise LostState("a stamp is gone while cases were read")
-        return [buckets[bucket_of(name)].values.get(f"k:{name}", {}).get("case") for name in case_ids]
+        found = [buckets[bucket_of(name)].values.get(f"k:{name}", {}).get("case") for name in case_ids]
+        return [None if raw is None else unpack(raw) for raw in found]
 
     @contextlib.asynccontextmanager
     async def lock(self) -> AsyncIterator[None]:

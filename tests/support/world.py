@@ -19,6 +19,7 @@ from stream_processors.agents.project import Project
 from stream_processors.agents.track import Track
 from stream_processors.log import LostLog, Record, partition_of
 from stream_processors.pipeline import all_stages
+from stream_processors.state.packing import unpack
 from stream_processors.state.restore import restore
 from stream_processors.state.store import LostState
 from tests.support.builders import POLICY, SEALER, TOKENIZER
@@ -261,7 +262,7 @@ def content(redis: MemoryRedis, window_from_ms: int = 0) -> dict[str, Any]:
             if key[:2] in ("s:", "f:") and isinstance(value, dict):
                 value = {member: score for member, score in value.items() if abs(score) > window_from_ms}
             if isinstance(value, dict) and "case" in value:
-                value = {"rev": value["rev"], "case": orjson.loads(value["case"])}
+                value = {"rev": value["rev"], "case": orjson.loads(unpack(value["case"]))}
             if value:
                 found[f"{number}{key}"] = value
     return found

@@ -10,7 +10,7 @@ local out = {}
 
 local function content()
   out[#out + 1] = take(prefix .. 'c:' .. args[at + 1], args[at + 2], args[at + 3])
-  out[#out + 1] = redis.call('SMEMBERS', prefix .. 'k:' .. args[at + 4])
+  out[#out + 1] = redis.call('ZRANGE', prefix .. 'k:' .. args[at + 4], 0, -1)
   at = at + 5
 end
 

@@ -16,11 +16,11 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from stream_processors.state.effects import (
     Arg,
     Effect,
-    add,
     bury,
     claim,
     drop,
     keep,
+    link,
     put,
     put_case,
     put_newer,
@@ -321,9 +321,7 @@ def _sighting(content: str, institution: str, occurred: int, token: str = "t", s
 async def test_a_content_is_claimed_by_a_signal_and_tells_the_queues_of_its_subject(found: Found) -> None:
     ask = ("c", "content", "sig-1", LATER, "token")
     assert await _call(found, "observe", 1, *ask) == [b"", []]
-    await _fold(
-        found, add(1, "k:token", "queue-a", LATER), add(1, "k:token", "queue-b", LATER), add(1, "k:token", "queue-a", LATER)
-    )
+    await _fold(found, *(link(1, "k:token", queue, LATER) for queue in (b"queue-a", b"queue-b", b"queue-a")))
     holder, queues = await _call(found, "observe", 1, "c", "content", "sig-2", LATER, "token")
     assert (holder, sorted(queues)) == (b"sig-1", [b"queue-a", b"queue-b"])
 

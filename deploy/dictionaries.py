@@ -1,0 +1,54 @@
+"""Makes dictionaries for packed values (stream_processors/state/packing.py) from the values of a running system.
+
+    REDIS_URL=redis://127.0.0.1:6379/0 python -m deploy.dictionaries OUT
+
+Feed generated signals only (`liandong demo`, the benches): a dictionary holds pieces of what it was made from. A new file gets
+a new number; the old ones stay, or older values cannot be read.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import zstandard
+from redis import Redis
+
+from stream_processors.state.packing import Form, unpack
+
+SIZE, SAMPLES = 3000, 4000
+_KEYS = {Form.CASE: ("{pr*}k:*", "{tr*}k:*"), Form.RECEIPT: ("{pr*}r:*",), Form.STANDING: ("{as*}j:*",)}
+
+
+def samples(redis: Redis, form: Form) -> list[Any]:
+    """Values of the form as they were before packing, in an order that does not tell when they came."""
+    found: list[Any] = []
+    for pattern in _KEYS[form]:
+        for key in islice(redis.scan_iter(pattern, count=2000), SAMPLES):
+            raw = redis.hget(key, "case") if form is Form.CASE else redis.get(key)
+            if isinstance(raw, bytes):
+                found.append(unpack(raw))
+    random.Random(1).shuffle(found)
+    return found
+
+
+def main() -> None:
+    folder, redis = Path(sys.argv[1]), Redis.from_url(os.environ["REDIS_URL"])
+    folder.mkdir(parents=True, exist_ok=True)
+    for form in Form:
+        values = samples(redis, form)
+        half = values[: len(values) // 2]
+        made = zstandard.train_dictionary(SIZE, half)
+        packer = zstandard.ZstdCompressor(level=3, dict_data=made, write_checksum=False, write_dict_id=False)
+        rest = values[len(half) :]
+        before, after = sum(map(len, rest)), sum(len(packer.compress(one)) for one in rest)
+        print(f"{form.name.lower()}: {len(rest)} other values, {before / len(rest):.0f} bytes, packed {after / len(rest):.0f}")
+        (folder / f"{form.value}.zstd").write_bytes(made.as_bytes())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+"""Values packed small for Redis: zstd with dictionaries that know how our own records look, a fifth of their size in
+microseconds (docs/decisions/0012-packed-values.md).
+
+Invariant: `unpack(pack(form, value)) == value`, and what was packed with any dictionary that was ever shipped can be read. The
+first byte is the dictionary's number; no JSON begins with one, so a value of before is read as it is.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from functools import cache
+from pathlib import Path
+
+import zstandard
+
+LEVEL = 3
+MOST_BYTES = 1 << 24
+"""No record of the log is a tenth as long; a damaged value must not ask for more."""
+_PLAIN_FROM = 32
+
+
+class Form(IntEnum):
+    """What is packed, by the number of its newest dictionary. A retrained one gets a new number; the old file stays."""
+
+    CASE = 1
+    RECEIPT = 2
+    STANDING = 3
+
+
+def dictionary_file(number: int) -> Path:
+    return Path(__file__).parent / "dictionaries" / f"{number}.zstd"
+
+
+@cache
+def _dictionary(number: int) -> zstandard.ZstdCompressionDict:
+    return zstandard.ZstdCompressionDict(dictionary_file(number).read_bytes())
+
+
+@cache
+def _packer(form: Form) -> zstandard.ZstdCompressor:
+    dictionary = _dictionary(form)
+    dictionary.precompute_compress(level=LEVEL)
+    return zstandard.ZstdCompressor(level=LEVEL, dict_data=dictionary, write_checksum=False, write_dict_id=False)
+
+
+@cache
+def _unpacker(number: int) -> zstandard.ZstdDecompressor:
+    try:
+        return zstandard.ZstdDecompressor(dict_data=_dictionary(number))
+    except FileNotFoundError:
+        raise ValueError(f"packed with dictionary {number}, which this version does not have; upgrade this process") from None
+
+
+def pack(form: Form, value: bytes) -> bytes:
+    """A JSON value of ours, smaller."""
+    return bytes((form,)) + _packer(form).compress(value)
+
+
+def unpack(value: bytes) -> bytes:
+    """What `pack` was given. ValueError when it cannot be read."""
+    if not value or value[0] >= _PLAIN_FROM:
+        return value
+    try:
+        return _unpacker(value[0]).decompress(value[1:], max_output_size=MOST_BYTES)
+    except zstandard.ZstdError as error:
+        raise ValueError(f"a packed value is damaged: {error}") from None

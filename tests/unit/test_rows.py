@@ -1,0 +1,74 @@
+"""The folds' rows are twins of the models: what is folded from either is the same."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import orjson
+import pytest
+
+from schemas.codec import CodecError, decode
+from schemas.topics import ASSESSED, CHANGED, Topic
+from stream_processors.pipeline import STAGES, FactStream
+from stream_processors.state.folds import fold_assess, project_assessed
+from tests.support import examples
+
+STREAMS = [(stage.name, stream) for stage in STAGES.values() for stream in stage.streams]
+
+
+def _values(topic: Topic) -> list[bytes]:
+    return list(examples.of(topic).values())
+
+
+@pytest.mark.parametrize(("stage", "stream"), STREAMS, ids=[f"{name} {stream.topic.name}" for name, stream in STREAMS])
+def test_a_row_has_what_its_model_has_under_the_same_name(stage: str, stream: FactStream) -> None:
+    for value in _values(stream.topic):
+        row, model = decode(stream.topic, value, stream.view), decode(stream.topic, value)
+        assert (row.type, row.time, row.actor, row.origin) == (model.type, model.time, model.actor, model.origin)
+        _twins(row.data, model.data)
+
+
+def _twins(row: Any, model: Any) -> None:
+    if isinstance(row, msgspec.Struct):
+        for name in set(row.__struct_fields__) - {"raw"}:
+            _twins(getattr(row, name), getattr(model, name))
+    elif isinstance(row, tuple) and row and isinstance(row[0], msgspec.Struct):
+        assert len(row) == len(model)
+        for one, other in zip(row, model, strict=True):
+            _twins(one, other)
+    else:
+        assert row == model
+
+
+@pytest.mark.parametrize(("view_of", "fold"), [("assess", fold_assess), ("project", project_assessed)])
+def test_the_same_effects_come_from_a_row_and_from_the_whole_fact(view_of: str, fold: Any) -> None:
+    stream = STAGES[view_of].streams[0]
+    for value in _values(ASSESSED):
+        assert fold(decode(ASSESSED, value, stream.view)) == fold(decode(ASSESSED, value))
+
+
+@pytest.mark.parametrize(("stage", "stream"), STREAMS, ids=[f"{name} {stream.topic.name}" for name, stream in STREAMS])
+@pytest.mark.parametrize("outcome", [5, None, "unheard-of secret", {"a": 1}])
+def test_a_record_that_is_none_is_told_without_repeating_what_it_says(stage: str, stream: FactStream, outcome: Any) -> None:
+    raw = orjson.loads(_values(stream.topic)[0])
+    if "verdict" in stream.view.__struct_fields__:
+        raw["data"]["verdict"] = {"tokens": outcome, "confirmed_until_ms": "secret"}
+    else:
+        raw["data"]["outcome"] = outcome
+    with pytest.raises(CodecError) as told:
+        decode(stream.topic, orjson.dumps(raw), stream.view)
+    assert "secret" not in str(told.value)
+
+
+def test_a_case_that_cannot_be_placed_is_told_when_its_change_is_read() -> None:
+    raw = next(one for one in map(orjson.loads, _values(CHANGED)) if one["data"].get("case"))
+    del raw["data"]["case"]["queue"]
+    with pytest.raises(CodecError, match="queue"):
+        decode(CHANGED, orjson.dumps(raw), STAGES["project"].streams[1].view)
+
+
+@pytest.mark.parametrize("value", [b"", b"{", b"\xff", b"[" * 100_000, b'{"type":"x","time":"2026-01-01T00:00:00Z"}', b"nul"])
+def test_bytes_that_are_no_record_are_told(value: bytes) -> None:
+    with pytest.raises(CodecError):
+        decode(ASSESSED, value, STAGES["assess"].streams[0].view)
