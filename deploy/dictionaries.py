@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import random
 import sys
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -18,20 +19,20 @@ from typing import Any
 import zstandard
 from redis import Redis
 
+from stream_processors.state.drawers import END_BYTES, case_entry
 from stream_processors.state.packing import Form, unpack
 
 SIZE, SAMPLES = 3000, 4000
-_KEYS = {Form.CASE: ("{pr*}k:*", "{tr*}k:*"), Form.RECEIPT: ("{pr*}r:*",), Form.STANDING: ("{as*}j:*",)}
+_DRAWERS = {Form.CASE: ("{pr*}k=*", "{tr*}k=*"), Form.RECEIPT: ("{pr*}r=*",), Form.STANDING: ("{as*}j=*",)}
 
 
 def samples(redis: Redis, form: Form) -> list[Any]:
     """Values of the form as they were before packing, in an order that does not tell when they came."""
     found: list[Any] = []
-    for pattern in _KEYS[form]:
-        for key in islice(redis.scan_iter(pattern, count=2000), SAMPLES):
-            raw = redis.hget(key, "case") if form is Form.CASE else redis.get(key)
-            if isinstance(raw, bytes):
-                found.append(unpack(raw))
+    for pattern in _DRAWERS[form]:
+        entries: Iterator[Any] = (entry for key in redis.scan_iter(pattern, count=2000) for entry in redis.hvals(key))
+        for entry in islice(entries, SAMPLES):
+            found.append(unpack(case_entry(entry).case if form is Form.CASE else entry[END_BYTES:]))
     random.Random(1).shuffle(found)
     return found
 

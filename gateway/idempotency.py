@@ -9,54 +9,96 @@ time-out.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
-from zlib import crc32
+from typing import NamedTuple, Protocol
 
-import orjson
+import msgpack
 from redis.exceptions import RedisError
 
 from gateway.pipelining import Pipelining
+from schemas.topics import SUBMITTED
+from stream_processors.state.drawers import drawer, taken
+from stream_processors.state.keys import Namespace, bucket_of
 
-BUCKETS = 16
-
-# Takes the lock of every name that has neither lock nor record; gives what stands there else. One bucket, one slot.
-_BEGIN = """
+# KEYS are the names' drawers (stream_processors/state/drawers.py), all of one bucket. ARGV: an argument, a time to live in ms,
+# the names, then what the script needs of each.
+_HEAD = """
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local function look(i)
+  local entry = redis.call('HGET', KEYS[i], ARGV[i + 2])
+  if not entry or struct.unpack('>I6', entry) <= now then return nil end
+  return string.sub(entry, 7)
+end
+local function lay(i, value)
+  local key, ends = KEYS[i], now + ARGV[2]
+  local added = redis.call('HSET', key, ARGV[i + 2], struct.pack('>I6', ends) .. value)
+  if redis.call('PTTL', key) < ends - now then redis.call('PEXPIREAT', key, ends) end
+  if added == 1 and redis.call('HLEN', key) % 32 == 0 then
+    local entries = redis.call('HGETALL', key)
+    for n = 1, #entries, 2 do
+      if struct.unpack('>I6', entries[n + 1]) <= now then redis.call('HDEL', key, entries[n]) end
+    end
+  end
+end
 local held = {}
-for i, key in ipairs(KEYS) do
-  local standing = redis.call('GET', key)
+"""
+
+# Takes the lock of every name that has neither lock nor record; gives what stands there else.
+_BEGIN = (
+    _HEAD
+    + """
+for i = 1, #KEYS do
+  local standing = look(i)
   if standing and standing ~= ARGV[1] then
     held[i] = standing
   else
-    redis.call('SET', key, ARGV[1], 'PX', ARGV[2])
+    lay(i, ARGV[1])
     held[i] = false
   end
 end
 return held
 """
+)
 
 # Puts the records. A record that stands already is kept and given back.
-_FINISH = """
-local held = {}
-for i, key in ipairs(KEYS) do
-  local standing = redis.call('GET', key)
+_FINISH = (
+    _HEAD
+    + """
+for i = 1, #KEYS do
+  local standing = look(i)
   if standing and string.sub(standing, 1, 1) == 'R' then
     held[i] = standing
   else
-    redis.call('SET', key, ARGV[i + 1], 'EX', ARGV[1])
+    lay(i, ARGV[2 + #KEYS + i])
     held[i] = false
   end
 end
 return held
 """
+)
 
 # Frees what this owner locked.
-_ABANDON = """
-for _, key in ipairs(KEYS) do
-  if redis.call('GET', key) == ARGV[1] then redis.call('DEL', key) end
+_ABANDON = (
+    _HEAD
+    + """
+for i = 1, #KEYS do
+  if look(i) == ARGV[1] then redis.call('HDEL', KEYS[i], ARGV[i + 2]) end
 end
-return 0
+return held
 """
+)
+
+# Puts a text where none stands; gives the one that does.
+_KEEP = (
+    _HEAD
+    + """
+local standing = look(1)
+if not standing then lay(1, ARGV[1]) end
+return standing or ARGV[1]
+"""
+)
 
 
 class StateUnavailable(RuntimeError):
@@ -109,85 +151,82 @@ class RedisIdempotency:
         self._receipt_s = receipt_ttl_s
 
     async def begin(self, names: Sequence[str], owner: str) -> list[Remembered | InFlight | None]:
-        held = await self._each(_BEGIN, names, lambda indexes: ("L" + owner, self._lock_ms))
-        return [None if one is None else _standing(one) for one in held]
+        held = await self._each(_BEGIN, "L" + owner, self._lock_ms, names)
+        return [None if one is None else _standing(one, name) for one, name in zip(held, names, strict=True)]
 
     async def finish(self, records: Sequence[tuple[str, Remembered]]) -> list[Remembered]:
-        raw = [_written(record) for _, record in records]
-        held = await self._each(_FINISH, [name for name, _ in records], lambda at: (self._receipt_s, *(raw[i] for i in at)))
-        standing = [None if one is None else _standing(one) for one in held]
+        names = [name for name, _ in records]
+        raw = [_written(record, name) for name, record in records]
+        held = await self._each(_FINISH, "", self._receipt_s * 1000, names, raw)
+        standing = [None if one is None else _standing(one, name) for one, name in zip(held, names, strict=True)]
         return [there if isinstance(there, Remembered) else record for there, (_, record) in zip(standing, records, strict=True)]
 
     async def abandon(self, names: Sequence[str], owner: str) -> None:
-        await self._each(_ABANDON, names, lambda indexes: ("L" + owner,))
+        await self._each(_ABANDON, "L" + owner, 0, names)
 
     async def find(self, name: str) -> Remembered | None:
-        try:
-            raw = await self._redis.execute("GET", _key(name))
-        except RedisError as error:
-            raise StateUnavailable(str(error)) from error
-        there = None if raw is None else _standing(raw)
+        raw = await self._look(name)
+        there = None if raw is None else _standing(raw, name)
         return there if isinstance(there, Remembered) else None
 
     async def keep(self, name: str, text: str) -> str:
-        key = _key(name)
-        put = self._redis.execute("SET", key, text, "NX", "EX", self._receipt_s)
-        got = self._redis.execute("GET", key)
+        call = self._redis.execute("EVAL", _KEEP, 1, _key(name), text, self._receipt_s * 1000, name)
         try:
-            await put
-            raw = await got
+            raw: bytes = await call
         except RedisError as error:
-            got.cancel()
             raise StateUnavailable(str(error)) from error
-        return text if raw is None else raw.decode()
+        return raw.decode()
 
     async def recall(self, name: str) -> str | None:
-        try:
-            raw = await self._redis.execute("GET", _key(name))
-        except RedisError as error:
-            raise StateUnavailable(str(error)) from error
+        raw = await self._look(name)
         return None if raw is None else raw.decode()
 
-    async def _each(self, script: str, names: Sequence[str], args: Any) -> list[bytes | None]:
+    async def _look(self, name: str) -> bytes | None:
+        try:
+            entry = await self._redis.execute("HGET", _key(name), name)
+        except RedisError as error:
+            raise StateUnavailable(str(error)) from error
+        return None if entry is None else taken(entry, int(time.time() * 1000))
+
+    async def _each(
+        self, script: str, argument: str, ttl_ms: int, names: Sequence[str], values: Sequence[bytes] = ()
+    ) -> list[bytes | None]:
         """Runs a script once a bucket; the answers in the order of the names."""
-        if len(names) == 1:
-            try:
-                answer = await self._redis.execute("EVAL", script, 1, _key(names[0]), *args((0,)))
-            except RedisError as error:
-                raise StateUnavailable(str(error)) from error
-            return [answer[0] if isinstance(answer, list) and answer else None]
         by_bucket: dict[int, list[int]] = {}
         for index, name in enumerate(names):
-            by_bucket.setdefault(_bucket(name), []).append(index)
-        calls = [
-            (
-                indexes,
-                self._redis.execute("EVAL", script, len(indexes), *(_key(names[i]) for i in indexes), *args(indexes)),
-            )
-            for indexes in by_bucket.values()
-        ]
+            by_bucket.setdefault(bucket_of(name), []).append(index)
+        calls = []
+        for indexes in by_bucket.values():
+            keys, fields = [_key(names[i]) for i in indexes], [names[i] for i in indexes]
+            given = [values[i] for i in indexes] if values else []
+            calls.append((indexes, self._redis.execute("EVAL", script, len(keys), *keys, argument, ttl_ms, *fields, *given)))
         answers = await asyncio.gather(*(call for _, call in calls), return_exceptions=True)
         held: list[bytes | None] = [None] * len(names)
         for (indexes, _), answer in zip(calls, answers, strict=True):
             if isinstance(answer, BaseException):
                 raise StateUnavailable(f"{type(answer).__name__}: {answer}") from answer
-            if isinstance(answer, list):
-                for n, index in enumerate(indexes):
-                    held[index] = answer[n] if n < len(answer) else None
+            for n, index in enumerate(indexes):
+                held[index] = answer[n] if n < len(answer) else None
         return held
 
 
-def _bucket(name: str) -> int:
-    return crc32(name.encode()) % BUCKETS
+_MEMORY = Namespace("gw")
 
 
 def _key(name: str) -> str:
-    return f"{{gw{_bucket(name)}}}{name}"
+    return drawer(_MEMORY, bucket_of(name), "m", name)
 
 
-def _written(record: Remembered) -> bytes:
-    return b"R" + orjson.dumps(tuple(record))
+def _written(record: Remembered, name: str) -> bytes:
+    """What the name or the usual topic says already is left out."""
+    signal_id = "" if record.signal_id == name else record.signal_id
+    topic = "" if record.topic == SUBMITTED.name else record.topic
+    packed: bytes = msgpack.packb(record._replace(signal_id=signal_id, topic=topic))
+    return b"R" + packed
 
 
-def _standing(raw: bytes) -> Remembered | InFlight:
-    return Remembered(*orjson.loads(raw[1:])) if raw[:1] == b"R" else InFlight()
+def _standing(raw: bytes, name: str) -> Remembered | InFlight:
+    if raw[:1] != b"R":
+        return InFlight()
+    record = Remembered(*msgpack.unpackb(raw[1:]))
+    return record._replace(signal_id=record.signal_id or name, topic=record.topic or SUBMITTED.name)

@@ -17,6 +17,7 @@ from schemas.values import DAY_MS
 from stream_processors.log import KafkaLog
 from stream_processors.pipeline import all_stages
 from stream_processors.settings import Settings
+from stream_processors.state.drawers import case_entry, taken
 from stream_processors.state.keys import namespace_of
 from stream_processors.state.packing import unpack
 from stream_processors.state.restore import Told, restore
@@ -63,8 +64,9 @@ async def snapshot(redis_url: str, stage: str, at_ms: int, policy: Policy) -> di
             for key, kind in zip(some, kinds, strict=True):
                 _READ[kind.decode()](pipe, key) if kind != b"none" else pipe.type(key)
             for key, kind, value in zip(some, kinds, await pipe.execute(), strict=True):
-                text = _text(key.decode(), kind.decode(), value, counting)
-                if text:
+                if b"=" in key.partition(b"}")[2][:2]:
+                    found |= _drawer(key.decode(), value, counting)
+                elif text := _text(key.decode(), kind.decode(), value, counting):
                     found[key.decode()] = text
         return found
     finally:
@@ -114,14 +116,24 @@ def _text(key: str, kind: str, value: Any, counting: _Counting) -> str:
         value = [(member, score) for member, score in value if score > counting.until]
     if timed.startswith("t:"):
         value = [(member.hex(), score) for member, score in value if score > counting.until]
-    if concern.startswith("k:") and kind == "hash":
-        case = orjson.dumps(orjson.loads(unpack(value[b"case"])), option=orjson.OPT_SORT_KEYS)
-        return _sorted({b"rev": value[b"rev"], b"case": case}.items())
     if kind == "hash":
         return _sorted(value.items())
     if kind == "string":
-        return unpack(value).decode("utf-8", "replace")
+        return str(value.decode("utf-8", "replace"))
     return _sorted((row,) if kind == "set" else row for row in value)
+
+
+def _drawer(key: str, entries: dict[bytes, bytes], counting: _Counting) -> dict[str, str]:
+    """A drawer's values by their names. Those that end by `until` may be gone or still there."""
+    found = {}
+    for name, entry in entries.items():
+        if key.partition("}")[2].startswith("k="):
+            revision, at, packed = case_entry(entry)
+            case = orjson.dumps(orjson.loads(unpack(packed)), option=orjson.OPT_SORT_KEYS)
+            found[f"{key} {name.decode()}"] = f"{revision} {at}\n{case.decode()}"
+        elif (value := taken(entry, counting.until)) is not None:
+            found[f"{key} {name.decode()}"] = unpack(value).decode("utf-8", "replace")
+    return found
 
 
 def _sorted(rows: Iterable[tuple[Any, ...]]) -> str:

@@ -24,6 +24,7 @@ from schemas.facts import AssessedSignal, Outcome
 from schemas.topics import ASSESSED, RETRACTIONS, SUBMITTED, Topic
 from stream_processors.log import KafkaLog, Record
 from stream_processors.settings import Settings
+from stream_processors.state.drawers import case_entry
 from stream_processors.state.keys import PROJECT
 from stream_processors.state.packing import unpack
 
@@ -141,10 +142,11 @@ async def _cases(found: Found, settings: Settings, joined: dict[str, set[str]]) 
     redis: Redis = Redis.from_url(settings.redis_url, protocol=2)
     try:
         live: dict[str, Case] = {}
-        async for key in redis.scan_iter(match=f"{{{PROJECT.tag}*}}k:*", count=5000):
-            raw: Any = await redis.hget(key, "case")
-            case = Case.model_validate_json(unpack(raw))
-            live[case.case_id] = case
+        async for key in redis.scan_iter(match=f"{{{PROJECT.tag}*}}k=*", count=5000):
+            entries: list[Any] = await redis.hvals(key)
+            for entry in entries:
+                case = Case.model_validate_json(unpack(case_entry(entry).case))
+                live[case.case_id] = case
     finally:
         await redis.aclose()
     found.cases = len(live)

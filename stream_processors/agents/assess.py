@@ -161,7 +161,8 @@ class Assess(Folding):
                 if holder:
                     work.claimed = holder.decode()
                 work.floor = floor
-                work.replaces = [unpack(raw).standing for raw in older]
+                assert work.signal is not None
+                work.replaces = [unpack(work.signal.signal_id, raw).standing for raw in older]
         _newest_of_poll(works)
         return set(args)
 

@@ -143,11 +143,12 @@ class Retractions:
         answers = await self._ask(args, checks, {})
         for bucket, answer in answers.items():
             for work, (_, *found) in zip(asked[bucket], answer, strict=True):
+                assert work.retraction is not None
                 for holder, standing in zip(found[1::3], found[2::3], strict=True):
                     if holder:
                         work.partitions.add(int(holder.partition(b":")[0]))
                     if standing:
-                        placed = unpack(standing)
+                        placed = unpack(work.retraction.signal_id, standing)
                         work.partitions.add(placed.partition)
                         work.standing.setdefault(placed.partition, []).append(placed.standing)
 

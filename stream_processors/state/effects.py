@@ -56,8 +56,13 @@ def bury(bucket: int, key: str, member: str, expires_ms: int) -> Effect:
     return Effect(bucket, ("bury", key, member, max(1, expires_ms)))
 
 
-def add(bucket: int, key: str, member: str, expires_ms: int = 0) -> Effect:
-    return Effect(bucket, ("add", key, member, expires_ms))
+def add(bucket: int, key: str, member: str) -> Effect:
+    return Effect(bucket, ("add", key, member))
+
+
+def enter(bucket: int, key: str, word: str, expires_ms: int) -> Effect:
+    """A word (no spaces) of a small set; the set lives as long as its longest-living word."""
+    return Effect(bucket, ("enter", key, word, expires_ms))
 
 
 def put(bucket: int, key: str, value: bytes, expires_ms: int) -> Effect:

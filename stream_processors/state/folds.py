@@ -25,6 +25,7 @@ from stream_processors.state.effects import (
     claim,
     count,
     drop,
+    enter,
     keep,
     link,
     put,
@@ -70,7 +71,7 @@ def added_effects(fact: AssessedSignal, partition: int) -> list[Effect]:
     until = fact.cases_until_ms if fact.routes else max(fact.sightings_until_ms, fact.victims_until_ms or 0)
     effects = [put(bucket_of(standing.signal_id), f"j:{standing.name}", pack(partition, standing), until)]
     token = fact.subjects[0].token
-    return effects + [link(bucket_of(token), f"k:{token}", route.queue.encode(), fact.cases_until_ms) for route in fact.routes]
+    return effects + [enter(bucket_of(token), f"k:{token}", route.queue, fact.cases_until_ms) for route in fact.routes]
 
 
 def taken_back_effects(fact: AssessedSignal) -> list[Effect]:

@@ -22,7 +22,7 @@ def bucket_of(name: str) -> int:
 
 
 class Namespace(NamedTuple):
-    """One stage's keys: `{as3}r:sig-…`, its marks in `{as3}m`.
+    """One stage's keys: `{as3}s:k1.…`, its marks in `{as3}m`. Those of r, c, j, a, and k of a case, lie in drawers (drawers.py).
 
     intake:  marks alone
     assess:  r = a version of a sender's reference, c = a content, s = sightings of an indicator, k = case queues of a subject,

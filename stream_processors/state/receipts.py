@@ -11,7 +11,7 @@ from schemas.facts import Outcome, Reason
 from schemas.reasons import is_own
 from schemas.retractions import FOREVER
 from schemas.values import Instant, Stored
-from stream_processors.state.packing import Form, pack
+from stream_processors.state.packing import Form, pack, unpack
 from stream_processors.state.rows import ReasonRow, ReceiptRow
 
 
@@ -49,10 +49,9 @@ class Withdrawal(Stored):
 
 
 def receipt_json(fact: ReceiptRow, assessed_at: datetime) -> bytes:
-    """The receipt as stored: empty fields left out, packed."""
-    assert fact.signal_id and fact.institution and fact.reference
+    """The receipt as stored under the signal's name: empty fields left out, packed."""
+    assert fact.institution and fact.reference
     raw: dict[str, object] = {
-        "signal_id": fact.signal_id,
         "outcome": fact.outcome.value,
         "accepted_at": fact.accepted_at,
         "assessed_at": assessed_at,
@@ -70,6 +69,11 @@ def receipt_json(fact: ReceiptRow, assessed_at: datetime) -> bytes:
     if fact.routes:
         raw |= {"queues": [route.queue for route in fact.routes], "cases": [route.case_id for route in fact.routes]}
     return pack(Form.RECEIPT, orjson.dumps(raw, option=orjson.OPT_UTC_Z))
+
+
+def receipt_of(signal_id: str, raw: bytes) -> Receipt:
+    """What `receipt_json` wrote under the name of a version of this signal."""
+    return Receipt.model_validate({"signal_id": signal_id, **orjson.loads(unpack(raw))})
 
 
 def _reason(one: ReasonRow) -> dict[str, object]:

@@ -19,7 +19,6 @@ class Placed(NamedTuple):
 
 
 _FIELDS = (
-    "signal_id",
     "version",
     "institution",
     "kind",
@@ -40,10 +39,11 @@ def pack(partition: int, standing: Standing) -> bytes:
     return packing.pack(Form.STANDING, row)
 
 
-def unpack(raw: bytes) -> Placed:
+def unpack(signal_id: str, raw: bytes) -> Placed:
+    """What `pack` wrote under the name of a version of this signal."""
     partition, *values = orjson.loads(packing.unpack(raw))
     fields = {name: _tuples(one) for name, one in zip(_FIELDS, values, strict=True)}
-    return Placed(partition, Standing.trusted(**fields))
+    return Placed(partition, Standing.trusted(signal_id=signal_id, **fields))
 
 
 def _tuples(value: Any) -> Any:

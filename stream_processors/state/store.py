@@ -19,6 +19,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import LockError, ResponseError
 
+from stream_processors.state.drawers import case_entry, drawer
 from stream_processors.state.effects import Arg
 from stream_processors.state.keys import BUCKETS, Namespace, bucket_of
 from stream_processors.state.packing import unpack
@@ -183,12 +184,12 @@ class RedisStore:
         pipe = self._redis.pipeline(transaction=False)
         for case_id in case_ids:
             bucket = bucket_of(case_id)
-            pipe.hget(self._keys.key(bucket, "k", case_id), "case")
+            pipe.hget(drawer(self._keys, bucket, "k", case_id), case_id)
             pipe.hget(self._keys.marks(bucket), "stamp")  # after the case: emptied in between, it is missing here
         answers = await pipe.execute()
         if any(one is None or one.decode() != stamp for one in answers[1::2]):
             raise LostState("a stamp is gone while cases were read")
-        return [None if raw is None else unpack(raw) for raw in answers[0::2]]
+        return [None if raw is None else unpack(case_entry(raw).case) for raw in answers[0::2]]
 
     @contextlib.asynccontextmanager
     async def lock(self) -> AsyncIterator[None]:

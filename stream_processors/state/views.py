@@ -5,16 +5,18 @@ Invariant: while the views are rebuilt every read raises Rebuilding; a view is n
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, Protocol, cast
 
 from schemas.cases import Case, CaseChange
 from schemas.retractions import name_of
 from schemas.signals import MOST_VERSIONS
+from stream_processors.state.drawers import case_entry, drawer, taken
 from stream_processors.state.index import indexed, queue_mark
 from stream_processors.state.keys import BUCKETS, PROJECT, RESTORING, bucket_of
 from stream_processors.state.packing import unpack
-from stream_processors.state.receipts import Receipt, Withdrawal, told
+from stream_processors.state.receipts import Receipt, Withdrawal, receipt_of, told
 from stream_processors.state.rows import ListedCase
 from stream_processors.state.store import RedisLike
 
@@ -112,19 +114,20 @@ class RedisViews:
 
     async def receipt(self, signal_id: str) -> Receipt | None:
         bucket = bucket_of(signal_id)
-        names = [PROJECT.key(bucket, "r", name_of(signal_id, version)) for version in range(1, MOST_VERSIONS + 1)]
+        names = [name_of(signal_id, version) for version in range(1, MOST_VERSIONS + 1)]
         withdrawal = ("HGET", PROJECT.key(bucket, "x", signal_id), "text")
-        found, gone = await self._read_some(bucket, ("MGET", *names), withdrawal)
-        receipts = [Receipt.model_validate_json(unpack(raw)) for raw in found if raw is not None]
+        found, gone = await self._read_some(bucket, ("HMGET", drawer(PROJECT, bucket, "r", signal_id), *names), withdrawal)
+        receipts = [receipt_of(signal_id, raw) for raw in map(_standing_value, found) if raw is not None]
         return told(signal_id, receipts, Withdrawal.model_validate_json(gone) if gone is not None else None)
 
     async def case(self, case_id: str) -> Case | None:
-        raw = await self._read(bucket := bucket_of(case_id), "HGET", PROJECT.key(bucket, "k", case_id), "case")
-        return Case.model_validate_json(unpack(raw)) if isinstance(raw, bytes) else None
+        raw = await self._read(bucket := bucket_of(case_id), "HGET", drawer(PROJECT, bucket, "k", case_id), case_id)
+        return Case.model_validate_json(_case_json(raw)) if isinstance(raw, bytes) else None
 
     async def action(self, action_id: str) -> CaseChange | None:
-        raw = await self._read(bucket := bucket_of(action_id), "GET", PROJECT.key(bucket, "a", action_id))
-        return CaseChange.model_validate_json(raw) if isinstance(raw, bytes) else None
+        raw = await self._read(bucket := bucket_of(action_id), "HGET", drawer(PROJECT, bucket, "a", action_id), action_id)
+        told = _standing_value(raw) if isinstance(raw, bytes) else None
+        return None if told is None else CaseChange.model_validate_json(told)
 
     async def page(self, queue: str, *, limit: int, after: Cursor | None = None) -> Page:
         """Each bucket's best `limit` below the cursor, merged. Ties are cut by the case's id, downwards, as Redis orders them."""
@@ -145,8 +148,8 @@ class RedisViews:
     async def _cases(self, cursors: list[Cursor]) -> list[Case]:
         pipe = self._redis.pipeline(transaction=False)
         for cursor in cursors:
-            pipe.hget(PROJECT.key(bucket_of(cursor.case_id), "k", cursor.case_id), "case")
-        return [Case.model_validate_json(unpack(raw)) for raw in await pipe.execute() if raw is not None]
+            pipe.hget(drawer(PROJECT, bucket_of(cursor.case_id), "k", cursor.case_id), cursor.case_id)
+        return [Case.model_validate_json(_case_json(raw)) for raw in await pipe.execute() if raw is not None]
 
     async def search(self, token: str, mine: Callable[[str], bool], *, now_ms: int, limit: int) -> Found:
         """The index, with the queues' names beside it; then the cases, as far as a list shows them."""
@@ -158,8 +161,8 @@ class RedisViews:
                 break
         pipe = self._redis.pipeline(transaction=False)
         for entry in entries[:limit]:
-            pipe.hget(PROJECT.key(bucket_of(entry.case_id), "k", entry.case_id), "case")
-        listed = (ListedCase.model_validate_json(unpack(raw)) for raw in await pipe.execute() if raw is not None)
+            pipe.hget(drawer(PROJECT, bucket_of(entry.case_id), "k", entry.case_id), entry.case_id)
+        listed = (ListedCase.model_validate_json(_case_json(raw)) for raw in await pipe.execute() if raw is not None)
         cases = [case for case in cast("Iterable[Case]", listed) if mine(case.queue)]
         return Found(cases, len(entries) > limit or len(members) == size)
 
@@ -207,6 +210,14 @@ class RedisViews:
 def _standing(key: str, cases: int, oldest_ms: int) -> Standing:
     _, status, severity, queue = key.split(":", 3)
     return Standing(queue, severity, status, cases, oldest_ms)
+
+
+def _standing_value(entry: bytes | None) -> bytes | None:
+    return None if entry is None else taken(entry, int(time.time() * 1000))
+
+
+def _case_json(entry: bytes) -> bytes:
+    return unpack(case_entry(entry).case)
 
 
 def _whole(stamp: bytes | None) -> bool:

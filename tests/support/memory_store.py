@@ -367,8 +367,9 @@ def _fold(keys: _Keys, args: list[Any]) -> list[Any]:
             keys.see(key, *given)
         elif op == "add":
             keys.values.setdefault(key, set()).add(_bytes(given[0]))
-            if given[1]:
-                keys.live_until(key, given[1])
+        elif op == "enter":
+            keys.values.setdefault(key, set()).add(_bytes(given[0]))
+            keys.live_until(key, given[1])
         elif op == "set":
             keys.set(key, given[0], given[1])
         elif op == "case":
@@ -400,7 +401,8 @@ _OPERANDS = {
     "drop": 0,
     "see": 4,
     "unsee": 2,
-    "add": 2,
+    "add": 1,
+    "enter": 2,
     "set": 2,
     "case": 2,
     "newer": 3,

@@ -7,11 +7,11 @@ while at <= #args do
   local standing = {}
   if version > 1 then
     for older = 1, version - 1 do
-      standing[#standing + 1] = redis.call('GET', prefix .. 'j:' .. name_of(signal, older)) or nil
+      standing[#standing + 1] = look('j', name_of(signal, older))
     end
     if version > floor then raise(prefix .. 't:' .. signal, version, expires) end
   end
-  out[#out + 1] = claim(prefix .. 'r:' .. name_of(signal, version), args[at + 2], expires)
+  out[#out + 1] = claim('r', name_of(signal, version), args[at + 2], expires)
   out[#out + 1] = floor
   out[#out + 1] = standing
   at = at + 4

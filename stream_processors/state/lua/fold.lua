@@ -2,20 +2,21 @@
 -- but for `incr`, which the marks keep from being applied twice.
 while at <= #args do
   local op, key = args[at], prefix .. args[at + 1]
+  local concern, name = string.sub(args[at + 1], 1, 1), string.sub(args[at + 1], 3) -- of what lies in a drawer
   if op == 'claim' then
-    claim(key, args[at + 2], args[at + 3])
+    claim(concern, name, args[at + 2], args[at + 3])
     at = at + 4
   elseif op == 'take' then
-    take(key, args[at + 2], args[at + 3])
+    take(name, args[at + 2], args[at + 3])
     at = at + 4
   elseif op == 'release' then
-    if redis.call('GET', key) == args[at + 2] then redis.call('DEL', key) end
+    if look(concern, name) == args[at + 2] then clear(concern, name) end
     at = at + 3
   elseif op == 'raise' then
     raise(key, args[at + 2], args[at + 3])
     at = at + 4
   elseif op == 'drop' then
-    redis.call('DEL', key)
+    clear(concern, name)
     at = at + 2
   elseif op == 'bury' then
     bury(key, args[at + 2], args[at + 3])
@@ -28,15 +29,16 @@ while at <= #args do
     at = at + 6
   elseif op == 'add' then
     redis.call('SADD', key, args[at + 2])
-    if args[at + 3] ~= 0 then live_until(key, args[at + 3]) end
+    at = at + 3
+  elseif op == 'enter' then
+    enter(concern, name, args[at + 2], args[at + 3])
     at = at + 4
   elseif op == 'set' then
-    redis.call('SET', key, args[at + 2], 'PXAT', args[at + 3])
+    lay(concern, name, args[at + 2], args[at + 3])
     at = at + 4
   elseif op == 'case' then
-    if tonumber(redis.call('HGET', key, 'rev') or '0') < args[at + 2] then
-      redis.call('HSET', key, 'rev', args[at + 2], 'case', args[at + 3])
-    end
+    local revision, where = look_case(name)
+    if revision < args[at + 2] then lay_case(name, args[at + 2], where, args[at + 3]) end
     at = at + 4
   elseif op == 'link' then
     redis.call('ZADD', key, 'GT', args[at + 3], args[at + 2])
@@ -52,12 +54,13 @@ while at <= #args do
     redis.call('ZADD', key, args[at + 2], args[at + 3])
     at = at + 4
   elseif op == 'stand' then
-    -- The case's hash remembers where it stands, so that one set is left when another is entered.
-    local case, stood = string.match(args[at + 1], ':(.*)$'), redis.call('HGET', key, 'at')
-    if redis.call('HGET', key, 'rev') == tostring(args[at + 2]) and stood ~= args[at + 3] then
-      if stood and stood ~= '' then redis.call('ZREM', prefix .. stood, case) end
-      if args[at + 3] ~= '' then redis.call('ZADD', prefix .. args[at + 3], args[at + 4], case) end
-      redis.call('HSET', key, 'at', args[at + 3])
+    -- The case's entry remembers where it stands, so that one set is left when another is entered.
+    local revision, stood, case = look_case(name)
+    local where = args[at + 3]
+    if revision == args[at + 2] and stood ~= where then
+      if stood ~= '' then redis.call('ZREM', prefix .. stood, name) end
+      if where ~= '' then redis.call('ZADD', prefix .. where, args[at + 4], name) end
+      lay_case(name, revision, where, case)
     end
     at = at + 5
   elseif op == 'keep' then

@@ -21,20 +21,72 @@ end
 if #sets > 0 then redis.call('HSET', marks, unpack(sets)) end
 local at = 1
 local clock = nil
--- A set lives as long as its longest-living member; the order of arrival does not matter.
-local function live_until(key, expires)
+local function now()
   if not clock then
     local t = redis.call('TIME')
     clock = t[1] * 1000 + math.floor(t[2] / 1000)
   end
+  return clock
+end
+-- A set lives as long as its longest-living member; the order of arrival does not matter.
+local function live_until(key, expires)
   local left = redis.call('PTTL', key)
-  if left < 0 or clock + left < expires then redis.call('PEXPIREAT', key, expires) end
+  if left < 0 or now() + left < expires then redis.call('PEXPIREAT', key, expires) end
+end
+-- Drawers (state/drawers.py): a key of its own costs more than most of our values, so they share hashes, 1,024 a concern and bucket,
+-- told by the SHA-1 of the name; versions of a signal lie in one. An entry is when it ends (6 bytes, milliseconds) and the value.
+local function drawer(concern, name)
+  local told = redis.sha1hex(string.match(name, '^[^/]*'))
+  return prefix .. concern .. '=' .. tonumber(string.sub(told, 1, 4), 16) % 1024
+end
+local function look(concern, name)
+  local entry = redis.call('HGET', drawer(concern, name), name)
+  if not entry or struct.unpack('>I6', entry) <= now() then return nil end
+  return string.sub(entry, 7)
+end
+local function sweep(key)
+  local entries = redis.call('HGETALL', key)
+  for i = 1, #entries, 2 do
+    if struct.unpack('>I6', entries[i + 1]) <= now() then redis.call('HDEL', key, entries[i]) end
+  end
+end
+local function lay(concern, name, value, expires)
+  local key = drawer(concern, name)
+  local added = redis.call('HSET', key, name, struct.pack('>I6', expires) .. value)
+  live_until(key, expires)
+  if added == 1 and redis.call('HLEN', key) % 32 == 0 then sweep(key) end
+end
+local function clear(concern, name) redis.call('HDEL', drawer(concern, name), name) end
+-- A small set of words, in one order whatever the order of arrival; it lives as long as its longest-living word.
+local function words(concern, name)
+  local found = {}
+  for word in string.gmatch(look(concern, name) or '', '%S+') do found[#found + 1] = word end
+  return found
+end
+local function enter(concern, name, word, expires)
+  local found, entry = words(concern, name), redis.call('HGET', drawer(concern, name), name)
+  for _, one in ipairs(found) do
+    if one == word then word = nil end
+  end
+  found[#found + 1] = word
+  table.sort(found)
+  lay(concern, name, table.concat(found, ' '), math.max(expires, entry and struct.unpack('>I6', entry) or 0))
+end
+-- A case's entry: its revision (4 bytes), where it stands (1 byte its length), the case. It has no end.
+local function look_case(name)
+  local entry = redis.call('HGET', drawer('k', name), name)
+  if not entry then return 0, '', '' end
+  local revision, length = struct.unpack('>I4I1', entry)
+  return revision, string.sub(entry, 6, 5 + length), string.sub(entry, 6 + length)
+end
+local function lay_case(name, revision, where, case)
+  redis.call('HSET', drawer('k', name), name, struct.pack('>I4I1', revision, #where) .. where .. case)
 end
 -- First claim wins and stays; '' says it is the caller's now.
-local function claim(key, value, expires)
-  local held = redis.call('GET', key)
+local function claim(concern, name, value, expires)
+  local held = look(concern, name)
   if held then return held end
-  redis.call('SET', key, value, 'PXAT', expires)
+  lay(concern, name, value, expires)
   return ''
 end
 -- One set an indicator: a sighting at its time, and each institution's latest at minus its time (one key, less memory).
@@ -58,7 +110,7 @@ local function bury(key, member, expires)
   redis.call('SADD', key .. '!', member)
   live_until(key .. '!', expires)
   local left = redis.call('PTTL', key)
-  if left > 0 then live_until(key .. '!', clock + left) end
+  if left > 0 then live_until(key .. '!', now() + left) end
 end
 -- Whether a member of the set counts: a function, for seldom is there anything to look up.
 local function counting(key)
@@ -93,14 +145,14 @@ local function parts_of(name)
   return signal, tonumber(version) or 1
 end
 -- A content is its first holder's; only a newer version of the same signal takes it over.
-local function take(key, name, expires)
-  local held = redis.call('GET', key)
+local function take(content, name, expires)
+  local held = look('c', content)
   if held then
     local signal, version = parts_of(name)
     local other, older = parts_of(held)
     if other ~= signal or older >= version then return held end
   end
-  redis.call('SET', key, name, 'PXAT', expires)
+  lay('c', content, name, expires)
   return ''
 end
 -- Versions of a signal below its floor are dead. It only ever rises.

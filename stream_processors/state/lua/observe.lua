@@ -9,8 +9,8 @@
 local out = {}
 
 local function content()
-  out[#out + 1] = take(prefix .. 'c:' .. args[at + 1], args[at + 2], args[at + 3])
-  out[#out + 1] = redis.call('ZRANGE', prefix .. 'k:' .. args[at + 4], 0, -1)
+  out[#out + 1] = take(args[at + 1], args[at + 2], args[at + 3])
+  out[#out + 1] = words('k', args[at + 4])
   at = at + 5
 end
 

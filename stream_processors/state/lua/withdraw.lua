@@ -13,7 +13,7 @@ while at <= #args do
     local found = { tonumber(redis.call('GET', prefix .. 't:' .. signal) or '0') }
     for version = 1, args[at + 4] do
       local name = name_of(signal, version)
-      local holder, standing = redis.call('GET', prefix .. 'r:' .. name), redis.call('GET', prefix .. 'j:' .. name)
+      local holder, standing = look('r', name), look('j', name)
       if holder or standing then
         found[#found + 1] = version
         found[#found + 1] = holder or ''
@@ -23,11 +23,10 @@ while at <= #args do
     out[#out + 1] = found
     at = at + 5
   elseif op == 'p' then
-    local key = prefix .. 'c:' .. args[at + 1]
-    local holder = redis.call('GET', key)
+    local holder = look('c', args[at + 1])
     if holder == args[at + 2] then
-      if args[at + 3] == 1 then redis.call('DEL', key) end
-      holder = false
+      if args[at + 3] == 1 then clear('c', args[at + 1]) end
+      holder = nil
     end
     out[#out + 1] = holder or ''
     at = at + 4

@@ -19,8 +19,8 @@ from stream_processors.state.effects import (
     bury,
     claim,
     drop,
+    enter,
     keep,
-    link,
     put,
     put_case,
     put_newer,
@@ -321,7 +321,7 @@ def _sighting(content: str, institution: str, occurred: int, token: str = "t", s
 async def test_a_content_is_claimed_by_a_signal_and_tells_the_queues_of_its_subject(found: Found) -> None:
     ask = ("c", "content", "sig-1", LATER, "token")
     assert await _call(found, "observe", 1, *ask) == [b"", []]
-    await _fold(found, *(link(1, "k:token", queue, LATER) for queue in (b"queue-a", b"queue-b", b"queue-a")))
+    await _fold(found, *(enter(1, "k:token", queue, LATER) for queue in ("queue-b", "queue-a", "queue-b")))
     holder, queues = await _call(found, "observe", 1, "c", "content", "sig-2", LATER, "token")
     assert (holder, sorted(queues)) == (b"sig-1", [b"queue-a", b"queue-b"])
 

@@ -1,0 +1,41 @@
+"""Drawers: hashes that many small values share, because a Redis key of its own costs more than most of our values.
+
+The Redis side is in lua/guard.lua (`look`, `lay`, `look_case`), this is how others read it. Invariant: a value's drawer follows
+from its name alone, the versions of a signal lie in one, and what is past its end counts as gone, swept or not.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha1
+from typing import NamedTuple
+
+from stream_processors.state.keys import Namespace
+
+DRAWERS = 1024
+"""A concern and bucket. With 512 entries each (Redis' own bound) 8 million values of a concern lie compact; more work, too, and
+take more room."""
+END_BYTES, _REVISION_BYTES = 6, 4
+
+
+class CaseEntry(NamedTuple):
+    """`at` is the set in which the case stands ("" none), `case` its packed JSON."""
+
+    revision: int
+    at: str
+    case: bytes
+
+
+def drawer(keys: Namespace, bucket: int, concern: str, name: str) -> str:
+    """The key of the hash that holds the value of this name."""
+    told = sha1(name.partition("/")[0].encode(), usedforsecurity=False).digest()
+    return f"{{{keys.tag}{bucket}}}{concern}={int.from_bytes(told[:2], 'big') % DRAWERS}"
+
+
+def taken(entry: bytes, now_ms: int) -> bytes | None:
+    """The value of an entry; None past its end."""
+    return entry[END_BYTES:] if int.from_bytes(entry[:END_BYTES], "big") > now_ms else None
+
+
+def case_entry(entry: bytes) -> CaseEntry:
+    at = _REVISION_BYTES + 1 + entry[_REVISION_BYTES]
+    return CaseEntry(int.from_bytes(entry[:_REVISION_BYTES], "big"), entry[_REVISION_BYTES + 1 : at].decode(), entry[at:])
