@@ -22,7 +22,7 @@ from redis import Redis
 from stream_processors.state.drawers import END_BYTES, case_entry
 from stream_processors.state.packing import Form, unpack
 
-SIZE, SAMPLES = 3000, 4000
+SIZE, SAMPLES = 8192, 8000
 _DRAWERS = {Form.CASE: ("{pr*}k=*", "{tr*}k=*"), Form.RECEIPT: ("{pr*}r=*",), Form.STANDING: ("{as*}j=*",)}
 
 

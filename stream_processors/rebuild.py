@@ -17,8 +17,8 @@ from schemas.values import DAY_MS
 from stream_processors.log import KafkaLog
 from stream_processors.pipeline import all_stages
 from stream_processors.settings import Settings
-from stream_processors.state.drawers import case_entry, taken
-from stream_processors.state.keys import namespace_of
+from stream_processors.state.drawers import case_entry, linked, taken
+from stream_processors.state.keys import ASSESS, namespace_of
 from stream_processors.state.packing import unpack
 from stream_processors.state.restore import Told, restore
 from stream_processors.state.store import RedisStore, connect
@@ -127,15 +127,24 @@ def _drawer(key: str, entries: dict[bytes, bytes], counting: _Counting) -> dict[
     """A drawer's values by their names. Those that end by `until` may be gone or still there."""
     found = {}
     for name, entry in entries.items():
-        if key.partition("}")[2].startswith("k="):
+        if "}k=" in key and not key.startswith(f"{{{ASSESS.tag}"):
             revision, at, packed = case_entry(entry)
             case = orjson.dumps(orjson.loads(unpack(packed)), option=orjson.OPT_SORT_KEYS)
             found[f"{key} {name.decode()}"] = f"{revision} {at}\n{case.decode()}"
-        elif (value := taken(entry, counting.until)) is not None:
+        elif (value := taken(entry, counting.until)) is None:
+            continue
+        elif "}t=" in key:  # as a sorted set would tell it: a small index of live or of rebuilt may be a large one there
+            ended = [(member.hex(), float(ends)) for member, ends in linked(value) if ends > counting.until]
+            if ended:
+                found[f"{key.partition('}')[0]}}}t:{name.decode()}"] = _sorted(ended)
+        else:
             found[f"{key} {name.decode()}"] = unpack(value).decode("utf-8", "replace")
     return found
 
 
 def _sorted(rows: Iterable[tuple[Any, ...]]) -> str:
-    lines = ("=".join(one.decode() if isinstance(one, bytes) else repr(one) for one in row) for row in rows)
-    return "\n".join(sorted(lines))
+    return "\n".join(sorted("=".join(map(_readable, row)) for row in rows))
+
+
+def _readable(one: Any) -> str:
+    return one.decode("utf-8", "backslashreplace") if isinstance(one, bytes) else repr(one)

@@ -22,6 +22,7 @@ from schemas.indicators import canonical
 from schemas.protect import Tokenizer
 from stream_processors.domain.routing import case_id
 from stream_processors.settings import Settings
+from stream_processors.state.index import brief
 from stream_processors.state.keys import PROJECT, bucket_of
 
 QUEUE, REGION, KIND = "public-security-630202", "630202", "telecom_fraud"
@@ -48,7 +49,7 @@ class Watch:
     async def _look(self, waiting: list[str]) -> None:
         pipe = self._redis.pipeline(transaction=False)
         for name in waiting:
-            pipe.zscore(PROJECT.key(bucket_of(name), "q", QUEUE), name)
+            pipe.zscore(PROJECT.key(bucket_of(name), "q", QUEUE), brief(name))
         found, now = await pipe.execute(), time.perf_counter()
         for name, rank in zip(waiting, found, strict=True):
             if rank is not None:

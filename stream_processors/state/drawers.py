@@ -39,3 +39,13 @@ def taken(entry: bytes, now_ms: int) -> bytes | None:
 def case_entry(entry: bytes) -> CaseEntry:
     at = _REVISION_BYTES + 1 + entry[_REVISION_BYTES]
     return CaseEntry(int.from_bytes(entry[:_REVISION_BYTES], "big"), entry[_REVISION_BYTES + 1 : at].decode(), entry[at:])
+
+
+def linked(value: bytes) -> list[tuple[bytes, int]]:
+    """The members of a small index (`link` in lua/guard.lua) and when each ends."""
+    found, at = [], 0
+    while at < len(value):
+        length, ends = value[at], int.from_bytes(value[at + 1 : at + 1 + END_BYTES], "big")
+        at += 1 + END_BYTES + length
+        found.append((value[at - length : at], ends))
+    return found

@@ -84,14 +84,14 @@ def put_newer(bucket: int, key: str, number: int, value: bytes, expires_ms: int)
     return Effect(bucket, ("newer", key, number, value, max(1, expires_ms)))
 
 
-def rank(bucket: int, key: str, score: int, member: str) -> Effect:
+def rank(bucket: int, key: str, score: int, member: bytes) -> Effect:
     return Effect(bucket, ("rank", key, score, member))
 
 
-def stand(bucket: int, case_key: str, revision: int, where: str, since_ms: int) -> Effect:
-    """Moves the case, at this revision, from where it stood to `where` ("" for nowhere). Where it stands already it stays,
-    and keeps its time."""
-    return Effect(bucket, ("stand", case_key, revision, where, since_ms))
+def stand(bucket: int, case_key: str, revision: int, where: str, since_ms: int, member: bytes) -> Effect:
+    """Moves the case (`member` of those sets), at this revision, from where it stood to `where` ("" for nowhere). Where it stands
+    already it stays, and keeps its time."""
+    return Effect(bucket, ("stand", case_key, revision, where, since_ms, member))
 
 
 def keep(bucket: int, key: str, score: int, member: str, expires_ms: int, most: int = 0) -> Effect:
@@ -99,7 +99,7 @@ def keep(bucket: int, key: str, score: int, member: str, expires_ms: int, most: 
     return Effect(bucket, ("keep", key, score, member, most, expires_ms))
 
 
-def unrank(bucket: int, key: str, member: str) -> Effect:
+def unrank(bucket: int, key: str, member: str | bytes) -> Effect:
     return Effect(bucket, ("unrank", key, member))
 
 

@@ -40,7 +40,7 @@ from stream_processors.state.effects import (
     unrank,
     unsee,
 )
-from stream_processors.state.index import member_of
+from stream_processors.state.index import brief, member_of
 from stream_processors.state.keys import bucket_of
 from stream_processors.state.receipts import receipt_json, withdrawal_json
 from stream_processors.state.rows import AssessedRow, CaseRow, ChangeRow, RawRow, ReceiptRow, VerdictRow
@@ -205,15 +205,15 @@ def project_changed(envelope: RowEnvelope[ChangeRow]) -> list[Effect]:
     case = change.case
     if case is None:
         return effects
-    bucket = bucket_of(case.case_id)
+    bucket, member = bucket_of(case.case_id), brief(case.case_id)
     effects.append(_case_effect(case, change.case_json))
     where = standing_key(case)
-    effects.append(stand(bucket, f"k:{case.case_id}", case.revision, where, instant_ms(change.at)))
+    effects.append(stand(bucket, f"k:{case.case_id}", case.revision, where, instant_ms(change.at), member))
     if where:
         effects.append(add(bucket, "standings", where))
     if case.status in OUT_OF_QUEUE:
-        effects.append(unrank(bucket, f"q:{case.queue}", case.case_id))
+        effects.append(unrank(bucket, f"q:{case.queue}", member))
     else:
-        effects.append(rank(bucket, f"q:{case.queue}", rank_of(case.score, instant_ms(case.opened_at)), case.case_id))
+        effects.append(rank(bucket, f"q:{case.queue}", rank_of(case.score, instant_ms(case.opened_at)), member))
         effects.append(add(bucket, "queues", case.queue))
     return effects

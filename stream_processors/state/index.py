@@ -1,7 +1,8 @@
-"""The index from an indicator's token to its cases: how a member is written, and read again.
+"""How a case is written as a member of a sorted set, and read again: short, for there are many; and the index from an
+indicator's token to its cases.
 
-A member is the case id's own 12 bytes and 4 bytes that stand for the queue, so that a small set stays in Redis's compact form
-and an officer's search passes over other queues without reading a case. Its score is when the entry ends.
+A member of the index is the case id's own 12 bytes and 4 bytes that stand for the queue, so that a small set stays in Redis's
+compact form and an officer's search passes over other queues without reading a case. Its score is when the entry ends.
 Invariant: a member follows from case id and queue alone; entries are only added, and the longest time counts.
 """
 
@@ -21,6 +22,20 @@ class Indexed(NamedTuple):
 
     case_id: str
     queue: bytes
+
+
+def brief(case_id: str) -> bytes:
+    """A case as a member of a ranking: its id's own 12 bytes, in the same order; an id of another form stands behind a mark."""
+    form = _CASE_ID.fullmatch(case_id)
+    if form is not None:
+        return bytes.fromhex(form[1])
+    raw = case_id.encode()
+    return b"=" * (2 if len(raw) == _ID_BYTES - 1 else 1) + raw  # never as long as the others
+
+
+def in_full(member: bytes) -> str:
+    """The case id that `brief` wrote."""
+    return f"case-{member.hex()}" if len(member) == _ID_BYTES else member.lstrip(b"=").decode()
 
 
 def queue_mark(queue: str) -> bytes:

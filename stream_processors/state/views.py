@@ -12,8 +12,8 @@ from typing import Any, NamedTuple, Protocol, cast
 from schemas.cases import Case, CaseChange
 from schemas.retractions import name_of
 from schemas.signals import MOST_VERSIONS
-from stream_processors.state.drawers import case_entry, drawer, taken
-from stream_processors.state.index import indexed, queue_mark
+from stream_processors.state.drawers import case_entry, drawer, linked, taken
+from stream_processors.state.index import in_full, indexed, queue_mark
 from stream_processors.state.keys import BUCKETS, PROJECT, RESTORING, bucket_of
 from stream_processors.state.packing import unpack
 from stream_processors.state.receipts import Receipt, Withdrawal, receipt_of, told
@@ -173,12 +173,15 @@ class RedisViews:
         for b in range(BUCKETS):
             pipe.smembers(PROJECT.key(b, "queues"))
         pipe.zrevrangebyscore(PROJECT.key(bucket, "t", token), "+inf", f"({now_ms}", 0, size)
+        pipe.hget(drawer(PROJECT, bucket, "t", token), token)
         for b in range(BUCKETS):
             pipe.hget(PROJECT.marks(b), "stamp")  # after the values: emptied in between, it is missing here
         answers = await pipe.execute()
-        if not all(_whole(stamp) for stamp in answers[BUCKETS + 1 :]):
+        if not all(_whole(stamp) for stamp in answers[BUCKETS + 2 :]):
             raise Rebuilding("the views are being rebuilt")
-        return {name.decode() for found in answers[:BUCKETS] for name in found}, answers[BUCKETS]
+        many, few = answers[BUCKETS : BUCKETS + 2]
+        members = many or _newest(few, now_ms)[:size]
+        return {name.decode() for found in answers[:BUCKETS] for name in found}, members
 
     async def standings(self) -> list[Standing]:
         names = await self._read_all([("SMEMBERS", PROJECT.key(b, "standings")) for b in range(BUCKETS)])
@@ -216,6 +219,13 @@ def _standing_value(entry: bytes | None) -> bytes | None:
     return None if entry is None else taken(entry, int(time.time() * 1000))
 
 
+def _newest(entry: bytes | None, now_ms: int) -> list[bytes]:
+    """The members of a small index that have not ended, as a sorted set would give them: the longest time first."""
+    value = None if entry is None else taken(entry, now_ms)
+    rows = sorted(((ends, member) for member, ends in linked(value or b"") if ends > now_ms), reverse=True)
+    return [member for _, member in rows]
+
+
 def _case_json(entry: bytes) -> bytes:
     return unpack(case_entry(entry).case)
 
@@ -227,4 +237,4 @@ def _whole(stamp: bytes | None) -> bool:
 def _cursors(answer: object) -> list[Cursor]:
     """WITHSCORES answers name, score, name, score (RESP2)."""
     flat: list[bytes] = answer if isinstance(answer, list) else []
-    return [Cursor(float(score), name.decode()) for name, score in zip(flat[0::2], flat[1::2], strict=True)]
+    return [Cursor(float(score), in_full(name)) for name, score in zip(flat[0::2], flat[1::2], strict=True)]

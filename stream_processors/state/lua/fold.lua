@@ -41,8 +41,7 @@ while at <= #args do
     if revision < args[at + 2] then lay_case(name, args[at + 2], where, args[at + 3]) end
     at = at + 4
   elseif op == 'link' then
-    redis.call('ZADD', key, 'GT', args[at + 3], args[at + 2])
-    live_until(key, args[at + 3])
+    link(key, name, args[at + 2], args[at + 3])
     at = at + 4
   elseif op == 'newer' then
     if tonumber(redis.call('HGET', key, 'rev') or '0') < args[at + 2] then
@@ -58,11 +57,11 @@ while at <= #args do
     local revision, stood, case = look_case(name)
     local where = args[at + 3]
     if revision == args[at + 2] and stood ~= where then
-      if stood ~= '' then redis.call('ZREM', prefix .. stood, name) end
-      if where ~= '' then redis.call('ZADD', prefix .. where, args[at + 4], name) end
+      if stood ~= '' then redis.call('ZREM', prefix .. stood, args[at + 5]) end
+      if where ~= '' then redis.call('ZADD', prefix .. where, args[at + 4], args[at + 5]) end
       lay_case(name, revision, where, case)
     end
-    at = at + 5
+    at = at + 6
   elseif op == 'keep' then
     put(key, args[at + 2], args[at + 3], args[at + 4], args[at + 5])
     at = at + 6

@@ -72,6 +72,36 @@ local function enter(concern, name, word, expires)
   table.sort(found)
   lay(concern, name, table.concat(found, ' '), math.max(expires, entry and struct.unpack('>I6', entry) or 0))
 end
+-- An index: members and when each ends; the longest time counts. A few lie in a drawer in the order of the members (a byte for
+-- the length, 6 for the end, the member), for most names have one or two; more are a sorted set.
+local FEW = 8
+local function link_few(name, member, expires)
+  local entry, found, latest, at = look('t', name) or '', { { member, expires } }, expires, 1
+  while at <= #entry do
+    local length, ends = struct.unpack('>I1I6', entry, at)
+    local one = string.sub(entry, at + 7, at + 6 + length)
+    if one == member then
+      found[1][2] = math.max(expires, ends)
+    else
+      found[#found + 1] = { one, ends }
+    end
+    latest, at = math.max(latest, ends), at + 7 + length
+  end
+  if #found > FEW then return found, latest end
+  table.sort(found, function(a, b) return a[1] < b[1] end)
+  for i, one in ipairs(found) do found[i] = struct.pack('>I1I6', #one[1], one[2]) .. one[1] end
+  lay('t', name, table.concat(found), latest)
+end
+local function link(key, name, member, expires)
+  local found, latest = nil, expires
+  if redis.call('EXISTS', key) == 0 then
+    found, latest = link_few(name, member, expires)
+    if not found then return end
+    clear('t', name)
+  end
+  for _, one in ipairs(found or { { member, expires } }) do redis.call('ZADD', key, 'GT', one[2], one[1]) end
+  live_until(key, latest)
+end
 -- A case's entry: its revision (4 bytes), where it stands (1 byte its length), the case. It has no end.
 local function look_case(name)
   local entry = redis.call('HGET', drawer('k', name), name)

@@ -7,12 +7,14 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from random import Random
 from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from stream_processors.state.drawers import END_BYTES, drawer, linked
 from stream_processors.state.effects import (
     Arg,
     Effect,
@@ -21,6 +23,7 @@ from stream_processors.state.effects import (
     drop,
     enter,
     keep,
+    link,
     put,
     put_case,
     put_newer,
@@ -32,7 +35,7 @@ from stream_processors.state.effects import (
     unrank,
     unsee,
 )
-from stream_processors.state.keys import BUCKETS, Namespace, bucket_of
+from stream_processors.state.keys import ASSESS, BUCKETS, Namespace, bucket_of
 from stream_processors.state.store import LostState, MarkMoved, RedisStore, Store, Write, connect
 from tests.support.clock import Clock
 from tests.support.memory_store import MemoryRedis, MemoryStore
@@ -70,7 +73,8 @@ async def _memory() -> AsyncIterator[Found]:
         server.flush()
 
     async def ranked(bucket: int, key: str) -> dict[str, int]:
-        return dict(server.buckets[bucket].values.get(key, {}))
+        found = server.buckets[bucket].values.get(key, {})
+        return {member.decode() if isinstance(member, bytes) else member: score for member, score in found.items()}
 
     async def texts(bucket: int, key: str) -> dict[str, bytes]:
         return {name: str(v).encode() if isinstance(v, int) else v for name, v in server.buckets[bucket].values[key].items()}
@@ -101,6 +105,9 @@ async def _redis(url: str) -> AsyncIterator[Found]:
 
     async def ranked(bucket: int, key: str) -> dict[str, int]:
         rows = await plain.zrange(namespace.key(bucket, *key.split(":", 1)), 0, -1, withscores=True)
+        concern, _, name = key.partition(":")
+        if concern == "t" and not rows and (entry := await plain.hget(drawer(namespace, bucket, "t", name), name)):
+            rows = linked(entry[END_BYTES:])
         return {member.decode(): int(score) for member, score in rows}
 
     async def texts(bucket: int, key: str) -> dict[str, bytes]:
@@ -444,7 +451,8 @@ async def test_a_case_stands_in_one_set_at_a_time_and_only_its_present_revision_
     bucket = bucket_of("case-1")
 
     async def moved(revision: int, where: str, since: int) -> list[dict[str, int]]:
-        await _fold(found, put_case(bucket, "k:case-1", revision, b"x"), stand(bucket, "k:case-1", revision, where, since))
+        moves = stand(bucket, "k:case-1", revision, where, since, b"case-1")
+        await _fold(found, put_case(bucket, "k:case-1", revision, b"x"), moves)
         return [await found.ranked(bucket, key) for key in ("w:open:high:q", "w:claimed:high:q")]
 
     assert await moved(1, "w:open:high:q", NOW) == [{"case-1": NOW}, {}]
@@ -608,3 +616,24 @@ async def test_clearing_ends_whoever_works_with_it(found: Found) -> None:
     await found.store.clear()
     with pytest.raises(LostState):
         await other.call("fold", STAMP, {0: Write({}, {"s0": 1})})
+
+
+@pytest.mark.parametrize("count", [1, 8, 9, 30])
+async def test_an_index_holds_each_member_once_with_its_longest_time_few_or_many(found: Found, count: int) -> None:
+    wanted = {f"member-{n}" * (1 + n % 3): LATER + n for n in range(count)}
+    rows = [*wanted.items(), *((name, ends - 50) for name, ends in wanted.items())]
+    Random(count).shuffle(rows)
+    for name, ends in rows:
+        await _fold(found, link(2, "t:k1.token", name.encode(), ends))
+    assert await found.ranked(2, "t:k1.token") == wanted
+
+
+async def test_a_value_in_a_drawer_ends_at_its_own_time_whatever_its_neighbours_do(found: Found, url: str | None) -> None:
+    """Sixty-four names and more in one drawer: those past their end are swept, and are gone before."""
+    names = [name for n in range(40_000) if drawer(ASSESS, 1, "r", name := f"sig-{n}") == drawer(ASSESS, 1, "r", "sig-0")][:34]
+    assert len(names) == 34
+    for name in names[:-1]:
+        await _fold(found, claim(1, f"r:{name}", "old", NOW - 5))
+    await _fold(found, claim(1, f"r:{names[-1]}", "kept", LATER))
+    answers = await _call(found, "claim", 1, *(part for name in names for part in (name, 1, "new", LATER)))
+    assert answers[0::3] == [*[b""] * 33, b"kept"]

@@ -11,6 +11,7 @@ import pytest
 from schemas.codec import decode
 from schemas.topics import ACTIONS, ASSESSED, CHANGED, DEADLETTER, SUBMITTED
 from stream_processors.pipeline import STAGES
+from stream_processors.state.index import in_full
 from stream_processors.state.packing import unpack
 from tests.support.builders import action_record, fact, fact_record, move, submission, submitted
 from tests.support.world import World, content
@@ -57,7 +58,7 @@ async def test_a_case_stands_in_its_queue_until_it_is_disposed_of(world: World) 
     await world.drain()
     ((queue, ranks),) = _values(world, "q:").items()
     assert queue == "public-security-630202"
-    (case_id,) = ranks
+    (case_id,) = map(in_full, ranks)
     for kind in ("claim", "dispose"):
         world.submit(*action_record(move(kind, case_id=case_id)), ACTIONS)
     await world.drain()
@@ -73,17 +74,18 @@ async def test_a_case_stands_in_one_set_of_its_queue_severity_and_status_and_kee
         world.submit(*submission(submitted(institution)), SUBMITTED)
     await world.drain()
     stands = "open:high:public-security-630202"
-    ((case_id, since),) = _values(world, "w:")[stands].items()
+    ((member, since),) = _values(world, "w:")[stands].items()
+    case_id = in_full(member)
     world.clock.ms += 60_000
     world.submit(*submission(submitted("bank-002", "more", narrative="again")), SUBMITTED)
     await world.drain()
-    assert _values(world, "w:")[stands] == {case_id: since}, "another signal of the same weight is no news for its clock"
+    assert _values(world, "w:")[stands] == {member: since}, "another signal of the same weight is no news for its clock"
     world.clock.ms += 60_000
     world.submit(*action_record(move("claim", case_id=case_id)), ACTIONS)
     await world.drain()
     held = _values(world, "w:")
-    assert held[stands] == {} and held["claimed:high:public-security-630202"].keys() == {case_id}
-    assert held["claimed:high:public-security-630202"][case_id] >= since + 120_000
+    assert held[stands] == {} and held["claimed:high:public-security-630202"].keys() == {member}
+    assert held["claimed:high:public-security-630202"][member] >= since + 120_000
     world.submit(*action_record(move("dispose", case_id=case_id)), ACTIONS)
     await world.drain()
     assert not any(_values(world, "w:").values())

@@ -13,6 +13,7 @@ from schemas.retractions import FOREVER
 from schemas.topics import ACTIONS, ASSESSED, CHANGED, DEADLETTER, RETRACTIONS, SUBMITTED
 from stream_processors.log import partition_of
 from stream_processors.pipeline import STAGES
+from stream_processors.state.index import in_full
 from tests.support.builders import (
     account,
     action_record,
@@ -274,4 +275,5 @@ async def test_a_retraction_that_a_cut_off_process_could_not_see_is_caught_up_wi
 
 def _queued(world: World) -> set[str]:
     buckets = world.redis["project"].buckets
-    return {case for bucket in buckets for name, found in bucket.values.items() if name.startswith("q:") for case in found}
+    rankings = [found for bucket in buckets for name, found in bucket.values.items() if name.startswith("q:")]
+    return {in_full(member) for found in rankings for member in found}

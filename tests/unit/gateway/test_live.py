@@ -232,9 +232,12 @@ async def test_an_officer_has_a_bounded_number_of_connections_and_so_has_the_pro
             async with gateway.on(officer=officer) as refused:
                 await refused.ended.wait()
                 assert refused.status == status and TYPE_PREFIX + slug in refused.body.decode()
-    async with gateway.on() as one, gateway.on() as two, gateway.on() as third:
-        await third.ended.wait()
-        assert third.status == 429 and TYPE_PREFIX + "too-many-streams" in third.body.decode()
+    async with gateway.on() as one, gateway.on() as two:
+        for known in (one, two):
+            await known.next("reset")
+        async with gateway.on() as third:
+            await third.ended.wait()
+            assert third.status == 429 and TYPE_PREFIX + "too-many-streams" in third.body.decode()
         assert one.status == two.status == 200
 
 
