@@ -6,18 +6,18 @@ Invariant: the code knows no number of these; every decision names the policy th
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from functools import cached_property
 from itertools import pairwise
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, Field, model_validator
 
+from schemas.clocks import Clocks
+from schemas.clocks import Severity as Severity
 from schemas.indicators import IndicatorKind
 from schemas.signals import SignalKind, Stage
 from schemas.values import AmountMinor, PartyId, Region, Strict
 
-Severity = Literal["critical", "high", "medium", "low"]
 Scope = Literal["county", "city"]
 
 
@@ -129,37 +129,6 @@ class RouteRule(Strict):
         return self.from_score is not None or bool(self.touches) or bool(self.regions)
 
 
-class Length(Strict):
-    """One of them. Working days need the calendar of the place; months are the calendar's."""
-
-    minutes: int | None = Field(default=None, ge=1)
-    hours: int | None = Field(default=None, ge=1)
-    days: int | None = Field(default=None, ge=1)
-    working_days: int | None = Field(default=None, ge=1)
-    months: int | None = Field(default=None, ge=1)
-
-    @model_validator(mode="after")
-    def _one(self) -> Length:
-        if sum(value is not None for value in self.__dict__.values()) != 1:
-            raise ValueError("a length is one of minutes, hours, days, working_days, months")
-        return self
-
-
-class Clock(Strict):
-    """A time that runs: how long, on which legal basis, how often it may be renewed, who is told when it runs out.
-
-    `needs_confirmation` until an operator has read the original of the basis. `severity`: only for cases of it.
-    """
-
-    name: str = Field(pattern=r"^[a-z][a-z_]{1,47}$")
-    length: Length
-    severity: Severity | None = None
-    basis: str = Field(min_length=2, max_length=200)
-    needs_confirmation: bool = True
-    renewals: int | None = Field(default=0, ge=0)
-    tells: Annotated[tuple[PartyId, ...], Field(max_length=8)] = ()
-
-
 class LowTrust(Strict):
     """What a signal of low trust (a public tip) is worth: a share of its points, at most so many. `opens_cases`: it goes to the
     first agency of its kind even so, at the end of the queue."""
@@ -199,7 +168,7 @@ class Policy(Strict):
     low_trust: LowTrust = LowTrust()
     leases: Leases = Leases()
     keep: Keep = Keep()
-    clocks: Annotated[tuple[Clock, ...], Field(max_length=64)] = ()
+    clocks: Clocks = Clocks()
     case_signals_kept: int = Field(default=20, ge=1, le=200)
 
     @model_validator(mode="after")
@@ -228,12 +197,6 @@ class Policy(Strict):
             raise ValueError("flows.victim_apart_s and rules.contact are at most keep.victims_days")
         if self.leases.default_s > self.leases.longest_s:
             raise ValueError("leases.default_s is longer than leases.longest_s")
-        twice = [f"{name} {severity or ''}".strip() for (name, severity), n in self._clock_names().items() if n > 1]
-        if twice:
-            raise ValueError(f"clocks: {', '.join(twice)} stands twice")
-
-    def _clock_names(self) -> Counter[tuple[str, str | None]]:
-        return Counter((clock.name, clock.severity) for clock in self.clocks)
 
     @cached_property
     def passing_s(self) -> int:

@@ -1,0 +1,50 @@
+"""Builders for clocks: the shipped calendar, a small set of rules, and a case's clocks played step by step."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from schemas.clocks import Clock, Clocks, OfficeHours
+from stream_processors.calendar_file import load_holidays
+from stream_processors.domain import clocks as domain
+from stream_processors.domain.calendars import SHANGHAI, Calendar, calendar_of
+from tests.support.builders import POLICY, T0
+
+HOLIDAYS = load_holidays()
+CALENDAR: Calendar = calendar_of(HOLIDAYS, OfficeHours())
+SHIPPED: Clocks = POLICY.clocks
+
+RULES = Clocks.model_validate(
+    {
+        "rules": [
+            {
+                "name": "block",
+                "length": {"minutes": 30},
+                "basis": "Art. 22",
+                "warn_before": {"minutes": 10},
+                "tells": ["public-security"],
+                "escalate": [{"to": "unit_head", "after": {"minutes": 30}}, {"to": "city", "after": {"hours": 2}}],
+            },
+            {"name": "warn", "length": {"minutes": 10}, "basis": "Art. 22"},
+            {"name": "answer", "length": {"working_days": 3}, "basis": "Art. 48", "warn_before": {"hours": 15}},
+        ]
+    }
+)
+
+
+def local(text: str) -> datetime:
+    """`2026-02-13 17:00` in Shanghai."""
+    return datetime.fromisoformat(text).replace(tzinfo=SHANGHAI)
+
+
+def started(clocks: tuple[Clock, ...] = (), name: str = "block", now: datetime = T0, **over: Any) -> tuple[Clock, ...]:
+    """The clocks with one more running."""
+    given = {"rules": RULES, "calendar": CALENDAR, **over}
+    return domain.start(clocks, name=name, now=now, **given).clocks
+
+
+def fallen(clocks: tuple[Clock, ...], now: datetime, name: str = "block", run: int = 1, **over: Any) -> domain.Fired:
+    """The next step of a run falls due."""
+    step = next((one.step for one in clocks if (one.name, one.run) == (name, run)), None)
+    return domain.due(clocks, **{"name": name, "run": run, "step": step or "due", "rules": RULES, "now": now, **over})
