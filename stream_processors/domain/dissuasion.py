@@ -19,11 +19,11 @@ from stream_processors.domain.loop import (
     Refused,
     Role,
     always,
+    done_between,
     iso,
     listed,
     open_moves,
     party,
-    done_between,
 )
 
 NONE = "none"

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from schemas.measures import Measure, MeasureKind, Reaction
-from stream_processors.domain.loop import ClockStart, ClockStop, Refused, iso, done_between
+from stream_processors.domain.loop import ClockStart, ClockStop, Refused, done_between, iso
 
 MOST_MEASURES = 64
 WARN, BLOCK, REPORT = "warn", "block", "report"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from schemas.orders import HOLDS, LETTERS, LIVE, REVERSIBLE, UNDONE, OrderKind, OrderState
-from stream_processors.domain.loop import Refused, iso, done_between
+from stream_processors.domain.loop import Refused, done_between, iso
 from stream_processors.domain.order_step import Step, is_done, promised_minor, same_money, same_subject, times_used
 
 Guard = Callable[[Step], Refused | None]

@@ -62,7 +62,7 @@ def decide(
 
 
 def clock_event(order: Order, clock: str, *, warning: bool = False) -> OrderEventKind | None:
-    """What a clock of the order that ran out, or warns before it does, is to the order. None: others are told, it does not move."""
+    """What it is to the order that one of its clocks ran out, or warns before. None: people are told, the order does not move."""
     if clock == order.clock:
         return OrderEventKind.NEAR_EXPIRY if warning else OrderEventKind.EXPIRE
     return OrderEventKind.OVERDUE if clock == order.answer_clock and not warning else None

@@ -11,6 +11,7 @@ from unittest.mock import patch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from schemas.order_rules import OrderRules
 from schemas.orders import HOLDS, LETTERS, LIVE, REVERSIBLE, Order, OrderEventKind, OrderKind, OrderState
 from schemas.tasks import OVER, Task, TaskEventKind
 from stream_processors.domain import dissuasion, order, orders
@@ -97,12 +98,14 @@ ACTOR_OF = {
     "stage": "stage:timekeeper",
     "order": "order:x",
 }
-PLAYED = RULES.model_copy(
-    update={
-        "kinds": {
-            **RULES.kinds,
-            OrderKind.STOP_PAYMENT: RULES.kinds[OrderKind.STOP_PAYMENT].model_copy(update={"four_eyes_from_minor": ARRIVED}),
-        }
+WRONG_OF = {"officer": "officer:officer-a", "institution": "institution:bank-002"}
+"""Now and then: who asked for it, and who was not asked."""
+STOP, FREEZE = RULES.kinds[OrderKind.STOP_PAYMENT], RULES.kinds[OrderKind.FREEZE]
+PLAYED = OrderRules(
+    kinds={
+        **RULES.kinds,
+        OrderKind.STOP_PAYMENT: STOP.model_copy(update={"four_eyes_from_minor": ARRIVED}),
+        OrderKind.FREEZE: FREEZE.model_copy(update={"renewals": 2}),
     }
 )
 
@@ -123,7 +126,8 @@ def _guided(step: dict[str, Any], desk: Desk) -> dict[str, Any]:
     if not found:
         return {**step, "do": "deliver", "id": "ord-1", "actor": ACTORS[4]}
     name, kind, role = found[step["pick"] % len(found)]
-    return {**step, "do": kind, "id": name, "actor": ACTOR_OF[role]}
+    wrong = step["pick"] % 11 == 0
+    return {**step, "do": kind, "id": name, "actor": WRONG_OF.get(role, ACTOR_OF[role]) if wrong else ACTOR_OF[role]}
 
 
 OF_KIND = {"release": tuple(REVERSIBLE), "return_funds": ("freeze",), "freeze": ("stop_payment",)}
@@ -277,7 +281,7 @@ def test_the_caps_hold(steps: list[Any]) -> None:
     for _, _, _, change, _ in _play(steps):
         stops: dict[str, int] = defaultdict(int)
         for one in change.orders:
-            cap = RULES.kinds[one.kind].renewals
+            cap = PLAYED.kinds[one.kind].renewals
             assert cap is None or one.renewals <= cap
             if one.kind is OrderKind.STOP_PAYMENT and (one.state in LIVE or one.executed_at):
                 stops[one.subject.token] += 1 + one.renewals
@@ -307,7 +311,9 @@ def test_no_order_ends_early_and_none_is_renewed_after_its_end(steps: list[Any])
 @given(STEPS)
 def test_whoever_carried_out_what_ended_is_told_or_has_said_that_it_is_lifted(steps: list[Any]) -> None:
     told: set[str] = set()
-    for _, _, _, change, _ in _play(steps):
+    for _, event_of, _, change, _ in _play(steps):
+        if change.order is not None and event_of.kind is OrderEventKind.EXECUTE and change.order.ended_at is not None:
+            assert (change.notices[0].recipient, change.notices[0].kind) == ("bank-001", "release")
         told |= {one.order_id for one in change.notices if one.kind == "release" and one.recipient == "bank-001"}
         for one in change.orders:
             if one.executed_at is not None and one.state in (OrderState.EXPIRED, OrderState.RELEASED):

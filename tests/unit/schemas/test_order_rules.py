@@ -1,4 +1,4 @@
-"""The policy's section on orders, and the bodies that people post about orders and measures: what they refuse, and how they say it."""
+"""The policy's section on orders, and what people post about orders and measures: what is refused, and how that is said."""
 
 from __future__ import annotations
 
