@@ -1,0 +1,231 @@
+"""What an event does to a dissuasion task (劝阻): a transition table, guards and effects. Pure.
+
+Invariant: one party at a time works on a task; a task that is over stays over, and its clock stands still.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from schemas.notices import Notice, NoticeKind
+from schemas.tasks import ATTEMPTS_KEPT, OVER, Outcome, Result, Task, TaskEvent, TaskState
+from schemas.tasks import TaskEventKind as E
+from stream_processors.domain.loop import (
+    ClockStart,
+    ClockStop,
+    Party,
+    Refused,
+    Role,
+    always,
+    done_between,
+    iso,
+    listed,
+    open_moves,
+    party,
+)
+
+NONE = "none"
+CLOCK = "dissuasion"
+"""Short: it starts again with every step, and runs out when nobody took one."""
+MOST_MISSED = 8
+"""After so many times nobody is told again; the task stays open and the agency sees it."""
+_CONVINCED = frozenset({Result.CONVINCED})
+S = TaskState
+
+
+class Step(NamedTuple):
+    task: Task
+    event: TaskEvent
+    actor: Party
+    now: datetime
+
+
+class Move(NamedTuple):
+    """As of orders: `to` where it may lead, `says` the key of what others are told."""
+
+    by: frozenset[Role]
+    to: tuple[TaskState, ...]
+    guard: Callable[[Step], Refused | None]
+    effect: Callable[[Step], dict[str, Any]]
+    says: str
+    when: Callable[[Task], bool] = always
+
+
+class TaskChange(NamedTuple):
+    """`task` is None when the event was refused."""
+
+    task: Task | None
+    notices: tuple[Notice, ...] = ()
+    starts: tuple[ClockStart, ...] = ()
+    stops: tuple[ClockStop, ...] = ()
+    refused: Refused | None = None
+
+
+def _free(step: Step) -> Refused | None:
+    return None
+
+
+def _mine(step: Step) -> Refused | None:
+    """The one who took it goes on with it."""
+    task = step.task
+    if task.taken_by is not None and task.taken_by != step.actor.id:
+        return Refused("taken", f"{task.taken_by} took this task at {iso(task.taken_at)}; the person is not called twice")
+    return None
+
+
+def _attempted(step: Step) -> Refused | None:
+    attempt = step.event.attempt
+    if attempt is None:
+        return Refused("attempt-missing", "say who spoke to the person, how, and what came of it")
+    if done_between(attempt.done_at, step.task.opened_at, step.now) is None:
+        return Refused("impossible-time", f"it was done after {iso(step.task.opened_at)} and before {iso(step.now)}")
+    if (attempt.result in _CONVINCED) != (step.event.kind is E.SUCCEED):
+        return Refused("result-differs", "a convinced person is a success, any other result a try")
+    return _mine(step)
+
+
+def _why(step: Step) -> Refused | None:
+    if step.event.outcome in (None, Outcome.DISSUADED):
+        return Refused("reason-missing", "say why it ends: paid, not_reached, insisted or not_at_risk")
+    return None
+
+
+def _no_success(step: Step) -> Refused | None:
+    if step.event.outcome is Outcome.DISSUADED:
+        return Refused("result-differs", "a person who was dissuaded is a success, not a task called off")
+    return None
+
+
+def _asked(step: Step) -> dict[str, Any]:
+    return {"state": S.OPEN}
+
+
+def _taken(step: Step) -> dict[str, Any]:
+    return {"state": S.TAKEN, "taken_by": step.actor.id, "taken_at": step.now}
+
+
+def _given_back(step: Step) -> dict[str, Any]:
+    return {"state": S.OPEN, "taken_by": None, "taken_at": None}
+
+
+def _tried(step: Step) -> dict[str, Any]:
+    """Whoever tries has taken it."""
+    task, attempt = step.task, step.event.attempt
+    assert attempt is not None
+    taken = {} if task.taken_by else _taken(step)
+    way = next(one.way for one in task.reach if one.party == step.actor.id)
+    kept = attempt.model_copy(update={"party": step.actor.id, "way": way, "at": step.now})
+    first = task.first_tried_at or step.now
+    attempts = (*task.attempts[1 - ATTEMPTS_KEPT :], kept)
+    return {**taken, "state": S.TAKEN, "tries": task.tries + 1, "attempts": attempts, "first_tried_at": first}
+
+
+def _succeeded(step: Step) -> dict[str, Any]:
+    saved = {"saved_minor": step.event.saved_minor, "currency": step.event.currency}
+    return {**_tried(step), **_over(step, S.DISSUADED, Outcome.DISSUADED), **saved}
+
+
+def _gave_up(step: Step) -> dict[str, Any]:
+    return _over(step, S.NOT_DISSUADED, step.event.outcome)
+
+
+def _cancelled(step: Step) -> dict[str, Any]:
+    return _over(step, S.CANCELLED, step.event.outcome or Outcome.NOT_AT_RISK)
+
+
+def _missed(step: Step) -> dict[str, Any]:
+    """Nobody took a step in time: it is everybody's again."""
+    return {**_given_back(step), "missed": step.task.missed + 1}
+
+
+def _over(step: Step, state: TaskState, outcome: Outcome | None) -> dict[str, Any]:
+    return {"state": state, "outcome": outcome, "ended_at": step.now}
+
+
+_OFFICER, _STAGE = frozenset({Role.OFFICER}), frozenset({Role.STAGE})
+_REACHES = frozenset({Role.INSTITUTION, Role.OFFICER})
+"""A police station is a unit of officers, a bank or operator an institution."""
+
+TABLE: dict[tuple[str, E], Move] = {
+    (NONE, E.ASK): Move(_OFFICER | _STAGE, (S.OPEN,), _free, _asked, "task_asked"),
+    (S.OPEN, E.TAKE): Move(_REACHES, (S.TAKEN,), _free, _taken, "task_taken"),
+    (S.TAKEN, E.GIVE_BACK): Move(_REACHES, (S.OPEN,), _mine, _given_back, "task_open_again"),
+    **{(state, E.TRY): Move(_REACHES, (S.TAKEN,), _attempted, _tried, "task_tried") for state in (S.OPEN, S.TAKEN)},
+    **{(state, E.SUCCEED): Move(_REACHES, (S.DISSUADED,), _attempted, _succeeded, "task_over") for state in (S.OPEN, S.TAKEN)},
+    (S.TAKEN, E.GIVE_UP): Move(_REACHES, (S.NOT_DISSUADED,), lambda step: _mine(step) or _why(step), _gave_up, "task_over"),
+    **{(state, E.CANCEL): Move(_OFFICER, (S.CANCELLED,), _no_success, _cancelled, "task_over") for state in (S.OPEN, S.TAKEN)},
+    **{(state, E.DUE): Move(_STAGE, (S.OPEN,), _free, _missed, "task_missed") for state in (S.OPEN, S.TAKEN)},
+}
+"""state x event -> move."""
+_BY_ANY_OFFICER = frozenset({E.ASK, E.CANCEL})
+_ASKS = frozenset({"task_asked", "task_open_again", "task_missed"})
+"""These ask everybody; the others tell those who need do nothing (any more)."""
+
+
+def decide(*, task: Task | None, event: TaskEvent, actor: str, now: datetime) -> TaskChange:
+    """What becomes of the event. `actor`: `institution:...`, `officer:...` (who acts as the event's `unit`) or `stage:...`."""
+    who = party(actor)
+    if who.role == Role.OFFICER and event.unit is not None:
+        who = Party(Role.OFFICER, event.unit)
+    if task is None and (event.kind is not E.ASK or event.draft is None):
+        return TaskChange(None, refused=Refused("unknown-task", f"there is no task {event.task_id} in this case"))
+    thing = task or _candidate(event, now)
+    state = task.state if task else NONE
+    moves = open_moves(TABLE, state, thing, who.role)
+    if not any(one.party == who.id for one in thing.reach):
+        if who.role == Role.INSTITUTION:
+            return TaskChange(None, refused=Refused("not-recipient", "this task was not asked of you"))
+        moves = tuple(name for name in moves if who.role != Role.OFFICER or name in _BY_ANY_OFFICER)
+    move = TABLE.get((state, event.kind))
+    if move is None or event.kind not in moves:
+        return TaskChange(None, refused=Refused("not-allowed", f"the task is {state}; {listed(moves)}", moves))
+    step = Step(thing, event, who, now)
+    refused = move.guard(step)
+    if refused is not None:
+        return TaskChange(None, refused=refused._replace(moves=moves))
+    changed = thing.model_copy(update={**move.effect(step), "changed_at": now})
+    stops = (ClockStop(CLOCK, changed.task_id),) if task else ()
+    runs = changed.state not in OVER and changed.missed < MOST_MISSED
+    starts = (ClockStart(CLOCK, changed.task_id),) if runs else ()
+    return TaskChange(changed, _notices(changed, step, move.says), starts, stops)
+
+
+def _notices(task: Task, step: Step, says: str) -> tuple[Notice, ...]:
+    """To everybody who can reach the person but the one who acts, and to the agency that asked."""
+    kind = NoticeKind.TASK if says in _ASKS else NoticeKind.FEEDBACK
+    everybody = {one.party: kind for one in task.reach if one.party != step.actor.id}
+    to = {**everybody, **({} if says == "task_asked" else {task.agency: NoticeKind.FEEDBACK})}
+    data: dict[str, int | str] = {"state": task.state.value, "tries": task.tries, "missed": task.missed}
+    if task.outcome is not None:
+        data["outcome"] = task.outcome.value
+    return tuple(
+        Notice.trusted(
+            notice_id=f"{step.event.event_id}/{task.task_id}/{number}",
+            recipient=recipient,
+            kind=of_kind,
+            case_id=task.case_id,
+            says=says,
+            at=step.now,
+            task_id=task.task_id,
+            subject=task.person,
+            data=data,
+        )
+        for number, (recipient, of_kind) in enumerate(to.items())
+    )
+
+
+def _candidate(event: TaskEvent, now: datetime) -> Task:
+    draft = event.draft
+    assert draft is not None
+    return Task.trusted(
+        task_id=draft.task_id,
+        case_id=draft.case_id,
+        agency=draft.agency,
+        person=draft.person,
+        reach=draft.reach,
+        state=TaskState.OPEN,
+        opened_at=now,
+        changed_at=now,
+    )

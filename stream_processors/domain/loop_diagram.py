@@ -1,0 +1,77 @@
+"""The tables of the loop as Mermaid state diagrams, for the docs and the command line. Pure, and the same text every time.
+
+Invariant: every row of a table is an arrow, and there is no arrow that no row gives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+from schemas.cases import ActionKind, CaseStatus
+from stream_processors.domain import case, dissuasion, order
+
+NONE = "none"
+
+
+class Edge(NamedTuple):
+    state: str
+    event: str
+    to: str
+
+
+def edges(table: Mapping[tuple[str, Any], Any], ends: Mapping[str, Iterable[str]] | None = None) -> tuple[Edge, ...]:
+    """The table's rows as arrows, in its order. `ends`: event -> where it leads, for a table whose moves do not say (`to`)."""
+    return tuple(
+        Edge(str(state), str(event), str(to))
+        for (state, event), move in table.items()
+        for to in (move.to if ends is None else ends[str(event)])
+    )
+
+
+def diagram(arrows: Iterable[Edge]) -> str:
+    """Mermaid text: states in the order in which they come up, one arrow for all events between two states. The pseudo-state
+    `none` is the start; a state that only lets itself be left for itself is an end."""
+    between: dict[tuple[str, str], list[str]] = {}
+    for state, event, to in arrows:
+        events = between.setdefault((state, to), [])
+        if event not in events:
+            events.append(event)
+    lines = [f"    {_name(state)} --> {to}: {', '.join(events)}" for (state, to), events in between.items()]
+    left = {state for state, to in between if state != to}
+    finals = dict.fromkeys(to for _, to in between if to not in left)
+    return "\n".join(["stateDiagram-v2", *lines, *(f"    {state} --> [*]" for state in finals)]) + "\n"
+
+
+def _name(state: str) -> str:
+    return "[*]" if state == NONE else state
+
+
+CASE_ENDS: dict[str, tuple[str, ...]] = {
+    ActionKind.CLAIM: (CaseStatus.CLAIMED,),
+    ActionKind.RENEW: (CaseStatus.CLAIMED,),
+    ActionKind.HAND_OVER: (CaseStatus.CLAIMED,),
+    ActionKind.RELEASE: (CaseStatus.OPEN,),
+    ActionKind.DISPOSE: (CaseStatus.DISPOSED,),
+}
+"""Where officers' moves of a case lead; a test holds it against the effects."""
+
+
+def _case() -> tuple[Edge, ...]:
+    """Officers' moves, and what is in no table: signals join, a lease runs out, the last signal is taken back."""
+    return (
+        Edge(NONE, "join", CaseStatus.OPEN),
+        *edges(case.TABLE, CASE_ENDS),
+        Edge(CaseStatus.CLAIMED, "lease ends", case.LAPSED),
+        Edge(CaseStatus.DISPOSED, "join", CaseStatus.OPEN),
+        *(Edge(state, "last retract", CaseStatus.RETRACTED) for state in (CaseStatus.OPEN, CaseStatus.CLAIMED, case.LAPSED)),
+        Edge(CaseStatus.RETRACTED, "join", CaseStatus.OPEN),
+    )
+
+
+PICTURES: dict[str, Callable[[], tuple[Edge, ...]]] = {
+    "case": _case,
+    "order": lambda: edges(order.TABLE),
+    "task": lambda: edges(dissuasion.TABLE),
+}
+"""Name of a table -> its arrows."""

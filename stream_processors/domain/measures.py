@@ -1,0 +1,90 @@
+"""An institution's measure joins its case: which of its clocks that stops and starts, and whether it came late. Pure.
+
+Invariant: a measure counts once; nobody's measures push out those of another institution.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from datetime import datetime
+from typing import NamedTuple
+
+from schemas.measures import Measure, MeasureKind, Reaction
+from stream_processors.domain.loop import ClockStart, ClockStop, Refused, done_between, iso
+
+MOST_MEASURES = 64
+WARN, BLOCK, REPORT = "warn", "block", "report"
+
+
+class Duty(NamedTuple):
+    """What a kind of measure fulfils, and what it makes due next if that was never due."""
+
+    fulfils: str
+    next: tuple[str, ...] = ()
+
+
+TABLE: dict[MeasureKind, Duty] = {
+    MeasureKind.WARNED: Duty(WARN, (REPORT,)),
+    MeasureKind.BLOCKED: Duty(BLOCK, (REPORT,)),
+    MeasureKind.REPORTED: Duty(REPORT),
+}
+"""Art. 22: warn, block, report. A warning that did not help makes blocking due, too."""
+_DID_NOT_HELP = frozenset({Reaction.INSISTED, Reaction.NOT_REACHED})
+
+
+class MeasureChange(NamedTuple):
+    """The case's measures after it. `echo`: it was there already. `measure`: as kept, marked. Refused: nothing changed."""
+
+    measures: tuple[Measure, ...]
+    measure: Measure | None = None
+    starts: tuple[ClockStart, ...] = ()
+    stops: tuple[ClockStop, ...] = ()
+    echo: bool = False
+    refused: Refused | None = None
+
+
+def add(
+    *,
+    measures: tuple[Measure, ...],
+    measure: Measure,
+    due_at: Mapping[str, datetime],
+    now: datetime,
+    arrived_minor: int | None = None,
+) -> MeasureChange:
+    """What becomes of the measure. `due_at`: clock name -> when that clock of this institution is, or was, due in this case,
+    run out or stopped ones included; `arrived_minor`: what the case's signals say came in (None: not known)."""
+    there = next((one for one in measures if one.measure_id == measure.measure_id), None)
+    if there is not None:
+        return _again(measures, there, measure)
+    done_at = done_between(measure.done_at, None, now)
+    if done_at is None:
+        said = f"it cannot have been done at {iso(measure.done_at)}, after {iso(now)}"
+        return MeasureChange(measures, refused=Refused("impossible-time", said))
+    if arrived_minor is not None and (measure.amount_minor or 0) > arrived_minor:
+        said = f"no more can be held than arrived, {arrived_minor} in minor units"
+        return MeasureChange(measures, refused=Refused("above-arrived", said))
+    duty = TABLE[measure.kind]
+    due = due_at.get(duty.fulfils)
+    marks = {"at": now, "late": due is not None and now > due, "done_late": due is not None and done_at > due}
+    kept = measure.model_copy(update=marks)
+    due_next = (*duty.next, BLOCK) if measure.reaction in _DID_NOT_HELP else duty.next
+    starts = tuple(ClockStart(name, measure.institution) for name in due_next if name not in due_at)
+    return MeasureChange(_bounded((*measures, kept)), kept, starts, (ClockStop(duty.fulfils, measure.institution),))
+
+
+def _again(measures: tuple[Measure, ...], there: Measure, measure: Measure) -> MeasureChange:
+    """The same words are an echo; a sealed note differs each time that it is sealed, so it is not compared."""
+    marks = {"at": there.at, "late": there.late, "done_late": there.done_late, "note_sealed": there.note_sealed}
+    if measure.model_copy(update=marks) == there:
+        return MeasureChange(measures, there, echo=True)
+    return MeasureChange(measures, refused=Refused("reference-reused", "this reference names another measure of yours"))
+
+
+def _bounded(measures: tuple[Measure, ...]) -> tuple[Measure, ...]:
+    """One too many: the oldest goes of whoever has the most."""
+    if len(measures) <= MOST_MEASURES:
+        return measures
+    most = Counter(one.institution for one in measures).most_common(1)[0][0]
+    gone = next(number for number, one in enumerate(measures) if one.institution == most)
+    return measures[:gone] + measures[gone + 1 :]

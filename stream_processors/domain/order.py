@@ -1,0 +1,225 @@
+"""What an event does to an order: a transition table, guards and effects. Pure.
+
+Invariant: an order is carried out at most once; a refused event changes nothing; only the recipient answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import NamedTuple
+
+from schemas.notices import Notice
+from schemas.order_rules import KindRules, OrderRules
+from schemas.orders import (
+    HISTORY_KEPT,
+    REVERSIBLE,
+    TAKEDOWNS,
+    UNDONE,
+    Order,
+    OrderDraft,
+    OrderEvent,
+    OrderKind,
+    OrderMoved,
+    OrderState,
+)
+from schemas.orders import OrderEventKind as E
+from stream_processors.domain import order_effects as effects
+from stream_processors.domain import order_guards as guards
+from stream_processors.domain.loop import (
+    ClockStart,
+    ClockStop,
+    Ends,
+    Party,
+    Refused,
+    Role,
+    always,
+    listed,
+    open_moves,
+    party,
+)
+from stream_processors.domain.order_step import Effects, Follow, Step, notices
+
+NONE = "none"
+S = OrderState
+_OFFICER = frozenset({Role.OFFICER})
+_RECIPIENT = frozenset({Role.INSTITUTION})
+_CLOCK = frozenset({Role.STAGE})
+_ORDER = frozenset({Role.ORDER})
+
+
+class Move(NamedTuple):
+    """`to`: where it may lead; `when`: for which orders it is there."""
+
+    by: frozenset[Role]
+    to: tuple[OrderState, ...]
+    guard: guards.Guard
+    effect: effects.Effect
+    when: Callable[[Order], bool] = always
+
+
+def _is_compared(order: Order) -> bool:
+    return bool(order.verify_fields)
+
+
+def _is_not_compared(order: Order) -> bool:
+    return not order.verify_fields
+
+
+def _lasts(order: Order) -> bool:
+    return order.valid_until is not None
+
+
+def _is_answered(order: Order) -> bool:
+    return order.answer_by is not None
+
+
+def _can_end(order: Order) -> bool:
+    return order.kind in REVERSIBLE
+
+
+def _can_be_replaced(order: Order) -> bool:
+    return order.kind is OrderKind.STOP_PAYMENT
+
+
+def _pays(order: Order) -> bool:
+    return order.kind is OrderKind.FREEZE
+
+
+_may_issue = guards.all_of(
+    guards.offered, guards.about_another, guards.whole, guards.only_the_traced, guards.held_once, guards.under_the_cap
+)
+_may_approve = guards.all_of(guards.other_person, _may_issue)
+_may_execute = guards.all_of(guards.in_time, guards.done_when_it_could_be, guards.what_was_done)
+_may_renew = guards.all_of(guards.offered, guards.in_time, guards.other_person_renews, guards.renewable, guards.under_the_cap)
+_may_lift = guards.all_of(guards.not_lifted, guards.done_when_it_could_be)
+_crossing = guards.all_of(guards.once, guards.done_when_it_could_be)
+_in_time_compared = guards.all_of(guards.in_time, guards.compared)
+
+_execute = Move(_RECIPIENT, (S.EXECUTED,), _may_execute, effects.executed)
+_refuse = Move(_RECIPIENT, (S.REFUSED,), guards.gives_a_reason, effects.refused)
+_fail = Move(_RECIPIENT, (S.FAILED,), guards.gives_a_reason, effects.failed)
+_verify = Move(_RECIPIENT, (S.VERIFIED,), _in_time_compared, effects.verified, _is_compared)
+_mismatch = Move(_RECIPIENT, (S.REFUSED,), guards.names_a_field, effects.mismatched, _is_compared)
+_expire = Move(_CLOCK, (S.EXPIRED,), guards.run_out, effects.expired, _lasts)
+_release = Move(_ORDER, (S.RELEASED,), guards.free, effects.released, _can_end)
+_supersede = Move(_ORDER, (S.RELEASED,), guards.free, effects.released, _can_be_replaced)
+_renew = Move(_OFFICER, (S.RENEWED,), _may_renew, effects.renewed, _lasts)
+_lift = _RECIPIENT | _ORDER
+
+TABLE: dict[tuple[str, E], Move] = {
+    (NONE, E.ISSUE): Move(_OFFICER, (S.ISSUED, S.AWAITING_APPROVAL), _may_issue, effects.drafted),
+    (S.AWAITING_APPROVAL, E.APPROVE): Move(_OFFICER, (S.ISSUED,), _may_approve, effects.approved),
+    (S.AWAITING_APPROVAL, E.REJECT): Move(_OFFICER, (S.WITHDRAWN,), guards.other_person, effects.dropped),
+    (S.AWAITING_APPROVAL, E.WITHDRAW): Move(_OFFICER, (S.WITHDRAWN,), guards.free, effects.dropped),
+    (S.AWAITING_APPROVAL, E.SUPERSEDE): Move(_ORDER, (S.WITHDRAWN,), guards.free, effects.dropped, _can_be_replaced),
+    (S.ISSUED, E.DELIVER): Move(_CLOCK | _RECIPIENT, (S.DELIVERED,), guards.free, effects.delivered),
+    **{(state, E.VERIFY): _verify for state in (S.ISSUED, S.DELIVERED)},
+    **{(state, E.MISMATCH): _mismatch for state in (S.ISSUED, S.DELIVERED)},
+    **{(state, E.EXECUTE): _execute._replace(when=_is_not_compared) for state in (S.ISSUED, S.DELIVERED)},
+    (S.VERIFIED, E.EXECUTE): _execute,
+    **{(state, E.REFUSE): _refuse for state in UNDONE},
+    **{(state, E.FAIL): _fail for state in UNDONE},
+    **{(state, E.OVERDUE): Move(_CLOCK, (state,), guards.answer_is_due, effects.overdue, _is_answered) for state in UNDONE},
+    **{(state, E.EXPIRE): _expire for state in (*UNDONE, S.EXECUTED, S.RENEWED)},
+    **{(state, E.RELEASE): _release for state in (*UNDONE, S.EXECUTED, S.RENEWED)},
+    **{(state, E.SUPERSEDE): _supersede for state in (*UNDONE, S.EXECUTED, S.RENEWED)},
+    **{(state, E.RENEW): _renew for state in (S.EXECUTED, S.RENEWED)},
+    **{
+        (state, E.NEAR_EXPIRY): Move(_CLOCK, (state,), guards.still_lasts, effects.near_expiry, _lasts)
+        for state in (S.EXECUTED, S.RENEWED)
+    },
+    **{
+        (state, E.PAY_BACK): Move(_ORDER, (state, S.RELEASED), guards.frozen_enough, effects.paid_back, _pays)
+        for state in (S.EXECUTED, S.RENEWED)
+    },
+    **{(state, E.EXECUTE): Move(_RECIPIENT, (state,), _crossing, effects.crossed, _can_end) for state in (S.RELEASED, S.EXPIRED)},
+    **{(state, E.LIFT): Move(_lift, (state,), _may_lift, effects.lifted, _can_end) for state in (S.RELEASED, S.EXPIRED)},
+}
+"""state x event -> move. An answer may come before the record of its delivery. An order that was carried out after its end
+(the two crossed on their way) keeps its state, holds nothing, and its recipient is told again."""
+
+
+class OrderChange(NamedTuple):
+    """`order` is None when the event was refused; `follows` are events of other orders, to be applied with this one."""
+
+    order: Order | None
+    notices: tuple[Notice, ...] = ()
+    starts: tuple[ClockStart, ...] = ()
+    stops: tuple[ClockStop, ...] = ()
+    follows: tuple[Follow, ...] = ()
+    refused: Refused | None = None
+
+
+def decide(
+    *,
+    order: Order | None,
+    event: OrderEvent,
+    actor: str,
+    rules: OrderRules,
+    now: datetime,
+    ends: Ends,
+    others: tuple[Order, ...] = (),
+) -> OrderChange:
+    """What becomes of the event. `actor`: `officer:...`, `institution:...`, `stage:...`; `others`: the case's other orders."""
+    who = party(actor)
+    if order is None and (event.kind is not E.ISSUE or event.draft is None):
+        return OrderChange(None, refused=Refused("unknown-order", f"there is no order {event.order_id} in this case"))
+    of_kind = rules.kinds.get(order.kind if order else event.draft.kind if event.draft else OrderKind.RELEASE)
+    thing = order or _candidate(event.draft, who, of_kind, now, others)
+    if who.role == Role.INSTITUTION and who.id != thing.recipient:
+        return OrderChange(None, refused=Refused("not-recipient", "only the institution that an order went to may answer it"))
+    state = order.state if order else NONE
+    moves = open_moves(TABLE, state, thing, who.role)
+    move = TABLE.get((state, event.kind))
+    if move is None or event.kind not in moves:
+        said = f"the order is {state}; {listed(moves)}"
+        return OrderChange(None, refused=Refused("not-allowed", said, moves))
+    step = Step(thing, event, who, of_kind, now, ends, others)
+    refused = move.guard(step)
+    if refused is not None:
+        return OrderChange(None, refused=refused._replace(moves=moves))
+    return _applied(step, move.effect(step), actor)
+
+
+def _applied(step: Step, found: Effects, actor: str) -> OrderChange:
+    state = found.changes.get("state", step.order.state)
+    moved = OrderMoved.trusted(at=step.now, actor=actor, event=step.event.kind, state=state)
+    history = (*step.order.history[1 - HISTORY_KEPT :], moved)
+    changed = step.order.model_copy(update={**found.changes, "history": history})
+    return OrderChange(changed, notices(changed, step.event, found.told, step.now), found.starts, found.stops, found.follows)
+
+
+def _candidate(draft: OrderDraft | None, who: Party, rules: KindRules | None, now: datetime, others: tuple[Order, ...]) -> Order:
+    """The order as it would stand. A release or return is about what its target is about."""
+    assert draft is not None
+    target = next((one for one in others if one.order_id == draft.of), None)
+    takes = target is not None and draft.kind in (OrderKind.RELEASE, OrderKind.RETURN_FUNDS)
+    least = rules.four_eyes_from_minor if rules else None
+    amount = draft.amount_minor
+    if target and amount is None and draft.kind is OrderKind.RELEASE:
+        amount = target.held_minor or target.amount_minor
+    return Order.trusted(
+        order_id=draft.order_id,
+        kind=draft.kind,
+        case_id=draft.case_id,
+        agency=draft.agency,
+        recipient=draft.recipient,
+        state=OrderState.AWAITING_APPROVAL,
+        issued_by=who.id,
+        drafted_at=now,
+        basis=draft.basis or (rules.basis if rules else ""),
+        subject=target.subject if takes and target and draft.subject is None else draft.subject,
+        verify=draft.verify,
+        verify_fields=rules.verify if rules else (),
+        amount_minor=amount,
+        traced_minor=draft.traced_minor,
+        currency=target.currency if takes and target and draft.currency is None else draft.currency,
+        four_eyes=least is not None and (amount or 0) >= least,
+        of=draft.of,
+        text_sealed=draft.text_sealed,
+        clock=rules.clock if rules else None,
+        answer_clock=rules.answer_clock if rules else None,
+        answer_by=draft.answer_by,
+        preserve=bool(rules and rules.preserve and draft.kind in TAKEDOWNS),
+    )

@@ -1,0 +1,232 @@
+"""What a move does to an order: its new fields, who is told, which clocks start and stop, what follows for another order.
+
+Invariant: an order holds money only from its execution to its end; every effect that ends one sets what it holds to nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from schemas.notices import NoticeKind
+from schemas.orders import HOLDS, LIVE, UNDONE, Order, OrderEventKind, OrderKind, OrderState, RefusalReason
+from stream_processors.domain.loop import ClockStart, ClockStop, iso
+from stream_processors.domain.order_step import Effects, Follow, Step, Told, is_done
+
+Effect = Callable[[Step], Effects]
+LIFT_CLOCK = "order_lift"
+"""Runs from a hold that crossed with its release until the institution says that it is gone."""
+APPROVAL_CLOCK = "order_approval"
+"""Runs while an order waits for its second person."""
+
+
+def drafted(step: Step) -> Effects:
+    """Issued, or first shown to a second person when the amount asks for it."""
+    if not step.order.four_eyes:
+        return issued(step)
+    changes = {"state": OrderState.AWAITING_APPROVAL}
+    told = (_agency(step, "order_awaits_approval"),)
+    return Effects(changes, told, (ClockStart(APPROVAL_CLOCK, step.order.order_id),))
+
+
+def approved(step: Step) -> Effects:
+    found = issued(step)
+    stops = (ClockStop(APPROVAL_CLOCK, step.order.order_id),)
+    return found._replace(changes={**found.changes, "approved_by": step.actor.id}, stops=stops)
+
+
+def issued(step: Step) -> Effects:
+    """Its times begin. A release ends at once what was not carried out yet."""
+    order, rules, about = step.order, step.rules, step.order.order_id
+    within = rules.answer_within if rules else None
+    answer_by = order.answer_by or (step.ends(step.now, within) if within else None)
+    valid_until = step.ends(step.now, rules.length) if rules and rules.length else None
+    changes = {"state": OrderState.ISSUED, "issued_at": step.now, "answer_by": answer_by, "valid_until": valid_until}
+    dues = ((order.clock, valid_until), (order.answer_clock, answer_by))
+    starts = tuple(ClockStart(name, about, due) for name, due in dues if name and due)
+    release = order.kind is OrderKind.RELEASE
+    says = "order_released" if release else "order_issued"
+    told = Told(order.recipient, NoticeKind.RELEASE if release else NoticeKind.ORDER, says, _facts(order, answer_by=answer_by))
+    target = step.target
+    ends_it = release and target is not None and target.state in UNDONE
+    follows = (Follow(order.of or "", OrderEventKind.RELEASE),) if ends_it else ()
+    return Effects(changes, (told,), starts, (), follows)
+
+
+def dropped(step: Step) -> Effects:
+    stops = (ClockStop(APPROVAL_CLOCK, step.order.order_id),)
+    says = "order_not_approved" if step.event.kind is OrderEventKind.REJECT else "order_withdrawn"
+    return Effects({"state": OrderState.WITHDRAWN, "ended_at": step.now}, (_agency(step, says),), (), stops)
+
+
+def delivered(step: Step) -> Effects:
+    return Effects({"state": OrderState.DELIVERED, "delivered_at": step.now})
+
+
+def verified(step: Step) -> Effects:
+    return Effects({"state": OrderState.VERIFIED, "verified_at": step.now, **_received(step)})
+
+
+def mismatched(step: Step) -> Effects:
+    """Not stopped; whoever ordered it hears at once which fields differ."""
+    fields = tuple(field for field in step.order.verify_fields if field in step.event.mismatched)
+    found = _not_done(step, OrderState.REFUSED, "order_mismatch", fields=", ".join(fields))
+    return found._replace(changes={**found.changes, "refusal": RefusalReason.MISMATCH, "mismatched": fields})
+
+
+def refused(step: Step) -> Effects:
+    return _not_done(step, OrderState.REFUSED, "order_refused", reason=step.event.reason or RefusalReason.OTHER)
+
+
+def failed(step: Step) -> Effects:
+    return _not_done(step, OrderState.FAILED, "order_failed", reason=step.event.reason or RefusalReason.OTHER)
+
+
+def executed(step: Step) -> Effects:
+    """Done. What lasts, lasts from when it was done."""
+    order, event, rules, about = step.order, step.event, step.rules, step.order.order_id
+    length = rules.length if rules else None
+    until = step.ends(step.done_at, length) if length else order.valid_until
+    amount = event.amount_minor or 0
+    changes: dict[str, Any] = {
+        "state": OrderState.EXECUTED,
+        "executed_at": step.done_at,
+        "valid_until": until,
+        "answer_sealed": event.text_sealed,
+        **_received(step),
+        **_answered(step),
+    }
+    if order.kind in HOLDS:
+        changes["held_minor"] = amount
+    if order.kind is OrderKind.RETURN_FUNDS:
+        changes["paid_minor"] = amount
+    if order.preserve and rules and rules.preserve:
+        changes["preserve_until"] = step.ends(step.done_at, rules.preserve)
+    starts = (ClockStart(order.clock, about, until),) if order.clock and until else ()
+    told = (_agency(step, "order_executed", amount_minor=amount, until=iso(until)),)
+    return Effects(changes, told, starts, _clocks(order), _what_follows(step))
+
+
+def crossed(step: Step) -> Effects:
+    """It was carried out after it had ended: the word of its end had not come yet. Nothing may stay held, so it is said again."""
+    order = step.order
+    again = Told(order.recipient, NoticeKind.RELEASE, "order_lift_at_once", _facts(order))
+    changes = {"executed_at": step.done_at, **_received(step)}
+    told = (again, _agency(step, "order_crossed"))
+    return Effects(changes, told, (ClockStart(LIFT_CLOCK, order.order_id),))
+
+
+def lifted(step: Step) -> Effects:
+    stops = (ClockStop(LIFT_CLOCK, step.order.order_id),)
+    return Effects({"lifted_at": step.done_at}, (_agency(step, "order_lifted"),), (), stops)
+
+
+def renewed(step: Step) -> Effects:
+    """One length more, from where the last one ends."""
+    order, rules = step.order, step.rules
+    assert order.valid_until is not None and rules is not None and rules.length is not None
+    until = step.ends(order.valid_until, rules.length)
+    changes = {"state": OrderState.RENEWED, "renewals": order.renewals + 1, "valid_until": until}
+    told = Told(order.recipient, NoticeKind.ORDER, "order_renewed", _facts(order, until=until))
+    name = order.clock or rules.clock
+    stops = (ClockStop(name, order.order_id),)
+    return Effects(changes, (told,), (ClockStart(name, order.order_id, until),), stops)
+
+
+def expired(step: Step) -> Effects:
+    order = step.order
+    told = Told(order.recipient, NoticeKind.RELEASE, "order_expired", _facts(order))
+    return Effects(_ended(step, OrderState.EXPIRED), (told, _agency(step, "order_expired")), (), _clocks(order))
+
+
+def near_expiry(step: Step) -> Effects:
+    """Whoever ordered it may renew it or let it go; whoever holds it must lift it in time."""
+    order = step.order
+    data = _facts(order, until=order.valid_until)
+    parties = (order.agency, order.recipient)
+    return Effects({}, tuple(Told(one, NoticeKind.EXPIRY_WARNING, "order_ends_soon", data) for one in parties))
+
+
+def overdue(step: Step) -> Effects:
+    reminder = Told(step.order.recipient, NoticeKind.ORDER, "order_unanswered", _facts(step.order))
+    told = (_agency(step, "order_unanswered"), reminder)
+    return Effects({"overdue": True}, told)
+
+
+def released(step: Step) -> Effects:
+    """Ended by another order. If it had been carried out, that order's execution says that nothing is held any more; if not, a
+    release says so itself, and of a stop that a freeze replaced the recipient hears here."""
+    order, changes = step.order, _ended(step, OrderState.RELEASED)
+    if is_done(order):
+        return Effects({**changes, "lifted_at": step.now}, (), (), _clocks(order))
+    replaced = step.event.kind is OrderEventKind.SUPERSEDE
+    told = (Told(order.recipient, NoticeKind.RELEASE, "order_replaced", _facts(order)),) if replaced else ()
+    return Effects(changes, told, (), _clocks(order))
+
+
+def paid_back(step: Step) -> Effects:
+    """What was returned is not held any more; when all of it was, the order has ended."""
+    order = step.order
+    left = order.held_minor - (step.event.amount_minor or 0)
+    if left:
+        return Effects({"held_minor": left})
+    return Effects({**_ended(step, OrderState.RELEASED), "lifted_at": step.now}, (), (), _clocks(order))
+
+
+def _what_follows(step: Step) -> tuple[Follow, ...]:
+    """What an executed order does to the one that it is about."""
+    target = step.target
+    if target is None:
+        return ()
+    if step.order.kind is OrderKind.RETURN_FUNDS:
+        return (Follow(target.order_id, OrderEventKind.PAY_BACK, step.event.amount_minor),)
+    if step.order.kind is OrderKind.FREEZE and target.state in LIVE:
+        return (Follow(target.order_id, OrderEventKind.SUPERSEDE),)
+    if step.order.kind is OrderKind.RELEASE and is_done(target):
+        return (Follow(target.order_id, OrderEventKind.RELEASE),)
+    if step.order.kind is OrderKind.RELEASE and target.executed_at is not None and target.lifted_at is None:
+        return (Follow(target.order_id, OrderEventKind.LIFT),)
+    return ()
+
+
+def _not_done(step: Step, state: OrderState, says: str, **data: str) -> Effects:
+    changes = {
+        **_ended(step, state),
+        "refusal": step.event.reason,
+        "answer_sealed": step.event.text_sealed,
+        **_received(step),
+        **_answered(step),
+    }
+    return Effects(changes, (_agency(step, says, **data),), (), _clocks(step.order))
+
+
+def _ended(step: Step, state: OrderState) -> dict[str, Any]:
+    return {"state": state, "ended_at": step.now, "held_minor": 0}
+
+
+def _received(step: Step) -> dict[str, Any]:
+    """Who answers has received it, whether or not the delivery was recorded first."""
+    return {} if step.order.delivered_at else {"delivered_at": step.now}
+
+
+def _answered(step: Step) -> dict[str, Any]:
+    return {"late": step.order.answer_by is not None and step.now > step.order.answer_by}
+
+
+def _clocks(order: Order) -> tuple[ClockStop, ...]:
+    return tuple(ClockStop(name, order.order_id) for name in (order.clock, order.answer_clock) if name)
+
+
+def _agency(step: Step, says: str, **more: int | str) -> Told:
+    data: dict[str, int | str] = {"kind": step.order.kind.value, "recipient": step.order.recipient, **more}
+    return Told(step.order.agency, NoticeKind.FEEDBACK, says, data)
+
+
+def _facts(order: Order, **times: Any) -> dict[str, int | str]:
+    """What the sentence of a notice to the recipient needs; the order itself goes with it."""
+    data: dict[str, int | str] = {"kind": order.kind.value, "basis": order.basis}
+    if order.of:
+        data["of"] = order.of
+    if order.amount_minor is not None and order.currency:
+        data |= {"amount_minor": order.amount_minor, "currency": order.currency}
+    return data | {name: iso(moment) for name, moment in times.items() if moment is not None}

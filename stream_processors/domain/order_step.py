@@ -1,0 +1,111 @@
+"""What the guards and effects of orders are given, and what an effect gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from schemas.notices import Notice, NoticeKind
+from schemas.order_rules import KindRules
+from schemas.orders import LIVE, Order, OrderEvent, OrderEventKind, OrderKind, OrderState
+from stream_processors.domain.loop import ClockStart, ClockStop, Ends, Party, done_between
+
+
+class Step(NamedTuple):
+    """One event of one order. `order` is as it stands (of an issue: as it would stand), `others` are the case's other orders,
+    `rules` those of its kind (None: the policy does not offer it)."""
+
+    order: Order
+    event: OrderEvent
+    actor: Party
+    rules: KindRules | None
+    now: datetime
+    ends: Ends
+    others: tuple[Order, ...] = ()
+
+    @property
+    def target(self) -> Order | None:
+        """The order that this one is about."""
+        return next((one for one in self.others if one.order_id == self.order.of), None)
+
+    @property
+    def done_at(self) -> datetime:
+        return done_between(self.event.done_at, self.order.issued_at, self.now) or self.now
+
+
+class Follow(NamedTuple):
+    """What one order does to another."""
+
+    order_id: str
+    kind: OrderEventKind
+    amount_minor: int | None = None
+
+
+class Told(NamedTuple):
+    """A notice to be made: who, what kind, the key of the sentence, its values."""
+
+    recipient: str
+    kind: NoticeKind
+    says: str
+    data: dict[str, int | str]
+
+
+class Effects(NamedTuple):
+    changes: dict[str, Any]
+    told: tuple[Told, ...] = ()
+    starts: tuple[ClockStart, ...] = ()
+    stops: tuple[ClockStop, ...] = ()
+    follows: tuple[Follow, ...] = ()
+
+
+def notices(order: Order, event: OrderEvent, told: Iterable[Told], now: datetime) -> tuple[Notice, ...]:
+    """The notices of one step, named by the event and the order, so that a replay makes the same."""
+    return tuple(
+        Notice.trusted(
+            notice_id=f"{event.event_id}/{order.order_id}/{number}",
+            recipient=one.recipient,
+            kind=one.kind,
+            case_id=order.case_id,
+            says=one.says,
+            at=now,
+            order_id=order.order_id,
+            subject=order.subject,
+            data=one.data,
+        )
+        for number, one in enumerate(told)
+    )
+
+
+def same_subject(one: Order, other: Order) -> bool:
+    """Whether both are about the same thing at the same institution."""
+    if one.subject is None or other.subject is None:
+        return False
+    return (one.recipient, one.subject.token) == (other.recipient, other.subject.token)
+
+
+def same_money(one: Order, other: Order) -> bool:
+    """Whether both are, or may be, about the same transfer to the same account."""
+    if not same_subject(one, other):
+        return False
+    if one.verify is None or other.verify is None:
+        return True
+    return (one.verify.amount_minor, one.verify.occurred_at) == (other.verify.amount_minor, other.verify.occurred_at)
+
+
+def times_used(order: Order) -> int:
+    """How many of its kind an order counts as on its account: itself and its renewals, if it is live or ever took effect."""
+    return 1 + order.renewals if order.state in LIVE or order.executed_at is not None else 0
+
+
+def promised_minor(target: Order, others: Iterable[Order]) -> int:
+    """What other returns that are under way will take of it."""
+    return sum(
+        one.amount_minor or 0
+        for one in others
+        if one.kind is OrderKind.RETURN_FUNDS and one.of == target.order_id and one.state in LIVE and one.executed_at is None
+    )
+
+
+def is_done(order: Order) -> bool:
+    return order.state in (OrderState.EXECUTED, OrderState.RENEWED)

@@ -1,0 +1,117 @@
+"""The orders of one case together: an event of one, and what follows from it for another. Pure.
+
+Invariant: an event and what follows from it are applied together or not at all; the number of orders in a case is bounded, and
+none that lasts, or that counts against a cap, makes room for another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import NamedTuple
+
+from schemas.notices import Notice
+from schemas.order_rules import OrderRules
+from schemas.orders import LIVE, REVERSIBLE, Order, OrderEvent, OrderEventKind, OrderState
+from stream_processors.domain import order as one_order
+from stream_processors.domain.loop import ClockStart, ClockStop, Ends, Refused
+from stream_processors.domain.order import OrderChange
+from stream_processors.domain.order_step import Follow, is_done
+
+MOST_ORDERS = 32
+
+
+class OrdersChange(NamedTuple):
+    """All orders of the case after the event, and `order`, the one that it was about. Refused: they are as they were."""
+
+    orders: tuple[Order, ...]
+    order: Order | None = None
+    notices: tuple[Notice, ...] = ()
+    starts: tuple[ClockStart, ...] = ()
+    stops: tuple[ClockStop, ...] = ()
+    refused: Refused | None = None
+
+
+def decide(
+    *, orders: tuple[Order, ...], event: OrderEvent, actor: str, rules: OrderRules, now: datetime, ends: Ends
+) -> OrdersChange:
+    """What becomes of the event in its case."""
+    kept = orders
+    if event.kind is OrderEventKind.ISSUE and _find(orders, event.order_id) is None:
+        room = _room(orders)
+        if room is None:
+            return OrdersChange(orders, refused=Refused("too-many-orders", f"a case has at most {MOST_ORDERS} orders that count"))
+        kept = room
+    change = _one(kept, event, actor, rules, now, ends)
+    if change.order is None:
+        return OrdersChange(orders, refused=change.refused)
+    kept = _put(kept, change.order)
+    total = OrdersChange(kept, change.order, change.notices, change.starts, change.stops)
+    for follow in change.follows:
+        then = _one(total.orders, _event_of(follow, event), f"order:{event.order_id}", rules, now, ends)
+        if then.order is None:
+            return OrdersChange(orders, refused=then.refused)
+        total = OrdersChange(
+            _put(total.orders, then.order),
+            change.order,
+            (*total.notices, *then.notices),
+            (*total.starts, *then.starts),
+            (*total.stops, *then.stops),
+        )
+    return total
+
+
+def clock_event(order: Order, clock: str, *, warning: bool = False) -> OrderEventKind | None:
+    """What it is to the order that one of its clocks ran out, or warns before. None: people are told, the order does not move."""
+    if clock == order.clock:
+        return OrderEventKind.NEAR_EXPIRY if warning else OrderEventKind.EXPIRE
+    return OrderEventKind.OVERDUE if clock == order.answer_clock and not warning else None
+
+
+def held_minor(orders: Iterable[Order]) -> dict[str, int]:
+    """Currency -> what the orders hold together, in minor units."""
+    sums: dict[str, int] = {}
+    for one in orders:
+        if one.held_minor and one.currency:
+            sums[one.currency] = sums.get(one.currency, 0) + one.held_minor
+    return sums
+
+
+def _one(orders: tuple[Order, ...], event: OrderEvent, actor: str, rules: OrderRules, now: datetime, ends: Ends) -> OrderChange:
+    others = tuple(one for one in orders if one.order_id != event.order_id)
+    found = _find(orders, event.order_id)
+    return one_order.decide(order=found, event=event, actor=actor, rules=rules, now=now, ends=ends, others=others)
+
+
+def _event_of(follow: Follow, cause: OrderEvent) -> OrderEvent:
+    return OrderEvent.trusted(
+        event_id=cause.event_id, order_id=follow.order_id, kind=follow.kind, amount_minor=follow.amount_minor
+    )
+
+
+def _find(orders: tuple[Order, ...], order_id: str) -> Order | None:
+    return next((one for one in orders if one.order_id == order_id), None)
+
+
+def _put(orders: tuple[Order, ...], changed: Order) -> tuple[Order, ...]:
+    """In place of the one with its id, else at the end."""
+    if _find(orders, changed.order_id) is None:
+        return (*orders, changed)
+    return tuple(changed if one.order_id == changed.order_id else one for one in orders)
+
+
+def _room(orders: tuple[Order, ...]) -> tuple[Order, ...] | None:
+    """The orders with a place for one more: the oldest that is over for good goes. None: all of them count."""
+    if len(orders) < MOST_ORDERS:
+        return orders
+    gone = next((number for number, one in enumerate(orders) if _over(one, orders)), None)
+    return None if gone is None else orders[:gone] + orders[gone + 1 :]
+
+
+def _over(order: Order, orders: tuple[Order, ...]) -> bool:
+    """Whether nothing can come of it any more, it counts against no cap, and no order that lasts is about it."""
+    if any(one.of == order.order_id and one.state in LIVE and not is_done(one) for one in orders):
+        return False
+    if order.kind in REVERSIBLE:
+        return order.state in (OrderState.WITHDRAWN, OrderState.REFUSED, OrderState.FAILED)
+    return order.state not in LIVE or is_done(order)

@@ -1,0 +1,53 @@
+"""The pictures are the tables: every row an arrow, the same text each time, and the pages show what the code does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from schemas.cases import ActionOutcome, Case
+from stream_processors.domain import case, dissuasion, order
+from stream_processors.domain.case import LAPSED
+from stream_processors.domain.loop_diagram import CASE_ENDS, PICTURES, Edge, diagram, edges
+from tests.support.builders import POLICY, T0, after, held_case, move, opened_case
+from tests.support.order_builders import PAGE
+
+
+def test_a_picture_says_each_row_once() -> None:
+    arrows = (
+        Edge("none", "ask", "open"),
+        Edge("open", "take", "done"),
+        Edge("open", "seize", "done"),
+        Edge("done", "look", "done"),
+    )
+    assert diagram(arrows) == (
+        "stateDiagram-v2\n    [*] --> open: ask\n    open --> done: take, seize\n    done --> done: look\n    done --> [*]\n"
+    )
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_a_picture_is_the_same_each_time(name: str) -> None:
+    assert diagram(PICTURES[name]()) == diagram(PICTURES[name]())
+
+
+@pytest.mark.parametrize(("name", "table"), [("order", order.TABLE), ("task", dissuasion.TABLE), ("case", case.TABLE)])
+def test_every_row_of_a_table_is_an_arrow(name: str, table: dict[Any, Any]) -> None:
+    arrows = {(edge.state, edge.event) for edge in PICTURES[name]()}
+    assert {(str(state), str(event)) for state, event in table} <= arrows
+    assert len(edges(table, CASE_ENDS if name == "case" else None)) >= len(table)
+
+
+@pytest.mark.parametrize("name", ["order", "task"])
+def test_the_page_shows_the_picture_of_the_table(name: str) -> None:
+    assert f"<!-- {name} -->\n```mermaid\n{diagram(PICTURES[name]())}```" in PAGE.read_text("utf-8")
+
+
+@pytest.mark.parametrize(("state", "kind"), case.TABLE)
+def test_a_case_goes_where_its_picture_says(state: str, kind: str) -> None:
+    one: Case = opened_case() if state == "open" else held_case()
+    action = move(kind, "officer-a", action_id="act-new", revision=one.revision)
+    now = after(days=1) if state == LAPSED else T0
+    change = case.decide(action=action, actor="officer-a", case=one, policy=POLICY, now=now)
+    assert change.outcome is ActionOutcome.APPLIED and change.case is not None
+    assert change.case.status in CASE_ENDS[kind]

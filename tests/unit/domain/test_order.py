@@ -1,0 +1,445 @@
+"""Orders in sentences: what is checked first, what may be held, who answers, how an order ends and whom its end reaches."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from schemas.notices import SAID, NoticeKind, told
+from schemas.orders import Order, OrderKind
+from stream_processors.domain import orders
+from stream_processors.domain.loop import ClockStart, ClockStop
+from stream_processors.domain.order_effects import LIFT_CLOCK
+from stream_processors.domain.orders import MOST_ORDERS, clock_event, held_minor
+from tests.support.builders import T0, after
+from tests.support.order_builders import BANK, OFFICER, RULES, SECOND, STAGE, Desk, event, issue, subject, transfer
+
+AGENCY, INSTITUTION = "public-security-630202", "bank-001"
+LARGE = {"amount_minor": 60_000_000, "verify": transfer(70_000_000)}
+
+
+def said(change: orders.OrdersChange) -> list[tuple[str, str]]:
+    return [(one.recipient, one.says) for one in change.notices]
+
+
+def why(change: orders.OrdersChange) -> str | None:
+    return change.refused.problem if change.refused else None
+
+
+# --- checked before it is stopped
+
+
+def test_a_stop_is_issued_with_its_times_and_reaches_its_recipient() -> None:
+    change = Desk().do(issue())
+    order = change.order
+    assert (order.state, order.issued_by, order.valid_until) == ("issued", "officer-a", after(hours=48))
+    assert order.verify_fields == ("name", "account", "amount", "time")
+    assert said(change) == [(INSTITUTION, "order_issued")]
+    expected = {ClockStart("emergency_stop", "ord-1", after(hours=48)), ClockStart("order_answer", "ord-1", after(minutes=30))}
+    assert set(change.starts) == expected
+
+
+def test_a_stop_is_not_carried_out_before_it_was_compared() -> None:
+    desk = Desk()
+    desk.do(issue())
+    change = desk.answer("execute")
+    assert why(change) == "not-allowed"
+    assert "execute" not in change.refused.moves and "verify" in change.refused.moves
+
+
+def test_all_four_fields_are_compared() -> None:
+    desk = Desk()
+    desk.do(issue())
+    assert why(desk.answer("verify", verified=("name", "account", "time"))) == "not-verified"
+    assert desk.answer("verify").order.state == "verified"
+
+
+def test_a_mismatch_is_not_stopped_and_whoever_ordered_it_hears_at_once() -> None:
+    desk = Desk()
+    desk.do(issue())
+    change = desk.answer("mismatch", mismatched=("amount", "name"))
+    assert (change.order.state, change.order.refusal, change.order.held_minor) == ("refused", "mismatch", 0)
+    assert change.order.mismatched == ("name", "amount")
+    assert said(change) == [(AGENCY, "order_mismatch")]
+    assert told(change.notices[0]).en == "not stopped, these fields differ: name, amount"
+    assert why(desk.answer("execute")) == "not-allowed"
+
+
+def test_another_amount_in_the_books_is_a_mismatch_whatever_the_answer_says() -> None:
+    desk = Desk()
+    desk.do(issue())
+    assert why(desk.answer("verify", arrived_minor=999_999)) == "mismatch"
+    assert desk.order().state == "issued"
+
+
+def test_an_order_without_what_is_to_be_compared_is_not_issued() -> None:
+    change = Desk().do(issue(verify=transfer().model_copy(update={"name_sealed": None})))
+    assert why(change) == "order-incomplete"
+    assert "name" in change.refused.why
+
+
+# --- only the traced amount
+
+
+@pytest.mark.parametrize(
+    "over", [{"traced_minor": 799_999}, {"amount_minor": 1_000_001}, {"amount_minor": 0}, {"currency": None}]
+)
+def test_no_more_is_ordered_than_was_traced_and_arrived(over: dict[str, Any]) -> None:
+    assert why(Desk().do(issue(**over))) in ("above-traced", "order-incomplete")
+
+
+@pytest.mark.parametrize("over", [{"amount_minor": 800_001}, {"amount_minor": 700_000, "arrived_minor": 600_000}])
+def test_no_more_is_held_than_was_ordered_and_arrived(over: dict[str, Any]) -> None:
+    desk = Desk()
+    desk.do(issue())
+    desk.answer("verify")
+    assert why(desk.answer("execute", **over)) == "above-traced"
+
+
+def test_less_may_be_held_and_nothing_is_a_failure() -> None:
+    desk = Desk()
+    desk.do(issue())
+    desk.answer("verify")
+    assert why(desk.answer("execute", amount_minor=None)) == "amount-missing"
+    assert desk.answer("execute", amount_minor=300_000).order.held_minor == 300_000
+    assert held_minor(desk.orders) == {"CNY": 300_000}
+
+
+def test_the_same_money_is_under_one_order() -> None:
+    desk = Desk()
+    desk.do(issue())
+    assert why(desk.do(issue(order_id="ord-2"))) == "already-held"
+    assert why(desk.do(issue("freeze", "ord-3"))) == "already-held"
+    assert why(desk.do(issue("freeze", "ord-3", verify=None))) == "already-held"
+    assert desk.do(issue(order_id="ord-4", verify=transfer(number=5))).refused is None
+
+
+def test_a_freeze_takes_the_place_of_its_stop() -> None:
+    desk = Desk()
+    desk.executed()
+    desk.executed("freeze", "ord-2", of="ord-1")
+    assert (desk.order().state, desk.order().held_minor, desk.order().lifted_at) == ("released", 0, T0)
+    assert held_minor(desk.orders) == {"CNY": 800_000}
+    assert desk.order("ord-2").valid_until == T0.replace(month=9)
+
+
+def test_a_stop_not_yet_carried_out_is_called_off_by_the_freeze_in_its_place() -> None:
+    desk = Desk()
+    desk.do(issue())
+    desk.executed("freeze", "ord-2", of="ord-1")
+    assert desk.order().state == "released"
+    assert (INSTITUTION, "order_replaced") in said(desk.changes[-1])
+
+
+# --- caps
+
+
+def test_an_account_has_two_stops_renewal_included() -> None:
+    desk = Desk()
+    desk.executed()
+    change = desk.do(event("renew"), now=after(hours=47))
+    assert (change.order.state, change.order.renewals, change.order.valid_until) == ("renewed", 1, after(hours=96))
+    assert change.stops == (ClockStop("emergency_stop", "ord-1"),)
+    assert change.starts == (ClockStart("emergency_stop", "ord-1", after(hours=96)),)
+    assert why(desk.do(event("renew"))) == "cap-reached"
+    assert why(desk.do(issue(order_id="ord-2", verify=transfer(number=5)))) == "cap-reached"
+
+
+def test_two_stops_leave_no_renewal() -> None:
+    desk = Desk()
+    desk.executed()
+    desk.executed(order_id="ord-2", verify=transfer(number=5))
+    assert why(desk.do(event("renew"))) == "cap-reached"
+    assert desk.do(issue(order_id="ord-3", subject=subject(2))).refused is None
+
+
+def test_a_stop_that_was_refused_counts_against_nothing() -> None:
+    desk = Desk()
+    for number in range(3):
+        desk.do(issue(order_id=f"ord-{number}"))
+        assert desk.answer("refuse", f"ord-{number}").refused is None
+
+
+def test_a_freeze_is_renewed_as_often_as_needed() -> None:
+    desk = Desk()
+    desk.executed("freeze")
+    for renewals in (1, 2, 3):
+        assert desk.do(event("renew")).order.renewals == renewals
+
+
+# --- four eyes
+
+
+def test_a_large_stop_waits_for_another_person() -> None:
+    desk = Desk()
+    change = desk.do(issue(**LARGE))
+    assert (change.order.state, change.order.valid_until) == ("awaiting_approval", None)
+    assert said(change) == [(AGENCY, "order_awaits_approval")]
+    assert why(desk.do(event("approve"), OFFICER)) == "four-eyes"
+    change = desk.do(event("approve"), SECOND, after(hours=1))
+    assert (change.order.state, change.order.approved_by) == ("issued", "officer-b")
+    assert change.order.valid_until == after(hours=49)
+    assert said(change) == [(INSTITUTION, "order_issued")]
+
+
+def test_what_was_asked_for_is_looked_at_again_when_it_is_approved() -> None:
+    desk = Desk()
+    desk.executed("freeze")
+    desk.do(issue("return_funds", "ret-1", of="ord-1", amount_minor=300_000))
+    desk.executed("release", "rel-1", of="ord-1")
+    assert why(desk.do(event("approve", "ret-1"), SECOND)) == "not-held"
+
+
+def test_a_second_person_may_say_no_and_the_first_may_take_it_back() -> None:
+    for kind, actor in (("reject", SECOND), ("withdraw", OFFICER)):
+        desk = Desk()
+        desk.do(issue(**LARGE))
+        assert desk.do(event(kind), actor).order.state == "withdrawn"
+        assert why(desk.do(event("approve"), SECOND)) == "not-allowed"
+
+
+def test_a_large_stop_is_not_renewed_by_the_first_person_alone() -> None:
+    desk = Desk()
+    desk.executed(**LARGE)
+    assert why(desk.do(event("renew"), OFFICER)) == "four-eyes"
+    assert desk.do(event("renew"), SECOND).refused is None
+
+
+# --- who answers, and when
+
+
+def test_only_the_recipient_answers_and_others_learn_nothing() -> None:
+    desk = Desk()
+    desk.do(issue())
+    for actor in ("institution:bank-002", OFFICER, STAGE, "citizen:somebody"):
+        assert desk.do(event("verify", verified=("name", "account", "amount", "time")), actor).refused is not None
+    change = desk.do(event("execute"), "institution:bank-002")
+    assert (why(change), change.refused.moves) == ("not-recipient", ())
+
+
+def test_an_answer_proves_the_delivery() -> None:
+    desk = Desk()
+    desk.do(issue())
+    desk.answer("verify", now=after(minutes=1))
+    desk.answer("execute", now=after(minutes=2))
+    assert desk.order().delivered_at == after(minutes=1)
+    assert why(desk.do(event("deliver"), STAGE)) == "not-allowed"
+
+
+def test_a_hold_lasts_from_when_it_was_done() -> None:
+    desk = Desk()
+    desk.do(issue())
+    desk.answer("verify")
+    order = desk.answer("execute", now=after(minutes=40), done_at=after(minutes=20)).order
+    assert (order.executed_at, order.valid_until, order.late) == (after(minutes=20), after(hours=48, minutes=20), True)
+
+
+def test_a_clock_that_is_a_little_off_is_set_right_and_one_far_off_is_refused() -> None:
+    desk = Desk()
+    desk.do(issue())
+    desk.answer("verify")
+    assert why(desk.answer("execute", done_at=after(minutes=6))) == "impossible-time"
+    assert why(desk.answer("execute", done_at=after(hours=-1))) == "impossible-time"
+    assert desk.answer("execute", done_at=after(seconds=20)).order.executed_at == T0
+
+
+def test_an_unanswered_order_is_overdue_once_and_may_still_be_answered() -> None:
+    desk = Desk()
+    desk.do(issue())
+    assert why(desk.do(event("overdue"), STAGE, after(minutes=29))) == "not-due"
+    change = desk.do(event("overdue"), STAGE, after(minutes=30))
+    assert (change.order.state, change.order.overdue) == ("issued", True)
+    assert {recipient for recipient, _ in said(change)} == {AGENCY, INSTITUTION}
+    assert why(desk.do(event("overdue"), STAGE)) == "not-due"
+    assert desk.answer("refuse", now=after(minutes=31)).order.late
+
+
+def test_a_refusal_and_a_failure_give_their_reason() -> None:
+    for kind, state in (("refuse", "refused"), ("fail", "failed")):
+        desk = Desk()
+        desk.do(issue())
+        assert why(desk.answer(kind, reason=None)) == "reason-missing"
+        change = desk.answer(kind)
+        assert (change.order.state, change.order.held_minor) == (state, 0)
+        assert change.notices[0].recipient == AGENCY
+
+
+def test_a_letter_is_carried_out_by_its_answer() -> None:
+    desk = Desk()
+    change = desk.do(issue("supervision_letter", answer_by=after(days=30)))
+    assert (change.order.answer_by, change.order.valid_until) == (after(days=30), None)
+    assert why(desk.answer("execute", text_sealed=None)) == "answer-missing"
+    assert desk.answer("execute").order.answer_sealed == "k1.answer"
+
+
+def test_a_takedown_keeps_its_records() -> None:
+    desk = Desk()
+    desk.do(issue("block_domain"))
+    assert why(desk.answer("execute", records_kept=False)) == "records-not-kept"
+    order = desk.answer("execute").order
+    assert (order.preserve_until, order.valid_until) == (T0.replace(month=9), None)
+
+
+def test_a_kind_that_the_policy_does_not_have_is_not_ordered() -> None:
+    rules = RULES.model_copy(update={"kinds": {}})
+    assert why(Desk(rules).do(issue())) == "not-offered"
+
+
+# --- ends
+
+
+def test_a_hold_ends_with_its_clock_never_early_and_both_sides_are_warned() -> None:
+    desk = Desk()
+    desk.executed()
+    warned = desk.do(event("near_expiry"), STAGE, after(hours=46))
+    assert {one.kind for one in warned.notices} == {NoticeKind.EXPIRY_WARNING}
+    assert {recipient for recipient, _ in said(warned)} == {AGENCY, INSTITUTION}
+    assert why(desk.do(event("expire"), STAGE, after(hours=47, minutes=59))) == "not-due"
+    change = desk.do(event("expire"), STAGE, after(hours=48))
+    assert (change.order.state, change.order.held_minor) == ("expired", 0)
+    assert said(change) == [(INSTITUTION, "order_expired"), (AGENCY, "order_expired")]
+
+
+def test_the_clock_of_before_a_renewal_does_not_end_it() -> None:
+    desk = Desk()
+    desk.executed()
+    desk.do(event("renew"))
+    assert why(desk.do(event("expire"), STAGE, after(hours=48))) == "not-due"
+    assert why(desk.do(event("renew"), SECOND, after(hours=97))) == "expired"
+
+
+def test_what_ended_before_it_was_done_must_not_be_done() -> None:
+    desk = Desk()
+    desk.do(issue())
+    desk.answer("verify")
+    assert why(desk.answer("execute", now=after(hours=48))) == "expired"
+
+
+def test_a_release_ends_what_was_done_when_its_recipient_says_so() -> None:
+    desk = Desk()
+    desk.executed()
+    change = desk.do(issue("release", "rel-1", of="ord-1"))
+    assert [(one.recipient, one.kind) for one in change.notices] == [(INSTITUTION, NoticeKind.RELEASE)]
+    assert change.order.subject == desk.order().subject
+    assert desk.order().held_minor == 800_000, "nobody has lifted it yet"
+    assert why(desk.do(issue("release", "rel-2", of="ord-1"))) == "already-released"
+    desk.answer("execute", "rel-1")
+    assert (desk.order().state, desk.order().held_minor, desk.order().lifted_at) == ("released", 0, T0)
+
+
+def test_a_release_ends_at_once_what_was_not_done_yet() -> None:
+    desk = Desk()
+    desk.do(issue())
+    change = desk.do(issue("release", "rel-1", of="ord-1"))
+    assert desk.order().state == "released"
+    assert ClockStop("emergency_stop", "ord-1") in change.stops
+
+
+def test_a_hold_that_crossed_with_its_release_is_told_again_until_it_is_lifted() -> None:
+    desk = Desk()
+    desk.do(issue())
+    desk.answer("verify")
+    desk.do(issue("release", "rel-1", of="ord-1"))
+    change = desk.answer("execute")
+    assert (change.order.state, change.order.held_minor, change.order.executed_at) == ("released", 0, T0)
+    assert said(change) == [(INSTITUTION, "order_lift_at_once"), (AGENCY, "order_crossed")]
+    assert change.starts == (ClockStart(LIFT_CLOCK, "ord-1"),)
+    assert why(desk.answer("execute")) == "not-allowed", "it is carried out once"
+    desk.answer("execute", "rel-1")
+    assert desk.order().lifted_at == T0
+    assert ClockStop(LIFT_CLOCK, "ord-1") in desk.changes[-1].stops
+
+
+def test_what_was_never_sent_out_is_withdrawn_not_released() -> None:
+    desk = Desk()
+    desk.do(issue(**LARGE))
+    assert why(desk.do(issue("release", "rel-1", of="ord-1"))) == "not-allowed"
+    assert why(desk.do(issue("release", "rel-1", of="ord-9"))) == "unknown-order"
+    assert why(desk.do(issue("release", "rel-1", of="ord-1", recipient="bank-002"))) == "unknown-order"
+
+
+# --- returns
+
+
+def test_a_return_takes_from_what_is_frozen_and_the_whole_of_it_ends_the_freeze() -> None:
+    desk = Desk()
+    desk.executed("freeze")
+    desk.executed("return_funds", "ret-1", of="ord-1", amount_minor=300_000)
+    assert (desk.order().held_minor, desk.order("ret-1").paid_minor) == (500_000, 300_000)
+    desk.do(issue("return_funds", "ret-2", of="ord-1", amount_minor=400_000))
+    assert why(desk.do(issue("return_funds", "ret-3", of="ord-1", amount_minor=100_001))) == "not-held"
+    desk.do(event("approve", "ret-2"), SECOND)
+    desk.answer("execute", "ret-2", amount_minor=400_000)
+    desk.executed("return_funds", "ret-3", of="ord-1", amount_minor=100_000)
+    assert (desk.order().state, desk.order().held_minor) == ("released", 0)
+
+
+def test_nothing_is_returned_that_is_not_frozen_any_more() -> None:
+    desk = Desk()
+    desk.executed("freeze")
+    desk.do(issue("return_funds", "ret-1", of="ord-1", amount_minor=300_000))
+    desk.do(event("approve", "ret-1"), SECOND)
+    desk.executed("release", "rel-1", of="ord-1")
+    assert why(desk.answer("execute", "ret-1", amount_minor=300_000)) == "not-held"
+
+
+# --- the orders of a case
+
+
+def test_an_order_is_issued_once() -> None:
+    desk = Desk()
+    desk.do(issue())
+    assert why(desk.do(issue())) == "not-allowed"
+    assert why(desk.do(event("expire", "ord-9"), STAGE)) == "unknown-order"
+    assert len(desk.orders) == 1
+
+
+def test_an_order_that_came_to_nothing_makes_room_and_one_that_counts_does_not() -> None:
+    desk = Desk()
+    for number in range(MOST_ORDERS):
+        desk.do(issue(order_id=f"ord-{number}", subject=subject(number)))
+    assert why(desk.do(issue(order_id="more", subject=subject(99)))) == "too-many-orders"
+    desk.answer("refuse", "ord-7")
+    assert desk.do(issue(order_id="more", subject=subject(99))).refused is None
+    assert len(desk.orders) == MOST_ORDERS
+    assert "ord-7" not in {one.order_id for one in desk.orders}
+
+
+def test_a_clock_of_an_order_knows_what_it_is_to_it() -> None:
+    order = Desk().executed()
+    assert clock_event(order, "emergency_stop") == "expire"
+    assert clock_event(order, "emergency_stop", warning=True) == "near_expiry"
+    assert clock_event(order, "order_answer") == "overdue"
+    assert clock_event(order, LIFT_CLOCK) is None
+
+
+def test_an_order_is_read_back_as_it_was_written_and_a_newer_field_is_passed_over() -> None:
+    order = Desk().executed("block_app")
+    assert Order.model_validate_json(order.model_dump_json()) == order
+    assert Order.model_validate({**order.model_dump(), "later": 1}) == order
+
+
+def test_every_kind_can_be_ordered_carried_out_and_told_in_words() -> None:
+    for kind in OrderKind:
+        desk = Desk()
+        more: dict[str, Any] = {}
+        if kind in (OrderKind.RELEASE, OrderKind.RETURN_FUNDS):
+            desk.executed("freeze", "ord-0")
+            more = {"of": "ord-0", "amount_minor": 100_000}
+        assert desk.executed(kind.value, **more).state == "executed"
+        for notice in (notice for change in desk.changes for notice in change.notices):
+            assert notice.says in SAID
+            assert "{" not in "".join(told(notice))
+
+
+def test_a_notice_is_named_by_its_cause() -> None:
+    change = Desk().do(issue())
+    assert change.notices[0].notice_id == "act-issue-ord-1/ord-1/0"
+    again = Desk().do(issue())
+    assert again == change
+
+
+def test_the_actor_of_an_answer_is_in_the_history() -> None:
+    order = Desk().executed()
+    assert [(one.actor, one.event.value) for one in order.history] == [(OFFICER, "issue"), (BANK, "verify"), (BANK, "execute")]

@@ -1,0 +1,136 @@
+"""The policy's section on orders, and what people post about orders and measures: what is refused, and how that is said."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from schemas.measures import BlockedIn, MeasureIn
+from schemas.order_requests import AnswerIn, OrderIn
+from schemas.order_rules import OrderRules
+from schemas.orders import OrderKind
+from tests.support.builders import T0, after
+from tests.support.order_builders import RULES, SHIPPED
+
+MEASURES: TypeAdapter[Any] = TypeAdapter(MeasureIn)
+
+
+def changed(kind: str, **over: Any) -> dict[str, Any]:
+    return {"kinds": {**SHIPPED["kinds"], kind: {**SHIPPED["kinds"][kind], **over}}}
+
+
+def test_the_shipped_section_offers_every_kind_and_marks_each_to_be_confirmed() -> None:
+    assert set(RULES.kinds) == set(OrderKind)
+    assert all(rules.needs_confirmation for rules in RULES.kinds.values())
+    assert RULES.clock_names() == ("emergency_stop", "order_answer", "order_validity", "quick_freeze", "return_of_funds")
+
+
+@pytest.mark.parametrize(
+    ("section", "said"),
+    [
+        (changed("stop_payment", length=None, renewals=0), "never held without an end"),
+        (changed("stop_payment", verify=[]), "checked before it is carried out"),
+        (changed("stop_payment", verify=["name", "name"]), "twice"),
+        (changed("stop_payment", renewals=2), "over most_per_subject"),
+        (changed("release", renewals=1), "without a length"),
+        (changed("release", length={"hours": 1}), "does not last"),
+        (changed("release", verify=["name"]), "checked against a transfer"),
+        (changed("block_app", preserve=None), "Art. 20"),
+        (changed("freeze", preserve={"months": 6}), "only takedowns"),
+        (changed("supervision_letter", answer_within=None), "answered by a date"),
+        (changed("freeze", answer_clock="quick_freeze"), "two names"),
+        ({"kinds": {"freeze": SHIPPED["kinds"]["freeze"]}}, "release is missing"),
+        ({"kinds": {"arrest": {"basis": "none"}}}, "stop_payment"),
+    ],
+)
+def test_a_section_that_contradicts_itself_or_the_duties_is_refused(section: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        OrderRules.model_validate(section)
+
+
+STOP: dict[str, Any] = {
+    "kind": "stop_payment",
+    "recipient": "bank-001",
+    "subject": {"kind": "account", "value": "6222021000000001"},
+    "verify": {"name": "张三", "account": "6222021000000001", "amount": {"minor": 1000}, "occurred_at": T0},
+    "amount": {"minor": 800},
+    "basis": "条例第二十二条",
+}
+
+
+def test_an_order_as_an_officer_posts_it() -> None:
+    assert OrderIn.model_validate(STOP).verify is not None
+    OrderIn.model_validate({"kind": "release", "recipient": "bank-001", "of": "ord-1", "basis": "核实无关"})
+
+
+@pytest.mark.parametrize(
+    ("over", "said"),
+    [
+        ({"subject": None}, "names its subject"),
+        ({"amount": None}, "how much"),
+        ({"amount": {"minor": 800, "currency": "USD"}}, "one currency"),
+        ({"kind": "release"}, "in 'of'"),
+        ({"kind": "request_information"}, "in 'text'"),
+        ({"basis": ""}, "basis"),
+        ({"hurry": True}, "hurry"),
+    ],
+)
+def test_an_order_that_lacks_something_says_what(over: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        OrderIn.model_validate({**STOP, **over})
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ({"result": "verified"}, "fields that you compared"),
+        ({"result": "mismatch"}, "fields that differ"),
+        ({"result": "refused"}, "needs a 'reason'"),
+        ({"result": "failed"}, "needs a 'reason'"),
+        ({"result": "received", "done_at": T0}, "'done_at' belongs"),
+        ({"result": "lifted", "amount_minor": 5}, "'executed'"),
+        ({"result": "perhaps"}, "result"),
+    ],
+)
+def test_an_answer_that_lacks_something_says_what(answer: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        AnswerIn.model_validate(answer)
+
+
+def test_answers_that_say_enough() -> None:
+    AnswerIn.model_validate({"result": "mismatch", "mismatched": ["name"]})
+    AnswerIn.model_validate({"result": "executed", "amount_minor": 800, "done_at": T0})
+
+
+BLOCKED = {
+    "kind": "blocked",
+    "reference": "b-1",
+    "done_at": T0,
+    "what": "payment",
+    "amount": {"minor": 5},
+    "until": after(hours=1),
+}
+
+
+def test_measures_as_an_institution_posts_them() -> None:
+    assert isinstance(MEASURES.validate_python(BLOCKED), BlockedIn)
+    MEASURES.validate_python({"kind": "warned", "reference": "w-1", "done_at": T0, "channel": "call", "reaction": "heeded"})
+    MEASURES.validate_python({"kind": "reported", "reference": "r-1", "done_at": T0, "reported_to": "public-security-630202"})
+
+
+@pytest.mark.parametrize(
+    ("over", "said"),
+    [
+        ({"what": "number"}, "holds no money"),
+        ({"amount": None}, "how much it holds"),
+        ({"until": T0}, "'until' is after"),
+        ({"kind": "praised"}, "warned"),
+        ({"channel": "call"}, "channel"),
+        ({"reference": "two words"}, "reference"),
+    ],
+)
+def test_a_measure_that_says_something_wrong_is_told_what(over: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        MEASURES.validate_python({**BLOCKED, **over})
