@@ -1,0 +1,71 @@
+"""What an endpoint's answer means for the delivery: delivered, later again, gone or refused. Pure.
+
+Invariant: the status decides; what else the endpoint says is neither kept nor shown, but for Retry-After.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from enum import StrEnum
+from typing import NamedTuple
+
+LONGEST_WISH_S = 86_400.0
+
+
+class Outcome(StrEnum):
+    """DELIVERED: the endpoint has it. RETRY_LATER: it may have it next time. GONE: it wants no more, of anything.
+    REFUSED: trying again cannot help, a person must look."""
+
+    DELIVERED = "delivered"
+    RETRY_LATER = "retry_later"
+    GONE = "gone"
+    REFUSED = "refused"
+
+
+class Answer(NamedTuple):
+    """What became of one attempt. `why`: a sentence, None when delivered; `retry_after_s`: the endpoint's wish; `address`: who
+    was called, None when nobody was."""
+
+    outcome: Outcome
+    why: str | None = None
+    status: int | None = None
+    retry_after_s: float | None = None
+    address: str | None = None
+
+
+_SINGLE: dict[int, tuple[Outcome, str]] = {
+    408: (Outcome.RETRY_LATER, "the endpoint waited too long for the request"),
+    410: (Outcome.GONE, "the endpoint wants no more messages"),
+    425: (Outcome.RETRY_LATER, "the endpoint wants the request later"),
+    429: (Outcome.RETRY_LATER, "the endpoint is asked too often"),
+}
+_CLASSES: dict[int, tuple[Outcome, str]] = {
+    1: (Outcome.REFUSED, "the endpoint wants another protocol"),
+    2: (Outcome.DELIVERED, ""),
+    3: (Outcome.REFUSED, "redirects are not followed; register the address that it leads to"),
+    4: (Outcome.REFUSED, "the endpoint refused the message"),
+    5: (Outcome.RETRY_LATER, "the endpoint failed"),
+}
+_OTHER = (Outcome.REFUSED, "the endpoint answered with a status that HTTP does not have")
+
+
+def of_status(status: int, retry_after: str | None, now: datetime, address: str | None = None) -> Answer:
+    """The meaning of an HTTP status. `retry_after`: the header as it came, read for what is tried again."""
+    outcome, why = _SINGLE.get(status) or _CLASSES.get(status // 100, _OTHER)
+    wish = retry_after_s(retry_after, now) if outcome is Outcome.RETRY_LATER else None
+    return Answer(outcome, f"{why} ({status})" if why else None, status, wish, address)
+
+
+def retry_after_s(header: str | None, now: datetime) -> float | None:
+    """Seconds of a Retry-After header in either form (RFC 9110, 10.2.3), at most a day; None when it cannot be read."""
+    text = (header or "").strip()
+    if text.isascii() and text.isdigit():
+        # A number of any length may come; int() of a very long one is refused by Python itself.
+        return float(min(int(text[:12]), LONGEST_WISH_S))
+    try:
+        moment = parsedate_to_datetime(text)
+    except (TypeError, ValueError, IndexError, OverflowError):
+        return None
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return min(max((aware - now).total_seconds(), 0.0), LONGEST_WISH_S)

@@ -1,0 +1,147 @@
+"""Where an institution wants to be called: registration, its secrets over their rotation, and being switched off. Pure but for
+the sealing nonce; random bytes come in as an argument.
+
+Invariant: a secret is told once, to whoever registered or replaced it, and lies sealed everywhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+from schemas.protect.sealing import Sealer
+from schemas.reading import Fault, Refused
+from schemas.values import Instant, Name, PartyId, Sealed, Stored, Strict
+from stream_processors.domain.case import Refusal
+from stream_processors.webhooks import guard, sign
+from stream_processors.webhooks.policy import Calls, Hooks
+
+MOST_SECRETS = 3
+"""How many sign at once: the present one and those that are being replaced."""
+INVALID = "invalid-endpoint"
+
+Wanted = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,31}(\.[a-z][a-z0-9_]{0,31}){0,3}$")]
+"""A kind of message (`order.stop_payment`), or all that begin with it (`order`)."""
+
+
+class EndpointIn(Strict):
+    """What an institution sends: `{"url": "https://hooks.bank.example/liandong", "kinds": ["order", "early_warning"]}`."""
+
+    url: str = Field(min_length=1, max_length=8192)
+    kinds: Annotated[tuple[Wanted, ...], Field(min_length=1, max_length=32)]
+
+
+class Secret(Stored):
+    """A sealed secret; `until` is when it stops signing, None for the present one."""
+
+    sealed: Sealed
+    since: Instant
+    until: Instant | None = None
+
+
+class Endpoint(Stored):
+    """A registration. `secrets`: the newest first. `disabled_why`: nothing is sent, and for what reason."""
+
+    endpoint_id: Name
+    institution: PartyId
+    url: str = Field(max_length=8192)
+    kinds: Annotated[tuple[Wanted, ...], Field(max_length=32)]
+    secrets: Annotated[tuple[Secret, ...], Field(max_length=MOST_SECRETS)]
+    registered_at: Instant
+    changed_at: Instant
+    disabled_at: Instant | None = None
+    disabled_why: str | None = Field(default=None, max_length=300)
+
+    def wants(self, kind: str) -> bool:
+        """Whether a message of the kind goes there."""
+        return self.disabled_at is None and any(kind == one or kind.startswith(f"{one}.") for one in self.kinds)
+
+
+def faults_of(body: EndpointIn, *, calls: Calls, known: Collection[str]) -> tuple[Fault, ...]:
+    """What is wrong with a registration, by place. `known`: the kinds of message that there are."""
+    target = guard.target_of(body.url, calls)
+    faults = [Fault("/url", target.why)] if isinstance(target, Refusal) else []
+    for number, kind in enumerate(body.kinds):
+        if not any(one == kind or one.startswith(f"{kind}.") for one in known):
+            faults.append(Fault(f"/kinds/{number}", f"there is no such kind; there are {', '.join(sorted(known))}"[:300]))
+        elif kind in body.kinds[:number]:
+            faults.append(Fault(f"/kinds/{number}", "the kind stands twice"))
+    return tuple(faults)
+
+
+def register(
+    body: EndpointIn,
+    *,
+    institution: str,
+    endpoint_id: str,
+    random_bytes: bytes,
+    sealer: Sealer,
+    known: Collection[str],
+    hooks: Hooks,
+    now: datetime,
+) -> tuple[Endpoint, str]:
+    """The registration and its secret, which is told only now. Refused (`invalid-endpoint`) with a fault for each place."""
+    if faults := faults_of(body, calls=hooks.calls, known=known):
+        raise Refused(INVALID, f"{faults[0].pointer}: {faults[0].detail}", faults)
+    text = sign.secret_of(random_bytes)
+    endpoint = Endpoint.trusted(
+        endpoint_id=endpoint_id,
+        institution=institution,
+        url=body.url,
+        kinds=body.kinds,
+        secrets=(_sealed(text, endpoint_id, sealer, now),),
+        registered_at=now,
+        changed_at=now,
+    )
+    return endpoint, text
+
+
+def rotate(
+    endpoint: Endpoint, *, random_bytes: bytes, sealer: Sealer, hooks: Hooks, now: datetime, at_once: bool = False
+) -> tuple[Endpoint, str]:
+    """A new secret. The ones before it go on signing for a while, but with `at_once` (somebody else has them)."""
+    until = now if at_once else now + timedelta(seconds=hooks.overlap_s)
+    kept = tuple(_ending(one, until) for one in endpoint.secrets if _live(one, now) and until > now)
+    if len(kept) >= MOST_SECRETS:
+        said = f"{MOST_SECRETS} secrets sign now; wait until the oldest has ended, or replace them at once"
+        raise Refused(INVALID, said, ())
+    text = sign.secret_of(random_bytes)
+    secrets = (_sealed(text, endpoint.endpoint_id, sealer, now), *kept)
+    return endpoint.model_copy(update={"secrets": secrets, "changed_at": now}), text
+
+
+def live_secrets(endpoint: Endpoint, sealer: Sealer, now: datetime) -> Sequence[str]:
+    """The secrets to sign with at `now`, the newest first. UnsealError when the key is not here."""
+    return [sealer.unseal(one.sealed, _context(endpoint.endpoint_id)) for one in endpoint.secrets if _live(one, now)]
+
+
+def disable(endpoint: Endpoint, why: str, now: datetime) -> Endpoint:
+    """Nothing is sent there any more: it answered 410, or somebody said so. The first reason stays."""
+    if endpoint.disabled_at is not None:
+        return endpoint
+    return endpoint.model_copy(update={"disabled_at": now, "disabled_why": why[:300], "changed_at": now})
+
+
+def enable(endpoint: Endpoint, now: datetime) -> Endpoint:
+    """Messages go there again."""
+    return endpoint.model_copy(update={"disabled_at": None, "disabled_why": None, "changed_at": now})
+
+
+def _context(endpoint_id: str) -> str:
+    return f"{endpoint_id}/secret"
+
+
+def _sealed(text: str, endpoint_id: str, sealer: Sealer, now: datetime) -> Secret:
+    return Secret.trusted(sealed=sealer.seal(text, _context(endpoint_id)), since=now)
+
+
+def _live(secret: Secret, now: datetime) -> bool:
+    return secret.until is None or now < secret.until
+
+
+def _ending(secret: Secret, until: datetime) -> Secret:
+    """A secret that is being replaced already does not live longer because it is replaced again."""
+    return secret.model_copy(update={"until": until if secret.until is None else min(secret.until, until)})

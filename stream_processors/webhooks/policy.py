@@ -1,0 +1,75 @@
+"""What an operator decides about calling institutions: which addresses, how often, for how long. Validated like the policy.
+
+Invariant: what is shipped allows public addresses over HTTPS and nothing else.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network, IPv6Network
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, model_validator
+
+from schemas.values import Strict
+
+Network = IPv4Network | IPv6Network
+Networks = Annotated[tuple[Network, ...], Field(max_length=64)]
+_WIDEST = {4: 8, 6: 16}
+"""The shortest prefix of an exception by IP version: nobody allows the whole Internet's private side by a slip of the pen."""
+
+
+def _narrow(networks: tuple[Network, ...]) -> tuple[Network, ...]:
+    if wide := [str(one) for one in networks if one.prefixlen < _WIDEST[one.version]]:
+        raise ValueError(f"{', '.join(wide)} is too wide: /8 or narrower for IPv4, /16 or narrower for IPv6")
+    return networks
+
+
+class Calls(Strict):
+    """Which addresses may be called.
+
+    `allowed`: networks that are called although they are not public (a dedicated line to a bank). `refused`: networks that
+    are not called although they are (the operator's own, a NAT64 prefix). `literals`: a URL may have an address in place of a
+    name. `plain_http` is for tests.
+    """
+
+    plain_http: bool = False
+    literals: bool = False
+    ports: Annotated[tuple[Annotated[int, Field(ge=1, le=65535)], ...], Field(min_length=1, max_length=16)] = (443, 8443)
+    longest_url: int = Field(default=2048, ge=64, le=8192)
+    allowed: Annotated[Networks, AfterValidator(_narrow)] = ()
+    refused: Networks = ()
+
+
+class Limits(Strict):
+    """How long one attempt may take and how much may be answered. `total_s` covers all of it but the resolving."""
+
+    resolve_s: float = Field(default=5.0, gt=0, le=60)
+    connect_s: float = Field(default=5.0, gt=0, le=60)
+    total_s: float = Field(default=15.0, gt=0, le=120)
+    answer_bytes: int = Field(default=64 << 10, ge=1024, le=1 << 20)
+
+
+class Retries(Strict):
+    """When it is tried again: `first_s` doubles up to `longest_s`. After `attempts`, or `give_up_s` after the first one, the
+    delivery is parked. An endpoint's own Retry-After counts up to `longest_wish_s`."""
+
+    first_s: float = Field(default=2.0, gt=0, le=3600)
+    longest_s: float = Field(default=3600.0, gt=0, le=86_400)
+    attempts: int = Field(default=40, ge=1, le=1000)
+    give_up_s: int = Field(default=86_400, ge=1, le=30 * 86_400)
+    longest_wish_s: float = Field(default=3600.0, ge=0, le=86_400)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Retries:
+        if self.first_s > self.longest_s:
+            raise ValueError("first_s is longer than longest_s")
+        return self
+
+
+class Hooks(Strict):
+    """`overlap_s`: how long an old secret still signs after it was replaced."""
+
+    calls: Calls = Calls()
+    limits: Limits = Limits()
+    retries: Retries = Retries()
+    overlap_s: int = Field(default=86_400, ge=0, le=30 * 86_400)

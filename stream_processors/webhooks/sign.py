@@ -1,0 +1,103 @@
+"""Signatures of webhooks, as the Standard Webhooks specification 1.0.0 has them (symmetric, `v1`). Pure.
+
+Signed is `id.timestamp.body`, with HMAC-SHA-256. Invariant: what `headers` signs with a secret, `verify` takes with the same
+secret as long as its time is near, and nothing else; how long a comparison takes says nothing of the signature.
+"""
+
+from __future__ import annotations
+
+import hmac
+import re
+from base64 import b64decode, b64encode
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+
+PREFIX = "whsec_"
+SCHEME = "v1"
+TOLERANCE_S = 300
+KEY_BYTES = (24, 64)
+"""Least and most bytes of a secret (the specification's own bounds)."""
+SIGNATURES_READ = 16
+"""Of a list that somebody sent, so many are looked at."""
+
+# Without a full stop: it would let one message be read as another id and time.
+_ID = re.compile(r"[A-Za-z0-9_-]{1,160}", re.ASCII)
+_TIME = re.compile(r"[1-9][0-9]{0,11}", re.ASCII)
+
+
+class BadSignature(ValueError):
+    """The message is not from whom it says, was changed, or is too old to be taken."""
+
+
+def secret_of(random_bytes: bytes) -> str:
+    """`whsec_` and base64 of 24 to 64 random bytes, which the caller brings."""
+    least, most = KEY_BYTES
+    if not least <= len(random_bytes) <= most:
+        raise ValueError(f"a secret is {least} to {most} bytes, not {len(random_bytes)}")
+    return PREFIX + b64encode(random_bytes).decode()
+
+
+def key_of(secret: str) -> bytes:
+    """The key of a `whsec_` secret. ValueError, which repeats nothing of it, when it is none."""
+    try:
+        key = b64decode(secret.removeprefix(PREFIX).encode("ascii"), validate=True)
+    except ValueError:
+        key = b""
+    least, most = KEY_BYTES
+    if not secret.startswith(PREFIX) or not least <= len(key) <= most:
+        raise ValueError(f"a secret is {PREFIX} and the base64 of {least} to {most} bytes")
+    return key
+
+
+def signature(secret: str, message_id: str, at_s: int, body: bytes) -> str:
+    """`v1,` and base64, of one secret. `at_s`: Unix seconds of the attempt."""
+    if not _ID.fullmatch(message_id):
+        raise ValueError("a message id is 1 to 160 letters, digits, hyphens and underscores")
+    return f"{SCHEME},{b64encode(_mac(key_of(secret), message_id, at_s, body)).decode()}"
+
+
+def _mac(key: bytes, message_id: str, at_s: int, body: bytes) -> bytes:
+    return hmac.digest(key, f"{message_id}.{at_s}.".encode() + body, "sha256")
+
+
+def headers(secrets: Sequence[str], *, message_id: str, sent_at: datetime, body: bytes) -> dict[str, str]:
+    """The three headers of one attempt, signed with each secret in turn. The id stays over the attempts, the time does not."""
+    if not secrets:
+        raise ValueError("without a secret nothing can be signed")
+    at_s = int(sent_at.timestamp())
+    return {
+        "webhook-id": message_id,
+        "webhook-timestamp": str(at_s),
+        "webhook-signature": " ".join(signature(secret, message_id, at_s, body) for secret in secrets),
+    }
+
+
+def verify(
+    secrets: Iterable[str], given: Mapping[str, str], body: bytes, *, now: datetime, tolerance_s: int = TOLERANCE_S
+) -> str:
+    """The message's id, when one of its signatures is of one of the secrets. `given`: headers with names in lower case, `body`
+    the bytes as they came. BadSignature says what is wrong."""
+    message_id, at = given.get("webhook-id", ""), given.get("webhook-timestamp", "")
+    if not _ID.fullmatch(message_id):
+        raise BadSignature("webhook-id is missing or is no id")
+    if not _TIME.fullmatch(at):
+        raise BadSignature("webhook-timestamp is missing or is no number of seconds")
+    if abs(now.timestamp() - int(at)) > tolerance_s:
+        raise BadSignature("webhook-timestamp is too far from now")
+    found = _signatures(given.get("webhook-signature", ""))
+    if not found:
+        raise BadSignature(f"webhook-signature has no signature of {SCHEME}")
+    good = False
+    for secret in secrets:
+        right = b64encode(_mac(key_of(secret), message_id, int(at), body))
+        for one in found:
+            good |= hmac.compare_digest(right, one)
+    if not good:
+        raise BadSignature("no signature is of a known secret")
+    return message_id
+
+
+def _signatures(header: str) -> list[bytes]:
+    """The signatures of our scheme. Others (`v1a`) are not ours to judge."""
+    pairs = (one.partition(",") for one in header.split(" ")[:SIGNATURES_READ])
+    return [value.encode() for scheme, _, value in pairs if scheme == SCHEME and value]
