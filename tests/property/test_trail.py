@@ -7,7 +7,7 @@ from datetime import timedelta
 from itertools import groupby
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.trails import Loss, Statement, Trail, TrailRules, TransferReport
@@ -152,6 +152,7 @@ def _slow_trace(loss: Loss, reports: list[TransferReport], rules: TrailRules, to
     }
 
 
+@settings(max_examples=400)
 @given(LOSSES, REPORTS, RULES, STATEMENTS)
 def test_the_trail_is_what_counting_coins_gives(
     loss: Loss, reports: list[TransferReport], rules: TrailRules, told: list[Statement]

@@ -56,6 +56,10 @@ def test_payments_that_a_trail_tells_apart_go_back_one_by_one() -> None:
     assert (result.rule, shares(result), result.left_minor) == ("traced", {"v": 45, "w": 0}, 5)
 
 
+def test_more_traced_of_a_payment_than_was_paid_counts_as_what_was_paid() -> None:
+    assert shares(shared(35, paid("v", 20, traced_minor=99), paid("w", 30, 1, traced_minor=10))) == {"v": 20, "w": 10}
+
+
 def test_one_payment_that_was_not_traced_leaves_the_others_to_time() -> None:
     result = shared(50, paid("v", 60, 0, traced_minor=45), paid("w", 30, 1))
     assert (result.rule, shares(result)) == ("by_time", {"v": 20, "w": 30})

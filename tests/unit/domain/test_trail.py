@@ -188,6 +188,12 @@ def test_of_many_payees_those_are_followed_that_got_most() -> None:
     assert [(cut.bound, cut.payee, cut.traced_minor) for cut in trail.cuts] == [("fan_out", f"s{n}", 1) for n in range(5)]
 
 
+def test_what_an_account_paid_before_the_loss_is_no_reason_to_follow_a_payee() -> None:
+    old = paid("m", "landlord", 500, 1)
+    trail = followed(lost(100, at_minute=2), old, paid("victim", "m", 100, 3), paid("m", "far", 90, 4), max_fan_out=1)
+    assert remaining(trail) == {"m": 10, "far": 90}
+
+
 def test_what_was_too_much_to_read_is_told_and_later_balances_are_not_used() -> None:
     steps = [paid("victim", "a", 100, 1), paid("a", "b", 100, 2), paid("b", "c", 100, 3)]
     trail = followed(lost(100), *steps, statements=(found("b", 0, 4),), most_transfers=2)
