@@ -23,19 +23,18 @@ def early_warning(
     before: Case | None,
     after: Case,
     *,
-    sender: str,
     holders: Set[str] = NOBODY,
     quiet: Set[SignalKind] = NO_KIND,
 ) -> tuple[Told, ...]:
     """Warns the institutions that reported the subject before, and those that hold it (`holders`: they keep the account or the
-    number), when more others report it than before. `sender` joined now: it is told by feedback. A case of `quiet` kinds alone
-    warns nobody: a lead of organized crime must not reach those whom it is about."""
+    number), when more others report it than before. For whoever joined there are as many others as before: it hears by
+    feedback. A case of `quiet` kinds alone warns nobody: a lead of organized crime must not reach those whom it is about."""
     if quiet >= set(after.kinds):
         return ()
     known = set(before.institutions) if before is not None else set()
     return tuple(
         Told(one, "early_warning", after.case_id, _warning(after, one))
-        for one in sorted((known | holders) - {sender})
+        for one in sorted(known | holders)
         if others(after, one) > others(before, one)
     )
 

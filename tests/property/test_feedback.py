@@ -80,9 +80,9 @@ def test_a_sender_that_keeps_the_last_feedback_knows_what_the_case_says_of_its_s
 
 @given(st.lists(STEP, max_size=25))
 def test_nobody_is_told_a_name(steps: list[Any]) -> None:
-    for what, who, before, was, case, handling in _play(steps):
+    for what, _, before, was, case, handling in _play(steps):
         told = list(feedback(before, case, was=was, handling=handling))
-        told += early_warning(before, case, sender=who, holders={"bank-z"}) if what == "join" else ()
+        told += early_warning(before, case, holders={"bank-z"}) if what == "join" else ()
         if what == "retract":
             told += taken_back(case, change="retraction", executed=[Executed("bank-z", "freeze", "o-1", 5, "CNY")], warned=set())
         assert "public" not in {one.recipient for one in told}
@@ -98,7 +98,7 @@ def test_whoever_reported_or_holds_is_warned_exactly_when_more_others_report(ste
     for what, who, before, _, case, _ in _play(steps):
         if what != "join":
             continue
-        told = {one.recipient: one.data for one in early_warning(before, case, sender=who, holders={"bank-z"})}
+        told = {one.recipient: one.data for one in early_warning(before, case, holders={"bank-z"})}
         first = who != "public" and (before is None or who not in before.institutions)
         concerned = ({*(before.institutions if before else ()), "bank-z"} - {who}) if first else set()
         assert set(told) == concerned

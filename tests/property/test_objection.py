@@ -15,7 +15,7 @@ from tests.support.builders import after
 
 AGENCY = "public-security-630202"
 PARTIES = ["bank-a", "bank-b", "telecom-1", AGENCY]
-PATH = {
+PATH: dict[str | None, set[str]] = {
     None: {"lodged"},
     "lodged": {"noticed"},
     "noticed": {"upheld", "rejected"},
@@ -39,6 +39,10 @@ EXECUTED = st.lists(st.tuples(st.sampled_from(PARTIES[:3]), st.integers(0, 4)), 
 def _play(steps: list[Any], around: Around) -> list[tuple[Objection | None, ObjectionRequest, Decided]]:
     found, played = None, []
     for n, (move, party, officer, reasons, name) in enumerate(steps):
+        ways = [(one, who, by) for who in PARTIES for by in (None, "officer-b") for one in open_moves(who, by, found, around)]
+        if n % 3 and ways:  # most steps go on, or few sequences would come to the end
+            move, party, officer = ways[name % len(ways)]
+            reasons, name = True, 100 + n
         request = ObjectionRequest(
             request_id=f"req-{name}",
             objection_id="obj-1",

@@ -124,7 +124,7 @@ def test_a_resend_is_told_which_of_its_own_signals_it_repeats() -> None:
 
 def test_whoever_reported_the_subject_is_warned_when_another_does_and_not_who() -> None:
     before = played(one("bank-a"))
-    told = early_warning(before, played(one(SECRET), case=before), sender=SECRET)
+    told = early_warning(before, played(one(SECRET), case=before))
     assert [(one.recipient, one.data.others, one.data.signals) for one in told] == [  # type: ignore[union-attr]
         ("bank-a", 1, ("sig-bank-a-1",))
     ]
@@ -132,27 +132,27 @@ def test_whoever_reported_the_subject_is_warned_when_another_does_and_not_who() 
 
 
 def test_whoever_holds_the_subject_is_warned_at_the_first_report() -> None:
-    told = early_warning(None, played(one(SECRET)), sender=SECRET, holders={"telecom-1", SECRET})
+    told = early_warning(None, played(one(SECRET)), holders={"telecom-1", SECRET})
     assert [(one.recipient, one.data.others) for one in told] == [("telecom-1", 1)]  # type: ignore[union-attr]
 
 
 def test_more_signals_of_the_same_institution_warn_nobody_again() -> None:
     before = played(one("bank-a"), one(SECRET))
-    assert early_warning(before, played(one(SECRET, 2), case=before), sender=SECRET, holders={"telecom-1"}) == ()
+    assert early_warning(before, played(one(SECRET, 2), case=before), holders={"telecom-1"}) == ()
 
 
 def test_a_tip_warns_nobody() -> None:
     before = played(one("bank-a"))
     tipped = played(one("public", trust="low"), case=before)
-    assert early_warning(before, tipped, sender="public", holders={"telecom-1"}) == ()
+    assert early_warning(before, tipped, holders={"telecom-1"}) == ()
 
 
 def test_a_kind_that_is_kept_quiet_warns_nobody_unless_there_is_another() -> None:
     quiet = {SignalKind.ORGANIZED_CRIME}
     crime = played(one("bank-a", kind=SignalKind.ORGANIZED_CRIME))
-    assert early_warning(None, crime, sender="bank-a", holders={"telecom-1"}, quiet=quiet) == ()
+    assert early_warning(None, crime, holders={"telecom-1"}, quiet=quiet) == ()
     fraud = played(one(SECRET), case=crime)
-    assert len(early_warning(crime, fraud, sender=SECRET, quiet=quiet)) == 1
+    assert len(early_warning(crime, fraud, quiet=quiet)) == 1
 
 
 STOP = Executed("bank-c", "stop_payment", "order-1", 900, "CNY")
