@@ -39,10 +39,15 @@ EXECUTED = st.lists(st.tuples(st.sampled_from(PARTIES[:3]), st.integers(0, 4)), 
 def _play(steps: list[Any], around: Around) -> list[tuple[Objection | None, ObjectionRequest, Decided]]:
     found, played = None, []
     for n, (move, party, officer, reasons, name) in enumerate(steps):
-        ways = [(one, who, by) for who in PARTIES for by in (None, "officer-b") for one in open_moves(who, by, found, around)]
+        ways = [
+            (one, who, by)
+            for who in PARTIES
+            for by in (None, "officer-a", "officer-b")
+            for one in open_moves(who, by, found, around)
+        ]
         if n % 3 and ways:  # most steps go on, or few sequences would come to the end
             move, party, officer = ways[name % len(ways)]
-            reasons, name = True, 100 + n
+            reasons, name = True, 100 + n - (name % 4 == 0)
         request = ObjectionRequest(
             request_id=f"req-{name}",
             objection_id="obj-1",
