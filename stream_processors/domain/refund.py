@@ -1,0 +1,170 @@
+"""The refund calculator: a frozen balance goes back to those who paid it in (资金返还). Pure.
+
+The rules are tried in the order of the table, the first that tells the payers apart is taken: directly (one payer; enough for
+all; each payment traced), by time (first in, first out: the last money in is what is left), else pro rata, after a public notice.
+Invariant: shares and what is left are exactly the balance; a share is never more than was paid; the order of the payments does
+not matter, and a payment counts once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from itertools import groupby
+from typing import NamedTuple
+
+from schemas.refunds import MOST_PAYMENTS, Frozen, Payment, Refund, RefundRule, Share, Step
+
+_LATE = datetime.max.replace(tzinfo=UTC)
+
+
+class _Sums(NamedTuple):
+    """What the rules look at. `paid` and `since` are by payer: in all, and the first time."""
+
+    balance: int
+    payments: Sequence[Payment]
+    paid: Mapping[str, int]
+    since: Mapping[str, datetime]
+    total: int
+    basis: str
+
+    def step(self, name: str, payer: str | None = None, **figures: int) -> Step:
+        return Step.trusted(name=name, basis=self.basis, payer=payer, figures=figures)
+
+
+class _Tried(NamedTuple):
+    """Shares by payer, or None when the rule does not tell the payers apart; the steps say how or why."""
+
+    shares: Mapping[str, int] | None
+    steps: Sequence[Step]
+
+
+def refund(frozen: Frozen, payments: Iterable[Payment], *, basis: str, now: datetime) -> Refund:
+    """Who gets how much of the frozen money. `basis` is the legal text by the policy (`return_of_funds`). ValueError: more
+    payments than are reckoned with, or one payment told in two ways."""
+    sums = _summed(frozen, payments, basis)
+    steps = [
+        sums.step("frozen", balance_minor=sums.balance, payers=len(sums.paid), payments=len(sums.payments), paid_minor=sums.total)
+    ]
+    shares: Mapping[str, int] = {}
+    rule: RefundRule = "nothing"
+    for name, attempt in RULES:
+        tried = attempt(sums)
+        steps += tried.steps
+        if tried.shares is not None:
+            shares, rule = tried.shares, name
+            break
+    payable = rule not in ("nothing", "pro_rata")
+    if rule == "pro_rata":
+        payable = frozen.notice_ends_at is not None and now >= frozen.notice_ends_at
+        steps.append(sums.step("notice_ended" if payable else "notice"))
+    left = sums.balance - sum(shares.values())
+    if left:
+        steps.append(sums.step("left", left_minor=left))
+    return Refund.trusted(
+        account=frozen.account,
+        currency=frozen.currency,
+        balance_minor=frozen.balance_minor,
+        rule=rule,
+        shares=tuple(_share(payer, sums, shares) for payer in sorted(sums.paid, key=lambda one: (sums.since[one], one))),
+        left_minor=left,
+        payable=payable,
+        steps=tuple(steps),
+    )
+
+
+def _share(payer: str, sums: _Sums, shares: Mapping[str, int]) -> Share:
+    return Share.trusted(payer=payer, paid_minor=sums.paid[payer], share_minor=shares.get(payer, 0))
+
+
+def _summed(frozen: Frozen, payments: Iterable[Payment], basis: str) -> _Sums:
+    once: dict[str, Payment] = {}
+    for one in payments:
+        if once.setdefault(one.payment_id, one) != one:
+            raise ValueError(f"payment {one.payment_id} is told in two ways")
+    if len(once) > MOST_PAYMENTS:
+        raise ValueError(f"there are more than {MOST_PAYMENTS} payments")
+    found = sorted(once.values(), key=lambda one: (one.at or _LATE, one.payer, one.payment_id))
+    paid: dict[str, int] = {}
+    since: dict[str, datetime] = {}
+    for one in found:
+        paid[one.payer] = paid.get(one.payer, 0) + one.amount_minor
+        since.setdefault(one.payer, one.at or _LATE)
+    return _Sums(frozen.balance_minor, found, paid, since, sum(paid.values()), basis)
+
+
+def _nothing(sums: _Sums) -> _Tried:
+    empty = not sums.balance or not sums.paid
+    return _Tried({}, [sums.step("nothing")]) if empty else _Tried(None, ())
+
+
+def _one_payer(sums: _Sums) -> _Tried:
+    if len(sums.paid) != 1:
+        return _Tried(None, [sums.step("several_payers", payers=len(sums.paid))])
+    (payer,) = sums.paid
+    share = min(sums.balance, sums.total)
+    return _Tried({payer: share}, [sums.step("one_payer", payer, share_minor=share)])
+
+
+def _covered(sums: _Sums) -> _Tried:
+    if sums.balance < sums.total:
+        return _Tried(None, [sums.step("not_covered", balance_minor=sums.balance, paid_minor=sums.total)])
+    return _Tried(sums.paid, [sums.step("covered", paid_minor=sums.total)])
+
+
+def _traced(sums: _Sums) -> _Tried:
+    """Only when every payment was traced: with some alone, the others' money would be given away."""
+    known = [one for one in sums.payments if one.traced_minor is not None]
+    if len(known) < len(sums.payments):
+        return _Tried(None, [sums.step("not_traced", payments=len(sums.payments), traced=len(known))])
+    shares = dict.fromkeys(sums.paid, 0)
+    for one in known:
+        # More than was paid cannot be there of it.
+        shares[one.payer] += min(one.traced_minor or 0, one.amount_minor)
+    if (traced := sum(shares.values())) > sums.balance:
+        return _Tried(None, [sums.step("traced_too_much", traced_minor=traced, balance_minor=sums.balance)])
+    return _Tried(shares, [sums.step("traced", one, paid_minor=sums.paid[one], share_minor=n) for one, n in shares.items()])
+
+
+def _by_time(sums: _Sums) -> _Tried:
+    """From the last payment back until the balance is used up."""
+    if timeless := sum(one.at is None for one in sums.payments):
+        return _Tried(None, [sums.step("no_time", payments=timeless)])
+    left, steps = sums.balance, []
+    shares = dict.fromkeys(sums.paid, 0)
+    for _, together in groupby(reversed(sums.payments), key=lambda one: one.at):
+        group = list(together)
+        amount, payers = sum(one.amount_minor for one in group), len({one.payer for one in group})
+        if 0 < left < amount and payers > 1:
+            return _Tried(None, [sums.step("same_time", payers=payers, amount_minor=amount, left_minor=left)])
+        for one in group:
+            counted = min(left, one.amount_minor)
+            left -= counted
+            shares[one.payer] += counted
+            figures = {"amount_minor": one.amount_minor, "counted_minor": counted, "left_minor": left}
+            steps.append(sums.step("by_time", one.payer, **figures))
+    return _Tried(shares, steps)
+
+
+def _pro_rata(sums: _Sums) -> _Tried:
+    """Rounded down; the units that this leaves go to the largest remainders, of equal ones to who paid first, then by name."""
+    shares = {payer: sums.balance * paid // sums.total for payer, paid in sums.paid.items()}
+    steps = [sums.step("pro_rata", balance_minor=sums.balance, paid_minor=sums.total)]
+    steps += [
+        sums.step("pro_rata_share", payer, paid_minor=sums.paid[payer], floor_minor=floor) for payer, floor in shares.items()
+    ]
+    order = sorted(sums.paid, key=lambda one: (-(sums.balance * sums.paid[one] % sums.total), sums.since[one], one))
+    for payer in order[: sums.balance - sum(shares.values())]:
+        shares[payer] += 1
+        steps.append(sums.step("pro_rata_unit", payer, unit_minor=1))
+    return _Tried(shares, steps)
+
+
+RULES: tuple[tuple[RefundRule, Callable[[_Sums], _Tried]], ...] = (
+    ("nothing", _nothing),
+    ("one_payer", _one_payer),
+    ("covered", _covered),
+    ("traced", _traced),
+    ("by_time", _by_time),
+    ("pro_rata", _pro_rata),
+)
