@@ -28,7 +28,7 @@ NUMBERS = st.integers(0, 9)
 WHAT = st.sampled_from(
     ["answer", "order", "dispose", "reopen", "empty", "join", "leave", "clock", "end", "order", "answer", "measure", "forget"]
 )
-STEPS = st.lists(st.tuples(WHAT, NUMBERS, st.integers(0, 10**7)), max_size=25)
+STEPS = st.lists(st.tuples(WHAT, NUMBERS, st.integers(0, 10**7)), min_size=3, max_size=40)
 
 
 def _moved(case: CaseOf, what: str, n: int, at: Any, number: int) -> CaseOf:
@@ -56,9 +56,12 @@ def _moved(case: CaseOf, what: str, n: int, at: Any, number: int) -> CaseOf:
             return case.but(orders=(*case.orders, OrderOf(f"ord-{number}", kind, bank, issued_at=at)))
         case "answer" if case.orders:
             old = case.orders[n % len(case.orders)]
-            state = ("executed", "expired", "refused", "executed", "released", "failed", "executed", "delivered")[n % 8]
-            over = {"state": state, "held_minor": 100 + n if state == "executed" else 0, "overdue": n > 6}
-            over["executed_at"] = old.executed_at or (at if state == "executed" else None)
+            if old.executed_at is None:
+                state = ("executed", "executed", "refused", "failed", "delivered", "released", "expired")[n % 7]
+                done = {"executed_at": at, "held_minor": 100 + n, "late": n > 6} if state == "executed" else {}
+                over: dict[str, Any] = {"state": state, "overdue": n > 7, **done}
+            else:  # what is held only falls from then on
+                over = {"state": ("expired", "released", "renewed")[n % 3], "held_minor": old.held_minor // 2 if n > 4 else 0}
             new = OrderOf(**{**vars(old), **over})
             return case.but(orders=tuple(new if one is old else one for one in case.orders))
         case "measure":
