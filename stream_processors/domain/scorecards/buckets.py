@@ -1,0 +1,59 @@
+"""Times in buckets of fixed bounds, so that two histograms add up bucket by bucket. Pure.
+
+Whole seconds, each bucket at most a tenth wider than the one before: exact up to 20 s, then within ERROR_PERCENT.
+Invariant: the bounds never change, for sums of years ago were made with them.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Mapping
+from functools import cache
+
+LONGEST_S = 400 * 86_400
+"""As long as facts are kept. What took longer counts as this."""
+ERROR_PERCENT = 5
+
+
+def _bounds() -> tuple[int, ...]:
+    found = [0]
+    while found[-1] < LONGEST_S:
+        found.append(min(LONGEST_S, max(found[-1] + 1, found[-1] * 11 // 10)))
+    return tuple(found)
+
+
+BOUNDS = _bounds()
+"""A bucket holds what is over the bound before its own and at most its own."""
+
+
+def bucket(seconds: int) -> int:
+    """Below 0 counts as 0: a duty may be done before it began, a payment is noticed while it is pending."""
+    return bisect_left(BOUNDS, min(max(seconds, 0), LONGEST_S))
+
+
+def middle(index: int) -> int:
+    """The value that stands for a bucket: as far, in proportion, from its lowest as from its highest."""
+    highest = BOUNDS[index]
+    lowest = BOUNDS[index - 1] + 1 if index else 0
+    return highest if lowest >= highest else round(2 * lowest * highest / (lowest + highest))
+
+
+@cache
+def names(time: str) -> tuple[str, ...]:
+    """The figures of a time's buckets, in their order."""
+    return tuple(f"{time}:{index:03}" for index in range(len(BOUNDS)))
+
+
+def counts(figures: Mapping[str, int], time: str) -> list[int]:
+    """A histogram from its cells. None is below 0, even if the sum is not whole yet."""
+    return [max(0, figures.get(name, 0)) for name in names(time)]
+
+
+def percentile(histogram: list[int], percent: int) -> int | None:
+    """Seconds, by nearest rank; None of nothing."""
+    wanted = (percent * sum(histogram) + 99) // 100
+    for index, n in enumerate(histogram):
+        wanted -= n
+        if n and wanted <= 0:
+            return middle(index)
+    return None

@@ -1,0 +1,131 @@
+"""Cells to a card: counts, ratios, percentiles, with small counts hidden; and the ranking by one figure. Pure.
+
+Invariant: what hangs on a hidden figure is not shown either. Cards of periods that lie within each other (a month, its year) let
+a hidden month be computed from the year: give an audience one of them only (`nested`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from schemas.scorecards import LAYOUTS, CardKind, CardRow, Cell, Family, Layout, Percentiles, Rank, Scorecard
+from stream_processors.domain.scorecards.buckets import BOUNDS, ERROR_PERCENT, counts, percentile
+from stream_processors.domain.scorecards.suppression import hidden
+
+TOTAL = "total"
+THRESHOLD = 5
+Book = Mapping[str, Mapping[str, int]]
+"""Party -> figure -> n, of one kind and period."""
+
+
+def cells_a_period(kind: CardKind) -> int:
+    """The most cells that one party can have in one day, month or year, however many facts there are."""
+    layout = LAYOUTS[kind]
+    counted = sum(len(family.parts or (family.name,)) + len(family.money) for family in layout.families)
+    return counted + len(layout.times) * len(BOUNDS)
+
+
+def nested(one: str, other: str) -> bool:
+    """Whether one of two periods lies within the other, or is it."""
+    return one.startswith(other) or other.startswith(one)
+
+
+def book(cells: Mapping[Cell, int], kind: CardKind, period: str) -> dict[str, dict[str, int]]:
+    """The cells of one card."""
+    found: dict[str, dict[str, int]] = {}
+    for cell, n in cells.items():
+        if cell.kind is kind and cell.period == period:
+            found.setdefault(cell.party, {})[cell.figure] = n
+    return found
+
+
+def card(cells: Book, *, kind: CardKind, period: str, threshold: int = THRESHOLD, parties: Iterable[str] = ()) -> Scorecard:
+    """The card of a period. `parties` are shown with zeros when they have no cells: who reported nothing is to be seen.
+
+    Of an unfinished view a count may be below 0 for a moment; it is shown as 0.
+    """
+    layout = LAYOUTS[kind]
+    all_of = sorted({*cells, *parties})
+    drafts = {party: _Draft({}, []) for party in (*all_of, TOTAL)}
+    for family in layout.families:
+        _family(family, {party: cells.get(party, {}) for party in all_of}, drafts, threshold)
+    times: dict[str, dict[str, Percentiles]] = {party: {} for party in drafts}
+    for time in layout.times:
+        figures = frozenset(next(family.figures for family in layout.families if family.name == time.of))
+        histograms = {party: counts(cells.get(party, {}), time.name) for party in all_of}
+        shown = {party for party, draft in drafts.items() if figures.isdisjoint(draft.hidden)}
+        _times(time.name, histograms, times, shown, threshold)
+    rows = [_row(party, drafts[party], layout, times[party]) for party in drafts]
+    return Scorecard.trusted(
+        kind=kind, period=period, threshold=threshold, error_percent=ERROR_PERCENT, rows=tuple(rows[:-1]), total=rows[-1]
+    )
+
+
+class _Draft(NamedTuple):
+    counts: dict[str, int]
+    hidden: list[str]
+
+
+def _family(family: Family, cells: Book, drafts: dict[str, _Draft], threshold: int) -> None:
+    leaves = family.parts or (family.name,)
+    table = {party: [max(0, figures.get(leaf, 0)) for leaf in leaves] for party, figures in cells.items()}
+    money = {party: [max(0, figures.get(name, 0)) for name in family.money] for party, figures in cells.items()}
+    found = hidden(table, threshold)
+    for party, parts in table.items():
+        whole, shown = party not in found.whole, party not in found.parts
+        _put(drafts[party], family, parts, money[party], whole, shown)
+    totals = [sum(column) for column in zip(*table.values(), strict=True)] or [0] * len(leaves)
+    sums = [sum(column) for column in zip(*money.values(), strict=True)] or [0] * len(family.money)
+    _put(drafts[TOTAL], family, totals, sums, found.total_shown, found.total_parts_shown)
+
+
+def _put(draft: _Draft, family: Family, parts: list[int], money: list[int], whole: bool, shown: bool) -> None:
+    values = [(family.name, sum(parts), whole), *((name, n, whole) for name, n in zip(family.money, money, strict=True))]
+    values += [(name, n, shown) for name, n in zip(family.parts, parts, strict=False)]
+    for name, n, visible in values:
+        if visible:
+            draft.counts[name] = n
+        else:
+            draft.hidden.append(name)
+
+
+def _times(
+    time: str, histograms: dict[str, list[int]], times: dict[str, dict[str, Percentiles]], shown: set[str], threshold: int
+) -> None:
+    together = [sum(column) for column in zip(*histograms.values(), strict=True)]
+    for party, histogram in (*histograms.items(), (TOTAL, together)):
+        # That there are percentiles says that there are so many: not where that is hidden.
+        if party not in shown or sum(histogram) < max(1, threshold):
+            continue
+        p50, p90, p99 = (percentile(histogram, percent) for percent in (50, 90, 99))
+        times[party][time] = Percentiles.trusted(p50_s=p50, p90_s=p90, p99_s=p99)
+
+
+def _row(party: str, draft: _Draft, layout: Layout, times: dict[str, Percentiles]) -> CardRow:
+    permille = {}
+    for ratio in layout.ratios:
+        part, whole = draft.counts.get(ratio.part), draft.counts.get(ratio.whole)
+        if part is not None and whole:
+            permille[ratio.name] = 1000 * part // whole
+    return CardRow.trusted(party=party, counts=draft.counts, hidden=tuple(draft.hidden), permille=permille, times=times)
+
+
+def value(row: CardRow, figure: str) -> int | None:
+    """Of a count, a ratio (per mille) or a time (`time_report.p90`, seconds). None: no data, or not shown."""
+    name, _, percent = figure.partition(".")
+    if percent:
+        found = row.times.get(name)
+        return None if found is None else {"p50": found.p50_s, "p90": found.p90_s, "p99": found.p99_s}[percent]
+    return row.counts.get(name, row.permille.get(name))
+
+
+def ranking(shown: Scorecard, figure: str, *, highest_first: bool = True) -> tuple[Rank, ...]:
+    """Parties by a figure that is shown of them; the others have no place, for a place would say how much it is."""
+    found = [(n, row.party) for row in shown.rows if (n := value(row, figure)) is not None]
+    found.sort(key=lambda pair: (-pair[0] if highest_first else pair[0], pair[1]))
+    places: list[Rank] = []
+    for number, (n, party) in enumerate(found, 1):
+        same = bool(places) and places[-1].value == n
+        places.append(Rank.trusted(place=places[-1].place if same else number, party=party, value=n))
+    return tuple(places)

@@ -1,0 +1,197 @@
+"""What a change of a case carries for the scorecards: its countable parts, before and after. Pure.
+
+Invariant: an item that a bounded list no longer holds keeps counting as it last did: only what is in the case after the
+change is compared. So what is taken back must be said (a state, `withdrawn`), never left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any, Protocol
+
+from schemas.cases import CaseStatus
+from schemas.scorecards import CaseCore, ClockFigures, Counted, Figures, MeasureFigures, OrderFigures
+
+UNIT_DUTIES = {
+    "acknowledge": "acknowledge",
+    "dispose": "dispose",
+    "written_notice": "notice",
+    "appeal": "notice",
+    "release": "notice",
+}
+"""Clocks by name that the case's unit owes, and the duty that each is."""
+INSTITUTION_DUTIES = {"report": "report", "warn": "warn", "block": "block"}
+"""Clocks that the institution they are about owes. Other clocks (how long a stop holds) are nobody's duty."""
+
+
+class ClockLike(Protocol):
+    """`state`: open, fired, stopped (done, in time or late), cancelled. `about`: the institution, for a duty of institutions."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def run(self) -> int: ...
+    @property
+    def about(self) -> str | None: ...
+    @property
+    def state(self) -> str: ...
+    @property
+    def started_at(self) -> datetime: ...
+    @property
+    def due_at(self) -> datetime: ...
+    @property
+    def stopped_at(self) -> datetime | None: ...
+    @property
+    def late(self) -> bool | None: ...
+
+
+class OrderLike(Protocol):
+    """`executed_at`: when it was carried out or answered; `late`, `overdue`: by the time until which it was to be."""
+
+    @property
+    def order_id(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def recipient(self) -> str: ...
+    @property
+    def state(self) -> str: ...
+    @property
+    def issued_at(self) -> datetime | None: ...
+    @property
+    def executed_at(self) -> datetime | None: ...
+    @property
+    def late(self) -> bool: ...
+    @property
+    def overdue(self) -> bool: ...
+    @property
+    def held_minor(self) -> int: ...
+    @property
+    def paid_minor(self) -> int: ...
+    @property
+    def currency(self) -> str | None: ...
+
+
+class MeasureLike(Protocol):
+    @property
+    def measure_id(self) -> str: ...
+    @property
+    def institution(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def at(self) -> datetime: ...
+    @property
+    def amount_minor(self) -> int | None: ...
+    @property
+    def currency(self) -> str | None: ...
+
+
+class CaseLike(Protocol):
+    """A case with its loop."""
+
+    @property
+    def queue(self) -> str: ...
+    @property
+    def status(self) -> str: ...
+    @property
+    def opened_at(self) -> datetime: ...
+    @property
+    def disposed_at(self) -> datetime | None: ...
+    @property
+    def disposition(self) -> str | None: ...
+    @property
+    def institutions(self) -> tuple[str, ...]: ...
+    @property
+    def clocks(self) -> Sequence[ClockLike]: ...
+    @property
+    def orders(self) -> Sequence[OrderLike]: ...
+    @property
+    def measures(self) -> Sequence[MeasureLike]: ...
+
+
+def counted(before: CaseLike | None, after: CaseLike) -> Counted | None:
+    """What the fact of a change must carry. None when nothing that counts has changed, as with most joins."""
+    was = figures_of(before) if before is not None else Figures.trusted()
+    now = figures_of(after)
+    return difference(was, now)
+
+
+def difference(was: Figures, now: Figures) -> Counted | None:
+    """The parts of `now` that are not as they were. Campaigns and assessment data come here directly."""
+    old: dict[str, Any] = {}
+    new: dict[str, Any] = {}
+    if was.core != now.core:
+        old["core"], new["core"] = was.core, now.core
+    for name, key in _KEYS.items():
+        known = {key(one): one for one in getattr(was, name)}
+        items = [_at_most(known.get(key(one)), one) for one in getattr(now, name)]
+        new[name] = tuple(one for one in items if known.get(key(one)) != one)
+        old[name] = tuple(known[key(one)] for one in new[name] if key(one) in known)
+    if not any(new.values()):
+        return None
+    return Counted.trusted(before=Figures.trusted(**old), after=Figures.trusted(**new))
+
+
+_KEYS: dict[str, Callable[[Any], Any]] = {
+    "clocks": lambda one: (one.name, one.run),
+    "orders": lambda one: one.order_id,
+    "measures": lambda one: one.measure_id,
+    "campaigns": lambda one: one.campaign_id,
+    "data": lambda one: one.request_id,
+}
+
+
+def _at_most(was: Any, now: Any) -> Any:
+    """An order that holds less than before (released, expired, paid back) did stop what it held."""
+    if isinstance(now, OrderFigures) and was is not None and now.held_minor < was.held_minor:
+        return now.model_copy(update={"held_minor": was.held_minor})
+    return now
+
+
+def figures_of(case: CaseLike) -> Figures:
+    """Everything of a case that counts."""
+    return Figures.trusted(
+        core=_core(case),
+        clocks=tuple(found for one in case.clocks if (found := _clock(one, case)) is not None),
+        orders=tuple(_copied(OrderFigures, one) for one in case.orders),
+        measures=tuple(_copied(MeasureFigures, one) for one in case.measures),
+    )
+
+
+def _core(case: CaseLike) -> CaseCore:
+    # A case that was opened again keeps its disposition to be read; it counts no more until the next one.
+    disposed = case.status == CaseStatus.DISPOSED
+    return CaseCore.trusted(
+        unit=case.queue,
+        opened_at=case.opened_at,
+        emptied=case.status == CaseStatus.RETRACTED,
+        disposed_at=case.disposed_at if disposed else None,
+        disposition=str(case.disposition) if disposed else None,
+        institutions=tuple(case.institutions) if disposed else (),
+    )
+
+
+def _clock(clock: ClockLike, case: CaseLike) -> ClockFigures | None:
+    if clock.name in UNIT_DUTIES:
+        # A case that changes its unit takes running clocks along, unless the clock says whose it is.
+        party = getattr(clock, "unit", None) or case.queue
+    elif clock.name in INSTITUTION_DUTIES and clock.about:
+        party = clock.about
+    else:
+        return None
+    return ClockFigures.trusted(
+        name=clock.name,
+        run=clock.run,
+        party=party,
+        state=str(clock.state),
+        started_at=clock.started_at,
+        due_at=clock.due_at,
+        stopped_at=clock.stopped_at,
+        late=clock.late,
+    )
+
+
+def _copied(model: type[Any], one: object) -> Any:
+    return model.trusted(**{name: getattr(one, name) for name in model.model_fields})

@@ -1,0 +1,237 @@
+"""What a fact adds to the scorecards' cells. Pure: the fact alone, so that the view is a fold in any order.
+
+Everything counts in the one period where it began: a report when the log took it, a case at its opening, a disposal when it was
+made, a clock when it fell due, an order at its issue. So numerator and denominator of a ratio speak of the same things, and what
+is known later corrects the earlier figure. Invariant: the sum over all facts is what the last state of each thing counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, MutableMapping
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple, Protocol
+
+from schemas.facts import AssessedSignal, Outcome
+from schemas.retractions import FOREVER, Standing
+from schemas.scorecards import (
+    Add,
+    CampaignFigures,
+    CardKind,
+    CaseCore,
+    Cell,
+    ClockFigures,
+    Counted,
+    DataFigures,
+    Figures,
+    MeasureFigures,
+    OrderFigures,
+)
+from schemas.signals import PUBLIC
+from stream_processors.domain.scorecards.buckets import bucket, names
+from stream_processors.domain.scorecards.changes import INSTITUTION_DUTIES, UNIT_DUTIES
+
+CHINA = timedelta(hours=8)
+"""One legal time in the whole country, without summer time since 1991: a statistic's day is its day."""
+CNY = "CNY"
+INSTITUTION, UNIT = CardKind.INSTITUTION, CardKind.UNIT
+LETTER = "supervision_letter"
+"""Art. 48: what a unit answers. All other orders go to institutions."""
+
+
+class Carries(Protocol):
+    """A `CaseChange` that carries what it changed of the figures; None: nothing, as in every echo and refusal."""
+
+    @property
+    def counted(self) -> Counted | None: ...
+
+
+class _Leaf(NamedTuple):
+    kind: CardKind
+    party: str
+    at: datetime
+    figure: str
+    n: int = 1
+
+
+def contributions(fact: AssessedSignal | Counted | Carries) -> list[Add]:
+    """Nothing twice: a cell stands once, and one whose sum does not change not at all."""
+    if isinstance(fact, AssessedSignal):
+        return _adds(((1, _signal(fact)),))
+    change = fact if isinstance(fact, Counted) else fact.counted
+    return _adds(((-1, _leaves(change.before)), (1, _leaves(change.after)))) if change is not None else []
+
+
+def fold(cells: MutableMapping[Cell, int], adds: Iterable[Add]) -> None:
+    """Adds up. A cell at 0 is no cell, so equal figures are equal mappings, whatever was taken back on the way."""
+    for cell, n in adds:
+        total = cells.get(cell, 0) + n
+        if total:
+            cells[cell] = total
+        else:
+            cells.pop(cell, None)
+
+
+def periods(at: datetime) -> tuple[str, str, str]:
+    """Day, month and year of an instant in UTC, in China's time."""
+    day = (at + CHINA).isoformat()[:10]
+    return day, day[:7], day[:4]
+
+
+def _adds(signed: Iterable[tuple[int, Iterable[_Leaf]]]) -> list[Add]:
+    net: dict[Cell, int] = {}
+    for sign, leaves in signed:
+        for kind, party, at, figure, n in leaves:
+            for period in periods(at):
+                cell = Cell(kind, party, period, figure)
+                net[cell] = net.get(cell, 0) + sign * n
+    return [Add(cell, n) for cell, n in net.items() if n]
+
+
+def _time(kind: CardKind, party: str, at: datetime, time: str, took: timedelta) -> _Leaf:
+    return _Leaf(kind, party, at, names(time)[bucket(int(took.total_seconds()))])
+
+
+_RECEIVED = {
+    Outcome.REPEAT: "reports_repeated",
+    Outcome.RESEND: "reports_repeated",
+    Outcome.CONFLICT: "reports_faulty",
+    Outcome.REFUSED: "reports_faulty",
+}
+
+
+def _signal(fact: AssessedSignal) -> Iterator[_Leaf]:
+    """A tip counts for nobody: the public is no institution (Art. 48)."""
+    for one in fact.undone:
+        yield from _undone(one, fact)
+    party = fact.institution
+    if party is None or party == PUBLIC or fact.trust == "low":
+        return
+    if fact.outcome is Outcome.ASSESSED:
+        yield from _report(party, str(fact.kind), fact.accepted_at, fact.detected_at or fact.occurred_at, 1)
+    elif (figure := _RECEIVED.get(fact.outcome)) is not None:
+        yield _Leaf(INSTITUTION, party, fact.accepted_at, figure)
+
+
+def _report(party: str, kind: str, at: datetime, noticed_at: datetime | None, n: int) -> Iterator[_Leaf]:
+    yield _Leaf(INSTITUTION, party, at, f"reports_{kind}", n)
+    if noticed_at is not None:
+        yield _time(INSTITUTION, party, at, "time_report", at - noticed_at)._replace(n=n)
+
+
+def _undone(one: Standing, fact: AssessedSignal) -> Iterator[_Leaf]:
+    """The report goes out of the period where it was counted, which it must name; without that the figure of then stays."""
+    if one.trust == "low" or one.institution == PUBLIC:
+        return
+    accepted_at: datetime | None = getattr(one, "accepted_at", None)
+    if accepted_at is not None:
+        yield from _report(one.institution, str(one.kind), accepted_at, getattr(one, "noticed_at", None), -1)
+    if fact.below == FOREVER:
+        yield _Leaf(INSTITUTION, one.institution, accepted_at or fact.accepted_at, "reports_withdrawn")
+
+
+def _leaves(figures: Figures) -> Iterator[_Leaf]:
+    if figures.core is not None:
+        yield from _core(figures.core)
+    for part in (figures.clocks, figures.orders, figures.measures, figures.campaigns, figures.data):
+        for one in part:
+            yield from _OF[type(one)](one)
+
+
+_FINDINGS = ("confirmed", "false_positive", "insufficient")
+
+
+def _core(core: CaseCore) -> Iterator[_Leaf]:
+    yield _Leaf(UNIT, core.unit, core.opened_at, "cases_emptied" if core.emptied else "cases")
+    if core.disposed_at is None:
+        return
+    how = core.disposition or ""
+    yield _Leaf(UNIT, core.unit, core.disposed_at, f"cases_{how}" if how in (*_FINDINGS, "transferred") else "cases_otherwise")
+    yield _time(UNIT, core.unit, core.disposed_at, "time_dispose", core.disposed_at - core.opened_at)
+    # What was passed on is no finding about a report yet: the next unit's disposal is.
+    for institution in core.institutions if how in _FINDINGS else ():
+        yield _Leaf(INSTITUTION, institution, core.disposed_at, how)
+
+
+def _clock(clock: ClockFigures) -> Iterator[_Leaf]:
+    kind = UNIT if clock.name in UNIT_DUTIES else INSTITUTION
+    duty = UNIT_DUTIES.get(clock.name) or INSTITUTION_DUTIES[clock.name]
+    if clock.state == "fired":
+        yield _Leaf(kind, clock.party, clock.due_at, f"{duty}_missing")
+    elif clock.state == "stopped" and clock.stopped_at is not None:
+        late = clock.stopped_at > clock.due_at if clock.late is None else clock.late
+        yield _Leaf(kind, clock.party, clock.due_at, f"{duty}_late" if late else f"{duty}_in_time")
+        if duty in _TIMED:
+            yield _time(kind, clock.party, clock.due_at, f"time_{duty}", clock.stopped_at - clock.started_at)
+
+
+_TIMED = frozenset({"acknowledge", "warn", "block"})
+_MONEY = {"stop_payment": ("stops", "stopped_minor"), "freeze": ("freezes", "frozen_minor")}
+_REFUSED = {"refused": "refused", "failed": "failed"}
+_UNSENT = ("awaiting_approval", "withdrawn")
+
+
+def _order(order: OrderFigures) -> Iterator[_Leaf]:
+    outcome = _outcome(order)
+    at = order.issued_at
+    if outcome is None or at is None:
+        return
+    if order.kind == LETTER:
+        yield _Leaf(UNIT, order.recipient, at, f"letters_{outcome}")
+        return
+    yield _Leaf(INSTITUTION, order.recipient, at, f"orders_{outcome}")
+    if order.executed_at is None:
+        return
+    yield _time(INSTITUTION, order.recipient, at, "time_order", order.executed_at - at)
+    if order.kind in _MONEY:
+        yield from _money(order.recipient, at, *_MONEY[order.kind], order.held_minor, order.currency)
+    elif order.kind == "return_funds":
+        yield from _money(order.recipient, at, "returns", "returned_minor", order.paid_minor, order.currency)
+
+
+def _outcome(order: OrderFigures) -> str | None:
+    """None: nobody was told, or it was lifted before its time; neither says anything of the recipient."""
+    if order.state in _UNSENT:
+        return None
+    if order.executed_at is not None:
+        return "late" if order.late else "in_time"
+    if order.state in _REFUSED:
+        return _REFUSED[order.state]
+    if order.overdue or order.state == "expired":
+        return "missing"
+    return None if order.state == "released" else "open"
+
+
+def _money(party: str, at: datetime, count: str, money: str, minor: int | None, currency: str | None) -> Iterator[_Leaf]:
+    """Sums are of yuan; what was in another currency is in the count."""
+    yield _Leaf(INSTITUTION, party, at, count)
+    if minor and currency == CNY:
+        yield _Leaf(INSTITUTION, party, at, money, minor)
+
+
+def _measure(measure: MeasureFigures) -> Iterator[_Leaf]:
+    if measure.kind == "warned":
+        yield _Leaf(INSTITUTION, measure.institution, measure.at, "warnings")
+    elif measure.kind == "blocked":
+        yield from _money(measure.institution, measure.at, "blocks", "blocked_minor", measure.amount_minor, measure.currency)
+
+
+def _campaign(campaign: CampaignFigures) -> Iterator[_Leaf]:
+    if not campaign.withdrawn:
+        yield _Leaf(INSTITUTION, campaign.institution, campaign.at, "campaigns")
+        yield _Leaf(INSTITUTION, campaign.institution, campaign.at, "campaign_reached", campaign.reached)
+
+
+def _data(data: DataFigures) -> Iterator[_Leaf]:
+    if not data.withdrawn:
+        handed_in = data.handed_in_at
+        how = "open" if handed_in is None else "late" if handed_in > data.due_at else "in_time"
+        yield _Leaf(UNIT, data.unit, data.due_at, f"data_{data.finding or how}")
+
+
+_OF: dict[type[Any], Callable[[Any], Iterator[_Leaf]]] = {
+    ClockFigures: _clock,
+    OrderFigures: _order,
+    MeasureFigures: _measure,
+    CampaignFigures: _campaign,
+    DataFigures: _data,
+}

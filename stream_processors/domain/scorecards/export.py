@@ -1,0 +1,119 @@
+"""A card as CSV, and as samples of metrics. Pure.
+
+CSV (RFC 4180: CRLF, all quoted) is UTF-8 with a byte order mark unless told otherwise: without one, Excel on a Chinese Windows
+reads GBK, and every name is garbage; readers of our own use `utf-8-sig`, which takes both. Invariant: no cell begins with what a
+spreadsheet takes for a formula, and columns are added at the end of their group only.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import unicodedata
+from collections.abc import Iterator, Mapping
+
+from schemas.scorecards import LAYOUTS, CardKind, CardRow, Sample, Scorecard
+from stream_processors.domain.scorecards.card import value
+
+SUPPRESSED = "*"
+"""A small count, or one that a small count could be computed from. An empty cell has no data."""
+FORMULA = frozenset("=+-@\t\r\n|%−")
+PERCENTILES = ("p50", "p90", "p99")
+
+
+def columns(kind: CardKind) -> list[str]:
+    """The header: stable, English, machine-readable."""
+    layout = LAYOUTS[kind]
+    figures = [figure for family in layout.families for figure in family.figures]
+    ratios = [f"{ratio.name}_permille" for ratio in layout.ratios]
+    return ["kind", "period", "party", "name", *figures, *ratios, *(f"{name}_s" for name in _times(kind))]
+
+
+def _times(kind: CardKind) -> list[str]:
+    return [f"{time.name}_{percent}" for time in LAYOUTS[kind].times for percent in PERCENTILES]
+
+
+def to_csv(card: Scorecard, names: Mapping[str, str] | None = None, *, bom: bool = True) -> bytes:
+    """One line a party, the total last. `names`: how parties are called; they may say anything."""
+    out = io.StringIO()
+    writer = csv.writer(out, quoting=csv.QUOTE_ALL, lineterminator="\r\n")
+    writer.writerow(columns(card.kind))
+    for row in (*card.rows, card.total):
+        texts = (card.kind.value, card.period, row.party, (names or {}).get(row.party, ""))
+        writer.writerow([*map(safe, texts), *_cells(card.kind, row)])
+    return out.getvalue().encode("utf-8-sig" if bom else "utf-8")
+
+
+def from_csv(data: bytes) -> list[dict[str, str]]:
+    """Column -> text of each line, as it was before it was made safe."""
+    lines = csv.DictReader(io.StringIO(data.decode("utf-8-sig"), newline=""), strict=True)
+    return [{column: plain(text) for column, text in line.items()} for line in lines]
+
+
+def safe(text: str) -> str:
+    """With an apostrophe in front of what a spreadsheet could take for a formula; of what begins with one, too, so that `plain`
+    gives back what was there."""
+    # A zero byte ends the text for some readers; no name has one.
+    text = text.replace("\0", "\ufffd")
+    return f"'{text}" if text.startswith("'") or _formula(text) else text
+
+
+def plain(text: str) -> str:
+    return text[1:] if text.startswith("'") else text
+
+
+def _formula(text: str) -> bool:
+    """Full-width forms and what stands behind blanks and invisible characters count, too: some programs drop those first."""
+    if text[:1] in FORMULA:
+        return True
+    first = next((one for one in text if not one.isspace() and unicodedata.category(one) not in ("Cc", "Cf")), "")
+    return not FORMULA.isdisjoint({first, *unicodedata.normalize("NFKC", first)[:1]})
+
+
+def _cells(kind: CardKind, row: CardRow) -> Iterator[str]:
+    layout = LAYOUTS[kind]
+    gone = set(row.hidden)
+    of = {family.name: family.figures for family in layout.families}
+    for family in layout.families:
+        for figure in family.figures:
+            yield SUPPRESSED if figure in gone else str(row.counts[figure])
+    for ratio in layout.ratios:
+        unseen = ratio.part in gone or ratio.whole in gone
+        yield SUPPRESSED if unseen else _text(row.permille.get(ratio.name))
+    for time in layout.times:
+        for percent in PERCENTILES:
+            yield SUPPRESSED if not gone.isdisjoint(of[time.of]) else _text(value(row, f"{time.name}.{percent}"))
+
+
+def _text(n: int | None) -> str:
+    return "" if n is None else str(n)
+
+
+RECORDS = {kind: f"liandong_{kind.value}_figure_records" for kind in CardKind}
+MONEY = {kind: f"liandong_{kind.value}_figure_fen" for kind in CardKind}
+SECONDS = {kind: f"liandong_{kind.value}_time_seconds" for kind in CardKind}
+_QUANTILES = dict(zip(PERCENTILES, ("0.5", "0.9", "0.99"), strict=True))
+
+
+def samples(card: Scorecard, most_parties: int) -> list[Sample]:
+    """Gauges, for what is taken back makes a figure smaller. Hidden figures have no sample; only the first `most_parties` by name
+    have any, and the total (party `total`): a sum of the others would tell what a hidden one is. Bounded by `series`."""
+    layout, found = LAYOUTS[card.kind], []
+    money = {name for family in layout.families for name in family.money}
+    for row in (*card.rows[:most_parties], card.total):
+        party = (card.kind.value, row.party)
+        for figure, n in row.counts.items():
+            metric = MONEY if figure in money else RECORDS
+            found.append(Sample(metric[card.kind], (party, ("figure", figure)), n))
+        for time in row.times:
+            for percent, quantile in _QUANTILES.items():
+                seconds = value(row, f"{time}.{percent}") or 0
+                found.append(Sample(SECONDS[card.kind], (party, ("figure", time), ("quantile", quantile)), seconds))
+    return found
+
+
+def series(kind: CardKind, most_parties: int) -> int:
+    """The most samples that there can be."""
+    layout = LAYOUTS[kind]
+    figures = sum(len(family.figures) for family in layout.families)
+    return (most_parties + 1) * (figures + len(layout.times) * len(PERCENTILES))
