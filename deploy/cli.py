@@ -18,6 +18,7 @@ MODULES = {
     "deploy.bench.main": ("bench",),
     "deploy.chaos.main": ("chaos",),
     "deploy.contracts.main": ("contracts",),
+    "deploy.loop": ("loop",),
     "connectors.commands": ("feed",),
 }
 

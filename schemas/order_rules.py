@@ -9,8 +9,8 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints, model_validator
 
+from schemas.clocks import Length
 from schemas.orders import HOLDS, LETTERS, REVERSIBLE, TAKEDOWNS, OrderKind, VerifyField
-from schemas.policy import Length
 from schemas.values import AmountMinor, Strict
 
 ClockName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z_]{1,47}$")]

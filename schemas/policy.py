@@ -15,6 +15,7 @@ from pydantic import AfterValidator, Field, model_validator
 from schemas.clocks import Clocks
 from schemas.clocks import Severity as Severity
 from schemas.indicators import IndicatorKind
+from schemas.order_rules import OrderRules
 from schemas.signals import SignalKind, Stage
 from schemas.values import AmountMinor, PartyId, Region, Strict
 
@@ -169,6 +170,7 @@ class Policy(Strict):
     leases: Leases = Leases()
     keep: Keep = Keep()
     clocks: Clocks = Clocks()
+    orders: OrderRules = OrderRules()
     case_signals_kept: int = Field(default=20, ge=1, le=200)
 
     @model_validator(mode="after")
@@ -181,6 +183,9 @@ class Policy(Strict):
                 raise ValueError(f"routes.{kind.value}: {said}")
             if unknown := sorted({region for rule in rules for region in rule.regions} - {*self.counties, self.city}):
                 raise ValueError(f"routes.{kind.value}: {', '.join(unknown)} is neither the city nor one of its counties")
+        known = {rule.name for rule in self.clocks.rules}
+        if unknown := sorted(set(self.orders.clock_names()) - known):
+            raise ValueError(f"orders: there is no clock {', '.join(unknown)}; an order without its clock would never end")
         self._times()
         return self
 

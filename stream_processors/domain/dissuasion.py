@@ -27,7 +27,7 @@ from stream_processors.domain.loop import (
 )
 
 NONE = "none"
-CLOCK = "dissuasion"
+CLOCK = "dissuade"
 """Short: it starts again with every step, and runs out when nobody took one."""
 MOST_MISSED = 8
 """After so many times nobody is told again; the task stays open and the agency sees it."""

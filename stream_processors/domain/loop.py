@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
 
-from schemas.policy import Length
+from schemas.clocks import Length
 
 Ends = Callable[[datetime, Length], datetime]
 """When a length that starts then is over. Working days need the place's calendar, so whoever has it brings this along."""

@@ -1,28 +1,21 @@
-"""Builders of orders, measures and tasks, at T0, by the rules that docs/orders.md ships."""
+"""Builders of orders, measures and tasks, at T0, by the shipped policy's rules."""
 
 from __future__ import annotations
 
 import calendar
-import re
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
-import yaml
-
 from schemas.measures import Measure
-from schemas.order_rules import OrderRules
 from schemas.orders import Order, OrderDraft, OrderEvent, Verify
-from schemas.policy import Length
+from schemas.clocks import Length
 from schemas.subjects import Subject
 from schemas.tasks import Attempt, Reach, Task, TaskDraft, TaskEvent
 from stream_processors.domain import dissuasion, orders
 from stream_processors.domain.loop import Ends
-from tests.support.builders import T0, after
+from tests.support.builders import POLICY, T0, after
 
-PAGE = Path(__file__).parents[2] / "docs" / "orders.md"
-SHIPPED = yaml.safe_load(re.search(r"```yaml\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL).group(1))  # type: ignore[union-attr]
-RULES = OrderRules.model_validate(SHIPPED)
+RULES = POLICY.orders
 OFFICER, SECOND, BANK, STAGE = "officer:officer-a", "officer:officer-b", "institution:bank-001", "stage:timekeeper"
 FIELDS = ("name", "account", "amount", "time")
 

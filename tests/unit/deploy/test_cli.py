@@ -54,3 +54,9 @@ def test_verify_of_what_does_not_run_says_so_without_a_traceback(tmp_path: Path,
     result = CliRunner().invoke(cli.app, ["verify"])
     assert (result.exit_code, isinstance(result.exception, SystemExit)) == (2, True)
     assert "liandong up --profile demo" in result.stdout
+
+
+def test_the_loop_is_drawn_from_its_tables() -> None:
+    told = CliRunner().invoke(cli.app, ["loop", "diagram", "order"])
+    assert told.exit_code == 0 and told.stdout.startswith("%% order\nstateDiagram-v2\n") and "issue" in told.stdout
+    assert CliRunner().invoke(cli.app, ["loop", "diagram", "nothing"]).exit_code == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,8 @@ from stream_processors.domain import case, dissuasion, order
 from stream_processors.domain.case import LAPSED
 from stream_processors.domain.loop_diagram import CASE_ENDS, PICTURES, Edge, diagram, edges
 from tests.support.builders import POLICY, T0, after, held_case, move, opened_case
-from tests.support.order_builders import PAGE
+
+PAGE = Path(__file__).parents[3] / "docs" / "orders.md"
 
 
 def test_a_picture_says_each_row_once() -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from schemas.measures import BlockedIn, MeasureIn
@@ -12,7 +15,11 @@ from schemas.order_requests import AnswerIn, OrderIn
 from schemas.order_rules import OrderRules
 from schemas.orders import OrderKind
 from tests.support.builders import T0, after
-from tests.support.order_builders import RULES, SHIPPED
+from stream_processors.settings import SHIPPED_POLICY
+from tests.support.order_builders import RULES
+
+PAGE = Path(__file__).parents[3] / "docs" / "orders.md"
+SHIPPED = yaml.safe_load(SHIPPED_POLICY.read_text("utf-8"))["orders"]
 
 MEASURES: TypeAdapter[Any] = TypeAdapter(MeasureIn)
 
@@ -25,6 +32,11 @@ def test_the_shipped_section_offers_every_kind_and_marks_each_to_be_confirmed() 
     assert set(RULES.kinds) == set(OrderKind)
     assert all(rules.needs_confirmation for rules in RULES.kinds.values())
     assert RULES.clock_names() == ("emergency_stop", "order_answer", "order_validity", "quick_freeze", "return_of_funds")
+
+
+def test_the_page_quotes_the_section_that_is_shipped() -> None:
+    quoted = re.search(r"```yaml\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+    assert quoted and yaml.safe_load(quoted[1]) == SHIPPED
 
 
 @pytest.mark.parametrize(
