@@ -2,8 +2,8 @@
 
     python -m deploy.bench.page figures.json [more.json ...] < machine.txt > docs/benchmarks.md
 
-`machine.txt` is what the benches said of the machine and the load before they began (stderr). Of a figure that was taken more than
-once the last one counts. Invariant: a figure that is missing its target stands on the page like any other, and says so.
+`machine.txt` is what the benches said of the machine and the load before they began (stderr). Of a figure that was taken more
+than once the last one counts. Invariant: a figure that is missing its target stands on the page like any other, and says so.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from typing import Any
 
 HEAD = """# Benchmarks
 
-What `liandong bench` printed, medians; the single runs stand beside them. Two cores for everything: broker, Redis, workers, gateway and
-the load, which comes from a process of its own over loopback. Take them yourself: `make bench`, or `liandong bench NAME --json`.
+What `liandong bench` printed, medians; the single runs stand beside them. Two cores for everything: broker, Redis, workers,
+gateway and the load, which comes from a process of its own over loopback. Take them yourself: `make bench`, or
+`liandong bench NAME --json`.
 """
 
 

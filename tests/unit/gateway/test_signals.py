@@ -14,7 +14,7 @@ from schemas.facts import Outcome
 from schemas.topics import SUBMITTED
 from stream_processors.state.receipts import Receipt
 from tests.unit.gateway.conftest import Client
-from tests.unit.gateway.fakes import T0, FakeLog, FakeViews, MemoryIdempotency, signal
+from tests.unit.gateway.fakes import T0, FakeLog, FakeViews, MemoryIdempotency, ndjson, signal
 
 
 def slug(response) -> str:
