@@ -20,6 +20,7 @@ from gateway.log import Log, Position
 from gateway.metrics import METRICS
 from gateway.problems import Problem, later
 from gateway.settings import GatewaySettings
+from gateway.shares import Shares
 from schemas.topics import SUBMITTED, Topic
 from schemas.values import from_ms
 from stream_processors.crash import point
@@ -61,20 +62,34 @@ class Acceptor:
         self._in_flight_limit = settings.in_flight_limit
         self._retry_after_s = settings.retry_after_s
         self._in_flight = 0
+        self.batches = 0  # that are read, or whose results are not yet taken: each may hold its lines' results
+        self._batches_limit = settings.batches_limit
+        self._shares = Shares()
         self._process = secrets.token_hex(8)
         self._numbers = itertools.count()
 
-    def closed(self) -> Problem | None:
-        """Why no signal is taken at the moment, if so."""
+    def closed(self, institution: str | None = None) -> Problem | None:
+        """Why no signal (of this institution) is taken at the moment, if so. From half of the limit on, whoever sends more than
+        its share waits, so that there is room for the others."""
         lag = self._lag.current
         if lag is not None and lag > self._lag_limit:
             detail = f"{lag} signals wait to be assessed, the limit is {self._lag_limit}"
+            return later("overloaded", detail, self._retry_after_s)
+        if institution is not None and lag is not None and lag > self._lag_limit // 2 and self._shares.above(institution):
+            detail = f"{lag} signals wait to be assessed, and more than your share of them are yours; go on in a moment"
             return later("overloaded", detail, self._retry_after_s)
         if self._in_flight >= self._in_flight_limit:
             return later("overloaded", "too many signals wait for the broker", self._retry_after_s)
         if not self._log.connected:
             return later("log-unavailable", "no connection to the broker; nothing was taken", self._retry_after_s)
         return None
+
+    def full(self) -> Problem | None:
+        """Why no batch is begun at the moment, if so."""
+        if self.batches < self._batches_limit:
+            return None
+        detail = f"{self.batches} batches are being read, which is the limit; nothing of yours was taken"
+        return later("overloaded", detail, self._retry_after_s)
 
     async def accept(self, signals: Sequence[Prepared], institution: str) -> list[Receipt | Problem]:
         point("gateway.validated")
@@ -171,6 +186,7 @@ class Acceptor:
             if isinstance(place, Position)
         }
         METRICS.accepted.inc(len(placed) if self._topic is SUBMITTED else 0)
+        self._shares.add(institution, len(placed))
         if placed:
             METRICS.clock_offset_s.set(next(reversed(placed.values())).accepted_ms / 1000 - time.time())
         for i, standing in zip(placed, await self._remember(signals, placed), strict=True):

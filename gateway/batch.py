@@ -49,6 +49,7 @@ class BatchReply:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         results: asyncio.Queue[bytes | None] = asyncio.Queue()
         writer = asyncio.create_task(_write(results, send))
+        self._acceptor.batches += 1
         try:
             await self._read(results)
             results.put_nowait(None)
@@ -56,6 +57,7 @@ class BatchReply:
         except ClientDisconnect:
             return
         finally:
+            self._acceptor.batches -= 1
             writer.cancel()
             await asyncio.wait((writer,))
 
@@ -106,7 +108,7 @@ class BatchReply:
 
     async def _results(self, chunk: list[bytes | None]) -> bytes:
         """One result a line; empty lines are counted and passed over."""
-        closed = self._acceptor.closed()
+        closed = self._acceptor.closed(self._institution)
         outcomes: list[Receipt | Problem | None] = [closed] * len(chunk)
         if closed is None:
             outcomes = await self._accept(chunk)

@@ -11,6 +11,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable
+from typing import Any
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -19,7 +20,7 @@ from gateway.log import Log, LogUnavailable
 from gateway.metrics import METRICS
 from stream_processors.pipeline import STAGES, Stage
 from stream_processors.state import progress
-from stream_processors.state.keys import RESTORING
+from stream_processors.state.keys import whole
 
 EVERY_S = 1.0
 OTHERS_EVERY = 5
@@ -76,8 +77,8 @@ def _tell(stage: Stage, behind: int | None) -> None:
 
 async def stage_lag(stage: Stage, log: Log, redis: Redis) -> int | None:
     """Records that the stage has not folded. None while its state is rebuilt: its marks say nothing then."""
-    stamp = await redis.hget(stage.namespace.marks(0), "stamp")
-    if not isinstance(stamp, bytes) or stamp.startswith(RESTORING.encode()):
+    stamp: Any = await redis.hget(stage.namespace.marks(0), "stamp")
+    if not whole(stamp):
         return None
     total = 0
     for topic, prefix in progress.inputs(stage):

@@ -99,6 +99,8 @@ class Desk:
         if there != standing:
             raise Problem("reference-reused", "this Idempotency-Key was used for another action")
         change = await self._views.action(action_id)
+        if change is not None and change.case_id != case.case_id:
+            raise Problem("reference-reused", "this Idempotency-Key was used for another case")
         if change is None:
             await self._append(action_id, case, caller, wanted)
         return await self._outcome(action_id, standing, change)

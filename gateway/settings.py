@@ -30,6 +30,7 @@ class GatewaySettings(Settings):
 
     batch_limit_bytes: int = Field(64 << 20, ge=1)
     batch_decompressed_limit_bytes: int = Field(64 << 20, ge=1)
+    batches_limit: int = Field(64, ge=1)
     batch_limit_lines: int = Field(20_000, ge=1)
     line_limit_bytes: int = Field(64 << 10, ge=1)
     chunk_lines: int = Field(500, ge=1, le=5000)
@@ -39,7 +40,7 @@ class GatewaySettings(Settings):
     receipt_ttl_s: int = Field(86_400, ge=60)
     redis_timeout_s: float = Field(2.0, gt=0)
     in_flight_limit: int = Field(4000, ge=1)
-    lag_limit: int = Field(200_000, ge=0)
+    lag_limit: int = Field(400_000, ge=0)
     retry_after_s: int = Field(2, ge=1)
     outcome_wait_s: float = Field(3.0, ge=0)
     metrics_labels_limit: int = Field(200, ge=1)
@@ -56,7 +57,6 @@ class GatewaySettings(Settings):
     live_cases_held: int = Field(2000, ge=1)
     live_cases_an_update: int = Field(200, ge=1)
     live_cases_kept: int = Field(5000, ge=1)
-
 
     trusted_proxies: str = ""
     tip_limit_bytes: int = Field(16 << 10, ge=1024)

@@ -65,9 +65,11 @@ async def snapshot(redis_url: str, stage: str, at_ms: int, policy: Policy) -> di
                 _READ[kind.decode()](pipe, key) if kind != b"none" else pipe.type(key)
             for key, kind, value in zip(some, kinds, await pipe.execute(), strict=True):
                 if b"=" in key.partition(b"}")[2][:2]:
-                    found |= _drawer(key.decode(), value, counting)
-                elif text := _text(key.decode(), kind.decode(), value, counting):
-                    found[key.decode()] = text
+                    told = _drawer(key.decode(), value, counting)
+                else:
+                    told = {key.decode(): _text(key.decode(), kind.decode(), value, counting)}
+                # A name that stands twice is a difference: a rebuilt state has it once.
+                found |= {f"{name} twice" if name in found else name: text for name, text in told.items() if text}
         return found
     finally:
         await redis.aclose()
@@ -126,19 +128,21 @@ def _text(key: str, kind: str, value: Any, counting: _Counting) -> str:
 def _drawer(key: str, entries: dict[bytes, bytes], counting: _Counting) -> dict[str, str]:
     """A drawer's values by their names. Those that end by `until` may be gone or still there."""
     found = {}
-    for name, entry in entries.items():
-        if "}k=" in key and not key.startswith(f"{{{ASSESS.tag}"):
+    bucket, _, rest = key.partition("}")
+    concern, own = rest[0], bucket.startswith(f"{{{ASSESS.tag}")
+    for raw, entry in entries.items():
+        name = raw.decode("utf-8", "backslashreplace")
+        if concern == "k" and not own:
             revision, at, packed = case_entry(entry)
             case = orjson.dumps(orjson.loads(unpack(packed)), option=orjson.OPT_SORT_KEYS)
-            found[f"{key} {name.decode()}"] = f"{revision} {at}\n{case.decode()}"
+            found[f"{key} {name}"] = f"{revision} {at}\n{case.decode()}"
         elif (value := taken(entry, counting.until)) is None:
             continue
-        elif "}t=" in key:  # as a sorted set would tell it: a small index of live or of rebuilt may be a large one there
-            ended = [(member.hex(), float(ends)) for member, ends in linked(value) if ends > counting.until]
-            if ended:
-                found[f"{key.partition('}')[0]}}}t:{name.decode()}"] = _sorted(ended)
+        elif concern in "kt":  # a small set, as a sorted set would tell it: what is few live may be many in the rebuilt state
+            if ended := [(member.hex(), float(ends)) for member, ends in linked(value) if ends > counting.until]:
+                found[f"{bucket}}}{concern}:{name}"] = _sorted(ended)
         else:
-            found[f"{key} {name.decode()}"] = unpack(value).decode("utf-8", "replace")
+            found[f"{key} {name}"] = unpack(value).decode("utf-8", "replace")
     return found
 
 

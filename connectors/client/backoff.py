@@ -33,7 +33,8 @@ def retry_after_s(header: str | None, now: datetime | None = None) -> float | No
         return float(min(int(text), 3600))
     try:
         moment = parsedate_to_datetime(text)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
-    left = (moment - (now or datetime.now(UTC))).total_seconds()
+    # `-0000` says that the zone is not known; HTTP's dates are in UTC.
+    left = (moment.replace(tzinfo=moment.tzinfo or UTC) - (now or datetime.now(UTC))).total_seconds()
     return min(max(left, 0.0), 3600.0)

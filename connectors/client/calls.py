@@ -24,6 +24,10 @@ def send(signal: Mapping[str, Any], patience: Patience) -> Steps[Receipt]:
     """The receipt of one signal."""
     _named(signal)
     request = Request("POST", "/v1/signals", {"content-type": "application/json"}, to_json(signal))
+    return (yield from _received(request, patience))
+
+
+def _received(request: Request, patience: Patience) -> Steps[Receipt]:
     reply = yield from until_answered(request, patience)
     receipt = _model(Receipt, reply)
     return receipt.model_copy(update={"replayed": reply.headers.get("idempotency-replayed") == "true"})
@@ -35,6 +39,15 @@ def send_many(signals: Sequence[Mapping[str, Any]], patience: Patience) -> Steps
         _named(signal)
     answers = yield from send_all(signals, patience=patience, compress=True)
     return [replace(one, reference=str(signal["reference"])) for one, signal in zip(answers, signals, strict=True)]
+
+
+def retract(reference: str, reason: str, patience: Patience) -> Steps[Receipt]:
+    """The receipt of a retraction by the signal's reference."""
+    if not reference or not reason:
+        raise ValueError("a retraction needs the signal's `reference` and a `reason`")
+    body = to_json({"reference": reference, "reason": reason})
+    request = Request("POST", "/v1/retractions", {"content-type": "application/json"}, body)
+    return (yield from _received(request, patience))
 
 
 def outcome(signal_id: str, patience: Patience) -> Steps[Outcome]:

@@ -56,6 +56,11 @@ class Client:
         while some := list(islice(left, batch)):
             yield from drive(calls.send_many(some, self._patience), self._http, self._token, self._sleep)
 
+    def retract(self, reference: str, reason: str) -> Receipt:
+        """Takes a signal back by its reference, for good; it may come before the signal. To correct one, `send` it whole with a
+        higher `version`."""
+        return drive(calls.retract(reference, reason, self._patience), self._http, self._token, self._sleep)
+
     def outcome(self, signal_id: str) -> Outcome:
         """What became of a signal so far. NotFound when it is none of yours."""
         return drive(calls.outcome(signal_id, self._patience), self._http, self._token, self._sleep)
@@ -99,6 +104,9 @@ class AsyncClient:
             steps = calls.send_many(some, self._patience)
             for answer in await drive_async(steps, self._http, self._token, self._sleep):
                 yield answer
+
+    async def retract(self, reference: str, reason: str) -> Receipt:
+        return await drive_async(calls.retract(reference, reason, self._patience), self._http, self._token, self._sleep)
 
     async def outcome(self, signal_id: str) -> Outcome:
         return await drive_async(calls.outcome(signal_id, self._patience), self._http, self._token, self._sleep)

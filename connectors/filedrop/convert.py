@@ -11,7 +11,18 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from connectors.filedrop.mapping import Cell, IndicatorCell, MappingFile, Money, ReferenceCell, Time
+from connectors.filedrop.mapping import (
+    Cell,
+    EndCell,
+    EventMap,
+    IndicatorCell,
+    MappingFile,
+    Money,
+    ReferenceCell,
+    Time,
+    UrlsCell,
+    Whole,
+)
 
 Cells = Mapping[str, Any]
 
@@ -39,13 +50,54 @@ def converter(mapping: MappingFile, file_name: str) -> Callable[[Cells, int, str
             "region": _value(mapping.region, cells),
             "indicators": [one for cell in mapping.indicators for one in _indicators(cell, cells)],
         }
-        if mapping.amount is not None and (amount := _amount(mapping.amount, cells)) is not None:
-            found["amount"] = amount
-        if mapping.narrative is not None and (text := _value(mapping.narrative, cells)):
-            found["narrative"] = text
+        for name in _MORE:
+            if (part := getattr(mapping, name)) is not None and (value := _part(part, cells, mapping.timezone)) is not None:
+                found[name] = value
+        if mapping.event is not None and (event := _event(mapping.event, cells, mapping.timezone)) is not None:
+            found["event"] = event
         return found
 
     return body
+
+
+_MORE = ("amount", "narrative", "typology", "stage", "loss", "detected_at", "derived_from", "version")
+"""What a signal may have, besides its event."""
+
+
+def _part(part: Any, cells: Cells, zone: str) -> Any:
+    """The value of any part of a mapping; None when its cell is empty and may be."""
+    if isinstance(part, Money):
+        return _amount(part, cells)
+    if isinstance(part, Time):
+        return None if part.optional and not text_of(cells, part.column, optional=True) else _moment(part, cells, zone)
+    if isinstance(part, Whole):
+        return _whole(part, cells)
+    if isinstance(part, EndCell):
+        role = {} if part.role is None else {"role": part.role}
+        return {"kind": part.kind.value, "value": text_of(cells, part.column), **role}
+    if isinstance(part, UrlsCell):
+        return [one.strip() for one in text_of(cells, part.column, optional=True).split(part.split) if one.strip()] or None
+    return _value(part, cells) or None
+
+
+def _event(event: EventMap, cells: Cells, zone: str) -> dict[str, Any] | None:
+    """The event of a row; None when the row has none."""
+    if event.only_with is not None and not text_of(cells, event.only_with, optional=True):
+        return None
+    found: dict[str, Any] = {"type": event.type}
+    for name in type(event).model_fields.keys() - {"type", "only_with"}:
+        if (part := getattr(event, name)) is not None and (value := _part(part, cells, zone)) is not None:
+            found[name] = value
+    if event.type == "transfer" and "amount" not in found:
+        raise RowFault(f"{event.amount.column}: empty, and a transfer has an amount")
+    return found
+
+
+def _whole(cell: Whole, cells: Cells) -> int | None:
+    text = text_of(cells, cell.column, optional=True)
+    if text and not (text.isascii() and text.isdigit() and len(text) < 16):
+        raise RowFault(f"{cell.column}: {text[:40]!r} is no whole number")
+    return int(text) if text else None
 
 
 def text_of(cells: Cells, column: str, *, optional: bool = False) -> str:

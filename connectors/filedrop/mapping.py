@@ -6,7 +6,7 @@ Invariant: what a row becomes follows from this file and the row alone, so the s
 from __future__ import annotations
 
 import codecs
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -15,7 +15,8 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from schemas.indicators import IndicatorKind
-from schemas.signals import Role, SignalKind
+from schemas.signals import Role, SignalKind, Stage
+from schemas.taxonomy import TypologyId
 from schemas.values import Currency, Region
 
 # Encodings in which line ends, quotes and commas are never part of another character.
@@ -59,13 +60,21 @@ class KindCell(Cell):
 class Time(_Part):
     """When it happened. `format`: `iso`, `epoch_s`, `epoch_ms`, or strptime's; a time without offset is in `timezone`.
 
-    `fold`: which of the two when clocks were set back and the local time stands for both (0 the first).
+    `fold`: which of the two when clocks were set back and the local time stands for both (0 the first). `optional`: an empty
+    cell is no time.
     """
 
     column: str
     format: str = "iso"
     timezone: str | None = None
     fold: Literal[0, 1] = 0
+    optional: bool = False
+
+    @model_validator(mode="after")
+    def _zone(self) -> Time:
+        if self.timezone is not None:
+            _known_zone(self.timezone)
+        return self
 
 
 class Money(_Part):
@@ -87,6 +96,89 @@ class IndicatorCell(_Part):
     role: Role = "suspect"
     split: str | None = None
     optional: bool = False
+
+
+class TypologyCell(Cell):
+    @model_validator(mode="after")
+    def _typologies(self) -> TypologyCell:
+        _all_in(self, {one.value for one in TypologyId}, "typologies")
+        return self
+
+
+class StageCell(Cell):
+    @model_validator(mode="after")
+    def _stages(self) -> StageCell:
+        _all_in(self, {one.value for one in Stage}, "stages")
+        return self
+
+
+class Whole(_Part):
+    """A whole number; an empty cell is none."""
+
+    column: str
+
+
+class EndCell(_Part):
+    """One end of the event. Without a `role` it has its part's usual one."""
+
+    kind: IndicatorKind
+    column: str
+    role: Role | None = None
+
+
+class UrlsCell(_Part):
+    """Several addresses in one cell."""
+
+    column: str
+    split: str = " "
+
+
+class _EventMap(_Part):
+    """`only_with`: a row whose cell of this column is empty has no event."""
+
+    only_with: str | None = None
+    at: Time | None = None
+
+
+class TransferMap(_EventMap):
+    type: Literal["transfer"]
+    payer: EndCell
+    payee: EndCell
+    amount: Money
+    channel: Cell | None = None
+
+
+class CallMap(_EventMap):
+    type: Literal["call"]
+    caller: EndCell
+    callee: EndCell
+    duration_s: Whole | None = None
+
+
+class MessageMap(_EventMap):
+    type: Literal["message"]
+    sender: EndCell
+    recipient: EndCell
+    count: Whole | None = None
+    urls: UrlsCell | None = None
+
+
+class SiteMap(_EventMap):
+    type: Literal["site"]
+    url: Cell | None = None
+    domain: Cell | None = None
+    registered_at: Time | None = None
+
+
+class AppMap(_EventMap):
+    type: Literal["app"]
+    package: Cell
+    name: Cell | None = None
+    download_url: Cell | None = None
+
+
+EventMap = Annotated[TransferMap | CallMap | MessageMap | SiteMap | AppMap, Field(discriminator="type")]
+"""Which columns are which part of the event (docs/indicators.md)."""
 
 
 class ReferenceCell(_Part):
@@ -136,22 +228,47 @@ class MappingFile(_Part):
     occurred_at: Time
     region: Cell
     amount: Money | None = None
-    indicators: tuple[IndicatorCell, ...] = Field(min_length=1)
+    indicators: tuple[IndicatorCell, ...] = ()
     narrative: Cell | None = None
+    typology: TypologyCell | None = None
+    stage: StageCell | None = None
+    loss: Money | None = None
+    detected_at: Time | None = None
+    derived_from: Cell | None = None
+    version: Whole | None = None
+    event: EventMap | None = None
 
     @model_validator(mode="after")
     def _whole(self) -> MappingFile:
         if self.delimiter == self.quote or {self.delimiter, self.quote} & {"\n", "\r"}:
             raise ValueError("delimiter and quote must differ and cannot be line ends")
-        if not any(indicator.role == "suspect" for indicator in self.indicators):
-            raise ValueError("indicators: at least one must have the role suspect")
-        if self.occurred_at.timezone is not None:
-            _known_zone(self.occurred_at.timezone)
+        if self.event is None and not any(indicator.role == "suspect" for indicator in self.indicators):
+            raise ValueError("indicators: at least one must have the role suspect, unless there is an event")
+        if self.occurred_at.optional:
+            raise ValueError("occurred_at: every signal has it, it cannot be optional")
         if self.region.constant is not None:
             _valid_region(self.region.constant)
         for value in (self.region.translate or {}).values():
             _valid_region(value)
         return self
+
+
+    def needed(self) -> list[str]:
+        """Every column that the mapping names, in its order."""
+        return list(dict.fromkeys(_columns(self.model_dump())))
+
+
+def _columns(part: Any) -> Iterator[str]:
+    """The columns of any part of a mapping: a new kind of cell names its own under the same keys."""
+    if isinstance(part, Mapping):
+        for name, value in part.items():
+            if name in ("column", "currency_column", "only_with"):
+                yield from () if value is None else (value,)
+            elif name != "translate":
+                yield from _columns(value)
+    elif isinstance(part, (list, tuple)):
+        for one in part:
+            yield from _columns(one)
 
 
 def _all_in(cell: Cell, known: set[str], what: str) -> None:

@@ -117,19 +117,9 @@ class FileSource:
             columns = [name.strip() for name in self._decoder.values(self._decoder.text(first.raw, 0))]
         except ValueError as error:
             raise MappingError(f"{self._path}: the header cannot be read: {error}") from error
-        if missing := [name for name in self._needed() if name not in columns]:
+        if missing := [name for name in self._mapping.needed() if name not in columns]:
             raise MappingError(f"{self._path}: no column {', '.join(missing)}; there are: {', '.join(columns)}")
         return columns
-
-    def _needed(self) -> list[str]:
-        mapping = self._mapping
-        cells = [mapping.reference.column, mapping.kind.column, mapping.occurred_at.column, mapping.region.column]
-        cells += [cell.column for cell in mapping.indicators]
-        if mapping.amount is not None:
-            cells += [mapping.amount.column, mapping.amount.currency_column]
-        if mapping.narrative is not None:
-            cells.append(mapping.narrative.column)
-        return [name for name in cells if name is not None]
 
     def _is_same(self, after: Position, stat: os.stat_result) -> bool:
         """Whether the file still is the one that the position was saved for."""

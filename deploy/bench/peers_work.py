@@ -25,6 +25,7 @@ from schemas.topics import Topic
 from schemas.values import DAY_MS, Stored
 from stream_processors import worker
 from stream_processors.agents.base import Agent, Batch
+from stream_processors.agents.observing import WIDTHS
 from stream_processors.log import Entry, KafkaLog, Record
 from stream_processors.pipeline import FactStream, Stage
 from stream_processors.settings import Settings
@@ -59,6 +60,7 @@ def _never() -> int:
     return 4_000_000_000_000
 
 
+_ANSWERS = WIDTHS["s"]
 IN = Topic(os.environ.get("IN", "peer-in"), "account", PeerFact, (), (), 1)
 OUT = Topic(os.environ.get("OUT", "peer-out"), "account", PeerFact, (), (), 1)
 STREAM = FactStream(OUT, {IN.name: ""}, "", _fold, PeerFact)
@@ -118,13 +120,13 @@ class Peer(Agent):
         asked: dict[int, list[int]] = {}
         for index, (_, lead, at) in enumerate(leads):
             bucket = bucket_of(lead["account"])
-            row = ("s", lead["account"], lead["id"], lead["institution"], at, at - DAY_MS, at - 2 * DAY_MS, _never())
+            row = ("s", lead["account"], lead["id"], lead["institution"], at, at - DAY_MS, at - 2 * DAY_MS, _never(), at)
             args.setdefault(bucket, []).extend(row)
             asked.setdefault(bucket, []).append(index)
         seen = [(0, 0)] * len(leads)
         for bucket, answer in (await self._ask("observe", args, partitions, nonce)).items():
             for place, index in enumerate(asked[bucket]):
-                seen[index] = answer[2 * place], answer[2 * place + 1]
+                seen[index] = answer[_ANSWERS * place], answer[_ANSWERS * place + 1]
         return seen, set(args)
 
     async def _record(self, leads: Sequence[tuple[Record, Lead, int]], seen: Sequence[tuple[int, int]]) -> dict[int, int]:

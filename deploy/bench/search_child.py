@@ -28,11 +28,11 @@ from stream_processors.domain.routing import case_id
 from stream_processors.settings import Settings
 from stream_processors.state.effects import Arg, Effect, add
 from stream_processors.state.folds import case_effect, index_effects
-from stream_processors.state.keys import PROJECT, bucket_of
+from stream_processors.state.keys import FOLDS, PROJECT, bucket_of
 from stream_processors.state.rows import ReceiptRow, RouteRow, SubjectRow
 from stream_processors.state.store import RedisStore, Write, connect
 
-QUEUE, STAMP, CHUNK = "public-security-630202", "bench#1", 4000
+QUEUE, STAMP, CHUNK = "public-security-630202", f"bench|folds={FOLDS}#1", 4000
 SHARED = "+8613800000000"
 
 

@@ -32,7 +32,7 @@ def run(setting: Setting) -> list[Row]:
                 rates[mode].append(rate(stack.kafka_bootstrap, mode, count, number))
                 setting.said(f"transport: {mode} run {number + 1}: {rates[mode][-1]:,.0f} records/s")
     pairs = [mine / theirs for mine, theirs in zip(rates["poll"], rates["stock"], strict=True)]
-    against = {"stock faust-streaming 0.15.3, async for": median(rates["stock"])}
+    against = {"stock faust-streaming 0.15.3 as it comes, async for": median(rates["stock"])}
     return [
         Figure("transport", "poll transport over stock Faust", "x", pairs, AtLeast(25)),
         Figure("transport", "records through an agent", "records/s", rates["poll"], against=against),

@@ -57,19 +57,35 @@ def _agent_of_records(app: faust.App, topic: Any, count: Count) -> None:
 def main() -> None:
     asked = request()
     count, polls = Count(asked["count"]), asked["mode"] == "poll"
+    app = _ours(asked) if polls else _stock(asked)
+    topic = app.topic("transport", value_serializer="raw", key_serializer="raw", acks=not polls)
+    (_agent_of_polls if polls else _agent_of_records)(app, topic, count)
+    sys.argv = sys.argv[:1]
+    faust.Worker(app, loop=app.loop, loglevel="WARN", redirect_stdouts=False, override_logging=False).execute_from_commandline()
+
+
+def _ours(asked: dict[str, Any]) -> faust.App:
+    """As a worker builds it."""
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
     settings = Settings(
         kafka_bootstrap=asked["bootstrap"], home=Path(tempfile.gettempdir()), profile="bench-transport", worker_id=asked["group"]
     )
-    app = build_app(settings, asked["group"], loop)
-    if not polls:
-        app.transport = faust.transport.drivers.aiokafka.Transport(app.conf.broker, app, loop=loop)
     transport.PollConsumer.positions = staticmethod(_from_start)
-    topic = app.topic("transport", value_serializer="raw", key_serializer="raw", acks=not polls)
-    (_agent_of_polls if polls else _agent_of_records)(app, topic, count)
-    sys.argv = sys.argv[:1]
-    faust.Worker(app, loop=loop, loglevel="WARN", redirect_stdouts=False, override_logging=False).execute_from_commandline()
+    return build_app(settings, asked["group"], loop)
+
+
+def _stock(asked: dict[str, Any]) -> faust.App:
+    """As Faust comes: its defaults, but for what a run alone needs (no web server, no leader, from the first record on)."""
+    return faust.App(
+        asked["group"],
+        broker=f"kafka://{asked['bootstrap']}",
+        store="memory://",
+        datadir=Path(tempfile.gettempdir()) / asked["group"],
+        web_enabled=False,
+        topic_disable_leader=True,
+        consumer_auto_offset_reset="earliest",
+    )
 
 
 if __name__ == "__main__":

@@ -163,9 +163,11 @@ async def _candidate(call: Call, queue: str, tried: set[str], action_id: str | N
     """The case that this attempt stands for already, else the worst one that is free."""
     views = call.services.views
     if action_id is not None:
-        standing = await call.services.desk.standing(action_id)
-        if standing is not None:
-            return await views.case(standing.case_id)
+        done = await views.action(action_id)  # the views may know what the gateway's memory has forgotten
+        standing = await call.services.desk.standing(action_id) if done is None else None
+        known = done.case_id if done is not None else standing.case_id if standing is not None else None
+        if known is not None:
+            return await views.case(known)
     after: Cursor | None = None
     for _ in range(_PAGES_SCANNED):
         page = await views.page(queue, limit=_NEXT_PAGE, after=after)

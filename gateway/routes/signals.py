@@ -43,7 +43,7 @@ async def read_signal(call: Call) -> Prepared:
 
 async def accepted(call: Call, signal: Prepared, acceptor: Acceptor) -> Response:
     """The receipt of what was accepted, 202; Problem when it was not."""
-    closed = acceptor.closed()
+    closed = acceptor.closed(call.caller.subject)
     if closed is not None:
         raise closed
     answer = (await acceptor.accept([signal], call.caller.subject))[0]
@@ -69,7 +69,7 @@ async def post_batch(call: Call) -> BatchReply:
     declared = request.headers.get("content-length", "")
     if declared.isascii() and declared.isdigit() and int(declared[:18]) > services.settings.batch_limit_bytes:
         raise Problem("body-too-large", f"the body is over {services.settings.batch_limit_bytes} bytes")
-    closed = services.acceptor.closed()
+    closed = services.acceptor.closed(call.caller.subject) or services.acceptor.full()
     if closed is not None:
         raise closed
     return BatchReply(request, services.settings, services.intake, services.acceptor, call.caller.subject, gzip)

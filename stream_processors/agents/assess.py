@@ -8,6 +8,7 @@ signals of their poll (retract.py).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -38,13 +39,13 @@ from stream_processors.domain.retraction import as_standing
 from stream_processors.log import Entry, Log, Record
 from stream_processors.metrics import METRICS, Steps
 from stream_processors.pipeline import STAGES
-from stream_processors.state.chunk import read_chunk
+from stream_processors.state.chunk import Chunk, read_chunk
 from stream_processors.state.effects import Arg
 from stream_processors.state.folds import added_effects, held
 from stream_processors.state.keys import BUCKETS, bucket_of
 from stream_processors.state.restore import Told
 from stream_processors.state.standing import unpack
-from stream_processors.state.store import Check, Store, Write
+from stream_processors.state.store import Check, LostState, Store, Write
 
 SPLIT_ABOVE = 256
 
@@ -264,6 +265,14 @@ class Assess(Folding):
         await self.store.call("fold", self._stamp, writes)
         self.marks |= sets
 
+    def _only_ours(self, chunk: Chunk) -> None:
+        """A fact that the fold can read and this version cannot act on is a newer one's: its joins must not be passed over."""
+        for record, why in chunk.unreadable:
+            with contextlib.suppress(CodecError):
+                decode(ASSESSED, record.value, self.stage.streams[0].view)
+                said = f"{ASSESSED.name}/{record.partition}/{record.offset} is of a newer version ({why})"
+                raise LostState(f"{said}; start a worker of that version to go on")
+
     async def _take_over(self, partitions: Sequence[int]) -> None:
         """Emits the joins of facts whose owner died between recording and emitting; those already there are echoes."""
         stream = replace(self.stage.streams[0], view=AssessedSignal)  # the whole fact: what it asks for is made of it
@@ -273,6 +282,7 @@ class Assess(Folding):
             marks = {f"s{tag}{p}": self.marks.get(f"h{tag}{p}", 0) for tag in stream.sources.values()}
             async for records in self.log.read(ASSESSED, p, start, end):
                 chunk = read_chunk(stream, p, records, marks, effects=False)
+                self._only_ours(chunk)
                 marks |= chunk.marks
                 pairs = [(Origin.parse(fact.envelope.origin or ""), fact.envelope.data) for fact in chunk.counted]
                 await self.emit(pairs)

@@ -61,8 +61,8 @@ def add(bucket: int, key: str, member: str) -> Effect:
 
 
 def enter(bucket: int, key: str, word: str, expires_ms: int) -> Effect:
-    """A word (no spaces) of a small set; the set lives as long as its longest-living word."""
-    return Effect(bucket, ("enter", key, word, expires_ms))
+    """A word of a small set, with when it ends; the longest time counts."""
+    return Effect(bucket, ("enter", key, word, max(1, expires_ms)))
 
 
 def put(bucket: int, key: str, value: bytes, expires_ms: int) -> Effect:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from zlib import crc32
 
 BUCKETS = 16
-FOLDS = 5
+FOLDS = 6
 """The version of what the folds make of a fact. Raise it when a fold or a key changes: an older state is folded anew."""
 RESTORING = "restoring "
 """Prefix of the stamp while a restore is under way: views are not answered, other workers' calls fail."""
@@ -21,8 +21,14 @@ def bucket_of(name: str) -> int:
     return crc32(name.encode()) % BUCKETS
 
 
+def whole(stamp: bytes | None) -> bool:
+    """Whether the state is there, not being restored, and made by these folds: another version's may lie elsewhere."""
+    return stamp is not None and not stamp.startswith(RESTORING.encode()) and f"|folds={FOLDS}#".encode() in stamp
+
+
 class Namespace(NamedTuple):
-    """One stage's keys: `{as3}s:k1.…`, its marks in `{as3}m`. Those of r, c, j, a, and k of a case, lie in drawers (drawers.py).
+    """One stage's keys: `{as3}s:k1.…`, its marks in `{as3}m`. Those of r, c, j, a, k and small ones of project's t
+    lie in drawers (drawers.py).
 
     intake:  marks alone
     assess:  r = a version of a sender's reference, c = a content, s = sightings of an indicator, k = case queues of a subject,

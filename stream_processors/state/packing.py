@@ -61,6 +61,8 @@ def unpack(value: bytes) -> bytes:
     if not value or value[0] >= _PLAIN_FROM:
         return value
     try:
+        if zstandard.frame_content_size(value[1:]) > MOST_BYTES:
+            raise ValueError(f"a packed value is damaged: it says to be over {MOST_BYTES} bytes")
         return _unpacker(value[0]).decompress(value[1:], max_output_size=MOST_BYTES)
     except zstandard.ZstdError as error:
         raise ValueError(f"a packed value is damaged: {error}") from None

@@ -21,6 +21,10 @@ from schemas.signals import SignalKind, Stage
 from schemas.values import Stored
 
 Utc = Annotated[datetime, msgspec.Meta(tz=True)]
+Named = Annotated[str, msgspec.Meta(max_length=200)]
+"""What becomes part of a key or member in Redis, where its length is one byte."""
+Until = Annotated[int, msgspec.Meta(ge=0, lt=1 << 47)]
+"""Milliseconds since 1970: six bytes there."""
 
 
 class Row(msgspec.Struct):
@@ -40,8 +44,8 @@ class SubjectRow(Row):
 
 
 class RouteRow(Row):
-    queue: str
-    case_id: str
+    queue: Named
+    case_id: Named
 
 
 class ReasonRow(Row):
@@ -94,10 +98,10 @@ class AssessedRow(Row):
     body_id: str | None = None
     score: int = 0
     routes: tuple[RouteRow, ...] = ()
-    claims_until_ms: int = 0
-    sightings_until_ms: int = 0
-    victims_until_ms: int | None = None
-    cases_until_ms: int = 0
+    claims_until_ms: Until = 0
+    sightings_until_ms: Until = 0
+    victims_until_ms: Until | None = None
+    cases_until_ms: Until = 0
     stage: Stage | None = None
     derived_from: str | None = None
     event: EventRow | None = None
@@ -122,14 +126,14 @@ class ReceiptRow(Row):
     reasons: tuple[ReasonRow, ...] = ()
     routes: tuple[RouteRow, ...] = ()
     policy: str = ""
-    cases_until_ms: int = 0
+    cases_until_ms: Until = 0
     version: int = 1
     below: int = 0
 
 
 class _Verdict(Row):
     tokens: tuple[str, ...]
-    confirmed_until_ms: int
+    confirmed_until_ms: Until
 
 
 class VerdictRow(Row):
@@ -142,9 +146,9 @@ class VerdictRow(Row):
 class CaseRow(Row):
     """A view of Case: what places it in a queue."""
 
-    case_id: str
-    queue: str
-    revision: int
+    case_id: Named
+    queue: Named
+    revision: Annotated[int, msgspec.Meta(ge=0, lt=1 << 32)]
     status: CaseStatus
     score: int
     opened_at: Utc
@@ -191,8 +195,11 @@ class ChangeRow(Row):
         return orjson.dumps({name: getattr(self, name) for name in names}, option=orjson.OPT_UTC_Z)
 
     def newest_accepted(self) -> datetime | None:
-        """When the newest signal of the case was accepted."""
-        signals = _NEWEST.decode(self.raw).signals
+        """When the newest signal of the case was accepted; None when its record does not say so."""
+        try:
+            signals = _NEWEST.decode(self.raw).signals
+        except msgspec.MsgspecError:
+            return None
         return signals[0].accepted_at if signals else None
 
 

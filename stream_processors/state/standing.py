@@ -1,4 +1,4 @@
-"""What a version of a signal left standing, packed small: one key a signal that counts (assess, `j:`)."""
+"""What a version of a signal left standing, packed small: one value a signal that counts (assess, `j:`)."""
 
 from __future__ import annotations
 

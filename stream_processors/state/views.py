@@ -14,7 +14,7 @@ from schemas.retractions import name_of
 from schemas.signals import MOST_VERSIONS
 from stream_processors.state.drawers import case_entry, drawer, linked, taken
 from stream_processors.state.index import in_full, indexed, queue_mark
-from stream_processors.state.keys import BUCKETS, PROJECT, RESTORING, bucket_of
+from stream_processors.state.keys import BUCKETS, PROJECT, bucket_of, whole
 from stream_processors.state.packing import unpack
 from stream_processors.state.receipts import Receipt, Withdrawal, receipt_of, told
 from stream_processors.state.rows import ListedCase
@@ -98,7 +98,7 @@ class RedisViews:
         for command in commands:
             pipe.execute_command(*command)
         stamp, *answers = await pipe.execute()
-        if not _whole(stamp):
+        if not whole(stamp):
             raise Rebuilding("the views are being rebuilt")
         return answers
 
@@ -108,7 +108,7 @@ class RedisViews:
             pipe.hget(PROJECT.marks(bucket), "stamp")
             pipe.execute_command(*command)
         answers = await pipe.execute()
-        if not all(_whole(stamp) for stamp in answers[0::2]):
+        if not all(whole(stamp) for stamp in answers[0::2]):
             raise Rebuilding("the views are being rebuilt")
         return answers[1::2]
 
@@ -172,14 +172,14 @@ class RedisViews:
         pipe = self._redis.pipeline(transaction=False)
         for b in range(BUCKETS):
             pipe.smembers(PROJECT.key(b, "queues"))
+        pipe.hget(drawer(PROJECT, bucket, "t", token), token)  # first: what becomes many in between is then in both answers
         pipe.zrevrangebyscore(PROJECT.key(bucket, "t", token), "+inf", f"({now_ms}", 0, size)
-        pipe.hget(drawer(PROJECT, bucket, "t", token), token)
         for b in range(BUCKETS):
             pipe.hget(PROJECT.marks(b), "stamp")  # after the values: emptied in between, it is missing here
         answers = await pipe.execute()
-        if not all(_whole(stamp) for stamp in answers[BUCKETS + 2 :]):
+        if not all(whole(stamp) for stamp in answers[BUCKETS + 2 :]):
             raise Rebuilding("the views are being rebuilt")
-        many, few = answers[BUCKETS : BUCKETS + 2]
+        few, many = answers[BUCKETS : BUCKETS + 2]
         members = many or _newest(few, now_ms)[:size]
         return {name.decode() for found in answers[:BUCKETS] for name in found}, members
 
@@ -192,7 +192,7 @@ class RedisViews:
             pipe.zrange(PROJECT.key(bucket, key.decode()), 0, 0, withscores=True)
             pipe.hget(PROJECT.marks(bucket), "stamp")  # after the values: emptied in between, it is missing here
         answers = await pipe.execute()
-        if not all(_whole(stamp) for stamp in answers[2::3]):
+        if not all(whole(stamp) for stamp in answers[2::3]):
             raise Rebuilding("the views are being rebuilt")
         totals: dict[bytes, tuple[int, int]] = {}
         for (_, key), n, first in zip(asked, answers[0::3], answers[1::3], strict=True):
@@ -228,10 +228,6 @@ def _newest(entry: bytes | None, now_ms: int) -> list[bytes]:
 
 def _case_json(entry: bytes) -> bytes:
     return unpack(case_entry(entry).case)
-
-
-def _whole(stamp: bytes | None) -> bool:
-    return stamp is not None and not stamp.startswith(RESTORING.encode())
 
 
 def _cursors(answer: object) -> list[Cursor]:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from schemas.topics import CHANGED
 from stream_processors.pipeline import STAGES
-from stream_processors.state.keys import BUCKETS, PROJECT, RESTORING
+from stream_processors.state.keys import BUCKETS, PROJECT, whole
 from stream_processors.state.store import RedisLike
 
 STREAM = next(stream for stream in STAGES["project"].streams if stream.topic is CHANGED)
@@ -36,7 +36,7 @@ async def folded(redis: RedisLike) -> Folded | None:
     rows = await pipe.execute()
     stamps = {row[0] for row in rows}
     stamp = rows[0][0]
-    if len(stamps) != 1 or stamp is None or stamp.startswith(RESTORING.encode()):
+    if len(stamps) != 1 or not whole(stamp):
         return None
     lowest = {p: min((int(row[1 + 2 * p] or 0), int(row[2 + 2 * p] or 0)) for row in rows) for p in partitions}
     return Folded(stamp.decode(), {p: at[0] for p, at in lowest.items()}, {p: at[1] for p, at in lowest.items()})

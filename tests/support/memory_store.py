@@ -197,6 +197,10 @@ class _Keys:
         self.live_until(key, expires)
         return seen
 
+    def words(self, key: str) -> list[bytes]:
+        """The words of a small set that have not ended."""
+        return sorted(word for word, ends in self.values.get(key, {}).items() if ends > self.now)
+
     def stand(self, key: str, revision: int, where: str, since: int, member: bytes) -> None:
         row = self.values.setdefault(key, {})
         if row.get("rev") != revision or row.get("at") == where:
@@ -288,7 +292,7 @@ def _observe(keys: _Keys, args: list[Any]) -> list[Any]:
     while args:
         if args[0] == "c":
             _, content, signal, expires, subject = (args.pop(0) for _ in range(5))
-            out += [keys.take(f"c:{content}", signal, expires), sorted(keys.values.get(f"k:{subject}", set()))]
+            out += [keys.take(f"c:{content}", signal, expires), keys.words(f"k:{subject}")]
             continue
         form = args.pop(0)
         given = [args.pop(0) for _ in range({"s": 8, "v": 9, "f": 12}[form])]
@@ -367,7 +371,8 @@ def _fold(keys: _Keys, args: list[Any]) -> list[Any]:
         elif op == "add":
             keys.values.setdefault(key, set()).add(_bytes(given[0]))
         elif op == "enter":
-            keys.values.setdefault(key, set()).add(_bytes(given[0]))
+            words = keys.values.setdefault(key, {})
+            words[_bytes(given[0])] = max(words.get(_bytes(given[0]), 0), given[1])
             keys.live_until(key, given[1])
         elif op == "set":
             keys.set(key, given[0], given[1])

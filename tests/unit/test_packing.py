@@ -5,10 +5,11 @@ from __future__ import annotations
 from hashlib import sha256
 
 import pytest
+import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_processors.state.packing import Form, dictionary_file, pack, unpack
+from stream_processors.state.packing import MOST_BYTES, Form, dictionary_file, pack, unpack
 
 SHIPPED = {
     1: "2a099a926a6fc9743e8af4622f7d4460ca7cd9dae6ce04373731360a96dfdc67",
@@ -32,6 +33,12 @@ def test_no_dictionary_that_was_shipped_ever_changes() -> None:
     found = {number: sha256(dictionary_file(number).read_bytes()).hexdigest() for number in SHIPPED}
     assert found == SHIPPED
     assert {form.value for form in Form} <= set(SHIPPED)
+
+
+def test_a_value_that_says_to_be_enormous_is_damaged() -> None:
+    frame = zstandard.ZstdCompressor(level=1).compress(bytes(MOST_BYTES + 1))
+    with pytest.raises(ValueError, match="damaged"):
+        unpack(b"\x01" + frame)
 
 
 @pytest.mark.parametrize("value", [b"\x1f" + b"x" * 20, b"\x01garbage", pack(Form.CASE, b"{}" * 200)[:-3]])

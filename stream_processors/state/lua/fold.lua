@@ -1,5 +1,6 @@
 -- Own arguments: effects, an opcode and its arguments each (state/effects.py). Applying one twice changes nothing,
 -- but for `incr`, which the marks keep from being applied twice.
+local MANY = 1000 -- more than there are agencies
 while at <= #args do
   local op, key = args[at], prefix .. args[at + 1]
   local concern, name = string.sub(args[at + 1], 1, 1), string.sub(args[at + 1], 3) -- of what lies in a drawer
@@ -31,7 +32,7 @@ while at <= #args do
     redis.call('SADD', key, args[at + 2])
     at = at + 3
   elseif op == 'enter' then
-    enter(concern, name, args[at + 2], args[at + 3])
+    enter(concern, name, args[at + 2], args[at + 3], MANY)
     at = at + 4
   elseif op == 'set' then
     lay(concern, name, args[at + 2], args[at + 3])

@@ -33,8 +33,8 @@ local function live_until(key, expires)
   local left = redis.call('PTTL', key)
   if left < 0 or now() + left < expires then redis.call('PEXPIREAT', key, expires) end
 end
--- Drawers (state/drawers.py): a key of its own costs more than most of our values, so they share hashes, 1,024 a concern and bucket,
--- told by the SHA-1 of the name; versions of a signal lie in one. An entry is when it ends (6 bytes, milliseconds) and the value.
+-- Drawers (state/drawers.py): a key of its own costs more than most of our values, so they share hashes, 1,024 a concern and
+-- bucket, told by the SHA-1 of the name; versions of a signal lie in one. An entry is when it ends (6 bytes, milliseconds) and the value.
 local function drawer(concern, name)
   local told = redis.sha1hex(string.match(name, '^[^/]*'))
   return prefix .. concern .. '=' .. tonumber(string.sub(told, 1, 4), 16) % 1024
@@ -57,45 +57,38 @@ local function lay(concern, name, value, expires)
   if added == 1 and redis.call('HLEN', key) % 32 == 0 then sweep(key) end
 end
 local function clear(concern, name) redis.call('HDEL', drawer(concern, name), name) end
--- A small set of words, in one order whatever the order of arrival; it lives as long as its longest-living word.
-local function words(concern, name)
-  local found = {}
-  for word in string.gmatch(look(concern, name) or '', '%S+') do found[#found + 1] = word end
-  return found
-end
-local function enter(concern, name, word, expires)
-  local found, entry = words(concern, name), redis.call('HGET', drawer(concern, name), name)
-  for _, one in ipairs(found) do
-    if one == word then word = nil end
-  end
-  found[#found + 1] = word
-  table.sort(found)
-  lay(concern, name, table.concat(found, ' '), math.max(expires, entry and struct.unpack('>I6', entry) or 0))
-end
--- An index: members and when each ends; the longest time counts. A few lie in a drawer in the order of the members (a byte for
--- the length, 6 for the end, the member), for most names have one or two; more are a sorted set.
-local FEW = 8
-local function link_few(name, member, expires)
-  local entry, found, latest, at = look('t', name) or '', { { member, expires } }, expires, 1
+-- A small set in a drawer: its members (a byte for the length, 6 for the end, the member), each with its longest time. The order
+-- is that of arrival: whoever compares two states sorts.
+local function members_of(concern, name)
+  local entry, found, at = look(concern, name) or '', {}, 1
   while at <= #entry do
     local length, ends = struct.unpack('>I1I6', entry, at)
-    local one = string.sub(entry, at + 7, at + 6 + length)
-    if one == member then
-      found[1][2] = math.max(expires, ends)
-    else
-      found[#found + 1] = { one, ends }
-    end
-    latest, at = math.max(latest, ends), at + 7 + length
+    found[#found + 1] = { string.sub(entry, at + 7, at + 6 + length), ends }
+    at = at + 7 + length
   end
-  if #found > FEW then return found, latest end
-  table.sort(found, function(a, b) return a[1] < b[1] end)
-  for i, one in ipairs(found) do found[i] = struct.pack('>I1I6', #one[1], one[2]) .. one[1] end
-  lay('t', name, table.concat(found), latest)
+  return found
 end
+-- Puts a member; gives all of them and the longest time instead when they are more than `most`.
+local function enter(concern, name, member, expires, most)
+  local found, latest, known = members_of(concern, name), expires, false
+  for _, one in ipairs(found) do
+    if one[1] == member then
+      known = true
+      one[2] = math.max(one[2], expires)
+    end
+    latest = math.max(latest, one[2])
+  end
+  if not known then found[#found + 1] = { member, expires } end
+  if #found > most then return found, latest end
+  for i, one in ipairs(found) do found[i] = struct.pack('>I1I6', #one[1], one[2]) .. one[1] end
+  lay(concern, name, table.concat(found), latest)
+end
+-- An index: most names have one or two members, which lie in a drawer; those with more have a sorted set.
+local FEW = 8
 local function link(key, name, member, expires)
   local found, latest = nil, expires
   if redis.call('EXISTS', key) == 0 then
-    found, latest = link_few(name, member, expires)
+    found, latest = enter('t', name, member, expires, FEW)
     if not found then return end
     clear('t', name)
   end

@@ -10,7 +10,11 @@ local out = {}
 
 local function content()
   out[#out + 1] = take(args[at + 1], args[at + 2], args[at + 3])
-  out[#out + 1] = words('k', args[at + 4])
+  local queues = {}
+  for _, one in ipairs(members_of('k', args[at + 4])) do
+    if one[2] > now() then queues[#queues + 1] = one[1] end
+  end
+  out[#out + 1] = queues
   at = at + 5
 end
 

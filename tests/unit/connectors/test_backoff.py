@@ -38,6 +38,8 @@ def test_it_is_never_shorter_than_the_server_asked_for():
         ("99999999", 3600.0),
         ("Sun, 01 Mar 2026 08:00:10 GMT", 10.0),
         ("Sun, 01 Mar 2026 07:00:00 GMT", 0.0),
+        ("Sun, 01 Mar 2026 08:00:10 -0000", 10.0),
+        ("Sun, 01 Mar 99999999999999999999 08:00:10 GMT", None),
         ("soon", None),
         ("-5", None),
         ("", None),

@@ -143,3 +143,75 @@ def test_a_dot_goes_into_objects_unless_a_column_has_that_very_name():
     assert body(mapping, **{"place.code": "630222"})["region"] == "630222"
     assert "no such column or member" in fault(mapping)
     assert "a text or a number" in fault(mapping, place={"code": ["630203"]})
+
+
+TRANSFER = {
+    "type": "transfer",
+    "payer": {"kind": "account", "column": "账号"},
+    "payee": {"kind": "card", "column": "收款", "role": "suspect"},
+    "amount": {"column": "金额"},
+    "channel": {"column": "渠道", "optional": True},
+    "at": {"column": "到账", "format": "%Y-%m-%d %H:%M:%S", "optional": True},
+    "only_with": "收款",
+}
+WHOLE = {
+    "typology": {"column": "类型", "translate": {"冒充公检法": "impersonating_police"}, "optional": True},
+    "stage": {"constant": "paid"},
+    "loss": {"column": "损失"},
+    "detected_at": {"column": "发现", "optional": True},
+    "version": {"column": "版本"},
+    "event": TRANSFER,
+}
+MORE = {"收款": "6222021000000000005", "渠道": "mobile_bank", "到账": "", "类型": "冒充公检法"}
+MORE |= {"损失": "1", "发现": "", "版本": "2"}
+
+
+def test_all_that_a_signal_may_have_has_its_column():
+    made = body(csv_mapping(**WHOLE), **MORE)
+    assert made["event"] == {
+        "type": "transfer",
+        "payer": {"kind": "account", "value": "6299 0001"},
+        "payee": {"kind": "card", "value": "6222021000000000005", "role": "suspect"},
+        "amount": {"minor": 1200050, "currency": "CNY"},
+        "channel": "mobile_bank",
+    }
+    assert (made["typology"], made["stage"], made["version"]) == ("impersonating_police", "paid", 2)
+    assert made["loss"] == {"minor": 100, "currency": "CNY"} and "detected_at" not in made
+    SignalIn.model_validate(made)
+
+
+def test_a_row_without_the_events_column_has_no_event_and_is_a_signal_still():
+    made = body(csv_mapping(**WHOLE), **{**MORE, "收款": " "})
+    assert "event" not in made
+    SignalIn.model_validate(made)
+
+
+def _end(column: str) -> dict:
+    return {"kind": "phone", "column": column}
+
+
+ENDS = {"a": "13800000001", "b": "13800000002"}
+LINKS = "http://a.example; http://b.example"
+EVENTS = {
+    "call": ({"caller": _end("a"), "callee": _end("b"), "duration_s": {"column": "n"}}, {**ENDS, "n": "61"}),
+    "message": (
+        {"sender": _end("a"), "recipient": _end("b"), "urls": {"column": "u", "split": ";"}, "count": {"column": "n"}},
+        {**ENDS, "n": "", "u": LINKS},
+    ),
+    "site": ({"domain": {"column": "a"}, "registered_at": {"column": "b"}}, {"a": "bad.example", "b": "2026-02-01T00:00:00Z"}),
+    "app": ({"package": {"column": "a"}}, {"a": "com.example.loan"}),
+}
+
+
+@pytest.mark.parametrize("kind", EVENTS)
+def test_every_kind_of_event_can_be_mapped(kind: str):
+    event, cells = EVENTS[kind]
+    mapping = csv_mapping(event={"type": kind, **event})
+    assert set(cells) <= set(mapping.needed()), "a column that is missing is told before the first row"
+    made = SignalIn.model_validate(body(mapping, **cells))
+    assert made.event is not None and made.event.type == kind
+
+
+@pytest.mark.parametrize(("column", "text"), [("版本", "two"), ("损失", "-1"), ("到账", "soon"), ("金额", ""), ("类型", "诈骗")])
+def test_a_fault_in_any_of_them_names_its_column(column: str, text: str):
+    assert column in fault(csv_mapping(**WHOLE), **{**MORE, column: text})

@@ -26,7 +26,7 @@ from tests.unit.connectors.samples import CSV_MAPPING
         ({"region": {"column": "a", "translate": {"x": "12"}}}, "no GB/T 2260 code"),
         ({"reference": {}}, "column or `compose: row`"),
         ({"reference": {"column": "a", "compose": "row"}}, "column or `compose: row`"),
-        ({"indicators": []}, "at least 1 item"),
+        ({"indicators": []}, "at least one must have the role suspect"),
         ({"indicators": [{"kind": "phone", "column": "a", "role": "victim"}]}, "at least one must have the role suspect"),
         ({"delimiter": '"'}, "must differ"),
         ({"amount": {"column": "a", "currency": "yuan"}}, "amount.currency"),

@@ -17,7 +17,7 @@ from schemas.events import EventFact
 from schemas.topics import ACTIONS
 from schemas.values import from_ms
 from tests.unit.gateway.conftest import Client
-from tests.unit.gateway.fakes import QUEUE, T0, FakeLog, FakeViews, a_case
+from tests.unit.gateway.fakes import QUEUE, T0, FakeLog, FakeViews, MemoryIdempotency, a_case
 
 
 @pytest.fixture
@@ -235,6 +235,32 @@ async def test_next_with_a_key_gives_the_same_case_again(client: Client, put, lo
     again = (await officer.post(f"/v1/queues/{QUEUE}/next", headers=headers)).json()
     assert first == again and len(log.all(ACTIONS)) == 1
     assert (await officer.post(f"/v1/queues/{QUEUE}/next", headers={"Idempotency-Key": "take-2"})).json()["case_id"] == "case-2"
+
+
+async def test_next_with_a_key_gives_the_same_case_again_when_the_gateway_has_forgotten_it(
+    client: Client, put, log: FakeLog, views: FakeViews, memory: MemoryIdempotency
+):
+    views.now = datetime.now(UTC)
+    put(1, score=90)
+    put(2, score=80)
+    officer, headers = client("officer-1"), {"Idempotency-Key": "take-1"}
+    first = (await officer.post(f"/v1/queues/{QUEUE}/next", headers=headers)).json()
+    memory.texts.clear()
+    again = (await officer.post(f"/v1/queues/{QUEUE}/next", headers=headers)).json()
+    assert (again["case_id"], len(actions(log))) == (first["case_id"], 1)
+
+
+async def test_a_key_of_one_case_is_not_used_for_another_though_the_gateway_has_forgotten_it(
+    client: Client, put, log: FakeLog, views: FakeViews, memory: MemoryIdempotency
+):
+    views.now = datetime.now(UTC)
+    put(1, score=90)
+    put(2, score=80)
+    officer, headers = client("officer-1"), {"Idempotency-Key": "claim-1"}
+    assert (await officer.post("/v1/cases/case-1/claim", json={"revision": 1}, headers=headers)).status_code == 200
+    memory.texts.clear()
+    answer = await officer.post("/v1/cases/case-2/claim", json={"revision": 1}, headers=headers)
+    assert (slug(answer), len(actions(log))) == ("reference-reused", 1)
 
 
 async def test_the_moves_of_a_case_from_claim_to_disposal(client: Client, put, log: FakeLog, services: Services):

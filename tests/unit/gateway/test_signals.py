@@ -14,7 +14,7 @@ from schemas.facts import Outcome
 from schemas.topics import SUBMITTED
 from stream_processors.state.receipts import Receipt
 from tests.unit.gateway.conftest import Client
-from tests.unit.gateway.fakes import T0, FakeLog, FakeViews, MemoryIdempotency, signal
+from tests.unit.gateway.fakes import T0, FakeLog, FakeViews, MemoryIdempotency, ndjson, signal
 
 
 def slug(response) -> str:
@@ -160,6 +160,27 @@ async def test_too_far_behind_gives_503(client: Client, services: Services, log:
     services.lag.set(services.settings.lag_limit + 1)
     answer = await client().post("/v1/signals", json=signal())
     assert (answer.status_code, slug(answer), log.appends) == (503, "overloaded", 0)
+
+
+async def test_whoever_floods_waits_from_half_of_the_limit_on_and_the_others_do_not(client: Client, services: Services):
+    flooding, other = client("bank-001"), client("bank-002")
+    assert (await flooding.post("/v1/signals", json=signal("first"))).status_code == 202
+    services.lag.set(services.settings.lag_limit // 2 + 1)
+    answer = await flooding.post("/v1/signals", json=signal("second"))
+    assert (answer.status_code, slug(answer)) == (503, "overloaded") and "Retry-After" in answer.headers
+    assert (await other.post("/v1/signals", json=signal("third"))).status_code == 202
+    services.lag.set(services.settings.lag_limit // 2)
+    assert (await flooding.post("/v1/signals", json=signal("second"))).status_code == 202
+
+
+async def test_no_more_batches_are_read_at_once_than_the_limit(client: Client, services: Services):
+    headers = {"content-type": "application/x-ndjson"}
+    services.acceptor.batches = services.settings.batches_limit
+    answer = await client().post("/v1/signals/batch", content=ndjson(signal("r-1")), headers=headers)
+    assert (answer.status_code, slug(answer)) == (503, "overloaded") and "Retry-After" in answer.headers
+    services.acceptor.batches = services.settings.batches_limit - 1
+    assert (await client().post("/v1/signals/batch", content=ndjson(signal("r-1")), headers=headers)).status_code == 200
+    assert services.acceptor.batches == services.settings.batches_limit - 1
 
 
 async def test_no_more_wait_for_a_slow_broker_than_the_limit(services: Services, client: Client, log: FakeLog):

@@ -133,6 +133,21 @@ def test_trouble_that_passes_is_tried_again_with_the_same_body(script, trouble):
     assert [request.headers["authorization"] for request in run.requests] == [f"Bearer token-{n}" for n in range(3)]
 
 
+def test_a_signal_is_taken_back_by_its_reference_through_trouble(script):
+    run = script(TROUBLE["503"], good(RECEIPT, 202))
+    assert run.call("retract", "B001-17", "entered twice").signal_id == "sig-1"
+    assert {request.url.path for request in run.requests} == {"/v1/retractions"}
+    assert [json.loads(request.content) for request in run.requests] == [{"reference": "B001-17", "reason": "entered twice"}] * 2
+    with pytest.raises(ValueError, match="reason"):
+        run.call("retract", "B001-17", "")
+
+
+async def test_the_gateway_takes_a_retraction_of_the_client(served: Served):
+    with Client(served.url, served.token("bank-001")) as client:
+        first, again = client.retract("B001-17", "entered twice"), client.retract("B001-17", "entered twice")
+    assert (first.position.topic, first.replayed, again.replayed) == ("signals.retractions.v1", False, True)
+
+
 REFUSALS = [
     (401, "unauthenticated", Unauthenticated),
     (403, "forbidden", Forbidden),

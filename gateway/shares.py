@@ -1,0 +1,44 @@
+"""Who sent how much lately, so that one institution's flood does not close the gateway to the others.
+
+Of this process alone: each gateway judges by what came to it. Half of what was counted is forgotten in each HALF_LIFE_S.
+Invariant: memory is bounded by the institutions that have a token; what is forgotten only lets somebody send sooner.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+HALF_LIFE_S = 30.0
+ABOVE = 1.5
+"""So many times an even share is more than one's share; an even share is never more than a half."""
+_FORGOTTEN = 0.5
+
+
+class _Count(NamedTuple):
+    signals: float
+    at: float
+
+
+class Shares:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._counts: dict[str, _Count] = {}
+
+    def add(self, institution: str, signals: int) -> None:
+        """Signals of this institution that were taken just now."""
+        now = self._clock()
+        self._counts[institution] = _Count(self._left(self._counts.get(institution), now) + signals, now)
+
+    def above(self, institution: str) -> bool:
+        """Whether it sent more than its share of what all sent lately."""
+        now = self._clock()
+        left = {name: found for name, count in self._counts.items() if (found := self._left(count, now)) >= _FORGOTTEN}
+        self._counts = {name: self._counts[name] for name in left}
+        even = sum(left.values()) / max(2, len(left))
+        return left.get(institution, 0.0) > ABOVE * even
+
+    @staticmethod
+    def _left(count: _Count | None, now: float) -> float:
+        return 0.0 if count is None else float(count.signals * 0.5 ** ((now - count.at) / HALF_LIFE_S))
