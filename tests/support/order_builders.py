@@ -6,9 +6,10 @@ import calendar
 from datetime import datetime, timedelta
 from typing import Any
 
-from schemas.measures import Measure
-from schemas.orders import Order, OrderDraft, OrderEvent, Verify
 from schemas.clocks import Length
+from schemas.measures import Measure
+from schemas.order_rules import OrderRules
+from schemas.orders import Order, OrderDraft, OrderEvent, Verify
 from schemas.subjects import Subject
 from schemas.tasks import Attempt, Reach, Task, TaskDraft, TaskEvent
 from stream_processors.domain import dissuasion, orders

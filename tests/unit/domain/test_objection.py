@@ -154,4 +154,4 @@ def test_every_move_and_state_stands_in_the_table_and_every_clock_in_the_policy(
     assert {move for _, move in TABLE} == set(ObjectionMove)
     assert {move.to for move in TABLE.values()} == set(ObjectionState) - {ObjectionState.PROPAGATED}
     clocks = {name for move in TABLE.values() for name in (*move.started, *move.stopped)}
-    assert clocks == {WRITTEN_NOTICE, APPEAL, RELEASE} <= {clock.name for clock in POLICY.clocks}
+    assert clocks == {WRITTEN_NOTICE, APPEAL, RELEASE} <= {clock.name for clock in POLICY.clocks.rules}

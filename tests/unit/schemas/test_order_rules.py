@@ -14,8 +14,8 @@ from schemas.measures import BlockedIn, MeasureIn
 from schemas.order_requests import AnswerIn, OrderIn
 from schemas.order_rules import OrderRules
 from schemas.orders import OrderKind
-from tests.support.builders import T0, after
 from stream_processors.settings import SHIPPED_POLICY
+from tests.support.builders import T0, after
 from tests.support.order_builders import RULES
 
 PAGE = Path(__file__).parents[3] / "docs" / "orders.md"
