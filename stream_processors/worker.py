@@ -236,13 +236,18 @@ def main() -> None:
         die(error)
 
 
+def spare_collector() -> None:
+    """What was built stays, and a collection is worth its time only after many objects."""
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLD)
+
+
 def run(settings: Settings, stage: str) -> None:
     """Runs until SIGTERM or SIGINT."""
     if settings.metrics_port:
         METRICS.prepare(stage)
         start_http_server(settings.metrics_port, addr="127.0.0.1", registry=METRICS.registry)
-    gc.freeze()
-    gc.set_threshold(*GC_THRESHOLD)
+    spare_collector()
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
     policies = PolicyFile(settings.policy_file)

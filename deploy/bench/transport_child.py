@@ -17,7 +17,7 @@ import uvloop
 from deploy.bench.setting import answer, request
 from stream_processors import transport
 from stream_processors.settings import Settings
-from stream_processors.worker import build_app
+from stream_processors.worker import build_app, spare_collector
 
 
 class Count:
@@ -65,7 +65,9 @@ def main() -> None:
 
 
 def _ours(asked: dict[str, Any]) -> faust.App:
-    """As a worker builds it."""
+    """As a worker builds it, and with the worker's setting of Python's collector (an agent of polls gets nothing from Faust
+    without its transport, and a worker sets both)."""
+    spare_collector()
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
     settings = Settings(
