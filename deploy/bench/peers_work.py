@@ -155,8 +155,8 @@ class Peer(Agent):
         self.marks |= sets
 
 
-async def _open(settings: Settings) -> Agent:
-    log, group = KafkaLog(settings, settings.worker_id), settings.worker_id
+async def _open(settings: Settings, group: str) -> Agent:
+    log = KafkaLog(settings, settings.worker_id)
     store = RedisStore(connect(settings.redis_url), Namespace(f"{group}."))
     await log.open()
     await store.open()
@@ -167,11 +167,11 @@ async def _open(settings: Settings) -> Agent:
 
 
 def main() -> None:
-    group, home = os.environ["GROUP"], Path(os.environ["STATE"])
-    settings = Settings(kafka_bootstrap=os.environ["BROKER"], worker_id=group, home=home, profile="peer")
+    group, home = os.environ["GROUP"], Path(os.environ["STATE"])  # the group is all processes', the folder each one's own
+    settings = Settings(kafka_bootstrap=os.environ["BROKER"], worker_id=f"{group}-{home.name}", home=home, profile="peer")
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
-    agent = loop.run_until_complete(_open(settings))
+    agent = loop.run_until_complete(_open(settings, group))
     app = worker.build_app(settings, group, loop)
     worker.wire(app, agent)
     sys.argv = sys.argv[:1]
