@@ -276,16 +276,22 @@ def test_a_stop_is_compared_before_it_is_carried_out(steps: list[Any]) -> None:
                 assert one.refusal is None
 
 
+PEOPLES = (OrderEventKind.ISSUE, OrderEventKind.APPROVE, OrderEventKind.RENEW)
+
+
 @given(STEPS)
-def test_the_caps_hold(steps: list[Any]) -> None:
-    for _, _, _, change, _ in _play(steps):
+def test_the_caps_hold_whenever_somebody_decides(steps: list[Any]) -> None:
+    """That a stop was carried out before its release may be said after others took its place: it counts from then on."""
+    for _, event_, _, change, _ in _play(steps):
         stops: dict[str, int] = defaultdict(int)
         for one in change.orders:
             cap = PLAYED.kinds[one.kind].renewals
             assert cap is None or one.renewals <= cap
             if one.kind is OrderKind.STOP_PAYMENT and (one.state in LIVE or one.executed_at):
                 stops[one.subject.token] += 1 + one.renewals
-        assert all(n <= 2 for n in stops.values())
+        decided = change.refused is None and event_.kind in PEOPLES and change.order is not None
+        if decided and change.order.kind is OrderKind.STOP_PAYMENT:
+            assert stops[change.order.subject.token] <= 2
 
 
 @given(STEPS)
