@@ -17,6 +17,7 @@ from deploy.token import mint
 from stream_processors.settings import SHIPPED_POLICY
 from stream_processors.state.store import connect
 from stream_processors.state.views import RedisViews
+from tests.support.builders import account
 from tests.unit.gateway.fakes import signal
 
 pytestmark = pytest.mark.integration
@@ -42,7 +43,8 @@ def stack(policy: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[St
 def decided_by(stack: Stack) -> str:
     """The policy that a new signal is assessed by."""
     headers = {"authorization": "Bearer " + mint("bank-001", home=stack.places.home, profile=PROFILE)}
-    body = signal(secrets.token_hex(8))
+    name = secrets.token_hex(8)
+    body = signal(name, indicators=[account(int(name[:6], 16))], narrative=name)  # the same content again would be a re-send
     answer = httpx.post(f"{stack.gateway_url}/v1/signals", json=body, headers=headers, timeout=20)
     assert answer.status_code == 202, answer.text
     return asyncio.run(_policy_of(stack, answer.json()["signal_id"]))
