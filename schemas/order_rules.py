@@ -7,13 +7,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, model_validator
 
-from schemas.clocks import Length
+from schemas.clocks import ClockName, Length
 from schemas.orders import HOLDS, LETTERS, REVERSIBLE, TAKEDOWNS, OrderKind, VerifyField
 from schemas.values import AmountMinor, Strict
-
-ClockName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z_]{1,47}$")]
 
 
 class KindRules(Strict):

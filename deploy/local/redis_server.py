@@ -88,7 +88,7 @@ def command(places: Places, port: int, program: Path, *, fsync: str = "everysec"
         "save": "",
         "maxmemory": "0",
         "maxmemory-policy": "noeviction",
-        "hash-max-ziplist-value": "1024",  # a case is a small hash with one longer value (docs/operations.md)
+        "hash-max-ziplist-value": "1024",  # small values share hashes (docs/operations.md)
         "daemonize": "no",
         "databases": "16",
     }

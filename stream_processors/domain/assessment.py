@@ -24,7 +24,7 @@ from schemas.assessments import (
     Ruling,
     UnitResult,
 )
-from stream_processors.domain.case import Refusal
+from stream_processors.domain.refusal import Refusal
 
 FORM = "liandong.assessment.v1"
 APPLIED_KEPT = 64

@@ -26,6 +26,7 @@ from schemas.policy import Policy
 from schemas.retractions import Standing
 from schemas.values import DAY_MS, instant_ms
 from stream_processors.domain import tally, trust
+from stream_processors.domain.refusal import Refusal
 from stream_processors.domain.scoring import severity
 
 APPLIED_KEPT = 64
@@ -34,13 +35,6 @@ VERDICT_TOKENS = 64
 """Subjects that one disposal says something of."""
 _TOOLS = frozenset({"phone", "sim", "imsi", "imei", "device", "handle", "app", "url", "domain", "ip"})
 NONE, LAPSED = "none", "lapsed"
-
-
-class Refusal(NamedTuple):
-    """A problem slug (docs/errors.md) and a sentence for whoever asked."""
-
-    problem: str
-    why: str
 
 
 Guard = Callable[[Action, Case], Refusal | None]

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from schemas.clocks import Clock, ClockRule, Clocks, ClockState, ClockStep, Role, Rung
 from stream_processors.domain.calendars import Calendar, add
+from stream_processors.domain.refusal import Refusal
 
 MAX_CLOCKS = 64
 """Clocks that a case carries. More than enough for a case's orders; a case is one record of the log."""
@@ -31,13 +32,6 @@ TABLE: dict[tuple[ClockState, str], ClockState] = {
 _OUTSTANDING = frozenset(state for state, event in TABLE if event == "stop")
 _LADDER = (ClockStep.ESCALATE_1, ClockStep.ESCALATE_2, ClockStep.ESCALATE_3)
 _TICK = timedelta(microseconds=1)
-
-
-class Refusal(NamedTuple):
-    """A problem slug and a sentence for whoever asked. It has the form of the case's refusals."""
-
-    problem: str
-    why: str
 
 
 class Telling(NamedTuple):

@@ -20,7 +20,7 @@ from schemas.objections import (
     ObjectionTold,
     Please,
 )
-from stream_processors.domain.case import Refusal
+from stream_processors.domain.refusal import Refusal
 from stream_processors.domain.told import Told
 from stream_processors.domain.undoing import Executed
 

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from schemas.assessments import Supervision, SupervisionMove, SupervisionMoveKind, SupervisionState
-from stream_processors.domain.case import Refusal
+from stream_processors.domain.refusal import Refusal
 
 APPLIED_KEPT = 64
 S, K = SupervisionState, SupervisionMoveKind

@@ -15,7 +15,7 @@ from pydantic import Field, StringConstraints
 from schemas.protect.sealing import Sealer
 from schemas.reading import Fault, Refused
 from schemas.values import Instant, Name, PartyId, Sealed, Stored, Strict
-from stream_processors.domain.case import Refusal
+from stream_processors.domain.refusal import Refusal
 from stream_processors.webhooks import guard, sign
 from stream_processors.webhooks.policy import Calls, Hooks
 

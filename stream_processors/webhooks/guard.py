@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from stream_processors.domain.case import Refusal
+from stream_processors.domain.refusal import Refusal
 from stream_processors.webhooks import addresses
 from stream_processors.webhooks.policy import Calls
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import httpcore
 
-from stream_processors.domain.case import Refusal
+from stream_processors.domain.refusal import Refusal
 from stream_processors.webhooks import guard
 from stream_processors.webhooks.answers import Answer, Outcome, of_status
 from stream_processors.webhooks.policy import Hooks

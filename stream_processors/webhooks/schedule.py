@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from pydantic import Field
 
 from schemas.values import Instant, Name, PartyId, Stored
-from stream_processors.domain.case import Refusal
+from stream_processors.domain.refusal import Refusal
 from stream_processors.webhooks.answers import Answer, Outcome
 from stream_processors.webhooks.policy import Retries
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from stream_processors.domain.case import Refusal
+from stream_processors.domain.refusal import Refusal
 from stream_processors.webhooks.guard import pin, target_of
 from stream_processors.webhooks.policy import Calls
 

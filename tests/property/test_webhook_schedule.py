@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_processors.domain.case import Refusal
+from stream_processors.domain.refusal import Refusal
 from stream_processors.webhooks.answers import LONGEST_WISH_S, Answer, Outcome, retry_after_s
 from stream_processors.webhooks.policy import Retries
 from stream_processors.webhooks.schedule import UNDER_WAY, Delivery, Request, State, answered, first, requested, wait_s

@@ -7,7 +7,7 @@ from ipaddress import ip_network
 import pytest
 from pydantic import ValidationError
 
-from stream_processors.domain.case import Refusal
+from stream_processors.domain.refusal import Refusal
 from stream_processors.webhooks.guard import SLUG, Target, pin, target_of
 from stream_processors.webhooks.policy import Calls
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stream_processors.domain.case import Refusal
+from stream_processors.domain.refusal import Refusal
 from stream_processors.webhooks.answers import Answer, Outcome
 from stream_processors.webhooks.policy import Retries
 from stream_processors.webhooks.schedule import (
