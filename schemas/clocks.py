@@ -210,7 +210,8 @@ class Clock(Stored):
 
     `step` falls due next, at `next_at`; both are None when nothing more will. `late`: whether what stopped it was done after
     `due_at`; None when nothing did. `estimated`: a year without its notice of days off, or with one that is not confirmed, was
-    reckoned through, so the instants may be days off. `severity` is that of the rule it runs by.
+    reckoned through, so the instants may be days off. `severity` is that of the rule it runs by. `unit` is the queue that
+    owes it, whatever becomes of the case; None where an institution does, or nobody.
     """
 
     name: ClockName
@@ -228,3 +229,12 @@ class Clock(Stored):
     stopped_at: Instant | None = None
     late: bool | None = None
     estimated: bool = False
+    unit: Name | None = None
+
+
+class Due(Stored):
+    """A moment of a clock has come: `step` of `run` of the clock of this name. What the timekeeper asks for."""
+
+    clock: ClockName
+    run: int = Field(ge=1)
+    step: ClockStep

@@ -11,6 +11,8 @@ from typing import Annotated, NamedTuple
 
 from pydantic import Field, StringConstraints
 
+from schemas.feedback import EarlyWarning, Feedback, TakenBack
+from schemas.objections import ObjectionTold
 from schemas.subjects import Subject
 from schemas.values import Instant, Name, PartyId, Stored
 
@@ -19,7 +21,8 @@ NoticeId = Annotated[str, StringConstraints(min_length=1, max_length=400)]
 
 
 class NoticeKind(StrEnum):
-    """ORDER asks for something, RELEASE says that it must not be done any more, or be undone. FEEDBACK tells what came of it."""
+    """ORDER asks for something, RELEASE says that it must not be done any more, or be undone. FEEDBACK tells what came of it.
+    CLOCK: a time is about to run out, or has."""
 
     ORDER = "order"
     RELEASE = "release"
@@ -29,11 +32,14 @@ class NoticeKind(StrEnum):
     RETRACTION = "retraction"
     FEEDBACK = "feedback"
     TASK = "task"
+    OBJECTION = "objection"
+    CLOCK = "clock"
 
 
 class Notice(Stored):
     """`recipient` is an institution or agency; `says` the key of the sentence, `data` its values (money in minor units, times as
-    RFC 3339). The value of `subject` opens in the context of the order, task or signal that it belongs to."""
+    RFC 3339). The value of `subject` opens in the context of the order, task or signal that it belongs to. `feedback` to
+    `objection`: the whole of what is told, of the kinds that tell more than a sentence."""
 
     notice_id: NoticeId
     recipient: PartyId
@@ -45,6 +51,10 @@ class Notice(Stored):
     task_id: Name | None = None
     subject: Subject | None = None
     data: dict[str, int | str] = Field(default={}, max_length=16)
+    feedback: Feedback | None = None
+    warning: EarlyWarning | None = None
+    taken_back: TakenBack | None = None
+    objection: ObjectionTold | None = None
 
 
 class Said(NamedTuple):
