@@ -281,7 +281,7 @@ class CaseChange(Stored):
 
     `origin` (`partition:offset`) is the source of a join, so that echoes of it are known after a rebuild. `left` is the queue
     that the case is not in any more. `notices` must reach whom they name, `follows` are requests about other cases: the stage
-    `deliver` sees to both. `moves`: of a refused action, those that are open. `counted` is what it changed of the scorecards' figures.
+    `deliver` sees to both. `moves`: of a refused action, those that are open. `counted` is what it changed of the scorecards.
     """
 
     action_id: str | None

@@ -53,14 +53,6 @@ class ClockStop(NamedTuple):
     about: str
 
 
-class Refused(NamedTuple):
-    """A problem slug, a sentence, and the moves that are open to whoever asked."""
-
-    problem: str
-    why: str
-    moves: tuple[str, ...] = ()
-
-
 class AnyMove(Protocol):
     """What a table's rows have in common."""
 
