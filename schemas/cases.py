@@ -131,7 +131,8 @@ class Tally(Stored):
 
 
 class Portion(Stored):
-    """What one case hands over to another: all of it when they are merged, some signals when it is split."""
+    """What one case hands over to another: all of it when they are merged, some signals when it is split. `primary` opens a case
+    where there is none; `clocks` are institutions' that still run, `linked` as in a case."""
 
     of: Name
     signals: tuple[JoinedSignal, ...]
@@ -140,6 +141,10 @@ class Portion(Stored):
     tally: Tally
     institutions: tuple[str, ...]
     measures: tuple[Measure, ...] = ()
+    primary: Subject | None = None
+    primary_signal_id: Name | None = None
+    clocks: tuple[Clock, ...] = ()
+    linked: tuple[Name, ...] = ()
 
 
 class Action(Stored):
@@ -148,7 +153,7 @@ class Action(Stored):
     `withdrawn` is what a retracted signal had added to the case; `linked` are the cases that a signal joins beside this one.
     One of `measure`, `order`, `task`, `objection`, `due`, `portion` belongs to the kind of that name (CLOCK_DUE: `due`, ABSORB:
     `portion`). `queue` of a transfer is the one that takes the case; `into` the case that this one is merged into, or the new one
-    that `signals` are split off to.
+    that `signals` are split off to. `passed` names the split-off cases that it was sent on to before.
     """
 
     action_id: Name
@@ -172,6 +177,7 @@ class Action(Stored):
     portion: Portion | None = None
     into: Name | None = None
     signals: tuple[Name, ...] = Field(default=(), max_length=200)
+    passed: tuple[Name, ...] = Field(default=(), max_length=200)
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -217,7 +223,8 @@ class Case(Stored):
     `primary` opens in the context of `primary_signal_id`, the signal that it came with. All but `primary`, `opened_at` and what
     officers did is of live signals; `retracted` counts those that were taken back. `tally` is None in a case of before.
     `clocks` to `objections` are the loop's, each bounded by the module that adds to it. `linked` are the cases of other agencies
-    that share signals with this one, `absorbed` those that were merged into it.
+    that share signals with this one, `absorbed` those that were merged into it. `splits` counts the cases that were split off it,
+    `split_off` says which signal (its name with the version) went to which of them.
     """
 
     case_id: str
@@ -253,6 +260,8 @@ class Case(Stored):
     merged_into: str | None = None
     absorbed: tuple[str, ...] = ()
     split_from: str | None = None
+    splits: int = 0
+    split_off: dict[str, str] = {}
     transfers: tuple[Moved, ...] = ()
     clocks: tuple[Clock, ...] = ()
     measures: tuple[Measure, ...] = ()

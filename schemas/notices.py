@@ -87,6 +87,13 @@ SAID: dict[str, Said] = {
     "task_open_again": Said("劝阻任务退回，请接手", "this task is open again: take it"),
     "task_tried": Said("已尝试劝阻 {tries} 次", "the person was tried {tries} time(s)"),
     "task_missed": Said("劝阻任务超时无人处置", "nobody did anything about this task in time"),
+    "clock_warns": Said("{clock} 时限将于 {due_at} 届满（{basis}）", "the time {clock} runs out at {due_at} ({basis})"),
+    "clock_fell_due": Said("{clock} 时限已于 {due_at} 届满（{basis}）", "the time {clock} ran out at {due_at} ({basis})"),
+    "clock_escalated": Said("{clock} 时限届满后仍未办理，已上报", "{clock} ran out at {due_at} and is still not done"),
+    "feedback": Said("您报送的线索有新进展", "there is news of what you reported"),
+    "early_warning": Said("您报送或持有的对象另有单位报送", "others report a subject that you reported or hold, too"),
+    "taken_back": Said("相关线索已撤回或更正，请核对已采取的措施", "a report was taken back: look at what you did because of it"),
+    "objection": Said("当事人申诉有新进展", "there is news of an objection"),
     "task_over": Said("劝阻任务结束：{outcome}", "this task is over: {outcome}"),
 }
 """Key -> sentence. None names a person: whom it is about is the sealed subject of the notice."""

@@ -32,6 +32,7 @@ from stream_processors.agents.beside import Beside
 from stream_processors.agents.intake import Intake
 from stream_processors.agents.project import Project
 from stream_processors.agents.track import Track
+from stream_processors.calendar_file import load_holidays
 from stream_processors.log import KafkaLog
 from stream_processors.metrics import METRICS
 from stream_processors.pipeline import STAGES, intake_stage
@@ -39,8 +40,8 @@ from stream_processors.policy_file import PolicyFile
 from stream_processors.settings import PolicyError, Settings
 from stream_processors.state.store import RedisLike, RedisStore, connect
 
-AGENTS: dict[str, type[Assess] | type[Track] | type[Project]] = {"assess": Assess, "track": Track, "project": Project}
-NAMES = ("intake", *AGENTS)
+AGENTS: dict[str, type[Assess] | type[Project]] = {"assess": Assess, "project": Project}
+NAMES = ("intake", "track", *AGENTS)
 CHECK_EVERY_S = 1.0
 ASSIGN_TIMEOUT_S = 60.0
 """Faust forgets an assignment that takes longer than its request time-out, and then consumes nothing. Better to end before."""
@@ -199,7 +200,12 @@ async def open_agent(settings: Settings, stage: str, policy: Policy) -> Agent | 
 async def _agent(settings: Settings, stage: str, log: KafkaLog, redis: RedisLike, policy: Policy) -> Agent:
     store = RedisStore(redis, STAGES[stage].namespace)
     await store.open()
-    agent = AGENTS[stage](log, store, policy, AesGcmSealer(settings.keyring()), logger.info)
+    sealer = AesGcmSealer(settings.keyring())
+    agent: Agent
+    if stage == "track":
+        agent = Track(log, store, policy, sealer, logger.info, holidays=load_holidays(settings.holidays_file))
+    else:
+        agent = AGENTS[stage](log, store, policy, sealer, logger.info)
     METRICS.tell_policy(stage, agent.policy)
     return agent
 

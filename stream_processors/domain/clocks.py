@@ -94,6 +94,7 @@ def start(
     until: datetime | None = None,
     about: str | None = None,
     severity: str | None = None,
+    unit: str | None = None,
 ) -> Started:
     """The clocks with one more running. `began_at`: since when it counts, never later than now (a sender's clock may be ahead);
     `until`: the due time that an order or letter itself names, instead of the rule's length. Starting one that is
@@ -108,7 +109,8 @@ def start(
     if len(left) >= MAX_CLOCKS:
         return Started(clocks, refusal=Refusal("too-many-clocks", f"the case has {MAX_CLOCKS} running clocks; end one first"))
     run = 1 + max((one.run for one in clocks if one.name == name), default=0)
-    made = _made(rule, calendar, now if began_at is None else min(began_at, now), until, name=name, run=run, about=about)
+    began = now if began_at is None else min(began_at, now)
+    made = _made(rule, calendar, began, until, name=name, run=run, about=about, unit=unit)
     return Started((*left, made), made)
 
 

@@ -74,6 +74,15 @@ def add(
     return MeasureChange(_bounded((*measures, kept)), kept, starts, (ClockStop(duty.fulfils, measure.institution),))
 
 
+def pooled(measures: tuple[Measure, ...], more: tuple[Measure, ...]) -> tuple[Measure, ...]:
+    """The measures of two cases, in the order in which they came; each once."""
+    each = {one.measure_id: one for one in (*more, *measures)}
+    found = tuple(sorted(each.values(), key=lambda one: (one.at, one.measure_id)))
+    while len(found) > MOST_MEASURES:
+        found = _bounded(found)
+    return found
+
+
 def _again(measures: tuple[Measure, ...], there: Measure, measure: Measure) -> MeasureChange:
     """The same words are an echo; a sealed note differs each time that it is sealed, so it is not compared."""
     marks = {"at": there.at, "late": there.late, "done_late": there.done_late, "note_sealed": there.note_sealed}

@@ -47,7 +47,7 @@ from stream_processors.state.rows import AssessedRow, CaseRow, ChangeRow, RawRow
 from stream_processors.state.standing import pack
 
 _RANK_STEP = 10**11
-OUT_OF_QUEUE = (CaseStatus.DISPOSED, CaseStatus.RETRACTED)
+OUT_OF_QUEUE = (CaseStatus.DISPOSED, CaseStatus.RETRACTED, CaseStatus.CLOSED, CaseStatus.MERGED)
 
 Fold = Callable[[Any], list[Effect]]
 """From a RowEnvelope (schemas/codec.py) of the stream's view."""
@@ -211,6 +211,8 @@ def project_changed(envelope: RowEnvelope[ChangeRow]) -> list[Effect]:
     effects.append(stand(bucket, f"k:{case.case_id}", case.revision, where, instant_ms(change.at), member))
     if where:
         effects.append(add(bucket, "standings", where))
+    if change.left is not None:
+        effects.append(unrank(bucket, f"q:{change.left}", member))
     if case.status in OUT_OF_QUEUE:
         effects.append(unrank(bucket, f"q:{case.queue}", member))
     else:

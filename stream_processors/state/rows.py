@@ -179,6 +179,8 @@ class ChangeRow(Row):
     problem: str | None = None
     revision: int | None = None
     origin: str | None = None
+    moves: tuple[str, ...] = ()
+    left: str | None = None
     raw: msgspec.Raw = msgspec.field(default=msgspec.Raw(b"null"), name="case")
     case: CaseRow | None = msgspec.field(default=None, name="none in a record")
 
@@ -191,7 +193,7 @@ class ChangeRow(Row):
 
     def answer(self) -> bytes:
         """The change without its case, for whoever asked for the action (a CaseChange again)."""
-        names = ("action_id", "case_id", "kind", "outcome", "at", "actor", "why", "problem", "revision", "origin")
+        names = ("action_id", "case_id", "kind", "outcome", "at", "actor", "why", "problem", "revision", "origin", "moves")
         return orjson.dumps({name: getattr(self, name) for name in names}, option=orjson.OPT_UTC_Z)
 
     def newest_accepted(self) -> datetime | None:
