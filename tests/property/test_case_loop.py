@@ -4,6 +4,7 @@ held than arrived, an answer to everybody who was told; and the same log gives t
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -56,7 +57,10 @@ STEP = st.one_of(
     st.tuples(st.just("wait"), st.sampled_from([1, 60, 3600, 86_400, 40 * 86_400])),
     st.tuples(st.just("again"), N),
 )
-STEPS = st.lists(STEP, min_size=1, max_size=40)
+TOLD = st.sampled_from(["ordered", "executed", "objected", "taken"])
+STORY = st.tuples(st.just("story"), TOLD, st.sampled_from(KINDS), N, MINOR)
+"""Several steps that follow each other, as they mostly do."""
+STEPS = st.lists(st.one_of(STORY, STORY, STEP), min_size=3, max_size=18)
 
 
 class Play:
@@ -69,11 +73,34 @@ class Play:
         self.live: list[Any] = []
 
     def run(self, steps: list[Any]) -> Play:
-        for number, step in enumerate([("join", "bank-001", 0, 8), ("claim", "officer-a", None), *steps]):
+        begin = [("join", "bank-001", 0, 8), ("claim", "officer-a", None)]
+        for number, step in enumerate(one for told in (*begin, *steps) for one in self._told(told)):
             made = self.made(number, *step)
             if made is not None:
                 self.take(*made)
         return self
+
+    def _told(self, step: Any) -> Iterator[Any]:
+        """A step, or those of a story. They come one by one, so the last order is the one that the step before gave."""
+        if step[0] != "story":
+            yield step
+            return
+        _, what, of_kind, about, minor = step
+        yield ("claim", "officer-a", None)
+        yield ("issue", "officer-a", of_kind, about, about, minor)
+        if what == "ordered":
+            return
+        yield ("officer", "officer-b", "approve", -1)
+        yield ("answer", "", "verify", -1, minor)
+        yield ("answer", "", "execute", -1, minor)
+        if what == "objected":
+            yield ("objection", "bank-001", "lodge")
+            yield ("objection", "bank-001", "notice")
+            yield ("objection", "officer-c", "uphold")
+            yield ("objection", "officer-c", "release")
+        if what == "taken":
+            yield ("task", "officer-a", "ask")
+            yield ("task", "bank-001", "take")
 
     def take(self, action: Action, actor: str) -> None:
         self.now += timedelta(seconds=1)
@@ -108,8 +135,10 @@ class Play:
         self.live.remove(gone)
         return taken_back(gone), "stage:assess"
 
-    def _move(self, n: int, kind: str, officer: str, disposition: Any) -> tuple[Action, str]:
+    def _move(self, n: int, kind: str, officer: str, disposition: Any) -> tuple[Action, str] | None:
         assert self.case is not None
+        if kind == "split" and not self.case.signals:
+            return None
         needs: dict[str, Any] = {
             "dispose": {"disposition": disposition},
             "transfer": {"queue": "financial-regulator-630200" if self.case.queue == QUEUE else QUEUE},
@@ -145,7 +174,7 @@ class Play:
         if one is None:
             return None
         said = {**ANSWERS.get(what, {}), **({"amount_minor": minor} if what == "execute" else {})}
-        who = one.recipient if n % 4 else bank
+        who = one.recipient if n % 4 or not bank else bank
         return self._action(n, "order", f"institution:{who}", order=event(what, one.order_id, **said))
 
     def _measure(self, n: int, kind: str, bank: str, what: str, which: int) -> tuple[Action, str]:
