@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
 from schemas.cases import ActionOutcome
 from schemas.facts import Outcome
+from schemas.notices import NoticeKind
 from schemas.policy import Policy
 from schemas.receipts import RawOutcome
 
@@ -28,6 +29,7 @@ STEPS: dict[str, tuple[str, ...]] = {
     "intake": ("read", "submit", "record", "fold"),
     "assess": ("read", "claim", "observe", "decide", "record", "emit", "fold"),
     "track": ("read", "decide", "record", "fold"),
+    "deliver": ("read", "issue", "follow", "settle"),
     "project": ("read", "fold"),
 }
 """A stage's steps, in order. Two halves of a large poll of assess go at once: their times overlap."""
@@ -36,6 +38,7 @@ OUTCOMES: dict[str, tuple[str, ...]] = {
     "intake": tuple(RawOutcome),
     "assess": tuple(Outcome),
     "track": tuple(ActionOutcome),
+    "deliver": (*NoticeKind, "follow"),
     "project": (),
 }
 
@@ -75,7 +78,8 @@ class Stages(_Process):
         r = self.registry
         # Records taken from the log, echoes of a replay included.
         self.polled = Counter("liandong_records_polled", "Records read by a stage", ["stage"], registry=r)
-        # Facts by what they say: accepted, refused; assessed, repeat, resend, conflict, refused; applied, refused, echo.
+        # Facts by what they say: accepted, refused; assessed, repeat, resend, conflict, refused; applied, refused, echo;
+        # of deliver the kinds of notices, and `follow`: what was asked of other cases.
         self.facts = Counter("liandong_facts", "Facts written by a stage", ["stage", "outcome"], registry=r)
         # Assessed signals about a subject that another institution reported within the policy's window.
         self.corroborations = Counter("liandong_corroborations", "Signals that another institution's bear out", registry=r)
@@ -106,8 +110,9 @@ class Stages(_Process):
             "liandong_stage_delay_seconds", "Age of a poll's oldest record when it is done", ["stage"], buckets=_DELAY_S,
             registry=r,
         )  # fmt: skip
-        # From the LogAppendTime of a submitted signal until it is seen: `receipt` by its sender, `queue` by an officer. One
-        # observation, the oldest, a partition and poll: exact at a low load, on the safe side at a high one.
+        # From the LogAppendTime of a submitted signal until it is seen: `receipt` by its sender, `queue` by an officer; `inbox`:
+        # of the action that caused a notice, until it is in its recipient's inbox. One observation, the oldest, a partition and
+        # poll: exact at a low load, on the safe side at a high one.
         self.visible_s = Histogram(
             "liandong_visible_seconds", "Submitted to visible in the views", ["view"], buckets=_DELAY_S, registry=r
         )
@@ -127,7 +132,7 @@ class Stages(_Process):
             self.step_s.labels(stage, step)
         for outcome in OUTCOMES[stage]:
             self.facts.labels(stage, outcome)
-        for view in ("receipt", "queue") if stage == "project" else ():
+        for view in ("receipt", "queue", "inbox") if stage == "project" else ():
             self.visible_s.labels(view)
 
     def tell_policy(self, stage: str, policy: Policy) -> None:

@@ -1,4 +1,4 @@
-"""Starts one agent: `python -m stream_processors.worker intake|assess|track|project`. One agent a process.
+"""Starts one agent: `python -m stream_processors.worker intake|assess|track|deliver|project`. One agent a process.
 
 Order: policy, keys, metrics, log, store, the restore barrier, and only then Faust joins the group. Whatever is not expected
 ends the process at once with a line that says why; the supervisor starts it again and the barrier makes it whole.
@@ -29,6 +29,7 @@ from stream_processors import transport
 from stream_processors.agents.assess import Assess
 from stream_processors.agents.base import Agent
 from stream_processors.agents.beside import Beside
+from stream_processors.agents.deliver import Deliver
 from stream_processors.agents.intake import Intake
 from stream_processors.agents.project import Project
 from stream_processors.agents.track import Track
@@ -40,7 +41,7 @@ from stream_processors.policy_file import PolicyFile
 from stream_processors.settings import PolicyError, Settings
 from stream_processors.state.store import RedisLike, RedisStore, connect
 
-AGENTS: dict[str, type[Assess] | type[Project]] = {"assess": Assess, "project": Project}
+AGENTS: dict[str, type[Assess] | type[Deliver] | type[Project]] = {"assess": Assess, "deliver": Deliver, "project": Project}
 NAMES = ("intake", "track", *AGENTS)
 CHECK_EVERY_S = 1.0
 ASSIGN_TIMEOUT_S = 60.0

@@ -161,7 +161,7 @@ class Agent(abc.ABC):
 
     def position_mark(self, topic: Topic, partition: int) -> str:
         """The mark that holds the next record to read of this input."""
-        return self.stage.streams[0].source_mark(partition, topic.name)
+        return f"{self.stage.place_mark(topic)}{partition}"
 
     async def _take_over(self, partitions: Sequence[int]) -> None:
         """What an owner must finish for its predecessor before it goes on."""

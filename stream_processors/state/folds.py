@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import cast
 
 from schemas.cases import ActionKind, ActionOutcome, Case, CaseStatus
 from schemas.codec import RowEnvelope, dump
@@ -49,8 +49,8 @@ from stream_processors.state.standing import pack
 _RANK_STEP = 10**11
 OUT_OF_QUEUE = (CaseStatus.DISPOSED, CaseStatus.RETRACTED, CaseStatus.CLOSED, CaseStatus.MERGED)
 
-Fold = Callable[[Any], list[Effect]]
-"""From a RowEnvelope (schemas/codec.py) of the stream's view."""
+Fold = Callable[..., list[Effect]]
+"""From a RowEnvelope (schemas/codec.py) of the stream's view; where the stream is `placed`, from the fact's offset, too."""
 
 
 def fold_intake(envelope: RowEnvelope[RawRow]) -> list[Effect]:

@@ -14,6 +14,7 @@ import orjson
 from pydantic import create_model
 
 from schemas.cases import ActionKind, ActionOutcome, Case, CaseStatus
+from schemas.deliveries import DeliveryState, Way
 from schemas.facts import Outcome
 from schemas.receipts import RawOutcome
 from schemas.retractions import name_of
@@ -203,6 +204,69 @@ class ChangeRow(Row):
         except msgspec.MsgspecError:
             return None
         return signals[0].accepted_at if signals else None
+
+
+class AskingRow(Row):
+    """A view of CaseChange for what it asks the stage `deliver` to do; most ask for nothing, and nothing else is looked at."""
+
+    at: Utc
+    notices: msgspec.Raw = msgspec.field(default=msgspec.Raw(b"[]"))
+    follows: msgspec.Raw = msgspec.field(default=msgspec.Raw(b"[]"))
+    case: msgspec.Raw = msgspec.field(default=msgspec.Raw(b"null"))
+
+    @property
+    def asks(self) -> bool:
+        return bytes(self.notices) != b"[]" or bytes(self.follows) != b"[]"
+
+
+class _NoticeRow(Row):
+    notice_id: Annotated[str, msgspec.Meta(min_length=1, max_length=400)]
+    recipient: Named
+    case_id: Named
+    at: Utc
+
+
+_NOTICE = msgspec.json.Decoder(_NoticeRow)
+
+
+class IssuedRow(Row):
+    """A view of Issued: what places it in its recipient's inbox, and what is shown of it as it came."""
+
+    raw: msgspec.Raw = msgspec.field(name="notice")
+    order: msgspec.Raw = msgspec.field(default=msgspec.Raw(b"null"))
+    task: msgspec.Raw = msgspec.field(default=msgspec.Raw(b"null"))
+    notice: _NoticeRow | None = msgspec.field(default=None, name="none in a record")
+
+    def __post_init__(self) -> None:
+        self.notice = _NOTICE.decode(self.raw)
+
+    def shown(self) -> bytes:
+        """An Issued again, without where the stage stood."""
+        return b'{"notice":%s,"order":%s,"task":%s}' % (bytes(self.raw), bytes(self.order), bytes(self.task))
+
+
+class MarkRow(Row):
+    """A view of DeliveryMark."""
+
+    recipient: Named
+    notice_id: Annotated[str, msgspec.Meta(min_length=1, max_length=400)]
+    state: DeliveryState
+    at: Utc
+    way: Way
+    attempt: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 1
+    detail: Annotated[str, msgspec.Meta(max_length=200)] | None = None
+    noticed_at: Utc | None = None
+
+
+class SettledRow(Row):
+    change: Annotated[int, msgspec.Meta(ge=0, lt=1 << 52)]
+    action: Annotated[int, msgspec.Meta(ge=0, lt=1 << 52)]
+
+
+class PlaceRow(Row):
+    """A view of Issued: how far the stage was."""
+
+    settled: SettledRow | None = None
 
 
 _NOT_LISTED = ("signals", "applied", "note_sealed")

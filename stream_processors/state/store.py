@@ -66,6 +66,9 @@ class Store(Protocol):
     async def cases(self, stamp: str, case_ids: Sequence[str]) -> list[bytes | None]:
         """The cases' JSON."""
 
+    async def tell(self, channel: str, message: bytes) -> None:
+        """Says something to whoever listens now. Nothing of it is kept."""
+
     def lock(self) -> contextlib.AbstractAsyncContextManager[None]:
         """The restore lock: one restorer at a time (two would only be slower, the marks keep them apart)."""
 
@@ -190,6 +193,9 @@ class RedisStore:
         if any(one is None or one.decode() != stamp for one in answers[1::2]):
             raise LostState("a stamp is gone while cases were read")
         return [None if raw is None else unpack(case_entry(raw).case) for raw in answers[0::2]]
+
+    async def tell(self, channel: str, message: bytes) -> None:
+        await self._redis.publish(channel, message)
 
     @contextlib.asynccontextmanager
     async def lock(self) -> AsyncIterator[None]:

@@ -38,6 +38,7 @@ class MemoryRedis:
         self.clock = clock or Clock()
         self.buckets = [Bucket() for _ in range(BUCKETS)]
         self.restoring = asyncio.Lock()
+        self.told: list[tuple[str, bytes]] = []
 
     def copy(self) -> list[Bucket]:
         """A snapshot to roll back to."""
@@ -120,6 +121,10 @@ class MemoryStore:
             raise LostState("a stamp is gone while cases were read")
         found = [buckets[bucket_of(name)].values.get(f"k:{name}", {}).get("case") for name in case_ids]
         return [None if raw is None else unpack(raw) for raw in found]
+
+    async def tell(self, channel: str, message: bytes) -> None:
+        self._alive()
+        self.server.told.append((channel, message))
 
     @contextlib.asynccontextmanager
     async def lock(self) -> AsyncIterator[None]:
@@ -210,6 +215,37 @@ class _Keys:
         if where:
             self.values.setdefault(where, {})[member] = since
         row["at"] = where
+
+    def box(self, key: str, place: int, member: bytes, name: str, body: bytes, ends: int) -> None:
+        if ends <= self.now:
+            return
+        unread = f"u:{key.partition(':')[2]}"
+        kept: dict[bytes, int] = self.values.setdefault(key, {})
+        if member not in kept:
+            kept[member] = place
+            state = self.values.get(f"y:{name}", bytes(48))
+            if not any(state[:6]) and not any(state[12:18]):
+                self.values.setdefault(unread, {})[member] = place
+                self.live_until(unread, ends)
+            self.set(f"b:{name}", body, ends)
+        self.live_until(key, ends)
+        for oldest in sorted(kept, key=lambda one: (kept[one], one))[:2]:
+            if int.from_bytes(oldest[12:], "big") <= self.now:
+                del kept[oldest]
+                self.values.get(unread, {}).pop(oldest, None)
+
+    def mark(
+        self, key: str, member: bytes, name: str, slot: int, when: int, rank: int, tail: bytes, ends: int
+    ) -> None:
+        own = f"y:{name}"
+        state, stood = self.values.get(own, bytes(48)), int(self.ends.get(own, 0))
+        slots = [state[at : at + 12] for at in range(0, 48, 12)]
+        new, rest = when.to_bytes(6, "big") + rank.to_bytes(6, "big"), state[48:]
+        if not any(slots[slot][:6]) or (new < slots[slot] if slot < 2 else new > slots[slot]):
+            slots[slot], rest = new, tail if slot == 2 else rest
+        if slot < 2:
+            self.values.get(key, {}).pop(member, None)
+        self.set(own, b"".join(slots) + _bytes(rest), max(stood, ends))
 
     def unsee(self, key: str, content: str, institution: str) -> None:
         seen: dict[str, int] = self.values.get(key, {})
@@ -389,6 +425,10 @@ def _fold(keys: _Keys, args: list[Any]) -> list[Any]:
             keys.values.setdefault(key, {})[given[1]] = given[0]
         elif op == "keep":
             keys.put(key, given[0], given[1], given[2], given[3])
+        elif op == "box":
+            keys.box(key, *given)
+        elif op == "mark":
+            keys.mark(key, *given)
         elif op == "unrank":
             keys.values.get(key, {}).pop(given[0], None)
         elif op == "incr":
@@ -415,6 +455,8 @@ _OPERANDS = {
     "stand": 4,
     "keep": 4,
     "bury": 2,
+    "box": 5,
+    "mark": 7,
     "unrank": 1,
     "incr": 2,
 }

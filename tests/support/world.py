@@ -14,6 +14,7 @@ from typing import Any
 from schemas.topics import ACTIONS, ASSESSED, CHANGED, PARTITIONS, SUBMITTED, Topic
 from stream_processors.agents.assess import Assess
 from stream_processors.agents.base import Agent
+from stream_processors.agents.deliver import Deliver
 from stream_processors.agents.intake import Intake
 from stream_processors.agents.project import Project
 from stream_processors.agents.track import Track
@@ -28,7 +29,12 @@ from tests.support.crashing import Died, Gate, GatedLog, GatedStore
 from tests.support.memory_log import MemoryLog
 from tests.support.memory_store import MemoryRedis, MemoryStore
 
-AGENTS: dict[str, type[Assess] | type[Track] | type[Project]] = {"assess": Assess, "track": Track, "project": Project}
+AGENTS: dict[str, type[Assess] | type[Track] | type[Deliver] | type[Project]] = {
+    "assess": Assess,
+    "track": Track,
+    "deliver": Deliver,
+    "project": Project,
+}
 ENDS = (Died, LostState, LostLog)
 WORKERS = 2
 TRIES = 6

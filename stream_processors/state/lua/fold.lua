@@ -1,6 +1,43 @@
 -- Own arguments: effects, an opcode and its arguments each (state/effects.py). Applying one twice changes nothing,
 -- but for `incr`, which the marks keep from being applied twice.
 local MANY = 1000 -- more than there are agencies
+local SLOT, SLOTS = 12, 4 -- of what became of a notice: when (6 bytes) and its rank there, for each of inbox.py's slots
+-- Inboxes (state/inbox.py). A member is 12 bytes of the notice's name and 6 of its end. What has ended leaves two at a time.
+local function box(key, who, place, member, name, body, ends)
+  if ends <= now() then return end
+  if redis.call('ZADD', key, 'NX', place, member) == 1 then
+    local state = look('y', name)
+    if not state or (struct.unpack('>I6', state) == 0 and struct.unpack('>I6', state, 1 + SLOT) == 0) then
+      redis.call('ZADD', prefix .. 'u:' .. who, place, member)
+      live_until(prefix .. 'u:' .. who, ends)
+    end
+    lay('b', name, body, ends)
+  end
+  live_until(key, ends)
+  for _, oldest in ipairs(redis.call('ZRANGE', key, 0, 1)) do
+    if struct.unpack('>I6', oldest, 13) <= now() then
+      redis.call('ZREM', key, oldest)
+      redis.call('ZREM', prefix .. 'u:' .. who, oldest)
+    end
+  end
+end
+local function mark(key, member, name, slot, when, rank, tail, ends)
+  local entry = redis.call('HGET', drawer('y', name), name)
+  local state, stood = string.rep('\0', SLOT * SLOTS), 0
+  if entry then stood = struct.unpack('>I6', entry) end
+  if stood > now() then state = string.sub(entry, 7) else stood = 0 end
+  local from = slot * SLOT + 1
+  local at_, rank_ = struct.unpack('>I6I6', state, from)
+  local later = when > at_ or (when == at_ and rank > rank_)
+  local earlier = when < at_ or (when == at_ and rank < rank_)
+  if at_ == 0 or (slot < 2 and earlier) or (slot > 1 and later) then
+    local rest = slot == 2 and tail or string.sub(state, SLOT * SLOTS + 1)
+    local after = string.sub(state, from + SLOT, SLOT * SLOTS)
+    state = string.sub(state, 1, from - 1) .. struct.pack('>I6I6', when, rank) .. after .. rest
+  end
+  if slot < 2 then redis.call('ZREM', key, member) end
+  if math.max(stood, ends) > now() then lay('y', name, state, math.max(stood, ends)) end
+end
 while at <= #args do
   local op, key = args[at], prefix .. args[at + 1]
   local concern, name = string.sub(args[at + 1], 1, 1), string.sub(args[at + 1], 3) -- of what lies in a drawer
@@ -66,6 +103,12 @@ while at <= #args do
   elseif op == 'keep' then
     put(key, args[at + 2], args[at + 3], args[at + 4], args[at + 5])
     at = at + 6
+  elseif op == 'box' then
+    box(key, name, args[at + 2], args[at + 3], args[at + 4], args[at + 5], args[at + 6])
+    at = at + 7
+  elseif op == 'mark' then
+    mark(key, args[at + 2], args[at + 3], args[at + 4], args[at + 5], args[at + 6], args[at + 7], args[at + 8])
+    at = at + 9
   elseif op == 'unrank' then
     redis.call('ZREM', key, args[at + 2])
     at = at + 3
