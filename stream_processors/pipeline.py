@@ -4,8 +4,9 @@ an institution's raw topic -> intake -> its receipts topic
                                   v
 gateway ----------------> signals.submitted ──┬> assess -> signals.assessed -> project
    └────────────────────> signals.retractions ┘    │└────> loop.actions ─> track -> cases.changed -> project
-                                            ^──────┤ on to the partition where the signal stands
-                                                   ^────────────────────────────────────┘ (verdicts)
+                                            ^──────┤ on to the partition where the signal stands │
+                                                   ^─────────────────────────────── (verdicts) ──┤
+                                                        loop.actions <─ timekeeper (what is due) <┘
 """
 
 from __future__ import annotations
@@ -22,13 +23,14 @@ from stream_processors.state.folds import (
     Fold,
     fold_assess,
     fold_intake,
+    fold_timekeeper,
     fold_track,
     fold_verdict,
     project_assessed,
     project_changed,
 )
-from stream_processors.state.keys import ASSESS, PROJECT, TRACK, Namespace, intake
-from stream_processors.state.rows import AssessedRow, ChangeRow, RawRow, ReceiptRow, VerdictRow
+from stream_processors.state.keys import ASSESS, PROJECT, TIMEKEEPER, TRACK, Namespace, intake
+from stream_processors.state.rows import AssessedRow, ChangeRow, DueRow, RawRow, ReceiptRow, VerdictRow
 
 
 def _no_marks(envelope: Any, record: Record, marks: dict[str, int]) -> dict[str, int]:
@@ -117,6 +119,13 @@ STAGES: dict[str, Stage] = {
             (ACTIONS,),
             (CHANGED,),
             (FactStream(CHANGED, {ACTIONS.name: ""}, "", fold_track, ChangeRow, _track_marks),),
+        ),
+        Stage(
+            "timekeeper",
+            TIMEKEEPER,
+            (CHANGED,),
+            (ACTIONS,),
+            (FactStream(CHANGED, {ACTIONS.name: "c"}, "c", fold_timekeeper, DueRow),),
         ),
         Stage(
             "project",

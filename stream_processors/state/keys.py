@@ -35,6 +35,8 @@ class Namespace(NamedTuple):
              v = what befell a victim, f = transfers of a suspect (with a `!` behind: what was taken back of these), d = confirmed
              cases of a subject, t = the floor of a signal (versions below it are dead), j = what a version added
     track:   k = a case
+    timekeeper: c = the due moments of a case, d = cases by their first moment, o = the parts that d is cut into, n = how many
+             moments there are (dues.py; its buckets belong to partitions)
     project: r = a receipt, x = a signal's newest retraction or correction, k = a case, q = a queue's ranking, w = its cases that
              stand alike, a = an action's outcome, t = cases of an indicator (index.py), n = counters, queues and standings =
              the names of all q and w
@@ -57,7 +59,8 @@ def intake(institution: str) -> Namespace:
 ASSESS = Namespace("as")
 TRACK = Namespace("tr")
 PROJECT = Namespace("pr")
-NAMESPACES = {"assess": ASSESS, "track": TRACK, "project": PROJECT}
+TIMEKEEPER = Namespace("tk")
+NAMESPACES = {"assess": ASSESS, "track": TRACK, "project": PROJECT, "timekeeper": TIMEKEEPER}
 
 
 def namespace_of(stage: str) -> Namespace:
