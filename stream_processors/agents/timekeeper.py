@@ -113,7 +113,9 @@ class Timekeeper(Folding):
 
     async def _look(self, asked: Mapping[int, tuple[bytes, int, int]]) -> dict[int, tuple[int, list[Indexed]]]:
         """By bucket: behind which place, until when, how many at most -> how many moments there are, and the cases."""
-        told = await self.store.call("ripe", self._stamp, {bucket: Write({}, {}, args) for bucket, args in asked.items()})
+        marks = {bucket: f"fc{partition_of_bucket(bucket)}" for bucket in asked}
+        looks = {bucket: Write({marks[bucket]: self.tolerated(marks[bucket])}, {}, args) for bucket, args in asked.items()}
+        told = await self.store.call("ripe", self._stamp, looks)
         return {bucket: (count, list(map(indexed, rows[::2], rows[1::2]))) for bucket, (count, *rows) in told.items()}
 
     def _wanted(self, partition: int, cases: Iterable[Indexed], now_ms: int) -> list[Wanted]:

@@ -15,8 +15,8 @@ from stream_processors.domain.timekeeping import Member
 AGAIN_AFTER_S = 1.0
 """Between two requests for a moment whose first was refused."""
 NUDGE_AFTER_S = 5.0
-"""So long nothing was answered though something is asked for: then one request is made once more. Its answer shows what of
-those before it the log lost (a broker that came back without its newest records)."""
+"""So long nothing was answered though something is asked for: then one request is made once more. Where it lands shows what the
+log lost (a broker that came back without its newest records)."""
 MOST_WAITING = 10_000
 """Requests under way a partition: more would only stand behind them."""
 
@@ -46,7 +46,9 @@ class Waiting:
         return member not in self._under_way
 
     def asked(self, members: Sequence[Member], base: int, now_s: float) -> None:
-        """Their requests landed one behind the other from the offset `base` on."""
+        """Their requests landed one behind the other from the offset `base` on: what stood there before, the log lost."""
+        while self._line and self._line[-1][0] >= base:
+            self._under_way.discard(self._line.pop()[2])
         self._line.extend((base + n, now_s, member) for n, member in enumerate(members))
         self._under_way.update(members)
 

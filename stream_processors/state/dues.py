@@ -60,10 +60,10 @@ class Sweep:
         if not most:
             return
         self._seen += len(cases)
-        self.due = max(self.due, self._seen)
-        self.behind = cases[-1].member
         if len(cases) < most:
             self.behind, self.due, self._seen = b"", self._seen, 0
+        else:
+            self.behind, self.due = cases[-1].member, max(self.due, self._seen)
 
 
 def bucket_of_case(case_id: str) -> int:
