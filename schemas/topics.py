@@ -70,7 +70,13 @@ CHANGED = Topic(
 ISSUED = Topic("orders.issued.v1", "recipient", Issued, ("deliver",), ("deliver", "project", "webhook"), 400)
 DELIVERED = Topic("orders.receipts.v1", "recipient", DeliveryMark, ("gateway", "webhook"), ("project", "webhook"), 400)
 DEADLETTER = Topic(
-    "deadletter.v1", "source", DeadLetter, ("intake", "assess", "track", "deliver", "project"), (), 400, partitions=1
+    "deadletter.v1",
+    "source",
+    DeadLetter,
+    ("intake", "assess", "track", "deliver", "timekeeper", "project"),
+    (),
+    400,
+    partitions=1,
 )
 
 TOPICS: dict[str, Topic] = {

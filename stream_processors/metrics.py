@@ -31,6 +31,7 @@ STEPS: dict[str, tuple[str, ...]] = {
     "track": ("read", "decide", "record", "fold"),
     "deliver": ("read", "issue", "follow", "settle"),
     "project": ("read", "fold"),
+    "timekeeper": ("read", "fold"),
 }
 """A stage's steps, in order. Two halves of a large poll of assess go at once: their times overlap."""
 
@@ -40,6 +41,7 @@ OUTCOMES: dict[str, tuple[str, ...]] = {
     "track": tuple(ActionOutcome),
     "deliver": (*NoticeKind, "follow"),
     "project": (),
+    "timekeeper": (),
 }
 
 _STEP_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
@@ -71,7 +73,7 @@ class PolledHistogram(Histogram):
 
 
 class Stages(_Process):
-    """The workers' metrics. `stage` is intake, assess, track or project."""
+    """The workers' metrics. `stage` is intake, assess, track, project or timekeeper."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -122,6 +124,18 @@ class Stages(_Process):
         )
         # Which policy decides; a stage whose policy differs from the others' was not reloaded.
         self.policy = Info("liandong_policy", "The policy that decisions are made by", ["stage"], registry=r)
+
+        # The timekeeper's own, each of its share of the partitions: `sum` over the workers, of the oldest `max`.
+        # Moments that are still to come or due, one of each running clock.
+        self.open_clocks = Gauge("liandong_open_clocks", "Clocks that something is still to come of", registry=r)
+        # Cases of which something is due that track has not decided yet.
+        self.due_cases = Gauge("liandong_due_cases", "Cases with a due moment that is not decided", registry=r)
+        # How long the oldest of them is due, by the broker's time; 0 when there is none.
+        self.oldest_due_s = Gauge("liandong_oldest_due_seconds", "Since when the oldest due moment waits", registry=r)
+        # Requests appended for due moments, those made again included.
+        self.due_requests = Counter("liandong_due_requests", "Requests for due moments", registry=r)
+        # One look for what is due, and the requests for it.
+        self.tick_s = Histogram("liandong_tick_seconds", "Duration of a tick of the timekeeper", buckets=_STEP_S, registry=r)
 
     def prepare(self, stage: str) -> None:
         """Every series that a stage will have, at zero: a first event is an increase only where there was a zero before."""

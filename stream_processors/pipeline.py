@@ -4,10 +4,11 @@ an institution's raw topic -> intake -> its receipts topic
                                   v
 gateway ----------------> signals.submitted ──┬> assess -> signals.assessed -> project
    └────────────────────> signals.retractions ┘    │└────> loop.actions ─> track -> cases.changed -> project
-                                            ^──────┤ on to the partition where the signal stands
-                                                   ^────────────────────────────────────┘ (verdicts)
-                                  cases.changed -> deliver ─> orders.issued ─> project <─ orders.receipts <─ gateway
-                                                      └─────> loop.actions (what follows for other cases)
+                                            ^──────┤ on to the partition where the signal stands │
+                                                   ^─────────────────────────────── (verdicts) ──┤
+                                                        loop.actions <─ timekeeper (what is due) <┤
+                       what follows for other cases: loop.actions <─┬─ deliver <──────────────────┘
+                                                                    └> orders.issued -> project <─ orders.receipts <─ gateway
 """
 
 from __future__ import annotations
@@ -39,14 +40,15 @@ from stream_processors.state.folds import (
     Fold,
     fold_assess,
     fold_intake,
+    fold_timekeeper,
     fold_track,
     fold_verdict,
     project_assessed,
     project_changed,
 )
 from stream_processors.state.inbox import project_delivered, project_issued
-from stream_processors.state.keys import ASSESS, DELIVER, PROJECT, TRACK, Namespace, intake
-from stream_processors.state.rows import AssessedRow, ChangeRow, IssuedRow, MarkRow, RawRow, ReceiptRow, VerdictRow
+from stream_processors.state.keys import ASSESS, DELIVER, PROJECT, TIMEKEEPER, TRACK, Namespace, intake
+from stream_processors.state.rows import AssessedRow, ChangeRow, DueRow, IssuedRow, MarkRow, RawRow, ReceiptRow, VerdictRow
 
 
 def _no_marks(envelope: Any, record: Record, marks: dict[str, int]) -> dict[str, int]:
@@ -170,6 +172,13 @@ STAGES: dict[str, Stage] = {
             (FactStream(CHANGED, {ACTIONS.name: ""}, "", fold_track, ChangeRow, _track_marks),),
         ),
         Stage("deliver", DELIVER, (CHANGED,), (ISSUED, ACTIONS), ()),
+        Stage(
+            "timekeeper",
+            TIMEKEEPER,
+            (CHANGED,),
+            (ACTIONS,),
+            (FactStream(CHANGED, {ACTIONS.name: "c"}, "c", fold_timekeeper, DueRow),),
+        ),
         Stage(
             "project",
             PROJECT,

@@ -1,4 +1,4 @@
-"""Starts one agent: `python -m stream_processors.worker intake|assess|track|deliver|project`. One agent a process.
+"""Starts one agent: `python -m stream_processors.worker intake|assess|track|timekeeper|deliver|project`. One agent a process.
 
 Order: policy, keys, metrics, log, store, the restore barrier, and only then Faust joins the group. Whatever is not expected
 ends the process at once with a line that says why; the supervisor starts it again and the barrier makes it whole.
@@ -32,6 +32,7 @@ from stream_processors.agents.beside import Beside
 from stream_processors.agents.deliver import Deliver
 from stream_processors.agents.intake import Intake
 from stream_processors.agents.project import Project
+from stream_processors.agents.timekeeper import Timekeeper
 from stream_processors.agents.track import Track
 from stream_processors.calendar_file import load_holidays
 from stream_processors.log import KafkaLog
@@ -41,7 +42,12 @@ from stream_processors.policy_file import PolicyFile
 from stream_processors.settings import PolicyError, Settings
 from stream_processors.state.store import RedisLike, RedisStore, connect
 
-AGENTS: dict[str, type[Assess] | type[Deliver] | type[Project]] = {"assess": Assess, "deliver": Deliver, "project": Project}
+AGENTS: dict[str, type[Assess] | type[Deliver] | type[Project] | type[Timekeeper]] = {
+    "assess": Assess,
+    "timekeeper": Timekeeper,
+    "deliver": Deliver,
+    "project": Project,
+}
 NAMES = ("intake", "track", *AGENTS)
 CHECK_EVERY_S = 1.0
 ASSIGN_TIMEOUT_S = 60.0
@@ -147,6 +153,18 @@ def wire(app: faust.App, agent: Agent | Beside, policies: PolicyFile | None = No
                 await _guarded(look_at_policy)(agent, policies)
 
     app.task(watch)
+    if isinstance(agent, Agent) and agent.tick_every_s is not None:
+        app.task(_ticking(agent, agent.tick_every_s))
+
+
+def _ticking(agent: Agent, every_s: float) -> Any:
+    async def ticking() -> None:
+        while True:
+            began = time.perf_counter()
+            await _guarded(agent.tick)()
+            await asyncio.sleep(max(0.0, every_s - (time.perf_counter() - began)))
+
+    return ticking
 
 
 async def look_at_policy(agent: Agent, policies: PolicyFile) -> None:

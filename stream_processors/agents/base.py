@@ -32,6 +32,8 @@ class Agent(abc.ABC):
     stage: Stage
     gapless = True
     """Whether a record that is missing in the input is an alarm."""
+    tick_every_s: float | None = None
+    """How often `tick` is called; None: never."""
 
     def __init__(self, log: Log, store: Store, policy: Policy, told: Told = lambda line: None) -> None:
         self.log, self.store, self.policy, self._told = log, store, policy, told
@@ -97,6 +99,10 @@ class Agent(abc.ABC):
         async with self._busy:
             checks = {mark: self.tolerated(mark) for mark in self._watched()}
             await self.store.call("fold", self._stamp, {bucket: Write(checks, {}) for bucket in range(BUCKETS)})
+
+    async def tick(self) -> None:
+        """What an agent does by the time, beside its polls."""
+        return
 
     def workable(self, owned: frozenset[tuple[str, int]]) -> frozenset[tuple[str, int]]:
         """Which of the assigned partitions may be worked on; records of the others wait in the log."""

@@ -115,6 +115,11 @@ def unrank(bucket: int, key: str, member: str | bytes) -> Effect:
     return Effect(bucket, ("unrank", key, member))
 
 
+def settle(bucket: int, case: bytes, revision: int, first_ms: int, many: int, moments: bytes) -> Effect:
+    """The due moments of the case (`brief`) at this revision: none, or the first of them and all packed (state/dues.py)."""
+    return Effect(bucket, ("settle", b"c:" + case, revision, first_ms, many, moments))
+
+
 def count(bucket: int, key: str, field: str, by: int = 1) -> Effect:
     """Counts once because the marks let a fact be folded once."""
     return Effect(bucket, ("incr", key, field, by))

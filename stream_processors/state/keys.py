@@ -10,7 +10,7 @@ from typing import NamedTuple
 from zlib import crc32
 
 BUCKETS = 16
-FOLDS = 7
+FOLDS = 9
 """The version of what the folds make of a fact. Raise it when a fold or a key changes: an older state is folded anew."""
 RESTORING = "restoring "
 """Prefix of the stamp while a restore is under way: views are not answered, other workers' calls fail."""
@@ -36,6 +36,8 @@ class Namespace(NamedTuple):
              cases of a subject, t = the floor of a signal (versions below it are dead), j = what a version added
     track:   k = a case
     deliver: its places (marks) and nothing else
+    timekeeper: c = the due moments of a case, d = cases by their first moment, o = the parts that d is cut into, n = how many
+             moments there are (dues.py; its buckets belong to partitions)
     project: r = a receipt, x = a signal's newest retraction or correction, k = a case, q = a queue's ranking, w = its cases that
              stand alike, a = an action's outcome, t = cases of an indicator (index.py), n = counters, queues and standings =
              the names of all q and w; of inboxes (inbox.py): i = a recipient's notices, u = those it has not received, b = what
@@ -60,7 +62,8 @@ ASSESS = Namespace("as")
 TRACK = Namespace("tr")
 DELIVER = Namespace("de")
 PROJECT = Namespace("pr")
-NAMESPACES = {"assess": ASSESS, "track": TRACK, "deliver": DELIVER, "project": PROJECT}
+TIMEKEEPER = Namespace("tk")
+NAMESPACES = {"assess": ASSESS, "track": TRACK, "timekeeper": TIMEKEEPER, "deliver": DELIVER, "project": PROJECT}
 
 
 def namespace_of(stage: str) -> Namespace:

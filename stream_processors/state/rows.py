@@ -14,6 +14,7 @@ import orjson
 from pydantic import create_model
 
 from schemas.cases import ActionKind, ActionOutcome, Case, CaseStatus
+from schemas.clocks import ClockStep
 from schemas.deliveries import DeliveryState, Way
 from schemas.facts import Outcome
 from schemas.receipts import RawOutcome
@@ -267,6 +268,28 @@ class PlaceRow(Row):
     """A view of Issued: how far the stage was."""
 
     settled: SettledRow | None = None
+
+
+class ClockRow(Row):
+    """A view of Clock: its next moment."""
+
+    name: Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z_]{1,47}$")]
+    run: Annotated[int, msgspec.Meta(ge=1, lt=1 << 32)]
+    step: ClockStep | None = None
+    next_at: Utc | None = None
+
+
+class _Clocked(Row):
+    case_id: Named
+    revision: Annotated[int, msgspec.Meta(ge=0, lt=1 << 32)]
+    clocks: Annotated[tuple[ClockRow, ...], msgspec.Meta(max_length=255)] = ()
+
+
+class DueRow(Row):
+    """A view of CaseChange for what is still to come of the case's clocks."""
+
+    at: Utc
+    case: _Clocked | None = None
 
 
 _NOT_LISTED = ("signals", "applied", "note_sealed")

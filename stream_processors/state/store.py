@@ -8,8 +8,9 @@ import asyncio
 import contextlib
 import weakref
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import hiredis
 import msgpack
@@ -61,7 +62,7 @@ class Store(Protocol):
         """Removes everything of the stage, stamps and marks last."""
 
     async def call(self, script: str, stamp: str, writes: Mapping[int, Write]) -> dict[int, list[Any]]:
-        """Runs `claim`, `withdraw`, `observe` or `fold` once a bucket, in one round trip; answers by bucket."""
+        """Runs `claim`, `withdraw`, `observe`, `fold` or `ripe` once a bucket, in one round trip; answers by bucket."""
 
     async def cases(self, stamp: str, case_ids: Sequence[str]) -> list[bytes | None]:
         """The cases' JSON."""
@@ -125,14 +126,21 @@ def connect(url: str) -> RedisLike:
 class RedisStore:
     """The store in Redis."""
 
-    SCRIPTS = ("claim", "withdraw", "observe", "fold")
+    SCRIPTS: ClassVar[dict[str, tuple[str, ...]]] = {
+        "claim": (),
+        "withdraw": (),
+        "observe": (),
+        "fold": ("dues",),
+        "ripe": ("dues",),
+    }
+    """What stands before each, behind the guard."""
 
     def __init__(self, redis: RedisLike, namespace: Namespace) -> None:
         self._redis = redis
         self._keys = namespace
         folder = Path(__file__).parent / "lua"
-        guard = (folder / "guard.lua").read_text("utf-8")
-        self._text = {name: guard + (folder / f"{name}.lua").read_text("utf-8") for name in self.SCRIPTS}
+        read = cache(lambda name: (folder / f"{name}.lua").read_text("utf-8"))
+        self._text = {name: "".join(map(read, ("guard", *before, name))) for name, before in self.SCRIPTS.items()}
         self._sha: dict[str, str] = {}
         self._lock_name = f"{{{namespace.tag}0}}lock"
         self._heads = [(namespace.marks(b), f"{{{namespace.tag}{b}}}") for b in range(BUCKETS)]

@@ -267,6 +267,20 @@ class _Keys:
         self.set(key, name, expires)
         return b""
 
+    def settle(self, key: bytes, revision: int, first: int, many: int, moments: bytes) -> None:
+        """An entry as Redis has it; the order follows from the entries (`_ripe`)."""
+        entry = self.values.get(key)
+        known, before = (int.from_bytes(entry[:4], "big"), entry[10]) if entry else (-1, 0)
+        if known >= revision:
+            return
+        if many:
+            self.values[key] = revision.to_bytes(4, "big") + first.to_bytes(6, "big") + bytes([many]) + moments
+        else:
+            self.values.pop(key, None)
+        if many != before:
+            counters = self.values.setdefault("n", {})
+            counters["open"] = counters.get("open", 0) + many - before
+
     def rise(self, key: str, floor: int, expires: int) -> None:
         if floor >= self.number(key):
             self.values[key] = _bytes(floor)
@@ -378,6 +392,13 @@ def _flow(keys: _Keys, token: str, way: str, other: str, at: int, *rest: Any) ->
     return [max((pairs.count(who) for who in pairs), default=0), len(ends), min(gaps, default=-1)]
 
 
+def _ripe(keys: _Keys, args: list[Any]) -> list[Any]:
+    behind, until, most = args
+    places = [(entry[4:10] + key[2:], entry) for key, entry in keys.values.items() if isinstance(key, bytes)]
+    due = sorted(one for one in places if one[0] > behind and one[0][:6] <= until.to_bytes(6, "big"))
+    return [keys.values.get("n", {}).get("open", 0), *(part for one in due[:most] for part in one)]
+
+
 def _fold(keys: _Keys, args: list[Any]) -> list[Any]:
     while args:
         op, key = args.pop(0), args.pop(0)
@@ -431,6 +452,8 @@ def _fold(keys: _Keys, args: list[Any]) -> list[Any]:
             keys.mark(key, *given)
         elif op == "unrank":
             keys.values.get(key, {}).pop(given[0], None)
+        elif op == "settle":
+            keys.settle(key, *given)
         elif op == "incr":
             counters = keys.values.setdefault(key, {})
             counters[given[0]] = counters.get(given[0], 0) + given[1]
@@ -458,9 +481,10 @@ _OPERANDS = {
     "box": 5,
     "mark": 7,
     "unrank": 1,
+    "settle": 4,
     "incr": 2,
 }
-_SCRIPTS = {"claim": _claim, "withdraw": _withdraw, "observe": _observe, "fold": _fold}
+_SCRIPTS = {"claim": _claim, "withdraw": _withdraw, "observe": _observe, "fold": _fold, "ripe": _ripe}
 
 
 def _bytes(value: Arg) -> bytes:

@@ -112,6 +112,9 @@ while at <= #args do
   elseif op == 'unrank' then
     redis.call('ZREM', key, args[at + 2])
     at = at + 3
+  elseif op == 'settle' then
+    settle(name, args[at + 2], args[at + 3], args[at + 4], args[at + 5])
+    at = at + 6
   elseif op == 'incr' then
     redis.call('HINCRBY', key, args[at + 2], args[at + 3])
     at = at + 4
