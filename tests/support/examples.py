@@ -55,6 +55,7 @@ _POSTED = {
 
 async def _story() -> dict[Topic, dict[str, bytes]]:
     from tests.support.builders import account, action_record, move, phone, submission, submitted
+    from tests.support.loop_examples import loop_story
     from tests.support.world import World
 
     fraud = {
@@ -145,9 +146,10 @@ async def _story() -> dict[Topic, dict[str, bytes]]:
         found[CHANGED].setdefault(name + "_with_verdict" * (change.verdict is not None), record.value or b"")
     found[DEADLETTER]["unreadable_action"] = world.log.all(DEADLETTER)[-1].value or b""
     await _raw_story(found)
+    for topic, records in (await loop_story()).items():
+        for name, value in records.items():
+            found[topic].setdefault(name, value)
     return found
-
-
 
 
 async def _raw_story(found: dict[Topic, dict[str, bytes]]) -> None:
