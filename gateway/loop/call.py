@@ -17,19 +17,29 @@ from gateway.desk import Pending, Wanted
 from gateway.endpoint import Call, Endpoint
 from gateway.intake import validated
 from gateway.limits import encoding, media_type, read_body
-from gateway.loop.names import case_of
 from gateway.loop.protect import Protector
 from gateway.loop.told import Teller, words
 from gateway.problems import Problem
 from gateway.reply import dumped
 from schemas.cases import ActionKind, Case, CaseStatus
+from schemas.loop_names import Form, case_of
 from schemas.reading import Model
 from stream_processors.state.loop_views import MERGES_FOLLOWED, concerns
 
 OFFICERS, INSTITUTIONS = frozenset({Role.OFFICER}), frozenset({Role.INSTITUTION})
 BOTH = OFFICERS | INSTITUTIONS
 TROUBLE = ("invalid-request", "reference-reused", "log-unavailable", "rebuilding", "state-unavailable")
-CASE = ("unknown-case", "stale-revision", "not-holder", "held-by-other", "disposed", "not-allowed", "unreadable", "forbidden")
+CASE = (
+    "unknown-case",
+    "stale-revision",
+    "not-holder",
+    "held-by-other",
+    "disposed",
+    "not-allowed",
+    "too-many-clocks",
+    "unreadable",
+    "forbidden",
+)
 """What any action on a case may be refused with."""
 
 
@@ -89,7 +99,7 @@ async def live_case(call: Call) -> Case:
     return case
 
 
-async def place_of(call: Call, form: str, parameter: str, has: Callable[[Case, str], bool]) -> Place:
+async def place_of(call: Call, form: Form, parameter: str, has: Callable[[Case, str], bool]) -> Place:
     """The thing that the path names, in its case or in the one that this was merged into. `has`: whether it is in a case, for the
     caller. The problem is `unknown-order` for `order_id`, and so on."""
     name = call.request.path_params[parameter]

@@ -58,7 +58,7 @@ def officers_case(case: Case, sealer: Sealer, caller: Caller, now: datetime) -> 
     """All of it; `moves` are those that the case's state allows now."""
     teller = Teller(sealer, caller)
     loop = {
-        "phase": phase_of(case),
+        "phase": phase_of(case, now),
         "moves": words(case_moves(case, now)),
         "clocks": [clock_out(one) for one in case.clocks],
         "measures": [teller.measure(one, case) for one in case.measures],

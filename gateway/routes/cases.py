@@ -31,7 +31,6 @@ from gateway.loop.call import (
     seen_case,
 )
 from gateway.loop.cases import OwnCaseOut, officers_case, own_case
-from gateway.loop.names import split_case
 from gateway.loop.told import words
 from gateway.problems import Problem
 from gateway.reply import dumped
@@ -79,32 +78,40 @@ class DisposeIn(_Body):
     note: str | None = Field(default=None, max_length=4000)
 
 
-class NotedIn(_Body):
-    """A move whose reason may be noted; the note is sealed before it leaves the gateway."""
+class ReopenIn(_Body):
+    """`note` says why; it is sealed before it leaves the gateway."""
 
     revision: int = _Revision
-    note: str | None = Field(default=None, min_length=1, max_length=700)
+    note: str = Field(min_length=1, max_length=700)
+
+
+class CloseIn(_Body):
+    revision: int = _Revision
 
 
 class AcknowledgeIn(_Body):
     revision: int | None = Field(default=None, ge=1, le=2**53)
 
 
-class TransferIn(NotedIn):
-    """`queue` takes the case: another agency's, or that of another county."""
+class TransferIn(_Body):
+    """`queue` takes the case: another agency's, or that of another county. The note is sealed before it leaves the gateway."""
 
+    revision: int = _Revision
     queue: PartyId
+    note: str | None = Field(default=None, min_length=1, max_length=700)
 
 
-class MergeIn(NotedIn):
-    """`into` is the case that holds everything from now on."""
+class MergeIn(_Body):
+    """`into` is the case that holds everything from now on, for good: one of the same queue."""
 
+    revision: int = _Revision
     into: Name
 
 
-class SplitIn(NotedIn):
+class SplitIn(_Body):
     """`signals` go to a case of their own."""
 
+    revision: int = _Revision
     signals: tuple[Name, ...] = Field(min_length=1, max_length=200)
 
 
@@ -147,30 +154,27 @@ def _decided(action_id: str, change: CaseChange) -> ActionOut:
 async def _move(call: Call, model: type[BaseModel], kind: ActionKind) -> Response:
     body = await body_of(call, model)
     case = await seen_case(call)
-    if isinstance(body, MergeIn):
-        await _other(call, body.into)
-    action_id = action_of(call)
-    wanted = Wanted(kind, body.model_dump_json(), lambda: _members(call, case, kind, body, action_id))
-    outcome = await act(call, case, wanted, action_id)
+    more = {"queue": await _queue_of(call, body.into)} if isinstance(body, MergeIn) else {}
+    wanted = Wanted(kind, body.model_dump_json(), lambda: _members(call, case, body) | more)
+    outcome = await act(call, case, wanted, action_of(call))
     now = datetime.now(UTC)
     return reply(outcome, lambda after: officers_case(after, call.services.sealer, call.caller, now))
 
 
-def _members(call: Call, case: Case, kind: ActionKind, body: BaseModel, action_id: str) -> dict[str, Any]:
-    """The body's members as the Action has them; the note sealed, a case for what is split off."""
+def _members(call: Call, case: Case, body: BaseModel) -> dict[str, Any]:
+    """The body's members as the Action has them, the note sealed."""
     found = body.model_dump(exclude={"note"})
     if note := getattr(body, "note", None):
         found["note_sealed"] = protector(call).sealer.seal(note, f"{case.case_id}/note")
-    if kind is ActionKind.SPLIT:
-        found["into"] = split_case(action_id)
     return found
 
 
-async def _other(call: Call, case_id: str) -> None:
-    """A case is merged into one of the officer's own queues only."""
+async def _queue_of(call: Call, case_id: str) -> str:
+    """Of the case to merge into, which is one of the officer's own."""
     other = await call.services.views.case(case_id)
     if other is None or not call.caller.may_work_on(other.queue):
         raise Problem("unknown-case", "there is no such case in your queues to merge into")
+    return other.queue
 
 
 def _mover(kind: ActionKind, model: type[BaseModel], said: str) -> Callable[[Call], object]:
@@ -182,6 +186,14 @@ def _mover(kind: ActionKind, model: type[BaseModel], said: str) -> Callable[[Cal
     return move
 
 
+_MORE: dict[ActionKind, tuple[str, ...]] = {
+    ActionKind.TRANSFER: ("same-queue", "unknown-queue"),
+    ActionKind.MERGE: ("same-case", "merged", "other-queue", "other-way", "orders-stand"),
+    ActionKind.SPLIT: ("unknown-signal", "nothing-left", "split-too-often"),
+    ActionKind.REOPEN: ("note-required",),
+    ActionKind.CLOSE: ("orders-stand",),
+}
+"""What only this move can be refused with."""
 _MOVES: tuple[tuple[str, ActionKind, type[BaseModel], str], ...] = (
     ("claim", ActionKind.CLAIM, ClaimIn, "Claim a case with a lease"),
     ("renew", ActionKind.RENEW, RenewIn, "Renew the lease"),
@@ -192,8 +204,8 @@ _MOVES: tuple[tuple[str, ActionKind, type[BaseModel], str], ...] = (
     ("transfer", ActionKind.TRANSFER, TransferIn, "Transfer the case to another queue"),
     ("merge", ActionKind.MERGE, MergeIn, "Merge the case into another one"),
     ("split", ActionKind.SPLIT, SplitIn, "Split signals off to a case of their own"),
-    ("reopen", ActionKind.REOPEN, NotedIn, "Open the case again"),
-    ("close", ActionKind.CLOSE, NotedIn, "Close the case"),
+    ("reopen", ActionKind.REOPEN, ReopenIn, "Open the case again"),
+    ("close", ActionKind.CLOSE, CloseIn, "Close the case"),
 )
 def _endpoint(name: str, kind: ActionKind, model: type[BaseModel], said: str) -> Endpoint:
     handler: Handler = _mover(kind, model, said)  # type: ignore[assignment]
@@ -209,7 +221,7 @@ def _endpoint(name: str, kind: ActionKind, model: type[BaseModel], said: str) ->
         answers=answers,
         takes=("Idempotency-Key",),
         gives={202: ("Location", "Retry-After")},
-        problems=(*CASE, *TROUBLE),
+        problems=(*CASE, *_MORE.get(kind, ()), *TROUBLE),
     )
 
 

@@ -27,12 +27,12 @@ from gateway.loop.call import (
     teller,
     wanted_of,
 )
-from gateway.loop.names import measure_id
 from gateway.loop.told import MeasureOut
 from gateway.problems import Problem, later
 from gateway.reply import dumped
 from schemas.cases import ActionKind, Case
 from schemas.measures import Measure, MeasureIn
+from schemas.protect import Tokenizer
 from stream_processors.state.views import Receipt
 
 _MARKS = {"at", "late", "done_late", "note_sealed"}
@@ -88,6 +88,11 @@ async def _measured(call: Call, case: Case, body: MeasureIn) -> MeasureOut | Pen
     if isinstance(outcome, Pending):
         return outcome
     return teller(call).measure(_find(outcome, name) or made, outcome)
+
+
+def measure_id(tokenizer: Tokenizer, institution: str, reference: str) -> str:
+    """A keyed name of (institution, reference): it tells nothing and never changes."""
+    return "msr-" + tokenizer.token("measure", institution, reference).partition(".")[2]
 
 
 def _find(case: Case, name: str) -> Measure | None:

@@ -30,11 +30,11 @@ from gateway.loop.call import (
     teller,
     wanted_of,
 )
-from gateway.loop.names import OBJECTION, name_of
 from gateway.loop.told import ObjectionOut, own_objections
 from gateway.problems import Problem
 from gateway.reply import dumped
 from schemas.cases import ActionKind, Case
+from schemas.loop_names import OBJECTION, name_of
 from schemas.objections import DecisionIn, MoveIn, NoticeIn, Objection, ObjectionIn, ObjectionMove
 
 

@@ -29,11 +29,11 @@ from gateway.loop.call import (
     teller,
     wanted_of,
 )
-from gateway.loop.names import ORDER, name_of
 from gateway.loop.told import OrderOut, own_orders
 from gateway.problems import Problem
 from gateway.reply import dumped
 from schemas.cases import ActionKind, Case
+from schemas.loop_names import ORDER, name_of
 from schemas.objections import MoveIn
 from schemas.order_requests import AnswerIn, OrderIn
 from schemas.orders import Order, OrderEvent, OrderEventKind

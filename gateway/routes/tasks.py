@@ -32,11 +32,11 @@ from gateway.loop.call import (
     teller,
     wanted_of,
 )
-from gateway.loop.names import TASK, name_of
 from gateway.loop.told import TaskOut
 from gateway.problems import Problem
 from gateway.reply import dumped
 from schemas.cases import ActionKind, Case
+from schemas.loop_names import TASK, name_of
 from schemas.objections import MoveIn
 from schemas.tasks import AttemptIn, CancelIn, GiveUpIn, Outcome, Reach, Task, TaskEvent, TaskEventKind, TaskIn
 

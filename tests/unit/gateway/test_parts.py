@@ -26,10 +26,10 @@ from tests.unit.gateway.fakes import FakeLog, FakeViews, MemoryIdempotency, line
 
 ROOT = Path(__file__).parents[3]
 _DOMAIN = ROOT / "stream_processors" / "domain"
-_OF_CASES = ("case*.py", "order*.py", "measures.py", "dissuasion.py", "objection.py")
+_OF_CASES = ("case*.py", "clocks.py", "order*.py", "measures.py", "dissuasion.py", "objection.py")
 CORES = sorted(path for form in _OF_CASES for path in _DOMAIN.glob(form))
 """What decides on the actions that the routes ask for."""
-_OF_STAGES = {"not-due"}
+_OF_STAGES = {"not-due", "stale-run", "stale-step"}
 """What only a stage's request is refused with."""
 
 
