@@ -26,6 +26,7 @@ from starlette.responses import Response
 from gateway.accept import Acceptor
 from gateway.answers import QueueOut, case_out
 from gateway.auth import Authenticator
+from gateway.desk import Desk
 from gateway.endpoint import Endpoint, Gateway, mount
 from gateway.exporter import Exporter
 from gateway.idempotency import Idempotency, RedisIdempotency, StateUnavailable
@@ -36,11 +37,24 @@ from gateway.live.hub import Hub
 from gateway.live.source import KafkaSource, MakeSource, no_source
 from gateway.log import KafkaLog, Log
 from gateway.metrics import count_problem
-from gateway.officers import Desk
 from gateway.pipelining import Pipelining
 from gateway.problems import Problem, later
 from gateway.rates import Rates, RedisRates
-from gateway.routes import cases, docs, live, ops, queues, retractions, search, signals, tips
+from gateway.routes import (
+    cases,
+    docs,
+    live,
+    measures,
+    objections,
+    ops,
+    orders,
+    queues,
+    retractions,
+    search,
+    signals,
+    tasks,
+    tips,
+)
 from gateway.settings import GatewaySettings
 from gateway.tips.desk import Tips
 from schemas.cases import Case
@@ -50,7 +64,7 @@ from stream_processors.state.views import Rebuilding, RedisViews, Views
 
 logger = logging.getLogger("liandong.gateway")
 
-_ROUTES = (signals, retractions, queues, live, cases, search, tips, ops, docs)
+_ROUTES = (signals, retractions, measures, queues, live, cases, orders, tasks, objections, search, tips, ops, docs)
 ENDPOINTS: list[Endpoint] = [endpoint for module in _ROUTES for endpoint in module.ENDPOINTS]
 
 
@@ -92,7 +106,6 @@ class Services:
             self.memory,
             self.views,
             self.tokenizer,
-            self.sealer,
             wait_s=settings.outcome_wait_s,
             retry_after_s=settings.retry_after_s,
         )

@@ -56,8 +56,9 @@ class Endpoint:
     """`roles` empty means open to everybody; `open_on_loopback` lets a local scraper in without a token;
     `streams`: the answer lasts as long as the client wants, so its duration says nothing.
 
-    The rest documents (openapi.py): `answers` by status (None: no model; text of `answer_media`, or nothing with 204), `takes`
-    the request headers that count, `gives` the headers of an answer, `problems` what only this route can say.
+    The rest documents (openapi.py): `answers` by status (None: no model; text of `answer_media`, or nothing with 204), `also`
+    what the same status answers to other roles, `takes` the request headers that count, `gives` the headers of an answer,
+    `problems` what only this route can say.
     """
 
     method: str
@@ -72,6 +73,7 @@ class Endpoint:
     body_required: bool = True
     query: type[BaseModel] | None = None
     answers: dict[int, type[BaseModel] | None] = field(default_factory=dict)
+    also: dict[int, tuple[type[BaseModel], ...]] = field(default_factory=dict)
     answer_media: str = "application/json"
     takes: tuple[str, ...] = ()
     gives: dict[int, tuple[str, ...]] = field(default_factory=dict)
@@ -80,6 +82,12 @@ class Endpoint:
     @property
     def name(self) -> str:
         return self.handler.__name__
+
+    @property
+    def models(self) -> list[type[BaseModel]]:
+        """Of all its answers."""
+        first = [model for model in self.answers.values() if model is not None]
+        return first + [model for some in self.also.values() for model in some]
 
     @property
     def all_problems(self) -> tuple[str, ...]:

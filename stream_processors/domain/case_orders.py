@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from schemas.cases import Case, CaseStatus
 from schemas.clocks import Length
+from schemas.loop_names import ORDER, name_of
 from schemas.notices import Notice
 from schemas.orders import LIVE, REVERSIBLE, Order, OrderDraft, OrderEvent, OrderEventKind, OrderKind, OrderState
 from stream_processors.domain import calendars, measures, orders
@@ -112,7 +113,7 @@ def undo_all(step: Step, only: Iterable[str] = ()) -> Undone:
     for number, one in enumerate(step.case.orders):
         if wanted and one.order_id not in wanted:
             continue
-        event = _undoing(one, f"{step.action.action_id}.{number}", step.action.officer or "")
+        event = _undoing(one, name_of(ORDER, one.case_id, f"{step.action.action_id}.{number}"))
         change = decided(step, known, event) if event is not None else None
         if change is not None and change.refused is None:
             known = change.orders
@@ -121,7 +122,7 @@ def undo_all(step: Step, only: Iterable[str] = ()) -> Undone:
     return total
 
 
-def _undoing(one: Order, name: str, officer: str) -> OrderEvent | None:
+def _undoing(one: Order, name: str) -> OrderEvent | None:
     if one.state is OrderState.AWAITING_APPROVAL:
         return OrderEvent.trusted(event_id=name, order_id=one.order_id, kind=OrderEventKind.WITHDRAW)
     if one.kind not in REVERSIBLE or one.state not in LIVE:

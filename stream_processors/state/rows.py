@@ -292,7 +292,8 @@ class DueRow(Row):
     case: _Clocked | None = None
 
 
-_NOT_LISTED = ("signals", "applied", "note_sealed")
+_DONE_ABOUT_IT = ("clocks", "measures", "orders", "tasks", "objections", "transfers", "split_off")
+_NOT_LISTED = ("signals", "applied", "note_sealed", *_DONE_ABOUT_IT)
 _LISTED: dict[str, Any] = {
     name: (field.annotation, field) for name, field in Case.model_fields.items() if name not in _NOT_LISTED
 }

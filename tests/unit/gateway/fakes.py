@@ -7,7 +7,7 @@ import functools
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -17,9 +17,12 @@ from gateway.log import Entry, LogUnavailable, Position, Span
 from gateway.rates import Rate
 from schemas.cases import Case, CaseChange, CaseStatus, JoinedSignal
 from schemas.codec import decode
+from schemas.objections import Objection
+from schemas.orders import Order, OrderMoved, Verify
 from schemas.policy import Policy
 from schemas.protect import Sealer, Tokenizer
 from schemas.signals import Subject
+from schemas.tasks import Reach, Task
 from schemas.topics import ACTIONS, Topic
 from schemas.values import from_ms, instant_ms
 from stream_processors.domain import case as decision
@@ -277,6 +280,61 @@ def a_case(tokenizer: Tokenizer, sealer: Sealer, n: int = 1, *, score: int = 60,
         signals=(joined,),
     )
     return case.model_copy(update=changes)
+
+
+def with_the_loop(case: Case, tokenizer: Tokenizer, sealer: Sealer) -> Case:
+    """The case with a stop at bank-001, a dissuasion task and an objection, each `…-<n>-known`, sealed as the gateway does."""
+    n = case.case_id.removeprefix("case-")
+    order_id, task_id, objection_id = (f"{form}-{n}-known" for form in ("ord", "task", "obj"))
+    account, phone = case.primary.token, tokenizer.token("phone", "+8613900005678")
+    verify = Verify(
+        name_sealed=sealer.seal("王某", f"{order_id}/name"),
+        account_sealed=sealer.seal("622202100100001", f"{order_id}/account"),
+        amount_minor=100,
+        occurred_at=T0,
+    )
+    order = Order(
+        order_id=order_id,
+        kind="stop_payment",
+        case_id=case.case_id,
+        agency=case.queue,
+        recipient="bank-001",
+        state="issued",
+        issued_by="officer-7",
+        drafted_at=T0,
+        issued_at=T0,
+        subject=Subject(kind="account", role="suspect", token=account, sealed=sealer.seal("6222", f"{order_id}/{account}")),
+        verify=verify,
+        verify_fields=("name", "account", "amount", "time"),
+        amount_minor=100,
+        currency="CNY",
+        clock="emergency_stop",
+        answer_clock="order_answer",
+        valid_until=T0 + timedelta(hours=48),
+        answer_by=T0 + timedelta(minutes=30),
+        history=(OrderMoved(at=T0, actor="officer:officer-7", event="issue", state="issued"),),
+    )
+    task = Task(
+        task_id=task_id,
+        case_id=case.case_id,
+        agency=case.queue,
+        person=Subject(kind="phone", role="victim", token=phone, sealed=sealer.seal("+8613900005678", f"{task_id}/{phone}")),
+        reach=(Reach(party="bank-001", way="bank"), Reach(party="police-station-ledu", way="police_station")),
+        state="open",
+        opened_at=T0,
+        changed_at=T0,
+    )
+    objection = Objection(
+        objection_id=objection_id,
+        case_id=case.case_id,
+        state="lodged",
+        through="bank-001",
+        lodged_at=T0,
+        changed_at=T0,
+        orders=(order_id,),
+        text_sealed=sealer.seal("这是我的工资", f"{objection_id}/text"),
+    )
+    return case.model_copy(update={"orders": (order,), "tasks": (task,), "objections": (objection,)})
 
 
 def lines(response: httpx.Response) -> list[dict[str, Any]]:
