@@ -33,8 +33,10 @@ from gateway import app as wiring
 from gateway.lag import Lag
 from gateway.openapi import document
 from gateway.settings import GatewaySettings
+from schemas.deliveries import Issued
 from schemas.protect import AesGcmSealer, Keyring, Tokenizer
 from stream_processors.state.receipts import Receipt
+from tests.support.deliveries import notice
 from tests.unit.gateway.fakes import T0, FakeLog, FakeRates, FakeViews, MemoryIdempotency, a_case
 
 SEED = int(os.environ.get("LIANDONG_FUZZ_SEED", "20241001"))
@@ -81,6 +83,7 @@ KNOWN = {
     "case_id": "case-1",
     "queue": "public-security-630202",
     "action_id": "act-known",
+    "notice_id": "act-0/case-1/0",
     "number": "7K3F-0Q2M-9XVA-41BD-ZP8T",
 }
 ALLOWED = {f"POST /v1/cases/{{case_id}}/{move}": {200, 202, 409} for move in ("renew", "release", "hand-over", "dispose")}
@@ -120,7 +123,8 @@ def ports(home: Path) -> Ports:
     views.receipts["sig-known"] = Receipt(
         signal_id="sig-known", outcome="assessed", accepted_at=T0, assessed_at=T0, institution="bank-001", reference="r"
     )
-    fresh = GatewaySettings(home=home, profile="fuzz", jwks=None, outcome_wait_s=0)
+    views.issue(Issued(notice=notice(0)), Issued(notice=notice(1)))
+    fresh = GatewaySettings(home=home, profile="fuzz", jwks=None, outcome_wait_s=0, inbox_wait_most_s=0)
     built = wiring.services(fresh, keyring=keyring, log=log, memory=memory, views=views, lag=Lag(), rates=FakeRates())
     return Ports(wiring.create_app_over(built), log, memory, views)
 
