@@ -19,7 +19,6 @@ from schemas.values import Instant
 from stream_processors.state.inbox import Delivery, Entry, Reached
 from stream_processors.state.inbox_views import Addressed
 
-
 Out = TypeVar("Out", bound=BaseModel)
 
 

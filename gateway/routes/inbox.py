@@ -169,9 +169,7 @@ def inbox_of(caller: Caller, named: str | None) -> str:
 def _told(call: Call, recipient: str, found: Inbox, asked: str | None, way: Way = "poll") -> InboxOut:
     services = call.services
     cursors_ = [services.inboxes.cursor(recipient, found.log, one.offset) for one in found.entries]
-    items: list[ItemOut] = [
-        item_out(one, cursor, services.sealer) for one, cursor in zip(found.entries, cursors_, strict=True)
-    ]
+    items: list[ItemOut] = [item_out(one, cursor, services.sealer) for one, cursor in zip(found.entries, cursors_, strict=True)]
     if items:
         accessed(call.caller, "inbox", inbox=recipient, found=len(items))
         METRICS.inbox_notices.labels(way).inc(len(items))

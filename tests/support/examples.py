@@ -17,7 +17,20 @@ import orjson
 
 from schemas.codec import decode
 from schemas.facts import Outcome
-from schemas.topics import ACTIONS, ASSESSED, CHANGED, DEADLETTER, DELIVERED, ISSUED, RETRACTIONS, SUBMITTED, TOPICS, Topic, raw, receipts
+from schemas.topics import (
+    ACTIONS,
+    ASSESSED,
+    CHANGED,
+    DEADLETTER,
+    DELIVERED,
+    ISSUED,
+    RETRACTIONS,
+    SUBMITTED,
+    TOPICS,
+    Topic,
+    raw,
+    receipts,
+)
 from stream_processors.domain.retraction import TAKEN_BACK
 from tests.support.builders import after
 
