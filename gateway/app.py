@@ -30,6 +30,8 @@ from gateway.desk import Desk
 from gateway.endpoint import Endpoint, Gateway, mount
 from gateway.exporter import Exporter
 from gateway.idempotency import Idempotency, RedisIdempotency, StateUnavailable
+from gateway.inbox.bell import Bell, MakeNews, NoNews, RedisNews
+from gateway.inbox.desk import InboxDesk
 from gateway.intake import Intake
 from gateway.jwks import KeySource
 from gateway.lag import Lag, watch
@@ -43,6 +45,7 @@ from gateway.rates import Rates, RedisRates
 from gateway.routes import (
     cases,
     docs,
+    inbox,
     live,
     measures,
     objections,
@@ -64,7 +67,7 @@ from stream_processors.state.views import Rebuilding, RedisViews, Views
 
 logger = logging.getLogger("liandong.gateway")
 
-_ROUTES = (signals, retractions, measures, queues, live, cases, orders, tasks, objections, search, tips, ops, docs)
+_ROUTES = (signals, retractions, measures, queues, live, cases, orders, tasks, objections, search, inbox, tips, ops, docs)
 ENDPOINTS: list[Endpoint] = [endpoint for module in _ROUTES for endpoint in module.ENDPOINTS]
 
 
@@ -82,6 +85,7 @@ class Services:
     sealer: Sealer
     rates: Rates
     source: MakeSource = no_source
+    news: MakeNews = NoNews
     endpoints: list[Endpoint] = field(default_factory=lambda: ENDPOINTS)
 
     def __post_init__(self) -> None:
@@ -100,6 +104,10 @@ class Services:
             tokenizer=self.tokenizer,
             sealer=self.sealer,
         )
+        self.bell = Bell(settings, self.news)
+        self.inboxes = InboxDesk(
+            self.log, self.views, self.tokenizer, self.bell, retry_after_s=settings.retry_after_s
+        )
         self.live = Hub(settings, self.source, self._count, self._render)
         self.desk = Desk(
             self.log,
@@ -109,6 +117,15 @@ class Services:
             wait_s=settings.outcome_wait_s,
             retry_after_s=settings.retry_after_s,
         )
+
+    def drain(self) -> None:
+        """Ends the answers that have no end of their own."""
+        self.live.drain()
+        self.bell.drain()
+
+    async def close(self) -> None:
+        await self.live.close()
+        await self.bell.close()
 
     async def _count(self, mine: Callable[[str], bool]) -> list[QueueOut]:
         return queues.by_queue(await self.views.standings(), mine)
@@ -148,11 +165,12 @@ def services(
     lag: Lag,
     rates: Rates,
     source: MakeSource = no_source,
+    news: MakeNews = NoNews,
 ) -> Services:
     """The services over any ports."""
     keys = KeySource(settings.jwks_source, refresh_s=settings.jwks_refresh_s, unknown_key_s=settings.jwks_unknown_key_s)
     auth, tokenizer, sealer = Authenticator(settings, keys), Tokenizer(keyring), AesGcmSealer(keyring)
-    return Services(settings, auth, log, memory, views, lag, tokenizer, sealer, rates, source)
+    return Services(settings, auth, log, memory, views, lag, tokenizer, sealer, rates, source, news)
 
 
 def connect_redis(settings: GatewaySettings) -> Redis:
@@ -188,6 +206,7 @@ def create_app(settings: GatewaySettings) -> Gateway:
         lag=Lag(),
         rates=RedisRates(pipelining),
         source=lambda: KafkaSource(common, redis),
+        news=lambda: RedisNews(redis),
     )
 
     @contextlib.asynccontextmanager
@@ -200,7 +219,7 @@ def create_app(settings: GatewaySettings) -> Gateway:
             yield
         finally:
             watching.cancel()
-            await built.live.close()
+            await built.close()
             await log.close()
             await redis.aclose()
 
@@ -211,7 +230,7 @@ def create_app_over(built: Services, lifespan: Any = None) -> Gateway:
     """The app over these services."""
     app = Gateway(title="Liandong", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=lifespan)
     mount(app, built.endpoints, built)
-    app.drain = built.live.drain
+    app.drain = built.drain
 
     async def answer(request: Request, error: Exception) -> Response:
         return built.problem_of(error).response()

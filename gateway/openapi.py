@@ -51,6 +51,7 @@ _PATH_PARAMETERS: dict[str, tuple[str, str]] = {
     "objection_id": ("The objection.", "obj-5v1Jx0kq9sT2-0f1e2d3c4b5a"),
     "action_id": ("The action, as its answer named it.", "act-9fK2mQ"),
     "queue": ("An agency's queue.", "public-security-630202"),
+    "notice_id": ("The notice, as its item names it.", "act-9fK2mQ/ord-5v1Jx0kq9sT2/0"),
     "number": ("The receipt number of a tip.", "7K3F-0Q2M-9XVA-41BD-ZP8T"),
 }
 

@@ -207,7 +207,8 @@ _TABLE = (
         "too-many-streams",
         429,
         "Too many live connections",
-        "An officer may hold a bounded number of live connections. Close one; a browser's tabs count each.",
+        "An officer may hold a bounded number of live connections, an inbox a bounded number that wait. Close one; a browser's "
+        "tabs count each.",
     ),
     Kind(
         "internal",

@@ -185,6 +185,16 @@ class Gateway(_Process):
         self.live_delay_s = Histogram(
             "liandong_gateway_live_delay_seconds", "Change of a case to live", buckets=_DELAY_S, registry=r
         )
+        # Long polls that wait and live connections of inboxes, now.
+        self.inbox_waiting = Gauge("liandong_gateway_inbox_waiting_clients", "Who waits for an inbox", registry=r)
+        # Notices handed to their recipients, also those that come again: by poll, stream, api (asked for once more).
+        self.inbox_notices = Counter("liandong_gateway_inbox_notices", "Notices handed out", ["kind"], registry=r)
+        # Marks of delivery that the gateway appended: received, acknowledged, replayed.
+        self.inbox_marks = Counter("liandong_gateway_inbox_marks", "Marks of delivery appended", ["status"], registry=r)
+        # LogAppendTime of the action that caused a notice until it is written to a live connection, on the gateway's clock.
+        self.inbox_delay_s = Histogram(
+            "liandong_gateway_inbox_delay_seconds", "Cause of a notice to live", buckets=_DELAY_S, registry=r
+        )
         # Public tips by what became of them: taken, again (the same one), refused (not valid), limited (too many).
         self.tips = Counter("liandong_gateway_tips", "Public tips", ["outcome"], registry=r)
         # Producers thrown away after a failed append.
@@ -209,6 +219,10 @@ class Gateway(_Process):
             self.actions.labels(outcome)
         for outcome in ("taken", "again", "refused", "limited"):
             self.tips.labels(outcome)
+        for kind in ("poll", "stream", "api"):
+            self.inbox_notices.labels(kind)
+        for status in ("received", "acknowledged", "replayed"):
+            self.inbox_marks.labels(status)
         for kind in ("cases", "counts", "reset"):
             self.live_events.labels(kind)
         for reason in ("gone", "slow", "expired", "draining"):

@@ -174,9 +174,7 @@ def _records(issued: Sequence[Any], origin: Origin, row: AskingRow) -> Iterator[
         name = f"issued-{origin.partition}:{origin.offset}/{n}"
         yield (
             recipient.encode(),
-            encode(
-                ISSUED, one, id=name, source="/deliver", actor=ACTOR, time=row.at, origin=source, subject=recipient
-            ),
+            encode(ISSUED, one, id=name, source="/deliver", actor=ACTOR, time=row.at, origin=source, subject=recipient),
         )
 
 

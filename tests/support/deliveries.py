@@ -73,9 +73,7 @@ def mark(state: str = "received", n: int = 0, recipient: str = "bank-001", at: d
 def mark_record(one: DeliveryMark) -> tuple[bytes, bytes]:
     """Key and value as the gateway appends them."""
     actor = f"institution:{one.recipient}"
-    value = encode(
-        DELIVERED, one, id=f"mark-{one.state}", source="/gateway", actor=actor, time=one.at, subject=one.recipient
-    )
+    value = encode(DELIVERED, one, id=f"mark-{one.state}", source="/gateway", actor=actor, time=one.at, subject=one.recipient)
     return one.recipient.encode(), value
 
 

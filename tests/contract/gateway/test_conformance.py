@@ -33,8 +33,10 @@ from gateway import app as wiring
 from gateway.lag import Lag
 from gateway.openapi import document
 from gateway.settings import GatewaySettings
+from schemas.deliveries import Issued
 from schemas.protect import AesGcmSealer, Keyring, Tokenizer
 from stream_processors.state.receipts import Receipt
+from tests.support.deliveries import notice
 from tests.unit.gateway.fakes import T0, FakeLog, FakeRates, FakeViews, MemoryIdempotency, a_case, with_the_loop
 
 SEED = int(os.environ.get("LIANDONG_FUZZ_SEED", "20241001"))
@@ -84,6 +86,7 @@ KNOWN = {
     "order_id": "ord-1-known",
     "task_id": "task-1-known",
     "objection_id": "obj-1-known",
+    "notice_id": "act-0/case-1/0",
     "number": "7K3F-0Q2M-9XVA-41BD-ZP8T",
 }
 _HELD = ("renew", "release", "hand-over", "dispose", "split", "reopen", "close", "orders", "tasks", "objections")
@@ -138,7 +141,8 @@ def ports(home: Path) -> Ports:
         reference="r",
         cases=("case-1",),
     )
-    fresh = GatewaySettings(home=home, profile="fuzz", jwks=None, outcome_wait_s=0)
+    views.issue(Issued(notice=notice(0)), Issued(notice=notice(1)))
+    fresh = GatewaySettings(home=home, profile="fuzz", jwks=None, outcome_wait_s=0, inbox_wait_most_s=0)
     built = wiring.services(fresh, keyring=keyring, log=log, memory=memory, views=views, lag=Lag(), rates=FakeRates())
     return Ports(wiring.create_app_over(built), log, memory, views)
 

@@ -17,18 +17,23 @@ from gateway.log import Entry, LogUnavailable, Position, Span
 from gateway.rates import Rate
 from schemas.cases import Case, CaseChange, CaseStatus, JoinedSignal
 from schemas.codec import decode
+from schemas.deliveries import DeliveryMark, DeliveryState, Issued
 from schemas.objections import Objection
 from schemas.orders import Order, OrderMoved, Verify
 from schemas.policy import Policy
 from schemas.protect import Sealer, Tokenizer
 from schemas.signals import Subject
 from schemas.tasks import Reach, Task
-from schemas.topics import ACTIONS, Topic
+from schemas.topics import ACTIONS, DELIVERED, Topic
 from schemas.values import from_ms, instant_ms
 from stream_processors.domain import case as decision
 from stream_processors.log import partition_of
 from stream_processors.settings import SHIPPED_POLICY, load_policy
 from stream_processors.state.folds import rank_of
+from stream_processors.state.inbox import Delivery, Reached, member_of
+from stream_processors.state.inbox import Entry as Noticed
+from stream_processors.state.inbox import name_of as notice_name
+from stream_processors.state.inbox_views import Addressed, Inbox
 from stream_processors.state.receipts import Receipt
 from stream_processors.state.views import Cursor, Found, Page, Rebuilding, Standing
 
@@ -158,6 +163,8 @@ class FakeViews:
         self.cases: dict[str, Case] = {}
         self.actions: dict[str, CaseChange] = {}
         self.counted: dict[str, int] = {}
+        self.notices: list[Noticed] = []
+        self.rang: Callable[[str, str], None] = lambda recipient, name: None
         self.rebuilding = False
         self.now = T0
         self._policy = _policy()
@@ -167,6 +174,8 @@ class FakeViews:
             raise Rebuilding("not whole")
 
     def apply(self, topic: Topic, entry: Entry) -> None:
+        if topic is DELIVERED:
+            self.mark(decode(DELIVERED, entry.value).data)
         if topic is not ACTIONS:
             return
         envelope = decode(ACTIONS, entry.value)
@@ -221,6 +230,54 @@ class FakeViews:
     async def counters(self) -> dict[str, int]:
         self._here()
         return self.counted
+
+    # inboxes
+
+    def issue(self, *issued: Issued) -> None:
+        """What `deliver` and `project` do: each notice behind the others."""
+        for one in issued:
+            self.notices.append(Noticed(10 * len(self.notices) + 7, one, Delivery()))
+            self.rang(one.notice.recipient, "")
+
+    def mark(self, one: DeliveryMark) -> None:
+        for at, entry in enumerate(self.notices):
+            notice, slot = entry.issued.notice, one.state.value
+            if (notice.recipient, notice.notice_id) == (one.recipient, one.notice_id) and slot != "sent":
+                held, new = getattr(entry.delivery, slot), Reached(one.at, one.way, one.attempt)
+                first = one.state in (DeliveryState.RECEIVED, DeliveryState.ACKNOWLEDGED)
+                kept = new if held is None else min(held, new) if first else max(held, new)
+                delivery = entry.delivery._replace(**{slot: kept, **({"detail": one.detail} if one.detail else {})})
+                self.notices[at] = entry._replace(delivery=delivery)
+                if one.state is DeliveryState.REPLAYED:
+                    self.rang(one.recipient, notice_name(member_of(one.recipient, one.notice_id, 0)))
+
+    async def inbox(self, recipient: str, *, after: int, limit: int) -> Inbox:
+        self._here()
+        found = [one for one in self.notices if one.issued.notice.recipient == recipient and one.offset > after]
+        return Inbox("log-1", found[:limit], len(found) > limit)
+
+    async def unreceived(self, recipient: str, *, upto: int, limit: int) -> list[Noticed]:
+        self._here()
+        return [
+            one
+            for one in self.notices
+            if one.issued.notice.recipient == recipient
+            and one.offset <= upto
+            and one.delivery.received is None
+            and one.delivery.acknowledged is None
+        ][:limit]
+
+    async def noticed(self, recipient: str, name: str) -> Noticed | None:
+        self._here()
+        for one in self.notices:
+            notice = one.issued.notice
+            if notice.recipient == recipient and notice_name(member_of(recipient, notice.notice_id, 0)) == name:
+                return one
+        return None
+
+    async def of_case(self, case_id: str) -> list[Addressed]:
+        self._here()
+        return [Addressed(one.issued.notice.recipient, one) for one in self.notices if one.issued.notice.case_id == case_id]
 
 
 def signal(reference: str | None = "ref-1", **changes: Any) -> dict[str, Any]:
