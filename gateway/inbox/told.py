@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from gateway.answers import SubjectOut
+from gateway.opened import SubjectOut
 from schemas.notices import Notice, told
 from schemas.orders import Order
 from schemas.protect import Sealer, UnsealError
