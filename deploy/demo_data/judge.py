@@ -52,7 +52,7 @@ class Judge:
     def __init__(self, client: httpx.AsyncClient, token: Callable[[str], str], entries: list[Entry], fed: list[Fed]) -> None:
         self._client = client
         self._token = token
-        self._signal_ids = {(entry.who, entry.reference): entry.signal_id for entry in entries if entry.signal_id}
+        self.signal_ids = {(entry.who, entry.reference): entry.signal_id for entry in entries if entry.signal_id}
         self._fed = fed
         self._gate = asyncio.Semaphore(_AT_ONCE)
 
@@ -98,7 +98,7 @@ class Judge:
         """What is wrong with one row's fate; None when it is as expected."""
         if report.expected == "reject":
             return None if self._is_rejected(report) else f"the bad row of {report.institution} was not rejected"
-        signal_id = self._signal_ids.get((report.institution, report.reference))
+        signal_id = self.signal_ids.get((report.institution, report.reference))
         if signal_id is None:
             return f"{report.institution} never had {report.reference} acknowledged"
         receipt = await self._get(f"/v1/signals/{signal_id}", report.institution)
@@ -117,7 +117,7 @@ class Judge:
         if not cases:
             return "", [f"no case in {landing.queue}"]
         case = await self._get(f"/v1/cases/{cases[0]['case_id']}", OFFICER)
-        ours = {self._signal_ids.get((one.institution, one.reference)) for one in scheme.reports}
+        ours = {self.signal_ids.get((one.institution, one.reference)) for one in scheme.reports}
         joined = [one for one in case["signals"] if one["signal_id"] in ours]
         institutions = len({one["institution"] for one in joined})
         wrong = []

@@ -7,6 +7,7 @@ import os
 import secrets
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -19,10 +20,11 @@ from rich.markup import escape
 
 from connectors.filedrop.show import Shown
 from connectors.gateway import Stopped
-from deploy.demo_data import summary
+from deploy.demo_data import summary, timeline
 from deploy.demo_data.day import Day, Plan, make_day
 from deploy.demo_data.feeding import TIMEOUT, Fed, feed_all
-from deploy.demo_data.judge import Judge, Queues, Verdict
+from deploy.demo_data.judge import OFFICER, Judge, Queues
+from deploy.demo_data.walk import Walker, walk_all
 from deploy.local import prometheus
 from deploy.local.commands import addresses, progress_shown, saying_why
 from deploy.local.places import project_root
@@ -56,16 +58,16 @@ def play(wish: Wish) -> int:
     start_s = time.monotonic() - began
     day = _write(wish, stack, out)
     try:
-        verdicts = asyncio.run(_play(stack, day, out, start_s, wish.timeout_s))
+        wrong = asyncio.run(_play(stack, day, out, start_s, wish.timeout_s))
     except (Stopped, NotQuiet, httpx.HTTPError) as error:
         out.print(f"[bold red]error[/] {escape(str(error) or type(error).__name__)}", soft_wrap=True)
         return 1
     addresses(stack)
     out.print("  try      liandong verify  ·  liandong status  ·  liandong token bank-001  ·  stop with liandong down")
-    if wrong := [one.scheme.name for one in verdicts if one.wrong]:
-        out.print(f"[bold red]not as it must be:[/] {', '.join(wrong)}")
+    if wrong:
+        out.print(f"[bold red]not as it must be:[/] {escape('; '.join(wrong))}", soft_wrap=True)
         return 1
-    out.print("[bold green]every planted scheme reached its queue[/]")
+    out.print("[bold green]every planted scheme reached its queue and went through the loop[/]")
     return 0
 
 
@@ -81,8 +83,8 @@ def _write(wish: Wish, stack: Stack, out: Console) -> Day:
     return make_day(plan, folder, without=wish.sabotage)
 
 
-async def _play(stack: Stack, day: Day, out: Console, start_s: float, timeout_s: float) -> list[Verdict]:
-    """Feeds, waits, judges, shows."""
+async def _play(stack: Stack, day: Day, out: Console, start_s: float, timeout_s: float) -> list[str]:
+    """Feeds, waits, judges, walks, shows; what is not as it must be."""
     token = cache(lambda who: mint(who, home=stack.places.home, profile=stack.profile))
     settings, ledger_file = settings_of(stack), stack.places.root / LEDGERS / f"{day.run}.ndjson"
     before = await _outcomes(stack.redis_url)
@@ -101,8 +103,29 @@ async def _play(stack: Stack, day: Day, out: Console, start_s: float, timeout_s:
         judge = Judge(client, token, read_ledger(ledger_file), fed)
         queues: Queues = await judge.queues()
         verdicts = await judge.judge(day, queues)
-    summary.show(out, day, fed, +outcomes, queues, verdicts, summary.Took(start_s, feed_s, settle_s))
-    return verdicts
+        summary.show(out, day, fed, +outcomes, queues, verdicts, summary.Took(start_s, feed_s, settle_s))
+        wrong = [f"{one.scheme.name}" for one in verdicts if one.wrong]
+        return wrong + ([] if wrong else await _loop(client, token, judge, day, queues, out))
+
+
+async def _loop(
+    client: httpx.AsyncClient, token: Callable[[str], str], judge: Judge, day: Day, queues: Queues, out: Console
+) -> list[str]:
+    """Walks the planted schemes through the whole loop, shows one; what is not as it must be."""
+    walker = Walker(client, token, judge.signal_ids)
+    cases = {}
+    for one in day.schemes:
+        if one.landings:
+            found = queues.of_subject(one.landings[0].queue, one.subject[1])
+            cases[one.name] = (one, str(found[0]["case_id"]))
+    with out.status("the planted schemes go through the loop"):
+        walked = await walk_all(walker, cases)
+    for one in walked[:1]:
+        deliveries = (await walker.get(OFFICER, "/v1/deliveries", case=one.case_id))["deliveries"]
+        out.print(timeline.table(await walker.case(one.case_id), deliveries))
+    said = ", ".join(f"{one.scheme.name} {'✗' if one.wrong else '✓'}" for one in walked)
+    out.print(f"through the loop: {said}")
+    return [wrong for one in walked for wrong in one.wrong]
 
 
 async def _outcomes(redis_url: str) -> Counter[str]:

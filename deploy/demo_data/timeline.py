@@ -1,0 +1,108 @@
+"""One case's timeline: every party, what it did, every clock, and the proof of delivery of what was told. From the gateway's
+answers to an officer; nothing is added.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from rich.markup import escape
+from rich.table import Table
+
+
+class Event(NamedTuple):
+    """`at` is RFC 3339, so that events sort by it."""
+
+    at: str
+    who: str
+    what: str
+
+
+def events(case: dict[str, Any], deliveries: list[dict[str, Any]]) -> list[Event]:
+    """All that is known of the case, in order of time."""
+    found = [*_signals(case), *_officers(case), *_measures(case), *_orders(case), *_tasks(case), *_objections(case)]
+    found += [*_clocks(case), *_deliveries(deliveries)]
+    return sorted(found, key=lambda one: one.at)
+
+
+def table(case: dict[str, Any], deliveries: list[dict[str, Any]]) -> Table:
+    shown = Table(title=f"one case through the loop: {case['case_id']}", title_justify="left")
+    for column in ("time (UTC)", "who", "what"):
+        shown.add_column(column)
+    for one in events(case, deliveries):
+        shown.add_row(one.at[11:23].rstrip("Z"), escape(one.who), escape(one.what))
+    shown.caption = f"phase {case['phase']}, {case['disposition'] or 'not disposed of'}"
+    shown.caption_justify = "left"
+    return shown
+
+
+def _signals(case: dict[str, Any]) -> Iterator[Event]:
+    for one in case["signals"]:
+        yield Event(one["accepted_at"], one["institution"], f"reports {one['kind']}, score {one['score']}")
+
+
+def _officers(case: dict[str, Any]) -> Iterator[Event]:
+    moves = {"acknowledged": "acknowledges (签收)", "disposed": f"disposes: {case['disposition']}", "closed": "closes"}
+    for name, said in moves.items():
+        if case.get(f"{name}_at"):
+            yield Event(case[f"{name}_at"], f"officer:{case[f'{name}_by']}", said)
+
+
+def _measures(case: dict[str, Any]) -> Iterator[Event]:
+    for one in case["measures"]:
+        late = "late" if one["late"] else None
+        said = [one["kind"], one.get("reaction"), one.get("what"), _yuan(one.get("amount_minor")), late]
+        yield Event(one["at"], one["institution"], "measure: " + ", ".join(filter(None, said)))
+
+
+def _orders(case: dict[str, Any]) -> Iterator[Event]:
+    for one in case["orders"]:
+        for moved in one["history"]:
+            said = f"{one['kind']} for {one['recipient']} {_yuan(one.get('amount_minor'))}: {moved['event']} -> {moved['state']}"
+            yield Event(moved["at"], moved["actor"], said)
+
+
+def _tasks(case: dict[str, Any]) -> Iterator[Event]:
+    for one in case["tasks"]:
+        asked = ", ".join(reach["party"] for reach in one["reach"] or ())
+        yield Event(one["opened_at"], one["agency"], f"dissuasion (劝阻) asked of {asked}")
+        for tried in one["attempts"]:
+            yield Event(tried["at"], tried["party"], f"dissuasion by {tried['channel']}: {tried['result']}")
+
+
+def _objections(case: dict[str, Any]) -> Iterator[Event]:
+    for one in case["objections"]:
+        for name, who in (
+            ("lodged", one["through"]),
+            ("noticed", one["through"]),
+            ("decided", f"officer:{one['decided_by']}"),
+            ("released", case["queue"]),
+            ("propagated", ", ".join(one["confirmed"] or ())),
+        ):
+            if one.get(f"{name}_at"):
+                yield Event(one[f"{name}_at"], str(who), f"objection (申诉) {name}")
+
+
+def _clocks(case: dict[str, Any]) -> Iterator[Event]:
+    for one in case["clocks"]:
+        name = f"clock {one['name']}" + (f" of {one['about']}" if one["about"] else "")
+        yield Event(one["started_at"], one["unit"] or "clock", f"{name} runs until {one['due_at'][:16]}Z")
+        if one["fired_at"]:
+            yield Event(one["fired_at"], "timekeeper", f"{name} fell due")
+        if one["stopped_at"]:
+            late = {True: ", late", False: ", in time", None: ""}[one["late"]]
+            yield Event(one["stopped_at"], one["unit"] or "clock", f"{name} {one['state']}{late}")
+
+
+def _deliveries(deliveries: list[dict[str, Any]]) -> Iterator[Event]:
+    for one in deliveries:
+        state = one["delivery"]
+        yield Event(state["sent_at"], "deliver", f"to {one['recipient']}: {one['en']}")
+        for name in ("received", "acknowledged", "parked"):
+            if state.get(name):
+                yield Event(state[name]["at"], one["recipient"], f"{name} by {state[name]['way']}: {one['says']}")
+
+
+def _yuan(minor: int | None) -> str:
+    return "" if minor is None else f"{minor / 100:,.2f} yuan"
