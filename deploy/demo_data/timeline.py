@@ -32,67 +32,67 @@ def table(case: dict[str, Any], deliveries: list[dict[str, Any]]) -> Table:
         shown.add_column(column)
     for one in events(case, deliveries):
         shown.add_row(one.at[11:23].rstrip("Z"), escape(one.who), escape(one.what))
-    shown.caption = f"phase {case['phase']}, {case['disposition'] or 'not disposed of'}"
+    shown.caption = f"phase {case['phase']}, {case.get('disposition') or 'not disposed of'}"
     shown.caption_justify = "left"
     return shown
 
 
 def _signals(case: dict[str, Any]) -> Iterator[Event]:
-    for one in case["signals"]:
+    for one in case.get("signals") or ():
         yield Event(one["accepted_at"], one["institution"], f"reports {one['kind']}, score {one['score']}")
 
 
 def _officers(case: dict[str, Any]) -> Iterator[Event]:
-    moves = {"acknowledged": "acknowledges (签收)", "disposed": f"disposes: {case['disposition']}", "closed": "closes"}
+    moves = {"acknowledged": "acknowledges (签收)", "disposed": f"disposes: {case.get('disposition')}", "closed": "closes"}
     for name, said in moves.items():
         if case.get(f"{name}_at"):
             yield Event(case[f"{name}_at"], f"officer:{case[f'{name}_by']}", said)
 
 
 def _measures(case: dict[str, Any]) -> Iterator[Event]:
-    for one in case["measures"]:
-        late = "late" if one["late"] else None
+    for one in case.get("measures") or ():
+        late = "late" if one.get("late") else None
         said = [one["kind"], one.get("reaction"), one.get("what"), _yuan(one.get("amount_minor")), late]
         yield Event(one["at"], one["institution"], "measure: " + ", ".join(filter(None, said)))
 
 
 def _orders(case: dict[str, Any]) -> Iterator[Event]:
-    for one in case["orders"]:
+    for one in case.get("orders") or ():
         for moved in one["history"]:
             said = f"{one['kind']} for {one['recipient']} {_yuan(one.get('amount_minor'))}: {moved['event']} -> {moved['state']}"
             yield Event(moved["at"], moved["actor"], said)
 
 
 def _tasks(case: dict[str, Any]) -> Iterator[Event]:
-    for one in case["tasks"]:
-        asked = ", ".join(reach["party"] for reach in one["reach"] or ())
+    for one in case.get("tasks") or ():
+        asked = ", ".join(reach["party"] for reach in one.get("reach") or ())
         yield Event(one["opened_at"], one["agency"], f"dissuasion (劝阻) asked of {asked}")
         for tried in one["attempts"]:
             yield Event(tried["at"], tried["party"], f"dissuasion by {tried['channel']}: {tried['result']}")
 
 
 def _objections(case: dict[str, Any]) -> Iterator[Event]:
-    for one in case["objections"]:
+    for one in case.get("objections") or ():
         for name, who in (
-            ("lodged", one["through"]),
-            ("noticed", one["through"]),
-            ("decided", f"officer:{one['decided_by']}"),
+            ("lodged", one.get("through")),
+            ("noticed", one.get("through")),
+            ("decided", f"officer:{one.get('decided_by')}"),
             ("released", case["queue"]),
-            ("propagated", ", ".join(one["confirmed"] or ())),
+            ("propagated", ", ".join(one.get("confirmed") or ())),
         ):
             if one.get(f"{name}_at"):
                 yield Event(one[f"{name}_at"], str(who), f"objection (申诉) {name}")
 
 
 def _clocks(case: dict[str, Any]) -> Iterator[Event]:
-    for one in case["clocks"]:
-        name = f"clock {one['name']}" + (f" of {one['about']}" if one["about"] else "")
-        yield Event(one["started_at"], one["unit"] or "clock", f"{name} runs until {one['due_at'][:16]}Z")
-        if one["fired_at"]:
-            yield Event(one["fired_at"], "timekeeper", f"{name} fell due")
-        if one["stopped_at"]:
-            late = {True: ", late", False: ", in time", None: ""}[one["late"]]
-            yield Event(one["stopped_at"], one["unit"] or "clock", f"{name} {one['state']}{late}")
+    for one in case.get("clocks") or ():
+        name = f"clock {one['name']}" + (f" of {one.get('about')}" if one.get("about") else "")
+        yield Event(one["started_at"], one.get("unit") or "clock", f"{name} runs until {one['due_at'][:16]}Z")
+        if one.get("fired_at"):
+            yield Event(one.get("fired_at"), "timekeeper", f"{name} fell due")
+        if one.get("stopped_at"):
+            late = {True: ", late", False: ", in time", None: ""}[one.get("late")]
+            yield Event(one.get("stopped_at"), one.get("unit") or "clock", f"{name} {one['state']}{late}")
 
 
 def _deliveries(deliveries: list[dict[str, Any]]) -> Iterator[Event]:

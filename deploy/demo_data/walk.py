@@ -83,7 +83,7 @@ class Walker:
                 if item["says"] == says and about in str(item):
                     await self.post(who, f"/v1/inbox/{item['notice_id']}/acknowledge")
                     return item
-            after = {"after": page["next"]} if page["next"] else after
+            after = {"after": page["next"]} if page.get("next") else after
         raise NotAsExpected(f"{who} had no notice {says} about {about} within {_WAIT_S:.0f} s")
 
     async def answer(self, who: str, order_id: str, result: str, **more: Any) -> Any:
@@ -143,22 +143,20 @@ async def stopped(walker: Walker, scheme: Scheme, case_id: str) -> Walked:
     await walker.notice(other, "order_issued", wrong)
     answered = await walker.answer(other, wrong, "mismatch", mismatched=("name",))
     walked.must(answered["state"] == "refused" and answered["held_minor"] == 0, "a mismatch was stopped")
-    await _dissuaded(walker, walked, reported.victim_phone, (victim, holder))
+    await _dissuaded(walker, walked, {"kind": "account", "value": reported.victim_account}, (victim, holder))
     await walker.disposed(case_id, "confirmed")
     feedback = (await walker.get(victim, f"/v1/signals/{signal}"))["feedback"]
     found = feedback[0] if isinstance(feedback, list) else feedback
-    walked.must(found["outcome"] == "confirmed", "the sender was not told the outcome")
+    walked.must(found.get("outcome") == "confirmed", "the sender was not told the outcome")
     walked.must(found["saved_minor"] == {"CNY": amount - 100}, f"the sender reads {found['saved_minor']} as saved")
     walked.must(found["corroborated_by"] == len(sent) - 1, "the sender was not told how many others reported")
     walked.must(not any(who in str(found) for who in sent), "feedback names who else reported")
     return walked
 
 
-async def _dissuaded(walker: Walker, walked: Walked, number: str, who: tuple[str, str]) -> None:
+async def _dissuaded(walker: Walker, walked: Walked, person: dict[str, str], who: tuple[str, str]) -> None:
     reach = [{"party": one, "way": "bank"} for one in who]
-    task = await walker.post(
-        OFFICER, f"/v1/cases/{walked.case_id}/tasks", person={"kind": "phone", "value": number}, reach=reach
-    )
+    task = await walker.post(OFFICER, f"/v1/cases/{walked.case_id}/tasks", person=person, reach=reach)
     name = task["task_id"]
     await walker.notice(who[0], "task_asked", name)
     await walker.post(who[0], f"/v1/tasks/{name}/take")
