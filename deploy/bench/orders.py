@@ -24,14 +24,13 @@ def run(setting: Setting) -> list[Row]:
             told = _measure(stack, setting.size(SECONDS, 3), number)
             note = str(told.pop("how"))
             for name, value in told.items():
-                found.setdefault(name, []).append(value)
-            setting.said(f"orders: run {number + 1} ({note}): " + ", ".join(f"{name} {one:.0f}" for name, one in told.items()))
+                found.setdefault(name, []).append(float(value))
+            setting.said(f"orders: run {number + 1} ({note}): " + ", ".join(f"{name} {float(one):.0f}" for name, one in told.items()))
     beside = f"{ORDERS_A_SECOND}/s beside {SIGNALS_A_SECOND} signals/s"
+    what = f"order issued to live at its institution, {beside}"
     rows: list[Row] = [
-        Figure("orders", f"order issued to live at its institution, {beside}, p50", "ms", found["issued p50"]),
-        Figure(
-            "orders", f"order issued to live at its institution, {beside}, p99", "ms", found["issued p99"], AtMost(250), note=note
-        ),
+        Figure("orders", f"{what}, p50", "ms", found["issued p50"]),
+        Figure("orders", f"{what}, p99", "ms", found["issued p99"], AtMost(250), note=note),
     ]
     if "asked p50" in found:
         rows += [

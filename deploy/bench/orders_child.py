@@ -1,5 +1,5 @@
-"""One run of the orders bench: institutions listen live, officers order at a steady rate, signals come beside; then what each heard
-is compared with the log's own times.
+"""One run of the orders bench: institutions listen live, officers order at a steady rate, signals come beside; then what each
+heard is compared with the log's own times.
 
 The orders are officers' actions, as the gateway appends them; where the stage does not decide orders, the notices are appended as
 `deliver` writes them, and the figure's note says so. Invariant: an order that its institution never heard of fails the bench.
@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
@@ -31,7 +30,7 @@ from schemas.orders import OrderDraft, OrderEvent, OrderEventKind, OrderKind
 from schemas.policy import Policy
 from schemas.protect import AesGcmSealer
 from schemas.subjects import Subject
-from schemas.topics import ACTIONS, CHANGED, ISSUED
+from schemas.topics import ACTIONS, CHANGED, ISSUED, Topic
 from stream_processors.domain import orders
 from stream_processors.log import KafkaLog
 from stream_processors.settings import Settings
@@ -97,14 +96,8 @@ class Desk:
         """What `deliver` would write of it."""
         _, _, event = self.event(n)
         now = datetime.now(UTC)
-        change = orders.decide(
-            orders=(),
-            event=event,
-            actor=f"officer:{OFFICER}",
-            rules=self._rules,
-            now=now,
-            ends=lambda at, _: at + timedelta(hours=2),
-        )
+        given: dict[str, Any] = {"orders": (), "event": event, "actor": f"officer:{OFFICER}", "rules": self._rules}
+        change = orders.decide(**given, now=now, ends=lambda at, _: at + timedelta(hours=2))
         notice = next(one for one in change.notices if one.kind == "order")
         order = change.orders[0]
         one = Issued(notice=notice, order=order, settled=Settled(change=0, action=0))
@@ -157,18 +150,22 @@ async def send_signals(messages: list[bytes], asked: dict[str, Any]) -> float:
     return len(messages) / (time.perf_counter() - began)
 
 
-async def appended(log: KafkaLog, topic: Any, since: dict[int, int]) -> Iterator[tuple[str, int]]:
-    """Order and LogAppendTime of every record of an order since."""
-    found = []
+async def appended(log: KafkaLog, topic: Topic, since: dict[int, int]) -> dict[str, int]:
+    """Order and LogAppendTime of every record that orders something since."""
+    found: dict[str, int] = {}
     for partition, end in (await log.ends(topic)).items():
         async for records in log.read(topic, partition, since[partition], end):
             for record in records:
-                data = decode(topic, record.value).data
-                if (topic is ISSUED and data.order is not None and data.notice.kind == "order") or (
-                    topic is ACTIONS and data.kind is ActionKind.ORDER and data.order is not None
-                ):
-                    found.append((data.order.order_id, record.timestamp_ms))
-    return iter(found)
+                name = _ordered(decode(topic, record.value).data)
+                if name is not None:
+                    found.setdefault(name, record.timestamp_ms)
+    return found
+
+
+def _ordered(data: Any) -> str | None:
+    if isinstance(data, Issued):
+        return data.order.order_id if data.order is not None and data.notice.kind == "order" else None
+    return data.order.order_id if data.kind is ActionKind.ORDER and data.order is not None else None
 
 
 def delays(name: str, since: dict[str, int], heard: dict[str, float]) -> dict[str, float]:
@@ -196,7 +193,7 @@ async def main(asked: dict[str, Any]) -> dict[str, Any]:
     wanted = {f"ord-{asked['number']}-{n}" for n in range(asked["orders"] * asked["seconds"])}
     if missing := wanted - heard.keys():
         raise RuntimeError(f"{len(missing)} of {len(wanted)} orders never came")
-    times = {topic: dict(await appended(log, topic, since[topic.name])) for topic in (ISSUED, ACTIONS)}
+    times = {topic: await appended(log, topic, since[topic.name]) for topic in (ISSUED, ACTIONS)}
     await log.close()
     for task in listening:
         task.cancel()
