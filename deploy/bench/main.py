@@ -31,6 +31,7 @@ BENCHES: tuple[str, ...] = (
     "memory",
     "decisions",
     "live",
+    "orders",
     "search",
 )
 """Each is a module here with `run(setting) -> list[Row]`."""

@@ -109,6 +109,21 @@ async def test_a_lost_place_is_found_in_the_log_and_little_is_written_again(worl
         assert len(issued(world)) - before <= 2, "the last poll's of each partition"
 
 
+async def test_half_an_append_and_a_lost_redis_at_once_lose_nothing(world: World) -> None:
+    """What a notice says of the place holds for the poll before it, not for its own."""
+    put_change(world, change(0, (notice(0),)))
+    await world.poll("deliver", 0)
+    for n in range(1, 4):
+        put_change(world, change(n, tuple(notice(10 * n + m, f"bank-00{m}") for m in range(4)), (follow(n),)))
+    world.redis["deliver"].flush()  # deliver notices it when it moves its place, after the appends
+    await world.poll("deliver", 0, plan=("cut", 1))
+    assert any("in the middle of an append" in line for line in world.ended)
+    await world.drain()
+    wanted = ["act-0/case-1/0", *(f"act-{10 * n + m}/case-1/0" for n in range(1, 4) for m in range(4))]
+    assert counted(world) == sorted(wanted)
+    assert {one.data.action_id for one in requests(world)} == {f"follow-{n}" for n in range(1, 4)}
+
+
 async def test_buckets_that_went_back_are_level_again_from_the_lowest(world: World) -> None:
     copy = world.redis["deliver"].copy()
     for n in range(6):
