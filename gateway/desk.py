@@ -168,7 +168,7 @@ def actor_of(caller: Caller) -> str:
 
 
 def refused(change: CaseChange) -> Problem:
-    """The problem that `track` named, with the moves that are open."""
+    """The problem that `track` named, with the moves that are open: always where it is the state that allows none."""
     slug = change.problem if change.problem in PROBLEMS else "not-allowed"
-    told: dict[str, Any] = {"moves": list(change.moves)} if change.moves else {}
+    told: dict[str, Any] = {"moves": list(change.moves)} if change.moves or slug in ("not-allowed", "disposed") else {}
     return Problem(slug, change.why or "the case does not allow this", revision=change.revision, **told)

@@ -3,7 +3,7 @@
 Invariant: it needs httpx and pydantic and nothing else of this project, so it can be installed alone.
 """
 
-from .answers import Answer, Outcome, Position, Receipt
+from .answers import Answer, Feedback, Outcome, Position, Receipt
 from .backoff import Backoff
 from .client import AsyncClient, Client
 from .errors import (
@@ -19,6 +19,7 @@ from .errors import (
     Unauthenticated,
     Unavailable,
 )
+from .loop import Measure, Order, Task
 from .signals import Amount, Indicator, Signal
 from .steps import Patience
 
@@ -30,10 +31,13 @@ __all__ = [
     "Client",
     "ClientError",
     "Fault",
+    "Feedback",
     "Forbidden",
     "Indicator",
     "InvalidSignal",
+    "Measure",
     "NotFound",
+    "Order",
     "Outcome",
     "Patience",
     "Position",
@@ -42,6 +46,7 @@ __all__ = [
     "ReferenceReused",
     "Signal",
     "StillPending",
+    "Task",
     "TooLarge",
     "Unauthenticated",
     "Unavailable",

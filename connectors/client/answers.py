@@ -33,11 +33,24 @@ class Receipt(_Told):
     replayed: bool = False
 
 
+class Feedback(_Told):
+    """What came of a signal in one case: how many others report the subject, whether an officer has had it in hand, sorts of what
+    was done, how it ended, what was stopped (by currency, minor units; signals of one case share it)."""
+
+    case_id: str | None = None
+    duplicate_of: str | None = None
+    corroborated_by: int = 0
+    seen: bool = False
+    acts: tuple[str, ...] = ()
+    outcome: str | None = None
+    saved_minor: Mapping[str, int] = {}
+
+
 class Outcome(_Told):
     """What became of a signal. While `pending` there is no more than the first three.
 
     `outcome` is `assessed`, or `resend` when the same content came under another reference (then `of` is that signal);
-    `routed`: it lies in the queue of an agency.
+    `routed`: it lies in the queue of an agency; `feedback`: what came of it since, in each of its cases.
     """
 
     signal_id: str
@@ -48,6 +61,7 @@ class Outcome(_Told):
     of: str | None = None
     severity: str | None = None
     routed: bool | None = None
+    feedback: tuple[Feedback, ...] = ()
 
 
 AnswerStatus = Literal["accepted", "refused"]

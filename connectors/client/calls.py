@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import to_json
 
 from .answers import Answer, Outcome, Receipt
@@ -17,7 +17,7 @@ from .steps import Patience, Reply, Request, Result, Steps, Wait, until_answered
 
 FIRST_LOOK_S, LONGEST_LOOK_S = 0.1, 2.0
 
-Model = TypeVar("Model", Receipt, Outcome)
+Model = TypeVar("Model", bound=BaseModel)
 
 
 def send(signal: Mapping[str, Any], patience: Patience) -> Steps[Receipt]:
@@ -29,7 +29,7 @@ def send(signal: Mapping[str, Any], patience: Patience) -> Steps[Receipt]:
 
 def _received(request: Request, patience: Patience) -> Steps[Receipt]:
     reply = yield from until_answered(request, patience)
-    receipt = _model(Receipt, reply)
+    receipt = model_of(Receipt, reply)
     return receipt.model_copy(update={"replayed": reply.headers.get("idempotency-replayed") == "true"})
 
 
@@ -53,7 +53,7 @@ def retract(reference: str, reason: str, patience: Patience) -> Steps[Receipt]:
 def outcome(signal_id: str, patience: Patience) -> Steps[Outcome]:
     """What became of a signal."""
     reply = yield from until_answered(Request("GET", f"/v1/signals/{quote(signal_id, safe='')}"), patience)
-    return _model(Outcome, reply)
+    return model_of(Outcome, reply)
 
 
 def wait(signal_id: str, timeout_s: float, patience: Patience, now: Callable[[], float]) -> Steps[Outcome]:
@@ -101,7 +101,8 @@ def _named(signal: Mapping[str, Any]) -> None:
         raise ValueError("a signal needs a `reference` of your own: by it a retry counts once, after a crash of yours too")
 
 
-def _model(model: type[Model], reply: Reply) -> Model:
+def model_of(model: type[Model], reply: Reply) -> Model:
+    """The answer as a value; ClientError when it is none of a gateway's."""
     try:
         return model.model_validate_json(reply.body)
     except ValidationError as error:

@@ -11,20 +11,22 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from types import TracebackType
-from typing import Self
+from typing import Any, Literal, Self
 
 import httpx
 
-from . import calls
+from . import calls, loop
 from .answers import Answer, Outcome, Receipt
 from .drive import TIMEOUT, AsyncToken, Token, drive, drive_async
+from .loop import Measure, Order, Task
 from .signals import Signal
-from .steps import Patience
+from .steps import Patience, Result, Steps
 
 BATCH = 500
+TaskMove = Literal["take", "give-back", "tries", "give-up"]
 
 
 class Client:
@@ -70,6 +72,30 @@ class Client:
         steps = calls.wait(signal_id, timeout_s, self._patience, time.monotonic)
         return drive(steps, self._http, self._token, self._sleep)
 
+    def measure(self, signal_id: str, measure: Mapping[str, Any]) -> list[Measure]:
+        """Says what you did about a signal of yours (warned, blocked, reported); it is recorded in each of its cases."""
+        return self._run(loop.measure(signal_id, measure, self._patience))
+
+    def order(self, order_id: str) -> Order:
+        """An order that went to you, with what to compare. NotFound when it is none of yours."""
+        return self._run(loop.order(order_id, self._patience))
+
+    def answer(self, order_id: str, answer: Mapping[str, Any], *, key: str | None = None) -> Order:
+        """Answers an order: `{"result": "verified", ...}`. Give a `key` of your own where a crash of yours must not answer twice;
+        else each call has a new one. ProblemError with the `moves` that are open when it does not fit."""
+        return self._run(loop.answer(order_id, answer, key, self._patience))
+
+    def task(self, task_id: str) -> Task:
+        """A dissuasion task that you were asked."""
+        return self._run(loop.task(task_id, self._patience))
+
+    def work(self, task_id: str, what: TaskMove, body: Mapping[str, Any] | None = None, *, key: str | None = None) -> Task:
+        """Takes a task, says what was tried, gives it back or up."""
+        return self._run(loop.work(task_id, what, body or {}, key, self._patience))
+
+    def _run(self, steps: Steps[Result]) -> Result:
+        return drive(steps, self._http, self._token, self._sleep)
+
     def close(self) -> None:
         self._http.close()
 
@@ -113,6 +139,24 @@ class AsyncClient:
 
     async def wait(self, signal_id: str, *, timeout_s: float = 30.0) -> Outcome:
         steps = calls.wait(signal_id, timeout_s, self._patience, time.monotonic)
+        return await drive_async(steps, self._http, self._token, self._sleep)
+
+    async def measure(self, signal_id: str, measure: Mapping[str, Any]) -> list[Measure]:
+        return await self._run(loop.measure(signal_id, measure, self._patience))
+
+    async def order(self, order_id: str) -> Order:
+        return await self._run(loop.order(order_id, self._patience))
+
+    async def answer(self, order_id: str, answer: Mapping[str, Any], *, key: str | None = None) -> Order:
+        return await self._run(loop.answer(order_id, answer, key, self._patience))
+
+    async def task(self, task_id: str) -> Task:
+        return await self._run(loop.task(task_id, self._patience))
+
+    async def work(self, task_id: str, what: TaskMove, body: Mapping[str, Any] | None = None, *, key: str | None = None) -> Task:
+        return await self._run(loop.work(task_id, what, body or {}, key, self._patience))
+
+    async def _run(self, steps: Steps[Result]) -> Result:
         return await drive_async(steps, self._http, self._token, self._sleep)
 
     async def close(self) -> None:

@@ -86,7 +86,8 @@ def until_answered(request: Request, patience: Patience) -> Steps[Reply]:
         else:
             problem = problem_of(reply.body)
             why = said(reply.status, problem)
-            if not is_for_later(reply.status, slug_of(problem)):
+            soon = reply.status == 409 and "retry-after" in reply.headers
+            if not soon and not is_for_later(reply.status, slug_of(problem)):
                 raise problem_error(reply.status, problem)
         tries += 1
         yield patience.wait(tries, why, retry_after_s(reply.headers.get("retry-after")))

@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from gateway.opened import SubjectOut
+from gateway.opened import SubjectOut, opened
 from schemas.notices import Notice, told
 from schemas.orders import Order
-from schemas.protect import Sealer, UnsealError
+from schemas.protect import Sealer
 from schemas.subjects import Subject
 from schemas.tasks import Task
 from schemas.values import Instant
@@ -266,18 +266,9 @@ def _owners(notice: Notice, order: Order | None) -> list[str]:
 
 
 def _subject(subject: Subject, owners: list[str], sealer: Sealer) -> SubjectOut:
-    values = (_opened(sealer, subject.sealed, f"{owner}/{subject.token}") for owner in owners)
+    values = (opened(sealer, subject.sealed, f"{owner}/{subject.token}") for owner in owners)
     value = next((one for one in values if one is not None), None)
     return SubjectOut(kind=subject.kind, role=subject.role, token=subject.token, value=value, part=subject.part)
-
-
-def _opened(sealer: Sealer, sealed: str | None, context: str) -> str | None:
-    if sealed is None:
-        return None
-    try:
-        return sealer.unseal(sealed, context)
-    except UnsealError:
-        return None
 
 
 _PLAIN = [name for name in InboxOrderOut.model_fields if name not in ("subject", "check", "text", "kind", "state")]
@@ -290,8 +281,8 @@ def _order(order: Order, sealer: Sealer) -> InboxOrderOut:
     if order.verify is not None:
         check = CheckOut(
             fields=[one.value for one in order.verify_fields],
-            name=_opened(sealer, order.verify.name_sealed, f"{order.order_id}/name"),
-            account=_opened(sealer, order.verify.account_sealed, f"{order.order_id}/account"),
+            name=opened(sealer, order.verify.name_sealed, f"{order.order_id}/name"),
+            account=opened(sealer, order.verify.account_sealed, f"{order.order_id}/account"),
             amount_minor=order.verify.amount_minor,
             occurred_at=order.verify.occurred_at,
         )
@@ -301,7 +292,7 @@ def _order(order: Order, sealer: Sealer) -> InboxOrderOut:
         state=order.state.value,
         subject=_subject(order.subject, owners, sealer) if order.subject else None,
         check=check,
-        text=_opened(sealer, order.text_sealed, f"{order.order_id}/text"),
+        text=opened(sealer, order.text_sealed, f"{order.order_id}/text"),
     )
 
 

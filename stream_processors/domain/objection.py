@@ -173,9 +173,9 @@ def decide(*, request: ObjectionRequest, objection: Objection | None, around: Ar
     move = TABLE.get((state, request.move))
     roles = roles_of(request.party, request.officer, objection, around)
     if move is None or not roles & move.roles:
-        moves = ", ".join(open_moves(request.party, request.officer, objection, around)) or "none"
-        why = f"the objection is {state}; moves open now to {request.party}: {moves}"
-        return Decided(refusal=Refusal("not-allowed" if move is None else "forbidden", why))
+        moves = tuple(open_moves(request.party, request.officer, objection, around))
+        why = f"the objection is {state}; moves open now to {request.party}: {', '.join(moves) or 'none'}"
+        return Decided(refusal=Refusal("not-allowed" if move is None else "forbidden", why, moves))
     refusal = move.guard(request, around)
     if refusal is not None:
         return Decided(refusal=refusal)

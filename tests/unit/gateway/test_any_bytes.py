@@ -7,6 +7,7 @@ import copy
 import functools
 import gzip
 import json
+import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -18,11 +19,13 @@ from hypothesis import strategies as st
 
 from deploy.token import ensure_keys, mint
 from gateway import app as wiring
+from gateway.auth import Role
 from gateway.lag import Lag
+from gateway.openapi import examples_of
 from gateway.settings import GatewaySettings
 from schemas.protect import Keyring
 from tests.support import examples
-from tests.unit.gateway.fakes import QUEUE, FakeLog, FakeRates, FakeViews, MemoryIdempotency, a_case, signal
+from tests.unit.gateway.fakes import QUEUE, FakeLog, FakeRates, FakeViews, MemoryIdempotency, a_case, signal, with_the_loop
 
 _json = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -75,7 +78,7 @@ def app(home: Path):
         views=views,
         lag=Lag(), rates=FakeRates(),
     )
-    views.cases["case-1"] = a_case(built.tokenizer, built.sealer)
+    views.cases["case-1"] = with_the_loop(a_case(built.tokenizer, built.sealer), built.tokenizer, built.sealer)
     return wiring.create_app_over(built)
 
 
@@ -126,6 +129,39 @@ def test_a_move(app, home: Path, body: bytes, move: str, media: str):
     assert answer.status_code < 500
 
 
+MOVES = [
+    one
+    for one in wiring.ENDPOINTS
+    if one.method == "POST" and one.body is not None and one.body_media == "application/json" and "{" in one.path
+]
+PARTS = {"case_id": "case-1", "order_id": "ord-1-known", "task_id": "task-1-known", "objection_id": "obj-1-known"}
+
+
+@st.composite
+def _nearly_shown(draw: st.DrawFn, shown: dict[str, Any]) -> bytes:
+    """A body that the documents show, with one member replaced, or one byte."""
+    body = copy.deepcopy(shown)
+    if body:
+        body[draw(st.sampled_from(list(body)))] = draw(_json)
+    raw = bytearray(json.dumps(body).encode())
+    if draw(st.booleans()):
+        raw[draw(st.integers(0, len(raw) - 1))] = draw(st.integers(0, 255))
+    return bytes(raw)
+
+
+@relaxed
+@given(data=st.data(), endpoint=st.sampled_from(MOVES), media=TYPES)
+def test_whatever_is_posted_about_something(app, home: Path, data: st.DataObject, endpoint: Any, media: str):
+    """Every route that takes a body about a thing in its path, whatever routes there are."""
+    shown = list(examples_of(endpoint.body).values())
+    body = data.draw(st.one_of(BODIES, *(_nearly_shown(one) for one in shown)))
+    path = re.sub(r"{(\w+)}", lambda found: PARTS.get(found[1], "x"), endpoint.path)
+    who = "bank-001" if Role.INSTITUTION in endpoint.roles and data.draw(st.booleans()) else "officer-1"
+    answer = send(app, home, who, path, body, {"content-type": media})  # type: ignore[dict-item]
+    assert answer.status_code < 500, answer.text
+    assert answer.status_code < 300 or answer.headers["content-type"] == "application/problem+json"
+
+
 @relaxed
 @given(text=st.text(max_size=40))
 def test_a_path_and_a_query(app, home: Path, text: str):
@@ -138,8 +174,12 @@ def test_a_path_and_a_query(app, home: Path, text: str):
                 f"/v1/queues/{QUEUE}/cases?cursor={part}",
                 f"/v1/cases/{part}",
                 f"/v1/actions/{part}",
+                f"/v1/orders/{part}",
+                f"/v1/tasks/{part}",
+                f"/v1/cases/case-1/objections/{part}",
             ):
                 assert (await client.get(url)).status_code < 500
+                assert (await client.get(url, headers=bank)).status_code < 500
             assert (await client.get(f"/v1/signals/{part}", headers=bank)).status_code < 500
 
     asyncio.run(go())

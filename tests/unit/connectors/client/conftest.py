@@ -43,6 +43,7 @@ def served(tmp_path: Path) -> Iterator[Served]:
 
     def assess(topic: Topic, entry: Entry) -> None:
         if topic is not SUBMITTED:
+            views.apply(topic, entry)
             return
         signal = decode(SUBMITTED, entry.value).data
         known = {"institution": signal.institution, "reference": signal.reference, "accepted_at": T0, "assessed_at": T0}

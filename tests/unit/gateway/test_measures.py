@@ -1,0 +1,208 @@
+"""Measures: an institution says what it did, by the case or by its own signal; it counts once, and only for itself."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from gateway.app import Services
+from schemas.cases import ActionKind, CaseStatus
+from schemas.topics import ACTIONS
+from stream_processors.state.receipts import Receipt
+from tests.unit.gateway.conftest import Client
+from tests.unit.gateway.fakes import T0, FakeLog, FakeViews, MemoryIdempotency
+from tests.unit.gateway.loop import WARNED, actions, put, said
+
+BLOCKED = {
+    "kind": "blocked",
+    "reference": "b-1",
+    "done_at": "2026-03-02T07:58:00Z",
+    "what": "payment",
+    "amount": {"minor": 100},
+}
+AT = "/v1/cases/case-1/measures"
+
+
+def receipt(views: FakeViews, signal_id: str = "sig-1", **over: Any) -> None:
+    found = {"outcome": "assessed", "institution": "bank-001", "reference": "r", "cases": ("case-1",), **over}
+    views.receipts[signal_id] = Receipt(signal_id=signal_id, accepted_at=T0, assessed_at=T0, **found)
+
+
+async def test_a_measure_is_recorded_in_its_case_and_its_words_are_sealed(client: Client, services: Services, log: FakeLog):
+    put(services)
+    answer = await client().post(AT, json=WARNED)
+    assert answer.status_code == 200
+    body = answer.json()
+    assert (body["case_id"], body["kind"], body["reaction"], body["late"]) == ("case-1", "warned", "heeded", False)
+    assert (body["note"], body["at"]) == ("已电话提醒客户", "2026-03-02T08:00:00Z")
+    (written,) = actions(log)
+    assert (written.data.kind, written.actor, written.data.officer) == (ActionKind.MEASURE, "institution:bank-001", None)
+    assert written.data.measure.institution == "bank-001"
+    value = log.all(ACTIONS)[0].value
+    assert "提醒".encode() not in value and b"w-1" not in value
+
+
+async def test_the_same_reference_counts_once_and_another_body_under_it_is_refused(
+    client: Client, services: Services, log: FakeLog, memory: MemoryIdempotency, views: FakeViews
+):
+    put(services)
+    first = await client().post(AT, json=WARNED)
+    again = await client().post(AT, json=WARNED)
+    assert again.json() == first.json()
+    memory.texts.clear()
+    views.actions.clear()
+    forgotten = await client().post(AT, json={**WARNED, "note": "同一措施"}, headers={"Idempotency-Key": "another"})
+    assert forgotten.json() == first.json()
+    other = await client().post(AT, json={**WARNED, "reaction": "insisted"})
+    assert said(other) == (422, "reference-reused")
+    assert len(log.all(ACTIONS)) == 1
+
+
+async def test_two_bodies_under_one_reference_that_come_at_once_are_decided_by_the_log(
+    client: Client, services: Services, log: FakeLog, views: FakeViews
+):
+    """The gateway has seen neither in the case: both are written, and the core keeps the first."""
+    put(services)
+    log.told = None
+    for body in (WARNED, {**WARNED, "reaction": "insisted"}):
+        assert (await client().post(AT, json=body)).status_code == 202
+    for entry in log.all(ACTIONS):
+        views.apply(ACTIONS, entry)
+    assert [one.reaction for one in views.cases["case-1"].measures] == ["heeded"]
+    assert [one.problem for one in views.actions.values()] == [None, "reference-reused"]
+
+
+async def test_a_refused_measure_is_decided_anew_under_a_key(client: Client, services: Services, views: FakeViews):
+    put(services)
+    ahead = {**WARNED, "done_at": "2026-03-02T09:00:00Z"}
+    assert said(await client().post(AT, json=ahead)) == (422, "impossible-time")
+    views.now = T0 + timedelta(hours=1)
+    assert said(await client().post(AT, json=ahead)) == (422, "impossible-time")
+    assert (await client().post(AT, json=ahead, headers={"Idempotency-Key": "again"})).status_code == 200
+
+
+async def test_a_measure_by_a_signal_is_recorded_in_every_case_that_it_went_to(
+    client: Client, services: Services, views: FakeViews, log: FakeLog
+):
+    put(services, 1)
+    put(services, 2, queue="financial-regulator-630200")
+    receipt(views, cases=("case-1", "case-2"))
+    answer = await client().post("/v1/signals/sig-1/measures", json=BLOCKED, headers={"Idempotency-Key": "k"})
+    assert [(one["case_id"], one["signal_id"], one["amount_minor"]) for one in answer.json()["measures"]] == [
+        ("case-1", "sig-1", 100),
+        ("case-2", "sig-1", 100),
+    ]
+    assert {entry.key for entry in log.all(ACTIONS)} == {b"case-1", b"case-2"}
+    again = await client().post("/v1/signals/sig-1/measures", json=BLOCKED, headers={"Idempotency-Key": "k"})
+    assert again.json() == answer.json() and len(log.all(ACTIONS)) == 2
+
+
+async def test_a_measure_by_a_resent_signal_is_its_first_ones(client: Client, services: Services, views: FakeViews):
+    put(services)
+    receipt(views)
+    receipt(views, "sig-2", outcome="resend", of="sig-1", cases=())
+    answer = await client().post("/v1/signals/sig-2/measures", json=WARNED)
+    assert answer.json()["measures"][0]["signal_id"] == "sig-1"
+
+
+async def test_a_signal_without_a_case_says_whether_one_is_on_its_way(client: Client, services: Services, views: FakeViews):
+    bank = client()
+    receipt(views, cases=())
+    nowhere = await bank.post("/v1/signals/sig-1/measures", json=WARNED)
+    assert said(nowhere) == (409, "no-case") and "retry-after" not in nowhere.headers
+    receipt(views, cases=("case-1",))
+    on_its_way = await bank.post("/v1/signals/sig-1/measures", json=WARNED)
+    assert said(on_its_way) == (409, "no-case") and on_its_way.headers["retry-after"]
+    sent = (await bank.post("/v1/signals", json={**_signal(), "reference": "new"})).json()["signal_id"]
+    pending = await bank.post(f"/v1/signals/{sent}/measures", json=WARNED)
+    assert said(pending) == (409, "no-case") and pending.headers["retry-after"]
+
+
+def _signal() -> dict[str, Any]:
+    from tests.unit.gateway.fakes import signal
+
+    return signal()
+
+
+async def test_a_case_of_others_does_not_exist_for_an_institution(
+    client: Client, services: Services, log: FakeLog, views: FakeViews
+):
+    put(services)
+    receipt(views)
+    stranger = client("bank-002")
+    ours, none = await stranger.post(AT, json=WARNED), await stranger.post("/v1/cases/case-9/measures", json=WARNED)
+    assert said(ours) == said(none) == (404, "unknown-case")
+    assert ours.json() == none.json()
+    assert said(await stranger.post("/v1/signals/sig-1/measures", json=WARNED)) == (404, "not-found")
+    assert said(await stranger.post("/v1/signals/sig-9/measures", json=WARNED)) == (404, "not-found")
+    assert said(await client("officer-1").post(AT, json=WARNED)) == (403, "forbidden")
+    assert not log.all(ACTIONS)
+
+
+async def test_nobody_names_another_institution(client: Client, services: Services, log: FakeLog):
+    put(services)
+    answer = await client().post(AT, json={**WARNED, "institution": "bank-002"})
+    assert said(answer) == (422, "invalid-request") and not log.all(ACTIONS)
+
+
+async def test_a_measure_goes_where_its_case_was_merged_into(client: Client, services: Services, log: FakeLog):
+    put(services, 1, status=CaseStatus.MERGED, merged_into="case-2")
+    put(services, 2)
+    assert (await client().post(AT, json=WARNED)).json()["case_id"] == "case-2"
+    assert log.all(ACTIONS)[0].key == b"case-2"
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ({**WARNED, "kind": "scolded"}, ""),
+        ({**WARNED, "channel": "pigeon"}, "/channel"),
+        ({**WARNED, "done_at": "2026-03-02T07:59:00"}, "/done_at"),
+        ({**WARNED, "note": "长" * 701}, "/note"),
+        ({**WARNED, "more": 1}, "/more"),
+        ({**BLOCKED, "amount": None}, ""),
+        ({**BLOCKED, "what": "number"}, ""),
+        ({"kind": "warned"}, "/reference"),
+        ([], ""),
+    ],
+)
+async def test_a_body_that_is_not_valid_is_422_at_its_place_and_appends_nothing(
+    client: Client, services: Services, log: FakeLog, body: Any, pointer: str
+):
+    put(services)
+    answer = await client().post(AT, json=body)
+    assert said(answer) == (422, "invalid-request")
+    assert answer.json()["errors"][0]["pointer"] == pointer, answer.json()
+    assert not log.all(ACTIONS)
+
+
+async def test_a_kind_that_there_is_not_is_told_the_kinds(client: Client, services: Services):
+    put(services)
+    answer = await client().post(AT, json={**WARNED, "kind": "scolded"})
+    assert "one of warned, blocked, reported" in answer.json()["detail"]
+
+
+async def test_a_huge_body_is_413(client: Client, services: Services):
+    put(services)
+    assert said(await client().post(AT, json={**WARNED, "note": "x" * (2 << 20)})) == (413, "body-too-large")
+
+
+async def test_a_late_measure_is_kept_and_marked(client: Client, services: Services, views: FakeViews):
+    put(services)
+    case = views.cases["case-1"]
+    from schemas.clocks import Clock
+
+    due = Clock(
+        name="warn",
+        run=1,
+        about="bank-001",
+        state="fired",
+        started_at=T0 - timedelta(minutes=30),
+        due_at=T0 - timedelta(minutes=20),
+        fired_at=T0 - timedelta(minutes=20),
+    )
+    views.cases["case-1"] = case.model_copy(update={"clocks": (due,)})
+    body = (await client().post(AT, json=WARNED)).json()
+    assert (body["late"], body["done_late"]) == (True, True)

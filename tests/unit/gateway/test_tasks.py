@@ -1,0 +1,139 @@
+"""Dissuasion tasks over HTTP: asked by an officer, worked on by one of those who can reach the person, in its own name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gateway.app import Services
+from schemas.topics import ACTIONS
+from tests.unit.gateway.conftest import Client
+from tests.unit.gateway.fakes import QUEUE, FakeLog, FakeViews
+from tests.unit.gateway.loop import HELD, actions, put, said
+
+ASK: dict[str, Any] = {
+    "person": {"kind": "phone", "value": "139 0000 5678"},
+    "reach": [{"party": "bank-001", "way": "bank"}, {"party": "police-station-ledu", "way": "police_station"}],
+}
+TRY: dict[str, Any] = {
+    "channel": "call",
+    "done_at": "2026-03-02T08:00:00Z",
+    "result": "not_reached",
+    "caller": "李经理",
+    "said": "无人接听",
+}
+KNOWN = "/v1/tasks/task-1-known"
+STATION = ["police-station-ledu"]
+
+
+async def test_a_task_is_asked_with_the_person_sealed_and_whoever_reaches_them_reads_it(
+    client: Client, services: Services, log: FakeLog
+):
+    put(services, **HELD)
+    asked = (await client("officer-1").post("/v1/cases/case-1/tasks", json=ASK)).json()
+    assert (asked["state"], asked["person"]["role"], [one["party"] for one in asked["reach"]]) == (
+        "open",
+        "victim",
+        ["bank-001", "police-station-ledu"],
+    )
+    assert b"13900005678" not in log.all(ACTIONS)[0].value
+    read = (await client("bank-001").get(f"/v1/tasks/{asked['task_id']}")).json()
+    assert (read["person"]["value"], read["moves"], read["taken"]) == ("+8613900005678", ["take", "tries"], False)
+    assert "reach" not in read
+
+
+async def test_one_takes_it_and_the_other_learns_that_somebody_works_on_it_but_not_who(client: Client, services: Services):
+    put(services, loop=True)
+    bank, police = client("bank-001"), client("officer-5", queues=STATION)
+    taken = (await bank.post(KNOWN + "/take")).json()
+    assert (taken["state"], taken["taken_by"]) == ("taken", "bank-001")
+    refused = await police.post(KNOWN + "/tries", json=TRY)
+    assert said(refused) == (409, "taken")
+    assert (await bank.post(KNOWN + "/give-back")).json()["state"] == "open"
+    taken = (await police.post(KNOWN + "/take")).json()
+    assert taken["taken_by"] == "police-station-ledu"
+    seen = (await bank.get(KNOWN)).json()
+    assert seen["taken"] and "taken_by" not in seen
+
+
+async def test_what_was_tried_is_sealed_and_another_party_does_not_read_it(client: Client, services: Services, log: FakeLog):
+    put(services, loop=True)
+    bank = client("bank-001")
+    tried = (await bank.post(KNOWN + "/tries", json=TRY)).json()
+    assert [(one["caller"], one["said"], one["way"]) for one in tried["attempts"]] == [("李经理", "无人接听", "bank")]
+    assert "李经理".encode() not in log.all(ACTIONS)[0].value
+    await bank.post(KNOWN + "/give-back")
+    police = (await client("officer-5", queues=STATION).get(KNOWN)).json()
+    assert (police["tries"], len(police["attempts"])) == (1, 1), "officers read what was tried"
+    assert (await client("officer-1").get(KNOWN)).json()["attempts"][0]["said"] == "无人接听"
+    views: FakeViews = services.views  # type: ignore[assignment]
+    case = views.cases["case-1"]
+    reach = (*case.tasks[0].reach, case.tasks[0].reach[0].model_copy(update={"party": "telecom-001", "way": "telecom"}))
+    views.cases["case-1"] = case.model_copy(update={"tasks": (case.tasks[0].model_copy(update={"reach": reach}),)})
+    other = (await client("telecom-001").get(KNOWN)).json()
+    assert (other["tries"], other["attempts"]) == (1, [])
+
+
+async def test_a_convinced_person_ends_it_with_what_was_saved(client: Client, services: Services, log: FakeLog):
+    put(services, loop=True)
+    body = {**TRY, "result": "convinced", "saved_minor": 500}
+    done = (await client("bank-001").post(KNOWN + "/tries", json=body)).json()
+    assert (done["state"], done["outcome"], done["saved_minor"], done["currency"], done["moves"]) == (
+        "dissuaded",
+        "dissuaded",
+        500,
+        "CNY",
+        [],
+    )
+    assert actions(log)[0].data.task.kind == "succeed"
+
+
+async def test_giving_up_says_why_and_an_officer_of_the_case_calls_it_off(client: Client, services: Services):
+    put(services, 1, loop=True)
+    put(services, 2, loop=True)
+    bank = client("bank-001")
+    await bank.post(KNOWN + "/take")
+    assert said(await bank.post(KNOWN + "/give-up")) == (422, "invalid-request")
+    assert (await bank.post(KNOWN + "/give-up", json={"outcome": "paid"})).json()["state"] == "not_dissuaded"
+    second = "/v1/tasks/task-2-known/cancel"
+    assert said(await bank.post(second)) == (403, "forbidden")
+    assert said(await client("officer-5", queues=STATION).post(second)) == (404, "unknown-task")
+    assert (await client("officer-1").post(second)).json()["state"] == "cancelled"
+
+
+@pytest.mark.parametrize("move", ["take", "give-back", "tries", "give-up"])
+async def test_a_task_of_others_does_not_exist(client: Client, services: Services, log: FakeLog, move: str):
+    put(services, loop=True)
+    body = {"tries": TRY, "give-up": {"outcome": "paid"}}.get(move, {})
+    for who in (client("bank-002"), client("officer-9", queues=["financial-regulator-630200"])):
+        for name in ("task-1-known", "task-9-known", "task-1-x", "ord-1-known", "task"):
+            assert said(await who.post(f"/v1/tasks/{name}/{move}", json=body)) == (404, "unknown-task")
+            assert said(await who.get(f"/v1/tasks/{name}")) == (404, "unknown-task")
+    assert not log.all(ACTIONS)
+
+
+async def test_an_officer_acts_for_a_unit_of_his_token_alone(client: Client, services: Services, log: FakeLog):
+    """The officer of the case reaches nobody: he asks and calls off."""
+    put(services, loop=True)
+    assert said(await client("officer-1", queues=[QUEUE]).post(KNOWN + "/tries", json=TRY)) == (403, "forbidden")
+    assert said(await client("officer-1", queues=[QUEUE]).post(KNOWN + "/take")) == (409, "not-allowed")
+    await client("officer-5", queues=STATION).post(KNOWN + "/take")
+    assert [one.data.task.unit for one in actions(log)] == [None, "police-station-ledu"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {**ASK, "reach": []},
+        {**ASK, "reach": [ASK["reach"][0]] * 2},
+        {**ASK, "reach": [{"party": f"bank-{n:03}", "way": "bank"} for n in range(9)]},
+        {**ASK, "person": {"kind": "phone", "value": "1"}},
+        {**ASK, "agency": "bank-001"},
+        {},
+    ],
+)
+async def test_a_task_that_is_not_valid_is_422(client: Client, services: Services, log: FakeLog, body: Any):
+    put(services, **HELD)
+    answer = await client("officer-1").post("/v1/cases/case-1/tasks", json=body)
+    assert said(answer) == (422, "invalid-request") and not log.all(ACTIONS)
