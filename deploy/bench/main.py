@@ -32,6 +32,7 @@ BENCHES: tuple[str, ...] = (
     "decisions",
     "live",
     "search",
+    "clocks",
 )
 """Each is a module here with `run(setting) -> list[Row]`."""
 
