@@ -26,12 +26,13 @@ SETTLES_S = 20.0
 MANY = 4
 """Clocks of a case that has several."""
 TIMEKEEPER, TRACK = "timekeeper-0", "track-0"
+OTHERS = {"assess": 0, "deliver": 0, "project": 0}
 
 
 def run(setting: Setting) -> list[Row]:
     """Once, whatever `runs` says: it takes minutes."""
     rows: list[Row] = []
-    with setting.stack("clocks", services=("kafka", "redis", "workers"), workers={"assess": 0, "project": 0}) as stack:
+    with setting.stack("clocks", services=("kafka", "redis", "workers"), workers=OTHERS) as stack:
         stack.stop_one(TRACK)
         redis = Redis.from_url(stack.redis_url)
         opened, before = 0, _used(redis)
