@@ -33,6 +33,7 @@ BENCHES: tuple[str, ...] = (
     "live",
     "orders",
     "search",
+    "clocks",
 )
 """Each is a module here with `run(setting) -> list[Row]`."""
 

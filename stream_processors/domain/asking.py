@@ -47,15 +47,21 @@ class Waiting:
 
     def asked(self, members: Sequence[Member], base: int, now_s: float) -> None:
         """Their requests landed one behind the other from the offset `base` on: what stood there before, the log lost."""
+        if not self._waits:
+            self._moved_s = now_s
         while self._line and self._line[-1][0] >= base:
             self._under_way.discard(self._line.pop()[2])
         self._line.extend((base + n, now_s, member) for n, member in enumerate(members))
         self._under_way.update(members)
 
+    @property
+    def _waits(self) -> bool:
+        """Whether something has no answer."""
+        return self._answered < self._since or (bool(self._line) and self._line[-1][0] >= self._answered)
+
     def stuck(self, now_s: float) -> bool:
         """Whether a request has to be made once more to see what became of those before."""
-        waits = self._answered < self._since or (bool(self._line) and self._line[-1][0] >= self._answered)
-        return waits and now_s - self._moved_s >= NUDGE_AFTER_S
+        return self._waits and now_s - self._moved_s >= NUDGE_AFTER_S
 
     def nudged(self, now_s: float) -> None:
         self._moved_s = now_s

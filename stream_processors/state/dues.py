@@ -23,7 +23,7 @@ from stream_processors.state.keys import BUCKETS
 NAMES = (
     "acknowledge", "verify_stop", "emergency_stop", "quick_freeze", "return_of_funds", "return_notice", "suspicious_report",
     "warn", "block", "report", "dissuade", "written_notice", "appeal", "release", "answer_letter", "order_answer",
-    "order_validity", "order_approval", "order_lift",
+    "order_validity", "order_approval", "order_lift", "dispose",
 )  # fmt: skip
 """Usual names of clocks, written as one byte. Add at the end; other names are written in full."""
 _CODES = {name: code for code, name in enumerate(NAMES)}

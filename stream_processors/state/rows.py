@@ -279,7 +279,7 @@ class ClockRow(Row):
     next_at: Utc | None = None
 
 
-class _Clocked(Row):
+class ClockedRow(Row):
     case_id: Named
     revision: Annotated[int, msgspec.Meta(ge=0, lt=1 << 32)]
     clocks: Annotated[tuple[ClockRow, ...], msgspec.Meta(max_length=255)] = ()
@@ -289,7 +289,7 @@ class DueRow(Row):
     """A view of CaseChange for what is still to come of the case's clocks."""
 
     at: Utc
-    case: _Clocked | None = None
+    case: ClockedRow | None = None
 
 
 _DONE_ABOUT_IT = ("clocks", "measures", "orders", "tasks", "objections", "transfers", "split_off")

@@ -21,6 +21,7 @@ from stream_processors.log import Log, Record
 from tests.support.builders import opened_case
 from tests.support.clocks import CALENDAR, RULES
 
+NEW = opened_case().model_copy(update={"revision": 0, "clocks": ()})
 Fired = tuple[str, str, int, str]
 """Case, clock, run, step."""
 
@@ -70,7 +71,7 @@ class FakeTrack:
     def _decided(self, action: Action, at_ms: int) -> CaseChange:
         now = from_ms(at_ms)
         head = {"action_id": action.action_id, "case_id": action.case_id, "kind": action.kind, "at": now, "actor": "test"}
-        case = self.cases.get(action.case_id) or opened_case().model_copy(update={"case_id": action.case_id, "revision": 0})
+        case = self.cases.get(action.case_id) or NEW.model_copy(update={"case_id": action.case_id})
         clocks, why = self._clocks(case.clocks, action, at_ms)
         if why:
             self.refused[why] += 1

@@ -54,6 +54,14 @@ def test_when_nothing_is_answered_for_long_one_request_is_made_again_at_a_time()
     assert not line.stuck(2 + NUDGE_AFTER_S)
 
 
+def test_after_a_long_quiet_time_the_wait_begins_with_the_request() -> None:
+    line = Waiting(0, 0)
+    line.answered(7, 1)
+    line.asked([ONE], 7, 500)
+    assert not line.stuck(500 + NUDGE_AFTER_S - 0.1)
+    assert line.stuck(500 + NUDGE_AFTER_S)
+
+
 def test_what_the_log_lost_is_seen_by_where_the_next_request_lands() -> None:
     three = Member("case-1", "block", 3, ClockStep.DUE)
     line = Waiting(0, 0)
