@@ -279,7 +279,7 @@ class TestCloseAndReopen:
     @pytest.mark.parametrize("status", [CaseStatus.DISPOSED, CaseStatus.CLOSED])
     def test_it_is_opened_again_for_a_reason(self, status: CaseStatus) -> None:
         case = case_of("a", status=status, closed_at=T0, closed_by="officer-a", acknowledged_at=T0)
-        assert refused(reopen(wish("reopen"), case, POLICY, T0)) == "note-required"
+        assert refused(reopen(wish("reopen", note_sealed=None), case, POLICY, T0)) == "note-required"
         found = done(reopen(wish("reopen", note_sealed="k1.note"), case, POLICY, T0))
         now = case.model_copy(update=found.changes)
         assert (now.status, now.reopened, now.closed_at, now.acknowledged_at) == (CaseStatus.OPEN, 1, None, None)
