@@ -57,6 +57,7 @@ from gateway.routes import (
     signals,
     tasks,
     tips,
+    trails,
 )
 from gateway.settings import GatewaySettings
 from gateway.tips.desk import Tips
@@ -67,7 +68,7 @@ from stream_processors.state.views import Rebuilding, RedisViews, Views
 
 logger = logging.getLogger("liandong.gateway")
 
-_ROUTES = (signals, retractions, measures, queues, live, cases, orders, tasks, objections, search, inbox, tips, ops, docs)
+_ROUTES = (signals, retractions, measures, queues, live, cases, orders, tasks, objections, search, inbox, trails, tips, ops, docs)
 ENDPOINTS: list[Endpoint] = [endpoint for module in _ROUTES for endpoint in module.ENDPOINTS]
 
 
@@ -90,13 +91,14 @@ class Services:
 
     def __post_init__(self) -> None:
         settings = self.settings
+        self.policy = settings.policy()
         self.intake = Intake(self.tokenizer, self.sealer, settings.json_depth_limit)
         self.exporter = Exporter(self.views, settings.metrics_labels_limit)
         self.acceptor = Acceptor(self.log, self.memory, self.lag, settings)
         self.withdrawer = Acceptor(self.log, self.memory, self.lag, settings, RETRACTIONS)
         self.tips = Tips(
             settings,
-            settings.policy(),
+            self.policy,
             acceptor=self.acceptor,
             memory=self.memory,
             views=self.views,

@@ -27,13 +27,15 @@ class VerifyIn(Strict):
 
 
 class OrderIn(Strict):
-    """The body of `POST /v1/cases/{id}/orders`. `revision`: the case's that the officer saw; it must not have changed since."""
+    """The body of `POST /v1/cases/{id}/orders`. `revision`: the case's that the officer saw; it must not have changed since.
+    `traced_minor`: what the money trail finds on the account, in the currency of `amount`; no more is held."""
 
     kind: OrderKind
     recipient: PartyId
     subject: Named | None = None
     verify: VerifyIn | None = None
     amount: Amount | None = None
+    traced_minor: AmountMinor | None = None
     basis: str = Field(min_length=2, max_length=200)
     answer_by: Instant | None = None
     of: Name | None = None

@@ -17,6 +17,7 @@ from schemas.clocks import Severity as Severity
 from schemas.indicators import IndicatorKind
 from schemas.order_rules import OrderRules
 from schemas.signals import SignalKind, Stage
+from schemas.trails import TrailRules
 from schemas.values import AmountMinor, PartyId, Region, Strict
 
 Scope = Literal["county", "city"]
@@ -171,6 +172,7 @@ class Policy(Strict):
     keep: Keep = Keep()
     clocks: Clocks = Clocks()
     orders: OrderRules = OrderRules()
+    trail: TrailRules = TrailRules()
     case_signals_kept: int = Field(default=20, ge=1, le=200)
 
     @model_validator(mode="after")

@@ -22,13 +22,16 @@ class TrailRules(Strict):
     """How far money is followed; an operator's numbers.
 
     `match_window_s`: how far apart two institutions may see one transfer; `max_depth`: accounts behind the victim's;
-    `max_fan_out`: payees of one account, those that got most; `most_transfers`: read in all, the earliest.
+    `max_fan_out`: payees of one account, those that got most; `most_transfers`: read in all, the earliest. Where reports are
+    looked for: `most_accounts` in all, `most_cases` of one account (those with the newest signals) and twelve times that in all.
     """
 
     match_window_s: int = Field(default=600, ge=0, le=86_400)
     max_depth: int = Field(default=6, ge=1, le=64)
     max_fan_out: int = Field(default=20, ge=1, le=1000)
     most_transfers: int = Field(default=5000, ge=1, le=100_000)
+    most_accounts: int = Field(default=60, ge=1, le=1000)
+    most_cases: int = Field(default=8, ge=1, le=100)
 
 
 class TransferReport(Stored):

@@ -77,6 +77,7 @@ class Protector(NamedTuple):
             subject=self.subject(body.subject, name) if body.subject else None,
             verify=self._verify(body.verify, name) if body.verify else None,
             amount_minor=body.amount.minor if body.amount else None,
+            traced_minor=body.traced_minor,
             currency=money.currency if money else None,
             basis=body.basis,
             answer_by=body.answer_by,

@@ -12,12 +12,13 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
-from schemas.cases import Action, ActionKind, Case, CaseStatus, JoinedSignal, Moved, Portion
+from schemas.cases import Action, ActionKind, Case, CaseStatus, JoinedSignal, Moved, Portion, Tally
 from schemas.clocks import ClockState
 from schemas.objections import ObjectionState
 from schemas.orders import LIVE, REVERSIBLE, Order
 from schemas.policy import Policy
 from schemas.retractions import name_of
+from schemas.signals import SignalKind
 from schemas.tasks import OVER
 from stream_processors.domain import measures, tally, trust
 from stream_processors.domain.case_step import Done
@@ -81,11 +82,9 @@ def transfer(action: Action, case: Case, policy: Policy, now: datetime) -> Done 
         return Refusal("same-queue", f"the case is in {case.queue} already")
     if action.queue not in (known := queues_of(policy)):
         return Refusal("unknown-queue", f"there is no queue {action.queue}; known: {', '.join(sorted(known))}")
-    moved = Moved.trusted(
-        at=now, by=action.officer, came_from=case.queue, to=action.queue, note_sealed=action.note_sealed
-    )
+    moved = Moved.trusted(at=now, by=action.officer, came_from=case.queue, to=action.queue, note_sealed=action.note_sealed)
     changes = {**_AFRESH, "queue": action.queue, "transfers": (*case.transfers[1 - TRANSFERS_KEPT :], moved)}
-    return Done(changes, starts=_acknowledged(action.queue), left=case.queue, called_off=(ACKNOWLEDGE,))
+    return Done(changes, starts=_acknowledged(), left=case.queue, called_off=(ACKNOWLEDGE,))
 
 
 def close(action: Action, case: Case, policy: Policy, now: datetime) -> Done | Refusal:
@@ -104,7 +103,7 @@ def reopen(action: Action, case: Case, policy: Policy, now: datetime) -> Done | 
     if action.note_sealed is None:
         return Refusal("note-required", "whoever opens a case again says why, in 'note'")
     changes = {**_AFRESH, "reopened": case.reopened + 1, "note_sealed": action.note_sealed}
-    return Done(changes, starts=_acknowledged(case.queue))
+    return Done(changes, starts=_acknowledged())
 
 
 def merge(action: Action, case: Case, policy: Policy, now: datetime) -> Done | Refusal:
@@ -153,7 +152,7 @@ def _whole(case: Case) -> Portion:
 
 
 def split(action: Action, case: Case, policy: Policy, now: datetime) -> Done | Refusal:
-    """Listed signals (`action.signals`, ids) go to a new case of the same queue; measures about them are shown there, too."""
+    """Listed signals (`action.signals`, ids) go to a new case of the same queue. Measures about them are shown there, too."""
     listed = {one.signal_id for one in case.signals}
     if unknown := [name for name in dict.fromkeys(action.signals) if name not in listed]:
         return Refusal("unknown-signal", f"the case does not list {', '.join(unknown[:8])}")
@@ -222,7 +221,7 @@ def absorb(action: Action, case: Case | None, policy: Policy, now: datetime) -> 
     starts = _carried(portion, case)
     if case.status in _REVIVED and portion.signal_count:
         changes |= {**_AFRESH, "reopened": case.reopened + 1}
-        starts = (*starts, *_acknowledged(case.queue))
+        starts = (*starts, *_acknowledged())
     return Done(changes, starts=starts)
 
 
@@ -251,7 +250,7 @@ def _opened(action: Action, portion: Portion, policy: Policy, now: datetime) -> 
         "absorbed": () if split_from == portion.of else (portion.of,),
     }
     carried = tuple(ClockStart(one.name, one.about or "", one.due_at) for one in portion.clocks)
-    return Done(new, starts=(*_acknowledged(action.queue), *carried))
+    return Done(new, starts=(*_acknowledged(), *carried))
 
 
 def forward(action: Action, case: Case) -> Done | None:
@@ -290,12 +289,12 @@ def _split_to(action: Action, case: Case) -> tuple[str, str | None]:
     return name, None if into in action.passed else into
 
 
-def _figures(counts: Any, policy: Policy) -> dict[str, Any]:
+def _figures(counts: Tally, policy: Policy) -> dict[str, Any]:
     points = tally.highest(counts)
     return {
         "score": points,
         "severity": severity(points, policy),
-        "kinds": tuple(sorted(counts.kinds)),
+        "kinds": tuple(SignalKind(kind) for kind in sorted(counts.kinds)),
         "institutions": tuple(sorted(counts.institutions)),
         "tally": counts,
     }
@@ -306,7 +305,7 @@ def _handed(action: Action, into: str, queue: str, portion: Portion) -> Action:
     return Action.trusted(action_id=name, case_id=into, kind=ActionKind.ABSORB, queue=queue, portion=portion)
 
 
-def _acknowledged(queue: str) -> tuple[ClockStart, ...]:
+def _acknowledged() -> tuple[ClockStart, ...]:
     return (ClockStart(ACKNOWLEDGE, None),)
 
 

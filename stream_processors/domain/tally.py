@@ -72,7 +72,7 @@ def together(one: Tally, other: Tally) -> Tally:
 
 
 def _sum(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
-    return {name: one.get(name, 0) + other.get(name, 0) for name in (*one, *other)}
+    return {name: n for name in (*one, *other) if (n := one.get(name, 0) + other.get(name, 0))}
 
 
 def highest(tally: Tally) -> int:

@@ -1,4 +1,4 @@
-"""The money trail: a loss followed through the accounts, first in first out. Pure.
+"""The money trail: losses followed through the accounts, first in first out. Pure.
 
 Each account is a queue of lots, oldest first. A transfer takes from the front of its payer's queue and lays what it took at the
 end of its payee's. A lot is of the loss, with its distance from it, or of anything else. What an account had before the first
@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 from schemas.trails import Bound, Cut, Gap, Hop, Loss, Statement, Stop, Trail, TrailRules, TransferReport, Unexplained
 from stream_processors.domain.transfers import Transfer, counted_once
@@ -21,62 +22,84 @@ Lots = deque[tuple[int, int | None]]
 """(minor units, depth), oldest first. Depth 0 is the loss before it moved, None is other money."""
 
 
+class Followed(NamedTuple):
+    """Losses of one currency, followed together: a Trail without the loss."""
+
+    hops: tuple[Hop, ...]
+    stops: tuple[Stop, ...]
+    cuts: tuple[Cut, ...]
+    unexplained: tuple[Unexplained, ...]
+    unread: int
+    unread_from: datetime | None
+    other_currencies: tuple[str, ...]
+
+
 def trace(loss: Loss, reports: Iterable[TransferReport], *, rules: TrailRules, statements: Iterable[Statement] = ()) -> Trail:
     """The trail of the loss in its own currency. Reports may come in any order, twice, and from both ends of a transfer."""
     known = counted_once(reports, rules.match_window_s)
-    own = [one for one in known if one.currency == loss.currency]
+    return Trail.trusted(loss=loss, **follow([loss], known, rules=rules, statements=statements)._asdict())
+
+
+def follow(
+    losses: Sequence[Loss], known: Sequence[Transfer], *, rules: TrailRules, statements: Iterable[Statement] = ()
+) -> Followed:
+    """What became of the losses together; all are of one currency, and `known` are transfers as `counted_once` gives them."""
+    currency, since = losses[0].currency, min(one.at for one in losses)
+    own = [one for one in known if one.currency == currency]
     read, rest = own[: rules.most_transfers], own[rules.most_transfers :]
     until = rest[0].at if rest else None
-    books = _Books(loss, _followed(read, loss, rules.max_fan_out), rules.max_depth)
-    for step in _timeline(loss, read, statements, until):
+    books = _Books(_followed(read, since, rules.max_fan_out), rules.max_depth)
+    for step in _timeline(losses, read, statements, until):
         books.take_in(step)
-    stops, unexplained = books.closed()
-    return Trail.trusted(
-        loss=loss,
+    stops, unexplained = books.closed(sorted({one.account for one in losses}))
+    return Followed(
         hops=tuple(books.hops),
         stops=stops,
         cuts=books.all_cuts(),
         unexplained=unexplained,
         unread=len(rest),
         unread_from=until,
-        other_currencies=_others(loss, known, {loss.account, *(one.account for one in stops)}),
+        other_currencies=_others(
+            currency, since, known, {*(one.account for one in losses), *(one.account for one in stops)}
+        ),
     )
 
 
 def _timeline(
-    loss: Loss, transfers: Sequence[Transfer], statements: Iterable[Statement], until: datetime | None
+    losses: Sequence[Loss], transfers: Sequence[Transfer], statements: Iterable[Statement], until: datetime | None
 ) -> Iterator[Loss | Transfer | Statement]:
     """At one instant: the loss, then transfers, then what was found on accounts. The victim's own balance says nothing of the
     loss, which is not on it; nor does one from after the last transfer that was read."""
-    told = [one for one in statements if one.currency == loss.currency and one.account != loss.account]
+    victims = {one.account for one in losses}
+    told = [one for one in statements if one.currency == losses[0].currency and one.account not in victims]
     told = [one for one in told if until is None or one.at < until]
     told.sort(key=lambda one: (one.at, one.account, one.balance_minor))
-    steps: list[tuple[datetime, int, Loss | Transfer | Statement]] = [(loss.at, 0, loss)]
+    steps: list[tuple[datetime, int, Loss | Transfer | Statement]] = [(one.at, 0, one) for one in losses]
     steps += [(one.at, 1, one) for one in transfers]
     steps += [(one.at, 2, one) for one in told]
     return (step for _, _, step in sorted(steps, key=lambda one: one[:2]))
 
 
-def _followed(transfers: Sequence[Transfer], loss: Loss, most: int) -> Mapping[str, frozenset[str]]:
+def _followed(transfers: Sequence[Transfer], since: datetime, most: int) -> Mapping[str, frozenset[str]]:
     """The payees of each account that are followed: those that got most since the loss. Were it the first ones, many small
     transfers would hide a large one."""
     sums: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     for one in transfers:
-        if one.at >= loss.at:
+        if one.at >= since:
             sums[one.payer][one.payee] += one.amount_minor
     return {payer: frozenset(sorted(payees, key=lambda payee: (-payees[payee], payee))[:most]) for payer, payees in sums.items()}
 
 
-def _others(loss: Loss, transfers: Iterable[Transfer], accounts: set[str]) -> tuple[str, ...]:
-    found = {one.currency for one in transfers if one.at >= loss.at and not accounts.isdisjoint((one.payer, one.payee))}
-    return tuple(sorted(found - {loss.currency}))
+def _others(currency: str, since: datetime, transfers: Iterable[Transfer], accounts: set[str]) -> tuple[str, ...]:
+    found = {one.currency for one in transfers if one.at >= since and not accounts.isdisjoint((one.payer, one.payee))}
+    return tuple(sorted(found - {currency}))
 
 
 class _Books:
     """The accounts while the transfers are read."""
 
-    def __init__(self, loss: Loss, followed: Mapping[str, frozenset[str]], max_depth: int) -> None:
-        self.loss, self.followed, self.max_depth = loss, followed, max_depth
+    def __init__(self, followed: Mapping[str, frozenset[str]], max_depth: int) -> None:
+        self.followed, self.max_depth = followed, max_depth
         self.lots: dict[str, Lots] = defaultdict(deque)
         self.hops: list[Hop] = []
         self.cuts: dict[tuple[Bound, str, str], list[int]] = defaultdict(lambda: [0, 0])
@@ -136,11 +159,11 @@ class _Books:
             if depth is not None:
                 self.gone[one.account, "balance"] += minor
 
-    def closed(self) -> tuple[tuple[Stop, ...], tuple[Unexplained, ...]]:
+    def closed(self, victims: Iterable[str]) -> tuple[tuple[Stop, ...], tuple[Unexplained, ...]]:
         """The accounts that the loss came to, nearest first, and what left without a report."""
-        unpaid = sum(minor for minor, depth in self.lots[self.loss.account] if depth == 0)
-        if unpaid:
-            self.gone[self.loss.account, "no_report"] = unpaid
+        for account in victims:
+            if unpaid := sum(minor for minor, depth in self.lots[account] if depth == 0):
+                self.gone[account, "no_report"] = unpaid
         came: dict[str, list[Hop]] = defaultdict(list)
         for hop in self.hops:
             came[hop.payee].append(hop)

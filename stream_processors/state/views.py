@@ -6,20 +6,21 @@ Invariant: while the views are rebuilt every read raises Rebuilding; a view is n
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence, Set
 from typing import Any, NamedTuple, Protocol, cast
 
 from schemas.cases import Case, CaseChange
 from schemas.retractions import name_of
 from schemas.signals import MOST_VERSIONS
-from stream_processors.state.drawers import case_entry, drawer, linked, taken
+from stream_processors.state.drawers import drawer, taken
+from stream_processors.state.entries import case_json, newest
 from stream_processors.state.inbox_views import Inboxes, Rebuilding, RedisInboxes
 from stream_processors.state.index import in_full, indexed, queue_mark
 from stream_processors.state.keys import BUCKETS, PROJECT, bucket_of, whole
-from stream_processors.state.packing import unpack
 from stream_processors.state.receipts import Receipt, Withdrawal, receipt_of, told
 from stream_processors.state.rows import ListedCase
 from stream_processors.state.store import RedisLike
+from stream_processors.state.trail_views import TrailRead, read_trail
 
 __all__ = ["Cursor", "Found", "Page", "Rebuilding", "Receipt", "RedisViews", "Standing", "Views"]
 
@@ -79,6 +80,11 @@ class Views(Inboxes, Protocol):
     async def counters(self) -> dict[str, int]:
         """`outcome:institution` -> facts; exact: each fact once."""
 
+    async def trail(
+        self, tokens: Collection[str], cases: Collection[str], *, known: Set[str], now_ms: int, most: int
+    ) -> TrailRead:
+        """The cases that the tokens lead to, of any queue, at most `most` of each, and `cases`; without the `known` ones."""
+
 
 class RedisViews(RedisInboxes):
     """The views in Redis. Every call reads the stamps with the values, so a lost Redis is noticed in the same answer."""
@@ -119,7 +125,7 @@ class RedisViews(RedisInboxes):
 
     async def case(self, case_id: str) -> Case | None:
         raw = await self._read(bucket := bucket_of(case_id), "HGET", drawer(PROJECT, bucket, "k", case_id), case_id)
-        return Case.model_validate_json(_case_json(raw)) if isinstance(raw, bytes) else None
+        return Case.model_validate_json(case_json(raw)) if isinstance(raw, bytes) else None
 
     async def action(self, action_id: str) -> CaseChange | None:
         raw = await self._read(bucket := bucket_of(action_id), "HGET", drawer(PROJECT, bucket, "a", action_id), action_id)
@@ -146,7 +152,7 @@ class RedisViews(RedisInboxes):
         pipe = self._redis.pipeline(transaction=False)
         for cursor in cursors:
             pipe.hget(drawer(PROJECT, bucket_of(cursor.case_id), "k", cursor.case_id), cursor.case_id)
-        return [Case.model_validate_json(_case_json(raw)) for raw in await pipe.execute() if raw is not None]
+        return [Case.model_validate_json(case_json(raw)) for raw in await pipe.execute() if raw is not None]
 
     async def search(self, token: str, mine: Callable[[str], bool], *, now_ms: int, limit: int) -> Found:
         """The index, with the queues' names beside it; then the cases, as far as a list shows them."""
@@ -159,7 +165,7 @@ class RedisViews(RedisInboxes):
         pipe = self._redis.pipeline(transaction=False)
         for entry in entries[:limit]:
             pipe.hget(drawer(PROJECT, bucket_of(entry.case_id), "k", entry.case_id), entry.case_id)
-        listed = (ListedCase.model_validate_json(_case_json(raw)) for raw in await pipe.execute() if raw is not None)
+        listed = (ListedCase.model_validate_json(case_json(raw)) for raw in await pipe.execute() if raw is not None)
         cases = [case for case in cast("Iterable[Case]", listed) if mine(case.queue)]
         return Found(cases, len(entries) > limit or len(members) == size)
 
@@ -177,7 +183,7 @@ class RedisViews(RedisInboxes):
         if not all(whole(stamp) for stamp in answers[BUCKETS + 2 :]):
             raise Rebuilding("the views are being rebuilt")
         few, many = answers[BUCKETS : BUCKETS + 2]
-        members = many or _newest(few, now_ms)[:size]
+        members = many or newest(few, now_ms)[:size]
         return {name.decode() for found in answers[:BUCKETS] for name in found}, members
 
     async def standings(self) -> list[Standing]:
@@ -207,6 +213,12 @@ class RedisViews(RedisInboxes):
         return totals
 
 
+    async def trail(
+        self, tokens: Collection[str], cases: Collection[str], *, known: Set[str], now_ms: int, most: int
+    ) -> TrailRead:
+        return await read_trail(self._redis, tokens, cases, known=known, now_ms=now_ms, most=most)
+
+
 def _standing(key: str, cases: int, oldest_ms: int) -> Standing:
     _, status, severity, queue = key.split(":", 3)
     return Standing(queue, severity, status, cases, oldest_ms)
@@ -214,17 +226,6 @@ def _standing(key: str, cases: int, oldest_ms: int) -> Standing:
 
 def _standing_value(entry: bytes | None) -> bytes | None:
     return None if entry is None else taken(entry, int(time.time() * 1000))
-
-
-def _newest(entry: bytes | None, now_ms: int) -> list[bytes]:
-    """The members of a small index that have not ended, as a sorted set would give them: the longest time first."""
-    value = None if entry is None else taken(entry, now_ms)
-    rows = sorted(((ends, member) for member, ends in linked(value or b"") if ends > now_ms), reverse=True)
-    return [member for _, member in rows]
-
-
-def _case_json(entry: bytes) -> bytes:
-    return unpack(case_entry(entry).case)
 
 
 def _cursors(answer: object) -> list[Cursor]:

@@ -6,11 +6,12 @@ import asyncio
 import functools
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence, Set
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
+import msgspec
 
 from gateway.idempotency import InFlight, Remembered, StateUnavailable
 from gateway.log import Entry, LogUnavailable, Position, Span
@@ -35,6 +36,7 @@ from stream_processors.state.inbox import Entry as Noticed
 from stream_processors.state.inbox import name_of as notice_name
 from stream_processors.state.inbox_views import Addressed, Inbox
 from stream_processors.state.receipts import Receipt
+from stream_processors.state.trail_views import TrailCase, TrailRead
 from stream_processors.state.views import Cursor, Found, Page, Rebuilding, Standing
 
 T0 = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
@@ -227,6 +229,22 @@ class FakeViews:
         ]
         return Found(found[:limit], len(found) > limit)
 
+    async def trail(
+        self, tokens: Collection[str], cases: Collection[str], *, known: Set[str], now_ms: int, most: int
+    ) -> TrailRead:
+        self._here()
+        found, more = dict.fromkeys(name for name in cases if name in self.cases), set()
+        for token in sorted(tokens):
+            names = [name for name, case in sorted(self.cases.items()) if _names(case, token)]
+            found |= dict.fromkeys(names[:most])
+            if len(names) > most:
+                more.add(token)
+        for name in [*found]:
+            case = self.cases[name]
+            found |= dict.fromkeys([*case.split_off.values(), *([case.merged_into] if case.merged_into else [])])
+        read = [msgspec.json.decode(self.cases[name].model_dump_json(), type=TrailCase) for name in found if name not in known]
+        return TrailRead(read, frozenset(more))
+
     async def counters(self) -> dict[str, int]:
         self._here()
         return self.counted
@@ -278,6 +296,11 @@ class FakeViews:
     async def of_case(self, case_id: str) -> list[Addressed]:
         self._here()
         return [Addressed(one.issued.notice.recipient, one) for one in self.notices if one.issued.notice.case_id == case_id]
+
+
+def _names(case: Case, token: str) -> bool:
+    """As the index: also of signals that went on to where the case was merged to."""
+    return any(token == one.token for signal in case.signals for one in signal.subjects)
 
 
 def signal(reference: str | None = "ref-1", **changes: Any) -> dict[str, Any]:
