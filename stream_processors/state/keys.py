@@ -10,7 +10,7 @@ from typing import NamedTuple
 from zlib import crc32
 
 BUCKETS = 16
-FOLDS = 9
+FOLDS = 10
 """The version of what the folds make of a fact. Raise it when a fold or a key changes: an older state is folded anew."""
 RESTORING = "restoring "
 """Prefix of the stamp while a restore is under way: views are not answered, other workers' calls fail."""
@@ -39,8 +39,8 @@ class Namespace(NamedTuple):
     timekeeper: c = the due moments of a case, d = cases by their first moment, o = the parts that d is cut into, n = how many
              moments there are (dues.py; its buckets belong to partitions)
     project: r = a receipt, x = a signal's newest retraction or correction, k = a case, q = a queue's ranking, w = its cases that
-             stand alike, a = an action's outcome, t = cases of an indicator (index.py), n = counters, queues and standings =
-             the names of all q and w; of inboxes (inbox.py): i = a recipient's notices, u = those it has not received, b = what
+             stand alike, a = an action's outcome, t = cases of an indicator (index.py), n = counters, z = a party's cells of
+             a period and parties = their names (cells.py), queues and standings = the names of all q and w; of inboxes (inbox.py): i = a recipient's notices, u = those it has not received, b = what
              one says, y = what became of it, g = a case's notices
     """
 
