@@ -50,11 +50,13 @@ from gateway.routes import (
     orders,
     queues,
     retractions,
+    scorecards,
     search,
     signals,
     tasks,
     tips,
 )
+from gateway.scorecards import Cards
 from gateway.settings import GatewaySettings
 from gateway.tips.desk import Tips
 from schemas.cases import Case
@@ -64,7 +66,7 @@ from stream_processors.state.views import Rebuilding, RedisViews, Views
 
 logger = logging.getLogger("liandong.gateway")
 
-_ROUTES = (signals, retractions, measures, queues, live, cases, orders, tasks, objections, search, tips, ops, docs)
+_ROUTES = (signals, retractions, measures, queues, live, cases, orders, tasks, objections, search, tips, scorecards, ops, docs)
 ENDPOINTS: list[Endpoint] = [endpoint for module in _ROUTES for endpoint in module.ENDPOINTS]
 
 
@@ -87,7 +89,13 @@ class Services:
     def __post_init__(self) -> None:
         settings = self.settings
         self.intake = Intake(self.tokenizer, self.sealer, settings.json_depth_limit)
-        self.exporter = Exporter(self.views, settings.metrics_labels_limit)
+        self.cards = Cards(
+            self.views,
+            threshold=settings.scorecards_threshold,
+            period=settings.scorecards_period,
+            kept_s=settings.scorecards_kept_s,
+        )
+        self.exporter = Exporter(self.views, settings.metrics_labels_limit, self.cards, settings.scorecards_metrics_parties)
         self.acceptor = Acceptor(self.log, self.memory, self.lag, settings)
         self.withdrawer = Acceptor(self.log, self.memory, self.lag, settings, RETRACTIONS)
         self.tips = Tips(

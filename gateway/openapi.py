@@ -160,6 +160,8 @@ def _responses(endpoint: Endpoint) -> dict[int, dict[str, Any]]:
             one["content"] = {endpoint.answer_media: _any_of(model, endpoint.also.get(status, ()), endpoint.answer_media)}
         elif status != 204:
             one["content"] = {endpoint.answer_media: {"schema": {"type": "string"}}}
+        if status == 200 and endpoint.also_media:
+            one["content"][endpoint.also_media] = {"schema": {"type": "string"}}
         if headers := endpoint.gives.get(status):
             one["headers"] = {name: _header(name) for name in headers}
         told[status] = one

@@ -11,7 +11,9 @@ from typing import Any, NamedTuple, Protocol, cast
 
 from schemas.cases import Case, CaseChange
 from schemas.retractions import name_of
+from schemas.scorecards import CardKind
 from schemas.signals import MOST_VERSIONS
+from stream_processors.state.cells import Book, read_book
 from stream_processors.state.drawers import case_entry, drawer, linked, taken
 from stream_processors.state.index import in_full, indexed, queue_mark
 from stream_processors.state.keys import BUCKETS, PROJECT, bucket_of, whole
@@ -81,6 +83,9 @@ class Views(Protocol):
 
     async def counters(self) -> dict[str, int]:
         """`outcome:institution` -> facts; exact: each fact once."""
+
+    async def book(self, kind: CardKind, period: str) -> Book:
+        """The scorecards' cells of a period (cells.py), by party; who has none is there with none."""
 
 
 class RedisViews:
@@ -208,6 +213,12 @@ class RedisViews:
             for name, n in pairs.items():
                 totals[name.decode()] = totals.get(name.decode(), 0) + int(n)
         return totals
+
+    async def book(self, kind: CardKind, period: str) -> Book:
+        found = await read_book(self._redis, kind, period)
+        if found is None:
+            raise Rebuilding("the views are being rebuilt")
+        return found
 
 
 def _standing(key: str, cases: int, oldest_ms: int) -> Standing:

@@ -21,6 +21,7 @@ from schemas.objections import Objection
 from schemas.orders import Order, OrderMoved, Verify
 from schemas.policy import Policy
 from schemas.protect import Sealer, Tokenizer
+from schemas.scorecards import CardKind
 from schemas.signals import Subject
 from schemas.tasks import Reach, Task
 from schemas.topics import ACTIONS, Topic
@@ -158,6 +159,7 @@ class FakeViews:
         self.cases: dict[str, Case] = {}
         self.actions: dict[str, CaseChange] = {}
         self.counted: dict[str, int] = {}
+        self.books: dict[tuple[CardKind, str], dict[str, dict[str, int]]] = {}
         self.rebuilding = False
         self.now = T0
         self._policy = _policy()
@@ -221,6 +223,10 @@ class FakeViews:
     async def counters(self) -> dict[str, int]:
         self._here()
         return self.counted
+
+    async def book(self, kind: CardKind, period: str) -> dict[str, dict[str, int]]:
+        self._here()
+        return self.books.get((kind, period), {})
 
 
 def signal(reference: str | None = "ref-1", **changes: Any) -> dict[str, Any]:
