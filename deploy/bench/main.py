@@ -32,6 +32,7 @@ BENCHES: tuple[str, ...] = (
     "decisions",
     "live",
     "search",
+    "scorecards",
 )
 """Each is a module here with `run(setting) -> list[Row]`."""
 

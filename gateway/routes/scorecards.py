@@ -63,8 +63,8 @@ class _View(NamedTuple):
 
 
 async def get_institutions(call: Call) -> Response:
-    """Statistics of institutions in a period, for the regulator: reports and how late they came, duties in time, late and missing,
-    precision, orders, money stopped. An institution gets its own row."""
+    """Statistics of institutions in a period, for the regulator: reports and how late they came, duties in time, late and
+    missing, precision, orders, money stopped. An institution gets its own row."""
     return await _card(call, CardKind.INSTITUTION)
 
 

@@ -49,7 +49,12 @@ def _facts(drawn: list[dict[str, Any]]) -> list[AssessedSignal]:
     found = []
     for number, one in zip(count(), drawn, strict=False):
         at = after(minutes=one["minutes"])
-        signal = submitted(one["institution"], f"r-{number}", kind=one["kind"], occurred_at=after(minutes=one["minutes"], seconds=-one["took_ms"] / 1000))
+        signal = submitted(
+            one["institution"],
+            f"r-{number}",
+            kind=one["kind"],
+            occurred_at=after(minutes=one["minutes"], seconds=-one["took_ms"] / 1000),
+        )
         made = fact(signal, now=at).model_copy(update={"outcome": Outcome(one["outcome"])})
         found.append(made)
         left = standing_of(made)
@@ -116,4 +121,3 @@ def test_counters_that_are_summed_are_those_that_are_counted_one_by_one(drawn: l
     _fold(one_by_one, [[effect] for effect in effects])
     _fold(summed, [effects])
     assert [bucket.values for bucket in one_by_one.buckets] == [bucket.values for bucket in summed.buckets]
-

@@ -82,7 +82,8 @@ async def _memory() -> AsyncIterator[Found]:
         return {member.decode() if isinstance(member, bytes) else member: score for member, score in found.items()}
 
     async def texts(bucket: int, key: str) -> dict[str, bytes]:
-        return {name: str(v).encode() if isinstance(v, int) else v for name, v in server.buckets[bucket].values.get(key, {}).items()}
+        values = server.buckets[bucket].values.get(key, {})
+        return {name: str(v).encode() if isinstance(v, int) else v for name, v in values.items()}
 
     yield Found(first, again, cut, flush, ranked, texts)
 
