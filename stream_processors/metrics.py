@@ -30,6 +30,7 @@ STEPS: dict[str, tuple[str, ...]] = {
     "assess": ("read", "claim", "observe", "decide", "record", "emit", "fold"),
     "track": ("read", "decide", "record", "fold"),
     "deliver": ("read", "issue", "follow", "settle"),
+    "oversee": ("read", "decide", "record", "fold"),
     "project": ("read", "fold"),
     "timekeeper": ("read", "fold"),
 }
@@ -40,6 +41,7 @@ OUTCOMES: dict[str, tuple[str, ...]] = {
     "assess": tuple(Outcome),
     "track": tuple(ActionOutcome),
     "deliver": (*NoticeKind, "follow"),
+    "oversee": tuple(ActionOutcome),
     "project": (),
     "timekeeper": (),
 }

@@ -1,6 +1,6 @@
 """The scorecards' cells in Redis: a hash a party and period, from figure to number; and the names of all parties.
 
-    {pr3}y:i:2026-03-02:bank-001   a day; beside it lie the month 2026-03 and the year 2026, which the same call adds to
+    {pr3}z:i:2026-03-02:bank-001   a day; beside it lie the month 2026-03 and the year 2026, which the same call adds to
     {pr3}parties                   `ibank-001`, `upublic-security-630202`: whoever ever had a cell
 
 Invariant: a cell is the sum of what the facts add to it, in any order; at 0 it is not there, and a hash ends as long after its
@@ -53,7 +53,7 @@ def _place(kind: CardKind, party: str, day: date) -> _Place:
     next_month = date(day.year + day.month // 12, day.month % 12 + 1, 1)
     over = (date.fromordinal(day.toordinal() + 1), next_month, date(day.year + 1, 1, 1))
     day_ends, month_ends, year_ends = map(_ends_ms, over)
-    return _Place(bucket_of(party), f"y:{_LETTERS[kind]}:{day}:{party}", (day_ends, month_ends, year_ends))
+    return _Place(bucket_of(party), f"z:{_LETTERS[kind]}:{day}:{party}", (day_ends, month_ends, year_ends))
 
 
 def _ends_ms(over: date) -> int:
@@ -71,7 +71,7 @@ async def read_book(redis: RedisLike, kind: CardKind, period: str) -> Book | Non
     parties = sorted(name[1:].decode() for found in await pipe.execute() for name in found if name[:1] == letter)
     pipe = redis.pipeline(transaction=False)
     for party in parties:
-        pipe.hgetall(PROJECT.key(bucket_of(party), "y", f"{_LETTERS[kind]}:{period}:{party}"))
+        pipe.hgetall(PROJECT.key(bucket_of(party), "z", f"{_LETTERS[kind]}:{period}:{party}"))
     for bucket in range(BUCKETS):
         pipe.hget(PROJECT.marks(bucket), "stamp")  # after the values: emptied in between, it is missing here
     answers = await pipe.execute()

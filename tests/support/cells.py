@@ -12,7 +12,7 @@ def cells_of(redis: MemoryRedis) -> dict[Cell, int]:
     found = {}
     for bucket in redis.buckets:
         for key, figures in bucket.values.items():
-            if key.startswith("y:"):
+            if key.startswith("z:"):
                 _, kind, period, party = key.split(":", 3)
                 found |= {Cell(KINDS[kind], party, period, figure): n for figure, n in figures.items()}
     return found

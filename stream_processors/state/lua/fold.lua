@@ -120,7 +120,7 @@ while at <= #args do
     at = at + 4
   elseif op == 'tally' then
     -- A party's day, and its month and year (state/cells.py). A cell at 0 is no cell; what would overflow stays as it is.
-    local head, day, party = string.match(args[at + 1], '^(y:.:)(%d+%-%d+%-%d+):(.*)$')
+    local head, day, party = string.match(args[at + 1], '^(z:.:)(%d+%-%d+%-%d+):(.*)$')
     local last = at + 5 + 2 * args[at + 5]
     for i, length in ipairs({ 10, 7, 4 }) do
       local cells = prefix .. head .. string.sub(day, 1, length) .. ':' .. party
