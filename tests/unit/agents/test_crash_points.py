@@ -29,7 +29,7 @@ from tests.support.builders import (
 )
 from tests.support.crashing import crashing
 from tests.support.oversight import ask, campaign, oversight_record
-from tests.support.scores import UNIT
+from tests.support.scores import BODY, UNIT
 from tests.support.world import World, content, sources
 
 IN_PROCESS = [name for name in POINTS if not name.startswith(("gateway.", "intake.", "timekeeper."))]
@@ -51,7 +51,8 @@ async def _day(world: World, where: Any = None) -> World:
     """Signals, a case, an officer, the coordination body. `where(stage)` may give a plan for that stage's next poll."""
     plans = where or (lambda stage: None)
     for number in range(6):
-        for request in (ask(request_id=f"dat-{number}"), ask("hand_in", UNIT, request_id=f"dat-{number}")):
+        for kind, party in (("ask", BODY), ("hand_in", UNIT)):
+            request = ask(kind, party, request_id=f"dat-{number}", move_id=f"{kind}-{number}")
             world.submit(*oversight_record(request), OVERSIGHT)
     world.submit(*oversight_record(campaign()), OVERSIGHT)
     world.log.put(OVERSIGHT, 5, b"k", b"no record")
