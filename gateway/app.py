@@ -26,6 +26,7 @@ from starlette.responses import Response
 from gateway.accept import Acceptor
 from gateway.answers import QueueOut, case_out
 from gateway.auth import Authenticator
+from gateway.bureau import Bureau
 from gateway.desk import Desk
 from gateway.endpoint import Endpoint, Gateway, mount
 from gateway.exporter import Exporter
@@ -41,6 +42,7 @@ from gateway.pipelining import Pipelining
 from gateway.problems import Problem, later
 from gateway.rates import Rates, RedisRates
 from gateway.routes import (
+    campaigns,
     cases,
     docs,
     live,
@@ -48,6 +50,7 @@ from gateway.routes import (
     objections,
     ops,
     orders,
+    oversight,
     queues,
     retractions,
     scorecards,
@@ -66,7 +69,10 @@ from stream_processors.state.views import Rebuilding, RedisViews, Views
 
 logger = logging.getLogger("liandong.gateway")
 
-_ROUTES = (signals, retractions, measures, queues, live, cases, orders, tasks, objections, search, tips, scorecards, ops, docs)
+_ROUTES = (
+    *(signals, retractions, measures, queues, live, cases, orders, tasks, objections, search, tips),
+    *(scorecards, oversight, campaigns, ops, docs),
+)
 ENDPOINTS: list[Endpoint] = [endpoint for module in _ROUTES for endpoint in module.ENDPOINTS]
 
 
@@ -89,6 +95,14 @@ class Services:
     def __post_init__(self) -> None:
         settings = self.settings
         self.intake = Intake(self.tokenizer, self.sealer, settings.json_depth_limit)
+        self.bureau = Bureau(
+            self.log,
+            self.memory,
+            self.views,
+            self.tokenizer,
+            wait_s=settings.outcome_wait_s,
+            retry_after_s=settings.retry_after_s,
+        )
         self.cards = Cards(
             self.views,
             threshold=settings.scorecards_threshold,

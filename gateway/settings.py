@@ -11,12 +11,14 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
+from schemas.values import PartyId
 from stream_processors.settings import Settings
 
 
 class GatewaySettings(Settings):
     """`jwks` is a file or an https URL; without it the local launcher's key file is used.
 
+    `coordination_body`: the name under which its officers act (Arts. 7, 45).
     `scorecards_period`: which periods there are cards of. One length only: from a month and its year a hidden figure of another
     month could be computed. `scorecards_only_over`: and only when they are over, for two cards of a running period differ by what
     came in between."""
@@ -74,6 +76,7 @@ class GatewaySettings(Settings):
     tip_looks_a_minute_all: int = Field(3000, ge=1)
     tip_closed_after_days: int = Field(30, ge=1, le=180)
 
+    coordination_body: PartyId = "coordination-630200"
     scorecards_threshold: int = Field(5, ge=1, le=1000)
     scorecards_period: Literal["day", "month", "year"] = "month"
     scorecards_only_over: bool = False

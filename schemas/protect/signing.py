@@ -26,8 +26,8 @@ def public_path(path: Path) -> Path:
 
 
 def load_or_create(path: Path) -> OKPKey:
-    """The private key of a file (mode 0600), made when there is none: two makers end with one. Its public half lies beside it as a
-    JWKS: copy that to where results are verified, and keep it as long as they are."""
+    """The private key of a file (mode 0600), made when there is none: two makers end with one. Its public half lies beside it as
+    a JWKS: copy that to where results are verified, and keep it as long as they are."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         key = OKPKey.generate_key(ALGORITHM, auto_kid=True)

@@ -1,6 +1,7 @@
 """oversee: what the coordination body does with member units, and campaigns. One request at a time, in the log's order.
 
-The form of `track`: read the records, decide in order, record the facts, fold. Nothing is touched before the facts are in the log.
+The form of `track`: read the records, decide in order, record the facts, fold. Nothing is touched before the facts are in
+the log.
 """
 
 from __future__ import annotations
