@@ -51,6 +51,10 @@ _PATH_PARAMETERS: dict[str, tuple[str, str]] = {
     "objection_id": ("The objection.", "obj-5v1Jx0kq9sT2-0f1e2d3c4b5a"),
     "action_id": ("The action, as its answer named it.", "act-9fK2mQ"),
     "queue": ("An agency's queue.", "public-security-630202"),
+    "year": ("The year of an assessment.", "2025"),
+    "dispute_id": ("The dispute, as the assessment names it.", "dis-9fK2mQ"),
+    "record_id": ("The measure or request, as its answer named it.", "sup-9fK2mQ"),
+    "campaign_id": ("The campaign, as its answer named it.", "cam-9fK2mQ"),
     "number": ("The receipt number of a tip.", "7K3F-0Q2M-9XVA-41BD-ZP8T"),
 }
 

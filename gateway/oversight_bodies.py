@@ -35,20 +35,20 @@ class _Body(BaseModel):
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
 
-class MoveIn(_Body):
+class OversightMoveIn(_Body):
     """`revision`: the one you saw; when another one stands the move is refused."""
 
     revision: int | None = Field(default=None, ge=1, le=2**53)
 
 
-class PublishIn(MoveIn):
+class AssessmentPublishIn(OversightMoveIn):
     """Without `results` they are the year's figures of all units, as they were counted."""
 
     disputes_until: EventTime
     results: tuple[UnitResult, ...] | None = Field(default=None, max_length=MOST_UNITS)
 
 
-class DisputeIn(MoveIn):
+class FigureDisputeIn(OversightMoveIn):
     """A figure of a unit of yours that is wrong, and what it should be. `paper`: the number of the letter that shows it."""
 
     unit: PartyId
@@ -58,7 +58,7 @@ class DisputeIn(MoveIn):
     paper: Paper | None = None
 
 
-class DecideIn(MoveIn):
+class RulingIn(OversightMoveIn):
     """`ruled`: the figure as it is to be, when the dispute is upheld."""
 
     ruling: Ruling
@@ -66,7 +66,7 @@ class DecideIn(MoveIn):
     paper: Paper | None = None
 
 
-class IssueIn(_Body):
+class SupervisionIn(_Body):
     """`measure`: circular (通报), interview (约谈) or listed (挂牌督办); to be answered by `answer_by`."""
 
     unit: PartyId
@@ -76,17 +76,17 @@ class IssueIn(_Body):
     paper: Paper
 
 
-class AnswerIn(MoveIn):
+class UnitAnswerIn(OversightMoveIn):
     """`paper`: the number of your letter or file."""
 
     paper: Paper
 
 
-class LaterIn(MoveIn):
+class DeadlineIn(OversightMoveIn):
     answer_by: EventTime
 
 
-class DueIn(MoveIn):
+class DataDueIn(OversightMoveIn):
     due_at: EventTime
 
 
@@ -96,13 +96,13 @@ class AskDataIn(_Body):
     paper: Paper
 
 
-class FindIn(MoveIn):
+class FindingIn(OversightMoveIn):
     """瞒报、漏报、拒报 (Art. 46(5))."""
 
     finding: Finding
 
 
-class CampaignIn(MoveIn):
+class CampaignIn(OversightMoveIn):
     """An educational campaign that took place (Art. 22). Told again it corrects what was told."""
 
     at: EventTime
@@ -118,7 +118,7 @@ class OversightQuery(BaseModel):
     limit: int = Field(default=100, ge=1, le=500)
 
 
-class PendingOut(BaseModel):
+class OversightPendingOut(BaseModel):
     """In the log, not decided yet: where to look, or send the same with the same Idempotency-Key again."""
 
     status: str = "pending"

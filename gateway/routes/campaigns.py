@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from gateway.auth import Role
 from gateway.endpoint import Call, Endpoint
-from gateway.oversight_bodies import CampaignIn, CampaignOut, MoveIn, PendingOut, campaign_out
+from gateway.oversight_bodies import CampaignIn, CampaignOut, OversightMoveIn, OversightPendingOut, campaign_out
 from gateway.problems import Problem
 from gateway.reply import dumped
 from gateway.routes.oversight import Wanted, act
@@ -30,7 +30,7 @@ async def post_campaign_correction(call: Call) -> Response:
 
 async def post_campaign_withdraw(call: Call) -> Response:
     """Takes a campaign of yours back."""
-    return _told(await act(call, MoveIn, _withdrawn))
+    return _told(await act(call, OversightMoveIn, _withdrawn))
 
 
 async def get_campaign(call: Call) -> Response:
@@ -60,11 +60,11 @@ async def _corrected(call: Call, body: CampaignIn, move_id: str) -> Wanted:
     return _wanted(call, (await _own(call)).campaign_id, CampaignMoveKind.TELL, body)
 
 
-async def _withdrawn(call: Call, body: MoveIn, move_id: str) -> Wanted:
+async def _withdrawn(call: Call, body: OversightMoveIn, move_id: str) -> Wanted:
     return _wanted(call, (await _own(call)).campaign_id, CampaignMoveKind.WITHDRAW, body)
 
 
-def _wanted(call: Call, name: str, kind: CampaignMoveKind, body: CampaignIn | MoveIn) -> Wanted:
+def _wanted(call: Call, name: str, kind: CampaignMoveKind, body: CampaignIn | OversightMoveIn) -> Wanted:
     return Wanted("campaign", name, {"kind": kind, "party": call.caller.subject, **body.model_dump()})
 
 
@@ -72,7 +72,7 @@ _VIEWS = ("rebuilding", "state-unavailable")
 _TROUBLE = ("invalid-request", "stale-revision", "not-allowed", "reference-reused", "log-unavailable", *_VIEWS)
 
 
-def _post(path: str, handler: object, model: type[CampaignIn] | type[MoveIn], said: str) -> Endpoint:
+def _post(path: str, handler: object, model: type[CampaignIn] | type[OversightMoveIn], said: str) -> Endpoint:
     return Endpoint(
         "POST",
         path,
@@ -81,7 +81,7 @@ def _post(path: str, handler: object, model: type[CampaignIn] | type[MoveIn], sa
         said,
         body=model,
         body_required=model is CampaignIn,
-        answers={200: CampaignOut, 202: PendingOut},
+        answers={200: CampaignOut, 202: OversightPendingOut},
         takes=("Idempotency-Key",),
         gives={202: ("Location", "Retry-After")},
         problems=_TROUBLE,
@@ -93,5 +93,5 @@ ENDPOINTS = [
     _post("/v1/campaigns", post_campaign, CampaignIn, "Tell of a campaign"),
     Endpoint("GET", _ONE, get_campaign, _INSTITUTIONS, "One campaign", answers={200: CampaignOut}, problems=_VIEWS),
     _post(f"{_ONE}/correct", post_campaign_correction, CampaignIn, "Correct a campaign"),
-    _post(f"{_ONE}/withdraw", post_campaign_withdraw, MoveIn, "Withdraw a campaign"),
+    _post(f"{_ONE}/withdraw", post_campaign_withdraw, OversightMoveIn, "Withdraw a campaign"),
 ]

@@ -21,24 +21,24 @@ from gateway.endpoint import Call, Endpoint, Handler
 from gateway.intake import validated
 from gateway.limits import media_type, read_body
 from gateway.oversight_bodies import (
-    AnswerIn,
     AskDataIn,
     AssessmentOut,
+    AssessmentPublishIn,
+    DataDueIn,
     DataRequestOut,
     DataRequestsOut,
-    DecideIn,
-    DisputeIn,
-    DueIn,
-    FindIn,
-    IssueIn,
+    DeadlineIn,
+    FigureDisputeIn,
+    FindingIn,
     JwksOut,
-    LaterIn,
-    MoveIn,
+    OversightMoveIn,
+    OversightPendingOut,
     OversightQuery,
-    PendingOut,
-    PublishIn,
+    RulingIn,
+    SupervisionIn,
     SupervisionOut,
     SupervisionsOut,
+    UnitAnswerIn,
     assessment_out,
     data_out,
     supervision_out,
@@ -110,7 +110,7 @@ async def act(call: Call, model: type[BaseModel], make: Make) -> Record | Respon
     record = await services.bureau.act(call.caller, action, body.model_dump_json())
     if record is None:
         where = _PLACES[wanted.part].format(wanted.name)
-        return dumped(PendingOut(links=LinksOut(self=where)), 202, {"Location": where, "Retry-After": "1"})
+        return dumped(OversightPendingOut(links=LinksOut(self=where)), 202, {"Location": where, "Retry-After": "1"})
     return record
 
 
@@ -153,11 +153,11 @@ def _year(call: Call) -> int:
 # the year's assessment
 
 
-async def _open(call: Call, body: MoveIn, move_id: str) -> Wanted:
+async def _open(call: Call, body: OversightMoveIn, move_id: str) -> Wanted:
     return Wanted("assessment", _year(call), {"kind": AssessmentMoveKind.OPEN, "party": _body_of(call)})
 
 
-async def _publish(call: Call, body: PublishIn, move_id: str) -> Wanted:
+async def _publish(call: Call, body: AssessmentPublishIn, move_id: str) -> Wanted:
     year = _year(call)
     fields = {"kind": AssessmentMoveKind.PUBLISH, "party": _body_of(call), **body.model_dump(exclude={"results"})}
     results = [one.model_dump() for one in body.results] if body.results else await _counted(call, year)
@@ -174,19 +174,19 @@ async def _counted(call: Call, year: int) -> list[dict[str, Any]]:
     ]
 
 
-async def _dispute(call: Call, body: DisputeIn, move_id: str) -> Wanted:
+async def _dispute(call: Call, body: FigureDisputeIn, move_id: str) -> Wanted:
     if not call.caller.may_work_on(body.unit):
         raise Problem("forbidden", "this unit is not one of yours")
     fields = {"kind": AssessmentMoveKind.DISPUTE, "party": body.unit, "dispute_id": f"dis-{move_id[4:]}"}
     return Wanted("assessment", _year(call), {**fields, **body.model_dump(exclude={"unit"})})
 
 
-async def _decide(call: Call, body: DecideIn, move_id: str) -> Wanted:
+async def _decide(call: Call, body: RulingIn, move_id: str) -> Wanted:
     fields = {"kind": AssessmentMoveKind.DECIDE, "party": _body_of(call), "dispute_id": call.request.path_params["dispute_id"]}
     return Wanted("assessment", _year(call), {**fields, **body.model_dump()})
 
 
-async def _lock(call: Call, body: MoveIn, move_id: str) -> Wanted:
+async def _lock(call: Call, body: OversightMoveIn, move_id: str) -> Wanted:
     fields = {"kind": AssessmentMoveKind.LOCK, "party": _body_of(call), **body.model_dump()}
     return Wanted("assessment", _year(call), fields)
 
@@ -218,7 +218,7 @@ async def _record(call: Call, part: str) -> Any:
     return record
 
 
-async def _issue(call: Call, body: IssueIn, move_id: str) -> Wanted:
+async def _issue(call: Call, body: SupervisionIn, move_id: str) -> Wanted:
     fields = {"kind": SupervisionMoveKind.ISSUE, "party": _body_of(call), **body.model_dump()}
     return Wanted("supervision", f"sup-{move_id[4:]}", fields)
 
@@ -294,7 +294,7 @@ def _post(path: str, name: str, roles: frozenset[Role], model: type[BaseModel], 
         said,
         body=model,
         body_required=any(field.is_required() for field in model.model_fields.values()),
-        answers={200: out, 202: PendingOut},
+        answers={200: out, 202: OversightPendingOut},
         takes=("Idempotency-Key",),
         gives={202: ("Location", "Retry-After")},
         problems=_TROUBLE,
@@ -310,35 +310,37 @@ _ONE_S, _ONE_D = f"{_S}/{{record_id}}", f"{_D}/{{record_id}}"
 ENDPOINTS = [
     _get("/v1/assessments/keys", get_assessment_keys, JwksOut, "Keys that verify locked results"),
     _get(_A, get_assessment, AssessmentOut, "A year's assessment"),
-    _post(f"{_A}/open", "assessment_open", BODY, MoveIn, _open, AssessmentOut, "Open a year's assessment"),
-    _post(f"{_A}/publish", "assessment_publish", BODY, PublishIn, _publish, AssessmentOut, "Publish the figures of units"),
-    _post(f"{_A}/disputes", "dispute", UNITS, DisputeIn, _dispute, AssessmentOut, "Dispute a figure of your unit"),
-    _post(f"{_A}/disputes/{{dispute_id}}/decide", "ruling", BODY, DecideIn, _decide, AssessmentOut, "Rule on a dispute"),
-    _post(f"{_A}/lock", "assessment_lock", BODY, MoveIn, _lock, AssessmentOut, "Lock and sign the year's result"),
+    _post(f"{_A}/open", "assessment_open", BODY, OversightMoveIn, _open, AssessmentOut, "Open a year's assessment"),
+    _post(
+        f"{_A}/publish", "assessment_publish", BODY, AssessmentPublishIn, _publish, AssessmentOut, "Publish the figures of units"
+    ),
+    _post(f"{_A}/disputes", "dispute", UNITS, FigureDisputeIn, _dispute, AssessmentOut, "Dispute a figure of your unit"),
+    _post(f"{_A}/disputes/{{dispute_id}}/decide", "ruling", BODY, RulingIn, _decide, AssessmentOut, "Rule on a dispute"),
+    _post(f"{_A}/lock", "assessment_lock", BODY, OversightMoveIn, _lock, AssessmentOut, "Lock and sign the year's result"),
     _get(_S, get_supervisions, SupervisionsOut, "Supervision measures", OversightQuery),
     _get(_ONE_S, get_supervision, SupervisionOut, "One supervision measure"),
-    _post(_S, "supervision", BODY, IssueIn, _issue, SupervisionOut, "Issue a supervision measure on a unit"),
+    _post(_S, "supervision", BODY, SupervisionIn, _issue, SupervisionOut, "Issue a supervision measure on a unit"),
     _get(_D, get_data_requests, DataRequestsOut, "Requests for assessment data", OversightQuery),
     _get(_ONE_D, get_data_request, DataRequestOut, "One request for data"),
     _post(_D, "data_request", BODY, AskDataIn, _ask, DataRequestOut, "Ask a unit for assessment data"),
     *(
         _post(f"{_ONE_S}/{kind}", f"supervision_{kind}", roles, model, _step("supervision", kind), SupervisionOut, said)
         for kind, roles, model, said in (
-            ("answer", UNITS, AnswerIn, "Answer a supervision measure"),
-            ("return", BODY, LaterIn, "Give an answer back with a new deadline"),
-            ("extend", BODY, LaterIn, "Give more time for the answer"),
-            ("accept", BODY, MoveIn, "Accept the answer: the measure is lifted"),
-            ("withdraw", BODY, MoveIn, "Withdraw the measure"),
+            ("answer", UNITS, UnitAnswerIn, "Answer a supervision measure"),
+            ("return", BODY, DeadlineIn, "Give an answer back with a new deadline"),
+            ("extend", BODY, DeadlineIn, "Give more time for the answer"),
+            ("accept", BODY, OversightMoveIn, "Accept the answer: the measure is lifted"),
+            ("withdraw", BODY, OversightMoveIn, "Withdraw the measure"),
         )
     ),
     *(
         _post(f"{_ONE_D}/{path}", f"data_{kind}", roles, model, _step("data", kind), DataRequestOut, said)
         for path, kind, roles, model, said in (
-            ("hand-in", "hand_in", UNITS, AnswerIn, "Hand data in"),
-            ("extend", "extend", BODY, DueIn, "Give more time for the data"),
-            ("find", "find", BODY, FindIn, "Find that data were concealed, omitted or refused"),
-            ("clear", "clear", BODY, MoveIn, "Take a finding back"),
-            ("withdraw", "withdraw", BODY, MoveIn, "Withdraw the request"),
+            ("hand-in", "hand_in", UNITS, UnitAnswerIn, "Hand data in"),
+            ("extend", "extend", BODY, DataDueIn, "Give more time for the data"),
+            ("find", "find", BODY, FindingIn, "Find that data were concealed, omitted or refused"),
+            ("clear", "clear", BODY, OversightMoveIn, "Take a finding back"),
+            ("withdraw", "withdraw", BODY, OversightMoveIn, "Withdraw the request"),
         )
     ),
 ]

@@ -151,7 +151,7 @@ async def test_a_retry_with_the_same_key_is_the_same_request(body, log: FakeLog)
     assert (other.status_code, slug(other)) == (422, "reference-reused")
 
 
-async def test_what_is_not_decided_yet_is_202_and_never_without_the_log(body, views: FakeViews, log: FakeLog, memory: MemoryIdempotency):
+async def test_what_is_not_decided_yet_is_202_and_never_without_the_log(body, log: FakeLog, memory: MemoryIdempotency):
     log.told = None
     answer = await body.post("/v1/data-requests", json=ASK)
     (entry,) = log.all(OVERSIGHT)
@@ -164,7 +164,9 @@ async def test_what_is_not_decided_yet_is_202_and_never_without_the_log(body, vi
     assert (await body.post("/v1/data-requests", json=ASK)).status_code == 503
 
 
-@pytest.mark.parametrize("path", ["/v1/assessments/1999", "/v1/assessments/20x5", YEAR, "/v1/supervisions/x", "/v1/data-requests/x"])
+@pytest.mark.parametrize(
+    "path", ["/v1/assessments/1999", "/v1/assessments/20x5", YEAR, "/v1/supervisions/x", "/v1/data-requests/x"]
+)
 async def test_what_is_not_there_is_404(body, path: str):
     assert (await body.get(path)).status_code == 404
 
