@@ -1,4 +1,5 @@
-"""Starts one agent: `python -m stream_processors.worker intake|assess|track|timekeeper|deliver|oversee|project`. One agent a process.
+"""Starts one agent: `python -m stream_processors.worker intake|assess|track|timekeeper|deliver|oversee|project`. One agent a
+process.
 
 Order: policy, keys, metrics, log, store, the restore barrier, and only then Faust joins the group. Whatever is not expected
 ends the process at once with a line that says why; the supervisor starts it again and the barrier makes it whole.

@@ -109,7 +109,8 @@ ALLOWED |= {f"POST /v1/supervisions/{{record_id}}/{move}": {409} for move in ("r
 ALLOWED |= {f"POST /v1/data-requests/{{record_id}}/{move}": {409} for move in ("find", "clear")}
 ALLOWED["POST /v1/signals/{signal_id}/correction"] = {404}
 """These moves need a holder, or something that came before: the officer of the test is none, the log of the fakes is at T0;
-the year is open, the measure issued, the data are asked for. A signal's id follows from the reference in its body: it is not the one in the path."""
+the year is open, the measure issued, the data are asked for. A signal's id
+follows from the reference in its body: it is not the one in the path."""
 
 
 def can_be_wrong(operation: Any) -> bool:
