@@ -21,7 +21,7 @@ from joserfc.jwk import OKPKey
 ISSUER = "liandong-local"
 AUDIENCE = "liandong"
 ALGORITHM = "Ed25519"
-ROLES = ("institution", "officer", "regulator", "operator")
+ROLES = ("institution", "officer", "regulator", "coordinator", "operator")
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
@@ -34,8 +34,8 @@ def mint(
     home: Path | None = None,
     profile: str = "demo",
 ) -> str:
-    """A signed JWT. Without `role`, `officer-…` is an officer of all queues, `regulator-…` and `operator-…` are
-    these, anything else is an institution. ValueError for a role that does not exist."""
+    """A signed JWT. Without `role`, `officer-…` is an officer of all queues, `regulator-…`, `coordinator-…` and
+    `operator-…` are these, anything else is an institution. ValueError for a role that does not exist."""
     role = role or _role_of(subject)
     if role not in ROLES:
         raise ValueError(f"no such role: {role}; there are {', '.join(ROLES)}")

@@ -26,6 +26,7 @@ from starlette.responses import Response
 from gateway.accept import Acceptor
 from gateway.answers import QueueOut, case_out
 from gateway.auth import Authenticator
+from gateway.bureau import Bureau
 from gateway.desk import Desk
 from gateway.endpoint import Endpoint, Gateway, mount
 from gateway.exporter import Exporter
@@ -43,6 +44,7 @@ from gateway.pipelining import Pipelining
 from gateway.problems import Problem, later
 from gateway.rates import Rates, RedisRates
 from gateway.routes import (
+    campaigns,
     cases,
     docs,
     inbox,
@@ -51,14 +53,17 @@ from gateway.routes import (
     objections,
     ops,
     orders,
+    oversight,
     queues,
     retractions,
+    scorecards,
     search,
     signals,
     tasks,
     tips,
     trails,
 )
+from gateway.scorecards import Cards
 from gateway.settings import GatewaySettings
 from gateway.tips.desk import Tips
 from schemas.cases import Case
@@ -68,7 +73,10 @@ from stream_processors.state.views import Rebuilding, RedisViews, Views
 
 logger = logging.getLogger("liandong.gateway")
 
-_ROUTES = (signals, retractions, measures, queues, live, cases, orders, tasks, objections, search, inbox, trails, tips, ops, docs)
+_ROUTES = (
+    *(signals, retractions, measures, queues, live, cases, orders, tasks, objections, search, inbox, trails, tips),
+    *(scorecards, oversight, campaigns, ops, docs),
+)
 ENDPOINTS: list[Endpoint] = [endpoint for module in _ROUTES for endpoint in module.ENDPOINTS]
 
 
@@ -93,7 +101,21 @@ class Services:
         settings = self.settings
         self.policy = settings.policy()
         self.intake = Intake(self.tokenizer, self.sealer, settings.json_depth_limit)
-        self.exporter = Exporter(self.views, settings.metrics_labels_limit)
+        self.bureau = Bureau(
+            self.log,
+            self.memory,
+            self.views,
+            self.tokenizer,
+            wait_s=settings.outcome_wait_s,
+            retry_after_s=settings.retry_after_s,
+        )
+        self.cards = Cards(
+            self.views,
+            threshold=settings.scorecards_threshold,
+            period=settings.scorecards_period,
+            kept_s=settings.scorecards_kept_s,
+        )
+        self.exporter = Exporter(self.views, settings.metrics_labels_limit, self.cards, settings.scorecards_metrics_parties)
         self.acceptor = Acceptor(self.log, self.memory, self.lag, settings)
         self.withdrawer = Acceptor(self.log, self.memory, self.lag, settings, RETRACTIONS)
         self.tips = Tips(

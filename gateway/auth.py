@@ -28,9 +28,13 @@ _TOKEN_LIMIT_BYTES = 8192
 
 
 class Role(StrEnum):
+    """REGULATOR: reads the statistics of institutions. COORDINATOR: of the coordination body, assesses member units (Arts. 45 to
+    47)."""
+
     INSTITUTION = "institution"
     OFFICER = "officer"
     REGULATOR = "regulator"
+    COORDINATOR = "coordinator"
     OPERATOR = "operator"
 
 

@@ -60,8 +60,8 @@ class Endpoint:
     when there is something to tell.
 
     The rest documents (openapi.py): `answers` by status (None: no model; text of `answer_media`, or nothing with 204), `also`
-    what the same status answers to other roles, `takes` the request headers that count, `gives` the headers of an answer,
-    `problems` what only this route can say.
+    what the same status answers to other roles, `also_media` another form of the answer of 200 (as text), `takes` the
+    request headers that count, `gives` the headers of an answer, `problems` what only this route can say.
     """
 
     method: str
@@ -79,6 +79,7 @@ class Endpoint:
     answers: dict[int, type[BaseModel] | None] = field(default_factory=dict)
     also: dict[int, tuple[type[BaseModel], ...]] = field(default_factory=dict)
     answer_media: str = "application/json"
+    also_media: str = ""
     takes: tuple[str, ...] = ()
     gives: dict[int, tuple[str, ...]] = field(default_factory=dict)
     problems: tuple[str, ...] = ()

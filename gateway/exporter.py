@@ -1,4 +1,5 @@
-"""What the views count, for Prometheus: signals by institution, cases by queue and severity, and since when they stand.
+"""What the views count, for Prometheus: signals by institution, cases by queue and severity, and since when they stand; and the
+scorecards of the running period.
 
 Read at a scrape, kept for a few seconds. Invariant: nothing of it is told while the views are not whole: the metrics are
 absent then and `liandong_views_up` is 0. After a rebuild they go on at the same values, for they are folds of the log.
@@ -18,9 +19,22 @@ from prometheus_client.registry import Collector
 from redis.exceptions import RedisError
 
 from gateway.idempotency import StateUnavailable
+from gateway.scorecards import Cards
 from schemas.cases import ActionKind
 from schemas.policy import Severity
-from stream_processors.metrics import ACTIONS, GATEWAY, OTHER, QUEUE_CASES, QUEUE_OLDEST, SIGNALS, VIEWS_UP, Family
+from schemas.scorecards import CardKind, Scorecard
+from stream_processors.domain.scorecards import samples
+from stream_processors.metrics import (
+    ACTIONS,
+    GATEWAY,
+    OTHER,
+    QUEUE_CASES,
+    QUEUE_OLDEST,
+    SCORECARDS,
+    SIGNALS,
+    VIEWS_UP,
+    Family,
+)
 from stream_processors.state.views import Rebuilding, Standing, Views
 
 KEPT_S = 5.0
@@ -34,6 +48,7 @@ class Seen(NamedTuple):
 
     counters: dict[str, int]
     standings: list[Standing]
+    cards: list[Scorecard]
 
 
 class Limit:
@@ -52,8 +67,10 @@ class Limit:
 class Exporter(Collector):
     """`text` is the whole of `/metrics`."""
 
-    def __init__(self, views: Views, labels_limit: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self._views, self._clock = views, clock
+    def __init__(
+        self, views: Views, labels_limit: int, cards: Cards, most_parties: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._views, self._cards, self._most_parties, self._clock = views, cards, most_parties, clock
         self._institutions, self._queues = Limit(labels_limit), Limit(labels_limit)
         self._seen: Seen | None = None
         self._at = float("-inf")
@@ -65,12 +82,14 @@ class Exporter(Collector):
         async with self._reading:
             if self._clock() - self._at >= KEPT_S:
                 self._seen, self._at = await self._read(), self._clock()
-        return generate_latest(GATEWAY.registry) + generate_latest(self._registry)
+        # Beside the event loop: there are thousands of series.
+        return generate_latest(GATEWAY.registry) + await asyncio.to_thread(generate_latest, self._registry)
 
     async def _read(self) -> Seen | None:
         try:
             async with asyncio.timeout(TIMEOUT_S):
-                return Seen(await self._views.counters(), await self._views.standings())
+                cards = [await self._cards.card(kind, self._cards.running()) for kind in CardKind]
+                return Seen(await self._views.counters(), await self._views.standings(), cards)
         except (Rebuilding, RedisError, StateUnavailable, OSError, TimeoutError):
             return None
 
@@ -81,6 +100,7 @@ class Exporter(Collector):
             yield _metric(SIGNALS, self._signals(seen.counters))
             yield _metric(ACTIONS, _actions(seen.counters))
             yield from self._standing(seen.standings)
+            yield from self._figures(seen.cards)
 
     def describe(self) -> list[Metric]:
         return []
@@ -105,6 +125,16 @@ class Exporter(Collector):
                 oldest[labels] = min(oldest.get(labels, float("inf")), one.oldest_ms / 1000)
         yield _metric(QUEUE_CASES, cases)
         yield _metric(QUEUE_OLDEST, oldest)
+
+
+    def _figures(self, cards: list[Scorecard]) -> Iterator[Metric]:
+        """Of parties over the limit nothing is told: in one sum with others a hidden figure could be found."""
+        rows: dict[str, dict[tuple[str, ...], float]] = {family.name: {} for family in SCORECARDS}
+        for card in cards:
+            for sample in samples(card, self._most_parties):
+                rows[sample.metric][tuple(value for _, value in sample.labels)] = sample.value
+        for family in SCORECARDS:
+            yield _metric(family, rows[family.name])
 
 
 def _actions(counters: dict[str, int]) -> Counter[tuple[str, ...]]:

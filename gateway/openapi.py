@@ -52,6 +52,10 @@ _PATH_PARAMETERS: dict[str, tuple[str, str]] = {
     "action_id": ("The action, as its answer named it.", "act-9fK2mQ"),
     "queue": ("An agency's queue.", "public-security-630202"),
     "notice_id": ("The notice, as its item names it.", "act-9fK2mQ/ord-5v1Jx0kq9sT2/0"),
+    "year": ("The year of an assessment.", "2025"),
+    "dispute_id": ("The dispute, as the assessment names it.", "dis-9fK2mQ"),
+    "record_id": ("The measure or request, as its answer named it.", "sup-9fK2mQ"),
+    "campaign_id": ("The campaign, as its answer named it.", "cam-9fK2mQ"),
     "number": ("The receipt number of a tip.", "7K3F-0Q2M-9XVA-41BD-ZP8T"),
 }
 
@@ -161,6 +165,8 @@ def _responses(endpoint: Endpoint) -> dict[int, dict[str, Any]]:
             one["content"] = {endpoint.answer_media: _any_of(model, endpoint.also.get(status, ()), endpoint.answer_media)}
         elif status != 204:
             one["content"] = {endpoint.answer_media: {"schema": {"type": "string"}}}
+        if status == 200 and endpoint.also_media:
+            one["content"][endpoint.also_media] = {"schema": {"type": "string"}}
         if headers := endpoint.gives.get(status):
             one["headers"] = {name: _header(name) for name in headers}
         told[status] = one

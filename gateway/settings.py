@@ -7,14 +7,21 @@ from __future__ import annotations
 
 from ipaddress import ip_network
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, field_validator
 
+from schemas.values import PartyId
 from stream_processors.settings import Settings
 
 
 class GatewaySettings(Settings):
-    """`jwks` is a file or an https URL; without it the local launcher's key file is used."""
+    """`jwks` is a file or an https URL; without it the local launcher's key file is used.
+
+    `coordination_body`: the name under which its officers act (Arts. 7, 45).
+    `scorecards_period`: which periods there are cards of. One length only: from a month and its year a hidden figure of another
+    month could be computed. `scorecards_only_over`: and only when they are over, for two cards of a running period differ by what
+    came in between."""
 
     gateway_host: str = "127.0.0.1"
     gateway_port: int = Field(8080, ge=0, le=65535)
@@ -72,6 +79,13 @@ class GatewaySettings(Settings):
     tip_looks_a_minute: int = Field(30, ge=1)
     tip_looks_a_minute_all: int = Field(3000, ge=1)
     tip_closed_after_days: int = Field(30, ge=1, le=180)
+
+    coordination_body: PartyId = "coordination-630200"
+    scorecards_threshold: int = Field(5, ge=1, le=1000)
+    scorecards_period: Literal["day", "month", "year"] = "month"
+    scorecards_only_over: bool = False
+    scorecards_kept_s: float = Field(5.0, ge=0)
+    scorecards_metrics_parties: int = Field(50, ge=1)
 
     drain_s: int = Field(20, ge=1)
 

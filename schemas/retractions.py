@@ -9,7 +9,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from schemas.signals import MOST_VERSIONS, SignalKind, Trust
-from schemas.values import AmountMinor, Currency, Name, PartyId, Sealed, Stored
+from schemas.values import AmountMinor, Currency, Instant, Name, PartyId, Sealed, Stored
 
 FOREVER = 1 << 20
 """Below this lies every version: the signal is taken back for good."""
@@ -38,7 +38,8 @@ class Standing(Stored):
 
     `content_id` and `sighted` (tokens) name its sightings, `traces` (kind of set, token, member) what it left of victims and
     transfers, `primary` its subject; `queues` where it joined a case, the rest is what it added there. `freed`: no other signal
-    holds the content, its sightings and traces go with it.
+    holds the content, its sightings and traces go with it. `accepted_at`, `noticed_at`: when it counted as a report, and since
+    when its sender knew (None in facts of before there were scorecards).
     """
 
     signal_id: Name
@@ -55,6 +56,8 @@ class Standing(Stored):
     traces: tuple[tuple[Name, Name, Name], ...] = ()
     queues: tuple[Name, ...] = ()
     freed: bool = False
+    accepted_at: Instant | None = None
+    noticed_at: Instant | None = None
 
     @property
     def name(self) -> str:

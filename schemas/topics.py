@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from schemas.cases import Action, CaseChange
 from schemas.deliveries import DeliveryMark, Issued
 from schemas.facts import AssessedSignal, DeadLetter
+from schemas.oversight import OversightAction, OversightChange
 from schemas.receipts import RawReceipt
 from schemas.retractions import Retraction
 from schemas.signals import SignalIn, SubmittedSignal
@@ -69,18 +70,22 @@ CHANGED = Topic(
 )
 ISSUED = Topic("orders.issued.v1", "recipient", Issued, ("deliver",), ("deliver", "project", "webhook"), 400)
 DELIVERED = Topic("orders.receipts.v1", "recipient", DeliveryMark, ("gateway", "webhook"), ("project", "webhook"), 400)
+OVERSIGHT = Topic("assessments.actions.v1", "what it is about", OversightAction, ("gateway",), ("oversee",), 30)
+OVERSEEN = Topic("assessments.changed.v1", "what it is about", OversightChange, ("oversee",), ("oversee", "project"), 3660)
+"""Kept for ten years: a locked result is read and verified long after its year."""
 DEADLETTER = Topic(
     "deadletter.v1",
     "source",
     DeadLetter,
-    ("intake", "assess", "track", "deliver", "timekeeper", "project"),
+    ("intake", "assess", "track", "deliver", "timekeeper", "oversee", "project"),
     (),
     400,
     partitions=1,
 )
 
 TOPICS: dict[str, Topic] = {
-    topic.name: topic for topic in (SUBMITTED, RETRACTIONS, ASSESSED, ACTIONS, CHANGED, ISSUED, DELIVERED, DEADLETTER)
+    topic.name: topic
+    for topic in (SUBMITTED, RETRACTIONS, ASSESSED, ACTIONS, CHANGED, ISSUED, DELIVERED, OVERSIGHT, OVERSEEN, DEADLETTER)
 }
 
 

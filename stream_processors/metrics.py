@@ -30,6 +30,7 @@ STEPS: dict[str, tuple[str, ...]] = {
     "assess": ("read", "claim", "observe", "decide", "record", "emit", "fold"),
     "track": ("read", "decide", "record", "fold"),
     "deliver": ("read", "issue", "follow", "settle"),
+    "oversee": ("read", "decide", "record", "fold"),
     "project": ("read", "fold"),
     "timekeeper": ("read", "fold"),
 }
@@ -40,6 +41,7 @@ OUTCOMES: dict[str, tuple[str, ...]] = {
     "assess": tuple(Outcome),
     "track": tuple(ActionOutcome),
     "deliver": (*NoticeKind, "follow"),
+    "oversee": tuple(ActionOutcome),
     "project": (),
     "timekeeper": (),
 }
@@ -259,7 +261,19 @@ QUEUE_CASES = Family("liandong_queue_cases", "Cases in a queue", ("queue", "seve
 QUEUE_OLDEST = Family(
     "liandong_queue_oldest_timestamp_seconds", "Since when the longest-standing case stands so", ("queue", "severity", "status")
 )
-VIEWS = (VIEWS_UP, SIGNALS, ACTIONS, QUEUE_CASES, QUEUE_OLDEST)
+# The scorecard of the running period, small counts hidden: a figure goes down when what it counted is taken back. The first
+# parties by name, as many as the operator allows, and the total.
+INSTITUTION_FIGURES = Family("liandong_institution_figure_records", "What institutions did", ("institution", "figure"))
+# Sums of yuan that were stopped, frozen, blocked, returned: maybe the same money at different times, so never one sum.
+INSTITUTION_MONEY = Family("liandong_institution_figure_fen", "Money that institutions held back", ("institution", "figure"))
+# Percentiles of how long institutions took, within a few per cent.
+INSTITUTION_TIMES = Family("liandong_institution_time_seconds", "How long it took", ("institution", "figure", "quantile"))
+# The same of member units, for the coordination body: no figure has the same name in both.
+UNIT_FIGURES = Family("liandong_unit_figure_records", "What member units did", ("unit", "figure"))
+# Percentiles of how long member units took.
+UNIT_TIMES = Family("liandong_unit_time_seconds", "How long units took", ("unit", "figure", "quantile"))
+SCORECARDS = (INSTITUTION_FIGURES, INSTITUTION_MONEY, INSTITUTION_TIMES, UNIT_FIGURES, UNIT_TIMES)
+VIEWS = (VIEWS_UP, SIGNALS, ACTIONS, QUEUE_CASES, QUEUE_OLDEST, *SCORECARDS)
 
 
 class Steps:

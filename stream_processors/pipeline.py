@@ -9,6 +9,7 @@ gateway ----------------> signals.submitted ──┬> assess -> signals.assesse
                                                         loop.actions <─ timekeeper (what is due) <┤
                        what follows for other cases: loop.actions <─┬─ deliver <──────────────────┘
                                                                     └> orders.issued -> project <─ orders.receipts <─ gateway
+gateway ─> assessments.actions ─> oversee ─> assessments.changed -> project
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from schemas.topics import (
     CHANGED,
     DELIVERED,
     ISSUED,
+    OVERSEEN,
+    OVERSIGHT,
     RETRACTIONS,
     SUBMITTED,
     TOPICS,
@@ -47,7 +50,8 @@ from stream_processors.state.folds import (
     project_changed,
 )
 from stream_processors.state.inbox import project_delivered, project_issued
-from stream_processors.state.keys import ASSESS, DELIVER, PROJECT, TIMEKEEPER, TRACK, Namespace, intake
+from stream_processors.state.keys import ASSESS, DELIVER, OVERSEE, PROJECT, TIMEKEEPER, TRACK, Namespace, intake
+from stream_processors.state.overseen import OverseenRow, fold_oversee, project_overseen
 from stream_processors.state.rows import AssessedRow, ChangeRow, DueRow, IssuedRow, MarkRow, RawRow, ReceiptRow, VerdictRow
 
 
@@ -180,9 +184,16 @@ STAGES: dict[str, Stage] = {
             (FactStream(CHANGED, {ACTIONS.name: "c"}, "c", fold_timekeeper, DueRow),),
         ),
         Stage(
+            "oversee",
+            OVERSEE,
+            (OVERSIGHT,),
+            (OVERSEEN,),
+            (FactStream(OVERSEEN, {OVERSIGHT.name: ""}, "", fold_oversee, OverseenRow),),
+        ),
+        Stage(
             "project",
             PROJECT,
-            (ASSESSED, CHANGED, ISSUED, DELIVERED),
+            (ASSESSED, CHANGED, ISSUED, DELIVERED, OVERSEEN),
             (),
             (
                 FactStream(ASSESSED, {SUBMITTED.name: "a", RETRACTIONS.name: "aw"}, "a", project_assessed, ReceiptRow),
@@ -191,6 +202,7 @@ STAGES: dict[str, Stage] = {
                     ISSUED, {CHANGED.name: "i"}, "i", project_issued, IssuedRow, numbered=MOST_NOTICES, placed=True
                 ),
                 FactStream(DELIVERED, {}, "d", project_delivered, MarkRow),
+                FactStream(OVERSEEN, {OVERSIGHT.name: "v"}, "v", project_overseen, OverseenRow),
             ),
         ),
     )

@@ -40,6 +40,7 @@ class Settings(BaseSettings):
     home: Path = Path(".liandong")
     profile: str = "demo"
     keys_file: Path | None = None
+    signing_file: Path | None = None
     policy_file: Path = SHIPPED_POLICY
     holidays_file: Path = SHIPPED_HOLIDAYS
     worker_id: str = "worker-0"
@@ -69,6 +70,11 @@ class Settings(BaseSettings):
     @property
     def keys_path(self) -> Path:
         return self.keys_file or self.home / self.profile / "keys.json"
+
+    @property
+    def signing_path(self) -> Path:
+        """The key that locks a year's result (`oversee` alone reads it); beside it, `.pub`, what verifies it."""
+        return self.signing_file or self.home / self.profile / "signing.json"
 
     def keyring(self) -> Keyring:
         return Keyring.load_or_create(self.keys_path)

@@ -1,4 +1,5 @@
-"""Starts one agent: `python -m stream_processors.worker intake|assess|track|timekeeper|deliver|project`. One agent a process.
+"""Starts one agent: `python -m stream_processors.worker intake|assess|track|timekeeper|deliver|oversee|project`. One agent a
+process.
 
 Order: policy, keys, metrics, log, store, the restore barrier, and only then Faust joins the group. Whatever is not expected
 ends the process at once with a line that says why; the supervisor starts it again and the barrier makes it whole.
@@ -25,12 +26,14 @@ from prometheus_client import start_http_server
 
 from schemas.policy import Policy
 from schemas.protect import AesGcmSealer, Tokenizer
+from schemas.protect.signing import Ed25519Signer, load_or_create
 from stream_processors import transport
 from stream_processors.agents.assess import Assess
 from stream_processors.agents.base import Agent
 from stream_processors.agents.beside import Beside
 from stream_processors.agents.deliver import Deliver
 from stream_processors.agents.intake import Intake
+from stream_processors.agents.oversee import Oversee
 from stream_processors.agents.project import Project
 from stream_processors.agents.timekeeper import Timekeeper
 from stream_processors.agents.track import Track
@@ -48,7 +51,7 @@ AGENTS: dict[str, type[Assess] | type[Deliver] | type[Project] | type[Timekeeper
     "deliver": Deliver,
     "project": Project,
 }
-NAMES = ("intake", "track", *AGENTS)
+NAMES = ("intake", "track", "oversee", *AGENTS)
 CHECK_EVERY_S = 1.0
 ASSIGN_TIMEOUT_S = 60.0
 """Faust forgets an assignment that takes longer than its request time-out, and then consumes nothing. Better to end before."""
@@ -223,6 +226,8 @@ async def _agent(settings: Settings, stage: str, log: KafkaLog, redis: RedisLike
     agent: Agent
     if stage == "track":
         agent = Track(log, store, policy, sealer, logger.info, holidays=load_holidays(settings.holidays_file))
+    elif stage == "oversee":
+        agent = Oversee(log, store, policy, sealer, logger.info, Ed25519Signer(load_or_create(settings.signing_path)))
     else:
         agent = AGENTS[stage](log, store, policy, sealer, logger.info)
     METRICS.tell_policy(stage, agent.policy)

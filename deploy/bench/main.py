@@ -34,6 +34,7 @@ BENCHES: tuple[str, ...] = (
     "orders",
     "search",
     "clocks",
+    "scorecards",
 )
 """Each is a module here with `run(setting) -> list[Row]`."""
 

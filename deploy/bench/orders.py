@@ -25,7 +25,8 @@ def run(setting: Setting) -> list[Row]:
             note = str(told.pop("how"))
             for name, value in told.items():
                 found.setdefault(name, []).append(float(value))
-            setting.said(f"orders: run {number + 1} ({note}): " + ", ".join(f"{name} {float(one):.0f}" for name, one in told.items()))
+            values = ", ".join(f"{name} {float(one):.0f}" for name, one in told.items())
+            setting.said(f"orders: run {number + 1} ({note}): {values}")
     beside = f"{ORDERS_A_SECOND}/s beside {SIGNALS_A_SECOND} signals/s"
     what = f"order issued to live at its institution, {beside}"
     rows: list[Row] = [

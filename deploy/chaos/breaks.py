@@ -19,7 +19,7 @@ from deploy.local.errors import LauncherError
 from deploy.local.stack import Stack
 from stream_processors.crash import POINTS
 
-AGENTS = ("assess", "track", "timekeeper", "deliver", "project")
+AGENTS = ("assess", "track", "timekeeper", "deliver", "oversee", "project")
 APPS = [f"{agent}-{n}" for agent in AGENTS for n in (0, 1)] + ["gateway"]
 CRASH_POINTS = [name for name in POINTS if not name.startswith("intake.")]
 """Nobody writes raw here; intake dies at its points in tests/unit/agents and tests/integration."""

@@ -120,12 +120,12 @@ async def _loop(
             cases[one.name] = (one, str(found[0]["case_id"]))
     with out.status("the planted schemes go through the loop"):
         walked = await walk_all(walker, cases)
-    for one in walked[:1]:
-        deliveries = (await walker.get(OFFICER, "/v1/deliveries", case=one.case_id))["deliveries"]
-        out.print(timeline.table(await walker.case(one.case_id), deliveries))
-    said = ", ".join(f"{one.scheme.name} {'✗' if one.wrong else '✓'}" for one in walked)
+    for way in walked[:1]:
+        deliveries = (await walker.get(OFFICER, "/v1/deliveries", case=way.case_id))["deliveries"]
+        out.print(timeline.table(await walker.case(way.case_id), deliveries))
+    said = ", ".join(f"{way.scheme.name} {'✗' if way.wrong else '✓'}" for way in walked)
     out.print(f"through the loop: {said}")
-    return [wrong for one in walked for wrong in one.wrong]
+    return [wrong for way in walked for wrong in way.wrong]
 
 
 async def _outcomes(redis_url: str) -> Counter[str]:

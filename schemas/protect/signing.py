@@ -6,13 +6,49 @@ key that is not known here.
 
 from __future__ import annotations
 
+import contextlib
+import json
+import os
+import threading
 from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
 
 from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwk import OKPKey
 
-ALGORITHM = "Ed25519"
+ALGORITHM: Final = "Ed25519"
+
+
+def public_path(path: Path) -> Path:
+    return path.with_suffix(".pub")
+
+
+def load_or_create(path: Path) -> OKPKey:
+    """The private key of a file (mode 0600), made when there is none: two makers end with one. Its public half lies beside it as
+    a JWKS: copy that to where results are verified, and keep it as long as they are."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        key = OKPKey.generate_key(ALGORITHM, auto_kid=True)
+        draft = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.tmp")
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+            file.write(json.dumps(key.as_dict(private=True)))
+        with contextlib.suppress(FileExistsError):
+            os.link(draft, path)
+        draft.unlink()
+    key = OKPKey.import_key(json.loads(path.read_text("utf-8")))
+    told = json.dumps({"keys": [key.as_dict(private=False)]})
+    if not public_path(path).exists():
+        public_path(path).write_text(told, "utf-8")
+    return key
+
+
+def public_keys(path: Path) -> list[OKPKey]:
+    """The keys of a JWKS file; none where there is no file."""
+    if not path.exists():
+        return []
+    return [OKPKey.import_key(one) for one in json.loads(path.read_text("utf-8"))["keys"]]
 
 
 class Ed25519Signer:

@@ -16,6 +16,7 @@ from stream_processors.state.chunk import Chunk, fold_run, read_chunk, writes
 from stream_processors.state.effects import Arg
 from stream_processors.state.keys import BUCKETS
 from stream_processors.state.store import Check, LostState, MarkMoved, Write
+from stream_processors.state.sums import Sums
 
 Chunks = Sequence[tuple[FactStream, Chunk]]
 
@@ -83,9 +84,10 @@ class Folding(Agent):
         checks: dict[int, dict[str, Check]] = {b: {} for b in range(BUCKETS)}
         sets: dict[int, dict[str, Arg]] = {b: {} for b in range(BUCKETS)}
         args: dict[int, list[Arg]] = {b: [] for b in range(BUCKETS)}
+        sums = Sums()
         for stream, chunk in chunks:
-            for bucket, write in writes(stream, chunk, before).items():
+            for bucket, write in writes(stream, chunk, before, sums).items():
                 checks[bucket] |= write.checks
                 sets[bucket] |= write.sets
                 args[bucket] += write.args
-        return {b: Write(checks[b], sets[b], args[b]) for b in range(BUCKETS)}
+        return {b: Write(checks[b], sets[b], args[b] + sums.drain(b)) for b in range(BUCKETS)}

@@ -77,6 +77,8 @@ def standing_of(fact: AssessedSignal) -> Standing | None:
         primary=fact.subjects[0].token,
         **_left_of(fact),
         queues=tuple(route.queue for route in fact.routes),
+        accepted_at=fact.accepted_at,
+        noticed_at=fact.detected_at or fact.occurred_at,
     )
 
 

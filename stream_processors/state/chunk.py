@@ -15,6 +15,7 @@ from stream_processors.pipeline import FactStream
 from stream_processors.state.effects import Arg, Effect
 from stream_processors.state.keys import BUCKETS
 from stream_processors.state.store import MarkMoved, Marks, Store, Write
+from stream_processors.state.sums import Sums
 
 
 class Counted(NamedTuple):
@@ -63,16 +64,18 @@ def read_chunk(stream: FactStream, partition: int, records: Sequence[Record], ma
     return Chunk(partition, end, counted, moved, echoes, unreadable)
 
 
-def writes(stream: FactStream, chunk: Chunk, before: Sequence[Mapping[str, int]]) -> dict[int, Write]:
-    """One write a bucket. `before` are each bucket's own marks: a bucket that is ahead skips what it has folded already."""
+def writes(stream: FactStream, chunk: Chunk, before: Sequence[Mapping[str, int]], sums: Sums | None = None) -> dict[int, Write]:
+    """One write a bucket. `before` are each bucket's own marks: a bucket that is ahead skips what it has folded already. What
+    only adds goes to `sums`, when they are given, and is not in the writes."""
     mark = stream.fact_mark(chunk.partition)
     args: list[list[Arg]] = [[] for _ in range(BUCKETS)]
+    added = sums or Sums()
     for fact in chunk.counted:
-        for effect in fact.effects:
-            if fact.offset >= before[effect.bucket].get(mark, 0):
-                args[effect.bucket] += effect.args
+        for bucket, effect in fact.effects:
+            if fact.offset >= before[bucket].get(mark, 0) and not added.take(bucket, effect):
+                args[bucket] += effect
     return {
-        bucket: Write({mark: before[bucket].get(mark, 0)}, chunk.marks, args[bucket])
+        bucket: Write({mark: before[bucket].get(mark, 0)}, chunk.marks, args[bucket] + ([] if sums else added.drain(bucket)))
         for bucket in range(BUCKETS)
         if before[bucket].get(mark, 0) < chunk.end
     }

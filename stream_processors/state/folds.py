@@ -1,7 +1,8 @@
 """The folds: from a fact to the effects on a stage's state. Pure, and from the fact alone (law 3).
 
 `intake` keeps its places (marks) and nothing else; `assess` claims, sightings, floors, what signals added, and case queues;
-`track` the cases; `timekeeper` their due moments; `project` receipts, queues, outcomes and counters.
+`track` the cases; `timekeeper` their due moments; `project` receipts, queues, outcomes,
+counters and the scorecards' cells.
 """
 
 from __future__ import annotations
@@ -13,12 +14,15 @@ from schemas.cases import ActionKind, ActionOutcome, Case, CaseStatus
 from schemas.codec import RowEnvelope, dump
 from schemas.facts import AssessedSignal, Outcome
 from schemas.retractions import name_of
+from schemas.scorecards import Counted
 from schemas.values import DAY_MS, instant_ms
 from stream_processors.domain.retraction import TAKEN_BACK, corrects, standing_of
+from stream_processors.domain.scorecards import change_leaves, signal_leaves
 from stream_processors.domain.timekeeping import moments
 from stream_processors.domain.traces import FLOWS_KEPT, VICTIM_KEPT, flows, victims
 from stream_processors.domain.trust import sighted
 from stream_processors.state import packing
+from stream_processors.state.cells import tallies
 from stream_processors.state.dues import settled
 from stream_processors.state.effects import (
     Effect,
@@ -166,10 +170,11 @@ def fold_timekeeper(envelope: RowEnvelope[DueRow]) -> list[Effect]:
 
 def project_assessed(envelope: RowEnvelope[ReceiptRow]) -> list[Effect]:
     """A receipt for a signal that counts, re-sends or came dead; its newest retraction; its indicators' way to its cases; a
-    counter for every outcome."""
+    counter for every outcome; what it adds to the scorecards."""
     fact = envelope.data
     who = fact.institution or "unknown"
     effects = [count(bucket_of(who), "n", f"{fact.outcome.value}:{who}")]
+    effects += tallies(signal_leaves(cast("AssessedSignal", fact)))
     if fact.signal_id is None:
         return effects
     bucket, until = bucket_of(fact.signal_id), fact.cases_until_ms
@@ -202,10 +207,13 @@ def standing_key(case: CaseRow) -> str:
 
 
 def project_changed(envelope: RowEnvelope[ChangeRow]) -> list[Effect]:
-    """The case and its place in the queue; the outcome of an officer's action for who waits for it."""
+    """The case and its place in the queue; the outcome of an officer's action for who waits for it; what it changed of the
+    scorecards."""
     change = envelope.data
     kind = change.kind.value if change.kind else "unreadable"
     effects = [count(bucket_of(kind), "n", f"action_{change.outcome.value}:{kind}")]
+    if change.counted is not None:
+        effects += tallies(change_leaves(cast("Counted", change.counted)))
     if change.action_id and change.kind not in (ActionKind.JOIN, ActionKind.RETRACT):
         bucket = bucket_of(change.action_id)
         if change.outcome is not ActionOutcome.ECHO:

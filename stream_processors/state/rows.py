@@ -89,10 +89,12 @@ class AssessedRow(Row):
 
     outcome: Outcome
     emitted: int
+    accepted_at: Utc
     signal_id: str | None = None
     institution: str | None = None
     kind: SignalKind | None = None
     occurred_at: Utc | None = None
+    detected_at: Utc | None = None
     amount_minor: int | None = None
     currency: str | None = None
     subjects: tuple[SubjectRow, ...] = ()
@@ -113,8 +115,18 @@ class AssessedRow(Row):
     undone: tuple[StandingRow, ...] = ()
 
 
+class UndoneRow(Row):
+    """A view of Standing for the scorecards: the report that goes out of its period."""
+
+    institution: str
+    kind: SignalKind
+    trust: str | None = None
+    accepted_at: Utc | None = None
+    noticed_at: Utc | None = None
+
+
 class ReceiptRow(Row):
-    """A view of AssessedSignal for receipts, counters and the index."""
+    """A view of AssessedSignal for receipts, counters, the index and the scorecards."""
 
     outcome: Outcome
     accepted_at: Utc
@@ -131,6 +143,11 @@ class ReceiptRow(Row):
     cases_until_ms: Until = 0
     version: int = 1
     below: int = 0
+    kind: SignalKind | None = None
+    occurred_at: Utc | None = None
+    detected_at: Utc | None = None
+    trust: str | None = None
+    undone: tuple[UndoneRow, ...] = ()
 
 
 class _Verdict(Row):
@@ -155,6 +172,77 @@ class CaseRow(Row):
     score: int
     opened_at: Utc
     severity: str = "none"
+
+
+class CoreRow(Row):
+    unit: Named
+    opened_at: Utc
+    emptied: bool = False
+    disposed_at: Utc | None = None
+    disposition: str | None = None
+    institutions: tuple[Named, ...] = ()
+
+
+class ClockFiguresRow(Row):
+    name: str
+    party: Named
+    state: str
+    started_at: Utc
+    due_at: Utc
+    stopped_at: Utc | None = None
+    late: bool | None = None
+
+
+class OrderFiguresRow(Row):
+    kind: str
+    recipient: Named
+    state: str
+    issued_at: Utc | None = None
+    executed_at: Utc | None = None
+    late: bool = False
+    overdue: bool = False
+    held_minor: int = 0
+    paid_minor: int = 0
+    currency: str | None = None
+
+
+class MeasureFiguresRow(Row):
+    institution: Named
+    kind: str
+    at: Utc
+    amount_minor: int | None = None
+    currency: str | None = None
+
+
+class CampaignFiguresRow(Row):
+    institution: Named
+    at: Utc
+    reached: int
+    withdrawn: bool = False
+
+
+class DataFiguresRow(Row):
+    unit: Named
+    due_at: Utc
+    handed_in_at: Utc | None = None
+    finding: str | None = None
+    withdrawn: bool = False
+
+
+class FiguresRow(Row):
+    """A view of Figures: what counts."""
+
+    core: CoreRow | None = None
+    clocks: tuple[ClockFiguresRow, ...] = ()
+    orders: tuple[OrderFiguresRow, ...] = ()
+    measures: tuple[MeasureFiguresRow, ...] = ()
+    campaigns: tuple[CampaignFiguresRow, ...] = ()
+    data: tuple[DataFiguresRow, ...] = ()
+
+
+class CountedRow(Row):
+    before: FiguresRow
+    after: FiguresRow
 
 
 class _Accepted(Row):
@@ -183,6 +271,7 @@ class ChangeRow(Row):
     origin: str | None = None
     moves: tuple[str, ...] = ()
     left: str | None = None
+    counted: CountedRow | None = None
     raw: msgspec.Raw = msgspec.field(default=msgspec.Raw(b"null"), name="case")
     case: CaseRow | None = msgspec.field(default=None, name="none in a record")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 import orjson
@@ -18,6 +19,7 @@ class Placed(NamedTuple):
     standing: Standing
 
 
+EPOCH, _US = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 _FIELDS = (
     "version",
     "institution",
@@ -35,15 +37,20 @@ _FIELDS = (
 
 
 def pack(partition: int, standing: Standing) -> bytes:
-    row = orjson.dumps((partition, *(getattr(standing, name) for name in _FIELDS)))
+    """The times to the microsecond: what is taken away must fall into the same day and the same bucket again."""
+    at, noticed_at = standing.accepted_at, standing.noticed_at
+    times = (at and (at - EPOCH) // _US, at and noticed_at and (at - noticed_at) // _US)
+    row = orjson.dumps((partition, *(getattr(standing, name) for name in _FIELDS), *times))
     return packing.pack(Form.STANDING, row)
 
 
 def unpack(signal_id: str, raw: bytes) -> Placed:
     """What `pack` wrote under the name of a version of this signal."""
-    partition, *values = orjson.loads(packing.unpack(raw))
+    partition, *values, at_us, took_us = orjson.loads(packing.unpack(raw))
     fields = {name: _tuples(one) for name, one in zip(_FIELDS, values, strict=True)}
-    return Placed(partition, Standing.trusted(signal_id=signal_id, **fields))
+    at = None if at_us is None else EPOCH + at_us * _US
+    noticed_at = None if at is None or took_us is None else at - took_us * _US
+    return Placed(partition, Standing.trusted(signal_id=signal_id, **fields, accepted_at=at, noticed_at=noticed_at))
 
 
 def _tuples(value: Any) -> Any:

@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence, Set
-from typing import Any, NamedTuple, Protocol, cast
+from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
 from schemas.cases import Case, CaseChange
+from schemas.oversight import OversightChange, Record
 from schemas.retractions import name_of
+from schemas.scorecards import CardKind
 from schemas.signals import MOST_VERSIONS
+from stream_processors.state.cells import Book, read_book
 from stream_processors.state.drawers import drawer, taken
 from stream_processors.state.entries import case_json, newest
 from stream_processors.state.inbox_views import Inboxes, Rebuilding, RedisInboxes
 from stream_processors.state.index import in_full, indexed, queue_mark
 from stream_processors.state.keys import BUCKETS, PROJECT, bucket_of, whole
+from stream_processors.state.overseen import read_one, read_outcome, read_part
 from stream_processors.state.receipts import Receipt, Withdrawal, receipt_of, told
 from stream_processors.state.rows import ListedCase
 from stream_processors.state.store import RedisLike
@@ -24,6 +28,7 @@ from stream_processors.state.trail_views import TrailRead, read_trail
 
 __all__ = ["Cursor", "Found", "Page", "Rebuilding", "Receipt", "RedisViews", "Standing", "Views"]
 
+Read = TypeVar("Read")
 _INDEX_PAGES = (200, 5000)
 """How many entries of one indicator a search looks at, the newest: few, and only if these are not enough, many."""
 
@@ -84,6 +89,18 @@ class Views(Inboxes, Protocol):
         self, tokens: Collection[str], cases: Collection[str], *, known: Set[str], now_ms: int, most: int
     ) -> TrailRead:
         """The cases that the tokens lead to, of any queue, at most `most` of each, and `cases`; without the `known` ones."""
+
+    async def book(self, kind: CardKind, period: str) -> Book:
+        """The scorecards' cells of a period (cells.py), by party; who has none is there with none."""
+
+    async def overseen(self, about: str) -> Record | None:
+        """An assessment, measure, data request or campaign (overseen.py)."""
+
+    async def all_overseen(self, part: str) -> list[Record]:
+        """All records of a part that is listed."""
+
+    async def oversight_action(self, action_id: str) -> OversightChange | None:
+        """What became of a request about one of them: without its record; None while it is not decided."""
 
 
 class RedisViews(RedisInboxes):
@@ -212,11 +229,31 @@ class RedisViews(RedisInboxes):
                 totals[name.decode()] = totals.get(name.decode(), 0) + int(n)
         return totals
 
+    async def book(self, kind: CardKind, period: str) -> Book:
+        found = await read_book(self._redis, kind, period)
+        if found is None:
+            raise Rebuilding("the views are being rebuilt")
+        return found
+
+    async def overseen(self, about: str) -> Record | None:
+        return _if_whole(*await read_one(self._redis, about))
+
+    async def all_overseen(self, part: str) -> list[Record]:
+        return _if_whole(*await read_part(self._redis, part))
+
+    async def oversight_action(self, action_id: str) -> OversightChange | None:
+        return _if_whole(*await read_outcome(self._redis, action_id, int(time.time() * 1000)))
 
     async def trail(
         self, tokens: Collection[str], cases: Collection[str], *, known: Set[str], now_ms: int, most: int
     ) -> TrailRead:
         return await read_trail(self._redis, tokens, cases, known=known, now_ms=now_ms, most=most)
+
+
+def _if_whole(is_whole: bool, found: Read) -> Read:
+    if not is_whole:
+        raise Rebuilding("the views are being rebuilt")
+    return found
 
 
 def _standing(key: str, cases: int, oldest_ms: int) -> Standing:

@@ -22,7 +22,7 @@ from tests.unit.gateway.fakes import signal
 
 pytestmark = pytest.mark.integration
 PROFILE, WAIT_S = "policy", 30.0
-STAGES = ("assess", "track", "deliver", "project")
+STAGES = ("assess", "track", "deliver", "oversee", "project")
 
 
 @pytest.fixture(scope="module")

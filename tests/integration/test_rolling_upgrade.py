@@ -33,7 +33,7 @@ from tests.support.newer import MEMBER, newer
 
 pytestmark = pytest.mark.integration
 PROFILE = "upgrade"
-STAGES = ("assess", "track", "deliver", "project")
+STAGES = ("assess", "track", "deliver", "oversee", "project")
 BANKS = ("bank-601", "bank-602", "bank-603")
 
 

@@ -24,6 +24,8 @@ from schemas.topics import (
     DEADLETTER,
     DELIVERED,
     ISSUED,
+    OVERSEEN,
+    OVERSIGHT,
     RETRACTIONS,
     SUBMITTED,
     TOPICS,
@@ -159,11 +161,41 @@ async def _story() -> dict[Topic, dict[str, bytes]]:
         found[CHANGED].setdefault(name + "_with_verdict" * (change.verdict is not None), record.value or b"")
     found[DEADLETTER]["unreadable_action"] = world.log.all(DEADLETTER)[-1].value or b""
     await _raw_story(found)
+    await _oversight_story(found)
     for topic, records in (await loop_story()).items():
         for name, value in records.items():
             found[topic].setdefault(name, value)
     await _deliveries(found)
     return found
+
+
+async def _oversight_story(found: dict[Topic, dict[str, bytes]]) -> None:
+    """The coordination body assesses a year, lists a unit, asks it for data; a bank tells of a campaign."""
+    from tests.support.oversight import ask, campaign, oversight_record
+    from tests.support.scores import UNIT, move, step
+    from tests.support.world import World
+
+    world = await World(workers=1).up()
+    story = {
+        "assessment_open": move("open"),
+        "assessment_publish": move("publish"),
+        "assessment_dispute": move("dispute", UNIT),
+        "supervision_issue": step("issue"),
+        "supervision_answer": step("answer", UNIT),
+        "data_ask": ask(),
+        "data_hand_in": ask("hand_in", UNIT),
+        "data_find_by_a_unit": ask("find", UNIT),
+        "campaign_tell": campaign(),
+    }
+    for name, request in story.items():
+        actor = "institution:bank-001" if name == "campaign_tell" else "officer:coordinator-1"
+        key, value = oversight_record(request, actor)
+        world.submit(key, value, OVERSIGHT)
+        world.clock.forward(60)
+        await world.drain()
+        found[OVERSIGHT][name] = value
+        newest = max(world.log.all(OVERSEEN), key=lambda record: record.timestamp_ms)
+        found[OVERSEEN]["refused" if name == "data_find_by_a_unit" else name] = newest.value or b""
 
 
 async def _raw_story(found: dict[Topic, dict[str, bytes]]) -> None:

@@ -281,6 +281,23 @@ class _Keys:
             counters = self.values.setdefault("n", {})
             counters["open"] = counters.get("open", 0) + many - before
 
+    def tally(self, key: str, ends: list[int], figures: dict[str, int]) -> None:
+        head, day, party = key[:4], key[4:14], key[15:]
+        for length, end in zip((10, 7, 4), ends, strict=True):
+            name = f"{head}{day[:length]}:{party}"
+            cells = self.values.setdefault(name, {})
+            for figure, n in figures.items():
+                cells[figure] = cells.get(figure, 0) + n
+                if not cells[figure]:
+                    del cells[figure]
+            if cells:
+                self.ends[name] = end
+            else:
+                del self.values[name]
+                self.ends.pop(name, None)
+            self.drop_if_over(name)
+        self.values.setdefault("parties", set()).add(_bytes(head[2] + party))
+
     def rise(self, key: str, floor: int, expires: int) -> None:
         if floor >= self.number(key):
             self.values[key] = _bytes(floor)
@@ -403,6 +420,8 @@ def _fold(keys: _Keys, args: list[Any]) -> list[Any]:
     while args:
         op, key = args.pop(0), args.pop(0)
         given = [args.pop(0) for _ in range(_OPERANDS[op])]
+        if op == "tally":
+            keys.tally(key, given[:3], {args.pop(0): int(args.pop(0)) for _ in range(given[3])})
         if op == "claim":
             keys.claim(key, given[0], given[1])
         elif op == "take":
@@ -483,6 +502,7 @@ _OPERANDS = {
     "unrank": 1,
     "settle": 4,
     "incr": 2,
+    "tally": 4,
 }
 _SCRIPTS = {"claim": _claim, "withdraw": _withdraw, "observe": _observe, "fold": _fold, "ripe": _ripe}
 

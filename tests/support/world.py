@@ -16,6 +16,7 @@ from stream_processors.agents.assess import Assess
 from stream_processors.agents.base import Agent
 from stream_processors.agents.deliver import Deliver
 from stream_processors.agents.intake import Intake
+from stream_processors.agents.oversee import Oversee
 from stream_processors.agents.project import Project
 from stream_processors.agents.timekeeper import Timekeeper
 from stream_processors.agents.track import Track
@@ -30,11 +31,12 @@ from tests.support.crashing import Died, Gate, GatedLog, GatedStore
 from tests.support.memory_log import MemoryLog
 from tests.support.memory_store import MemoryRedis, MemoryStore
 
-AGENTS: dict[str, type[Assess] | type[Track] | type[Timekeeper] | type[Deliver] | type[Project]] = {
+AGENTS: dict[str, type[Assess] | type[Track] | type[Timekeeper] | type[Deliver] | type[Oversee] | type[Project]] = {
     "assess": Assess,
     "track": Track,
     "timekeeper": Timekeeper,
     "deliver": Deliver,
+    "oversee": Oversee,
     "project": Project,
 }
 ENDS = (Died, LostState, LostLog)

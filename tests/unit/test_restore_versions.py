@@ -28,7 +28,7 @@ def older(world: World, stage: str, folds: str) -> None:
 
 
 @pytest.mark.parametrize("folds", ["", f"|folds={FOLDS - 1}"])
-@pytest.mark.parametrize("stage", ["assess", "track", "project"])
+@pytest.mark.parametrize("stage", ["assess", "track", "oversee", "project"])
 async def test_a_state_of_older_folds_is_folded_anew(stage: str, folds: str):
     world = await worked()
     redis, expected = world.redis[stage], content(world.redis[stage])

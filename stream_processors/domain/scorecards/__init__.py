@@ -6,14 +6,16 @@ Two kinds apart: statistics of institutions for their regulator, figures of memb
 from stream_processors.domain.scorecards.buckets import ERROR_PERCENT
 from stream_processors.domain.scorecards.card import book, card, cells_a_period, nested, ranking
 from stream_processors.domain.scorecards.changes import counted, difference, figures_of
-from stream_processors.domain.scorecards.contributions import contributions, fold
+from stream_processors.domain.scorecards.contributions import Leaf, change_leaves, contributions, fold, signal_leaves
 from stream_processors.domain.scorecards.export import columns, from_csv, samples, series, to_csv
 
 __all__ = [
     "ERROR_PERCENT",
+    "Leaf",
     "book",
     "card",
     "cells_a_period",
+    "change_leaves",
     "columns",
     "contributions",
     "counted",
@@ -25,5 +27,6 @@ __all__ = [
     "ranking",
     "samples",
     "series",
+    "signal_leaves",
     "to_csv",
 ]

@@ -26,7 +26,7 @@ from schemas.scorecards import (
     MeasureFigures,
     OrderFigures,
 )
-from schemas.signals import PUBLIC
+from schemas.signals import PUBLIC, SignalKind
 from stream_processors.domain.scorecards.buckets import bucket, names
 from stream_processors.domain.scorecards.changes import INSTITUTION_DUTIES, UNIT_DUTIES
 
@@ -45,7 +45,9 @@ class Carries(Protocol):
     def counted(self) -> Counted | None: ...
 
 
-class _Leaf(NamedTuple):
+class Leaf(NamedTuple):
+    """What adds to the cells of one figure, in the day, the month and the year of an instant."""
+
     kind: CardKind
     party: str
     at: datetime
@@ -56,9 +58,9 @@ class _Leaf(NamedTuple):
 def contributions(fact: AssessedSignal | Counted | Carries) -> list[Add]:
     """Nothing twice: a cell stands once, and one whose sum does not change not at all."""
     if isinstance(fact, AssessedSignal):
-        return _adds(((1, _signal(fact)),))
+        return _adds(signal_leaves(fact))
     change = fact if isinstance(fact, Counted) else fact.counted
-    return _adds(((-1, _leaves(change.before)), (1, _leaves(change.after)))) if change is not None else []
+    return _adds(change_leaves(change)) if change is not None else []
 
 
 def fold(cells: MutableMapping[Cell, int], adds: Iterable[Add]) -> None:
@@ -77,18 +79,17 @@ def periods(at: datetime) -> tuple[str, str, str]:
     return day, day[:7], day[:4]
 
 
-def _adds(signed: Iterable[tuple[int, Iterable[_Leaf]]]) -> list[Add]:
+def _adds(leaves: Iterable[Leaf]) -> list[Add]:
     net: dict[Cell, int] = {}
-    for sign, leaves in signed:
-        for kind, party, at, figure, n in leaves:
-            for period in periods(at):
-                cell = Cell(kind, party, period, figure)
-                net[cell] = net.get(cell, 0) + sign * n
+    for kind, party, at, figure, n in leaves:
+        for period in periods(at):
+            cell = Cell(kind, party, period, figure)
+            net[cell] = net.get(cell, 0) + n
     return [Add(cell, n) for cell, n in net.items() if n]
 
 
-def _time(kind: CardKind, party: str, at: datetime, time: str, took: timedelta) -> _Leaf:
-    return _Leaf(kind, party, at, names(time)[bucket(int(took.total_seconds()))])
+def _time(kind: CardKind, party: str, at: datetime, time: str, took: timedelta, n: int = 1) -> Leaf:
+    return Leaf(kind, party, at, names(time)[bucket(int(took.total_seconds()))], n)
 
 
 _RECEIVED = {
@@ -99,67 +100,78 @@ _RECEIVED = {
 }
 
 
-def _signal(fact: AssessedSignal) -> Iterator[_Leaf]:
-    """A tip counts for nobody: the public is no institution (Art. 48)."""
+def signal_leaves(fact: AssessedSignal) -> Iterator[Leaf]:
+    """Of a signal or a retraction, or of a view of one (state/rows.py). A tip counts for nobody: the public is no institution
+    (Art. 48)."""
     for one in fact.undone:
         yield from _undone(one, fact)
     party = fact.institution
     if party is None or party == PUBLIC or fact.trust == "low":
         return
     if fact.outcome is Outcome.ASSESSED:
-        yield from _report(party, str(fact.kind), fact.accepted_at, fact.detected_at or fact.occurred_at, 1)
+        yield from _report(party, fact.kind, fact.accepted_at, fact.detected_at or fact.occurred_at, 1)
     elif (figure := _RECEIVED.get(fact.outcome)) is not None:
-        yield _Leaf(INSTITUTION, party, fact.accepted_at, figure)
+        yield Leaf(INSTITUTION, party, fact.accepted_at, figure)
 
 
-def _report(party: str, kind: str, at: datetime, noticed_at: datetime | None, n: int) -> Iterator[_Leaf]:
-    yield _Leaf(INSTITUTION, party, at, f"reports_{kind}", n)
+_REPORTS = {kind: f"reports_{kind.value}" for kind in SignalKind}
+
+
+def _report(party: str, kind: SignalKind | None, at: datetime, noticed_at: datetime | None, n: int) -> Iterator[Leaf]:
+    if kind is not None:
+        yield Leaf(INSTITUTION, party, at, _REPORTS[kind], n)
     if noticed_at is not None:
-        yield _time(INSTITUTION, party, at, "time_report", at - noticed_at)._replace(n=n)
+        yield _time(INSTITUTION, party, at, "time_report", at - noticed_at, n)
 
 
-def _undone(one: Standing, fact: AssessedSignal) -> Iterator[_Leaf]:
+def _undone(one: Standing, fact: AssessedSignal) -> Iterator[Leaf]:
     """The report goes out of the period where it was counted, which it must name; without that the figure of then stays."""
     if one.trust == "low" or one.institution == PUBLIC:
         return
-    accepted_at: datetime | None = getattr(one, "accepted_at", None)
-    if accepted_at is not None:
-        yield from _report(one.institution, str(one.kind), accepted_at, getattr(one, "noticed_at", None), -1)
+    if one.accepted_at is not None:
+        yield from _report(one.institution, one.kind, one.accepted_at, one.noticed_at, -1)
     if fact.below == FOREVER:
-        yield _Leaf(INSTITUTION, one.institution, accepted_at or fact.accepted_at, "reports_withdrawn")
+        yield Leaf(INSTITUTION, one.institution, one.accepted_at or fact.accepted_at, "reports_withdrawn")
 
 
-def _leaves(figures: Figures) -> Iterator[_Leaf]:
+def change_leaves(change: Counted) -> Iterator[Leaf]:
+    """Of what a fact changed, or of a view of it: what was is taken away, what is now is added."""
+    for leaf in _leaves(change.before):
+        yield leaf._replace(n=-leaf.n)
+    yield from _leaves(change.after)
+
+
+def _leaves(figures: Figures) -> Iterator[Leaf]:
     if figures.core is not None:
         yield from _core(figures.core)
-    for part in (figures.clocks, figures.orders, figures.measures, figures.campaigns, figures.data):
-        for one in part:
-            yield from _OF[type(one)](one)
+    for name, leaves in _PARTS:
+        for one in getattr(figures, name):
+            yield from leaves(one)
 
 
 _FINDINGS = ("confirmed", "false_positive", "insufficient")
 
 
-def _core(core: CaseCore) -> Iterator[_Leaf]:
-    yield _Leaf(UNIT, core.unit, core.opened_at, "cases_emptied" if core.emptied else "cases")
+def _core(core: CaseCore) -> Iterator[Leaf]:
+    yield Leaf(UNIT, core.unit, core.opened_at, "cases_emptied" if core.emptied else "cases")
     if core.disposed_at is None:
         return
     how = core.disposition or ""
-    yield _Leaf(UNIT, core.unit, core.disposed_at, f"cases_{how}" if how in (*_FINDINGS, "transferred") else "cases_otherwise")
+    yield Leaf(UNIT, core.unit, core.disposed_at, f"cases_{how}" if how in (*_FINDINGS, "transferred") else "cases_otherwise")
     yield _time(UNIT, core.unit, core.disposed_at, "time_dispose", core.disposed_at - core.opened_at)
     # What was passed on is no finding about a report yet: the next unit's disposal is.
     for institution in core.institutions if how in _FINDINGS else ():
-        yield _Leaf(INSTITUTION, institution, core.disposed_at, how)
+        yield Leaf(INSTITUTION, institution, core.disposed_at, how)
 
 
-def _clock(clock: ClockFigures) -> Iterator[_Leaf]:
+def _clock(clock: ClockFigures) -> Iterator[Leaf]:
     kind = UNIT if clock.name in UNIT_DUTIES else INSTITUTION
     duty = UNIT_DUTIES.get(clock.name) or INSTITUTION_DUTIES[clock.name]
     if clock.state == "fired":
-        yield _Leaf(kind, clock.party, clock.due_at, f"{duty}_missing")
+        yield Leaf(kind, clock.party, clock.due_at, f"{duty}_missing")
     elif clock.state == "stopped" and clock.stopped_at is not None:
         late = clock.stopped_at > clock.due_at if clock.late is None else clock.late
-        yield _Leaf(kind, clock.party, clock.due_at, f"{duty}_late" if late else f"{duty}_in_time")
+        yield Leaf(kind, clock.party, clock.due_at, f"{duty}_late" if late else f"{duty}_in_time")
         if duty in _TIMED:
             yield _time(kind, clock.party, clock.due_at, f"time_{duty}", clock.stopped_at - clock.started_at)
 
@@ -170,15 +182,15 @@ _REFUSED = {"refused": "refused", "failed": "failed"}
 _UNSENT = ("awaiting_approval", "withdrawn")
 
 
-def _order(order: OrderFigures) -> Iterator[_Leaf]:
+def _order(order: OrderFigures) -> Iterator[Leaf]:
     outcome = _outcome(order)
     at = order.issued_at
     if outcome is None or at is None:
         return
     if order.kind == LETTER:
-        yield _Leaf(UNIT, order.recipient, at, f"letters_{outcome}")
+        yield Leaf(UNIT, order.recipient, at, f"letters_{outcome}")
         return
-    yield _Leaf(INSTITUTION, order.recipient, at, f"orders_{outcome}")
+    yield Leaf(INSTITUTION, order.recipient, at, f"orders_{outcome}")
     if order.executed_at is None:
         return
     yield _time(INSTITUTION, order.recipient, at, "time_order", order.executed_at - at)
@@ -201,37 +213,42 @@ def _outcome(order: OrderFigures) -> str | None:
     return None if order.state == "released" else "open"
 
 
-def _money(party: str, at: datetime, count: str, money: str, minor: int | None, currency: str | None) -> Iterator[_Leaf]:
+MOST_MINOR = 10**13
+"""100 billion yuan. One item that says more is a mistake of somebody's units, and a few thousand such would be more than a sum
+can hold."""
+
+
+def _money(party: str, at: datetime, count: str, money: str, minor: int | None, currency: str | None) -> Iterator[Leaf]:
     """Sums are of yuan; what was in another currency is in the count."""
-    yield _Leaf(INSTITUTION, party, at, count)
+    yield Leaf(INSTITUTION, party, at, count)
     if minor and currency == CNY:
-        yield _Leaf(INSTITUTION, party, at, money, minor)
+        yield Leaf(INSTITUTION, party, at, money, min(minor, MOST_MINOR))
 
 
-def _measure(measure: MeasureFigures) -> Iterator[_Leaf]:
+def _measure(measure: MeasureFigures) -> Iterator[Leaf]:
     if measure.kind == "warned":
-        yield _Leaf(INSTITUTION, measure.institution, measure.at, "warnings")
+        yield Leaf(INSTITUTION, measure.institution, measure.at, "warnings")
     elif measure.kind == "blocked":
         yield from _money(measure.institution, measure.at, "blocks", "blocked_minor", measure.amount_minor, measure.currency)
 
 
-def _campaign(campaign: CampaignFigures) -> Iterator[_Leaf]:
+def _campaign(campaign: CampaignFigures) -> Iterator[Leaf]:
     if not campaign.withdrawn:
-        yield _Leaf(INSTITUTION, campaign.institution, campaign.at, "campaigns")
-        yield _Leaf(INSTITUTION, campaign.institution, campaign.at, "campaign_reached", campaign.reached)
+        yield Leaf(INSTITUTION, campaign.institution, campaign.at, "campaigns")
+        yield Leaf(INSTITUTION, campaign.institution, campaign.at, "campaign_reached", campaign.reached)
 
 
-def _data(data: DataFigures) -> Iterator[_Leaf]:
+def _data(data: DataFigures) -> Iterator[Leaf]:
     if not data.withdrawn:
         handed_in = data.handed_in_at
         how = "open" if handed_in is None else "late" if handed_in > data.due_at else "in_time"
-        yield _Leaf(UNIT, data.unit, data.due_at, f"data_{data.finding or how}")
+        yield Leaf(UNIT, data.unit, data.due_at, f"data_{data.finding or how}")
 
 
-_OF: dict[type[Any], Callable[[Any], Iterator[_Leaf]]] = {
-    ClockFigures: _clock,
-    OrderFigures: _order,
-    MeasureFigures: _measure,
-    CampaignFigures: _campaign,
-    DataFigures: _data,
-}
+_PARTS: tuple[tuple[str, Callable[[Any], Iterator[Leaf]]], ...] = (
+    ("clocks", _clock),
+    ("orders", _order),
+    ("measures", _measure),
+    ("campaigns", _campaign),
+    ("data", _data),
+)

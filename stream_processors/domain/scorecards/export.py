@@ -33,12 +33,13 @@ def _times(kind: CardKind) -> list[str]:
     return [f"{time.name}_{percent}" for time in LAYOUTS[kind].times for percent in PERCENTILES]
 
 
-def to_csv(card: Scorecard, names: Mapping[str, str] | None = None, *, bom: bool = True) -> bytes:
-    """One line a party, the total last. `names`: how parties are called; they may say anything."""
+def to_csv(card: Scorecard, names: Mapping[str, str] | None = None, *, bom: bool = True, total: bool = True) -> bytes:
+    """One line a party, the total last unless it is not for this reader. `names`: how parties are called; they may say
+    anything."""
     out = io.StringIO()
     writer = csv.writer(out, quoting=csv.QUOTE_ALL, lineterminator="\r\n")
     writer.writerow(columns(card.kind))
-    for row in (*card.rows, card.total):
+    for row in (*card.rows, card.total) if total else card.rows:
         texts = (card.kind.value, card.period, row.party, (names or {}).get(row.party, ""))
         writer.writerow([*map(safe, texts), *_cells(card.kind, row)])
     return out.getvalue().encode("utf-8-sig" if bom else "utf-8")

@@ -1,5 +1,5 @@
 -- Own arguments: effects, an opcode and its arguments each (state/effects.py). Applying one twice changes nothing,
--- but for `incr`, which the marks keep from being applied twice.
+-- but for `incr` and `tally`, which the marks keep from being applied twice.
 local MANY = 1000 -- more than there are agencies
 local SLOT, SLOTS = 12, 4 -- of what became of a notice: when (6 bytes) and its rank there, for each of inbox.py's slots
 -- Inboxes (state/inbox.py). A member is 12 bytes of the notice's name and 6 of its end. What has ended leaves two at a time.
@@ -118,6 +118,21 @@ while at <= #args do
   elseif op == 'incr' then
     redis.call('HINCRBY', key, args[at + 2], args[at + 3])
     at = at + 4
+  elseif op == 'tally' then
+    -- A party's day, and its month and year (state/cells.py). A cell at 0 is no cell; what would overflow stays as it is.
+    local head, day, party = string.match(args[at + 1], '^(z:.:)(%d+%-%d+%-%d+):(.*)$')
+    local last = at + 5 + 2 * args[at + 5]
+    for i, length in ipairs({ 10, 7, 4 }) do
+      local cells = prefix .. head .. string.sub(day, 1, length) .. ':' .. party
+      for j = at + 6, last, 2 do
+        local n = redis.pcall('HINCRBY', cells, args[j], args[j + 1])
+        if n == 0 then redis.call('HDEL', cells, args[j]) end
+        if type(n) == 'table' and not string.find(n.err, 'overflow') then return n end
+      end
+      if redis.call('PTTL', cells) == -1 then redis.call('PEXPIREAT', cells, args[at + 1 + i]) end
+    end
+    redis.call('SADD', prefix .. 'parties', string.sub(head, 3, 3) .. party)
+    at = last + 1
   else
     return redis.error_reply('ERR unknown effect ' .. op)
   end

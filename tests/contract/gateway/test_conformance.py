@@ -31,12 +31,16 @@ from schemathesis.specs.openapi.checks import (
 from deploy.token import ensure_keys, mint
 from gateway import app as wiring
 from gateway.lag import Lag
+from gateway.log import Entry
 from gateway.openapi import document
 from gateway.settings import GatewaySettings
 from schemas.deliveries import Issued
 from schemas.protect import AesGcmSealer, Keyring, Tokenizer
+from schemas.topics import OVERSIGHT
 from stream_processors.state.receipts import Receipt
 from tests.support.deliveries import notice
+from tests.support.oversight import ask, campaign, oversight_record
+from tests.support.scores import move, step
 from tests.unit.gateway.fakes import T0, FakeLog, FakeRates, FakeViews, MemoryIdempotency, a_case, with_the_loop
 
 SEED = int(os.environ.get("LIANDONG_FUZZ_SEED", "20241001"))
@@ -88,6 +92,10 @@ KNOWN = {
     "objection_id": "obj-1-known",
     "notice_id": "act-0/case-1/0",
     "number": "7K3F-0Q2M-9XVA-41BD-ZP8T",
+    "year": "2025",
+    "record_id": "sup-1",
+    "campaign_id": "cam-1",
+    "dispute_id": "d-0",
 }
 _HELD = ("renew", "release", "hand-over", "dispose", "split", "reopen", "close", "orders", "tasks", "objections")
 ALLOWED = {f"POST /v1/cases/{{case_id}}/{move}": {200, 202, 409} for move in _HELD}
@@ -98,9 +106,14 @@ _DECIDED = ("uphold", "reject", "release", "confirm")
 ALLOWED |= {f"POST /v1/cases/{{case_id}}/objections/{{objection_id}}/{move}": {403, 409} for move in _DECIDED}
 ALLOWED["POST /v1/cases/{case_id}/merge"] = {404}
 ALLOWED["POST /v1/cases/{case_id}/measures"] = ALLOWED["POST /v1/signals/{signal_id}/measures"] = {200, 202, 409, 422}
+_NOT_OF_AN_OPEN_YEAR = ("open", "disputes", "disputes/{dispute_id}/decide", "lock")
+ALLOWED |= {f"POST /v1/assessments/{{year}}/{move}": {409} for move in _NOT_OF_AN_OPEN_YEAR}
+ALLOWED |= {f"POST /v1/supervisions/{{record_id}}/{move}": {409} for move in ("return", "accept")}
+ALLOWED |= {f"POST /v1/data-requests/{{record_id}}/{move}": {409} for move in ("find", "clear")}
 ALLOWED["POST /v1/signals/{signal_id}/correction"] = {404}
-"""These moves need a holder, or something that came before: the officer of the test is none, the log of the fakes is at T0. A
-signal's id follows from the reference in its body: it is not the one in the path."""
+"""These moves need a holder, or something that came before: the officer of the test is none, the log of the fakes is at T0;
+the year is open, the measure issued, the data are asked for. A signal's id
+follows from the reference in its body: it is not the one in the path."""
 
 
 def can_be_wrong(operation: Any) -> bool:
@@ -142,6 +155,9 @@ def ports(home: Path) -> Ports:
         cases=("case-1",),
     )
     views.issue(Issued(notice=notice(0)), Issued(notice=notice(1)))
+    for request in (step("issue"), ask(request_id="sup-1"), campaign(), move("open", "coordination-630200")):
+        _, value = oversight_record(request)
+        views.apply(OVERSIGHT, Entry(b"", value))
     fresh = GatewaySettings(home=home, profile="fuzz", jwks=None, outcome_wait_s=0, inbox_wait_most_s=0)
     built = wiring.services(fresh, keyring=keyring, log=log, memory=memory, views=views, lag=Lag(), rates=FakeRates())
     return Ports(wiring.create_app_over(built), log, memory, views)

@@ -35,6 +35,7 @@ from stream_processors.state.effects import (
     see,
     stand,
     take,
+    tally,
     unrank,
     unsee,
 )
@@ -81,7 +82,8 @@ async def _memory() -> AsyncIterator[Found]:
         return {member.decode() if isinstance(member, bytes) else member: score for member, score in found.items()}
 
     async def texts(bucket: int, key: str) -> dict[str, bytes]:
-        return {name: str(v).encode() if isinstance(v, int) else v for name, v in server.buckets[bucket].values[key].items()}
+        values = server.buckets[bucket].values.get(key, {})
+        return {name: str(v).encode() if isinstance(v, int) else v for name, v in values.items()}
 
     yield Found(first, again, cut, flush, ranked, texts)
 
@@ -473,6 +475,31 @@ async def test_cases_are_answered_in_order_and_a_missing_one_is_none(found: Foun
     await _fold(found, put_case(bucket_of("case-b"), "k:case-b", 1, b"b"))
     assert await found.store.cases(STAMP, ["case-a", "case-b", "case-b"]) == [None, b"b", b"b"]
     assert await found.store.cases(STAMP, []) == []
+
+
+# scorecards
+
+
+async def test_what_a_day_adds_its_month_and_year_have_too_and_a_cell_at_zero_is_gone(found: Found) -> None:
+    ends = (LATER, LATER + DAY, LATER + 2 * DAY)
+
+    async def cells(period: str) -> dict[str, bytes]:
+        return await found.texts(2, f"z:i:{period}:bank-1")
+
+    await _fold(found, tally(2, "z:i:2026-03-02:bank-1", ends, ("reports", 2), ("time_report:017", 1)))
+    await _fold(found, tally(2, "z:i:2026-03-09:bank-1", ends, ("reports", 3), ("stopped_minor", 1 << 60)))
+    assert await cells("2026-03-02") == {"reports": b"2", "time_report:017": b"1"}
+    assert await cells("2026-03") == await cells("2026")
+    assert await cells("2026") == {"reports": b"5", "time_report:017": b"1", "stopped_minor": b"%d" % (1 << 60)}
+    await _fold(found, tally(2, "z:i:2026-03-02:bank-1", ends, ("time_report:017", -1), ("reports", -2)))
+    assert await cells("2026-03-02") == {}
+    assert await cells("2026-03") == {"reports": b"3", "stopped_minor": b"%d" % (1 << 60)}
+
+
+async def test_cells_end_at_their_time_each_period_at_its_own(found: Found) -> None:
+    await _fold(found, tally(2, "z:u:2026-03-02:q:1", (NOW - 1, NOW - 1, LATER), ("cases", 1)))
+    assert await found.texts(2, "z:u:2026-03-02:q:1") == await found.texts(2, "z:u:2026-03:q:1") == {}
+    assert await found.texts(2, "z:u:2026:q:1") == {"cases": b"1"}
 
 
 # marks and stamps

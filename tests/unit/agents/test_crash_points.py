@@ -12,7 +12,7 @@ import pytest
 
 from schemas.codec import decode
 from schemas.facts import Outcome
-from schemas.topics import ACTIONS, ASSESSED, CHANGED, RETRACTIONS, SUBMITTED
+from schemas.topics import ACTIONS, ASSESSED, CHANGED, OVERSIGHT, RETRACTIONS, SUBMITTED
 from stream_processors.agents import assess
 from stream_processors.crash import POINTS
 from stream_processors.pipeline import STAGES
@@ -28,11 +28,13 @@ from tests.support.builders import (
     submitted,
 )
 from tests.support.crashing import crashing
+from tests.support.oversight import ask, campaign, oversight_record
+from tests.support.scores import BODY, UNIT
 from tests.support.world import World, content, sources
 
 IN_PROCESS = [name for name in POINTS if not name.startswith(("gateway.", "intake.", "timekeeper."))]
 """Those of intake and timekeeper are visited in test_intake.py and test_timekeeper.py."""
-CALLS = {"assess": 12, "track": 2, "project": 1, "timekeeper": 1}
+CALLS = {"assess": 12, "track": 2, "oversee": 2, "project": 1, "timekeeper": 1}
 """Port calls of one step that write: claim, (clear,) observe, facts, joins, fold, and for retractions find, held, facts, actions,
 requests, fold; facts, fold; fold; fold."""
 
@@ -46,8 +48,14 @@ def _signals() -> list[Any]:
 
 
 async def _day(world: World, where: Any = None) -> World:
-    """Signals, a case, an officer. `where(stage)` may give a plan for that stage's next poll."""
+    """Signals, a case, an officer, the coordination body. `where(stage)` may give a plan for that stage's next poll."""
     plans = where or (lambda stage: None)
+    for number in range(6):
+        for kind, party in (("ask", BODY), ("hand_in", UNIT)):
+            request = ask(kind, party, request_id=f"dat-{number}", move_id=f"{kind}-{number}")
+            world.submit(*oversight_record(request), OVERSIGHT)
+    world.submit(*oversight_record(campaign()), OVERSIGHT)
+    world.log.put(OVERSIGHT, 5, b"k", b"no record")
     for signal in _signals():
         if signal is None:
             world.log.put(SUBMITTED, 2, b"k", b"no record")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from schemas.facts import AssessedSignal, Outcome
-from schemas.retractions import FOREVER, Standing
+from schemas.retractions import FOREVER
 from schemas.scorecards import LAYOUTS, CampaignFigures, CardKind, DataFigures, Figures, Scorecard
 from stream_processors.domain import case as cases
 from stream_processors.domain.retraction import standing_of
@@ -33,19 +33,11 @@ from tests.support.scores import DAY, MONTH, UNIT, YEAR, CaseOf, ClockOf, Measur
 INSTITUTION = CardKind.INSTITUTION
 
 
-class Dated(Standing):
-    """A standing that says when its report counted."""
-
-    accepted_at: Any = None
-    noticed_at: Any = None
-
-
 def withdrawal(signal: AssessedSignal, below: int = FOREVER, dated: bool = True) -> AssessedSignal:
     left = standing_of(signal)
     assert left is not None
-    if dated:
-        noticed_at = signal.detected_at or signal.occurred_at
-        left = Dated.trusted(**left.model_dump(), accepted_at=signal.accepted_at, noticed_at=noticed_at)
+    if not dated:
+        left = left.model_copy(update={"accepted_at": None, "noticed_at": None})
     return AssessedSignal.trusted(
         outcome=Outcome.RETRACTION, emitted=0, accepted_at=after(days=40), institution="bank-001", below=below, undone=(left,)
     )

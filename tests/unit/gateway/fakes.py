@@ -21,13 +21,16 @@ from schemas.codec import decode
 from schemas.deliveries import DeliveryMark, DeliveryState, Issued
 from schemas.objections import Objection
 from schemas.orders import Order, OrderMoved, Verify
+from schemas.oversight import OversightChange, Record
 from schemas.policy import Policy
 from schemas.protect import Sealer, Tokenizer
+from schemas.scorecards import CardKind
 from schemas.signals import Subject
 from schemas.tasks import Reach, Task
-from schemas.topics import ACTIONS, DELIVERED, Topic
+from schemas.topics import ACTIONS, DELIVERED, OVERSIGHT, Topic
 from schemas.values import from_ms, instant_ms
 from stream_processors.domain import case as decision
+from stream_processors.domain import oversight
 from stream_processors.log import partition_of
 from stream_processors.settings import SHIPPED_POLICY, load_policy
 from stream_processors.state.folds import rank_of
@@ -167,6 +170,10 @@ class FakeViews:
         self.counted: dict[str, int] = {}
         self.notices: list[Noticed] = []
         self.rang: Callable[[str, str], None] = lambda recipient, name: None
+        self.books: dict[tuple[CardKind, str], dict[str, dict[str, int]]] = {}
+        self.records: dict[str, Record] = {}
+        self.changes: dict[str, OversightChange] = {}
+        self.signer: Any = None
         self.rebuilding = False
         self.now = T0
         self._policy = _policy()
@@ -178,6 +185,8 @@ class FakeViews:
     def apply(self, topic: Topic, entry: Entry) -> None:
         if topic is DELIVERED:
             self.mark(decode(DELIVERED, entry.value).data)
+        if topic is OVERSIGHT:
+            self._oversee(entry)
         if topic is not ACTIONS:
             return
         envelope = decode(ACTIONS, entry.value)
@@ -187,6 +196,27 @@ class FakeViews:
         if change.case is not None:
             self.cases[action.case_id] = change.case
         self.actions.setdefault(action.action_id, change.model_copy(update={"case": None}))
+
+    def _oversee(self, entry: Entry) -> None:
+        envelope = decode(OVERSIGHT, entry.value)
+        action, now = envelope.data, self.now
+        record = self.records.get(action.about)
+        change = oversight.decide(action=action, actor=envelope.actor, record=record, now=now, signer=self.signer)
+        if change.record is not None:
+            self.records[action.about] = change.record
+        self.changes.setdefault(action.move.move_id, change)
+
+    async def overseen(self, about: str) -> Record | None:
+        self._here()
+        return self.records.get(about)
+
+    async def all_overseen(self, part: str) -> list[Record]:
+        self._here()
+        return [record for name, record in sorted(self.records.items()) if name.startswith(f"{part}:")]
+
+    async def oversight_action(self, action_id: str) -> OversightChange | None:
+        self._here()
+        return self.changes.get(action_id)
 
     async def receipt(self, signal_id: str) -> Receipt | None:
         self._here()
@@ -248,6 +278,10 @@ class FakeViews:
     async def counters(self) -> dict[str, int]:
         self._here()
         return self.counted
+
+    async def book(self, kind: CardKind, period: str) -> dict[str, dict[str, int]]:
+        self._here()
+        return self.books.get((kind, period), {})
 
     # inboxes
 

@@ -1,0 +1,143 @@
+"""oversee: what the coordination body does with member units, and campaigns. One request at a time, in the log's order.
+
+The form of `track`: read the records, decide in order, record the facts, fold. Nothing is touched before the facts are in
+the log.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from schemas.codec import CodecError, decode, dump, encode
+from schemas.envelope import Origin
+from schemas.oversight import OversightAction, OversightChange, Record
+from schemas.policy import Policy
+from schemas.protect import Sealer
+from schemas.topics import OVERSEEN, OVERSIGHT
+from schemas.values import from_ms
+from stream_processors.agents.base import Agent, Batch
+from stream_processors.agents.dead_letters import DeadLetters
+from stream_processors.crash import point
+from stream_processors.domain import oversight as decision
+from stream_processors.domain.assessment import Signer
+from stream_processors.log import Entry, Log
+from stream_processors.log import Record as LogRecord
+from stream_processors.metrics import METRICS, Steps
+from stream_processors.pipeline import STAGES
+from stream_processors.state.effects import Arg
+from stream_processors.state.keys import BUCKETS
+from stream_processors.state.overseen import parsed, record_effect
+from stream_processors.state.restore import Told
+from stream_processors.state.store import Store, Write
+
+
+@dataclass(slots=True)
+class _Work:
+    record: LogRecord
+    now: datetime
+    action: OversightAction | None = None
+    actor: str = "unknown"
+    why: str = ""
+
+
+class Oversee(Agent):
+    """`signer` locks a year's result; without it none is locked, and the request is told so."""
+
+    stage = STAGES["oversee"]
+
+    def __init__(
+        self,
+        log: Log,
+        store: Store,
+        policy: Policy,
+        sealer: Sealer,
+        told: Told = lambda line: None,
+        signer: Signer | None = None,
+    ) -> None:
+        super().__init__(log, store, policy, told)
+        self._dead = DeadLetters("oversee", log, sealer)
+        self._signer = signer
+
+    async def _step(self, batch: Batch) -> None:
+        steps = Steps("oversee")
+        works = [_read(record) for records in batch.values() for record in records]
+        records = await self._records(works)
+        steps.done("read")
+        changed: dict[str, Record] = {}
+        entries: dict[int, list[Entry]] = {}
+        written, outcomes = datetime.now(UTC), Counter[str]()
+        for work in works:
+            change = self._decide(work, records)
+            if change.about is not None and (after := change.record) is not None:
+                records[change.about] = changed[change.about] = after
+            key = work.record.key if work.action else None
+            entries.setdefault(work.record.partition, []).append((key, _encode(work, change, written)))
+            outcomes[change.outcome.value] += 1
+        for outcome, n in outcomes.items():
+            METRICS.facts.labels("oversee", outcome).inc(n)
+        steps.done("decide")
+        point("oversee.decided")
+        await self._dead.flush()
+        bases = await self.log.append(OVERSEEN, entries)
+        self.landed(OVERSEEN, bases, {p: self.marks.get(f"f{p}", 0) for p in bases})
+        steps.done("record")
+        point("oversee.recorded")
+        await self._fold(works, changed)
+        steps.done("fold")
+        point("oversee.folded")
+
+    async def _records(self, works: list[_Work]) -> dict[str, Record | None]:
+        wanted = list(dict.fromkeys(work.action.about for work in works if work.action))
+        found = await self.store.cases(self._stamp, wanted)
+        return {name: None if raw is None else parsed(name, raw) for name, raw in zip(wanted, found, strict=True)}
+
+    def _decide(self, work: _Work, records: dict[str, Record | None]) -> OversightChange:
+        action = work.action
+        if action is None:
+            self._dead.add(OVERSIGHT, work.record, work.why)
+            METRICS.dead.labels("oversee").inc()
+            return decision.unreadable(work.why, work.now)
+        record = records[action.about]
+        return decision.decide(action=action, actor=work.actor, record=record, now=work.now, signer=self._signer)
+
+    async def _fold(self, works: list[_Work], changed: dict[str, Record]) -> None:
+        args: list[list[Arg]] = [[] for _ in range(BUCKETS)]
+        for about, record in changed.items():
+            effect = record_effect(about, record.revision, dump(record))
+            args[effect.bucket] += effect.args
+        sets: dict[str, int] = {}
+        for work in works:
+            p = work.record.partition
+            sets[f"s{p}"] = work.record.offset + 1
+            sets[f"f{p}"] = sets.get(f"f{p}", self.marks.get(f"f{p}", 0)) + 1
+        checks = self.forward(sets, {work.record.partition for work in works})
+        await self.store.call("fold", self._stamp, {b: Write(checks, sets, args[b]) for b in range(BUCKETS)})
+        self.marks |= sets
+
+
+def _read(record: LogRecord) -> _Work:
+    now = from_ms(record.timestamp_ms)
+    try:
+        envelope = decode(OVERSIGHT, record.value)
+        action: OversightAction = envelope.data
+        if record.key != action.about.encode():
+            raise CodecError("the record's key is not what it is about")
+        return _Work(record, now, action, envelope.actor)
+    except ValueError as error:
+        return _Work(record, now, why=str(error))
+
+
+def _encode(work: _Work, change: OversightChange, written: datetime) -> bytes:
+    record = work.record
+    return encode(
+        OVERSEEN,
+        change,
+        id=f"overseen-{record.partition}:{record.offset}",
+        source="/oversee",
+        actor=work.actor,
+        time=written,
+        origin=Origin(OVERSIGHT.name, record.partition, record.offset),
+        subject=change.about,
+    )

@@ -1,0 +1,49 @@
+"""What only adds is summed over a run of facts before it goes to Redis: many facts hit the same few counters and cells.
+
+Invariant: the effects that come out leave the state that those which went in would have left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from stream_processors.state.effects import Arg, count, tally
+from stream_processors.state.keys import BUCKETS
+
+_Ends = tuple[int, int, int]
+
+
+class Sums:
+    """`take` effects, then `drain` what they come to."""
+
+    def __init__(self) -> None:
+        self._counts: list[dict[tuple[Arg, Arg], int]] = [{} for _ in range(BUCKETS)]
+        self._tallies: list[dict[str, tuple[_Ends, dict[str, int]]]] = [{} for _ in range(BUCKETS)]
+
+    def take(self, bucket: int, args: Sequence[Arg]) -> bool:
+        """Whether it is summed up here; other effects are applied one by one, in their order."""
+        if args[0] == "incr":
+            counts, at = self._counts[bucket], (args[1], args[2])
+            counts[at] = counts.get(at, 0) + int(args[3])
+            return True
+        if args[0] != "tally":
+            return False
+        key = str(args[1])
+        standing = self._tallies[bucket].get(key)
+        if standing is None:
+            standing = self._tallies[bucket][key] = ((int(args[2]), int(args[3]), int(args[4])), {})
+        figures = standing[1]
+        for at_figure in range(6, len(args), 2):
+            figure = str(args[at_figure])
+            figures[figure] = figures.get(figure, 0) + int(args[at_figure + 1])
+        return True
+
+    def drain(self, bucket: int) -> list[Arg]:
+        """A cell whose sum does not change is left out; its party is still named, as it would be by each effect alone."""
+        found: list[Arg] = []
+        for (key, field), n in self._counts[bucket].items():
+            found += count(bucket, str(key), str(field), n).args
+        for key, (ends, figures) in self._tallies[bucket].items():
+            found += tally(bucket, key, ends, *((figure, n) for figure, n in figures.items() if n)).args
+        self._counts[bucket], self._tallies[bucket] = {}, {}
+        return found
