@@ -28,6 +28,7 @@ def test_a_title_says_how_many_processes_and_the_targets_are_held_against_the_en
 @pytest.mark.parametrize(("name", "processes"), [("ours", 2), ("ours-one", 1), ("ks-eos", 1)])
 def test_an_engine_runs_with_the_processes_that_its_title_tells(tmp_path: Path, name: str, processes: int) -> None:
     row: dict[str, Any] = {"name": name, "run": 1, "correct": True, "rps": 7}
-    script = f"""R="--runs ${{2:-3}}"; set -- "$1" $R; [ "$*" = "{name} --runs 1 --procs {processes}" ] && echo '{json.dumps(row)}'"""
+    right = f"{name} --runs 1 --procs {processes}"
+    script = f"""R="--runs ${{2:-3}}"; set -- "$1" $R; [ "$*" = "{right}" ] && echo '{json.dumps(row)}'"""
     (tmp_path / "run.sh").write_text(script)
     assert peers._rates(tmp_path, name, 1, {}, Setting(1, 1, lambda line: None)) == [7.0]
