@@ -1,20 +1,23 @@
 """What the gateway tells, as models for the OpenAPI document and for the routes that are not hot.
 
-Invariant: an institution sees nothing of officers' work on its signals; an officer sees readable values of his queues
-only.
+Invariant: an institution learns what came of its signals, never who worked on them; an officer sees readable values of his
+queues only.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict
 
+from gateway.loop.told import ClockOut, MeasureOut, ObjectionOut, OrderOut, TaskOut, TransferOut
+from gateway.opened import SubjectOut, opened, subject_out
 from schemas.cases import Case, CaseStatus, JoinedSignal
 from schemas.events import EventFact
-from schemas.protect import Sealer, UnsealError
+from schemas.feedback import Feedback
+from schemas.protect import Sealer
 from schemas.reasons import ReasonOut, told
-from schemas.signals import Subject
 from schemas.values import Instant
 from stream_processors.state.receipts import Receipt
 
@@ -60,9 +63,24 @@ class LineOut(BaseModel):
     problem: dict[str, object] | None = None
 
 
+class FeedbackOut(BaseModel):
+    """What came of a signal in one case: `duplicate_of` an earlier signal of yours, how many other institutions report the
+    subject, whether an officer has had it in hand, the sorts of orders executed and measures taken, how the case ended, what was
+    stopped in it (by currency, minor units; signals of one case share it)."""
+
+    case_id: str | None = None
+    duplicate_of: str | None = None
+    corroborated_by: int
+    seen: bool
+    acts: list[str]
+    outcome: str | None = None
+    saved_minor: dict[str, int]
+
+
 class SignalOut(BaseModel):
     """What became of a signal. While `pending` only the first four are known. `reasons`: those that rest on the signal alone;
-    what others reported is not the sender's to know. `version` is that of a correction, `retracted_at` when it was taken back."""
+    what others reported is not the sender's to know. `version` is that of a correction, `retracted_at` when it was taken back.
+    `feedback`: what came of it since, one for each case that it is in."""
 
     signal_id: str
     status: str
@@ -76,6 +94,7 @@ class SignalOut(BaseModel):
     reasons: list[ReasonOut] | None = None
     version: int | None = None
     retracted_at: Instant | None = None
+    feedback: list[FeedbackOut] | None = None
 
 
 class QueueOut(BaseModel):
@@ -88,16 +107,6 @@ class QueueOut(BaseModel):
 
 class QueuesOut(BaseModel):
     queues: list[QueueOut]
-
-
-class SubjectOut(BaseModel):
-    """`value` is None when it cannot be opened (its key is not here)."""
-
-    kind: str
-    role: str
-    token: str
-    value: str | None
-    part: str | None = None
 
 
 class EventOut(BaseModel):
@@ -146,8 +155,9 @@ class CaseSignalOut(BaseModel):
 
 
 class CaseOut(BaseModel):
-    """A case as its officers see it. `lapsed`: its lease has run out, anybody may claim it. `signals` only in one
-    case's answer."""
+    """A case as its officers see it. `lapsed`: its lease has run out, anybody may claim it. `signals`, `phase`, `moves` (those
+    open now) and what was done, from `clocks` on, only in one case's answer. `linked`: cases of other agencies that share signals
+    with it; `absorbed`: those that were merged into it."""
 
     case_id: str
     queue: str
@@ -171,6 +181,22 @@ class CaseOut(BaseModel):
     note: str | None = None
     reopened: int
     signals: list[CaseSignalOut] | None = None
+    acknowledged_at: Instant | None = None
+    acknowledged_by: str | None = None
+    closed_at: Instant | None = None
+    closed_by: str | None = None
+    linked: list[str] | None = None
+    absorbed: list[str] | None = None
+    merged_into: str | None = None
+    split_from: str | None = None
+    phase: str | None = None
+    moves: list[str] | None = None
+    clocks: list[ClockOut] | None = None
+    measures: list[MeasureOut] | None = None
+    orders: list[OrderOut] | None = None
+    tasks: list[TaskOut] | None = None
+    objections: list[ObjectionOut] | None = None
+    transfers: list[TransferOut] | None = None
     links: LinksOut
 
 
@@ -190,7 +216,7 @@ class FoundOut(BaseModel):
 
 
 class ActionOut(BaseModel):
-    """An action that is not decided yet, or what became of it."""
+    """An action that is not decided yet, or what became of it; of a refused one the `moves` that were open."""
 
     action_id: str
     status: str
@@ -199,6 +225,7 @@ class ActionOut(BaseModel):
     revision: int | None = None
     problem: str | None = None
     why: str | None = None
+    moves: list[str] | None = None
     links: LinksOut
 
 
@@ -223,7 +250,7 @@ class OpenApiOut(BaseModel):
     openapi: str
 
 
-def signal_out(receipt: Receipt) -> SignalOut:
+def signal_out(receipt: Receipt, feedback: Iterable[Feedback] = ()) -> SignalOut:
     """The sender's view of a receipt."""
     return SignalOut(
         signal_id=receipt.signal_id,
@@ -238,6 +265,7 @@ def signal_out(receipt: Receipt) -> SignalOut:
         reasons=told(receipt.reasons),
         version=receipt.version if receipt.version > 1 else None,
         retracted_at=receipt.retracted_at,
+        feedback=[FeedbackOut(**one.model_dump(exclude={"signal_id"})) for one in feedback] or None,
     )
 
 
@@ -245,52 +273,41 @@ def lapsed(case: Case, now: datetime) -> bool:
     return case.status is CaseStatus.CLAIMED and case.lease_until is not None and case.lease_until <= now
 
 
-def _opened(sealer: Sealer, sealed: str | None, context: str) -> str | None:
-    if sealed is None:
-        return None
-    try:
-        return sealer.unseal(sealed, context)
-    except UnsealError:
-        return None
-
-
-def _subject(subject: Subject, signal_id: str, sealer: Sealer) -> SubjectOut:
-    value = _opened(sealer, subject.sealed, f"{signal_id}/{subject.token}")
-    return SubjectOut(kind=subject.kind, role=subject.role, token=subject.token, value=value, part=subject.part)
-
-
 def _event(event: EventFact | None, signal_id: str, sealer: Sealer) -> EventOut | None:
     if event is None:
         return None
     plain = {name: getattr(event, name) for name in EventOut.model_fields if name != "name"}
-    return EventOut(**plain, name=_opened(sealer, event.name_sealed, f"{signal_id}/event.name"))
+    return EventOut(**plain, name=opened(sealer, event.name_sealed, f"{signal_id}/event.name"))
 
 
 def _signal(signal: JoinedSignal, sealer: Sealer) -> CaseSignalOut:
-    opened = ("subjects", "narrative", "event", "contact", "reasons")
-    plain = {name: getattr(signal, name) for name in CaseSignalOut.model_fields if name not in opened}
+    other = ("subjects", "narrative", "event", "contact", "reasons")
+    plain = {name: getattr(signal, name) for name in CaseSignalOut.model_fields if name not in other}
     return CaseSignalOut(
         **plain,
         reasons=told(signal.reasons),
-        subjects=[_subject(subject, signal.signal_id, sealer) for subject in signal.subjects],
-        narrative=_opened(sealer, signal.narrative_sealed, f"{signal.signal_id}/narrative"),
-        contact=_opened(sealer, signal.contact_sealed, f"{signal.signal_id}/contact"),
+        subjects=[subject_out(subject, signal.signal_id, sealer) for subject in signal.subjects],
+        narrative=opened(sealer, signal.narrative_sealed, f"{signal.signal_id}/narrative"),
+        contact=opened(sealer, signal.contact_sealed, f"{signal.signal_id}/contact"),
         event=_event(signal.event, signal.signal_id, sealer),
     )
 
 
+_LOOP = ("clocks", "measures", "orders", "tasks", "objections", "transfers")
+
+
 def case_out(case: Case, sealer: Sealer, now: datetime, *, whole: bool) -> CaseOut:
-    """The case; `whole` with its signals and the note."""
+    """The case; `whole` with its signals and the note. What was done about it: gateway/loop/cases.py."""
     plain = {
         name: getattr(case, name)
         for name in CaseOut.model_fields
-        if name in Case.model_fields and name not in ("primary", "signals")
+        if name in Case.model_fields and name not in ("primary", "signals", *_LOOP)
     }
     return CaseOut(
         **plain,
-        primary=_subject(case.primary, case.primary_signal_id, sealer),
+        primary=subject_out(case.primary, case.primary_signal_id, sealer),
         lapsed=lapsed(case, now),
-        note=_opened(sealer, case.note_sealed, f"{case.case_id}/note") if whole else None,
+        note=opened(sealer, case.note_sealed, f"{case.case_id}/note") if whole else None,
         signals=[_signal(signal, sealer) for signal in case.signals] if whole else None,
         links=LinksOut(self=f"/v1/cases/{case.case_id}"),
     )

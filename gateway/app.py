@@ -26,9 +26,12 @@ from starlette.responses import Response
 from gateway.accept import Acceptor
 from gateway.answers import QueueOut, case_out
 from gateway.auth import Authenticator
+from gateway.desk import Desk
 from gateway.endpoint import Endpoint, Gateway, mount
 from gateway.exporter import Exporter
 from gateway.idempotency import Idempotency, RedisIdempotency, StateUnavailable
+from gateway.inbox.bell import Bell, MakeNews, NoNews, RedisNews
+from gateway.inbox.desk import InboxDesk
 from gateway.intake import Intake
 from gateway.jwks import KeySource
 from gateway.lag import Lag, watch
@@ -36,11 +39,25 @@ from gateway.live.hub import Hub
 from gateway.live.source import KafkaSource, MakeSource, no_source
 from gateway.log import KafkaLog, Log
 from gateway.metrics import count_problem
-from gateway.officers import Desk
 from gateway.pipelining import Pipelining
 from gateway.problems import Problem, later
 from gateway.rates import Rates, RedisRates
-from gateway.routes import cases, docs, live, ops, queues, retractions, search, signals, tips
+from gateway.routes import (
+    cases,
+    docs,
+    inbox,
+    live,
+    measures,
+    objections,
+    ops,
+    orders,
+    queues,
+    retractions,
+    search,
+    signals,
+    tasks,
+    tips,
+)
 from gateway.settings import GatewaySettings
 from gateway.tips.desk import Tips
 from schemas.cases import Case
@@ -50,7 +67,7 @@ from stream_processors.state.views import Rebuilding, RedisViews, Views
 
 logger = logging.getLogger("liandong.gateway")
 
-_ROUTES = (signals, retractions, queues, live, cases, search, tips, ops, docs)
+_ROUTES = (signals, retractions, measures, queues, live, cases, orders, tasks, objections, search, inbox, tips, ops, docs)
 ENDPOINTS: list[Endpoint] = [endpoint for module in _ROUTES for endpoint in module.ENDPOINTS]
 
 
@@ -68,6 +85,7 @@ class Services:
     sealer: Sealer
     rates: Rates
     source: MakeSource = no_source
+    news: MakeNews = NoNews
     endpoints: list[Endpoint] = field(default_factory=lambda: ENDPOINTS)
 
     def __post_init__(self) -> None:
@@ -86,16 +104,28 @@ class Services:
             tokenizer=self.tokenizer,
             sealer=self.sealer,
         )
+        self.bell = Bell(settings, self.news)
+        self.inboxes = InboxDesk(
+            self.log, self.views, self.tokenizer, self.bell, retry_after_s=settings.retry_after_s
+        )
         self.live = Hub(settings, self.source, self._count, self._render)
         self.desk = Desk(
             self.log,
             self.memory,
             self.views,
             self.tokenizer,
-            self.sealer,
             wait_s=settings.outcome_wait_s,
             retry_after_s=settings.retry_after_s,
         )
+
+    def drain(self) -> None:
+        """Ends the answers that have no end of their own."""
+        self.live.drain()
+        self.bell.drain()
+
+    async def close(self) -> None:
+        await self.live.close()
+        await self.bell.close()
 
     async def _count(self, mine: Callable[[str], bool]) -> list[QueueOut]:
         return queues.by_queue(await self.views.standings(), mine)
@@ -135,11 +165,12 @@ def services(
     lag: Lag,
     rates: Rates,
     source: MakeSource = no_source,
+    news: MakeNews = NoNews,
 ) -> Services:
     """The services over any ports."""
     keys = KeySource(settings.jwks_source, refresh_s=settings.jwks_refresh_s, unknown_key_s=settings.jwks_unknown_key_s)
     auth, tokenizer, sealer = Authenticator(settings, keys), Tokenizer(keyring), AesGcmSealer(keyring)
-    return Services(settings, auth, log, memory, views, lag, tokenizer, sealer, rates, source)
+    return Services(settings, auth, log, memory, views, lag, tokenizer, sealer, rates, source, news)
 
 
 def connect_redis(settings: GatewaySettings) -> Redis:
@@ -175,6 +206,7 @@ def create_app(settings: GatewaySettings) -> Gateway:
         lag=Lag(),
         rates=RedisRates(pipelining),
         source=lambda: KafkaSource(common, redis),
+        news=lambda: RedisNews(redis),
     )
 
     @contextlib.asynccontextmanager
@@ -187,7 +219,7 @@ def create_app(settings: GatewaySettings) -> Gateway:
             yield
         finally:
             watching.cancel()
-            await built.live.close()
+            await built.close()
             await log.close()
             await redis.aclose()
 
@@ -198,7 +230,7 @@ def create_app_over(built: Services, lifespan: Any = None) -> Gateway:
     """The app over these services."""
     app = Gateway(title="Liandong", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=lifespan)
     mount(app, built.endpoints, built)
-    app.drain = built.live.drain
+    app.drain = built.drain
 
     async def answer(request: Request, error: Exception) -> Response:
         return built.problem_of(error).response()

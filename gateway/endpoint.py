@@ -26,6 +26,8 @@ from gateway.problems import Problem
 if TYPE_CHECKING:
     from gateway.app import Services
 
+_WITH_SLASHES = ("{notice_id}",)
+"""Parameters of a path whose values may hold a slash."""
 LOOPBACK = ("127.0.0.1", "::1")
 
 
@@ -54,10 +56,12 @@ ANYBODY = Caller("anybody", Role.OPERATOR, (), 0.0)
 @dataclass(frozen=True)
 class Endpoint:
     """`roles` empty means open to everybody; `open_on_loopback` lets a local scraper in without a token;
-    `streams`: the answer lasts as long as the client wants, so its duration says nothing.
+    `streams`: the answer lasts as long as the client wants, so its duration says nothing; `waits`: so does that of one that comes
+    when there is something to tell.
 
-    The rest documents (openapi.py): `answers` by status (None: no model; text of `answer_media`, or nothing with 204), `takes`
-    the request headers that count, `gives` the headers of an answer, `problems` what only this route can say.
+    The rest documents (openapi.py): `answers` by status (None: no model; text of `answer_media`, or nothing with 204), `also`
+    what the same status answers to other roles, `takes` the request headers that count, `gives` the headers of an answer,
+    `problems` what only this route can say.
     """
 
     method: str
@@ -67,11 +71,13 @@ class Endpoint:
     summary: str
     open_on_loopback: bool = False
     streams: bool = False
+    waits: bool = False
     body: type[BaseModel] | None = None
     body_media: str = "application/json"
     body_required: bool = True
     query: type[BaseModel] | None = None
     answers: dict[int, type[BaseModel] | None] = field(default_factory=dict)
+    also: dict[int, tuple[type[BaseModel], ...]] = field(default_factory=dict)
     answer_media: str = "application/json"
     takes: tuple[str, ...] = ()
     gives: dict[int, tuple[str, ...]] = field(default_factory=dict)
@@ -80,6 +86,12 @@ class Endpoint:
     @property
     def name(self) -> str:
         return self.handler.__name__
+
+    @property
+    def models(self) -> list[type[BaseModel]]:
+        """Of all its answers."""
+        first = [model for model in self.answers.values() if model is not None]
+        return first + [model for some in self.also.values() for model in some]
 
     @property
     def all_problems(self) -> tuple[str, ...]:
@@ -112,7 +124,10 @@ def mount(app: Gateway, endpoints: list[Endpoint], services: Services) -> None:
     """Adds the routes, in order."""
     app.hot = {}
     for endpoint in endpoints:
-        route = APIRoute(endpoint.path, _never, methods=[endpoint.method], name=endpoint.name, include_in_schema=False)
+        path = endpoint.path
+        for name in _WITH_SLASHES:
+            path = path.replace(name, f"{name[:-1]}:path}}")
+        route = APIRoute(path, _never, methods=[endpoint.method], name=endpoint.name, include_in_schema=False)
         route.app = _serve(endpoint, services)
         if "{" not in endpoint.path:
             app.hot[endpoint.method, endpoint.path] = route.app
@@ -137,7 +152,7 @@ def _serve(endpoint: Endpoint, services: Services) -> ASGIApp:
         except Exception as error:
             response = services.problem_of(error).response()
         await response(scope, receive, send)
-        if not endpoint.streams:
+        if not (endpoint.streams or endpoint.waits):
             observe(clock() - began)
 
     return serve

@@ -16,7 +16,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from gateway.metrics import METRICS
-from schemas.topics import ACTIONS, MAX_RECORD_BYTES, RETRACTIONS, SUBMITTED, Topic
+from schemas.topics import ACTIONS, DELIVERED, MAX_RECORD_BYTES, RETRACTIONS, SUBMITTED, Topic
 from stream_processors.log import partition_of
 
 logger = logging.getLogger("liandong.gateway")
@@ -171,7 +171,7 @@ class WrongTopics(RuntimeError):
 
 
 async def _check_topics(producer: AIOKafkaProducer) -> None:
-    for topic in (SUBMITTED, RETRACTIONS, ACTIONS):
+    for topic in (SUBMITTED, RETRACTIONS, ACTIONS, DELIVERED):
         found = await producer.partitions_for(topic.name)
         if len(found) != topic.partitions:
             raise WrongTopics(f"topic {topic.name} has {len(found)} partitions, the topic table says {topic.partitions}")

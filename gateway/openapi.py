@@ -46,8 +46,12 @@ _HEADERS: dict[str, tuple[str, dict[str, Any]]] = {
 _PATH_PARAMETERS: dict[str, tuple[str, str]] = {
     "signal_id": ("The id of the receipt.", "sig-Nk3b0vQm1x2yq8YpWc5f7A"),
     "case_id": ("The case.", "case-5v1Jx0kq9sT2"),
+    "order_id": ("The order.", "ord-5v1Jx0kq9sT2-1c9b2f7e04aa"),
+    "task_id": ("The dissuasion task.", "task-5v1Jx0kq9sT2-77d0a1b2c3e4"),
+    "objection_id": ("The objection.", "obj-5v1Jx0kq9sT2-0f1e2d3c4b5a"),
     "action_id": ("The action, as its answer named it.", "act-9fK2mQ"),
     "queue": ("An agency's queue.", "public-security-630202"),
+    "notice_id": ("The notice, as its item names it.", "act-9fK2mQ/ord-5v1Jx0kq9sT2/0"),
     "number": ("The receipt number of a tip.", "7K3F-0Q2M-9XVA-41BD-ZP8T"),
 }
 
@@ -133,6 +137,18 @@ def _example_of(model: type[BaseModel], media: str) -> dict[str, Any]:
     return told | ({"examples": found} if found else {})
 
 
+def _any_of(model: type[BaseModel], others: tuple[type[BaseModel], ...], media: str) -> dict[str, Any]:
+    """The media type object of an answer that has several forms, by the caller's role."""
+    told = _example_of(model, media)
+    for other in others:
+        more = _example_of(other, media)
+        told["schema"] = {"anyOf": [*told["schema"].get("anyOf", [told["schema"]]), more["schema"]]}
+        told["examples"] = told.get("examples", {}) | {
+            f"{other.__name__}.{name}": one for name, one in more.get("examples", {}).items()
+        }
+    return told
+
+
 def _line(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n"
 
@@ -142,7 +158,7 @@ def _responses(endpoint: Endpoint) -> dict[int, dict[str, Any]]:
     for status, model in endpoint.answers.items():
         one: dict[str, Any] = {"description": _said(model) if model else endpoint.summary}
         if model is not None:
-            one["content"] = {endpoint.answer_media: _example_of(model, endpoint.answer_media)}
+            one["content"] = {endpoint.answer_media: _any_of(model, endpoint.also.get(status, ()), endpoint.answer_media)}
         elif status != 204:
             one["content"] = {endpoint.answer_media: {"schema": {"type": "string"}}}
         if headers := endpoint.gives.get(status):
@@ -198,7 +214,7 @@ def problem_example(kind: Kind) -> dict[str, Any]:
 
 def _examples(endpoints: list[Endpoint]) -> dict[str, Any]:
     """Every body and answer that is shown, and every problem."""
-    models = {one.body for one in endpoints} | {model for one in endpoints for model in one.answers.values()}
+    models = {one.body for one in endpoints} | {model for one in endpoints for model in one.models}
     told = {
         f"{model.__name__}.{name}": {"value": value}
         for model in sorted(filter(None, models), key=lambda model: model.__name__)
@@ -212,7 +228,7 @@ def _components(endpoints: list[Endpoint]) -> dict[str, Any]:
     """The schemas of all bodies and answers. One name is one schema."""
     taken = {one.body for one in endpoints if one.body is not None}
     queries = {one.query for one in endpoints if one.query is not None}
-    given = {model for one in endpoints for model in one.answers.values() if model is not None}
+    given = {model for one in endpoints for model in one.models}
     found: dict[str, Any] = {}
     for name, schema in sorted([*_defined(taken, "validation").items(), *_inner(queries).items()]):
         found[name] = schema

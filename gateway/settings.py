@@ -58,6 +58,10 @@ class GatewaySettings(Settings):
     live_cases_an_update: int = Field(200, ge=1)
     live_cases_kept: int = Field(5000, ge=1)
 
+    inbox_wait_most_s: float = Field(30.0, ge=0, le=60)
+    inbox_waiting_limit: int = Field(2000, ge=1)
+    inbox_waiting_per_recipient_limit: int = Field(32, ge=1)
+
     trusted_proxies: str = ""
     tip_limit_bytes: int = Field(16 << 10, ge=1024)
     tip_body_s: float = Field(10.0, gt=0)

@@ -10,11 +10,35 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from schemas.clocks import Clock, Due
+from schemas.dispositions import Disposition
 from schemas.events import EventFact
 from schemas.facts import Reason
+from schemas.measures import Measure
+from schemas.notices import Notice
+from schemas.objections import Objection, ObjectionRequest
+from schemas.orders import Order, OrderEvent
 from schemas.retractions import Standing
+from schemas.scorecards import Counted
 from schemas.signals import MAX_INDICATORS, MOST_VERSIONS, SignalKind, Stage, Subject, Trust
+from schemas.tasks import Task, TaskEvent
 from schemas.values import AmountMinor, Currency, EventTime, Instant, Name, PartyId, Region, Sealed, Stored
+
+__all__ = [
+    "OFFICERS_ONLY",
+    "Action",
+    "ActionKind",
+    "ActionOutcome",
+    "Case",
+    "CaseChange",
+    "CaseStatus",
+    "Disposition",
+    "JoinedSignal",
+    "Moved",
+    "Portion",
+    "Tally",
+    "Verdict",
+]
 
 
 class ActionKind(StrEnum):
@@ -25,21 +49,48 @@ class ActionKind(StrEnum):
     RELEASE = "release"
     HAND_OVER = "hand_over"
     DISPOSE = "dispose"
+    ACKNOWLEDGE = "acknowledge"
+    TRANSFER = "transfer"
+    MERGE = "merge"
+    SPLIT = "split"
+    REOPEN = "reopen"
+    CLOSE = "close"
+    ABSORB = "absorb"
+    MEASURE = "measure"
+    ORDER = "order"
+    TASK = "task"
+    OBJECTION = "objection"
+    CLOCK_DUE = "clock_due"
 
 
-class Disposition(StrEnum):
-    CONFIRMED = "confirmed"
-    FALSE_POSITIVE = "false_positive"
-    INSUFFICIENT = "insufficient"
+OFFICERS_ONLY = frozenset(
+    {
+        ActionKind.CLAIM,
+        ActionKind.RENEW,
+        ActionKind.RELEASE,
+        ActionKind.HAND_OVER,
+        ActionKind.DISPOSE,
+        ActionKind.ACKNOWLEDGE,
+        ActionKind.TRANSFER,
+        ActionKind.MERGE,
+        ActionKind.SPLIT,
+        ActionKind.REOPEN,
+        ActionKind.CLOSE,
+    }
+)
+"""The moves of the officers in charge. Of the others some are institutions', some stages'."""
 
 
 class CaseStatus(StrEnum):
-    """RETRACTED: every signal of the case was taken back."""
+    """RETRACTED: every signal of the case was taken back. CLOSED: disposed of, and its senders have their feedback. MERGED: what
+    it held is in another case now, and what still comes for it goes there."""
 
     OPEN = "open"
     CLAIMED = "claimed"
     DISPOSED = "disposed"
     RETRACTED = "retracted"
+    CLOSED = "closed"
+    MERGED = "merged"
 
 
 class JoinedSignal(Stored):
@@ -70,10 +121,39 @@ class JoinedSignal(Stored):
     version: int = Field(default=1, ge=1, le=MOST_VERSIONS)
 
 
-class Action(Stored):
-    """A request about one case. `revision` is the one the officer saw; joins and retractions of signals carry none.
+class Tally(Stored):
+    """Of a case's live signals: how many have each score, institution and kind. What is left when one is taken back follows
+    from it, however many there are."""
 
-    `withdrawn` is what a retracted signal had added to the case.
+    scores: dict[str, int]
+    institutions: dict[str, int]
+    kinds: dict[str, int]
+
+
+class Portion(Stored):
+    """What one case hands over to another: all of it when they are merged, some signals when it is split. `primary` opens a case
+    where there is none; `clocks` are institutions' that still run, `linked` as in a case."""
+
+    of: Name
+    signals: tuple[JoinedSignal, ...]
+    signal_count: int
+    amount_minor: dict[str, int]
+    tally: Tally
+    institutions: tuple[str, ...]
+    measures: tuple[Measure, ...] = ()
+    primary: Subject | None = None
+    primary_signal_id: Name | None = None
+    clocks: tuple[Clock, ...] = ()
+    linked: tuple[Name, ...] = ()
+
+
+class Action(Stored):
+    """A request about one case. `revision` is the one the officer saw; what officers do not do carries none.
+
+    `withdrawn` is what a retracted signal had added to the case; `linked` are the cases that a signal joins beside this one.
+    One of `measure`, `order`, `task`, `objection`, `due`, `portion` belongs to the kind of that name (CLOCK_DUE: `due`, ABSORB:
+    `portion`). `queue` of a transfer is the one that takes the case; `into` the case that this one is merged into, or the new one
+    that `signals` are split off to. `passed` names the split-off cases that it was sent on to before.
     """
 
     action_id: Name
@@ -88,26 +168,51 @@ class Action(Stored):
     disposition: Disposition | None = None
     note_sealed: Sealed | None = None
     withdrawn: Standing | None = None
+    linked: tuple[Name, ...] = Field(default=(), max_length=16)
+    measure: Measure | None = None
+    order: OrderEvent | None = None
+    task: TaskEvent | None = None
+    objection: ObjectionRequest | None = None
+    due: Due | None = None
+    portion: Portion | None = None
+    into: Name | None = None
+    signals: tuple[Name, ...] = Field(default=(), max_length=200)
+    passed: tuple[Name, ...] = Field(default=(), max_length=200)
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
         """A move without its officer would leave a claimed case that nobody holds, and nobody could end."""
-        if self.kind not in (ActionKind.JOIN, ActionKind.RETRACT) and self.officer is None:
+        if self.kind in OFFICERS_ONLY and self.officer is None:
             raise ValueError("an officer's action names the officer")
         if self.kind is ActionKind.HAND_OVER and self.to is None:
             raise ValueError("a hand-over names who takes the case")
         if self.kind is ActionKind.DISPOSE and self.disposition is None:
             raise ValueError("a disposal says how the case ends")
+        if (needed := _NEEDS.get(self.kind)) is not None and not getattr(self, needed):
+            raise ValueError(f"a {self.kind.value} carries its {needed}")
         return self
 
 
-class Tally(Stored):
-    """Of a case's live signals: how many have each score, institution and kind. What is left when one is taken back follows
-    from it, however many there are."""
+_NEEDS = {
+    ActionKind.MEASURE: "measure",
+    ActionKind.ORDER: "order",
+    ActionKind.TASK: "task",
+    ActionKind.OBJECTION: "objection",
+    ActionKind.CLOCK_DUE: "due",
+    ActionKind.ABSORB: "portion",
+    ActionKind.MERGE: "into",
+    ActionKind.SPLIT: "signals",
+}
 
-    scores: dict[str, int]
-    institutions: dict[str, int]
-    kinds: dict[str, int]
+
+class Moved(Stored):
+    """One transfer of a case from a queue to another."""
+
+    at: Instant
+    by: str
+    came_from: str
+    to: str
+    note_sealed: str | None = None
 
 
 class Case(Stored):
@@ -117,6 +222,9 @@ class Case(Stored):
     officers' actions, so that a gateway's retry is an echo. `lease_until` ends a claim without a further record. The value of
     `primary` opens in the context of `primary_signal_id`, the signal that it came with. All but `primary`, `opened_at` and what
     officers did is of live signals; `retracted` counts those that were taken back. `tally` is None in a case of before.
+    `clocks` to `objections` are the loop's, each bounded by the module that adds to it. `linked` are the cases of other agencies
+    that share signals with this one, `absorbed` those that were merged into it. `splits` counts the cases that were split off it,
+    `split_off` says which signal (its name with the version) went to which of them.
     """
 
     case_id: str
@@ -144,6 +252,22 @@ class Case(Stored):
     applied: tuple[str, ...] = ()
     retracted: int = 0
     tally: Tally | None = None
+    acknowledged_at: Instant | None = None
+    acknowledged_by: str | None = None
+    closed_at: Instant | None = None
+    closed_by: str | None = None
+    linked: tuple[str, ...] = ()
+    merged_into: str | None = None
+    absorbed: tuple[str, ...] = ()
+    split_from: str | None = None
+    splits: int = 0
+    split_off: dict[str, str] = {}
+    transfers: tuple[Moved, ...] = ()
+    clocks: tuple[Clock, ...] = ()
+    measures: tuple[Measure, ...] = ()
+    orders: tuple[Order, ...] = ()
+    tasks: tuple[Task, ...] = ()
+    objections: tuple[Objection, ...] = ()
 
 
 class ActionOutcome(StrEnum):
@@ -164,7 +288,9 @@ class Verdict(Stored):
 class CaseChange(Stored):
     """The value of `cases.changed.v1`: what became of one action. `case` is whole when it was applied.
 
-    `origin` (`partition:offset`) is the source of a join, so that echoes of it are known after a rebuild.
+    `origin` (`partition:offset`) is the source of a join, so that echoes of it are known after a rebuild. `left` is the queue
+    that the case is not in any more. `notices` must reach whom they name, `follows` are requests about other cases: the stage
+    `deliver` sees to both. `moves`: of a refused action, those that are open. `counted` is what it changed of the scorecards.
     """
 
     action_id: str | None
@@ -179,3 +305,8 @@ class CaseChange(Stored):
     origin: str | None = None
     case: Case | None = None
     verdict: Verdict | None = None
+    left: str | None = None
+    notices: tuple[Notice, ...] = ()
+    follows: tuple[Action, ...] = ()
+    moves: tuple[Name, ...] = ()
+    counted: Counted | None = None

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, StringConstraints, model_validator
 
+from schemas.signals import SignalKind
 from schemas.values import Instant, Name, PartyId, Stored, Strict
 
 Severity = Literal["critical", "high", "medium", "low"]
@@ -145,9 +146,11 @@ class OfficeHours(Strict):
 
 
 class Clocks(Strict):
-    """The policy's section `clocks`. A bare list is taken as its rules, as files of before had it."""
+    """The policy's section `clocks`. A bare list is taken as its rules, as files of before had it. `duties`: kind of signal ->
+    the clocks that run for whoever reports it (Arts. 21 and 22: warn, block, report)."""
 
     office: OfficeHours = OfficeHours()
+    duties: dict[SignalKind, Annotated[tuple[ClockName, ...], Field(max_length=4)]] = {}
     rules: Annotated[tuple[ClockRule, ...], Field(max_length=64)] = ()
 
     @model_validator(mode="before")
@@ -167,6 +170,8 @@ class Clocks(Strict):
             # A severity that was forgotten would be a duty without a clock, and nobody would see it.
             if None not in severities and (left := [one for one in get_args(Severity) if one not in severities]):
                 raise ValueError(f"{name} has no length for {', '.join(left)}; give each severity one, or one without severity")
+        if unknown := sorted({name for names in self.duties.values() for name in names} - set(found)):
+            raise ValueError(f"duties: there is no clock {', '.join(unknown)}")
         return self
 
     @cached_property
@@ -210,7 +215,8 @@ class Clock(Stored):
 
     `step` falls due next, at `next_at`; both are None when nothing more will. `late`: whether what stopped it was done after
     `due_at`; None when nothing did. `estimated`: a year without its notice of days off, or with one that is not confirmed, was
-    reckoned through, so the instants may be days off. `severity` is that of the rule it runs by.
+    reckoned through, so the instants may be days off. `severity` is that of the rule it runs by. `unit` is the queue that
+    owes it, whatever becomes of the case; None where an institution does, or nobody.
     """
 
     name: ClockName
@@ -228,3 +234,12 @@ class Clock(Stored):
     stopped_at: Instant | None = None
     late: bool | None = None
     estimated: bool = False
+    unit: Name | None = None
+
+
+class Due(Stored):
+    """A moment of a clock has come: `step` of `run` of the clock of this name. What the timekeeper asks for."""
+
+    clock: ClockName
+    run: int = Field(ge=1)
+    step: ClockStep

@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from schemas.cases import Disposition
+from schemas.dispositions import Disposition
 from schemas.indicators import IndicatorKind
 from schemas.signals import SignalKind
 from schemas.values import AmountMinor, Currency, Name, Stored

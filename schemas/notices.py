@@ -11,6 +11,8 @@ from typing import Annotated, NamedTuple
 
 from pydantic import Field, StringConstraints
 
+from schemas.feedback import EarlyWarning, Feedback, TakenBack
+from schemas.objections import ObjectionTold
 from schemas.subjects import Subject
 from schemas.values import Instant, Name, PartyId, Stored
 
@@ -19,7 +21,8 @@ NoticeId = Annotated[str, StringConstraints(min_length=1, max_length=400)]
 
 
 class NoticeKind(StrEnum):
-    """ORDER asks for something, RELEASE says that it must not be done any more, or be undone. FEEDBACK tells what came of it."""
+    """ORDER asks for something, RELEASE says that it must not be done any more, or be undone. FEEDBACK tells what came of it.
+    CLOCK: a time is about to run out, or has."""
 
     ORDER = "order"
     RELEASE = "release"
@@ -29,11 +32,14 @@ class NoticeKind(StrEnum):
     RETRACTION = "retraction"
     FEEDBACK = "feedback"
     TASK = "task"
+    OBJECTION = "objection"
+    CLOCK = "clock"
 
 
 class Notice(Stored):
     """`recipient` is an institution or agency; `says` the key of the sentence, `data` its values (money in minor units, times as
-    RFC 3339). The value of `subject` opens in the context of the order, task or signal that it belongs to."""
+    RFC 3339). The value of `subject` opens in the context of the order, task or signal that it belongs to. `feedback` to
+    `objection`: the whole of what is told, of the kinds that tell more than a sentence."""
 
     notice_id: NoticeId
     recipient: PartyId
@@ -45,6 +51,10 @@ class Notice(Stored):
     task_id: Name | None = None
     subject: Subject | None = None
     data: dict[str, int | str] = Field(default={}, max_length=16)
+    feedback: Feedback | None = None
+    warning: EarlyWarning | None = None
+    taken_back: TakenBack | None = None
+    objection: ObjectionTold | None = None
 
 
 class Said(NamedTuple):
@@ -77,6 +87,13 @@ SAID: dict[str, Said] = {
     "task_open_again": Said("劝阻任务退回，请接手", "this task is open again: take it"),
     "task_tried": Said("已尝试劝阻 {tries} 次", "the person was tried {tries} time(s)"),
     "task_missed": Said("劝阻任务超时无人处置", "nobody did anything about this task in time"),
+    "clock_warns": Said("{clock} 时限将于 {due_at} 届满（{basis}）", "the time {clock} runs out at {due_at} ({basis})"),
+    "clock_fell_due": Said("{clock} 时限已于 {due_at} 届满（{basis}）", "the time {clock} ran out at {due_at} ({basis})"),
+    "clock_escalated": Said("{clock} 时限届满后仍未办理，已上报", "{clock} ran out at {due_at} and is still not done"),
+    "feedback": Said("您报送的线索有新进展", "there is news of what you reported"),
+    "early_warning": Said("您报送或持有的对象另有单位报送", "others report a subject that you reported or hold, too"),
+    "taken_back": Said("相关线索已撤回或更正，请核对已采取的措施", "a report was taken back: look at what you did because of it"),
+    "objection": Said("当事人申诉有新进展", "there is news of an objection"),
     "task_over": Said("劝阻任务结束：{outcome}", "this task is over: {outcome}"),
 }
 """Key -> sentence. None names a person: whom it is about is the sealed subject of the notice."""

@@ -11,7 +11,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from schemas.values import Instant, Name, PartyId, Sealed, Stored
+from schemas.values import Instant, Name, PartyId, Sealed, Stored, Strict
 
 MOST_EXECUTORS = 200
 APPLIED_KEPT = 64
@@ -95,3 +95,31 @@ class ObjectionTold(Stored):
     state: ObjectionState
     orders: tuple[Name, ...] = ()
     please: Please = "know"
+
+
+class ObjectionIn(Strict):
+    """The body in which a person's objection is lodged: in their own words, against which orders (none: all that stands)."""
+
+    text: str = Field(min_length=1, max_length=700)
+    orders: tuple[Name, ...] = Field(default=(), max_length=64)
+    revision: int | None = Field(default=None, ge=1, le=2**53)
+
+
+class NoticeIn(Strict):
+    """The body of the written notice: what the person was told. It is sealed before it leaves the gateway."""
+
+    text: str = Field(min_length=1, max_length=700)
+    revision: int | None = Field(default=None, ge=1, le=2**53)
+
+
+class DecisionIn(Strict):
+    """The body of a decision on an objection: its reasons, in writing."""
+
+    reasons: str = Field(min_length=1, max_length=700)
+    revision: int | None = Field(default=None, ge=1, le=2**53)
+
+
+class MoveIn(Strict):
+    """The body of a move that says nothing beside itself. `revision`: the case's that the officer saw."""
+
+    revision: int | None = Field(default=None, ge=1, le=2**53)

@@ -27,7 +27,7 @@ class VerifyIn(Strict):
 
 
 class OrderIn(Strict):
-    """The body of `POST /v1/cases/{id}/orders`."""
+    """The body of `POST /v1/cases/{id}/orders`. `revision`: the case's that the officer saw; it must not have changed since."""
 
     kind: OrderKind
     recipient: PartyId
@@ -38,6 +38,7 @@ class OrderIn(Strict):
     answer_by: Instant | None = None
     of: Name | None = None
     text: str | None = Field(default=None, min_length=1, max_length=700)
+    revision: int | None = Field(default=None, ge=1, le=2**53)
 
     @model_validator(mode="after")
     def _whole(self) -> Self:

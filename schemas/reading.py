@@ -10,12 +10,12 @@ from typing import NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from schemas.measures import MeasureKind
 from schemas.taxonomy import EVENT_TYPES
 
 _OPENING = re.compile(rb'"(?:[^"\\]|\\.)*"?|[\[{]|[\]}]', re.DOTALL)
 _FAULTS_TOLD = 20
 _TOLD = {
-    "union_tag_invalid": f"an event's type is one of {', '.join(EVENT_TYPES)}",
     "extra_forbidden": "there is no such member here",
 }
 """In place of pydantic's own sentence where that repeats what was sent or says little."""
@@ -26,6 +26,8 @@ _FORMS = {
     "currency": "a currency is an ISO 4217 code, for example CNY",
 }
 """The same for a text of the wrong form, by its member."""
+_TAGS: dict[tuple[int | str, ...], tuple[str, ...]] = {("event",): EVENT_TYPES, (): tuple(MeasureKind)}
+"""Where a body may be one of several: pydantic puts the chosen one's tag into the place, which the body does not."""
 _PLAIN_NAME = re.compile(r"[A-Za-z_]{1,40}", re.ASCII)
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -68,16 +70,21 @@ def refused(error: ValidationError, slug: str) -> Refused:
 
 def _sentence(loc: tuple[int | str, ...], kind: str, said: str) -> str:
     form = _FORMS.get(str(loc[-1])) if loc and kind == "string_pattern_mismatch" else None
+    if kind == "union_tag_invalid" and (tags := _TAGS.get(loc)):
+        what = "an event's type" if loc else "the kind"
+        return f"{what} is one of {', '.join(tags)}"
     return (form or _TOLD.get(kind, said))[:300]
 
 
 def _pointer(loc: tuple[int | str, ...], kind: str) -> str:
-    """The place in the body. pydantic puts an event's type between it and its members, which the body does not. The name of
-    an unknown member is the sender's own text: told only where it can be no number and no person's name in Chinese."""
+    """The place in the body. The name of an unknown member is the sender's own text: told only where it can be no number and no
+    person's name in Chinese."""
     if kind == "extra_forbidden" and not _PLAIN_NAME.fullmatch(str(loc[-1])):
         loc = (*loc[:-1], "*")
-    if loc[:1] == ("event",) and loc[1:2] and loc[1] in EVENT_TYPES:
-        loc = ("event", *loc[2:])
+    for at, tags in _TAGS.items():
+        if loc[: len(at)] == at and loc[len(at) : len(at) + 1] and loc[len(at)] in tags:
+            loc = (*at, *loc[len(at) + 1 :])
+            break
     return "".join(f"/{part}" for part in loc)[:256]
 
 

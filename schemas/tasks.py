@@ -7,13 +7,13 @@ context `task_id/attempt_id`.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from schemas.measures import Channel
 from schemas.orders import SealedLine, SealedText
-from schemas.subjects import Subject
+from schemas.subjects import Named, Subject
 from schemas.values import AmountMinor, Currency, EventTime, Instant, Name, PartyId, Stored, Strict
 
 MOST_REACH, ATTEMPTS_KEPT = 8, 16
@@ -148,3 +148,39 @@ class AttemptIn(Strict):
     caller: str | None = Field(default=None, min_length=1, max_length=120)
     said: str | None = Field(default=None, min_length=1, max_length=700)
     saved_minor: AmountMinor | None = None
+    currency: Currency = "CNY"
+
+
+class ReachIn(Strict):
+    """One who can reach the person, and how."""
+
+    party: PartyId
+    way: Way
+
+
+class TaskIn(Strict):
+    """The body in which an officer asks for dissuasion: of whom, and who can reach them, the nearest first. `person` is sealed
+    before it leaves the gateway. `revision` is the case's that the officer saw."""
+
+    person: Named
+    reach: tuple[ReachIn, ...] = Field(min_length=1, max_length=MOST_REACH)
+    revision: int | None = Field(default=None, ge=1, le=2**53)
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Self:
+        if len({one.party for one in self.reach}) < len(self.reach):
+            raise ValueError("a party stands once in 'reach'")
+        return self
+
+
+class GiveUpIn(Strict):
+    """The body of whoever ends a task without success: why."""
+
+    outcome: Literal["paid", "not_reached", "insisted", "not_at_risk"]
+
+
+class CancelIn(Strict):
+    """The body of an officer who calls a task off."""
+
+    outcome: Literal["paid", "not_reached", "insisted", "not_at_risk"] = "not_at_risk"
+    revision: int | None = Field(default=None, ge=1, le=2**53)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pydantic import BaseModel
 
 from schemas.cases import Action, CaseChange
+from schemas.deliveries import DeliveryMark, Issued
 from schemas.facts import AssessedSignal, DeadLetter
 from schemas.receipts import RawReceipt
 from schemas.retractions import Retraction
@@ -62,11 +63,25 @@ class Topic:
 SUBMITTED = Topic("signals.submitted.v1", "primary subject", SubmittedSignal, ("gateway", "intake"), ("assess",), 30)
 RETRACTIONS = Topic("signals.retractions.v1", "signal id", Retraction, ("gateway", "assess"), ("assess",), 30)
 ASSESSED = Topic("signals.assessed.v1", "primary subject", AssessedSignal, ("assess",), ("assess", "project"), 400)
-ACTIONS = Topic("loop.actions.v1", "case id", Action, ("gateway", "assess"), ("track",), 30)
-CHANGED = Topic("cases.changed.v1", "case id", CaseChange, ("track",), ("track", "project", "assess"), 400)
-DEADLETTER = Topic("deadletter.v1", "source", DeadLetter, ("intake", "assess", "track", "project"), (), 400, partitions=1)
+ACTIONS = Topic("loop.actions.v1", "case id", Action, ("gateway", "assess", "deliver", "timekeeper"), ("track",), 30)
+CHANGED = Topic(
+    "cases.changed.v1", "case id", CaseChange, ("track",), ("track", "project", "assess", "deliver", "timekeeper"), 400
+)
+ISSUED = Topic("orders.issued.v1", "recipient", Issued, ("deliver",), ("deliver", "project", "webhook"), 400)
+DELIVERED = Topic("orders.receipts.v1", "recipient", DeliveryMark, ("gateway", "webhook"), ("project", "webhook"), 400)
+DEADLETTER = Topic(
+    "deadletter.v1",
+    "source",
+    DeadLetter,
+    ("intake", "assess", "track", "deliver", "timekeeper", "project"),
+    (),
+    400,
+    partitions=1,
+)
 
-TOPICS: dict[str, Topic] = {topic.name: topic for topic in (SUBMITTED, RETRACTIONS, ASSESSED, ACTIONS, CHANGED, DEADLETTER)}
+TOPICS: dict[str, Topic] = {
+    topic.name: topic for topic in (SUBMITTED, RETRACTIONS, ASSESSED, ACTIONS, CHANGED, ISSUED, DELIVERED, DEADLETTER)
+}
 
 
 def raw(institution: str) -> Topic:

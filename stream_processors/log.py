@@ -63,6 +63,10 @@ class Log(Protocol):
     async def append_keyed(self, topic: Topic, entries: Sequence[tuple[bytes, bytes]]) -> list[Place]:
         """Appends each entry to the partition of its key, in order a partition; where each landed. Others may write there too."""
 
+    @property
+    def stamped_ms(self) -> int | None:
+        """LogAppendTime of the newest append: the broker's clock a moment ago. None before the first."""
+
     async def starts(self, topic: Topic) -> dict[int, int]: ...
 
     async def ends(self, topic: Topic) -> dict[int, int]: ...
@@ -84,6 +88,11 @@ class KafkaLog:
         self._producer: AIOKafkaProducer | None = None
         self._reader: AIOKafkaConsumer | None = None
         self._reading = asyncio.Lock()
+        self._stamped_ms: int | None = None
+
+    @property
+    def stamped_ms(self) -> int | None:
+        return self._stamped_ms
 
     async def open(self) -> None:
         self._producer = AIOKafkaProducer(
@@ -117,7 +126,7 @@ class KafkaLog:
         for partition, futures in sent:
             expected: int | None = None
             for future, n in futures:
-                landed = (await future).offset
+                landed = await self._landed(future)
                 if expected is not None and landed != expected:
                     raise LostLog(f"{topic.name}/{partition}: a batch landed at {landed}, not at {expected}")
                 bases.setdefault(partition, landed)
@@ -137,11 +146,17 @@ class KafkaLog:
         futures.append((await self._producer.send_batch(batch, topic, partition=partition), batch.record_count()))
         return futures
 
+    async def _landed(self, sent: Any) -> int:
+        """Where the first record of an acknowledged batch stands."""
+        told = await sent
+        self._stamped_ms = told.timestamp
+        return int(told.offset)
+
     async def append_keyed(self, topic: Topic, entries: Sequence[tuple[bytes, bytes]]) -> list[Place]:
         landed: dict[int, list[int]] = {}
         sent = [(p, await self._send(topic.name, p, found)) for p, found in by_key(topic, entries).items()]
         for partition, futures in sent:
-            landed[partition] = [base + at for future, n in futures for base in ((await future).offset,) for at in range(n)]
+            landed[partition] = [base + at for future, n in futures for base in (await self._landed(future),) for at in range(n)]
         return in_order(topic, entries, landed)
 
     def _partitions(self, topic: Topic) -> list[TopicPartition]:

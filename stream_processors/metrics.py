@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
 from schemas.cases import ActionOutcome
 from schemas.facts import Outcome
+from schemas.notices import NoticeKind
 from schemas.policy import Policy
 from schemas.receipts import RawOutcome
 
@@ -28,7 +29,9 @@ STEPS: dict[str, tuple[str, ...]] = {
     "intake": ("read", "submit", "record", "fold"),
     "assess": ("read", "claim", "observe", "decide", "record", "emit", "fold"),
     "track": ("read", "decide", "record", "fold"),
+    "deliver": ("read", "issue", "follow", "settle"),
     "project": ("read", "fold"),
+    "timekeeper": ("read", "fold"),
 }
 """A stage's steps, in order. Two halves of a large poll of assess go at once: their times overlap."""
 
@@ -36,7 +39,9 @@ OUTCOMES: dict[str, tuple[str, ...]] = {
     "intake": tuple(RawOutcome),
     "assess": tuple(Outcome),
     "track": tuple(ActionOutcome),
+    "deliver": (*NoticeKind, "follow"),
     "project": (),
+    "timekeeper": (),
 }
 
 _STEP_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
@@ -68,14 +73,15 @@ class PolledHistogram(Histogram):
 
 
 class Stages(_Process):
-    """The workers' metrics. `stage` is intake, assess, track or project."""
+    """The workers' metrics. `stage` is intake, assess, track, project or timekeeper."""
 
     def __init__(self) -> None:
         super().__init__()
         r = self.registry
         # Records taken from the log, echoes of a replay included.
         self.polled = Counter("liandong_records_polled", "Records read by a stage", ["stage"], registry=r)
-        # Facts by what they say: accepted, refused; assessed, repeat, resend, conflict, refused; applied, refused, echo.
+        # Facts by what they say: accepted, refused; assessed, repeat, resend, conflict, refused; applied, refused, echo;
+        # of deliver the kinds of notices, and `follow`: what was asked of other cases.
         self.facts = Counter("liandong_facts", "Facts written by a stage", ["stage", "outcome"], registry=r)
         # Assessed signals about a subject that another institution reported within the policy's window.
         self.corroborations = Counter("liandong_corroborations", "Signals that another institution's bear out", registry=r)
@@ -106,8 +112,9 @@ class Stages(_Process):
             "liandong_stage_delay_seconds", "Age of a poll's oldest record when it is done", ["stage"], buckets=_DELAY_S,
             registry=r,
         )  # fmt: skip
-        # From the LogAppendTime of a submitted signal until it is seen: `receipt` by its sender, `queue` by an officer. One
-        # observation, the oldest, a partition and poll: exact at a low load, on the safe side at a high one.
+        # From the LogAppendTime of a submitted signal until it is seen: `receipt` by its sender, `queue` by an officer; `inbox`:
+        # of the action that caused a notice, until it is in its recipient's inbox. One observation, the oldest, a partition and
+        # poll: exact at a low load, on the safe side at a high one.
         self.visible_s = Histogram(
             "liandong_visible_seconds", "Submitted to visible in the views", ["view"], buckets=_DELAY_S, registry=r
         )
@@ -118,6 +125,18 @@ class Stages(_Process):
         # Which policy decides; a stage whose policy differs from the others' was not reloaded.
         self.policy = Info("liandong_policy", "The policy that decisions are made by", ["stage"], registry=r)
 
+        # The timekeeper's own, each of its share of the partitions: `sum` over the workers, of the oldest `max`.
+        # Moments that are still to come or due, one of each running clock.
+        self.open_clocks = Gauge("liandong_open_clocks", "Clocks that something is still to come of", registry=r)
+        # Cases of which something is due that track has not decided yet.
+        self.due_cases = Gauge("liandong_due_cases", "Cases with a due moment that is not decided", registry=r)
+        # How long the oldest of them is due, by the broker's time; 0 when there is none.
+        self.oldest_due_s = Gauge("liandong_oldest_due_seconds", "Since when the oldest due moment waits", registry=r)
+        # Requests appended for due moments, those made again included.
+        self.due_requests = Counter("liandong_due_requests", "Requests for due moments", registry=r)
+        # One look for what is due, and the requests for it.
+        self.tick_s = Histogram("liandong_tick_seconds", "Duration of a tick of the timekeeper", buckets=_STEP_S, registry=r)
+
     def prepare(self, stage: str) -> None:
         """Every series that a stage will have, at zero: a first event is an increase only where there was a zero before."""
         for metric in (self.polled, self.dead, self.restored, self.restore_s, self.poll_s, self.poll_records, self.delay_s):
@@ -127,7 +146,7 @@ class Stages(_Process):
             self.step_s.labels(stage, step)
         for outcome in OUTCOMES[stage]:
             self.facts.labels(stage, outcome)
-        for view in ("receipt", "queue") if stage == "project" else ():
+        for view in ("receipt", "queue", "inbox") if stage == "project" else ():
             self.visible_s.labels(view)
 
     def tell_policy(self, stage: str, policy: Policy) -> None:
@@ -166,6 +185,16 @@ class Gateway(_Process):
         self.live_delay_s = Histogram(
             "liandong_gateway_live_delay_seconds", "Change of a case to live", buckets=_DELAY_S, registry=r
         )
+        # Long polls that wait and live connections of inboxes, now.
+        self.inbox_waiting = Gauge("liandong_gateway_inbox_waiting_clients", "Who waits for an inbox", registry=r)
+        # Notices handed to their recipients, also those that come again: by poll, stream, api (asked for once more).
+        self.inbox_notices = Counter("liandong_gateway_inbox_notices", "Notices handed out", ["kind"], registry=r)
+        # Marks of delivery that the gateway appended: received, acknowledged, replayed.
+        self.inbox_marks = Counter("liandong_gateway_inbox_marks", "Marks of delivery appended", ["status"], registry=r)
+        # LogAppendTime of the action that caused a notice until it is written to a live connection, on the gateway's clock.
+        self.inbox_delay_s = Histogram(
+            "liandong_gateway_inbox_delay_seconds", "Cause of a notice to live", buckets=_DELAY_S, registry=r
+        )
         # Public tips by what became of them: taken, again (the same one), refused (not valid), limited (too many).
         self.tips = Counter("liandong_gateway_tips", "Public tips", ["outcome"], registry=r)
         # Producers thrown away after a failed append.
@@ -190,6 +219,10 @@ class Gateway(_Process):
             self.actions.labels(outcome)
         for outcome in ("taken", "again", "refused", "limited"):
             self.tips.labels(outcome)
+        for kind in ("poll", "stream", "api"):
+            self.inbox_notices.labels(kind)
+        for status in ("received", "acknowledged", "replayed"):
+            self.inbox_marks.labels(status)
         for kind in ("cases", "counts", "reset"):
             self.live_events.labels(kind)
         for reason in ("gone", "slow", "expired", "draining"):

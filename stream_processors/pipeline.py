@@ -4,8 +4,11 @@ an institution's raw topic -> intake -> its receipts topic
                                   v
 gateway ----------------> signals.submitted ──┬> assess -> signals.assessed -> project
    └────────────────────> signals.retractions ┘    │└────> loop.actions ─> track -> cases.changed -> project
-                                            ^──────┤ on to the partition where the signal stands
-                                                   ^────────────────────────────────────┘ (verdicts)
+                                            ^──────┤ on to the partition where the signal stands │
+                                                   ^─────────────────────────────── (verdicts) ──┤
+                                                        loop.actions <─ timekeeper (what is due) <┤
+                       what follows for other cases: loop.actions <─┬─ deliver <──────────────────┘
+                                                                    └> orders.issued -> project <─ orders.receipts <─ gateway
 """
 
 from __future__ import annotations
@@ -15,20 +18,37 @@ from dataclasses import dataclass
 from typing import Any
 
 from schemas.codec import View
+from schemas.deliveries import MOST_NOTICES
 from schemas.envelope import Origin
-from schemas.topics import ACTIONS, ASSESSED, CHANGED, RETRACTIONS, SUBMITTED, Topic, raw, receipts
+from schemas.topics import (
+    ACTIONS,
+    ASSESSED,
+    CHANGED,
+    DELIVERED,
+    ISSUED,
+    RETRACTIONS,
+    SUBMITTED,
+    TOPICS,
+    Topic,
+    raw,
+    receipts,
+)
+from schemas.values import MAX_OFFSET
 from stream_processors.log import Record
+from stream_processors.state.effects import Effect
 from stream_processors.state.folds import (
     Fold,
     fold_assess,
     fold_intake,
+    fold_timekeeper,
     fold_track,
     fold_verdict,
     project_assessed,
     project_changed,
 )
-from stream_processors.state.keys import ASSESS, PROJECT, TRACK, Namespace, intake
-from stream_processors.state.rows import AssessedRow, ChangeRow, RawRow, ReceiptRow, VerdictRow
+from stream_processors.state.inbox import project_delivered, project_issued
+from stream_processors.state.keys import ASSESS, DELIVER, PROJECT, TIMEKEEPER, TRACK, Namespace, intake
+from stream_processors.state.rows import AssessedRow, ChangeRow, DueRow, IssuedRow, MarkRow, RawRow, ReceiptRow, VerdictRow
 
 
 def _no_marks(envelope: Any, record: Record, marks: dict[str, int]) -> dict[str, int]:
@@ -63,7 +83,10 @@ class FactStream:
     """A topic of facts that a stage folds, through a view of its model.
 
     `tag` names its mark: `f<tag><p>` is the next fact of a partition. `sources` gives the tag of each topic that the facts are
-    about: `s<tag><p>` is its next record.
+    about: `s<tag><p>` is its next record. Without any, records have no source, and all count: the fold must bear that.
+
+    `numbered`: the facts lie by another key than their sources, so many of one source at most; `o<tag><p>:<q>` is the next that
+    comes from partition q. `placed`: the fold wants to know the fact's offset, too.
     """
 
     topic: Topic
@@ -72,6 +95,8 @@ class FactStream:
     fold: Fold
     view: View
     marks: Callable[[Any, Record, dict[str, int]], dict[str, int]] = _no_marks
+    numbered: int = 0
+    placed: bool = False
 
     def fact_mark(self, partition: int) -> str:
         return f"f{self.tag}{partition}"
@@ -80,11 +105,32 @@ class FactStream:
         """`topic` of those that the facts are about; None where there is one."""
         return f"s{self.sources[topic or next(iter(self.sources))]}{partition}"
 
+    def source_of(self, text: str | None, partition: int) -> tuple[str, int] | None:
+        """The mark that tells echoes of a fact's source apart, and the source's number there; None for a stream without sources.
+        ValueError when no fact in this partition has such a source."""
+        if not self.sources:
+            return None
+        origin, step = Origin.parse(text or ""), self.numbered or 1
+        known = origin.topic in self.sources and 0 <= origin.offset < MAX_OFFSET // step
+        if self.numbered:
+            known = known and 0 <= origin.partition < TOPICS[origin.topic].partitions and 0 <= origin.n < step
+            mark, number = f"o{self.tag}{partition}:{origin.partition}", origin.offset * step + origin.n
+        else:
+            known = known and origin.partition == partition
+            mark, number = self.source_mark(partition, origin.topic) if known else "", origin.offset
+        if not known:
+            raise ValueError(f"a fact about {origin} in partition {partition}")
+        return mark, number
+
+    def effects(self, envelope: Any, record: Record) -> list[Effect]:
+        """What a fact changes."""
+        return self.fold(envelope, record.offset) if self.placed else self.fold(envelope)
+
 
 @dataclass(frozen=True)
 class Stage:
     """`reads`: its input; `streams`: what its state is a fold of. Those of them that are inputs, too, are folded as they
-    come (agents/folding.py)."""
+    come (agents/folding.py). Without any, its state is its places (agents/deliver.py)."""
 
     name: str
     namespace: Namespace
@@ -96,6 +142,13 @@ class Stage:
     def topics(self) -> tuple[Topic, ...]:
         """All topics whose identity the state depends on."""
         return tuple(dict.fromkeys((*self.reads, *self.writes)))
+
+    def place_mark(self, topic: Topic) -> str:
+        """The marks, but for the partition, that say which record of an input is the next one."""
+        if not self.streams:
+            return "e"
+        folded = {stream.topic.name: f"f{stream.tag}" for stream in self.streams}
+        return folded.get(topic.name) or f"s{self.streams[0].sources[topic.name]}"
 
 
 STAGES: dict[str, Stage] = {
@@ -118,14 +171,26 @@ STAGES: dict[str, Stage] = {
             (CHANGED,),
             (FactStream(CHANGED, {ACTIONS.name: ""}, "", fold_track, ChangeRow, _track_marks),),
         ),
+        Stage("deliver", DELIVER, (CHANGED,), (ISSUED, ACTIONS), ()),
+        Stage(
+            "timekeeper",
+            TIMEKEEPER,
+            (CHANGED,),
+            (ACTIONS,),
+            (FactStream(CHANGED, {ACTIONS.name: "c"}, "c", fold_timekeeper, DueRow),),
+        ),
         Stage(
             "project",
             PROJECT,
-            (ASSESSED, CHANGED),
+            (ASSESSED, CHANGED, ISSUED, DELIVERED),
             (),
             (
                 FactStream(ASSESSED, {SUBMITTED.name: "a", RETRACTIONS.name: "aw"}, "a", project_assessed, ReceiptRow),
                 FactStream(CHANGED, {ACTIONS.name: "c"}, "c", project_changed, ChangeRow),
+                FactStream(
+                    ISSUED, {CHANGED.name: "i"}, "i", project_issued, IssuedRow, numbered=MOST_NOTICES, placed=True
+                ),
+                FactStream(DELIVERED, {}, "d", project_delivered, MarkRow),
             ),
         ),
     )

@@ -18,6 +18,7 @@ from stream_processors.log import KafkaLog
 from stream_processors.pipeline import all_stages
 from stream_processors.settings import Settings
 from stream_processors.state.drawers import HEAD, case_entry, linked, taken
+from stream_processors.state.inbox import KEPT_MS, ends_of
 from stream_processors.state.keys import ASSESS, namespace_of
 from stream_processors.state.packing import unpack
 from stream_processors.state.restore import Told, restore
@@ -118,6 +119,10 @@ def _text(key: str, kind: str, value: Any, counting: _Counting) -> str:
         value = [(member, score) for member, score in value if score > counting.until]
     if timed.startswith("t:"):  # the index of project
         value = [(member.hex(), score) for member, score in value if score > counting.until]
+    if timed[:2] == "g:":
+        value = [(member, score) for member, score in value if score + KEPT_MS > counting.until]
+    if timed[:2] in ("i:", "u:"):
+        value = [(member.hex(), score) for member, score in value if ends_of(member) > counting.until]
     if kind == "hash":
         return _sorted(value.items())
     if kind == "string":
@@ -140,6 +145,8 @@ def _drawer(key: str, entries: dict[bytes, bytes], counting: _Counting) -> dict[
             found[f"{key} {name}"] = f"{revision} {at}\n{case.decode()}"
         elif (value := taken(entry, counting.until)) is None:
             continue
+        elif concern == "y":
+            found[f"{key} {name}"] = value.hex()
         elif concern in "kt":  # a small set, as a sorted set would tell it: what is few live may be many in the rebuilt state
             if ended := [(member.hex(), float(ends)) for member, ends in linked(value) if ends > counting.until]:
                 found[f"{bucket}}}{concern}:{name}"] = _sorted(ended)

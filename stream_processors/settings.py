@@ -18,6 +18,7 @@ from schemas.policy import Policy
 from schemas.protect import Keyring
 from schemas.topics import OURS
 from schemas.values import PartyId
+from stream_processors.calendar_file import SHIPPED_HOLIDAYS
 
 SHIPPED_POLICY = Path(__file__).parent / "policies" / "haidong.yaml"
 
@@ -40,6 +41,7 @@ class Settings(BaseSettings):
     profile: str = "demo"
     keys_file: Path | None = None
     policy_file: Path = SHIPPED_POLICY
+    holidays_file: Path = SHIPPED_HOLIDAYS
     worker_id: str = "worker-0"
     metrics_port: int = 0
     raw_institutions: Annotated[tuple[PartyId, ...], NoDecode] = ()

@@ -1,4 +1,4 @@
-"""Starts one agent: `python -m stream_processors.worker intake|assess|track|project`. One agent a process.
+"""Starts one agent: `python -m stream_processors.worker intake|assess|track|timekeeper|deliver|project`. One agent a process.
 
 Order: policy, keys, metrics, log, store, the restore barrier, and only then Faust joins the group. Whatever is not expected
 ends the process at once with a line that says why; the supervisor starts it again and the barrier makes it whole.
@@ -29,9 +29,12 @@ from stream_processors import transport
 from stream_processors.agents.assess import Assess
 from stream_processors.agents.base import Agent
 from stream_processors.agents.beside import Beside
+from stream_processors.agents.deliver import Deliver
 from stream_processors.agents.intake import Intake
 from stream_processors.agents.project import Project
+from stream_processors.agents.timekeeper import Timekeeper
 from stream_processors.agents.track import Track
+from stream_processors.calendar_file import load_holidays
 from stream_processors.log import KafkaLog
 from stream_processors.metrics import METRICS
 from stream_processors.pipeline import STAGES, intake_stage
@@ -39,8 +42,13 @@ from stream_processors.policy_file import PolicyFile
 from stream_processors.settings import PolicyError, Settings
 from stream_processors.state.store import RedisLike, RedisStore, connect
 
-AGENTS: dict[str, type[Assess] | type[Track] | type[Project]] = {"assess": Assess, "track": Track, "project": Project}
-NAMES = ("intake", *AGENTS)
+AGENTS: dict[str, type[Assess] | type[Deliver] | type[Project] | type[Timekeeper]] = {
+    "assess": Assess,
+    "timekeeper": Timekeeper,
+    "deliver": Deliver,
+    "project": Project,
+}
+NAMES = ("intake", "track", *AGENTS)
 CHECK_EVERY_S = 1.0
 ASSIGN_TIMEOUT_S = 60.0
 """Faust forgets an assignment that takes longer than its request time-out, and then consumes nothing. Better to end before."""
@@ -145,6 +153,18 @@ def wire(app: faust.App, agent: Agent | Beside, policies: PolicyFile | None = No
                 await _guarded(look_at_policy)(agent, policies)
 
     app.task(watch)
+    if isinstance(agent, Agent) and agent.tick_every_s is not None:
+        app.task(_ticking(agent, agent.tick_every_s))
+
+
+def _ticking(agent: Agent, every_s: float) -> Any:
+    async def ticking() -> None:
+        while True:
+            began = time.perf_counter()
+            await _guarded(agent.tick)()
+            await asyncio.sleep(max(0.0, every_s - (time.perf_counter() - began)))
+
+    return ticking
 
 
 async def look_at_policy(agent: Agent, policies: PolicyFile) -> None:
@@ -199,7 +219,12 @@ async def open_agent(settings: Settings, stage: str, policy: Policy) -> Agent | 
 async def _agent(settings: Settings, stage: str, log: KafkaLog, redis: RedisLike, policy: Policy) -> Agent:
     store = RedisStore(redis, STAGES[stage].namespace)
     await store.open()
-    agent = AGENTS[stage](log, store, policy, AesGcmSealer(settings.keyring()), logger.info)
+    sealer = AesGcmSealer(settings.keyring())
+    agent: Agent
+    if stage == "track":
+        agent = Track(log, store, policy, sealer, logger.info, holidays=load_holidays(settings.holidays_file))
+    else:
+        agent = AGENTS[stage](log, store, policy, sealer, logger.info)
     METRICS.tell_policy(stage, agent.policy)
     return agent
 

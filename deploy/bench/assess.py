@@ -12,7 +12,8 @@ SIGNALS = 60_000
 
 def run(setting: Setting) -> list[Row]:
     rates = []
-    with setting.stack("assess", services=("kafka", "redis", "workers"), workers={"track": 0, "project": 0}) as stack:
+    others = {"track": 0, "deliver": 0, "project": 0}
+    with setting.stack("assess", services=("kafka", "redis", "workers"), workers=others) as stack:
         stack.stop_one("assess-0")
         for number in range(setting.runs):
             fill(stack, "signals", setting.size(SIGNALS, 600), number)

@@ -58,6 +58,8 @@ class FactRow(Stored):
 class KeptLog:
     """A log in memory that keeps the facts. It implements what assess needs of `stream_processors.log.Log`."""
 
+    stamped_ms: int | None = None
+
     def __init__(self) -> None:
         self._ends: dict[str, Counter[int]] = defaultdict(Counter)
         self.facts: list[FactRow] = []

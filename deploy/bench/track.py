@@ -14,7 +14,7 @@ SIGNALS, MOVES = 30_000, 15_000
 
 def run(setting: Setting) -> list[Row]:
     rates, shares = [], []
-    with setting.stack("track", services=("kafka", "redis", "workers"), workers={"project": 0}) as stack:
+    with setting.stack("track", services=("kafka", "redis", "workers"), workers={"deliver": 0, "project": 0}) as stack:
         stack.stop_one("assess-0")
         stack.stop_one("track-0")
         for number in range(setting.runs):

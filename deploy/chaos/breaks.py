@@ -19,7 +19,7 @@ from deploy.local.errors import LauncherError
 from deploy.local.stack import Stack
 from stream_processors.crash import POINTS
 
-AGENTS = ("assess", "track", "project")
+AGENTS = ("assess", "track", "timekeeper", "deliver", "project")
 APPS = [f"{agent}-{n}" for agent in AGENTS for n in (0, 1)] + ["gateway"]
 CRASH_POINTS = [name for name in POINTS if not name.startswith("intake.")]
 """Nobody writes raw here; intake dies at its points in tests/unit/agents and tests/integration."""
@@ -47,6 +47,7 @@ def crash_point(scene: Scene, name: str, nth: int, how: str = "") -> str:
     stopped = [process]
     if name.startswith("restore."):  # with the other worker at work, it might restore first
         stopped.append(f"{process[:-1]}{1 - int(process[-1])}")
+    if name.startswith("restore.") or name == "deliver.found":  # passed at an assignment alone
         nth = 1
     for one in stopped:
         scene.stack.stop_one(one, grace_s=0)

@@ -69,8 +69,12 @@ def bodies(http: dict[str, Any]) -> list[str]:
             for part in (operation.get("requestBody", {}), *operation["responses"].values()):
                 for media in part.get("content", {}).values():
                     schema = media["schema"].get("contentSchema", media["schema"])
-                    found |= {one["$ref"].rpartition("/")[2] for one in (schema, *schema.get("allOf", ())) if "$ref" in one}
+                    found |= {one["$ref"].rpartition("/")[2] for one in _forms(schema) if "$ref" in one}
     return sorted(found)
+
+
+def _forms(schema: dict[str, Any]) -> list[dict[str, Any]]:
+    return [schema, *schema.get("allOf", ()), *schema.get("anyOf", ())]
 
 
 def alone(whole: dict[str, Any], name: str) -> dict[str, Any]:

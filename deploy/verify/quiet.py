@@ -13,7 +13,7 @@ from schemas.topics import all_topics
 from stream_processors.log import KafkaLog
 from stream_processors.pipeline import all_stages
 from stream_processors.settings import Settings
-from stream_processors.state.progress import behind, places
+from stream_processors.state.progress import behind, inputs, places
 
 
 class NotQuiet(RuntimeError):
@@ -52,14 +52,11 @@ async def _left(
     left: dict[str, int] = {}
     for name, stage in all_stages(institutions).items():
         left[name] = 0
-        for stream in stage.streams:
-            wanted = [("f" + stream.tag, stream.topic)]
-            sources = stream.sources.items() if stage.name != "project" else ()
-            wanted += [("s" + tag, topic) for source, tag in sources for topic in stage.reads if topic.name == source]
-            for mark, topic in wanted:
-                try:
-                    at = await places(redis, stage.namespace, mark, topic.partitions)
-                except RedisError:
-                    at = {}
-                left[name] += behind(ends[topic.name], at, starts[topic.name])
+        folded = [(stream.topic, f"f{stream.tag}") for stream in stage.streams]
+        for topic, mark in dict.fromkeys([*inputs(stage), *folded]):
+            try:
+                at = await places(redis, stage.namespace, mark, topic.partitions)
+            except RedisError:
+                at = {}
+            left[name] += behind(ends[topic.name], at, starts[topic.name])
     return left, ends

@@ -1,11 +1,12 @@
 """One live connection as an ASGI response: `text/event-stream`, written no faster than the client reads.
 
 Invariant: it ends when the client goes, when its token expires, when the process drains, or when the client does not read for
-`live_slow_s`; whatever the end, the client's place in the hub is free.
+`live_slow_s`; whatever the end, the client's place is free.
 """
 
 from __future__ import annotations
 
+import abc
 import asyncio
 import contextlib
 import secrets
@@ -14,7 +15,8 @@ from collections.abc import Callable
 
 from starlette.types import Receive, Scope, Send
 
-from gateway.live.coalesce import Update
+from gateway.auth import Caller
+from gateway.live.coalesce import NEVER, Update
 from gateway.live.hub import Client, Hub
 from gateway.live.rows import event_id
 from gateway.metrics import METRICS
@@ -27,21 +29,41 @@ _HEADERS = [
     (b"x-accel-buffering", b"no"),
 ]
 _HEARTBEAT = b": alive\n\n"
+__all__ = ["NEVER", "EventStream", "Streaming"]
 
 
-class EventStream:
-    def __init__(
-        self,
-        hub: Hub,
-        client: Client,
-        settings: GatewaySettings,
-        now: Callable[[], float] = time.monotonic,
-        wall: Callable[[], float] = time.time,
-    ) -> None:
-        self._hub, self._client, self._settings, self._now = hub, client, settings, now
-        valid_s = client.caller.expires_at - wall()
+class Streaming(abc.ABC):
+    """What all live connections do; who derives from it says what is told, and when."""
+
+    def __init__(self, caller: Caller, settings: GatewaySettings, now: Callable[[], float], wall: Callable[[], float]) -> None:
+        self._settings, self._now = settings, now
+        valid_s = caller.expires_at - wall()
         self._ends = now() + max(0.0, min(valid_s, settings.live_longest_s))
         self._gone = False
+
+    @property
+    @abc.abstractmethod
+    def _draining(self) -> bool: ...
+
+    @abc.abstractmethod
+    def _leave(self) -> None:
+        """The connection is over."""
+
+    @abc.abstractmethod
+    def _wake(self) -> None:
+        """Ends `_sleep`."""
+
+    @abc.abstractmethod
+    async def _next(self, now: float) -> bytes | None:
+        """What is to be told now."""
+
+    @abc.abstractmethod
+    def _due(self) -> float:
+        """When there will be something to tell; NEVER when that is not known."""
+
+    @abc.abstractmethod
+    async def _sleep(self, longest_s: float) -> None:
+        """Until something is to be told."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         narrow(scope)
@@ -55,7 +77,7 @@ class EventStream:
         except OSError:  # what a server raises that tells of a lost connection in `send`
             reason = "gone"
         finally:
-            self._hub.leave(self._client)
+            self._leave()
             METRICS.live_closed.labels(reason).inc()
             listening.cancel()
             await asyncio.wait((listening,))
@@ -64,7 +86,7 @@ class EventStream:
         while (await receive())["type"] != "http.disconnect":
             pass
         self._gone = True
-        self._client.wake.set()
+        self._wake()
 
     async def _write(self, send: Send) -> str:
         """Why it ended. TimeoutError when the client does not read."""
@@ -72,23 +94,61 @@ class EventStream:
         # Clients of a gateway that ends come back spread over two seconds.
         await self._body(send, b"retry: %d\n\n" % (1000 + secrets.randbelow(2000)))
         last = self._now()
-        coalescer = self._client.coalescer
         while not self._gone:
             now = self._now()
-            ended = "draining" if self._hub.draining else "expired" if now >= self._ends else ""
+            ended = "draining" if self._draining else "expired" if now >= self._ends else ""
             if ended:
                 await self._body(send, b'event: bye\ndata: {"reason":"%s"}\n\n' % ended.encode(), more=False)
                 return ended
-            update = coalescer.take(now)
-            if update is not None:
-                await self._body(send, self._told(update))
+            told = await self._next(now)
+            if told is not None:
+                await self._body(send, told)
                 last = self._now()
             elif now - last >= self._settings.live_heartbeat_s:
                 await self._body(send, _HEARTBEAT)
                 last = self._now()
             else:
-                await self._sleep(min(coalescer.due(), last + self._settings.live_heartbeat_s, self._ends) - now)
+                await self._sleep(min(self._due(), last + self._settings.live_heartbeat_s, self._ends) - now)
         return "gone"
+
+    async def _body(self, send: Send, body: bytes, *, more: bool = True) -> None:
+        await self._send(send, {"type": "http.response.body", "body": body, "more_body": more})
+
+    async def _send(self, send: Send, message: dict[str, object]) -> None:
+        async with asyncio.timeout(self._settings.live_slow_s):
+            await send(message)
+
+
+class EventStream(Streaming):
+    """An officer's: what the hub has for this client."""
+
+    def __init__(
+        self,
+        hub: Hub,
+        client: Client,
+        settings: GatewaySettings,
+        now: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        super().__init__(client.caller, settings, now, wall)
+        self._hub, self._client = hub, client
+
+    @property
+    def _draining(self) -> bool:
+        return self._hub.draining
+
+    def _leave(self) -> None:
+        self._hub.leave(self._client)
+
+    def _wake(self) -> None:
+        self._client.wake.set()
+
+    def _due(self) -> float:
+        return self._client.coalescer.due()
+
+    async def _next(self, now: float) -> bytes | None:
+        update = self._client.coalescer.take(now)
+        return None if update is None else self._told(update)
 
     async def _sleep(self, longest_s: float) -> None:
         """Until something is to be told. Between two updates nothing wakes it: many changes are one waking."""
@@ -103,13 +163,6 @@ class EventStream:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(longest_s):
                 await wake.wait()
-
-    async def _body(self, send: Send, body: bytes, *, more: bool = True) -> None:
-        await self._send(send, {"type": "http.response.body", "body": body, "more_body": more})
-
-    async def _send(self, send: Send, message: dict[str, object]) -> None:
-        async with asyncio.timeout(self._settings.live_slow_s):
-            await send(message)
 
     def _told(self, update: Update) -> bytes:
         """Up to two events: counts first, because only the rows' place is one to resume from."""

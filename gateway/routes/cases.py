@@ -1,4 +1,4 @@
-"""Routes of officers over one case: read it, claim, renew, release, hand over, dispose; and the outcome of an action.
+"""Routes over one case: read it, each as far as he may; an officer's moves from claim to close; and the outcome of an action.
 
 Invariant: every move is an action in the log; the answer tells what the log made of it, never what the gateway hopes.
 """
@@ -7,23 +7,35 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from gateway.answers import ActionOut, CaseOut, LinksOut, case_out
+from gateway.answers import ActionOut, CaseOut, LinksOut
 from gateway.audit import accessed
-from gateway.auth import Role
+from gateway.desk import Pending, Wanted, actor_of
 from gateway.endpoint import Call, Endpoint, Handler
-from gateway.intake import validated
-from gateway.limits import media_type, read_body
-from gateway.officers import Pending, Wanted
+from gateway.loop.call import (
+    BOTH,
+    CASE,
+    OFFICERS,
+    TROUBLE,
+    act,
+    action_of,
+    body_of,
+    is_officer,
+    pending_reply,
+    protector,
+    reply,
+    seen_case,
+)
+from gateway.loop.cases import OwnCaseOut, officers_case, own_case
+from gateway.loop.told import words
 from gateway.problems import Problem
 from gateway.reply import dumped
 from schemas.cases import ActionKind, ActionOutcome, Case, CaseChange, Disposition
-from schemas.values import PartyId
-
-OFFICERS = frozenset({Role.OFFICER})
+from schemas.values import Name, PartyId
 
 
 class _Body(BaseModel):
@@ -66,37 +78,63 @@ class DisposeIn(_Body):
     note: str | None = Field(default=None, max_length=4000)
 
 
+class ReopenIn(_Body):
+    """`note` says why; it is sealed before it leaves the gateway."""
+
+    revision: int = _Revision
+    note: str = Field(min_length=1, max_length=700)
+
+
+class CloseIn(_Body):
+    revision: int = _Revision
+
+
+class AcknowledgeIn(_Body):
+    revision: int | None = Field(default=None, ge=1, le=2**53)
+
+
+class TransferIn(_Body):
+    """`queue` takes the case: another agency's, or that of another county. The note is sealed before it leaves the gateway."""
+
+    revision: int = _Revision
+    queue: PartyId
+    note: str | None = Field(default=None, min_length=1, max_length=700)
+
+
+class MergeIn(_Body):
+    """`into` is the case that holds everything from now on, for good: one of the same queue."""
+
+    revision: int = _Revision
+    into: Name
+
+
+class SplitIn(_Body):
+    """`signals` go to a case of their own."""
+
+    revision: int = _Revision
+    signals: tuple[Name, ...] = Field(min_length=1, max_length=200)
+
+
 async def get_case(call: Call) -> Response:
-    """The case with its newest signals and readable values. Who reads it is recorded."""
-    case = await _case(call)
+    """To an officer the whole case with readable values. To an institution that has to do with it: its own signals, measures,
+    orders, tasks, objections and their clocks, and how many others report the subject, never whom. Who reads it is recorded."""
+    case = await seen_case(call)
     accessed(call.caller, "case", case=case.case_id, queue=case.queue)
-    return dumped(case_out(case, call.services.sealer, datetime.now(UTC), whole=True))
+    if is_officer(call):
+        return dumped(officers_case(case, call.services.sealer, call.caller, datetime.now(UTC)))
+    return dumped(own_case(case, call.services.sealer, call.caller))
 
 
 async def get_action(call: Call) -> Response:
     """What became of an action of yours: pending, applied or refused."""
     action_id = call.request.path_params["action_id"]
     change = await call.services.views.action(action_id)
-    if change is not None and change.actor == f"officer:{call.caller.subject}":
+    if change is not None and change.actor == actor_of(call.caller):
         return dumped(_decided(action_id, change))
     standing = await call.services.desk.standing(action_id) if change is None else None
-    if standing is None or standing.officer != call.caller.subject:
+    if standing is None or standing.actor != actor_of(call.caller):
         raise Problem("not-found", "there is no such action of yours")
     return pending_reply(Pending(action_id, standing), 200)
-
-
-def pending_reply(pending: Pending, status: int = 202) -> Response:
-    """In the log, not decided yet: where to ask."""
-    where = f"/v1/actions/{pending.action_id}"
-    standing = pending.standing
-    told = ActionOut(
-        action_id=pending.action_id,
-        status="pending",
-        case_id=standing.case_id,
-        kind=standing.kind,
-        links=LinksOut(self=where),
-    )
-    return dumped(told, status, {"Location": where, "Retry-After": "1"})
 
 
 def _decided(action_id: str, change: CaseChange) -> ActionOut:
@@ -108,31 +146,35 @@ def _decided(action_id: str, change: CaseChange) -> ActionOut:
         revision=change.revision,
         problem=change.problem,
         why=change.why,
+        moves=words(change.moves) or None,
         links=LinksOut(self=f"/v1/actions/{action_id}"),
     )
 
 
-async def _case(call: Call) -> Case:
-    """The case, if it exists and lies in a queue of the caller; both failures look the same."""
-    case = await call.services.views.case(call.request.path_params["case_id"])
-    if case is None or not call.caller.may_work_on(case.queue):
-        raise Problem("unknown-case", "there is no such case in your queues")
-    return case
-
-
 async def _move(call: Call, model: type[BaseModel], kind: ActionKind) -> Response:
-    services = call.services
-    raw = await read_body(call.request, services.settings.body_limit_bytes)
-    if raw:
-        media_type(call.request, "application/json")
-    body = validated(model, raw or b"{}", "invalid-request", services.settings.json_depth_limit)
-    case = await _case(call)
-    key = call.request.headers.get("idempotency-key")
-    action_id = services.desk.action_id(call.caller.subject, key) if key else services.desk.action_id()
-    outcome = await services.desk.act(call.caller, case, Wanted(kind, **body.model_dump()), action_id)
-    if isinstance(outcome, Pending):
-        return pending_reply(outcome)
-    return dumped(case_out(outcome.case, services.sealer, datetime.now(UTC), whole=True))
+    body = await body_of(call, model)
+    case = await seen_case(call)
+    more = {"queue": await _queue_of(call, body.into)} if isinstance(body, MergeIn) else {}
+    wanted = Wanted(kind, body.model_dump_json(), lambda: _members(call, case, body) | more)
+    outcome = await act(call, case, wanted, action_of(call))
+    now = datetime.now(UTC)
+    return reply(outcome, lambda after: officers_case(after, call.services.sealer, call.caller, now))
+
+
+def _members(call: Call, case: Case, body: BaseModel) -> dict[str, Any]:
+    """The body's members as the Action has them, the note sealed."""
+    found = body.model_dump(exclude={"note"})
+    if note := getattr(body, "note", None):
+        found["note_sealed"] = protector(call).sealer.seal(note, f"{case.case_id}/note")
+    return found
+
+
+async def _queue_of(call: Call, case_id: str) -> str:
+    """Of the case to merge into, which is one of the officer's own."""
+    other = await call.services.views.case(case_id)
+    if other is None or not call.caller.may_work_on(other.queue):
+        raise Problem("unknown-case", "there is no such case in your queues to merge into")
+    return other.queue
 
 
 def _mover(kind: ActionKind, model: type[BaseModel], said: str) -> Callable[[Call], object]:
@@ -144,17 +186,27 @@ def _mover(kind: ActionKind, model: type[BaseModel], said: str) -> Callable[[Cal
     return move
 
 
+_MORE: dict[ActionKind, tuple[str, ...]] = {
+    ActionKind.TRANSFER: ("same-queue", "unknown-queue"),
+    ActionKind.MERGE: ("same-case", "merged", "other-queue", "other-way", "orders-stand"),
+    ActionKind.SPLIT: ("unknown-signal", "nothing-left", "split-too-often"),
+    ActionKind.REOPEN: ("note-required",),
+    ActionKind.CLOSE: ("orders-stand",),
+}
+"""What only this move can be refused with."""
 _MOVES: tuple[tuple[str, ActionKind, type[BaseModel], str], ...] = (
     ("claim", ActionKind.CLAIM, ClaimIn, "Claim a case with a lease"),
     ("renew", ActionKind.RENEW, RenewIn, "Renew the lease"),
     ("release", ActionKind.RELEASE, ReleaseIn, "Give the case back to its queue"),
     ("hand-over", ActionKind.HAND_OVER, HandOverIn, "Hand the case over to another officer"),
     ("dispose", ActionKind.DISPOSE, DisposeIn, "Dispose of the case"),
+    ("acknowledge", ActionKind.ACKNOWLEDGE, AcknowledgeIn, "Say that the case was seen"),
+    ("transfer", ActionKind.TRANSFER, TransferIn, "Transfer the case to another queue"),
+    ("merge", ActionKind.MERGE, MergeIn, "Merge the case into another one"),
+    ("split", ActionKind.SPLIT, SplitIn, "Split signals off to a case of their own"),
+    ("reopen", ActionKind.REOPEN, ReopenIn, "Open the case again"),
+    ("close", ActionKind.CLOSE, CloseIn, "Close the case"),
 )
-_REFUSALS = ("unknown-case", "stale-revision", "not-holder", "held-by-other", "disposed", "not-allowed", "unreadable")
-_TROUBLE = ("invalid-request", "reference-reused", "log-unavailable", "rebuilding", "state-unavailable")
-
-
 def _endpoint(name: str, kind: ActionKind, model: type[BaseModel], said: str) -> Endpoint:
     handler: Handler = _mover(kind, model, said)  # type: ignore[assignment]
     answers: dict[int, type[BaseModel] | None] = {200: CaseOut, 202: ActionOut}
@@ -169,7 +221,7 @@ def _endpoint(name: str, kind: ActionKind, model: type[BaseModel], said: str) ->
         answers=answers,
         takes=("Idempotency-Key",),
         gives={202: ("Location", "Retry-After")},
-        problems=(*_REFUSALS, *_TROUBLE),
+        problems=(*CASE, *_MORE.get(kind, ()), *TROUBLE),
     )
 
 
@@ -178,16 +230,17 @@ ENDPOINTS = [
         "GET",
         "/v1/cases/{case_id}",
         get_case,
-        OFFICERS,
-        "One case with its signals",
+        BOTH,
+        "One case",
         answers={200: CaseOut},
+        also={200: (OwnCaseOut,)},
         problems=("unknown-case", "rebuilding", "state-unavailable"),
     ),
     Endpoint(
         "GET",
         "/v1/actions/{action_id}",
         get_action,
-        OFFICERS,
+        BOTH,
         "What became of an action",
         answers={200: ActionOut},
         problems=("rebuilding", "state-unavailable"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -17,13 +18,14 @@ from gateway import cursors
 from gateway.answers import ActionOut, CaseOut, CasesOut, QueueOut, QueuesOut, case_out, lapsed
 from gateway.audit import accessed
 from gateway.auth import Caller, Role
+from gateway.desk import Done, Pending, Wanted
 from gateway.endpoint import Call, Endpoint
 from gateway.intake import validated
 from gateway.limits import media_type, read_body
-from gateway.officers import Done, Pending, Wanted
+from gateway.loop.call import pending_reply
+from gateway.loop.cases import officers_case
 from gateway.problems import Problem, later, of_refused
 from gateway.reply import dumped
-from gateway.routes.cases import pending_reply
 from schemas.cases import ActionKind, Case, CaseStatus
 from schemas.policy import Severity
 from schemas.reading import refused
@@ -131,7 +133,6 @@ async def post_next(call: Call) -> Response:
     if raw:
         media_type(call.request, "application/json")
     body = validated(NextIn, raw or b"{}", "invalid-request", services.settings.json_depth_limit)
-    wanted = Wanted(ActionKind.CLAIM, lease_s=body.lease_s)
     key = call.request.headers.get("idempotency-key")
     tried: set[str] = set()
     for attempt in range(_NEXT_TRIES):
@@ -142,9 +143,9 @@ async def post_next(call: Call) -> Response:
             return Response(status_code=204)
         tried.add(case.case_id)
         try:
-            outcome = await services.desk.act(
-                call.caller, case, wanted._replace(revision=None if key else case.revision), action_id
-            )
+            claim = {"lease_s": body.lease_s, "revision": None if key else case.revision}
+            wanted = Wanted(ActionKind.CLAIM, f"next {body.model_dump_json()}", partial(dict, claim))
+            outcome = await services.desk.act(call.caller, case, wanted, action_id)
         except Problem as problem:
             if problem.kind.slug in ("held-by-other", "stale-revision", "disposed", "not-allowed"):
                 continue
@@ -156,7 +157,7 @@ async def post_next(call: Call) -> Response:
 def _given(outcome: Done | Pending, call: Call) -> Response:
     if isinstance(outcome, Pending):
         return pending_reply(outcome)
-    return dumped(case_out(outcome.case, call.services.sealer, datetime.now(UTC), whole=True))
+    return dumped(officers_case(outcome.case, call.services.sealer, call.caller, datetime.now(UTC)))
 
 
 async def _candidate(call: Call, queue: str, tried: set[str], action_id: str | None) -> Case | None:

@@ -5,9 +5,12 @@ Invariant: the institution is the token's, never the body's; another's signal do
 
 from __future__ import annotations
 
+import asyncio
+
 from starlette.responses import Response
 
-from gateway.accept import Acceptor, Receipt, instant
+from gateway.accept import Acceptor, instant
+from gateway.accept import Receipt as AcceptedReceipt
 from gateway.answers import AcceptedOut, LineOut, SignalOut, signal_out
 from gateway.auth import Role
 from gateway.batch import MEDIA_TYPE, BatchReply
@@ -19,7 +22,11 @@ from gateway.metrics import METRICS
 from gateway.problems import Problem
 from gateway.reply import dumped, json_reply
 from schemas.advice import advice
+from schemas.cases import Case, CaseStatus
+from schemas.feedback import Feedback
 from schemas.signals import SignalIn
+from stream_processors.state.loop_views import MERGES_FOLLOWED, feedback_of
+from stream_processors.state.views import Receipt
 
 _SENDERS = frozenset({Role.INSTITUTION})
 TROUBLE = ("log-unavailable", "state-unavailable", "overloaded")
@@ -76,20 +83,42 @@ async def post_batch(call: Call) -> BatchReply:
 
 
 async def get_signal(call: Call) -> Response:
-    """Pending until the stages have seen it; then the outcome, what it repeats, its severity and whether it went to a
-    queue."""
+    """Pending until the stages have seen it; then the outcome, what it repeats, its severity, whether it went to a queue, and
+    `feedback`: what came of it in its cases so far."""
     signal_id = call.request.path_params["signal_id"]
     receipt = await call.services.views.receipt(signal_id)
     if receipt is not None and receipt.institution == call.caller.subject:
-        return dumped(signal_out(receipt))
+        return dumped(signal_out(receipt, await feedback(call, receipt)))
     record = await call.services.memory.find(signal_id) if receipt is None else None
     if record is None or record.institution != call.caller.subject or record.signal_id != signal_id:
         raise Problem("not-found", "there is no such signal of yours")
     return json_reply(_pending(record))
 
 
+async def feedback(call: Call, receipt: Receipt) -> list[Feedback]:
+    """What came of a signal, for each of its cases. Of the same content under another reference: what came of the first."""
+    views, institution = call.services.views, call.caller.subject
+    first = await views.receipt(receipt.of) if receipt.of is not None else receipt
+    if first is None or first.institution != institution or receipt.retracted_at is not None:
+        return []
+    cases = await asyncio.gather(*(_case(call, one) for one in first.cases))
+    own = {"signal_id": receipt.signal_id, "duplicate_of": receipt.of}
+    told = [feedback_of(case, first.signal_id, institution).model_copy(update=own) for case in cases if case is not None]
+    return told or ([Feedback(**own)] if receipt.of is not None else [])
+
+
+async def _case(call: Call, case_id: str) -> Case | None:
+    """The case, or the one that holds what it held."""
+    case = await call.services.views.case(case_id)
+    for _ in range(MERGES_FOLLOWED):
+        if case is None or case.status is not CaseStatus.MERGED or case.merged_into is None:
+            break
+        case = await call.services.views.case(case.merged_into) or case
+    return case
+
+
 def _pending(record: Remembered) -> dict[str, object]:
-    accepted = Receipt(record, True).body()
+    accepted = AcceptedReceipt(record, True).body()
     return {
         "signal_id": accepted["signal_id"],
         "status": "accepted",

@@ -32,6 +32,8 @@ class Agent(abc.ABC):
     stage: Stage
     gapless = True
     """Whether a record that is missing in the input is an alarm."""
+    tick_every_s: float | None = None
+    """How often `tick` is called; None: never."""
 
     def __init__(self, log: Log, store: Store, policy: Policy, told: Told = lambda line: None) -> None:
         self.log, self.store, self.policy, self._told = log, store, policy, told
@@ -98,6 +100,10 @@ class Agent(abc.ABC):
             checks = {mark: self.tolerated(mark) for mark in self._watched()}
             await self.store.call("fold", self._stamp, {bucket: Write(checks, {}) for bucket in range(BUCKETS)})
 
+    async def tick(self) -> None:
+        """What an agent does by the time, beside its polls."""
+        return
+
     def workable(self, owned: frozenset[tuple[str, int]]) -> frozenset[tuple[str, int]]:
         """Which of the assigned partitions may be worked on; records of the others wait in the log."""
         return owned
@@ -161,7 +167,7 @@ class Agent(abc.ABC):
 
     def position_mark(self, topic: Topic, partition: int) -> str:
         """The mark that holds the next record to read of this input."""
-        return self.stage.streams[0].source_mark(partition, topic.name)
+        return f"{self.stage.place_mark(topic)}{partition}"
 
     async def _take_over(self, partitions: Sequence[int]) -> None:
         """What an owner must finish for its predecessor before it goes on."""

@@ -12,7 +12,7 @@ from schemas.cases import ActionKind
 from schemas.facts import Outcome
 from schemas.policy import Policy
 from schemas.protect import Sealer
-from schemas.topics import ASSESSED, CHANGED
+from schemas.topics import ASSESSED, CHANGED, DELIVERED, ISSUED
 from stream_processors.agents.base import Batch
 from stream_processors.agents.dead_letters import DeadLetters
 from stream_processors.agents.folding import Chunks, Folding
@@ -20,12 +20,14 @@ from stream_processors.crash import point
 from stream_processors.log import Log
 from stream_processors.metrics import METRICS, Steps
 from stream_processors.pipeline import STAGES
+from stream_processors.state.inbox import CHANNEL, news
 from stream_processors.state.restore import Told
-from stream_processors.state.rows import ChangeRow, ReceiptRow
+from stream_processors.state.rows import ChangeRow, IssuedRow, MarkRow, ReceiptRow
 from stream_processors.state.store import Store
 
-_VIEWS = {ASSESSED.name: "receipt", CHANGED.name: "queue"}
+_VIEWS = {ASSESSED.name: "receipt", CHANGED.name: "queue", ISSUED.name: "inbox"}
 """What a fact of the topic makes visible."""
+_INBOXES = (ISSUED.name, DELIVERED.name)
 
 
 class Project(Folding):
@@ -42,22 +44,32 @@ class Project(Folding):
         steps.done("read")
         await self._fold_chunks(batch, chunks)
         steps.done("fold")
+        inboxes = [fact.envelope.data for stream, chunk in chunks if stream.topic.name in _INBOXES for fact in chunk.counted]
+        if (said := news(inboxes)) is not None:
+            await self.store.tell(CHANNEL, said)
         _tell_visible(chunks)
         point("project.folded")
 
 
 def _tell_visible(chunks: Chunks) -> None:
-    """How long the oldest signal of each chunk took from its acceptance to here."""
+    """How long the oldest signal of each chunk took from its acceptance to here, and the oldest notice from what caused it."""
     now = time.time()
     for stream, chunk in chunks:
-        view = _VIEWS[stream.topic.name]
+        view = _VIEWS.get(stream.topic.name)
+        if view is None:
+            continue
         accepted = next(filter(None, (_accepted_at(fact.envelope.data) for fact in chunk.counted)), None)
         if accepted is not None:
             METRICS.visible_s.labels(view).observe(max(0.0, now - accepted.timestamp()))
 
 
-def _accepted_at(data: ReceiptRow | ChangeRow) -> datetime | None:
-    """When the signal that this fact is about was accepted; None for a fact that shows none (a repeat, an officer's move)."""
+def _accepted_at(data: ReceiptRow | ChangeRow | IssuedRow | MarkRow) -> datetime | None:
+    """When the signal that this fact is about was accepted, of a notice when it was made; None for a fact that shows none (a
+    repeat, an officer's move)."""
+    if isinstance(data, IssuedRow):
+        return data.notice.at if data.notice is not None else None
+    if isinstance(data, MarkRow):
+        return None
     if isinstance(data, ReceiptRow):
         return data.accepted_at if data.outcome in (Outcome.ASSESSED, Outcome.RESEND) else None
     return data.newest_accepted() if data.case is not None and data.kind is ActionKind.JOIN else None

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from schemas.cases import Action, ActionKind, Case, CaseChange
 from schemas.codec import CodecError, decode, encode
 from schemas.envelope import Origin
+from schemas.holidays import Holidays
 from schemas.policy import Policy
 from schemas.protect import Sealer
 from schemas.topics import ACTIONS, CHANGED, RETRACTIONS, SUBMITTED
@@ -20,6 +21,7 @@ from stream_processors.agents.base import Agent, Batch
 from stream_processors.agents.dead_letters import DeadLetters
 from stream_processors.crash import point
 from stream_processors.domain import case as decision
+from stream_processors.domain.calendars import calendar_of
 from stream_processors.log import Entry, Log, Record
 from stream_processors.metrics import METRICS, Steps
 from stream_processors.pipeline import STAGES
@@ -30,9 +32,12 @@ from stream_processors.state.restore import Restored, Told
 from stream_processors.state.store import Store, Write
 
 CASES_CACHED = 256
-ORIGINS = {ActionKind.JOIN: (SUBMITTED, "", 16), ActionKind.RETRACT: (RETRACTIONS, "w", 512)}
-"""Which actions come from assess: the topic of their source, the tag of its partitions in the marks, and a step: those of one
-record are numbered below it, so `offset * step + n` orders the actions of a source partition."""
+ORIGINS = {SUBMITTED.name: (SUBMITTED, "", 16), RETRACTIONS.name: (RETRACTIONS, "w", 512), CHANGED.name: (CHANGED, "c", 512)}
+"""Whose records ask for actions (assess for signals, deliver for what one case hands over to another): the tag of the topic's
+partitions in the marks, and a step: the requests of one record are numbered below it, so `offset * step + n` orders those of a
+source partition."""
+SOURCED = {ActionKind.JOIN: (SUBMITTED, CHANGED), ActionKind.RETRACT: (RETRACTIONS, CHANGED), ActionKind.ABSORB: (CHANGED,)}
+"""Which actions have a source, and where; of others only those that deliver sends on."""
 
 
 @dataclass(slots=True)
@@ -48,10 +53,25 @@ class _Work:
 class Track(Agent):
     stage = STAGES["track"]
 
-    def __init__(self, log: Log, store: Store, policy: Policy, sealer: Sealer, told: Told = lambda line: None) -> None:
+    def __init__(
+        self,
+        log: Log,
+        store: Store,
+        policy: Policy,
+        sealer: Sealer,
+        told: Told = lambda line: None,
+        *,
+        holidays: Holidays = Holidays(years={}),  # noqa: B008 (frozen)
+    ) -> None:
         super().__init__(log, store, policy, told)
         self._dead = DeadLetters("track", log, sealer)
         self._cache: OrderedDict[str, Case] = OrderedDict()
+        self._holidays = holidays
+        self._calendar = calendar_of(holidays, policy.clocks.office)
+
+    async def take_policy(self, policy: Policy) -> None:
+        await super().take_policy(policy)
+        self._calendar = calendar_of(self._holidays, policy.clocks.office)
 
     async def _restore(self) -> Restored:
         self._cache.clear()  # what others did to a partition that comes back is not in here
@@ -112,7 +132,14 @@ class Track(Agent):
             if code < marks.get(mark, self.marks.get(mark, 0)):
                 return decision.echo(action, work.actor, work.now)
             marks[mark] = code + 1
-        change = decision.decide(action=action, actor=work.actor, case=cases[action.case_id], policy=self.policy, now=work.now)
+        change = decision.decide(
+            action=action,
+            actor=work.actor,
+            case=cases[action.case_id],
+            policy=self.policy,
+            now=work.now,
+            calendar=self._calendar,
+        )
         if work.origin is not None:
             change = change.model_copy(update={"origin": f"{work.origin[0]}:{work.origin[1] + 1}"})
         return change
@@ -154,13 +181,14 @@ def _read(record: Record) -> _Work:
 
 
 def _origin(action: Action, text: str | None) -> tuple[str, int] | None:
-    """The source of a join or a retraction: (tag and partition, its number). Only what the assess stage asks for has one."""
-    if action.kind not in ORIGINS:
+    """The source of what a stage asks for: (tag and partition, its number). What comes from outside has none."""
+    if text is None and action.kind not in SOURCED:
         return None
-    topic, tag, step = ORIGINS[action.kind]
     origin = Origin.parse(text or "")
-    known = 0 <= origin.partition < topic.partitions and 0 <= origin.offset < MAX_OFFSET // step
-    if origin.topic != topic.name or not known or not 0 <= origin.n < step:
+    topic, tag, step = ORIGINS.get(origin.topic, (None, "", 1))
+    if topic is None or topic not in SOURCED.get(action.kind, (CHANGED,)):
+        raise CodecError(f"a {action.kind} from {origin}")
+    if not (0 <= origin.partition < topic.partitions and 0 <= origin.offset < MAX_OFFSET // step and 0 <= origin.n < step):
         raise CodecError(f"a {action.kind} from {origin}")
     return f"{tag}{origin.partition}", origin.offset * step + origin.n
 

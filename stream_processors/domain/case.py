@@ -1,171 +1,107 @@
-"""What an action does to a case: a transition table, guards and effects. Pure.
+"""What becomes of an action on a case: the frame around the parts that decide it. Pure.
 
-State x action -> move. A claim whose lease has run out is `lapsed`: its holder may go on, anybody else may take it.
-Invariant: an applied action gives the next revision and nothing else does; a refused one changes nothing.
+A kind of action -> the part that decides it (`PARTS`): signals (case_signals), officers' moves (case_officers), orders and
+measures (case_orders), tasks, objections and clocks (case_loop). Invariant: an applied action gives the next revision and nothing
+else does; a refused one changes nothing; the fact carries all that follows: clocks, notices, requests, figures.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from datetime import datetime
+from typing import Any
 
-from schemas.cases import (
-    Action,
-    ActionKind,
-    ActionOutcome,
-    Case,
-    CaseChange,
-    CaseStatus,
-    Disposition,
-    JoinedSignal,
-    Tally,
-    Verdict,
-)
+from schemas.cases import OFFICERS_ONLY, Action, ActionKind, ActionOutcome, Case, CaseChange
+from schemas.clocks import OfficeHours
+from schemas.holidays import Holidays
 from schemas.policy import Policy
-from schemas.retractions import Standing
-from schemas.values import DAY_MS, instant_ms
-from stream_processors.domain import tally, trust
+from stream_processors.domain import (
+    case_clocks,
+    case_loop,
+    case_officers,
+    case_orders,
+    case_signals,
+    case_structure,
+    case_told,
+    scorecards,
+)
+from stream_processors.domain.calendars import Calendar, calendar_of
+from stream_processors.domain.case_officers import TABLE, open_moves
+from stream_processors.domain.case_state import LAPSED, NONE, phase_of, state_of
+from stream_processors.domain.case_step import Done, Step
 from stream_processors.domain.refusal import Refusal
-from stream_processors.domain.scoring import severity
+
+__all__ = ["APPLIED_KEPT", "LAPSED", "NONE", "TABLE", "decide", "echo", "open_moves", "phase_of", "state_of", "unreadable"]
 
 APPLIED_KEPT = 64
-KEPT_CHARACTERS = 400_000
-VERDICT_TOKENS = 64
-"""Subjects that one disposal says something of."""
-_TOOLS = frozenset({"phone", "sim", "imsi", "imei", "device", "handle", "app", "url", "domain", "ip"})
-NONE, LAPSED = "none", "lapsed"
+WEEKENDS = calendar_of(Holidays(years={}), OfficeHours())
+"""Without a file of days off every working day is estimated, and says so."""
+_ONCE_BY_ITSELF = frozenset({ActionKind.JOIN, ActionKind.RETRACT, ActionKind.ABSORB, ActionKind.CLOCK_DUE})
+"""Their echoes are known otherwise: by their source, or because a clock's moment passes once. The case's memory of ids is for
+what comes from outside."""
+
+Part = Callable[[Step], Done | Refusal]
 
 
-Guard = Callable[[Action, Case], Refusal | None]
-Effect = Callable[[Action, Case, Policy, datetime], dict[str, Any]]
+def _join(step: Step) -> Done | Refusal:
+    signal = step.action.signal
+    if signal is None:
+        return Refusal("unreadable", "a join without its signal")
+    return case_signals.joined(step, signal)
 
 
-def _holder_only(action: Action, case: Case) -> Refusal | None:
-    if case.holder != action.officer:
-        return Refusal("not-holder", f"only the holder of the case may do this; {_held(case)}")
-    return None
+def _absorb(step: Step) -> Done | Refusal:
+    return case_structure.absorb(step.action, step.case, step.policy, step.now)
 
 
-def _not_held_by_other(action: Action, case: Case) -> Refusal | None:
-    if case.holder != action.officer:
-        return Refusal("held-by-other", f"another officer works on this case; {_held(case)}")
-    return None
-
-
-def _held(case: Case) -> str:
-    until = f" until {case.lease_until:%Y-%m-%dT%H:%M:%SZ}" if case.lease_until else ""
-    return f"it is held by {case.holder}{until}" if case.holder else "nobody holds it now"
-
-
-def _free(action: Action, case: Case) -> Refusal | None:
-    return None
-
-
-def _lease(action: Action, policy: Policy, now: datetime) -> datetime:
-    wanted = policy.leases.default_s if action.lease_s is None else action.lease_s
-    return now + timedelta(seconds=min(wanted, policy.leases.longest_s))
-
-
-def _take(action: Action, case: Case, policy: Policy, now: datetime) -> dict[str, Any]:
-    return {"status": CaseStatus.CLAIMED, "holder": action.officer, "lease_until": _lease(action, policy, now)}
-
-
-def _hand_over(action: Action, case: Case, policy: Policy, now: datetime) -> dict[str, Any]:
-    return {"status": CaseStatus.CLAIMED, "holder": action.to, "lease_until": _lease(action, policy, now)}
-
-
-def _release(action: Action, case: Case, policy: Policy, now: datetime) -> dict[str, Any]:
-    return {"status": CaseStatus.OPEN, "holder": None, "lease_until": None}
-
-
-def _dispose(action: Action, case: Case, policy: Policy, now: datetime) -> dict[str, Any]:
-    return {
-        "status": CaseStatus.DISPOSED,
-        "holder": None,
-        "lease_until": None,
-        "disposition": action.disposition,
-        "disposed_by": action.officer,
-        "disposed_at": now,
-        "note_sealed": action.note_sealed,
-    }
-
-
-class Move(NamedTuple):
-    guard: Guard
-    effect: Effect
-
-
-TABLE: dict[tuple[str, ActionKind], Move] = {
-    (CaseStatus.OPEN, ActionKind.CLAIM): Move(_free, _take),
-    (LAPSED, ActionKind.CLAIM): Move(_free, _take),
-    (CaseStatus.CLAIMED, ActionKind.CLAIM): Move(_not_held_by_other, _take),
-    (CaseStatus.CLAIMED, ActionKind.RENEW): Move(_holder_only, _take),
-    (LAPSED, ActionKind.RENEW): Move(_holder_only, _take),
-    (CaseStatus.CLAIMED, ActionKind.RELEASE): Move(_holder_only, _release),
-    (LAPSED, ActionKind.RELEASE): Move(_holder_only, _release),
-    (CaseStatus.CLAIMED, ActionKind.HAND_OVER): Move(_holder_only, _hand_over),
-    (LAPSED, ActionKind.HAND_OVER): Move(_holder_only, _hand_over),
-    (CaseStatus.CLAIMED, ActionKind.DISPOSE): Move(_holder_only, _dispose),
-    (LAPSED, ActionKind.DISPOSE): Move(_holder_only, _dispose),
+PARTS: dict[ActionKind, Part] = {
+    ActionKind.JOIN: _join,
+    ActionKind.RETRACT: case_signals.retracted,
+    ActionKind.ABSORB: _absorb,
+    ActionKind.MEASURE: case_orders.measure,
+    ActionKind.ORDER: case_loop.answered,
+    ActionKind.TASK: case_loop.task,
+    ActionKind.OBJECTION: case_loop.object_to,
+    ActionKind.CLOCK_DUE: case_loop.fell_due,
+    **dict.fromkeys(sorted(OFFICERS_ONLY), case_officers.moved),
 }
-"""Officers' moves. A join is open in every state: a disposed case, or one whose signals were all taken back, is opened again by
-it. So is the retraction of a signal: it leaves a disposed case disposed."""
 
 
-def state_of(case: Case | None, now: datetime) -> str:
-    """none, open, claimed, lapsed, disposed or retracted."""
-    if case is None:
-        return NONE
-    if case.status is CaseStatus.CLAIMED and case.lease_until is not None and case.lease_until <= now:
-        return LAPSED
-    return case.status
-
-
-def open_moves(case: Case | None, now: datetime) -> list[str]:
-    """The officers' moves that the case's state allows."""
-    return [kind.value for (state, kind) in TABLE if state == state_of(case, now)]
-
-
-def decide(*, action: Action, actor: str, case: Case | None, policy: Policy, now: datetime) -> CaseChange:
-    """What becomes of the action."""
-    if action.kind is ActionKind.JOIN:
-        return _join(action, actor, case, policy, now)
-    if action.kind is ActionKind.RETRACT:
-        return _retract(action, actor, case, policy, now)
-    if case is None:
-        return _refused(action, actor, None, now, Refusal("unknown-case", f"there is no case {action.case_id}"))
-    if action.action_id in case.applied:
+def decide(
+    *, action: Action, actor: str, case: Case | None, policy: Policy, now: datetime, calendar: Calendar = WEEKENDS
+) -> CaseChange:
+    """What becomes of the action. `calendar`: the place's days off, for what is reckoned in working days."""
+    if case is not None and action.action_id in case.applied:
         return _change(action, actor, now, ActionOutcome.ECHO, revision=case.revision)
-    if action.revision is not None and action.revision != case.revision:
+    if case is not None and action.revision not in (None, case.revision):
         said = f"the case is at revision {case.revision}, the request was made on {action.revision}; read it again"
         return _refused(action, actor, case, now, Refusal("stale-revision", said))
-    state = state_of(case, now)
-    move = TABLE.get((state, action.kind))
-    if move is None:
-        slug = "disposed" if state == CaseStatus.DISPOSED else "not-allowed"
-        moves = ", ".join(open_moves(case, now)) or "none"
-        return _refused(action, actor, case, now, Refusal(slug, f"the case is {state}; moves open now: {moves}"))
-    refusal = move.guard(action, case)
-    if refusal is not None:
-        return _refused(action, actor, case, now, refusal)
-    changes = move.effect(action, case, policy, now)
-    changes["applied"] = (*case.applied[1 - APPLIED_KEPT :], action.action_id)
-    verdict = _verdict(action, case, policy, now) if action.kind is ActionKind.DISPOSE else None
-    return _applied(action, actor, case, now, changes, verdict)
+    if case is None:
+        first = _first(action, policy, now)
+        if isinstance(first, Refusal):
+            return _refused(action, actor, None, now, first)
+        step = Step(action, actor, first[0], policy, calendar, now)
+        return _applied(step, None, first[1])
+    step = Step(action, actor, case, policy, calendar, now)
+    found = case_structure.forward(action, case) or PARTS[action.kind](step)
+    if isinstance(found, Refusal):
+        return _refused(action, actor, case, now, found)
+    return _applied(step, case, found)
 
 
-def _verdict(action: Action, case: Case, policy: Policy, now: datetime) -> Verdict:
-    """Of the case's primary subject, and of the tools that its signals name. Who only dealt with a confirmed account is not
-    confirmed with it: other accounts and persons have cases of their own. What a tip names does not count."""
-    found = {case.primary.token: None}
-    for signal in case.signals:
-        for subject in trust.sighted(signal):
-            if subject.kind in _TOOLS:
-                found[subject.token] = None
-    confirmed = action.disposition is Disposition.CONFIRMED
-    until = instant_ms(now) + policy.keep.cases_days * DAY_MS if confirmed else 0
-    return Verdict.trusted(tokens=tuple(found)[:VERDICT_TOKENS], confirmed_until_ms=until)
+def _first(action: Action, policy: Policy, now: datetime) -> tuple[Case, Done] | Refusal:
+    """The case that is made by its first signal, or by what was split off another one; at revision 0, which nobody sees."""
+    if action.kind is ActionKind.JOIN and (signal := action.signal) is not None:
+        starts = (*case_clocks.TO_ACKNOWLEDGE, *case_signals.duties(policy, signal, None))
+        return case_signals.opened(action, signal, now), Done({}, starts=starts)
+    if action.kind is ActionKind.ABSORB:
+        found = case_structure.absorb(action, None, policy, now)
+        if isinstance(found, Refusal):
+            return found
+        return Case.trusted(**found.changes, revision=0, changed_at=now), found._replace(changes={})
+    if action.kind is ActionKind.JOIN:
+        return Refusal("unreadable", "a join without its signal")
+    return Refusal("unknown-case", f"there is no case {action.case_id}")
 
 
 def echo(action: Action, actor: str, now: datetime) -> CaseChange:
@@ -187,107 +123,46 @@ def unreadable(why: str, now: datetime) -> CaseChange:
     )
 
 
-def _join(action: Action, actor: str, case: Case | None, policy: Policy, now: datetime) -> CaseChange:
-    signal = action.signal
-    if signal is None:
-        return _refused(action, actor, case, now, Refusal("unreadable", "a join without its signal"))
-    if case is None:
-        return _change(action, actor, now, ActionOutcome.APPLIED, case=_opened(action, signal, now), revision=1)
-    worse = signal.score > case.score or not case.signal_count
-    changes: dict[str, Any] = {
-        "score": signal.score if worse else case.score,
-        "severity": signal.severity if worse else case.severity,
-        "kinds": tuple(sorted({*case.kinds, signal.kind})),
-        "institutions": tuple(sorted({*case.institutions, *trust.corroborating(signal)})),
-        "signal_count": case.signal_count + 1,
-        "amount_minor": tally.money(case.amount_minor, signal),
-        "signals": _kept((signal, *case.signals), policy.case_signals_kept),
-        "tally": tally.counted(tally.of(case), signal),
-    }
-    if case.status in (CaseStatus.DISPOSED, CaseStatus.RETRACTED):
-        changes |= {"status": CaseStatus.OPEN, "reopened": case.reopened + 1}
-    return _applied(action, actor, case, now, changes)
-
-
-def _retract(action: Action, actor: str, case: Case | None, policy: Policy, now: datetime) -> CaseChange:
-    """The case of the signals that are left. Without any it leaves its queue, whoever holds it."""
-    gone = action.withdrawn
-    if gone is None:
-        return _refused(action, actor, case, now, Refusal("unreadable", "a retraction without what it takes away"))
-    if case is None or not case.signal_count:
-        return _refused(action, actor, case, now, Refusal("unknown-case", "there is no such signal in this case"))
-    changes = _left(case, gone, policy)
-    if not changes["signal_count"] and case.status in (CaseStatus.OPEN, CaseStatus.CLAIMED):
-        changes |= {"status": CaseStatus.RETRACTED, "holder": None, "lease_until": None}
-    return _applied(action, actor, case, now, changes)
-
-
-def _left(case: Case, gone: Standing, policy: Policy) -> dict[str, Any]:
-    counts: Tally = tally.uncounted(tally.of(case), gone)
-    points = tally.highest(counts)
-    return {
-        "score": points,
-        "severity": severity(points, policy),
-        "kinds": tuple(sorted(counts.kinds)),
-        "institutions": tuple(sorted(counts.institutions)),
-        "signal_count": case.signal_count - 1,
-        "amount_minor": tally.without(case.amount_minor, gone),
-        "signals": tuple(one for one in case.signals if (one.signal_id, one.version) != (gone.signal_id, gone.version)),
-        "retracted": case.retracted + 1,
-        "tally": counts,
-    }
-
-
-def _kept(signals: tuple[JoinedSignal, ...], most: int) -> tuple[JoinedSignal, ...]:
-    """The newest signals, so many as fit: a case of large signals must still be one record of the log."""
-    kept: list[JoinedSignal] = []
-    room, tips = KEPT_CHARACTERS, 0
-    for signal in signals:
-        tips += trust.low(signal)
-        if trust.low(signal) and tips > trust.LOW_KEPT:
-            continue
-        if len(kept) == most:
-            break
-        room -= 2000 + len(signal.narrative_sealed or "") + len(signal.contact_sealed or "")
-        room -= sum(150 + len(subject.sealed) for subject in signal.subjects)
-        if room < 0 and kept:
-            break
-        kept.append(signal)
-    return tuple(kept)
-
-
-def _opened(action: Action, signal: JoinedSignal, now: datetime) -> Case:
-    return Case.trusted(
-        case_id=action.case_id,
-        queue=action.queue,
-        revision=1,
-        status=CaseStatus.OPEN,
-        opened_at=now,
-        changed_at=now,
-        primary=signal.subjects[0],
-        primary_signal_id=signal.signal_id,
-        score=signal.score,
-        severity=signal.severity,
-        kinds=(signal.kind,),
-        institutions=trust.corroborating(signal),
-        signal_count=1,
-        amount_minor=tally.money({}, signal),
-        signals=(signal,),
-        tally=tally.counted(tally.EMPTY, signal),
+def _applied(step: Step, before: Case | None, done: Done) -> CaseChange:
+    action, case, now = step.action, step.case, step.now
+    changes = dict(done.changes)
+    clocks = case_clocks.after(
+        changes.get("clocks", case.clocks),
+        starts=done.starts,
+        stops=done.stops,
+        called_off=done.called_off,
+        severity=changes.get("severity", case.severity),
+        queue=changes.get("queue", case.queue),
+        policy=step.policy,
+        calendar=step.calendar,
+        now=now,
+        must=action.kind not in _ONCE_BY_ITSELF,
     )
-
-
-def _applied(
-    action: Action, actor: str, case: Case, now: datetime, changes: dict[str, Any], verdict: Verdict | None = None
-) -> CaseChange:
-    changed = case.model_copy(update={**changes, "revision": case.revision + 1, "changed_at": now})
-    more = {"case": changed, "revision": changed.revision, "verdict": verdict}
-    return _change(action, actor, now, ActionOutcome.APPLIED, **more)
+    if isinstance(clocks, Refusal):
+        return _refused(action, step.actor, before, now, clocks)
+    changes |= {"clocks": clocks, "revision": case.revision + 1, "changed_at": now}
+    if action.kind not in _ONCE_BY_ITSELF:
+        changes["applied"] = (*case.applied[1 - APPLIED_KEPT :], action.action_id)
+    after = case.model_copy(update=changes)
+    return _change(
+        action,
+        step.actor,
+        now,
+        ActionOutcome.APPLIED,
+        case=after,
+        revision=after.revision,
+        verdict=done.verdict,
+        left=done.left,
+        notices=(*done.notices, *case_told.told(before, after, step)),
+        follows=done.follows,
+        counted=scorecards.counted(before, after),
+    )
 
 
 def _refused(action: Action, actor: str, case: Case | None, now: datetime, refusal: Refusal) -> CaseChange:
     revision = case.revision if case else None
-    return _change(action, actor, now, ActionOutcome.REFUSED, revision=revision, why=refusal.why, problem=refusal.problem)
+    more = {"revision": revision, "why": refusal.why, "problem": refusal.problem, "moves": refusal.moves}
+    return _change(action, actor, now, ActionOutcome.REFUSED, **more)
 
 
 def _change(action: Action, actor: str, now: datetime, outcome: ActionOutcome, **more: Any) -> CaseChange:

@@ -94,10 +94,11 @@ def start(
     until: datetime | None = None,
     about: str | None = None,
     severity: str | None = None,
+    unit: str | None = None,
 ) -> Started:
     """The clocks with one more running. `began_at`: since when it counts, never later than now (a sender's clock may be ahead);
     `until`: the due time that an order or letter itself names, instead of the rule's length. Starting one that is
-    outstanding ends it and starts the next run. Refused with `too-many-clocks` when the case has no room.
+    outstanding ends it and starts the next run. Refusal with `too-many-clocks` when the case has no room.
     """
     rule = rules.rule(name, severity)
     if rule is None:
@@ -108,7 +109,8 @@ def start(
     if len(left) >= MAX_CLOCKS:
         return Started(clocks, refusal=Refusal("too-many-clocks", f"the case has {MAX_CLOCKS} running clocks; end one first"))
     run = 1 + max((one.run for one in clocks if one.name == name), default=0)
-    made = _made(rule, calendar, now if began_at is None else min(began_at, now), until, name=name, run=run, about=about)
+    began = now if began_at is None else min(began_at, now)
+    made = _made(rule, calendar, began, until, name=name, run=run, about=about, unit=unit)
     return Started((*left, made), made)
 
 
@@ -198,7 +200,7 @@ def cancel(clocks: tuple[Clock, ...], *, now: datetime, name: str | None = None,
 
 
 def due(clocks: tuple[Clock, ...], *, name: str, run: int, step: str, rules: Clocks, now: datetime) -> Fired:
-    """A step of a run falls due: the clocks after it, and what to tell. Refused with `stale-run` (another run, or one that was
+    """A step of a run falls due: the clocks after it, and what to tell. Refusal with `stale-run` (another run, or one that was
     ended), `stale-step` (it fell due before, or another comes first) or `not-due` (too early)."""
     clock = next((one for one in clocks if (one.name, one.run) == (name, run)), None)
     if (refusal := _refusal(clock, name, run, step, now)) is not None:

@@ -16,7 +16,6 @@ from stream_processors.domain.loop import (
     ClockStart,
     ClockStop,
     Party,
-    Refused,
     Role,
     always,
     done_between,
@@ -25,6 +24,7 @@ from stream_processors.domain.loop import (
     open_moves,
     party,
 )
+from stream_processors.domain.refusal import Refusal
 
 NONE = "none"
 CLOCK = "dissuade"
@@ -47,7 +47,7 @@ class Move(NamedTuple):
 
     by: frozenset[Role]
     to: tuple[TaskState, ...]
-    guard: Callable[[Step], Refused | None]
+    guard: Callable[[Step], Refusal | None]
     effect: Callable[[Step], dict[str, Any]]
     says: str
     when: Callable[[Task], bool] = always
@@ -60,41 +60,41 @@ class TaskChange(NamedTuple):
     notices: tuple[Notice, ...] = ()
     starts: tuple[ClockStart, ...] = ()
     stops: tuple[ClockStop, ...] = ()
-    refused: Refused | None = None
+    refused: Refusal | None = None
 
 
-def _free(step: Step) -> Refused | None:
+def _free(step: Step) -> Refusal | None:
     return None
 
 
-def _mine(step: Step) -> Refused | None:
+def _mine(step: Step) -> Refusal | None:
     """The one who took it goes on with it."""
     task = step.task
     if task.taken_by is not None and task.taken_by != step.actor.id:
-        return Refused("taken", f"{task.taken_by} took this task at {iso(task.taken_at)}; the person is not called twice")
+        return Refusal("taken", f"{task.taken_by} took this task at {iso(task.taken_at)}; the person is not called twice")
     return None
 
 
-def _attempted(step: Step) -> Refused | None:
+def _attempted(step: Step) -> Refusal | None:
     attempt = step.event.attempt
     if attempt is None:
-        return Refused("attempt-missing", "say who spoke to the person, how, and what came of it")
+        return Refusal("attempt-missing", "say who spoke to the person, how, and what came of it")
     if done_between(attempt.done_at, step.task.opened_at, step.now) is None:
-        return Refused("impossible-time", f"it was done after {iso(step.task.opened_at)} and before {iso(step.now)}")
+        return Refusal("impossible-time", f"it was done after {iso(step.task.opened_at)} and before {iso(step.now)}")
     if (attempt.result in _CONVINCED) != (step.event.kind is E.SUCCEED):
-        return Refused("result-differs", "a convinced person is a success, any other result a try")
+        return Refusal("result-differs", "a convinced person is a success, any other result a try")
     return _mine(step)
 
 
-def _why(step: Step) -> Refused | None:
+def _why(step: Step) -> Refusal | None:
     if step.event.outcome in (None, Outcome.DISSUADED):
-        return Refused("reason-missing", "say why it ends: paid, not_reached, insisted or not_at_risk")
+        return Refusal("reason-missing", "say why it ends: paid, not_reached, insisted or not_at_risk")
     return None
 
 
-def _no_success(step: Step) -> Refused | None:
+def _no_success(step: Step) -> Refusal | None:
     if step.event.outcome is Outcome.DISSUADED:
-        return Refused("result-differs", "a person who was dissuaded is a success, not a task called off")
+        return Refusal("result-differs", "a person who was dissuaded is a success, not a task called off")
     return None
 
 
@@ -170,17 +170,17 @@ def decide(*, task: Task | None, event: TaskEvent, actor: str, now: datetime) ->
     if who.role == Role.OFFICER and event.unit is not None:
         who = Party(Role.OFFICER, event.unit)
     if task is None and (event.kind is not E.ASK or event.draft is None):
-        return TaskChange(None, refused=Refused("unknown-task", f"there is no task {event.task_id} in this case"))
+        return TaskChange(None, refused=Refusal("unknown-task", f"there is no task {event.task_id} in this case"))
     thing = task or _candidate(event, now)
     state = task.state if task else NONE
     moves = open_moves(TABLE, state, thing, who.role)
     if not any(one.party == who.id for one in thing.reach):
         if who.role == Role.INSTITUTION:
-            return TaskChange(None, refused=Refused("not-recipient", "this task was not asked of you"))
+            return TaskChange(None, refused=Refusal("not-recipient", "this task was not asked of you"))
         moves = tuple(name for name in moves if who.role != Role.OFFICER or name in _BY_ANY_OFFICER)
     move = TABLE.get((state, event.kind))
     if move is None or event.kind not in moves:
-        return TaskChange(None, refused=Refused("not-allowed", f"the task is {state}; {listed(moves)}", moves))
+        return TaskChange(None, refused=Refusal("not-allowed", f"the task is {state}; {listed(moves)}", moves))
     step = Step(thing, event, who, now)
     refused = move.guard(step)
     if refused is not None:

@@ -38,27 +38,20 @@ def party(actor: str) -> Party:
 
 
 class ClockStart(NamedTuple):
-    """Run `name` for `about` (an order, task or institution). `due_at` None: as long as the policy's clock of that name says.
+    """Run `name` for `about` (an order, task or institution; None: the case itself). `due_at` None: as long as the policy's clock
+    of that name says.
 
     A clock that the policy does not have is not started.
     """
 
     name: str
-    about: str
+    about: str | None
     due_at: datetime | None = None
 
 
 class ClockStop(NamedTuple):
     name: str
-    about: str
-
-
-class Refused(NamedTuple):
-    """A problem slug, a sentence, and the moves that are open to whoever asked."""
-
-    problem: str
-    why: str
-    moves: tuple[str, ...] = ()
+    about: str | None
 
 
 class AnyMove(Protocol):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from schemas.cases import ActionKind, CaseStatus
+from schemas.cases import CaseStatus
 from stream_processors.domain import case, dissuasion, order
 
 NONE = "none"
@@ -20,13 +20,9 @@ class Edge(NamedTuple):
     to: str
 
 
-def edges(table: Mapping[tuple[str, Any], Any], ends: Mapping[str, Iterable[str]] | None = None) -> tuple[Edge, ...]:
-    """The table's rows as arrows, in its order. `ends`: event -> where it leads, for a table whose moves do not say (`to`)."""
-    return tuple(
-        Edge(str(state), str(event), str(to))
-        for (state, event), move in table.items()
-        for to in (move.to if ends is None else ends[str(event)])
-    )
+def edges(table: Mapping[tuple[str, Any], Any]) -> tuple[Edge, ...]:
+    """The table's rows as arrows, in its order; a move says where it leads (`to`)."""
+    return tuple(Edge(str(state), str(event), str(to)) for (state, event), move in table.items() for to in move.to)
 
 
 def diagram(arrows: Iterable[Edge]) -> str:
@@ -47,23 +43,14 @@ def _name(state: str) -> str:
     return "[*]" if state == NONE else state
 
 
-CASE_ENDS: dict[str, tuple[str, ...]] = {
-    ActionKind.CLAIM: (CaseStatus.CLAIMED,),
-    ActionKind.RENEW: (CaseStatus.CLAIMED,),
-    ActionKind.HAND_OVER: (CaseStatus.CLAIMED,),
-    ActionKind.RELEASE: (CaseStatus.OPEN,),
-    ActionKind.DISPOSE: (CaseStatus.DISPOSED,),
-}
-"""Where officers' moves of a case lead; a test holds it against the effects."""
-
-
 def _case() -> tuple[Edge, ...]:
     """Officers' moves, and what is in no table: signals join, a lease runs out, the last signal is taken back."""
     return (
         Edge(NONE, "join", CaseStatus.OPEN),
-        *edges(case.TABLE, CASE_ENDS),
+        *edges(case.TABLE),
         Edge(CaseStatus.CLAIMED, "lease ends", case.LAPSED),
         Edge(CaseStatus.DISPOSED, "join", CaseStatus.OPEN),
+        Edge(CaseStatus.CLOSED, "join", CaseStatus.OPEN),
         *(Edge(state, "last retract", CaseStatus.RETRACTED) for state in (CaseStatus.OPEN, CaseStatus.CLAIMED, case.LAPSED)),
         Edge(CaseStatus.RETRACTED, "join", CaseStatus.OPEN),
     )

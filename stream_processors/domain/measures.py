@@ -11,7 +11,8 @@ from datetime import datetime
 from typing import NamedTuple
 
 from schemas.measures import Measure, MeasureKind, Reaction
-from stream_processors.domain.loop import ClockStart, ClockStop, Refused, done_between, iso
+from stream_processors.domain.loop import ClockStart, ClockStop, done_between, iso
+from stream_processors.domain.refusal import Refusal
 
 MOST_MEASURES = 64
 WARN, BLOCK, REPORT = "warn", "block", "report"
@@ -34,14 +35,14 @@ _DID_NOT_HELP = frozenset({Reaction.INSISTED, Reaction.NOT_REACHED})
 
 
 class MeasureChange(NamedTuple):
-    """The case's measures after it. `echo`: it was there already. `measure`: as kept, marked. Refused: nothing changed."""
+    """The case's measures after it. `echo`: it was there already. `measure`: as kept, marked. Refusal: nothing changed."""
 
     measures: tuple[Measure, ...]
     measure: Measure | None = None
     starts: tuple[ClockStart, ...] = ()
     stops: tuple[ClockStop, ...] = ()
     echo: bool = False
-    refused: Refused | None = None
+    refused: Refusal | None = None
 
 
 def add(
@@ -60,10 +61,10 @@ def add(
     done_at = done_between(measure.done_at, None, now)
     if done_at is None:
         said = f"it cannot have been done at {iso(measure.done_at)}, after {iso(now)}"
-        return MeasureChange(measures, refused=Refused("impossible-time", said))
+        return MeasureChange(measures, refused=Refusal("impossible-time", said))
     if arrived_minor is not None and (measure.amount_minor or 0) > arrived_minor:
         said = f"no more can be held than arrived, {arrived_minor} in minor units"
-        return MeasureChange(measures, refused=Refused("above-arrived", said))
+        return MeasureChange(measures, refused=Refusal("above-arrived", said))
     duty = TABLE[measure.kind]
     due = due_at.get(duty.fulfils)
     marks = {"at": now, "late": due is not None and now > due, "done_late": due is not None and done_at > due}
@@ -73,12 +74,21 @@ def add(
     return MeasureChange(_bounded((*measures, kept)), kept, starts, (ClockStop(duty.fulfils, measure.institution),))
 
 
+def pooled(measures: tuple[Measure, ...], more: tuple[Measure, ...]) -> tuple[Measure, ...]:
+    """The measures of two cases, in the order in which they came; each once."""
+    each = {one.measure_id: one for one in (*more, *measures)}
+    found = tuple(sorted(each.values(), key=lambda one: (one.at, one.measure_id)))
+    while len(found) > MOST_MEASURES:
+        found = _bounded(found)
+    return found
+
+
 def _again(measures: tuple[Measure, ...], there: Measure, measure: Measure) -> MeasureChange:
     """The same words are an echo; a sealed note differs each time that it is sealed, so it is not compared."""
     marks = {"at": there.at, "late": there.late, "done_late": there.done_late, "note_sealed": there.note_sealed}
     if measure.model_copy(update=marks) == there:
         return MeasureChange(measures, there, echo=True)
-    return MeasureChange(measures, refused=Refused("reference-reused", "this reference names another measure of yours"))
+    return MeasureChange(measures, refused=Refusal("reference-reused", "this reference names another measure of yours"))
 
 
 def _bounded(measures: tuple[Measure, ...]) -> tuple[Measure, ...]:

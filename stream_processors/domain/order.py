@@ -31,7 +31,6 @@ from stream_processors.domain.loop import (
     ClockStop,
     Ends,
     Party,
-    Refused,
     Role,
     always,
     listed,
@@ -39,6 +38,7 @@ from stream_processors.domain.loop import (
     party,
 )
 from stream_processors.domain.order_step import Effects, Follow, Step, notices
+from stream_processors.domain.refusal import Refusal
 
 NONE = "none"
 S = OrderState
@@ -148,7 +148,7 @@ class OrderChange(NamedTuple):
     starts: tuple[ClockStart, ...] = ()
     stops: tuple[ClockStop, ...] = ()
     follows: tuple[Follow, ...] = ()
-    refused: Refused | None = None
+    refused: Refusal | None = None
 
 
 def decide(
@@ -164,17 +164,17 @@ def decide(
     """What becomes of the event. `actor`: `officer:...`, `institution:...`, `stage:...`; `others`: the case's other orders."""
     who = party(actor)
     if order is None and (event.kind is not E.ISSUE or event.draft is None):
-        return OrderChange(None, refused=Refused("unknown-order", f"there is no order {event.order_id} in this case"))
+        return OrderChange(None, refused=Refusal("unknown-order", f"there is no order {event.order_id} in this case"))
     of_kind = rules.kinds.get(order.kind if order else event.draft.kind if event.draft else OrderKind.RELEASE)
     thing = order or _candidate(event.draft, who, of_kind, now, others)
     if who.role == Role.INSTITUTION and who.id != thing.recipient:
-        return OrderChange(None, refused=Refused("not-recipient", "only the institution that an order went to may answer it"))
+        return OrderChange(None, refused=Refusal("not-recipient", "only the institution that an order went to may answer it"))
     state = order.state if order else NONE
     moves = open_moves(TABLE, state, thing, who.role)
     move = TABLE.get((state, event.kind))
     if move is None or event.kind not in moves:
         said = f"the order is {state}; {listed(moves)}"
-        return OrderChange(None, refused=Refused("not-allowed", said, moves))
+        return OrderChange(None, refused=Refusal("not-allowed", said, moves))
     step = Step(thing, event, who, of_kind, now, ends, others)
     refused = move.guard(step)
     if refused is not None:

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from schemas.orders import HOLDS, LETTERS, LIVE, REVERSIBLE, UNDONE, OrderKind, OrderState
-from stream_processors.domain.loop import Refused, done_between, iso
+from stream_processors.domain.loop import done_between, iso
 from stream_processors.domain.order_step import Step, is_done, promised_minor, same_money, same_subject, times_used
+from stream_processors.domain.refusal import Refusal
 
-Guard = Callable[[Step], Refused | None]
+Guard = Callable[[Step], Refusal | None]
 _RELEASABLE = (*UNDONE, OrderState.EXECUTED, OrderState.RENEWED, OrderState.EXPIRED)
 """An expired one, too: whoever held it may hold it still."""
 
@@ -19,75 +20,75 @@ _RELEASABLE = (*UNDONE, OrderState.EXECUTED, OrderState.RENEWED, OrderState.EXPI
 def all_of(*guards: Guard) -> Guard:
     """The first refusal counts."""
 
-    def guard(step: Step) -> Refused | None:
+    def guard(step: Step) -> Refusal | None:
         return next((refused for one in guards if (refused := one(step)) is not None), None)
 
     return guard
 
 
-def free(step: Step) -> Refused | None:
+def free(step: Step) -> Refusal | None:
     return None
 
 
-def offered(step: Step) -> Refused | None:
+def offered(step: Step) -> Refusal | None:
     if step.rules is None:
-        return Refused("not-offered", f"the policy does not offer orders of the kind {step.order.kind}")
+        return Refusal("not-offered", f"the policy does not offer orders of the kind {step.order.kind}")
     return None
 
 
-def other_person(step: Step) -> Refused | None:
+def other_person(step: Step) -> Refusal | None:
     """Four eyes: whoever asked for an order does not also agree to it."""
     if step.actor.id == step.order.issued_by:
-        return Refused("four-eyes", "another person than the one who asked for the order must agree to it")
+        return Refusal("four-eyes", "another person than the one who asked for the order must agree to it")
     return None
 
 
-def other_person_renews(step: Step) -> Refused | None:
+def other_person_renews(step: Step) -> Refusal | None:
     """An order that needed a second person is not lengthened by the first one alone."""
     return other_person(step) if step.order.four_eyes else None
 
 
-def whole(step: Step) -> Refused | None:
+def whole(step: Step) -> Refusal | None:
     """An order says what its kind needs."""
     order = step.order
     if order.kind not in LETTERS and order.subject is None:
-        return Refused("order-incomplete", "the order names no subject")
+        return Refusal("order-incomplete", "the order names no subject")
     if order.kind in LETTERS and order.text_sealed is None:
-        return Refused("order-incomplete", "the letter says nothing")
+        return Refusal("order-incomplete", "the letter says nothing")
     if order.answer_by is not None and order.answer_by <= step.now:
-        return Refused("order-incomplete", f"the answer would be due at {iso(order.answer_by)}, which has passed")
+        return Refusal("order-incomplete", f"the answer would be due at {iso(order.answer_by)}, which has passed")
     if missing := [field for field in order.verify_fields if order.verify is None or not order.verify.has(field)]:
-        return Refused("order-incomplete", f"the institution must compare {', '.join(missing)}; the order does not give it")
+        return Refusal("order-incomplete", f"the institution must compare {', '.join(missing)}; the order does not give it")
     return None
 
 
-def only_the_traced(step: Step) -> Refused | None:
+def only_the_traced(step: Step) -> Refusal | None:
     """An amount-level hold: never above what was traced, nor above what arrived."""
     order = step.order
     if order.kind not in HOLDS:
         return None
     if not order.amount_minor or order.currency is None:
-        return Refused("order-incomplete", "the order does not say how much is to be held")
+        return Refusal("order-incomplete", "the order does not say how much is to be held")
     if order.traced_minor is not None and order.amount_minor > order.traced_minor:
-        return Refused("above-traced", f"only the traced amount may be held, {order.traced_minor} in minor units")
+        return Refusal("above-traced", f"only the traced amount may be held, {order.traced_minor} in minor units")
     arrived = order.verify.amount_minor if order.verify else None
     if arrived is not None and order.amount_minor > arrived:
-        return Refused("above-traced", f"no more may be held than arrived, {arrived} in minor units")
+        return Refusal("above-traced", f"no more may be held than arrived, {arrived} in minor units")
     return None
 
 
-def held_once(step: Step) -> Refused | None:
+def held_once(step: Step) -> Refusal | None:
     """The same money is held by one order; a freeze takes the place of the stop that it names."""
     order = step.order
     if order.kind not in HOLDS:
         return None
     for one in step.others:
         if one.kind in HOLDS and one.state in LIVE and one.order_id != order.of and same_money(one, order):
-            return Refused("already-held", f"this money is under the order {one.order_id}; name it in 'of' to take its place")
+            return Refusal("already-held", f"this money is under the order {one.order_id}; name it in 'of' to take its place")
     return None
 
 
-def under_the_cap(step: Step) -> Refused | None:
+def under_the_cap(step: Step) -> Refusal | None:
     """Two stops for one account (银发〔2016〕86号), or as the policy says: orders and renewals count together."""
     most = step.rules.most_per_subject if step.rules else None
     if most is None:
@@ -96,149 +97,149 @@ def under_the_cap(step: Step) -> Refused | None:
     used = sum(times_used(one) for one in step.others if one.kind is order.kind and same_subject(one, order))
     used += times_used(order) if is_done(order) else 0
     if used >= most:
-        return Refused("cap-reached", f"an account may have {most} of the kind {order.kind}, renewals included; it had {used}")
+        return Refusal("cap-reached", f"an account may have {most} of the kind {order.kind}, renewals included; it had {used}")
     return None
 
 
-def about_another(step: Step) -> Refused | None:
+def about_another(step: Step) -> Refusal | None:
     """A release, a return, or a freeze in place of a stop fits the order that it names."""
     order, target = step.order, step.target
     if order.kind not in (OrderKind.RELEASE, OrderKind.RETURN_FUNDS) and order.of is None:
         return None
     if target is None:
-        return Refused("unknown-order", f"there is no order {order.of} in this case")
+        return Refusal("unknown-order", f"there is no order {order.of} in this case")
     if order.kind in LETTERS:
         return None
     if order.recipient != target.recipient or not same_subject(order, target):
-        return Refused("unknown-order", f"the order {order.of} went to another institution or is about another subject")
+        return Refusal("unknown-order", f"the order {order.of} went to another institution or is about another subject")
     if order.kind is OrderKind.RELEASE:
         return _releasable(step)
     if order.kind is OrderKind.RETURN_FUNDS:
         return _returnable(step)
     if order.kind is not OrderKind.FREEZE or target.kind is not OrderKind.STOP_PAYMENT or target.state not in LIVE:
-        return Refused("not-allowed", "only a freeze takes the place of another order, and only of a stop that is not ended")
+        return Refusal("not-allowed", "only a freeze takes the place of another order, and only of a stop that is not ended")
     return None
 
 
-def _releasable(step: Step) -> Refused | None:
+def _releasable(step: Step) -> Refusal | None:
     target = step.target
     assert target is not None
     if target.kind not in REVERSIBLE or target.state not in _RELEASABLE:
-        return Refused("not-allowed", f"the order {target.order_id} is {target.state}; there is nothing to release")
+        return Refusal("not-allowed", f"the order {target.order_id} is {target.state}; there is nothing to release")
     again = [one for one in step.others if one.kind is OrderKind.RELEASE and one.of == target.order_id and one.state in LIVE]
     if again:
-        return Refused("already-released", f"the release {again[0].order_id} of this order is there already")
+        return Refusal("already-released", f"the release {again[0].order_id} of this order is there already")
     return None
 
 
-def _returnable(step: Step) -> Refused | None:
+def _returnable(step: Step) -> Refusal | None:
     order, target = step.order, step.target
     assert target is not None
     if target.kind is not OrderKind.FREEZE or not is_done(target):
-        return Refused("not-held", f"only frozen money is returned; the order {target.order_id} is {target.state}")
+        return Refusal("not-held", f"only frozen money is returned; the order {target.order_id} is {target.state}")
     if not order.amount_minor or order.currency != target.currency:
-        return Refused("order-incomplete", "a return says how much, in the currency of what is frozen")
+        return Refusal("order-incomplete", "a return says how much, in the currency of what is frozen")
     left = target.held_minor - promised_minor(target, step.others)
     if order.amount_minor > left:
-        return Refused("not-held", f"{left} in minor units is frozen and not yet promised to anybody")
+        return Refusal("not-held", f"{left} in minor units is frozen and not yet promised to anybody")
     return None
 
 
-def compared(step: Step) -> Refused | None:
+def compared(step: Step) -> Refusal | None:
     """All fields were compared. What came in by the institution's books is what the order says, else it is a mismatch."""
     order, event = step.order, step.event
     if missing := [field for field in order.verify_fields if field not in event.verified]:
-        return Refused("not-verified", f"compare {', '.join(missing)}, too, before anything is stopped")
+        return Refusal("not-verified", f"compare {', '.join(missing)}, too, before anything is stopped")
     arrived = order.verify.amount_minor if order.verify else None
     if event.mismatched or (event.arrived_minor is not None and event.arrived_minor != arrived):
-        return Refused("mismatch", "a field differs: it must not be stopped; answer 'mismatch'")
+        return Refusal("mismatch", "a field differs: it must not be stopped; answer 'mismatch'")
     return None
 
 
-def names_a_field(step: Step) -> Refused | None:
+def names_a_field(step: Step) -> Refusal | None:
     if not set(step.event.mismatched) & set(step.order.verify_fields):
-        return Refused("not-verified", "a mismatch names a field that was to be compared and differs")
+        return Refusal("not-verified", "a mismatch names a field that was to be compared and differs")
     return None
 
 
-def gives_a_reason(step: Step) -> Refused | None:
+def gives_a_reason(step: Step) -> Refusal | None:
     if step.event.reason is None:
-        return Refused("reason-missing", "say why it is not carried out")
+        return Refusal("reason-missing", "say why it is not carried out")
     return None
 
 
-def in_time(step: Step) -> Refused | None:
+def in_time(step: Step) -> Refusal | None:
     order = step.order
     if order.valid_until is not None and step.now >= order.valid_until:
         said = f"the order ended at {iso(order.valid_until)}; it must not be carried out any more, and what was held is lifted"
-        return Refused("expired", said)
+        return Refusal("expired", said)
     return None
 
 
-def done_when_it_could_be(step: Step) -> Refused | None:
+def done_when_it_could_be(step: Step) -> Refusal | None:
     """Nothing was done before it was ordered, nor in the future."""
     issued = step.order.issued_at
     if done_between(step.event.done_at, issued, step.now) is None:
-        return Refused("impossible-time", f"it cannot have been done before {iso(issued)} or after {iso(step.now)}")
+        return Refusal("impossible-time", f"it cannot have been done before {iso(issued)} or after {iso(step.now)}")
     return None
 
 
-def what_was_done(step: Step) -> Refused | None:
+def what_was_done(step: Step) -> Refusal | None:
     """The proof that each kind asks for."""
     order, event = step.order, step.event
     if order.kind in LETTERS and event.text_sealed is None:
-        return Refused("answer-missing", "a letter is carried out by its answer")
+        return Refusal("answer-missing", "a letter is carried out by its answer")
     if order.preserve and not event.records_kept:
-        return Refused("records-not-kept", "records of what is taken down are kept (Art. 20); confirm it")
+        return Refusal("records-not-kept", "records of what is taken down are kept (Art. 20); confirm it")
     if order.kind not in HOLDS and order.kind is not OrderKind.RETURN_FUNDS:
         return None
     amount, most = event.amount_minor or 0, order.amount_minor or 0
     if not amount:
-        return Refused("amount-missing", "say how much was held or paid back; nothing to hold is a 'failed' order")
+        return Refusal("amount-missing", "say how much was held or paid back; nothing to hold is a 'failed' order")
     if amount > most or (event.arrived_minor is not None and amount > event.arrived_minor):
-        return Refused("above-traced", f"at most {most} in minor units, and no more than arrived, may be held; lift the rest")
+        return Refusal("above-traced", f"at most {most} in minor units, and no more than arrived, may be held; lift the rest")
     if order.kind is OrderKind.RETURN_FUNDS and (step.target is None or amount > step.target.held_minor):
-        return Refused("not-held", "so much is not frozen any more")
+        return Refusal("not-held", "so much is not frozen any more")
     return None
 
 
-def renewable(step: Step) -> Refused | None:
+def renewable(step: Step) -> Refusal | None:
     rules = step.rules
     if rules is not None and rules.renewals is not None and step.order.renewals >= rules.renewals:
-        return Refused("cap-reached", f"an order of the kind {step.order.kind} is renewed at most {rules.renewals} times")
+        return Refusal("cap-reached", f"an order of the kind {step.order.kind} is renewed at most {rules.renewals} times")
     return None
 
 
-def run_out(step: Step) -> Refused | None:
+def run_out(step: Step) -> Refusal | None:
     if step.order.valid_until is None or step.now < step.order.valid_until:
-        return Refused("not-due", f"the order lasts until {iso(step.order.valid_until)}")
+        return Refusal("not-due", f"the order lasts until {iso(step.order.valid_until)}")
     return None
 
 
-def still_lasts(step: Step) -> Refused | None:
-    return None if run_out(step) else Refused("not-due", "the order has ended already")
+def still_lasts(step: Step) -> Refusal | None:
+    return None if run_out(step) else Refusal("not-due", "the order has ended already")
 
 
-def answer_is_due(step: Step) -> Refused | None:
+def answer_is_due(step: Step) -> Refusal | None:
     order = step.order
     if order.overdue or order.answer_by is None or step.now < order.answer_by:
-        return Refused("not-due", f"the answer is due at {iso(order.answer_by)}, and counts as overdue once")
+        return Refusal("not-due", f"the answer is due at {iso(order.answer_by)}, and counts as overdue once")
     return None
 
 
-def once(step: Step) -> Refused | None:
+def once(step: Step) -> Refusal | None:
     if step.order.executed_at is not None:
-        return Refused("not-allowed", "that it was carried out is known")
+        return Refusal("not-allowed", "that it was carried out is known")
     return None
 
 
-def not_lifted(step: Step) -> Refused | None:
+def not_lifted(step: Step) -> Refusal | None:
     if step.order.lifted_at is not None:
-        return Refused("not-allowed", "that nothing is held any more is known")
+        return Refusal("not-allowed", "that nothing is held any more is known")
     return None
 
 
-def frozen_enough(step: Step) -> Refused | None:
+def frozen_enough(step: Step) -> Refusal | None:
     if not step.event.amount_minor or step.event.amount_minor > step.order.held_minor:
-        return Refused("not-held", f"{step.order.held_minor} in minor units is held")
+        return Refusal("not-held", f"{step.order.held_minor} in minor units is held")
     return None

@@ -14,22 +14,23 @@ from schemas.notices import Notice
 from schemas.order_rules import OrderRules
 from schemas.orders import LIVE, REVERSIBLE, Order, OrderEvent, OrderEventKind, OrderState
 from stream_processors.domain import order as one_order
-from stream_processors.domain.loop import ClockStart, ClockStop, Ends, Refused
+from stream_processors.domain.loop import ClockStart, ClockStop, Ends
 from stream_processors.domain.order import OrderChange
 from stream_processors.domain.order_step import Follow, is_done
+from stream_processors.domain.refusal import Refusal
 
 MOST_ORDERS = 32
 
 
 class OrdersChange(NamedTuple):
-    """All orders of the case after the event, and `order`, the one that it was about. Refused: they are as they were."""
+    """All orders of the case after the event, and `order`, the one that it was about. Refusal: they are as they were."""
 
     orders: tuple[Order, ...]
     order: Order | None = None
     notices: tuple[Notice, ...] = ()
     starts: tuple[ClockStart, ...] = ()
     stops: tuple[ClockStop, ...] = ()
-    refused: Refused | None = None
+    refused: Refusal | None = None
 
 
 def decide(
@@ -40,7 +41,7 @@ def decide(
     if event.kind is OrderEventKind.ISSUE and _find(orders, event.order_id) is None:
         room = _room(orders)
         if room is None:
-            return OrdersChange(orders, refused=Refused("too-many-orders", f"a case has at most {MOST_ORDERS} orders that count"))
+            return OrdersChange(orders, refused=Refusal("too-many-orders", f"a case has at most {MOST_ORDERS} orders that count"))
         kept = room
     change = _one(kept, event, actor, rules, now, ends)
     if change.order is None:

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 
 class Refusal(NamedTuple):
-    """A problem slug (docs/errors.md) and a sentence for whoever asked."""
+    """A problem slug (docs/errors.md), a sentence for whoever asked, and the moves that are open to them."""
 
     problem: str
     why: str
+    moves: tuple[str, ...] = ()

@@ -62,6 +62,19 @@ def uncounted(tally: Tally, signal: Adds) -> Tally:
     return _moved(tally, signal, -1)
 
 
+def together(one: Tally, other: Tally) -> Tally:
+    """Of all signals that either counts."""
+    return Tally.trusted(
+        scores=_sum(one.scores, other.scores),
+        institutions=_sum(one.institutions, other.institutions),
+        kinds=_sum(one.kinds, other.kinds),
+    )
+
+
+def _sum(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
+    return {name: one.get(name, 0) + other.get(name, 0) for name in (*one, *other)}
+
+
 def highest(tally: Tally) -> int:
     """The highest score; 0 without signals."""
     return max(map(int, tally.scores), default=0)
@@ -89,6 +102,15 @@ def money(sums: Mapping[str, int], signal: Adds) -> dict[str, int]:
     if low(signal) or currency is None or not minor or (currency not in sums and len(sums) >= MOST_CURRENCIES):
         return dict(sums)
     return {**sums, currency: min(MOST_MINOR, sums.get(currency, 0) + minor)}
+
+
+def pooled(sums: Mapping[str, int], more: Mapping[str, int]) -> dict[str, int]:
+    """Both sums by currency. As with single amounts, a currency that finds no place is left out."""
+    found = dict(sums)
+    for currency, minor in more.items():
+        if currency in found or len(found) < MOST_CURRENCIES:
+            found[currency] = min(MOST_MINOR, found.get(currency, 0) + minor)
+    return found
 
 
 def without(sums: Mapping[str, int], signal: Adds) -> dict[str, int]:

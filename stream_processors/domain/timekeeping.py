@@ -1,109 +1,75 @@
 """The timekeeper's index of due moments, and what it asks for when they have come. Pure.
 
-The index is keyed by due time; a member `case|clock|run|step` is one moment of one clock. It is a fold of the cases' changes:
-only a change takes a member out, so a request that was refused or lost is made again, and what it asks for falls due once.
-Invariant: the index holds for each clock of each case its one next moment and nothing else; no request is made before its time.
+The index holds for each case the next moment of each of its clocks. It is a fold of the cases' changes: only a change takes a
+moment out, so a request that was refused or lost is made again, and what it asks for falls due once.
+Invariant: the index holds for each clock of each case its one next moment and nothing else.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-from schemas.clocks import Clock
-from schemas.values import from_ms
+from schemas.cases import Action, ActionKind
+from schemas.clocks import ClockStep, Due
 
-ASK_AGAIN_AFTER = timedelta(seconds=5)
-"""A request that nothing came of is made again after so long: longer than a slow poll, shorter than anybody's patience."""
+ACTOR = "stage:timekeeper"
+QUEUE = "timekeeper"
+"""An action names a queue. A due moment is about none, and track does not look at it."""
 
 # Whole numbers: a float of seconds may be a millisecond too early.
 _EPOCH, _MS = datetime(1970, 1, 1, tzinfo=UTC), timedelta(milliseconds=1)
 
 
+class Running(Protocol):
+    """What is read of a clock (schemas/clocks.py: Clock, or a view of it)."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def run(self) -> int: ...
+    @property
+    def step(self) -> ClockStep | None: ...
+    @property
+    def next_at(self) -> datetime | None: ...
+
+
+class Moment(NamedTuple):
+    """`step` of `run` of the case's clock falls due `at_ms` (milliseconds since 1970)."""
+
+    at_ms: int
+    clock: str
+    run: int
+    step: ClockStep
+
+
 class Member(NamedTuple):
-    """One moment of one clock."""
+    """One moment of one clock, by its name: what can be asked for once."""
 
     case_id: str
     clock: str
     run: int
-    step: str
-
-    def __str__(self) -> str:
-        return f"{self.case_id}|{self.clock}|{self.run}|{self.step}"
-
-    @classmethod
-    def parse(cls, text: str) -> Member:
-        """ValueError when the text is no member. A case id may hold the separator, the other parts cannot."""
-        parts = text.rsplit("|", 3)
-        if len(parts) != 4 or not all(parts) or not (parts[2].isascii() and parts[2].isdigit()):
-            raise ValueError(f"{text!r} is no member case|clock|run|step")
-        return cls(parts[0], parts[1], int(parts[2]), parts[3])
-
-
-class Entries(NamedTuple):
-    """What changes in the index: members to put with their due times in milliseconds since 1970, and members to take out."""
-
-    add: tuple[tuple[str, int], ...]
-    remove: tuple[str, ...]
-
-
-class ClockDue(NamedTuple):
-    """What the timekeeper appends to the case's actions. The action id is the moment's own: appended twice, it counts once."""
-
-    action_id: str
-    case_id: str
-    clock: str
-    run: int
-    step: str
-    at: datetime
+    step: ClockStep
 
 
 def due_ms(moment: datetime) -> int:
     """In whole milliseconds, as the log's times are, and never before the moment."""
-    return -((_EPOCH - moment) // _MS)
+    return max(0, -((_EPOCH - moment) // _MS))
 
 
-def indexed(case_id: str, clocks: Iterable[Clock]) -> dict[str, int]:
-    """The case's members with their due times in milliseconds: one for each clock that something is still to come of."""
-    return {
-        str(Member(case_id, one.name, one.run, one.step)): due_ms(one.next_at)
-        for one in clocks
-        if one.step is not None and one.next_at is not None
-    }
-
-
-def entries(case_id: str, before: Iterable[Clock], after: Iterable[Clock]) -> Entries:
-    """What a change of the case's clocks changes in the index. `before` is empty for a new case; putting a member again is
-    harmless, so a fold that does not know what was before may give nothing and clean up by a rebuild."""
-    was, now = indexed(case_id, before), indexed(case_id, after)
-    add = tuple((member, at) for member, at in now.items() if was.get(member) != at)
-    return Entries(add, tuple(member for member in was if member not in now))
+def moments(clocks: Iterable[Running]) -> tuple[Moment, ...]:
+    """What is still to come of the case's clocks, one moment of each, the earliest first."""
+    coming = ((one, one.step, one.next_at) for one in clocks)
+    return tuple(sorted(Moment(due_ms(at), one.name, one.run, step) for one, step, at in coming if step and at))
 
 
 def action_id(member: Member) -> str:
-    return f"due-{member.case_id}-{member.clock}-{member.run}-{member.step}"
+    return f"due-{member.case_id}-{member.clock}-{member.run}-{member.step.value}"
 
 
-def requests(
-    members: Iterable[tuple[str, int]],
-    *,
-    now: datetime,
-    asked: Mapping[str, datetime] | None = None,
-    again_after: timedelta = ASK_AGAIN_AFTER,
-) -> tuple[ClockDue, ...]:
-    """What to append for the members (with their due times in milliseconds) that are due by `now`, the earliest first. `asked`:
-    when each member was asked for last; a time that lies ahead (the clock was set back) does not count. ValueError for a member
-    that cannot be read: the index holds only what this module put there.
-    """
-    now_ms, waiting = (now - _EPOCH) // _MS, asked or {}
-    ripe = sorted((at, text) for text, at in members if at <= now_ms and not _fresh(waiting.get(text), now, again_after))
-    return tuple(_request(Member.parse(text), at) for at, text in ripe)
-
-
-def _fresh(asked_at: datetime | None, now: datetime, again_after: timedelta) -> bool:
-    return asked_at is not None and timedelta() <= now - asked_at < again_after
-
-
-def _request(member: Member, at: int) -> ClockDue:
-    return ClockDue(action_id(member), *member, from_ms(at))
+def request(member: Member) -> Action:
+    """What the timekeeper appends to the case's actions. The action id is the moment's own: appended twice, it counts once."""
+    case_id, clock, run, step = member
+    due = Due.trusted(clock=clock, run=run, step=step)
+    return Action.trusted(action_id=action_id(member), case_id=case_id, kind=ActionKind.CLOCK_DUE, queue=QUEUE, due=due)

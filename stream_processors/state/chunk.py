@@ -9,9 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from schemas.codec import AnyEnvelope, CodecError, decode
-from schemas.envelope import Origin
-from schemas.values import MAX_OFFSET
+from schemas.codec import AnyEnvelope, decode
 from stream_processors.log import Record
 from stream_processors.pipeline import FactStream
 from stream_processors.state.effects import Arg, Effect
@@ -47,20 +45,18 @@ def read_chunk(stream: FactStream, partition: int, records: Sequence[Record], ma
     for record in records:
         try:
             envelope = decode(stream.topic, record.value, stream.view)
-            origin = Origin.parse(envelope.origin or "")
-            known = origin.topic in stream.sources and origin.partition == partition
-            if not known or not 0 <= origin.offset < MAX_OFFSET:
-                raise CodecError(f"a fact about {origin} in partition {partition}")
+            source = stream.source_of(envelope.origin, partition)
         except ValueError as error:
             unreadable.append((record, str(error)))
             continue
-        source = stream.source_mark(partition, origin.topic)
-        if origin.offset < after.get(source, 0):
-            echoes += 1
-            continue
-        after[source] = origin.offset + 1
+        if source is not None:
+            mark, number = source
+            if number < after.get(mark, 0):
+                echoes += 1
+                continue
+            after[mark] = number + 1
         after.update(stream.marks(envelope, record, after))
-        counted.append(Counted(record.offset, envelope, stream.fold(envelope) if effects else []))
+        counted.append(Counted(record.offset, envelope, stream.effects(envelope, record) if effects else []))
     end = records[-1].offset + 1
     after[stream.fact_mark(partition)] = end
     moved = {name: value for name, value in after.items() if marks.get(name) != value}

@@ -106,8 +106,25 @@ def keep(bucket: int, key: str, score: int, member: str, expires_ms: int, most: 
     return Effect(bucket, ("keep", key, score, member, most, expires_ms))
 
 
+def box(bucket: int, key: str, place: int, member: bytes, name: str, body: bytes, ends_ms: int) -> Effect:
+    """A notice in an inbox (inbox.py), by its place in the log; it stands among those not received unless a mark says otherwise.
+    The first place stays."""
+    return Effect(bucket, ("box", key, place, member, drawer_of(name), name, body, max(1, ends_ms)))
+
+
+def mark(bucket: int, key: str, member: bytes, name: str, slot: int, at_ms: int, rank: int, tail: bytes, ends_ms: int) -> Effect:
+    """What became of a notice: of two in one slot the earlier stays in the first two, the later in the others, `rank` between
+    equal times; so the order of arrival does not matter."""
+    return Effect(bucket, ("mark", key, member, drawer_of(name), name, slot, at_ms, rank, tail, max(1, ends_ms)))
+
+
 def unrank(bucket: int, key: str, member: str | bytes) -> Effect:
     return Effect(bucket, ("unrank", key, member))
+
+
+def settle(bucket: int, case: bytes, revision: int, first_ms: int, many: int, moments: bytes) -> Effect:
+    """The due moments of the case (`brief`) at this revision: none, or the first of them and all packed (state/dues.py)."""
+    return Effect(bucket, ("settle", b"c:" + case, revision, first_ms, many, moments))
 
 
 def count(bucket: int, key: str, field: str, by: int = 1) -> Effect:

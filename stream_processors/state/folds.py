@@ -1,13 +1,13 @@
 """The folds: from a fact to the effects on a stage's state. Pure, and from the fact alone (law 3).
 
 `intake` keeps its places (marks) and nothing else; `assess` claims, sightings, floors, what signals added, and case queues;
-`track` the cases; `project` receipts, queues, outcomes and counters.
+`track` the cases; `timekeeper` their due moments; `project` receipts, queues, outcomes and counters.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import cast
 
 from schemas.cases import ActionKind, ActionOutcome, Case, CaseStatus
 from schemas.codec import RowEnvelope, dump
@@ -15,9 +15,11 @@ from schemas.facts import AssessedSignal, Outcome
 from schemas.retractions import name_of
 from schemas.values import DAY_MS, instant_ms
 from stream_processors.domain.retraction import TAKEN_BACK, corrects, standing_of
+from stream_processors.domain.timekeeping import moments
 from stream_processors.domain.traces import FLOWS_KEPT, VICTIM_KEPT, flows, victims
 from stream_processors.domain.trust import sighted
 from stream_processors.state import packing
+from stream_processors.state.dues import settled
 from stream_processors.state.effects import (
     Effect,
     add,
@@ -43,14 +45,14 @@ from stream_processors.state.effects import (
 from stream_processors.state.index import brief, member_of
 from stream_processors.state.keys import bucket_of
 from stream_processors.state.receipts import receipt_json, withdrawal_json
-from stream_processors.state.rows import AssessedRow, CaseRow, ChangeRow, RawRow, ReceiptRow, VerdictRow
+from stream_processors.state.rows import AssessedRow, CaseRow, ChangeRow, DueRow, RawRow, ReceiptRow, VerdictRow
 from stream_processors.state.standing import pack
 
 _RANK_STEP = 10**11
-OUT_OF_QUEUE = (CaseStatus.DISPOSED, CaseStatus.RETRACTED)
+OUT_OF_QUEUE = (CaseStatus.DISPOSED, CaseStatus.RETRACTED, CaseStatus.CLOSED, CaseStatus.MERGED)
 
-Fold = Callable[[Any], list[Effect]]
-"""From a RowEnvelope (schemas/codec.py) of the stream's view."""
+Fold = Callable[..., list[Effect]]
+"""From a RowEnvelope (schemas/codec.py) of the stream's view; where the stream is `placed`, from the fact's offset, too."""
 
 
 def fold_intake(envelope: RowEnvelope[RawRow]) -> list[Effect]:
@@ -156,6 +158,12 @@ def fold_track(envelope: RowEnvelope[ChangeRow]) -> list[Effect]:
     return [] if change.case is None else [_case_effect(change.case, change.case_json)]
 
 
+def fold_timekeeper(envelope: RowEnvelope[DueRow]) -> list[Effect]:
+    """What is still to come of the case's clocks, in place of what was."""
+    case = envelope.data.case
+    return [] if case is None else [settled(case.case_id, case.revision, moments(case.clocks))]
+
+
 def project_assessed(envelope: RowEnvelope[ReceiptRow]) -> list[Effect]:
     """A receipt for a signal that counts, re-sends or came dead; its newest retraction; its indicators' way to its cases; a
     counter for every outcome."""
@@ -210,6 +218,8 @@ def project_changed(envelope: RowEnvelope[ChangeRow]) -> list[Effect]:
     effects.append(stand(bucket, f"k:{case.case_id}", case.revision, packed, where, instant_ms(change.at), member))
     if where:
         effects.append(add(bucket, "standings", where))
+    if change.left is not None:
+        effects.append(unrank(bucket, f"q:{change.left}", member))
     if case.status in OUT_OF_QUEUE:
         effects.append(unrank(bucket, f"q:{case.queue}", member))
     else:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from zlib import crc32
 
 BUCKETS = 16
-FOLDS = 7
+FOLDS = 10
 """The version of what the folds make of a fact. Raise it when a fold or a key changes: an older state is folded anew."""
 RESTORING = "restoring "
 """Prefix of the stamp while a restore is under way: views are not answered, other workers' calls fail."""
@@ -27,8 +27,8 @@ def whole(stamp: bytes | None) -> bool:
 
 
 class Namespace(NamedTuple):
-    """One stage's keys: `{as3}s:k1.…`, its marks in `{as3}m`. Those of r, c, j, a, k and small ones of project's t
-    lie in drawers (drawers.py).
+    """One stage's keys: `{as3}s:k1.…`, its marks in `{as3}m`. Those of r, c, j, a, b, y, k and small ones of project's
+    t lie in drawers (drawers.py).
 
     intake:  marks alone
     assess:  r = a version of a sender's reference, c = a content, s = sightings of an indicator, k = case queues of a subject,
@@ -36,9 +36,13 @@ class Namespace(NamedTuple):
              cases of a subject, t = the floor of a signal (versions below it are dead; it lies beside its r), j = what a version
              added
     track:   k = a case
+    deliver: its places (marks) and nothing else
+    timekeeper: c = the due moments of a case, d = cases by their first moment, o = the parts that d is cut into, n = how many
+             moments there are (dues.py; its buckets belong to partitions)
     project: r = a receipt, x = a signal's newest retraction or correction, k = a case, q = a queue's ranking, w = its cases that
              stand alike, a = an action's outcome, t = cases of an indicator (index.py), n = counters, queues and standings =
-             the names of all q and w
+             the names of all q and w; of inboxes (inbox.py): i = a recipient's notices, u = those it has not received, b = what
+             one says, y = what became of it, g = a case's notices
     """
 
     tag: str
@@ -57,8 +61,10 @@ def intake(institution: str) -> Namespace:
 
 ASSESS = Namespace("as")
 TRACK = Namespace("tr")
+DELIVER = Namespace("de")
 PROJECT = Namespace("pr")
-NAMESPACES = {"assess": ASSESS, "track": TRACK, "project": PROJECT}
+TIMEKEEPER = Namespace("tk")
+NAMESPACES = {"assess": ASSESS, "track": TRACK, "timekeeper": TIMEKEEPER, "deliver": DELIVER, "project": PROJECT}
 
 
 def namespace_of(stage: str) -> Namespace:

@@ -12,9 +12,7 @@ from stream_processors.state.store import RedisLike
 
 def inputs(stage: Stage) -> list[tuple[Topic, str]]:
     """What the stage reads, with the prefix of the marks that say how far it is there."""
-    folded = {stream.topic.name: f"f{stream.tag}" for stream in stage.streams}
-    sources = stage.streams[0].sources
-    return [(topic, folded.get(topic.name) or f"s{sources[topic.name]}") for topic in stage.reads]
+    return [(topic, stage.place_mark(topic)) for topic in stage.reads]
 
 
 async def places(redis: RedisLike, namespace: Namespace, prefix: str, partitions: int) -> dict[int, int]:

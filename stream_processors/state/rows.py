@@ -14,6 +14,8 @@ import orjson
 from pydantic import create_model
 
 from schemas.cases import ActionKind, ActionOutcome, Case, CaseStatus
+from schemas.clocks import ClockStep
+from schemas.deliveries import DeliveryState, Way
 from schemas.facts import Outcome
 from schemas.receipts import RawOutcome
 from schemas.retractions import name_of
@@ -179,6 +181,8 @@ class ChangeRow(Row):
     problem: str | None = None
     revision: int | None = None
     origin: str | None = None
+    moves: tuple[str, ...] = ()
+    left: str | None = None
     raw: msgspec.Raw = msgspec.field(default=msgspec.Raw(b"null"), name="case")
     case: CaseRow | None = msgspec.field(default=None, name="none in a record")
 
@@ -191,7 +195,7 @@ class ChangeRow(Row):
 
     def answer(self) -> bytes:
         """The change without its case, for whoever asked for the action (a CaseChange again)."""
-        names = ("action_id", "case_id", "kind", "outcome", "at", "actor", "why", "problem", "revision", "origin")
+        names = ("action_id", "case_id", "kind", "outcome", "at", "actor", "why", "problem", "revision", "origin", "moves")
         return orjson.dumps({name: getattr(self, name) for name in names}, option=orjson.OPT_UTC_Z)
 
     def newest_accepted(self) -> datetime | None:
@@ -203,7 +207,93 @@ class ChangeRow(Row):
         return signals[0].accepted_at if signals else None
 
 
-_NOT_LISTED = ("signals", "applied", "note_sealed")
+class AskingRow(Row):
+    """A view of CaseChange for what it asks the stage `deliver` to do; most ask for nothing, and nothing else is looked at."""
+
+    at: Utc
+    notices: msgspec.Raw = msgspec.field(default=msgspec.Raw(b"[]"))
+    follows: msgspec.Raw = msgspec.field(default=msgspec.Raw(b"[]"))
+    case: msgspec.Raw = msgspec.field(default=msgspec.Raw(b"null"))
+
+    @property
+    def asks(self) -> bool:
+        return bytes(self.notices) != b"[]" or bytes(self.follows) != b"[]"
+
+
+class _NoticeRow(Row):
+    notice_id: Annotated[str, msgspec.Meta(min_length=1, max_length=400)]
+    recipient: Named
+    case_id: Named
+    at: Utc
+
+
+_NOTICE = msgspec.json.Decoder(_NoticeRow)
+
+
+class IssuedRow(Row):
+    """A view of Issued: what places it in its recipient's inbox, and what is shown of it as it came."""
+
+    raw: msgspec.Raw = msgspec.field(name="notice")
+    order: msgspec.Raw = msgspec.field(default=msgspec.Raw(b"null"))
+    task: msgspec.Raw = msgspec.field(default=msgspec.Raw(b"null"))
+    notice: _NoticeRow | None = msgspec.field(default=None, name="none in a record")
+
+    def __post_init__(self) -> None:
+        self.notice = _NOTICE.decode(self.raw)
+
+    def shown(self) -> bytes:
+        """An Issued again, without where the stage stood."""
+        return b'{"notice":%s,"order":%s,"task":%s}' % (bytes(self.raw), bytes(self.order), bytes(self.task))
+
+
+class MarkRow(Row):
+    """A view of DeliveryMark."""
+
+    recipient: Named
+    notice_id: Annotated[str, msgspec.Meta(min_length=1, max_length=400)]
+    state: DeliveryState
+    at: Utc
+    way: Way
+    attempt: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 1
+    detail: Annotated[str, msgspec.Meta(max_length=200)] | None = None
+    noticed_at: Utc | None = None
+
+
+class SettledRow(Row):
+    change: Annotated[int, msgspec.Meta(ge=0, lt=1 << 52)]
+    action: Annotated[int, msgspec.Meta(ge=0, lt=1 << 52)]
+
+
+class PlaceRow(Row):
+    """A view of Issued: how far the stage was."""
+
+    settled: SettledRow | None = None
+
+
+class ClockRow(Row):
+    """A view of Clock: its next moment."""
+
+    name: Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z_]{1,47}$")]
+    run: Annotated[int, msgspec.Meta(ge=1, lt=1 << 32)]
+    step: ClockStep | None = None
+    next_at: Utc | None = None
+
+
+class _Clocked(Row):
+    case_id: Named
+    revision: Annotated[int, msgspec.Meta(ge=0, lt=1 << 32)]
+    clocks: Annotated[tuple[ClockRow, ...], msgspec.Meta(max_length=255)] = ()
+
+
+class DueRow(Row):
+    """A view of CaseChange for what is still to come of the case's clocks."""
+
+    at: Utc
+    case: _Clocked | None = None
+
+
+_DONE_ABOUT_IT = ("clocks", "measures", "orders", "tasks", "objections", "transfers", "split_off")
+_NOT_LISTED = ("signals", "applied", "note_sealed", *_DONE_ABOUT_IT)
 _LISTED: dict[str, Any] = {
     name: (field.annotation, field) for name, field in Case.model_fields.items() if name not in _NOT_LISTED
 }

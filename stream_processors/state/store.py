@@ -8,8 +8,9 @@ import asyncio
 import contextlib
 import weakref
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import hiredis
 import msgpack
@@ -61,10 +62,13 @@ class Store(Protocol):
         """Removes everything of the stage, stamps and marks last."""
 
     async def call(self, script: str, stamp: str, writes: Mapping[int, Write]) -> dict[int, list[Any]]:
-        """Runs `claim`, `withdraw`, `observe` or `fold` once a bucket, in one round trip; answers by bucket."""
+        """Runs `claim`, `withdraw`, `observe`, `fold` or `ripe` once a bucket, in one round trip; answers by bucket."""
 
     async def cases(self, stamp: str, case_ids: Sequence[str]) -> list[bytes | None]:
         """The cases' JSON."""
+
+    async def tell(self, channel: str, message: bytes) -> None:
+        """Says something to whoever listens now. Nothing of it is kept."""
 
     def lock(self) -> contextlib.AbstractAsyncContextManager[None]:
         """The restore lock: one restorer at a time (two would only be slower, the marks keep them apart)."""
@@ -129,14 +133,21 @@ def connect(url: str) -> RedisLike:
 class RedisStore:
     """The store in Redis."""
 
-    SCRIPTS = ("claim", "withdraw", "observe", "fold")
+    SCRIPTS: ClassVar[dict[str, tuple[str, ...]]] = {
+        "claim": (),
+        "withdraw": (),
+        "observe": (),
+        "fold": ("dues",),
+        "ripe": ("dues",),
+    }
+    """What stands before each, behind the guard."""
 
     def __init__(self, redis: RedisLike, namespace: Namespace) -> None:
         self._redis = redis
         self._keys = namespace
         folder = Path(__file__).parent / "lua"
-        guard = (folder / "guard.lua").read_text("utf-8")
-        self._text = {name: guard + (folder / f"{name}.lua").read_text("utf-8") for name in self.SCRIPTS}
+        read = cache(lambda name: (folder / f"{name}.lua").read_text("utf-8"))
+        self._text = {name: "".join(map(read, ("guard", *before, name))) for name, before in self.SCRIPTS.items()}
         self._sha: dict[str, str] = {}
         self._lock_name = f"{{{namespace.tag}0}}lock"
         self._heads = [(namespace.marks(b), f"{{{namespace.tag}{b}}}") for b in range(BUCKETS)]
@@ -197,6 +208,9 @@ class RedisStore:
         if any(one is None or one.decode() != stamp for one in answers[1::2]):
             raise LostState("a stamp is gone while cases were read")
         return [None if raw is None else unpack(case_entry(raw).case) for raw in answers[0::2]]
+
+    async def tell(self, channel: str, message: bytes) -> None:
+        await self._redis.publish(channel, message)
 
     @contextlib.asynccontextmanager
     async def lock(self) -> AsyncIterator[None]:

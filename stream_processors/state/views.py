@@ -13,6 +13,7 @@ from schemas.cases import Case, CaseChange
 from schemas.retractions import name_of
 from schemas.signals import MOST_VERSIONS
 from stream_processors.state.drawers import case_entry, drawer, linked, taken
+from stream_processors.state.inbox_views import Inboxes, Rebuilding, RedisInboxes
 from stream_processors.state.index import in_full, indexed, queue_mark
 from stream_processors.state.keys import BUCKETS, PROJECT, bucket_of, whole
 from stream_processors.state.packing import unpack
@@ -24,10 +25,6 @@ __all__ = ["Cursor", "Found", "Page", "Rebuilding", "Receipt", "RedisViews", "St
 
 _INDEX_PAGES = (200, 5000)
 """How many entries of one indicator a search looks at, the newest: few, and only if these are not enough, many."""
-
-
-class Rebuilding(RuntimeError):
-    """The views are being folded from the log; ask again in a moment."""
 
 
 class Cursor(NamedTuple):
@@ -62,7 +59,7 @@ class Standing(NamedTuple):
     oldest_ms: int
 
 
-class Views(Protocol):
+class Views(Inboxes, Protocol):
     async def receipt(self, signal_id: str) -> Receipt | None: ...
 
     async def case(self, case_id: str) -> Case | None: ...
@@ -83,7 +80,7 @@ class Views(Protocol):
         """`outcome:institution` -> facts; exact: each fact once."""
 
 
-class RedisViews:
+class RedisViews(RedisInboxes):
     """The views in Redis. Every call reads the stamps with the values, so a lost Redis is noticed in the same answer."""
 
     def __init__(self, redis: RedisLike) -> None:

@@ -19,12 +19,12 @@ from deploy.local.stack import Stack
 from schemas.protect import AesGcmSealer, Keyring, Tokenizer
 from schemas.protect.submission import protect, signal_id
 from schemas.retractions import FOREVER, Retraction
-from schemas.topics import ACTIONS, RETRACTIONS, SUBMITTED, TOPICS
+from schemas.topics import ACTIONS, RETRACTIONS, SUBMITTED
 from stream_processors.log import KafkaLog
 from stream_processors.pipeline import STAGES
 from stream_processors.rebuild import digest, rebuild
 from stream_processors.settings import Settings
-from stream_processors.state.progress import places
+from stream_processors.state.progress import inputs, places
 from stream_processors.state.views import RedisViews
 from tests.support import real
 from tests.support.builders import account, action_record, body, move, phone, retraction_record, submission
@@ -71,12 +71,10 @@ class Client:
     async def idle(self) -> bool:
         """Whether every stage has folded all of its input."""
         for stage in STAGES.values():
-            for stream in stage.streams:
-                sources = [(TOPICS[name], f"s{tag}") for name, tag in stream.sources.items()]
-                for topic, prefix in (*sources, (stream.topic, f"f{stream.tag}")):
-                    ends = await self.log.ends(topic)
-                    if await places(self.redis, stage.namespace, prefix, topic.partitions) != ends:
-                        return False
+            folded = [(stream.topic, f"f{stream.tag}") for stream in stage.streams]
+            for topic, prefix in (*inputs(stage), *folded):
+                if await places(self.redis, stage.namespace, prefix, topic.partitions) != await self.log.ends(topic):
+                    return False
         return True
 
 
@@ -148,13 +146,13 @@ async def test_what_is_taken_back_and_corrected_leaves_its_case_and_its_sender_i
 
 async def test_killed_workers_lose_nothing_and_count_nothing_twice(client: Client, stack: Stack) -> None:
     before = (await client.views.counters()).get("assessed:bank-777", 0)
-    names = ["assess-0", "track-0", "project-0"]
+    names = ["assess-0", "track-0", "project-0", "deliver-0"]
     pids = {name: stack.pid(name) for name in names}
     sent = []
     for n in range(90):
         sent.append(await client.send("bank-777", f"kill-{n}", indicators=[account(100 + n % 9), phone(n % 5)]))
-        if n % 30 == 15:
-            stack.kill(names[n // 30])
+        if n % 22 == 15:
+            stack.kill(names[n // 22])
     for name in names:
         await asyncio.to_thread(stack.wait_new_pid, name, pids[name])
     await _until("all signals assessed, joined and shown", client.idle)
@@ -220,7 +218,7 @@ async def test_a_worker_does_not_start_on_another_cluster_and_says_so(client: Cl
 
 async def test_a_worker_does_not_start_on_another_partition_count_and_says_so(client: Client, stack: Stack) -> None:
     """The last one: it takes the topic away from the others."""
-    for name in ("assess-0", "track-0", "project-0"):
+    for name in ("assess-0", "track-0", "deliver-0", "project-0"):
         await asyncio.to_thread(stack.stop_one, name, grace_s=0)
     await real.delete(stack.kafka_bootstrap, [SUBMITTED])
 

@@ -7,12 +7,12 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.cases import ActionKind, ActionOutcome, CaseStatus
+from schemas.cases import OFFICERS_ONLY, ActionKind, ActionOutcome, CaseStatus
 from stream_processors.domain import tally
 from stream_processors.domain.case import LAPSED, TABLE, decide, open_moves, state_of
 from tests.support.builders import POLICY, after, join, joined, move, opened_case, taken_back
 
-KINDS = sorted(kind.value for kind in ActionKind)
+KINDS = sorted(kind.value for kind in (ActionKind.JOIN, ActionKind.RETRACT, *OFFICERS_ONLY))
 FROM_ASSESS = (ActionKind.JOIN, ActionKind.RETRACT)
 STEP = st.tuples(
     st.sampled_from(KINDS),
@@ -108,8 +108,9 @@ def test_the_buttons_are_the_moves_of_the_table(steps: list[Any]) -> None:
 
 @given(st.lists(STEP, max_size=40))
 def test_a_case_says_at_any_time_what_its_live_signals_say(steps: list[Any]) -> None:
+    """While it hands none over to another (tests/property/test_case_structure.py)."""
     live: dict[str, Any] = {}
-    for _, action, change in _play(steps):
+    for _, action, change in _play([step for step in steps if step[0] not in ("merge", "split")]):
         if action.kind is ActionKind.JOIN:
             live[action.signal.signal_id] = action.signal
         elif action.kind is ActionKind.RETRACT:
@@ -123,13 +124,13 @@ def test_a_case_says_at_any_time_what_its_live_signals_say(steps: list[Any]) -> 
         sums = {name: sum(one.amount_minor or 0 for one in live.values() if one.currency == name) for name in ("CNY", "USD")}
         assert case.amount_minor == {name: n for name, n in sums.items() if n}
         assert {one.signal_id for one in case.signals} <= set(live)
-        assert live or case.status in (CaseStatus.RETRACTED, CaseStatus.DISPOSED)
+        assert live or case.status is not CaseStatus.CLAIMED
         assert not live or case.status is not CaseStatus.RETRACTED
 
 
 @given(st.lists(STEP, max_size=40))
 def test_the_newest_signals_are_kept_while_none_is_taken_back(steps: list[Any]) -> None:
-    played = _play([step for step in steps if step[0] != "retract"])
+    played = _play([step for step in steps if step[0] not in ("retract", "merge", "split")])
     joins = sum(action.kind is ActionKind.JOIN for _, action, _ in played)
     last = next((change.case for _, _, change in reversed(played) if change.case is not None), None)
     assert last is None or len(last.signals) == min(joins, POLICY.case_signals_kept)

@@ -1,18 +1,18 @@
-"""Clocks under any sequence of starts, stops and due requests while the time jumps, alone and with the timekeeper's index."""
+"""Clocks under any sequence of starts, stops and due requests while the time jumps. With the timekeeper: test_timekeeper.py."""
 
 from __future__ import annotations
 
 from collections import Counter
 from datetime import datetime, timedelta
-from itertools import pairwise
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.clocks import Clock, ClockState
+from schemas.values import instant_ms
 from stream_processors.domain import clocks as domain
-from stream_processors.domain.timekeeping import entries, indexed, requests
+from stream_processors.domain.timekeeping import moments
 from tests.support.builders import after
 from tests.support.clocks import CALENDAR, RULES
 
@@ -127,43 +127,10 @@ def test_what_stops_a_clock_is_late_exactly_when_it_comes_after_the_due_time(ste
 
 
 @given(st.lists(STEP, max_size=40))
-def test_the_index_holds_the_next_moments_and_nothing_else(steps: list[Any]) -> None:
-    index: dict[str, int] = {}
-    states = [before for before, *_ in _play(steps)]
-    for before, now in pairwise(states):
-        change = entries("case-1", before, now)
-        assert not set(change.remove) & {member for member, _ in change.add}
-        assert set(change.remove) <= set(index)
-        index = {member: at for member, at in index.items() if member not in change.remove} | dict(change.add)
-        assert index == indexed("case-1", now)
-
-
-@given(
-    st.lists(st.tuples(st.sampled_from(NAMES), st.sampled_from(ABOUT), st.integers(0, 7200)), min_size=1, max_size=6),
-    st.lists(st.tuples(st.sampled_from([0, 1, 300, 900, 3600, -600, -5000]), st.booleans(), st.booleans()), max_size=60),
-)
-def test_a_timekeeper_whose_clock_jumps_and_whose_requests_are_lost_lets_each_step_fall_due_once(
-    begun: list[Any], ticks: list[Any]
-) -> None:
-    """`lost`: a request is not appended; `twice`: it is, again. In the end the time goes on far enough for all."""
-    clocks: tuple[Clock, ...] = ()
-    for name, about, ago in begun:
-        found = domain.start(clocks, name=name, about=about, rules=RULES, calendar=CALENDAR, now=after(seconds=-ago))
-        clocks = found.clocks
-    wanted = {
-        (one.name, one.run, step) for one in clocks if one.state is ClockState.OPEN for (name, step) in SPANS if name == one.name
-    }
-    index, asked, now, fired = indexed("case-1", clocks), {}, after(), Counter()
-    for jump_s, lost, twice in [*ticks, *[(36_000, False, False)] * 12]:
-        now += timedelta(seconds=jump_s)
-        for request in requests(index.items(), now=now, asked=asked):
-            asked[f"case-1|{request.clock}|{request.run}|{request.step}"] = now
-            assert request.at <= now
-            for _ in range(0 if lost else 1 + twice):
-                found = domain.due(clocks, name=request.clock, run=request.run, step=request.step, rules=RULES, now=now)
-                fired[request.clock, request.run, request.step] += found.refusal is None
-                change = entries("case-1", clocks, found.clocks)
-                index = {one: at for one, at in index.items() if one not in change.remove} | dict(change.add)
-                clocks = found.clocks
-    assert not index
-    assert dict.fromkeys(wanted, 1) == {one: count for one, count in fired.items() if count}
+def test_the_moments_of_a_case_are_the_next_ones_of_its_running_clocks_and_nothing_else(steps: list[Any]) -> None:
+    for clocks, *_ in _play(steps):
+        found = moments(clocks)
+        assert [one.at_ms for one in found] == sorted(one.at_ms for one in found)
+        assert {(one.clock, one.run): (one.step, one.at_ms) for one in found} == {
+            (one.name, one.run): (one.step, instant_ms(one.next_at)) for one in clocks if one.next_at is not None
+        }

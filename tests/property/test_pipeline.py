@@ -15,7 +15,7 @@ from unittest.mock import patch
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from schemas.cases import ActionKind, ActionOutcome, CaseStatus
+from schemas.cases import OFFICERS_ONLY, ActionKind, ActionOutcome, CaseStatus
 from schemas.codec import decode
 from schemas.envelope import Origin
 from schemas.facts import Outcome
@@ -74,7 +74,7 @@ RETRACTED = st.tuples(
 POISON = st.sampled_from(
     [b"", b"\xff\x00", b"{}", b'{"type": []}', b'{"type": "cn.liandong.signals.submitted.v1"}', b"[" * 3000]
 )
-MOVES = sorted({kind.value for kind in ActionKind} - {"join", "retract"})
+MOVES = sorted(kind.value for kind in OFFICERS_ONLY - {ActionKind.MERGE, ActionKind.SPLIT})
 OFFICER = st.fixed_dictionaries(
     {
         "kind": st.sampled_from([*MOVES, "claim", "claim"]),

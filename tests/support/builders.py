@@ -137,13 +137,19 @@ def taken_back(signal: JoinedSignal, case_id: str = "case-1") -> Action:
 
 
 def move(kind: str, officer: str = "officer-a", case_id: str = "case-1", **over: Any) -> Action:
-    """An officer's action; dispose and hand-over get what they need."""
-    fields: dict[str, Any] = {"action_id": f"act-{kind}-{officer}", "queue": "public-security-630202"}
-    if kind == "dispose":
-        fields["disposition"] = "confirmed"
-    if kind == "hand_over":
-        fields["to"] = "officer-b"
+    """An officer's action, with what its kind needs."""
+    fields: dict[str, Any] = {"action_id": f"act-{kind}-{officer}", "queue": "public-security-630202", **_NEEDS.get(kind, {})}
     return Action.model_validate({**fields, "case_id": case_id, "kind": kind, "officer": officer, **over})
+
+
+_NEEDS: dict[str, dict[str, Any]] = {
+    "dispose": {"disposition": "confirmed"},
+    "hand_over": {"to": "officer-b"},
+    "transfer": {"queue": "financial-regulator-630200"},
+    "merge": {"into": "case-0"},
+    "split": {"signals": ["sig-more"]},
+    "reopen": {"note_sealed": "k1.why"},
+}
 
 
 def action_record(action: Action, origin: Origin | None = None) -> tuple[bytes, bytes]:
@@ -172,6 +178,25 @@ def opened_case(now: datetime = T0, **over: Any) -> Any:
     change = case.decide(action=join(**over), actor="stage:assess", case=None, policy=POLICY, now=now)
     assert change.case is not None
     return change.case
+
+
+def case_in(state: str) -> Any:
+    """A case of two signals in a state of its table; `lapsed` is a claimed one, seen a day later."""
+    found = opened_case()
+    ways: dict[str, tuple[str, ...]] = {
+        "claimed": ("claim",),
+        "lapsed": ("claim",),
+        "disposed": ("claim", "dispose"),
+        "closed": ("claim", "dispose", "close"),
+        "merged": ("claim", "merge"),
+    }
+    more = join(action_id="join-more", signal_id="sig-more", institution="bank-002")
+    for action in (more, *(move(kind) for kind in ways.get(state, ()))):
+        actor = f"officer:{action.officer}" if action.officer else "stage:assess"
+        change = case.decide(action=action, actor=actor, case=found, policy=POLICY, now=T0)
+        assert change.case is not None, change.why
+        found = change.case
+    return found
 
 
 def held_case(officer: str = "officer-a", now: datetime = T0) -> Any:

@@ -17,7 +17,20 @@ import orjson
 
 from schemas.codec import decode
 from schemas.facts import Outcome
-from schemas.topics import ACTIONS, ASSESSED, CHANGED, DEADLETTER, RETRACTIONS, SUBMITTED, TOPICS, Topic, raw, receipts
+from schemas.topics import (
+    ACTIONS,
+    ASSESSED,
+    CHANGED,
+    DEADLETTER,
+    DELIVERED,
+    ISSUED,
+    RETRACTIONS,
+    SUBMITTED,
+    TOPICS,
+    Topic,
+    raw,
+    receipts,
+)
 from stream_processors.domain.retraction import TAKEN_BACK
 from tests.support.builders import after
 
@@ -55,6 +68,7 @@ _POSTED = {
 
 async def _story() -> dict[Topic, dict[str, bytes]]:
     from tests.support.builders import account, action_record, move, phone, submission, submitted
+    from tests.support.loop_examples import loop_story
     from tests.support.world import World
 
     fraud = {
@@ -145,9 +159,11 @@ async def _story() -> dict[Topic, dict[str, bytes]]:
         found[CHANGED].setdefault(name + "_with_verdict" * (change.verdict is not None), record.value or b"")
     found[DEADLETTER]["unreadable_action"] = world.log.all(DEADLETTER)[-1].value or b""
     await _raw_story(found)
+    for topic, records in (await loop_story()).items():
+        for name, value in records.items():
+            found[topic].setdefault(name, value)
+    await _deliveries(found)
     return found
-
-
 
 
 async def _raw_story(found: dict[Topic, dict[str, bytes]]) -> None:
@@ -166,6 +182,34 @@ async def _raw_story(found: dict[Topic, dict[str, bytes]]) -> None:
     names = ("accepted", "refused_without_reference", "refused_tombstone", "refused_faults")
     found[RECEIPTS] |= {name: record.value or b"" for name, record in zip(names, told, strict=True)}
     found[DEADLETTER]["refused_raw"] = world.log.all(DEADLETTER)[-1].value or b""
+
+
+async def _deliveries(found: dict[Topic, dict[str, bytes]]) -> None:
+    """An order and a feedback on their way to a bank, and what became of them."""
+    from tests.support.deliveries import change, mark, mark_record, notice, ordered, put_change
+    from tests.support.world import World
+
+    world = await World(workers=1).up()
+    told = {"says": "order_executed", "data": {"recipient": "bank-001"}, "kind": "clock", "order_id": "ord-1"}
+    executed = notice(1, "public-security-630202", after(minutes=5), **told)
+    for number, one in enumerate([ordered(), change(1, (executed,), orders=ordered().case.orders)]):
+        put_change(world, one)
+        await world.poll("deliver", 0)
+        found[CHANGED].setdefault("applied_with_notices", _newest_of(world, CHANGED, 0)) if number == 0 else None
+    names = {b"bank-001": "order", b"public-security-630202": "answer_of_an_order"}
+    found[ISSUED] |= {names[record.key or b""]: record.value or b"" for record in world.log.all(ISSUED)}
+    way = {"noticed_at": after(), "notice_id": "act-issue-ord-1/ord-1/0"}
+    marks = {
+        "received": mark("received", at=after(seconds=2), **way),
+        "acknowledged": mark("acknowledged", at=after(seconds=40), **{**way, "way": "api"}),
+        "parked": mark("parked", at=after(hours=20), **{**way, "way": "webhook"}, attempt=12, detail="the endpoint answered 500"),
+        "replayed": mark("replayed", at=after(hours=21), **{**way, "way": "api"}),
+    }
+    found[DELIVERED] |= {name: mark_record(one)[1] for name, one in marks.items()}
+
+
+def _newest_of(world: Any, topic: Topic, partition: int) -> bytes:
+    return world.log.all(topic, partition)[-1].value or b""
 
 
 async def _taken_back(world: Any) -> dict[str, bytes]:

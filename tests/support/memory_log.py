@@ -27,6 +27,7 @@ class MemoryLog:
         self._records: dict[str, list[list[Record]]] = {}
         self._ids: dict[str, str] = {}
         self._starts: dict[tuple[str, int], int] = {}
+        self.stamped_ms: int | None = None
         for topic in all_topics(institutions):
             self.create(topic)
 
@@ -61,6 +62,7 @@ class MemoryLog:
         for partition, found in entries.items():
             for key, value in found:
                 bases.setdefault(partition, self.put(topic, partition, key, value))
+        self.stamped_ms = self.clock.ms
         await asyncio.sleep(0)
         return bases
 

@@ -38,6 +38,7 @@ class MemoryRedis:
         self.clock = clock or Clock()
         self.buckets = [Bucket() for _ in range(BUCKETS)]
         self.restoring = asyncio.Lock()
+        self.told: list[tuple[str, bytes]] = []
 
     def copy(self) -> list[Bucket]:
         """A snapshot to roll back to."""
@@ -120,6 +121,10 @@ class MemoryStore:
             raise LostState("a stamp is gone while cases were read")
         found = [buckets[bucket_of(name)].values.get(f"k:{name}", {}).get("case") for name in case_ids]
         return [None if raw is None else unpack(raw) for raw in found]
+
+    async def tell(self, channel: str, message: bytes) -> None:
+        self._alive()
+        self.server.told.append((channel, message))
 
     @contextlib.asynccontextmanager
     async def lock(self) -> AsyncIterator[None]:
@@ -212,6 +217,37 @@ class _Keys:
                 self.values.setdefault(where, {})[member] = since
         row.update({"rev": revision, "case": _bytes(value), "at": where})
 
+    def box(self, key: str, place: int, member: bytes, _: int, name: str, body: bytes, ends: int) -> None:
+        if ends <= self.now:
+            return
+        unread = f"u:{key.partition(':')[2]}"
+        kept: dict[bytes, int] = self.values.setdefault(key, {})
+        if member not in kept:
+            kept[member] = place
+            state = self.values.get(f"y:{name}", bytes(48))
+            if not any(state[:6]) and not any(state[12:18]):
+                self.values.setdefault(unread, {})[member] = place
+                self.live_until(unread, ends)
+            self.set(f"b:{name}", body, ends)
+        self.live_until(key, ends)
+        for oldest in sorted(kept, key=lambda one: (kept[one], one))[:2]:
+            if int.from_bytes(oldest[12:], "big") <= self.now:
+                del kept[oldest]
+                self.values.get(unread, {}).pop(oldest, None)
+
+    def mark(
+        self, key: str, member: bytes, _: int, name: str, slot: int, when: int, rank: int, tail: bytes, ends: int
+    ) -> None:
+        own = f"y:{name}"
+        state, stood = self.values.get(own, bytes(48)), int(self.ends.get(own, 0))
+        slots = [state[at : at + 12] for at in range(0, 48, 12)]
+        new, rest = when.to_bytes(6, "big") + rank.to_bytes(6, "big"), state[48:]
+        if not any(slots[slot][:6]) or (new < slots[slot] if slot < 2 else new > slots[slot]):
+            slots[slot], rest = new, tail if slot == 2 else rest
+        if slot < 2:
+            self.values.get(key, {}).pop(member, None)
+        self.set(own, b"".join(slots) + _bytes(rest), max(stood, ends))
+
     def unsee(self, key: str, content: str, institution: str) -> None:
         seen: dict[str, int] = self.values.get(key, {})
         if seen.pop(f"s{institution}|{content}", None) is not None:
@@ -231,6 +267,20 @@ class _Keys:
                 return held
         self.set(key, name, expires)
         return b""
+
+    def settle(self, key: bytes, revision: int, first: int, many: int, moments: bytes) -> None:
+        """An entry as Redis has it; the order follows from the entries (`_ripe`)."""
+        entry = self.values.get(key)
+        known, before = (int.from_bytes(entry[:4], "big"), entry[10]) if entry else (-1, 0)
+        if known >= revision:
+            return
+        if many:
+            self.values[key] = revision.to_bytes(4, "big") + first.to_bytes(6, "big") + bytes([many]) + moments
+        else:
+            self.values.pop(key, None)
+        if many != before:
+            counters = self.values.setdefault("n", {})
+            counters["open"] = counters.get("open", 0) + many - before
 
     def rise(self, key: str, floor: int, expires: int) -> None:
         if floor >= self.number(key):
@@ -347,6 +397,13 @@ def _flow(keys: _Keys, token: str, way: str, other: str, at: int, *rest: Any) ->
     return [max((pairs.count(who) for who in pairs), default=0), len(ends), min(gaps, default=-1)]
 
 
+def _ripe(keys: _Keys, args: list[Any]) -> list[Any]:
+    behind, until, most = args
+    places = [(entry[4:10] + key[2:], entry) for key, entry in keys.values.items() if isinstance(key, bytes)]
+    due = sorted(one for one in places if one[0] > behind and one[0][:6] <= until.to_bytes(6, "big"))
+    return [keys.values.get("n", {}).get("open", 0), *(part for one in due[:most] for part in one)]
+
+
 def _fold(keys: _Keys, args: list[Any]) -> list[Any]:
     while args:
         op, key = args.pop(0), args.pop(0)
@@ -396,8 +453,14 @@ def _fold(keys: _Keys, args: list[Any]) -> list[Any]:
             keys.values.setdefault(key, {})[given[1]] = given[0]
         elif op == "keep":
             keys.put(key, given[0], given[1], given[2], given[3])
+        elif op == "box":
+            keys.box(key, *given)
+        elif op == "mark":
+            keys.mark(key, *given)
         elif op == "unrank":
             keys.values.get(key, {}).pop(given[0], None)
+        elif op == "settle":
+            keys.settle(key, *given)
         elif op == "incr":
             counters = keys.values.setdefault(key, {})
             counters[given[0]] = counters.get(given[0], 0) + given[1]
@@ -422,11 +485,14 @@ _OPERANDS = {
     "stand": 5,
     "keep": 4,
     "bury": 2,
+    "box": 6,
+    "mark": 8,
     "unrank": 1,
+    "settle": 4,
     "incr": 2,
 }
 _LODGED = {"claim", "take", "release", "raise", "drop", "enter", "set", "case", "link", "stand"}
-_SCRIPTS = {"claim": _claim, "withdraw": _withdraw, "observe": _observe, "fold": _fold}
+_SCRIPTS = {"claim": _claim, "withdraw": _withdraw, "observe": _observe, "fold": _fold, "ripe": _ripe}
 
 
 def _bytes(value: Arg) -> bytes:

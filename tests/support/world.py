@@ -14,8 +14,10 @@ from typing import Any
 from schemas.topics import ACTIONS, ASSESSED, CHANGED, PARTITIONS, SUBMITTED, Topic
 from stream_processors.agents.assess import Assess
 from stream_processors.agents.base import Agent
+from stream_processors.agents.deliver import Deliver
 from stream_processors.agents.intake import Intake
 from stream_processors.agents.project import Project
+from stream_processors.agents.timekeeper import Timekeeper
 from stream_processors.agents.track import Track
 from stream_processors.log import LostLog, Record, partition_of
 from stream_processors.pipeline import all_stages
@@ -28,7 +30,13 @@ from tests.support.crashing import Died, Gate, GatedLog, GatedStore
 from tests.support.memory_log import MemoryLog
 from tests.support.memory_store import MemoryRedis, MemoryStore
 
-AGENTS: dict[str, type[Assess] | type[Track] | type[Project]] = {"assess": Assess, "track": Track, "project": Project}
+AGENTS: dict[str, type[Assess] | type[Track] | type[Timekeeper] | type[Deliver] | type[Project]] = {
+    "assess": Assess,
+    "track": Track,
+    "timekeeper": Timekeeper,
+    "deliver": Deliver,
+    "project": Project,
+}
 ENDS = (Died, LostState, LostLog)
 WORKERS = 2
 TRIES = 6

@@ -1,6 +1,45 @@
 -- Own arguments: effects, an opcode and its arguments each (state/effects.py). Applying one twice changes nothing,
 -- but for `incr`, which the marks keep from being applied twice.
 local MANY = 1000 -- more than there are agencies
+local SLOT, SLOTS = 12, 4 -- of what became of a notice: when (6 bytes) and its rank there, for each of inbox.py's slots
+-- Inboxes (state/inbox.py). A member is 12 bytes of the notice's name and 6 of its end. What has ended leaves two at a time.
+local function box(key, who, place, member, drawer, name, body, ends)
+  if ends <= now() then return end
+  if redis.call('ZADD', key, 'NX', place, member) == 1 then
+    local state = look(prefix .. 'y=' .. drawer, name)
+    if not state or (struct.unpack('>I6', state) == 0 and struct.unpack('>I6', state, 1 + SLOT) == 0) then
+      redis.call('ZADD', prefix .. 'u:' .. who, place, member)
+      live_until(prefix .. 'u:' .. who, ends)
+    end
+    local bodies = prefix .. 'b=' .. drawer
+    lay(bodies, name, body, ends, redis.call('HGET', bodies, ''))
+  end
+  live_until(key, ends)
+  for _, oldest in ipairs(redis.call('ZRANGE', key, 0, 1)) do
+    if struct.unpack('>I6', oldest, 13) <= now() then
+      redis.call('ZREM', key, oldest)
+      redis.call('ZREM', prefix .. 'u:' .. who, oldest)
+    end
+  end
+end
+local function mark(key, member, drawer, name, slot, when, rank, tail, ends)
+  local states = prefix .. 'y=' .. drawer
+  local head, entry = unpack(redis.call('HMGET', states, '', name))
+  local state, stood = string.rep('\0', SLOT * SLOTS), 0
+  if entry then stood = struct.unpack('>I6', entry) end
+  if stood > now() then state = string.sub(entry, 7) else stood = 0 end
+  local from = slot * SLOT + 1
+  local at_, rank_ = struct.unpack('>I6I6', state, from)
+  local later = when > at_ or (when == at_ and rank > rank_)
+  local earlier = when < at_ or (when == at_ and rank < rank_)
+  if at_ == 0 or (slot < 2 and earlier) or (slot > 1 and later) then
+    local rest = slot == 2 and tail or string.sub(state, SLOT * SLOTS + 1)
+    local after = string.sub(state, from + SLOT, SLOT * SLOTS)
+    state = string.sub(state, 1, from - 1) .. struct.pack('>I6I6', when, rank) .. after .. rest
+  end
+  if slot < 2 then redis.call('ZREM', key, member) end
+  if math.max(stood, ends) > now() then lay(states, name, state, math.max(stood, ends), head) end
+end
 -- What lies in a drawer comes with its drawer's number behind its key.
 local function lodged()
   return prefix .. string.sub(args[at + 1], 1, 1) .. '=' .. args[at + 2], string.sub(args[at + 1], 3)
@@ -80,9 +119,18 @@ while at <= #args do
   elseif op == 'keep' then
     put(key, args[at + 2], args[at + 3], args[at + 4], args[at + 5])
     at = at + 6
+  elseif op == 'box' then
+    box(key, string.sub(args[at + 1], 3), args[at + 2], args[at + 3], args[at + 4], args[at + 5], args[at + 6], args[at + 7])
+    at = at + 8
+  elseif op == 'mark' then
+    mark(key, args[at + 2], args[at + 3], args[at + 4], args[at + 5], args[at + 6], args[at + 7], args[at + 8], args[at + 9])
+    at = at + 10
   elseif op == 'unrank' then
     redis.call('ZREM', key, args[at + 2])
     at = at + 3
+  elseif op == 'settle' then
+    settle(string.sub(args[at + 1], 3), args[at + 2], args[at + 3], args[at + 4], args[at + 5])
+    at = at + 6
   elseif op == 'incr' then
     redis.call('HINCRBY', key, args[at + 2], args[at + 3])
     at = at + 4

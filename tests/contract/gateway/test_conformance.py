@@ -33,9 +33,11 @@ from gateway import app as wiring
 from gateway.lag import Lag
 from gateway.openapi import document
 from gateway.settings import GatewaySettings
+from schemas.deliveries import Issued
 from schemas.protect import AesGcmSealer, Keyring, Tokenizer
 from stream_processors.state.receipts import Receipt
-from tests.unit.gateway.fakes import T0, FakeLog, FakeRates, FakeViews, MemoryIdempotency, a_case
+from tests.support.deliveries import notice
+from tests.unit.gateway.fakes import T0, FakeLog, FakeRates, FakeViews, MemoryIdempotency, a_case, with_the_loop
 
 SEED = int(os.environ.get("LIANDONG_FUZZ_SEED", "20241001"))
 EXAMPLES = int(os.environ.get("LIANDONG_FUZZ_EXAMPLES", "15"))
@@ -81,12 +83,24 @@ KNOWN = {
     "case_id": "case-1",
     "queue": "public-security-630202",
     "action_id": "act-known",
+    "order_id": "ord-1-known",
+    "task_id": "task-1-known",
+    "objection_id": "obj-1-known",
+    "notice_id": "act-0/case-1/0",
     "number": "7K3F-0Q2M-9XVA-41BD-ZP8T",
 }
-ALLOWED = {f"POST /v1/cases/{{case_id}}/{move}": {200, 202, 409} for move in ("renew", "release", "hand-over", "dispose")}
+_HELD = ("renew", "release", "hand-over", "dispose", "split", "reopen", "close", "orders", "tasks", "objections")
+ALLOWED = {f"POST /v1/cases/{{case_id}}/{move}": {200, 202, 409} for move in _HELD}
+_OF_ORDERS = ("answers", "approve", "reject", "withdraw", "renew")
+ALLOWED |= {f"POST /v1/orders/{{order_id}}/{move}": {200, 202, 409} for move in _OF_ORDERS}
+ALLOWED |= {f"POST /v1/tasks/{{task_id}}/{move}": {200, 202, 409, 422} for move in ("give-back", "give-up", "tries")}
+_DECIDED = ("uphold", "reject", "release", "confirm")
+ALLOWED |= {f"POST /v1/cases/{{case_id}}/objections/{{objection_id}}/{move}": {403, 409} for move in _DECIDED}
+ALLOWED["POST /v1/cases/{case_id}/merge"] = {404}
+ALLOWED["POST /v1/cases/{case_id}/measures"] = ALLOWED["POST /v1/signals/{signal_id}/measures"] = {200, 202, 409, 422}
 ALLOWED["POST /v1/signals/{signal_id}/correction"] = {404}
-"""These moves need a holder: the officer of the test is none. A signal's id follows from the reference in its body: it is not
-the one in the path."""
+"""These moves need a holder, or something that came before: the officer of the test is none, the log of the fakes is at T0. A
+signal's id follows from the reference in its body: it is not the one in the path."""
 
 
 def can_be_wrong(operation: Any) -> bool:
@@ -115,12 +129,20 @@ def ports(home: Path) -> Ports:
     log, memory, views = FakeLog(), MemoryIdempotency(), FakeViews()
     log.told = views.apply
     for n in range(1, 40):
-        case = a_case(Tokenizer(keyring), AesGcmSealer(keyring), n, score=40 + n)
+        keys = Tokenizer(keyring), AesGcmSealer(keyring)
+        case = with_the_loop(a_case(*keys, n, score=40 + n), *keys)
         views.cases[case.case_id] = case
     views.receipts["sig-known"] = Receipt(
-        signal_id="sig-known", outcome="assessed", accepted_at=T0, assessed_at=T0, institution="bank-001", reference="r"
+        signal_id="sig-known",
+        outcome="assessed",
+        accepted_at=T0,
+        assessed_at=T0,
+        institution="bank-001",
+        reference="r",
+        cases=("case-1",),
     )
-    fresh = GatewaySettings(home=home, profile="fuzz", jwks=None, outcome_wait_s=0)
+    views.issue(Issued(notice=notice(0)), Issued(notice=notice(1)))
+    fresh = GatewaySettings(home=home, profile="fuzz", jwks=None, outcome_wait_s=0, inbox_wait_most_s=0)
     built = wiring.services(fresh, keyring=keyring, log=log, memory=memory, views=views, lag=Lag(), rates=FakeRates())
     return Ports(wiring.create_app_over(built), log, memory, views)
 

@@ -14,8 +14,11 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from schemas.clocks import ClockStep
 from stream_processors.agents.observing import content_question, of_suspect
+from stream_processors.domain.timekeeping import Moment
 from stream_processors.state.drawers import END_BYTES, drawer, drawer_of, linked
+from stream_processors.state.dues import Indexed, indexed, settled
 from stream_processors.state.effects import (
     Arg,
     Effect,
@@ -36,6 +39,7 @@ from stream_processors.state.effects import (
     unrank,
     unsee,
 )
+from stream_processors.state.index import brief
 from stream_processors.state.keys import ASSESS, BUCKETS, Namespace, bucket_of
 from stream_processors.state.store import LostState, MarkMoved, RedisStore, Store, Write, connect
 from tests.support.clock import Clock
@@ -644,3 +648,81 @@ async def test_a_value_in_a_drawer_ends_at_its_own_time_whatever_its_neighbours_
     await _fold(found, claim(1, f"r:{names[-1]}", "kept", LATER))
     answers = await _call(found, "claim", 1, *(part for name in names for part in (name, drawer_of(name), 1, "new", LATER)))
     assert answers[0::3] == [*[b""] * 33, b"kept"]
+
+
+# due moments
+
+
+def _settled(case: str, revision: int, *at_ms: int) -> Effect:
+    """All in bucket 0, whatever the case."""
+    moments = [Moment(at, "warn", 1, ClockStep.DUE) for at in sorted(at_ms)]
+    return settled(case, revision, moments)._replace(bucket=0)
+
+
+async def _ripe(found: Found, until: int, behind: bytes = b"", most: int = 1000) -> tuple[int, list[Indexed]]:
+    count, *rows = await _call(found, "ripe", 0, behind, until, most)
+    return count, list(map(indexed, rows[::2], rows[1::2]))
+
+
+def _case(number: int) -> str:
+    return f"case-{number * 7919 % 2**90:024x}"
+
+
+async def test_what_is_due_comes_in_the_order_of_its_time_and_nothing_that_is_not_due(found: Found) -> None:
+    for number in range(9):
+        await _fold(found, _settled(_case(number), 1, 1000 + number * 7 % 9))
+    count, due = await _ripe(found, 1004)
+    assert count == 9
+    assert [one.moments[0].at_ms for one in due] == [1000, 1001, 1002, 1003, 1004]
+    assert await _ripe(found, 999) == (9, [])
+
+
+async def test_only_a_newer_revision_changes_a_case_s_moments(found: Found) -> None:
+    await _fold(found, _settled("case-1", 2, 2000, 5000), _settled("case-1", 1, 1000), _settled("case-1", 2, 1000))
+    count, (case,) = await _ripe(found, 9000)
+    assert (count, [one.at_ms for one in case.moments]) == (2, [2000, 5000])
+    await _fold(found, _settled("case-1", 3, 5000))
+    count, (case,) = await _ripe(found, 9000)
+    assert (count, case.member[:6], [one.at_ms for one in case.moments]) == (1, (5000).to_bytes(6, "big"), [5000])
+    await _fold(found, _settled("case-1", 3), _settled("case-1", 4))
+    assert await _ripe(found, 9000) == (0, [])
+
+
+async def test_a_look_goes_on_behind_a_place_that_may_be_gone(found: Found) -> None:
+    for number in range(300):
+        await _fold(found, _settled(_case(number), 1, 1000 + number))
+    seen, behind = [], b""
+    while True:
+        _, part = await _ripe(found, 1249, behind, 40)
+        seen += [one.case_id for one in part]
+        if len(part) < 40:
+            break
+        behind = part[-1].member
+        await _fold(found, *(_settled(one.case_id, 2) for one in part))
+    assert seen == [_case(number) for number in range(250)]
+    assert (await _ripe(found, 1999))[0] == 300 - 240
+
+
+@pytest.mark.parametrize("spread", [1, 40, 10**6])
+async def test_many_cases_that_come_and_go_in_any_order_are_all_there_and_in_order(found: Found, spread: int) -> None:
+    """Enough that the order is cut into parts, and parts are left empty; many at one and the same time, too."""
+    rng, held, revision = Random(spread), {}, 0
+    for _ in range(12):
+        effects = []
+        for number in rng.sample(range(900), 300):
+            revision += 1
+            at = rng.randrange(spread) if rng.random() < 0.6 else None
+            effects.append(_settled(_case(number), revision, *([] if at is None else [at])))
+            held.pop(_case(number), None)
+            held |= {} if at is None else {_case(number): at}
+        await found.store.call("fold", STAMP, {0: Write({}, {}, [arg for effect in effects for arg in effect.args])})
+        count, due = await _ripe(found, spread // 2, most=2000)
+        assert count == len(held)
+        wanted = sorted((at.to_bytes(6, "big") + brief(case), case) for case, at in held.items() if at <= spread // 2)
+        assert [(one.member, one.case_id) for one in due] == wanted
+
+
+async def test_a_look_at_a_lost_state_fails(found: Found) -> None:
+    await found.flush()
+    with pytest.raises(LostState):
+        await _ripe(found, 1)

@@ -46,7 +46,8 @@ def test_our_parts_have_what_they_write_and_read_and_a_group() -> None:
     assert {("Read", f"--topic {topic(who).name}") for who in TWO for topic in (raw, receipts)} <= granted
     assert ("Read", "--group liandong-intake") in granted
     assert not any(operation == "Write" and "raw" in on for operation, on in granted)
-    assert all("raw" not in on and "receipts" not in on for _, on in _granted("liandong-gateway") | _granted("liandong-assess"))
+    others = _granted("liandong-gateway") | _granted("liandong-assess")
+    assert all("signals.raw" not in on and "signals.receipts" not in on for _, on in others)
 
 
 def test_the_table_tells_every_topic() -> None:

@@ -7,7 +7,7 @@ import functools
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -17,15 +17,23 @@ from gateway.log import Entry, LogUnavailable, Position, Span
 from gateway.rates import Rate
 from schemas.cases import Case, CaseChange, CaseStatus, JoinedSignal
 from schemas.codec import decode
+from schemas.deliveries import DeliveryMark, DeliveryState, Issued
+from schemas.objections import Objection
+from schemas.orders import Order, OrderMoved, Verify
 from schemas.policy import Policy
 from schemas.protect import Sealer, Tokenizer
 from schemas.signals import Subject
-from schemas.topics import ACTIONS, Topic
+from schemas.tasks import Reach, Task
+from schemas.topics import ACTIONS, DELIVERED, Topic
 from schemas.values import from_ms, instant_ms
 from stream_processors.domain import case as decision
 from stream_processors.log import partition_of
 from stream_processors.settings import SHIPPED_POLICY, load_policy
 from stream_processors.state.folds import rank_of
+from stream_processors.state.inbox import Delivery, Reached, member_of
+from stream_processors.state.inbox import Entry as Noticed
+from stream_processors.state.inbox import name_of as notice_name
+from stream_processors.state.inbox_views import Addressed, Inbox
 from stream_processors.state.receipts import Receipt
 from stream_processors.state.views import Cursor, Found, Page, Rebuilding, Standing
 
@@ -155,6 +163,8 @@ class FakeViews:
         self.cases: dict[str, Case] = {}
         self.actions: dict[str, CaseChange] = {}
         self.counted: dict[str, int] = {}
+        self.notices: list[Noticed] = []
+        self.rang: Callable[[str, str], None] = lambda recipient, name: None
         self.rebuilding = False
         self.now = T0
         self._policy = _policy()
@@ -164,6 +174,8 @@ class FakeViews:
             raise Rebuilding("not whole")
 
     def apply(self, topic: Topic, entry: Entry) -> None:
+        if topic is DELIVERED:
+            self.mark(decode(DELIVERED, entry.value).data)
         if topic is not ACTIONS:
             return
         envelope = decode(ACTIONS, entry.value)
@@ -218,6 +230,54 @@ class FakeViews:
     async def counters(self) -> dict[str, int]:
         self._here()
         return self.counted
+
+    # inboxes
+
+    def issue(self, *issued: Issued) -> None:
+        """What `deliver` and `project` do: each notice behind the others."""
+        for one in issued:
+            self.notices.append(Noticed(10 * len(self.notices) + 7, one, Delivery()))
+            self.rang(one.notice.recipient, "")
+
+    def mark(self, one: DeliveryMark) -> None:
+        for at, entry in enumerate(self.notices):
+            notice, slot = entry.issued.notice, one.state.value
+            if (notice.recipient, notice.notice_id) == (one.recipient, one.notice_id) and slot != "sent":
+                held, new = getattr(entry.delivery, slot), Reached(one.at, one.way, one.attempt)
+                first = one.state in (DeliveryState.RECEIVED, DeliveryState.ACKNOWLEDGED)
+                kept = new if held is None else min(held, new) if first else max(held, new)
+                delivery = entry.delivery._replace(**{slot: kept, **({"detail": one.detail} if one.detail else {})})
+                self.notices[at] = entry._replace(delivery=delivery)
+                if one.state is DeliveryState.REPLAYED:
+                    self.rang(one.recipient, notice_name(member_of(one.recipient, one.notice_id, 0)))
+
+    async def inbox(self, recipient: str, *, after: int, limit: int) -> Inbox:
+        self._here()
+        found = [one for one in self.notices if one.issued.notice.recipient == recipient and one.offset > after]
+        return Inbox("log-1", found[:limit], len(found) > limit)
+
+    async def unreceived(self, recipient: str, *, upto: int, limit: int) -> list[Noticed]:
+        self._here()
+        return [
+            one
+            for one in self.notices
+            if one.issued.notice.recipient == recipient
+            and one.offset <= upto
+            and one.delivery.received is None
+            and one.delivery.acknowledged is None
+        ][:limit]
+
+    async def noticed(self, recipient: str, name: str) -> Noticed | None:
+        self._here()
+        for one in self.notices:
+            notice = one.issued.notice
+            if notice.recipient == recipient and notice_name(member_of(recipient, notice.notice_id, 0)) == name:
+                return one
+        return None
+
+    async def of_case(self, case_id: str) -> list[Addressed]:
+        self._here()
+        return [Addressed(one.issued.notice.recipient, one) for one in self.notices if one.issued.notice.case_id == case_id]
 
 
 def signal(reference: str | None = "ref-1", **changes: Any) -> dict[str, Any]:
@@ -277,6 +337,61 @@ def a_case(tokenizer: Tokenizer, sealer: Sealer, n: int = 1, *, score: int = 60,
         signals=(joined,),
     )
     return case.model_copy(update=changes)
+
+
+def with_the_loop(case: Case, tokenizer: Tokenizer, sealer: Sealer) -> Case:
+    """The case with a stop at bank-001, a dissuasion task and an objection, each `…-<n>-known`, sealed as the gateway does."""
+    n = case.case_id.removeprefix("case-")
+    order_id, task_id, objection_id = (f"{form}-{n}-known" for form in ("ord", "task", "obj"))
+    account, phone = case.primary.token, tokenizer.token("phone", "+8613900005678")
+    verify = Verify(
+        name_sealed=sealer.seal("王某", f"{order_id}/name"),
+        account_sealed=sealer.seal("622202100100001", f"{order_id}/account"),
+        amount_minor=100,
+        occurred_at=T0,
+    )
+    order = Order(
+        order_id=order_id,
+        kind="stop_payment",
+        case_id=case.case_id,
+        agency=case.queue,
+        recipient="bank-001",
+        state="issued",
+        issued_by="officer-7",
+        drafted_at=T0,
+        issued_at=T0,
+        subject=Subject(kind="account", role="suspect", token=account, sealed=sealer.seal("6222", f"{order_id}/{account}")),
+        verify=verify,
+        verify_fields=("name", "account", "amount", "time"),
+        amount_minor=100,
+        currency="CNY",
+        clock="emergency_stop",
+        answer_clock="order_answer",
+        valid_until=T0 + timedelta(hours=48),
+        answer_by=T0 + timedelta(minutes=30),
+        history=(OrderMoved(at=T0, actor="officer:officer-7", event="issue", state="issued"),),
+    )
+    task = Task(
+        task_id=task_id,
+        case_id=case.case_id,
+        agency=case.queue,
+        person=Subject(kind="phone", role="victim", token=phone, sealed=sealer.seal("+8613900005678", f"{task_id}/{phone}")),
+        reach=(Reach(party="bank-001", way="bank"), Reach(party="police-station-ledu", way="police_station")),
+        state="open",
+        opened_at=T0,
+        changed_at=T0,
+    )
+    objection = Objection(
+        objection_id=objection_id,
+        case_id=case.case_id,
+        state="lodged",
+        through="bank-001",
+        lodged_at=T0,
+        changed_at=T0,
+        orders=(order_id,),
+        text_sealed=sealer.seal("这是我的工资", f"{objection_id}/text"),
+    )
+    return case.model_copy(update={"orders": (order,), "tasks": (task,), "objections": (objection,)})
 
 
 def lines(response: httpx.Response) -> list[dict[str, Any]]:

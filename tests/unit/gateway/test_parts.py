@@ -21,11 +21,16 @@ from gateway.limits import LineSplitter
 from gateway.pipelining import Pipelining
 from schemas.cases import Action
 from stream_processors.crash import POINTS
-from stream_processors.domain import case as decision
 from tests.unit.gateway.conftest import Client
 from tests.unit.gateway.fakes import FakeLog, FakeViews, MemoryIdempotency, lines, ndjson, signal
 
 ROOT = Path(__file__).parents[3]
+_DOMAIN = ROOT / "stream_processors" / "domain"
+_OF_CASES = ("case*.py", "clocks.py", "order*.py", "measures.py", "dissuasion.py", "objection.py")
+CORES = sorted(path for form in _OF_CASES for path in _DOMAIN.glob(form))
+"""What decides on the actions that the routes ask for."""
+_OF_STAGES = {"not-due", "stale-run", "stale-step"}
+"""What only a stage's request is refused with."""
 
 
 def test_the_page_of_errors_is_the_table():
@@ -34,11 +39,18 @@ def test_the_page_of_errors_is_the_table():
 
 def test_every_problem_that_the_code_names_is_declared_and_every_declared_one_is_used():
     sources = [path.read_text("utf-8") for path in sorted((ROOT / "gateway").rglob("*.py")) if path.name != "problems.py"]
-    core = Path(decision.__file__).read_text("utf-8") + (ROOT / "gateway" / "officers.py").read_text("utf-8")
+    core = "\n".join(path.read_text("utf-8") for path in CORES)
     named = set(re.findall(r'(?:Problem|later)\(\s*"([a-z-]+)"', "\n".join(sources)))
     assert named <= set(problems.PROBLEMS)
     for slug in problems.PROBLEMS:
         assert any(f'"{slug}"' in text for text in [*sources, core]), slug
+
+
+def test_every_refusal_of_the_cores_is_a_problem_and_a_route_declares_it():
+    named = {slug for path in CORES for slug in re.findall(r'Refusal\(\s*"([a-z-]+)"', path.read_text("utf-8"))} - _OF_STAGES
+    assert named and named <= set(problems.PROBLEMS), sorted(named - set(problems.PROBLEMS))
+    declared = {slug for one in ENDPOINTS for slug in one.problems}
+    assert named <= declared, sorted(named - declared)
 
 
 def test_every_crash_point_of_the_gateway_is_in_the_code():

@@ -1,7 +1,7 @@
-"""Officers' moves: build the action, append it, wait for what the log says became of it.
+"""Moves of officers and institutions: build the action, append it, wait for what the log says became of it.
 
 Invariant: the gateway decides nothing about a case. It writes a request with a deterministic id and tells the outcome
-that `track` recorded; a retry with the same Idempotency-Key is the same action.
+that `track` recorded; a retry with the same Idempotency-Key is the same action. Who acts is the token's subject, always.
 """
 
 from __future__ import annotations
@@ -9,21 +9,21 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 from redis.exceptions import RedisError
 
-from gateway.auth import Caller
+from gateway.auth import Caller, Role
 from gateway.idempotency import Idempotency, StateUnavailable
 from gateway.log import Entry, Log, Position
 from gateway.metrics import METRICS
 from gateway.problems import PROBLEMS, Problem, later
 from schemas.cases import Action, ActionKind, ActionOutcome, Case, CaseChange
 from schemas.codec import encode
-from schemas.protect import Sealer, Tokenizer
+from schemas.protect import Tokenizer
 from schemas.topics import ACTIONS
 from stream_processors.crash import point
 from stream_processors.state.views import Rebuilding, Views
@@ -32,20 +32,19 @@ _POLL_FIRST_S, _POLL_LAST_S = 0.01, 0.05
 
 
 class Wanted(NamedTuple):
-    """What an officer asked for."""
+    """What somebody asks for. `said` is all of it, readable: one Idempotency-Key names one such text for ever, and it stays here.
+    `members`: what the Action has beside its case and who asks. Values are sealed in there, so it is asked only for what is
+    appended."""
 
     kind: ActionKind
-    revision: int | None = None
-    lease_s: int | None = None
-    to: str | None = None
-    disposition: str | None = None
-    note: str | None = None
+    said: str = ""
+    members: Callable[[], Mapping[str, Any]] = dict
 
 
 class Standing(NamedTuple):
     """What is remembered of an action before it is appended, under its id."""
 
-    officer: str
+    actor: str
     case_id: str
     kind: str
     print: str
@@ -73,7 +72,6 @@ class Desk:
         memory: Idempotency,
         views: Views,
         tokenizer: Tokenizer,
-        sealer: Sealer,
         *,
         wait_s: float,
         retry_after_s: int,
@@ -81,20 +79,20 @@ class Desk:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._log, self._memory, self._views = log, memory, views
-        self._tokenizer, self._sealer = tokenizer, sealer
+        self._tokenizer = tokenizer
         self._wait_s, self._retry_after_s = wait_s, retry_after_s
         self._now, self._sleep = now, sleep
 
     def action_id(self, *names: str) -> str:
-        """From (officer, key, …), or a new one."""
+        """From (who, key, …), or a new one."""
         if not names:
             return f"act-{secrets.token_urlsafe(16)}"
         return "act-" + self._tokenizer.token("action", *names).partition(".")[2]
 
     async def act(self, caller: Caller, case: Case, wanted: Wanted, action_id: str) -> Done | Pending:
         """Problem when it was refused, or when it is not known whether it is in the log."""
-        print_ = self._tokenizer.token("print", case.case_id, orjson.dumps(tuple(wanted)).decode())
-        standing = Standing(caller.subject, case.case_id, wanted.kind.value, print_)
+        print_ = self._tokenizer.token("print", case.case_id, wanted.kind.value, wanted.said)
+        standing = Standing(actor_of(caller), case.case_id, wanted.kind.value, print_)
         there = await self._remember(action_id, standing)
         if there != standing:
             raise Problem("reference-reused", "this Idempotency-Key was used for another action")
@@ -114,19 +112,10 @@ class Desk:
         return Standing(*orjson.loads(await self._memory.keep(f"a{action_id}", orjson.dumps(tuple(standing)).decode())))
 
     async def _append(self, action_id: str, case: Case, caller: Caller, wanted: Wanted) -> None:
-        action = Action(
-            action_id=action_id,
-            case_id=case.case_id,
-            kind=wanted.kind,
-            queue=case.queue,
-            officer=caller.subject,
-            to=wanted.to,
-            revision=wanted.revision,
-            lease_s=wanted.lease_s,
-            disposition=wanted.disposition,
-            note_sealed=self._sealer.seal(wanted.note, f"{case.case_id}/note") if wanted.note else None,
-        )
-        actor = f"officer:{caller.subject}"
+        who = {"officer": caller.subject} if caller.role is Role.OFFICER else {}
+        members = {"queue": case.queue, **who, **wanted.members()}
+        action = Action(action_id=action_id, case_id=case.case_id, kind=wanted.kind, **members)
+        actor = actor_of(caller)
         value = encode(ACTIONS, action, id=action_id, source="/gateway", actor=actor, time=self._now(), subject=case.case_id)
         point("gateway.action_built")
         landed = await self._log.append(ACTIONS, [Entry(case.case_id.encode(), value)])
@@ -173,7 +162,13 @@ class Desk:
         return case if case is not None and case.revision >= revision else None
 
 
+def actor_of(caller: Caller) -> str:
+    """`officer:wang`, `institution:bank-001`: as the log names who acts."""
+    return f"{caller.role.value}:{caller.subject}"
+
+
 def refused(change: CaseChange) -> Problem:
-    """The problem that `track` named."""
+    """The problem that `track` named, with the moves that are open."""
     slug = change.problem if change.problem in PROBLEMS else "not-allowed"
-    return Problem(slug, change.why or "the case does not allow this", revision=change.revision)
+    told: dict[str, Any] = {"moves": list(change.moves)} if change.moves else {}
+    return Problem(slug, change.why or "the case does not allow this", revision=change.revision, **told)

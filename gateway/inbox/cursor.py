@@ -1,0 +1,51 @@
+"""Cursors of inboxes: how far a recipient has read. Given with a notice, sent back in `after` or `Last-Event-ID`.
+
+Invariant: a cursor that this system did not give this recipient, for this log, is refused: reading past a notice is the proof
+that it was received, so nobody does it by a guess, and a new log does not hide its notices behind the offsets of an old one.
+"""
+
+from __future__ import annotations
+
+import hmac
+import re
+from typing import NamedTuple
+
+from gateway.problems import Problem
+from schemas.protect import Tokenizer
+
+START = -1
+"""Before the oldest notice."""
+_FORM = re.compile(r"(0|[1-9]\d{0,14})\.([A-Za-z0-9_-]{22})", re.ASCII)
+
+
+class Claimed(NamedTuple):
+    """What a recipient sent back. `offset` counts only once `is_of` says yes."""
+
+    offset: int
+    mark: str
+
+    def is_of(self, tokenizer: Tokenizer, recipient: str, log: str) -> bool:
+        return hmac.compare_digest(_mark(tokenizer, recipient, log, self.offset), self.mark)
+
+
+def given(tokenizer: Tokenizer, recipient: str, log: str, offset: int) -> str:
+    """`4711.kd82…`."""
+    return f"{offset}.{_mark(tokenizer, recipient, log, offset)}"
+
+
+def claimed(text: str) -> Claimed | None:
+    """What the text says; None when it has not the form of a cursor."""
+    found = _FORM.fullmatch(text)
+    return None if found is None else Claimed(int(found[1]), found[2])
+
+
+def refused(pointer: str) -> Problem:
+    return Problem(
+        "invalid-request",
+        "the cursor was not given for this inbox; without one you get all that is kept",
+        errors=[{"pointer": pointer, "detail": "not valid"}],
+    )
+
+
+def _mark(tokenizer: Tokenizer, recipient: str, log: str, offset: int) -> str:
+    return tokenizer.token("inbox", recipient, log, str(offset)).partition(".")[2]

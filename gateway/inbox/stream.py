@@ -1,0 +1,89 @@
+"""One recipient's live connection: each notice as an event as soon as it is in the inbox, from the cursor on.
+
+Invariant: nothing is kept for a connection but its cursor: what it has not read yet lies in the inbox. An event's id is the
+cursor of its notice, so whoever comes back with `Last-Event-ID` misses nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from redis.exceptions import RedisError
+
+from gateway.auth import Caller
+from gateway.inbox.bell import Bell, Ear
+from gateway.inbox.desk import InboxDesk
+from gateway.inbox.told import item_out
+from gateway.live.stream import NEVER, Streaming
+from gateway.metrics import METRICS
+from gateway.settings import GatewaySettings
+from schemas.protect import Sealer
+from stream_processors.state.inbox import Entry
+from stream_processors.state.inbox_views import Inboxes, Rebuilding
+
+PAGE = 50
+
+
+class InboxStream(Streaming):
+    def __init__(
+        self,
+        caller: Caller,
+        settings: GatewaySettings,
+        *,
+        ear: Ear,
+        bell: Bell,
+        desk: InboxDesk,
+        views: Inboxes,
+        sealer: Sealer,
+        after: int,
+        now: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        super().__init__(caller, settings, now, wall)
+        self._ear, self._bell, self._desk, self._views, self._sealer = ear, bell, desk, views, sealer
+        self._after, self._wall = after, wall
+        self._more, self._caught_up = True, False
+
+    @property
+    def _draining(self) -> bool:
+        return self._bell.draining
+
+    def _leave(self) -> None:
+        self._bell.leave(self._ear)
+
+    def _wake(self) -> None:
+        self._ear.ring()
+
+    def _due(self) -> float:
+        return NEVER
+
+    async def _next(self, now: float) -> bytes | None:
+        """The next page of events. While the views are away there is none, and the connection stays."""
+        self._ear.listen()
+        try:
+            again = [await self._views.noticed(self._ear.recipient, name) for name in list(self._ear.again)]
+            found = await self._views.inbox(self._ear.recipient, after=self._after, limit=PAGE)
+        except (Rebuilding, RedisError, OSError):
+            self._more = False
+            return None
+        self._ear.again.clear()
+        events = [self._event(one, None) for one in again if one is not None]
+        for entry in found.entries:
+            events.append(self._event(entry, self._desk.cursor(self._ear.recipient, found.log, entry.offset)))
+            self._after = entry.offset
+            if self._caught_up:
+                METRICS.inbox_delay_s.observe(max(0.0, self._wall() - entry.issued.notice.at.timestamp()))
+        self._more, self._caught_up = found.more, self._caught_up or not found.more
+        METRICS.inbox_notices.labels("stream").inc(len(events))
+        return b"".join(events) or None
+
+    async def _sleep(self, longest_s: float) -> None:
+        if not self._more:
+            await self._ear.wait(longest_s)
+
+    def _event(self, entry: Entry, cursor: str | None) -> bytes:
+        """One that is sent once more has no id: it does not move the reader."""
+        data = item_out(entry, cursor, self._sealer).model_dump_json(exclude_none=True).encode()
+        head = f"id: {cursor}\n".encode() if cursor is not None else b""
+        return b"event: notice\n%sdata: %s\n\n" % (head, data)

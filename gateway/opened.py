@@ -1,0 +1,36 @@
+"""Sealed values as they are told to those with a need.
+
+Invariant: a value whose key is not here is no error: it is told as not there.
+"""
+
+from __future__ import annotations
+
+from pydantic import BaseModel
+
+from schemas.protect import Sealer, UnsealError
+from schemas.subjects import Subject
+
+
+class SubjectOut(BaseModel):
+    """`value` is None when it cannot be opened (its key is not here)."""
+
+    kind: str
+    role: str
+    token: str
+    value: str | None
+    part: str | None = None
+
+
+def opened(sealer: Sealer, sealed: str | None, context: str) -> str | None:
+    if sealed is None:
+        return None
+    try:
+        return sealer.unseal(sealed, context)
+    except UnsealError:
+        return None
+
+
+def subject_out(subject: Subject, owner: str, sealer: Sealer) -> SubjectOut:
+    """`owner`: the signal, order or task that the value was sealed for."""
+    value = opened(sealer, subject.sealed, f"{owner}/{subject.token}")
+    return SubjectOut(kind=subject.kind, role=subject.role, token=subject.token, value=value, part=subject.part)

@@ -1,0 +1,205 @@
+"""deliver: what the changes of cases ask for. Each notice becomes a record of its recipient, each request one of its case.
+
+A poll's step: read, append the notices, append the requests, and only then move the place. Killed in between, they are appended
+again with the same origins: echoes, which folds and `track` drop. The state is the place alone; when Redis has lost it, the log
+says it: every notice tells what was in the log before its poll. Invariant: the place is never past what was not written.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from schemas.codec import CodecError, RowEnvelope, decode, encode
+from schemas.deliveries import Settled
+from schemas.envelope import Origin
+from schemas.policy import Policy
+from schemas.protect import Sealer
+from schemas.topics import ACTIONS, CHANGED, ISSUED
+from stream_processors.agents.base import Agent, Batch
+from stream_processors.agents.dead_letters import DeadLetters
+from stream_processors.crash import point
+from stream_processors.domain import deliver as decision
+from stream_processors.log import Log, Record
+from stream_processors.metrics import METRICS, Steps
+from stream_processors.pipeline import STAGES, FactStream
+from stream_processors.state.chunk import Chunk, read_chunk
+from stream_processors.state.keys import BUCKETS
+from stream_processors.state.restore import Told
+from stream_processors.state.rows import AskingRow, PlaceRow
+from stream_processors.state.store import Store, Write
+
+ACTOR = "stage:deliver"
+Keyed = tuple[bytes, bytes]
+
+
+def _nothing(envelope: RowEnvelope[AskingRow]) -> list[Any]:
+    return []
+
+
+_CHANGES = FactStream(CHANGED, {ACTIONS.name: ""}, "", _nothing, AskingRow)
+
+
+class Deliver(Agent):
+    """The marks of a partition of the changes: `e`, the next of them, and `h`, the next action that one is about."""
+
+    stage = STAGES["deliver"]
+
+    def __init__(self, log: Log, store: Store, policy: Policy, sealer: Sealer, told: Told = lambda line: None) -> None:
+        super().__init__(log, store, policy, told)
+        self._dead = DeadLetters("deliver", log, sealer)
+
+    async def _step(self, batch: Batch) -> None:
+        point("deliver.polled")
+        steps = Steps("deliver")
+        chunks = [self._read(p, records) for (_, p), records in batch.items()]
+        notices, follows = self._decide(chunks, batch)
+        steps.done("read")
+        point("deliver.decided")
+        await self._dead.flush()
+        if notices:
+            await self.log.append_keyed(ISSUED, notices)
+        steps.done("issue")
+        point("deliver.issued")
+        if follows:
+            await self.log.append_keyed(ACTIONS, follows)
+        steps.done("follow")
+        point("deliver.followed")
+        await self._settle(chunks)
+        steps.done("settle")
+        point("deliver.folded")
+
+    def _read(self, p: int, records: Sequence[Record]) -> Chunk:
+        """The changes that count; unreadable ones go to the dead letters."""
+        chunk = read_chunk(_CHANGES, p, records, {f"s{p}": self.marks.get(f"h{p}", 0)}, effects=False)
+        by_offset = {record.offset: record for record in records} if chunk.unreadable else {}
+        for record, why in chunk.unreadable:
+            self._kill(by_offset[record.offset], why)
+        return chunk
+
+    def _kill(self, record: Record, why: str) -> None:
+        self._dead.add(CHANGED, record, why)
+        METRICS.dead.labels("deliver").inc()
+
+    def _decide(self, chunks: Sequence[Chunk], batch: Batch) -> tuple[list[Keyed], list[Keyed]]:
+        """The records of notices and of requests. A change of which one cannot be read is put aside whole."""
+        notices: list[Keyed] = []
+        follows: list[Keyed] = []
+        counted: Counter[str] = Counter()
+        for chunk in chunks:
+            p = chunk.partition
+            settled = Settled.trusted(change=self.marks.get(f"e{p}", 0), action=self.marks.get(f"h{p}", 0))
+            for offset, envelope, _ in chunk.counted:
+                if not envelope.data.asks:
+                    continue
+                try:
+                    told, asked = _asked(envelope.data, Origin(CHANGED.name, p, offset), settled, counted)
+                except ValueError as error:
+                    record = next(one for one in batch[CHANGED.name, p] if one.offset == offset)
+                    self._kill(record, str(CodecError(_first_line(error))))
+                    continue
+                notices += told
+                follows += asked
+        for outcome, n in counted.items():
+            METRICS.facts.labels("deliver", outcome).inc(n)
+        return notices, follows
+
+    async def _settle(self, chunks: Sequence[Chunk]) -> None:
+        sets: dict[str, int] = {}
+        for chunk in chunks:
+            p = chunk.partition
+            sets |= {f"e{p}": chunk.end, f"h{p}": chunk.marks.get(f"s{p}", self.marks.get(f"h{p}", 0))}
+        checks = {mark: self.marks.get(mark, 0) for mark in sets}  # nobody but its owner moves a place
+        await self.store.call("fold", self._stamp, {b: Write(checks, sets) for b in range(BUCKETS)})
+        self.marks |= sets
+
+    async def _take_over(self, partitions: Sequence[int]) -> None:
+        """The lowest place of all buckets holds, and all hold it from then on. One that has none has lost it: the log knows."""
+        buckets = await self.store.marks()
+        lost = {p for p in partitions if any(f"e{p}" not in marks for marks in buckets)}
+        found = await self._found() if lost else {}
+        sets: dict[str, int] = {}
+        for p in partitions:
+            sets |= found.get(p, {f"e{p}": 0, f"h{p}": 0}) if p in lost else _lowest(buckets, p)
+        point("deliver.found")
+        await self.store.call("fold", self._stamp, {b: Write({}, sets) for b in range(BUCKETS)})
+        self.marks |= sets
+
+    async def _found(self) -> dict[int, dict[str, int]]:
+        """Reads all notices for the newest place that one tells of each partition."""
+        found: dict[int, dict[str, int]] = {}
+        read = 0
+        starts, ends = await self.log.starts(ISSUED), await self.log.ends(ISSUED)
+        for at, end in ends.items():
+            async for records in self.log.read(ISSUED, at, starts[at], end):
+                read += len(records)
+                for record in records:
+                    _keep_newest(found, record)
+        self._told(f"deliver: its place was lost; {read} notices were read to find it")
+        return found
+
+
+def _lowest(buckets: Sequence[Mapping[str, int]], p: int) -> dict[str, int]:
+    return {mark: min(marks.get(mark, 0) for marks in buckets) for mark in (f"e{p}", f"h{p}")}
+
+
+def _keep_newest(found: dict[int, dict[str, int]], record: Record) -> None:
+    try:
+        envelope = decode(ISSUED, record.value, PlaceRow)
+        origin, settled = Origin.parse(envelope.origin or ""), envelope.data.settled
+    except ValueError:  # whoever wrote that, it says nothing of a place
+        return
+    if settled is not None and origin.topic == CHANGED.name:
+        known = found.setdefault(origin.partition, {})
+        if settled.change >= known.get(f"e{origin.partition}", 0):
+            known |= {f"e{origin.partition}": settled.change, f"h{origin.partition}": settled.action}
+
+
+def _asked(row: AskingRow, origin: Origin, settled: Settled, counted: Counter[str]) -> tuple[list[Keyed], list[Keyed]]:
+    notices, follows = decision.notices_of(bytes(row.notices)), decision.follows_of(bytes(row.follows))
+    about = decision.About()
+    if bytes(row.case) != b"null" and any(one.order_id or one.task_id for one in notices):
+        about = decision.About.model_validate_json(bytes(row.case))
+    told = [*_records(decision.issued(notices, about, settled), origin, row)]
+    asked = [*_requests(follows, origin, row)]
+    counted.update(one.kind.value for one in notices)
+    counted["follow"] += len(follows)
+    return told, asked
+
+
+def _records(issued: Sequence[Any], origin: Origin, row: AskingRow) -> Iterator[Keyed]:
+    for n, one in enumerate(issued):
+        recipient, source = one.notice.recipient, origin._replace(n=n)
+        name = f"issued-{origin.partition}:{origin.offset}/{n}"
+        yield (
+            recipient.encode(),
+            encode(ISSUED, one, id=name, source="/deliver", actor=ACTOR, time=row.at, origin=source, subject=recipient),
+        )
+
+
+def _requests(follows: Sequence[Any], origin: Origin, row: AskingRow) -> Iterator[Keyed]:
+    for n, action in enumerate(follows):
+        source = origin._replace(n=n)
+        yield (
+            action.case_id.encode(),
+            encode(
+                ACTIONS,
+                action,
+                id=action.action_id,
+                source="/deliver",
+                actor=ACTOR,
+                time=row.at,
+                origin=source,
+                subject=action.case_id,
+            ),
+        )
+
+
+def _first_line(error: Exception) -> str:
+    """What is wrong, without the values that a validation repeats."""
+    errors = getattr(error, "errors", None)
+    if errors is None:
+        return str(error)
+    first = errors(include_url=False, include_input=False)[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"

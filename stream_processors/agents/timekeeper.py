@@ -1,0 +1,172 @@
+"""timekeeper: falling due is a record on the log. Folds the cases' changes into an index of moments, and asks for those that
+have come.
+
+Two halves under one lock. A poll's step only folds. A tick reads what is due in the buckets of the own partitions and appends a
+request for each; nothing of the index changes by that, only the case's change takes a moment out. Invariant: what is due is asked
+for until track has decided it, by the broker's time and not by our own.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import itemgetter
+
+from schemas.codec import encode
+from schemas.policy import Policy
+from schemas.protect import Sealer
+from schemas.topics import ACTIONS, CHANGED
+from schemas.values import from_ms
+from stream_processors.agents.base import Batch
+from stream_processors.agents.dead_letters import DeadLetters
+from stream_processors.agents.folding import Folding
+from stream_processors.crash import point
+from stream_processors.domain.asking import Waiting
+from stream_processors.domain.broker_time import BrokerTime
+from stream_processors.domain.timekeeping import ACTOR, Member, action_id, request
+from stream_processors.log import Entry, Log
+from stream_processors.metrics import METRICS, Steps
+from stream_processors.pipeline import STAGES
+from stream_processors.state.dues import MOST_MS, Indexed, Sweep, buckets_of, indexed, partition_of_bucket
+from stream_processors.state.restore import Told
+from stream_processors.state.store import Store, Write
+
+CASES_A_TICK = 250
+"""Of a bucket. So a tick is short, whatever falls due at once."""
+AT_ONCE = 500
+"""Requests of a partition and tick: one batch of the log, for others write between two."""
+
+Wanted = tuple[Member, int]
+"""What to ask for, and when it is due in milliseconds."""
+
+
+class Timekeeper(Folding):
+    stage = STAGES["timekeeper"]
+    tick_every_s = 0.2
+
+    def __init__(self, log: Log, store: Store, policy: Policy, sealer: Sealer, told: Told = lambda line: None) -> None:
+        super().__init__(log, store, policy, told)
+        self._dead = DeadLetters("timekeeper", log, sealer)
+        self._time = BrokerTime()
+        self._waiting: dict[int, Waiting] = {}
+        self._sweeps: dict[int, Sweep] = {}
+
+    @staticmethod
+    def monotonic_ms() -> int:
+        return int(time.monotonic() * 1000)
+
+    async def _take_over(self, partitions: Sequence[int]) -> None:
+        ends, now_s = await self.log.ends(ACTIONS), self.monotonic_ms() / 1000
+        self._waiting = {p: Waiting(ends[p], now_s) for p in partitions}
+        self._sweeps = {bucket: Sweep() for p in partitions for bucket in buckets_of(p)}
+
+    async def _step(self, batch: Batch) -> None:
+        point("timekeeper.polled")
+        steps = Steps("timekeeper")
+        chunks = await self._read_chunks(batch)
+        steps.done("read")
+        await self._fold_chunks(batch, chunks)
+        steps.done("fold")
+        self._time.seen(max(records[-1].timestamp_ms for records in batch.values()), self.monotonic_ms())
+        point("timekeeper.folded")
+
+    async def tick(self) -> None:
+        async with self._busy:
+            owned = [p for p in self._waiting if (CHANGED.name, p) in self._owned]
+            if owned:
+                began = time.perf_counter()
+                await self._tick(owned)
+                METRICS.tick_s.observe(time.perf_counter() - began)
+
+    async def _tick(self, owned: Sequence[int]) -> None:
+        mono_ms = self.monotonic_ms()
+        for p in owned:
+            self._waiting[p].answered(self.marks.get(f"sc{p}", 0), mono_ms / 1000)
+        if not self._time.known(mono_ms):
+            await self._ask_the_time(owned)
+        now_ms = self._time.now_ms(self.monotonic_ms())
+        if now_ms is None:
+            return
+        found = await self._ripe(owned, now_ms)
+        point("timekeeper.found")
+        await self._ask({p: self._wanted(p, cases, now_ms) for p, cases in found.items()})
+        self._measure(owned, now_ms)
+
+    async def _ask_the_time(self, owned: Sequence[int]) -> None:
+        """By a request for the moment that comes next, due or not: the broker stamps it, and the case refuses what is early."""
+        first = await self._look(dict.fromkeys(_buckets(owned), (b"", MOST_MS, 1)))
+        cases = [(found[0].member, found[0], bucket) for bucket, (_, found) in first.items() if found]
+        if cases:
+            _, case, bucket = min(cases)
+            await self._ask({partition_of_bucket(bucket): [next(_due(case, MOST_MS))]})
+
+    async def _ripe(self, owned: Sequence[int], now_ms: int) -> dict[int, list[Indexed]]:
+        """The cases that something is due of, by partition: from where the last tick ended, or again from the beginning when it
+        had come to the end."""
+        most = {b: min(CASES_A_TICK, self._waiting[p].room) for p in owned for b in buckets_of(p)}
+        asked = {b: (self._sweeps[b].behind if n else b"", now_ms, max(1, n)) for b, n in most.items()}
+        found: dict[int, list[Indexed]] = {p: [] for p in owned}
+        for bucket, (count, cases) in (await self._look(asked)).items():
+            self._sweeps[bucket].went(count, cases, most[bucket])
+            found[partition_of_bucket(bucket)] += cases
+        return found
+
+    async def _look(self, asked: Mapping[int, tuple[bytes, int, int]]) -> dict[int, tuple[int, list[Indexed]]]:
+        """By bucket: behind which place, until when, how many at most -> how many moments there are, and the cases."""
+        marks = {bucket: f"fc{partition_of_bucket(bucket)}" for bucket in asked}
+        looks = {bucket: Write({marks[bucket]: self.tolerated(marks[bucket])}, {}, args) for bucket, args in asked.items()}
+        told = await self.store.call("ripe", self._stamp, looks)
+        return {bucket: (count, list(map(indexed, rows[::2], rows[1::2]))) for bucket, (count, *rows) in told.items()}
+
+    def _wanted(self, partition: int, cases: Iterable[Indexed], now_ms: int) -> list[Wanted]:
+        """What to ask for, the earliest first; one that is under way already when nothing comes of any."""
+        waiting = self._waiting[partition]
+        due = sorted((one for case in cases for one in _due(case, now_ms)), key=itemgetter(1))
+        wanted = [one for one in due if waiting.free(one[0])][: min(AT_ONCE, waiting.room)]
+        if due and not wanted and waiting.stuck(now_s := self.monotonic_ms() / 1000):
+            waiting.nudged(now_s)
+            return due[:1]
+        return wanted
+
+    async def _ask(self, wanted: Mapping[int, Sequence[Wanted]]) -> None:
+        entries = {p: [_entry(*one) for one in found] for p, found in wanted.items() if found}
+        if not entries:
+            return
+        bases = await self.log.append(ACTIONS, entries)
+        point("timekeeper.asked")
+        mono_ms, stamped_ms = self.monotonic_ms(), self.log.stamped_ms
+        assert stamped_ms is not None
+        self._time.acknowledged(stamped_ms, mono_ms)
+        for p, base in bases.items():
+            self._waiting[p].asked([member for member, _ in wanted[p]], base, mono_ms / 1000)
+        METRICS.due_requests.inc(sum(map(len, entries.values())))
+
+    def _measure(self, owned: Sequence[int], now_ms: int) -> None:
+        sweeps = [self._sweeps[bucket] for bucket in _buckets(owned)]
+        METRICS.open_clocks.set(sum(one.open for one in sweeps))
+        METRICS.due_cases.set(sum(one.due for one in sweeps))
+        METRICS.oldest_due_s.set(max((now_ms - one.oldest_ms for one in sweeps if one.oldest_ms is not None), default=0) / 1000)
+
+
+def _buckets(partitions: Iterable[int]) -> list[int]:
+    return [bucket for p in partitions for bucket in buckets_of(p)]
+
+
+def _due(case: Indexed, now_ms: int) -> Iterator[Wanted]:
+    for at_ms, clock, run, step in case.moments:
+        if at_ms <= now_ms:
+            yield Member(case.case_id, clock, run, step), at_ms
+
+
+def _entry(member: Member, at_ms: int) -> Entry:
+    """Its time is that of the moment, so that the same request is the same bytes."""
+    value = encode(
+        ACTIONS,
+        request(member),
+        id=action_id(member),
+        source="/timekeeper",
+        actor=ACTOR,
+        time=from_ms(at_ms),
+        subject=member.case_id,
+    )
+    return member.case_id.encode(), value

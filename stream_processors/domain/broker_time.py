@@ -1,0 +1,39 @@
+"""The broker's time, which alone says whether a moment has come; from what it stamped, whatever our own wall clock shows. Pure.
+
+Our monotonic clock carries it on between two stamps. A stamp was given before it was heard of, so what is reckoned from it is
+behind the broker's time by how long that took, never ahead. Invariant: a broker whose clock runs evenly is never overtaken.
+"""
+
+from __future__ import annotations
+
+HOLD_MS = 60_000
+"""So long the best stamp counts against newer ones that took longer. Clocks drift, and may be set back."""
+SILENT_MS = 600_000
+"""Older, the time is not known well enough any more, and the broker is asked."""
+
+
+class BrokerTime:
+    """Monotonic times in milliseconds, of any origin."""
+
+    def __init__(self) -> None:
+        self._ahead_ms: int | None = None
+        self._best_ms = self._heard_ms = 0
+
+    def acknowledged(self, stamp_ms: int, mono_ms: int) -> None:
+        """The broker stamped a record of ours just now."""
+        self._heard_ms = mono_ms
+        ahead = stamp_ms - mono_ms
+        if self._ahead_ms is None or ahead >= self._ahead_ms or mono_ms - self._best_ms >= HOLD_MS:
+            self._ahead_ms, self._best_ms = ahead, mono_ms
+
+    def seen(self, stamp_ms: int, mono_ms: int) -> None:
+        """A record that it stamped some time ago: its time is later than that at least."""
+        if self._ahead_ms is not None and stamp_ms - mono_ms > self._ahead_ms:
+            self._ahead_ms, self._best_ms = stamp_ms - mono_ms, mono_ms
+
+    def known(self, mono_ms: int) -> bool:
+        return self._ahead_ms is not None and mono_ms - self._heard_ms < SILENT_MS
+
+    def now_ms(self, mono_ms: int) -> int | None:
+        """Milliseconds since 1970; None when nothing was heard of it yet."""
+        return None if self._ahead_ms is None else mono_ms + self._ahead_ms

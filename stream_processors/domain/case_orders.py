@@ -1,0 +1,139 @@
+"""Orders and measures in their case: who may do what there, and what one disposal does to all orders. Pure.
+
+The order itself is decided by domain/orders.py, the measure by domain/measures.py. Invariant: only the holder of a case asks for
+something new; what takes something back is open to every officer of the unit, at any time, for somebody waits for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from schemas.cases import Case, CaseStatus
+from schemas.clocks import Length
+from schemas.loop_names import ORDER, name_of
+from schemas.notices import Notice
+from schemas.orders import LIVE, REVERSIBLE, Order, OrderDraft, OrderEvent, OrderEventKind, OrderKind, OrderState
+from stream_processors.domain import calendars, measures, orders
+from stream_processors.domain.case_state import state_of
+from stream_processors.domain.case_step import Done, Step
+from stream_processors.domain.loop import ClockStart, ClockStop, Ends, Role, party
+from stream_processors.domain.orders import OrdersChange
+from stream_processors.domain.refusal import Refusal
+
+_TAKES_BACK = frozenset({OrderKind.RELEASE, OrderKind.RETURN_FUNDS})
+
+
+def ends_of(step: Step) -> Ends:
+    """When lengths of the policy are over, by the place's calendar."""
+
+    def ends(began: datetime, length: Length) -> datetime:
+        return calendars.add(began, length, working=length.unit == "working_days", calendar=step.calendar).at
+
+    return ends
+
+
+def measure(step: Step) -> Done | Refusal:
+    """An institution's measure joins the case that it reported to, or was ordered something in."""
+    kept, who = step.action.measure, party(step.actor)
+    assert kept is not None
+    if who.role != Role.INSTITUTION or who.id != kept.institution:
+        return Refusal("forbidden", "a measure is told by the institution that took it")
+    if who.id not in concerned(step.case):
+        return Refusal("unknown-case", "there is no such case of yours")
+    due_at = {one.name: one.due_at for one in step.case.clocks if one.about == kept.institution}
+    arrived = step.case.amount_minor.get(kept.currency) if kept.currency else None
+    change = measures.add(
+        measures=step.case.measures, measure=kept, due_at=due_at, now=step.now, arrived_minor=arrived
+    )
+    if change.refused is not None:
+        return change.refused
+    if change.echo:
+        return Done({})
+    return Done({"measures": change.measures}, starts=change.starts, stops=change.stops)
+
+
+def concerned(case: Case) -> set[str]:
+    """The institutions that know of the case: they report it, or something was ordered or asked of them in it."""
+    ordered = {one.recipient for one in case.orders if one.issued_at is not None}
+    return {*case.institutions, *ordered, *(reach.party for task in case.tasks for reach in task.reach)}
+
+
+def order(step: Step) -> Done | Refusal:
+    """An event of one order."""
+    event, case = step.action.order, step.case
+    assert event is not None
+    refusal = _may(step, event)
+    if refusal is not None:
+        return refusal
+    change = decided(step, case.orders, event)
+    return change.refused if change.refused is not None else _done(change)
+
+
+def decided(step: Step, known: tuple[Order, ...], event: OrderEvent) -> OrdersChange:
+    named = event.model_copy(update={"event_id": step.action.action_id})
+    return orders.decide(
+        orders=known, event=named, actor=step.actor, rules=step.policy.orders, now=step.now, ends=ends_of(step)
+    )
+
+
+def _done(change: OrdersChange) -> Done:
+    return Done({"orders": change.orders}, change.notices, change.starts, change.stops)
+
+
+def _may(step: Step, event: OrderEvent) -> Refusal | None:
+    """Of an officer who asks for something new: holds the case. An order names its own case."""
+    case, draft = step.case, event.draft
+    if draft is not None and draft.case_id != case.case_id:
+        return Refusal("unknown-case", "the order names another case")
+    if party(step.actor).role != Role.OFFICER:
+        return None
+    if case.status is CaseStatus.MERGED:
+        return Refusal("not-allowed", f"this case was merged into {case.merged_into}; give the order there")
+    if event.kind is not OrderEventKind.ISSUE or (draft is not None and draft.kind in _TAKES_BACK):
+        return None
+    if case.holder != step.action.officer or state_of(case, step.now) != CaseStatus.CLAIMED:
+        return Refusal("not-holder", "claim the case first: only its holder gives orders in it")
+    return None
+
+
+class Undone(NamedTuple):
+    changes: dict[str, Any]
+    notices: tuple[Notice, ...] = ()
+    starts: tuple[ClockStart, ...] = ()
+    stops: tuple[ClockStop, ...] = ()
+
+
+def undo_all(step: Step, only: Iterable[str] = ()) -> Undone:
+    """Takes back every order that lasts (of those named in `only`, if any): one that nobody was told of is withdrawn, any other
+    is released by an order of its own. What is on its way to be released already stays as it is."""
+    wanted = set(only)
+    known, total = step.case.orders, Undone({})
+    for number, one in enumerate(step.case.orders):
+        if wanted and one.order_id not in wanted:
+            continue
+        event = _undoing(one, name_of(ORDER, one.case_id, f"{step.action.action_id}.{number}"))
+        change = decided(step, known, event) if event is not None else None
+        if change is not None and change.refused is None:
+            known = change.orders
+            notices = (*total.notices, *change.notices)
+            total = Undone({"orders": known}, notices, (*total.starts, *change.starts), (*total.stops, *change.stops))
+    return total
+
+
+def _undoing(one: Order, name: str) -> OrderEvent | None:
+    if one.state is OrderState.AWAITING_APPROVAL:
+        return OrderEvent.trusted(event_id=name, order_id=one.order_id, kind=OrderEventKind.WITHDRAW)
+    if one.kind not in REVERSIBLE or one.state not in LIVE:
+        return None
+    draft = OrderDraft.trusted(
+        order_id=name,
+        kind=OrderKind.RELEASE,
+        case_id=one.case_id,
+        agency=one.agency,
+        recipient=one.recipient,
+        of=one.order_id,
+        basis="",
+    )
+    return OrderEvent.trusted(event_id=name, order_id=name, kind=OrderEventKind.ISSUE, draft=draft)

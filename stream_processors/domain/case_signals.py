@@ -1,0 +1,137 @@
+"""What signals do to a case: they join it, and are taken back. Pure.
+
+Invariant: all but `primary` and `opened_at` is of the live signals alone. A join is open in every state: a case that was disposed
+of, closed, or emptied is opened again by it; the retraction of a signal leaves a disposed case disposed.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from schemas.cases import Action, Case, CaseStatus, JoinedSignal, Tally
+from schemas.policy import Policy
+from schemas.retractions import Standing
+from stream_processors.domain import case_clocks, tally, trust
+from stream_processors.domain.case_state import SLEEPING
+from stream_processors.domain.case_step import Done, Step
+from stream_processors.domain.loop import ClockStart
+from stream_processors.domain.refusal import Refusal
+from stream_processors.domain.scoring import severity
+
+KEPT_CHARACTERS = 400_000
+LINKED_KEPT = 16
+
+
+def opened(action: Action, signal: JoinedSignal, now: datetime) -> Case:
+    """The case that a first signal makes."""
+    return Case.trusted(
+        case_id=action.case_id,
+        queue=action.queue,
+        revision=0,
+        status=CaseStatus.OPEN,
+        opened_at=now,
+        changed_at=now,
+        primary=signal.subjects[0],
+        primary_signal_id=signal.signal_id,
+        score=signal.score,
+        severity=signal.severity,
+        kinds=(signal.kind,),
+        institutions=trust.corroborating(signal),
+        signal_count=1,
+        amount_minor=tally.money({}, signal),
+        signals=(signal,),
+        tally=tally.counted(tally.EMPTY, signal),
+        linked=action.linked,
+    )
+
+
+def joined(step: Step, signal: JoinedSignal) -> Done:
+    """The case with one signal more."""
+    case = step.case
+    worse = signal.score > case.score or not case.signal_count
+    changes: dict[str, Any] = {
+        "score": signal.score if worse else case.score,
+        "severity": signal.severity if worse else case.severity,
+        "kinds": tuple(sorted({*case.kinds, signal.kind})),
+        "institutions": tuple(sorted({*case.institutions, *trust.corroborating(signal)})),
+        "signal_count": case.signal_count + 1,
+        "amount_minor": tally.money(case.amount_minor, signal),
+        "signals": kept((signal, *case.signals), step.policy.case_signals_kept),
+        "tally": tally.counted(tally.of(case), signal),
+    }
+    if step.action.linked and not set(step.action.linked) <= set(case.linked):
+        changes["linked"] = tuple(dict.fromkeys((*case.linked, *step.action.linked)))[:LINKED_KEPT]
+    starts = duties(step.policy, signal, case)
+    if case.status in SLEEPING:
+        return Done(changes | again(case), starts=(*case_clocks.TO_ACKNOWLEDGE, *starts))
+    return Done(changes, starts=starts)
+
+
+def again(case: Case) -> dict[str, Any]:
+    """What makes a case that was over an open one. Whoever acknowledged it before did so of what it was then."""
+    return {
+        "status": CaseStatus.OPEN,
+        "reopened": case.reopened + 1,
+        "acknowledged_at": None,
+        "acknowledged_by": None,
+        "closed_at": None,
+        "closed_by": None,
+    }
+
+
+def duties(policy: Policy, signal: JoinedSignal, case: Case | None) -> tuple[ClockStart, ...]:
+    """The clocks that a report starts for the institution that made it (policy: `clocks.duties`), once in a case."""
+    if trust.low(signal):
+        return ()
+    known = {(one.name, one.about) for one in case.clocks} if case is not None else set()
+    names = policy.clocks.duties.get(signal.kind, ())
+    return tuple(ClockStart(name, signal.institution) for name in names if (name, signal.institution) not in known)
+
+
+def retracted(step: Step) -> Done | Refusal:
+    """The case of the signals that are left. Without any it leaves its queue, whoever holds it."""
+    case, gone = step.case, step.action.withdrawn
+    if gone is None:
+        return Refusal("unreadable", "a retraction without what it takes away")
+    if not case.signal_count:
+        return Refusal("unknown-case", "there is no such signal in this case")
+    changes = left(case, gone, step.policy)
+    if not changes["signal_count"] and case.status in (CaseStatus.OPEN, CaseStatus.CLAIMED):
+        changes |= {"status": CaseStatus.RETRACTED, "holder": None, "lease_until": None}
+        return Done(changes, called_off=case_clocks.WHILE_OPEN)
+    return Done(changes)
+
+
+def left(case: Case, gone: Standing, policy: Policy) -> dict[str, Any]:
+    counts: Tally = tally.uncounted(tally.of(case), gone)
+    points = tally.highest(counts)
+    return {
+        "score": points,
+        "severity": severity(points, policy),
+        "kinds": tuple(sorted(counts.kinds)),
+        "institutions": tuple(sorted(counts.institutions)),
+        "signal_count": case.signal_count - 1,
+        "amount_minor": tally.without(case.amount_minor, gone),
+        "signals": tuple(one for one in case.signals if (one.signal_id, one.version) != (gone.signal_id, gone.version)),
+        "retracted": case.retracted + 1,
+        "tally": counts,
+    }
+
+
+def kept(signals: tuple[JoinedSignal, ...], most: int) -> tuple[JoinedSignal, ...]:
+    """The newest signals, so many as fit: a case of large signals must still be one record of the log."""
+    kept: list[JoinedSignal] = []
+    room, tips = KEPT_CHARACTERS, 0
+    for signal in signals:
+        tips += trust.low(signal)
+        if trust.low(signal) and tips > trust.LOW_KEPT:
+            continue
+        if len(kept) == most:
+            break
+        room -= 2000 + len(signal.narrative_sealed or "") + len(signal.contact_sealed or "")
+        room -= sum(150 + len(subject.sealed) for subject in signal.subjects)
+        if room < 0 and kept:
+            break
+        kept.append(signal)
+    return tuple(kept)

@@ -1,0 +1,114 @@
+"""Who is told what because a case is another one now: feedback, early warnings, reports that were taken back. Pure.
+
+Feedback is read with the signal at any time (domain/feedback.py); it is sent only when the outcome, what was done or the amount
+changed. Invariant: who acted on a report, or was warned, is told when it is taken back; nobody learns whose report it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from schemas.cases import ActionKind, Case
+from schemas.measures import MeasureKind
+from schemas.notices import Notice, NoticeKind
+from schemas.orders import OrderKind, OrderState
+from schemas.signals import SignalKind
+from stream_processors.domain.case_step import Step
+from stream_processors.domain.early_warning import early_warning
+from stream_processors.domain.feedback import Handling, feedback
+from stream_processors.domain.told import Told
+from stream_processors.domain.undoing import Executed, taken_back
+
+QUIET = frozenset({SignalKind.ORGANIZED_CRIME})
+"""A lead of organized crime must not reach those whom it is about (Art. 17)."""
+_KINDS: dict[str, tuple[NoticeKind, str]] = {
+    "feedback": (NoticeKind.FEEDBACK, "feedback"),
+    "early_warning": (NoticeKind.EARLY_WARNING, "warning"),
+    "taken_back": (NoticeKind.RETRACTION, "taken_back"),
+    "objection": (NoticeKind.OBJECTION, "objection"),
+}
+"""Sort of what is told -> the notice's kind, and its field that holds the whole."""
+_DID: dict[OrderKind, str] = {
+    OrderKind.STOP_PAYMENT: "stop_payment",
+    OrderKind.FREEZE: "freeze",
+    OrderKind.SUSPEND_NUMBER: "number_suspension",
+    OrderKind.BLOCK_DOMAIN: "domain_blocking",
+    OrderKind.BLOCK_APP: "app_blocking",
+    OrderKind.RETURN_FUNDS: "return_of_funds",
+}
+_STANDS = frozenset({OrderState.EXECUTED, OrderState.RENEWED})
+
+
+def told(before: Case | None, after: Case, step: Step) -> tuple[Notice, ...]:
+    """The notices that follow from the change itself, whatever made it."""
+    found: list[Told] = []
+    kind = step.action.kind
+    if kind in (ActionKind.JOIN, ActionKind.ABSORB):
+        found += early_warning(before, after, quiet=QUIET)
+    if before is not None:
+        was, now = handling(before), handling(after)
+        if (before.disposition, before.status, was) != (after.disposition, after.status, now):
+            found += _feedback(before, after, was, now)
+        if kind is ActionKind.RETRACT:
+            warned = set(before.institutions) if len(before.institutions) > 1 else set()
+            found += taken_back(after, change="retraction", executed=standing(before), warned=warned)
+    return noticed(found, step)
+
+
+def _feedback(before: Case, after: Case, was: Handling, now: Handling) -> Iterable[Told]:
+    if before.disposition == after.disposition and was == now and not _judged(before, after):
+        return ()
+    return feedback(before, after, was=was, handling=now)
+
+
+def _judged(before: Case, after: Case) -> bool:
+    """Whether an officer's word on it came, or came again."""
+    return before.disposed_at != after.disposed_at
+
+
+def handling(case: Case) -> Handling:
+    """What was done in the case: sorts of executed orders and of measures, and what that stopped, by currency. What orders hold
+    or paid back counts; where there is none of a currency, what the institutions blocked by themselves."""
+    acts = {one.kind.value for one in case.orders if one.executed_at is not None}
+    acts |= {one.kind.value for one in case.measures}
+    held: dict[str, int] = {}
+    blocked: dict[str, int] = {}
+    for order in case.orders:
+        if order.currency and (n := order.held_minor + order.paid_minor):
+            held[order.currency] = held.get(order.currency, 0) + n
+    for one in case.measures:
+        if one.kind is MeasureKind.BLOCKED and one.currency and one.amount_minor:
+            blocked[one.currency] = blocked.get(one.currency, 0) + one.amount_minor
+    return Handling(acts=frozenset(acts), saved_minor=blocked | held)
+
+
+def standing(case: Case) -> tuple[Executed, ...]:
+    """What was executed in the case and stands: orders, and what institutions did of their own."""
+    found = [
+        Executed(one.recipient, _DID[one.kind], one.order_id, one.held_minor or None, one.currency)
+        for one in case.orders
+        if one.state in _STANDS and one.kind in _DID
+    ]
+    done = {(one.institution, one.kind): one for one in case.measures if one.kind is not MeasureKind.REPORTED}
+    found += [Executed(who, kind.value, None, one.amount_minor, one.currency) for (who, kind), one in done.items()]
+    return tuple(found)
+
+
+def noticed(found: Iterable[Told], step: Step) -> tuple[Notice, ...]:
+    """What is told, as notices. Their ids follow from the action, so that a replay tells nobody twice."""
+    return tuple(_notice(one, number, step) for number, one in enumerate(found))
+
+
+def _notice(one: Told, number: int, step: Step) -> Notice:
+    kind, field = _KINDS[one.kind]
+    whole: dict[str, Any] = {field: one.data}
+    return Notice.trusted(
+        notice_id=f"{step.action.action_id}/{one.kind}/{number}",
+        recipient=one.recipient,
+        kind=kind,
+        case_id=step.case.case_id,
+        says=one.kind,
+        at=step.now,
+        **whole,
+    )

@@ -1,0 +1,80 @@
+"""What is told of a case beside what it holds: its phase, the moves that are open, what came of it for a sender. The read side.
+
+Invariant: all of it follows from the case alone, by the same pure core that decides its actions; nothing here changes anything.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from schemas.cases import Case
+from schemas.feedback import Feedback
+from schemas.objections import Objection
+from schemas.orders import Order
+from schemas.tasks import Task
+from stream_processors.domain import case as cases
+from stream_processors.domain import dissuasion, feedback, objection, order
+from stream_processors.domain.case import phase_of
+from stream_processors.domain.case_orders import concerned
+from stream_processors.domain.case_told import handling
+from stream_processors.domain.feedback import others
+from stream_processors.domain.loop import Role, open_moves
+from stream_processors.domain.trust import low
+
+__all__ = [
+    "MERGES_FOLLOWED",
+    "case_moves",
+    "concerns",
+    "feedback_of",
+    "handling_of",
+    "objection_moves",
+    "order_moves",
+    "others",
+    "phase_of",
+    "task_moves",
+]
+
+MERGES_FOLLOWED = 8
+"""So often whoever looks for a case goes on to the one that it was merged into."""
+def case_moves(case: Case, now: datetime) -> list[str]:
+    """The officers' moves that the case's state allows; a guard may still refuse one."""
+    return cases.open_moves(case, now)
+
+
+def order_moves(one: Order, role: Role) -> tuple[str, ...]:
+    return open_moves(order.TABLE, one.state, one, role)
+
+
+def task_moves(one: Task, role: Role) -> tuple[str, ...]:
+    return open_moves(dissuasion.TABLE, one.state, one, role)
+
+
+def objection_moves(one: Objection, case: Case, party: str, officer: str | None) -> list[str]:
+    return objection.open_moves(party, officer, one, objection.Around(case.queue))
+
+
+def concerns(case: Case, institution: str) -> bool:
+    """Whether the institution may know of the case: the core's answer, and a measure of its own or an objection that came through
+    it, though nothing else is left of it there."""
+    return (
+        institution in concerned(case)
+        or any(one.institution == institution and not low(one) for one in case.signals)
+        or any(one.institution == institution for one in case.measures)
+        or any(institution in (one.through, *one.pending, *one.confirmed) for one in case.objections)
+    )
+
+
+def feedback_of(case: Case, signal_id: str, institution: str) -> Feedback:
+    """What came of a signal in its case: its own state while the case lists it, after that what holds of its sender's oldest."""
+    handling = handling_of(case)
+    listed = [one for one in case.signals if one.signal_id == signal_id and one.institution == institution]
+    if listed:
+        return feedback.of_signal(case, max(listed, key=lambda one: one.version), handling)
+    return feedback.of_institution(case, institution, handling).model_copy(update={"signal_id": signal_id})
+
+
+def handling_of(case: Case) -> feedback.Handling:
+    """What was done in the case, and which of its signals were there when an officer last did something about it as a whole."""
+    last = max((at for at in (case.acknowledged_at, case.disposed_at, case.closed_at) if at is not None), default=None)
+    seen = frozenset(one.signal_id for one in case.signals if last is not None and one.accepted_at <= last)
+    return handling(case)._replace(seen=seen)

@@ -1,0 +1,101 @@
+"""A small track for the timekeeper's tests: cases with clocks and nothing else, decided by the pure core from the log alone.
+
+`ask` appends an officer's wish to the actions (`start block 5000`, `stop block`, `cancel`), `work` decides what is there, one
+fact a record, by its LogAppendTime. Over any log: the one in memory or Kafka.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import timedelta
+from typing import Any
+
+from schemas.cases import Action, ActionKind, ActionOutcome, CaseChange
+from schemas.clocks import Clock, Clocks
+from schemas.codec import decode, encode
+from schemas.envelope import Origin
+from schemas.topics import ACTIONS, CHANGED
+from schemas.values import from_ms
+from stream_processors.domain import clocks as domain
+from stream_processors.log import Log, Record
+from tests.support.builders import opened_case
+from tests.support.clocks import CALENDAR, RULES
+
+Fired = tuple[str, str, int, str]
+"""Case, clock, run, step."""
+
+
+class FakeTrack:
+    def __init__(self, log: Log, rules: Clocks = RULES) -> None:
+        self.log, self.rules = log, rules
+        self.cases: dict[str, Any] = {}
+        self.at: Counter[int] = Counter()
+        self.fired: Counter[Fired] = Counter()
+        self.late_ms: dict[Fired, float] = {}
+        self.refused: Counter[str] = Counter()
+        self._wishes = 0
+
+    async def ask(self, case_id: str, wish: str) -> None:
+        self._wishes += 1
+        action = Action.trusted(
+            action_id=f"{self._wishes} {wish}", case_id=case_id, kind=ActionKind.ACKNOWLEDGE, queue="q", officer="officer-a"
+        )
+        value = encode(ACTIONS, action, id=action.action_id, source="/gateway", actor="officer:officer-a", time=from_ms(0))
+        await self.log.append_keyed(ACTIONS, [(case_id.encode(), value)])
+
+    async def work(self, most: int = 1 << 30) -> int:
+        """Decides up to `most` records of each partition; how many there were."""
+        done = 0
+        for p, end in (await self.log.ends(ACTIONS)).items():
+            async for records in self.log.read(ACTIONS, p, self.at[p], min(end, self.at[p] + most)):
+                facts = [(record.key, self._fact(record)) for record in records]
+                await self.log.append(CHANGED, {p: facts})
+                self.at[p] = records[-1].offset + 1
+                done += len(records)
+        return done
+
+    def _fact(self, record: Record) -> bytes:
+        action = decode(ACTIONS, record.value).data
+        change = self._decided(action, record.timestamp_ms)
+        return encode(
+            CHANGED,
+            change,
+            id=f"changed-{record.partition}:{record.offset}",
+            source="/track",
+            actor="stage:track",
+            time=change.at,
+            origin=Origin(ACTIONS.name, record.partition, record.offset),
+        )
+
+    def _decided(self, action: Action, at_ms: int) -> CaseChange:
+        now = from_ms(at_ms)
+        head = {"action_id": action.action_id, "case_id": action.case_id, "kind": action.kind, "at": now, "actor": "test"}
+        case = self.cases.get(action.case_id) or opened_case().model_copy(update={"case_id": action.case_id, "revision": 0})
+        clocks, why = self._clocks(case.clocks, action, at_ms)
+        if why:
+            self.refused[why] += 1
+            return CaseChange.trusted(**head, outcome=ActionOutcome.REFUSED, why=why)
+        case = case.model_copy(update={"clocks": clocks, "revision": case.revision + 1, "changed_at": now})
+        self.cases[action.case_id] = case
+        return CaseChange.trusted(**head, outcome=ActionOutcome.APPLIED, case=case, revision=case.revision)
+
+    def _clocks(self, clocks: tuple[Clock, ...], action: Action, at_ms: int) -> tuple[tuple[Clock, ...], str]:
+        now = from_ms(at_ms)
+        if (due := action.due) is not None:
+            was = next((one for one in clocks if (one.name, one.run) == (due.clock, due.run)), None)
+            found = domain.due(clocks, name=due.clock, run=due.run, step=due.step, rules=self.rules, now=now)
+            if found.refusal is not None:
+                return clocks, found.refusal.problem
+            assert was is not None and was.next_at is not None
+            name = action.case_id, due.clock, due.run, due.step.value
+            self.fired[name] += 1
+            self.late_ms[name] = (now - was.next_at) / timedelta(milliseconds=1)
+            return found.clocks, ""
+        _, what, *words = action.action_id.split()
+        if what == "start":
+            until = now + timedelta(milliseconds=int(words[1])) if len(words) > 1 else None
+            started = domain.start(clocks, name=words[0], rules=self.rules, calendar=CALENDAR, now=now, until=until)
+            return started.clocks, started.refusal.problem if started.refusal else ""
+        if what == "stop":
+            return domain.stop(clocks, name=words[0], now=now).clocks, ""
+        return domain.cancel(clocks, now=now), ""

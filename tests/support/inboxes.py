@@ -1,0 +1,58 @@
+"""Inboxes in memory, read as the real views are read: what a recipient sees, and what it has not received."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from schemas.codec import RowEnvelope, decode
+from schemas.deliveries import DeliveryMark, Issued
+from schemas.envelope import Origin
+from schemas.topics import CHANGED, DELIVERED, ISSUED
+from stream_processors.state.effects import Effect
+from stream_processors.state.inbox import (
+    Entry,
+    delivery_of,
+    ends_of,
+    name_of,
+    project_delivered,
+    project_issued,
+    shown,
+)
+from stream_processors.state.keys import bucket_of
+from stream_processors.state.rows import IssuedRow, MarkRow
+from tests.support.deliveries import mark_record
+from tests.support.memory_store import MemoryRedis
+
+
+class Seen(NamedTuple):
+    """A recipient's notices and, of them, the offsets of those that it has not received."""
+
+    entries: list[Entry]
+    unreceived: list[int]
+
+
+def seen(redis: MemoryRedis, recipient: str) -> Seen:
+    redis.expire()
+    values: dict[str, Any] = redis.buckets[bucket_of(recipient)].values
+    live = {m: at for m, at in values.get(f"i:{recipient}", {}).items() if ends_of(m) > redis.clock.ms}
+    entries = []
+    for member, offset in sorted(live.items(), key=lambda one: one[1]):
+        name = name_of(member)
+        entries.append(Entry(offset, shown(values[f"b:{name}"]), delivery_of(values.get(f"y:{name}"))))
+    unread = values.get(f"u:{recipient}", {})
+    return Seen(entries, sorted(at for member, at in unread.items() if member in live))
+
+
+def issued_effects(one: Issued, offset: int) -> list[Effect]:
+    """What project makes of the notice at this offset."""
+    from schemas.codec import encode
+
+    origin = Origin(CHANGED.name, 0, offset, 0)
+    raw = encode(ISSUED, one, id="x", source="/deliver", actor="stage:deliver", time=one.notice.at, origin=origin)
+    envelope: RowEnvelope[IssuedRow] = decode(ISSUED, raw, IssuedRow)
+    return project_issued(envelope, offset)
+
+
+def mark_effects(one: DeliveryMark) -> list[Effect]:
+    envelope: RowEnvelope[MarkRow] = decode(DELIVERED, mark_record(one)[1], MarkRow)
+    return project_delivered(envelope)

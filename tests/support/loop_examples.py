@@ -1,0 +1,152 @@
+"""The examples of the loop: a small story of measures, orders, tasks, objections and clocks, as the stages write it.
+
+A bank reports a transfer, another bears it out; the officer acknowledges, orders a stop and asks for a dissuasion; a time runs
+out; the account's holder objects. Of two cases one is transferred; signals are split off a case and merged into it again.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from schemas.cases import Action
+from schemas.codec import decode, encode
+from schemas.objections import ObjectionRequest
+from schemas.subjects import Subject
+from schemas.tasks import TaskEvent
+from schemas.topics import ACTIONS, CHANGED, SUBMITTED, Topic
+from tests.support.builders import SEALER, TOKENIZER, account, after, move, phone, submission, submitted
+from tests.support.order_builders import ask, event, issue, measure
+
+BANK, POLICE = "bank-001", "officer:officer-a"
+ORDER, TASK, OBJECTION = "ord-1", "task-1", "obj-1"
+
+
+def _subject(context: str, kind: str, value: str, role: str = "suspect") -> Subject:
+    token = TOKENIZER.token(kind, value)
+    return Subject.trusted(kind=kind, role=role, token=token, sealed=SEALER.seal(value, f"{context}/{token}"))
+
+
+class Story:
+    """Polls every stage after each record; gathers the actions and what became of them."""
+
+    def __init__(self, world: Any) -> None:
+        self.world = world
+        self.found: dict[Topic, dict[str, bytes]] = {ACTIONS: {}, CHANGED: {}}
+
+    async def settled(self) -> None:
+        for stage in ("assess", "track", "deliver", "track", "project"):
+            await self.world.poll(stage, 0)
+        self.world.clock.forward(2)
+
+    async def act(self, action: Action, actor: str) -> None:
+        value = encode(
+            ACTIONS, action, id=action.action_id, source="/gateway", actor=actor, time=after(), subject=action.case_id
+        )
+        self.world.submit(action.case_id.encode(), value, ACTIONS)
+        await self.settled()
+
+    async def officer(self, kind: str, case_id: str, officer: str = "officer-a", **more: Any) -> None:
+        await self.act(move(kind, officer, case_id, **{"action_id": f"act-{kind}-{case_id}", **more}), f"officer:{officer}")
+
+    async def party(self, kind: str, case_id: str, name: str, actor: str, **payload: Any) -> None:
+        fields = {"officer": actor.partition(":")[2]} if actor.startswith("officer") else {}
+        made = Action.trusted(
+            action_id=f"act-{name}", case_id=case_id, kind=kind, queue="public-security-630222", **fields, **payload
+        )
+        await self.act(made, actor)
+
+    def gather(self) -> dict[Topic, dict[str, bytes]]:
+        for record in self.world.log.all(ACTIONS):
+            data = decode(ACTIONS, record.value).data
+            self.found[ACTIONS].setdefault(_named(data, data.kind.value), record.value)
+        for record in self.world.log.all(CHANGED):
+            change = decode(CHANGED, record.value).data
+            assert change.outcome == "applied", (change.kind, change.why)
+            self.found[CHANGED].setdefault(f"applied_{change.kind.value}", record.value)
+        return self.found
+
+
+def _named(action: Action, kind: str) -> str:
+    if action.order is not None:
+        return f"order_{action.order.kind.value}"
+    return f"objection_{action.objection.move.value}" if action.objection is not None else kind
+
+
+async def loop_story() -> dict[Topic, dict[str, bytes]]:
+    from tests.support.world import World
+
+    world = await World(workers=1).up()
+    story = Story(world)
+    fraud = {"region": "630222", "occurred_at": after(minutes=-9), "narrative": None}
+    for who, reference in (("bank-003", "TF/90"), (BANK, "2026-000130"), ("bank-002", "TF/91")):
+        indicators = [account(7), phone(71), phone(72, "victim")]
+        world.submit(*submission(submitted(who, reference, indicators=indicators, **fraud)), SUBMITTED)
+        await story.settled()
+    case = next(iter(await _cases(story)))
+    await _handled(story, case)
+    await _moved(story, case)
+    return story.gather()
+
+
+async def _handled(story: Story, case: Any) -> None:
+    name, bank = case.case_id, f"institution:{BANK}"
+    await story.officer("acknowledge", name)
+    done = measure("warned", "m-1", done_at=after(minutes=-5), reaction="insisted")
+    await story.party("measure", name, "measure-1", bank, measure=done)
+    await story.officer("claim", name)
+    verify = {
+        "name_sealed": SEALER.seal("张三", f"{ORDER}/verify.name"),
+        "account_sealed": SEALER.seal("6222021000000007", f"{ORDER}/verify.account"),
+        "amount_minor": 1_200_000,
+        "occurred_at": after(minutes=-9),
+    }
+    subject = _subject(ORDER, "account", "6222021000000007")
+    stop = issue("stop_payment", ORDER, case_id=name, subject=subject, verify=verify, amount_minor=800_000)
+    await story.party("order", name, "order-1", POLICE, order=stop)
+    fields = ("name", "account", "amount", "time")
+    await story.party("order", name, "order-2", bank, order=event("verify", ORDER, verified=fields))
+    await story.party("order", name, "order-3", bank, order=event("execute", ORDER, amount_minor=800_000))
+    person = _subject(TASK, "phone", "+8613900000072", "victim")
+    await story.party("task", name, "task-1", POLICE, task=ask(case_id=name, person=person))
+    await story.party("task", name, "task-2", bank, task=TaskEvent(event_id="act-task-2", task_id=TASK, kind="take"))
+    words = SEALER.seal("这笔是我的货款，请核实。", f"{OBJECTION}/text")
+    lodged = ObjectionRequest(
+        request_id="act-objection-1", objection_id=OBJECTION, case_id=name, move="lodge", party=BANK, text_sealed=words
+    )
+    await story.party("objection", name, "objection-1", bank, objection=lodged)
+    story.world.clock.forward(8 * 60)
+    waits = next(one for one in (await _now(story, name)).clocks if (one.name, one.about) == ("warn", "bank-002"))
+    due = {"clock": waits.name, "run": waits.run, "step": waits.step}
+    await story.party("clock_due", name, f"due-{name}-warn-{waits.run}-{waits.step}", "stage:timekeeper", due=due)
+
+
+async def _moved(story: Story, case: Any) -> None:
+    """Another case of the same unit: split, merged again, disposed of, closed, opened again, transferred."""
+    fraud = {"region": "630222", "occurred_at": after(minutes=-4), "narrative": None}
+    for who, reference in (("bank-003", "TF/92"), ("bank-004", "x-1"), ("pay-001", "IF-9")):
+        story.world.submit(*submission(submitted(who, reference, indicators=[account(8)], **fraud)), SUBMITTED)
+        await story.settled()
+    other = next(one for one in await _cases(story) if one.case_id != case.case_id and "bank-004" in one.institutions)
+    name, part = other.case_id, f"{other.case_id}~1"
+    await story.officer("claim", name, action_id="act-claim-2")
+    await story.officer("split", name, signals=[other.signals[0].signal_id])
+    await story.officer("claim", part, action_id="act-claim-3")
+    await story.officer("merge", part, into=name, queue=other.queue)
+    await story.officer("dispose", name, disposition="confirmed")
+    await story.officer("close", name)
+    await story.officer("reopen", name, note_sealed=SEALER.seal("新的线索，需要复核。", f"{name}/note"))
+    await story.officer("transfer", name, queue="public-security-630200")
+
+
+async def _cases(story: Story) -> list[Any]:
+    """Every case as it is, the newest revision of each."""
+    found: dict[str, Any] = {}
+    for record in story.world.log.all(CHANGED):
+        case = decode(CHANGED, record.value).data.case
+        if case is not None and (case.case_id not in found or found[case.case_id].revision < case.revision):
+            found[case.case_id] = case
+    return list(found.values())
+
+
+async def _now(story: Story, case_id: str) -> Any:
+    return next(one for one in await _cases(story) if one.case_id == case_id)

@@ -1,0 +1,245 @@
+"""A case through its loop: duties, measures, orders, tasks, objections, clocks, and who is told what."""
+
+from __future__ import annotations
+
+import pytest
+
+from schemas.cases import ActionOutcome, CaseStatus
+from schemas.clocks import ClockState
+from schemas.objections import ObjectionRequest
+from schemas.orders import OrderState
+from schemas.tasks import TaskEvent
+from stream_processors.domain import case
+from stream_processors.domain.case_state import Phase, phase_of
+from tests.support.builders import after, taken_back
+from tests.support.loop import QUEUE, Loop
+from tests.support.order_builders import ask, event, issue, measure, subject, transfer
+
+BANK, OTHER = "institution:bank-001", "institution:bank-009"
+
+
+def test_a_new_case_waits_for_its_unit_and_for_the_warning_of_whoever_reported() -> None:
+    loop = Loop()
+    loop.joined()
+    assert loop.running() == {("acknowledge", None), ("warn", "bank-001")}
+    assert loop.clock("acknowledge").unit == QUEUE
+    loop.joined("bank-001")
+    loop.joined("bank-002")
+    assert loop.running() == {("acknowledge", None), ("warn", "bank-001"), ("warn", "bank-002")}
+
+
+def test_a_claim_acknowledges_and_the_disposal_is_due_then() -> None:
+    loop = Loop().claimed(at=3)
+    assert (loop.it.acknowledged_at, loop.it.acknowledged_by) == (after(minutes=3), "officer-a")
+    assert loop.clock("acknowledge").late is False
+    assert ("dispose", None) in loop.running()
+    assert phase_of(loop.it, loop.now) is Phase.IN_HANDLING
+    loop.do("release")
+    assert phase_of(loop.it, loop.now) is Phase.ACKNOWLEDGED
+    assert loop.refused("acknowledge") == "not-allowed"
+
+
+def test_an_acknowledgement_without_a_claim_is_one_too() -> None:
+    loop = Loop()
+    loop.joined()
+    loop.do("acknowledge", at=5000)
+    assert loop.clock("acknowledge").late is True
+    assert loop.it.status is CaseStatus.OPEN and phase_of(loop.it, loop.now) is Phase.ACKNOWLEDGED
+
+
+def test_a_warning_stops_its_clock_and_one_that_did_not_help_makes_blocking_due() -> None:
+    loop = Loop().claimed()
+    loop.do("measure", BANK, at=4, measure=measure("warned", reaction="insisted"))
+    assert ("warn", "bank-001") not in loop.running()
+    assert {("block", "bank-001"), ("report", "bank-001")} <= loop.running()
+    loop.do("measure", BANK, at=600, measure=measure("blocked", "m-2"))
+    kept = loop.it.measures[-1]
+    assert kept.late and loop.clock("block", "bank-001").late
+
+
+def test_a_measure_is_told_by_whoever_took_it_and_in_a_case_of_its_own() -> None:
+    loop = Loop().claimed()
+    assert loop.refused("measure", OTHER, measure=measure()) == "forbidden"
+    assert loop.refused("measure", OTHER, measure=measure(institution="bank-009")) == "unknown-case"
+    assert loop.refused("measure", measure=measure()) == "forbidden"
+    assert loop.refused("measure", BANK, measure=measure("blocked", amount_minor=10**14)) == "above-arrived"
+
+
+def test_only_the_holder_gives_orders() -> None:
+    loop = Loop()
+    loop.joined()
+    assert loop.refused("order", order=issue()) == "not-holder"
+    loop.do("claim")
+    assert loop.refused("order", "officer:officer-b", order=issue()) == "not-holder"
+    assert loop.refused("order", order=issue(case_id="case-2")) == "unknown-case"
+    loop.ordered()
+    assert phase_of(loop.it, loop.now) is Phase.ORDERED
+    assert ("bank-001", "order_issued") in loop.told()
+
+
+def test_an_executed_stop_tells_the_sender_what_was_saved() -> None:
+    loop = Loop().claimed()
+    loop.executed()
+    assert ("bank-001", "feedback") in loop.told()
+    said = next(one.feedback for one in loop.changes[-1].notices if one.feedback)
+    assert said.acts == ("stop_payment",) and said.saved_minor == {"CNY": 800_000}
+    assert said.corroborated_by == 0
+
+
+def test_another_institution_cannot_answer() -> None:
+    loop = Loop().claimed()
+    loop.ordered()
+    assert loop.refused("order", OTHER, order=event("execute", amount_minor=1)) == "not-recipient"
+
+
+def test_an_order_that_runs_out_expires_by_its_clock_once() -> None:
+    loop = Loop().claimed()
+    loop.executed()
+    hold = loop.clock("emergency_stop", "ord-1")
+    early = loop.falls_due(hold, at=after(minutes=1))
+    assert (early.outcome, early.problem) == (ActionOutcome.REFUSED, "not-due")
+    loop.falls_due(loop.clock("emergency_stop", "ord-1"))
+    assert ("bank-001", "order_ends_soon") in loop.told() and ("bank-001", "clock_warns") in loop.told()
+    moment = loop.clock("emergency_stop", "ord-1")
+    loop.falls_due(moment)
+    assert loop.order().state is OrderState.EXPIRED
+    again = loop.falls_due(moment)
+    assert again.problem in ("stale-run", "stale-step")
+
+
+def test_a_false_alarm_releases_at_once_what_was_ordered() -> None:
+    loop = Loop().claimed()
+    loop.executed()
+    loop.ordered("freeze", "ord-2", amount_minor=30_000_000, subject=subject(2), verify=transfer(40_000_000))
+    loop.ordered("suspend_number", "ord-3", recipient="telecom-001", subject=subject(3))
+    loop.do("dispose", disposition="false_positive")
+    assert loop.order("ord-2").state is OrderState.WITHDRAWN, "nobody outside was told of it"
+    assert loop.order("ord-3").state is OrderState.RELEASED, "it was not carried out yet"
+    assert {("bank-001", "order_released"), ("telecom-001", "order_released")} <= set(loop.told())
+    assert ("warn", "bank-001") not in loop.running()
+    assert loop.refused("close") == "orders-stand"
+    releases = [one for one in loop.it.orders if one.kind == "release"]
+    for one in releases:
+        loop.answered("execute", one.order_id, amount_minor=None)
+    assert loop.order("ord-1").state is OrderState.RELEASED and loop.order("ord-1").lifted_at is not None
+    loop.do("close")
+    assert phase_of(loop.it, loop.now) is Phase.CLOSED
+
+
+def test_a_confirmed_case_keeps_its_orders() -> None:
+    loop = Loop().claimed()
+    loop.executed()
+    loop.do("dispose", disposition="confirmed")
+    assert loop.order().state is OrderState.EXECUTED
+    assert ("bank-001", "feedback") in loop.told()
+    loop.do("order", "officer:officer-b", order=issue("release", "ord-9", of="ord-1"))
+    loop.answered("execute", "ord-9", amount_minor=None)
+    assert loop.order().state is OrderState.RELEASED, "an officer of the unit may release without holding the case"
+
+
+def test_a_report_taken_back_reaches_whoever_acted_on_it() -> None:
+    loop = Loop().claimed()
+    loop.executed()
+    loop.decide(taken_back(loop.it.signals[0]), "stage:assess")
+    told = {one.recipient: one.taken_back for one in loop.changes[-1].notices if one.taken_back}
+    assert set(told) == {"bank-001", QUEUE}
+    assert told[QUEUE].proposed[0].order_id == "ord-1" and told["bank-001"].undo[0].undo == "release"
+
+
+def test_others_are_warned_when_one_more_reports_the_subject() -> None:
+    loop = Loop()
+    loop.joined()
+    loop.joined("bank-002")
+    assert loop.told() == [("bank-001", "early_warning")]
+    loop.joined("bank-002")
+    assert loop.told() == []
+
+
+def test_a_dissuasion_task_has_its_short_clock() -> None:
+    loop = Loop().claimed()
+    loop.do("task", task=ask())
+    assert ("dissuade", "task-1") in loop.running()
+    loop.do("task", BANK, task=TaskEvent(event_id="x", task_id="task-1", kind="take"))
+    warned = loop.falls_due(loop.clock("dissuade", "task-1"))
+    assert [one.recipient for one in warned.notices] == ["bank-001"]
+    loop.falls_due(loop.clock("dissuade", "task-1"))
+    assert loop.it.tasks[0].missed == 1 and loop.it.tasks[0].taken_by is None
+    assert ("dissuade", "task-1") in loop.running()
+
+
+def lodge(move: str, party: str = "bank-001", officer: str | None = None, **more: object) -> ObjectionRequest:
+    return ObjectionRequest(
+        request_id="r", objection_id="obj-1", case_id="case-1", move=move, party=party, officer=officer, **more
+    )
+
+
+def test_an_objection_that_is_upheld_releases_and_ends_when_the_executor_says_so() -> None:
+    loop = Loop().claimed()
+    loop.executed()
+    loop.do("objection", BANK, objection=lodge("lodge", text_sealed="k1.words"))
+    assert {("written_notice", "obj-1"), ("appeal", "obj-1")} <= loop.running()
+    loop.do("objection", BANK, objection=lodge("notice"))
+    own = {"party": QUEUE, "officer": "officer-a"}
+    assert loop.refused("objection", objection=lodge("uphold", **own, text_sealed="k1.why")) == "own-order"
+    other = {"party": QUEUE, "officer": "officer-c"}
+    loop.do("objection", "officer:officer-c", objection=lodge("uphold", **other, text_sealed="k1.why"))
+    loop.do("objection", "officer:officer-c", objection=lodge("release", **other))
+    assert ("release", "obj-1") in loop.running()
+    assert ("bank-001", "order_released") in loop.told()
+    loop.answered("execute", next(one.order_id for one in loop.it.orders if one.kind == "release"), amount_minor=None)
+    assert loop.order().state is OrderState.RELEASED
+    assert loop.it.objections[0].state == "propagated"
+    assert ("release", "obj-1") not in loop.running()
+
+
+def test_nobody_objects_in_anothers_name() -> None:
+    loop = Loop().claimed()
+    loop.executed()
+    assert loop.refused("objection", OTHER, objection=lodge("lodge")) == "forbidden"
+    assert loop.refused("objection", objection=lodge("lodge", party=QUEUE, officer="officer-z")) == "forbidden"
+
+
+def test_an_institutions_retry_is_an_echo() -> None:
+    loop = Loop().claimed()
+    action = loop.action("measure", BANK, measure=measure())
+    loop.decide(action, BANK)
+    again = loop.decide(action, BANK)
+    assert again.outcome is ActionOutcome.ECHO and len(loop.it.measures) == 1
+
+
+def test_clocks_that_joins_start_leave_room_for_orders() -> None:
+    loop = Loop()
+    for n in range(80):
+        loop.joined(f"bank-{n:03}")
+    loop.do("claim")
+    loop.ordered()
+    assert loop.order().state is OrderState.ISSUED
+    assert len(loop.it.clocks) <= 64
+
+
+def test_a_transfer_asks_the_new_unit_to_acknowledge() -> None:
+    loop = Loop().claimed()
+    change = loop.do("transfer", queue="financial-regulator-630200")
+    assert change.left == QUEUE and loop.it.queue == "financial-regulator-630200"
+    assert loop.clock("acknowledge").unit == "financial-regulator-630200"
+    assert loop.it.acknowledged_at is None and loop.it.holder is None
+    loop.do("claim", "officer:officer-r")
+    assert loop.clock("acknowledge").state is ClockState.STOPPED
+
+
+def test_a_case_that_comes_again_is_to_be_acknowledged_again() -> None:
+    loop = Loop().claimed()
+    loop.do("dispose", disposition="insufficient")
+    assert {name for name, _ in loop.running()} == {"warn"}
+    loop.joined("bank-002")
+    assert loop.it.status is CaseStatus.OPEN and loop.it.acknowledged_at is None
+    assert ("acknowledge", None) in loop.running()
+
+
+@pytest.mark.parametrize("kind", ["merge", "split", "transfer", "dispose"])
+def test_what_ends_or_moves_a_case_is_its_holders(kind: str) -> None:
+    loop = Loop().claimed()
+    extra = {"disposition": "confirmed", "into": "case-0", "signals": ("sig-0",)}
+    change = loop.decide(loop.action(kind, "officer:officer-b", **extra), "officer:officer-b")
+    assert change.problem == "not-holder"
+    assert set(change.moves) == set(case.open_moves(loop.it, loop.now))
