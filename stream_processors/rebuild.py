@@ -17,7 +17,7 @@ from schemas.values import DAY_MS
 from stream_processors.log import KafkaLog
 from stream_processors.pipeline import all_stages
 from stream_processors.settings import Settings
-from stream_processors.state.drawers import case_entry, linked, taken
+from stream_processors.state.drawers import HEAD, case_entry, linked, taken
 from stream_processors.state.inbox import KEPT_MS, ends_of
 from stream_processors.state.keys import ASSESS, namespace_of
 from stream_processors.state.packing import unpack
@@ -117,7 +117,7 @@ def _text(key: str, kind: str, value: Any, counting: _Counting) -> str:
         value = [(member, score) for member, score in value if score > counting.victims_since]
     if timed.startswith("d:"):
         value = [(member, score) for member, score in value if score > counting.until]
-    if timed.startswith("t:"):
+    if timed.startswith("t:"):  # the index of project
         value = [(member.hex(), score) for member, score in value if score > counting.until]
     if timed[:2] == "g:":
         value = [(member, score) for member, score in value if score + KEPT_MS > counting.until]
@@ -136,6 +136,8 @@ def _drawer(key: str, entries: dict[bytes, bytes], counting: _Counting) -> dict[
     bucket, _, rest = key.partition("}")
     concern, own = rest[0], bucket.startswith(f"{{{ASSESS.tag}")
     for raw, entry in entries.items():
+        if raw == HEAD:
+            continue
         name = raw.decode("utf-8", "backslashreplace")
         if concern == "k" and not own:
             revision, at, packed = case_entry(entry)

@@ -25,10 +25,11 @@ from schemas.topics import Topic
 from schemas.values import DAY_MS, Stored
 from stream_processors import worker
 from stream_processors.agents.base import Agent, Batch
-from stream_processors.agents.observing import WIDTHS
+from stream_processors.agents.observing import WIDTHS, of_suspect
 from stream_processors.log import Entry, KafkaLog, Record
 from stream_processors.pipeline import FactStream, Stage
 from stream_processors.settings import Settings
+from stream_processors.state.drawers import drawer_of
 from stream_processors.state.effects import Arg, Effect, claim, see
 from stream_processors.state.keys import BUCKETS, Namespace, bucket_of
 from stream_processors.state.store import Check, RedisStore, Write, connect
@@ -86,8 +87,9 @@ class Peer(Agent):
         claims: dict[int, list[Arg]] = {}
         asked: dict[int, list[int]] = {}
         for index, (record, lead, _) in enumerate(leads):
-            bucket = bucket_of(lead["id"])
-            claims.setdefault(bucket, []).extend((lead["id"], 1, f"{record.partition}:{record.offset}", _never()))
+            name, source = lead["id"], f"{record.partition}:{record.offset}"
+            bucket = bucket_of(name)
+            claims.setdefault(bucket, []).extend((name, drawer_of(name), 1, source, _never()))
             asked.setdefault(bucket, []).append(index)
         held = await self._ask("claim", claims, partitions, nonce)
         repeats = set()
@@ -120,7 +122,7 @@ class Peer(Agent):
         asked: dict[int, list[int]] = {}
         for index, (_, lead, at) in enumerate(leads):
             bucket = bucket_of(lead["account"])
-            row = ("s", lead["account"], lead["id"], lead["institution"], at, at - DAY_MS, at - 2 * DAY_MS, _never(), at)
+            row = of_suspect(lead["account"], lead["id"], lead["institution"], at, at - DAY_MS, at - 2 * DAY_MS, _never(), at)
             args.setdefault(bucket, []).extend(row)
             asked.setdefault(bucket, []).append(index)
         seen = [(0, 0)] * len(leads)

@@ -16,6 +16,7 @@ from schemas.values import DAY_MS, instant_ms
 from stream_processors.domain.features import Features
 from stream_processors.domain.traces import FLOWS_KEPT, VICTIM_KEPT, Flow, VictimMark, flows, victims
 from stream_processors.domain.trust import sighted
+from stream_processors.state.drawers import drawer_of
 from stream_processors.state.effects import Arg
 from stream_processors.state.keys import bucket_of
 
@@ -90,15 +91,26 @@ def questions(signal: SubmittedSignal, policy: Policy, now_ms: int) -> list[Ques
     token, echo = signal.primary.token, signal.derived_from is not None
     claims_until = now_ms + keep.claims_days * DAY_MS
     name = name_of(signal.signal_id, signal.version)
-    found = [Question(bucket_of(token), ("c", signal.content_id, name, claims_until, token))]
+    found = [Question(bucket_of(token), content_question(signal.content_id, name, claims_until, token))]
     content = "" if echo else signal.content_id
     for subject in sighted(signal):
-        row = ("s", subject.token, content, signal.institution, occurred, since, trim, until, now_ms)
+        row = of_suspect(subject.token, content, signal.institution, occurred, since, trim, until, now_ms)
         found.append(Question(bucket_of(subject.token), row))
     found += _of_victims(signal, policy, now_ms, occurred, echo)
     if signal.event is not None:
         found += [Question(bucket_of(one.token), _of_flow(one, policy, until, echo)) for one in flows(signal)]
     return found
+
+
+def content_question(content: str, name: str, until_ms: int, token: str) -> tuple[Arg, ...]:
+    return "c", content, drawer_of(content), name, until_ms, token, drawer_of(token)
+
+
+def of_suspect(
+    token: str, content: str, institution: str, occurred: int, since: int, trim: int, until_ms: int, now_ms: int
+) -> tuple[Arg, ...]:
+    """What only goes on to Redis' commands goes as text: Lua spends more on writing a number than the command on its work."""
+    return "s", token, content, institution, str(occurred), str(since), trim, until_ms, str(now_ms)
 
 
 def _of_victims(signal: SubmittedSignal, policy: Policy, now_ms: int, occurred: int, echo: bool) -> Iterator[Question]:

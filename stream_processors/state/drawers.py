@@ -1,20 +1,23 @@
 """Drawers: hashes that many small values share, because a Redis key of its own costs more than most of our values.
 
 The Redis side is in lua/guard.lua (`look`, `lay`, `look_case`), this is how others read it. Invariant: a value's drawer follows
-from its name alone, the versions of a signal lie in one, and what is past its end counts as gone, swept or not.
+from its name alone, the versions of a signal lie in one, a drawer lives at least as long as what lies in it, and what is past its
+end counts as gone, swept or not.
 """
 
 from __future__ import annotations
 
-from hashlib import sha1
 from typing import NamedTuple
+from zlib import crc32
 
-from stream_processors.state.keys import Namespace
+from stream_processors.state.keys import BUCKETS, Namespace
 
 DRAWERS = 1024
 """A concern and bucket. With 512 entries each (Redis' own bound) 8 million values of a concern lie compact; more work, too, and
 take more room."""
 END_BYTES, _REVISION_BYTES = 6, 4
+HEAD = b""
+"""The name of a drawer's own entry: when the drawer ends, and when it was swept last."""
 
 
 class CaseEntry(NamedTuple):
@@ -25,10 +28,14 @@ class CaseEntry(NamedTuple):
     case: bytes
 
 
+def drawer_of(name: str) -> int:
+    """By the part of its checksum that does not tell its bucket (`bucket_of`)."""
+    return crc32(name.partition("/")[0].encode()) // BUCKETS % DRAWERS
+
+
 def drawer(keys: Namespace, bucket: int, concern: str, name: str) -> str:
     """The key of the hash that holds the value of this name."""
-    told = sha1(name.partition("/")[0].encode(), usedforsecurity=False).digest()
-    return f"{{{keys.tag}{bucket}}}{concern}={int.from_bytes(told[:2], 'big') % DRAWERS}"
+    return f"{{{keys.tag}{bucket}}}{concern}={drawer_of(name)}"
 
 
 def taken(entry: bytes, now_ms: int) -> bytes | None:

@@ -7,38 +7,45 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from stream_processors.state.drawers import drawer_of
+
 Arg = str | int | bytes
 
 
 class Effect(NamedTuple):
-    """`args` is the opcode, the key without its bucket's prefix, and the operands (lua/fold.lua)."""
+    """`args` is the opcode, the key without its bucket's prefix, its drawer if it has one, and the operands (lua/fold.lua)."""
 
     bucket: int
     args: tuple[Arg, ...]
 
 
+def _lodged(bucket: int, op: str, key: str, *operands: Arg) -> Effect:
+    """Of a value in a drawer; the key is its concern's letter, a colon and its name."""
+    return Effect(bucket, (op, key, drawer_of(key[2:]), *operands))
+
+
 def claim(bucket: int, key: str, value: str, expires_ms: int) -> Effect:
     """The first claim of a key stays."""
-    return Effect(bucket, ("claim", key, value, max(1, expires_ms)))
+    return _lodged(bucket, "claim", key, value, max(1, expires_ms))
 
 
 def take(bucket: int, key: str, name: str, expires_ms: int) -> Effect:
     """The first holder stays; a newer version of the same signal takes over."""
-    return Effect(bucket, ("take", key, name, max(1, expires_ms)))
+    return _lodged(bucket, "take", key, name, max(1, expires_ms))
 
 
 def release(bucket: int, key: str, name: str) -> Effect:
     """Takes the key away when it is held by this name."""
-    return Effect(bucket, ("release", key, name))
+    return _lodged(bucket, "release", key, name)
 
 
 def raise_floor(bucket: int, key: str, floor: int, expires_ms: int) -> Effect:
     """A number that only ever rises."""
-    return Effect(bucket, ("raise", key, floor, max(1, expires_ms)))
+    return _lodged(bucket, "raise", key, floor, max(1, expires_ms))
 
 
 def drop(bucket: int, key: str) -> Effect:
-    return Effect(bucket, ("drop", key))
+    return _lodged(bucket, "drop", key)
 
 
 def see(bucket: int, token: str, content: str, institution: str, occurred_ms: int, expires_ms: int) -> Effect:
@@ -62,21 +69,21 @@ def add(bucket: int, key: str, member: str) -> Effect:
 
 def enter(bucket: int, key: str, word: str, expires_ms: int) -> Effect:
     """A word of a small set, with when it ends; the longest time counts."""
-    return Effect(bucket, ("enter", key, word, max(1, expires_ms)))
+    return _lodged(bucket, "enter", key, word, max(1, expires_ms))
 
 
 def put(bucket: int, key: str, value: bytes, expires_ms: int) -> Effect:
-    return Effect(bucket, ("set", key, value, max(1, expires_ms)))
+    return _lodged(bucket, "set", key, value, max(1, expires_ms))
 
 
 def put_case(bucket: int, key: str, revision: int, value: bytes) -> Effect:
     """Only a newer revision replaces a case."""
-    return Effect(bucket, ("case", key, revision, value))
+    return _lodged(bucket, "case", key, revision, value)
 
 
 def link(bucket: int, key: str, member: bytes, until_ms: int) -> Effect:
     """A member of an index with when it ends; the longest time counts, so the order of arrival does not matter."""
-    return Effect(bucket, ("link", key, member, max(1, until_ms)))
+    return _lodged(bucket, "link", key, member, max(1, until_ms))
 
 
 def put_newer(bucket: int, key: str, number: int, value: bytes, expires_ms: int) -> Effect:
@@ -88,10 +95,10 @@ def rank(bucket: int, key: str, score: int, member: bytes) -> Effect:
     return Effect(bucket, ("rank", key, score, member))
 
 
-def stand(bucket: int, case_key: str, revision: int, where: str, since_ms: int, member: bytes) -> Effect:
-    """Moves the case (`member` of those sets), at this revision, from where it stood to `where` ("" for nowhere). Where it stands
-    already it stays, and keeps its time."""
-    return Effect(bucket, ("stand", case_key, revision, where, since_ms, member))
+def stand(bucket: int, key: str, revision: int, value: bytes, where: str, since_ms: int, member: bytes) -> Effect:
+    """A case as `put_case`, with the set in which it stands ("" for none) as `member`, since then. Where it stands already it
+    stays, and keeps its time."""
+    return _lodged(bucket, "stand", key, revision, value, where, since_ms, member)
 
 
 def keep(bucket: int, key: str, score: int, member: str, expires_ms: int, most: int = 0) -> Effect:
@@ -102,13 +109,13 @@ def keep(bucket: int, key: str, score: int, member: str, expires_ms: int, most: 
 def box(bucket: int, key: str, place: int, member: bytes, name: str, body: bytes, ends_ms: int) -> Effect:
     """A notice in an inbox (inbox.py), by its place in the log; it stands among those not received unless a mark says otherwise.
     The first place stays."""
-    return Effect(bucket, ("box", key, place, member, name, body, max(1, ends_ms)))
+    return Effect(bucket, ("box", key, place, member, drawer_of(name), name, body, max(1, ends_ms)))
 
 
 def mark(bucket: int, key: str, member: bytes, name: str, slot: int, at_ms: int, rank: int, tail: bytes, ends_ms: int) -> Effect:
     """What became of a notice: of two in one slot the earlier stays in the first two, the later in the others, `rank` between
     equal times; so the order of arrival does not matter."""
-    return Effect(bucket, ("mark", key, member, name, slot, at_ms, rank, tail, max(1, ends_ms)))
+    return Effect(bucket, ("mark", key, member, drawer_of(name), name, slot, at_ms, rank, tail, max(1, ends_ms)))
 
 
 def unrank(bucket: int, key: str, member: str | bytes) -> Effect:

@@ -222,9 +222,8 @@ def project_changed(envelope: RowEnvelope[ChangeRow]) -> list[Effect]:
     if case is None:
         return effects
     bucket, member = bucket_of(case.case_id), brief(case.case_id)
-    effects.append(_case_effect(case, change.case_json))
-    where = standing_key(case)
-    effects.append(stand(bucket, f"k:{case.case_id}", case.revision, where, instant_ms(change.at), member))
+    where, packed = standing_key(case), packing.pack(packing.Form.CASE, change.case_json)
+    effects.append(stand(bucket, f"k:{case.case_id}", case.revision, packed, where, instant_ms(change.at), member))
     if where:
         effects.append(add(bucket, "standings", where))
     if change.left is not None:

@@ -197,7 +197,7 @@ class _Keys:
 
     def see(self, key: str, content: str, institution: str, occurred: int, expires: int) -> dict[str, int]:
         seen: dict[str, int] = self.values.setdefault(key, {})
-        seen.setdefault(f"s{institution}|{content}", occurred)
+        seen[f"s{institution}|{content}"] = min(seen.get(f"s{institution}|{content}", occurred), occurred)
         seen[f"i{institution}"] = min(seen.get(f"i{institution}", -occurred), -occurred)
         self.live_until(key, expires)
         return seen
@@ -206,17 +206,18 @@ class _Keys:
         """The words of a small set that have not ended."""
         return sorted(word for word, ends in self.values.get(key, {}).items() if ends > self.now)
 
-    def stand(self, key: str, revision: int, where: str, since: int, member: bytes) -> None:
+    def stand(self, key: str, revision: int, value: Arg, where: str, since: int, member: bytes) -> None:
         row = self.values.setdefault(key, {})
-        if row.get("rev") != revision or row.get("at") == where:
+        if row.get("rev", 0) >= revision:
             return
-        if row.get("at"):
-            self.values.get(row["at"], {}).pop(member, None)
-        if where:
-            self.values.setdefault(where, {})[member] = since
-        row["at"] = where
+        if row.get("at") != where:
+            if row.get("at"):
+                self.values.get(row["at"], {}).pop(member, None)
+            if where:
+                self.values.setdefault(where, {})[member] = since
+        row.update({"rev": revision, "case": _bytes(value), "at": where})
 
-    def box(self, key: str, place: int, member: bytes, name: str, body: bytes, ends: int) -> None:
+    def box(self, key: str, place: int, member: bytes, _: int, name: str, body: bytes, ends: int) -> None:
         if ends <= self.now:
             return
         unread = f"u:{key.partition(':')[2]}"
@@ -235,7 +236,7 @@ class _Keys:
                 self.values.get(unread, {}).pop(oldest, None)
 
     def mark(
-        self, key: str, member: bytes, name: str, slot: int, when: int, rank: int, tail: bytes, ends: int
+        self, key: str, member: bytes, _: int, name: str, slot: int, when: int, rank: int, tail: bytes, ends: int
     ) -> None:
         own = f"y:{name}"
         state, stood = self.values.get(own, bytes(48)), int(self.ends.get(own, 0))
@@ -312,7 +313,7 @@ def _parts(name: str) -> tuple[str, int]:
 def _claim(keys: _Keys, args: list[Any]) -> list[Any]:
     out: list[Any] = []
     while args:
-        signal, version, value, expires = (args.pop(0) for _ in range(4))
+        signal, _, version, value, expires = (args.pop(0) for _ in range(5))
         floor = keys.number(f"t:{signal}")
         older = [keys.values.get(f"j:{name_of(signal, one)}") for one in range(1, version)]
         if version > max(1, floor):
@@ -325,7 +326,10 @@ def _claim(keys: _Keys, args: list[Any]) -> list[Any]:
 def _withdraw(keys: _Keys, args: list[Any]) -> list[Any]:
     out: list[Any] = []
     while args:
-        op, first, second, third = (args.pop(0) for _ in range(4))
+        op, first = args.pop(0), args.pop(0)
+        if op in "fp":
+            args.pop(0)  # its drawer
+        second, third = args.pop(0), args.pop(0)
         if op == "u":
             keys.unsee(f"s:{first}", second, third)
             out.append(1)
@@ -358,7 +362,7 @@ def _observe(keys: _Keys, args: list[Any]) -> list[Any]:
     out: list[Any] = []
     while args:
         if args[0] == "c":
-            _, content, signal, expires, subject = (args.pop(0) for _ in range(5))
+            _, content, _, signal, expires, subject, _ = (args.pop(0) for _ in range(7))
             out += [keys.take(f"c:{content}", signal, expires), keys.words(f"k:{subject}")]
             continue
         form = args.pop(0)
@@ -368,10 +372,11 @@ def _observe(keys: _Keys, args: list[Any]) -> list[Any]:
 
 
 def _suspect(
-    keys: _Keys, token: str, content: str, who: str, occurred: int, since: int, trim: int, expires: int, now: int
+    keys: _Keys, token: str, content: str, who: str, occurred: Any, start: Any, trim: int, expires: int, at: Any
 ) -> list[int]:
+    since, now = int(start), int(at)
     if content:
-        keys.see(f"s:{token}", content, who, occurred, expires)
+        keys.see(f"s:{token}", content, who, int(occurred), expires)
     seen = keys.values.get(f"s:{token}", {})
     if len(seen) > 64:
         for member in [member for member, score in seen.items() if 0 <= score <= trim or -trim <= score <= 0]:
@@ -419,6 +424,8 @@ def _ripe(keys: _Keys, args: list[Any]) -> list[Any]:
 def _fold(keys: _Keys, args: list[Any]) -> list[Any]:
     while args:
         op, key = args.pop(0), args.pop(0)
+        if op in _LODGED:
+            args.pop(0)  # its drawer
         given = [args.pop(0) for _ in range(_OPERANDS[op])]
         if op == "tally":
             keys.tally(key, given[:3], {args.pop(0): int(args.pop(0)) for _ in range(given[3])})
@@ -494,16 +501,17 @@ _OPERANDS = {
     "newer": 3,
     "link": 2,
     "rank": 2,
-    "stand": 4,
+    "stand": 5,
     "keep": 4,
     "bury": 2,
-    "box": 5,
-    "mark": 7,
+    "box": 6,
+    "mark": 8,
     "unrank": 1,
     "settle": 4,
     "incr": 2,
     "tally": 4,
 }
+_LODGED = {"claim", "take", "release", "raise", "drop", "enter", "set", "case", "link", "stand"}
 _SCRIPTS = {"claim": _claim, "withdraw": _withdraw, "observe": _observe, "fold": _fold, "ripe": _ripe}
 
 

@@ -49,7 +49,7 @@ def test_every_indicator_of_a_routed_signal_leads_to_each_of_its_cases() -> None
     routes = tuple(Route(queue=queue, case_id=case_id(queue, "x")) for queue in (QUEUE, "financial-regulator-630200"))
     effects = index_effects(unrouted.model_copy(update={"routes": routes, "cases_until_ms": 7}))
     assert {effect.args[1] for effect in effects} == {f"t:{subject.token}" for subject in signal.subjects}
-    assert {effect.args[2:] for effect in effects} == {(member_of(one.case_id, one.queue), 7) for one in routes}
+    assert {effect.args[3:] for effect in effects} == {(member_of(one.case_id, one.queue), 7) for one in routes}
     assert len(effects) == 6
 
 

@@ -3,15 +3,16 @@
 local MANY = 1000 -- more than there are agencies
 local SLOT, SLOTS = 12, 4 -- of what became of a notice: when (6 bytes) and its rank there, for each of inbox.py's slots
 -- Inboxes (state/inbox.py). A member is 12 bytes of the notice's name and 6 of its end. What has ended leaves two at a time.
-local function box(key, who, place, member, name, body, ends)
+local function box(key, who, place, member, drawer, name, body, ends)
   if ends <= now() then return end
   if redis.call('ZADD', key, 'NX', place, member) == 1 then
-    local state = look('y', name)
+    local state = look(prefix .. 'y=' .. drawer, name)
     if not state or (struct.unpack('>I6', state) == 0 and struct.unpack('>I6', state, 1 + SLOT) == 0) then
       redis.call('ZADD', prefix .. 'u:' .. who, place, member)
       live_until(prefix .. 'u:' .. who, ends)
     end
-    lay('b', name, body, ends)
+    local bodies = prefix .. 'b=' .. drawer
+    lay(bodies, name, body, ends, redis.call('HGET', bodies, ''))
   end
   live_until(key, ends)
   for _, oldest in ipairs(redis.call('ZRANGE', key, 0, 1)) do
@@ -21,8 +22,9 @@ local function box(key, who, place, member, name, body, ends)
     end
   end
 end
-local function mark(key, member, name, slot, when, rank, tail, ends)
-  local entry = redis.call('HGET', drawer('y', name), name)
+local function mark(key, member, drawer, name, slot, when, rank, tail, ends)
+  local states = prefix .. 'y=' .. drawer
+  local head, entry = unpack(redis.call('HMGET', states, '', name))
   local state, stood = string.rep('\0', SLOT * SLOTS), 0
   if entry then stood = struct.unpack('>I6', entry) end
   if stood > now() then state = string.sub(entry, 7) else stood = 0 end
@@ -36,26 +38,32 @@ local function mark(key, member, name, slot, when, rank, tail, ends)
     state = string.sub(state, 1, from - 1) .. struct.pack('>I6I6', when, rank) .. after .. rest
   end
   if slot < 2 then redis.call('ZREM', key, member) end
-  if math.max(stood, ends) > now() then lay('y', name, state, math.max(stood, ends)) end
+  if math.max(stood, ends) > now() then lay(states, name, state, math.max(stood, ends), head) end
+end
+-- What lies in a drawer comes with its drawer's number behind its key.
+local function lodged()
+  return prefix .. string.sub(args[at + 1], 1, 1) .. '=' .. args[at + 2], string.sub(args[at + 1], 3)
 end
 while at <= #args do
   local op, key = args[at], prefix .. args[at + 1]
-  local concern, name = string.sub(args[at + 1], 1, 1), string.sub(args[at + 1], 3) -- of what lies in a drawer
   if op == 'claim' then
-    claim(concern, name, args[at + 2], args[at + 3])
-    at = at + 4
+    local drawer, name = lodged()
+    claim(drawer, name, args[at + 3], args[at + 4])
+    at = at + 5
   elseif op == 'take' then
-    take(name, args[at + 2], args[at + 3])
-    at = at + 4
+    local drawer, name = lodged()
+    take(drawer, name, args[at + 3], args[at + 4])
+    at = at + 5
   elseif op == 'release' then
-    if look(concern, name) == args[at + 2] then clear(concern, name) end
-    at = at + 3
-  elseif op == 'raise' then
-    raise(key, args[at + 2], args[at + 3])
+    local drawer, name = lodged()
+    if look(drawer, name) == args[at + 3] then clear(drawer, name) end
     at = at + 4
+  elseif op == 'raise' then
+    raise(prefix .. 'r=' .. args[at + 2], string.sub(args[at + 1], 3), args[at + 3], args[at + 4])
+    at = at + 5
   elseif op == 'drop' then
-    clear(concern, name)
-    at = at + 2
+    clear(lodged())
+    at = at + 3
   elseif op == 'bury' then
     bury(key, args[at + 2], args[at + 3])
     at = at + 4
@@ -69,18 +77,22 @@ while at <= #args do
     redis.call('SADD', key, args[at + 2])
     at = at + 3
   elseif op == 'enter' then
-    enter(concern, name, args[at + 2], args[at + 3], MANY)
-    at = at + 4
+    local drawer, name = lodged()
+    enter(drawer, name, args[at + 3], args[at + 4], MANY)
+    at = at + 5
   elseif op == 'set' then
-    lay(concern, name, args[at + 2], args[at + 3])
-    at = at + 4
+    local drawer, name = lodged()
+    lay(drawer, name, args[at + 3], args[at + 4], redis.call('HGET', drawer, ''))
+    at = at + 5
   elseif op == 'case' then
-    local revision, where = look_case(name)
-    if revision < args[at + 2] then lay_case(name, args[at + 2], where, args[at + 3]) end
-    at = at + 4
+    local drawer, name = lodged()
+    local revision, where = look_case(drawer, name)
+    if revision < args[at + 3] then lay_case(drawer, name, args[at + 3], where, args[at + 4]) end
+    at = at + 5
   elseif op == 'link' then
-    link(key, name, args[at + 2], args[at + 3])
-    at = at + 4
+    local drawer, name = lodged()
+    link(key, drawer, name, args[at + 3], args[at + 4])
+    at = at + 5
   elseif op == 'newer' then
     if tonumber(redis.call('HGET', key, 'rev') or '0') < args[at + 2] then
       redis.call('HSET', key, 'rev', args[at + 2], 'text', args[at + 3])
@@ -91,29 +103,33 @@ while at <= #args do
     redis.call('ZADD', key, args[at + 2], args[at + 3])
     at = at + 4
   elseif op == 'stand' then
-    -- The case's entry remembers where it stands, so that one set is left when another is entered.
-    local revision, stood, case = look_case(name)
-    local where = args[at + 3]
-    if revision == args[at + 2] and stood ~= where then
-      if stood ~= '' then redis.call('ZREM', prefix .. stood, args[at + 5]) end
-      if where ~= '' then redis.call('ZADD', prefix .. where, args[at + 4], args[at + 5]) end
-      lay_case(name, revision, where, case)
+    -- A newer case, with where it stands: its entry remembers, so that one set is left when another is entered. Where it stands
+    -- already it keeps its time.
+    local drawer, name = lodged()
+    local revision, stood = look_case(drawer, name)
+    local where = args[at + 5]
+    if revision < args[at + 3] then
+      if stood ~= where then
+        if stood ~= '' then redis.call('ZREM', prefix .. stood, args[at + 7]) end
+        if where ~= '' then redis.call('ZADD', prefix .. where, args[at + 6], args[at + 7]) end
+      end
+      lay_case(drawer, name, args[at + 3], where, args[at + 4])
     end
-    at = at + 6
+    at = at + 8
   elseif op == 'keep' then
     put(key, args[at + 2], args[at + 3], args[at + 4], args[at + 5])
     at = at + 6
   elseif op == 'box' then
-    box(key, name, args[at + 2], args[at + 3], args[at + 4], args[at + 5], args[at + 6])
-    at = at + 7
+    box(key, string.sub(args[at + 1], 3), args[at + 2], args[at + 3], args[at + 4], args[at + 5], args[at + 6], args[at + 7])
+    at = at + 8
   elseif op == 'mark' then
-    mark(key, args[at + 2], args[at + 3], args[at + 4], args[at + 5], args[at + 6], args[at + 7], args[at + 8])
-    at = at + 9
+    mark(key, args[at + 2], args[at + 3], args[at + 4], args[at + 5], args[at + 6], args[at + 7], args[at + 8], args[at + 9])
+    at = at + 10
   elseif op == 'unrank' then
     redis.call('ZREM', key, args[at + 2])
     at = at + 3
   elseif op == 'settle' then
-    settle(name, args[at + 2], args[at + 3], args[at + 4], args[at + 5])
+    settle(string.sub(args[at + 1], 3), args[at + 2], args[at + 3], args[at + 4], args[at + 5])
     at = at + 6
   elseif op == 'incr' then
     redis.call('HINCRBY', key, args[at + 2], args[at + 3])
@@ -137,4 +153,4 @@ while at <= #args do
     return redis.error_reply('ERR unknown effect ' .. op)
   end
 end
-return 1
+return cmsgpack.pack({ 1 })

@@ -3,12 +3,13 @@
 -- A missing stamp or another mark means that this state is not the one the caller knows: lost, restored from an older
 -- copy, or moved by another owner. Nothing is touched then and the caller ends.
 local marks, prefix = KEYS[1], KEYS[2]
-local stamp = redis.call('HGET', marks, 'stamp')
-if stamp ~= ARGV[1] then return redis.error_reply('LOST stamp ' .. tostring(stamp) .. ' in ' .. marks) end
 local checks, sets, args = cmsgpack.unpack(ARGV[2]), cmsgpack.unpack(ARGV[3]), cmsgpack.unpack(ARGV[4])
+local fields = { 'stamp' }
+for i = 1, #checks, 3 do fields[#fields + 1] = checks[i] end
+local stood = redis.call('HMGET', marks, unpack(fields))
+if stood[1] ~= ARGV[1] then return redis.error_reply('LOST stamp ' .. tostring(stood[1]) .. ' in ' .. marks) end
 for i = 1, #checks, 3 do
-  local found = redis.call('HGET', marks, checks[i]) or '0'
-  local low, high = checks[i + 1], checks[i + 2]
+  local found, low, high = stood[(i + 5) / 3] or '0', checks[i + 1], checks[i + 2]
   local right = found == low
   if not right and type(low) == 'number' then
     local n = tonumber(found)
@@ -28,49 +29,63 @@ local function now()
   end
   return clock
 end
--- A set lives as long as its longest-living member; the order of arrival does not matter.
+-- A key ends at the first full step after its longest-living member: so its end moves once a step and not with every member, and
+-- it is the same whatever the order of arrival.
+local STEP = 6 * 3600 * 1000
+local function after(expires) return expires - expires % STEP + STEP end
 local function live_until(key, expires)
   local left = redis.call('PTTL', key)
-  if left < 0 or now() + left < expires then redis.call('PEXPIREAT', key, expires) end
+  if left < 0 or now() + left <= expires then redis.call('PEXPIREAT', key, after(expires)) end
 end
 -- Drawers (state/drawers.py): a key of its own costs more than most of our values, so they share hashes, 1,024 a concern and
--- bucket, told by the SHA-1 of the name; versions of a signal lie in one. An entry is when it ends (6 bytes, milliseconds) and the value.
-local function drawer(concern, name)
-  local told = redis.sha1hex(string.match(name, '^[^/]*'))
-  return prefix .. concern .. '=' .. tonumber(string.sub(told, 1, 4), 16) % 1024
-end
-local function look(concern, name)
-  local entry = redis.call('HGET', drawer(concern, name), name)
+-- bucket; the caller tells which. An entry is when it ends (6 bytes, milliseconds) and the value. The entry '' is the drawer's head:
+-- when the whole key ends, and when it was swept last (6 bytes each).
+local function live(entry)
   if not entry or struct.unpack('>I6', entry) <= now() then return nil end
   return string.sub(entry, 7)
+end
+-- A value and the drawer's head, which `lay` wants.
+local function look(key, name)
+  local found = redis.call('HMGET', key, '', name)
+  return live(found[2]), found[1]
 end
 local function sweep(key)
   local entries = redis.call('HGETALL', key)
   for i = 1, #entries, 2 do
-    if struct.unpack('>I6', entries[i + 1]) <= now() then redis.call('HDEL', key, entries[i]) end
+    if entries[i] ~= '' and struct.unpack('>I6', entries[i + 1]) <= now() then redis.call('HDEL', key, entries[i]) end
   end
 end
-local function lay(concern, name, value, expires)
-  local key = drawer(concern, name)
-  local added = redis.call('HSET', key, name, struct.pack('>I6', expires) .. value)
-  live_until(key, expires)
-  if added == 1 and redis.call('HLEN', key) % 32 == 0 then sweep(key) end
+local function lay(key, name, value, expires, head)
+  local entry, ends, swept = struct.pack('>I6', expires) .. value, 0, 0
+  if head then
+    ends, swept = struct.unpack('>I6I6', head)
+    if expires < ends and now() < swept + STEP then
+      redis.call('HSET', key, name, entry)
+      return
+    end
+    sweep(key)
+  end
+  ends = math.max(ends, after(expires))
+  redis.call('HSET', key, '', struct.pack('>I6I6', ends, now()), name, entry)
+  redis.call('PEXPIREAT', key, ends)
 end
-local function clear(concern, name) redis.call('HDEL', drawer(concern, name), name) end
+local function clear(key, name) redis.call('HDEL', key, name) end
 -- A small set in a drawer: its members (a byte for the length, 6 for the end, the member), each with its longest time. The order
 -- is that of arrival: whoever compares two states sorts.
-local function members_of(concern, name)
-  local entry, found, at = look(concern, name) or '', {}, 1
-  while at <= #entry do
+local function members_of(key, name)
+  local entry, head = look(key, name)
+  local found, at = {}, 1
+  while entry and at <= #entry do
     local length, ends = struct.unpack('>I1I6', entry, at)
     found[#found + 1] = { string.sub(entry, at + 7, at + 6 + length), ends }
     at = at + 7 + length
   end
-  return found
+  return found, head
 end
 -- Puts a member; gives all of them and the longest time instead when they are more than `most`.
-local function enter(concern, name, member, expires, most)
-  local found, latest, known = members_of(concern, name), expires, false
+local function enter(key, name, member, expires, most)
+  local found, head = members_of(key, name)
+  local latest, known = expires, false
   for _, one in ipairs(found) do
     if one[1] == member then
       known = true
@@ -81,42 +96,48 @@ local function enter(concern, name, member, expires, most)
   if not known then found[#found + 1] = { member, expires } end
   if #found > most then return found, latest end
   for i, one in ipairs(found) do found[i] = struct.pack('>I1I6', #one[1], one[2]) .. one[1] end
-  lay(concern, name, table.concat(found), latest)
+  lay(key, name, table.concat(found), latest, head)
 end
 -- An index: most names have one or two members, which lie in a drawer; those with more have a sorted set.
 local FEW = 8
-local function link(key, name, member, expires)
+local function link(key, drawer, name, member, expires)
   local found, latest = nil, expires
   if redis.call('EXISTS', key) == 0 then
-    found, latest = enter('t', name, member, expires, FEW)
+    found, latest = enter(drawer, name, member, expires, FEW)
     if not found then return end
-    clear('t', name)
+    clear(drawer, name)
   end
   for _, one in ipairs(found or { { member, expires } }) do redis.call('ZADD', key, 'GT', one[2], one[1]) end
   live_until(key, latest)
 end
--- A case's entry: its revision (4 bytes), where it stands (1 byte its length), the case. It has no end.
-local function look_case(name)
-  local entry = redis.call('HGET', drawer('k', name), name)
+-- A case's entry: its revision (4 bytes), where it stands (1 byte its length), the case. Neither it nor its drawer ends.
+local function look_case(key, name)
+  local entry = redis.call('HGET', key, name)
   if not entry then return 0, '', '' end
   local revision, length = struct.unpack('>I4I1', entry)
   return revision, string.sub(entry, 6, 5 + length), string.sub(entry, 6 + length)
 end
-local function lay_case(name, revision, where, case)
-  redis.call('HSET', drawer('k', name), name, struct.pack('>I4I1', revision, #where) .. where .. case)
+local function lay_case(key, name, revision, where, case)
+  redis.call('HSET', key, name, struct.pack('>I4I1', revision, #where) .. where .. case)
 end
 -- First claim wins and stays; '' says it is the caller's now.
-local function claim(concern, name, value, expires)
-  local held = look(concern, name)
+local function claim(key, name, value, expires)
+  local held, head = look(key, name)
   if held then return held end
-  lay(concern, name, value, expires)
+  lay(key, name, value, expires, head)
   return ''
 end
--- One set an indicator: a sighting at its time, and each institution's latest at minus its time (one key, less memory).
+-- One set an indicator: a sighting at its time, and each institution's latest at minus its time (one key, less memory; and both
+-- keep their lowest score, so one command adds both). The set's size where it had to be known.
 local function see(key, content, institution, occurred, expires)
-  redis.call('ZADD', key, 'NX', occurred, 's' .. institution .. '|' .. content)
-  redis.call('ZADD', key, 'LT', -occurred, 'i' .. institution)
-  live_until(key, expires)
+  local added = redis.call('ZADD', key, 'LT', occurred, 's' .. institution .. '|' .. content, '-' .. occurred, 'i' .. institution)
+  local size = added == 2 and redis.call('ZCARD', key) or nil
+  if size == 2 then
+    redis.call('PEXPIREAT', key, after(expires))
+  else
+    live_until(key, expires)
+  end
+  return size
 end
 -- A bounded set: of the members by score the highest `most` stay (0: all), whatever the order in which they come. What is taken
 -- back stays in it, marked in a set beside it: were it removed, the order of arrival would tell in which of others had their place.
@@ -133,7 +154,7 @@ local function bury(key, member, expires)
   redis.call('SADD', key .. '!', member)
   live_until(key .. '!', expires)
   local left = redis.call('PTTL', key)
-  if left > 0 then live_until(key .. '!', now() + left) end
+  if left > 0 then live_until(key .. '!', now() + left - 1) end -- the end of a key is one step after a member's
 end
 -- Whether a member of the set counts: a function, for seldom is there anything to look up.
 local function counting(key)
@@ -168,20 +189,22 @@ local function parts_of(name)
   return signal, tonumber(version) or 1
 end
 -- A content is its first holder's; only a newer version of the same signal takes it over.
-local function take(content, name, expires)
-  local held = look('c', content)
+local function take(key, content, name, expires)
+  local held, head = look(key, content)
   if held then
     local signal, version = parts_of(name)
     local other, older = parts_of(held)
     if other ~= signal or older >= version then return held end
   end
-  lay('c', content, name, expires)
+  lay(key, content, name, expires, head)
   return ''
 end
--- Versions of a signal below its floor are dead. It only ever rises.
-local function raise(key, floor, expires)
-  local stands = tonumber(redis.call('GET', key) or '0')
+-- Versions of a signal below its floor are dead. It only ever rises, and lies beside its claims as if it were version 0's.
+local function floor_of(entry) return tonumber(live(entry) or '0') end
+local function raise(key, signal, floor, expires)
+  local found = redis.call('HMGET', key, '', signal .. '/0')
+  local stands = floor_of(found[2])
   if floor < stands then return end
-  if floor > stands then redis.call('SET', key, floor, 'KEEPTTL') end
-  live_until(key, expires)
+  local ends = stands > 0 and struct.unpack('>I6', found[2]) or 0
+  lay(key, signal .. '/0', string.format('%d', floor), math.max(ends, expires), found[1])
 end

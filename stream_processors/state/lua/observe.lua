@@ -1,5 +1,5 @@
 -- Own arguments, four forms; each answers at once, and a member or content of '' is an echo's: it reads and adds nothing.
---   'c', content, name, expires, subject -> who holds the content ('' the caller), the subject's case queues
+--   'c', content, drawer, name, expires, subject, drawer -> who holds the content ('' the caller), the subject's case queues
 --   's', token, content, institution, occurred, window start, trim before, expires, now
 --      -> sightings, institutions since start, confirmed cases that still count
 --   'v', token, member, at, before, wanted kind, earliest, latest, most, expires
@@ -9,24 +9,23 @@
 local out = {}
 
 local function content()
-  out[#out + 1] = take(args[at + 1], args[at + 2], args[at + 3])
+  out[#out + 1] = take(prefix .. 'c=' .. args[at + 2], args[at + 1], args[at + 3], args[at + 4])
   local queues = {}
-  for _, one in ipairs(members_of('k', args[at + 4])) do
+  for _, one in ipairs((members_of(prefix .. 'k=' .. args[at + 6], args[at + 5]))) do
     if one[2] > now() then queues[#queues + 1] = one[1] end
   end
   out[#out + 1] = queues
-  at = at + 5
+  at = at + 7
 end
 
 local function suspect()
-  local key, since, trim, added = prefix .. 's:' .. args[at + 1], args[at + 5], args[at + 6], args[at + 2] ~= ''
-  if added then see(key, args[at + 2], args[at + 3], args[at + 4], args[at + 7]) end
-  local size = redis.call('ZCARD', key)
-  if size == 2 and added then -- only what was just added
+  local key, since, trim, size = prefix .. 's:' .. args[at + 1], args[at + 5], args[at + 6], nil
+  if args[at + 2] ~= '' then size = see(key, args[at + 2], args[at + 3], args[at + 4], args[at + 7]) end
+  if size == 2 then -- only what was just added
     out[#out + 1] = 1
     out[#out + 1] = 1
   else
-    if size > 64 then
+    if (size or redis.call('ZCARD', key)) > 64 then
       redis.call('ZREMRANGEBYSCORE', key, 0, trim)
       redis.call('ZREMRANGEBYSCORE', key, '-' .. trim, 0)
     end
@@ -101,4 +100,4 @@ end
 
 local forms = { c = content, s = suspect, v = victim, f = flow }
 while at <= #args do forms[args[at]]() end
-return out
+return cmsgpack.pack(out)

@@ -15,4 +15,4 @@ while part do
   if left == 0 then break end
   part = redis.call('ZRANGEBYLEX', prefix .. 'o', '(' .. part, last, 'LIMIT', 0, 1)[1]
 end
-return out
+return cmsgpack.pack(out)

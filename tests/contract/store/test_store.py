@@ -15,8 +15,9 @@ from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from schemas.clocks import ClockStep
+from stream_processors.agents.observing import content_question, of_suspect
 from stream_processors.domain.timekeeping import Moment
-from stream_processors.state.drawers import END_BYTES, drawer, linked
+from stream_processors.state.drawers import END_BYTES, drawer, drawer_of, linked
 from stream_processors.state.dues import Indexed, indexed, settled
 from stream_processors.state.effects import (
     Arg,
@@ -156,7 +157,7 @@ async def _fold(found: Found, *effects: Effect, **marks: Any) -> None:
 
 async def _claim(found: Found, bucket: int, value: str, version: int = 1, until: int = LATER, signal: str = "sig-1") -> list[Any]:
     """Holder, floor, what older versions left standing."""
-    return await _call(found, "claim", bucket, signal, version, value, until)
+    return await _call(found, "claim", bucket, signal, drawer_of(signal), version, value, until)
 
 
 async def test_the_first_claim_of_a_reference_wins_and_stays(found: Found) -> None:
@@ -166,7 +167,8 @@ async def test_the_first_claim_of_a_reference_wins_and_stays(found: Found) -> No
 
 
 async def test_several_claims_of_one_call_are_answered_in_order(found: Found) -> None:
-    args = ("a", 1, "0:0 x", LATER, "b", 1, "0:1 y", LATER, "a", 1, "0:2 z", LATER)
+    rows = (("a", "0:0 x"), ("b", "0:1 y"), ("a", "0:2 z"))
+    args = [part for signal, value in rows for part in (signal, drawer_of(signal), 1, value, LATER)]
     assert await _call(found, "claim", 0, *args) == [b"", 0, [], b"", 0, [], b"0:0 x", 0, []]
 
 
@@ -195,7 +197,7 @@ async def test_a_newer_version_has_a_claim_of_its_own_and_makes_the_older_ones_d
 
 
 async def _find(found: Found, below: int, versions: int = 4, until: int = LATER) -> list[Any]:
-    return (await _call(found, "withdraw", 3, "f", "sig-1", below, until, versions))[0]
+    return (await _call(found, "withdraw", 3, "f", "sig-1", drawer_of("sig-1"), below, until, versions))[0]
 
 
 async def test_a_floor_only_rises_and_looking_does_not_make_one(found: Found) -> None:
@@ -220,18 +222,21 @@ async def test_a_retraction_finds_the_versions_that_are_known(found: Found) -> N
 
 
 async def test_a_content_is_let_go_by_the_name_that_holds_it_only(found: Found) -> None:
-    await _call(found, "observe", 1, "c", "content", "sig-1", LATER, "token")
-    assert await _call(found, "withdraw", 1, "p", "content", "sig-2", 1) == [b"sig-1"]
-    assert await _call(found, "withdraw", 1, "p", "content", "sig-1", 0, "p", "content", "sig-2", 0) == [b"", b"sig-1"]
+    def let_go(name: str, free: int) -> tuple[Arg, ...]:
+        return "p", "content", drawer_of("content"), name, free
+
+    await _call(found, "observe", 1, *_content("sig-1"))
+    assert await _call(found, "withdraw", 1, *let_go("sig-2", 1)) == [b"sig-1"]
+    assert await _call(found, "withdraw", 1, *let_go("sig-1", 0), *let_go("sig-2", 0)) == [b"", b"sig-1"]
     await _fold(found, release(1, "c:content", "sig-2"))
-    assert await _call(found, "withdraw", 1, "p", "content", "sig-1", 1, "p", "content", "sig-2", 0) == [b"", b""]
+    assert await _call(found, "withdraw", 1, *let_go("sig-1", 1), *let_go("sig-2", 0)) == [b"", b""]
     await _fold(found, take(1, "c:content", "sig-2", LATER), release(1, "c:content", "sig-2"))
-    assert (await _call(found, "observe", 1, "c", "content", "sig-1", LATER, "token"))[0] == b""
+    assert (await _call(found, "observe", 1, *_content("sig-1")))[0] == b""
 
 
 async def test_a_newer_version_takes_a_content_over_from_its_own_signal_only(found: Found) -> None:
     async def held_after(name: str) -> bytes:
-        return bytes((await _call(found, "observe", 1, "c", "content", name, LATER, "token"))[0])
+        return bytes((await _call(found, "observe", 1, *_content(name)))[0])
 
     assert [await held_after(name) for name in ("sig-1", "sig-1/2", "sig-1", "sig-2/3", "sig-1/10", "sig-1/9")] == [
         b"",
@@ -327,15 +332,18 @@ async def test_what_is_dropped_is_gone_and_only_a_higher_number_replaces_a_text(
 # observations
 
 
+def _content(name: str) -> tuple[Arg, ...]:
+    return content_question("content", name, LATER, "token")
+
+
 def _sighting(content: str, institution: str, occurred: int, token: str = "t", since: int = NOW - DAY) -> tuple[Arg, ...]:
-    return "s", token, content, institution, occurred, since, NOW - 7 * DAY, LATER, NOW
+    return of_suspect(token, content, institution, occurred, since, NOW - 7 * DAY, LATER, NOW)
 
 
 async def test_a_content_is_claimed_by_a_signal_and_tells_the_queues_of_its_subject(found: Found) -> None:
-    ask = ("c", "content", "sig-1", LATER, "token")
-    assert await _call(found, "observe", 1, *ask) == [b"", []]
+    assert await _call(found, "observe", 1, *_content("sig-1")) == [b"", []]
     await _fold(found, *(enter(1, "k:token", queue, LATER) for queue in ("queue-b", "queue-a", "queue-b")))
-    holder, queues = await _call(found, "observe", 1, "c", "content", "sig-2", LATER, "token")
+    holder, queues = await _call(found, "observe", 1, *_content("sig-2"))
     assert (holder, sorted(queues)) == (b"sig-1", [b"queue-a", b"queue-b"])
 
 
@@ -368,7 +376,7 @@ async def test_the_sightings_of_the_log_are_the_sightings_that_were_observed(fou
 async def test_sightings_end_together_at_the_longest_time_of_any(found: Found) -> None:
     await _fold(found, see(1, "t", "c1", "bank-001", NOW, LATER), see(1, "t", "c2", "bank-002", NOW, NOW - 1))
     assert await _call(found, "observe", 1, *_sighting("c3", "bank-001", NOW)) == [3, 2, 0]
-    await _fold(found, see(1, "gone", "c1", "bank-001", NOW, NOW - 1))
+    await _fold(found, see(1, "gone", "c1", "bank-001", NOW, NOW - DAY))
     assert await _call(found, "observe", 1, *_sighting("c3", "bank-001", NOW, token="gone")) == [1, 1, 0]
 
 
@@ -457,8 +465,7 @@ async def test_a_case_stands_in_one_set_at_a_time_and_only_its_present_revision_
     bucket = bucket_of("case-1")
 
     async def moved(revision: int, where: str, since: int) -> list[dict[str, int]]:
-        moves = stand(bucket, "k:case-1", revision, where, since, b"case-1")
-        await _fold(found, put_case(bucket, "k:case-1", revision, b"x"), moves)
+        await _fold(found, stand(bucket, "k:case-1", revision, b"x", where, since, b"case-1"))
         return [await found.ranked(bucket, key) for key in ("w:open:high:q", "w:claimed:high:q")]
 
     assert await moved(1, "w:open:high:q", NOW) == [{"case-1": NOW}, {}]
@@ -535,8 +542,8 @@ async def test_a_mark_may_stand_anywhere_in_a_range(found: Found) -> None:
 @pytest.mark.parametrize("script", ["claim", "withdraw", "observe", "fold"])
 async def test_a_wrong_mark_is_a_moved_state_and_nothing_is_touched(found: Found, script: str) -> None:
     args: dict[str, tuple[Arg, ...]] = {
-        "claim": ("sig-1", 1, "0:0 x", LATER),
-        "withdraw": ("f", "sig-1", 9, LATER, 0),
+        "claim": ("sig-1", drawer_of("sig-1"), 1, "0:0 x", LATER),
+        "withdraw": ("f", "sig-1", drawer_of("sig-1"), 9, LATER, 0),
         "observe": _sighting("c1", "bank-001", NOW),
         "fold": put_case(0, "k:case", 1, b"x").args,
     }
@@ -550,7 +557,7 @@ async def test_a_wrong_mark_is_a_moved_state_and_nothing_is_touched(found: Found
 
 @pytest.mark.parametrize("script", ["claim", "withdraw", "observe", "fold"])
 async def test_a_wrong_stamp_is_a_lost_state_and_nothing_is_touched(found: Found, script: str) -> None:
-    args = ("sig-1", 1, "0:0 x", LATER) if script == "claim" else ()
+    args = ("sig-1", drawer_of("sig-1"), 1, "0:0 x", LATER) if script == "claim" else ()
     write = Write({}, {"s0": 9}, args)
     for stamp in ("cluster|topic=1:2#other", "", STAMP + "x"):
         with pytest.raises(LostState) as error:
@@ -666,7 +673,7 @@ async def test_a_value_in_a_drawer_ends_at_its_own_time_whatever_its_neighbours_
     for name in names[:-1]:
         await _fold(found, claim(1, f"r:{name}", "old", NOW - 5))
     await _fold(found, claim(1, f"r:{names[-1]}", "kept", LATER))
-    answers = await _call(found, "claim", 1, *(part for name in names for part in (name, 1, "new", LATER)))
+    answers = await _call(found, "claim", 1, *(part for name in names for part in (name, drawer_of(name), 1, "new", LATER)))
     assert answers[0::3] == [*[b""] * 33, b"kept"]
 
 
