@@ -13,7 +13,7 @@ from stream_processors.domain.case import LAPSED
 from stream_processors.domain.loop_diagram import PICTURES, Edge, diagram, edges
 from tests.support.builders import POLICY, T0, after, case_in, move
 
-PAGE = Path(__file__).parents[3] / "docs" / "orders.md"
+DOCS = Path(__file__).parents[3] / "docs"
 
 
 def test_a_picture_says_each_row_once() -> None:
@@ -40,9 +40,9 @@ def test_every_row_of_a_table_is_an_arrow(name: str, table: dict[Any, Any]) -> N
     assert len(edges(table)) >= len(table)
 
 
-@pytest.mark.parametrize("name", ["order", "task"])
-def test_the_page_shows_the_picture_of_the_table(name: str) -> None:
-    assert f"<!-- {name} -->\n```mermaid\n{diagram(PICTURES[name]())}```" in PAGE.read_text("utf-8")
+@pytest.mark.parametrize(("name", "page"), [("order", "orders"), ("task", "orders"), ("case", "cases")])
+def test_the_page_shows_the_picture_of_the_table(name: str, page: str) -> None:
+    assert f"<!-- {name} -->\n```mermaid\n{diagram(PICTURES[name]())}```" in (DOCS / f"{page}.md").read_text("utf-8")
 
 
 @pytest.mark.parametrize(("state", "kind"), case.TABLE)
