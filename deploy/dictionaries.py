@@ -30,7 +30,8 @@ def samples(redis: Redis, form: Form) -> list[Any]:
     """Values of the form as they were before packing, in an order that does not tell when they came."""
     found: list[Any] = []
     for pattern in _DRAWERS[form]:
-        entries: Iterator[Any] = (entry for key in redis.scan_iter(pattern, count=2000) for entry in redis.hvals(key))
+        keys = redis.scan_iter(pattern, count=2000)
+        entries: Iterator[Any] = (entry for key in keys for name, entry in redis.hgetall(key).items() if name)  # '' is the head
         for entry in islice(entries, SAMPLES):
             found.append(unpack(case_entry(entry).case if form is Form.CASE else entry[END_BYTES:]))
     random.Random(1).shuffle(found)
