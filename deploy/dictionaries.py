@@ -20,9 +20,10 @@ import zstandard
 from redis import Redis
 
 from stream_processors.state.drawers import END_BYTES, case_entry
-from stream_processors.state.packing import Form, unpack
+from stream_processors.state.packing import LEVEL, Form, unpack
 
-SIZE, SAMPLES = 8192, 8000
+SIZES, SAMPLES = {Form.CASE: 16384}, 8000
+_SIZE = 8192
 _DRAWERS = {Form.CASE: ("{pr*}k=*", "{tr*}k=*"), Form.RECEIPT: ("{pr*}r=*",), Form.STANDING: ("{as*}j=*",)}
 
 
@@ -44,8 +45,8 @@ def main() -> None:
     for form in Form:
         values = samples(redis, form)
         half = values[: len(values) // 2]
-        made = zstandard.train_dictionary(SIZE, half)
-        packer = zstandard.ZstdCompressor(level=3, dict_data=made, write_checksum=False, write_dict_id=False)
+        made = zstandard.train_dictionary(SIZES.get(form, _SIZE), half)
+        packer = zstandard.ZstdCompressor(level=LEVEL, dict_data=made, write_checksum=False, write_dict_id=False)
         rest = values[len(half) :]
         before, after = sum(map(len, rest)), sum(len(packer.compress(one)) for one in rest)
         print(f"{form.name.lower()}: {len(rest)} other values, {before / len(rest):.0f} bytes, packed {after / len(rest):.0f}")
