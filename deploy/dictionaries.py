@@ -23,7 +23,12 @@ from stream_processors.state.drawers import END_BYTES, case_entry
 from stream_processors.state.packing import Form, unpack
 
 SIZE, SAMPLES = 8192, 8000
-_DRAWERS = {Form.CASE: ("{pr*}k=*", "{tr*}k=*"), Form.RECEIPT: ("{pr*}r=*",), Form.STANDING: ("{as*}j=*",)}
+_DRAWERS = {
+    Form.CASE: ("{pr*}k=*", "{tr*}k=*"),
+    Form.RECEIPT: ("{pr*}r=*",),
+    Form.STANDING: ("{as*}j=*",),
+    Form.NOTICE: ("{pr*}b=*",),
+}
 
 
 def samples(redis: Redis, form: Form) -> list[Any]:

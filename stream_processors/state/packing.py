@@ -25,6 +25,7 @@ class Form(IntEnum):
     CASE = 1
     RECEIPT = 2
     STANDING = 3
+    NOTICE = 4
 
 
 def dictionary_file(number: int) -> Path:
