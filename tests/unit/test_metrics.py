@@ -86,11 +86,7 @@ def test_a_poll_s_values_at_once_count_as_each_alone() -> None:
 def test_all_stages_and_the_gateway_together_are_a_few_hundred_series() -> None:
     for stage in STAGES:
         METRICS.prepare(stage)
-<<<<<<< HEAD
     assert series(METRICS.registry) < 180 * len(STAGES)  # a process has those of its own stage
-=======
-    assert series(METRICS.registry) < 900
->>>>>>> 0bb6a56 (How delivery works, and why; a dictionary for notices)
     assert series(GATEWAY.registry) < 700
 
 
