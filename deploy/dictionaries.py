@@ -24,7 +24,12 @@ from stream_processors.state.packing import LEVEL, Form, unpack
 
 SIZES, SAMPLES = {Form.CASE: 16384}, 8000
 _SIZE = 8192
-_DRAWERS = {Form.CASE: ("{pr*}k=*", "{tr*}k=*"), Form.RECEIPT: ("{pr*}r=*",), Form.STANDING: ("{as*}j=*",)}
+_DRAWERS = {
+    Form.CASE: ("{pr*}k=*", "{tr*}k=*"),
+    Form.RECEIPT: ("{pr*}r=*",),
+    Form.STANDING: ("{as*}j=*",),
+    Form.NOTICE: ("{pr*}b=*",),
+}
 
 
 def samples(redis: Redis, form: Form) -> list[Any]:

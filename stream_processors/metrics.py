@@ -114,9 +114,8 @@ class Stages(_Process):
             "liandong_stage_delay_seconds", "Age of a poll's oldest record when it is done", ["stage"], buckets=_DELAY_S,
             registry=r,
         )  # fmt: skip
-        # From the LogAppendTime of a submitted signal until it is seen: `receipt` by its sender, `queue` by an officer; `inbox`:
-        # of the action that caused a notice, until it is in its recipient's inbox. One observation, the oldest, a partition and
-        # poll: exact at a low load, on the safe side at a high one.
+        # From the LogAppendTime of a submitted signal until its sender sees it (`receipt`), an officer (`queue`), of the cause of
+        # a notice until it is in its `inbox`. One observation, the oldest, a partition and poll: at a high load on the safe side.
         self.visible_s = Histogram(
             "liandong_visible_seconds", "Submitted to visible in the views", ["view"], buckets=_DELAY_S, registry=r
         )
@@ -217,6 +216,10 @@ class Gateway(_Process):
         self.clock_offset_s = Gauge(
             "liandong_gateway_broker_clock_offset_seconds", "Broker's clock minus the gateway's", registry=r
         )
+        self._zeros()
+
+    def _zeros(self) -> None:
+        """What has not happened yet is told, too."""
         for outcome in ("applied", "refused", "pending"):
             self.actions.labels(outcome)
         for outcome in ("taken", "again", "refused", "limited"):

@@ -96,7 +96,7 @@ def project_issued(envelope: RowEnvelope[IssuedRow], offset: int) -> list[Effect
     noticed = instant_ms(notice.at)
     ends = noticed + KEPT_MS
     member = member_of(notice.recipient, notice.notice_id, ends)
-    body = packing.pack(packing.Form.CASE, row.shown())
+    body = packing.pack(packing.Form.NOTICE, row.shown())
     listed = f"{notice.recipient}/{name_of(member)}"
     return [
         box(bucket_of(notice.recipient), f"i:{notice.recipient}", offset, member, name_of(member), body, ends),

@@ -25,6 +25,7 @@ class Form(IntEnum):
     CASE = 5
     RECEIPT = 6
     STANDING = 7
+    NOTICE = 4
 
 
 def dictionary_file(number: int) -> Path:

@@ -15,6 +15,10 @@ SHIPPED = {
     1: "2a099a926a6fc9743e8af4622f7d4460ca7cd9dae6ce04373731360a96dfdc67",
     2: "063cd561d8081c7adbf9f36099015beb534f3544971fa7dc0b73d69cd7b0a263",
     3: "c9b469761574e2f42c11c885b7b17f82092895532c64825036b1ec4fa24472f5",
+    4: "96757258b06fbdbd6c5002de366cbe3bb0b8fc3de959fe4da6d6f5412f54f035",
+    5: "4ab3a7d2e661755c20b706b02ef90c4113234089670e3ab9126a2d92908b3edd",
+    6: "603938fd1ca389a6ee6c3aa45086b508499c87a527a23eb3d146349dd2f56bbe",
+    7: "ba5a635b6a4e97f30c092b49c0fa5f0586cd88222f129b9ad74d7ee31456a68d",
 }
 """A dictionary that changes makes every value that was packed with it unreadable. Add a file with a new number instead."""
 
