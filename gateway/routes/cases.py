@@ -181,11 +181,13 @@ def _mover(kind: ActionKind, model: type[BaseModel], said: str) -> Callable[[Cal
     async def move(call: Call) -> Response:
         return await _move(call, model, kind)
 
-    move.__name__ = f"post_{kind.value}"
+    move.__name__ = f"post_{kind.value}" if kind in _OF_BEFORE else f"post_case_{kind.value}"
     move.__doc__ = said
     return move
 
 
+_OF_BEFORE = (ActionKind.CLAIM, ActionKind.RENEW, ActionKind.RELEASE, ActionKind.HAND_OVER, ActionKind.DISPOSE)
+"""Their names in the interface and in metrics have stood without the word; another route has `acknowledge`, too."""
 _MORE: dict[ActionKind, tuple[str, ...]] = {
     ActionKind.TRANSFER: ("same-queue", "unknown-queue"),
     ActionKind.MERGE: ("same-case", "merged", "other-queue", "other-way", "orders-stand"),

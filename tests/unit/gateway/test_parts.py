@@ -53,6 +53,11 @@ def test_every_refusal_of_the_cores_is_a_problem_and_a_route_declares_it():
     assert named <= declared, sorted(named - declared)
 
 
+def test_every_route_has_a_name_of_its_own():
+    names = [one.name for one in ENDPOINTS]
+    assert len(set(names)) == len(names), sorted({name for name in names if names.count(name) > 1})
+
+
 def test_every_crash_point_of_the_gateway_is_in_the_code():
     text = "\n".join(path.read_text("utf-8") for path in sorted((ROOT / "gateway").rglob("*.py")))
     assert {name for name in POINTS if name.startswith("gateway.")} == set(re.findall(r'point\("(gateway\.\w+)"\)', text))
