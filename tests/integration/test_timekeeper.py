@@ -40,7 +40,7 @@ LATE_MS = 1500
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     home = tmp_path_factory.mktemp("timekeeper")
-    workers = {"assess": 0, "track": 0, "deliver": 0, "project": 0, "timekeeper": 2}
+    workers = {"assess": 0, "track": 0, "deliver": 0, "oversee": 0, "project": 0, "timekeeper": 2}
     services = ("kafka", "redis", "workers")
     with Stack("timekeeper", home=home, services=services, workers=workers, backoff_max_s=0.5, kafka_heap_mb=256) as found:
         yield found
@@ -146,7 +146,8 @@ async def test_a_timekeeper_whose_machine_has_another_time_goes_by_the_broker_s(
         await asyncio.to_thread(stack.stop_one, name, grace_s=0)
         await asyncio.to_thread(stack.start_one, name, env=env)
     await day.until_fired(20)
-    assert max(day.track.late_ms.values()) <= LATE_MS + 4000, "and for its start"
+    on_time = [late for late in day.track.late_ms.values() if late <= LATE_MS]
+    assert len(on_time) >= 8, "of one of the two; the other may be at its start still"
     for name in WORKERS:
         await asyncio.to_thread(stack.restart, name, env=dict.fromkeys(env, ""))
 
