@@ -126,6 +126,10 @@ class Stages(_Process):
         # Which policy decides; a stage whose policy differs from the others' was not reloaded.
         self.policy = Info("liandong_policy", "The policy that decisions are made by", ["stage"], registry=r)
 
+        self._timekeeper()
+
+    def _timekeeper(self) -> None:
+        r = self.registry
         # The timekeeper's own, each of its share of the partitions: `sum` over the workers, of the oldest `max`.
         # Moments that are still to come or due, one of each running clock.
         self.open_clocks = Gauge("liandong_open_clocks", "Clocks that something is still to come of", registry=r)

@@ -17,6 +17,7 @@ from schemas.values import DAY_MS
 from stream_processors.log import KafkaLog
 from stream_processors.pipeline import all_stages
 from stream_processors.settings import Settings
+from stream_processors.state import dues
 from stream_processors.state.drawers import HEAD, case_entry, linked, taken
 from stream_processors.state.inbox import KEPT_MS, ends_of
 from stream_processors.state.keys import ASSESS, namespace_of
@@ -65,7 +66,9 @@ async def snapshot(redis_url: str, stage: str, at_ms: int, policy: Policy) -> di
             for key, kind in zip(some, kinds, strict=True):
                 _READ[kind.decode()](pipe, key) if kind != b"none" else pipe.type(key)
             for key, kind, value in zip(some, kinds, await pipe.execute(), strict=True):
-                if b"=" in key.partition(b"}")[2][:2]:
+                if own := dues.READ.get((tag, key.partition(b"}")[2][:1])):
+                    told = own(key, value)
+                elif b"=" in key.partition(b"}")[2][:2]:
                     told = _drawer(key.decode(), value, counting)
                 else:
                     told = {key.decode(): _text(key.decode(), kind.decode(), value, counting)}

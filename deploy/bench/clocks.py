@@ -26,7 +26,7 @@ SETTLES_S = 20.0
 MANY = 4
 """Clocks of a case that has several."""
 TIMEKEEPER, TRACK = "timekeeper-0", "track-0"
-OTHERS = {"assess": 0, "deliver": 0, "project": 0}
+OTHERS = {"assess": 0, "deliver": 0, "oversee": 0, "project": 0}
 
 
 def run(setting: Setting) -> list[Row]:

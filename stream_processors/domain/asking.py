@@ -17,13 +17,16 @@ AGAIN_AFTER_S = 1.0
 NUDGE_AFTER_S = 5.0
 """So long nothing was answered though something is asked for: then one request is made once more. Where it lands shows what the
 log lost (a broker that came back without its newest records)."""
+FEW = 500
+"""So many actions may stand unanswered in a partition when its owner changes, and the new one asks all the same."""
 MOST_WAITING = 10_000
 """Requests under way a partition: more would only stand behind them."""
 
 
 class Waiting:
     """`since`: the end of the partition's actions when its owner came. What stands before it may hold requests of the owner
-    before, so until all of it is answered nothing is asked for; a request would stand behind it anyhow."""
+    before: while that is much, nothing is asked for, and a request would stand behind it anyhow. A few are rather made twice
+    than late."""
 
     def __init__(self, since: int, now_s: float) -> None:
         self._since, self._answered, self._moved_s = since, 0, now_s
@@ -40,7 +43,11 @@ class Waiting:
     @property
     def room(self) -> int:
         """How many more may be asked for."""
-        return 0 if self._answered < self._since else max(0, MOST_WAITING - len(self._line))
+        return 0 if self._behind else max(0, MOST_WAITING - len(self._line))
+
+    @property
+    def _behind(self) -> bool:
+        return self._since - self._answered > FEW
 
     def free(self, member: Member) -> bool:
         return member not in self._under_way
@@ -57,7 +64,7 @@ class Waiting:
     @property
     def _waits(self) -> bool:
         """Whether something has no answer."""
-        return self._answered < self._since or (bool(self._line) and self._line[-1][0] >= self._answered)
+        return self._behind or (bool(self._line) and self._line[-1][0] >= self._answered)
 
     def stuck(self, now_s: float) -> bool:
         """Whether a request has to be made once more to see what became of those before."""

@@ -8,8 +8,8 @@ owner alone asks for what is due there.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 from zlib import crc32
 
 from schemas.clocks import ClockStep
@@ -18,7 +18,7 @@ from stream_processors.domain.timekeeping import Moment
 from stream_processors.log import partition_of
 from stream_processors.state.effects import Effect, settle
 from stream_processors.state.index import brief, in_full
-from stream_processors.state.keys import BUCKETS
+from stream_processors.state.keys import BUCKETS, TIMEKEEPER
 
 NAMES = (
     "acknowledge", "verify_stop", "emergency_stop", "quick_freeze", "return_of_funds", "return_notice", "suspicious_report",
@@ -110,6 +110,29 @@ def _number(to: bytearray, value: int) -> None:
 def indexed(member: bytes, entry: bytes) -> Indexed:
     """What the order and the drawer say of a case."""
     return Indexed(member, in_full(member[_AT_BYTES:]), tuple(_moments(entry)))
+
+
+def _entries(key: bytes, drawer: Mapping[bytes, bytes]) -> dict[str, str]:
+    """What a drawer says, by case."""
+    head = key.partition(b"}")[0].decode()
+    return {
+        f"{head}}}c:{in_full(case)}": f"{int.from_bytes(entry[:4], 'big')} {list(map(str, _moments(entry)))}"
+        for case, entry in drawer.items()
+    }
+
+
+def _order(key: bytes, part: Sequence[tuple[bytes, float]]) -> dict[str, str]:
+    """The places of a part. How the order is cut into parts hangs on what came when, and tells nothing."""
+    head = key.partition(b"}")[0].decode()
+    return {f"{head}}}d:{place.hex()}": "there" for place, _ in part}
+
+
+READ: dict[tuple[str, bytes], Callable[[bytes, Any], dict[str, str]]] = {
+    (TIMEKEEPER.tag, b"c"): _entries,
+    (TIMEKEEPER.tag, b"d"): _order,
+    (TIMEKEEPER.tag, b"o"): lambda key, parts: {},
+}
+"""By namespace and concern: a value of the index as names and texts that two states can be compared by."""
 
 
 def _moments(entry: bytes) -> Iterator[Moment]:

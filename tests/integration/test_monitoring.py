@@ -24,6 +24,7 @@ from aiokafka import AIOKafkaProducer
 from prometheus_client.parser import text_string_to_metric_families
 
 from deploy.local import prometheus
+from deploy.local.plan import AGENTS
 from deploy.local.stack import Stack
 from deploy.token import mint
 from deploy.verify.main import settings_of
@@ -140,7 +141,7 @@ def test_every_alert_fires_when_it_must_and_not_before(promtool: Path) -> None:
 
 def test_everything_that_runs_is_scraped_and_every_rule_evaluates(run: Stack) -> None:
     up = {(one["metric"]["job"], one["metric"]["process"]): one["value"][1] for one in _ask(run, "up")}
-    workers = {("liandong-worker", f"{agent}-0"): "1" for agent in ("assess", "track", "deliver", "oversee", "project")}
+    workers = {("liandong-worker", f"{agent}-0"): "1" for agent in AGENTS}
     assert up == {("liandong-gateway", "gateway"): "1", **workers}
     groups = httpx.get(f"{run.prometheus_url}/api/v1/rules").json()["data"]["groups"]
     rules = [rule for group in groups for rule in group["rules"]]

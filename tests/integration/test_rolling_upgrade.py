@@ -33,7 +33,7 @@ from tests.support.newer import MEMBER, newer
 
 pytestmark = pytest.mark.integration
 PROFILE = "upgrade"
-STAGES = ("assess", "track", "deliver", "oversee", "project")
+STAGES = ("assess", "track", "timekeeper", "deliver", "oversee", "project")
 BANKS = ("bank-601", "bank-602", "bank-603")
 
 
@@ -160,4 +160,4 @@ def test_old_and_new_work_side_by_side_and_nothing_is_lost_or_doubled(stack: Sta
         f"assessed:{bank}": len(sent) for bank, sent in sender.sent.items()
     }, "each counted once, as a signal of its own"
     assert asyncio.run(versions(stack, DEADLETTER)) == (0, 0)
-    assert [stack.process(f"{stage}-{n}")["restarts"] for stage in STAGES for n in (0, 1)] == [0] * 8, "nobody fell"
+    assert [stack.process(f"{stage}-{n}")["restarts"] for stage in STAGES for n in (0, 1)] == [0] * 2 * len(STAGES), "nobody fell"

@@ -10,6 +10,7 @@ from schemas.clocks import Clocks
 from schemas.codec import decode
 from schemas.topics import ACTIONS, CHANGED, DEADLETTER
 from stream_processors.crash import POINTS
+from stream_processors.domain import asking
 from stream_processors.domain.asking import NUDGE_AFTER_S
 from stream_processors.log import partition_of
 from stream_processors.metrics import METRICS
@@ -131,7 +132,10 @@ async def test_a_burst_of_many_cases_with_many_clocks_is_asked_for_a_part_a_tick
     assert day.asked() - day.track.refused["not-due"] == 3000
 
 
-async def test_a_worker_that_takes_over_asks_for_nothing_that_is_asked_for_already(day: Ticking) -> None:
+async def test_a_worker_that_takes_over_does_not_ask_for_much_that_is_asked_for_already(
+    day: Ticking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asking, "FEW", 0)
     await _started(day, *((f"case-{n}", "start warn 1000") for n in range(40)))
     await day.run(1)
     day.pass_s(0.4)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from schemas.clocks import ClockStep
-from stream_processors.domain.asking import AGAIN_AFTER_S, MOST_WAITING, NUDGE_AFTER_S, Waiting
+from stream_processors.domain.asking import AGAIN_AFTER_S, FEW, MOST_WAITING, NUDGE_AFTER_S, Waiting
 from stream_processors.domain.timekeeping import Member
 
 ONE, TWO = (Member("case-1", "block", run, ClockStep.DUE) for run in (1, 2))
@@ -27,11 +27,11 @@ def test_what_was_refused_is_asked_for_again_after_a_while() -> None:
     assert not line.free(TWO), "that one has no answer yet"
 
 
-def test_a_new_owner_asks_for_nothing_until_what_it_found_in_the_log_is_answered() -> None:
-    line = Waiting(100, 0)
-    line.answered(99, 1)
+def test_a_new_owner_asks_for_nothing_until_what_it_found_in_the_log_is_answered_but_for_a_few() -> None:
+    line = Waiting(10_000, 0)
+    line.answered(10_000 - FEW - 1, 1)
     assert line.room == 0
-    line.answered(100, 2)
+    line.answered(10_000 - FEW, 2)
     assert line.room == MOST_WAITING
 
 
@@ -71,6 +71,6 @@ def test_what_the_log_lost_is_seen_by_where_the_next_request_lands() -> None:
 
 
 def test_an_owner_that_waits_for_what_retention_took_is_stuck_and_asks_all_the_same() -> None:
-    line = Waiting(100, 0)
+    line = Waiting(10_000, 0)
     line.answered(0, 0)
     assert line.stuck(NUDGE_AFTER_S)
