@@ -35,6 +35,7 @@ BENCHES: tuple[str, ...] = (
     "search",
     "clocks",
     "scorecards",
+    "trail",
 )
 """Each is a module here with `run(setting) -> list[Row]`."""
 

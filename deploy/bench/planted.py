@@ -76,7 +76,7 @@ def _split(rng: Random, crew: list[int]) -> Iterator[Transfer]:
             yield Transfer(at, payer, payee, rng.randrange(150_000, 199_000))
 
 
-def _pass_on(rng: Random, crew: list[int]) -> Iterator[Transfer]:
+def passed_on(rng: Random, crew: list[int]) -> Iterator[Transfer]:
     """The same money along a chain, a little less at each station."""
     at, amount = rng.randrange(2, DAYS - 2) * DAY_S, rng.randrange(500_000, 5_000_000)
     for payer, payee in pairwise(crew):
@@ -96,4 +96,4 @@ def _collect(rng: Random, crew: list[int]) -> Iterator[Transfer]:
     yield Transfer(begin + 24_000, crew[0], crew[-1], total)
 
 
-_SCHEMES = (_split, _pass_on, _collect)
+_SCHEMES = (_split, passed_on, _collect)

@@ -20,6 +20,7 @@ from tests.unit.gateway.fakes import QUEUE, T0, FakeViews, a_case
 
 ELSEWHERE = "public-security-630222"
 VICTIM, MULE, SECOND, THIRD, LAST = (f"622202100200{n:04d}" for n in range(5))
+OTHER_VICTIM = "9900000000000001"
 YUAN = 100
 
 
@@ -44,7 +45,7 @@ class Town:
         """A signal of a transfer, as its case lists it."""
         self.reported += 1
         at = T0.replace(minute=minute)
-        role = "victim" if (payer.startswith(VICTIM[:-1]) and payer == VICTIM) or payer.startswith("99") else "suspect"
+        role = "victim" if payer in (VICTIM, OTHER_VICTIM) else "suspect"
         event = {
             "type": "transfer",
             "payer": {"kind": "account", "value": payer, "role": role},
@@ -107,7 +108,7 @@ async def test_a_loss_is_followed_over_the_accounts_of_several_cases(client: Cli
 
 async def test_who_keeps_each_account_is_told_with_how_it_is_known(client: Client, chain: Town):
     told = await ask(client)
-    keepers = {one["account"]["value"]: (one["institution"], one["known_by"]) for one in told["accounts"]}
+    keepers = {one["account"]["value"]: (one.get("institution"), one.get("known_by")) for one in told["accounts"]}
     assert keepers == {
         MULE: ("bank-a", "both_ways"),
         SECOND: ("bank-b", "both_ways"),
@@ -122,12 +123,13 @@ async def test_a_hop_of_another_agencys_case_is_accounts_and_amounts_alone(clien
     assert hidden["withheld"] is True
     assert set(hidden) == {"payer", "payee", "amount", "traced_minor", "depth", "withheld"}
     last = told["accounts"][-1]
-    assert (last["withheld"], last["account"]["value"], last["institution"], last["cases"]) == (True, None, None, [])
+    assert set(last) & {"institution", "known_by", "first_at", "last_at"} == set()
+    assert (last["withheld"], set(last["account"]), last["cases"]) == (True, {"token"}, [])
     assert last["remaining_minor"] == 2_000 * YUAN
     raw = json.dumps(told)
     assert "case-3" not in raw and "bank-c" not in raw and LAST not in raw
     (missing,) = [one for one in told["orders"] if one["account"] == last["account"]["token"]]
-    assert (missing["order"], missing["missing"]) == (None, ["recipient", "subject"])
+    assert ("order" in missing, missing["missing"]) == (False, ["recipient", "subject"])
 
 
 async def test_every_account_with_money_left_has_an_order_that_can_be_posted(client: Client, chain: Town, views: FakeViews):
@@ -165,7 +167,7 @@ async def test_money_of_several_payments_is_frozen_not_stopped(client: Client, t
 
 async def test_a_case_without_a_victim_begins_with_what_came_to_its_account(client: Client, chain: Town):
     told = await ask(client, "case-2")
-    assert {one["why"] for one in told["starts"]} == {"arrived"} or {one["why"] for one in told["starts"]} == {"left"}
+    assert {one["why"] for one in told["starts"]} <= {"arrived", "left"}
     assert told["accounts"]
 
 
@@ -242,23 +244,25 @@ async def test_one_victims_money_goes_straight_back(client: Client, chain: Town)
 
 
 async def test_a_victim_of_another_case_shares_in_what_is_left(client: Client, chain: Town):
-    other = "9900000000000001"
-    chain.case("case-7", chain.report("bank-o", 2, other, MULE, 10_000))
+    chain.case("case-7", chain.report("bank-o", 2, OTHER_VICTIM, MULE, 10_000))
     told = await reckon(client, refund_of(MULE, 30_000))
-    assert {one["account"]["value"]: one["share_minor"] // YUAN for one in told["shares"]} == {VICTIM: 20_000, other: 10_000}
+    assert {one["account"]["value"]: one["share_minor"] // YUAN for one in told["shares"]} == {
+        VICTIM: 20_000,
+        OTHER_VICTIM: 10_000,
+    }
     assert told["rule"] == "traced"
     unseen = chain.views.cases["case-7"].model_copy(update={"queue": ELSEWHERE})
     chain.views.cases["case-7"] = unseen
     alone = await client("officer-1", queues=[QUEUE]).post("/v1/cases/case-1/refund", json=refund_of(MULE, 30_000))
     assert (alone.json()["partial"], len(alone.json()["shares"])) == (["withheld"], 1)
-    assert other not in alone.text
+    assert OTHER_VICTIM not in alone.text
 
 
 async def test_payments_of_the_officers_file_are_reckoned_as_they_are(client: Client, chain: Town):
     payments = [{"payer": "甲", "amount_minor": 300}, {"payer": "乙", "amount_minor": 100}]
     told = await reckon(client, refund_of(MULE, 2, payments=payments))
     assert (told["rule"], told["payable"], told["found"]) == ("pro_rata", False, False)
-    assert [(one["payer"], one["share_minor"], one["account"]) for one in told["shares"]] == [("甲", 150, None), ("乙", 50, None)]
+    assert {one["payer"]: one["share_minor"] for one in told["shares"]} == {"甲": 150, "乙": 50}
     over = await reckon(client, refund_of(MULE, 2, payments=payments, notice_ends_at="2026-01-01T00:00:00Z"))
     assert over["payable"] is True
 
