@@ -9,11 +9,24 @@ import orjson
 import pytest
 
 from schemas.codec import decode
-from schemas.topics import ACTIONS, ASSESSED, CHANGED, DEADLETTER, SUBMITTED
+from schemas.scorecards import CardKind
+from schemas.topics import ACTIONS, ASSESSED, CHANGED, DEADLETTER, RETRACTIONS, SUBMITTED
 from stream_processors.pipeline import STAGES
 from stream_processors.state.index import in_full
 from stream_processors.state.packing import unpack
-from tests.support.builders import action_record, fact, fact_record, move, submission, submitted
+from tests.support.builders import (
+    account,
+    action_record,
+    fact,
+    fact_record,
+    move,
+    retraction,
+    retraction_record,
+    submission,
+    submitted,
+)
+from tests.support.cells import cells_of
+from tests.support.scores import folded, of
 from tests.support.world import World, content
 
 
@@ -132,3 +145,23 @@ async def test_a_view_that_was_never_lost_is_the_view_that_was_rebuilt(world: Wo
     await world.drain(2)
     for stage in STAGES:
         assert content(world.redis[stage]) == content(await world.afresh(stage))
+
+
+async def test_the_scorecards_are_what_the_facts_of_the_log_add_up_to(world: World) -> None:
+    for number in range(6):
+        for institution in ("bank-001", "bank-002"):
+            signal = submitted(institution, f"r-{number}", indicators=[account(number)])
+            world.submit(*submission(signal), SUBMITTED)
+        world.clock.forward(900)
+        await world.drain()
+    world.submit(*retraction_record(retraction("bank-001", "r-0")), RETRACTIONS)
+    case_ids = sorted({record.key.decode() for record in world.log.all(ACTIONS) if record.key})
+    for number, case_id in enumerate(case_ids):
+        for kind in ("claim", "dispose"):
+            world.submit(*action_record(move(kind, case_id=case_id, action_id=f"{kind}-{number}")), ACTIONS)
+    await world.drain()
+    facts = [decode(topic, record.value).data for topic in (ASSESSED, CHANGED) for record in world.log.all(topic)]
+    cells = cells_of(world.redis["project"])
+    assert cells == folded(*facts)
+    assert of(cells, "bank-001")["reports_telecom_fraud"] == 5 and of(cells, "bank-001")["reports_withdrawn"] == 1
+    assert any(cell.kind is CardKind.UNIT and cell.figure == "cases_confirmed" for cell in cells)
