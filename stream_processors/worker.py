@@ -52,6 +52,8 @@ AGENTS: dict[str, type[Assess] | type[Deliver] | type[Project] | type[Timekeeper
     "project": Project,
 }
 NAMES = ("intake", "track", "oversee", *AGENTS)
+MOST_POLLED = {"track": 1000}
+"""A poll of track holds a whole case a record, and what it is after: with more of them the process needs over 250 MiB."""
 CHECK_EVERY_S = 1.0
 ASSIGN_TIMEOUT_S = 60.0
 """Faust forgets an assignment that takes longer than its request time-out, and then consumes nothing. Better to end before."""
@@ -103,7 +105,7 @@ def build_app(settings: Settings, stage: str, loop: asyncio.AbstractEventLoop) -
         consumer_group_instance_id=settings.worker_id,
         broker_session_timeout=settings.session_timeout_s,
         broker_heartbeat_interval=settings.heartbeat_s,
-        broker_max_poll_records=settings.poll_records,
+        broker_max_poll_records=min(settings.poll_records, MOST_POLLED.get(stage, settings.poll_records)),
         broker_commit_interval=1.0,
         stream_wait_empty=False,
     )

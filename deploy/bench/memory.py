@@ -22,7 +22,7 @@ from deploy.verify.quiet import wait_quiet
 from deploy.verify.run import settings_of
 
 SIGNALS = 1_000_000
-PROCESSES = ("gateway", "assess-0", "track-0", "project-0")
+PROCESSES = ("gateway", "assess-0", "track-0", "timekeeper-0", "deliver-0", "project-0")
 MIB = 2**20
 
 
