@@ -188,7 +188,7 @@ async def test_an_order_reaches_the_bank_live_and_by_poll_and_its_officers_see_t
     began = time.time()
     await track.write(an_order(stack, "ord-live", case_id))
     (item,) = (await waiting)["items"]
-    assert time.time() - began < 5
+    assert time.time() - began < 15, "before its time was over"
     assert item["order"]["subject"]["value"] == "6222021000000001"
     assert item["en"].startswith("carry out this order")
 
