@@ -46,6 +46,8 @@ class Reading:
         self._cases: dict[str, TrailCase] = {}
         self._looked: set[str] = set()
         self._partial: set[str] = set()
+        self._found: list[Told] = []
+        self._moved: list[Transfer] | None = None
 
     async def of_case(self, case_id: str, primary: str) -> Gathered:
         """Along the money from where the case's trail begins."""
@@ -61,10 +63,11 @@ class Reading:
         """Against the money, to everybody whose loss can have come to the account; and what those paid is followed to it."""
         await self._read([account], [case_id])
         await self._along({account}, upstream=True)
-        victims = {one.report.payer for one in self._told() if one.victim and one.mine}
-        if any(one.victim and not one.mine and one.report.payer not in victims for one in self._told()):
+        found = self._told()
+        victims = {one.report.payer for one in found if one.victim and one.mine}
+        if any(one.victim and not one.mine and one.report.payer not in victims for one in found):
             self._partial.add("withheld")
-        seen = {one.report.signal_id for one in self._told() if one.mine}
+        seen = {one.report.signal_id for one in found if one.mine}
         paid = [one for one in self._transfers() if one.payer in victims and not seen.isdisjoint(one.evidence)]
         return self._gathered(tuple(Start(loss, "loss") for loss in losses_of(paid)))
 
@@ -94,24 +97,28 @@ class Reading:
             self._partial.add("cases")
         for case in read.cases[:room]:
             self._cases[case.case_id] = case
+            self._found += told(case.signals, mine=self._mine(case.queue))
+            self._moved = None
             if case.signal_count > len(case.signals):
                 self._partial.add("signals")
 
     def _told(self) -> list[Told]:
-        return each_once(one for case in self._cases.values() for one in told(case.signals, mine=self._mine(case.queue)))
+        return each_once(self._found)
 
     def _transfers(self) -> list[Transfer]:
-        return counted_once((one.report for one in self._told()), self._rules.match_window_s)
+        if self._moved is None:
+            self._moved = counted_once((one.report for one in self._found), self._rules.match_window_s)
+        return self._moved
 
     def _gathered(self, first: tuple[Start, ...]) -> Gathered:
         names: dict[str, Readable] = {}
-        cases: dict[str, list[str]] = {}
+        cases: dict[str, dict[str, None]] = {}
         for name, case in sorted(self._cases.items()):
             if not self._mine(case.queue):
                 continue
             for signal in case.signals:
                 for subject in signal.subjects:
                     names.setdefault(subject.token, Readable(subject, signal.signal_id))
-                    if name not in cases.setdefault(subject.token, []):
-                        cases[subject.token].append(name)
-        return Gathered(self._told(), self._transfers(), first, names, cases, frozenset(self._partial))
+                    cases.setdefault(subject.token, {})[name] = None
+        named = {token: [*found] for token, found in cases.items()}
+        return Gathered(self._told(), self._transfers(), first, names, named, frozenset(self._partial))
