@@ -19,6 +19,7 @@ from schemas.receipts import RawReceipt
 from schemas.retractions import Retraction
 from schemas.signals import SignalIn, SubmittedSignal
 from schemas.values import DAY_MS
+from schemas.webhooks import Endpoints
 
 PARTITIONS = 8
 RAW_PARTITIONS = 4
@@ -29,7 +30,8 @@ MAX_RECORD_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class Topic:
-    """`key` says by what the records are keyed; `version` is the data's schema version, the suffix of the name.
+    """`key` says by what the records are keyed; `version` is the data's schema version, the suffix of the name. Without
+    `retention_days` its records are kept for ever.
 
     `party` is the institution whose own topic it is: no other may write or read there. Such topics share one `form`.
     """
@@ -39,7 +41,7 @@ class Topic:
     model: type[BaseModel]
     producers: tuple[str, ...]
     consumers: tuple[str, ...]
-    retention_days: int
+    retention_days: int | None
     partitions: int = PARTITIONS
     party: str | None = None
     form: str | None = None
@@ -56,7 +58,7 @@ class Topic:
             "message.timestamp.type": "LogAppendTime",
             "cleanup.policy": "delete",
             "compression.type": self.compression,
-            "retention.ms": str(self.retention_days * DAY_MS),
+            "retention.ms": "-1" if self.retention_days is None else str(self.retention_days * DAY_MS),
             "max.message.bytes": str(MAX_RECORD_BYTES),
         }
 
@@ -73,11 +75,14 @@ DELIVERED = Topic("orders.receipts.v1", "recipient", DeliveryMark, ("gateway", "
 OVERSIGHT = Topic("assessments.actions.v1", "what it is about", OversightAction, ("gateway",), ("oversee",), 30)
 OVERSEEN = Topic("assessments.changed.v1", "what it is about", OversightChange, ("oversee",), ("oversee", "project"), 3660)
 """Kept for ten years: a locked result is read and verified long after its year."""
+ENDPOINTS = Topic("webhooks.endpoints.v1", "institution", Endpoints, ("gateway", "webhook"), ("project", "webhook"), None)
+"""Few and small, and what they say is true until a newer one says otherwise, however old it is: all are kept. Not compacted, for
+of two with one revision the first counts."""
 DEADLETTER = Topic(
     "deadletter.v1",
     "source",
     DeadLetter,
-    ("intake", "assess", "track", "deliver", "timekeeper", "oversee", "project"),
+    ("intake", "assess", "track", "deliver", "timekeeper", "webhook", "oversee", "project"),
     (),
     400,
     partitions=1,
@@ -85,7 +90,19 @@ DEADLETTER = Topic(
 
 TOPICS: dict[str, Topic] = {
     topic.name: topic
-    for topic in (SUBMITTED, RETRACTIONS, ASSESSED, ACTIONS, CHANGED, ISSUED, DELIVERED, OVERSIGHT, OVERSEEN, DEADLETTER)
+    for topic in (
+        SUBMITTED,
+        RETRACTIONS,
+        ASSESSED,
+        ACTIONS,
+        CHANGED,
+        ISSUED,
+        DELIVERED,
+        ENDPOINTS,
+        OVERSIGHT,
+        OVERSEEN,
+        DEADLETTER,
+    )
 }
 
 

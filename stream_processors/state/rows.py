@@ -346,6 +346,21 @@ class MarkRow(Row):
     attempt: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 1
     detail: Annotated[str, msgspec.Meta(max_length=200)] | None = None
     noticed_at: Utc | None = None
+    endpoint: Named | None = None
+
+
+class EndpointsRow(Row):
+    """A view of Endpoints: whose they are and which of them counts; they are kept as they came (`text`)."""
+
+    institution: Named
+    revision: Annotated[int, msgspec.Meta(ge=1, lt=1 << 52)]
+    change_id: Named
+    raw: msgspec.Raw = msgspec.field(default=msgspec.Raw(b"[]"), name="endpoints")
+
+    def text(self) -> bytes:
+        """An Endpoints again."""
+        head = {"institution": self.institution, "revision": self.revision, "change_id": self.change_id}
+        return orjson.dumps(head)[:-1] + b',"endpoints":' + bytes(self.raw) + b"}"
 
 
 class SettledRow(Row):
