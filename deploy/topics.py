@@ -43,7 +43,7 @@ def command(
 def table(topics: Iterable[Topic]) -> list[str]:
     """One topic a line: name, partitions, days kept, writers, readers."""
     rows = [
-        (one.name, str(one.partitions), str(one.retention_days or "-"), ",".join(one.producers), ",".join(one.consumers))
+        (one.name, str(one.partitions), str(one.retention_days), ",".join(one.producers), ",".join(one.consumers))
         for one in topics
     ]
     heads = ("topic", "partitions", "days", "written by", "read by")

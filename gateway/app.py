@@ -205,11 +205,12 @@ def services(
     rates: Rates,
     source: MakeSource = no_source,
     news: MakeNews = NoNews,
+    resolve: Resolve | None = None,
 ) -> Services:
     """The services over any ports."""
     keys = KeySource(settings.jwks_source, refresh_s=settings.jwks_refresh_s, unknown_key_s=settings.jwks_unknown_key_s)
     auth, tokenizer, sealer = Authenticator(settings, keys), Tokenizer(keyring), AesGcmSealer(keyring)
-    return Services(settings, auth, log, memory, views, lag, tokenizer, sealer, rates, source, news)
+    return Services(settings, auth, log, memory, views, lag, tokenizer, sealer, rates, source, news, resolve or SystemResolver())
 
 
 def connect_redis(settings: GatewaySettings) -> Redis:

@@ -57,8 +57,8 @@ class Issued(Stored):
 
 class DeliveryMark(Stored):
     """What became of a notice at its recipient. `attempt`: of a webhook, which try; `detail`: why it failed, in our words.
-    `noticed_at` is the notice's own time: what is remembered of it ends with it. `endpoint`: which one, of a webhook; of what is sent
-    once more, the only one that it goes to. `place`: where the notice stands in its partition of `orders.issued.v1`."""
+    `noticed_at` is the notice's own time: what is remembered of it ends with it. `endpoint`: which one, of a webhook; of what is
+    sent once more, the only one that it goes to. `place`: the notice's offset in `orders.issued.v1`."""
 
     recipient: PartyId
     notice_id: NoticeId

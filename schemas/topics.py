@@ -26,12 +26,13 @@ RAW_PARTITIONS = 4
 OURS = "liandong-"
 """The Kafka user of our own part `assess` is `liandong-assess`; an institution's is its id."""
 MAX_RECORD_BYTES = 1 << 20
+FOR_EVER = 36_500
+"""Days: a hundred years."""
 
 
 @dataclass(frozen=True)
 class Topic:
-    """`key` says by what the records are keyed; `version` is the data's schema version, the suffix of the name. Without
-    `retention_days` its records are kept for ever.
+    """`key` says by what the records are keyed; `version` is the data's schema version, the suffix of the name.
 
     `party` is the institution whose own topic it is: no other may write or read there. Such topics share one `form`.
     """
@@ -41,7 +42,7 @@ class Topic:
     model: type[BaseModel]
     producers: tuple[str, ...]
     consumers: tuple[str, ...]
-    retention_days: int | None
+    retention_days: int
     partitions: int = PARTITIONS
     party: str | None = None
     form: str | None = None
@@ -58,7 +59,7 @@ class Topic:
             "message.timestamp.type": "LogAppendTime",
             "cleanup.policy": "delete",
             "compression.type": self.compression,
-            "retention.ms": "-1" if self.retention_days is None else str(self.retention_days * DAY_MS),
+            "retention.ms": str(self.retention_days * DAY_MS),
             "max.message.bytes": str(MAX_RECORD_BYTES),
         }
 
@@ -75,9 +76,9 @@ DELIVERED = Topic("orders.receipts.v1", "recipient", DeliveryMark, ("gateway", "
 OVERSIGHT = Topic("assessments.actions.v1", "what it is about", OversightAction, ("gateway",), ("oversee",), 30)
 OVERSEEN = Topic("assessments.changed.v1", "what it is about", OversightChange, ("oversee",), ("oversee", "project"), 3660)
 """Kept for ten years: a locked result is read and verified long after its year."""
-ENDPOINTS = Topic("webhooks.endpoints.v1", "institution", Endpoints, ("gateway", "webhook"), ("project", "webhook"), None)
-"""Few and small, and what they say is true until a newer one says otherwise, however old it is: all are kept. Not compacted, for
-of two with one revision the first counts."""
+ENDPOINTS = Topic("webhooks.endpoints.v1", "institution", Endpoints, ("gateway", "webhook"), ("project", "webhook"), FOR_EVER)
+"""Few and small, and what they say is true until a newer one says otherwise, however old it is. Not compacted: of two with one
+revision the first counts."""
 DEADLETTER = Topic(
     "deadletter.v1",
     "source",

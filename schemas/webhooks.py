@@ -79,7 +79,7 @@ class Endpoints(Stored):
 
 class HookNotice(Stored):
     """A notice as a webhook tells it: `says` is the key of its sentence, `zh` and `en` the sentence, `data` what that was filled
-    with. Whom it is about, and the order as it stands, are in the inbox: `GET /v1/inbox`."""
+    with. Whom it is about, and the order as it stands, are in the inbox, where `link` leads."""
 
     notice_id: NoticeId
     kind: str
@@ -91,6 +91,7 @@ class HookNotice(Stored):
     order_id: Name | None = None
     task_id: Name | None = None
     data: dict[str, int | str] = {}
+    link: str
 
 
 class HookMessage(Stored):

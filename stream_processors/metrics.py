@@ -142,6 +142,12 @@ class Stages(_Process):
         self.oldest_due_s = Gauge("liandong_oldest_due_seconds", "Since when the oldest due moment waits", registry=r)
         # Requests appended for due moments, those made again included.
         self.due_requests = Counter("liandong_due_requests", "Requests for due moments", registry=r)
+        # One look for what is due, and the requests for it.
+        self.tick_s = Histogram("liandong_tick_seconds", "Duration of a tick of the timekeeper", buckets=_STEP_S, registry=r)
+
+        self._of_webhook(r)
+
+    def _of_webhook(self, r: CollectorRegistry) -> None:
         # The sender's own, each of its share of the partitions: `sum` over the workers, of the oldest `max`.
         # Calls of endpoints by what they meant, and why.
         self.webhook_calls = Counter("liandong_webhook_calls", "Calls of endpoints", ["outcome", "reason"], registry=r)
@@ -155,8 +161,6 @@ class Stages(_Process):
         self.webhook_taken_s = Histogram(
             "liandong_webhook_taken_seconds", "Notice issued to taken by its endpoint", buckets=_DELAY_S, registry=r
         )
-        # One look for what is due, and the requests for it.
-        self.tick_s = Histogram("liandong_tick_seconds", "Duration of a tick of the timekeeper", buckets=_STEP_S, registry=r)
 
     def prepare(self, stage: str) -> None:
         """Every series that a stage will have, at zero: a first event is an increase only where there was a zero before."""

@@ -8,9 +8,8 @@ gateway ----------------> signals.submitted ──┬> assess -> signals.assesse
                                                    ^─────────────────────────────── (verdicts) ──┤
                                                         loop.actions <─ timekeeper (what is due) <┤
                        what follows for other cases: loop.actions <─┬─ deliver <──────────────────┘
-                                                                    └> orders.issued ─┬──> project <──┬─ orders.receipts <─ gateway
-                                                                                      └──> webhook <──┴─ webhooks.endpoints <─ gateway
-                                                                                              └> orders.receipts
+                                                                    └> orders.issued ─┬> project <─┬─ orders.receipts <─ gateway
+                                        orders.receipts, webhooks.endpoints <─ webhook <┘         └─ webhooks.endpoints <─ gateway
 gateway ─> assessments.actions ─> oversee ─> assessments.changed -> project
 """
 
@@ -52,14 +51,14 @@ from stream_processors.state.folds import (
     project_assessed,
     project_changed,
 )
-from stream_processors.state.inbox import project_delivered, project_endpoints, project_issued
+from stream_processors.state.hooked import EndpointsRow, project_endpoints
+from stream_processors.state.inbox import project_delivered, project_issued
 from stream_processors.state.keys import ASSESS, DELIVER, OVERSEE, PROJECT, TIMEKEEPER, TRACK, WEBHOOK, Namespace, intake
 from stream_processors.state.overseen import OverseenRow, fold_oversee, project_overseen
 from stream_processors.state.rows import (
     AssessedRow,
     ChangeRow,
     DueRow,
-    EndpointsRow,
     IssuedRow,
     MarkRow,
     RawRow,

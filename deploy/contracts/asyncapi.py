@@ -69,7 +69,7 @@ def _channel(topic: Topic) -> dict[str, Any]:
         "address": topic.name,
         **whose,
         "title": label(topic),
-        "description": f"Keyed by {topic.key}. Kept for {f'{topic.retention_days} days' if topic.retention_days else 'ever'}.",
+        "description": f"Keyed by {topic.key}. Kept for {topic.retention_days} days.",
         "messages": {topic.model.__name__: {"$ref": f"#/components/messages/{label(topic)}"}},
         "bindings": {
             "kafka": {

@@ -1,4 +1,4 @@
-"""What an institution does with its endpoints: register, replace a secret, switch off and on, take away; and what they did not take.
+"""What an institution does with its endpoints: register, replace a secret, switch off and on, take away; and what was parked.
 
 All endpoints of an institution are one record, one revision after the other. Invariant: what is answered is what the log says:
 a change counts once the views show it, and of two at once the second is made anew upon the first.
@@ -158,7 +158,7 @@ class HookDesk:
         """What is parked, or the part of it that is wanted, once more to this endpoint alone."""
         found = await self.parked(caller.subject, endpoint_id, MOST_REPLAYED if wanted else limit)
         chosen = [one for one in found.entries if not wanted or one.issued.notice.notice_id in wanted]
-        if missing := len(set(wanted)) - len(chosen):
+        if wanted and (missing := len(set(wanted)) - len(chosen)):
             raise Problem("not-found", f"{missing} of these notices are not parked at this endpoint")
         chosen.sort(key=lambda one: one.offset)  # in the order in which they came
         at = self.now()

@@ -1,8 +1,8 @@
 """webhook: calls institutions with their notices, until each endpoint has them or a person must look.
 
-A poll's step folds what is pending into memory (webhooks/lanes.py) and moves the places; the calls go on beside it (calls.py). The
-state in Redis is places alone: the next records, and the lowest from which what is pending is found again. Invariant: a notice
-leaves only by a mark in the log, so it reaches its endpoint at least once or is parked, whoever dies when.
+A poll's step folds what is pending into memory (webhooks/lanes.py) and moves the places; the calls go on beside it (calls.py).
+The state in Redis is places alone: the next records, and the lowest from which what is pending is found again. Invariant: a
+notice leaves only by a mark in the log, so it reaches its endpoint at least once or is parked, whoever dies when.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ Ends = Mapping[str, Mapping[int, int]]
 
 
 class Webhook(Agent):
-    """The marks of a partition: `e`, `ea`, `eb`, the next of its notices, marks and endpoints; `el`, `em`, where notices and marks
-    must be read from to know what is pending."""
+    """The marks of a partition: `e`, `ea`, `eb`, the next of its notices, marks and endpoints; `el`, `em`, where notices and
+    marks must be read from to know what is pending."""
 
     stage = STAGES["webhook"]
     tick_every_s = 0.2

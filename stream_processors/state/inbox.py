@@ -20,16 +20,15 @@ from schemas.codec import RowEnvelope
 from schemas.deliveries import NOTICE_KEPT, DeliveryState, Issued, Way
 from schemas.values import from_ms, instant_ms
 from stream_processors.state import packing
-from stream_processors.state.effects import Effect, box, keep, mark, put_newer, unrank
+from stream_processors.state.effects import Effect, box, keep, mark, unrank
 from stream_processors.state.keys import bucket_of
-from stream_processors.state.rows import EndpointsRow, IssuedRow, MarkRow
+from stream_processors.state.rows import IssuedRow, MarkRow
 
 KEPT_MS = int(NOTICE_KEPT.total_seconds() * 1000)
 OF_A_CASE = 2000
 """Notices of one case that are listed for its officers, the newest."""
 MOST_PARKED = 5000
 """Notices of one recipient that are listed as not taken by its endpoints, the newest."""
-FOR_EVER_MS = (1 << 47) - 1
 SLOTS = (DeliveryState.RECEIVED, DeliveryState.ACKNOWLEDGED, DeliveryState.PARKED, DeliveryState.REPLAYED)
 """Of the first two the earliest mark counts, of the others the latest."""
 WAYS: tuple[Way, ...] = ("poll", "stream", "webhook", "api")
@@ -133,12 +132,6 @@ def _parked(row: MarkRow, name: str, at_ms: int, ends_ms: int) -> list[Effect]:
     if row.state is DeliveryState.PARKED:
         return [keep(bucket, key, at_ms, member, ends_ms, MOST_PARKED)]
     return [unrank(bucket, key, member)]
-
-
-def project_endpoints(envelope: RowEnvelope[EndpointsRow]) -> list[Effect]:
-    """An institution's endpoints, for ever, unless a newer revision says otherwise."""
-    row = envelope.data
-    return [put_newer(bucket_of(row.institution), f"h:{row.institution}", row.revision, row.text(), FOR_EVER_MS)]
 
 
 def news(rows: Iterable[IssuedRow | MarkRow]) -> bytes | None:

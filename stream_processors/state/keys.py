@@ -44,7 +44,8 @@ class Namespace(NamedTuple):
              stand alike, a = an action's outcome, t = cases of an indicator (index.py), n = counters, queues and standings =
              the names of all q and w; of inboxes (inbox.py): i = a recipient's notices, u = those it has not received, b = what
              one says, y = what became of it, g = a case's notices, p = those that no endpoint took, h = an
-             institution's endpoints; of scorecards (cells.py): z = a party's cells of a period, parties = their names; of `oversee` (overseen.py): o = what it keeps, overseen = the names of what is listed
+             institution's endpoints; of scorecards (cells.py): z = a party's cells of a period, parties = their
+             names; of `oversee` (overseen.py): o = what it keeps, overseen = the names of what is listed
     """
 
     tag: str

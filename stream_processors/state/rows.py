@@ -349,20 +349,6 @@ class MarkRow(Row):
     endpoint: Named | None = None
 
 
-class EndpointsRow(Row):
-    """A view of Endpoints: whose they are and which of them counts; they are kept as they came (`text`)."""
-
-    institution: Named
-    revision: Annotated[int, msgspec.Meta(ge=1, lt=1 << 52)]
-    change_id: Named
-    raw: msgspec.Raw = msgspec.field(default=msgspec.Raw(b"[]"), name="endpoints")
-
-    def text(self) -> bytes:
-        """An Endpoints again."""
-        head = {"institution": self.institution, "revision": self.revision, "change_id": self.change_id}
-        return orjson.dumps(head)[:-1] + b',"endpoints":' + bytes(self.raw) + b"}"
-
-
 class SettledRow(Row):
     change: Annotated[int, msgspec.Meta(ge=0, lt=1 << 52)]
     action: Annotated[int, msgspec.Meta(ge=0, lt=1 << 52)]

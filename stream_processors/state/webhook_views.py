@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 from schemas.values import from_ms, instant_ms
 from schemas.webhooks import Endpoints
 from stream_processors.state.inbox import KEPT_MS, Entry, member_of, name_of
-from stream_processors.state.inbox_views import RedisInboxes, Rebuilding
+from stream_processors.state.inbox_views import Rebuilding, RedisInboxes
 from stream_processors.state.keys import PROJECT, bucket_of, whole
 from stream_processors.state.store import RedisLike
 
@@ -56,7 +56,8 @@ class RedisHooks(RedisInboxes):
         rows, stamp = await pipe.execute()
         if not whole(stamp):
             raise Rebuilding("the views are being rebuilt")
-        at_ms = {name: int(at) for member, at in rows for owner, _, name in (member.decode().partition("/"),) if owner == endpoint_id}
+        own = f"{endpoint_id}/".encode()
+        at_ms = {member[len(own) :].decode(): int(at) for member, at in rows if member.startswith(own)}
         found: list[Entry] = []
         names = list(at_ms)
         for start in range(0, len(names), _AT_ONCE):

@@ -1,8 +1,8 @@
 """What is still to be sent: a lane for each endpoint of a partition's institutions, in the order of the log. Pure.
 
 A fold of three topics: the endpoints, the notices that are for them, and the marks that say what became of each. A notice is in
-its lane until a mark says that the endpoint took it, that it was given up, or that it was acknowledged by whatever way. Invariant:
-nothing leaves a lane because of what is only in memory; whoever folds the same records has the same lanes.
+its lane until a mark says that the endpoint took it, that it was given up, or that it was acknowledged by whatever way.
+Invariant: nothing leaves a lane because of what is only in memory; whoever folds the same records has the same lanes.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Annotated, NamedTuple
+from urllib.parse import quote
 
 import msgspec
 
@@ -82,6 +83,7 @@ def message_of(value: bytes | None, recipient: str) -> Message:
         order_id=row.order_id,
         task_id=row.task_id,
         data=row.data,
+        link=f"/v1/inbox/{quote(row.notice_id)}",
     )
     body = dump(HookMessage.trusted(type=kind, timestamp=row.at, data=notice))
     return Message(id_of(recipient, row.notice_id), kind, row.notice_id, instant_ms(row.at), body, envelope.origin)

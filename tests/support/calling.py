@@ -105,9 +105,9 @@ class Calling:
             for number in (0, 1):
                 await self.tick(number)
             await self.rest()
-            if not polled and not any(self.agent(number).calls._under_way for number in (0, 1)):
-                if not await self.poll():
-                    return
+            under_way = any(self.agent(number).calls._under_way for number in (0, 1))
+            if not polled and not under_way and not await self.poll():
+                return
         raise AssertionError("the calls do not come to an end")
 
     async def pass_s(self, seconds: float, every_s: float) -> None:

@@ -112,7 +112,8 @@ class World:
     def _agent(self, stage: str, log: Any, store: Any) -> Agent:
         name, _, institution = stage.partition(" ")
         if name == "webhook":
-            return Webhook(log, store, self.policy, SEALER, posts=self.receivers, hooks=Hooks(), now=lambda: from_ms(self.clock.ms))
+            own = {"posts": self.receivers, "hooks": Hooks(), "now": lambda: from_ms(self.clock.ms)}
+            return Webhook(log, store, self.policy, SEALER, **own)
         if name != "intake":
             return AGENTS[name](log, store, self.policy, SEALER)
         limits = {"body_limit_bytes": BODY_LIMIT_BYTES, "json_depth_limit": 16}

@@ -65,7 +65,7 @@ async def test_a_call_says_which_order_it_is_and_nothing_readable_of_a_person(ca
     assert told["type"] == "order.suspend_number"
     assert told["data"]["order_id"] == "ord-1"
     assert set(told["data"]) == {
-        "notice_id", "kind", "says", "zh", "en", "at", "case_id", "order_id", "task_id", "data"
+        "notice_id", "kind", "says", "zh", "en", "at", "case_id", "order_id", "task_id", "data", "link"
     }  # fmt: skip
     for hidden in (b"6222021000000001", b"sealed", b"token"):
         assert hidden not in body
@@ -330,7 +330,9 @@ async def test_what_is_not_held_is_read_from_the_log_when_it_is_its_turn(
     assert calling.receivers.got[URL] == [hook_id(one) for one in found]
 
 
-async def test_a_notice_that_retention_took_before_it_was_sent_is_parked(calling: Calling, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_notice_that_retention_took_before_it_was_sent_is_parked(
+    calling: Calling, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(lanes, "HELD", 1)
     calling.register()
     calling.receivers.says[URL] = 503
