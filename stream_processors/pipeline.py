@@ -39,6 +39,7 @@ from schemas.topics import (
     receipts,
 )
 from schemas.values import MAX_OFFSET
+from schemas.webhooks import Endpoints
 from stream_processors.log import Record
 from stream_processors.state.effects import Effect
 from stream_processors.state.folds import (
@@ -51,7 +52,7 @@ from stream_processors.state.folds import (
     project_assessed,
     project_changed,
 )
-from stream_processors.state.hooked import EndpointsRow, project_endpoints
+from stream_processors.state.hooked import project_endpoints
 from stream_processors.state.inbox import project_delivered, project_issued
 from stream_processors.state.keys import ASSESS, DELIVER, OVERSEE, PROJECT, TIMEKEEPER, TRACK, WEBHOOK, Namespace, intake
 from stream_processors.state.overseen import OverseenRow, fold_oversee, project_overseen
@@ -215,7 +216,7 @@ STAGES: dict[str, Stage] = {
                     ISSUED, {CHANGED.name: "i"}, "i", project_issued, IssuedRow, numbered=MOST_NOTICES, placed=True
                 ),
                 FactStream(DELIVERED, {}, "d", project_delivered, MarkRow),
-                FactStream(ENDPOINTS, {}, "h", project_endpoints, EndpointsRow),
+                FactStream(ENDPOINTS, {}, "h", project_endpoints, Endpoints),
                 FactStream(OVERSEEN, {OVERSIGHT.name: "v"}, "v", project_overseen, OverseenRow),
             ),
         ),
