@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import threading
 import time
@@ -112,8 +113,6 @@ class Party:
         return [hook_id(one) for one in found]
 
     async def took(self, wanted: list[str], within_s: float = WAIT_S) -> None:
-        import asyncio
-
         ends = time.monotonic() + within_s
         while not set(wanted) <= set(self.receiver.firsts(self.path)):
             missing = len(set(wanted) - set(self.receiver.firsts(self.path)))
@@ -147,7 +146,7 @@ async def test_a_notice_is_posted_signed_and_its_inbox_shows_the_proof(bank: Par
         if len(items) == 20 and all(one["delivery"]["state"] == "received" for one in items):
             break
         assert time.monotonic() < ends, items[-1:]
-        time.sleep(0.1)
+        await asyncio.sleep(0.1)
     assert {one["delivery"]["received"]["way"] for one in items} == {"webhook"}
     assert bank.http.get(f"/v1/webhooks/{told['endpoint_id']}/parked").json()["parked"] == []
 
@@ -193,7 +192,7 @@ async def test_what_was_parked_is_shown_and_sent_once_more(bank: Party) -> None:
     where, ends = f"/v1/webhooks/{told['endpoint_id']}", time.monotonic() + WAIT_S
     while len(found := bank.http.get(f"{where}/parked").json()["parked"]) < 3:
         assert time.monotonic() < ends
-        time.sleep(0.1)
+        await asyncio.sleep(0.1)
     assert {one["why"] for one in found} == {"the endpoint refused the message (403)"}
     bank.receiver.says[bank.path] = 200
     assert len(bank.http.post(f"{where}/replay").json()["replayed"]) == 3
@@ -201,7 +200,7 @@ async def test_what_was_parked_is_shown_and_sent_once_more(bank: Party) -> None:
     assert bank.receiver.firsts(bank.path) == wanted
     while bank.http.get(f"{where}/parked").json()["parked"]:
         assert time.monotonic() < ends
-        time.sleep(0.1)
+        await asyncio.sleep(0.1)
 
 
 @pytest.mark.parametrize("name", CRASHES)
@@ -220,7 +219,7 @@ async def test_a_kill_at_a_crash_point_loses_no_notice_and_keeps_the_order(
     while not latch.exists():
         assert time.monotonic() < ends, f"{name} was not hit"
         wanted += await bank.issue(1)
-        time.sleep(0.3)
+        await asyncio.sleep(0.3)
     stack.start_one("webhook-1", wait=False)
     wanted += await bank.issue(5)
     await bank.took(wanted)
@@ -233,7 +232,7 @@ async def test_an_emptied_redis_loses_no_notice_and_sends_none_that_was_received
     bank.register()
     before = await bank.issue(20)
     await bank.took(before)
-    time.sleep(1)  # their marks are in the log
+    await asyncio.sleep(1)  # their marks are in the log
     with Redis.from_url(stack.redis_url) as client:
         client.flushall()
     wanted = await bank.issue(20)
