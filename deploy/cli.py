@@ -19,6 +19,7 @@ MODULES = {
     "deploy.chaos.main": ("chaos",),
     "deploy.contracts.main": ("contracts",),
     "deploy.loop": ("loop",),
+    "deploy.webhook": ("webhook",),
     "connectors.commands": ("feed",),
 }
 

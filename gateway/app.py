@@ -30,6 +30,7 @@ from gateway.bureau import Bureau
 from gateway.desk import Desk
 from gateway.endpoint import Endpoint, Gateway, mount
 from gateway.exporter import Exporter
+from gateway.hooks.desk import HookDesk
 from gateway.idempotency import Idempotency, RedisIdempotency, StateUnavailable
 from gateway.inbox.bell import Bell, MakeNews, NoNews, RedisNews
 from gateway.inbox.desk import InboxDesk
@@ -62,6 +63,7 @@ from gateway.routes import (
     tasks,
     tips,
     trails,
+    webhooks,
 )
 from gateway.scorecards import Cards
 from gateway.settings import GatewaySettings
@@ -70,11 +72,12 @@ from schemas.cases import Case
 from schemas.protect import AesGcmSealer, Keyring, Sealer, Tokenizer
 from schemas.topics import RETRACTIONS
 from stream_processors.state.views import Rebuilding, RedisViews, Views
+from stream_processors.webhooks.post import Resolve, SystemResolver
 
 logger = logging.getLogger("liandong.gateway")
 
 _ROUTES = (
-    *(signals, retractions, measures, queues, live, cases, orders, tasks, objections, search, inbox, trails, tips),
+    *(signals, retractions, measures, queues, live, cases, orders, tasks, objections, search, inbox, webhooks, trails, tips),
     *(scorecards, oversight, campaigns, ops, docs),
 )
 ENDPOINTS: list[Endpoint] = [endpoint for module in _ROUTES for endpoint in module.ENDPOINTS]
@@ -95,6 +98,7 @@ class Services:
     rates: Rates
     source: MakeSource = no_source
     news: MakeNews = NoNews
+    resolve: Resolve = field(default_factory=SystemResolver)
     endpoints: list[Endpoint] = field(default_factory=lambda: ENDPOINTS)
 
     def __post_init__(self) -> None:
@@ -131,6 +135,17 @@ class Services:
         self.bell = Bell(settings, self.news)
         self.inboxes = InboxDesk(
             self.log, self.views, self.tokenizer, self.bell, retry_after_s=settings.retry_after_s
+        )
+        self.hooks = HookDesk(
+            self.log,
+            self.views,
+            self.sealer,
+            self.rates,
+            settings.hooks(),
+            self.resolve,
+            wait_s=settings.outcome_wait_s,
+            retry_after_s=settings.retry_after_s,
+            changes_an_hour=settings.webhook_changes_an_hour,
         )
         self.live = Hub(settings, self.source, self._count, self._render)
         self.desk = Desk(
@@ -190,11 +205,12 @@ def services(
     rates: Rates,
     source: MakeSource = no_source,
     news: MakeNews = NoNews,
+    resolve: Resolve | None = None,
 ) -> Services:
     """The services over any ports."""
     keys = KeySource(settings.jwks_source, refresh_s=settings.jwks_refresh_s, unknown_key_s=settings.jwks_unknown_key_s)
     auth, tokenizer, sealer = Authenticator(settings, keys), Tokenizer(keyring), AesGcmSealer(keyring)
-    return Services(settings, auth, log, memory, views, lag, tokenizer, sealer, rates, source, news)
+    return Services(settings, auth, log, memory, views, lag, tokenizer, sealer, rates, source, news, resolve or SystemResolver())
 
 
 def connect_redis(settings: GatewaySettings) -> Redis:
@@ -217,6 +233,8 @@ def create_app(settings: GatewaySettings) -> Gateway:
         "client_id": settings.gateway_id,
         **settings.kafka_auth(),
     }
+    if loosened := settings.hooks().loosened():
+        logger.warning("WEBHOOKS ARE NOT GUARDED AS SHIPPED: %s may be registered, by %s", loosened, settings.webhooks_file)
     redis = connect_redis(settings)
     log = KafkaLog(common, settings.append_timeout_s)
     pipelining = Pipelining(redis)

@@ -156,6 +156,12 @@ _TABLE = (
     Kind("nothing-to-object", 409, "Nothing stands", "Nothing that was executed in this case stands."),
     Kind("own-order", 409, "Your own order", "Whoever ordered what is objected to does not decide on it. Ask a colleague."),
     Kind("no-reasons", 422, "Reasons are missing", "A decision on an objection gives its reasons in writing."),
+    Kind(
+        "too-many-endpoints",
+        409,
+        "There are as many endpoints as there may be",
+        "Take one away first: `DELETE /v1/webhooks/{endpoint_id}`.",
+    ),
     Kind("unknown-case", 404, "No such case", "The case does not exist or lies in a queue that is not yours."),
     Kind(
         "body-too-large",
@@ -183,6 +189,18 @@ _TABLE = (
         422,
         "The compressed body is broken",
         "It is not gzip, it ends early, or it has too many members. Lines before the break were taken.",
+    ),
+    Kind(
+        "invalid-endpoint",
+        422,
+        "The endpoint is not valid",
+        "`errors` names each place and what is wrong there. Nothing was registered.",
+    ),
+    Kind(
+        "endpoint-refused",
+        422,
+        "The endpoint may not be called",
+        "Its name has no address now, or one that is not public; the detail says which kind. It is asked for anew at every call.",
     ),
     Kind("too-deep", 422, "JSON nested too deep", "No valid body is nested as deep."),
     Kind(

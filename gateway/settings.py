@@ -80,6 +80,8 @@ class GatewaySettings(Settings):
     tip_looks_a_minute_all: int = Field(3000, ge=1)
     tip_closed_after_days: int = Field(30, ge=1, le=180)
 
+    webhook_changes_an_hour: int = Field(60, ge=1)
+
     coordination_body: PartyId = "coordination-630200"
     scorecards_threshold: int = Field(5, ge=1, le=1000)
     scorecards_period: Literal["day", "month", "year"] = "month"

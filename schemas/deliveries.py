@@ -15,7 +15,7 @@ from pydantic import Field
 from schemas.notices import Notice, NoticeId
 from schemas.orders import Order
 from schemas.tasks import Task
-from schemas.values import Instant, PartyId, Stored
+from schemas.values import MAX_OFFSET, Instant, Name, PartyId, Stored
 
 NOTICE_KEPT = timedelta(days=30)
 """An inbox shows a notice for so long from its own time on; the log keeps it longer."""
@@ -57,7 +57,8 @@ class Issued(Stored):
 
 class DeliveryMark(Stored):
     """What became of a notice at its recipient. `attempt`: of a webhook, which try; `detail`: why it failed, in our words.
-    `noticed_at` is the notice's own time: what is remembered of it ends with it."""
+    `noticed_at` is the notice's own time: what is remembered of it ends with it. `endpoint`: which one, of a webhook; of what is
+    sent once more, the only one that it goes to. `place`: the notice's offset in `orders.issued.v1`."""
 
     recipient: PartyId
     notice_id: NoticeId
@@ -67,3 +68,5 @@ class DeliveryMark(Stored):
     attempt: int = Field(default=1, ge=1, le=1000)
     detail: str | None = Field(default=None, max_length=200)
     noticed_at: Instant | None = None
+    endpoint: Name | None = None
+    place: int | None = Field(default=None, ge=0, lt=MAX_OFFSET)

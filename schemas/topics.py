@@ -19,12 +19,15 @@ from schemas.receipts import RawReceipt
 from schemas.retractions import Retraction
 from schemas.signals import SignalIn, SubmittedSignal
 from schemas.values import DAY_MS
+from schemas.webhooks import Endpoints
 
 PARTITIONS = 8
 RAW_PARTITIONS = 4
 OURS = "liandong-"
 """The Kafka user of our own part `assess` is `liandong-assess`; an institution's is its id."""
 MAX_RECORD_BYTES = 1 << 20
+FOR_EVER = 36_500
+"""Days: a hundred years."""
 
 
 @dataclass(frozen=True)
@@ -73,11 +76,14 @@ DELIVERED = Topic("orders.receipts.v1", "recipient", DeliveryMark, ("gateway", "
 OVERSIGHT = Topic("assessments.actions.v1", "what it is about", OversightAction, ("gateway",), ("oversee",), 30)
 OVERSEEN = Topic("assessments.changed.v1", "what it is about", OversightChange, ("oversee",), ("oversee", "project"), 3660)
 """Kept for ten years: a locked result is read and verified long after its year."""
+ENDPOINTS = Topic("webhooks.endpoints.v1", "institution", Endpoints, ("gateway", "webhook"), ("project", "webhook"), FOR_EVER)
+"""Few and small, and what they say is true until a newer one says otherwise, however old it is. Not compacted: of two with one
+revision the first counts."""
 DEADLETTER = Topic(
     "deadletter.v1",
     "source",
     DeadLetter,
-    ("intake", "assess", "track", "deliver", "timekeeper", "oversee", "project"),
+    ("intake", "assess", "track", "deliver", "timekeeper", "webhook", "oversee", "project"),
     (),
     400,
     partitions=1,
@@ -85,7 +91,19 @@ DEADLETTER = Topic(
 
 TOPICS: dict[str, Topic] = {
     topic.name: topic
-    for topic in (SUBMITTED, RETRACTIONS, ASSESSED, ACTIONS, CHANGED, ISSUED, DELIVERED, OVERSIGHT, OVERSEEN, DEADLETTER)
+    for topic in (
+        SUBMITTED,
+        RETRACTIONS,
+        ASSESSED,
+        ACTIONS,
+        CHANGED,
+        ISSUED,
+        DELIVERED,
+        ENDPOINTS,
+        OVERSIGHT,
+        OVERSEEN,
+        DEADLETTER,
+    )
 }
 
 

@@ -71,6 +71,9 @@ class Log(Protocol):
 
     async def ends(self, topic: Topic) -> dict[int, int]: ...
 
+    async def since(self, topic: Topic, at_ms: int) -> dict[int, int]:
+        """The first offset of each partition whose LogAppendTime is not before a time; its end where there is none."""
+
     def read(self, topic: Topic, partition: int, start: int, end: int) -> AsyncIterator[list[Record]]:
         """The records from `start` up to, not including, `end`, in chunks."""
 
@@ -169,6 +172,12 @@ class KafkaLog:
     async def ends(self, topic: Topic) -> dict[int, int]:
         assert self._reader is not None
         return {tp.partition: at for tp, at in (await self._reader.end_offsets(self._partitions(topic))).items()}
+
+    async def since(self, topic: Topic, at_ms: int) -> dict[int, int]:
+        assert self._reader is not None
+        ends = await self.ends(topic)
+        found = await self._reader.offsets_for_times(dict.fromkeys(self._partitions(topic), at_ms))
+        return {tp.partition: ends[tp.partition] if at is None else at.offset for tp, at in found.items()}
 
     async def read(self, topic: Topic, partition: int, start: int, end: int) -> AsyncIterator[list[Record]]:
         assert self._reader is not None

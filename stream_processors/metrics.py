@@ -17,6 +17,7 @@ from typing import NamedTuple
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
 
 from schemas.cases import ActionOutcome
+from schemas.deliveries import DeliveryState
 from schemas.facts import Outcome
 from schemas.notices import NoticeKind
 from schemas.policy import Policy
@@ -30,6 +31,7 @@ STEPS: dict[str, tuple[str, ...]] = {
     "assess": ("read", "claim", "observe", "decide", "record", "emit", "fold"),
     "track": ("read", "decide", "record", "fold"),
     "deliver": ("read", "issue", "follow", "settle"),
+    "webhook": ("read", "settle"),
     "oversee": ("read", "decide", "record", "fold"),
     "project": ("read", "fold"),
     "timekeeper": ("read", "fold"),
@@ -41,6 +43,7 @@ OUTCOMES: dict[str, tuple[str, ...]] = {
     "assess": tuple(Outcome),
     "track": tuple(ActionOutcome),
     "deliver": (*NoticeKind, "follow"),
+    "webhook": (DeliveryState.RECEIVED, DeliveryState.PARKED),
     "oversee": tuple(ActionOutcome),
     "project": (),
     "timekeeper": (),
@@ -75,7 +78,7 @@ class PolledHistogram(Histogram):
 
 
 class Stages(_Process):
-    """The workers' metrics. `stage` is intake, assess, track, project or timekeeper."""
+    """The workers' metrics. `stage` is one of pipeline.py's, or intake."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -83,7 +86,7 @@ class Stages(_Process):
         # Records taken from the log, echoes of a replay included.
         self.polled = Counter("liandong_records_polled", "Records read by a stage", ["stage"], registry=r)
         # Facts by what they say: accepted, refused; assessed, repeat, resend, conflict, refused; applied, refused, echo;
-        # of deliver the kinds of notices, and `follow`: what was asked of other cases.
+        # of deliver the kinds of notices, and `follow`: what was asked of other cases; of webhook received, parked.
         self.facts = Counter("liandong_facts", "Facts written by a stage", ["stage", "outcome"], registry=r)
         # Assessed signals about a subject that another institution reported within the policy's window.
         self.corroborations = Counter("liandong_corroborations", "Signals that another institution's bear out", registry=r)
@@ -142,6 +145,23 @@ class Stages(_Process):
         # One look for what is due, and the requests for it.
         self.tick_s = Histogram("liandong_tick_seconds", "Duration of a tick of the timekeeper", buckets=_STEP_S, registry=r)
 
+        self._of_webhook(r)
+
+    def _of_webhook(self, r: CollectorRegistry) -> None:
+        # The sender's own, each of its share of the partitions: `sum` over the workers, of the oldest `max`.
+        # Calls of endpoints by what they meant, and why.
+        self.webhook_calls = Counter("liandong_webhook_calls", "Calls of endpoints", ["outcome", "reason"], registry=r)
+        # Deliveries that were given up, by kind of notice: a person must look.
+        self.webhook_parked = Counter("liandong_webhook_parked", "Deliveries that were parked", ["kind"], registry=r)
+        # What is still to be sent, also to endpoints that are switched off.
+        self.webhook_pending = Gauge("liandong_webhook_pending_records", "Deliveries that are still to be sent", registry=r)
+        # How long the oldest of them waits whose endpoint is switched on; 0 when there is none.
+        self.webhook_oldest_s = Gauge("liandong_webhook_oldest_seconds", "Since when the oldest delivery waits", registry=r)
+        # LogAppendTime of a notice until its endpoint took it, on the worker's clock.
+        self.webhook_taken_s = Histogram(
+            "liandong_webhook_taken_seconds", "Notice issued to taken by its endpoint", buckets=_DELAY_S, registry=r
+        )
+
     def prepare(self, stage: str) -> None:
         """Every series that a stage will have, at zero: a first event is an increase only where there was a zero before."""
         for metric in (self.polled, self.dead, self.restored, self.restore_s, self.poll_s, self.poll_records, self.delay_s):
@@ -151,6 +171,8 @@ class Stages(_Process):
             self.step_s.labels(stage, step)
         for outcome in OUTCOMES[stage]:
             self.facts.labels(stage, outcome)
+        for kind in (*NoticeKind, OTHER) if stage == "webhook" else ():
+            self.webhook_parked.labels(kind)
         for view in ("receipt", "queue", "inbox") if stage == "project" else ():
             self.visible_s.labels(view)
 

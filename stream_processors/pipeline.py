@@ -8,7 +8,8 @@ gateway ----------------> signals.submitted ──┬> assess -> signals.assesse
                                                    ^─────────────────────────────── (verdicts) ──┤
                                                         loop.actions <─ timekeeper (what is due) <┤
                        what follows for other cases: loop.actions <─┬─ deliver <──────────────────┘
-                                                                    └> orders.issued -> project <─ orders.receipts <─ gateway
+                                                                    └> orders.issued ─┬> project <─┬─ orders.receipts <─ gateway
+                                        orders.receipts, webhooks.endpoints <─ webhook <┘         └─ webhooks.endpoints <─ gateway
 gateway ─> assessments.actions ─> oversee ─> assessments.changed -> project
 """
 
@@ -26,6 +27,7 @@ from schemas.topics import (
     ASSESSED,
     CHANGED,
     DELIVERED,
+    ENDPOINTS,
     ISSUED,
     OVERSEEN,
     OVERSIGHT,
@@ -37,6 +39,7 @@ from schemas.topics import (
     receipts,
 )
 from schemas.values import MAX_OFFSET
+from schemas.webhooks import Endpoints
 from stream_processors.log import Record
 from stream_processors.state.effects import Effect
 from stream_processors.state.folds import (
@@ -49,10 +52,20 @@ from stream_processors.state.folds import (
     project_assessed,
     project_changed,
 )
+from stream_processors.state.hooked import project_endpoints
 from stream_processors.state.inbox import project_delivered, project_issued
-from stream_processors.state.keys import ASSESS, DELIVER, OVERSEE, PROJECT, TIMEKEEPER, TRACK, Namespace, intake
+from stream_processors.state.keys import ASSESS, DELIVER, OVERSEE, PROJECT, TIMEKEEPER, TRACK, WEBHOOK, Namespace, intake
 from stream_processors.state.overseen import OverseenRow, fold_oversee, project_overseen
-from stream_processors.state.rows import AssessedRow, ChangeRow, DueRow, IssuedRow, MarkRow, RawRow, ReceiptRow, VerdictRow
+from stream_processors.state.rows import (
+    AssessedRow,
+    ChangeRow,
+    DueRow,
+    IssuedRow,
+    MarkRow,
+    RawRow,
+    ReceiptRow,
+    VerdictRow,
+)
 
 
 def _no_marks(envelope: Any, record: Record, marks: dict[str, int]) -> dict[str, int]:
@@ -150,7 +163,7 @@ class Stage:
     def place_mark(self, topic: Topic) -> str:
         """The marks, but for the partition, that say which record of an input is the next one."""
         if not self.streams:
-            return "e"
+            return ("e", "ea", "eb")[self.reads.index(topic)]
         folded = {stream.topic.name: f"f{stream.tag}" for stream in self.streams}
         return folded.get(topic.name) or f"s{self.streams[0].sources[topic.name]}"
 
@@ -183,6 +196,7 @@ STAGES: dict[str, Stage] = {
             (ACTIONS,),
             (FactStream(CHANGED, {ACTIONS.name: "c"}, "c", fold_timekeeper, DueRow),),
         ),
+        Stage("webhook", WEBHOOK, (ISSUED, DELIVERED, ENDPOINTS), (DELIVERED, ENDPOINTS), ()),
         Stage(
             "oversee",
             OVERSEE,
@@ -193,7 +207,7 @@ STAGES: dict[str, Stage] = {
         Stage(
             "project",
             PROJECT,
-            (ASSESSED, CHANGED, ISSUED, DELIVERED, OVERSEEN),
+            (ASSESSED, CHANGED, ISSUED, DELIVERED, ENDPOINTS, OVERSEEN),
             (),
             (
                 FactStream(ASSESSED, {SUBMITTED.name: "a", RETRACTIONS.name: "aw"}, "a", project_assessed, ReceiptRow),
@@ -202,6 +216,7 @@ STAGES: dict[str, Stage] = {
                     ISSUED, {CHANGED.name: "i"}, "i", project_issued, IssuedRow, numbered=MOST_NOTICES, placed=True
                 ),
                 FactStream(DELIVERED, {}, "d", project_delivered, MarkRow),
+                FactStream(ENDPOINTS, {}, "h", project_endpoints, Endpoints),
                 FactStream(OVERSEEN, {OVERSIGHT.name: "v"}, "v", project_overseen, OverseenRow),
             ),
         ),

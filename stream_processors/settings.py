@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import ssl
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import yaml
-from pydantic import AliasChoices, Field, ValidationError, field_validator
+from pydantic import AliasChoices, BaseModel, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from schemas.policy import Policy
@@ -19,7 +19,9 @@ from schemas.protect import Keyring
 from schemas.topics import OURS
 from schemas.values import PartyId
 from stream_processors.calendar_file import SHIPPED_HOLIDAYS
+from stream_processors.webhooks.policy import Hooks
 
+Model = TypeVar("Model", bound=BaseModel)
 SHIPPED_POLICY = Path(__file__).parent / "policies" / "haidong.yaml"
 
 
@@ -43,6 +45,8 @@ class Settings(BaseSettings):
     signing_file: Path | None = None
     policy_file: Path = SHIPPED_POLICY
     holidays_file: Path = SHIPPED_HOLIDAYS
+    webhooks_file: Path | None = None
+    webhooks_cafile: Path | None = None
     worker_id: str = "worker-0"
     metrics_port: int = 0
     raw_institutions: Annotated[tuple[PartyId, ...], NoDecode] = ()
@@ -82,6 +86,10 @@ class Settings(BaseSettings):
     def policy(self) -> Policy:
         return load_policy(self.policy_file)
 
+    def hooks(self) -> Hooks:
+        """What the operator decided about calling institutions; public addresses over HTTPS alone without a file."""
+        return Hooks() if self.webhooks_file is None else load_hooks(self.webhooks_file)
+
     def kafka_auth(self) -> dict[str, Any]:
         """What every aiokafka client needs to reach a protected cluster."""
         auth: dict[str, Any] = {"security_protocol": self.kafka_security_protocol}
@@ -105,12 +113,25 @@ def load_policy(path: Path) -> Policy:
     return parse_policy(text, path)
 
 
+def load_hooks(path: Path) -> Hooks:
+    """The settings of webhooks of a YAML file. PolicyError when it cannot be read or is not whole."""
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise PolicyError(f"cannot read the settings of webhooks {path}: {error}") from error
+    return _parsed(Hooks, text, path, "settings of webhooks")
+
+
 def parse_policy(text: bytes, path: Path) -> Policy:
     """The policy that the bytes of the file at `path` are. PolicyError names the file and every place that is wrong."""
+    return _parsed(Policy, text, path, "policy")
+
+
+def _parsed(model: type[Model], text: bytes, path: Path, what: str) -> Model:
     try:
-        return Policy.model_validate(yaml.safe_load(text.decode("utf-8")))
+        return model.model_validate(yaml.safe_load(text.decode("utf-8")))
     except (UnicodeDecodeError, RecursionError, yaml.YAMLError) as error:
-        raise PolicyError(f"cannot read the policy {path}: {error}") from error
+        raise PolicyError(f"cannot read the {what} {path}: {error}") from error
     except ValidationError as error:
-        lines = [f"  {'.'.join(str(part) for part in one['loc']) or 'policy'}: {one['msg']}" for one in error.errors()]
-        raise PolicyError(f"the policy {path} is not valid:\n" + "\n".join(lines)) from error
+        lines = [f"  {'.'.join(str(part) for part in one['loc']) or what}: {one['msg']}" for one in error.errors()]
+        raise PolicyError(f"the {what} {path} is not valid:\n" + "\n".join(lines)) from error

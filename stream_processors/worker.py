@@ -1,5 +1,5 @@
-"""Starts one agent: `python -m stream_processors.worker intake|assess|track|timekeeper|deliver|oversee|project`. One agent a
-process.
+"""Starts one agent: `python -m stream_processors.worker intake|assess|track|timekeeper|deliver|webhook|oversee|project`. One
+agent a process.
 
 Order: policy, keys, metrics, log, store, the restore barrier, and only then Faust joins the group. Whatever is not expected
 ends the process at once with a line that says why; the supervisor starts it again and the barrier makes it whole.
@@ -37,6 +37,7 @@ from stream_processors.agents.oversee import Oversee
 from stream_processors.agents.project import Project
 from stream_processors.agents.timekeeper import Timekeeper
 from stream_processors.agents.track import Track
+from stream_processors.agents.webhook import Webhook
 from stream_processors.calendar_file import load_holidays
 from stream_processors.log import KafkaLog
 from stream_processors.metrics import METRICS
@@ -44,6 +45,7 @@ from stream_processors.pipeline import STAGES, intake_stage
 from stream_processors.policy_file import PolicyFile
 from stream_processors.settings import PolicyError, Settings
 from stream_processors.state.store import RedisLike, RedisStore, connect
+from stream_processors.webhooks.post import Poster, SystemResolver, trust
 
 AGENTS: dict[str, type[Assess] | type[Deliver] | type[Project] | type[Timekeeper]] = {
     "assess": Assess,
@@ -51,7 +53,7 @@ AGENTS: dict[str, type[Assess] | type[Deliver] | type[Project] | type[Timekeeper
     "deliver": Deliver,
     "project": Project,
 }
-NAMES = ("intake", "track", "oversee", *AGENTS)
+NAMES = ("intake", "track", "webhook", "oversee", *AGENTS)
 MOST_POLLED = {"track": 1000}
 """A poll of track holds a whole case a record, and what it is after: with more of them the process needs over 250 MiB."""
 CHECK_EVERY_S = 1.0
@@ -230,10 +232,20 @@ async def _agent(settings: Settings, stage: str, log: KafkaLog, redis: RedisLike
         agent = Track(log, store, policy, sealer, logger.info, holidays=load_holidays(settings.holidays_file))
     elif stage == "oversee":
         agent = Oversee(log, store, policy, sealer, logger.info, Ed25519Signer(load_or_create(settings.signing_path)))
+    elif stage == "webhook":
+        agent = _webhook(settings, log, store, policy, sealer)
     else:
         agent = AGENTS[stage](log, store, policy, sealer, logger.info)
     METRICS.tell_policy(stage, agent.policy)
     return agent
+
+
+def _webhook(settings: Settings, log: KafkaLog, store: RedisStore, policy: Policy, sealer: AesGcmSealer) -> Webhook:
+    hooks = settings.hooks()
+    if loosened := hooks.loosened():
+        logger.warning("WEBHOOKS ARE NOT GUARDED AS SHIPPED: %s may be called, by %s", loosened, settings.webhooks_file)
+    posts = Poster(hooks, context=trust(settings.webhooks_cafile), resolve=SystemResolver())
+    return Webhook(log, store, policy, sealer, logger.info, posts=posts, hooks=hooks)
 
 
 async def _intakes(settings: Settings, log: KafkaLog, redis: RedisLike, policy: Policy) -> Beside:

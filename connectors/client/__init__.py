@@ -22,12 +22,14 @@ from .errors import (
 from .loop import Measure, Order, Task
 from .signals import Amount, Indicator, Signal
 from .steps import Patience
+from .webhook import BadWebhook, Webhook, verify_webhook
 
 __all__ = [
     "Amount",
     "Answer",
     "AsyncClient",
     "Backoff",
+    "BadWebhook",
     "Client",
     "ClientError",
     "Fault",
@@ -50,4 +52,6 @@ __all__ = [
     "TooLarge",
     "Unauthenticated",
     "Unavailable",
+    "Webhook",
+    "verify_webhook",
 ]

@@ -87,6 +87,9 @@ class KeptLog:
     async def ends(self, topic: Topic) -> dict[int, int]:
         return {p: self._ends[topic.name][p] for p in range(topic.partitions)}
 
+    async def since(self, topic: Topic, at_ms: int) -> dict[int, int]:
+        return await self.starts(topic)
+
     async def read(self, topic: Topic, partition: int, start: int, end: int) -> AsyncIterator[list[Record]]:
         if start < end:
             raise NotImplementedError("nothing is read back here")

@@ -19,10 +19,12 @@ from deploy.local.errors import LauncherError
 from deploy.local.stack import Stack
 from stream_processors.crash import POINTS
 
-AGENTS = ("assess", "track", "timekeeper", "deliver", "oversee", "project")
+AGENTS = ("assess", "track", "timekeeper", "deliver", "webhook", "oversee", "project")
 APPS = [f"{agent}-{n}" for agent in AGENTS for n in (0, 1)] + ["gateway"]
-CRASH_POINTS = [name for name in POINTS if not name.startswith("intake.")]
-"""Nobody writes raw here; intake dies at its points in tests/unit/agents and tests/integration."""
+CRASH_POINTS = [name for name in POINTS if not name.startswith(("intake.", "calls."))]
+"""Nobody writes raw or is called here; these points are hit in tests/unit/agents and tests/integration."""
+PROCESSES = {"retract": "assess", "calls": "webhook"}
+"""The process of a point's part, where it has another name."""
 HIT_TIMEOUT_S = 60.0
 FAKETIME = [Path("/usr/lib", folder, "faketime/libfaketimeMT.so.1") for folder in ("x86_64-linux-gnu", "aarch64-linux-gnu", "")]
 
@@ -47,7 +49,7 @@ def crash_point(scene: Scene, name: str, nth: int, how: str = "") -> str:
     stopped = [process]
     if name.startswith("restore."):  # with the other worker at work, it might restore first
         stopped.append(f"{process[:-1]}{1 - int(process[-1])}")
-    if name.startswith("restore.") or name == "deliver.found":  # passed at an assignment alone
+    if name.startswith("restore.") or name in ("deliver.found", "webhook.found"):  # passed at an assignment alone
         nth = 1
     for one in stopped:
         scene.stack.stop_one(one, grace_s=0)
@@ -71,8 +73,8 @@ def _process_of(point: str, rng: random.Random) -> str:
     stage = point.partition(".")[0]
     if stage == "gateway":
         return "gateway"
-    if stage == "retract":
-        return f"assess-{rng.randrange(2)}"
+    if stage in PROCESSES:
+        return f"{PROCESSES[stage]}-{rng.randrange(2)}"
     return f"{rng.choice(AGENTS) if stage == 'restore' else stage}-{rng.randrange(2)}"
 
 

@@ -10,7 +10,7 @@ from deploy.local.places import Places, project_root
 from deploy.local.ports import LOCALHOST
 from deploy.local.process import APP, BACKBONE, Spec
 
-AGENTS = ("assess", "track", "timekeeper", "deliver", "oversee", "project")
+AGENTS = ("assess", "track", "timekeeper", "deliver", "webhook", "oversee", "project")
 INTAKE = "intake"
 """Runs only where institutions write with their own Kafka clients."""
 ALL_AGENTS = (INTAKE, *AGENTS)

@@ -118,7 +118,15 @@ class InboxDesk:
 
 def _record(caller: Caller, entry: Entry, state: DeliveryState, way: Way, at: datetime) -> LogEntry:
     notice = entry.issued.notice
-    mark = DeliveryMark(recipient=notice.recipient, notice_id=notice.notice_id, state=state, at=at, way=way, noticed_at=notice.at)
+    mark = DeliveryMark(
+        recipient=notice.recipient,
+        notice_id=notice.notice_id,
+        state=state,
+        at=at,
+        way=way,
+        noticed_at=notice.at,
+        place=entry.offset if entry.offset >= 0 else None,
+    )
     who = "institution" if caller.role is Role.INSTITUTION else "officer"
     name = f"{state.value}-{name_of(member_of(notice.recipient, notice.notice_id, 0))}-{int(at.timestamp() * 1000)}"
     actor = f"{who}:{caller.subject}"

@@ -109,6 +109,14 @@ async def get_inbox_stream(call: Call) -> InboxStream:
     )
 
 
+async def get_notice(call: Call) -> Response:
+    """One notice, as a webhook's `link` names it. Reading it marks nothing: acknowledge it when your system has it."""
+    recipient = inbox_of(call.caller, _query(call, OneQuery).inbox)
+    entry = await call.services.inboxes.notice(recipient, call.request.path_params["notice_id"])
+    accessed(call.caller, "inbox", inbox=recipient, found=1)
+    return dumped(item_out(entry, None, call.services.sealer))
+
+
 async def post_acknowledge(call: Call) -> Response:
     """Your system has it and will act: said once, in the log before the answer. Again gives the first time back."""
     recipient = inbox_of(call.caller, _query(call, OneQuery).inbox)
@@ -210,6 +218,16 @@ ENDPOINTS = [
         answer_media="text/event-stream",
         takes=("Last-Event-ID",),
         problems=_WAITING,
+    ),
+    Endpoint(
+        "GET",
+        "/v1/inbox/{notice_id}",
+        get_notice,
+        RECIPIENTS,
+        "One notice",
+        query=OneQuery,
+        answers={200: ItemOut},
+        problems=_TROUBLE,
     ),
     Endpoint(
         "POST",

@@ -20,13 +20,15 @@ from schemas.codec import RowEnvelope
 from schemas.deliveries import NOTICE_KEPT, DeliveryState, Issued, Way
 from schemas.values import from_ms, instant_ms
 from stream_processors.state import packing
-from stream_processors.state.effects import Effect, box, keep, mark
+from stream_processors.state.effects import Effect, box, keep, mark, unrank
 from stream_processors.state.keys import bucket_of
 from stream_processors.state.rows import IssuedRow, MarkRow
 
 KEPT_MS = int(NOTICE_KEPT.total_seconds() * 1000)
 OF_A_CASE = 2000
 """Notices of one case that are listed for its officers, the newest."""
+MOST_PARKED = 5000
+"""Notices of one recipient that are listed as not taken by its endpoints, the newest."""
 SLOTS = (DeliveryState.RECEIVED, DeliveryState.ACKNOWLEDGED, DeliveryState.PARKED, DeliveryState.REPLAYED)
 """Of the first two the earliest mark counts, of the others the latest."""
 WAYS: tuple[Way, ...] = ("poll", "stream", "webhook", "api")
@@ -118,7 +120,18 @@ def project_delivered(envelope: RowEnvelope[MarkRow]) -> list[Effect]:
     rank = (row.attempt << 4 | WAYS.index(row.way)) << 32 | crc32(tail)
     slot = SLOTS.index(row.state)
     key = f"u:{row.recipient}"
-    return [mark(bucket_of(row.recipient), key, member, name_of(member), slot, at_ms, rank, tail, ends_of(member))]
+    told = mark(bucket_of(row.recipient), key, member, name_of(member), slot, at_ms, rank, tail, ends_of(member))
+    return [told, *_parked(row, name_of(member), at_ms, ends_of(member))]
+
+
+def _parked(row: MarkRow, name: str, at_ms: int, ends_ms: int) -> list[Effect]:
+    """Among those that an endpoint did not take, or no longer."""
+    if row.endpoint is None:
+        return []
+    bucket, key, member = bucket_of(row.recipient), f"p:{row.recipient}", f"{row.endpoint}/{name}"
+    if row.state is DeliveryState.PARKED:
+        return [keep(bucket, key, at_ms, member, ends_ms, MOST_PARKED)]
+    return [unrank(bucket, key, member)]
 
 
 def news(rows: Iterable[IssuedRow | MarkRow]) -> bytes | None:

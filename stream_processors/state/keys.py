@@ -10,7 +10,7 @@ from typing import NamedTuple
 from zlib import crc32
 
 BUCKETS = 16
-FOLDS = 12
+FOLDS = 13
 """The version of what the folds make of a fact. Raise it when a fold or a key changes: an older state is folded anew."""
 RESTORING = "restoring "
 """Prefix of the stamp while a restore is under way: views are not answered, other workers' calls fail."""
@@ -36,15 +36,16 @@ class Namespace(NamedTuple):
              cases of a subject, t = the floor of a signal (versions below it are dead; it lies beside its r), j = what a version
              added
     track:   k = a case
-    deliver: its places (marks) and nothing else
+    deliver, webhook: their places (marks) and nothing else
     oversee: k = an assessment, measure, data request, campaign (overseen.py)
     timekeeper: c = the due moments of a case, d = cases by their first moment, o = the parts that d is cut into, n = how many
              moments there are (dues.py; its buckets belong to partitions)
     project: r = a receipt, x = a signal's newest retraction or correction, k = a case, q = a queue's ranking, w = its cases that
              stand alike, a = an action's outcome, t = cases of an indicator (index.py), n = counters, queues and standings =
              the names of all q and w; of inboxes (inbox.py): i = a recipient's notices, u = those it has not received, b = what
-             one says, y = what became of it, g = a case's notices; of scorecards (cells.py): z = a party's cells of a period,
-             parties = their names; of `oversee` (overseen.py): o = what it keeps, overseen = the names of what is listed
+             one says, y = what became of it, g = a case's notices, p = those that no endpoint took, h = an
+             institution's endpoints; of scorecards (cells.py): z = a party's cells of a period, parties = their
+             names; of `oversee` (overseen.py): o = what it keeps, overseen = the names of what is listed
     """
 
     tag: str
@@ -67,12 +68,14 @@ DELIVER = Namespace("de")
 OVERSEE = Namespace("ov")
 PROJECT = Namespace("pr")
 TIMEKEEPER = Namespace("tk")
+WEBHOOK = Namespace("wh")
 NAMESPACES = {
     "assess": ASSESS,
     "track": TRACK,
     "timekeeper": TIMEKEEPER,
     "deliver": DELIVER,
     "oversee": OVERSEE,
+    "webhook": WEBHOOK,
     "project": PROJECT,
 }
 

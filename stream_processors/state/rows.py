@@ -346,6 +346,7 @@ class MarkRow(Row):
     attempt: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 1
     detail: Annotated[str, msgspec.Meta(max_length=200)] | None = None
     noticed_at: Utc | None = None
+    endpoint: Named | None = None
 
 
 class SettledRow(Row):

@@ -17,7 +17,7 @@ from schemas.signals import MOST_VERSIONS
 from stream_processors.state.cells import Book, read_book
 from stream_processors.state.drawers import drawer, taken
 from stream_processors.state.entries import case_json, newest
-from stream_processors.state.inbox_views import Inboxes, Rebuilding, RedisInboxes
+from stream_processors.state.inbox_views import Inboxes, Rebuilding
 from stream_processors.state.index import in_full, indexed, queue_mark
 from stream_processors.state.keys import BUCKETS, PROJECT, bucket_of, whole
 from stream_processors.state.overseen import read_one, read_outcome, read_part
@@ -25,6 +25,7 @@ from stream_processors.state.receipts import Receipt, Withdrawal, receipt_of, to
 from stream_processors.state.rows import ListedCase
 from stream_processors.state.store import RedisLike
 from stream_processors.state.trail_views import TrailRead, read_trail
+from stream_processors.state.webhook_views import Hooked, RedisHooks
 
 __all__ = ["Cursor", "Found", "Page", "Rebuilding", "Receipt", "RedisViews", "Standing", "Views"]
 
@@ -65,7 +66,7 @@ class Standing(NamedTuple):
     oldest_ms: int
 
 
-class Views(Inboxes, Protocol):
+class Views(Inboxes, Hooked, Protocol):
     async def receipt(self, signal_id: str) -> Receipt | None: ...
 
     async def case(self, case_id: str) -> Case | None: ...
@@ -103,7 +104,7 @@ class Views(Inboxes, Protocol):
         """What became of a request about one of them: without its record; None while it is not decided."""
 
 
-class RedisViews(RedisInboxes):
+class RedisViews(RedisHooks):
     """The views in Redis. Every call reads the stamps with the values, so a lost Redis is noticed in the same answer."""
 
     def __init__(self, redis: RedisLike) -> None:

@@ -69,3 +69,16 @@ def retry_after_s(header: str | None, now: datetime) -> float | None:
         return None
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return min(max((aware - now).total_seconds(), 0.0), LONGEST_WISH_S)
+
+
+REASONS = ("taken", "redirect", "refused", "failed", "busy", "gone", "no_answer", "not_called")
+"""What `reason_of` says."""
+_REASONS = {408: "busy", 410: "gone", 425: "busy", 429: "busy"}
+_REASONS_OF_CLASS = {2: "taken", 3: "redirect", 5: "failed"}
+
+
+def reason_of(answer: Answer) -> str:
+    """One word for the figures. `not_called`: no address, or one that is not called; `no_answer`: no connection or no HTTP."""
+    if answer.status is not None:
+        return _REASONS.get(answer.status) or _REASONS_OF_CLASS.get(answer.status // 100, "refused")
+    return "not_called" if answer.address is None else "no_answer"

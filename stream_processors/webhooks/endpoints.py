@@ -10,21 +10,17 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Annotated
 
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
 from schemas.protect.sealing import Sealer
 from schemas.reading import Fault, Refused
-from schemas.values import Instant, Name, PartyId, Sealed, Stored, Strict
+from schemas.values import Strict
+from schemas.webhooks import MOST_SECRETS, Endpoint, Secret, Wanted
 from stream_processors.domain.refusal import Refusal
 from stream_processors.webhooks import guard, sign
 from stream_processors.webhooks.policy import Calls, Hooks
 
-MOST_SECRETS = 3
-"""How many sign at once: the present one and those that are being replaced."""
 INVALID = "invalid-endpoint"
-
-Wanted = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,31}(\.[a-z][a-z0-9_]{0,31}){0,3}$")]
-"""A kind of message (`order.stop_payment`), or all that begin with it (`order`)."""
 
 
 class EndpointIn(Strict):
@@ -32,32 +28,6 @@ class EndpointIn(Strict):
 
     url: str = Field(min_length=1, max_length=8192)
     kinds: Annotated[tuple[Wanted, ...], Field(min_length=1, max_length=32)]
-
-
-class Secret(Stored):
-    """A sealed secret; `until` is when it stops signing, None for the present one."""
-
-    sealed: Sealed
-    since: Instant
-    until: Instant | None = None
-
-
-class Endpoint(Stored):
-    """A registration. `secrets`: the newest first. `disabled_why`: nothing is sent, and for what reason."""
-
-    endpoint_id: Name
-    institution: PartyId
-    url: str = Field(max_length=8192)
-    kinds: Annotated[tuple[Wanted, ...], Field(max_length=32)]
-    secrets: Annotated[tuple[Secret, ...], Field(max_length=MOST_SECRETS)]
-    registered_at: Instant
-    changed_at: Instant
-    disabled_at: Instant | None = None
-    disabled_why: str | None = Field(default=None, max_length=300)
-
-    def wants(self, kind: str) -> bool:
-        """Whether a message of the kind goes there."""
-        return self.disabled_at is None and any(kind == one or kind.startswith(f"{one}.") for one in self.kinds)
 
 
 def faults_of(body: EndpointIn, *, calls: Calls, known: Collection[str]) -> tuple[Fault, ...]:

@@ -73,3 +73,11 @@ class Hooks(Strict):
     limits: Limits = Limits()
     retries: Retries = Retries()
     overlap_s: int = Field(default=86_400, ge=0, le=30 * 86_400)
+
+    def loosened(self) -> str | None:
+        """What is called beside public names over HTTPS, for the log to say loudly; None when nothing is."""
+        calls = self.calls
+        found = ["plain http"] if calls.plain_http else []
+        found += ["addresses in place of names"] if calls.literals else []
+        found += [f"the networks {', '.join(map(str, calls.allowed))}"] if calls.allowed else []
+        return " and ".join(found) or None

@@ -14,7 +14,7 @@ from itertools import islice
 from typing import Any
 
 from schemas.topics import Topic
-from stream_processors.agents import assess, deliver, intake, oversee, project, retract, timekeeper, track
+from stream_processors.agents import assess, calls, deliver, intake, oversee, project, retract, timekeeper, track, webhook
 from stream_processors.crash import POINTS
 from stream_processors.log import Entry, Place, by_key, in_order
 from stream_processors.state import restore
@@ -22,7 +22,7 @@ from stream_processors.state.store import Write
 from tests.support.memory_log import MemoryLog
 from tests.support.memory_store import MemoryStore
 
-_MODULES = (intake, assess, retract, track, timekeeper, deliver, oversee, project, restore)
+_MODULES = (intake, assess, retract, track, timekeeper, deliver, webhook, calls, oversee, project, restore)
 
 
 class Died(Exception):

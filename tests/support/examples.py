@@ -23,6 +23,7 @@ from schemas.topics import (
     CHANGED,
     DEADLETTER,
     DELIVERED,
+    ENDPOINTS,
     ISSUED,
     OVERSEEN,
     OVERSIGHT,
@@ -166,7 +167,27 @@ async def _story() -> dict[Topic, dict[str, bytes]]:
         for name, value in records.items():
             found[topic].setdefault(name, value)
     await _deliveries(found)
+    await _hooks(found)
     return found
+
+
+async def _hooks(found: dict[Topic, dict[str, bytes]]) -> None:
+    """A bank's endpoint takes a notice, refuses one, and wants no more."""
+    from tests.support.calling import Calling
+    from tests.support.hooks import url_of
+
+    calling = await Calling().up()
+    calling.register()
+    names = ("taken_by_an_endpoint", "refused_by_an_endpoint", "gone")
+    for n, (name, status) in enumerate(zip(names, (200, 403, 410), strict=True)):
+        calling.receivers.says[url_of("hook-1")] = status
+        calling.issue(n)
+        await calling.work()
+        found[DELIVERED].setdefault(name, calling.world.log.all(DELIVERED)[-1].value or b"")
+        calling.world.clock.forward(60)
+    del found[DELIVERED]["gone"]
+    records = calling.world.log.all(ENDPOINTS)
+    found[ENDPOINTS] |= {name: one.value or b"" for name, one in zip(("registered", "switched_off"), records, strict=True)}
 
 
 async def _oversight_story(found: dict[Topic, dict[str, bytes]]) -> None:

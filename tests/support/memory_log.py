@@ -77,6 +77,13 @@ class MemoryLog:
     async def ends(self, topic: Topic) -> dict[int, int]:
         return {p: len(self._records[topic.name][p]) for p in range(topic.partitions)}
 
+    async def since(self, topic: Topic, at_ms: int) -> dict[int, int]:
+        found = {}
+        for p, start in (await self.starts(topic)).items():
+            records = self._records[topic.name][p]
+            found[p] = next((one.offset for one in records[start:] if one.timestamp_ms >= at_ms), len(records))
+        return found
+
     async def read(self, topic: Topic, partition: int, start: int, end: int) -> AsyncIterator[list[Record]]:
         if start < end and start < self._starts.get((topic.name, partition), 0):
             raise IndexError(f"{topic.name}/{partition}: offset {start} was deleted")

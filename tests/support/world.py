@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from schemas.topics import ACTIONS, ASSESSED, CHANGED, PARTITIONS, SUBMITTED, Topic
+from schemas.values import from_ms
 from stream_processors.agents.assess import Assess
 from stream_processors.agents.base import Agent
 from stream_processors.agents.deliver import Deliver
@@ -20,14 +21,17 @@ from stream_processors.agents.oversee import Oversee
 from stream_processors.agents.project import Project
 from stream_processors.agents.timekeeper import Timekeeper
 from stream_processors.agents.track import Track
+from stream_processors.agents.webhook import Webhook
 from stream_processors.log import LostLog, Record, partition_of
 from stream_processors.pipeline import all_stages
 from stream_processors.state.packing import unpack
 from stream_processors.state.restore import restore
 from stream_processors.state.store import LostState
+from stream_processors.webhooks.policy import Hooks
 from tests.support.builders import POLICY, SEALER, TOKENIZER
 from tests.support.clock import Clock
 from tests.support.crashing import Died, Gate, GatedLog, GatedStore
+from tests.support.hooks import Receivers
 from tests.support.memory_log import MemoryLog
 from tests.support.memory_store import MemoryRedis, MemoryStore
 
@@ -65,6 +69,7 @@ class World:
         self.stages = all_stages(institutions)
         self.redis = {name: MemoryRedis(self.clock) for name in self.stages}
         self.policy = policy
+        self.receivers = Receivers(self.clock)
         self.owner = {name: [p % workers for p in range(PARTITIONS)] for name in self.stages}
         self.workers: dict[str, list[Worker]] = {name: [] for name in self.stages}
         self.frozen: dict[str, list[tuple[Gate, asyncio.Task[None]]]] = {name: [] for name in self.stages}
@@ -106,6 +111,9 @@ class World:
 
     def _agent(self, stage: str, log: Any, store: Any) -> Agent:
         name, _, institution = stage.partition(" ")
+        if name == "webhook":
+            own = {"posts": self.receivers, "hooks": Hooks(), "now": lambda: from_ms(self.clock.ms)}
+            return Webhook(log, store, self.policy, SEALER, **own)
         if name != "intake":
             return AGENTS[name](log, store, self.policy, SEALER)
         limits = {"body_limit_bytes": BODY_LIMIT_BYTES, "json_depth_limit": 16}

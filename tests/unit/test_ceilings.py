@@ -86,7 +86,7 @@ def test_a_crash_point_is_passed_in_the_part_that_it_is_named_for(name: str) -> 
 
 
 def test_the_points_of_a_step_stand_in_the_order_of_their_table() -> None:
-    for stage in ("intake", "assess", "track", "timekeeper", "deliver", "oversee", "project"):
+    for stage in ("intake", "assess", "track", "timekeeper", "deliver", "webhook", "calls", "oversee", "project"):
         path = ROOT / "stream_processors" / "agents" / f"{stage}.py"
         text = path.read_text("utf-8")
         declared = [name for name in POINTS if name.startswith(f"{stage}.")]

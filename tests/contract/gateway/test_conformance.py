@@ -38,10 +38,11 @@ from schemas.deliveries import Issued
 from schemas.protect import AesGcmSealer, Keyring, Tokenizer
 from schemas.topics import OVERSIGHT
 from stream_processors.state.receipts import Receipt
-from tests.support.deliveries import notice
+from tests.support.deliveries import mark, notice
+from tests.support.hooks import endpoint, registered
 from tests.support.oversight import ask, campaign, oversight_record
 from tests.support.scores import move, step
-from tests.unit.gateway.fakes import T0, FakeLog, FakeRates, FakeViews, MemoryIdempotency, a_case, with_the_loop
+from tests.unit.gateway.fakes import T0, FakeLog, FakeNames, FakeRates, FakeViews, MemoryIdempotency, a_case, with_the_loop
 
 SEED = int(os.environ.get("LIANDONG_FUZZ_SEED", "20241001"))
 EXAMPLES = int(os.environ.get("LIANDONG_FUZZ_EXAMPLES", "15"))
@@ -91,6 +92,7 @@ KNOWN = {
     "task_id": "task-1-known",
     "objection_id": "obj-1-known",
     "notice_id": "act-0/case-1/0",
+    "endpoint_id": "hook-known",
     "number": "7K3F-0Q2M-9XVA-41BD-ZP8T",
     "year": "2025",
     "record_id": "sup-1",
@@ -159,7 +161,13 @@ def ports(home: Path) -> Ports:
         _, value = oversight_record(request)
         views.apply(OVERSIGHT, Entry(b"", value))
     fresh = GatewaySettings(home=home, profile="fuzz", jwks=None, outcome_wait_s=0, inbox_wait_most_s=0)
-    built = wiring.services(fresh, keyring=keyring, log=log, memory=memory, views=views, lag=Lag(), rates=FakeRates())
+    made, _ = endpoint("hook-known")
+    views.register(registered(made))
+    views.issue(Issued(notice=notice(7, at=T0)))
+    parked = mark("parked", 7, at=T0, way="webhook", endpoint="hook-known")
+    views.mark(parked)
+    ports = {"log": log, "memory": memory, "views": views, "lag": Lag(), "rates": FakeRates(), "resolve": FakeNames()}
+    built = wiring.services(fresh, keyring=keyring, **ports)
     return Ports(wiring.create_app_over(built), log, memory, views)
 
 

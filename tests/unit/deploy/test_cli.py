@@ -40,7 +40,7 @@ def test_an_error_is_a_message_without_a_traceback(tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("LIANDONG_HOME", str(tmp_path))
     result = CliRunner().invoke(cli.app, ["up", "--workers", "cook=2"])
     assert result.exit_code == 1
-    assert "agents: intake, assess, track, timekeeper, deliver, oversee, project" in result.stderr
+    assert "agents: intake, assess, track, timekeeper, deliver, webhook, oversee, project" in result.stderr
     assert "Traceback" not in result.stderr
 
 

@@ -13,7 +13,7 @@ from gateway import app as wiring
 from gateway.lag import Lag
 from gateway.settings import GatewaySettings
 from schemas.protect import Keyring
-from tests.unit.gateway.fakes import FakeLog, FakeRates, FakeViews, MemoryIdempotency
+from tests.unit.gateway.fakes import FakeLog, FakeNames, FakeRates, FakeViews, MemoryIdempotency
 
 Client = Callable[..., httpx.AsyncClient]
 
@@ -52,6 +52,11 @@ def rates() -> FakeRates:
     return FakeRates()
 
 
+@pytest.fixture
+def names() -> FakeNames:
+    return FakeNames()
+
+
 @pytest.fixture(scope="session")
 def keyring() -> Keyring:
     return Keyring.generate()
@@ -65,8 +70,10 @@ def services(
     memory: MemoryIdempotency,
     views: FakeViews,
     rates: FakeRates,
+    names: FakeNames,
 ) -> wiring.Services:
-    return wiring.services(settings, keyring=keyring, log=log, memory=memory, views=views, lag=Lag(), rates=rates)
+    ports = {"log": log, "memory": memory, "views": views, "lag": Lag(), "rates": rates, "resolve": names}
+    return wiring.services(settings, keyring=keyring, **ports)
 
 
 @pytest.fixture

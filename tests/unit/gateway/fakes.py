@@ -28,7 +28,9 @@ from schemas.scorecards import CardKind
 from schemas.signals import Subject
 from schemas.tasks import Reach, Task
 from schemas.topics import ACTIONS, DELIVERED, OVERSIGHT, Topic
+from schemas.topics import ENDPOINTS as HOOKS
 from schemas.values import from_ms, instant_ms
+from schemas.webhooks import Endpoints
 from stream_processors.domain import case as decision
 from stream_processors.domain import oversight
 from stream_processors.log import partition_of
@@ -41,6 +43,7 @@ from stream_processors.state.inbox_views import Addressed, Inbox
 from stream_processors.state.receipts import Receipt
 from stream_processors.state.trail_views import TrailCase, TrailRead
 from stream_processors.state.views import Cursor, Found, Page, Rebuilding, Standing
+from stream_processors.state.webhook_views import Parked
 
 T0 = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 QUEUE = "public-security-630202"
@@ -155,6 +158,19 @@ class FakeRates:
         return 0
 
 
+class FakeNames:
+    """A resolver: every name is one public address, unless `known` says otherwise; None is a name that there is not."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, Sequence[str] | None] = {}
+
+    async def __call__(self, host: str, port: int) -> Sequence[str]:
+        found = self.known.get(host, ["93.184.216.34"])
+        if found is None:
+            raise OSError("no such name")
+        return found
+
+
 @functools.cache
 def _policy() -> Policy:
     return load_policy(SHIPPED_POLICY)
@@ -169,6 +185,8 @@ class FakeViews:
         self.actions: dict[str, CaseChange] = {}
         self.counted: dict[str, int] = {}
         self.notices: list[Noticed] = []
+        self.hooked: dict[str, Endpoints] = {}
+        self.of_endpoint: dict[str, list[str]] = {}
         self.rang: Callable[[str, str], None] = lambda recipient, name: None
         self.books: dict[tuple[CardKind, str], dict[str, dict[str, int]]] = {}
         self.records: dict[str, Record] = {}
@@ -185,6 +203,8 @@ class FakeViews:
     def apply(self, topic: Topic, entry: Entry) -> None:
         if topic is DELIVERED:
             self.mark(decode(DELIVERED, entry.value).data)
+        if topic is HOOKS:
+            self.register(decode(HOOKS, entry.value).data)
         if topic is OVERSIGHT:
             self._oversee(entry)
         if topic is not ACTIONS:
@@ -292,6 +312,8 @@ class FakeViews:
             self.rang(one.notice.recipient, "")
 
     def mark(self, one: DeliveryMark) -> None:
+        if one.state is DeliveryState.PARKED and one.endpoint is not None:
+            self.of_endpoint.setdefault(one.endpoint, []).append(one.notice_id)
         for at, entry in enumerate(self.notices):
             notice, slot = entry.issued.notice, one.state.value
             if (notice.recipient, notice.notice_id) == (one.recipient, one.notice_id) and slot != "sent":
@@ -302,6 +324,25 @@ class FakeViews:
                 self.notices[at] = entry._replace(delivery=delivery)
                 if one.state is DeliveryState.REPLAYED:
                     self.rang(one.recipient, notice_name(member_of(one.recipient, one.notice_id, 0)))
+
+    # webhooks
+
+    def register(self, one: Endpoints) -> None:
+        """What `project` makes of a record: of one revision the first counts."""
+        known = self.hooked.get(one.institution)
+        if known is None or one.revision > known.revision:
+            self.hooked[one.institution] = one
+
+    async def endpoints(self, institution: str) -> Endpoints | None:
+        self._here()
+        return self.hooked.get(institution)
+
+    async def parked(self, recipient: str, endpoint_id: str, *, limit: int) -> Parked:
+        self._here()
+        listed = self.of_endpoint.get(endpoint_id, [])
+        found = [one for one in self.notices if one.issued.notice.notice_id in listed and one.delivery.acknowledged is None]
+        found = [one for one in reversed(found) if one.delivery.state is DeliveryState.PARKED]
+        return Parked(found[:limit], len(found) > limit)
 
     async def inbox(self, recipient: str, *, after: int, limit: int) -> Inbox:
         self._here()

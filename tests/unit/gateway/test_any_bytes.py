@@ -25,7 +25,17 @@ from gateway.openapi import examples_of
 from gateway.settings import GatewaySettings
 from schemas.protect import Keyring
 from tests.support import examples
-from tests.unit.gateway.fakes import QUEUE, FakeLog, FakeRates, FakeViews, MemoryIdempotency, a_case, signal, with_the_loop
+from tests.unit.gateway.fakes import (
+    QUEUE,
+    FakeLog,
+    FakeNames,
+    FakeRates,
+    FakeViews,
+    MemoryIdempotency,
+    a_case,
+    signal,
+    with_the_loop,
+)
 
 _json = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -76,7 +86,9 @@ def app(home: Path):
         log=log,
         memory=MemoryIdempotency(),
         views=views,
-        lag=Lag(), rates=FakeRates(),
+        lag=Lag(),
+        rates=FakeRates(),
+        resolve=FakeNames(),
     )
     views.cases["case-1"] = with_the_loop(a_case(built.tokenizer, built.sealer), built.tokenizer, built.sealer)
     return wiring.create_app_over(built)

@@ -1,0 +1,78 @@
+"""What an institution's endpoint does with a call: `verify_webhook` says whether it is from the gateway, unchanged and fresh.
+
+Standard Webhooks 1.0.0, symmetric. Invariant: nothing of a message is looked at before one of its signatures is good, and how
+long that takes says nothing of the right one.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import time
+from base64 import b64decode, b64encode
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .errors import ClientError
+
+TOLERANCE_S = 300
+_PREFIX = "whsec_"
+_SIGNATURES_READ = 16
+
+
+class BadWebhook(ClientError):
+    """Not from the gateway, changed, or too old: answer 401 and do nothing."""
+
+
+@dataclass(frozen=True)
+class Webhook:
+    """`id` is the same in every attempt: what was done once for it is not done again. `data` has the notice's id, its sentence,
+    ids of the case and order, and the `link` where the rest is read."""
+
+    id: str
+    type: str
+    data: Mapping[str, Any]
+
+
+def verify_webhook(
+    secrets: str | Iterable[str],
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    now: float | None = None,
+    tolerance_s: float = TOLERANCE_S,
+) -> Webhook:
+    """The message. `secrets`: yours, both while one is being replaced; `headers` with names in any case; `body` the bytes as they
+    came; `now` in Unix seconds. BadWebhook says what is wrong."""
+    given = {name.lower(): value for name, value in headers.items()}
+    name, at = given.get("webhook-id", ""), given.get("webhook-timestamp", "")
+    if not name or not (at.isascii() and at.isdigit() and len(at) <= 12):
+        raise BadWebhook("webhook-id or webhook-timestamp is missing")
+    if abs((time.time() if now is None else now) - int(at)) > tolerance_s:
+        raise BadWebhook("the message is too old, or one of the clocks is wrong")
+    signatures = [one.encode() for one in given.get("webhook-signature", "").split(" ")[:_SIGNATURES_READ]]
+    good = False
+    for secret in [secrets] if isinstance(secrets, str) else secrets:
+        mac = hmac.digest(_key(secret), f"{name}.{at}.".encode() + body, "sha256")
+        right = b"v1," + b64encode(mac)
+        for one in signatures:
+            good |= hmac.compare_digest(right, one)
+    if not good:
+        raise BadWebhook("no signature is of a known secret")
+    return _read(name, body)
+
+
+def _key(secret: str) -> bytes:
+    try:
+        return b64decode(secret.removeprefix(_PREFIX).encode("ascii"), validate=True)
+    except ValueError:
+        raise ValueError(f"a secret is {_PREFIX} and base64, as the gateway told it") from None
+
+
+def _read(name: str, body: bytes) -> Webhook:
+    try:
+        told = json.loads(body)
+        return Webhook(name, str(told["type"]), dict(told["data"]))
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise BadWebhook("the message is signed, but not as this version knows it") from None

@@ -1,0 +1,78 @@
+"""`liandong webhook listen`: an endpoint on this machine that verifies what comes and prints it, for trying and for demos.
+
+Invariant: it listens on loopback alone, verifies before it reads, and answers only what it was told to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Annotated
+
+import typer
+
+from deploy.local.ports import LOCALHOST
+
+MOST_BYTES = 1 << 20
+Say = Callable[[str], None]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds `liandong webhook`."""
+    webhook = typer.Typer(help="Webhooks: try an endpoint on this machine.", no_args_is_help=True)
+    app.add_typer(webhook, name="webhook")
+
+    @webhook.command("listen")
+    def listen(
+        secret: Annotated[list[str], typer.Option(help="whsec_…, as it was told; twice while one is being replaced.")],
+        port: Annotated[int, typer.Option(help="On 127.0.0.1; it must be among the ports of the webhooks file.")] = 8443,
+        status: Annotated[int, typer.Option(help="The answer to good messages: 503 to see retries, 410 to be left alone.")] = 200,
+    ) -> None:
+        """Verify what comes and print it; a repeat is known by its webhook-id. A gateway calls this address only with
+        LIANDONG_WEBHOOKS_FILE (docs/webhooks.md)."""
+        server = serve(port, secret, status, typer.echo)
+        typer.echo(f"listening on http://{LOCALHOST}:{server.server_address[1]}/")
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            server.server_close()
+
+    @webhook.callback()
+    def _group() -> None:
+        """Webhooks."""
+
+
+def serve(port: int, secrets: list[str], status: int, say: Say) -> ThreadingHTTPServer:
+    """A server that is bound and does not run yet. `status` answers a good message, 401 any other."""
+    from connectors.client.webhook import BadWebhook, verify_webhook
+
+    seen: set[str] = set()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            size = self.headers.get("content-length", "")
+            if not size.isdigit() or int(size) > MOST_BYTES:
+                self._answer(413)
+                return
+            body = self.rfile.read(int(size))
+            try:
+                told = verify_webhook(secrets, dict(self.headers.items()), body)
+            except BadWebhook as error:
+                say(f"refused: {error}")
+                self._answer(401)
+                return
+            again = "again " if told.id in seen else ""
+            if status < 300:
+                seen.add(told.id)
+            say(f"{again}{told.id} {told.type}: {told.data.get('en')} [{told.data.get('notice_id')}]")
+            self._answer(status)
+
+        def _answer(self, code: int) -> None:
+            self.send_response(code)
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            return
+
+    return ThreadingHTTPServer((LOCALHOST, port), Handler)

@@ -1,0 +1,219 @@
+"""webhook: calls institutions with their notices, until each endpoint has them or a person must look.
+
+A poll's step folds what is pending into memory (webhooks/lanes.py) and moves the places; the calls go on beside it (calls.py).
+The state in Redis is places alone: the next records, and the lowest from which what is pending is found again. Invariant: a
+notice leaves only by a mark in the log, so it reaches its endpoint at least once or is parked, whoever dies when.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+
+from schemas.codec import decode
+from schemas.deliveries import MOST_NOTICES, NOTICE_KEPT
+from schemas.policy import Policy
+from schemas.protect import Sealer
+from schemas.topics import CHANGED, DELIVERED, ENDPOINTS, ISSUED, Topic
+from schemas.values import instant_ms
+from stream_processors.agents.base import Agent, Batch
+from stream_processors.agents.calls import Calls, Posts
+from stream_processors.agents.dead_letters import DeadLetters
+from stream_processors.crash import point
+from stream_processors.log import Log, Record
+from stream_processors.metrics import METRICS, Steps
+from stream_processors.pipeline import STAGES, FactStream
+from stream_processors.state.keys import BUCKETS
+from stream_processors.state.restore import Told
+from stream_processors.state.rows import PlaceRow
+from stream_processors.state.store import Marks, Store, Write
+from stream_processors.webhooks.lanes import Lane, Lanes
+from stream_processors.webhooks.messages import Message, message_of
+from stream_processors.webhooks.policy import Hooks
+
+_BACK = NOTICE_KEPT + timedelta(days=1)
+_NOTICES = FactStream(ISSUED, {CHANGED.name: ""}, "", lambda envelope: [], PlaceRow, numbered=MOST_NOTICES)
+
+Ends = Mapping[str, Mapping[int, int]]
+
+
+class Webhook(Agent):
+    """The marks of a partition: `e`, `ea`, `eb`, the next of its notices, marks and endpoints; `el`, `em`, where notices and
+    marks must be read from to know what is pending."""
+
+    stage = STAGES["webhook"]
+    tick_every_s = 0.2
+
+    def __init__(
+        self,
+        log: Log,
+        store: Store,
+        policy: Policy,
+        sealer: Sealer,
+        told: Told = lambda line: None,
+        *,
+        posts: Posts,
+        hooks: Hooks,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        super().__init__(log, store, policy, told)
+        self._dead = DeadLetters("webhook", log, sealer)
+        self._now = now
+        self._sources: Marks = {}
+        self.calls = Calls(log, sealer, posts, hooks, told, now)
+
+    def workable(self, owned: frozenset[tuple[str, int]]) -> frozenset[tuple[str, int]]:
+        """The three topics of a partition are the same institutions': without all of them nothing of it is done."""
+        return frozenset(at for at in owned if all((topic.name, at[1]) in owned for topic in self.stage.reads))
+
+    async def revoked(self) -> None:
+        await super().revoked()
+        await self.calls.hang_up()
+
+    async def tick(self) -> None:
+        async with self._busy:
+            self.calls.check()
+            await self.calls.bury()
+            self.calls.send()
+            self.calls.measure()
+
+    # taking over
+
+    async def _take_over(self, partitions: Sequence[int]) -> None:
+        """Finds again what is pending: from the lowest places of all buckets; where they are lost, of all that inboxes show."""
+        await self.calls.hang_up()
+        self._sources = {}
+        buckets = await self.store.marks()
+        known = {mark: min(one.get(mark, 0) for one in buckets) for mark in {mark for one in buckets for mark in one}}
+        long_ago = instant_ms(self._now() - _BACK)
+        back = {topic.name: await self.log.since(topic, long_ago) for topic in (ISSUED, DELIVERED)}
+        ends = {topic.name: await self.log.ends(topic) for topic in self.stage.reads}
+        starts = await self.log.starts(ENDPOINTS)
+        sets: dict[str, int] = {}
+        found: dict[int, Lanes] = {}
+        for p in partitions:
+            found[p] = await self._found(p, known, back, ends, starts[p])
+            sets |= {self.position_mark(topic, p): ends[topic.name][p] for topic in self.stage.reads}
+            sets |= _lowest(p, found[p], sets)
+        await self._dead.flush()
+        point("webhook.found")
+        await self.store.call("fold", self._stamp, {b: Write({}, sets) for b in range(BUCKETS)})
+        self.marks |= sets
+        self.calls.take(found)
+        pending = sum(len(lane.items) for lanes in found.values() for lane in lanes)
+        self._told(f"webhook: {pending} deliveries are pending in {len(partitions)} partitions")
+
+    async def _found(self, p: int, known: Marks, back: Ends, ends: Ends, start: int) -> Lanes:
+        lanes, new = Lanes(), list[Lane]()
+        await self._replay(ENDPOINTS, p, start, ends, known, lanes, new)
+        if any(True for _ in lanes):
+            issued = max(known.get(f"el{p}", 0), back[ISSUED.name][p])
+            lanes.marks = marks = max(known.get(f"em{p}", 0), back[DELIVERED.name][p])
+            for lane in new:
+                await self._look_back(p, lane, lanes, back[ISSUED.name][p], issued)
+            await self._replay(ISSUED, p, issued, ends, known, lanes, [])
+            await self._replay(DELIVERED, p, marks, ends, known, lanes, [])
+        lanes.marks = ends[DELIVERED.name][p]
+        return lanes
+
+    async def _replay(
+        self, topic: Topic, p: int, start: int, ends: Ends, known: Marks, lanes: Lanes, new: list[Lane]
+    ) -> None:
+        """Folds a range once more; `new`: endpoints that came since the place was written."""
+        place, end = known.get(self.position_mark(topic, p), 0), ends[topic.name][p]
+        if start >= end:
+            return
+        async for records in self.log.read(topic, p, start, end):
+            for record in records:
+                found: list[Lane] = []
+                self._fold(topic, record, lanes, found, first=record.offset >= place)
+                new += found if record.offset >= place else []
+
+    # polls
+
+    async def _step(self, batch: Batch) -> None:
+        """Endpoints first, then notices, then marks: who is told of something is known before it."""
+        self.calls.check()
+        point("webhook.polled")
+        steps = Steps("webhook")
+        for topic in (ENDPOINTS, ISSUED, DELIVERED):
+            for (name, p), records in batch.items():
+                if name == topic.name:
+                    await self._fold_run(topic, p, records)
+        await self._dead.flush()
+        steps.done("read")
+        await self._settle(batch)
+        steps.done("settle")
+        point("webhook.folded")
+        self.calls.send()
+
+    async def _fold_run(self, topic: Topic, p: int, records: Sequence[Record]) -> None:
+        lanes, new = self.calls.lanes[p], list[Lane]()
+        for record in records:
+            self._fold(topic, record, lanes, new)
+        for lane in new:
+            await self._look_back(p, lane, lanes, 0, self.marks.get(f"e{p}", 0))
+
+    def _fold(self, topic: Topic, record: Record, lanes: Lanes, new: list[Lane], *, first: bool = True) -> None:
+        """One record. What cannot be read goes to the dead letters, the first time that it is read."""
+        try:
+            self._take(topic, record, lanes, new)
+        except ValueError as error:
+            if first:
+                self._dead.add(topic, record, str(error))
+                METRICS.dead.labels("webhook").inc()
+
+    def _take(self, topic: Topic, record: Record, lanes: Lanes, new: list[Lane]) -> None:
+        key = (record.key or b"").decode("utf-8", "replace")
+        if topic is ENDPOINTS:
+            one = decode(topic, record.value).data
+            if one.institution != key:
+                raise ValueError("the endpoints are another institution's than the record's key")
+            new += lanes.registered(one, record.timestamp_ms)
+        elif topic is DELIVERED:
+            lanes.marks = record.offset + 1
+            if lanes.has(key) and not lanes.marked(decode(topic, record.value).data, record.offset, record.timestamp_ms):
+                self._told(f"webhook: {topic.name}/{record.partition}/{record.offset} asks for a notice without its place")
+        elif lanes.has(key):
+            message = message_of(record.value, key)
+            if not self._is_echo(message, record.partition):
+                lanes.issued(message, key, record.offset, record.timestamp_ms)
+
+    def _is_echo(self, message: Message, p: int) -> bool:
+        source = _NOTICES.source_of(message.origin, p)
+        assert source is not None
+        mark, number = source
+        if number < self._sources.get(mark, 0):
+            return True
+        self._sources[mark] = number + 1
+        return False
+
+    async def _look_back(self, p: int, lane: Lane, lanes: Lanes, lowest: int, end: int) -> None:
+        """Notices that came after an endpoint, but were read before it was."""
+        recipient = lane.endpoint.institution
+        start = max((await self.log.since(ISSUED, lane.since_ms))[p], lowest)
+        if start >= end:
+            return
+        async for records in self.log.read(ISSUED, p, start, end):
+            for record in records:
+                if record.key == recipient.encode():
+                    try:
+                        message = message_of(record.value, recipient)
+                    except ValueError:  # project put it aside
+                        continue
+                    lanes.issued(message, recipient, record.offset, record.timestamp_ms, only=lane)
+
+    async def _settle(self, batch: Batch) -> None:
+        names = {topic.name: topic for topic in self.stage.reads}
+        sets = {self.position_mark(names[name], p): records[-1].offset + 1 for (name, p), records in batch.items()}
+        checks = {mark: self.marks.get(mark, 0) for mark in sets}  # nobody but its owner moves a place
+        at = {**self.marks, **sets}
+        for p in {p for _, p in batch}:
+            sets |= _lowest(p, self.calls.lanes[p], at)
+        await self.store.call("fold", self._stamp, {b: Write(checks, sets) for b in range(BUCKETS)})
+        self.marks |= sets
+
+
+def _lowest(p: int, lanes: Lanes, at: Mapping[str, int]) -> dict[str, int]:
+    issued, marks = lanes.lowest(at.get(f"e{p}", 0), at.get(f"ea{p}", 0))
+    return {f"el{p}": issued, f"em{p}": marks}
