@@ -43,7 +43,7 @@ class Scene:
 
 def crash_point(scene: Scene, name: str, nth: int, how: str = "") -> str:
     """Arms one point in one process, waits until it is hit, and until the process is back."""
-    process = _process_of(name, scene.rng)
+    process = process_of(name, scene.rng)
     latch = scene.folder / f"hit-{name}-{len(scene.hits)}"
     before = scene.stack.process(process)["pid"]
     stopped = [process]
@@ -69,7 +69,7 @@ def crash_point(scene: Scene, name: str, nth: int, how: str = "") -> str:
     return f"{process} {'raised' if how else 'died'} at {name} ({POINTS[name]})"
 
 
-def _process_of(point: str, rng: random.Random) -> str:
+def process_of(point: str, rng: random.Random) -> str:
     stage = point.partition(".")[0]
     if stage == "gateway":
         return "gateway"

@@ -26,7 +26,7 @@ READ_FOR_S = 120.0
 
 @dataclass
 class LoopFound:
-    """What was looked at: requests answered with success by their move, orders by their state, figures; every violation in words."""
+    """What was looked at: requests that were done by their move, orders by their state, figures; every violation in words."""
 
     asked: Counter[str] = field(default_factory=Counter)
     orders: Counter[str] = field(default_factory=Counter)

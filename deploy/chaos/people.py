@@ -198,7 +198,7 @@ class Institutions(Worker):
             time.sleep(PAUSE_S)
             return
         self._book.read(recipient, told.said["items"])
-        if told.said["next"]:
+        if told.said.get("next"):
             self._after[recipient] = told.said["next"]
         for item in told.said["items"]:
             if self._stopping.is_set():
@@ -232,7 +232,7 @@ class Institutions(Worker):
         else:
             if checked:
                 self._say(name, order, "verified", verified=FIELDS)
-            held = {"amount_minor": order["amount_minor"] - self._rng.randrange(100)} if order["amount_minor"] else {}
+            held = {"amount_minor": order["amount_minor"] - self._rng.randrange(100)} if order.get("amount_minor") else {}
             self._say(name, order, "executed", records_kept=True, **held)
             if self._rng.random() < 0.1:  # said twice, as if it were another time
                 self._say(name, order, "executed", records_kept=True, **held)
