@@ -19,8 +19,6 @@ from schemas.topics import ACTIONS, CHANGED, ISSUED, OVERSEEN
 from stream_processors.log import KafkaLog
 from stream_processors.settings import Settings
 
-GRACE_MS = 3000
-"""So long before the newest change a moment may have come due and not be applied yet."""
 READ_FOR_S = 120.0
 
 
@@ -71,9 +69,9 @@ def read_inboxes(url: str, mint: Callable[..., str], book: Bookkeeper, recipient
             cursor = {"after": told.said["next"]}
 
 
-def check_loop(book_path: Path, happened: Happened) -> LoopFound:
+def check_loop(book_path: Path, happened: Happened, until_ms: int) -> LoopFound:
     book = read_book(book_path)
-    found = LoopFound(wrong=differences(book, happened, grace_ms=GRACE_MS))
+    found = LoopFound(wrong=differences(book, happened, until_ms=until_ms))
     for ask in book.asks:
         if ask.done:
             found.asked[_word(ask.move, ask.body.get("result") or ask.body.get("disposition"))] += 1

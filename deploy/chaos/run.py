@@ -22,6 +22,7 @@ from deploy.local.stack import Stack
 from deploy.token import mint
 from deploy.verify.book import Bookkeeper
 from deploy.verify.ledger import Ledger, read_ledger
+from deploy.verify.loop_oracle import moments
 from deploy.verify.main import settings_of, verify
 from deploy.verify.quiet import wait_quiet
 from stream_processors.settings import SHIPPED_POLICY
@@ -75,12 +76,16 @@ def _settled(stack: Stack, minting: Callable[..., str], book: Bookkeeper, ledger
     """Waits until every short clock has had its time and the stages are at rest; then looks at everything."""
     settings = settings_of(stack)
     time.sleep(policy.SPAN_S)
-    asyncio.run(wait_quiet(settings, timeout_s=SETTLE_S))
-    verified = asyncio.run(verify(stack, [ledger], False, False, SETTLE_S, Console(highlight=False)))
-    happened = asyncio.run(happened_of(settings))
+    until_ms, deadline = time.time_ns() // 1_000_000, time.monotonic() + SETTLE_S
+    while True:
+        asyncio.run(wait_quiet(settings, timeout_s=SETTLE_S))
+        happened = asyncio.run(happened_of(settings))
+        if not list(moments(happened, until_ms)) or time.monotonic() > deadline:
+            break
     read_inboxes(stack.gateway_url, minting, book, {recipient for recipient, _ in happened.notices})
+    verified = asyncio.run(verify(stack, [ledger], False, False, SETTLE_S, Console(highlight=False)))
     found = asyncio.run(check(settings, read_ledger(ledger)))
-    found.loop = check_loop(book_path, happened)
+    found.loop = check_loop(book_path, happened, until_ms)
     found.wrong += found.loop.wrong
     if not verified:
         found.wrong.append("`liandong verify` found differences, see above")

@@ -80,7 +80,6 @@ class Happened:
     issued: Counter[tuple[str, str]] = field(default_factory=Counter)
     papers: Counter[str] = field(default_factory=Counter)
     outcomes: Counter[str] = field(default_factory=Counter)
-    newest_ms: int = 0
     wrong: list[str] = field(default_factory=list)
     _counted: set[Place] = field(default_factory=set)
     _told: set[tuple[int, int, int]] = field(default_factory=set)
@@ -97,7 +96,6 @@ class Happened:
             return
 
     def change(self, partition: int, offset: int, at_ms: int, value: bytes | None) -> None:
-        self.newest_ms = max(self.newest_ms, at_ms)
         source = _source(value, CHANGED, ACTIONS)
         if source is None or source[1] != partition or (partition, source[2]) in self._counted:
             return

@@ -24,8 +24,8 @@ ENDS = {"order_released", "order_expired", "order_lift_at_once", "order_replaced
 """What tells a recipient that an order must be lifted, or not be carried out."""
 
 
-def differences(book: Book, happened: Happened, *, grace_ms: int) -> list[str]:
-    """All of them. `grace_ms`: how long before the newest change a moment may have come due and not be applied yet."""
+def differences(book: Book, happened: Happened, *, until_ms: int) -> list[str]:
+    """All of them. `until_ms`: what came due before then must have been applied."""
     return [
         *happened.wrong,
         *asked_once(book, happened),
@@ -35,7 +35,7 @@ def differences(book: Book, happened: Happened, *, grace_ms: int) -> list[str]:
         *releases(book, happened),
         *notices(book, happened),
         *readers(book),
-        *moments(happened, grace_ms),
+        *moments(happened, until_ms),
         *papers(book, happened),
     ]
 
@@ -206,16 +206,15 @@ def readers(book: Book) -> Iterator[str]:
             yield f"{recipient} read {len(names)} notices: {twice[:3]} more than once, {missed[:3]} never, or in another order"
 
 
-def moments(happened: Happened, grace_ms: int) -> Iterator[str]:
+def moments(happened: Happened, until_ms: int) -> Iterator[str]:
     """No moment of a clock was applied twice, and none that came due was forgotten."""
     for moment, times in happened.moments.items():
         if times != 1:
             yield f"{moment} was applied {times} times"
     for case_id, case in happened.cases.items():
         for (clock, run), (step, at) in case["clocks"].items():
-            if ms(at) < happened.newest_ms - grace_ms:
-                late = happened.newest_ms - ms(at)
-                yield f"{step} of {clock} {run} of {case_id} came due {late} ms before the end and was never applied"
+            if ms(at) < until_ms:
+                yield f"{step} of {clock} {run} of {case_id} came due {until_ms - ms(at)} ms before the end and was never applied"
 
 
 def papers(book: Book, happened: Happened) -> Iterator[str]:

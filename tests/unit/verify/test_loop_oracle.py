@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 from deploy.verify.loop_oracle import differences
-from tests.unit.verify.loop_story import ACTIONS, BANK, CASE, CHANGED, OVERSIGHT, Story, at, envelope, false_alarm, told_of
+from tests.unit.verify.loop_story import ACTIONS, BANK, CASE, CHANGED, OVERSIGHT, T0_MS, Story, at, envelope, false_alarm, told_of
 
 Lie = Callable[[Story], object]
 Record = dict[str, Any]
 
 
 def said(story: Story) -> str:
-    return "\n".join(differences(story.book, story.happened(), grace_ms=1000))
+    return "\n".join(differences(story.book, story.happened(), until_ms=T0_MS + 7000))
 
 
 def test_nothing_is_wrong_with_an_honest_story():
