@@ -26,7 +26,7 @@ from deploy.verify.ledger import Ledger
 from deploy.verify.sender import send_all
 
 BATCH = 20
-PAUSE_S = 0.1
+PAUSE_S = 0.3
 OFFICERS = 3
 EVERY_CORRECTED, EVERY_TAKEN_BACK, EVERY_TAKEN_BACK_FIRST = 20, 15, 40
 """Of so many signals one is corrected later on, taken back, or taken back while it is on its way."""

@@ -16,6 +16,8 @@ SPAN_S = 9
 LENGTHS_S = {"warn": 3, "report": 4, "acknowledge": 3, "dissuade": 4, "order_answer": 4, "dispose": 6, "order_validity": 8}
 SLOW = frozenset({"quick_freeze", "suspicious_report", "return_notice", "answer_letter", "written_notice", "appeal"})
 """These keep the lengths that they have: what is never due in a run must never fire in it."""
+ESCALATED = frozenset({"acknowledge", "dispose", "order_answer"})
+"""Of the others nobody but whoever has to act is told: most of a run's changes would be escalations."""
 USUAL_S, STOPPED_S = 5, 8
 ANSWER_S = {"stop_payment": 4, "freeze": 5, "release": 5, "suspend_number": 5}
 LEASES = {"default_s": 10, "longest_s": 20}
@@ -42,5 +44,6 @@ def _shorten(rule: dict[str, Any]) -> None:
     rule["length"] = {"seconds": length_s}
     if "warn_before" in rule:
         rule["warn_before"] = {"seconds": 1}
-    for number, step in enumerate(rule.get("escalate", ()), 1):
+    rule["escalate"] = rule.get("escalate", [])[: rule["name"] in ESCALATED]
+    for number, step in enumerate(rule["escalate"], 1):
         step["after"] = {"seconds": number}

@@ -29,6 +29,8 @@ from stream_processors.settings import SHIPPED_POLICY
 
 PROFILE = "chaos"
 SETTLE_S = 120.0
+SOON_MS = 600_000
+"""Every moment up to then is waited for: that of a clock that another one's moment started, too."""
 Told = Callable[[str], None]
 ENV = {"LIANDONG_SESSION_TIMEOUT_S": "6", "LIANDONG_HEARTBEAT_S": "0.5"}
 
@@ -76,12 +78,13 @@ def _settled(stack: Stack, minting: Callable[..., str], book: Bookkeeper, ledger
     """Waits until every short clock has had its time and the stages are at rest; then looks at everything."""
     settings = settings_of(stack)
     time.sleep(policy.SPAN_S)
-    until_ms, deadline = time.time_ns() // 1_000_000, time.monotonic() + SETTLE_S
+    until_ms, deadline = time.time_ns() // 1_000_000 + SOON_MS, time.monotonic() + SETTLE_S
     while True:
         asyncio.run(wait_quiet(settings, timeout_s=SETTLE_S))
         happened = asyncio.run(happened_of(settings))
         if not list(moments(happened, until_ms)) or time.monotonic() > deadline:
             break
+        time.sleep(2)
     read_inboxes(stack.gateway_url, minting, book, {recipient for recipient, _ in happened.notices})
     verified = asyncio.run(verify(stack, [ledger], False, False, SETTLE_S, Console(highlight=False)))
     found = asyncio.run(check(settings, read_ledger(ledger)))
