@@ -22,6 +22,7 @@ from schemas.codec import encode
 from schemas.oversight import OversightAction, OversightChange, Record
 from schemas.protect import Tokenizer
 from schemas.topics import OVERSIGHT
+from stream_processors.crash import point
 from stream_processors.state.views import Rebuilding, Views
 
 _POLL_FIRST_S, _POLL_LAST_S = 0.01, 0.05
@@ -68,7 +69,9 @@ class Bureau:
         kind = "institution" if caller.role is Role.INSTITUTION else "officer"
         actor, move_id = f"{kind}:{caller.subject}", action.move.move_id
         value = encode(OVERSIGHT, action, id=move_id, source="/gateway", actor=actor, time=self._now(), subject=action.about)
+        point("gateway.oversight_built")
         landed = await self._log.append(OVERSIGHT, [Entry(action.about.encode(), value)])
+        point("gateway.oversight_appended")
         if not isinstance(landed[0], Position):
             said = "the broker did not acknowledge; read the record again, or retry with the same Idempotency-Key"
             raise later("log-unavailable", said, self._retry_after_s)

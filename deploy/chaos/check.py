@@ -10,13 +10,15 @@ That the state folded afresh from the log is the live one, and what the oracle d
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from redis.asyncio import Redis
 
+from deploy.chaos.check_loop import LoopFound
 from deploy.verify.ledger import Entry
+from deploy.verify.lineage import families, twice
 from schemas.cases import Case
 from schemas.codec import CodecError, decode
 from schemas.envelope import Origin
@@ -42,6 +44,7 @@ class Found:
     cases: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
+    loop: LoopFound = field(default_factory=LoopFound)
 
 
 async def check(settings: Settings, entries: Sequence[Entry]) -> Found:
@@ -150,10 +153,20 @@ async def _cases(found: Found, settings: Settings, joined: dict[str, set[str]]) 
     finally:
         await redis.aclose()
     found.cases = len(live)
-    for case_id, signals in joined.items():
-        if case_id not in live:
-            found.wrong.append(f"case {case_id} of {len(signals)} signals is not in the views")
-        elif live[case_id].signal_count != len(signals):
-            counts = live[case_id].signal_count
-            found.wrong.append(f"case {case_id} counts {counts} signals, {len(signals)} that were routed to it are live")
-    found.wrong += [f"case {case_id} has no routed signal" for case_id in live.keys() - joined.keys()]
+    found.wrong += [f"case {name} of {len(joined[name])} signals is not in the views" for name in joined.keys() - live.keys()]
+    for family in families(live.values()):
+        found.wrong += _of_family(family, joined)
+
+
+def _of_family(family: list[Case], joined: dict[str, set[str]]) -> Iterator[str]:
+    """Cases that were merged or split among each other: what was routed to them counts in them, once."""
+    names = " and ".join(one.case_id for one in family)
+    if not any(one.case_id in joined for one in family):
+        yield f"case {names} has no routed signal"
+    counts = sum(one.signal_count for one in family if one.merged_into is None)
+    routed = Counter(name for one in family for name in joined.get(one.case_id, ()))
+    if counts != routed.total():
+        yield f"case {names} counts {counts} signals, {routed.total()} that were routed to it are live"
+    listed = {one.case_id: [f"{kept.signal_id}/{kept.version}" for kept in one.signals] for one in family}
+    for name, where in twice(listed, routed).items():
+        yield f"{name} counts in {', '.join(where)}; {routed[name]} of them were sent it, or it is dead"

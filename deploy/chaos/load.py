@@ -1,5 +1,5 @@
-"""The load while things break: institutions that send until they are acknowledged, correct and take back, officers who take, hand
-over and dispose.
+"""The load while things break: institutions that send until they are acknowledged, correct and take back, and all who work in the
+loop (people.py).
 
 Invariant: a sender stops only at an answer that is final, and the ledger knows exactly what the system promised.
 """
@@ -7,7 +7,6 @@ Invariant: a sender stops only at an answer that is final, and the ledger knows 
 from __future__ import annotations
 
 import asyncio
-import http.client
 import json
 import queue
 import random
@@ -17,23 +16,20 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache
-from typing import Any
-from urllib.parse import urlsplit
 
 from connectors.port import Answer
-from deploy.demo_data.generate import Planned, generate
+from deploy.chaos.client import Client
+from deploy.chaos.people import Body, Institutions, Officer, Talk, Units, Worker
+from deploy.demo_data.generate import INSTITUTIONS, Planned, generate
+from deploy.verify.book import Bookkeeper
 from deploy.verify.ledger import Ledger
 from deploy.verify.sender import send_all
 
 BATCH = 20
-PAUSE_S = 0.03
+PAUSE_S = 0.3
+OFFICERS = 3
 EVERY_CORRECTED, EVERY_TAKEN_BACK, EVERY_TAKEN_BACK_FIRST = 20, 15, 40
 """Of so many signals one is corrected later on, taken back, or taken back while it is on its way."""
-QUEUES = [f"public-security-{code}" for code in ("630200", "630202", "630203", "630222", "630223", "630224", "630225")] + [
-    "financial-regulator-630200"
-]
-
-
 WHY = "a false alarm"
 
 
@@ -42,48 +38,34 @@ def _corrected(planned: Planned) -> Planned:
     return replace(planned, body={**planned.body, "version": 2, "amount": {"minor": 123_400, "currency": "CNY"}})
 
 
-class Client:
-    """One keep-alive connection; every failure closes it and is told as status 0."""
-
-    def __init__(self, url: str) -> None:
-        self._where = urlsplit(url).netloc
-        self._connection: http.client.HTTPConnection | None = None
-
-    def ask(self, method: str, path: str, token: str, body: bytes | None = None, **headers: str) -> tuple[int, bytes]:
-        try:
-            if self._connection is None:
-                self._connection = http.client.HTTPConnection(self._where, timeout=15)
-            sent = {"Authorization": f"Bearer {token}", **{name.replace("_", "-"): value for name, value in headers.items()}}
-            self._connection.request(method, path, body, sent)
-            answer = self._connection.getresponse()
-            return answer.status, answer.read()
-        except (OSError, http.client.HTTPException):
-            if self._connection is not None:
-                self._connection.close()
-            self._connection = None
-            return 0, b""
-
-
 class Load:
     """`start`, break things, `stop`: stop returns when everything that was sent is acknowledged or finally refused."""
 
-    def __init__(self, url: str, mint: Callable[..., str], ledger: Ledger, *, seed: int) -> None:
+    def __init__(self, url: str, mint: Callable[..., str], ledger: Ledger, book: Bookkeeper, *, seed: int) -> None:
         self._url, self._mint, self._ledger, self._seed = url, mint, ledger, seed
         self._plan = generate(1_000_000, seed=seed, run=f"chaos{seed}")
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
         self.answered = 0
         self.refused = 0
-        self.moves = 0
         self.retracted = 0
         self.failed: list[BaseException] = []
         self._unwanted: queue.SimpleQueue[Planned] = queue.SimpleQueue()
+        common = (url, mint, book, self._stopping, Talk())
+        self._workers: list[Worker] = [Officer(*common, name=f"officer-{n}", seed=seed * 100 + n) for n in range(OFFICERS)]
+        self._workers += [Institutions(*common, names=INSTITUTIONS[n::2], seed=seed * 100 + 50 + n) for n in range(2)]
+        self._workers += [Units(*common, seed=seed * 100 + 60), Body(*common, seed=seed * 100 + 61)]
 
     def start(self) -> None:
-        for work in (self._send, self._act, self._act, self._take_back):
+        for work in (self._send, self._take_back, *(one.work for one in self._workers)):
             thread = threading.Thread(target=self._guarded, args=(work,), daemon=True)
             thread.start()
             self._threads.append(thread)
+
+    @property
+    def acted(self) -> int:
+        """What people in the loop asked for and was done."""
+        return sum(one.acted for one in self._workers)
 
     def stop(self, timeout_s: float = 120) -> None:
         """Lets senders finish what they began. Raises what a thread raised, and TimeoutError when one does not end."""
@@ -169,38 +151,3 @@ class Load:
             journal.failed([0], f"status {status}", taken=None)
             time.sleep(0.1)
         journal.settled()
-
-    def _act(self) -> None:
-        """An officer: next, then renew, hand over, release or dispose; conflicts are part of the day."""
-        number = len(self._threads)
-        officer = f"officer-{number}"
-        rng, client = random.Random(self._seed * 100 + number), Client(self._url)
-        token = self._mint(officer, role="officer", queues=["*"])
-        while not self._stopping.is_set():
-            key = f"{officer}-{rng.getrandbits(40)}"
-            status, answer = client.ask(
-                "POST", f"/v1/queues/{rng.choice(QUEUES)}/next", token, b"{}", Content_Type="application/json"
-            )
-            if status == 200:
-                case = json.loads(answer)
-                self._move(client, token, case, rng.choice(["release", "renew", "hand-over", "dispose"]), rng, key)
-            elif status not in (0, 202, 204, 404, 409, 429) and status < 500:
-                raise AssertionError(f"next was answered {status}: {answer[:300]!r}")
-            time.sleep(0.05)
-
-    def _move(self, client: Client, token: str, case: dict[str, Any], move: str, rng: random.Random, key: str) -> None:
-        body: dict[str, Any] = {"revision": case["revision"]}
-        if move == "hand-over":
-            body["to"] = f"officer-{rng.randrange(9)}"
-        if move == "dispose":
-            body["disposition"] = rng.choice(["confirmed", "false_positive", "insufficient"])
-        path, raw = f"/v1/cases/{case['case_id']}/{move}", json.dumps(body).encode()
-        for _ in range(3):
-            status, answer = client.ask("POST", path, token, raw, Content_Type="application/json", Idempotency_Key=key)
-            if status == 200:
-                self.moves += 1
-            if status in (200, 202, 409):
-                return
-            if 0 < status < 500 and status != 429:
-                raise AssertionError(f"{move} was answered {status}: {answer[:300]!r}")
-            time.sleep(0.2)

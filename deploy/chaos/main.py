@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import secrets
 import sys
+from collections.abc import Mapping
 
 import typer
 
@@ -38,11 +39,18 @@ def report(found: Found, breaks: int, seed: int) -> int:
         f"{breaks} breaks (seed {seed}): {found.acknowledged} acknowledged, {found.records} records in the log, "
         f"{found.facts} facts of which {found.echoes} echoes, {found.cases} cases; {dict(found.outcomes)}"
     )
+    typer.echo(f"the loop: {_told(found.loop.figures)}")
+    typer.echo(f"  done: {_told(found.loop.asked)}")
+    typer.echo(f"  orders: {_told(found.loop.orders)}")
     for line in found.wrong[:40]:
         typer.echo(f"  WRONG {line}")
     typer.echo(
-        "nothing lost, nothing counted twice, the rebuilt state is the live one"
+        "nothing lost, nothing counted or carried out twice, the rebuilt state is the live one"
         if not found.wrong
         else f"{len(found.wrong)} violations"
     )
     return 1 if found.wrong else 0
+
+
+def _told(figures: Mapping[str, int]) -> str:
+    return ", ".join(f"{n} {name}" for name, n in sorted(figures.items()))

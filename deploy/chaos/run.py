@@ -13,16 +13,24 @@ from pathlib import Path
 
 from rich.console import Console
 
+from deploy.chaos import policy
 from deploy.chaos.breaks import AGENTS, BREAKS, CRASH_POINTS, Scene, crash_point
 from deploy.chaos.check import Found, check
+from deploy.chaos.check_loop import check_loop, happened_of, read_inboxes
 from deploy.chaos.load import Load
 from deploy.local.stack import Stack
 from deploy.token import mint
+from deploy.verify.book import Bookkeeper
 from deploy.verify.ledger import Ledger, read_ledger
+from deploy.verify.loop_oracle import moments
 from deploy.verify.main import settings_of, verify
+from deploy.verify.quiet import wait_quiet
+from stream_processors.settings import SHIPPED_POLICY
 
 PROFILE = "chaos"
 SETTLE_S = 120.0
+SOON_MS = 600_000
+"""Every moment up to then is waited for: that of a clock that another one's moment started, too."""
 Told = Callable[[str], None]
 ENV = {"LIANDONG_SESSION_TIMEOUT_S": "6", "LIANDONG_HEARTBEAT_S": "0.5"}
 
@@ -42,27 +50,49 @@ def plan(kills: int, rng: random.Random) -> list[str]:
 def run(steps: Sequence[str], *, seed: int, told: Told, profile: str = PROFILE, home: Path | None = None) -> Found:
     """Runs the breaks one after another under load. Raises when one could not be done, returns what the check found."""
     rng = random.Random(seed)
-    stack = Stack(profile, home=home, workers=dict.fromkeys(AGENTS, 2), env=ENV, backoff_max_s=1.0)
-    stack.down(wipe=True)
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as after:
-        path = Path(folder) / "ledger.ndjson"
+        path, book_path = Path(folder) / "ledger.ndjson", Path(folder) / "book.ndjson"
+        env = ENV | {"LIANDONG_POLICY_FILE": str(policy.write(SHIPPED_POLICY, Path(folder) / "policy.yaml"))}
+        stack = Stack(profile, home=home, workers=dict.fromkeys(AGENTS, 2), env=env, backoff_max_s=1.0)
+        stack.down(wipe=True)
         after.callback(stack.down)
         stack.up()
-        with Ledger(path) as ledger:
-            load = Load(stack.gateway_url, partial(mint, home=stack.places.home, profile=profile), ledger, seed=seed)
+        minting = partial(mint, home=stack.places.home, profile=profile)
+        with Ledger(path) as ledger, Ledger(book_path) as book:
+            keeper = Bookkeeper(book)
+            load = Load(stack.gateway_url, minting, ledger, keeper, seed=seed)
             scene = Scene(stack, load, rng, Path(folder), told)
             load.start()
-            while load.answered < 100 and not load.failed:
+            while (load.answered < 100 or load.acted < 20) and not load.failed:
                 time.sleep(0.1)
             time.sleep(3)  # so that every stage has something behind it
             for number, step in enumerate(steps, 1):
                 _break(scene, step, f"{number}/{len(steps)}")
             load.stop()
-        sent = f"{load.answered} lines answered, {load.refused} refused, {load.retracted} signals taken back"
-        told(f"{sent}, {load.moves} moves of officers applied")
-        if not asyncio.run(verify(stack, [path], False, False, SETTLE_S, Console(highlight=False))):
-            return Found(wrong=["`liandong verify` found differences, see above"])
-        return asyncio.run(check(settings_of(stack), read_ledger(path)))
+            sent = f"{load.answered} lines answered, {load.refused} refused, {load.retracted} signals taken back"
+            told(f"{sent}, {load.acted} requests in the loop done")
+            return _settled(stack, minting, keeper, path, book_path)
+
+
+def _settled(stack: Stack, minting: Callable[..., str], book: Bookkeeper, ledger: Path, book_path: Path) -> Found:
+    """Waits until every short clock has had its time and the stages are at rest; then looks at everything."""
+    settings = settings_of(stack)
+    time.sleep(policy.SPAN_S)
+    until_ms, deadline = time.time_ns() // 1_000_000 + SOON_MS, time.monotonic() + SETTLE_S
+    while True:
+        asyncio.run(wait_quiet(settings, timeout_s=SETTLE_S))
+        happened = asyncio.run(happened_of(settings))
+        if not list(moments(happened, until_ms)) or time.monotonic() > deadline:
+            break
+        time.sleep(2)
+    read_inboxes(stack.gateway_url, minting, book, {recipient for recipient, _ in happened.notices})
+    verified = asyncio.run(verify(stack, [ledger], False, False, SETTLE_S, Console(highlight=False)))
+    found = asyncio.run(check(settings, read_ledger(ledger)))
+    found.loop = check_loop(book_path, happened, until_ms)
+    found.wrong += found.loop.wrong
+    if not verified:
+        found.wrong.append("`liandong verify` found differences, see above")
+    return found
 
 
 def _break(scene: Scene, step: str, where: str) -> None:

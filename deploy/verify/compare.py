@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 from redis.asyncio import Redis
 
+from deploy.verify.lineage import families, home, kin
 from deploy.verify.naive import Indicator
-from deploy.verify.oracle import Expected, ExpectedCase, ExpectedSignal
+from deploy.verify.oracle import CaseKey, Expected, ExpectedCase, ExpectedSignal
 from schemas.cases import Case, Disposition
 from stream_processors.state.views import Receipt, RedisViews
 
@@ -64,7 +65,10 @@ async def read_live(redis_url: str, signal_ids: Iterable[str]) -> Live:
                     break
                 page = await views.page(queue, limit=_PAGE, after=page.next)
         named = {name for one in receipts.values() for name in one.cases} - set(cases)
-        cases |= {one.case_id: one for one in await asyncio.gather(*(case(name) for name in named)) if one is not None}
+        while named:
+            more = {one.case_id: one for one in await asyncio.gather(*(case(name) for name in named)) if one is not None}
+            cases, asked = cases | more, named
+            named = {name for one in cases.values() for name in kin(one)} - set(cases) - asked
         return Live(receipts, cases, await views.counters())
     finally:
         await redis.aclose()
@@ -76,16 +80,17 @@ def signal_ids(expected: Expected) -> list[str]:
 
 def maybe_confirmed(expected: Expected, live: Live) -> frozenset[Indicator]:
     """Subjects that officers confirmed, or may have before a case was opened again: of a case its primary subject, and what
-    its signals name besides accounts and persons."""
+    its signals name besides accounts and persons. What was merged with it or split off it may have been a part of it then."""
     found: set[Indicator] = set()
-    for case in live.cases.values():
-        if case.disposition is not Disposition.CONFIRMED and not case.reopened:
+    for family in families(live.cases.values()):
+        if not any(one.disposition is Disposition.CONFIRMED or one.reopened for one in family):
             continue
-        for primary in expected.primaries.get(case.primary_signal_id, ()):
-            wanted = expected.cases.get((case.queue, primary))
-            joined = [*wanted.may, *wanted.once] if wanted else []
-            suspects = {one for member in joined for one in member.content.suspects}
-            found |= {primary} | {one for one in suspects if one[0] not in PARTIES}
+        for case in family:
+            for primary in expected.primaries.get(case.primary_signal_id, ()):
+                wanted = expected.cases.get((home(case), primary))
+                joined = [*wanted.may, *wanted.once] if wanted else []
+                suspects = {one for member in joined for one in member.content.suspects}
+                found |= {primary} | {one for one in suspects if one[0] not in PARTIES}
     return frozenset(found)
 
 
@@ -131,52 +136,78 @@ def _of_signal(signal: ExpectedSignal, live: Live, partial: bool) -> list[Differ
 
 
 def _of_cases(expected: Expected, live: Live, partial: bool) -> list[Difference]:
+    """Family by family: a case that was neither merged nor split is alone."""
     found: list[Difference] = []
-    by_key: dict[tuple[str, Indicator], list[Case]] = defaultdict(list)
-    for case in live.cases.values():
-        primaries = expected.primaries.get(case.primary_signal_id, set())
-        keys = [(case.queue, primary) for primary in primaries if (case.queue, primary) in expected.cases]
-        if primaries:
-            by_key[keys[0] if keys else (case.queue, next(iter(primaries)))].append(case)
-        elif not partial:
-            found.append(Difference(f"case {case.case_id} in {case.queue}", "nothing", "a case of a signal that nobody sent"))
-    for key, wanted in expected.cases.items():
+    by_key: dict[CaseKey, list[Case]] = defaultdict(list)
+    for family in families(live.cases.values()):
+        keys: dict[CaseKey, None] = {}
+        for case in family:
+            if (key := _key(case, expected)) is not None and case.split_from is None:
+                by_key[key].append(case)
+                keys[key] = None
+            elif key is None and not partial:
+                about = f"case {case.case_id} in {case.queue}"
+                found.append(Difference(about, "nothing", "a case of a signal that nobody sent"))
+        if wanted := [expected.cases[key] for key in keys if key in expected.cases]:
+            found += _of_family(wanted, [one for one in family if one.merged_into is None], expected, partial)
+    for key, one in expected.cases.items():
         cases = by_key.pop(key, [])
-        about = f"case of {wanted.primary[0]} {wanted.primary[1]} in {wanted.queue}"
         if len(cases) > 1:
-            found.append(Difference(about, "one case", f"{len(cases)}: {', '.join(one.case_id for one in cases)}"))
-        elif cases:
-            found += _of_case(about, wanted, cases[0], expected, partial)
-        elif wanted.must:
-            found.append(Difference(about, f"a case with {len(wanted.must)} signals or more", "none"))
+            found.append(Difference(_about(one), "one case", f"{len(cases)}: {', '.join(case.case_id for case in cases)}"))
+        elif not cases and one.must:
+            found.append(Difference(_about(one), f"a case with {len(one.must)} signals or more", "none"))
     if not partial:
         for (queue, primary), cases in by_key.items():
             about = f"case of {primary[0]} {primary[1]} in {queue}"
-            found += [Difference(about, "no case", f"{one.case_id} with score {one.score}") for one in cases]
+            found += [Difference(about, "no case", f"{case.case_id} with score {case.score}") for case in cases]
     return found
 
 
-def _of_case(about: str, wanted: ExpectedCase, case: Case, expected: Expected, partial: bool) -> list[Difference]:
+def _key(case: Case, expected: Expected) -> CaseKey | None:
+    """The queue and the subject that it was opened with; None when nobody sent that."""
+    primaries = expected.primaries.get(case.primary_signal_id, set())
+    keys = [(home(case), primary) for primary in primaries]
+    return next((key for key in keys if key in expected.cases), next(iter(keys), None))
+
+
+def _about(wanted: ExpectedCase) -> str:
+    return f"case of {wanted.primary[0]} {wanted.primary[1]} in {wanted.queue}"
+
+
+def _of_family(wanted: list[ExpectedCase], cases: list[Case], expected: Expected, partial: bool) -> list[Difference]:
+    """What is wanted of all of them together. `cases`: those that were not merged into another."""
     found = []
+    about = " and ".join(_about(one) for one in wanted)
 
     def number(what: str, low: int, high: int, value: int) -> None:
         if value < low or (value > high and not partial):
             found.append(Difference(about, f"{what} {_range(low, high)}", str(value)))
 
-    def names(what: str, low: set[str], high: set[str], value: set[str]) -> None:
+    def names(what: str, bounds: list[tuple[set[str], set[str]]], values: list[set[str]]) -> None:
+        low, high, value = _union(one[0] for one in bounds), _union(one[1] for one in bounds), _union(values)
         if low - value or (value - high and not partial):
             found.append(Difference(about, f"{what} {_names(low)} (at most {_names(high)})", _names(value)))
 
-    number("signals", len(wanted.must), len(wanted.may), case.signal_count)
-    number("score", *wanted.score, case.score)
-    names("institutions", *wanted.institutions(), set(case.institutions))
-    names("kinds", *wanted.kinds(), {str(kind.value) for kind in case.kinds})
-    currencies = {one.content.currency for one in wanted.may} | set(case.amount_minor)
+    must, may = sum(len(one.must) for one in wanted), sum(len(one.may) for one in wanted)
+    number("signals", must, may, sum(one.signal_count for one in cases))
+    scores = [one.score for one in wanted]
+    number("score", max(low for low, _ in scores), max(high for _, high in scores), max((one.score for one in cases), default=0))
+    names("institutions", [one.institutions() for one in wanted], [set(one.institutions) for one in cases])
+    names("kinds", [one.kinds() for one in wanted], [{str(kind.value) for kind in one.kinds} for one in cases])
+    currencies = {one.content.currency for case in wanted for one in case.may}
+    currencies |= {name for one in cases for name in one.amount_minor}
     for currency in sorted(one for one in currencies if one is not None):
-        number(f"{currency} (minor units)", *wanted.amounts(currency), case.amount_minor.get(currency, 0))
-    if case.severity != expected.policy.severity(case.score):
-        found.append(Difference(about, f"severity {expected.policy.severity(case.score)}", case.severity))
+        amounts = [one.amounts(currency) for one in wanted]
+        low, high = sum(one for one, _ in amounts), sum(one for _, one in amounts)
+        number(f"{currency} (minor units)", low, high, sum(one.amount_minor.get(currency, 0) for one in cases))
+    for one in cases:
+        if one.severity != expected.policy.severity(one.score):
+            found.append(Difference(about, f"severity {expected.policy.severity(one.score)}", one.severity))
     return found
+
+
+def _union(found: Iterable[set[str]]) -> set[str]:
+    return {name for one in found for name in one}
 
 
 def _of_counters(expected: Expected, live: Live) -> list[Difference]:

@@ -136,7 +136,7 @@ def read_ledger(path: Path) -> list[Entry]:
     """All entries, in the order in which they were first written. A torn line (its writer was killed) is passed over."""
     entries: dict[str, Entry] = {}
     pending: set[str] = set()
-    for number, line in enumerate(_lines(path), 1):
+    for number, line in enumerate(lines(path), 1):
         do = line.get("do")
         if do == "send":
             entries[line["id"]] = Entry(str(path), line["who"], line["body"])
@@ -169,7 +169,7 @@ def _answer(entry: Entry, line: Mapping[str, Any], number: int) -> None:
         entry.problem = str(line["problem"]).rpartition(":")[2]
 
 
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
+def lines(path: Path) -> Iterator[dict[str, Any]]:
     with path.open("rb") as file:
         for raw in file:
             try:

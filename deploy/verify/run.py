@@ -14,7 +14,7 @@ from deploy.verify.ledger import read_ledger
 from deploy.verify.oracle import Expected, expect
 from deploy.verify.quiet import wait_quiet
 from deploy.verify.rebuilt import StageDigest, compare_with_rebuilt
-from stream_processors.settings import Settings
+from stream_processors.settings import SHIPPED_POLICY, Settings
 
 SHOWN = 10
 LEDGERS = "ledgers"
@@ -24,6 +24,7 @@ LEDGERS = "ledgers"
 def settings_of(stack: Stack) -> Settings:
     """The settings that the stack's own processes have."""
     return Settings(
+        policy_file=Path(stack.env.get("LIANDONG_POLICY_FILE", SHIPPED_POLICY)),
         kafka_bootstrap=stack.kafka_bootstrap,
         redis_url=stack.redis_url,
         home=stack.places.home,

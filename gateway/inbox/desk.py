@@ -21,6 +21,7 @@ from schemas.codec import encode
 from schemas.deliveries import DeliveryMark, DeliveryState, Way
 from schemas.protect import Tokenizer
 from schemas.topics import DELIVERED
+from stream_processors.crash import point
 from stream_processors.state.inbox import Entry, Reached, member_of, name_of
 from stream_processors.state.inbox_views import Inbox, Inboxes
 
@@ -109,7 +110,10 @@ class InboxDesk:
         at = self._now()
         if not entries:
             return at
-        landed = await self._log.append(DELIVERED, [_record(caller, one, state, way, at) for one in entries])
+        marks = [_record(caller, one, state, way, at) for one in entries]
+        point("gateway.mark_built")
+        landed = await self._log.append(DELIVERED, marks)
+        point("gateway.mark_appended")
         if not all(isinstance(one, Position) for one in landed):
             raise later("log-unavailable", "the broker did not acknowledge; send the same again", self._retry_after_s)
         METRICS.inbox_marks.labels(state.value).inc(len(entries))

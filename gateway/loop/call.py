@@ -81,22 +81,28 @@ def may_see(call: Call, case: Case) -> bool:
 
 async def seen_case(call: Call) -> Case:
     """The case in the path, if it exists and the caller may see it; both failures look the same."""
-    case = await call.services.views.case(call.request.path_params["case_id"])
-    if case is None or not may_see(call, case):
-        raise Problem("unknown-case", "there is no such case that you may see")
-    return case
+    return (await _line(call))[0]
 
 
 async def live_case(call: Call) -> Case:
     """The case in the path; to an institution the one that it was merged into, where all that still comes for it goes."""
-    case = await seen_case(call)
-    for _ in range(0 if is_officer(call) else MERGES_FOLLOWED):
-        into = case.merged_into if case.status is CaseStatus.MERGED else None
-        after = await call.services.views.case(into) if into is not None else None
-        if after is None or not may_see(call, after):
+    return [case for case in await _line(call) if may_see(call, case)][-1]
+
+
+async def _line(call: Call) -> list[Case]:
+    """The case in the path and, for an institution, those that it was merged into, one after the other: a merge leaves nothing in
+    a case by which one could see whose it was."""
+    line: list[Case] = []
+    at: str | None = call.request.path_params["case_id"]
+    for _ in range(1 if is_officer(call) else MERGES_FOLLOWED):
+        case = await call.services.views.case(at) if at is not None else None
+        if case is None:
             break
-        case = after
-    return case
+        line.append(case)
+        at = case.merged_into if case.status is CaseStatus.MERGED else None
+    if not any(may_see(call, case) for case in line):
+        raise Problem("unknown-case", "there is no such case that you may see")
+    return line
 
 
 async def place_of(call: Call, form: Form, parameter: str, has: Callable[[Case, str], bool]) -> Place:

@@ -60,12 +60,12 @@ class Deliver(Agent):
         await self._dead.flush()
         if notices:
             await self.log.append_keyed(ISSUED, notices)
+            point("deliver.issued")
         steps.done("issue")
-        point("deliver.issued")
         if follows:
             await self.log.append_keyed(ACTIONS, follows)
+            point("deliver.followed")
         steps.done("follow")
-        point("deliver.followed")
         await self._settle(chunks)
         steps.done("settle")
         point("deliver.folded")

@@ -61,6 +61,7 @@ class Oversee(Agent):
         self._signer = signer
 
     async def _step(self, batch: Batch) -> None:
+        point("oversee.polled")
         steps = Steps("oversee")
         works = [_read(record) for records in batch.values() for record in records]
         records = await self._records(works)

@@ -22,6 +22,8 @@ from stream_processors.domain.loop import ClockStart, ClockStop, Ends, Role, par
 from stream_processors.domain.orders import OrdersChange
 from stream_processors.domain.refusal import Refusal
 
+SENDS_ON = "stage:deliver"
+"""Who carries what came for a merged case to the one that took it in."""
 _TAKES_BACK = frozenset({OrderKind.RELEASE, OrderKind.RETURN_FUNDS})
 
 
@@ -35,12 +37,14 @@ def ends_of(step: Step) -> Ends:
 
 
 def measure(step: Step) -> Done | Refusal:
-    """An institution's measure joins the case that it reported to, or was ordered something in."""
+    """An institution's measure joins the case that it reported to, or was ordered something in. One that came for a case that had
+    been merged by then is sent on by a stage; it was answered, so it is the institution's here, too."""
     kept, who = step.action.measure, party(step.actor)
     assert kept is not None
-    if who.role != Role.INSTITUTION or who.id != kept.institution:
+    sent_on = step.actor == SENDS_ON
+    if not sent_on and (who.role != Role.INSTITUTION or who.id != kept.institution):
         return Refusal("forbidden", "a measure is told by the institution that took it")
-    if who.id not in concerned(step.case):
+    if not sent_on and who.id not in concerned(step.case):
         return Refusal("unknown-case", "there is no such case of yours")
     due_at = {one.name: one.due_at for one in step.case.clocks if one.about == kept.institution}
     arrived = step.case.amount_minor.get(kept.currency) if kept.currency else None

@@ -12,13 +12,13 @@ from deploy.chaos.main import report
 from deploy.chaos.run import plan, run
 
 SAMPLE = [
-    "point:gateway.appended",
-    "point:assess.observed",
+    "point:gateway.action_appended",
     "point:assess.recorded",
     "point:retract.recorded",
     "point:track.recorded",
     "flush",
-    "point:project.folded",
+    "point:deliver.issued",
+    "point:timekeeper.asked",
     "poison",
     "raise",
 ]
@@ -31,7 +31,10 @@ def test_what_was_acknowledged_survives_kills_a_flush_and_poison(tmp_path):
     print(f"seed {seed}: liandong chaos --seed {seed} --only {','.join(SAMPLE)}")
     found = run(SAMPLE, seed=seed, told=print, profile="chaos-sample")
     assert report(found, len(SAMPLE), seed) == 0
+    loop = found.loop
     assert found.acknowledged > 100, "the load was too small to prove anything"
+    assert loop.asked["answers executed"] and loop.asked["dispose false_positive"], f"nothing was carried out: {loop.asked}"
+    assert loop.figures["moments"] and loop.figures["notices read on"], f"no clock came due, or nobody read: {loop.figures}"
 
 
 def test_a_full_run_holds_every_crash_point_and_every_break():

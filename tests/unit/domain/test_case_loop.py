@@ -57,11 +57,21 @@ def test_a_warning_stops_its_clock_and_one_that_did_not_help_makes_blocking_due(
     assert kept.late and loop.clock("block", "bank-001").late
 
 
+def test_a_measure_that_came_for_a_case_that_was_merged_is_kept_in_the_other_one() -> None:
+    """The gateway has answered it by then, so nothing may refuse it: not that a stage sends it on, nor that its institution has
+    nothing else in that case any more."""
+    loop = Loop().claimed()
+    loop.do("measure", "stage:deliver", at=4, measure=measure("warned"))
+    loop.do("measure", "stage:deliver", at=4, measure=measure("warned", "m-2", institution="bank-009"))
+    assert [one.measure_id for one in loop.it.measures] == ["m-1", "m-2"]
+
+
 def test_a_measure_is_told_by_whoever_took_it_and_in_a_case_of_its_own() -> None:
     loop = Loop().claimed()
     assert loop.refused("measure", OTHER, measure=measure()) == "forbidden"
     assert loop.refused("measure", OTHER, measure=measure(institution="bank-009")) == "unknown-case"
     assert loop.refused("measure", measure=measure()) == "forbidden"
+    assert loop.refused("measure", "stage:timekeeper", measure=measure()) == "forbidden"
     assert loop.refused("measure", BANK, measure=measure("blocked", amount_minor=10**14)) == "above-arrived"
 
 

@@ -147,11 +147,25 @@ async def test_nobody_names_another_institution(client: Client, services: Servic
     assert said(answer) == (422, "invalid-request") and not log.all(ACTIONS)
 
 
+EMPTIED: dict[str, Any] = {"status": CaseStatus.MERGED, "institutions": (), "signals": (), "signal_count": 0}
+"""What a merge leaves of a case."""
+
+
 async def test_a_measure_goes_where_its_case_was_merged_into(client: Client, services: Services, log: FakeLog):
-    put(services, 1, status=CaseStatus.MERGED, merged_into="case-2")
+    put(services, 1, **EMPTIED, merged_into="case-3")
+    put(services, 3, **EMPTIED, merged_into="case-2")
     put(services, 2)
     assert (await client().post(AT, json=WARNED)).json()["case_id"] == "case-2"
     assert log.all(ACTIONS)[0].key == b"case-2"
+    assert (await client().get("/v1/cases/case-1")).json()["merged_into"] == "case-3"
+
+
+async def test_a_merged_case_is_nobodys_who_has_nothing_to_do_with_what_it_became(client: Client, services: Services):
+    put(services, 1, **EMPTIED, merged_into="case-2")
+    put(services, 2, institutions=("bank-009",), signals=())
+    assert said(await client().post(AT, json=WARNED)) == (404, "unknown-case")
+    put(services, 1, **EMPTIED, merged_into="case-7")
+    assert said(await client().get("/v1/cases/case-1")) == (404, "unknown-case")
 
 
 @pytest.mark.parametrize(

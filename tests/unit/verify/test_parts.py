@@ -25,7 +25,7 @@ from stream_processors.domain.scoring import severity
 from stream_processors.settings import SHIPPED_POLICY, load_policy
 from stream_processors.state.receipts import Receipt
 
-ORACLE = ("naive", "order", "features", "oracle", "ledger")
+ORACLE = ("naive", "order", "features", "oracle", "ledger", "book", "happened", "lineage", "loop_oracle")
 BODY = next(iter(generate(1, seed=1))).body
 
 

@@ -1,0 +1,40 @@
+"""What a chaos run rests on: clocks that come due while it runs, and points that somebody passes."""
+
+from __future__ import annotations
+
+import random
+from datetime import timedelta
+
+from deploy.chaos import policy
+from deploy.chaos.breaks import AGENTS, CRASH_POINTS, process_of
+from stream_processors.settings import SHIPPED_POLICY, load_policy
+
+
+def test_every_clock_of_a_run_comes_due_within_its_span_or_never(tmp_path):
+    shipped, short = load_policy(SHIPPED_POLICY), load_policy(policy.write(SHIPPED_POLICY, tmp_path / "policy.yaml"))
+    assert {rule.name for rule in short.clocks.rules} == {rule.name for rule in shipped.clocks.rules}
+    for rule in short.clocks.rules:
+        if rule.name in policy.SLOW:
+            assert rule.length.exact_s is None or rule.length.exact_s > timedelta(hours=12).total_seconds(), rule.name
+            continue
+        last = rule.escalate[-1].after.exact_s if rule.escalate else 0
+        assert rule.length.exact_s is not None
+        assert last is not None
+        assert rule.length.exact_s + last <= policy.SPAN_S, rule.name
+
+
+def test_the_policy_of_a_run_scores_and_routes_as_the_shipped_one(tmp_path):
+    shipped, short = load_policy(SHIPPED_POLICY), load_policy(policy.write(SHIPPED_POLICY, tmp_path / "policy.yaml"))
+    assert (short.rules, short.routes, short.severities, short.window_s) == (
+        shipped.rules,
+        shipped.routes,
+        shipped.severities,
+        shipped.window_s,
+    )
+
+
+def test_every_crash_point_is_of_a_process_that_runs():
+    rng = random.Random(1)
+    for name in CRASH_POINTS:
+        process = process_of(name, rng)
+        assert process == "gateway" or process.rpartition("-")[0] in AGENTS, name
