@@ -102,7 +102,7 @@ async def main(asked: dict[str, Any]) -> dict[str, float]:
     settings = Settings()
     log = KafkaLog(settings, "liandong-bench-live")
     await log.open()
-    found = [one async for one in cases(log)][:CASES]
+    found = [(one.case_id, one.queue) async for one in cases(log)][:CASES]
     token = token_of(str(settings.home), settings.profile)
     clients = [Client(asked["url"], token(f"officer-{n:03d}")) for n in range(asked["clients"])]
     listening = [asyncio.create_task(client.listen()) for client in clients]

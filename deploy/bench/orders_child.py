@@ -177,7 +177,7 @@ async def main(asked: dict[str, Any]) -> dict[str, Any]:
     settings = Settings()
     log = KafkaLog(settings, "liandong-bench-orders")
     await log.open()
-    desk = Desk(settings, settings.policy(), [one async for one in cases(log)], asked)
+    desk = Desk(settings, settings.policy(), [(one.case_id, one.queue) async for one in cases(log)], asked)
     real = await decided(log, desk)
     token = token_of(str(settings.home), settings.profile)
     parties = [Institution(asked["url"], token(f"bank-{n:03d}")) for n in range(asked["institutions"])]

@@ -1,4 +1,4 @@
-"""track: actions/s in one process: joins as the assess stage wrote them and as many officers' moves."""
+"""track: actions/s in one process: joins as the assess stage wrote them and officers' moves; then the loop with its orders."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from deploy.bench.setting import Setting
 from deploy.bench.stage_rate import ends, fill, work_off
 from schemas.topics import ACTIONS, ASSESSED, CHANGED, SUBMITTED
 
-SIGNALS, MOVES = 30_000, 15_000
+SIGNALS, MOVES, LOOP = 30_000, 15_000, 14_000
 
 
 def run(setting: Setting) -> list[Row]:
-    rates, shares = [], []
+    rates, shares, loops = [], [], []
     with setting.stack("track", services=("kafka", "redis", "workers"), workers={"deliver": 0, "project": 0}) as stack:
         stack.stop_one("assess-0")
         stack.stop_one("track-0")
@@ -25,6 +25,13 @@ def run(setting: Setting) -> list[Row]:
             moves = fill(stack, "moves", setting.size(MOVES, 300), number)
             shares.append(joins / (joins + moves))
             rates.append(work_off(stack, "track-0", ACTIONS, CHANGED))
-            setting.said(f"track: run {number + 1}: {rates[-1]:,.0f} actions/s of {joins + moves}")
+            loop = fill(stack, "loop", setting.size(LOOP, 700), number)
+            loops.append(work_off(stack, "track-0", ACTIONS, CHANGED))
+            said = f"{rates[-1]:,.0f} actions/s of {joins + moves}, {loops[-1]:,.0f} actions/s of {loop} of the loop"
+            setting.said(f"track: run {number + 1}: {said}")
     note = f"{min(shares):.0%} to {max(shares):.0%} are joins, the others officers' moves"
-    return [Figure("track", "actions, one process", "actions/s", rates, AtLeast(2500), note=note)]
+    whole = "a claim, a measure, a stop with its two answers, a clock that is asked for, an end; all clocks on"
+    return [
+        Figure("track", "actions, one process", "actions/s", rates, AtLeast(2500), note=note),
+        Figure("track", "actions of the loop, one process", "actions/s", loops, AtLeast(2000), note=whole),
+    ]
