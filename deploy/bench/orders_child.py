@@ -22,7 +22,7 @@ from deploy.bench.fill import cases
 from deploy.bench.http_load import FRESH, Connection, singles, token_of
 from deploy.bench.setting import answer, request
 from deploy.demo_data.generate import generate
-from schemas.cases import Action, ActionKind
+from schemas.cases import Action, ActionKind, CaseChange
 from schemas.codec import decode, encode
 from schemas.deliveries import Issued, Settled
 from schemas.envelope import Origin
@@ -36,7 +36,7 @@ from stream_processors.log import KafkaLog
 from stream_processors.settings import Settings
 
 OFFICER = "officer-bench"
-CONNECTIONS, SETTLES_S, PATIENCE_S = 16, 3.0, 20.0
+CASES, CONNECTIONS, SETTLES_S, PATIENCE_S = 500, 16, 3.0, 60.0
 
 
 class Institution:
@@ -92,6 +92,17 @@ class Desk:
         value = encode(ACTIONS, action, id=action.action_id, source="/gateway", actor=actor, time=now, subject=case_id)
         return case_id.encode(), value
 
+    def claims(self) -> list[tuple[bytes, bytes]]:
+        """The officer takes the cases: only who holds one orders in it."""
+        found = []
+        for case_id, queue in self._cases:
+            name = f"claim-{self._asked['number']}-{case_id}"
+            action = Action(action_id=name, case_id=case_id, kind=ActionKind.CLAIM, queue=queue, officer=OFFICER)
+            now, actor = datetime.now(UTC), f"officer:{OFFICER}"
+            value = encode(ACTIONS, action, id=name, source="/gateway", actor=actor, time=now, subject=case_id)
+            found.append((case_id.encode(), value))
+        return found
+
     def issued(self, n: int) -> tuple[bytes, bytes]:
         """What `deliver` would write of it."""
         _, _, event = self.event(n)
@@ -107,20 +118,29 @@ class Desk:
 
 
 async def decided(log: KafkaLog, desk: Desk) -> bool:
-    """Whether the stage decides orders: one is tried, and what became of it is looked for."""
-    key, value = desk.action(10**7)
+    """Whether the stage decides orders: the officer claims the cases, one order is tried, and what became of it is looked for."""
     since = await log.ends(CHANGED)
-    await log.append_keyed(ACTIONS, [(key, value)])
+    claims = desk.claims()
+    await log.append_keyed(ACTIONS, claims)
+    await became(log, since, ActionKind.CLAIM, len(claims))
+    since = await log.ends(CHANGED)
+    await log.append_keyed(ACTIONS, [desk.action(10**7)])
+    return bool((await became(log, since, ActionKind.ORDER, 1))[0].notices)
+
+
+async def became(log: KafkaLog, since: dict[int, int], kind: ActionKind, count: int) -> list[CaseChange]:
+    """So many changes of the kind, once they are there. TimeoutError when they do not come."""
+    at, found = dict(since), list[CaseChange]()
     deadline = time.monotonic() + PATIENCE_S
-    while time.monotonic() < deadline:
+    while len(found) < count:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"track says nothing of {count - len(found)} of {count} {kind.value}s")
         for partition, end in (await log.ends(CHANGED)).items():
-            async for records in log.read(CHANGED, partition, since[partition], end):
-                for record in records:
-                    change = decode(CHANGED, record.value).data
-                    if change.kind is ActionKind.ORDER:
-                        return bool(change.notices)
-        await asyncio.sleep(0.2)
-    raise TimeoutError("track says nothing of an order")
+            async for records in log.read(CHANGED, partition, at[partition], end):
+                at[partition] = records[-1].offset + 1
+                found += [change for record in records if (change := decode(CHANGED, record.value).data).kind is kind]
+        await asyncio.sleep(0.1)
+    return found
 
 
 async def send_orders(log: KafkaLog, desk: Desk, real: bool, asked: dict[str, Any]) -> None:
@@ -177,7 +197,8 @@ async def main(asked: dict[str, Any]) -> dict[str, Any]:
     settings = Settings()
     log = KafkaLog(settings, "liandong-bench-orders")
     await log.open()
-    desk = Desk(settings, settings.policy(), [(one.case_id, one.queue) async for one in cases(log)], asked)
+    known = [(one.case_id, one.queue) async for one in cases(log)][:CASES]
+    desk = Desk(settings, settings.policy(), known, asked)
     real = await decided(log, desk)
     token = token_of(str(settings.home), settings.profile)
     parties = [Institution(asked["url"], token(f"bank-{n:03d}")) for n in range(asked["institutions"])]
