@@ -16,6 +16,7 @@ from redis import Redis
 
 from deploy.bench.figures import AtMost, Figure, Row
 from deploy.bench.setting import Setting, child, stack_env
+from deploy.local.plan import AGENTS
 from deploy.local.stack import Stack
 
 LEVELS = (10_000, 100_000, 1_000_000)
@@ -26,7 +27,7 @@ SETTLES_S = 20.0
 MANY = 4
 """Clocks of a case that has several."""
 TIMEKEEPER, TRACK = "timekeeper-0", "track-0"
-OTHERS = {"assess": 0, "deliver": 0, "oversee": 0, "project": 0}
+OTHERS = {agent: 0 for agent in AGENTS if f"{agent}-0" not in (TIMEKEEPER, TRACK)}
 
 
 def run(setting: Setting) -> list[Row]:

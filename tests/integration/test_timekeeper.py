@@ -16,6 +16,7 @@ import yaml
 from redis.asyncio import Redis
 
 from deploy.chaos.breaks import FAKETIME
+from deploy.local.plan import AGENTS
 from deploy.local.stack import Stack
 from schemas.cases import ActionKind, ActionOutcome
 from schemas.codec import decode
@@ -40,7 +41,7 @@ LATE_MS = 1500
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     home = tmp_path_factory.mktemp("timekeeper")
-    workers = {"assess": 0, "track": 0, "deliver": 0, "oversee": 0, "project": 0, "timekeeper": 2}
+    workers = dict.fromkeys(AGENTS, 0) | {"timekeeper": 2}
     services = ("kafka", "redis", "workers")
     with Stack("timekeeper", home=home, services=services, workers=workers, backoff_max_s=0.5, kafka_heap_mb=256) as found:
         yield found

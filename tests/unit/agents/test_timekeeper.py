@@ -85,6 +85,13 @@ async def test_a_clock_that_ends_before_its_time_is_never_asked_for(day: Ticking
     assert not day.track.fired and day.asked() == before
 
 
+async def test_of_a_case_with_several_clocks_only_what_has_come_is_asked_for(day: Ticking) -> None:
+    await _started(day, ("case-1", "start warn 1000"), ("case-1", "start block 30000"))
+    await day.run(5)
+    assert day.asked() - day.track.refused["not-due"] == 1 and day.track.refused["not-due"] <= 1
+    assert [name for _, name, _, _ in day.track.fired] == ["warn"]
+
+
 async def test_the_first_request_may_be_early_to_learn_the_time_and_is_refused(day: Ticking) -> None:
     """After a start nothing is known of the broker's time but by what it stamps."""
     await _started(day, ("case-1", "start warn 600000"))
