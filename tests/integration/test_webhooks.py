@@ -101,7 +101,10 @@ class Party:
 
     def register(self, url: str | None = None) -> dict[str, Any]:
         where = url or f"http://127.0.0.1:{self.receiver.port}{self.path}"
-        answer = self.http.post("/v1/webhooks", json={"url": where, "kinds": ["feedback"]})
+        ends = time.monotonic() + WAIT_S
+        while (answer := self.http.post("/v1/webhooks", json={"url": where, "kinds": ["feedback"]})).status_code == 503:
+            assert time.monotonic() < ends, answer.text  # the views are being made
+            time.sleep(0.2)
         assert answer.status_code == 201, answer.text
         told: dict[str, Any] = answer.json()
         self.receiver.secrets[self.path] = told["secret"]
