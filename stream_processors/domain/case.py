@@ -14,7 +14,9 @@ from typing import Any
 from schemas.cases import OFFICERS_ONLY, Action, ActionKind, ActionOutcome, Case, CaseChange
 from schemas.clocks import OfficeHours
 from schemas.holidays import Holidays
+from schemas.orders import OrderEventKind, OrderKind
 from schemas.policy import Policy
+from schemas.tasks import TaskEventKind
 from stream_processors.domain import (
     case_clocks,
     case_loop,
@@ -136,7 +138,8 @@ def _applied(step: Step, before: Case | None, done: Done) -> CaseChange:
         policy=step.policy,
         calendar=step.calendar,
         now=now,
-        must=action.kind not in _ONCE_BY_ITSELF,
+        must=_asks_anew(action),
+        joins=action.kind in (ActionKind.JOIN, ActionKind.ABSORB),
     )
     if isinstance(clocks, Refusal):
         return _refused(action, step.actor, before, now, clocks)
@@ -157,6 +160,14 @@ def _applied(step: Step, before: Case | None, done: Done) -> CaseChange:
         follows=done.follows,
         counted=scorecards.counted(before, after),
     )
+
+
+def _asks_anew(action: Action) -> bool:
+    """Whether somebody is to do something that was not asked before."""
+    order, task = action.order, action.task
+    if order is not None and order.kind is OrderEventKind.ISSUE:
+        return order.draft is None or order.draft.kind is not OrderKind.RELEASE
+    return (order is not None and order.kind is OrderEventKind.APPROVE) or (task is not None and task.kind is TaskEventKind.ASK)
 
 
 def _refused(action: Action, actor: str, case: Case | None, now: datetime, refusal: Refusal) -> CaseChange:
