@@ -33,7 +33,20 @@ from stream_processors.domain.case_state import LAPSED, NONE, phase_of, state_of
 from stream_processors.domain.case_step import Done, Step
 from stream_processors.domain.refusal import Refusal
 
-__all__ = ["APPLIED_KEPT", "LAPSED", "NONE", "TABLE", "decide", "echo", "open_moves", "phase_of", "state_of", "unreadable"]
+__all__ = [
+    "APPLIED_KEPT",
+    "LAPSED",
+    "NONE",
+    "TABLE",
+    "decide",
+    "echo",
+    "open_moves",
+    "phase_of",
+    "state_of",
+    "too_large",
+    "unreadable",
+    "with_fewer_signals",
+]
 
 APPLIED_KEPT = 64
 WEEKENDS = calendar_of(Holidays(years={}), OfficeHours())
@@ -109,6 +122,21 @@ def _first(action: Action, policy: Policy, now: datetime) -> tuple[Case, Done] |
 def echo(action: Action, actor: str, now: datetime) -> CaseChange:
     """A join or retraction whose source was there before: the first record per source counts."""
     return _change(action, actor, now, ActionOutcome.ECHO)
+
+
+def with_fewer_signals(change: CaseChange) -> CaseChange | None:
+    """The same with the newer half of the signals that the case lists; its counts stay. None: it lists one at most."""
+    case = change.case
+    if case is None or len(case.signals) < 2:
+        return None
+    fewer = case.signals[: len(case.signals) // 2]
+    return change.model_copy(update={"case": case.model_copy(update={"signals": fewer})})
+
+
+def too_large(action: Action, actor: str, case: Case | None, now: datetime) -> CaseChange:
+    """The fact of an action after which the case would not be one record of the log any more."""
+    said = "the case would hold more than one record can; end, close or split off something first"
+    return _refused(action, actor, case, now, Refusal("not-allowed", said))
 
 
 def unreadable(why: str, now: datetime) -> CaseChange:
