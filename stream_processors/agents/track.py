@@ -6,6 +6,7 @@ A poll's step: read the cases, decide in order, record the facts, fold. Nothing 
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -15,7 +16,7 @@ from schemas.envelope import Origin
 from schemas.holidays import Holidays
 from schemas.policy import Policy
 from schemas.protect import Sealer
-from schemas.topics import ACTIONS, CHANGED, RETRACTIONS, SUBMITTED
+from schemas.topics import ACTIONS, CHANGED, MAX_RECORD_BYTES, RETRACTIONS, SUBMITTED
 from schemas.values import MAX_OFFSET, from_ms
 from stream_processors.agents.base import Agent, Batch
 from stream_processors.agents.dead_letters import DeadLetters
@@ -32,6 +33,8 @@ from stream_processors.state.restore import Restored, Told
 from stream_processors.state.store import Store, Write
 
 CASES_CACHED = 256
+LARGEST = MAX_RECORD_BYTES - (68 << 10)
+"""Bytes of a change: so much fits into one batch of the log, with its key and what the broker adds."""
 ORIGINS = {SUBMITTED.name: (SUBMITTED, "", 16), RETRACTIONS.name: (RETRACTIONS, "w", 512), CHANGED.name: (CHANGED, "c", 512)}
 """Whose records ask for actions (assess for signals, deliver for what one case hands over to another): the tag of the topic's
 partitions in the marks, and a step: the requests of one record are numbered below it, so `offset * step + n` orders those of a
@@ -90,12 +93,12 @@ class Track(Agent):
         outcomes: Counter[str] = Counter()
         written = datetime.now(UTC)
         for work in works:
-            change = self._decide(work, cases, marks)
+            change, value = _fitting(work, self._decide(work, cases, marks), cases, written)
             if change.case is not None:
                 cases[change.case.case_id] = change.case
                 changed[change.case.case_id] = change
             key = work.record.key if work.action else None  # a poison record's key may be anything, of any size
-            entries.setdefault(work.record.partition, []).append((key, _encode(work, change, written)))
+            entries.setdefault(work.record.partition, []).append((key, value))
             outcomes[change.outcome.value] += 1
         for outcome, n in outcomes.items():
             METRICS.facts.labels("track", outcome).inc(n)
@@ -191,6 +194,21 @@ def _origin(action: Action, text: str | None) -> tuple[str, int] | None:
     if not (0 <= origin.partition < topic.partitions and 0 <= origin.offset < MAX_OFFSET // step and 0 <= origin.n < step):
         raise CodecError(f"a {action.kind} from {origin}")
     return f"{tag}{origin.partition}", origin.offset * step + origin.n
+
+
+def _fitting(
+    work: _Work, change: CaseChange, cases: Mapping[str, Case | None], written: datetime
+) -> tuple[CaseChange, bytes]:
+    """The change and its record. One that is too large would end every owner of the partition, one after the other: it lists fewer
+    signals, and if that is not enough it is refused."""
+    value = _encode(work, change, written)
+    while len(value) > LARGEST and (fewer := decision.with_fewer_signals(change)) is not None:
+        change, value = fewer, _encode(work, fewer, written)
+    if len(value) > LARGEST and work.action is not None:
+        refused = decision.too_large(work.action, work.actor, cases[work.action.case_id], work.now)
+        change = refused.model_copy(update={"origin": change.origin})
+        value = _encode(work, change, written)
+    return change, value
 
 
 def _encode(work: _Work, change: CaseChange, written: datetime) -> bytes:

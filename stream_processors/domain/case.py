@@ -14,7 +14,9 @@ from typing import Any
 from schemas.cases import OFFICERS_ONLY, Action, ActionKind, ActionOutcome, Case, CaseChange
 from schemas.clocks import OfficeHours
 from schemas.holidays import Holidays
+from schemas.orders import OrderEventKind, OrderKind
 from schemas.policy import Policy
+from schemas.tasks import TaskEventKind
 from stream_processors.domain import (
     case_clocks,
     case_loop,
@@ -31,7 +33,20 @@ from stream_processors.domain.case_state import LAPSED, NONE, phase_of, state_of
 from stream_processors.domain.case_step import Done, Step
 from stream_processors.domain.refusal import Refusal
 
-__all__ = ["APPLIED_KEPT", "LAPSED", "NONE", "TABLE", "decide", "echo", "open_moves", "phase_of", "state_of", "unreadable"]
+__all__ = [
+    "APPLIED_KEPT",
+    "LAPSED",
+    "NONE",
+    "TABLE",
+    "decide",
+    "echo",
+    "open_moves",
+    "phase_of",
+    "state_of",
+    "too_large",
+    "unreadable",
+    "with_fewer_signals",
+]
 
 APPLIED_KEPT = 64
 WEEKENDS = calendar_of(Holidays(years={}), OfficeHours())
@@ -109,6 +124,21 @@ def echo(action: Action, actor: str, now: datetime) -> CaseChange:
     return _change(action, actor, now, ActionOutcome.ECHO)
 
 
+def with_fewer_signals(change: CaseChange) -> CaseChange | None:
+    """The same with the newer half of the signals that the case lists; its counts stay. None: it lists one at most."""
+    case = change.case
+    if case is None or len(case.signals) < 2:
+        return None
+    fewer = case.signals[: len(case.signals) // 2]
+    return change.model_copy(update={"case": case.model_copy(update={"signals": fewer})})
+
+
+def too_large(action: Action, actor: str, case: Case | None, now: datetime) -> CaseChange:
+    """The fact of an action after which the case would not be one record of the log any more."""
+    said = "the case would hold more than one record can; end, close or split off something first"
+    return _refused(action, actor, case, now, Refusal("not-allowed", said))
+
+
 def unreadable(why: str, now: datetime) -> CaseChange:
     """The fact of an action record that cannot be read. It goes to the dead letters too."""
     return CaseChange.trusted(
@@ -136,7 +166,8 @@ def _applied(step: Step, before: Case | None, done: Done) -> CaseChange:
         policy=step.policy,
         calendar=step.calendar,
         now=now,
-        must=action.kind not in _ONCE_BY_ITSELF,
+        must=_asks_anew(action),
+        joins=action.kind in (ActionKind.JOIN, ActionKind.ABSORB),
     )
     if isinstance(clocks, Refusal):
         return _refused(action, step.actor, before, now, clocks)
@@ -157,6 +188,14 @@ def _applied(step: Step, before: Case | None, done: Done) -> CaseChange:
         follows=done.follows,
         counted=scorecards.counted(before, after),
     )
+
+
+def _asks_anew(action: Action) -> bool:
+    """Whether somebody is to do something that was not asked before."""
+    order, task = action.order, action.task
+    if order is not None and order.kind is OrderEventKind.ISSUE:
+        return order.draft is None or order.draft.kind is not OrderKind.RELEASE
+    return (order is not None and order.kind is OrderEventKind.APPROVE) or (task is not None and task.kind is TaskEventKind.ASK)
 
 
 def _refused(action: Action, actor: str, case: Case | None, now: datetime, refusal: Refusal) -> CaseChange:

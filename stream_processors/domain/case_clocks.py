@@ -1,7 +1,8 @@
 """The clocks of a case after an action: those that it stops, calls off and starts. Pure.
 
-Invariant: an action whose clock finds no place is refused, for a duty without its clock would be forgotten; only a join is never
-refused for it, and what joins start leaves room for what officers order.
+Invariant: whatever asks for something new is refused when its clock finds no place, for a duty without its clock would be
+forgotten; nothing else is: an answer, a disposal or a release counts for more than its clock. What joins start leaves room for
+what officers order, and both leave room for the unit's own and for objections.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ OF_INSTITUTIONS = tuple(INSTITUTION_DUTIES)
 WHILE_OPEN = (ACKNOWLEDGE, DISPOSE, *OF_INSTITUTIONS)
 """Nothing of it is owed any more in a case without signals."""
 JOINS_LEAVE = clocks.MAX_CLOCKS // 2
+ASKED_LEAVE = 8
 _RUNNING = frozenset({ClockState.OPEN, ClockState.FIRED})
 
 
@@ -38,18 +40,22 @@ def after(
     policy: Policy,
     calendar: Calendar,
     now: datetime,
-    must: bool = True,
+    must: bool = False,
+    joins: bool = False,
 ) -> tuple[Clock, ...] | Refusal:
     """The case's clocks. `severity` and `queue` are the case's after the action; `must`: whether it is refused when one of its
-    clocks finds no place."""
+    clocks finds no place; `joins`: whether they are institutions' that signals brought."""
     found = before
     for stop in stops:
         found = clocks.stop(found, name=stop.name, about=stop.about, now=now).clocks
     for name in called_off:
         found = clocks.cancel(found, now=now, name=name)
     for one in starts:
-        if not must and sum(clock.state in _RUNNING for clock in found) >= JOINS_LEAVE:
-            break
+        running = sum(clock.state in _RUNNING for clock in found)
+        if joins and one.about is not None and running >= JOINS_LEAVE:
+            continue
+        if must and running >= clocks.MAX_CLOCKS - ASKED_LEAVE:
+            return Refusal("too-many-clocks", f"the case has {running} running clocks; end one first")
         started = clocks.start(
             found,
             name=one.name,

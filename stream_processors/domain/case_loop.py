@@ -10,9 +10,10 @@ from collections.abc import Iterable
 
 from schemas.cases import Case
 from schemas.clocks import Clock, ClockStep, Role
+from schemas.measures import MeasureKind
 from schemas.notices import Notice, NoticeKind
 from schemas.objections import Objection, ObjectionMove, ObjectionRequest, ObjectionState
-from schemas.orders import REVERSIBLE, Order, OrderEvent, OrderEventKind
+from schemas.orders import REVERSIBLE, Order, OrderEvent, OrderEventKind, OrderKind
 from schemas.tasks import OVER, Task, TaskEvent, TaskEventKind
 from stream_processors.domain import case_orders, clocks, dissuasion, objection
 from stream_processors.domain.case_step import Done, Step
@@ -24,8 +25,6 @@ from stream_processors.domain.orders import clock_event
 from stream_processors.domain.refusal import Refusal
 
 MOST_TASKS = MOST_OBJECTIONS = 8
-_LIFTS = frozenset({OrderEventKind.LIFT, OrderEventKind.EXECUTE})
-"""An executed release lifts the order that it is about."""
 _OVER = frozenset({ObjectionState.REJECTED, ObjectionState.PROPAGATED})
 
 
@@ -69,7 +68,8 @@ def object_to(step: Step) -> Done | Refusal:
 
 
 def _object(step: Step, case: Case, request: ObjectionRequest) -> Done | Refusal:
-    found = next((one for one in case.objections if one.objection_id == request.objection_id), None)
+    there = next((one for one in case.objections if one.objection_id == request.objection_id), None)
+    found = None if there is None else _followed(there, case.orders)
     kept = _without(case.objections, request.objection_id, full=found is None)
     if found is None and len(kept) >= MOST_OBJECTIONS:
         return Refusal("too-many-objections", f"a case has at most {MOST_OBJECTIONS} objections that are not decided")
@@ -86,6 +86,15 @@ def _object(step: Step, case: Case, request: ObjectionRequest) -> Done | Refusal
         tuple(ClockStop(name, changed.objection_id) for name in change.stopped),
     )
     return _released(step, request, changed, done) if request.move is ObjectionMove.RELEASE else done
+
+
+def _followed(one: Objection, orders: Iterable[Order]) -> Objection:
+    """With the freezes that took the place of what it is about: the same money is held on."""
+    names = dict.fromkeys(one.orders)
+    for order in orders:  # in the order of their issue
+        if order.kind is OrderKind.FREEZE and order.of in names:
+            names[order.order_id] = None
+    return one if len(names) == len(one.orders) else one.model_copy(update={"orders": tuple(names)})
 
 
 def _without(known: tuple[Objection, ...], own: str, *, full: bool) -> tuple[Objection, ...]:
@@ -117,12 +126,14 @@ def answered(step: Step) -> Done | Refusal:
     found = case_orders.order(step)
     event, who = step.action.order, party(step.actor)
     assert event is not None
-    if isinstance(found, Refusal) or event.kind not in _LIFTS or who.role != Actor.INSTITUTION:
+    if isinstance(found, Refusal) or who.role != Actor.INSTITUTION or not _lifts(event, step.case.orders):
         return found
     case = step.case.model_copy(update=found.changes)
     for one in case.objections:
         if who.id not in one.pending or any(_still_held(order, one, who.id) for order in case.orders):
             continue
+        if not one.orders and any(own.institution == who.id and own.kind is MeasureKind.BLOCKED for own in case.measures):
+            continue  # what it blocked by itself no order lifts; it says so by its own confirmation
         asked = ObjectionRequest.trusted(
             request_id=step.action.action_id,
             objection_id=one.objection_id,
@@ -135,6 +146,12 @@ def answered(step: Step) -> Done | Refusal:
             found = _both(found, then)
             case = case.model_copy(update=then.changes)
     return found
+
+
+def _lifts(event: OrderEvent, orders: Iterable[Order]) -> bool:
+    """Whether it says that something is held no more. An executed release lifts the order that it is about."""
+    releases = any(one.order_id == event.order_id and one.kind is OrderKind.RELEASE for one in orders)
+    return event.kind is OrderEventKind.LIFT or (event.kind is OrderEventKind.EXECUTE and releases)
 
 
 def _still_held(order: Order, about: Objection, who: str) -> bool:
@@ -223,7 +240,7 @@ def _each(found: str | tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _who(role: Role, case: Case, clock: Clock, city: str) -> str | tuple[str, ...]:
-    queue = clock.unit or case.queue
+    queue = case.queue  # whoever has it now can act, not the unit that had it when the clock began
     if role is Role.CITY:
         agency, _, _ = queue.rpartition("-")
         return f"{agency}-{city}"

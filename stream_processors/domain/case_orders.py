@@ -111,7 +111,8 @@ class Undone(NamedTuple):
 
 def undo_all(step: Step, only: Iterable[str] = ()) -> Undone:
     """Takes back every order that lasts (of those named in `only`, if any): one that nobody was told of is withdrawn, any other
-    is released by an order of its own. What is on its way to be released already stays as it is."""
+    is released by an order of its own, also one that ran out and that nobody said is lifted. What is on its way to be released
+    already stays as it is."""
     wanted = set(only)
     known, total = step.case.orders, Undone({})
     for number, one in enumerate(step.case.orders):
@@ -129,7 +130,8 @@ def undo_all(step: Step, only: Iterable[str] = ()) -> Undone:
 def _undoing(one: Order, name: str) -> OrderEvent | None:
     if one.state is OrderState.AWAITING_APPROVAL:
         return OrderEvent.trusted(event_id=name, order_id=one.order_id, kind=OrderEventKind.WITHDRAW)
-    if one.kind not in REVERSIBLE or one.state not in LIVE:
+    ran_out = one.state is OrderState.EXPIRED and one.executed_at is not None and one.lifted_at is None
+    if one.kind not in REVERSIBLE or not (one.state in LIVE or ran_out):
         return None
     draft = OrderDraft.trusted(
         order_id=name,

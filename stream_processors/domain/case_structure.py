@@ -28,7 +28,7 @@ from stream_processors.domain.refusal import Refusal
 from stream_processors.domain.routing import queue_of
 from stream_processors.domain.scoring import severity
 
-ACKNOWLEDGE = "acknowledge"
+ACKNOWLEDGE, DISPOSE = "acknowledge", "dispose"
 TRANSFERS_KEPT = 32
 ABSORBED_KEPT = 64
 LINKED_KEPT = 16
@@ -77,14 +77,15 @@ def _nothing_stands(case: Case, wish: str) -> Refusal | None:
 
 
 def transfer(action: Action, case: Case, policy: Policy, now: datetime) -> Done | Refusal:
-    """The case goes to another agency or county (`action.queue`), which acknowledges it anew. What was ordered stays ordered."""
+    """The case goes to another agency or county (`action.queue`), which acknowledges it anew, and has its own time from
+    then on. What was ordered stays ordered."""
     if action.queue == case.queue:
         return Refusal("same-queue", f"the case is in {case.queue} already")
     if action.queue not in (known := queues_of(policy)):
         return Refusal("unknown-queue", f"there is no queue {action.queue}; known: {', '.join(sorted(known))}")
     moved = Moved.trusted(at=now, by=action.officer, came_from=case.queue, to=action.queue, note_sealed=action.note_sealed)
     changes = {**_AFRESH, "queue": action.queue, "transfers": (*case.transfers[1 - TRANSFERS_KEPT :], moved)}
-    return Done(changes, starts=_acknowledged(), left=case.queue, called_off=(ACKNOWLEDGE,))
+    return Done(changes, starts=_acknowledged(), left=case.queue, called_off=(ACKNOWLEDGE, DISPOSE))
 
 
 def close(action: Action, case: Case, policy: Policy, now: datetime) -> Done | Refusal:

@@ -68,10 +68,10 @@ def _free(step: Step) -> Refusal | None:
 
 
 def _mine(step: Step) -> Refusal | None:
-    """The one who took it goes on with it."""
+    """The one who took it goes on with it. Who that is, is not told to the others."""
     task = step.task
     if task.taken_by is not None and task.taken_by != step.actor.id:
-        return Refusal("taken", f"{task.taken_by} took this task at {iso(task.taken_at)}; the person is not called twice")
+        return Refusal("taken", f"another took this task at {iso(task.taken_at)}; the person is not called twice")
     return None
 
 

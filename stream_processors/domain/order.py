@@ -78,6 +78,11 @@ def _can_end(order: Order) -> bool:
     return order.kind in REVERSIBLE
 
 
+def _can_be_called_off(order: Order) -> bool:
+    """Before it is carried out. A return ends with the freeze that it was to be paid from."""
+    return order.kind in REVERSIBLE or order.kind is OrderKind.RETURN_FUNDS
+
+
 def _can_be_replaced(order: Order) -> bool:
     return order.kind is OrderKind.STOP_PAYMENT
 
@@ -122,7 +127,8 @@ TABLE: dict[tuple[str, E], Move] = {
     **{(state, E.FAIL): _fail for state in UNDONE},
     **{(state, E.OVERDUE): Move(_CLOCK, (state,), guards.answer_is_due, effects.overdue, _is_answered) for state in UNDONE},
     **{(state, E.EXPIRE): _expire for state in (*UNDONE, S.EXECUTED, S.RENEWED)},
-    **{(state, E.RELEASE): _release for state in (*UNDONE, S.EXECUTED, S.RENEWED)},
+    **{(state, E.RELEASE): _release._replace(when=_can_be_called_off) for state in UNDONE},
+    **{(state, E.RELEASE): _release for state in (S.EXECUTED, S.RENEWED)},
     **{(state, E.SUPERSEDE): _supersede for state in (*UNDONE, S.EXECUTED, S.RENEWED)},
     **{(state, E.RENEW): _renew for state in (S.EXECUTED, S.RENEWED)},
     **{

@@ -36,7 +36,7 @@ def approved(step: Step) -> Effects:
 
 
 def issued(step: Step) -> Effects:
-    """Its times begin. A release ends at once what was not carried out yet."""
+    """Its times begin. A release ends at once what was not carried out yet: the order, or a return of what that holds."""
     order, rules, about = step.order, step.rules, step.order.order_id
     within = rules.answer_within if rules else None
     answer_by = order.answer_by or (step.ends(step.now, within) if within else None)
@@ -48,8 +48,9 @@ def issued(step: Step) -> Effects:
     says = "order_released" if release else "order_issued"
     told = Told(order.recipient, NoticeKind.RELEASE if release else NoticeKind.ORDER, says, _facts(order, answer_by=answer_by))
     target = step.target
-    ends_it = release and target is not None and target.state in UNDONE
-    follows = (Follow(order.of or "", OrderEventKind.RELEASE),) if ends_it else ()
+    ended = [target] if target is not None else []
+    ended += [one for one in step.others if one.kind is OrderKind.RETURN_FUNDS and one.of == order.of]
+    follows = tuple(Follow(one.order_id, OrderEventKind.RELEASE) for one in ended if release and one.state in UNDONE)
     return Effects(changes, (told,), starts, (), follows)
 
 
@@ -155,13 +156,14 @@ def overdue(step: Step) -> Effects:
 
 def released(step: Step) -> Effects:
     """Ended by another order. If it had been carried out, that order's execution says that nothing is held any more; if not, a
-    release says so itself, and of a stop that a freeze replaced the recipient hears here."""
+    release says so itself. Of a stop that a freeze replaced, or a return that is not paid any more, the recipient hears here."""
     order, changes = step.order, _ended(step, OrderState.RELEASED)
     if is_done(order):
         return Effects({**changes, "lifted_at": step.now}, (), (), _clocks(order))
     replaced = step.event.kind is OrderEventKind.SUPERSEDE
-    told = (Told(order.recipient, NoticeKind.RELEASE, "order_replaced", _facts(order)),) if replaced else ()
-    return Effects(changes, told, (), _clocks(order))
+    says = "order_replaced" if replaced else "order_withdrawn"
+    told = (Told(order.recipient, NoticeKind.RELEASE, says, _facts(order)),)
+    return Effects(changes, told if replaced or order.kind is OrderKind.RETURN_FUNDS else (), (), _clocks(order))
 
 
 def paid_back(step: Step) -> Effects:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from schemas.orders import HOLDS, LETTERS, LIVE, REVERSIBLE, UNDONE, OrderKind, OrderState
+from schemas.orders import HOLDS, LETTERS, LIVE, REVERSIBLE, UNDONE, Order, OrderKind, OrderState
 from stream_processors.domain.loop import done_between, iso
 from stream_processors.domain.order_step import Step, is_done, promised_minor, same_money, same_subject, times_used
 from stream_processors.domain.refusal import Refusal
@@ -63,7 +63,7 @@ def whole(step: Step) -> Refusal | None:
 
 
 def only_the_traced(step: Step) -> Refusal | None:
-    """An amount-level hold: never above what was traced, nor above what arrived."""
+    """An amount-level hold: never above what was traced, nor above what arrived, by the order that it takes the place of, too."""
     order = step.order
     if order.kind not in HOLDS:
         return None
@@ -71,7 +71,8 @@ def only_the_traced(step: Step) -> Refusal | None:
         return Refusal("order-incomplete", "the order does not say how much is to be held")
     if order.traced_minor is not None and order.amount_minor > order.traced_minor:
         return Refusal("above-traced", f"only the traced amount may be held, {order.traced_minor} in minor units")
-    arrived = order.verify.amount_minor if order.verify else None
+    verify = order.verify or (step.target.verify if step.target else None)
+    arrived = verify.amount_minor if verify else None
     if arrived is not None and order.amount_minor > arrived:
         return Refusal("above-traced", f"no more may be held than arrived, {arrived} in minor units")
     return None
@@ -126,10 +127,14 @@ def _releasable(step: Step) -> Refusal | None:
     assert target is not None
     if target.kind not in REVERSIBLE or target.state not in _RELEASABLE:
         return Refusal("not-allowed", f"the order {target.order_id} is {target.state}; there is nothing to release")
-    again = [one for one in step.others if one.kind is OrderKind.RELEASE and one.of == target.order_id and one.state in LIVE]
+    again = [one for one in step.others if _releases(one, target)]
     if again:
         return Refusal("already-released", f"the release {again[0].order_id} of this order is there already")
     return None
+
+
+def _releases(one: Order, target: Order) -> bool:
+    return one.kind is OrderKind.RELEASE and one.of == target.order_id and one.state in LIVE
 
 
 def _returnable(step: Step) -> Refusal | None:
@@ -139,6 +144,8 @@ def _returnable(step: Step) -> Refusal | None:
         return Refusal("not-held", f"only frozen money is returned; the order {target.order_id} is {target.state}")
     if not order.amount_minor or order.currency != target.currency:
         return Refusal("order-incomplete", "a return says how much, in the currency of what is frozen")
+    if any(_releases(one, target) for one in step.others):
+        return Refusal("already-released", f"the order {target.order_id} is being released: what it holds is paid to nobody")
     left = target.held_minor - promised_minor(target, step.others)
     if order.amount_minor > left:
         return Refusal("not-held", f"{left} in minor units is frozen and not yet promised to anybody")

@@ -1,7 +1,7 @@
 """The orders of one case together: an event of one, and what follows from it for another. Pure.
 
 Invariant: an event and what follows from it are applied together or not at all; the number of orders in a case is bounded, and
-none that lasts, or that counts against a cap, makes room for another.
+none that lasts, or that counts against a cap, makes room for another. A release always finds room: somebody waits for it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from schemas.notices import Notice
 from schemas.order_rules import OrderRules
-from schemas.orders import LIVE, REVERSIBLE, Order, OrderEvent, OrderEventKind, OrderState
+from schemas.orders import LIVE, REVERSIBLE, Order, OrderEvent, OrderEventKind, OrderKind, OrderState
 from stream_processors.domain import order as one_order
 from stream_processors.domain.loop import ClockStart, ClockStop, Ends
 from stream_processors.domain.order import OrderChange
@@ -20,6 +20,7 @@ from stream_processors.domain.order_step import Follow, is_done
 from stream_processors.domain.refusal import Refusal
 
 MOST_ORDERS = 32
+"""Beside releases under way. Of these an order has one at a time, so there are at most as many again."""
 
 
 class OrdersChange(NamedTuple):
@@ -39,7 +40,7 @@ def decide(
     """What becomes of the event in its case."""
     kept = orders
     if event.kind is OrderEventKind.ISSUE and _find(orders, event.order_id) is None:
-        room = _room(orders)
+        room = _room(orders, event)
         if room is None:
             return OrdersChange(orders, refused=Refusal("too-many-orders", f"a case has at most {MOST_ORDERS} orders that count"))
         kept = room
@@ -101,12 +102,16 @@ def _put(orders: tuple[Order, ...], changed: Order) -> tuple[Order, ...]:
     return tuple(changed if one.order_id == changed.order_id else one for one in orders)
 
 
-def _room(orders: tuple[Order, ...]) -> tuple[Order, ...] | None:
-    """The orders with a place for one more: the oldest that is over for good goes. None: all of them count."""
-    if len(orders) < MOST_ORDERS:
-        return orders
-    gone = next((number for number, one in enumerate(orders) if _over(one, orders)), None)
-    return None if gone is None else orders[:gone] + orders[gone + 1 :]
+def _room(orders: tuple[Order, ...], event: OrderEvent) -> tuple[Order, ...] | None:
+    """The orders with a place for one more: the oldest that are over for good go. None: all of them count."""
+    kept = orders
+    while len(kept) >= MOST_ORDERS:
+        gone = next((number for number, one in enumerate(kept) if _over(one, kept)), None)
+        if gone is None:
+            frees = event.draft is not None and event.draft.kind is OrderKind.RELEASE
+            return kept if frees else None
+        kept = kept[:gone] + kept[gone + 1 :]
+    return kept
 
 
 def _over(order: Order, orders: tuple[Order, ...]) -> bool:

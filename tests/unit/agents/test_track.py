@@ -10,6 +10,7 @@ from schemas.cases import ActionOutcome, CaseStatus
 from schemas.codec import decode
 from schemas.envelope import Origin
 from schemas.topics import ACTIONS, CHANGED, DEADLETTER, SUBMITTED
+from stream_processors.agents import track
 from stream_processors.log import LostLog
 from tests.support.builders import action_record, join, move
 from tests.support.world import World
@@ -153,3 +154,30 @@ async def test_a_move_without_what_it_needs_leaves_no_case_without_a_holder(worl
     changes = await _track(world)
     assert [change.outcome.value for change in changes] == ["applied", "refused", "applied", "refused", "refused"]
     assert changes[2].case.holder == "officer-a"
+
+
+async def test_a_case_that_would_be_no_record_any_more_lists_fewer_signals(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the broker would refuse it, and every owner of the partition would end at the same action."""
+    monkeypatch.setattr(track, "LARGEST", 20_000)
+    for n in range(8):
+        _join(world, n, narrative_sealed="k1." + "x" * 4000)
+    last = (await _track(world))[-1]
+    assert (last.outcome, last.case.signal_count) == (ActionOutcome.APPLIED, 8)
+    assert 0 < len(last.case.signals) < 8 and last.case.signals[0].signal_id == "sig-0-7"
+    assert max(len(record.value) for record in world.log.all(CHANGED)) <= 20_000
+
+
+async def test_what_does_not_fit_into_a_record_is_refused_and_the_case_goes_on(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _join(world, 0)
+    world.submit(*action_record(move("claim", revision=1)), ACTIONS)
+    await _track(world)
+    monkeypatch.setattr(track, "LARGEST", 20_000)
+    world.submit(*action_record(move("dispose", note_sealed="k1." + "x" * 20_000)), ACTIONS)
+    world.submit(*action_record(move("release", action_id="after")), ACTIONS)
+    *_, large, after = await _track(world)
+    assert (large.outcome, large.revision) == (ActionOutcome.REFUSED, 2)
+    assert (after.outcome, after.revision) == (ActionOutcome.APPLIED, 3)

@@ -94,7 +94,7 @@ class TestTransfer:
         now = case.model_copy(update=found.changes)
         assert (now.queue, now.status, now.holder, now.acknowledged_at) == (OTHER, CaseStatus.OPEN, None, None)
         assert found.left == QUEUE
-        assert (found.called_off, found.starts) == (("acknowledge",), (ClockStart("acknowledge", None),))
+        assert (found.called_off, found.starts) == (("acknowledge", "dispose"), (ClockStart("acknowledge", None),))
         assert now.transfers == (Moved(at=T0, by="officer-a", came_from=QUEUE, to=OTHER),)
 
     def test_only_to_another_queue_that_the_policy_knows(self) -> None:

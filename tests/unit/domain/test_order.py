@@ -381,7 +381,8 @@ def test_nothing_is_returned_that_is_not_frozen_any_more() -> None:
     desk.do(issue("return_funds", "ret-1", of="ord-1", amount_minor=300_000))
     desk.do(event("approve", "ret-1"), SECOND)
     desk.executed("release", "rel-1", of="ord-1")
-    assert why(desk.answer("execute", "ret-1", amount_minor=300_000)) == "not-held"
+    assert why(desk.answer("execute", "ret-1", amount_minor=300_000)) == "not-allowed"
+    assert desk.order("ret-1").state == "released", "it ended with the freeze"
 
 
 # --- the orders of a case

@@ -1,0 +1,185 @@
+"""What is bounded in a case never stands in the way of whoever is to be free, or to be told."""
+
+from __future__ import annotations
+
+import pytest
+
+from schemas.objections import ObjectionRequest
+from schemas.orders import OrderState
+from schemas.tasks import TaskEvent
+from tests.support.loop import QUEUE, Loop
+from tests.support.order_builders import ask, event, issue, measure, subject
+
+BANK = "institution:bank-001"
+OTHER = {"party": QUEUE, "officer": "officer-c"}
+
+
+def stopped(n: int, institutions: int = 0) -> Loop:
+    """A claimed case in which `n` accounts are stopped, all of them carried out."""
+    loop = Loop().claimed()
+    for number in range(institutions):
+        loop.joined(f"bank-{number + 100}")
+    for number in range(n):
+        loop.executed(order_id=f"ord-{number}", subject=subject(number))
+    return loop
+
+
+def lodge(move: str, party: str = "bank-001", officer: str | None = None, **more: object) -> ObjectionRequest:
+    return ObjectionRequest(
+        request_id="r", objection_id="obj-1", case_id="case-1", move=move, party=party, officer=officer, **more
+    )
+
+
+def upheld(loop: Loop, **lodged: object) -> None:
+    loop.do("objection", BANK, objection=lodge("lodge", text_sealed="k1.words", **lodged))
+    loop.do("objection", BANK, objection=lodge("notice"))
+    loop.do("objection", "officer:officer-c", objection=lodge("uphold", **OTHER, text_sealed="k1.why"))
+
+
+@pytest.mark.parametrize("n", [15, 17, 32])
+def test_a_false_alarm_releases_however_many_orders_there_are(n: int) -> None:
+    loop = stopped(n)
+    loop.do("dispose", disposition="false_positive")
+    assert {one.of for one in loop.it.orders if one.kind == "release"} == {f"ord-{number}" for number in range(n)}
+
+
+@pytest.mark.parametrize(("stops", "institutions"), [(12, 40), (20, 40)])
+def test_a_false_alarm_is_not_refused_for_want_of_a_clock(stops: int, institutions: int) -> None:
+    loop = stopped(stops, institutions)
+    loop.do("dispose", disposition="false_positive")
+
+
+def test_one_order_is_released_in_a_full_case_too() -> None:
+    loop = stopped(20, 40)
+    loop.do("order", order=issue("release", "ord-rel", of="ord-3"))
+    loop.answered("execute", "ord-rel", amount_minor=None)
+    assert loop.order("ord-3").state is OrderState.RELEASED
+
+
+def full(loop: Loop) -> Loop:
+    """No further order finds a place for its clocks."""
+    for number in range(16):
+        try:
+            loop.ordered(order_id=f"more-{number}", subject=subject(100 + number))
+        except AssertionError:
+            break
+    assert len(loop.running()) >= 55
+    return loop
+
+
+def test_a_measure_is_kept_though_its_next_clock_finds_no_place() -> None:
+    loop = full(stopped(0, 40))
+    loop.do("measure", BANK, measure=measure("warned", reaction="insisted"))
+    assert loop.it.measures
+
+
+def test_a_hold_that_crossed_with_its_release_can_be_told_in_a_full_case() -> None:
+    loop = Loop().claimed()
+    for number in range(40):
+        loop.joined(f"bank-{number + 100}")
+    loop.ordered("freeze", subject=subject(1), amount_minor=100)
+    loop.do("order", order=issue("release", "ord-rel", of="ord-1"))
+    full(loop)
+    loop.answered("execute", "ord-1", amount_minor=100)
+
+
+def test_a_missed_task_is_asked_again_whatever_other_clocks_run() -> None:
+    loop = Loop().claimed()
+    loop.do("task", task=ask())
+    for number in range(40):
+        loop.joined(f"bank-{number + 100}")
+    loop.falls_due(loop.clock("dissuade", "task-1"))
+    loop.falls_due(loop.clock("dissuade", "task-1"))
+    assert loop.it.tasks[0].missed == 1
+    assert ("dissuade", "task-1") in loop.running()
+
+
+def test_a_case_that_comes_again_is_acknowledged_again_whatever_other_clocks_run() -> None:
+    loop = stopped(20, 40)
+    loop.do("dispose", disposition="insufficient")
+    loop.joined("bank-002")
+    assert ("acknowledge", None) in loop.running()
+
+
+def test_an_upheld_objection_to_a_stop_releases_the_freeze_that_took_its_place() -> None:
+    loop = Loop().claimed()
+    loop.executed()
+    loop.do("objection", BANK, objection=lodge("lodge", text_sealed="k1.words", orders=("ord-1",)))
+    loop.do("objection", BANK, objection=lodge("notice"))
+    loop.executed("freeze", "ord-2", of="ord-1")
+    assert loop.order("ord-1").state is OrderState.RELEASED and loop.order("ord-2").held_minor
+    loop.do("objection", "officer:officer-c", objection=lodge("uphold", **OTHER, text_sealed="k1.why"))
+    loop.do("objection", "officer:officer-c", objection=lodge("release", **OTHER))
+    assert loop.it.objections[0].state == "released" and loop.it.objections[0].pending == ("bank-001",)
+    release = next(one.order_id for one in loop.it.orders if one.kind == "release")
+    loop.answered("execute", release, amount_minor=None)
+    assert loop.order("ord-2").held_minor == 0 and loop.it.objections[0].state == "propagated"
+
+
+def test_an_answered_letter_does_not_say_that_a_block_was_lifted() -> None:
+    loop = Loop().claimed()
+    loop.do("measure", BANK, measure=measure("blocked"))
+    upheld(loop)
+    loop.do("objection", "officer:officer-c", objection=lodge("release", **OTHER))
+    assert loop.it.objections[0].pending == ("bank-001",)
+    loop.ordered("request_information", "ord-9")
+    loop.answered("execute", "ord-9", amount_minor=None)
+    assert loop.it.objections[0].state == "released", "what the bank blocked by itself is not lifted by a letter's answer"
+    loop.do("objection", BANK, objection=lodge("confirm"))
+    assert loop.it.objections[0].state == "propagated"
+
+
+def test_a_freeze_in_place_of_a_stop_holds_no_more_than_arrived() -> None:
+    loop = Loop().claimed()
+    loop.executed()
+    more = {"of": "ord-1", "verify": None, "traced_minor": None}
+    assert loop.refused("order", order=issue("freeze", "ord-2", **more, amount_minor=19_000_000)) == "above-traced"
+
+
+def test_who_took_a_task_is_not_told_to_the_others() -> None:
+    loop = Loop().claimed()
+    loop.do("task", task=ask())
+    loop.do("task", BANK, task=TaskEvent(event_id="x", task_id="task-1", kind="take"))
+    gone = loop.action("task", "institution:telecom-001", task=TaskEvent(event_id="y", task_id="task-1", kind="give_back"))
+    change = loop.decide(gone, "institution:telecom-001")
+    assert change.problem == "taken" and "bank-001" not in (change.why or "")
+
+
+def test_a_false_alarm_ends_a_return_of_the_money_that_is_under_way() -> None:
+    """What was frozen is the innocent's own: it is not paid to anybody meanwhile."""
+    loop = Loop().claimed()
+    loop.executed("freeze", "ord-1")
+    loop.ordered("return_funds", "ord-2", of="ord-1", amount_minor=500_000, currency="CNY")
+    loop.do("order", "officer:officer-b", order=event("approve", "ord-2"))
+    loop.do("dispose", disposition="false_positive")
+    assert loop.order("ord-2").state is OrderState.RELEASED
+    assert {("bank-001", "order_released"), ("bank-001", "order_withdrawn")} <= set(loop.told())
+
+
+def test_a_false_alarm_releases_what_ran_out_and_was_never_said_to_be_lifted() -> None:
+    loop = Loop().claimed()
+    loop.executed()
+    loop.falls_due(loop.clock("emergency_stop", "ord-1"))
+    loop.falls_due(loop.clock("emergency_stop", "ord-1"))
+    assert loop.order().state is OrderState.EXPIRED
+    loop.do("claim")
+    loop.do("dispose", disposition="false_positive")
+    assert [one.of for one in loop.it.orders if one.kind == "release"] == ["ord-1"]
+
+
+def test_a_stop_counts_for_the_unit_that_has_the_case() -> None:
+    """The time of a unit that gave a case away is over with that."""
+    loop = Loop().claimed()
+    loop.do("transfer", queue="financial-regulator-630200")
+    assert ("dispose", None) not in loop.running()
+
+
+
+
+def test_who_has_the_case_hears_of_an_objection_that_is_due() -> None:
+    loop = Loop().claimed()
+    loop.executed()
+    loop.do("objection", BANK, objection=lodge("lodge", text_sealed="k1.words"))
+    loop.do("transfer", queue="financial-regulator-630200")
+    told = loop.falls_due(loop.clock("appeal", "obj-1")).notices
+    assert {one.recipient for one in told} == {"financial-regulator-630200"}
