@@ -199,8 +199,8 @@ def _origin(action: Action, text: str | None) -> tuple[str, int] | None:
 def _fitting(
     work: _Work, change: CaseChange, cases: Mapping[str, Case | None], written: datetime
 ) -> tuple[CaseChange, bytes]:
-    """The change and its record. One that is too large would end every owner of the partition, one after the other: it lists fewer
-    signals, and if that is not enough it is refused."""
+    """The change and its record. One that is too large would end every owner of the partition, one after the other: it lists
+    fewer signals, and if that is not enough it is refused."""
     value = _encode(work, change, written)
     while len(value) > LARGEST and (fewer := decision.with_fewer_signals(change)) is not None:
         change, value = fewer, _encode(work, fewer, written)

@@ -183,3 +183,10 @@ def test_who_has_the_case_hears_of_an_objection_that_is_due() -> None:
     loop.do("transfer", queue="financial-regulator-630200")
     told = loop.falls_due(loop.clock("appeal", "obj-1")).notices
     assert {one.recipient for one in told} == {"financial-regulator-630200"}
+
+
+def test_what_is_being_released_is_not_lengthened() -> None:
+    loop = Loop().claimed()
+    loop.executed()
+    loop.do("dispose", disposition="false_positive")
+    assert loop.refused("order", order=event("renew", "ord-1")) == "already-released"
