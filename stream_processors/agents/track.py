@@ -200,9 +200,9 @@ def _fitting(
     work: _Work, change: CaseChange, cases: Mapping[str, Case | None], written: datetime
 ) -> tuple[CaseChange, bytes]:
     """The change and its record. One that is too large would end every owner of the partition, one after the other: it lists
-    fewer signals, and if that is not enough it is refused."""
+    less, and if that is not enough it is refused."""
     value = _encode(work, change, written)
-    while len(value) > LARGEST and (fewer := decision.with_fewer_signals(change)) is not None:
+    while len(value) > LARGEST and (fewer := decision.smaller(change)) is not None:
         change, value = fewer, _encode(work, fewer, written)
     if len(value) > LARGEST and work.action is not None:
         refused = decision.too_large(work.action, work.actor, cases[work.action.case_id], work.now)

@@ -42,10 +42,10 @@ __all__ = [
     "echo",
     "open_moves",
     "phase_of",
+    "smaller",
     "state_of",
     "too_large",
     "unreadable",
-    "with_fewer_signals",
 ]
 
 APPLIED_KEPT = 64
@@ -124,13 +124,18 @@ def echo(action: Action, actor: str, now: datetime) -> CaseChange:
     return _change(action, actor, now, ActionOutcome.ECHO)
 
 
-def with_fewer_signals(change: CaseChange) -> CaseChange | None:
-    """The same with the newer half of the signals that the case lists; its counts stay. None: it lists one at most."""
+def smaller(change: CaseChange) -> CaseChange | None:
+    """The same with the newer half of the signals that the case lists, then with the newest attempt of each task; its counts
+    stay, and the log has the rest. None: there is nothing more to leave out."""
     case = change.case
-    if case is None or len(case.signals) < 2:
+    if case is None:
         return None
-    fewer = case.signals[: len(case.signals) // 2]
-    return change.model_copy(update={"case": case.model_copy(update={"signals": fewer})})
+    less: dict[str, Any] = {}
+    if len(case.signals) > 1:
+        less["signals"] = case.signals[: len(case.signals) // 2]
+    elif any(len(one.attempts) > 1 for one in case.tasks):
+        less["tasks"] = tuple(one.model_copy(update={"attempts": one.attempts[-1:]}) for one in case.tasks)
+    return change.model_copy(update={"case": case.model_copy(update=less)}) if less else None
 
 
 def too_large(action: Action, actor: str, case: Case | None, now: datetime) -> CaseChange:

@@ -211,7 +211,10 @@ def what_was_done(step: Step) -> Refusal | None:
 
 
 def renewable(step: Step) -> Refusal | None:
+    """Not while somebody waits for its release."""
     rules = step.rules
+    if any(_releases(one, step.order) for one in step.others):
+        return Refusal("already-released", f"the order {step.order.order_id} is being released")
     if rules is not None and rules.renewals is not None and step.order.renewals >= rules.renewals:
         return Refusal("cap-reached", f"an order of the kind {step.order.kind} is renewed at most {rules.renewals} times")
     return None

@@ -7,8 +7,9 @@ import pytest
 from schemas.objections import ObjectionRequest
 from schemas.orders import OrderState
 from schemas.tasks import TaskEvent
+from stream_processors.domain import case
 from tests.support.loop import QUEUE, Loop
-from tests.support.order_builders import ask, event, issue, measure, subject
+from tests.support.order_builders import ask, event, issue, measure, subject, task_event
 
 BANK = "institution:bank-001"
 OTHER = {"party": QUEUE, "officer": "officer-c"}
@@ -183,3 +184,25 @@ def test_who_has_the_case_hears_of_an_objection_that_is_due() -> None:
     loop.do("transfer", queue="financial-regulator-630200")
     told = loop.falls_due(loop.clock("appeal", "obj-1")).notices
     assert {one.recipient for one in told} == {"financial-regulator-630200"}
+
+
+def test_what_is_being_released_is_not_lengthened() -> None:
+    loop = Loop().claimed()
+    loop.executed()
+    loop.do("dispose", disposition="false_positive")
+    assert loop.refused("order", order=event("renew", "ord-1")) == "already-released"
+
+
+def test_a_change_is_made_smaller_without_its_counts() -> None:
+    loop = Loop().claimed()
+    loop.joined("bank-002")
+    loop.do("task", task=ask())
+    for _ in range(3):
+        loop.do("task", BANK, task=task_event("try", "not_reached"))
+    once = case.smaller(loop.changes[-1])
+    assert once is not None and once.case is not None
+    assert (len(once.case.signals), once.case.signal_count) == (1, 2)
+    twice = case.smaller(once)
+    assert twice is not None and twice.case is not None
+    assert (len(twice.case.tasks[0].attempts), twice.case.tasks[0].tries) == (1, 3)
+    assert case.smaller(twice) is None
