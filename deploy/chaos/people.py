@@ -78,9 +78,15 @@ class Officer(Worker):
         super().__init__(*args, seed=seed)
         self._name, self._leases = name, 1000
         self._ways: dict[Callable[[Item], None], int] = {
-            self._stop: 30, self._freeze: 18, self._suspend: 18, self._dissuade: 12,
-            self._transfer: 5, self._merge: 10, self._split: 12, self._let_go: 5,
-        }  # fmt: skip
+            self._stop: 30,
+            self._freeze: 16,
+            self._suspend: 16,
+            self._dissuade: 8,
+            self._transfer: 5,
+            self._merge: 15,
+            self._split: 20,
+            self._let_go: 5,
+        }
 
     def work(self) -> None:
         while not self._stopping.is_set():
