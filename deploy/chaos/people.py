@@ -30,7 +30,9 @@ FIELDS = ("name", "account", "amount", "time")
 FOUR_EYES_MINOR = 30_000_000
 ENDS = ("false_positive", "false_positive", "confirmed", "insufficient")
 PAUSE_S = 0.05
-WAIT_S = 0.5
+ACKNOWLEDGED = 0.02
+"""Of the notices that are read, so many are acknowledged by themselves."""
+WAIT_S = 0.3
 """An institution's long poll. Short, for one thread serves several."""
 
 
@@ -154,7 +156,7 @@ class Officer(Worker):
 
     def _end(self, case: Item) -> None:
         """Disposes after a while, in which the institution may have answered, or not yet."""
-        time.sleep(self._rng.choice((0.0, 0.5, 1.0, 2.0)))
+        time.sleep(self._rng.choice((0.0, 1.0, 3.0, 5.0)))
         disposed = self._move(case, "dispose", disposition=self._rng.choice(ENDS))
         if disposed is not None and self._rng.random() < 0.3:
             if self._rng.random() < 0.5:
@@ -210,7 +212,7 @@ class Institutions(Worker):
             if self._stopping.is_set():
                 return
             act(recipient, item)
-            if self._rng.random() < 0.1:
+            if self._rng.random() < ACKNOWLEDGED:
                 self._post(who or recipient, f"/v1/inbox/{quoted(item['notice_id'])}/acknowledge{_asked(query)}")
 
     def _answer(self, name: str, item: Item) -> None:

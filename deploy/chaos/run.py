@@ -28,7 +28,7 @@ from deploy.verify.quiet import wait_quiet
 from stream_processors.settings import SHIPPED_POLICY
 
 PROFILE, FOLDER = "chaos", "run"
-"""The folder of the profile with the ledger, the book and the policy: kept until the next run, for whoever looks into this one."""
+"""The folder of the profile with the ledger, the book and the policy, kept until the next run for whoever looks into this one."""
 SETTLE_S = 120.0
 SOON_MS = 600_000
 """Every moment up to then is waited for: that of a clock that another one's moment started, too."""
