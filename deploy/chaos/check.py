@@ -155,10 +155,10 @@ async def _cases(found: Found, settings: Settings, joined: dict[str, set[str]]) 
     found.cases = len(live)
     found.wrong += [f"case {name} of {len(joined[name])} signals is not in the views" for name in joined.keys() - live.keys()]
     for family in families(live.values()):
-        found.wrong += _of_family(family, joined)
+        found.wrong += of_family(family, joined)
 
 
-def _of_family(family: list[Case], joined: dict[str, set[str]]) -> Iterator[str]:
+def of_family(family: list[Case], joined: dict[str, set[str]]) -> Iterator[str]:
     """Cases that were merged or split among each other: what was routed to them counts in them, once."""
     names = " and ".join(one.case_id for one in family)
     if not any(one.case_id in joined for one in family):

@@ -53,7 +53,7 @@ class Load:
         self._unwanted: queue.SimpleQueue[Planned] = queue.SimpleQueue()
         common = (url, mint, book, self._stopping, Talk())
         self._workers: list[Worker] = [Officer(*common, name=f"officer-{n}", seed=seed * 100 + n) for n in range(OFFICERS)]
-        self._workers += [Institutions(*common, names=INSTITUTIONS[n::2], seed=seed * 100 + 50 + n) for n in range(2)]
+        self._workers += [Institutions(*common, names=INSTITUTIONS[n::3], seed=seed * 100 + 50 + n) for n in range(3)]
         self._workers += [Units(*common, seed=seed * 100 + 60), Body(*common, seed=seed * 100 + 61)]
 
     def start(self) -> None:

@@ -30,7 +30,9 @@ FIELDS = ("name", "account", "amount", "time")
 FOUR_EYES_MINOR = 30_000_000
 ENDS = ("false_positive", "false_positive", "confirmed", "insufficient")
 PAUSE_S = 0.05
-WAIT_S = 0.5
+ACKNOWLEDGED = 0.02
+"""Of the notices that are read, so many are acknowledged by themselves."""
+WAIT_S = 0.3
 """An institution's long poll. Short, for one thread serves several."""
 
 
@@ -78,9 +80,15 @@ class Officer(Worker):
         super().__init__(*args, seed=seed)
         self._name, self._leases = name, 1000
         self._ways: dict[Callable[[Item], None], int] = {
-            self._stop: 30, self._freeze: 18, self._suspend: 18, self._dissuade: 12,
-            self._transfer: 5, self._merge: 10, self._split: 12, self._let_go: 5,
-        }  # fmt: skip
+            self._stop: 30,
+            self._freeze: 16,
+            self._suspend: 16,
+            self._dissuade: 8,
+            self._transfer: 5,
+            self._merge: 15,
+            self._split: 20,
+            self._let_go: 5,
+        }
 
     def work(self) -> None:
         while not self._stopping.is_set():
@@ -148,7 +156,7 @@ class Officer(Worker):
 
     def _end(self, case: Item) -> None:
         """Disposes after a while, in which the institution may have answered, or not yet."""
-        time.sleep(self._rng.choice((0.0, 0.5, 1.0, 2.0)))
+        time.sleep(self._rng.choice((0.0, 1.0, 3.0, 5.0)))
         disposed = self._move(case, "dispose", disposition=self._rng.choice(ENDS))
         if disposed is not None and self._rng.random() < 0.3:
             if self._rng.random() < 0.5:
@@ -204,7 +212,7 @@ class Institutions(Worker):
             if self._stopping.is_set():
                 return
             act(recipient, item)
-            if self._rng.random() < 0.1:
+            if self._rng.random() < ACKNOWLEDGED:
                 self._post(who or recipient, f"/v1/inbox/{quoted(item['notice_id'])}/acknowledge{_asked(query)}")
 
     def _answer(self, name: str, item: Item) -> None:

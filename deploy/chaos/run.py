@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -18,6 +17,7 @@ from deploy.chaos.breaks import AGENTS, BREAKS, CRASH_POINTS, Scene, crash_point
 from deploy.chaos.check import Found, check
 from deploy.chaos.check_loop import check_loop, happened_of, read_inboxes
 from deploy.chaos.load import Load
+from deploy.local.places import Places
 from deploy.local.stack import Stack
 from deploy.token import mint
 from deploy.verify.book import Bookkeeper
@@ -27,7 +27,8 @@ from deploy.verify.main import settings_of, verify
 from deploy.verify.quiet import wait_quiet
 from stream_processors.settings import SHIPPED_POLICY
 
-PROFILE = "chaos"
+PROFILE, FOLDER = "chaos", "run"
+"""The folder of the profile with the ledger, the book and the policy, kept until the next run for whoever looks into this one."""
 SETTLE_S = 120.0
 SOON_MS = 600_000
 """Every moment up to then is waited for: that of a clock that another one's moment started, too."""
@@ -50,18 +51,21 @@ def plan(kills: int, rng: random.Random) -> list[str]:
 def run(steps: Sequence[str], *, seed: int, told: Told, profile: str = PROFILE, home: Path | None = None) -> Found:
     """Runs the breaks one after another under load. Raises when one could not be done, returns what the check found."""
     rng = random.Random(seed)
-    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as after:
-        path, book_path = Path(folder) / "ledger.ndjson", Path(folder) / "book.ndjson"
-        env = ENV | {"LIANDONG_POLICY_FILE": str(policy.write(SHIPPED_POLICY, Path(folder) / "policy.yaml"))}
-        stack = Stack(profile, home=home, workers=dict.fromkeys(AGENTS, 2), env=env, backoff_max_s=1.0)
-        stack.down(wipe=True)
+    folder = Places.of(profile, home).root / FOLDER
+    env = ENV | {"LIANDONG_POLICY_FILE": str(folder / "policy.yaml")}
+    stack = Stack(profile, home=home, workers=dict.fromkeys(AGENTS, 2), env=env, backoff_max_s=1.0)
+    stack.down(wipe=True)
+    folder.mkdir(parents=True)
+    policy.write(SHIPPED_POLICY, folder / "policy.yaml")
+    path, book_path = folder / "ledger.ndjson", folder / "book.ndjson"
+    with contextlib.ExitStack() as after:
         after.callback(stack.down)
         stack.up()
         minting = partial(mint, home=stack.places.home, profile=profile)
         with Ledger(path) as ledger, Ledger(book_path) as book:
             keeper = Bookkeeper(book)
             load = Load(stack.gateway_url, minting, ledger, keeper, seed=seed)
-            scene = Scene(stack, load, rng, Path(folder), told)
+            scene = Scene(stack, load, rng, folder, told)
             load.start()
             while (load.answered < 100 or load.acted < 20) and not load.failed:
                 time.sleep(0.1)

@@ -12,12 +12,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from deploy.chaos.check import of_family
 from deploy.demo_data.generate import Mix, Planned, generate
 from deploy.verify.compare import Live, differences
 from deploy.verify.ledger import read_ledger
 from deploy.verify.naive import Policy
 from deploy.verify.oracle import Expected, expect
+from schemas.cases import Case, CaseStatus, Moved
 from stream_processors.settings import SHIPPED_POLICY
+from tests.support.builders import opened_case
 from tests.unit.verify.simulation import Stage, second_thoughts, send
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -179,3 +182,68 @@ def test_a_corrected_amount_that_is_added_to_the_old_one_is_found(second_thought
     )
     wrong = case.model_copy(update={"amount_minor": {"CNY": case.amount_minor["CNY"] + 100}})
     assert "CNY (minor units)" in said(expected, live._replace(cases={**live.cases, case.case_id: wrong}))
+
+
+def two_of_a_queue(expected: Expected, live: Live) -> tuple[Case, Case]:
+    """Two cases of the same queue, the first with signals in it."""
+    held = [one for one in live.cases.values() if one.signal_count]
+    return next((one, other) for one in held for other in held if one is not other and one.queue == other.queue)
+
+
+def merged(one: Case, into: Case) -> dict[str, Case]:
+    """What a merge makes of two cases."""
+    emptied = {"status": CaseStatus.MERGED, "merged_into": into.case_id, "signal_count": 0, "score": 0, "severity": "low"}
+    gone = one.model_copy(update={**emptied, "kinds": (), "institutions": (), "amount_minor": {}, "signals": ()})
+    currencies = (*one.amount_minor, *into.amount_minor)
+    amounts = {name: one.amount_minor.get(name, 0) + into.amount_minor.get(name, 0) for name in currencies}
+    worse = max(one, into, key=lambda case: case.score)
+    together = {
+        "signal_count": one.signal_count + into.signal_count,
+        "score": worse.score,
+        "severity": worse.severity,
+        "kinds": tuple({*one.kinds, *into.kinds}),
+        "institutions": tuple({*one.institutions, *into.institutions}),
+        "amount_minor": amounts,
+    }
+    return {one.case_id: gone, into.case_id: into.model_copy(update=together)}
+
+
+def test_a_merge_a_split_and_a_transfer_are_nothing_wrong(pair):
+    expected, live = pair
+    one, into = two_of_a_queue(expected, live)
+    both = merged(one, into)
+    assert said(expected, live._replace(cases={**live.cases, **both})) == ""
+    left = into.model_copy(update={"signal_count": into.signal_count - 1, "amount_minor": {}})
+    split_off = {"signal_count": 1, "case_id": f"{into.case_id}~1", "split_from": into.case_id}
+    halves = {into.case_id: left, f"{into.case_id}~1": into.model_copy(update=split_off)}
+    assert said(expected, live._replace(cases={**live.cases, **halves})) == ""
+    moved = Moved.trusted(at=START, by="officer-a", came_from=into.queue, to="elsewhere")
+    elsewhere = into.model_copy(update={"queue": "elsewhere", "transfers": (moved,)})
+    assert said(expected, live._replace(cases={**live.cases, into.case_id: elsewhere})) == ""
+
+
+def test_a_merge_that_counts_a_signal_in_both_cases_or_in_neither_is_found(pair):
+    expected, live = pair
+    one, into = two_of_a_queue(expected, live)
+    both = merged(one, into)
+    for count in (both[into.case_id].signal_count + 1, into.signal_count):
+        wrong = both[into.case_id].model_copy(update={"signal_count": count})
+        assert "signals" in said(expected, live._replace(cases={**live.cases, **both, into.case_id: wrong}))
+
+
+def test_a_case_in_another_queue_without_a_transfer_is_found(pair):
+    expected, live = pair
+    _, case = two_of_a_queue(expected, live)
+    wrong = case.model_copy(update={"queue": "elsewhere"})
+    assert "elsewhere" in said(expected, live._replace(cases={**live.cases, case.case_id: wrong}))
+
+
+def test_the_check_of_the_log_finds_a_signal_in_two_cases_of_a_family():
+    one = opened_case()
+    names = {f"{signal.signal_id}/{signal.version}" for signal in one.signals}
+    split_off = one.model_copy(update={"case_id": "other", "split_from": one.case_id})
+    assert list(of_family([one], {one.case_id: names})) == []
+    found = "\n".join(of_family([one, split_off], {one.case_id: names}))
+    assert f"counts {2 * len(names)} signals, {len(names)} that were routed" in found
+    assert f"counts in {one.case_id}, other; 1 of them were sent it" in found
+    assert "has no routed signal" in "\n".join(of_family([split_off], {one.case_id: names}))
