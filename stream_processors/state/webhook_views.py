@@ -51,7 +51,7 @@ class RedisHooks(RedisInboxes):
     async def parked(self, recipient: str, endpoint_id: str, *, limit: int) -> Parked:
         bucket = bucket_of(recipient)
         pipe = self._redis.pipeline(transaction=True)
-        pipe.zrevrange(PROJECT.key(bucket, "z", recipient), 0, -1, withscores=True)
+        pipe.zrevrange(PROJECT.key(bucket, "p", recipient), 0, -1, withscores=True)
         pipe.hget(PROJECT.marks(bucket), "stamp")
         rows, stamp = await pipe.execute()
         if not whole(stamp):

@@ -480,3 +480,21 @@ async def test_a_notice_without_a_readable_origin_is_put_aside(calling: Calling)
     await calling.work()
     assert len(calling.receivers.got[URL]) == 1
     assert instant_ms(calling.now) > 0
+
+
+async def test_a_mark_that_is_not_in_the_log_yet_moves_no_place(calling: Calling) -> None:
+    calling.register()
+    await calling.work()
+    one, p = calling.issue(1), where("bank-001")
+    number = next(n for n, worker in enumerate(calling.world.workers["webhook"]) if p in worker.owned)
+    agent, worker = calling.agent(number), calling.world.workers["webhook"][number]
+    await calling.world.poll("webhook", number)
+    worker.gate.plan = ("freeze", 1)  # the append of the mark
+    await calling.rest()
+    assert worker.gate.frozen.is_set() and calling.receivers.got[URL] == [hook_id(one)]
+    await agent._settle({(ISSUED.name, p): calling.world.log.all(ISSUED, p)})  # as another poll does meanwhile
+    await calling.world._bury()
+    await calling.world.restart("webhook", number)
+    await calling.work()
+    assert calling.receivers.got[URL] == [hook_id(one)] * 2
+    assert [mark.state for mark in calling.marks()] == [DeliveryState.RECEIVED]
