@@ -33,13 +33,15 @@ class LoopFound:
 
 
 async def happened_of(settings: Settings) -> Happened:
-    """All of the loop's log."""
+    """All of the loop's log. Clocks go on falling due meanwhile: where a topic ends is looked up before where the one ends that it
+    follows from, so that no effect is read without its cause."""
     log, happened = KafkaLog(settings, "liandong-check-loop"), Happened()
     await log.open()
     try:
         takers = ((ACTIONS, happened.action), (CHANGED, happened.change), (ISSUED, happened.issue), (OVERSEEN, happened.oversee))
+        last = {topic.name: await log.ends(topic) for topic, _ in reversed(takers)}
         for topic, take in takers:
-            starts, ends = await log.starts(topic), await log.ends(topic)
+            starts, ends = await log.starts(topic), last[topic.name]
             for p in ends:
                 async for run in log.read(topic, p, starts[p], ends[p]):
                     for record in run:

@@ -14,18 +14,15 @@ from deploy.chaos.run import plan, run
 SAMPLE = [
     "point:gateway.action_appended",
     "point:assess.recorded",
-    "point:retract.recorded",
     "point:track.recorded",
     "flush",
     "point:deliver.issued",
-    "point:timekeeper.asked",
     "poison",
-    "raise",
 ]
 
 
 @pytest.mark.chaos
-@pytest.mark.timeout(420)
+@pytest.mark.timeout(900)
 def test_what_was_acknowledged_survives_kills_a_flush_and_poison(tmp_path):
     seed = secrets.randbelow(10**9)
     print(f"seed {seed}: liandong chaos --seed {seed} --only {','.join(SAMPLE)}")
