@@ -162,6 +162,12 @@ _TABLE = (
         "There are as many endpoints as there may be",
         "Take one away first: `DELETE /v1/webhooks/{endpoint_id}`.",
     ),
+    Kind(
+        "endpoint-exists",
+        409,
+        "This address is registered already",
+        "`endpoint_id` tells as which. If the answer to its registration was lost, replace its secret.",
+    ),
     Kind("unknown-case", 404, "No such case", "The case does not exist or lies in a queue that is not yours."),
     Kind(
         "body-too-large",

@@ -104,6 +104,8 @@ class HookDesk:
         def add(known: Changed) -> Changed:
             if len(known) >= MOST_ENDPOINTS:
                 raise Problem("too-many-endpoints", f"there are {MOST_ENDPOINTS} already; take one away first")
+            if there := next((one.endpoint_id for one in known if one.url == made.url), None):
+                raise Problem("endpoint-exists", f"it is {there}; was its secret lost, replace it", endpoint_id=there)
             return (*known, made)
 
         after = await self._change(caller, add, made.endpoint_id)

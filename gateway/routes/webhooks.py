@@ -142,7 +142,7 @@ ENDPOINTS = [
         body=EndpointIn,
         answers={201: HookSecretOut},
         gives={201: ("Location",)},
-        problems=("invalid-endpoint", "endpoint-refused", "too-many-endpoints", *_CHANGING),
+        problems=("invalid-endpoint", "endpoint-refused", "endpoint-exists", "too-many-endpoints", *_CHANGING),
     ),
     Endpoint(
         "GET", "/v1/webhooks", get_webhooks, INSTITUTIONS, "Your endpoints", answers={200: HooksOut}, problems=_TROUBLE[1:]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from typing import Any
 
 import pytest
@@ -22,8 +23,12 @@ from tests.unit.gateway.fakes import T0, FakeLog, FakeNames, FakeRates, FakeView
 WANTED = {"url": "https://hooks.bank.example/liandong", "kinds": ["order", "early_warning"]}
 
 
+_paths = itertools.count()
+
+
 async def registered(client: Client, who: str = "bank-001", **over: Any) -> dict[str, Any]:
-    answer = await client(who).post("/v1/webhooks", json={**WANTED, **over})
+    given = {**WANTED, "url": f"{WANTED['url']}/{next(_paths)}", **over}
+    answer = await client(who).post("/v1/webhooks", json=given)
     assert answer.status_code == 201, answer.text
     told: dict[str, Any] = answer.json()
     assert answer.headers["location"] == f"/v1/webhooks/{told['endpoint_id']}"
@@ -47,7 +52,7 @@ async def test_an_endpoint_is_on_the_log_and_its_secret_is_told_once_and_sealed(
     assert live_secrets(one.endpoints[0], services.sealer, services.hooks.now()) == [told["secret"]]
     listed = (await client("bank-001").get("/v1/webhooks")).json()
     [shown] = listed["endpoints"]
-    assert (shown["state"], shown["url"], shown["secrets"]) == ("on", WANTED["url"], 1)
+    assert (shown["state"], shown["url"], shown["secrets"]) == ("on", told["url"], 1)
     assert "secret" not in shown and told["secret"] not in str(listed)
     assert listed["most"] == 3 and "order.stop_payment" in listed["known_kinds"]
 
@@ -100,6 +105,14 @@ async def test_there_are_three_endpoints_at_most_and_one_taken_away_makes_room(c
     assert (await client("bank-001").delete(f"/v1/webhooks/{found[0]['endpoint_id']}")).status_code == 204
     await registered(client)
     assert problem(await client("bank-001").get(f"/v1/webhooks/{found[0]['endpoint_id']}")) == (404, "not-found")
+
+
+async def test_an_address_is_registered_once_and_a_lost_secret_is_replaced(client: Client, log: FakeLog) -> None:
+    told = await registered(client)
+    again = await client("bank-001").post("/v1/webhooks", json={**WANTED, "url": told["url"]})
+    assert problem(again) == (409, "endpoint-exists") and again.json()["endpoint_id"] == told["endpoint_id"]
+    assert len(log.all(ENDPOINTS)) == 1
+    await registered(client, "bank-002", url=told["url"])
 
 
 @pytest.mark.parametrize("path", ["", "/rotate", "/pause", "/resume", "/parked", "/replay"])
