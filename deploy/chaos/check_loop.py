@@ -33,7 +33,7 @@ class LoopFound:
 
 
 async def happened_of(settings: Settings) -> Happened:
-    """All of the loop's log. Clocks go on falling due meanwhile: where a topic ends is looked up before where the one ends that it
+    """All of the loop's log. Clocks go on falling due meanwhile: where a topic ends is looked up before that of what it
     follows from, so that no effect is read without its cause."""
     log, happened = KafkaLog(settings, "liandong-check-loop"), Happened()
     await log.open()
