@@ -64,7 +64,7 @@ class Deliver(Agent):
         steps.done("issue")
         if follows:
             await self.log.append_keyed(ACTIONS, follows)
-            point("deliver.followed")
+        point("deliver.followed")
         steps.done("follow")
         await self._settle(chunks)
         steps.done("settle")
