@@ -45,12 +45,17 @@ end
 local held = {}
 """
 
-# Takes the lock of every name that has neither lock nor record; gives what stands there else.
+# Takes the lock of every name that has neither lock nor record; gives what stands there else. A lock that has longer to live
+# than any is given is from before the clock was set back: its owner is gone, and nobody waits for hours because of it.
 _BEGIN = (
     _HEAD
     + """
 for i = 1, #KEYS do
   local standing = look(i)
+  if standing and string.sub(standing, 1, 1) == 'L' then
+    local ends = struct.unpack('>I6', redis.call('HGET', KEYS[i], ARGV[i + 2]))
+    if ends - now > tonumber(ARGV[2]) then standing = nil end
+  end
   if standing and standing ~= ARGV[1] then
     held[i] = standing
   else

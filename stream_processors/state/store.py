@@ -215,8 +215,11 @@ class RedisStore:
     @contextlib.asynccontextmanager
     async def lock(self) -> AsyncIterator[None]:
         ttl_s = 5
-        lock = self._redis.lock(self._lock_name, timeout=ttl_s, sleep=0.1, thread_local=False)
-        await lock.acquire()
+        lock = self._redis.lock(self._lock_name, timeout=ttl_s, thread_local=False)
+        while not await lock.acquire(blocking=False):
+            if await self._redis.pttl(self._lock_name) > ttl_s * 1000:
+                await self._redis.delete(self._lock_name)  # from before the clock was set back: its holder may be gone for good
+            await asyncio.sleep(0.1)
         done = asyncio.Event()
         keeper = asyncio.create_task(_keep(lock, ttl_s, done))
         try:

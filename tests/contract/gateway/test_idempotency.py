@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from typing import Any
 
-from gateway.idempotency import Idempotency, InFlight, Remembered
+import pytest
+from redis.asyncio import Redis
+
+from gateway.idempotency import Idempotency, InFlight, RedisIdempotency, Remembered
+from gateway.pipelining import Pipelining
 
 
 def names(n: int) -> list[str]:
@@ -50,6 +55,20 @@ async def test_an_owner_gives_back_its_own_lock_only(memory: Idempotency):
     await memory.finish([(done, record(done))])
     await memory.abandon([mine, others, done], "one")
     assert await memory.begin([mine, others, done], "three") == [None, InFlight(), record(done)]
+
+
+@pytest.mark.integration
+async def test_a_lock_of_before_the_clock_was_set_back_holds_nobody_up(backbone: Any):
+    """A gateway that was killed while Redis ran three hours ahead."""
+    redis = Redis.from_url(backbone.redis_url, protocol=2)
+    dead = RedisIdempotency(Pipelining(redis), lock_ttl_s=3 * 3600, receipt_ttl_s=60)
+    memory = RedisIdempotency(Pipelining(redis), lock_ttl_s=5, receipt_ttl_s=60)
+    left, done = names(2)
+    await dead.begin([left, done], "gone")
+    await dead.finish([(done, record(done))])
+    assert await memory.begin([left, done], "two") == [None, record(done)]
+    assert await memory.begin([left], "three") == [InFlight()]
+    await redis.aclose()
 
 
 async def test_a_lock_is_no_record(memory: Idempotency):

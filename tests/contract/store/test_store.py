@@ -55,7 +55,7 @@ LATER = NOW + 7 * DAY
 @dataclass
 class Found:
     """A stamped store; `again` is another process's connection, `cut` kills the first one's, `flush` empties the server,
-    `ranked` reads a ranking, `texts` a hash."""
+    `ranked` reads a ranking, `texts` a hash. `lock_for` leaves the restore lock behind for so many milliseconds."""
 
     store: Store
     again: Callable[[], Awaitable[Store]]
@@ -63,6 +63,7 @@ class Found:
     flush: Callable[[], Awaitable[None]]
     ranked: Callable[[int, str], Awaitable[dict[str, int]]]
     texts: Callable[[int, str], Awaitable[dict[str, bytes]]]
+    lock_for: Callable[[int], Awaitable[object]]
 
 
 async def _memory() -> AsyncIterator[Found]:
@@ -86,7 +87,10 @@ async def _memory() -> AsyncIterator[Found]:
         values = server.buckets[bucket].values.get(key, {})
         return {name: str(v).encode() if isinstance(v, int) else v for name, v in values.items()}
 
-    yield Found(first, again, cut, flush, ranked, texts)
+    async def lock_for(ms: int) -> None:
+        """A lock in memory ends with its holder."""
+
+    yield Found(first, again, cut, flush, ranked, texts, lock_for)
 
 
 async def _redis(url: str) -> AsyncIterator[Found]:
@@ -120,8 +124,11 @@ async def _redis(url: str) -> AsyncIterator[Found]:
     async def texts(bucket: int, key: str) -> dict[str, bytes]:
         return {name.decode(): v for name, v in (await plain.hgetall(namespace.key(bucket, *key.split(":", 1)))).items()}
 
+    async def lock_for(ms: int) -> None:
+        assert await plain.set(f"{{{namespace.tag}0}}lock", "a dead holder", px=ms, nx=True)
+
     try:
-        yield Found(await again(), again, cut, flush, ranked, texts)
+        yield Found(await again(), again, cut, flush, ranked, texts, lock_for)
     finally:
         await flush()
         for client in clients:
@@ -619,6 +626,13 @@ async def test_the_restore_lock_is_held_by_one_at_a_time(found: Found) -> None:
 
     await asyncio.gather(hold(found.store, "a"), hold(other, "b"))
     assert order in (["a in", "a out", "b in", "b out"], ["b in", "b out", "a in", "a out"])
+
+
+async def test_a_lock_of_before_the_clock_was_set_back_keeps_nobody_out(found: Found) -> None:
+    """Whoever held it was killed while Redis ran three hours ahead: it would stand for three hours more."""
+    await found.lock_for(3 * 3_600_000)
+    async with asyncio.timeout(2), found.store.lock():
+        pass
 
 
 async def test_the_lock_is_free_after_an_error_inside(found: Found) -> None:
