@@ -87,7 +87,7 @@ def test_a_poll_s_values_at_once_count_as_each_alone() -> None:
 def test_all_stages_and_the_gateway_together_are_a_few_hundred_series() -> None:
     for stage in STAGES:
         METRICS.prepare(stage)
-    assert series(METRICS.registry) < 180 * len(STAGES)  # a process has those of its own stage
+    assert series(METRICS.registry) < 200 * len(STAGES)  # a process has those of its own stage
     assert series(GATEWAY.registry) < 30 * len(ENDPOINTS)  # other tests may have asked every route
 
 
