@@ -275,7 +275,7 @@ async def test_an_emptied_redis_gives_the_same_inboxes_and_delivers_nothing_agai
     again = Bank(stack, client, "bank-001")
     again.after = bank.after
     assert (await again.ask())["items"] == [], "a cursor outlives the Redis that it was given from"
-    assert sum((await track.log.ends(ISSUED)).values()) - written <= 3 * 8, "the last poll's at most"
+    assert sum((await track.log.ends(ISSUED)).values()) - written <= written, "echoes of the last poll, which may have held all"
     more = await track.notices(3, "flushed")
     await until("and it goes on", lambda: again.has(more["bank-001"]), WAIT_S)
     assert sum((await track.log.ends(DELIVERED)).values()) > 0
