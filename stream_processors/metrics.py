@@ -296,11 +296,11 @@ INSTITUTION_FIGURES = Family("liandong_institution_figure_records", "What instit
 # Sums of yuan that were stopped, frozen, blocked, returned: maybe the same money at different times, so never one sum.
 INSTITUTION_MONEY = Family("liandong_institution_figure_fen", "Money that institutions held back", ("institution", "figure"))
 # Percentiles of how long institutions took, within a few per cent.
-INSTITUTION_TIMES = Family("liandong_institution_time_seconds", "How long it took", ("institution", "figure", "quantile"))
+INSTITUTION_TIMES = Family("liandong_institution_time_seconds", "How long it took", ("institution", "figure", "percentile"))
 # The same of member units, for the coordination body: no figure has the same name in both.
 UNIT_FIGURES = Family("liandong_unit_figure_records", "What member units did", ("unit", "figure"))
 # Percentiles of how long member units took.
-UNIT_TIMES = Family("liandong_unit_time_seconds", "How long units took", ("unit", "figure", "quantile"))
+UNIT_TIMES = Family("liandong_unit_time_seconds", "How long units took", ("unit", "figure", "percentile"))
 SCORECARDS = (INSTITUTION_FIGURES, INSTITUTION_MONEY, INSTITUTION_TIMES, UNIT_FIGURES, UNIT_TIMES)
 VIEWS = (VIEWS_UP, SIGNALS, ACTIONS, QUEUE_CASES, QUEUE_OLDEST, *SCORECARDS)
 

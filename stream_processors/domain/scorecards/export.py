@@ -93,7 +93,7 @@ def _text(n: int | None) -> str:
 RECORDS = {kind: f"liandong_{kind.value}_figure_records" for kind in CardKind}
 MONEY = {kind: f"liandong_{kind.value}_figure_fen" for kind in CardKind}
 SECONDS = {kind: f"liandong_{kind.value}_time_seconds" for kind in CardKind}
-_QUANTILES = dict(zip(PERCENTILES, ("0.5", "0.9", "0.99"), strict=True))
+_SHARES = dict(zip(PERCENTILES, ("50", "90", "99"), strict=True))
 
 
 def samples(card: Scorecard, most_parties: int) -> list[Sample]:
@@ -107,9 +107,9 @@ def samples(card: Scorecard, most_parties: int) -> list[Sample]:
             metric = MONEY if figure in money else RECORDS
             found.append(Sample(metric[card.kind], (party, ("figure", figure)), n))
         for time in row.times:
-            for percent, quantile in _QUANTILES.items():
+            for percent, share in _SHARES.items():
                 seconds = value(row, f"{time}.{percent}") or 0
-                found.append(Sample(SECONDS[card.kind], (party, ("figure", time), ("quantile", quantile)), seconds))
+                found.append(Sample(SECONDS[card.kind], (party, ("figure", time), ("percentile", share)), seconds))
     return found
 
 
