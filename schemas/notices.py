@@ -81,6 +81,7 @@ SAID: dict[str, Said] = {
     "order_failed": Said("{recipient} 执行失败：{reason}", "{recipient} could not do it: {reason}"),
     "order_executed": Said("{recipient} 已执行", "{recipient} carried it out"),
     "order_crossed": Said("{recipient} 在指令终止后执行，已要求解除", "{recipient} did it after its end, told to lift it"),
+    "order_paid_after_end": Said("{recipient} 在指令终止后已返还", "{recipient} paid it back after its end"),
     "order_lifted": Said("{recipient} 已解除", "{recipient} holds nothing any more"),
     "task_asked": Said("受害人面临风险，请尽快劝阻", "a person is about to lose money: reach and dissuade them"),
     "task_taken": Said("劝阻任务已有单位接手，请勿重复联系", "somebody works on this person now, do not call them"),

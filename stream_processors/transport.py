@@ -53,6 +53,8 @@ class PollConsumer(driver.Consumer):
         super().__init__(*args, **kwargs)
         self.completed: dict[TP, int] = {}
         self.epoch = 0
+        self._sought = True
+        self._in_flight: Poll | None = None
 
     def _new_consumer_thread(self) -> driver.AIOKafkaConsumerThread:
         return _Thread(self, loop=self.loop, beacon=self.beacon)
@@ -62,7 +64,7 @@ class PollConsumer(driver.Consumer):
         found, active = await self._wait_next_records(timeout)
         if found is None or self.should_stop:
             return
-        if not self.flow_active or epoch != self.epoch:
+        if not self.flow_active or epoch != self.epoch or not self._sought:
             if found:  # fetched across an assignment: which of them are ours is not known, so ask the state again
                 with contextlib.suppress(IllegalStateError):  # a newer assignment is on its way, and seeks itself
                     await self.perform_seek()
@@ -99,7 +101,7 @@ class PollConsumer(driver.Consumer):
         deliver = self.callback
         while not (self._stopped.is_set() or fetcher._stopped.is_set()):
             async for _, message in self.getmany(timeout=1.0):
-                poll = cast(Poll, message.value)
+                self._in_flight = poll = cast(Poll, message.value)
                 await self.wait_first(deliver(message), self.suspend_flow.wait())
                 await self.wait_first(poll._done.wait(), self.suspend_flow.wait())
             await asyncio.sleep(0)
@@ -112,14 +114,25 @@ class PollConsumer(driver.Consumer):
         return await self._commit(done)
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
-        """Asks the state where to go on; called by Faust after every assignment."""
+        """Asks the state where to go on; called by Faust after every assignment.
+
+        Two assignments can follow each other so fast that the first resumes the flow in the middle of the second. A poll that
+        comes then is dropped by Faust (its generation is over), and nobody completes it: the seek that is the last ends it.
+        What is fetched before that seek is asked for again.
+        """
         self.epoch += 1
+        mine, self._sought = self.epoch, False
         self.completed.clear()
         owned = self.assignment()
         work = asyncio.ensure_future(type(self).positions([(tp.topic, tp.partition) for tp in owned]))
         positions = await asyncio.shield(work)  # a newer assignment must not cut this one in the middle; it queues behind it
         found = {TP(topic, partition): offset for (topic, partition), offset in positions.items()}
         await self.seek_wait(found)
+        if mine == self.epoch:
+            self.epoch += 1
+            self._sought = True
+            if self._in_flight is not None:
+                self._in_flight.complete()
         return found
 
 

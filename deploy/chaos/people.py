@@ -120,7 +120,8 @@ class Officer(Worker):
 
     def _freeze(self, case: Item) -> None:
         minor = FOUR_EYES_MINOR + self._rng.randrange(1000)
-        order = self._order(case, "freeze", self._rng.choice(BANKS), self._named("account"), amount=_money(minor))
+        bounds = {"amount": _money(minor), "traced_minor": minor}
+        order = self._order(case, "freeze", self._rng.choice(BANKS), self._named("account"), **bounds)
         if order is not None:
             second = self._name if self._rng.random() < 0.1 else f"{self._name}-b"  # who asked must not agree
             self._post(second, f"/v1/orders/{order['order_id']}/approve")

@@ -172,7 +172,7 @@ async def frozen(walker: Walker, scheme: Scheme, case_id: str) -> Walked:
     await walker.claimed(case_id)
     account = {"kind": scheme.subject[0], "value": scheme.subject[1]}
     amount = money(reported.amount_minor or 0)
-    freeze = await walker.order(case_id, "freeze", bank, subject=account, amount=amount)
+    freeze = await walker.order(case_id, "freeze", bank, subject=account, amount=amount, traced_minor=amount["minor"])
     try:
         await walker.post(OFFICER, f"/v1/orders/{freeze}/approve")
         walked.wrong.append(f"{scheme.name}: the officer who asked for the freeze could agree to it")

@@ -31,6 +31,7 @@ from stream_processors.domain.calendars import Calendar, calendar_of
 from stream_processors.domain.case_officers import TABLE, open_moves
 from stream_processors.domain.case_state import LAPSED, NONE, phase_of, state_of
 from stream_processors.domain.case_step import Done, Step
+from stream_processors.domain.loop import Role, party
 from stream_processors.domain.refusal import Refusal
 
 __all__ = [
@@ -54,6 +55,9 @@ WEEKENDS = calendar_of(Holidays(years={}), OfficeHours())
 _ONCE_BY_ITSELF = frozenset({ActionKind.JOIN, ActionKind.RETRACT, ActionKind.ABSORB, ActionKind.CLOCK_DUE})
 """Their echoes are known otherwise: by their source, or because a clock's moment passes once. The case's memory of ids is for
 what comes from outside."""
+
+_NAMES_ANOTHER_QUEUE = frozenset({ActionKind.TRANSFER, ActionKind.MERGE})
+"""Whose `queue` says where the case goes, or where that case is that takes this one in."""
 
 Part = Callable[[Step], Done | Refusal]
 
@@ -98,10 +102,18 @@ def decide(
         step = Step(action, actor, first[0], policy, calendar, now)
         return _applied(step, None, first[1])
     step = Step(action, actor, case, policy, calendar, now)
-    found = case_structure.forward(action, case) or PARTS[action.kind](step)
+    found = case_structure.forward(action, case) or _of_another_unit(step) or PARTS[action.kind](step)
     if isinstance(found, Refusal):
         return _refused(action, actor, case, now, found)
     return _applied(step, case, found)
+
+
+def _of_another_unit(step: Step) -> Refusal | None:
+    """An officer acts for the unit whose case he saw (`queue`). After a transfer it is no longer his, whatever his view said."""
+    action, case = step.action, step.case
+    if party(step.actor).role != Role.OFFICER or action.kind in _NAMES_ANOTHER_QUEUE or action.queue == case.queue:
+        return None
+    return Refusal("unknown-case", f"this case is not in {action.queue} any more; read the queue again")
 
 
 def _first(action: Action, policy: Policy, now: datetime) -> tuple[Case, Done] | Refusal:
@@ -191,7 +203,7 @@ def _applied(step: Step, before: Case | None, done: Done) -> CaseChange:
         left=done.left,
         notices=(*done.notices, *case_told.told(before, after, step)),
         follows=done.follows,
-        counted=scorecards.counted(before, after),
+        counted=scorecards.counted(before, after, elsewhere=action.portion.measures if action.portion else ()),
     )
 
 

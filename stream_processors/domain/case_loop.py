@@ -14,7 +14,7 @@ from schemas.measures import MeasureKind
 from schemas.notices import Notice, NoticeKind
 from schemas.objections import Objection, ObjectionMove, ObjectionRequest, ObjectionState
 from schemas.orders import REVERSIBLE, Order, OrderEvent, OrderEventKind, OrderKind
-from schemas.tasks import OVER, Task, TaskEvent, TaskEventKind
+from schemas.tasks import OVER, Outcome, Task, TaskEvent, TaskEventKind
 from stream_processors.domain import case_orders, clocks, dissuasion, objection
 from stream_processors.domain.case_step import Done, Step
 from stream_processors.domain.case_told import noticed, standing
@@ -45,6 +45,20 @@ def _task(step: Step, case: Case, event: TaskEvent) -> Done | Refusal:
         return change.refused or Refusal("unknown-task", "there is no such task")
     kept = tuple(one for one in known if one.task_id != event.task_id)
     return Done({"tasks": (*kept, change.task)}, change.notices, change.starts, change.stops)
+
+
+def call_off_all(step: Step, done: Done) -> Done:
+    """There is nobody to be warned any more: every task that is not over is called off, behind what was done already."""
+    for one in step.case.tasks:
+        if one.state in OVER:
+            continue
+        event = TaskEvent.trusted(
+            event_id=step.action.action_id, task_id=one.task_id, kind=TaskEventKind.CANCEL, outcome=Outcome.NOT_AT_RISK
+        )
+        then = _task(step, step.case.model_copy(update=done.changes), event)
+        if isinstance(then, Done):
+            done = _both(done, then)
+    return done
 
 
 def _with_room(tasks: tuple[Task, ...], own: str) -> tuple[Task, ...]:
@@ -162,11 +176,11 @@ def _still_held(order: Order, about: Objection, who: str) -> bool:
 
 
 def _both(one: Done, then: Done) -> Done:
-    return Done(
-        {**one.changes, **then.changes},
-        (*one.notices, *then.notices),
-        (*one.starts, *then.starts),
-        (*one.stops, *then.stops),
+    return one._replace(
+        changes={**one.changes, **then.changes},
+        notices=(*one.notices, *then.notices),
+        starts=(*one.starts, *then.starts),
+        stops=(*one.stops, *then.stops),
     )
 
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from schemas.cases import Action, ActionKind, Case, CaseStatus, Disposition, Verdict
 from schemas.policy import Policy
 from schemas.values import DAY_MS, instant_ms
-from stream_processors.domain import case_clocks, case_orders, case_structure, trust
+from stream_processors.domain import case_clocks, case_loop, case_orders, case_structure, trust
 from stream_processors.domain.case_state import LAPSED, state_of
 from stream_processors.domain.case_step import Done, Step
 from stream_processors.domain.loop import ClockStart, ClockStop
@@ -86,8 +86,8 @@ def _release(step: Step) -> Done:
 
 
 def _dispose(step: Step) -> Done | Refusal:
-    """A disposal ends the unit's clocks. One that finds nothing wrong releases at once what was ordered, and nothing is asked of
-    institutions any more."""
+    """A disposal ends the unit's clocks. One that finds nothing wrong releases at once what was ordered, calls off the tasks, and
+    nothing is asked of institutions any more. Letters stay: they ask for what is known, and hold nothing."""
     action = step.action
     changes = {
         "status": CaseStatus.DISPOSED,
@@ -103,13 +103,14 @@ def _dispose(step: Step) -> Done | Refusal:
     if action.disposition is not Disposition.FALSE_POSITIVE:
         return done
     undone = case_orders.undo_all(step)
-    return done._replace(
+    released = done._replace(
         changes=changes | undone.changes,
         notices=undone.notices,
         starts=undone.starts,
         stops=(*stops, *undone.stops),
         called_off=case_clocks.OF_INSTITUTIONS,
     )
+    return case_loop.call_off_all(step, released)
 
 
 def _verdict(action: Action, case: Case, policy: Policy, now: datetime) -> Verdict:

@@ -76,10 +76,15 @@ def order(step: Step) -> Done | Refusal:
 
 
 def decided(step: Step, known: tuple[Order, ...], event: OrderEvent) -> OrdersChange:
+    """What becomes of the event. What is told to a unit is told to the one that has the case now, not to the one that ordered."""
     named = event.model_copy(update={"event_id": step.action.action_id})
-    return orders.decide(
+    found = orders.decide(
         orders=known, event=named, actor=step.actor, rules=step.policy.orders, now=step.now, ends=ends_of(step)
     )
+    here = {"recipient": step.case.queue}
+    before = {one.agency for one in found.orders} - {step.case.queue}
+    told = tuple(one.model_copy(update=here) if one.recipient in before else one for one in found.notices)
+    return found._replace(notices=told) if before else found
 
 
 def _done(change: OrdersChange) -> Done:

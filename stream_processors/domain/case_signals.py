@@ -21,6 +21,16 @@ from stream_processors.domain.scoring import severity
 
 KEPT_CHARACTERS = 400_000
 LINKED_KEPT = 16
+AFRESH: dict[str, Any] = {
+    "status": CaseStatus.OPEN,
+    "holder": None,
+    "lease_until": None,
+    "acknowledged_at": None,
+    "acknowledged_by": None,
+    "closed_at": None,
+    "closed_by": None,
+}
+"""A case that nobody has in hand. Whoever acknowledged it before did so of what it was then."""
 
 
 def opened(action: Action, signal: JoinedSignal, now: datetime) -> Case:
@@ -69,15 +79,8 @@ def joined(step: Step, signal: JoinedSignal) -> Done:
 
 
 def again(case: Case) -> dict[str, Any]:
-    """What makes a case that was over an open one. Whoever acknowledged it before did so of what it was then."""
-    return {
-        "status": CaseStatus.OPEN,
-        "reopened": case.reopened + 1,
-        "acknowledged_at": None,
-        "acknowledged_by": None,
-        "closed_at": None,
-        "closed_by": None,
-    }
+    """What makes a case that was over an open one."""
+    return {**AFRESH, "reopened": case.reopened + 1}
 
 
 def duties(policy: Policy, signal: JoinedSignal, case: Case | None) -> tuple[ClockStart, ...]:

@@ -20,7 +20,9 @@ from schemas.policy import Policy
 from schemas.retractions import name_of
 from schemas.signals import SignalKind
 from schemas.tasks import OVER
-from stream_processors.domain import measures, tally, trust
+from stream_processors.domain import measures, tally
+from stream_processors.domain.case_signals import AFRESH, LINKED_KEPT, again, kept
+from stream_processors.domain.case_state import SLEEPING
 from stream_processors.domain.case_step import Done
 from stream_processors.domain.loop import ClockStart
 from stream_processors.domain.order_step import is_done
@@ -31,24 +33,12 @@ from stream_processors.domain.scoring import severity
 ACKNOWLEDGE, DISPOSE = "acknowledge", "dispose"
 TRANSFERS_KEPT = 32
 ABSORBED_KEPT = 64
-LINKED_KEPT = 16
 MOST_SPLIT_OFF = 200
 MOST_PASSED = 200
 LONGEST_ID = 120
-KEPT_CHARACTERS = 400_000
 FORWARDED = frozenset({ActionKind.JOIN, ActionKind.RETRACT, ActionKind.ABSORB, ActionKind.MEASURE})
 """What still comes for a case that was merged and is not refused: it was addressed by who could not know."""
 _SETTLED = frozenset({ObjectionState.REJECTED, ObjectionState.PROPAGATED})
-_REVIVED = frozenset({CaseStatus.DISPOSED, CaseStatus.RETRACTED, CaseStatus.CLOSED})
-_AFRESH: dict[str, Any] = {
-    "status": CaseStatus.OPEN,
-    "holder": None,
-    "lease_until": None,
-    "acknowledged_at": None,
-    "acknowledged_by": None,
-    "closed_at": None,
-    "closed_by": None,
-}
 _OUTSTANDING = frozenset({ClockState.OPEN, ClockState.FIRED})
 
 
@@ -84,7 +74,7 @@ def transfer(action: Action, case: Case, policy: Policy, now: datetime) -> Done 
     if action.queue not in (known := queues_of(policy)):
         return Refusal("unknown-queue", f"there is no queue {action.queue}; known: {', '.join(sorted(known))}")
     moved = Moved.trusted(at=now, by=action.officer, came_from=case.queue, to=action.queue, note_sealed=action.note_sealed)
-    changes = {**_AFRESH, "queue": action.queue, "transfers": (*case.transfers[1 - TRANSFERS_KEPT :], moved)}
+    changes = {**AFRESH, "queue": action.queue, "transfers": (*case.transfers[1 - TRANSFERS_KEPT :], moved)}
     return Done(changes, starts=_acknowledged(), left=case.queue, called_off=(ACKNOWLEDGE, DISPOSE))
 
 
@@ -103,7 +93,7 @@ def reopen(action: Action, case: Case, policy: Policy, now: datetime) -> Done | 
         return Refusal("not-allowed", f"a case is opened again after it was disposed of or closed; this one is {case.status}")
     if action.note_sealed is None:
         return Refusal("note-required", "whoever opens a case again says why, in 'note'")
-    changes = {**_AFRESH, "reopened": case.reopened + 1, "note_sealed": action.note_sealed}
+    changes = {**again(case), "note_sealed": action.note_sealed}
     return Done(changes, starts=_acknowledged())
 
 
@@ -220,8 +210,8 @@ def absorb(action: Action, case: Case | None, policy: Policy, now: datetime) -> 
     if back:
         changes["split_off"] = {name: into for name, into in case.split_off.items() if name not in back}
     starts = _carried(portion, case)
-    if case.status in _REVIVED and portion.signal_count:
-        changes |= {**_AFRESH, "reopened": case.reopened + 1}
+    if case.status in SLEEPING and portion.signal_count:
+        changes |= again(case)
         starts = (*starts, *_acknowledged())
     return Done(changes, starts=starts)
 
@@ -330,21 +320,3 @@ def _from_split(case_id: str) -> str | None:
 
 def _newest_first(signals: tuple[JoinedSignal, ...]) -> tuple[JoinedSignal, ...]:
     return tuple(sorted(signals, key=lambda one: one.accepted_at, reverse=True))
-
-
-def kept(signals: tuple[JoinedSignal, ...], most: int) -> tuple[JoinedSignal, ...]:
-    """The newest signals, so many as fit: a case of large signals must still be one record of the log."""
-    found: list[JoinedSignal] = []
-    room, tips = KEPT_CHARACTERS, 0
-    for signal in signals:
-        tips += trust.low(signal)
-        if trust.low(signal) and tips > trust.LOW_KEPT:
-            continue
-        if len(found) == most:
-            break
-        room -= 2000 + len(signal.narrative_sealed or "") + len(signal.contact_sealed or "")
-        room -= sum(150 + len(subject.sealed) for subject in signal.subjects)
-        if room < 0 and found:
-            break
-        found.append(signal)
-    return tuple(found)

@@ -98,7 +98,7 @@ _may_approve = guards.all_of(guards.other_person, _may_issue)
 _may_execute = guards.all_of(guards.in_time, guards.done_when_it_could_be, guards.what_was_done)
 _may_renew = guards.all_of(guards.offered, guards.in_time, guards.other_person_renews, guards.renewable, guards.under_the_cap)
 _may_lift = guards.all_of(guards.not_lifted, guards.done_when_it_could_be)
-_crossing = guards.all_of(guards.once, guards.done_when_it_could_be)
+_crossing = guards.all_of(guards.once, guards.done_when_it_could_be, guards.paid_what_was_ordered)
 _in_time_compared = guards.all_of(guards.in_time, guards.compared)
 
 _execute = Move(_RECIPIENT, (S.EXECUTED,), _may_execute, effects.executed)
@@ -139,11 +139,13 @@ TABLE: dict[tuple[str, E], Move] = {
         (state, E.PAY_BACK): Move(_ORDER, (state, S.RELEASED), guards.frozen_enough, effects.paid_back, _pays)
         for state in (S.EXECUTED, S.RENEWED)
     },
-    **{(state, E.EXECUTE): Move(_RECIPIENT, (state,), _crossing, effects.crossed, _can_end) for state in (S.RELEASED, S.EXPIRED)},
+    (S.RELEASED, E.EXECUTE): Move(_RECIPIENT, (S.RELEASED,), _crossing, effects.crossed, _can_be_called_off),
+    (S.EXPIRED, E.EXECUTE): Move(_RECIPIENT, (S.EXPIRED,), _crossing, effects.crossed, _can_end),
     **{(state, E.LIFT): Move(_lift, (state,), _may_lift, effects.lifted, _can_end) for state in (S.RELEASED, S.EXPIRED)},
 }
 """state x event -> move. An answer may come before the record of its delivery. An order that was carried out after its end
-(the two crossed on their way) keeps its state, holds nothing, and its recipient is told again."""
+(the two crossed on their way) keeps its state, holds nothing, and its recipient is told again; money that was paid back
+meanwhile is not held any more."""
 
 
 class OrderChange(NamedTuple):

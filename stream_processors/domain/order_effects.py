@@ -109,8 +109,15 @@ def executed(step: Step) -> Effects:
 
 
 def crossed(step: Step) -> Effects:
-    """It was carried out after it had ended: the word of its end had not come yet. Nothing may stay held, so it is said again."""
+    """It was carried out after it had ended: the word of its end had not come yet. Nothing may stay held, so it is said again.
+    What was paid back is with the victim: the freeze holds so much less."""
     order = step.order
+    if order.kind is OrderKind.RETURN_FUNDS:
+        amount, target = step.event.amount_minor or 0, step.target
+        frozen = target is not None and is_done(target) and target.held_minor >= amount
+        changes = {"executed_at": step.done_at, "paid_minor": amount, **_received(step)}
+        heard = _agency(step, "order_paid_after_end", amount_minor=amount)
+        return Effects(changes, (heard,), (), (), _what_follows(step) if frozen else ())
     again = Told(order.recipient, NoticeKind.RELEASE, "order_lift_at_once", _facts(order))
     changes = {"executed_at": step.done_at, **_received(step)}
     told = (again, _agency(step, "order_crossed"))

@@ -63,7 +63,8 @@ def whole(step: Step) -> Refusal | None:
 
 
 def only_the_traced(step: Step) -> Refusal | None:
-    """An amount-level hold: never above what was traced, nor above what arrived, by the order that it takes the place of, too."""
+    """An amount-level hold: never above what was traced, nor above what arrived, by the order that it takes the place of, too.
+    One of these it must name: a hold without a bound could take all that an account has."""
     order = step.order
     if order.kind not in HOLDS:
         return None
@@ -75,6 +76,9 @@ def only_the_traced(step: Step) -> Refusal | None:
     arrived = verify.amount_minor if verify else None
     if arrived is not None and order.amount_minor > arrived:
         return Refusal("above-traced", f"no more may be held than arrived, {arrived} in minor units")
+    if arrived is None and order.traced_minor is None:
+        said = "say what bounds the hold: 'traced_minor' (from the trail), what arrived in 'verify', or the stop in 'of'"
+        return Refusal("order-incomplete", said)
     return None
 
 
@@ -207,6 +211,13 @@ def what_was_done(step: Step) -> Refusal | None:
         return Refusal("above-traced", f"at most {most} in minor units, and no more than arrived, may be held; lift the rest")
     if order.kind is OrderKind.RETURN_FUNDS and (step.target is None or amount > step.target.held_minor):
         return Refusal("not-held", "so much is not frozen any more")
+    return None
+
+
+def paid_what_was_ordered(step: Step) -> Refusal | None:
+    order, amount = step.order, step.event.amount_minor or 0
+    if order.kind is OrderKind.RETURN_FUNDS and not 0 < amount <= (order.amount_minor or 0):
+        return Refusal("amount-missing", f"say how much was paid back, at most {order.amount_minor} in minor units")
     return None
 
 

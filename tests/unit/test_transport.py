@@ -269,3 +269,71 @@ async def test_one_poll_is_in_flight_until_it_is_complete(consumer: Consumer) ->
     await asyncio.wait_for(draining, 5)
     assert [poll.batch[NAME, 0][0].offset for poll in given] == [1, 2, 3]
     assert consumer.completed == {A: 4}
+
+
+async def test_a_poll_that_faust_dropped_between_two_assignments_is_ended_by_the_last(consumer: Consumer) -> None:
+    """Otherwise the worker owns its partitions and reads them no more (seen when both workers rejoined at once)."""
+    PollConsumer.positions = staticmethod(_positions)
+    consumer.fetched = [({A: [_record(0, n)]}, {A}) for n in (1, 2)]
+    given: list[Poll] = []
+
+    async def callback(message: Any) -> None:
+        given.append(message.value)
+
+    class Fetcher:
+        _stopped = asyncio.Event()
+
+    consumer.callback = callback
+    draining = asyncio.create_task(consumer._drain_messages(Fetcher()))
+    await asyncio.sleep(0.01)
+    assert len(given) == 1, "nobody completes it"
+    await consumer.seek_to_committed()
+    await asyncio.sleep(0.01)
+    assert len(given) == 2
+    assert given[0].stale and not given[1].stale
+    given[1].complete()
+    await asyncio.wait_for(draining, 5)
+    assert consumer.completed == {A: 3}
+
+
+async def test_what_is_fetched_before_the_seek_is_asked_for_again(consumer: Consumer) -> None:
+    may_go = asyncio.Event()
+
+    async def slow(partitions: Any) -> Any:
+        await may_go.wait()
+        return dict.fromkeys(partitions, 100)
+
+    PollConsumer.positions = staticmethod(slow)
+    seeking = asyncio.create_task(consumer.seek_to_committed())
+    await asyncio.sleep(0)
+    consumer.fetched = [({A: [_record(0, 5)]}, {A})]
+    assert await _messages(consumer) == []
+    assert consumer.seeks == 1
+    may_go.set()
+    await seeking
+    consumer._stopped.clear()
+    consumer.fetched = [({A: [_record(0, 100)]}, {A})]
+    assert [message.offset for message in await _messages(consumer)] == [100]
+
+
+async def test_of_two_seeks_the_later_one_ends_the_poll_in_flight(consumer: Consumer) -> None:
+    first, second = asyncio.Event(), asyncio.Event()
+    waiting = [first, second]
+
+    async def slow(partitions: Any) -> Any:
+        await waiting.pop(0).wait()
+        return dict.fromkeys(partitions, 100)
+
+    PollConsumer.positions = staticmethod(slow)
+    poll = consumer._in_flight = _poll(consumer, p0=[5])
+    seeks = []
+    for _ in range(2):
+        seeks.append(asyncio.create_task(consumer.seek_to_committed()))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+    first.set()
+    await seeks[0]
+    assert not poll._done.is_set()
+    second.set()
+    await seeks[1]
+    assert poll._done.is_set()

@@ -111,9 +111,13 @@ class CaseLike(Protocol):
     def measures(self) -> Sequence[MeasureLike]: ...
 
 
-def counted(before: CaseLike | None, after: CaseLike) -> Counted | None:
-    """What the fact of a change must carry. None when nothing that counts has changed, as with most joins."""
+def counted(before: CaseLike | None, after: CaseLike, elsewhere: Sequence[MeasureLike] = ()) -> Counted | None:
+    """What the fact of a change must carry. None when nothing that counts has changed, as with most joins. `elsewhere`: measures
+    that another case handed over, which were counted there."""
     was = figures_of(before) if before is not None else Figures.trusted()
+    if elsewhere:
+        handed = tuple(_copied(MeasureFigures, one) for one in elsewhere)
+        was = was.model_copy(update={"measures": (*was.measures, *handed)})
     now = figures_of(after)
     return difference(was, now)
 

@@ -158,8 +158,8 @@ def _names(value: Any) -> list[str]:
 
 
 def alone(told: Schema, part: str) -> dict[str, Schema]:
-    """For each schema a document with one place (a route's request or answers, a topic) that reaches it, the smallest: a comparison
-    of the whole for each of thousands of mutations took ten minutes."""
+    """For each schema a document with one place (a route's request or answers, a topic) that reaches it, the smallest: to compare
+    the whole for each of thousands of mutations takes ten minutes."""
     if part == "record":
         whole = told["components"]["messages"]
         places = [(_names(one["payload"]), {**told, "channels": {name: told["channels"][name]}}) for name, one in whole.items()]
@@ -170,8 +170,9 @@ def alone(told: Schema, part: str) -> dict[str, Schema]:
             (_names(one.get(key, {})), {**told, "paths": {path: {method: one}}}) for path, method, one in routes if one.get(key)
         ]
     found: dict[str, Schema] = {}
-    for names, document in sorted(((_reached(told, names), document) for names, document in places), key=lambda one: -len(one[0])):
-        found |= dict.fromkeys(names, document)
+    reached = [(_reached(told, names), one) for names, one in places]
+    for names, one in sorted(reached, key=lambda it: len(it[0]), reverse=True):
+        found |= dict.fromkeys(names, one)
     return found
 
 

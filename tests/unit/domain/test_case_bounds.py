@@ -175,6 +175,51 @@ def test_a_stop_counts_for_the_unit_that_has_the_case() -> None:
     assert ("dispose", None) not in loop.running()
 
 
+@pytest.mark.parametrize("kind", ["claim", "acknowledge", "order"])
+def test_an_officer_who_saw_the_case_before_its_transfer_acts_for_the_new_unit_in_nothing(kind: str) -> None:
+    loop = Loop().claimed()
+    loop.executed()
+    loop.do("transfer", queue="financial-regulator-630200")
+    fields = {"order": issue("release", "ord-rel", of="ord-1")} if kind == "order" else {}
+    assert loop.refused(kind, **fields) == "unknown-case"
+    loop.do(kind, "officer:officer-r", queue="financial-regulator-630200", **fields)
+
+
+def test_what_comes_of_an_order_is_told_to_the_unit_that_has_the_case_now() -> None:
+    loop = Loop().claimed()
+    loop.ordered()
+    loop.do("transfer", queue="financial-regulator-630200")
+    loop.answered("mismatch")
+    assert loop.told() == [("financial-regulator-630200", "order_mismatch")]
+    assert loop.order().agency == QUEUE, "who ordered it stays to be read"
+
+
+def test_a_false_alarm_calls_off_the_tasks() -> None:
+    """Nobody is to be called any more about what was nothing."""
+    loop = Loop().claimed()
+    loop.do("task", task=ask())
+    loop.executed()
+    loop.do("dispose", disposition="false_positive")
+    (task,) = loop.it.tasks
+    assert (task.state, task.outcome) == ("cancelled", "not_at_risk")
+    assert {one.party for one in task.reach} <= {who for who, says in loop.told() if says == "task_over"}
+    assert ("dissuade", task.task_id) not in loop.running()
+    assert [one.of for one in loop.it.orders if one.kind == "release"] == ["ord-1"]
+
+
+def test_a_measure_that_another_case_hands_over_counts_once() -> None:
+    loop = Loop().claimed()
+    loop.do("measure", BANK, at=4, measure=measure("warned"))
+    first = loop.changes[-1].counted
+    assert first is not None and len(first.after.measures) == 1
+    other = Loop("case-0").claimed()
+    other.do("measure", BANK, at=4, measure=measure("warned", "m-2"))
+    loop.do("merge", into="case-0")
+    (handed,) = loop.changes[-1].follows
+    change = other.decide(handed, "stage:deliver")
+    assert change.outcome == "applied" and {one.measure_id for one in other.it.measures} == {"m-1", "m-2"}
+    assert change.counted is None or change.counted.after.measures == ()
+
 
 
 def test_who_has_the_case_hears_of_an_objection_that_is_due() -> None:

@@ -233,7 +233,7 @@ def test_a_transfer_asks_the_new_unit_to_acknowledge() -> None:
     assert change.left == QUEUE and loop.it.queue == "financial-regulator-630200"
     assert loop.clock("acknowledge").unit == "financial-regulator-630200"
     assert loop.it.acknowledged_at is None and loop.it.holder is None
-    loop.do("claim", "officer:officer-r")
+    loop.do("claim", "officer:officer-r", queue="financial-regulator-630200")
     assert loop.clock("acknowledge").state is ClockState.STOPPED
 
 

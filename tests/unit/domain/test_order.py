@@ -89,6 +89,17 @@ def test_no_more_is_ordered_than_was_traced_and_arrived(over: dict[str, Any]) ->
     assert why(Desk().do(issue(**over))) in ("above-traced", "order-incomplete")
 
 
+def test_a_freeze_says_what_bounds_it() -> None:
+    assert why(Desk().do(issue("freeze", verify=None))) == "order-incomplete"
+    for bound in ({"traced_minor": 800_000}, {"verify": transfer()}):
+        desk = Desk()
+        desk.do(issue("freeze", **{"verify": None, **bound}))
+        assert desk.order().amount_minor == 800_000
+    assert desk.executed("stop_payment", "ord-2", subject=subject(2)).held_minor
+    desk.do(issue("freeze", "ord-3", of="ord-2", subject=subject(2), verify=None))
+    assert desk.order("ord-3").amount_minor == 800_000, "the stop says what arrived"
+
+
 @pytest.mark.parametrize("over", [{"amount_minor": 800_001}, {"amount_minor": 700_000, "arrived_minor": 600_000}])
 def test_no_more_is_held_than_was_ordered_and_arrived(over: dict[str, Any]) -> None:
     desk = Desk()
@@ -111,7 +122,7 @@ def test_the_same_money_is_under_one_order() -> None:
     desk.do(issue())
     assert why(desk.do(issue(order_id="ord-2"))) == "already-held"
     assert why(desk.do(issue("freeze", "ord-3"))) == "already-held"
-    assert why(desk.do(issue("freeze", "ord-3", verify=None))) == "already-held"
+    assert why(desk.do(issue("freeze", "ord-3", verify=None, traced_minor=800_000))) == "already-held"
     assert desk.do(issue(order_id="ord-4", verify=transfer(number=5))).refused is None
 
 
@@ -375,14 +386,32 @@ def test_a_return_takes_from_what_is_frozen_and_the_whole_of_it_ends_the_freeze(
     assert (desk.order().state, desk.order().held_minor) == ("released", 0)
 
 
-def test_nothing_is_returned_that_is_not_frozen_any_more() -> None:
+def _return_is_released(executed: bool) -> Desk:
     desk = Desk()
     desk.executed("freeze")
     desk.do(issue("return_funds", "ret-1", of="ord-1", amount_minor=300_000))
     desk.do(event("approve", "ret-1"), SECOND)
-    desk.executed("release", "rel-1", of="ord-1")
-    assert why(desk.answer("execute", "ret-1", amount_minor=300_000)) == "not-allowed"
-    assert desk.order("ret-1").state == "released", "it ended with the freeze"
+    desk.do(issue("release", "rel-1", of="ord-1"))
+    if executed:
+        desk.answer("execute", "rel-1")
+    assert desk.order("ret-1").state == "released", "it ends with the freeze"
+    return desk
+
+
+def test_a_return_that_was_paid_before_the_word_of_its_end_came_is_known_and_held_no_more() -> None:
+    desk = _return_is_released(executed=False)
+    assert why(desk.answer("execute", "ret-1", amount_minor=300_001)) == "amount-missing"
+    change = desk.answer("execute", "ret-1", amount_minor=300_000)
+    assert said(change) == [(AGENCY, "order_paid_after_end")]
+    assert (desk.order("ret-1").state, desk.order("ret-1").paid_minor) == ("released", 300_000)
+    assert desk.order().held_minor == 500_000
+    assert why(desk.answer("execute", "ret-1", amount_minor=300_000)) == "not-allowed", "it is known once"
+
+
+def test_a_return_paid_after_the_release_takes_nothing_from_what_is_held() -> None:
+    desk = _return_is_released(executed=True)
+    desk.answer("execute", "ret-1", amount_minor=300_000)
+    assert (desk.order().held_minor, desk.order("ret-1").paid_minor) == (0, 300_000)
 
 
 # --- the orders of a case
