@@ -1,6 +1,7 @@
 """Requests to the stage `oversee`: append, wait for what the log says became of them. What `Desk` is for cases.
 
-Invariant: the gateway decides nothing; a retry with the same Idempotency-Key is the same request and gives the same record.
+Invariant: the gateway decides nothing; a retry with the same Idempotency-Key is the same request and gives the same record. What
+the broker took is not appended again: a request that was refused once must not be right the second time.
 """
 
 from __future__ import annotations
@@ -61,8 +62,9 @@ class Bureau:
         if await self._memory.keep(f"v{move_id}", print_) != print_:
             raise Problem("reference-reused", "this Idempotency-Key was used for another request")
         change = await self._views.oversight_action(move_id)
-        if change is None:
+        if change is None and not await self._memory.recall(f"l{move_id}"):
             await self._append(caller, action)
+            await self._memory.keep(f"l{move_id}", "1")
         return await self._outcome(action, change)
 
     async def _append(self, caller: Caller, action: OversightAction) -> None:

@@ -1,7 +1,8 @@
 """Moves of officers and institutions: build the action, append it, wait for what the log says became of it.
 
 Invariant: the gateway decides nothing about a case. It writes a request with a deterministic id and tells the outcome
-that `track` recorded; a retry with the same Idempotency-Key is the same action. Who acts is the token's subject, always.
+that `track` recorded; a retry with the same Idempotency-Key is the same action, and not appended again once the broker took it
+(one that was refused must not be right the second time). Who acts is the token's subject, always.
 """
 
 from __future__ import annotations
@@ -99,8 +100,9 @@ class Desk:
         change = await self._views.action(action_id)
         if change is not None and change.case_id != case.case_id:
             raise Problem("reference-reused", "this Idempotency-Key was used for another case")
-        if change is None:
+        if change is None and not await self._memory.recall(f"l{action_id}"):
             await self._append(action_id, case, caller, wanted)
+            await self._memory.keep(f"l{action_id}", "1")
         return await self._outcome(action_id, standing, change)
 
     async def standing(self, action_id: str) -> Standing | None:

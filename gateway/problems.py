@@ -225,7 +225,7 @@ _TABLE = (
         "rate-limited",
         429,
         "Too many requests",
-        "From this address, or from all together. Nothing was taken; come back after `Retry-After`.",
+        "From this sender, or from all together. Nothing was taken; come back after `Retry-After`.",
     ),
     Kind(
         "too-many-streams",

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 
 from schemas.orders import HOLDS, LETTERS, OrderKind, RefusalReason, VerifyField
 from schemas.subjects import Named
-from schemas.values import Amount, AmountMinor, EventTime, Instant, Name, PartyId, Strict
+from schemas.values import Amount, AmountMinor, EventTime, Name, PartyId, Strict
 
 _ABOUT_ANOTHER = frozenset({OrderKind.RELEASE, OrderKind.RETURN_FUNDS})
 
@@ -37,7 +37,7 @@ class OrderIn(Strict):
     amount: Amount | None = None
     traced_minor: AmountMinor | None = None
     basis: str = Field(min_length=2, max_length=200)
-    answer_by: Instant | None = None
+    answer_by: EventTime | None = None
     of: Name | None = None
     text: str | None = Field(default=None, min_length=1, max_length=700)
     revision: int | None = Field(default=None, ge=1, le=2**53)

@@ -66,10 +66,17 @@ class Topic:
 
 SUBMITTED = Topic("signals.submitted.v1", "primary subject", SubmittedSignal, ("gateway", "intake"), ("assess",), 30)
 RETRACTIONS = Topic("signals.retractions.v1", "signal id", Retraction, ("gateway", "assess"), ("assess",), 30)
-ASSESSED = Topic("signals.assessed.v1", "primary subject", AssessedSignal, ("assess",), ("assess", "project"), 400)
+COUNTED_DAYS = 800
+"""What the year's figures are made of is kept until that year's assessment is over, from its first day on."""
+ASSESSED = Topic("signals.assessed.v1", "primary subject", AssessedSignal, ("assess",), ("assess", "project"), COUNTED_DAYS)
 ACTIONS = Topic("loop.actions.v1", "case id", Action, ("gateway", "assess", "deliver", "timekeeper"), ("track",), 30)
 CHANGED = Topic(
-    "cases.changed.v1", "case id", CaseChange, ("track",), ("track", "project", "assess", "deliver", "timekeeper"), 400
+    "cases.changed.v1",
+    "case id",
+    CaseChange,
+    ("track",),
+    ("track", "project", "assess", "deliver", "timekeeper"),
+    COUNTED_DAYS,
 )
 ISSUED = Topic("orders.issued.v1", "recipient", Issued, ("deliver",), ("deliver", "project", "webhook"), 400)
 DELIVERED = Topic("orders.receipts.v1", "recipient", DeliveryMark, ("gateway", "webhook"), ("project", "webhook"), 400)

@@ -41,6 +41,7 @@ TRIES = 5
 MOST_REPLAYED = 200
 _POLL_FIRST_S, _POLL_LAST_S = 0.01, 0.05
 _SECRET_BYTES = 32
+_REPLAYS = Rate(120, 3600), Rate(2400, 3600)
 PAUSED = "switched off by the institution"
 
 Changed = tuple[Endpoint, ...]
@@ -162,6 +163,7 @@ class HookDesk:
         chosen = [one for one in found.entries if not wanted or one.issued.notice.notice_id in wanted]
         if wanted and (missing := len(set(wanted)) - len(chosen)):
             raise Problem("not-found", f"{missing} of these notices are not parked at this endpoint")
+        await self._may_replay(caller)
         chosen.sort(key=lambda one: one.offset)  # in the order in which they came
         at = self.now()
         landed = await self._log.append(DELIVERED, [_again(caller, one, endpoint_id, at) for one in chosen]) if chosen else []
@@ -169,6 +171,12 @@ class HookDesk:
             raise later("log-unavailable", "the broker did not acknowledge; send the same again", self._retry_after_s)
         METRICS.inbox_marks.labels(DeliveryState.REPLAYED.value).inc(len(chosen))
         return Parked(chosen, found.more)
+
+    async def _may_replay(self, caller: Caller) -> None:
+        """What was parked is called again from the beginning, and its backoff with it."""
+        wait_s = await self._rates.take("parked-replays", caller.subject, *_REPLAYS)
+        if wait_s:
+            raise later("rate-limited", "what is parked is asked for once more too often", int(wait_s) + 1)
 
     async def _may_change(self, caller: Caller) -> None:
         """Each change is a record that is kept for ever."""

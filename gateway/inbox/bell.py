@@ -24,7 +24,8 @@ logger = logging.getLogger("liandong.gateway")
 
 _RETRY_S = 0.5
 _AGAIN_S, _AGAIN_WHILE_DEAF_S = 5.0, 0.5
-_MOST_REPLAYS = 100
+_MOST_REPLAYS = 1000
+"""Notices asked for once more that one who is slow to read is still told of: some requests of the largest size."""
 News = Sequence[tuple[str, str]]
 """Recipients with something new, and the name of the notice that was asked for once more, or ""."""
 

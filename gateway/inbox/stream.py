@@ -61,13 +61,15 @@ class InboxStream(Streaming):
     async def _next(self, now: float) -> bytes | None:
         """The next page of events. While the views are away there is none, and the connection stays."""
         self._ear.listen()
+        names = list(self._ear.again)
         try:
-            again = [await self._views.noticed(self._ear.recipient, name) for name in list(self._ear.again)]
+            again = [await self._views.noticed(self._ear.recipient, name) for name in names]
             found = await self._views.inbox(self._ear.recipient, after=self._after, limit=PAGE)
         except (Rebuilding, RedisError, OSError):
             self._more = False
             return None
-        self._ear.again.clear()
+        for name in names:  # what was rung meanwhile waits for the next page
+            self._ear.again.pop(name, None)
         events = [self._event(one, None) for one in again if one is not None]
         for entry in found.entries:
             events.append(self._event(entry, self._desk.cursor(self._ear.recipient, found.log, entry.offset)))

@@ -7,6 +7,8 @@ marked as received in the log before the answer.
 
 from __future__ import annotations
 
+import re
+
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.responses import Response
 
@@ -19,7 +21,8 @@ from gateway.inbox.told import DeliveriesOut, InboxOut, ItemOut, case_notice_out
 from gateway.intake import validated
 from gateway.limits import media_type, read_body
 from gateway.metrics import METRICS
-from gateway.problems import Problem, of_refused
+from gateway.problems import Problem, later, of_refused
+from gateway.rates import Rate
 from gateway.reply import dumped
 from schemas.deliveries import Way
 from schemas.reading import Model, refused
@@ -127,6 +130,7 @@ async def post_acknowledge(call: Call) -> Response:
 async def post_replay_one(call: Call) -> Response:
     """The notice once more: in this answer, to those who listen live, and to a webhook, also one that was parked."""
     recipient = inbox_of(call.caller, _query(call, OneQuery).inbox)
+    await _may_replay(call, recipient)
     entry = await call.services.inboxes.replay(call.caller, recipient, call.request.path_params["notice_id"])
     accessed(call.caller, "inbox", inbox=recipient, found=1)
     return dumped(item_out(entry, None, call.services.sealer))
@@ -143,6 +147,7 @@ async def post_replay(call: Call) -> Response:
     after = await services.inboxes.place(recipient, body.after)
     if after is None:
         raise cursors.refused("/after")
+    await _may_replay(call, recipient)
     found = await services.inboxes.replay_from(call.caller, recipient, after, body.limit)
     return dumped(_told(call, recipient, found, body.after, "api"))
 
@@ -169,9 +174,16 @@ def inbox_of(caller: Caller, named: str | None) -> str:
             return caller.queues[0]
         detail = "name one of your queues"
         raise Problem("invalid-request", detail, errors=[{"pointer": "/inbox", "detail": detail}])
-    if not caller.may_work_on(named):
+    if not caller.may_work_on(named) or _UNIT.fullmatch(named) is None:  # `*` means every unit, and no institution
         raise Problem("forbidden", "this inbox is not one of your queues'")
     return named
+
+
+async def _may_replay(call: Call, recipient: str) -> None:
+    """Each is up to 200 records, which everybody's views and webhooks are behind."""
+    wait_s = await call.services.rates.take("replays", recipient, *_REPLAYS)
+    if wait_s:
+        raise later("rate-limited", "notices are asked for once more too often; the inbox has them all", int(wait_s) + 1)
 
 
 def _told(call: Call, recipient: str, found: Inbox, asked: str | None, way: Way = "poll") -> InboxOut:
@@ -193,6 +205,10 @@ def _query(call: Call, model: type[Model]) -> Model:
 
 _TROUBLE = ("invalid-request", "rebuilding", "state-unavailable")
 _MARKING = (*_TROUBLE, "log-unavailable")
+_REPLAYING = (*_MARKING, "rate-limited")
+_REPLAYS = Rate(120, 3600), Rate(2400, 3600)
+_UNIT = re.compile(r".+-\d{6}", re.ASCII)
+"""An agency and its region (GB/T 2260)."""
 _WAITING = (*_MARKING, "too-many-streams", "overloaded")
 ENDPOINTS = [
     Endpoint(
@@ -239,7 +255,7 @@ ENDPOINTS = [
         body=ReplayIn,
         body_required=False,
         answers={200: InboxOut},
-        problems=_MARKING,
+        problems=_REPLAYING,
     ),
     Endpoint(
         "POST",
@@ -259,7 +275,7 @@ ENDPOINTS = [
         "Send a notice once more",
         query=OneQuery,
         answers={200: ItemOut},
-        problems=_MARKING,
+        problems=_REPLAYING,
     ),
     Endpoint(
         "GET",

@@ -157,6 +157,7 @@ async def post_next(call: Call) -> Response:
 def _given(outcome: Done | Pending, call: Call) -> Response:
     if isinstance(outcome, Pending):
         return pending_reply(outcome)
+    _mine(outcome.case, call)
     return dumped(officers_case(outcome.case, call.services.sealer, call.caller, datetime.now(UTC)))
 
 
@@ -168,7 +169,7 @@ async def _candidate(call: Call, queue: str, tried: set[str], action_id: str | N
         standing = await call.services.desk.standing(action_id) if done is None else None
         known = done.case_id if done is not None else standing.case_id if standing is not None else None
         if known is not None:
-            return await views.case(known)
+            return _mine(await views.case(known), call)
     after: Cursor | None = None
     for _ in range(_PAGES_SCANNED):
         page = await views.page(queue, limit=_NEXT_PAGE, after=after)
@@ -180,6 +181,13 @@ async def _candidate(call: Call, queue: str, tried: set[str], action_id: str | N
             return None
         after = page.next
     return None
+
+
+def _mine(case: Case | None, call: Call) -> Case | None:
+    """A case that went to another unit since is none of the caller's, whatever his key took."""
+    if case is not None and not call.caller.may_work_on(case.queue):
+        raise Problem("unknown-case", "the case that this key took is in no queue of yours any more")
+    return case
 
 
 def own_queue(name: str, caller: Caller) -> str:

@@ -191,6 +191,6 @@ ENDPOINTS = [
         body=ReplayParkedIn,
         body_required=False,
         answers={200: ReplayedOut},
-        problems=(*_TROUBLE, "log-unavailable"),
+        problems=(*_TROUBLE, "log-unavailable", "rate-limited"),
     ),
 ]

@@ -38,9 +38,10 @@ def load_or_create(path: Path) -> OKPKey:
             os.link(draft, path)
         draft.unlink()
     key = OKPKey.import_key(json.loads(path.read_text("utf-8")))
-    told = json.dumps({"keys": [key.as_dict(private=False)]})
-    if not public_path(path).exists():
-        public_path(path).write_text(told, "utf-8")
+    known = [one.as_dict(private=False) for one in public_keys(public_path(path))]
+    own = key.as_dict(private=False)
+    if own not in known:  # what older keys signed is verified on
+        public_path(path).write_text(json.dumps({"keys": [*known, own]}), "utf-8")
     return key
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from schemas.codec import CodecError, RowEnvelope, decode, encode
@@ -17,6 +18,7 @@ from schemas.envelope import Origin
 from schemas.policy import Policy
 from schemas.protect import Sealer
 from schemas.topics import ACTIONS, CHANGED, ISSUED
+from schemas.values import DAY_MS, instant_ms
 from stream_processors.agents.base import Agent, Batch
 from stream_processors.agents.dead_letters import DeadLetters
 from stream_processors.crash import point
@@ -31,6 +33,7 @@ from stream_processors.state.rows import AskingRow, PlaceRow
 from stream_processors.state.store import Store, Write
 
 ACTOR = "stage:deliver"
+_LOOK_BACK_MS = (3_600_000, DAY_MS, 30 * DAY_MS)
 Keyed = tuple[bytes, bytes]
 
 
@@ -118,7 +121,7 @@ class Deliver(Agent):
         """The lowest place of all buckets holds, and all hold it from then on. One that has none has lost it: the log knows."""
         buckets = await self.store.marks()
         lost = {p for p in partitions if any(f"e{p}" not in marks for marks in buckets)}
-        found = await self._found() if lost else {}
+        found = await self._found(lost) if lost else {}
         sets: dict[str, int] = {}
         for p in partitions:
             sets |= found.get(p, {f"e{p}": 0, f"h{p}": 0}) if p in lost else _lowest(buckets, p)
@@ -126,16 +129,22 @@ class Deliver(Agent):
         await self.store.call("fold", self._stamp, {b: Write({}, sets) for b in range(BUCKETS)})
         self.marks |= sets
 
-    async def _found(self) -> dict[int, dict[str, int]]:
-        """Reads all notices for the newest place that one tells of each partition."""
+    async def _found(self, lost: set[int]) -> dict[int, dict[str, int]]:
+        """The newest place that a notice tells of each partition. The newest notices are read first, and older ones only for
+        partitions of which those tell nothing: any place that is told is a true one, an older one only writes more again."""
         found: dict[int, dict[str, int]] = {}
-        read = 0
+        read, now_ms = 0, instant_ms(datetime.now(UTC))
         starts, ends = await self.log.starts(ISSUED), await self.log.ends(ISSUED)
-        for at, end in ends.items():
-            async for records in self.log.read(ISSUED, at, starts[at], end):
-                read += len(records)
-                for record in records:
-                    _keep_newest(found, record)
+        for back_ms in (*_LOOK_BACK_MS, None):
+            begins = starts if back_ms is None else await self.log.since(ISSUED, now_ms - back_ms)
+            for at, end in ends.items():
+                async for records in self.log.read(ISSUED, at, begins[at], end):
+                    read += len(records)
+                    for record in records:
+                        _keep_newest(found, record)
+            ends = {at: min(begins[at], end) for at, end in ends.items()}
+            if lost <= found.keys():
+                break
         self._told(f"deliver: its place was lost; {read} notices were read to find it")
         return found
 

@@ -40,6 +40,8 @@ def _task(step: Step, case: Case, event: TaskEvent) -> Done | Refusal:
     found = next((one for one in case.tasks if one.task_id == event.task_id), None)
     if found is None and len(known) >= MOST_TASKS:
         return Refusal("too-many-tasks", f"a case has at most {MOST_TASKS} tasks that are not over")
+    if found is not None:
+        found = found.model_copy(update={"agency": case.queue})  # a task goes where its case goes
     change = dissuasion.decide(task=found, event=event, actor=step.actor, now=step.now)
     if change.task is None:
         return change.refused or Refusal("unknown-task", "there is no such task")
@@ -95,7 +97,7 @@ def _object(step: Step, case: Case, request: ObjectionRequest) -> Done | Refusal
     changed = change.objection
     done = Done(
         {"objections": (*kept, changed)},
-        noticed(change.told, step),
+        noticed(change.told, step, changed.objection_id),
         tuple(ClockStart(name, changed.objection_id) for name in change.started),
         tuple(ClockStop(name, changed.objection_id) for name in change.stopped),
     )

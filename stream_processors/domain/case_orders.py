@@ -133,7 +133,7 @@ def undo_all(step: Step, only: Iterable[str] = ()) -> Undone:
 
 
 def _undoing(one: Order, name: str) -> OrderEvent | None:
-    if one.state is OrderState.AWAITING_APPROVAL:
+    if one.state is OrderState.AWAITING_APPROVAL and one.kind is not OrderKind.RELEASE:
         return OrderEvent.trusted(event_id=name, order_id=one.order_id, kind=OrderEventKind.WITHDRAW)
     ran_out = one.state is OrderState.EXPIRED and one.executed_at is not None and one.lifted_at is None
     if one.kind not in REVERSIBLE or not (one.state in LIVE or ran_out):

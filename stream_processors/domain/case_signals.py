@@ -6,13 +6,15 @@ of, closed, or emptied is opened again by it; the retraction of a signal leaves 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
 from schemas.cases import Action, Case, CaseStatus, JoinedSignal, Tally
+from schemas.clocks import Clock, ClockState
 from schemas.policy import Policy
 from schemas.retractions import Standing
-from stream_processors.domain import case_clocks, tally, trust
+from stream_processors.domain import case_clocks, clocks, tally, trust
 from stream_processors.domain.case_state import SLEEPING
 from stream_processors.domain.case_step import Done, Step
 from stream_processors.domain.loop import ClockStart
@@ -100,10 +102,19 @@ def retracted(step: Step) -> Done | Refusal:
     if not case.signal_count:
         return Refusal("unknown-case", "there is no such signal in this case")
     changes = left(case, gone, step.policy)
+    changes["clocks"] = clocks_without(case, changes["institutions"], step.now)
     if not changes["signal_count"] and case.status in (CaseStatus.OPEN, CaseStatus.CLAIMED):
         changes |= {"status": CaseStatus.RETRACTED, "holder": None, "lease_until": None}
         return Done(changes, called_off=case_clocks.WHILE_OPEN)
     return Done(changes)
+
+
+def clocks_without(case: Case, institutions: Iterable[str], now: datetime) -> tuple[Clock, ...]:
+    """The case's clocks; those of an institution that is not in it any more are called off, for it owes nothing here. What it had
+    missed by then stays missed."""
+    gone = set(case.institutions) - set(institutions)
+    owes = [one.about in gone and one.state is ClockState.OPEN for one in case.clocks]
+    return tuple(clocks.cancel((one,), now=now)[0] if over else one for one, over in zip(case.clocks, owes, strict=True))
 
 
 def left(case: Case, gone: Standing, policy: Policy) -> dict[str, Any]:

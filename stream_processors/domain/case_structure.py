@@ -15,13 +15,13 @@ from typing import Any
 from schemas.cases import Action, ActionKind, Case, CaseStatus, JoinedSignal, Moved, Portion, Tally
 from schemas.clocks import ClockState
 from schemas.objections import ObjectionState
-from schemas.orders import LIVE, REVERSIBLE, Order
+from schemas.orders import LIVE, REVERSIBLE, Order, OrderState
 from schemas.policy import Policy
 from schemas.retractions import name_of
-from schemas.signals import SignalKind
+from schemas.signals import MOST_VERSIONS, SignalKind
 from schemas.tasks import OVER
 from stream_processors.domain import measures, tally
-from stream_processors.domain.case_signals import AFRESH, LINKED_KEPT, again, kept
+from stream_processors.domain.case_signals import AFRESH, LINKED_KEPT, again, clocks_without, kept
 from stream_processors.domain.case_state import SLEEPING
 from stream_processors.domain.case_step import Done
 from stream_processors.domain.loop import ClockStart
@@ -56,6 +56,8 @@ def standing(case: Case) -> tuple[str, ...]:
 
 
 def _holds(order: Order) -> bool:
+    if order.state is OrderState.RELEASED and order.kind in REVERSIBLE and order.executed_at is not None:
+        return order.lifted_at is None  # it crossed with its release, and nobody has said that it is lifted
     return order.state in LIVE and (order.kind in REVERSIBLE or not is_done(order))
 
 
@@ -165,7 +167,10 @@ def split(action: Action, case: Case, policy: Policy, now: datetime) -> Done | R
         "splits": case.splits + 1,
         "split_off": split_off,
     }
-    return Done(changes, follows=(_handed(action, into, case.queue, _some(case, gone)),))
+    changes["clocks"] = clocks_without(case, changes["institutions"], now)
+    away = set(case.institutions) - set(changes["institutions"])
+    theirs = tuple(one for one in case.clocks if one.about in away and one.state is ClockState.OPEN)
+    return Done(changes, follows=(_handed(action, into, case.queue, _some(case, gone).model_copy(update={"clocks": theirs})),))
 
 
 def _some(case: Case, gone: tuple[JoinedSignal, ...]) -> Portion:
@@ -254,7 +259,7 @@ def forward(action: Action, case: Case) -> Done | None:
         return None
     name, into = _split_to(action, case)
     if into is not None:
-        known = name in case.split_off or len(case.split_off) >= MOST_SPLIT_OFF
+        known = not name or name in case.split_off or len(case.split_off) >= MOST_SPLIT_OFF
         changes: dict[str, Any] = {} if known else {"split_off": {**case.split_off, name: into}}
         sent = action.model_copy(update={"case_id": into, "passed": (*action.passed[1 - MOST_PASSED :], into)})
         return Done(changes, follows=(sent,))
@@ -265,6 +270,10 @@ def forward(action: Action, case: Case) -> Done | None:
 
 def _split_to(action: Action, case: Case) -> tuple[str, str | None]:
     """The signal's name, and the case that it was split off to. A correction goes where the signal went that it replaces."""
+    if case.split_off and action.measure is not None and action.measure.signal_id is not None:
+        about = (name_of(action.measure.signal_id, n) for n in range(MOST_VERSIONS, 0, -1))
+        into = next((case.split_off[one] for one in about if one in case.split_off), None)
+        return "", None if into in action.passed else into
     if not case.split_off or (action.signal is None and action.withdrawn is None):
         return "", None
     if action.withdrawn is not None:

@@ -12,7 +12,7 @@ from typing import Any
 from schemas.cases import ActionKind, Case
 from schemas.measures import MeasureKind
 from schemas.notices import Notice, NoticeKind
-from schemas.orders import OrderKind, OrderState
+from schemas.orders import REVERSIBLE, Order, OrderKind, OrderState
 from schemas.signals import SignalKind
 from stream_processors.domain.case_step import Step
 from stream_processors.domain.early_warning import early_warning
@@ -88,19 +88,26 @@ def standing(case: Case) -> tuple[Executed, ...]:
     found = [
         Executed(one.recipient, _DID[one.kind], one.order_id, one.held_minor or None, one.currency)
         for one in case.orders
-        if one.state in _STANDS and one.kind in _DID
+        if one.kind in _DID and (one.state in _STANDS or _lingers(one))
     ]
     done = {(one.institution, one.kind): one for one in case.measures if one.kind is not MeasureKind.REPORTED}
     found += [Executed(who, kind.value, None, one.amount_minor, one.currency) for (who, kind), one in done.items()]
     return tuple(found)
 
 
-def noticed(found: Iterable[Told], step: Step) -> tuple[Notice, ...]:
-    """What is told, as notices. Their ids follow from the action, so that a replay tells nobody twice."""
-    return tuple(_notice(one, number, step) for number, one in enumerate(found))
+def _lingers(order: Order) -> bool:
+    """Carried out, ended, and nobody has said that it is lifted: the person's money may be held still."""
+    over = order.state in (OrderState.EXPIRED, OrderState.RELEASED)
+    return over and order.kind in REVERSIBLE and order.executed_at is not None and order.lifted_at is None
 
 
-def _notice(one: Told, number: int, step: Step) -> Notice:
+def noticed(found: Iterable[Told], step: Step, of: str = "") -> tuple[Notice, ...]:
+    """What is told, as notices. Their ids follow from the action, so that a replay tells nobody twice. `of`: the objection that
+    they are about, where one action moves several."""
+    return tuple(_notice(one, f"{of}/{number}" if of else f"{number}", step) for number, one in enumerate(found))
+
+
+def _notice(one: Told, number: str, step: Step) -> Notice:
     kind, field = _KINDS[one.kind]
     whole: dict[str, Any] = {field: one.data}
     return Notice.trusted(

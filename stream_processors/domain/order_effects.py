@@ -49,7 +49,7 @@ def issued(step: Step) -> Effects:
     told = Told(order.recipient, NoticeKind.RELEASE if release else NoticeKind.ORDER, says, _facts(order, answer_by=answer_by))
     target = step.target
     ended = [target] if target is not None else []
-    ended += [one for one in step.others if one.kind is OrderKind.RETURN_FUNDS and one.of == order.of]
+    ended += [one for one in step.others if one.kind in (OrderKind.RETURN_FUNDS, OrderKind.FREEZE) and one.of == order.of]
     follows = tuple(Follow(one.order_id, OrderEventKind.RELEASE) for one in ended if release and one.state in UNDONE)
     return Effects(changes, (told,), starts, (), follows)
 
@@ -115,11 +115,11 @@ def crossed(step: Step) -> Effects:
     if order.kind is OrderKind.RETURN_FUNDS:
         amount, target = step.event.amount_minor or 0, step.target
         frozen = target is not None and is_done(target) and target.held_minor >= amount
-        changes = {"executed_at": step.done_at, "paid_minor": amount, **_received(step)}
+        changes = {"executed_at": step.done_at, "paid_minor": amount, **_received(step), **_answered(step)}
         heard = _agency(step, "order_paid_after_end", amount_minor=amount)
         return Effects(changes, (heard,), (), (), _what_follows(step) if frozen else ())
     again = Told(order.recipient, NoticeKind.RELEASE, "order_lift_at_once", _facts(order))
-    changes = {"executed_at": step.done_at, **_received(step)}
+    changes = {"executed_at": step.done_at, **_received(step), **_answered(step)}
     told = (again, _agency(step, "order_crossed"))
     return Effects(changes, told, (ClockStart(LIFT_CLOCK, order.order_id),))
 
@@ -144,7 +144,9 @@ def renewed(step: Step) -> Effects:
 def expired(step: Step) -> Effects:
     order = step.order
     told = Told(order.recipient, NoticeKind.RELEASE, "order_expired", _facts(order))
-    return Effects(_ended(step, OrderState.EXPIRED), (told, _agency(step, "order_expired")), (), _clocks(order))
+    paid = [one for one in step.others if one.kind is OrderKind.RETURN_FUNDS and one.of == order.order_id and one.state in UNDONE]
+    follows = tuple(Follow(one.order_id, OrderEventKind.RELEASE) for one in paid)
+    return Effects(_ended(step, OrderState.EXPIRED), (told, _agency(step, "order_expired")), (), _clocks(order), follows)
 
 
 def near_expiry(step: Step) -> Effects:
@@ -162,15 +164,17 @@ def overdue(step: Step) -> Effects:
 
 
 def released(step: Step) -> Effects:
-    """Ended by another order. If it had been carried out, that order's execution says that nothing is held any more; if not, a
-    release says so itself. Of a stop that a freeze replaced, or a return that is not paid any more, the recipient hears here."""
+    """Ended by another order. If it had been carried out, that order's execution says that nothing is held any more; if not, its
+    release says so itself. Of a stop that a freeze replaced, and of what ends with the order that it was about (a return, a
+    freeze in its place), the recipient hears here."""
     order, changes = step.order, _ended(step, OrderState.RELEASED)
     if is_done(order):
         return Effects({**changes, "lifted_at": step.now}, (), (), _clocks(order))
     replaced = step.event.kind is OrderEventKind.SUPERSEDE
     says = "order_replaced" if replaced else "order_withdrawn"
     told = (Told(order.recipient, NoticeKind.RELEASE, says, _facts(order)),)
-    return Effects(changes, told if replaced or order.kind is OrderKind.RETURN_FUNDS else (), (), _clocks(order))
+    own = any(one.order_id == step.actor.id and one.of == order.order_id for one in step.others)
+    return Effects(changes, told if replaced or not own else (), (), _clocks(order))
 
 
 def paid_back(step: Step) -> Effects:

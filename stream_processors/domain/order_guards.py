@@ -6,6 +6,7 @@ Invariant: a guard changes nothing and depends on its step alone.
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 
 from schemas.orders import HOLDS, LETTERS, LIVE, REVERSIBLE, UNDONE, Order, OrderKind, OrderState
 from stream_processors.domain.loop import done_between, iso
@@ -13,6 +14,7 @@ from stream_processors.domain.order_step import Step, is_done, promised_minor, s
 from stream_processors.domain.refusal import Refusal
 
 Guard = Callable[[Step], Refusal | None]
+LONGEST_ANSWER = timedelta(days=3660)
 _RELEASABLE = (*UNDONE, OrderState.EXECUTED, OrderState.RENEWED, OrderState.EXPIRED)
 """An expired one, too: whoever held it may hold it still."""
 
@@ -57,6 +59,8 @@ def whole(step: Step) -> Refusal | None:
         return Refusal("order-incomplete", "the letter says nothing")
     if order.answer_by is not None and order.answer_by <= step.now:
         return Refusal("order-incomplete", f"the answer would be due at {iso(order.answer_by)}, which has passed")
+    if order.answer_by is not None and order.answer_by > step.now + LONGEST_ANSWER:
+        return Refusal("order-incomplete", f"nobody waits for an answer until {iso(order.answer_by)}")
     if missing := [field for field in order.verify_fields if order.verify is None or not order.verify.has(field)]:
         return Refusal("order-incomplete", f"the institution must compare {', '.join(missing)}; the order does not give it")
     return None
@@ -72,8 +76,11 @@ def only_the_traced(step: Step) -> Refusal | None:
         return Refusal("order-incomplete", "the order does not say how much is to be held")
     if order.traced_minor is not None and order.amount_minor > order.traced_minor:
         return Refusal("above-traced", f"only the traced amount may be held, {order.traced_minor} in minor units")
-    verify = order.verify or (step.target.verify if step.target else None)
-    arrived = verify.amount_minor if verify else None
+    target = step.target
+    if target is not None and order.currency != target.currency:
+        return Refusal("order-incomplete", f"the order {target.order_id} is in {target.currency}; so is what takes its place")
+    told = [one.verify for one in (order, target) if one is not None and one.verify is not None]
+    arrived = min((one.amount_minor for one in told if one.amount_minor is not None), default=None)
     if arrived is not None and order.amount_minor > arrived:
         return Refusal("above-traced", f"no more may be held than arrived, {arrived} in minor units")
     if arrived is None and order.traced_minor is None:
@@ -123,6 +130,8 @@ def about_another(step: Step) -> Refusal | None:
         return _returnable(step)
     if order.kind is not OrderKind.FREEZE or target.kind is not OrderKind.STOP_PAYMENT or target.state not in LIVE:
         return Refusal("not-allowed", "only a freeze takes the place of another order, and only of a stop that is not ended")
+    if any(_releases(one, target) for one in step.others):
+        return Refusal("already-released", f"the order {target.order_id} is being released: nothing takes its place")
     return None
 
 

@@ -3,8 +3,8 @@
     {pr3}z:i:2026-03-02:bank-001   a day; beside it lie the month 2026-03 and the year 2026, which the same call adds to
     {pr3}parties                   `ibank-001`, `upublic-security-630202`: whoever ever had a cell
 
-Invariant: a cell is the sum of what the facts add to it, in any order; at 0 it is not there, and a hash ends as long after its
-period as facts are kept, so that a state which was rebuilt is the state that was never lost.
+Invariant: a cell is the sum of what the facts add to it, in any order; at 0 it is not there, and a hash ends before the first of
+its facts leaves the log, so that a state which was rebuilt is the state that was never lost.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from schemas.scorecards import CardKind
-from schemas.topics import ASSESSED
+from schemas.topics import COUNTED_DAYS
 from schemas.values import DAY_MS
 from stream_processors.domain.scorecards import Leaf
 from stream_processors.domain.scorecards.contributions import CHINA
@@ -24,6 +24,8 @@ from stream_processors.state.keys import BUCKETS, PROJECT, bucket_of, whole
 from stream_processors.state.store import RedisLike
 
 PARTIES = "parties"
+KEPT_DAYS = COUNTED_DAYS - 366
+"""After the end of a period. Its first fact is up to a year older than that."""
 _LETTERS = {CardKind.INSTITUTION: "i", CardKind.UNIT: "u"}
 _CHINA_MS = int(CHINA.total_seconds() * 1000)
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
@@ -58,7 +60,7 @@ def _place(kind: CardKind, party: str, day: date) -> _Place:
 
 def _ends_ms(over: date) -> int:
     """When the cells of a period end that is over on this day of China's time."""
-    return (over.toordinal() - _EPOCH_DAY + ASSESSED.retention_days) * DAY_MS - _CHINA_MS
+    return (over.toordinal() - _EPOCH_DAY + KEPT_DAYS) * DAY_MS - _CHINA_MS
 
 
 async def read_book(redis: RedisLike, kind: CardKind, period: str) -> Book | None:

@@ -74,7 +74,7 @@ def added_effects(fact: AssessedSignal, partition: int) -> list[Effect]:
     standing = standing_of(fact)
     if standing is None:
         return []
-    until = fact.cases_until_ms if fact.routes else max(fact.sightings_until_ms, fact.victims_until_ms or 0)
+    until = fact.cases_until_ms  # as long as it is a signal of anything: what takes it back must find what it added, counts too
     effects = [put(bucket_of(standing.signal_id), f"j:{standing.name}", pack(partition, standing), until)]
     token = fact.subjects[0].token
     return effects + [enter(bucket_of(token), f"k:{token}", route.queue, fact.cases_until_ms) for route in fact.routes]

@@ -91,6 +91,8 @@ async def _usable(stage: Stage, identity: str, store: Store, told: Told) -> list
                 "upgrade this worker, or empty that Redis to go back"
             )
     if any(stamp.folds < FOLDS for stamp in found):
+        if not stage.streams:
+            return [None] * BUCKETS  # places alone, which are no fold: they get the new stamp and stay
         told(f"{stage.name}: an older version made the state; it is folded anew from the log")
         await store.set_stamp(_restoring(identity, 0))  # ends the older workers, and a clearing that is cut off is done again
         await store.clear()

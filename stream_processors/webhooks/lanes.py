@@ -173,7 +173,10 @@ class Lanes:
         return new
 
     def issued(self, message: Message, recipient: str, place: int, at_ms: int, only: Lane | None = None) -> None:
-        """A notice is in the log. `only`: it was passed over before this lane was known."""
+        """A notice is in the log. `only`: it was passed over before this lane was known. What no inbox shows any more is written
+        again after a lost place, and called by nobody."""
+        if message.noticed_ms + _KEPT_MS <= at_ms:
+            return
         for lane in [only] if only is not None else self._lanes.get(recipient, {}).values():
             if lane.since_ms <= at_ms and lane.endpoint.takes(message.kind):
                 lane.put(

@@ -38,15 +38,25 @@ def trust(cafile: Path | None = None) -> ssl.SSLContext:
 
 
 class SystemResolver:
-    """The machine's own resolver, on its own few threads: a name server that never answers holds up no other work."""
+    """The machine's own resolver, on threads of its own: a name server that never answers holds up no other work. A look-up
+    cannot be ended, so a name has one at a time, whoever gives up waiting, and there is room for as many as there are calls."""
 
-    def __init__(self, threads: int = 8) -> None:
+    def __init__(self, threads: int = 256) -> None:
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="webhook-resolve")
+        self._running: dict[tuple[str, int], asyncio.Future[list[Any]]] = {}
 
     async def __call__(self, host: str, port: int) -> Sequence[str]:
-        loop = asyncio.get_running_loop()
-        found = await loop.run_in_executor(self._threads, _look_up, host, port)
+        at = (host, port)
+        if (work := self._running.get(at)) is None:
+            work = self._running[at] = asyncio.get_running_loop().run_in_executor(self._threads, _look_up, host, port)
+            work.add_done_callback(lambda done: self._over(at, done))
+        found = await asyncio.shield(work)
         return list(dict.fromkeys(str(address[0]) for *_, address in found))
+
+    def _over(self, at: tuple[str, int], done: asyncio.Future[list[Any]]) -> None:
+        self._running.pop(at, None)
+        if not done.cancelled():
+            done.exception()  # nobody may have waited to the end
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)

@@ -124,7 +124,7 @@ async def _story() -> dict[Topic, dict[str, bytes]]:
     found[DEADLETTER]["unreadable_signal"] = world.log.all(DEADLETTER)[-1].value or b""
     joins = world.log.all(ACTIONS)
     found[ACTIONS]["join"] = joins[0].value or b""
-    case_id = (joins[0].key or b"").decode()
+    case_id, queue = (joins[0].key or b"").decode(), decode(ACTIONS, joins[0].value).data.queue
     await world.poll("track", 0)
     changes: list[tuple[str, Any]] = []
     for number, (kind, officer, more) in enumerate(
@@ -138,7 +138,7 @@ async def _story() -> dict[Topic, dict[str, bytes]]:
             ("dispose", "officer-b", {"disposition": "confirmed", "revision": None}),
         ]
     ):
-        action = move(kind, officer, case_id, action_id=f"act-{number}", queue="public-security-630222", **more)
+        action = move(kind, officer, case_id, action_id=f"act-{number}", queue=queue, **more)
         key, value = action_record(action)
         world.submit(key, value, ACTIONS)
         world.clock.forward(40)

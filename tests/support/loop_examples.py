@@ -46,7 +46,8 @@ class Story:
         await self.settled()
 
     async def officer(self, kind: str, case_id: str, officer: str = "officer-a", **more: Any) -> None:
-        await self.act(move(kind, officer, case_id, **{"action_id": f"act-{kind}-{case_id}", **more}), f"officer:{officer}")
+        usual = {"action_id": f"act-{kind}-{case_id}", "queue": "public-security-630222"}
+        await self.act(move(kind, officer, case_id, **{**usual, **more}), f"officer:{officer}")
 
     async def party(self, kind: str, case_id: str, name: str, actor: str, **payload: Any) -> None:
         fields = {"officer": actor.partition(":")[2]} if actor.startswith("officer") else {}

@@ -33,6 +33,7 @@ class ClockOf:
     started_at: datetime = T0
     due_at: datetime = IN_AN_HOUR
     stopped_at: datetime | None = None
+    fired_at: datetime | None = None
     late: bool | None = None
     unit: str | None = None
 

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from schemas.cases import CaseStatus
+from schemas.clocks import ClockState
 from schemas.scorecards import CaseCore, ClockFigures, Counted, Figures, MeasureFigures, OrderFigures
 
 UNIT_DUTIES = {
@@ -42,6 +43,8 @@ class ClockLike(Protocol):
     def due_at(self) -> datetime: ...
     @property
     def stopped_at(self) -> datetime | None: ...
+    @property
+    def fired_at(self) -> datetime | None: ...
     @property
     def late(self) -> bool | None: ...
 
@@ -166,7 +169,7 @@ def figures_of(case: CaseLike) -> Figures:
 
 def _core(case: CaseLike) -> CaseCore:
     # A case that was opened again keeps its disposition to be read; it counts no more until the next one.
-    disposed = case.status == CaseStatus.DISPOSED
+    disposed = case.status in (CaseStatus.DISPOSED, CaseStatus.CLOSED)
     return CaseCore.trusted(
         unit=case.queue,
         opened_at=case.opened_at,
@@ -189,12 +192,20 @@ def _clock(clock: ClockLike, case: CaseLike) -> ClockFigures | None:
         name=clock.name,
         run=clock.run,
         party=party,
-        state=str(clock.state),
+        state=ClockState.FIRED if _missed_for_good(clock, case) else str(clock.state),
         started_at=clock.started_at,
         due_at=clock.due_at,
         stopped_at=clock.stopped_at,
         late=clock.late,
     )
+
+
+def _missed_for_good(clock: ClockLike, case: CaseLike) -> bool:
+    """Called off after it had been missed. That the case went to another unit or into another case does not undo the miss; that
+    it was a false alarm, or is empty, does."""
+    if clock.state != ClockState.CANCELLED or clock.fired_at is None or case.status == CaseStatus.RETRACTED:
+        return False
+    return clock.name in UNIT_DUTIES or case.status == CaseStatus.MERGED
 
 
 def _copied(model: type[Any], one: object) -> Any:

@@ -194,7 +194,7 @@ def _order(order: OrderFigures) -> Iterator[Leaf]:
     if order.executed_at is None:
         return
     yield _time(INSTITUTION, order.recipient, at, "time_order", order.executed_at - at)
-    if order.kind in _MONEY:
+    if order.kind in _MONEY and order.held_minor:  # what was carried out after its end held nothing
         yield from _money(order.recipient, at, *_MONEY[order.kind], order.held_minor, order.currency)
     elif order.kind == "return_funds":
         yield from _money(order.recipient, at, "returns", "returned_minor", order.paid_minor, order.currency)
@@ -205,7 +205,7 @@ def _outcome(order: OrderFigures) -> str | None:
     if order.state in _UNSENT:
         return None
     if order.executed_at is not None:
-        return "late" if order.late else "in_time"
+        return "late" if order.late or order.overdue else "in_time"
     if order.state in _REFUSED:
         return _REFUSED[order.state]
     if order.overdue or order.state == "expired":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -10,10 +11,12 @@ from schemas.codec import decode
 from schemas.deliveries import MOST_FOLLOWS
 from schemas.envelope import Origin
 from schemas.topics import CHANGED, DEADLETTER, ISSUED
+from schemas.values import DAY_MS
 from stream_processors.crash import POINTS
 from stream_processors.log import Record
 from stream_processors.pipeline import STAGES
 from stream_processors.state.chunk import read_chunk
+from stream_processors.state.keys import FOLDS
 from tests.support.builders import SEALER
 from tests.support.crashing import crashing
 from tests.support.deliveries import change, follow, issued, notice, ordered, put_change, requests, where
@@ -107,6 +110,32 @@ async def test_a_lost_place_is_found_in_the_log_and_little_is_written_again(worl
         await world.drain()
         assert counted(world) == sorted(f"act-{n}/case-1/0" for n in range(40))
         assert len(issued(world)) - before <= 2, "the last poll's of each partition"
+
+
+async def test_a_lost_place_is_found_without_reading_all_notices(world: World) -> None:
+    """All of them are years, and a worker that reads for longer than an assignment may take never comes up."""
+    world.log.clock.ms = time.time_ns() // 1_000_000 - 40 * DAY_MS
+    for n in range(30):
+        if n == 26:
+            world.log.clock.ms += 40 * DAY_MS - 60_000
+        put_change(world, change(n, (notice(n),)), n % 2)
+        await world.poll("deliver", 0)
+    agent: Any = world.workers["deliver"][0].agent
+    agent._told = (said := list[str]()).append
+    assert await agent._found({0, 1}) == {0: {"e0": 14, "h0": 14}, 1: {"e1": 14, "h1": 14}}
+    assert "4 notices were read" in said[0]
+
+
+async def test_places_stay_when_newer_workers_know_other_folds(world: World) -> None:
+    for n in range(4):
+        put_change(world, change(n, (notice(n),)))
+        await world.poll("deliver", 0)
+    for bucket in world.redis["deliver"].buckets:
+        bucket.marks["stamp"] = bucket.marks["stamp"].replace(f"folds={FOLDS}", f"folds={FOLDS - 1}")
+    await world.restart("deliver", 0)
+    assert {bucket.marks["e0"] for bucket in world.redis["deliver"].buckets} == {"4"}
+    await world.drain()
+    assert len(issued(world)) == 4
 
 
 async def test_half_an_append_and_a_lost_redis_at_once_lose_nothing(world: World) -> None:

@@ -8,6 +8,7 @@ from schemas.objections import ObjectionRequest
 from schemas.orders import OrderState
 from schemas.tasks import TaskEvent
 from stream_processors.domain import case
+from tests.support.builders import taken_back
 from tests.support.loop import QUEUE, Loop
 from tests.support.order_builders import ask, event, issue, measure, subject, task_event
 
@@ -192,6 +193,91 @@ def test_what_comes_of_an_order_is_told_to_the_unit_that_has_the_case_now() -> N
     loop.answered("mismatch")
     assert loop.told() == [("financial-regulator-630200", "order_mismatch")]
     assert loop.order().agency == QUEUE, "who ordered it stays to be read"
+
+
+def test_what_becomes_of_a_task_is_told_to_the_unit_that_has_the_case_now() -> None:
+    loop = Loop().claimed()
+    loop.do("task", task=ask())
+    loop.do("transfer", queue="financial-regulator-630200")
+    (task,) = loop.it.tasks
+    loop.do("task", f"institution:{task.reach[0].party}", task=task_event("take"))
+    assert ("financial-regulator-630200", "task_taken") in loop.told()
+    assert QUEUE not in {who for who, _ in loop.told()}
+
+
+def _ran_out(loop: Loop) -> None:
+    """ord-1 ends by its clock; its recipient says nothing."""
+    for _ in range(2):  # the warning, then the end
+        loop.falls_due(loop.clock("emergency_stop", "ord-1"))
+    assert loop.order().state is OrderState.EXPIRED and loop.order().lifted_at is None
+
+
+def test_an_objection_waits_for_whoever_may_hold_on_to_what_ran_out() -> None:
+    loop = stopped(0)
+    loop.executed()
+    _ran_out(loop)
+    upheld(loop)
+    loop.do("objection", "officer:officer-c", objection=lodge("release", **OTHER))
+    (one,) = loop.it.objections
+    assert (one.state, one.pending) == ("released", ("bank-001",))
+    release = loop.it.orders[-1]
+    loop.answered("execute", release.order_id, amount_minor=None)
+    assert loop.it.objections[0].state == "propagated"
+
+
+def test_a_case_is_not_closed_over_what_crossed_with_its_release() -> None:
+    loop = Loop().claimed()
+    loop.ordered()
+    loop.answered("verify")
+    loop.do("dispose", disposition="false_positive")
+    loop.answered("execute", loop.it.orders[-1].order_id, amount_minor=None)
+    loop.answered("execute")
+    assert loop.order().state is OrderState.RELEASED and loop.order().lifted_at is None
+    assert loop.refused("close") == "orders-stand"
+    loop.answered("lift")
+    loop.do("close")
+
+
+def test_an_institution_that_left_the_case_owes_nothing_in_it() -> None:
+    loop = Loop().claimed()
+    loop.joined("bank-002")
+    assert ("warn", "bank-002") in loop.running()
+    gone = next(one for one in loop.it.signals if one.institution == "bank-002")
+    loop.decide(taken_back(gone), "stage:assess")
+    assert {about for _, about in loop.running()} == {None, "bank-001"}
+
+
+def test_what_an_institution_owes_goes_with_its_signal_to_the_case_that_was_split_off() -> None:
+    loop = Loop().claimed()
+    loop.joined("bank-002")
+    gone = next(one for one in loop.it.signals if one.institution == "bank-002")
+    due = loop.clock("warn", "bank-002").due_at
+    loop.do("split", signals=(gone.signal_id,))
+    assert ("warn", "bank-002") not in loop.running()
+    (handed,) = loop.changes[-1].follows
+    other = Loop(handed.case_id)
+    other.decide(handed, "stage:deliver")
+    assert other.clock("warn", "bank-002").due_at == due
+    about = measure("warned", institution="bank-002", signal_id=gone.signal_id)
+    sent = loop.do("measure", "institution:bank-002", measure=about)
+    (on,) = sent.follows
+    assert on.case_id == handed.case_id
+    other.decide(on, "stage:deliver")
+    assert ("warn", "bank-002") not in other.running()
+
+
+def test_two_objections_that_one_answer_ends_are_both_told() -> None:
+    loop = stopped(1)
+    for name, officer in (("obj-1", "officer-c"), ("obj-2", "officer-d")):
+        for who, one in ((BANK, lodge("lodge", text_sealed="k1.words")), (BANK, lodge("notice"))):
+            loop.do("objection", who, objection=one.model_copy(update={"objection_id": name}))
+        other = {"party": QUEUE, "officer": officer}
+        for one in (lodge("uphold", **other, text_sealed="k1.why"), lodge("release", **other)):
+            loop.do("objection", f"officer:{officer}", objection=one.model_copy(update={"objection_id": name}))
+    loop.answered("execute", loop.it.orders[-1].order_id, amount_minor=None)
+    names = [one.notice_id for one in loop.changes[-1].notices]
+    assert len(set(names)) == len(names)
+    assert {one.state for one in loop.it.objections} == {"propagated"}
 
 
 def test_a_false_alarm_calls_off_the_tasks() -> None:

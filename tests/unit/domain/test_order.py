@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -133,6 +134,36 @@ def test_a_freeze_takes_the_place_of_its_stop() -> None:
     assert (desk.order().state, desk.order().held_minor, desk.order().lifted_at) == ("released", 0, T0)
     assert held_minor(desk.orders) == {"CNY": 800_000}
     assert desk.order("ord-2").valid_until == T0.replace(month=9)
+
+
+def test_a_freeze_in_place_of_a_stop_holds_what_arrived_there_in_its_currency() -> None:
+    desk = Desk()
+    desk.executed()
+    above = {"verify": transfer(90_000_000), "amount_minor": 19_000_000}
+    assert why(desk.do(issue("freeze", "ord-2", of="ord-1", **above))) == "above-traced"
+    assert why(desk.do(issue("freeze", "ord-2", of="ord-1", verify=None, currency="USD"))) == "order-incomplete"
+
+
+def test_nothing_takes_the_place_of_a_stop_that_is_being_released() -> None:
+    desk = Desk()
+    desk.executed()
+    desk.do(issue("release", "rel-1", of="ord-1"))
+    assert why(desk.do(issue("freeze", "ord-2", of="ord-1"))) == "already-released"
+
+
+def test_a_release_of_a_stop_ends_the_freeze_that_was_to_take_its_place() -> None:
+    desk = Desk()
+    desk.executed()
+    desk.do(issue("freeze", "ord-2", of="ord-1"))
+    change = desk.do(issue("release", "rel-1", of="ord-1"))
+    assert said(change) == [(INSTITUTION, "order_released"), (INSTITUTION, "order_withdrawn")]
+    assert desk.order("ord-2").state == "released"
+
+
+@pytest.mark.parametrize("by", [datetime.max.replace(tzinfo=UTC), after(days=3661)])
+def test_nobody_waits_for_an_answer_until_the_end_of_time(by: datetime) -> None:
+    """A clock that cannot be reckoned would end whoever decides it, again and again."""
+    assert why(Desk().do(issue(answer_by=by))) == "order-incomplete"
 
 
 def test_a_stop_not_yet_carried_out_is_called_off_by_the_freeze_in_its_place() -> None:
@@ -406,6 +437,18 @@ def test_a_return_that_was_paid_before_the_word_of_its_end_came_is_known_and_hel
     assert (desk.order("ret-1").state, desk.order("ret-1").paid_minor) == ("released", 300_000)
     assert desk.order().held_minor == 500_000
     assert why(desk.answer("execute", "ret-1", amount_minor=300_000)) == "not-allowed", "it is known once"
+
+
+def test_a_return_under_way_ends_with_its_freeze_and_its_payment_is_known_all_the_same() -> None:
+    desk = Desk()
+    desk.executed("freeze")
+    desk.do(issue("return_funds", "ret-1", of="ord-1", amount_minor=300_000))
+    desk.do(event("approve", "ret-1"), SECOND)
+    change = desk.do(event("expire"), STAGE, now=desk.order().valid_until)
+    assert (INSTITUTION, "order_withdrawn") in said(change)
+    assert (desk.order().state, desk.order("ret-1").state) == ("expired", "released")
+    desk.answer("execute", "ret-1", amount_minor=300_000)
+    assert desk.order("ret-1").paid_minor == 300_000
 
 
 def test_a_return_paid_after_the_release_takes_nothing_from_what_is_held() -> None:

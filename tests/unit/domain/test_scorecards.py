@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -28,7 +29,7 @@ from stream_processors.domain.scorecards import (
     to_csv,
 )
 from tests.support.builders import POLICY, T0, after, fact, held_case, join, move, submitted, taken_back
-from tests.support.scores import DAY, MONTH, UNIT, YEAR, CaseOf, ClockOf, MeasureOf, OrderOf, Whole, folded, of, times
+from tests.support.scores import DAY, IN_AN_HOUR, MONTH, UNIT, YEAR, CaseOf, ClockOf, MeasureOf, OrderOf, Whole, folded, of, times
 
 INSTITUTION = CardKind.INSTITUTION
 
@@ -112,6 +113,37 @@ def test_a_case_that_is_disposed_twice_counts_once_as_it_ended() -> None:
     assert times(whole, UNIT, "time_dispose") == 1
 
 
+def test_a_case_that_is_closed_stays_disposed_and_one_opened_again_does_not() -> None:
+    opened, disposed = CaseOf(), CaseOf().disposed()
+    closed = disposed.but(status="closed")
+    facts = [counted(None, opened), counted(opened, disposed), counted(disposed, closed)]
+    assert of(folded(*facts), UNIT) == {"cases": 1, "cases_confirmed": 1}
+    assert of(folded(*facts), "bank-001") == {"confirmed": 1}
+    assert of(folded(*facts, counted(closed, disposed.but(status="open"))), UNIT) == {"cases": 1}
+
+
+@pytest.mark.parametrize(
+    ("clock", "status", "party", "figures"),
+    [
+        (ClockOf(), "open", UNIT, {"acknowledge_missing": 1}),
+        (ClockOf(name="dispose"), "merged", UNIT, {"dispose_missing": 1}),
+        (ClockOf(name="warn", about="bank-001"), "merged", "bank-001", {"warn_missing": 1}),
+        (ClockOf(name="warn", about="bank-001"), "disposed", "bank-001", {}),
+        (ClockOf(), "retracted", UNIT, {}),
+    ],
+)
+def test_what_was_missed_is_not_undone_by_giving_the_case_away(
+    clock: ClockOf, status: str, party: str, figures: dict[str, int]
+) -> None:
+    """Only that there was nothing after all undoes it: a false alarm for institutions, an empty case for all."""
+    fired = replace(clock, state="fired", fired_at=IN_AN_HOUR, unit=UNIT)
+    gone = replace(fired, state="cancelled", stopped_at=after(hours=9))
+    other = CaseOf(status=status, queue="public-security-630203", clocks=(gone,))
+    cells = folded(counted(None, CaseOf(clocks=(fired,))), counted(CaseOf(clocks=(fired,)), other))
+    found = of(cells, party)
+    assert {name: n for name, n in found.items() if "missing" in name} == figures
+
+
 def test_an_institution_that_takes_its_signal_back_has_no_part_in_the_disposal() -> None:
     both, case = change(held_case(), join(signal_id="sig-2", institution="bank-002"))
     disposed, case = change(case, move("dispose"), hours=2)
@@ -176,7 +208,8 @@ ORDERS = [
     ({"state": "refused"}, {"orders_refused": 1}),
     ({"state": "failed"}, {"orders_failed": 1}),
     ({**DONE, "held_minor": 700}, {"orders_in_time": 1, "stops": 1, "stopped_minor": 700}),
-    ({**DONE, "late": True}, {"orders_late": 1, "stops": 1}),
+    ({**DONE, "late": True, "held_minor": 1}, {"orders_late": 1, "stops": 1, "stopped_minor": 1}),
+    ({**DONE, "state": "expired", "overdue": True}, {"orders_late": 1}),
     ({**DONE, "kind": "freeze", "held_minor": 9}, {"orders_in_time": 1, "freezes": 1, "frozen_minor": 9}),
     ({**DONE, "kind": "return_funds", "paid_minor": 4}, {"orders_in_time": 1, "returns": 1, "returned_minor": 4}),
     ({**DONE, "held_minor": 700, "currency": "USD"}, {"orders_in_time": 1, "stops": 1}),

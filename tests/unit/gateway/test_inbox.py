@@ -310,6 +310,27 @@ async def test_what_is_asked_for_once_more_comes_live_too_and_moves_no_cursor(ga
     assert g.marks()[-1] == ("bank-001", "act-1/case-1/0", "replayed", "api")
 
 
+async def test_two_hundred_asked_for_once_more_come_live_whatever_rings_meanwhile(gate):
+    g = gate()
+    g.views.issue(*(plain(n) for n in range(200)))
+    async with g.on() as live:
+        for _ in range(200):
+            await live.next("notice")
+        answer = await g.ask("/v1/inbox/replay", body={"limit": 200})
+        assert len(answer.json()["items"]) == 200
+        came = {(await live.next("notice")).data["notice_id"] for _ in range(200)}
+        assert came == {f"act-{n}/case-1/0" for n in range(200)}
+
+
+async def test_asking_for_all_once_more_again_and_again_is_refused(gate):
+    g = gate()
+    g.views.issue(plain(0))
+    paths = ("/v1/inbox/replay", "/v1/inbox/act-0/case-1/0/replay")
+    answers = [(await g.ask(paths[n % 2], body={})).status_code for n in range(130)]
+    assert answers == [200] * 120 + [429] * 10
+    assert len(g.marks()) == 120
+
+
 async def test_a_parked_notice_that_was_received_later_stays_received(gate):
     g = gate()
     g.views.issue(plain(0))
@@ -328,6 +349,11 @@ async def test_an_officer_reads_the_inboxes_of_his_queues_only(gate):
     assert elsewhere.status_code == 403
     assert (await g.ask("/v1/inbox", "officer-1", queues=["public-security-*"])).status_code == 422
     assert (await g.ask("/v1/inbox?inbox=bank-002", "bank-001")).status_code == 403
+    for all_of_them in (["*"], ["bank-*"]):  # an institution's inbox is no unit's, whatever the token says
+        assert (await g.ask("/v1/inbox?inbox=bank-001", "officer-1", queues=all_of_them)).status_code == 403
+        said = await g.ask("/v1/inbox/act-0/case-1/0/acknowledge?inbox=bank-001", "officer-1", queues=all_of_them, body={})
+        assert said.status_code == 403
+    assert g.marks() == []
     assert (await g.ask("/v1/inbox", "sup-1", role="regulator")).status_code == 403
 
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -235,6 +236,40 @@ async def test_next_with_a_key_gives_the_same_case_again(client: Client, put, lo
     again = (await officer.post(f"/v1/queues/{QUEUE}/next", headers=headers)).json()
     assert first == again and len(log.all(ACTIONS)) == 1
     assert (await officer.post(f"/v1/queues/{QUEUE}/next", headers={"Idempotency-Key": "take-2"})).json()["case_id"] == "case-2"
+
+
+async def test_next_with_a_key_neither_shows_nor_takes_what_went_to_another_unit(
+    client: Client, put, log: FakeLog, views: FakeViews
+):
+    views.now = datetime.now(UTC)
+    put(1, score=90)
+    officer, headers = client("officer-1", queues=[QUEUE]), {"Idempotency-Key": "take-1"}
+    assert (await officer.post(f"/v1/queues/{QUEUE}/next", headers=headers)).status_code == 200
+    views.cases["case-1"] = views.cases["case-1"].model_copy(update={"queue": "public-security-630203"})
+    assert (await officer.post(f"/v1/queues/{QUEUE}/next", headers=headers)).status_code == 404
+    put(2, score=90)
+    real, headers = log.append, {"Idempotency-Key": "take-2"}
+
+    async def broken(topic: Any, entries: Any) -> Any:
+        return [RuntimeError("the broker is away") for _ in entries]
+
+    log.append = broken
+    assert (await officer.post(f"/v1/queues/{QUEUE}/next", headers=headers)).status_code == 503
+    log.append = real
+    views.cases["case-2"] = views.cases["case-2"].model_copy(update={"queue": "public-security-630203"})
+    assert (await officer.post(f"/v1/queues/{QUEUE}/next", headers=headers)).status_code == 404
+    assert views.cases["case-2"].holder is None
+
+
+async def test_a_retry_is_not_appended_again_once_the_broker_took_it(client: Client, put, log: FakeLog, views: FakeViews):
+    """The first one may be refused before it is visible; the second must not be right then."""
+    views.now = datetime.now(UTC)
+    put(1)
+    log.told = lambda *_: None  # nothing becomes of it yet
+    headers, officer = {"Idempotency-Key": "claim-1"}, client("officer-1")
+    for _ in range(2):
+        assert (await officer.post("/v1/cases/case-1/claim", json={"revision": 1}, headers=headers)).status_code == 202
+    assert len(log.all(ACTIONS)) == 1
 
 
 async def test_next_with_a_key_gives_the_same_case_again_when_the_gateway_has_forgotten_it(

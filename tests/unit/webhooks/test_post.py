@@ -7,13 +7,16 @@ import contextlib
 import gc
 import socket
 import ssl
+import threading
 import warnings
 from collections.abc import Sequence
 from ipaddress import ip_network
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from stream_processors.webhooks import post as posting
 from stream_processors.webhooks import sign
 from stream_processors.webhooks.answers import Answer, Outcome
 from stream_processors.webhooks.policy import Calls, Hooks, Limits
@@ -304,6 +307,29 @@ async def test_who_is_told_to_stop_amid_an_attempt_leaves_no_socket_behind(autho
             await asyncio.wait_for(heard.hung_up.wait(), 5)
             gc.collect()
         assert [one for one in left if issubclass(one.category, ResourceWarning)] == []
+
+
+async def test_names_whose_servers_never_answer_leave_room_for_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look-up cannot be ended: a name that hangs has one thread, however often it is asked for."""
+    over, asked = threading.Event(), list[str]()
+
+    def hang(host: str, port: int) -> list[Any]:
+        asked.append(host)
+        if host.startswith("hostile"):
+            over.wait(20)
+        return [(2, 1, 6, "", ("203.0.113.7", port))]
+
+    monkeypatch.setattr(posting, "_look_up", hang)
+    resolver = SystemResolver(threads=4)
+    try:
+        for n in range(20):
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(resolver(f"hostile-{n % 3}.example", 443), 0.02)
+        assert await asyncio.wait_for(resolver("bank.example", 443), 5) == ["203.0.113.7"]
+        assert sorted(asked) == ["bank.example", *(f"hostile-{n}.example" for n in range(3))]
+    finally:
+        over.set()
+        resolver.close()
 
 
 async def test_the_machines_resolver_gives_each_address_once() -> None:
