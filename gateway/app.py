@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import gc
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -36,7 +36,7 @@ from gateway.inbox.bell import Bell, MakeNews, NoNews, RedisNews
 from gateway.inbox.desk import InboxDesk
 from gateway.intake import Intake
 from gateway.jwks import KeySource
-from gateway.lag import Lag, watch
+from gateway.lag import CaughtUp, Lag, nothing_is_lost, watch
 from gateway.live.hub import Hub
 from gateway.live.source import KafkaSource, MakeSource, no_source
 from gateway.log import KafkaLog, Log
@@ -99,6 +99,7 @@ class Services:
     source: MakeSource = no_source
     news: MakeNews = NoNews
     resolve: Resolve = field(default_factory=SystemResolver)
+    caught_up: Callable[[], Awaitable[None]] = nothing_is_lost
     endpoints: list[Endpoint] = field(default_factory=lambda: ENDPOINTS)
 
     def __post_init__(self) -> None:
@@ -206,11 +207,13 @@ def services(
     source: MakeSource = no_source,
     news: MakeNews = NoNews,
     resolve: Resolve | None = None,
+    caught_up: Callable[[], Awaitable[None]] = nothing_is_lost,
 ) -> Services:
     """The services over any ports."""
     keys = KeySource(settings.jwks_source, refresh_s=settings.jwks_refresh_s, unknown_key_s=settings.jwks_unknown_key_s)
     auth, tokenizer, sealer = Authenticator(settings, keys), Tokenizer(keyring), AesGcmSealer(keyring)
-    return Services(settings, auth, log, memory, views, lag, tokenizer, sealer, rates, source, news, resolve or SystemResolver())
+    names = resolve or SystemResolver()
+    return Services(settings, auth, log, memory, views, lag, tokenizer, sealer, rates, source, news, names, caught_up)
 
 
 def connect_redis(settings: GatewaySettings) -> Redis:
@@ -249,6 +252,7 @@ def create_app(settings: GatewaySettings) -> Gateway:
         rates=RedisRates(pipelining),
         source=lambda: KafkaSource(common, redis),
         news=lambda: RedisNews(redis),
+        caught_up=CaughtUp(log, redis, wait_s=settings.outcome_wait_s, retry_after_s=settings.retry_after_s),
     )
 
     @contextlib.asynccontextmanager

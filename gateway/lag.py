@@ -18,6 +18,8 @@ from redis.exceptions import RedisError
 
 from gateway.log import Log, LogUnavailable
 from gateway.metrics import METRICS
+from gateway.problems import later
+from schemas.topics import ACTIONS, CHANGED, Topic
 from stream_processors.pipeline import STAGES, Stage
 from stream_processors.state import progress
 from stream_processors.state.keys import whole
@@ -25,6 +27,7 @@ from stream_processors.state.keys import whole
 EVERY_S = 1.0
 OTHERS_EVERY = 5
 KNOWN_FOR_S = 10.0
+LOOK_EVERY_S = 0.01
 
 logger = logging.getLogger("liandong.gateway")
 
@@ -43,6 +46,34 @@ class Lag:
 
     def set(self, value: int) -> None:
         self._value, self._at = value, self._clock()
+
+
+class CaughtUp:
+    """Waits until everything that was asked for before the call is decided and in the views. For who must know that something is
+    *not* there although Redis may have been emptied: what the gateway remembered is gone then, and the log is not."""
+
+    def __init__(self, log: Log, redis: Redis, *, wait_s: float, retry_after_s: int) -> None:
+        self._log, self._redis, self._wait_s, self._retry_after_s = log, redis, wait_s, retry_after_s
+
+    async def __call__(self) -> None:
+        """Problem when it does not come to that in time."""
+        deadline = time.monotonic() + self._wait_s
+        for stage, topic in ((STAGES["track"], ACTIONS), (STAGES["project"], CHANGED)):
+            try:
+                span = await self._log.span(topic)
+            except LogUnavailable:
+                raise later("log-unavailable", "the broker does not answer", self._retry_after_s) from None
+            while progress.behind(span.ends, await self._places(stage, topic), span.starts):
+                if time.monotonic() > deadline:
+                    raise later("rebuilding", "earlier requests are not decided yet", self._retry_after_s)
+                await asyncio.sleep(LOOK_EVERY_S)
+
+    async def _places(self, stage: Stage, topic: Topic) -> dict[int, int]:
+        return await progress.places(self._redis, stage.namespace, stage.place_mark(topic), topic.partitions)
+
+
+async def nothing_is_lost() -> None:
+    """For a gateway whose state is this process' own."""
 
 
 async def watch(lag: Lag, log: Log, redis: Redis) -> None:

@@ -164,12 +164,8 @@ def _given(outcome: Done | Pending, call: Call) -> Response:
 async def _candidate(call: Call, queue: str, tried: set[str], action_id: str | None) -> Case | None:
     """The case that this attempt stands for already, else the worst one that is free."""
     views = call.services.views
-    if action_id is not None:
-        done = await views.action(action_id)  # the views may know what the gateway's memory has forgotten
-        standing = await call.services.desk.standing(action_id) if done is None else None
-        known = done.case_id if done is not None else standing.case_id if standing is not None else None
-        if known is not None:
-            return _mine(await views.case(known), call)
+    if action_id is not None and (known := await _known(call, action_id)) is not None:
+        return _mine(await views.case(known), call)
     after: Cursor | None = None
     for _ in range(_PAGES_SCANNED):
         page = await views.page(queue, limit=_NEXT_PAGE, after=after)
@@ -188,6 +184,16 @@ def _mine(case: Case | None, call: Call) -> Case | None:
     if case is not None and not call.caller.may_work_on(case.queue):
         raise Problem("unknown-case", "the case that this key took is in no queue of yours any more")
     return case
+
+
+async def _known(call: Call, action_id: str) -> str | None:
+    """The case that an action is about already. The gateway's memory has it from before the append; when that is lost with Redis,
+    the log still has the action, so its outcome is waited for: the same key never takes two cases."""
+    if (standing := await call.services.desk.standing(action_id)) is not None:
+        return standing.case_id
+    await call.services.caught_up()
+    done = await call.services.views.action(action_id)
+    return None if done is None else done.case_id
 
 
 def own_queue(name: str, caller: Caller) -> str:

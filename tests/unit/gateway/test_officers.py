@@ -285,6 +285,30 @@ async def test_next_with_a_key_gives_the_same_case_again_when_the_gateway_has_fo
     assert (again["case_id"], len(actions(log))) == (first["case_id"], 1)
 
 
+async def test_next_with_a_key_waits_for_what_was_asked_with_it_before_redis_was_emptied(
+    client: Client, put, log: FakeLog, views: FakeViews, memory: MemoryIdempotency, services: Services
+):
+    """Else the key would take a second case while the first claim is still on its way."""
+    views.now = datetime.now(UTC)
+    put(1, score=90)
+    officer, headers = client("officer-1"), {"Idempotency-Key": "take-1"}
+    waiting: list[Any] = []
+    log.told = lambda *record: waiting.append(record)
+    assert (await officer.post(f"/v1/queues/{QUEUE}/next", headers=headers)).status_code == 202
+    memory.texts.clear()
+    put(2, score=99)
+
+    async def caught_up() -> None:
+        for record in waiting:
+            views.apply(*record)
+        waiting.clear()
+
+    services.caught_up = caught_up
+    again = await officer.post(f"/v1/queues/{QUEUE}/next", headers=headers)
+    assert (again.status_code, again.json()["case_id"], len(actions(log))) == (200, "case-1", 1)
+    assert views.cases["case-2"].holder is None
+
+
 async def test_a_key_of_one_case_is_not_used_for_another_though_the_gateway_has_forgotten_it(
     client: Client, put, log: FakeLog, views: FakeViews, memory: MemoryIdempotency
 ):
