@@ -5,6 +5,7 @@ from __future__ import annotations
 from deploy.bench.figures import AtLeast, Figure, Row
 from deploy.bench.setting import Setting
 from deploy.bench.stage_rate import fill, work_off
+from deploy.local.plan import AGENTS
 from schemas.topics import ASSESSED, SUBMITTED
 
 SIGNALS = 60_000
@@ -12,8 +13,8 @@ SIGNALS = 60_000
 
 def run(setting: Setting) -> list[Row]:
     rates = []
-    others = {"track": 0, "deliver": 0, "project": 0}
-    with setting.stack("assess", services=("kafka", "redis", "workers"), workers=others) as stack:
+    alone = dict.fromkeys(AGENTS, 0) | {"assess": 1}
+    with setting.stack("assess", services=("kafka", "redis", "workers"), workers=alone) as stack:
         stack.stop_one("assess-0")
         for number in range(setting.runs):
             fill(stack, "signals", setting.size(SIGNALS, 600), number)
