@@ -22,7 +22,7 @@ from deploy.local.stack import Stack
 LEVELS = (10_000, 100_000, 1_000_000)
 RATE, SECONDS, BURST = 500, 20, 50_000
 IDLE_S = 5.0
-SETTLES_S = 20.0
+SETTLES_S = 45.0
 """From the facts being written to the first that is due: track starts meanwhile."""
 MANY = 4
 """Clocks of a case that has several."""
@@ -91,7 +91,7 @@ def _due(stack: Stack, count: int, rate: int) -> dict[str, float]:
     """Lets so many fall due, at this rate or (0) at once: how late they were asked for and fired, and the ticks meanwhile."""
     stack.stop_one(TRACK)
     began = time.time()
-    written = _child(stack, {"what": "due", "count": count, "rate": rate, "in_s": SETTLES_S + count / 2500})
+    written = _child(stack, {"what": "due", "count": count, "rate": rate, "in_s": SETTLES_S + count / 1000})
     stack.start_one(TRACK)
     if time.time() > written["first_ms"] / 1000 - 1:
         raise RuntimeError(f"the facts took {time.time() - began:.0f} s: they were due before all was ready")
