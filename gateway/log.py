@@ -68,6 +68,7 @@ class KafkaLog:
         self._timeout_s = append_timeout_s
         self._producer: AIOKafkaProducer | None = None
         self._reader: AIOKafkaConsumer | None = None
+        self._reading = asyncio.Lock()
         self._connecting: asyncio.Task[None] | None = None
         self._discards: set[asyncio.Task[None]] = set()
 
@@ -144,14 +145,15 @@ class KafkaLog:
 
     async def span(self, topic: Topic) -> Span:
         partitions = [TopicPartition(topic.name, p) for p in range(topic.partitions)]
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                reader = self._reader or await self._open_reader()
-                starts = await reader.beginning_offsets(partitions)
-                ends = await reader.end_offsets(partitions)
-        except (KafkaError, OSError, TimeoutError) as error:
-            await self._close_reader()
-            raise LogUnavailable(f"{type(error).__name__}: {error}") from error
+        async with self._reading:  # one asks at a time: whoever fails closes the reader
+            try:
+                async with asyncio.timeout(self._timeout_s):
+                    reader = self._reader or await self._open_reader()
+                    starts = await reader.beginning_offsets(partitions)
+                    ends = await reader.end_offsets(partitions)
+            except (KafkaError, OSError, TimeoutError) as error:
+                await self._close_reader()
+                raise LogUnavailable(f"{type(error).__name__}: {error}") from error
         return Span({tp.partition: at for tp, at in starts.items()}, {tp.partition: at for tp, at in ends.items()})
 
     async def _open_reader(self) -> AIOKafkaConsumer:
