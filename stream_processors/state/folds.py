@@ -53,6 +53,8 @@ from stream_processors.state.rows import AssessedRow, CaseRow, ChangeRow, DueRow
 from stream_processors.state.standing import pack
 
 _RANK_STEP = 10**11
+_NOBODY_WAITS = (ActionKind.JOIN, ActionKind.RETRACT, ActionKind.ABSORB, ActionKind.CLOCK_DUE)
+"""Requests of stages: their outcomes are in the log, and nobody asks for them by name."""
 OUT_OF_QUEUE = (CaseStatus.DISPOSED, CaseStatus.RETRACTED, CaseStatus.CLOSED, CaseStatus.MERGED)
 
 Fold = Callable[..., list[Effect]]
@@ -214,7 +216,7 @@ def project_changed(envelope: RowEnvelope[ChangeRow]) -> list[Effect]:
     effects = [count(bucket_of(kind), "n", f"action_{change.outcome.value}:{kind}")]
     if change.counted is not None:
         effects += tallies(change_leaves(cast("Counted", change.counted)))
-    if change.action_id and change.kind not in (ActionKind.JOIN, ActionKind.RETRACT):
+    if change.action_id and change.kind not in _NOBODY_WAITS:
         bucket = bucket_of(change.action_id)
         if change.outcome is not ActionOutcome.ECHO:
             effects.append(put(bucket, f"a:{change.action_id}", change.answer(), instant_ms(change.at) + DAY_MS))
