@@ -59,6 +59,9 @@ MOST_POLLED = {"track": 1000}
 RELAXED_MS = 50
 RELAXED = frozenset({"timekeeper", "webhook", "oversee"})
 """Nobody waits for a record of theirs within milliseconds. A fetch that waits longer leaves the machine to the others."""
+PACE_S = {"timekeeper": 0.1, "deliver": 0.015, "assess": 0.005, "track": 0.005, "project": 0.005}
+"""A pause before a poll is over, in which the next one gathers. Each poll costs a round trip to every bucket: at 200 signals/s on
+two cores the many small ones made each other wait (from the POST to the queue p50 79 ms without, 62 with 5 ms, 90 with 10)."""
 CHECK_EVERY_S = 1.0
 ASSIGN_TIMEOUT_S = 60.0
 """Faust forgets an assignment that takes longer than its request time-out, and then consumes nothing. Better to end before."""
@@ -192,14 +195,14 @@ async def look_at_policy(agent: Agent, policies: PolicyFile) -> None:
 
 
 async def _step(agent: Agent | Beside, poll: transport.Poll) -> None:
-    began = time.perf_counter()
+    name, began = agent.stage.name, time.perf_counter()
     if not poll.stale:
         await agent.step(poll.batch)
-    poll.complete()
-    name = agent.stage.name
     METRICS.poll_s.labels(name).observe(time.perf_counter() - began)
     oldest = min(records[0].timestamp_ms for records in poll.batch.values())
     METRICS.delay_s.labels(name).observe(max(0.0, time.time() - oldest / 1000))
+    await asyncio.sleep(PACE_S.get(name, 0))
+    poll.complete()
 
 
 def _guarded(work: Any) -> Any:
