@@ -61,7 +61,7 @@ RELAXED = frozenset({"timekeeper", "webhook", "oversee"})
 """Nobody waits for a record of theirs within milliseconds. A fetch that waits longer leaves the machine to the others."""
 PACE_S = {"timekeeper": 0.1, "deliver": 0.015, "assess": 0.005, "track": 0.005, "project": 0.005}
 """A pause before a poll is over, in which the next one gathers. Each poll costs a round trip to every bucket: at 200 signals/s on
-two cores the many small ones made each other wait (from the POST to the queue p50 79 ms without, 62 with 5 ms, 90 with 10)."""
+two cores the many small ones made each other wait (docs/benchmarks.md, latency)."""
 CHECK_EVERY_S = 1.0
 ASSIGN_TIMEOUT_S = 60.0
 """Faust forgets an assignment that takes longer than its request time-out, and then consumes nothing. Better to end before."""
