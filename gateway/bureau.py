@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from redis.exceptions import RedisError
 
 from gateway.auth import Caller, Role
-from gateway.idempotency import Idempotency, StateUnavailable
+from gateway.idempotency import Idempotency, StateUnavailable, once
 from gateway.log import Entry, Log, Position
 from gateway.problems import PROBLEMS, Problem, later
 from schemas.cases import ActionOutcome
@@ -62,9 +62,8 @@ class Bureau:
         if await self._memory.keep(f"v{move_id}", print_) != print_:
             raise Problem("reference-reused", "this Idempotency-Key was used for another request")
         change = await self._views.oversight_action(move_id)
-        if change is None and not await self._memory.recall(f"l{move_id}"):
-            await self._append(caller, action)
-            await self._memory.keep(f"l{move_id}", "1")
+        if change is None:
+            await once(self._memory, move_id, lambda: self._append(caller, action))
         return await self._outcome(action, change)
 
     async def _append(self, caller: Caller, action: OversightAction) -> None:

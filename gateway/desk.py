@@ -18,7 +18,7 @@ import orjson
 from redis.exceptions import RedisError
 
 from gateway.auth import Caller, Role
-from gateway.idempotency import Idempotency, StateUnavailable
+from gateway.idempotency import Idempotency, StateUnavailable, once
 from gateway.log import Entry, Log, Position
 from gateway.metrics import METRICS
 from gateway.problems import PROBLEMS, Problem, later
@@ -100,9 +100,8 @@ class Desk:
         change = await self._views.action(action_id)
         if change is not None and change.case_id != case.case_id:
             raise Problem("reference-reused", "this Idempotency-Key was used for another case")
-        if change is None and not await self._memory.recall(f"l{action_id}"):
-            await self._append(action_id, case, caller, wanted)
-            await self._memory.keep(f"l{action_id}", "1")
+        if change is None:
+            await once(self._memory, action_id, lambda: self._append(action_id, case, caller, wanted))
         return await self._outcome(action_id, standing, change)
 
     async def standing(self, action_id: str) -> Standing | None:

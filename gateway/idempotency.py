@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple, Protocol
 
 import msgpack
@@ -145,6 +145,14 @@ class Idempotency(Protocol):
 
     async def recall(self, name: str) -> str | None:
         """The text that `keep` remembered."""
+
+
+async def once(memory: Idempotency, name: str, append: Callable[[], Awaitable[None]]) -> None:
+    """Appends a request unless the broker took it before: one that was refused then must not be right the second time. `append`
+    raises when it is not known whether the broker has it."""
+    if await memory.recall(f"l{name}") is None:
+        await append()
+        await memory.keep(f"l{name}", "1")
 
 
 class RedisIdempotency:

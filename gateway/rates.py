@@ -12,6 +12,7 @@ from redis.exceptions import RedisError
 
 from gateway.idempotency import StateUnavailable
 from gateway.pipelining import Pipelining
+from gateway.problems import later
 
 # GCRA: a key holds when its sender would be back to nothing. Both limits are looked at before either is moved.
 _TAKE = """
@@ -45,6 +46,17 @@ class Rate(NamedTuple):
 class Rates(Protocol):
     async def take(self, what: str, sender: str, one: Rate, all_: Rate) -> float:
         """Seconds to wait before this is allowed; 0: it is, and counted. StateUnavailable when that cannot be known."""
+
+
+REPLAYS = Rate(120, 3600), Rate(2400, 3600)
+"""Notices asked for once more: up to 200 records a time, which everybody's views and webhooks are behind."""
+
+
+async def within(rates: Rates, what: str, sender: str, limits: tuple[Rate, Rate], said: str) -> None:
+    """Problem 429 when this is too often."""
+    wait_s = await rates.take(what, sender, *limits)
+    if wait_s:
+        raise later("rate-limited", said, int(wait_s) + 1)
 
 
 class RedisRates:

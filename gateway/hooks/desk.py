@@ -21,7 +21,7 @@ from gateway.log import Entry as LogEntry
 from gateway.log import Log, Position
 from gateway.metrics import METRICS
 from gateway.problems import Problem, later, of_refused
-from gateway.rates import Rate, Rates
+from gateway.rates import REPLAYS, Rate, Rates, within
 from schemas.codec import encode
 from schemas.deliveries import DeliveryMark, DeliveryState
 from schemas.protect import Sealer
@@ -41,7 +41,6 @@ TRIES = 5
 MOST_REPLAYED = 200
 _POLL_FIRST_S, _POLL_LAST_S = 0.01, 0.05
 _SECRET_BYTES = 32
-_REPLAYS = Rate(120, 3600), Rate(2400, 3600)
 PAUSED = "switched off by the institution"
 
 Changed = tuple[Endpoint, ...]
@@ -163,7 +162,8 @@ class HookDesk:
         chosen = [one for one in found.entries if not wanted or one.issued.notice.notice_id in wanted]
         if wanted and (missing := len(set(wanted)) - len(chosen)):
             raise Problem("not-found", f"{missing} of these notices are not parked at this endpoint")
-        await self._may_replay(caller)
+        said = "what is parked is asked for once more too often"  # it is called from the beginning, its backoff with it
+        await within(self._rates, "parked-replays", caller.subject, REPLAYS, said)
         chosen.sort(key=lambda one: one.offset)  # in the order in which they came
         at = self.now()
         landed = await self._log.append(DELIVERED, [_again(caller, one, endpoint_id, at) for one in chosen]) if chosen else []
@@ -172,17 +172,9 @@ class HookDesk:
         METRICS.inbox_marks.labels(DeliveryState.REPLAYED.value).inc(len(chosen))
         return Parked(chosen, found.more)
 
-    async def _may_replay(self, caller: Caller) -> None:
-        """What was parked is called again from the beginning, and its backoff with it."""
-        wait_s = await self._rates.take("parked-replays", caller.subject, *_REPLAYS)
-        if wait_s:
-            raise later("rate-limited", "what is parked is asked for once more too often", int(wait_s) + 1)
-
     async def _may_change(self, caller: Caller) -> None:
         """Each change is a record that is kept for ever."""
-        wait_s = await self._rates.take("hooks", caller.subject, *self._rate)
-        if wait_s:
-            raise later("rate-limited", "endpoints are changed too often", int(wait_s) + 1)
+        await within(self._rates, "hooks", caller.subject, self._rate, "endpoints are changed too often")
 
     async def _may_be_called(self, url: str) -> None:
         calls = self._hooks.calls

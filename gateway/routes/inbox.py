@@ -21,8 +21,8 @@ from gateway.inbox.told import DeliveriesOut, InboxOut, ItemOut, case_notice_out
 from gateway.intake import validated
 from gateway.limits import media_type, read_body
 from gateway.metrics import METRICS
-from gateway.problems import Problem, later, of_refused
-from gateway.rates import Rate
+from gateway.problems import Problem, of_refused
+from gateway.rates import REPLAYS, within
 from gateway.reply import dumped
 from schemas.deliveries import Way
 from schemas.reading import Model, refused
@@ -180,10 +180,8 @@ def inbox_of(caller: Caller, named: str | None) -> str:
 
 
 async def _may_replay(call: Call, recipient: str) -> None:
-    """Each is up to 200 records, which everybody's views and webhooks are behind."""
-    wait_s = await call.services.rates.take("replays", recipient, *_REPLAYS)
-    if wait_s:
-        raise later("rate-limited", "notices are asked for once more too often; the inbox has them all", int(wait_s) + 1)
+    said = "notices are asked for once more too often; the inbox has them all"
+    await within(call.services.rates, "replays", recipient, REPLAYS, said)
 
 
 def _told(call: Call, recipient: str, found: Inbox, asked: str | None, way: Way = "poll") -> InboxOut:
@@ -206,7 +204,6 @@ def _query(call: Call, model: type[Model]) -> Model:
 _TROUBLE = ("invalid-request", "rebuilding", "state-unavailable")
 _MARKING = (*_TROUBLE, "log-unavailable")
 _REPLAYING = (*_MARKING, "rate-limited")
-_REPLAYS = Rate(120, 3600), Rate(2400, 3600)
 _UNIT = re.compile(r".+-\d{6}", re.ASCII)
 """An agency and its region (GB/T 2260)."""
 _WAITING = (*_MARKING, "too-many-streams", "overloaded")

@@ -13,7 +13,7 @@ from schemas.clocks import Clock, ClockStep, Role
 from schemas.measures import MeasureKind
 from schemas.notices import Notice, NoticeKind
 from schemas.objections import Objection, ObjectionMove, ObjectionRequest, ObjectionState
-from schemas.orders import REVERSIBLE, Order, OrderEvent, OrderEventKind, OrderKind
+from schemas.orders import Order, OrderEvent, OrderEventKind, OrderKind
 from schemas.tasks import OVER, Outcome, Task, TaskEvent, TaskEventKind
 from stream_processors.domain import case_orders, clocks, dissuasion, objection
 from stream_processors.domain.case_step import Done, Step
@@ -21,6 +21,7 @@ from stream_processors.domain.case_told import noticed, standing
 from stream_processors.domain.clocks import Telling
 from stream_processors.domain.loop import ClockStart, ClockStop, iso, party
 from stream_processors.domain.loop import Role as Actor
+from stream_processors.domain.order_step import is_unlifted
 from stream_processors.domain.orders import clock_event
 from stream_processors.domain.refusal import Refusal
 
@@ -174,7 +175,7 @@ def _still_held(order: Order, about: Objection, who: str) -> bool:
     """Whether something that the objection is about is not lifted yet. What ended before it was executed holds nothing."""
     if order.recipient != who or (about.orders and order.order_id not in about.orders):
         return False
-    return order.executed_at is not None and order.lifted_at is None and order.kind in REVERSIBLE
+    return is_unlifted(order)
 
 
 def _both(one: Done, then: Done) -> Done:

@@ -19,6 +19,7 @@ from stream_processors.domain import calendars, measures, orders
 from stream_processors.domain.case_state import state_of
 from stream_processors.domain.case_step import Done, Step
 from stream_processors.domain.loop import ClockStart, ClockStop, Ends, Role, party
+from stream_processors.domain.order_step import is_unlifted
 from stream_processors.domain.orders import OrdersChange
 from stream_processors.domain.refusal import Refusal
 
@@ -135,7 +136,7 @@ def undo_all(step: Step, only: Iterable[str] = ()) -> Undone:
 def _undoing(one: Order, name: str) -> OrderEvent | None:
     if one.state is OrderState.AWAITING_APPROVAL and one.kind is not OrderKind.RELEASE:
         return OrderEvent.trusted(event_id=name, order_id=one.order_id, kind=OrderEventKind.WITHDRAW)
-    ran_out = one.state is OrderState.EXPIRED and one.executed_at is not None and one.lifted_at is None
+    ran_out = one.state is OrderState.EXPIRED and is_unlifted(one)
     if one.kind not in REVERSIBLE or not (one.state in LIVE or ran_out):
         return None
     draft = OrderDraft.trusted(

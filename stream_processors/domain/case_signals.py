@@ -112,9 +112,14 @@ def retracted(step: Step) -> Done | Refusal:
 def clocks_without(case: Case, institutions: Iterable[str], now: datetime) -> tuple[Clock, ...]:
     """The case's clocks; those of an institution that is not in it any more are called off, for it owes nothing here. What it had
     missed by then stays missed."""
+    over = owed_elsewhere(case, institutions)
+    return tuple(clocks.cancel((one,), now=now)[0] if one in over else one for one in case.clocks)
+
+
+def owed_elsewhere(case: Case, institutions: Iterable[str]) -> tuple[Clock, ...]:
+    """The running clocks of those who are in the case, and not among `institutions` that stay."""
     gone = set(case.institutions) - set(institutions)
-    owes = [one.about in gone and one.state is ClockState.OPEN for one in case.clocks]
-    return tuple(clocks.cancel((one,), now=now)[0] if over else one for one, over in zip(case.clocks, owes, strict=True))
+    return tuple(one for one in case.clocks if one.about in gone and one.state is ClockState.OPEN)
 
 
 def left(case: Case, gone: Standing, policy: Policy) -> dict[str, Any]:

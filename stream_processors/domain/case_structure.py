@@ -13,7 +13,7 @@ from hashlib import sha256
 from typing import Any
 
 from schemas.cases import Action, ActionKind, Case, CaseStatus, JoinedSignal, Moved, Portion, Tally
-from schemas.clocks import ClockState
+from schemas.clocks import Clock, ClockState
 from schemas.objections import ObjectionState
 from schemas.orders import LIVE, REVERSIBLE, Order, OrderState
 from schemas.policy import Policy
@@ -21,11 +21,11 @@ from schemas.retractions import name_of
 from schemas.signals import MOST_VERSIONS, SignalKind
 from schemas.tasks import OVER
 from stream_processors.domain import measures, tally
-from stream_processors.domain.case_signals import AFRESH, LINKED_KEPT, again, clocks_without, kept
+from stream_processors.domain.case_signals import AFRESH, LINKED_KEPT, again, clocks_without, kept, owed_elsewhere
 from stream_processors.domain.case_state import SLEEPING
 from stream_processors.domain.case_step import Done
 from stream_processors.domain.loop import ClockStart
-from stream_processors.domain.order_step import is_done
+from stream_processors.domain.order_step import is_done, is_unlifted
 from stream_processors.domain.refusal import Refusal
 from stream_processors.domain.routing import queue_of
 from stream_processors.domain.scoring import severity
@@ -56,8 +56,8 @@ def standing(case: Case) -> tuple[str, ...]:
 
 
 def _holds(order: Order) -> bool:
-    if order.state is OrderState.RELEASED and order.kind in REVERSIBLE and order.executed_at is not None:
-        return order.lifted_at is None  # it crossed with its release, and nobody has said that it is lifted
+    if order.state is OrderState.RELEASED and is_unlifted(order):
+        return True  # it crossed with its release
     return order.state in LIVE and (order.kind in REVERSIBLE or not is_done(order))
 
 
@@ -168,12 +168,11 @@ def split(action: Action, case: Case, policy: Policy, now: datetime) -> Done | R
         "split_off": split_off,
     }
     changes["clocks"] = clocks_without(case, changes["institutions"], now)
-    away = set(case.institutions) - set(changes["institutions"])
-    theirs = tuple(one for one in case.clocks if one.about in away and one.state is ClockState.OPEN)
-    return Done(changes, follows=(_handed(action, into, case.queue, _some(case, gone).model_copy(update={"clocks": theirs})),))
+    theirs = owed_elsewhere(case, changes["institutions"])
+    return Done(changes, follows=(_handed(action, into, case.queue, _some(case, gone, theirs)),))
 
 
-def _some(case: Case, gone: tuple[JoinedSignal, ...]) -> Portion:
+def _some(case: Case, gone: tuple[JoinedSignal, ...], clocks: tuple[Clock, ...]) -> Portion:
     counts, money = tally.EMPTY, dict[str, int]()
     for one in gone:
         counts, money = tally.counted(counts, one), tally.money(money, one)
@@ -188,6 +187,7 @@ def _some(case: Case, gone: tuple[JoinedSignal, ...]) -> Portion:
         measures=tuple(one for one in case.measures if one.signal_id in about),
         primary=gone[0].subjects[0],
         primary_signal_id=gone[0].signal_id,
+        clocks=clocks,
     )
 
 

@@ -12,11 +12,12 @@ from typing import Any
 from schemas.cases import ActionKind, Case
 from schemas.measures import MeasureKind
 from schemas.notices import Notice, NoticeKind
-from schemas.orders import REVERSIBLE, Order, OrderKind, OrderState
+from schemas.orders import OrderKind, OrderState
 from schemas.signals import SignalKind
 from stream_processors.domain.case_step import Step
 from stream_processors.domain.early_warning import early_warning
 from stream_processors.domain.feedback import Handling, feedback
+from stream_processors.domain.order_step import is_unlifted
 from stream_processors.domain.told import Told
 from stream_processors.domain.undoing import Executed, taken_back
 
@@ -38,6 +39,7 @@ _DID: dict[OrderKind, str] = {
     OrderKind.RETURN_FUNDS: "return_of_funds",
 }
 _STANDS = frozenset({OrderState.EXECUTED, OrderState.RENEWED})
+_OVER = frozenset({OrderState.EXPIRED, OrderState.RELEASED})
 
 
 def told(before: Case | None, after: Case, step: Step) -> tuple[Notice, ...]:
@@ -88,17 +90,11 @@ def standing(case: Case) -> tuple[Executed, ...]:
     found = [
         Executed(one.recipient, _DID[one.kind], one.order_id, one.held_minor or None, one.currency)
         for one in case.orders
-        if one.kind in _DID and (one.state in _STANDS or _lingers(one))
+        if one.kind in _DID and (one.state in _STANDS or (one.state in _OVER and is_unlifted(one)))
     ]
     done = {(one.institution, one.kind): one for one in case.measures if one.kind is not MeasureKind.REPORTED}
     found += [Executed(who, kind.value, None, one.amount_minor, one.currency) for (who, kind), one in done.items()]
     return tuple(found)
-
-
-def _lingers(order: Order) -> bool:
-    """Carried out, ended, and nobody has said that it is lifted: the person's money may be held still."""
-    over = order.state in (OrderState.EXPIRED, OrderState.RELEASED)
-    return over and order.kind in REVERSIBLE and order.executed_at is not None and order.lifted_at is None
 
 
 def noticed(found: Iterable[Told], step: Step, of: str = "") -> tuple[Notice, ...]:

@@ -5,7 +5,7 @@ Invariant: an order holds money only from its execution to its end; every effect
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from schemas.notices import NoticeKind
@@ -50,8 +50,7 @@ def issued(step: Step) -> Effects:
     target = step.target
     ended = [target] if target is not None else []
     ended += [one for one in step.others if one.kind in (OrderKind.RETURN_FUNDS, OrderKind.FREEZE) and one.of == order.of]
-    follows = tuple(Follow(one.order_id, OrderEventKind.RELEASE) for one in ended if release and one.state in UNDONE)
-    return Effects(changes, (told,), starts, (), follows)
+    return Effects(changes, (told,), starts, (), _ending(ended) if release else ())
 
 
 def dropped(step: Step) -> Effects:
@@ -144,9 +143,9 @@ def renewed(step: Step) -> Effects:
 def expired(step: Step) -> Effects:
     order = step.order
     told = Told(order.recipient, NoticeKind.RELEASE, "order_expired", _facts(order))
-    paid = [one for one in step.others if one.kind is OrderKind.RETURN_FUNDS and one.of == order.order_id and one.state in UNDONE]
-    follows = tuple(Follow(one.order_id, OrderEventKind.RELEASE) for one in paid)
-    return Effects(_ended(step, OrderState.EXPIRED), (told, _agency(step, "order_expired")), (), _clocks(order), follows)
+    returns = (one for one in step.others if one.kind is OrderKind.RETURN_FUNDS and one.of == order.order_id)
+    both = (told, _agency(step, "order_expired"))
+    return Effects(_ended(step, OrderState.EXPIRED), both, (), _clocks(order), _ending(returns))
 
 
 def near_expiry(step: Step) -> Effects:
@@ -184,6 +183,11 @@ def paid_back(step: Step) -> Effects:
     if left:
         return Effects({"held_minor": left})
     return Effects({**_ended(step, OrderState.RELEASED), "lifted_at": step.now}, (), (), _clocks(order))
+
+
+def _ending(orders: Iterable[Order]) -> tuple[Follow, ...]:
+    """The ends of those that were not carried out yet."""
+    return tuple(Follow(one.order_id, OrderEventKind.RELEASE) for one in orders if one.state in UNDONE)
 
 
 def _what_follows(step: Step) -> tuple[Follow, ...]:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from schemas.notices import Notice, NoticeKind
 from schemas.order_rules import KindRules
-from schemas.orders import LIVE, Order, OrderEvent, OrderEventKind, OrderKind, OrderState
+from schemas.orders import LIVE, REVERSIBLE, Order, OrderEvent, OrderEventKind, OrderKind, OrderState
 from stream_processors.domain.loop import ClockStart, ClockStop, Ends, Party, done_between
 
 
@@ -109,3 +109,8 @@ def promised_minor(target: Order, others: Iterable[Order]) -> int:
 
 def is_done(order: Order) -> bool:
     return order.state in (OrderState.EXECUTED, OrderState.RENEWED)
+
+
+def is_unlifted(order: Order) -> bool:
+    """Carried out, and nobody has said that it is lifted: whatever its state, the person's money may be held."""
+    return order.kind in REVERSIBLE and order.executed_at is not None and order.lifted_at is None
