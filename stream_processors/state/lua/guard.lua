@@ -33,9 +33,15 @@ end
 -- it is the same whatever the order of arrival.
 local STEP = 6 * 3600 * 1000
 local function after(expires) return expires - expires % STEP + STEP end
-local function live_until(key, expires)
+-- Such a key's end, -1 when it has none. The clock is read first: were it read after PTTL, a slow moment between the two would
+-- put the end behind the real one, and a step too far.
+local function end_of(key)
+  local at = now()
   local left = redis.call('PTTL', key)
-  if left < 0 or now() + left <= expires then redis.call('PEXPIREAT', key, after(expires)) end
+  return left < 0 and -1 or after(at + left - 1)
+end
+local function live_until(key, expires)
+  if end_of(key) <= expires then redis.call('PEXPIREAT', key, after(expires)) end
 end
 -- Drawers (state/drawers.py): a key of its own costs more than most of our values, so they share hashes, 1,024 a concern and
 -- bucket; the caller tells which. An entry is when it ends (6 bytes, milliseconds) and the value. The entry '' is the drawer's head:
@@ -153,8 +159,8 @@ end
 local function bury(key, member, expires)
   redis.call('SADD', key .. '!', member)
   live_until(key .. '!', expires)
-  local left = redis.call('PTTL', key)
-  if left > 0 then live_until(key .. '!', now() + left - 1) end -- the end of a key is one step after a member's
+  local ends = end_of(key)
+  if ends > 0 then live_until(key .. '!', ends - 1) end -- the end of a key is one step after a member's
 end
 -- Whether a member of the set counts: a function, for seldom is there anything to look up.
 local function counting(key)

@@ -1,0 +1,54 @@
+"""When `liandong verify` may look: nothing is left to do, also nothing that recorded facts still have to ask for."""
+
+from __future__ import annotations
+
+from deploy.verify.quiet import _left
+from schemas.topics import Topic
+from stream_processors.pipeline import STAGES, all_stages
+from stream_processors.state.keys import BUCKETS
+
+END = 7
+
+
+class Log:
+    """Every partition of every topic has `END` records."""
+
+    async def ends(self, topic: Topic) -> dict[int, int]:
+        return dict.fromkeys(range(topic.partitions), END)
+
+    async def starts(self, topic: Topic) -> dict[int, int]:
+        return dict.fromkeys(range(topic.partitions), 0)
+
+
+class Marks:
+    """A Redis in which all marks stand at the end, but for those given, which stand there in one bucket only."""
+
+    def __init__(self, late: dict[tuple[str, str], int]) -> None:
+        self.late = late
+        self.asked: list[list[bytes]] = []
+
+    def pipeline(self, transaction: bool) -> Marks:
+        return Marks(self.late)
+
+    def hmget(self, key: str, names: list[str]) -> None:
+        bucket = len(self.asked)
+        self.asked.append([str(self.late.get((key, name), END) if bucket == BUCKETS - 1 else END).encode() for name in names])
+
+    async def execute(self) -> list[list[bytes]]:
+        return self.asked
+
+
+async def left(late: dict[tuple[str, str], int]) -> dict[str, int]:
+    found, _ = await _left(Log(), Marks(late), ())  # type: ignore[arg-type]
+    return {name: n for name, n in found.items() if n}
+
+
+async def test_all_marks_at_the_ends_is_quiet() -> None:
+    assert set(all_stages(())) == set(STAGES)
+    assert await left({}) == {}
+
+
+async def test_facts_that_another_folded_before_their_joins_were_asked_for_are_left_to_do() -> None:
+    last = STAGES["assess"].namespace.marks(BUCKETS - 1)
+    assert await left({(last, "e3"): END - 2}) == {"assess": 2}
+    assert await left({(last, "f3"): END - 1}) == {"assess": 1}
