@@ -53,7 +53,7 @@ class Settings(BaseSettings):
     body_limit_bytes: int = Field(64 << 10, ge=1)
     json_depth_limit: int = Field(16, ge=2)
     poll_records: int = Field(2500, ge=1)
-    fetch_wait_ms: int = Field(10, ge=1)
+    fetch_wait_ms: int = Field(100, ge=1)
     session_timeout_s: float = Field(10.0, ge=1)
     heartbeat_s: float = Field(1.0, ge=0.1)
 

@@ -136,18 +136,63 @@ class PollConsumer(driver.Consumer):
         return found
 
 
-class _Thread(driver.AIOKafkaConsumerThread):
-    """Faust hard-codes a fetch wait of 1.5 s, in which a drained partition waits for idle ones, and that it reads records of
-    transactions that are open or aborted: where others write with their own clients, those are none."""
+AMPLE = 256
+"""Records of a poll from which on the next ones are fetched while it is worked on."""
+PARTIAL_WAIT_MS = 10
+"""How long a fetch waits that leaves out partitions whose records are not taken yet: what comes to those waits as long."""
 
-    fetch_wait_ms: ClassVar[int] = 10
+
+class Appetite:
+    """When aiokafka's fetcher may ask the broker.
+
+    By itself it asks as soon as a poll is taken, and the broker answers with the first record that comes. The next poll was that
+    record alone; what came during the work on a poll waited for the one after the next. So a fetch goes out when a poll is
+    wanted, and brings all that came meanwhile. Where polls are ample, it goes out at once: records are there, and time counts.
+    """
+
+    def __init__(self, fetcher: Any) -> None:
+        self.hungry: bool = False
+        self.fetcher = fetcher
+        self._actions, self._wait_ms = fetcher._get_actions_per_node, fetcher._fetch_max_wait_ms
+        fetcher._get_actions_per_node = self.actions
+
+    def actions(self, assignment: Any) -> tuple[list[Any], Any, Any, Any, Any]:
+        """What the fetcher is to do: what it would by itself, without the fetches while nobody wants any."""
+        self.fetcher._fetch_max_wait_ms = min(PARTIAL_WAIT_MS, self._wait_ms) if self.fetcher._records else self._wait_ms
+        fetches, *others = self._actions(assignment)
+        return (fetches if self.hungry else [], *others)
+
+    async def sated(self, fetching: Awaitable[Mapping[Any, Any]]) -> Mapping[Any, Any]:
+        """Wakes the fetcher for a poll, and tells it how much was there."""
+        if not self.hungry:
+            self.hungry = True
+            self.fetcher._notify(self.fetcher._wait_consume_future)
+        found: Mapping[Any, Any] = {}
+        try:
+            found = await fetching
+            return found
+        finally:
+            self.hungry = sum(map(len, found.values())) >= AMPLE
+
+
+class _Thread(driver.AIOKafkaConsumerThread):
+    """Faust hard-codes a fetch wait of 1.5 s and that it reads records of transactions that are open or aborted: where others
+    write with their own clients, those are none."""
+
+    fetch_wait_ms: ClassVar[int] = 100
     isolation: ClassVar[str] = "read_uncommitted"
+    _appetite: Appetite | None = None
 
     def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = self.fetch_wait_ms
         consumer._isolation_level = self.isolation
         return consumer
+
+    async def _fetch_records(self, consumer: Any, *args: Any, **kwargs: Any) -> Any:
+        if self._appetite is None or self._appetite.fetcher is not consumer._fetcher:
+            self._appetite = Appetite(consumer._fetcher)
+        return await self._appetite.sated(super()._fetch_records(consumer, *args, **kwargs))
 
 
 class Transport(driver.Transport):

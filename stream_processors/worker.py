@@ -56,12 +56,9 @@ AGENTS: dict[str, type[Assess] | type[Deliver] | type[Project] | type[Timekeeper
 NAMES = ("intake", "track", "webhook", "oversee", *AGENTS)
 MOST_POLLED = {"track": 1000}
 """A poll of track holds a whole case a record, and what it is after: with more of them the process needs over 250 MiB."""
-RELAXED_MS = 50
-RELAXED = frozenset({"timekeeper", "webhook", "oversee"})
-"""Nobody waits for a record of theirs within milliseconds. A fetch that waits longer leaves the machine to the others."""
-PACE_S = {"timekeeper": 0.1, "deliver": 0.015, "assess": 0.005, "track": 0.005, "project": 0.005}
-"""A pause before a poll is over, in which the next one gathers. Each poll costs a round trip to every bucket: at 200 signals/s on
-two cores the many small ones made each other wait (docs/benchmarks.md, latency)."""
+PACE_S = {"timekeeper": 0.1, "deliver": 0.02, "assess": 0.008, "track": 0.003, "project": 0.01}
+"""A pause before a poll is over, in which the next one gathers: at 200 signals/s on two cores many small polls make each other
+wait (docs/benchmarks.md, latency)."""
 CHECK_EVERY_S = 1.0
 ASSIGN_TIMEOUT_S = 60.0
 """Faust forgets an assignment that takes longer than its request time-out, and then consumes nothing. Better to end before."""
@@ -117,7 +114,7 @@ def build_app(settings: Settings, stage: str, loop: asyncio.AbstractEventLoop) -
         broker_commit_interval=1.0,
         stream_wait_empty=False,
     )
-    transport._Thread.fetch_wait_ms = max(settings.fetch_wait_ms, RELAXED_MS if stage in RELAXED else 0)
+    transport._Thread.fetch_wait_ms = settings.fetch_wait_ms
     transport._Thread.isolation = "read_committed" if stage == "intake" else "read_uncommitted"
     app.transport = transport.Transport(brokers, app, loop=loop)
     return app

@@ -1,6 +1,7 @@
 """Every Redis key of the folds, in one place.
 
-Keys live in a fixed number of hash-tag buckets, so a script touches one slot and the state shards over a cluster.
+Keys live in a fixed number of hash-tag buckets, so what a script does to one touches one slot: the state could shard over a
+cluster (store.py, SMALL).
 Invariant: a key's bucket follows from its name alone; changing BUCKETS needs a rebuild (the stamp holds both).
 """
 

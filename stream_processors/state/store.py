@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import weakref
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Protocol
@@ -62,7 +62,7 @@ class Store(Protocol):
         """Removes everything of the stage, stamps and marks last."""
 
     async def call(self, script: str, stamp: str, writes: Mapping[int, Write]) -> dict[int, list[Any]]:
-        """Runs `claim`, `withdraw`, `observe`, `fold` or `ripe` once a bucket, in one round trip; answers by bucket."""
+        """Runs `claim`, `withdraw`, `observe`, `fold` or `ripe` for each bucket, in one round trip; answers by bucket."""
 
     async def cases(self, stamp: str, case_ids: Sequence[str]) -> list[bytes | None]:
         """The cases' JSON."""
@@ -74,20 +74,29 @@ class Store(Protocol):
         """The restore lock: one restorer at a time (two would only be slower, the marks keep them apart)."""
 
 
-def flatten(stamp: str, write: Write) -> tuple[Arg, bytes, bytes, bytes]:
-    """The arguments of a script: stamp, checks, sets, its own. Packed, because a Redis argument each costs more than the work."""
-    checks: list[Arg] = []
-    for name, value in write.checks.items():
-        checks += (name, *value) if isinstance(value, tuple) else (name, value, value)
-    sets = [one for pair in write.sets.items() for one in pair]
-    return stamp, msgpack.packb(checks), msgpack.packb(sets), msgpack.packb(write.args, use_bin_type=False)
+SMALL = 512
+"""Arguments of a call up to which all its buckets are one run of the script: to run it costs more than to do so little. A large
+call is a run a bucket, between which Redis serves others. On a cluster, where a run sees one bucket, it would be 0."""
 
 
-def read_answer(raw: bytes) -> list[Any]:
-    """A script answers in one string: Redis writes every table within a table to the socket by a call of its own, which
-    costs more than all the work."""
-    found: list[Any] = msgpack.unpackb(raw, raw=True)
+def packed(writes: Iterable[Write]) -> bytes:
+    """What a script is told of each bucket: checks, sets, its own arguments; False for what is as in the bucket before. In one
+    string, because a Redis argument each costs more than the work."""
+    told: list[Any] = []
+    checks: Mapping[str, Check] | None = None
+    sets: Mapping[str, Arg] | None = None
+    for write in writes:
+        told.append(False if write.checks == checks else [*_flat(write.checks)])
+        told.append(False if write.sets == sets else [one for pair in write.sets.items() for one in pair])
+        told.append(write.args)
+        checks, sets = write.checks, write.sets
+    found: bytes = msgpack.packb(told, use_bin_type=False)
     return found
+
+
+def _flat(checks: Mapping[str, Check]) -> Iterator[Arg]:
+    for name, value in checks.items():
+        yield from (name, *value) if isinstance(value, tuple) else (name, value, value)
 
 
 class _Packed:
@@ -147,7 +156,7 @@ class RedisStore:
         self._keys = namespace
         folder = Path(__file__).parent / "lua"
         read = cache(lambda name: (folder / f"{name}.lua").read_text("utf-8"))
-        self._text = {name: "".join(map(read, ("guard", *before, name))) for name, before in self.SCRIPTS.items()}
+        self._text = {name: "".join(map(read, ("guard", *before, name, "each"))) for name, before in self.SCRIPTS.items()}
         self._sha: dict[str, str] = {}
         self._lock_name = f"{{{namespace.tag}0}}lock"
         self._heads = [(namespace.marks(b), f"{{{namespace.tag}{b}}}") for b in range(BUCKETS)]
@@ -188,15 +197,19 @@ class RedisStore:
     async def call(self, script: str, stamp: str, writes: Mapping[int, Write]) -> dict[int, list[Any]]:
         if not writes:
             return {}
+        is_small = sum(len(write.args) for write in writes.values()) <= SMALL
         pipe = self._redis.pipeline(transaction=False)
-        sha = self._sha[script]
-        for bucket, write in writes.items():
-            pipe.execute_command("EVALSHA", sha, 2, *self._heads[bucket], *flatten(stamp, write))
+        for some in [list(writes)] if is_small else [[bucket] for bucket in writes]:
+            heads = [key for bucket in some for key in self._heads[bucket]]
+            told = packed(writes[bucket] for bucket in some)
+            pipe.execute_command("EVALSHA", self._sha[script], len(heads), *heads, stamp, told)
         try:
             answers = await pipe.execute()
         except ResponseError as error:
             raise (MarkMoved if "STALE" in str(error) else LostState)(str(error)) from error
-        return {b: read_answer(raw) for b, raw in zip(writes, answers, strict=True)}
+        # A script answers in one string: Redis writes every table within a table to the socket by a call of its own.
+        found = [one for raw in answers for one in msgpack.unpackb(raw, raw=True)]
+        return dict(zip(writes, found, strict=True))
 
     async def cases(self, stamp: str, case_ids: Sequence[str]) -> list[bytes | None]:
         pipe = self._redis.pipeline(transaction=False)

@@ -11,6 +11,7 @@ from typing import Any
 
 import aiokafka
 import pytest
+from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.errors import IllegalStateError
 from aiokafka.structs import ConsumerRecord
 from faust.transport import consumer as base
@@ -21,7 +22,7 @@ from schemas.topics import SUBMITTED
 from stream_processors import transport
 from stream_processors.log import Record
 from stream_processors.settings import Settings
-from stream_processors.transport import Poll, PollConsumer, Transport
+from stream_processors.transport import AMPLE, PARTIAL_WAIT_MS, Appetite, Poll, PollConsumer, Transport
 from stream_processors.worker import build_app
 
 NAME = SUBMITTED.name
@@ -73,6 +74,16 @@ def test_the_thread_hard_codes_the_fetch_wait_that_we_replace() -> None:
 def test_aiokafka_reads_the_fetch_wait_when_it_starts() -> None:
     assert "_fetch_max_wait_ms" in inspect.getsource(aiokafka.AIOKafkaConsumer.start)
     assert "self._fetch_max_wait_ms" in inspect.getsource(aiokafka.AIOKafkaConsumer.__init__)
+
+
+def test_the_fetcher_asks_what_to_do_and_wakes_by_what_we_replace_and_call() -> None:
+    routine = inspect.getsource(Fetcher._fetch_requests_routine)
+    assert "self._get_actions_per_node(assignment)" in routine
+    assert "other_futs = [self._wait_consume_future" in routine
+    asked = inspect.getsource(Fetcher._get_actions_per_node)
+    assert "self._fetch_max_wait_ms," in asked
+    assert asked.index("fetch_requests,", asked.index("return (")) < asked.index("awaiting_reset,", asked.index("return ("))
+    assert "await fetcher.fetched_records(" in inspect.getsource(driver.AIOKafkaConsumerThread._fetch_records)
 
 
 def test_a_message_has_the_fields_that_a_poll_fills_in() -> None:
@@ -166,6 +177,55 @@ async def test_the_consumer_of_the_thread_waits_as_long_as_the_settings_say(cons
         assert made._enable_auto_commit is False
     finally:
         made._closed = True  # it never started
+
+
+class Fetching:
+    """aiokafka's fetcher, as far as an appetite sees it: one fetch is always to do, and one reset."""
+
+    def __init__(self) -> None:
+        self._fetch_max_wait_ms = 100
+        self._records: dict[TP, Any] = {}
+        self._wait_consume_future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def _get_actions_per_node(self, assignment: Any) -> Any:
+        return [("node", self._fetch_max_wait_ms)], {"reset": assignment}, 0.2, False, []
+
+    def _notify(self, future: asyncio.Future[None]) -> None:
+        future.set_result(None)
+
+
+async def test_nothing_is_fetched_before_a_poll_is_wanted_and_everything_else_is_done() -> None:
+    appetite = Appetite(Fetching())
+    assert appetite.fetcher._get_actions_per_node("mine") == ([], {"reset": "mine"}, 0.2, False, [])
+
+
+@pytest.mark.parametrize(("count", "goes_on"), [(0, False), (1, False), (AMPLE - 1, False), (AMPLE, True)])
+async def test_a_wanted_poll_wakes_the_fetcher_and_only_ample_ones_are_fetched_ahead(count: int, goes_on: bool) -> None:
+    fetcher = Fetching()
+    appetite = Appetite(fetcher)
+
+    async def fetching() -> dict[TP, list[int]]:
+        await fetcher._wait_consume_future
+        assert fetcher._get_actions_per_node("mine")[0] == [("node", 100)], "all partitions: it may wait long"
+        fetcher._records = {A: "not taken yet"}
+        assert fetcher._get_actions_per_node("mine")[0] == [("node", PARTIAL_WAIT_MS)], "what comes to A must not wait long"
+        fetcher._records = {}
+        return {A: list(range(count // 2)), B: list(range(count - count // 2))}
+
+    assert sum(map(len, (await appetite.sated(fetching())).values())) == count
+    assert appetite.hungry is goes_on
+    if goes_on:
+        await appetite.sated(fetching())  # awake already
+
+
+async def test_a_fetch_that_fails_leaves_no_appetite() -> None:
+    appetite = Appetite(Fetching())
+
+    closed: asyncio.Future[dict[TP, Any]] = asyncio.get_running_loop().create_future()
+    closed.set_exception(RuntimeError("closed"))
+    with pytest.raises(RuntimeError, match="closed"):
+        await appetite.sated(closed)
+    assert appetite.hungry is False
 
 
 async def _messages(consumer: Consumer) -> list[Any]:

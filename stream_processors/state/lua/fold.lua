@@ -44,113 +44,115 @@ end
 local function lodged()
   return prefix .. string.sub(args[at + 1], 1, 1) .. '=' .. args[at + 2], string.sub(args[at + 1], 3)
 end
-while at <= #args do
-  local op, key = args[at], prefix .. args[at + 1]
-  if op == 'claim' then
-    local drawer, name = lodged()
-    claim(drawer, name, args[at + 3], args[at + 4])
-    at = at + 5
-  elseif op == 'take' then
-    local drawer, name = lodged()
-    take(drawer, name, args[at + 3], args[at + 4])
-    at = at + 5
-  elseif op == 'release' then
-    local drawer, name = lodged()
-    if look(drawer, name) == args[at + 3] then clear(drawer, name) end
-    at = at + 4
-  elseif op == 'raise' then
-    raise(prefix .. 'r=' .. args[at + 2], string.sub(args[at + 1], 3), args[at + 3], args[at + 4])
-    at = at + 5
-  elseif op == 'drop' then
-    clear(lodged())
-    at = at + 3
-  elseif op == 'bury' then
-    bury(key, args[at + 2], args[at + 3])
-    at = at + 4
-  elseif op == 'unsee' then
-    unsee(key, args[at + 2], args[at + 3])
-    at = at + 4
-  elseif op == 'see' then
-    see(key, args[at + 2], args[at + 3], args[at + 4], args[at + 5])
-    at = at + 6
-  elseif op == 'add' then
-    redis.call('SADD', key, args[at + 2])
-    at = at + 3
-  elseif op == 'enter' then
-    local drawer, name = lodged()
-    enter(drawer, name, args[at + 3], args[at + 4], MANY)
-    at = at + 5
-  elseif op == 'set' then
-    local drawer, name = lodged()
-    lay(drawer, name, args[at + 3], args[at + 4], redis.call('HGET', drawer, ''))
-    at = at + 5
-  elseif op == 'case' then
-    local drawer, name = lodged()
-    local revision, where = look_case(drawer, name)
-    if revision < args[at + 3] then lay_case(drawer, name, args[at + 3], where, args[at + 4]) end
-    at = at + 5
-  elseif op == 'link' then
-    local drawer, name = lodged()
-    link(key, drawer, name, args[at + 3], args[at + 4])
-    at = at + 5
-  elseif op == 'newer' then
-    if tonumber(redis.call('HGET', key, 'rev') or '0') < args[at + 2] then
-      redis.call('HSET', key, 'rev', args[at + 2], 'text', args[at + 3])
-    end
-    live_until(key, args[at + 4])
-    at = at + 5
-  elseif op == 'rank' then
-    redis.call('ZADD', key, args[at + 2], args[at + 3])
-    at = at + 4
-  elseif op == 'stand' then
-    -- A newer case, with where it stands: its entry remembers, so that one set is left when another is entered. Where it stands
-    -- already it keeps its time.
-    local drawer, name = lodged()
-    local revision, stood = look_case(drawer, name)
-    local where = args[at + 5]
-    if revision < args[at + 3] then
-      if stood ~= where then
-        if stood ~= '' then redis.call('ZREM', prefix .. stood, args[at + 7]) end
-        if where ~= '' then redis.call('ZADD', prefix .. where, args[at + 6], args[at + 7]) end
+local function run()
+  while at <= #args do
+    local op, key = args[at], prefix .. args[at + 1]
+    if op == 'claim' then
+      local drawer, name = lodged()
+      claim(drawer, name, args[at + 3], args[at + 4])
+      at = at + 5
+    elseif op == 'take' then
+      local drawer, name = lodged()
+      take(drawer, name, args[at + 3], args[at + 4])
+      at = at + 5
+    elseif op == 'release' then
+      local drawer, name = lodged()
+      if look(drawer, name) == args[at + 3] then clear(drawer, name) end
+      at = at + 4
+    elseif op == 'raise' then
+      raise(prefix .. 'r=' .. args[at + 2], string.sub(args[at + 1], 3), args[at + 3], args[at + 4])
+      at = at + 5
+    elseif op == 'drop' then
+      clear(lodged())
+      at = at + 3
+    elseif op == 'bury' then
+      bury(key, args[at + 2], args[at + 3])
+      at = at + 4
+    elseif op == 'unsee' then
+      unsee(key, args[at + 2], args[at + 3])
+      at = at + 4
+    elseif op == 'see' then
+      see(key, args[at + 2], args[at + 3], args[at + 4], args[at + 5])
+      at = at + 6
+    elseif op == 'add' then
+      redis.call('SADD', key, args[at + 2])
+      at = at + 3
+    elseif op == 'enter' then
+      local drawer, name = lodged()
+      enter(drawer, name, args[at + 3], args[at + 4], MANY)
+      at = at + 5
+    elseif op == 'set' then
+      local drawer, name = lodged()
+      lay(drawer, name, args[at + 3], args[at + 4], redis.call('HGET', drawer, ''))
+      at = at + 5
+    elseif op == 'case' then
+      local drawer, name = lodged()
+      local revision, where = look_case(drawer, name)
+      if revision < args[at + 3] then lay_case(drawer, name, args[at + 3], where, args[at + 4]) end
+      at = at + 5
+    elseif op == 'link' then
+      local drawer, name = lodged()
+      link(key, drawer, name, args[at + 3], args[at + 4])
+      at = at + 5
+    elseif op == 'newer' then
+      if tonumber(redis.call('HGET', key, 'rev') or '0') < args[at + 2] then
+        redis.call('HSET', key, 'rev', args[at + 2], 'text', args[at + 3])
       end
-      lay_case(drawer, name, args[at + 3], where, args[at + 4])
-    end
-    at = at + 8
-  elseif op == 'keep' then
-    put(key, args[at + 2], args[at + 3], args[at + 4], args[at + 5])
-    at = at + 6
-  elseif op == 'box' then
-    box(key, string.sub(args[at + 1], 3), args[at + 2], args[at + 3], args[at + 4], args[at + 5], args[at + 6], args[at + 7])
-    at = at + 8
-  elseif op == 'mark' then
-    mark(key, args[at + 2], args[at + 3], args[at + 4], args[at + 5], args[at + 6], args[at + 7], args[at + 8], args[at + 9])
-    at = at + 10
-  elseif op == 'unrank' then
-    redis.call('ZREM', key, args[at + 2])
-    at = at + 3
-  elseif op == 'settle' then
-    settle(string.sub(args[at + 1], 3), args[at + 2], args[at + 3], args[at + 4], args[at + 5])
-    at = at + 6
-  elseif op == 'incr' then
-    redis.call('HINCRBY', key, args[at + 2], args[at + 3])
-    at = at + 4
-  elseif op == 'tally' then
-    -- A party's day, and its month and year (state/cells.py). A cell at 0 is no cell; what would overflow stays as it is.
-    local head, day, party = string.match(args[at + 1], '^(z:.:)(%d+%-%d+%-%d+):(.*)$')
-    local last = at + 5 + 2 * args[at + 5]
-    for i, length in ipairs({ 10, 7, 4 }) do
-      local cells = prefix .. head .. string.sub(day, 1, length) .. ':' .. party
-      for j = at + 6, last, 2 do
-        local n = redis.pcall('HINCRBY', cells, args[j], args[j + 1])
-        if n == 0 then redis.call('HDEL', cells, args[j]) end
-        if type(n) == 'table' and not string.find(n.err, 'overflow') then return n end
+      live_until(key, args[at + 4])
+      at = at + 5
+    elseif op == 'rank' then
+      redis.call('ZADD', key, args[at + 2], args[at + 3])
+      at = at + 4
+    elseif op == 'stand' then
+      -- A newer case, with where it stands: its entry remembers, so that one set is left when another is entered. Where it stands
+      -- already it keeps its time.
+      local drawer, name = lodged()
+      local revision, stood = look_case(drawer, name)
+      local where = args[at + 5]
+      if revision < args[at + 3] then
+        if stood ~= where then
+          if stood ~= '' then redis.call('ZREM', prefix .. stood, args[at + 7]) end
+          if where ~= '' then redis.call('ZADD', prefix .. where, args[at + 6], args[at + 7]) end
+        end
+        lay_case(drawer, name, args[at + 3], where, args[at + 4])
       end
-      if redis.call('PTTL', cells) == -1 then redis.call('PEXPIREAT', cells, args[at + 1 + i]) end
+      at = at + 8
+    elseif op == 'keep' then
+      put(key, args[at + 2], args[at + 3], args[at + 4], args[at + 5])
+      at = at + 6
+    elseif op == 'box' then
+      box(key, string.sub(args[at + 1], 3), args[at + 2], args[at + 3], args[at + 4], args[at + 5], args[at + 6], args[at + 7])
+      at = at + 8
+    elseif op == 'mark' then
+      mark(key, args[at + 2], args[at + 3], args[at + 4], args[at + 5], args[at + 6], args[at + 7], args[at + 8], args[at + 9])
+      at = at + 10
+    elseif op == 'unrank' then
+      redis.call('ZREM', key, args[at + 2])
+      at = at + 3
+    elseif op == 'settle' then
+      settle(string.sub(args[at + 1], 3), args[at + 2], args[at + 3], args[at + 4], args[at + 5])
+      at = at + 6
+    elseif op == 'incr' then
+      redis.call('HINCRBY', key, args[at + 2], args[at + 3])
+      at = at + 4
+    elseif op == 'tally' then
+      -- A party's day, and its month and year (state/cells.py). A cell at 0 is no cell; what would overflow stays as it is.
+      local head, day, party = string.match(args[at + 1], '^(z:.:)(%d+%-%d+%-%d+):(.*)$')
+      local last = at + 5 + 2 * args[at + 5]
+      for i, length in ipairs({ 10, 7, 4 }) do
+        local cells = prefix .. head .. string.sub(day, 1, length) .. ':' .. party
+        for j = at + 6, last, 2 do
+          local n = redis.pcall('HINCRBY', cells, args[j], args[j + 1])
+          if n == 0 then redis.call('HDEL', cells, args[j]) end
+          if type(n) == 'table' and not string.find(n.err, 'overflow') then error(n.err) end
+        end
+        if redis.call('PTTL', cells) == -1 then redis.call('PEXPIREAT', cells, args[at + 1 + i]) end
+      end
+      redis.call('SADD', prefix .. 'parties', string.sub(head, 3, 3) .. party)
+      at = last + 1
+    else
+      error('unknown effect ' .. op)
     end
-    redis.call('SADD', prefix .. 'parties', string.sub(head, 3, 3) .. party)
-    at = last + 1
-  else
-    return redis.error_reply('ERR unknown effect ' .. op)
   end
+  return { 1 }
 end
-return cmsgpack.pack({ 1 })

@@ -1,26 +1,23 @@
--- Put before every script. KEYS[1] is the bucket's marks, KEYS[2] its key prefix `{tag}`.
--- ARGV: stamp, then MessagePack arrays: checks (field, lowest, highest)..., sets (field, value)..., the script's own arguments.
+-- Put before every script; behind it comes each.lua, which calls the script's `run` for one bucket after the other: its marks, its
+-- key prefix `{tag}` and its own arguments are in these.
+local marks, prefix, args, at
 -- A missing stamp or another mark means that this state is not the one the caller knows: lost, restored from an older
--- copy, or moved by another owner. Nothing is touched then and the caller ends.
-local marks, prefix = KEYS[1], KEYS[2]
-local checks, sets, args = cmsgpack.unpack(ARGV[2]), cmsgpack.unpack(ARGV[3]), cmsgpack.unpack(ARGV[4])
-local fields = { 'stamp' }
-for i = 1, #checks, 3 do fields[#fields + 1] = checks[i] end
-local stood = redis.call('HMGET', marks, unpack(fields))
-if stood[1] ~= ARGV[1] then return redis.error_reply('LOST stamp ' .. tostring(stood[1]) .. ' in ' .. marks) end
-for i = 1, #checks, 3 do
-  local found, low, high = stood[(i + 5) / 3] or '0', checks[i + 1], checks[i + 2]
-  local right = found == low
-  if not right and type(low) == 'number' then
-    local n = tonumber(found)
-    right = n ~= nil and n >= low and n <= high
-  end
-  if not right then
-    return redis.error_reply('STALE ' .. checks[i] .. ' is ' .. found .. ', not ' .. low .. ' to ' .. high .. ', in ' .. marks)
+-- copy, or moved by another owner. Nothing of the bucket is touched then and the caller ends. Checks: (field, lowest, highest)...
+local function wrong(checks)
+  local fields = { 'stamp' }
+  for i = 1, #checks, 3 do fields[#fields + 1] = checks[i] end
+  local stood = redis.call('HMGET', marks, unpack(fields))
+  if stood[1] ~= ARGV[1] then return 'LOST stamp ' .. tostring(stood[1]) .. ' in ' .. marks end
+  for i = 1, #checks, 3 do
+    local found, low, high = stood[(i + 5) / 3] or '0', checks[i + 1], checks[i + 2]
+    local right = found == low
+    if not right and type(low) == 'number' then
+      local n = tonumber(found)
+      right = n ~= nil and n >= low and n <= high
+    end
+    if not right then return 'STALE ' .. checks[i] .. ' is ' .. found .. ', not ' .. low .. ' to ' .. high .. ', in ' .. marks end
   end
 end
-if #sets > 0 then redis.call('HSET', marks, unpack(sets)) end
-local at = 1
 local clock = nil
 local function now()
   if not clock then

@@ -6,7 +6,7 @@
 --      -> marks of this victim up to before, the shortest time to a mark of the wanted kind (-1 none)
 --   'f', token, way, other end, at, window, passing time, lowest, highest, currency, member, most, expires
 --      -> transfers with this other end by one reporter, different other ends, how long the money was held (-1 not)
-local out = {}
+local out
 
 local function content()
   out[#out + 1] = take(prefix .. 'c=' .. args[at + 2], args[at + 1], args[at + 3], args[at + 4])
@@ -99,5 +99,8 @@ local function flow()
 end
 
 local forms = { c = content, s = suspect, v = victim, f = flow }
-while at <= #args do forms[args[at]]() end
-return cmsgpack.pack(out)
+local function run()
+  out = {}
+  while at <= #args do forms[args[at]]() end
+  return out
+end

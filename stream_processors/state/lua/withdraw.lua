@@ -4,46 +4,48 @@
 --   'p', content, drawer, name, free -> who else holds the content ('' nobody or the name); free 1: the name lets go
 --   'u', token, content, institution         -> takes a sighting away
 --   'x', key, member, expires                -> marks a member of a bounded set as taken back (expires 0: it was never there)
-local out = {}
-while at <= #args do
-  local op = args[at]
-  if op == 'f' then
-    local signal, drawer, below = args[at + 1], args[at + 2], args[at + 3]
-    local claims, added = prefix .. 'r=' .. drawer, prefix .. 'j=' .. drawer
-    if below > 0 then raise(claims, signal, below, args[at + 4]) end
-    local found = { floor_of(redis.call('HGET', claims, signal .. '/0')) }
-    for version = 1, args[at + 5] do
-      local name = name_of(signal, version)
-      local holder, standing = look(claims, name), look(added, name)
-      if holder or standing then
-        found[#found + 1] = version
-        found[#found + 1] = holder or ''
-        found[#found + 1] = standing or ''
+local function run()
+  local out = {}
+  while at <= #args do
+    local op = args[at]
+    if op == 'f' then
+      local signal, drawer, below = args[at + 1], args[at + 2], args[at + 3]
+      local claims, added = prefix .. 'r=' .. drawer, prefix .. 'j=' .. drawer
+      if below > 0 then raise(claims, signal, below, args[at + 4]) end
+      local found = { floor_of(redis.call('HGET', claims, signal .. '/0')) }
+      for version = 1, args[at + 5] do
+        local name = name_of(signal, version)
+        local holder, standing = look(claims, name), look(added, name)
+        if holder or standing then
+          found[#found + 1] = version
+          found[#found + 1] = holder or ''
+          found[#found + 1] = standing or ''
+        end
       end
+      out[#out + 1] = found
+      at = at + 6
+    elseif op == 'p' then
+      local key = prefix .. 'c=' .. args[at + 2]
+      local holder = look(key, args[at + 1])
+      if holder == args[at + 3] then
+        if args[at + 4] == 1 then clear(key, args[at + 1]) end
+        holder = nil
+      end
+      out[#out + 1] = holder or ''
+      at = at + 5
+    elseif op == 'u' then
+      unsee(prefix .. 's:' .. args[at + 1], args[at + 2], args[at + 3])
+      out[#out + 1] = 1
+      at = at + 4
+    elseif args[at + 3] > 0 then
+      bury(prefix .. args[at + 1], args[at + 2], args[at + 3])
+      out[#out + 1] = 1
+      at = at + 4
+    else
+      redis.call('ZREM', prefix .. args[at + 1], args[at + 2])
+      out[#out + 1] = 1
+      at = at + 4
     end
-    out[#out + 1] = found
-    at = at + 6
-  elseif op == 'p' then
-    local key = prefix .. 'c=' .. args[at + 2]
-    local holder = look(key, args[at + 1])
-    if holder == args[at + 3] then
-      if args[at + 4] == 1 then clear(key, args[at + 1]) end
-      holder = nil
-    end
-    out[#out + 1] = holder or ''
-    at = at + 5
-  elseif op == 'u' then
-    unsee(prefix .. 's:' .. args[at + 1], args[at + 2], args[at + 3])
-    out[#out + 1] = 1
-    at = at + 4
-  elseif args[at + 3] > 0 then
-    bury(prefix .. args[at + 1], args[at + 2], args[at + 3])
-    out[#out + 1] = 1
-    at = at + 4
-  else
-    redis.call('ZREM', prefix .. args[at + 1], args[at + 2])
-    out[#out + 1] = 1
-    at = at + 4
   end
+  return out
 end
-return cmsgpack.pack(out)
