@@ -22,8 +22,8 @@ from redis import Redis
 from stream_processors.state.drawers import END_BYTES, case_entry
 from stream_processors.state.packing import LEVEL, Form, unpack
 
-SIZES, SAMPLES = {Form.CASE: 16384}, 8000
-_SIZE = 8192
+SIZES, SAMPLES = {Form.CASE: 32768}, 8000
+_SIZE = 16384
 _DRAWERS = {
     Form.CASE: ("{pr*}k=*", "{tr*}k=*"),
     Form.RECEIPT: ("{pr*}r=*",),

@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 
 from gateway.pipelining import Pipelining
 from schemas.topics import SUBMITTED
-from stream_processors.state.drawers import drawer, taken
+from stream_processors.state.drawers import drawer, long, short, taken
 from stream_processors.state.keys import Namespace, bucket_of
 
 # KEYS are the names' drawers (stream_processors/state/drawers.py), all of one bucket. ARGV: an argument, a time to live in ms,
@@ -183,7 +183,7 @@ class RedisIdempotency:
         return there if isinstance(there, Remembered) else None
 
     async def keep(self, name: str, text: str) -> str:
-        call = self._redis.execute("EVAL", _KEEP, 1, _key(name), text, self._receipt_s * 1000, name)
+        call = self._redis.execute("EVAL", _KEEP, 1, _key(name), text, self._receipt_s * 1000, short(name))
         try:
             raw: bytes = await call
         except RedisError as error:
@@ -196,7 +196,7 @@ class RedisIdempotency:
 
     async def _look(self, name: str) -> bytes | None:
         try:
-            entry = await self._redis.execute("HGET", _key(name), name)
+            entry = await self._redis.execute("HGET", _key(name), short(name))
         except RedisError as error:
             raise StateUnavailable(str(error)) from error
         return None if entry is None else taken(entry, int(time.time() * 1000))
@@ -210,7 +210,7 @@ class RedisIdempotency:
             by_bucket.setdefault(bucket_of(name), []).append(index)
         calls = []
         for indexes in by_bucket.values():
-            keys, fields = [_key(names[i]) for i in indexes], [names[i] for i in indexes]
+            keys, fields = [_key(names[i]) for i in indexes], [short(names[i]) for i in indexes]
             given = [values[i] for i in indexes] if values else []
             calls.append((indexes, self._redis.execute("EVAL", script, len(keys), *keys, argument, ttl_ms, *fields, *given)))
         answers = await asyncio.gather(*(call for _, call in calls), return_exceptions=True)
@@ -234,12 +234,13 @@ def _written(record: Remembered, name: str) -> bytes:
     """What the name or the usual topic says already is left out."""
     signal_id = "" if record.signal_id == name else record.signal_id
     topic = "" if record.topic == SUBMITTED.name else record.topic
-    packed: bytes = msgpack.packb(record._replace(signal_id=signal_id, topic=topic))
+    packed: bytes = msgpack.packb((short(record.body), *record._replace(signal_id=signal_id, topic=topic)[1:]))
     return b"R" + packed
 
 
 def _standing(raw: bytes, name: str) -> Remembered | InFlight:
     if raw[:1] != b"R":
         return InFlight()
-    record = Remembered(*msgpack.unpackb(raw[1:]))
+    body, *others = msgpack.unpackb(raw[1:])
+    record = Remembered(long(body) if isinstance(body, bytes) else body, *others)
     return record._replace(signal_id=record.signal_id or name, topic=record.topic or SUBMITTED.name)

@@ -18,7 +18,7 @@ from stream_processors.log import KafkaLog
 from stream_processors.pipeline import all_stages
 from stream_processors.settings import Settings
 from stream_processors.state import dues
-from stream_processors.state.drawers import HEAD, case_entry, linked, taken
+from stream_processors.state.drawers import HEAD, case_entry, linked, lone, only, taken
 from stream_processors.state.inbox import KEPT_MS, ends_of
 from stream_processors.state.keys import ASSESS, namespace_of
 from stream_processors.state.packing import unpack
@@ -148,6 +148,15 @@ def _drawer(key: str, entries: dict[bytes, bytes], counting: _Counting) -> dict[
             found[f"{key} {name}"] = f"{revision} {at}\n{case.decode()}"
         elif (value := taken(entry, counting.until)) is None:
             continue
+        elif concern == "s":  # as the sorted set that it would be beside others
+            occurred, institution, content = lone(value)
+            if occurred > counting.since:
+                rows = [(f"s{institution}|{content}".encode(), float(occurred)), (f"i{institution}".encode(), -float(occurred))]
+                found[f"{bucket}}}{concern}:{name}"] = _sorted(rows)
+        elif concern == "v":
+            at_ms, member = only(value)
+            if at_ms > counting.victims_since:
+                found[f"{bucket}}}{concern}:{name}"] = _sorted([(member.encode(), float(at_ms))])
         elif concern == "y":
             found[f"{key} {name}"] = value.hex()
         elif concern in "kt":  # a small set, as a sorted set would tell it: what is few live may be many in the rebuilt state

@@ -29,7 +29,7 @@ from stream_processors.agents.observing import WIDTHS, of_suspect
 from stream_processors.log import Entry, KafkaLog, Record
 from stream_processors.pipeline import FactStream, Stage
 from stream_processors.settings import Settings
-from stream_processors.state.drawers import drawer_of
+from stream_processors.state.drawers import drawer_of, short
 from stream_processors.state.effects import Arg, Effect, claim, see
 from stream_processors.state.keys import BUCKETS, Namespace, bucket_of
 from stream_processors.state.store import Check, RedisStore, Write, connect
@@ -89,7 +89,7 @@ class Peer(Agent):
         for index, (record, lead, _) in enumerate(leads):
             name, source = lead["id"], f"{record.partition}:{record.offset}"
             bucket = bucket_of(name)
-            claims.setdefault(bucket, []).extend((name, drawer_of(name), 1, source, _never()))
+            claims.setdefault(bucket, []).extend((short(name), drawer_of(name), 1, source, _never()))
             asked.setdefault(bucket, []).append(index)
         held = await self._ask("claim", claims, partitions, nonce)
         repeats = set()

@@ -40,7 +40,7 @@ from stream_processors.log import Entry, Log, Record
 from stream_processors.metrics import METRICS, Steps
 from stream_processors.pipeline import STAGES
 from stream_processors.state.chunk import Chunk, read_chunk
-from stream_processors.state.drawers import drawer_of
+from stream_processors.state.drawers import drawer_of, short
 from stream_processors.state.effects import Arg
 from stream_processors.state.folds import added_effects, held
 from stream_processors.state.keys import BUCKETS, bucket_of
@@ -154,7 +154,7 @@ class Assess(Folding):
             name, until = signal.signal_id, work.record.timestamp_ms + keep_ms
             bucket = bucket_of(name)
             work.claimed = held(work.source, signal.body_id)
-            args.setdefault(bucket, []).extend((name, drawer_of(name), signal.version, work.claimed, until))
+            args.setdefault(bucket, []).extend((short(name), drawer_of(name), signal.version, work.claimed, until))
             asked.setdefault(bucket, []).append(work)
         checks, sets = self._checks(partitions), {f"n{p}": nonce for p in partitions}
         answers = await self.store.call("claim", self._stamp, {b: Write(checks, sets, found) for b, found in args.items()})

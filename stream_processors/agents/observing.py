@@ -16,7 +16,7 @@ from schemas.values import DAY_MS, instant_ms
 from stream_processors.domain.features import Features
 from stream_processors.domain.traces import FLOWS_KEPT, VICTIM_KEPT, Flow, VictimMark, flows, victims
 from stream_processors.domain.trust import sighted
-from stream_processors.state.drawers import drawer_of
+from stream_processors.state.drawers import drawer_of, long, short
 from stream_processors.state.effects import Arg
 from stream_processors.state.keys import bucket_of
 
@@ -54,7 +54,7 @@ class Seen:
             self.institutions = max(self.institutions, answer[1])
             self.confirmed = max(self.confirmed, answer[2])
         elif args[0] == "c":
-            self.content_of = answer[0].decode()
+            self.content_of = long(answer[0])
             self.queues = {queue.decode() for queue in answer[1]}
         elif args[0] == "v":
             self.victim_events = max(self.victim_events, answer[0])
@@ -103,14 +103,14 @@ def questions(signal: SubmittedSignal, policy: Policy, now_ms: int) -> list[Ques
 
 
 def content_question(content: str, name: str, until_ms: int, token: str) -> tuple[Arg, ...]:
-    return "c", content, drawer_of(content), name, until_ms, token, drawer_of(token)
+    return "c", short(content), drawer_of(content), short(name), until_ms, token, drawer_of(token)
 
 
 def of_suspect(
     token: str, content: str, institution: str, occurred: int, since: int, trim: int, until_ms: int, now_ms: int
 ) -> tuple[Arg, ...]:
     """What only goes on to Redis' commands goes as text: Lua spends more on writing a number than the command on its work."""
-    return "s", token, content, institution, str(occurred), str(since), trim, until_ms, str(now_ms)
+    return "s", token, drawer_of(token), content, institution, str(occurred), str(since), trim, until_ms, str(now_ms)
 
 
 def _of_victims(signal: SubmittedSignal, policy: Policy, now_ms: int, occurred: int, echo: bool) -> Iterator[Question]:
@@ -124,7 +124,7 @@ def _of_victim(mark: VictimMark, policy: Policy, until: int, echo: bool) -> tupl
     earliest, latest = (at - contact, at) if mark.answer == "c" else (at, at + contact)
     before = at - policy.flows.victim_apart_s * 1000
     member = "" if echo else mark.member
-    return "v", mark.token, member, at, before, mark.answer, earliest, latest, VICTIM_KEPT, until
+    return "v", mark.token, drawer_of(mark.token), member, at, before, mark.answer, earliest, latest, VICTIM_KEPT, until
 
 
 def _of_flow(flow: Flow, policy: Policy, until: int, echo: bool) -> tuple[Arg, ...]:

@@ -27,7 +27,7 @@ from stream_processors.domain import retraction as decision
 from stream_processors.domain.retraction import Known
 from stream_processors.log import Entry, Record
 from stream_processors.metrics import METRICS
-from stream_processors.state.drawers import drawer_of
+from stream_processors.state.drawers import drawer_of, short
 from stream_processors.state.effects import Arg
 from stream_processors.state.folds import taken_back_effects
 from stream_processors.state.keys import BUCKETS, bucket_of
@@ -87,7 +87,7 @@ class Retractions:
         asked: dict[int, list[Leftover]] = {}
         for one, until in left:
             bucket = bucket_of(one.primary)
-            peeks.setdefault(bucket, []).extend(("p", one.content_id, drawer_of(one.content_id), one.name, int(not until)))
+            peeks.setdefault(bucket, []).extend(_peek(one, free=not until))
             asked.setdefault(bucket, []).append((one, until))
         answers = await self._ask(peeks, checks, sets)
         takes: dict[int, list[Arg]] = {}
@@ -96,9 +96,9 @@ class Retractions:
                 if holder:
                     continue
                 for token in one.sighted:
-                    takes.setdefault(bucket_of(token), []).extend(("u", token, one.content_id, one.institution))
+                    takes.setdefault(bucket_of(token), []).extend(("u", token, drawer_of(token), one.content_id, one.institution))
                 for kind, token, member in one.traces:
-                    takes.setdefault(bucket_of(token), []).extend(("x", f"{kind}:{token}", member, until))
+                    takes.setdefault(bucket_of(token), []).extend(("x", f"{kind}:{token}", drawer_of(token), member, until))
         await self._ask(takes, checks, sets)
         return set(peeks) | set(takes)
 
@@ -126,7 +126,7 @@ class Retractions:
         args: dict[int, list[Arg]] = {}
         asked: dict[int, list[str]] = {}
         for name in dict.fromkeys(signal_ids):
-            args.setdefault(bucket_of(name), []).extend(("f", name, drawer_of(name), 0, 1, 0))
+            args.setdefault(bucket_of(name), []).extend(_floor(name))
             asked.setdefault(bucket_of(name), []).append(name)
         answers = await self._ask(args, {}, {})
         return {name: found[0] for b, names in asked.items() for name, found in zip(names, answers[b], strict=True)}
@@ -140,7 +140,7 @@ class Retractions:
             if (one := work.retraction) is not None:
                 bucket, versions = bucket_of(one.signal_id), min(one.below - 1, MOST_VERSIONS)
                 until = work.record.timestamp_ms + keep_ms
-                args.setdefault(bucket, []).extend(("f", one.signal_id, drawer_of(one.signal_id), one.below, until, versions))
+                args.setdefault(bucket, []).extend(_floor(one.signal_id, one.below, until, versions))
                 asked.setdefault(bucket, []).append(work)
         answers = await self._ask(args, checks, {})
         for bucket, answer in answers.items():
@@ -160,7 +160,7 @@ class Retractions:
         asked: dict[int, list[Standing]] = {}
         for one in standing:
             bucket = bucket_of(one.primary)
-            args.setdefault(bucket, []).extend(("p", one.content_id, drawer_of(one.content_id), one.name, 0))
+            args.setdefault(bucket, []).extend(_peek(one))
             asked.setdefault(bucket, []).append(one)
         answers = await self._ask(args, checks, {})
         return frozenset(one.name for b, found in asked.items() for one, holder in zip(found, answers[b], strict=True) if holder)
@@ -239,3 +239,11 @@ def _read(record: Record) -> _Work:
         return _Work(record, retraction)
     except CodecError as error:
         return _Work(record, why=str(error))
+
+
+def _peek(one: Standing, *, free: bool = False) -> tuple[Arg, ...]:
+    return "p", short(one.content_id), drawer_of(one.content_id), short(one.name), int(free)
+
+
+def _floor(signal_id: str, below: int = 0, until_ms: int = 1, versions: int = 0) -> tuple[Arg, ...]:
+    return "f", short(signal_id), drawer_of(signal_id), below, until_ms, versions

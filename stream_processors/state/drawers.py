@@ -7,6 +7,8 @@ end counts as gone, swept or not.
 
 from __future__ import annotations
 
+import re
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import NamedTuple
 from zlib import crc32
 
@@ -18,6 +20,10 @@ take more room."""
 END_BYTES, _REVISION_BYTES = 6, 4
 HEAD = b""
 """The name of a drawer's own entry: when the drawer ends, and when it was swept last."""
+_TAGS = {"sig-": b"\x01", "": b"\x02"}
+"""No name in a drawer begins with these bytes but a short one."""
+_HEADS = {tag: head for head, tag in _TAGS.items()}
+_LONG = re.compile(r"(sig-|)([A-Za-z0-9_-]{21}[AQgw])((?:/\d+)?)")
 
 
 class CaseEntry(NamedTuple):
@@ -56,3 +62,28 @@ def linked(value: bytes) -> list[tuple[bytes, int]]:
         at += 1 + END_BYTES + length
         found.append((value[at - length : at], ends))
     return found
+
+
+def lone(value: bytes) -> tuple[int, str, str]:
+    """The only sighting of an indicator (`see` in lua/guard.lua): when, by which institution, its content."""
+    at = END_BYTES + 1 + value[END_BYTES]
+    return int.from_bytes(value[:END_BYTES], "big"), value[END_BYTES + 1 : at].decode(), value[at:].decode()
+
+
+def only(value: bytes) -> tuple[int, str]:
+    """The only member of a bounded set (`put` in lua/guard.lua): its score, itself."""
+    return int.from_bytes(value[:END_BYTES], "big"), value[END_BYTES:].decode()
+
+
+def short(name: str) -> bytes | str:
+    """The id of a signal (also with a version behind it), a content or a body as it lies in drawers: its 16 bytes behind a tag,
+    for of small values the ids are the larger part. Any other name as it is."""
+    found = _LONG.fullmatch(name)
+    return name if found is None else _TAGS[found[1]] + urlsafe_b64decode(found[2] + "==") + found[3].encode()
+
+
+def long(name: bytes) -> str:
+    """The name that was made short."""
+    if (head := _HEADS.get(name[:1])) is None:
+        return name.decode()
+    return head + urlsafe_b64encode(name[1:17])[:22].decode() + name[17:].decode()

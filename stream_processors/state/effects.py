@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from stream_processors.state.drawers import drawer_of
+from stream_processors.state.drawers import drawer_of, short
 
 Arg = str | int | bytes
 
@@ -24,43 +24,50 @@ def _lodged(bucket: int, op: str, key: str, *operands: Arg) -> Effect:
     return Effect(bucket, (op, key, drawer_of(key[2:]), *operands))
 
 
+def _named(bucket: int, op: str, key: str, *operands: Arg) -> Effect:
+    """As `_lodged`, by the short form of the name."""
+    name = short(key[2:])
+    at = key if isinstance(name, str) else key[:2].encode() + name
+    return Effect(bucket, (op, at, drawer_of(key[2:]), *operands))
+
+
 def claim(bucket: int, key: str, value: str, expires_ms: int) -> Effect:
     """The first claim of a key stays."""
-    return _lodged(bucket, "claim", key, value, max(1, expires_ms))
+    return _named(bucket, "claim", key, value, max(1, expires_ms))
 
 
 def take(bucket: int, key: str, name: str, expires_ms: int) -> Effect:
     """The first holder stays; a newer version of the same signal takes over."""
-    return _lodged(bucket, "take", key, name, max(1, expires_ms))
+    return _named(bucket, "take", key, short(name), max(1, expires_ms))
 
 
 def release(bucket: int, key: str, name: str) -> Effect:
     """Takes the key away when it is held by this name."""
-    return _lodged(bucket, "release", key, name)
+    return _named(bucket, "release", key, short(name))
 
 
 def raise_floor(bucket: int, key: str, floor: int, expires_ms: int) -> Effect:
     """A number that only ever rises."""
-    return _lodged(bucket, "raise", key, floor, max(1, expires_ms))
+    return _named(bucket, "raise", key, floor, max(1, expires_ms))
 
 
 def drop(bucket: int, key: str) -> Effect:
-    return _lodged(bucket, "drop", key)
+    return _named(bucket, "drop", key)
 
 
 def see(bucket: int, token: str, content: str, institution: str, occurred_ms: int, expires_ms: int) -> Effect:
     """A sighting of an indicator: a member of a set, so adding it twice changes nothing."""
-    return Effect(bucket, ("see", f"s:{token}", content, institution, occurred_ms, expires_ms))
+    return _lodged(bucket, "see", f"s:{token}", content, institution, occurred_ms, expires_ms)
 
 
 def unsee(bucket: int, token: str, content: str, institution: str) -> Effect:
     """Takes the sighting away; the institution's latest becomes that of what it still has there."""
-    return Effect(bucket, ("unsee", f"s:{token}", content, institution))
+    return _lodged(bucket, "unsee", f"s:{token}", content, institution)
 
 
 def bury(bucket: int, key: str, member: str, expires_ms: int) -> Effect:
     """Marks a member of a bounded set (`keep`) as taken back; keeping it again brings it back."""
-    return Effect(bucket, ("bury", key, member, max(1, expires_ms)))
+    return _lodged(bucket, "bury", key, member, max(1, expires_ms))
 
 
 def add(bucket: int, key: str, member: str) -> Effect:
@@ -73,7 +80,7 @@ def enter(bucket: int, key: str, word: str, expires_ms: int) -> Effect:
 
 
 def put(bucket: int, key: str, value: bytes, expires_ms: int) -> Effect:
-    return _lodged(bucket, "set", key, value, max(1, expires_ms))
+    return _named(bucket, "set", key, value, max(1, expires_ms))
 
 
 def put_case(bucket: int, key: str, revision: int, value: bytes) -> Effect:
@@ -103,7 +110,7 @@ def stand(bucket: int, key: str, revision: int, value: bytes, where: str, since_
 
 def keep(bucket: int, key: str, score: int, member: str, expires_ms: int, most: int = 0) -> Effect:
     """A member of a bounded set: the `most` of highest score stay (0: all), whatever the order in which they come."""
-    return Effect(bucket, ("keep", key, score, member, most, expires_ms))
+    return _lodged(bucket, "keep", key, score, member, most, expires_ms)
 
 
 def box(bucket: int, key: str, place: int, member: bytes, name: str, body: bytes, ends_ms: int) -> Effect:

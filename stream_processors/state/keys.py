@@ -11,7 +11,7 @@ from typing import NamedTuple
 from zlib import crc32
 
 BUCKETS = 16
-FOLDS = 15
+FOLDS = 16
 """The version of what the folds make of a fact. Raise it when a fold or a key changes: an older state is folded anew."""
 RESTORING = "restoring "
 """Prefix of the stamp while a restore is under way: views are not answered, other workers' calls fail."""
@@ -28,8 +28,8 @@ def whole(stamp: bytes | None) -> bool:
 
 
 class Namespace(NamedTuple):
-    """One stage's keys: `{as3}s:k1.…`, its marks in `{as3}m`. Those of r, c, j, a, b, y, k and small ones of project's
-    t lie in drawers (drawers.py).
+    """One stage's keys: `{as3}s:k1.…`, its marks in `{as3}m`. Those of r, c, j, a, b, y, k, small ones of project's
+    t, and what is the only one of its s or v lie in drawers (drawers.py).
 
     intake:  marks alone
     assess:  r = a version of a sender's reference, c = a content, s = sightings of an indicator, k = case queues of a subject,

@@ -21,7 +21,7 @@ from schemas.topics import OVERSEEN
 from schemas.values import DAY_MS, instant_ms
 from stream_processors.domain.scorecards import change_leaves
 from stream_processors.state.cells import tallies
-from stream_processors.state.drawers import drawer, taken
+from stream_processors.state.drawers import drawer, short, taken
 from stream_processors.state.effects import Effect, add, put, put_case, put_newer
 from stream_processors.state.keys import BUCKETS, PROJECT, bucket_of, whole
 from stream_processors.state.rows import CountedRow, Named, Row, Utc
@@ -110,7 +110,7 @@ async def read_outcome(redis: RedisLike, action_id: str, now_ms: int) -> tuple[b
     bucket = bucket_of(action_id)
     pipe = redis.pipeline(transaction=True)
     pipe.hget(PROJECT.marks(bucket), "stamp")
-    pipe.hget(drawer(PROJECT, bucket, "a", action_id), action_id)
+    pipe.hget(drawer(PROJECT, bucket, "a", action_id), short(action_id))
     stamp, entry = await pipe.execute()
     raw = None if entry is None else taken(entry, now_ms)
     return whole(stamp), None if raw is None else OversightChange.model_validate_json(raw)

@@ -15,7 +15,7 @@ from schemas.retractions import name_of
 from schemas.scorecards import CardKind
 from schemas.signals import MOST_VERSIONS
 from stream_processors.state.cells import Book, read_book
-from stream_processors.state.drawers import drawer, taken
+from stream_processors.state.drawers import drawer, short, taken
 from stream_processors.state.entries import case_json, newest
 from stream_processors.state.inbox_views import Inboxes, Rebuilding
 from stream_processors.state.index import in_full, indexed, queue_mark
@@ -137,7 +137,8 @@ class RedisViews(RedisHooks):
         bucket = bucket_of(signal_id)
         names = [name_of(signal_id, version) for version in range(1, MOST_VERSIONS + 1)]
         withdrawal = ("HGET", PROJECT.key(bucket, "x", signal_id), "text")
-        found, gone = await self._read_some(bucket, ("HMGET", drawer(PROJECT, bucket, "r", signal_id), *names), withdrawal)
+        versions = ("HMGET", drawer(PROJECT, bucket, "r", signal_id), *map(short, names))
+        found, gone = await self._read_some(bucket, versions, withdrawal)
         receipts = [receipt_of(signal_id, raw) for raw in map(_standing_value, found) if raw is not None]
         return told(signal_id, receipts, Withdrawal.model_validate_json(gone) if gone is not None else None)
 
@@ -146,7 +147,7 @@ class RedisViews(RedisHooks):
         return Case.model_validate_json(case_json(raw)) if isinstance(raw, bytes) else None
 
     async def action(self, action_id: str) -> CaseChange | None:
-        raw = await self._read(bucket := bucket_of(action_id), "HGET", drawer(PROJECT, bucket, "a", action_id), action_id)
+        raw = await self._read(bucket := bucket_of(action_id), "HGET", drawer(PROJECT, bucket, "a", action_id), short(action_id))
         told = _standing_value(raw) if isinstance(raw, bytes) else None
         return None if told is None else CaseChange.model_validate_json(told)
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from schemas.retractions import name_of
+from stream_processors.state.drawers import long
 from stream_processors.state.effects import Arg
 from stream_processors.state.keys import BUCKETS, Namespace, bucket_of
 from stream_processors.state.packing import unpack
@@ -314,6 +315,7 @@ def _claim(keys: _Keys, args: list[Any]) -> list[Any]:
     out: list[Any] = []
     while args:
         signal, _, version, value, expires = (args.pop(0) for _ in range(5))
+        signal = long(_bytes(signal))
         floor = keys.number(f"t:{signal}")
         older = [keys.values.get(f"j:{name_of(signal, one)}") for one in range(1, version)]
         if version > max(1, floor):
@@ -327,9 +329,11 @@ def _withdraw(keys: _Keys, args: list[Any]) -> list[Any]:
     out: list[Any] = []
     while args:
         op, first = args.pop(0), args.pop(0)
-        if op in "fp":
+        if op in "fpux":
             args.pop(0)  # its drawer
         second, third = args.pop(0), args.pop(0)
+        if op in "fp":
+            first = long(_bytes(first))
         if op == "u":
             keys.unsee(f"s:{first}", second, third)
             out.append(1)
@@ -341,7 +345,7 @@ def _withdraw(keys: _Keys, args: list[Any]) -> list[Any]:
             out.append(1)
         elif op == "p":
             holder = keys.values.get(f"c:{first}", b"")
-            if holder == _bytes(second):
+            if holder == _bytes(long(_bytes(second))):
                 holder = b""
                 if third:
                     del keys.values[f"c:{first}"], keys.ends[f"c:{first}"]
@@ -363,16 +367,17 @@ def _observe(keys: _Keys, args: list[Any]) -> list[Any]:
     while args:
         if args[0] == "c":
             _, content, _, signal, expires, subject, _ = (args.pop(0) for _ in range(7))
+            content, signal = long(_bytes(content)), long(_bytes(signal))
             out += [keys.take(f"c:{content}", signal, expires), keys.words(f"k:{subject}")]
             continue
         form = args.pop(0)
-        given = [args.pop(0) for _ in range({"s": 8, "v": 9, "f": 12}[form])]
+        given = [args.pop(0) for _ in range({"s": 9, "v": 10, "f": 12}[form])]
         out += {"s": _suspect, "v": _victim, "f": _flow}[form](keys, *given)
     return out
 
 
 def _suspect(
-    keys: _Keys, token: str, content: str, who: str, occurred: Any, start: Any, trim: int, expires: int, at: Any
+    keys: _Keys, token: str, _: int, content: str, who: str, occurred: Any, start: Any, trim: int, expires: int, at: Any
 ) -> list[int]:
     since, now = int(start), int(at)
     if content:
@@ -386,7 +391,17 @@ def _suspect(
 
 
 def _victim(
-    keys: _Keys, token: str, member: str, at: int, before: int, wanted: str, earliest: int, latest: int, most: int, end: int
+    keys: _Keys,
+    token: str,
+    _: int,
+    member: str,
+    at: int,
+    before: int,
+    wanted: str,
+    earliest: int,
+    latest: int,
+    most: int,
+    end: int,
 ) -> list[int]:
     if member:
         keys.put(f"v:{token}", at, member, most, end)
@@ -427,6 +442,10 @@ def _fold(keys: _Keys, args: list[Any]) -> list[Any]:
         if op in _LODGED:
             args.pop(0)  # its drawer
         given = [args.pop(0) for _ in range(_OPERANDS[op])]
+        if isinstance(key, bytes) and op in _LODGED:
+            key = key[:2].decode() + long(key[2:])
+        if op in ("take", "release"):
+            given[0] = long(_bytes(given[0]))
         if op == "tally":
             keys.tally(key, given[:3], {args.pop(0): int(args.pop(0)) for _ in range(given[3])})
         if op == "claim":
@@ -511,7 +530,9 @@ _OPERANDS = {
     "incr": 2,
     "tally": 4,
 }
-_LODGED = {"claim", "take", "release", "raise", "drop", "enter", "set", "case", "link", "stand"}
+_LODGED = {
+    *("claim", "take", "release", "raise", "drop", "see", "unsee", "keep", "bury", "enter", "set", "case", "link", "stand"),
+}
 _SCRIPTS = {"claim": _claim, "withdraw": _withdraw, "observe": _observe, "fold": _fold, "ripe": _ripe}
 
 

@@ -19,6 +19,10 @@ SHIPPED = {
     5: "4ab3a7d2e661755c20b706b02ef90c4113234089670e3ab9126a2d92908b3edd",
     6: "603938fd1ca389a6ee6c3aa45086b508499c87a527a23eb3d146349dd2f56bbe",
     7: "ba5a635b6a4e97f30c092b49c0fa5f0586cd88222f129b9ad74d7ee31456a68d",
+    8: "62b31462335442f8a14eaa1e4672e53dff902ac11fe146128e00fd626dae52d9",
+    9: "32db0e3c2cd9335f3f65e28079b258e4f21311c66ad34d00cdef76f0736dfeb9",
+    10: "aa347495a71b4c79eb67c46ad9407a519d6c882098d5b9461a1abb81b2ce3254",
+    11: "a656f00b7c13bb4b9b53089b47aa303d60fc8e91a602794b9c7e0e02505bc68b",
 }
 """A dictionary that changes makes every value that was packed with it unreadable. Add a file with a new number instead."""
 

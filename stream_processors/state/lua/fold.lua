@@ -66,14 +66,17 @@ local function run()
       clear(lodged())
       at = at + 3
     elseif op == 'bury' then
-      bury(key, args[at + 2], args[at + 3])
-      at = at + 4
+      local drawer, name = lodged()
+      bury(key, drawer, name, args[at + 3], args[at + 4])
+      at = at + 5
     elseif op == 'unsee' then
-      unsee(key, args[at + 2], args[at + 3])
-      at = at + 4
+      local drawer, name = lodged()
+      unsee(key, drawer, name, args[at + 3], args[at + 4])
+      at = at + 5
     elseif op == 'see' then
-      see(key, args[at + 2], args[at + 3], args[at + 4], args[at + 5])
-      at = at + 6
+      local drawer, name = lodged()
+      see(key, drawer, name, args[at + 3], args[at + 4], args[at + 5], args[at + 6])
+      at = at + 7
     elseif op == 'add' then
       redis.call('SADD', key, args[at + 2])
       at = at + 3
@@ -118,8 +121,9 @@ local function run()
       end
       at = at + 8
     elseif op == 'keep' then
-      put(key, args[at + 2], args[at + 3], args[at + 4], args[at + 5])
-      at = at + 6
+      local drawer, name = lodged()
+      put(key, string.byte(args[at + 1]) == 118 and drawer, name, args[at + 3], args[at + 4], args[at + 5], args[at + 6])
+      at = at + 7
     elseif op == 'box' then
       box(key, string.sub(args[at + 1], 3), args[at + 2], args[at + 3], args[at + 4], args[at + 5], args[at + 6], args[at + 7])
       at = at + 8

@@ -130,21 +130,57 @@ local function claim(key, name, value, expires)
   lay(key, name, value, expires, head)
   return ''
 end
--- One set an indicator: a sighting at its time, and each institution's latest at minus its time (one key, less memory; and both
--- keep their lowest score, so one command adds both). The set's size where it had to be known.
-local function see(key, content, institution, occurred, expires)
-  local added = redis.call('ZADD', key, 'LT', occurred, 's' .. institution .. '|' .. content, '-' .. occurred, 'i' .. institution)
-  local size = added == 2 and redis.call('ZCARD', key) or nil
-  if size == 2 then
-    redis.call('PEXPIREAT', key, after(expires))
-  else
-    live_until(key, expires)
+-- Sightings of an indicator. Most have one, which lies in a drawer: its time (6 bytes), the institution (1 byte its length), the
+-- content. More are a sorted set: each at its time, and each institution's latest at minus its time (one key, less memory; both
+-- keep their lowest score, so one command adds both).
+local function lone(entry)
+  local occurred, length = struct.unpack('>I6I1', entry, 7)
+  return occurred, string.sub(entry, 14, 13 + length), string.sub(entry, 14 + length)
+end
+local function add_sighting(key, content, institution, occurred)
+  return redis.call('ZADD', key, 'LT', occurred, 's' .. institution .. '|' .. content, '-' .. occurred, 'i' .. institution)
+end
+-- The size of the set then, 0 while the sighting is the only one.
+local function see(key, drawer, token, content, institution, occurred, expires)
+  local size = redis.call('ZCARD', key)
+  if size == 0 then
+    local head, entry = unpack(redis.call('HMGET', drawer, '', token))
+    if not live(entry) then
+      lay(drawer, token, struct.pack('>I6I1', occurred, #institution) .. institution .. content, expires, head)
+      return 0
+    end
+    local ends, stood, who, what = struct.unpack('>I6', entry), lone(entry)
+    if stood == tonumber(occurred) and who == institution and what == content then
+      if expires > ends then lay(drawer, token, string.sub(entry, 7), expires, head) end
+      return 0
+    end
+    clear(drawer, token)
+    size = add_sighting(key, what, who, string.format('%.0f', stood))
+    live_until(key, ends)
   end
+  size = size + add_sighting(key, content, institution, occurred)
+  live_until(key, expires)
   return size
 end
 -- A bounded set: of the members by score the highest `most` stay (0: all), whatever the order in which they come. What is taken
 -- back stays in it, marked in a set beside it: were it removed, the order of arrival would tell in which of others had their place.
-local function put(key, score, member, most, expires)
+-- The first member lies in a drawer where one is given: its score (6 bytes) and itself.
+local function only(entry) return struct.unpack('>I6', entry, 7), string.sub(entry, 13) end
+local function put(key, drawer, name, score, member, most, expires)
+  if drawer and redis.call('EXISTS', key, key .. '!') == 0 then
+    local head, entry = unpack(redis.call('HMGET', drawer, '', name))
+    local stood, other, ends = 0, member, 0
+    if live(entry) then
+      ends, stood, other = struct.unpack('>I6', entry), only(entry)
+    end
+    if other == member then
+      lay(drawer, name, struct.pack('>I6', math.max(stood, score)) .. member, math.max(ends, expires), head)
+      return
+    end
+    clear(drawer, name)
+    redis.call('ZADD', key, string.format('%.0f', stood), other)
+    live_until(key, ends)
+  end
   redis.call('ZADD', key, 'GT', score, member)
   if most > 0 and redis.call('ZCARD', key) > most then redis.call('ZREMRANGEBYRANK', key, 0, -most - 1) end
   live_until(key, expires)
@@ -153,7 +189,20 @@ local function put(key, score, member, most, expires)
     live_until(key .. '!', expires)
   end
 end
-local function bury(key, member, expires)
+-- Takes a member out: it was never there.
+local function unput(key, drawer, name, member)
+  local entry = redis.call('HGET', drawer, name)
+  if entry and select(2, only(entry)) == member then clear(drawer, name) end
+  redis.call('ZREM', key, member)
+end
+local function bury(key, drawer, name, member, expires)
+  local entry = redis.call('HGET', drawer, name)
+  if live(entry) then
+    local stood, other = only(entry)
+    redis.call('ZADD', key, string.format('%.0f', stood), other)
+    live_until(key, struct.unpack('>I6', entry))
+    clear(drawer, name)
+  end
   redis.call('SADD', key .. '!', member)
   live_until(key .. '!', expires)
   local ends = end_of(key)
@@ -165,7 +214,13 @@ local function counting(key)
   return function(member) return redis.call('SISMEMBER', key .. '!', member) == 0 end
 end
 -- Takes a sighting away. The institution's latest is then that of what it still has here: a function of the set alone.
-local function unsee(key, content, institution)
+local function unsee(key, drawer, token, content, institution)
+  local entry = redis.call('HGET', drawer, token)
+  if live(entry) then
+    local _, who, what = lone(entry)
+    if who == institution and what == content then clear(drawer, token) end
+    return
+  end
   local own = 's' .. institution .. '|'
   local occurred = redis.call('ZSCORE', key, own .. content)
   if not occurred then return end
@@ -188,8 +243,9 @@ end
 -- What one version of a signal is remembered by, and back (schemas/retractions.py: name_of).
 local function name_of(signal, version) return version == 1 and signal or signal .. '/' .. version end
 local function parts_of(name)
-  local signal, version = string.match(name, '^([^/]*)/?(%d*)$')
-  return signal, tonumber(version) or 1
+  local short = string.byte(name) < 3 and 17 or 0 -- a tag and 16 bytes of any value (state/drawers.py)
+  local signal, version = string.match(string.sub(name, short + 1), '^([^/]*)/?(%d*)$')
+  return string.sub(name, 1, short) .. signal, tonumber(version) or 1
 end
 -- A content is its first holder's; only a newer version of the same signal takes it over.
 local function take(key, content, name, expires)

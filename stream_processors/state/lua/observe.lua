@@ -1,8 +1,8 @@
 -- Own arguments, four forms; each answers at once, and a member or content of '' is an echo's: it reads and adds nothing.
 --   'c', content, drawer, name, expires, subject, drawer -> who holds the content ('' the caller), the subject's case queues
---   's', token, content, institution, occurred, window start, trim before, expires, now
+--   's', token, drawer, content, institution, occurred, window start, trim before, expires, now
 --      -> sightings, institutions since start, confirmed cases that still count
---   'v', token, member, at, before, wanted kind, earliest, latest, most, expires
+--   'v', token, drawer, member, at, before, wanted kind, earliest, latest, most, expires
 --      -> marks of this victim up to before, the shortest time to a mark of the wanted kind (-1 none)
 --   'f', token, way, other end, at, window, passing time, lowest, highest, currency, member, most, expires
 --      -> transfers with this other end by one reporter, different other ends, how long the money was held (-1 not)
@@ -19,51 +19,65 @@ local function content()
 end
 
 local function suspect()
-  local key, since, trim, size = prefix .. 's:' .. args[at + 1], args[at + 5], args[at + 6], nil
-  if args[at + 2] ~= '' then size = see(key, args[at + 2], args[at + 3], args[at + 4], args[at + 7]) end
-  if size == 2 then -- only what was just added
-    out[#out + 1] = 1
-    out[#out + 1] = 1
+  local token, content, since, trim = args[at + 1], args[at + 3], args[at + 6], args[at + 7]
+  local key, drawer, size = prefix .. 's:' .. token, prefix .. 's=' .. args[at + 2], nil
+  if content ~= '' then
+    size = see(key, drawer, token, content, args[at + 4], args[at + 5], args[at + 8])
   else
-    if (size or redis.call('ZCARD', key)) > 64 then
+    size = redis.call('ZCARD', key)
+  end
+  if size == 0 then
+    local entry = redis.call('HGET', drawer, token)
+    local counts = live(entry) and lone(entry) > tonumber(since) and 1 or 0
+    out[#out + 1] = counts
+    out[#out + 1] = counts
+  else
+    if size > 64 then
       redis.call('ZREMRANGEBYSCORE', key, 0, trim)
       redis.call('ZREMRANGEBYSCORE', key, '-' .. trim, 0)
     end
     out[#out + 1] = redis.call('ZCOUNT', key, '(' .. since, '+inf')
     out[#out + 1] = redis.call('ZCOUNT', key, '-inf', '(-' .. since)
   end
-  out[#out + 1] = redis.call('ZCOUNT', prefix .. 'd:' .. args[at + 1], '(' .. args[at + 8], '+inf')
-  at = at + 9
+  out[#out + 1] = redis.call('ZCOUNT', prefix .. 'd:' .. token, '(' .. args[at + 9], '+inf')
+  at = at + 10
 end
 
 local function victim()
-  local key, when, wanted, nearest = prefix .. 'v:' .. args[at + 1], args[at + 3], args[at + 5], -1
-  if args[at + 2] ~= '' then put(key, when, args[at + 2], args[at + 8], args[at + 9]) end
-  local counts, before = counting(key), redis.call('ZCOUNT', key, '-inf', args[at + 4])
+  local token, member, when, upto, wanted = args[at + 1], args[at + 3], args[at + 4], args[at + 5], args[at + 6]
+  local key, drawer, nearest = prefix .. 'v:' .. token, prefix .. 'v=' .. args[at + 2], -1
+  if member ~= '' then put(key, drawer, token, when, member, args[at + 9], args[at + 10]) end
+  local entry, before, found = redis.call('HGET', drawer, token), 0, {}
+  if live(entry) then
+    local stood, other = only(entry)
+    if stood <= upto then before = 1 end
+    if stood >= args[at + 7] and stood <= args[at + 8] then found = { other, stood } end
+  else
+    before = redis.call('ZCOUNT', key, '-inf', upto)
+    if wanted ~= '' then found = redis.call('ZRANGEBYSCORE', key, args[at + 7], args[at + 8], 'WITHSCORES') end
+  end
+  local counts = counting(key)
   if counts then
     before = 0
-    for _, member in ipairs(redis.call('ZRANGEBYSCORE', key, '-inf', args[at + 4])) do
-      if counts(member) then before = before + 1 end
+    for _, one in ipairs(redis.call('ZRANGEBYSCORE', key, '-inf', upto)) do
+      if counts(one) then before = before + 1 end
     end
   end
   out[#out + 1] = before
-  if wanted ~= '' then
-    local found = redis.call('ZRANGEBYSCORE', key, args[at + 6], args[at + 7], 'WITHSCORES')
-    for i = 1, #found, 2 do
-      local gap = math.abs(found[i + 1] - when)
-      local right = string.sub(found[i], 1, 1) == wanted and (not counts or counts(found[i]))
-      if right and (nearest < 0 or gap < nearest) then nearest = gap end
-    end
+  for i = 1, #found, 2 do
+    local gap = math.abs(found[i + 1] - when)
+    local right = string.sub(found[i], 1, 1) == wanted and (not counts or counts(found[i]))
+    if right and (nearest < 0 or gap < nearest) then nearest = gap end
   end
   out[#out + 1] = nearest
-  at = at + 10
+  at = at + 11
 end
 
 -- A member: way (1), other end (11), reporter (8), content (11), amount and currency (domain/traces.py).
 local function flow()
   local key, way, other, when = prefix .. 'f:' .. args[at + 1], args[at + 2], args[at + 3], args[at + 4]
   local window, passing, lowest, highest, currency = args[at + 5], args[at + 6], args[at + 7], args[at + 8], args[at + 9]
-  if args[at + 10] ~= '' then put(key, when, args[at + 10], args[at + 11], args[at + 12]) end
+  if args[at + 10] ~= '' then put(key, nil, nil, when, args[at + 10], args[at + 11], args[at + 12]) end
   local far = math.max(window, passing)
   local found = redis.call('ZRANGEBYSCORE', key, when - far, when + far, 'WITHSCORES')
   local ends, fan, by, same, held, counts = {}, 0, {}, 0, -1, counting(key)

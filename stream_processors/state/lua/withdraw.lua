@@ -2,8 +2,8 @@
 --   'f', signal id, drawer, below, expires, versions -> raises the floor (below 0: only looks); the floor, then for each of so many
 --                                              versions that is known: its number, who holds it, what it left standing
 --   'p', content, drawer, name, free -> who else holds the content ('' nobody or the name); free 1: the name lets go
---   'u', token, content, institution         -> takes a sighting away
---   'x', key, member, expires                -> marks a member of a bounded set as taken back (expires 0: it was never there)
+--   'u', token, drawer, content, institution -> takes a sighting away
+--   'x', key, drawer, member, expires        -> marks a member of a bounded set as taken back (expires 0: it was never there)
 local function run()
   local out = {}
   while at <= #args do
@@ -34,17 +34,19 @@ local function run()
       out[#out + 1] = holder or ''
       at = at + 5
     elseif op == 'u' then
-      unsee(prefix .. 's:' .. args[at + 1], args[at + 2], args[at + 3])
+      unsee(prefix .. 's:' .. args[at + 1], prefix .. 's=' .. args[at + 2], args[at + 1], args[at + 3], args[at + 4])
       out[#out + 1] = 1
-      at = at + 4
-    elseif args[at + 3] > 0 then
-      bury(prefix .. args[at + 1], args[at + 2], args[at + 3])
-      out[#out + 1] = 1
-      at = at + 4
+      at = at + 5
     else
-      redis.call('ZREM', prefix .. args[at + 1], args[at + 2])
+      local key, name = prefix .. args[at + 1], string.sub(args[at + 1], 3)
+      local drawer = prefix .. string.sub(args[at + 1], 1, 1) .. '=' .. args[at + 2]
+      if args[at + 4] > 0 then
+        bury(key, drawer, name, args[at + 3], args[at + 4])
+      else
+        unput(key, drawer, name, args[at + 3])
+      end
       out[#out + 1] = 1
-      at = at + 4
+      at = at + 5
     end
   end
   return out

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
+from base64 import urlsafe_b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from random import Random
@@ -17,7 +18,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from schemas.clocks import ClockStep
 from stream_processors.agents.observing import content_question, of_suspect
 from stream_processors.domain.timekeeping import Moment
-from stream_processors.state.drawers import END_BYTES, drawer, drawer_of, linked
+from stream_processors.state.drawers import END_BYTES, drawer, drawer_of, linked, long
 from stream_processors.state.dues import Indexed, indexed, settled
 from stream_processors.state.effects import (
     Arg,
@@ -256,12 +257,28 @@ async def test_a_newer_version_takes_a_content_over_from_its_own_signal_only(fou
 
 
 @pytest.mark.parametrize("by_the_log", [False, True])
+async def test_names_are_parted_whatever_bytes_their_short_forms_have(found: Found, by_the_log: bool) -> None:
+    """An id whose bytes end like another one's version, with one that begins like it."""
+    ids = [f"sig-{urlsafe_b64encode(raw)[:22].decode()}" for raw in (b"/" * 14 + b"/2", b"/" * 14 + b"/3", b"1" * 15 + b"/")]
+
+    async def held_after(name: str) -> str:
+        if by_the_log:
+            await _fold(found, take(1, "c:content", name, LATER))
+        return long((await _call(found, "observe", 1, *_content(name)))[0])
+
+    first = ids[0]
+    told = [await held_after(name) for name in (first, ids[1], f"{ids[1]}/5", ids[2], f"{first}/2", first)]
+    own = [first, f"{first}/2"] if by_the_log else ["", ""]
+    assert told == [own[0], first, first, first, own[1], f"{first}/2"]
+
+
+@pytest.mark.parametrize("by_the_log", [False, True])
 async def test_a_sighting_that_is_taken_back_is_no_longer_counted(found: Found, by_the_log: bool) -> None:
     async def taken_back(content: str, institution: str) -> None:
         if by_the_log:
             await _fold(found, unsee(1, "t", content, institution))
         else:
-            await _call(found, "withdraw", 1, "u", "t", content, institution)
+            await _call(found, "withdraw", 1, "u", "t", drawer_of("t"), content, institution)
 
     for content, institution, when in (("c1", "bank-001", NOW), ("c2", "bank-001", NOW - 3 * DAY), ("c3", "bank-0010", NOW)):
         await _call(found, "observe", 1, *_sighting(content, institution, when))
@@ -293,13 +310,13 @@ async def test_what_a_victim_or_a_transfer_left_is_not_counted_when_it_is_taken_
     found: Found, by_the_log: bool
 ) -> None:
     async def victims(member: str = "") -> list[int]:
-        return await _call(found, "observe", 1, "v", "t", member, NOW, NOW, "p", NOW - DAY, NOW, 2, LATER)
+        return await _call(found, "observe", 1, "v", "t", drawer_of("t"), member, NOW, NOW, "p", NOW - DAY, NOW, 2, LATER)
 
     async def taken_back(key: str, member: str) -> None:
         if by_the_log:
             await _fold(found, bury(1, key, member, LATER))
         else:
-            await _call(found, "withdraw", 1, "x", key, member, LATER)
+            await _call(found, "withdraw", 1, "x", key, drawer_of("t"), member, LATER)
 
     await _fold(found, keep(1, "v:t", NOW - 9, "pone", LATER, 2), keep(1, "v:t", NOW - 5, "ptwo", LATER, 2))
     await taken_back("v:t", "ptwo")
@@ -324,7 +341,7 @@ async def test_what_a_victim_or_a_transfer_left_is_not_counted_when_it_is_taken_
 
 async def test_what_never_counted_leaves_its_place(found: Found) -> None:
     await _fold(found, keep(1, "v:t", NOW, "pone", LATER, 2))
-    await _call(found, "withdraw", 1, "x", "v:t", "pone", 0)
+    await _call(found, "withdraw", 1, "x", "v:t", drawer_of("t"), "pone", 0)
     assert await found.ranked(1, "v:t") == {}
 
 
@@ -412,7 +429,7 @@ async def test_a_confirmed_case_counts_until_its_time_or_until_it_is_taken_back(
 def _mark(
     member: str, at: int, wanted: str, *, before: int = NOW - DAY, span: tuple[int, int] = (NOW - DAY, NOW)
 ) -> tuple[Arg, ...]:
-    return "v", "t", member, at, before, wanted, *span, 32, LATER
+    return "v", "t", drawer_of("t"), member, at, before, wanted, *span, 32, LATER
 
 
 async def test_a_payment_after_a_call_of_the_same_victim_is_found_whichever_comes_first(found: Found) -> None:

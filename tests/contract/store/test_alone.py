@@ -1,0 +1,95 @@
+"""What lies in a drawer while it is the only one (an indicator's sighting, what befell a victim) is what the plain set in memory
+has, whatever comes in whatever order."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from random import Random
+from typing import Any
+
+import pytest
+
+from stream_processors.agents.observing import of_suspect
+from stream_processors.state.drawers import drawer, drawer_of, lone, only, taken
+from stream_processors.state.effects import Arg, bury, keep, see, unsee
+from stream_processors.state.keys import Namespace
+from stream_processors.state.store import RedisStore, Write, connect
+from tests.support.clock import Clock
+from tests.support.memory_store import MemoryRedis, MemoryStore
+
+pytestmark = pytest.mark.integration
+
+STAMP, BUCKET = "log|folds=7#1", 5
+NOW = int(time.time() * 1000)
+DAY = 86_400_000
+TOKENS = ("k1.one", "k1.two")
+
+
+Step = tuple[str, tuple[Arg, ...]]
+"""A script and what it is told."""
+
+
+def sighting(rnd: Random) -> Step:
+    """Some give a content at another time than before."""
+    token, content, who = rnd.choice(TOKENS), f"c{rnd.randrange(4)}", f"bank-{rnd.randrange(3)}"
+    occurred = NOW - rnd.choice((1, 1, 1, 2)) * int(content[1:]) * DAY
+    until = occurred + rnd.choice((7, 8)) * DAY
+    match rnd.randrange(6):
+        case 0:
+            return "fold", see(BUCKET, token, content, who, occurred, until).args
+        case 1:
+            return "fold", unsee(BUCKET, token, content, who).args
+        case 2:
+            return "withdraw", ("u", token, drawer_of(token), content, who)
+        case 3:
+            return "observe", of_suspect(token, "", who, occurred, occurred - DAY, NOW - 7 * DAY, until, NOW)
+        case _:
+            return "observe", of_suspect(token, content, who, occurred, occurred - DAY, NOW - 7 * DAY, until, NOW)
+
+
+def mark(rnd: Random) -> Step:
+    token, member, at = rnd.choice(TOKENS), rnd.choice("cp") + str(rnd.randrange(3)), NOW - rnd.randrange(4) * DAY
+    until, most = at + rnd.choice((7, 8)) * DAY, 2
+    match rnd.randrange(6):
+        case 0:
+            return "fold", keep(BUCKET, f"v:{token}", at, member, until, most).args
+        case 1:
+            return "fold", bury(BUCKET, f"v:{token}", member, until).args
+        case 2:
+            return "withdraw", ("x", f"v:{token}", drawer_of(token), member, rnd.choice((0, until)))
+        case 3:
+            member = ""
+    span = (at - rnd.randrange(3) * DAY, at)
+    return "observe", ("v", token, drawer_of(token), member, at, at - DAY, rnd.choice(("c", "p", "")), *span, most, until)
+
+
+def sighted(value: bytes) -> dict[bytes, int]:
+    occurred, institution, content = lone(value)
+    return {f"s{institution}|{content}".encode(): occurred, f"i{institution}".encode(): -occurred}
+
+
+@pytest.mark.parametrize("seed", range(40))
+async def test_each_answer_and_what_stands_in_the_end_are_those_of_a_plain_set(backbone: Any, seed: int) -> None:
+    rnd, namespace = Random(seed), Namespace(f"si{secrets.token_hex(3)}-")
+    redis, server = connect(backbone.redis_url), MemoryRedis(Clock(NOW))
+    store, plain = RedisStore(redis, namespace), MemoryStore(server, namespace)
+    await store.open()
+    try:
+        for one in (store, plain):
+            await one.set_stamp(STAMP)
+        for _ in range(rnd.randrange(1, 60)):
+            script, args = rnd.choice((sighting, mark))(rnd)
+            answers = [await one.call(script, STAMP, {BUCKET: Write({}, {}, args)}) for one in (store, plain)]
+            assert answers[0] == answers[1], (seed, script, args)
+        for concern, token in ((concern, token) for concern in "sv" for token in TOKENS):
+            kept = {name.encode(): score for name, score in server.buckets[BUCKET].values.get(f"{concern}:{token}", {}).items()}
+            many = dict(await redis.zrange(namespace.key(BUCKET, concern, token), 0, -1, withscores=True))
+            entry = await redis.hget(drawer(namespace, BUCKET, concern, token), token)
+            assert not (many and entry), "it lies in one place"
+            if entry is not None and (value := taken(entry, NOW)) is not None:
+                many = sighted(value) if concern == "s" else {(found := only(value))[1].encode(): found[0]}
+            assert many == kept, (seed, concern)
+    finally:
+        await store.clear()
+        await redis.aclose()
