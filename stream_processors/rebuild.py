@@ -18,7 +18,7 @@ from stream_processors.log import KafkaLog
 from stream_processors.pipeline import all_stages
 from stream_processors.settings import Settings
 from stream_processors.state import dues
-from stream_processors.state.drawers import HEAD, case_entry, linked, lone, only, taken
+from stream_processors.state.drawers import HEAD, case_entry, linked, lone, named, only, taken
 from stream_processors.state.inbox import KEPT_MS, ends_of
 from stream_processors.state.keys import ASSESS, namespace_of
 from stream_processors.state.packing import unpack
@@ -141,13 +141,15 @@ def _drawer(key: str, entries: dict[bytes, bytes], counting: _Counting) -> dict[
     for raw, entry in entries.items():
         if raw == HEAD:
             continue
-        name = raw.decode("utf-8", "backslashreplace")
+        name = named(raw)
         if concern == "k" and not own:
             revision, at, packed = case_entry(entry)
             case = orjson.dumps(orjson.loads(unpack(packed)), option=orjson.OPT_SORT_KEYS)
             found[f"{key} {name}"] = f"{revision} {at}\n{case.decode()}"
         elif (value := taken(entry, counting.until)) is None:
             continue
+        elif concern == "c":
+            found[f"{key} {name}"] = named(value)
         elif concern == "s":  # as the sorted set that it would be beside others
             occurred, institution, content = lone(value)
             if occurred > counting.since:

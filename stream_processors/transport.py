@@ -152,7 +152,7 @@ class Appetite:
 
     def __init__(self, fetcher: Any) -> None:
         self.hungry: bool = False
-        self.fetcher = fetcher
+        self.fetcher, self._waiting = fetcher, 0
         self._actions, self._wait_ms = fetcher._get_actions_per_node, fetcher._fetch_max_wait_ms
         fetcher._get_actions_per_node = self.actions
 
@@ -168,11 +168,13 @@ class Appetite:
             self.hungry = True
             self.fetcher._notify(self.fetcher._wait_consume_future)
         found: Mapping[Any, Any] = {}
+        self._waiting += 1
         try:
             found = await fetching
             return found
-        finally:
-            self.hungry = sum(map(len, found.values())) >= AMPLE
+        finally:  # one that was given up in an assignment may still wait, beside the one that came after it
+            self._waiting -= 1
+            self.hungry = self._waiting > 0 or sum(map(len, found.values())) >= AMPLE
 
 
 class _Thread(driver.AIOKafkaConsumerThread):

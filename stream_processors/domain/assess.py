@@ -16,6 +16,7 @@ from stream_processors.domain.deduplication import classify
 from stream_processors.domain.features import Observed
 from stream_processors.domain.routing import routes
 from stream_processors.domain.scoring import score, severity
+from stream_processors.domain.traces import latest_ms
 
 _WHY = {
     Outcome.CONFLICT: "the reference was used before for another body",
@@ -31,7 +32,7 @@ def decide(
     points, reasons = score(signal, observed.features, policy) if outcome is Outcome.ASSESSED else (0, ())
     points, reasons = trust.weigh(signal, points, reasons, policy)
     now_ms, keep = instant_ms(now), policy.keep
-    latest_ms = max(now_ms, instant_ms(signal.occurred_at))
+    latest = latest_ms(signal, now_ms)
     return AssessedSignal.trusted(
         outcome=outcome,
         emitted=emitted,
@@ -57,8 +58,8 @@ def decide(
         routes=routes(signal, points, observed.queues, policy) if outcome is Outcome.ASSESSED else (),
         policy=policy.label,
         claims_until_ms=now_ms + keep.claims_days * DAY_MS,
-        sightings_until_ms=latest_ms + keep.sightings_days * DAY_MS,
-        victims_until_ms=latest_ms + keep.victims_days * DAY_MS,
+        sightings_until_ms=latest + keep.sightings_days * DAY_MS,
+        victims_until_ms=latest + keep.victims_days * DAY_MS,
         cases_until_ms=now_ms + keep.cases_days * DAY_MS,
         typology=signal.typology,
         stage=signal.stage,

@@ -74,6 +74,12 @@ class Flow(NamedTuple):
     member: str
 
 
+def latest_ms(signal: Traced, now_ms: int) -> int:
+    """The latest of the signal's times. What it leaves is kept from then on, so that nothing ends before its own time is over."""
+    told = [signal.occurred_at, signal.event.at if signal.event is not None else None]
+    return max(now_ms, *(instant_ms(at) for at in told if at is not None))
+
+
 def victims(signal: Traced) -> Iterator[VictimMark]:
     """One for each victim that the signal names."""
     if low(signal):

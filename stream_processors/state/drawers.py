@@ -82,6 +82,11 @@ def short(name: str) -> bytes | str:
     return name if found is None else _TAGS[found[1]] + urlsafe_b64decode(found[2] + "==") + found[3].encode()
 
 
+def named(raw: bytes) -> str:
+    """A name to be shown, whatever its bytes are."""
+    return long(raw) if raw[:1] in _HEADS else raw.decode("utf-8", "backslashreplace")
+
+
 def long(name: bytes) -> str:
     """The name that was made short."""
     if (head := _HEADS.get(name[:1])) is None:

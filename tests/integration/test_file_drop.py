@@ -22,6 +22,7 @@ from deploy.local.stack import Stack
 from deploy.token import mint
 from deploy.verify.main import settings_of, verify
 from deploy.verify.quiet import wait_quiet
+from stream_processors.state.drawers import named
 from stream_processors.state.views import RedisViews
 from tests.unit.connectors.samples import CSV_MAPPING, write_csv
 
@@ -136,7 +137,7 @@ def test_verify_agrees_and_says_what_differs_when_the_state_was_changed(stack: S
         ok, said = verified(stack)
         assert not ok
         assert "1 keys differ" in said
-        assert name.decode() in said
+        assert named(name) in said
     finally:
         redis.hset(key, name, kept)
         redis.close()

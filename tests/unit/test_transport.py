@@ -218,6 +218,19 @@ async def test_a_wanted_poll_wakes_the_fetcher_and_only_ample_ones_are_fetched_a
         await appetite.sated(fetching())  # awake already
 
 
+async def test_a_poll_that_was_given_up_takes_no_appetite_from_the_one_after_it() -> None:
+    appetite = Appetite(Fetching())
+    old, new = (asyncio.get_running_loop().create_future() for _ in range(2))
+    polls = [asyncio.ensure_future(appetite.sated(one)) for one in (old, new)]
+    await asyncio.sleep(0)
+    old.set_result({})
+    await polls[0]
+    assert appetite.hungry
+    new.set_result({A: [1]})
+    await polls[1]
+    assert not appetite.hungry
+
+
 async def test_a_fetch_that_fails_leaves_no_appetite() -> None:
     appetite = Appetite(Fetching())
 

@@ -197,15 +197,16 @@ local function unput(key, drawer, name, member)
 end
 local function bury(key, drawer, name, member, expires)
   local entry = redis.call('HGET', drawer, name)
-  if live(entry) then
+  local ends = entry and struct.unpack('>I6', entry) or 0
+  if after(ends) > now() then -- in a set it would stay so long
     local stood, other = only(entry)
     redis.call('ZADD', key, string.format('%.0f', stood), other)
-    live_until(key, struct.unpack('>I6', entry))
+    live_until(key, ends)
     clear(drawer, name)
   end
   redis.call('SADD', key .. '!', member)
   live_until(key .. '!', expires)
-  local ends = end_of(key)
+  ends = end_of(key)
   if ends > 0 then live_until(key .. '!', ends - 1) end -- the end of a key is one step after a member's
 end
 -- Whether a member of the set counts: a function, for seldom is there anything to look up.

@@ -10,10 +10,13 @@ from typing import Any
 
 import pytest
 
+from stream_processors import rebuild
 from stream_processors.agents.observing import of_suspect
+from stream_processors.policy_file import PolicyFile
+from stream_processors.settings import SHIPPED_POLICY
 from stream_processors.state.drawers import drawer, drawer_of, lone, only, taken
-from stream_processors.state.effects import Arg, bury, keep, see, unsee
-from stream_processors.state.keys import Namespace
+from stream_processors.state.effects import Arg, bury, claim, keep, see, take, unsee
+from stream_processors.state.keys import NAMESPACES, Namespace
 from stream_processors.state.store import RedisStore, Write, connect
 from tests.support.clock import Clock
 from tests.support.memory_store import MemoryRedis, MemoryStore
@@ -90,6 +93,39 @@ async def test_each_answer_and_what_stands_in_the_end_are_those_of_a_plain_set(b
             if entry is not None and (value := taken(entry, NOW)) is not None:
                 many = sighted(value) if concern == "s" else {(found := only(value))[1].encode(): found[0]}
             assert many == kept, (seed, concern)
+    finally:
+        await store.clear()
+        await redis.aclose()
+
+
+async def test_two_states_are_compared_by_names_that_people_know(backbone: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also those that lie short in drawers, and the texts of values that hold such names."""
+    signal, content = "sig-Jt3gKvaDTeLIf1nLzLiD7Q", "yo35cABu6zMpRRWom6-9sw"
+    namespace = Namespace(f"sn{secrets.token_hex(3)}-")
+    monkeypatch.setitem(NAMESPACES, "assess", namespace)
+    monkeypatch.setattr(rebuild, "ASSESS", namespace)
+    redis = connect(backbone.redis_url)
+    store = RedisStore(redis, namespace)
+    await store.open()
+    try:
+        await store.set_stamp(STAMP)
+        effects = (
+            claim(BUCKET, f"r:{signal}", "3:7 body", NOW + DAY),
+            take(BUCKET, f"c:{content}", f"{signal}/2", NOW + DAY),
+            see(BUCKET, "k1.one", content, "bank-1", NOW, NOW + DAY),
+            keep(BUCKET, "v:k1.two", NOW, "pone", NOW + DAY),
+        )
+        for effect in effects:
+            await store.call("fold", STAMP, {BUCKET: Write({}, {}, effect.args)})
+        policy = PolicyFile(SHIPPED_POLICY).now
+        found = await rebuild.snapshot(backbone.redis_url, "assess", NOW, policy)
+        rows = {key.partition("}")[2]: text for key, text in found.items() if not key.endswith("}m")}
+        assert rows == {
+            f"r={drawer_of(signal)} {signal}": "3:7 body",
+            f"c={drawer_of(content)} {content}": f"{signal}/2",
+            "s:k1.one": f"ibank-1={float(-NOW)!r}\nsbank-1|{content}={float(NOW)!r}",
+            "v:k1.two": f"pone={float(NOW)!r}",
+        }
     finally:
         await store.clear()
         await redis.aclose()
