@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from schemas.cases import ActionKind, Case
+from schemas.feedback import TakenBack
 from schemas.measures import MeasureKind
 from schemas.notices import Notice, NoticeKind
 from schemas.orders import OrderKind, OrderState
@@ -47,21 +48,44 @@ def told(before: Case | None, after: Case, step: Step) -> tuple[Notice, ...]:
     found: list[Told] = []
     kind = step.action.kind
     if kind in (ActionKind.JOIN, ActionKind.ABSORB):
-        found += early_warning(before, after, quiet=QUIET)
+        holders = frozenset() if before is None else frozenset(one.institution for one in standing(before))
+        found += early_warning(before, after, holders=holders, quiet=QUIET)
     if before is not None:
         was, now = handling(before), handling(after)
-        if (before.disposition, before.status, was) != (after.disposition, after.status, now):
-            found += _feedback(before, after, was, now)
+        if before.disposition != after.disposition or _acted(was) != _acted(now) or _judged(before, after):
+            found += feedback(before, after, was=was, handling=now)
         if kind is ActionKind.RETRACT:
-            warned = set(before.institutions) if len(before.institutions) > 1 else set()
-            found += taken_back(after, change="retraction", executed=standing(before), warned=warned)
+            found += _taken_back(before, after, step)
     return noticed(found, step)
 
 
-def _feedback(before: Case, after: Case, was: Handling, now: Handling) -> Iterable[Told]:
-    if before.disposition == after.disposition and was == now and not _judged(before, after):
-        return ()
-    return feedback(before, after, was=was, handling=now)
+def _acted(one: Handling) -> tuple[object, ...]:
+    return one.acts, one.saved_minor
+
+
+def _taken_back(before: Case, after: Case, step: Step) -> Iterable[Told]:
+    gone, executed = step.action.withdrawn, standing(before)
+    corrected = gone is not None and any(
+        one.signal_id == gone.signal_id and one.version > gone.version for one in after.signals
+    )
+    return taken_back(
+        after,
+        change="correction" if corrected else "retraction",
+        executed=executed,
+        warned=set(before.institutions) if len(before.institutions) > 1 else set(),
+        supported_minor=_supported(executed, after),
+    )
+
+
+def _supported(executed: Iterable[Executed], after: Case) -> dict[str, int]:
+    """How much of what each order holds the reports that are left bear out, the first order first. Of a currency in which none of
+    them names an amount nothing is known."""
+    left, found = dict(after.amount_minor), dict[str, int]()
+    for one in executed:
+        if one.order_id is not None and one.amount_minor is not None and one.currency in left:
+            found[one.order_id] = still = min(one.amount_minor, left[one.currency])
+            left[one.currency] -= still
+    return found
 
 
 def _judged(before: Case, after: Case) -> bool:
@@ -71,7 +95,10 @@ def _judged(before: Case, after: Case) -> bool:
 
 def handling(case: Case) -> Handling:
     """What was done in the case: sorts of executed orders and of measures, and what that stopped, by currency. What orders hold
-    or paid back counts; where there is none of a currency, what the institutions blocked by themselves."""
+    or paid back counts; where there is none of a currency, what the institutions blocked by themselves. Seen are the signals that
+    were there when an officer last did something about the case as a whole."""
+    last = max((at for at in (case.acknowledged_at, case.disposed_at, case.closed_at) if at is not None), default=None)
+    seen = frozenset(one.signal_id for one in case.signals if last is not None and one.accepted_at <= last)
     acts = {one.kind.value for one in case.orders if one.executed_at is not None}
     acts |= {one.kind.value for one in case.measures}
     held: dict[str, int] = {}
@@ -82,7 +109,7 @@ def handling(case: Case) -> Handling:
     for one in case.measures:
         if one.kind is MeasureKind.BLOCKED and one.currency and one.amount_minor:
             blocked[one.currency] = blocked.get(one.currency, 0) + one.amount_minor
-    return Handling(acts=frozenset(acts), saved_minor=blocked | held)
+    return Handling(seen=seen, acts=frozenset(acts), saved_minor=blocked | held)
 
 
 def standing(case: Case) -> tuple[Executed, ...]:
@@ -105,6 +132,8 @@ def noticed(found: Iterable[Told], step: Step, of: str = "") -> tuple[Notice, ..
 
 def _notice(one: Told, number: str, step: Step) -> Notice:
     kind, field = _KINDS[one.kind]
+    if isinstance(one.data, TakenBack) and one.data.change == "correction":
+        kind = NoticeKind.CORRECTION
     whole: dict[str, Any] = {field: one.data}
     return Notice.trusted(
         notice_id=f"{step.action.action_id}/{one.kind}/{number}",

@@ -26,7 +26,6 @@ __all__ = [
     "case_moves",
     "concerns",
     "feedback_of",
-    "handling_of",
     "objection_moves",
     "order_moves",
     "others",
@@ -66,15 +65,8 @@ def concerns(case: Case, institution: str) -> bool:
 
 def feedback_of(case: Case, signal_id: str, institution: str) -> Feedback:
     """What came of a signal in its case: its own state while the case lists it, after that what holds of its sender's oldest."""
-    handling = handling_of(case)
+    done = handling(case)
     listed = [one for one in case.signals if one.signal_id == signal_id and one.institution == institution]
     if listed:
-        return feedback.of_signal(case, max(listed, key=lambda one: one.version), handling)
-    return feedback.of_institution(case, institution, handling).model_copy(update={"signal_id": signal_id})
-
-
-def handling_of(case: Case) -> feedback.Handling:
-    """What was done in the case, and which of its signals were there when an officer last did something about it as a whole."""
-    last = max((at for at in (case.acknowledged_at, case.disposed_at, case.closed_at) if at is not None), default=None)
-    seen = frozenset(one.signal_id for one in case.signals if last is not None and one.accepted_at <= last)
-    return handling(case)._replace(seen=seen)
+        return feedback.of_signal(case, max(listed, key=lambda one: one.version), done)
+    return feedback.of_institution(case, institution, done).model_copy(update={"signal_id": signal_id})
