@@ -127,20 +127,21 @@ def _lock(step: _Step) -> dict[str, Any] | Refusal:
 
 
 class Move(NamedTuple):
-    """`body_only`: the coordination body alone may do it."""
+    """`to`: where it may lead; `body_only`: the coordination body alone may do it."""
 
+    to: tuple[AssessmentState, ...]
     effect: Effect
     body_only: bool = True
 
 
 TABLE: dict[tuple[AssessmentState, AssessmentMoveKind], Move] = {
-    (S.OPEN, K.PUBLISH): Move(_publish),
-    (S.PUBLISHED, K.DISPUTE): Move(_dispute, body_only=False),
-    (S.DISPUTED, K.DISPUTE): Move(_dispute, body_only=False),
-    (S.DECIDED, K.DISPUTE): Move(_dispute, body_only=False),
-    (S.DISPUTED, K.DECIDE): Move(_decide),
-    (S.PUBLISHED, K.LOCK): Move(_lock),
-    (S.DECIDED, K.LOCK): Move(_lock),
+    (S.OPEN, K.PUBLISH): Move((S.PUBLISHED,), _publish),
+    (S.PUBLISHED, K.DISPUTE): Move((S.DISPUTED,), _dispute, body_only=False),
+    (S.DISPUTED, K.DISPUTE): Move((S.DISPUTED,), _dispute, body_only=False),
+    (S.DECIDED, K.DISPUTE): Move((S.DISPUTED,), _dispute, body_only=False),
+    (S.DISPUTED, K.DECIDE): Move((S.DISPUTED, S.DECIDED), _decide),
+    (S.PUBLISHED, K.LOCK): Move((S.LOCKED,), _lock),
+    (S.DECIDED, K.LOCK): Move((S.LOCKED,), _lock),
 }
 """No move leads out of LOCKED. Opening is of a year that has no assessment yet."""
 

@@ -57,17 +57,24 @@ def _withdraw(move: DataMove, one: DataRequest, now: datetime) -> dict[str, Any]
     return {"state": S.WITHDRAWN}
 
 
-TABLE: dict[tuple[DataState, DataMoveKind], Effect] = {
-    (S.ASKED, K.HAND_IN): _hand_in,
-    (S.ASKED, K.EXTEND): _extend,
-    (S.ASKED, K.FIND): _find,
-    (S.ASKED, K.WITHDRAW): _withdraw,
-    (S.HANDED_IN, K.HAND_IN): _hand_in,
-    (S.HANDED_IN, K.FIND): _find,
-    (S.HANDED_IN, K.WITHDRAW): _withdraw,
-    (S.FOUND, K.FIND): _find,
-    (S.FOUND, K.CLEAR): _clear,
-    (S.FOUND, K.WITHDRAW): _withdraw,
+class Move(NamedTuple):
+    """`to`: where it may lead."""
+
+    to: tuple[DataState, ...]
+    effect: Effect
+
+
+TABLE: dict[tuple[DataState, DataMoveKind], Move] = {
+    (S.ASKED, K.HAND_IN): Move((S.HANDED_IN,), _hand_in),
+    (S.ASKED, K.EXTEND): Move((S.ASKED,), _extend),
+    (S.ASKED, K.FIND): Move((S.FOUND,), _find),
+    (S.ASKED, K.WITHDRAW): Move((S.WITHDRAWN,), _withdraw),
+    (S.HANDED_IN, K.HAND_IN): Move((S.HANDED_IN,), _hand_in),
+    (S.HANDED_IN, K.FIND): Move((S.FOUND,), _find),
+    (S.HANDED_IN, K.WITHDRAW): Move((S.WITHDRAWN,), _withdraw),
+    (S.FOUND, K.FIND): Move((S.FOUND,), _find),
+    (S.FOUND, K.CLEAR): Move((S.ASKED, S.HANDED_IN), _clear),
+    (S.FOUND, K.WITHDRAW): Move((S.WITHDRAWN,), _withdraw),
 }
 """Nothing leads out of WITHDRAWN. What is handed in again replaces the paper and keeps the first time."""
 BY_UNIT = frozenset({K.HAND_IN})
@@ -87,15 +94,15 @@ def decide(*, move: DataMove, request: DataRequest | None, now: datetime) -> Dat
     if move.revision is not None and move.revision != request.revision:
         said = f"the request is at revision {request.revision}, yours was made on {move.revision}; read it again"
         return DataChange(refusal=Refusal("stale-revision", said))
-    effect = TABLE.get((request.state, move.kind))
-    if effect is None:
+    entry = TABLE.get((request.state, move.kind))
+    if entry is None:
         moves = open_moves(request)
         said = f"the request is {request.state}; moves open now: {', '.join(moves) or 'none'}"
         return DataChange(refusal=Refusal("not-allowed", said, tuple(moves)))
     wanted = request.unit if move.kind in BY_UNIT else request.body
     if move.party != wanted:
         return DataChange(refusal=Refusal("forbidden", f"only {wanted} may do this"))
-    changes = effect(move, request, now)
+    changes = entry.effect(move, request, now)
     if isinstance(changes, Refusal):
         return DataChange(refusal=changes)
     applied = (*request.applied[1 - APPLIED_KEPT :], move.move_id)

@@ -8,8 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
+from schemas.assessments import AssessmentState, SupervisionState
 from schemas.cases import CaseStatus
-from stream_processors.domain import case, dissuasion, order
+from schemas.clocks import ClockState
+from schemas.objections import ObjectionState
+from schemas.oversight import DataState
+from stream_processors.domain import assessment, case, clocks, data_request, dissuasion, objection, order, supervision
 
 NONE = "none"
 
@@ -20,7 +24,7 @@ class Edge(NamedTuple):
     to: str
 
 
-def edges(table: Mapping[tuple[str, Any], Any]) -> tuple[Edge, ...]:
+def edges(table: Mapping[tuple[Any, Any], Any]) -> tuple[Edge, ...]:
     """The table's rows as arrows, in its order; a move says where it leads (`to`)."""
     return tuple(Edge(str(state), str(event), str(to)) for (state, event), move in table.items() for to in move.to)
 
@@ -56,9 +60,25 @@ def _case() -> tuple[Edge, ...]:
     )
 
 
+def _objection() -> tuple[Edge, ...]:
+    """The table's rows, and what a release goes on to when nobody's confirmation is awaited."""
+    rows = (Edge(str(state), str(move), str(row.to)) for (state, move), row in objection.TABLE.items())
+    return *rows, Edge(ObjectionState.RELEASED, "last confirm", ObjectionState.PROPAGATED)
+
+
+def _clock() -> tuple[Edge, ...]:
+    started = Edge(NONE, "start", ClockState.OPEN)
+    return started, *(Edge(str(state), event, str(to)) for (state, event), to in clocks.TABLE.items())
+
+
 PICTURES: dict[str, Callable[[], tuple[Edge, ...]]] = {
     "case": _case,
     "order": lambda: edges(order.TABLE),
     "task": lambda: edges(dissuasion.TABLE),
+    "objection": _objection,
+    "clock": _clock,
+    "assessment": lambda: (Edge(NONE, "open", AssessmentState.OPEN), *edges(assessment.TABLE)),
+    "supervision": lambda: (Edge(NONE, "issue", SupervisionState.ISSUED), *edges(supervision.TABLE)),
+    "data-request": lambda: (Edge(NONE, "ask", DataState.ASKED), *edges(data_request.TABLE)),
 }
 """Name of a table -> its arrows."""

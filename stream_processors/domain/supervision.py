@@ -56,17 +56,24 @@ def _withdraw(move: SupervisionMove, one: Supervision, now: datetime) -> dict[st
     return {"state": S.WITHDRAWN, "ended_at": now}
 
 
-TABLE: dict[tuple[SupervisionState, SupervisionMoveKind], Effect] = {
-    (S.ISSUED, K.ANSWER): _answer,
-    (S.ISSUED, K.FALL_DUE): _fall_due,
-    (S.ISSUED, K.EXTEND): _later,
-    (S.ISSUED, K.WITHDRAW): _withdraw,
-    (S.OVERDUE, K.ANSWER): _answer,
-    (S.OVERDUE, K.EXTEND): _later,
-    (S.OVERDUE, K.WITHDRAW): _withdraw,
-    (S.ANSWERED, K.RETURN): _later,
-    (S.ANSWERED, K.ACCEPT): _accept,
-    (S.ANSWERED, K.WITHDRAW): _withdraw,
+class Move(NamedTuple):
+    """`to`: where it leads."""
+
+    to: tuple[SupervisionState, ...]
+    effect: Effect
+
+
+TABLE: dict[tuple[SupervisionState, SupervisionMoveKind], Move] = {
+    (S.ISSUED, K.ANSWER): Move((S.ANSWERED,), _answer),
+    (S.ISSUED, K.FALL_DUE): Move((S.OVERDUE,), _fall_due),
+    (S.ISSUED, K.EXTEND): Move((S.ISSUED,), _later),
+    (S.ISSUED, K.WITHDRAW): Move((S.WITHDRAWN,), _withdraw),
+    (S.OVERDUE, K.ANSWER): Move((S.ANSWERED,), _answer),
+    (S.OVERDUE, K.EXTEND): Move((S.ISSUED,), _later),
+    (S.OVERDUE, K.WITHDRAW): Move((S.WITHDRAWN,), _withdraw),
+    (S.ANSWERED, K.RETURN): Move((S.ISSUED,), _later),
+    (S.ANSWERED, K.ACCEPT): Move((S.LIFTED,), _accept),
+    (S.ANSWERED, K.WITHDRAW): Move((S.WITHDRAWN,), _withdraw),
 }
 """Nothing leads out of LIFTED and WITHDRAWN."""
 BY_UNIT = frozenset({K.ANSWER})
@@ -87,15 +94,15 @@ def decide(*, move: SupervisionMove, supervision: Supervision | None, now: datet
     if move.revision is not None and move.revision != supervision.revision:
         said = f"the measure is at revision {supervision.revision}, the request was made on {move.revision}; read it again"
         return SupervisionChange(refusal=Refusal("stale-revision", said))
-    effect = TABLE.get((supervision.state, move.kind))
-    if effect is None:
+    entry = TABLE.get((supervision.state, move.kind))
+    if entry is None:
         moves = ", ".join(open_moves(supervision)) or "none"
         said = f"the measure is {supervision.state}; moves open now: {moves}"
         return SupervisionChange(refusal=Refusal("not-allowed", said))
     wanted = supervision.unit if move.kind in BY_UNIT else supervision.body
     if move.kind not in BY_CLOCK and move.party != wanted:
         return SupervisionChange(refusal=Refusal("forbidden", f"only {wanted} may do this"))
-    changes = effect(move, supervision, now)
+    changes = entry.effect(move, supervision, now)
     if isinstance(changes, Refusal):
         return SupervisionChange(refusal=changes)
     applied = (*supervision.applied[1 - APPLIED_KEPT :], move.move_id)

@@ -59,7 +59,8 @@ def test_what_leads_to_a_lock_is_published_ruled_and_verified(steps: list[Any]) 
         if after_it is None:
             assert change.echo or (change.refusal and change.refusal.why)
             continue
-        assert after_it.revision == before.revision + 1 and (before.state, one.kind) in TABLE
+        assert after_it.revision == before.revision + 1
+        assert after_it.state in TABLE[before.state, one.kind].to
         waiting = any(dispute.ruling is None for dispute in after_it.disputes)
         assert waiting == (after_it.state is AssessmentState.DISPUTED)
         assert (after_it.lock is not None) == (after_it.state is AssessmentState.LOCKED) == verified(after_it, VERIFIER)

@@ -62,7 +62,7 @@ class Loop:
 
     def joined(self, institution: str = "bank-001", at: float | None = None, **over: Any) -> CaseChange:
         n = len(self.changes)
-        action = join(self.case_id, f"join-{n}", signal_id=f"sig-{n}", institution=institution, **over)
+        action = join(self.case_id, f"join-{n}", **{"signal_id": f"sig-{n}", "institution": institution, **over})
         change = self.decide(action, "stage:assess", at)
         assert change.case is not None
         return change

@@ -6,6 +6,7 @@ import pytest
 
 from schemas.cases import ActionOutcome, CaseStatus
 from schemas.clocks import ClockState
+from schemas.notices import NoticeKind
 from schemas.objections import ObjectionRequest
 from schemas.orders import OrderState
 from schemas.tasks import TaskEvent
@@ -154,6 +155,28 @@ def test_a_report_taken_back_reaches_whoever_acted_on_it() -> None:
     told = {one.recipient: one.taken_back for one in loop.changes[-1].notices if one.taken_back}
     assert set(told) == {"bank-001", QUEUE}
     assert told[QUEUE].proposed[0].order_id == "ord-1" and told["bank-001"].undo[0].undo == "release"
+
+
+def test_a_correction_says_so_and_proposes_what_no_report_bears_out_any_more() -> None:
+    loop = Loop().claimed()
+    held = loop.executed().held_minor
+    older = loop.it.signals[0]
+    loop.joined(older.institution, signal_id=older.signal_id, version=2, amount_minor=held - 1_000)
+    loop.decide(taken_back(older), "stage:assess")
+    notices = [one for one in loop.changes[-1].notices if one.taken_back]
+    assert {(one.recipient, one.kind, one.taken_back.change) for one in notices if one.taken_back} == {
+        ("bank-001", NoticeKind.CORRECTION, "correction"),
+        (QUEUE, NoticeKind.CORRECTION, "correction"),
+    }
+    (proposed,) = next(one.taken_back.proposed for one in notices if one.recipient == QUEUE and one.taken_back)
+    assert (proposed.order_id, proposed.undo, proposed.amount_minor) == ("ord-1", "release", 1_000)
+
+
+def test_whoever_holds_the_subject_is_warned_when_one_more_reports_it() -> None:
+    loop = Loop().claimed()
+    loop.executed("suspend_number", recipient="telecom-001", subject=subject(3))
+    loop.joined("bank-002")
+    assert loop.told() == [("bank-001", "early_warning"), ("telecom-001", "early_warning")]
 
 
 def test_others_are_warned_when_one_more_reports_the_subject() -> None:
