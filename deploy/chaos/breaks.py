@@ -26,6 +26,7 @@ CRASH_POINTS = [name for name in POINTS if not name.startswith(("intake.", "call
 PROCESSES = {"retract": "assess", "calls": "webhook"}
 """The process of a point's part, where it has another name."""
 HIT_TIMEOUT_S = 120.0
+NOT_RUN = "NOT RUN"
 RARE = ("deliver.found", "deliver.followed", "webhook.found")
 """Passed at an assignment alone, or where a case hands over to another: the first time counts."""
 FAKETIME = [Path("/usr/lib", folder, "faketime/libfaketimeMT.so.1") for folder in ("x86_64-linux-gnu", "aarch64-linux-gnu", "")]
@@ -159,7 +160,7 @@ def clock(scene: Scene) -> str:
     """Processes really see another time (libfaketime): three hours ahead, three behind, then right again."""
     library = next((path for path in FAKETIME if path.exists()), None)
     if library is None:
-        return "NOT RUN: a shifted clock needs libfaketime (Debian: apt-get install libfaketime), it is not on this machine"
+        return f"{NOT_RUN}: a shifted clock needs libfaketime (Debian: apt-get install libfaketime), it is not on this machine"
     names = [f"{scene.rng.choice(AGENTS)}-0", "gateway", "redis"]
     for shift in ("+3h", "-3h", ""):
         env = {"LD_PRELOAD": str(library), "FAKETIME": shift, "FAKETIME_DONT_FAKE_MONOTONIC": "1"} if shift else {}

@@ -5,11 +5,11 @@ from __future__ import annotations
 import random
 import secrets
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import typer
 
-from deploy.chaos.breaks import BREAKS, CRASH_POINTS
+from deploy.chaos.breaks import BREAKS, CRASH_POINTS, NOT_RUN
 from deploy.chaos.check import Found
 
 
@@ -29,12 +29,19 @@ def register(app: typer.Typer) -> None:
         known = set(BREAKS) | {f"point:{name}" for name in CRASH_POINTS}
         if unknown := [step for step in steps if step not in known]:
             raise typer.BadParameter(f"no such break: {', '.join(unknown)}; there are {', '.join(sorted(known))}")
-        found = run(steps, seed=seed, told=lambda line: typer.echo(line))
-        sys.exit(report(found, len(steps), seed))
+        said: list[str] = []
+
+        def tell(line: str) -> None:
+            said.append(line)
+            typer.echo(line)
+
+        found = run(steps, seed=seed, told=tell)
+        not_run = [line for line in said if NOT_RUN in line]
+        sys.exit(report(found, len(steps) - len(not_run), seed, not_run))
 
 
-def report(found: Found, breaks: int, seed: int) -> int:
-    """Prints what was found; the exit code."""
+def report(found: Found, breaks: int, seed: int, not_run: Iterable[str] = ()) -> int:
+    """Prints what was found, and which breaks could not be made; the exit code."""
     typer.echo(
         f"{breaks} breaks (seed {seed}): {found.acknowledged} acknowledged, {found.records} records in the log, "
         f"{found.facts} facts of which {found.echoes} echoes, {found.cases} cases; {dict(found.outcomes)}"
@@ -49,6 +56,8 @@ def report(found: Found, breaks: int, seed: int) -> int:
         if not found.wrong
         else f"{len(found.wrong)} violations"
     )
+    for line in not_run:
+        typer.echo(line)
     return 1 if found.wrong else 0
 
 

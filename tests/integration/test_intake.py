@@ -19,6 +19,7 @@ from schemas.codec import decode
 from schemas.protect import AesGcmSealer, Keyring
 from schemas.receipts import RawOutcome, RawReceipt
 from schemas.topics import DEADLETTER, raw, receipts
+from stream_processors.crash import POINTS
 from stream_processors.log import KafkaLog
 from stream_processors.pipeline import all_stages
 from stream_processors.rebuild import digest
@@ -203,7 +204,7 @@ async def test_killed_between_its_appends_intake_tells_each_record_once_and_no_s
         if earlier.signal_id:
             await _seen(views, earlier.signal_id)
     before = await views.counters()
-    for number, point in enumerate(("intake.submitted", "intake.recorded")):
+    for number, point in enumerate(name for name in POINTS if name.startswith("intake.")):
         latch = tmp_path / point
         await asyncio.to_thread(stack.stop_one, "intake-0", grace_s=0)
         stack.start_one("intake-0", env={"LIANDONG_CRASH": f"{point}@2@{latch}"}, wait=False)
