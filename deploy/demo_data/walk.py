@@ -166,7 +166,7 @@ async def _dissuaded(walker: Walker, walked: Walked, person: dict[str, str], who
 
 
 async def frozen(walker: Walker, scheme: Scheme, case_id: str) -> Walked:
-    """The fund-raising account: a freeze that needs four eyes; the one who asked cannot agree; renewed, and confirmed."""
+    """The fund-raising account: a freeze that needs four eyes; the one who asked cannot agree; executed, and confirmed."""
     walked = Walked(scheme, case_id)
     bank, reported = scheme.reports[0].institution, scheme.reports[0]
     await walker.claimed(case_id)
