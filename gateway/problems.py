@@ -234,6 +234,7 @@ _TABLE = (
         "An officer may hold a bounded number of live connections, an inbox a bounded number that wait. Close one; a browser's "
         "tabs count each.",
     ),
+    Kind("headers-too-large", 431, "Headers too large", "The address and the headers together are over the limit. Send fewer."),
     Kind(
         "internal",
         500,
