@@ -219,7 +219,8 @@ _TABLE = (
         "reference-reused",
         422,
         "The reference was used for another body",
-        "A reference or `Idempotency-Key` names one body for ever. Use a new one.",
+        "A reference or `Idempotency-Key` names one body: use a new one. The gateway remembers that for a day. "
+        "Another body that comes later under a signal's old reference is accepted, becomes a `conflict`, and its status says so.",
     ),
     Kind(
         "rate-limited",
