@@ -42,6 +42,12 @@ _TABLE = (
     Kind("not-found", 404, "Not found", "There is nothing here, or it is not yours to see."),
     Kind("method-not-allowed", 405, "Method not allowed", "See `Allow`."),
     Kind(
+        "body-stalled",
+        408,
+        "The body stopped coming",
+        "Nothing more of it came for too long. Of a batch the lines before were taken; send the others again.",
+    ),
+    Kind(
         "in-flight",
         409,
         "The same reference is being accepted now",
