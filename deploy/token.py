@@ -18,6 +18,8 @@ import typer
 from joserfc import jwt
 from joserfc.jwk import OKPKey
 
+from deploy.local.places import default_home
+
 ISSUER = "liandong-local"
 AUDIENCE = "liandong"
 ALGORITHM = "Ed25519"
@@ -41,7 +43,7 @@ def mint(
         raise ValueError(f"no such role: {role}; there are {', '.join(ROLES)}")
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]{1,62}", subject):
         raise ValueError("a subject is 2 to 63 lower case letters, digits and hyphens")
-    key = _key((home or _home()) / profile)
+    key = _key((home or default_home()) / profile)
     now = int(time.time())
     claims = {"iss": ISSUER, "aud": AUDIENCE, "sub": subject, "role": role, "iat": now, "nbf": now, "exp": now + ttl_s}
     if role == "officer":
@@ -52,10 +54,6 @@ def mint(
 def _role_of(subject: str) -> str:
     first = subject.partition("-")[0]
     return first if first in ROLES else "institution"
-
-
-def _home() -> Path:
-    return Path(os.environ.get("LIANDONG_HOME") or ".liandong")
 
 
 def ensure_keys(folder: Path) -> Path:

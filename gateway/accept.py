@@ -10,7 +10,8 @@ import contextlib
 import itertools
 import secrets
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from gateway.idempotency import Idempotency, InFlight, Remembered, StateUnavailable
@@ -62,8 +63,9 @@ class Acceptor:
         self._in_flight_limit = settings.in_flight_limit
         self._retry_after_s = settings.retry_after_s
         self._in_flight = 0
-        self.batches = 0  # that are read, or whose results are not yet taken: each may hold its lines' results
+        self._batches: Counter[str] = Counter()  # by institution: those of `batch`
         self._batches_limit = settings.batches_limit
+        self._batches_own_limit = settings.batches_per_institution_limit
         self._shares = Shares()
         self._process = secrets.token_hex(8)
         self._numbers = itertools.count()
@@ -84,12 +86,27 @@ class Acceptor:
             return later("log-unavailable", "no connection to the broker; nothing was taken", self._retry_after_s)
         return None
 
-    def full(self) -> Problem | None:
-        """Why no batch is begun at the moment, if so."""
-        if self.batches < self._batches_limit:
-            return None
-        detail = f"{self.batches} batches are being read, which is the limit; nothing of yours was taken"
-        return later("overloaded", detail, self._retry_after_s)
+    def full(self, institution: str) -> Problem | None:
+        """Why no batch (of this institution) is begun at the moment, if so. One that fills its own leaves room for others."""
+        own, all_of_them = self._batches[institution], self._batches.total()
+        if own >= self._batches_own_limit:
+            detail = f"{own} batches of your institution are being read, which is its own limit; nothing of this one was taken"
+            return later("overloaded", detail, self._retry_after_s)
+        if all_of_them >= self._batches_limit:
+            detail = f"{all_of_them} batches are being read, which is the limit; nothing of yours was taken"
+            return later("overloaded", detail, self._retry_after_s)
+        return None
+
+    @contextlib.contextmanager
+    def batch(self, institution: str) -> Iterator[None]:
+        """Counts a batch as long as it is read or its results are not yet taken: it may hold its lines' results."""
+        self._batches[institution] += 1
+        try:
+            yield
+        finally:
+            self._batches[institution] -= 1
+            if not self._batches[institution]:
+                del self._batches[institution]
 
     async def accept(self, signals: Sequence[Prepared], institution: str) -> list[Receipt | Problem]:
         point("gateway.validated")

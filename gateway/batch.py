@@ -1,12 +1,14 @@
 """A batch: NDJSON in, one result a line out, both streamed; good lines are kept when others are bad.
 
 Invariant: results come in the order of the lines, one for each; no answer waits for a client that sends before it reads
-(results queue up meanwhile, bounded by the limit of lines), and no body is in memory as a whole.
+(results queue up meanwhile, bounded by the limit of lines), no body is in memory as a whole, and none that stops to come is
+waited for.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 
@@ -16,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 
 from gateway.accept import Acceptor, Receipt, instant
 from gateway.intake import Intake, Prepared
-from gateway.limits import Inflater, LineSplitter
+from gateway.limits import Inflater, LineSplitter, pieces
 from gateway.metrics import METRICS, count_problem
 from gateway.problems import Problem
 from gateway.settings import GatewaySettings
@@ -49,17 +51,16 @@ class BatchReply:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         results: asyncio.Queue[bytes | None] = asyncio.Queue()
         writer = asyncio.create_task(_write(results, send))
-        self._acceptor.batches += 1
-        try:
-            await self._read(results)
-            results.put_nowait(None)
-            await writer
-        except ClientDisconnect:
-            return
-        finally:
-            self._acceptor.batches -= 1
-            writer.cancel()
-            await asyncio.wait((writer,))
+        with self._acceptor.batch(self._institution):
+            try:
+                await self._read(results)
+                results.put_nowait(None)
+                await writer
+            except ClientDisconnect:
+                return
+            finally:
+                writer.cancel()
+                await asyncio.wait((writer,))
 
     async def _read(self, results: asyncio.Queue[bytes | None]) -> None:
         try:
@@ -68,7 +69,8 @@ class BatchReply:
         except Problem as problem:
             count_problem(problem.kind.slug, problem.kind.status)
             results.put_nowait(_result(self._line + 1, problem))
-            await self._drain()
+            if problem.kind.slug != "body-stalled":
+                await self._drain()
 
     async def _chunks(self, results: asyncio.Queue[bytes | None]) -> AsyncIterator[list[bytes | None]]:
         """Lines in chunks. What was read before a Problem is given before it is raised."""
@@ -94,7 +96,7 @@ class BatchReply:
         splitter = LineSplitter(self._settings.line_limit_bytes)
         inflater = Inflater(self._settings.batch_decompressed_limit_bytes) if self._gzip else None
         size = 0
-        async for data in self._request.stream():
+        async for data in pieces(self._request, self._settings.body_idle_s):
             size += len(data)
             if size > self._settings.batch_limit_bytes:
                 raise Problem("body-too-large", f"the body is over {self._settings.batch_limit_bytes} bytes")
@@ -150,15 +152,15 @@ class BatchReply:
         return outcomes
 
     async def _drain(self) -> None:
-        """Reads on for a while: a client that is still sending would else get a reset instead of its results."""
+        """Reads on for a while: a client that is still sending would else get a reset instead of its results. The time is that
+        of the whole: what is thrown away is not worth waiting for, however steadily it comes."""
         left = _DRAINED_BYTES
-        try:
-            async for data in self._request.stream():
-                left -= len(data)
-                if left < 0:
-                    return
-        except (ClientDisconnect, RuntimeError):
-            return
+        with contextlib.suppress(ClientDisconnect, RuntimeError, TimeoutError):
+            async with asyncio.timeout(self._settings.body_idle_s):
+                async for data in self._request.stream():
+                    left -= len(data)
+                    if left < 0:
+                        return
 
 
 def _plain(data: bytes, inflater: Inflater | None) -> Iterator[bytes]:

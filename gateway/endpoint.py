@@ -99,7 +99,7 @@ class Endpoint:
         """Those of the route, and those that follow from what it has: a caller, a body, a parameter in its path."""
         found = [*self.problems]
         found += ("unauthenticated", "forbidden", "keys-unavailable") if self.roles else ()
-        found += ("body-too-large", "unsupported-media-type", "too-deep") if self.body is not None else ()
+        found += ("body-stalled", "body-too-large", "unsupported-media-type", "too-deep") if self.body is not None else ()
         found += ("not-found",) if "{" in self.path else ()
         return tuple(dict.fromkeys(found))
 

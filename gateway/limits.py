@@ -1,12 +1,14 @@
 """Bounds on what a sender may send: bytes, depth, media types, lines, decompressed size.
 
-Invariant: no more than a bounded part of any body is in memory, and nothing is parsed before its depth is known.
+Invariant: no more than a bounded part of any body is in memory, none is waited for that has stopped to come, and nothing is
+parsed before its depth is known.
 """
 
 from __future__ import annotations
 
+import asyncio
 import zlib
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 from starlette.requests import Request
 
@@ -17,14 +19,30 @@ _MEMBERS = 20_000
 """gzip members of a body: one a line of the largest batch. An empty one gives no byte and costs 5 us and a copy of the rest."""
 
 
-async def read_body(request: Request, limit_bytes: int) -> bytes:
-    """The whole body; 413 as soon as it is known to be over the limit."""
+async def pieces(request: Request, idle_s: float) -> AsyncIterator[bytes]:
+    """The body as it comes; 408 when nothing more of it comes for so long. A slow body that keeps coming is read to its end."""
+    stream = request.stream()
+    while True:
+        try:
+            async with asyncio.timeout(idle_s):
+                piece = await anext(stream, None)
+        except TimeoutError:
+            # The connection is of no more use: its next bytes would still be this body's.
+            said = f"nothing more of the body came for {idle_s:g} s"
+            raise Problem("body-stalled", said, headers={"Connection": "close"}) from None
+        if piece is None:
+            return
+        yield piece
+
+
+async def read_body(request: Request, limit_bytes: int, idle_s: float) -> bytes:
+    """The whole body; 413 as soon as it is known to be over the limit, 408 when it stops to come."""
     declared = request.headers.get("content-length", "0")
     if declared.isascii() and declared.isdigit() and int(declared[:18]) > limit_bytes:
         raise _too_large(limit_bytes)
     parts: list[bytes] = []
     size = 0
-    async for part in request.stream():
+    async for part in pieces(request, idle_s):
         size += len(part)
         if size > limit_bytes:
             raise _too_large(limit_bytes)

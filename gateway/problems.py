@@ -42,6 +42,12 @@ _TABLE = (
     Kind("not-found", 404, "Not found", "There is nothing here, or it is not yours to see."),
     Kind("method-not-allowed", 405, "Method not allowed", "See `Allow`."),
     Kind(
+        "body-stalled",
+        408,
+        "The body stopped coming",
+        "Nothing more of it came for too long. Of a batch the lines before were taken; send the others again.",
+    ),
+    Kind(
         "in-flight",
         409,
         "The same reference is being accepted now",
@@ -219,7 +225,8 @@ _TABLE = (
         "reference-reused",
         422,
         "The reference was used for another body",
-        "A reference or `Idempotency-Key` names one body for ever. Use a new one.",
+        "A reference or `Idempotency-Key` names one body: use a new one. The gateway remembers that for a day. "
+        "Another body that comes later under a signal's old reference is accepted, becomes a `conflict`, and its status says so.",
     ),
     Kind(
         "rate-limited",
@@ -234,6 +241,7 @@ _TABLE = (
         "An officer may hold a bounded number of live connections, an inbox a bounded number that wait. Close one; a browser's "
         "tabs count each.",
     ),
+    Kind("headers-too-large", 431, "Headers too large", "The address and the headers together are over the limit. Send fewer."),
     Kind(
         "internal",
         500,

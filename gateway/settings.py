@@ -38,6 +38,8 @@ class GatewaySettings(Settings):
     batch_limit_bytes: int = Field(64 << 20, ge=1)
     batch_decompressed_limit_bytes: int = Field(64 << 20, ge=1)
     batches_limit: int = Field(64, ge=1)
+    batches_per_institution_limit: int = Field(8, ge=1)
+    body_idle_s: float = Field(20.0, gt=0)
     batch_limit_lines: int = Field(20_000, ge=1)
     line_limit_bytes: int = Field(64 << 10, ge=1)
     chunk_lines: int = Field(500, ge=1, le=5000)

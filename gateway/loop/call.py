@@ -66,7 +66,7 @@ async def body_of(call: Call, model: type[Model]) -> Model:
     """The JSON body. None at all is an empty object, which some moves do with."""
     settings = call.services.settings
     encoding(call.request, gzip_ok=False)
-    raw = await read_body(call.request, settings.body_limit_bytes)
+    raw = await read_body(call.request, settings.body_limit_bytes, settings.body_idle_s)
     if raw:
         media_type(call.request, "application/json")
     return validated(model, raw or b"{}", "invalid-request", settings.json_depth_limit)

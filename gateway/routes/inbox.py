@@ -140,7 +140,7 @@ async def post_replay(call: Call) -> Response:
     """All notices behind a cursor once more, as for one."""
     services = call.services
     recipient = inbox_of(call.caller, _query(call, OneQuery).inbox)
-    raw = await read_body(call.request, services.settings.body_limit_bytes)
+    raw = await read_body(call.request, services.settings.body_limit_bytes, services.settings.body_idle_s)
     if raw:
         media_type(call.request, "application/json")
     body = validated(ReplayIn, raw or b"{}", "invalid-request", services.settings.json_depth_limit)

@@ -95,7 +95,7 @@ _MOVES: dict[str, Any] = {
 async def act(call: Call, model: type[BaseModel], make: Make) -> Record | Response:
     """The record after the request, or the answer that it is not decided yet."""
     services = call.services
-    raw = await read_body(call.request, services.settings.body_limit_bytes)
+    raw = await read_body(call.request, services.settings.body_limit_bytes, services.settings.body_idle_s)
     if raw:
         media_type(call.request, "application/json")
     body = validated(model, raw or b"{}", "invalid-request", services.settings.json_depth_limit)

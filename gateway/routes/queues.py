@@ -129,7 +129,7 @@ async def post_next(call: Call) -> Response:
     gives the same case again."""
     queue = own_queue(call.request.path_params["queue"], call.caller)
     services = call.services
-    raw = await read_body(call.request, services.settings.body_limit_bytes)
+    raw = await read_body(call.request, services.settings.body_limit_bytes, services.settings.body_idle_s)
     if raw:
         media_type(call.request, "application/json")
     body = validated(NextIn, raw or b"{}", "invalid-request", services.settings.json_depth_limit)

@@ -84,7 +84,7 @@ async def _body(call: Call, model: type[Model]) -> Model:
     media_type(call.request, "application/json")
     encoding(call.request, gzip_ok=False)
     settings = call.services.settings
-    raw = await read_body(call.request, settings.body_limit_bytes)
+    raw = await read_body(call.request, settings.body_limit_bytes, settings.body_idle_s)
     return validated(model, raw, "invalid-request", settings.json_depth_limit)
 
 

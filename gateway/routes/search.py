@@ -37,7 +37,7 @@ async def post_search(call: Call) -> Response:
     services, request = call.services, call.request
     media_type(request, "application/json")
     encoding(request, gzip_ok=False)
-    raw = await read_body(request, services.settings.body_limit_bytes)
+    raw = await read_body(request, services.settings.body_limit_bytes, services.settings.body_idle_s)
     body = validated(SearchIn, raw, "invalid-request", services.settings.json_depth_limit)
     queue = None if body.queue is None else own_queue(body.queue, call.caller)
 

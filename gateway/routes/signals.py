@@ -44,7 +44,7 @@ async def read_signal(call: Call) -> Prepared:
     request, services = call.request, call.services
     media_type(request, "application/json")
     encoding(request, gzip_ok=False)
-    raw = await read_body(request, services.settings.body_limit_bytes)
+    raw = await read_body(request, services.settings.body_limit_bytes, services.settings.body_idle_s)
     return services.intake.read(raw, call.caller.subject, request.headers.get("idempotency-key"))
 
 
@@ -76,7 +76,7 @@ async def post_batch(call: Call) -> BatchReply:
     declared = request.headers.get("content-length", "")
     if declared.isascii() and declared.isdigit() and int(declared[:18]) > services.settings.batch_limit_bytes:
         raise Problem("body-too-large", f"the body is over {services.settings.batch_limit_bytes} bytes")
-    closed = services.acceptor.closed(call.caller.subject) or services.acceptor.full()
+    closed = services.acceptor.closed(call.caller.subject) or services.acceptor.full(call.caller.subject)
     if closed is not None:
         raise closed
     return BatchReply(request, services.settings, services.intake, services.acceptor, call.caller.subject, gzip)

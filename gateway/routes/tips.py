@@ -118,7 +118,7 @@ async def _read(call: Call) -> bytes:
     settings = call.services.settings
     try:
         async with asyncio.timeout(settings.tip_body_s):
-            return await read_body(call.request, settings.tip_limit_bytes)
+            return await read_body(call.request, settings.tip_limit_bytes, settings.body_idle_s)
     except TimeoutError:
         raise Problem("invalid-request", f"the body did not come within {settings.tip_body_s:g} s", errors=[]) from None
 

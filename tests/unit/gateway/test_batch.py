@@ -184,3 +184,67 @@ async def test_a_client_that_goes_away_leaves_nothing_behind(services, home):
     async with asyncio.timeout(5):
         await app(scope, receive, send)
     assert len(asyncio.all_tasks()) == 1
+
+
+class Slow:
+    """The app driven by hand: `pieces` of a body, each after a pause, then silence."""
+
+    def __init__(
+        self, services: wiring.Services, home: Any, pieces: list[bytes], *, pause_s: float = 0, ends: bool = False
+    ) -> None:
+        token = mint("bank-001", home=home, profile="unit").encode()
+        self.headers = [(b"content-type", b"application/x-ndjson"), (b"authorization", b"Bearer " + token)]
+        self.app = wiring.create_app_over(services)
+        self.pieces, self.pause_s, self.ends = pieces, pause_s, ends
+        self.sent: list[dict[str, Any]] = []
+
+    async def receive(self) -> dict[str, Any]:
+        await asyncio.sleep(self.pause_s)
+        if not self.pieces and not self.ends:
+            await asyncio.Event().wait()
+        more = bool(self.pieces[1:]) or not self.ends
+        return {"type": "http.request", "body": self.pieces.pop(0) if self.pieces else b"", "more_body": more}
+
+    async def send(self, message: dict[str, Any]) -> None:
+        self.sent.append(message)
+
+    async def post(self, path: str = URL) -> list[dict[str, Any]]:
+        """The lines of the answer."""
+        scope = {"type": "http", "method": "POST", "path": path, "query_string": b"", "client": ("1.2.3.4", 1)}
+        async with asyncio.timeout(5):
+            await self.app({**scope, "headers": self.headers}, self.receive, self.send)
+        return [json.loads(line) for line in b"".join(one.get("body", b"") for one in self.sent).splitlines()]
+
+
+async def test_a_body_that_stops_to_come_ends_the_batch_and_keeps_what_came_before(services: wiring.Services, home, log: FakeLog):
+    services.settings.body_idle_s = 0.2
+    slow = Slow(services, home, [ndjson(*(signal(f"r-{n}") for n in range(13))), b'{"half of'])
+    began = asyncio.get_running_loop().time()
+    results = await slow.post()
+    assert slugs(results) == ["ok"] * 13 + ["body-stalled"]
+    assert (results[-1]["line"], results[-1]["status"]) == (14, 408)
+    assert len(log.all(SUBMITTED)) == 13 and not services.acceptor._batches
+    assert asyncio.get_running_loop().time() - began < 2
+
+
+async def test_a_slow_body_that_keeps_coming_is_read_to_its_end(services: wiring.Services, home):
+    services.settings.body_idle_s = 0.3
+    slow = Slow(services, home, [ndjson(signal(f"r-{n}")) for n in range(12)], pause_s=0.05, ends=True)
+    assert slugs(await slow.post()) == ["ok"] * 12, "twice as long as it may be silent"
+
+
+@pytest.mark.parametrize(("more", "pause_s"), [(0, 0.0), (1000, 0.05)])
+async def test_what_is_thrown_away_after_a_problem_is_not_waited_for(services: wiring.Services, home, more: int, pause_s: float):
+    """Neither when it stops to come nor when it comes steadily."""
+    services.settings.body_idle_s, services.settings.batch_limit_lines = 0.3, 1
+    slow = Slow(services, home, [ndjson(signal("a"), signal("b")), *[b" "] * more], pause_s=pause_s)
+    assert slugs(await slow.post()) == ["ok", "too-many-lines"]
+
+
+async def test_a_single_body_that_stops_to_come_is_408_and_ends_the_connection(services: wiring.Services, home, log: FakeLog):
+    services.settings.body_idle_s = 0.2
+    slow = Slow(services, home, [json.dumps(signal("a")).encode()[:-5]])
+    slow.headers[0] = (b"content-type", b"application/json")
+    (problem,) = await slow.post("/v1/signals")
+    assert (problem["status"], problem["type"]) == (408, TYPE_PREFIX + "body-stalled") and not log.all(SUBMITTED)
+    assert slow.sent[0]["status"] == 408 and (b"connection", b"close") in slow.sent[0]["headers"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import ExitStack
 
 import pytest
 
@@ -174,13 +175,32 @@ async def test_whoever_floods_waits_from_half_of_the_limit_on_and_the_others_do_
 
 
 async def test_no_more_batches_are_read_at_once_than_the_limit(client: Client, services: Services):
-    headers = {"content-type": "application/x-ndjson"}
-    services.acceptor.batches = services.settings.batches_limit
-    answer = await client().post("/v1/signals/batch", content=ndjson(signal("r-1")), headers=headers)
-    assert (answer.status_code, slug(answer)) == (503, "overloaded") and "Retry-After" in answer.headers
-    services.acceptor.batches = services.settings.batches_limit - 1
-    assert (await client().post("/v1/signals/batch", content=ndjson(signal("r-1")), headers=headers)).status_code == 200
-    assert services.acceptor.batches == services.settings.batches_limit - 1
+    headers, limit = {"content-type": "application/x-ndjson"}, services.settings.batches_limit
+    with ExitStack() as others:
+        for n in range(limit - 1):
+            others.enter_context(services.acceptor.batch(f"bank-{100 + n}"))
+        for _ in range(2):
+            answer = await client().post("/v1/signals/batch", content=ndjson(signal("r-1")), headers=headers)
+            assert answer.status_code == 200, "each gives its place back"
+        with services.acceptor.batch("bank-099"):
+            answer = await client().post("/v1/signals/batch", content=ndjson(signal("r-1")), headers=headers)
+            assert (answer.status_code, slug(answer)) == (503, "overloaded") and "Retry-After" in answer.headers
+            assert "of your institution" not in answer.json()["detail"]
+
+
+async def test_one_institution_does_not_take_the_places_of_all_batches(client: Client, services: Services):
+    headers, limit = {"content-type": "application/x-ndjson"}, services.settings.batches_per_institution_limit
+    assert limit < services.settings.batches_limit
+    with ExitStack() as own:
+        for _ in range(limit):
+            own.enter_context(services.acceptor.batch("bank-001"))
+        answer = await client("bank-001").post("/v1/signals/batch", content=ndjson(signal("r-1")), headers=headers)
+        assert (answer.status_code, slug(answer)) == (503, "overloaded") and "Retry-After" in answer.headers
+        assert f"{limit} batches of your institution" in answer.json()["detail"]
+        other = await client("bank-002").post("/v1/signals/batch", content=ndjson(signal("r-1")), headers=headers)
+        assert other.status_code == 200
+    answer = await client("bank-001").post("/v1/signals/batch", content=ndjson(signal("r-1")), headers=headers)
+    assert answer.status_code == 200 and not services.acceptor._batches, "nothing is kept of who sends no more"
 
 
 async def test_no_more_wait_for_a_slow_broker_than_the_limit(services: Services, client: Client, log: FakeLog):

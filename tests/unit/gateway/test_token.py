@@ -13,6 +13,7 @@ from joserfc import jwt
 from joserfc.jwk import KeySet
 from typer.testing import CliRunner
 
+from deploy.local import places
 from deploy.token import ensure_keys, mint, register
 
 
@@ -55,3 +56,13 @@ def test_the_command_prints_one_token(tmp_path: Path, monkeypatch: pytest.Monkey
     said = claims(result.stdout.strip(), tmp_path, "p")
     assert said["queues"] == ["public-security-*"] and said["exp"] - said["iat"] == 1800
     assert CliRunner().invoke(app, ["token", "bank-001", "--ttl", "soon"]).exit_code == 2
+
+
+def test_a_token_that_is_made_in_another_folder_is_signed_with_the_projects_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("LIANDONG_HOME", raising=False)
+    monkeypatch.setattr(places, "project_root", lambda: tmp_path / "project")
+    for name in ("here", "there"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        assert claims(mint("bank-001"), tmp_path / "project" / ".liandong")["sub"] == "bank-001"
+    assert not list(tmp_path.glob("*here/*"))
