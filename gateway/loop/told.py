@@ -172,6 +172,7 @@ class ObjectionOut(BaseModel):
     orders: list[str]
     text: str | None = None
     noticed_at: Instant | None = None
+    notice: str | None = None
     decided_at: Instant | None = None
     decided_by: str | None = None
     reasons: str | None = None
@@ -306,6 +307,7 @@ class Teller(NamedTuple):
         if self.whole or one.through == caller:
             told["through"] = one.through
             told["text"] = opened(self.sealer, one.text_sealed, f"{one.objection_id}/text")
+            told["notice"] = opened(self.sealer, one.notice_sealed, f"{one.objection_id}/notice")
             told["reasons"] = opened(self.sealer, one.reasons_sealed, f"{one.objection_id}/reasons")
         return ObjectionOut(**told, moves=words(objection_moves(one, case, party, officer)))
 
