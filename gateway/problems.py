@@ -88,7 +88,7 @@ _TABLE = (
         "The signal has no case",
         "With `Retry-After`: its case is on the way. Without: none was opened for it, so there is nothing to record this in.",
     ),
-    Kind("not-recipient", 403, "Not asked of you", "Only the institution that an order or task went to may answer it."),
+    Kind("not-recipient", 403, "Not asked of you", "Only the institution or unit that an order or task went to may answer it."),
     Kind("not-offered", 409, "No such order in the policy", "The operator's policy does not offer orders of this kind."),
     Kind(
         "four-eyes",

@@ -66,7 +66,8 @@ class ObjectionRequest(Stored):
 
 class Objection(Stored):
     """An objection as it is. `through` is the door that the person came by. `pending` still have to release, `confirmed` have.
-    `applied` holds the newest requests, so that one that comes again is an echo."""
+    `notice_sealed`: what the person was told in writing. `applied` holds the newest requests, so that one that comes again is an
+    echo."""
 
     objection_id: Name
     case_id: Name
@@ -77,6 +78,7 @@ class Objection(Stored):
     orders: tuple[Name, ...] = ()
     text_sealed: Sealed | None = None
     noticed_at: Instant | None = None
+    notice_sealed: Sealed | None = None
     decided_at: Instant | None = None
     decided_by: PartyId | None = None
     reasons_sealed: Sealed | None = None

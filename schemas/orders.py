@@ -179,12 +179,14 @@ class OrderEvent(Stored):
     """Something that happens to one order. `event_id` is the action's.
 
     Of an answer: `verified` and `mismatched` name fields, `arrived_minor` is what the institution's books say came in,
-    `amount_minor` what was held or paid back, `done_at` when (None: now), `records_kept` the duty of Art. 20.
+    `amount_minor` what was held or paid back, `done_at` when (None: now), `records_kept` the duty of Art. 20. `unit`: for which
+    unit an officer answers a letter, as the gateway knows it.
     """
 
     event_id: Name
     order_id: Name
     kind: OrderEventKind
+    unit: PartyId | None = None
     draft: OrderDraft | None = None
     verified: tuple[VerifyField, ...] = Field(default=(), max_length=4)
     mismatched: tuple[VerifyField, ...] = Field(default=(), max_length=4)

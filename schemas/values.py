@@ -5,6 +5,7 @@ Invariant: a value that validates here has one canonical form, so equal things a
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, Self
 
@@ -101,6 +102,14 @@ class Amount(Strict):
 
 PartyId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{1,62}$")]
 """An institution, agency, officer or stage: lower case letters, digits and hyphens."""
+
+_UNIT = re.compile(r".+-\d{6}", re.ASCII)
+
+
+def is_unit(party: str) -> bool:
+    """An agency and its region (GB/T 2260), `public-security-630202`: officers act for it. Any other name is an institution's."""
+    return _UNIT.fullmatch(party) is not None
+
 
 Reference = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[\x21-\x7e]+$")]
 """The sender's own name of a signal: printable ASCII without spaces."""

@@ -93,11 +93,12 @@ class Protector(NamedTuple):
             occurred_at=body.occurred_at,
         )
 
-    def answer(self, body: AnswerIn, name: str, action_id: str) -> OrderEvent:
+    def answer(self, body: AnswerIn, name: str, action_id: str, unit: str | None = None) -> OrderEvent:
         return OrderEvent(
             event_id=action_id,
             order_id=name,
             kind=ANSWERS[body.result],
+            unit=unit,
             text_sealed=self._sealed(body.text, f"{name}/answer"),
             **body.model_dump(exclude={"result", "text"}),
         )

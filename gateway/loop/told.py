@@ -1,6 +1,7 @@
 """What is told of orders, tasks, measures, objections and clocks, each to those who may know it.
 
-Invariant: an institution reads no officer's name and no other institution's work; values are opened for whoever must act on them.
+Invariant: an institution, or a unit that a letter went to, reads no officer's name of the agency and no other's work; values are
+opened for whoever must act on them.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from schemas.protect import Sealer
 from schemas.tasks import Attempt, Task
 from schemas.values import Instant
 from stream_processors.domain.loop import Role as Part
-from stream_processors.state.loop_views import objection_moves, order_moves, task_moves
+from stream_processors.state.loop_views import objection_moves, order_moves, task_moves, unit_of
 
 _WORDS = {event.value: word for word, event in ANSWERS.items()} | {"try": "tries", "succeed": "tries"}
 
@@ -49,7 +50,7 @@ class OrderMovedOut(BaseModel):
 
 
 class OrderOut(BaseModel):
-    """An order, to its recipient and to the agency. `moves`: what is open to the caller now (an institution: as `result` of an
+    """An order, to its recipient and to the agency. `moves`: what is open to the caller now (to the recipient: as `result` of an
     answer). Who asked, who agreed and the history are the agency's alone."""
 
     order_id: str
@@ -171,6 +172,7 @@ class ObjectionOut(BaseModel):
     orders: list[str]
     text: str | None = None
     noticed_at: Instant | None = None
+    notice: str | None = None
     decided_at: Instant | None = None
     decided_by: str | None = None
     reasons: str | None = None
@@ -220,10 +222,26 @@ class Teller(NamedTuple):
     def part(self) -> Part:
         return Part.OFFICER if self.whole else Part.INSTITUTION
 
+    def is_theirs(self, one: Order, case: Case) -> bool:
+        """Whether the caller is an officer of the agency that issued it, or of the one that has the case now."""
+        mine = self.caller.may_work_on
+        return self.whole and (mine(case.queue) or mine(one.agency))
+
+    def answers_as(self, one: Order) -> str | None:
+        """As whom the caller may answer it: an institution as itself, of a letter an officer as the unit that it went to."""
+        if not self.whole:
+            return self.caller.subject if one.recipient == self.caller.subject and one.issued_at is not None else None
+        unit = unit_of(one)
+        return unit if unit is not None and self.caller.may_work_on(unit) else None
+
+    def _parts(self, one: Order, whole: bool) -> list[Part]:
+        found = [Part.OFFICER] if whole else []
+        return [*found, Part.UNIT if self.whole else Part.INSTITUTION] if self.answers_as(one) is not None else found
+
     def order(self, one: Order, case: Case) -> OrderOut:
-        name = one.order_id
+        name, whole = one.order_id, self.is_theirs(one, case)
         told = _plain(OrderOut, one, "subject", "verify", "history", "issued_by", "approved_by", "four_eyes", "traced_minor")
-        if self.whole:
+        if whole:
             told |= {"issued_by": one.issued_by, "approved_by": one.approved_by, "four_eyes": one.four_eyes}
             told |= {"traced_minor": one.traced_minor}
             told["history"] = [_plain(OrderMovedOut, moved) for moved in one.history]
@@ -233,7 +251,7 @@ class Teller(NamedTuple):
             verify=self._verify(one) if one.verify else None,
             text=opened(self.sealer, one.text_sealed, f"{name}/text"),
             answer=opened(self.sealer, one.answer_sealed, f"{name}/answer"),
-            moves=words(order_moves(one, self.part)),
+            moves=words([move for part in self._parts(one, whole) for move in order_moves(one, part)]),
         )
 
     def _subject(self, one: Order, case: Case) -> SubjectOut:
@@ -289,6 +307,7 @@ class Teller(NamedTuple):
         if self.whole or one.through == caller:
             told["through"] = one.through
             told["text"] = opened(self.sealer, one.text_sealed, f"{one.objection_id}/text")
+            told["notice"] = opened(self.sealer, one.notice_sealed, f"{one.objection_id}/notice")
             told["reasons"] = opened(self.sealer, one.reasons_sealed, f"{one.objection_id}/reasons")
         return ObjectionOut(**told, moves=words(objection_moves(one, case, party, officer)))
 

@@ -7,8 +7,6 @@ marked as received in the log before the answer.
 
 from __future__ import annotations
 
-import re
-
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.responses import Response
 
@@ -26,7 +24,7 @@ from gateway.rates import REPLAYS, within
 from gateway.reply import dumped
 from schemas.deliveries import Way
 from schemas.reading import Model, refused
-from schemas.values import Name, PartyId
+from schemas.values import Name, PartyId, is_unit
 from stream_processors.state.inbox_views import Inbox
 
 RECIPIENTS = frozenset({Role.INSTITUTION, Role.OFFICER})
@@ -174,7 +172,7 @@ def inbox_of(caller: Caller, named: str | None) -> str:
             return caller.queues[0]
         detail = "name one of your queues"
         raise Problem("invalid-request", detail, errors=[{"pointer": "/inbox", "detail": detail}])
-    if not caller.may_work_on(named) or _UNIT.fullmatch(named) is None:  # `*` means every unit, and no institution
+    if not caller.may_work_on(named) or not is_unit(named):  # `*` means every unit, and no institution
         raise Problem("forbidden", "this inbox is not one of your queues'")
     return named
 
@@ -204,8 +202,6 @@ def _query(call: Call, model: type[Model]) -> Model:
 _TROUBLE = ("invalid-request", "rebuilding", "state-unavailable")
 _MARKING = (*_TROUBLE, "log-unavailable")
 _REPLAYING = (*_MARKING, "rate-limited")
-_UNIT = re.compile(r".+-\d{6}", re.ASCII)
-"""An agency and its region (GB/T 2260)."""
 _WAITING = (*_MARKING, "too-many-streams", "overloaded")
 ENDPOINTS = [
     Endpoint(

@@ -1,6 +1,8 @@
-"""Routes over orders: an officer issues, agrees, withdraws, renews; the institution that an order went to reads and answers it.
+"""Routes over orders: an officer issues, agrees, withdraws, renews; the institution that an order went to reads and answers it,
+and so does an officer of the unit that a letter went to.
 
-Invariant: an order that is not the caller's to see does not exist; only its recipient answers, in its own name.
+Invariant: an order that is not the caller's to see does not exist; only its recipient answers: an institution in its own name, an
+officer as a unit of his token.
 """
 
 from __future__ import annotations
@@ -14,7 +16,6 @@ from gateway.endpoint import Call, Endpoint
 from gateway.loop.call import (
     BOTH,
     CASE,
-    INSTITUTIONS,
     OFFICERS,
     Place,
     act,
@@ -65,12 +66,17 @@ async def get_order(call: Call) -> Response:
 
 async def post_answer(call: Call) -> Response:
     """What you did about an order that went to you: received, verified (the fields that you compared), mismatch (nothing was
-    stopped), executed (how much, when), refused or failed (why), lifted (nothing is held any more). `moves` says what is open."""
+    stopped), executed (how much, when), refused or failed (why), lifted (nothing is held any more). `moves` says what is open. An
+    officer answers a letter that went to a unit of his token."""
     body = await body_of(call, AnswerIn)
     name, case = await _place(call)
-    action_id = action_of(call)
+    order = _find(call, case, name)
+    who = teller(call).answers_as(order) if order is not None else None
+    if who is None:
+        raise Problem("not-recipient", "only the institution, or the unit of a letter, that an order went to may answer it")
+    action_id, unit = action_of(call), who if is_officer(call) else None
     wanted = wanted_of(
-        ActionKind.ORDER, f"{name} answer", body, lambda: {"order": protector(call).answer(body, name, action_id)}
+        ActionKind.ORDER, f"{name} answer", body, lambda: {"order": protector(call).answer(body, name, action_id, unit)}
     )
     outcome = await act(call, case, wanted, action_id)
     return reply(outcome, lambda after: _told(call, after, name))
@@ -97,11 +103,13 @@ async def _place(call: Call) -> Place:
 
 
 def _find(call: Call, case: Case, name: str) -> Order | None:
-    """The order, for who may see it: the agency that issued it, whoever has the case now, and the recipient once it was told."""
+    """The order, for who may see it: the agency that issued it, whoever has the case now, and the recipient once it was told (an
+    institution, or the unit of a letter)."""
     if not is_officer(call):
         return next((one for one in own_orders(case, call.caller.subject) if one.order_id == name), None)
-    mine = call.caller.may_work_on
-    return next((one for one in case.orders if one.order_id == name and (mine(case.queue) or mine(one.agency))), None)
+    told = teller(call)
+    seen = (one for one in case.orders if told.is_theirs(one, case) or told.answers_as(one) is not None)
+    return next((one for one in seen if one.order_id == name), None)
 
 
 def _told(call: Call, case: Case, name: str) -> OrderOut:
@@ -165,7 +173,7 @@ ENDPOINTS = [
     move_endpoint(
         "/v1/orders/{order_id}/answers",
         post_answer,
-        INSTITUTIONS,
+        BOTH,
         "Answer an order",
         body=AnswerIn,
         answer=OrderOut,

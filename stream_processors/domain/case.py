@@ -32,6 +32,7 @@ from stream_processors.domain.case_officers import TABLE, open_moves
 from stream_processors.domain.case_state import LAPSED, NONE, phase_of, state_of
 from stream_processors.domain.case_step import Done, Step
 from stream_processors.domain.loop import Role, party
+from stream_processors.domain.order import acting
 from stream_processors.domain.refusal import Refusal
 
 __all__ = [
@@ -109,9 +110,11 @@ def decide(
 
 
 def _of_another_unit(step: Step) -> Refusal | None:
-    """An officer acts for the unit whose case he saw (`queue`). After a transfer it is no longer his, whatever his view said."""
+    """An officer acts for the unit whose case he saw (`queue`). After a transfer it is no longer his, whatever his view said. Who
+    answers a letter acts for the unit that it went to, wherever the case is."""
     action, case = step.action, step.case
-    if party(step.actor).role != Role.OFFICER or action.kind in _NAMES_ANOTHER_QUEUE or action.queue == case.queue:
+    who = party(step.actor) if action.order is None else acting(step.actor, action.order)
+    if who.role != Role.OFFICER or action.kind in _NAMES_ANOTHER_QUEUE or action.queue == case.queue:
         return None
     return Refusal("unknown-case", f"this case is not in {action.queue} any more; read the queue again")
 

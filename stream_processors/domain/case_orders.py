@@ -13,12 +13,13 @@ from typing import Any, NamedTuple
 from schemas.cases import Case, CaseStatus
 from schemas.clocks import Length
 from schemas.loop_names import ORDER, name_of
-from schemas.notices import Notice
+from schemas.notices import Notice, NoticeKind
 from schemas.orders import LIVE, REVERSIBLE, Order, OrderDraft, OrderEvent, OrderEventKind, OrderKind, OrderState
 from stream_processors.domain import calendars, measures, orders
 from stream_processors.domain.case_state import state_of
 from stream_processors.domain.case_step import Done, Step
 from stream_processors.domain.loop import ClockStart, ClockStop, Ends, Role, party
+from stream_processors.domain.order import acting
 from stream_processors.domain.order_step import is_unlifted
 from stream_processors.domain.orders import OrdersChange
 from stream_processors.domain.refusal import Refusal
@@ -26,6 +27,8 @@ from stream_processors.domain.refusal import Refusal
 SENDS_ON = "stage:deliver"
 """Who carries what came for a merged case to the one that took it in."""
 _TAKES_BACK = frozenset({OrderKind.RELEASE, OrderKind.RETURN_FUNDS})
+_TO_RECIPIENT = frozenset({NoticeKind.ORDER, NoticeKind.RELEASE})
+"""These are for whom the order went to, and that may be the unit that had the case before."""
 
 
 def ends_of(step: Step) -> Ends:
@@ -84,7 +87,8 @@ def decided(step: Step, known: tuple[Order, ...], event: OrderEvent) -> OrdersCh
     )
     here = {"recipient": step.case.queue}
     before = {one.agency for one in found.orders} - {step.case.queue}
-    told = tuple(one.model_copy(update=here) if one.recipient in before else one for one in found.notices)
+    moved = [one.recipient in before and one.kind not in _TO_RECIPIENT for one in found.notices]
+    told = tuple(one.model_copy(update=here) if gone else one for one, gone in zip(found.notices, moved, strict=True))
     return found._replace(notices=told) if before else found
 
 
@@ -93,11 +97,11 @@ def _done(change: OrdersChange) -> Done:
 
 
 def _may(step: Step, event: OrderEvent) -> Refusal | None:
-    """Of an officer who asks for something new: holds the case. An order names its own case."""
+    """Of an officer of the unit that has the case, who asks for something new: holds it. An order names its own case."""
     case, draft = step.case, event.draft
     if draft is not None and draft.case_id != case.case_id:
         return Refusal("unknown-case", "the order names another case")
-    if party(step.actor).role != Role.OFFICER:
+    if acting(step.actor, event).role != Role.OFFICER:
         return None
     if case.status is CaseStatus.MERGED:
         return Refusal("not-allowed", f"this case was merged into {case.merged_into}; give the order there")

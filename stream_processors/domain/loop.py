@@ -18,9 +18,11 @@ Ends = Callable[[datetime, Length], datetime]
 
 
 class Role(StrEnum):
-    """The part before the colon of an actor (`officer:zhang`). ORDER: another order's effect."""
+    """The part before the colon of an actor (`officer:zhang`). ORDER: another order's effect. UNIT is in no token: an
+    officer who answers a letter for the unit that it went to."""
 
     OFFICER = "officer"
+    UNIT = "unit"
     INSTITUTION = "institution"
     STAGE = "stage"
     ORDER = "order"

@@ -77,7 +77,7 @@ def _nothing_more(request: ObjectionRequest, objection: Objection, around: Aroun
 
 
 def _noticed(request: ObjectionRequest, objection: Objection, around: Around, now: datetime) -> dict[str, Any]:
-    return {"noticed_at": now}
+    return {"noticed_at": now, "notice_sealed": request.text_sealed}
 
 
 def _judged(request: ObjectionRequest, objection: Objection, around: Around, now: datetime) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """What an event does to an order: a transition table, guards and effects. Pure.
 
-Invariant: an order is carried out at most once; a refused event changes nothing; only the recipient answers.
+Invariant: an order is carried out at most once; a refused event changes nothing; only the recipient answers: an institution, or
+of a letter a unit, for which an officer acts.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from schemas.notices import Notice
 from schemas.order_rules import KindRules, OrderRules
 from schemas.orders import (
     HISTORY_KEPT,
+    LETTERS,
     REVERSIBLE,
     TAKEDOWNS,
     UNDONE,
@@ -24,6 +26,7 @@ from schemas.orders import (
     OrderState,
 )
 from schemas.orders import OrderEventKind as E
+from schemas.values import is_unit
 from stream_processors.domain import order_effects as effects
 from stream_processors.domain import order_guards as guards
 from stream_processors.domain.loop import (
@@ -43,7 +46,7 @@ from stream_processors.domain.refusal import Refusal
 NONE = "none"
 S = OrderState
 _OFFICER = frozenset({Role.OFFICER})
-_RECIPIENT = frozenset({Role.INSTITUTION})
+_RECIPIENT = frozenset({Role.INSTITUTION, Role.UNIT})
 _CLOCK = frozenset({Role.STAGE})
 _ORDER = frozenset({Role.ORDER})
 
@@ -159,6 +162,17 @@ class OrderChange(NamedTuple):
     refused: Refusal | None = None
 
 
+def acting(actor: str, event: OrderEvent) -> Party:
+    """Who does it. An officer who answers a letter is the unit that the event names; he does nothing else as that."""
+    who = party(actor)
+    return Party(Role.UNIT, event.unit) if who.role == Role.OFFICER and event.unit is not None else who
+
+
+def unit_of(order: Order) -> str | None:
+    """The unit whose officers may answer it: that of a letter that was sent to one. Everything else is for institutions."""
+    return order.recipient if order.kind in LETTERS and order.issued_at is not None and is_unit(order.recipient) else None
+
+
 def decide(
     *,
     order: Order | None,
@@ -170,13 +184,15 @@ def decide(
     others: tuple[Order, ...] = (),
 ) -> OrderChange:
     """What becomes of the event. `actor`: `officer:...`, `institution:...`, `stage:...`; `others`: the case's other orders."""
-    who = party(actor)
+    who = acting(actor, event)
     if order is None and (event.kind is not E.ISSUE or event.draft is None):
         return OrderChange(None, refused=Refusal("unknown-order", f"there is no order {event.order_id} in this case"))
     of_kind = rules.kinds.get(order.kind if order else event.draft.kind if event.draft else OrderKind.RELEASE)
     thing = order or _candidate(event.draft, who, of_kind, now, others)
     if who.role == Role.INSTITUTION and who.id != thing.recipient:
         return OrderChange(None, refused=Refusal("not-recipient", "only the institution that an order went to may answer it"))
+    if who.role == Role.UNIT and who.id != unit_of(thing):
+        return OrderChange(None, refused=Refusal("not-recipient", "officers answer the letters that went to their unit alone"))
     state = order.state if order else NONE
     moves = open_moves(TABLE, state, thing, who.role)
     move = TABLE.get((state, event.kind))

@@ -19,6 +19,7 @@ from stream_processors.domain.case_orders import concerned
 from stream_processors.domain.case_told import handling
 from stream_processors.domain.feedback import others
 from stream_processors.domain.loop import Role, open_moves
+from stream_processors.domain.order import unit_of
 from stream_processors.domain.trust import low
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "others",
     "phase_of",
     "task_moves",
+    "unit_of",
 ]
 
 MERGES_FOLLOWED = 8

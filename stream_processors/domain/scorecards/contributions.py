@@ -27,6 +27,7 @@ from schemas.scorecards import (
     OrderFigures,
 )
 from schemas.signals import PUBLIC, SignalKind
+from schemas.values import is_unit
 from stream_processors.domain.scorecards.buckets import bucket, names
 from stream_processors.domain.scorecards.changes import INSTITUTION_DUTIES, UNIT_DUTIES
 
@@ -35,7 +36,7 @@ CHINA = timedelta(hours=8)
 CNY = "CNY"
 INSTITUTION, UNIT = CardKind.INSTITUTION, CardKind.UNIT
 LETTER = "supervision_letter"
-"""Art. 48: what a unit answers. All other orders go to institutions."""
+"""Art. 48: of the orders that go to units it is the one that counts for them."""
 
 
 class Carries(Protocol):
@@ -183,12 +184,14 @@ _UNSENT = ("awaiting_approval", "withdrawn")
 
 
 def _order(order: OrderFigures) -> Iterator[Leaf]:
+    """A letter to a unit is the unit's; what an institution was sent, letters too, is among its orders."""
     outcome = _outcome(order)
     at = order.issued_at
     if outcome is None or at is None:
         return
-    if order.kind == LETTER:
-        yield Leaf(UNIT, order.recipient, at, f"letters_{outcome}")
+    if is_unit(order.recipient):
+        if order.kind == LETTER:
+            yield Leaf(UNIT, order.recipient, at, f"letters_{outcome}")
         return
     yield Leaf(INSTITUTION, order.recipient, at, f"orders_{outcome}")
     if order.executed_at is None:

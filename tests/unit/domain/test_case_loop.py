@@ -260,6 +260,33 @@ def test_a_transfer_asks_the_new_unit_to_acknowledge() -> None:
     assert loop.clock("acknowledge").state is ClockState.STOPPED
 
 
+def test_a_letter_reaches_the_unit_that_had_the_case_before_and_is_answered_by_it() -> None:
+    loop, now_in, officer = Loop().claimed(), "financial-regulator-630200", "officer:officer-r"
+    loop.ordered()
+    loop.do("transfer", queue=now_in)
+    loop.do("claim", officer, queue=now_in)
+    letter = issue("supervision_letter", "ord-2", case_id="case-1", agency=now_in, recipient=QUEUE)
+    change = loop.do("order", officer, queue=now_in, order=letter)
+    assert [(one.recipient, one.says) for one in change.notices if one.order_id == "ord-2"] == [(QUEUE, "order_issued")]
+    assert ("answer_letter", "ord-2") in loop.running() and ("order_answer", "ord-2") not in loop.running()
+    said = event("execute", "ord-2", unit=QUEUE, text_sealed="k1.answer")
+    change = loop.do("order", "officer:officer-a", order=said)
+    assert loop.order("ord-2").state is OrderState.EXECUTED and ("answer_letter", "ord-2") not in loop.running()
+    assert (now_in, "order_executed") in [(one.recipient, one.says) for one in change.notices]
+
+
+def test_a_letters_clock_tells_the_unit_that_has_not_answered() -> None:
+    loop, unit = Loop().claimed(), "public-security-630203"
+    loop.ordered("supervision_letter", recipient=unit)
+    clock = loop.clock("answer_letter", "ord-1")
+    assert clock.due_at == loop.order().answer_by
+    loop.falls_due(clock)
+    assert unit in [recipient for recipient, _ in loop.told()], "it is warned"
+    change = loop.falls_due(loop.clock("answer_letter", "ord-1"))
+    assert unit in [one.recipient for one in change.notices if one.says == "order_unanswered"]
+    assert loop.order().overdue
+
+
 def test_a_case_that_comes_again_is_to_be_acknowledged_again() -> None:
     loop = Loop().claimed()
     loop.do("dispose", disposition="insufficient")

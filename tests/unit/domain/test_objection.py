@@ -76,8 +76,9 @@ def test_there_must_be_something_to_object_to() -> None:
 
 @pytest.mark.parametrize("party", ["bank-a", AGENCY])
 def test_the_door_or_the_agency_gives_the_written_notice(party: str) -> None:
-    decided = done(at("lodged"), asked("notice", party))
+    decided = done(at("lodged"), asked("notice", party, text_sealed="notice"))
     assert decided.objection is not None and decided.objection.noticed_at == after(hours=1)
+    assert (decided.objection.notice_sealed, decided.objection.reasons_sealed) == ("notice", None)
     assert decided.stopped == (WRITTEN_NOTICE,) and whom(decided)[AGENCY][0] == "decide"
 
 

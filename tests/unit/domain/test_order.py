@@ -14,7 +14,7 @@ from stream_processors.domain.loop import ClockStart, ClockStop
 from stream_processors.domain.order_effects import LIFT_CLOCK
 from stream_processors.domain.orders import MOST_ORDERS, clock_event, held_minor
 from tests.support.builders import T0, after
-from tests.support.order_builders import BANK, OFFICER, RULES, SECOND, STAGE, Desk, event, issue, subject, transfer
+from tests.support.order_builders import ANSWERS, BANK, OFFICER, RULES, SECOND, STAGE, Desk, event, issue, subject, transfer
 
 AGENCY, INSTITUTION = "public-security-630202", "bank-001"
 LARGE = {"amount_minor": 60_000_000, "verify": transfer(70_000_000)}
@@ -313,6 +313,50 @@ def test_a_letter_is_carried_out_by_its_answer() -> None:
     assert (change.order.answer_by, change.order.valid_until) == (after(days=30), None)
     assert why(desk.answer("execute", text_sealed=None)) == "answer-missing"
     assert desk.answer("execute").order.answer_sealed == "k1.answer"
+
+
+def test_a_letter_runs_under_the_clock_of_letters() -> None:
+    change = Desk().do(issue("supervision_letter"))
+    assert [(one.name, one.due_at) for one in change.starts] == [("answer_letter", change.order.answer_by)]
+    assert change.order.answer_by > after(days=15)
+
+
+UNIT = "public-security-630203"
+OF_UNIT = "officer:officer-u"
+
+
+@pytest.mark.parametrize("kind", ["supervision_letter", "request_information"])
+def test_an_officer_answers_a_letter_for_the_unit_that_it_went_to(kind: str) -> None:
+    for answer, state in (("deliver", "delivered"), ("execute", "executed"), ("refuse", "refused"), ("fail", "failed")):
+        desk = Desk()
+        desk.do(issue(kind, recipient=UNIT))
+        change = desk.do(event(answer, unit=UNIT, **ANSWERS.get(answer, {})), OF_UNIT)
+        assert (change.order.state, change.order.history[-1].actor) == (state, OF_UNIT)
+
+
+def test_a_letter_is_answered_for_its_recipient_and_for_no_other_unit() -> None:
+    desk = Desk()
+    desk.do(issue("supervision_letter", recipient=UNIT))
+    for over in ({}, {"unit": AGENCY}, {"unit": INSTITUTION}):
+        change = desk.do(event("refuse", reason="no_basis", **over), OF_UNIT)
+        assert why(change) == ("not-recipient" if over else "not-allowed")
+    assert why(desk.answer("refuse")) == "not-recipient", "no bank, either"
+    assert why(desk.do(event("refuse", unit=UNIT), OF_UNIT)) == "reason-missing"
+    assert desk.order().state == "issued"
+
+
+def test_an_officer_answers_no_letter_of_an_institution_and_nothing_but_letters() -> None:
+    for kind, recipient in (("supervision_letter", INSTITUTION), ("stop_payment", UNIT), ("block_domain", UNIT)):
+        desk = Desk()
+        desk.do(issue(kind, recipient=recipient))
+        assert why(desk.do(event("refuse", unit=recipient, reason="no_basis"), OF_UNIT)) == "not-recipient"
+
+
+def test_whoever_acts_as_the_recipient_gives_no_order_by_that() -> None:
+    desk = Desk()
+    asked = issue("supervision_letter", recipient=UNIT).model_copy(update={"unit": UNIT})
+    assert why(desk.do(asked, OF_UNIT)) == "not-recipient"
+    assert not desk.orders
 
 
 def test_a_takedown_keeps_its_records() -> None:

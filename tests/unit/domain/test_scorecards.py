@@ -226,6 +226,18 @@ def test_a_letter_is_answered_by_the_unit() -> None:
     assert of(folded(counted(CaseOf(), CaseOf(orders=(letter,)))), UNIT) == {"letters_in_time": 1}
 
 
+def test_a_letter_to_an_institution_is_among_its_orders_and_in_no_units_card() -> None:
+    letter = OrderOf(kind="supervision_letter", state="refused")
+    cells = folded(counted(CaseOf(), CaseOf(orders=(letter,))))
+    assert of(cells, "bank-001") == {"orders_refused": 1}
+    assert {cell.kind for cell in cells} == {CardKind.INSTITUTION}
+
+
+def test_what_else_a_unit_is_asked_counts_in_no_institutions_statistics() -> None:
+    asked = OrderOf(kind="request_information", recipient=UNIT, **DONE)
+    assert not of(folded(counted(CaseOf(), CaseOf(orders=(asked,)))), UNIT)
+
+
 def test_a_stop_that_ran_out_did_stop_its_money() -> None:
     held = CaseOf(orders=(OrderOf(state="executed", executed_at=T0, held_minor=700),))
     over = CaseOf(orders=(OrderOf(state="expired", executed_at=T0, held_minor=0),))

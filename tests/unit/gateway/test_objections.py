@@ -33,7 +33,9 @@ async def test_an_objection_goes_from_its_door_to_the_release_that_was_confirmed
     assert (lodged["state"], lodged["text"], lodged["moves"]) == ("lodged", WORDS["text"], ["notice"])
     assert "工资".encode() not in log.all(ACTIONS)[0].value
     noticed = (await bank.post(at + "/notice", json={"text": "已书面告知"})).json()
-    assert noticed["state"] == "noticed"
+    assert (noticed["state"], noticed["notice"]) == ("noticed", "已书面告知")
+    assert not any("书面告知".encode() in one.value for one in log.all(ACTIONS))
+    assert (await officer.get(at)).json()["notice"] == "已书面告知"
     upheld = (await officer.post(at + "/uphold", json={"reasons": "经查属实"})).json()
     assert (upheld["state"], upheld["decided_by"], upheld["moves"]) == ("upheld", "officer-2", ["release"])
     released = (await officer.post(at + "/release")).json()
@@ -53,12 +55,13 @@ async def test_an_executor_that_is_not_the_door_reads_that_it_must_release_and_n
     case = views.cases["case-1"]
     other = case.orders[0].model_copy(update={"order_id": "ord-1-other", "recipient": "bank-002"})
     changes = {"state": "released", "released_at": T0, "pending": ("bank-002",), "orders": ("ord-1-known", "ord-1-other")}
+    changes["notice_sealed"] = services.sealer.seal("已书面告知", "obj-1-known/notice")
     objection = case.objections[0].model_copy(update=changes)
     views.cases["case-1"] = case.model_copy(update={"objections": (objection,), "orders": (*case.orders, other)})
     bank = client("bank-002")
     seen = (await bank.get(AT + "/obj-1-known")).json()
     assert (seen["orders"], seen["moves"]) == (["ord-1-other"], ["confirm"])
-    assert not {"text", "reasons", "through", "pending", "confirmed"} & set(seen)
+    assert not {"text", "notice", "reasons", "through", "pending", "confirmed"} & set(seen)
     assert (await bank.post(AT + "/obj-1-known/confirm")).json()["state"] == "propagated"
 
 

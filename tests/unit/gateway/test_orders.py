@@ -152,6 +152,77 @@ async def test_the_agency_that_issued_reads_its_order_after_a_transfer_and_does_
     assert said(await before.post("/v1/orders/ord-1-known/renew")) == (404, "unknown-order")
 
 
+LETTER: dict[str, Any] = {
+    "kind": "supervision_letter",
+    "recipient": "public-security-630203",
+    "text": "请核查并答复",
+    "basis": "条例第四十八条",
+}
+ANSWERED = {"result": "executed", "text": "已核查办理"}
+
+
+async def test_an_officer_of_the_unit_of_a_letter_reads_and_answers_it(client: Client, services: Services, log: FakeLog):
+    put(services, **HELD)
+    name = (await client("officer-1").post(ISSUE, json=LETTER)).json()["order_id"]
+    unit = client("officer-u", queues=["public-security-630203"])
+    seen = await unit.get(f"/v1/orders/{name}")
+    body = seen.json()
+    assert (body["text"], body["moves"]) == ("请核查并答复", ["received", "executed", "refused", "failed"])
+    assert "officer" not in seen.text and not {"issued_by", "history", "four_eyes"} & set(body), "who asked is the agency's alone"
+    answer = (await unit.post(f"/v1/orders/{name}/answers", json=ANSWERED)).json()
+    assert (answer["state"], answer["answer"], answer["late"]) == ("executed", "已核查办理", False)
+    (_, written) = actions(log)
+    assert (written.actor, written.data.order.unit) == ("officer:officer-u", "public-security-630203")
+    assert "已核查".encode() not in log.all(ACTIONS)[-1].value
+    whole = (await client("officer-1").get(f"/v1/orders/{name}")).json()
+    assert (whole["answer"], whole["history"][-1]["actor"]) == ("已核查办理", "officer:officer-u")
+    assert said(await unit.get("/v1/cases/case-1")) == (404, "unknown-case"), "the letter is the unit's, the case is not"
+    for move in ("approve", "withdraw"):
+        assert said(await unit.post(f"/v1/orders/{name}/{move}")) == (404, "unknown-order")
+
+
+async def test_a_unit_may_refuse_a_letter_with_a_reason(client: Client, services: Services):
+    put(services, **HELD)
+    at = f"/v1/orders/{(await client('officer-1').post(ISSUE, json=LETTER)).json()['order_id']}/answers"
+    unit = client("officer-u", queues=["public-security-63020*"])
+    assert said(await unit.post(at, json={"result": "refused"})) == (422, "invalid-request")
+    assert said(await unit.post(at, json={"result": "executed"})) == (422, "answer-missing")
+    answer = (await unit.post(at, json={"result": "refused", "reason": "no_basis", "text": "不属于本单位管辖"})).json()
+    assert (answer["state"], answer["refusal"]) == ("refused", "no_basis")
+
+
+async def test_a_letter_of_a_unit_is_answered_by_its_officers_and_nobody_else(client: Client, services: Services, log: FakeLog):
+    put(services, **HELD)
+    name = (await client("officer-1").post(ISSUE, json=LETTER)).json()["order_id"]
+    at = f"/v1/orders/{name}/answers"
+    agency = client("officer-1", queues=["public-security-630202"])
+    assert said(await agency.post(at, json=ANSWERED)) == (403, "not-recipient")
+    for other in (client("officer-9", queues=["financial-regulator-630200"]), client("bank-001")):
+        assert said(await other.post(at, json=ANSWERED)) == (404, "unknown-order")
+        assert said(await other.get(f"/v1/orders/{name}")) == (404, "unknown-order")
+    assert len(log.all(ACTIONS)) == 1
+
+
+async def test_no_officer_answers_for_an_institution_whatever_his_queues(client: Client, services: Services, log: FakeLog):
+    put(services, **HELD)
+    every = client("officer-1", queues=["*"])
+    for body in (STOP, {**LETTER, "recipient": "bank-001"}, {**STOP, "recipient": "public-security-630203"}):
+        name = (await every.post(ISSUE, json=body)).json()["order_id"]
+        answer = await every.post(f"/v1/orders/{name}/answers", json={"result": "refused", "reason": "no_basis"})
+        assert said(answer) == (403, "not-recipient")
+    assert len(log.all(ACTIONS)) == 3
+
+
+async def test_a_unit_answers_its_letter_also_after_the_case_went_to_another_queue(
+    client: Client, services: Services, views: FakeViews
+):
+    put(services, **HELD)
+    name = (await client("officer-1").post(ISSUE, json=LETTER)).json()["order_id"]
+    views.cases["case-1"] = views.cases["case-1"].model_copy(update={"queue": "financial-regulator-630200", "holder": None})
+    unit = client("officer-u", queues=["public-security-630203"])
+    assert (await unit.post(f"/v1/orders/{name}/answers", json=ANSWERED)).json()["state"] == "executed"
+
+
 async def test_who_does_not_hold_the_case_gives_no_order(client: Client, services: Services):
     put(services, **HELD)
     assert said(await client("officer-2").post(ISSUE, json=STOP)) == (409, "not-holder")

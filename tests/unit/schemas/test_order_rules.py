@@ -31,7 +31,8 @@ def changed(kind: str, **over: Any) -> dict[str, Any]:
 def test_the_shipped_section_offers_every_kind_and_marks_each_to_be_confirmed() -> None:
     assert set(RULES.kinds) == set(OrderKind)
     assert all(rules.needs_confirmation for rules in RULES.kinds.values())
-    assert RULES.clock_names() == ("emergency_stop", "order_answer", "order_validity", "quick_freeze", "return_of_funds")
+    own = ("emergency_stop", "quick_freeze", "return_of_funds")
+    assert RULES.clock_names() == ("answer_letter", *own[:1], "order_answer", "order_validity", *own[1:])
 
 
 def test_the_page_quotes_the_section_that_is_shipped() -> None:
