@@ -27,7 +27,7 @@ from deploy.verify.run import settings_of
 from stream_processors.settings import SHIPPED_POLICY
 
 SIGNALS = 1_000_000
-PROCESSES = ("gateway", "assess-0", "track-0", "timekeeper-0", "deliver-0", "project-0")
+PROCESSES = ("gateway", "assess-0", "track-0", "timekeeper-0", "deliver-0", "webhook-0", "oversee-0", "project-0")
 STARTED = ("acknowledge", "warn", "report")
 MIB = 2**20
 
