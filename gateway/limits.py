@@ -27,9 +27,7 @@ async def pieces(request: Request, idle_s: float) -> AsyncIterator[bytes]:
             async with asyncio.timeout(idle_s):
                 piece = await anext(stream, None)
         except TimeoutError:
-            # The connection is of no more use: its next bytes would still be this body's.
-            said = f"nothing more of the body came for {idle_s:g} s"
-            raise Problem("body-stalled", said, headers={"Connection": "close"}) from None
+            raise _stalled(idle_s) from None
         if piece is None:
             return
         yield piece
@@ -41,13 +39,24 @@ async def read_body(request: Request, limit_bytes: int, idle_s: float) -> bytes:
     if declared.isascii() and declared.isdigit() and int(declared[:18]) > limit_bytes:
         raise _too_large(limit_bytes)
     parts: list[bytes] = []
-    size = 0
-    async for part in pieces(request, idle_s):
-        size += len(part)
-        if size > limit_bytes:
-            raise _too_large(limit_bytes)
-        parts.append(part)
+    size, loop = 0, asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(idle_s) as limit:
+            async for part in request.stream():
+                limit.reschedule(loop.time() + idle_s)
+                size += len(part)
+                if size > limit_bytes:
+                    raise _too_large(limit_bytes)
+                parts.append(part)
+    except TimeoutError:
+        raise _stalled(idle_s) from None
     return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _stalled(idle_s: float) -> Problem:
+    """The connection is of no more use: its next bytes would still be this body's."""
+    said = f"nothing more of the body came for {idle_s:g} s"
+    return Problem("body-stalled", said, headers={"Connection": "close"})
 
 
 def _too_large(limit_bytes: int) -> Problem:

@@ -56,7 +56,7 @@ AGENTS: dict[str, type[Assess] | type[Deliver] | type[Project] | type[Timekeeper
 NAMES = ("intake", "track", "webhook", "oversee", *AGENTS)
 MOST_POLLED = {"track": 1000}
 """A poll of track holds a whole case a record, and what it is after: with more of them the process needs over 250 MiB."""
-PACE_S = {"timekeeper": 0.1, "deliver": 0.02, "assess": 0.008, "track": 0.003, "project": 0.01}
+PACE_S = {"timekeeper": 0.15, "deliver": 0.03, "assess": 0.01, "track": 0.003, "project": 0.01}
 """A pause before a poll is over, in which the next one gathers: at 200 signals/s on two cores many small polls make each other
 wait (docs/benchmarks.md, latency)."""
 CHECK_EVERY_S = 1.0

@@ -9,13 +9,15 @@ from deploy.bench.setting import Setting, child, stack_env
 
 RATES = ((200, 4000), (1, 40))
 """Signals a second, and how many."""
+WARM = 3000
+"""As many before, at the highest rate: in the first seconds the broker's JVM compiles what it then runs, on the same cores."""
 
 
 def run(setting: Setting) -> list[Row]:
     found: dict[tuple[int, str], list[float]] = {}
     with setting.stack("latency") as stack:
         url = stack.gateway_url
-        measure(url, stack_env(stack), 100, setting.size(400, 20), 990)  # warm
+        measure(url, stack_env(stack), 200, setting.size(WARM, 20), 990)
         for number in range(setting.runs):
             for rate, full in RATES:
                 told = measure(url, stack_env(stack), rate, setting.size(full, 4), number * 10 + rate)
