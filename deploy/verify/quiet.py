@@ -24,18 +24,23 @@ class NotQuiet(RuntimeError):
     """The stages did not come to rest in time; the message says what is left."""
 
 
-async def wait_quiet(settings: Settings, *, timeout_s: float = 60.0, told: Callable[[int], None] = lambda left: None) -> None:
-    """Returns when nothing is left in two looks in a row. `told` hears how many records are left."""
+Ends = dict[str, dict[int, int]]
+"""By topic and partition."""
+
+
+async def wait_quiet(settings: Settings, *, timeout_s: float = 60.0, told: Callable[[int], None] = lambda left: None) -> Ends:
+    """Returns when nothing is left in two looks in a row: where the topics end then. `told` hears how many records are left."""
     log = KafkaLog(settings, "liandong-quiet")
     redis = Redis.from_url(settings.redis_url, protocol=2)
-    deadline, before = time.monotonic() + timeout_s, None
+    deadline = time.monotonic() + timeout_s
+    before: Ends | None = None
     try:
         await log.open()
         while True:
             left, ends = await _left(log, redis, settings.raw_institutions)
             told(sum(left.values()))
             if not any(left.values()) and ends == before:
-                return
+                return ends
             before = ends if not any(left.values()) else None
             if time.monotonic() > deadline:
                 rest = ", ".join(f"{n} for {name}" for name, n in left.items() if n)
@@ -48,7 +53,7 @@ async def wait_quiet(settings: Settings, *, timeout_s: float = 60.0, told: Calla
 
 async def _left(
     log: KafkaLog, redis: Redis, institutions: tuple[str, ...]
-) -> tuple[dict[str, int], dict[str, dict[int, int]]]:
+) -> tuple[dict[str, int], Ends]:
     """Records left by stage, and the ends that were looked at."""
     topics = all_topics(institutions)
     ends = {topic.name: dict(await log.ends(topic)) for topic in topics}

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from typing import cast
+
+import pytest
+from rich.console import Console
+
+from deploy.verify import run
 from deploy.verify.quiet import _left
+from deploy.verify.rebuilt import StageDigest
 from schemas.topics import Topic
 from stream_processors.pipeline import STAGES, all_stages
+from stream_processors.settings import Settings
 from stream_processors.state.keys import BUCKETS
 
 END = 7
@@ -52,3 +60,25 @@ async def test_facts_that_another_folded_before_their_joins_were_asked_for_are_l
     last = STAGES["assess"].namespace.marks(BUCKETS - 1)
     assert await left({(last, "e3"): END - 2}) == {"assess": 2}
     assert await left({(last, "f3"): END - 1}) == {"assess": 1}
+
+
+@pytest.mark.parametrize(
+    ("ends", "same", "compared"),
+    [([1, 1], False, 1), ([1, 2], True, 1), ([1, 2, 2], False, 2), ([1, 2, 3, 4], False, 4)],
+)
+async def test_states_of_two_moments_are_compared_once_more(
+    monkeypatch: pytest.MonkeyPatch, ends: list[int], same: bool, compared: int
+) -> None:
+    seen, told = iter(ends), list[int]()
+
+    async def quiet(settings: object, *, timeout_s: float) -> dict[str, dict[int, int]]:
+        return {"t": {0: next(seen)}}
+
+    async def compare(settings: object) -> list[StageDigest]:
+        told.append(1)
+        return [StageDigest("assess", "a", "a" if same else "b", 1, 1, [])]
+
+    monkeypatch.setattr(run, "wait_quiet", quiet)
+    monkeypatch.setattr(run, "compare_with_rebuilt", compare)
+    (found,) = await run._compared(cast(Settings, None), 1.0, Console(quiet=True))
+    assert (found.same, len(told)) == (same, compared)
