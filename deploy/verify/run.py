@@ -67,14 +67,15 @@ async def _compared(settings: Settings, timeout_s: float, console: Console) -> l
     broker's time by a request, which track answers), they are states of two moments: it is done once more."""
     with console.status("waiting until the stages are at rest"):
         ends = await wait_quiet(settings, timeout_s=timeout_s)
-    for _ in range(ATTEMPTS - 1):
+    for left in reversed(range(ATTEMPTS)):
         with console.status("folding the log into a fresh Redis"):
             digests = await compare_with_rebuilt(settings)
+        if not left or all(one.same for one in digests):
+            break
         before, ends = ends, await wait_quiet(settings, timeout_s=timeout_s)
-        if ends == before or all(one.same for one in digests):
-            return digests
-    with console.status("folding the log into a fresh Redis, for the last time"):
-        return await compare_with_rebuilt(settings)
+        if ends == before:
+            break
+    return digests
 
 
 def other_policies(live: Live, present: str) -> list[str]:

@@ -85,7 +85,8 @@ class Seen:
 def questions(signal: SubmittedSignal, policy: Policy, now_ms: int) -> list[Question]:
     """All questions about a signal; of its content first."""
     keep, occurred = policy.keep, instant_ms(signal.occurred_at)
-    until = latest_ms(signal, now_ms) + keep.sightings_days * DAY_MS
+    latest = latest_ms(signal, now_ms)
+    until = latest + keep.sightings_days * DAY_MS
     trim = now_ms - keep.sightings_days * DAY_MS
     since = max(0, occurred - policy.window_s * 1000)
     token, echo = signal.primary.token, signal.derived_from is not None
@@ -96,7 +97,7 @@ def questions(signal: SubmittedSignal, policy: Policy, now_ms: int) -> list[Ques
     for subject in sighted(signal):
         row = of_suspect(subject.token, content, signal.institution, occurred, since, trim, until, now_ms)
         found.append(Question(bucket_of(subject.token), row))
-    found += _of_victims(signal, policy, now_ms, echo)
+    found += _of_victims(signal, policy, latest, echo)
     if signal.event is not None:
         found += [Question(bucket_of(one.token), _of_flow(one, policy, until, echo)) for one in flows(signal)]
     return found
@@ -113,8 +114,8 @@ def of_suspect(
     return "s", token, drawer_of(token), content, institution, str(occurred), str(since), trim, until_ms, str(now_ms)
 
 
-def _of_victims(signal: SubmittedSignal, policy: Policy, now_ms: int, echo: bool) -> Iterator[Question]:
-    until = latest_ms(signal, now_ms) + policy.keep.victims_days * DAY_MS
+def _of_victims(signal: SubmittedSignal, policy: Policy, latest: int, echo: bool) -> Iterator[Question]:
+    until = latest + policy.keep.victims_days * DAY_MS
     for mark in victims(signal):
         yield Question(bucket_of(mark.token), _of_victim(mark, policy, until, echo))
 

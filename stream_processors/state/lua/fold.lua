@@ -40,10 +40,6 @@ local function mark(key, member, drawer, name, slot, when, rank, tail, ends)
   if slot < 2 then redis.call('ZREM', key, member) end
   if math.max(stood, ends) > now() then lay(states, name, state, math.max(stood, ends), head) end
 end
--- What lies in a drawer comes with its drawer's number behind its key.
-local function lodged()
-  return prefix .. string.sub(args[at + 1], 1, 1) .. '=' .. args[at + 2], string.sub(args[at + 1], 3)
-end
 local function run()
   while at <= #args do
     local op, key = args[at], prefix .. args[at + 1]

@@ -47,6 +47,10 @@ local function live(entry)
   if not entry or struct.unpack('>I6', entry) <= now() then return nil end
   return string.sub(entry, 7)
 end
+-- What lies in a drawer comes with its drawer's number behind its key.
+local function lodged()
+  return prefix .. string.sub(args[at + 1], 1, 1) .. '=' .. args[at + 2], string.sub(args[at + 1], 3)
+end
 -- A value and the drawer's head, which `lay` wants.
 local function look(key, name)
   local found = redis.call('HMGET', key, '', name)
@@ -166,6 +170,12 @@ end
 -- back stays in it, marked in a set beside it: were it removed, the order of arrival would tell in which of others had their place.
 -- The first member lies in a drawer where one is given: its score (6 bytes) and itself.
 local function only(entry) return struct.unpack('>I6', entry, 7), string.sub(entry, 13) end
+local function to_set(key, drawer, name, entry)
+  local stood, member = only(entry)
+  clear(drawer, name)
+  redis.call('ZADD', key, string.format('%.0f', stood), member)
+  live_until(key, (struct.unpack('>I6', entry)))
+end
 local function put(key, drawer, name, score, member, most, expires)
   if drawer and redis.call('EXISTS', key, key .. '!') == 0 then
     local head, entry = unpack(redis.call('HMGET', drawer, '', name))
@@ -177,9 +187,7 @@ local function put(key, drawer, name, score, member, most, expires)
       lay(drawer, name, struct.pack('>I6', math.max(stood, score)) .. member, math.max(ends, expires), head)
       return
     end
-    clear(drawer, name)
-    redis.call('ZADD', key, string.format('%.0f', stood), other)
-    live_until(key, ends)
+    to_set(key, drawer, name, entry)
   end
   redis.call('ZADD', key, 'GT', score, member)
   if most > 0 and redis.call('ZCARD', key) > most then redis.call('ZREMRANGEBYRANK', key, 0, -most - 1) end
@@ -197,16 +205,11 @@ local function unput(key, drawer, name, member)
 end
 local function bury(key, drawer, name, member, expires)
   local entry = redis.call('HGET', drawer, name)
-  local ends = entry and struct.unpack('>I6', entry) or 0
-  if after(ends) > now() then -- in a set it would stay so long
-    local stood, other = only(entry)
-    redis.call('ZADD', key, string.format('%.0f', stood), other)
-    live_until(key, ends)
-    clear(drawer, name)
-  end
+  -- Past its end, too, as long as it would stay in a set.
+  if entry and after((struct.unpack('>I6', entry))) > now() then to_set(key, drawer, name, entry) end
   redis.call('SADD', key .. '!', member)
   live_until(key .. '!', expires)
-  ends = end_of(key)
+  local ends = end_of(key)
   if ends > 0 then live_until(key .. '!', ends - 1) end -- the end of a key is one step after a member's
 end
 -- Whether a member of the set counts: a function, for seldom is there anything to look up.

@@ -38,8 +38,7 @@ local function run()
       out[#out + 1] = 1
       at = at + 5
     else
-      local key, name = prefix .. args[at + 1], string.sub(args[at + 1], 3)
-      local drawer = prefix .. string.sub(args[at + 1], 1, 1) .. '=' .. args[at + 2]
+      local key, drawer, name = prefix .. args[at + 1], lodged()
       if args[at + 4] > 0 then
         bury(key, drawer, name, args[at + 3], args[at + 4])
       else
