@@ -160,6 +160,11 @@ class Stage:
         """All topics whose identity the state depends on."""
         return tuple(dict.fromkeys((*self.reads, *self.writes)))
 
+    @property
+    def recorded(self) -> FactStream | None:
+        """The facts that this stage alone writes: one for each of its records, in the record's partition."""
+        return next((stream for stream in self.streams if stream.topic in self.writes), None)
+
     def place_mark(self, topic: Topic) -> str:
         """The marks, but for the partition, that say which record of an input is the next one."""
         if not self.streams:

@@ -95,10 +95,17 @@ class Agent(abc.ABC):
         METRICS.tell_policy(self.stage.name, policy)
 
     async def check(self) -> None:
-        """Looks, while idle, whether the state still is the one this process knows (LostState if not)."""
+        """Looks, while idle, whether the state still is the one this process knows (LostState if not), and whether somebody
+        else wrote facts into an own partition (LostLog): one who has nothing to append would fold them never."""
+        own = self.stage.recorded
+        ends = {} if own is None else await self.log.ends(own.topic)
         async with self._busy:
             checks = {mark: self.tolerated(mark) for mark in self._watched()}
             await self.store.call("fold", self._stamp, {bucket: Write(checks, {}) for bucket in range(BUCKETS)})
+            if own is not None:
+                for p in sorted({p for _, p in self._owned}):
+                    if ends[p] > (mine := self.marks.get(own.fact_mark(p), 0)):
+                        raise LostLog(f"{own.topic.name}/{p}: facts up to {ends[p]}, own ones up to {mine}: another owner lives")
 
     async def tick(self) -> None:
         """What an agent does by the time, beside its polls."""

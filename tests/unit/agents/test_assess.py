@@ -176,6 +176,19 @@ async def test_an_emptied_redis_is_noticed_while_idle(world: World) -> None:
         await agent.check()
 
 
+async def test_facts_of_another_owner_are_noticed_while_idle(world: World) -> None:
+    agent = world.workers["assess"][0].agent
+    partition, _ = world.submit(*submission(submitted()), SUBMITTED)
+    await world.drain()
+    await agent.check()
+    world.log.put(ASSESSED, partition, None, b"of another owner")
+    with pytest.raises(LostLog, match=f"signals.assessed.v1/{partition}: facts up to 2, own ones up to 1"):
+        await agent.check()
+    await agent.start()  # as a worker that was started again: what lies there is folded, as nothing
+    await agent.assigned([(topic.name, partition) for topic in agent.stage.reads])
+    await agent.check()
+
+
 async def test_records_of_partitions_that_were_taken_away_are_passed_over(world: World) -> None:
     world.submit(*submission(submitted()), SUBMITTED)
     worker = world.workers["assess"][0]
