@@ -19,6 +19,7 @@ from .errors import (
     Unauthenticated,
     Unavailable,
 )
+from .inbox import Notice, Page
 from .loop import Measure, Order, Task
 from .signals import Amount, Indicator, Signal
 from .steps import Patience
@@ -39,8 +40,10 @@ __all__ = [
     "InvalidSignal",
     "Measure",
     "NotFound",
+    "Notice",
     "Order",
     "Outcome",
+    "Page",
     "Patience",
     "Position",
     "ProblemError",

@@ -18,9 +18,10 @@ from typing import Any, Literal, Self
 
 import httpx
 
-from . import calls, loop
+from . import calls, inbox, loop
 from .answers import Answer, Outcome, Receipt
 from .drive import TIMEOUT, AsyncToken, Token, drive, drive_async
+from .inbox import PAGE, WAIT_S, Notice, Page
 from .loop import Measure, Order, Task
 from .signals import Signal
 from .steps import Patience, Result, Steps
@@ -93,6 +94,22 @@ class Client:
         """Takes a task, says what was tried, gives it back or up."""
         return self._run(loop.work(task_id, what, body or {}, key, self._patience))
 
+    def inbox(self, after: str | None = None, *, wait_s: float = 0.0, limit: int = PAGE) -> Page:
+        """Your notices behind `after`, at most `limit` (200); with `wait_s` (30) it waits for the first when there is none."""
+        return self._run(inbox.page(after, wait_s, limit, self._patience))
+
+    def notices(self, after: str | None = None, *, wait_s: float = WAIT_S) -> Iterator[Notice]:
+        """All notices behind `after`, then each as it comes, without end. Keep the `cursor` of the last one you dealt with: a
+        restart goes on there. What lies before a request counts as received, so one is made when all of a page were taken."""
+        while True:
+            found = self.inbox(after, wait_s=wait_s)
+            yield from found.items
+            after = found.next if found.next is not None else after
+
+    def acknowledge(self, notice_id: str) -> Notice:
+        """Says that your system has the notice and will act; again gives the first time back."""
+        return self._run(inbox.acknowledge(notice_id, self._patience))
+
     def _run(self, steps: Steps[Result]) -> Result:
         return drive(steps, self._http, self._token, self._sleep)
 
@@ -155,6 +172,19 @@ class AsyncClient:
 
     async def work(self, task_id: str, what: TaskMove, body: Mapping[str, Any] | None = None, *, key: str | None = None) -> Task:
         return await self._run(loop.work(task_id, what, body or {}, key, self._patience))
+
+    async def inbox(self, after: str | None = None, *, wait_s: float = 0.0, limit: int = PAGE) -> Page:
+        return await self._run(inbox.page(after, wait_s, limit, self._patience))
+
+    async def notices(self, after: str | None = None, *, wait_s: float = WAIT_S) -> AsyncIterator[Notice]:
+        while True:
+            found = await self.inbox(after, wait_s=wait_s)
+            for notice in found.items:
+                yield notice
+            after = found.next if found.next is not None else after
+
+    async def acknowledge(self, notice_id: str) -> Notice:
+        return await self._run(inbox.acknowledge(notice_id, self._patience))
 
     async def _run(self, steps: Steps[Result]) -> Result:
         return await drive_async(steps, self._http, self._token, self._sleep)
