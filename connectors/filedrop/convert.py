@@ -82,7 +82,7 @@ def _part(part: Any, cells: Cells, zone: str) -> Any:
 
 def _event(event: EventMap, cells: Cells, zone: str) -> dict[str, Any] | None:
     """The event of a row; None when the row has none."""
-    if event.only_with is not None and not text_of(cells, event.only_with, optional=True):
+    if not all(text_of(cells, column, optional=True) for column in event.only_with):
         return None
     found: dict[str, Any] = {"type": event.type}
     for name in type(event).model_fields.keys() - {"type", "only_with"}:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from schemas.indicators import IndicatorKind
 from schemas.signals import Role, SignalKind, Stage
@@ -134,9 +134,9 @@ class UrlsCell(_Part):
 
 
 class _EventMap(_Part):
-    """`only_with`: a row whose cell of this column is empty has no event."""
+    """`only_with`: a row whose cell of this column, or of one of these, is empty has no event."""
 
-    only_with: str | None = None
+    only_with: Annotated[tuple[str, ...], BeforeValidator(lambda given: (given,) if isinstance(given, str) else given)] = ()
     at: Time | None = None
 
 
@@ -262,7 +262,9 @@ def _columns(part: Any) -> Iterator[str]:
     """The columns of any part of a mapping: a new kind of cell names its own under the same keys."""
     if isinstance(part, Mapping):
         for name, value in part.items():
-            if name in ("column", "currency_column", "only_with"):
+            if name == "only_with":
+                yield from value
+            elif name in ("column", "currency_column"):
                 yield from () if value is None else (value,)
             elif name != "translate":
                 yield from _columns(value)

@@ -7,7 +7,6 @@ import os
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -24,15 +23,16 @@ from deploy.demo_data import summary, timeline
 from deploy.demo_data.day import Day, Plan, make_day
 from deploy.demo_data.feeding import TIMEOUT, Fed, feed_all
 from deploy.demo_data.judge import OFFICER, Judge, Queues
-from deploy.demo_data.walk import Walker, walk_all
+from deploy.demo_data.walk import REGULATOR, Walker, walk_all
 from deploy.local import prometheus
 from deploy.local.commands import addresses, progress_shown, saying_why
 from deploy.local.places import project_root
 from deploy.local.stack import Stack
 from deploy.token import mint
-from deploy.verify.ledger import read_ledger
+from deploy.verify.ledger import Ledger, read_ledger
 from deploy.verify.quiet import NotQuiet, wait_quiet
 from deploy.verify.run import LEDGERS, settings_of
+from stream_processors.domain.scorecards.contributions import periods
 from stream_processors.state.views import RedisViews
 
 
@@ -105,14 +105,14 @@ async def _play(stack: Stack, day: Day, out: Console, start_s: float, timeout_s:
         verdicts = await judge.judge(day, queues)
         summary.show(out, day, fed, +outcomes, queues, verdicts, summary.Took(start_s, feed_s, settle_s))
         wrong = [f"{one.scheme.name}" for one in verdicts if one.wrong]
-        return wrong + ([] if wrong else await _loop(client, token, judge, day, queues, out))
+        if wrong:
+            return wrong
+        with Ledger(ledger_file) as ledger:
+            return await _loop(Walker(client, token, judge.signal_ids, ledger), day, queues, out)
 
 
-async def _loop(
-    client: httpx.AsyncClient, token: Callable[[str], str], judge: Judge, day: Day, queues: Queues, out: Console
-) -> list[str]:
+async def _loop(walker: Walker, day: Day, queues: Queues, out: Console) -> list[str]:
     """Walks the planted schemes through the whole loop, shows one; what is not as it must be."""
-    walker = Walker(client, token, judge.signal_ids)
     cases = {}
     for one in day.schemes:
         if one.landings:
@@ -123,8 +123,12 @@ async def _loop(
     for way in walked[:1]:
         deliveries = (await walker.get(OFFICER, "/v1/deliveries", case=way.case_id))["deliveries"]
         out.print(timeline.table(await walker.case(way.case_id), deliveries))
+        if way.trail is not None:
+            out.print(timeline.trail(way.trail))
     said = ", ".join(f"{way.scheme.name} {'✗' if way.wrong else '✓'}" for way in walked)
     out.print(f"through the loop: {said}")
+    card = await walker.get(REGULATOR, "/v1/scorecards/institutions", period=periods(datetime.now(UTC))[1])
+    out.print(timeline.statistics(card))
     return [wrong for way in walked for wrong in way.wrong]
 
 

@@ -1,5 +1,5 @@
-"""One case's timeline: every party, what it did, every clock, and the proof of delivery of what was told. From the gateway's
-answers to an officer; nothing is added.
+"""What the demo shows of the loop: one case's timeline (every party, what it did, every clock, the proof of delivery of what was
+told), where its money went, and the regulator's statistics. From the gateway's answers; nothing is added.
 """
 
 from __future__ import annotations
@@ -33,6 +33,39 @@ def table(case: dict[str, Any], deliveries: list[dict[str, Any]]) -> Table:
     for one in events(case, deliveries):
         shown.add_row(one.at[11:23].rstrip("Z"), escape(one.who), escape(one.what))
     shown.caption = f"phase {case['phase']}, {case.get('disposition') or 'not disposed of'}"
+    shown.caption_justify = "left"
+    return shown
+
+
+def trail(told: dict[str, Any]) -> Table:
+    """Where the money of the case went, and what of it is held."""
+    shown = Table(title="its money trail", title_justify="left")
+    for column in ("account", "arrived", "went on", "remaining", "held"):
+        shown.add_column(column)
+    for one in told["accounts"]:
+        name = one["account"].get("value") or one["account"]["token"]
+        sums = [one[f"{what}_minor"] for what in ("arrived", "went_on", "remaining", "held")]
+        shown.add_row(escape(name), *map(_yuan, sums))
+    shown.caption = f"{len(told['hops'])} transfers were reported"
+    shown.caption_justify = "left"
+    return shown
+
+
+_STATISTICS = ("reports", "confirmed", "false_positive", "warn_in_time", "report_in_time", "orders_in_time")
+_HIDDEN = "few"
+
+
+def statistics(card: dict[str, Any]) -> Table:
+    """The institutions' statistics of the period: what is small is not told, so that no case can be made out."""
+    shown = Table(title=f"statistics of institutions, {card['period']}", title_justify="left")
+    for column in ("institution", *(name.replace("_", " ") for name in _STATISTICS), "stopped"):
+        shown.add_column(column)
+    for row in card["rows"]:
+        counts, hidden = row["counts"], set(row["hidden"])
+        told = [_HIDDEN if name in hidden else str(counts.get(name, 0)) for name in _STATISTICS]
+        money = _HIDDEN if "stopped_minor" in hidden else _yuan(counts.get("stopped_minor", 0))
+        shown.add_row(escape(row["party"]), *told, money)
+    shown.caption = f"{_HIDDEN}: from 1 to {card['threshold'] - 1}"
     shown.caption_justify = "left"
     return shown
 

@@ -1,5 +1,5 @@
 """The planted schemes through the whole loop, over HTTP alone, as institutions and officers would: claim, warn, order, verify,
-execute, dissuade, object, release, dispose, feed back.
+execute, dissuade, take back, object, release, dispose, feed back.
 
 Invariant: what is not as it must be is said in `wrong`; nothing is taken for done that the gateway did not answer.
 """
@@ -15,9 +15,11 @@ from typing import Any
 
 import httpx
 
+from connectors.port import Answer
 from deploy.demo_data.schemes import Scheme
+from deploy.verify.ledger import Ledger
 
-OFFICER, SECOND = "officer-demo", "officer-second"
+OFFICER, SECOND, REGULATOR = "officer-demo", "officer-second", "regulator-demo"
 FIELDS = ("name", "account", "amount", "time")
 _WAIT_S = 20.0
 
@@ -33,6 +35,8 @@ class Walked:
     scheme: Scheme
     case_id: str
     wrong: list[str] = field(default_factory=list)
+    trail: dict[str, Any] | None = None
+    """What `GET /v1/cases/{case_id}/trail` told on the way."""
 
     def must(self, holds: bool, said: str) -> None:
         if not holds:
@@ -40,12 +44,17 @@ class Walked:
 
 
 class Walker:
-    """`token` mints for an institution or an officer; `signal_ids` by (institution, reference)."""
+    """`token` mints for an institution or an officer; `signal_ids` by (institution, reference); what institutions take back is
+    written into their `ledger`, as what they sent."""
 
     def __init__(
-        self, client: httpx.AsyncClient, token: Callable[[str], str], signal_ids: dict[tuple[str, str], str]
+        self,
+        client: httpx.AsyncClient,
+        token: Callable[[str], str],
+        signal_ids: dict[tuple[str, str], str],
+        ledger: Ledger,
     ) -> None:
-        self._client, self._token, self._signal_ids = client, token, signal_ids
+        self._client, self._token, self._signal_ids, self._ledger = client, token, signal_ids, ledger
 
     async def get(self, who: str, path: str, **query: str | int) -> Any:
         return await self._asked("GET", who, path, params=query)
@@ -93,6 +102,15 @@ class Walker:
         body = {"kind": kind, "recipient": recipient, "basis": "条例第二十二条", **more}
         return str((await self.post(OFFICER, f"/v1/cases/{case_id}/orders", **body))["order_id"])
 
+    async def take_back(self, institution: str, reference: str, reason: str) -> None:
+        journal = self._ledger.journal(institution)([{"reference": reference, "retract": reason}])
+        journal.trying([0])
+        said = await self.post(institution, "/v1/retractions", reference=reference, reason=reason)
+        at = said["position"]
+        place = (str(at["topic"]), int(at["partition"]), int(at["offset"]))
+        journal.answered(0, Answer("accepted", said["signal_id"], said["accepted_at"], place))
+        journal.settled()
+
     async def disposed(self, case_id: str, disposition: str) -> Any:
         case = await self.claimed(case_id)
         return await self.post(
@@ -121,6 +139,11 @@ async def stopped(walker: Walker, scheme: Scheme, case_id: str) -> Walked:
     walked = Walked(scheme, case_id)
     sent = sorted({one.institution for one in scheme.reports})
     victim, holder, other = sent[0], sent[1], sent[2]
+    told = (await walker.get(OFFICER, "/v1/deliveries", case=case_id))["deliveries"]
+    warned_early = {one["recipient"] for one in told if one["says"] == "early_warning"}
+    walked.must(bool(warned_early) and warned_early <= set(sent), f"warned early were {sorted(warned_early)}, of {sent}")
+    for one in sorted(warned_early)[:1]:
+        await walker.notice(one, "early_warning", case_id)
     reported = scheme.reports[0]
     signal = walker.signal_of(scheme, victim)
     await walker.claimed(case_id)
@@ -139,6 +162,12 @@ async def stopped(walker: Walker, scheme: Scheme, case_id: str) -> Walked:
     walked.must(told["order"]["check"]["account"] == scheme.subject[1], "the bank was not told which account to compare")
     await walker.answer(holder, stop, "verified", verified=FIELDS)
     await walker.answer(holder, stop, "executed", amount_minor=amount - 100, arrived_minor=amount, done_at=now())
+    trail = await walker.get(OFFICER, f"/v1/cases/{case_id}/trail")
+    mule = next((one for one in trail["accounts"] if one["account"]["value"] == scheme.subject[1]), None)
+    paid = sum(one.amount_minor or 0 for one in scheme.reports)
+    walked.must(mule is not None and mule["arrived_minor"] == paid, f"the trail does not show {paid} on the account")
+    walked.must(mule is not None and mule["held_minor"] == amount - 100, "the trail does not show what is held")
+    walked.trail = trail
     wrong = await walker.order(case_id, "stop_payment", other, subject=account, amount=money(amount), verify=verify)
     await walker.notice(other, "order_issued", wrong)
     answered = await walker.answer(other, wrong, "mismatch", mismatched=("name",))
@@ -217,7 +246,8 @@ async def released(walker: Walker, scheme: Scheme, case_id: str) -> Walked:
 
 
 async def blocked(walker: Walker, scheme: Scheme, case_id: str) -> Walked:
-    """The fake site: its address is blocked at an operator, records kept."""
+    """The fake site: its address is blocked at an operator, records kept. One of those who reported it takes that back: the
+    operator hears of it, and that nothing is to be undone, for the others still bear the order out."""
     walked = Walked(scheme, case_id)
     operator = next(one.institution for one in scheme.reports if one.institution.startswith("telecom"))
     await walker.claimed(case_id)
@@ -226,6 +256,10 @@ async def blocked(walker: Walker, scheme: Scheme, case_id: str) -> Walked:
     await walker.notice(operator, "order_issued", order)
     done = await walker.answer(operator, order, "executed", done_at=now(), records_kept=True)
     walked.must(done["state"] == "executed" and done["preserve"], "the block keeps no records")
+    mistaken = next(one for one in scheme.reports if one.institution != operator)
+    await walker.take_back(mistaken.institution, mistaken.reference, "客户核实后称系误报")
+    back = (await walker.notice(operator, "taken_back", case_id))["taken_back"]
+    walked.must(back["change"] == "retraction" and not back["undo"], f"the operator was told {back}")
     await walker.disposed(case_id, "confirmed")
     return walked
 

@@ -186,6 +186,12 @@ def test_a_row_without_the_events_column_has_no_event_and_is_a_signal_still():
     SignalIn.model_validate(made)
 
 
+def test_one_empty_cell_of_several_is_enough_to_have_no_event():
+    whole = {**WHOLE, "event": {**TRANSFER, "only_with": ["收款", "渠道"]}}
+    assert "event" in body(csv_mapping(**whole), **MORE)
+    assert "event" not in body(csv_mapping(**whole), **{**MORE, "渠道": ""})
+
+
 def _end(column: str) -> dict:
     return {"kind": "phone", "column": column}
 
