@@ -27,7 +27,12 @@ status: setup ## what runs, and whether it is healthy
 	@$(BIN)/liandong status
 
 test: lint ## all checks and all tests (PYTEST_ARGS=... to choose)
+ifeq ($(PYTEST_ARGS),)
+	$(BIN)/pytest -n auto --dist loadgroup tests/unit tests/property tests/contract
+	$(BIN)/pytest tests/integration tests/chaos
+else
 	$(BIN)/pytest $(PYTEST_ARGS)
+endif
 
 lint: setup ## style, types and layers
 	$(BIN)/ruff check .

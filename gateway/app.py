@@ -42,7 +42,7 @@ from gateway.live.source import KafkaSource, MakeSource, no_source
 from gateway.log import KafkaLog, Log
 from gateway.metrics import count_problem
 from gateway.pipelining import Pipelining
-from gateway.problems import Problem, later
+from gateway.problems import Problem, later, unwound
 from gateway.rates import Rates, RedisRates
 from gateway.routes import (
     campaigns,
@@ -177,6 +177,7 @@ class Services:
         """What an exception is answered as; counted."""
         problem = error if isinstance(error, Problem) else _problem_of(error, self.settings.retry_after_s)
         count_problem(problem.kind.slug, problem.kind.status)
+        unwound(error)
         return problem
 
 

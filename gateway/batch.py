@@ -20,7 +20,7 @@ from gateway.accept import Acceptor, Receipt, instant
 from gateway.intake import Intake, Prepared
 from gateway.limits import Inflater, LineSplitter, pieces
 from gateway.metrics import METRICS, count_problem
-from gateway.problems import Problem
+from gateway.problems import Problem, unwound
 from gateway.settings import GatewaySettings
 
 MEDIA_TYPE = "application/x-ndjson"
@@ -145,6 +145,7 @@ class BatchReply:
                     prepared.append(self._intake.read(line, self._institution))
                     places.append(place)
                 except Problem as problem:
+                    unwound(problem)
                     outcomes[place] = problem
         if prepared:
             for place, answer in zip(places, await self._acceptor.accept(prepared, self._institution), strict=True):

@@ -298,6 +298,21 @@ class Problem(Exception):
         return Response(orjson.dumps(self.body()), self.kind.status, self.headers, MEDIA_TYPE)
 
 
+def unwound(error: BaseException) -> None:
+    """Forgets where an error that has its answer came from. Its traceback holds the frames, and a frame that holds the error is a
+    ring with it: what the request brought, its body too, would stay until the collector comes by, hundreds of refusals later. What
+    it was raised from can be a ValidationError, which holds a validator's own error and so its frames: in there the collector does
+    not see, and a ring would stay for ever."""
+    seen: set[int] = set()
+    left: list[BaseException | None] = [error]
+    while left:
+        one = left.pop()
+        if one is not None and id(one) not in seen:
+            seen.add(id(one))
+            left += (one.__cause__, one.__context__)
+            one.__traceback__ = one.__cause__ = one.__context__ = None
+
+
 def later(slug: str, detail: str, retry_after_s: int, **more: Any) -> Problem:
     """A problem that goes away by itself: with Retry-After in whole seconds."""
     return Problem(slug, detail, headers={"Retry-After": str(retry_after_s)}, **more)

@@ -23,6 +23,13 @@ class Backbone:
     stack: Stack
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where tests run in several processes, those of the backbone run in one: it is started once."""
+    for item in items:
+        if "backbone" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("backbone"))
+
+
 @pytest.fixture(scope="session")
 def backbone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backbone]:
     """Kafka and Redis of the profile `test`, with the topics of the table."""
