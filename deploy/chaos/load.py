@@ -1,5 +1,5 @@
 """The load while things break: institutions that send until they are acknowledged, correct and take back, and all who work in the
-loop (people.py).
+loop (people.py), or changes its endpoints (hooks.py).
 
 Invariant: a sender stops only at an answer that is final, and the ledger knows exactly what the system promised.
 """
@@ -19,6 +19,7 @@ from functools import cache
 
 from connectors.port import Answer
 from deploy.chaos.client import Client
+from deploy.chaos.hooks import Hooks
 from deploy.chaos.people import Body, Institutions, Officer, Talk, Units, Worker
 from deploy.demo_data.generate import INSTITUTIONS, Planned, generate
 from deploy.verify.book import Bookkeeper
@@ -55,9 +56,10 @@ class Load:
         self._workers: list[Worker] = [Officer(*common, name=f"officer-{n}", seed=seed * 100 + n) for n in range(OFFICERS)]
         self._workers += [Institutions(*common, names=INSTITUTIONS[n::3], seed=seed * 100 + 50 + n) for n in range(3)]
         self._workers += [Units(*common, seed=seed * 100 + 60), Body(*common, seed=seed * 100 + 61)]
+        self.hooks = Hooks(url, mint, self._stopping, seed=seed * 100 + 70)
 
     def start(self) -> None:
-        for work in (self._send, self._take_back, *(one.work for one in self._workers)):
+        for work in (self._send, self._take_back, self.hooks.work, *(one.work for one in self._workers)):
             thread = threading.Thread(target=self._guarded, args=(work,), daemon=True)
             thread.start()
             self._threads.append(thread)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from deploy.chaos import policy
+from deploy.chaos import hooks, policy
 from deploy.chaos.breaks import AGENTS, BREAKS, CRASH_POINTS, Scene, crash_point
 from deploy.chaos.check import Found, check
 from deploy.chaos.check_loop import check_loop, happened_of, read_inboxes
@@ -52,11 +52,13 @@ def run(steps: Sequence[str], *, seed: int, told: Told, profile: str = PROFILE, 
     """Runs the breaks one after another under load. Raises when one could not be done, returns what the check found."""
     rng = random.Random(seed)
     folder = Places.of(profile, home).root / FOLDER
-    env = ENV | {"LIANDONG_POLICY_FILE": str(folder / "policy.yaml")}
+    files = {"LIANDONG_POLICY_FILE": str(folder / "policy.yaml"), "LIANDONG_WEBHOOKS_FILE": str(folder / "webhooks.yaml")}
+    env = ENV | hooks.ENV | files
     stack = Stack(profile, home=home, workers=dict.fromkeys(AGENTS, 2), env=env, backoff_max_s=1.0)
     stack.down(wipe=True)
     folder.mkdir(parents=True)
     policy.write(SHIPPED_POLICY, folder / "policy.yaml")
+    hooks.write_settings(folder / "webhooks.yaml")
     path, book_path = folder / "ledger.ndjson", folder / "book.ndjson"
     with contextlib.ExitStack() as after:
         after.callback(stack.down)
@@ -75,7 +77,10 @@ def run(steps: Sequence[str], *, seed: int, told: Told, profile: str = PROFILE, 
             load.stop()
             sent = f"{load.answered} lines answered, {load.refused} refused, {load.retracted} signals taken back"
             told(f"{sent}, {load.acted} requests in the loop done")
-            return _settled(stack, minting, keeper, path, book_path)
+            told(f"{load.hooks.changed} changes of endpoints answered, {load.hooks.replayed} parked notices asked for once more")
+            found = _settled(stack, minting, keeper, path, book_path)
+            found.wrong += load.hooks.differences()
+            return found
 
 
 def _settled(stack: Stack, minting: Callable[..., str], book: Bookkeeper, ledger: Path, book_path: Path) -> Found:

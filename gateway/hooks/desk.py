@@ -28,6 +28,7 @@ from schemas.protect import Sealer
 from schemas.reading import Refused
 from schemas.topics import DELIVERED, ENDPOINTS
 from schemas.webhooks import KINDS, MOST_ENDPOINTS, Endpoint, Endpoints
+from stream_processors.crash import point
 from stream_processors.domain.refusal import Refusal
 from stream_processors.state.inbox import Entry
 from stream_processors.state.views import Rebuilding
@@ -166,7 +167,10 @@ class HookDesk:
         await within(self._rates, "parked-replays", caller.subject, REPLAYS, said)
         chosen.sort(key=lambda one: one.offset)  # in the order in which they came
         at = self.now()
-        landed = await self._log.append(DELIVERED, [_again(caller, one, endpoint_id, at) for one in chosen]) if chosen else []
+        marks = [_again(caller, one, endpoint_id, at) for one in chosen]
+        point("gateway.replay_built")
+        landed = await self._log.append(DELIVERED, marks) if marks else []
+        point("gateway.replay_appended")
         if not all(isinstance(one, Position) for one in landed):
             raise later("log-unavailable", "the broker did not acknowledge; send the same again", self._retry_after_s)
         METRICS.inbox_marks.labels(DeliveryState.REPLAYED.value).inc(len(chosen))
@@ -211,7 +215,9 @@ class HookDesk:
         value = encode(
             ENDPOINTS, after, id=after.change_id, source="/gateway", actor=actor, time=self.now(), subject=caller.subject
         )
+        point("gateway.hook_built")
         landed = await self._log.append(ENDPOINTS, [LogEntry(caller.subject.encode(), value)])
+        point("gateway.hook_appended")
         if not isinstance(landed[0], Position):
             raise later("log-unavailable", "the broker did not acknowledge; list your endpoints", self._retry_after_s)
 

@@ -104,7 +104,10 @@ class Assess(Folding):
         for at, records in batch.items():
             inputs[at[0]][at] = records
         if verdicts := inputs[CHANGED.name]:
-            await self._fold_chunks(verdicts, await self._read_chunks(verdicts))
+            chunks = await self._read_chunks(verdicts)
+            point("assess.verdicts_buried")
+            await self._fold_chunks(verdicts, chunks)
+            point("assess.verdicts_folded")
         if signals := inputs[SUBMITTED.name]:
             halves = _halves(signals) if sum(map(len, signals.values())) > SPLIT_ABOVE else [signals]
             await asyncio.gather(*(self._part(half) for half in halves))
@@ -119,10 +122,11 @@ class Assess(Folding):
         nonce = secrets.token_hex(6)
         steps.done("read")
         touched = await self._claim(works, partitions, nonce)
+        point("assess.claimed")
         proofs, keep_ms = {f"n{p}": nonce for p in partitions}, self.policy.keep.cases_days * DAY_MS
         touched |= await self._retractions.clear(_leftovers(works, keep_ms), self._checks(partitions), proofs)
         steps.done("claim")
-        point("assess.claimed")
+        point("assess.cleared")
         touched |= await self._observe(works, partitions, nonce)
         steps.done("observe")
         point("assess.observed")
@@ -130,6 +134,7 @@ class Assess(Folding):
         steps.done("decide")
         point("assess.decided")
         await self._dead.flush()
+        point("assess.buried")
         await self._record(facts)
         steps.done("record")
         point("assess.recorded")
@@ -243,6 +248,7 @@ class Assess(Folding):
         """Appends what the facts ask for."""
         if entries := actions(facts):
             await self.log.append_keyed(ACTIONS, entries)
+        point("assess.joined")
         for again in in_batches(retractions(facts)):
             await self.log.append(RETRACTIONS, again)
 
@@ -289,6 +295,7 @@ class Assess(Folding):
                 await self.emit(pairs)
                 await self._retractions.catch_up(p, pairs)
             if end:
+                point("assess.caught_up")
                 tags = stream.sources.values()
                 moved: Mapping[str, int] = {f"e{p}": end} | {f"h{tag}{p}": self.marks.get(f"s{tag}{p}", 0) for tag in tags}
                 checks = {f"s{tag}{p}": self.marks.get(f"s{tag}{p}", 0) for tag in tags}

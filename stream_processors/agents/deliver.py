@@ -61,6 +61,7 @@ class Deliver(Agent):
         steps.done("read")
         point("deliver.decided")
         await self._dead.flush()
+        point("deliver.buried")
         if notices:
             await self.log.append_keyed(ISSUED, notices)
             point("deliver.issued")

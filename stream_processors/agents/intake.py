@@ -83,6 +83,7 @@ class Intake(Agent):
         steps.done("read")
         point("intake.decided")
         await self._dead.flush()
+        point("intake.buried")
         places = await self._submit(works)
         steps.done("submit")
         point("intake.submitted")

@@ -81,6 +81,7 @@ class Oversee(Agent):
         steps.done("decide")
         point("oversee.decided")
         await self._dead.flush()
+        point("oversee.buried")
         bases = await self.log.append(OVERSEEN, entries)
         self.landed(OVERSEEN, bases, {p: self.marks.get(f"f{p}", 0) for p in bases})
         steps.done("record")

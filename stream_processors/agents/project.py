@@ -42,13 +42,15 @@ class Project(Folding):
         steps = Steps("project")
         chunks = await self._read_chunks(batch)
         steps.done("read")
+        point("project.buried")
         await self._fold_chunks(batch, chunks)
         steps.done("fold")
+        point("project.folded")
         inboxes = [fact.envelope.data for stream, chunk in chunks if stream.topic.name in _INBOXES for fact in chunk.counted]
         if (said := news(inboxes)) is not None:
             await self.store.tell(CHANNEL, said)
         _tell_visible(chunks)
-        point("project.folded")
+        point("project.told")
 
 
 def _tell_visible(chunks: Chunks) -> None:

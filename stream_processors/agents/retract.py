@@ -73,6 +73,7 @@ class Retractions:
         facts = self._decide(works, held)
         point("retract.decided")
         await self._dead.flush()
+        point("retract.buried")
         await self._record(facts)
         point("retract.recorded")
         origins = [(Origin(RETRACTIONS.name, work.record.partition, work.record.offset), fact) for work, fact in facts]
@@ -90,6 +91,8 @@ class Retractions:
             peeks.setdefault(bucket, []).extend(_peek(one, free=not until))
             asked.setdefault(bucket, []).append((one, until))
         answers = await self._ask(peeks, checks, sets)
+        if answers:
+            point("retract.freed")
         takes: dict[int, list[Arg]] = {}
         for bucket, answer in answers.items():
             for (one, until), holder in zip(asked[bucket], answer, strict=True):

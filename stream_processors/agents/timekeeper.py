@@ -65,6 +65,7 @@ class Timekeeper(Folding):
         steps = Steps("timekeeper")
         chunks = await self._read_chunks(batch)
         steps.done("read")
+        point("timekeeper.buried")
         await self._fold_chunks(batch, chunks)
         steps.done("fold")
         self._time.seen(max(records[-1].timestamp_ms for records in batch.values()), self.monotonic_ms())

@@ -105,6 +105,7 @@ class Track(Agent):
         steps.done("decide")
         point("track.decided")
         await self._dead.flush()
+        point("track.buried")
         bases = await self.log.append(CHANGED, entries)
         self.landed(CHANGED, bases, {p: self.marks.get(f"f{p}", 0) for p in bases})
         steps.done("record")

@@ -142,6 +142,7 @@ class Webhook(Agent):
                     await self._fold_run(topic, p, records)
         await self._dead.flush()
         steps.done("read")
+        point("webhook.buried")
         await self._settle(batch)
         steps.done("settle")
         point("webhook.folded")

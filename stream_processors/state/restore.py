@@ -61,6 +61,7 @@ async def restore(stage: Stage, log: Log, store: Store, told: Told = lambda line
         stamp = str(stamps[0]) if whole else _restoring(identity, FOLDS)
         if not whole:
             await store.set_stamp(stamp)
+            point("restore.begun")
         folded = 0
         for stream in stage.streams:
             folded += await _fold_stream(stage, stream, log, store, stamp, told)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -11,7 +12,14 @@ from redis.asyncio import Redis
 from gateway.idempotency import Idempotency, RedisIdempotency
 from gateway.log import KafkaLog, Log
 from gateway.pipelining import Pipelining
-from tests.unit.gateway.fakes import FakeLog, MemoryIdempotency
+from gateway.rates import Rates, RedisRates
+from tests.contract.gateway.folded import Folded, FoldedFake, FoldedRedis
+from tests.unit.gateway.fakes import FakeLog, FakeRates, MemoryIdempotency
+
+NOBODY = "redis://127.0.0.1:1/0"
+"""Where no Redis listens."""
+VIEWS = 7
+"""A database of the views' own: their keys have one name in all tests."""
 
 
 @pytest.fixture(params=["fake", pytest.param("real", marks=pytest.mark.integration)])
@@ -39,3 +47,62 @@ async def log(real: Any) -> AsyncIterator[Log]:
     await log.open()
     yield log
     await log.close()
+
+
+@pytest.fixture
+async def memory_away(real: Any) -> AsyncIterator[Idempotency]:
+    """A memory that does not answer."""
+    if real is None:
+        away = MemoryIdempotency()
+        away.away = True
+        yield away
+        return
+    redis = Redis.from_url(NOBODY, protocol=2)
+    yield RedisIdempotency(Pipelining(redis), lock_ttl_s=5, receipt_ttl_s=60)
+    await redis.aclose()
+
+
+@pytest.fixture
+async def rates(real: Any) -> AsyncIterator[Rates]:
+    if real is None:
+        yield FakeRates()
+        return
+    redis = Redis.from_url(real.redis_url, protocol=2)
+    yield RedisRates(Pipelining(redis))
+    await redis.aclose()
+
+
+@pytest.fixture
+def pass_s(rates: Rates) -> Callable[[float], Awaitable[None]]:
+    """Lets time go by: the fake's own, or ours."""
+
+    async def passed(s: float) -> None:
+        if isinstance(rates, FakeRates):
+            rates.pass_s(s)
+        else:
+            await asyncio.sleep(s)
+
+    return passed
+
+
+@pytest.fixture
+async def rates_away(real: Any) -> AsyncIterator[Rates]:
+    """Limits that do not answer."""
+    if real is None:
+        away = FakeRates()
+        away.away = True
+        yield away
+        return
+    redis = Redis.from_url(NOBODY, protocol=2)
+    yield RedisRates(Pipelining(redis))
+    await redis.aclose()
+
+
+@pytest.fixture
+async def folded(real: Any) -> AsyncIterator[Folded]:
+    """Views with nothing in them, and what folds facts into them."""
+    if real is None:
+        yield FoldedFake()
+        return
+    async with FoldedRedis.at(f"{real.redis_url.rpartition('/')[0]}/{VIEWS}") as made:
+        yield made

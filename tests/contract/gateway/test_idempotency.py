@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from gateway.idempotency import Idempotency, InFlight, RedisIdempotency, Remembered
+from gateway.idempotency import Idempotency, InFlight, RedisIdempotency, Remembered, StateUnavailable
 from gateway.pipelining import Pipelining
 
 
@@ -83,3 +83,17 @@ async def test_a_text_that_is_kept_stands(memory: Idempotency):
     assert await memory.keep(name, "一") == "一"
     assert await memory.keep(name, "two") == "一"
     assert await memory.recall(name) == "一"
+
+
+async def test_a_memory_that_does_not_answer_says_so_at_every_call(memory_away: Idempotency):
+    (name,) = names(1)
+    for asking in (
+        memory_away.begin([name], "one"),
+        memory_away.finish([(name, record(name))]),
+        memory_away.abandon([name], "one"),
+        memory_away.find(name),
+        memory_away.keep(name, "text"),
+        memory_away.recall(name),
+    ):
+        with pytest.raises(StateUnavailable):
+            await asking

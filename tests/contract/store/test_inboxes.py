@@ -14,8 +14,8 @@ from schemas.deliveries import NOTICE_KEPT, Issued
 from schemas.topics import ISSUED
 from schemas.values import from_ms
 from stream_processors.state.effects import Effect
-from stream_processors.state.inbox import KEPT_MS, Entry, member_of, name_of
-from stream_processors.state.inbox_views import Rebuilding, RedisInboxes
+from stream_processors.state.inbox import KEPT_MS, Entry
+from stream_processors.state.inbox_views import RedisInboxes
 from stream_processors.state.keys import FOLDS, PROJECT
 from stream_processors.state.store import RedisStore, Store, Write, connect
 from tests.support.clock import Clock
@@ -197,30 +197,6 @@ async def test_any_order_of_marks_gives_the_same_inbox_in_memory_and_in_redis(fo
     await found.fold(*_shuffled(rng, notices, marks))
     for recipient in ("bank-000", "bank-001"):
         assert await found.seen(recipient) == seen(plain, recipient)
-
-
-async def test_views_page_through_an_inbox_and_say_nothing_while_they_are_made_anew(found: Found) -> None:
-    if found.views is None:
-        return
-    views = found.views
-    await found.fold(*(effect for n in range(9) for effect in issue(n, 2 * n)))
-    first = await views.inbox("bank-001", after=-1, limit=4)
-    assert ([one.offset for one in first.entries], first.more, first.log) == ([0, 2, 4, 6], True, "abc")
-    rest = await views.inbox("bank-001", after=6, limit=5)
-    assert ([one.offset for one in rest.entries], rest.more) == ([8, 10, 12, 14, 16], False)
-    assert [one.offset for one in await views.unreceived("bank-001", upto=4, limit=2)] == [0, 2]
-    name = name_of(member_of("bank-001", "act-3/case-1/0", 0))
-    one = await views.noticed("bank-001", name)
-    assert one is not None and one.offset == 6
-    assert await views.noticed("bank-002", name) is None
-    case = await views.of_case("case-1")
-    assert {(one.recipient, one.entry.issued.notice.notice_id) for one in case} == {
-        ("bank-001", f"act-{n}/case-1/0") for n in range(9)
-    }
-    await found.store.set_stamp("restoring " + STAMP)
-    for asking in (views.inbox("bank-001", after=-1, limit=4), views.noticed("bank-001", name), views.of_case("case-1")):
-        with pytest.raises(Rebuilding):
-            await asking
 
 
 async def test_a_word_to_those_who_listen_is_heard(found: Found) -> None:

@@ -70,7 +70,8 @@ async def _day(world: World, where: Any = None) -> World:
         world.submit(*retraction_record(one), RETRACTIONS)
     world.log.put(RETRACTIONS, 3, b"k", b"no record")
     corrected = submitted("bank-002", "r-4", indicators=[account(1), phone(0)], version=2)
-    for signal in (corrected, submitted("bank-001", "not yet", indicators=[account(2)])):
+    again = submitted("bank-003", "r-5", indicators=[account(3), phone(1)], version=2)
+    for signal in (corrected, again, submitted("bank-001", "not yet", indicators=[account(2)])):
         world.submit(*submission(signal), SUBMITTED)
     for _ in range(2):
         for number in (0, 1):
@@ -112,7 +113,7 @@ async def _is_whole(world: World, *, counts: bool = True) -> None:
     said, wanted = _said(world), _said(calm)
     assert said["outcomes"] == wanted["outcomes"]
     assert {one[0] for one in said["outcomes"].values()} == {"assessed", "repeat", "resend", "refused", "gone"}
-    assert sum(one[0] == "gone" for one in said["outcomes"].values()) == 4
+    assert sum(one[0] == "gone" for one in said["outcomes"].values()) == 5
     if counts:
         assert said["cases"].keys() == wanted["cases"].keys()
     for stage in STAGES:

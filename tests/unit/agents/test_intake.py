@@ -222,7 +222,7 @@ async def _is_whole(world: World) -> None:
 
 
 @pytest.mark.parametrize("n", [1, 2])
-@pytest.mark.parametrize("name", ["polled", "decided", "submitted", "recorded", "folded"])
+@pytest.mark.parametrize("name", ["polled", "decided", "buried", "submitted", "recorded", "folded"])
 async def test_a_death_at_a_crash_point_changes_nothing_in_the_end(name: str, n: int) -> None:
     with crashing() as crasher:
         world = await World(institutions=(BANK,)).up()

@@ -1,4 +1,5 @@
-"""Hand-written fakes of the gateway's ports, and builders. The contract suite runs the same tests over them and the real ones."""
+"""Hand-written fakes of the gateway's ports, and builders. The suites of tests/contract/gateway run the same tests over the fakes
+and the real ports."""
 
 from __future__ import annotations
 
@@ -6,9 +7,9 @@ import asyncio
 import functools
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Collection, Sequence, Set
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence, Set
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import msgspec
@@ -16,9 +17,10 @@ import msgspec
 from gateway.idempotency import InFlight, Remembered, StateUnavailable
 from gateway.log import Entry, LogUnavailable, Position, Span
 from gateway.rates import Rate
-from schemas.cases import Case, CaseChange, CaseStatus, JoinedSignal
-from schemas.codec import decode
+from schemas.cases import ActionOutcome, Case, CaseChange, CaseStatus, JoinedSignal
+from schemas.codec import decode, dump
 from schemas.deliveries import DeliveryMark, DeliveryState, Issued
+from schemas.facts import AssessedSignal, Outcome
 from schemas.objections import Objection
 from schemas.orders import Order, OrderMoved, Verify
 from schemas.oversight import OversightChange, Record
@@ -33,20 +35,26 @@ from schemas.values import from_ms, instant_ms
 from schemas.webhooks import Endpoints
 from stream_processors.domain import case as decision
 from stream_processors.domain import oversight
+from stream_processors.domain.scorecards import Leaf, change_leaves, signal_leaves
 from stream_processors.log import partition_of
 from stream_processors.settings import SHIPPED_POLICY, load_policy
-from stream_processors.state.folds import rank_of
-from stream_processors.state.inbox import Delivery, Reached, member_of
+from stream_processors.state.cells import today
+from stream_processors.state.folds import _NOBODY_WAITS, OUT_OF_QUEUE, rank_of
+from stream_processors.state.inbox import SLOTS, WAYS, Delivery, Reached, member_of
 from stream_processors.state.inbox import Entry as Noticed
 from stream_processors.state.inbox import name_of as notice_name
 from stream_processors.state.inbox_views import Addressed, Inbox
-from stream_processors.state.receipts import Receipt
-from stream_processors.state.trail_views import TrailCase, TrailRead
+from stream_processors.state.overseen import LISTED, OverseenRow
+from stream_processors.state.receipts import Receipt, Withdrawal, receipt_json, receipt_of, told
+from stream_processors.state.rows import ChangeRow, ListedCase, ReceiptRow
+from stream_processors.state.trail_views import STEPS_FOLLOWED, TrailCase, TrailRead
 from stream_processors.state.views import Cursor, Found, Page, Rebuilding, Standing
 from stream_processors.state.webhook_views import Parked
 
 T0 = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 QUEUE = "public-security-630202"
+Place = tuple[str, str, str]
+"""Where a case stands: its status, severity and queue."""
 
 
 class FakeLog:
@@ -140,21 +148,25 @@ class MemoryIdempotency:
 
 
 class FakeRates:
-    """Limits in memory, without time: a sender's burst, and all senders'."""
+    """Limits in memory: what is taken by a sender, and by all (""); it comes back as `pass_s` lets time go by."""
 
     def __init__(self) -> None:
         self.taken: Counter[tuple[str, str]] = Counter()
+        self._rates: dict[tuple[str, str], Rate] = {}
         self.away = False
+
+    def pass_s(self, s: float) -> None:
+        for name, rate in self._rates.items():
+            self.taken[name] = max(0, self.taken[name] - s * 1000 / rate.every_ms)  # type: ignore[assignment]
 
     async def take(self, what: str, sender: str, one: Rate, all_: Rate) -> float:
         if self.away:
             raise StateUnavailable("away")
-        if self.taken[what, sender] >= one.burst:
-            return one.every_ms / 1000
-        if self.taken[what, ""] >= all_.burst:
-            return all_.every_ms / 1000
-        self.taken[what, sender] += 1
-        self.taken[what, ""] += 1
+        self._rates |= (limits := {(what, sender): one, (what, ""): all_})
+        wait_ms = max((self.taken[name] + 1 - rate.burst) * rate.every_ms for name, rate in limits.items())
+        if wait_ms > 0:
+            return wait_ms / 1000
+        self.taken.update(limits.keys())
         return 0
 
 
@@ -177,7 +189,8 @@ def _policy() -> Policy:
 
 
 class FakeViews:
-    """Views in memory. `applying` makes it track and project in one: an appended action is decided at once."""
+    """Views in memory: `assessed`, `changed`, `decided`, `issue`, `mark` and `register` are what `project` makes of each topic.
+    `apply` makes it track, oversee and project in one: an appended action is decided at once."""
 
     def __init__(self) -> None:
         self.receipts: dict[str, Receipt] = {}
@@ -186,7 +199,6 @@ class FakeViews:
         self.counted: dict[str, int] = {}
         self.notices: list[Noticed] = []
         self.hooked: dict[str, Endpoints] = {}
-        self.of_endpoint: dict[str, list[str]] = {}
         self.rang: Callable[[str, str], None] = lambda recipient, name: None
         self.books: dict[tuple[CardKind, str], dict[str, dict[str, int]]] = {}
         self.records: dict[str, Record] = {}
@@ -195,6 +207,13 @@ class FakeViews:
         self.rebuilding = False
         self.now = T0
         self._policy = _policy()
+        self._versions: dict[str, list[Receipt]] = {}
+        self._withdrawn: dict[str, Withdrawal] = {}
+        self._index: dict[str, dict[str, datetime]] = {}
+        self._since: dict[str, tuple[Place, int]] = {}
+        self._stood: set[Place] = set()
+        self._deliveries: dict[tuple[str, str], Delivery] = {}
+        self._parked: dict[tuple[str, str], dict[str, datetime]] = {}
 
     def _here(self) -> None:
         if self.rebuilding:
@@ -212,19 +231,72 @@ class FakeViews:
         envelope = decode(ACTIONS, entry.value)
         action = envelope.data
         case = self.cases.get(action.case_id)
-        change = decision.decide(action=action, actor=envelope.actor, case=case, policy=self._policy, now=self.now)
-        if change.case is not None:
-            self.cases[action.case_id] = change.case
-        self.actions.setdefault(action.action_id, change.model_copy(update={"case": None}))
+        self.changed(decision.decide(action=action, actor=envelope.actor, case=case, policy=self._policy, now=self.now))
 
     def _oversee(self, entry: Entry) -> None:
         envelope = decode(OVERSIGHT, entry.value)
         action, now = envelope.data, self.now
         record = self.records.get(action.about)
-        change = oversight.decide(action=action, actor=envelope.actor, record=record, now=now, signer=self.signer)
-        if change.record is not None:
-            self.records[action.about] = change.record
-        self.changes.setdefault(action.move.move_id, change)
+        self.decided(oversight.decide(action=action, actor=envelope.actor, record=record, now=now, signer=self.signer))
+
+    # what `project` folds
+
+    def assessed(self, fact: AssessedSignal, at: datetime) -> None:
+        self._count(f"{fact.outcome.value}:{fact.institution or 'unknown'}")
+        self._tally(signal_leaves(fact))
+        if (name := fact.signal_id) is None:
+            return
+        for route in fact.routes:
+            for subject in fact.subjects:
+                led = self._index.setdefault(subject.token, {})
+                led[route.case_id] = max(fact.accepted_at, led.get(route.case_id, fact.accepted_at))
+        if fact.outcome in (Outcome.ASSESSED, Outcome.RESEND, Outcome.RETRACTED):
+            row = msgspec.json.decode(dump(fact), type=ReceiptRow)
+            self._versions.setdefault(name, []).append(receipt_of(name, receipt_json(row, at)))
+        if fact.outcome in (Outcome.RETRACTION, Outcome.CORRECTION):
+            known = self._withdrawn.get(name)
+            if known is None or fact.below > known.below:
+                self._withdrawn[name] = Withdrawal(institution=fact.institution, below=fact.below, at=fact.accepted_at)
+        if (receipt := told(name, self._versions.get(name, []), self._withdrawn.get(name))) is not None:
+            self.receipts[name] = receipt
+
+    def changed(self, change: CaseChange) -> None:
+        self._count(f"action_{change.outcome.value}:{change.kind.value if change.kind else 'unreadable'}")
+        if change.counted is not None:
+            self._tally(change_leaves(change.counted))
+        if change.action_id and change.kind not in _NOBODY_WAITS and change.outcome is not ActionOutcome.ECHO:
+            row = msgspec.json.decode(dump(change), type=ChangeRow)
+            self.actions[change.action_id] = CaseChange.model_validate_json(row.answer())
+        case = change.case
+        if case is not None and (case.case_id not in self.cases or case.revision > self.cases[case.case_id].revision):
+            self.cases[case.case_id] = case
+            if self._since.get(case.case_id, (None, 0))[0] != (place := _place(case)):
+                self._since[case.case_id] = place, instant_ms(change.at)
+            if case.status not in OUT_OF_QUEUE:
+                self._stood.add(place)
+
+    def decided(self, change: OversightChange) -> None:
+        row = msgspec.json.decode(dump(change), type=OverseenRow)
+        if change.action_id and change.outcome is not ActionOutcome.ECHO:
+            self.changes[change.action_id] = OversightChange.model_validate_json(row.answer())
+        if change.counted is not None:
+            self._tally(change_leaves(change.counted))
+        if change.about is not None and (after := change.record) is not None:
+            known = self.records.get(change.about)
+            if known is None or after.revision > known.revision:
+                self.records[change.about] = after
+
+    def _count(self, name: str) -> None:
+        self.counted[name] = self.counted.get(name, 0) + 1
+
+    def _tally(self, leaves: Iterable[Leaf]) -> None:
+        for kind, party, at, figure, n in leaves:
+            day = today(at)
+            for period in (day, day[:7], day[:4]):
+                figures = self.books.setdefault((kind, period), {}).setdefault(party, {})
+                figures[figure] = figures.get(figure, 0) + n
+
+    # cases and records
 
     async def overseen(self, about: str) -> Record | None:
         self._here()
@@ -232,7 +304,7 @@ class FakeViews:
 
     async def all_overseen(self, part: str) -> list[Record]:
         self._here()
-        return [record for name, record in sorted(self.records.items()) if name.startswith(f"{part}:")]
+        return [record for name, record in sorted(self.records.items()) if part in LISTED and name.startswith(f"{part}:")]
 
     async def oversight_action(self, action_id: str) -> OversightChange | None:
         self._here()
@@ -255,7 +327,7 @@ class FakeViews:
         ranked = sorted(
             (Cursor(float(rank_of(case.score, instant_ms(case.opened_at))), case.case_id), case)
             for case in self.cases.values()
-            if case.queue == queue and case.status is not CaseStatus.DISPOSED
+            if case.queue == queue and case.status not in OUT_OF_QUEUE
         )
         ranked.reverse()
         below = [(cursor, case) for cursor, case in ranked if after is None or cursor < after]
@@ -264,36 +336,43 @@ class FakeViews:
 
     async def standings(self) -> list[Standing]:
         self._here()
-        found: dict[tuple[str, str, str], list[int]] = {}
-        for case in self.cases.values():
-            if case.status is not CaseStatus.DISPOSED:
-                found.setdefault((case.queue, case.severity, case.status.value), []).append(instant_ms(case.opened_at))
-        return [Standing(*where, len(times), min(times)) for where, times in found.items()]
+        found: dict[Place, list[int]] = {place: [] for place in self._stood}
+        for name, case in self.cases.items():
+            if case.status not in OUT_OF_QUEUE:
+                place, since_ms = self._since.get(name, (None, 0))
+                at_ms = since_ms if place == _place(case) else instant_ms(case.opened_at)
+                found.setdefault(_place(case), []).append(at_ms)
+        rows = sorted(found.items())
+        return [Standing(queue, severity, status, len(at), min(at, default=0)) for (status, severity, queue), at in rows]
 
     async def search(self, token: str, mine: Callable[[str], bool], *, now_ms: int, limit: int) -> Found:
         self._here()
-        found = [
-            case
-            for case in sorted(self.cases.values(), key=lambda case: case.changed_at, reverse=True)
-            if mine(case.queue) and any(token == one.token for signal in case.signals for one in signal.subjects)
-        ]
-        return Found(found[:limit], len(found) > limit)
+        found = [case for case in self._named(token) if mine(case.queue)]
+        listed = [ListedCase.model_validate_json(dump(case)) for case in found[:limit]]
+        return Found(cast("list[Case]", listed), len(found) > limit)
+
+    def _named(self, token: str) -> list[Case]:
+        """The cases of an indicator, the one with the newest signal first: by the facts, and by the signals of cases that a test
+        has put there."""
+        at = {name: newest for name, case in self.cases.items() if (newest := _newest(case, token)) is not None}
+        at |= {name: newest for name, newest in self._index.get(token, {}).items() if name in self.cases}
+        return [self.cases[name] for name in sorted(at, key=lambda name: (at[name], name), reverse=True)]
 
     async def trail(
         self, tokens: Collection[str], cases: Collection[str], *, known: Set[str], now_ms: int, most: int
     ) -> TrailRead:
         self._here()
-        found, more = dict.fromkeys(name for name in cases if name in self.cases), set()
-        for token in sorted(tokens):
-            names = [name for name, case in sorted(self.cases.items()) if _names(case, token)]
-            found |= dict.fromkeys(names[:most])
-            if len(names) > most:
-                more.add(token)
-        for name in [*found]:
-            case = self.cases[name]
-            found |= dict.fromkeys([*case.split_off.values(), *([case.merged_into] if case.merged_into else [])])
-        read = [msgspec.json.decode(self.cases[name].model_dump_json(), type=TrailCase) for name in found if name not in known]
-        return TrailRead(read, frozenset(more))
+        named = {token: [case.case_id for case in self._named(token)] for token in sorted(tokens)}
+        wanted = dict.fromkeys([*cases, *(name for names in named.values() for name in names[:most])])
+        found: list[TrailCase] = []
+        seen = set(known)
+        for _ in range(STEPS_FOLLOWED):
+            asked = [self.cases[name] for name in wanted if name not in seen and name in self.cases]
+            seen.update(wanted)
+            read = [msgspec.json.decode(dump(case), type=TrailCase) for case in asked]
+            found += read
+            wanted = dict.fromkeys(sorted({name for case in read for name in case.elsewhere}))
+        return TrailRead(found, frozenset(token for token, names in named.items() if len(names) > most))
 
     async def counters(self) -> dict[str, int]:
         self._here()
@@ -301,27 +380,37 @@ class FakeViews:
 
     async def book(self, kind: CardKind, period: str) -> dict[str, dict[str, int]]:
         self._here()
-        return self.books.get((kind, period), {})
+        parties = sorted({party for (one, _), rows in self.books.items() if one is kind for party in rows})
+        rows = self.books.get((kind, period), {})
+        return {party: {name: n for name, n in rows.get(party, {}).items() if n} for party in parties}
 
     # inboxes
 
     def issue(self, *issued: Issued) -> None:
-        """What `deliver` and `project` do: each notice behind the others."""
+        """What `deliver` and `project` do: each notice behind the others; one that stands there already keeps its place."""
         for one in issued:
-            self.notices.append(Noticed(10 * len(self.notices) + 7, one, Delivery()))
-            self.rang(one.notice.recipient, "")
+            notice, offset = one.notice, 10 * len(self.notices) + 7
+            key = notice.recipient, notice.notice_id
+            if any(key == (entry.issued.notice.recipient, entry.issued.notice.notice_id) for entry in self.notices):
+                continue
+            self.notices.append(Noticed(offset, one, self._deliveries.get(key, Delivery())))
+            self.rang(notice.recipient, "")
 
     def mark(self, one: DeliveryMark) -> None:
-        if one.state is DeliveryState.PARKED and one.endpoint is not None:
-            self.of_endpoint.setdefault(one.endpoint, []).append(one.notice_id)
+        """Marks may come in any order, and before their notice."""
+        if one.state not in SLOTS:
+            return
+        key = one.recipient, one.notice_id
+        self._deliveries[key] = _marked(self._deliveries.get(key, Delivery()), one)
+        if one.endpoint is not None:
+            listed = self._parked.setdefault((one.recipient, one.endpoint), {})
+            if one.state is DeliveryState.PARKED:
+                listed[one.notice_id] = max(one.at, listed.get(one.notice_id, one.at))
+            else:
+                listed.pop(one.notice_id, None)
         for at, entry in enumerate(self.notices):
-            notice, slot = entry.issued.notice, one.state.value
-            if (notice.recipient, notice.notice_id) == (one.recipient, one.notice_id) and slot != "sent":
-                held, new = getattr(entry.delivery, slot), Reached(one.at, one.way, one.attempt)
-                first = one.state in (DeliveryState.RECEIVED, DeliveryState.ACKNOWLEDGED)
-                kept = new if held is None else min(held, new) if first else max(held, new)
-                delivery = entry.delivery._replace(**{slot: kept, **({"detail": one.detail} if one.detail else {})})
-                self.notices[at] = entry._replace(delivery=delivery)
+            if (entry.issued.notice.recipient, entry.issued.notice.notice_id) == key:
+                self.notices[at] = entry._replace(delivery=self._deliveries[key])
                 if one.state is DeliveryState.REPLAYED:
                     self.rang(one.recipient, notice_name(member_of(one.recipient, one.notice_id, 0)))
 
@@ -339,43 +428,66 @@ class FakeViews:
 
     async def parked(self, recipient: str, endpoint_id: str, *, limit: int) -> Parked:
         self._here()
-        listed = self.of_endpoint.get(endpoint_id, [])
-        found = [one for one in self.notices if one.issued.notice.notice_id in listed and one.delivery.acknowledged is None]
-        found = [one for one in reversed(found) if one.delivery.state is DeliveryState.PARKED]
+        listed = self._parked.get((recipient, endpoint_id), {})
+        entries = {one.issued.notice.notice_id: one for one in self._of(recipient)}
+        found = [
+            entries[name]
+            for at, _, name in sorted(((at, n, name) for n, (name, at) in enumerate(listed.items())), reverse=True)
+            if name in entries and _still_parked(entries[name].delivery, at)
+        ]
         return Parked(found[:limit], len(found) > limit)
+
+    def _of(self, recipient: str) -> list[Noticed]:
+        return [one for one in self.notices if one.issued.notice.recipient == recipient]
 
     async def inbox(self, recipient: str, *, after: int, limit: int) -> Inbox:
         self._here()
-        found = [one for one in self.notices if one.issued.notice.recipient == recipient and one.offset > after]
+        found = [one for one in self._of(recipient) if one.offset > after]
         return Inbox("log-1", found[:limit], len(found) > limit)
 
     async def unreceived(self, recipient: str, *, upto: int, limit: int) -> list[Noticed]:
         self._here()
-        return [
-            one
-            for one in self.notices
-            if one.issued.notice.recipient == recipient
-            and one.offset <= upto
-            and one.delivery.received is None
-            and one.delivery.acknowledged is None
-        ][:limit]
+        found = [one for one in self._of(recipient) if one.offset <= upto]
+        return [one for one in found if one.delivery.received is None and one.delivery.acknowledged is None][:limit]
 
     async def noticed(self, recipient: str, name: str) -> Noticed | None:
         self._here()
-        for one in self.notices:
-            notice = one.issued.notice
-            if notice.recipient == recipient and notice_name(member_of(recipient, notice.notice_id, 0)) == name:
+        for one in self._of(recipient):
+            if notice_name(member_of(recipient, one.issued.notice.notice_id, 0)) == name:
                 return one
         return None
 
     async def of_case(self, case_id: str) -> list[Addressed]:
+        """Without their places: who asks for a case's notices reads no inbox."""
         self._here()
-        return [Addressed(one.issued.notice.recipient, one) for one in self.notices if one.issued.notice.case_id == case_id]
+        found = [one._replace(offset=-1) for one in self.notices if one.issued.notice.case_id == case_id]
+        found.sort(key=lambda one: one.issued.notice.at)
+        return [Addressed(one.issued.notice.recipient, one) for one in found]
 
 
-def _names(case: Case, token: str) -> bool:
-    """As the index: also of signals that went on to where the case was merged to."""
-    return any(token == one.token for signal in case.signals for one in signal.subjects)
+def _place(case: Case) -> Place:
+    return case.status.value, case.severity, case.queue
+
+
+def _newest(case: Case, token: str) -> datetime | None:
+    """When the newest signal that names it was accepted; also one that went on to where the case was merged to."""
+    named = (signal.accepted_at for signal in case.signals if any(token == one.token for one in signal.subjects))
+    return max(named, default=None)
+
+
+def _marked(delivery: Delivery, one: DeliveryMark) -> Delivery:
+    """Of the first two slots the earliest mark counts, of the others the latest."""
+    slot, new = one.state.value, Reached(one.at, one.way, one.attempt)
+    held: Reached | None = getattr(delivery, slot)
+    if held is not None:
+        first = one.state in (DeliveryState.RECEIVED, DeliveryState.ACKNOWLEDGED)
+        new = (min if first else max)(held, new, key=lambda mark: (mark.at, mark.attempt, WAYS.index(mark.way)))
+    detail = {"detail": one.detail} if one.state is DeliveryState.PARKED and new != held else {}
+    return delivery._replace(**{slot: new}, **detail)
+
+
+def _still_parked(delivery: Delivery, at: datetime) -> bool:
+    return delivery.acknowledged is None and (delivery.replayed is None or delivery.replayed.at <= at)
 
 
 def signal(reference: str | None = "ref-1", **changes: Any) -> dict[str, Any]:

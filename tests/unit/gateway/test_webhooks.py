@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from gateway.auth import Caller, Role
+from gateway.hooks import desk
 from gateway.log import Entry
 from schemas.codec import decode
 from schemas.deliveries import DeliveryState, Issued
@@ -274,3 +275,57 @@ async def test_an_unfinished_wait_for_the_views_ends(services: Any, log: FakeLog
     with pytest.raises(Exception, match="views do not show it yet"):
         await services.hooks._change(caller, lambda known: known)
     assert isinstance(decode(ENDPOINTS, log.all(ENDPOINTS)[0].value).data, Endpoints)
+
+
+class Died(Exception):
+    """The gateway is gone."""
+
+
+@pytest.fixture
+def dies(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The crash points at which the gateway dies, each once."""
+    armed: list[str] = []
+
+    def passed(name: str) -> None:
+        if name in armed:
+            armed.remove(name)
+            raise Died(name)
+
+    monkeypatch.setattr(desk, "point", passed)
+    return armed
+
+
+@pytest.mark.parametrize(("name", "status"), [("gateway.hook_built", 201), ("gateway.hook_appended", 409)])
+async def test_a_death_in_the_middle_of_a_registration_leaves_one_endpoint_whoever_asks_again(
+    client: Client, log: FakeLog, dies: list[str], name: str, status: int
+) -> None:
+    dies.append(name)
+    assert (await client().post("/v1/webhooks", json=WANTED)).status_code == 500 and not dies
+    again = await client().post("/v1/webhooks", json=WANTED)
+    assert again.status_code == status
+    [listed] = (await client().get("/v1/webhooks")).json()["endpoints"]
+    assert listed["endpoint_id"] == again.json()["endpoint_id"] and len(log.all(ENDPOINTS)) == 1
+
+
+@pytest.mark.parametrize("name", ["gateway.hook_built", "gateway.hook_appended"])
+async def test_a_death_in_the_middle_of_taking_an_endpoint_away_is_no_harm_to_who_asks_again(
+    client: Client, dies: list[str], name: str
+) -> None:
+    where = f"/v1/webhooks/{(await registered(client))['endpoint_id']}"
+    dies.append(name)
+    assert (await client().delete(where)).status_code == 500 and not dies
+    assert (await client().delete(where)).status_code == (204 if name.endswith("built") else 404)
+    assert (await client().get("/v1/webhooks")).json()["endpoints"] == []
+
+
+@pytest.mark.parametrize(("name", "left"), [("gateway.replay_built", 1), ("gateway.replay_appended", 0)])
+async def test_a_death_in_the_middle_of_asking_for_parked_ones_once_more_is_no_harm_to_who_asks_again(
+    client: Client, log: FakeLog, views: FakeViews, dies: list[str], name: str, left: int
+) -> None:
+    where = f"/v1/webhooks/{(told := await registered(client))['endpoint_id']}"
+    views.issue(Issued(notice=notice(1, at=T0)))
+    views.mark(mark("parked", 1, at=T0, way="webhook", endpoint=told["endpoint_id"]))
+    dies.append(name)
+    assert (await client().post(f"{where}/replay")).status_code == 500 and not dies
+    assert len((await client().post(f"{where}/replay")).json()["replayed"]) == left
+    assert len(log.all(DELIVERED)) == 1
