@@ -47,7 +47,10 @@ def after(
     clocks finds no place; `joins`: whether they are institutions' that signals brought."""
     found = before
     for stop in stops:
-        found = clocks.stop(found, name=stop.name, about=stop.about, now=now).clocks
+        if stop.called_off:
+            found = clocks.cancel(found, name=stop.name, about=stop.about, now=now)
+        else:
+            found = clocks.stop(found, name=stop.name, about=stop.about, now=now).clocks
     for name in called_off:
         found = clocks.cancel(found, now=now, name=name)
     for one in starts:

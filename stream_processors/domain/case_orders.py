@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from schemas.cases import Case, CaseStatus
-from schemas.clocks import Length
+from schemas.clocks import ClockName, Length
 from schemas.loop_names import ORDER, name_of
 from schemas.notices import Notice, NoticeKind
 from schemas.orders import LIVE, REVERSIBLE, Order, OrderDraft, OrderEvent, OrderEventKind, OrderKind, OrderState
@@ -32,10 +32,14 @@ _TO_RECIPIENT = frozenset({NoticeKind.ORDER, NoticeKind.RELEASE})
 
 
 def ends_of(step: Step) -> Ends:
-    """When lengths of the policy are over, by the place's calendar."""
+    """When lengths and clocks of the policy are over, by the place's calendar."""
 
-    def ends(began: datetime, length: Length) -> datetime:
-        return calendars.add(began, length, working=length.unit == "working_days", calendar=step.calendar).at
+    def ends(began: datetime, length: Length | ClockName) -> datetime:
+        if isinstance(length, Length):
+            return calendars.add(began, length, working=length.unit == "working_days", calendar=step.calendar).at
+        rule = step.policy.clocks.rule(length, step.case.severity)
+        assert rule is not None  # the policy names no clock that it does not have
+        return calendars.add(began, rule.length, working=rule.working, calendar=step.calendar).at
 
     return ends
 

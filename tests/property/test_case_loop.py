@@ -158,6 +158,7 @@ class Play:
         if known and (of_kind in ("release", "return_funds") or (of_kind == "freeze" and of)):
             target = next(one for one in self.case.orders if one.order_id == known[of % len(known)])
             over |= {"of": target.order_id, "recipient": target.recipient, "amount_minor": minor, "currency": "CNY"}
+            over |= {"method": "pro_rata"} if of_kind == "return_funds" and about % 2 else {}
             if of_kind == "freeze" and target.subject is not None:
                 over |= {"subject": target.subject, "verify": target.verify}
         return self._action(n, "order", f"officer:{officer}", order=issue(of_kind, f"ord-{n}", **over))

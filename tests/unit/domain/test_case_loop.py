@@ -11,9 +11,10 @@ from schemas.objections import ObjectionRequest
 from schemas.orders import OrderState
 from schemas.tasks import TaskEvent
 from stream_processors.domain import case
+from stream_processors.domain.calendars import add
 from stream_processors.domain.case_state import Phase, phase_of
-from tests.support.builders import after, taken_back
-from tests.support.loop import QUEUE, Loop
+from tests.support.builders import POLICY, after, taken_back
+from tests.support.loop import CALENDAR, QUEUE, Loop
 from tests.support.order_builders import ask, event, issue, measure, subject, transfer
 
 BANK, OTHER = "institution:bank-001", "institution:bank-009"
@@ -116,6 +117,69 @@ def test_an_order_that_runs_out_expires_by_its_clock_once() -> None:
     assert loop.order().state is OrderState.EXPIRED
     again = loop.falls_due(moment)
     assert again.problem in ("stale-run", "stale-step")
+
+
+def test_a_comparison_that_comes_late_is_kept_and_its_clock_is_marked_late() -> None:
+    loop = Loop().claimed()
+    loop.ordered()
+    clock = loop.clock("verify_stop", "ord-1")
+    assert (clock.due_at, clock.unit) == (after(minutes=5), None)
+    loop.falls_due(clock)
+    assert loop.told() == [("bank-001", "clock_fell_due"), ("public-security-630200", "clock_fell_due")]
+    assert (loop.order().state, loop.order().overdue) == (OrderState.ISSUED, False), "it may be compared still"
+    loop.answered("verify", at=6)
+    assert loop.order().state is OrderState.VERIFIED
+    ended = loop.clock("verify_stop", "ord-1")
+    assert (ended.state, ended.late, ended.fired_at) == (ClockState.STOPPED, True, after(minutes=5))
+
+
+def test_what_was_compared_or_called_off_in_time_never_falls_due() -> None:
+    loop = Loop().claimed()
+    loop.ordered()
+    waits = loop.clock("verify_stop", "ord-1")
+    loop.answered("mismatch", at=5)
+    ended = loop.clock("verify_stop", "ord-1")
+    assert (ended.state, ended.late) == (ClockState.STOPPED, False)
+    assert loop.falls_due(waits, after(minutes=6)).problem == "stale-run"
+    loop.ordered(order_id="ord-2", subject=subject(2))
+    loop.do("order", order=issue("release", "ord-3", of="ord-2"))
+    ended = loop.clock("verify_stop", "ord-2")
+    assert (ended.state, ended.late) == (ClockState.CANCELLED, None)
+
+
+def test_a_notice_is_waited_for_and_nobody_is_late_with_it() -> None:
+    loop = Loop().claimed()
+    loop.executed("freeze")
+    loop.ordered("return_funds", "ret-1", of="ord-1", amount_minor=300_000, method="pro_rata")
+    loop.do("order", "officer:officer-b", order=event("approve", "ret-1"))
+    notice = loop.clock("return_notice", "ret-1")
+    assert notice.due_at == loop.order("ret-1").notice_until and notice.escalations == ()
+    paid = event("execute", "ret-1", amount_minor=300_000)
+    assert loop.refused("order", BANK, order=paid) == "notice-running"
+    change = loop.falls_due(notice)
+    assert {(one.recipient, one.says) for one in change.notices} == {
+        ("bank-001", "notice_ended"),
+        ("public-security-630200", "notice_ended"),
+        (QUEUE, "notice_ended"),
+    }
+    assert change.counted is None, "it is nobody's duty"
+    ended = loop.clock("return_notice", "ret-1")
+    assert (ended.state, ended.late, ended.next_at) == (ClockState.CANCELLED, None, None)
+    assert loop.falls_due(notice).problem == "stale-run", "once"
+    loop.answered("execute", "ret-1", amount_minor=300_000)
+    assert loop.order("ret-1").paid_minor == 300_000
+
+
+def test_the_last_day_of_a_notice_that_is_a_day_off_moves_to_the_next_working_day() -> None:
+    """Civil Code 203: the clock's own calendar tells, which the order is told by."""
+    loop = Loop().claimed()
+    loop.executed("freeze")
+    loop.ordered("return_funds", "ret-1", of="ord-1", amount_minor=300_000, method="pro_rata", announced_at=after(days=-2))
+    loop.do("order", "officer:officer-b", order=event("approve", "ret-1"))
+    until = loop.order("ret-1").notice_until
+    rule = POLICY.clocks.rule("return_notice")
+    assert until is not None and rule is not None and loop.clock("return_notice", "ret-1").due_at == until
+    assert until == add(after(days=-2), rule.length, working=True, calendar=CALENDAR).at
 
 
 def test_a_false_alarm_releases_at_once_what_was_ordered() -> None:
