@@ -254,6 +254,21 @@ def test_a_run_of_a_clock_is_never_used_again_and_what_waits_has_its_moment(step
 
 
 @given(STEPS)
+def test_a_suspicious_report_is_owed_by_who_reported_a_confirmed_case_and_by_nobody_else(steps: list[Any]) -> None:
+    for _, _, _, _, change in Play().run(steps).played:
+        if (case := change.case) is None:
+            continue
+        owed = [one for one in case.clocks if one.name == "suspicious_report" and one.state is ClockState.OPEN]
+        assert all(one.about in case.institutions and one.about.startswith("bank-") for one in owed)
+        assert len(owed) == len({one.about for one in owed})
+        assert not owed or case.disposition is Disposition.CONFIRMED
+        if change.kind is ActionKind.DISPOSE and case.disposition is Disposition.CONFIRMED:
+            theirs = [one for one in case.clocks if one.name == "suspicious_report"]
+            asked = {one.about for one in theirs if one.state is not ClockState.CANCELLED}
+            assert {one for one in case.institutions if one.startswith("bank-")} <= asked
+
+
+@given(STEPS)
 def test_every_live_order_can_end_by_itself(steps: list[Any]) -> None:
     """A clock runs for it: what nobody answers is asked for, what nobody renews expires."""
     for _, _, _, _, change in Play().run(steps).played:
