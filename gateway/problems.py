@@ -148,6 +148,12 @@ _TABLE = (
         "Records must be kept",
         "Of what is taken down records are kept (Art. 20): confirm it with `records_kept`.",
     ),
+    Kind(
+        "notice-running",
+        409,
+        "The public notice has not run its time",
+        "What is returned pro rata is paid when the notice has ended; the detail says when that is.",
+    ),
     Kind("expired", 409, "The order has ended", "It must not be carried out any more; lift what was held."),
     Kind(
         "impossible-time",

@@ -19,6 +19,8 @@ from schemas.values import Instant, Name, PartyId, Stored, Strict
 Severity = Literal["critical", "high", "medium", "low"]
 CalendarKind = Literal["elapsed", "working"]
 ClockName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z_]{1,47}$")]
+Beginning = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+"""How names of institutions begin: `bank-`."""
 HourMinute = Annotated[str, StringConstraints(pattern=r"^([01]\d|2[0-3]):[0-5]\d$|^24:00$")]
 """Local time of day, quoted in YAML: an unquoted 18:00 is read as a number."""
 
@@ -147,10 +149,12 @@ class OfficeHours(Strict):
 
 class Clocks(Strict):
     """The policy's section `clocks`. A bare list is taken as its rules, as files of before had it. `duties`: kind of signal ->
-    the clocks that run for whoever reports it (Arts. 21 and 22: warn, block, report)."""
+    the clocks that run for whoever reports it (Arts. 21 and 22: warn, block, report). `confirmed`: the clocks that run for those
+    who reported a case once it is disposed of as confirmed -> whose, by how their names begin (none: all of them)."""
 
     office: OfficeHours = OfficeHours()
     duties: dict[SignalKind, Annotated[tuple[ClockName, ...], Field(max_length=4)]] = {}
+    confirmed: dict[ClockName, Annotated[tuple[Beginning, ...], Field(max_length=32)]] = Field(default={}, max_length=4)
     rules: Annotated[tuple[ClockRule, ...], Field(max_length=64)] = ()
 
     @model_validator(mode="before")
@@ -172,6 +176,8 @@ class Clocks(Strict):
                 raise ValueError(f"{name} has no length for {', '.join(left)}; give each severity one, or one without severity")
         if unknown := sorted({name for names in self.duties.values() for name in names} - set(found)):
             raise ValueError(f"duties: there is no clock {', '.join(unknown)}")
+        if unknown := sorted(set(self.confirmed) - set(found)):
+            raise ValueError(f"confirmed: there is no clock {', '.join(unknown)}")
         return self
 
     @cached_property

@@ -11,6 +11,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from schemas.orders import HOLDS, LETTERS, OrderKind, RefusalReason, VerifyField
+from schemas.refunds import NOTICED, ReturnRule
 from schemas.subjects import Named
 from schemas.values import Amount, AmountMinor, EventTime, Name, PartyId, Strict
 
@@ -28,7 +29,9 @@ class VerifyIn(Strict):
 
 class OrderIn(Strict):
     """The body of `POST /v1/cases/{id}/orders`. `revision`: the case's that the officer saw; it must not have changed since.
-    `traced_minor`: what the money trail finds on the account, in the currency of `amount`; no more is held."""
+    `traced_minor`: what the money trail finds on the account, in the currency of `amount`; no more is held. `method`: of a
+    return, the `rule` by which it was reckoned (`POST /v1/cases/{id}/refund`). One that is `pro_rata` is paid when the public
+    notice has run its time, from `announced_at` on (left out: from when the order goes out)."""
 
     kind: OrderKind
     recipient: PartyId
@@ -40,6 +43,8 @@ class OrderIn(Strict):
     answer_by: EventTime | None = None
     of: Name | None = None
     text: str | None = Field(default=None, min_length=1, max_length=700)
+    method: ReturnRule | None = None
+    announced_at: EventTime | None = None
     revision: int | None = Field(default=None, ge=1, le=2**53)
 
     @model_validator(mode="after")
@@ -54,6 +59,10 @@ class OrderIn(Strict):
             raise ValueError(f"a {self.kind.value} says what is asked, in 'text'")
         if self.verify and self.amount and self.verify.amount.currency != self.amount.currency:
             raise ValueError("amount and verify.amount are of one currency")
+        if self.method is not None and self.kind is not OrderKind.RETURN_FUNDS:
+            raise ValueError("'method' is how money is returned; it belongs to a return_funds")
+        if self.announced_at is not None and self.method not in NOTICED:
+            raise ValueError(f"'announced_at' belongs to a return that needs a notice first: {', '.join(sorted(NOTICED))}")
         return self
 
 

@@ -13,6 +13,7 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from schemas.notices import Notice, NoticeKind
+from schemas.refunds import ReturnRule
 from schemas.subjects import Subject
 from schemas.values import AmountMinor, Currency, EventTime, Instant, Name, PartyId, Stored
 
@@ -157,6 +158,8 @@ class OrderDraft(Stored):
     """What an officer asks for. `amount_minor` is the most to hold or to pay back, `traced_minor` what the trail says of it.
 
     `of` is the order that a release, a return, or a freeze in place of a stop is about; the first two take their subject from it.
+    `method`: by which rule a return is reckoned, where somebody said so; `announced_at`: when the public notice of a pro rata
+    return was given (None: it is given with the order).
     """
 
     order_id: Name
@@ -173,6 +176,8 @@ class OrderDraft(Stored):
     answer_by: Instant | None = None
     of: Name | None = None
     text_sealed: SealedText | None = None
+    method: ReturnRule | None = None
+    announced_at: EventTime | None = None
 
 
 class OrderEvent(Stored):
@@ -210,9 +215,11 @@ class OrderMoved(Stored):
 class Order(Stored):
     """The whole order. `held_minor` is what it holds now, `paid_minor` what a return paid out.
 
-    `valid_until`: before execution, until when it may be carried out; after it, until when it holds. `clock` and `answer_clock`
-    are the names under which its times run. `late`: its answer came after `answer_by`. `lifted_at`: the recipient's word that
-    nothing is held any more. `history` holds the newest moves; the times of the important ones have fields of their own.
+    `valid_until`: before execution, until when it may be carried out; after it, until when it holds. `clock`, `answer_clock` and
+    `verify_clock` are the names under which its times run. `late`: its answer came after `answer_by`. `lifted_at`: the
+    recipient's word that nothing is held any more. `method`: by which rule a return is reckoned; one that needs a public notice
+    first is not carried out before `notice_until`, which runs under `notice_clock`. `history` holds the newest moves; the times
+    of the important ones have fields of their own.
     """
 
     order_id: Name
@@ -236,6 +243,7 @@ class Order(Stored):
     text_sealed: SealedText | None = None
     clock: Name | None = None
     answer_clock: Name | None = None
+    verify_clock: Name | None = None
     issued_at: Instant | None = None
     delivered_at: Instant | None = None
     verified_at: Instant | None = None
@@ -254,4 +262,7 @@ class Order(Stored):
     refusal: RefusalReason | None = None
     mismatched: tuple[VerifyField, ...] = ()
     answer_sealed: SealedText | None = None
+    method: ReturnRule | None = None
+    notice_clock: Name | None = None
+    notice_until: Instant | None = None
     history: tuple[OrderMoved, ...] = ()

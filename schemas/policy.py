@@ -188,6 +188,8 @@ class Policy(Strict):
         known = {rule.name for rule in self.clocks.rules}
         if unknown := sorted(set(self.orders.clock_names()) - known):
             raise ValueError(f"orders: there is no clock {', '.join(unknown)}; an order without its clock would never end")
+        if steep := sorted({rule.name for rule in self.clocks.rules if rule.escalate and rule.name in self.orders.notices}):
+            raise ValueError(f"clocks: {', '.join(steep)} is waited for and nobody is late with it; leave out its escalate")
         self._times()
         return self
 

@@ -16,8 +16,11 @@ from schemas.values import AmountMinor, Currency, EventTime, Instant, Name, Stor
 
 MOST_PAYMENTS = 10_000
 
-RefundRule = Literal["nothing", "one_payer", "covered", "traced", "by_time", "pro_rata"]
-"""`one_payer`, `covered` and `traced` are the direct return. Only `pro_rata` needs a notice first."""
+ReturnRule = Literal["one_payer", "covered", "traced", "by_time", "pro_rata"]
+"""How money is returned. `one_payer`, `covered` and `traced` are the direct return. Only `pro_rata` needs a notice first."""
+RefundRule = Literal["nothing", ReturnRule]
+NOTICED: frozenset[ReturnRule] = frozenset({"pro_rata"})
+"""Paid when a public notice has run its time (公告, frozen-fund return rules of 2016, Art. 8)."""
 
 
 class Frozen(Stored):

@@ -86,6 +86,7 @@ LAYOUTS: dict[CardKind, Layout] = {
             Family("warnings"),
             Family("campaigns"),
             Family("campaign_reached"),
+            _duty("suspicious_report"),
         ),
         (
             Ratio("precision", "confirmed", "disposed"),
@@ -93,6 +94,7 @@ LAYOUTS: dict[CardKind, Layout] = {
             Ratio("warned_in_time", "warn_in_time", "warn_due"),
             Ratio("blocked_in_time", "block_in_time", "block_due"),
             Ratio("orders_executed_in_time", "orders_in_time", "orders"),
+            Ratio("suspicious_reports_in_time", "suspicious_report_in_time", "suspicious_report_due"),
         ),
         (
             Time("time_report", "reports"),

@@ -43,7 +43,7 @@ class Verify(_Told):
 
 
 class Order(_Told):
-    """An order of yours. `moves`: the `result`s that it can be answered with now."""
+    """An order of yours. `moves`: the `result`s that it can be answered with now. Nothing is paid back before `notice_until`."""
 
     order_id: str
     case_id: str
@@ -59,6 +59,8 @@ class Order(_Told):
     text: str | None = None
     answer_by: AwareDatetime | None = None
     valid_until: AwareDatetime | None = None
+    method: str | None = None
+    notice_until: AwareDatetime | None = None
     held_minor: int = 0
     moves: Sequence[str] = ()
 

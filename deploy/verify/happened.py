@@ -167,7 +167,7 @@ class Happened:
                 seen.held.append(order["held_minor"])
 
 
-_ORDER = ("kind", "state", "of", "recipient", "held_minor", "executed_at", "issued_at", "lifted_at")
+_ORDER = ("kind", "state", "of", "recipient", "held_minor", "executed_at", "issued_at", "lifted_at", "notice_until")
 _PLAIN = ("revision", "status", "queue", "disposition", "signal_count", "merged_into", "split_from", "reopened")
 
 

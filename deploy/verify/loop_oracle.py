@@ -119,7 +119,8 @@ def _lineage(happened: Happened, case_id: str) -> Iterator[str]:
 
 
 def orders(book: Book, happened: Happened) -> Iterator[str]:
-    """An issued order is in its case; an executed one held what was answered, once; a mismatch never held anything."""
+    """An issued order is in its case; an executed one held what was answered, once; a mismatch never held anything; nothing was
+    paid back before its notice had run its time."""
     answers: dict[str, list[Ask]] = defaultdict(list)
     for ask in book.asks:
         if ask.done and ask.move == "answers":
@@ -137,6 +138,8 @@ def orders(book: Book, happened: Happened) -> Iterator[str]:
             yield f"the order {order_id} is {state} and held {order.held}; {amount} was answered"
         if state in STANDING and executed is None:
             yield f"the order {order_id} is {state}, and nobody answered that it was executed"
+        if state in STANDING and ms(order.now["executed_at"]) < ms(order.now["notice_until"]):
+            yield f"the order {order_id} was executed at {order.now['executed_at']}, before {order.now['notice_until']}"
         if "mismatch" in said and state != "refused":
             yield f"the order {order_id} did not match, and is {state}"
 

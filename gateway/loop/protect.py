@@ -83,6 +83,8 @@ class Protector(NamedTuple):
             answer_by=body.answer_by,
             of=body.of,
             text_sealed=self._sealed(body.text, f"{name}/text"),
+            method=body.method,
+            announced_at=body.announced_at,
         )
 
     def _verify(self, body: VerifyIn, name: str) -> Verify:

@@ -86,6 +86,8 @@ class OrderOut(BaseModel):
     refusal: str | None = None
     mismatched: list[str]
     answer: str | None = None
+    method: str | None = None
+    notice_until: Instant | None = None
     moves: list[str]
     issued_by: str | None = None
     approved_by: str | None = None

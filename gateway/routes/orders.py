@@ -142,6 +142,7 @@ _ANSWER = (
     "records-not-kept",
     "above-traced",
     "not-held",
+    "notice-running",
     "expired",
     "impossible-time",
 )

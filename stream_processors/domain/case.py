@@ -11,7 +11,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from schemas.cases import OFFICERS_ONLY, Action, ActionKind, ActionOutcome, Case, CaseChange
+from schemas.cases import OFFICERS_ONLY, Action, ActionKind, ActionOutcome, Case, CaseChange, Disposition
 from schemas.clocks import OfficeHours
 from schemas.holidays import Holidays
 from schemas.orders import OrderEventKind, OrderKind
@@ -187,7 +187,7 @@ def _applied(step: Step, before: Case | None, done: Done) -> CaseChange:
         calendar=step.calendar,
         now=now,
         must=_asks_anew(action),
-        joins=action.kind in (ActionKind.JOIN, ActionKind.ABSORB),
+        joins=action.kind in (ActionKind.JOIN, ActionKind.ABSORB) or action.disposition is Disposition.CONFIRMED,
     )
     if isinstance(clocks, Refusal):
         return _refused(action, step.actor, before, now, clocks)

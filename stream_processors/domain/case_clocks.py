@@ -1,8 +1,8 @@
 """The clocks of a case after an action: those that it stops, calls off and starts. Pure.
 
 Invariant: whatever asks for something new is refused when its clock finds no place, for a duty without its clock would be
-forgotten; nothing else is: an answer, a disposal or a release counts for more than its clock. What joins start leaves room for
-what officers order, and both leave room for the unit's own and for objections.
+forgotten; nothing else is: an answer, a disposal or a release counts for more than its clock. What joins and
+confirmations start leaves room for what officers order, and both leave room for the unit's own and for objections.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from schemas.policy import Policy
 from stream_processors.domain import clocks
 from stream_processors.domain.calendars import Calendar
 from stream_processors.domain.loop import ClockStart, ClockStop
+from stream_processors.domain.measures import SUSPICIOUS
 from stream_processors.domain.refusal import Refusal
 from stream_processors.domain.scorecards.changes import INSTITUTION_DUTIES, UNIT_DUTIES
 
@@ -26,7 +27,12 @@ WHILE_OPEN = (ACKNOWLEDGE, DISPOSE, *OF_INSTITUTIONS)
 """Nothing of it is owed any more in a case without signals."""
 JOINS_LEAVE = clocks.MAX_CLOCKS // 2
 ASKED_LEAVE = 8
-_RUNNING = frozenset({ClockState.OPEN, ClockState.FIRED})
+RUNNING = frozenset({ClockState.OPEN, ClockState.FIRED})
+
+
+def of_confirmed(policy: Policy) -> tuple[str, ...]:
+    """What is owed in a confirmed case alone, by name; also what the policy does not start any more."""
+    return tuple(dict.fromkeys((SUSPICIOUS, *policy.clocks.confirmed)))
 
 
 def after(
@@ -44,14 +50,17 @@ def after(
     joins: bool = False,
 ) -> tuple[Clock, ...] | Refusal:
     """The case's clocks. `severity` and `queue` are the case's after the action; `must`: whether it is refused when one of its
-    clocks finds no place; `joins`: whether they are institutions' that signals brought."""
+    clocks finds no place; `joins`: whether they are institutions' that signals or a confirmation brought."""
     found = before
     for stop in stops:
-        found = clocks.stop(found, name=stop.name, about=stop.about, now=now).clocks
+        if stop.called_off:
+            found = clocks.cancel(found, name=stop.name, about=stop.about, now=now)
+        else:
+            found = clocks.stop(found, name=stop.name, about=stop.about, now=now).clocks
     for name in called_off:
         found = clocks.cancel(found, now=now, name=name)
     for one in starts:
-        running = sum(clock.state in _RUNNING for clock in found)
+        running = sum(clock.state in RUNNING for clock in found)
         if joins and one.about is not None and running >= JOINS_LEAVE:
             continue
         if must and running >= clocks.MAX_CLOCKS - ASKED_LEAVE:

@@ -198,8 +198,16 @@ def fell_due(step: Step) -> Done | Refusal:
         return fired.refusal or Refusal("stale-run", "there is no such clock")
     told = tuple(_tell(step, case, fired.clock, one) for one in fired.tell)
     done = Done({"clocks": fired.clocks}, tuple(notice for notices in told for notice in notices))
+    if due.step is ClockStep.DUE and _is_waited_for(case, fired.clock):
+        # What was waited for is over: it is no duty that stays undone.
+        done = done._replace(stops=(ClockStop(fired.clock.name, fired.clock.about, called_off=True),))
     then = _moved_by(step, case.model_copy(update={"clocks": fired.clocks}), fired.clock, due.step)
     return done if then is None else _both(done, then)
+
+
+def _is_waited_for(case: Case, clock: Clock) -> bool:
+    """Whether it is the public notice of a return: something may be done when it runs out, and nothing has to be before."""
+    return any(one.order_id == clock.about and one.notice_clock == clock.name for one in case.orders)
 
 
 def _moved_by(step: Step, case: Case, clock: Clock, moment: ClockStep) -> Done | None:
@@ -225,6 +233,8 @@ def _tell(step: Step, case: Case, clock: Clock, what: Telling) -> Iterable[Notic
     """The notices of one moment. OFFICER is whoever has to act; the unit's head reads the unit's queue, the city its own."""
     if what.step is ClockStep.WARN:
         says = "clock_warns"
+    elif _is_waited_for(case, clock):
+        says = "notice_ended"
     else:
         says = "clock_escalated" if what.escalated else "clock_fell_due"
     data: dict[str, int | str] = {
@@ -238,6 +248,7 @@ def _tell(step: Step, case: Case, clock: Clock, what: Telling) -> Iterable[Notic
         data["about"] = what.about
     to = [_who(role, case, clock, step.policy.city) for role in what.roles]
     to += [f"{agency}-{step.policy.city}" for agency in what.parties]
+    to += [case.queue] if says == "notice_ended" else []
     for number, recipient in enumerate(dict.fromkeys(one for found in to for one in _each(found))):
         yield Notice.trusted(
             notice_id=f"{step.action.action_id}/{what.name}/{number}",

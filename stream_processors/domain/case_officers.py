@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from schemas.cases import Action, ActionKind, Case, CaseStatus, Disposition, Verdict
 from schemas.policy import Policy
 from schemas.values import DAY_MS, instant_ms
-from stream_processors.domain import case_clocks, case_loop, case_orders, case_structure, trust
+from stream_processors.domain import case_clocks, case_loop, case_orders, case_signals, case_structure, trust
 from stream_processors.domain.case_state import LAPSED, state_of
 from stream_processors.domain.case_step import Done, Step
 from stream_processors.domain.loop import ClockStart, ClockStop
@@ -86,8 +86,9 @@ def _release(step: Step) -> Done:
 
 
 def _dispose(step: Step) -> Done | Refusal:
-    """A disposal ends the unit's clocks. One that finds nothing wrong releases at once what was ordered, calls off the tasks, and
-    nothing is asked of institutions any more. Letters stay: they ask for what is known, and hold nothing."""
+    """A disposal ends the unit's clocks. One that confirms the case makes due what those who reported it owe then; any other
+    calls that off. One that finds nothing wrong releases at once what was ordered, calls off the tasks, and nothing is asked of
+    institutions any more. Letters stay: they ask for what is known, and hold nothing."""
     action = step.action
     changes = {
         "status": CaseStatus.DISPOSED,
@@ -100,15 +101,17 @@ def _dispose(step: Step) -> Done | Refusal:
     }
     stops = tuple(ClockStop(name, None) for name in (case_clocks.ACKNOWLEDGE, case_clocks.DISPOSE))
     done = Done(changes, stops=stops, verdict=_verdict(action, step.case, step.policy, step.now))
+    if action.disposition is Disposition.CONFIRMED:
+        return done._replace(starts=case_signals.owed_when_confirmed(step.policy, step.case))
     if action.disposition is not Disposition.FALSE_POSITIVE:
-        return done
+        return done._replace(called_off=case_clocks.of_confirmed(step.policy))
     undone = case_orders.undo_all(step)
     released = done._replace(
         changes=changes | undone.changes,
         notices=undone.notices,
         starts=undone.starts,
         stops=(*stops, *undone.stops),
-        called_off=case_clocks.OF_INSTITUTIONS,
+        called_off=(*case_clocks.OF_INSTITUTIONS, *case_clocks.of_confirmed(step.policy)),
     )
     return case_loop.call_off_all(step, released)
 

@@ -11,11 +11,11 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from schemas.cases import Case, CaseStatus
-from schemas.clocks import Length
+from schemas.clocks import ClockName, Length
 from schemas.loop_names import ORDER, name_of
 from schemas.notices import Notice, NoticeKind
 from schemas.orders import LIVE, REVERSIBLE, Order, OrderDraft, OrderEvent, OrderEventKind, OrderKind, OrderState
-from stream_processors.domain import calendars, measures, orders
+from stream_processors.domain import calendars, case_clocks, measures, orders
 from stream_processors.domain.case_state import state_of
 from stream_processors.domain.case_step import Done, Step
 from stream_processors.domain.loop import ClockStart, ClockStop, Ends, Role, party
@@ -32,10 +32,14 @@ _TO_RECIPIENT = frozenset({NoticeKind.ORDER, NoticeKind.RELEASE})
 
 
 def ends_of(step: Step) -> Ends:
-    """When lengths of the policy are over, by the place's calendar."""
+    """When lengths and clocks of the policy are over, by the place's calendar."""
 
-    def ends(began: datetime, length: Length) -> datetime:
-        return calendars.add(began, length, working=length.unit == "working_days", calendar=step.calendar).at
+    def ends(began: datetime, length: Length | ClockName) -> datetime:
+        if isinstance(length, Length):
+            return calendars.add(began, length, working=length.unit == "working_days", calendar=step.calendar).at
+        rule = step.policy.clocks.rule(length, step.case.severity)
+        assert rule is not None  # the policy names no clock that it does not have
+        return calendars.add(began, rule.length, working=rule.working, calendar=step.calendar).at
 
     return ends
 
@@ -50,10 +54,12 @@ def measure(step: Step) -> Done | Refusal:
         return Refusal("forbidden", "a measure is told by the institution that took it")
     if not sent_on and who.id not in concerned(step.case):
         return Refusal("unknown-case", "there is no such case of yours")
-    due_at = {one.name: one.due_at for one in step.case.clocks if one.about == kept.institution}
+    theirs = tuple(one for one in step.case.clocks if one.about == kept.institution)
+    due_at = {one.name: one.due_at for one in theirs}
+    running = frozenset(one.name for one in theirs if one.state in case_clocks.RUNNING)
     arrived = step.case.amount_minor.get(kept.currency) if kept.currency else None
     change = measures.add(
-        measures=step.case.measures, measure=kept, due_at=due_at, now=step.now, arrived_minor=arrived
+        measures=step.case.measures, measure=kept, due_at=due_at, running=running, now=step.now, arrived_minor=arrived
     )
     if change.refused is not None:
         return change.refused

@@ -17,7 +17,7 @@ from schemas.retractions import Standing
 from stream_processors.domain import case_clocks, clocks, tally, trust
 from stream_processors.domain.case_state import SLEEPING
 from stream_processors.domain.case_step import Done, Step
-from stream_processors.domain.loop import ClockStart
+from stream_processors.domain.loop import ClockStart, ClockStop
 from stream_processors.domain.refusal import Refusal
 from stream_processors.domain.scoring import severity
 
@@ -74,10 +74,10 @@ def joined(step: Step, signal: JoinedSignal) -> Done:
     }
     if step.action.linked and not set(step.action.linked) <= set(case.linked):
         changes["linked"] = tuple(dict.fromkeys((*case.linked, *step.action.linked)))[:LINKED_KEPT]
-    starts = duties(step.policy, signal, case)
+    starts, stops = duties(step.policy, signal, case), _told_wrong(step.policy, signal, case)
     if case.status in SLEEPING:
-        return Done(changes | again(case), starts=(*case_clocks.TO_ACKNOWLEDGE, *starts))
-    return Done(changes, starts=starts)
+        return Done(changes | again(case), starts=(*case_clocks.TO_ACKNOWLEDGE, *starts), stops=stops)
+    return Done(changes, starts=starts, stops=stops)
 
 
 def again(case: Case) -> dict[str, Any]:
@@ -92,6 +92,28 @@ def duties(policy: Policy, signal: JoinedSignal, case: Case | None) -> tuple[Clo
     known = {(one.name, one.about) for one in case.clocks} if case is not None else set()
     names = policy.clocks.duties.get(signal.kind, ())
     return tuple(ClockStart(name, signal.institution) for name in names if (name, signal.institution) not in known)
+
+
+def owed_when_confirmed(policy: Policy, case: Case) -> tuple[ClockStart, ...]:
+    """The clocks that a confirmation starts for those whose reports of the case stand (policy: `clocks.confirmed`). Who did it
+    after an earlier one, or has it to do still, is not asked again."""
+    known = {(one.name, one.about) for one in case.clocks if one.state is not ClockState.CANCELLED}
+    return tuple(
+        ClockStart(name, who)
+        for name, beginnings in policy.clocks.confirmed.items()
+        for who in case.institutions
+        if who.startswith(beginnings or "") and (name, who) not in known
+    )
+
+
+def _told_wrong(policy: Policy, signal: JoinedSignal, case: Case) -> tuple[ClockStop, ...]:
+    """A correction: what its institution owes because the case was confirmed is called off, for that was of what it told before.
+    Another report confirms nothing and undoes nothing; and what was missed by now stays missed."""
+    if signal.version == 1:
+        return ()
+    names = case_clocks.of_confirmed(policy)
+    theirs = (one for one in case.clocks if one.about == signal.institution and one.state is ClockState.OPEN)
+    return tuple(ClockStop(one.name, one.about, called_off=True) for one in theirs if one.name in names)
 
 
 def retracted(step: Step) -> Done | Refusal:

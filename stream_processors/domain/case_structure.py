@@ -20,7 +20,7 @@ from schemas.policy import Policy
 from schemas.retractions import name_of
 from schemas.signals import MOST_VERSIONS, SignalKind
 from schemas.tasks import OVER
-from stream_processors.domain import measures, tally
+from stream_processors.domain import case_clocks, measures, tally
 from stream_processors.domain.case_signals import AFRESH, LINKED_KEPT, again, clocks_without, kept, owed_elsewhere
 from stream_processors.domain.case_state import SLEEPING
 from stream_processors.domain.case_step import Done
@@ -90,13 +90,14 @@ def close(action: Action, case: Case, policy: Policy, now: datetime) -> Done | R
 
 
 def reopen(action: Action, case: Case, policy: Policy, now: datetime) -> Done | Refusal:
-    """A case that was over is taken up again, for a reason that is told. Its disposition stays to be read until the next one."""
+    """A case that was over is taken up again, for a reason that is told. Its disposition stays to be read until the next one;
+    what it made due is called off."""
     if case.status not in (CaseStatus.DISPOSED, CaseStatus.CLOSED):
         return Refusal("not-allowed", f"a case is opened again after it was disposed of or closed; this one is {case.status}")
     if action.note_sealed is None:
         return Refusal("note-required", "whoever opens a case again says why, in 'note'")
     changes = {**again(case), "note_sealed": action.note_sealed}
-    return Done(changes, starts=_acknowledged())
+    return Done(changes, starts=_acknowledged(), called_off=case_clocks.of_confirmed(policy))
 
 
 def merge(action: Action, case: Case, policy: Policy, now: datetime) -> Done | Refusal:

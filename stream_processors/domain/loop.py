@@ -11,10 +11,11 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
 
-from schemas.clocks import Length
+from schemas.clocks import ClockName, Length
 
-Ends = Callable[[datetime, Length], datetime]
-"""When a length that starts then is over. Working days need the place's calendar, so whoever has it brings this along."""
+Ends = Callable[[datetime, Length | ClockName], datetime]
+"""When a length that starts then is over, or the policy's clock of that name. Both need the place's calendar, so whoever has it
+brings this along."""
 
 
 class Role(StrEnum):
@@ -52,8 +53,11 @@ class ClockStart(NamedTuple):
 
 
 class ClockStop(NamedTuple):
+    """What the clock was for is done. `called_off`: it has not to be done any more; nobody was late with it then."""
+
     name: str
     about: str | None
+    called_off: bool = False
 
 
 class AnyMove(Protocol):

@@ -6,7 +6,7 @@ Invariant: a measure counts once; nobody's measures push out those of another in
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import NamedTuple
 
@@ -15,22 +15,28 @@ from stream_processors.domain.loop import ClockStart, ClockStop, done_between, i
 from stream_processors.domain.refusal import Refusal
 
 MOST_MEASURES = 64
-WARN, BLOCK, REPORT = "warn", "block", "report"
+WARN, BLOCK, REPORT, SUSPICIOUS = "warn", "block", "report", "suspicious_report"
 
 
 class Duty(NamedTuple):
-    """What a kind of measure fulfils, and what it makes due next if that was never due."""
+    """What a kind of measure fulfils (`also`: what else, while that runs), and what it makes due next if that was never due."""
 
     fulfils: str
     next: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
+
+    def ended(self, running: Collection[str]) -> tuple[str, ...]:
+        """The clocks that a measure ends: all of them that run; where none does, its own is asked for in vain."""
+        return tuple(name for name in (self.fulfils, *self.also) if name in running) or (self.fulfils,)
 
 
 TABLE: dict[MeasureKind, Duty] = {
     MeasureKind.WARNED: Duty(WARN, (REPORT,)),
     MeasureKind.BLOCKED: Duty(BLOCK, (REPORT,)),
-    MeasureKind.REPORTED: Duty(REPORT),
+    MeasureKind.REPORTED: Duty(REPORT, also=(SUSPICIOUS,)),
 }
-"""Art. 22: warn, block, report. A warning that did not help makes blocking due, too."""
+"""Art. 22: warn, block, report. A warning that did not help makes blocking due, too. What is reported after the case was
+confirmed is the suspicious transaction report as well (PBoC rules on large and suspicious transactions)."""
 _DID_NOT_HELP = frozenset({Reaction.INSISTED, Reaction.NOT_REACHED})
 
 
@@ -51,10 +57,12 @@ def add(
     measure: Measure,
     due_at: Mapping[str, datetime],
     now: datetime,
+    running: Collection[str] = (),
     arrived_minor: int | None = None,
 ) -> MeasureChange:
     """What becomes of the measure. `due_at`: clock name -> when that clock of this institution is, or was, due in this case,
-    run out or stopped ones included; `arrived_minor`: what the case's signals say came in (None: not known)."""
+    run out or stopped ones included; `running`: those that nothing has ended yet; `arrived_minor`: what the case's signals say
+    came in (None: not known)."""
     there = next((one for one in measures if one.measure_id == measure.measure_id), None)
     if there is not None:
         return _again(measures, there, measure)
@@ -66,12 +74,14 @@ def add(
         said = f"no more can be held than arrived, {arrived_minor} in minor units"
         return MeasureChange(measures, refused=Refusal("above-arrived", said))
     duty = TABLE[measure.kind]
-    due = due_at.get(duty.fulfils)
+    ended = duty.ended(running)
+    due = min((due_at[name] for name in ended if name in due_at), default=None)
     marks = {"at": now, "late": due is not None and now > due, "done_late": due is not None and done_at > due}
     kept = measure.model_copy(update=marks)
     due_next = (*duty.next, BLOCK) if measure.reaction in _DID_NOT_HELP else duty.next
     starts = tuple(ClockStart(name, measure.institution) for name in due_next if name not in due_at)
-    return MeasureChange(_bounded((*measures, kept)), kept, starts, (ClockStop(duty.fulfils, measure.institution),))
+    stops = tuple(ClockStop(name, measure.institution) for name in ended)
+    return MeasureChange(_bounded((*measures, kept)), kept, starts, stops)
 
 
 def pooled(measures: tuple[Measure, ...], more: tuple[Measure, ...]) -> tuple[Measure, ...]:

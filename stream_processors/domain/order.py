@@ -26,6 +26,7 @@ from schemas.orders import (
     OrderState,
 )
 from schemas.orders import OrderEventKind as E
+from schemas.refunds import NOTICED
 from schemas.values import is_unit
 from stream_processors.domain import order_effects as effects
 from stream_processors.domain import order_guards as guards
@@ -95,10 +96,18 @@ def _pays(order: Order) -> bool:
 
 
 _may_issue = guards.all_of(
-    guards.offered, guards.about_another, guards.whole, guards.only_the_traced, guards.held_once, guards.under_the_cap
+    guards.offered,
+    guards.about_another,
+    guards.whole,
+    guards.noticed,
+    guards.only_the_traced,
+    guards.held_once,
+    guards.under_the_cap,
 )
 _may_approve = guards.all_of(guards.other_person, _may_issue)
-_may_execute = guards.all_of(guards.in_time, guards.done_when_it_could_be, guards.what_was_done)
+_may_execute = guards.all_of(
+    guards.in_time, guards.done_when_it_could_be, guards.notice_has_ended, guards.what_was_done
+)
 _may_renew = guards.all_of(guards.offered, guards.in_time, guards.other_person_renews, guards.renewable, guards.under_the_cap)
 _may_lift = guards.all_of(guards.not_lifted, guards.done_when_it_could_be)
 _crossing = guards.all_of(guards.once, guards.done_when_it_could_be, guards.paid_what_was_ordered)
@@ -188,7 +197,7 @@ def decide(
     if order is None and (event.kind is not E.ISSUE or event.draft is None):
         return OrderChange(None, refused=Refusal("unknown-order", f"there is no order {event.order_id} in this case"))
     of_kind = rules.kinds.get(order.kind if order else event.draft.kind if event.draft else OrderKind.RELEASE)
-    thing = order or _candidate(event.draft, who, of_kind, now, others)
+    thing = order or _candidate(event.draft, who, of_kind, now, others, ends)
     if who.role == Role.INSTITUTION and who.id != thing.recipient:
         return OrderChange(None, refused=Refusal("not-recipient", "only the institution that an order went to may answer it"))
     if who.role == Role.UNIT and who.id != unit_of(thing):
@@ -214,7 +223,9 @@ def _applied(step: Step, found: Effects, actor: str) -> OrderChange:
     return OrderChange(changed, notices(changed, step.event, found.told, step.now), found.starts, found.stops, found.follows)
 
 
-def _candidate(draft: OrderDraft | None, who: Party, rules: KindRules | None, now: datetime, others: tuple[Order, ...]) -> Order:
+def _candidate(
+    draft: OrderDraft | None, who: Party, rules: KindRules | None, now: datetime, others: tuple[Order, ...], ends: Ends
+) -> Order:
     """The order as it would stand. A release or return is about what its target is about."""
     assert draft is not None
     target = next((one for one in others if one.order_id == draft.of), None)
@@ -244,6 +255,16 @@ def _candidate(draft: OrderDraft | None, who: Party, rules: KindRules | None, no
         text_sealed=draft.text_sealed,
         clock=rules.clock if rules else None,
         answer_clock=rules.answer_clock if rules else None,
+        verify_clock=rules.verify_clock if rules else None,
         answer_by=draft.answer_by,
         preserve=bool(rules and rules.preserve and draft.kind in TAKEDOWNS),
+        method=draft.method if draft.kind is OrderKind.RETURN_FUNDS else None,
+        notice_until=_announced(draft, rules, now, ends),
     )
+
+
+def _announced(draft: OrderDraft, rules: KindRules | None, now: datetime, ends: Ends) -> datetime | None:
+    """When a notice that was given before the order has run its time."""
+    if draft.method not in NOTICED or draft.announced_at is None or rules is None or rules.notice_clock is None:
+        return None
+    return ends(min(draft.announced_at, now), rules.notice_clock)

@@ -36,17 +36,25 @@ def approved(step: Step) -> Effects:
 
 
 def issued(step: Step) -> Effects:
-    """Its times begin. A release ends at once what was not carried out yet: the order, or a return of what that holds."""
+    """Its times begin; that to answer begins when it may be carried out. A release ends at once what was not carried out yet: the
+    order, or a return of what that holds."""
     order, rules, about = step.order, step.rules, step.order.order_id
-    within = rules.answer_within if rules else None
-    answer_by = order.answer_by or (step.ends(step.now, within) if within else None)
+    within, notice_clock = (rules.answer_within, rules.notice_clock) if rules else (None, None)
+    notice_until = step.notice_until
+    waits_until = notice_until if notice_until is not None and notice_until > step.now else None
+    answer_by = order.answer_by or (step.ends(waits_until or step.now, within) if within else None)
     valid_until = step.ends(step.now, rules.length) if rules and rules.length else None
     changes = {"state": OrderState.ISSUED, "issued_at": step.now, "answer_by": answer_by, "valid_until": valid_until}
-    dues = ((order.clock, valid_until), (order.answer_clock, answer_by))
+    if notice_until is not None:
+        changes |= {"notice_until": notice_until, "notice_clock": notice_clock}
+    dues = ((order.clock, valid_until), (order.answer_clock, answer_by), (notice_clock, waits_until))
     starts = tuple(ClockStart(name, about, due) for name, due in dues if name and due)
+    if order.verify_clock:
+        starts = (*starts, ClockStart(order.verify_clock, about))
     release = order.kind is OrderKind.RELEASE
     says = "order_released" if release else "order_issued"
-    told = Told(order.recipient, NoticeKind.RELEASE if release else NoticeKind.ORDER, says, _facts(order, answer_by=answer_by))
+    data = _facts(order, answer_by=answer_by, notice_until=notice_until)
+    told = Told(order.recipient, NoticeKind.RELEASE if release else NoticeKind.ORDER, says, data)
     target = step.target
     ended = [target] if target is not None else []
     ended += [one for one in step.others if one.kind in (OrderKind.RETURN_FUNDS, OrderKind.FREEZE) and one.of == order.of]
@@ -64,7 +72,9 @@ def delivered(step: Step) -> Effects:
 
 
 def verified(step: Step) -> Effects:
-    return Effects({"state": OrderState.VERIFIED, "verified_at": step.now, **_received(step)})
+    order = step.order
+    stops = (ClockStop(order.verify_clock, order.order_id),) if order.verify_clock else ()
+    return Effects({"state": OrderState.VERIFIED, "verified_at": step.now, **_received(step)}, stops=stops)
 
 
 def mismatched(step: Step) -> Effects:
@@ -104,7 +114,7 @@ def executed(step: Step) -> Effects:
         changes["preserve_until"] = step.ends(step.done_at, rules.preserve)
     starts = (ClockStart(order.clock, about, until),) if order.clock and until else ()
     told = (_agency(step, "order_executed", amount_minor=amount, until=iso(until)),)
-    return Effects(changes, told, starts, _clocks(order), _what_follows(step))
+    return Effects(changes, told, starts, _clocks(order, answered=True), _what_follows(step))
 
 
 def crossed(step: Step) -> Effects:
@@ -145,7 +155,7 @@ def expired(step: Step) -> Effects:
     told = Told(order.recipient, NoticeKind.RELEASE, "order_expired", _facts(order))
     returns = (one for one in step.others if one.kind is OrderKind.RETURN_FUNDS and one.of == order.order_id)
     both = (told, _agency(step, "order_expired"))
-    return Effects(_ended(step, OrderState.EXPIRED), both, (), _clocks(order), _ending(returns))
+    return Effects(_ended(step, OrderState.EXPIRED), both, (), _clocks(order, answered=False), _ending(returns))
 
 
 def near_expiry(step: Step) -> Effects:
@@ -168,12 +178,12 @@ def released(step: Step) -> Effects:
     freeze in its place), the recipient hears here."""
     order, changes = step.order, _ended(step, OrderState.RELEASED)
     if is_done(order):
-        return Effects({**changes, "lifted_at": step.now}, (), (), _clocks(order))
+        return Effects({**changes, "lifted_at": step.now}, (), (), _clocks(order, answered=False))
     replaced = step.event.kind is OrderEventKind.SUPERSEDE
     says = "order_replaced" if replaced else "order_withdrawn"
     told = (Told(order.recipient, NoticeKind.RELEASE, says, _facts(order)),)
     own = any(one.order_id == step.actor.id and one.of == order.order_id for one in step.others)
-    return Effects(changes, told if replaced or not own else (), (), _clocks(order))
+    return Effects(changes, told if replaced or not own else (), (), _clocks(order, answered=False))
 
 
 def paid_back(step: Step) -> Effects:
@@ -182,7 +192,7 @@ def paid_back(step: Step) -> Effects:
     left = order.held_minor - (step.event.amount_minor or 0)
     if left:
         return Effects({"held_minor": left})
-    return Effects({**_ended(step, OrderState.RELEASED), "lifted_at": step.now}, (), (), _clocks(order))
+    return Effects({**_ended(step, OrderState.RELEASED), "lifted_at": step.now}, (), (), _clocks(order, answered=False))
 
 
 def _ending(orders: Iterable[Order]) -> tuple[Follow, ...]:
@@ -214,7 +224,7 @@ def _not_done(step: Step, state: OrderState, says: str, **data: str) -> Effects:
         **_received(step),
         **_answered(step),
     }
-    return Effects(changes, (_agency(step, says, **data),), (), _clocks(step.order))
+    return Effects(changes, (_agency(step, says, **data),), (), _clocks(step.order, answered=True))
 
 
 def _ended(step: Step, state: OrderState) -> dict[str, Any]:
@@ -230,8 +240,11 @@ def _answered(step: Step) -> dict[str, Any]:
     return {"late": step.order.answer_by is not None and step.now > step.order.answer_by}
 
 
-def _clocks(order: Order) -> tuple[ClockStop, ...]:
-    return tuple(ClockStop(name, order.order_id) for name in (order.clock, order.answer_clock) if name)
+def _clocks(order: Order, *, answered: bool) -> tuple[ClockStop, ...]:
+    """All of the order's clocks end. Whoever was not to compare any more when the order ended is not late with it, and nobody is
+    late with a notice."""
+    ends = ((order.clock, False), (order.answer_clock, False), (order.verify_clock, not answered), (order.notice_clock, True))
+    return tuple(ClockStop(name, order.order_id, called_off) for name, called_off in ends if name)
 
 
 def _agency(step: Step, says: str, **more: int | str) -> Told:

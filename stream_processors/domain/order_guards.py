@@ -9,6 +9,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from schemas.orders import HOLDS, LETTERS, LIVE, REVERSIBLE, UNDONE, Order, OrderKind, OrderState
+from schemas.refunds import NOTICED
 from stream_processors.domain.loop import done_between, iso
 from stream_processors.domain.order_step import Step, is_done, promised_minor, same_money, same_subject, times_used
 from stream_processors.domain.refusal import Refusal
@@ -63,6 +64,21 @@ def whole(step: Step) -> Refusal | None:
         return Refusal("order-incomplete", f"nobody waits for an answer until {iso(order.answer_by)}")
     if missing := [field for field in order.verify_fields if order.verify is None or not order.verify.has(field)]:
         return Refusal("order-incomplete", f"the institution must compare {', '.join(missing)}; the order does not give it")
+    return None
+
+
+def noticed(step: Step) -> Refusal | None:
+    """A return that needs a public notice (frozen-fund return rules of 2016, Art. 8) has one that was given already or is given
+    with it, and is not to be answered before that has run its time."""
+    order, draft, until = step.order, step.event.draft, step.notice_until
+    if order.method not in NOTICED:
+        return None
+    if until is None:
+        return Refusal("not-offered", f"the policy has no notice for a return {order.method}: 'notice_clock' is missing")
+    if draft is not None and done_between(draft.announced_at, None, step.now) is None:
+        return Refusal("order-incomplete", f"the notice would be given at {iso(draft.announced_at)}, which is to come")
+    if order.answer_by is not None and order.answer_by <= until:
+        return Refusal("order-incomplete", f"the answer would be due before the public notice ends, at {iso(until)}")
     return None
 
 
@@ -193,6 +209,15 @@ def in_time(step: Step) -> Refusal | None:
     if order.valid_until is not None and step.now >= order.valid_until:
         said = f"the order ended at {iso(order.valid_until)}; it must not be carried out any more, and what was held is lifted"
         return Refusal("expired", said)
+    return None
+
+
+def notice_has_ended(step: Step) -> Refusal | None:
+    """Money is returned pro rata when everybody who paid had the time of the notice to say so."""
+    until = step.order.notice_until
+    if until is not None and step.done_at < until:
+        said = f"it is returned {step.order.method}: it is not paid before the public notice ends at {iso(until)}"
+        return Refusal("notice-running", said)
     return None
 
 

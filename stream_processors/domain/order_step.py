@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from schemas.notices import Notice, NoticeKind
 from schemas.order_rules import KindRules
 from schemas.orders import LIVE, REVERSIBLE, Order, OrderEvent, OrderEventKind, OrderKind, OrderState
+from schemas.refunds import NOTICED
 from stream_processors.domain.loop import ClockStart, ClockStop, Ends, Party, done_between
 
 
@@ -28,6 +29,14 @@ class Step(NamedTuple):
     def target(self) -> Order | None:
         """The order that this one is about."""
         return next((one for one in self.others if one.order_id == self.order.of), None)
+
+    @property
+    def notice_until(self) -> datetime | None:
+        """When the public notice before this return has run its time, given now if it was not before; None: it needs none."""
+        order, rules = self.order, self.rules
+        if order.method not in NOTICED or rules is None or rules.notice_clock is None:
+            return None
+        return order.notice_until or self.ends(self.now, rules.notice_clock)
 
     @property
     def done_at(self) -> datetime:

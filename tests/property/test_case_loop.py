@@ -158,6 +158,7 @@ class Play:
         if known and (of_kind in ("release", "return_funds") or (of_kind == "freeze" and of)):
             target = next(one for one in self.case.orders if one.order_id == known[of % len(known)])
             over |= {"of": target.order_id, "recipient": target.recipient, "amount_minor": minor, "currency": "CNY"}
+            over |= {"method": "pro_rata"} if of_kind == "return_funds" and about % 2 else {}
             if of_kind == "freeze" and target.subject is not None:
                 over |= {"subject": target.subject, "verify": target.verify}
         return self._action(n, "order", f"officer:{officer}", order=issue(of_kind, f"ord-{n}", **over))
@@ -250,6 +251,21 @@ def test_a_run_of_a_clock_is_never_used_again_and_what_waits_has_its_moment(step
             ended = one.state in (ClockState.STOPPED, ClockState.CANCELLED)
             assert not ended or one.next_at is None
             assert one.state is not ClockState.OPEN or one.next_at is not None
+
+
+@given(STEPS)
+def test_a_suspicious_report_is_owed_by_who_reported_a_confirmed_case_and_by_nobody_else(steps: list[Any]) -> None:
+    for _, _, _, _, change in Play().run(steps).played:
+        if (case := change.case) is None:
+            continue
+        owed = [one for one in case.clocks if one.name == "suspicious_report" and one.state is ClockState.OPEN]
+        assert all(one.about in case.institutions and one.about.startswith("bank-") for one in owed)
+        assert len(owed) == len({one.about for one in owed})
+        assert not owed or case.disposition is Disposition.CONFIRMED
+        if change.kind is ActionKind.DISPOSE and case.disposition is Disposition.CONFIRMED:
+            theirs = [one for one in case.clocks if one.name == "suspicious_report"]
+            asked = {one.about for one in theirs if one.state is not ClockState.CANCELLED}
+            assert {one for one in case.institutions if one.startswith("bank-")} <= asked
 
 
 @given(STEPS)

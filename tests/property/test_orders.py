@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.order_rules import OrderRules
-from schemas.orders import HOLDS, LETTERS, LIVE, REVERSIBLE, Order, OrderEventKind, OrderKind, OrderState
+from schemas.orders import HOLDS, LETTERS, LIVE, REVERSIBLE, UNDONE, Order, OrderEventKind, OrderKind, OrderState
 from schemas.tasks import OVER, Task, TaskEventKind
 from stream_processors.domain import dissuasion, order, orders
 from stream_processors.domain import order_guards as guards
@@ -60,7 +60,7 @@ GUIDED = st.fixed_dictionaries(
         "amount": st.sampled_from([400_000, 800_000]),
         "arrived": st.none(),
         "done_h": st.none(),
-        "pause_h": st.sampled_from([0, 0, 0, 1, 49]),
+        "pause_h": st.sampled_from([0, 0, 0, 1, 49, 744]),
     }
 )
 """One of the moves that are open, by whoever may make it, so that orders live long and die in every way."""
@@ -71,7 +71,7 @@ def _walk(seed: int) -> list[dict[str, Any]]:
     rng = random.Random(seed)
 
     def money() -> dict[str, Any]:
-        return {"amount": rng.choice([400_000, 800_000]), "pause_h": rng.choices([0, 1, 49], [40, 6, 1])[0]}
+        return {"amount": rng.choice([400_000, 800_000]), "pause_h": rng.choices([0, 1, 49, 744], [80, 12, 2, 1])[0]}
 
     steps: list[dict[str, Any]] = []
     for number in range(60):
@@ -152,6 +152,7 @@ def _event(step: dict[str, Any], number: int, desk: Desk) -> Any:
             "of": target and target.order_id,
             "traced_minor": step["traced"],
         }
+        over |= {"method": "pro_rata"} if step["kind"] == "return_funds" and step["transfer"] else {}
         over |= {"verify": target.verify if target else transfer(ARRIVED, step["transfer"])} if money else {}
         over |= (
             {"subject": target.subject if target else subject(step["account"])} if money or step["kind"] == "block_app" else {}
@@ -278,6 +279,16 @@ def test_a_stop_is_compared_before_it_is_carried_out(steps: list[Any]) -> None:
                 assert one.refusal is None
 
 
+@given(STEPS)
+def test_nothing_is_paid_back_pro_rata_before_its_notice_has_ended(steps: list[Any]) -> None:
+    """But for what was paid after its order had ended, which is known all the same."""
+    for _, _, _, change, now in _play(steps):
+        for one in change.orders:
+            assert (one.notice_until is not None) == (one.method == "pro_rata" and one.issued_at is not None)
+            if one.notice_until is not None and one.state is OrderState.EXECUTED:
+                assert one.notice_until <= one.executed_at <= now
+
+
 PEOPLES = (OrderEventKind.ISSUE, OrderEventKind.APPROVE, OrderEventKind.RENEW)
 
 
@@ -345,6 +356,10 @@ def test_a_clock_runs_for_an_order_that_lasts_and_for_no_other(steps: list[Any])
             awaited = it.state in ("issued", "delivered", "verified")
             assert ((it.answer_clock, it.order_id) in running) == (awaited and it.answer_by is not None)
             assert (("order_approval", it.order_id) in running) == (it.state is OrderState.AWAITING_APPROVAL)
+            compares = it.kind is OrderKind.STOP_PAYMENT and it.state in ("issued", "delivered")
+            assert (("verify_stop", it.order_id) in running) == compares
+            waited = it.state in UNDONE and it.method == "pro_rata"
+            assert running.get(("return_notice", it.order_id)) == (it.notice_until if waited else None)
 
 
 @given(STEPS)

@@ -1,14 +1,15 @@
 """The examples of the loop: a small story of measures, orders, tasks, objections and clocks, as the stages write it.
 
 A bank reports a transfer, another bears it out; the officer acknowledges, orders a stop and asks for a dissuasion; a time runs
-out; the account's holder objects. Of two cases one is transferred; signals are split off a case and merged into it again.
+out; the account's holder objects. Of two cases one is transferred; signals are split off a case and merged into it again. What
+was frozen goes back pro rata.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from schemas.cases import Action
+from schemas.cases import Action, CaseChange
 from schemas.codec import decode, encode
 from schemas.objections import ObjectionRequest
 from schemas.subjects import Subject
@@ -63,14 +64,19 @@ class Story:
         for record in self.world.log.all(CHANGED):
             change = decode(CHANGED, record.value).data
             assert change.outcome == "applied", (change.kind, change.why)
-            self.found[CHANGED].setdefault(f"applied_{change.kind.value}", record.value)
+            self.found[CHANGED].setdefault(f"applied_{change.kind.value}" + "_with_notice" * _waits(change), record.value)
         return self.found
 
 
 def _named(action: Action, kind: str) -> str:
     if action.order is not None:
-        return f"order_{action.order.kind.value}"
+        pro_rata = action.order.draft is not None and action.order.draft.method is not None
+        return f"order_{action.order.kind.value}" + "_pro_rata" * pro_rata
     return f"objection_{action.objection.move.value}" if action.objection is not None else kind
+
+
+def _waits(change: CaseChange) -> bool:
+    return change.case is not None and any(one.notice_until is not None for one in change.case.orders)
 
 
 async def loop_story() -> dict[Topic, dict[str, bytes]]:
@@ -86,6 +92,7 @@ async def loop_story() -> dict[Topic, dict[str, bytes]]:
     case = next(iter(await _cases(story)))
     await _handled(story, case)
     await _moved(story, case)
+    await _returned(story, case.case_id)
     return story.gather()
 
 
@@ -137,6 +144,19 @@ async def _moved(story: Story, case: Any) -> None:
     await story.officer("close", name)
     await story.officer("reopen", name, note_sealed=SEALER.seal("新的线索，需要复核。", f"{name}/note"))
     await story.officer("transfer", name, queue="public-security-630200")
+
+
+async def _returned(story: Story, name: str) -> None:
+    """A freeze takes the place of the stop; some of it goes back pro rata, after a notice that was given the day before."""
+    freeze, back, bank = "ord-2", "ord-3", f"institution:{BANK}"
+    await story.officer("claim", name, action_id="act-claim-4")
+    subject = _subject(freeze, "account", "6222021000000007")
+    order = issue("freeze", freeze, case_id=name, of=ORDER, subject=subject, verify=None, amount_minor=800_000, currency="CNY")
+    await story.party("order", name, "order-4", POLICE, order=order)
+    await story.party("order", name, "order-5", bank, order=event("execute", freeze, amount_minor=800_000))
+    more = {"of": freeze, "amount_minor": 300_000, "currency": "CNY", "method": "pro_rata", "announced_at": after(days=-1)}
+    await story.party("order", name, "order-6", POLICE, order=issue("return_funds", back, case_id=name, **more))
+    await story.party("order", name, "order-7", "officer:officer-b", order=event("approve", back))
 
 
 async def _cases(story: Story) -> list[Any]:

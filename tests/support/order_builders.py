@@ -21,8 +21,12 @@ OFFICER, SECOND, BANK, STAGE = "officer:officer-a", "officer:officer-b", "instit
 FIELDS = ("name", "account", "amount", "time")
 
 
-def ends(start: datetime, length: Length) -> datetime:
+def ends(start: datetime, length: Length | str) -> datetime:
     """Without holidays: Monday to Friday are working days."""
+    if isinstance(length, str):
+        rule = POLICY.clocks.rule(length)
+        assert rule is not None
+        length = rule.length
     if length.months:
         year, month = divmod(start.month - 1 + length.months, 12)
         last = calendar.monthrange(start.year + year, month + 1)[1]

@@ -62,6 +62,8 @@ def test_a_file_that_was_only_touched_or_commented_is_no_other_policy(path: Path
         (SHIPPED.replace("touches: [url", "touches: [urn"), "touches"),
         (SHIPPED.replace("{minutes: 15}", "{minutes: 15, hours: 1}"), "a length is one of"),
         (SHIPPED.replace("name: appeal", "name: release"), "release stands twice"),
+        (SHIPPED.replace("verify_clock: verify_stop", "verify_clock: verify_soon"), "there is no clock verify_soon"),
+        (SHIPPED.replace("notice_clock: return_notice", "notice_clock: appeal"), "appeal is waited for"),
         (SHIPPED.replace("{from_count: 10, points: 30}", "{from_count: 1, points: 30}", 1), "easiest to reach"),
         (SHIPPED.replace("{within_s: 7200, points: 20}", "{within_s: 7200, points: 2}"), "fewer points"),
         (SHIPPED.replace("within_s: 3600, points: 20", "within_s: 3600, pts: 20"), "pts"),

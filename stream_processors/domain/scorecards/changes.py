@@ -22,7 +22,7 @@ UNIT_DUTIES = {
     "release": "notice",
 }
 """Clocks by name that the case's unit owes, and the duty that each is."""
-INSTITUTION_DUTIES = {"report": "report", "warn": "warn", "block": "block"}
+INSTITUTION_DUTIES = {"report": "report", "warn": "warn", "block": "block", "suspicious_report": "suspicious_report"}
 """Clocks that the institution they are about owes. Other clocks (how long a stop holds) are nobody's duty."""
 
 

@@ -11,9 +11,10 @@ from schemas.objections import ObjectionRequest
 from schemas.orders import OrderState
 from schemas.tasks import TaskEvent
 from stream_processors.domain import case
+from stream_processors.domain.calendars import add
 from stream_processors.domain.case_state import Phase, phase_of
-from tests.support.builders import after, taken_back
-from tests.support.loop import QUEUE, Loop
+from tests.support.builders import POLICY, after, taken_back
+from tests.support.loop import CALENDAR, QUEUE, Loop
 from tests.support.order_builders import ask, event, issue, measure, subject, transfer
 
 BANK, OTHER = "institution:bank-001", "institution:bank-009"
@@ -118,6 +119,69 @@ def test_an_order_that_runs_out_expires_by_its_clock_once() -> None:
     assert again.problem in ("stale-run", "stale-step")
 
 
+def test_a_comparison_that_comes_late_is_kept_and_its_clock_is_marked_late() -> None:
+    loop = Loop().claimed()
+    loop.ordered()
+    clock = loop.clock("verify_stop", "ord-1")
+    assert (clock.due_at, clock.unit) == (after(minutes=5), None)
+    loop.falls_due(clock)
+    assert loop.told() == [("bank-001", "clock_fell_due"), ("public-security-630200", "clock_fell_due")]
+    assert (loop.order().state, loop.order().overdue) == (OrderState.ISSUED, False), "it may be compared still"
+    loop.answered("verify", at=6)
+    assert loop.order().state is OrderState.VERIFIED
+    ended = loop.clock("verify_stop", "ord-1")
+    assert (ended.state, ended.late, ended.fired_at) == (ClockState.STOPPED, True, after(minutes=5))
+
+
+def test_what_was_compared_or_called_off_in_time_never_falls_due() -> None:
+    loop = Loop().claimed()
+    loop.ordered()
+    waits = loop.clock("verify_stop", "ord-1")
+    loop.answered("mismatch", at=5)
+    ended = loop.clock("verify_stop", "ord-1")
+    assert (ended.state, ended.late) == (ClockState.STOPPED, False)
+    assert loop.falls_due(waits, after(minutes=6)).problem == "stale-run"
+    loop.ordered(order_id="ord-2", subject=subject(2))
+    loop.do("order", order=issue("release", "ord-3", of="ord-2"))
+    ended = loop.clock("verify_stop", "ord-2")
+    assert (ended.state, ended.late) == (ClockState.CANCELLED, None)
+
+
+def test_a_notice_is_waited_for_and_nobody_is_late_with_it() -> None:
+    loop = Loop().claimed()
+    loop.executed("freeze")
+    loop.ordered("return_funds", "ret-1", of="ord-1", amount_minor=300_000, method="pro_rata")
+    loop.do("order", "officer:officer-b", order=event("approve", "ret-1"))
+    notice = loop.clock("return_notice", "ret-1")
+    assert notice.due_at == loop.order("ret-1").notice_until and notice.escalations == ()
+    paid = event("execute", "ret-1", amount_minor=300_000)
+    assert loop.refused("order", BANK, order=paid) == "notice-running"
+    change = loop.falls_due(notice)
+    assert {(one.recipient, one.says) for one in change.notices} == {
+        ("bank-001", "notice_ended"),
+        ("public-security-630200", "notice_ended"),
+        (QUEUE, "notice_ended"),
+    }
+    assert change.counted is None, "it is nobody's duty"
+    ended = loop.clock("return_notice", "ret-1")
+    assert (ended.state, ended.late, ended.next_at) == (ClockState.CANCELLED, None, None)
+    assert loop.falls_due(notice).problem == "stale-run", "once"
+    loop.answered("execute", "ret-1", amount_minor=300_000)
+    assert loop.order("ret-1").paid_minor == 300_000
+
+
+def test_the_last_day_of_a_notice_that_is_a_day_off_moves_to_the_next_working_day() -> None:
+    """Civil Code 203: the clock's own calendar tells, which the order is told by."""
+    loop = Loop().claimed()
+    loop.executed("freeze")
+    loop.ordered("return_funds", "ret-1", of="ord-1", amount_minor=300_000, method="pro_rata", announced_at=after(days=-2))
+    loop.do("order", "officer:officer-b", order=event("approve", "ret-1"))
+    until = loop.order("ret-1").notice_until
+    rule = POLICY.clocks.rule("return_notice")
+    assert until is not None and rule is not None and loop.clock("return_notice", "ret-1").due_at == until
+    assert until == add(after(days=-2), rule.length, working=True, calendar=CALENDAR).at
+
+
 def test_a_false_alarm_releases_at_once_what_was_ordered() -> None:
     loop = Loop().claimed()
     loop.executed()
@@ -146,6 +210,99 @@ def test_a_confirmed_case_keeps_its_orders() -> None:
     loop.do("order", "officer:officer-b", order=issue("release", "ord-9", of="ord-1"))
     loop.answered("execute", "ord-9", amount_minor=None)
     assert loop.order().state is OrderState.RELEASED, "an officer of the unit may release without holding the case"
+
+
+def filed(loop: Loop) -> dict[str | None, str]:
+    """Institution -> the state of its newest suspicious transaction report."""
+    return {one.about: one.state.value for one in loop.it.clocks if one.name == "suspicious_report"}
+
+
+def confirmed(*institutions: str) -> Loop:
+    loop = Loop()
+    for one in institutions:
+        loop.joined(one)
+    loop.do("claim")
+    loop.do("dispose", disposition="confirmed")
+    return loop
+
+
+def test_a_confirmed_case_makes_the_suspicious_report_due_of_the_banks_that_reported_it() -> None:
+    loop = confirmed("bank-001", "telecom-001", "pay-001")
+    assert filed(loop) == {"bank-001": "open", "pay-001": "open"}, "a telecom operator files none"
+    rule = POLICY.clocks.rule("suspicious_report")
+    assert rule is not None
+    due = add(loop.now, rule.length, working=True, calendar=CALENDAR).at
+    assert loop.clock("suspicious_report", "bank-001").due_at == due
+    loop.do("measure", BANK, at=60, measure=measure("reported", done_at=after(minutes=60)))
+    assert filed(loop) == {"bank-001": "stopped", "pay-001": "open"}
+    assert not loop.it.measures[-1].late
+
+
+def test_a_suspicious_report_that_is_not_filed_is_told_its_bank_and_counts_as_missing() -> None:
+    loop = confirmed("bank-001")
+    warned = loop.falls_due(loop.clock("suspicious_report", "bank-001"))
+    assert [(one.recipient, one.says) for one in warned.notices] == [("bank-001", "clock_warns")]
+    fired = loop.falls_due(loop.clock("suspicious_report", "bank-001"))
+    assert ("bank-001", "clock_fell_due") in loop.told() and ("financial-regulator-630200", "clock_fell_due") in loop.told()
+    assert [(one.name, one.party, one.state) for one in fired.counted.after.clocks] == [
+        ("suspicious_report", "bank-001", "fired")
+    ]
+    again = loop.falls_due(loop.clock("suspicious_report", "bank-001"))
+    assert [one.says for one in again.notices] == ["clock_escalated"]
+    late = loop.do("measure", BANK, measure=measure("reported", done_at=loop.now))
+    assert loop.clock("suspicious_report", "bank-001").late and loop.it.measures[-1].late
+    assert [(one.state, one.late) for one in late.counted.after.clocks] == [("stopped", True)]
+
+
+def test_what_was_reported_before_the_confirmation_is_no_suspicious_report() -> None:
+    loop = Loop().claimed()
+    loop.do("measure", BANK, measure=measure("reported"))
+    loop.do("dispose", disposition="confirmed")
+    assert filed(loop) == {"bank-001": "open"}
+
+
+@pytest.mark.parametrize("disposition", ["false_positive", "insufficient", "transferred"])
+def test_no_other_disposal_makes_a_suspicious_report_due(disposition: str) -> None:
+    loop = Loop().claimed()
+    loop.do("dispose", disposition=disposition)
+    assert filed(loop) == {}
+
+
+def test_a_confirmation_that_is_taken_back_calls_the_suspicious_report_off() -> None:
+    loop = confirmed("bank-001", "bank-002")
+    loop.do("measure", BANK, measure=measure("reported"))
+    loop.do("reopen", note_sealed="k1.why")
+    assert filed(loop) == {"bank-001": "stopped", "bank-002": "cancelled"}
+    loop.do("claim")
+    loop.do("dispose", disposition="confirmed")
+    assert filed(loop) == {"bank-001": "stopped", "bank-002": "open"}, "who filed it has filed it"
+    assert loop.clock("suspicious_report", "bank-002").run == 3
+
+
+def test_another_report_of_a_confirmed_case_takes_nothing_back_but_a_correction_and_a_retraction_do() -> None:
+    loop = confirmed("bank-001", "bank-002", "bank-003")
+    loop.joined("bank-001")
+    assert loop.it.status is CaseStatus.OPEN
+    assert set(filed(loop).values()) == {"open"}, "nobody wins time by one more report"
+    older = next(one for one in loop.it.signals if one.institution == "bank-002")
+    loop.joined("bank-002", signal_id=older.signal_id, version=2)
+    assert filed(loop) == {"bank-001": "open", "bank-002": "cancelled", "bank-003": "open"}
+    loop.decide(taken_back(next(one for one in loop.it.signals if one.institution == "bank-003")), "stage:assess")
+    assert filed(loop) == {"bank-001": "open", "bank-002": "cancelled", "bank-003": "cancelled"}
+    loop.do("claim")
+    loop.do("dispose", disposition="false_positive")
+    assert set(filed(loop).values()) == {"cancelled"}
+
+
+def test_suspicious_reports_leave_room_for_what_officers_order() -> None:
+    loop = Loop()
+    for n in range(80):
+        loop.joined(f"bank-{n:03}")
+    loop.do("claim")
+    loop.do("dispose", disposition="confirmed")
+    assert len(loop.running()) <= 33
+    loop = confirmed(*(f"pay-{n:03}" for n in range(20)))
+    assert sum(name == "suspicious_report" for name, _ in loop.running()) == 32 - 20
 
 
 def test_a_report_taken_back_reaches_whoever_acted_on_it() -> None:

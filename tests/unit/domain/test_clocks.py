@@ -233,6 +233,8 @@ def rule(**over: Any) -> dict[str, Any]:
         ([rule(severity="high"), rule(severity="low")], "block has no length for critical, medium"),
         ([rule(name="Block it")], "name"),
         ([rule(basis="")], "basis"),
+        ({"rules": [rule()], "confirmed": {"file": []}}, "confirmed: there is no clock file"),
+        ({"rules": [rule()], "confirmed": {"block": ["Bank"]}}, "pattern"),
         ({"office": {"opens": "19:00"}}, "office hours open"),
         ({"office": {"closes": 1080}}, "string"),
         ({"office": {"closes": "25:00"}}, "pattern"),

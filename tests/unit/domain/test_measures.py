@@ -48,6 +48,18 @@ def test_at_the_moment_it_is_due_it_is_in_time_and_without_a_clock_always() -> N
     assert not added(due_at={}, now=after(days=9)).measure.late
 
 
+def test_what_is_reported_after_a_confirmation_is_the_suspicious_transaction_report_as_well() -> None:
+    due = {**DUE, "suspicious_report": after(days=7)}
+    both = added("reported", due_at=due, running=("report", "suspicious_report"), now=after(hours=2))
+    assert both.stops == (ClockStop("report", "bank-001"), ClockStop("suspicious_report", "bank-001"))
+    assert both.measure.late, "by the one that was due first"
+    one = added("reported", due_at=due, running=("suspicious_report",), now=after(days=7))
+    assert one.stops == (ClockStop("suspicious_report", "bank-001"),)
+    assert not one.measure.late, "the report was done long ago"
+    assert added("reported", due_at=due, running=("suspicious_report",), now=after(days=8)).measure.late
+    assert added("warned", due_at=due, running=("suspicious_report",)).stops == (ClockStop("warn", "bank-001"),)
+
+
 def test_the_same_measure_counts_once_however_its_note_is_sealed() -> None:
     first = add(measures=(), measure=measure(note_sealed="k1.a"), due_at=DUE, now=T0)
     again = add(measures=first.measures, measure=measure(note_sealed="k1.b"), due_at=DUE, now=after(hours=3))

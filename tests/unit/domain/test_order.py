@@ -8,13 +8,27 @@ from typing import Any
 import pytest
 
 from schemas.notices import SAID, NoticeKind, told
+from schemas.order_rules import OrderRules
 from schemas.orders import Order, OrderKind
 from stream_processors.domain import orders
 from stream_processors.domain.loop import ClockStart, ClockStop
 from stream_processors.domain.order_effects import LIFT_CLOCK
 from stream_processors.domain.orders import MOST_ORDERS, clock_event, held_minor
 from tests.support.builders import T0, after
-from tests.support.order_builders import ANSWERS, BANK, OFFICER, RULES, SECOND, STAGE, Desk, event, issue, subject, transfer
+from tests.support.order_builders import (
+    ANSWERS,
+    BANK,
+    OFFICER,
+    RULES,
+    SECOND,
+    STAGE,
+    Desk,
+    ends,
+    event,
+    issue,
+    subject,
+    transfer,
+)
 
 AGENCY, INSTITUTION = "public-security-630202", "bank-001"
 LARGE = {"amount_minor": 60_000_000, "verify": transfer(70_000_000)}
@@ -38,6 +52,7 @@ def test_a_stop_is_issued_with_its_times_and_reaches_its_recipient() -> None:
     assert order.verify_fields == ("name", "account", "amount", "time")
     assert said(change) == [(INSTITUTION, "order_issued")]
     expected = {ClockStart("emergency_stop", "ord-1", after(hours=48)), ClockStart("order_answer", "ord-1", after(minutes=30))}
+    expected.add(ClockStart("verify_stop", "ord-1"))  # as long as the policy's clock of that name says
     assert set(change.starts) == expected
 
 
@@ -47,6 +62,60 @@ def test_a_stop_is_not_carried_out_before_it_was_compared() -> None:
     change = desk.answer("execute")
     assert why(change) == "not-allowed"
     assert "execute" not in change.refused.moves and "verify" in change.refused.moves
+
+
+COMPARED = ("verify_stop", "ord-1")
+
+
+def compared(desk: Desk) -> list[tuple[str, bool | None]]:
+    """What the last change makes of the clock of the comparison: starts it, ends it (True: called off)."""
+    change = desk.changes[-1]
+    began: list[tuple[str, bool | None]] = [("start", None) for one in change.starts if (one.name, one.about) == COMPARED]
+    return began + [("stop", one.called_off) for one in change.stops if (one.name, one.about) == COMPARED]
+
+
+def test_the_comparison_has_a_time_of_its_own_from_the_issue_of_a_stop() -> None:
+    desk = Desk()
+    desk.do(issue())
+    assert compared(desk) == [("start", None)]
+    desk.answer("deliver")
+    assert compared(desk) == [], "that it came is no comparison"
+    desk.answer("verify")
+    assert compared(desk) == [("stop", False)]
+
+
+def test_a_large_stop_is_compared_from_when_it_goes_out() -> None:
+    desk = Desk()
+    desk.do(issue(amount_minor=50_000_000, verify=transfer(50_000_000)))
+    assert compared(desk) == []
+    desk.do(event("approve"), SECOND)
+    assert compared(desk) == [("start", None)]
+
+
+@pytest.mark.parametrize("answer", ["verify", "mismatch", "refuse", "fail"])
+def test_any_answer_ends_the_time_of_the_comparison(answer: str) -> None:
+    desk = Desk()
+    desk.do(issue())
+    desk.answer(answer)
+    assert compared(desk) == [("stop", False)]
+
+
+def test_a_stop_that_ends_before_it_was_compared_has_not_to_be_compared_any_more() -> None:
+    released, replaced, expired = Desk(), Desk(), Desk()
+    for desk in (released, replaced, expired):
+        desk.do(issue())
+    released.do(issue("release", "rel-1", of="ord-1"))
+    replaced.executed("freeze", "ord-2", of="ord-1")
+    expired.do(event("expire"), STAGE, now=expired.order().valid_until)
+    for desk in (released, replaced, expired):
+        assert compared(desk) == [("stop", True)]
+
+
+def test_a_freeze_is_not_compared_and_has_no_time_for_it() -> None:
+    desk = Desk()
+    desk.executed("freeze")
+    assert desk.order().verify_clock is None
+    assert all(one.name != "verify_stop" for change in desk.changes for one in change.starts)
 
 
 def test_all_four_fields_are_compared() -> None:
@@ -499,6 +568,84 @@ def test_a_return_paid_after_the_release_takes_nothing_from_what_is_held() -> No
     desk = _return_is_released(executed=True)
     desk.answer("execute", "ret-1", amount_minor=300_000)
     assert (desk.order().held_minor, desk.order("ret-1").paid_minor) == (0, 300_000)
+
+
+def _pro_rata(rules: OrderRules = RULES, **over: Any) -> Desk:
+    """A freeze, and a return of some of it pro rata that waits for its second person."""
+    desk = Desk(rules)
+    desk.executed("freeze")
+    desk.do(issue("return_funds", "ret-1", **{"of": "ord-1", "amount_minor": 300_000, "method": "pro_rata", **over}))
+    return desk
+
+
+def test_a_return_pro_rata_waits_for_its_notice_which_is_given_with_it() -> None:
+    desk = _pro_rata()
+    assert desk.order("ret-1").notice_until is None
+    change = desk.do(event("approve", "ret-1"), SECOND, now=after(days=2))
+    assert desk.order("ret-1").notice_until == after(days=32)
+    assert ClockStart("return_notice", "ret-1", after(days=32)) in change.starts
+    assert change.notices[0].data["notice_until"] == "2026-04-03T01:00:00Z"
+
+
+def test_a_return_pro_rata_is_not_paid_before_its_notice_ends() -> None:
+    desk = _pro_rata()
+    desk.do(event("approve", "ret-1"), SECOND)
+    desk.answer("deliver", "ret-1")
+    change = desk.answer("execute", "ret-1", amount_minor=300_000, now=after(days=30, seconds=-1))
+    assert why(change) == "notice-running" and "2026-04-01T01:00:00Z" in change.refused.why
+    assert desk.order().held_minor == 800_000
+    said_early = desk.answer("execute", "ret-1", amount_minor=300_000, done_at=after(days=29), now=after(days=31))
+    assert why(said_early) == "notice-running"
+    change = desk.answer("execute", "ret-1", amount_minor=300_000, now=after(days=31))
+    assert (desk.order("ret-1").state, desk.order("ret-1").late, desk.order().held_minor) == ("executed", False, 500_000)
+    assert ClockStop("return_notice", "ret-1", called_off=True) in change.stops, "nobody is late with a notice"
+
+
+def test_the_time_to_answer_a_return_pro_rata_begins_when_it_may_be_paid() -> None:
+    desk = _pro_rata()
+    desk.do(event("approve", "ret-1"), SECOND)
+    assert desk.order("ret-1").answer_by == ends(after(days=30), RULES.kinds[OrderKind.RETURN_FUNDS].answer_within)
+    other = _pro_rata(answer_by=after(days=29))
+    assert why(other.changes[-1]) == "order-incomplete"
+
+
+def test_a_notice_that_was_given_before_the_order_counts_from_then() -> None:
+    desk = _pro_rata(announced_at=after(days=-20))
+    desk.do(event("approve", "ret-1"), SECOND)
+    assert desk.order("ret-1").notice_until == after(days=10)
+    over = _pro_rata(announced_at=after(days=-31))
+    change = over.do(event("approve", "ret-1"), SECOND)
+    assert over.order("ret-1").notice_until == after(days=-1)
+    assert all(one.name != "return_notice" for one in change.starts), "there is nothing to wait for"
+    assert over.answer("execute", "ret-1", amount_minor=300_000).refused is None
+    assert why(_pro_rata(announced_at=after(hours=1)).changes[-1]) == "order-incomplete"
+
+
+@pytest.mark.parametrize("method", [None, "one_payer", "covered", "traced", "by_time"])
+def test_no_other_return_waits_for_a_notice(method: str | None) -> None:
+    desk = _pro_rata(method=method)
+    change = desk.do(event("approve", "ret-1"), SECOND)
+    assert (desk.order("ret-1").method, desk.order("ret-1").notice_until) == (method, None)
+    assert all(one.name != "return_notice" for one in change.starts)
+    assert desk.answer("execute", "ret-1", amount_minor=300_000).refused is None
+
+
+@pytest.mark.parametrize("answer", ["refuse", "fail"])
+def test_a_return_that_comes_to_nothing_waits_for_no_notice_any_more(answer: str) -> None:
+    desk = _pro_rata()
+    desk.do(event("approve", "ret-1"), SECOND)
+    gone = desk.answer(answer, "ret-1")
+    assert ClockStop("return_notice", "ret-1", called_off=True) in gone.stops
+    other = _pro_rata()
+    other.do(event("approve", "ret-1"), SECOND)
+    released = other.do(issue("release", "rel-1", of="ord-1"))
+    assert ClockStop("return_notice", "ret-1", called_off=True) in released.stops
+
+
+def test_a_policy_without_a_notice_returns_nothing_pro_rata() -> None:
+    kind = RULES.kinds[OrderKind.RETURN_FUNDS].model_copy(update={"notice_clock": None})
+    desk = _pro_rata(OrderRules(kinds={**RULES.kinds, OrderKind.RETURN_FUNDS: kind}))
+    assert why(desk.changes[-1]) == "not-offered"
 
 
 # --- the orders of a case

@@ -97,6 +97,21 @@ async def test_a_refused_answer_names_the_answers_that_are_open(client: Client, 
     assert answer.json()["moves"] == ["received", "verified", "mismatch", "refused", "failed"]
 
 
+async def test_a_return_pro_rata_is_refused_until_its_notice_ends(client: Client, services: Services, log: FakeLog):
+    put(services, **HELD)
+    frozen = await issued(client, kind="freeze")
+    await client("bank-001").post(f"/v1/orders/{frozen}/answers", json={"result": "executed", "amount_minor": 100})
+    back = {"kind": "return_funds", "of": frozen, "method": "pro_rata", "subject": None, "verify": None}
+    name = await issued(client, **back)
+    assert actions(log)[-1].data.order.draft.method == "pro_rata"
+    await client("officer-2").post(f"/v1/orders/{name}/approve")
+    order = (await client("bank-001").get(f"/v1/orders/{name}")).json()
+    assert order["method"] == "pro_rata" and order["notice_until"]
+    answer = await client("bank-001").post(f"/v1/orders/{name}/answers", json={"result": "executed", "amount_minor": 100})
+    assert said(answer) == (409, "notice-running")
+    assert order["notice_until"][:16] in answer.json()["detail"]
+
+
 async def test_a_mismatch_is_answered_at_once_and_nothing_is_held(client: Client, services: Services):
     put(services, **HELD)
     name = await issued(client)

@@ -31,7 +31,7 @@ def changed(kind: str, **over: Any) -> dict[str, Any]:
 def test_the_shipped_section_offers_every_kind_and_marks_each_to_be_confirmed() -> None:
     assert set(RULES.kinds) == set(OrderKind)
     assert all(rules.needs_confirmation for rules in RULES.kinds.values())
-    own = ("emergency_stop", "quick_freeze", "return_of_funds")
+    own = ("emergency_stop", "quick_freeze", "return_notice", "return_of_funds", "verify_stop")
     assert RULES.clock_names() == ("answer_letter", *own[:1], "order_answer", "order_validity", *own[1:])
 
 
@@ -53,7 +53,11 @@ def test_the_page_quotes_the_section_that_is_shipped() -> None:
         (changed("block_app", preserve=None), "Art. 20"),
         (changed("freeze", preserve={"months": 6}), "only takedowns"),
         (changed("supervision_letter", answer_within=None), "answered by a date"),
-        (changed("freeze", answer_clock="quick_freeze"), "two names"),
+        (changed("freeze", answer_clock="quick_freeze"), "one name"),
+        (changed("stop_payment", verify_clock="emergency_stop"), "one name"),
+        (changed("stop_payment", verify_clock="Verify"), "verify_clock"),
+        (changed("freeze", verify_clock="verify_stop"), "give the verify fields"),
+        (changed("freeze", notice_clock="return_notice"), "only a return of funds"),
         ({"kinds": {"freeze": SHIPPED["kinds"]["freeze"]}}, "release is missing"),
         ({"kinds": {"arrest": {"basis": "none"}}}, "stop_payment"),
     ],
@@ -76,6 +80,9 @@ STOP: dict[str, Any] = {
 def test_an_order_as_an_officer_posts_it() -> None:
     assert OrderIn.model_validate(STOP).verify is not None
     OrderIn.model_validate({"kind": "release", "recipient": "bank-001", "of": "ord-1", "basis": "核实无关"})
+    back = {"kind": "return_funds", "recipient": "bank-001", "of": "ord-1", "amount": {"minor": 1}, "basis": "按比例返还"}
+    assert OrderIn.model_validate(back).method is None
+    assert OrderIn.model_validate({**back, "method": "pro_rata", "announced_at": T0}).announced_at == T0
 
 
 @pytest.mark.parametrize(
@@ -88,6 +95,9 @@ def test_an_order_as_an_officer_posts_it() -> None:
         ({"kind": "request_information"}, "in 'text'"),
         ({"basis": ""}, "basis"),
         ({"hurry": True}, "hurry"),
+        ({"method": "pro_rata"}, "belongs to a return_funds"),
+        ({"kind": "return_funds", "of": "ord-1", "method": "nothing"}, "method"),
+        ({"kind": "return_funds", "of": "ord-1", "method": "by_time", "announced_at": T0}, "needs a notice first"),
     ],
 )
 def test_an_order_that_lacks_something_says_what(over: dict[str, Any], said: str) -> None:

@@ -98,6 +98,12 @@ def still_executed(story: Story) -> None:
             one |= {"state": "executed", "held_minor": 900}
 
 
+def paid_early(story: Story) -> None:
+    still_executed(story)
+    for one in last_case(story)["orders"]:
+        one |= {"executed_at": at(5), "notice_until": at(6)}
+
+
 def ask_of(story: Story, move: str, n: int = 0):
     return [one for one in story.book.asks if one.move == move][n]
 
@@ -144,6 +150,7 @@ LIES: dict[str, tuple[Lie, str]] = {
     "a mismatch holds money": (lambda s: held(s, 900, name="o2"), "o2 is refused and held [0, 900]; 0 was answered"),
     "a mismatch is not refused": (mismatch_carried_out, "did not match, and is executed"),
     "an order is executed by nobody": (lambda s: s.book.asks.remove(ask_of(s, "answers", 3)), "nobody answered that it was"),
+    "a return was paid before its notice ended": (paid_early, "the order o1 was executed at"),
     "a false alarm leaves an order standing": (still_executed, "stands without a release"),
     "the executor was not told of the release": (lambda s: unread(s, "order_released"), "was not told to lift o1"),
     "an order did not reach its recipient": (lambda s: unread(s, "order_issued"), "did not reach bank-001 just 1 times"),
