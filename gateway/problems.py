@@ -306,9 +306,9 @@ class Problem(Exception):
 
 def unwound(error: BaseException) -> None:
     """Forgets where an error that has its answer came from. Its traceback holds the frames, and a frame that holds the error is a
-    ring with it: what the request brought, its body too, would stay until the collector comes by, hundreds of refusals later. What
-    it was raised from can be a ValidationError, which holds a validator's own error and so its frames: in there the collector does
-    not see, and a ring would stay for ever."""
+    ring with it: what the request brought, its body too, would stay until the collector comes by, hundreds of refusals later.
+    What it was raised from can be a ValidationError, which holds a validator's own error and so its frames: in there the
+    collector does not see, and a ring would stay for ever."""
     seen: set[int] = set()
     left: list[BaseException | None] = [error]
     while left:
