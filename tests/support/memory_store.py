@@ -183,12 +183,23 @@ class _Keys:
                 del kept[lowest]
         self.live_until(key, expires)
         if f"{key}!" in self.values:
-            self.values[f"{key}!"].discard(member)
+            if member in self.values[f"{key}!"]:
+                self.values[f"{key}!"].remove(member)
+                self.values[f"{key}!"].add(f"~{member}")
             self.live_until(f"{key}!", expires)
         return kept
 
+    def unput(self, key: str, member: str) -> None:
+        gone: set[str] = self.values.get(f"{key}!", set())
+        if f"~{member}" in gone:
+            gone.remove(f"~{member}")
+            gone.add(member)
+        if member not in gone:
+            self.values.get(key, {}).pop(member, None)
+
     def bury(self, key: str, member: str, expires: int) -> None:
         self.values.setdefault(f"{key}!", set()).add(member)
+        self.values[f"{key}!"].discard(f"~{member}")
         self.live_until(f"{key}!", max(expires, int(self.ends.get(key, 0))))
 
     def counting(self, key: str) -> dict[str, int]:
@@ -341,7 +352,7 @@ def _withdraw(keys: _Keys, args: list[Any]) -> list[Any]:
             if third > 0:
                 keys.bury(first, second, third)
             else:
-                keys.values.get(first, {}).pop(second, None)
+                keys.unput(first, second)
             out.append(1)
         elif op == "p":
             holder = keys.values.get(f"c:{first}", b"")

@@ -168,6 +168,7 @@ local function see(key, drawer, token, content, institution, occurred, expires)
 end
 -- A bounded set: of the members by score the highest `most` stay (0: all), whatever the order in which they come. What is taken
 -- back stays in it, marked in a set beside it: were it removed, the order of arrival would tell in which of others had their place.
+-- One that came again after that is marked with a `~`: it may be taken out as if it never had.
 -- The first member lies in a drawer where one is given: its score (6 bytes) and itself.
 local function only(entry) return struct.unpack('>I6', entry, 7), string.sub(entry, 13) end
 local function to_set(key, drawer, name, entry)
@@ -175,6 +176,11 @@ local function to_set(key, drawer, name, entry)
   clear(drawer, name)
   redis.call('ZADD', key, string.format('%.0f', stood), member)
   live_until(key, (struct.unpack('>I6', entry)))
+end
+local function remark(key, one, other)
+  if redis.call('SISMEMBER', key .. '!', one) == 0 then return end
+  redis.call('SADD', key .. '!', other) -- first: a set that is empty for a moment loses its end
+  redis.call('SREM', key .. '!', one)
 end
 local function put(key, drawer, name, score, member, most, expires)
   if drawer and redis.call('EXISTS', key, key .. '!') == 0 then
@@ -193,12 +199,14 @@ local function put(key, drawer, name, score, member, most, expires)
   if most > 0 and redis.call('ZCARD', key) > most then redis.call('ZREMRANGEBYRANK', key, 0, -most - 1) end
   live_until(key, expires)
   if redis.call('EXISTS', key .. '!') == 1 then
-    redis.call('SREM', key .. '!', member)
+    remark(key, member, '~' .. member)
     live_until(key .. '!', expires)
   end
 end
--- Takes a member out: it was never there.
+-- Takes a member out: it was never there, or it was taken back already.
 local function unput(key, drawer, name, member)
+  remark(key, '~' .. member, member)
+  if redis.call('SISMEMBER', key .. '!', member) == 1 then return end
   local entry = redis.call('HGET', drawer, name)
   if entry and select(2, only(entry)) == member then clear(drawer, name) end
   redis.call('ZREM', key, member)
@@ -208,6 +216,7 @@ local function bury(key, drawer, name, member, expires)
   -- Past its end, too, as long as it would stay in a set.
   if entry and after((struct.unpack('>I6', entry))) > now() then to_set(key, drawer, name, entry) end
   redis.call('SADD', key .. '!', member)
+  redis.call('SREM', key .. '!', '~' .. member)
   live_until(key .. '!', expires)
   local ends = end_of(key)
   if ends > 0 then live_until(key .. '!', ends - 1) end -- the end of a key is one step after a member's

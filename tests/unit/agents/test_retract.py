@@ -212,6 +212,28 @@ async def test_what_a_killed_process_had_observed_of_a_signal_is_gone_when_it_wa
     assert content(world.redis["assess"]) == content(await world.afresh("assess"))
 
 
+@pytest.mark.parametrize("killed", [False, True])
+async def test_what_was_taken_back_stays_so_when_the_same_content_comes_dead_under_another_reference(
+    world: World, killed: bool
+) -> None:
+    whole = {"indicators": [account(1), {**phone(2), "role": "victim"}], **BIG}
+    await _send(world, submitted(reference="a", **whole))
+    await _retract(world, reference="a")
+    if killed:  # observed by a process that died before it recorded anything
+        world.submit(*submission(submitted(reference="b", **whole)), SUBMITTED)
+        await world.poll("assess", 0, plan=("after", 2))
+        other = world.workers["assess"][0]
+        world.submit(*retraction_record(retraction(reference="b")), RETRACTIONS)
+        await other.agent.step({at: found for at, found in world.batch("assess", other, 9).items() if at[0] == RETRACTIONS.name})
+        await world.drain()
+    else:
+        await _retract(world, reference="b")
+        await _send(world, submitted(reference="b", **whole))
+    assert len(_facts(world, Outcome.RETRACTED)) == 1
+    await world.settle()
+    assert content(world.redis["assess"]) == content(await world.afresh("assess"))
+
+
 @pytest.mark.parametrize("call", [2, 3, 4, 5])
 async def test_a_retraction_that_meets_its_signal_in_work_takes_it_back(call: int) -> None:
     """Two owners at the same time: the signal is claimed, and slow; the retraction is read meanwhile, in another partition."""
