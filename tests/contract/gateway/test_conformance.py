@@ -112,7 +112,7 @@ _NOT_OF_AN_OPEN_YEAR = ("open", "disputes", "disputes/{dispute_id}/decide", "loc
 ALLOWED |= {f"POST /v1/assessments/{{year}}/{move}": {409} for move in _NOT_OF_AN_OPEN_YEAR}
 ALLOWED |= {f"POST /v1/supervisions/{{record_id}}/{move}": {409} for move in ("return", "accept")}
 ALLOWED |= {f"POST /v1/data-requests/{{record_id}}/{move}": {409} for move in ("find", "clear")}
-ALLOWED["POST /v1/cases/{case_id}/orders"] = {200, 202, 404}
+ALLOWED["POST /v1/cases/{case_id}/orders"] |= {404}
 ALLOWED["POST /v1/signals/{signal_id}/correction"] = {404}
 ALLOWED["POST /v1/webhooks"] = {201}
 """These moves need a holder, or something that came before: the officer of the test is none, the log of the fakes is at T0;
