@@ -218,7 +218,8 @@ def project_changed(envelope: RowEnvelope[ChangeRow]) -> list[Effect]:
         effects += tallies(change_leaves(cast("Counted", change.counted)))
     if change.action_id and change.kind not in _NOBODY_WAITS:
         bucket = bucket_of(change.action_id)
-        if change.outcome is not ActionOutcome.ECHO:
+        # Of an action that goes through several cases only the last one tells: their facts are folded in no certain order.
+        if change.outcome is not ActionOutcome.ECHO and not change.sent_on:
             effects.append(put(bucket, f"a:{change.action_id}", change.answer(), instant_ms(change.at) + DAY_MS))
     case = change.case
     if case is None:
