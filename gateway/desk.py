@@ -31,8 +31,8 @@ from stream_processors.state.views import Rebuilding, Views
 
 _POLL_FIRST_S, _POLL_LAST_S = 0.01, 0.05
 _GOES_ON = frozenset({ActionKind.MEASURE})
-"""What is decided where its case went to, if that was merged or split meanwhile. The id of such an action is made of its case, too,
-so that no other case's outcome lies under it."""
+"""What is decided where its case went to, if that was merged or split meanwhile. The id of such an action is made of its case,
+too, so that no other case's outcome lies under it."""
 
 
 class Wanted(NamedTuple):

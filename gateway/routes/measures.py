@@ -74,7 +74,7 @@ async def post_signal_measure(call: Call) -> Response:
 
 
 async def _measured(call: Call, case: Case, body: MeasureIn) -> MeasureOut | Pending:
-    """One case's word on the measure, or that of the case which it went on to. One that is there already is answered from there."""
+    """The word on the measure of the case, or of the one that it went on to. One that is there already is answered from there."""
     institution = call.caller.subject
     name = measure_id(call.services.tokenizer, institution, body.reference)
     made = protector(call).measure(body, name, institution, datetime.now(UTC))
