@@ -162,6 +162,10 @@ class VerdictRow(Row):
     verdict: _Verdict | None = None
 
 
+class MovedRow(Row):
+    to: str
+
+
 class CaseRow(Row):
     """A view of Case: what places it in a queue."""
 
@@ -172,6 +176,7 @@ class CaseRow(Row):
     score: int
     opened_at: Utc
     severity: str = "none"
+    transfers: tuple[MovedRow, ...] = ()
 
 
 class CoreRow(Row):
