@@ -30,6 +30,9 @@ from stream_processors.crash import point
 from stream_processors.state.views import Rebuilding, Views
 
 _POLL_FIRST_S, _POLL_LAST_S = 0.01, 0.05
+_GOES_ON = frozenset({ActionKind.MEASURE})
+"""What is decided where its case went to, if that was merged or split meanwhile. The id of such an action is made of its case,
+too, so that no other case's outcome lies under it."""
 
 
 class Wanted(NamedTuple):
@@ -52,7 +55,7 @@ class Standing(NamedTuple):
 
 
 class Done(NamedTuple):
-    """Applied; `case` is at least at the action's revision."""
+    """Applied; `case` is the one that decided, at least at the action's revision."""
 
     case: Case
 
@@ -98,7 +101,7 @@ class Desk:
         if there != standing:
             raise Problem("reference-reused", "this Idempotency-Key was used for another action")
         change = await self._views.action(action_id)
-        if change is not None and change.case_id != case.case_id:
+        if change is not None and change.case_id != case.case_id and wanted.kind not in _GOES_ON:
             raise Problem("reference-reused", "this Idempotency-Key was used for another case")
         if change is None:
             await once(self._memory, action_id, lambda: self._append(action_id, case, caller, wanted))
@@ -138,7 +141,7 @@ class Desk:
                 METRICS.actions.labels("refused").inc()
                 raise refused(change)
             if change is not None:
-                case = await self._at_least(standing.case_id, change.revision or 0)
+                case = await self._at_least(change.case_id or standing.case_id, change.revision or 0)
                 if case is not None:
                     METRICS.actions.labels("applied").inc()
                     return Done(case)

@@ -131,10 +131,10 @@ async def get_action(call: Call) -> Response:
     change = await call.services.views.action(action_id)
     if change is not None and change.actor == actor_of(call.caller):
         return dumped(_decided(action_id, change))
-    standing = await call.services.desk.standing(action_id) if change is None else None
+    standing = await call.services.desk.standing(action_id)  # what a stage sent on to another case is told under the stage's name
     if standing is None or standing.actor != actor_of(call.caller):
         raise Problem("not-found", "there is no such action of yours")
-    return pending_reply(Pending(action_id, standing), 200)
+    return pending_reply(Pending(action_id, standing), 200) if change is None else dumped(_decided(action_id, change))
 
 
 def _decided(action_id: str, change: CaseChange) -> ActionOut:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pydantic import BaseModel, RootModel
 from starlette.responses import Response
 
-from gateway.desk import Pending
+from gateway.desk import Pending, Standing, actor_of
 from gateway.endpoint import Call
 from gateway.loop.call import (
     CASE,
@@ -33,6 +33,7 @@ from gateway.reply import dumped
 from schemas.cases import ActionKind, Case
 from schemas.measures import Measure, MeasureIn
 from schemas.protect import Tokenizer
+from stream_processors.state.loop_views import MERGES_FOLLOWED
 from stream_processors.state.views import Receipt
 
 _MARKS = {"at", "late", "done_late", "note_sealed"}
@@ -67,36 +68,50 @@ async def post_signal_measure(call: Call) -> Response:
     for one in found:
         if isinstance(one, BaseException):
             raise one  # what was taken stays: the same again is an echo there
-    told = [one for one in found if isinstance(one, MeasureOut)]
+    told = list({one.case_id: one for one in found if isinstance(one, MeasureOut)}.values())
     pending = next((one for one in found if isinstance(one, Pending)), None)
     return dumped(MeasuredOut(measures=told)) if pending is None else pending_reply(pending)
 
 
 async def _measured(call: Call, case: Case, body: MeasureIn) -> MeasureOut | Pending:
-    """One case's word on the measure. One that it has already is answered from there."""
+    """The word on the measure of the case, or of the one that it went on to. One that is there already is answered from there."""
     institution = call.caller.subject
     name = measure_id(call.services.tokenizer, institution, body.reference)
     made = protector(call).measure(body, name, institution, datetime.now(UTC))
-    there = _find(case, name)
-    if there is not None:
+    if (found := await _kept(call, case, made)) is not None:
+        there, holder = found
         if there.model_dump(exclude=_MARKS) != made.model_dump(exclude=_MARKS):
             raise Problem("reference-reused", "this reference names another measure of yours")
-        return teller(call).measure(there, case)
+        return teller(call).measure(there, holder)
     asked = wanted_of(ActionKind.MEASURE, "measure", body, lambda: {"measure": made})
     print_ = call.services.tokenizer.token("print", asked.said)
-    outcome = await act(call, case, asked, action_of(call, "measure", case.case_id, body.reference, print_))
+    action_id = action_of(call, "measure", case.case_id, body.reference, print_)
+    outcome = await act(call, case, asked, action_id)
     if isinstance(outcome, Pending):
         return outcome
-    return teller(call).measure(_find(outcome, name) or made, outcome)
+    found = await _kept(call, outcome, made)
+    if found is None:  # the case that decided hands it over, and the one that takes it in is not in the views yet
+        return Pending(action_id, Standing(actor_of(call.caller), case.case_id, asked.kind.value, print_))
+    return teller(call).measure(*found)
+
+
+async def _kept(call: Call, case: Case, made: Measure) -> tuple[Measure, Case] | None:
+    """The measure as it is kept, and where: in this case, or in one that all of it, or the measure's signal, went to."""
+    line, seen = [case], {case.case_id}
+    for one in line:
+        if (there := next((kept for kept in one.measures if kept.measure_id == made.measure_id), None)) is not None:
+            return there, one
+        split = (into for signal, into in one.split_off.items() if signal.partition("/")[0] == made.signal_id)
+        for into in dict.fromkeys((*split, one.merged_into)):
+            if into is not None and into not in seen and len(seen) <= MERGES_FOLLOWED:
+                seen.add(into)
+                line += [other for other in [await call.services.views.case(into)] if other is not None]
+    return None
 
 
 def measure_id(tokenizer: Tokenizer, institution: str, reference: str) -> str:
     """A keyed name of (institution, reference): it tells nothing and never changes."""
     return "msr-" + tokenizer.token("measure", institution, reference).partition(".")[2]
-
-
-def _find(case: Case, name: str) -> Measure | None:
-    return next((one for one in case.measures if one.measure_id == name), None)
 
 
 async def _cases(call: Call) -> tuple[str, list[Case]]:

@@ -91,7 +91,7 @@ def decide(
     *, action: Action, actor: str, case: Case | None, policy: Policy, now: datetime, calendar: Calendar = WEEKENDS
 ) -> CaseChange:
     """What becomes of the action. `calendar`: the place's days off, for what is reckoned in working days."""
-    if case is not None and action.action_id in case.applied:
+    if case is not None and action.action_id in case.applied and not case_structure.came_back(action, case):
         return _change(action, actor, now, ActionOutcome.ECHO, revision=case.revision)
     if case is not None and action.revision not in (None, case.revision):
         said = f"the case is at revision {case.revision}, the request was made on {action.revision}; read it again"

@@ -269,6 +269,11 @@ def forward(action: Action, case: Case) -> Done | None:
     return None
 
 
+def came_back(action: Action, case: Case) -> bool:
+    """Whether this case itself had sent the action on, to what was split off it: it knows the action, and has not decided it."""
+    return any(_from_split(one) == case.case_id for one in action.passed)
+
+
 def _split_to(action: Action, case: Case) -> tuple[str, str | None]:
     """The signal's name, and the case that it was split off to. A correction goes where the signal went that it replaces."""
     if case.split_off and action.measure is not None and action.measure.signal_id is not None:

@@ -70,7 +70,7 @@ def bury(bucket: int, key: str, member: str, expires_ms: int) -> Effect:
     return _lodged(bucket, "bury", key, member, max(1, expires_ms))
 
 
-def add(bucket: int, key: str, member: str) -> Effect:
+def add(bucket: int, key: str, member: str | bytes) -> Effect:
     return Effect(bucket, ("add", key, member))
 
 

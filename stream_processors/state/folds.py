@@ -46,7 +46,7 @@ from stream_processors.state.effects import (
     unrank,
     unsee,
 )
-from stream_processors.state.index import brief, member_of
+from stream_processors.state.index import MOVED, brief, member_of
 from stream_processors.state.keys import bucket_of
 from stream_processors.state.receipts import receipt_json, withdrawal_json
 from stream_processors.state.rows import AssessedRow, CaseRow, ChangeRow, DueRow, RawRow, ReceiptRow, VerdictRow
@@ -218,7 +218,8 @@ def project_changed(envelope: RowEnvelope[ChangeRow]) -> list[Effect]:
         effects += tallies(change_leaves(cast("Counted", change.counted)))
     if change.action_id and change.kind not in _NOBODY_WAITS:
         bucket = bucket_of(change.action_id)
-        if change.outcome is not ActionOutcome.ECHO:
+        # Of an action that goes through several cases only the last one tells: their facts are folded in no certain order.
+        if change.outcome is not ActionOutcome.ECHO and not change.sent_on:
             effects.append(put(bucket, f"a:{change.action_id}", change.answer(), instant_ms(change.at) + DAY_MS))
     case = change.case
     if case is None:
@@ -228,6 +229,8 @@ def project_changed(envelope: RowEnvelope[ChangeRow]) -> list[Effect]:
     effects.append(stand(bucket, f"k:{case.case_id}", case.revision, packed, where, instant_ms(change.at), member))
     if where:
         effects.append(add(bucket, "standings", where))
+    if case.transfers:
+        effects.append(add(bucket, MOVED, member))
     if change.left is not None:
         effects.append(unrank(bucket, f"q:{change.left}", member))
     if case.status in OUT_OF_QUEUE:

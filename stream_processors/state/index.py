@@ -1,9 +1,11 @@
 """How a case is written as a member of a sorted set, and read again: short, for there are many; and the index from an
 indicator's token to its cases.
 
-A member of the index is the case id's own 12 bytes and 4 bytes that stand for the queue, so that a small set stays in Redis's
-compact form and an officer's search passes over other queues without reading a case. Its score is when the entry ends.
-Invariant: a member follows from case id and queue alone; entries are only added, and the longest time counts.
+A member of the index is the case id's own 12 bytes and 4 bytes that stand for the queue that its signals are routed to, so that
+a small set stays in Redis's compact form and an officer's search passes over other queues without reading a case. Its score is
+when the entry ends. Of a case that was ever transferred (`MOVED`) an entry says nothing about the queue: the case itself does.
+Invariant: a member follows from case id and queue alone; entries are only added, and the longest time counts; so it is with what
+was transferred, whatever comes first, the signal or the transfer.
 """
 
 from __future__ import annotations
@@ -15,6 +17,8 @@ from zlib import crc32
 _CASE_ID = re.compile(r"case-([0-9a-f]{24})", re.ASCII)
 _ID_BYTES, _QUEUE_BYTES = 12, 4
 _OTHER = bytes(_ID_BYTES)
+MOVED = "moved"
+"""The cases, as `brief` writes them, that were ever transferred to another queue."""
 
 
 class Indexed(NamedTuple):

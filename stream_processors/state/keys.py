@@ -42,11 +42,12 @@ class Namespace(NamedTuple):
     timekeeper: c = the due moments of a case, d = cases by their first moment, o = the parts that d is cut into, n = how many
              moments there are (dues.py; its buckets belong to partitions)
     project: r = a receipt, x = a signal's newest retraction or correction, k = a case, q = a queue's ranking, w = its cases that
-             stand alike, a = an action's outcome, t = cases of an indicator (index.py), n = counters, queues and standings =
-             the names of all q and w; of inboxes (inbox.py): i = a recipient's notices, u = those it has not received, b = what
-             one says, y = what became of it, g = a case's notices, p = those that no endpoint took, h = an
-             institution's endpoints; of scorecards (cells.py): z = a party's cells of a period, parties = their
-             names; of `oversee` (overseen.py): o = what it keeps, overseen = the names of what is listed
+             stand alike, a = an action's outcome, t = cases of an indicator (index.py), moved = cases that were transferred
+             (index.py), n = counters, queues and standings = the names of all q and w; of inboxes (inbox.py): i = a
+             recipient's notices, u = those it has not received, b = what one says, y = what became of it, g = a case's
+             notices, p = those that no endpoint took, h = an institution's endpoints; of scorecards (cells.py): z = a party's
+             cells of a period, parties = their names; of `oversee` (overseen.py): o = what it keeps, overseen = the names of
+             what is listed
     """
 
     tag: str

@@ -162,6 +162,10 @@ class VerdictRow(Row):
     verdict: _Verdict | None = None
 
 
+class MovedRow(Row):
+    to: str
+
+
 class CaseRow(Row):
     """A view of Case: what places it in a queue."""
 
@@ -172,6 +176,7 @@ class CaseRow(Row):
     score: int
     opened_at: Utc
     severity: str = "none"
+    transfers: tuple[MovedRow, ...] = ()
 
 
 class CoreRow(Row):
@@ -245,6 +250,12 @@ class CountedRow(Row):
     after: FiguresRow
 
 
+class FollowRow(Row):
+    """A view of Action: whether it is the same one again, at another case."""
+
+    action_id: str
+
+
 class _Accepted(Row):
     accepted_at: Utc
 
@@ -271,6 +282,7 @@ class ChangeRow(Row):
     origin: str | None = None
     moves: tuple[str, ...] = ()
     left: str | None = None
+    follows: tuple[FollowRow, ...] = ()
     counted: CountedRow | None = None
     raw: msgspec.Raw = msgspec.field(default=msgspec.Raw(b"null"), name="case")
     case: CaseRow | None = msgspec.field(default=None, name="none in a record")
@@ -281,6 +293,11 @@ class ChangeRow(Row):
     @property
     def case_json(self) -> bytes:
         return bytes(self.raw)
+
+    @property
+    def sent_on(self) -> bool:
+        """Whether the action itself goes on to another case: what becomes of it is said there, in a fact of another partition."""
+        return any(one.action_id == self.action_id for one in self.follows)
 
     def answer(self) -> bytes:
         """The change without its case, for whoever asked for the action (a CaseChange again)."""

@@ -18,7 +18,7 @@ from stream_processors.state.cells import Book, read_book
 from stream_processors.state.drawers import drawer, short, taken
 from stream_processors.state.entries import case_json, newest
 from stream_processors.state.inbox_views import Inboxes, Rebuilding
-from stream_processors.state.index import in_full, indexed, queue_mark
+from stream_processors.state.index import MOVED, brief, in_full, indexed, queue_mark
 from stream_processors.state.keys import BUCKETS, PROJECT, bucket_of, whole
 from stream_processors.state.overseen import read_one, read_outcome, read_part
 from stream_processors.state.receipts import Receipt, Withdrawal, receipt_of, told
@@ -178,15 +178,41 @@ class RedisViews(RedisHooks):
         for size in _INDEX_PAGES:
             names, members = await self._indexed(token, now_ms, size)
             marks = {queue_mark(queue) for queue in names if mine(queue)}
-            entries = [entry for member in members if (entry := indexed(member)).queue in marks]
-            if len(entries) > limit or len(members) < size:
+            entries = [indexed(member) for member in members]
+            moved = await self._moved({entry.case_id for entry in entries if entry.queue not in marks})
+            asked = dict.fromkeys(entry.case_id for entry in entries if entry.queue in marks or entry.case_id in moved)
+            cases = await self._listed(list(asked), mine, limit + 1)
+            if len(cases) > limit or len(members) < size:
                 break
+        return Found(cases[:limit], len(cases) > limit or len(members) == size)
+
+    async def _moved(self, cases: Set[str]) -> set[str]:
+        """Those of the cases that were ever transferred: their index entries do not say whose they are."""
+        asked: dict[int, list[str]] = {}
+        for name in sorted(cases):
+            asked.setdefault(bucket_of(name), []).append(name)
         pipe = self._redis.pipeline(transaction=False)
-        for entry in entries[:limit]:
-            pipe.hget(drawer(PROJECT, bucket_of(entry.case_id), "k", entry.case_id), entry.case_id)
-        listed = (ListedCase.model_validate_json(case_json(raw)) for raw in await pipe.execute() if raw is not None)
-        cases = [case for case in cast("Iterable[Case]", listed) if mine(case.queue)]
-        return Found(cases, len(entries) > limit or len(members) == size)
+        for bucket, names in asked.items():
+            pipe.execute_command("SMISMEMBER", PROJECT.key(bucket, MOVED), *map(brief, names))
+            pipe.hget(PROJECT.marks(bucket), "stamp")  # after the values: emptied in between, it is missing here
+        answers = await pipe.execute() if asked else []
+        if not all(whole(stamp) for stamp in answers[1::2]):
+            raise Rebuilding("the views are being rebuilt")
+        told = zip(asked.values(), answers[0::2], strict=True)
+        return {name for names, found in told for name, is_moved in zip(names, found, strict=True) if is_moved}
+
+    async def _listed(self, names: list[str], mine: Callable[[str], bool], most: int) -> list[Case]:
+        """At most so many of the cases, those in the queues that `mine` allows, as a list shows them."""
+        cases: list[Case] = []
+        for at in range(0, len(names), most):
+            pipe = self._redis.pipeline(transaction=False)
+            for name in names[at : at + most]:
+                pipe.hget(drawer(PROJECT, bucket_of(name), "k", name), name)
+            listed = (ListedCase.model_validate_json(case_json(raw)) for raw in await pipe.execute() if raw is not None)
+            cases += [case for case in cast("Iterable[Case]", listed) if mine(case.queue)]
+            if len(cases) >= most:
+                break
+        return cases[:most]
 
     async def _indexed(self, token: str, now_ms: int, size: int) -> tuple[set[str], list[bytes]]:
         """The names of all queues, and the newest entries of a token; in one round trip."""

@@ -220,20 +220,48 @@ async def test_a_case_of_a_newer_signal_comes_first_and_a_disposed_one_is_found_
     assert ids(found.cases) == [made[1].case_id, made[3].case_id, made[2].case_id, made[0].case_id]
 
 
-@pytest.fixture
-def not_yet_in_redis(request: pytest.FixtureRequest, real: Any) -> None:
-    """The index knows a case by the queue that it was opened in."""
-    if real is not None:
-        request.applymarker(pytest.mark.xfail(strict=True, reason="the index does not follow a transfer"))
-
-
-@pytest.mark.usefixtures("not_yet_in_redis")
 async def test_a_transferred_case_is_found_by_those_whose_it_is_now(loop: Loop, views: Views):
     case = await loop.signal("r-1")
     assert (await loop.move("transfer", case)).outcome == "applied"
     token = loop.facts[0].subjects[0].token
-    assert ids((await views.search(token, lambda queue: queue == QUEUE, now_ms=NOW_MS, limit=3)).cases) == []
-    assert ids((await views.search(token, lambda queue: queue == OTHER, now_ms=NOW_MS, limit=3)).cases) == [case.case_id]
+
+    async def found() -> list[list[str]]:
+        read = [await views.search(token, queue.__eq__, now_ms=NOW_MS, limit=3) for queue in (QUEUE, OTHER)]
+        return [ids(one.cases) for one in read]
+
+    assert await found() == [[], [case.case_id]]
+    await loop.signal("r-1-more", account(sum(map(ord, "r-1"))), second=5)
+    assert loop.facts[1].routes == loop.facts[0].routes, "what joins it afterwards comes by the queue of before"
+    assert await found() == [[], [case.case_id]]
+    assert (await loop.move("transfer", case, 9, queue=QUEUE)).outcome == "applied"
+    assert await found() == [[case.case_id], []]
+
+
+async def test_a_transfer_is_found_though_the_views_hear_of_the_signal_last(folded: Folded, views: Views):
+    """Signals and cases are facts of two topics."""
+    ahead = Loop(folded)
+    kept, folded.assessed = folded.assessed, _told_later  # type: ignore[method-assign]
+    case = await ahead.signal("r-1")
+    await ahead.move("transfer", case)
+    folded.assessed = kept  # type: ignore[method-assign]
+    await folded.assessed(ahead.facts[0], NOW)
+    token = ahead.facts[0].subjects[0].token
+    assert ids((await views.search(token, OTHER.__eq__, now_ms=NOW_MS, limit=3)).cases) == [case.case_id]
+    assert ids((await views.search(token, QUEUE.__eq__, now_ms=NOW_MS, limit=3)).cases) == []
+
+
+async def _told_later(fact: AssessedSignal, at: datetime) -> None:
+    pass
+
+
+async def test_cases_that_went_elsewhere_take_no_place_among_those_that_are_found(loop: Loop, views: Views):
+    made, token = await _shared(loop)
+    for case in made[2:]:
+        assert (await loop.move("transfer", case, 20)).outcome == "applied"
+    found = await views.search(token, QUEUE.__eq__, now_ms=NOW_MS, limit=2)
+    assert (ids(found.cases), found.more) == ([made[1].case_id, made[0].case_id], False)
+    found = await views.search(token, OTHER.__eq__, now_ms=NOW_MS, limit=1)
+    assert (ids(found.cases), found.more) == ([made[3].case_id], True)
 
 
 async def test_a_money_trail_is_read_whole_but_for_what_is_known(loop: Loop, views: Views):

@@ -108,6 +108,20 @@ async def test_a_case_stands_in_one_set_of_its_queue_severity_and_status_and_kee
     assert content(world.redis["project"]) == content(await world.afresh("project"))
 
 
+async def test_a_case_that_was_transferred_is_known_as_such_also_back_in_its_first_queue(world: World) -> None:
+    for institution in ("bank-001", "bank-002"):
+        world.submit(*submission(submitted(institution)), SUBMITTED)
+    await world.drain()
+    assert not _values(world, "moved")
+    ((queue, (member,)),) = ((queue, tuple(ranks)) for queue, ranks in _values(world, "q:").items())
+    for n, to in enumerate(("financial-regulator-630200", queue)):
+        over = {"queue": to, "action_id": f"act-{n}"}
+        world.submit(*action_record(move("transfer", case_id=in_full(member), **over)), ACTIONS)
+        await world.drain()
+        assert _values(world, "moved") == {"": {member}}
+    assert content(world.redis["project"]) == content(await world.afresh("project"))
+
+
 async def test_a_fact_that_stands_twice_in_the_log_counts_once(world: World) -> None:
     signal = submitted()
     value = fact_record(fact(signal), ASSESSED, 2, 0)

@@ -17,7 +17,7 @@ import msgspec
 from gateway.idempotency import InFlight, Remembered, StateUnavailable
 from gateway.log import Entry, LogUnavailable, Position, Span
 from gateway.rates import Rate
-from schemas.cases import ActionOutcome, Case, CaseChange, CaseStatus, JoinedSignal
+from schemas.cases import Action, ActionOutcome, Case, CaseChange, CaseStatus, JoinedSignal
 from schemas.codec import decode, dump
 from schemas.deliveries import DeliveryMark, DeliveryState, Issued
 from schemas.facts import AssessedSignal, Outcome
@@ -35,6 +35,7 @@ from schemas.values import from_ms, instant_ms
 from schemas.webhooks import Endpoints
 from stream_processors.domain import case as decision
 from stream_processors.domain import oversight
+from stream_processors.domain.case_orders import SENDS_ON
 from stream_processors.domain.scorecards import Leaf, change_leaves, signal_leaves
 from stream_processors.log import partition_of
 from stream_processors.settings import SHIPPED_POLICY, load_policy
@@ -205,6 +206,7 @@ class FakeViews:
         self.changes: dict[str, OversightChange] = {}
         self.signer: Any = None
         self.rebuilding = False
+        self.held_up: list[Action] | None = None
         self.now = T0
         self._policy = _policy()
         self._versions: dict[str, list[Receipt]] = {}
@@ -230,8 +232,24 @@ class FakeViews:
             return
         envelope = decode(ACTIONS, entry.value)
         action = envelope.data
+        self._track(action, envelope.actor)
+
+    def _track(self, action: Action, actor: str) -> None:
+        """An action that goes on to another case does so at once, unless `held_up`."""
         case = self.cases.get(action.case_id)
-        self.changed(decision.decide(action=action, actor=envelope.actor, case=case, policy=self._policy, now=self.now))
+        change = decision.decide(action=action, actor=actor, case=case, policy=self._policy, now=self.now)
+        self.changed(change)
+        for sent in (one for one in change.follows if one.action_id == action.action_id):
+            if self.held_up is None:
+                self._track(sent, SENDS_ON)
+            else:
+                self.held_up.append(sent)
+
+    def go_on(self) -> None:
+        """What was held up on its way comes where it goes."""
+        sent, self.held_up = self.held_up or [], None
+        for one in sent:
+            self._track(one, SENDS_ON)
 
     def _oversee(self, entry: Entry) -> None:
         envelope = decode(OVERSIGHT, entry.value)
@@ -264,9 +282,10 @@ class FakeViews:
         self._count(f"action_{change.outcome.value}:{change.kind.value if change.kind else 'unreadable'}")
         if change.counted is not None:
             self._tally(change_leaves(change.counted))
-        if change.action_id and change.kind not in _NOBODY_WAITS and change.outcome is not ActionOutcome.ECHO:
-            row = msgspec.json.decode(dump(change), type=ChangeRow)
-            self.actions[change.action_id] = CaseChange.model_validate_json(row.answer())
+        row = msgspec.json.decode(dump(change), type=ChangeRow)
+        waits = change.action_id and change.kind not in _NOBODY_WAITS and not row.sent_on
+        if waits and change.outcome is not ActionOutcome.ECHO:
+            self.actions[change.action_id or ""] = CaseChange.model_validate_json(row.answer())
         case = change.case
         if case is not None and (case.case_id not in self.cases or case.revision > self.cases[case.case_id].revision):
             self.cases[case.case_id] = case

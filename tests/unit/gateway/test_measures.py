@@ -220,3 +220,76 @@ async def test_a_late_measure_is_kept_and_marked(client: Client, services: Servi
     views.cases["case-1"] = case.model_copy(update={"clocks": (due,)})
     body = (await client().post(AT, json=WARNED)).json()
     assert (body["late"], body["done_late"]) == (True, True)
+
+
+async def test_a_measure_that_was_sent_on_is_told_as_the_case_that_decided_keeps_it(
+    client: Client, services: Services, log: FakeLog, views: FakeViews
+):
+    """By its signal a measure is asked for at the case that the signal joined, wherever that went."""
+    put(services, 1, **EMPTIED, merged_into="case-3")
+    put(services, 3, **EMPTIED, merged_into="case-2")
+    put(services, 2)
+    receipt(views)
+    views.now = T0 + timedelta(minutes=3)
+    (told,) = (await client().post("/v1/signals/sig-1/measures", json=BLOCKED)).json()["measures"]
+    assert (told["case_id"], told["at"]) == ("case-2", "2026-03-02T08:03:00Z")
+    (kept,) = views.cases["case-2"].measures
+    assert kept.measure_id == told["measure_id"] and not views.cases["case-1"].measures
+    views.actions.clear()
+    (again,) = (await client().post("/v1/signals/sig-1/measures", json=BLOCKED)).json()["measures"]
+    assert again == told and len(log.all(ACTIONS)) == 1
+
+
+async def test_a_measure_of_a_split_off_signal_is_told_as_its_case_keeps_it(client: Client, services: Services, views: FakeViews):
+    parent = views.cases[put(services)]
+    views.cases["case-1"] = parent.model_copy(update={"split_off": {"sig-1": "case-1~1"}})
+    views.cases["case-1~1"] = parent.model_copy(update={"case_id": "case-1~1"})
+    answer = await client().post(AT, json={**BLOCKED, "signal_id": "sig-1"})
+    assert answer.status_code == 200 and answer.json()["case_id"] == "case-1~1"
+    assert (await client().post(AT, json={**BLOCKED, "signal_id": "sig-1"})).json() == answer.json()
+
+
+async def test_a_measure_on_its_way_is_pending_and_then_it_is_told_where_it_came(
+    client: Client, services: Services, views: FakeViews, log: FakeLog
+):
+    put(services, 1, **EMPTIED, merged_into="case-2")
+    put(services, 2)
+    receipt(views)
+    views.held_up = []
+    pending = await client().post("/v1/signals/sig-1/measures", json=BLOCKED)
+    assert pending.status_code == 202 and not views.cases["case-2"].measures
+    where = pending.headers["location"]
+    assert (await client().get(where)).json()["status"] == "pending"
+    views.go_on()
+    decided = (await client().get(where)).json()
+    assert (decided["status"], decided["case_id"]) == ("applied", "case-2")
+    assert said(await client("bank-002").get(where)) == (404, "not-found")
+    (told,) = (await client().post("/v1/signals/sig-1/measures", json=BLOCKED)).json()["measures"]
+    assert told["case_id"] == "case-2" and len(log.all(ACTIONS)) == 1
+
+
+async def test_a_measure_that_is_being_handed_over_is_pending_until_the_views_have_it_again(
+    client: Client, services: Services, views: FakeViews, log: FakeLog
+):
+    put(services)
+    put(services, 2)
+    receipt(views)
+    first = await client().post("/v1/signals/sig-1/measures", json=BLOCKED)
+    held = views.cases["case-1"]
+    views.cases["case-1"] = held.model_copy(update={**EMPTIED, "measures": (), "merged_into": "case-2"})
+    between = await client().post("/v1/signals/sig-1/measures", json=BLOCKED)
+    assert between.status_code == 202 and len(log.all(ACTIONS)) == 1
+    views.cases["case-2"] = views.cases["case-2"].model_copy(update={"measures": held.measures})
+    (again,) = (await client().post("/v1/signals/sig-1/measures", json=BLOCKED)).json()["measures"]
+    (told,) = first.json()["measures"]
+    assert again == {**told, "case_id": "case-2"}
+
+
+async def test_one_measure_is_told_once_where_two_cases_of_its_signal_became_one(
+    client: Client, services: Services, views: FakeViews
+):
+    put(services, 1, **EMPTIED, merged_into="case-2")
+    put(services, 2)
+    receipt(views, cases=("case-1", "case-2"))
+    answer = (await client().post("/v1/signals/sig-1/measures", json=BLOCKED)).json()
+    assert [one["case_id"] for one in answer["measures"]] == ["case-2"]
