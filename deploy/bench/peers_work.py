@@ -171,6 +171,7 @@ async def _open(settings: Settings, group: str) -> Agent:
 def main() -> None:
     group, home = os.environ["GROUP"], Path(os.environ["STATE"])  # the group is all processes', the folder each one's own
     settings = Settings(kafka_bootstrap=os.environ["BROKER"], worker_id=f"{group}-{home.name}", home=home, profile="peer")
+    worker.spare_collector()
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
     agent = loop.run_until_complete(_open(settings, group))

@@ -115,8 +115,8 @@ async def test_a_timekeeper_that_is_killed_between_two_steps_is_whole_again(
     for worker in WORKERS:
         await asyncio.to_thread(stack.stop_one, worker, grace_s=0)
     await asyncio.to_thread(stack.start_one, WORKERS[0], env={"LIANDONG_CRASH": f"{name}@2@{latch}"})
-    await day.start(40, ms=9000, step_ms=50)
-    await day.start(10, ms=12_000)
+    await day.start(40, ms=4000, step_ms=50)
+    await day.start(10, ms=7000)
     await day.until_fired(50)
     assert latch.exists(), f"{name} was not passed"
     await asyncio.to_thread(stack.start_one, WORKERS[1])
