@@ -30,9 +30,10 @@ from stream_processors.domain import case as decision
 from stream_processors.log import KafkaLog
 from stream_processors.settings import Settings
 from stream_processors.state.effects import Arg
+from stream_processors.state.figures_rows import Row
 from stream_processors.state.folds import fold_timekeeper
 from stream_processors.state.keys import TIMEKEEPER
-from stream_processors.state.rows import ClockedRow, ClockRow, DueRow, Row
+from stream_processors.state.rows import ClockedRow, ClockRow, DueRow
 from stream_processors.state.store import RedisStore, Write, connect
 
 CHUNK, QUEUE, LIMIT_S = 4000, "public-security-630202", 120.0

@@ -27,18 +27,17 @@ from stream_processors.domain.scorecards import from_csv
 from stream_processors.settings import Settings
 from stream_processors.state.cells import read_book
 from stream_processors.state.effects import Arg, Effect
-from stream_processors.state.folds import project_assessed, project_changed
-from stream_processors.state.keys import FOLDS, PROJECT
-from stream_processors.state.rows import (
-    ChangeRow,
+from stream_processors.state.figures_rows import (
     ClockFiguresRow,
     CoreRow,
     CountedRow,
     FiguresRow,
     MeasureFiguresRow,
     OrderFiguresRow,
-    ReceiptRow,
 )
+from stream_processors.state.folds import project_assessed, project_changed
+from stream_processors.state.keys import FOLDS, PROJECT
+from stream_processors.state.rows import ChangeRow, ReceiptRow
 from stream_processors.state.store import RedisStore, Write, connect
 from stream_processors.state.sums import Sums
 

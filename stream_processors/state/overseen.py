@@ -23,8 +23,8 @@ from stream_processors.domain.scorecards import change_leaves
 from stream_processors.state.cells import tallies
 from stream_processors.state.drawers import drawer, short, taken
 from stream_processors.state.effects import Effect, add, put, put_case, put_newer
+from stream_processors.state.figures_rows import CountedRow, Named, Row, Utc
 from stream_processors.state.keys import BUCKETS, PROJECT, bucket_of, whole
-from stream_processors.state.rows import CountedRow, Named, Row, Utc
 from stream_processors.state.store import RedisLike
 
 LISTED = frozenset({"assessment", "supervision", "data"})

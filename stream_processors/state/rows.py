@@ -21,17 +21,10 @@ from schemas.receipts import RawOutcome
 from schemas.retractions import name_of
 from schemas.signals import SignalKind, Stage
 from schemas.values import Stored
+from stream_processors.state.figures_rows import CountedRow, Named, Row, Utc
 
-Utc = Annotated[datetime, msgspec.Meta(tz=True)]
-Named = Annotated[str, msgspec.Meta(max_length=200)]
-"""What becomes part of a key or member in Redis, where its length is one byte."""
 Until = Annotated[int, msgspec.Meta(ge=0, lt=1 << 47)]
-"""Milliseconds since 1970: six bytes there."""
-
-
-class Row(msgspec.Struct):
-    """Base: fields that a row does not name are passed over."""
-
+"""Milliseconds since 1970: six bytes in Redis."""
 
 class RawRow(Row):
     """A view of RawReceipt: its origin, in the envelope, is all that a place in the raw topic needs."""
@@ -177,77 +170,6 @@ class CaseRow(Row):
     opened_at: Utc
     severity: str = "none"
     transfers: tuple[MovedRow, ...] = ()
-
-
-class CoreRow(Row):
-    unit: Named
-    opened_at: Utc
-    emptied: bool = False
-    disposed_at: Utc | None = None
-    disposition: str | None = None
-    institutions: tuple[Named, ...] = ()
-
-
-class ClockFiguresRow(Row):
-    name: str
-    party: Named
-    state: str
-    started_at: Utc
-    due_at: Utc
-    stopped_at: Utc | None = None
-    late: bool | None = None
-
-
-class OrderFiguresRow(Row):
-    kind: str
-    recipient: Named
-    state: str
-    issued_at: Utc | None = None
-    executed_at: Utc | None = None
-    late: bool = False
-    overdue: bool = False
-    held_minor: int = 0
-    paid_minor: int = 0
-    currency: str | None = None
-
-
-class MeasureFiguresRow(Row):
-    institution: Named
-    kind: str
-    at: Utc
-    amount_minor: int | None = None
-    currency: str | None = None
-
-
-class CampaignFiguresRow(Row):
-    institution: Named
-    at: Utc
-    reached: int
-    withdrawn: bool = False
-
-
-class DataFiguresRow(Row):
-    unit: Named
-    due_at: Utc
-    handed_in_at: Utc | None = None
-    finding: str | None = None
-    withdrawn: bool = False
-
-
-class FiguresRow(Row):
-    """A view of Figures: what counts."""
-
-    core: CoreRow | None = None
-    clocks: tuple[ClockFiguresRow, ...] = ()
-    orders: tuple[OrderFiguresRow, ...] = ()
-    measures: tuple[MeasureFiguresRow, ...] = ()
-    campaigns: tuple[CampaignFiguresRow, ...] = ()
-    data: tuple[DataFiguresRow, ...] = ()
-
-
-class CountedRow(Row):
-    before: FiguresRow
-    after: FiguresRow
 
 
 class FollowRow(Row):

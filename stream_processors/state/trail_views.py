@@ -14,10 +14,11 @@ import msgspec
 from schemas.cases import CaseStatus
 from stream_processors.state.drawers import drawer
 from stream_processors.state.entries import case_json, newest
+from stream_processors.state.figures_rows import Row
 from stream_processors.state.inbox_views import Rebuilding
 from stream_processors.state.index import indexed
 from stream_processors.state.keys import PROJECT, bucket_of, whole
-from stream_processors.state.rows import EventRow, Row
+from stream_processors.state.rows import EventRow
 from stream_processors.state.store import RedisLike
 
 STEPS_FOLLOWED = 8
