@@ -12,11 +12,13 @@ from typing import Any, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 
-class _Told(BaseModel):
+class Told(BaseModel):
+    """What a gateway tells."""
+
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
-class Position(_Told):
+class Position(Told):
     """The record's place in the log."""
 
     topic: str
@@ -24,7 +26,7 @@ class Position(_Told):
     offset: int
 
 
-class Receipt(_Told):
+class Receipt(Told):
     """The broker has the signal. `accepted_at` is its time; `replayed` when the gateway had this reference already."""
 
     signal_id: str
@@ -33,7 +35,7 @@ class Receipt(_Told):
     replayed: bool = False
 
 
-class Feedback(_Told):
+class Feedback(Told):
     """What came of a signal in one case: how many others report the subject, whether an officer has had it in hand, sorts of what
     was done, how it ended, what was stopped (by currency, minor units; signals of one case share it)."""
 
@@ -46,7 +48,7 @@ class Feedback(_Told):
     saved_minor: Mapping[str, int] = {}
 
 
-class Outcome(_Told):
+class Outcome(Told):
     """What became of a signal. While `pending` there is no more than the first three.
 
     `outcome` is `assessed`, or `resend` when the same content came under another reference (then `of` is that signal);

@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from pydantic import AwareDatetime
 
+from .answers import Told
 from .calls import model_of
 from .steps import Patience, Request, Steps, until_answered
 
@@ -18,11 +19,7 @@ WAIT_S = 20.0
 PAGE = 50
 
 
-class _Told(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-
-class Notice(_Told):
+class Notice(Told):
     """One notice. `says` names its sentence, `zh` and `en` are it; the others hold what it is about, by its `kind`, as
     docs/delivery.md tells. `cursor`: where it stands; None where a single one was asked for."""
 
@@ -44,7 +41,7 @@ class Notice(_Told):
     objection: Mapping[str, Any] | None = None
 
 
-class Page(_Told):
+class Page(Told):
     """Notices, the oldest first. `next`: give it as `after` of the next call, which says that these have come."""
 
     items: Sequence[Notice]

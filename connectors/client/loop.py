@@ -10,19 +10,16 @@ from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from pydantic import AwareDatetime
 from pydantic_core import to_json
 
+from .answers import Told
 from .backoff import retry_after_s
 from .calls import Model, model_of
 from .steps import Patience, Request, Steps, until_answered
 
 
-class _Told(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-
-class Measure(_Told):
+class Measure(Told):
     """A measure as a case keeps it. `late`: it came after its time had run out."""
 
     measure_id: str
@@ -33,7 +30,7 @@ class Measure(_Told):
     done_late: bool
 
 
-class Verify(_Told):
+class Verify(Told):
     """What to compare with your own books before anything is stopped."""
 
     name: str | None = None
@@ -42,7 +39,7 @@ class Verify(_Told):
     occurred_at: AwareDatetime | None = None
 
 
-class Order(_Told):
+class Order(Told):
     """An order of yours. `moves`: the `result`s that it can be answered with now. Nothing is paid back before `notice_until`."""
 
     order_id: str
@@ -65,12 +62,12 @@ class Order(_Told):
     moves: Sequence[str] = ()
 
 
-class Person(_Told):
+class Person(Told):
     kind: str
     value: str | None = None
 
 
-class Task(_Told):
+class Task(Told):
     """A dissuasion task. `taken`: somebody works on it; it is you when `taken_by` is there."""
 
     task_id: str
@@ -84,7 +81,7 @@ class Task(_Told):
     moves: Sequence[str] = ()
 
 
-class _Measured(_Told):
+class _Measured(Told):
     measures: Sequence[Measure]
 
 

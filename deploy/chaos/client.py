@@ -61,6 +61,15 @@ class Told(NamedTuple):
         return str(self.said.get("type")).rpartition(":")[2].rpartition("/")[2]
 
 
+def told_of(status: int, answer: bytes) -> Told:
+    """An answer as it came: what is no JSON object says nothing."""
+    try:
+        said = json.loads(answer) if answer else {}
+    except ValueError:
+        said = {}
+    return Told(status, said if isinstance(said, dict) else {})
+
+
 class Person:
     """An officer or an institution. One a thread."""
 
@@ -100,11 +109,7 @@ class Person:
         if key is not None:
             more["Idempotency_Key"] = f"{who}-{key}"
         status, answer = self._client.ask(method, path, self._token(who), raw, **more)
-        try:
-            said = json.loads(answer) if answer else {}
-        except ValueError:
-            said = {}
-        return Told(status, said if isinstance(said, dict) else {})
+        return told_of(status, answer)
 
     def _token(self, who: str) -> str:
         if who not in self._tokens:

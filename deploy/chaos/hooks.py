@@ -18,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from deploy.chaos.client import LOST_FOR_S, NOT_YET, PAUSE_S, Client, Told
+from deploy.chaos.client import LOST_FOR_S, NOT_YET, PAUSE_S, Client, Told, told_of
 from deploy.demo_data.generate import INSTITUTIONS
 
 PLACE = "/v1/webhooks"
@@ -127,8 +127,4 @@ class Hooks:
         raw = None if body is None else json.dumps(body).encode()
         more = {} if body is None else {"Content_Type": "application/json"}
         status, answer = self._client.ask(method, path, self._token(who), raw, **more)
-        try:
-            said = json.loads(answer) if answer else {}
-        except ValueError:
-            said = {}
-        return Told(status, said if isinstance(said, dict) else {})
+        return told_of(status, answer)

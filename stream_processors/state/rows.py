@@ -26,6 +26,7 @@ from stream_processors.state.figures_rows import CountedRow, Named, Row, Utc
 Until = Annotated[int, msgspec.Meta(ge=0, lt=1 << 47)]
 """Milliseconds since 1970: six bytes in Redis."""
 
+
 class RawRow(Row):
     """A view of RawReceipt: its origin, in the envelope, is all that a place in the raw topic needs."""
 
