@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -28,14 +29,20 @@ def real(request: pytest.FixtureRequest) -> Any:
     return request.getfixturevalue("backbone") if request.param == "real" else None
 
 
+@asynccontextmanager
+async def _pipelining(url: str) -> AsyncIterator[Pipelining]:
+    redis = Redis.from_url(url, protocol=2)
+    yield Pipelining(redis)
+    await redis.aclose()
+
+
 @pytest.fixture
 async def memory(real: Any) -> AsyncIterator[Idempotency]:
     if real is None:
         yield MemoryIdempotency()
         return
-    redis = Redis.from_url(real.redis_url, protocol=2)
-    yield RedisIdempotency(Pipelining(redis), lock_ttl_s=5, receipt_ttl_s=60)
-    await redis.aclose()
+    async with _pipelining(real.redis_url) as redis:
+        yield RedisIdempotency(redis, lock_ttl_s=5, receipt_ttl_s=60)
 
 
 @pytest.fixture
@@ -57,9 +64,8 @@ async def memory_away(real: Any) -> AsyncIterator[Idempotency]:
         away.away = True
         yield away
         return
-    redis = Redis.from_url(NOBODY, protocol=2)
-    yield RedisIdempotency(Pipelining(redis), lock_ttl_s=5, receipt_ttl_s=60)
-    await redis.aclose()
+    async with _pipelining(NOBODY) as redis:
+        yield RedisIdempotency(redis, lock_ttl_s=5, receipt_ttl_s=60)
 
 
 @pytest.fixture
@@ -67,9 +73,8 @@ async def rates(real: Any) -> AsyncIterator[Rates]:
     if real is None:
         yield FakeRates()
         return
-    redis = Redis.from_url(real.redis_url, protocol=2)
-    yield RedisRates(Pipelining(redis))
-    await redis.aclose()
+    async with _pipelining(real.redis_url) as redis:
+        yield RedisRates(redis)
 
 
 @pytest.fixture
@@ -93,9 +98,8 @@ async def rates_away(real: Any) -> AsyncIterator[Rates]:
         away.away = True
         yield away
         return
-    redis = Redis.from_url(NOBODY, protocol=2)
-    yield RedisRates(Pipelining(redis))
-    await redis.aclose()
+    async with _pipelining(NOBODY) as redis:
+        yield RedisRates(redis)
 
 
 @pytest.fixture
