@@ -2,6 +2,7 @@
 
 Invariant: a title says how many processes or threads an engine has. Ours runs two worker processes where Kafka Streams has two
 threads, over the same partitions and cores; one process of ours is told beside it, for stock Faust and Bytewax run as one.
+The engines take turns, and a ratio is of one round: a shared machine has phases, and they move the JVM more than Python.
 Needs the folder of the peers, uv, Maven with a JDK 17+, and a Python that Bytewax has a wheel for; says what is missing.
 """
 
@@ -32,7 +33,7 @@ ENGINES: dict[str, str] = {
 PROCESSES = {"ours": 2}
 """Worker processes of an engine, where it is not one; a name that run.sh does not know is started by CMD."""
 SLOW = {"faust": 2}
-"""Engines that need minutes a run are taken this often at most."""
+"""Rounds of engines that need minutes a run, beside the one for warmth."""
 TARGETS = {"ks-eos": 1.3, "faust": 8.0}
 
 
@@ -51,39 +52,40 @@ def run(setting: Setting) -> list[Row]:
         mine = f"{sys.executable} -m deploy.bench.peers_work"
         addresses = {"BROKER": stack.kafka_bootstrap, "REDIS_URL": stack.redis_url, "KAFKA_PID": str(stack.pid("kafka"))}
         (Path(env["PEERS_WORK"]) / "ref-peer-in.json").unlink(missing_ok=True)
-        rates = {
-            name: _rates(folder, name, min(setting.runs, SLOW.get(name, 99)), env | addresses | {"CMD": mine}, setting)
-            for name in ENGINES
-        }
-    return _rows(rates)
+        rates: dict[str, list[float]] = {name: [] for name in ENGINES}
+        for one in range(setting.runs + 1):  # the first is for warmth
+            for name, found in rates.items():
+                if one <= SLOW.get(name, one):
+                    found.append(_rate(folder, name, env | addresses | {"CMD": mine}))
+                    setting.said(f"peers: {'warm' if one == 0 else one}: {name}: {found[-1]:,.0f} signals/s, every output right")
+    return _rows({name: found[1:] for name, found in rates.items()})
 
 
 def _rows(rates: Mapping[str, list[float]]) -> list[Row]:
-    ours = median(rates["ours"])
     rows: list[Row] = []
     for name, factor in TARGETS.items():
-        theirs = median(rates[name])
-        ratios = [one / theirs for one in rates["ours"]]
-        rows.append(Figure("peers", f"over {ENGINES[name]}", "x", ratios, AtLeast(factor), {ENGINES[name]: theirs}))
+        against = {ENGINES[name]: median(rates[name])}
+        rows.append(Figure("peers", f"over {ENGINES[name]}", "x", _over(rates, "ours", name), AtLeast(factor), against))
     beside = {ENGINES[name]: median(found) for name, found in rates.items() if name != "ours"}
     rows.append(Figure("peers", f"the peers' work: {ENGINES['ours']}", "signals/s", rates["ours"], against=beside))
-    one_over = [one / median(rates["faust"]) for one in rates["ours-one"]]
-    rows.append(Figure("peers", f"{ENGINES['ours-one']}, over {ENGINES['faust']}", "x", one_over))
-    rows.append(Figure("peers", f"over {ENGINES['bytewax']}", "x", [ours / median(rates["bytewax"])]))
+    rows.append(Figure("peers", f"{ENGINES['ours-one']}, over {ENGINES['faust']}", "x", _over(rates, "ours-one", "faust")))
+    rows.append(Figure("peers", f"over {ENGINES['bytewax']}", "x", _over(rates, "ours", "bytewax")))
     return rows
 
 
-def _rates(folder: Path, name: str, runs: int, env: Mapping[str, str], setting: Setting) -> list[float]:
-    """Signals a second of each run; RuntimeError when an output was not as it must be."""
-    command = ["bash", "run.sh", name, f"{runs} --procs {PROCESSES.get(name, 1)}"]  # run.sh hands its second word on unquoted
+def _over(rates: Mapping[str, list[float]], one: str, other: str) -> list[float]:
+    """The ratio in each round that both ran in."""
+    return [ours / theirs for ours, theirs in zip(rates[one], rates[other], strict=False)]
+
+
+def _rate(folder: Path, name: str, env: Mapping[str, str]) -> float:
+    """Signals a second of one run; RuntimeError when an output was not as it must be."""
+    command = ["bash", "run.sh", name, f"1 --warm 0 --procs {PROCESSES.get(name, 1)}"]  # run.sh hands its second word on unquoted
     done = subprocess.run(command, cwd=folder, env={**os.environ, **env}, capture_output=True, text=True)
     found: list[dict[str, Any]] = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"name"')]
-    counted = [row for row in found if row["run"] > 0]
-    if done.returncode or len(counted) < runs or not all(row["correct"] for row in counted):
+    if done.returncode or len(found) != 1 or not found[0]["correct"]:
         raise RuntimeError(f"{name}: a run failed or its output was wrong:\n{(done.stdout + done.stderr)[-2000:]}")
-    rates = [float(row["rps"]) for row in counted]
-    setting.said(f"peers: {name}: {', '.join(f'{rate:,.0f}' for rate in rates)} signals/s, every output right")
-    return rates
+    return float(found[0]["rps"])
 
 
 def prepared(setting: Setting) -> tuple[Path, dict[str, str]]:
