@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from functools import cached_property
 from itertools import pairwise
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -146,12 +146,20 @@ class Leases(Strict):
 
 
 class Keep(Strict):
-    """How long each kind of state counts, in days. Facts are kept 400 days, so nothing here may be longer."""
+    """How long each kind of state counts, in days. Facts are kept 400 days, so nothing here may be longer. A reference is known
+    as long as anything of its signal: used anew before, it would take the place of what a retraction must still find."""
 
-    claims_days: int = Field(default=30, ge=1, le=400)
+    claims_days: int = Field(default=180, ge=1, le=400)
     sightings_days: int = Field(default=7, ge=1, le=400)
     cases_days: int = Field(default=180, ge=1, le=400)
     victims_days: int = Field(default=90, ge=1, le=400)
+
+    @model_validator(mode="after")
+    def _known_longest(self) -> Self:
+        longest = max(self.cases_days, self.sightings_days, self.victims_days)
+        if self.claims_days < longest:
+            raise ValueError(f"claims_days is {self.claims_days}: a reference is known as long as its traces, {longest} days")
+        return self
 
 
 class Policy(Strict):

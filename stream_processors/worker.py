@@ -60,8 +60,9 @@ PACE_S = {"timekeeper": 0.15, "deliver": 0.03, "assess": 0.01, "track": 0.003, "
 """A pause before a poll is over, in which the next one gathers: at 200 signals/s on two cores many small polls make each other
 wait (docs/benchmarks.md, latency)."""
 CHECK_EVERY_S = 1.0
-ASSIGN_TIMEOUT_S = 60.0
-"""Faust forgets an assignment that takes longer than its request time-out, and then consumes nothing. Better to end before."""
+ASSIGN_TIMEOUT_S = {"webhook": 900.0}
+"""Faust forgets an assignment that takes longer than its request time-out, and then consumes nothing. Better to end before. The
+stage that has its state in memory finds it again there: of a month's notices, when Redis was lost or an endpoint is paused."""
 EXIT_UNEXPECTED = 70
 GC_THRESHOLD = (50_000, 20, 100)
 """A poll makes some 100,000 objects without cycles; Python's default looks through them again and again."""
@@ -112,12 +113,17 @@ def build_app(settings: Settings, stage: str, loop: asyncio.AbstractEventLoop) -
         broker_heartbeat_interval=settings.heartbeat_s,
         broker_max_poll_records=min(settings.poll_records, MOST_POLLED.get(stage, settings.poll_records)),
         broker_commit_interval=1.0,
+        broker_request_timeout=_assign_s(stage) + 30,
         stream_wait_empty=False,
     )
     transport._Thread.fetch_wait_ms = settings.fetch_wait_ms
     transport._Thread.isolation = "read_committed" if stage == "intake" else "read_uncommitted"
     app.transport = transport.Transport(brokers, app, loop=loop)
     return app
+
+
+def _assign_s(stage: str) -> float:
+    return ASSIGN_TIMEOUT_S.get(stage, 60.0)
 
 
 def _credentials(settings: Settings) -> Any:
@@ -141,7 +147,7 @@ def wire(app: faust.App, agent: Agent | Beside, policies: PolicyFile | None = No
     topic = app.topic(*(topic.name for topic in agent.stage.reads), value_serializer="raw", key_serializer="raw", acks=False)
 
     async def positions(partitions: Iterable[tuple[str, int]]) -> Mapping[tuple[str, int], int]:
-        async with asyncio.timeout(ASSIGN_TIMEOUT_S):
+        async with asyncio.timeout(_assign_s(name)):
             return await agent.assigned(partitions)
 
     async def release(*_: Any, **__: Any) -> None:

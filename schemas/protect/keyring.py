@@ -23,6 +23,11 @@ class Keyring(BaseModel):
     token_keys: dict[str, str]
     sealing_keys: dict[str, str]
 
+    @property
+    def oldest(self) -> str:
+        """The version whose token key names signals, for good: it stays in the file when others become current."""
+        return min(self.token_keys, key=lambda version: int(version[1:]))
+
     def token_key(self, version: str) -> bytes:
         return base64.b64decode(self.token_keys[version])
 

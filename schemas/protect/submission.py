@@ -19,8 +19,9 @@ from schemas.subjects import Indicator, Subject
 
 
 def signal_id(tokenizer: Tokenizer, institution: str, reference: str) -> str:
-    """`sig-` and 22 characters: a keyed name of (institution, reference), so it tells nothing and never changes."""
-    return "sig-" + tokenizer.token("signal", institution, reference).partition(".")[2]
+    """`sig-` and 22 characters: a keyed name of (institution, reference), so it tells nothing; it never changes, whatever key
+    makes tokens."""
+    return "sig-" + tokenizer.lasting("signal", institution, reference)
 
 
 def _order(mention: Indicator | Mention) -> tuple[bool, int, str]:

@@ -20,9 +20,18 @@ class Tokenizer:
     def __init__(self, keyring: Keyring) -> None:
         self._version = keyring.current
         self._keyed = hmac.new(keyring.token_key(keyring.current), digestmod="sha256")
+        self._lasting = hmac.new(keyring.token_key(keyring.oldest), digestmod="sha256")
 
     def token(self, *parts: str) -> str:
-        # A copy of the keyed state is half the cost of keying anew; a signal has five tokens and more.
-        state = self._keyed.copy()
-        state.update(_SEPARATOR.join(parts).encode())
-        return f"{self._version}.{b2a_base64(state.digest()[:16]).translate(_URL_SAFE)[:22].decode()}"
+        return f"{self._version}.{_digest(self._keyed, parts)}"
+
+    def lasting(self, *parts: str) -> str:
+        """22 characters that stay the same when another key becomes the current one: by the oldest, which is never removed."""
+        return _digest(self._lasting, parts)
+
+
+def _digest(keyed: hmac.HMAC, parts: tuple[str, ...]) -> str:
+    # A copy of the keyed state is half the cost of keying anew; a signal has five tokens and more.
+    state = keyed.copy()
+    state.update(_SEPARATOR.join(parts).encode())
+    return b2a_base64(state.digest()[:16]).translate(_URL_SAFE)[:22].decode()

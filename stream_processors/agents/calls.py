@@ -200,17 +200,22 @@ class Calls:
         await self.log.append_keyed(ENDPOINTS, [(known.institution.encode(), value)])
 
     async def _read_bodies(self, p: int, lane: Lane) -> bool:
-        """Reads the first items' bodies from the log. False when the first is not there: then it is parked."""
+        """Reads the first items' bodies from the log. False when the first is not there (then it is parked), or is not the first
+        any more: its institution may acknowledge it meanwhile, or take the endpoint away."""
         head = lane.head
         assert head is not None
-        start, end = head.place, (await self.log.ends(ISSUED))[p]
+        start, end, first = head.place, (await self.log.ends(ISSUED))[p], (await self.log.starts(ISSUED))[p]
+        if lane.head is not head:
+            return False
         wanted = {item.place: item for item in islice(lane.items.values(), HELD) if item.body is None}
         last = start if head.again else min(max(wanted), start + READ_AT_ONCE)
-        if (await self.log.starts(ISSUED))[p] <= start <= last < end:
+        if first <= start <= last < end:
             async for records in self.log.read(ISSUED, p, start, last + 1):
                 for record in records:
                     if (item := wanted.get(record.offset)) is not None:
                         self._read_body(lane, item, record)
+        if lane.head is not head:
+            return False
         if head.body is None:
             await self._end(lane, [head], DeliveryState.PARKED, detail="the notice cannot be read from the log any more")
         elif head.kind is not None and not lane.endpoint.takes(head.kind):  # asked for once more, and not for this endpoint

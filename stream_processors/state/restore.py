@@ -66,8 +66,10 @@ async def restore(stage: Stage, log: Log, store: Store, told: Told = lambda line
         for stream in stage.streams:
             folded += await _fold_stream(stage, stream, log, store, stamp, told)
         if not whole:
-            stamp = stamp.removeprefix(RESTORING)
-            await store.set_stamp(stamp)
+            # Not whatever is there: a state that was emptied behind the last fold must not be called whole.
+            whole_stamp = stamp.removeprefix(RESTORING)
+            await store.call("fold", stamp, {b: Write({}, {"stamp": whole_stamp}) for b in range(BUCKETS)})
+            stamp = whole_stamp
             point("restore.stamped")
         return Restored(stamp, folded)
 

@@ -8,6 +8,7 @@ from schemas.topics import SUBMITTED
 from stream_processors.state import restore as barrier
 from stream_processors.state.keys import FOLDS
 from stream_processors.state.restore import OtherLog, restore
+from stream_processors.state.store import LostState
 from tests.support.builders import submission, submitted
 from tests.support.memory_store import MemoryStore
 from tests.support.world import World, content
@@ -86,3 +87,22 @@ async def test_a_state_of_newer_folds_is_left_alone():
 def test_a_stamp_is_read_back():
     assert barrier._Stamp.parse("restoring c|t=1:8|buckets=16|folds=7#ab") == ("c|t=1:8|buckets=16", 7)
     assert barrier._Stamp.parse("c|t=1:8|buckets=16#ab") == ("c|t=1:8|buckets=16", 0)
+
+
+async def test_a_state_that_is_emptied_behind_the_last_fold_is_not_called_whole(monkeypatch: pytest.MonkeyPatch):
+    """Else readers would be answered from nothing, and nobody would fold it again."""
+    world = await worked()
+    redis = world.redis["project"]
+    redis.flush()
+    fold_stream = barrier._fold_stream
+
+    async def emptied(stage, stream, *others):
+        folded = await fold_stream(stage, stream, *others)
+        if stream is stage.streams[-1]:
+            redis.flush()
+        return folded
+
+    monkeypatch.setattr(barrier, "_fold_stream", emptied)
+    with pytest.raises(LostState):
+        await restore(world.stages["project"], world.log, MemoryStore(redis, world.stages["project"].namespace))
+    assert all("stamp" not in bucket.marks for bucket in redis.buckets)

@@ -114,7 +114,7 @@ async def test_the_decision_is_made_at_the_time_of_the_log(world: World) -> None
     world.clock.forward(90)
     (fact,) = await _assess(world, submitted())
     assert fact.accepted_at == from_ms(world.clock.ms)
-    assert fact.claims_until_ms == world.clock.ms + 30 * 86_400_000
+    assert fact.claims_until_ms == world.clock.ms + 180 * 86_400_000
 
 
 async def test_a_join_stands_in_the_partition_of_its_case_with_the_signals_source(world: World) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections.abc import AsyncIterator
 
 import orjson
@@ -10,7 +11,7 @@ import pytest
 
 from schemas.codec import decode
 from schemas.deliveries import DeliveryState
-from schemas.topics import DEADLETTER, DELIVERED, ENDPOINTS, ISSUED
+from schemas.topics import DEADLETTER, DELIVERED, ENDPOINTS, ISSUED, Topic
 from schemas.values import instant_ms
 from stream_processors.agents import calls
 from stream_processors.crash import POINTS
@@ -498,3 +499,31 @@ async def test_a_mark_that_is_not_in_the_log_yet_moves_no_place(calling: Calling
     await calling.work()
     assert calling.receivers.got[URL] == [hook_id(one)] * 2
     assert [mark.state for mark in calling.marks()] == [DeliveryState.RECEIVED]
+
+
+@pytest.mark.parametrize("gone", ["acknowledged", "removed"])
+async def test_a_notice_that_is_done_with_while_it_is_read_again_is_not_parked(
+    calling: Calling, monkeypatch: pytest.MonkeyPatch, gone: str
+) -> None:
+    monkeypatch.setattr(lanes, "HELD", 1)
+    monkeypatch.setattr(calls, "HELD", 1)
+    made = calling.register()
+    calling.receivers.says[URL] = 503
+    one, two = calling.issue(1), calling.issue(2)
+    await calling.work()
+    ends, wanted = calling.world.log.ends, [two]
+
+    async def meanwhile(topic: Topic) -> dict[int, int]:
+        reads = any(frame.name == "_read_bodies" for frame in traceback.extract_stack())
+        if topic is ISSUED and wanted and reads:
+            calling.say("acknowledged", wanted.pop()) if gone == "acknowledged" else calling.remove(made)
+            wanted.clear()
+            await calling.poll()
+        return await ends(topic)
+
+    monkeypatch.setattr(calling.world.log, "ends", meanwhile)
+    calling.say("acknowledged", one)
+    await calling.pass_s(60, 5)
+    assert wanted == [], "its body was to be read"
+    assert calling.world.ended == [] and calling.pending() == 0
+    assert {state for state, _ in states(calling)} <= {"acknowledged"}

@@ -1,0 +1,39 @@
+"""Which key names what: tokens by the current one, signals by the oldest."""
+
+from __future__ import annotations
+
+import base64
+
+import pytest
+from pydantic import ValidationError
+
+from schemas.policy import Keep
+from schemas.protect.keyring import Keyring
+from schemas.protect.submission import signal_id
+from schemas.protect.tokens import Tokenizer
+
+KEYS = {f"k{n}": base64.b64encode(bytes([n]) * 32).decode() for n in (1, 2, 10)}
+
+
+def _tokenizer(current: str, *versions: str) -> Tokenizer:
+    keys = {version: KEYS[version] for version in versions}
+    return Tokenizer(Keyring(current=current, token_keys=keys, sealing_keys=keys))
+
+
+def test_a_signal_keeps_its_name_when_another_key_becomes_the_current_one() -> None:
+    """Else a retry across the change would be another signal, and its retraction would find nothing."""
+    before = _tokenizer("k1", "k1")
+    for current in ("k2", "k10"):
+        after = _tokenizer(current, "k10", "k1", "k2")
+        assert signal_id(after, "bank-001", "r-1") == signal_id(before, "bank-001", "r-1")
+        assert after.token("phone", "1") != before.token("phone", "1") and after.token("phone", "1").startswith(f"{current}.")
+    assert signal_id(_tokenizer("k10", "k2", "k10"), "b", "r") == signal_id(_tokenizer("k2", "k2"), "b", "r")
+
+
+def test_a_reference_is_known_as_long_as_its_traces() -> None:
+    assert Keep().claims_days >= Keep().cases_days
+    with pytest.raises(ValidationError, match="180 days"):
+        Keep(claims_days=30)
+    with pytest.raises(ValidationError, match="90 days"):
+        Keep(claims_days=60, cases_days=60)
+    assert Keep(claims_days=60, cases_days=60, victims_days=60).claims_days == 60
