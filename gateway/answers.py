@@ -208,9 +208,10 @@ class CasesOut(BaseModel):
 
 
 class FoundOut(BaseModel):
-    """The cases that an indicator leads to, the one with the newest signal first. `more`: there are others."""
+    """The cases that an indicator leads to, the one with the newest signal first. `more`: there are others. `token` is how a
+    trail names it, told with cases alone: whoever searches learns nothing of what a trail withholds."""
 
-    token: str
+    token: str | None = None
     cases: list[CaseOut]
     more: bool
 

@@ -6,6 +6,7 @@ beyond what remains, and what cannot be ordered says what is missing.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from itertools import groupby
 from typing import Any, NamedTuple
@@ -22,7 +23,7 @@ from schemas.trails import Cut, Hold, Hop, Loss, Stop, Trail, Unexplained
 from schemas.values import Amount, Instant
 from stream_processors.domain.holds import holds
 from stream_processors.domain.trail import Followed, follow
-from stream_processors.domain.trail_sources import Keeper, Start, held_of, keepers
+from stream_processors.domain.trail_sources import Keeper, Start, held_of, keepers, returned_of
 
 CASES_TOLD = 8
 
@@ -61,7 +62,8 @@ class HopOut(BaseModel):
 
 class StopOut(BaseModel):
     """What there is of it on an account: `arrived` = `went_on` + `unexplained` + `remaining`. `institution` keeps the account, as
-    `known_by` says (docs/money-trail.md); `held_minor` is what this case's orders hold; `cases` of yours name it."""
+    `known_by` says (docs/money-trail.md); `held_minor` is what this case's orders hold, `returned_minor` what they paid back (it
+    is in `remaining` still where nobody reports it); `cases` of yours name it."""
 
     account: AccountOut
     depth: int
@@ -71,6 +73,7 @@ class StopOut(BaseModel):
     unexplained_minor: int
     remaining_minor: int
     held_minor: int
+    returned_minor: int
     withheld: bool
     cases: list[str]
     institution: str | None = None
@@ -189,10 +192,10 @@ class Writer:
         )
 
     def _stops(self, one: _One) -> Iterable[StopOut]:
-        held = held_of(self._case.orders, one.currency)
-        return [self._stop(stop, one.currency, held) for stop in one.found.stops]
+        held, paid = (count(self._case.orders, one.currency) for count in (held_of, returned_of))
+        return [self._stop(stop, one.currency, held, paid) for stop in one.found.stops]
 
-    def _stop(self, stop: Stop, currency: str, held: Mapping[str, int]) -> StopOut:
+    def _stop(self, stop: Stop, currency: str, held: Mapping[str, int], paid: Mapping[str, int]) -> StopOut:
         plain = {name: getattr(stop, name) for name in StopOut.model_fields if name in Stop.model_fields and name != "account"}
         cases = self._gathered.cases.get(stop.account, [])
         keeper: Keeper | None = self._keepers.get(stop.account) if cases else None
@@ -203,6 +206,7 @@ class Writer:
             account=self.account(stop.account),
             currency=currency,
             held_minor=held.get(stop.account, 0),
+            returned_minor=paid.get(stop.account, 0),
             institution=keeper.institution if keeper else None,
             known_by=keeper.why if keeper else None,
             withheld=not cases,
@@ -210,12 +214,13 @@ class Writer:
         )
 
     def _orders(self, one: _One) -> Iterable[ProposalOut]:
-        """Of each account but where the money comes from, what of it is there and not held yet."""
+        """Of each account but where the money comes from, what of it is there, not held yet and not paid back."""
         begun = {loss.account for loss in one.losses}
         stops = tuple(stop for stop in one.found.stops if stop.account not in begun)
         trail = Trail.trusted(loss=one.losses[0], stops=stops)
         who = {token: keeper.institution for token, keeper in self._keepers.items()}
-        wanted = holds(trail, keepers=who, held_minor=held_of(self._case.orders, one.currency))
+        settled = Counter(held_of(self._case.orders, one.currency)) + Counter(returned_of(self._case.orders, one.currency))
+        wanted = holds(trail, keepers=who, held_minor=settled)
         remains = {stop.account: stop.remaining_minor for stop in stops}
         return [self._proposal(hold, remains[hold.account], one.found.hops) for hold in wanted.order]
 

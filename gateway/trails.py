@@ -53,11 +53,11 @@ class Reading:
         """Along the money from where the case's trail begins."""
         await self._read([primary], [case_id])
         own = each_once(told(self._cases[case_id].signals, mine=True)) if case_id in self._cases else []
-        first = starts(primary, own, self._rules.match_window_s)
-        begun = {one.loss.account for one in first}
+        alone = counted_once((one.report for one in own), self._rules.match_window_s)
+        begun = {one.loss.account for one in starts(primary, own, alone)}
         self._looked |= begun  # what else a victim paid is not this trail's
         await self._along(begun, upstream=False)
-        return self._gathered(first)
+        return self._gathered(starts(primary, own, self._transfers()))
 
     async def into(self, case_id: str, account: str) -> Gathered:
         """Against the money, to everybody whose loss can have come to the account; and what those paid is followed to it."""

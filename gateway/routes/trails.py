@@ -99,6 +99,8 @@ async def post_refund(call: Call) -> Response:
     except UnicodeEncodeError:
         raise Problem("invalid-request", "the value holds half a character", errors=[]) from None
     gathered = await _reading(call, policy.trail).into(case.case_id, token)
+    if token not in gathered.names and all(one.subject is None or one.subject.token != token for one in case.orders):
+        raise Problem("unknown-account", "no case of your unit names this account, and no order of this one is about it")
     writer = Writer(case, gathered, policy, services.sealer)
     partial: set[str] = set()
     if body.payments is None:
@@ -184,6 +186,6 @@ ENDPOINTS = [
         "Reckon the return of frozen money",
         body=RefundIn,
         answers={200: RefundOut},
-        problems=("invalid-request", *_PROBLEMS),
+        problems=("invalid-request", "unknown-account", *_PROBLEMS),
     ),
 ]

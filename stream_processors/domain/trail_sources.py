@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple, cast
 
 from schemas.cases import JoinedSignal
-from schemas.orders import HOLDS, LIVE, Order, OrderState, RefusalReason
+from schemas.orders import HOLDS, LIVE, Order, OrderKind, RefusalReason
 from schemas.trails import Loss, TransferReport
-from stream_processors.domain.transfers import Transfer, counted_once, report_of
+from stream_processors.domain.order_step import is_done
+from stream_processors.domain.transfers import Transfer, report_of
 
 StartWhy = Literal["loss", "arrived", "left", "reported"]
 KeeperWhy = Literal["answered_order", "both_ways", "other_end", "payers_bank"]
@@ -55,19 +56,20 @@ def each_once(found: Iterable[Told]) -> list[Told]:
     return [once[key] for key in sorted(once)]
 
 
-def starts(primary: str, own: Sequence[Told], window_s: int) -> tuple[Start, ...]:
+def starts(primary: str, own: Sequence[Told], transfers: Iterable[Transfer]) -> tuple[Start, ...]:
     """Where the trail of a case begins: with what its victims paid. Without one, with what came to its primary account, else with
-    what left it, else with all that it reports. What one account paid at one instant is one start."""
-    victims = {one.report.payer for one in own if one.victim}
+    what left it, else with all that it reports. What one account paid at one instant is one start. `transfers`: all that are
+    followed; one that another case reports, too, has its time from whoever told it first, and begins then."""
+    victims, reports = {one.report.payer for one in own if one.victim}, {one.report.signal_id for one in own}
     tries: tuple[tuple[StartWhy, Callable[[Transfer], bool]], ...] = (
         ("loss", lambda one: one.payer in victims),
         ("arrived", lambda one: one.payee == primary),
         ("left", lambda one: one.payer == primary),
         ("reported", lambda one: True),
     )
-    transfers = counted_once((one.report for one in own), window_s)
+    theirs = [one for one in transfers if not reports.isdisjoint(one.evidence)]
     for why, belongs in tries:
-        if found := [one for one in transfers if belongs(one)]:
+        if found := [one for one in theirs if belongs(one)]:
             return tuple(Start(loss, why) for loss in losses_of(found))
     return ()
 
@@ -148,10 +150,21 @@ def _answered(orders: Iterable[Order]) -> tuple[dict[str, Keeper], Mapping[str, 
 
 
 def held_of(orders: Iterable[Order], currency: str) -> dict[str, int]:
-    """Account -> what the case's orders hold there, or will when they are carried out."""
+    """Account -> what the case's orders hold there, or will when they are carried out. A freeze that is to take the place of a
+    stop holds the same money."""
+    found = {one.order_id: one for one in orders if one.kind in HOLDS and one.currency == currency and one.state in LIVE}
+    minor = {name: one.held_minor if is_done(one) else one.amount_minor or 0 for name, one in found.items()}
     held: dict[str, int] = defaultdict(int)
-    for one in orders:
-        if one.kind in HOLDS and one.subject is not None and one.currency == currency and one.state in LIVE:
-            done = one.state in (OrderState.EXECUTED, OrderState.RENEWED)
-            held[one.subject.token] += one.held_minor if done else one.amount_minor or 0
+    for name, one in found.items():
+        if one.subject is not None:
+            held[one.subject.token] += max(0, minor[name] - (0 if is_done(one) else minor.get(one.of or "", 0)))
     return dict(held)
+
+
+def returned_of(orders: Iterable[Order], currency: str) -> dict[str, int]:
+    """Account -> what the case's orders paid back from it. No report tells of that, so a trail shows it as there still."""
+    paid: dict[str, int] = defaultdict(int)
+    for one in orders:
+        if one.kind is OrderKind.RETURN_FUNDS and one.subject is not None and one.currency == currency and one.paid_minor:
+            paid[one.subject.token] += one.paid_minor
+    return dict(paid)

@@ -26,8 +26,8 @@ def _told(reports: list[TransferReport]) -> list[Told]:
 def test_remainders_cuts_and_gaps_add_up_and_nothing_is_more_than_arrived(
     reports: list[TransferReport], rules: TrailRules
 ) -> None:
-    begun = starts("a", each_once(_told(reports)), rules.match_window_s)
     known = counted_once(reports, rules.match_window_s)
+    begun = starts("a", each_once(_told(reports)), known)
     for _, group in groupby(sorted(begun, key=lambda one: one.loss.currency), key=lambda one: one.loss.currency):
         losses = [one.loss for one in group]
         found = follow(losses, known, rules=rules)
@@ -49,7 +49,8 @@ def test_the_order_in_which_cases_were_read_changes_nothing(
     random.shuffle(mixed)
     one, other = each_once(_told(reports)), each_once(_told(mixed))
     assert one == other
-    assert starts("a", one, rules.match_window_s) == starts("a", _shuffled(one, random), rules.match_window_s)
+    known = counted_once(reports, rules.match_window_s)
+    assert starts("a", one, known) == starts("a", _shuffled(one, random), known)
     assert keepers(one) == keepers(_shuffled(one, random))
     transfers = counted_once((each.report for each in one), rules.match_window_s)
     assert onward(["a"], transfers, depth=3, fan_out=2) == onward(["a"], _shuffled(transfers, random), depth=3, fan_out=2)

@@ -8,7 +8,7 @@ from datetime import timedelta
 from schemas.orders import Order
 from schemas.trails import TrailRules, TransferReport
 from stream_processors.domain.trail import follow
-from stream_processors.domain.trail_sources import Keeper, Told, held_of, keepers, losses_of, onward, starts
+from stream_processors.domain.trail_sources import Keeper, Start, Told, held_of, keepers, losses_of, onward, returned_of, starts
 from stream_processors.domain.transfers import counted_once
 from tests.support.builders import T0
 from tests.support.order_builders import subject
@@ -21,18 +21,33 @@ def told(by: str, payer: str, payee: str, minor: int = 100, minute: int = 0, vic
     return Told(report, victim, True)
 
 
+def begins(primary: str, own: list[Told], others: tuple[Told, ...] = ()) -> tuple[Start, ...]:
+    return starts(primary, own, counted_once((one.report for one in (*own, *others)), 600))
+
+
+def test_a_transfer_that_another_case_told_first_begins_when_that_says() -> None:
+    """Else what is followed is not what was lost: the money would have been gone before it came."""
+    own, other = [told("bank-v", "v", "a", minute=1, victim=True)], told("bank-a", "v", "a", minute=0)
+    (start,) = begins("a", own, (other,))
+    assert (start.loss.at, start.loss.amount_minor) == (T0, 100)
+    moved = counted_once((one.report for one in (*own, other, told("bank-a", "a", "b", 40, minute=5))), 600)
+    found = follow([start.loss], moved, rules=TrailRules())
+    assert {one.account: one.remaining_minor for one in found.stops} == {"a": 60, "b": 40} and not found.unexplained
+    assert begins("a", own, (told("bank-v", "v", "elsewhere", minute=1),))[0].loss.amount_minor == 100
+
+
 def test_a_trail_starts_with_what_victims_paid_each_transfer_once() -> None:
     own = [told("b-1", "v", "a", minute=0, victim=True), told("b-2", "v", "a", minute=1), told("b-2", "a", "b", minute=5)]
-    (start,) = starts("a", own, 600)
+    (start,) = begins("a", own)
     assert (start.why, start.loss.account, start.loss.amount_minor, start.loss.at) == ("loss", "v", 100, T0)
 
 
 def test_without_a_victim_it_starts_with_what_came_then_with_what_left_then_with_anything() -> None:
     own = [told("b-1", "x", "a"), told("b-1", "a", "b"), told("b-1", "c", "d")]
-    assert [(one.why, one.loss.account) for one in starts("a", own, 600)] == [("arrived", "x")]
-    assert [(one.why, one.loss.account) for one in starts("a", own[1:], 600)] == [("left", "a")]
-    assert [(one.why, one.loss.account) for one in starts("a", own[2:], 600)] == [("reported", "c")]
-    assert starts("a", [], 600) == ()
+    assert [(one.why, one.loss.account) for one in begins("a", own)] == [("arrived", "x")]
+    assert [(one.why, one.loss.account) for one in begins("a", own[1:])] == [("left", "a")]
+    assert [(one.why, one.loss.account) for one in begins("a", own[2:])] == [("reported", "c")]
+    assert begins("a", []) == ()
 
 
 def test_what_one_account_paid_at_one_instant_is_one_start() -> None:
@@ -74,7 +89,17 @@ def test_what_orders_hold_is_what_was_held_or_will_be() -> None:
     token = subject().token
     assert held_of([order("executed", "b-1", executed_at=T0, held_minor=60)], "CNY") == {token: 60}
     assert held_of([order("issued", "b-1")], "CNY") == {token: 70}
+    freeze = {"order_id": "o-2", "of": "o", "amount_minor": 60}
+    stop = order("executed", "b-1", kind="stop_payment", executed_at=T0, held_minor=60)
+    assert held_of([stop, order("issued", "b-1", **freeze)], "CNY") == {token: 60}, "it is to take the stop's place"
+    assert held_of([order("issued", "b-1"), order("issued", "b-1", **freeze | {"amount_minor": 90})], "CNY") == {token: 90}
     assert held_of([order("released", "b-1")], "CNY") == held_of([order("issued", "b-1")], "USD") == {}
+
+
+def test_what_was_paid_back_is_known_though_no_report_tells_of_it() -> None:
+    back = order("executed", "b-1", kind="return_funds", executed_at=T0, paid_minor=50)
+    assert returned_of([back, back, order("executed", "b-1", held_minor=5)], "CNY") == {subject().token: 100}
+    assert returned_of([order("issued", "b-1", kind="return_funds")], "CNY") == returned_of([back], "USD") == {}
 
 
 def test_ten_thousand_transfers_among_a_few_accounts_are_followed_in_bounded_time() -> None:

@@ -258,6 +258,27 @@ async def test_a_victim_of_another_case_shares_in_what_is_left(client: Client, c
     assert OTHER_VICTIM not in alone.text
 
 
+async def test_the_calculator_answers_for_accounts_of_ones_own_cases_alone(client: Client, chain: Town):
+    """Else it would say of any account whether another unit's case leads to it."""
+    alone = client("officer-1", queues=[QUEUE])
+    for account in (LAST, OTHER_VICTIM):
+        answer = await alone.post("/v1/cases/case-1/refund", json=refund_of(account, 1))
+        assert (answer.status_code, answer.json()["type"].rpartition(":")[2]) == (404, "unknown-account")
+        assert account not in answer.text
+
+
+async def test_what_was_paid_back_is_not_to_be_held_again(client: Client, chain: Town, views: FakeViews):
+    mule = next(one for one in views.cases["case-1"].signals[0].subjects if one.token == chain.token(MULE))
+    made = {"order_id": "o-1", "kind": "return_funds", "case_id": "case-1", "agency": QUEUE, "recipient": "bank-a"}
+    more = {"state": "executed", "issued_by": "officer-1", "drafted_at": T0, "executed_at": T0, "currency": "CNY"}
+    back = Order.model_validate({**made, **more, "subject": mule, "paid_minor": 20_000 * YUAN})
+    views.cases["case-1"] = views.cases["case-1"].model_copy(update={"orders": (back,)})
+    told = await ask(client)
+    stop = next(one for one in told["accounts"] if one["account"]["value"] == MULE)
+    assert (stop["remaining_minor"], stop["held_minor"], stop["returned_minor"]) == (20_000 * YUAN, 0, 20_000 * YUAN)
+    assert chain.token(MULE) not in [one["account"] for one in told["orders"]]
+
+
 async def test_payments_of_the_officers_file_are_reckoned_as_they_are(client: Client, chain: Town):
     payments = [{"payer": "甲", "amount_minor": 300}, {"payer": "乙", "amount_minor": 100}]
     told = await reckon(client, refund_of(MULE, 2, payments=payments))
