@@ -79,6 +79,7 @@ _TABLE = (
         "The action could not be read",
         "The stage could not read what the gateway wrote; tell the operator.",
     ),
+    Kind("unknown-account", 404, "No such account", "Neither a case of your unit nor an order of this one names the account."),
     Kind("unknown-order", 404, "No such order", "There is no such order in the case, or it is not yours to see."),
     Kind("unknown-task", 404, "No such task", "There is no such dissuasion task, or it was not asked of you."),
     Kind("unknown-objection", 404, "No such objection", "There is no such objection in the case, or it is not yours to see."),
@@ -119,6 +120,7 @@ _TABLE = (
     ),
     Kind("too-many-orders", 409, "Too many orders in the case", "Release or close others first, or split the case."),
     Kind("too-many-tasks", 409, "Too many tasks in the case", "End or call off others first."),
+    Kind("too-many-measures", 409, "Too many measures in the case", "Tell the rest in an hour, or one measure for several."),
     Kind("too-many-objections", 409, "Too many objections in the case", "Decide the others first."),
     Kind("too-many-clocks", 409, "Too many clocks in the case", "Its duties find no clock; end others first, or split the case."),
     Kind(

@@ -285,12 +285,22 @@ class Verdict(Stored):
     confirmed_until_ms: int
 
 
+class Used(Stored):
+    """How often the case's orders of one kind count against the cap of an account, from this change on."""
+
+    kind: Name
+    recipient: PartyId
+    token: Name
+    times: int = Field(ge=0)
+
+
 class CaseChange(Stored):
     """The value of `cases.changed.v1`: what became of one action. `case` is whole when it was applied.
 
     `origin` (`partition:offset`) is the source of a join, so that echoes of it are known after a rebuild. `left` is the queue
     that the case is not in any more. `notices` must reach whom they name, `follows` are requests about other cases: the stage
-    `deliver` sees to both. `moves`: of a refused action, those that are open. `counted` is what it changed of the scorecards.
+    `deliver` sees to both. `moves`: of a refused action, those that are open. `counted` is what it changed of the scorecards,
+    `used` what it changed of how often something was ordered about an account.
     """
 
     action_id: str | None
@@ -310,3 +320,4 @@ class CaseChange(Stored):
     follows: tuple[Action, ...] = ()
     moves: tuple[Name, ...] = ()
     counted: Counted | None = None
+    used: tuple[Used, ...] = ()

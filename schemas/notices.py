@@ -67,6 +67,10 @@ class Said(NamedTuple):
 SAID: dict[str, Said] = {
     "order_issued": Said("请依令办理并回复（{kind}）", "carry out this order and answer it ({kind})"),
     "order_released": Said("请解除 {of} 号指令的措施并回复", "lift what the order {of} holds, and answer"),
+    "order_part_released": Said(
+        "请解除 {of} 号指令的部分金额（{amount_minor}，最小货币单位），其余照旧，并回复",
+        "lift {amount_minor} (minor units) of what the order {of} holds, keep the rest, and answer",
+    ),
     "order_renewed": Said("该指令续期至 {until}", "this order is renewed until {until}"),
     "order_unanswered": Said("该指令逾期未回复", "this order is not answered in time"),
     "order_ends_soon": Said("该指令将于 {until} 到期", "this order ends at {until}"),

@@ -94,8 +94,8 @@ LIVE = frozenset({OrderState.AWAITING_APPROVAL, *UNDONE, OrderState.EXECUTED, Or
 
 
 class OrderEventKind(StrEnum):
-    """ISSUE to RENEW are people's. EXPIRE, NEAR_EXPIRY and OVERDUE are clocks'. RELEASE, SUPERSEDE and PAY_BACK are what another
-    order did to this one; LIFT is the recipient's word that nothing is held any more."""
+    """ISSUE to RENEW are people's. EXPIRE, NEAR_EXPIRY and OVERDUE are clocks'. RELEASE, SUPERSEDE, PAY_BACK and LOWER (part of
+    what it holds is released) are what another order did to this one; LIFT is the recipient's word that nothing is held."""
 
     ISSUE = "issue"
     APPROVE = "approve"
@@ -115,6 +115,7 @@ class OrderEventKind(StrEnum):
     RELEASE = "release"
     SUPERSEDE = "supersede"
     PAY_BACK = "pay_back"
+    LOWER = "lower"
 
 
 class VerifyField(StrEnum):
@@ -218,8 +219,9 @@ class Order(Stored):
     `valid_until`: before execution, until when it may be carried out; after it, until when it holds. `clock`, `answer_clock` and
     `verify_clock` are the names under which its times run. `late`: its answer came after `answer_by`. `lifted_at`: the
     recipient's word that nothing is held any more. `method`: by which rule a return is reckoned; one that needs a public notice
-    first is not carried out before `notice_until`, which runs under `notice_clock`. `history` holds the newest moves; the times
-    of the important ones have fields of their own.
+    first is not carried out before `notice_until`, which runs under `notice_clock`. `part`: of a release, that it is of less than
+    is held; the order goes on with the rest. `history` holds the newest moves; the times of the important ones have fields of
+    their own.
     """
 
     order_id: Name
@@ -265,4 +267,5 @@ class Order(Stored):
     method: ReturnRule | None = None
     notice_clock: Name | None = None
     notice_until: Instant | None = None
+    part: bool = False
     history: tuple[OrderMoved, ...] = ()

@@ -22,15 +22,20 @@ from stream_processors.agents.base import Agent, Batch
 from stream_processors.agents.dead_letters import DeadLetters
 from stream_processors.crash import point
 from stream_processors.domain import case as decision
+from stream_processors.domain import order_caps
 from stream_processors.domain.calendars import calendar_of
+from stream_processors.domain.order_caps import Account
 from stream_processors.log import Entry, Log, Record
 from stream_processors.metrics import METRICS, Steps
 from stream_processors.pipeline import STAGES
-from stream_processors.state.effects import Arg
-from stream_processors.state.folds import case_effect
+from stream_processors.state.effects import Arg, Effect
+from stream_processors.state.folds import caps_key, case_effect, used_effects
+from stream_processors.state.index import brief
 from stream_processors.state.keys import BUCKETS
 from stream_processors.state.restore import Restored, Told
 from stream_processors.state.store import Store, Write
+
+_Caps = Mapping[Account, dict[bytes, int]]
 
 CASES_CACHED = 256
 LARGEST = MAX_RECORD_BYTES - (68 << 10)
@@ -85,18 +90,23 @@ class Track(Agent):
         steps = Steps("track")
         works = [_read(record) for records in batch.values() for record in records]
         cases = await self._cases(works)
+        caps = await self._caps(works, cases)
         steps.done("read")
         point("track.observed")
         marks: dict[str, int] = {}
         changed: dict[str, CaseChange] = {}
+        used: list[Effect] = []
         entries: dict[int, list[Entry]] = {}
         outcomes: Counter[str] = Counter()
         written = datetime.now(UTC)
         for work in works:
-            change, value = _fitting(work, self._decide(work, cases, marks), cases, written)
+            change, value = _fitting(work, self._decide(work, cases, caps, marks), cases, written)
             if change.case is not None:
                 cases[change.case.case_id] = change.case
                 changed[change.case.case_id] = change
+                used += used_effects(change.case.case_id, change.used)
+                for one in change.used:
+                    caps.get(Account(one.kind, one.recipient, one.token), {})[brief(change.case.case_id)] = one.times
             key = work.record.key if work.action else None  # a poison record's key may be anything, of any size
             entries.setdefault(work.record.partition, []).append((key, value))
             outcomes[change.outcome.value] += 1
@@ -110,7 +120,7 @@ class Track(Agent):
         self.landed(CHANGED, bases, {p: self.marks.get(f"f{p}", 0) for p in bases})
         steps.done("record")
         point("track.recorded")
-        await self._fold(works, changed, marks)
+        await self._fold(works, changed, used, marks)
         self._remember(changed)
         steps.done("fold")
         point("track.folded")
@@ -124,7 +134,16 @@ class Track(Agent):
                 cases[name] = Case.model_validate_json(raw) if raw is not None else None
         return cases
 
-    def _decide(self, work: _Work, cases: dict[str, Case | None], marks: dict[str, int]) -> CaseChange:
+    async def _caps(self, works: list[_Work], cases: Mapping[str, Case | None]) -> _Caps:
+        """Of the accounts that something may be ordered about: how often each case did. What another worker decides in the same
+        moment is not in it: two orders of that moment may be one more than the cap (docs/decisions/0015)."""
+        asked = [order_caps.asked(work.action, cases[work.action.case_id]) for work in works if work.action]
+        accounts = list(dict.fromkeys(one for one in asked if one is not None))
+        if not accounts:
+            return {}
+        return dict(zip(accounts, await self.store.scores(self._stamp, [caps_key(*one) for one in accounts]), strict=True))
+
+    def _decide(self, work: _Work, cases: Mapping[str, Case | None], caps: _Caps, marks: dict[str, int]) -> CaseChange:
         action = work.action
         if action is None:
             self._dead.add(ACTIONS, work.record, work.why)
@@ -136,23 +155,27 @@ class Track(Agent):
             if code < marks.get(mark, self.marks.get(mark, 0)):
                 return decision.echo(action, work.actor, work.now)
             marks[mark] = code + 1
+        case = cases[action.case_id]
+        account = order_caps.asked(action, case)
+        counted = caps.get(account, {}) if account else {}
         change = decision.decide(
             action=action,
             actor=work.actor,
-            case=cases[action.case_id],
+            case=case,
             policy=self.policy,
             now=work.now,
             calendar=self._calendar,
+            elsewhere=sum(counted.values()) - counted.get(brief(action.case_id), 0),
         )
         if work.origin is not None:
             change = change.model_copy(update={"origin": f"{work.origin[0]}:{work.origin[1] + 1}"})
         return change
 
-    async def _fold(self, works: list[_Work], changed: dict[str, CaseChange], marks: dict[str, int]) -> None:
+    async def _fold(
+        self, works: list[_Work], changed: dict[str, CaseChange], used: list[Effect], marks: dict[str, int]
+    ) -> None:
         args: list[list[Arg]] = [[] for _ in range(BUCKETS)]
-        for change in changed.values():
-            assert change.case is not None
-            effect = case_effect(change.case)
+        for effect in [*(case_effect(change.case) for change in changed.values() if change.case is not None), *used]:
             args[effect.bucket] += effect.args
         sets = dict(marks)
         for work in works:

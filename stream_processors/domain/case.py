@@ -25,6 +25,7 @@ from stream_processors.domain import (
     case_signals,
     case_structure,
     case_told,
+    order_caps,
     scorecards,
 )
 from stream_processors.domain.calendars import Calendar, calendar_of
@@ -88,9 +89,17 @@ PARTS: dict[ActionKind, Part] = {
 
 
 def decide(
-    *, action: Action, actor: str, case: Case | None, policy: Policy, now: datetime, calendar: Calendar = WEEKENDS
+    *,
+    action: Action,
+    actor: str,
+    case: Case | None,
+    policy: Policy,
+    now: datetime,
+    calendar: Calendar = WEEKENDS,
+    elsewhere: int = 0,
 ) -> CaseChange:
-    """What becomes of the action. `calendar`: the place's days off, for what is reckoned in working days."""
+    """What becomes of the action. `calendar`: the place's days off, for what is reckoned in working days; `elsewhere`: as in
+    `Step`."""
     if case is not None and action.action_id in case.applied and not case_structure.came_back(action, case):
         return _change(action, actor, now, ActionOutcome.ECHO, revision=case.revision)
     if case is not None and action.revision not in (None, case.revision):
@@ -102,7 +111,7 @@ def decide(
             return _refused(action, actor, None, now, first)
         step = Step(action, actor, first[0], policy, calendar, now)
         return _applied(step, None, first[1])
-    step = Step(action, actor, case, policy, calendar, now)
+    step = Step(action, actor, case, policy, calendar, now, elsewhere)
     found = case_structure.forward(action, case) or _of_another_unit(step) or PARTS[action.kind](step)
     if isinstance(found, Refusal):
         return _refused(action, actor, case, now, found)
@@ -207,6 +216,7 @@ def _applied(step: Step, before: Case | None, done: Done) -> CaseChange:
         notices=(*done.notices, *case_told.told(before, after, step)),
         follows=done.follows,
         counted=scorecards.counted(before, after, elsewhere=action.portion.measures if action.portion else ()),
+        used=order_caps.changed(before, after),
     )
 
 

@@ -13,7 +13,7 @@ from datetime import datetime
 from schemas.clocks import Clock, ClockState
 from schemas.policy import Policy
 from stream_processors.domain import clocks
-from stream_processors.domain.calendars import Calendar
+from stream_processors.domain.calendars import Calendar, add
 from stream_processors.domain.loop import ClockStart, ClockStop
 from stream_processors.domain.measures import SUSPICIOUS
 from stream_processors.domain.refusal import Refusal
@@ -35,6 +35,16 @@ def of_confirmed(policy: Policy) -> tuple[str, ...]:
     return tuple(dict.fromkeys((SUSPICIOUS, *policy.clocks.confirmed)))
 
 
+def _is_sooner(clock: Clock, severity: str, policy: Policy, calendar: Calendar, now: datetime) -> bool:
+    """Whether the unit's clock began when the case was less severe, and would be due sooner if it began now."""
+    if clock.state is not ClockState.OPEN or clock.about is not None or clock.severity in (None, severity):
+        return False
+    rule = policy.clocks.rule(clock.name, severity)
+    if rule is None or clock.name not in UNIT_DUTIES:
+        return False
+    return add(now, rule.length, working=rule.working, calendar=calendar).at < clock.due_at
+
+
 def after(
     before: tuple[Clock, ...],
     *,
@@ -52,6 +62,12 @@ def after(
     """The case's clocks. `severity` and `queue` are the case's after the action; `must`: whether it is refused when one of its
     clocks finds no place; `joins`: whether they are institutions' that signals or a confirmation brought."""
     found = before
+    for clock in before:
+        if _is_sooner(clock, severity, policy, calendar, now):
+            restarted = clocks.start(
+                found, name=clock.name, rules=policy.clocks, calendar=calendar, now=now, severity=severity, unit=clock.unit
+            )
+            found = restarted.clocks
     for stop in stops:
         if stop.called_off:
             found = clocks.cancel(found, name=stop.name, about=stop.about, now=now)

@@ -26,6 +26,8 @@ from stream_processors.domain.orders import clock_event
 from stream_processors.domain.refusal import Refusal
 
 MOST_TASKS = MOST_OBJECTIONS = 8
+MOST_BY_ONE_DOOR = 3
+"""Objections that one institution brought and that are not over: else it could keep the person's own bank from bringing any."""
 _OVER = frozenset({ObjectionState.REJECTED, ObjectionState.PROPAGATED})
 
 
@@ -90,6 +92,9 @@ def _object(step: Step, case: Case, request: ObjectionRequest) -> Done | Refusal
     kept = _without(case.objections, request.objection_id, full=found is None)
     if found is None and len(kept) >= MOST_OBJECTIONS:
         return Refusal("too-many-objections", f"a case has at most {MOST_OBJECTIONS} objections that are not decided")
+    if found is None and sum(one.through == request.party and one.state not in _OVER for one in kept) >= MOST_BY_ONE_DOOR:
+        said = f"one institution or agency brings at most {MOST_BY_ONE_DOOR} objections that are not decided"
+        return Refusal("too-many-objections", said)
     change = objection.decide(request=request, objection=found, around=around(case), now=step.now)
     if change.refusal is not None:
         return change.refusal

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from schemas.cases import Case, CaseStatus
-from schemas.clocks import ClockName, Length
+from schemas.cases import Case, CaseStatus, Disposition
+from schemas.clocks import ClockName, ClockState, Length
 from schemas.loop_names import ORDER, name_of
 from schemas.notices import Notice, NoticeKind
 from schemas.orders import LIVE, REVERSIBLE, Order, OrderDraft, OrderEvent, OrderEventKind, OrderKind, OrderState
@@ -54,10 +54,11 @@ def measure(step: Step) -> Done | Refusal:
         return Refusal("forbidden", "a measure is told by the institution that took it")
     if not sent_on and who.id not in concerned(step.case):
         return Refusal("unknown-case", "there is no such case of yours")
-    theirs = tuple(one for one in step.case.clocks if one.about == kept.institution)
+    theirs = tuple(one for one in step.case.clocks if one.about == kept.institution and one.state is not ClockState.CANCELLED)
     due_at = {one.name: one.due_at for one in theirs}
     running = frozenset(one.name for one in theirs if one.state in case_clocks.RUNNING)
-    arrived = step.case.amount_minor.get(kept.currency) if kept.currency else None
+    told = step.case.amount_minor  # in a currency that no report names nothing came in, unless no report names any amount
+    arrived = told.get(kept.currency, 0) if kept.currency and told else None
     change = measures.add(
         measures=step.case.measures, measure=kept, due_at=due_at, running=running, now=step.now, arrived_minor=arrived
     )
@@ -65,7 +66,13 @@ def measure(step: Step) -> Done | Refusal:
         return change.refused
     if change.echo:
         return Done({})
-    return Done({"measures": change.measures}, starts=change.starts, stops=change.stops)
+    return Done({"measures": change.measures}, starts=() if _nothing_owed(step.case) else change.starts, stops=change.stops)
+
+
+def _nothing_owed(case: Case) -> bool:
+    """Whether institutions' duties were called off: nobody reports it any more, or it was a false alarm."""
+    over = case.status in (CaseStatus.DISPOSED, CaseStatus.CLOSED)
+    return case.status is CaseStatus.RETRACTED or (over and case.disposition is Disposition.FALSE_POSITIVE)
 
 
 def concerned(case: Case) -> set[str]:
@@ -89,7 +96,13 @@ def decided(step: Step, known: tuple[Order, ...], event: OrderEvent) -> OrdersCh
     """What becomes of the event. What is told to a unit is told to the one that has the case now, not to the one that ordered."""
     named = event.model_copy(update={"event_id": step.action.action_id})
     found = orders.decide(
-        orders=known, event=named, actor=step.actor, rules=step.policy.orders, now=step.now, ends=ends_of(step)
+        orders=known,
+        event=named,
+        actor=step.actor,
+        rules=step.policy.orders,
+        now=step.now,
+        ends=ends_of(step),
+        elsewhere=step.elsewhere,
     )
     here = {"recipient": step.case.queue}
     before = {one.agency for one in found.orders} - {step.case.queue}

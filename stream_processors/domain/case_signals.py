@@ -14,7 +14,7 @@ from schemas.cases import Action, Case, CaseStatus, JoinedSignal, Tally
 from schemas.clocks import Clock, ClockState
 from schemas.policy import Policy
 from schemas.retractions import Standing
-from stream_processors.domain import case_clocks, clocks, tally, trust
+from stream_processors.domain import case_clocks, case_loop, clocks, tally, trust
 from stream_processors.domain.case_state import SLEEPING
 from stream_processors.domain.case_step import Done, Step
 from stream_processors.domain.loop import ClockStart, ClockStop
@@ -86,18 +86,24 @@ def again(case: Case) -> dict[str, Any]:
 
 
 def duties(policy: Policy, signal: JoinedSignal, case: Case | None) -> tuple[ClockStart, ...]:
-    """The clocks that a report starts for the institution that made it (policy: `clocks.duties`), once in a case."""
+    """The clocks that a report starts for the institution that made it (policy: `clocks.duties`), once in a case; again when what
+    it owed was called off meanwhile."""
     if trust.low(signal):
         return ()
-    known = {(one.name, one.about) for one in case.clocks} if case is not None else set()
+    known = _owed_before(case) if case is not None else set()
     names = policy.clocks.duties.get(signal.kind, ())
     return tuple(ClockStart(name, signal.institution) for name in names if (name, signal.institution) not in known)
+
+
+def _owed_before(case: Case) -> set[tuple[str, str | None]]:
+    """What ran or runs, but for what was called off: that was of something else."""
+    return {(one.name, one.about) for one in case.clocks if one.state is not ClockState.CANCELLED}
 
 
 def owed_when_confirmed(policy: Policy, case: Case) -> tuple[ClockStart, ...]:
     """The clocks that a confirmation starts for those whose reports of the case stand (policy: `clocks.confirmed`). Who did it
     after an earlier one, or has it to do still, is not asked again."""
-    known = {(one.name, one.about) for one in case.clocks if one.state is not ClockState.CANCELLED}
+    known = _owed_before(case)
     return tuple(
         ClockStart(name, who)
         for name, beginnings in policy.clocks.confirmed.items()
@@ -117,7 +123,7 @@ def _told_wrong(policy: Policy, signal: JoinedSignal, case: Case) -> tuple[Clock
 
 
 def retracted(step: Step) -> Done | Refusal:
-    """The case of the signals that are left. Without any it leaves its queue, whoever holds it."""
+    """The case of the signals that are left. Without any it leaves its queue, whoever holds it, and nobody is to be warned."""
     case, gone = step.case, step.action.withdrawn
     if gone is None:
         return Refusal("unreadable", "a retraction without what it takes away")
@@ -127,21 +133,25 @@ def retracted(step: Step) -> Done | Refusal:
     changes["clocks"] = clocks_without(case, changes["institutions"], step.now)
     if not changes["signal_count"] and case.status in (CaseStatus.OPEN, CaseStatus.CLAIMED):
         changes |= {"status": CaseStatus.RETRACTED, "holder": None, "lease_until": None}
-        return Done(changes, called_off=case_clocks.WHILE_OPEN)
+        return case_loop.call_off_all(step, Done(changes, called_off=case_clocks.WHILE_OPEN))
     return Done(changes)
 
 
 def clocks_without(case: Case, institutions: Iterable[str], now: datetime) -> tuple[Clock, ...]:
     """The case's clocks; those of an institution that is not in it any more are called off, for it owes nothing here. What it had
     missed by then stays missed."""
-    over = owed_elsewhere(case, institutions)
-    return tuple(clocks.cancel((one,), now=now)[0] if one in over else one for one in case.clocks)
+    gone = _gone(case, institutions)
+    return tuple(clocks.cancel((one,), now=now, stays_missed=True)[0] if one.about in gone else one for one in case.clocks)
 
 
 def owed_elsewhere(case: Case, institutions: Iterable[str]) -> tuple[Clock, ...]:
     """The running clocks of those who are in the case, and not among `institutions` that stay."""
-    gone = set(case.institutions) - set(institutions)
+    gone = _gone(case, institutions)
     return tuple(one for one in case.clocks if one.about in gone and one.state is ClockState.OPEN)
+
+
+def _gone(case: Case, institutions: Iterable[str]) -> set[str]:
+    return set(case.institutions) - set(institutions)
 
 
 def left(case: Case, gone: Standing, policy: Policy) -> dict[str, Any]:

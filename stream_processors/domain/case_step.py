@@ -16,7 +16,8 @@ from stream_processors.domain.loop import ClockStart, ClockStop
 
 
 class Step(NamedTuple):
-    """One action on the case as it stands. `actor`: `officer:...`, `institution:...`, `stage:...`."""
+    """One action on the case as it stands. `actor`: `officer:...`, `institution:...`, `stage:...`; `elsewhere`: how often what
+    the action asks for was ordered about the same account in other cases."""
 
     action: Action
     actor: str
@@ -24,6 +25,7 @@ class Step(NamedTuple):
     policy: Policy
     calendar: Calendar
     now: datetime
+    elsewhere: int = 0
 
 
 class Done(NamedTuple):

@@ -25,7 +25,7 @@ from stream_processors.domain.case_signals import AFRESH, LINKED_KEPT, again, cl
 from stream_processors.domain.case_state import SLEEPING
 from stream_processors.domain.case_step import Done
 from stream_processors.domain.loop import ClockStart
-from stream_processors.domain.order_step import is_done, is_unlifted
+from stream_processors.domain.order_step import crossed_its_end, is_done, is_unlifted
 from stream_processors.domain.refusal import Refusal
 from stream_processors.domain.routing import queue_of
 from stream_processors.domain.scoring import severity
@@ -56,8 +56,8 @@ def standing(case: Case) -> tuple[str, ...]:
 
 
 def _holds(order: Order) -> bool:
-    if order.state is OrderState.RELEASED and is_unlifted(order):
-        return True  # it crossed with its release
+    if is_unlifted(order) and (order.state is OrderState.RELEASED or crossed_its_end(order)):
+        return True  # carried out when its end was on the way
     return order.state in LIVE and (order.kind in REVERSIBLE or not is_done(order))
 
 
@@ -76,8 +76,15 @@ def transfer(action: Action, case: Case, policy: Policy, now: datetime) -> Done 
     if action.queue not in (known := queues_of(policy)):
         return Refusal("unknown-queue", f"there is no queue {action.queue}; known: {', '.join(sorted(known))}")
     moved = Moved.trusted(at=now, by=action.officer, came_from=case.queue, to=action.queue, note_sealed=action.note_sealed)
-    changes = {**AFRESH, "queue": action.queue, "transfers": (*case.transfers[1 - TRANSFERS_KEPT :], moved)}
+    clocks = tuple(one.model_copy(update={"unit": action.queue}) if _goes_along(one, case) else one for one in case.clocks)
+    transfers = (*case.transfers[1 - TRANSFERS_KEPT :], moved)
+    changes = {**AFRESH, "queue": action.queue, "transfers": transfers, "clocks": clocks}
     return Done(changes, starts=_acknowledged(), left=case.queue, called_off=(ACKNOWLEDGE, DISPOSE))
+
+
+def _goes_along(clock: Clock, case: Case) -> bool:
+    """Whether it runs for the unit and has not run out: who has the case can do what it is for, with the time that is left."""
+    return clock.state is ClockState.OPEN and clock.unit == case.queue and clock.name not in (ACKNOWLEDGE, DISPOSE)
 
 
 def close(action: Action, case: Case, policy: Policy, now: datetime) -> Done | Refusal:

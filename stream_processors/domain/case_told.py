@@ -14,16 +14,13 @@ from schemas.feedback import TakenBack
 from schemas.measures import MeasureKind
 from schemas.notices import Notice, NoticeKind
 from schemas.orders import OrderKind, OrderState
-from schemas.signals import SignalKind
 from stream_processors.domain.case_step import Step
 from stream_processors.domain.early_warning import early_warning
-from stream_processors.domain.feedback import Handling, feedback
+from stream_processors.domain.feedback import QUIET, Handling, feedback
 from stream_processors.domain.order_step import is_unlifted
 from stream_processors.domain.told import Told
 from stream_processors.domain.undoing import Executed, taken_back
 
-QUIET = frozenset({SignalKind.ORGANIZED_CRIME})
-"""A lead of organized crime must not reach those whom it is about (Art. 17)."""
 _KINDS: dict[str, tuple[NoticeKind, str]] = {
     "feedback": (NoticeKind.FEEDBACK, "feedback"),
     "early_warning": (NoticeKind.EARLY_WARNING, "warning"),

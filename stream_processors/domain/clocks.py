@@ -190,13 +190,24 @@ def stop(
     return Stopped(_replaced(clocks, clock), clock)
 
 
-def cancel(clocks: tuple[Clock, ...], *, now: datetime, name: str | None = None, about: str | None = None) -> tuple[Clock, ...]:
-    """Nothing has to be done any more: of all clocks, those of a name, those about one thing, or both."""
+def cancel(
+    clocks: tuple[Clock, ...],
+    *,
+    now: datetime,
+    name: str | None = None,
+    about: str | None = None,
+    stays_missed: bool = False,
+) -> tuple[Clock, ...]:
+    """Nothing has to be done any more: of all clocks, those of a name, those about one thing, or both. `stays_missed`: those that
+    had run out by then are marked late."""
 
     def over(one: Clock) -> bool:
         return one.state in _OUTSTANDING and name in (None, one.name) and about in (None, one.about)
 
-    return tuple(_ended(one, "cancel", now) if over(one) else one for one in clocks)
+    def ended(one: Clock) -> Clock:
+        return _ended(one, "cancel", now, late=True if stays_missed and one.state is ClockState.FIRED else None)
+
+    return tuple(ended(one) if over(one) else one for one in clocks)
 
 
 def due(clocks: tuple[Clock, ...], *, name: str, run: int, step: str, rules: Clocks, now: datetime) -> Fired:

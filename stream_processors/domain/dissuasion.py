@@ -148,6 +148,8 @@ _OFFICER, _STAGE = frozenset({Role.OFFICER}), frozenset({Role.STAGE})
 _REACHES = frozenset({Role.INSTITUTION, Role.OFFICER})
 """A police station is a unit of officers, a bank or operator an institution."""
 
+_cancel = Move(_OFFICER | _STAGE, (S.CANCELLED,), _no_success, _cancelled, "task_over")
+
 TABLE: dict[tuple[str, E], Move] = {
     (NONE, E.ASK): Move(_OFFICER | _STAGE, (S.OPEN,), _free, _asked, "task_asked"),
     (S.OPEN, E.TAKE): Move(_REACHES, (S.TAKEN,), _free, _taken, "task_taken"),
@@ -155,7 +157,7 @@ TABLE: dict[tuple[str, E], Move] = {
     **{(state, E.TRY): Move(_REACHES, (S.TAKEN,), _attempted, _tried, "task_tried") for state in (S.OPEN, S.TAKEN)},
     **{(state, E.SUCCEED): Move(_REACHES, (S.DISSUADED,), _attempted, _succeeded, "task_over") for state in (S.OPEN, S.TAKEN)},
     (S.TAKEN, E.GIVE_UP): Move(_REACHES, (S.NOT_DISSUADED,), lambda step: _mine(step) or _why(step), _gave_up, "task_over"),
-    **{(state, E.CANCEL): Move(_OFFICER, (S.CANCELLED,), _no_success, _cancelled, "task_over") for state in (S.OPEN, S.TAKEN)},
+    **{(state, E.CANCEL): _cancel for state in (S.OPEN, S.TAKEN)},
     **{(state, E.DUE): Move(_STAGE, (S.OPEN,), _free, _missed, "task_missed") for state in (S.OPEN, S.TAKEN)},
 }
 """state x event -> move."""

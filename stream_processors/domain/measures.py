@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from schemas.measures import Measure, MeasureKind, Reaction
@@ -15,6 +15,9 @@ from stream_processors.domain.loop import ClockStart, ClockStop, done_between, i
 from stream_processors.domain.refusal import Refusal
 
 MOST_MEASURES = 64
+MOST_AN_HOUR = 12
+"""Measures of one institution in one case. Each is a new revision of the case, which officers' moves are made on, and may be
+news to everybody in it: without a bound one institution could keep a case from being worked on."""
 WARN, BLOCK, REPORT, SUSPICIOUS = "warn", "block", "report", "suspicious_report"
 
 
@@ -73,6 +76,10 @@ def add(
     if arrived_minor is not None and (measure.amount_minor or 0) > arrived_minor:
         said = f"no more can be held than arrived, {arrived_minor} in minor units"
         return MeasureChange(measures, refused=Refusal("above-arrived", said))
+    recent = sum(one.institution == measure.institution and one.at > now - timedelta(hours=1) for one in measures)
+    if recent >= MOST_AN_HOUR:
+        said = f"you told {recent} measures in this case within an hour, {MOST_AN_HOUR} is the most; tell the rest later"
+        return MeasureChange(measures, refused=Refusal("too-many-measures", said))
     duty = TABLE[measure.kind]
     ended = duty.ended(running)
     due = min((due_at[name] for name in ended if name in due_at), default=None)

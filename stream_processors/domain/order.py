@@ -14,6 +14,7 @@ from schemas.notices import Notice
 from schemas.order_rules import KindRules, OrderRules
 from schemas.orders import (
     HISTORY_KEPT,
+    HOLDS,
     LETTERS,
     REVERSIBLE,
     TAKEDOWNS,
@@ -41,7 +42,7 @@ from stream_processors.domain.loop import (
     open_moves,
     party,
 )
-from stream_processors.domain.order_step import Effects, Follow, Step, notices
+from stream_processors.domain.order_step import Effects, Follow, Step, is_part, notices
 from stream_processors.domain.refusal import Refusal
 
 NONE = "none"
@@ -89,6 +90,10 @@ def _can_be_called_off(order: Order) -> bool:
 
 def _can_be_replaced(order: Order) -> bool:
     return order.kind is OrderKind.STOP_PAYMENT
+
+
+def _holds(order: Order) -> bool:
+    return order.kind in HOLDS
 
 
 def _pays(order: Order) -> bool:
@@ -151,6 +156,10 @@ TABLE: dict[tuple[str, E], Move] = {
         (state, E.PAY_BACK): Move(_ORDER, (state, S.RELEASED), guards.frozen_enough, effects.paid_back, _pays)
         for state in (S.EXECUTED, S.RENEWED)
     },
+    **{
+        (state, E.LOWER): Move(_ORDER, (state,), guards.frozen_enough, effects.lowered, _holds)
+        for state in (S.EXECUTED, S.RENEWED)
+    },
     (S.RELEASED, E.EXECUTE): Move(_RECIPIENT, (S.RELEASED,), _crossing, effects.crossed, _can_be_called_off),
     (S.EXPIRED, E.EXECUTE): Move(_RECIPIENT, (S.EXPIRED,), _crossing, effects.crossed, _can_end),
     **{(state, E.LIFT): Move(_lift, (state,), _may_lift, effects.lifted, _can_end) for state in (S.RELEASED, S.EXPIRED)},
@@ -191,8 +200,10 @@ def decide(
     now: datetime,
     ends: Ends,
     others: tuple[Order, ...] = (),
+    elsewhere: int = 0,
 ) -> OrderChange:
-    """What becomes of the event. `actor`: `officer:...`, `institution:...`, `stage:...`; `others`: the case's other orders."""
+    """What becomes of the event. `actor`: `officer:...`, `institution:...`, `stage:...`; `others`: the case's other orders;
+    `elsewhere`: how often the same was ordered about the account in other cases."""
     who = acting(actor, event)
     if order is None and (event.kind is not E.ISSUE or event.draft is None):
         return OrderChange(None, refused=Refusal("unknown-order", f"there is no order {event.order_id} in this case"))
@@ -208,7 +219,7 @@ def decide(
     if move is None or event.kind not in moves:
         said = f"the order is {state}; {listed(moves)}"
         return OrderChange(None, refused=Refusal("not-allowed", said, moves))
-    step = Step(thing, event, who, of_kind, now, ends, others)
+    step = Step(thing, event, who, of_kind, now, ends, others, elsewhere)
     refused = move.guard(step)
     if refused is not None:
         return OrderChange(None, refused=refused._replace(moves=moves))
@@ -260,6 +271,7 @@ def _candidate(
         preserve=bool(rules and rules.preserve and draft.kind in TAKEDOWNS),
         method=draft.method if draft.kind is OrderKind.RETURN_FUNDS else None,
         notice_until=_announced(draft, rules, now, ends),
+        part=is_part(draft.kind, amount, target),
     )
 
 

@@ -6,12 +6,14 @@ Invariant: an order holds money only from its execution to its end; every effect
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from typing import Any
 
+from schemas.clocks import Length
 from schemas.notices import NoticeKind
 from schemas.orders import HOLDS, LIVE, UNDONE, Order, OrderEventKind, OrderKind, OrderState, RefusalReason
 from stream_processors.domain.loop import ClockStart, ClockStop, iso
-from stream_processors.domain.order_step import Effects, Follow, Step, Told, is_done
+from stream_processors.domain.order_step import Effects, Follow, Step, Told, is_done, is_part
 
 Effect = Callable[[Step], Effects]
 LIFT_CLOCK = "order_lift"
@@ -36,15 +38,18 @@ def approved(step: Step) -> Effects:
 
 
 def issued(step: Step) -> Effects:
-    """Its times begin; that to answer begins when it may be carried out. A release ends at once what was not carried out yet: the
-    order, or a return of what that holds."""
+    """Its times begin; that to answer begins when it may be carried out. A release, unless it is of a part, ends at once what was
+    not carried out yet: the order, or a return of what that holds."""
     order, rules, about = step.order, step.rules, step.order.order_id
     within, notice_clock = (rules.answer_within, rules.notice_clock) if rules else (None, None)
     notice_until = step.notice_until
     waits_until = notice_until if notice_until is not None and notice_until > step.now else None
-    answer_by = order.answer_by or (step.ends(waits_until or step.now, within) if within else None)
+    answer_by = order.answer_by or (_answered_by(step, within, waits_until) if within else None)
     valid_until = step.ends(step.now, rules.length) if rules and rules.length else None
     changes = {"state": OrderState.ISSUED, "issued_at": step.now, "answer_by": answer_by, "valid_until": valid_until}
+    part = is_part(order.kind, order.amount_minor, step.target)
+    if part != order.part:
+        changes["part"] = part
     if notice_until is not None:
         changes |= {"notice_until": notice_until, "notice_clock": notice_clock}
     dues = ((order.clock, valid_until), (order.answer_clock, answer_by), (notice_clock, waits_until))
@@ -52,13 +57,17 @@ def issued(step: Step) -> Effects:
     if order.verify_clock:
         starts = (*starts, ClockStart(order.verify_clock, about))
     release = order.kind is OrderKind.RELEASE
-    says = "order_released" if release else "order_issued"
+    says = "order_part_released" if part else "order_released" if release else "order_issued"
     data = _facts(order, answer_by=answer_by, notice_until=notice_until)
     told = Told(order.recipient, NoticeKind.RELEASE if release else NoticeKind.ORDER, says, data)
     target = step.target
     ended = [target] if target is not None else []
     ended += [one for one in step.others if one.kind in (OrderKind.RETURN_FUNDS, OrderKind.FREEZE) and one.of == order.of]
-    return Effects(changes, (told,), starts, (), _ending(ended) if release else ())
+    return Effects(changes, (told,), starts, (), _ending(ended) if release and not part else ())
+
+
+def _answered_by(step: Step, within: Length, waits_until: datetime | None) -> datetime:
+    return step.ends(step.now, within) if waits_until is None else step.ends_behind(waits_until, within)
 
 
 def dropped(step: Step) -> Effects:
@@ -128,7 +137,8 @@ def crossed(step: Step) -> Effects:
         heard = _agency(step, "order_paid_after_end", amount_minor=amount)
         return Effects(changes, (heard,), (), (), _what_follows(step) if frozen else ())
     again = Told(order.recipient, NoticeKind.RELEASE, "order_lift_at_once", _facts(order))
-    changes = {"executed_at": step.done_at, **_received(step), **_answered(step)}
+    # What was said to be lifted before it was carried out says nothing of what is held now.
+    changes = {"executed_at": step.done_at, "lifted_at": None, **_received(step), **_answered(step)}
     told = (again, _agency(step, "order_crossed"))
     return Effects(changes, told, (ClockStart(LIFT_CLOCK, order.order_id),))
 
@@ -142,7 +152,7 @@ def renewed(step: Step) -> Effects:
     """One length more, from where the last one ends."""
     order, rules = step.order, step.rules
     assert order.valid_until is not None and rules is not None and rules.length is not None
-    until = step.ends(order.valid_until, rules.length)
+    until = step.ends_behind(order.valid_until, rules.length)
     changes = {"state": OrderState.RENEWED, "renewals": order.renewals + 1, "valid_until": until}
     told = Told(order.recipient, NoticeKind.ORDER, "order_renewed", _facts(order, until=until))
     name = order.clock or rules.clock
@@ -195,6 +205,11 @@ def paid_back(step: Step) -> Effects:
     return Effects({**_ended(step, OrderState.RELEASED), "lifted_at": step.now}, (), (), _clocks(order, answered=False))
 
 
+def lowered(step: Step) -> Effects:
+    """Part of it was released: it holds the rest, for as long as before."""
+    return Effects({"held_minor": step.order.held_minor - (step.event.amount_minor or 0)})
+
+
 def _ending(orders: Iterable[Order]) -> tuple[Follow, ...]:
     """The ends of those that were not carried out yet."""
     return tuple(Follow(one.order_id, OrderEventKind.RELEASE) for one in orders if one.state in UNDONE)
@@ -209,6 +224,8 @@ def _what_follows(step: Step) -> tuple[Follow, ...]:
         return (Follow(target.order_id, OrderEventKind.PAY_BACK, step.event.amount_minor),)
     if step.order.kind is OrderKind.FREEZE and target.state in LIVE:
         return (Follow(target.order_id, OrderEventKind.SUPERSEDE),)
+    if step.order.part and is_part(step.order.kind, step.order.amount_minor, target):
+        return (Follow(target.order_id, OrderEventKind.LOWER, step.order.amount_minor),)
     if step.order.kind is OrderKind.RELEASE and is_done(target):
         return (Follow(target.order_id, OrderEventKind.RELEASE),)
     if step.order.kind is OrderKind.RELEASE and target.executed_at is not None and target.lifted_at is None:

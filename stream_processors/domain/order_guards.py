@@ -122,10 +122,11 @@ def under_the_cap(step: Step) -> Refusal | None:
     if most is None:
         return None
     order = step.order
-    used = sum(times_used(one) for one in step.others if one.kind is order.kind and same_subject(one, order))
+    used = step.elsewhere + sum(times_used(one) for one in step.others if one.kind is order.kind and same_subject(one, order))
     used += times_used(order) if is_done(order) else 0
     if used >= most:
-        return Refusal("cap-reached", f"an account may have {most} of the kind {order.kind}, renewals included; it had {used}")
+        said = f"an account may have {most} of the kind {order.kind}, renewals included; it had {used}"
+        return Refusal("cap-reached", f"{said}, {step.elsewhere} of them in other cases" if step.elsewhere else said)
     return None
 
 
@@ -156,14 +157,22 @@ def _releasable(step: Step) -> Refusal | None:
     assert target is not None
     if target.kind not in REVERSIBLE or target.state not in _RELEASABLE:
         return Refusal("not-allowed", f"the order {target.order_id} is {target.state}; there is nothing to release")
-    again = [one for one in step.others if _releases(one, target)]
+    if target.kind in HOLDS and target.state in UNDONE and (step.order.amount_minor or 0) < (target.amount_minor or 0):
+        said = f"nothing is held under the order {target.order_id} yet: release the whole of it, or what is held when it is"
+        return Refusal("not-held", said)
+    left = target.held_minor - promised_minor(target, step.others)
+    if step.order.part and (step.order.amount_minor or 0) > left:
+        return Refusal("not-held", f"{left} in minor units is held and not promised to anybody; release the whole of it instead")
+    again = [one for one in step.others if _releases(one, target) and (step.order.part or not one.part)]
     if again:
         return Refusal("already-released", f"the release {again[0].order_id} of this order is there already")
     return None
 
 
 def _releases(one: Order, target: Order) -> bool:
-    return one.kind is OrderKind.RELEASE and one.of == target.order_id and one.state in LIVE
+    """Whether it is a release of it that lasts or, of a part, that is not answered yet."""
+    lasts = one.state in LIVE and not (one.part and is_done(one))
+    return one.kind is OrderKind.RELEASE and one.of == target.order_id and lasts
 
 
 def _returnable(step: Step) -> Refusal | None:
@@ -256,9 +265,9 @@ def paid_what_was_ordered(step: Step) -> Refusal | None:
 
 
 def renewable(step: Step) -> Refusal | None:
-    """Not while somebody waits for its release."""
+    """Not while somebody waits for its release; that of a part leaves the rest, which may be renewed."""
     rules = step.rules
-    if any(_releases(one, step.order) for one in step.others):
+    if any(_releases(one, step.order) and not one.part for one in step.others):
         return Refusal("already-released", f"the order {step.order.order_id} is being released")
     if rules is not None and rules.renewals is not None and step.order.renewals >= rules.renewals:
         return Refusal("cap-reached", f"an order of the kind {step.order.kind} is renewed at most {rules.renewals} times")

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
+from schemas.clocks import Length
 from schemas.notices import Notice, NoticeKind
 from schemas.order_rules import KindRules
-from schemas.orders import LIVE, REVERSIBLE, Order, OrderEvent, OrderEventKind, OrderKind, OrderState
+from schemas.orders import HOLDS, LIVE, REVERSIBLE, Order, OrderEvent, OrderEventKind, OrderKind, OrderState
 from schemas.refunds import NOTICED
 from stream_processors.domain.loop import ClockStart, ClockStop, Ends, Party, done_between
+
+_TICK = timedelta(microseconds=1)
 
 
 class Step(NamedTuple):
     """One event of one order. `order` is as it stands (of an issue: as it would stand), `others` are the case's other orders,
-    `rules` those of its kind (None: the policy does not offer it)."""
+    `rules` those of its kind (None: the policy does not offer it), `elsewhere` what counts against its cap in other cases."""
 
     order: Order
     event: OrderEvent
@@ -24,6 +27,7 @@ class Step(NamedTuple):
     now: datetime
     ends: Ends
     others: tuple[Order, ...] = ()
+    elsewhere: int = 0
 
     @property
     def target(self) -> Order | None:
@@ -38,9 +42,16 @@ class Step(NamedTuple):
             return None
         return order.notice_until or self.ends(self.now, rules.notice_clock)
 
+    def ends_behind(self, until: datetime, length: Length) -> datetime:
+        """When the length is over that begins where another time ended: 24:00 belongs to the day that it ends."""
+        return self.ends(until if length.exact_s is not None else until - _TICK, length)
+
     @property
     def done_at(self) -> datetime:
         return done_between(self.event.done_at, self.order.issued_at, self.now) or self.now
+
+
+_ENDED = frozenset({OrderState.RELEASED, OrderState.EXPIRED})
 
 
 class Follow(NamedTuple):
@@ -118,6 +129,18 @@ def promised_minor(target: Order, others: Iterable[Order]) -> int:
 
 def is_done(order: Order) -> bool:
     return order.state in (OrderState.EXECUTED, OrderState.RENEWED)
+
+
+def crossed_its_end(order: Order) -> bool:
+    """Whether the word that it was carried out came after its end."""
+    return any(one.event is OrderEventKind.EXECUTE and one.state in _ENDED for one in order.history)
+
+
+def is_part(kind: OrderKind, amount_minor: int | None, target: Order | None) -> bool:
+    """Whether it is the release of less than its target holds."""
+    if kind is not OrderKind.RELEASE or target is None or target.kind not in HOLDS or not is_done(target):
+        return False
+    return 0 < (amount_minor or 0) < target.held_minor
 
 
 def is_unlifted(order: Order) -> bool:

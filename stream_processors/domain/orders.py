@@ -35,16 +35,23 @@ class OrdersChange(NamedTuple):
 
 
 def decide(
-    *, orders: tuple[Order, ...], event: OrderEvent, actor: str, rules: OrderRules, now: datetime, ends: Ends
+    *,
+    orders: tuple[Order, ...],
+    event: OrderEvent,
+    actor: str,
+    rules: OrderRules,
+    now: datetime,
+    ends: Ends,
+    elsewhere: int = 0,
 ) -> OrdersChange:
-    """What becomes of the event in its case."""
+    """What becomes of the event in its case. `elsewhere`: how often the same was ordered about the account in other cases."""
     kept = orders
     if event.kind is OrderEventKind.ISSUE and _find(orders, event.order_id) is None:
         room = _room(orders, event)
         if room is None:
             return OrdersChange(orders, refused=Refusal("too-many-orders", f"a case has at most {MOST_ORDERS} orders that count"))
         kept = room
-    change = _one(kept, event, actor, rules, now, ends)
+    change = _one(kept, event, actor, rules, now, ends, elsewhere)
     if change.order is None:
         return OrdersChange(orders, refused=change.refused)
     kept = _put(kept, change.order)
@@ -79,10 +86,20 @@ def held_minor(orders: Iterable[Order]) -> dict[str, int]:
     return sums
 
 
-def _one(orders: tuple[Order, ...], event: OrderEvent, actor: str, rules: OrderRules, now: datetime, ends: Ends) -> OrderChange:
+def _one(
+    orders: tuple[Order, ...],
+    event: OrderEvent,
+    actor: str,
+    rules: OrderRules,
+    now: datetime,
+    ends: Ends,
+    elsewhere: int = 0,
+) -> OrderChange:
     others = tuple(one for one in orders if one.order_id != event.order_id)
     found = _find(orders, event.order_id)
-    return one_order.decide(order=found, event=event, actor=actor, rules=rules, now=now, ends=ends, others=others)
+    return one_order.decide(
+        order=found, event=event, actor=actor, rules=rules, now=now, ends=ends, others=others, elsewhere=elsewhere
+    )
 
 
 def _event_of(follow: Follow, cause: OrderEvent) -> OrderEvent:

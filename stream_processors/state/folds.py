@@ -7,10 +7,10 @@ counters and the scorecards' cells.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import cast
 
-from schemas.cases import ActionKind, ActionOutcome, Case, CaseStatus
+from schemas.cases import ActionKind, ActionOutcome, Case, CaseStatus, Used
 from schemas.codec import RowEnvelope, dump
 from schemas.facts import AssessedSignal, Outcome
 from schemas.retractions import name_of
@@ -49,7 +49,7 @@ from stream_processors.state.effects import (
 from stream_processors.state.index import MOVED, brief, member_of
 from stream_processors.state.keys import bucket_of
 from stream_processors.state.receipts import receipt_json, withdrawal_json
-from stream_processors.state.rows import AssessedRow, CaseRow, ChangeRow, DueRow, RawRow, ReceiptRow, VerdictRow
+from stream_processors.state.rows import AssessedRow, CaseRow, ChangeRow, DueRow, RawRow, ReceiptRow, UsedRow, VerdictRow
 from stream_processors.state.standing import pack
 
 _RANK_STEP = 10**11
@@ -159,9 +159,26 @@ def _case_effect(case: Case | CaseRow, raw: bytes) -> Effect:
 
 
 def fold_track(envelope: RowEnvelope[ChangeRow]) -> list[Effect]:
-    """The whole case, when the action was applied."""
+    """The whole case, when the action was applied, and how often its orders count against caps."""
     change = envelope.data
-    return [] if change.case is None else [_case_effect(change.case, change.case_json)]
+    if change.case is None:
+        return []
+    return [_case_effect(change.case, change.case_json), *used_effects(change.case.case_id, change.used)]
+
+
+def used_effects(case_id: str, used: Iterable[Used | UsedRow]) -> list[Effect]:
+    """What the case's orders count against the caps of accounts. A case's changes are folded in their order: the last stays."""
+    effects = []
+    for one in used:
+        bucket, key = caps_key(one.kind, one.recipient, one.token)
+        member = brief(case_id)
+        effects.append(rank(bucket, key, one.times, member) if one.times else unrank(bucket, key, member))
+    return effects
+
+
+def caps_key(kind: str, recipient: str, token: str) -> tuple[int, str]:
+    """Bucket and key of the cases that ordered something about an account; each with how often."""
+    return bucket_of(token), f"u:{kind}:{recipient}:{token}"
 
 
 def fold_timekeeper(envelope: RowEnvelope[DueRow]) -> list[Effect]:

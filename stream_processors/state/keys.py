@@ -11,7 +11,7 @@ from typing import NamedTuple
 from zlib import crc32
 
 BUCKETS = 16
-FOLDS = 17
+FOLDS = 18
 """The version of what the folds make of a fact. Raise it when a fold or a key changes: an older state is folded anew."""
 RESTORING = "restoring "
 """Prefix of the stamp while a restore is under way: views are not answered, other workers' calls fail."""
@@ -36,7 +36,7 @@ class Namespace(NamedTuple):
              v = what befell a victim, f = transfers of a suspect (with a `!` behind: what was taken back of these), d = confirmed
              cases of a subject, t = the floor of a signal (versions below it are dead; it lies beside its r), j = what a version
              added
-    track:   k = a case
+    track:   k = a case, u = the cases that ordered something about an account, each with how often (caps)
     deliver, webhook: their places (marks) and nothing else
     oversee: k = an assessment, measure, data request, campaign (overseen.py)
     timekeeper: c = the due moments of a case, d = cases by their first moment, o = the parts that d is cut into, n = how many

@@ -179,6 +179,13 @@ class FollowRow(Row):
     action_id: str
 
 
+class UsedRow(Row):
+    kind: str
+    recipient: str
+    token: str
+    times: int
+
+
 class _Accepted(Row):
     accepted_at: Utc
 
@@ -207,6 +214,7 @@ class ChangeRow(Row):
     left: str | None = None
     follows: tuple[FollowRow, ...] = ()
     counted: CountedRow | None = None
+    used: tuple[UsedRow, ...] = ()
     raw: msgspec.Raw = msgspec.field(default=msgspec.Raw(b"null"), name="case")
     case: CaseRow | None = msgspec.field(default=None, name="none in a record")
 

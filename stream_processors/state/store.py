@@ -67,6 +67,9 @@ class Store(Protocol):
     async def cases(self, stamp: str, case_ids: Sequence[str]) -> list[bytes | None]:
         """The cases' JSON."""
 
+    async def scores(self, stamp: str, keys: Sequence[tuple[int, str]]) -> list[dict[bytes, int]]:
+        """The members of sorted sets, each with its score; a key is its bucket, and what stands behind the bucket's prefix."""
+
     async def tell(self, channel: str, message: bytes) -> None:
         """Says something to whoever listens now. Nothing of it is kept."""
 
@@ -221,6 +224,17 @@ class RedisStore:
         if any(one is None or one.decode() != stamp for one in answers[1::2]):
             raise LostState("a stamp is gone while cases were read")
         return [None if raw is None else unpack(case_entry(raw).case) for raw in answers[0::2]]
+
+    async def scores(self, stamp: str, keys: Sequence[tuple[int, str]]) -> list[dict[bytes, int]]:
+        pipe = self._redis.pipeline(transaction=False)
+        for bucket, key in keys:
+            marks, prefix = self._heads[bucket]
+            pipe.zrange(f"{prefix}{key}", 0, -1, withscores=True)
+            pipe.hget(marks, "stamp")  # after the set: emptied in between, it is missing here
+        answers = await pipe.execute()
+        if any(one is None or one.decode() != stamp for one in answers[1::2]):
+            raise LostState("a stamp is gone while sets were read")
+        return [{member: int(score) for member, score in found} for found in answers[0::2]]
 
     async def tell(self, channel: str, message: bytes) -> None:
         await self._redis.publish(channel, message)

@@ -123,6 +123,13 @@ class MemoryStore:
         found = [buckets[bucket_of(name)].values.get(f"k:{name}", {}).get("case") for name in case_ids]
         return [None if raw is None else unpack(raw) for raw in found]
 
+    async def scores(self, stamp: str, keys: Sequence[tuple[int, str]]) -> list[dict[bytes, int]]:
+        await asyncio.sleep(0)
+        buckets = self._alive()
+        if any(buckets[bucket].marks.get("stamp") != stamp for bucket, _ in keys):
+            raise LostState("a stamp is gone while sets were read")
+        return [dict(buckets[bucket].values.get(key, {})) for bucket, key in keys]
+
     async def tell(self, channel: str, message: bytes) -> None:
         self._alive()
         self.server.told.append((channel, message))

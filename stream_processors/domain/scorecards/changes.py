@@ -201,11 +201,11 @@ def _clock(clock: ClockLike, case: CaseLike) -> ClockFigures | None:
 
 
 def _missed_for_good(clock: ClockLike, case: CaseLike) -> bool:
-    """Called off after it had been missed. That the case went to another unit or into another case does not undo the miss; that
-    it was a false alarm, or is empty, does."""
+    """Called off after it had been missed. That the case went to another unit or into another case does not undo the miss, nor
+    that whose it was is not in it any more (marked late); that it was a false alarm, or is empty, does."""
     if clock.state != ClockState.CANCELLED or clock.fired_at is None or case.status == CaseStatus.RETRACTED:
         return False
-    return clock.name in UNIT_DUTIES or case.status == CaseStatus.MERGED
+    return clock.late is True or clock.name in UNIT_DUTIES or case.status == CaseStatus.MERGED
 
 
 def _copied(model: type[Any], one: object) -> Any:

@@ -106,7 +106,7 @@ ALLOWED |= {f"POST /v1/orders/{{order_id}}/{move}": {200, 202, 409} for move in 
 ALLOWED |= {f"POST /v1/tasks/{{task_id}}/{move}": {200, 202, 409, 422} for move in ("give-back", "give-up", "tries")}
 _DECIDED = ("uphold", "reject", "release", "confirm")
 ALLOWED |= {f"POST /v1/cases/{{case_id}}/objections/{{objection_id}}/{move}": {403, 409} for move in _DECIDED}
-ALLOWED["POST /v1/cases/{case_id}/merge"] = {404}
+ALLOWED["POST /v1/cases/{case_id}/merge"] = ALLOWED["POST /v1/cases/{case_id}/refund"] = {404}  # of no case of his
 ALLOWED["POST /v1/cases/{case_id}/measures"] = ALLOWED["POST /v1/signals/{signal_id}/measures"] = {200, 202, 409, 422}
 _NOT_OF_AN_OPEN_YEAR = ("open", "disputes", "disputes/{dispute_id}/decide", "lock")
 ALLOWED |= {f"POST /v1/assessments/{{year}}/{move}": {409} for move in _NOT_OF_AN_OPEN_YEAR}

@@ -33,6 +33,7 @@ from stream_processors.state.effects import (
     put_case,
     put_newer,
     raise_floor,
+    rank,
     release,
     see,
     stand,
@@ -508,6 +509,14 @@ async def test_cases_are_answered_in_order_and_a_missing_one_is_none(found: Foun
     assert await found.store.cases(STAMP, []) == []
 
 
+async def test_a_sorted_set_is_answered_with_its_scores_and_none_is_empty(found: Found) -> None:
+    await _fold(found, rank(3, "u:one", 2, b"\x00case-1"), rank(3, "u:one", 1, b"case-2"), rank(3, "u:one", 1, b"\x00case-1"))
+    await _fold(found, rank(3, "u:two", 1, b"case-1"), unrank(3, "u:two", b"case-1"))
+    asked = [(3, "u:one"), (3, "u:two"), (5, "u:one")]
+    assert await found.store.scores(STAMP, asked) == [{b"\x00case-1": 1, b"case-2": 1}, {}, {}]
+    assert await found.store.scores(STAMP, []) == []
+
+
 # scorecards
 
 
@@ -589,6 +598,8 @@ async def test_a_wrong_stamp_is_a_lost_state_and_nothing_is_touched(found: Found
         assert not isinstance(error.value, MarkMoved)
         with pytest.raises(LostState):
             await found.store.cases(stamp, ["case-1"])
+        with pytest.raises(LostState):
+            await found.store.scores(stamp, [(3, "u:one")])
     await _untouched(found)
     assert await found.store.marks() == [{}] * BUCKETS
 
@@ -614,6 +625,8 @@ async def test_an_emptied_store_is_noticed_by_every_call(found: Found) -> None:
             await _call(found, script, 4)
     with pytest.raises(LostState):
         await found.store.cases(STAMP, ["case-1"])
+    with pytest.raises(LostState):
+        await found.store.scores(STAMP, [(3, "u:one")])
 
 
 async def test_a_stamp_is_set_in_every_bucket_and_seen_by_everybody(found: Found) -> None:

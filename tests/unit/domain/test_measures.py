@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from stream_processors.domain.loop import ClockStart, ClockStop
 from stream_processors.domain.measures import MOST_MEASURES, MeasureChange, add
 from tests.support.builders import T0, after
@@ -87,7 +89,7 @@ def test_a_flood_of_one_institution_pushes_out_nobody_else() -> None:
     kept = added().measures
     for number in range(MOST_MEASURES + 5):
         flood = measure("reported", f"f-{number}", institution="bank-002")
-        kept = add(measures=kept, measure=flood, due_at=DUE, now=T0).measures
+        kept = add(measures=kept, measure=flood, due_at=DUE, now=T0 + timedelta(minutes=6 * number)).measures
     assert len(kept) == MOST_MEASURES
     assert kept[0].measure_id == "m-1"
     assert kept[-1].measure_id == f"f-{MOST_MEASURES + 4}"

@@ -1,0 +1,136 @@
+"""A cap is an account's: what other cases ordered about it counts, in one poll, later, and after a rebuild."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from schemas.cases import Action, ActionKind, CaseChange
+from schemas.codec import decode, encode
+from schemas.envelope import Origin
+from schemas.orders import OrderEvent
+from schemas.topics import ACTIONS, CHANGED, SUBMITTED
+from tests.support.builders import T0, action_record, join, move
+from tests.support.order_builders import ANSWERS, BANK, OFFICER, event, issue, subject
+from tests.support.world import World, content
+
+CASES = ("case-1", "case-2", "case-3")
+
+
+@pytest.fixture
+async def world() -> World:
+    """Three cases that one officer holds."""
+    made = await World(workers=1).up()
+    for n, case_id in enumerate(CASES):
+        one = join(case_id, f"join-{case_id}", signal_id=f"sig-{n}")
+        made.submit(*action_record(one, Origin(SUBMITTED.name, 0, n)), ACTIONS)
+        made.submit(*action_record(move("claim", case_id=case_id, action_id=f"claim-{case_id}")), ACTIONS)
+    await _changes(made)
+    return made
+
+
+async def _changes(world: World) -> list[CaseChange]:
+    """What a poll changed."""
+    known = {(record.partition, record.offset) for record in world.log.all(CHANGED)}
+    await world.poll("track", 0)
+    assert world.ended == []
+    records = [record for record in world.log.all(CHANGED) if (record.partition, record.offset) not in known]
+    return [decode(CHANGED, record.value).data for record in records]
+
+
+def _say(world: World, case_id: str, said: OrderEvent, actor: str = OFFICER) -> None:
+    who, _, name = actor.partition(":")
+    action = Action.trusted(
+        action_id=f"{said.event_id}-{len(world.log.all(ACTIONS))}",
+        case_id=case_id,
+        kind=ActionKind.ORDER,
+        queue="public-security-630202",
+        officer=name if who == "officer" else None,
+        order=said,
+    )
+    value = encode(ACTIONS, action, id=action.action_id, source="/gateway", actor=actor, time=T0, subject=case_id)
+    world.submit(case_id.encode(), value, ACTIONS)
+
+
+def _stop(world: World, case_id: str, **over: Any) -> None:
+    _say(world, case_id, issue("stop_payment", f"ord-{case_id}", case_id=case_id, **over))
+
+
+def _answer(world: World, case_id: str, kind: str) -> None:
+    _say(world, case_id, event(kind, f"ord-{case_id}", **ANSWERS[kind]), BANK)
+
+
+async def _outcomes(world: World) -> list[str]:
+    return [change.problem or change.outcome.value for change in await _changes(world)]
+
+
+async def test_two_stops_for_one_account_whatever_cases_they_are_in(world: World) -> None:
+    _stop(world, "case-1")
+    _stop(world, "case-2")
+    assert await _outcomes(world) == ["applied", "applied"]
+    _stop(world, "case-3")
+    (change,) = await _changes(world)
+    assert change.problem == "cap-reached"
+    assert (change.why or "").endswith("it had 2, 2 of them in other cases")
+
+
+async def test_they_count_within_one_poll(world: World) -> None:
+    for case_id in CASES:
+        _stop(world, case_id)
+    assert sorted(await _outcomes(world)) == ["applied", "applied", "cap-reached"]
+
+
+async def test_a_renewal_counts_in_other_cases_too(world: World) -> None:
+    _stop(world, "case-1")
+    for kind in ("verify", "execute"):
+        _answer(world, "case-1", kind)
+    _say(world, "case-1", event("renew", "ord-case-1"))
+    assert await _outcomes(world) == ["applied"] * 4
+    _stop(world, "case-2")
+    assert await _outcomes(world) == ["cap-reached"]
+
+
+async def test_what_another_case_took_keeps_a_stop_from_being_renewed(world: World) -> None:
+    _stop(world, "case-1")
+    for kind in ("verify", "execute"):
+        _answer(world, "case-1", kind)
+    _stop(world, "case-2")
+    await _changes(world)
+    _say(world, "case-1", event("renew", "ord-case-1"))
+    assert await _outcomes(world) == ["cap-reached"]
+
+
+async def test_a_stop_that_was_not_carried_out_makes_room_again(world: World) -> None:
+    _stop(world, "case-1")
+    _stop(world, "case-2")
+    await _changes(world)
+    _answer(world, "case-2", "mismatch")
+    await _changes(world)
+    _stop(world, "case-3")
+    assert await _outcomes(world) == ["applied"]
+
+
+async def test_another_account_and_another_institution_count_apart(world: World) -> None:
+    _stop(world, "case-1")
+    _stop(world, "case-2")
+    await _changes(world)
+    _say(world, "case-3", issue("stop_payment", "ord-a", case_id="case-3", subject=subject(2)))
+    _say(world, "case-3", issue("stop_payment", "ord-b", case_id="case-3", recipient="bank-002"))
+    assert await _outcomes(world) == ["applied", "applied"]
+
+
+async def test_the_count_is_there_after_a_rebuild(world: World) -> None:
+    _stop(world, "case-1")
+    _stop(world, "case-2")
+    await _changes(world)
+    _answer(world, "case-2", "mismatch")
+    await _changes(world)
+    live = content(world.redis["track"])
+    world.redis["track"].flush()
+    await world.restart("track", 0)
+    assert content(world.redis["track"]) == live
+    _stop(world, "case-3")
+    assert await _outcomes(world) == ["applied"]
+    _say(world, "case-2", issue("stop_payment", "ord-again", case_id="case-2"))
+    assert await _outcomes(world) == ["cap-reached"]
