@@ -40,7 +40,8 @@ class Verify(Told):
 
 
 class Order(Told):
-    """An order of yours. `moves`: the `result`s that it can be answered with now. Nothing is paid back before `notice_until`."""
+    """An order of yours. `moves`: the `result`s that it can be answered with now. Nothing is paid back before `notice_until`.
+    `part`: it releases `amount_minor` of what the order `of` holds, and the rest is held on."""
 
     order_id: str
     case_id: str
@@ -58,6 +59,7 @@ class Order(Told):
     valid_until: AwareDatetime | None = None
     method: str | None = None
     notice_until: AwareDatetime | None = None
+    part: bool = False
     held_minor: int = 0
     moves: Sequence[str] = ()
 

@@ -51,7 +51,8 @@ class OrderMovedOut(BaseModel):
 
 class OrderOut(BaseModel):
     """An order, to its recipient and to the agency. `moves`: what is open to the caller now (to the recipient: as `result` of an
-    answer). Who asked, who agreed and the history are the agency's alone."""
+    answer). Who asked, who agreed and the history are the agency's alone. `part`: a release of `amount_minor` alone; the rest of
+    the order `of` holds on."""
 
     order_id: str
     kind: str
@@ -88,6 +89,7 @@ class OrderOut(BaseModel):
     answer: str | None = None
     method: str | None = None
     notice_until: Instant | None = None
+    part: bool = False
     moves: list[str]
     issued_by: str | None = None
     approved_by: str | None = None

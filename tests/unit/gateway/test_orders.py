@@ -348,3 +348,18 @@ async def test_every_answer_is_an_event_of_an_order(client: Client):
 
     results = AnswerIn.model_json_schema()["properties"]["result"]["enum"]
     assert set(results) == set(ANSWERS) and set(ANSWERS.values()) <= set(OrderEventKind)
+
+
+async def test_whoever_is_to_release_a_part_is_told_that_it_is_one(client: Client, services: Services):
+    put(services, **HELD)
+    name, bank = await issued(client), client("bank-001")
+    await bank.post(f"/v1/orders/{name}/answers", json={"result": "verified", "verified": FIELDS, "arrived_minor": 100})
+    done = await bank.post(f"/v1/orders/{name}/answers", json={"result": "executed", "amount_minor": 100})
+    assert done.json()["held_minor"] == 100, done.text
+    release = {"kind": "release", "recipient": "bank-001", "of": name, "amount": {"minor": 30}, "basis": "更正"}
+    told = (await client("officer-1").post(ISSUE, json=release)).json()
+    seen = (await bank.get(f"/v1/orders/{told['order_id']}")).json()
+    assert (seen["part"], seen["amount_minor"], seen["of"]) == (True, 30, name)
+    await bank.post(f"/v1/orders/{told['order_id']}/answers", json={"result": "executed"})
+    left = (await bank.get(f"/v1/orders/{name}")).json()
+    assert (left["state"], left["held_minor"], left["part"]) == ("executed", 70, False)
