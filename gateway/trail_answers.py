@@ -219,7 +219,11 @@ class Writer:
         stops = tuple(stop for stop in one.found.stops if stop.account not in begun)
         trail = Trail.trusted(loss=one.losses[0], stops=stops)
         who = {token: keeper.institution for token, keeper in self._keepers.items()}
-        settled = Counter(held_of(self._case.orders, one.currency)) + Counter(returned_of(self._case.orders, one.currency))
+        paid = Counter(returned_of(self._case.orders, one.currency))
+        for hop in one.found.hops:
+            if hop.payee in begun:
+                paid[hop.payer] -= hop.traced_minor  # somebody reports it, so that it is not there any more
+        settled = Counter(held_of(self._case.orders, one.currency)) + +paid
         wanted = holds(trail, keepers=who, held_minor=settled)
         remains = {stop.account: stop.remaining_minor for stop in stops}
         return [self._proposal(hold, remains[hold.account], one.found.hops) for hold in wanted.order]

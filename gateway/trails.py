@@ -68,7 +68,7 @@ class Reading:
         if any(one.victim and not one.mine and one.report.payer not in victims for one in found):
             self._partial.add("withheld")
         seen = {one.report.signal_id for one in found if one.mine}
-        paid = [one for one in self._transfers() if one.payer in victims and not seen.isdisjoint(one.evidence)]
+        paid = [one for one in self._transfers() if one.payer in victims and not seen.isdisjoint(one.reports)]
         return self._gathered(tuple(Start(loss, "loss") for loss in losses_of(paid)))
 
     async def _along(self, first: Iterable[str], *, upstream: bool) -> None:

@@ -39,7 +39,7 @@ def issued(key: str, now: datetime) -> datetime | None:
 
 def number_of(tokenizer: Tokenizer, key: str) -> str:
     """The same key, the same number: `7K3F-…`, five groups of four without I, L, O and U."""
-    raw = int.from_bytes(urlsafe_b64decode(tokenizer.token("tip number", key).partition(".")[2] + "=="), "big")
+    raw = int.from_bytes(urlsafe_b64decode(tokenizer.lasting("tip number", key) + "=="), "big")
     digits = "".join(_DIGITS[raw >> (5 * place) & 31] for place in range(_LENGTH))
     return "-".join(digits[at : at + _GROUP] for at in range(0, _LENGTH, _GROUP))
 
@@ -53,7 +53,7 @@ def read_number(text: str) -> str | None:
 
 
 def reference_of(tokenizer: Tokenizer, number: str) -> str:
-    return "tip-" + tokenizer.token("tip", number).partition(".")[2]
+    return "tip-" + tokenizer.lasting("tip", number)
 
 
 def signal_of(tokenizer: Tokenizer, number: str) -> str:

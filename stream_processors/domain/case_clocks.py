@@ -35,6 +35,14 @@ def of_confirmed(policy: Policy) -> tuple[str, ...]:
     return tuple(dict.fromkeys((SUSPICIOUS, *policy.clocks.confirmed)))
 
 
+def never_missed(known: tuple[Clock, ...]) -> tuple[Clock, ...]:
+    """With nothing left of what institutions missed that are gone: there was nothing to warn of or to block."""
+    return tuple(
+        one.model_copy(update={"late": None}) if one.state is ClockState.CANCELLED and one.name in OF_INSTITUTIONS else one
+        for one in known
+    )
+
+
 def _is_sooner(clock: Clock, severity: str, policy: Policy, calendar: Calendar, now: datetime) -> bool:
     """Whether the unit's clock began when the case was less severe, and would be due sooner if it began now."""
     if clock.state is not ClockState.OPEN or clock.about is not None or clock.severity in (None, severity):

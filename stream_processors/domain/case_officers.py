@@ -107,7 +107,7 @@ def _dispose(step: Step) -> Done | Refusal:
         return done._replace(called_off=case_clocks.of_confirmed(step.policy))
     undone = case_orders.undo_all(step)
     released = done._replace(
-        changes=changes | undone.changes,
+        changes={**changes, **undone.changes, "clocks": case_clocks.never_missed(step.case.clocks)},
         notices=undone.notices,
         starts=undone.starts,
         stops=(*stops, *undone.stops),

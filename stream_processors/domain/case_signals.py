@@ -130,18 +130,25 @@ def retracted(step: Step) -> Done | Refusal:
     if not case.signal_count:
         return Refusal("unknown-case", "there is no such signal in this case")
     changes = left(case, gone, step.policy)
-    changes["clocks"] = clocks_without(case, changes["institutions"], step.now)
-    if not changes["signal_count"] and case.status in (CaseStatus.OPEN, CaseStatus.CLAIMED):
+    emptied = not changes["signal_count"]
+    changes["clocks"] = clocks_without(case, changes["institutions"], step.now, stays_missed=not emptied)
+    if not emptied:
+        return Done(changes)
+    if case.status in (CaseStatus.OPEN, CaseStatus.CLAIMED):
         changes |= {"status": CaseStatus.RETRACTED, "holder": None, "lease_until": None}
         return case_loop.call_off_all(step, Done(changes, called_off=case_clocks.WHILE_OPEN))
-    return Done(changes)
+    return case_loop.call_off_all(step, Done(changes))
 
 
-def clocks_without(case: Case, institutions: Iterable[str], now: datetime) -> tuple[Clock, ...]:
-    """The case's clocks; those of an institution that is not in it any more are called off, for it owes nothing here. What it had
-    missed by then stays missed."""
+def clocks_without(
+    case: Case, institutions: Iterable[str], now: datetime, *, stays_missed: bool = True
+) -> tuple[Clock, ...]:
+    """The case's clocks; those of an institution that is not in it any more are called off, for it owes nothing here.
+    `stays_missed`: what it had missed by then, though."""
     gone = _gone(case, institutions)
-    return tuple(clocks.cancel((one,), now=now, stays_missed=True)[0] if one.about in gone else one for one in case.clocks)
+    return tuple(
+        clocks.cancel((one,), now=now, stays_missed=stays_missed)[0] if one.about in gone else one for one in case.clocks
+    )
 
 
 def owed_elsewhere(case: Case, institutions: Iterable[str]) -> tuple[Clock, ...]:

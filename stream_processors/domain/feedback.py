@@ -64,7 +64,7 @@ def of_institution(case: Case, institution: str, handling: Handling = NOTHING) -
 
 def _state(case: Case, institution: str, handling: Handling, **own: object) -> Feedback:
     """Of a case of quiet kinds alone no more than how it ended: else a made-up report of somebody would ask after them."""
-    if set(case.kinds) <= QUIET:
+    if case.kinds and set(case.kinds) <= QUIET:
         return Feedback.trusted(case_id=case.case_id, signal_id=own["signal_id"], outcome=own["outcome"])
     return Feedback.trusted(
         case_id=case.case_id,

@@ -36,15 +36,12 @@ def used(orders: Iterable[Order]) -> dict[Account, int]:
 
 
 def changed(before: Case | None, after: Case) -> tuple[Used, ...]:
-    """The accounts of which this change lets the case count something else."""
-    if before is not None and before.orders is after.orders:
+    """What the case counts by now, of all its accounts, when its orders changed: a case of before this was told says it then."""
+    if before is not None and before.orders == after.orders:
         return ()
-    stood, stands = used(before.orders) if before is not None else {}, used(after.orders)
-    accounts = {**stood, **stands}
+    accounts = {**(used(before.orders) if before is not None else {}), **(stands := used(after.orders))}
     return tuple(
-        Used.trusted(kind=one.kind, recipient=one.recipient, token=one.token, times=stands.get(one, 0))
-        for one in accounts
-        if stood.get(one, 0) != stands.get(one, 0)
+        Used.trusted(kind=one.kind, recipient=one.recipient, token=one.token, times=stands.get(one, 0)) for one in accounts
     )
 
 

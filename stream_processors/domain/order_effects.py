@@ -228,6 +228,8 @@ def _what_follows(step: Step) -> tuple[Follow, ...]:
         return (Follow(target.order_id, OrderEventKind.LOWER, step.order.amount_minor),)
     if step.order.kind is OrderKind.RELEASE and is_done(target):
         return (Follow(target.order_id, OrderEventKind.RELEASE),)
+    if step.order.part:
+        return ()  # that part of it is lifted says nothing of the rest, which ended meanwhile
     if step.order.kind is OrderKind.RELEASE and target.executed_at is not None and target.lifted_at is None:
         return (Follow(target.order_id, OrderEventKind.LIFT),)
     return ()

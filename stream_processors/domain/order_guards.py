@@ -5,7 +5,7 @@ Invariant: a guard changes nothing and depends on its step alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 
 from schemas.orders import HOLDS, LETTERS, LIVE, REVERSIBLE, UNDONE, Order, OrderKind, OrderState
@@ -149,6 +149,9 @@ def about_another(step: Step) -> Refusal | None:
         return Refusal("not-allowed", "only a freeze takes the place of another order, and only of a stop that is not ended")
     if any(_releases(one, target) for one in step.others):
         return Refusal("already-released", f"the order {target.order_id} is being released: nothing takes its place")
+    lifted = sum(one.amount_minor or 0 for one in step.others if one.part and one.of == target.order_id and is_done(one))
+    if lifted and (order.amount_minor or 0) > (most := (target.amount_minor or 0) - lifted):
+        return Refusal("above-traced", f"{lifted} of it was released: at most {most} in minor units is held on")
     return None
 
 
@@ -157,16 +160,42 @@ def _releasable(step: Step) -> Refusal | None:
     assert target is not None
     if target.kind not in REVERSIBLE or target.state not in _RELEASABLE:
         return Refusal("not-allowed", f"the order {target.order_id} is {target.state}; there is nothing to release")
-    if target.kind in HOLDS and target.state in UNDONE and (step.order.amount_minor or 0) < (target.amount_minor or 0):
-        said = f"nothing is held under the order {target.order_id} yet: release the whole of it, or what is held when it is"
-        return Refusal("not-held", said)
-    left = target.held_minor - promised_minor(target, step.others)
-    if step.order.part and (step.order.amount_minor or 0) > left:
-        return Refusal("not-held", f"{left} in minor units is held and not promised to anybody; release the whole of it instead")
+    if target.kind in HOLDS and (refused := _part_releasable(step, target)) is not None:
+        return refused
     again = [one for one in step.others if _releases(one, target) and (step.order.part or not one.part)]
     if again:
         return Refusal("already-released", f"the release {again[0].order_id} of this order is there already")
     return None
+
+
+def _part_releasable(step: Step, target: Order) -> Refusal | None:
+    """The amount of a release says how much of the hold is lifted: a part only of what is held and of use to nobody else."""
+    order, draft = step.order, step.event.draft
+    minor, named = order.amount_minor or 0, draft is not None and draft.amount_minor is not None
+    if named and (not minor or order.currency != target.currency):
+        said = f"say how much is released, in {target.currency}; without an amount it is the whole of it"
+        return Refusal("order-incomplete", said)
+    if target.state in UNDONE and minor < (target.amount_minor or 0):
+        said = f"nothing is held under the order {target.order_id} yet: release the whole of it, or what is held when it is"
+        return Refusal("not-held", said)
+    if not order.part:
+        return None
+    if replacing := _in_its_place(target, step.others):
+        said = f"the order {replacing[0].order_id} is to take its place: release a part of that once it is done, or the whole"
+        return Refusal("not-allowed", said)
+    left = target.held_minor - promised_minor(target, step.others)
+    if minor > left:
+        return Refusal("not-held", f"{left} in minor units is held and not promised to anybody; release the whole of it instead")
+    return None
+
+
+def _in_its_place(target: Order, others: Iterable[Order]) -> list[Order]:
+    """Freezes on their way that hold the same money on."""
+    return [
+        one
+        for one in others
+        if one.kind is OrderKind.FREEZE and one.of == target.order_id and one.state in LIVE and not is_done(one)
+    ]
 
 
 def _releases(one: Order, target: Order) -> bool:

@@ -20,7 +20,8 @@ from stream_processors.domain.order_step import Follow, is_done
 from stream_processors.domain.refusal import Refusal
 
 MOST_ORDERS = 32
-"""Beside releases under way. Of these an order has one at a time, so there are at most as many again."""
+"""Beside releases under way. Of these an order has two at a time, of a part and of the whole, so there are at most three times as
+many."""
 
 
 class OrdersChange(NamedTuple):
@@ -120,10 +121,12 @@ def _put(orders: tuple[Order, ...], changed: Order) -> tuple[Order, ...]:
 
 
 def _room(orders: tuple[Order, ...], event: OrderEvent) -> tuple[Order, ...] | None:
-    """The orders with a place for one more: the oldest that are over for good go. None: all of them count."""
+    """The orders with a place for one more: the oldest that are over for good go, what was paid back last of all, for nobody else
+    tells of that. None: all of them count."""
     kept = orders
     while len(kept) >= MOST_ORDERS:
-        gone = next((number for number, one in enumerate(kept) if _over(one, kept)), None)
+        over = [number for number, one in enumerate(kept) if _over(one, kept)]
+        gone = next((number for number in over if not kept[number].paid_minor), next(iter(over), None))
         if gone is None:
             frees = event.draft is not None and event.draft.kind is OrderKind.RELEASE
             return kept if frees else None

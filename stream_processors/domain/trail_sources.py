@@ -67,7 +67,7 @@ def starts(primary: str, own: Sequence[Told], transfers: Iterable[Transfer]) -> 
         ("left", lambda one: one.payer == primary),
         ("reported", lambda one: True),
     )
-    theirs = [one for one in transfers if not reports.isdisjoint(one.evidence)]
+    theirs = [one for one in transfers if not reports.isdisjoint(one.reports)]
     for why, belongs in tries:
         if found := [one for one in theirs if belongs(one)]:
             return tuple(Start(loss, why) for loss in losses_of(found))

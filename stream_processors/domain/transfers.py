@@ -27,7 +27,8 @@ EVIDENCE_KEPT = 8
 
 
 class Transfer(NamedTuple):
-    """One transfer. `nth` tells apart those that agree in everything else. In order as they sort."""
+    """One transfer. `nth` tells apart those that agree in everything else. In order as they sort. `evidence`: the first signals
+    that report it, `reports` all of them."""
 
     at: datetime
     payer: str
@@ -37,6 +38,7 @@ class Transfer(NamedTuple):
     nth: int
     evidence: tuple[str, ...]
     reported_by: int
+    reports: tuple[str, ...] = ()
 
 
 def report_of(signal: JoinedSignal) -> TransferReport | None:
@@ -75,9 +77,9 @@ def counted_once(reports: Iterable[TransferReport], window_s: int) -> list[Trans
     found: list[Transfer] = []
     for (payer, payee, minor, currency), group in alike.items():
         for nth, seen in enumerate(_matched(group, window)):
-            names = tuple(one.signal_id for one in seen[:EVIDENCE_KEPT])
+            names = tuple(one.signal_id for one in seen)
             by = len({one.institution for one in seen})
-            found.append(Transfer(seen[0].at, payer, payee, minor, currency, nth, names, by))
+            found.append(Transfer(seen[0].at, payer, payee, minor, currency, nth, names[:EVIDENCE_KEPT], by, names))
     return list(_in_order(found))
 
 

@@ -134,3 +134,17 @@ async def test_the_count_is_there_after_a_rebuild(world: World) -> None:
     assert await _outcomes(world) == ["applied"]
     _say(world, "case-2", issue("stop_payment", "ord-again", case_id="case-2"))
     assert await _outcomes(world) == ["cap-reached"]
+
+
+async def test_a_case_that_never_said_what_it_counts_says_it_when_its_orders_change(world: World) -> None:
+    """As those of before caps counted over cases."""
+    _stop(world, "case-1")
+    for kind in ("verify", "execute"):
+        _answer(world, "case-1", kind)
+    await _changes(world)
+    for bucket in world.redis["track"].buckets:
+        for key in [key for key in bucket.values if key.startswith("u:")]:
+            del bucket.values[key]
+    _say(world, "case-1", issue("freeze", "ord-f", case_id="case-1", of="ord-case-1"))
+    (change,) = await _changes(world)
+    assert {(one.kind, one.times) for one in change.used} == {("stop_payment", 1), ("freeze", 1)}

@@ -238,3 +238,47 @@ def test_a_lead_of_organized_crime_asks_after_nobody() -> None:
     told = feedback_of(loop.it, loop.it.signals[0].signal_id, "bank-001")
     assert (told.corroborated_by, told.seen, told.acts, told.saved_minor) == (0, False, (), {})
 
+
+def _missed_by(loop: Loop, institution: str) -> list[str]:
+    return [one.state for one in figures_of(loop.it).clocks if (one.name, one.party) == ("warn", institution)]
+
+
+def test_what_was_missed_in_a_false_alarm_was_not_missed_by_those_who_are_gone_either() -> None:
+    loop = Loop()
+    loop.joined()
+    loop.joined("bank-002")
+    for who in ("bank-001", "bank-002"):
+        while loop.clock("warn", who).state is not ClockState.FIRED:
+            loop.falls_due(loop.clock("warn", who))
+    _retract(loop, 1)
+    assert _missed_by(loop, "bank-001") == ["fired"]
+    loop.do("claim")
+    loop.do("dispose", disposition="false_positive")
+    assert _missed_by(loop, "bank-001") == _missed_by(loop, "bank-002") == ["cancelled"]
+
+
+def test_what_was_missed_of_a_report_that_was_the_only_one_is_not_missed_when_another_comes() -> None:
+    loop = Loop()
+    loop.joined()
+    while loop.clock("warn", "bank-001").state is not ClockState.FIRED:
+        loop.falls_due(loop.clock("warn", "bank-001"))
+    _retract(loop)
+    assert _missed_by(loop, "bank-001") == ["cancelled"]
+    loop.joined()
+    assert _missed_by(loop, "bank-001") == ["cancelled", "open"]
+
+
+def test_tasks_end_with_the_last_report_of_a_case_that_was_disposed_of_too() -> None:
+    loop = Loop().claimed()
+    loop.do("task", task=ask(case_id=loop.case_id))
+    loop.do("dispose", disposition="confirmed")
+    _retract(loop)
+    assert loop.it.tasks[0].state.value == "cancelled"
+
+
+def test_what_was_done_is_told_of_a_case_whose_last_report_is_gone() -> None:
+    loop = Loop().claimed()
+    loop.executed()
+    signal = loop.it.signals[0]
+    _retract(loop)
+    assert "stop_payment" in feedback_of(loop.it, signal.signal_id, "bank-001").acts

@@ -6,8 +6,8 @@ import pytest
 
 from schemas.orders import OrderKind, OrderState
 from stream_processors.domain.order_step import is_part
-from stream_processors.domain.orders import held_minor
-from tests.support.order_builders import SECOND, Desk, event, issue
+from stream_processors.domain.orders import OrdersChange, held_minor
+from tests.support.order_builders import SECOND, STAGE, Desk, event, issue
 
 PART = 300_000
 
@@ -101,3 +101,39 @@ def test_only_money_that_is_held_has_parts(desk: Desk) -> None:
     assert not any(is_part(OrderKind.RELEASE, minor, target) for minor in (None, 0, 800_000))
     assert not is_part(OrderKind.FREEZE, 1, target) and not is_part(OrderKind.RELEASE, 1, None)
     assert not is_part(OrderKind.RELEASE, 1, target.model_copy(update={"state": OrderState.EXPIRED}))
+
+
+def test_a_part_that_is_answered_after_the_hold_ran_out_lifts_no_more_than_itself(desk: Desk) -> None:
+    """Else nobody would ask for the rest of the person's money any more."""
+    _release(desk, PART)
+    until = desk.order().valid_until
+    assert until is not None
+    desk.do(event("expire"), STAGE, until)
+    assert desk.answer("execute", "rel-1").refused is None
+    assert desk.order().state is OrderState.EXPIRED and desk.order().lifted_at is None
+    assert _release(desk, None, "rel-rest") == "issued"
+    desk.answer("execute", "rel-rest")
+    assert desk.order().lifted_at is not None
+
+
+def test_what_was_released_in_part_is_not_held_on_by_a_freeze() -> None:
+    desk = Desk()
+    desk.executed()
+    desk.do(issue("freeze", "fr-1", of="ord-1"))
+    assert _release(desk, PART) == "not-allowed", "the freeze would hold it again"
+    desk.answer("refuse", "fr-1")
+    assert _release(desk, PART) == "issued"
+    assert _why(desk.do(issue("freeze", "fr-2", of="ord-1"))) == "already-released"
+    desk.answer("execute", "rel-1")
+    assert _why(desk.do(issue("freeze", "fr-3", of="ord-1"))) == "above-traced"
+    assert _why(desk.do(issue("freeze", "fr-4", of="ord-1", amount_minor=800_000 - PART))) is None
+
+
+@pytest.mark.parametrize(("minor", "currency"), [(0, "CNY"), (0, None), (PART, "USD")])
+def test_an_amount_to_release_is_one_and_in_the_currency_of_the_hold(desk: Desk, minor: int, currency: str | None) -> None:
+    over = {"of": "ord-1", "amount_minor": minor, "currency": currency}
+    assert _why(desk.do(issue("release", "rel-1", **over))) == "order-incomplete"
+
+
+def _why(change: OrdersChange) -> str | None:
+    return change.refused.problem if change.refused else None

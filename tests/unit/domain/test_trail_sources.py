@@ -36,6 +36,14 @@ def test_a_transfer_that_another_case_told_first_begins_when_that_says() -> None
     assert begins("a", own, (told("bank-v", "v", "elsewhere", minute=1),))[0].loss.amount_minor == 100
 
 
+def test_a_transfer_that_many_others_told_before_is_a_start_all_the_same() -> None:
+    own = told("bank-v", "v", "a", minute=1, victim=True)
+    other = {"institution": "bank-x", "at": T0}
+    others = tuple(Told(own.report.model_copy(update={**other, "signal_id": f"s-{n}"}), False, False) for n in range(20))
+    (start,) = begins("a", [own], others)
+    assert (start.why, start.loss.at) == ("loss", T0)
+
+
 def test_a_trail_starts_with_what_victims_paid_each_transfer_once() -> None:
     own = [told("b-1", "v", "a", minute=0, victim=True), told("b-2", "v", "a", minute=1), told("b-2", "a", "b", minute=5)]
     (start,) = begins("a", own)

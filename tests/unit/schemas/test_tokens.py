@@ -7,6 +7,7 @@ import base64
 import pytest
 from pydantic import ValidationError
 
+from gateway.tips.number import number_of, signal_of
 from schemas.policy import Keep
 from schemas.protect.keyring import Keyring
 from schemas.protect.submission import signal_id
@@ -28,6 +29,12 @@ def test_a_signal_keeps_its_name_when_another_key_becomes_the_current_one() -> N
         assert signal_id(after, "bank-001", "r-1") == signal_id(before, "bank-001", "r-1")
         assert after.token("phone", "1") != before.token("phone", "1") and after.token("phone", "1").startswith(f"{current}.")
     assert signal_id(_tokenizer("k10", "k2", "k10"), "b", "r") == signal_id(_tokenizer("k2", "k2"), "b", "r")
+
+
+def test_a_tip_keeps_its_number_and_its_signal() -> None:
+    before, after = _tokenizer("k1", "k1"), _tokenizer("k2", "k1", "k2")
+    number = number_of(before, "key")
+    assert number_of(after, "key") == number and signal_of(after, number) == signal_of(before, number)
 
 
 def test_a_reference_is_known_as_long_as_its_traces() -> None:
