@@ -9,14 +9,14 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field, ValidationError, field_validator
 
 from schemas.reading import Fault, Refused, refused
 from schemas.signals import Amount, SignalIn, SignalKind
 from schemas.subjects import Indicator, Named
-from schemas.values import EventTime, Region, Strict
+from schemas.values import AtMost, EventTime, Region, Strict
 
 _MOST_INDICATORS = 8
 FIELDS = ("kind", "phone", "account", "site", "region", "occurred_on", "amount_yuan", "narrative", "contact", "website", "key")
@@ -29,7 +29,7 @@ class TipIn(Strict):
     is a trap for programs and stays empty. Without `region` it is the city's, without `occurred_at` it happened now."""
 
     kind: SignalKind = SignalKind.TELECOM_FRAUD
-    indicators: tuple[Named, ...] = Field(min_length=1, max_length=_MOST_INDICATORS)
+    indicators: Annotated[tuple[Named, ...], Field(min_length=1), AtMost(_MOST_INDICATORS)]
     narrative: str = Field(min_length=5, max_length=2000)
     region: Region | None = None
     occurred_at: EventTime | None = None
