@@ -95,9 +95,10 @@ class Protocol(HttpToolsProtocol):
 
 
 def narrow(scope: Scope) -> None:
-    """Little of what a peer does not read is kept for it, by the kernel too (which would let it grow to megabytes)."""
+    """Little of what a peer does not read is kept for it, by the kernel too (which would let it grow to megabytes). For one that
+    has gone nothing is to be done."""
     transport = _transport(scope)
-    if transport is not None:
+    if transport is not None and not transport.is_closing():
         transport.set_write_buffer_limits(high=_SEND_BUFFER_BYTES)
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
 

@@ -70,6 +70,7 @@ class GatewaySettings(Settings):
     inbox_wait_most_s: float = Field(30.0, ge=0, le=60)
     inbox_waiting_limit: int = Field(2000, ge=1)
     inbox_waiting_per_recipient_limit: int = Field(32, ge=1)
+    inbox_waiting_per_caller_limit: int = Field(64, ge=1)
 
     trusted_proxies: str = ""
     tip_limit_bytes: int = Field(16 << 10, ge=1024)
