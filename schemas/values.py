@@ -16,9 +16,12 @@ from pydantic_core.core_schema import CoreSchema, no_info_before_validator_funct
 
 
 class Strict(BaseModel):
-    """Base of every record: unknown fields are refused, instances do not change."""
+    """Base of every record: unknown fields are refused, instances do not change. An error that nobody expects repeats no value
+    when it is written to a log."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True, ser_json_bytes="base64")
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, str_strip_whitespace=True, ser_json_bytes="base64", hide_input_in_errors=True
+    )
 
 
 class Stored(BaseModel):

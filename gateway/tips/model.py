@@ -15,7 +15,7 @@ from pydantic import Field, ValidationError, field_validator
 
 from schemas.reading import Fault, Refused, refused
 from schemas.signals import Amount, SignalIn, SignalKind
-from schemas.subjects import Indicator, Named
+from schemas.subjects import Named
 from schemas.values import AtMost, EventTime, Region, Strict
 
 _MOST_INDICATORS = 8
@@ -44,15 +44,19 @@ class TipIn(Strict):
             raise ValueError("this field must stay empty")
 
     def signal(self, region: str, now: datetime) -> SignalIn:
-        """The signal that it is."""
-        return SignalIn(
-            kind=self.kind,
-            occurred_at=self.occurred_at or now,
-            region=self.region or region,
-            amount=self.amount,
-            indicators=tuple(Indicator(kind=one.kind, value=one.value) for one in self.indicators),
-            narrative=self.narrative,
-        )
+        """The signal that it is. Refused where a signal asks for more than a tip."""
+        told = {
+            "kind": self.kind,
+            "occurred_at": self.occurred_at or now,
+            "region": self.region or region,
+            "amount": self.amount,
+            "indicators": [{"kind": one.kind, "value": one.value} for one in self.indicators],
+            "narrative": self.narrative,
+        }
+        try:
+            return SignalIn.model_validate(told)
+        except ValidationError as error:
+            raise refused(error, "invalid-request") from None
 
 
 def from_form(fields: Mapping[str, str]) -> TipIn:
