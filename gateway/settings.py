@@ -35,6 +35,11 @@ class GatewaySettings(Settings):
     jwks_unknown_key_s: float = Field(5.0, ge=0)
     tokens_cached: int = Field(4096, ge=1)
 
+    head_s: float = Field(20.0, gt=0)
+    keep_alive_s: int = Field(65, ge=1)
+    answer_unread_s: float = Field(30.0, gt=0)
+    connections_limit: int = Field(8192, ge=1)
+
     batch_limit_bytes: int = Field(64 << 20, ge=1)
     batch_decompressed_limit_bytes: int = Field(64 << 20, ge=1)
     batches_limit: int = Field(64, ge=1)
