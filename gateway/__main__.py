@@ -7,7 +7,8 @@ import sys
 
 import uvicorn
 
-from gateway.protocol import Protocol, Server
+from gateway.files import room
+from gateway.protocol import Server, limited
 from gateway.settings import GatewaySettings
 
 
@@ -21,13 +22,13 @@ def main() -> None:
         host=settings.gateway_host,
         port=settings.gateway_port,
         loop="uvloop",
-        http=Protocol,
+        http=limited(settings, room(settings.connections_limit)),
         ws="none",
         proxy_headers=False,  # whose word is taken is a setting of ours (gateway/peers.py)
         access_log=False,
         log_config=None,
         server_header=False,
-        timeout_keep_alive=65,
+        timeout_keep_alive=settings.keep_alive_s,
         timeout_graceful_shutdown=settings.drain_s,
         backlog=2048,
     )

@@ -105,6 +105,7 @@ class Services:
     def __post_init__(self) -> None:
         settings = self.settings
         self.policy = settings.policy()
+        self.interface = docs.Interface(self.endpoints)
         self.intake = Intake(self.tokenizer, self.sealer, settings.json_depth_limit)
         self.bureau = Bureau(
             self.log,
@@ -259,6 +260,7 @@ def create_app(settings: GatewaySettings) -> Gateway:
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await log.open()
+        built.interface.make()
         gc.freeze()  # what was built stays; without its objects a collection is short
         gc.set_threshold(50_000, 20, 50)
         watching = asyncio.create_task(watch(built.lag, log, redis))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -26,7 +27,7 @@ from schemas.assessments import (
 )
 from schemas.oversight import Campaign, DataRequest, DataState
 from schemas.scorecards import Finding
-from schemas.values import EventTime, Instant, PartyId
+from schemas.values import AtMost, EventTime, Instant, PartyId
 from stream_processors.domain import assessment, data_request, supervision
 from stream_processors.domain.oversight import overdue
 
@@ -45,7 +46,7 @@ class AssessmentPublishIn(OversightMoveIn):
     """Without `results` they are the year's figures of all units, as they were counted."""
 
     disputes_until: EventTime
-    results: tuple[UnitResult, ...] | None = Field(default=None, max_length=MOST_UNITS)
+    results: Annotated[tuple[UnitResult, ...], AtMost(MOST_UNITS)] | None = None
 
 
 class FigureDisputeIn(OversightMoveIn):

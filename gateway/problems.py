@@ -42,6 +42,12 @@ _TABLE = (
     Kind("not-found", 404, "Not found", "There is nothing here, or it is not yours to see."),
     Kind("method-not-allowed", 405, "Method not allowed", "See `Allow`."),
     Kind(
+        "head-stalled",
+        408,
+        "The request did not come",
+        "Address and headers took too long, and the connection ends. Send the request again.",
+    ),
+    Kind(
         "body-stalled",
         408,
         "The body stopped coming",

@@ -1,15 +1,20 @@
-"""What uvicorn does not do for us: bound what comes before the app is asked, end a connection whose peer does not read, and
-tell the app before it drains.
+"""What uvicorn does not do for us: bound what comes before the app is asked and how long it may take, how many connections there
+are, and how long an answer waits to be read; tell the app before it drains.
 
-Invariant: nothing of a connection that was aborted stays in memory, and of what is neither a body nor asks for anything yet
-(address, headers, trailers, framing) no connection keeps more than a bounded part.
+Invariant: nothing of a connection that was aborted stays in memory; of what is neither a body nor asks for anything yet (address,
+headers, trailers, framing) no connection keeps more than a bounded part; and none lasts in which nothing happens.
 """
 
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import socket
+import sys
+import termios
 from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any, NamedTuple
 
 import orjson
 import uvicorn
@@ -17,20 +22,67 @@ from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from gateway.metrics import count_problem
-from gateway.problems import MEDIA_TYPE, Problem
+from gateway.problems import MEDIA_TYPE, Problem, later
+from gateway.settings import GatewaySettings
 
 EXTENSION = "liandong.connection"
 _SEND_BUFFER_BYTES = 64 << 10
 HEAD_LIMIT_BYTES = 64 << 10
 """Of address, headers and trailers of one request; and of bytes in a row that come to nothing."""
+_LOOKS = 4
+"""So often a connection is looked at in the shorter one of its times; each is kept to within a quarter of that."""
+
+
+class Limits(NamedTuple):
+    """`head_s`: for address and headers, from when they are waited for (a connection that is kept and asks for nothing has
+    uvicorn's time until the first byte of the next request). `unread_s`: for any byte of an answer to be taken, when nothing but
+    the peer is waited for."""
+
+    head_s: float
+    unread_s: float
+    connections: int
+    retry_after_s: int
+
+
+def limited(settings: GatewaySettings, connections: int | None = None) -> type[Protocol]:
+    """The protocol with the settings' limits; `connections` where the machine allows fewer."""
+    most = settings.connections_limit if connections is None else connections
+    found = Limits(settings.head_s, settings.answer_unread_s, most, settings.retry_after_s)
+
+    class Limited(Protocol):
+        limits = found
+
+    return Limited
 
 
 class Protocol(HttpToolsProtocol):
-    """Lets the app reach the connection of a request; refuses one whose head is too large before the app hears of it."""
+    """Lets the app reach the connection of a request; refuses one whose head is too large, or does not come, before the app hears
+    of it; ends one whose peer does not read."""
 
+    limits: Limits
     _head = 0
     _idle = 0
     _progress = False
+    _heading = False
+    """Whether a part of a head has come and not all of it."""
+    _head_since: float | None = None
+    """Since when a head is waited for; None while a request is answered or nothing was asked for."""
+    _left, _left_since = 0, 0.0
+    """How much of answers the peer has not taken, and since when nothing of that."""
+    _looking: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._head_since = self._left_since = self.loop.time()
+        self._look_later()
+        if len(self.connections) > self.limits.connections:
+            said = f"this gateway has its {self.limits.connections} connections"
+            self._end(later("overloaded", said, self.limits.retry_after_s))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._looking is not None:
+            self._looking.cancel()
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """A header is told when it is whole, so what the parser gathers meanwhile is counted here: bytes that came to nothing
@@ -38,13 +90,17 @@ class Protocol(HttpToolsProtocol):
         self._progress = False
         super().data_received(data)
         self._idle = 0 if self._progress else self._idle + len(data)
-        if self._idle > HEAD_LIMIT_BYTES and not self.transport.is_closing():
+        if self.transport.is_closing():
+            return
+        if self._idle > HEAD_LIMIT_BYTES:
             self._refuse()
+        elif self._head_since is None and not self._answering():
+            self._head_since = self.loop.time()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self.scope["extensions"] = {EXTENSION: {"transport": self.transport}}
-        self._head, self._progress = 0, True
+        self._head, self._progress, self._heading = 0, True, True
 
     def on_url(self, url: bytes) -> None:
         self._count(len(url))
@@ -55,8 +111,13 @@ class Protocol(HttpToolsProtocol):
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        self._progress = True
+        self._progress, self._heading, self._head_since = True, False, None
         super().on_headers_complete()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self._heading:  # a part of the next head came while this was answered
+            self._head_since = self.loop.time()
 
     def on_body(self, body: bytes) -> None:
         self._progress = True
@@ -83,21 +144,75 @@ class Protocol(HttpToolsProtocol):
         if self.cycle is not None and not self.cycle.response_complete:
             self.transport.abort()
             return
-        problem = Problem("headers-too-large", f"address and headers are over {HEAD_LIMIT_BYTES} bytes")
+        self._end(Problem("headers-too-large", f"address and headers are over {HEAD_LIMIT_BYTES} bytes"))
+
+    def _end(self, problem: Problem) -> None:
+        """The problem is the last that the connection says."""
         count_problem(problem.kind.slug, problem.kind.status)
         body = orjson.dumps(problem.body())
-        head = (
-            f"HTTP/1.1 {problem.kind.status} Request Header Fields Too Large\r\ncontent-type: {MEDIA_TYPE}\r\n"
-            f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
-        )
-        self.transport.write(head.encode() + body)
+        headers = {"content-type": MEDIA_TYPE, "content-length": str(len(body)), "connection": "close", **problem.headers}
+        told = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        status = HTTPStatus(problem.kind.status)
+        self.transport.write(f"HTTP/1.1 {status.value} {status.phrase}\r\n{told}\r\n".encode() + body)
         self.transport.close()
+
+    def _answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _look_later(self) -> None:
+        self._looking = self.loop.call_later(min(self.limits.head_s, self.limits.unread_s) / _LOOKS, self._look)
+
+    def _look(self) -> None:
+        """Every now and then, as long as the connection lasts (also one that is being closed: what its peer does not take would
+        keep it for ever)."""
+        now = self.loop.time()
+        self._look_later()
+        if self._is_unread(now):
+            self.transport.abort()
+        elif self._head_since is not None and now - self._head_since >= self.limits.head_s and not self.transport.is_closing():
+            self._end_headless()
+
+    def _end_headless(self) -> None:
+        """408 to half a head; who said nothing is told nothing."""
+        if self._heading:
+            self._end(Problem("head-stalled", f"address and headers did not come within {self.limits.head_s:g} s"))
+        else:
+            self.transport.close()
+
+    def _is_unread(self, now: float) -> bool:
+        """Whether the peer has taken nothing of what is there for it, for too long."""
+        left = _untaken(self.transport)
+        if left == 0 or left < self._left or not self._only_the_peer():
+            self._left_since = now
+        self._left = left
+        return now - self._left_since >= self.limits.unread_s
+
+    def _only_the_peer(self) -> bool:
+        """Whether nothing else is waited for than that the peer reads. Not while there is more to say and room for it, nor while
+        its body comes: a client may send all before it reads (and a body that does not come on ends by itself)."""
+        if not self._answering() or self.transport.is_closing():
+            return True
+        return self.flow.write_paused and not self.cycle.more_body
+
+
+def _untaken(transport: asyncio.Transport) -> int:
+    """Bytes that the peer has not taken, the kernel's too: it asks for more of ours only when a good part of its megabytes is
+    gone, and a slow line would look dead until then. Nothing when none of them are ours."""
+    ours = transport.get_write_buffer_size()
+    sock = transport.get_extra_info("socket")
+    if not ours or sock is None:
+        return ours
+    try:
+        return ours + int.from_bytes(fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+    except OSError:  # a system that does not tell
+        return ours
 
 
 def narrow(scope: Scope) -> None:
-    """Little of what a peer does not read is kept for it, by the kernel too (which would let it grow to megabytes)."""
+    """Little of what a peer does not read is kept for it, by the kernel too (which would let it grow to megabytes). For one that
+    has gone nothing is to be done."""
     transport = _transport(scope)
-    if transport is not None:
+    if transport is not None and not transport.is_closing():
         transport.set_write_buffer_limits(high=_SEND_BUFFER_BYTES)
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
 

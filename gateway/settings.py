@@ -35,6 +35,11 @@ class GatewaySettings(Settings):
     jwks_unknown_key_s: float = Field(5.0, ge=0)
     tokens_cached: int = Field(4096, ge=1)
 
+    head_s: float = Field(20.0, gt=0)
+    keep_alive_s: int = Field(65, ge=1)
+    answer_unread_s: float = Field(30.0, gt=0)
+    connections_limit: int = Field(8192, ge=1)
+
     batch_limit_bytes: int = Field(64 << 20, ge=1)
     batch_decompressed_limit_bytes: int = Field(64 << 20, ge=1)
     batches_limit: int = Field(64, ge=1)
@@ -70,6 +75,7 @@ class GatewaySettings(Settings):
     inbox_wait_most_s: float = Field(30.0, ge=0, le=60)
     inbox_waiting_limit: int = Field(2000, ge=1)
     inbox_waiting_per_recipient_limit: int = Field(32, ge=1)
+    inbox_waiting_per_caller_limit: int = Field(64, ge=1)
 
     trusted_proxies: str = ""
     tip_limit_bytes: int = Field(16 << 10, ge=1024)

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 from schemas.indicators import IndicatorKind, app, domain, url
 from schemas.subjects import End, Indicator, Part, Role
 from schemas.taxonomy import EventType
-from schemas.values import Amount, AmountMinor, Currency, EventTime, Instant, Name, Sealed, Stored, Strict
+from schemas.values import Amount, AmountMinor, AtMost, Currency, EventTime, Instant, Name, Sealed, Stored, Strict
 
 MAX_URLS = 8
 
@@ -113,7 +113,7 @@ class Message(_Event):
     sender: End
     recipient: End
     count: int | None = Field(default=None, ge=1, le=10**9)
-    urls: tuple[Url, ...] = Field(default=(), max_length=MAX_URLS)
+    urls: Annotated[tuple[Url, ...], AtMost(MAX_URLS)] = ()
 
     def things(self) -> Iterable[tuple[IndicatorKind, str]]:
         return [(IndicatorKind.URL, one) for one in self.urls]

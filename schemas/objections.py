@@ -7,11 +7,11 @@ Invariant: the person appears sealed only; who executed something stands in the 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from schemas.values import Instant, Name, PartyId, Sealed, Stored, Strict
+from schemas.values import AtMost, Instant, Name, PartyId, Sealed, Stored, Strict
 
 MOST_EXECUTORS = 200
 APPLIED_KEPT = 64
@@ -103,7 +103,7 @@ class ObjectionIn(Strict):
     """The body in which a person's objection is lodged: in their own words, against which orders (none: all that stands)."""
 
     text: str = Field(min_length=1, max_length=700)
-    orders: tuple[Name, ...] = Field(default=(), max_length=64)
+    orders: Annotated[tuple[Name, ...], AtMost(64)] = ()
     revision: int | None = Field(default=None, ge=1, le=2**53)
 
 

@@ -6,14 +6,14 @@ Invariant: a body that validates here says all that its kind needs; what depends
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from schemas.orders import HOLDS, LETTERS, OrderKind, RefusalReason, VerifyField
 from schemas.refunds import NOTICED, ReturnRule
 from schemas.subjects import Named
-from schemas.values import Amount, AmountMinor, EventTime, Name, PartyId, Strict
+from schemas.values import Amount, AmountMinor, AtMost, EventTime, Name, PartyId, Strict
 
 _ABOUT_ANOTHER = frozenset({OrderKind.RELEASE, OrderKind.RETURN_FUNDS})
 
@@ -70,8 +70,8 @@ class AnswerIn(Strict):
     """The body of an institution's answer. `result` says what was done; `mismatch` means: nothing was, and at once."""
 
     result: Literal["received", "verified", "mismatch", "executed", "refused", "failed", "lifted"]
-    verified: tuple[VerifyField, ...] = Field(default=(), max_length=4)
-    mismatched: tuple[VerifyField, ...] = Field(default=(), max_length=4)
+    verified: Annotated[tuple[VerifyField, ...], AtMost(4)] = ()
+    mismatched: Annotated[tuple[VerifyField, ...], AtMost(4)] = ()
     arrived_minor: AmountMinor | None = None
     amount_minor: AmountMinor | None = None
     done_at: EventTime | None = None

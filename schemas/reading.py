@@ -6,6 +6,7 @@ Invariant: whatever the bytes are, the outcome is a model or a Refused that repe
 from __future__ import annotations
 
 import re
+from itertools import accumulate
 from typing import NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -13,8 +14,15 @@ from pydantic import BaseModel, ValidationError
 from schemas.measures import MeasureKind
 from schemas.taxonomy import EVENT_TYPES
 
-_OPENING = re.compile(rb'"(?:[^"\\]|\\.)*"?|[\[{]|[\]}]', re.DOTALL)
+_TEXT = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_STEP = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 _FAULTS_TOLD = 20
+_FAULTS_READ = 1000
+"""Pydantic tells all faults or none, and takes longer to tell one than to find it."""
+MOST_PARTS = 8192
+"""Members, objects and lists of a body, unless its reader says less. The elements of a list have their own bound
+(schemas/values.AtMost); with both the faults of a body are bounded, whatever it holds."""
 _TOLD = {
     "extra_forbidden": "there is no such member here",
 }
@@ -49,9 +57,10 @@ class Refused(ValueError):
         self.slug, self.detail, self.faults = slug, detail, faults
 
 
-def read(model: type[Model], raw: bytes, slug: str, depth_limit: int) -> Model:
+def read(model: type[Model], raw: bytes, slug: str, depth_limit: int, most_parts: int = MOST_PARTS) -> Model:
     """The model of a JSON body. Refused as `slug`, with a pointer and a sentence for each fault."""
     check_depth(raw, depth_limit)
+    check_parts(raw, slug, most_parts)
     try:
         return model.model_validate_json(raw)
     except ValidationError as error:
@@ -63,6 +72,8 @@ def read(model: type[Model], raw: bytes, slug: str, depth_limit: int) -> Model:
 
 def refused(error: ValidationError, slug: str) -> Refused:
     """The faults of a validation, the first ones of many."""
+    if error.error_count() > _FAULTS_READ:
+        return Refused(slug, f"there are more than {_FAULTS_READ} faults", ())
     told = error.errors(include_url=False, include_input=False, include_context=False)[:_FAULTS_TOLD]
     faults = tuple(Fault(_pointer(one["loc"], one["type"]), _sentence(one["loc"], one["type"], one["msg"])) for one in told)
     return Refused(slug, f"{faults[0].pointer or 'body'}: {faults[0].detail}", faults)
@@ -88,16 +99,22 @@ def _pointer(loc: tuple[int | str, ...], kind: str) -> str:
     return "".join(f"/{part}" for part in loc)[:256]
 
 
+def check_parts(raw: bytes, slug: str, most: int) -> None:
+    """Refused when a body has more than `most` members, objects and lists: each takes time before it is known to be wrong, and
+    more to tell it. Counting without a look at what is text decides nearly every body."""
+    if _parts(raw) > most and _parts(_TEXT.sub(b"", raw)) > most:
+        fault = Fault("", f"members, objects and lists are at most {most} together")
+        raise Refused(slug, f"body: {fault.detail}", (fault,))
+
+
+def _parts(raw: bytes) -> int:
+    return raw.count(b":") + raw.count(b"{") + raw.count(b"[")
+
+
 def check_depth(raw: bytes, limit: int) -> None:
     """Refused when objects and lists are nested deeper than `limit`. Counting brackets decides nearly every body."""
     if raw.count(b"{") + raw.count(b"[") <= limit:
         return
-    depth = 0
-    for found in _OPENING.finditer(raw):
-        first = raw[found.start()]
-        if first in b"[{":
-            depth += 1
-            if depth > limit:
-                raise Refused("too-deep", f"JSON may be nested {limit} deep here")
-        elif first != 0x22:
-            depth -= 1
+    brackets = _TEXT.sub(b"", raw).translate(None, _NO_BRACKETS)
+    if max(accumulate(map(_STEP.__getitem__, brackets)), default=0) > limit:
+        raise Refused("too-deep", f"JSON may be nested {limit} deep here")

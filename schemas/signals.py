@@ -14,7 +14,20 @@ from pydantic import Field, StringConstraints, ValidationInfo, field_validator
 from schemas.events import Event, EventFact, mentions
 from schemas.subjects import Indicator, Role, Subject
 from schemas.taxonomy import TYPOLOGIES, SignalKind, TypologyId
-from schemas.values import Amount, AmountMinor, Currency, EventTime, Name, PartyId, Reference, Region, Sealed, Stored, Strict
+from schemas.values import (
+    Amount,
+    AmountMinor,
+    AtMost,
+    Currency,
+    EventTime,
+    Name,
+    PartyId,
+    Reference,
+    Region,
+    Sealed,
+    Stored,
+    Strict,
+)
 
 __all__ = [
     "MAX_INDICATORS",
@@ -80,7 +93,7 @@ class SignalIn(Strict):
     amount: Amount | None = None
     loss: Amount | None = None
     event: Event | None = None
-    indicators: tuple[Indicator, ...] = Field(default=(), max_length=MAX_INDICATORS, validate_default=True)
+    indicators: Annotated[tuple[Indicator, ...], AtMost(MAX_INDICATORS)] = Field(default=(), validate_default=True)
     derived_from: Derived | None = None
     narrative: str | None = Field(default=None, max_length=4000)
 

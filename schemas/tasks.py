@@ -7,14 +7,14 @@ context `task_id/attempt_id`.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from schemas.measures import Channel
 from schemas.orders import SealedLine, SealedText
 from schemas.subjects import Named, Subject
-from schemas.values import AmountMinor, Currency, EventTime, Instant, Name, PartyId, Stored, Strict
+from schemas.values import AmountMinor, AtMost, Currency, EventTime, Instant, Name, PartyId, Stored, Strict
 
 MOST_REACH, ATTEMPTS_KEPT = 8, 16
 
@@ -163,7 +163,7 @@ class TaskIn(Strict):
     before it leaves the gateway. `revision` is the case's that the officer saw."""
 
     person: Named
-    reach: tuple[ReachIn, ...] = Field(min_length=1, max_length=MOST_REACH)
+    reach: Annotated[tuple[ReachIn, ...], Field(min_length=1), AtMost(MOST_REACH)]
     revision: int | None = Field(default=None, ge=1, le=2**53)
 
     @model_validator(mode="after")

@@ -6,16 +6,22 @@ Invariant: a value that validates here has one canonical form, so equal things a
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self, cast
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, GetCoreSchemaHandler, StringConstraints
+from pydantic_core import PydanticCustomError
+from pydantic_core.core_schema import CoreSchema, no_info_before_validator_function
 
 
 class Strict(BaseModel):
-    """Base of every record: unknown fields are refused, instances do not change."""
+    """Base of every record: unknown fields are refused, instances do not change. An error that nobody expects repeats no value
+    when it is written to a log."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True, ser_json_bytes="base64")
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, str_strip_whitespace=True, ser_json_bytes="base64", hide_input_in_errors=True
+    )
 
 
 class Stored(BaseModel):
@@ -38,6 +44,23 @@ class Stored(BaseModel):
         object.__setattr__(made, "__pydantic_extra__", None)
         object.__setattr__(made, "__pydantic_private__", None)
         return made
+
+
+@dataclass(frozen=True)
+class AtMost:
+    """How many elements a list of a body may have: `Annotated[tuple[Indicator, ...], AtMost(16)]`. They are counted before one
+    of them is looked at: `max_length` alone counts the right ones, and a list of wrong ones has as many faults as elements."""
+
+    most: int
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        elements = cast(CoreSchema, {**handler(source), "max_length": self.most})
+        return no_info_before_validator_function(self._counted, elements)
+
+    def _counted(self, given: object) -> object:
+        if isinstance(given, list | tuple) and len(given) > self.most:
+            raise PydanticCustomError("too_long", "at most {most} elements may stand here", {"most": self.most})
+        return given
 
 
 def _to_utc(moment: datetime) -> datetime:

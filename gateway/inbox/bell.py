@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from redis.asyncio import Redis
 
+from gateway.auth import Caller
 from gateway.metrics import METRICS
 from gateway.problems import later
 from gateway.settings import GatewaySettings
@@ -75,10 +76,10 @@ class NoNews:
 
 
 class Ear:
-    """One who waits. `again`: names of notices that were asked for once more."""
+    """One who waits. `caller`: whose place it takes. `again`: names of notices that were asked for once more."""
 
-    def __init__(self, recipient: str, bell: Bell) -> None:
-        self.recipient, self._bell = recipient, bell
+    def __init__(self, recipient: str, caller: str, bell: Bell) -> None:
+        self.recipient, self.caller, self._bell = recipient, caller, bell
         self.again: dict[str, None] = {}
         self._event = asyncio.Event()
 
@@ -104,6 +105,7 @@ class Bell:
         self._settings, self._make = settings, make
         self._ears: dict[str, set[Ear]] = {}
         self._count: Counter[str] = Counter()
+        self._callers: Counter[str] = Counter()
         self._running: asyncio.Task[None] | None = None
         self._ready = asyncio.Event()
         self.draining = False
@@ -113,25 +115,21 @@ class Bell:
         return self._ready.is_set()
 
     @contextlib.asynccontextmanager
-    async def ear(self, recipient: str) -> AsyncIterator[Ear]:
+    async def ear(self, recipient: str, caller: Caller) -> AsyncIterator[Ear]:
         """Problem when too many wait."""
-        found = await self.join(recipient)
+        found = await self.join(recipient, caller)
         try:
             yield found
         finally:
             self.leave(found)
 
-    async def join(self, recipient: str) -> Ear:
+    async def join(self, recipient: str, caller: Caller) -> Ear:
         """As `ear`, for who calls `leave` himself."""
-        limits = self._settings
-        if self.draining or self._count.total() >= limits.inbox_waiting_limit:
-            raise later("overloaded", "this gateway takes no more that wait", limits.retry_after_s)
-        if self._count[recipient] >= limits.inbox_waiting_per_recipient_limit:
-            said = f"{limits.inbox_waiting_per_recipient_limit} wait for this inbox already; close one"
-            raise later("too-many-streams", said, limits.retry_after_s)
-        ear = Ear(recipient, self)
+        self._admit(recipient, who := f"{caller.role} {caller.subject}")
+        ear = Ear(recipient, who, self)
         self._ears.setdefault(recipient, set()).add(ear)
         self._count[recipient] += 1
+        self._callers[who] += 1
         METRICS.inbox_waiting.set(self._count.total())
         if self._running is None or self._running.done():
             self._running = asyncio.create_task(self._run())
@@ -144,6 +142,19 @@ class Bell:
             raise
         return ear
 
+    def _admit(self, recipient: str, who: str) -> None:
+        """Problem when too many wait: in all, for this inbox, or of this caller. Any unit may have an inbox (a letter's or a
+        task's), also one that no route of the policy leads to; so who may read many must not take all places with names."""
+        limits = self._settings
+        if self.draining or self._count.total() >= limits.inbox_waiting_limit:
+            raise later("overloaded", "this gateway takes no more that wait", limits.retry_after_s)
+        if self._count[recipient] >= limits.inbox_waiting_per_recipient_limit:
+            said = f"{limits.inbox_waiting_per_recipient_limit} wait for this inbox already; close one"
+            raise later("too-many-streams", said, limits.retry_after_s)
+        if self._callers[who] >= limits.inbox_waiting_per_caller_limit:
+            said = f"{limits.inbox_waiting_per_caller_limit} of yours wait already; close one"
+            raise later("too-many-streams", said, limits.retry_after_s)
+
     def leave(self, ear: Ear) -> None:
         ears = self._ears.get(ear.recipient, set())
         if ear not in ears:
@@ -152,7 +163,9 @@ class Bell:
         if not ears:
             del self._ears[ear.recipient]
         self._count[ear.recipient] -= 1
+        self._callers[ear.caller] -= 1
         self._count += Counter()  # those at zero go
+        self._callers += Counter()
         METRICS.inbox_waiting.set(self._count.total())
 
     def drain(self) -> None:

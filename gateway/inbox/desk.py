@@ -58,13 +58,13 @@ class InboxDesk:
         log = (await self._views.inbox(recipient, after=claimed.offset, limit=1)).log
         return claimed.offset if claimed.is_of(self._tokenizer, recipient, log) else None
 
-    async def read(self, recipient: str, *, after: int, limit: int, wait_s: float = 0.0) -> Inbox:
+    async def read(self, caller: Caller, recipient: str, *, after: int, limit: int, wait_s: float = 0.0) -> Inbox:
         """What stands behind the offset, as soon as there is something, at the latest after `wait_s` seconds."""
         found = await self._views.inbox(recipient, after=after, limit=limit)
         if found.entries or wait_s <= 0:
             return found
         ends = time.monotonic() + wait_s
-        async with self._bell.ear(recipient) as ear:
+        async with self._bell.ear(recipient, caller) as ear:
             while True:
                 ear.listen()
                 found = await self._views.inbox(recipient, after=after, limit=limit)

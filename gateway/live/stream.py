@@ -66,10 +66,12 @@ class Streaming(abc.ABC):
         """Until something is to be told."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        narrow(scope)
-        listening = asyncio.create_task(self._listen(receive))
+        """From here on the place is this connection's to free, also when its peer has gone before it begins."""
+        listening: asyncio.Task[None] | None = None
         reason = "gone"
         try:
+            narrow(scope)
+            listening = asyncio.create_task(self._listen(receive))
             reason = await self._write(send)
         except TimeoutError:
             reason = "slow"
@@ -79,8 +81,9 @@ class Streaming(abc.ABC):
         finally:
             self._leave()
             METRICS.live_closed.labels(reason).inc()
-            listening.cancel()
-            await asyncio.wait((listening,))
+            if listening is not None:
+                listening.cancel()
+                await asyncio.wait((listening,))
 
     async def _listen(self, receive: Receive) -> None:
         while (await receive())["type"] != "http.disconnect":

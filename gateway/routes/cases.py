@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
@@ -35,7 +35,7 @@ from gateway.loop.told import words
 from gateway.problems import Problem
 from gateway.reply import dumped
 from schemas.cases import ActionKind, ActionOutcome, Case, CaseChange, Disposition
-from schemas.values import Name, PartyId
+from schemas.values import AtMost, Name, PartyId
 
 
 class _Body(BaseModel):
@@ -112,7 +112,7 @@ class SplitIn(_Body):
     """`signals` go to a case of their own."""
 
     revision: int = _Revision
-    signals: tuple[Name, ...] = Field(min_length=1, max_length=200)
+    signals: Annotated[tuple[Name, ...], Field(min_length=1), AtMost(200)]
 
 
 async def get_case(call: Call) -> Response:

@@ -1,13 +1,17 @@
 """The interface as a page: every route with its roles, body, answers and problems, from the same table that serves them.
 
-Invariant: nothing of it comes from elsewhere (no scripts, no fonts), so it works without a network.
+Invariant: nothing of it comes from elsewhere (no scripts, no fonts), so it works without a network; it is made once, for the
+table does not change while the gateway runs.
 """
 
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
+from functools import cached_property
 from html import escape
 
+import orjson
 from starlette.responses import HTMLResponse, Response
 
 from gateway.answers import OpenApiOut
@@ -15,22 +19,44 @@ from gateway.auth import Role
 from gateway.endpoint import Call, Endpoint
 from gateway.openapi import document
 from gateway.problems import PROBLEMS
-from gateway.reply import json_reply
 
 _STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1a1a1a;background:#fff}
 h2{font-size:1.05rem;margin:2rem 0 .3rem}code{font-family:ui-monospace,monospace}dl{margin:.3rem 0 0;display:grid;
 grid-template-columns:7rem 1fr;gap:.1rem 1rem}dt{color:#555}dd{margin:0}p{margin:.2rem 0}"""
 
 
+class Interface:
+    """Both forms, ready to be sent. To make the document takes as long as to take a thousand signals: a gateway does it before it
+    answers anybody."""
+
+    def __init__(self, endpoints: Sequence[Endpoint]) -> None:
+        self._endpoints = endpoints
+
+    @cached_property
+    def openapi(self) -> bytes:
+        return orjson.dumps(document(self._endpoints))
+
+    @cached_property
+    def page(self) -> bytes:
+        return _page(self._endpoints).encode()
+
+    def make(self) -> None:
+        _ = (self.openapi, self.page)
+
+
 async def openapi(call: Call) -> Response:
     """The OpenAPI document."""
-    return json_reply(document(call.services.endpoints))
+    return Response(call.services.interface.openapi, media_type="application/json")
 
 
 async def docs(call: Call) -> Response:
     """This interface as a page."""
-    sections = "\n".join(_section(endpoint) for endpoint in call.services.endpoints)
-    return HTMLResponse(
+    return HTMLResponse(call.services.interface.page)
+
+
+def _page(endpoints: Sequence[Endpoint]) -> str:
+    sections = "\n".join(_section(endpoint) for endpoint in endpoints)
+    return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Liandong: the API</title><style>{_STYLE}</style>'
         f'<h1>Liandong: the API</h1><p>For machines: <a href="/openapi.json">openapi.json</a>. A token for local use: '
         f"<code>liandong token bank-001</code>, sent as <code>Authorization: Bearer …</code>.</p>\n{sections}</html>"

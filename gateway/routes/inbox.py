@@ -81,7 +81,7 @@ async def get_inbox(call: Call) -> Response:
         raise cursors.refused("/after")
     await desk.past(call.caller, recipient, after, "poll")
     wait_s = min(query.wait_s, call.services.settings.inbox_wait_most_s)
-    found = await desk.read(recipient, after=after, limit=query.limit, wait_s=wait_s)
+    found = await desk.read(call.caller, recipient, after=after, limit=query.limit, wait_s=wait_s)
     return dumped(_told(call, recipient, found, query.after))
 
 
@@ -101,7 +101,7 @@ async def get_inbox_stream(call: Call) -> InboxStream:
     return InboxStream(
         call.caller,
         services.settings,
-        ear=await services.bell.join(recipient),
+        ear=await services.bell.join(recipient, call.caller),
         bell=services.bell,
         desk=desk,
         views=services.views,

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from gateway.audit import accessed
+from gateway.auth import Caller
 from gateway.endpoint import Call, Endpoint
 from gateway.loop.call import (
     BOTH,
@@ -38,7 +39,8 @@ from gateway.reply import dumped
 from schemas.cases import ActionKind, Case
 from schemas.loop_names import TASK, name_of
 from schemas.objections import MoveIn
-from schemas.tasks import AttemptIn, CancelIn, GiveUpIn, Outcome, Reach, Task, TaskEvent, TaskEventKind, TaskIn
+from schemas.tasks import AttemptIn, CancelIn, GiveUpIn, Outcome, Reach, Task, TaskEvent, TaskEventKind, TaskIn, Way
+from schemas.values import is_unit
 
 
 async def post_task(call: Call) -> Response:
@@ -140,8 +142,17 @@ async def _place(call: Call) -> Place:
 def _reach(call: Call, task: Task) -> Reach | None:
     """As which of those who can reach the person the caller acts: an institution as itself, an officer as a unit of his token."""
     caller = call.caller
-    mine = caller.may_work_on if is_officer(call) else caller.subject.__eq__
-    return next((one for one in task.reach if mine(one.party)), None)
+    if not is_officer(call):
+        return next((one for one in task.reach if one.party == caller.subject), None)
+    return next((one for one in task.reach if _is_unit_of(caller, one)), None)
+
+
+def _is_unit_of(caller: Caller, one: Reach) -> bool:
+    """`*` means every unit, and no institution: a bank acts for itself. A police station may have any name (by its way it is a
+    unit of officers); then the token has that name in full."""
+    if is_unit(one.party):
+        return caller.may_work_on(one.party)
+    return one.way is Way.POLICE_STATION and one.party in caller.queues
 
 
 def _find(call: Call, case: Case, name: str) -> Task | None:

@@ -6,6 +6,7 @@ Invariant: an answer is a function of the views as they are now; what it propose
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
@@ -22,7 +23,7 @@ from schemas.policy import Policy
 from schemas.refunds import Frozen, Payment, RefundRule, StepOut, told
 from schemas.subjects import Named
 from schemas.trails import Moved, TrailRules
-from schemas.values import Amount, AmountMinor, EventTime, Instant, Name
+from schemas.values import Amount, AmountMinor, AtMost, EventTime, Instant, Name
 from stream_processors.domain.refund import refund
 from stream_processors.domain.trail import follow
 
@@ -49,7 +50,7 @@ class RefundIn(BaseModel):
     account: Named
     balance: Amount
     notice_ends_at: Instant | None = None
-    payments: list[PaymentIn] | None = Field(default=None, min_length=1, max_length=MOST_GIVEN)
+    payments: Annotated[list[PaymentIn], Field(min_length=1), AtMost(MOST_GIVEN)] | None = None
 
 
 class ShareOut(BaseModel):

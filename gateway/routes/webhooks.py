@@ -31,6 +31,7 @@ from gateway.problems import of_refused
 from gateway.reply import dumped
 from schemas.notices import NoticeId
 from schemas.reading import refused
+from schemas.values import AtMost
 from schemas.webhooks import Endpoint as Hook
 from stream_processors.webhooks.endpoints import EndpointIn
 
@@ -48,7 +49,7 @@ class RotateIn(_Body):
 class ReplayParkedIn(_Body):
     """`notice_ids`: which of the parked notices; without any the newest `limit`."""
 
-    notice_ids: Annotated[tuple[NoticeId, ...], Field(max_length=MOST_REPLAYED)] = ()
+    notice_ids: Annotated[tuple[NoticeId, ...], AtMost(MOST_REPLAYED)] = ()
     limit: int = Field(default=MOST_REPLAYED, ge=1, le=MOST_REPLAYED)
 
 

@@ -104,7 +104,7 @@ class Tips:
         except UnicodeEncodeError:
             raise Problem("invalid-request", "a text holds half a character", errors=[]) from None
         except Refused as refusal:
-            raise of_refused(refusal) from None
+            raise of_refused(Refused("invalid-request", refusal.detail, refusal.faults)) from None
         return Prepared(found.signal_id, found.signal_id, found.body_id, Entry(found.key, found.value), None, given)
 
     async def _limit(self, what: str, request: Request, one: Rate, all_: Rate) -> None:

@@ -9,14 +9,14 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field, ValidationError, field_validator
 
 from schemas.reading import Fault, Refused, refused
 from schemas.signals import Amount, SignalIn, SignalKind
-from schemas.subjects import Indicator, Named
-from schemas.values import EventTime, Region, Strict
+from schemas.subjects import Named
+from schemas.values import AtMost, EventTime, Region, Strict
 
 _MOST_INDICATORS = 8
 FIELDS = ("kind", "phone", "account", "site", "region", "occurred_on", "amount_yuan", "narrative", "contact", "website", "key")
@@ -29,7 +29,7 @@ class TipIn(Strict):
     is a trap for programs and stays empty. Without `region` it is the city's, without `occurred_at` it happened now."""
 
     kind: SignalKind = SignalKind.TELECOM_FRAUD
-    indicators: tuple[Named, ...] = Field(min_length=1, max_length=_MOST_INDICATORS)
+    indicators: Annotated[tuple[Named, ...], Field(min_length=1), AtMost(_MOST_INDICATORS)]
     narrative: str = Field(min_length=5, max_length=2000)
     region: Region | None = None
     occurred_at: EventTime | None = None
@@ -44,15 +44,19 @@ class TipIn(Strict):
             raise ValueError("this field must stay empty")
 
     def signal(self, region: str, now: datetime) -> SignalIn:
-        """The signal that it is."""
-        return SignalIn(
-            kind=self.kind,
-            occurred_at=self.occurred_at or now,
-            region=self.region or region,
-            amount=self.amount,
-            indicators=tuple(Indicator(kind=one.kind, value=one.value) for one in self.indicators),
-            narrative=self.narrative,
-        )
+        """The signal that it is. Refused where a signal asks for more than a tip."""
+        told = {
+            "kind": self.kind,
+            "occurred_at": self.occurred_at or now,
+            "region": self.region or region,
+            "amount": self.amount,
+            "indicators": [{"kind": one.kind, "value": one.value} for one in self.indicators],
+            "narrative": self.narrative,
+        }
+        try:
+            return SignalIn.model_validate(told)
+        except ValidationError as error:
+            raise refused(error, "invalid-request") from None
 
 
 def from_form(fields: Mapping[str, str]) -> TipIn:

@@ -18,6 +18,8 @@ from schemas.signals import SignalIn, Trust
 from schemas.topics import SUBMITTED
 
 AHEAD = timedelta(days=31)
+_MOST_PARTS = 256
+"""Twice what a signal with everything in it has. A batch brings thousands of signals."""
 
 
 class Submission(NamedTuple):
@@ -48,7 +50,7 @@ class SignalReader:
         self._depth_limit, self._source = depth_limit, source
 
     def body(self, raw: bytes) -> SignalIn:
-        return read(SignalIn, raw, "invalid-signal", self._depth_limit)
+        return read(SignalIn, raw, "invalid-signal", self._depth_limit, _MOST_PARTS)
 
     def submission(
         self,

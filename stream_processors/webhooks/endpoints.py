@@ -14,7 +14,7 @@ from pydantic import Field
 
 from schemas.protect.sealing import Sealer
 from schemas.reading import Fault, Refused
-from schemas.values import Strict
+from schemas.values import AtMost, Strict
 from schemas.webhooks import MOST_SECRETS, Endpoint, Secret, Wanted
 from stream_processors.domain.refusal import Refusal
 from stream_processors.webhooks import guard, sign
@@ -27,7 +27,7 @@ class EndpointIn(Strict):
     """What an institution sends: `{"url": "https://hooks.bank.example/liandong", "kinds": ["order", "early_warning"]}`."""
 
     url: str = Field(min_length=1, max_length=8192)
-    kinds: Annotated[tuple[Wanted, ...], Field(min_length=1, max_length=32)]
+    kinds: Annotated[tuple[Wanted, ...], Field(min_length=1), AtMost(32)]
 
 
 def faults_of(body: EndpointIn, *, calls: Calls, known: Collection[str]) -> tuple[Fault, ...]:

@@ -9,13 +9,15 @@ from typing import Any
 
 import uvicorn
 
-from gateway.protocol import Protocol
+from gateway.protocol import limited
+from gateway.settings import GatewaySettings
 
 
 @contextlib.asynccontextmanager
-async def served(app: Any) -> AsyncIterator[int]:
-    """The port."""
-    config = uvicorn.Config(app, port=0, http=Protocol, ws="none", lifespan="off", log_config=None, timeout_graceful_shutdown=1)
+async def served(app: Any, **settings: Any) -> AsyncIterator[int]:
+    """The port. `settings`: those of connections."""
+    http = limited(GatewaySettings(jwks=None, **settings))
+    config = uvicorn.Config(app, port=0, http=http, ws="none", lifespan="off", log_config=None, timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server._serve())  # `serve` would take the signals of the test's process
     async with asyncio.timeout(10):

@@ -86,6 +86,7 @@ class Connection:
         self.comments = 0
         self.ended = asyncio.Event()
         self.aborted = False
+        self.closing = self.reset = False
         self.reading = asyncio.Event()
         self.reading.set()
         self._gone = asyncio.Event()
@@ -94,13 +95,20 @@ class Connection:
     def abort(self) -> None:
         self.aborted = True
 
+    def is_closing(self) -> bool:
+        return self.closing
+
     def set_write_buffer_limits(self, high: int) -> None:
+        if self.closing:
+            raise RuntimeError("the handler is closed")  # as uvloop
         assert high <= 1 << 20
 
     def get_extra_info(self, name: str) -> Any:
         return self
 
     def setsockopt(self, level: int, option: int, value: int) -> None:
+        if self.reset:
+            raise OSError(9, "Bad file descriptor")
         assert (level, option) == (socket.SOL_SOCKET, socket.SO_SNDBUF)
 
     def go(self) -> None:
@@ -137,9 +145,13 @@ class Connection:
 
 
 @asynccontextmanager
-async def listening(app: Any, path: str, token: str, last_id: str | None = None) -> AsyncIterator[Connection]:
-    """An open connection; the client goes at the end of the block."""
+async def listening(app: Any, path: str, token: str, last_id: str | None = None, gone: str = "") -> AsyncIterator[Connection]:
+    """An open connection; the client goes at the end of the block. `gone`: it went before, and the transport is "closing", or
+    does not know it yet ("reset")."""
     connection = Connection()
+    connection.closing, connection.reset = gone == "closing", gone == "reset"
+    if gone:
+        connection.go()
     path, _, query = path.partition("?")
     headers = [(b"authorization", f"Bearer {token}".encode())]
     if last_id is not None:

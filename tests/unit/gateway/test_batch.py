@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import time
+from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from deploy.token import mint
 from gateway import app as wiring
+from gateway import batch
 from gateway.problems import TYPE_PREFIX
 from schemas.topics import SUBMITTED
 from tests.unit.gateway.conftest import Client
@@ -56,6 +60,39 @@ async def test_empty_lines_and_line_ends_of_windows_are_fine(client: Client):
     body = b"\r\n\n" + json.dumps(signal("a")).encode() + b"\r\n  \n" + json.dumps(signal("b")).encode()
     results = lines(await client().post(URL, content=body, headers=NDJSON))
     assert [(one["line"], one["status"]) for one in results] == [(3, 202), (5, 202)]
+
+
+async def test_lines_that_take_long_let_others_in_between_them(
+    client: Client, services: wiring.Services, monkeypatch: pytest.MonkeyPatch
+):
+    """Whether it takes long to unpack them or to read them."""
+    turns, unpacked, seen, read = 0, list[int](), list[int](), services.intake.read
+    body = ndjson(*(signal(f"r-{n}") for n in range(10)))
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    def plain(data: bytes, inflater: Any) -> Iterator[bytes]:
+        for line in body.splitlines(keepends=True) if data else ():
+            unpacked.append(turns)
+            time.sleep(0.006)
+            yield line
+
+    def slow(raw: bytes, institution: str) -> Any:
+        seen.append(turns)
+        time.sleep(0.006)
+        return read(raw, institution)
+
+    monkeypatch.setattr(batch, "_plain", plain)
+    monkeypatch.setattr(services.intake, "read", slow)
+    busy = asyncio.create_task(others())
+    results = lines(await client().post(URL, content=b"packed", headers=NDJSON))
+    busy.cancel()
+    assert slugs(results) == ["ok"] * 10
+    assert max(Counter(unpacked).values()) == max(Counter(seen).values()) == 1, "after each the others had their turn"
 
 
 @pytest.mark.parametrize("size", [1, 7, 1000])

@@ -88,8 +88,8 @@ class Gate:
         assert answer.status_code == 200, answer.text
         return dict(answer.json())
 
-    def on(self, query: str = "", who: str = "bank-001", last_id: str | None = None, **claims: Any) -> Any:
-        return listening(self.app, f"/v1/inbox/stream?{query}", self.token(who, **claims), last_id)
+    def on(self, query: str = "", who: str = "bank-001", last_id: str | None = None, *, gone: str = "", **claims: Any) -> Any:
+        return listening(self.app, f"/v1/inbox/stream?{query}", self.token(who, **claims), last_id, gone)
 
     def marks(self) -> list[tuple[str, str, str, str]]:
         found = [decode(DELIVERED, entry.value).data for entry in self.log.all(DELIVERED)]
@@ -364,6 +364,27 @@ async def test_an_inbox_has_a_bounded_number_that_wait(gate):
         answer = await g.ask("/v1/inbox?wait_s=5")
         assert (answer.status_code, answer.json()["type"]) == (429, f"{TYPE_PREFIX}too-many-streams")
         assert (await g.ask("/v1/inbox?wait_s=0.01", "bank-002")).status_code == 200
+
+
+@pytest.mark.parametrize("gone", ["closing", "reset"])
+async def test_one_that_was_gone_before_its_stream_began_takes_no_place(gate, gone: str):
+    g = gate(inbox_waiting_per_recipient_limit=1)
+    for _ in range(3):
+        async with g.on(gone=gone) as bank:
+            await asyncio.wait_for(bank.ended.wait(), 2)
+    assert (await g.ask("/v1/inbox?wait_s=0.01")).status_code == 200
+
+
+async def test_one_who_may_read_many_inboxes_waits_in_a_bounded_number_of_them(gate):
+    """Any name of a unit has an inbox: invented ones must not take everybody's places."""
+    g = gate(inbox_waiting_per_caller_limit=2, inbox_waiting_limit=3)
+    every = {"who": "officer-1", "queues": ["*"]}
+    async with g.on("inbox=invented-000001", **every), g.on("inbox=invented-000002", **every):
+        await asyncio.sleep(0.05)
+        answer = await g.ask("/v1/inbox?inbox=invented-000003&wait_s=5", **every)
+        assert (answer.status_code, answer.json()["type"]) == (429, f"{TYPE_PREFIX}too-many-streams")
+        assert (await g.ask("/v1/inbox?wait_s=0.01", "bank-001")).status_code == 200
+    assert (await g.ask("/v1/inbox?inbox=invented-000003&wait_s=0.01", **every)).status_code == 200
 
 
 async def test_officers_of_the_case_see_who_was_told_what_and_the_proof(gate):

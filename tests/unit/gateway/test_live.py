@@ -23,6 +23,7 @@ from gateway.settings import GatewaySettings
 from schemas.cases import CaseStatus
 from schemas.protect import Keyring
 from tests.unit.gateway.fakes import QUEUE, FakeLog, FakeRates, FakeViews, MemoryIdempotency, a_case
+from tests.unit.gateway.served import served
 from tests.unit.gateway.streams import LOG, FakeSource, listening
 
 ELSEWHERE = "financial-regulator-630200"
@@ -51,8 +52,10 @@ class Live:
     def case(self, n: int = 1, **changes: Any) -> Any:
         return a_case(self.services.tokenizer, self.services.sealer, n, **changes)
 
-    def on(self, path: str = PATH, officer: str = "officer-1", *, last_id: str | None = None, **token: Any) -> Any:
-        return listening(self.app, path, mint(officer, home=self.home, profile="unit", **token), last_id)
+    def on(
+        self, path: str = PATH, officer: str = "officer-1", *, last_id: str | None = None, gone: str = "", **token: Any
+    ) -> Any:
+        return listening(self.app, path, mint(officer, home=self.home, profile="unit", **token), last_id, gone)
 
 
 @pytest.fixture
@@ -221,6 +224,40 @@ async def test_a_client_that_goes_frees_its_place(live):
         await officer.next("reset")
         assert len(gateway.hub.clients) == 1
     assert not gateway.hub.clients and not gateway.hub._officers
+
+
+@pytest.mark.parametrize("gone", ["closing", "reset"])
+async def test_a_client_that_was_gone_before_its_stream_began_takes_no_place(live, gone: str):
+    gateway = live(live_per_officer_limit=1)
+    for _ in range(3):
+        async with gateway.on(gone=gone) as officer:
+            await asyncio.wait_for(officer.ended.wait(), 2)
+    assert not gateway.hub.clients and not gateway.hub._officers
+    async with gateway.on() as officer:
+        assert (await officer.next()).kind == "reset"
+
+
+async def test_so_does_one_that_breaks_off_while_the_log_is_not_there_yet(live, monkeypatch: pytest.MonkeyPatch):
+    gateway, begin, there = live(live_ready_s=5.0), FakeSource.begin, asyncio.Event()
+
+    async def late(source: FakeSource) -> None:
+        await there.wait()
+        await begin(source)
+
+    monkeypatch.setattr(FakeSource, "begin", late)
+    token = mint("officer-1", home=gateway.home, profile="unit")
+    async with served(gateway.app) as port:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(f"GET {PATH} HTTP/1.1\r\nHost: g\r\nAuthorization: Bearer {token}\r\n\r\n".encode())
+        while not gateway.hub.clients:  # noqa: ASYNC110  (a set of the hub's)
+            await asyncio.sleep(0.01)
+        writer.transport.abort()
+        await asyncio.sleep(0.1)
+        there.set()
+        async with asyncio.timeout(3):
+            while gateway.hub.clients:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+    assert not gateway.hub._officers
 
 
 async def test_an_officer_has_a_bounded_number_of_connections_and_so_has_the_process(live):

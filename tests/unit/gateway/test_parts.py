@@ -18,7 +18,9 @@ from gateway.answers import AcceptedOut, LineOut
 from gateway.app import ENDPOINTS
 from gateway.lag import KNOWN_FOR_S, Lag
 from gateway.limits import LineSplitter
+from gateway.openapi import document
 from gateway.pipelining import Pipelining
+from gateway.routes import docs
 from schemas.cases import Action
 from stream_processors.crash import POINTS
 from tests.unit.gateway.conftest import Client
@@ -71,6 +73,14 @@ async def test_the_openapi_document_has_every_route_with_its_roles_and_no_loose_
     for reference in re.findall(r'"#/components/schemas/(\w+)"', str(document).replace("'", '"')):
         assert reference in document["components"]["schemas"], reference
     assert document["paths"]["/v1/queues"]["get"]["x-roles"] == ["officer"]
+
+
+async def test_the_interface_is_made_once_and_not_for_each_who_asks(client: Client, monkeypatch: pytest.MonkeyPatch):
+    made = []
+    monkeypatch.setattr(docs, "document", lambda endpoints: made.append(1) or document(endpoints))
+    first, second = [(await client("operator-1").get("/openapi.json")) for _ in range(2)]
+    assert first.content == second.content and first.headers["content-type"] == "application/json"
+    assert first.json()["openapi"] == "3.1.0" and made == [1]
 
 
 async def test_the_page_names_every_route_and_needs_nothing_from_elsewhere(client: Client):

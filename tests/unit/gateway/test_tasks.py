@@ -122,6 +122,30 @@ async def test_an_officer_acts_for_a_unit_of_his_token_alone(client: Client, ser
     assert [one.data.task.unit for one in actions(log)] == [None, "police-station-ledu"]
 
 
+@pytest.mark.parametrize("queues", [["*"], ["bank-*"], ["bank-001"], ["bank-001", "police-*"]])
+async def test_no_officer_acts_as_an_institution_whatever_his_token_may_work_on(
+    client: Client, services: Services, log: FakeLog, queues: list[str]
+):
+    put(services, loop=True)
+    officer, sees = client("officer-5", queues=queues), queues == ["*"]
+    assert (await officer.get(KNOWN)).status_code == (200 if sees else 404)
+    assert said(await officer.post(KNOWN + "/tries", json=TRY)) == ((403, "forbidden") if sees else (404, "unknown-task"))
+    await officer.post(KNOWN + "/take")
+    assert all(one.data.task.unit is None for one in actions(log))
+
+
+async def test_a_unit_of_a_prefix_in_the_token_acts_and_is_told_apart_from_a_bank_before_it(
+    client: Client, services: Services, log: FakeLog
+):
+    put(services, loop=True)
+    views: FakeViews = services.views  # type: ignore[assignment]
+    case = views.cases["case-1"]
+    reach = (case.tasks[0].reach[0], case.tasks[0].reach[1].model_copy(update={"party": "police-station-630202"}))
+    views.cases["case-1"] = case.model_copy(update={"tasks": (case.tasks[0].model_copy(update={"reach": reach}),)})
+    await client("officer-5", queues=["*"]).post(KNOWN + "/take")
+    assert [one.data.task.unit for one in actions(log)] == ["police-station-630202"]
+
+
 @pytest.mark.parametrize(
     "body",
     [

@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 
 import httpx
 import pytest
+from pydantic import ValidationError
 from starlette.requests import Request
 
 from gateway import peers
@@ -22,6 +23,7 @@ from gateway.problems import TYPE_PREFIX
 from gateway.tips.number import fresh_key, issued, number_of, read_number, signal_of
 from schemas.cases import CaseStatus
 from schemas.codec import decode
+from schemas.signals import SignalIn
 from schemas.topics import SUBMITTED
 from stream_processors.state.receipts import Receipt
 from tests.unit.gateway.conftest import Client
@@ -135,6 +137,30 @@ async def test_a_tip_as_json_has_a_number_and_a_key_makes_a_retry_the_same(clien
     assert len(numbers) == 1 and len(log.all(SUBMITTED)) == 3
     other = await public.post("/v1/tips", json={**dated, "contact": "x@example.cn"}, headers=headers)
     assert slug(other) == "reference-reused"
+
+
+@pytest.mark.parametrize(
+    ("change", "pointer"),
+    [
+        ({"indicators": [{"kind": "phone", "value": "13800001234"}, {"kind": "phone", "value": "138 0000 1234"}]}, "/indicators"),
+        ({"indicators": [{"kind": "url", "value": f"{scheme}://evil.example/a"} for scheme in ("HTTP", "http")]}, "/indicators"),
+        ({"occurred_at": "2099-01-01T00:00:00Z"}, "/occurred_at"),
+    ],
+)
+async def test_what_a_signal_asks_for_beyond_a_tip_is_a_fault_of_the_tip_and_not_of_ours(
+    client: Client, log: FakeLog, caplog: pytest.LogCaptureFixture, change: dict[str, Any], pointer: str
+):
+    answer = await client(None).post("/v1/tips", json={**TIP, **change})
+    assert (answer.status_code, slug(answer)) == (422, "invalid-request"), answer.text
+    assert [one["pointer"] for one in answer.json()["errors"]] == [pointer]
+    said = answer.text + caplog.text
+    assert not re.search("1380|1234|evil", said) and not log.all(SUBMITTED)
+
+
+def test_an_error_of_a_record_that_nobody_expects_repeats_no_value():
+    with pytest.raises(ValidationError) as found:
+        SignalIn.model_validate({"kind": "gossip-4711", "indicators": [{"kind": "phone", "value": "4711"}]})
+    assert "4711" not in str(found.value)
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from schemas.protect.reader import SignalReader
-from schemas.reading import Refused, check_depth
+from schemas.reading import Refused, check_depth, refused
 from tests.support.builders import SEALER, T0, TOKENIZER
 
 READER = SignalReader(TOKENIZER, SEALER, 16, "/test")
@@ -98,6 +99,58 @@ def test_a_hundred_faults_are_told_in_part() -> None:
     with pytest.raises(Refused) as found:
         READER.body(raw)
     assert len(found.value.faults or ()) == 20
+
+
+@pytest.mark.parametrize("count", [17, 32_000])
+@pytest.mark.parametrize("wrong", ["0", '{"kind": "gossip", "value": ""}', '{"kind": "phone", "value": "1"}'])
+def test_too_long_a_list_is_one_fault_and_its_elements_are_none(wrong: str, count: int) -> None:
+    raw = json.dumps({**GOOD, "indicators": []}).replace("[]", f"[{','.join([wrong] * min(count, 64_000 // len(wrong)))}]")
+    with pytest.raises(Refused) as found:
+        READER.body(raw.encode())
+    if wrong == "0" or count == 17:
+        assert found.value.faults == (("/indicators", "at most 16 elements may stand here"),)
+    assert len(found.value.faults or ()) == 1
+
+
+def test_so_are_too_many_urls_of_a_message() -> None:
+    ends = {"sender": {"kind": "phone", "value": "13800001234"}, "recipient": {"kind": "phone", "value": "13900005678"}}
+    event = {"type": "message", **ends, "urls": ["?"] * 9}
+    with pytest.raises(Refused) as found:
+        READER.body(json.dumps({**GOOD, "event": event}).encode())
+    assert found.value.faults == (("/event/urls", "at most 8 elements may stand here"),)
+
+
+@pytest.mark.parametrize("place", ["", "indicators/0", "event"])
+def test_more_parts_than_any_signal_has_are_one_fault(place: str) -> None:
+    body = json.loads(json.dumps({**GOOD, "event": {"type": "app", "package": "com.example.a"}}))
+    holder = body["indicators"][0] if place == "indicators/0" else body[place] if place else body
+    holder.update({f"m{n}": 0 for n in range(5000)})
+    with pytest.raises(Refused) as found:
+        READER.body(json.dumps(body).encode())
+    assert found.value.faults == (("", "members, objects and lists are at most 256 together"),)
+
+
+@pytest.mark.parametrize("element", ["[]", "{}", '{"a": [0]}'])
+def test_so_are_lists_and_objects_in_a_list(element: str) -> None:
+    raw = json.dumps({**GOOD, "indicators": 1}).replace("1}", f"[{','.join([element] * 5000)}]}}")
+    with pytest.raises(Refused) as found:
+        READER.body(raw.encode())
+    assert found.value.faults == (("", "members, objects and lists are at most 256 together"),)
+
+
+def test_what_looks_like_parts_in_a_text_is_none() -> None:
+    said = 'he said: {"a": 1, "b": [2]} ' * 130
+    assert READER.body(json.dumps({**GOOD, "narrative": said}).encode()).narrative == said.strip()
+
+
+def test_so_many_faults_that_telling_them_takes_long_are_told_in_number_only() -> None:
+    class Few(BaseModel):
+        model_config = ConfigDict(extra="forbid")
+
+    with pytest.raises(ValidationError) as wrong:
+        Few.model_validate({f"m{n}": 0 for n in range(5000)})
+    found = refused(wrong.value, "invalid-request")
+    assert (found.detail, found.faults) == ("there are more than 1000 faults", ())
 
 
 def test_a_submission_is_keyed_by_its_primary_subject_and_named_by_its_sender_and_reference() -> None:
