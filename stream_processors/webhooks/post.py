@@ -33,8 +33,11 @@ _FAILED = (httpcore.NetworkError, httpcore.ProtocolError, OSError)
 
 
 def trust(cafile: Path | None = None) -> ssl.SSLContext:
-    """Certificates are checked, always; `cafile` is the operator's own authority in place of the machine's."""
-    return ssl.create_default_context(cafile=cafile)
+    """Certificates are checked, always; `cafile` is the operator's own authority in place of the machine's. TLS 1.2 at least is
+    said here, for some distributions' Python leaves it to a file of the machine."""
+    context = ssl.create_default_context(cafile=cafile)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
 
 
 class SystemResolver:
