@@ -260,7 +260,6 @@ def create_app(settings: GatewaySettings) -> Gateway:
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await log.open()
-        built.interface.make()
         gc.freeze()  # what was built stays; without its objects a collection is short
         gc.set_threshold(50_000, 20, 50)
         watching = asyncio.create_task(watch(built.lag, log, redis))

@@ -26,8 +26,8 @@ grid-template-columns:7rem 1fr;gap:.1rem 1rem}dt{color:#555}dd{margin:0}p{margin
 
 
 class Interface:
-    """Both forms, ready to be sent. To make the document takes as long as to take a thousand signals: a gateway does it before it
-    answers anybody."""
+    """Both forms, each made when it is first asked for and kept. To make the document takes as long as to take a thousand
+    signals: it is not made twice, and a gateway takes signals whether or not it can be made."""
 
     def __init__(self, endpoints: Sequence[Endpoint]) -> None:
         self._endpoints = endpoints
@@ -39,9 +39,6 @@ class Interface:
     @cached_property
     def page(self) -> bytes:
         return _page(self._endpoints).encode()
-
-    def make(self) -> None:
-        _ = (self.openapi, self.page)
 
 
 async def openapi(call: Call) -> Response:
