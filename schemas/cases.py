@@ -286,7 +286,7 @@ class Verdict(Stored):
 
 
 class Used(Stored):
-    """How often the case's orders of one kind count against the cap of an account, from this change on."""
+    """How often the case's orders of one kind count against the cap of an account (decision 15)."""
 
     kind: Name
     recipient: PartyId
@@ -300,7 +300,7 @@ class CaseChange(Stored):
     `origin` (`partition:offset`) is the source of a join, so that echoes of it are known after a rebuild. `left` is the queue
     that the case is not in any more. `notices` must reach whom they name, `follows` are requests about other cases: the stage
     `deliver` sees to both. `moves`: of a refused action, those that are open. `counted` is what it changed of the scorecards,
-    `used` what it changed of how often something was ordered about an account.
+    `used`, when orders changed, how often the case ordered something about each account.
     """
 
     action_id: str | None

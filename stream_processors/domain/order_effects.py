@@ -13,7 +13,7 @@ from schemas.clocks import Length
 from schemas.notices import NoticeKind
 from schemas.orders import HOLDS, LIVE, UNDONE, Order, OrderEventKind, OrderKind, OrderState, RefusalReason
 from stream_processors.domain.loop import ClockStart, ClockStop, iso
-from stream_processors.domain.order_step import Effects, Follow, Step, Told, is_done, is_part
+from stream_processors.domain.order_step import Effects, Follow, Step, Told, is_done, is_part, is_unlifted
 
 Effect = Callable[[Step], Effects]
 LIFT_CLOCK = "order_lift"
@@ -224,15 +224,16 @@ def _what_follows(step: Step) -> tuple[Follow, ...]:
         return (Follow(target.order_id, OrderEventKind.PAY_BACK, step.event.amount_minor),)
     if step.order.kind is OrderKind.FREEZE and target.state in LIVE:
         return (Follow(target.order_id, OrderEventKind.SUPERSEDE),)
-    if step.order.part and is_part(step.order.kind, step.order.amount_minor, target):
-        return (Follow(target.order_id, OrderEventKind.LOWER, step.order.amount_minor),)
-    if step.order.kind is OrderKind.RELEASE and is_done(target):
+    return _of_release(step.order, target) if step.order.kind is OrderKind.RELEASE else ()
+
+
+def _of_release(release: Order, target: Order) -> tuple[Follow, ...]:
+    """Of what lasts a part or the whole ends; of what had ended it is known that it is lifted, unless only a part of it is."""
+    if release.part and is_part(release.kind, release.amount_minor, target):
+        return (Follow(target.order_id, OrderEventKind.LOWER, release.amount_minor),)
+    if is_done(target):
         return (Follow(target.order_id, OrderEventKind.RELEASE),)
-    if step.order.part:
-        return ()  # that part of it is lifted says nothing of the rest, which ended meanwhile
-    if step.order.kind is OrderKind.RELEASE and target.executed_at is not None and target.lifted_at is None:
-        return (Follow(target.order_id, OrderEventKind.LIFT),)
-    return ()
+    return (Follow(target.order_id, OrderEventKind.LIFT),) if is_unlifted(target) and not release.part else ()
 
 
 def _not_done(step: Step, state: OrderState, says: str, **data: str) -> Effects:

@@ -46,19 +46,26 @@ def decide(
     elsewhere: int = 0,
 ) -> OrdersChange:
     """What becomes of the event in its case. `elsewhere`: how often the same was ordered about the account in other cases."""
+
+    def one(known: tuple[Order, ...], event: OrderEvent, actor: str, elsewhere: int = 0) -> OrderChange:
+        found, others = _find(known, event.order_id), tuple(each for each in known if each.order_id != event.order_id)
+        return one_order.decide(
+            order=found, event=event, actor=actor, rules=rules, now=now, ends=ends, others=others, elsewhere=elsewhere
+        )
+
     kept = orders
     if event.kind is OrderEventKind.ISSUE and _find(orders, event.order_id) is None:
         room = _room(orders, event)
         if room is None:
             return OrdersChange(orders, refused=Refusal("too-many-orders", f"a case has at most {MOST_ORDERS} orders that count"))
         kept = room
-    change = _one(kept, event, actor, rules, now, ends, elsewhere)
+    change = one(kept, event, actor, elsewhere)
     if change.order is None:
         return OrdersChange(orders, refused=change.refused)
     kept = _put(kept, change.order)
     total = OrdersChange(kept, change.order, change.notices, change.starts, change.stops)
     for follow in change.follows:
-        then = _one(total.orders, _event_of(follow, event), f"order:{event.order_id}", rules, now, ends)
+        then = one(total.orders, _event_of(follow, event), f"order:{event.order_id}")
         if then.order is None:
             return OrdersChange(orders, refused=then.refused)
         total = OrdersChange(
@@ -85,22 +92,6 @@ def held_minor(orders: Iterable[Order]) -> dict[str, int]:
         if one.held_minor and one.currency:
             sums[one.currency] = sums.get(one.currency, 0) + one.held_minor
     return sums
-
-
-def _one(
-    orders: tuple[Order, ...],
-    event: OrderEvent,
-    actor: str,
-    rules: OrderRules,
-    now: datetime,
-    ends: Ends,
-    elsewhere: int = 0,
-) -> OrderChange:
-    others = tuple(one for one in orders if one.order_id != event.order_id)
-    found = _find(orders, event.order_id)
-    return one_order.decide(
-        order=found, event=event, actor=actor, rules=rules, now=now, ends=ends, others=others, elsewhere=elsewhere
-    )
 
 
 def _event_of(follow: Follow, cause: OrderEvent) -> OrderEvent:

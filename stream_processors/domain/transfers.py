@@ -27,8 +27,8 @@ EVIDENCE_KEPT = 8
 
 
 class Transfer(NamedTuple):
-    """One transfer. `nth` tells apart those that agree in everything else. In order as they sort. `evidence`: the first signals
-    that report it, `reports` all of them."""
+    """One transfer. `nth` tells apart those that agree in everything else. In order as they sort. `reports`: the signals that
+    report it, the earliest first."""
 
     at: datetime
     payer: str
@@ -36,9 +36,13 @@ class Transfer(NamedTuple):
     amount_minor: int
     currency: str
     nth: int
-    evidence: tuple[str, ...]
+    reports: tuple[str, ...]
     reported_by: int
-    reports: tuple[str, ...] = ()
+
+    @property
+    def evidence(self) -> tuple[str, ...]:
+        """As many of them as are told."""
+        return self.reports[:EVIDENCE_KEPT]
 
 
 def report_of(signal: JoinedSignal) -> TransferReport | None:
@@ -79,7 +83,7 @@ def counted_once(reports: Iterable[TransferReport], window_s: int) -> list[Trans
         for nth, seen in enumerate(_matched(group, window)):
             names = tuple(one.signal_id for one in seen)
             by = len({one.institution for one in seen})
-            found.append(Transfer(seen[0].at, payer, payee, minor, currency, nth, names[:EVIDENCE_KEPT], by, names))
+            found.append(Transfer(seen[0].at, payer, payee, minor, currency, nth, names, by))
     return list(_in_order(found))
 
 

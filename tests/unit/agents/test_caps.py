@@ -61,6 +61,13 @@ def _answer(world: World, case_id: str, kind: str) -> None:
     _say(world, case_id, event(kind, f"ord-{case_id}", **ANSWERS[kind]), BANK)
 
 
+def _stopped(world: World, case_id: str) -> None:
+    """Ordered, compared and carried out."""
+    _stop(world, case_id)
+    for kind in ("verify", "execute"):
+        _answer(world, case_id, kind)
+
+
 async def _outcomes(world: World) -> list[str]:
     return [change.problem or change.outcome.value for change in await _changes(world)]
 
@@ -82,9 +89,7 @@ async def test_they_count_within_one_poll(world: World) -> None:
 
 
 async def test_a_renewal_counts_in_other_cases_too(world: World) -> None:
-    _stop(world, "case-1")
-    for kind in ("verify", "execute"):
-        _answer(world, "case-1", kind)
+    _stopped(world, "case-1")
     _say(world, "case-1", event("renew", "ord-case-1"))
     assert await _outcomes(world) == ["applied"] * 4
     _stop(world, "case-2")
@@ -92,9 +97,7 @@ async def test_a_renewal_counts_in_other_cases_too(world: World) -> None:
 
 
 async def test_what_another_case_took_keeps_a_stop_from_being_renewed(world: World) -> None:
-    _stop(world, "case-1")
-    for kind in ("verify", "execute"):
-        _answer(world, "case-1", kind)
+    _stopped(world, "case-1")
     _stop(world, "case-2")
     await _changes(world)
     _say(world, "case-1", event("renew", "ord-case-1"))
@@ -138,9 +141,7 @@ async def test_the_count_is_there_after_a_rebuild(world: World) -> None:
 
 async def test_a_case_that_never_said_what_it_counts_says_it_when_its_orders_change(world: World) -> None:
     """As those of before caps counted over cases."""
-    _stop(world, "case-1")
-    for kind in ("verify", "execute"):
-        _answer(world, "case-1", kind)
+    _stopped(world, "case-1")
     await _changes(world)
     for bucket in world.redis["track"].buckets:
         for key in [key for key in bucket.values if key.startswith("u:")]:
