@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import secrets
 import threading
 import time
 from pathlib import Path
@@ -19,11 +20,14 @@ from joserfc import jwt
 from joserfc.jwk import OKPKey
 
 from deploy.local.places import default_home
+from schemas.values import is_unit
 
 ISSUER = "liandong-local"
 AUDIENCE = "liandong"
 ALGORITHM = "Ed25519"
 ROLES = ("institution", "officer", "regulator", "coordinator", "operator")
+LONGEST_S = 86_400
+"""The gateway refuses a token that is valid for longer, unless LIANDONG_JWT_LONGEST_S says otherwise."""
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
@@ -37,12 +41,18 @@ def mint(
     profile: str = "demo",
 ) -> str:
     """A signed JWT. Without `role`, `officer-…` is an officer of all queues, `regulator-…`, `coordinator-…` and
-    `operator-…` are these, anything else is an institution. ValueError for a role that does not exist."""
+    `operator-…` are these, anything else is an institution. ValueError for a role that does not exist, and for an institution
+    with a unit's name."""
     role = role or _role_of(subject)
     if role not in ROLES:
         raise ValueError(f"no such role: {role}; there are {', '.join(ROLES)}")
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]{1,62}", subject):
         raise ValueError("a subject is 2 to 63 lower case letters, digits and hyphens")
+    if role == "institution" and is_unit(subject):
+        raise ValueError(
+            f"{subject} is a unit, and no institution can bear its name; make an officer's token: "
+            f"liandong token officer-wang --queues {subject}"
+        )
     key = _key((home or default_home()) / profile)
     now = int(time.time())
     claims = {"iss": ISSUER, "aud": AUDIENCE, "sub": subject, "role": role, "iat": now, "nbf": now, "exp": now + ttl_s}
@@ -66,7 +76,7 @@ def _key(folder: Path) -> OKPKey:
     """The private key. Two makers at the same moment end with one key."""
     private, public = folder / "jwt.json", folder / "jwks.json"
     if not private.exists():
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         key = OKPKey.generate_key("Ed25519", auto_kid=True)
         _put(private, json.dumps(key.as_dict(private=True)), once=True)
     key = OKPKey.import_key(json.loads(private.read_text("utf-8")))
@@ -74,6 +84,20 @@ def _key(folder: Path) -> OKPKey:
     if not public.exists() or public.read_text("utf-8") != told:
         _put(public, told, once=False)
     return key
+
+
+def ensure_scrape_token(folder: Path) -> Path:
+    """The file with what Prometheus shows to the gateway (gateway/scrape.py); made when there is none."""
+    path = folder / "scrape.token"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _put(path, secrets.token_urlsafe(32), once=True)
+    return path
+
+
+def scrape_headers(folder: Path) -> dict[str, str]:
+    """What a scraper of this profile sends."""
+    return {"Authorization": f"Bearer {ensure_scrape_token(folder).read_text('utf-8')}"}
 
 
 def _put(path: Path, text: str, *, once: bool) -> None:
@@ -115,6 +139,9 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Prints a bearer token for local use."""
         try:
-            typer.echo(mint(subject, role=role, queues=queues, ttl_s=_seconds(ttl), profile=profile))
+            ttl_s = _seconds(ttl)
+            if ttl_s > LONGEST_S:
+                raise typer.BadParameter("a gateway takes tokens of at most 1 day; make a new one each day")
+            typer.echo(mint(subject, role=role, queues=queues, ttl_s=ttl_s, profile=profile))
         except ValueError as error:
             raise typer.BadParameter(str(error)) from None

@@ -8,6 +8,7 @@ import sys
 import uvicorn
 
 from gateway.files import room
+from gateway.jwks import UnsafeKeys
 from gateway.protocol import Server, limited
 from gateway.settings import GatewaySettings
 
@@ -15,7 +16,11 @@ from gateway.settings import GatewaySettings
 def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
     settings = GatewaySettings()
-    from gateway.asgi import app
+    try:
+        from gateway.asgi import app
+    except UnsafeKeys as error:
+        logging.getLogger("liandong.gateway").error("not started: %s", error)
+        sys.exit(2)
 
     config = uvicorn.Config(
         app,

@@ -35,7 +35,7 @@ from gateway.idempotency import Idempotency, RedisIdempotency, StateUnavailable
 from gateway.inbox.bell import Bell, MakeNews, NoNews, RedisNews
 from gateway.inbox.desk import InboxDesk
 from gateway.intake import Intake
-from gateway.jwks import KeySource
+from gateway.jwks import KeySource, check_keys
 from gateway.lag import CaughtUp, Lag, nothing_is_lost, watch
 from gateway.live.hub import Hub
 from gateway.live.source import KafkaSource, MakeSource, no_source
@@ -66,6 +66,7 @@ from gateway.routes import (
     webhooks,
 )
 from gateway.scorecards import Cards
+from gateway.scrape import ScrapeToken
 from gateway.settings import GatewaySettings
 from gateway.tips.desk import Tips
 from schemas.cases import Case
@@ -105,6 +106,7 @@ class Services:
     def __post_init__(self) -> None:
         settings = self.settings
         self.policy = settings.policy()
+        self.scrape_token = ScrapeToken(settings.scrape_token_path)
         self.interface = docs.Interface(self.endpoints)
         self.intake = Intake(self.tokenizer, self.sealer, settings.json_depth_limit)
         self.bureau = Bureau(
@@ -232,7 +234,8 @@ def connect_redis(settings: GatewaySettings) -> Redis:
 
 
 def create_app(settings: GatewaySettings) -> Gateway:
-    """The app over real Kafka and Redis."""
+    """The app over real Kafka and Redis. UnsafeKeys where its keys must not be trusted on its address."""
+    check_keys(settings)
     common: dict[str, Any] = {
         "bootstrap_servers": settings.kafka_bootstrap.split(","),
         "client_id": settings.gateway_id,

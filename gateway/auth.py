@@ -21,7 +21,7 @@ from gateway.jwks import KeySource
 from gateway.problems import Problem
 from gateway.settings import GatewaySettings
 from schemas.signals import PUBLIC
-from schemas.values import PartyId
+from schemas.values import PartyId, is_unit
 
 ALGORITHMS = ["Ed25519", "EdDSA", "ES256", "RS256"]
 _TOKEN_LIMIT_BYTES = 8192
@@ -55,7 +55,8 @@ class _Claims(BaseModel):
     sub: PartyId
     role: Role
     queues: tuple[str, ...] = Field(default=(), max_length=64)
-    exp: float
+    exp: float = Field(allow_inf_nan=False)
+    iat: float | None = Field(default=None, allow_inf_nan=False)
 
 
 class Authenticator:
@@ -68,6 +69,7 @@ class Authenticator:
         self._cache: dict[str, Caller] = {}
         self._generation = keys.generation
         self._leeway_s = settings.jwt_leeway_s
+        self._longest_s = settings.jwt_longest_s
         self._expected: dict[str, Any] = {
             "iss": {"essential": True, "value": settings.jwt_issuer},
             "aud": {"essential": True, "value": settings.jwt_audience},
@@ -113,9 +115,25 @@ class Authenticator:
             raise _denied(f"the token's claim {where} is missing or not valid") from None
         except (ValueError, TypeError, KeyError, RecursionError):
             raise _denied("the token cannot be read") from None
-        if claims.sub == PUBLIC:
-            raise _denied("this name is kept for tips of the public")
-        return Caller(claims.sub, claims.role, claims.queues, claims.exp)
+        self._check_lifetime(claims)
+        _check_name(claims.sub, claims.role)
+        queues = claims.queues if claims.role is Role.OFFICER else ()
+        return Caller(claims.sub, claims.role, queues, claims.exp)
+
+    def _check_lifetime(self, claims: _Claims) -> None:
+        """A stolen token must end by itself: there is no list of revoked ones."""
+        begins = self._clock() if claims.iat is None else min(claims.iat, self._clock())
+        if claims.exp - begins > self._longest_s + self._leeway_s:
+            raise _denied(f"the token is valid for too long; a token may be valid for {self._longest_s} s at most")
+
+
+def _check_name(subject: str, role: Role) -> None:
+    """Inboxes, orders and dissuasion go by name alone, so no institution may bear a name that means somebody else."""
+    if subject == PUBLIC:
+        raise _denied("this name is reserved for tips of the public")
+    if role is Role.INSTITUTION and is_unit(subject):
+        raise _denied("a name that ends in a region's code is a unit's, and an institution cannot bear it; "
+                      "officers act for a unit with a token of the role officer")
 
 
 def _key_id(token: str) -> str:

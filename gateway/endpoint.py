@@ -20,7 +20,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.auth import Caller, Role
 from gateway.metrics import METRICS
-from gateway.peers import FORWARDED
 from gateway.problems import Problem
 
 if TYPE_CHECKING:
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 
 _WITH_SLASHES = ("{notice_id}",)
 """Parameters of a path whose values may hold a slash."""
-LOOPBACK = ("127.0.0.1", "::1")
 
 
 class Call(NamedTuple):
@@ -55,7 +53,7 @@ ANYBODY = Caller("anybody", Role.OPERATOR, (), 0.0)
 
 @dataclass(frozen=True)
 class Endpoint:
-    """`roles` empty means open to everybody; `open_on_loopback` lets a local scraper in without a token;
+    """`roles` empty means open to everybody; `scraped` lets in who sends the scrape token (gateway/scrape.py) in place of a JWT;
     `streams`: the answer lasts as long as the client wants, so its duration says nothing; `waits`: so does that of one that comes
     when there is something to tell.
 
@@ -69,7 +67,7 @@ class Endpoint:
     handler: Handler
     roles: frozenset[Role]
     summary: str
-    open_on_loopback: bool = False
+    scraped: bool = False
     streams: bool = False
     waits: bool = False
     body: type[BaseModel] | None = None
@@ -162,11 +160,10 @@ def _serve(endpoint: Endpoint, services: Services) -> ASGIApp:
 async def _authorized(endpoint: Endpoint, request: Request, services: Services) -> Caller:
     if not endpoint.roles:
         return ANYBODY
-    client = request.client
-    local = client is not None and client.host in LOOPBACK and not any(name in request.headers for name in FORWARDED)
-    if endpoint.open_on_loopback and local:
+    header = request.headers.get("authorization")
+    if endpoint.scraped and services.scrape_token.matches(header):
         return ANYBODY
-    caller = await services.auth.caller(request.headers.get("authorization"))
+    caller = await services.auth.caller(header)
     if caller.role not in endpoint.roles:
         needed = " or ".join(sorted(endpoint.roles))
         raise Problem("forbidden", f"this needs the role {needed}")

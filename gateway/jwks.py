@@ -11,19 +11,50 @@ import logging
 import time
 import urllib.request
 from collections.abc import Callable
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import orjson
 from joserfc.errors import JoseError
 from joserfc.jwk import Key, KeySet
 
 from gateway.problems import later
+from gateway.settings import LOCAL_ISSUER, GatewaySettings
 
 _LIMIT_BYTES = 1 << 20
 _FETCH_TIMEOUT_S = 5
 
 logger = logging.getLogger("liandong.gateway")
+
+
+class UnsafeKeys(ValueError):
+    """The token keys of the settings must not be trusted on the settings' address; the text says what to set."""
+
+
+def check_keys(settings: GatewaySettings) -> None:
+    """UnsafeKeys where the local key would be trusted on an address that others reach, or keys come over plain HTTP: who runs
+    `liandong token` on the host, or stands between, is everybody."""
+    if settings.jwks is None or settings.jwt_issuer == LOCAL_ISSUER:
+        if not is_loopback(settings.gateway_host):
+            raise UnsafeKeys(
+                f"LIANDONG_GATEWAY_HOST is {settings.gateway_host}, and the local development key works on loopback only: "
+                "whoever can run `liandong token` here would be any officer. Set LIANDONG_JWKS (a file or an https URL) and "
+                "LIANDONG_JWT_ISSUER to those of your identity provider"
+            )
+        logger.warning("tokens of the LOCAL DEVELOPMENT KEY are trusted (%s); on loopback only", settings.jwks_source)
+    parts = urlsplit(settings.jwks_source)
+    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+        raise UnsafeKeys("LIANDONG_JWKS is an http URL: whoever stands between could put keys in; use https or a file")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches the address."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 class KeySource:

@@ -95,7 +95,7 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
         "summary": endpoint.summary,
         "description": " ".join((endpoint.handler.__doc__ or endpoint.summary).split()),
         "x-roles": sorted(endpoint.roles),
-        "security": [{"bearer": []}] if endpoint.roles and not endpoint.open_on_loopback else [],
+        "security": [{"bearer": []}] if endpoint.roles else [],
     }
     if parameters := [*_path_parameters(endpoint), *_query_parameters(endpoint), *map(_header_parameter, endpoint.takes)]:
         told["parameters"] = parameters

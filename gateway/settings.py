@@ -14,6 +14,9 @@ from pydantic import Field, field_validator
 from schemas.values import PartyId
 from stream_processors.settings import Settings
 
+LOCAL_ISSUER = "liandong-local"
+"""Of tokens that `liandong token` makes."""
+
 
 class GatewaySettings(Settings):
     """`jwks` is a file or an https URL; without it the local launcher's key file is used.
@@ -28,9 +31,10 @@ class GatewaySettings(Settings):
     gateway_id: str = "gateway-0"
 
     jwks: str | None = None
-    jwt_issuer: str = "liandong-local"
+    jwt_issuer: str = LOCAL_ISSUER
     jwt_audience: str = "liandong"
     jwt_leeway_s: int = Field(30, ge=0)
+    jwt_longest_s: int = Field(86_400, ge=60)
     jwks_refresh_s: float = Field(300.0, ge=1)
     jwks_unknown_key_s: float = Field(5.0, ge=0)
     tokens_cached: int = Field(4096, ge=1)
@@ -57,6 +61,7 @@ class GatewaySettings(Settings):
     lag_limit: int = Field(400_000, ge=0)
     retry_after_s: int = Field(2, ge=1)
     outcome_wait_s: float = Field(3.0, ge=0)
+    scrape_token_file: Path | None = None
     metrics_labels_limit: int = Field(200, ge=1)
 
     live_updates_a_second: float = Field(4.0, gt=0, le=100)
@@ -106,6 +111,11 @@ class GatewaySettings(Settings):
         for one in filter(None, map(str.strip, text.split(","))):
             ip_network(one)
         return text
+
+    @property
+    def scrape_token_path(self) -> Path:
+        """The launcher makes this file; another Prometheus needs its content as `credentials_file`."""
+        return self.scrape_token_file or Path(self.home) / self.profile / "scrape.token"
 
     @property
     def jwks_source(self) -> str:

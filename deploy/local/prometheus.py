@@ -22,6 +22,7 @@ import yaml
 from deploy.local.errors import LauncherError
 from deploy.local.places import Places, cache_dir
 from deploy.local.ports import LOCALHOST
+from deploy.token import ensure_scrape_token
 
 COMMITTED = Path(__file__).parents[1] / "prometheus"
 SCRAPE_S = 5.0
@@ -155,6 +156,8 @@ def configure(places: Places, scrape_s: float = SCRAPE_S) -> None:
     config["rule_files"] = [str(COMMITTED / one) for one in config["rule_files"]]
     for job in config["scrape_configs"]:
         del job["static_configs"]
+        if job["job_name"] == GATEWAY_JOB:
+            job["authorization"] = {"credentials_file": str(ensure_scrape_token(places.root))}
         job["file_sd_configs"] = [{"files": [str(places.prometheus / f"{job['job_name']}.json")]}]
     places.prometheus.mkdir(parents=True, exist_ok=True, mode=0o700)
     _write(places.prometheus / "prometheus.yml", yaml.safe_dump(config, sort_keys=False))

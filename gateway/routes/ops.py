@@ -46,7 +46,7 @@ async def readyz(call: Call) -> Response:
 
 
 async def metrics(call: Call) -> Response:
-    """Prometheus text; without a token only from this machine."""
+    """Prometheus text, for an operator's token or the scrape token."""
     return Response(await call.services.exporter.text(), headers={"content-type": CONTENT_TYPE_LATEST})
 
 
@@ -59,7 +59,7 @@ ENDPOINTS = [
         metrics,
         frozenset({Role.OPERATOR}),
         "Prometheus metrics",
-        open_on_loopback=True,
+        scraped=True,
         answers={200: None},
         answer_media="text/plain",
     ),

@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from deploy.local.stack import Stack
-from deploy.token import mint
+from deploy.token import mint, scrape_headers
 from tests.unit.gateway.fakes import lines, ndjson, signal
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="function")]
@@ -178,7 +178,7 @@ async def test_a_client_that_does_not_read_is_cut_off_and_the_others_go_on(stack
 
             async def cut() -> bool:
                 await send_all(stack, client, accounts, f"bank-{next(banks):03d}")
-                text = (await client.get("/metrics")).text
+                text = (await client.get("/metrics", headers=scrape_headers(stack.places.root))).text
                 return 'live_closed_total{reason="slow"} 1.0' in text
 
             await until("the deaf one cut off", cut)

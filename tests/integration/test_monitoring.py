@@ -26,7 +26,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from deploy.local import prometheus
 from deploy.local.plan import AGENTS
 from deploy.local.stack import Stack
-from deploy.token import mint
+from deploy.token import mint, scrape_headers
 from deploy.verify.main import settings_of
 from deploy.verify.quiet import wait_quiet
 from gateway.exporter import KEPT_S
@@ -150,7 +150,7 @@ def test_everything_that_runs_is_scraped_and_every_rule_evaluates(run: Stack) ->
 
 @pytest.mark.parametrize("name", ["gateway", "assess-0", "track-0", "project-0"])
 def test_what_is_exposed_is_by_the_conventions(run: Stack, promtool: Path, name: str) -> None:
-    text = httpx.get(run.metrics_url(name)).text
+    text = httpx.get(run.metrics_url(name), headers=scrape_headers(run.places.root)).text
     ours = "\n".join(line for line in text.splitlines() if "liandong_" in line) + "\n"
     done = subprocess.run([promtool, "check", "metrics"], input=ours, capture_output=True, text=True, timeout=30)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -185,7 +185,8 @@ _OUTCOMES = "sum by (outcome) (max by (institution, outcome) (liandong_signals_t
 
 def test_what_is_read_from_the_views_is_the_same_after_redis_lost_everything(run: Stack) -> None:
     def views() -> dict[str, float]:
-        families = text_string_to_metric_families(httpx.get(run.metrics_url("gateway"), timeout=10).text)
+        answer = httpx.get(run.metrics_url("gateway"), headers=scrape_headers(run.places.root), timeout=10)
+        families = text_string_to_metric_families(answer.text)
         rows = [row for family in families for row in family.samples]
         found = {f"{row.name}{json.dumps(row.labels, sort_keys=True)}": row.value for row in rows}
         return {key: n for key, n in found.items() if key.startswith(("liandong_signals", "liandong_actions", "liandong_queue"))}

@@ -14,7 +14,7 @@ import pytest
 import redis
 
 from deploy.local.stack import Stack
-from deploy.token import mint
+from deploy.token import mint, scrape_headers
 from deploy.verify.quiet import wait_quiet
 from deploy.verify.rebuilt import compare_with_rebuilt
 from deploy.verify.run import settings_of
@@ -84,7 +84,8 @@ def test_what_was_sent_is_counted_and_a_lost_redis_changes_nothing(stack: Stack,
     assert 280 <= p50 <= 400, "five minutes, within the error and the time that the test took"
     own = as_("bank-002").get("/v1/scorecards/institutions", params={**period, "format": "csv"})
     assert [line["reports"] for line in from_csv(own.content)] == ["20"]
-    until("the metrics", lambda: TOLD in httpx.get(f"{stack.gateway_url}/metrics").text)
+    scraping = scrape_headers(stack.places.root)
+    until("the metrics", lambda: TOLD in httpx.get(f"{stack.gateway_url}/metrics", headers=scraping).text)
     redis.Redis.from_url(stack.redis_url).flushall()
     assert until("the card after a rebuild", lambda: card() == before)
     asyncio.run(wait_quiet(settings_of(stack), timeout_s=WAIT_S))

@@ -14,16 +14,17 @@ from joserfc import jwt
 from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 
 from deploy import token as tokens
-from deploy.token import mint
+from deploy.token import mint, scrape_headers
 from gateway import app as wiring
 from gateway.app import ENDPOINTS
 from gateway.auth import Authenticator, Role
-from gateway.jwks import KeySource
+from gateway.jwks import KeySource, UnsafeKeys, check_keys
 from gateway.problems import Problem
+from gateway.scrape import ScrapeToken
 from gateway.settings import GatewaySettings
 from tests.unit.gateway.conftest import Client
 
-OPEN = {"/livez", "/readyz", "/tips", "/tips/status", "/v1/tips", "/v1/tips/{number}"}
+OPEN = {"/docs", "/openapi.json", "/livez", "/readyz", "/tips", "/tips/status", "/v1/tips", "/v1/tips/{number}"}
 
 
 def _url(path: str) -> str:
@@ -50,9 +51,59 @@ async def test_a_route_is_401_without_a_token_and_403_with_each_wrong_role(servi
             assert (answer.status_code, answer.json()["type"]) == (403, "urn:liandong:problem:forbidden")
 
 
-async def test_metrics_are_open_on_this_machine_only(client: Client):
-    answer = await client(None).get("/metrics")
-    assert answer.status_code == 200 and "liandong_gateway_accepted_total" in answer.text
+async def test_metrics_want_the_scrape_token_or_an_operators_also_from_this_machine(client: Client, home: Path):
+    assert (await client(None).get("/metrics")).status_code == 401
+    assert (await client(None).get("/metrics", headers={"authorization": "Bearer "})).status_code == 401
+    operators = {"Authorization": client("operator-1").headers["authorization"]}
+    for bearer in (scrape_headers(home / "unit"), operators):
+        answer = await client(None).get("/metrics", headers=bearer)
+        assert answer.status_code == 200 and "liandong_gateway_accepted_total" in answer.text
+    assert (await client("bank-001").get("/metrics")).status_code == 403
+    assert (await client(None).get("/v1/queues", headers=scrape_headers(home / "unit"))).status_code == 401
+
+
+def test_a_scrape_token_that_is_short_or_missing_lets_nobody_in(tmp_path: Path):
+    token = ScrapeToken(tmp_path / "scrape.token")
+    assert not token.matches("Bearer ")
+    (tmp_path / "scrape.token").write_text("short\n")
+    assert not token.matches("Bearer short")
+    (tmp_path / "scrape.token").write_text("x" * 32 + "\n")
+    assert token.matches("Bearer " + "x" * 32) and not token.matches("Bearer " + "x" * 31) and not token.matches(None)
+
+
+async def test_an_institution_with_a_units_name_is_nobody(auth: Authenticator, issuer: Issuer):
+    for name in ("public-security-630202", "bank-630202", "x-000000"):
+        assert "a unit's" in await refused(auth, issuer.token(sub=name))
+    officer = issuer.token(sub="public-security-630202", role="officer", queues=["q-1"])
+    assert (await auth.caller(f"Bearer {officer}")).queues == ("q-1",)
+
+
+async def test_queues_are_an_officers_alone(auth: Authenticator, issuer: Issuer):
+    assert (await auth.caller("Bearer " + issuer.token(queues=["*"]))).queues == ()
+
+
+@pytest.mark.parametrize(
+    "more", [{"exp": int(time.time()) + 10**9}, {"exp": int(time.time()) + 600, "iat": int(time.time()) - 86_000}]
+)
+async def test_a_token_that_is_valid_for_more_than_a_day_is_refused(auth: Authenticator, issuer: Issuer, more: dict):
+    assert "too long" in await refused(auth, issuer.token(**more))
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.7", "gateway.example"])
+def test_the_local_key_is_not_trusted_where_others_reach_the_gateway(host: str, caplog: pytest.LogCaptureFixture):
+    for more in ({}, {"jwks": "/etc/liandong/jwks.json"}, {"jwt_issuer": "https://id.example"}):
+        with pytest.raises(UnsafeKeys, match="LIANDONG_JWKS"):
+            check_keys(GatewaySettings(gateway_host=host, **more))
+    check_keys(GatewaySettings(gateway_host=host, jwks="https://id.example/jwks", jwt_issuer="https://id.example"))
+    with pytest.raises(UnsafeKeys, match="https"):
+        check_keys(GatewaySettings(gateway_host=host, jwks="http://id.example/jwks", jwt_issuer="https://id.example"))
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "localhost"])
+def test_the_local_key_is_named_in_the_log_where_it_is_trusted(host: str, caplog: pytest.LogCaptureFixture):
+    check_keys(GatewaySettings(gateway_host=host))
+    assert "LOCAL DEVELOPMENT KEY" in caplog.text
 
 
 async def test_unknown_paths_and_methods_are_problems(client: Client):

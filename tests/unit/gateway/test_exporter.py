@@ -159,7 +159,7 @@ async def test_a_sender_with_a_valid_token_cannot_make_series(client: Client):
         await officer.get(f"/v1/actions/{invented}")
 
     async def names() -> set[tuple[str, Row]]:
-        text = (await client(None).get("/metrics")).text
+        text = (await client("operator-1").get("/metrics")).text
         return {
             (sample.name, tuple(sorted(sample.labels.items())))
             for family in text_string_to_metric_families(text)

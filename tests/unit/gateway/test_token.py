@@ -55,7 +55,8 @@ def test_the_command_prints_one_token(tmp_path: Path, monkeypatch: pytest.Monkey
     result = CliRunner().invoke(app, ["token", "officer-1", "--queues", "public-security-*", "--ttl", "30m", "--profile", "p"])
     said = claims(result.stdout.strip(), tmp_path, "p")
     assert said["queues"] == ["public-security-*"] and said["exp"] - said["iat"] == 1800
-    assert CliRunner().invoke(app, ["token", "bank-001", "--ttl", "soon"]).exit_code == 2
+    for wrong in (["bank-001", "--ttl", "soon"], ["bank-001", "--ttl", "2d"], ["public-security-630202"]):
+        assert CliRunner().invoke(app, ["token", *wrong]).exit_code == 2
 
 
 def test_a_token_that_is_made_in_another_folder_is_signed_with_the_projects_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -1,0 +1,27 @@
+"""The scrape token: what a Prometheus shows in place of a JWT, which would end within a day.
+
+Invariant: without a token file nobody gets in by it; a file that is replaced counts from the next scrape on.
+"""
+
+from __future__ import annotations
+
+import hmac
+from pathlib import Path
+
+MIN_LENGTH = 24
+
+
+class ScrapeToken:
+    """`matches(header)`: whether an Authorization header bears the token of the file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def matches(self, header: str | None) -> bool:
+        if header is None or header[:7].lower() != "bearer ":
+            return False
+        try:
+            token = self._path.read_bytes().strip()
+        except OSError:
+            return False
+        return len(token) >= MIN_LENGTH and hmac.compare_digest(header[7:].strip().encode(), token)
