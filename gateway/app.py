@@ -69,6 +69,7 @@ from gateway.scorecards import Cards
 from gateway.scrape import ScrapeToken
 from gateway.settings import GatewaySettings
 from gateway.tips.desk import Tips
+from gateway.turns import Turns
 from schemas.cases import Case
 from schemas.protect import AesGcmSealer, Keyring, Sealer, Tokenizer
 from schemas.topics import RETRACTIONS
@@ -125,6 +126,7 @@ class Services:
         )
         self.exporter = Exporter(self.views, settings.metrics_labels_limit, self.cards, settings.scorecards_metrics_parties)
         self.acceptor = Acceptor(self.log, self.memory, self.lag, settings)
+        self.turns = Turns()
         self.withdrawer = Acceptor(self.log, self.memory, self.lag, settings, RETRACTIONS)
         self.tips = Tips(
             settings,

@@ -2,7 +2,7 @@
 
 Invariant: results come in the order of the lines, one for each; no answer waits for a client that sends before it reads
 (results queue up meanwhile, bounded by the limit of lines), no body is in memory as a whole, and none that stops to come is
-waited for.
+waited for. A batch ends when its sender has gone.
 """
 
 from __future__ import annotations
@@ -22,12 +22,16 @@ from gateway.intake import Intake, Prepared
 from gateway.limits import Inflater, LineSplitter, pieces
 from gateway.metrics import METRICS, count_problem
 from gateway.problems import Problem, unwound
+from gateway.protocol import is_gone
 from gateway.settings import GatewaySettings
+from gateway.turns import Turns
 
 MEDIA_TYPE = "application/x-ndjson"
 _SLICE_S = 0.005
 """For so long lines are unpacked and read in a row; then other requests have their turn. By time: one takes as long as many."""
 _DRAINED_BYTES = 8 << 20
+FAULTS_IN_FULL = 2000
+"""After so many faults in a batch a refused line names its first fault only: answers would else outgrow the body many times."""
 
 
 class BatchReply:
@@ -39,6 +43,7 @@ class BatchReply:
         settings: GatewaySettings,
         intake: Intake,
         acceptor: Acceptor,
+        turns: Turns,
         institution: str,
         gzip: bool,
     ) -> None:
@@ -46,9 +51,11 @@ class BatchReply:
         self._settings = settings
         self._intake = intake
         self._acceptor = acceptor
+        self._turns = turns
         self._institution = institution
         self._gzip = gzip
         self._line = 0
+        self._faults = 0
         self._turn_ends = 0.0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -125,6 +132,8 @@ class BatchReply:
             self._line += 1
             if outcome is None or (line is not None and not line.strip()):
                 continue
+            if isinstance(outcome, Problem):
+                self._shorten(outcome)
             parts.append(_result(self._line, outcome))
             if isinstance(outcome, Problem):
                 problems[outcome.kind.slug, outcome.kind.status] += 1
@@ -155,9 +164,18 @@ class BatchReply:
                 outcomes[place] = answer
         return outcomes
 
+    def _shorten(self, problem: Problem) -> None:
+        faults = problem.more.get("errors") or []
+        if self._faults > FAULTS_IN_FULL and len(faults) > 1:
+            problem.more |= {"errors": faults[:1], "errors_omitted": len(faults) - 1}
+        self._faults += len(faults)
+
     async def _give_way(self) -> None:
+        """ClientDisconnect when nobody waits for the results any more."""
         if time.perf_counter() >= self._turn_ends:
-            await asyncio.sleep(0)
+            if is_gone(self._request.scope):
+                raise ClientDisconnect
+            await self._turns.wait(self._institution)
             self._turn_ends = time.perf_counter() + _SLICE_S
 
     async def _drain(self) -> None:

@@ -19,32 +19,47 @@ _MEMBERS = 20_000
 """gzip members of a body: one a line of the largest batch. An empty one gives no byte and costs 5 us and a copy of the rest."""
 
 
+LEAST_BYTES_A_SECOND = 200
+"""A body that comes more slowly than this is ended once it has had its idle time: a byte a second would hold a place for days."""
+
+
 async def pieces(request: Request, idle_s: float) -> AsyncIterator[bytes]:
-    """The body as it comes; 408 when nothing more of it comes for so long. A slow body that keeps coming is read to its end."""
-    stream = request.stream()
+    """The body as it comes; 408 when nothing more of it comes for so long, or it comes too slowly. Only the time that we wait for
+    the sender counts, not what we take for its lines."""
+    stream, clock = request.stream(), asyncio.get_running_loop().time
+    size, waited_s = 0, 0.0
     while True:
+        began = clock()
         try:
-            async with asyncio.timeout(idle_s):
+            async with asyncio.timeout(min(idle_s, _allowed_s(size, idle_s) - waited_s)):
                 piece = await anext(stream, None)
         except TimeoutError:
             raise _stalled(idle_s) from None
         if piece is None:
             return
+        waited_s += clock() - began
+        size += len(piece)
         yield piece
 
 
+def _allowed_s(size: int, idle_s: float) -> float:
+    """For how long so many bytes may have been waited for."""
+    return idle_s + size / LEAST_BYTES_A_SECOND
+
+
 async def read_body(request: Request, limit_bytes: int, idle_s: float) -> bytes:
-    """The whole body; 413 as soon as it is known to be over the limit, 408 when it stops to come."""
+    """The whole body; 413 as soon as it is known to be over the limit, 408 when it stops to come or comes too slowly."""
     declared = request.headers.get("content-length", "0")
     if declared.isascii() and declared.isdigit() and int(declared[:18]) > limit_bytes:
         raise _too_large(limit_bytes)
     parts: list[bytes] = []
     size, loop = 0, asyncio.get_running_loop()
+    began = loop.time()
     try:
         async with asyncio.timeout(idle_s) as limit:
             async for part in request.stream():
-                limit.reschedule(loop.time() + idle_s)
                 size += len(part)
+                limit.reschedule(min(loop.time() + idle_s, began + _allowed_s(size, idle_s)))
                 if size > limit_bytes:
                     raise _too_large(limit_bytes)
                 parts.append(part)
@@ -55,7 +70,7 @@ async def read_body(request: Request, limit_bytes: int, idle_s: float) -> bytes:
 
 def _stalled(idle_s: float) -> Problem:
     """The connection is of no more use: its next bytes would still be this body's."""
-    said = f"nothing more of the body came for {idle_s:g} s"
+    said = f"nothing more of the body came for {idle_s:g} s, or less than {LEAST_BYTES_A_SECOND} bytes a second"
     return Problem("body-stalled", said, headers={"Connection": "close"})
 
 

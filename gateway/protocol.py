@@ -224,6 +224,12 @@ def abort(scope: Scope) -> None:
         transport.abort()
 
 
+def is_gone(scope: Scope) -> bool:
+    """Whether the peer has closed its connection, so that nobody reads the answer."""
+    transport = _transport(scope)
+    return transport is not None and transport.is_closing()
+
+
 def _transport(scope: Scope) -> asyncio.Transport | None:
     """None under a server that is not ours."""
     found: asyncio.Transport | None = (scope.get("extensions") or {}).get(EXTENSION, {}).get("transport")

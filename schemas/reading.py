@@ -116,5 +116,5 @@ def check_depth(raw: bytes, limit: int) -> None:
     if raw.count(b"{") + raw.count(b"[") <= limit:
         return
     brackets = _TEXT.sub(b"", raw).translate(None, _NO_BRACKETS)
-    if max(accumulate(map(_STEP.__getitem__, brackets)), default=0) > limit:
+    if any(depth > limit for depth in accumulate(map(_STEP.__getitem__, brackets))):
         raise Refused("too-deep", f"JSON may be nested {limit} deep here")

@@ -79,7 +79,7 @@ async def post_batch(call: Call) -> BatchReply:
     closed = services.acceptor.closed(call.caller.subject) or services.acceptor.full(call.caller.subject)
     if closed is not None:
         raise closed
-    return BatchReply(request, services.settings, services.intake, services.acceptor, call.caller.subject, gzip)
+    return BatchReply(request, services.settings, services.intake, services.acceptor, services.turns, call.caller.subject, gzip)
 
 
 async def get_signal(call: Call) -> Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 import json
 import time
@@ -15,10 +16,11 @@ import pytest
 from deploy.token import mint
 from gateway import app as wiring
 from gateway import batch
-from gateway.problems import TYPE_PREFIX
+from gateway.problems import TYPE_PREFIX, Problem
 from schemas.topics import SUBMITTED
 from tests.unit.gateway.conftest import Client
 from tests.unit.gateway.fakes import FakeLog, MemoryIdempotency, in_pieces, lines, ndjson, signal
+from tests.unit.gateway.served import served
 
 URL = "/v1/signals/batch"
 NDJSON = {"content-type": "application/x-ndjson"}
@@ -268,6 +270,97 @@ async def test_a_slow_body_that_keeps_coming_is_read_to_its_end(services: wiring
     services.settings.body_idle_s = 0.3
     slow = Slow(services, home, [ndjson(signal(f"r-{n}")) for n in range(12)], pause_s=0.05, ends=True)
     assert slugs(await slow.post()) == ["ok"] * 12, "twice as long as it may be silent"
+
+
+async def test_a_body_of_a_few_bytes_a_second_is_ended_although_it_never_stops(services: wiring.Services, home):
+    services.settings.body_idle_s = 0.3
+    for path, media in ((URL, b"application/x-ndjson"), ("/v1/signals", b"application/json")):
+        slow = Slow(services, home, [b" "] * 200, pause_s=0.05)
+        slow.headers[0] = (b"content-type", media)
+        (problem,) = await slow.post(path)
+        assert (problem.get("problem") or problem)["type"] == TYPE_PREFIX + "body-stalled"
+
+
+class Counting:
+    """An intake whose `read` takes a while; counts what it read."""
+
+    def __init__(self, services: wiring.Services, took_s: float = 0.006) -> None:
+        self.read_before, self.took_s, self.senders = services.intake.read, took_s, list[str]()
+        services.intake.read = self.read  # type: ignore[method-assign]
+
+    def read(self, raw: bytes, institution: str, key: str | None = None) -> Any:
+        self.senders.append(institution)
+        time.sleep(self.took_s)
+        return self.read_before(raw, institution, key)
+
+
+async def test_a_batch_ends_with_its_sender_although_its_body_is_all_there(services: wiring.Services, home, log: FakeLog):
+    counting = Counting(services)
+    token = mint("bank-001", home=home, profile="unit")
+    body = gzip.compress(ndjson(*(signal(f"r-{n}") for n in range(400))))
+    head = f"POST {URL} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nContent-Encoding: gzip\r\n"
+    head += f"Content-Type: application/x-ndjson\r\nContent-Length: {len(body)}\r\n\r\n"
+    async with served(wiring.create_app_over(services)) as port:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(head.encode() + body)
+        while not counting.senders:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        writer.transport.abort()
+        while services.acceptor._batches:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    assert len(counting.senders) < 100 and len(log.all(SUBMITTED)) < 100
+
+
+async def test_an_institution_with_many_batches_gets_no_more_turns_than_another(services: wiring.Services, home, client: Client):
+    counting = Counting(services)
+    bodies = [ndjson(*(signal(f"{k}-{n}") for n in range(9))) for k in range(7)]
+    many = [client("bank-001").post(URL, content=body, headers=NDJSON) for body in bodies[:6]]
+    await asyncio.gather(*many, client("bank-002").post(URL, content=bodies[6], headers=NDJSON))
+    places = [at for at, sender in enumerate(counting.senders) if sender == "bank-002"]
+    assert Counter(counting.senders[places[0] : places[-1]])["bank-001"] <= 9 + 2, "one for one"
+
+
+async def test_after_many_faults_a_line_names_its_first_one_only(client: Client, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(batch, "FAULTS_IN_FULL", 20)
+    results = lines(await client().post(URL, content=ndjson(*[{}] * 30), headers=NDJSON))
+    errors = [len(one["problem"]["errors"]) for one in results]
+    assert errors[0] > 1 and errors[-1] == 1 and results[-1]["problem"]["errors_omitted"] == errors[0] - 1
+    assert {one["status"] for one in results} == {422}
+
+
+_LINE = json.dumps(signal("a")).encode()
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        b"{}",
+        b"x",
+        b"[" * 3000,
+        b"[]" * 3000,
+        b"[" * 17 + b"]" * 60_000,
+        b'"["' * 20_000,
+        b'{"a":' * 3000,
+        json.dumps(signal("r", indicators=[{"kind": "phone", "value": "x"}] * 16)).encode(),
+        json.dumps(signal("r", indicators=[{"kind": "phone", "value": "x"}] * 3000)).encode(),
+    ],
+    ids=["empty", "junk", "deep", "wide", "closers", "brackets in texts", "members", "16 wrong", "3000 wrong"],
+)
+def test_a_bad_line_costs_no_more_than_a_good_one_of_its_weight(services: wiring.Services, bad: bytes):
+    """Weight: a line's bytes, but at least those of a good one. Each is read a few times and the least time counts."""
+
+    def cost_s(line: bytes) -> float:
+        def once() -> float:
+            began = time.process_time()
+            for _ in range(20):
+                with contextlib.suppress(Problem):
+                    services.intake.read(line, "bank-001")
+            return time.process_time() - began
+
+        return min(once() for _ in range(5))
+
+    weight = max(1.0, len(bad) / len(_LINE))
+    assert cost_s(bad) <= 6 * weight * cost_s(_LINE)
 
 
 @pytest.mark.parametrize(("more", "pause_s"), [(0, 0.0), (1000, 0.05)])
