@@ -13,6 +13,7 @@ MODULES = {
     "deploy.local.commands": ("up", "down", "status"),
     "deploy.demo": ("demo",),
     "deploy.token": ("token",),
+    "deploy.receipt": ("receipt",),
     "deploy.topics": ("topics",),
     "deploy.verify.main": ("verify",),
     "deploy.bench.main": ("bench",),

@@ -22,6 +22,7 @@ from gateway.metrics import METRICS
 from gateway.problems import Problem, later
 from gateway.settings import GatewaySettings
 from gateway.shares import Shares
+from schemas.protect import Place, PlaceCipher
 from schemas.topics import SUBMITTED, Topic
 from schemas.values import from_ms
 from stream_processors.crash import point
@@ -33,15 +34,20 @@ class Receipt(NamedTuple):
     record: Remembered
     replayed: bool
 
-    def body(self) -> dict[str, object]:
+    def body(self, places: PlaceCipher) -> dict[str, object]:
         record = self.record
         return {
             "signal_id": record.signal_id,
             "status": "accepted",
             "accepted_at": instant(record.accepted_ms),
-            "position": {"topic": record.topic, "partition": record.partition, "offset": record.offset},
+            "receipt": self.sealed(places),
             "links": {"self": f"/v1/signals/{record.signal_id}"},
         }
+
+    def sealed(self, places: PlaceCipher) -> str:
+        """The place in the log, for us alone to read: offsets in the open would tell how much all others sent in between."""
+        record = self.record
+        return places.seal(Place(record.topic, record.partition, record.offset))
 
 
 def instant(ms: int) -> str:
@@ -53,8 +59,15 @@ class Acceptor:
     """`accept` a list of prepared signals of one institution, or of retractions; an answer for each, in order."""
 
     def __init__(
-        self, log: Log, memory: Idempotency, lag: Lag, settings: GatewaySettings, topic: Topic = SUBMITTED
+        self,
+        log: Log,
+        memory: Idempotency,
+        lag: Lag,
+        settings: GatewaySettings,
+        places: PlaceCipher,
+        topic: Topic = SUBMITTED,
     ) -> None:
+        self.places = places
         self._log = log
         self._topic = topic
         self._memory = memory
@@ -75,10 +88,10 @@ class Acceptor:
         its share waits, so that there is room for the others."""
         lag = self._lag.current
         if lag is not None and lag > self._lag_limit:
-            detail = f"{lag} signals wait to be assessed, the limit is {self._lag_limit}"
+            detail = "more signals wait to be assessed than this gateway lets wait"
             return later("overloaded", detail, self._retry_after_s)
         if institution is not None and lag is not None and lag > self._lag_limit // 2 and self._shares.above(institution):
-            detail = f"{lag} signals wait to be assessed, and more than your share of them are yours; go on in a moment"
+            detail = "many signals wait to be assessed, and more than your share of them are yours; go on in a moment"
             return later("overloaded", detail, self._retry_after_s)
         if self._in_flight >= self._in_flight_limit:
             return later("overloaded", "too many signals wait for the broker", self._retry_after_s)

@@ -22,12 +22,6 @@ from schemas.values import Instant
 from stream_processors.state.receipts import Receipt
 
 
-class PositionOut(BaseModel):
-    topic: str
-    partition: int
-    offset: int
-
-
 class LinksOut(BaseModel):
     self: str
 
@@ -41,12 +35,13 @@ class AdvisoryOut(BaseModel):
 
 
 class AcceptedOut(BaseModel):
-    """202: the signal is in the log. `accepted_at` is the broker's time."""
+    """202: the signal is in the log. `accepted_at` is the broker's time; `receipt` proves the place in the log to its operator
+    (`liandong receipt`)."""
 
     signal_id: str
     status: str = "accepted"
     accepted_at: Instant
-    position: PositionOut
+    receipt: str
     links: LinksOut
     advisories: list[AdvisoryOut] | None = None
 
@@ -58,7 +53,7 @@ class LineOut(BaseModel):
     status: int
     signal_id: str | None = None
     accepted_at: Instant | None = None
-    position: PositionOut | None = None
+    receipt: str | None = None
     replayed: bool | None = None
     problem: dict[str, object] | None = None
 
@@ -237,11 +232,10 @@ class AliveOut(BaseModel):
 
 
 class ReadyOut(BaseModel):
-    """`checks` says `ok` or what is wrong; `submitted_lag` is how many signals wait to be assessed, when known."""
+    """`checks` says `ok` or what is wrong."""
 
     ready: bool
     checks: dict[str, str]
-    submitted_lag: int | None
 
 
 class OpenApiOut(BaseModel):

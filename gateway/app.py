@@ -71,7 +71,7 @@ from gateway.settings import GatewaySettings
 from gateway.tips.desk import Tips
 from gateway.turns import Turns
 from schemas.cases import Case
-from schemas.protect import AesGcmSealer, Keyring, Sealer, Tokenizer
+from schemas.protect import AesGcmSealer, Keyring, PlaceCipher, Sealer, Tokenizer
 from schemas.topics import RETRACTIONS
 from stream_processors.state.views import Rebuilding, RedisViews, Views
 from stream_processors.webhooks.post import Resolve, SystemResolver
@@ -97,6 +97,7 @@ class Services:
     lag: Lag
     tokenizer: Tokenizer
     sealer: Sealer
+    places: PlaceCipher
     rates: Rates
     source: MakeSource = no_source
     news: MakeNews = NoNews
@@ -125,9 +126,9 @@ class Services:
             kept_s=settings.scorecards_kept_s,
         )
         self.exporter = Exporter(self.views, settings.metrics_labels_limit, self.cards, settings.scorecards_metrics_parties)
-        self.acceptor = Acceptor(self.log, self.memory, self.lag, settings)
+        self.acceptor = Acceptor(self.log, self.memory, self.lag, settings, self.places)
         self.turns = Turns()
-        self.withdrawer = Acceptor(self.log, self.memory, self.lag, settings, RETRACTIONS)
+        self.withdrawer = Acceptor(self.log, self.memory, self.lag, settings, self.places, RETRACTIONS)
         self.tips = Tips(
             settings,
             self.policy,
@@ -217,9 +218,10 @@ def services(
 ) -> Services:
     """The services over any ports."""
     keys = KeySource(settings.jwks_source, refresh_s=settings.jwks_refresh_s, unknown_key_s=settings.jwks_unknown_key_s)
-    auth, tokenizer, sealer = Authenticator(settings, keys), Tokenizer(keyring), AesGcmSealer(keyring)
+    auth, places = Authenticator(settings, keys), PlaceCipher(keyring)
+    tokenizer, sealer = Tokenizer(keyring), AesGcmSealer(keyring)
     names = resolve or SystemResolver()
-    return Services(settings, auth, log, memory, views, lag, tokenizer, sealer, rates, source, news, names, caught_up)
+    return Services(settings, auth, log, memory, views, lag, tokenizer, sealer, places, rates, source, news, names, caught_up)
 
 
 def connect_redis(settings: GatewaySettings) -> Redis:

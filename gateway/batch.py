@@ -25,6 +25,7 @@ from gateway.problems import Problem, unwound
 from gateway.protocol import is_gone
 from gateway.settings import GatewaySettings
 from gateway.turns import Turns
+from schemas.protect import PlaceCipher
 
 MEDIA_TYPE = "application/x-ndjson"
 _SLICE_S = 0.005
@@ -78,7 +79,7 @@ class BatchReply:
                 results.put_nowait(await self._results(chunk))
         except Problem as problem:
             count_problem(problem.kind.slug, problem.kind.status)
-            results.put_nowait(_result(self._line + 1, problem))
+            results.put_nowait(_result(self._line + 1, problem, self._acceptor.places))
             if problem.kind.slug != "body-stalled":
                 await self._drain()
 
@@ -134,7 +135,7 @@ class BatchReply:
                 continue
             if isinstance(outcome, Problem):
                 self._shorten(outcome)
-            parts.append(_result(self._line, outcome))
+            parts.append(_result(self._line, outcome, self._acceptor.places))
             if isinstance(outcome, Problem):
                 problems[outcome.kind.slug, outcome.kind.status] += 1
             else:
@@ -194,7 +195,7 @@ def _plain(data: bytes, inflater: Inflater | None) -> Iterator[bytes]:
     return iter((data,)) if inflater is None else inflater.feed(data)
 
 
-def _result(line: int, outcome: Receipt | Problem) -> bytes:
+def _result(line: int, outcome: Receipt | Problem, places: PlaceCipher) -> bytes:
     if isinstance(outcome, Problem):
         return orjson.dumps({"line": line, "status": outcome.kind.status, "problem": outcome.body()}) + b"\n"
     record = outcome.record
@@ -203,7 +204,7 @@ def _result(line: int, outcome: Receipt | Problem) -> bytes:
         "status": 202,
         "signal_id": record.signal_id,
         "accepted_at": instant(record.accepted_ms),
-        "position": {"topic": record.topic, "partition": record.partition, "offset": record.offset},
+        "receipt": outcome.sealed(places),
     }
     if outcome.replayed:
         result["replayed"] = True

@@ -20,14 +20,6 @@ class RawOutcome(StrEnum):
     REFUSED = "refused"
 
 
-class Position(Stored):
-    """Where the accepted signal stands in the log."""
-
-    topic: str
-    partition: int
-    offset: int
-
-
 class RawFault(Stored):
     """One place of a refused record (JSON pointer) and what is wrong there, without the value."""
 
@@ -38,14 +30,15 @@ class RawFault(Stored):
 class RawReceipt(Stored):
     """The value of `signals.receipts.<institution>`; the envelope's `origin` names the raw record.
 
-    `received_at` is the raw record's LogAppendTime. `problem` is a slug of docs/errors.md, `detail` one sentence for people.
+    `received_at` is the raw record's LogAppendTime; `receipt` proves the signal's place in the log to its operator
+    (`liandong receipt`). `problem` is a slug of docs/errors.md, `detail` one sentence for people.
     """
 
     outcome: RawOutcome
     received_at: Instant
     signal_id: Name | None = None
     reference: Name | None = None
-    position: Position | None = None
+    receipt: Name | None = None
     problem: str | None = None
     detail: str | None = None
     errors: tuple[RawFault, ...] = Field(default=(), max_length=64)

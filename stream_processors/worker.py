@@ -25,7 +25,7 @@ from faust.types.auth import AuthProtocol, SASLMechanism
 from prometheus_client import start_http_server
 
 from schemas.policy import Policy
-from schemas.protect import AesGcmSealer, Tokenizer
+from schemas.protect import AesGcmSealer, PlaceCipher, Tokenizer
 from schemas.protect.signing import Ed25519Signer, load_or_create
 from stream_processors import transport
 from stream_processors.agents.assess import Assess
@@ -260,13 +260,13 @@ def _webhook(settings: Settings, log: KafkaLog, store: RedisStore, policy: Polic
 async def _intakes(settings: Settings, log: KafkaLog, redis: RedisLike, policy: Policy) -> Beside:
     """One agent an institution, side by side."""
     keyring = settings.keyring()
-    tokenizer, sealer = Tokenizer(keyring), AesGcmSealer(keyring)
+    tokenizer, sealer, places = Tokenizer(keyring), AesGcmSealer(keyring), PlaceCipher(keyring)
     limits = {"body_limit_bytes": settings.body_limit_bytes, "json_depth_limit": settings.json_depth_limit}
     agents: list[Agent] = []
     for institution in settings.raw_institutions:
         store = RedisStore(redis, intake_stage(institution).namespace)
         await store.open()
-        agents.append(Intake(institution, log, store, policy, tokenizer, sealer, told=logger.info, **limits))
+        agents.append(Intake(institution, log, store, policy, tokenizer, sealer, places, told=logger.info, **limits))
     return Beside(agents)
 
 

@@ -3,7 +3,7 @@
 Invariant: it needs httpx and pydantic and nothing else of this project, so it can be installed alone.
 """
 
-from .answers import Answer, Feedback, Outcome, Position, Receipt
+from .answers import Answer, Feedback, Outcome, Receipt
 from .backoff import Backoff
 from .client import AsyncClient, Client
 from .errors import (
@@ -45,7 +45,6 @@ __all__ = [
     "Outcome",
     "Page",
     "Patience",
-    "Position",
     "ProblemError",
     "Receipt",
     "ReferenceReused",

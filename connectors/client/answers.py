@@ -18,20 +18,12 @@ class Told(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
-class Position(Told):
-    """The record's place in the log."""
-
-    topic: str
-    partition: int
-    offset: int
-
-
 class Receipt(Told):
     """The broker has the signal. `accepted_at` is its time; `replayed` when the gateway had this reference already."""
 
     signal_id: str
     accepted_at: AwareDatetime
-    position: Position
+    receipt: str
     replayed: bool = False
 
 
@@ -73,14 +65,14 @@ AnswerStatus = Literal["accepted", "refused"]
 class Answer:
     """The gateway's last word on one signal of many: `accepted` is the broker's acknowledgement, `refused` its own fault.
 
-    `position` is (topic, partition, offset) in the log; `replayed` when the gateway had this reference already;
+    `receipt` proves the place in the log to the operator; `replayed` when the gateway had this reference already;
     `reason` all faults in one sentence; `problem` the gateway's own words (RFC 9457).
     """
 
     status: AnswerStatus
     signal_id: str | None = None
     accepted_at: str | None = None
-    position: tuple[str, int, int] | None = None
+    receipt: str | None = None
     replayed: bool = False
     reason: str = ""
     problem: Mapping[str, Any] = field(default_factory=dict)

@@ -158,9 +158,7 @@ def _line(told: _Told, line: Mapping[str, Any], indexes: Sequence[int]) -> int:
 
 
 def _accepted(line: Mapping[str, Any]) -> Answer:
-    where = line["position"]
-    position = (str(where["topic"]), int(where["partition"]), int(where["offset"]))
-    return Answer("accepted", line["signal_id"], line["accepted_at"], position, replayed=bool(line.get("replayed")))
+    return Answer("accepted", line["signal_id"], line["accepted_at"], line.get("receipt"), replayed=bool(line.get("replayed")))
 
 
 def _reason(status: int, problem: Mapping[str, Any]) -> str:

@@ -142,9 +142,7 @@ class Load:
             status, answer = client.ask("POST", "/v1/retractions", token, raw, Content_Type="application/json")
             if status == 202:
                 said = json.loads(answer)
-                at = said["position"]
-                place = (at["topic"], at["partition"], at["offset"])
-                journal.answered(0, Answer("accepted", said["signal_id"], said["accepted_at"], place))
+                journal.answered(0, Answer("accepted", said["signal_id"], said["accepted_at"], said["receipt"]))
                 self.retracted += 1
                 break
             if 400 <= status < 500 and status not in (409, 429):

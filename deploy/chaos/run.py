@@ -21,7 +21,7 @@ from deploy.local.places import Places
 from deploy.local.stack import Stack
 from deploy.token import mint
 from deploy.verify.book import Bookkeeper
-from deploy.verify.ledger import Ledger, read_ledger
+from deploy.verify.ledger import Ledger, places_of, read_ledger
 from deploy.verify.loop_oracle import moments
 from deploy.verify.main import settings_of, verify
 from deploy.verify.quiet import wait_quiet
@@ -96,7 +96,7 @@ def _settled(stack: Stack, minting: Callable[..., str], book: Bookkeeper, ledger
         time.sleep(2)
     read_inboxes(stack.gateway_url, minting, book, {recipient for recipient, _ in happened.notices})
     verified = asyncio.run(verify(stack, [ledger], False, False, SETTLE_S, Console(highlight=False)))
-    found = asyncio.run(check(settings, read_ledger(ledger)))
+    found = asyncio.run(check(settings, read_ledger(ledger, places_of(settings.keyring()))))
     found.loop = check_loop(book_path, happened, until_ms)
     found.wrong += found.loop.wrong
     if not verified:

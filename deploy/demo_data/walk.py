@@ -106,9 +106,7 @@ class Walker:
         journal = self._ledger.journal(institution)([{"reference": reference, "retract": reason}])
         journal.trying([0])
         said = await self.post(institution, "/v1/retractions", reference=reference, reason=reason)
-        at = said["position"]
-        place = (str(at["topic"]), int(at["partition"]), int(at["offset"]))
-        journal.answered(0, Answer("accepted", said["signal_id"], said["accepted_at"], place))
+        journal.answered(0, Answer("accepted", said["signal_id"], said["accepted_at"], said["receipt"]))
         journal.settled()
 
     async def disposed(self, case_id: str, disposition: str) -> Any:

@@ -19,6 +19,7 @@ from typing import Any, Literal, Self
 import orjson
 
 from connectors.port import Answer
+from schemas.protect import Keyring, PlaceCipher
 
 Fate = Literal["accepted", "refused", "open"]
 
@@ -83,7 +84,7 @@ class LedgerJournal:
     def answered(self, index: int, answer: Answer) -> None:
         line: dict[str, Any] = {"do": "answer", "id": self._ids[index], "status": answer.status}
         if answer.status == "accepted":
-            line |= {"signal_id": answer.signal_id, "accepted_at": answer.accepted_at, "position": answer.position}
+            line |= {"signal_id": answer.signal_id, "accepted_at": answer.accepted_at, "receipt": answer.receipt}
             line |= {"replayed": True} if answer.replayed else {}
         else:
             line |= {"reason": answer.reason, "problem": answer.problem.get("type")}
@@ -132,8 +133,19 @@ class Entry:
         return "retract" in self.body
 
 
-def read_ledger(path: Path) -> list[Entry]:
-    """All entries, in the order in which they were first written. A torn line (its writer was killed) is passed over."""
+PlaceOf = Callable[[str], tuple[int, int]]
+"""A receipt -> partition and offset."""
+
+
+def places_of(keyring: Keyring) -> PlaceOf:
+    """Opens the receipts that were made with these keys."""
+    cipher = PlaceCipher(keyring)
+    return lambda receipt: cipher.open(receipt)[1:3]
+
+
+def read_ledger(path: Path, place_of: PlaceOf | None = None) -> list[Entry]:
+    """All entries, in the order in which they were first written; without `place_of` they have no position. A torn line (its
+    writer was killed) is passed over."""
     entries: dict[str, Entry] = {}
     pending: set[str] = set()
     for number, line in enumerate(lines(path), 1):
@@ -154,17 +166,17 @@ def read_ledger(path: Path) -> list[Entry]:
                 pending.discard(name)
         elif do == "answer":
             pending.discard(line["id"])
-            _answer(entries[line["id"]], line, number)
+            _answer(entries[line["id"]], line, number, place_of)
     for name in pending:
         entries[name].doubt = True
     return [entry for entry in entries.values() if entry.attempts]
 
 
-def _answer(entry: Entry, line: Mapping[str, Any], number: int) -> None:
+def _answer(entry: Entry, line: Mapping[str, Any], number: int, place_of: PlaceOf | None) -> None:
     entry.fate, entry.answer_at = line["status"], number
     if entry.fate == "accepted":
-        _, partition, offset = line["position"]
-        entry.signal_id, entry.position, entry.accepted_at = line["signal_id"], (partition, offset), line["accepted_at"]
+        entry.signal_id, entry.accepted_at = line["signal_id"], line["accepted_at"]
+        entry.position = place_of(line["receipt"]) if place_of is not None else None
     else:
         entry.problem = str(line["problem"]).rpartition(":")[2]
 

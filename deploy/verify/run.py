@@ -10,7 +10,7 @@ from rich.table import Table
 
 from deploy.local.stack import Stack
 from deploy.verify.compare import Difference, Live, differences, maybe_confirmed, read_live, signal_ids
-from deploy.verify.ledger import read_ledger
+from deploy.verify.ledger import places_of, read_ledger
 from deploy.verify.oracle import Expected, expect
 from deploy.verify.quiet import wait_quiet
 from deploy.verify.rebuilt import StageDigest, compare_with_rebuilt
@@ -44,7 +44,7 @@ async def verify(stack: Stack, ledgers: list[Path], partial: bool, undisturbed: 
         _show_keys(one, console)
     ok = all(one.same for one in digests)
     if ledgers:
-        entries = [entry for path in ledgers for entry in read_ledger(path)]
+        entries = [entry for path in ledgers for entry in read_ledger(path, places_of(settings.keyring()))]
         with console.status("computing what must be there from the ledger"):
             expected = expect(entries, settings.policy_file, undisturbed=undisturbed)
             live = await read_live(settings.redis_url, signal_ids(expected))

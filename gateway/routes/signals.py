@@ -10,7 +10,6 @@ import asyncio
 from starlette.responses import Response
 
 from gateway.accept import Acceptor, instant
-from gateway.accept import Receipt as AcceptedReceipt
 from gateway.answers import AcceptedOut, LineOut, SignalOut, signal_out
 from gateway.auth import Role
 from gateway.batch import MEDIA_TYPE, BatchReply
@@ -60,7 +59,7 @@ async def accepted(call: Call, signal: Prepared, acceptor: Acceptor) -> Response
     if answer.replayed:
         METRICS.replayed.inc()
         headers["Idempotency-Replayed"] = "true"
-    receipt = answer.body()
+    receipt = answer.body(acceptor.places)
     if signal.given is not None and (told := advice(signal.given)):
         receipt["advisories"] = [one._asdict() for one in told]
     return json_reply(receipt, 202, headers)
@@ -118,9 +117,8 @@ async def _case(call: Call, case_id: str) -> Case | None:
 
 
 def _pending(record: Remembered) -> dict[str, object]:
-    accepted = AcceptedReceipt(record, True).body()
     return {
-        "signal_id": accepted["signal_id"],
+        "signal_id": record.signal_id,
         "status": "accepted",
         "pending": True,
         "accepted_at": instant(record.accepted_ms),

@@ -16,10 +16,10 @@ from datetime import UTC, datetime
 from schemas.codec import encode
 from schemas.envelope import Origin
 from schemas.policy import Policy
-from schemas.protect import Sealer, Tokenizer
+from schemas.protect import Place, PlaceCipher, Sealer, Tokenizer
 from schemas.protect.reader import SignalReader, Submission
 from schemas.reading import Refused
-from schemas.receipts import Position, RawReceipt
+from schemas.receipts import RawReceipt
 from schemas.topics import SUBMITTED
 from schemas.values import from_ms
 from stream_processors.agents.base import Agent, Batch
@@ -59,6 +59,7 @@ class Intake(Agent):
         policy: Policy,
         tokenizer: Tokenizer,
         sealer: Sealer,
+        places: PlaceCipher,
         *,
         body_limit_bytes: int,
         json_depth_limit: int,
@@ -67,6 +68,7 @@ class Intake(Agent):
         super().__init__(log, store, policy, told)
         self.stage = intake_stage(institution)
         self._institution = institution
+        self._places = places
         self._raw, self._receipts = self.stage.reads[0], self.stage.writes[0]
         self._reader = SignalReader(tokenizer, sealer, json_depth_limit, "/intake")
         self._limit_bytes = body_limit_bytes
@@ -111,13 +113,13 @@ class Intake(Agent):
     def _origin(self, record: Record) -> Origin:
         return Origin(self._raw.name, record.partition, record.offset)
 
-    async def _submit(self, works: list[_Work]) -> Iterator[Position]:
-        """Appends the signals, like a gateway; their places in the same order."""
+    async def _submit(self, works: list[_Work]) -> Iterator[str]:
+        """Appends the signals, like a gateway; their receipts in the same order."""
         entries = [(work.submission.key, work.submission.value) for work in works if work.submission]
         landed = await self.log.append_keyed(SUBMITTED, entries) if entries else []
-        return (Position.trusted(topic=SUBMITTED.name, partition=p, offset=offset) for p, offset in landed)
+        return (self._places.seal(Place(SUBMITTED.name, p, offset)) for p, offset in landed)
 
-    async def _record(self, works: list[_Work], places: Iterator[Position]) -> None:
+    async def _record(self, works: list[_Work], places: Iterator[str]) -> None:
         entries: dict[int, list[Entry]] = {}
         written = datetime.now(UTC)
         outcomes: Counter[str] = Counter()
@@ -153,12 +155,12 @@ class Intake(Agent):
         self.marks |= sets
 
 
-def _receipt(work: _Work, places: Iterator[Position]) -> RawReceipt:
+def _receipt(work: _Work, places: Iterator[str]) -> RawReceipt:
     if work.refusal is not None:
         return decision.refused(refusal=work.refusal, now=work.now)
     assert work.submission is not None
     return decision.accepted(
-        signal_id=work.submission.signal_id, reference=work.reference, position=next(places), now=work.now
+        signal_id=work.submission.signal_id, reference=work.reference, receipt=next(places), now=work.now
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from schemas.reading import Refused
-from schemas.receipts import Position, RawFault, RawOutcome, RawReceipt
+from schemas.receipts import RawFault, RawOutcome, RawReceipt
 
 
 def whole(value: bytes | None, limit_bytes: int) -> bytes:
@@ -24,9 +24,9 @@ def reference_of(given: str | None) -> str:
     return given
 
 
-def accepted(*, signal_id: str, reference: str, position: Position, now: datetime) -> RawReceipt:
+def accepted(*, signal_id: str, reference: str, receipt: str, now: datetime) -> RawReceipt:
     return RawReceipt.trusted(
-        outcome=RawOutcome.ACCEPTED, received_at=now, signal_id=signal_id, reference=reference, position=position
+        outcome=RawOutcome.ACCEPTED, received_at=now, signal_id=signal_id, reference=reference, receipt=receipt
     )
 
 

@@ -19,6 +19,7 @@ from deploy.token import ensure_keys, mint
 from gateway.app import create_app
 from gateway.settings import GatewaySettings
 from schemas.codec import decode
+from schemas.protect import Keyring, PlaceCipher
 from schemas.topics import SUBMITTED
 from schemas.values import from_ms
 from tests.unit.gateway.fakes import lines, ndjson, signal
@@ -41,13 +42,14 @@ async def gateway(backbone, home: Path, **changes) -> AsyncIterator[httpx.AsyncC
         yield client
 
 
-async def record_at(backbone, place: dict) -> object:
+async def record_at(backbone, home: Path, receipt: str) -> object:
+    place = PlaceCipher(Keyring.load(home / "it" / "keys.json")).open(receipt)
     consumer = AIOKafkaConsumer(bootstrap_servers=backbone.kafka_bootstrap)
     await consumer.start()
     try:
-        at = TopicPartition(place["topic"], place["partition"])
+        at = TopicPartition(place.topic, place.partition)
         consumer.assign([at])
-        consumer.seek(at, place["offset"])
+        consumer.seek(at, place.offset)
         return await consumer.getone(at)
     finally:
         await consumer.stop()
@@ -58,7 +60,7 @@ async def test_the_receipt_is_the_place_and_time_of_the_record_in_the_log(backbo
         assert (await client.get("/readyz")).json()["checks"]["kafka"] == "ok"
         reference = secrets.token_hex(8)
         body = (await client.post("/v1/signals", json=signal(reference))).json()
-        record = await record_at(backbone, body["position"])
+        record = await record_at(backbone, tmp_path, body["receipt"])
         assert decode(SUBMITTED, record.value).id == body["signal_id"]  # type: ignore[attr-defined]
         told = from_ms(record.timestamp).isoformat(timespec="milliseconds")  # type: ignore[attr-defined]
         assert told.replace("+00:00", "Z") == body["accepted_at"]
@@ -74,8 +76,8 @@ async def test_a_batch_has_places_in_the_log_and_its_repeat_the_same_ones(backbo
         first = lines(await client.post("/v1/signals/batch", content=body, headers=headers))
         again = lines(await client.post("/v1/signals/batch", content=body, headers=headers))
         assert [one["status"] for one in first] == [202] * 1200 + [422, 202]
-        assert [one.get("position") for one in first] == [one.get("position") for one in again]
-        assert len({tuple(one["position"].values()) for one in first if "position" in one}) == 1200
+        assert [one.get("receipt") for one in first] == [one.get("receipt") for one in again]
+        assert len({one["receipt"] for one in first if "receipt" in one}) == 1200
 
 
 async def test_of_twenty_at_once_one_is_in_the_log(backbone, tmp_path: Path):
@@ -84,7 +86,7 @@ async def test_of_twenty_at_once_one_is_in_the_log(backbone, tmp_path: Path):
         answers = await asyncio.gather(*(client.post("/v1/signals", json=signal(reference)) for _ in range(20)))
         accepted = [answer for answer in answers if answer.status_code == 202]
         assert {answer.status_code for answer in answers} <= {202, 409}
-        assert len({answer.json()["position"]["offset"] for answer in accepted}) == 1
+        assert len({answer.json()["receipt"] for answer in accepted}) == 1
         assert sum("idempotency-replayed" not in answer.headers for answer in accepted) == 1
 
 
@@ -128,4 +130,5 @@ async def test_a_broker_that_stops_answering_gives_503_and_when_it_is_back_the_r
             await asyncio.sleep(0.2)
             answer = await client.post("/v1/signals", json=signal(reference))
         assert answer.status_code == 202
-        assert decode(SUBMITTED, (await record_at(backbone, answer.json()["position"])).value).data.reference == reference  # type: ignore[attr-defined]
+        record = await record_at(backbone, tmp_path, answer.json()["receipt"])
+        assert decode(SUBMITTED, record.value).data.reference == reference  # type: ignore[attr-defined]

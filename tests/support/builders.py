@@ -10,7 +10,7 @@ from schemas.cases import Action, ActionKind, JoinedSignal
 from schemas.codec import encode
 from schemas.envelope import Origin
 from schemas.facts import AssessedSignal
-from schemas.protect import AesGcmSealer, Keyring, Tokenizer
+from schemas.protect import AesGcmSealer, Keyring, PlaceCipher, Tokenizer
 from schemas.protect.submission import protect, signal_id
 from schemas.retractions import FOREVER, Retraction, Standing
 from schemas.signals import SignalIn, SubmittedSignal
@@ -30,6 +30,7 @@ KEYRING = Keyring(
 )
 TOKENIZER = Tokenizer(KEYRING)
 SEALER = AesGcmSealer(KEYRING)
+PLACES = PlaceCipher(KEYRING)
 POLICY = load_policy(SHIPPED_POLICY)
 
 

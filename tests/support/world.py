@@ -28,7 +28,7 @@ from stream_processors.state.packing import unpack
 from stream_processors.state.restore import restore
 from stream_processors.state.store import LostState
 from stream_processors.webhooks.policy import Hooks
-from tests.support.builders import POLICY, SEALER, TOKENIZER
+from tests.support.builders import PLACES, POLICY, SEALER, TOKENIZER
 from tests.support.clock import Clock
 from tests.support.crashing import Died, Gate, GatedLog, GatedStore
 from tests.support.hooks import Receivers
@@ -117,7 +117,7 @@ class World:
         if name != "intake":
             return AGENTS[name](log, store, self.policy, SEALER)
         limits = {"body_limit_bytes": BODY_LIMIT_BYTES, "json_depth_limit": 16}
-        return Intake(institution, log, store, self.policy, TOKENIZER, SEALER, **limits)
+        return Intake(institution, log, store, self.policy, TOKENIZER, SEALER, PLACES, **limits)
 
     async def _assign(self, worker: Worker) -> None:
         wanted = [(topic.name, p) for topic in worker.agent.stage.reads for p in worker.owned if p < topic.partitions]

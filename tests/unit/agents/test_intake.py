@@ -16,7 +16,7 @@ from stream_processors.agents import intake
 from stream_processors.agents.beside import Beside
 from stream_processors.agents.intake import slices
 from stream_processors.log import LostLog, Record
-from tests.support.builders import SEALER, account, body, phone, submitted
+from tests.support.builders import PLACES, SEALER, account, body, phone, submitted
 from tests.support.crashing import crashing
 from tests.support.world import BODY_LIMIT_BYTES, World, content, sources
 
@@ -60,7 +60,7 @@ async def test_a_raw_record_becomes_the_same_signal_as_by_rest_and_a_receipt(wor
     assert (envelope.actor, envelope.origin) == (f"institution:{BANK}", f"{raw(BANK).name}/0/0/0")
     assert (receipt.outcome, receipt.signal_id, receipt.reference) == (RawOutcome.ACCEPTED, by_rest.signal_id, "r-1")
     (record,) = world.log.all(SUBMITTED)
-    assert (receipt.position.partition, receipt.position.offset) == (record.partition, record.offset)
+    assert PLACES.open(receipt.receipt) == (SUBMITTED.name, record.partition, record.offset, 0)
     assert record.key == by_rest.primary.token.encode()
     await world.drain()
     assert [decode(ASSESSED, one.value).data.outcome for one in world.log.all(ASSESSED)] == [Outcome.ASSESSED]
@@ -215,8 +215,8 @@ async def _is_whole(world: World) -> None:
     assert {outcome for outcome, _, _ in said["receipts"].values()} == set(RawOutcome)
     landed = {(one.partition, one.offset): decode(SUBMITTED, one.value).data.signal_id for one in world.log.all(SUBMITTED)}
     for receipt in told(world):
-        if receipt.position:
-            assert landed[receipt.position.partition, receipt.position.offset] == receipt.signal_id
+        if receipt.receipt:
+            assert landed[PLACES.open(receipt.receipt)[1:3]] == receipt.signal_id
     for stage in world.stages:
         assert content(world.redis[stage]) == content(await world.afresh(stage))
 

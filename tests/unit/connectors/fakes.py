@@ -40,7 +40,7 @@ class FakeGateway:
         if not known:
             self.taken[reference] = body
             self.order.append(reference)
-        return Answer("accepted", "sig-" + reference, "2026-03-01T00:00:00Z", ("t", 0, self.order.index(reference)), known)
+        return Answer("accepted", "sig-" + reference, "2026-03-01T00:00:00Z", f"0/{self.order.index(reference)}", known)
 
 
 class MemoryCursor:
@@ -113,8 +113,8 @@ class HttpStub:
                     continue
                 known = self.taken.setdefault(body["reference"], body)
                 assert known == body
-                position = {"topic": "t", "partition": 0, "offset": len(self.taken) - 1}
-                lines.append({"line": number, "status": 202, "signal_id": "s", "accepted_at": "x", "position": position})
+                receipt = f"0/{len(self.taken) - 1}"
+                lines.append({"line": number, "status": 202, "signal_id": "s", "accepted_at": "x", "receipt": receipt})
         return b"".join(json.dumps(line).encode() + b"\n" for line in lines)
 
     def close(self) -> None:

@@ -17,13 +17,12 @@ Reply = Callable[[list[dict]], httpx.Response]
 
 
 def accepted(n: int, **more) -> dict:
-    position = {"topic": "signals.submitted.v1", "partition": 3, "offset": 40 + n}
     return {
         "line": n,
         "status": 202,
         "signal_id": f"sig-{n}",
         "accepted_at": "2026-03-01T00:00:00Z",
-        "position": position,
+        "receipt": f"k1.{40 + n}",
         **more,
     }
 
@@ -83,7 +82,7 @@ def fails(error: Exception) -> Reply:
 async def test_an_accepted_line_carries_its_place_in_the_log():
     script = Script(lambda bodies: lines(accepted(1), accepted(2, replayed=True)))
     first, second = await send(script, 2)
-    assert first.position == ("signals.submitted.v1", 3, 41)
+    assert first.receipt == "k1.41"
     assert (first.signal_id, first.replayed, second.replayed) == ("sig-1", False, True)
 
 

@@ -43,7 +43,7 @@ async def test_good_lines_are_kept_when_others_are_bad(client: Client, log: Fake
 async def test_a_line_and_a_single_post_are_the_same_signal(client: Client, log: FakeLog):
     single = (await client().post("/v1/signals", json=signal("a"))).json()
     (line,) = lines(await client().post(URL, content=ndjson(signal("a")), headers=NDJSON))
-    assert line == {"line": 1, "status": 202, "replayed": True} | {k: single[k] for k in ("signal_id", "accepted_at", "position")}
+    assert line == {"line": 1, "status": 202, "replayed": True} | {k: single[k] for k in ("signal_id", "accepted_at", "receipt")}
     assert len(log.all(SUBMITTED)) == 1
 
 
@@ -52,7 +52,7 @@ async def test_the_same_line_twice_has_one_receipt_near_or_far_apart(client: Cli
     body = ndjson(signal("a"), signal("a"), signal("a", narrative="x"), *others, signal("a"), signal("a", narrative="x"))
     results = lines(await client().post(URL, content=body, headers=NDJSON))
     first, second, third, fourth, fifth = results[0], results[1], results[2], results[-2], results[-1]
-    assert first["position"] == second["position"] == fourth["position"]
+    assert first["receipt"] == second["receipt"] == fourth["receipt"]
     assert ["replayed" in one for one in (first, second, fourth)] == [False, True, True]
     assert slugs([third, fifth]) == ["reference-reused"] * 2
     assert len(log.all(SUBMITTED)) == 21
@@ -103,7 +103,7 @@ async def test_a_body_in_any_pieces_gives_the_same_results(client: Client, log: 
     packed = gzip.compress(body)
     plain = await client().post(URL, content=in_pieces(body, size), headers=NDJSON)
     zipped = await client().post(URL, content=in_pieces(packed, size), headers={**NDJSON, "content-encoding": "gzip"})
-    assert [one["position"] for one in lines(plain)] == [one["position"] for one in lines(zipped)]
+    assert [one["receipt"] for one in lines(plain)] == [one["receipt"] for one in lines(zipped)]
     assert len(log.all(SUBMITTED)) == 25
 
 

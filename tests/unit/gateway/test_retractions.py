@@ -39,7 +39,7 @@ async def test_a_retraction_is_in_the_log_under_its_signal_and_its_reason_is_sea
     assert services.sealer.unseal(one.reason_sealed, f"{name}/retraction") == WHY["reason"]
     assert WHY["reason"].encode() not in entry.value
     assert answer.json()["signal_id"] == name
-    assert answer.json()["position"]["topic"] == RETRACTIONS.name
+    assert services.places.open(answer.json()["receipt"]).topic == RETRACTIONS.name
     assert answer.headers["location"] == f"/v1/signals/{name}"
 
 
@@ -62,11 +62,11 @@ async def test_both_ways_are_one_retraction_and_the_same_body_gets_the_same_rece
     assert slug(await client().post("/v1/retractions", json={**BY_REFERENCE, "reason": "another"})) == "reference-reused"
 
 
-async def test_the_signal_and_its_retraction_have_receipts_of_their_own(client: Client):
+async def test_the_signal_and_its_retraction_have_receipts_of_their_own(client: Client, services: Services):
     name = await _sent(client)
     await client().post("/v1/retractions", json=BY_REFERENCE)
     again = await client().post("/v1/signals", json=signal())
-    assert (again.json()["signal_id"], again.json()["position"]["topic"]) == (name, SUBMITTED.name)
+    assert (again.json()["signal_id"], services.places.open(again.json()["receipt"]).topic) == (name, SUBMITTED.name)
 
 
 @pytest.mark.parametrize("body", [WHY, BY_REFERENCE])
@@ -131,7 +131,7 @@ async def test_a_correction_is_a_newer_version_of_the_same_signal(client: Client
     assert (first.signal_id, first.version, second.signal_id, second.version) == (name, 1, name, 2)
     assert (await client().post("/v1/signals", json=better)).json() == answer.json(), "a version may come as any signal does"
     assert slug(await client().post("/v1/signals", json=signal(version=2, amount={"minor": 6}))) == "reference-reused"
-    assert (await client().post("/v1/signals", json=signal())).json()["position"] != answer.json()["position"]
+    assert (await client().post("/v1/signals", json=signal())).json()["receipt"] != answer.json()["receipt"]
 
 
 async def test_a_correction_needs_a_higher_version_and_the_signals_own_reference(client: Client, log: FakeLog):

@@ -36,11 +36,12 @@ async def test_an_accepted_signal_is_in_the_log_under_its_subject_and_its_sender
     assert b"6222" not in entry.value and "冒充".encode() not in entry.value
 
 
-async def test_the_receipt_tells_the_place_and_the_brokers_time(client: Client):
+async def test_the_receipt_tells_the_brokers_time_and_to_the_operator_the_place(client: Client, services: Services):
     body = (await client().post("/v1/signals", json=signal())).json()
     assert body["status"] == "accepted"
     assert body["accepted_at"] == "2026-03-02T08:00:00.001Z"
-    assert body["position"]["topic"] == SUBMITTED.name and body["position"]["offset"] == 0
+    place = services.places.open(body["receipt"])
+    assert (place.topic, place.offset) == (SUBMITTED.name, 0)
     assert body["links"]["self"] == f"/v1/signals/{body['signal_id']}"
 
 

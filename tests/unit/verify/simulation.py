@@ -28,6 +28,12 @@ NOW = datetime.now(UTC).isoformat()
 """The ledger has its own clock, so this one is real. The generated events are long ago: none is fresh."""
 
 
+def place_of(receipt: str) -> tuple[int, int]:
+    """Receipts of the simulated gateway are `partition/offset`."""
+    partition, offset = map(int, receipt.split("/"))
+    return partition, offset
+
+
 def signal_id(who: str, reference: str) -> str:
     return f"sig-{who}-{reference}"
 
@@ -103,7 +109,7 @@ def _send(log: Log, memory: dict, ledger: Ledger, who: str, bodies: list[dict], 
             else:
                 position = known[1] if known else log.append(who, body)
                 memory[key] = text, position
-                journal.answered(index, Answer("accepted", signal_id(who, body["reference"]), NOW, ("t", *position)))
+                journal.answered(index, Answer("accepted", signal_id(who, body["reference"]), NOW, "{}/{}".format(*position)))
         journal.settled()
         left = again
 

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from connectors.port import Answer
 from deploy.verify.ledger import Ledger, LedgerJournal, read_ledger
+from tests.unit.verify.simulation import place_of
 
 BODIES = [{"reference": f"r{n}"} for n in range(3)]
-OK = Answer("accepted", "sig-1", "2026-03-01T00:00:00Z", ("t", 2, 17))
+OK = Answer("accepted", "sig-1", "2026-03-01T00:00:00Z", "2/17")
 NO = Answer("refused", reason="bad", problem={"type": "urn:liandong:problem:invalid-signal"})
 
 
@@ -23,7 +24,7 @@ def test_answers_come_back_with_their_place(tmp_path):
     journal.answered(0, OK)
     journal.answered(1, NO)
     ledger.close()
-    first, second = read_ledger(tmp_path / "l")
+    first, second = read_ledger(tmp_path / "l", place_of)
     assert (first.who, first.reference, first.fate, first.position, first.signal_id) == (
         "bank-001",
         "r0",

@@ -21,7 +21,7 @@ from deploy.verify.oracle import Expected, expect
 from schemas.cases import Case, CaseStatus, Moved
 from stream_processors.settings import SHIPPED_POLICY
 from tests.support.builders import opened_case
-from tests.unit.verify.simulation import Stage, second_thoughts, send
+from tests.unit.verify.simulation import Stage, place_of, second_thoughts, send
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 CROWDED = Mix(repeat=0.1, resend=0.15, conflict=0.05, corroborate=0.6, second=0.5, shared=0.9, hot=0.1)
@@ -38,7 +38,7 @@ def played(
     ledger.unlink(missing_ok=True)
     log = send(second_thoughts(stream(seed), rng, back) if back else stream(seed), ledger, rng, failing)
     live = Stage(Policy(SHIPPED_POLICY)).run(log, rng)
-    return expect(read_ledger(ledger), SHIPPED_POLICY, undisturbed=undisturbed), live
+    return expect(read_ledger(ledger, place_of), SHIPPED_POLICY, undisturbed=undisturbed), live
 
 
 @given(
@@ -66,7 +66,7 @@ def test_without_second_indicators_everything_is_determined(tmp_path):
     planned = list(generate(300, seed=3, start=START, institutions=("a1", "b2", "c3"), mix=Mix(corroborate=0.8, second=0.0)))
     rng, ledger = Random(3), tmp_path / "l.ndjson"
     live = Stage(Policy(SHIPPED_POLICY)).run(send(planned, ledger, rng, 0.0), rng)
-    expected = expect(read_ledger(ledger), SHIPPED_POLICY, undisturbed=True)
+    expected = expect(read_ledger(ledger, place_of), SHIPPED_POLICY, undisturbed=True)
     assert all(one.score[0] == one.score[1] and one.must == one.may for one in expected.signals if "assessed" in one.outcomes)
     assert all(case.must == case.may for case in expected.cases.values())
     assert differences(expected, live) == []

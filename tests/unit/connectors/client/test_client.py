@@ -40,7 +40,7 @@ RECEIPT = {
     "signal_id": "sig-1",
     "status": "accepted",
     "accepted_at": "2026-03-02T08:00:00.000Z",
-    "position": {"topic": "signals.submitted.v1", "partition": 1, "offset": 7},
+    "receipt": "k1.7",
     "links": {"self": "/v1/signals/sig-1"},
     "a_field_of_tomorrow": 1,
 }
@@ -127,7 +127,7 @@ TROUBLE = {
 def test_trouble_that_passes_is_tried_again_with_the_same_body(script, trouble):
     run = script(trouble, trouble, good(RECEIPT, 202))
     receipt = run.call("send", signal())
-    assert (receipt.signal_id, receipt.position.offset, receipt.replayed) == ("sig-1", 7, False)
+    assert (receipt.signal_id, receipt.receipt, receipt.replayed) == ("sig-1", "k1.7", False)
     assert receipt.accepted_at == datetime(2026, 3, 2, 8, tzinfo=UTC)
     assert len({request.content for request in run.requests}) == 1
     assert [request.headers["authorization"] for request in run.requests] == [f"Bearer token-{n}" for n in range(3)]
@@ -145,7 +145,7 @@ def test_a_signal_is_taken_back_by_its_reference_through_trouble(script):
 async def test_the_gateway_takes_a_retraction_of_the_client(served: Served):
     with Client(served.url, served.token("bank-001")) as client:
         first, again = client.retract("B001-17", "entered twice"), client.retract("B001-17", "entered twice")
-    assert (first.position.topic, first.replayed, again.replayed) == ("signals.retractions.v1", False, True)
+    assert first.receipt == again.receipt and (first.replayed, again.replayed) == (False, True)
 
 
 REFUSALS = [
@@ -211,7 +211,7 @@ def batch(request: httpx.Request) -> httpx.Response:
         if body["region"] == "bad":
             told = {"status": 422, "problem": {"type": "urn:liandong:problem:invalid-signal", "title": "no", "detail": "region"}}
         else:
-            told = {"status": 202, **{k: RECEIPT[k] for k in ("signal_id", "accepted_at", "position")}}
+            told = {"status": 202, **{k: RECEIPT[k] for k in ("signal_id", "accepted_at", "receipt")}}
         lines.append(json.dumps({"line": number, **told}))
     return httpx.Response(200, text="\n".join(lines))
 
@@ -276,7 +276,7 @@ def test_times_and_texts_arrive_as_they_were_meant(served: Served):
         receipt = client.send(given)
         assert client.outcome(receipt.signal_id).outcome == "assessed"
         again = client.send({**given, "occurred_at": "2026-03-02T16:00:00+08:00"})  # type: ignore[typeddict-item]
-        assert again.replayed and again.position == receipt.position
+        assert again.replayed and again.receipt == receipt.receipt
         with pytest.raises(ReferenceReused):
             client.send({**given, "narrative": "other"})  # type: ignore[typeddict-item]
         with pytest.raises(NotFound):
