@@ -19,9 +19,10 @@ from deploy.chaos.check_loop import check_loop, happened_of, read_inboxes
 from deploy.chaos.load import Load
 from deploy.local.places import Places
 from deploy.local.stack import Stack
+from deploy.receipt import places_of
 from deploy.token import mint
 from deploy.verify.book import Bookkeeper
-from deploy.verify.ledger import Ledger, places_of, read_ledger
+from deploy.verify.ledger import Ledger, read_ledger
 from deploy.verify.loop_oracle import moments
 from deploy.verify.main import settings_of, verify
 from deploy.verify.quiet import wait_quiet

@@ -19,7 +19,6 @@ from typing import Any, Literal, Self
 import orjson
 
 from connectors.port import Answer
-from schemas.protect import Keyring, PlaceCipher
 
 Fate = Literal["accepted", "refused", "open"]
 
@@ -135,12 +134,6 @@ class Entry:
 
 PlaceOf = Callable[[str], tuple[int, int]]
 """A receipt -> partition and offset."""
-
-
-def places_of(keyring: Keyring) -> PlaceOf:
-    """Opens the receipts that were made with these keys."""
-    cipher = PlaceCipher(keyring)
-    return lambda receipt: cipher.open(receipt)[1:3]
 
 
 def read_ledger(path: Path, place_of: PlaceOf | None = None) -> list[Entry]:

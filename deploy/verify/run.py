@@ -9,8 +9,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from deploy.local.stack import Stack
+from deploy.receipt import places_of
 from deploy.verify.compare import Difference, Live, differences, maybe_confirmed, read_live, signal_ids
-from deploy.verify.ledger import places_of, read_ledger
+from deploy.verify.ledger import read_ledger
 from deploy.verify.oracle import Expected, expect
 from deploy.verify.quiet import wait_quiet
 from deploy.verify.rebuilt import StageDigest, compare_with_rebuilt
