@@ -13,7 +13,6 @@ from starlette.requests import Request
 from schemas.protect import Tokenizer
 from schemas.values import DAY_MS
 
-FORWARDED = ("x-forwarded-for", "forwarded")
 _HOPS = 16
 Network = IPv4Network | IPv6Network
 
@@ -23,8 +22,20 @@ def networks(text: str) -> tuple[Network, ...]:
     return tuple(ip_network(one.strip()) for one in text.split(",") if one.strip())
 
 
-def address_of(request: Request, proxies: Sequence[Network]) -> str:
-    """The nearest address that is not one of our proxies. An IPv6 address is cut to its /64, which is one connection's."""
+PREFIXES = {4: ((32, 1), (24, 5), (16, 20)), 6: ((64, 1), (56, 2), (48, 4), (32, 20))}
+"""By version of IP: the networks around an address that somebody may have whole, and how many times the allowance of one address
+such a network has. An IPv6 address is its /64, which is one connection's; a /48 is one site's and holds 65,536 of them."""
+
+
+def networks_of(request: Request, proxies: Sequence[Network]) -> tuple[tuple[str, int], ...]:
+    """The networks of the nearest address that is not one of our proxies, the smallest first, each with its multiple."""
+    at = _nearest(request, proxies)
+    if at is None:
+        return (("unknown", 1),)
+    return tuple((str(ip_network((at, length), strict=False)), times) for length, times in PREFIXES[at.version])
+
+
+def _nearest(request: Request, proxies: Sequence[Network]) -> IPv4Address | IPv6Address | None:
     at = _address(request.client.host if request.client else "")
     hops = ",".join(request.headers.getlist("x-forwarded-for")).split(",")[-_HOPS:]
     while at is not None and hops and any(at in one for one in proxies):
@@ -32,9 +43,7 @@ def address_of(request: Request, proxies: Sequence[Network]) -> str:
         if said is None:
             break
         at = said
-    if isinstance(at, IPv6Address):
-        return str(ip_network((at, 64), strict=False))
-    return str(at or "unknown")
+    return at
 
 
 def _address(text: str) -> IPv4Address | IPv6Address | None:

@@ -105,7 +105,7 @@ class HookDesk:
         def add(known: Changed) -> Changed:
             if len(known) >= MOST_ENDPOINTS:
                 raise Problem("too-many-endpoints", f"there are {MOST_ENDPOINTS} already; take one away first")
-            if there := next((one.endpoint_id for one in known if one.url == made.url), None):
+            if there := next((one.endpoint_id for one in known if endpoints.url_of(one, self._sealer) == body.url), None):
                 raise Problem("endpoint-exists", f"it is {there}; was its secret lost, replace it", endpoint_id=there)
             return (*known, made)
 
@@ -140,7 +140,7 @@ class HookDesk:
         if found.disabled_at is None:
             return found
         await self._may_change(caller)
-        await self._may_be_called(found.url)
+        await self._may_be_called(endpoints.url_of(found, self._sealer))
         switch = _only(endpoint_id, lambda one: endpoints.enable(one, self.now()))
         return _of(await self._change(caller, switch), endpoint_id)
 

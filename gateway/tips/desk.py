@@ -20,7 +20,7 @@ from gateway.intake import Prepared
 from gateway.log import Entry
 from gateway.metrics import METRICS
 from gateway.problems import Problem, later, of_refused
-from gateway.rates import Rate, Rates
+from gateway.rates import Group, Rate, Rates
 from gateway.settings import GatewaySettings
 from gateway.tips.model import TipIn
 from gateway.tips.number import issued, number_of, reference_of, signal_of
@@ -108,12 +108,16 @@ class Tips:
         return Prepared(found.signal_id, found.signal_id, found.body_id, Entry(found.key, found.value), None, given)
 
     async def _limit(self, what: str, request: Request, one: Rate, all_: Rate) -> None:
-        address = peers.address_of(request, self._proxies)
-        sender = peers.hashed(self._tokenizer, address, time.time_ns() // 1_000_000)
-        wait_s = await self._rates.take(what, sender, one, all_)
+        """A network has some times the allowance of one address, so that whoever owns many addresses closes no door to others."""
+        now_ms = time.time_ns() // 1_000_000
+        groups = [
+            Group(peers.hashed(self._tokenizer, network, now_ms), one._replace(burst=one.burst * times))
+            for network, times in peers.networks_of(request, self._proxies)
+        ]
+        wait_s = await self._rates.take_in_groups(what, groups, all_, reserve=all_)
         if wait_s > 0:
             METRICS.tips.labels("limited").inc()
-            raise later("rate-limited", "too many from this address, or from all together", math.ceil(wait_s))
+            raise later("rate-limited", "too many from this address or its network, or from all together", math.ceil(wait_s))
 
     async def status(self, number: str) -> str:
         """`received` until it is assessed, then `being_examined`; `closed` when every case that it joined is disposed of, at the

@@ -137,13 +137,14 @@ class Calls:
     async def _post(self, lane: Lane, item: Item, delivery: schedule.Delivery) -> Answer:
         now, body = self._now(), item.body or b""
         try:
+            url = endpoints.url_of(lane.endpoint, self._sealer)
             secrets = endpoints.live_secrets(lane.endpoint, self._sealer, now)
             headers = sign.headers(secrets, message_id=item.name, sent_at=now, body=body)
         except (UnsealError, ValueError):
-            self._told(f"webhook: the secret of {lane.endpoint.endpoint_id} cannot be opened: is the key of its time here?")
-            return Answer(Outcome.RETRY_LATER, "the secret that it is signed with cannot be opened here")
+            self._told(f"webhook: address or secret of {lane.endpoint.endpoint_id} cannot be opened: is its key here?")
+            return Answer(Outcome.RETRY_LATER, "its address or the secret that it is signed with cannot be opened here")
         try:
-            return await self._posts.post(lane.endpoint.url, headers=headers, body=body, now=now)
+            return await self._posts.post(url, headers=headers, body=body, now=now)
         except Exception as error:  # whatever an endpoint found to break us with is its own trouble, and nobody else's
             self._told(f"webhook: calling {lane.endpoint.endpoint_id} failed unexpectedly: {type(error).__name__}: {error}")
             return Answer(Outcome.RETRY_LATER, "calling the endpoint failed unexpectedly")

@@ -1,7 +1,7 @@
 """Where an institution wants to be called: registration, its secrets over their rotation, and being switched off. Pure but for
 the sealing nonce; random bytes come in as an argument.
 
-Invariant: a secret is told once, to whoever registered or replaced it, and lies sealed everywhere else.
+Invariant: a secret is told once, to whoever registered or replaced it, and lies sealed everywhere else; so does an address.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import Field
 
@@ -60,13 +61,28 @@ def register(
     endpoint = Endpoint.trusted(
         endpoint_id=endpoint_id,
         institution=institution,
-        url=body.url,
+        url=masked(body.url),
+        url_sealed=sealer.seal(body.url, f"{endpoint_id}/url"),
         kinds=body.kinds,
         secrets=(_sealed(text, endpoint_id, sealer, now),),
         registered_at=now,
         changed_at=now,
     )
     return endpoint, text
+
+
+def masked(url: str) -> str:
+    """`https://hooks.bank.example/…`: what may be shown of an address; its path and query may hold a token."""
+    parts = urlsplit(url)
+    rest = "" if parts.path in ("", "/") and not parts.query and not parts.fragment else "/…"
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{rest}"
+
+
+def url_of(endpoint: Endpoint, sealer: Sealer) -> str:
+    """The whole address. UnsealError when the key is not here."""
+    if endpoint.url_sealed is None:
+        return endpoint.url
+    return sealer.unseal(endpoint.url_sealed, f"{endpoint.endpoint_id}/url")
 
 
 def rotate(

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from gateway.idempotency import StateUnavailable
-from gateway.rates import Rate, Rates
+from gateway.rates import Group, Rate, Rates
 
 WIDE = Rate(1000, 3600)
 
@@ -62,6 +62,30 @@ async def test_what_was_waited_for_is_there_and_no_more_than_the_burst_comes_bac
     slow = Rate(2, 3600)  # so that nothing comes back between two calls
     found = [await rates.take(what, "a", slow, WIDE) for _ in range(3)]
     assert found[:2] == [0, 0] and found[2] > 0
+
+
+def _groups(*names: str, bursts: tuple[int, ...] = (1, 2, 4)) -> list[Group]:
+    return [Group(name, Rate(burst, 3600)) for name, burst in zip(names, bursts, strict=True)]
+
+
+async def test_a_group_has_its_own_limit_however_many_senders_are_in_it(rates: Rates, what: str):
+    async def take(sender: str, site: str, net: str) -> bool:
+        return await rates.take_in_groups(what, _groups(sender, site, net), WIDE, WIDE) == 0
+
+    assert [await take(f"a{n}", "site-1", "net") for n in range(4)] == [True, True, False, False]
+    assert [await take(f"b{n}", "site-2", "net") for n in range(4)] == [True, True, False, False]
+    assert not await take("c", "site-3", "net"), "the network has had its own"
+    assert await take("c", "site-4", "net-2"), "who was refused has taken nothing"
+
+
+async def test_a_group_that_took_nothing_lately_has_the_reserve(rates: Rates, what: str):
+    all_, reserve = Rate(2, 3600), Rate(2, 3600)
+
+    async def take(net: str) -> bool:
+        return await rates.take_in_groups(what, _groups(f"a-{net}", f"s-{net}", net, bursts=(9, 9, 9)), all_, reserve) == 0
+
+    assert [await take("flood") for _ in range(6)] == [True, True, True, False, False, False], "one of the reserve, two of all"
+    assert [await take(net) for net in ("x", "y", "z")] == [True, False, False], "one is left of the reserve"
 
 
 async def test_one_thing_is_not_counted_with_another(rates: Rates, what: str):

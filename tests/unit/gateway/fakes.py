@@ -16,7 +16,7 @@ import msgspec
 
 from gateway.idempotency import InFlight, Remembered, StateUnavailable
 from gateway.log import Entry, LogUnavailable, Position, Span
-from gateway.rates import Rate
+from gateway.rates import Group, Rate
 from schemas.cases import Action, ActionOutcome, Case, CaseChange, CaseStatus, JoinedSignal
 from schemas.codec import decode, dump
 from schemas.deliveries import DeliveryMark, DeliveryState, Issued
@@ -161,9 +161,17 @@ class FakeRates:
             self.taken[name] = max(0, self.taken[name] - s * 1000 / rate.every_ms)  # type: ignore[assignment]
 
     async def take(self, what: str, sender: str, one: Rate, all_: Rate) -> float:
+        return await self._take(what, {(what, sender): one, (what, ""): all_})
+
+    async def take_in_groups(self, what: str, groups: Sequence[Group], all_: Rate, reserve: Rate) -> float:
+        limits = {(what, group.name): group.rate for group in groups}
+        fresh = self.taken[what, groups[-1].name] == 0 and self.taken[what, "reserve"] + 1 <= reserve.burst
+        return await self._take(what, {**limits, (what, "reserve" if fresh else ""): reserve if fresh else all_})
+
+    async def _take(self, what: str, limits: dict[tuple[str, str], Rate]) -> float:
         if self.away:
             raise StateUnavailable("away")
-        self._rates |= (limits := {(what, sender): one, (what, ""): all_})
+        self._rates |= limits
         wait_ms = max((self.taken[name] + 1 - rate.burst) * rate.every_ms for name, rate in limits.items())
         if wait_ms > 0:
             return wait_ms / 1000

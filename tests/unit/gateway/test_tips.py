@@ -6,6 +6,7 @@ import base64
 import hashlib
 import re
 import time
+from collections import Counter
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 from ipaddress import ip_network
@@ -197,9 +198,34 @@ async def test_an_address_has_a_bounded_number_of_tips_and_so_have_all_together(
     form = await public.post("/v1/tips", content=urlencode(FILLED), headers=FORM)
     assert form.status_code == 429 and "retry-after" in form.headers and form.headers["content-type"].startswith("text/html")
     rates.taken.clear()
-    rates.taken["tips", ""] = settings.tips_an_hour_all
+    rates.taken["tips", ""] = rates.taken["tips", "reserve"] = settings.tips_an_hour_all
     assert (await public.post("/v1/tips", json=TIP)).status_code == 429
     assert not any("127.0.0.1" in sender for _, sender in rates.taken), "addresses are not kept as they are"
+
+
+async def test_a_flood_from_one_network_does_not_close_the_door_to_others(client: Client, services: Services):
+    """Each address of the flood is another one: a site has 65,536 /64s, and whoever has a /16 has 65,536 addresses."""
+    services.tips._proxies = peers.networks("127.0.0.1")
+    public = client(None)
+
+    async def send(address: str) -> int:
+        return (await public.post("/v1/tips", json=TIP, headers={"x-forwarded-for": address})).status_code
+
+    for flood in ([f"2001:db8:7:{n:x}::1" for n in range(620)], [f"198.51.{n % 256}.{n // 256}" for n in range(620)]):
+        answers = Counter([await send(address) for address in flood])
+        assert answers[202] <= 20 * services.settings.tips_an_hour and answers[202] + answers[429] == 620
+    honest = ["203.0.113.5", "192.0.2.77", "2001:4860:1::5", "100.64.3.4"]
+    assert [await send(address) for address in honest] == [202] * 4
+
+
+async def test_when_all_is_used_up_a_network_that_sent_nothing_lately_has_its_reserve(
+    client: Client, services: Services, rates: FakeRates
+):
+    services.tips._proxies = peers.networks("127.0.0.1")
+    rates.taken["tips", ""] = services.settings.tips_an_hour_all
+    headers = {"x-forwarded-for": "203.0.113.5"}
+    answers = [(await client(None).post("/v1/tips", json=TIP, headers=headers)).status_code for _ in range(2)]
+    assert answers == [202, 429]
 
 
 async def test_without_the_limits_nothing_is_taken(client: Client, rates: FakeRates, log: FakeLog):
@@ -277,14 +303,14 @@ def asked(peer: str | None, *forwarded: str) -> Request:
 @pytest.mark.parametrize(
     ("peer", "forwarded", "address"),
     [
-        ("192.0.2.1", (), "192.0.2.1"),
-        ("192.0.2.1", ("203.0.113.9",), "192.0.2.1"),
-        ("10.0.0.1", ("203.0.113.9",), "203.0.113.9"),
-        ("10.0.0.1", ("1.1.1.1, 203.0.113.9, 10.0.0.2",), "203.0.113.9"),
-        ("10.0.0.1", ("1.1.1.1", "203.0.113.9"), "203.0.113.9"),
-        ("10.0.0.1", ("203.0.113.9, nonsense",), "10.0.0.1"),
-        ("10.0.0.1", (), "10.0.0.1"),
-        ("10.0.0.1", ("10.0.0.3",), "10.0.0.3"),
+        ("192.0.2.1", (), "192.0.2.1/32"),
+        ("192.0.2.1", ("203.0.113.9",), "192.0.2.1/32"),
+        ("10.0.0.1", ("203.0.113.9",), "203.0.113.9/32"),
+        ("10.0.0.1", ("1.1.1.1, 203.0.113.9, 10.0.0.2",), "203.0.113.9/32"),
+        ("10.0.0.1", ("1.1.1.1", "203.0.113.9"), "203.0.113.9/32"),
+        ("10.0.0.1", ("203.0.113.9, nonsense",), "10.0.0.1/32"),
+        ("10.0.0.1", (), "10.0.0.1/32"),
+        ("10.0.0.1", ("10.0.0.3",), "10.0.0.3/32"),
         ("2001:db8:1:2:3:4:5:6", (), "2001:db8:1:2::/64"),
         ("::ffff:10.0.0.1", ("2001:db8:1:2:ffff::1",), "2001:db8:1:2::/64"),
         (None, ("203.0.113.9",), "unknown"),
@@ -292,7 +318,14 @@ def asked(peer: str | None, *forwarded: str) -> Request:
     ],
 )
 def test_a_forwarded_address_is_believed_from_our_own_proxies_only(peer, forwarded, address):
-    assert peers.address_of(asked(peer, *forwarded), (ip_network("10.0.0.0/8"),)) == address
+    assert peers.networks_of(asked(peer, *forwarded), (ip_network("10.0.0.0/8"),))[0] == (address, 1)
+
+
+def test_an_address_is_in_networks_of_growing_allowance():
+    assert peers.networks_of(asked("2001:db8:1:2:3::4"), ()) == (
+        ("2001:db8:1:2::/64", 1), ("2001:db8:1::/56", 2), ("2001:db8:1::/48", 4), ("2001:db8::/32", 20),
+    )  # fmt: skip
+    assert peers.networks_of(asked("203.0.113.9"), ()) == (("203.0.113.9/32", 1), ("203.0.113.0/24", 5), ("203.0.0.0/16", 20))
 
 
 def test_an_address_has_another_name_every_day(services: Services):

@@ -109,11 +109,13 @@ async def test_there_are_three_endpoints_at_most_and_one_taken_away_makes_room(c
 
 
 async def test_an_address_is_registered_once_and_a_lost_secret_is_replaced(client: Client, log: FakeLog) -> None:
-    told = await registered(client)
-    again = await client("bank-001").post("/v1/webhooks", json={**WANTED, "url": told["url"]})
+    url = f"{WANTED['url']}/once?token=geheim-17"
+    told = await registered(client, url=url)
+    assert told["url"] == "https://hooks.bank.example/…" and b"geheim-17" not in log.all(ENDPOINTS)[0].value
+    again = await client("bank-001").post("/v1/webhooks", json={**WANTED, "url": url})
     assert problem(again) == (409, "endpoint-exists") and again.json()["endpoint_id"] == told["endpoint_id"]
     assert len(log.all(ENDPOINTS)) == 1
-    await registered(client, "bank-002", url=told["url"])
+    await registered(client, "bank-002", url=url)
 
 
 @pytest.mark.parametrize("path", ["", "/rotate", "/pause", "/resume", "/parked", "/replay"])

@@ -15,8 +15,10 @@ from stream_processors.webhooks.endpoints import (
     enable,
     faults_of,
     live_secrets,
+    masked,
     register,
     rotate,
+    url_of,
 )
 from stream_processors.webhooks.policy import Calls, Hooks
 from tests.support.builders import SEALER, T0, after
@@ -69,6 +71,23 @@ def test_a_registration_is_refused_with_every_fault_at_its_place() -> None:
         Fault("/kinds/1", "there is no such kind; there are early_warning, order.release, order.stop_payment"),
         Fault("/kinds/2", "the kind stands twice"),
     )
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://hooks.bank.example/in?token=x", "https://hooks.bank.example/…"),
+        ("https://hooks.bank.example?token=x", "https://hooks.bank.example/…"),
+        ("https://hooks.bank.example:8443/T000/B000/secret", "https://hooks.bank.example:8443/…"),
+        ("https://hooks.bank.example/", "https://hooks.bank.example"),
+    ],
+)
+def test_of_an_address_only_host_and_port_are_readable(url: str, shown: str) -> None:
+    endpoint, _ = registered(url=url)
+    assert endpoint.url == masked(url) == shown and url_of(endpoint, SEALER) == url
+    with pytest.raises(UnsealError):
+        url_of(endpoint.model_copy(update={"endpoint_id": "hook-2"}), SEALER)
+    assert url_of(endpoint.model_copy(update={"url": url, "url_sealed": None}), SEALER) == url, "a record of before"
 
 
 def test_a_good_registration_has_no_faults() -> None:
