@@ -42,6 +42,12 @@ _TABLE = (
     Kind("not-found", 404, "Not found", "There is nothing here, or it is not yours to see."),
     Kind("method-not-allowed", 405, "Method not allowed", "See `Allow`."),
     Kind(
+        "invalid-head",
+        400,
+        "Malformed request head",
+        "Send HTTP/1.1 with one `Host`, and no header twice that may stand once. The connection ends.",
+    ),
+    Kind(
         "head-stalled",
         408,
         "The request did not come",

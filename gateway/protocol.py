@@ -12,7 +12,8 @@ import fcntl
 import socket
 import sys
 import termios
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
@@ -29,6 +30,10 @@ EXTENSION = "liandong.connection"
 _SEND_BUFFER_BYTES = 64 << 10
 HEAD_LIMIT_BYTES = 64 << 10
 """Of address, headers and trailers of one request; and of bytes in a row that come to nothing."""
+_ONCE = (
+    *(b"host", b"content-length", b"transfer-encoding", b"content-type", b"content-encoding"),
+    *(b"authorization", b"idempotency-key", b"expect"),
+)
 _LOOKS = 4
 """So often a connection is looked at in the shorter one of its times; each is kept to within a quarter of that."""
 
@@ -65,6 +70,8 @@ class Protocol(HttpToolsProtocol):
     _progress = False
     _heading = False
     """Whether a part of a head has come and not all of it."""
+    _fault: str | None = None
+    """What is wrong with the head, when that is known."""
     _head_since: float | None = None
     """Since when a head is waited for; None while a request is answered or nothing was asked for."""
     _left, _left_since = 0, 0.0
@@ -112,6 +119,9 @@ class Protocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._progress, self._heading, self._head_since = True, False, None
+        self._fault = head_fault(self.parser.get_http_version(), self.headers)
+        if self._fault is not None:
+            raise ValueError(self._fault)  # ends the parser, and comes back as send_400_response
         super().on_headers_complete()
 
     def on_response_complete(self) -> None:
@@ -129,8 +139,12 @@ class Protocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """What uvicorn answers when the parser, or `_count` below it, gives up."""
+        if self.transport.is_closing():
+            return  # it was answered
         if self._head > HEAD_LIMIT_BYTES:
             self._refuse()
+        elif self._fault is not None:
+            self._refuse(Problem("invalid-head", self._fault))
         else:
             super().send_400_response(msg)
 
@@ -139,12 +153,12 @@ class Protocol(HttpToolsProtocol):
         if self._head > HEAD_LIMIT_BYTES:
             raise ValueError("the head is too large")  # ends the parser, and comes back as send_400_response
 
-    def _refuse(self) -> None:
+    def _refuse(self, problem: Problem | None = None) -> None:
         """431 and the end of the connection. While an answer before it is on its way there is no place for another."""
         if self.cycle is not None and not self.cycle.response_complete:
             self.transport.abort()
             return
-        self._end(Problem("headers-too-large", f"address and headers are over {HEAD_LIMIT_BYTES} bytes"))
+        self._end(problem or Problem("headers-too-large", f"address and headers are over {HEAD_LIMIT_BYTES} bytes"))
 
     def _end(self, problem: Problem) -> None:
         """The problem is the last that the connection says."""
@@ -193,6 +207,22 @@ class Protocol(HttpToolsProtocol):
         if not self._answering() or self.transport.is_closing():
             return True
         return self.flow.write_paused and not self.cycle.more_body
+
+
+def head_fault(version: str, headers: Sequence[tuple[bytes, bytes]]) -> str | None:
+    """Why a head is refused: where a proxy before us could read another host, body or caller in it than we do (RFC 9112, 3.2, 6.1
+    and 6.3). None when it is not."""
+    if version not in ("1.0", "1.1"):
+        return "only HTTP/1.1 and HTTP/1.0 are spoken here"
+    times = Counter(name for name, _ in headers)
+    for name in _ONCE:
+        if times[name] > 1:
+            return f"the header {name.decode()} stands more than once"
+    if version == "1.1" and not times[b"host"]:
+        return "the header host is missing"
+    if any(name == b"transfer-encoding" and value.strip().lower() != b"chunked" for name, value in headers):
+        return "of transfer codings only chunked is read"
+    return None
 
 
 def _untaken(transport: asyncio.Transport) -> int:

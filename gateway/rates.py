@@ -16,9 +16,9 @@ from gateway.idempotency import StateUnavailable
 from gateway.pipelining import Pipelining
 from gateway.problems import later
 
-# GCRA: a key holds when its sender would be back to nothing. All limits are looked at before one is moved. The keys: the groups of
-# a sender from the smallest to the largest, all together, then (if it has one) the reserve, which stands in for all together while
-# the largest group has nothing to its account.
+# GCRA: a key holds when its sender would be back to nothing. All limits are looked at before one is moved. The keys: the groups
+# of a sender from the smallest to the largest, all together, then (if it has one) the reserve, which stands in for all together
+# while the largest group has nothing to its account.
 _TAKE = """
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)

@@ -48,6 +48,36 @@ async def exchange(port: int, parts: Iterable[bytes]) -> tuple[bytes, int]:
     return await asyncio.to_thread(blocking)
 
 
+ONE = b"GET /livez HTTP/1.1\r\n"
+POSTED = b"POST /v1/signals HTTP/1.1\r\nHost: g\r\n"
+
+
+@pytest.mark.parametrize(
+    ("head", "why"),
+    [
+        (ONE, b"host is missing"),
+        (ONE + b"Host: a\r\nHost: b\r\n", b"host stands more than once"),
+        (ONE + b"Host: a\r\nHost: a\r\n", b"host stands more than once"),
+        (POSTED + b"Transfer-Encoding: gzip, chunked\r\n", b"only chunked"),
+        (POSTED + b"Transfer-Encoding: x\r\nTransfer-Encoding: chunked\r\n", b"transfer-encoding stands more than once"),
+        (POSTED + b"Authorization: Bearer a\r\nauthorization: Bearer b\r\nContent-Length: 0\r\n", b"authorization stands"),
+        (POSTED + b"Idempotency-Key: a\r\nIdempotency-Key: b\r\nContent-Length: 0\r\n", b"idempotency-key stands"),
+        (POSTED + b"Content-Type: application/json\r\nContent-Type: text/plain\r\nContent-Length: 0\r\n", b"content-type stands"),
+        (b"GET /livez HTTP/0.9\r\n", b"only HTTP/1.1"),
+    ],
+)
+async def test_a_head_that_others_may_read_otherwise_is_400_and_the_connection_ends(port: int, head: bytes, why: bytes):
+    got, _ = await exchange(port, [head + b"\r\n", START + b"\r\n"])
+    assert got.count(b"HTTP/1.1 400 ") == 1 and got.startswith(b"HTTP/1.1 400 ") and b" 200 " not in got, got
+    assert why in got and b"urn:liandong:problem:invalid-head" in got
+
+
+@pytest.mark.parametrize("head", [ONE + b"Host: g\r\n", b"GET /livez HTTP/1.0\r\n", START + b"X-A: 1\r\nX-A: 2\r\n"])
+async def test_a_plain_head_is_answered(port: int, head: bytes):
+    got, _ = await exchange(port, [head + b"Connection: close\r\n\r\n"])
+    assert got.startswith(b"HTTP/1.1 200 ")
+
+
 def many_headers() -> Iterable[bytes]:
     yield START
     for n in range(50_000):
