@@ -6,7 +6,8 @@ Invariant: what a row becomes follows from this file and the row alone, so the s
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -74,6 +75,8 @@ class Time(_Part):
     def _zone(self) -> Time:
         if self.timezone is not None:
             _known_zone(self.timezone)
+        if "%I" in self.format and "%p" not in self.format:
+            raise ValueError("%I is an hour of twelve: add %p, or write %H")
         return self
 
 
@@ -242,6 +245,10 @@ class MappingFile(_Part):
     def _whole(self) -> MappingFile:
         if self.delimiter == self.quote or {self.delimiter, self.quote} & {"\n", "\r"}:
             raise ValueError("delimiter and quote must differ and cannot be line ends")
+        if self.quote.isspace():
+            raise ValueError("the quote cannot be a blank")
+        if twice := repeated_names([name.strip() for name in self.columns or ()]):
+            raise ValueError(f"columns: {', '.join(twice)} twice; each column needs a name of its own")
         if self.event is None and not any(indicator.role == "suspect" for indicator in self.indicators):
             raise ValueError("indicators: at least one must have the role suspect, unless there is an event")
         if self.occurred_at.optional:
@@ -256,6 +263,11 @@ class MappingFile(_Part):
     def needed(self) -> list[str]:
         """Every column that the mapping names, in its order."""
         return list(dict.fromkeys(_columns(self.model_dump())))
+
+
+def repeated_names(columns: Sequence[str]) -> list[str]:
+    """The names that stand more than once. Columns without a name are passed over: no mapping can mean one of them."""
+    return [name for name, count in Counter(columns).items() if count > 1 and name]
 
 
 def _columns(part: Any) -> Iterator[str]:

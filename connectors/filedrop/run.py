@@ -45,7 +45,7 @@ class FileDrop:
         cursor, rejects = FileCursor(self.beside(path, "cursor.json")), RejectFile(self.beside(path, "rejects.ndjson"))
         with alone(self.beside(path, "lock")):
             while True:
-                waits_s = source.settles_in_s()
+                size, waits_s = source.size, source.settles_in_s()
                 totals = await feed(
                     source,
                     gateway=self.gateway,
@@ -55,21 +55,26 @@ class FileDrop:
                     batch=self.batch,
                 )
                 left_s = source.settles_in_s()
-                if follow or source.is_read(cursor.load().position) or waits_s == left_s == 0:
+                if follow or source.is_read(cursor.load().position) or (size == source.size and waits_s == left_s == 0):
                     return totals
-                self.told(f"{path.name}: what is at the end has no line end yet, waiting whether it grows")
-                await self.sleep(left_s + 0.05)
+                if left_s > 0:
+                    self.told(f"{path.name}: what is at the end has no line end yet, waiting whether it grows")
+                    await self.sleep(left_s + 0.05)
 
     async def watch(self, folder: Path, *, every_s: float = 1.0, stop: asyncio.Event | None = None) -> None:
-        """Feeds the files of a folder (or one file) again and again, in the order of their names."""
-        seen: dict[Path, tuple[int, int, int]] = {}
+        """Feeds the files of a folder (or one file) again and again, in the order of their names.
+
+        A file is fed when it changed, and once more when it has settled: then its last row needs no line end.
+        """
+        fed: dict[Path, tuple[int, int, int, bool]] = {}
         while stop is None or not stop.is_set():
             for path in files(folder, self.mapping.files):
                 stat = path.stat()
-                now = (stat.st_ino, stat.st_size, stat.st_mtime_ns)
-                if seen.get(path) != now:
+                is_settled = FileSource(path, self.mapping, settle_s=self.settle_s).settles_in_s() == 0
+                now = (stat.st_ino, stat.st_size, stat.st_mtime_ns, is_settled)
+                if fed.get(path) != now:
                     await self.feed(path, follow=True)
-                    seen[path] = now
+                    fed[path] = now
             await self.sleep(every_s)
 
 

@@ -31,6 +31,9 @@ from tests.unit.connectors.samples import CSV_MAPPING
         ({"delimiter": '"'}, "must differ"),
         ({"amount": {"column": "a", "currency": "yuan"}}, "amount.currency"),
         ({"colour": "red"}, "colour"),
+        ({"quote": " "}, "the quote cannot be a blank"),
+        ({"columns": ["a", "b", " a"]}, "columns: a twice"),
+        ({"occurred_at": {"column": "时间", "format": "%Y-%m-%d %I:%M"}}, "add %p, or write %H"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_with_its_place(changes, said):
