@@ -34,7 +34,7 @@ def read_amount(text: str, decimal_sign: str = ".") -> Decimal | None:
 def _pattern(decimal_sign: str) -> re.Pattern[str]:
     point = re.escape(decimal_sign)
     group = "," if decimal_sign == "." else "."
-    grouped = "|".join(
-        rf"[1-9][0-9]{{0,{size - 1}}}(?:{re.escape(sign)}[0-9]{{{size}}})+" for sign in (group, " ", "'") for size in (3, 4)
-    )
+    # Spaces separate no groups of four: `6000 6000` is two amounts.
+    groupings = ((group, 3), (group, 4), (" ", 3), ("'", 3))
+    grouped = "|".join(rf"[1-9][0-9]{{0,{size - 1}}}(?:{re.escape(sign)}[0-9]{{{size}}})+" for sign, size in groupings)
     return re.compile(rf"([+-]?)(?:({grouped})|([0-9]*))(?:{point}([0-9]*))?([eE][+-]?[0-9]{{1,3}})?")
