@@ -40,6 +40,7 @@ class Order:
     state: Path | None = None
     batch: int = 500
     watch: bool = False
+    settle_s: float = 2.0
 
 
 def perform(order: Order) -> int:
@@ -68,7 +69,14 @@ async def _run(order: Order, mapping: MappingFile, shown: Shown) -> Totals | Non
     async with httpx.AsyncClient(base_url=order.url, timeout=TIMEOUT) as client:
         gateway = HttpGateway(client, order.token, told=shown.said)
         drop = FileDrop(
-            gateway, mapping, order.institution, state=order.state, batch=order.batch, observer=shown, told=shown.said
+            gateway,
+            mapping,
+            order.institution,
+            state=order.state,
+            batch=order.batch,
+            settle_s=order.settle_s,
+            observer=shown,
+            told=shown.said,
         )
         if order.watch:
             await _until_signal(asyncio.ensure_future(drop.watch(order.path)))
