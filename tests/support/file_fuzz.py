@@ -39,7 +39,12 @@ FOREIGN_MARKS = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
 OWN_MARKS = {"utf-8-sig": b"\xef\xbb\xbf", "gb18030": b"\x84\x31\x95\x33"}
 
 TEXTS = ("a", "他说", "先转账", "x y", "丂", "", "", " ", "1,000", "\\", "\ufeff", "\x00", "\x0b", "\x85", "\u2028", "é")
-JSON_PIECES = ('{"ref": "R1", ', '"ref": "R2", ', '"at": "2026-03-01T08:00:00Z", ', '"acc": "62990001"}', '"note": "a\\nb"', "}", "{", "[", "]")
+JSON_PIECES = (
+    *('{"ref": "R1", ', '"ref": "R2", ', '"at": "2026-03-01T08:00:00Z", ', '"acc": "62990001"}', '"note": "a\\nb"'),
+    *("}", "{", "[", "]"),
+    '{"ref": "R1", "ref": "R2", "at": "2026-03-01T08:00:00Z", "acc": "62990001"}\n',
+    '{"ref": "R1", "at": "2026-03-01T08:00:00Z", "acc": "62990001", "note": "\\ud83d"}\n',
+)
 ENDS = ("\n", "\n", "\n", "\r\n", "\r", "\n\n", "\r\r", "\n\r", "")
 RAW_BYTES = (b"\x81", b"\xff", b"\xfe", b"\xef\xbb\xbf", b"\x84\x31\x95\x33", b"\x82|", b"\x81`", b"\x00", b"\x80", b"\x82^")
 
@@ -91,7 +96,8 @@ def piece_of(rng: random.Random, options: Options) -> bytes:
     if kind < 4:
         note = rng.choice(TEXTS) + rng.choice(("", "", "", quote, f"{quote}{quote}"))
         if kind == 0:
-            note = quote + note + rng.choice(("", "\n", "\r\nx", delimiter, quote * 2, "\\" + quote)) + rng.choice((quote, quote, ""))
+            middle = rng.choice(("", "\n", "\r\nx", delimiter, quote * 2, "\\" + quote))
+            note = quote + note + middle + rng.choice((quote, quote, ""))
         cells = (f"R{rng.randrange(100)}", "2026-03-01T08:00:00Z", f"62990000{rng.randrange(1000):04d}", note)
         line = delimiter.join(cells) if options.is_csv else '{"ref": "R1", "at": "2026-03-01T08:00:00Z", "acc": "62990001"}'
         return (line + rng.choice(ENDS)).encode(options.encoding.removesuffix("-sig"), "ignore")
@@ -101,7 +107,7 @@ def piece_of(rng: random.Random, options: Options) -> bytes:
         return rng.randbytes(rng.randrange(1, 6))
     if kind == 7 and not options.is_csv:
         return rng.choice(JSON_PIECES).encode()
-    text = rng.choice((quote, quote, delimiter, quote * 2, rng.choice(TEXTS), rng.choice(ENDS), rng.choice(ENDS), rng.choice(ENDS)))
+    text = rng.choice((quote, quote, delimiter, quote * 2, rng.choice(TEXTS), *rng.choices(ENDS, k=3)))
     return text.encode(options.encoding.removesuffix("-sig"), "ignore")
 
 
@@ -143,6 +149,7 @@ def check_file(raw: bytes, options: Options, folder: Path, rng: random.Random, *
         assert list(source.items(items[number].position)) == items[number + 1 :], f"after row {items[number].number}"
     _check_growth(raw, mapping, items, path, rng)
     _check_feed(path, mapping, items)
+    _check_growth_after_settling(raw, options, path, rng)
     if deep:
         out = io.StringIO()
         perform._check(path, mapping, Console(file=out, width=200))
@@ -222,10 +229,12 @@ def _check_row(lines: list[bytes], options: Options, item: Item, start: int) -> 
         texts[0] = texts[0].removeprefix("\ufeff")
     if not options.is_csv:
         assert len(lines) == 1
+        assert item.body is None or texts[0].count('"ref"') == 1, "a member that stands twice was taken"
         return
     records = _records(texts, options)
     if len(lines) > 1:
-        assert records is not None and len(records) == 1 and len(records[0]) == len(COLUMNS), "lines that are no record were joined"
+        is_record = records is not None and len(records) == 1 and len(records[0]) == len(COLUMNS)
+        assert is_record, "lines that are no record were joined"
         inner = [_records([text], options) for text in texts[1:-1]]
         assert not any(found and len(found[0]) == len(COLUMNS) for found in inner), "a row was swallowed by a quoted cell"
     if item.body is not None:
@@ -267,6 +276,30 @@ def _check_growth(raw: bytes, mapping: MappingFile, items: list[Item], path: Pat
         position = found[-1].position if found else START
     found += FileSource(path, mapping, settle_s=0).items(position)
     assert [_plain(item) for item in found] == [_plain(item) for item in items], f"read in pieces, cut at {cuts}"
+
+
+def _check_growth_after_settling(raw: bytes, options: Options, path: Path, rng: random.Random) -> None:
+    """A writer that pauses so long that half a row is taken: every line of the file is still told, whole."""
+    cut = rng.randrange(len(raw) + 1)
+    path.write_bytes(raw[:cut])
+    try:
+        first = list(FileSource(path, options.mapping, follow=True, settle_s=0).items(START))
+        with path.open("ab") as file:
+            file.write(raw[cut:])
+        second = list(FileSource(path, options.mapping, settle_s=0).items(first[-1].position if first else START))
+    except MappingError:
+        return
+    numbers = [item.number for item in second]
+    assert numbers == sorted(set(numbers)) and (not first or not second or numbers[0] >= first[-1].number)
+    told = "\n".join(item.raw for item in (*first, *second))
+    codec, mark = options.encoding.removesuffix("-sig"), OWN_MARKS.get(options.encoding, b"")
+    has_header = options.is_csv and options.has_header
+    for number, line in enumerate(_lines(raw)):
+        if _is_blank(line, options, number):
+            continue
+        text = (line if number else line.removeprefix(mark)).decode(codec, "backslashreplace").rstrip("\r\n")
+        assert has_header or text in told, f"line {number + 1} is nowhere, cut at {cut}"
+        has_header = False
 
 
 def _check_feed(path: Path, mapping: MappingFile, items: list[Item]) -> None:
