@@ -160,7 +160,9 @@ def _line(told: _Told, line: Mapping[str, Any], indexes: Sequence[int]) -> int:
 def _accepted(line: Mapping[str, Any]) -> Answer:
     where = line["position"]
     position = (str(where["topic"]), int(where["partition"]), int(where["offset"]))
-    return Answer("accepted", line["signal_id"], line["accepted_at"], position, replayed=bool(line.get("replayed")))
+    advisories = tuple(dict(advisory) for advisory in line.get("advisories") or ())
+    replayed = bool(line.get("replayed"))
+    return Answer("accepted", line["signal_id"], line["accepted_at"], position, replayed=replayed, advisories=advisories)
 
 
 def _reason(status: int, problem: Mapping[str, Any]) -> str:
