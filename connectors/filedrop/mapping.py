@@ -301,10 +301,20 @@ def _valid_region(code: str) -> None:
         raise ValueError(f"{code} is no GB/T 2260 code of six digits (write it in quotes)") from error
 
 
+class _UniqueKeys(yaml.SafeLoader):
+    """YAML in which no key stands twice: the last one would win, and nobody would know."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge"]
+        if twice := repeated_names(keys):
+            raise yaml.constructor.ConstructorError(None, None, f"{', '.join(twice)} stands twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
 def load_mapping(path: Path) -> MappingFile:
     """The mapping of a YAML file. MappingError when it cannot be read or is not whole."""
     try:
-        raw: Any = yaml.safe_load(path.read_text("utf-8"))
+        raw: Any = yaml.load(path.read_text("utf-8"), _UniqueKeys)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise MappingError(f"cannot read the mapping {path}: {error}") from error
     return parse_mapping(raw, str(path))

@@ -75,12 +75,15 @@ class FileDrop:
         fed: dict[Path, tuple[int, int, int, bool]] = {}
         while stop is None or not stop.is_set():
             for path in files(folder, self.mapping.files):
-                stat = path.stat()
-                is_settled = FileSource(path, self.mapping, settle_s=self.settle_s).settles_in_s() == 0
-                now = (stat.st_ino, stat.st_size, stat.st_mtime_ns, is_settled)
-                if fed.get(path) != now:
-                    await self.feed(path, follow=True)
-                    fed[path] = now
+                try:
+                    stat = path.stat()
+                    is_settled = FileSource(path, self.mapping, settle_s=self.settle_s).settles_in_s() == 0
+                    now = (stat.st_ino, stat.st_size, stat.st_mtime_ns, is_settled)
+                    if fed.get(path) != now:
+                        await self.feed(path, follow=True)
+                        fed[path] = now
+                except FileNotFoundError:
+                    self.told(f"{path.name}: the file was taken away")
             await self.sleep(every_s)
 
 

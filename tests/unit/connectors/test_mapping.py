@@ -49,6 +49,16 @@ def test_a_file_that_is_no_yaml_is_named(tmp_path: Path):
         load_mapping(file)
 
 
+@pytest.mark.parametrize(
+    "text", ["amount: {column: a}\namount: {column: b}", "region: {translate: {乐都区: '630202', 乐都区: '630203'}}"]
+)
+def test_a_key_that_stands_twice_is_refused(tmp_path: Path, text: str):
+    file = tmp_path / "m.yaml"
+    file.write_text(text, "utf-8")
+    with pytest.raises(MappingError, match=r"(amount|乐都区) stands twice"):
+        load_mapping(file)
+
+
 def test_the_shipped_mappings_are_valid():
     files = sorted(MAPPINGS.glob("*.yaml"))
     assert {file.stem for file in files} == {form.name for form in FORMS.values()} | {"amlsim"}

@@ -171,8 +171,8 @@ def test_a_quote_that_is_opened_and_never_closed_costs_one_line_near_and_far(tmp
 
 
 def test_many_open_quotes_are_read_in_the_time_of_one(tmp_path):
-    content = HEAD + "\n" + '5","y\n' * 60_000
-    assert len(items_once(tmp_path, content)) == 60_000
+    content = HEAD + "\n" + '5","y\n' * 20_000
+    assert len(items_once(tmp_path, content)) == 20_000
 
 
 def items_once(tmp_path: Path, content: str) -> list[Item]:

@@ -114,6 +114,19 @@ async def test_a_watched_row_that_grows_after_it_was_sent_is_told_and_the_rows_b
     assert "Its first part was sent" in json.loads(told)["reason"]
 
 
+async def test_a_file_that_is_moved_away_while_it_is_watched_stops_no_other(tmp_path):
+    gone, path = write_csv(tmp_path / "a.csv", 2), write_csv(tmp_path / "b.csv", 2)
+    gateway, stop, lines = FakeGateway(), asyncio.Event(), []
+    gateway.after = lambda: gone.unlink(missing_ok=True)
+
+    async def sleep(seconds: float) -> None:
+        stop.set()
+
+    await drop(gateway, sleep=sleep, told=lines.append, batch=1).watch(tmp_path, stop=stop)
+    assert path.exists() and "a.csv: the file was taken away" in lines
+    assert gateway.order[-1] == "R1"
+
+
 def test_a_folder_gives_the_files_of_the_pattern_in_the_order_of_their_names(tmp_path):
     for name in ("b.csv", "a.csv", ".hidden.csv", "c.txt"):
         (tmp_path / name).touch()
