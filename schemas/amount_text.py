@@ -18,7 +18,8 @@ _SPACES = str.maketrans({"\u00a0": " ", "\u3000": " ", "\u202f": " ", "\u2009": 
 
 def read_amount(text: str, decimal_sign: str = ".") -> Decimal | None:
     """The number; None when the text is no amount. `decimal_sign` is `.` or `,`: the other one separates groups."""
-    plain = text.translate(_FULL_WIDTH).translate(_SPACES).strip().removeprefix("'")
+    plain = text if text.isascii() else text.translate(_FULL_WIDTH).translate(_SPACES)
+    plain = plain.strip().removeprefix("'")
     plain = plain.removeprefix("¥").removeprefix("\uffe5").strip()
     match = _pattern(decimal_sign).fullmatch(plain)
     if match is None or len(plain) > MOST_DIGITS:

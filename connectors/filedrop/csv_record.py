@@ -19,57 +19,62 @@ class State(Enum):
     FAULTY = "faulty"
 
 
+class Dialect:
+    """The delimiter and the quote of a file."""
+
+    def __init__(self, delimiter: str, quote: str) -> None:
+        self.delimiter = delimiter
+        self.quote = quote
+        self.doubled_quote = quote * 2
+        self.next_quoted = delimiter + quote
+        other = f"[^{re.escape(quote)}]*"
+        self.inside_quotes = re.compile(f"{other}(?:{re.escape(quote)}{re.escape(quote)}{other})*")
+
+
 class Record:
     """Takes lines with `add` until one completes it. `width`: the number of values that the record must have, if it is known."""
 
-    def __init__(self, delimiter: str, quote: str, width: int | None) -> None:
+    def __init__(self, dialect: Dialect, width: int | None) -> None:
         self.values: list[str] = []
         self.fault = ""
-        self._delimiter = delimiter
-        self._quote = quote
+        self._dialect = dialect
         self._width = width
         self._open_parts: list[str] | None = None
-        other, doubled = f"[^{re.escape(quote)}]*", re.escape(quote) * 2
-        self._quoted = re.compile(f"{other}(?:{doubled}{other})*")
 
     def add(self, text: str) -> State:
         """One line more, with its line end."""
-        content = text.rstrip("\r\n")
+        content, dialect = text.rstrip("\r\n"), self._dialect
         at = 0
-        if self._open_parts is None and self._quote not in content:
-            self.values = content.split(self._delimiter)
-            return self._finish()
         while True:
-            if self._open_parts is None and not content.startswith(self._quote, at):
-                end = content.find(self._delimiter, at)
-                self.values.append(content[at:] if end < 0 else content[at:end])
+            if self._open_parts is None and not content.startswith(dialect.quote, at):
+                end = content.find(dialect.next_quoted, at)
+                self.values += (content[at:] if end < 0 else content[at:end]).split(dialect.delimiter)
                 if end < 0:
                     return self._finish()
                 at = end + 1
-            else:
-                if self._open_parts is None:
-                    self._open_parts = []
-                    at += 1
-                match = self._quoted.match(content, at)
-                assert match is not None  # the pattern fits an empty text
-                self._open_parts.append(match.group())
-                if match.end() == len(content):
-                    self._open_parts.append(text[len(content) :])
-                    return self._has_room()
-                at = match.end() + 1
-                self.values.append("".join(self._open_parts).replace(self._quote * 2, self._quote))
-                self._open_parts = None
-                if at == len(content):
-                    return self._finish()
-                if not content.startswith(self._delimiter, at):
-                    place = f"text after the closing quote of value {len(self.values)}"
-                    return self._fail(f"not valid CSV: {place}; write a quote inside twice")
+            if self._open_parts is None:
+                self._open_parts = []
                 at += 1
+            match = dialect.inside_quotes.match(content, at)
+            assert match is not None  # the pattern fits an empty text
+            self._open_parts.append(match.group())
+            if match.end() == len(content):
+                self._open_parts.append(text[len(content) :])
+                return self._has_room()
+            at = match.end() + 1
+            self.values.append("".join(self._open_parts).replace(dialect.doubled_quote, dialect.quote))
+            self._open_parts = None
+            if at == len(content):
+                return self._finish()
+            if not content.startswith(dialect.delimiter, at):
+                place = f"text after the closing quote of value {len(self.values)}"
+                return self._fail(f"not valid CSV: {place}; write a quote inside twice")
+            at += 1
 
     def count_values(self) -> int:
         """The number of values when the quote that is still open is read as text."""
         open_text = "".join(self._open_parts or ())
-        return len(self.values) + (0 if self._open_parts is None else 1 + open_text.count(self._delimiter))
+        return len(self.values) + (0 if self._open_parts is None else 1 + open_text.count(self._dialect.delimiter))
 
     def _finish(self) -> State:
         if self._width is not None and len(self.values) != self._width:
@@ -87,7 +92,7 @@ class Record:
         return State.FAULTY
 
 
-def swallowed_line(lines: Sequence[str], delimiter: str, quote: str, width: int) -> int | None:
+def swallowed_line(lines: Sequence[str], dialect: Dialect, width: int) -> int | None:
     """Which line of a record of several lines looks like a row of its own (from 1); None when none does.
 
     A forgotten quote joins rows to one record that is valid CSV. Then a line in between has as many values as a row, or the
@@ -95,16 +100,15 @@ def swallowed_line(lines: Sequence[str], delimiter: str, quote: str, width: int)
     """
     if width < 2 or len(lines) < 2:
         return None
-    counts = [_count_alone(line, delimiter, quote) for line in lines]
-    for number, count in enumerate(counts[1:-1], 2):
-        if count == width:
+    for number, line in enumerate(lines[1:-1], 2):
+        if _count_alone(line, dialect) == width:
             return number
-    return len(lines) if counts[0] == counts[-1] == width else None
+    return len(lines) if _count_alone(lines[-1], dialect) == width == _count_alone(lines[0], dialect) else None
 
 
-def _count_alone(line: str, delimiter: str, quote: str) -> int:
+def _count_alone(line: str, dialect: Dialect) -> int:
     """The number of values of a line that is read by itself."""
-    record = Record(delimiter, quote, None)
+    record = Record(dialect, None)
     if record.add(line) is State.FAULTY:
-        return line.count(delimiter) + 1
+        return line.count(dialect.delimiter) + 1
     return record.count_values()

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from connectors.filedrop.byte_order_mark import own_mark
-from connectors.filedrop.csv_record import Record, State, swallowed_line
+from connectors.filedrop.csv_record import Dialect, Record, State, swallowed_line
 from connectors.filedrop.lines import Line, LineReader
 from connectors.filedrop.mapping import MappingFile
 
@@ -147,7 +147,7 @@ class Decoder:
     """Bytes of a row to cells, as the mapping says. ValueError tells what is wrong with the row."""
 
     def __init__(self, mapping: MappingFile) -> None:
-        self._mapping = mapping
+        self._dialect = Dialect(mapping.delimiter, mapping.quote)
         self._codec = "utf-8" if mapping.encoding == "utf-8-sig" else mapping.encoding
         self.encoding = mapping.encoding
         self.is_csv = mapping.format == "csv"
@@ -170,10 +170,10 @@ class Decoder:
         return not raw or (line.start == 0 and raw == own_mark(self.encoding))
 
     def record(self, width: int | None) -> Record:
-        return Record(self._mapping.delimiter, self._mapping.quote, width)
+        return Record(self._dialect, width)
 
     def swallowed_line(self, texts: list[str], width: int) -> int | None:
-        return swallowed_line(texts, self._mapping.delimiter, self._mapping.quote, width)
+        return swallowed_line(texts, self._dialect, width)
 
     def cells(self, row: RawRow, columns: list[str]) -> dict[str, Any]:
         """The cells of a row without a fault, by the names of their columns."""

@@ -55,7 +55,8 @@ def read_epoch(count: Decimal | str, form: str) -> datetime:
 def read_form(text: str, form: str) -> datetime:
     """A time of a form of strptime's, which alone would take one digit where two belong."""
     moment = datetime.strptime(text, form)  # noqa: DTZ007 (the zone follows in the converter)
-    for run, digits in zip(_runs(form), _DIGITS.findall(text), strict=False):
+    runs = _runs(form)
+    for run, digits in zip(runs, _DIGITS.findall(text), strict=False) if runs else ():
         if run.is_checked and not run.fewest <= len(digits) <= run.most:
             raise TimeFault(f"{run.fewest} digits in a row, all of them, not {len(digits)}")
     return moment
@@ -63,7 +64,7 @@ def read_form(text: str, form: str) -> datetime:
 
 @cache
 def _runs(form: str) -> tuple[_Run, ...]:
-    """The runs of digits in a form, up to its first part that has an unknown number of them."""
+    """The runs of digits in a form, up to its first part that has an unknown number of them; none when none is checked."""
     runs: list[_Run] = []
     fewest, most, parts = 0, 0, 0
 
@@ -84,4 +85,4 @@ def _runs(form: str) -> tuple[_Run, ...]:
         else:
             close()
     close()
-    return tuple(runs)
+    return tuple(runs) if any(run.is_checked for run in runs) else ()
