@@ -22,7 +22,7 @@ from connectors.filedrop.show import Shown
 from connectors.filedrop.source import FileSource
 from connectors.gateway import HttpGateway, Stopped
 from connectors.port import START, Item
-from schemas.advice import Advice, advice
+from schemas.advice import advice
 from schemas.signals import SignalIn
 
 TIMEOUT = httpx.Timeout(60.0, connect=5.0)
@@ -116,7 +116,8 @@ def _check(path: Path, mapping: MappingFile, console: Console) -> int:
     good = bad = odd = 0
     for file in files(path, mapping.files):
         for item in FileSource(file, mapping, settle_s=0).items(START):
-            fault, advisories = _assess(item)
+            fault = _fault(item)
+            advisories = advice(SignalIn.model_validate(item.body)) if fault is None else []
             if fault is None and good == 0 and item.body is not None:
                 console.print_json(data=dict(item.body))
             good, bad, odd = good + (fault is None), bad + (fault is not None), odd + bool(advisories)
@@ -136,12 +137,13 @@ def _with_advisories(count: int) -> str:
     return f"; {count:,} with an advisory" if count else ""
 
 
-def _assess(item: Item) -> tuple[str | None, list[Advice]]:
-    """What the gateway would say of the row: its fault, or its advisories."""
+def _fault(item: Item) -> str | None:
+    """What the gateway would say of the row."""
     if item.body is None:
-        return item.fault, []
+        return item.fault
     try:
-        return None, advice(SignalIn.model_validate(item.body))
+        SignalIn.model_validate(item.body)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}", []
+        return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+    return None
