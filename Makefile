@@ -2,14 +2,16 @@
 PYTHON ?= python3
 BIN := .venv/bin
 KILLS ?= 40
+FILES ?= 100000
+FUZZ_ARGS ?=
 BENCH ?= all
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status test lint chaos bench verify clean
+.PHONY: help setup demo up down status test lint fuzz-files chaos bench verify clean
 
 help: ## what there is
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## make .venv ready (does nothing when it is)
 	@$(PYTHON) deploy/bootstrap.py
@@ -38,6 +40,9 @@ lint: setup ## style, types and layers
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+fuzz-files: setup ## files of any bytes through the file drop (FILES=100000 FUZZ_ARGS="--seed 7")
+	$(BIN)/python -m tests.support.file_fuzz --files $(FILES) $(FUZZ_ARGS)
 
 chaos: setup ## kill things and compare with the oracle (KILLS=200)
 	@$(BIN)/liandong chaos --kills $(KILLS)

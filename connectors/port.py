@@ -40,6 +40,14 @@ class Reject(NamedTuple):
     where: str
 
 
+class Advised(NamedTuple):
+    """A row that was accepted and in which the gateway found something odd: what it says of it, as it says it."""
+
+    number: int
+    reference: str
+    advisories: tuple[Mapping[str, Any], ...]
+
+
 class Source(Protocol):
     """The outside form."""
 
@@ -57,11 +65,12 @@ class Source(Protocol):
 
 
 class Progress(NamedTuple):
-    """What is saved at one moment: the position and the length of the reject file that belongs to it."""
+    """What is saved at one moment: the position and the lengths of the files of rejects and advisories that belong to it."""
 
     position: Position
     rejects_bytes: int = 0
     totals: Mapping[str, int] = {}
+    advisories_bytes: int = 0
 
 
 class CursorStore(Protocol):
@@ -78,6 +87,15 @@ class RejectStore(Protocol):
     def rewind(self, length: int) -> None: ...
 
     def write(self, rejects: Sequence[Reject]) -> int:
+        """Appends durably; the length after it."""
+
+
+class AdvisoryStore(Protocol):
+    """Rows with advisories. `rewind` as for rejects, so a row is in it once."""
+
+    def rewind(self, length: int) -> None: ...
+
+    def write(self, rows: Sequence[Advised]) -> int:
         """Appends durably; the length after it."""
 
 

@@ -66,7 +66,8 @@ class Answer:
     """The gateway's last word on one signal of many: `accepted` is the broker's acknowledgement, `refused` its own fault.
 
     `receipt` proves the place in the log to the operator; `replayed` when the gateway had this reference already;
-    `reason` all faults in one sentence; `problem` the gateway's own words (RFC 9457).
+    `reason` all faults in one sentence; `problem` the gateway's own words (RFC 9457); `advisories` what looks odd in an accepted
+    signal, each with `pointer`, `code` and `detail` (docs/indicators.md).
     """
 
     status: AnswerStatus
@@ -77,6 +78,7 @@ class Answer:
     reason: str = ""
     problem: Mapping[str, Any] = field(default_factory=dict)
     reference: str | None = None
+    advisories: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def accepted(self) -> bool:

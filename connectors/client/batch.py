@@ -158,7 +158,11 @@ def _line(told: _Told, line: Mapping[str, Any], indexes: Sequence[int]) -> int:
 
 
 def _accepted(line: Mapping[str, Any]) -> Answer:
-    return Answer("accepted", line["signal_id"], line["accepted_at"], line.get("receipt"), replayed=bool(line.get("replayed")))
+    advisories = tuple(dict(advisory) for advisory in line.get("advisories") or ())
+    replayed = bool(line.get("replayed"))
+    return Answer(
+        "accepted", line["signal_id"], line["accepted_at"], line.get("receipt"), replayed=replayed, advisories=advisories
+    )
 
 
 def _reason(status: int, problem: Mapping[str, Any]) -> str:

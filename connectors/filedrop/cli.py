@@ -33,12 +33,15 @@ def command(
     state: Annotated[
         Path | None, typer.Option(help="Folder of cursors and rejects; default `.liandong` beside the file.")
     ] = None,
+    settle: Annotated[
+        float, typer.Option(min=0, max=86_400, help="Seconds without a change after which a last row needs no line end.")
+    ] = 2.0,
     batch: Annotated[int, typer.Option(min=1, max=5000, help="Rows a request.")] = 500,
 ) -> None:
     """Send the rows of CSV or NDJSON files as signals. A kill at any moment loses nothing and counts nothing twice."""
     if check:
         raise typer.Exit(perform.check(path, mapping))
-    order = perform.Order(path, mapping, institution, url, _token(token_file), state, batch, watch)
+    order = perform.Order(path, mapping, institution, url, _token(token_file), state, batch, watch, settle)
     raise typer.Exit(perform.perform(order))
 
 

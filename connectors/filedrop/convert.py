@@ -6,10 +6,12 @@ Invariant: money is exact (Decimal, no rounding), times are aware, an unknown va
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal, InvalidOperation
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
+
+from pydantic import TypeAdapter, ValidationError
 
 from connectors.filedrop.mapping import (
     Cell,
@@ -23,6 +25,9 @@ from connectors.filedrop.mapping import (
     UrlsCell,
     Whole,
 )
+from connectors.filedrop.times import TimeFault, read_epoch, read_form, read_iso
+from schemas.amount_text import read_amount
+from schemas.values import Currency
 
 Cells = Mapping[str, Any]
 
@@ -32,7 +37,7 @@ _DECIMALS = {
     **dict.fromkeys(("RWF", "UGX", "UYI", "VND", "VUV", "XAF", "XOF", "XPF"), 0),
     **dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3),
 }
-_SPACES = str.maketrans("", "", " \u00a0\u3000\u202f'")
+_CURRENCY: TypeAdapter[str] = TypeAdapter(Currency)
 
 
 class RowFault(ValueError):
@@ -102,11 +107,7 @@ def _whole(cell: Whole, cells: Cells) -> int | None:
 
 def text_of(cells: Cells, column: str, *, optional: bool = False) -> str:
     """The cell as text, stripped; '' only when it may be empty."""
-    found: Any = cells.get(column)
-    if found is None and column not in cells and "." in column:
-        found = cells
-        for part in column.split("."):
-            found = found.get(part) if isinstance(found, Mapping) else None
+    found = _lookup(cells, column)
     if found is None or found == "":
         if optional:
             return ""
@@ -117,6 +118,21 @@ def text_of(cells: Cells, column: str, *, optional: bool = False) -> str:
     if not text and not optional:
         raise RowFault(f"{column}: empty")
     return text
+
+
+def _lookup(cells: Cells, column: str) -> Any:
+    """What a column names: a member of just that name, else the one at the end of a path of dots."""
+    value = cells.get(column)
+    if "." not in column:
+        return value
+    inner: Any = cells
+    for part in column.split("."):
+        inner = inner.get(part) if isinstance(inner, Mapping) else None
+    if column not in cells:
+        return inner
+    if inner is not None:
+        raise RowFault(f"{column}: stands twice, as one member and as a path into objects")
+    return value
 
 
 def _value(cell: Cell, cells: Cells) -> str | None:
@@ -139,19 +155,17 @@ def _reference(cell: ReferenceCell, cells: Cells, file_name: str, number: int, r
 
 def _moment(cell: Time, cells: Cells, zone: str) -> str:
     text = text_of(cells, cell.column)
+    number = _lookup(cells, cell.column)
     try:
         if cell.format in ("epoch_s", "epoch_ms"):
-            count = Decimal(text)
-            if not count.is_finite() or abs(count) >= Decimal(10) ** 16:  # 9e900000 would take minutes to become an int
-                raise ValueError("out of range")
-            units = count * (1000 if cell.format == "epoch_s" else 1)
-            moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=int(units))
+            moment = read_epoch(number if isinstance(number, Decimal) else text, cell.format)
         elif cell.format == "iso":
-            moment = datetime.fromisoformat(text)
+            moment = read_iso(text)
         else:
-            moment = datetime.strptime(text, cell.format)  # noqa: DTZ007 (the zone follows below)
-    except (ValueError, InvalidOperation, OverflowError) as error:
-        raise RowFault(f"{cell.column}: {text[:40]!r} is no time of the form {cell.format}") from error
+            moment = read_form(text, cell.format)
+    except (ValueError, OverflowError) as error:
+        reason = f" ({error})" if isinstance(error, TimeFault) else ""
+        raise RowFault(f"{cell.column}: {text[:40]!r} is no time of the form {cell.format}{reason}") from error
     if moment.tzinfo is None:
         moment = _localised(moment, ZoneInfo(cell.timezone or zone), cell)
     return moment.isoformat()
@@ -171,19 +185,31 @@ def _amount(cell: Money, cells: Cells) -> dict[str, Any] | None:
         return None
     currency = cell.currency
     if cell.currency_column is not None:
-        currency = text_of(cells, cell.currency_column).upper()
-    plain = text.translate(_SPACES).removeprefix("¥").removeprefix("\uffe5")
-    plain = plain.replace(",", "") if cell.decimal == "." else plain.replace(".", "").replace(",", ".")
-    try:
-        value = Decimal(plain)
-    except InvalidOperation as error:
-        raise RowFault(f"{cell.column}: {text[:40]!r} is no amount") from error
+        currency = _currency(cell.currency_column, text_of(cells, cell.currency_column))
+    value = number if isinstance(number := _lookup(cells, cell.column), Decimal) else read_amount(text, cell.decimal)
+    if value is None:
+        raise RowFault(f"{cell.column}: {text[:40]!r} is no amount{_how_to_write(text, cell.decimal)}")
     if not value.is_finite() or value < 0 or abs(value) >= Decimal(10) ** 16:
         raise RowFault(f"{cell.column}: {text[:40]!r} is no amount (0 or more, below 10^15 minor units)")
     minor = value.scaleb(_DECIMALS.get(currency, 2)) if cell.unit == "major" else value
     if minor != minor.to_integral_value():
         raise RowFault(f"{cell.column}: {text[:40]!r} has more decimals than {currency}")
     return {"minor": int(minor), "currency": currency}
+
+
+def _how_to_write(text: str, decimal_sign: str) -> str:
+    """What would be right, when signs between digits are what is wrong."""
+    group = "," if decimal_sign == "." else "."
+    if not any(sign in text for sign in f"{group} '"):
+        return ""
+    return f"; signs between digits separate groups of three, as in 12{group}000{decimal_sign}50"
+
+
+def _currency(column: str, text: str) -> str:
+    try:
+        return _CURRENCY.validate_python(text.upper())
+    except ValidationError as error:
+        raise RowFault(f"{column}: {text[:40]!r} is no currency code (ISO 4217, for example CNY)") from error
 
 
 def _indicators(cell: IndicatorCell, cells: Cells) -> list[dict[str, str]]:

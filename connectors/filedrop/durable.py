@@ -1,7 +1,7 @@
-"""What the connector keeps beside a file: the cursor and the rejected rows. Durable before anybody relies on it.
+"""What the connector keeps beside a file: the cursor, rejected rows and advisories. Durable before anybody relies on it.
 
-Invariant: after a kill at any moment the cursor is the old one or the new one, whole; and the reject file can be cut
-back to what belongs to it.
+Invariant: after a kill at any moment the cursor is the old one or the new one, whole; and the files of rows can be cut back to
+what belongs to it.
 """
 
 from __future__ import annotations
@@ -9,12 +9,13 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import orjson
 
-from connectors.port import START, Progress, Reject
+from connectors.port import START, Advised, Progress, Reject
 
 
 class CursorError(RuntimeError):
@@ -30,7 +31,8 @@ class FileCursor:
     def load(self) -> Progress:
         try:
             raw = orjson.loads(self._path.read_bytes())
-            return Progress(raw["position"], int(raw["rejects_bytes"]), raw["totals"])
+            advisories_bytes = int(raw.get("advisories_bytes", 0))  # cursors of older versions have none
+            return Progress(raw["position"], int(raw["rejects_bytes"]), raw["totals"], advisories_bytes)
         except FileNotFoundError:
             return Progress(START)
         except (orjson.JSONDecodeError, KeyError, TypeError) as error:
@@ -46,8 +48,8 @@ class FileCursor:
         sync_folder(self._path.parent)
 
 
-class RejectFile:
-    """Rejected rows as NDJSON: `{"row": 17, "where": "gateway", "reason": "…", "raw": "…"}`."""
+class _AppendedFile:
+    """Lines of NDJSON that are appended durably, and can be cut back."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -59,11 +61,10 @@ class RejectFile:
             if file.seek(0, os.SEEK_END) > length:
                 file.truncate(length)
 
-    def write(self, rejects: Sequence[Reject]) -> int:
+    def append(self, rows: Iterable[Mapping[str, Any]]) -> int:
         is_new = not self._path.exists()
         with self._path.open("ab") as file:
-            for one in rejects:
-                row = {"row": one.number, "where": one.where, "reason": one.reason, "raw": one.raw}
+            for row in rows:
                 file.write(orjson.dumps(row) + b"\n")
             file.flush()
             os.fsync(file.fileno())
@@ -71,6 +72,20 @@ class RejectFile:
         if is_new:
             sync_folder(self._path.parent)
         return length
+
+
+class RejectFile(_AppendedFile):
+    """Rejected rows as NDJSON: `{"row": 17, "where": "gateway", "reason": "…", "raw": "…"}`."""
+
+    def write(self, rejects: Sequence[Reject]) -> int:
+        return self.append({"row": one.number, "where": one.where, "reason": one.reason, "raw": one.raw} for one in rejects)
+
+
+class AdvisoryFile(_AppendedFile):
+    """Accepted rows with advisories: `{"row": 17, "reference": "…", "advisories": [{"pointer": "…", "code": "…", …}]}`."""
+
+    def write(self, rows: Sequence[Advised]) -> int:
+        return self.append({"row": row.number, "reference": row.reference, "advisories": row.advisories} for row in rows)
 
 
 @contextlib.contextmanager

@@ -6,7 +6,8 @@ Invariant: what a row becomes follows from this file and the row alone, so the s
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -74,6 +75,8 @@ class Time(_Part):
     def _zone(self) -> Time:
         if self.timezone is not None:
             _known_zone(self.timezone)
+        if "%I" in self.format and "%p" not in self.format:
+            raise ValueError("%I is an hour of twelve: add %p, or write %H")
         return self
 
 
@@ -242,6 +245,10 @@ class MappingFile(_Part):
     def _whole(self) -> MappingFile:
         if self.delimiter == self.quote or {self.delimiter, self.quote} & {"\n", "\r"}:
             raise ValueError("delimiter and quote must differ and cannot be line ends")
+        if self.quote.isspace():
+            raise ValueError("the quote cannot be a blank")
+        if twice := repeated_names([name.strip() for name in self.columns or ()]):
+            raise ValueError(f"columns: {', '.join(twice)} twice; each column needs a name of its own")
         if self.event is None and not any(indicator.role == "suspect" for indicator in self.indicators):
             raise ValueError("indicators: at least one must have the role suspect, unless there is an event")
         if self.occurred_at.optional:
@@ -256,6 +263,11 @@ class MappingFile(_Part):
     def needed(self) -> list[str]:
         """Every column that the mapping names, in its order."""
         return list(dict.fromkeys(_columns(self.model_dump())))
+
+
+def repeated_names(columns: Sequence[str]) -> list[str]:
+    """The names that stand more than once. Columns without a name are passed over: no mapping can mean one of them."""
+    return [name for name, count in Counter(columns).items() if count > 1 and name]
 
 
 def _columns(part: Any) -> Iterator[str]:
@@ -289,10 +301,20 @@ def _valid_region(code: str) -> None:
         raise ValueError(f"{code} is no GB/T 2260 code of six digits (write it in quotes)") from error
 
 
+class _UniqueKeys(yaml.SafeLoader):
+    """YAML in which no key stands twice: the last one would win, and nobody would know."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge"]
+        if twice := repeated_names(keys):
+            raise yaml.constructor.ConstructorError(None, None, f"{', '.join(twice)} stands twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
 def load_mapping(path: Path) -> MappingFile:
     """The mapping of a YAML file. MappingError when it cannot be read or is not whole."""
     try:
-        raw: Any = yaml.safe_load(path.read_text("utf-8"))
+        raw: Any = yaml.load(path.read_text("utf-8"), _UniqueKeys)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise MappingError(f"cannot read the mapping {path}: {error}") from error
     return parse_mapping(raw, str(path))

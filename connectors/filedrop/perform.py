@@ -22,6 +22,7 @@ from connectors.filedrop.show import Shown
 from connectors.filedrop.source import FileSource
 from connectors.gateway import HttpGateway, Stopped
 from connectors.port import START, Item
+from schemas.advice import advice
 from schemas.signals import SignalIn
 
 TIMEOUT = httpx.Timeout(60.0, connect=5.0)
@@ -40,6 +41,7 @@ class Order:
     state: Path | None = None
     batch: int = 500
     watch: bool = False
+    settle_s: float = 2.0
 
 
 def perform(order: Order) -> int:
@@ -51,7 +53,7 @@ def perform(order: Order) -> int:
     except (MappingError, CursorError, Stopped) as error:
         return _said(console, error)
     if totals is not None:
-        _say_totals(console, totals)
+        _say_totals(console, *totals)
     return 0
 
 
@@ -64,17 +66,27 @@ def check(path: Path, mapping_file: Path) -> int:
         return _said(console, error)
 
 
-async def _run(order: Order, mapping: MappingFile, shown: Shown) -> Totals | None:
+async def _run(order: Order, mapping: MappingFile, shown: Shown) -> tuple[Totals, int] | None:
+    """The totals of all files, and how many accepted rows have an advisory; None of a watch, which has no end."""
     async with httpx.AsyncClient(base_url=order.url, timeout=TIMEOUT) as client:
         gateway = HttpGateway(client, order.token, told=shown.said)
         drop = FileDrop(
-            gateway, mapping, order.institution, state=order.state, batch=order.batch, observer=shown, told=shown.said
+            gateway,
+            mapping,
+            order.institution,
+            state=order.state,
+            batch=order.batch,
+            settle_s=order.settle_s,
+            observer=shown,
+            told=shown.said,
         )
         if order.watch:
             await _until_signal(asyncio.ensure_future(drop.watch(order.path)))
             return None
-        each = [await drop.feed(file) for file in files(order.path, mapping.files)]
-        return Totals(*(sum(column) for column in zip(*each, strict=True))) if each else Totals()
+        paths = list(files(order.path, mapping.files))
+        each = [await drop.feed(path) for path in paths]
+        totals = Totals(*(sum(column) for column in zip(*each, strict=True))) if each else Totals()
+        return totals, sum(drop.count_advised(path) for path in paths)
 
 
 async def _until_signal(work: asyncio.Future[None]) -> None:
@@ -90,25 +102,39 @@ def _said(console: Console, error: Exception) -> int:
     return 2
 
 
-def _say_totals(console: Console, totals: Totals) -> None:
+def _say_totals(console: Console, totals: Totals, advised: int) -> None:
     again = f" ({totals.replayed:,} of them were known already)" if totals.replayed else ""
-    console.print(f"[green]{totals.accepted:,} accepted[/]{again}, {totals.rejected:,} rejected", highlight=False)
+    odd = _with_advisories(advised)
+    console.print(f"[green]{totals.accepted:,} accepted[/]{again}, {totals.rejected:,} rejected{odd}", highlight=False)
     if totals.rejected:
         console.print("see the .rejects.ndjson beside the cursor for each row and its reason", highlight=False)
+    if advised:
+        console.print("see the .advisories.ndjson beside the cursor for accepted rows that look odd", highlight=False)
 
 
 def _check(path: Path, mapping: MappingFile, console: Console) -> int:
-    good = bad = 0
+    good = bad = odd = 0
     for file in files(path, mapping.files):
         for item in FileSource(file, mapping, settle_s=0).items(START):
             fault = _fault(item)
+            advisories = advice(SignalIn.model_validate(item.body)) if fault is None else []
             if fault is None and good == 0 and item.body is not None:
                 console.print_json(data=dict(item.body))
-            good, bad = good + (fault is None), bad + (fault is not None)
+            good, bad, odd = good + (fault is None), bad + (fault is not None), odd + bool(advisories)
             if fault is not None and bad <= _FAULTS_SHOWN:
-                console.print(f"{file.name}, row {item.number}: {fault}", markup=False, highlight=False, soft_wrap=True)
-    console.print(f"{good:,} rows would be sent, {bad:,} rejected", highlight=False)
+                _print_row(console, file, item, fault)
+            for advisory in advisories if odd <= _FAULTS_SHOWN else ():
+                _print_row(console, file, item, f"advisory {advisory.code} at {advisory.pointer}: {advisory.detail}")
+    console.print(f"{good:,} rows would be sent, {bad:,} rejected{_with_advisories(odd)}", highlight=False)
     return 1 if bad else 0
+
+
+def _print_row(console: Console, file: Path, item: Item, line: str) -> None:
+    console.print(f"{file.name}, row {item.number}: {line}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _with_advisories(count: int) -> str:
+    return f"; {count:,} with an advisory" if count else ""
 
 
 def _fault(item: Item) -> str | None:

@@ -1,118 +1,221 @@
-"""A file as rows with their place in it: whole lines only, quoted line ends understood, byte offsets exact.
+"""A file as rows with their place in it. Header, rows, `--check` and `--watch` all read through `rows`.
 
-Invariant: the rows after an offset do not depend on where reading began, and a row is given only when its line end is
-there (or, when the caller says that the file is finished, at the end of the file).
+A row is a line, or the lines of one CSV record with quoted line ends. Lines that make no record cost the first of them: it is
+a row with a fault, and reading goes on from the next line.
+
+Invariant: the rows after an offset do not depend on where reading began; every byte belongs to one row; a row is given only
+when its line end is there (or, at the end of the file, when `is_finished` says so).
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from connectors.filedrop.byte_order_mark import own_mark
+from connectors.filedrop.csv_record import Dialect, Record, State, swallowed_line
+from connectors.filedrop.lines import Line, LineReader
 from connectors.filedrop.mapping import MappingFile
 
 MAX_ROW_BYTES = 256 * 1024
-_BOM = b"\xef\xbb\xbf"
+_NEVER_CLOSED = "a quote is opened and never closed"
 
 
 class RawRow(NamedTuple):
-    """The bytes of a row, from `start` to `end` in the file; `fault` when they cannot be a row."""
+    """The bytes of a row, from `start` to `end` in the file; `fault` when they cannot be a row.
+
+    `text`: decoded, without the line end. `values`: of a CSV row. `is_blank`: nothing but spaces and tabs.
+    """
 
     start: int
     end: int
     raw: bytes
+    text: str
+    values: list[str] | None = None
     fault: str | None = None
+    is_blank: bool = False
 
 
-def rows(path: Path, start: int, *, quote: bytes | None, finished: bool) -> Iterator[RawRow]:
-    """The rows from byte `start`. `quote`: inside of quotes, line ends belong to the row (CSV)."""
+def rows(
+    path: Path,
+    start: int,
+    *,
+    decoder: Decoder,
+    is_finished: Callable[[], bool],
+    width: int | None = None,
+    limit: int | None = None,
+) -> Iterator[RawRow]:
+    """The rows from byte `start` up to `limit`. `width`: how many values a CSV row has, if it is known.
+
+    `is_finished` is asked about a row without a line end, and about a quote that is open at the end.
+    """
     with path.open("rb") as file:
-        file.seek(start)
-        at = start
-        while row := _row(file, at, quote, finished):
+        end = path.stat().st_size if limit is None else limit
+        lines = LineReader(file, start, limit=end, longest=MAX_ROW_BYTES)
+        while (line := lines.next_line()) is not None:
+            if not line.is_ended and not is_finished():
+                return
+            row = _row(line, lines, decoder, width, is_finished)
+            if row is None:
+                return
             yield row
-            at = row.end
-            file.seek(at)
 
 
-def _row(file: io.BufferedReader, start: int, quote: bytes | None, finished: bool) -> RawRow | None:
-    first = file.readline(MAX_ROW_BYTES + 1)
-    if not first:
-        return None
-    if len(first) > MAX_ROW_BYTES:
-        return _too_long(file, start, first, finished)
-    raw, open_quote = first, quote is not None and first.count(quote) % 2 == 1
-    while quote is not None and open_quote:
-        more = file.readline(MAX_ROW_BYTES + 1)
-        if not more and not finished and len(raw) <= MAX_ROW_BYTES:
+def _row(line: Line, lines: LineReader, decoder: Decoder, width: int | None, is_finished: Callable[[], bool]) -> RawRow | None:
+    """The row that begins with a line; None when it is not whole yet."""
+    if line.is_too_long:
+        return _faulty(line, decoder, f"the row is longer than {MAX_ROW_BYTES} bytes")
+    if decoder.is_blank(line):
+        return RawRow(line.start, line.end, line.raw, "", is_blank=True)
+    try:
+        text = decoder.text(line.raw, line.start)
+    except UnicodeDecodeError as error:
+        return _faulty(line, decoder, decoder.encoding_fault(error))
+    if not decoder.is_csv:
+        return RawRow(line.start, line.end, line.raw, _bare(text))
+    record = decoder.record(width)
+    texts = [text]
+    state = record.add(text)
+    if state is State.OPEN:
+        more: list[Line] = []
+        fault = _complete(record, line, more, texts, lines, decoder, is_finished)
+        if fault is None:
             return None
-        if not more or len(raw) + len(more) > MAX_ROW_BYTES:
-            # Only the line with the open quote is lost; what follows is read as rows of its own.
-            return RawRow(start, start + len(first), first, "a quote is opened and never closed")
-        raw += more
-        open_quote ^= more.count(quote) % 2 == 1
-    if not raw.endswith(b"\n") and not finished:
-        return None
-    return RawRow(start, start + len(raw), raw)
+        if not fault and (number := decoder.swallowed_line(texts, width or len(record.values))):
+            fault = _swallowed(number, len(texts))
+        if fault:
+            lines.put_back(more)
+            return _faulty(line, decoder, fault)
+        raw = line.raw + b"".join(one.raw for one in more)
+        return RawRow(line.start, more[-1].end, raw, _bare("".join(texts)), record.values)
+    if state is State.FAULTY:
+        return _faulty(line, decoder, record.fault)
+    return RawRow(line.start, line.end, line.raw, _bare(text), record.values)
 
 
-def _too_long(file: io.BufferedReader, start: int, first: bytes, finished: bool) -> RawRow | None:
-    length, piece = len(first), first
-    while piece and not piece.endswith(b"\n"):
-        piece = file.readline(1 << 20)
-        length += len(piece)
-    if not piece and not finished:
-        return None
-    return RawRow(start, start + length, first[:1000], f"the row is longer than {MAX_ROW_BYTES} bytes")
+def _complete(
+    record: Record,
+    first: Line,
+    more: list[Line],
+    texts: list[str],
+    lines: LineReader,
+    decoder: Decoder,
+    is_finished: Callable[[], bool],
+) -> str | None:
+    """Reads on until the record is complete. The fault, '' when there is none, None when the file may still bring the rest."""
+    size, state = len(first.raw), State.OPEN
+    while state is State.OPEN:
+        line = lines.next_line()
+        if line is not None:
+            more.append(line)
+            size += len(line.raw)
+        if size > MAX_ROW_BYTES or (line is not None and line.is_too_long):
+            return _NEVER_CLOSED
+        if line is None or not line.is_ended:
+            if not is_finished():
+                return None
+            if line is None:
+                return _NEVER_CLOSED
+        try:
+            texts.append(decoder.text(line.raw, line.start))
+        except UnicodeDecodeError:
+            return f"a quoted cell goes on over a line that is not {decoder.encoding}"
+        state = record.add(texts[-1])
+    return record.fault
+
+
+def _swallowed(number: int, count: int) -> str:
+    return (
+        f"a quoted cell goes on over {count} lines, and line {number} of them looks like a row of its own;"
+        " a quote was opened and not closed, or the cell's text needs no line end there"
+    )
+
+
+def _faulty(line: Line, decoder: Decoder, fault: str) -> RawRow:
+    return RawRow(line.start, line.end, line.raw, decoder.lossy_text(line.raw), fault=fault)
+
+
+def _bare(text: str) -> str:
+    return text.rstrip("\r\n")
 
 
 class Decoder:
     """Bytes of a row to cells, as the mapping says. ValueError tells what is wrong with the row."""
 
     def __init__(self, mapping: MappingFile) -> None:
-        self._mapping = mapping
-        self._encoding = "utf-8" if mapping.encoding == "utf-8-sig" else mapping.encoding
-        self.quote = mapping.quote.encode(self._encoding) if mapping.format == "csv" else None
-        self.has_header = mapping.format == "csv" and mapping.columns is None
+        self._dialect = Dialect(mapping.delimiter, mapping.quote)
+        self._codec = "utf-8" if mapping.encoding == "utf-8-sig" else mapping.encoding
+        self.encoding = mapping.encoding
+        self.is_csv = mapping.format == "csv"
+        self.has_header = self.is_csv and mapping.columns is None
 
     def text(self, raw: bytes, start: int) -> str:
-        if start == 0:
-            raw = raw.removeprefix(_BOM)
-        return raw.decode(self._encoding).rstrip("\r\n")
+        """A line as text, its line end with it; the byte order mark of the file is no part of it."""
+        text = raw.decode(self._codec)
+        return text.removeprefix("\ufeff") if start == 0 else text
 
-    def values(self, text: str) -> list[str]:
-        """The values of a CSV row."""
-        given = self._mapping
-        file = io.StringIO(text, newline="")
-        lines = csv.reader(file, delimiter=given.delimiter, quotechar=given.quote, strict=True)
-        try:
-            return next(lines, [])
-        except csv.Error as error:
-            raise ValueError(f"not valid CSV: {error}") from error
+    def lossy_text(self, raw: bytes) -> str:
+        """What a person is shown of a line that cannot be read."""
+        return _bare(raw.decode(self._codec, "backslashreplace"))
 
-    def cells(self, text: str, columns: list[str]) -> dict[str, Any]:
-        if self._mapping.format == "ndjson":
-            return _object(text)
-        values = self.values(text)
-        if len(values) != len(columns):
-            raise ValueError(f"the row has {len(values)} values, the header {len(columns)}")
-        return dict(zip(columns, values, strict=True))
+    def encoding_fault(self, error: UnicodeDecodeError) -> str:
+        return f"not {self.encoding}: byte {error.object[error.start]:#04x} at {error.start} of the row"
+
+    def is_blank(self, line: Line) -> bool:
+        raw = line.raw.strip()
+        return not raw or (line.start == 0 and raw == own_mark(self.encoding))
+
+    def record(self, width: int | None) -> Record:
+        return Record(self._dialect, width)
+
+    def swallowed_line(self, texts: list[str], width: int) -> int | None:
+        return swallowed_line(texts, self._dialect, width)
+
+    def cells(self, row: RawRow, columns: list[str]) -> dict[str, Any]:
+        """The cells of a row without a fault, by the names of their columns."""
+        if row.values is None:
+            return _object(row.text)
+        return dict(zip(columns, row.values, strict=True))
 
 
 def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is no JSON")
 
 
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        counts = Counter(name for name, _ in pairs)
+        twice = next(name for name, count in counts.items() if count > 1)
+        raise _Twice(f"the member {twice[:40]!r} stands twice in one object; each may stand once")
+    return members
+
+
+class _Twice(ValueError):
+    """A member that stands twice: valid JSON, and yet nobody knows which one is meant."""
+
+
 def _object(text: str) -> dict[str, Any]:
     try:
-        found = json.loads(text, parse_float=Decimal, parse_constant=_no_constant)
+        members = json.loads(text, parse_float=Decimal, parse_constant=_no_constant, object_pairs_hook=_members)
+    except _Twice:
+        raise
     except (ValueError, RecursionError) as error:
         raise ValueError(f"not valid JSON: {error}") from error
-    if not isinstance(found, dict):
+    if not isinstance(members, dict):
         raise ValueError("the line is no JSON object")
-    return found
+    if "\\ud" in text.lower() and not _is_unicode(members):
+        raise ValueError("not valid JSON: half a character (an unpaired surrogate)")
+    return members
+
+
+def _is_unicode(members: dict[str, Any]) -> bool:
+    try:
+        json.dumps(members, ensure_ascii=False, default=str).encode()
+    except UnicodeEncodeError:
+        return False
+    return True

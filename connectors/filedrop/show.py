@@ -43,6 +43,8 @@ class Shown:
     def on_batch(self, source: Source, progress: Saved) -> None:
         totals = progress.totals
         rows = f"{totals.get('accepted', 0):,} accepted, {totals.get('rejected', 0):,} rejected"
+        if advised := totals.get("advised", 0):
+            rows += f", {advised:,} with an advisory"
         done, size = source.progress(progress.position), source.size
         if self._bar:
             if source.name not in self._tasks:

@@ -2,6 +2,9 @@
 
 A position knows the file that it belongs to: its inode, a hash of its head, and the last row before the position. When
 one of them does not fit (a new file under an old name, a rewritten one), reading begins anew; it counts once anyway.
+
+A row that was taken without a line end and grew later is read again: it is a row like any other when nothing of it was sent
+(`unsent`), else a reject that shows the whole of it.
 """
 
 from __future__ import annotations
@@ -13,8 +16,9 @@ from hashlib import blake2b
 from pathlib import Path
 from urllib.parse import quote
 
-from connectors.filedrop.convert import RowFault, converter
-from connectors.filedrop.mapping import MappingError, MappingFile
+from connectors.filedrop.byte_order_mark import LONGEST_MARK_BYTES, check_mark
+from connectors.filedrop.convert import converter
+from connectors.filedrop.mapping import MappingError, MappingFile, repeated_names
 from connectors.filedrop.reader import Decoder, RawRow, rows
 from connectors.port import Item, Position
 
@@ -27,7 +31,7 @@ def row_hash(raw: bytes) -> str:
 
 
 class FileSource:
-    """`follow`: the file may grow. Else a last line without an end is taken, once nobody has written for `settle_s`."""
+    """A last line without an end is a row once nobody has written for `settle_s`. `follow`: of a header, that is not enough."""
 
     def __init__(
         self,
@@ -66,60 +70,86 @@ class FileSource:
 
     def settles_in_s(self) -> float:
         """Seconds until a last line without an end may be taken."""
-        return max(0.0, self._path.stat().st_mtime + self._settle_s - self._now())
+        return self._settles_in_s(self._path.stat())
 
     def items(self, after: Position) -> Iterator[Item]:
         """The rows after a position. MappingError when the header lacks a column that the mapping names."""
         stat = self._path.stat()
-        finished = not self._follow and self.settles_in_s() == 0
         if after and not self._is_same(after, stat):
             self._told(f"{self.name}: another file than before, reading it from its start")
             after = {}
-        start, number = int(after.get("offset", 0)), int(after.get("row", 0))
-        found = rows(self._path, start, quote=self._decoder.quote, finished=finished)
-        columns = self._columns(finished)
-        if columns is None:
+        header = self._header(stat)
+        if header is None:
             return
+        columns, header_end = header
+        start, number, was_open = int(after.get("offset", 0)), int(after.get("row", 0)), self._was_open(after)
+        if was_open:
+            start, number = int(after["last_start"]), number - 1
         head_bytes = int(after.get("head_bytes", 0)) or min(stat.st_size, HEAD_BYTES)
         identity: Position = {"inode": stat.st_ino, "head_bytes": head_bytes, "head": self._hash(0, head_bytes)}
-        for row in found:
+        for row in self._rows(start, stat, width=len(columns) if self._decoder.is_csv else None):
             number += 1
-            if (row.start == 0 and self._decoder.has_header) or not row.raw.strip():
+            if row.end <= header_end or row.is_blank:
                 continue
-            last = row_hash(row.raw) if row.fault is None else self._hash(row.start, row.end)
-            position: Position = {"offset": row.end, "row": number, "last_start": row.start, "last": last, **identity}
-            yield self._item(row, number, columns, position)
+            item = self._item(row, number, columns, identity)
+            if was_open:
+                was_open = False
+                if item.position["last"] == after["last"]:
+                    continue
+                if "unsent" not in after:
+                    item = _grown(item)
+            yield item
 
-    def _item(self, row: RawRow, number: int, columns: list[str], position: Position) -> Item:
-        if row.fault is not None:
-            return Item(position, number, row.raw.decode("utf-8", "backslashreplace").rstrip("\r\n"), None, row.fault)
-        try:
-            text = self._decoder.text(row.raw, row.start)
-        except UnicodeDecodeError as error:
-            said = f"not {self._mapping.encoding}: byte {error.object[error.start]:#04x} at {error.start} of the row"
-            return Item(position, number, row.raw.decode("utf-8", "backslashreplace").rstrip("\r\n"), None, said)
-        try:
-            body = self._body(self._decoder.cells(text, columns), number, str(position["last"]))
-        except (RowFault, ValueError) as error:
-            return Item(position, number, text, None, str(error))
-        return Item(position, number, text, body)
+    def _settles_in_s(self, stat: os.stat_result) -> float:
+        # A copy may bear the time of another machine; when the file came here, the ctime knows.
+        return max(0.0, min(stat.st_mtime, stat.st_ctime) + self._settle_s - self._now())
 
-    def _columns(self, finished: bool) -> list[str] | None:
-        """The names of the columns; None while the header is not whole."""
-        if self._mapping.format == "ndjson":
-            return []
-        if self._mapping.columns is not None:
-            return list(self._mapping.columns)
-        first = next(rows(self._path, 0, quote=self._decoder.quote, finished=finished), None)
-        if first is None:
+    def _rows(self, start: int, stat: os.stat_result, *, width: int | None) -> Iterator[RawRow]:
+        """The rows of the file as it was at `stat`. A last row without an end is taken when the file is still the same."""
+
+        def is_finished() -> bool:
+            now = self._path.stat()
+            is_still = (now.st_ino, now.st_size, now.st_mtime_ns) == (stat.st_ino, stat.st_size, stat.st_mtime_ns)
+            return is_still and self._settles_in_s(now) == 0
+
+        return rows(self._path, start, decoder=self._decoder, is_finished=is_finished, width=width, limit=stat.st_size)
+
+    def _was_open(self, after: Position) -> bool:
+        """Whether the last row before a position had no line end when it was taken."""
+        offset = int(after.get("offset", 0))
+        return offset > 0 and self._bytes(offset - 1, offset) not in (b"\n", b"\r")
+
+    def _item(self, row: RawRow, number: int, columns: list[str], identity: Position) -> Item:
+        # Of a row that is too long there is the beginning only.
+        is_whole = len(row.raw) == row.end - row.start
+        last = row_hash(row.raw) if is_whole else self._hash(row.start, row.end)
+        position: dict[str, int | str] = {"offset": row.end, "row": number, "last_start": row.start, "last": last, **identity}
+        body, fault = None, row.fault
+        if fault is None:
+            try:
+                body = self._body(self._decoder.cells(row, columns), number, last)
+            except ValueError as error:
+                fault = str(error)
+        if body is None and is_whole and not row.raw.endswith((b"\n", b"\r")):
+            position["unsent"] = 1
+        return Item(position, number, row.text, body, fault)
+
+    def _header(self, stat: os.stat_result) -> tuple[list[str], int] | None:
+        """The names of the columns and the end of the header; None while it is not whole."""
+        check_mark(self._bytes(0, LONGEST_MARK_BYTES), self._mapping.encoding, str(self._path))
+        if not self._decoder.has_header:
+            return list(self._mapping.columns or ()), 0
+        row = next((row for row in self._rows(0, stat, width=None) if not row.is_blank), None)
+        if row is None or (self._follow and not row.raw.endswith((b"\n", b"\r"))):
             return None
-        try:
-            columns = [name.strip() for name in self._decoder.values(self._decoder.text(first.raw, 0))]
-        except ValueError as error:
-            raise MappingError(f"{self._path}: the header cannot be read: {error}") from error
+        if row.values is None:
+            raise MappingError(f"{self._path}: the header cannot be read: {row.fault}")
+        columns = [name.strip() for name in row.values]
         if missing := [name for name in self._mapping.needed() if name not in columns]:
             raise MappingError(f"{self._path}: no column {', '.join(missing)}; there are: {', '.join(columns)}")
-        return columns
+        if twice := repeated_names(columns):
+            raise MappingError(f"{self._path}: the header names {', '.join(twice)} twice; each column needs a name of its own")
+        return columns, row.end
 
     def _is_same(self, after: Position, stat: os.stat_result) -> bool:
         """Whether the file still is the one that the position was saved for."""
@@ -131,6 +161,19 @@ class FileSource:
         return self._hash(start, end) == after.get("last")
 
     def _hash(self, start: int, end: int) -> str:
+        return row_hash(self._bytes(start, end))
+
+    def _bytes(self, start: int, end: int) -> bytes:
         with self._path.open("rb") as file:
             file.seek(start)
-            return row_hash(file.read(end - start))
+            return file.read(end - start)
+
+
+def _grown(item: Item) -> Item:
+    """The row as it is now. Its first part is in the log already, so the whole of it is a person's to look at."""
+    fault = (
+        "the row was sent when it had no line end and nobody had written for a while; then it grew."
+        " Its first part was sent; this is the whole row: correct or retract what was sent"
+    )
+    position = {name: value for name, value in item.position.items() if name != "unsent"}
+    return Item(position, item.number, item.raw, None, fault)

@@ -8,11 +8,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import datetime
-from decimal import Decimal
 from typing import Annotated, Any
 
 from pydantic import Field, ValidationError, field_validator
 
+from schemas.amount_text import read_amount
 from schemas.reading import Fault, Refused, refused
 from schemas.signals import Amount, SignalIn, SignalKind
 from schemas.subjects import Named
@@ -81,11 +81,11 @@ def from_form(fields: Mapping[str, str]) -> TipIn:
 
 
 def _amount(yuan: str) -> dict[str, Any]:
-    """The form is looked at before it is a number: 9e999997 would take most of a minute to become one."""
-    plain = yuan.replace(",", "").replace("，", "")
-    if not _YUAN.fullmatch(plain):
+    """Fen from an amount in yuan. The form is checked before it becomes an int: 9e999997 would take most of a minute."""
+    value = read_amount(yuan)
+    if value is None or not _YUAN.fullmatch(str(value)):
         raise Refused("invalid-request", "the form has faults", (Fault("amount_yuan", "an amount in yuan, like 12000.50"),))
-    return {"minor": int(Decimal(plain) * 100)}
+    return {"minor": int(value * 100)}
 
 
 def _field(pointer: str, named: list[tuple[str, str, str]]) -> str:

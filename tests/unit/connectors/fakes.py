@@ -111,10 +111,19 @@ class HttpStub:
                 if body["region"] == "999999":
                     lines.append({"line": number, "status": 422, "problem": {"type": "urn:x:invalid-signal", "title": "bad"}})
                     continue
+                if " " in body["indicators"][0]["value"]:
+                    fault = {"pointer": "/indicators/0/value", "detail": "two numbers; send one indicator each"}
+                    problem = {"type": "urn:x:invalid-signal", "title": "The signal is not valid", "errors": [fault]}
+                    lines.append({"line": number, "status": 422, "problem": problem})
+                    continue
                 known = self.taken.setdefault(body["reference"], body)
                 assert known == body
                 receipt = f"0/{len(self.taken) - 1}"
-                lines.append({"line": number, "status": 202, "signal_id": "s", "accepted_at": "x", "receipt": receipt})
+                line = {"line": number, "status": 202, "signal_id": "s", "accepted_at": "x", "receipt": receipt}
+                account = body["indicators"][0]["value"]
+                if account.endswith("3"):
+                    line["advisories"] = [{"pointer": "/indicators/0/value", "code": "odd", "detail": "ends with 3"}]
+                lines.append(line)
         return b"".join(json.dumps(line).encode() + b"\n" for line in lines)
 
     def close(self) -> None:

@@ -102,3 +102,59 @@ def test_a_missing_token_is_said(tmp_path, mapping, monkeypatch):
     result = CliRunner().invoke(app, ["feed", str(path), "-m", str(mapping), "-i", "bank-001"])
     assert result.exit_code == 2
     assert "LIANDONG_TOKEN" in result.output
+
+
+def beside(folder: Path, ending: str) -> list[dict]:
+    path = folder / ".liandong" / f"a.csv.bank-001.{ending}.ndjson"
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
+
+
+def feed_here(path: Path, mapping: Path, url: str, *more: str) -> tuple[int, str]:
+    done = subprocess.run(command(path, mapping, url, *more), env={**os.environ, "LIANDONG_TOKEN": "t"}, capture_output=True)
+    return done.returncode, done.stderr.decode()
+
+
+def test_advisories_of_accepted_rows_are_counted_and_kept_beside_the_file(tmp_path, stub, mapping):
+    path = write_csv(tmp_path / "a.csv", 25, bad=frozenset({3}))
+    code, said = feed_here(path, mapping, stub.url, "--batch", "4")
+    assert code == 0
+    assert "24 accepted, 1 rejected; 2 with an advisory" in said and ".advisories.ndjson" in said
+    advisory = {"pointer": "/indicators/0/value", "code": "odd", "detail": "ends with 3"}
+    expected = [{"row": n + 2, "reference": f"R{n}", "advisories": [advisory]} for n in (13, 23)]
+    assert beside(tmp_path, "advisories") == expected
+    assert "2 with an advisory" in feed_here(path, mapping, stub.url)[1]
+    assert beside(tmp_path, "advisories") == expected
+
+
+def test_two_numbers_in_one_cell_are_rejected_with_the_gateways_sentence(tmp_path, stub, mapping):
+    path = write_csv(tmp_path / "a.csv", 2)
+    row = csv_row(2).replace("62990000000002", "6299000000000021 6299000000000022")
+    path.write_bytes(path.read_bytes() + row.encode("gb18030"))
+    code, said = feed_here(path, mapping, stub.url)
+    assert code == 0 and "2 accepted, 1 rejected" in said
+    (reject,) = beside(tmp_path, "rejects")
+    assert (reject["row"], reject["where"]) == (4, "gateway")
+    assert "two numbers; send one indicator each" in reject["reason"]
+
+
+def test_check_counts_advisories_as_the_gateway_would(tmp_path, mapping):
+    spec = {**CSV_MAPPING, "indicators": [{"kind": "card", "column": "账号"}]}
+    mapping.write_text(yaml.safe_dump(spec, allow_unicode=True), "utf-8")
+    path = write_csv(tmp_path / "a.csv", 1)
+    path.write_bytes(path.read_bytes().replace(b"62990000000000", b"6222021001012345"))
+    result = CliRunner().invoke(app, ["feed", str(path), "-m", str(mapping), "-i", "bank-001", "--check"])
+    assert result.exit_code == 0, result.output
+    assert "row 2: advisory luhn_failed at /indicators/0" in result.output
+    assert "1 rows would be sent, 0 rejected; 1 with an advisory" in result.output
+
+
+def test_a_watched_last_row_without_a_line_end_arrives(tmp_path, stub, mapping):
+    path = write_csv(tmp_path / "a.csv", 1)
+    path.write_bytes(path.read_bytes() + csv_row(1).encode("gb18030").rstrip())
+    process = start(command(tmp_path, mapping, stub.url, "--watch", "--settle", "0.5"))
+    deadline = time.monotonic() + 30
+    while len(stub.taken) < 2 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.terminate()
+    assert process.wait(20) == 0, process.stderr.read().decode()
+    assert set(stub.taken) == {"R0", "R1"}

@@ -51,6 +51,68 @@ def test_a_number_from_json_keeps_its_last_digit():
     assert body(csv_mapping(), 金额=parsed)["amount"]["minor"] == 450359962737049701
 
 
+@pytest.mark.parametrize(
+    ("text", "minor"),
+    [
+        ("12,000.50", 1200050),
+        ("1,234,567", 123456700),
+        ("1,2345.6", 1234560),
+        ("1 234 567.89", 123456789),
+        ("1'234'567", 123456700),
+        ("1\u00a0000", 100000),
+        ("'6000", 600000),
+        ("１２，０００．５", 1200050),
+        ("1.2E+4", 1200000),
+        (".5", 50),
+        ("+7", 700),
+    ],
+)
+def test_signs_between_groups_are_passed_over(text, minor):
+    assert body(csv_mapping(), 金额=text)["amount"]["minor"] == minor
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("12,5", "1,23", "1,2,3", "1,23,456", "12,34,567", "1234,567", "0,500", ",500", "500,", "1,234'567", "1,000,0"),
+        *("1'5", "1,234,5678", "1_0", "1_000", "1.2.3", "1.234,56", "5万", "12000元", "12-5", "①", "١٢", "12 5", "1,234 567"),
+        "6000 6000",
+    ],
+)
+def test_a_sign_that_separates_no_groups_is_a_fault(text):
+    assert "金额" in fault(csv_mapping(), 金额=text)
+
+
+def test_the_fault_of_a_comma_says_what_would_be_right():
+    assert "groups of three, as in 12,000.50" in fault(csv_mapping(), 金额="12,5")
+    european = csv_mapping(amount={"column": "金额", "currency": "EUR", "decimal": ","})
+    assert "groups of three, as in 12.000,50" in fault(european, 金额="12.5")
+
+
+@pytest.mark.parametrize(("text", "minor"), [("1.234.567,5", 123456750), ("12,5", 1250), ("1 234,56", 123456), ("7", 700)])
+def test_with_a_decimal_comma_dots_separate_groups(text, minor):
+    european = csv_mapping(amount={"column": "金额", "currency": "EUR", "decimal": ","})
+    assert body(european, 金额=text)["amount"]["minor"] == minor
+
+
+@pytest.mark.parametrize("text", ["12.5", "1.23", "1.2.3", "1234.56", "0.500", "1,234,567", "1_0", "1,234.56"])
+def test_with_a_decimal_comma_a_dot_that_separates_no_groups_is_a_fault(text):
+    european = csv_mapping(amount={"column": "金额", "currency": "EUR", "decimal": ","})
+    assert "金额" in fault(european, 金额=text)
+
+
+def test_a_number_of_json_is_a_number_whatever_the_decimal_sign_of_texts():
+    european = csv_mapping(amount={"column": "金额", "currency": "EUR", "decimal": ","})
+    assert body(european, 金额=Decimal("1.25"))["amount"]["minor"] == 125
+    assert "more decimals" in fault(european, 金额=Decimal("1.234"))
+
+
+@pytest.mark.parametrize("text", ["人民币元角分", "15", "yuan", "C N Y"])
+def test_a_currency_that_is_no_code_is_a_fault_of_its_column(text):
+    mapping = csv_mapping(amount={"column": "金额", "currency_column": "币种"})
+    assert "币种" in fault(mapping, 金额="1", 币种=text)
+
+
 @pytest.mark.parametrize("text", ["0.001", "-1", "NaN", "Infinity", "一万", "1.2.3", "1e400"])
 def test_money_is_never_guessed(text):
     assert "金额" in fault(csv_mapping(), 金额=text)
@@ -91,6 +153,52 @@ def test_a_decimal_comma_and_minor_units_can_be_told():
 )
 def test_times_become_aware(given, text, instant):
     assert body(csv_mapping(occurred_at={"column": "时间", **given}), 时间=text)["occurred_at"] == instant
+
+
+COMPACT = "%Y%m%d%H%M%S"
+
+
+@pytest.mark.parametrize(
+    ("form", "text", "instant"),
+    [
+        (COMPACT, "20261130123456", "2026-11-30T12:34:56+08:00"),
+        ("%Y%m%d%H%M%S%f", "20261130123456789", "2026-11-30T12:34:56.789000+08:00"),
+        ("%Y%m%d %H:%M", "20261130 1:05", "2026-11-30T01:05:00+08:00"),
+        ("%Y-%m-%d %H:%M:%S", "2026-3-1 8:00:00", "2026-03-01T08:00:00+08:00"),
+        ("%Y%m%dT%H%M%S%z", "20261130T123456+0100", "2026-11-30T12:34:56+01:00"),
+        ("%d.%m.%y %I%M %p", "01.03.26 0105 PM", "2026-03-01T13:05:00+08:00"),
+        ("iso", "20261130T123456Z", "2026-11-30T12:34:56+00:00"),
+        ("iso", "2026-11-30 12:34", "2026-11-30T12:34:00+08:00"),
+    ],
+)
+def test_a_compact_time_with_all_its_digits_is_read(form, text, instant):
+    assert body(csv_mapping(occurred_at={"column": "时间", "format": form}), 时间=text)["occurred_at"] == instant
+
+
+@pytest.mark.parametrize(
+    ("form", "text"),
+    [
+        (COMPACT, "202611301234"),
+        (COMPACT, "2026113012345"),
+        (COMPACT, "20261130"),
+        ("%Y%m%d%H%M%S%f", "2026113012345"),
+        ("%Y%m%d %H:%M", "2026111 12:34"),
+        ("%Y%m%d %H%M", "20261130 123"),
+        ("%y%m%d", "26111"),
+        ("%d.%m.%y %I%M %p", "01.03.26 105 PM"),
+        ("iso", "2026-11-30"),
+        ("iso", "20261130"),
+        ("iso", "2026-W48-1"),
+        ("iso", "2026-W48-1T12:34"),
+        ("iso", "2026-11-30T12"),
+        ("iso", "2026-11-30112:34"),
+        ("iso", "20261130T123"),
+        ("epoch_s", "1_772_323_200"),
+        ("epoch_ms", "1.77232E+12"),
+    ],
+)
+def test_a_time_without_all_its_digits_is_a_fault(form, text):
+    assert "时间" in fault(csv_mapping(occurred_at={"column": "时间", "format": form}), 时间=text)
 
 
 def test_a_local_time_that_was_jumped_over_is_a_fault():

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from connectors.filedrop.durable import CursorError, FileCursor, RejectFile, alone
-from connectors.port import START, Progress, Reject
+from connectors.filedrop.durable import AdvisoryFile, CursorError, FileCursor, RejectFile, alone
+from connectors.port import START, Advised, Progress, Reject
 
 
 def test_a_cursor_comes_back_as_it_was_saved(tmp_path):
@@ -53,3 +53,18 @@ def test_one_feeder_a_file_and_a_dead_one_leaves_no_lock(tmp_path):
     assert subprocess.run([sys.executable, "-c", code]).returncode == 9
     with alone(lock):
         pass
+
+
+def test_a_cursor_of_an_older_version_has_no_advisories(tmp_path):
+    path = tmp_path / "c.json"
+    path.write_text('{"position": {"offset": 1}, "rejects_bytes": 2, "totals": {"accepted": 3}}', "utf-8")
+    assert FileCursor(path).load() == Progress({"offset": 1}, 2, {"accepted": 3}, 0)
+
+
+def test_advisories_are_cut_back_to_what_belongs_to_the_cursor(tmp_path):
+    advisories = AdvisoryFile(tmp_path / "a.ndjson")
+    length = advisories.write([Advised(7, "R7", ({"code": "luhn_failed"},))])
+    advisories.write([Advised(8, "R8", ({"code": "luhn_failed"},))])
+    advisories.rewind(length)
+    lines = (tmp_path / "a.ndjson").read_text("utf-8").splitlines()
+    assert [json.loads(line) for line in lines] == [{"row": 7, "reference": "R7", "advisories": [{"code": "luhn_failed"}]}]

@@ -31,6 +31,9 @@ from tests.unit.connectors.samples import CSV_MAPPING
         ({"delimiter": '"'}, "must differ"),
         ({"amount": {"column": "a", "currency": "yuan"}}, "amount.currency"),
         ({"colour": "red"}, "colour"),
+        ({"quote": " "}, "the quote cannot be a blank"),
+        ({"columns": ["a", "b", " a"]}, "columns: a twice"),
+        ({"occurred_at": {"column": "时间", "format": "%Y-%m-%d %I:%M"}}, "add %p, or write %H"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_with_its_place(changes, said):
@@ -43,6 +46,16 @@ def test_a_file_that_is_no_yaml_is_named(tmp_path: Path):
     file = tmp_path / "m.yaml"
     file.write_text("a: [", "utf-8")
     with pytest.raises(MappingError, match=r"m\.yaml"):
+        load_mapping(file)
+
+
+@pytest.mark.parametrize(
+    "text", ["amount: {column: a}\namount: {column: b}", "region: {translate: {乐都区: '630202', 乐都区: '630203'}}"]
+)
+def test_a_key_that_stands_twice_is_refused(tmp_path: Path, text: str):
+    file = tmp_path / "m.yaml"
+    file.write_text(text, "utf-8")
+    with pytest.raises(MappingError, match=r"(amount|乐都区) stands twice"):
         load_mapping(file)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 
 from rich.console import Console
 
@@ -70,6 +71,60 @@ async def test_a_watched_folder_is_fed_as_it_grows(tmp_path):
 
     await drop(gateway, sleep=sleep).watch(tmp_path, stop=stop)
     assert gateway.order == ["R0", "R1", "R2", "R3"]
+
+
+async def test_a_watched_file_is_taken_to_its_last_row_without_a_line_end_once_it_has_settled(tmp_path):
+    path = write_csv(tmp_path / "b.csv", 1)
+    path.write_bytes(path.read_bytes() + csv_row(1).encode("gb18030").rstrip())
+    gateway, stop = FakeGateway(), asyncio.Event()
+    sent: list[list[str]] = []
+
+    async def sleep(seconds: float) -> None:
+        sent.append(list(gateway.order))
+        await asyncio.sleep(0.05)
+        if len(gateway.order) == 2 or len(sent) > 100:
+            stop.set()
+
+    await drop(gateway, sleep=sleep, settle_s=0.3).watch(tmp_path, stop=stop)
+    assert sent[0] == ["R0"]
+    assert gateway.order == ["R0", "R1"]
+    assert len(sent) < 100
+
+
+async def test_a_watched_row_that_grows_after_it_was_sent_is_told_and_the_rows_behind_it_come(tmp_path):
+    path = write_csv(tmp_path / "b.csv", 1)
+    row = csv_row(1).encode("gb18030").rstrip()
+    path.write_bytes(path.read_bytes() + row)
+    gateway, stop = FakeGateway(), asyncio.Event()
+    rounds = 0
+
+    async def sleep(seconds: float) -> None:
+        nonlocal rounds
+        rounds += 1
+        if rounds == 1:
+            with path.open("ab") as file:
+                file.write(b"9\r\n" + csv_row(2).encode("gb18030"))
+        elif rounds == 3:
+            stop.set()
+
+    await drop(gateway, sleep=sleep).watch(tmp_path, stop=stop)
+    assert gateway.order == ["R0", "R1", "R2"]
+    (told,) = (tmp_path / ".liandong" / "b.csv.bank-001.rejects.ndjson").read_text("utf-8").splitlines()
+    assert json.loads(told)["row"] == 3
+    assert "Its first part was sent" in json.loads(told)["reason"]
+
+
+async def test_a_file_that_is_moved_away_while_it_is_watched_stops_no_other(tmp_path):
+    gone, path = write_csv(tmp_path / "a.csv", 2), write_csv(tmp_path / "b.csv", 2)
+    gateway, stop, lines = FakeGateway(), asyncio.Event(), []
+    gateway.after = lambda: gone.unlink(missing_ok=True)
+
+    async def sleep(seconds: float) -> None:
+        stop.set()
+
+    await drop(gateway, sleep=sleep, told=lines.append, batch=1).watch(tmp_path, stop=stop)
+    assert path.exists() and "a.csv: the file was taken away" in lines
+    assert gateway.order[-1] == "R1"
 
 
 def test_a_folder_gives_the_files_of_the_pattern_in_the_order_of_their_names(tmp_path):

@@ -338,7 +338,13 @@ def test_proxies_that_are_no_networks_are_refused_at_the_start(settings):
         type(settings)(trusted_proxies="10.0.0.0/8, somewhere")
 
 
-@pytest.mark.parametrize("yuan", ["9e999997", "1e999999", "1e-999999999", "NaN", "-5", "1_000", "1.005", "12345678901234"])
+@pytest.mark.parametrize(
+    "yuan",
+    [
+        *("9e999997", "1e999999", "1e-999999999", "NaN", "-5", "1_000", "1.005", "12345678901234"),
+        *("12,5", "1,2,3", "1，2", "1e3", "1 2"),
+    ],
+)
 async def test_an_amount_that_is_no_amount_is_told_at_once(client: Client, yuan: str):
     began = time.monotonic()
     answer = await client(None).post("/v1/tips", data={**FILLED, "amount_yuan": yuan})

@@ -1,0 +1,39 @@
+"""The byte order mark at the head of a file: taken off when it is the encoding's own, a MappingError when it contradicts it.
+
+Invariant: a file is never decoded in an encoding that its own first bytes deny.
+"""
+
+from __future__ import annotations
+
+import codecs
+
+from connectors.filedrop.mapping import MappingError
+
+LONGEST_MARK_BYTES = 4
+_GB18030_MARK = b"\x84\x31\x95\x33"
+# The longer ones first: the mark of UTF-32 begins with that of UTF-16.
+_MARKS = (
+    (codecs.BOM_UTF32_LE, "UTF-32", None),
+    (codecs.BOM_UTF32_BE, "UTF-32", None),
+    (codecs.BOM_UTF8, "UTF-8", "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "UTF-16", None),
+    (codecs.BOM_UTF16_BE, "UTF-16", None),
+    (_GB18030_MARK, "GB 18030", "gb18030"),
+)
+_OWN = {"utf-8": codecs.BOM_UTF8, "utf-8-sig": codecs.BOM_UTF8, "gb18030": _GB18030_MARK}
+
+
+def own_mark(encoding: str) -> bytes:
+    """The mark that files of an encoding may begin with; empty when there is none."""
+    return _OWN.get(encoding, b"")
+
+
+def check_mark(head: bytes, encoding: str, file: str) -> None:
+    """MappingError when the file's first bytes are the mark of another encoding than the mapping's."""
+    for mark, name, right in _MARKS:
+        if not head.startswith(mark):
+            continue
+        if mark == own_mark(encoding):
+            return
+        remedy = f"write `encoding: {right}`" if right else "save the file as UTF-8 and write `encoding: utf-8-sig`"
+        raise MappingError(f"{file}: the file begins with the byte order mark of {name}, the mapping says {encoding}; {remedy}")

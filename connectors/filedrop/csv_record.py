@@ -1,0 +1,114 @@
+"""One CSV record, built from physical lines: the one place that decides where a quoted cell, and so a row, ends.
+
+The form is that of RFC 4180: a cell that begins with the quote runs to its closing quote, line ends included, and a quote
+inside is doubled. A quote inside of a cell that does not begin with one is text. Pure.
+
+Invariant: `add` is COMPLETE exactly at the end of a line, so a record has no rest that could be lost.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from enum import Enum
+
+
+class State(Enum):
+    COMPLETE = "complete"
+    OPEN = "open"
+    FAULTY = "faulty"
+
+
+class Dialect:
+    """The delimiter and the quote of a file."""
+
+    def __init__(self, delimiter: str, quote: str) -> None:
+        self.delimiter = delimiter
+        self.quote = quote
+        self.doubled_quote = quote * 2
+        self.next_quoted = delimiter + quote
+        other = f"[^{re.escape(quote)}]*"
+        self.inside_quotes = re.compile(f"{other}(?:{re.escape(quote)}{re.escape(quote)}{other})*")
+
+
+class Record:
+    """Takes lines with `add` until one completes it. `width`: the number of values that the record must have, if it is known."""
+
+    def __init__(self, dialect: Dialect, width: int | None) -> None:
+        self.values: list[str] = []
+        self.fault = ""
+        self._dialect = dialect
+        self._width = width
+        self._open_parts: list[str] | None = None
+
+    def add(self, text: str) -> State:
+        """One line more, with its line end."""
+        content, dialect = text.rstrip("\r\n"), self._dialect
+        at = 0
+        while True:
+            if self._open_parts is None and not content.startswith(dialect.quote, at):
+                end = content.find(dialect.next_quoted, at)
+                self.values += (content[at:] if end < 0 else content[at:end]).split(dialect.delimiter)
+                if end < 0:
+                    return self._finish()
+                at = end + 1
+            if self._open_parts is None:
+                self._open_parts = []
+                at += 1
+            match = dialect.inside_quotes.match(content, at)
+            assert match is not None  # the pattern fits an empty text
+            self._open_parts.append(match.group())
+            if match.end() == len(content):
+                self._open_parts.append(text[len(content) :])
+                return self._has_room()
+            at = match.end() + 1
+            self.values.append("".join(self._open_parts).replace(dialect.doubled_quote, dialect.quote))
+            self._open_parts = None
+            if at == len(content):
+                return self._finish()
+            if not content.startswith(dialect.delimiter, at):
+                place = f"text after the closing quote of value {len(self.values)}"
+                return self._fail(f"not valid CSV: {place}; write a quote inside twice")
+            at += 1
+
+    def count_values(self) -> int:
+        """The number of values when the quote that is still open is read as text."""
+        open_text = "".join(self._open_parts or ())
+        return len(self.values) + (0 if self._open_parts is None else 1 + open_text.count(self._dialect.delimiter))
+
+    def _finish(self) -> State:
+        if self._width is not None and len(self.values) != self._width:
+            return self._fail(f"the row has {len(self.values)} values, the header {self._width}")
+        return State.COMPLETE
+
+    def _has_room(self) -> State:
+        """A record that has too many values already is not read on: it cannot become a row."""
+        if self._width is not None and len(self.values) >= self._width:
+            return self._fail(f"the row has more than {len(self.values)} values, the header {self._width}")
+        return State.OPEN
+
+    def _fail(self, fault: str) -> State:
+        self.fault = fault
+        return State.FAULTY
+
+
+def swallowed_line(lines: Sequence[str], dialect: Dialect, width: int) -> int | None:
+    """Which line of a record of several lines looks like a row of its own (from 1); None when none does.
+
+    A forgotten quote joins rows to one record that is valid CSV. Then a line in between has as many values as a row, or the
+    first and the last line both have.
+    """
+    if width < 2 or len(lines) < 2:
+        return None
+    for number, line in enumerate(lines[1:-1], 2):
+        if _count_alone(line, dialect) == width:
+            return number
+    return len(lines) if _count_alone(lines[-1], dialect) == width == _count_alone(lines[0], dialect) else None
+
+
+def _count_alone(line: str, dialect: Dialect) -> int:
+    """The number of values of a line that is read by itself."""
+    record = Record(dialect, None)
+    if record.add(line) is State.FAULTY:
+        return line.count(dialect.delimiter) + 1
+    return record.count_values()

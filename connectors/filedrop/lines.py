@@ -1,0 +1,108 @@
+"""Physical lines of a file with their byte offsets. LF, CRLF and a CR alone each end a line.
+
+Invariant: the lines after an offset do not depend on where reading began, and no line reaches over `limit`.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections import deque
+from collections.abc import Iterable
+from typing import NamedTuple
+
+_LINE_END = re.compile(rb"\r\n|\n|\r")
+_BLOCK_BYTES = 1 << 16
+_LONG_LINE_HEAD_BYTES = 1000
+
+
+class Line(NamedTuple):
+    """The bytes from `start` to `end`, the line end with them. Of a line that is too long, `raw` is the beginning.
+
+    `is_ended`: the whole line end is there. A CR as the last byte before the limit may be half of a CRLF.
+    """
+
+    start: int
+    end: int
+    raw: bytes
+    is_ended: bool
+    is_too_long: bool = False
+
+
+class LineReader:
+    """Reads lines from `start` up to `limit`. Lines that were read too early can be put back."""
+
+    def __init__(self, file: io.BufferedReader, start: int, *, limit: int, longest: int) -> None:
+        self._file = file
+        self._at = start
+        self._limit = limit
+        self._longest = longest
+        self._head_bytes = min(longest, _LONG_LINE_HEAD_BYTES)
+        self._buffer = b""
+        self._cursor = 0
+        self._returned: deque[Line] = deque()
+        file.seek(max(0, start - 1))
+        if start > 0 and file.read(1) == b"\r":
+            self._skip_line_feed()
+
+    def next_line(self) -> Line | None:
+        """The next line; None at the limit."""
+        if self._returned:
+            return self._returned.popleft()
+        search_from = self._cursor
+        while True:
+            match = _LINE_END.search(self._buffer, search_from)
+            # A CR at the end of the buffer may have its LF in the next block.
+            if match is not None and (match.end() < len(self._buffer) or match.group() != b"\r"):
+                return self._cut(match.end(), is_ended=True)
+            search_from = match.start() if match is not None else len(self._buffer)
+            if search_from - self._cursor > self._longest:
+                return self._skip_long_line()
+            unread = len(self._buffer) - self._cursor
+            search_from -= self._cursor
+            if not self._fill():
+                return self._cut(len(self._buffer), is_ended=False) if unread else None
+
+    def put_back(self, lines: Iterable[Line]) -> None:
+        """Lines that `next_line` gave last, in their order; it gives them again."""
+        self._returned.extendleft(reversed(list(lines)))
+
+    def _fill(self) -> bool:
+        """Reads one more block behind what is not cut yet."""
+        left = self._limit - self._at - (len(self._buffer) - self._cursor)
+        block = self._file.read(min(_BLOCK_BYTES, left)) if left > 0 else b""
+        self._buffer = self._buffer[self._cursor :] + block
+        self._cursor = 0
+        return bool(block)
+
+    def _cut(self, end: int, *, is_ended: bool) -> Line:
+        raw = self._buffer[self._cursor : end]
+        line = Line(self._at, self._at + len(raw), raw, is_ended)
+        if len(raw) > self._longest:
+            line = line._replace(raw=raw[: self._head_bytes], is_too_long=True)
+        self._at, self._cursor = line.end, end
+        return line
+
+    def _skip_long_line(self) -> Line:
+        """Passes over the rest of a line without keeping it."""
+        start, head = self._at, self._buffer[self._cursor : self._cursor + self._head_bytes]
+        while True:
+            match = _LINE_END.search(self._buffer, self._cursor)
+            if match is not None and (match.end() < len(self._buffer) or match.group() != b"\r"):
+                self._at += match.end() - self._cursor
+                self._cursor = match.end()
+                return Line(start, self._at, head, is_ended=True, is_too_long=True)
+            passed = (match.start() if match is not None else len(self._buffer)) - self._cursor
+            self._at += passed
+            self._cursor += passed
+            if not self._fill():
+                self._at += len(self._buffer) - self._cursor
+                self._cursor = len(self._buffer)
+                return Line(start, self._at, head, is_ended=False, is_too_long=True)
+
+    def _skip_line_feed(self) -> None:
+        """The LF of a CRLF whose CR ended the last line that was read before."""
+        if self._at < self._limit and self._file.read(1) == b"\n":
+            self._at += 1
+        else:
+            self._file.seek(self._at)
