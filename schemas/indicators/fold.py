@@ -27,7 +27,6 @@ _MARKS = {
 
 _QUOTED = re.compile(r'="([^"]*)"')
 _ROUNDS = 4
-SCIENTIFIC = re.compile(r"\d[.,]?\d*[eE]\+?\d{1,3}", re.ASCII)
 
 
 def fold(text: str) -> str:
