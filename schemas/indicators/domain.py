@@ -62,10 +62,6 @@ def check_name(name: str) -> str:
     registered = _LAST.fullmatch(labels[-1]) and _REGISTERED.fullmatch(labels[-2])
     if not registered or not all(_LABEL.fullmatch(label) for label in labels):
         raise ValueError(f"{_SAID}; {_fault(name)}")
-    if "xn--" in name:
-        for label in labels:
-            if label.startswith("xn--"):
-                _check_encoded(label)
     return name
 
 
@@ -113,20 +109,9 @@ def _is_letter(label: str, at: int) -> bool:
 
 
 def _check_letters(label: str) -> None:
-    if unicodedata.category(label[0])[0] == "M":
-        raise ValueError(f"{_SAID}; this one begins with a mark that belongs behind a letter")
+    if unicodedata.category(label[0])[0] == "M" or label.startswith("xn--"):
+        raise ValueError(f"{_SAID}; this one begins with a mark that belongs behind a letter, or with xn-- before letters")
     check_bidi(label)
-
-
-def _check_encoded(label: str) -> None:
-    try:
-        letters = label[4:].encode("ascii").decode("punycode")
-        mapped = idna.uts46_remap(letters, std3_rules=False, transitional=False)
-        fits = not letters.isascii() and mapped == letters and _encoded(letters) == label
-    except UnicodeError:
-        fits = False
-    if not fits:
-        raise ValueError(f"{_SAID}; this one has a part with xn-- before it that encodes no name")
 
 
 @cache
@@ -148,4 +133,12 @@ def advisories(value: str) -> tuple[str, ...]:
 
 
 def _readable(value: str) -> str:
-    return ".".join(label[4:].encode().decode("punycode") if label.startswith("xn--") else label for label in value.split("."))
+    return ".".join(map(_letters, value.split(".")))
+
+
+def _letters(label: str) -> str:
+    """A label in Unicode; as it is when it encodes none (browsers open such a name, too)."""
+    try:
+        return label[4:].encode("ascii").decode("punycode") if label.startswith("xn--") else label
+    except UnicodeError:
+        return label

@@ -14,7 +14,7 @@ from schemas.indicators.fold import drop_invisible
 
 _SAID = "a URL is http or https with a host, for example https://example.com/pay"
 _NUMBER = re.compile(r"(?P<hexadecimal>0x[0-9a-f]*)|(?P<octal>0[0-7]+)|(?P<decimal>0|[1-9]\d*)", re.ASCII)
-_LONGEST_NUMBER = 32
+_LONGEST_NUMBER = 11
 
 
 def read_host(text: str) -> str:
@@ -46,8 +46,8 @@ def _read_ipv4(name: str) -> str:
 
 
 def _number(part: str) -> int:
-    match = _NUMBER.fullmatch(part) if len(part) <= _LONGEST_NUMBER else None
-    if match is None:
+    match = _NUMBER.fullmatch(part)
+    if match is None or len(part.removeprefix("0x").lstrip("0")) > _LONGEST_NUMBER:
         raise ValueError(f"{_SAID}; the host of this one ends in a number, but is no address")
     if match["hexadecimal"]:
         return int(part[2:] or "0", 16)

@@ -47,7 +47,7 @@ def drop_label(plain: str, names: re.Pattern[str]) -> str:
 
 def has_two_numbers(plain: str) -> bool:
     """Whether a folded text is two numbers: two runs of 12 or two mobiles with something between, or two halves grouped alike."""
-    if len(plain) < SHORTEST_TWO or plain.isalnum():
+    if len(plain) < SHORTEST_TWO or (plain.isascii() and plain.isalnum()):
         return False
     runs = [run for run in _RUN.findall(plain) if len(run) >= _SHORTEST_RUN or _MOBILE.fullmatch(run)]
     if len(runs) >= 2 or len([part for part in _BETWEEN.split(plain) if _is_whole(part)]) >= 2:
