@@ -10,10 +10,10 @@ import re
 from urllib.parse import unquote_to_bytes
 
 from schemas.indicators import domain
-from schemas.indicators.fold import drop_invisible
 
 _SAID = "a URL is http or https with a host, for example https://example.com/pay"
 _NUMBER = re.compile(r"(?P<hexadecimal>0x[0-9a-f]*)|(?P<octal>0[0-7]+)|(?P<decimal>0|[1-9]\d*)", re.ASCII)
+_CONTROL = re.compile(r"[\x00-\x20\x7f]")
 _LONGEST_NUMBER = 11
 
 
@@ -31,9 +31,12 @@ def read_host(text: str) -> str:
 
 def _decoded(text: str) -> str:
     try:
-        return drop_invisible(unquote_to_bytes(text).decode("utf-8"))
+        plain = unquote_to_bytes(text).decode("utf-8")
     except UnicodeError as error:
         raise ValueError(f"{_SAID}; the % in the host of this one encode no characters") from error
+    if _CONTROL.search(plain):
+        raise ValueError(f"{_SAID}; the % in the host of this one encode characters that no host has")
+    return plain
 
 
 def _read_ipv4(name: str) -> str:
