@@ -1,0 +1,106 @@
+"""The first step of every kind: takes out of a text what a keyboard, a spreadsheet or a chat program put into it.
+
+Full-width letters, digits and marks become plain ones, every dash a hyphen, every blank a space. Characters that nobody sees
+(format and control characters, byte order marks, marks of direction, fillers) go. So does the apostrophe that a spreadsheet puts
+before digits, and its `="…"`.
+
+Invariant: folding twice is folding once, and plain ASCII without blanks at its ends comes back as it is.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable
+
+_DASHES = "\u02d7\u058a\u05be\u1806\u2010\u2011\u2012\u2013\u2014\u2015\u2043\u2212\u2e3a\u2e3b\u30fc\ufe58\ufe63\uff0d\uff70"
+_FILLERS = "\u034f\u115f\u1160\u2800\u3164\uffa0" + "".join(map(chr, range(0xFE00, 0xFE10)))
+_MARKS = {
+    **dict.fromkeys(map(ord, _DASHES), "-"),
+    **dict.fromkeys(map(ord, _FILLERS), None),
+    **dict.fromkeys(map(ord, "\u2018\u2019\u201b\u2032\u02bc\uff07"), "'"),
+    **dict.fromkeys(map(ord, "\u3010\u3014\u3016\u3018\u301a"), "["),
+    **dict.fromkeys(map(ord, "\u3011\u3015\u3017\u3019\u301b"), "]"),
+    **dict.fromkeys(map(ord, "\u3002\uff61\u00b7"), "."),
+    **dict.fromkeys(map(ord, "\t\n\v\f\r\x1c\x1d\x1e\x1f\x85\u2028\u2029"), " "),
+}
+"""Characters that stand for others, and fillers that stand for nothing, beyond what NFKC knows."""
+
+_QUOTED = re.compile(r'="([^"]*)"')
+_LOOSE_JOINER = re.compile(r"(?<![^\x00-\x7f])[\u200c\u200d]+|[\u200c\u200d]+\Z")
+_ROUNDS = 4
+_REMEMBERED = 4096
+_JOINERS = "\u200c\u200d"
+
+
+class _Table(dict[int, str | None]):
+    """What `str.translate` makes of each character: worked out when it is first met, and remembered for so many."""
+
+    def __init__(self, make: Callable[[str], str | None]) -> None:
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, code: int) -> str | None:
+        made = self._make(chr(code))
+        if len(self) < _REMEMBERED:
+            self[code] = made
+        return made
+
+
+def fold(text: str) -> str:
+    """`'６２２２－０２１０\\u200b` -> `6222-0210`: for kinds whose characters are a closed set (numbers, names of things)."""
+    plain = text.strip()
+    if not (plain.isascii() and plain.isprintable()):
+        plain = _fold_all(plain)
+    if plain[:1] in ("'", "="):
+        plain = _drop_spreadsheet_marks(plain)
+    return plain
+
+
+def drop_invisible(text: str) -> str:
+    """The text without what nobody sees, its letters as they are: for kinds whose characters tell things apart (URL, domain).
+
+    Line ends and tabs go (browsers drop them too); a joiner (U+200C, U+200D) stays behind a character that is not ASCII.
+    """
+    plain = text.strip()
+    if not (plain.isascii() and plain.isprintable()):
+        plain = _LOOSE_JOINER.sub("", plain.translate(_VISIBLE)).strip()
+    return _drop_spreadsheet_marks(plain) if plain[:1] in ("'", "=") else plain
+
+
+def _fold_all(text: str) -> str:
+    """Until nothing changes: a character that goes can bring two others together."""
+    for _ in range(_ROUNDS):
+        plain = unicodedata.normalize("NFKC", text.translate(_MARKS)).translate(_PLAIN).strip()
+        if plain == text:
+            break
+        text = plain
+    return text
+
+
+def _plain(letter: str) -> str | None:
+    """One character of normal form NFKC: a digit of any script is its ASCII one, a blank is a space."""
+    if (code := ord(letter)) in _MARKS:
+        return _MARKS[code]
+    if letter.isspace():
+        return " "
+    if unicodedata.category(letter) in ("Cc", "Cf"):
+        return None
+    return letter if letter.isascii() or not letter.isdecimal() else str(unicodedata.decimal(letter))
+
+
+def _visible(letter: str) -> str | None:
+    return letter if letter in _JOINERS or unicodedata.category(letter) not in ("Cc", "Cf", "Zl", "Zp") else None
+
+
+_PLAIN, _VISIBLE = _Table(_plain), _Table(_visible)
+
+
+def _drop_spreadsheet_marks(text: str) -> str:
+    plain = text
+    while plain[:1] in ("'", "="):
+        quoted = _QUOTED.fullmatch(plain)
+        if quoted is None and plain[0] == "=":
+            break
+        plain = quoted[1].strip() if quoted else plain.lstrip("' ")
+    return plain
