@@ -68,7 +68,8 @@ def test_a_route_shows_its_bodies_and_answers(endpoint: Endpoint) -> None:
 @pytest.mark.parametrize("slug", PROBLEMS)
 def test_every_problem_is_documented_where_it_can_be_answered(slug: str) -> None:
     shown = HTTP["components"]["examples"].get(slug)
-    everywhere = {"internal", "method-not-allowed", "headers-too-large", "head-stalled", "invalid-head"}  # of any route, not to be expected
+    # Of any route, and not to be expected:
+    everywhere = {"internal", "method-not-allowed", "headers-too-large", "head-stalled", "invalid-head"}
     in_lines = {"line-too-long", "too-many-lines", "invalid-encoding"}  # in the answer to a line of a batch
     if slug in everywhere | in_lines:
         assert shown is None
