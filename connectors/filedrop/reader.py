@@ -160,7 +160,7 @@ class Decoder:
 
     def lossy_text(self, raw: bytes) -> str:
         """What a person is shown of a line that cannot be read."""
-        return _bare(raw.decode(self._codec, "backslashreplace"))
+        return raw.rstrip(b"\r\n").decode(self._codec, "backslashreplace")
 
     def encoding_fault(self, error: UnicodeDecodeError) -> str:
         return f"not {self.encoding}: byte {error.object[error.start]:#04x} at {error.start} of the row"

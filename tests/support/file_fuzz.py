@@ -297,7 +297,7 @@ def _check_growth_after_settling(raw: bytes, options: Options, path: Path, rng: 
     for number, line in enumerate(_lines(raw)):
         if _is_blank(line, options, number):
             continue
-        text = (line if number else line.removeprefix(mark)).decode(codec, "backslashreplace").rstrip("\r\n")
+        text = (line if number else line.removeprefix(mark)).rstrip(b"\r\n").decode(codec, "backslashreplace")
         assert has_header or text in told, f"line {number + 1} is nowhere, cut at {cut}"
         has_header = False
 
