@@ -231,7 +231,9 @@ class Gateway(_Process):
         )
         # Public tips by what became of them: taken, again (the same one), refused (not valid), limited (too many).
         self.tips = Counter("liandong_gateway_tips", "Public tips", ["outcome"], registry=r)
-        # Producers thrown away after a failed append.
+        # Partitions of the topics that the gateway writes which cannot acknowledge: no leader, or fewer copies than promised.
+        self.unwritable = Gauge("liandong_gateway_unwritable_partitions", "Partitions that cannot acknowledge", registry=r)
+        # Producers replaced after a failed append.
         self.producers_discarded = Counter(
             "liandong_gateway_producers_discarded", "Kafka producers replaced after a failure", registry=r
         )
