@@ -107,8 +107,7 @@ class KafkaLog:
             linger_ms=0,
             max_batch_size=MAX_RECORD_BYTES - 65536,
             max_request_size=8 * MAX_RECORD_BYTES,
-            # Half: a request that a dead leader does not answer is sent once more, to the new one, while its sender waits.
-            request_timeout_ms=int(self._timeout_s * 500),
+            request_timeout_ms=int(self._timeout_s * 1000),
             metadata_max_age_ms=60_000,
         )
 

@@ -1,9 +1,9 @@
 """The gateway's producer, and how one that failed is replaced: make before break.
 
 An idempotent producer whose batch to a partition was not acknowledged in time may be stuck there for good. It is used no more
-for that partition; for the others it goes on until another one has taken its place, and what it has in flight for them has its
-own time. Only where no broker answers at all it is thrown away at once. Invariant: each record is given to one producer, once;
-a failure to one partition fails nothing that is on its way to another.
+for that partition; for the others it goes on until another one has taken its place, and whatever it was given has its own time.
+Only where no broker answers at all it is thrown away at once. Invariant: each record is given to one producer, once; a failure to
+one partition fails nothing that is on its way to another.
 """
 
 from __future__ import annotations
@@ -63,17 +63,6 @@ class Serving:
             if not self._users:
                 self._idle.set()
 
-    def bar(self, partitions: Iterable[TopicPartition], error: Exception) -> None:
-        """Uses it no more for these; what it has not sent there yet fails now."""
-        for at in partitions:
-            self.barred.add(at)
-            accumulator = self.producer._message_accumulator
-            for batch in accumulator._batches.pop(at, ()):
-                accumulator._pending_batches.add(batch)  # its end removes it there
-                batch.failure(error)
-                if batch.future.done() and not batch.future.cancelled():
-                    batch.future.exception()
-
     async def idle(self, timeout_s: float) -> None:
         """Until nobody waits for it, or the time is over."""
         with contextlib.suppress(TimeoutError):
@@ -119,7 +108,7 @@ class Producers:
             return
         names = ", ".join(sorted(f"{at.topic}/{at.partition}" for at in failed))
         logger.warning("not acknowledged: %s: %s: %s", names, type(error).__name__, error)
-        serving.bar(failed, error)
+        serving.barred |= failed
         if serving is not self.current:
             return
         if not self._answers():

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from aiokafka.client import AIOKafkaClient
-from aiokafka.errors import KafkaError, for_code
+from aiokafka.errors import NoBrokersAvailable, for_code
 from aiokafka.protocol.admin import DescribeConfigsRequest
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import CompactArray, CompactString, Int16, Int32, Int64, Schema, TaggedFields
@@ -140,5 +140,5 @@ async def check_topics(client_options: dict[str, Any], topics: Sequence[Topic]) 
     finally:
         await client.close()
     if not view.brokers:
-        raise KafkaError("no broker is registered")
+        raise NoBrokersAvailable("no broker is registered")
     refuse(find_faults(topics, view.topics, view.brokers))
