@@ -6,6 +6,7 @@ so `has_quorum` is asked beside it.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -23,6 +24,7 @@ _TOPIC_RESOURCE = 2
 _NOT_ALLOWED = frozenset({29, 31})
 """Codes of Kafka: this user may not ask that of a topic, of the cluster."""
 _UNKNOWN_TOPIC = 3
+_SPREAD_S = (0.2, 0.5, 1.0)
 _text = CompactString("utf-8")
 _replica = CompactArray(("replica_id", Int32), ("log_end_offset", Int64), ("tags", TaggedFields))
 
@@ -132,11 +134,16 @@ async def has_quorum(client: AIOKafkaClient, node: int | None = None) -> bool | 
 
 
 async def check_topics(client_options: dict[str, Any], topics: Sequence[Topic]) -> None:
-    """WrongTopics when a topic is not as the table wants it; KafkaError when Kafka does not say."""
+    """WrongTopics when a topic is not as the table wants it; KafkaError when Kafka does not say. A topic that was made a moment
+    ago is not known to every broker at once."""
     client = AIOKafkaClient(**client_options)
     try:
         await client.bootstrap()
-        view = await look(client, topics, with_configs=True)
+        for pause_s in (*_SPREAD_S, None):
+            view = await look(client, topics, with_configs=True)
+            if pause_s is None or len(view.topics) == len(topics):
+                break
+            await asyncio.sleep(pause_s)
     finally:
         await client.close()
     if not view.brokers:

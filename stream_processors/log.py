@@ -122,6 +122,11 @@ class KafkaLog:
     def stamped_ms(self) -> int | None:
         return self._stamped_ms
 
+    @property
+    def client_options(self) -> dict[str, Any]:
+        """What any client needs to reach this log."""
+        return dict(self._common)
+
     async def open(self) -> None:
         self._producer = AIOKafkaProducer(
             **self._common,
