@@ -18,7 +18,8 @@ import time
 import traceback
 from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import Any, NoReturn
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import faust
 import uvloop
@@ -28,20 +29,10 @@ from prometheus_client import start_http_server
 
 from schemas.policy import Policy
 from schemas.protect import AesGcmSealer, Tokenizer
-from schemas.protect.signing import Ed25519Signer, load_or_create
 from schemas.topics import Topic, all_topics
 from stream_processors import transport
-from stream_processors.agents.assess import Assess
 from stream_processors.agents.base import Agent
 from stream_processors.agents.beside import Beside
-from stream_processors.agents.deliver import Deliver
-from stream_processors.agents.intake import Intake
-from stream_processors.agents.oversee import Oversee
-from stream_processors.agents.project import Project
-from stream_processors.agents.timekeeper import Timekeeper
-from stream_processors.agents.track import Track
-from stream_processors.agents.webhook import Webhook
-from stream_processors.calendar_file import load_holidays
 from stream_processors.cluster_view import check_topics
 from stream_processors.log import KafkaLog
 from stream_processors.metrics import METRICS
@@ -52,14 +43,13 @@ from stream_processors.settings import PolicyError, Settings
 from stream_processors.state.keys import Namespace
 from stream_processors.state.store import RedisLike, RedisStore, connect
 from stream_processors.waiting import KAFKA, LOCK, Waiting
-from stream_processors.webhooks.post import Poster, SystemResolver, trust
 
-AGENTS: dict[str, type[Assess] | type[Deliver] | type[Project] | type[Timekeeper]] = {
-    "assess": Assess,
-    "timekeeper": Timekeeper,
-    "deliver": Deliver,
-    "project": Project,
-}
+if TYPE_CHECKING:
+    from stream_processors.agents.webhook import Webhook
+
+AGENTS = {"assess": "Assess", "timekeeper": "Timekeeper", "deliver": "Deliver", "project": "Project"}
+"""The classes, in the modules of their names. A process imports what its own agent needs: each start costs CPU that the others of
+a machine wait for."""
 NAMES = ("intake", "track", "webhook", "oversee", *AGENTS)
 MOST_POLLED = {"track": 1000}
 """A poll of track holds a whole case a record, and what it is after: with more of them the process needs over 250 MiB."""
@@ -278,18 +268,28 @@ async def _agent(settings: Settings, stage: str, log: KafkaLog, redis: RedisLike
     sealer = AesGcmSealer(settings.keyring())
     agent: Agent
     if stage == "track":
+        from stream_processors.agents.track import Track
+        from stream_processors.calendar_file import load_holidays
+
         agent = Track(log, store, policy, sealer, logger.info, holidays=load_holidays(settings.holidays_file))
     elif stage == "oversee":
+        from schemas.protect.signing import Ed25519Signer, load_or_create
+        from stream_processors.agents.oversee import Oversee
+
         agent = Oversee(log, store, policy, sealer, logger.info, Ed25519Signer(load_or_create(settings.signing_path)))
     elif stage == "webhook":
         agent = _webhook(settings, log, store, policy, sealer)
     else:
-        agent = AGENTS[stage](log, store, policy, sealer, logger.info)
+        made = getattr(import_module(f"stream_processors.agents.{stage}"), AGENTS[stage])
+        agent = made(log, store, policy, sealer, logger.info)
     METRICS.tell_policy(stage, agent.policy)
     return agent
 
 
 def _webhook(settings: Settings, log: KafkaLog, store: RedisStore, policy: Policy, sealer: AesGcmSealer) -> Webhook:
+    from stream_processors.agents.webhook import Webhook
+    from stream_processors.webhooks.post import Poster, SystemResolver, trust
+
     hooks = settings.hooks()
     if loosened := hooks.loosened():
         logger.warning("WEBHOOKS ARE NOT GUARDED AS SHIPPED: %s may be called, by %s", loosened, settings.webhooks_file)
@@ -299,6 +299,8 @@ def _webhook(settings: Settings, log: KafkaLog, store: RedisStore, policy: Polic
 
 async def _intakes(settings: Settings, log: KafkaLog, redis: RedisLike, policy: Policy, waiting: Waiting) -> Beside:
     """One agent an institution, side by side."""
+    from stream_processors.agents.intake import Intake
+
     keyring = settings.keyring()
     tokenizer, sealer = Tokenizer(keyring), AesGcmSealer(keyring)
     limits = {"body_limit_bytes": settings.body_limit_bytes, "json_depth_limit": settings.json_depth_limit}
@@ -339,6 +341,7 @@ def run(settings: Settings, stage: str) -> None:
     if settings.metrics_port:
         METRICS.prepare(stage)
         start_http_server(settings.metrics_port, addr="127.0.0.1", registry=METRICS.registry)
+    import_module(f"stream_processors.agents.{stage}")
     spare_collector()
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
