@@ -36,8 +36,8 @@ def share_of_buckets(buckets: int, partitions: int) -> int:
     what is due in a bucket, so no two partitions can have the same."""
     if partitions > buckets:
         raise ValueError(
-            f"{partitions} partitions of {CHANGED.name} cannot share {buckets} buckets of the timekeeper: at most {buckets} partitions "
-            "are possible (schemas/topics.py: PARTITIONS), or more buckets (stream_processors/state/keys.py: BUCKETS)"
+            f"{partitions} partitions of {CHANGED.name} cannot share {buckets} buckets of the timekeeper: at most {buckets} "
+            "partitions are possible (schemas/topics.py: PARTITIONS), or more buckets (stream_processors/state/keys.py: BUCKETS)"
         )
     return buckets // partitions
 

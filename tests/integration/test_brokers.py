@@ -110,7 +110,8 @@ async def set_config(bootstrap: str, name: str, value: str) -> None:
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     await admin.start()
     try:
-        await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, SUBMITTED.name, configs)])
+        for answer in await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, SUBMITTED.name, configs)]):
+            assert all(not code for code, *_ in answer.resources), answer
         await asyncio.sleep(1)
     finally:
         await admin.close()
