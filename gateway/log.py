@@ -1,27 +1,27 @@
 """The port to the log, and its Kafka side: append and know where each record landed.
 
-Invariant: a Position is given only after the broker acknowledged (acks=all, idempotent). A producer that failed once is
-thrown away with all that it holds: an idempotent one can get stuck behind an expired batch.
+Invariant: a Position is given only after the broker acknowledged (acks=all, idempotent), in a topic that keeps as many copies as
+the table promises. What does not get there in one partition is no matter of the others (gateway/producers.py).
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from gateway.metrics import METRICS
-from schemas.topics import ACTIONS, DELIVERED, MAX_RECORD_BYTES, RETRACTIONS, SUBMITTED, Topic
+from gateway.cluster import ClusterWatch, Health
+from gateway.producers import Producer, Producers, Serving
+from schemas.topics import MAX_RECORD_BYTES, TOPICS, Topic
 from stream_processors.log import partition_of
+from stream_processors.topic_check import WrongTopics
 
-logger = logging.getLogger("liandong.gateway")
-
-_RECONNECT_S = 1.0
+WRITTEN = tuple(topic for topic in TOPICS.values() if "gateway" in topic.producers)
+_OPEN_S = 5.0
 
 
 class Position(NamedTuple):
@@ -57,7 +57,12 @@ class Log(Protocol):
         """The first and the next offset of each partition. LogUnavailable when the broker does not tell."""
 
     @property
-    def connected(self) -> bool: ...
+    def connected(self) -> bool:
+        """Whether anything can be appended at all."""
+
+    @property
+    def health(self) -> Health:
+        """Whether an append would be acknowledged, by what was seen of the cluster a moment ago."""
 
 
 class KafkaLog:
@@ -66,82 +71,91 @@ class KafkaLog:
     def __init__(self, common: dict[str, Any], append_timeout_s: float) -> None:
         self._common = common
         self._timeout_s = append_timeout_s
-        self._producer: AIOKafkaProducer | None = None
+        self._watch = ClusterWatch(common, WRITTEN)
+        self._producers = Producers(self._make, _check_topics, lambda: self._watch.answers, append_timeout_s)
         self._reader: AIOKafkaConsumer | None = None
         self._reading = asyncio.Lock()
-        self._connecting: asyncio.Task[None] | None = None
-        self._discards: set[asyncio.Task[None]] = set()
 
     @property
     def connected(self) -> bool:
-        return self._producer is not None
+        return self._producers.current is not None and self._watch.is_checked
+
+    @property
+    def health(self) -> Health:
+        health = self._watch.health
+        if health.is_ready and not self.connected:
+            return Health(False, "no connection, or topics are missing")
+        return health
 
     async def open(self) -> None:
-        self._connecting = asyncio.create_task(self._connect())
+        self._watch.open()
+        await self._producers.open(_OPEN_S)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.shield(self._connecting), 5)
+            await asyncio.wait_for(self._watch.seen.wait(), _OPEN_S)
 
     async def close(self) -> None:
-        if self._connecting is not None:
-            self._connecting.cancel()
-        if self._producer is not None:
-            with contextlib.suppress(TimeoutError, KafkaError):
-                await asyncio.wait_for(self._producer.stop(), self._timeout_s)
+        await self._watch.close()
+        await self._producers.close()
         await self._close_reader()
-        if self._discards:
-            await asyncio.wait(self._discards, timeout=2)
 
-    async def _connect(self) -> None:
-        """Tries until there is a producer that knows our topics."""
-        while self._producer is None:
-            producer = AIOKafkaProducer(
-                **self._common,
-                acks="all",
-                enable_idempotence=True,
-                linger_ms=0,
-                max_batch_size=MAX_RECORD_BYTES - 65536,
-                max_request_size=8 * MAX_RECORD_BYTES,
-                request_timeout_ms=int(self._timeout_s * 1000),
-                metadata_max_age_ms=60_000,
-            )
-            try:
-                await producer.start()
-                await _check_topics(producer)
-                self._producer = producer
-            except (KafkaError, OSError, WrongTopics) as error:
-                logger.warning("no producer yet: %s", error)
-                await _throw_away(producer, error)
-                await asyncio.sleep(_RECONNECT_S)
-            except asyncio.CancelledError:
-                await _throw_away(producer, LogUnavailable("closing"))
-                raise
-
-    def _discard(self, producer: AIOKafkaProducer, error: BaseException) -> None:
-        """Replaces a failed producer; who waits on it gets its failure at once."""
-        if self._producer is not producer:
-            return
-        logger.warning("producer discarded: %s: %s", type(error).__name__, error)
-        METRICS.producers_discarded.inc()
-        self._producer = None
-        task = asyncio.create_task(_throw_away(producer, error))
-        self._discards.add(task)
-        task.add_done_callback(self._discards.discard)
-        self._connecting = asyncio.create_task(self._connect())
+    def _make(self) -> AIOKafkaProducer:
+        options = {**self._common, "bootstrap_servers": self._watch.bootstrap()}
+        return AIOKafkaProducer(
+            **options,
+            acks="all",
+            enable_idempotence=True,
+            linger_ms=0,
+            max_batch_size=MAX_RECORD_BYTES - 65536,
+            max_request_size=8 * MAX_RECORD_BYTES,
+            request_timeout_ms=int(self._timeout_s * 1000),
+            metadata_max_age_ms=60_000,
+        )
 
     async def append(self, topic: Topic, entries: Sequence[Entry]) -> list[Position | LogUnavailable]:
-        producer = self._producer
-        if producer is None:
-            return [LogUnavailable("no connection to the broker")] * len(entries)
+        serving = self._producers.current
+        if serving is None or not self._watch.is_checked:
+            return [LogUnavailable("no connection to the broker, or its topics are not as the table wants them")] * len(entries)
         landed: list[Position | LogUnavailable] = [LogUnavailable("not acknowledged in time")] * len(entries)
+        sent: dict[int, list[int]] = {}
+        for index, entry in enumerate(entries):
+            sent.setdefault(partition_of(entry.key, topic.partitions), []).append(index)
+        for partition in list(sent):
+            if why := self._why_not(serving, topic, partition):
+                for index in sent.pop(partition):
+                    landed[index] = LogUnavailable(why)
+        if sent:
+            with serving.use():
+                await self._send(serving, topic, entries, sent, landed)
+        return landed
+
+    def _why_not(self, serving: Serving, topic: Topic, partition: int) -> str | None:
+        if TopicPartition(topic.name, partition) in serving.barred:
+            return f"partition {partition} did not acknowledge a moment ago"
+        return self._watch.why_not(topic, partition)
+
+    async def _send(
+        self,
+        serving: Serving,
+        topic: Topic,
+        entries: Sequence[Entry],
+        sent: Mapping[int, list[int]],
+        landed: list[Position | LogUnavailable],
+    ) -> None:
+        """Sends to each partition by itself: what fails or is late in one is no matter of the others."""
+        errors: dict[int, Exception] = {}
         try:
             async with asyncio.timeout(self._timeout_s):
                 if len(entries) == 1:
-                    await _send_one(producer, topic, entries[0], landed)
+                    await _send_one(serving.producer, topic, entries[0], landed, errors)
                 else:
-                    await _send_many(producer, topic, entries, landed)
-        except (KafkaError, OSError, LogUnavailable, TimeoutError) as error:
-            self._discard(producer, error)
-        return landed
+                    await _send_many(serving.producer, topic, entries, sent, landed, errors)
+        except TimeoutError:
+            late = [p for p, indexes in sent.items() if any(not isinstance(landed[index], Position) for index in indexes)]
+            errors |= {p: TimeoutError("not acknowledged in time") for p in late if p not in errors}
+        for partition, error in errors.items():
+            if isinstance(error, _TooLarge):
+                continue
+            self._producers.fail(serving, [TopicPartition(topic.name, partition)], error)
 
     async def span(self, topic: Topic) -> Span:
         partitions = [TopicPartition(topic.name, p) for p in range(topic.partitions)]
@@ -168,39 +182,44 @@ class KafkaLog:
                 await asyncio.wait_for(reader.stop(), 2)
 
 
-class WrongTopics(RuntimeError):
-    """A topic is missing or has another partition count: this is not the log that the stages read."""
+class _TooLarge(LogUnavailable):
+    """The record itself cannot be sent; the producer is well."""
 
 
 async def _check_topics(producer: AIOKafkaProducer) -> None:
-    for topic in (SUBMITTED, RETRACTIONS, ACTIONS, DELIVERED):
-        found = await producer.partitions_for(topic.name)
-        if len(found) != topic.partitions:
-            raise WrongTopics(f"topic {topic.name} has {len(found)} partitions, the topic table says {topic.partitions}")
+    for topic in WRITTEN:
+        there = await producer.partitions_for(topic.name)
+        if len(there) != topic.partitions:
+            raise WrongTopics(f"topic {topic.name} has {len(there)} partitions, the topic table says {topic.partitions}")
 
 
-async def _throw_away(producer: AIOKafkaProducer, error: BaseException) -> None:
-    """Ends a producer without waiting for what it cannot send. `stop` alone would wait for its batches."""
-    cause = error if isinstance(error, Exception) else LogUnavailable(str(error))
-    producer._message_accumulator.fail_all(cause)
-    with contextlib.suppress(Exception):
-        await asyncio.wait_for(producer.stop(), 5)
+def _place(topic: Topic, partition: int, acknowledged: Any) -> Position:
+    """Where it stands. A broker that knows a batch but not its place any more acknowledges it without one."""
+    if acknowledged.offset < 0:
+        raise LogUnavailable("acknowledged without a place")
+    return Position(topic.name, partition, acknowledged.offset, acknowledged.timestamp)
 
 
-async def _send_one(producer: AIOKafkaProducer, topic: Topic, entry: Entry, landed: list[Position | LogUnavailable]) -> None:
+async def _send_one(
+    producer: Producer, topic: Topic, entry: Entry, landed: list[Position | LogUnavailable], errors: dict[int, Exception]
+) -> None:
     partition = partition_of(entry.key, topic.partitions)
-    future = await producer.send(topic.name, entry.value, entry.key, partition)
-    told = await future
-    landed[0] = Position(topic.name, partition, told.offset, told.timestamp)
+    try:
+        future = await producer.send(topic.name, entry.value, entry.key, partition)
+        landed[0] = _place(topic, partition, await future)
+    except (KafkaError, OSError, LogUnavailable) as error:
+        errors[partition] = error
 
 
 async def _send_many(
-    producer: AIOKafkaProducer, topic: Topic, entries: Sequence[Entry], landed: list[Position | LogUnavailable]
+    producer: Producer,
+    topic: Topic,
+    entries: Sequence[Entry],
+    sent: Mapping[int, list[int]],
+    landed: list[Position | LogUnavailable],
+    errors: dict[int, Exception],
 ) -> None:
     """One or a few whole batches a partition: an order faster than a future a record."""
-    by_partition: dict[int, list[int]] = {}
-    for index, entry in enumerate(entries):
-        by_partition.setdefault(partition_of(entry.key, topic.partitions), []).append(index)
 
     async def one(partition: int, indexes: list[int]) -> None:
         waiting = []
@@ -210,16 +229,18 @@ async def _send_many(
             while n < len(indexes) and batch.append(key=entries[indexes[n]].key, value=entries[indexes[n]].value, timestamp=None):
                 n += 1
             if n == 0:
-                raise LogUnavailable("a record is larger than a batch")
+                raise _TooLarge("a record is larger than a batch")
             batch.close()
             waiting.append((await producer.send_batch(batch, topic.name, partition=partition), indexes[:n]))
             indexes = indexes[n:]
-        for future, taken in waiting:
-            told = await future
-            for n, index in enumerate(taken):
-                landed[index] = Position(topic.name, partition, told.offset + n, told.timestamp)
+        for future, members in waiting:
+            first = _place(topic, partition, await future)
+            for n, index in enumerate(members):
+                landed[index] = first._replace(offset=first.offset + n)
 
-    results = await asyncio.gather(*(one(p, indexes) for p, indexes in by_partition.items()), return_exceptions=True)
-    for result in results:
-        if isinstance(result, BaseException):
+    results = await asyncio.gather(*(one(p, indexes) for p, indexes in sent.items()), return_exceptions=True)
+    for partition, result in zip(sent, results, strict=True):
+        if isinstance(result, (KafkaError, OSError, LogUnavailable)):
+            errors[partition] = result
+        elif isinstance(result, BaseException):
             raise result

@@ -28,6 +28,15 @@ OURS = "liandong-"
 MAX_RECORD_BYTES = 1 << 20
 FOR_EVER = 36_500
 """Days: a hundred years."""
+MOST_COPIES = 3
+"""A topic has one copy a broker, and three at most."""
+
+
+def least_in_sync(copies: int) -> int:
+    """How many copies have a record before it is acknowledged, `min.insync.replicas`. Of three copies two, so that an
+    acknowledged record outlives the loss of any one broker, and one broker may be away. With fewer the loss of one would stop
+    all writing, so there an acknowledgement promises one copy."""
+    return 2 if copies >= MOST_COPIES else 1
 
 
 @dataclass(frozen=True)
@@ -53,9 +62,11 @@ class Topic:
         """The CloudEvents type."""
         return f"cn.liandong.{self.form or self.name}"
 
-    def config(self) -> dict[str, str]:
-        """The topic's Kafka configuration."""
+    def config(self, copies: int) -> dict[str, str]:
+        """The topic's Kafka configuration where it has so many copies."""
         return {
+            "min.insync.replicas": str(least_in_sync(copies)),
+            "unclean.leader.election.enable": "false",
             "message.timestamp.type": "LogAppendTime",
             "cleanup.policy": "delete",
             "compression.type": self.compression,

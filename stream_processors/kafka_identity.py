@@ -88,7 +88,7 @@ class MetadataRequest_v12(RequestStruct):
     )
 
 
-class _MetadataRequest(Request[MetadataRequest_v12]):
+class MetadataRequest(Request[MetadataRequest_v12]):
     API_KEY = 3
 
     def __init__(self, names: Sequence[str]) -> None:
@@ -101,9 +101,9 @@ class _MetadataRequest(Request[MetadataRequest_v12]):
 async def describe(client_options: dict[str, Any], topics: Sequence[Topic]) -> str:
     """`cluster|topic=id:partitions|…`. WrongLog when a topic is missing or has another partition count."""
     client = AIOKafkaClient(**client_options)
-    await client.bootstrap()
     try:
-        answer = await client.send(client.get_random_node(), _MetadataRequest([topic.name for topic in topics]))
+        await client.bootstrap()
+        answer = await client.send(client.get_random_node(), MetadataRequest([topic.name for topic in topics]))
     finally:
         await client.close()
     found = {name: (code, topic_id, len(partitions)) for code, name, topic_id, _, partitions, _, _ in answer.topics}

@@ -7,10 +7,12 @@ records of one call stand side by side, or it raises.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+import contextlib
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError, KafkaTimeoutError, KafkaUnavailableError
 from aiokafka.partitioner import murmur2
 
 from schemas.topics import MAX_RECORD_BYTES, Topic
@@ -35,6 +37,28 @@ Place = tuple[int, int]
 
 class LostLog(RuntimeError):
     """An append did not land where it had to: another owner of the partition lives, or the log was changed."""
+
+
+class CannotLook(RuntimeError):
+    """The broker did not answer a look-up, or not in time: nothing is known, and nothing was done. It may be asked again."""
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether Kafka may well answer the same question a moment later: it is not reachable, or about to choose a leader."""
+    if isinstance(error, KafkaError):
+        return bool(error.retriable) or isinstance(error, (KafkaTimeoutError, KafkaUnavailableError))
+    return isinstance(error, (OSError, TimeoutError))
+
+
+@contextlib.contextmanager
+def looking(what: str) -> Iterator[None]:
+    """CannotLook for an error that will pass; any other is itself."""
+    try:
+        yield
+    except (KafkaError, OSError, TimeoutError) as error:
+        if not is_transient(error):
+            raise
+        raise CannotLook(f"{what}: {type(error).__name__}: {error}") from error
 
 
 def partition_of(key: bytes, partitions: int) -> int:
@@ -67,7 +91,8 @@ class Log(Protocol):
     def stamped_ms(self) -> int | None:
         """LogAppendTime of the newest append: the broker's clock a moment ago. None before the first."""
 
-    async def starts(self, topic: Topic) -> dict[int, int]: ...
+    async def starts(self, topic: Topic) -> dict[int, int]:
+        """The first offset of each partition. CannotLook, here and in the look-ups below, when the broker does not say."""
 
     async def ends(self, topic: Topic) -> dict[int, int]: ...
 
@@ -96,6 +121,11 @@ class KafkaLog:
     @property
     def stamped_ms(self) -> int | None:
         return self._stamped_ms
+
+    @property
+    def client_options(self) -> dict[str, Any]:
+        """What any client needs to reach this log."""
+        return dict(self._common)
 
     async def open(self) -> None:
         self._producer = AIOKafkaProducer(
@@ -167,16 +197,19 @@ class KafkaLog:
 
     async def starts(self, topic: Topic) -> dict[int, int]:
         assert self._reader is not None
-        return {tp.partition: at for tp, at in (await self._reader.beginning_offsets(self._partitions(topic))).items()}
+        with looking(f"the beginnings of {topic.name}"):
+            return {tp.partition: at for tp, at in (await self._reader.beginning_offsets(self._partitions(topic))).items()}
 
     async def ends(self, topic: Topic) -> dict[int, int]:
         assert self._reader is not None
-        return {tp.partition: at for tp, at in (await self._reader.end_offsets(self._partitions(topic))).items()}
+        with looking(f"the ends of {topic.name}"):
+            return {tp.partition: at for tp, at in (await self._reader.end_offsets(self._partitions(topic))).items()}
 
     async def since(self, topic: Topic, at_ms: int) -> dict[int, int]:
         assert self._reader is not None
         ends = await self.ends(topic)
-        found = await self._reader.offsets_for_times(dict.fromkeys(self._partitions(topic), at_ms))
+        with looking(f"the offsets of {topic.name} by time"):
+            found = await self._reader.offsets_for_times(dict.fromkeys(self._partitions(topic), at_ms))
         return {tp.partition: ends[tp.partition] if at is None else at.offset for tp, at in found.items()}
 
     async def read(self, topic: Topic, partition: int, start: int, end: int) -> AsyncIterator[list[Record]]:
@@ -193,4 +226,5 @@ class KafkaLog:
                     yield records
 
     async def identity(self, topics: Sequence[Topic]) -> str:
-        return await describe(self._common, topics)
+        with looking("the identity of the log"):
+            return await describe(self._common, topics)

@@ -49,6 +49,9 @@ OUTCOMES: dict[str, tuple[str, ...]] = {
     "timekeeper": (),
 }
 
+WAITING_CAUSES = ("kafka", "redis", "lock")
+"""What a worker may wait for (stream_processors/waiting.py)."""
+
 _STEP_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 _DELAY_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600)
 _REQUEST_S = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
@@ -102,6 +105,8 @@ class Stages(_Process):
         self.restore_s = Histogram(
             "liandong_restore_seconds", "Time to pass the restore barrier", ["stage"], buckets=_DELAY_S, registry=r
         )
+        # While a worker waits: since when. By what for: Kafka, Redis, or another one at the same restore barrier. 0: it works.
+        self.waiting = Gauge("liandong_waiting_since_seconds", "Since when a worker waits", ["stage", "reason"], registry=r)
         # From a poll's records in hand to its completion.
         self.poll_s = Histogram("liandong_poll_seconds", "Duration of one poll's step", ["stage"], buckets=_STEP_S, registry=r)
         # One observation a poll (a half of it, in a large one): which step the time goes to.
@@ -167,6 +172,8 @@ class Stages(_Process):
         for metric in (self.polled, self.dead, self.restored, self.restore_s, self.poll_s, self.poll_records, self.delay_s):
             metric.labels(stage)
         self.policy_reload_failed.labels(stage)
+        for cause in WAITING_CAUSES:
+            self.waiting.labels(stage, cause)
         for step in STEPS[stage]:
             self.step_s.labels(stage, step)
         for outcome in OUTCOMES[stage]:
@@ -224,7 +231,9 @@ class Gateway(_Process):
         )
         # Public tips by what became of them: taken, again (the same one), refused (not valid), limited (too many).
         self.tips = Counter("liandong_gateway_tips", "Public tips", ["outcome"], registry=r)
-        # Producers thrown away after a failed append.
+        # Partitions of the topics that the gateway writes which cannot acknowledge: no leader, or fewer copies than promised.
+        self.unwritable = Gauge("liandong_gateway_unwritable_partitions", "Partitions that cannot acknowledge", registry=r)
+        # Producers replaced after a failed append.
         self.producers_discarded = Counter(
             "liandong_gateway_producers_discarded", "Kafka producers replaced after a failure", registry=r
         )

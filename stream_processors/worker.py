@@ -8,6 +8,7 @@ ends the process at once with a line that says why; the supervisor starts it aga
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import faulthandler
 import gc
 import logging
@@ -16,7 +17,9 @@ import sys
 import time
 import traceback
 from collections.abc import Iterable, Mapping
-from typing import Any, NoReturn
+from functools import partial
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import faust
 import uvloop
@@ -26,33 +29,27 @@ from prometheus_client import start_http_server
 
 from schemas.policy import Policy
 from schemas.protect import AesGcmSealer, PlaceCipher, Tokenizer
-from schemas.protect.signing import Ed25519Signer, load_or_create
+from schemas.topics import Topic, all_topics
 from stream_processors import transport
-from stream_processors.agents.assess import Assess
 from stream_processors.agents.base import Agent
 from stream_processors.agents.beside import Beside
-from stream_processors.agents.deliver import Deliver
-from stream_processors.agents.intake import Intake
-from stream_processors.agents.oversee import Oversee
-from stream_processors.agents.project import Project
-from stream_processors.agents.timekeeper import Timekeeper
-from stream_processors.agents.track import Track
-from stream_processors.agents.webhook import Webhook
-from stream_processors.calendar_file import load_holidays
+from stream_processors.cluster_view import check_topics
 from stream_processors.log import KafkaLog
 from stream_processors.metrics import METRICS
+from stream_processors.patience import keep_trying, look_if_possible
 from stream_processors.pipeline import STAGES, intake_stage
 from stream_processors.policy_file import PolicyFile
 from stream_processors.settings import PolicyError, Settings
+from stream_processors.state.keys import Namespace
 from stream_processors.state.store import RedisLike, RedisStore, connect
-from stream_processors.webhooks.post import Poster, SystemResolver, trust
+from stream_processors.waiting import KAFKA, LOCK, Waiting
 
-AGENTS: dict[str, type[Assess] | type[Deliver] | type[Project] | type[Timekeeper]] = {
-    "assess": Assess,
-    "timekeeper": Timekeeper,
-    "deliver": Deliver,
-    "project": Project,
-}
+if TYPE_CHECKING:
+    from stream_processors.agents.webhook import Webhook
+
+AGENTS = {"assess": "Assess", "timekeeper": "Timekeeper", "deliver": "Deliver", "project": "Project"}
+"""The classes, in the modules of their names. A process imports what its own agent needs: each start costs CPU that the others of
+a machine wait for."""
 NAMES = ("intake", "track", "webhook", "oversee", *AGENTS)
 MOST_POLLED = {"track": 1000}
 """A poll of track holds a whole case a record, and what it is after: with more of them the process needs over 250 MiB."""
@@ -141,14 +138,16 @@ def _credentials(settings: Settings) -> Any:
     )
 
 
-def wire(app: faust.App, agent: Agent | Beside, policies: PolicyFile | None = None) -> None:
+def wire(app: faust.App, agent: Agent | Beside, policies: PolicyFile | None = None, waiting: Waiting | None = None) -> None:
     """Hands every poll to the agent, and looks once a second whether the state is still there and the policy the same."""
     name = agent.stage.name
+    waits = waiting or Waiting(Settings(), name)
     topic = app.topic(*(topic.name for topic in agent.stage.reads), value_serializer="raw", key_serializer="raw", acks=False)
 
     async def positions(partitions: Iterable[tuple[str, int]]) -> Mapping[tuple[str, int], int]:
+        wanted = list(partitions)
         async with asyncio.timeout(_assign_s(name)):
-            return await agent.assigned(partitions)
+            return await keep_trying(lambda: agent.assigned(wanted), waits, causes=(KAFKA,))
 
     async def release(*_: Any, **__: Any) -> None:
         await _guarded(agent.revoked)()
@@ -164,7 +163,7 @@ def wire(app: faust.App, agent: Agent | Beside, policies: PolicyFile | None = No
     async def watch() -> None:
         while True:
             await asyncio.sleep(CHECK_EVERY_S)
-            await _guarded(agent.check)()
+            await _guarded(look_if_possible)(agent.check, waits)
             if policies is not None and isinstance(agent, Agent):
                 await _guarded(look_at_policy)(agent, policies)
 
@@ -220,36 +219,77 @@ def _guarded(work: Any) -> Any:
     return run
 
 
-async def open_agent(settings: Settings, stage: str, policy: Policy) -> Agent | Beside:
-    """The agent with its real ports, past the barrier."""
+async def open_agent(settings: Settings, stage: str, policy: Policy, waiting: Waiting | None = None) -> Agent | Beside:
+    """The agent with its real ports, past the barrier. Each try has ports of its own: a connection never comes back silently."""
+    waits = waiting or Waiting(settings, stage)
+    return await keep_trying(lambda: _open_once(settings, stage, policy, waits), waits)
+
+
+async def _open_once(settings: Settings, stage: str, policy: Policy, waiting: Waiting) -> Agent | Beside:
     log = KafkaLog(settings, f"liandong-{stage}-{settings.worker_id}")
     redis = connect(settings.redis_url)
-    await log.open()
-    agent = await (_intakes(settings, log, redis, policy) if stage == "intake" else _agent(settings, stage, log, redis, policy))
-    began = time.perf_counter()
-    restored = await agent.start()
+    try:
+        await check_topics(log.client_options, own_topics(stage, settings.raw_institutions))
+        await log.open()
+        make = _intakes if stage == "intake" else partial(_agent, stage=stage)
+        agent: Agent | Beside = await make(settings, log=log, redis=redis, policy=policy, waiting=waiting)
+        began = time.perf_counter()
+        restored = await agent.start()
+    except Exception:
+        for close in (log.close, redis.aclose):
+            with contextlib.suppress(Exception):
+                await close()
+        raise
     logger.info("%s: %d facts restored in %.1f s", stage, restored.folded, time.perf_counter() - began)
     return agent
 
 
-async def _agent(settings: Settings, stage: str, log: KafkaLog, redis: RedisLike, policy: Policy) -> Agent:
-    store = RedisStore(redis, STAGES[stage].namespace)
+def own_topics(stage: str, institutions: Iterable[str] = ()) -> list[Topic]:
+    """What a stage reads or writes, dead letters included: the topics that must be as the table wants them before it starts."""
+    return [topic for topic in all_topics(institutions) if stage in topic.producers or stage in topic.consumers]
+
+
+async def _store(redis: RedisLike, namespace: Namespace, stage: str, waiting: Waiting) -> RedisStore:
+    store = RedisStore(redis, namespace)
+
+    def hear(is_held: bool) -> None:
+        if not is_held:
+            waiting.end(LOCK)
+        elif LOCK not in waiting.causes:
+            waiting.begin(LOCK, f"another worker of {stage} is at the restore barrier")
+
+    store.held = hear
     await store.open()
+    return store
+
+
+async def _agent(settings: Settings, stage: str, log: KafkaLog, redis: RedisLike, policy: Policy, waiting: Waiting) -> Agent:
+    store = await _store(redis, STAGES[stage].namespace, stage, waiting)
     sealer = AesGcmSealer(settings.keyring())
     agent: Agent
     if stage == "track":
+        from stream_processors.agents.track import Track
+        from stream_processors.calendar_file import load_holidays
+
         agent = Track(log, store, policy, sealer, logger.info, holidays=load_holidays(settings.holidays_file))
     elif stage == "oversee":
+        from schemas.protect.signing import Ed25519Signer, load_or_create
+        from stream_processors.agents.oversee import Oversee
+
         agent = Oversee(log, store, policy, sealer, logger.info, Ed25519Signer(load_or_create(settings.signing_path)))
     elif stage == "webhook":
         agent = _webhook(settings, log, store, policy, sealer)
     else:
-        agent = AGENTS[stage](log, store, policy, sealer, logger.info)
+        made = getattr(import_module(f"stream_processors.agents.{stage}"), AGENTS[stage])
+        agent = made(log, store, policy, sealer, logger.info)
     METRICS.tell_policy(stage, agent.policy)
     return agent
 
 
 def _webhook(settings: Settings, log: KafkaLog, store: RedisStore, policy: Policy, sealer: AesGcmSealer) -> Webhook:
+    from stream_processors.agents.webhook import Webhook
+    from stream_processors.webhooks.post import Poster, SystemResolver, trust
+
     hooks = settings.hooks()
     if loosened := hooks.loosened():
         logger.warning("WEBHOOKS ARE NOT GUARDED AS SHIPPED: %s may be called, by %s", loosened, settings.webhooks_file)
@@ -257,15 +297,16 @@ def _webhook(settings: Settings, log: KafkaLog, store: RedisStore, policy: Polic
     return Webhook(log, store, policy, sealer, logger.info, posts=posts, hooks=hooks)
 
 
-async def _intakes(settings: Settings, log: KafkaLog, redis: RedisLike, policy: Policy) -> Beside:
+async def _intakes(settings: Settings, log: KafkaLog, redis: RedisLike, policy: Policy, waiting: Waiting) -> Beside:
     """One agent an institution, side by side."""
+    from stream_processors.agents.intake import Intake
+
     keyring = settings.keyring()
     tokenizer, sealer, places = Tokenizer(keyring), AesGcmSealer(keyring), PlaceCipher(keyring)
     limits = {"body_limit_bytes": settings.body_limit_bytes, "json_depth_limit": settings.json_depth_limit}
     agents: list[Agent] = []
     for institution in settings.raw_institutions:
-        store = RedisStore(redis, intake_stage(institution).namespace)
-        await store.open()
+        store = await _store(redis, intake_stage(institution).namespace, "intake", waiting)
         agents.append(Intake(institution, log, store, policy, tokenizer, sealer, places, told=logger.info, **limits))
     return Beside(agents)
 
@@ -300,13 +341,15 @@ def run(settings: Settings, stage: str) -> None:
     if settings.metrics_port:
         METRICS.prepare(stage)
         start_http_server(settings.metrics_port, addr="127.0.0.1", registry=METRICS.registry)
+    import_module(f"stream_processors.agents.{stage}")
     spare_collector()
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
     policies = PolicyFile(settings.policy_file)
-    agent = loop.run_until_complete(open_agent(settings, stage, policies.now))
+    waiting = Waiting(settings, stage)
+    agent = loop.run_until_complete(open_agent(settings, stage, policies.now, waiting))
     app = build_app(settings, stage, loop)
-    wire(app, agent, policies)
+    wire(app, agent, policies, waiting)
     faust.Worker(app, loop=loop, loglevel="WARN", redirect_stdouts=False, override_logging=False).execute_from_commandline()
 
 

@@ -13,7 +13,7 @@ from pydantic.json_schema import models_json_schema
 
 import schemas
 from schemas.envelope import Envelope
-from schemas.topics import TOPICS, Topic, raw, receipts
+from schemas.topics import MOST_COPIES, TOPICS, Topic, raw, receipts
 
 _OWN = "{institution}"
 ALL = [*TOPICS.values(), raw(_OWN), receipts(_OWN)]
@@ -63,7 +63,7 @@ def payload_name(topic: Topic) -> str:
 
 
 def _channel(topic: Topic) -> dict[str, Any]:
-    config = topic.config()
+    config = topic.config(MOST_COPIES)
     whose = {"parameters": {"institution": {"description": "Whose own topic it is (docs/raw-topics.md)"}}} if topic.party else {}
     return {
         "address": topic.name,

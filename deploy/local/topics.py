@@ -1,4 +1,4 @@
-"""Makes the topics of the one table. A topic that is there stays; one with other partitions is an error, never changed.
+"""Makes the topics of the one table. A topic that is there stays; one that is not as the table wants is an error, never changed.
 
 Invariant: nothing starts that reads a topic before all are there (an agent on a missing topic would never consume).
 """
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from schemas.topics import Topic
 
 TOPIC_ALREADY_EXISTS = 36
-MOST_COPIES = 3
 
 
 def client_options() -> dict[str, Any]:
@@ -38,7 +37,7 @@ def client_options() -> dict[str, Any]:
 def create_topics(bootstrap: str, raw_institutions: Sequence[str] = ()) -> list[str]:
     """Makes what is missing, one copy a broker and three at most; gives the names made.
 
-    LauncherError when an institution's name cannot be one, the broker refuses or partitions differ.
+    LauncherError when an institution's name cannot be one, the broker refuses, or a topic is not as the table wants it.
     """
     from pydantic import ValidationError
 
@@ -56,6 +55,10 @@ async def _create(bootstrap: str, topics: list[Topic]) -> list[str]:
     from aiokafka.admin import AIOKafkaAdminClient, NewTopic
     from aiokafka.errors import KafkaError
 
+    from schemas.topics import MOST_COPIES
+    from stream_processors.cluster_view import check_topics
+    from stream_processors.topic_check import WrongTopics
+
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=30_000, **client_options())
     try:
         await admin.start()
@@ -68,10 +71,14 @@ async def _create(bootstrap: str, topics: list[Topic]) -> list[str]:
                 )
         copies = min(MOST_COPIES, len((await admin.describe_cluster())["brokers"]))
         missing = [topic for topic in topics if topic.name not in there]
-        wanted = [NewTopic(one.name, one.partitions, copies, topic_configs=one.config()) for one in missing]
+        wanted = [NewTopic(one.name, one.partitions, copies, topic_configs=one.config(copies)) for one in missing]
         if wanted:
             _check(await admin.create_topics(wanted))
+        there_before = [topic for topic in topics if topic.name in there]
+        await check_topics({"bootstrap_servers": bootstrap, **client_options()}, there_before)
         return [topic.name for topic in missing]
+    except WrongTopics as error:
+        raise LauncherError(str(error)) from error
     except (KafkaError, OSError) as error:
         raise LauncherError(f"Kafka at {bootstrap} does not do what is asked: {type(error).__name__}: {error}") from error
     finally:

@@ -22,11 +22,13 @@ async def livez(call: Call) -> Response:
 
 
 async def readyz(call: Call) -> Response:
-    """Ready to accept signals: the broker is connected with our topics, Redis answers. Views that are being rebuilt are
-    reported and do not count: signals are accepted meanwhile."""
+    """Ready to accept signals: the brokers answer, have a quorum and our topics with the copies that an acknowledgement
+    promises; Redis answers. Views that are being rebuilt are reported and do not count: signals are accepted meanwhile. So are
+    single partitions that cannot be written: the others can."""
     services = call.services
+    health = services.log.health
     checks = {
-        "kafka": "ok" if services.log.connected else "no connection, or topics are missing",
+        "kafka": health.text,
         "redis": "ok",
         "views": "ok",
     }
@@ -40,7 +42,7 @@ async def readyz(call: Call) -> Response:
         checks["views"] = "rebuilding"
     except (RedisError, StateUnavailable):
         checks["views"] = "unknown"
-    ready = checks["kafka"] == checks["redis"] == "ok"
+    ready = health.is_ready and checks["redis"] == "ok"
     told = ReadyOut(ready=ready, checks=checks)
     return dumped(told, 200 if ready else 503)
 

@@ -29,7 +29,20 @@ NAMES = (
 _CODES = {name: code for code, name in enumerate(NAMES)}
 _IN_FULL = 128
 _STEPS = tuple(ClockStep)
-_SHARE = BUCKETS // CHANGED.partitions
+
+
+def share_of_buckets(buckets: int, partitions: int) -> int:
+    """How many buckets belong to each partition of the cases. ValueError when there is not one for each: its owner alone asks for
+    what is due in a bucket, so no two partitions can have the same."""
+    if partitions > buckets:
+        raise ValueError(
+            f"{partitions} partitions of {CHANGED.name} cannot share {buckets} buckets of the timekeeper: at most {buckets} "
+            "partitions are possible (schemas/topics.py: PARTITIONS), or more buckets (stream_processors/state/keys.py: BUCKETS)"
+        )
+    return buckets // partitions
+
+
+_SHARE = share_of_buckets(BUCKETS, CHANGED.partitions)
 _AT_BYTES, _HEAD_BYTES = 6, 4 + 6 + 1
 MOST_MS = (1 << 47) - 1
 """Later than any moment."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import weakref
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Protocol
@@ -162,6 +162,7 @@ class RedisStore:
         self._text = {name: "".join(map(read, ("guard", *before, name, "each"))) for name, before in self.SCRIPTS.items()}
         self._sha: dict[str, str] = {}
         self._lock_name = f"{{{namespace.tag}0}}lock"
+        self.held: Callable[[bool], None] = lambda is_held: None  # hears whether another restorer has the lock
         self._heads = [(namespace.marks(b), f"{{{namespace.tag}{b}}}") for b in range(BUCKETS)]
 
     async def open(self) -> None:
@@ -244,9 +245,11 @@ class RedisStore:
         ttl_s = 5
         lock = self._redis.lock(self._lock_name, timeout=ttl_s, thread_local=False)
         while not await lock.acquire(blocking=False):
+            self.held(True)
             if await self._redis.pttl(self._lock_name) > ttl_s * 1000:
                 await self._redis.delete(self._lock_name)  # from before the clock was set back: its holder may be gone for good
             await asyncio.sleep(0.1)
+        self.held(False)
         done = asyncio.Event()
         keeper = asyncio.create_task(_keep(lock, ttl_s, done))
         try:

@@ -22,9 +22,9 @@ async def admin(bootstrap: str) -> AsyncIterator[Any]:
         await client.close()
 
 
-async def create(bootstrap: str, topics: Iterable[Topic]) -> None:
+async def create(bootstrap: str, topics: Iterable[Topic], copies: int = 1) -> None:
     async with admin(bootstrap) as client:
-        wanted = [NewTopic(one.name, one.partitions, 1, topic_configs=one.config()) for one in topics]
+        wanted = [NewTopic(one.name, one.partitions, copies, topic_configs=one.config(copies)) for one in topics]
         answer = await client.create_topics(wanted)
         refused = [row for row in answer.topic_errors if row[1]]
         assert not refused, refused

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,6 +20,7 @@ from stream_processors.state.dues import (
     indexed,
     partition_of_bucket,
     settled,
+    share_of_buckets,
 )
 from stream_processors.state.index import brief
 from stream_processors.state.keys import BUCKETS
@@ -84,3 +86,14 @@ def test_a_look_for_the_first_alone_leaves_the_place() -> None:
     sweep.went(3, cases[:2], 2)
     sweep.went(3, cases[:1], 0)
     assert (sweep.behind, sweep.oldest_ms) == (cases[1].member, 100)
+
+
+@given(st.integers(1, 64))
+def test_each_partition_of_the_cases_has_buckets_of_its_own_or_the_number_is_refused_in_a_sentence(partitions: int) -> None:
+    if partitions <= BUCKETS:
+        share = share_of_buckets(BUCKETS, partitions)
+        assert share >= 1
+        assert share * partitions <= BUCKETS
+    else:
+        with pytest.raises(ValueError, match=f"{partitions} partitions .* at most {BUCKETS} partitions are possible"):
+            share_of_buckets(BUCKETS, partitions)

@@ -18,7 +18,7 @@ from stream_processors.pipeline import STAGES
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = Path(metrics.__file__).read_text("utf-8")
-BASE_UNITS = ("_seconds", "_records", "_score", "_info", "_cases", "_clocks", "_clients", "_up", "_fen")
+BASE_UNITS = ("_seconds", "_records", "_score", "_info", "_cases", "_clocks", "_clients", "_up", "_fen", "_partitions")
 LABELS = {"stage", "step", "outcome", "reason", "route", "part", "view", "institution", "queue", "severity", "status", "kind"}
 LABELS |= {"unit", "figure", "percentile"}  # units are the policy's, the others closed sets
 

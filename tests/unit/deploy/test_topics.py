@@ -6,7 +6,9 @@ import re
 
 import pytest
 from pydantic import ValidationError
+from typer.testing import CliRunner
 
+from deploy.cli import app
 from deploy.local.errors import LauncherError
 from deploy.local.stack import Stack
 from deploy.local.topics import create_topics
@@ -81,3 +83,25 @@ def test_intake_runs_where_institutions_write_raw_and_by_default_only_in_the_dem
     assert Stack("demo", raw_institutions=()).env["LIANDONG_RAW_INSTITUTIONS"] == ""
     monkeypatch.setenv("LIANDONG_RAW_INSTITUTIONS", "pay-002")
     assert Stack("demo").raw_institutions == Stack("test").raw_institutions == ("pay-002",)
+
+
+def test_the_commands_make_every_topic_with_the_copies_that_an_acknowledgement_promises() -> None:
+    answer = CliRunner().invoke(app, ["topics", "--raw", "bank-001", "--create"])
+    lines = answer.output.splitlines()
+    assert [line.split("--topic ")[1].split()[0] for line in lines] == [topic.name for topic in all_topics(("bank-001",))]
+    assert all("--replication-factor 3 --config min.insync.replicas=2" in line for line in lines)
+    one = CliRunner().invoke(app, ["topics", "--create", "--copies", "1"]).output
+    assert one.count("--replication-factor 1 --config min.insync.replicas=1") == len(TOPICS)
+
+
+def test_a_check_of_a_cluster_that_does_not_answer_says_so_and_is_no_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KAFKA_BOOTSTRAP", "127.0.0.1:1")
+    answer = CliRunner().invoke(app, ["topics", "--check"])
+    assert answer.exit_code == 2
+    assert "127.0.0.1:1 does not say" in answer.output
+
+
+def test_our_parts_may_read_the_settings_of_their_topics_and_the_gateway_asks_for_the_quorum() -> None:
+    assert ("DescribeConfigs", "--topic signals.submitted.v1") in _granted("liandong-gateway") & _granted("liandong-assess")
+    assert ("Describe", "--cluster") in _granted("liandong-gateway")
+    assert ("DescribeConfigs", "--topic signals.raw.bank-001") in _granted("liandong-intake")

@@ -14,6 +14,7 @@ from typing import Any, cast
 import httpx
 import msgspec
 
+from gateway.cluster import Health
 from gateway.idempotency import InFlight, Remembered, StateUnavailable
 from gateway.log import Entry, LogUnavailable, Position, Span
 from gateway.rates import Group, Rate
@@ -72,6 +73,10 @@ class FakeLog:
     @property
     def connected(self) -> bool:
         return not self.away
+
+    @property
+    def health(self) -> Health:
+        return Health(False, "no connection, or topics are missing") if self.away else Health(True, "ok")
 
     def all(self, topic: Topic) -> list[Entry]:
         return [entry for (name, _), entries in sorted(self.records.items()) if name == topic.name for entry in entries]

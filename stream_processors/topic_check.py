@@ -1,0 +1,168 @@
+"""What a topic really is in Kafka, held against the topic table: each fault in one sentence, with the command that mends it.
+
+Pure. Invariant: a topic without a fault keeps what the table promises of it: its copies, how many of them have a record before
+it is acknowledged, how long records stay, and that the broker stamps their time.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from schemas.topics import MOST_COPIES, Topic, least_in_sync
+
+
+class Partition(NamedTuple):
+    """A partition as the broker describes it; `leader` is -1 where there is none."""
+
+    number: int
+    leader: int
+    replicas: tuple[int, ...]
+    in_sync: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class TopicState:
+    """A topic as it is. `configs` are the values in force, whoever set them; None where they may not be read."""
+
+    partitions: tuple[Partition, ...]
+    configs: Mapping[str, str] | None
+
+    @property
+    def copies(self) -> int:
+        """Of the partition that has the fewest."""
+        return min((len(one.replicas) for one in self.partitions), default=0)
+
+
+class Fault(NamedTuple):
+    """What is not as the table wants it: `name` is the setting, `value` what it is, `wanted` what it must be."""
+
+    topic: str
+    name: str
+    value: str
+    wanted: str
+    command: str
+
+    def sentence(self) -> str:
+        return f"topic {self.topic}: {self.name} is {self.value}, the topic table wants {self.wanted}. To mend it: {self.command}"
+
+
+class WrongTopics(RuntimeError):
+    """Topics are not as the table wants them: an acknowledgement would promise what they do not keep."""
+
+
+def refuse(faults: Sequence[Fault]) -> None:
+    """WrongTopics with a sentence for each fault, when there is any."""
+    if faults:
+        raise WrongTopics("; ".join(fault.sentence() for fault in faults))
+
+
+def find_faults(topics: Iterable[Topic], states: Mapping[str, TopicState], brokers: Sequence[int]) -> list[Fault]:
+    """Everything that is not as the table wants it, topic by topic. `brokers` are those that live."""
+    faults: list[Fault] = []
+    for topic in topics:
+        state = states.get(topic.name)
+        if state is None:
+            faults.append(_missing(topic, min(MOST_COPIES, len(brokers))))
+        else:
+            faults += [*_shape_faults(topic, state, brokers), *_config_faults(topic, state)]
+    return faults
+
+
+def create_command(topic: Topic, copies: int) -> str:
+    """What makes the topic in a cluster that the launcher does not run. `$KAFKA` is as for the access commands."""
+    configs = " ".join(f"--config {name}={value}" for name, value in topic.config(copies).items())
+    return (
+        f"kafka-topics.sh $KAFKA --create --if-not-exists --topic {topic.name} --partitions {topic.partitions} "
+        f"--replication-factor {copies} {configs}"
+    )
+
+
+def _missing(topic: Topic, copies: int) -> Fault:
+    return Fault(topic.name, "the topic", "not there", f"{topic.partitions} partitions", create_command(topic, copies))
+
+
+def _shape_faults(topic: Topic, state: TopicState, brokers: Sequence[int]) -> Iterable[Fault]:
+    if (count := len(state.partitions)) != topic.partitions:
+        mend = "none, for keys would change their partitions: begin with a new cluster, or set the table back"
+        yield Fault(topic.name, "the number of partitions", str(count), str(topic.partitions), mend)
+    if state.copies < (copies := min(MOST_COPIES, len(brokers))):
+        yield Fault(
+            topic.name, "the number of copies", str(state.copies), str(copies), _copies_command(topic, state, brokers, copies)
+        )
+
+
+def _copies_command(topic: Topic, state: TopicState, brokers: Sequence[int], copies: int) -> str:
+    """Each partition keeps the copies that it has, the first of them included, and gets those of the next brokers."""
+    moves = []
+    for one in state.partitions:
+        others = [broker for broker in _rotated(sorted(brokers), one.number) if broker not in one.replicas]
+        moves.append({"topic": topic.name, "partition": one.number, "replicas": [*one.replicas, *others][:copies]})
+    plan = json.dumps({"version": 1, "partitions": moves}, separators=(",", ":"))
+    return f"echo '{plan}' > copies.json && kafka-reassign-partitions.sh $KAFKA --reassignment-json-file copies.json --execute"
+
+
+def _rotated(brokers: list[int], by: int) -> list[int]:
+    at = by % len(brokers) if brokers else 0
+    return brokers[at:] + brokers[:at]
+
+
+Holds = Callable[[str, str], bool]
+
+
+def _equal(value: str, wanted: str) -> bool:
+    return value == wanted
+
+
+def _at_least(value: str, wanted: str) -> bool:
+    return int(value) >= int(wanted)
+
+
+def _no_shorter(value: str, wanted: str) -> bool:
+    """-1 is for ever."""
+    return int(value) == -1 or int(value) >= int(wanted)
+
+
+_RULES: dict[str, tuple[str, Holds]] = {
+    "min.insync.replicas": ("at least ", _at_least),
+    "unclean.leader.election.enable": ("", _equal),
+    "message.timestamp.type": ("", _equal),
+    "cleanup.policy": ("", _equal),
+    "retention.ms": ("at least ", _no_shorter),
+    "retention.bytes": ("", _equal),
+    "max.message.bytes": ("at least ", _at_least),
+}
+"""By setting: how the wanted value is told, and when a value will do. Other settings of the table are a matter of taste."""
+_RAW_RULES: dict[str, tuple[str, Holds]] = {"compression.type": ("", _equal), "retention.ms": ("", _equal)}
+"""Of a topic that an institution writes to itself: its records are readable, so they stay no longer than the table says; and
+nothing is stored compressed, so that what is small only while compressed is refused."""
+
+
+def _config_faults(topic: Topic, state: TopicState) -> Iterable[Fault]:
+    if state.configs is None:
+        mend = f"kafka-acls.sh $KAFKA --add --allow-principal User:<this one> --operation DescribeConfigs --topic {topic.name}"
+        yield Fault(topic.name, "the configuration", "not readable for this user", "readable", mend)
+        return
+    wanted_of = {**topic.config(state.copies), "retention.bytes": "-1"}
+    is_raw = topic.party is not None and topic.compression == "uncompressed"
+    for name, (phrase, holds) in (_RULES | (_RAW_RULES if is_raw else {})).items():
+        value, wanted = state.configs.get(name), wanted_of[name]
+        if value is not None and not _holds(holds, value, wanted):
+            yield Fault(topic.name, name, value, f"{phrase}{wanted}", _config_command(topic, name, wanted))
+    least = state.configs.get("min.insync.replicas", "1")
+    if least.isdigit() and int(least) > state.copies > 0:
+        wanted = str(least_in_sync(state.copies))
+        yield Fault(topic.name, "min.insync.replicas", least, wanted, _config_command(topic, "min.insync.replicas", wanted))
+
+
+def _holds(holds: Holds, value: str, wanted: str) -> bool:
+    try:
+        return holds(value, wanted)
+    except ValueError:
+        return False
+
+
+def _config_command(topic: Topic, name: str, wanted: str) -> str:
+    return f"kafka-configs.sh $KAFKA --alter --entity-type topics --entity-name {topic.name} --add-config {name}={wanted}"
