@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from rich.table import Table
 from deploy.local import plan, prometheus
 from deploy.local.errors import LauncherError
 from deploy.local.stack import Stack
+from deploy.local.store_access import mask_password
 
 ProfileOption = Annotated[str, typer.Option("--profile", "-p", help="Its own data, logs and ports.")]
 errors = Console(stderr=True)
@@ -78,8 +78,7 @@ def status(
         state = stack.control.state()
         healthy = bool(state) and stack.is_healthy()
         if as_json:
-            where = {"gateway_url": stack.gateway_url, "kafka": stack.kafka_bootstrap, "redis": stack.redis_url} if state else {}
-            where |= {"prometheus_url": stack.prometheus_url} if plan.PROMETHEUS in stack.names() else {}
+            where = _addresses(stack) if state else {}
             told = {"profile": profile, "healthy": healthy, **where, **(state or {"processes": {}})}
             sys.stdout.write(json.dumps(told) + "\n")
         elif state is None:
@@ -101,11 +100,21 @@ def addresses(stack: Stack) -> None:
         ("gateway", stack.gateway_url),
         ("API", f"{stack.gateway_url}/openapi.json"),
         ("Kafka", stack.kafka_bootstrap),
-        ("Redis", _without_password(stack.redis_url)),
+        ("Redis", mask_password(stack.redis_url)),
         *([("Prometheus", stack.prometheus_url)] if plan.PROMETHEUS in stack.names() else []),
         ("logs", str(stack.places.logs)),
     ):
         out.print(f"  {label:<10} {escape(address)}", soft_wrap=True)
+
+
+def _addresses(stack: Stack) -> dict[str, str]:
+    where = {
+        "gateway_url": stack.gateway_url,
+        "kafka": stack.kafka_bootstrap,
+        "redis": mask_password(stack.redis_url),
+        "redis_access": str(stack.places.store_access),
+    }
+    return where | ({"prometheus_url": stack.prometheus_url} if plan.PROMETHEUS in stack.names() else {})
 
 
 @contextmanager
@@ -134,10 +143,6 @@ def progress_shown() -> Iterator[tuple[Any, Any]]:
             shown.console.print(f"  {escape(line)}", style="dim", highlight=False, soft_wrap=True)
 
         yield say, bar
-
-
-def _without_password(url: str) -> str:
-    return re.sub(r"//[^@/]*@", "//***@", url)
 
 
 def _counts(given: list[str]) -> dict[str, int]:

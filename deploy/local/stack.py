@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
-from deploy.local import backbone, plan, ports, prometheus, ready
+from deploy.local import backbone, plan, ports, prometheus, ready, store_access
 from deploy.local.control import Control
 from deploy.local.errors import LauncherError
 from deploy.local.jars import Progress
@@ -97,7 +97,15 @@ class Stack:
 
     @property
     def redis_url(self) -> str:
-        return self._redis_elsewhere or f"redis://{ports.LOCALHOST}:{self.port('redis')}/0"
+        """For tools: the operator, who may also empty it and look at its figures. With the password: not for people to see."""
+        return self._redis_of(store_access.OPERATOR)
+
+    def _redis_of(self, user: str) -> str:
+        if self._redis_elsewhere:
+            return self._redis_elsewhere
+        access = store_access.load(self.places)
+        port = self.port("redis")
+        return access.url(user, port) if access else f"redis://{ports.LOCALHOST}:{port}/0"
 
     @property
     def gateway_url(self) -> str:
@@ -235,7 +243,7 @@ class Stack:
 
     def _start_backbone(self, starting: list[str], kept: dict[str, int]) -> None:
         if "redis" in starting:
-            self.control.start(backbone.redis_spec(self.places, kept, self.redis_fsync, self.progress, self.say))
+            self.control.start(backbone.redis_spec(self.places, kept, self.redis_fsync, self.say))
         if "kafka" in starting:
             quick = not self.profile.startswith("bench")
             spec = backbone.kafka_spec(self.places, kept, self.kafka_heap_mb, quick, self.progress, self.say)
@@ -264,7 +272,7 @@ class Stack:
             self.wait_ready(name)
 
     def _app_spec(self, name: str, kept: dict[str, int]) -> Spec:
-        env = plan.common_env(self.places, self.kafka_bootstrap, self.redis_url, self.env)
+        env = plan.common_env(self.places, self.kafka_bootstrap, self._redis_of(store_access.SERVICE), self.env)
         if name == "gateway":
             return plan.gateway_spec(self.places, kept[name], env)
         if name == plan.PROMETHEUS and self.monitor:
@@ -284,7 +292,7 @@ class Stack:
     def _check_of(self, name: str) -> Callable[[], bool]:
         port = self.port(name)
         if name == "redis":
-            return lambda: backbone.redis_answers(port)
+            return lambda: backbone.redis_answers(self.places, port)
         if name == "kafka":
             return lambda: ready.listens(port) and ready.kafka_answers(self.kafka_bootstrap)
         if name == "gateway":

@@ -229,6 +229,7 @@ def detach() -> int:
 
 def main() -> None:
     config = json.loads(sys.argv[1])
+    os.umask(0o077)  # state, logs and what the children write are for their owner
     tell = detach()
     owner = Identity(**config["owner"]) if config["owner"] else None
     supervisor = Supervisor(Path(config["root"]), config["profile"], config["backoff_max_s"], owner)
