@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deploy.local.errors import LauncherError
+from deploy.local.exit_reason import describe
+from deploy.local.progress import SAMPLE_S, BusyTimes, Patience
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,27 +70,47 @@ def _quiet() -> Iterator[None]:
         logging.disable(before)
 
 
-def wait(name: str, check: Callable[[], bool], look: Callable[[], dict[str, Any] | None], log: Path, timeout_s: float) -> None:
-    """Until the check holds. LauncherError with the log's end when the process keeps ending or the time is over.
+def wait(
+    name: str, check: Callable[[], bool], processes: Callable[[], dict[str, Any]], log: Path, timeout_s: float, busy: BusyTimes
+) -> None:
+    """Until the check holds. LauncherError with the log's end when the process keeps ending or the patience is over.
 
-    `look` gives the process as the supervisor sees it, None when there is none.
+    `processes` gives what the supervisor knows, by name. What the profile's processes do counts as progress (`progress.py`).
     """
-    began = time.monotonic()
-    first = (look() or {}).get("restarts", 0)
+    patience, last = Patience(timeout_s), time.monotonic()
+    first = processes().get(name, {}).get("restarts", 0)
+    busy.read(_pids(processes()))
     while not check():
-        seen = look()
-        if seen is None:
+        all_known = processes()
+        process = all_known.get(name)
+        if process is None:
             raise LauncherError(f"{name} is gone, its supervisor too", f"see {log.parent}")
-        if seen["restarts"] - first >= MANY_RESTARTS or (seen["state"] == "stopped" and seen["last_exit"]):
-            raise LauncherError(f"{name} keeps ending ({_how(seen)}). The end of {log}:\n{tail(log)}")
-        if time.monotonic() - began > timeout_s:
-            raise LauncherError(f"{name} is not ready after {timeout_s:.0f} s. The end of {log}:\n{tail(log)}")
+        if (now := time.monotonic()) - last >= SAMPLE_S or now - last >= timeout_s:
+            patience.spend(now - last, busy.read(_pids(all_known)))
+            last = now
+        keeps_ending = process["restarts"] - first >= MANY_RESTARTS and not patience.is_starved()
+        if keeps_ending or (process["state"] == "stopped" and process["last_exit"]):
+            raise LauncherError(f"{name} keeps ending ({describe(process['last_exit'])}). The end of {log}:\n{tail(log)}")
+        if patience.is_over():
+            raise LauncherError(_not_ready(name, process, patience, log))
         time.sleep(POLL_S)
 
 
-def _how(seen: dict[str, Any]) -> str:
-    last = seen["last_exit"] or {}
-    return f"signal {last['signal']}" if "signal" in last else f"exit code {last.get('code')}"
+def _pids(processes: dict[str, Any]) -> list[int]:
+    return [one["pid"] for one in processes.values() if one["pid"]]
+
+
+def _not_ready(name: str, process: dict[str, Any], patience: Patience, log: Path) -> str:
+    waits = waiting_for(process)
+    waited = f"{name} is not ready after {patience.elapsed_s:.0f} s"
+    return f"{waited}{f', it waits for {waits}' if waits else ''}. The end of {log}:\n{tail(log)}"
+
+
+def waiting_for(process: dict[str, Any]) -> str:
+    """What a process that is not running waits for; empty for the others."""
+    if process["state"] != "waiting":
+        return ""
+    return f"its next start in {process['pause_s']:.0f} s" if process["pause_s"] else "its turn to start"
 
 
 def tail(log: Path, lines: int = TAIL_LINES) -> str:

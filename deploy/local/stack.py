@@ -27,8 +27,10 @@ from deploy.local import backbone, plan, ports, prometheus, ready, store_access
 from deploy.local.control import Control
 from deploy.local.errors import LauncherError
 from deploy.local.jars import Progress
+from deploy.local.pacing import LONGEST_PAUSE_S
 from deploy.local.places import Places
 from deploy.local.process import Identity, Spec
+from deploy.local.progress import BusyTimes
 
 ONE_EACH = dict.fromkeys(plan.AGENTS, 1)
 STAYS = "demo"  # the profile for people: it outlives its starter and may use external services
@@ -57,7 +59,7 @@ class Stack:
         env: Mapping[str, str] | None = None,
         kafka_heap_mb: int = 512,
         redis_fsync: str = "everysec",
-        backoff_max_s: float = 5.0,
+        backoff_max_s: float = LONGEST_PAUSE_S,
         ready_timeout_s: float = 90.0,
         bound: bool | None = None,
         external: bool | None = None,
@@ -225,7 +227,7 @@ class Stack:
     def wait_ready(self, name: str, timeout_s: float | None = None) -> None:
         """Kafka and Redis answer, the gateway is ready (and its views built, if we run workers), a worker serves metrics."""
         log = self.places.logs / f"{name}.log"
-        ready.wait(name, self._check_of(name), lambda: self._processes().get(name), log, timeout_s or self.ready_timeout_s)
+        ready.wait(name, self._check_of(name), self._processes, log, timeout_s or self.ready_timeout_s, BusyTimes())
 
     def log(self, name: str) -> str:
         """All that the process wrote since its log was last rotated."""
