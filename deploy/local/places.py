@@ -79,6 +79,10 @@ class Places:
         return self.root / "keys.json"
 
     @property
+    def waiting(self) -> Path:
+        return self.root / "waiting"
+
+    @property
     def store_access(self) -> Path:
         return self.root / "redis-access.json"
 

@@ -11,6 +11,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 POLL_S = 0.05
+SLOW_POLL_S = 0.15  # after the first second: each look costs the supervisor and a starving machine something
+SPEAK_S = 5.0
 TAIL_LINES = 15
 MANY_RESTARTS = 3
 
@@ -70,47 +73,63 @@ def _quiet() -> Iterator[None]:
         logging.disable(before)
 
 
-def wait(
-    name: str, check: Callable[[], bool], processes: Callable[[], dict[str, Any]], log: Path, timeout_s: float, busy: BusyTimes
-) -> None:
+@dataclass(frozen=True)
+class Wait:
+    """What one waits for: the process, how to see that it is ready, and how long.
+
+    `processes` gives what the supervisor knows, by name; `reason` what the process waits for itself, empty for nothing.
+    """
+
+    name: str
+    check: Callable[[], bool]
+    processes: Callable[[], dict[str, Any]]
+    reason: Callable[[dict[str, Any]], str]
+    log: Path
+    timeout_s: float
+    say: Callable[[str], None] = lambda _: None
+    busy: BusyTimes = field(default_factory=BusyTimes)
+
+
+def wait(it: Wait) -> None:
     """Until the check holds. LauncherError with the log's end when the process keeps ending or the patience is over.
 
-    `processes` gives what the supervisor knows, by name. What the profile's processes do counts as progress (`progress.py`).
+    What the profile's processes do counts as progress (`progress.py`).
     """
-    patience, last = Patience(timeout_s), time.monotonic()
-    first = processes().get(name, {}).get("restarts", 0)
-    busy.read(_pids(processes()))
-    while not check():
-        all_known = processes()
-        process = all_known.get(name)
+    patience, began = Patience(it.timeout_s), time.monotonic()
+    last, spoken = began, began
+    before = it.processes()
+    first = before.get(it.name, {}).get("restarts", 0)
+    it.busy.read(_pids(before))
+    while not it.check():
+        every = it.processes()
+        process = every.get(it.name)
         if process is None:
-            raise LauncherError(f"{name} is gone, its supervisor too", f"see {log.parent}")
-        if (now := time.monotonic()) - last >= SAMPLE_S or now - last >= timeout_s:
-            patience.spend(now - last, busy.read(_pids(all_known)))
+            raise LauncherError(f"{it.name} is gone, its supervisor too", f"see {it.log.parent}")
+        now = time.monotonic()
+        if now - last >= min(SAMPLE_S, it.timeout_s):
+            patience.spend(now - last, it.busy.read(_pids(every)))
             last = now
         keeps_ending = process["restarts"] - first >= MANY_RESTARTS and not patience.is_starved()
         if keeps_ending or (process["state"] == "stopped" and process["last_exit"]):
-            raise LauncherError(f"{name} keeps ending ({describe(process['last_exit'])}). The end of {log}:\n{tail(log)}")
+            raise LauncherError(
+                f"{it.name} keeps ending ({describe(process['last_exit'])}). The end of {it.log}:\n{tail(it.log)}"
+            )
         if patience.is_over():
-            raise LauncherError(_not_ready(name, process, patience, log))
-        time.sleep(POLL_S)
+            raise LauncherError(_not_ready(it, process, patience))
+        if now - spoken >= SPEAK_S and (reason := it.reason(process)):
+            it.say(f"{it.name} waits for {reason}")
+            spoken = now
+        time.sleep(POLL_S if now - began < 1 else SLOW_POLL_S)
 
 
 def _pids(processes: dict[str, Any]) -> list[int]:
-    return [one["pid"] for one in processes.values() if one["pid"]]
+    return [process["pid"] for process in processes.values() if process["pid"]]
 
 
-def _not_ready(name: str, process: dict[str, Any], patience: Patience, log: Path) -> str:
-    waits = waiting_for(process)
-    waited = f"{name} is not ready after {patience.elapsed_s:.0f} s"
-    return f"{waited}{f', it waits for {waits}' if waits else ''}. The end of {log}:\n{tail(log)}"
-
-
-def waiting_for(process: dict[str, Any]) -> str:
-    """What a process that is not running waits for; empty for the others."""
-    if process["state"] != "waiting":
-        return ""
-    return f"its next start in {process['pause_s']:.0f} s" if process["pause_s"] else "its turn to start"
+def _not_ready(it: Wait, process: dict[str, Any], patience: Patience) -> str:
+    reason = it.reason(process)
+    waits = f", it waits for {reason}" if reason else ""
+    return f"{it.name} is not ready after {patience.elapsed_s:.0f} s{waits}. The end of {it.log}:\n{tail(it.log)}"
 
 
 def tail(log: Path, lines: int = TAIL_LINES) -> str:

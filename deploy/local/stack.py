@@ -20,17 +20,17 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
-from deploy.local import backbone, plan, ports, prometheus, ready, store_access
+from deploy.local import backbone, plan, ports, prometheus, ready, status, store_access
 from deploy.local.control import Control
 from deploy.local.errors import LauncherError
 from deploy.local.jars import Progress
 from deploy.local.pacing import LONGEST_PAUSE_S
 from deploy.local.places import Places
 from deploy.local.process import Identity, Spec
-from deploy.local.progress import BusyTimes
 
 ONE_EACH = dict.fromkeys(plan.AGENTS, 1)
 STAYS = "demo"  # the profile for people: it outlives its starter and may use external services
@@ -227,7 +227,13 @@ class Stack:
     def wait_ready(self, name: str, timeout_s: float | None = None) -> None:
         """Kafka and Redis answer, the gateway is ready (and its views built, if we run workers), a worker serves metrics."""
         log = self.places.logs / f"{name}.log"
-        ready.wait(name, self._check_of(name), self._processes, log, timeout_s or self.ready_timeout_s, BusyTimes())
+        patience_s = timeout_s or self.ready_timeout_s
+        reason = partial(self._reason, name)
+        ready.wait(ready.Wait(name, self._check_of(name), self._processes, reason, log, patience_s, self.say))
+
+    def conditions(self) -> dict[str, Any]:
+        """The processes as the supervisor knows them, with what each waits for: `waiting_for`, empty for nothing."""
+        return {name: process | {"waiting_for": self._reason(name, process)} for name, process in self._processes().items()}
 
     def log(self, name: str) -> str:
         """All that the process wrote since its log was last rotated."""
@@ -303,6 +309,14 @@ class Stack:
         if name == plan.PROMETHEUS:
             return lambda: ready.http_ok(f"{self.prometheus_url}/-/ready")
         return lambda: ready.http_ok(self.metrics_url(name))
+
+    def _reason(self, name: str, process: dict[str, Any]) -> str:
+        if process["state"] != "running":
+            return status.waiting_for(process)
+        if status.is_frozen(process["pid"]):
+            return f"a signal: it is frozen (kill -CONT {process['pid']} lets it go on)"
+        words = status.gateway_words(self.gateway_url) if name == "gateway" else status.own_words(self.places, name, process)
+        return words or ("" if self._check_of(name)() else "its start to end")
 
     def _processes(self) -> dict[str, Any]:
         state = self.control.state()

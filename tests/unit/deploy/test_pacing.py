@@ -17,8 +17,10 @@ from deploy.local import pacing, ready
 from deploy.local.errors import LauncherError
 from deploy.local.exit_reason import describe, last_words
 from deploy.local.pacing import count_soon_ends, may_start, pause_after
+from deploy.local.places import Places
 from deploy.local.process import APP, BACKBONE, Spec
 from deploy.local.progress import LONGEST, Busy, BusyTimes, Patience, thread_times
+from deploy.local.status import gateway_words, own_words, waiting_for
 from deploy.local.supervisor import Supervisor
 
 SLEEP = "import time; time.sleep(60)"
@@ -122,8 +124,8 @@ def test_what_waits_is_shown_with_its_pause(supervisor: Supervisor) -> None:
     for number in range(3):
         ask_to_start(supervisor, f"it-{number}")
     shown = supervisor._state()["processes"]
-    assert ready.waiting_for(shown["it-0"]) == ""
-    assert ready.waiting_for(shown["it-2"]) == "its turn to start"
+    assert waiting_for(shown["it-0"]) == ""
+    assert waiting_for(shown["it-2"]) == "its turn to start"
     child = supervisor.children["it-0"]
     assert child.popen
     child.soon_ends = 4
@@ -132,8 +134,26 @@ def test_what_waits_is_shown_with_its_pause(supervisor: Supervisor) -> None:
     child.tick(time.monotonic())
     shown = supervisor._state()["processes"]["it-0"]
     assert shown["state"] == "waiting" and 5 < shown["pause_s"] <= 8
-    assert ready.waiting_for(shown).startswith("its next start in ")
+    assert waiting_for(shown).startswith("its next start in ")
     assert describe(shown["last_exit"]).startswith("killed by SIGKILL after")
+
+
+def test_a_worker_says_itself_what_it_waits_for_and_one_that_ended_since_says_nothing(tmp_path: Path) -> None:
+    places = Places.of("test", tmp_path)
+    process = {"state": "running", "pid": 4711}
+    assert own_words(places, "assess-0", process) == ""
+    places.waiting.mkdir(parents=True)
+    file = places.waiting / "assess-0.json"
+    file.write_text('{"pid": 4711, "waiting_for": "Kafka at 127.0.0.1:1 does not answer", "since": "2026-03-01T08:00:00Z"}')
+    assert own_words(places, "assess-0", process) == "Kafka at 127.0.0.1:1 does not answer, since 2026-03-01T08:00:00Z"
+    assert own_words(places, "assess-0", process | {"pid": 4712}) == ""
+    for text in ("", "[]", "{}", '{"pid": 4711}'):
+        file.write_text(text)
+        assert own_words(places, "assess-0", process) == ""
+
+
+def test_a_gateway_that_does_not_answer_says_nothing() -> None:
+    assert gateway_words("http://127.0.0.1:1") == ""
 
 
 # patience
@@ -188,8 +208,8 @@ def test_a_working_process_is_seen_to_work() -> None:
 
 def test_one_that_waits_for_its_turn_longer_than_the_patience_is_told(tmp_path: Path) -> None:
     process = {"state": "waiting", "pause_s": 12.0, "pid": None, "restarts": 0, "last_exit": None}
-    with pytest.raises(LauncherError, match="it is not ready after .*, it waits for its next start in 12 s"):
-        ready.wait("it", lambda: False, lambda: {"it": process}, tmp_path / "it.log", 0.1, BusyTimes())
+    with pytest.raises(LauncherError, match=r"it is not ready after .*, it waits for its next start in 12 s"):
+        ready.wait(ready.Wait("it", lambda: False, lambda: {"it": process}, waiting_for, tmp_path / "it.log", 0.1))
 
 
 def test_one_that_keeps_ending_is_an_error_unless_the_machine_starves_it(tmp_path: Path) -> None:
@@ -200,7 +220,7 @@ def test_one_that_keeps_ending_is_an_error_unless_the_machine_starves_it(tmp_pat
         return {"it": {"state": "running", "pid": 1, "restarts": next(ends), "last_exit": last_exit}}
 
     with pytest.raises(LauncherError, match=r"it keeps ending \(exit code 70 after 1 s: TimeoutError\)"):
-        ready.wait("it", lambda: False, processes, tmp_path / "it.log", 5, BusyTimes(lambda _: {}))
+        ready.wait(ready.Wait("it", lambda: False, processes, waiting_for, tmp_path / "it.log", 5, busy=BusyTimes(lambda _: {})))
 
 
 @pytest.mark.parametrize(
