@@ -40,15 +40,12 @@ class Change(NamedTuple):
         return f"{self.path or 'the whole'}: {self.what.value}{f' ({self.detail})' if self.detail else ''}"
 
 
-_LOWER, _UPPER = (
-    ("minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties"),
-    (
-        "maximum",
-        "exclusiveMaximum",
-        "maxLength",
-        "maxItems",
-        "maxProperties",
-    ),
+_LOWER, _UPPER = ("minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties"), (
+    "maximum",
+    "exclusiveMaximum",
+    "maxLength",
+    "maxItems",
+    "maxProperties",
 )
 _FORMS = ("pattern", "format", "multipleOf", "uniqueItems", "contentMediaType", "contentEncoding", "propertyNames")
 _NOTES = {"title", "description", "default", "examples", "example", "deprecated", "$comment", "discriminator", "readOnly"}

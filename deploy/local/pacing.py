@@ -1,7 +1,7 @@
 """When a process that ended starts again, and how many processes start at the same time.
 
 A start costs seconds of CPU. Processes that starve and end by their time-outs would start again and starve the others.
-Invariant: the pause grows with every end that comes soon, to a limit; one start is let through whatever the load, so that
+Invariant: the pause grows with every end that comes soon, to a limit; some start is let through whatever the load, so that
 nothing is kept from starting for ever. Decided without I/O, but for `is_crowded`.
 """
 
@@ -13,7 +13,9 @@ from pathlib import Path
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
 HEALTHY_S = 60.0
-STARTS_AT_ONCE = 2
+CORES = os.cpu_count() or 1
+STARTS_AT_ONCE = 2 * CORES
+STARTS_WHEN_CROWDED = 2
 START_LIMIT_S = 60.0  # a start is under way until the process listens, but no longer than this
 START_WITHOUT_PORT_S = 1.0
 _JITTER = 0.25
@@ -31,15 +33,14 @@ def pause_after(soon_ends: int, longest_s: float, draw: float) -> float:
 
 
 def may_start(under_way: int, crowded: bool) -> bool:
-    """Whether one more may start beside those that are starting."""
-    return under_way < (1 if crowded else STARTS_AT_ONCE)
+    """Whether one more may start beside those that are starting. What starts crowds the machine itself."""
+    return under_way < (STARTS_WHEN_CROWDED if crowded else STARTS_AT_ONCE)
 
 
 def is_crowded() -> bool:
     """Whether more wants to run on this machine than it has cores."""
-    cores = os.cpu_count() or 1
     try:
         runnable = int(Path("/proc/loadavg").read_text().split()[3].partition("/")[0]) - 1  # without the reader
     except (OSError, ValueError, IndexError):
-        return os.getloadavg()[0] > cores
-    return runnable > cores
+        return os.getloadavg()[0] > CORES
+    return runnable > CORES
