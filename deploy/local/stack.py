@@ -250,6 +250,11 @@ class Stack:
     # inside
 
     def _start_backbone(self, starting: list[str], kept: dict[str, int]) -> None:
+        if "redis" in self.services and "redis" not in starting and store_access.load(self.places) is None:
+            raise LauncherError(
+                f"the Redis of profile {self.profile} was started by an earlier version, without passwords",
+                f"liandong down --profile {self.profile}, then liandong up: its data stays",
+            )
         if "redis" in starting:
             self.control.start(backbone.redis_spec(self.places, kept, self.redis_fsync, self.say))
         if "kafka" in starting:
