@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+import psutil
 import pytest
 
 from deploy.local.stack import Stack
@@ -51,6 +52,13 @@ def test_two_stacks_that_start_at_the_same_time_both_become_ready(stacks: list[S
         assert stack.is_healthy()
         assert not any(restarts_of(stack).values()), stack.conditions()
         assert not any(process["waiting_for"] for process in stack.conditions().values())
+
+
+def test_no_process_of_a_stack_listens_but_on_this_machine(stacks: list[Stack]) -> None:
+    for name in stacks[0].names():
+        sockets = psutil.Process(stacks[0].pid(name)).net_connections("inet")
+        listening = {one.laddr.ip.removeprefix("::ffff:") for one in sockets if one.status == psutil.CONN_LISTEN}
+        assert listening == {"127.0.0.1"}, name
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a frozen process is not told apart")
