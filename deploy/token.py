@@ -7,10 +7,8 @@ half, which is what the gateway reads.
 from __future__ import annotations
 
 import json
-import os
 import re
 import secrets
-import threading
 import time
 from pathlib import Path
 from typing import Annotated
@@ -20,6 +18,7 @@ from joserfc import jwt
 from joserfc.jwk import OKPKey
 
 from deploy.local.places import default_home
+from deploy.local.private_files import make_private_folder, write_private_file
 from schemas.values import is_unit
 
 ISSUER = "liandong-local"
@@ -76,13 +75,13 @@ def _key(folder: Path) -> OKPKey:
     """The private key. Two makers at the same moment end with one key."""
     private, public = folder / "jwt.json", folder / "jwks.json"
     if not private.exists():
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private_folder(folder)
         key = OKPKey.generate_key("Ed25519", auto_kid=True)
-        _put(private, json.dumps(key.as_dict(private=True)), once=True)
+        write_private_file(private, json.dumps(key.as_dict(private=True)), keep_existing=True)
     key = OKPKey.import_key(json.loads(private.read_text("utf-8")))
     told = json.dumps({"keys": [{**key.as_dict(private=False), "alg": ALGORITHM, "use": "sig"}]})
     if not public.exists() or public.read_text("utf-8") != told:
-        _put(public, told, once=False)
+        write_private_file(public, told)
     return key
 
 
@@ -90,30 +89,14 @@ def ensure_scrape_token(folder: Path) -> Path:
     """The file with what Prometheus shows to the gateway (gateway/scrape.py); made when there is none."""
     path = folder / "scrape.token"
     if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _put(path, secrets.token_urlsafe(32), once=True)
+        make_private_folder(folder)
+        write_private_file(path, secrets.token_urlsafe(32), keep_existing=True)
     return path
 
 
 def scrape_headers(folder: Path) -> dict[str, str]:
     """What a scraper of this profile sends."""
     return {"Authorization": f"Bearer {ensure_scrape_token(folder).read_text('utf-8')}"}
-
-
-def _put(path: Path, text: str, *, once: bool) -> None:
-    """Writes a file whole or not at all, readable by its owner alone; `once` keeps one that is there."""
-    draft = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.tmp")
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-        file.write(text)
-    if not once:
-        draft.replace(path)
-        return
-    try:
-        os.link(draft, path)
-    except FileExistsError:
-        pass
-    finally:
-        draft.unlink()
 
 
 def _seconds(text: str) -> int:
@@ -131,9 +114,7 @@ def register(app: typer.Typer) -> None:
     def token(
         subject: Annotated[str, typer.Argument(help="bank-001 for an institution, officer-… for an officer")],
         role: Annotated[str | None, typer.Option(help=", ".join(ROLES))] = None,
-        queues: Annotated[
-            list[str] | None, typer.Option(help="an officer's queue, or a prefix ending in *; repeat it")
-        ] = None,
+        queues: Annotated[list[str] | None, typer.Option(help="an officer's queue, or a prefix ending in *; repeat it")] = None,
         ttl: Annotated[str, typer.Option(help="how long it is valid: 90s, 30m, 8h, 1d")] = "1d",
         profile: Annotated[str, typer.Option(envvar="LIANDONG_PROFILE")] = "demo",
     ) -> None:

@@ -109,13 +109,14 @@ def redis(scene: Scene) -> str:
 
 
 def redis_older(scene: Scene) -> str:
-    """Redis comes back with the append-only file of some seconds ago."""
-    live = scene.stack.places.redis / "appendonly.aof"
-    older = scene.folder / "older.aof"
-    shutil.copy(live, older)
+    """Redis comes back with the append-only files of some seconds ago."""
+    live = scene.stack.places.redis / "appendonlydir"
+    older = scene.folder / "older"
+    shutil.copytree(live, older, dirs_exist_ok=True)
     time.sleep(3)
     scene.stack.stop_one("redis", grace_s=0)
-    shutil.copy(older, live)
+    shutil.rmtree(live)
+    shutil.move(older, live)
     scene.stack.start_one("redis")
     return "put Redis back by three seconds"
 

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from deploy.local import kafka, plan, redis_server
+from deploy.local import kafka, plan, redis_server, store_access
 from deploy.local.jars import KAFKA_VERSION, Progress, fetch
 from deploy.local.java import find_java
 from deploy.local.places import Places
 from deploy.local.process import Spec
 
-redis_answers = redis_server.answers
 
-
-def redis_spec(places: Places, ports: dict[str, int], fsync: str, progress: Progress | None, say: Callable[[str], None]) -> Spec:
-    program = redis_server.find_redis(progress)
+def redis_spec(places: Places, ports: dict[str, int], fsync: str, say: Callable[[str], None]) -> Spec:
+    program = redis_server.find_redis()
     say(f"Redis {'.'.join(map(str, redis_server.version(program)))}: {program}")
-    argv = redis_server.command(places, ports["redis"], program, fsync=fsync)
+    argv = redis_server.prepare(places, ports["redis"], program, store_access.load_or_create(places), fsync=fsync)
     return plan.backbone_spec("redis", argv, places, ports["redis"])
+
+
+def redis_answers(places: Places, port: int) -> bool:
+    return redis_server.answers(port, store_access.load(places))
 
 
 def kafka_spec(

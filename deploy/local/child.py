@@ -6,17 +6,17 @@ Invariant: whatever ends without having been asked to is started again, later an
 from __future__ import annotations
 
 import os
+import random
 import signal
+import socket
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from deploy.local import exit_reason, pacing
 from deploy.local.process import Identity, Spec, dies_with_parent, rotate
-
-FIRST_BACKOFF_S = 0.2
-HEALTHY_S = 30.0
 
 Journal = Callable[..., None]
 
@@ -34,19 +34,48 @@ class Child:
     starts: int = 0
     started: float = 0.0  # on the supervisor's monotonic clock
     due: float = 0.0  # when waiting: the next start; when stopping: the SIGKILL
-    backoff_s: float = FIRST_BACKOFF_S
+    soon_ends: int = 0  # how many times in a row it ended soon
+    is_restart: bool = False  # what waits was not asked to end
+    is_up: bool = False  # it listens, or had the time to
+    log_start: int = 0  # where its log stood when it started
+    draw: Callable[[], float] = random.random
     last_exit: dict[str, Any] | None = None
 
     def is_live(self) -> bool:
         return self.popen is not None
 
+    def queue(self, now: float) -> None:
+        """Have it started as soon as its turn comes, because somebody asked for it."""
+        self.state, self.due, self.soon_ends, self.is_restart = "waiting", now, 0, False
+
+    def is_due(self, now: float) -> bool:
+        return self.state == "waiting" and now >= self.due
+
+    def is_starting(self, now: float) -> bool:
+        """Whether its start is still under way. Looks at its port until it listens."""
+        if self.popen is None or self.state != "running" or self.is_up:
+            return False
+        ran_s = now - self.started
+        if self.spec.port is None:
+            self.is_up = ran_s >= pacing.START_WITHOUT_PORT_S
+        else:
+            self.is_up = ran_s >= pacing.START_LIMIT_S or _listens(self.spec.port)
+        return not self.is_up
+
+    def start_due(self, now: float) -> None:
+        """Start it now that its turn has come."""
+        self.restarts += self.is_restart
+        self.start(now)
+
     def start(self, now: float) -> None:
         """Starts it. A program that cannot be run counts as one that ended at once."""
         log = Path(self.spec.log)
+        self.is_up = False
         env = {**os.environ, **self.spec.env, **self.overlay}
         self.started, self.starts = now, self.starts + 1
         try:
             rotate(log)
+            self.log_start = exit_reason.size_of(log)
             with log.open("ab") as out:
                 self.popen = subprocess.Popen(
                     self.spec.argv,
@@ -60,7 +89,7 @@ class Child:
                 )
         except OSError as error:
             self.journal("cannot start", name=self.spec.name, error=str(error))
-            self._wait_to_start(now)
+            self._wait_to_start(now, ran_s=0.0)
             return
         self.state = "running"
         self.identity = _identity(self.popen.pid)
@@ -79,7 +108,7 @@ class Child:
         self._signal(signal.SIGCONT)  # a paused one must wake to end
 
     def tick(self, now: float) -> bool:
-        """Notices an end, starts again, kills after the grace. True when something changed."""
+        """Notices an end, kills after the grace. True when something changed."""
         if self.popen is not None:
             code = self.popen.poll()
             if code is not None:
@@ -89,10 +118,6 @@ class Child:
                 self.journal("kill", name=self.spec.name, pid=self.popen.pid)
                 self._signal(signal.SIGKILL)
                 self.due = now + 5
-        elif self.state == "waiting" and now >= self.due:
-            self.restarts += 1
-            self.start(now)
-            return True
         return False
 
     def _ended(self, code: int, now: float) -> None:
@@ -101,28 +126,29 @@ class Child:
         self.last_exit = {"code": code, "ran_s": round(ran_s, 3)}
         if code < 0:
             self.last_exit["signal"] = signal.Signals(-code).name if -code in set(signal.Signals) else str(-code)
+        if reason := exit_reason.last_words(Path(self.spec.log), self.log_start):
+            self.last_exit["reason"] = reason
         pid, self.popen, self.identity = self.popen.pid, None, None
         asked = self.state == "stopping"
         if asked:
             self.state = "stopped"
         else:
-            if ran_s >= HEALTHY_S:
-                self.backoff_s = FIRST_BACKOFF_S
-            self._wait_to_start(now)
+            self._wait_to_start(now, ran_s)
         self.journal("exit", name=self.spec.name, pid=pid, asked=asked, **self.last_exit)
 
-    def _wait_to_start(self, now: float) -> None:
-        self.state = "waiting"
-        self.due = now + min(self.backoff_s, self.backoff_max_s)
-        self.backoff_s = min(self.backoff_s * 2, self.backoff_max_s)
+    def _wait_to_start(self, now: float, ran_s: float) -> None:
+        self.soon_ends = pacing.count_soon_ends(self.soon_ends, ran_s)
+        self.state, self.is_restart = "waiting", True
+        self.due = now + pacing.pause_after(self.soon_ends, self.backoff_max_s, self.draw())
 
     def _signal(self, sig: int) -> None:
         if self.popen is not None:
             self.popen.send_signal(sig)  # does nothing when it has ended and was seen to
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self, now: float) -> dict[str, Any]:
         return {
             "state": self.state,
+            "pause_s": round(max(0.0, self.due - now), 1) if self.state == "waiting" else None,
             "pid": self.identity.pid if self.identity else None,
             "created": self.identity.created if self.identity else None,
             "port": self.spec.port,
@@ -131,6 +157,14 @@ class Child:
             "restarts": self.restarts,
             "last_exit": self.last_exit,
         }
+
+
+def _listens(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=0.05):
+            return True
+    except OSError:
+        return False
 
 
 def _identity(pid: int) -> Identity | None:

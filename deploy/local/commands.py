@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,11 +12,12 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
-from rich.table import Table
 
 from deploy.local import plan, prometheus
 from deploy.local.errors import LauncherError
 from deploy.local.stack import Stack
+from deploy.local.status import table
+from deploy.local.store_access import mask_password
 
 ProfileOption = Annotated[str, typer.Option("--profile", "-p", help="Its own data, logs and ports.")]
 errors = Console(stderr=True)
@@ -77,15 +77,16 @@ def status(
         stack = Stack(profile, external=True)
         state = stack.control.state()
         healthy = bool(state) and stack.is_healthy()
+        if state is not None:
+            state["processes"] = stack.conditions()
         if as_json:
-            where = {"gateway_url": stack.gateway_url, "kafka": stack.kafka_bootstrap, "redis": stack.redis_url} if state else {}
-            where |= {"prometheus_url": stack.prometheus_url} if plan.PROMETHEUS in stack.names() else {}
+            where = _addresses(stack) if state else {}
             told = {"profile": profile, "healthy": healthy, **where, **(state or {"processes": {}})}
             sys.stdout.write(json.dumps(told) + "\n")
         elif state is None:
             errors.print(f"{profile} is not running: start it with [bold]liandong up[/]")
         else:
-            Console().print(_table(profile, state))
+            Console().print(table(f"{profile}, since {state['started_at']}", state["processes"]))
             if trouble := state.get("trouble"):
                 errors.print(f"[red]the supervisor cannot write[/]: {escape(trouble)}; it tries again")
             if not healthy:
@@ -101,11 +102,21 @@ def addresses(stack: Stack) -> None:
         ("gateway", stack.gateway_url),
         ("API", f"{stack.gateway_url}/openapi.json"),
         ("Kafka", stack.kafka_bootstrap),
-        ("Redis", _without_password(stack.redis_url)),
+        ("Redis", mask_password(stack.redis_url)),
         *([("Prometheus", stack.prometheus_url)] if plan.PROMETHEUS in stack.names() else []),
         ("logs", str(stack.places.logs)),
     ):
         out.print(f"  {label:<10} {escape(address)}", soft_wrap=True)
+
+
+def _addresses(stack: Stack) -> dict[str, str]:
+    where = {
+        "gateway_url": stack.gateway_url,
+        "kafka": stack.kafka_bootstrap,
+        "redis": mask_password(stack.redis_url),
+        "redis_access": str(stack.places.store_access),
+    }
+    return where | ({"prometheus_url": stack.prometheus_url} if plan.PROMETHEUS in stack.names() else {})
 
 
 @contextmanager
@@ -136,10 +147,6 @@ def progress_shown() -> Iterator[tuple[Any, Any]]:
         yield say, bar
 
 
-def _without_password(url: str) -> str:
-    return re.sub(r"//[^@/]*@", "//***@", url)
-
-
 def _counts(given: list[str]) -> dict[str, int]:
     counts: dict[str, int] = {}
     for one in given:
@@ -149,15 +156,3 @@ def _counts(given: list[str]) -> dict[str, int]:
             raise LauncherError(f"--workers {one} is not understood", f"like --workers assess=2; agents: {agents}")
         counts[agent] = int(count)
     return counts
-
-
-def _table(profile: str, state: dict[str, Any]) -> Table:
-    table = Table(title=f"{profile}, since {state['started_at']}", title_justify="left")
-    for column in ("process", "state", "pid", "port", "restarts", "last exit"):
-        table.add_column(column)
-    for name, one in state["processes"].items():
-        last = one["last_exit"] or {}
-        ended = last.get("signal") or last.get("code")
-        cells = (name, one["state"], one["pid"], one["port"], one["restarts"], ended)
-        table.add_row(*("" if cell is None else str(cell) for cell in cells), style=None if one["state"] == "running" else "red")
-    return table

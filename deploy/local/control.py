@@ -14,8 +14,8 @@ from deploy.local.errors import LauncherError
 from deploy.local.places import Places, project_root
 from deploy.local.process import Identity, Spec
 
-ASK_TIMEOUT_S = 10.0
-START_TIMEOUT_S = 20.0
+ASK_TIMEOUT_S = 30.0
+START_TIMEOUT_S = 60.0
 
 
 class Control:

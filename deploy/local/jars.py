@@ -28,7 +28,6 @@ ROOTS = {
         "org.apache.logging.log4j:log4j-slf4j-impl:2.24.3",
         "org.apache.logging.log4j:log4j-core:2.24.3",
     ),
-    "redis": ("com.github.codemonstur:embedded-redis:1.4.4",),
 }
 MAVEN_CENTRAL = "https://repo1.maven.org/maven2"
 TRIES = 3
@@ -162,7 +161,7 @@ def write_lock(name: str) -> None:
     context = _context()
     chosen: dict[str, str] = {}
     for root in ROOTS[name]:
-        for one in _closure(context, root) if name == "kafka" else [root]:
+        for one in _closure(context, root):
             chosen.setdefault(one.rpartition(":")[0], one)
     lines = ["# Written by `python -m deploy.local.jars`: group:artifact:version sha256 bytes"]
     for coordinate in chosen.values():

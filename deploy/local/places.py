@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.local.errors import LauncherError
+from deploy.local.private_files import make_private_folder
 
 NEED_MB = 700
 _PROFILE = re.compile(r"[a-z][a-z0-9-]{0,31}")
@@ -77,11 +78,19 @@ class Places:
     def keys(self) -> Path:
         return self.root / "keys.json"
 
+    @property
+    def waiting(self) -> Path:
+        return self.root / "waiting"
+
+    @property
+    def store_access(self) -> Path:
+        return self.root / "redis-access.json"
+
     def make(self) -> None:
         """Makes the folders, for the owner only (they hold keys), and checks that there is room."""
         for folder in (self.root, self.logs, self.kafka, self.redis):
             try:
-                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+                make_private_folder(folder)
             except OSError as error:
                 raise LauncherError(
                     f"cannot make {folder}: {error.strerror}", "set LIANDONG_HOME to a folder you may write to"

@@ -62,8 +62,11 @@ def keep(places: Places, names: Iterable[str]) -> dict[str, int]:
 
 @contextmanager
 def _alone(places: Places) -> Iterator[None]:
-    """Each caller opens the file anew, so the lock holds between threads as well as between processes."""
-    with places.ports.with_suffix(".lock").open("w") as lock:
+    """One lock for all profiles of a home: two that start for the first time at once must not choose the same port.
+
+    Each caller opens the file anew, so the lock holds between threads as well as between processes.
+    """
+    with (places.home / ".ports.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 

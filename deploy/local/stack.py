@@ -20,13 +20,15 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
-from deploy.local import backbone, plan, ports, prometheus, ready
+from deploy.local import backbone, plan, ports, prometheus, ready, status, store_access
 from deploy.local.control import Control
 from deploy.local.errors import LauncherError
 from deploy.local.jars import Progress
+from deploy.local.pacing import LONGEST_PAUSE_S
 from deploy.local.places import Places
 from deploy.local.process import Identity, Spec
 
@@ -57,7 +59,7 @@ class Stack:
         env: Mapping[str, str] | None = None,
         kafka_heap_mb: int = 512,
         redis_fsync: str = "everysec",
-        backoff_max_s: float = 5.0,
+        backoff_max_s: float = LONGEST_PAUSE_S,
         ready_timeout_s: float = 90.0,
         bound: bool | None = None,
         external: bool | None = None,
@@ -97,7 +99,15 @@ class Stack:
 
     @property
     def redis_url(self) -> str:
-        return self._redis_elsewhere or f"redis://{ports.LOCALHOST}:{self.port('redis')}/0"
+        """For tools: the operator, who may also empty it and look at its figures. With the password: not for people to see."""
+        return self._redis_of(store_access.OPERATOR)
+
+    def _redis_of(self, user: str) -> str:
+        if self._redis_elsewhere:
+            return self._redis_elsewhere
+        access = store_access.load(self.places)
+        port = self.port("redis")
+        return access.url(user, port) if access else f"redis://{ports.LOCALHOST}:{port}/0"
 
     @property
     def gateway_url(self) -> str:
@@ -217,7 +227,13 @@ class Stack:
     def wait_ready(self, name: str, timeout_s: float | None = None) -> None:
         """Kafka and Redis answer, the gateway is ready (and its views built, if we run workers), a worker serves metrics."""
         log = self.places.logs / f"{name}.log"
-        ready.wait(name, self._check_of(name), lambda: self._processes().get(name), log, timeout_s or self.ready_timeout_s)
+        patience_s = timeout_s or self.ready_timeout_s
+        reason = partial(self._reason, name)
+        ready.wait(ready.Wait(name, self._check_of(name), self._processes, reason, log, patience_s, self.say))
+
+    def conditions(self) -> dict[str, Any]:
+        """The processes as the supervisor knows them, with what each waits for: `waiting_for`, empty for nothing."""
+        return {name: process | {"waiting_for": self._reason(name, process)} for name, process in self._processes().items()}
 
     def log(self, name: str) -> str:
         """All that the process wrote since its log was last rotated."""
@@ -234,8 +250,13 @@ class Stack:
     # inside
 
     def _start_backbone(self, starting: list[str], kept: dict[str, int]) -> None:
+        if "redis" in self.services and "redis" not in starting and store_access.load(self.places) is None:
+            raise LauncherError(
+                f"the Redis of profile {self.profile} was started by an earlier version, without passwords",
+                f"liandong down --profile {self.profile}, then liandong up: its data stays",
+            )
         if "redis" in starting:
-            self.control.start(backbone.redis_spec(self.places, kept, self.redis_fsync, self.progress, self.say))
+            self.control.start(backbone.redis_spec(self.places, kept, self.redis_fsync, self.say))
         if "kafka" in starting:
             quick = not self.profile.startswith("bench")
             spec = backbone.kafka_spec(self.places, kept, self.kafka_heap_mb, quick, self.progress, self.say)
@@ -264,7 +285,7 @@ class Stack:
             self.wait_ready(name)
 
     def _app_spec(self, name: str, kept: dict[str, int]) -> Spec:
-        env = plan.common_env(self.places, self.kafka_bootstrap, self.redis_url, self.env)
+        env = plan.common_env(self.places, self.kafka_bootstrap, self._redis_of(store_access.SERVICE), self.env)
         if name == "gateway":
             return plan.gateway_spec(self.places, kept[name], env)
         if name == plan.PROMETHEUS and self.monitor:
@@ -284,7 +305,7 @@ class Stack:
     def _check_of(self, name: str) -> Callable[[], bool]:
         port = self.port(name)
         if name == "redis":
-            return lambda: backbone.redis_answers(port)
+            return lambda: backbone.redis_answers(self.places, port)
         if name == "kafka":
             return lambda: ready.listens(port) and ready.kafka_answers(self.kafka_bootstrap)
         if name == "gateway":
@@ -293,6 +314,14 @@ class Stack:
         if name == plan.PROMETHEUS:
             return lambda: ready.http_ok(f"{self.prometheus_url}/-/ready")
         return lambda: ready.http_ok(self.metrics_url(name))
+
+    def _reason(self, name: str, process: dict[str, Any]) -> str:
+        if process["state"] != "running":
+            return status.waiting_for(process)
+        if status.is_frozen(process["pid"]):
+            return f"a signal: it is frozen (kill -CONT {process['pid']} lets it go on)"
+        words = status.gateway_words(self.gateway_url) if name == "gateway" else status.own_words(self.places, name, process)
+        return words or ("" if self._check_of(name)() else "its start to end")
 
     def _processes(self) -> dict[str, Any]:
         state = self.control.state()

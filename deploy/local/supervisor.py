@@ -19,10 +19,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from deploy.local import pacing
 from deploy.local.child import Child
 from deploy.local.process import Identity, Spec, rotate
 
 TICK_S = 0.25
+QUEUE_TICK_S = 0.1  # while something waits for its turn to start
 REQUEST_TIMEOUT_S = 2.0
 _LONGEST_SOCKET_PATH = 100  # the system's limit is 104 on macOS, 108 on Linux
 
@@ -37,6 +39,7 @@ class Supervisor:
         self.started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
         self.log = root / "logs" / "supervisor.log"
         self.selector = selectors.DefaultSelector()
+        self.is_crowded = pacing.is_crowded
         self._changed = True
         self.trouble: str | None = None
 
@@ -100,7 +103,9 @@ class Supervisor:
     def _pause_s(self) -> float:
         now = time.monotonic()
         dues = [child.due - now for child in self.children.values() if child.state == "waiting"]
-        return max(0.0, min([TICK_S, *dues]))
+        if any(due <= 0 for due in dues):
+            return QUEUE_TICK_S
+        return min([TICK_S, *dues])
 
     def _tick(self) -> None:
         now = time.monotonic()
@@ -110,8 +115,24 @@ class Supervisor:
             self._changed |= child.tick(now)
         if self.ending:
             self._stop_last_stage(now)
+        else:
+            self._start_due(now)
         if self._changed:
             self._write_state()
+
+    def _start_due(self, now: float) -> None:
+        """Starts those whose pause is over, the backbone first, as many at once as the machine bears."""
+        due = sorted((one for one in self.children.values() if one.is_due(now)), key=lambda one: (one.spec.stage, one.due))
+        if not due:
+            return
+        under_way = sum(one.is_starting(now) for one in self.children.values())
+        crowded = self.is_crowded()
+        for child in due:
+            if not pacing.may_start(under_way, crowded):
+                return
+            child.start_due(now)
+            under_way += 1
+            self._changed = True
 
     def _end(self, why: str) -> None:
         if not self.ending:
@@ -179,19 +200,20 @@ class Supervisor:
                 child = self.children[name] = Child(spec, self.journal, self.backoff_max_s)
             child.spec = spec or child.spec
             child.overlay = request.get("env") or {}
-            child.start(now)
+            child.queue(now)
+            self._start_due(now)
         self._write_state()
         return self._state()
 
     def _state(self) -> dict[str, Any]:
-        me = Identity.of(os.getpid())
+        me, now = Identity.of(os.getpid()), time.monotonic()
         return {
             "profile": self.profile,
             "supervisor": {"pid": me.pid, "created": me.created, "control": str(self.socket_path)},
             "started_at": self.started_at,
             "ending": self.ending,
             "trouble": self.trouble,
-            "processes": {name: child.as_json() for name, child in self.children.items()},
+            "processes": {name: child.as_json(now) for name, child in self.children.items()},
         }
 
     def _write_state(self) -> None:
@@ -229,6 +251,7 @@ def detach() -> int:
 
 def main() -> None:
     config = json.loads(sys.argv[1])
+    os.umask(0o077)  # state, logs and what the children write are for their owner
     tell = detach()
     owner = Identity(**config["owner"]) if config["owner"] else None
     supervisor = Supervisor(Path(config["root"]), config["profile"], config["backoff_max_s"], owner)

@@ -52,7 +52,7 @@ class Keyring(BaseModel):
     def load_or_create(cls, path: Path) -> Keyring:
         """For the local launcher: makes the file (mode 0600) when there is none; two makers end with one file."""
         if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             draft = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.tmp")
             with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
                 file.write(cls.generate().model_dump_json(indent=1))

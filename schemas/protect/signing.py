@@ -29,7 +29,7 @@ def load_or_create(path: Path) -> OKPKey:
     """The private key of a file (mode 0600), made when there is none: two makers end with one. Its public half lies beside it as
     a JWKS: copy that to where results are verified, and keep it as long as they are."""
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         key = OKPKey.generate_key(ALGORITHM, auto_kid=True)
         draft = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.tmp")
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:

@@ -23,6 +23,7 @@ from deploy.local.errors import LauncherError
 from deploy.local.places import project_root
 from deploy.local.process import Identity
 from deploy.local.stack import Stack
+from deploy.local.store_access import OPERATOR, SERVICE, load
 from deploy.local.topics import create_topics
 from schemas.topics import TOPICS
 
@@ -87,6 +88,72 @@ def test_nothing_listens_but_on_this_machine(stack: Stack) -> None:
         assert listening
         # Java writes an IPv4 address the IPv6 way.
         assert {one.laddr.ip.removeprefix("::ffff:") for one in listening} == {"127.0.0.1"}, name
+
+
+FORBIDDEN = (
+    "CONFIG GET *",
+    "CONFIG SET dir /tmp",
+    "DEBUG SLEEP 0",
+    "MODULE LIST",
+    "SHUTDOWN NOSAVE",
+    "REPLICAOF NO ONE",
+    "FUNCTION LIST",
+    "ACL LIST",
+    "MIGRATE host 1 key 0 1",
+    "RESTORE key 0 value",
+    "MONITOR",
+    "SAVE",
+    "SWAPDB 0 1",
+)
+
+
+def refusal_of(client: redis.Redis, command: str) -> str:
+    with pytest.raises(redis.ResponseError) as refused:
+        client.execute_command(*command.split())
+    return str(refused.value)
+
+
+def test_the_store_is_a_supported_one_and_nobody_gets_in_without_a_password(stack: Stack) -> None:
+    with redis.Redis.from_url(stack.redis_url) as client:
+        server = client.info("server")
+    known = server.get("valkey_version") or server["redis_version"]
+    assert tuple(map(int, str(known).split("."))) >= (7, 2)
+    with redis.Redis(port=stack.port("redis")) as nobody, pytest.raises(redis.AuthenticationError):
+        nobody.ping()
+
+
+@pytest.mark.parametrize("user", [SERVICE, OPERATOR])
+def test_nobody_may_administer_the_store(stack: Stack, user: str) -> None:
+    access = load(stack.places)
+    assert access is not None
+    with redis.Redis.from_url(access.url(user, stack.port("redis"))) as client:
+        for command in FORBIDDEN:
+            assert "no permissions" in (fault := refusal_of(client, command)) or "not allowed" in fault, (command, fault)
+        assert client.ping()
+
+
+def test_the_services_may_not_empty_the_store_and_the_tools_may(stack: Stack) -> None:
+    access = load(stack.places)
+    assert access is not None
+    with redis.Redis.from_url(access.url(SERVICE, stack.port("redis"))) as client:
+        assert "no permissions" in refusal_of(client, "FLUSHALL")
+    with redis.Redis.from_url(stack.redis_url.removesuffix("/0") + "/9") as client:
+        assert client.flushdb()
+
+
+def test_no_password_is_in_a_command_line_or_in_what_status_shows(stack: Stack) -> None:
+    access = load(stack.places)
+    assert access is not None
+    shown = [" ".join(one.info["cmdline"] or ()) for one in psutil.process_iter(["cmdline"])]
+    env = {**os.environ, "LIANDONG_HOME": str(stack.places.home)}
+    for options in ([], ["--json"]):
+        command = [str(Path(sys.executable).with_name("liandong")), "status", "--profile", stack.profile, *options]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=project_root(), env=env)
+        shown.append(done.stdout + done.stderr)
+    assert stack.profile in shown[-1]
+    shown += [file.read_text("utf-8", "replace") for file in (*stack.places.logs.iterdir(), stack.places.state)]
+    assert not [text for text in shown for password in access.passwords.values() if password in text]
+    assert stack.places.state.stat().st_mode & 0o077 == 0
 
 
 def test_up_again_changes_nothing(stack: Stack) -> None:

@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
-from deploy.local.child import FIRST_BACKOFF_S, HEALTHY_S, Child
+from deploy.local.child import Child
+from deploy.local.exit_reason import describe
+from deploy.local.pacing import FIRST_PAUSE_S, HEALTHY_S
 from deploy.local.process import Identity, Spec, rotate
 
 SLEEP = "import time; print('up', flush=True); time.sleep(60)"
@@ -32,7 +34,8 @@ def make(tmp_path: Path, events: list[dict[str, Any]]) -> Any:
 
     def child(program: str) -> Child:
         spec = Spec("it", [sys.executable, "-c", program], str(tmp_path / "it.log"), str(tmp_path), {"COLOUR": "red"})
-        made.append(Child(spec, lambda event, **what: events.append({"event": event, **what}), backoff_max_s=5.0))
+        one = Child(spec, lambda event, **what: events.append({"event": event, **what}), 5.0, draw=lambda: 0.0)
+        made.append(one)
         return made[-1]
 
     yield child
@@ -61,20 +64,45 @@ def test_what_ends_is_started_again_after_a_pause_that_doubles_up_to_the_most(ma
         ended(child, now)
         assert child.state == "waiting"
         pauses.append(round(child.due - now, 3))
-        assert not child.tick(child.due - 0.001)
+        assert not child.is_due(child.due - 0.001)
         now = child.due
-        child.tick(now)
-    assert pauses == [0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0]
+        assert child.is_due(now)
+        child.start_due(now)
+    assert pauses == [0.5, 1.0, 2.0, 4.0, 5.0, 5.0, 5.0]
     assert (child.restarts, child.starts) == (7, 8)
     assert child.last_exit == {"code": 3, "ran_s": 0.0}
 
 
 def test_one_that_ran_long_starts_again_soon(make: Make) -> None:
     child = make("pass")
-    child.backoff_s = 5.0
+    child.soon_ends = 9
     child.start(T0)
     ended(child, T0 + HEALTHY_S)
-    assert child.due == T0 + HEALTHY_S + FIRST_BACKOFF_S
+    assert child.due == T0 + HEALTHY_S + FIRST_PAUSE_S
+
+
+def test_one_that_somebody_starts_begins_anew_and_is_no_restart(make: Make) -> None:
+    child = make("pass")
+    child.soon_ends = 9
+    child.queue(T0)
+    assert child.is_due(T0)
+    child.start_due(T0)
+    ended(child, T0)
+    assert (child.restarts, child.due) == (0, T0 + FIRST_PAUSE_S)
+
+
+def test_why_it_ended_is_what_it_wrote_last_in_this_run(make: Make, tmp_path: Path) -> None:
+    (tmp_path / "it.log").write_text("ending: an older run\n")
+    child = make("raise SystemExit(3)")
+    child.start(T0)
+    ended(child, T0 + 2)
+    assert child.last_exit == {"code": 3, "ran_s": 2.0}
+    child.spec = Spec(
+        "it", [sys.executable, "-c", "print('ending: LostState: it broke'); raise SystemExit(70)"], child.spec.log, "."
+    )
+    child.start(T0)
+    ended(child, T0 + 2)
+    assert describe(child.last_exit) == "exit code 70 after 2 s: LostState: it broke"
 
 
 def test_a_signal_that_ended_it_is_told(make: Make, events: list[dict[str, Any]]) -> None:
@@ -94,6 +122,7 @@ def test_one_that_was_asked_to_end_stays_down(make: Make) -> None:
     ended(child, T0)
     assert child.state == "stopped"
     assert not child.tick(T0 + 100)
+    assert not child.is_due(T0 + 100)
 
 
 def test_one_that_waits_to_be_started_again_can_be_stopped(make: Make) -> None:
@@ -103,6 +132,7 @@ def test_one_that_waits_to_be_started_again_can_be_stopped(make: Make) -> None:
     child.stop(T0)
     assert child.state == "stopped"
     assert not child.tick(T0 + 100)
+    assert not child.is_due(T0 + 100)
 
 
 def test_a_stubborn_one_is_killed_after_the_grace(make: Make, tmp_path: Path) -> None:

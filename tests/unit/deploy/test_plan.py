@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -27,6 +29,19 @@ def test_a_worker_knows_who_it_is_and_where_everything_is(tmp_path: Path) -> Non
     assert spec.env["LIANDONG_KEYS_FILE"] == str(tmp_path / "test" / "keys.json")
     assert spec.env["LIANDONG_POLL_RECORDS"] == "5"
     assert (spec.env["LIANDONG_WORKER_ID"], spec.env["LIANDONG_METRICS_PORT"]) == ("assess-1", "4711")
+
+
+def test_a_process_keeps_compiled_modules_in_our_cache_where_it_may_not_beside_the_sources(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LIANDONG_CACHE", str(tmp_path))
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    assert plan.bytecode_env() == {}
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    program = "import sys; print(sys.dont_write_bytecode, sys.pycache_prefix)"
+    env = {"PYTHONDONTWRITEBYTECODE": "1", **plan.bytecode_env()}
+    done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True)
+    assert done.stdout.split() == ["False", str(tmp_path / "bytecode")]
 
 
 def test_the_gateway_listens_on_this_machine_only(tmp_path: Path) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -50,6 +52,24 @@ def test_two_profiles_never_share_a_port(places: Places, monkeypatch: pytest.Mon
     other.make()
     monkeypatch.setattr(ports.random, "sample", lambda *_: [mine, 31_999, 31_998])
     assert ports.keep(other, ["kafka"])["kafka"] != mine
+
+
+def test_two_profiles_that_choose_at_the_same_moment_never_share_a_port(
+    places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    others = [Places.of(f"at-once-{number}", places.home) for number in range(4)]
+    for other in others:
+        other.make()
+
+    def is_free(port: int) -> bool:
+        time.sleep(0.05)
+        return True
+
+    monkeypatch.setattr(ports, "is_free", is_free)
+    monkeypatch.setattr(ports.random, "sample", lambda *_: list(range(31_900, 31_920)))
+    with ThreadPoolExecutor(4) as pool:
+        chosen = [kept["kafka"] for kept in pool.map(lambda other: ports.keep(other, ["kafka"]), others)]
+    assert len(set(chosen)) == 4
 
 
 def test_a_port_that_something_listens_on_is_not_chosen(places: Places, listener: int, monkeypatch: pytest.MonkeyPatch) -> None:

