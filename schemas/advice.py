@@ -8,16 +8,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from schemas.indicators import IndicatorKind, advisories
+from schemas.events import Place, places
+from schemas.indicators import advisories
 from schemas.signals import SignalIn
+from schemas.subjects import NO_PLACEHOLDERS, Malformed, Placeholders, unmatched_as
+
+_LONGEST = 300
 
 SENTENCES: dict[str, str] = {
     "county_unknown": "no county ever had the first six digits of this resident ID",
     "iban_check_failed": "it looks like an IBAN, but its check digits do not fit",
+    "malformed": "it was taken, but is matched with nothing, for it is no value of its kind",
     "luhn_failed": "the check digit does not fit; some cards are issued so, but perhaps a digit is mistyped",
     "not_public": "a private, local or reserved address means nothing outside of your network",
     "number_not_assigned": "the numbering plan of its country has no such number",
     "organization_code_check_failed": "the organization code inside does not fit its own check character",
+    "placeholder": "it stands for no value: it was taken, but is matched with nothing",
     "suffix_unknown": "the public suffix list has no ending that this name could be registered under",
 }
 
@@ -30,22 +36,21 @@ class Advice(NamedTuple):
     detail: str
 
 
-def advice(body: SignalIn) -> list[Advice]:
-    """All that is to be said, in the order of the body."""
-    found = _places(body)
-    return [Advice(at, code, SENTENCES[code]) for at, kind, value in found for code in advisories(kind, value)]
+def advice(body: SignalIn, listed: Placeholders = NO_PLACEHOLDERS) -> list[Advice]:
+    """All that is to be said, in the order of the body. `listed`: the policy's placeholders."""
+    return [one for place in places(body.indicators, body.event) for one in _of_place(place, listed)]
 
 
-def _places(body: SignalIn) -> Iterator[tuple[str, str, str]]:
-    event = body.event
-    if event is not None:
-        for part in event.parts:
-            end = getattr(event, part)
-            yield f"/event/{part}", end.kind, end.value
-        for name, kind in (("url", IndicatorKind.URL), ("domain", IndicatorKind.DOMAIN), ("download_url", IndicatorKind.URL)):
-            if (value := getattr(event, name, None)) is not None:
-                yield f"/event/{name}", kind, value
-        for n, value in enumerate(getattr(event, "urls", ())):
-            yield f"/event/urls/{n}", IndicatorKind.URL, value
-    for n, one in enumerate(body.indicators):
-        yield f"/indicators/{n}", one.kind, one.value
+def _of_place(place: Place, listed: Placeholders) -> Iterator[Advice]:
+    kind, value = place.kind, place.value
+    unmatched = unmatched_as(kind, value, listed)
+    if unmatched is None:
+        for code in advisories(kind, value):
+            yield Advice(_pointer(place), code, SENTENCES[code])
+        return
+    why = f": {value.fault}" if unmatched == "malformed" and isinstance(value, Malformed) else ""
+    yield Advice(_pointer(place), unmatched, (SENTENCES[unmatched] + why)[:_LONGEST])
+
+
+def _pointer(place: Place) -> str:
+    return "".join(f"/{part}" for part in place.at)

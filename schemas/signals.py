@@ -6,13 +6,15 @@ Invariant: what was added later is optional, so that a body and a record of befo
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, StringConstraints, ValidationInfo, field_validator
+from pydantic import Field, StringConstraints, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from schemas.events import Event, EventFact, mentions
-from schemas.subjects import Indicator, Role, Subject
+from schemas.events import Event, EventFact, Mention, Place, mentions, places
+from schemas.subjects import Indicator, Malformed, Role, Subject
 from schemas.taxonomy import TYPOLOGIES, SignalKind, TypologyId
 from schemas.values import (
     Amount,
@@ -70,6 +72,10 @@ Derived = Annotated[str, StringConstraints(pattern=r"^(sig-[A-Za-z0-9_-]{22}|[a-
 """A signal's id, or `institution/reference`."""
 
 
+def _is_malformed(named: Indicator | Mention | Place) -> bool:
+    return isinstance(named.value, Malformed) and named.value.unmatched == "malformed"
+
+
 class SignalIn(Strict):
     """The body of `POST /v1/signals` and of one line of a batch.
 
@@ -108,8 +114,6 @@ class SignalIn(Strict):
     @field_validator("indicators")
     @classmethod
     def _a_suspect(cls, indicators: tuple[Indicator, ...], info: ValidationInfo) -> tuple[Indicator, ...]:
-        if len({(one.kind, one.value, one.role) for one in indicators}) != len(indicators):
-            raise ValueError("the same indicator stands twice")
         if "event" not in info.data:
             return indicators  # the event has a fault, and that is what the sender hears
         named = mentions(indicators, info.data["event"])
@@ -118,6 +122,23 @@ class SignalIn(Strict):
         if len(named) > MAX_INDICATORS:
             raise ValueError(f"indicators and what the event names are at most {MAX_INDICATORS} together")
         return indicators
+
+    @model_validator(mode="after")
+    def _a_suspect_of_its_kind(self) -> Self:
+        """A malformed value is kept beside a suspect that is none; alone it says nothing that anybody could act on."""
+        for one in self.indicators:
+            if one.role == "suspect" and not _is_malformed(one):
+                return self
+        if all(_is_malformed(one) for one in mentions(self.indicators, self.event) if one.role == "suspect"):
+            raise ValidationError.from_exception_data("SignalIn", list(self._faults()))
+        return self
+
+    def _faults(self) -> Iterator[InitErrorDetails]:
+        """What is malformed, where it stands, and what is wrong with it."""
+        for place in places(self.indicators, self.event):
+            if _is_malformed(place) and isinstance(place.value, Malformed):
+                fault = PydanticCustomError("malformed", "{fault}", {"fault": place.value.fault})
+                yield InitErrorDetails(type=fault, loc=place.of_value, input=None)
 
     def at_stake(self) -> Amount | None:
         """The amount that counts."""

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from schemas.events import EventFact, Mention, mentions
+from schemas.events import ENDS, EventFact, Mention, mentions
 from schemas.indicators import RANK
 from schemas.protect.sealing import Sealer
 from schemas.protect.tokens import Tokenizer
 from schemas.signals import SignalIn, SubmittedSignal, Trust
-from schemas.subjects import Indicator, Subject
+from schemas.subjects import NO_PLACEHOLDERS, Indicator, Placeholders, Subject, unmatched_as
 
 
 def signal_id(tokenizer: Tokenizer, institution: str, reference: str) -> str:
@@ -28,6 +28,37 @@ def _order(mention: Indicator | Mention) -> tuple[bool, int, str]:
     return (mention.role != "suspect", RANK[mention.kind], mention.value)
 
 
+class _Protected(NamedTuple):
+    """The subjects of a signal in their order; what is the same in each sending of the content stands for each of them:
+    `contents` by the token, `parts` in the order of the content."""
+
+    subjects: list[Subject]
+    contents: dict[str, str]
+    parts: list[str]
+
+
+def _protected(
+    body: SignalIn, name: str, tokenizer: Tokenizer, sealer: Sealer, listed: Placeholders
+) -> _Protected:
+    """An unmatched subject comes after the matched ones of its role. Its token is made of the signal's id, so no other signal has
+    it; the content still goes by the value, so that a re-send is known as one."""
+    named = sorted(mentions(body.indicators, body.event), key=_order)
+    subjects, contents, parts, last = [], {}, [], []
+    for kind, value, role, part in ((one.kind, one.value, one.role, one.part) for one in named):
+        token = content = tokenizer.token(kind, value)
+        unmatched = unmatched_as(kind, value, listed)
+        if unmatched is not None:
+            token = tokenizer.token("unmatched", name, kind, role, part or "", value)
+            contents[token] = content
+        sealed = sealer.seal(value, f"{name}/{token}")
+        subject = Subject.trusted(kind=kind, role=role, token=token, sealed=sealed, part=part, unmatched=unmatched)
+        (subjects if unmatched is None else last).append(subject)
+        parts.append(f"{role}{content}")
+    if last:
+        subjects = sorted(subjects + last, key=lambda one: one.role != "suspect")
+    return _Protected(subjects, contents, parts)
+
+
 def protect(
     body: SignalIn,
     *,
@@ -37,14 +68,12 @@ def protect(
     sealer: Sealer,
     trust: Trust | None = None,
     contact: str | None = None,
+    listed: Placeholders = NO_PLACEHOLDERS,
 ) -> SubmittedSignal:
-    """The signal as it travels. `reference` is the sender's own or its Idempotency-Key; `contact` is a tip's."""
+    """The signal as it travels. `reference` is the sender's own or its Idempotency-Key; `contact` is a tip's; `listed` are the
+    policy's placeholders."""
     name = signal_id(tokenizer, institution, reference)
-    subjects = []
-    for mention in sorted(mentions(body.indicators, body.event), key=_order):
-        token = tokenizer.token(mention.kind, mention.value)
-        sealed = sealer.seal(mention.value, f"{name}/{token}")
-        subjects.append(Subject.trusted(kind=mention.kind, role=mention.role, token=token, sealed=sealed, part=mention.part))
+    subjects, contents, parts = _protected(body, name, tokenizer, sealer, listed)
     amount = body.at_stake()
     more = _more(body, name, subjects, tokenizer, sealer)
     whose = _whose(name, trust, contact, sealer)
@@ -54,8 +83,8 @@ def protect(
             body.occurred_at.isoformat(),
             body.region,
             f"{amount.minor}{amount.currency}" if amount else "",
-            *(f"{subject.role}{subject.token}" for subject in subjects),
-            *_said(more, body),
+            *parts,
+            *_said(more, body, contents),
         )
     )
     content_id = tokenizer.token("content", institution, content).partition(".")[2]
@@ -111,15 +140,17 @@ def _event(body: SignalIn, name: str, subjects: list[Subject], sealer: Sealer) -
     return EventFact.trusted(type=event.type, at=event.at or body.occurred_at, **fields)
 
 
-def _said(more: dict[str, Any], body: SignalIn) -> tuple[str, ...]:
+def _said(more: dict[str, Any], body: SignalIn, contents: dict[str, str]) -> tuple[str, ...]:
     """The later fields as a part of the content: nothing when there is none. What is sealed is never the same twice, so the
-    readable text stands for it."""
+    readable text stands for it; nor is the token of an unmatched subject (`contents`)."""
     if not more:
         return ()
     said = dict(more)
     if "event" in more:
         fact = {field: value for field, value in more["event"].__dict__.items() if value is not None}
         fact.pop("name_sealed", None)
+        if contents:
+            fact = {field: contents.get(value, value) if field in ENDS else value for field, value in fact.items()}
         said["event"] = fact | {"name": getattr(body.event, "name", None)}
     return (json.dumps(said, sort_keys=True, default=datetime.isoformat),)
 
