@@ -60,6 +60,7 @@ class LineOut(BaseModel):
     accepted_at: Instant | None = None
     position: PositionOut | None = None
     replayed: bool | None = None
+    advisories: list[AdvisoryOut] | None = None
     problem: dict[str, object] | None = None
 
 

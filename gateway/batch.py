@@ -189,6 +189,7 @@ def _result(line: int, outcome: Receipt | Problem) -> bytes:
     }
     if outcome.replayed:
         result["replayed"] = True
+    result |= outcome.more()
     return orjson.dumps(result) + b"\n"
 
 

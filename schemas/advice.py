@@ -18,8 +18,8 @@ _LONGEST = 300
 SENTENCES: dict[str, str] = {
     "county_unknown": "no county ever had the first six digits of this resident ID",
     "iban_check_failed": "it looks like an IBAN, but its check digits do not fit",
-    "malformed": "it was taken, but is matched with nothing, for it is no value of its kind",
     "luhn_failed": "the check digit does not fit; some cards are issued so, but perhaps a digit is mistyped",
+    "malformed": "it was taken, but is matched with nothing, for it is no value of its kind",
     "not_public": "a private, local or reserved address means nothing outside of your network",
     "number_not_assigned": "the numbering plan of its country has no such number",
     "organization_code_check_failed": "the organization code inside does not fit its own check character",

@@ -99,7 +99,7 @@ class End(_OfSignal):
 
 class Subject(Stored):
     """An indicator as it travels: `token` to match by, `sealed` to be read by those with a need. The token of an `unmatched` one
-    is its signal's own: no other signal has it, whatever value it holds."""
+    is its signal's own: no signal of other content has it, whatever value it holds."""
 
     kind: IndicatorKind
     role: Role

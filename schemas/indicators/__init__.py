@@ -100,17 +100,3 @@ def advisories(kind: str, value: str) -> tuple[str, ...]:
     """What a sender may want to look at again; `value` is canonical. No advice is a reason to refuse."""
     advice = ADVICE.get(kind)
     return advice(value) if advice is not None else ()
-
-
-_NONE = frozenset({"UNKNOWN", "NULL", "NONE", "UNDEFINED", "N/A", "NA", "NIL", "无", "未知", "不详", "空", "-", "--"})
-
-
-def is_placeholder_text(text: str) -> bool:
-    """Whether a text says that there is no value, in whatever field it stands."""
-    plain = text.strip().upper()
-    return plain in _NONE or (len(plain) > 3 and not plain.strip("0"))
-
-
-def is_placeholder(kind: str, value: str) -> bool:
-    """Whether a canonical value says that there is none."""
-    return is_placeholder_text(value.rpartition(":")[2] if kind in ("handle", "merchant") else value)

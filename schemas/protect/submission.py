@@ -10,12 +10,12 @@ import json
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from schemas.events import ENDS, EventFact, Mention, mentions
-from schemas.indicators import RANK
+from schemas.events import EventFact, Mention, mentions
+from schemas.indicators import RANK, IndicatorKind
 from schemas.protect.sealing import Sealer
 from schemas.protect.tokens import Tokenizer
 from schemas.signals import SignalIn, SubmittedSignal, Trust
-from schemas.subjects import NO_PLACEHOLDERS, Indicator, Placeholders, Subject, unmatched_as
+from schemas.subjects import NO_PLACEHOLDERS, Indicator, Part, Placeholders, Role, Subject, Unmatched, unmatched_as
 
 
 def signal_id(tokenizer: Tokenizer, institution: str, reference: str) -> str:
@@ -28,35 +28,16 @@ def _order(mention: Indicator | Mention) -> tuple[bool, int, str]:
     return (mention.role != "suspect", RANK[mention.kind], mention.value)
 
 
-class _Protected(NamedTuple):
-    """The subjects of a signal in their order; what is the same in each sending of the content stands for each of them:
-    `contents` by the token, `parts` in the order of the content."""
+class _Named(NamedTuple):
+    """A thing that a signal names. `content` is its keyed value, `token` what it is matched by: another one where it is unmatched."""
 
-    subjects: list[Subject]
-    contents: dict[str, str]
-    parts: list[str]
-
-
-def _protected(
-    body: SignalIn, name: str, tokenizer: Tokenizer, sealer: Sealer, listed: Placeholders
-) -> _Protected:
-    """An unmatched subject comes after the matched ones of its role. Its token is made of the signal's id, so no other signal has
-    it; the content still goes by the value, so that a re-send is known as one."""
-    named = sorted(mentions(body.indicators, body.event), key=_order)
-    subjects, contents, parts, last = [], {}, [], []
-    for kind, value, role, part in ((one.kind, one.value, one.role, one.part) for one in named):
-        token = content = tokenizer.token(kind, value)
-        unmatched = unmatched_as(kind, value, listed)
-        if unmatched is not None:
-            token = tokenizer.token("unmatched", name, kind, role, part or "", value)
-            contents[token] = content
-        sealed = sealer.seal(value, f"{name}/{token}")
-        subject = Subject.trusted(kind=kind, role=role, token=token, sealed=sealed, part=part, unmatched=unmatched)
-        (subjects if unmatched is None else last).append(subject)
-        parts.append(f"{role}{content}")
-    if last:
-        subjects = sorted(subjects + last, key=lambda one: one.role != "suspect")
-    return _Protected(subjects, contents, parts)
+    kind: IndicatorKind
+    value: str
+    role: Role
+    part: Part | None
+    content: str
+    token: str
+    unmatched: Unmatched | None
 
 
 def protect(
@@ -73,21 +54,23 @@ def protect(
     """The signal as it travels. `reference` is the sender's own or its Idempotency-Key; `contact` is a tip's; `listed` are the
     policy's placeholders."""
     name = signal_id(tokenizer, institution, reference)
-    subjects, contents, parts = _protected(body, name, tokenizer, sealer, listed)
+    named = [_named(mention, tokenizer, listed) for mention in sorted(mentions(body.indicators, body.event), key=_order)]
     amount = body.at_stake()
-    more = _more(body, name, subjects, tokenizer, sealer)
-    whose = _whose(name, trust, contact, sealer)
+    more = _more(body, tokenizer)
     content = "|".join(
         (
             body.kind,
             body.occurred_at.isoformat(),
             body.region,
             f"{amount.minor}{amount.currency}" if amount else "",
-            *parts,
-            *_said(more, body, contents),
+            *(f"{one.role}{one.content}" for one in named),
+            *_said(more, body, named),
         )
     )
     content_id = tokenizer.token("content", institution, content).partition(".")[2]
+    named = _set_apart(named, content_id, tokenizer)
+    if body.event is not None:
+        more["event"] = _event(body, name, named, sealer)
     return SubmittedSignal.trusted(
         signal_id=name,
         institution=institution,
@@ -97,14 +80,40 @@ def protect(
         region=body.region,
         amount_minor=amount.minor if amount else None,
         currency=amount.currency if amount else None,
-        subjects=tuple(subjects),
+        subjects=tuple([_subject(one, name, sealer) for one in named]),
         narrative_sealed=sealer.seal(body.narrative, f"{name}/narrative") if body.narrative else None,
         content_id=content_id,
         body_id=_body_id(body, content_id, contact, tokenizer),
         detected_at=body.detected_at,
         version=body.version,
         **more,
-        **whose,
+        **_whose(name, trust, contact, sealer),
+    )
+
+
+def _named(mention: Indicator | Mention, tokenizer: Tokenizer, listed: Placeholders) -> _Named:
+    kind, value = mention.kind, mention.value
+    token = tokenizer.token(kind, value)
+    return _Named(kind, value, mention.role, mention.part, token, token, unmatched_as(kind, value, listed))
+
+
+def _set_apart(named: list[_Named], content_id: str, tokenizer: Tokenizer) -> list[_Named]:
+    """Unmatched things with tokens of their own, behind the matched ones of their role. The token is made of the content, so that
+    it is no other signal's, but a re-send's, which is found by it."""
+    if all(one.unmatched is None for one in named):
+        return named
+    apart = [one if one.unmatched is None else one._replace(token=_own_token(one, content_id, tokenizer)) for one in named]
+    return sorted(apart, key=lambda one: (one.role != "suspect", one.unmatched is not None))
+
+
+def _own_token(one: _Named, content_id: str, tokenizer: Tokenizer) -> str:
+    return tokenizer.token("unmatched", content_id, one.kind, one.role, one.part or "", one.value)
+
+
+def _subject(one: _Named, name: str, sealer: Sealer) -> Subject:
+    sealed = sealer.seal(one.value, f"{name}/{one.token}")
+    return Subject.trusted(
+        kind=one.kind, role=one.role, token=one.token, sealed=sealed, part=one.part, unmatched=one.unmatched
     )
 
 
@@ -113,8 +122,8 @@ def _whose(name: str, trust: Trust | None, contact: str | None, sealer: Sealer) 
     return found | ({"contact_sealed": sealer.seal(contact, f"{name}/contact")} if contact else {})
 
 
-def _more(body: SignalIn, name: str, subjects: list[Subject], tokenizer: Tokenizer, sealer: Sealer) -> dict[str, Any]:
-    """What the later fields give, only those that are there: they count, so they are part of the content."""
+def _more(body: SignalIn, tokenizer: Tokenizer) -> dict[str, Any]:
+    """What the later fields give but for the event, only those that are there: they count, so they are part of the content."""
     found: dict[str, Any] = {}
     if body.typology is not None:
         found["typology"] = body.typology
@@ -125,34 +134,29 @@ def _more(body: SignalIn, name: str, subjects: list[Subject], tokenizer: Tokeniz
     if body.derived_from is not None:
         institution, slash, reference = body.derived_from.partition("/")
         found["derived_from"] = signal_id(tokenizer, institution, reference) if slash else institution
-    if body.event is not None:
-        found["event"] = _event(body, name, subjects, sealer)
     return found
 
 
-def _event(body: SignalIn, name: str, subjects: list[Subject], sealer: Sealer) -> EventFact:
+def _event(body: SignalIn, name: str, named: list[_Named], sealer: Sealer) -> EventFact:
     event = body.event
     assert event is not None
-    fields = event.plain() | {subject.part: subject.token for subject in subjects if subject.part is not None}
+    fields = event.plain() | {one.part: one.token for one in named if one.part is not None}
     shown = getattr(event, "name", None)
     if shown is not None:
         fields["name_sealed"] = sealer.seal(shown, f"{name}/event.name")
     return EventFact.trusted(type=event.type, at=event.at or body.occurred_at, **fields)
 
 
-def _said(more: dict[str, Any], body: SignalIn, contents: dict[str, str]) -> tuple[str, ...]:
+def _said(more: dict[str, Any], body: SignalIn, named: list[_Named]) -> tuple[str, ...]:
     """The later fields as a part of the content: nothing when there is none. What is sealed is never the same twice, so the
-    readable text stands for it; nor is the token of an unmatched subject (`contents`)."""
-    if not more:
-        return ()
-    said = dict(more)
-    if "event" in more:
-        fact = {field: value for field, value in more["event"].__dict__.items() if value is not None}
-        fact.pop("name_sealed", None)
-        if contents:
-            fact = {field: contents.get(value, value) if field in ENDS else value for field, value in fact.items()}
-        said["event"] = fact | {"name": getattr(body.event, "name", None)}
-    return (json.dumps(said, sort_keys=True, default=datetime.isoformat),)
+    readable text stands for it."""
+    event = body.event
+    if event is None:
+        return (json.dumps(more, sort_keys=True, default=datetime.isoformat),) if more else ()
+    ends = {one.part: one.content for one in named if one.part is not None}
+    plain = {field: value for field, value in event.plain().items() if value is not None}
+    fact = {"type": event.type, "at": event.at or body.occurred_at, "name": getattr(event, "name", None), **plain, **ends}
+    return (json.dumps({**more, "event": fact}, sort_keys=True, default=datetime.isoformat),)
 
 
 def _body_id(body: SignalIn, content_id: str, contact: str | None, tokenizer: Tokenizer) -> str:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
+from schemas.advice import Advice
 from schemas.reading import Refused
-from schemas.receipts import Position, RawFault, RawOutcome, RawReceipt
+from schemas.receipts import Position, RawAdvisory, RawFault, RawOutcome, RawReceipt
+
+_MOST_ADVISORIES = 64
 
 
 def whole(value: bytes | None, limit_bytes: int) -> bytes:
@@ -24,9 +28,16 @@ def reference_of(given: str | None) -> str:
     return given
 
 
-def accepted(*, signal_id: str, reference: str, position: Position, now: datetime) -> RawReceipt:
+def accepted(
+    *, signal_id: str, reference: str, position: Position, now: datetime, advisories: Sequence[Advice] = ()
+) -> RawReceipt:
     return RawReceipt.trusted(
-        outcome=RawOutcome.ACCEPTED, received_at=now, signal_id=signal_id, reference=reference, position=position
+        outcome=RawOutcome.ACCEPTED,
+        received_at=now,
+        signal_id=signal_id,
+        reference=reference,
+        position=position,
+        advisories=tuple(RawAdvisory.trusted(**one._asdict()) for one in advisories[:_MOST_ADVISORIES]),
     )
 
 
