@@ -30,6 +30,8 @@ from schemas.indicators import (
     uscc,
     wallet,
 )
+from schemas.indicators.placeholder import is_placeholder as is_placeholder
+from schemas.indicators.placeholder import is_placeholder_text as is_placeholder_text
 
 LONGEST = 2048
 """Characters of a value as it is sent."""
