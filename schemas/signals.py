@@ -6,7 +6,7 @@ Invariant: what was added later is optional, so that a body and a record of befo
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
@@ -72,8 +72,19 @@ Derived = Annotated[str, StringConstraints(pattern=r"^(sig-[A-Za-z0-9_-]{22}|[a-
 """A signal's id, or `institution/reference`."""
 
 
-def _is_malformed(named: Indicator | Mention | Place) -> bool:
+def _is_malformed(named: Indicator | Mention) -> bool:
     return isinstance(named.value, Malformed) and named.value.unmatched == "malformed"
+
+
+def _faults(named: Iterable[Place], inside: int = 0) -> list[InitErrorDetails]:
+    """What is malformed, where it stands, and what is wrong with it. `inside`: so many members of the place are gone through."""
+    return [
+        InitErrorDetails(
+            type=PydanticCustomError("malformed", "{fault}", {"fault": one.value.fault}), loc=one.of_value[inside:], input=None
+        )
+        for one in named
+        if isinstance(one.value, Malformed) and one.value.unmatched == "malformed"
+    ]
 
 
 class SignalIn(Strict):
@@ -117,10 +128,13 @@ class SignalIn(Strict):
         if "event" not in info.data:
             return indicators  # the event has a fault, and that is what the sender hears
         named = mentions(indicators, info.data["event"])
-        if not any(one.role == "suspect" for one in named):
+        suspects = [one for one in named if one.role == "suspect"]
+        if not suspects:
             raise ValueError("at least one indicator, or part of the event, must have the role 'suspect'")
         if len(named) > MAX_INDICATORS:
             raise ValueError(f"indicators and what the event names are at most {MAX_INDICATORS} together")
+        if all(map(_is_malformed, suspects)) and (faults := _faults(places(indicators, None), 1)):
+            raise ValidationError.from_exception_data("SignalIn", faults)
         return indicators
 
     @model_validator(mode="after")
@@ -130,15 +144,8 @@ class SignalIn(Strict):
             if one.role == "suspect" and not _is_malformed(one):
                 return self
         if all(_is_malformed(one) for one in mentions(self.indicators, self.event) if one.role == "suspect"):
-            raise ValidationError.from_exception_data("SignalIn", list(self._faults()))
+            raise ValidationError.from_exception_data("SignalIn", _faults(places((), self.event)))
         return self
-
-    def _faults(self) -> Iterator[InitErrorDetails]:
-        """What is malformed, where it stands, and what is wrong with it."""
-        for place in places(self.indicators, self.event):
-            if _is_malformed(place) and isinstance(place.value, Malformed):
-                fault = PydanticCustomError("malformed", "{fault}", {"fault": place.value.fault})
-                yield InitErrorDetails(type=fault, loc=place.of_value, input=None)
 
     def at_stake(self) -> Amount | None:
         """The amount that counts."""
