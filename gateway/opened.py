@@ -12,8 +12,8 @@ from schemas.subjects import Subject
 
 
 class SubjectOut(BaseModel):
-    """`value` is None when it cannot be opened (its key is not here). `unmatched`: it says nothing of anybody, for it stands for no
-    value (`placeholder`) or is none of its kind (`malformed`); None when it is matched."""
+    """`value` is None when it cannot be opened (its key is not here). `unmatched`: it says nothing of anybody, for it
+    stands for no value (`placeholder`) or is none of its kind (`malformed`); None when it is matched."""
 
     kind: str
     role: str

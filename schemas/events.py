@@ -82,9 +82,8 @@ class _Event(Strict):
         for part, end in zip(self.parts, ends, strict=True):
             if end.kind not in ENDS[part][1]:
                 raise ValueError(f"a {part} is one of {', '.join(sorted(ENDS[part][1]))}")
-        if len(ends) == 2 and (ends[0].kind, ends[0].value) == (ends[1].kind, ends[1].value):
-            if unmatched_as(ends[0].kind, ends[0].value) is None:
-                raise ValueError(f"{self.parts[0]} and {self.parts[1]} are the same")
+        if len({(end.kind, end.value) for end in ends}) < len(ends) and unmatched_as(ends[0].kind, ends[0].value) is None:
+            raise ValueError(f"{self.parts[0]} and {self.parts[1]} are the same")
         return self
 
     def things(self) -> Iterable[tuple[IndicatorKind, str]]:

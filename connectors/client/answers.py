@@ -26,13 +26,23 @@ class Position(Told):
     offset: int
 
 
+class Advisory(Told):
+    """Something odd in a signal that was taken all the same: where (JSON pointer), a code, a sentence."""
+
+    pointer: str
+    code: str
+    detail: str
+
+
 class Receipt(Told):
-    """The broker has the signal. `accepted_at` is its time; `replayed` when the gateway had this reference already."""
+    """The broker has the signal. `accepted_at` is its time; `replayed` when the gateway had this reference already; `advisories`
+    what looks odd in the body."""
 
     signal_id: str
     accepted_at: AwareDatetime
     position: Position
     replayed: bool = False
+    advisories: tuple[Advisory, ...] = ()
 
 
 class Feedback(Told):
@@ -74,7 +84,8 @@ class Answer:
     """The gateway's last word on one signal of many: `accepted` is the broker's acknowledgement, `refused` its own fault.
 
     `position` is (topic, partition, offset) in the log; `replayed` when the gateway had this reference already;
-    `reason` all faults in one sentence; `problem` the gateway's own words (RFC 9457).
+    `reason` all faults in one sentence; `problem` the gateway's own words (RFC 9457); `advisories` what looks odd in a body that
+    was accepted.
     """
 
     status: AnswerStatus
@@ -85,6 +96,7 @@ class Answer:
     reason: str = ""
     problem: Mapping[str, Any] = field(default_factory=dict)
     reference: str | None = None
+    advisories: tuple[Advisory, ...] = ()
 
     @property
     def accepted(self) -> bool:

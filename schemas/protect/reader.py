@@ -25,8 +25,8 @@ _MOST_PARTS = 256
 
 
 class Submission(NamedTuple):
-    """A record that may be appended to `signals.submitted.v1`. `body_id` names the whole body; `advisories` is what its sender may
-    want to look at again."""
+    """A record that may be appended to `signals.submitted.v1`. `body_id` names the whole body; `advisories` is what its
+    sender may want to look at again."""
 
     signal_id: str
     body_id: str

@@ -29,7 +29,8 @@ def _order(mention: Indicator | Mention) -> tuple[bool, int, str]:
 
 
 class _Named(NamedTuple):
-    """A thing that a signal names. `content` is its keyed value, `token` what it is matched by: another one where it is unmatched."""
+    """A thing that a signal names. `content` is its keyed value, `token` what it is matched by: another one where it is
+    unmatched."""
 
     kind: IndicatorKind
     value: str

@@ -248,7 +248,8 @@ async def test_the_faults_of_a_body_are_pointed_at_and_its_values_not_repeated(c
 
 
 async def test_a_fault_in_an_event_is_pointed_at_where_it_stands_in_the_body(client: Client):
-    event = {"type": "call", "caller": {"kind": "phone", "value": "secret-number"}, "callee": {"kind": "phone", "value": "secret"}}
+    ends = {part: {"kind": "phone", "value": f"secret-{part}"} for part in ("caller", "callee")}
+    event = {"type": "call", **ends}
     answer = await client().post("/v1/signals", json=signal(event=event, indicators=[]))
     assert {fault["pointer"] for fault in answer.json()["errors"]} == {"/event/caller/value", "/event/callee/value"}
     missing = await client().post("/v1/signals", json=signal(event={**event, "callee": None}))

@@ -142,7 +142,7 @@ async def test_a_tip_as_json_has_a_number_and_a_key_makes_a_retry_the_same(clien
 @pytest.mark.parametrize(
     ("change", "pointer"),
     [
-        ({"indicators": [{"kind": "phone", "value": "13800001234"}, {"kind": "url", "value": "ftp://evil.example"}]}, "/indicators/1/value"),
+        ({"indicators": [*TIP["indicators"], {"kind": "url", "value": "ftp://evil.example"}]}, "/indicators/1/value"),
         ({"occurred_at": "2099-01-01T00:00:00Z"}, "/occurred_at"),
     ],
 )
