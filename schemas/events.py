@@ -215,7 +215,7 @@ def mentions(indicators: Sequence[Indicator], event: Event | None) -> Sequence[I
         (one.kind, one.value, one.role): Mention(one.kind, one.value, one.role) for one in indicators
     }
     for one in _of_event(event, {(named.kind, named.value): named.role for named in found.values()}):
-        key = one[:3]
+        key: tuple[str | None, ...] = one[:3]
         if key in found and found[key].part is not None and one.part is not None:
             key = one  # both ends have the same value, which stands for none: they are two
         found[key] = one

@@ -69,13 +69,14 @@ def read(model: type[Model], raw: bytes, slug: str, depth_limit: int, most_parts
     readable = check_members(raw, slug)
     try:
         body = model.model_validate_json(raw)
-        if readable:
-            return body
     except ValidationError as error:
         raise refused(error, slug) from None
     except (ValueError, TypeError, RecursionError):
         # A validator may meet a value of a type that it did not expect: still the sender's fault, never ours.
         raise Refused(slug, "the body is not valid JSON in UTF-8, or a value has the wrong type", ()) from None
+    if not readable:
+        raise Refused(slug, "the body is not valid JSON in UTF-8", ())
+    return body
 
 
 def refused(error: ValidationError, slug: str) -> Refused:

@@ -52,7 +52,7 @@ def read_value(kind: str, text: str) -> str:
         return Malformed(text, str(error))
 
 
-def unmatched_as(kind: str, value: str, listed: Placeholders = NO_PLACEHOLDERS) -> Unmatched | None:
+def unmatched_as(kind: IndicatorKind, value: str, listed: Placeholders = NO_PLACEHOLDERS) -> Unmatched | None:
     """Why a value that `read_value` gave is matched with nothing; None when it is matched. `listed`: the policy's own."""
     if isinstance(value, Malformed):
         return value.unmatched

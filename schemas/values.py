@@ -40,19 +40,23 @@ def _make_exact(part: object) -> None:
             _make_exact(inner)
 
 
-class Strict(BaseModel):
-    """Base of every record: unknown fields are refused, instances do not change, and a number is a number: `true`, `"1"` and
-    `1.0` are no whole ones. An error that nobody expects repeats no value when it is written to a log."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, str_strip_whitespace=True, ser_json_bytes="base64", hide_input_in_errors=True
-    )
+class Exact(BaseModel):
+    """Base of every body that somebody sends: a number is a number, and `true`, `"1"` and `1.0` are no whole ones."""
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         schema = handler(source)
         _make_exact(schema)
         return schema
+
+
+class Strict(Exact):
+    """Base of every record: unknown fields are refused, instances do not change. An error that nobody expects repeats no value
+    when it is written to a log."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, str_strip_whitespace=True, ser_json_bytes="base64", hide_input_in_errors=True
+    )
 
 
 class Stored(BaseModel):

@@ -154,9 +154,10 @@ def _said(more: dict[str, Any], body: SignalIn, named: list[_Named]) -> tuple[st
     event = body.event
     if event is None:
         return (json.dumps(more, sort_keys=True, default=datetime.isoformat),) if more else ()
-    ends = {one.part: one.content for one in named if one.part is not None}
+    ends: dict[str, Any] = {one.part: one.content for one in named if one.part is not None}
     plain = {field: value for field, value in event.plain().items() if value is not None}
-    fact = {"type": event.type, "at": event.at or body.occurred_at, "name": getattr(event, "name", None), **plain, **ends}
+    fact = {"type": event.type, "at": event.at or body.occurred_at, "name": getattr(event, "name", None)}
+    fact |= plain | ends
     return (json.dumps({**more, "event": fact}, sort_keys=True, default=datetime.isoformat),)
 
 

@@ -48,7 +48,8 @@ def written(value: Any, draw: Any) -> str:
     if isinstance(value, list):
         return f"{around}[{','.join(written(one, draw) for one in value)}]{around}"
     if isinstance(value, str) and draw(st.booleans()):
-        return around + '"' + "".join(f"\\u{ord(letter):04x}" if ord(letter) < 0x10000 else letter for letter in value) + '"' + around
+        letters = (f"\\u{ord(letter):04x}" if ord(letter) < 0x10000 else letter for letter in value)
+        return f'{around}"{"".join(letters)}"{around}'
     return around + json.dumps(value, ensure_ascii=draw(st.booleans())) + around
 
 
@@ -91,7 +92,8 @@ def places(value: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 def doubled(value: Any, place: tuple[Any, ...], escaped: bool, first: bool) -> str:
     """The body with the member at `place` twice, each time with another value."""
     if isinstance(value, list):
-        return f"[{','.join(doubled(one, place[1:] if place[:1] == (n,) else (), escaped, first) for n, one in enumerate(value))}]"
+        inner = (doubled(one, place[1:] if place[:1] == (n,) else (), escaped, first) for n, one in enumerate(value))
+        return f"[{','.join(inner)}]"
     if not isinstance(value, dict):
         return json.dumps(value)
     members = []
@@ -200,7 +202,8 @@ def test_unmatched_tokens_of_two_signals_are_never_equal_but_those_of_a_resend(s
         _, found = sent([*indicators, account(2)], who, reference)
         signal = json.loads(found.value)["data"]
         matched = {one["token"] for one in signal["subjects"] if one["unmatched"] is None}
-        assert matched == {TOKENIZER.token(one["kind"], canonical(one)["value"]) for one in [*indicators, account(2)] if good(one)}
+        wanted = [one for one in [*indicators, account(2)] if good(one)]
+        assert matched == {TOKENIZER.token(one["kind"], canonical(one)["value"]) for one in wanted}
         for one in signal["subjects"]:
             if one["unmatched"] is not None:
                 assert owner.setdefault(one["token"], (who, signal["content_id"])) == (who, signal["content_id"])

@@ -310,7 +310,32 @@ def test_proxies_that_are_no_networks_are_refused_at_the_start(settings):
         type(settings)(trusted_proxies="10.0.0.0/8, somewhere")
 
 
-@pytest.mark.parametrize("yuan", ["9e999997", "1e999999", "1e-999999999", "NaN", "-5", "1_000", "1.005", "12345678901234"])
+@pytest.mark.parametrize(
+    ("yuan", "minor"),
+    [
+        ("12,000", 1_200_000),
+        ("1,2345", 1_234_500),
+        ("¥12,000.50", 1_200_050),
+        ("人民币 １２０００元", 1_200_000),
+        ("12 000", 1_200_000),
+    ],
+)
+async def test_an_amount_is_read_as_people_write_it(client: Client, log: FakeLog, yuan: str, minor: int):
+    answer = await client(None).post("/v1/tips", data={**FILLED, "amount_yuan": yuan})
+    assert answer.status_code == 202
+    assert decode(SUBMITTED, log.all(SUBMITTED)[0].value).data.amount_minor == minor
+
+
+async def test_a_tip_may_name_a_thing_twice_and_is_taken_once(client: Client, log: FakeLog):
+    spelt = [{"kind": "phone", "value": one} for one in ("13800001234", "138 0000 1234")]
+    assert (await client(None).post("/v1/tips", json={**TIP, "indicators": spelt})).status_code == 202
+    assert len(decode(SUBMITTED, log.all(SUBMITTED)[0].value).data.subjects) == 1
+
+
+@pytest.mark.parametrize(
+    "yuan",
+    ["9e999997", "1e999999", "1e-999999999", "NaN", "-5", "1_000", "1.005", "12345678901234", "12,5", "1,23", "1,2,3"],
+)
 async def test_an_amount_that_is_no_amount_is_told_at_once(client: Client, yuan: str):
     began = time.monotonic()
     answer = await client(None).post("/v1/tips", data={**FILLED, "amount_yuan": yuan})
