@@ -17,14 +17,17 @@ _LONGEST = 300
 
 SENTENCES: dict[str, str] = {
     "county_unknown": "no county ever had the first six digits of this resident ID",
+    "eip55_failed": "capital and small letters of this Ethereum address do not fit; perhaps a character is mistyped",
     "iban_check_failed": "it looks like an IBAN, but its check digits do not fit",
     "luhn_failed": "the check digit does not fit; some cards are issued so, but perhaps a digit is mistyped",
     "malformed": "it was taken, but is matched with nothing, for it is no value of its kind",
+    "mixed_script": "letters of several alphabets that look alike stand in this name; it may imitate another one",
     "not_public": "a private, local or reserved address means nothing outside of your network",
     "number_not_assigned": "the numbering plan of its country has no such number",
     "organization_code_check_failed": "the organization code inside does not fit its own check character",
     "placeholder": "it stands for no value: it was taken, but is matched with nothing",
     "suffix_unknown": "the public suffix list has no ending that this name could be registered under",
+    "uscc_check_failed": "the check character does not fit; some codes in use are so, but perhaps a character is mistyped",
 }
 
 

@@ -34,7 +34,10 @@ from schemas.indicators.placeholder import is_placeholder as is_placeholder
 from schemas.indicators.placeholder import is_placeholder_text as is_placeholder_text
 
 LONGEST = 2048
-"""Characters of a value as it is sent."""
+"""Characters of a value as it is sent. In a URL an encoded character (`%E6%94%AF`) counts once."""
+
+LONGEST_SENT = url.LONGEST_ENCODED
+"""The same, where a URL is sent with all of its characters encoded."""
 
 
 class IndicatorKind(StrEnum):
@@ -81,7 +84,9 @@ RANK: dict[str, int] = {kind: rank for rank, kind in enumerate(KINDS)}
 ADVICE: dict[str, Callable[[str], tuple[str, ...]]] = {
     IndicatorKind.ACCOUNT: account.advisories,
     IndicatorKind.CARD: card.advisories,
+    IndicatorKind.WALLET: wallet.advisories,
     IndicatorKind.PHONE: phone.advisories,
+    IndicatorKind.HANDLE: handle.advisories,
     IndicatorKind.SIM: sim.advisories,
     IndicatorKind.RESIDENT_ID: resident_id.advisories,
     IndicatorKind.USCC: uscc.advisories,
@@ -93,12 +98,12 @@ ADVICE: dict[str, Callable[[str], tuple[str, ...]]] = {
 
 def canonical(kind: str, text: str) -> str:
     """The canonical form of `text` as an indicator of `kind`; ValueError says what is wrong with it."""
-    if len(text) > LONGEST:
-        raise ValueError(f"a value has at most {LONGEST} characters")
+    if len(text) > LONGEST and kind != IndicatorKind.URL:  # which counts an encoded character once, and refuses for itself
+        raise ValueError(f"a value has at most {LONGEST} characters; this one has {len(text)}")
     return KINDS[kind](text)
 
 
 def advisories(kind: str, value: str) -> tuple[str, ...]:
-    """What a sender may want to look at again; `value` is canonical. No advice is a reason to refuse."""
+    """What a sender may want to look at again; `value` is what `canonical` gave. No advice is a reason to refuse."""
     advice = ADVICE.get(kind)
     return advice(value) if advice is not None else ()

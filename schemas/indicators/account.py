@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import re
 
-from schemas.indicators.plain import SEPARATORS
+from schemas.indicators.fold import fold
+from schemas.indicators.plain import SEPARATORS, SHORTEST_TWO, drop_label, has_two_numbers, label, refusal
 
-_FORM = re.compile(r"[0-9A-Z]{6,34}", re.ASCII)
+_FORM = re.compile(r"(?!IBAN[A-Z]{2}[0-9]{2})[0-9A-Z]{6,34}", re.ASCII)
+_SPELLING = re.compile(r"[0-9A-Za-z]{6,34}", re.ASCII)
 _IBAN = re.compile(r"[A-Z]{2}[0-9]{2}[0-9A-Z]{11,30}", re.ASCII)
+_LABEL = label(r"iban(?=[\s:]*[A-Z]{2}[\s-]*\d)", r"a/c(?:\s*no\.?)?", "(?:银行)?[账帐卡][号户](?:号码)?", "银行卡")
+_RULE = "an account is 6 to 34 letters and digits, spaces and hyphens allowed between them"
 
 
 def canonical(text: str) -> str:
     """`6222 0210-0101 234` -> `622202100101234`. ValueError when it is no account number."""
-    plain = text.translate(SEPARATORS).upper()
-    if not _FORM.fullmatch(plain):
-        raise ValueError("an account is 6 to 34 letters and digits, spaces and hyphens allowed between them")
-    return plain
+    if _FORM.fullmatch(text):
+        return text
+    number = text.translate(SEPARATORS)
+    if len(text) < SHORTEST_TWO and _FORM.fullmatch(number):
+        return number
+    plain = drop_label(fold(text), _LABEL)
+    number = plain.translate(SEPARATORS)
+    if not _SPELLING.fullmatch(number) or has_two_numbers(plain):
+        raise refusal(plain, _RULE)
+    return number.upper()
 
 
 def advisories(value: str) -> tuple[str, ...]:

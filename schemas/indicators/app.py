@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import re
 
+from schemas.indicators.fold import fold
+
 _FORM = re.compile(r"[A-Za-z][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)+", re.ASCII)
 
 
 def canonical(text: str) -> str:
     """` com.example.Loan ` -> `com.example.Loan`. ValueError when it is no package name."""
-    plain = text.strip().removeprefix("package:")
+    if len(text) <= 255 and _FORM.fullmatch(text):
+        return text
+    plain = fold(text).removeprefix("package:")
     if len(plain) > 255 or not _FORM.fullmatch(plain):
         raise ValueError("an app is a package name such as com.example.loan: dotted, at most 255 characters")
     return plain

@@ -27,7 +27,6 @@ _MARKS = {
 
 _QUOTED = re.compile(r'="([^"]*)"')
 _ROUNDS = 4
-SCIENTIFIC = re.compile(r"\d[.,]?\d*[eE]\+?\d{1,3}", re.ASCII)
 
 
 def fold(text: str) -> str:
@@ -43,7 +42,7 @@ def fold(text: str) -> str:
 def drop_invisible(text: str) -> str:
     """The text without what nobody sees, its letters as they are: for kinds whose characters tell things apart (URL, domain).
 
-    Line ends and tabs go (browsers drop them too); a joiner (U+200C, U+200D) stays between two characters that are not ASCII.
+    Line ends and tabs go (browsers drop them too); a joiner (U+200C, U+200D) stays behind a character that is not ASCII.
     """
     plain = text.strip()
     if not (plain.isascii() and plain.isprintable()):
@@ -71,7 +70,7 @@ def _ascii_digit(letter: str) -> str:
 def _is_visible(text: str, at: int) -> bool:
     letter = text[at]
     if letter in "\u200c\u200d":
-        return 0 < at < len(text) - 1 and not text[at - 1].isascii() and not text[at + 1].isascii()
+        return 0 < at < len(text) - 1 and not text[at - 1].isascii()
     return unicodedata.category(letter) not in ("Cc", "Cf", "Zl", "Zp")
 
 

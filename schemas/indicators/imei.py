@@ -6,18 +6,24 @@ from __future__ import annotations
 
 import re
 
-from schemas.indicators.plain import SEPARATORS, luhn_digit
+from schemas.indicators.fold import fold
+from schemas.indicators.plain import SEPARATORS, drop_label, has_decimals, label, luhn_digit, refusal
 
 _FORM = re.compile(r"\d{14,16}", re.ASCII)
 _MARKS = str.maketrans("", "", "/.")
+_LABEL = label(r"imei(?:sv|\s?[12])?(?=\W|\d{14})", "手机串号", "串号")
+_RULE = "an IMEI is 14 digits, 15 with its check digit, 16 with its software version"
 
 
 def canonical(text: str) -> str:
     """`49-015420-323751-8`, `49015420323751`, `4901542032375101` -> `490154203237518`. ValueError when it is no IMEI."""
-    plain = text.translate(SEPARATORS).translate(_MARKS)
-    if not _FORM.fullmatch(plain):
-        raise ValueError("an IMEI is 14 digits, 15 with its check digit, 16 with its software version")
-    whole = plain[:14] + luhn_digit(plain[:14])
-    if len(plain) == 15 and plain[14] not in ("0", whole[14]):
+    number = text
+    if not _FORM.fullmatch(text):
+        plain = drop_label(fold(text), _LABEL)
+        number = plain.translate(SEPARATORS).translate(_MARKS)
+        if not _FORM.fullmatch(number) or has_decimals(plain):
+            raise refusal(plain, _RULE)
+    whole = number[:14] + luhn_digit(number[:14])
+    if len(number) == 15 and number[14] not in ("0", whole[14]):
         raise ValueError("the 15th digit of an IMEI is a check digit (or 0, not known); this one does not fit")
     return whole

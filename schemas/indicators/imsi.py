@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import re
 
-from schemas.indicators.plain import SEPARATORS
+from schemas.indicators.fold import fold
+from schemas.indicators.plain import SEPARATORS, drop_label, label, refusal
 
 _FORM = re.compile(r"[0-79]\d{13,14}", re.ASCII)
+_LABEL = label("imsi")
+_RULE = "an IMSI is 14 or 15 digits, the first three a mobile country code"
 
 
 def canonical(text: str) -> str:
     """`460 00 1234567890` -> `460001234567890`. ValueError when it is no IMSI."""
-    plain = text.translate(SEPARATORS)
-    if not _FORM.fullmatch(plain):
-        raise ValueError("an IMSI is 14 or 15 digits, the first three a mobile country code")
-    return plain
+    if _FORM.fullmatch(text):
+        return text
+    plain = drop_label(fold(text), _LABEL)
+    number = plain.translate(SEPARATORS)
+    if not _FORM.fullmatch(number):
+        raise refusal(plain, _RULE)
+    return number

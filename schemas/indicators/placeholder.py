@@ -20,9 +20,9 @@ from schemas.indicators.fold import fold
 _WORDS = frozenset(
     re.findall(
         r"\w+",
-        """unknown unknow unkown unknwon undefined undef undetermined unspecified unassigned unavailable notavailable notapplicable
-        notprovided notset null nul nill nil none nan na void empty blank missing default test testing tester dummy example sample
-        placeholder todo tbd tba anonymous noname nodata novalue noneprovided objectobject false true
+        """unknown unknow unkown unknwon undefined undef undetermined unspecified unassigned unavailable notavailable
+        notapplicable notprovided notset null nul nill nil none nan na void empty blank missing default test testing tester dummy
+        example sample placeholder todo tbd tba anonymous noname nodata novalue noneprovided objectobject false true
         无 暂无 没有 未知 不知 不知道 不详 不明 不清楚 未提供 未填 未填写 未登记 未获取 无法获取 获取失败 空 空值 保密 测试
         待补充 待查 待核实 待定 匿名 缺失 无数据 无法提供 默认""",
     )

@@ -11,17 +11,25 @@ from datetime import date
 from stdnum import numdb
 from stdnum.cn.ric import calc_check_digit
 
-from schemas.indicators.plain import SEPARATORS
+from schemas.indicators.fold import fold
+from schemas.indicators.plain import SEPARATORS, drop_label, label, refusal
 
 _FORM = re.compile(r"\d{15}|\d{17}[0-9X]", re.ASCII)
 _PROVINCE = re.compile(r"1[1-5]|2[1-3]|3[1-7]|4[1-6]|5[0-4]|6[1-5]|71|8[1-3]|9\d", re.ASCII)
 
+_LABEL = label("(?:居民)?身份证", "证件", "id")
+_RULE = "a resident ID is 18 characters, the last a digit or X, or the older 15 digits"
+
 
 def canonical(text: str) -> str:
     """`110105491231002` -> `11010519491231002X`. ValueError says which part does not fit."""
-    plain = text.translate(SEPARATORS).upper()
-    if not _FORM.fullmatch(plain):
-        raise ValueError("a resident ID is 18 characters, the last a digit or X, or the older 15 digits")
+    plain = text
+    if not _FORM.fullmatch(text):
+        folded = drop_label(fold(text), _LABEL)
+        plain = folded.translate(SEPARATORS)
+        plain = plain.upper() if plain.isascii() else plain
+        if not _FORM.fullmatch(plain):
+            raise refusal(folded, _RULE)
     if len(plain) == 15:
         plain = plain[:6] + "19" + plain[6:]
         plain += calc_check_digit(plain + "0")

@@ -6,19 +6,26 @@ from __future__ import annotations
 
 import re
 
-from schemas.indicators.plain import SEPARATORS, luhn_ok
+from schemas.indicators.fold import fold
+from schemas.indicators.plain import SEPARATORS, drop_label, label, luhn_ok, refusal
 
 _FORM = re.compile(r"89[0-9A-F]{17,18}", re.ASCII)
+_LABEL = label("iccid", "sim(?:\\s*卡)?")
+_RULE = "a SIM is its ICCID: 89 and 17 or 18 more digits (letters A to F where the operator put them)"
 
 
 def canonical(text: str) -> str:
     """`8986 0012 3456 7890 123F` -> `8986001234567890123`. ValueError when it is no ICCID."""
-    plain = text.translate(SEPARATORS).upper()
-    if len(plain) == 20 and plain.endswith("F"):
-        plain = plain[:-1]
-    if not _FORM.fullmatch(plain) or plain.endswith("F"):
-        raise ValueError("a SIM is its ICCID: 89 and 17 or 18 more digits (letters A to F where the operator put them)")
-    return plain
+    if _FORM.fullmatch(text) and text[-1] != "F":
+        return text
+    plain = drop_label(fold(text), _LABEL)
+    number = plain.translate(SEPARATORS)
+    number = number.upper() if number.isascii() else number
+    if len(number) == 20 and number.endswith("F"):
+        number = number[:-1]
+    if not _FORM.fullmatch(number) or number.endswith("F"):
+        raise refusal(plain, _RULE)
+    return number
 
 
 def advisories(value: str) -> tuple[str, ...]:

@@ -165,7 +165,7 @@ def test_every_kind_has_its_place_in_the_order_of_the_primary_subject() -> None:
 
 
 @pytest.mark.parametrize("kind", list(KINDS))
-@pytest.mark.parametrize("text", ["", " ", "\x00", "a" * 3000, "http://", "１２３４５６", "\ud800x.com"])
+@pytest.mark.parametrize("text", ["", " ", "\x00", "a" * 3000, "http://", "１２", "\ud800x.com", "\ufeff\u200b"])
 def test_what_is_none_is_refused_with_a_sentence(kind: str, text: str) -> None:
     with pytest.raises(ValueError) as error:
         canonical(kind, text)
