@@ -5,13 +5,12 @@ Invariant: advice never refuses and never repeats a value; every code has its se
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
-from schemas.events import Place, places
+from schemas.events import places
 from schemas.indicators import advisories
 from schemas.signals import SignalIn
-from schemas.subjects import NO_PLACEHOLDERS, Malformed, Placeholders, unmatched_as
+from schemas.subjects import NO_PLACEHOLDERS, Placeholders, UnmatchedText, unmatched_as
 
 _LONGEST = 300
 
@@ -41,19 +40,14 @@ class Advice(NamedTuple):
 
 def advice(body: SignalIn, listed: Placeholders = NO_PLACEHOLDERS) -> list[Advice]:
     """All that is to be said, in the order of the body. `listed`: the policy's placeholders."""
-    return [one for place in places(body.indicators, body.event) for one in _of_place(place, listed)]
+    found: list[Advice] = []
+    for at, kind, value in places(body.indicators, body.event):
+        unmatched = unmatched_as(kind, value, listed)
+        for code in advisories(kind, value) if unmatched is None else (unmatched,):
+            found.append(Advice("".join([f"/{part}" for part in at]), code, _sentence(code, value)))
+    return found
 
 
-def _of_place(place: Place, listed: Placeholders) -> Iterator[Advice]:
-    kind, value = place.kind, place.value
-    unmatched = unmatched_as(kind, value, listed)
-    if unmatched is None:
-        for code in advisories(kind, value):
-            yield Advice(_pointer(place), code, SENTENCES[code])
-        return
-    why = f": {value.fault}" if unmatched == "malformed" and isinstance(value, Malformed) else ""
-    yield Advice(_pointer(place), unmatched, (SENTENCES[unmatched] + why)[:_LONGEST])
-
-
-def _pointer(place: Place) -> str:
-    return "".join(f"/{part}" for part in place.at)
+def _sentence(code: str, value: str) -> str:
+    why = f": {value.fault}" if code == "malformed" and isinstance(value, UnmatchedText) else ""
+    return (SENTENCES[code] + why)[:_LONGEST]

@@ -13,8 +13,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, StringConstraints, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from schemas.events import Event, EventFact, Mention, Place, mentions, places
-from schemas.subjects import Indicator, Malformed, Role, Subject
+from schemas.events import Event, EventFact, Place, mentions, places
+from schemas.subjects import Indicator, Role, Subject, UnmatchedText, is_malformed
 from schemas.taxonomy import TYPOLOGIES, SignalKind, TypologyId
 from schemas.values import (
     Amount,
@@ -72,10 +72,6 @@ Derived = Annotated[str, StringConstraints(pattern=r"^(sig-[A-Za-z0-9_-]{22}|[a-
 """A signal's id, or `institution/reference`."""
 
 
-def _is_malformed(named: Indicator | Mention) -> bool:
-    return isinstance(named.value, Malformed) and named.value.unmatched == "malformed"
-
-
 def _faults(named: Iterable[Place], inside: int = 0) -> list[InitErrorDetails]:
     """What is malformed, where it stands, and what is wrong with it. `inside`: so many members of the place are gone through."""
     return [
@@ -83,7 +79,7 @@ def _faults(named: Iterable[Place], inside: int = 0) -> list[InitErrorDetails]:
             type=PydanticCustomError("malformed", "{fault}", {"fault": one.value.fault}), loc=one.of_value[inside:], input=None
         )
         for one in named
-        if isinstance(one.value, Malformed) and one.value.unmatched == "malformed"
+        if isinstance(one.value, UnmatchedText) and one.value.unmatched == "malformed"
     ]
 
 
@@ -133,7 +129,7 @@ class SignalIn(Strict):
             raise ValueError("at least one indicator, or part of the event, must have the role 'suspect'")
         if len(named) > MAX_INDICATORS:
             raise ValueError(f"indicators and what the event names are at most {MAX_INDICATORS} together")
-        if all(map(_is_malformed, suspects)) and (faults := _faults(places(indicators, None), 1)):
+        if all(is_malformed(one.value) for one in suspects) and (faults := _faults(places(indicators, None), 1)):
             raise ValidationError.from_exception_data("SignalIn", faults)
         return indicators
 
@@ -141,9 +137,9 @@ class SignalIn(Strict):
     def _a_suspect_of_its_kind(self) -> Self:
         """A malformed value is kept beside a suspect that is none; alone it says nothing that anybody could act on."""
         for one in self.indicators:
-            if one.role == "suspect" and not _is_malformed(one):
+            if one.role == "suspect" and not is_malformed(one.value):
                 return self
-        if all(_is_malformed(one) for one in mentions(self.indicators, self.event) if one.role == "suspect"):
+        if all(is_malformed(one.value) for one in mentions(self.indicators, self.event) if one.role == "suspect"):
             raise ValidationError.from_exception_data("SignalIn", _faults(places((), self.event)))
         return self
 

@@ -6,11 +6,14 @@ Invariant: past the gateway no readable subject exists outside a sealed value.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from functools import lru_cache
 from typing import ClassVar, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
 from schemas.indicators import LONGEST, IndicatorKind, canonical, is_placeholder, is_placeholder_text
+from schemas.indicators.remembered import ENTRIES
+from schemas.indicators.remembered import LONGEST as LONGEST_REMEMBERED
 from schemas.values import Name, Sealed, Stored, Strict
 
 Role = Literal["suspect", "victim"]
@@ -26,44 +29,58 @@ Part = Literal["payer", "payee", "caller", "callee", "sender", "recipient"]
 Unmatched = Literal["placeholder", "malformed"]
 """Why a subject is matched with nothing: its value stands for none (`UNKNOWN`, zeros), or is none of its kind."""
 
-SENT_CHARACTERS = 8192
-"""Characters of an indicator of a signal as it is sent. What has more than `LONGEST` of them is malformed."""
+SENT_CHARACTERS = 9 * LONGEST
+"""Characters of a value as it is sent: an address counts an encoded one once, and what is too long is kept as malformed."""
 
 
-class Malformed(str):
-    """A value that its kind refuses, as it was sent and cut to `LONGEST`. It never leaves a sealed value."""
+class UnmatchedText(str):
+    """A value that is matched with nothing: the canonical form of one that stands for none, or what its kind refuses, as it was
+    sent and cut to `LONGEST`. `fault` says what is wrong with that, and what would be right."""
 
-    fault: str
-    """What is wrong with it, and what would be right."""
     unmatched: Unmatched
+    fault: str
 
-    def __new__(cls, text: str, fault: str) -> Malformed:
-        made = super().__new__(cls, text[:LONGEST])
-        made.fault = fault
-        made.unmatched = "placeholder" if is_placeholder_text(text[:LONGEST]) else "malformed"
+    def __new__(cls, text: str, unmatched: Unmatched, fault: str = "") -> UnmatchedText:
+        made = super().__new__(cls, text[:LONGEST] if fault else text)
+        made.unmatched, made.fault = unmatched, fault
         return made
 
 
 def read_value(kind: str, text: str) -> str:
-    """The canonical form, or the Malformed text: one bad value does not lose what else a signal says."""
+    """The canonical form. UnmatchedText when it stands for no value or is none of its kind: one bad value does not lose what else
+    a signal says. What is short is remembered, for the same is sent again and again."""
+    return _remembered(kind, text) if len(text) <= LONGEST_REMEMBERED else _read_value(kind, text)
+
+
+@lru_cache(maxsize=ENTRIES)
+def _remembered(kind: str, text: str) -> str:
+    return _read_value(kind, text)
+
+
+def _read_value(kind: str, text: str) -> str:
     try:
-        return canonical(kind, text)
+        value = canonical(kind, text)
     except ValueError as error:
-        return Malformed(text, str(error))
+        return UnmatchedText(text, "placeholder" if is_placeholder_text(text[:LONGEST]) else "malformed", str(error))
+    return UnmatchedText(value, "placeholder") if is_placeholder(kind, value) else value
+
+
+def is_malformed(value: str) -> bool:
+    return isinstance(value, UnmatchedText) and value.unmatched == "malformed"
 
 
 def unmatched_as(kind: IndicatorKind, value: str, listed: Placeholders = NO_PLACEHOLDERS) -> Unmatched | None:
     """Why a value that `read_value` gave is matched with nothing; None when it is matched. `listed`: the policy's own."""
-    if isinstance(value, Malformed):
+    if isinstance(value, UnmatchedText):
         return value.unmatched
-    return "placeholder" if is_placeholder(kind, value) or value in listed.get(kind, ()) else None
+    return "placeholder" if value in listed.get(kind, ()) else None
 
 
 class Named(Strict):
     """A kind and a value, kept in canonical form."""
 
     kind: IndicatorKind
-    value: str = Field(min_length=1, max_length=LONGEST)
+    value: str = Field(min_length=1, max_length=SENT_CHARACTERS)
 
     @field_validator("value")
     @classmethod
@@ -73,9 +90,7 @@ class Named(Strict):
 
 
 class _OfSignal(Named):
-    """What a signal names. A value that its kind refuses is kept as Malformed."""
-
-    value: str = Field(min_length=1, max_length=SENT_CHARACTERS)
+    """What a signal names. A value that is matched with nothing is kept as UnmatchedText."""
 
     @field_validator("value")
     @classmethod

@@ -7,15 +7,16 @@ uses none of the later fields has the content and body id that it always had.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 from schemas.events import EventFact, Mention, mentions
-from schemas.indicators import RANK, IndicatorKind
+from schemas.indicators import RANK
 from schemas.protect.sealing import Sealer
 from schemas.protect.tokens import Tokenizer
 from schemas.signals import SignalIn, SubmittedSignal, Trust
-from schemas.subjects import NO_PLACEHOLDERS, Indicator, Part, Placeholders, Role, Subject, Unmatched, unmatched_as
+from schemas.subjects import NO_PLACEHOLDERS, Indicator, Placeholders, Subject, unmatched_as
 
 
 def signal_id(tokenizer: Tokenizer, institution: str, reference: str) -> str:
@@ -26,19 +27,6 @@ def signal_id(tokenizer: Tokenizer, institution: str, reference: str) -> str:
 
 def _order(mention: Indicator | Mention) -> tuple[bool, int, str]:
     return (mention.role != "suspect", RANK[mention.kind], mention.value)
-
-
-class _Named(NamedTuple):
-    """A thing that a signal names. `content` is its keyed value, `token` what it is matched by: another one where it is
-    unmatched."""
-
-    kind: IndicatorKind
-    value: str
-    role: Role
-    part: Part | None
-    content: str
-    token: str
-    unmatched: Unmatched | None
 
 
 def protect(
@@ -55,7 +43,8 @@ def protect(
     """The signal as it travels. `reference` is the sender's own or its Idempotency-Key; `contact` is a tip's; `listed` are the
     policy's placeholders."""
     name = signal_id(tokenizer, institution, reference)
-    named = [_named(mention, tokenizer, listed) for mention in sorted(mentions(body.indicators, body.event), key=_order)]
+    named = sorted(mentions(body.indicators, body.event), key=_order)
+    contents = [tokenizer.token(one.kind, one.value) for one in named]
     amount = body.at_stake()
     more = _more(body, tokenizer)
     content = "|".join(
@@ -64,14 +53,14 @@ def protect(
             body.occurred_at.isoformat(),
             body.region,
             f"{amount.minor}{amount.currency}" if amount else "",
-            *(f"{one.role}{one.content}" for one in named),
-            *_said(more, body, named),
+            *(f"{one.role}{token}" for one, token in zip(named, contents, strict=True)),
+            *_said(more, body, named, contents),
         )
     )
     content_id = tokenizer.token("content", institution, content).partition(".")[2]
-    named = _set_apart(named, content_id, tokenizer)
+    subjects = _subjects(named, contents, listed, name, content_id, tokenizer, sealer)
     if body.event is not None:
-        more["event"] = _event(body, name, named, sealer)
+        more["event"] = _event(body, name, subjects, sealer)
     return SubmittedSignal.trusted(
         signal_id=name,
         institution=institution,
@@ -81,7 +70,7 @@ def protect(
         region=body.region,
         amount_minor=amount.minor if amount else None,
         currency=amount.currency if amount else None,
-        subjects=tuple([_subject(one, name, sealer) for one in named]),
+        subjects=tuple(subjects),
         narrative_sealed=sealer.seal(body.narrative, f"{name}/narrative") if body.narrative else None,
         content_id=content_id,
         body_id=_body_id(body, content_id, contact, tokenizer),
@@ -92,30 +81,30 @@ def protect(
     )
 
 
-def _named(mention: Indicator | Mention, tokenizer: Tokenizer, listed: Placeholders) -> _Named:
-    kind, value = mention.kind, mention.value
-    token = tokenizer.token(kind, value)
-    return _Named(kind, value, mention.role, mention.part, token, token, unmatched_as(kind, value, listed))
-
-
-def _set_apart(named: list[_Named], content_id: str, tokenizer: Tokenizer) -> list[_Named]:
-    """Unmatched things with tokens of their own, behind the matched ones of their role. The token is made of the content, so that
-    it is no other signal's, but a re-send's, which is found by it."""
-    if all(one.unmatched is None for one in named):
-        return named
-    apart = [one if one.unmatched is None else one._replace(token=_own_token(one, content_id, tokenizer)) for one in named]
-    return sorted(apart, key=lambda one: (one.role != "suspect", one.unmatched is not None))
-
-
-def _own_token(one: _Named, content_id: str, tokenizer: Tokenizer) -> str:
-    return tokenizer.token("unmatched", content_id, one.kind, one.role, one.part or "", one.value)
-
-
-def _subject(one: _Named, name: str, sealer: Sealer) -> Subject:
-    sealed = sealer.seal(one.value, f"{name}/{one.token}")
-    return Subject.trusted(
-        kind=one.kind, role=one.role, token=one.token, sealed=sealed, part=one.part, unmatched=one.unmatched
-    )
+def _subjects(
+    named: Sequence[Indicator | Mention],
+    contents: Sequence[str],
+    listed: Placeholders,
+    name: str,
+    content_id: str,
+    tokenizer: Tokenizer,
+    sealer: Sealer,
+) -> list[Subject]:
+    """What is named, with the token of its value (`contents`). Unmatched things stand behind the matched ones of their role, with
+    a token made of the content: it is no other signal's, but a re-send's, which is found by it."""
+    subjects, apart = [], False
+    for one, token in zip(named, contents, strict=True):
+        unmatched = unmatched_as(one.kind, one.value, listed)
+        if unmatched is not None:
+            apart = True
+            token = tokenizer.token("unmatched", content_id, one.kind, one.role, one.part or "", one.value)
+        sealed = sealer.seal(one.value, f"{name}/{token}")
+        subjects.append(
+            Subject.trusted(kind=one.kind, role=one.role, token=token, sealed=sealed, part=one.part, unmatched=unmatched)
+        )
+    if apart:
+        subjects.sort(key=lambda one: (one.role != "suspect", one.unmatched is not None))
+    return subjects
 
 
 def _whose(name: str, trust: Trust | None, contact: str | None, sealer: Sealer) -> dict[str, Any]:
@@ -138,23 +127,25 @@ def _more(body: SignalIn, tokenizer: Tokenizer) -> dict[str, Any]:
     return found
 
 
-def _event(body: SignalIn, name: str, named: list[_Named], sealer: Sealer) -> EventFact:
+def _event(body: SignalIn, name: str, subjects: list[Subject], sealer: Sealer) -> EventFact:
     event = body.event
     assert event is not None
-    fields = event.plain() | {one.part: one.token for one in named if one.part is not None}
+    fields = event.plain() | {subject.part: subject.token for subject in subjects if subject.part is not None}
     shown = getattr(event, "name", None)
     if shown is not None:
         fields["name_sealed"] = sealer.seal(shown, f"{name}/event.name")
     return EventFact.trusted(type=event.type, at=event.at or body.occurred_at, **fields)
 
 
-def _said(more: dict[str, Any], body: SignalIn, named: list[_Named]) -> tuple[str, ...]:
+def _said(
+    more: dict[str, Any], body: SignalIn, named: Sequence[Indicator | Mention], contents: Sequence[str]
+) -> tuple[str, ...]:
     """The later fields as a part of the content: nothing when there is none. What is sealed is never the same twice, so the
     readable text stands for it."""
     event = body.event
     if event is None:
         return (json.dumps(more, sort_keys=True, default=datetime.isoformat),) if more else ()
-    ends: dict[str, Any] = {one.part: one.content for one in named if one.part is not None}
+    ends: dict[str, Any] = {one.part: token for one, token in zip(named, contents, strict=True) if one.part is not None}
     plain = {field: value for field, value in event.plain().items() if value is not None}
     fact = {"type": event.type, "at": event.at or body.occurred_at, "name": getattr(event, "name", None)}
     fact |= plain | ends

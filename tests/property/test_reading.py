@@ -232,4 +232,4 @@ def test_a_kept_value_is_read_by_those_with_a_need_and_is_bounded() -> None:
     (kept,) = [one for one in signal["subjects"] if one["unmatched"]]
     assert SEALER.unseal(kept["sealed"], f"{signal['signal_id']}/{kept['token']}") == long[:2048]
     with pytest.raises(Refused):
-        sent([{"kind": "url", "value": "x" * 8193}, account(1)])
+        sent([{"kind": "url", "value": "x" * (9 * 2048 + 1)}, account(1)])
