@@ -12,7 +12,7 @@ import phonenumbers
 from phonenumbers import NumberParseException, PhoneNumberFormat
 
 from schemas.indicators.fold import fold
-from schemas.indicators.plain import SCIENTIFIC, drop_label, has_decimals, label
+from schemas.indicators.plain import SCIENTIFIC, drop_label, has_decimals, is_masked, label
 from schemas.indicators.remembered import remembered
 from schemas.indicators.services import area_and_service, is_assigned, is_long_service, is_service
 
@@ -53,7 +53,7 @@ def _read(text: str) -> str:
         raise ValueError(f"{_SAID}; this one has {len(plain)} characters, as no single number has")
     if has_decimals(plain):
         raise ValueError("a phone has no decimals: this one ends as a spreadsheet writes a quantity; send it as text")
-    if plain.isdigit():
+    if plain.isdigit() or (plain[:1] == "+" and plain[1:].isdigit()):
         number = _number(plain)
     else:
         number = _separated_number(plain)
@@ -71,7 +71,7 @@ def _separated_number(plain: str) -> str | None:
         raise
     if number is not None and _has_second_number(plain):
         raise ValueError(_TWO)
-    if number is None or not _is_usual(number):
+    if number is None or (_LAST_GROUP.fullmatch(plain) and not _is_usual(number)):
         _check_extension(plain)
     return number
 
@@ -166,7 +166,7 @@ def _fault(plain: str) -> str:
         return "this one is blank"
     if SCIENTIFIC.fullmatch(plain):
         return "a spreadsheet rounded this one (its form is 1.38E+10): send it as text, with all of its digits"
-    if "*" in plain:
+    if is_masked(plain):
         return "a masked number cannot be matched: send all of its digits"
     if _EXTENSION.search(plain):
         return f"this one has letters or an extension; {_ALONE}"

@@ -78,6 +78,11 @@ def has_decimals(plain: str) -> bool:
     return plain.endswith(".0") or _DECIMAL.fullmatch(plain) is not None
 
 
+def is_masked(plain: str) -> bool:
+    """Whether digits were blotted out: `138****1234`."""
+    return any(mark in plain for mark in "*•●")
+
+
 def refusal(plain: str, rule: str) -> ValueError:
     """The error of a folded text that is no number of its kind: `rule` says what is right, this adds what is wrong."""
     return ValueError(f"{rule}; {_fault(plain)}")
@@ -86,7 +91,7 @@ def refusal(plain: str, rule: str) -> ValueError:
 def _fault(plain: str) -> str:
     if not plain:
         return "this one is blank"
-    if "*" in plain or "•" in plain:
+    if is_masked(plain):
         return "a masked number cannot be matched: send all of its digits"
     if SCIENTIFIC.fullmatch(plain):
         return "a spreadsheet rounded this one (its form is 1.23E+14): send it as text, with all of its digits"

@@ -36,7 +36,8 @@ _SLASHES = re.compile(r"[/\\／＼]+")
 _END = re.compile(r"[/／]")
 _QUERY = re.compile(r"[?#]")
 _PORT = re.compile(r"(?P<host>.*?)(?:[:：](?P<port>[0-9]*))?", re.ASCII | re.DOTALL)
-_TWO = re.compile(r"[^\s\x00-\x1f][\s、，；]+(?:h(?:tt|xx)ps?[:：]|www\.)", re.IGNORECASE)
+_BREAK = re.compile(r"[\t-\r\x85\u2028\u2029]+")
+_TWO = re.compile(r"\S[\s、，；]+(?:h(?:tt|xx)ps?[:：]|www\.)", re.IGNORECASE)
 _ESCAPE = re.compile(r"%(?P<code>[0-9A-Fa-f]{2})|%|[^%]+", re.ASCII)
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _CONTINUED = re.compile(r"%[89AB][0-9A-F]", re.IGNORECASE)
@@ -54,7 +55,7 @@ def canonical(text: str) -> str:
 
 def _read(text: str) -> str:
     _check_length(text)
-    if _TWO.search(text.strip()):
+    if _TWO.search(drop_invisible(_BREAK.sub(" ", text))):  # before line ends go
         raise ValueError(f"{_SAID}; these are two addresses: send each as an indicator of its own")
     named, rest = _split_scheme(refang_marks(drop_invisible(text)))
     scheme = named or "http"
