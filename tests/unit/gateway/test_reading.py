@@ -180,5 +180,6 @@ async def test_the_policys_own_placeholders_are_matched_with_nothing_from_the_mo
     following.cancel()
     assert "advisories" not in before.json()
     assert [one["code"] for one in after.json()["advisories"]] == ["placeholder"]
-    first, second = (decode(SUBMITTED, one.value).data.primary for one in log.all(SUBMITTED))
+    signals = sorted((decode(SUBMITTED, one.value).data for one in log.all(SUBMITTED)), key=lambda one: one.reference)
+    first, second = (one.primary for one in signals)
     assert (first.unmatched, second.unmatched) == (None, "placeholder") and first.token != second.token
