@@ -102,7 +102,7 @@ def _advised(items: Sequence[Item], answers: Sequence[Answer]) -> list[Advised]:
     """Accepted rows in which the gateway found something odd, in the order of the rows."""
     sent = ((item.number, item.body) for item in items if item.body is not None)
     return [
-        Advised(number, str(body.get("reference") or ""), answer.advisories)
+        Advised(number, str(body.get("reference") or ""), tuple(one.model_dump() for one in answer.advisories))
         for (number, body), answer in zip(sent, answers, strict=True)
         if answer.status == "accepted" and answer.advisories
     ]

@@ -22,6 +22,7 @@ from gateway.metrics import METRICS
 from gateway.problems import Problem, later
 from gateway.settings import GatewaySettings
 from gateway.shares import Shares
+from schemas.advice import Advice
 from schemas.protect import Place, PlaceCipher
 from schemas.topics import SUBMITTED, Topic
 from schemas.values import from_ms
@@ -29,12 +30,20 @@ from stream_processors.crash import point
 
 
 class Receipt(NamedTuple):
-    """The answer to an accepted signal."""
+    """The answer to an accepted signal. `advisories`: what looks odd in the body that it answers, a repeated one's too."""
 
     record: Remembered
     replayed: bool
+    advisories: Sequence[Advice] = ()
 
     def body(self, places: PlaceCipher) -> dict[str, object]:
+        return self._plain(places) | self.more()
+
+    def more(self) -> dict[str, object]:
+        """What a receipt has only where there is something to say."""
+        return {"advisories": [one._asdict() for one in self.advisories]} if self.advisories else {}
+
+    def _plain(self, places: PlaceCipher) -> dict[str, object]:
         record = self.record
         return {
             "signal_id": record.signal_id,
@@ -253,11 +262,13 @@ def _reused(name: str) -> Problem:
 def _as_second(first: Prepared, signal: Prepared, answer: Receipt | Problem | None, is_first: bool) -> Receipt | Problem:
     """The answer to the same name further down in one chunk."""
     assert answer is not None
-    if is_first or isinstance(answer, Problem):
+    if isinstance(answer, Problem):
         return answer
+    if is_first:
+        return answer._replace(advisories=signal.advisories) if signal.advisories else answer
     if signal.body != first.body:
         return _reused("reference")
-    return Receipt(answer.record, True)
+    return Receipt(answer.record, True, signal.advisories)
 
 
 def _names(signals: Sequence[Prepared], indexes: Sequence[int]) -> list[str]:

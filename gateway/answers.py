@@ -55,6 +55,7 @@ class LineOut(BaseModel):
     accepted_at: Instant | None = None
     receipt: str | None = None
     replayed: bool | None = None
+    advisories: list[AdvisoryOut] | None = None
     problem: dict[str, object] | None = None
 
 

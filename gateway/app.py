@@ -42,6 +42,7 @@ from gateway.live.source import KafkaSource, MakeSource, no_source
 from gateway.log import KafkaLog, Log
 from gateway.metrics import count_problem
 from gateway.pipelining import Pipelining
+from gateway.policy import follow_policy
 from gateway.problems import Problem, later, unwound
 from gateway.rates import Rates, RedisRates
 from gateway.routes import (
@@ -71,8 +72,10 @@ from gateway.settings import GatewaySettings
 from gateway.tips.desk import Tips
 from gateway.turns import Turns
 from schemas.cases import Case
+from schemas.policy import Policy
 from schemas.protect import AesGcmSealer, Keyring, PlaceCipher, Sealer, Tokenizer
 from schemas.topics import RETRACTIONS
+from stream_processors.policy_file import PolicyFile
 from stream_processors.state.views import Rebuilding, RedisViews, Views
 from stream_processors.webhooks.post import Resolve, SystemResolver
 
@@ -110,7 +113,12 @@ class Services:
         self.policy = settings.policy()
         self.scrape_token = ScrapeToken(settings.scrape_token_path)
         self.interface = docs.Interface(self.endpoints)
-        self.intake = Intake(self.tokenizer, self.sealer, settings.json_depth_limit)
+        self.intake = Intake(
+            self.tokenizer,
+            self.sealer,
+            settings.json_depth_limit,
+            placeholders=lambda: self.policy.placeholders,
+        )
         self.bureau = Bureau(
             self.log,
             self.memory,
@@ -163,6 +171,10 @@ class Services:
             wait_s=settings.outcome_wait_s,
             retry_after_s=settings.retry_after_s,
         )
+
+    def take_policy(self, policy: Policy) -> None:
+        """Goes by another policy from the next request on."""
+        self.policy = self.tips.policy = policy
 
     def drain(self) -> None:
         """Ends the answers that have no end of their own."""
@@ -270,10 +282,12 @@ def create_app(settings: GatewaySettings) -> Gateway:
         gc.freeze()  # what was built stays; without its objects a collection is short
         gc.set_threshold(50_000, 20, 50)
         watching = asyncio.create_task(watch(built.lag, log, redis))
+        following = asyncio.create_task(follow_policy(PolicyFile(settings.policy_file), built.take_policy))
         try:
             yield
         finally:
             watching.cancel()
+            following.cancel()
             await built.close()
             await log.close()
             await redis.aclose()

@@ -208,6 +208,7 @@ def _result(line: int, outcome: Receipt | Problem, places: PlaceCipher) -> bytes
     }
     if outcome.replayed:
         result["replayed"] = True
+    result |= outcome.more()
     return orjson.dumps(result) + b"\n"
 
 

@@ -16,7 +16,7 @@ from fastapi import FastAPI, Request
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.auth import Caller, Role
 from gateway.metrics import METRICS
@@ -87,6 +87,11 @@ class Endpoint:
         return self.handler.__name__
 
     @property
+    def methods(self) -> list[str]:
+        """HEAD is answered as GET is, without the body (RFC 9110, 9.3.2), where the answer has an end."""
+        return ["GET", "HEAD"] if self.method == "GET" and not (self.streams or self.waits) else [self.method]
+
+    @property
     def models(self) -> list[type[BaseModel]]:
         """Of all its answers."""
         first = [model for model in self.answers.values() if model is not None]
@@ -126,10 +131,10 @@ def mount(app: Gateway, endpoints: list[Endpoint], services: Services) -> None:
         path = endpoint.path
         for name in _WITH_SLASHES:
             path = path.replace(name, f"{name[:-1]}:path}}")
-        route = APIRoute(path, _never, methods=[endpoint.method], name=endpoint.name, include_in_schema=False)
+        route = APIRoute(path, _never, methods=endpoint.methods, name=endpoint.name, include_in_schema=False)
         route.app = _serve(endpoint, services)
         if "{" not in endpoint.path:
-            app.hot[endpoint.method, endpoint.path] = route.app
+            app.hot |= {(method, endpoint.path): route.app for method in endpoint.methods}
         app.router.routes.append(route)
 
 
@@ -144,6 +149,8 @@ def _serve(endpoint: Endpoint, services: Services) -> ASGIApp:
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         began = clock()
+        if scope["method"] == "HEAD":
+            send = _without_body(send)
         request = Request(scope, receive, send)
         try:
             caller = await _authorized(endpoint, request, services)
@@ -155,6 +162,13 @@ def _serve(endpoint: Endpoint, services: Services) -> ASGIApp:
             observe(clock() - began)
 
     return serve
+
+
+def _without_body(send: Send) -> Send:
+    async def bare(message: Message) -> None:
+        await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+
+    return bare
 
 
 async def _authorized(endpoint: Endpoint, request: Request, services: Services) -> Caller:

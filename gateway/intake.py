@@ -6,18 +6,20 @@ Invariant: whatever the bytes are, the outcome is a Prepared or a Problem that r
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
 from gateway.log import Entry
 from gateway.problems import Problem, of_refused
+from schemas.advice import Advice
 from schemas.protect import Sealer, Tokenizer
 from schemas.protect.reader import SignalReader
 from schemas.protect.submission import signal_id
 from schemas.reading import Model, Refused, read
 from schemas.retractions import name_of
 from schemas.signals import SignalIn
+from schemas.subjects import NO_PLACEHOLDERS, Placeholders
 
 KEY_PREFIX = "key:"
 _KEY_FORM = re.compile(r"[\x21-\x7e]{1,124}", re.ASCII)
@@ -26,7 +28,8 @@ _KEY_FORM = re.compile(r"[\x21-\x7e]{1,124}", re.ASCII)
 class Prepared(NamedTuple):
     """What may be appended: a signal, or the retraction of one. It is remembered under `name`, which has one `body` for ever.
 
-    `alias` is the name and body of an Idempotency-Key beside the sender's reference; `given` what the sender said of a signal.
+    `alias` is the name and body of an Idempotency-Key beside the sender's reference; `given` what the sender said of a signal;
+    `advisories` what looks odd in it.
     """
 
     signal_id: str
@@ -35,13 +38,21 @@ class Prepared(NamedTuple):
     entry: Entry
     alias: tuple[str, str] | None = None
     given: SignalIn | None = None
+    advisories: Sequence[Advice] = ()
 
 
 class Intake:
-    """`read` one body of one institution."""
+    """`read` one body of one institution. `placeholders`: those of the policy in force."""
 
-    def __init__(self, tokenizer: Tokenizer, sealer: Sealer, depth_limit: int, now: Callable[[], datetime] | None = None) -> None:
-        self._tokenizer = tokenizer
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        sealer: Sealer,
+        depth_limit: int,
+        now: Callable[[], datetime] | None = None,
+        placeholders: Callable[[], Placeholders] = lambda: NO_PLACEHOLDERS,
+    ) -> None:
+        self._tokenizer, self._placeholders = tokenizer, placeholders
         self._reader = SignalReader(tokenizer, sealer, depth_limit, "/gateway")
         self._now = now or (lambda: datetime.now(UTC))
 
@@ -59,12 +70,14 @@ class Intake:
         reference = body.reference or (KEY_PREFIX + key if key is not None else None)
         if reference is None:
             raise Problem("reference-missing", "give the signal a reference of your own, or send an Idempotency-Key")
-        found = self._reader.submission(body, institution=institution, reference=reference, now=self._now())
+        found = self._reader.submission(
+            body, institution=institution, reference=reference, now=self._now(), listed=self._placeholders()
+        )
         alias, own = None, name_of(found.signal_id, body.version)
         if key is not None and body.reference is not None:
             name = "k" + signal_id(self._tokenizer, institution, KEY_PREFIX + key)
             alias = (name, f"{found.body_id}.{own}")
-        return Prepared(found.signal_id, own, found.body_id, Entry(found.key, found.value), alias, body)
+        return Prepared(found.signal_id, own, found.body_id, Entry(found.key, found.value), alias, body, found.advisories)
 
 
 def validated(model: type[Model], raw: bytes, slug: str, depth_limit: int) -> Model:

@@ -12,13 +12,15 @@ from schemas.subjects import Subject
 
 
 class SubjectOut(BaseModel):
-    """`value` is None when it cannot be opened (its key is not here)."""
+    """`value` is None when it cannot be opened (its key is not here). `unmatched`: it says nothing of anybody, for it
+    stands for no value (`placeholder`) or is none of its kind (`malformed`); None when it is matched."""
 
     kind: str
     role: str
     token: str
     value: str | None
     part: str | None = None
+    unmatched: str | None = None
 
 
 def opened(sealer: Sealer, sealed: str | None, context: str) -> str | None:
@@ -32,5 +34,16 @@ def opened(sealer: Sealer, sealed: str | None, context: str) -> str | None:
 
 def subject_out(subject: Subject, owner: str, sealer: Sealer) -> SubjectOut:
     """`owner`: the signal, order or task that the value was sealed for."""
-    value = opened(sealer, subject.sealed, f"{owner}/{subject.token}")
-    return SubjectOut(kind=subject.kind, role=subject.role, token=subject.token, value=value, part=subject.part)
+    return shown(subject, opened(sealer, subject.sealed, f"{owner}/{subject.token}"))
+
+
+def shown(subject: Subject, value: str | None) -> SubjectOut:
+    """A subject with its value."""
+    return SubjectOut(
+        kind=subject.kind,
+        role=subject.role,
+        token=subject.token,
+        value=value,
+        part=subject.part,
+        unmatched=subject.unmatched,
+    )

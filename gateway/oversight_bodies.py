@@ -27,12 +27,12 @@ from schemas.assessments import (
 )
 from schemas.oversight import Campaign, DataRequest, DataState
 from schemas.scorecards import Finding
-from schemas.values import AtMost, EventTime, Instant, PartyId
+from schemas.values import AtMost, EventTime, Exact, Instant, PartyId
 from stream_processors.domain import assessment, data_request, supervision
 from stream_processors.domain.oversight import overdue
 
 
-class _Body(BaseModel):
+class _Body(Exact):
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
 

@@ -29,11 +29,13 @@ CASES_TOLD = 8
 
 
 class AccountOut(BaseModel):
-    """An account, card or wallet: its token, and its value where a case of yours names it."""
+    """An account, card or wallet: its token, and its value where a case of yours names it. `unmatched`: it is nobody's
+    (docs/indicators.md), so nothing is ordered on it."""
 
     token: str
     kind: str | None = None
     value: str | None = None
+    unmatched: str | None = None
 
 
 class StartOut(BaseModel):
@@ -172,7 +174,7 @@ class Writer:
         if named is None:
             return AccountOut(token=token, kind=None, value=None)
         value = opened(self._sealer, named.subject.sealed, f"{named.signal_id}/{token}")
-        return AccountOut(token=token, kind=named.subject.kind, value=value)
+        return AccountOut(token=token, kind=named.subject.kind, value=value, unmatched=named.subject.unmatched)
 
     def _start(self, one: Start) -> StartOut:
         amount = Amount(minor=one.loss.amount_minor, currency=one.loss.currency)
@@ -232,7 +234,8 @@ class Writer:
         account, verify = self.account(hold.account), self._verify(hold, hops)
         kind = OrderKind.STOP_PAYMENT if verify is not None else OrderKind.FREEZE
         rules = self._policy.orders.kinds.get(kind)
-        missing = [name for name, there in (("recipient", hold.institution), ("subject", account.value)) if not there]
+        is_somebodys = account.value and account.unmatched is None
+        missing = [name for name, there in (("recipient", hold.institution), ("subject", is_somebodys)) if not there]
         if missing or rules is None:
             told = missing or ["kind"]
             return ProposalOut(account=hold.account, traced_minor=remaining, order=None, missing=told)

@@ -6,20 +6,22 @@ Invariant: whoever an event names becomes a subject of the signal (`mentions`), 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from schemas.indicators import IndicatorKind, app, domain, url
-from schemas.subjects import End, Indicator, Part, Role
+from schemas.indicators import IndicatorKind
+from schemas.subjects import SENT_CHARACTERS, End, Indicator, Part, Role, read_value, unmatched_as
 from schemas.taxonomy import EventType
-from schemas.values import Amount, AmountMinor, AtMost, Currency, EventTime, Instant, Name, Sealed, Stored, Strict
+from schemas.values import Amount, AmountMinor, AtMost, Currency, EventTime, GivenInstant, Instant, Name, Sealed, Stored, Strict
 
 MAX_URLS = 8
 
-Url = Annotated[str, StringConstraints(max_length=2048), AfterValidator(url.canonical)]
-Domain = Annotated[str, StringConstraints(max_length=2048), AfterValidator(domain.canonical)]
-Package = Annotated[str, StringConstraints(max_length=2048), AfterValidator(app.canonical)]
+_SENT = StringConstraints(min_length=1, max_length=SENT_CHARACTERS)
+Url = Annotated[str, _SENT, AfterValidator(partial(read_value, IndicatorKind.URL))]
+Domain = Annotated[str, _SENT, AfterValidator(partial(read_value, IndicatorKind.DOMAIN))]
+Package = Annotated[str, _SENT, AfterValidator(partial(read_value, IndicatorKind.APP))]
 Channel = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_-]{1,32}$")]
 """How a transfer was made, in the sender's own short word: `mobile_bank`, `counter`, `qr`."""
 
@@ -37,6 +39,15 @@ ENDS: dict[Part, tuple[Role, frozenset[str]]] = {
 """Part -> its usual role, and the kinds of indicator that can be one."""
 
 
+_THINGS = (
+    ("package", IndicatorKind.APP),
+    ("url", IndicatorKind.URL),
+    ("domain", IndicatorKind.DOMAIN),
+    ("download_url", IndicatorKind.URL),
+)
+"""Members of an event that hold one thing."""
+
+
 class Mention(NamedTuple):
     """One thing that a signal names. In this order and with `RANK` for the kind, the first one is the primary subject."""
 
@@ -44,6 +55,19 @@ class Mention(NamedTuple):
     value: str
     role: Role
     part: Part | None = None
+
+
+class Place(NamedTuple):
+    """Where a body names something: the members that lead there."""
+
+    at: tuple[str | int, ...]
+    kind: IndicatorKind
+    value: str
+
+    @property
+    def of_value(self) -> tuple[str | int, ...]:
+        """Where its value stands."""
+        return (*self.at, "value") if self.at[0] == "indicators" or self.at[1] in ENDS else self.at
 
 
 class _Event(Strict):
@@ -58,7 +82,7 @@ class _Event(Strict):
         for part, end in zip(self.parts, ends, strict=True):
             if end.kind not in ENDS[part][1]:
                 raise ValueError(f"a {part} is one of {', '.join(sorted(ENDS[part][1]))}")
-        if len(ends) == 2 and (ends[0].kind, ends[0].value) == (ends[1].kind, ends[1].value):
+        if len({(end.kind, end.value) for end in ends}) < len(ends) and unmatched_as(ends[0].kind, ends[0].value) is None:
             raise ValueError(f"{self.parts[0]} and {self.parts[1]} are the same")
         return self
 
@@ -128,7 +152,7 @@ class Site(_Event):
     type: Literal["site"]
     url: Url | None = None
     domain: Domain | None = None
-    registered_at: Instant | None = None
+    registered_at: GivenInstant | None = None
 
     @model_validator(mode="after")
     def _one(self) -> Self:
@@ -185,10 +209,16 @@ class EventFact(Stored):
 def mentions(indicators: Sequence[Indicator], event: Event | None) -> Sequence[Indicator | Mention]:
     """All that a signal names, each once: what stands in both `indicators` and the event has the event's part."""
     if event is None:
-        return indicators
-    found = {(one.kind, one.value, one.role): Mention(one.kind, one.value, one.role) for one in indicators}
-    for one in _of_event(event, {key[:2]: key[2] for key in found}):
-        found[one[:3]] = one
+        once = {(one.kind, one.value, one.role): one for one in reversed(indicators)}
+        return indicators if len(once) == len(indicators) else list(reversed(once.values()))
+    found: dict[tuple[str | None, ...], Mention] = {
+        (one.kind, one.value, one.role): Mention(one.kind, one.value, one.role) for one in indicators
+    }
+    for one in _of_event(event, {(named.kind, named.value): named.role for named in found.values()}):
+        key: tuple[str | None, ...] = one[:3]
+        if key in found and found[key].part is not None and one.part is not None:
+            key = one  # both ends have the same value, which stands for none: they are two
+        found[key] = one
     return list(found.values())
 
 
@@ -198,3 +228,18 @@ def _of_event(event: Event, said: dict[tuple[IndicatorKind, str], Role]) -> Iter
         yield Mention(end.kind, end.value, end.role or said.get((end.kind, end.value)) or ENDS[part][0], part)
     for kind, value in event.things():
         yield Mention(kind, value, "suspect")
+
+
+def places(indicators: Sequence[Indicator], event: Event | None) -> Iterator[Place]:
+    """All that a body names, in its order, by where it stands; what stands twice is here twice."""
+    if event is not None:
+        for part in event.parts:
+            end: End = getattr(event, part)
+            yield Place(("event", part), end.kind, end.value)
+        for name, kind in _THINGS:
+            if (value := getattr(event, name, None)) is not None:
+                yield Place(("event", name), kind, value)
+        for n, value in enumerate(getattr(event, "urls", ())):
+            yield Place(("event", "urls", n), IndicatorKind.URL, value)
+    for n, one in enumerate(indicators):
+        yield Place(("indicators", n), one.kind, one.value)

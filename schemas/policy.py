@@ -14,7 +14,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from schemas.clocks import Clocks
 from schemas.clocks import Severity as Severity
-from schemas.indicators import IndicatorKind
+from schemas.indicators import IndicatorKind, canonical
 from schemas.order_rules import OrderRules
 from schemas.signals import SignalKind, Stage
 from schemas.trails import TrailRules
@@ -162,8 +162,21 @@ class Keep(Strict):
         return self
 
 
+def _canonical(listed: dict[IndicatorKind, tuple[str, ...]]) -> dict[IndicatorKind, tuple[str, ...]]:
+    """A value in another spelling would never be met."""
+    for kind, values in listed.items():
+        if wrong := [value for value in values if canonical(kind, value) != value]:
+            raise ValueError(f"{kind.value}: {', '.join(wrong)} is not in canonical form (docs/indicators.md)")
+    return listed
+
+
+Listed = Annotated[dict[IndicatorKind, Annotated[tuple[str, ...], Field(max_length=256)]], AfterValidator(_canonical)]
+"""Kind -> canonical values."""
+
+
 class Policy(Strict):
-    """One city's policy. `version` is the operator's name for it."""
+    """One city's policy. `version` is the operator's name for it. `placeholders`: values that stand for none in this city's
+    signals, beside those that everybody knows; they are taken and matched with nothing."""
 
     name: PartyId
     version: str = Field(pattern=r"^[0-9A-Za-z.\-]{1,32}$")
@@ -181,6 +194,7 @@ class Policy(Strict):
     clocks: Clocks = Clocks()
     orders: OrderRules = OrderRules()
     trail: TrailRules = TrailRules()
+    placeholders: Listed = {}
     case_signals_kept: int = Field(default=20, ge=1, le=200)
 
     @model_validator(mode="after")

@@ -6,14 +6,18 @@ Invariant: whatever the bytes are, the outcome is a model or a Refused that repe
 from __future__ import annotations
 
 import re
-from itertools import accumulate
+from itertools import accumulate, islice
 from typing import NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from schemas.measures import MeasureKind
+from schemas.members import Unreadable, has_single_members, repeated_members
 from schemas.taxonomy import EVENT_TYPES
 
+BOM = b"\xef\xbb\xbf"
+"""The mark that some programs write before UTF-8. It says nothing: with it a body is what it is without."""
+_OWN_ERROR = "Value error, "
 _TEXT = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _STEP = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
@@ -59,15 +63,20 @@ class Refused(ValueError):
 
 def read(model: type[Model], raw: bytes, slug: str, depth_limit: int, most_parts: int = MOST_PARTS) -> Model:
     """The model of a JSON body. Refused as `slug`, with a pointer and a sentence for each fault."""
+    raw = raw.removeprefix(BOM)
     check_depth(raw, depth_limit)
     check_parts(raw, slug, most_parts)
+    readable = check_members(raw, slug)
     try:
-        return model.model_validate_json(raw)
+        body = model.model_validate_json(raw)
     except ValidationError as error:
         raise refused(error, slug) from None
     except (ValueError, TypeError, RecursionError):
         # A validator may meet a value of a type that it did not expect: still the sender's fault, never ours.
         raise Refused(slug, "the body is not valid JSON in UTF-8, or a value has the wrong type", ()) from None
+    if not readable:
+        raise Refused(slug, "the body is not valid JSON in UTF-8", ())
+    return body
 
 
 def refused(error: ValidationError, slug: str) -> Refused:
@@ -79,12 +88,31 @@ def refused(error: ValidationError, slug: str) -> Refused:
     return Refused(slug, f"{faults[0].pointer or 'body'}: {faults[0].detail}", faults)
 
 
+def check_members(raw: bytes, slug: str) -> bool:
+    """Refused when a member stands twice in its object. False when the bytes are no JSON: then the model says why not."""
+    if has_single_members(raw):
+        return True
+    try:
+        places = [_withheld(place) for place in islice(repeated_members(raw), _FAULTS_TOLD)]
+    except Unreadable:
+        return False
+    if places:
+        faults = tuple(Fault(_pointer(place, ""), "this member stands twice in its object; send it once") for place in places)
+        raise Refused(slug, f"{faults[0].pointer}: {faults[0].detail}", faults)
+    return True
+
+
+def _withheld(place: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    """A place that the sender named, without what may be a number or a person's name."""
+    return tuple(part if isinstance(part, int) or _PLAIN_NAME.fullmatch(part) else "*" for part in place)
+
+
 def _sentence(loc: tuple[int | str, ...], kind: str, said: str) -> str:
     form = _FORMS.get(str(loc[-1])) if loc and kind == "string_pattern_mismatch" else None
     if kind == "union_tag_invalid" and (tags := _TAGS.get(loc)):
         what = "an event's type" if loc else "the kind"
         return f"{what} is one of {', '.join(tags)}"
-    return (form or _TOLD.get(kind, said))[:300]
+    return (form or _TOLD.get(kind, said.removeprefix(_OWN_ERROR)))[:300]
 
 
 def _pointer(loc: tuple[int | str, ...], kind: str) -> str:

@@ -27,6 +27,14 @@ class RawFault(Stored):
     detail: str
 
 
+class RawAdvisory(Stored):
+    """Something odd in a record that was accepted all the same (docs/indicators.md)."""
+
+    pointer: str
+    code: str
+    detail: str
+
+
 class RawReceipt(Stored):
     """The value of `signals.receipts.<institution>`; the envelope's `origin` names the raw record.
 
@@ -42,3 +50,4 @@ class RawReceipt(Stored):
     problem: str | None = None
     detail: str | None = None
     errors: tuple[RawFault, ...] = Field(default=(), max_length=64)
+    advisories: tuple[RawAdvisory, ...] = Field(default=(), max_length=64)

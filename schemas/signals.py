@@ -6,13 +6,15 @@ Invariant: what was added later is optional, so that a body and a record of befo
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, StringConstraints, ValidationInfo, field_validator
+from pydantic import Field, StringConstraints, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from schemas.events import Event, EventFact, mentions
-from schemas.subjects import Indicator, Role, Subject
+from schemas.events import Event, EventFact, Place, mentions, places
+from schemas.subjects import Indicator, Role, Subject, UnmatchedText, is_malformed
 from schemas.taxonomy import TYPOLOGIES, SignalKind, TypologyId
 from schemas.values import (
     Amount,
@@ -70,6 +72,17 @@ Derived = Annotated[str, StringConstraints(pattern=r"^(sig-[A-Za-z0-9_-]{22}|[a-
 """A signal's id, or `institution/reference`."""
 
 
+def _faults(named: Iterable[Place], inside: int = 0) -> list[InitErrorDetails]:
+    """What is malformed, where it stands, and what is wrong with it. `inside`: so many members of the place are gone through."""
+    return [
+        InitErrorDetails(
+            type=PydanticCustomError("malformed", "{fault}", {"fault": one.value.fault}), loc=one.of_value[inside:], input=None
+        )
+        for one in named
+        if isinstance(one.value, UnmatchedText) and one.value.unmatched == "malformed"
+    ]
+
+
 class SignalIn(Strict):
     """The body of `POST /v1/signals` and of one line of a batch.
 
@@ -108,16 +121,27 @@ class SignalIn(Strict):
     @field_validator("indicators")
     @classmethod
     def _a_suspect(cls, indicators: tuple[Indicator, ...], info: ValidationInfo) -> tuple[Indicator, ...]:
-        if len({(one.kind, one.value, one.role) for one in indicators}) != len(indicators):
-            raise ValueError("the same indicator stands twice")
         if "event" not in info.data:
             return indicators  # the event has a fault, and that is what the sender hears
         named = mentions(indicators, info.data["event"])
-        if not any(one.role == "suspect" for one in named):
+        suspects = [one for one in named if one.role == "suspect"]
+        if not suspects:
             raise ValueError("at least one indicator, or part of the event, must have the role 'suspect'")
         if len(named) > MAX_INDICATORS:
             raise ValueError(f"indicators and what the event names are at most {MAX_INDICATORS} together")
+        if all(is_malformed(one.value) for one in suspects) and (faults := _faults(places(indicators, None), 1)):
+            raise ValidationError.from_exception_data("SignalIn", faults)
         return indicators
+
+    @model_validator(mode="after")
+    def _a_suspect_of_its_kind(self) -> Self:
+        """A malformed value is kept beside a suspect that is none; alone it says nothing that anybody could act on."""
+        for one in self.indicators:
+            if one.role == "suspect" and not is_malformed(one.value):
+                return self
+        if all(is_malformed(one.value) for one in mentions(self.indicators, self.event) if one.role == "suspect"):
+            raise ValidationError.from_exception_data("SignalIn", _faults(places((), self.event)))
+        return self
 
     def at_stake(self) -> Amount | None:
         """The amount that counts."""

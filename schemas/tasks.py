@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from schemas.measures import Channel
 from schemas.orders import SealedLine, SealedText
 from schemas.subjects import Named, Subject
-from schemas.values import AmountMinor, AtMost, Currency, EventTime, Instant, Name, PartyId, Stored, Strict
+from schemas.values import AmountMinor, AtMost, Currency, CurrencyIn, EventTime, Instant, Name, PartyId, Stored, Strict
 
 MOST_REACH, ATTEMPTS_KEPT = 8, 16
 
@@ -148,7 +148,7 @@ class AttemptIn(Strict):
     caller: str | None = Field(default=None, min_length=1, max_length=120)
     said: str | None = Field(default=None, min_length=1, max_length=700)
     saved_minor: AmountMinor | None = None
-    currency: Currency = "CNY"
+    currency: CurrencyIn = "CNY"
 
 
 class ReachIn(Strict):

@@ -10,12 +10,47 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, Self, cast
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, GetCoreSchemaHandler, StringConstraints
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    StringConstraints,
+)
 from pydantic_core import PydanticCustomError
 from pydantic_core.core_schema import CoreSchema, no_info_before_validator_function
 
+from schemas.currencies import read_code
 
-class Strict(BaseModel):
+_EXACT = ("int", "bool", "float")
+
+
+def _make_exact(part: object) -> None:
+    """Sets `strict` on the numbers of a schema and no more: a text may still be the name of a kind, a list a tuple."""
+    if isinstance(part, dict):
+        if part.get("type") in _EXACT:
+            part["strict"] = True
+        for inner in part.values():
+            _make_exact(inner)
+    elif isinstance(part, list | tuple):
+        for inner in part:
+            _make_exact(inner)
+
+
+class Exact(BaseModel):
+    """Base of every body that somebody sends: a number is a number, and `true`, `"1"` and `1.0` are no whole ones."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        schema = handler(source)
+        _make_exact(schema)
+        return schema
+
+
+class Strict(Exact):
     """Base of every record: unknown fields are refused, instances do not change. An error that nobody expects repeats no value
     when it is written to a log."""
 
@@ -87,13 +122,26 @@ Instant = Annotated[AwareDatetime, AfterValidator(_to_utc)]
 """An aware instant, kept in UTC, written in RFC 3339 with Z. A naive time is refused."""
 
 
+def _is_written(moment: object) -> object:
+    """A count of seconds, or of milliseconds, is not guessed at."""
+    if isinstance(moment, int | float) or (isinstance(moment, str) and "-" not in moment[1:]):
+        raise ValueError("a time is written with its offset, for example 2026-03-01T08:00:00+08:00")
+    return moment
+
+
 def _plausible(moment: datetime) -> datetime:
+    moment = _to_utc(moment)
     if not 2000 <= moment.year < 2100:
         raise ValueError("the year must be between 2000 and 2099")
     return moment
 
 
-EventTime = Annotated[AwareDatetime, AfterValidator(_to_utc), AfterValidator(_plausible)]
+GivenInstant = Annotated[Instant, BeforeValidator(_is_written, json_schema_input_type=AwareDatetime)]
+"""An Instant, as somebody else says."""
+
+EventTime = Annotated[
+    AwareDatetime, AfterValidator(_plausible), BeforeValidator(_is_written, json_schema_input_type=AwareDatetime)
+]
 """When something happened, as somebody else says: an Instant in a plausible year."""
 
 # GB/T 2260: two digits province (11 to 65, then 71, 81, 82), two prefecture, two county.
@@ -113,14 +161,17 @@ MAX_OFFSET = 1 << 52
 """Offsets and marks stay below this: exact in a double, which is what a Redis script counts with."""
 
 Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
-"""An ISO 4217 code."""
+"""An ISO 4217 code, as a record carries it: what is in the log stays readable."""
+
+CurrencyIn = Annotated[Currency, AfterValidator(read_code)]
+"""An ISO 4217 code, as somebody sends it: one of a closed list (schemas/currencies.py); `RMB` and `CNH` are taken as CNY."""
 
 
 class Amount(Strict):
     """Money: `{"minor": 1200000, "currency": "CNY"}` is 12,000.00 yuan."""
 
     minor: AmountMinor
-    currency: Currency = "CNY"
+    currency: CurrencyIn = "CNY"
 
 
 PartyId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{1,62}$")]

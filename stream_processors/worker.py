@@ -164,7 +164,7 @@ def wire(app: faust.App, agent: Agent | Beside, policies: PolicyFile | None = No
         while True:
             await asyncio.sleep(CHECK_EVERY_S)
             await _guarded(look_if_possible)(agent.check, waits)
-            if policies is not None and isinstance(agent, Agent):
+            if policies is not None:
                 await _guarded(look_at_policy)(agent, policies)
 
     app.task(watch)
@@ -182,7 +182,7 @@ def _ticking(agent: Agent, every_s: float) -> Any:
     return ticking
 
 
-async def look_at_policy(agent: Agent, policies: PolicyFile) -> None:
+async def look_at_policy(agent: Agent | Beside, policies: PolicyFile) -> None:
     """Takes a changed policy; one that is not valid is told loudly and the old one goes on."""
     stage = agent.stage.name
     try:

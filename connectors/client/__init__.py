@@ -3,7 +3,7 @@
 Invariant: it needs httpx and pydantic and nothing else of this project, so it can be installed alone.
 """
 
-from .answers import Answer, Feedback, Outcome, Receipt
+from .answers import Advisory, Answer, Feedback, Outcome, Receipt
 from .backoff import Backoff
 from .client import AsyncClient, Client
 from .errors import (
@@ -26,6 +26,7 @@ from .steps import Patience
 from .webhook import BadWebhook, Webhook, verify_webhook
 
 __all__ = [
+    "Advisory",
     "Amount",
     "Answer",
     "AsyncClient",

@@ -18,13 +18,23 @@ class Told(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
+class Advisory(Told):
+    """Something odd in a signal that was taken all the same: where (JSON pointer), a code, a sentence."""
+
+    pointer: str
+    code: str
+    detail: str
+
+
 class Receipt(Told):
-    """The broker has the signal. `accepted_at` is its time; `replayed` when the gateway had this reference already."""
+    """The broker has the signal. `accepted_at` is its time; `replayed` when the gateway had this reference already; `advisories`
+    what looks odd in the body."""
 
     signal_id: str
     accepted_at: AwareDatetime
     receipt: str
     replayed: bool = False
+    advisories: tuple[Advisory, ...] = ()
 
 
 class Feedback(Told):
@@ -78,7 +88,7 @@ class Answer:
     reason: str = ""
     problem: Mapping[str, Any] = field(default_factory=dict)
     reference: str | None = None
-    advisories: tuple[Mapping[str, Any], ...] = ()
+    advisories: tuple[Advisory, ...] = ()
 
     @property
     def accepted(self) -> bool:

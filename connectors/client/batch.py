@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from pydantic_core import from_json, to_json
 
-from .answers import Answer
+from .answers import Advisory, Answer
 from .backoff import retry_after_s
 from .errors import faults_of, problem_error, problem_of, said, slug_of
 from .steps import Patience, Reply, Request, Steps, ask, is_for_later
@@ -158,7 +158,7 @@ def _line(told: _Told, line: Mapping[str, Any], indexes: Sequence[int]) -> int:
 
 
 def _accepted(line: Mapping[str, Any]) -> Answer:
-    advisories = tuple(dict(advisory) for advisory in line.get("advisories") or ())
+    advisories = tuple(Advisory.model_validate(one) for one in line.get("advisories") or ())
     replayed = bool(line.get("replayed"))
     return Answer(
         "accepted", line["signal_id"], line["accepted_at"], line.get("receipt"), replayed=replayed, advisories=advisories

@@ -45,6 +45,8 @@ def verify_webhook(
 ) -> Webhook:
     """The message. `secrets`: yours, both while one is being replaced; `headers` with names in any case; `body` the bytes as they
     came; `now` in Unix seconds. BadWebhook says what is wrong."""
+    if not 0 <= tolerance_s < float("inf"):
+        raise ValueError("tolerance_s is a finite number of seconds, 0 or more")
     given = {name.lower(): value for name, value in headers.items()}
     name, at = given.get("webhook-id", ""), given.get("webhook-timestamp", "")
     if not name or not (at.isascii() and at.isdigit() and len(at) <= 12):

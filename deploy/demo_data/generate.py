@@ -34,6 +34,7 @@ class Mix:
     shared: float = 0.25
     victim: float = 0.30
     hot: float = 0.0
+    nobody: float = 0.0
     narrative: float = 0.5
 
 
@@ -121,6 +122,8 @@ class _Maker:
                 indicators.insert(rng.randrange(2), self._indicator(*second, "suspect"))
         if rng.random() < mix.victim:
             indicators.append(self._indicator("phone", MAKERS["phone"](rng), "victim"))
+        if mix.nobody and rng.random() < mix.nobody:
+            self._name_nobody(indicators)
         body: Body = {
             "reference": f"{self._run}-{index}",
             "kind": "telecom_fraud" if rng.random() < 0.75 else "illegal_finance",
@@ -134,6 +137,13 @@ class _Maker:
         if rng.random() < mix.narrative:
             body["narrative"] = f"客户来电称被骗，要求止付。编号 {index}。" + "，".join(["经核实"] * rng.randrange(6))
         return Planned(rng.choice(self._institutions), body, "corroboration" if known else "new")
+
+    def _name_nobody(self, indicators: list[dict[str, str]]) -> None:
+        """What forms are filled in with: beside the others, or in place of them."""
+        if self._rng.random() < 0.5:
+            indicators.append({"kind": "phone", "value": "见附件照片", "role": self._rng.choice(["suspect", "victim"])})
+        else:
+            indicators[:] = [{"kind": "account", "value": self._rng.choice(["UNKNOWN", "0000000000"]), "role": "suspect"}]
 
     def _bad(self, index: int) -> Planned:
         planned = self._new(index)

@@ -139,7 +139,7 @@ def bad_rows(scene: Scene) -> Scheme:
         {"time": "昨天下午"},
         {"region": "某区"},
         {"kind": "停车纠纷"},
-        {"phone": "不详"},
+        {"phone": "见附件照片"},
         {"reference": ""},
     )
     senders = (BANKS[0], "pay-001", "telecom-001", "platform-001", BANKS[4], "pay-002")

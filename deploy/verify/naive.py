@@ -6,6 +6,7 @@ Invariant: nothing of schemas.indicators, schemas.protect or stream_processors i
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -63,6 +64,24 @@ def plain(kind: str, text: str) -> str:
     return f"{scheme.lower()}://{host.lower()}/{path.split('#')[0] if slash else ''}"
 
 
+_NOBODY = ("unknown", "null", "none", "n/a", "无", "未知", "不详")
+_FORMS = {
+    "account": r"[0-9A-Z]{6,34}",
+    "card": r"[0-9]{12,19}",
+    "phone": r"\+[0-9]{7,15}",
+    "url": r"https?://[^/]+\.[^/]+/?.*",
+    "domain": r"[^/:]+\.[^/:]+",
+}
+
+
+def is_apart(kind: str, text: str) -> bool:
+    """Whether a value is nobody's, or none of its kind: it is matched with nothing."""
+    bare = text.strip()
+    if bare.lower() in _NOBODY or not bare.strip("0"):
+        return True
+    return re.fullmatch(_FORMS.get(kind, ".*"), plain(kind, text)) is None
+
+
 def instant_ms(text: str) -> int:
     """Milliseconds since 1970 of an instant with its offset."""
     moment = datetime.fromisoformat(text)
@@ -84,17 +103,24 @@ class Content:
 
     @property
     def suspects(self) -> list[Indicator]:
-        """In the order in which the primary subject is chosen."""
-        found = [(kind, value) for role, kind, value in self.indicators if role == "suspect"]
-        return sorted(found, key=lambda one: (KINDS.index(one[0]), one[1]))
+        """Those that are matched, in the order in which the primary subject is chosen."""
+        return self._matched("suspect")
 
     @property
     def victims(self) -> list[Indicator]:
-        return sorted((kind, value) for role, kind, value in self.indicators if role == "victim")
+        return self._matched("victim")
 
     @property
     def primary(self) -> Indicator:
-        return self.suspects[0]
+        """The first suspect; of a content whose suspects are all nobody's, something that is its own alone."""
+        if self.suspects:
+            return self.suspects[0]
+        first = min((KINDS.index(kind), kind, value) for role, kind, value in self.indicators if role == "suspect")
+        return first[1], f"{first[2]} of {self!r}"
+
+    def _matched(self, wanted: str) -> list[Indicator]:
+        found = [(kind, value) for role, kind, value in self.indicators if role == wanted and not is_apart(kind, value)]
+        return sorted(found, key=lambda one: (KINDS.index(one[0]), one[1]))
 
     @cached_property
     def optional(self) -> dict[str, Any]:
@@ -227,7 +253,7 @@ class Policy:
     def queues(self, content: Content) -> list[tuple[str, int]]:
         """(queue, score from which a case is opened there; more than any score when only an open case draws it there)."""
         found: dict[str, int] = {}
-        kinds = {kind for kind, _ in content.suspects}
+        kinds = {kind for role, kind, _ in content.indicators if role == "suspect"}
         for rule in self._routes[content.kind]:
             place = content.region if rule["scope"] == "county" and content.region in self._counties else self.city
             threshold = 0 if rule.get("always") else rule.get("from_score")

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from deploy.verify.naive import Content, Indicator, Known, Policy, ends, instant_ms, plain
+from deploy.verify.naive import Content, Indicator, Known, Policy, ends, instant_ms, is_apart, plain
 from deploy.verify.order import Member
 
 KEPT = 32
@@ -40,6 +40,8 @@ def traces(content: Content) -> Iterable[tuple[Indicator, tuple[Any, ...]]]:
     for victim in content.victims:
         yield victim, (kind, at, ("", ""), 0, "")
     if event.get("type") != "transfer":
+        return
+    if any(is_apart(event[part]["kind"], event[part]["value"]) for part in ("payer", "payee")):
         return
     named = {(one[1], one[2]): one[0] for one in content.indicators}
     money = event["amount"]

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from gateway.opened import SubjectOut, opened
+from gateway.opened import SubjectOut, opened, shown
 from schemas.notices import Notice, told
 from schemas.orders import Order
 from schemas.protect import Sealer
@@ -268,7 +268,7 @@ def _owners(notice: Notice, order: Order | None) -> list[str]:
 def _subject(subject: Subject, owners: list[str], sealer: Sealer) -> SubjectOut:
     values = (opened(sealer, subject.sealed, f"{owner}/{subject.token}") for owner in owners)
     value = next((one for one in values if one is not None), None)
-    return SubjectOut(kind=subject.kind, role=subject.role, token=subject.token, value=value, part=subject.part)
+    return shown(subject, value)
 
 
 _PLAIN = [name for name in InboxOrderOut.model_fields if name not in ("subject", "check", "text", "kind", "state")]

@@ -35,10 +35,10 @@ from gateway.loop.told import words
 from gateway.problems import Problem
 from gateway.reply import dumped
 from schemas.cases import ActionKind, ActionOutcome, Case, CaseChange, Disposition
-from schemas.values import AtMost, Name, PartyId
+from schemas.values import AtMost, Exact, Name, PartyId
 
 
-class _Body(BaseModel):
+class _Body(Exact):
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
 

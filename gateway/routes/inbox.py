@@ -24,7 +24,7 @@ from gateway.rates import REPLAYS, within
 from gateway.reply import dumped
 from schemas.deliveries import Way
 from schemas.reading import Model, refused
-from schemas.values import Name, PartyId, is_unit
+from schemas.values import Exact, Name, PartyId, is_unit
 from stream_processors.state.inbox_views import Inbox
 
 RECIPIENTS = frozenset({Role.INSTITUTION, Role.OFFICER})
@@ -63,7 +63,7 @@ class DeliveriesQuery(BaseModel):
     case: Name
 
 
-class ReplayIn(BaseModel):
+class ReplayIn(Exact):
     """`after`: a cursor; what lies behind it is sent once more. Without one: all that is kept. `limit`: at most so many."""
 
     model_config = ConfigDict(extra="forbid")

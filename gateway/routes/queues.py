@@ -30,7 +30,7 @@ from schemas.cases import ActionKind, Case, CaseStatus
 from schemas.policy import Severity
 from schemas.reading import refused
 from schemas.signals import SignalKind
-from schemas.values import Instant, PartyId
+from schemas.values import Exact, Instant, PartyId
 from stream_processors.state.views import Cursor, Standing
 
 OFFICERS = frozenset({Role.OFFICER})
@@ -75,7 +75,7 @@ class CasesQuery(BaseModel):
         )
 
 
-class NextIn(BaseModel):
+class NextIn(Exact):
     """`lease_s`: how long the claim holds; the policy bounds it."""
 
     model_config = ConfigDict(extra="forbid")

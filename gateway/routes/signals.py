@@ -20,7 +20,6 @@ from gateway.limits import encoding, media_type, read_body
 from gateway.metrics import METRICS
 from gateway.problems import Problem
 from gateway.reply import dumped, json_reply
-from schemas.advice import advice
 from schemas.cases import Case, CaseStatus
 from schemas.feedback import Feedback
 from schemas.signals import SignalIn
@@ -59,10 +58,7 @@ async def accepted(call: Call, signal: Prepared, acceptor: Acceptor) -> Response
     if answer.replayed:
         METRICS.replayed.inc()
         headers["Idempotency-Replayed"] = "true"
-    receipt = answer.body(acceptor.places)
-    if signal.given is not None and (told := advice(signal.given)):
-        receipt["advisories"] = [one._asdict() for one in told]
-    return json_reply(receipt, 202, headers)
+    return json_reply(answer.body(acceptor.places), 202, headers)
 
 
 async def post_batch(call: Call) -> BatchReply:

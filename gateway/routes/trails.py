@@ -23,7 +23,7 @@ from schemas.policy import Policy
 from schemas.refunds import Frozen, Payment, RefundRule, StepOut, told
 from schemas.subjects import Named
 from schemas.trails import Moved, TrailRules
-from schemas.values import Amount, AmountMinor, AtMost, EventTime, Instant, Name
+from schemas.values import Amount, AmountMinor, AtMost, EventTime, Exact, GivenInstant, Name
 from stream_processors.domain.refund import refund
 from stream_processors.domain.trail import follow
 
@@ -32,7 +32,7 @@ MOST_TRACED = 50
 """Payments that are traced for one return; each is followed by itself."""
 
 
-class PaymentIn(BaseModel):
+class PaymentIn(Exact):
     """A payment into the account as your file has it. `payer`: any name that tells payers apart; `traced_minor`: what of it is
     known to be there still."""
 
@@ -43,13 +43,13 @@ class PaymentIn(BaseModel):
     traced_minor: AmountMinor | None = None
 
 
-class RefundIn(BaseModel):
+class RefundIn(Exact):
     """The frozen `balance` of an `account`. Without `payments`: the losses that the trail finds to have come there."""
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
     account: Named
     balance: Amount
-    notice_ends_at: Instant | None = None
+    notice_ends_at: GivenInstant | None = None
     payments: Annotated[list[PaymentIn], Field(min_length=1), AtMost(MOST_GIVEN)] | None = None
 
 

@@ -31,12 +31,12 @@ from gateway.problems import of_refused
 from gateway.reply import dumped
 from schemas.notices import NoticeId
 from schemas.reading import refused
-from schemas.values import AtMost
+from schemas.values import AtMost, Exact
 from schemas.webhooks import Endpoint as Hook
 from stream_processors.webhooks.endpoints import EndpointIn
 
 
-class _Body(BaseModel):
+class _Body(Exact):
     model_config = ConfigDict(extra="forbid")
 
 
@@ -53,7 +53,8 @@ class ReplayParkedIn(_Body):
     limit: int = Field(default=MOST_REPLAYED, ge=1, le=MOST_REPLAYED)
 
 
-class ParkedQuery(_Body):
+class ParkedQuery(BaseModel):
+    model_config = ConfigDict(extra="forbid")
     limit: int = Field(default=50, ge=1, le=MOST_REPLAYED)
 
 

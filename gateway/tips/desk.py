@@ -100,6 +100,7 @@ class Tips:
                 now=now,
                 trust="low",
                 contact=tip.contact,
+                listed=self.policy.placeholders,
             )
         except UnicodeEncodeError:
             raise Problem("invalid-request", "a text holds half a character", errors=[]) from None

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any
+from unicodedata import normalize
 
 from pydantic import Field, ValidationError, field_validator
 
@@ -20,7 +21,9 @@ from schemas.values import AtMost, EventTime, Region, Strict
 
 _MOST_INDICATORS = 8
 FIELDS = ("kind", "phone", "account", "site", "region", "occurred_on", "amount_yuan", "narrative", "contact", "website", "key")
-_YUAN = re.compile(r"\d{1,13}(\.\d{1,2})?")
+_YUAN = re.compile(r"(\d{1,13}|\d{1,3}([, ]\d{3}){1,4}|\d{1,4}([, ]\d{4}){1,3})(\.\d{1,2})?", re.ASCII)
+"""A comma or blank stands between groups of three, or of four as 万 and 亿 count; anywhere else it may be a decimal one."""
+_AROUND = re.compile(r"^\s*(人民币|RMB|CNY|¥)?\s*|\s*(元|圆|RMB|CNY)?\s*$")
 _INDICATORS = {"phone": "phone", "account": "account", "site": "url"}
 
 
@@ -82,7 +85,7 @@ def from_form(fields: Mapping[str, str]) -> TipIn:
 
 def _amount(yuan: str) -> dict[str, Any]:
     """Fen from an amount in yuan. The form is checked before it becomes an int: 9e999997 would take most of a minute."""
-    value = read_amount(yuan)
+    value = read_amount(_AROUND.sub("", normalize("NFKC", yuan)))
     if value is None or not _YUAN.fullmatch(str(value)):
         raise Refused("invalid-request", "the form has faults", (Fault("amount_yuan", "an amount in yuan, like 12000.50"),))
     return {"minor": int(value * 100)}

@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from schemas.advice import Advice, advice
 from schemas.codec import encode
 from schemas.envelope import Origin
 from schemas.protect.sealing import Sealer
@@ -15,6 +16,7 @@ from schemas.protect.submission import protect
 from schemas.protect.tokens import Tokenizer
 from schemas.reading import Fault, Refused, read
 from schemas.signals import SignalIn, Trust
+from schemas.subjects import NO_PLACEHOLDERS, Placeholders
 from schemas.topics import SUBMITTED
 
 AHEAD = timedelta(days=31)
@@ -23,12 +25,14 @@ _MOST_PARTS = 256
 
 
 class Submission(NamedTuple):
-    """A record that may be appended to `signals.submitted.v1`. `body_id` names the whole body."""
+    """A record that may be appended to `signals.submitted.v1`. `body_id` names the whole body; `advisories` is what its
+    sender may want to look at again."""
 
     signal_id: str
     body_id: str
     key: bytes
     value: bytes
+    advisories: list[Advice]
 
 
 def _not_far_ahead(body: SignalIn, now: datetime) -> None:
@@ -62,6 +66,7 @@ class SignalReader:
         origin: Origin | None = None,
         trust: Trust | None = None,
         contact: str | None = None,
+        listed: Placeholders = NO_PLACEHOLDERS,
     ) -> Submission:
         _not_far_ahead(body, now)
         try:
@@ -73,6 +78,7 @@ class SignalReader:
                 sealer=self._sealer,
                 trust=trust,
                 contact=contact,
+                listed=listed,
             )
         except UnicodeEncodeError:
             raise Refused("invalid-signal", "a text holds half a character", ()) from None
@@ -88,4 +94,4 @@ class SignalReader:
             origin=origin,
             subject=signal.signal_id,
         )
-        return Submission(signal.signal_id, signal.body_id, signal.primary.token.encode(), value)
+        return Submission(signal.signal_id, signal.body_id, signal.primary.token.encode(), value, advice(body, listed))

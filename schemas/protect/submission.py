@@ -7,6 +7,7 @@ uses none of the later fields has the content and body id that it always had.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -15,7 +16,7 @@ from schemas.indicators import RANK
 from schemas.protect.sealing import Sealer
 from schemas.protect.tokens import Tokenizer
 from schemas.signals import SignalIn, SubmittedSignal, Trust
-from schemas.subjects import Indicator, Subject
+from schemas.subjects import NO_PLACEHOLDERS, Indicator, Placeholders, Subject, unmatched_as
 
 
 def signal_id(tokenizer: Tokenizer, institution: str, reference: str) -> str:
@@ -37,28 +38,29 @@ def protect(
     sealer: Sealer,
     trust: Trust | None = None,
     contact: str | None = None,
+    listed: Placeholders = NO_PLACEHOLDERS,
 ) -> SubmittedSignal:
-    """The signal as it travels. `reference` is the sender's own or its Idempotency-Key; `contact` is a tip's."""
+    """The signal as it travels. `reference` is the sender's own or its Idempotency-Key; `contact` is a tip's; `listed` are the
+    policy's placeholders."""
     name = signal_id(tokenizer, institution, reference)
-    subjects = []
-    for mention in sorted(mentions(body.indicators, body.event), key=_order):
-        token = tokenizer.token(mention.kind, mention.value)
-        sealed = sealer.seal(mention.value, f"{name}/{token}")
-        subjects.append(Subject.trusted(kind=mention.kind, role=mention.role, token=token, sealed=sealed, part=mention.part))
+    named = sorted(mentions(body.indicators, body.event), key=_order)
+    contents = [tokenizer.token(one.kind, one.value) for one in named]
     amount = body.at_stake()
-    more = _more(body, name, subjects, tokenizer, sealer)
-    whose = _whose(name, trust, contact, sealer)
+    more = _more(body, tokenizer)
     content = "|".join(
         (
             body.kind,
             body.occurred_at.isoformat(),
             body.region,
             f"{amount.minor}{amount.currency}" if amount else "",
-            *(f"{subject.role}{subject.token}" for subject in subjects),
-            *_said(more, body),
+            *(f"{one.role}{token}" for one, token in zip(named, contents, strict=True)),
+            *_said(more, body, named, contents),
         )
     )
     content_id = tokenizer.token("content", institution, content).partition(".")[2]
+    subjects = _subjects(named, contents, listed, name, content_id, tokenizer, sealer)
+    if body.event is not None:
+        more["event"] = _event(body, name, subjects, sealer)
     return SubmittedSignal.trusted(
         signal_id=name,
         institution=institution,
@@ -75,8 +77,34 @@ def protect(
         detected_at=body.detected_at,
         version=body.version,
         **more,
-        **whose,
+        **_whose(name, trust, contact, sealer),
     )
+
+
+def _subjects(
+    named: Sequence[Indicator | Mention],
+    contents: Sequence[str],
+    listed: Placeholders,
+    name: str,
+    content_id: str,
+    tokenizer: Tokenizer,
+    sealer: Sealer,
+) -> list[Subject]:
+    """What is named, with the token of its value (`contents`). Unmatched things stand behind the matched ones of their role, with
+    a token made of the content: it is no other signal's, but a re-send's, which is found by it."""
+    subjects, apart = [], False
+    for one, token in zip(named, contents, strict=True):
+        unmatched = unmatched_as(one.kind, one.value, listed)
+        if unmatched is not None:
+            apart = True
+            token = tokenizer.token("unmatched", content_id, one.kind, one.role, one.part or "", one.value)
+        sealed = sealer.seal(one.value, f"{name}/{token}")
+        subjects.append(
+            Subject.trusted(kind=one.kind, role=one.role, token=token, sealed=sealed, part=one.part, unmatched=unmatched)
+        )
+    if apart:
+        subjects.sort(key=lambda one: (one.role != "suspect", one.unmatched is not None))
+    return subjects
 
 
 def _whose(name: str, trust: Trust | None, contact: str | None, sealer: Sealer) -> dict[str, Any]:
@@ -84,8 +112,8 @@ def _whose(name: str, trust: Trust | None, contact: str | None, sealer: Sealer) 
     return found | ({"contact_sealed": sealer.seal(contact, f"{name}/contact")} if contact else {})
 
 
-def _more(body: SignalIn, name: str, subjects: list[Subject], tokenizer: Tokenizer, sealer: Sealer) -> dict[str, Any]:
-    """What the later fields give, only those that are there: they count, so they are part of the content."""
+def _more(body: SignalIn, tokenizer: Tokenizer) -> dict[str, Any]:
+    """What the later fields give but for the event, only those that are there: they count, so they are part of the content."""
     found: dict[str, Any] = {}
     if body.typology is not None:
         found["typology"] = body.typology
@@ -96,8 +124,6 @@ def _more(body: SignalIn, name: str, subjects: list[Subject], tokenizer: Tokeniz
     if body.derived_from is not None:
         institution, slash, reference = body.derived_from.partition("/")
         found["derived_from"] = signal_id(tokenizer, institution, reference) if slash else institution
-    if body.event is not None:
-        found["event"] = _event(body, name, subjects, sealer)
     return found
 
 
@@ -111,17 +137,19 @@ def _event(body: SignalIn, name: str, subjects: list[Subject], sealer: Sealer) -
     return EventFact.trusted(type=event.type, at=event.at or body.occurred_at, **fields)
 
 
-def _said(more: dict[str, Any], body: SignalIn) -> tuple[str, ...]:
+def _said(
+    more: dict[str, Any], body: SignalIn, named: Sequence[Indicator | Mention], contents: Sequence[str]
+) -> tuple[str, ...]:
     """The later fields as a part of the content: nothing when there is none. What is sealed is never the same twice, so the
     readable text stands for it."""
-    if not more:
-        return ()
-    said = dict(more)
-    if "event" in more:
-        fact = {field: value for field, value in more["event"].__dict__.items() if value is not None}
-        fact.pop("name_sealed", None)
-        said["event"] = fact | {"name": getattr(body.event, "name", None)}
-    return (json.dumps(said, sort_keys=True, default=datetime.isoformat),)
+    event = body.event
+    if event is None:
+        return (json.dumps(more, sort_keys=True, default=datetime.isoformat),) if more else ()
+    ends: dict[str, Any] = {one.part: token for one, token in zip(named, contents, strict=True) if one.part is not None}
+    plain = {field: value for field, value in event.plain().items() if value is not None}
+    fact = {"type": event.type, "at": event.at or body.occurred_at, "name": getattr(event, "name", None)}
+    fact |= plain | ends
+    return (json.dumps({**more, "event": fact}, sort_keys=True, default=datetime.isoformat),)
 
 
 def _body_id(body: SignalIn, content_id: str, contact: str | None, tokenizer: Tokenizer) -> str:

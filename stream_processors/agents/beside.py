@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 
+from schemas.policy import Policy
 from stream_processors.agents.base import Agent, Batch
 from stream_processors.pipeline import Stage
 from stream_processors.state.keys import Namespace
@@ -47,3 +48,12 @@ class Beside:
     async def check(self) -> None:
         for agent in self._agents:
             await agent.check()
+
+    @property
+    def policy(self) -> Policy:
+        """The one in force, which is the same for all."""
+        return self._agents[0].policy
+
+    async def take_policy(self, policy: Policy) -> None:
+        for agent in self._agents:
+            await agent.take_policy(policy)

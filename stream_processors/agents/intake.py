@@ -102,7 +102,12 @@ class Intake(Agent):
             body = self._reader.body(decision.whole(record.value, self._limit_bytes))
             reference = decision.reference_of(body.reference)
             found = self._reader.submission(
-                body, institution=self._institution, reference=reference, now=now, origin=self._origin(record)
+                body,
+                institution=self._institution,
+                reference=reference,
+                now=now,
+                origin=self._origin(record),
+                listed=self.policy.placeholders,
             )
             return _Work(record, now, reference, found)
         except Refused as refusal:
@@ -160,7 +165,11 @@ def _receipt(work: _Work, places: Iterator[str]) -> RawReceipt:
         return decision.refused(refusal=work.refusal, now=work.now)
     assert work.submission is not None
     return decision.accepted(
-        signal_id=work.submission.signal_id, reference=work.reference, receipt=next(places), now=work.now
+        signal_id=work.submission.signal_id,
+        reference=work.reference,
+        receipt=next(places),
+        now=work.now,
+        advisories=work.submission.advisories,
     )
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
+from schemas.advice import Advice
 from schemas.reading import Refused
-from schemas.receipts import RawFault, RawOutcome, RawReceipt
+from schemas.receipts import RawAdvisory, RawFault, RawOutcome, RawReceipt
+
+_MOST_ADVISORIES = 64
 
 
 def whole(value: bytes | None, limit_bytes: int) -> bytes:
@@ -24,9 +28,16 @@ def reference_of(given: str | None) -> str:
     return given
 
 
-def accepted(*, signal_id: str, reference: str, receipt: str, now: datetime) -> RawReceipt:
+def accepted(
+    *, signal_id: str, reference: str, receipt: str, now: datetime, advisories: Sequence[Advice] = ()
+) -> RawReceipt:
     return RawReceipt.trusted(
-        outcome=RawOutcome.ACCEPTED, received_at=now, signal_id=signal_id, reference=reference, receipt=receipt
+        outcome=RawOutcome.ACCEPTED,
+        received_at=now,
+        signal_id=signal_id,
+        reference=reference,
+        receipt=receipt,
+        advisories=tuple(RawAdvisory.trusted(**one._asdict()) for one in advisories[:_MOST_ADVISORIES]),
     )
 
 

@@ -2,6 +2,7 @@
 
 Invariant: a member follows from the content alone, so a replay or a re-send adds what is there already. An echo of somebody
 else's signal (`derived_from`) leaves nothing: it counts once, as that signal; nor does a tip. A victim's account has no flows.
+Of an unmatched subject nothing is left: who it was is not known, so nobody was hit again, and it is no other end of anybody.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ def victims(signal: Traced) -> Iterator[VictimMark]:
     """One for each victim that the signal names."""
     if low(signal):
         return
-    hit = {subject.token: None for subject in signal.subjects if subject.role == "victim"}
+    hit = {subject.token: None for subject in signal.subjects if subject.role == "victim" and subject.unmatched is None}
     if not hit:
         return
     kind, event = _kind(signal), signal.event
@@ -100,6 +101,8 @@ def flows(signal: Traced) -> Iterator[Flow]:
     """
     event = signal.event
     if low(signal) or event is None or event.type != "transfer" or event.amount_minor is None:
+        return
+    if any(subject.unmatched is not None for subject in signal.subjects if subject.part is not None):
         return
     at_ms, currency = instant_ms(event.at), event.currency or ""
     who = f"{crc32(_given(signal.institution).encode()):08x}"

@@ -38,8 +38,11 @@ def low(signal: Trusted) -> bool:
 
 
 def sighted(signal: _Named) -> tuple[Subject, ...]:
-    """The suspects that were seen by this signal, as far as the features of others go: none by one of low trust."""
-    return () if low(signal) else tuple(subject for subject in signal.subjects if subject.role == "suspect")
+    """The suspects that were seen by this signal, as far as the features of others go: none by one of low trust, and none whose
+    value is nobody's."""
+    if low(signal):
+        return ()
+    return tuple(subject for subject in signal.subjects if subject.role == "suspect" and subject.unmatched is None)
 
 
 def corroborating(signal: _Sent) -> tuple[str, ...]:

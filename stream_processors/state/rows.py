@@ -37,6 +37,7 @@ class SubjectRow(Row):
     token: str
     role: str = "suspect"
     part: str | None = None
+    unmatched: str | None = None
 
 
 class RouteRow(Row):

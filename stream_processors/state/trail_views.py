@@ -32,6 +32,7 @@ class NamedRow(Row):
     role: str
     token: str
     sealed: str
+    unmatched: str | None = None
 
 
 class TrailSignal(Row):

@@ -33,6 +33,11 @@ def _type(signal: Any) -> str | None:
     return signal.event.type if signal.event else None
 
 
+def _moves(signal: Any) -> bool:
+    """Whether it is a transfer from somebody to somebody."""
+    return _type(signal) == "transfer" and not any(one.unmatched for one in signal.subjects if one.part)
+
+
 def _held(came: Any, went: Any) -> list[int]:
     span = instant_ms(went.at) - instant_ms(came.at)
     nearly = came.amount_minor * (1000 - POLICY.flows.permille_lost) <= went.amount_minor * 1000
@@ -92,10 +97,10 @@ class SlowAssess:
         return max(hits, default=0)
 
     def _transfer(self, signal: Any, found: Features) -> Features:
-        if _type(signal) != "transfer":
+        if not _moves(signal):
             return found
         at, event, suspects = instant_ms(signal.event.at), signal.event, _tokens(signal, "suspect")
-        moved = [one for one in self.seen.values() if _type(one) == "transfer"]
+        moved = [one for one in self.seen.values() if _moves(one)]
         near = [one for one in moved if abs(instant_ms(one.event.at) - at) < POLICY.flows.window_s * 1000]
         held: list[int] = []
         pairs: list[str] = []

@@ -63,8 +63,10 @@ SIGNAL = st.fixed_dictionaries(
         "event": st.sampled_from([None, None, None, "transfer", "transfer", "call"]),
         "payer": st.sampled_from([(1, "suspect"), (2, "suspect"), (1, "victim")]),
         "echo": st.sampled_from([None, None, None, None, "bank-009/x"]),
+        "odd": st.sampled_from([None, None, None, None, None, "UNKNOWN", "12"]),
     }
 )
+NOBODY = {"kind": "account", "value": "UNKNOWN"}
 FLOOR = st.sampled_from([FOREVER, FOREVER, 2])
 RETRACTED = st.tuples(
     st.sampled_from(["bank-001", "bank-002", "telecom-1"]),
@@ -147,7 +149,7 @@ def _event(one: dict[str, Any]) -> dict[str, Any] | None:
     """A transfer to the primary account by one of the others, or a call by the shared phone's owner to one of two victims."""
     step, role = one["payer"]
     if one["event"] == "transfer":
-        payer = account((one["primary"] + step) % 5, role)
+        payer = {**NOBODY, "role": role} if one.get("odd") == "UNKNOWN" else account((one["primary"] + step) % 5, role)
         return {"type": "transfer", "payer": payer, "payee": account(one["primary"]), "amount": {"minor": one["amount"] or 5_000}}
     if one["event"] == "call":
         callee = account(9, "victim") if one["shared"] is None else phone(7, "victim")
@@ -169,7 +171,9 @@ class Player:
             await getattr(self, what)(*how)
 
     async def signal(self, one: dict[str, Any]) -> None:
-        indicators = [account(one["primary"])]
+        indicators = [NOBODY if one.get("odd") == "UNKNOWN" else account(one["primary"])]
+        if one.get("odd") == "12":
+            indicators.append({"kind": "phone", "value": "12"})
         if one["shared"] is not None:
             indicators.append(phone(one["shared"]))
         amount = one["amount"] and {"minor": one["amount"], "currency": "CNY"}

@@ -244,14 +244,17 @@ async def test_what_a_sender_does_wrong_is_told(client: Client, body: bytes, hea
 async def test_the_faults_of_a_body_are_pointed_at_and_its_values_not_repeated(client: Client):
     body = signal(region="999999", indicators=[{"kind": "phone", "value": "secret-number"}])
     answer = await client().post("/v1/signals", json=body)
-    assert {"/region", "/indicators/0"} <= {fault["pointer"] for fault in answer.json()["errors"]}
+    assert {"/region", "/indicators/0/value"} <= {fault["pointer"] for fault in answer.json()["errors"]}
     assert "secret" not in answer.text and "999999" not in answer.text
 
 
 async def test_a_fault_in_an_event_is_pointed_at_where_it_stands_in_the_body(client: Client):
-    event = {"type": "call", "caller": {"kind": "phone", "value": "secret-number"}, "callee": None}
-    answer = await client().post("/v1/signals", json=signal(event=event))
-    assert {fault["pointer"] for fault in answer.json()["errors"]} == {"/event/caller", "/event/callee"}
+    ends = {part: {"kind": "phone", "value": f"secret-{part}"} for part in ("caller", "callee")}
+    event = {"type": "call", **ends}
+    answer = await client().post("/v1/signals", json=signal(event=event, indicators=[]))
+    assert {fault["pointer"] for fault in answer.json()["errors"]} == {"/event/caller/value", "/event/callee/value"}
+    missing = await client().post("/v1/signals", json=signal(event={**event, "callee": None}))
+    assert {fault["pointer"] for fault in missing.json()["errors"]} == {"/event/callee"}
     unknown = await client().post("/v1/signals", json=signal(event={"type": "secret"}))
     assert unknown.json()["errors"][0]["pointer"] == "/event"
     assert "secret" not in answer.text + unknown.text

@@ -106,6 +106,15 @@ async def test_a_loss_is_followed_over_the_accounts_of_several_cases(client: Cli
     assert (told["partial"], told["other_currencies"], told["unexplained"], told["cuts"]) == ([], [], [], [])
 
 
+async def test_nothing_is_ordered_on_an_account_that_is_nobodys(client: Client, town: Town):
+    town.case("case-1", town.report("bank-a", 1, VICTIM, "UNKNOWN", 50_000))
+    told = await ask(client)
+    (proposal,) = told["orders"]
+    assert "order" not in proposal and "subject" in proposal["missing"]
+    named = {one["account"]["value"]: one["account"]["unmatched"] for one in told["accounts"]}
+    assert named == {"UNKNOWN": "placeholder"}
+
+
 async def test_who_keeps_each_account_is_told_with_how_it_is_known(client: Client, chain: Town):
     told = await ask(client)
     keepers = {one["account"]["value"]: (one.get("institution"), one.get("known_by")) for one in told["accounts"]}

@@ -119,8 +119,6 @@ def test_links_of_a_message_sites_and_apps_are_suspects() -> None:
     ("event", "said"),
     [
         ({"type": "site"}, "a url or a domain"),
-        ({"type": "site", "url": "not a url at all"}, "a domain is"),
-        ({"type": "app", "package": "loan"}, "package name"),
         ({"type": "transfer", "payer": {"kind": "account", "value": "12345678"}}, "payee"),
         ({"type": "visit"}, "transfer"),
         (transfer(amount={"minor": -1}), "greater than or equal to 0"),
@@ -131,6 +129,21 @@ def test_an_event_with_a_fault_is_refused_for_that_fault(event: dict[str, Any], 
     found = refused(event=event)
     assert said in found
     assert "suspect" not in found
+
+
+@pytest.mark.parametrize(
+    ("event", "said"),
+    [
+        ({"type": "site", "url": "not a url at all"}, "a domain is"),
+        ({"type": "app", "package": "loan"}, "package name"),
+        (call(caller={"kind": "phone", "value": "12"}), "E.164"),
+    ],
+)
+def test_a_malformed_part_of_an_event_is_refused_only_when_it_is_the_only_suspect(event: dict[str, Any], said: str) -> None:
+    found = refused(event=event, indicators=[])
+    assert said in found
+    assert "suspect" not in found
+    assert [one.unmatched for one in sent(event, indicators=[phone(9)]).subjects if one.role == "suspect"] == [None, "malformed"]
 
 
 def test_a_typology_belongs_to_its_kind() -> None:

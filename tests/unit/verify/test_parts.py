@@ -16,7 +16,7 @@ from deploy.demo_data.generate import generate
 from deploy.demo_data.values import MAKERS, spelled
 from deploy.verify.compare import Live
 from deploy.verify.ledger import Entry
-from deploy.verify.naive import Policy, instant_ms, plain
+from deploy.verify.naive import Policy, content_of, instant_ms, is_apart, plain
 from deploy.verify.order import FAR, identities, members
 from deploy.verify.run import other_policies
 from schemas.indicators import canonical
@@ -116,3 +116,17 @@ def test_policies_that_decided_before_the_present_one_are_named():
 
     live = Live({name: receipt(name, policy) for name, policy in (("a", "x/1/1"), ("b", "x/2/2"), ("c", None))}, {}, {})
     assert other_policies(live, "x/2/2") == ["x/1/1"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "apart"),
+    [("account", "UNKNOWN", True), ("account", "0000000000", True), ("phone", "见附件照片", True), ("phone", "无", True)]
+    + [(kind, MAKERS[kind](Random(1)), False) for kind in ("account", "card", "phone", "url", "domain")],
+)
+def test_the_oracle_reads_by_itself_what_is_matched_with_nothing(kind: str, value: str, apart: bool) -> None:
+    assert is_apart(kind, value) is apart
+    named = [{"kind": kind, "value": value}]
+    one, other = (content_of(who, {**BODY, "indicators": named}) for who in ("bank-001", "bank-002"))
+    assert (one.primary != other.primary) is apart
+    assert (one.suspects == []) is apart
+    assert one.primary == content_of("bank-001", {**BODY, "indicators": named, "narrative": "again"}).primary

@@ -55,6 +55,12 @@ def test_what_was_changed_is_another_s_or_old_is_refused(headers: dict[str, str]
         verify_webhook(SECRET, headers, body, now=at.timestamp())
 
 
+@pytest.mark.parametrize("tolerance_s", [float("nan"), float("inf"), -1.0])
+def test_a_tolerance_that_lets_everything_pass_is_refused(tolerance_s: float) -> None:
+    with pytest.raises(ValueError, match="tolerance_s"):
+        verify_webhook(SECRET, signed(), MESSAGE.body, now=T0.timestamp() + 10**6, tolerance_s=tolerance_s)
+
+
 def test_what_is_no_secret_is_said_without_repeating_it() -> None:
     with pytest.raises(ValueError, match="whsec_ and base64") as told:
         verify_webhook("whsec_not base64!", signed(), MESSAGE.body, now=T0.timestamp())

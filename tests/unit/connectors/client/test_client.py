@@ -300,5 +300,16 @@ def test_a_gateway_that_comes_back_gets_the_signal_once(served: Served):
     assert client is not None and receipt.signal_id in served.views.receipts
 
 
+def test_what_looks_odd_is_told_of_one_signal_and_of_each_of_many(served: Served):
+    indicators = [{"kind": "account", "value": "6222021001012345"}, {"kind": "phone", "value": "见附件"}]
+    odd = {**signal("odd"), "indicators": indicators}
+    with Client(served.url, served.token("bank-001")) as client:
+        receipt = client.send(odd)  # type: ignore[arg-type]
+        again, plain = client.send_many([odd, signal("plain")])  # type: ignore[list-item]
+    assert [(one.pointer, one.code) for one in receipt.advisories] == [("/indicators/1", "malformed")]
+    assert again.replayed and again.advisories == receipt.advisories
+    assert plain.accepted and plain.advisories == ()
+
+
 def test_the_clients_type_of_a_signal_has_the_gateways_members():
     assert set(Signal.__annotations__) == set(SignalIn.model_fields)

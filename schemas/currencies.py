@@ -1,0 +1,56 @@
+"""The currencies that money is told in: ISO 4217's active codes, how many decimals each has, and how people write the yuan.
+
+Invariant: the list is closed, and a code that was once in it stays, so that a body of before is read for good.
+Funds codes, precious metals and test codes (XAU, XXX) are no money that somebody pays with: they are not in it.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+
+_TWO = (
+    "AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BMD BND BOB BRL BSD BTN BWP BYN BZD CAD CDF CHF CNY COP CRC CUP CVE "
+    "CZK DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GTQ GYD HKD HNL HTG HUF IDR ILS INR IRR JMD KES KGS KHR KPW "
+    "KYD KZT LAK LBP LKR LRD LSL MAD MDL MGA MKD MMK MNT MOP MRU MUR MVR MWK MXN MYR MZN NAD NGN NIO NOK NPR NZD PAB PEN PGK "
+    "PHP PKR PLN QAR RON RSD RUB SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TOP TRY TTD TWD TZS "
+    "UAH USD UYU UZS VED VES WST XCD XCG YER ZAR ZMW ZWG"
+)
+_NONE = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF"
+_THREE = "BHD IQD JOD KWD LYD OMR TND"
+
+CURRENCIES: dict[str, int] = {
+    **dict.fromkeys(_TWO.split(), 2),
+    **dict.fromkeys(_NONE.split(), 0),
+    **dict.fromkeys(_THREE.split(), 3),
+}
+"""Code -> decimals: `{"minor": 1234, "currency": "KWD"}` is 1.234 dinar."""
+
+YUAN = "CNY"
+SAME_AS_CODES: dict[str, str] = {"RMB": YUAN, "CNH": YUAN}
+"""Codes that ISO 4217 does not have and that everybody writes. CNH is the yuan as it is traded offshore: the same money."""
+
+_WRITTEN: dict[str, str] = {
+    **dict.fromkeys(("人民币", "人民币元", "人民幣", "元", "圆", "圓", "¥", "156", "RMB元"), YUAN),
+    **dict.fromkeys(("港币", "港元", "344"), "HKD"),
+    **dict.fromkeys(("美元", "840"), "USD"),
+    **dict.fromkeys(("欧元", "978"), "EUR"),
+    **dict.fromkeys(("日元", "392"), "JPY"),
+}
+"""How people and core banking systems write what they have most."""
+
+UNKNOWN = "this is no ISO 4217 code of a currency in use; the yuan is CNY"
+
+
+def read_code(code: str) -> str:
+    """The ISO 4217 code of a code in capitals, as a program sends it. ValueError when there is no such currency."""
+    if code in CURRENCIES:
+        return code
+    if (same := SAME_AS_CODES.get(code)) is not None:
+        return same
+    raise ValueError(UNKNOWN)
+
+
+def read_written(text: str) -> str:
+    """The ISO 4217 code of what a person wrote: `cny`, `RMB`, `人民币`, `156`. ValueError when it names no currency."""
+    plain = "".join(unicodedata.normalize("NFKC", text).split()).upper()
+    return _WRITTEN.get(plain) or read_code(plain)
