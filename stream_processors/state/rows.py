@@ -37,6 +37,8 @@ class SubjectRow(Row):
     token: str
     role: str = "suspect"
     part: str | None = None
+    kind: str = ""
+    hub: str | None = None
 
 
 class RouteRow(Row):
