@@ -12,7 +12,7 @@ from schemas.subjects import Subject
 
 
 class SubjectOut(BaseModel):
-    """`value` is None when it cannot be opened (its key is not here). `hub`: many unrelated cases share it, so it links nothing."""
+    """`value` is None when it cannot be opened (its key is not here). `hub`: many unrelated cases share it; it links nothing."""
 
     kind: str
     role: str

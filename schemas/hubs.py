@@ -26,8 +26,8 @@ HubName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
 
 
 class ListedHub(Named):
-    """One row: `{name: icbc, kind: phone, value: "95588", owner: bank-icbc}`. `label` is what people read, `owner` the institution
-    that is told when signals name its number or site."""
+    """One row: `{name: icbc, kind: phone, value: "95588", owner: bank-icbc}`. `label` is what people read. `owner` is the
+    institution that is told when signals name its number or site."""
 
     name: HubName
     label: str = Field(default="", max_length=64)

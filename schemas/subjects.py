@@ -48,8 +48,8 @@ class End(Named):
 
 
 class Subject(Stored):
-    """An indicator as it travels: `token` to match by, `sealed` to be read by those with a need. `hub`: many unrelated cases share
-    it (schemas/hubs.py); the name of its row in the policy's list, or `measured`."""
+    """An indicator as it travels: `token` to match by, `sealed` to be read by those with a need. `hub`: many unrelated cases
+    share it (schemas/hubs.py); the name of its row in the policy's list, or `measured`."""
 
     kind: IndicatorKind
     role: Role

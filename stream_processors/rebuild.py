@@ -18,7 +18,7 @@ from stream_processors.log import KafkaLog
 from stream_processors.pipeline import all_stages
 from stream_processors.settings import Settings
 from stream_processors.state import dues
-from stream_processors.state.drawers import HEAD, case_entry, linked, lone, lone_rows, named, only, taken
+from stream_processors.state.drawers import FAR, HEAD, case_entry, linked, lone, lone_rows, named, only, taken
 from stream_processors.state.inbox import KEPT_MS, ends_of
 from stream_processors.state.keys import ASSESS, namespace_of
 from stream_processors.state.packing import unpack

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from redis.asyncio import Redis
 
-from deploy.verify.lineage import families, home, kin
 from deploy.verify.hubs import OWN
+from deploy.verify.lineage import families, home, kin
 from deploy.verify.naive import Indicator
 from deploy.verify.oracle import CaseKey, Expected, ExpectedCase, ExpectedSignal
 from schemas.cases import Case, Disposition

@@ -184,8 +184,8 @@ def _signal(
 
 
 def _place(member: Member, lead: Indicator) -> tuple[int, int]:
-    """Where it stands among the signals of this lead, at the earliest and the latest. Those that it leads behind a measured hub lie
-    in other partitions, between which there is no order."""
+    """Where it stands among the signals of this lead, at the earliest and the latest. Signals that it leads behind a measured hub
+    lie in other partitions, between which there is no order."""
     return (member.low, member.high) if member.content.primary == lead else (0, FAR)
 
 

@@ -98,7 +98,7 @@ class Member:
 
 
 def identities(entries: Iterable[Entry], hubs: frozenset[Indicator] = frozenset()) -> list[Identity]:
-    """All identities of which a record stands in the log, or may. `hubs`: the policy's list, which the primary subject depends on."""
+    """All identities of which a record stands in the log, or may. `hubs`: the policy's list, on which primary subjects depend."""
     entries = [entry for entry in entries if _may_stand(entry)]
     floors = _floors(entries)
     groups: dict[tuple[str, str, int], list[Entry]] = {}

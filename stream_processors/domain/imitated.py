@@ -1,12 +1,11 @@
 """Who is told that signals name its number or site as a suspect's tool: the owner of a listed hub. Pure.
 
-Invariant: the notice holds the hub's label, its kind, a region and a day; nothing of the case, the victim, the sender or the score.
-Its id and time follow from these, so a recipient has one a hub, region and day, whatever asked for it and how often.
+Invariant: the notice holds the hub's label, its kind, a region and a day; nothing of the case, the victim, the sender or the
+score. Its id and time follow from these, so a recipient has one a hub, region and day, whatever asked for it and how often.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import datetime, time
 
 from schemas.cases import Case, JoinedSignal

@@ -66,8 +66,8 @@ def see(bucket: int, token: str, content: str, institution: str, occurred_ms: in
 
 
 def unsee(bucket: int, token: str, content: str, institution: str, beside: str) -> Effect:
-    """Takes the sighting away, by either of its names; the institution's latest, and that of what it was seen beside, become those
-    of what they still have there."""
+    """Takes the sighting away, by either of its names; the institution's latest, and that of what it was seen beside, become
+    those of what they still have there."""
     return _lodged(bucket, "unsee", f"s:{token}", content, institution, beside)
 
 

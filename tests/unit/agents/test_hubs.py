@@ -165,10 +165,9 @@ async def test_the_ends_of_a_transfer_are_seen_beside_nothing_for_fan_in_looks_a
 
 async def test_a_site_with_many_pages_and_a_box_with_many_numbers_are_no_hubs() -> None:
     world = await up()
-    pages = [
-        weak(n, indicators=[{"kind": "url", "value": f"https://pay.example.com/{n}"}, {"kind": "domain", "value": "pay.example.com"}])
-        for n in range(BOUND + 5)
-    ]
+    site = {"kind": "domain", "value": "pay.example.com"}
+    urls = [{"kind": "url", "value": f"https://pay.example.com/{n}"} for n in range(BOUND + 5)]
+    pages = [weak(n, indicators=[url, site]) for n, url in enumerate(urls)]
     box = {"kind": "imei", "value": "490154203237518"}
     numbers = [weak(n, indicators=[phone(n), box], occurred_at=after(hours=-4)) for n in range(BOUND + 5)]
     assert marks((await assess(world, *pages))[-1]) == [None, None]

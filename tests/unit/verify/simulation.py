@@ -59,8 +59,8 @@ def send(
     batch: int = 7,
     hubs: frozenset[Indicator] = frozenset(),
 ) -> Log:
-    """A sender with a ledger and a gateway that fails now and then: before the append, after it, and with lost memory. `hubs`: the
-    policy's list, as the gateway knows it."""
+    """A sender with a ledger and a gateway that fails now and then: before the append, after it, and with lost memory. `hubs`:
+    the policy's list, as the gateway knows it."""
     log, memory = Log(hubs=hubs), {}
     with Ledger(ledger_file, sync=False) as ledger:
         for start in range(0, len(planned), batch):
