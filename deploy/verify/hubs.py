@@ -1,4 +1,4 @@
-"""Hubs, naively: subjects that many unrelated signals share. Listed ones are certain. Of the others it is only said which may have
+"""Hubs, naively: subjects that many unrelated signals share. Listed ones are certain. Of others it is only said which may have
 been measured as hubs at some time, for what was known when is not determined.
 
 Invariant: what is not in `maybe_measured` was never measured as a hub.

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from schemas.hubs import FEWEST_PRIMARIES
 from schemas.retractions import name_of
 from stream_processors.state.drawers import long
 from stream_processors.state.effects import Arg
@@ -422,13 +423,14 @@ def _suspect(
     if content:
         keys.see(f"s:{token}", content, who, int(occurred), expires)
     seen = keys.values.get(f"s:{token}", {})
-    if len(seen) > 64:
+    size = len(seen)
+    if size > 64:
         for member in [member for member, score in seen.items() if abs(score) % FAR <= trim]:
             del seen[member]
     confirmed = sum(until > now for until in keys.values.get(f"d:{token}", {}).values())
     sightings = sum(score > since for score in seen.values())
     institutions = sum(-FAR < score < -since for score in seen.values())
-    primaries = sum(score < -FAR - since for score in seen.values())
+    primaries = sum(score < -FAR - since for score in seen.values()) if size > 2 * FEWEST_PRIMARIES else 0
     return [sightings, institutions, confirmed, primaries, keys.words(f"k:{token}") if queues else []]
 
 
