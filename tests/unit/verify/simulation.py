@@ -225,7 +225,9 @@ class Stage:
             self._seen[suspect].add(content)
             since = content.occurred_ms - self._policy.window_ms
             beside = {one.primary for one in self._seen[suspect] if one.occurred_ms > since} - {suspect}
-            if suspect[0] == "phone" and len(beside) > (self._policy.most_primaries or FOREVER):
+            if suspect[0] in ("domain", "ip"):
+                beside = {one for one in beside if one[0] != "url"}
+            if len(beside) > (self._policy.most_primaries or FOREVER):
                 found.add(suspect)
         return frozenset(found)
 
