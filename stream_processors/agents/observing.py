@@ -32,13 +32,9 @@ class Question(NamedTuple):
     args: tuple[Arg, ...]
 
 
-class SuspectSeen(NamedTuple):
-    """What is known of one suspect. `primaries`: beside how many primary subjects it was seen."""
-
-    sightings: int
-    institutions: int
-    confirmed: int
-    primaries: int
+SuspectSeen = tuple[int, int, int, int]
+"""Of one suspect: sightings, institutions, confirmed cases, beside how many primary subjects it was seen."""
+_NOT_MOVED = (0, 0, 0, None)
 
 
 class EndSeen(NamedTuple):
@@ -67,11 +63,13 @@ class Seen:
     def take(self, args: tuple[Arg, ...], answer: Sequence[Any]) -> None:
         """`args` are those of the question."""
         if args[0] == "s":
-            self.suspects[str(args[1])] = SuspectSeen(*answer[:4])
-            self._case_of(str(args[1]), answer[4])
+            self.suspects[str(args[1])] = answer[0], answer[1], answer[2], answer[3]
+            if answer[4]:
+                self._case_of(str(args[1]), answer[4])
         elif args[0] == "c":
             self.content_of = long(answer[0])
-            self._case_of(str(args[5]), answer[1])
+            if answer[1]:
+                self._case_of(str(args[5]), answer[1])
         elif args[0] == "v":
             self.victim_events = max(self.victim_events, answer[0])
             self.contact_gap_ms = _shorter(self.contact_gap_ms, answer[1])
@@ -79,32 +77,34 @@ class Seen:
             self.ends.append(EndSeen(str(args[1]), str(args[2]), str(args[3]), *answer))
 
     def _case_of(self, token: str, queues: Sequence[bytes]) -> None:
-        if queues:
-            self.queues.setdefault(token, set()).update(queue.decode() for queue in queues)
+        self.queues.setdefault(token, set()).update(queue.decode() for queue in queues)
 
     def measured(self, most: int | None) -> frozenset[str]:
         """The suspects that were seen beside more than `most` primary subjects."""
-        if most is None:
-            return NOTHING
-        return frozenset(token for token, one in self.suspects.items() if one.primaries > most)
+        found = [token for token, one in self.suspects.items() if one[3] > most] if most is not None else []
+        return frozenset(found) if found else NOTHING
 
     def features(self, signal: SubmittedSignal, measured: Set[str], age_ms: int) -> Features:
         """Hubs give nothing: no sightings of theirs, no flows of theirs, no pair with one of them. A tip is not borne out by what
         others saw."""
-        suspects = [] if low(signal) else [one for token, one in self.suspects.items() if token not in measured]
+        sightings, institutions, confirmed = 1, 1, 0
+        for token, one in self.suspects.items() if not low(signal) else ():
+            if token not in measured:
+                sightings, institutions = max(sightings, one[0]), max(institutions, one[1])
+                confirmed = max(confirmed, one[2])
+        moved = self._moved(signal, measured) if self.ends else _NOT_MOVED
+        gap_s = _seconds(self.contact_gap_ms)
+        return Features(sightings, institutions, confirmed, self.victim_events, gap_s, *moved, age_ms // 1000)
+
+    def _moved(self, signal: SubmittedSignal, measured: Set[str]) -> tuple[int, int, int, int | None]:
+        """Transfers of the same pair, fan-in, fan-out, how long money was held."""
         ends = [one for one in self.ends if one.token not in measured]
         hubs = {end_of(one.token) for one in signal.subjects if is_listed(one) or one.token in measured}
-        return Features(
-            max((one.sightings for one in suspects), default=1) or 1,
-            max((one.institutions for one in suspects), default=1) or 1,
-            max((one.confirmed for one in suspects), default=0),
-            self.victim_events,
-            _seconds(self.contact_gap_ms),
+        return (
             max((one.same_pair for one in ends if one.other not in hubs), default=0),
             max((one.fan for one in ends if one.way == "i"), default=0),
             max((one.fan for one in ends if one.way == "o"), default=0),
             _seconds(min((one.held_ms for one in ends if one.held_ms >= 0), default=None)),
-            age_ms // 1000,
         )
 
 

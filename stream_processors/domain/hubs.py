@@ -68,7 +68,10 @@ def case_key(signal: _Named, measured: Set[str] = NOTHING) -> str:
     """What the ids of the signal's cases are made of: the token of its leading suspect. When all are hubs it is the signal's own
     id, so that nothing else joins such a case."""
     found = leading(signal.subjects, measured)
-    return str(signal.signal_id) if found is None else found.token
+    if found is not None:
+        return found.token
+    assert signal.signal_id is not None  # whatever counts has one
+    return signal.signal_id
 
 
 def beside(token: str, primary: str) -> str:

@@ -35,8 +35,8 @@ def routes(
 ) -> tuple[Route, ...]:
     """Where the signal goes: always, over the threshold, or where the subject already has a case (`queues`); a tip anyway. A hub
     among its suspects concerns no agency."""
-    suspects = (one for one in signal.subjects if one.role == "suspect" and one.hub is None)
-    kinds = {one.kind for one in suspects if one.token not in measured}
+    subjects = hubs.marked(signal.subjects, measured)
+    kinds = {one.kind for one in subjects if one.role == "suspect" and one.hub is None}
     key = hubs.case_key(signal, measured)
     found: dict[str, Route] = {}
     for rule in policy.routes[signal.kind]:
