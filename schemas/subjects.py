@@ -51,6 +51,7 @@ class Subject(Stored):
     """An indicator as it travels: `token` to match by, `sealed` to be read by those with a need. `hub`: many unrelated cases
     share it (schemas/hubs.py); the name of its row in the policy's list, or `measured`."""
 
+    seldom: ClassVar[tuple[str, ...]] = ("hub",)
     kind: IndicatorKind
     role: Role
     token: Name
