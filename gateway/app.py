@@ -118,6 +118,7 @@ class Services:
             self.sealer,
             settings.json_depth_limit,
             placeholders=lambda: self.policy.placeholders,
+            hubs=lambda: self.policy.hubs,
         )
         self.bureau = Bureau(
             self.log,

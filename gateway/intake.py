@@ -13,6 +13,7 @@ from typing import NamedTuple
 from gateway.log import Entry
 from gateway.problems import Problem, of_refused
 from schemas.advice import Advice
+from schemas.hubs import NO_HUBS, Hubs
 from schemas.protect import Sealer, Tokenizer
 from schemas.protect.reader import SignalReader
 from schemas.protect.submission import signal_id
@@ -42,7 +43,7 @@ class Prepared(NamedTuple):
 
 
 class Intake:
-    """`read` one body of one institution. `placeholders`: those of the policy in force."""
+    """`read` one body of one institution. `placeholders`, `hubs`: those of the policy in force."""
 
     def __init__(
         self,
@@ -51,8 +52,9 @@ class Intake:
         depth_limit: int,
         now: Callable[[], datetime] | None = None,
         placeholders: Callable[[], Placeholders] = lambda: NO_PLACEHOLDERS,
+        hubs: Callable[[], Hubs] = lambda: NO_HUBS,
     ) -> None:
-        self._tokenizer, self._placeholders = tokenizer, placeholders
+        self._tokenizer, self._placeholders, self._hubs = tokenizer, placeholders, hubs
         self._reader = SignalReader(tokenizer, sealer, depth_limit, "/gateway")
         self._now = now or (lambda: datetime.now(UTC))
 
@@ -71,7 +73,7 @@ class Intake:
         if reference is None:
             raise Problem("reference-missing", "give the signal a reference of your own, or send an Idempotency-Key")
         found = self._reader.submission(
-            body, institution=institution, reference=reference, now=self._now(), listed=self._placeholders()
+            body, institution=institution, reference=reference, now=self._now(), listed=self._placeholders(), hubs=self._hubs()
         )
         alias, own = None, name_of(found.signal_id, body.version)
         if key is not None and body.reference is not None:

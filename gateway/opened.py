@@ -13,7 +13,8 @@ from schemas.subjects import Subject
 
 class SubjectOut(BaseModel):
     """`value` is None when it cannot be opened (its key is not here). `unmatched`: it says nothing of anybody, for it
-    stands for no value (`placeholder`) or is none of its kind (`malformed`); None when it is matched."""
+    stands for no value (`placeholder`) or is none of its kind (`malformed`); None when it is matched. `hub`: many unrelated cases
+    share it; it links nothing."""
 
     kind: str
     role: str
@@ -21,6 +22,7 @@ class SubjectOut(BaseModel):
     value: str | None
     part: str | None = None
     unmatched: str | None = None
+    hub: bool = False
 
 
 def opened(sealer: Sealer, sealed: str | None, context: str) -> str | None:
@@ -46,4 +48,5 @@ def shown(subject: Subject, value: str | None) -> SubjectOut:
         value=value,
         part=subject.part,
         unmatched=subject.unmatched,
+        hub=subject.hub is not None,
     )

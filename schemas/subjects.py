@@ -114,11 +114,14 @@ class End(_OfSignal):
 
 class Subject(Stored):
     """An indicator as it travels: `token` to match by, `sealed` to be read by those with a need. The token of an `unmatched` one
-    is its signal's own: no signal of other content has it, whatever value it holds."""
+    is its signal's own: no signal of other content has it, whatever value it holds. `hub`: many unrelated cases share it
+    (schemas/hubs.py); the name of its row in the policy's list, or `measured`."""
 
+    seldom: ClassVar[tuple[str, ...]] = ("hub",)
     kind: IndicatorKind
     role: Role
     token: Name
     sealed: Sealed
     part: Part | None = None
     unmatched: Unmatched | None = None
+    hub: Name | None = None

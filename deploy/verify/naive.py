@@ -90,7 +90,8 @@ def instant_ms(text: str) -> int:
 
 @dataclass(frozen=True)
 class Content:
-    """What makes two signals of one institution the same, whatever their references. `more`: the optional fields, as sent."""
+    """What makes two signals of one institution the same, whatever their references. `more`: the optional fields, as sent;
+    `listed`: what it names of the policy's list of hubs."""
 
     who: str
     kind: str
@@ -100,11 +101,12 @@ class Content:
     currency: str | None
     indicators: frozenset[tuple[str, str, str]]
     more: str = ""
+    listed: frozenset[Indicator] = frozenset()
 
     @property
     def suspects(self) -> list[Indicator]:
-        """Those that are matched, in the order in which the primary subject is chosen."""
-        return self._matched("suspect")
+        """Those that are matched, in the order in which the primary subject is chosen: listed hubs last."""
+        return sorted(self._matched("suspect"), key=lambda one: one in self.listed)
 
     @property
     def victims(self) -> list[Indicator]:
@@ -112,11 +114,19 @@ class Content:
 
     @property
     def primary(self) -> Indicator:
-        """The first suspect; of a content whose suspects are all nobody's, something that is its own alone."""
-        if self.suspects:
-            return self.suspects[0]
-        first = min((KINDS.index(kind), kind, value) for role, kind, value in self.indicators if role == "suspect")
-        return first[1], f"{first[2]} of {self!r}"
+        """The first suspect that is no listed hub; else one that is nobody's, which is this content's alone; else a hub."""
+        matched = self.suspects
+        if matched and matched[0] not in self.listed:
+            return matched[0]
+        apart = [
+            (KINDS.index(kind), kind, value)
+            for role, kind, value in self.indicators
+            if role == "suspect" and is_apart(kind, value)
+        ]
+        if not apart:
+            return matched[0]
+        _, kind, value = min(apart)
+        return kind, f"{value} of {self!r}"
 
     def _matched(self, wanted: str) -> list[Indicator]:
         found = [(kind, value) for role, kind, value in self.indicators if role == wanted and not is_apart(kind, value)]
@@ -133,8 +143,8 @@ class Content:
         return "derived_from" in self.optional
 
 
-def content_of(who: str, body: dict[str, Any]) -> Content:
-    """KeyError or ValueError when the body is none that could be accepted."""
+def content_of(who: str, body: dict[str, Any], hubs: frozenset[Indicator] = frozenset()) -> Content:
+    """KeyError or ValueError when the body is none that could be accepted. `hubs`: the policy's list."""
     event = body.get("event") or {}
     amount = body.get("amount") or event.get("amount") or {}
     more = {name: body[name] for name in ("stage", "loss", "derived_from", "typology", "event") if body.get(name)}
@@ -152,6 +162,7 @@ def content_of(who: str, body: dict[str, Any]) -> Content:
         amount.get("currency", "CNY") if amount else None,
         frozenset(indicators),
         json.dumps(more, sort_keys=True) if more else "",
+        hubs & {(kind, value) for _, kind, value in indicators},
     )
 
 
@@ -214,6 +225,9 @@ class Policy:
         self.flows_ms = int(flows.get("window_s", 86_400)) * 1000
         self.permille_lost = int(flows.get("permille_lost", 50))
         self.apart_ms = int(flows.get("victim_apart_s", 86_400)) * 1000
+        hubs = raw.get("hubs") or {}
+        self.most_primaries: int | None = hubs.get("most_primaries", 10)
+        self.listed = frozenset((str(one["kind"]), plain(one["kind"], str(one["value"]))) for one in hubs.get("listed", ()))
 
     def score(self, content: Content, known: Known) -> int:
         optional, points = content.optional, 0
@@ -250,10 +264,12 @@ class Policy:
         reached = [name for points, name in self._severities if score >= points]
         return reached[-1] if reached else "none"
 
-    def queues(self, content: Content) -> list[tuple[str, int]]:
-        """(queue, score from which a case is opened there; more than any score when only an open case draws it there)."""
+    def queues(self, content: Content, hubs: frozenset[Indicator] = frozenset()) -> list[tuple[str, int]]:
+        """(queue, score from which a case is opened there; more than any score when only an open case draws it there). `hubs`:
+        suspects that were measured as such."""
         found: dict[str, int] = {}
-        kinds = {kind for role, kind, _ in content.indicators if role == "suspect"}
+        named = {(kind, value) for role, kind, value in content.indicators if role == "suspect"}
+        kinds = {kind for kind, value in named - content.listed - hubs}
         for rule in self._routes[content.kind]:
             place = content.region if rule["scope"] == "county" and content.region in self._counties else self.city
             threshold = 0 if rule.get("always") else rule.get("from_score")

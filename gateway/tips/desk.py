@@ -101,6 +101,7 @@ class Tips:
                 trust="low",
                 contact=tip.contact,
                 listed=self.policy.placeholders,
+                hubs=self.policy.hubs,
             )
         except UnicodeEncodeError:
             raise Problem("invalid-request", "a text holds half a character", errors=[]) from None

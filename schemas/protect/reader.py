@@ -11,6 +11,7 @@ from typing import NamedTuple
 from schemas.advice import Advice, advice
 from schemas.codec import encode
 from schemas.envelope import Origin
+from schemas.hubs import NO_HUBS, Hubs
 from schemas.protect.sealing import Sealer
 from schemas.protect.submission import protect
 from schemas.protect.tokens import Tokenizer
@@ -67,7 +68,9 @@ class SignalReader:
         trust: Trust | None = None,
         contact: str | None = None,
         listed: Placeholders = NO_PLACEHOLDERS,
+        hubs: Hubs = NO_HUBS,
     ) -> Submission:
+        """`listed`, `hubs`: the placeholders and hubs of the policy in force."""
         _not_far_ahead(body, now)
         try:
             signal = protect(
@@ -79,6 +82,7 @@ class SignalReader:
                 trust=trust,
                 contact=contact,
                 listed=listed,
+                hubs=hubs,
             )
         except UnicodeEncodeError:
             raise Refused("invalid-signal", "a text holds half a character", ()) from None

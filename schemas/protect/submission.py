@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from schemas.events import EventFact, Mention, mentions
+from schemas.hubs import NO_HUBS, Hubs
 from schemas.indicators import RANK
 from schemas.protect.sealing import Sealer
 from schemas.protect.tokens import Tokenizer
@@ -29,6 +30,12 @@ def _order(mention: Indicator | Mention) -> tuple[bool, int, str]:
     return (mention.role != "suspect", RANK[mention.kind], mention.value)
 
 
+def _rank(subject: Subject) -> tuple[bool, bool, bool]:
+    """A stable order: suspects that are matched, unmatched ones, listed hubs, then victims in the same way. So neither a hub nor
+    an unmatched one is the primary subject where there is another suspect."""
+    return (subject.role != "suspect", subject.hub is not None, subject.unmatched is not None)
+
+
 def protect(
     body: SignalIn,
     *,
@@ -39,9 +46,10 @@ def protect(
     trust: Trust | None = None,
     contact: str | None = None,
     listed: Placeholders = NO_PLACEHOLDERS,
+    hubs: Hubs = NO_HUBS,
 ) -> SubmittedSignal:
     """The signal as it travels. `reference` is the sender's own or its Idempotency-Key; `contact` is a tip's; `listed` are the
-    policy's placeholders."""
+    policy's placeholders, `hubs` its hubs. The content depends on neither list, for they change."""
     name = signal_id(tokenizer, institution, reference)
     named = sorted(mentions(body.indicators, body.event), key=_order)
     contents = [tokenizer.token(one.kind, one.value) for one in named]
@@ -58,7 +66,7 @@ def protect(
         )
     )
     content_id = tokenizer.token("content", institution, content).partition(".")[2]
-    subjects = _subjects(named, contents, listed, name, content_id, tokenizer, sealer)
+    subjects = _subjects(named, contents, listed, hubs, name, content_id, tokenizer, sealer)
     if body.event is not None:
         more["event"] = _event(body, name, subjects, sealer)
     return SubmittedSignal.trusted(
@@ -85,26 +93,25 @@ def _subjects(
     named: Sequence[Indicator | Mention],
     contents: Sequence[str],
     listed: Placeholders,
+    hubs: Hubs,
     name: str,
     content_id: str,
     tokenizer: Tokenizer,
     sealer: Sealer,
 ) -> list[Subject]:
-    """What is named, with the token of its value (`contents`). Unmatched things stand behind the matched ones of their role, with
-    a token made of the content: it is no other signal's, but a re-send's, which is found by it."""
-    subjects, apart = [], False
+    """What is named, with the token of its value (`contents`), in the order of `_rank`. An unmatched thing has a token made of
+    the content: it is no other signal's, but a re-send's, which is found by it."""
+    subjects, is_plain = [], True
     for one, token in zip(named, contents, strict=True):
         unmatched = unmatched_as(one.kind, one.value, listed)
+        hub = hubs.mark_of(one.kind, one.value) if unmatched is None else None
+        is_plain &= unmatched is None and hub is None
         if unmatched is not None:
-            apart = True
             token = tokenizer.token("unmatched", content_id, one.kind, one.role, one.part or "", one.value)
         sealed = sealer.seal(one.value, f"{name}/{token}")
-        subjects.append(
-            Subject.trusted(kind=one.kind, role=one.role, token=token, sealed=sealed, part=one.part, unmatched=unmatched)
-        )
-    if apart:
-        subjects.sort(key=lambda one: (one.role != "suspect", one.unmatched is not None))
-    return subjects
+        more: dict[str, Any] = {"unmatched": unmatched, "hub": hub}
+        subjects.append(Subject.trusted(kind=one.kind, role=one.role, token=token, sealed=sealed, part=one.part, **more))
+    return subjects if is_plain else sorted(subjects, key=_rank)
 
 
 def _whose(name: str, trust: Trust | None, contact: str | None, sealer: Sealer) -> dict[str, Any]:

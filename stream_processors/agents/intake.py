@@ -108,6 +108,7 @@ class Intake(Agent):
                 now=now,
                 origin=self._origin(record),
                 listed=self.policy.placeholders,
+                hubs=self.policy.hubs,
             )
             return _Work(record, now, reference, found)
         except Refused as refusal:
