@@ -106,7 +106,7 @@ class Services:
         settings = self.settings
         self.policy = settings.policy()
         self.interface = docs.Interface(self.endpoints)
-        self.intake = Intake(self.tokenizer, self.sealer, settings.json_depth_limit)
+        self.intake = Intake(self.tokenizer, self.sealer, settings.json_depth_limit, hubs=self.policy.hubs)
         self.bureau = Bureau(
             self.log,
             self.memory,

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from gateway.log import Entry
 from gateway.problems import Problem, of_refused
+from schemas.hubs import NO_HUBS, Hubs
 from schemas.protect import Sealer, Tokenizer
 from schemas.protect.reader import SignalReader
 from schemas.protect.submission import signal_id
@@ -40,9 +41,16 @@ class Prepared(NamedTuple):
 class Intake:
     """`read` one body of one institution."""
 
-    def __init__(self, tokenizer: Tokenizer, sealer: Sealer, depth_limit: int, now: Callable[[], datetime] | None = None) -> None:
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        sealer: Sealer,
+        depth_limit: int,
+        now: Callable[[], datetime] | None = None,
+        hubs: Hubs = NO_HUBS,
+    ) -> None:
         self._tokenizer = tokenizer
-        self._reader = SignalReader(tokenizer, sealer, depth_limit, "/gateway")
+        self._reader = SignalReader(tokenizer, sealer, depth_limit, "/gateway", hubs)
         self._now = now or (lambda: datetime.now(UTC))
 
     def read(self, raw: bytes, institution: str, key: str | None = None) -> Prepared:

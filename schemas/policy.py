@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from schemas.clocks import Clocks
 from schemas.clocks import Severity as Severity
+from schemas.hubs import Hubs
 from schemas.indicators import IndicatorKind
 from schemas.order_rules import OrderRules
 from schemas.signals import SignalKind, Stage
@@ -171,6 +172,7 @@ class Policy(Strict):
     counties: dict[Region, str]
     window_s: int = Field(ge=60)
     flows: Flows = Flows()
+    hubs: Hubs = Hubs()
     rules: Rules
     case_from: int = Field(ge=0, le=100)
     severities: dict[Severity, int]

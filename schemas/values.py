@@ -25,9 +25,11 @@ class Strict(BaseModel):
 
 
 class Stored(BaseModel):
-    """Base of what our own stages wrote: a newer writer may have added fields (rolling upgrade), they are ignored."""
+    """Base of what our own stages wrote: a newer writer may have added fields (rolling upgrade), they are ignored. `seldom` names
+    fields that a record leaves out while they are None: of what every record holds several times."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
+    seldom: ClassVar[tuple[str, ...]] = ()
     _defaults: ClassVar[dict[str, Any]]
 
     @classmethod

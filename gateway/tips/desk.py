@@ -59,7 +59,7 @@ class Tips:
         self._settings, self.policy = settings, policy
         self._acceptor, self._memory, self._views, self._rates = acceptor, memory, views, rates
         self._tokenizer, self._now = tokenizer, now
-        self._reader = SignalReader(tokenizer, sealer, settings.json_depth_limit, "/gateway")
+        self._reader = SignalReader(tokenizer, sealer, settings.json_depth_limit, "/gateway", policy.hubs)
         self._proxies = peers.networks(settings.trusted_proxies)
 
     async def may_try(self, request: Request) -> None:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from schemas.codec import encode
 from schemas.envelope import Origin
+from schemas.hubs import NO_HUBS, Hubs
 from schemas.protect.sealing import Sealer
 from schemas.protect.submission import protect
 from schemas.protect.tokens import Tokenizer
@@ -44,10 +45,11 @@ def _not_far_ahead(body: SignalIn, now: datetime) -> None:
 class SignalReader:
     """`body` checks what an institution sent, `submission` protects it under the reference that it has."""
 
-    def __init__(self, tokenizer: Tokenizer, sealer: Sealer, depth_limit: int, source: str) -> None:
-        """`source` is the writer's URI in the envelope: `/gateway`, `/intake`."""
+    def __init__(self, tokenizer: Tokenizer, sealer: Sealer, depth_limit: int, source: str, hubs: Hubs = NO_HUBS) -> None:
+        """`source` is the writer's URI in the envelope: `/gateway`, `/intake`. `hubs` may be set anew when the policy changed."""
         self._tokenizer, self._sealer = tokenizer, sealer
         self._depth_limit, self._source = depth_limit, source
+        self.hubs = hubs
 
     def body(self, raw: bytes) -> SignalIn:
         return read(SignalIn, raw, "invalid-signal", self._depth_limit, _MOST_PARTS)
@@ -73,6 +75,7 @@ class SignalReader:
                 sealer=self._sealer,
                 trust=trust,
                 contact=contact,
+                hubs=self.hubs,
             )
         except UnicodeEncodeError:
             raise Refused("invalid-signal", "a text holds half a character", ()) from None

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from schemas.events import EventFact, Mention, mentions
+from schemas.hubs import NO_HUBS, Hubs
 from schemas.indicators import RANK
 from schemas.protect.sealing import Sealer
 from schemas.protect.tokens import Tokenizer
@@ -28,6 +29,11 @@ def _order(mention: Indicator | Mention) -> tuple[bool, int, str]:
     return (mention.role != "suspect", RANK[mention.kind], mention.value)
 
 
+def _hubs_last(subject: Subject) -> tuple[bool, bool]:
+    """A stable order: suspects, listed hubs behind the others, then victims."""
+    return (subject.role != "suspect", subject.hub is not None)
+
+
 def protect(
     body: SignalIn,
     *,
@@ -37,14 +43,20 @@ def protect(
     sealer: Sealer,
     trust: Trust | None = None,
     contact: str | None = None,
+    hubs: Hubs = NO_HUBS,
 ) -> SubmittedSignal:
-    """The signal as it travels. `reference` is the sender's own or its Idempotency-Key; `contact` is a tip's."""
+    """The signal as it travels. `reference` is the sender's own or its Idempotency-Key; `contact` is a tip's. Listed hubs stand
+    behind the other suspects, so that none is the primary subject of a signal with another one. The content does not depend
+    on the list, for it changes."""
     name = signal_id(tokenizer, institution, reference)
     subjects = []
     for mention in sorted(mentions(body.indicators, body.event), key=_order):
         token = tokenizer.token(mention.kind, mention.value)
         sealed = sealer.seal(mention.value, f"{name}/{token}")
-        subjects.append(Subject.trusted(kind=mention.kind, role=mention.role, token=token, sealed=sealed, part=mention.part))
+        hub = hubs.mark_of(mention.kind, mention.value)
+        subjects.append(
+            Subject.trusted(kind=mention.kind, role=mention.role, token=token, sealed=sealed, part=mention.part, hub=hub)
+        )
     amount = body.at_stake()
     more = _more(body, name, subjects, tokenizer, sealer)
     whose = _whose(name, trust, contact, sealer)
@@ -68,7 +80,7 @@ def protect(
         region=body.region,
         amount_minor=amount.minor if amount else None,
         currency=amount.currency if amount else None,
-        subjects=tuple(subjects),
+        subjects=tuple(sorted(subjects, key=_hubs_last)),
         narrative_sealed=sealer.seal(body.narrative, f"{name}/narrative") if body.narrative else None,
         content_id=content_id,
         body_id=_body_id(body, content_id, contact, tokenizer),

@@ -68,9 +68,13 @@ class Intake(Agent):
         self.stage = intake_stage(institution)
         self._institution = institution
         self._raw, self._receipts = self.stage.reads[0], self.stage.writes[0]
-        self._reader = SignalReader(tokenizer, sealer, json_depth_limit, "/intake")
+        self._reader = SignalReader(tokenizer, sealer, json_depth_limit, "/intake", policy.hubs)
         self._limit_bytes = body_limit_bytes
         self._dead = DeadLetters("intake", log, sealer)
+
+    async def take_policy(self, policy: Policy) -> None:
+        await super().take_policy(policy)
+        self._reader.hubs = policy.hubs
 
     async def _step(self, batch: Batch) -> None:
         for part in slices(batch):
