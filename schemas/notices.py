@@ -1,7 +1,7 @@
 """Notices: what must reach whom because of a case. A stage turns each into a record keyed by its recipient.
 
 Invariant: a notice holds no readable subject and no sentence, but the key of one (`says`) and what it is filled with; its id
-follows from the action that caused it, so that a replay notifies nobody twice.
+follows from the action that caused it, or from what it says, so that a replay notifies nobody twice.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ NoticeId = Annotated[str, StringConstraints(min_length=1, max_length=400)]
 
 class NoticeKind(StrEnum):
     """ORDER asks for something, RELEASE says that it must not be done any more, or be undone. FEEDBACK tells what came of it.
-    CLOCK: a time is about to run out, or has."""
+    CLOCK: a time is about to run out, or has. IMITATED: signals name a number or site of the recipient's (schemas/hubs.py)."""
 
     ORDER = "order"
     RELEASE = "release"
@@ -34,6 +34,7 @@ class NoticeKind(StrEnum):
     TASK = "task"
     OBJECTION = "objection"
     CLOCK = "clock"
+    IMITATED = "imitated"
 
 
 class Notice(Stored):
@@ -100,6 +101,9 @@ SAID: dict[str, Said] = {
     "early_warning": Said("您报送或持有的对象另有单位报送", "others report a subject that you reported or hold, too"),
     "taken_back": Said("相关线索已撤回或更正，请核对已采取的措施", "a report was taken back: look at what you did because of it"),
     "objection": Said("当事人申诉有新进展", "there is news of an objection"),
+    "imitated": Said(
+        "线索中出现 {label}（{region}，{day}），可能被冒用", "signals of {day} in {region} name {label}: it may be imitated"
+    ),
     "task_over": Said("劝阻任务结束：{outcome}", "this task is over: {outcome}"),
 }
 """Key -> sentence. None names a person: whom it is about is the sealed subject of the notice."""

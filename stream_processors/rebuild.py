@@ -18,7 +18,7 @@ from stream_processors.log import KafkaLog
 from stream_processors.pipeline import all_stages
 from stream_processors.settings import Settings
 from stream_processors.state import dues
-from stream_processors.state.drawers import HEAD, case_entry, linked, lone, named, only, taken
+from stream_processors.state.drawers import FAR, HEAD, case_entry, linked, lone, lone_rows, named, only, taken
 from stream_processors.state.inbox import KEPT_MS, ends_of
 from stream_processors.state.keys import ASSESS, namespace_of
 from stream_processors.state.packing import unpack
@@ -115,7 +115,7 @@ def _text(key: str, kind: str, value: Any, counting: _Counting) -> str:
     if concern == "m":
         return _sorted({k: v for k, v in value.items() if k[:1] in b"sfo" and k != b"stamp"}.items())
     if timed[:2] in ("s:", "f:"):
-        value = [(member, score) for member, score in value if abs(score) > counting.since]
+        value = [(member, score) for member, score in value if abs(score) % FAR > counting.since]
     if timed.startswith("v:"):
         value = [(member, score) for member, score in value if score > counting.victims_since]
     if timed.startswith("d:"):
@@ -151,9 +151,8 @@ def _drawer(key: str, entries: dict[bytes, bytes], counting: _Counting) -> dict[
         elif concern == "c":
             found[f"{key} {name}"] = named(value)
         elif concern == "s":  # as the sorted set that it would be beside others
-            occurred, institution, content = lone(value)
-            if occurred > counting.since:
-                rows = [(f"s{institution}|{content}".encode(), float(occurred)), (f"i{institution}".encode(), -float(occurred))]
+            if lone(value)[0] > counting.since:
+                rows = [(member.encode(), float(score)) for member, score in lone_rows(value)]
                 found[f"{bucket}}}{concern}:{name}"] = _sorted(rows)
         elif concern == "v":
             at_ms, member = only(value)

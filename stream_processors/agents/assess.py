@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import secrets
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -35,6 +35,7 @@ from stream_processors.crash import point
 from stream_processors.domain import assess as decision
 from stream_processors.domain.deduplication import holds_claim
 from stream_processors.domain.features import Observed
+from stream_processors.domain.hubs import NOTHING, case_key
 from stream_processors.domain.retraction import as_standing
 from stream_processors.log import Entry, Log, Record
 from stream_processors.metrics import METRICS, Steps
@@ -65,10 +66,11 @@ class _Work:
     floor: int = 0
     replaces: list[Standing] = field(default_factory=list)
 
-    def observed(self, signal: SubmittedSignal) -> Observed:
+    def observed(self, signal: SubmittedSignal, measured: frozenset[str], queues: Set[str]) -> Observed:
+        """`queues`: where the signal's leading suspect has a case."""
         by, _, body = self.claimed.partition(" ")
-        features = self.seen.features(self.record.timestamp_ms - instant_ms(signal.occurred_at))
-        return Observed(by, body, self.seen.content_of or None, features, frozenset(self.seen.queues), self.floor)
+        features = self.seen.features(signal, measured, self.record.timestamp_ms - instant_ms(signal.occurred_at))
+        return Observed(by, body, self.seen.content_of or None, features, frozenset(queues), self.floor, measured)
 
     @property
     def holds(self) -> bool:
@@ -196,7 +198,7 @@ class Assess(Folding):
 
     def _decide(self, works: list[_Work]) -> list[tuple[_Work, AssessedSignal]]:
         """The facts, in order. A case that an earlier record of this poll opened is known to the later ones."""
-        opened: dict[str, set[str]] = {}
+        opened: dict[str, set[str]] = {}  # by the leading suspect
         facts = []
         corroborated = 0
         for work in works:
@@ -205,17 +207,18 @@ class Assess(Folding):
             if signal is None:
                 fact = decision.refuse(work.why, policy=self.policy, now=work.now, emitted=emitted)
             else:
-                work.seen.queues |= opened.get(signal.primary.token, set())
+                measured = work.seen.measured(self.policy.hubs.most_primaries)
+                key = case_key(signal, measured)
+                observed = work.observed(signal, measured, work.seen.queues.get(key, NOTHING) | opened.get(key, NOTHING))
                 fact = decision.decide(
-                    signal, observed=work.observed(signal), source=work.source, policy=self.policy, now=work.now, emitted=emitted
+                    signal, observed=observed, source=work.source, policy=self.policy, now=work.now, emitted=emitted
                 )
+                corroborated += fact.outcome is Outcome.ASSESSED and observed.features.institutions > 1
                 if fact.routes:
-                    opened.setdefault(signal.primary.token, set()).update(route.queue for route in fact.routes)
+                    opened.setdefault(key, set()).update(route.queue for route in fact.routes)
             if fact.outcome in (Outcome.REFUSED, Outcome.CONFLICT):
                 self._dead.add(SUBMITTED, work.record, fact.why or "")
                 METRICS.dead.labels("assess").inc()
-            elif fact.outcome is Outcome.ASSESSED:
-                corroborated += work.seen.institutions > 1
             facts.append((work, fact))
         METRICS.corroborations.inc(corroborated)
         METRICS.score.observe_all(fact.score for _, fact in facts if fact.outcome is Outcome.ASSESSED)

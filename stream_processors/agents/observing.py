@@ -5,7 +5,7 @@ Invariant: what a question adds is what the fold of the fact adds (state/folds.p
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -14,13 +14,14 @@ from schemas.retractions import name_of
 from schemas.signals import SubmittedSignal
 from schemas.values import DAY_MS, instant_ms
 from stream_processors.domain.features import Features
-from stream_processors.domain.traces import FLOWS_KEPT, VICTIM_KEPT, Flow, VictimMark, flows, latest_ms, victims
-from stream_processors.domain.trust import sighted
+from stream_processors.domain.hubs import NOTHING, is_listed, sightings
+from stream_processors.domain.traces import FLOWS_KEPT, VICTIM_KEPT, Flow, VictimMark, end_of, flows, latest_ms, victims
+from stream_processors.domain.trust import low
 from stream_processors.state.drawers import drawer_of, long, short
-from stream_processors.state.effects import Arg
+from stream_processors.state.effects import Arg, sighting
 from stream_processors.state.keys import bucket_of
 
-WIDTHS = {"c": 2, "s": 3, "v": 2, "f": 3}
+WIDTHS = {"c": 2, "s": 5, "v": 2, "f": 3}
 """Question -> how many values its answer has (lua/observe.lua)."""
 
 
@@ -31,54 +32,79 @@ class Question(NamedTuple):
     args: tuple[Arg, ...]
 
 
+SuspectSeen = tuple[int, int, int, int]
+"""Of one suspect: sightings, institutions, confirmed cases, beside how many primary subjects it was seen."""
+_NOT_MOVED = (0, 0, 0, None)
+
+
+class EndSeen(NamedTuple):
+    """What is known of one end of the transfer (`way` i or o) and of the `other`."""
+
+    token: str
+    way: str
+    other: str
+    same_pair: int
+    fan: int
+    held_ms: int
+
+
 @dataclass(slots=True)
 class Seen:
-    """The answers about one signal: the worst of its suspects and victims."""
+    """The answers about one signal: of its suspects (by token), of its transfer's ends, the worst of its victims. `queues`: where
+    each suspect has a case."""
 
     content_of: str = ""
-    queues: set[str] = field(default_factory=set)
-    sightings: int = 1
-    institutions: int = 1
-    confirmed: int = 0
+    queues: dict[str, set[str]] = field(default_factory=dict)
+    suspects: dict[str, SuspectSeen] = field(default_factory=dict)
+    ends: list[EndSeen] = field(default_factory=list)
     victim_events: int = 0
     contact_gap_ms: int | None = None
-    same_pair: int = 0
-    fan_in: int = 0
-    fan_out: int = 0
-    held_ms: int | None = None
 
     def take(self, args: tuple[Arg, ...], answer: Sequence[Any]) -> None:
         """`args` are those of the question."""
         if args[0] == "s":
-            self.sightings = max(self.sightings, answer[0])
-            self.institutions = max(self.institutions, answer[1])
-            self.confirmed = max(self.confirmed, answer[2])
+            self.suspects[str(args[1])] = answer[0], answer[1], answer[2], answer[3]
+            if answer[4]:
+                self._case_of(str(args[1]), answer[4])
         elif args[0] == "c":
             self.content_of = long(answer[0])
-            self.queues = {queue.decode() for queue in answer[1]}
+            if answer[1]:
+                self._case_of(str(args[5]), answer[1])
         elif args[0] == "v":
             self.victim_events = max(self.victim_events, answer[0])
             self.contact_gap_ms = _shorter(self.contact_gap_ms, answer[1])
         else:
-            self.same_pair = max(self.same_pair, answer[0])
-            if args[2] == "i":
-                self.fan_in = max(self.fan_in, answer[1])
-            else:
-                self.fan_out = max(self.fan_out, answer[1])
-            self.held_ms = _shorter(self.held_ms, answer[2])
+            self.ends.append(EndSeen(str(args[1]), str(args[2]), str(args[3]), *answer))
 
-    def features(self, age_ms: int) -> Features:
-        return Features(
-            self.sightings,
-            self.institutions,
-            self.confirmed,
-            self.victim_events,
-            _seconds(self.contact_gap_ms),
-            self.same_pair,
-            self.fan_in,
-            self.fan_out,
-            _seconds(self.held_ms),
-            age_ms // 1000,
+    def _case_of(self, token: str, queues: Sequence[bytes]) -> None:
+        self.queues.setdefault(token, set()).update(queue.decode() for queue in queues)
+
+    def measured(self, most: int | None) -> frozenset[str]:
+        """The suspects that were seen beside more than `most` primary subjects."""
+        found = [token for token, one in self.suspects.items() if one[3] > most] if most is not None else []
+        return frozenset(found) if found else NOTHING
+
+    def features(self, signal: SubmittedSignal, measured: Set[str], age_ms: int) -> Features:
+        """Hubs give nothing: no sightings of theirs, no flows of theirs, no pair with one of them. A tip is not borne out by what
+        others saw."""
+        sightings, institutions, confirmed = 1, 1, 0
+        for token, one in self.suspects.items() if not low(signal) else ():
+            if token not in measured:
+                sightings, institutions = max(sightings, one[0]), max(institutions, one[1])
+                confirmed = max(confirmed, one[2])
+        moved = self._moved(signal, measured) if self.ends else _NOT_MOVED
+        gap_s = _seconds(self.contact_gap_ms)
+        return Features(sightings, institutions, confirmed, self.victim_events, gap_s, *moved, age_ms // 1000)
+
+    def _moved(self, signal: SubmittedSignal, measured: Set[str]) -> tuple[int, int, int, int | None]:
+        """Transfers of the same pair, fan-in, fan-out, how long money was held."""
+        ends = [one for one in self.ends if one.token not in measured]
+        hubs = {end_of(one.token) for one in signal.subjects if is_listed(one) or one.token in measured}
+        return (
+            max((one.same_pair for one in ends if one.other not in hubs), default=0),
+            max((one.fan for one in ends if one.way == "i"), default=0),
+            max((one.fan for one in ends if one.way == "o"), default=0),
+            _seconds(min((one.held_ms for one in ends if one.held_ms >= 0), default=None)),
         )
 
 
@@ -93,14 +119,22 @@ def questions(signal: SubmittedSignal, policy: Policy, now_ms: int) -> list[Ques
     claims_until = now_ms + keep.claims_days * DAY_MS
     name = name_of(signal.signal_id, signal.version)
     found = [Question(bucket_of(token), content_question(signal.content_id, name, claims_until, token))]
-    content = "" if echo else signal.content_id
-    for subject in sighted(signal):
-        row = of_suspect(subject.token, content, signal.institution, occurred, since, trim, until, now_ms)
-        found.append(Question(bucket_of(subject.token), row))
+    content = "" if echo or low(signal) else signal.content_id
+    for one, beside in _suspects(signal):
+        member = sighting(content, beside) if content else ""
+        row = of_suspect(one, member, signal.institution, occurred, since, trim, until, now_ms, queues=one != token)
+        found.append(Question(bucket_of(one), row))
     found += _of_victims(signal, policy, latest, echo)
     if signal.event is not None:
         found += [Question(bucket_of(one.token), _of_flow(one, policy, until, echo)) for one in flows(signal)]
     return found
+
+
+def _suspects(signal: SubmittedSignal) -> Iterator[tuple[str, str]]:
+    """Those that are asked about, and what each was seen beside. A tip sees nobody; it only asks which of them are hubs."""
+    if low(signal):
+        return ((one.token, "") for one in signal.subjects if one.role == "suspect" and one.hub is None)
+    return sightings(signal)
 
 
 def content_question(content: str, name: str, until_ms: int, token: str) -> tuple[Arg, ...]:
@@ -108,10 +142,21 @@ def content_question(content: str, name: str, until_ms: int, token: str) -> tupl
 
 
 def of_suspect(
-    token: str, content: str, institution: str, occurred: int, since: int, trim: int, until_ms: int, now_ms: int
+    token: str,
+    content: str,
+    institution: str,
+    occurred: int,
+    since: int,
+    trim: int,
+    until_ms: int,
+    now_ms: int,
+    *,
+    queues: bool = False,
 ) -> tuple[Arg, ...]:
-    """What only goes on to Redis' commands goes as text: Lua spends more on writing a number than the command on its work."""
-    return "s", token, drawer_of(token), content, institution, str(occurred), str(since), trim, until_ms, str(now_ms)
+    """What only goes on to Redis' commands goes as text: Lua spends more on writing a number than the command on its work.
+    `queues`: whether its cases are wanted, too; it leads the signal when those before it are hubs."""
+    times = (str(occurred), str(since), trim, until_ms, str(now_ms))
+    return "s", token, drawer_of(token), content, institution, *times, int(queues)
 
 
 def _of_victims(signal: SubmittedSignal, policy: Policy, latest: int, echo: bool) -> Iterator[Question]:

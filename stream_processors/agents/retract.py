@@ -24,6 +24,7 @@ from stream_processors.agents.requests import ACTOR, Sourced, in_batches, reques
 from stream_processors.crash import point
 from stream_processors.domain import assess as refusal
 from stream_processors.domain import retraction as decision
+from stream_processors.domain.hubs import beside
 from stream_processors.domain.retraction import Known
 from stream_processors.log import Entry, Record
 from stream_processors.metrics import METRICS
@@ -99,7 +100,8 @@ class Retractions:
                 if holder:
                     continue
                 for token in one.sighted:
-                    takes.setdefault(bucket_of(token), []).extend(("u", token, drawer_of(token), one.content_id, one.institution))
+                    own = ("u", token, drawer_of(token), one.content_id, one.institution, beside(token, one.primary))
+                    takes.setdefault(bucket_of(token), []).extend(own)
                 for kind, token, member in one.traces:
                     takes.setdefault(bucket_of(token), []).extend(("x", f"{kind}:{token}", drawer_of(token), member, until))
         await self._ask(takes, checks, sets)

@@ -11,7 +11,7 @@ from schemas.facts import AssessedSignal, Outcome
 from schemas.policy import Policy
 from schemas.signals import SubmittedSignal
 from schemas.values import DAY_MS, instant_ms
-from stream_processors.domain import trust
+from stream_processors.domain import hubs, trust
 from stream_processors.domain.deduplication import classify
 from stream_processors.domain.features import Observed
 from stream_processors.domain.routing import routes
@@ -47,7 +47,7 @@ def decide(
         region=signal.region,
         amount_minor=signal.amount_minor,
         currency=signal.currency,
-        subjects=signal.subjects,
+        subjects=hubs.marked(signal.subjects, observed.measured),
         narrative_sealed=signal.narrative_sealed,
         content_id=signal.content_id,
         body_id=signal.body_id,
@@ -55,7 +55,7 @@ def decide(
         score=points,
         severity=severity(points, policy) if outcome is Outcome.ASSESSED else "none",
         reasons=reasons,
-        routes=routes(signal, points, observed.queues, policy) if outcome is Outcome.ASSESSED else (),
+        routes=routes(signal, points, observed.queues, policy, observed.measured) if outcome is Outcome.ASSESSED else (),
         policy=policy.label,
         claims_until_ms=now_ms + keep.claims_days * DAY_MS,
         sightings_until_ms=latest + keep.sightings_days * DAY_MS,

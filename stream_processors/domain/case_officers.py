@@ -118,15 +118,18 @@ def _dispose(step: Step) -> Done | Refusal:
 
 def _verdict(action: Action, case: Case, policy: Policy, now: datetime) -> Verdict:
     """Of the case's primary subject, and of the tools that its signals name. Who only dealt with a confirmed account is not
-    confirmed with it: other accounts and persons have cases of their own. What a tip names does not count."""
+    confirmed with it: other accounts and persons have cases of their own. What a tip names does not count, and what was a hub in
+    one of the signals is nobody's."""
     found = {case.primary.token: None}
+    hubs = {one.token for signal in case.signals for one in (*signal.subjects, case.primary) if one.hub is not None}
     for signal in case.signals:
         for subject in trust.sighted(signal):
             if subject.kind in _TOOLS:
                 found[subject.token] = None
     confirmed = action.disposition is Disposition.CONFIRMED
     until = instant_ms(now) + policy.keep.cases_days * DAY_MS if confirmed else 0
-    return Verdict.trusted(tokens=tuple(found)[:VERDICT_TOKENS], confirmed_until_ms=until)
+    tokens = tuple(token for token in found if token not in hubs)
+    return Verdict.trusted(tokens=tokens[:VERDICT_TOKENS], confirmed_until_ms=until)
 
 
 def _structural(move: Callable[[Action, Case, Policy, datetime], Done | Refusal]) -> Effect:

@@ -14,7 +14,7 @@ from schemas.cases import Action, Case, CaseStatus, JoinedSignal, Tally
 from schemas.clocks import Clock, ClockState
 from schemas.policy import Policy
 from schemas.retractions import Standing
-from stream_processors.domain import case_clocks, case_loop, clocks, tally, trust
+from stream_processors.domain import case_clocks, case_loop, clocks, hubs, tally, trust
 from stream_processors.domain.case_state import SLEEPING
 from stream_processors.domain.case_step import Done, Step
 from stream_processors.domain.loop import ClockStart, ClockStop
@@ -44,7 +44,7 @@ def opened(action: Action, signal: JoinedSignal, now: datetime) -> Case:
         status=CaseStatus.OPEN,
         opened_at=now,
         changed_at=now,
-        primary=signal.subjects[0],
+        primary=hubs.leading(signal.subjects) or signal.subjects[0],
         primary_signal_id=signal.signal_id,
         score=signal.score,
         severity=signal.severity,

@@ -20,7 +20,7 @@ from schemas.policy import Policy
 from schemas.retractions import name_of
 from schemas.signals import MOST_VERSIONS, SignalKind
 from schemas.tasks import OVER
-from stream_processors.domain import case_clocks, measures, tally
+from stream_processors.domain import case_clocks, hubs, measures, tally
 from stream_processors.domain.case_signals import AFRESH, LINKED_KEPT, again, clocks_without, kept, owed_elsewhere
 from stream_processors.domain.case_state import SLEEPING
 from stream_processors.domain.case_step import Done
@@ -193,7 +193,7 @@ def _some(case: Case, gone: tuple[JoinedSignal, ...], clocks: tuple[Clock, ...])
         tally=counts,
         institutions=tuple(sorted(counts.institutions)),
         measures=tuple(one for one in case.measures if one.signal_id in about),
-        primary=gone[0].subjects[0],
+        primary=hubs.leading(gone[0].subjects) or gone[0].subjects[0],
         primary_signal_id=gone[0].signal_id,
         clocks=clocks,
     )

@@ -17,6 +17,7 @@ from schemas.orders import OrderKind, OrderState
 from stream_processors.domain.case_step import Step
 from stream_processors.domain.early_warning import early_warning
 from stream_processors.domain.feedback import QUIET, Handling, feedback
+from stream_processors.domain.imitated import imitated
 from stream_processors.domain.order_step import is_unlifted
 from stream_processors.domain.told import Told
 from stream_processors.domain.undoing import Executed, taken_back
@@ -53,7 +54,9 @@ def told(before: Case | None, after: Case, step: Step) -> tuple[Notice, ...]:
             found += feedback(before, after, was=was, handling=now)
         if kind is ActionKind.RETRACT:
             found += _taken_back(before, after, step)
-    return noticed(found, step)
+    signal = step.action.signal if kind is ActionKind.JOIN else None
+    owners = () if signal is None else imitated(signal, before, step.policy, step.now)
+    return (*noticed(found, step), *owners)
 
 
 def _acted(one: Handling) -> tuple[object, ...]:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 
 class Features(NamedTuple):
-    """Over the signal's suspects and victims, the worst of each, itself included.
+    """Over the signal's suspects and victims that are no hubs, the worst of each, itself included.
 
     `sightings`, `institutions`: of one suspect in the window; `confirmed`: confirmed cases of one suspect;
     `victim_events`: earlier events of one victim; `contact_gap_s`: from a call or message to a victim to the payment;
@@ -34,8 +34,8 @@ class Observed(NamedTuple):
     """What the state said about one source record.
 
     `claimed_by` is the source (`partition:offset`) that holds the signal's identity and `claimed_body` its body;
-    `content_of` the signal whose content this repeats (None: new); `queues` where the subject has a case already; versions below
-    `floor` are dead.
+    `content_of` the signal whose content this repeats (None: new); `queues` where the leading suspect has a case already;
+    versions below `floor` are dead; `measured` are the suspects (tokens) that were found to be hubs.
     """
 
     claimed_by: str
@@ -44,3 +44,4 @@ class Observed(NamedTuple):
     features: Features
     queues: frozenset[str]
     floor: int = 0
+    measured: frozenset[str] = frozenset()

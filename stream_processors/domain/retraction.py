@@ -17,6 +17,7 @@ from schemas.policy import Policy
 from schemas.retractions import FOREVER, Retraction, Standing
 from schemas.signals import SubmittedSignal
 from schemas.values import DAY_MS, instant_ms
+from stream_processors.domain import hubs
 from stream_processors.domain.routing import case_id
 from stream_processors.domain.traces import flows, victims
 from stream_processors.domain.trust import sighted
@@ -64,6 +65,7 @@ def standing_of(fact: AssessedSignal) -> Standing | None:
     """What a signal that counts adds. A re-send adds nothing: it falls with the signal that it repeats."""
     if fact.outcome is not Outcome.ASSESSED:
         return None
+    key = hubs.case_key(fact)
     return Standing.trusted(
         signal_id=fact.signal_id,
         version=fact.version,
@@ -79,6 +81,7 @@ def standing_of(fact: AssessedSignal) -> Standing | None:
         queues=tuple(route.queue for route in fact.routes),
         accepted_at=fact.accepted_at,
         noticed_at=fact.detected_at or fact.occurred_at,
+        case_key=None if key == fact.subjects[0].token else key,
     )
 
 
@@ -131,7 +134,7 @@ def retracts(fact: AssessedSignal) -> list[Action]:
     return [
         Action.trusted(
             action_id=f"retract-{one.name}-{queue}",
-            case_id=case_id(queue, one.primary),
+            case_id=case_id(queue, one.case_key or one.primary),
             kind=ActionKind.RETRACT,
             queue=queue,
             withdrawn=one,

@@ -1,6 +1,7 @@
 """Routing: which agencies' queues a signal goes to, and the case it joins there (Art. 17, 21, 22).
 
-Invariant: one case a (queue, primary subject): the case id is a function of both, so two makers make the same.
+Invariant: one case a (queue, leading suspect): the case id is a function of both, so two makers make the same. No hub leads; a
+signal of hubs alone has a case of its own.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from hashlib import sha256
 from schemas.facts import Route
 from schemas.policy import Policy, RouteRule
 from schemas.signals import SubmittedSignal
-from stream_processors.domain import trust
+from stream_processors.domain import hubs, trust
 
 
 def queue_of(rule: RouteRule, region: str, policy: Policy) -> str:
@@ -20,23 +21,28 @@ def queue_of(rule: RouteRule, region: str, policy: Policy) -> str:
     return f"{rule.agency}-{region if county else policy.city}"
 
 
-def case_id(queue: str, primary_token: str) -> str:
-    """The id of the case of this subject in this queue."""
-    return "case-" + sha256(f"{queue}|{primary_token}".encode()).hexdigest()[:24]
+def case_id(queue: str, key: str) -> str:
+    """The id of the case of this subject in this queue; `key` see `hubs.case_key`."""
+    return "case-" + sha256(f"{queue}|{key}".encode()).hexdigest()[:24]
 
 
 def _concerns(rule: RouteRule, region: str, kinds: Set[str]) -> bool:
     return (not rule.touches or not kinds.isdisjoint(rule.touches)) and (not rule.regions or region in rule.regions)
 
 
-def routes(signal: SubmittedSignal, points: int, queues: Set[str], policy: Policy) -> tuple[Route, ...]:
-    """Where the signal goes: always, over the threshold, or where the subject already has a case (`queues`); a tip anyway."""
-    kinds = {subject.kind for subject in signal.subjects if subject.role == "suspect"}
+def routes(
+    signal: SubmittedSignal, points: int, queues: Set[str], policy: Policy, measured: Set[str] = hubs.NOTHING
+) -> tuple[Route, ...]:
+    """Where the signal goes: always, over the threshold, or where the subject already has a case (`queues`); a tip anyway. A hub
+    among its suspects concerns no agency."""
+    subjects = hubs.marked(signal.subjects, measured)
+    kinds = {one.kind for one in subjects if one.role == "suspect" and one.hub is None}
+    key = hubs.case_key(signal, measured)
     found: dict[str, Route] = {}
     for rule in policy.routes[signal.kind]:
         queue = queue_of(rule, signal.region, policy)
         threshold = policy.case_from if rule.from_score is None else rule.from_score
         reached = rule.always or points >= threshold or trust.opens(signal, rule, policy)
         if queue not in found and (queue in queues or (reached and _concerns(rule, signal.region, kinds))):
-            found[queue] = Route.trusted(queue=queue, case_id=case_id(queue, signal.primary.token))
+            found[queue] = Route.trusted(queue=queue, case_id=case_id(queue, key))
     return tuple(found.values())

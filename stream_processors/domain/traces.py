@@ -1,7 +1,8 @@
 """What a signal leaves behind of its victims and of its transfer, as members of bounded sets. Pure.
 
 Invariant: a member follows from the content alone, so a replay or a re-send adds what is there already. An echo of somebody
-else's signal (`derived_from`) leaves nothing: it counts once, as that signal; nor does a tip. A victim's account has no flows.
+else's signal (`derived_from`) leaves nothing: it counts once, as that signal; nor does a tip. A victim's account has no flows,
+a listed hub has neither flows nor marks.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from zlib import crc32
 from schemas.events import EventFact
 from schemas.signals import Stage, Subject
 from schemas.values import instant_ms
-from stream_processors.domain.trust import low
+from stream_processors.domain.trust import low, sighted
 
 FLOWS_KEPT = 64
 VICTIM_KEPT = 32
@@ -84,7 +85,7 @@ def victims(signal: Traced) -> Iterator[VictimMark]:
     """One for each victim that the signal names."""
     if low(signal):
         return
-    hit = {subject.token: None for subject in signal.subjects if subject.role == "victim"}
+    hit = {subject.token: None for subject in signal.subjects if subject.role == "victim" and subject.hub is None}
     if not hit:
         return
     kind, event = _kind(signal), signal.event
@@ -103,11 +104,11 @@ def flows(signal: Traced) -> Iterator[Flow]:
         return
     at_ms, currency = instant_ms(event.at), event.currency or ""
     who = f"{crc32(_given(signal.institution).encode()):08x}"
-    for subject in signal.subjects:
-        if subject.role != "suspect" or subject.part not in ("payer", "payee"):
+    for subject in sighted(signal):
+        if subject.part not in ("payer", "payee"):
             continue
         way, end = ("o", event.payee) if subject.part == "payer" else ("i", event.payer)
-        other = _narrow((end or "").rpartition(".")[2])
+        other = end_of(end or "")
         member = f"{way}{other}{who}{_narrow(_given(signal.content_id))}{event.amount_minor}{currency}"
         yield Flow(subject.token, way, other, who, at_ms, event.amount_minor, currency, member)
 
@@ -123,6 +124,11 @@ def _kind(signal: Traced) -> str:
 def _narrow(text: str) -> str:
     """66 bits of a keyed name: more than enough within one subject's set."""
     return f"{text[:11]:_<11}"
+
+
+def end_of(token: str) -> str:
+    """The end of a transfer as a flow's `other` names it."""
+    return _narrow(token.rpartition(".")[2])
 
 
 def _given(value: T | None) -> T:

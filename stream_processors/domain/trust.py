@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from schemas.facts import Reason
+from schemas.hubs import MEASURED
 from schemas.policy import Policy, RouteRule
 from schemas.subjects import Subject
 
@@ -38,8 +39,11 @@ def low(signal: Trusted) -> bool:
 
 
 def sighted(signal: _Named) -> tuple[Subject, ...]:
-    """The suspects that were seen by this signal, as far as the features of others go: none by one of low trust."""
-    return () if low(signal) else tuple(subject for subject in signal.subjects if subject.role == "suspect")
+    """The suspects that were seen by this signal, as far as the features of others go: none by one of low trust, and no listed
+    hub. A measured hub is: it stays one as long as it is seen so."""
+    if low(signal):
+        return ()
+    return tuple(one for one in signal.subjects if one.role == "suspect" and one.hub in (None, MEASURED))
 
 
 def corroborating(signal: _Sent) -> tuple[str, ...]:

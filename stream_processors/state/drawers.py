@@ -18,6 +18,8 @@ DRAWERS = 1024
 """A concern and bucket. With 512 entries each (Redis' own bound) 8 million values of a concern lie compact; more work, too, and
 take more room."""
 END_BYTES, _REVISION_BYTES = 6, 4
+FAR = 1 << 50
+"""So far below the institutions' latest sightings lie those of what a subject was seen beside (`FAR` in lua/guard.lua)."""
 HEAD = b""
 """The name of a drawer's own entry: when the drawer ends, and when it was swept last."""
 _TAGS = {"sig-": b"\x01", "": b"\x02"}
@@ -68,6 +70,14 @@ def lone(value: bytes) -> tuple[int, str, str]:
     """The only sighting of an indicator (`see` in lua/guard.lua): when, by which institution, its content."""
     at = END_BYTES + 1 + value[END_BYTES]
     return int.from_bytes(value[:END_BYTES], "big"), value[END_BYTES + 1 : at].decode(), value[at:].decode()
+
+
+def lone_rows(value: bytes) -> list[tuple[str, int]]:
+    """The only sighting as the members of the sorted set that it would be beside others, each with its score."""
+    occurred, institution, content = lone(value)
+    rows = [(f"s{institution}|{content}", occurred), (f"i{institution}", -occurred)]
+    beside = content.partition(">")[2]
+    return [*rows, (f"p{beside}", -FAR - occurred)] if beside else rows
 
 
 def only(value: bytes) -> tuple[int, str]:

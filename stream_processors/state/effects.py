@@ -55,14 +55,20 @@ def drop(bucket: int, key: str) -> Effect:
     return _named(bucket, "drop", key)
 
 
+def sighting(content: str, beside: str) -> str:
+    """How a sighting is named: by its content, and what it was seen beside, if that counts (domain/hubs.py)."""
+    return f"{content}>{beside}" if beside else content
+
+
 def see(bucket: int, token: str, content: str, institution: str, occurred_ms: int, expires_ms: int) -> Effect:
-    """A sighting of an indicator: a member of a set, so adding it twice changes nothing."""
+    """A sighting of an indicator: a member of a set, so adding it twice changes nothing. `content` see `sighting`."""
     return _lodged(bucket, "see", f"s:{token}", content, institution, occurred_ms, expires_ms)
 
 
-def unsee(bucket: int, token: str, content: str, institution: str) -> Effect:
-    """Takes the sighting away; the institution's latest becomes that of what it still has there."""
-    return _lodged(bucket, "unsee", f"s:{token}", content, institution)
+def unsee(bucket: int, token: str, content: str, institution: str, beside: str) -> Effect:
+    """Takes the sighting away, by either of its names; the institution's latest, and that of what it was seen beside, become
+    those of what they still have there."""
+    return _lodged(bucket, "unsee", f"s:{token}", content, institution, beside)
 
 
 def bury(bucket: int, key: str, member: str, expires_ms: int) -> Effect:

@@ -16,11 +16,11 @@ from schemas.facts import AssessedSignal, Outcome
 from schemas.retractions import name_of
 from schemas.scorecards import Counted
 from schemas.values import DAY_MS, instant_ms
+from stream_processors.domain import hubs
 from stream_processors.domain.retraction import TAKEN_BACK, corrects, standing_of
 from stream_processors.domain.scorecards import change_leaves, signal_leaves
 from stream_processors.domain.timekeeping import moments
 from stream_processors.domain.traces import FLOWS_KEPT, VICTIM_KEPT, flows, victims
-from stream_processors.domain.trust import sighted
 from stream_processors.state import packing
 from stream_processors.state.cells import tallies
 from stream_processors.state.dues import settled
@@ -41,6 +41,7 @@ from stream_processors.state.effects import (
     rank,
     release,
     see,
+    sighting,
     stand,
     take,
     unrank,
@@ -78,8 +79,10 @@ def added_effects(fact: AssessedSignal, partition: int) -> list[Effect]:
         return []
     until = fact.cases_until_ms  # as long as it is a signal of anything: what takes it back must find what it added, counts too
     effects = [put(bucket_of(standing.signal_id), f"j:{standing.name}", pack(partition, standing), until)]
-    token = fact.subjects[0].token
-    return effects + [enter(bucket_of(token), f"k:{token}", route.queue, fact.cases_until_ms) for route in fact.routes]
+    key = hubs.case_key(fact)
+    if key == fact.signal_id:  # a case of its own, which nothing else joins
+        return effects
+    return effects + [enter(bucket_of(key), f"k:{key}", route.queue, fact.cases_until_ms) for route in fact.routes]
 
 
 def taken_back_effects(fact: AssessedSignal) -> list[Effect]:
@@ -91,7 +94,9 @@ def taken_back_effects(fact: AssessedSignal) -> list[Effect]:
         effects.append(drop(bucket, f"j:{one.name}"))
         if one.freed:
             effects.append(release(bucket_of(one.primary), f"c:{one.content_id}", one.name))
-            effects += [unsee(bucket_of(token), token, one.content_id, one.institution) for token in one.sighted]
+            for token in one.sighted:
+                beside = hubs.beside(token, one.primary)
+                effects.append(unsee(bucket_of(token), token, one.content_id, one.institution, beside))
             until = fact.cases_until_ms
             effects += [bury(bucket_of(token), f"{kind}:{token}", member, until) for kind, token, member in one.traces]
     return effects
@@ -127,8 +132,8 @@ def _traces(fact: AssessedSignal) -> list[Effect]:
     assert fact.content_id and fact.institution and fact.occurred_at
     occurred, until = instant_ms(fact.occurred_at), fact.sightings_until_ms
     effects = [
-        see(bucket_of(subject.token), subject.token, fact.content_id, fact.institution, occurred, until)
-        for subject in sighted(fact)
+        see(bucket_of(token), token, sighting(fact.content_id, beside), fact.institution, occurred, until)
+        for token, beside in hubs.sightings(fact)
     ]
     if fact.victims_until_ms:  # facts of before there were these sets
         for mark in victims(fact):

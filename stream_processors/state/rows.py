@@ -37,6 +37,8 @@ class SubjectRow(Row):
     token: str
     role: str = "suspect"
     part: str | None = None
+    kind: str = ""
+    hub: str | None = None
 
 
 class RouteRow(Row):
@@ -337,3 +339,21 @@ _LISTED: dict[str, Any] = {
 }
 ListedCase = create_model("ListedCase", __base__=Stored, **_LISTED)
 """A view of Case: all but what a list leaves out, so that the signals of a large case cost nothing."""
+
+
+class NamesRow(Row):
+    """A view of JoinedSignal: what it names."""
+
+    subjects: tuple[SubjectRow, ...]
+
+
+class NamedRow(Row):
+    """A view of Case: what its signals name."""
+
+    signals: tuple[NamesRow, ...]
+
+
+def is_hub_in(case: bytes, token: str) -> bool:
+    """Whether the subject was a hub in a signal that the case (its JSON) lists."""
+    signals = msgspec.json.decode(case, type=NamedRow).signals
+    return any(one.token == token and one.hub is not None for signal in signals for one in signal.subjects)

@@ -40,17 +40,20 @@ def pack(partition: int, standing: Standing) -> bytes:
     """The times to the microsecond: what is taken away must fall into the same day and the same bucket again."""
     at, noticed_at = standing.accepted_at, standing.noticed_at
     times = (at and (at - EPOCH) // _US, at and noticed_at and (at - noticed_at) // _US)
-    row = orjson.dumps((partition, *(getattr(standing, name) for name in _FIELDS), *times))
+    key = () if standing.case_key is None else (standing.case_key,)  # seldom: most cases are the primary subject's
+    row = orjson.dumps((partition, *(getattr(standing, name) for name in _FIELDS), *times, *key))
     return packing.pack(Form.STANDING, row)
 
 
 def unpack(signal_id: str, raw: bytes) -> Placed:
     """What `pack` wrote under the name of a version of this signal."""
-    partition, *values, at_us, took_us = orjson.loads(packing.unpack(raw))
-    fields = {name: _tuples(one) for name, one in zip(_FIELDS, values, strict=True)}
+    partition, *values = orjson.loads(packing.unpack(raw))
+    at_us, took_us, *key = values[len(_FIELDS) :]
+    fields = {name: _tuples(one) for name, one in zip(_FIELDS, values, strict=False)}
     at = None if at_us is None else EPOCH + at_us * _US
     noticed_at = None if at is None or took_us is None else at - took_us * _US
-    return Placed(partition, Standing.trusted(signal_id=signal_id, **fields, accepted_at=at, noticed_at=noticed_at))
+    fields |= {"accepted_at": at, "noticed_at": noticed_at, "case_key": key[0] if key else None}
+    return Placed(partition, Standing.trusted(signal_id=signal_id, **fields))
 
 
 def _tuples(value: Any) -> Any:

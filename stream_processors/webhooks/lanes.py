@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from schemas.deliveries import NOTICE_KEPT, DeliveryMark, DeliveryState
+from schemas.notices import NoticeKind
 from schemas.values import from_ms, instant_ms
 from schemas.webhooks import Endpoint, Endpoints
 from stream_processors.webhooks import schedule
@@ -43,11 +44,13 @@ class Item:
 @dataclass(slots=True, eq=False)
 class Lane:
     """One endpoint. `since_ms`: notices of before are not for it. `trying`: how it goes with the first item; `at_work`: it is
-    being sent; `stopped`: the endpoint wants no more, and the log does not say so yet; `gone`: it was taken away."""
+    being sent; `stopped`: the endpoint wants no more, and the log does not say so yet; `gone`: it was taken away; `once`: notices
+    that the log holds more than once, whatever asks for them (domain/imitated.py): a hub, region and day each."""
 
     endpoint: Endpoint
     since_ms: int
     items: dict[str, Item] = field(default_factory=dict)
+    once: set[str] = field(default_factory=set)
     bodies: int = 0
     trying: schedule.Delivery | None = None
     at_work: bool = False
@@ -109,6 +112,14 @@ class Lane:
             item.body = None
         self.bodies += item.body is not None
         self.items[item.name] = item
+
+    def is_first(self, message: Message) -> bool:
+        """False for what was issued before, of the kind that is issued again and again."""
+        if message.kind != NoticeKind.IMITATED:
+            return True
+        known = message.name in self.once
+        self.once.add(message.name)
+        return not known
 
     def take(self, name: str) -> None:
         item = self.items.pop(name, None)
@@ -178,7 +189,7 @@ class Lanes:
         if message.noticed_ms + _KEPT_MS <= at_ms:
             return
         for lane in [only] if only is not None else self._lanes.get(recipient, {}).values():
-            if lane.since_ms <= at_ms and lane.endpoint.takes(message.kind):
+            if lane.since_ms <= at_ms and lane.endpoint.takes(message.kind) and lane.is_first(message):
                 lane.put(
                     Item(
                         message.name, message.notice_id, place, self.marks, at_ms, message.noticed_ms, message.kind, message.body

@@ -17,10 +17,11 @@ from schemas.topics import ASSESSED, SUBMITTED
 from schemas.values import instant_ms
 from stream_processors.agents import assess
 from stream_processors.domain.features import Features
-from stream_processors.domain.routing import queue_of
+from stream_processors.domain.routing import case_id, queue_of
 from stream_processors.domain.scoring import score
 from tests.property.test_pipeline import FACTOR, SIGNAL, Player
-from tests.support.builders import POLICY, T0_MS
+from tests.support.builders import CROWDED as POLICY
+from tests.support.builders import T0_MS
 from tests.support.crashing import Crasher
 from tests.support.world import World, sources
 
@@ -60,10 +61,29 @@ class SlowAssess:
         self.contents[signal.content_id] = signal.signal_id
         return "assessed", self.features(signal)
 
+    def hubs(self, signal: Any) -> set[str]:
+        """The suspects that are listed, or were seen within the window beside more primary subjects than the policy allows."""
+        since = instant_ms(signal.occurred_at) - POLICY.window_s * 1000
+        found = {subject.token for subject in signal.subjects if subject.hub}
+        for token in _tokens(signal, "suspect") - found:
+            beside = set()
+            for one in self.seen.values():
+                own = next((subject for subject in one.subjects if (subject.token, subject.role) == (token, "suspect")), None)
+                if own is not None and instant_ms(one.occurred_at) > since and own.part not in ("payer", "payee"):
+                    beside.add(one.subjects[0].token)
+            if len(beside - {token}) > POLICY.hubs.most_primaries:
+                found.add(token)
+        return found
+
+    def leads(self, signal: Any) -> str:
+        known = self.hubs(signal)
+        named = (one.token for one in signal.subjects if one.role == "suspect" and one.token not in known)
+        return str(next(named, signal.signal_id))
+
     def features(self, signal: Any) -> Features:
         since = instant_ms(signal.occurred_at) - POLICY.window_s * 1000
         found = Features(age_s=(T0_MS - instant_ms(signal.occurred_at)) // 1000)
-        for token in _tokens(signal, "suspect"):
+        for token in _tokens(signal, "suspect") - self.hubs(signal):
             named = [one for one in self.seen.values() if token in _tokens(one, "suspect")]
             inside = [one for one in named if instant_ms(one.occurred_at) > since]
             found = found._replace(
@@ -118,11 +138,12 @@ class SlowAssess:
         return found._replace(held_s=min(held, default=None))
 
     def routed(self, signal: Any, score: int) -> set[str]:
-        token = signal.subjects[0].token
+        token, known = self.leads(signal), self.hubs(signal)
+        kinds = {one.kind for one in signal.subjects if one.role == "suspect" and one.token not in known}
         for rule in POLICY.routes[signal.kind]:
             threshold = POLICY.case_from if rule.from_score is None else rule.from_score
             queue = queue_of(rule, signal.region, POLICY)
-            touched = not rule.touches or {one.kind for one in signal.subjects if one.role == "suspect"} & set(rule.touches)
+            touched = not rule.touches or kinds & set(rule.touches)
             if touched and (rule.always or score >= threshold):
                 self.queues[token].add(queue)
         allowed = {queue_of(rule, signal.region, POLICY) for rule in POLICY.routes[signal.kind]}
@@ -130,9 +151,10 @@ class SlowAssess:
 
 
 async def play(signals: list[Any], limits: list[int]) -> tuple[Player, list[tuple[int, int]]]:
-    world = await World(workers=1).up()
+    world = await World(policy=POLICY, workers=1).up()
     player = Player(world, Crasher())
-    await player.signals(signals)
+    for one in signals:
+        await (player.crowd(one) if one["crowd"] else player.signal(one))
     order: list[tuple[int, int]] = []
     taken = 0
     while True:
@@ -144,7 +166,7 @@ async def play(signals: list[Any], limits: list[int]) -> tuple[Player, list[tupl
         taken += 1
 
 
-FIRST = SIGNAL.map(lambda one: {**one, "version": 1})
+FIRST = st.tuples(SIGNAL, st.sampled_from([False] * 5 + [True])).map(lambda one: {**one[0], "version": 1, "crowd": one[1]})
 """Corrections are told by a record of their own, which the slow reading does not have: test_pipeline and test_oracle_holds do."""
 
 
@@ -163,5 +185,9 @@ def test_facts_are_those_of_reading_one_record_after_the_other(signals: list[Any
             assert (fact.score, fact.routes) == (0, ())
             continue
         assert (fact.score, fact.reasons) == score(signal, features, POLICY)
-        assert {route.queue for route in fact.routes} == slow.routed(signal, fact.score)
+        assert {subject.token for subject in fact.subjects if subject.hub} == slow.hubs(signal)
+        leads = slow.leads(signal)
+        assert {(route.queue, route.case_id) for route in fact.routes} == {
+            (queue, case_id(queue, leads)) for queue in slow.routed(signal, fact.score)
+        }
     assert len(found) == len(player.ledger) == len(player.world.log.all(SUBMITTED))

@@ -19,18 +19,20 @@ from schemas.cases import OFFICERS_ONLY, ActionKind, ActionOutcome, CaseStatus
 from schemas.codec import decode
 from schemas.envelope import Origin
 from schemas.facts import Outcome
+from schemas.hubs import MEASURED
 from schemas.retractions import FOREVER, name_of
 from schemas.signals import SubmittedSignal
 from schemas.topics import ACTIONS, ASSESSED, CHANGED, DEADLETTER, RETRACTIONS, SUBMITTED
 from schemas.values import DAY_MS, instant_ms
 from stream_processors.agents import assess
 from stream_processors.crash import POINTS
-from stream_processors.domain.routing import case_id
 from stream_processors.domain.traces import flows, victims
 from stream_processors.domain.trust import sighted
 from stream_processors.pipeline import STAGES
 from stream_processors.state.keys import BUCKETS
 from tests.support.builders import (
+    CROWDED,
+    HOTLINE,
     SEALER,
     account,
     action_record,
@@ -43,6 +45,7 @@ from tests.support.builders import (
     submitted,
 )
 from tests.support.crashing import Crasher, crashing
+from tests.support.memory_store import FAR
 from tests.support.world import World, content, sources
 
 FACTOR = int(os.environ.get("LIANDONG_HYPOTHESIS_FACTOR", "1"))
@@ -63,6 +66,7 @@ SIGNAL = st.fixed_dictionaries(
         "event": st.sampled_from([None, None, None, "transfer", "transfer", "call"]),
         "payer": st.sampled_from([(1, "suspect"), (2, "suspect"), (1, "victim")]),
         "echo": st.sampled_from([None, None, None, None, "bank-009/x"]),
+        "named": st.sampled_from([None, None, None, None, "hotline too", "hotline", "phone", "phone and site"]),
     }
 )
 FLOOR = st.sampled_from([FOREVER, FOREVER, 2])
@@ -95,6 +99,7 @@ STEP = st.one_of(
     POLL,
     POLL,
     ROUND,
+    st.tuples(st.just("crowd"), SIGNAL),
     st.tuples(st.just("retract"), RETRACTED),
     st.tuples(st.just("officer"), OFFICER),
     st.tuples(st.just("officer"), OFFICER),
@@ -124,9 +129,11 @@ FEW = st.fixed_dictionaries(
         "event": st.sampled_from([None, None, "transfer", "call"]),
         "payer": st.sampled_from([(1, "suspect"), (1, "victim")]),
         "echo": st.sampled_from([None, None, None, "bank-009/x"]),
+        "named": st.sampled_from([None, None, None, "hotline too", "phone", "phone and site"]),
     }
 )
 LIFE = st.one_of(
+    st.tuples(st.just("crowd"), FEW),
     st.tuples(st.just("signal"), FEW),
     st.tuples(st.just("signals"), st.lists(FEW, min_size=2, max_size=4)),
     st.tuples(st.just("retract"), st.tuples(st.sampled_from(["bank-001", "bank-002"]), st.sampled_from(["a", "a", "b"]), FLOOR)),
@@ -155,6 +162,17 @@ def _event(one: dict[str, Any]) -> dict[str, Any] | None:
     return None
 
 
+def _indicators(one: dict[str, Any]) -> list[dict[str, str]]:
+    """An account with or without a phone that others name, too; some name a listed hotline beside it, some no account."""
+    shared = phone(one["shared"] or 1)
+    if one["named"] == "hotline":
+        return [HOTLINE]
+    if one["named"] in ("phone", "phone and site"):
+        return [shared] + [{"kind": "domain", "value": f"pay{one['primary']}.example.com"}] * (one["named"] != "phone")
+    found = [account(one["primary"])] + [shared] * (one["shared"] is not None)
+    return [*found, HOTLINE] if one["named"] else found
+
+
 class Player:
     """Plays a history and keeps the ledger of what was acknowledged, outside of the system."""
 
@@ -169,20 +187,19 @@ class Player:
             await getattr(self, what)(*how)
 
     async def signal(self, one: dict[str, Any]) -> None:
-        indicators = [account(one["primary"])]
-        if one["shared"] is not None:
-            indicators.append(phone(one["shared"]))
+        alone = one["named"] not in (None, "hotline too")
         amount = one["amount"] and {"minor": one["amount"], "currency": "CNY"}
         signal = submitted(
             one["institution"],
             one["reference"],
             kind=one["kind"],
-            indicators=indicators,
+            indicators=_indicators(one),
             amount=amount,
             narrative=one["narrative"],
             version=one["version"],
             occurred_at=after(minutes=one["minutes"]),
-            event=_event(one),
+            event=None if alone else _event(one),
+            hubs=CROWDED.hubs,
             derived_from=one["echo"],
         )
         self.ledger[self.world.submit(*submission(signal), SUBMITTED)] = signal
@@ -193,6 +210,12 @@ class Player:
     async def signals(self, some: list[dict[str, Any]]) -> None:
         for one in some:
             await self.signal(one)
+
+    async def crowd(self, one: dict[str, Any]) -> None:
+        """Unrelated signals that name the same phone: it is a hub from the fifth on."""
+        for n in range(6):
+            like = {"primary": n, "reference": f"crowd-{n}", "version": 1, "event": None, "echo": None, "named": None}
+            await self.signal({**one, **like, "shared": one["shared"] or 1})
 
     async def poison(self, topic: Any, partition: int, value: bytes) -> None:
         offset = self.world.log.put(topic, partition, b"key", value)
@@ -266,7 +289,7 @@ class Player:
 
 async def play(history: list[Any]) -> Player:
     with crashing() as crasher, patch.object(assess, "SPLIT_ABOVE", 4):
-        player = Player(await World().up(), crasher)
+        player = Player(await World(policy=CROWDED).up(), crasher)
         await player.play(history)
         crasher.disarm()
         await player.world.settle()
@@ -328,6 +351,7 @@ def judge(history: list[Any]) -> None:
     a_content_has_one_holder_at_a_time(player)
     what_is_dead_is_taken_back_once_and_nothing_else_is(player, facts)
     only_live_signals_are_sighted(player, facts)
+    no_hub_leads_a_case(facts)
     each_join_is_applied_once(player, facts)
     cases_add_up(player, facts)
     revisions_go_up_by_one_and_refusals_change_nothing(player)
@@ -406,10 +430,14 @@ def only_live_signals_are_sighted(player: Player, facts: dict[tuple[int, int], A
             wanted[f"v:{mark.token}"][mark.member] = mark.at_ms
         for flow in flows(fact):
             wanted[f"f:{flow.token}"][flow.member] = flow.at_ms
+        primary = fact.subjects[0].token
         for subject in sighted(fact):
             seen, when = wanted[f"s:{subject.token}"], instant_ms(fact.occurred_at)
-            seen[f"s{fact.institution}|{fact.content_id}"] = when
+            beside = "" if subject.token == primary or subject.part in ("payer", "payee") else primary.partition(".")[2][:5]
+            seen[f"s{fact.institution}|{fact.content_id}" + (f">{beside}" if beside else "")] = when
             seen[f"i{fact.institution}"] = min(-when, seen.get(f"i{fact.institution}", 0))
+            if beside:
+                seen[f"p{beside}"] = min(-FAR - when, seen.get(f"p{beside}", 0))
     found = {}
     for bucket in player.world.redis["assess"].buckets:
         for name, value in bucket.values.items():
@@ -419,15 +447,31 @@ def only_live_signals_are_sighted(player: Player, facts: dict[tuple[int, int], A
     assert {name: value for name, value in found.items() if value} == dict(wanted)
 
 
+def no_hub_leads_a_case(facts: dict[tuple[int, int], Any]) -> None:
+    """Listed ones are known from the first record on, measured ones from their fact on; a case of hubs alone has one signal."""
+    led: defaultdict[str, set[str]] = defaultdict(set)
+    for fact in facts.values():
+        suspects = [one for one in fact.subjects if one.role == "suspect"]
+        if any(one.hub == MEASURED for one in suspects):
+            event("a hub was measured")
+        leads = next((one.token for one in suspects if one.hub is None), fact.signal_id)
+        for route in fact.routes:
+            led[route.case_id].add(leads)
+    assert all(len(leads) == 1 for leads in led.values())
+
+
 def each_join_is_applied_once(player: Player, facts: dict[tuple[int, int], Any]) -> None:
     """And each retraction of a signal from its case."""
+    joined_by = {
+        (fact.signal_id, fact.version, route.queue): route.case_id for fact in facts.values() for route in fact.routes
+    }
     wanted = Counter(
         (f"join-{name_of(fact.signal_id, fact.version)}-{route.queue}", route.case_id)
         for fact in facts.values()
         for route in fact.routes
     )
     wanted += Counter(
-        (f"retract-{one.name}-{queue}", case_id(queue, one.primary))
+        (f"retract-{one.name}-{queue}", joined_by[one.signal_id, one.version, queue])
         for fact in retractions(player).values()
         for one in fact.undone
         for queue in one.queues

@@ -10,6 +10,8 @@ from schemas.cases import Action, ActionKind, JoinedSignal
 from schemas.codec import encode
 from schemas.envelope import Origin
 from schemas.facts import AssessedSignal
+from schemas.hubs import Hubs
+from schemas.policy import Policy
 from schemas.protect import AesGcmSealer, Keyring, Tokenizer
 from schemas.protect.submission import protect, signal_id
 from schemas.retractions import FOREVER, Retraction, Standing
@@ -31,6 +33,14 @@ KEYRING = Keyring(
 TOKENIZER = Tokenizer(KEYRING)
 SEALER = AesGcmSealer(KEYRING)
 POLICY = load_policy(SHIPPED_POLICY)
+HOTLINE = {"kind": "phone", "value": "95588", "role": "suspect"}
+CROWDED = Policy.model_validate(
+    {
+        **POLICY.model_dump(),
+        "hubs": {"most_primaries": 4, "listed": [{"name": "hotline", "kind": "phone", "value": "95588", "owner": "bank-009"}]},
+    }
+)
+"""A policy by which hubs occur often."""
 
 
 def after(**span: float) -> datetime:
@@ -59,10 +69,12 @@ def account(number: int, role: str = "suspect") -> dict[str, str]:
     return {"kind": "account", "value": f"62220210{number:08d}", "role": role}
 
 
-def submitted(institution: str = "bank-001", reference: str = "r-1", **over: Any) -> SubmittedSignal:
+def submitted(
+    institution: str = "bank-001", reference: str = "r-1", *, hubs: Hubs = POLICY.hubs, **over: Any
+) -> SubmittedSignal:
     """A protected signal. `over` changes its body."""
     whole = body(**over)
-    return protect(whole, institution=institution, reference=reference, tokenizer=TOKENIZER, sealer=SEALER)
+    return protect(whole, institution=institution, reference=reference, tokenizer=TOKENIZER, sealer=SEALER, hubs=hubs)
 
 
 def submission(signal: SubmittedSignal) -> tuple[bytes, bytes]:

@@ -10,10 +10,11 @@ import asyncio
 import contextlib
 import copy
 import math
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from schemas.hubs import FEWEST_PRIMARIES
 from schemas.retractions import name_of
 from stream_processors.state.drawers import long
 from stream_processors.state.effects import Arg
@@ -23,6 +24,8 @@ from stream_processors.state.store import Check, LostState, MarkMoved, Marks, Wr
 from tests.support.clock import Clock
 
 NEVER = math.inf
+FAR = 1 << 50
+"""So far below the institutions' latest lies that of what a subject was seen beside (state/lua/guard.lua)."""
 
 
 @dataclass
@@ -218,6 +221,8 @@ class _Keys:
         seen: dict[str, int] = self.values.setdefault(key, {})
         seen[f"s{institution}|{content}"] = min(seen.get(f"s{institution}|{content}", occurred), occurred)
         seen[f"i{institution}"] = min(seen.get(f"i{institution}", -occurred), -occurred)
+        if beside := content.partition(">")[2]:
+            seen[f"p{beside}"] = min(seen.get(f"p{beside}", 0), -FAR - occurred)
         self.live_until(key, expires)
         return seen
 
@@ -267,13 +272,20 @@ class _Keys:
             self.values.get(key, {}).pop(member, None)
         self.set(own, b"".join(slots) + _bytes(rest), max(stood, ends))
 
-    def unsee(self, key: str, content: str, institution: str) -> None:
+    def unsee(self, key: str, content: str, institution: str, beside: str) -> None:
         seen: dict[str, int] = self.values.get(key, {})
-        if seen.pop(f"s{institution}|{content}", None) is not None:
-            left = [score for member, score in seen.items() if member.startswith(f"s{institution}|")]
-            seen.pop(f"i{institution}")
-            if left:
-                seen[f"i{institution}"] = -max(left)
+        for one in (content, f"{content}>{beside}"):
+            if seen.pop(f"s{institution}|{one}", None) is not None:
+                self._relatest(seen, f"i{institution}", 0, lambda member: member.startswith(f"s{institution}|"))
+                if one != content:
+                    self._relatest(seen, f"p{beside}", FAR, lambda member: member.endswith(f">{beside}"))
+
+    @staticmethod
+    def _relatest(seen: dict[str, int], name: str, low: int, fits: Callable[[str], bool]) -> None:
+        left = [score for member, score in seen.items() if member[0] == "s" and fits(member)]
+        seen.pop(name)
+        if left:
+            seen[name] = -low - max(left)
 
     def number(self, key: str) -> int:
         return int(self.values.get(key, b"0"))
@@ -353,7 +365,7 @@ def _withdraw(keys: _Keys, args: list[Any]) -> list[Any]:
         if op in "fp":
             first = long(_bytes(first))
         if op == "u":
-            keys.unsee(f"s:{first}", second, third)
+            keys.unsee(f"s:{first}", second, third, args.pop(0))
             out.append(1)
         elif op == "x":
             if third > 0:
@@ -389,23 +401,37 @@ def _observe(keys: _Keys, args: list[Any]) -> list[Any]:
             out += [keys.take(f"c:{content}", signal, expires), keys.words(f"k:{subject}")]
             continue
         form = args.pop(0)
-        given = [args.pop(0) for _ in range({"s": 9, "v": 10, "f": 12}[form])]
+        given = [args.pop(0) for _ in range({"s": 10, "v": 10, "f": 12}[form])]
         out += {"s": _suspect, "v": _victim, "f": _flow}[form](keys, *given)
     return out
 
 
 def _suspect(
-    keys: _Keys, token: str, _: int, content: str, who: str, occurred: Any, start: Any, trim: int, expires: int, at: Any
-) -> list[int]:
+    keys: _Keys,
+    token: str,
+    _: int,
+    content: str,
+    who: str,
+    occurred: Any,
+    start: Any,
+    trim: int,
+    expires: int,
+    at: Any,
+    queues: int,
+) -> list[Any]:
     since, now = int(start), int(at)
     if content:
         keys.see(f"s:{token}", content, who, int(occurred), expires)
     seen = keys.values.get(f"s:{token}", {})
-    if len(seen) > 64:
-        for member in [member for member, score in seen.items() if 0 <= score <= trim or -trim <= score <= 0]:
+    size = len(seen)
+    if size > 64:
+        for member in [member for member, score in seen.items() if abs(score) % FAR <= trim]:
             del seen[member]
     confirmed = sum(until > now for until in keys.values.get(f"d:{token}", {}).values())
-    return [sum(score > since for score in seen.values()), sum(score < -since for score in seen.values()), confirmed]
+    sightings = sum(score > since for score in seen.values())
+    institutions = sum(-FAR < score < -since for score in seen.values())
+    primaries = sum(score < -FAR - since for score in seen.values()) if size > 2 * FEWEST_PRIMARIES else 0
+    return [sightings, institutions, confirmed, primaries, keys.words(f"k:{token}") if queues else []]
 
 
 def _victim(
@@ -481,7 +507,7 @@ def _fold(keys: _Keys, args: list[Any]) -> list[Any]:
         elif op == "bury":
             keys.bury(key, given[0], given[1])
         elif op == "unsee":
-            keys.unsee(key, given[0], given[1])
+            keys.unsee(key, *given)
         elif op == "newer":
             if keys.values.get(key, {}).get("rev", 0) < given[0]:
                 keys.values[key] = {"rev": given[0], "text": _bytes(given[1])}
@@ -530,7 +556,7 @@ _OPERANDS = {
     "raise": 2,
     "drop": 0,
     "see": 4,
-    "unsee": 2,
+    "unsee": 3,
     "add": 1,
     "enter": 2,
     "set": 2,

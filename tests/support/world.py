@@ -33,7 +33,7 @@ from tests.support.clock import Clock
 from tests.support.crashing import Died, Gate, GatedLog, GatedStore
 from tests.support.hooks import Receivers
 from tests.support.memory_log import MemoryLog
-from tests.support.memory_store import MemoryRedis, MemoryStore
+from tests.support.memory_store import FAR, MemoryRedis, MemoryStore
 
 AGENTS: dict[str, type[Assess] | type[Track] | type[Timekeeper] | type[Deliver] | type[Oversee] | type[Project]] = {
     "assess": Assess,
@@ -278,7 +278,7 @@ def content(redis: MemoryRedis, window_from_ms: int = 0) -> dict[str, Any]:
         found[f"{number}m"] = {k: v for k, v in bucket.marks.items() if k[0] in "sfo" and k != "stamp"}
         for key, value in bucket.values.items():
             if key[:2] in ("s:", "f:") and isinstance(value, dict):
-                value = {member: score for member, score in value.items() if abs(score) > window_from_ms}
+                value = {member: score for member, score in value.items() if abs(score) % FAR > window_from_ms}
             if isinstance(value, dict) and "case" in value:
                 value = {"rev": value["rev"], "case": orjson.loads(unpack(value["case"]))}
             if value:

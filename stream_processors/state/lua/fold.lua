@@ -67,8 +67,8 @@ local function run()
       at = at + 5
     elseif op == 'unsee' then
       local drawer, name = lodged()
-      unsee(key, drawer, name, args[at + 3], args[at + 4])
-      at = at + 5
+      unsee(key, drawer, name, args[at + 3], args[at + 4], args[at + 5])
+      at = at + 6
     elseif op == 'see' then
       local drawer, name = lodged()
       see(key, drawer, name, args[at + 3], args[at + 4], args[at + 5], args[at + 6])

@@ -136,13 +136,21 @@ local function claim(key, name, value, expires)
 end
 -- Sightings of an indicator. Most have one, which lies in a drawer: its time (6 bytes), the institution (1 byte its length), the
 -- content. More are a sorted set: each at its time, and each institution's latest at minus its time (one key, less memory; both
--- keep their lowest score, so one command adds both).
+-- keep their lowest score, so one command adds both). A content may have `>` and what it was seen beside behind it (5 characters):
+-- of that the latest is kept, too, at minus its time and FAR below the institutions.
+local FAR = 2 ^ 50
+local BESIDE = 6
+local function beside_of(content) return string.byte(content, -BESIDE) == 62 and string.sub(content, 1 - BESIDE) end
+local function far(occurred) return string.format('%.0f', -FAR - occurred) end
 local function lone(entry)
   local occurred, length = struct.unpack('>I6I1', entry, 7)
   return occurred, string.sub(entry, 14, 13 + length), string.sub(entry, 14 + length)
 end
 local function add_sighting(key, content, institution, occurred)
-  return redis.call('ZADD', key, 'LT', occurred, 's' .. institution .. '|' .. content, '-' .. occurred, 'i' .. institution)
+  local one, who = 's' .. institution .. '|' .. content, 'i' .. institution
+  local other = beside_of(content)
+  if not other then return redis.call('ZADD', key, 'LT', occurred, one, '-' .. occurred, who) end
+  return redis.call('ZADD', key, 'LT', occurred, one, '-' .. occurred, who, far(occurred), 'p' .. other)
 end
 -- The size of the set then, 0 while the sighting is the only one.
 local function see(key, drawer, token, content, institution, occurred, expires)
@@ -226,32 +234,41 @@ local function counting(key)
   if redis.call('EXISTS', key .. '!') == 0 then return nil end
   return function(member) return redis.call('SISMEMBER', key .. '!', member) == 0 end
 end
--- Takes a sighting away. The institution's latest is then that of what it still has here: a function of the set alone.
-local function unsee(key, drawer, token, content, institution)
-  local entry = redis.call('HGET', drawer, token)
-  if live(entry) then
-    local _, who, what = lone(entry)
-    if who == institution and what == content then clear(drawer, token) end
-    return
-  end
-  local own = 's' .. institution .. '|'
-  local occurred = redis.call('ZSCORE', key, own .. content)
-  if not occurred then return end
-  redis.call('ZREM', key, own .. content)
-  local latest = redis.call('ZSCORE', key, 'i' .. institution)
-  if latest and -tonumber(latest) > tonumber(occurred) then return end
+-- The latest of `name` becomes that of the newest sighting that fits: a function of the set alone. `low` is FAR or 0.
+local function relatest(key, name, low, occurred, fits)
+  local latest = redis.call('ZSCORE', key, name)
+  if latest and -tonumber(latest) - low > tonumber(occurred) then return end
   local from, page = 0, nil
   repeat
     page = redis.call('ZREVRANGEBYSCORE', key, '+inf', 0, 'WITHSCORES', 'LIMIT', from, 500)
     for i = 1, #page, 2 do
-      if string.sub(page[i], 1, #own) == own then
-        redis.call('ZADD', key, -tonumber(page[i + 1]), 'i' .. institution)
+      if fits(page[i]) then
+        redis.call('ZADD', key, string.format('%.0f', -low - page[i + 1]), name)
         return
       end
     end
     from = from + 500
   until #page < 1000
-  redis.call('ZREM', key, 'i' .. institution)
+  redis.call('ZREM', key, name)
+end
+-- Takes a sighting away, whether it names what it was seen beside or not.
+local function unsee(key, drawer, token, content, institution, beside)
+  local entry, marked = redis.call('HGET', drawer, token), content .. '>' .. beside
+  if live(entry) then
+    local _, who, what = lone(entry)
+    if who == institution and (what == content or what == marked) then clear(drawer, token) end
+    return
+  end
+  local own = 's' .. institution .. '|'
+  for _, one in ipairs({ content, marked }) do
+    local occurred = redis.call('ZSCORE', key, own .. one)
+    if occurred then
+      redis.call('ZREM', key, own .. one)
+      relatest(key, 'i' .. institution, 0, occurred, function(member) return string.sub(member, 1, #own) == own end)
+      local other = beside_of(one)
+      if other then relatest(key, 'p' .. other, FAR, occurred, function(member) return beside_of(member) == other end) end
+    end
+  end
 end
 -- What one version of a signal is remembered by, and back (schemas/retractions.py: name_of).
 local function name_of(signal, version) return version == 1 and signal or signal .. '/' .. version end

@@ -1,26 +1,32 @@
 -- Own arguments, four forms; each answers at once, and a member or content of '' is an echo's: it reads and adds nothing.
 --   'c', content, drawer, name, expires, subject, drawer -> who holds the content ('' the caller), the subject's case queues
---   's', token, drawer, content, institution, occurred, window start, trim before, expires, now
---      -> sightings, institutions since start, confirmed cases that still count
+--   's', token, drawer, content, institution, occurred, window start, trim before, expires, now, queues
+--      -> sightings, institutions since start, confirmed cases that still count, primary subjects that it was seen beside since
+--         start (counted where they may be more than FEW_PRIMARIES), if `queues` is 1 its case queues
 --   'v', token, drawer, member, at, before, wanted kind, earliest, latest, most, expires
 --      -> marks of this victim up to before, the shortest time to a mark of the wanted kind (-1 none)
 --   'f', token, way, other end, at, window, passing time, lowest, highest, currency, member, most, expires
 --      -> transfers with this other end by one reporter, different other ends, how long the money was held (-1 not)
 local out
 
-local function content()
-  out[#out + 1] = take(prefix .. 'c=' .. args[at + 2], args[at + 1], args[at + 3], args[at + 4])
+local FEW_PRIMARIES = 4 -- no policy has a lower bound; with more of them a set has at least five sightings beside
+local function queues_of(drawer, token)
   local queues = {}
-  for _, one in ipairs((members_of(prefix .. 'k=' .. args[at + 6], args[at + 5]))) do
+  for _, one in ipairs((members_of(prefix .. 'k=' .. drawer, token))) do
     if one[2] > now() then queues[#queues + 1] = one[1] end
   end
-  out[#out + 1] = queues
+  return queues
+end
+
+local function content()
+  out[#out + 1] = take(prefix .. 'c=' .. args[at + 2], args[at + 1], args[at + 3], args[at + 4])
+  out[#out + 1] = queues_of(args[at + 6], args[at + 5])
   at = at + 7
 end
 
 local function suspect()
   local token, content, since, trim = args[at + 1], args[at + 3], args[at + 6], args[at + 7]
-  local key, drawer, size = prefix .. 's:' .. token, prefix .. 's=' .. args[at + 2], nil
+  local key, drawer, size, primaries = prefix .. 's:' .. token, prefix .. 's=' .. args[at + 2], nil, 0
   if content ~= '' then
     size = see(key, drawer, token, content, args[at + 4], args[at + 5], args[at + 8])
   else
@@ -35,12 +41,16 @@ local function suspect()
     if size > 64 then
       redis.call('ZREMRANGEBYSCORE', key, 0, trim)
       redis.call('ZREMRANGEBYSCORE', key, '-' .. trim, 0)
+      redis.call('ZREMRANGEBYSCORE', key, far(trim), far(0))
     end
     out[#out + 1] = redis.call('ZCOUNT', key, '(' .. since, '+inf')
-    out[#out + 1] = redis.call('ZCOUNT', key, '-inf', '(-' .. since)
+    out[#out + 1] = redis.call('ZCOUNT', key, far(-1), '(-' .. since)
+    if size > 2 * FEW_PRIMARIES then primaries = redis.call('ZCOUNT', key, '-inf', '(' .. far(since)) end
   end
   out[#out + 1] = redis.call('ZCOUNT', prefix .. 'd:' .. token, '(' .. args[at + 9], '+inf')
-  at = at + 10
+  out[#out + 1] = primaries
+  out[#out + 1] = args[at + 10] == 1 and queues_of(args[at + 2], token) or {}
+  at = at + 11
 end
 
 local function victim()

@@ -2,7 +2,7 @@
 --   'f', signal id, drawer, below, expires, versions -> raises the floor (below 0: only looks); the floor, then for each of so many
 --                                              versions that is known: its number, who holds it, what it left standing
 --   'p', content, drawer, name, free -> who else holds the content ('' nobody or the name); free 1: the name lets go
---   'u', token, drawer, content, institution -> takes a sighting away
+--   'u', token, drawer, content, institution, beside -> takes a sighting away
 --   'x', key, drawer, member, expires        -> marks a member of a bounded set as taken back (expires 0: it was never there)
 local function run()
   local out = {}
@@ -34,9 +34,9 @@ local function run()
       out[#out + 1] = holder or ''
       at = at + 5
     elseif op == 'u' then
-      unsee(prefix .. 's:' .. args[at + 1], prefix .. 's=' .. args[at + 2], args[at + 1], args[at + 3], args[at + 4])
+      unsee(prefix .. 's:' .. args[at + 1], prefix .. 's=' .. args[at + 2], args[at + 1], args[at + 3], args[at + 4], args[at + 5])
       out[#out + 1] = 1
-      at = at + 5
+      at = at + 6
     else
       local key, drawer, name = prefix .. args[at + 1], lodged()
       if args[at + 4] > 0 then

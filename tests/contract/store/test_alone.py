@@ -14,8 +14,8 @@ from stream_processors import rebuild
 from stream_processors.agents.observing import of_suspect
 from stream_processors.policy_file import PolicyFile
 from stream_processors.settings import SHIPPED_POLICY
-from stream_processors.state.drawers import drawer, drawer_of, lone, only, taken
-from stream_processors.state.effects import Arg, bury, claim, keep, see, take, unsee
+from stream_processors.state.drawers import drawer, drawer_of, lone_rows, only, taken
+from stream_processors.state.effects import Arg, bury, claim, keep, see, sighting, take, unsee
 from stream_processors.state.keys import NAMESPACES, Namespace
 from stream_processors.state.store import RedisStore, Write, connect
 from tests.support.clock import Clock
@@ -33,22 +33,24 @@ Step = tuple[str, tuple[Arg, ...]]
 """A script and what it is told."""
 
 
-def sighting(rnd: Random) -> Step:
-    """Some give a content at another time than before."""
-    token, content, who = rnd.choice(TOKENS), f"c{rnd.randrange(4)}", f"bank-{rnd.randrange(3)}"
-    occurred = NOW - rnd.choice((1, 1, 1, 2)) * int(content[1:]) * DAY
+def seen(rnd: Random) -> Step:
+    """Some give a content at another time than before; each content is seen beside the same thing, or beside nothing."""
+    token, content, who = rnd.choice(TOKENS), f"c{rnd.randrange(6)}", f"bank-{rnd.randrange(3)}"
+    beside = rnd.choice(("", "prim1", "prim2", "prim3", "prim4", "prim5"))
+    named = sighting(content, beside)
+    occurred = NOW - rnd.choice((1, 1, 1, 2)) * (int(content[1:]) % 4) * DAY
     until = occurred + rnd.choice((7, 8)) * DAY
     match rnd.randrange(6):
         case 0:
-            return "fold", see(BUCKET, token, content, who, occurred, until).args
+            return "fold", see(BUCKET, token, named, who, occurred, until).args
         case 1:
-            return "fold", unsee(BUCKET, token, content, who).args
+            return "fold", unsee(BUCKET, token, content, who, beside).args
         case 2:
-            return "withdraw", ("u", token, drawer_of(token), content, who)
+            return "withdraw", ("u", token, drawer_of(token), content, who, beside)
         case 3:
             return "observe", of_suspect(token, "", who, occurred, occurred - DAY, NOW - 7 * DAY, until, NOW)
         case _:
-            return "observe", of_suspect(token, content, who, occurred, occurred - DAY, NOW - 7 * DAY, until, NOW)
+            return "observe", of_suspect(token, named, who, occurred, occurred - DAY, NOW - 7 * DAY, until, NOW)
 
 
 def mark(rnd: Random) -> Step:
@@ -68,8 +70,7 @@ def mark(rnd: Random) -> Step:
 
 
 def sighted(value: bytes) -> dict[bytes, int]:
-    occurred, institution, content = lone(value)
-    return {f"s{institution}|{content}".encode(): occurred, f"i{institution}".encode(): -occurred}
+    return {member.encode(): score for member, score in lone_rows(value)}
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -82,7 +83,7 @@ async def test_each_answer_and_what_stands_in_the_end_are_those_of_a_plain_set(b
         for one in (store, plain):
             await one.set_stamp(STAMP)
         for _ in range(rnd.randrange(1, 60)):
-            script, args = rnd.choice((sighting, mark))(rnd)
+            script, args = rnd.choice((seen, mark))(rnd)
             answers = [await one.call(script, STAMP, {BUCKET: Write({}, {}, args)}) for one in (store, plain)]
             assert answers[0] == answers[1], (seed, script, args)
         for concern, token in ((concern, token) for concern in "sv" for token in TOKENS):

@@ -36,6 +36,7 @@ from stream_processors.state.effects import (
     rank,
     release,
     see,
+    sighting,
     stand,
     take,
     tally,
@@ -277,33 +278,33 @@ async def test_names_are_parted_whatever_bytes_their_short_forms_have(found: Fou
 async def test_a_sighting_that_is_taken_back_is_no_longer_counted(found: Found, by_the_log: bool) -> None:
     async def taken_back(content: str, institution: str) -> None:
         if by_the_log:
-            await _fold(found, unsee(1, "t", content, institution))
+            await _fold(found, unsee(1, "t", content, institution, ""))
         else:
-            await _call(found, "withdraw", 1, "u", "t", drawer_of("t"), content, institution)
+            await _call(found, "withdraw", 1, "u", "t", drawer_of("t"), content, institution, "")
 
     for content, institution, when in (("c1", "bank-001", NOW), ("c2", "bank-001", NOW - 3 * DAY), ("c3", "bank-0010", NOW)):
-        await _call(found, "observe", 1, *_sighting(content, institution, when))
+        await _seen(found, *_sighting(content, institution, when))
     await taken_back("c1", "bank-0010")
-    assert await _call(found, "observe", 1, *_sighting("c4", "bank-002", NOW)) == [3, 3, 0], "another's is another one"
+    assert await _seen(found, *_sighting("c4", "bank-002", NOW)) == [3, 3, 0], "another's is another one"
     await taken_back("c1", "bank-001")
-    assert await _call(found, "observe", 1, *_sighting("c4", "bank-002", NOW)) == [2, 2, 0], "its latest is three days old now"
+    assert await _seen(found, *_sighting("c4", "bank-002", NOW)) == [2, 2, 0], "its latest is three days old now"
     wide = _sighting("c4", "bank-002", NOW, since=NOW - 4 * DAY)
-    assert await _call(found, "observe", 1, *wide) == [3, 3, 0]
+    assert await _seen(found, *wide) == [3, 3, 0]
     await taken_back("c2", "bank-001")
     await taken_back("c2", "bank-001")
-    assert await _call(found, "observe", 1, *wide) == [2, 2, 0]
+    assert await _seen(found, *wide) == [2, 2, 0]
     for content, institution in (("c3", "bank-0010"), ("c4", "bank-002")):
         await taken_back(content, institution)
-    assert await _call(found, "observe", 1, *_sighting("c1", "bank-001", NOW)) == [1, 1, 0], "what was taken back may come again"
+    assert await _seen(found, *_sighting("c1", "bank-001", NOW)) == [1, 1, 0], "what was taken back may come again"
 
 
 async def test_an_institution_is_found_again_behind_many_sightings_of_others(found: Found) -> None:
     for n in range(1100):
         await _fold(found, see(1, "t", f"o{n}", "bank-002", NOW - n, LATER))
     await _fold(found, see(1, "t", "old", "bank-001", NOW - DAY, LATER), see(1, "t", "new", "bank-001", NOW, LATER))
-    await _fold(found, unsee(1, "t", "new", "bank-001"))
-    assert await _call(found, "observe", 1, *_sighting("x", "bank-002", NOW, since=NOW - 2 * DAY)) == [1102, 2, 0]
-    assert await _call(found, "observe", 1, *_sighting("x", "bank-002", NOW, since=NOW - DAY)) == [1101, 1, 0]
+    await _fold(found, unsee(1, "t", "new", "bank-001", ""))
+    assert await _seen(found, *_sighting("x", "bank-002", NOW, since=NOW - 2 * DAY)) == [1102, 2, 0]
+    assert await _seen(found, *_sighting("x", "bank-002", NOW, since=NOW - DAY)) == [1101, 1, 0]
 
 
 @pytest.mark.parametrize("by_the_log", [False, True])
@@ -357,12 +358,67 @@ async def test_what_is_dropped_is_gone_and_only_a_higher_number_replaces_a_text(
 # observations
 
 
+async def _seen(found: Found, *args: Arg, bucket: int = 1) -> list[int]:
+    """Sightings, institutions, confirmed cases."""
+    answer: list[int] = (await _call(found, "observe", bucket, *args))[:3]
+    return answer
+
+
 def _content(name: str) -> tuple[Arg, ...]:
     return content_question("content", name, LATER, "token")
 
 
 def _sighting(content: str, institution: str, occurred: int, token: str = "t", since: int = NOW - DAY) -> tuple[Arg, ...]:
     return of_suspect(token, content, institution, occurred, since, NOW - 7 * DAY, LATER, NOW)
+
+
+def _beside(content: str, primary: str, occurred: int = NOW, since: int = NOW - DAY) -> tuple[Arg, ...]:
+    return _sighting(sighting(content, primary), f"bank-00{content[-1]}", occurred, since=since)
+
+
+async def test_primary_subjects_beside_which_one_was_seen_are_counted_once_each(found: Found) -> None:
+    for n in range(6):
+        await _seen(found, *_beside(f"a{n}", f"prim{n}"))
+        await _seen(found, *_beside(f"b{n}", f"prim{n}"))
+    assert (await _call(found, "observe", 1, *_beside("b1", "prim1")))[3] == 6
+    assert (await _call(found, "observe", 1, *_sighting("own", "bank-001", NOW)))[3] == 6, "of itself there is none"
+    assert await _seen(found, *_sighting("own", "bank-001", NOW)) == [13, 6, 0]
+
+
+async def test_a_primary_subject_counts_while_its_newest_sighting_is_in_the_window(found: Found) -> None:
+    for n in range(6):
+        await _seen(found, *_beside(f"a{n}", f"prim{n}", NOW - 2 * DAY))
+    await _seen(found, *_beside("b3", "prim3"))
+    assert (await _call(found, "observe", 1, *_beside("b3", "prim3")))[3] == 1
+    assert (await _call(found, "observe", 1, *_beside("b3", "prim3", since=NOW - 3 * DAY)))[3] == 6
+
+
+@pytest.mark.parametrize("by_the_log", [False, True])
+async def test_what_was_taken_back_was_seen_beside_nothing(found: Found, by_the_log: bool) -> None:
+    async def taken_back(content: str, primary: str) -> None:
+        who = f"bank-00{content[-1]}"
+        if by_the_log:
+            await _fold(found, unsee(1, "t", content, who, primary))
+        else:
+            await _call(found, "withdraw", 1, "u", "t", drawer_of("t"), content, who, primary)
+
+    for n in range(6):
+        await _seen(found, *_beside(f"a{n}", f"prim{n}"))
+    await _seen(found, *_beside("b0", "prim0", NOW - 2 * DAY))
+    wide = _beside("b0", "prim0", NOW - 2 * DAY, since=NOW - 3 * DAY)
+    await taken_back("a1", "prim1")
+    assert (await _call(found, "observe", 1, *wide))[:4] == [6, 5, 0, 5]
+    await taken_back("a0", "prim0")
+    await taken_back("a0", "prim0")
+    assert (await _call(found, "observe", 1, *wide))[:4] == [5, 5, 0, 5], "seen beside it two days ago, too"
+    assert (await _call(found, "observe", 1, *_beside("a2", "prim2")))[:4] == [4, 4, 0, 4]
+
+
+async def test_a_suspect_tells_its_queues_when_it_is_asked_for_them(found: Found) -> None:
+    await _fold(found, enter(1, "k:t", "queue-b", LATER))
+    asked = of_suspect("t", "c1", "bank-001", NOW, NOW - DAY, NOW - 7 * DAY, LATER, NOW, queues=True)
+    assert (await _call(found, "observe", 1, *asked))[4] == [b"queue-b"]
+    assert (await _call(found, "observe", 1, *_sighting("c1", "bank-001", NOW)))[4] == []
 
 
 async def test_a_content_is_claimed_by_a_signal_and_tells_the_queues_of_its_subject(found: Found) -> None:
@@ -374,57 +430,57 @@ async def test_a_content_is_claimed_by_a_signal_and_tells_the_queues_of_its_subj
 
 async def test_a_sighting_counts_once_however_often_it_is_seen(found: Found) -> None:
     for _ in range(3):
-        assert await _call(found, "observe", 1, *_sighting("c1", "bank-001", NOW)) == [1, 1, 0]
-    assert await _call(found, "observe", 1, *_sighting("c2", "bank-001", NOW)) == [2, 1, 0]
-    assert await _call(found, "observe", 1, *_sighting("c1", "bank-001", NOW)) == [2, 1, 0]
+        assert await _seen(found, *_sighting("c1", "bank-001", NOW)) == [1, 1, 0]
+    assert await _seen(found, *_sighting("c2", "bank-001", NOW)) == [2, 1, 0]
+    assert await _seen(found, *_sighting("c1", "bank-001", NOW)) == [2, 1, 0]
 
 
 async def test_each_institution_counts_once_by_its_latest_sighting(found: Found) -> None:
-    await _call(found, "observe", 1, *_sighting("c1", "bank-001", NOW))
-    await _call(found, "observe", 1, *_sighting("c2", "bank-001", NOW - 3 * DAY))
-    assert await _call(found, "observe", 1, *_sighting("c3", "bank-002", NOW)) == [2, 2, 0]
+    await _seen(found, *_sighting("c1", "bank-001", NOW))
+    await _seen(found, *_sighting("c2", "bank-001", NOW - 3 * DAY))
+    assert await _seen(found, *_sighting("c3", "bank-002", NOW)) == [2, 2, 0]
     late = _sighting("c4", "bank-003", NOW - 2 * DAY, since=NOW - 4 * DAY)
-    assert await _call(found, "observe", 1, *late) == [4, 3, 0]
+    assert await _seen(found, *late) == [4, 3, 0]
 
 
 async def test_what_happened_before_the_window_is_not_counted(found: Found) -> None:
-    await _call(found, "observe", 1, *_sighting("old", "bank-001", NOW - DAY))
-    assert await _call(found, "observe", 1, *_sighting("new", "bank-002", NOW, since=NOW - DAY)) == [1, 1, 0]
+    await _seen(found, *_sighting("old", "bank-001", NOW - DAY))
+    assert await _seen(found, *_sighting("new", "bank-002", NOW, since=NOW - DAY)) == [1, 1, 0]
 
 
 async def test_the_sightings_of_the_log_are_the_sightings_that_were_observed(found: Found) -> None:
-    await _call(found, "observe", 1, *_sighting("c1", "bank-001", NOW))
+    await _seen(found, *_sighting("c1", "bank-001", NOW))
     await _fold(found, see(1, "t", "c1", "bank-001", NOW, LATER), see(1, "t", "c2", "bank-002", NOW, LATER))
-    assert await _call(found, "observe", 1, *_sighting("c2", "bank-002", NOW)) == [2, 2, 0]
+    assert await _seen(found, *_sighting("c2", "bank-002", NOW)) == [2, 2, 0]
 
 
 async def test_sightings_end_together_at_the_longest_time_of_any(found: Found) -> None:
     await _fold(found, see(1, "t", "c1", "bank-001", NOW, LATER), see(1, "t", "c2", "bank-002", NOW, NOW - 1))
-    assert await _call(found, "observe", 1, *_sighting("c3", "bank-001", NOW)) == [3, 2, 0]
+    assert await _seen(found, *_sighting("c3", "bank-001", NOW)) == [3, 2, 0]
     await _fold(found, see(1, "gone", "c1", "bank-001", NOW, NOW - DAY))
-    assert await _call(found, "observe", 1, *_sighting("c3", "bank-001", NOW, token="gone")) == [1, 1, 0]
+    assert await _seen(found, *_sighting("c3", "bank-001", NOW, token="gone")) == [1, 1, 0]
 
 
 async def test_a_subject_seen_very_often_forgets_what_no_window_can_reach(found: Found) -> None:
     for n in range(63):
-        await _call(found, "observe", 1, *_sighting(f"old-{n}", "bank-001", NOW - 8 * DAY, since=NOW - 9 * DAY))
-    assert await _call(found, "observe", 1, *_sighting("new", "bank-002", NOW, since=NOW - 9 * DAY)) == [1, 1, 0]
+        await _seen(found, *_sighting(f"old-{n}", "bank-001", NOW - 8 * DAY, since=NOW - 9 * DAY))
+    assert await _seen(found, *_sighting("new", "bank-002", NOW, since=NOW - 9 * DAY)) == [1, 1, 0]
 
 
 async def test_an_echo_reads_the_sightings_and_is_none(found: Found) -> None:
-    assert await _call(found, "observe", 1, *_sighting("", "bank-001", NOW)) == [0, 0, 0]
-    await _call(found, "observe", 1, *_sighting("c1", "bank-001", NOW))
-    assert await _call(found, "observe", 1, *_sighting("", "bank-002", NOW)) == [1, 1, 0]
-    assert await _call(found, "observe", 1, *_sighting("c1", "bank-001", NOW)) == [1, 1, 0]
+    assert await _seen(found, *_sighting("", "bank-001", NOW)) == [0, 0, 0]
+    await _seen(found, *_sighting("c1", "bank-001", NOW))
+    assert await _seen(found, *_sighting("", "bank-002", NOW)) == [1, 1, 0]
+    assert await _seen(found, *_sighting("c1", "bank-001", NOW)) == [1, 1, 0]
 
 
 async def test_a_confirmed_case_counts_until_its_time_or_until_it_is_taken_back(found: Found) -> None:
     await _fold(found, keep(1, "d:t", LATER, "case-1", LATER), keep(1, "d:t", NOW - 1, "case-2", LATER))
-    assert await _call(found, "observe", 1, *_sighting("c1", "bank-001", NOW)) == [1, 1, 1]
+    assert await _seen(found, *_sighting("c1", "bank-001", NOW)) == [1, 1, 1]
     await _fold(found, keep(1, "d:t", LATER - 1, "case-1", LATER))
     assert await found.ranked(1, "d:t") == {"case-1": LATER, "case-2": NOW - 1}, "an older verdict changes nothing"
     await _fold(found, unrank(1, "d:t", "case-1"))
-    assert await _call(found, "observe", 1, *_sighting("c1", "bank-001", NOW)) == [1, 1, 0]
+    assert await _seen(found, *_sighting("c1", "bank-001", NOW)) == [1, 1, 0]
 
 
 def _mark(
@@ -606,7 +662,7 @@ async def test_a_wrong_stamp_is_a_lost_state_and_nothing_is_touched(found: Found
 
 async def _untouched(found: Found) -> None:
     assert await _claim(found, 0, "0:0 x") == [b"", 0, []]
-    assert await _call(found, "observe", 0, *_sighting("c2", "bank-002", NOW)) == [1, 1, 0]
+    assert await _seen(found, *_sighting("c2", "bank-002", NOW), bucket=0) == [1, 1, 0]
     assert await found.store.cases(STAMP, ["case"]) == [None]
 
 
