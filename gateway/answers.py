@@ -209,11 +209,13 @@ class CasesOut(BaseModel):
 
 class FoundOut(BaseModel):
     """The cases that an indicator leads to, the one with the newest signal first. `more`: there are others. `token` is how a
-    trail names it, told with cases alone: whoever searches learns nothing of what a trail withholds."""
+    trail names it, told with cases alone: whoever searches learns nothing of what a trail withholds. `hub`: many unrelated cases
+    share it (a hotline, a shared host), so that two cases name it links them by nothing."""
 
     token: str | None = None
     cases: list[CaseOut]
     more: bool
+    hub: bool = False
 
 
 class ActionOut(BaseModel):

@@ -53,7 +53,8 @@ async def post_search(call: Call) -> Response:
     METRICS.searches.labels("found" if found.cases else "nothing").inc()
     now = datetime.now(UTC)
     cases = [case_out(case, services.sealer, now, whole=False) for case in found.cases]
-    return dumped(FoundOut(token=token if cases else None, cases=cases, more=found.more))
+    hub = found.hub or services.policy.hubs.mark_of(body.kind, body.value) is not None
+    return dumped(FoundOut(token=token if cases else None, cases=cases, more=found.more, hub=hub))
 
 
 ENDPOINTS = [

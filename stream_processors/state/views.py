@@ -22,7 +22,7 @@ from stream_processors.state.index import MOVED, brief, in_full, indexed, queue_
 from stream_processors.state.keys import BUCKETS, PROJECT, bucket_of, whole
 from stream_processors.state.overseen import read_one, read_outcome, read_part
 from stream_processors.state.receipts import Receipt, Withdrawal, receipt_of, told
-from stream_processors.state.rows import ListedCase
+from stream_processors.state.rows import ListedCase, is_hub_in
 from stream_processors.state.store import RedisLike
 from stream_processors.state.trail_views import TrailRead, read_trail
 from stream_processors.state.webhook_views import Hooked, RedisHooks
@@ -50,10 +50,11 @@ class Page(NamedTuple):
 
 class Found(NamedTuple):
     """Cases of an indicator, the one with the newest signal first, as a list shows them (rows.py: without their signals);
-    `more`: there are others."""
+    `more`: there are others; `hub`: the indicator was a hub in one of these cases."""
 
     cases: list[Case]
     more: bool
+    hub: bool = False
 
 
 class Standing(NamedTuple):
@@ -184,7 +185,8 @@ class RedisViews(RedisHooks):
             cases = await self._listed(list(asked), mine, limit + 1)
             if len(cases) > limit or len(members) < size:
                 break
-        return Found(cases[:limit], len(cases) > limit or len(members) == size)
+        hub = any(is_hub_in(raw, token) for _, raw in cases[:limit])
+        return Found([case for case, _ in cases[:limit]], len(cases) > limit or len(members) == size, hub)
 
     async def _moved(self, cases: Set[str]) -> set[str]:
         """Those of the cases that were ever transferred: their index entries do not say whose they are."""
@@ -201,15 +203,16 @@ class RedisViews(RedisHooks):
         told = zip(asked.values(), answers[0::2], strict=True)
         return {name for names, found in told for name, is_moved in zip(names, found, strict=True) if is_moved}
 
-    async def _listed(self, names: list[str], mine: Callable[[str], bool], most: int) -> list[Case]:
-        """At most so many of the cases, those in the queues that `mine` allows, as a list shows them."""
-        cases: list[Case] = []
+    async def _listed(self, names: list[str], mine: Callable[[str], bool], most: int) -> list[tuple[Case, bytes]]:
+        """At most so many of the cases, those in the queues that `mine` allows, as a list shows them; and whole, as JSON."""
+        cases: list[tuple[Case, bytes]] = []
         for at in range(0, len(names), most):
             pipe = self._redis.pipeline(transaction=False)
             for name in names[at : at + most]:
                 pipe.hget(drawer(PROJECT, bucket_of(name), "k", name), name)
-            listed = (ListedCase.model_validate_json(case_json(raw)) for raw in await pipe.execute() if raw is not None)
-            cases += [case for case in cast("Iterable[Case]", listed) if mine(case.queue)]
+            whole_ones = [case_json(raw) for raw in await pipe.execute() if raw is not None]
+            listed = cast("Iterable[Case]", map(ListedCase.model_validate_json, whole_ones))
+            cases += [(case, raw) for case, raw in zip(listed, whole_ones, strict=True) if mine(case.queue)]
             if len(cases) >= most:
                 break
         return cases[:most]

@@ -47,7 +47,7 @@ from stream_processors.state.inbox import name_of as notice_name
 from stream_processors.state.inbox_views import Addressed, Inbox
 from stream_processors.state.overseen import LISTED, OverseenRow
 from stream_processors.state.receipts import Receipt, Withdrawal, receipt_json, receipt_of, told
-from stream_processors.state.rows import ChangeRow, ListedCase, ReceiptRow
+from stream_processors.state.rows import ChangeRow, ListedCase, ReceiptRow, is_hub_in
 from stream_processors.state.trail_views import STEPS_FOLLOWED, TrailCase, TrailRead
 from stream_processors.state.views import Cursor, Found, Page, Rebuilding, Standing
 from stream_processors.state.webhook_views import Parked
@@ -368,7 +368,8 @@ class FakeViews:
         self._here()
         found = [case for case in self._named(token) if mine(case.queue)]
         listed = [ListedCase.model_validate_json(dump(case)) for case in found[:limit]]
-        return Found(cast("list[Case]", listed), len(found) > limit)
+        hub = any(is_hub_in(dump(case), token) for case in found[:limit])
+        return Found(cast("list[Case]", listed), len(found) > limit, hub)
 
     def _named(self, token: str) -> list[Case]:
         """The cases of an indicator, the one with the newest signal first: by the facts, and by the signals of cases that a test

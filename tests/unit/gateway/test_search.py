@@ -90,3 +90,18 @@ async def test_views_that_are_rebuilt_give_503(client: Client, views: FakeViews)
     views.rebuilding = True
     answer = await client("officer-1").post("/v1/search", json={"kind": "account", "value": "622202100100001"})
     assert (answer.status_code, answer.json()["type"]) == (503, TYPE_PREFIX + "rebuilding")
+
+
+async def test_an_answer_says_that_what_was_searched_is_a_hub_and_links_nothing(client: Client, views: FakeViews):
+    """A listed one by its value; a measured one by the cases where it was one."""
+    case = views.cases["case-1"]
+    (signal, *_), account = case.signals, {"kind": "account", "value": "622202100100001"}
+    searching = client("officer-1", queues=["public-security-*"])
+    assert (await searching.post("/v1/search", json=account)).json()["hub"] is False
+    assert (await searching.post("/v1/search", json={"kind": "phone", "value": "955 88"})).json()["hub"] is True
+    marked = tuple(one.model_copy(update={"hub": "measured"}) for one in signal.subjects)
+    views.cases["case-1"] = case.model_copy(update={"signals": (signal.model_copy(update={"subjects": marked}),)})
+    answer = await searching.post("/v1/search", json=account)
+    assert answer.json()["hub"] is True and found(answer) == ["case-3", "case-1"], "it is found all the same"
+    shown = (await searching.get("/v1/cases/case-1")).json()
+    assert {one["hub"] for one in shown["signals"][0]["subjects"]} == {True}
