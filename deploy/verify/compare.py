@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from redis.asyncio import Redis
 
+from deploy.verify.hubs import OWN
 from deploy.verify.lineage import families, home, kin
 from deploy.verify.naive import Indicator
 from deploy.verify.oracle import CaseKey, Expected, ExpectedCase, ExpectedSignal
@@ -139,10 +140,11 @@ def _of_cases(expected: Expected, live: Live, partial: bool) -> list[Difference]
     """Family by family: a case that was neither merged nor split is alone."""
     found: list[Difference] = []
     by_key: dict[CaseKey, list[Case]] = defaultdict(list)
+    known = _subjects(expected, live)
     for family in families(live.cases.values()):
         keys: dict[CaseKey, None] = {}
         for case in family:
-            if (key := _key(case, expected)) is not None and case.split_from is None:
+            if (key := _key(case, expected, known)) is not None and case.split_from is None:
                 by_key[key].append(case)
                 keys[key] = None
             elif key is None and not partial:
@@ -163,10 +165,39 @@ def _of_cases(expected: Expected, live: Live, partial: bool) -> list[Difference]
     return found
 
 
-def _key(case: Case, expected: Expected) -> CaseKey | None:
+def _subjects(expected: Expected, live: Live) -> dict[str, Indicator]:
+    """Which subject a case's token is: one that all the signals of its cases may be led by, and no other token's."""
+    joined: dict[str, list[set[Indicator]]] = defaultdict(list)
+    for name, receipt in live.receipts.items():
+        for case_id in receipt.cases:
+            joined[case_id].append(expected.primaries.get(name, set()))
+    may: dict[str, set[Indicator]] = {}
+    for case in live.cases.values():
+        if case.primary.hub is not None:
+            continue
+        first = expected.primaries.get(case.primary_signal_id, set())
+        own = {one for one in first if one[0] == case.primary.kind.value} or first
+        own = own.intersection(*joined[case.case_id]) or own
+        may[case.primary.token] = may.get(case.primary.token, own) & own or own
+    found = {token: next(iter(ones)) for token, ones in may.items() if len(ones) == 1}
+    open_ones, claimed = {token: ones for token, ones in may.items() if len(ones) > 1}, set(found.values())
+    while open_ones:
+        token = min(open_ones, key=lambda one: (len(open_ones[one] - claimed), one))
+        left = open_ones.pop(token) - claimed
+        if left:
+            found[token] = min(left)
+            claimed.add(found[token])
+    return found
+
+
+def _key(case: Case, expected: Expected, known: dict[str, Indicator]) -> CaseKey | None:
     """The queue and the subject that it was opened with; None when nobody sent that."""
     primaries = expected.primaries.get(case.primary_signal_id, set())
-    keys = [(home(case), primary) for primary in primaries]
+    if len(primaries) > 1 and case.primary.hub is None and case.primary.token in known:
+        primaries = {known[case.primary.token]}
+    elif len(primaries) > 1:
+        primaries = {one for one in primaries if one[0] == OWN} or primaries
+    keys = [(home(case), primary) for primary in sorted(primaries)]
     return next((key for key in keys if key in expected.cases), next(iter(keys), None))
 
 

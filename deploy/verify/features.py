@@ -50,16 +50,21 @@ class _Seen:
         return {who for who, when in self._latest.items() if when > since}
 
 
-def bounds(found: list[Member], window_ms: int, *, undisturbed: bool) -> dict[int, Bounds]:
-    """By `id(member)`. `undisturbed`: no stage was ever killed, so nothing that stands later was known earlier."""
+def bounds(
+    found: list[Member], window_ms: int, *, undisturbed: bool, maybe: frozenset[Indicator] = frozenset()
+) -> dict[int, Bounds]:
+    """By `id(member)`. `undisturbed`: no stage was ever killed, so nothing that stands later was known earlier. Listed hubs give
+    nothing, those that `maybe` were measured perhaps nothing."""
     by_suspect: dict[Indicator, list[Member]] = defaultdict(list)
     for member in found:
         for suspect in member.content.suspects:
-            by_suspect[suspect].append(member)
+            if suspect not in member.content.listed:
+                by_suspect[suspect].append(member)
     known: dict[int, Bounds] = {id(member): Bounds() for member in found}
-    for group in by_suspect.values():
+    for suspect, group in by_suspect.items():
         for member, own in _of_suspect(group, window_ms, undisturbed):
-            known[id(member)] = known[id(member)].worst(own)
+            sure = own._replace(sightings_low=1, institutions_low=1) if suspect in maybe else own
+            known[id(member)] = known[id(member)].worst(sure)
     return known
 
 

@@ -71,7 +71,8 @@ def instant_ms(text: str) -> int:
 
 @dataclass(frozen=True)
 class Content:
-    """What makes two signals of one institution the same, whatever their references. `more`: the optional fields, as sent."""
+    """What makes two signals of one institution the same, whatever their references. `more`: the optional fields, as sent;
+    `listed`: what it names of the policy's list of hubs."""
 
     who: str
     kind: str
@@ -81,12 +82,13 @@ class Content:
     currency: str | None
     indicators: frozenset[tuple[str, str, str]]
     more: str = ""
+    listed: frozenset[Indicator] = frozenset()
 
     @property
     def suspects(self) -> list[Indicator]:
-        """In the order in which the primary subject is chosen."""
+        """In the order in which the primary subject is chosen: listed hubs last."""
         found = [(kind, value) for role, kind, value in self.indicators if role == "suspect"]
-        return sorted(found, key=lambda one: (KINDS.index(one[0]), one[1]))
+        return sorted(found, key=lambda one: (one in self.listed, KINDS.index(one[0]), one[1]))
 
     @property
     def victims(self) -> list[Indicator]:
@@ -107,8 +109,8 @@ class Content:
         return "derived_from" in self.optional
 
 
-def content_of(who: str, body: dict[str, Any]) -> Content:
-    """KeyError or ValueError when the body is none that could be accepted."""
+def content_of(who: str, body: dict[str, Any], hubs: frozenset[Indicator] = frozenset()) -> Content:
+    """KeyError or ValueError when the body is none that could be accepted. `hubs`: the policy's list."""
     event = body.get("event") or {}
     amount = body.get("amount") or event.get("amount") or {}
     more = {name: body[name] for name in ("stage", "loss", "derived_from", "typology", "event") if body.get(name)}
@@ -126,6 +128,7 @@ def content_of(who: str, body: dict[str, Any]) -> Content:
         amount.get("currency", "CNY") if amount else None,
         frozenset(indicators),
         json.dumps(more, sort_keys=True) if more else "",
+        hubs & {(kind, value) for _, kind, value in indicators},
     )
 
 
@@ -188,6 +191,9 @@ class Policy:
         self.flows_ms = int(flows.get("window_s", 86_400)) * 1000
         self.permille_lost = int(flows.get("permille_lost", 50))
         self.apart_ms = int(flows.get("victim_apart_s", 86_400)) * 1000
+        hubs = raw.get("hubs") or {}
+        self.most_primaries: int | None = hubs.get("most_primaries", 10)
+        self.listed = frozenset((str(one["kind"]), plain(one["kind"], str(one["value"]))) for one in hubs.get("listed", ()))
 
     def score(self, content: Content, known: Known) -> int:
         optional, points = content.optional, 0
@@ -224,10 +230,11 @@ class Policy:
         reached = [name for points, name in self._severities if score >= points]
         return reached[-1] if reached else "none"
 
-    def queues(self, content: Content) -> list[tuple[str, int]]:
-        """(queue, score from which a case is opened there; more than any score when only an open case draws it there)."""
+    def queues(self, content: Content, hubs: frozenset[Indicator] = frozenset()) -> list[tuple[str, int]]:
+        """(queue, score from which a case is opened there; more than any score when only an open case draws it there). `hubs`:
+        suspects that were measured as such."""
         found: dict[str, int] = {}
-        kinds = {kind for kind, _ in content.suspects}
+        kinds = {one[0] for one in content.suspects if one not in content.listed | hubs}
         for rule in self._routes[content.kind]:
             place = content.region if rule["scope"] == "county" and content.region in self._counties else self.city
             threshold = 0 if rule.get("always") else rule.get("from_score")

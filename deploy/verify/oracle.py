@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from deploy.verify.features import Bounds, bounds
+from deploy.verify.hubs import leading, maybe_measured
 from deploy.verify.ledger import Entry
 from deploy.verify.naive import Indicator, Known, Policy
 from deploy.verify.order import FAR, Identity, Member, identities, members
@@ -46,7 +47,7 @@ class ExpectedSignal:
 
 @dataclass
 class ExpectedCase:
-    """A case of (queue, primary subject): the members that must count in it, those that may, and those that only may have,
+    """A case of (queue, leading suspect): the members that must count in it, those that may, and those that only may have,
     before they were taken back."""
 
     queue: str
@@ -71,7 +72,8 @@ class ExpectedCase:
 
 @dataclass
 class Expected:
-    """Everything. `primaries` are the primary subjects that a signal may have (one, unless its body is not determined)."""
+    """Everything. `primaries` are the subjects whose cases a signal may join (one, unless its body is not determined, or whether
+    a subject of it was a hub)."""
 
     signals: list[ExpectedSignal]
     cases: dict[CaseKey, ExpectedCase]
@@ -85,18 +87,19 @@ def expect(
     """What the ledger's signals must have become. `confirmed`: subjects that officers may have confirmed at some time."""
     policy = Policy(policy_file)
     entries = list(entries)
-    found, gone = identities(entries), retracted(entries)
+    found, gone = identities(entries, policy.listed), retracted(entries)
     tell(found, gone)
     contents = members(found)
     by_id = {id(member): member for member in contents}
-    seen = bounds(contents, policy.window_ms, undisturbed=undisturbed)
+    maybe = maybe_measured(contents, policy)
+    seen = bounds(contents, policy.window_ms, undisturbed=undisturbed, maybe=maybe)
     plain = {id(member): _known(member, seen[id(member)], confirmed) for member in contents}
     scores = {}
-    for member_id, (low, high) in known(contents, policy, plain).items():
+    for member_id, (low, high) in known(contents, policy, plain, maybe).items():
         content = by_id[member_id].content
         scores[member_id] = policy.score(content, low), policy.score(content, high)
     cases: dict[CaseKey, ExpectedCase] = {}
-    joins = _joins(contents, scores, policy, cases)
+    joins = _joins(contents, scores, policy, cases, maybe)
     clear = [(one, member) for member in contents for one in member.identities if not one.blurred]
     signals = [_signal(one, member, scores, joins, policy) for one, member in clear]
     signals += [_loose(one) for one in {(one.who, one.reference, one.version): one for one in found if one.blurred}.values()]
@@ -104,14 +107,14 @@ def expect(
     primaries: dict[str, set[Indicator]] = defaultdict(set)
     for one in found:
         for name in one.signal_ids:
-            primaries[name].add(one.content.primary)
+            primaries[name].update(leading(one.content, maybe, [one.reference]))
     return Expected(signals, cases, primaries, policy)
 
 
 def _known(member: Member, seen: Bounds, confirmed: frozenset[Indicator]) -> tuple[Known, Known]:
     """At least and at most. The earlier it was accepted the fresher it was."""
     earliest, latest = member.accepted_ms
-    cases = MANY if confirmed & set(member.content.suspects) else 0
+    cases = MANY if confirmed & (set(member.content.suspects) - member.content.listed) else 0
     low = Known(latest, seen.sightings_low, seen.institutions_low)
     return low, Known(earliest, seen.sightings_high, seen.institutions_high, cases)
 
@@ -180,40 +183,58 @@ def _signal(
     )
 
 
-def _joins(
-    contents: list[Member], scores: dict[int, tuple[int, int]], policy: Policy, cases: dict[CaseKey, ExpectedCase]
-) -> dict[int, tuple[set[str], set[str]]]:
-    """Queues that each member must and may have gone to; fills in the cases.
+def _place(member: Member, lead: Indicator) -> tuple[int, int]:
+    """Where it stands among the signals of this lead, at the earliest and the latest. Signals that it leads behind a measured hub
+    lie in other partitions, between which there is no order."""
+    return (member.low, member.high) if member.content.primary == lead else (0, FAR)
 
-    A member goes to a queue by its score, or because a member before it with the same primary subject went there.
+
+def _joins(
+    contents: list[Member],
+    scores: dict[int, tuple[int, int]],
+    policy: Policy,
+    cases: dict[CaseKey, ExpectedCase],
+    hubs: frozenset[Indicator],
+) -> dict[int, tuple[set[str], set[str]]]:
+    """Queues that each member must and may have gone to; fills in the cases. `hubs`: subjects that may have been measured so.
+
+    A member goes to a queue by its score, or because a member before it with the same leading suspect went there.
     """
-    by_primary: dict[Indicator, list[Member]] = defaultdict(list)
+    leads = {id(one): leading(one.content, hubs, [name.reference for name in one.identities]) for one in contents}
+    by_lead: dict[Indicator, list[Member]] = defaultdict(list)
     for member in contents:
-        by_primary[member.content.primary].append(member)
-    joins: dict[int, tuple[set[str], set[str]]] = {}
-    for primary, group in by_primary.items():
+        for lead in leads[id(member)]:
+            by_lead[lead].append(member)
+    joins: dict[int, tuple[set[str], set[str]]] = {id(member): (set(), set()) for member in contents}
+    for lead, group in by_lead.items():
         surely_open: dict[str, int] = defaultdict(lambda: FAR)
         maybe_open: dict[str, int] = defaultdict(lambda: FAR)
         for member in group:
             low, high = scores[id(member)]
+            certain = len(leads[id(member)]) == 1
+            for queue, threshold in policy.queues(member.content, hubs):
+                if low >= threshold and member.sure and certain:
+                    surely_open[queue] = min(surely_open[queue], _place(member, lead)[1])
             for queue, threshold in policy.queues(member.content):
-                if low >= threshold and member.sure:
-                    surely_open[queue] = min(surely_open[queue], member.high)
                 if high >= threshold:
-                    maybe_open[queue] = min(maybe_open[queue], member.low)
+                    maybe_open[queue] = min(maybe_open[queue], _place(member, lead)[0])
         for member in group:
-            must, may = set(), set()
+            must, may = joins[id(member)]
             low, high = scores[id(member)]
-            for queue, threshold in policy.queues(member.content):
-                if member.sure and (low >= threshold or surely_open[queue] < member.low):
+            certain = len(leads[id(member)]) == 1
+            first, last = _place(member, lead)
+            here = set()
+            for queue, threshold in policy.queues(member.content, hubs):
+                if member.sure and (low >= threshold or (certain and surely_open[queue] < first)):
                     must.add(queue)
-                if high >= threshold or (maybe_open[queue] <= member.high and maybe_open[queue] < FAR):
-                    may.add(queue)
-            joins[id(member)] = must, may
-            for queue in may:
-                case = cases.setdefault((queue, primary), ExpectedCase(queue, primary))
+            for queue, threshold in policy.queues(member.content):
+                if high >= threshold or (maybe_open[queue] <= last and maybe_open[queue] < FAR):
+                    here.add(queue)
+            may |= here
+            for queue in here:
+                case = cases.setdefault((queue, lead), ExpectedCase(queue, lead))
                 (case.once if member.gone else case.may).append(member)
-                if queue in must:
+                if queue in must and certain:
                     case.must.append(member)
     for case in cases.values():
         case.score = (

@@ -97,15 +97,19 @@ class Member:
         return identity.low <= min((one.high for one in self.identities if one.sure and one is not identity), default=FAR)
 
 
-def identities(entries: Iterable[Entry]) -> list[Identity]:
-    """All identities of which a record stands in the log, or may."""
+def identities(entries: Iterable[Entry], hubs: frozenset[Indicator] = frozenset()) -> list[Identity]:
+    """All identities of which a record stands in the log, or may. `hubs`: the policy's list, on which primary subjects depend."""
     entries = [entry for entry in entries if _may_stand(entry)]
     floors = _floors(entries)
     groups: dict[tuple[str, str, int], list[Entry]] = {}
     for entry in entries:
         groups.setdefault((entry.who, entry.reference, entry.version), []).append(entry)
-    partitions = _partitions(entries)
-    return [one for (who, reference, _), group in groups.items() for one in _identity(who, reference, group, floors, partitions)]
+    partitions = _partitions(entries, hubs)
+    return [
+        one
+        for (who, reference, _), group in groups.items()
+        for one in _identity(who, reference, group, floors, partitions, hubs)
+    ]
 
 
 def _may_stand(entry: Entry) -> bool:
@@ -133,12 +137,13 @@ def _identity(
     group: list[Entry],
     floors: dict[int, dict[int, int]],
     partitions: dict[Indicator, int],
+    hubs: frozenset[Indicator],
 ) -> list[Identity]:
     """The identity; or one for each of its bodies when it is not determined which came first."""
     variants: dict[str, list[Entry]] = {}
     for entry in group:
         variants.setdefault(body_key(who, entry.body), []).append(entry)
-    made = [_variant(who, reference, entries, floors, partitions) for entries in variants.values()]
+    made = [_variant(who, reference, entries, floors, partitions, hubs) for entries in variants.values()]
     made.sort(key=lambda one: one.high)
     first = made[0]
     # Different subjects may lie in different partitions, between which there is no order.
@@ -159,8 +164,9 @@ def _variant(
     entries: list[Entry],
     floors: dict[int, dict[int, int]],
     partitions: dict[Indicator, int],
+    hubs: frozenset[Indicator],
 ) -> Identity:
-    content = content_of(who, entries[0].body)
+    content = content_of(who, entries[0].body, hubs)
     places = [entry.position for entry in entries if entry.position is not None]
     partition = places[0][0] if places else partitions.get(content.primary)
     high = min((offset for _, offset in places), default=FAR)
@@ -182,9 +188,9 @@ def _accepted(entries: list[Entry], known: bool) -> tuple[int, int]:
     return (latest if known and answered else min(earliest, latest)), latest
 
 
-def _partitions(entries: list[Entry]) -> dict[Indicator, int]:
+def _partitions(entries: list[Entry], hubs: frozenset[Indicator]) -> dict[Indicator, int]:
     """The partition of a primary subject, as acknowledgements told it."""
-    return {content_of(one.who, one.body).primary: one.position[0] for one in entries if one.position is not None}
+    return {content_of(one.who, one.body, hubs).primary: one.position[0] for one in entries if one.position is not None}
 
 
 def _floors(entries: list[Entry]) -> dict[int, dict[int, int]]:

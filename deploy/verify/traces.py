@@ -37,7 +37,7 @@ def traces(content: Content) -> Iterable[tuple[Indicator, tuple[Any, ...]]]:
     kind = "contact" if event.get("type") in ("call", "message") else "other"
     if kind == "other" and (event.get("type") == "transfer" or content.optional.get("stage") in ("payment_pending", "paid")):
         kind = "payment"
-    for victim in content.victims:
+    for victim in set(content.victims) - content.listed:
         yield victim, (kind, at, ("", ""), 0, "")
     if event.get("type") != "transfer":
         return
@@ -45,23 +45,32 @@ def traces(content: Content) -> Iterable[tuple[Indicator, tuple[Any, ...]]]:
     money = event["amount"]
     thing = {part: (event[part]["kind"], plain(event[part]["kind"], event[part]["value"])) for part in ("payer", "payee")}
     for part, whose, role in ends(event, named):
-        if role == "suspect":
+        if role == "suspect" and whose not in content.listed:
             way, other = ("out", thing["payee"]) if part == "payer" else ("in", thing["payer"])
             yield whose, (way, at, other, money["minor"], money.get("currency", "CNY"))
 
 
-def known(members: list[Member], policy: Policy, base: dict[int, tuple[Known, Known]]) -> dict[int, tuple[Known, Known]]:
-    """`base` (by id of the member: at least, at most) with what victims and transfers add."""
+def known(
+    members: list[Member],
+    policy: Policy,
+    base: dict[int, tuple[Known, Known]],
+    maybe: frozenset[Indicator] = frozenset(),
+) -> dict[int, tuple[Known, Known]]:
+    """`base` (by id of the member: at least, at most) with what victims and transfers add. `maybe`: subjects that may have been
+    measured as hubs, which give nothing then."""
     groups: dict[tuple[str, Indicator], list[Trace]] = defaultdict(list)
     for member in members:
         for whose, (kind, *rest) in traces(member.content):
             groups["flow" if kind in ("in", "out") else "victim", whose].append(Trace(member, kind, *rest))
     found = dict(base)
-    for (sort, _), group in groups.items():
+    for (sort, whose), group in groups.items():
         look = _flow if sort == "flow" else _victim
         for one in group:
             low, high = found[id(one.member)]
-            found[id(one.member)] = (_worse(low, look(one, _before(one, group), policy)), _worse(high, look(one, group, policy)))
+            sure = {} if whose in maybe else look(one, _before(one, group), policy)
+            if one.other in maybe:
+                sure.pop("repeated_pair", None)
+            found[id(one.member)] = (_worse(low, sure), _worse(high, look(one, group, policy)))
     return found
 
 
@@ -98,7 +107,8 @@ def _flow(one: Trace, others: list[Trace], policy: Policy) -> dict[str, int]:
     spans = [_held(one, other, policy) for other in left if other.kind != one.kind and other.other != one.other]
     held = min((span for span in spans if span >= 0), default=-1)
     most = max((pairs.count(who) for who in pairs), default=0)
-    return {"repeated_pair": most, fan: len({other.other for other in near}), "held_ms": held}
+    pairs_count = 0 if one.other in one.member.content.listed else most
+    return {"repeated_pair": pairs_count, fan: len({other.other for other in near}), "held_ms": held}
 
 
 def _held(one: Trace, other: Trace, policy: Policy) -> int:

@@ -18,7 +18,7 @@ from connectors.port import Answer
 from deploy.demo_data.generate import Planned
 from deploy.verify.compare import Live
 from deploy.verify.ledger import Ledger
-from deploy.verify.naive import Content, Known, Policy, body_key, content_of, instant_ms
+from deploy.verify.naive import Content, Indicator, Known, Policy, body_key, content_of, instant_ms
 from schemas.cases import Case
 from stream_processors.state.receipts import Receipt
 
@@ -39,19 +39,29 @@ class Log:
     taken_back: list[tuple[str, str]] = field(default_factory=list)
     partitions: dict[int, list[tuple[str, dict[str, Any]]]] = field(default_factory=lambda: {p: [] for p in range(PARTITIONS)})
 
+    hubs: frozenset[Indicator] = frozenset()
+
     def append(self, who: str, body: dict[str, Any]) -> tuple[int, int]:
         if "retract" in body:
             self.taken_back.append((who, body["reference"]))
             return 0, len(self.taken_back) - 1
-        primary = content_of(who, body).primary
+        primary = content_of(who, body, self.hubs).primary
         partition = crc32(repr(primary).encode()) % PARTITIONS
         self.partitions[partition].append((who, body))
         return partition, len(self.partitions[partition]) - 1
 
 
-def send(planned: Sequence[Planned], ledger_file: Path, rng: Random, failing: float, batch: int = 7) -> Log:
-    """A sender with a ledger and a gateway that fails now and then: before the append, after it, and with lost memory."""
-    log, memory = Log(), {}
+def send(
+    planned: Sequence[Planned],
+    ledger_file: Path,
+    rng: Random,
+    failing: float,
+    batch: int = 7,
+    hubs: frozenset[Indicator] = frozenset(),
+) -> Log:
+    """A sender with a ledger and a gateway that fails now and then: before the append, after it, and with lost memory. `hubs`:
+    the policy's list, as the gateway knows it."""
+    log, memory = Log(hubs=hubs), {}
     with Ledger(ledger_file, sync=False) as ledger:
         for start in range(0, len(planned), batch):
             by_sender = defaultdict(list)
@@ -116,6 +126,7 @@ class Counted(NamedTuple):
     content: Content
     score: int
     queues: list[str]
+    lead: Indicator
 
 
 class Stage:
@@ -173,7 +184,7 @@ class Stage:
             self._hit[victim].discard(content)
 
     def _assess(self, who: str, body: dict[str, Any]) -> None:
-        slot, text, content = _key(who, body), body_key(who, body), content_of(who, body)
+        slot, text, content = _key(who, body), body_key(who, body), content_of(who, body, self._policy.listed)
         if slot in self._bodies:
             self.counters[f"{'repeat' if self._bodies[slot] == text else 'conflict'}:{who}"] += 1
             return
@@ -196,20 +207,34 @@ class Stage:
             return
         self._contents[content] = key
         self.counters[f"assessed:{who}"] += 1
-        score = self._score(content)
-        queues = self._queues(content, score)
+        hubs = self._hubs(content)
+        lead = next((one for one in content.suspects if one not in hubs), ("own case", name))
+        score = self._score(content, hubs)
+        queues = self._queues(content, score, hubs, lead)
         for queue in queues:
-            self._open[content.primary].setdefault(queue, name)
-        self.live.append(Counted(key, version, content, score, queues))
+            self._open[lead].setdefault(queue, name)
+        self.live.append(Counted(key, version, content, score, queues, lead))
         severity = self._policy.severity(score)
-        cases = tuple(f"{queue}/{content.primary}" for queue in queues)
+        cases = tuple(f"{queue}/{lead}" for queue in queues)
         self._told[key][version] = receipt(name, "assessed", score=score, severity=severity, queues=tuple(queues), cases=cases)
 
-    def _score(self, content: Content) -> int:
-        since = content.occurred_ms - self._policy.window_ms
-        sightings = institutions = 0
-        for suspect in content.suspects:
+    def _hubs(self, content: Content) -> frozenset[Indicator]:
+        """What is listed, and what was seen within the window beside too many primary subjects."""
+        found = set(content.listed)
+        for suspect in set(content.suspects) - content.listed:
             self._seen[suspect].add(content)
+            since = content.occurred_ms - self._policy.window_ms
+            beside = {one.primary for one in self._seen[suspect] if one.occurred_ms > since} - {suspect}
+            if suspect[0] in ("domain", "ip"):
+                beside = {one for one in beside if one[0] != "url"}
+            if len(beside) > (self._policy.most_primaries or FOREVER):
+                found.add(suspect)
+        return frozenset(found)
+
+    def _score(self, content: Content, hubs: frozenset[Indicator]) -> int:
+        since = content.occurred_ms - self._policy.window_ms
+        sightings = institutions = 1
+        for suspect in set(content.suspects) - hubs:
             near = [one for one in self._seen[suspect] if one.occurred_ms > since]
             sightings = max(sightings, len(near))
             institutions = max(institutions, len({one.who for one in near}))
@@ -224,15 +249,16 @@ class Stage:
             most = max(most, len(earlier))
         return most
 
-    def _queues(self, content: Content, score: int) -> list[str]:
-        found = self._policy.queues(content)
-        return [queue for queue, threshold in found if score >= threshold or queue in self._open[content.primary]]
+    def _queues(self, content: Content, score: int, hubs: frozenset[Indicator], lead: Indicator) -> list[str]:
+        found = self._policy.queues(content, hubs)
+        return [queue for queue, threshold in found if score >= threshold or queue in self._open[lead]]
 
     def _cases(self) -> list[Case]:
         cases = []
         for primary, queues in self._open.items():
             for queue, first in queues.items():
-                joined = [one for one in self.live if one.content.primary == primary and queue in one.queues]
+                joined = [one for one in self.live if one.lead == primary and queue in one.queues]
+                alone = {"kind": "phone", "hub": "hotline"} if primary[0] == "own case" else {"kind": primary[0]}
                 amounts: dict[str, int] = defaultdict(int)
                 for one in joined:
                     if one.content.currency and one.content.amount_minor is not None:
@@ -241,7 +267,7 @@ class Stage:
                 raw = {
                     "case_id": f"{queue}/{primary}", "queue": queue, "revision": 1, "status": "open" if joined else "retracted",
                     "opened_at": NOW, "changed_at": NOW, "primary_signal_id": first, "score": score,
-                    "primary": {"kind": primary[0], "role": "suspect", "token": "t", "sealed": "s"},
+                    "primary": {"role": "suspect", "token": ":".join(primary), "sealed": "s", **alone},
                     "severity": self._policy.severity(score), "kinds": sorted({one.content.kind for one in joined}),
                     "institutions": sorted({one.content.who for one in joined}), "signal_count": len(joined),
                     "amount_minor": amounts, "signals": [],

@@ -4,9 +4,11 @@ does find each thing that is wrong.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -32,13 +34,29 @@ def stream(seed: int, n: int = 150) -> list[Planned]:
 
 
 def played(
-    tmp_path: Path, seed: int, failing: float, *, undisturbed: bool = True, back: float = 0.0
+    tmp_path: Path, seed: int, failing: float, *, undisturbed: bool = True, back: float = 0.0, hubs: float = 0.0
 ) -> tuple[Expected, Live]:
-    rng, ledger = Random(seed), tmp_path / f"{seed}-{failing}.ndjson"
+    """`hubs`: the share of signals that name a listed hotline, half of them nothing else; others share a few phones."""
+    rng, ledger, file = Random(seed), tmp_path / f"{seed}-{failing}.ndjson", SHIPPED_POLICY
     ledger.unlink(missing_ok=True)
-    log = send(second_thoughts(stream(seed), rng, back) if back else stream(seed), ledger, rng, failing)
-    live = Stage(Policy(SHIPPED_POLICY)).run(log, rng)
-    return expect(read_ledger(ledger), SHIPPED_POLICY, undisturbed=undisturbed), live
+    planned = stream(seed)
+    if hubs:
+        planned = [replace(one, body=_with_hubs(one.body, rng, hubs)) for one in planned]
+        file = tmp_path / "policy.yaml"
+        file.write_text(SHIPPED_POLICY.read_text("utf-8").replace("most_primaries: 10", "most_primaries: 4"), "utf-8")
+    policy = Policy(file)
+    log = send(second_thoughts(planned, rng, back) if back else planned, ledger, rng, failing, hubs=policy.listed)
+    live = Stage(policy).run(log, rng)
+    return expect(read_ledger(ledger), file, undisturbed=undisturbed), live
+
+
+def _with_hubs(body: dict[str, Any], rng: Random, share: float) -> dict[str, Any]:
+    hotline = {"kind": "phone", "value": "95588", "role": "suspect"}
+    shared = {"kind": "phone", "value": f"1390000000{rng.randrange(2)}", "role": "suspect"}
+    if "event" in body or rng.random() > share:
+        return body
+    named = [] if rng.random() < 0.2 else body["indicators"]
+    return {**body, "indicators": [*named, rng.choice((hotline, shared))]}
 
 
 @given(
@@ -46,10 +64,11 @@ def played(
     failing=st.sampled_from([0.0, 0.02, 0.2, 0.5]),
     undisturbed=st.booleans(),
     back=st.sampled_from([0.0, 0.05, 0.2]),
+    hubs=st.sampled_from([0.0, 0.1, 0.5]),
 )
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_nothing_is_wrong_with_a_system_that_keeps_the_laws(tmp_path, seed, failing, undisturbed, back):
-    expected, live = played(tmp_path, seed, failing, undisturbed=undisturbed, back=back)
+def test_nothing_is_wrong_with_a_system_that_keeps_the_laws(tmp_path, seed, failing, undisturbed, back, hubs):
+    expected, live = played(tmp_path, seed, failing, undisturbed=undisturbed, back=back, hubs=hubs)
     assert [str(one) for one in differences(expected, live)] == []
     assert [str(one) for one in differences(expected, live, partial=True)] == []
 
