@@ -28,6 +28,8 @@ def canonical(text: str) -> str:
     """`AA:BB:CC:00:11:22`, `aabb.cc00.1122` -> `aabbcc001122`. ValueError when it is no identifier."""
     if _PLAIN.fullmatch(text):
         return text
+    if _HEX.fullmatch(text):
+        return text.translate(_MARKS).lower()
     plain = fold(text)
     if name := _LABEL.match(plain):
         plain = plain[name.end() :]

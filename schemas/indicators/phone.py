@@ -25,6 +25,7 @@ _CHINA = re.compile(r"\+86|0086", re.ASCII)
 _CHINA_BARE = re.compile(r"86[ (-]", re.ASCII)
 _ABROAD = re.compile(r"85[23]\d{8}|886\d{8,9}", re.ASCII)
 _CHINESE_LINE = re.compile(r"86(0?(?:(?:10|2\d)\d{8}|[3-9]\d{2}\d{7,8}))", re.ASCII)
+_METROPOLIS = re.compile(r"\+86(?:10|2\d)[2-8]\d{7}", re.ASCII)
 _FOREIGN = re.compile(r"\+\d{7,18}", re.ASCII)
 _LANDLINE = re.compile(r"0\d{9,11}", re.ASCII)
 _E164 = re.compile(r"\+[1-9]\d{6,14}", re.ASCII)
@@ -71,7 +72,7 @@ def _separated_number(plain: str) -> str | None:
         raise
     if number is not None and _has_second_number(plain):
         raise ValueError(_TWO)
-    if number is None or (_LAST_GROUP.fullmatch(plain) and not _is_usual(number)):
+    if number is None or (_LAST_GROUP.fullmatch(plain) and (_THINGS.fullmatch(number) or not _is_usual(number))):
         _check_extension(plain)
     return number
 
@@ -141,7 +142,7 @@ def _is_whole(part: str) -> bool:
         number = _number(part)
     except ValueError:
         return False
-    return number is not None and _is_usual(number)
+    return number is not None and (_METROPOLIS.fullmatch(number) is not None or _is_usual(number))
 
 
 def _has_second_number(plain: str) -> bool:

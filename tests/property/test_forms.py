@@ -252,10 +252,12 @@ def test_a_phone_with_decimals_is_refused(number: str, decimals: str) -> None:
 
 @many
 @given(
-    digits(r"1[3-9][0-9]{9}|0971-?[2-8][0-9]{6}|95[0-9]{3}|400-?[0-9]{3}-?[0-9]{4}"),
+    digits(r"1[3-9][0-9]{9}|0971-?[2-8][0-9]{6}|95[0-9]{3}|400-?[0-9]{3}-?[0-9]{4}|010-?[2-8][0-9]{7}"),
     digits(r"[0-9]{1,4}"),
     st.sampled_from("- 转x#"),
 )
+@example("14400001234", "56", "-")
+@example("010-80079438", "1", " ")
 def test_a_phone_with_an_extension_is_refused(number: str, extension: str, mark: str) -> None:
     assume(not is_assigned(number + extension))
     with pytest.raises(ValueError, match=r"extension|two numbers"):

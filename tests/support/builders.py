@@ -118,7 +118,9 @@ def joined(**over: Any) -> JoinedSignal:
 def join(case_id: str = "case-1", action_id: str | None = None, **over: Any) -> Action:
     signal = joined(**over)
     name = action_id or f"join-{signal.signal_id}-q"
-    return Action.trusted(action_id=name, case_id=case_id, kind=ActionKind.JOIN, queue="public-security-630202", signal=signal)
+    return Action.trusted(
+        action_id=name, case_id=case_id, kind=ActionKind.JOIN, queue="public-security-630202", signal=signal
+    )
 
 
 def taken_back(signal: JoinedSignal, case_id: str = "case-1") -> Action:
@@ -160,11 +162,15 @@ def action_record(action: Action, origin: Origin | None = None) -> tuple[bytes, 
     return action.case_id.encode(), value
 
 
-def fact_record(data: Any, topic: Topic, partition: int, offset: int, now: datetime = T0, actor: str = "stage:test") -> bytes:
+def fact_record(
+    data: Any, topic: Topic, partition: int, offset: int, now: datetime = T0, actor: str = "stage:test"
+) -> bytes:
     """The value of a fact about the source record at `partition`/`offset`."""
     source = {ASSESSED.name: SUBMITTED, CHANGED.name: ACTIONS}[topic.name]
     origin = Origin(source.name, partition, offset)
-    return encode(topic, data, id=f"{topic.name}-{partition}:{offset}", source="/test", actor=actor, time=now, origin=origin)
+    return encode(
+        topic, data, id=f"{topic.name}-{partition}:{offset}", source="/test", actor=actor, time=now, origin=origin
+    )
 
 
 def opened_case(now: datetime = T0, **over: Any) -> Any:
