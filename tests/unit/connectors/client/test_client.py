@@ -301,8 +301,8 @@ def test_a_gateway_that_comes_back_gets_the_signal_once(served: Served):
 
 
 def test_what_looks_odd_is_told_of_one_signal_and_of_each_of_many(served: Served):
-    indicators = [{"kind": "account", "value": "6222021001012345"}, {"kind": "phone", "value": "见附件"}]
-    odd = {**signal("odd"), "indicators": indicators}
+    named = [{"kind": "account", "value": "6222021001012345"}, {"kind": "phone", "value": "见附件"}]
+    odd = {**signal("odd"), "indicators": named}
     with Client(served.url, served.token("bank-001")) as client:
         receipt = client.send(odd)  # type: ignore[arg-type]
         again, plain = client.send_many([odd, signal("plain")])  # type: ignore[list-item]
