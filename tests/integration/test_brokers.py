@@ -170,7 +170,8 @@ async def test_one_leader_that_goes_away_stops_its_own_partitions_only_and_every
         if how == "freeze":
             cluster.thaw(victim)
         else:
-            await asyncio.to_thread(cluster.start_one, victim)
+            cluster.start_one(victim, wait=False)
+            await asyncio.to_thread(cluster.wait_registered, victim)
     load.end()
     await work
     others = [partition for _, partition in load.refused if leading[partition] != victim]
@@ -194,7 +195,7 @@ async def test_an_idle_gateway_is_red_within_seconds_without_a_quorum_and_green_
         assert "quorum" in log.health.text or "answered" in log.health.text
     finally:
         for node in (1, 2):
-            await asyncio.to_thread(cluster.start_one, node, wait=False)
+            cluster.start_one(node, wait=False)
     await asyncio.to_thread(cluster.wait_registered, 1, 2, 3)
     await until(lambda: log.health.is_ready, 30, lambda: log.health)
     assert leading
