@@ -58,7 +58,13 @@ def looking(what: str) -> Iterator[None]:
     except (KafkaError, OSError, TimeoutError) as error:
         if not is_transient(error):
             raise
-        raise CannotLook(f"{what}: {type(error).__name__}: {error}") from error
+        raise CannotLook(f"{what}: {describe_error(error)}") from error
+
+
+def describe_error(error: BaseException) -> str:
+    """Its kind and what it says; aiokafka's say their kind themselves."""
+    name, text = type(error).__name__, str(error)
+    return text if name in text else f"{name}: {text}"
 
 
 def partition_of(key: bytes, partitions: int) -> int:

@@ -16,7 +16,7 @@ from redis.exceptions import AuthenticationError, AuthorizationError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from stream_processors.log import CannotLook, is_transient
+from stream_processors.log import CannotLook, describe_error, is_transient
 from stream_processors.waiting import KAFKA, REDIS, Waiting
 
 Result = TypeVar("Result")
@@ -58,7 +58,7 @@ async def keep_trying(
             cause = find_cause(error)
             if cause is None or cause not in causes or pause_s is None:
                 raise
-            sentence = f"{_NAMES[cause]}: {type(error).__name__}: {error}"
+            sentence = f"{_NAMES[cause]}: {describe_error(error)}"
             waiting.begin(cause, sentence)
             logger.warning("%s; tried again in %.1f s", sentence, pause_s)
             await sleep(pause_s)

@@ -39,6 +39,8 @@ class Settings(BaseSettings):
     kafka_sasl_username: str | None = None
     kafka_sasl_password: str | None = None
     kafka_ssl_cafile: Path | None = None
+    kafka_ssl_certfile: Path | None = None
+    kafka_ssl_keyfile: Path | None = None
     home: Path = Path(".liandong")
     profile: str = "demo"
     keys_file: Path | None = None
@@ -95,6 +97,8 @@ class Settings(BaseSettings):
         auth: dict[str, Any] = {"security_protocol": self.kafka_security_protocol}
         if "SSL" in self.kafka_security_protocol:
             auth["ssl_context"] = ssl.create_default_context(cafile=self.kafka_ssl_cafile)
+            if self.kafka_ssl_certfile is not None:  # who we are, where the brokers ask for a certificate
+                auth["ssl_context"].load_cert_chain(self.kafka_ssl_certfile, self.kafka_ssl_keyfile)
         if self.kafka_security_protocol.startswith("SASL"):
             auth |= {
                 "sasl_mechanism": self.kafka_sasl_mechanism,

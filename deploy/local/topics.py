@@ -25,6 +25,8 @@ def client_options() -> dict[str, Any]:
     options: dict[str, Any] = {"security_protocol": protocol}
     if "SSL" in protocol:
         options["ssl_context"] = ssl.create_default_context(cafile=os.environ.get("LIANDONG_KAFKA_SSL_CAFILE"))
+        if certfile := os.environ.get("LIANDONG_KAFKA_SSL_CERTFILE"):
+            options["ssl_context"].load_cert_chain(certfile, os.environ.get("LIANDONG_KAFKA_SSL_KEYFILE"))
     if protocol.startswith("SASL"):
         options |= {
             "sasl_mechanism": os.environ.get("LIANDONG_KAFKA_SASL_MECHANISM", "PLAIN"),

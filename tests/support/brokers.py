@@ -124,7 +124,8 @@ class Cluster:
         self._running[node].send_signal(signal.SIGCONT)
 
     def start_one(self, node: int, *, wait: bool = True) -> None:
-        """Starts a killed one over its data. Without `wait` it returns at once: without a quorum none is ever registered."""
+        """Starts a killed one over its data. Without `wait` it returns at once: without a quorum none is ever registered. Not in
+        a thread that ends before the test: the broker would end with it. Wait in one, where a loop runs."""
         self._launch(node)
         if wait:
             self.wait_registered(node)
