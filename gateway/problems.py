@@ -169,7 +169,6 @@ _TABLE = (
         "It cannot have been then",
         "`done_at` lies ahead, or before there was anything to do; the detail says between which times it can be. Correct it.",
     ),
-    Kind("above-arrived", 409, "More than arrived", "No more can be held than the case's signals say came in."),
     Kind("taken", 409, "Somebody works on this task", "The person is not called twice. It is everybody's again when given back."),
     Kind("attempt-missing", 422, "The attempt is missing", "Say who spoke to the person, how, and what came of it."),
     Kind("result-differs", 422, "Result and move differ", "A convinced person is a success, any other result a try."),

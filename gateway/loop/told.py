@@ -23,7 +23,7 @@ from schemas.protect import Sealer
 from schemas.tasks import Attempt, Task
 from schemas.values import Instant
 from stream_processors.domain.loop import Role as Part
-from stream_processors.state.loop_views import objection_moves, order_moves, task_moves, unit_of
+from stream_processors.state.loop_views import is_above_reported, objection_moves, order_moves, task_moves, unit_of
 
 _WORDS = {event.value: word for word, event in ANSWERS.items()} | {"try": "tries", "succeed": "tries"}
 
@@ -99,7 +99,8 @@ class OrderOut(BaseModel):
 
 
 class MeasureOut(BaseModel):
-    """A measure as the case keeps it. `late`: it came after its clock had run out; `done_late`: it was done after that, too."""
+    """A measure as the case keeps it. `late`: it came after its clock had run out; `done_late`: it was done after that, too.
+    `above_reported`: it holds more than the case's reports name; for officers alone."""
 
     measure_id: str
     case_id: str
@@ -119,6 +120,7 @@ class MeasureOut(BaseModel):
     note: str | None = None
     late: bool
     done_late: bool
+    above_reported: bool | None = None
 
 
 class AttemptOut(BaseModel):
@@ -275,7 +277,8 @@ class Teller(NamedTuple):
 
     def measure(self, one: Measure, case: Case) -> MeasureOut:
         note = opened(self.sealer, one.note_sealed, f"{one.measure_id}/note")
-        return MeasureOut(**_plain(MeasureOut, one), case_id=case.case_id, note=note)
+        above = is_above_reported(one, case.amount_minor) if self.whole else None
+        return MeasureOut(**_plain(MeasureOut, one, "above_reported"), case_id=case.case_id, note=note, above_reported=above)
 
     def task(self, one: Task) -> TaskOut:
         told = _plain(TaskOut, one, "person", "attempts", "reach", "taken_by")

@@ -57,11 +57,7 @@ def measure(step: Step) -> Done | Refusal:
     theirs = tuple(one for one in step.case.clocks if one.about == kept.institution and one.state is not ClockState.CANCELLED)
     due_at = {one.name: one.due_at for one in theirs}
     running = frozenset(one.name for one in theirs if one.state in case_clocks.RUNNING)
-    told = step.case.amount_minor  # in a currency that no report names nothing came in, unless no report names any amount
-    arrived = told.get(kept.currency, 0) if kept.currency and told else None
-    change = measures.add(
-        measures=step.case.measures, measure=kept, due_at=due_at, running=running, now=step.now, arrived_minor=arrived
-    )
+    change = measures.add(measures=step.case.measures, measure=kept, due_at=due_at, running=running, now=step.now)
     if change.refused is not None:
         return change.refused
     if change.echo:

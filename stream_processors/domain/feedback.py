@@ -13,6 +13,7 @@ from schemas.cases import Case, CaseStatus, JoinedSignal
 from schemas.facts import AssessedSignal, Outcome
 from schemas.feedback import MOST_ACTS, Feedback
 from schemas.signals import SignalKind
+from schemas.values import MOST_AMOUNT_MINOR
 from stream_processors.domain.told import Told
 from stream_processors.domain.trust import low
 
@@ -70,7 +71,7 @@ def _state(case: Case, institution: str, handling: Handling, **own: object) -> F
         case_id=case.case_id,
         corroborated_by=others(case, institution),
         acts=tuple(sorted(handling.acts)[:MOST_ACTS]),
-        saved_minor={name: n for name, n in sorted(handling.saved_minor.items()) if n},
+        saved_minor={name: min(n, MOST_AMOUNT_MINOR) for name, n in sorted(handling.saved_minor.items()) if n},
         **own,
     )
 

@@ -19,6 +19,7 @@ from stream_processors.domain.case_orders import concerned
 from stream_processors.domain.case_told import handling
 from stream_processors.domain.feedback import others
 from stream_processors.domain.loop import Role, open_moves
+from stream_processors.domain.measures import is_above_reported
 from stream_processors.domain.order import unit_of
 from stream_processors.domain.trust import low
 
@@ -27,6 +28,7 @@ __all__ = [
     "case_moves",
     "concerns",
     "feedback_of",
+    "is_above_reported",
     "objection_moves",
     "order_moves",
     "others",

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from schemas.cases import CaseStatus
+from schemas.cases import CaseChange, CaseStatus
 from schemas.clocks import ClockState, Length
 from schemas.objections import ObjectionRequest
 from schemas.orders import OrderState
@@ -223,11 +223,24 @@ def test_one_institutions_measures_do_not_keep_officers_from_a_case() -> None:
     loop.do("measure", BANK, at=61, measure=measure("warned", "m-more"))
 
 
-def test_nothing_is_blocked_in_a_currency_in_which_nothing_came_in() -> None:
+@pytest.mark.parametrize("reported", [None, 1, 499_999, 500_000, 500_001, 10**14])
+@pytest.mark.parametrize("currency", ["CNY", "USD"])
+def test_the_answer_to_a_measure_is_the_same_whatever_others_reported(reported: int | None, currency: str) -> None:
+    loop = Loop()
+    loop.joined("bank-001", amount_minor=None, currency=None)
+    loop.joined("bank-002", amount_minor=reported, currency=currency if reported else None)
+    change = loop.do("measure", BANK, at=5, measure=measure("blocked", amount_minor=500_000))
+    assert (change.problem, change.why, change.revision) == (None, None, 3)
+    assert loop.it.measures == (measure("blocked", amount_minor=500_000, at=loop.now),)
+
+
+def test_feedback_about_sums_without_measure_is_still_a_record_that_can_be_read() -> None:
     loop = Loop().claimed()
-    assert loop.it.amount_minor == {"CNY": 1_200_000}
-    told = measure("blocked", amount_minor=1, currency="USD")
-    assert loop.refused("measure", BANK, measure=told) == "above-arrived"
+    for n in range(3):
+        change = loop.do("measure", BANK, measure=measure("blocked", f"m-{n}", amount_minor=10**15))
+        assert CaseChange.model_validate_json(change.model_dump_json()) == change
+    told = [one.feedback.saved_minor for change in loop.changes for one in change.notices if one.feedback]
+    assert told[-1] == {"CNY": 10**15}
 
 
 def test_a_lead_of_organized_crime_asks_after_nobody() -> None:

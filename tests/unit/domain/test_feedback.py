@@ -182,6 +182,13 @@ def test_with_reports_left_only_what_they_do_not_bear_out_is_proposed() -> None:
     assert (told["bank-c", left.case_id].others, told["bank-c", left.case_id].change) == (1, "correction")
 
 
+@pytest.mark.parametrize("supported", [{}, {"order-1": 0}, {"order-1": 600}, {"order-1": 899}, {"order-1": 900}])
+def test_an_executor_reads_the_same_whatever_amount_the_reports_that_are_left_name(supported: dict[str, int]) -> None:
+    left = played(one(SECRET))
+    told = said(taken_back(left, change="correction", executed=[STOP], warned=set(), supported_minor=supported))
+    assert told["bank-c", left.case_id].undo == (), "the release order says how much"
+
+
 @pytest.mark.parametrize("supported", [{}, {"order-1": 900}, {"order-1": 2000}])
 def test_what_the_rest_bears_out_stays_and_its_executor_is_told_all_the_same(supported: dict[str, int]) -> None:
     left = played(one(SECRET))
