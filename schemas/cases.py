@@ -218,10 +218,11 @@ class Moved(Stored):
 class Case(Stored):
     """The whole case after an action. Lists are bounded; counts are not.
 
-    `signals` holds the newest ones (policy: `case_signals_kept`), `signal_count` all of them; `applied` the newest ids of
-    officers' actions, so that a gateway's retry is an echo. `lease_until` ends a claim without a further record. The value of
-    `primary` opens in the context of `primary_signal_id`, the signal that it came with. All but `primary`, `opened_at` and what
-    officers did is of live signals; `retracted` counts those that were taken back. `tally` is None in a case of before.
+    `signals` holds so many (policy: `case_signals_kept`), of each sender its share, newest first; `signal_count` counts all;
+    `applied` the newest ids of officers' actions, so that a gateway's retry is an echo. `lease_until` ends a claim without a
+    further record. The value of `primary` opens in the context of `primary_signal_id`, the signal that it came with. All but
+    `primary`, `opened_at` and what officers did is of live signals; `retracted` counts those that were taken back. `tally` is
+    None in a case of before.
     `clocks` to `objections` are the loop's, each bounded by the module that adds to it. `linked` are the cases of other agencies
     that share signals with this one, `absorbed` those that were merged into it. `splits` counts the cases that were split off it,
     `split_off` says which signal (its name with the version) went to which of them.

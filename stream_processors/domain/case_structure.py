@@ -21,7 +21,8 @@ from schemas.retractions import name_of
 from schemas.signals import MOST_VERSIONS, SignalKind
 from schemas.tasks import OVER
 from stream_processors.domain import case_clocks, measures, tally
-from stream_processors.domain.case_signals import AFRESH, LINKED_KEPT, again, clocks_without, kept, owed_elsewhere
+from stream_processors.domain.case_evidence import kept
+from stream_processors.domain.case_signals import AFRESH, LINKED_KEPT, again, clocks_without, owed_elsewhere
 from stream_processors.domain.case_state import SLEEPING
 from stream_processors.domain.case_step import Done
 from stream_processors.domain.loop import ClockStart

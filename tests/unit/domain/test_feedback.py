@@ -99,9 +99,10 @@ def test_acts_and_money_saved_are_told_when_they_change() -> None:
 
 
 def test_institutions_whose_signals_are_no_longer_listed_hear_of_the_case_once() -> None:
-    many = [one(SECRET, n) for n in range(POLICY.case_signals_kept)]
-    full = played(one("bank-a"), *many)
-    assert all(signal.institution == SECRET for signal in full.signals)
+    many = [one(f"bank-{n:03}", n) for n in range(POLICY.case_signals_kept)]
+    full = played(one("bank-a"), one(SECRET), *many[2:])
+    full = played(many[0], case=full, minute=29)
+    assert "bank-a" not in {signal.institution for signal in full.signals}
     claimed = played(move("claim"), case=full, minute=30)
     told = said(feedback(full, claimed))
     assert told["bank-a", full.case_id].seen and told["bank-a", full.case_id].signal_id is None
