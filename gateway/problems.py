@@ -140,6 +140,7 @@ _TABLE = (
     Kind("note-required", 422, "A note is missing", "Say why, in `note`."),
     Kind("same-case", 422, "The same case", "A case is not merged into itself."),
     Kind("merged", 409, "The case was merged", "All of it is in the case that the detail names; go on there."),
+    Kind("kept-apart", 409, "Leads are kept apart", "Leads of organized crime (Art. 17) are merged with such leads only."),
     Kind("other-queue", 409, "Another queue's case", "Only cases of one queue are merged; transfer one first."),
     Kind("other-way", 409, "The other way round", "Of two cases the one whose id is lower stays; merge that way."),
     Kind("unknown-signal", 422, "No such signal in the case", "The case does not list a signal that was named."),

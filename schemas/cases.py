@@ -225,7 +225,8 @@ class Case(Stored):
     None in a case of before.
     `clocks` to `objections` are the loop's, each bounded by the module that adds to it. `linked` are the cases of other agencies
     that share signals with this one, `absorbed` those that were merged into it. `splits` counts the cases that were split off it,
-    `split_off` says which signal (its name with the version) went to which of them.
+    `split_off` says which signal (its name with the version) went to which of them. `leads_only`: it was opened by a lead of
+    organized crime; no other signal joins it, and nothing of it is told to institutions beyond what they did in it.
     """
 
     case_id: str
@@ -269,6 +270,7 @@ class Case(Stored):
     orders: tuple[Order, ...] = ()
     tasks: tuple[Task, ...] = ()
     objections: tuple[Objection, ...] = ()
+    leads_only: bool = False
 
 
 class ActionOutcome(StrEnum):

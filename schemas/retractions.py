@@ -36,10 +36,10 @@ class Retraction(Stored):
 class Standing(Stored):
     """What one version of a signal added, so that exactly this can be taken away again.
 
-    `content_id` and `sighted` (tokens) name its sightings, `traces` (kind of set, token, member) what it left of victims and
-    transfers, `primary` its subject; `queues` where it joined a case, the rest is what it added there. `freed`: no other signal
-    holds the content, its sightings and traces go with it. `accepted_at`, `noticed_at`: when it counted as a report, and since
-    when its sender knew (None in facts of before there were scorecards).
+    `content_id` and `sighted` (tokens, of a lead with its mark) name its sightings, `traces` (kind of set, token, member) what it
+    left of victims and transfers, `primary` its subject; `queues` where it joined a case, the rest is what it added there.
+    `freed`: no other signal holds the content, its sightings and traces go with it. `accepted_at`, `noticed_at`: when it counted
+    as a report, and since when its sender knew (None in facts of before there were scorecards).
     """
 
     signal_id: Name

@@ -96,6 +96,19 @@ class Content:
     def primary(self) -> Indicator:
         return self.suspects[0]
 
+    @property
+    def lead(self) -> bool:
+        """Of organized crime: what such signals say counts for such signals alone."""
+        return self.kind == "organized_crime"
+
+    def apart(self, thing: Indicator) -> Indicator:
+        """The thing as it is matched: leads of organized crime have sets and cases of their own."""
+        return (f"{thing[0]} of leads", thing[1]) if self.lead else thing
+
+    @property
+    def case_subject(self) -> Indicator:
+        return self.apart(self.primary)
+
     @cached_property
     def optional(self) -> dict[str, Any]:
         """stage, loss, derived_from, typology, event: those that were sent."""

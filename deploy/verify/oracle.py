@@ -6,10 +6,12 @@ be, and what may be.
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from deploy.verify.features import Bounds, bounds
 from deploy.verify.ledger import Entry
@@ -104,7 +106,7 @@ def expect(
     primaries: dict[str, set[Indicator]] = defaultdict(set)
     for one in found:
         for name in one.signal_ids:
-            primaries[name].add(one.content.primary)
+            primaries[name].add(one.content.case_subject)
     return Expected(signals, cases, primaries, policy)
 
 
@@ -167,7 +169,8 @@ def _signal(
     of = {name for one in rivals if not member.steady or member.may_be_first(one) for name in one.signal_ids}
     low, high = scores[id(member)]
     must, may = joins[id(member)]
-    severities = {policy.severity(score) for score in range(low, high + 1)}
+    told_low, told_high = _own_score(member, policy) if member.content.lead else (low, high)
+    severities = {policy.severity(score) for score in range(told_low, told_high + 1)}
     sure = outcomes == {"assessed"}
     return ExpectedSignal(
         identity,
@@ -180,6 +183,18 @@ def _signal(
     )
 
 
+def _own_score(member: Member, policy: Policy) -> tuple[int, int]:
+    """Of what the signal alone says: all that the sender of a lead is told. When a site was registered, is not in it."""
+    earliest, latest = member.accepted_ms
+    alone = replace(member.content, more=_without_registration(member.content.optional))
+    return policy.score(alone, Known(latest)), policy.score(alone, Known(earliest))
+
+
+def _without_registration(optional: dict[str, Any]) -> str:
+    event = {name: value for name, value in (optional.get("event") or {}).items() if name != "registered_at"}
+    return json.dumps(optional | ({"event": event} if event else {}))
+
+
 def _joins(
     contents: list[Member], scores: dict[int, tuple[int, int]], policy: Policy, cases: dict[CaseKey, ExpectedCase]
 ) -> dict[int, tuple[set[str], set[str]]]:
@@ -189,7 +204,7 @@ def _joins(
     """
     by_primary: dict[Indicator, list[Member]] = defaultdict(list)
     for member in contents:
-        by_primary[member.content.primary].append(member)
+        by_primary[member.content.case_subject].append(member)
     joins: dict[int, tuple[set[str], set[str]]] = {}
     for primary, group in by_primary.items():
         surely_open: dict[str, int] = defaultdict(lambda: FAR)

@@ -55,7 +55,8 @@ def known(members: list[Member], policy: Policy, base: dict[int, tuple[Known, Kn
     groups: dict[tuple[str, Indicator], list[Trace]] = defaultdict(list)
     for member in members:
         for whose, (kind, *rest) in traces(member.content):
-            groups["flow" if kind in ("in", "out") else "victim", whose].append(Trace(member, kind, *rest))
+            sort = "flow" if kind in ("in", "out") else "victim"
+            groups[sort, member.content.apart(whose)].append(Trace(member, kind, *rest))
     found = dict(base)
     for (sort, _), group in groups.items():
         look = _flow if sort == "flow" else _victim

@@ -6,6 +6,7 @@ opened for whoever must act on them.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -190,8 +191,9 @@ class ObjectionOut(BaseModel):
 
 
 class ClockOut(BaseModel):
-    """A clock of the case. `about`: the order, task, objection or institution that it is for; `late`: what stopped it came after
-    `due_at`; `estimated`: days off of a year that is not known yet were reckoned through."""
+    """A clock of the case. `about`: the order, task, objection or institution that it is for; `run`: to an institution the number
+    among its own of this name; `late`: what stopped it came after `due_at`; `estimated`: days off of a year that is not known yet
+    were reckoned through."""
 
     name: str
     run: int
@@ -345,7 +347,13 @@ def own_clocks(case: Case, institution: str) -> list[Clock]:
     mine = {institution}
     mine |= {one.order_id for one in own_orders(case, institution)} | {one.task_id for one in own_tasks(case, institution)}
     mine |= {one.objection_id for one in own_objections(case, institution)}
-    return [one for one in case.clocks if one.about in mine]
+    runs: Counter[tuple[str, str | None]] = Counter()
+    own = []
+    for clock in case.clocks:
+        if clock.about in mine:
+            runs[clock.name, clock.about] += 1
+            own.append(clock.model_copy(update={"run": runs[clock.name, clock.about]}))
+    return own
 
 
 def _owners(one: Order, case: Case) -> Iterator[str]:

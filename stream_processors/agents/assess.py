@@ -35,6 +35,7 @@ from stream_processors.crash import point
 from stream_processors.domain import assess as decision
 from stream_processors.domain.deduplication import holds_claim
 from stream_processors.domain.features import Observed
+from stream_processors.domain.leads import match_name
 from stream_processors.domain.retraction import as_standing
 from stream_processors.log import Entry, Log, Record
 from stream_processors.metrics import METRICS, Steps
@@ -205,12 +206,13 @@ class Assess(Folding):
             if signal is None:
                 fact = decision.refuse(work.why, policy=self.policy, now=work.now, emitted=emitted)
             else:
-                work.seen.queues |= opened.get(signal.primary.token, set())
+                subject = match_name(signal.primary.token, signal.kind)
+                work.seen.queues |= opened.get(subject, set())
                 fact = decision.decide(
                     signal, observed=work.observed(signal), source=work.source, policy=self.policy, now=work.now, emitted=emitted
                 )
                 if fact.routes:
-                    opened.setdefault(signal.primary.token, set()).update(route.queue for route in fact.routes)
+                    opened.setdefault(subject, set()).update(route.queue for route in fact.routes)
             if fact.outcome in (Outcome.REFUSED, Outcome.CONFLICT):
                 self._dead.add(SUBMITTED, work.record, fact.why or "")
                 METRICS.dead.labels("assess").inc()

@@ -14,6 +14,7 @@ from schemas.retractions import name_of
 from schemas.signals import SubmittedSignal
 from schemas.values import DAY_MS, instant_ms
 from stream_processors.domain.features import Features
+from stream_processors.domain.leads import match_name
 from stream_processors.domain.traces import FLOWS_KEPT, VICTIM_KEPT, Flow, VictimMark, flows, latest_ms, victims
 from stream_processors.domain.trust import sighted
 from stream_processors.state.drawers import drawer_of, long, short
@@ -89,14 +90,15 @@ def questions(signal: SubmittedSignal, policy: Policy, now_ms: int) -> list[Ques
     until = latest + keep.sightings_days * DAY_MS
     trim = now_ms - keep.sightings_days * DAY_MS
     since = max(0, occurred - policy.window_s * 1000)
-    token, echo = signal.primary.token, signal.derived_from is not None
+    token, echo = match_name(signal.primary.token, signal.kind), signal.derived_from is not None
     claims_until = now_ms + keep.claims_days * DAY_MS
     name = name_of(signal.signal_id, signal.version)
     found = [Question(bucket_of(token), content_question(signal.content_id, name, claims_until, token))]
     content = "" if echo else signal.content_id
     for subject in sighted(signal):
-        row = of_suspect(subject.token, content, signal.institution, occurred, since, trim, until, now_ms)
-        found.append(Question(bucket_of(subject.token), row))
+        seen = match_name(subject.token, signal.kind)
+        row = of_suspect(seen, content, signal.institution, occurred, since, trim, until, now_ms)
+        found.append(Question(bucket_of(seen), row))
     found += _of_victims(signal, policy, latest, echo)
     if signal.event is not None:
         found += [Question(bucket_of(one.token), _of_flow(one, policy, until, echo)) for one in flows(signal)]

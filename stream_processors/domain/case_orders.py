@@ -53,7 +53,7 @@ def measure(step: Step) -> Done | Refusal:
     if not sent_on and (who.role != Role.INSTITUTION or who.id != kept.institution):
         return Refusal("forbidden", "a measure is told by the institution that took it")
     if not sent_on and who.id not in concerned(step.case):
-        return Refusal("unknown-case", "there is no such case of yours")
+        return Refusal("unknown-case", f"there is no case {step.case.case_id}")  # as of one that does not exist
     theirs = tuple(one for one in step.case.clocks if one.about == kept.institution and one.state is not ClockState.CANCELLED)
     due_at = {one.name: one.due_at for one in theirs}
     running = frozenset(one.name for one in theirs if one.state in case_clocks.RUNNING)

@@ -18,6 +18,7 @@ from stream_processors.domain import case_clocks, case_loop, clocks, tally, trus
 from stream_processors.domain.case_evidence import kept
 from stream_processors.domain.case_state import SLEEPING
 from stream_processors.domain.case_step import Done, Step
+from stream_processors.domain.leads import is_lead
 from stream_processors.domain.loop import ClockStart, ClockStop
 from stream_processors.domain.refusal import Refusal
 from stream_processors.domain.scoring import severity
@@ -55,6 +56,7 @@ def opened(action: Action, signal: JoinedSignal, now: datetime) -> Case:
         signals=(signal,),
         tally=tally.counted(tally.EMPTY, signal),
         linked=action.linked,
+        leads_only=is_lead(signal.kind),
     )
 
 

@@ -1,6 +1,7 @@
 """Routing: which agencies' queues a signal goes to, and the case it joins there (Art. 17, 21, 22).
 
-Invariant: one case a (queue, primary subject): the case id is a function of both, so two makers make the same.
+Invariant: one case a (queue, primary subject), and one for the leads of organized crime about it: the case id is a function of
+these, so two makers make the same.
 """
 
 from __future__ import annotations
@@ -8,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Set
 from hashlib import sha256
 
+from schemas.cases import Case
 from schemas.facts import Route
 from schemas.policy import Policy, RouteRule
-from schemas.signals import SubmittedSignal
+from schemas.signals import SignalKind, SubmittedSignal
 from stream_processors.domain import trust
+from stream_processors.domain.leads import is_lead, match_name
 
 
 def queue_of(rule: RouteRule, region: str, policy: Policy) -> str:
@@ -20,9 +23,15 @@ def queue_of(rule: RouteRule, region: str, policy: Policy) -> str:
     return f"{rule.agency}-{region if county else policy.city}"
 
 
-def case_id(queue: str, primary_token: str) -> str:
-    """The id of the case of this subject in this queue."""
-    return "case-" + sha256(f"{queue}|{primary_token}".encode()).hexdigest()[:24]
+def case_id(queue: str, subject: str) -> str:
+    """The id of the case of this subject (its `match_name`) in this queue."""
+    return "case-" + sha256(f"{queue}|{subject}".encode()).hexdigest()[:24]
+
+
+def twin_id(case: Case) -> str:
+    """The id of the case beside it about the same subject: of leads of organized crime, or of all else. It may not exist."""
+    opened_in = case.transfers[0].came_from if case.transfers else case.queue
+    return case_id(opened_in, match_name(case.primary.token, None if case.leads_only else SignalKind.ORGANIZED_CRIME))
 
 
 def _concerns(rule: RouteRule, region: str, kinds: Set[str]) -> bool:
@@ -30,13 +39,17 @@ def _concerns(rule: RouteRule, region: str, kinds: Set[str]) -> bool:
 
 
 def routes(signal: SubmittedSignal, points: int, queues: Set[str], policy: Policy) -> tuple[Route, ...]:
-    """Where the signal goes: always, over the threshold, or where the subject already has a case (`queues`); a tip anyway."""
+    """Where the signal goes: always, over the threshold, or where the subject already has a case (`queues`); a tip anyway. Where
+    a lead of organized crime goes follows from the lead alone, for its sender learns it: `points` are the sender's then."""
+    if is_lead(signal.kind):
+        queues = frozenset()
     kinds = {subject.kind for subject in signal.subjects if subject.role == "suspect"}
+    subject = match_name(signal.primary.token, signal.kind)
     found: dict[str, Route] = {}
     for rule in policy.routes[signal.kind]:
         queue = queue_of(rule, signal.region, policy)
         threshold = policy.case_from if rule.from_score is None else rule.from_score
         reached = rule.always or points >= threshold or trust.opens(signal, rule, policy)
         if queue not in found and (queue in queues or (reached and _concerns(rule, signal.region, kinds))):
-            found[queue] = Route.trusted(queue=queue, case_id=case_id(queue, signal.primary.token))
+            found[queue] = Route.trusted(queue=queue, case_id=case_id(queue, subject))
     return tuple(found.values())

@@ -16,6 +16,7 @@ from schemas.facts import AssessedSignal, Outcome
 from schemas.retractions import name_of
 from schemas.scorecards import Counted
 from schemas.values import DAY_MS, instant_ms
+from stream_processors.domain.leads import match_name
 from stream_processors.domain.retraction import TAKEN_BACK, corrects, standing_of
 from stream_processors.domain.scorecards import change_leaves, signal_leaves
 from stream_processors.domain.timekeeping import moments
@@ -78,7 +79,7 @@ def added_effects(fact: AssessedSignal, partition: int) -> list[Effect]:
         return []
     until = fact.cases_until_ms  # as long as it is a signal of anything: what takes it back must find what it added, counts too
     effects = [put(bucket_of(standing.signal_id), f"j:{standing.name}", pack(partition, standing), until)]
-    token = fact.subjects[0].token
+    token = match_name(fact.subjects[0].token, fact.kind)
     return effects + [enter(bucket_of(token), f"k:{token}", route.queue, fact.cases_until_ms) for route in fact.routes]
 
 
@@ -116,7 +117,8 @@ def fold_assess(envelope: RowEnvelope[AssessedRow]) -> list[Effect]:
     if corrects(fact):
         effects.append(raise_floor(own, f"t:{fact.signal_id}", fact.version, fact.claims_until_ms))
     if fact.outcome is Outcome.ASSESSED:
-        effects.append(take(bucket_of(fact.subjects[0].token), f"c:{fact.content_id}", name, fact.claims_until_ms))
+        primary = match_name(fact.subjects[0].token, fact.kind)
+        effects.append(take(bucket_of(primary), f"c:{fact.content_id}", name, fact.claims_until_ms))
     if fact.derived_from is None:
         effects += _traces(fact)
     return effects + added_effects(fact, int(partition))
@@ -126,10 +128,8 @@ def _traces(fact: AssessedSignal) -> list[Effect]:
     """Sightings, what befell victims, transfers: what the observation of this signal has added (agents/observing.py)."""
     assert fact.content_id and fact.institution and fact.occurred_at
     occurred, until = instant_ms(fact.occurred_at), fact.sightings_until_ms
-    effects = [
-        see(bucket_of(subject.token), subject.token, fact.content_id, fact.institution, occurred, until)
-        for subject in sighted(fact)
-    ]
+    names = (match_name(subject.token, fact.kind) for subject in sighted(fact))
+    effects = [see(bucket_of(token), token, fact.content_id, fact.institution, occurred, until) for token in names]
     if fact.victims_until_ms:  # facts of before there were these sets
         for mark in victims(fact):
             ends = fact.victims_until_ms

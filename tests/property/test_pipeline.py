@@ -25,6 +25,7 @@ from schemas.topics import ACTIONS, ASSESSED, CHANGED, DEADLETTER, RETRACTIONS, 
 from schemas.values import DAY_MS, instant_ms
 from stream_processors.agents import assess
 from stream_processors.crash import POINTS
+from stream_processors.domain.leads import match_name
 from stream_processors.domain.routing import case_id
 from stream_processors.domain.traces import flows, victims
 from stream_processors.domain.trust import sighted
@@ -54,7 +55,7 @@ SIGNAL = st.fixed_dictionaries(
         "institution": st.sampled_from(["bank-001", "bank-002", "telecom-1"]),
         "reference": st.sampled_from(["a", "b", "c", "d"]),
         "version": st.sampled_from([1, 1, 1, 2, 3]),
-        "kind": st.sampled_from(["telecom_fraud", "telecom_fraud", "illegal_finance"]),
+        "kind": st.sampled_from(["telecom_fraud", "telecom_fraud", "illegal_finance", "organized_crime"]),
         "primary": st.integers(0, 4),
         "shared": st.sampled_from([None, 1, 2]),
         "amount": st.sampled_from([None, 1_200_000, 60_000_000]),
@@ -407,7 +408,7 @@ def only_live_signals_are_sighted(player: Player, facts: dict[tuple[int, int], A
         for flow in flows(fact):
             wanted[f"f:{flow.token}"][flow.member] = flow.at_ms
         for subject in sighted(fact):
-            seen, when = wanted[f"s:{subject.token}"], instant_ms(fact.occurred_at)
+            seen, when = wanted[f"s:{match_name(subject.token, fact.kind)}"], instant_ms(fact.occurred_at)
             seen[f"s{fact.institution}|{fact.content_id}"] = when
             seen[f"i{fact.institution}"] = min(-when, seen.get(f"i{fact.institution}", 0))
     found = {}

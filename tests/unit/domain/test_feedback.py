@@ -8,12 +8,14 @@ import pytest
 
 from schemas.cases import Case
 from schemas.facts import Outcome
+from schemas.feedback import Feedback
 from schemas.signals import SignalKind
 from stream_processors.domain import case as loop
 from stream_processors.domain.early_warning import early_warning
-from stream_processors.domain.feedback import Handling, feedback, of_resend, seen_of
+from stream_processors.domain.feedback import Handling, feedback, of_resend, others, seen_of
 from stream_processors.domain.told import Told
 from stream_processors.domain.undoing import INVERSES, Executed, taken_back
+from stream_processors.state.loop_views import feedback_of
 from tests.support.builders import POLICY, after, fact, join, joined, move, submitted
 from tests.support.builders import taken_back as retract
 
@@ -148,12 +150,26 @@ def test_a_tip_warns_nobody() -> None:
     assert early_warning(before, tipped, holders={"telecom-1"}) == ()
 
 
-def test_a_kind_that_is_kept_quiet_warns_nobody_unless_there_is_another() -> None:
-    quiet = {SignalKind.ORGANIZED_CRIME}
+def test_a_lead_of_organized_crime_warns_nobody_and_is_not_counted() -> None:
     crime = played(one("bank-a", kind=SignalKind.ORGANIZED_CRIME))
-    assert early_warning(None, crime, holders={"telecom-1"}, quiet=quiet) == ()
-    fraud = played(one(SECRET), case=crime)
-    assert len(early_warning(crime, fraud, quiet=quiet)) == 1
+    assert crime.leads_only
+    assert early_warning(None, crime, holders={"telecom-1"}) == ()
+    more = played(one("bank-c", kind=SignalKind.ORGANIZED_CRIME), case=crime)
+    assert early_warning(crime, more, holders={"telecom-1"}) == ()
+
+
+def test_in_a_case_from_before_leads_were_kept_apart_only_the_others_are_told() -> None:
+    """Leads of bank-a and bank-c, then fraud reported by bank-b and pay-1: as if there were no leads."""
+    lead = {"kind": SignalKind.ORGANIZED_CRIME, "score": 90, "severity": "critical"}
+    mixed = played(one("bank-a", **lead), one("bank-c", **lead), one(SECRET)).model_copy(update={"leads_only": False})
+    plain = played(one(SECRET))
+    after, alike = played(one("pay-1"), case=mixed), played(one("pay-1"), case=plain)
+    told = early_warning(mixed, after, holders={"telecom-1"})
+    assert [one.recipient for one in told] == [SECRET, "telecom-1"]
+    assert told == early_warning(plain, alike, holders={"telecom-1"})
+    assert [others(after, who) for who in ("bank-a", SECRET, "pay-1", "telecom-1")] == [0, 1, 1, 2]
+    assert feedback_of(after, "sig-pay-1-1", "pay-1") == feedback_of(alike, "sig-pay-1-1", "pay-1")
+    assert feedback_of(after, "sig-bank-a-1", "bank-a") == Feedback(case_id=after.case_id, signal_id="sig-bank-a-1")
 
 
 STOP = Executed("bank-c", "stop_payment", "order-1", 900, "CNY")

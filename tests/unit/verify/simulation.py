@@ -168,9 +168,9 @@ class Stage:
 
     def _forget(self, content: Content) -> None:
         for suspect in content.suspects:
-            self._seen[suspect].discard(content)
+            self._seen[content.apart(suspect)].discard(content)
         for victim in content.victims:
-            self._hit[victim].discard(content)
+            self._hit[content.apart(victim)].discard(content)
 
     def _assess(self, who: str, body: dict[str, Any]) -> None:
         slot, text, content = _key(who, body), body_key(who, body), content_of(who, body)
@@ -199,18 +199,20 @@ class Stage:
         score = self._score(content)
         queues = self._queues(content, score)
         for queue in queues:
-            self._open[content.primary].setdefault(queue, name)
+            self._open[content.case_subject].setdefault(queue, name)
         self.live.append(Counted(key, version, content, score, queues))
-        severity = self._policy.severity(score)
-        cases = tuple(f"{queue}/{content.primary}" for queue in queues)
+        alone = self._policy.score(content, Known(instant_ms(NOW)))
+        severity = self._policy.severity(alone if content.lead else score)
+        cases = tuple(f"{queue}/{content.case_subject}" for queue in queues)
         self._told[key][version] = receipt(name, "assessed", score=score, severity=severity, queues=tuple(queues), cases=cases)
 
     def _score(self, content: Content) -> int:
         since = content.occurred_ms - self._policy.window_ms
         sightings = institutions = 0
         for suspect in content.suspects:
-            self._seen[suspect].add(content)
-            near = [one for one in self._seen[suspect] if one.occurred_ms > since]
+            seen = self._seen[content.apart(suspect)]
+            seen.add(content)
+            near = [one for one in seen if one.occurred_ms > since]
             sightings = max(sightings, len(near))
             institutions = max(institutions, len({one.who for one in near}))
         known = Known(instant_ms(NOW), sightings, institutions, repeat_victim=self._victims(content))
@@ -219,20 +221,21 @@ class Stage:
     def _victims(self, content: Content) -> int:
         most = 0
         for victim in content.victims:
-            self._hit[victim].add(content)
-            earlier = [one for one in self._hit[victim] if one.occurred_ms <= content.occurred_ms - self._policy.apart_ms]
+            hit = self._hit[content.apart(victim)]
+            hit.add(content)
+            earlier = [one for one in hit if one.occurred_ms <= content.occurred_ms - self._policy.apart_ms]
             most = max(most, len(earlier))
         return most
 
     def _queues(self, content: Content, score: int) -> list[str]:
         found = self._policy.queues(content)
-        return [queue for queue, threshold in found if score >= threshold or queue in self._open[content.primary]]
+        return [queue for queue, threshold in found if score >= threshold or queue in self._open[content.case_subject]]
 
     def _cases(self) -> list[Case]:
         cases = []
         for primary, queues in self._open.items():
             for queue, first in queues.items():
-                joined = [one for one in self.live if one.content.primary == primary and queue in one.queues]
+                joined = [one for one in self.live if one.content.case_subject == primary and queue in one.queues]
                 amounts: dict[str, int] = defaultdict(int)
                 for one in joined:
                     if one.content.currency and one.content.amount_minor is not None:
@@ -241,7 +244,7 @@ class Stage:
                 raw = {
                     "case_id": f"{queue}/{primary}", "queue": queue, "revision": 1, "status": "open" if joined else "retracted",
                     "opened_at": NOW, "changed_at": NOW, "primary_signal_id": first, "score": score,
-                    "primary": {"kind": primary[0], "role": "suspect", "token": "t", "sealed": "s"},
+                    "primary": {"kind": primary[0].split()[0], "role": "suspect", "token": "t", "sealed": "s"},
                     "severity": self._policy.severity(score), "kinds": sorted({one.content.kind for one in joined}),
                     "institutions": sorted({one.content.who for one in joined}), "signal_count": len(joined),
                     "amount_minor": amounts, "signals": [],
