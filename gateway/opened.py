@@ -12,13 +12,15 @@ from schemas.subjects import Subject
 
 
 class SubjectOut(BaseModel):
-    """`value` is None when it cannot be opened (its key is not here)."""
+    """`value` is None when it cannot be opened (its key is not here). `derived`: no sender named it, it follows from what one
+    did."""
 
     kind: str
     role: str
     token: str
     value: str | None
     part: str | None = None
+    derived: bool | None = None
 
 
 def opened(sealer: Sealer, sealed: str | None, context: str) -> str | None:
@@ -33,4 +35,11 @@ def opened(sealer: Sealer, sealed: str | None, context: str) -> str | None:
 def subject_out(subject: Subject, owner: str, sealer: Sealer) -> SubjectOut:
     """`owner`: the signal, order or task that the value was sealed for."""
     value = opened(sealer, subject.sealed, f"{owner}/{subject.token}")
-    return SubjectOut(kind=subject.kind, role=subject.role, token=subject.token, value=value, part=subject.part)
+    return SubjectOut(
+        kind=subject.kind,
+        role=subject.role,
+        token=subject.token,
+        value=value,
+        part=subject.part,
+        derived=subject.derived or None,
+    )

@@ -20,7 +20,7 @@ from schemas.objections import Objection, ObjectionRequest
 from schemas.orders import Order, OrderEvent
 from schemas.retractions import Standing
 from schemas.scorecards import Counted
-from schemas.signals import MAX_INDICATORS, MOST_VERSIONS, SignalKind, Stage, Subject, Trust
+from schemas.signals import MAX_SUBJECTS, MOST_VERSIONS, SignalKind, Stage, Subject, Trust
 from schemas.tasks import Task, TaskEvent
 from schemas.values import AmountMinor, Currency, EventTime, Instant, Name, PartyId, Region, Sealed, Stored
 
@@ -107,7 +107,7 @@ class JoinedSignal(Stored):
     score: int = Field(ge=0, le=100)
     severity: Name
     reasons: tuple[Reason, ...] = Field(max_length=64)
-    subjects: tuple[Subject, ...] = Field(min_length=1, max_length=MAX_INDICATORS)
+    subjects: tuple[Subject, ...] = Field(min_length=1, max_length=MAX_SUBJECTS)
     narrative_sealed: Sealed | None
     typology: Name | None = None
     stage: Stage | None = None

@@ -48,10 +48,12 @@ class End(Named):
 
 
 class Subject(Stored):
-    """An indicator as it travels: `token` to match by, `sealed` to be read by those with a need."""
+    """An indicator as it travels: `token` to match by, `sealed` to be read by those with a need. `derived`: the sender did not
+    name it, it follows from what the sender named (schemas/indicators/derived.py)."""
 
     kind: IndicatorKind
     role: Role
     token: Name
     sealed: Sealed
     part: Part | None = None
+    derived: bool = False

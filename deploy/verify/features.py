@@ -54,8 +54,8 @@ def bounds(found: list[Member], window_ms: int, *, undisturbed: bool) -> dict[in
     """By `id(member)`. `undisturbed`: no stage was ever killed, so nothing that stands later was known earlier."""
     by_suspect: dict[Indicator, list[Member]] = defaultdict(list)
     for member in found:
-        for suspect in member.content.suspects:
-            by_suspect[member.content.apart(suspect)].append(member)
+        for suspect in member.content.seen:
+            by_suspect[suspect].append(member)
     known: dict[int, Bounds] = {id(member): Bounds() for member in found}
     for group in by_suspect.values():
         for member, own in _of_suspect(group, window_ms, undisturbed):

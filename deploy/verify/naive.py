@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from publicsuffixlist import PublicSuffixList
 
 KINDS = (
     "account",
@@ -41,6 +42,7 @@ PARTS = {
     "recipient": "victim",
 }
 Indicator = tuple[str, str]
+SUFFIXES, PUBLIC_SUFFIXES = PublicSuffixList(accept_unknown=False), PublicSuffixList(accept_unknown=False, only_icann=True)
 
 
 def plain(kind: str, text: str) -> str:
@@ -61,6 +63,26 @@ def plain(kind: str, text: str) -> str:
     scheme, _, rest = text.partition("://")
     host, slash, path = rest.partition("/")
     return f"{scheme.lower()}://{host.lower()}/{path.split('#')[0] if slash else ''}"
+
+
+def same(thing: Indicator) -> Indicator:
+    """A card and an account of one number are one thing."""
+    kind, value = thing
+    return ("account", value) if kind == "card" else (kind, value)
+
+
+def hosts(kind: str, value: str) -> list[Indicator]:
+    """The host of an address, and of a host its site: where `www.` alone stands before it, or the list of suffixes names an
+    operator that gives hosts to its customers."""
+    host = value.split("/")[2].partition(":")[0] if kind == "url" else value
+    if kind not in ("url", "domain"):
+        return []
+    if host.replace(".", "").isdigit():
+        return [("ip", host)]
+    site = SUFFIXES.privatesuffix(host)
+    given = site is not None and site != PUBLIC_SUFFIXES.privatesuffix(host)
+    found = [host, site] if site is not None and (given or host == f"www.{site}") else [host]
+    return [("domain", one) for one in found if (kind, value) != ("domain", one)]
 
 
 def instant_ms(text: str) -> int:
@@ -101,9 +123,17 @@ class Content:
         """Of organized crime: what such signals say counts for such signals alone."""
         return self.kind == "organized_crime"
 
+    @property
+    def seen(self) -> list[Indicator]:
+        """The suspects as they are matched, with what follows from them (hosts, sites), each once."""
+        named = {same((kind, value)) for _, kind, value in self.indicators}
+        further = [one for suspect in self.suspects for one in hosts(*suspect) if one not in named]
+        return list(dict.fromkeys(self.apart(one) for one in (*self.suspects, *further)))
+
     def apart(self, thing: Indicator) -> Indicator:
         """The thing as it is matched: leads of organized crime have sets and cases of their own."""
-        return (f"{thing[0]} of leads", thing[1]) if self.lead else thing
+        kind, value = same(thing)
+        return (f"{kind} of leads", value) if self.lead else (kind, value)
 
     @property
     def case_subject(self) -> Indicator:

@@ -113,7 +113,7 @@ def expect(
 def _known(member: Member, seen: Bounds, confirmed: frozenset[Indicator]) -> tuple[Known, Known]:
     """At least and at most. The earlier it was accepted the fresher it was."""
     earliest, latest = member.accepted_ms
-    cases = MANY if confirmed & set(member.content.suspects) else 0
+    cases = MANY if confirmed & set(member.content.seen) else 0
     low = Known(latest, seen.sightings_low, seen.institutions_low)
     return low, Known(earliest, seen.sightings_high, seen.institutions_high, cases)
 

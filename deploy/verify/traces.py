@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from deploy.verify.naive import Content, Indicator, Known, Policy, ends, instant_ms, plain
+from deploy.verify.naive import Content, Indicator, Known, Policy, ends, instant_ms, plain, same
 from deploy.verify.order import Member
 
 KEPT = 32
@@ -43,7 +43,7 @@ def traces(content: Content) -> Iterable[tuple[Indicator, tuple[Any, ...]]]:
         return
     named = {(one[1], one[2]): one[0] for one in content.indicators}
     money = event["amount"]
-    thing = {part: (event[part]["kind"], plain(event[part]["kind"], event[part]["value"])) for part in ("payer", "payee")}
+    thing = {part: same((event[part]["kind"], plain(event[part]["kind"], event[part]["value"]))) for part in ("payer", "payee")}
     for part, whose, role in ends(event, named):
         if role == "suspect":
             way, other = ("out", thing["payee"]) if part == "payer" else ("in", thing["payer"])

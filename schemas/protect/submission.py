@@ -7,14 +7,16 @@ uses none of the later fields has the content and body id that it always had.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from schemas.events import EventFact, Mention, mentions
-from schemas.indicators import RANK
+from schemas.indicators import RANK, IndicatorKind
+from schemas.indicators.derived import derive
 from schemas.protect.sealing import Sealer
 from schemas.protect.tokens import Tokenizer
-from schemas.signals import SignalIn, SubmittedSignal, Trust
+from schemas.signals import MAX_DERIVED, SignalIn, SubmittedSignal, Trust
 from schemas.subjects import Indicator, Subject
 
 
@@ -41,10 +43,12 @@ def protect(
     """The signal as it travels. `reference` is the sender's own or its Idempotency-Key; `contact` is a tip's."""
     name = signal_id(tokenizer, institution, reference)
     subjects = []
-    for mention in sorted(mentions(body.indicators, body.event), key=_order):
-        token = tokenizer.token(mention.kind, mention.value)
+    ordered = sorted(mentions(body.indicators, body.event), key=_order)
+    for mention in ordered:
+        token = tokenizer.subject(mention.kind, mention.value)
         sealed = sealer.seal(mention.value, f"{name}/{token}")
         subjects.append(Subject.trusted(kind=mention.kind, role=mention.role, token=token, sealed=sealed, part=mention.part))
+    derived = _derived(ordered, {subject.token for subject in subjects}, name, tokenizer, sealer)
     amount = body.at_stake()
     more = _more(body, name, subjects, tokenizer, sealer)
     whose = _whose(name, trust, contact, sealer)
@@ -58,6 +62,10 @@ def protect(
             *_said(more, body),
         )
     )
+    for mention in ordered:  # a content has the name that it had while a card was not matched with an account
+        if mention.kind == IndicatorKind.CARD:
+            older = tokenizer.token(mention.kind, mention.value)
+            content = content.replace(tokenizer.subject(mention.kind, mention.value), older)
     content_id = tokenizer.token("content", institution, content).partition(".")[2]
     return SubmittedSignal.trusted(
         signal_id=name,
@@ -68,7 +76,7 @@ def protect(
         region=body.region,
         amount_minor=amount.minor if amount else None,
         currency=amount.currency if amount else None,
-        subjects=tuple(subjects),
+        subjects=(*subjects, *derived),
         narrative_sealed=sealer.seal(body.narrative, f"{name}/narrative") if body.narrative else None,
         content_id=content_id,
         body_id=_body_id(body, content_id, contact, tokenizer),
@@ -77,6 +85,20 @@ def protect(
         **more,
         **whose,
     )
+
+
+def _derived(
+    ordered: Sequence[Indicator | Mention], named: set[str], name: str, tokenizer: Tokenizer, sealer: Sealer
+) -> list[Subject]:
+    """What the suspects name besides themselves, each once, behind all that the sender named. It is no part of the content."""
+    found: dict[str, Subject] = {}
+    for mention in ordered:
+        for kind, value in derive(mention.kind, mention.value) if mention.role == "suspect" else ():
+            token = tokenizer.subject(kind, value)
+            if token not in named and token not in found and len(found) < MAX_DERIVED:
+                sealed = sealer.seal(value, f"{name}/{token}")
+                found[token] = Subject.trusted(kind=kind, role="suspect", token=token, sealed=sealed, derived=True)
+    return list(found.values())
 
 
 def _whose(name: str, trust: Trust | None, contact: str | None, sealer: Sealer) -> dict[str, Any]:

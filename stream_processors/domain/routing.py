@@ -43,7 +43,7 @@ def routes(signal: SubmittedSignal, points: int, queues: Set[str], policy: Polic
     a lead of organized crime goes follows from the lead alone, for its sender learns it: `points` are the sender's then."""
     if is_lead(signal.kind):
         queues = frozenset()
-    kinds = {subject.kind for subject in signal.subjects if subject.role == "suspect"}
+    kinds = {subject.kind for subject in signal.subjects if subject.role == "suspect" and not subject.derived}
     subject = match_name(signal.primary.token, signal.kind)
     found: dict[str, Route] = {}
     for rule in policy.routes[signal.kind]:

@@ -167,8 +167,8 @@ class Stage:
                 self._forget(one.content)
 
     def _forget(self, content: Content) -> None:
-        for suspect in content.suspects:
-            self._seen[content.apart(suspect)].discard(content)
+        for suspect in content.seen:
+            self._seen[suspect].discard(content)
         for victim in content.victims:
             self._hit[content.apart(victim)].discard(content)
 
@@ -209,8 +209,8 @@ class Stage:
     def _score(self, content: Content) -> int:
         since = content.occurred_ms - self._policy.window_ms
         sightings = institutions = 0
-        for suspect in content.suspects:
-            seen = self._seen[content.apart(suspect)]
+        for suspect in content.seen:
+            seen = self._seen[suspect]
             seen.add(content)
             near = [one for one in seen if one.occurred_ms > since]
             sightings = max(sightings, len(near))
