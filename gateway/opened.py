@@ -14,7 +14,7 @@ from schemas.subjects import Subject
 class SubjectOut(BaseModel):
     """`value` is None when it cannot be opened (its key is not here). `unmatched`: it says nothing of anybody, for it
     stands for no value (`placeholder`) or is none of its kind (`malformed`); None when it is matched. `hub`: many unrelated cases
-    share it; it links nothing."""
+    share it; it links nothing. `derived`: no sender named it, it follows from what one did."""
 
     kind: str
     role: str
@@ -23,6 +23,7 @@ class SubjectOut(BaseModel):
     part: str | None = None
     unmatched: str | None = None
     hub: bool = False
+    derived: bool | None = None
 
 
 def opened(sealer: Sealer, sealed: str | None, context: str) -> str | None:
@@ -49,4 +50,5 @@ def shown(subject: Subject, value: str | None) -> SubjectOut:
         part=subject.part,
         unmatched=subject.unmatched,
         hub=subject.hub is not None,
+        derived=subject.derived or None,
     )

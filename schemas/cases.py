@@ -20,7 +20,7 @@ from schemas.objections import Objection, ObjectionRequest
 from schemas.orders import Order, OrderEvent
 from schemas.retractions import Standing
 from schemas.scorecards import Counted
-from schemas.signals import MAX_INDICATORS, MOST_VERSIONS, SignalKind, Stage, Subject, Trust
+from schemas.signals import MAX_SUBJECTS, MOST_VERSIONS, SignalKind, Stage, Subject, Trust
 from schemas.tasks import Task, TaskEvent
 from schemas.values import AmountMinor, Currency, EventTime, Instant, Name, PartyId, Region, Sealed, Stored
 
@@ -107,7 +107,7 @@ class JoinedSignal(Stored):
     score: int = Field(ge=0, le=100)
     severity: Name
     reasons: tuple[Reason, ...] = Field(max_length=64)
-    subjects: tuple[Subject, ...] = Field(min_length=1, max_length=MAX_INDICATORS)
+    subjects: tuple[Subject, ...] = Field(min_length=1, max_length=MAX_SUBJECTS)
     narrative_sealed: Sealed | None
     typology: Name | None = None
     stage: Stage | None = None
@@ -218,13 +218,15 @@ class Moved(Stored):
 class Case(Stored):
     """The whole case after an action. Lists are bounded; counts are not.
 
-    `signals` holds the newest ones (policy: `case_signals_kept`), `signal_count` all of them; `applied` the newest ids of
-    officers' actions, so that a gateway's retry is an echo. `lease_until` ends a claim without a further record. The value of
-    `primary` opens in the context of `primary_signal_id`, the signal that it came with. All but `primary`, `opened_at` and what
-    officers did is of live signals; `retracted` counts those that were taken back. `tally` is None in a case of before.
+    `signals` holds so many (policy: `case_signals_kept`), of each sender its share, newest first; `signal_count` counts all;
+    `applied` the newest ids of officers' actions, so that a gateway's retry is an echo. `lease_until` ends a claim without a
+    further record. The value of `primary` opens in the context of `primary_signal_id`, the signal that it came with. All but
+    `primary`, `opened_at` and what officers did is of live signals; `retracted` counts those that were taken back. `tally` is
+    None in a case of before.
     `clocks` to `objections` are the loop's, each bounded by the module that adds to it. `linked` are the cases of other agencies
     that share signals with this one, `absorbed` those that were merged into it. `splits` counts the cases that were split off it,
-    `split_off` says which signal (its name with the version) went to which of them.
+    `split_off` says which signal (its name with the version) went to which of them. `leads_only`: it was opened by a lead of
+    organized crime; no other signal joins it, and nothing of it is told to institutions beyond what they did in it.
     """
 
     case_id: str
@@ -268,6 +270,7 @@ class Case(Stored):
     orders: tuple[Order, ...] = ()
     tasks: tuple[Task, ...] = ()
     objections: tuple[Objection, ...] = ()
+    leads_only: bool = False
 
 
 class ActionOutcome(StrEnum):

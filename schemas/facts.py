@@ -51,6 +51,7 @@ class AssessedSignal(Stored):
     """The value of `signals.assessed.v1`.
 
     `accepted_at` is the source record's LogAppendTime, the `now` of the decision. `of` is the signal that this one repeats.
+    `sender_severity`: of a lead of organized crime what its sender is told, from the reasons that the sender may read.
     The `_until_ms` are when the state that this fact makes ends (milliseconds since 1970).
     `emitted` is the offset of this topic up to which the joins of earlier facts were appended before this fact was.
     Of a retraction: the versions below `below` are dead, `undone` is what they had added in this partition, `forward` are the
@@ -76,6 +77,7 @@ class AssessedSignal(Stored):
     body_id: str | None = None
     score: int = 0
     severity: str = "none"
+    sender_severity: str | None = None
     reasons: tuple[Reason, ...] = ()
     routes: tuple[Route, ...] = ()
     policy: str = ""

@@ -32,7 +32,9 @@ from schemas.values import (
 )
 
 __all__ = [
+    "MAX_DERIVED",
     "MAX_INDICATORS",
+    "MAX_SUBJECTS",
     "MOST_VERSIONS",
     "PUBLIC",
     "Amount",
@@ -47,6 +49,9 @@ __all__ = [
 ]
 
 MAX_INDICATORS = 16
+MAX_DERIVED = 16
+"""What is derived from what a signal names is bounded by itself: no sender pays for it."""
+MAX_SUBJECTS = MAX_INDICATORS + MAX_DERIVED
 MOST_VERSIONS = 16
 """A signal has versions 1 to this."""
 
@@ -149,7 +154,8 @@ class SignalIn(Strict):
 
 
 class SubmittedSignal(Stored):
-    """The value of `signals.submitted.v1`: accepted, not yet assessed. Suspects come first, in the order of `KINDS`.
+    """The value of `signals.submitted.v1`: accepted, not yet assessed. Suspects come first, in the order of `KINDS`, what is
+    derived from them last.
 
     `content_id` names the content without its reference (a re-send has the same); `body_id` the whole body.
     `derived_from` is a signal id, whichever way the sender named it. `contact_sealed` is how a tip's sender can be reached.
@@ -163,7 +169,7 @@ class SubmittedSignal(Stored):
     region: Region
     amount_minor: AmountMinor | None
     currency: Currency | None
-    subjects: tuple[Subject, ...] = Field(min_length=1, max_length=MAX_INDICATORS)
+    subjects: tuple[Subject, ...] = Field(min_length=1, max_length=MAX_SUBJECTS)
     narrative_sealed: Sealed | None
     content_id: Name
     body_id: Name

@@ -115,7 +115,8 @@ class End(_OfSignal):
 class Subject(Stored):
     """An indicator as it travels: `token` to match by, `sealed` to be read by those with a need. The token of an `unmatched` one
     is its signal's own: no signal of other content has it, whatever value it holds. `hub`: many unrelated cases share it
-    (schemas/hubs.py); the name of its row in the policy's list, or `measured`."""
+    (schemas/hubs.py); the name of its row in the policy's list, or `measured`. `derived`: the sender did not name it, it follows
+    from what the sender named (schemas/indicators/derived.py)."""
 
     seldom: ClassVar[tuple[str, ...]] = ("hub",)
     kind: IndicatorKind
@@ -125,3 +126,4 @@ class Subject(Stored):
     part: Part | None = None
     unmatched: Unmatched | None = None
     hub: Name | None = None
+    derived: bool = False

@@ -150,7 +150,8 @@ EventTime = Annotated[
 Region = Annotated[str, StringConstraints(pattern=r"^(1[1-5]|2[1-3]|3[1-7]|4[1-6]|5[0-4]|6[1-5]|71|8[12])\d{4}$")]
 """A GB/T 2260 code of six digits, for example 630202 (乐都区)."""
 
-AmountMinor = Annotated[int, Field(ge=0, le=10**15, strict=True)]
+MOST_AMOUNT_MINOR = 10**15
+AmountMinor = Annotated[int, Field(ge=0, le=MOST_AMOUNT_MINOR, strict=True)]
 """Money in minor units (fen for CNY)."""
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=160)]

@@ -90,8 +90,8 @@ def maybe_confirmed(expected: Expected, live: Live) -> frozenset[Indicator]:
             for primary in expected.primaries.get(case.primary_signal_id, ()):
                 wanted = expected.cases.get((home(case), primary))
                 joined = [*wanted.may, *wanted.once] if wanted else []
-                suspects = {one for member in joined for one in member.content.suspects}
-                found |= {primary} | {one for one in suspects if one[0] not in PARTIES}
+                suspects = {one for member in joined for one in member.content.seen}
+                found |= {primary} | {one for one in suspects if one[0].split()[0] not in PARTIES}
     return frozenset(found)
 
 

@@ -57,9 +57,8 @@ def bounds(
     nothing, those that `maybe` were measured perhaps nothing."""
     by_suspect: dict[Indicator, list[Member]] = defaultdict(list)
     for member in found:
-        for suspect in member.content.suspects:
-            if suspect not in member.content.listed:
-                by_suspect[suspect].append(member)
+        for suspect in member.content.seen:
+            by_suspect[suspect].append(member)
     known: dict[int, Bounds] = {id(member): Bounds() for member in found}
     for suspect, group in by_suspect.items():
         for member, own in _of_suspect(group, window_ms, undisturbed):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 
-from deploy.verify.naive import Content, Indicator, Policy, ends
+from deploy.verify.naive import Content, Indicator, Policy, ends, same
 from deploy.verify.order import Member
 
 BELONG = {"url": ("domain", "ip"), "phone": ("sim", "imsi", "imei", "device")}
@@ -22,10 +22,11 @@ def beside(content: Content) -> Iterable[tuple[Indicator, Indicator]]:
     event = content.optional.get("event") or {}
     named = {(kind, value): role for role, kind, value in content.indicators}
     moved = {thing for part, thing, _ in ends(event, named) if part in ("payer", "payee")}
-    for one in content.suspects:
-        natural = one[0] in BELONG.get(content.primary[0], ())
-        if one not in content.listed and one != content.primary and one not in moved and not natural:
-            yield one, content.primary
+    primary, further = content.primary, content.further
+    for one in (*content.suspects, *further):
+        natural = one[0] in BELONG.get(primary[0], ()) or (one in further and primary[0] == "domain")
+        if one not in content.listed and same(one) != same(primary) and one not in moved and not natural:
+            yield content.apart(one), same(primary)
 
 
 def maybe_measured(members: Iterable[Member], policy: Policy) -> frozenset[Indicator]:
@@ -45,7 +46,9 @@ def leading(content: Content, maybe: frozenset[Indicator], references: Iterable[
     for one in content.suspects:
         if one in content.listed:
             continue
-        found.append(one)
-        if one not in maybe:
+        found.append(content.apart(one))
+        if found[-1] not in maybe:
             return found
+    if content.nobody is not None:
+        return [*found, content.apart(content.nobody)]
     return found + [(OWN, f"{content.who}/{one}") for one in sorted(set(references))]

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from publicsuffixlist import PublicSuffixList
 
 KINDS = (
     "account",
@@ -42,6 +43,7 @@ PARTS = {
     "recipient": "victim",
 }
 Indicator = tuple[str, str]
+SUFFIXES, PUBLIC_SUFFIXES = PublicSuffixList(accept_unknown=False), PublicSuffixList(accept_unknown=False, only_icann=True)
 
 
 def plain(kind: str, text: str) -> str:
@@ -82,6 +84,26 @@ def is_apart(kind: str, text: str) -> bool:
     return re.fullmatch(_FORMS.get(kind, ".*"), plain(kind, text)) is None
 
 
+def same(thing: Indicator) -> Indicator:
+    """A card and an account of one number are one thing."""
+    kind, value = thing
+    return ("account", value) if kind == "card" else (kind, value)
+
+
+def hosts(kind: str, value: str) -> list[Indicator]:
+    """The host of an address, and of a host its site: where `www.` alone stands before it, or the list of suffixes names an
+    operator that gives hosts to its customers."""
+    host = value.split("/")[2].partition(":")[0] if kind == "url" else value
+    if kind not in ("url", "domain"):
+        return []
+    if host.replace(".", "").isdigit():
+        return [("ip", host)]
+    site = SUFFIXES.privatesuffix(host)
+    given = site is not None and site != PUBLIC_SUFFIXES.privatesuffix(host)
+    found = [host, site] if site is not None and (given or host == f"www.{site}") else [host]
+    return [("domain", one) for one in found if (kind, value) != ("domain", one)]
+
+
 def instant_ms(text: str) -> int:
     """Milliseconds since 1970 of an instant with its offset."""
     moment = datetime.fromisoformat(text)
@@ -114,23 +136,48 @@ class Content:
 
     @property
     def primary(self) -> Indicator:
-        """The first suspect that is no listed hub; else one that is nobody's, which is this content's alone; else a hub."""
+        """The first suspect that is no listed hub; else one that is nobody's; else a hub."""
         matched = self.suspects
         if matched and matched[0] not in self.listed:
             return matched[0]
-        apart = [
-            (KINDS.index(kind), kind, value)
-            for role, kind, value in self.indicators
-            if role == "suspect" and is_apart(kind, value)
-        ]
-        if not apart:
-            return matched[0]
-        _, kind, value = min(apart)
-        return kind, f"{value} of {self!r}"
+        return self.nobody or matched[0]
+
+    @property
+    def nobody(self) -> Indicator | None:
+        """The first suspect that is nobody's: it is this content's alone."""
+        found = [(KINDS.index(kind), kind, value) for role, kind, value in self.indicators if role == "suspect"]
+        first = min((one for one in found if is_apart(*one[1:])), default=None)
+        return None if first is None else (first[1], f"{first[2]} of {self!r}")
 
     def _matched(self, wanted: str) -> list[Indicator]:
         found = [(kind, value) for role, kind, value in self.indicators if role == wanted and not is_apart(kind, value)]
         return sorted(found, key=lambda one: (KINDS.index(one[0]), one[1]))
+
+    @property
+    def lead(self) -> bool:
+        """Of organized crime: what such signals say counts for such signals alone."""
+        return self.kind == "organized_crime"
+
+    @property
+    def seen(self) -> list[Indicator]:
+        """The suspects as they are matched, with what follows from them (hosts, sites), each once; no listed hubs."""
+        found = (one for one in (*self.suspects, *self.further) if one not in self.listed)
+        return list(dict.fromkeys(self.apart(one) for one in found))
+
+    @property
+    def further(self) -> list[Indicator]:
+        """What follows from the suspects and is not named."""
+        named = {same((kind, value)) for _, kind, value in self.indicators}
+        return [one for suspect in self.suspects for one in hosts(*suspect) if one not in named]
+
+    def apart(self, thing: Indicator) -> Indicator:
+        """The thing as it is matched: leads of organized crime have sets and cases of their own."""
+        kind, value = same(thing)
+        return (f"{kind} of leads", value) if self.lead else (kind, value)
+
+    @property
+    def case_subject(self) -> Indicator:
+        return self.apart(self.primary)
 
     @cached_property
     def optional(self) -> dict[str, Any]:
@@ -162,7 +209,7 @@ def content_of(who: str, body: dict[str, Any], hubs: frozenset[Indicator] = froz
         amount.get("currency", "CNY") if amount else None,
         frozenset(indicators),
         json.dumps(more, sort_keys=True) if more else "",
-        hubs & {(kind, value) for _, kind, value in indicators},
+        hubs & {one for _, kind, value in indicators for one in ((kind, value), *hosts(kind, value))},
     )
 
 
@@ -269,7 +316,7 @@ class Policy:
         suspects that were measured as such."""
         found: dict[str, int] = {}
         named = {(kind, value) for role, kind, value in content.indicators if role == "suspect"}
-        kinds = {kind for kind, value in named - content.listed - hubs}
+        kinds = {one[0] for one in named - content.listed if content.apart(one) not in hubs}
         for rule in self._routes[content.kind]:
             place = content.region if rule["scope"] == "county" and content.region in self._counties else self.city
             threshold = 0 if rule.get("always") else rule.get("from_score")

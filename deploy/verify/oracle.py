@@ -6,10 +6,12 @@ be, and what may be.
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from deploy.verify.features import Bounds, bounds
 from deploy.verify.hubs import leading, maybe_measured
@@ -114,7 +116,7 @@ def expect(
 def _known(member: Member, seen: Bounds, confirmed: frozenset[Indicator]) -> tuple[Known, Known]:
     """At least and at most. The earlier it was accepted the fresher it was."""
     earliest, latest = member.accepted_ms
-    cases = MANY if confirmed & (set(member.content.suspects) - member.content.listed) else 0
+    cases = MANY if confirmed & set(member.content.seen) else 0
     low = Known(latest, seen.sightings_low, seen.institutions_low)
     return low, Known(earliest, seen.sightings_high, seen.institutions_high, cases)
 
@@ -170,7 +172,8 @@ def _signal(
     of = {name for one in rivals if not member.steady or member.may_be_first(one) for name in one.signal_ids}
     low, high = scores[id(member)]
     must, may = joins[id(member)]
-    severities = {policy.severity(score) for score in range(low, high + 1)}
+    told_low, told_high = _own_score(member, policy) if member.content.lead else (low, high)
+    severities = {policy.severity(score) for score in range(told_low, told_high + 1)}
     sure = outcomes == {"assessed"}
     return ExpectedSignal(
         identity,
@@ -186,7 +189,19 @@ def _signal(
 def _place(member: Member, lead: Indicator) -> tuple[int, int]:
     """Where it stands among the signals of this lead, at the earliest and the latest. Signals that it leads behind a measured hub
     lie in other partitions, between which there is no order."""
-    return (member.low, member.high) if member.content.primary == lead else (0, FAR)
+    return (member.low, member.high) if member.content.case_subject == lead else (0, FAR)
+
+
+def _own_score(member: Member, policy: Policy) -> tuple[int, int]:
+    """Of what the signal alone says: all that the sender of a lead is told. When a site was registered, is not in it."""
+    earliest, latest = member.accepted_ms
+    alone = replace(member.content, more=_without_registration(member.content.optional))
+    return policy.score(alone, Known(latest)), policy.score(alone, Known(earliest))
+
+
+def _without_registration(optional: dict[str, Any]) -> str:
+    event = {name: value for name, value in (optional.get("event") or {}).items() if name != "registered_at"}
+    return json.dumps(optional | ({"event": event} if event else {}))
 
 
 def _joins(

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from deploy.verify.naive import Content, Indicator, Known, Policy, ends, instant_ms, is_apart, plain
+from deploy.verify.naive import Content, Indicator, Known, Policy, ends, instant_ms, is_apart, plain, same
 from deploy.verify.order import Member
 
 KEPT = 32
@@ -45,7 +45,7 @@ def traces(content: Content) -> Iterable[tuple[Indicator, tuple[Any, ...]]]:
         return
     named = {(one[1], one[2]): one[0] for one in content.indicators}
     money = event["amount"]
-    thing = {part: (event[part]["kind"], plain(event[part]["kind"], event[part]["value"])) for part in ("payer", "payee")}
+    thing = {part: same((event[part]["kind"], plain(event[part]["kind"], event[part]["value"]))) for part in ("payer", "payee")}
     for part, whose, role in ends(event, named):
         if role == "suspect" and whose not in content.listed:
             way, other = ("out", thing["payee"]) if part == "payer" else ("in", thing["payer"])
@@ -63,14 +63,15 @@ def known(
     groups: dict[tuple[str, Indicator], list[Trace]] = defaultdict(list)
     for member in members:
         for whose, (kind, *rest) in traces(member.content):
-            groups["flow" if kind in ("in", "out") else "victim", whose].append(Trace(member, kind, *rest))
+            sort = "flow" if kind in ("in", "out") else "victim"
+            groups[sort, member.content.apart(whose)].append(Trace(member, kind, *rest))
     found = dict(base)
     for (sort, whose), group in groups.items():
         look = _flow if sort == "flow" else _victim
         for one in group:
             low, high = found[id(one.member)]
             sure = {} if whose in maybe else look(one, _before(one, group), policy)
-            if one.other in maybe:
+            if one.member.content.apart(one.other) in maybe:
                 sure.pop("repeated_pair", None)
             found[id(one.member)] = (_worse(low, sure), _worse(high, look(one, group, policy)))
     return found

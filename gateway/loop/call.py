@@ -137,6 +137,8 @@ async def act(call: Call, case: Case, wanted: Wanted, action_id: str) -> Case | 
     except UnicodeEncodeError:
         raise Problem("invalid-request", "a text holds half a character", errors=[]) from None
     except Problem as problem:
+        if not is_officer(call):
+            problem.more.pop("revision", None)  # it counts what everybody did in the case
         if moves := problem.more.get("moves"):
             problem.more["moves"] = words(moves)
         raise

@@ -28,7 +28,7 @@ from gateway.loop.told import (
 from schemas.cases import Case
 from schemas.protect import Sealer
 from schemas.values import Instant
-from stream_processors.state.loop_views import case_moves, others, phase_of
+from stream_processors.state.loop_views import case_moves, has_leads, others, phase_of, visible_signals
 
 
 class OwnSignalOut(BaseModel):
@@ -39,10 +39,11 @@ class OwnSignalOut(BaseModel):
 
 
 class OwnCaseOut(BaseModel):
-    """A case as an institution sees it: `others` institutions report its subject, too. `signals`: the newest of its own."""
+    """A case as an institution sees it: `others` institutions report its subject, too. `signals`: the newest of its own. Of leads
+    of organized crime neither is told, nor when the case was opened."""
 
     case_id: str
-    opened_at: Instant
+    opened_at: Instant | None
     merged_into: str | None = None
     others: int
     signals: list[OwnSignalOut]
@@ -73,11 +74,11 @@ def officers_case(case: Case, sealer: Sealer, caller: Caller, now: datetime) -> 
 def own_case(case: Case, sealer: Sealer, caller: Caller) -> OwnCaseOut:
     """Its own part of the case."""
     teller, institution = Teller(sealer, caller), caller.subject
-    signals = {one.signal_id: one for one in reversed(case.signals) if one.institution == institution}
+    signals = {one.signal_id: one for one in reversed(visible_signals(case)) if one.institution == institution}
     shown = ("signal_id", "kind", "occurred_at", "accepted_at")
     return OwnCaseOut(
         case_id=case.case_id,
-        opened_at=case.opened_at,
+        opened_at=_opened_at(case),
         merged_into=case.merged_into,
         others=others(case, institution),
         signals=[OwnSignalOut(**{name: getattr(one, name) for name in shown}) for one in reversed(signals.values())],
@@ -88,3 +89,10 @@ def own_case(case: Case, sealer: Sealer, caller: Caller) -> OwnCaseOut:
         clocks=[clock_out(one) for one in own_clocks(case, institution)],
         links=LinksOut(self=f"/v1/cases/{case.case_id}"),
     )
+
+
+def _opened_at(case: Case) -> datetime | None:
+    """When the case was opened, as far as an institution may know: leads of organized crime open none for it."""
+    if not has_leads(case):
+        return case.opened_at
+    return min((signal.accepted_at for signal in visible_signals(case)), default=None)

@@ -42,7 +42,7 @@ class Protector(NamedTuple):
         return self.sealer.seal(text, context) if text is not None else None
 
     def subject(self, named: Named, owner: str, role: Role = "suspect") -> Subject:
-        token = self.tokenizer.token(named.kind, named.value)
+        token = self.tokenizer.subject(named.kind, named.value)
         return Subject(kind=named.kind, role=role, token=token, sealed=self.sealer.seal(named.value, f"{owner}/{token}"))
 
     def measure(self, body: WarnedIn | BlockedIn | ReportedIn, name: str, institution: str, now: datetime) -> Measure:

@@ -6,6 +6,7 @@ opened for whoever must act on them.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -23,7 +24,7 @@ from schemas.protect import Sealer
 from schemas.tasks import Attempt, Task
 from schemas.values import Instant
 from stream_processors.domain.loop import Role as Part
-from stream_processors.state.loop_views import objection_moves, order_moves, task_moves, unit_of
+from stream_processors.state.loop_views import is_above_reported, objection_moves, order_moves, task_moves, unit_of
 
 _WORDS = {event.value: word for word, event in ANSWERS.items()} | {"try": "tries", "succeed": "tries"}
 
@@ -99,7 +100,8 @@ class OrderOut(BaseModel):
 
 
 class MeasureOut(BaseModel):
-    """A measure as the case keeps it. `late`: it came after its clock had run out; `done_late`: it was done after that, too."""
+    """A measure as the case keeps it. `late`: it came after its clock had run out; `done_late`: it was done after that, too.
+    `above_reported`: it holds more than the case's reports name; for officers alone."""
 
     measure_id: str
     case_id: str
@@ -119,6 +121,7 @@ class MeasureOut(BaseModel):
     note: str | None = None
     late: bool
     done_late: bool
+    above_reported: bool | None = None
 
 
 class AttemptOut(BaseModel):
@@ -188,8 +191,9 @@ class ObjectionOut(BaseModel):
 
 
 class ClockOut(BaseModel):
-    """A clock of the case. `about`: the order, task, objection or institution that it is for; `late`: what stopped it came after
-    `due_at`; `estimated`: days off of a year that is not known yet were reckoned through."""
+    """A clock of the case. `about`: the order, task, objection or institution that it is for; `run`: to an institution the number
+    among its own of this name; `late`: what stopped it came after `due_at`; `estimated`: days off of a year that is not known yet
+    were reckoned through."""
 
     name: str
     run: int
@@ -275,7 +279,8 @@ class Teller(NamedTuple):
 
     def measure(self, one: Measure, case: Case) -> MeasureOut:
         note = opened(self.sealer, one.note_sealed, f"{one.measure_id}/note")
-        return MeasureOut(**_plain(MeasureOut, one), case_id=case.case_id, note=note)
+        above = is_above_reported(one, case.amount_minor) if self.whole else None
+        return MeasureOut(**_plain(MeasureOut, one, "above_reported"), case_id=case.case_id, note=note, above_reported=above)
 
     def task(self, one: Task) -> TaskOut:
         told = _plain(TaskOut, one, "person", "attempts", "reach", "taken_by")
@@ -342,7 +347,13 @@ def own_clocks(case: Case, institution: str) -> list[Clock]:
     mine = {institution}
     mine |= {one.order_id for one in own_orders(case, institution)} | {one.task_id for one in own_tasks(case, institution)}
     mine |= {one.objection_id for one in own_objections(case, institution)}
-    return [one for one in case.clocks if one.about in mine]
+    runs: Counter[tuple[str, str | None]] = Counter()
+    own = []
+    for clock in case.clocks:
+        if clock.about in mine:
+            runs[clock.name, clock.about] += 1
+            own.append(clock.model_copy(update={"run": runs[clock.name, clock.about]}))
+    return own
 
 
 def _owners(one: Order, case: Case) -> Iterator[str]:

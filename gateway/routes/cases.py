@@ -36,6 +36,7 @@ from gateway.problems import Problem
 from gateway.reply import dumped
 from schemas.cases import ActionKind, ActionOutcome, Case, CaseChange, Disposition
 from schemas.values import AtMost, Exact, Name, PartyId
+from stream_processors.state.loop_views import twin_id
 
 
 class _Body(Exact):
@@ -121,7 +122,11 @@ async def get_case(call: Call) -> Response:
     case = await seen_case(call)
     accessed(call.caller, "case", case=case.case_id, queue=case.queue)
     if is_officer(call):
-        return dumped(officers_case(case, call.services.sealer, call.caller, datetime.now(UTC)))
+        shown = officers_case(case, call.services.sealer, call.caller, datetime.now(UTC))
+        twin = await call.services.views.case(twin_id(case))
+        if twin is not None and call.caller.may_work_on(twin.queue):
+            shown.linked = [*(shown.linked or ()), twin.case_id]
+        return dumped(shown)
     return dumped(own_case(case, call.services.sealer, call.caller))
 
 
@@ -130,20 +135,21 @@ async def get_action(call: Call) -> Response:
     action_id = call.request.path_params["action_id"]
     change = await call.services.views.action(action_id)
     if change is not None and change.actor == actor_of(call.caller):
-        return dumped(_decided(action_id, change))
+        return dumped(_decided(call, action_id, change))
     standing = await call.services.desk.standing(action_id)  # what a stage sent on to another case is told under the stage's name
     if standing is None or standing.actor != actor_of(call.caller):
         raise Problem("not-found", "there is no such action of yours")
-    return pending_reply(Pending(action_id, standing), 200) if change is None else dumped(_decided(action_id, change))
+    return pending_reply(Pending(action_id, standing), 200) if change is None else dumped(_decided(call, action_id, change))
 
 
-def _decided(action_id: str, change: CaseChange) -> ActionOut:
+def _decided(call: Call, action_id: str, change: CaseChange) -> ActionOut:
+    """The revision counts what everybody did in the case, so it is for officers."""
     return ActionOut(
         action_id=action_id,
         status="refused" if change.outcome is ActionOutcome.REFUSED else "applied",
         case_id=change.case_id or "",
         kind=change.kind.value if change.kind else "",
-        revision=change.revision,
+        revision=change.revision if is_officer(call) else None,
         problem=change.problem,
         why=change.why,
         moves=words(change.moves) or None,
@@ -154,7 +160,7 @@ def _decided(action_id: str, change: CaseChange) -> ActionOut:
 async def _move(call: Call, model: type[BaseModel], kind: ActionKind) -> Response:
     body = await body_of(call, model)
     case = await seen_case(call)
-    more = {"queue": await _queue_of(call, body.into)} if isinstance(body, MergeIn) else {}
+    more = {"queue": await _queue_of(call, case, body.into)} if isinstance(body, MergeIn) else {}
     wanted = Wanted(kind, body.model_dump_json(), lambda: _members(call, case, body) | more)
     outcome = await act(call, case, wanted, action_of(call))
     now = datetime.now(UTC)
@@ -169,11 +175,14 @@ def _members(call: Call, case: Case, body: BaseModel) -> dict[str, Any]:
     return found
 
 
-async def _queue_of(call: Call, case_id: str) -> str:
-    """Of the case to merge into, which is one of the officer's own."""
-    other = await call.services.views.case(case_id)
+async def _queue_of(call: Call, case: Case, into: str) -> str:
+    """Of the case to merge into, which is one of the officer's own. Whether a case is of leads never changes, so no merge that is
+    under way can mix the two."""
+    other = await call.services.views.case(into)
     if other is None or not call.caller.may_work_on(other.queue):
         raise Problem("unknown-case", "there is no such case in your queues to merge into")
+    if other.leads_only != case.leads_only:
+        raise Problem("kept-apart", "one of the two cases is of leads of organized crime; work on both side by side")
     return other.queue
 
 
@@ -190,7 +199,7 @@ _OF_BEFORE = (ActionKind.CLAIM, ActionKind.RENEW, ActionKind.RELEASE, ActionKind
 """Their names in the interface and in metrics have stood without the word; another route has `acknowledge`, too."""
 _MORE: dict[ActionKind, tuple[str, ...]] = {
     ActionKind.TRANSFER: ("same-queue", "unknown-queue"),
-    ActionKind.MERGE: ("same-case", "merged", "other-queue", "other-way", "orders-stand"),
+    ActionKind.MERGE: ("same-case", "merged", "other-queue", "other-way", "kept-apart", "orders-stand"),
     ActionKind.SPLIT: ("unknown-signal", "nothing-left", "split-too-often"),
     ActionKind.REOPEN: ("note-required",),
     ActionKind.CLOSE: ("orders-stand",),

@@ -142,7 +142,7 @@ async def _own_receipt(call: Call, signal_id: str) -> Receipt | None:
     return None
 
 
-_REFUSALS = (*CASE, "impossible-time", "above-arrived", "too-many-measures")
+_REFUSALS = (*CASE, "impossible-time", "too-many-measures")
 ENDPOINTS = [
     move_endpoint(
         "/v1/cases/{case_id}/measures",

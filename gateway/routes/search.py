@@ -45,7 +45,7 @@ async def post_search(call: Call) -> Response:
         return name == queue if queue is not None else call.caller.may_work_on(name)
 
     try:
-        token = services.tokenizer.token(body.kind, body.value)
+        token = services.tokenizer.subject(body.kind, body.value)
     except UnicodeEncodeError:
         raise Problem("invalid-request", "the value holds half a character", errors=[]) from None
     found = await services.views.search(token, mine, now_ms=time.time_ns() // 1_000_000, limit=body.limit)

@@ -98,7 +98,11 @@ async def feedback(call: Call, receipt: Receipt) -> list[Feedback]:
         return []
     cases = await asyncio.gather(*(_case(call, one) for one in first.cases))
     own = {"signal_id": receipt.signal_id, "duplicate_of": receipt.of}
-    told = [feedback_of(case, first.signal_id, institution).model_copy(update=own) for case in cases if case is not None]
+    told = [
+        feedback_of(case, first.signal_id, institution, first.accepted_at).model_copy(update=own)
+        for case in cases
+        if case is not None
+    ]
     return told or ([Feedback(**own)] if receipt.of is not None else [])
 
 

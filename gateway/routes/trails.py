@@ -96,7 +96,7 @@ async def post_refund(call: Call) -> Response:
     body = await body_of(call, RefundIn)
     case, policy, services = await seen_case(call), call.services.policy, call.services
     try:
-        token = services.tokenizer.token(body.account.kind, body.account.value)
+        token = services.tokenizer.subject(body.account.kind, body.account.value)
     except UnicodeEncodeError:
         raise Problem("invalid-request", "the value holds half a character", errors=[]) from None
     gathered = await _reading(call, policy.trail).into(case.case_id, token)

@@ -7,16 +7,17 @@ uses none of the later fields has the content and body id that it always had.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
 from schemas.events import EventFact, Mention, mentions
 from schemas.hubs import NO_HUBS, Hubs
 from schemas.indicators import RANK
+from schemas.indicators.derived import Derived, derive
 from schemas.protect.sealing import Sealer
 from schemas.protect.tokens import Tokenizer
-from schemas.signals import SignalIn, SubmittedSignal, Trust
+from schemas.signals import MAX_DERIVED, SignalIn, SubmittedSignal, Trust
 from schemas.subjects import NO_PLACEHOLDERS, Indicator, Placeholders, Subject, unmatched_as
 
 
@@ -66,7 +67,7 @@ def protect(
         )
     )
     content_id = tokenizer.token("content", institution, content).partition(".")[2]
-    subjects = _subjects(named, contents, listed, hubs, name, content_id, tokenizer, sealer)
+    subjects = _subjects(named, listed, hubs, name, content_id, tokenizer, sealer)
     if body.event is not None:
         more["event"] = _event(body, name, subjects, sealer)
     return SubmittedSignal.trusted(
@@ -91,7 +92,6 @@ def protect(
 
 def _subjects(
     named: Sequence[Indicator | Mention],
-    contents: Sequence[str],
     listed: Placeholders,
     hubs: Hubs,
     name: str,
@@ -99,19 +99,38 @@ def _subjects(
     tokenizer: Tokenizer,
     sealer: Sealer,
 ) -> list[Subject]:
-    """What is named, with the token of its value (`contents`), in the order of `_rank`. An unmatched thing has a token made of
-    the content: it is no other signal's, but a re-send's, which is found by it."""
-    subjects, is_plain = [], True
-    for one, token in zip(named, contents, strict=True):
+    """What is named, in the order of `_rank`, and behind it what is derived from that. An unmatched thing has a token made of the
+    content: it is no other signal's, but a re-send's, which is found by it. Nothing is derived from it."""
+    subjects, is_plain, derived = [], True, dict[Derived, None]()
+    for one in named:
         unmatched = unmatched_as(one.kind, one.value, listed)
         hub = hubs.mark_of(one.kind, one.value) if unmatched is None else None
         is_plain &= unmatched is None and hub is None
         if unmatched is not None:
             token = tokenizer.token("unmatched", content_id, one.kind, one.role, one.part or "", one.value)
+        else:
+            token = tokenizer.subject(one.kind, one.value)
+            if one.role == "suspect":
+                derived |= dict.fromkeys(derive(one.kind, one.value))
         sealed = sealer.seal(one.value, f"{name}/{token}")
         more: dict[str, Any] = {"unmatched": unmatched, "hub": hub}
         subjects.append(Subject.trusted(kind=one.kind, role=one.role, token=token, sealed=sealed, part=one.part, **more))
-    return subjects if is_plain else sorted(subjects, key=_rank)
+    if not is_plain:
+        subjects.sort(key=_rank)
+    return subjects + _derived(derived, {one.token for one in subjects}, hubs, name, tokenizer, sealer) if derived else subjects
+
+
+def _derived(
+    things: Iterable[Derived], named: set[str], hubs: Hubs, name: str, tokenizer: Tokenizer, sealer: Sealer
+) -> list[Subject]:
+    """What the suspects name besides themselves, each once, behind all that the sender named. It is no part of the content."""
+    found: dict[str, Subject] = {}
+    for kind, value in things:
+        token = tokenizer.subject(kind, value)
+        if token not in named and token not in found and len(found) < MAX_DERIVED:
+            sealed, hub = sealer.seal(value, f"{name}/{token}"), hubs.mark_of(kind, value)
+            found[token] = Subject.trusted(kind=kind, role="suspect", token=token, sealed=sealed, hub=hub, derived=True)
+    return list(found.values())
 
 
 def _whose(name: str, trust: Trust | None, contact: str | None, sealer: Sealer) -> dict[str, Any]:

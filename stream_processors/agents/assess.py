@@ -35,7 +35,7 @@ from stream_processors.crash import point
 from stream_processors.domain import assess as decision
 from stream_processors.domain.deduplication import holds_claim
 from stream_processors.domain.features import Observed
-from stream_processors.domain.hubs import NOTHING, case_key
+from stream_processors.domain.hubs import NOTHING, case_name
 from stream_processors.domain.retraction import as_standing
 from stream_processors.log import Entry, Log, Record
 from stream_processors.metrics import METRICS, Steps
@@ -207,8 +207,8 @@ class Assess(Folding):
             if signal is None:
                 fact = decision.refuse(work.why, policy=self.policy, now=work.now, emitted=emitted)
             else:
-                measured = work.seen.measured(self.policy.hubs.most_primaries)
-                key = case_key(signal, measured)
+                measured = work.seen.measured(self.policy.hubs.most_primaries, signal)
+                key = case_name(signal, measured)
                 observed = work.observed(signal, measured, work.seen.queues.get(key, NOTHING) | opened.get(key, NOTHING))
                 fact = decision.decide(
                     signal, observed=observed, source=work.source, policy=self.policy, now=work.now, emitted=emitted

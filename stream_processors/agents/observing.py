@@ -15,6 +15,7 @@ from schemas.signals import SubmittedSignal
 from schemas.values import DAY_MS, instant_ms
 from stream_processors.domain.features import Features
 from stream_processors.domain.hubs import NOTHING, is_listed, sightings
+from stream_processors.domain.leads import match_name
 from stream_processors.domain.traces import FLOWS_KEPT, VICTIM_KEPT, Flow, VictimMark, end_of, flows, latest_ms, victims
 from stream_processors.domain.trust import low
 from stream_processors.state.drawers import drawer_of, long, short
@@ -79,17 +80,20 @@ class Seen:
     def _case_of(self, token: str, queues: Sequence[bytes]) -> None:
         self.queues.setdefault(token, set()).update(queue.decode() for queue in queues)
 
-    def measured(self, most: int | None) -> frozenset[str]:
-        """The suspects that were seen beside more than `most` primary subjects."""
-        found = [token for token, one in self.suspects.items() if one[3] > most] if most is not None else []
-        return frozenset(found) if found else NOTHING
+    def measured(self, most: int | None, signal: SubmittedSignal) -> frozenset[str]:
+        """The suspects (tokens) that were seen beside more than `most` primary subjects."""
+        names = {name for name, one in self.suspects.items() if one[3] > most} if most is not None else set()
+        if not names:
+            return NOTHING
+        return frozenset(one.token for one in signal.subjects if match_name(one.token, signal.kind) in names)
 
     def features(self, signal: SubmittedSignal, measured: Set[str], age_ms: int) -> Features:
         """Hubs give nothing: no sightings of theirs, no flows of theirs, no pair with one of them. A tip is not borne out by what
         others saw."""
         sightings, institutions, confirmed = 1, 1, 0
-        for token, one in self.suspects.items() if not low(signal) else ():
-            if token not in measured:
+        hubs = {match_name(token, signal.kind) for token in measured}
+        for name, one in self.suspects.items() if not low(signal) else ():
+            if name not in hubs:
                 sightings, institutions = max(sightings, one[0]), max(institutions, one[1])
                 confirmed = max(confirmed, one[2])
         moved = self._moved(signal, measured) if self.ends else _NOT_MOVED
@@ -98,7 +102,8 @@ class Seen:
 
     def _moved(self, signal: SubmittedSignal, measured: Set[str]) -> tuple[int, int, int, int | None]:
         """Transfers of the same pair, fan-in, fan-out, how long money was held."""
-        ends = [one for one in self.ends if one.token not in measured]
+        names = {match_name(token, signal.kind) for token in measured}
+        ends = [one for one in self.ends if one.token not in names]
         hubs = {end_of(one.token) for one in signal.subjects if is_listed(one) or one.token in measured}
         return (
             max((one.same_pair for one in ends if one.other not in hubs), default=0),
@@ -115,7 +120,7 @@ def questions(signal: SubmittedSignal, policy: Policy, now_ms: int) -> list[Ques
     until = latest + keep.sightings_days * DAY_MS
     trim = now_ms - keep.sightings_days * DAY_MS
     since = max(0, occurred - policy.window_s * 1000)
-    token, echo = signal.primary.token, signal.derived_from is not None
+    token, echo = match_name(signal.primary.token, signal.kind), signal.derived_from is not None
     claims_until = now_ms + keep.claims_days * DAY_MS
     name = name_of(signal.signal_id, signal.version)
     found = [Question(bucket_of(token), content_question(signal.content_id, name, claims_until, token))]
@@ -133,7 +138,8 @@ def questions(signal: SubmittedSignal, policy: Policy, now_ms: int) -> list[Ques
 def _suspects(signal: SubmittedSignal) -> Iterator[tuple[str, str]]:
     """Those that are asked about, and what each was seen beside. A tip sees nobody; it only asks which of them are hubs."""
     if low(signal):
-        return ((one.token, "") for one in signal.subjects if one.role == "suspect" and one.hub is None)
+        suspects = (one for one in signal.subjects if one.role == "suspect" and one.hub is None)
+        return ((match_name(one.token, signal.kind), "") for one in suspects)
     return sightings(signal)
 
 

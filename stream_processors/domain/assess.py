@@ -14,6 +14,7 @@ from schemas.values import DAY_MS, instant_ms
 from stream_processors.domain import hubs, trust
 from stream_processors.domain.deduplication import classify
 from stream_processors.domain.features import Observed
+from stream_processors.domain.leads import is_lead, sender_points
 from stream_processors.domain.routing import routes
 from stream_processors.domain.scoring import score, severity
 from stream_processors.domain.traces import latest_ms
@@ -30,7 +31,9 @@ def decide(
     """The fact of this source record. `source` is `partition:offset`, `emitted` see AssessedSignal."""
     outcome, of = classify(signal, observed=observed, source=source)
     points, reasons = score(signal, observed.features, policy) if outcome is Outcome.ASSESSED else (0, ())
+    own, _ = trust.weigh(signal, sender_points(reasons), (), policy)
     points, reasons = trust.weigh(signal, points, reasons, policy)
+    routed_by = own if is_lead(signal.kind) else points
     now_ms, keep = instant_ms(now), policy.keep
     latest = latest_ms(signal, now_ms)
     return AssessedSignal.trusted(
@@ -55,7 +58,8 @@ def decide(
         score=points,
         severity=severity(points, policy) if outcome is Outcome.ASSESSED else "none",
         reasons=reasons,
-        routes=routes(signal, points, observed.queues, policy, observed.measured) if outcome is Outcome.ASSESSED else (),
+        sender_severity=severity(own, policy) if outcome is Outcome.ASSESSED and is_lead(signal.kind) else None,
+        routes=routes(signal, routed_by, observed.queues, policy, observed.measured) if outcome is Outcome.ASSESSED else (),
         policy=policy.label,
         claims_until_ms=now_ms + keep.claims_days * DAY_MS,
         sightings_until_ms=latest + keep.sightings_days * DAY_MS,

@@ -29,6 +29,7 @@ from stream_processors.domain import (
     scorecards,
 )
 from stream_processors.domain.calendars import Calendar, calendar_of
+from stream_processors.domain.case_evidence import kept
 from stream_processors.domain.case_officers import TABLE, open_moves
 from stream_processors.domain.case_state import LAPSED, NONE, phase_of, state_of
 from stream_processors.domain.case_step import Done, Step
@@ -149,14 +150,14 @@ def echo(action: Action, actor: str, now: datetime) -> CaseChange:
 
 
 def smaller(change: CaseChange) -> CaseChange | None:
-    """The same with the newer half of the signals that the case lists, then with the newest attempt of each task; its counts
-    stay, and the log has the rest. None: there is nothing more to leave out."""
+    """The same with half of the signals that the case lists, of each sender its share, then with the newest attempt of each
+    task; its counts stay, and the log has the rest. None: there is nothing more to leave out."""
     case = change.case
     if case is None:
         return None
     less: dict[str, Any] = {}
     if len(case.signals) > 1:
-        less["signals"] = case.signals[: len(case.signals) // 2]
+        less["signals"] = kept(case.signals, len(case.signals) // 2)
     elif any(len(one.attempts) > 1 for one in case.tasks):
         less["tasks"] = tuple(one.model_copy(update={"attempts": one.attempts[-1:]}) for one in case.tasks)
     return change.model_copy(update={"case": case.model_copy(update=less)}) if less else None

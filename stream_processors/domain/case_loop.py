@@ -7,6 +7,7 @@ own table allows, and people are told all the same.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from hashlib import sha256
 
 from schemas.cases import Case
 from schemas.clocks import Clock, ClockStep, Role
@@ -235,7 +236,8 @@ def _moved_by(step: Step, case: Case, clock: Clock, moment: ClockStep) -> Done |
 
 
 def _tell(step: Step, case: Case, clock: Clock, what: Telling) -> Iterable[Notice]:
-    """The notices of one moment. OFFICER is whoever has to act; the unit's head reads the unit's queue, the city its own."""
+    """The notices of one moment. OFFICER is whoever has to act; the unit's head reads the unit's queue, the city its own. To
+    others than the unit neither the id nor the data tells the run: it counts the clocks of all who are in the case."""
     if what.step is ClockStep.WARN:
         says = "clock_warns"
     elif _is_waited_for(case, clock):
@@ -244,7 +246,6 @@ def _tell(step: Step, case: Case, clock: Clock, what: Telling) -> Iterable[Notic
         says = "clock_escalated" if what.escalated else "clock_fell_due"
     data: dict[str, int | str] = {
         "clock": what.name,
-        "run": what.run,
         "due_at": iso(what.due_at),
         "basis": what.basis[:160],
         "roles": ",".join(what.roles),
@@ -254,9 +255,12 @@ def _tell(step: Step, case: Case, clock: Clock, what: Telling) -> Iterable[Notic
     to = [_who(role, case, clock, step.policy.city) for role in what.roles]
     to += [f"{agency}-{step.policy.city}" for agency in what.parties]
     to += [case.queue] if says == "notice_ended" else []
+    agency = case.queue.rpartition("-")[0]
     for number, recipient in enumerate(dict.fromkeys(one for found in to for one in _each(found))):
+        inside = recipient == case.queue or recipient.rpartition("-")[0] == agency or recipient in what.parties
+        moment = f"{case.case_id}|{clock.name}|{clock.about}|{clock.started_at.isoformat()}|{what.step}|{recipient}"
         yield Notice.trusted(
-            notice_id=f"{step.action.action_id}/{what.name}/{number}",
+            notice_id=f"{step.action.action_id}/{what.name}/{number}" if inside else _opaque_id(moment),
             recipient=recipient,
             kind=NoticeKind.CLOCK,
             case_id=case.case_id,
@@ -264,8 +268,13 @@ def _tell(step: Step, case: Case, clock: Clock, what: Telling) -> Iterable[Notic
             at=step.now,
             order_id=clock.about if any(one.order_id == clock.about for one in case.orders) else None,
             task_id=clock.about if any(one.task_id == clock.about for one in case.tasks) else None,
-            data=data,
+            data=data | {"run": what.run} if inside else data,
         )
+
+
+def _opaque_id(moment: str) -> str:
+    """A name of a clock's moment: the same in every replay, and of one clock no two runs begin at one time."""
+    return "clock-" + sha256(moment.encode()).hexdigest()[:24]
 
 
 def _each(found: str | tuple[str, ...]) -> tuple[str, ...]:

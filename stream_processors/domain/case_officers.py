@@ -16,6 +16,7 @@ from schemas.values import DAY_MS, instant_ms
 from stream_processors.domain import case_clocks, case_loop, case_orders, case_signals, case_structure, trust
 from stream_processors.domain.case_state import LAPSED, state_of
 from stream_processors.domain.case_step import Done, Step
+from stream_processors.domain.leads import match_name
 from stream_processors.domain.loop import ClockStart, ClockStop
 from stream_processors.domain.refusal import Refusal
 
@@ -119,13 +120,18 @@ def _dispose(step: Step) -> Done | Refusal:
 def _verdict(action: Action, case: Case, policy: Policy, now: datetime) -> Verdict:
     """Of the case's primary subject, and of the tools that its signals name. Who only dealt with a confirmed account is not
     confirmed with it: other accounts and persons have cases of their own. What a tip names does not count, and what was a hub in
-    one of the signals is nobody's."""
-    found = {case.primary.token: None}
-    hubs = {one.token for signal in case.signals for one in (*signal.subjects, case.primary) if one.hub is not None}
+    one of the signals is nobody's. What leads of organized crime confirm counts for such leads alone."""
+    found = {match_name(case.primary.token, kind): None for kind in case.kinds}
+    hubs = {
+        match_name(one.token, signal.kind)
+        for signal in case.signals
+        for one in (*signal.subjects, case.primary)
+        if one.hub is not None
+    }
     for signal in case.signals:
         for subject in trust.sighted(signal):
             if subject.kind in _TOOLS:
-                found[subject.token] = None
+                found[match_name(subject.token, signal.kind)] = None
     confirmed = action.disposition is Disposition.CONFIRMED
     until = instant_ms(now) + policy.keep.cases_days * DAY_MS if confirmed else 0
     tokens = tuple(token for token in found if token not in hubs)

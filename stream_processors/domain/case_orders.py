@@ -53,15 +53,11 @@ def measure(step: Step) -> Done | Refusal:
     if not sent_on and (who.role != Role.INSTITUTION or who.id != kept.institution):
         return Refusal("forbidden", "a measure is told by the institution that took it")
     if not sent_on and who.id not in concerned(step.case):
-        return Refusal("unknown-case", "there is no such case of yours")
+        return Refusal("unknown-case", f"there is no case {step.case.case_id}")  # as of one that does not exist
     theirs = tuple(one for one in step.case.clocks if one.about == kept.institution and one.state is not ClockState.CANCELLED)
     due_at = {one.name: one.due_at for one in theirs}
     running = frozenset(one.name for one in theirs if one.state in case_clocks.RUNNING)
-    told = step.case.amount_minor  # in a currency that no report names nothing came in, unless no report names any amount
-    arrived = told.get(kept.currency, 0) if kept.currency and told else None
-    change = measures.add(
-        measures=step.case.measures, measure=kept, due_at=due_at, running=running, now=step.now, arrived_minor=arrived
-    )
+    change = measures.add(measures=step.case.measures, measure=kept, due_at=due_at, running=running, now=step.now)
     if change.refused is not None:
         return change.refused
     if change.echo:

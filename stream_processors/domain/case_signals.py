@@ -15,13 +15,14 @@ from schemas.clocks import Clock, ClockState
 from schemas.policy import Policy
 from schemas.retractions import Standing
 from stream_processors.domain import case_clocks, case_loop, clocks, hubs, tally, trust
+from stream_processors.domain.case_evidence import kept
 from stream_processors.domain.case_state import SLEEPING
 from stream_processors.domain.case_step import Done, Step
+from stream_processors.domain.leads import is_lead
 from stream_processors.domain.loop import ClockStart, ClockStop
 from stream_processors.domain.refusal import Refusal
 from stream_processors.domain.scoring import severity
 
-KEPT_CHARACTERS = 400_000
 LINKED_KEPT = 16
 AFRESH: dict[str, Any] = {
     "status": CaseStatus.OPEN,
@@ -55,6 +56,7 @@ def opened(action: Action, signal: JoinedSignal, now: datetime) -> Case:
         signals=(signal,),
         tally=tally.counted(tally.EMPTY, signal),
         linked=action.linked,
+        leads_only=is_lead(signal.kind),
     )
 
 
@@ -175,21 +177,3 @@ def left(case: Case, gone: Standing, policy: Policy) -> dict[str, Any]:
         "retracted": case.retracted + 1,
         "tally": counts,
     }
-
-
-def kept(signals: tuple[JoinedSignal, ...], most: int) -> tuple[JoinedSignal, ...]:
-    """The newest signals, so many as fit: a case of large signals must still be one record of the log."""
-    kept: list[JoinedSignal] = []
-    room, tips = KEPT_CHARACTERS, 0
-    for signal in signals:
-        tips += trust.low(signal)
-        if trust.low(signal) and tips > trust.LOW_KEPT:
-            continue
-        if len(kept) == most:
-            break
-        room -= 2000 + len(signal.narrative_sealed or "") + len(signal.contact_sealed or "")
-        room -= sum(150 + len(subject.sealed) for subject in signal.subjects)
-        if room < 0 and kept:
-            break
-        kept.append(signal)
-    return tuple(kept)

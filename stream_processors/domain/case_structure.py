@@ -21,9 +21,11 @@ from schemas.retractions import name_of
 from schemas.signals import MOST_VERSIONS, SignalKind
 from schemas.tasks import OVER
 from stream_processors.domain import case_clocks, hubs, measures, tally
-from stream_processors.domain.case_signals import AFRESH, LINKED_KEPT, again, clocks_without, kept, owed_elsewhere
+from stream_processors.domain.case_evidence import kept
+from stream_processors.domain.case_signals import AFRESH, LINKED_KEPT, again, clocks_without, owed_elsewhere
 from stream_processors.domain.case_state import SLEEPING
 from stream_processors.domain.case_step import Done
+from stream_processors.domain.leads import is_lead
 from stream_processors.domain.loop import ClockStart
 from stream_processors.domain.order_step import crossed_its_end, is_done, is_unlifted
 from stream_processors.domain.refusal import Refusal
@@ -252,6 +254,7 @@ def _opened(action: Action, portion: Portion, policy: Policy, now: datetime) -> 
         "linked": portion.linked,
         "split_from": split_from,
         "absorbed": () if split_from == portion.of else (portion.of,),
+        "leads_only": bool(portion.tally.kinds) and all(is_lead(kind) for kind in portion.tally.kinds),
     }
     carried = tuple(ClockStart(one.name, one.about or "", one.due_at) for one in portion.clocks)
     return Done(new, starts=(*_acknowledged(), *carried))

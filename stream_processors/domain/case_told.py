@@ -6,7 +6,9 @@ changed. Invariant: who acted on a report, or was warned, is told when it is tak
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
+from hashlib import sha256
 from typing import Any
 
 from schemas.cases import ActionKind, Case
@@ -16,8 +18,9 @@ from schemas.notices import Notice, NoticeKind
 from schemas.orders import OrderKind, OrderState
 from stream_processors.domain.case_step import Step
 from stream_processors.domain.early_warning import early_warning
-from stream_processors.domain.feedback import QUIET, Handling, feedback
+from stream_processors.domain.feedback import Handling, feedback
 from stream_processors.domain.imitated import imitated
+from stream_processors.domain.leads import is_lead, visible_reporters
 from stream_processors.domain.order_step import is_unlifted
 from stream_processors.domain.told import Told
 from stream_processors.domain.undoing import Executed, taken_back
@@ -47,7 +50,7 @@ def told(before: Case | None, after: Case, step: Step) -> tuple[Notice, ...]:
     kind = step.action.kind
     if kind in (ActionKind.JOIN, ActionKind.ABSORB):
         holders = frozenset() if before is None else frozenset(one.institution for one in standing(before))
-        found += early_warning(before, after, holders=holders, quiet=QUIET)
+        found += early_warning(before, after, holders=holders)
     if before is not None:
         was, now = handling(before), handling(after)
         if before.disposition != after.disposition or _acted(was) != _acted(now) or _judged(before, after):
@@ -68,13 +71,16 @@ def _taken_back(before: Case, after: Case, step: Step) -> Iterable[Told]:
     corrected = gone is not None and any(
         one.signal_id == gone.signal_id and one.version > gone.version for one in after.signals
     )
-    return taken_back(
+    warned = visible_reporters(before)
+    found = taken_back(
         after,
         change="correction" if corrected else "retraction",
         executed=executed,
-        warned=set(before.institutions) if len(before.institutions) > 1 else set(),
+        warned=warned if len(warned) > 1 else frozenset(),
         supported_minor=_supported(executed, after),
     )
+    # That a lead of organized crime was taken back is for the agency alone: others would learn that there was one.
+    return [one for one in found if one.recipient == after.queue] if gone is not None and is_lead(gone.kind) else found
 
 
 def _supported(executed: Iterable[Executed], after: Case) -> dict[str, int]:
@@ -125,9 +131,16 @@ def standing(case: Case) -> tuple[Executed, ...]:
 
 
 def noticed(found: Iterable[Told], step: Step, of: str = "") -> tuple[Notice, ...]:
-    """What is told, as notices. Their ids follow from the action, so that a replay tells nobody twice. `of`: the objection that
-    they are about, where one action moves several."""
-    return tuple(_notice(one, f"{of}/{number}" if of else f"{number}", step) for number, one in enumerate(found))
+    """What is told, as notices. Their ids follow from the action, so that a replay tells nobody twice; they are numbered for each
+    recipient, so that nobody reads how many others are told. `of`: the objection that they are about, where one action moves
+    several."""
+    counts: Counter[str] = Counter()
+    notices = []
+    for one in found:
+        number = f"{sha256(one.recipient.encode()).hexdigest()[:12]}.{counts[one.recipient]}"
+        counts[one.recipient] += 1
+        notices.append(_notice(one, f"{of}/{number}" if of else number, step))
+    return tuple(notices)
 
 
 def _notice(one: Told, number: str, step: Step) -> Notice:

@@ -5,12 +5,13 @@ Invariant: one party at a time works on a task; a task that is over stays over, 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from schemas.notices import Notice, NoticeKind
-from schemas.tasks import ATTEMPTS_KEPT, OVER, Outcome, Result, Task, TaskEvent, TaskState
+from schemas.tasks import ATTEMPTS_KEPT, OVER, Attempt, Outcome, Result, Task, TaskEvent, TaskState
 from schemas.tasks import TaskEventKind as E
 from stream_processors.domain.loop import (
     ClockStart,
@@ -118,8 +119,17 @@ def _tried(step: Step) -> dict[str, Any]:
     way = next(one.way for one in task.reach if one.party == step.actor.id)
     kept = attempt.model_copy(update={"party": step.actor.id, "way": way, "at": step.now})
     first = task.first_tried_at or step.now
-    attempts = (*task.attempts[1 - ATTEMPTS_KEPT :], kept)
+    attempts = _bounded((*task.attempts, kept))
     return {**taken, "state": S.TAKEN, "tries": task.tries + 1, "attempts": attempts, "first_tried_at": first}
+
+
+def _bounded(attempts: tuple[Attempt, ...]) -> tuple[Attempt, ...]:
+    """One too many: the oldest attempt goes of the party that has the most, so nobody pushes out what another tried."""
+    if len(attempts) <= ATTEMPTS_KEPT:
+        return attempts
+    most = Counter(attempt.party for attempt in attempts).most_common(1)[0][0]
+    removed = next(number for number, attempt in enumerate(attempts) if attempt.party == most)
+    return attempts[:removed] + attempts[removed + 1 :]
 
 
 def _succeeded(step: Step) -> dict[str, Any]:

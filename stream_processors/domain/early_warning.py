@@ -1,7 +1,7 @@
 """Early warning (Art. 10): who is told when another institution's signal joins a case. Pure.
 
-Invariants: nobody learns who reported; nobody is warned of their own report; a tip alone warns nobody; a change that
-brings no further institution warns nobody.
+Invariants: nobody learns who reported; nobody is warned of their own report; a tip or a lead of organized crime warns nobody; a
+change that brings no further institution warns nobody.
 """
 
 from __future__ import annotations
@@ -10,28 +10,18 @@ from collections.abc import Set
 
 from schemas.cases import Case
 from schemas.feedback import EarlyWarning
-from schemas.signals import SignalKind
 from stream_processors.domain.feedback import others
+from stream_processors.domain.leads import has_leads, visible_kinds, visible_reporters, visible_signals
 from stream_processors.domain.told import Told
-from stream_processors.domain.trust import low
 
 NOBODY: frozenset[str] = frozenset()
-NO_KIND: frozenset[SignalKind] = frozenset()
 
 
-def early_warning(
-    before: Case | None,
-    after: Case,
-    *,
-    holders: Set[str] = NOBODY,
-    quiet: Set[SignalKind] = NO_KIND,
-) -> tuple[Told, ...]:
+def early_warning(before: Case | None, after: Case, *, holders: Set[str] = NOBODY) -> tuple[Told, ...]:
     """Warns the institutions that reported the subject before, and those that hold it (`holders`: they keep the account or the
     number), when more others report it than before. For whoever joined there are as many others as before: it hears by
-    feedback. A case of `quiet` kinds alone warns nobody: a lead of organized crime must not reach those whom it is about."""
-    if quiet >= set(after.kinds):
-        return ()
-    known = set(before.institutions) if before is not None else set()
+    feedback. A lead of organized crime warns nobody: it must not reach those whom it is about."""
+    known = visible_reporters(before)
     return tuple(
         Told(one, "early_warning", after.case_id, _warning(after, one))
         for one in sorted(known | holders)
@@ -40,13 +30,15 @@ def early_warning(
 
 
 def _warning(case: Case, recipient: str) -> EarlyWarning:
-    own = dict.fromkeys(one.signal_id for one in case.signals if one.institution == recipient and not low(one))
+    signals = visible_signals(case)
+    own = dict.fromkeys(one.signal_id for one in signals if one.institution == recipient)
+    worst = max(signals, key=lambda signal: signal.score, default=None)
     return EarlyWarning.trusted(
         case_id=case.case_id,
         subject=case.primary.token,
         subject_kind=case.primary.kind,
-        kinds=tuple(SignalKind(one) for one in case.kinds),
-        severity=case.severity,
+        kinds=visible_kinds(case),
+        severity=worst.severity if worst is not None and has_leads(case) else case.severity,
         others=others(case, recipient),
         signals=tuple(own),
     )

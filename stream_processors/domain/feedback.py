@@ -1,18 +1,27 @@
 """Feedback to each sender, per signal: what its case has become for it. Pure.
 
 It is a function of the case and of what was done; whoever compares two cases tells what differs and nothing else.
-Invariants: a sender learns how many others reported, never whom; nothing is told twice without a change; tips have no recipient.
+Invariants: a sender learns how many others reported, never whom; nothing is told twice without a change; tips have no recipient;
+of leads of organized crime nobody learns how many there are, and a lead's sender no more than how its case ended (leads.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import NamedTuple
 
 from schemas.cases import Case, CaseStatus, JoinedSignal
 from schemas.facts import AssessedSignal, Outcome
 from schemas.feedback import MOST_ACTS, Feedback
-from schemas.signals import SignalKind
+from schemas.values import MOST_AMOUNT_MINOR
+from stream_processors.domain.leads import (
+    is_lead,
+    outcome_of_lead,
+    sent_leads_alone,
+    visible_reporters,
+    visible_signals,
+)
 from stream_processors.domain.told import Told
 from stream_processors.domain.trust import low
 
@@ -27,8 +36,6 @@ class Handling(NamedTuple):
 
 
 NOTHING = Handling()
-QUIET = frozenset({SignalKind.ORGANIZED_CRIME})
-"""A lead of organized crime must not reach those whom it is about (Art. 17)."""
 
 
 def seen_of(seen: Iterable[str], case: Case) -> frozenset[str]:
@@ -39,12 +46,17 @@ def seen_of(seen: Iterable[str], case: Case) -> frozenset[str]:
 
 
 def others(case: Case | None, institution: str) -> int:
-    """How many institutions but this one report the case's subject now."""
-    return 0 if case is None else len(set(case.institutions) - {institution})
+    """How many institutions but this one report the case's subject now, leads of organized crime left out; to whoever sent such
+    leads alone, none."""
+    if case is None or sent_leads_alone(case, institution):
+        return 0
+    return len(visible_reporters(case) - {institution})
 
 
 def of_signal(case: Case, signal: JoinedSignal, handling: Handling = NOTHING) -> Feedback:
     """What is to be said of a signal that the case lists, as it is now."""
+    if is_lead(signal.kind):
+        return of_lead(case, signal.signal_id, signal.accepted_at)
     judged = case.disposed_at is not None and signal.accepted_at <= case.disposed_at
     return _state(
         case,
@@ -58,28 +70,37 @@ def of_signal(case: Case, signal: JoinedSignal, handling: Handling = NOTHING) ->
 
 def of_institution(case: Case, institution: str, handling: Handling = NOTHING) -> Feedback:
     """The same of an institution's signals that the case no longer lists. They are its oldest, so any officer saw them."""
+    if sent_leads_alone(case, institution):
+        return of_lead(case)
     seen = bool(case.applied) or case.holder is not None
     return _state(case, institution, handling, signal_id=None, seen=seen, outcome=case.disposition)
 
 
+def of_lead(case: Case, signal_id: str | None = None, accepted_at: datetime | None = None) -> Feedback:
+    """Of a lead no more than how its case ended: else a made-up report of somebody would ask after them."""
+    return Feedback.trusted(case_id=case.case_id, signal_id=signal_id, outcome=outcome_of_lead(case, accepted_at))
+
+
 def _state(case: Case, institution: str, handling: Handling, **own: object) -> Feedback:
-    """Of a case of quiet kinds alone no more than how it ended: else a made-up report of somebody would ask after them."""
-    if case.kinds and set(case.kinds) <= QUIET:
-        return Feedback.trusted(case_id=case.case_id, signal_id=own["signal_id"], outcome=own["outcome"])
     return Feedback.trusted(
         case_id=case.case_id,
         corroborated_by=others(case, institution),
         acts=tuple(sorted(handling.acts)[:MOST_ACTS]),
-        saved_minor={name: n for name, n in sorted(handling.saved_minor.items()) if n},
+        saved_minor={name: min(n, MOST_AMOUNT_MINOR) for name, n in sorted(handling.saved_minor.items()) if n},
         **own,
     )
 
 
 def feedback(before: Case | None, after: Case, *, was: Handling = NOTHING, handling: Handling = NOTHING) -> tuple[Told, ...]:
     """What senders are told when the case `before` has become `after`: one for each listed signal, and one for each institution
-    that has others, if there is something new to say."""
+    that has others, if there is something new to say. Of leads one for each institution: how many the case lists of them depends
+    on the others'."""
     told = [(one.institution, of_signal(after, one, handling)) for one in _listed(after)]
-    told += [(one, of_institution(after, one, handling)) for one in after.institutions if _has_more(after, one)]
+    told += [
+        (one, of_institution(after, one, handling))
+        for one in after.institutions
+        if sent_leads_alone(after, one) or _has_more(after, one)
+    ]
     old = _known(before, after, was)
     return tuple(
         Told(institution, "feedback", now.signal_id or after.case_id, now)
@@ -100,10 +121,10 @@ def _known(before: Case | None, after: Case, was: Handling) -> dict[tuple[str, s
 
 
 def _listed(case: Case) -> Iterable[JoinedSignal]:
-    """The listed signals of institutions, each once: of two versions of one the newer."""
+    """The listed signals of institutions, each once: of two versions of one the newer. Leads are left out."""
     found: dict[str, JoinedSignal] = {}
-    for one in case.signals:
-        if not low(one) and (one.signal_id not in found or found[one.signal_id].version < one.version):
+    for one in visible_signals(case):
+        if (one.signal_id not in found or found[one.signal_id].version < one.version):
             found[one.signal_id] = one
     return found.values()
 

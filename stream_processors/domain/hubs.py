@@ -12,7 +12,9 @@ from typing import Protocol, TypeVar
 
 from schemas.hubs import MEASURED
 from schemas.indicators import IndicatorKind as K
+from schemas.signals import SignalKind
 from schemas.subjects import Subject
+from stream_processors.domain.leads import match_name
 from stream_processors.domain.trust import sighted
 
 NOTHING: frozenset[str] = frozenset()
@@ -31,6 +33,8 @@ class _Named(Protocol):
 
     @property
     def signal_id(self) -> str | None: ...
+    @property
+    def kind(self) -> SignalKind | None: ...
     @property
     def subjects(self) -> tuple[Subject, ...]: ...
     @property
@@ -57,9 +61,9 @@ def marked(subjects: tuple[Subject, ...], measured: Set[str]) -> tuple[Subject, 
 
 
 def leading(subjects: tuple[S, ...], measured: Set[str] = NOTHING) -> S | None:
-    """The first suspect that is no hub; None when all of them are."""
+    """The first suspect that is no hub; None when all of them are. What is derived from others never leads."""
     for one in subjects:
-        if one.role == "suspect" and one.hub is None and one.token not in measured:
+        if one.role == "suspect" and one.hub is None and not one.derived and one.token not in measured:
             return one
     return None
 
@@ -74,16 +78,22 @@ def case_key(signal: _Named, measured: Set[str] = NOTHING) -> str:
     return signal.signal_id
 
 
+def case_name(signal: _Named, measured: Set[str] = NOTHING) -> str:
+    """The key as it is matched: leads of organized crime have cases of their own."""
+    return match_name(case_key(signal, measured), signal.kind)
+
+
 def beside(token: str, primary: str) -> str:
     """What stands for the primary subject in a sighting of another one."""
     return "" if token == primary else primary.rpartition(".")[2][:BESIDE]
 
 
 def sightings(signal: _Named) -> Iterator[tuple[str, str]]:
-    """Each suspect that is seen by the signal, and what it is seen beside ("": nothing that counts). The ends of a transfer are
-    seen beside nothing: fan-in and fan-out look at them."""
+    """The match name of each suspect that is seen by the signal, and what it is seen beside ("": nothing that counts). The ends
+    of a transfer are seen beside nothing: fan-in and fan-out look at them. Nor is the site that is derived from its own host."""
     first = signal.subjects[0]
     natural = _NATURAL.get(first.kind, NOTHING)
     for one in sighted(signal):
-        counts = one.part not in _ENDS and one.kind not in natural
-        yield one.token, beside(one.token, first.token) if counts else ""
+        is_site = one.derived and first.kind is K.DOMAIN
+        counts = one.part not in _ENDS and one.kind not in natural and not is_site
+        yield match_name(one.token, signal.kind), beside(one.token, first.token) if counts else ""

@@ -14,13 +14,13 @@ from schemas.notices import Notice, NoticeKind
 from schemas.policy import Policy
 from stream_processors.domain import trust
 from stream_processors.domain.calendars import SHANGHAI
-from stream_processors.domain.feedback import QUIET
+from stream_processors.domain.leads import is_lead
 
 
 def imitated(signal: JoinedSignal, before: Case | None, policy: Policy, now: datetime) -> tuple[Notice, ...]:
     """The notices of a signal that joined a case; `before` is the case without it. A lead of organized crime tells nobody
     anything, nor does a tip; and an owner needs no notice of its own report."""
-    if signal.kind in QUIET or trust.low(signal):
+    if is_lead(signal.kind) or trust.low(signal):
         return ()
     region = _place(signal.region, policy)
     before_it = _named_today(before, region, policy, now)
@@ -37,7 +37,7 @@ def _named_today(case: Case | None, region: str, policy: Policy, now: datetime) 
     return {
         subject.hub
         for one in case.signals
-        if one.accepted_at.astimezone(SHANGHAI).date() == day and one.kind not in QUIET and not trust.low(one)
+        if one.accepted_at.astimezone(SHANGHAI).date() == day and not is_lead(one.kind) and not trust.low(one)
         if _place(one.region, policy) == region
         for subject in one.subjects
     }

@@ -61,11 +61,10 @@ def add(
     due_at: Mapping[str, datetime],
     now: datetime,
     running: Collection[str] = (),
-    arrived_minor: int | None = None,
 ) -> MeasureChange:
     """What becomes of the measure. `due_at`: clock name -> when that clock of this institution is, or was, due in this case,
-    run out or stopped ones included; `running`: those that nothing has ended yet; `arrived_minor`: what the case's signals say
-    came in (None: not known)."""
+    run out or stopped ones included; `running`: those that nothing has ended yet. No amount of a report comes in here: the
+    answer would tell its sender what others reported."""
     there = next((one for one in measures if one.measure_id == measure.measure_id), None)
     if there is not None:
         return _again(measures, there, measure)
@@ -73,9 +72,6 @@ def add(
     if done_at is None:
         said = f"it cannot have been done at {iso(measure.done_at)}, after {iso(now)}"
         return MeasureChange(measures, refused=Refusal("impossible-time", said))
-    if arrived_minor is not None and (measure.amount_minor or 0) > arrived_minor:
-        said = f"no more can be held than arrived, {arrived_minor} in minor units"
-        return MeasureChange(measures, refused=Refusal("above-arrived", said))
     recent = sum(one.institution == measure.institution and one.at > now - timedelta(hours=1) for one in measures)
     if recent >= MOST_AN_HOUR:
         said = f"you told {recent} measures in this case within an hour, {MOST_AN_HOUR} is the most; tell the rest later"
@@ -89,6 +85,15 @@ def add(
     starts = tuple(ClockStart(name, measure.institution) for name in due_next if name not in due_at)
     stops = tuple(ClockStop(name, measure.institution) for name in ended)
     return MeasureChange(_bounded((*measures, kept)), kept, starts, stops)
+
+
+def is_above_reported(measure: Measure, reported_minor: Mapping[str, int]) -> bool:
+    """Whether the measure holds more than all reports of the case name in its currency. In a currency that no report names,
+    nothing was reported; without any amount in the case nothing is known. For officers alone: the sender of a measure could
+    find the sum by trying amounts."""
+    if not reported_minor or measure.currency is None or measure.amount_minor is None:
+        return False
+    return measure.amount_minor > reported_minor.get(measure.currency, 0)
 
 
 def pooled(measures: tuple[Measure, ...], more: tuple[Measure, ...]) -> tuple[Measure, ...]:

@@ -18,6 +18,7 @@ from schemas.retractions import FOREVER, Retraction, Standing
 from schemas.signals import SubmittedSignal
 from schemas.values import DAY_MS, instant_ms
 from stream_processors.domain import hubs
+from stream_processors.domain.leads import match_name
 from stream_processors.domain.routing import case_id
 from stream_processors.domain.traces import flows, victims
 from stream_processors.domain.trust import sighted
@@ -65,7 +66,7 @@ def standing_of(fact: AssessedSignal) -> Standing | None:
     """What a signal that counts adds. A re-send adds nothing: it falls with the signal that it repeats."""
     if fact.outcome is not Outcome.ASSESSED:
         return None
-    key = hubs.case_key(fact)
+    key, primary = hubs.case_name(fact), match_name(fact.subjects[0].token, fact.kind)
     return Standing.trusted(
         signal_id=fact.signal_id,
         version=fact.version,
@@ -76,12 +77,12 @@ def standing_of(fact: AssessedSignal) -> Standing | None:
         currency=fact.currency,
         trust=fact.trust,
         content_id=fact.content_id,
-        primary=fact.subjects[0].token,
+        primary=primary,
         **_left_of(fact),
         queues=tuple(route.queue for route in fact.routes),
         accepted_at=fact.accepted_at,
         noticed_at=fact.detected_at or fact.occurred_at,
-        case_key=None if key == fact.subjects[0].token else key,
+        case_key=None if key == primary else key,
     )
 
 
@@ -94,7 +95,7 @@ def as_standing(signal: SubmittedSignal) -> Standing:
         kind=signal.kind,
         score=0,
         content_id=signal.content_id,
-        primary=signal.primary.token,
+        primary=match_name(signal.primary.token, signal.kind),
         **_left_of(signal),
     )
 
@@ -105,7 +106,8 @@ def _left_of(signal: AssessedSignal | SubmittedSignal) -> dict[str, Any]:
         return {}
     traces = [("v", mark.token, mark.member) for mark in victims(signal)]
     traces += [("f", flow.token, flow.member) for flow in flows(signal)]
-    return {"sighted": tuple(dict.fromkeys(subject.token for subject in sighted(signal))), "traces": tuple(traces)}
+    names = (match_name(subject.token, signal.kind) for subject in sighted(signal))
+    return {"sighted": tuple(dict.fromkeys(names)), "traces": tuple(traces)}
 
 
 def corrects(fact: AssessedSignal) -> bool:

@@ -1,7 +1,7 @@
 """Routing: which agencies' queues a signal goes to, and the case it joins there (Art. 17, 21, 22).
 
-Invariant: one case a (queue, leading suspect): the case id is a function of both, so two makers make the same. No hub leads; a
-signal of hubs alone has a case of its own.
+Invariant: one case a (queue, leading suspect), and one for the leads of organized crime about it: the case id is a function of
+these, so two makers make the same. No hub leads, nor what is derived; a signal of hubs alone has a case of its own.
 """
 
 from __future__ import annotations
@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Set
 from hashlib import sha256
 
+from schemas.cases import Case
 from schemas.facts import Route
 from schemas.policy import Policy, RouteRule
-from schemas.signals import SubmittedSignal
+from schemas.signals import SignalKind, SubmittedSignal
 from stream_processors.domain import hubs, trust
+from stream_processors.domain.leads import is_lead, match_name
 
 
 def queue_of(rule: RouteRule, region: str, policy: Policy) -> str:
@@ -22,8 +24,14 @@ def queue_of(rule: RouteRule, region: str, policy: Policy) -> str:
 
 
 def case_id(queue: str, key: str) -> str:
-    """The id of the case of this subject in this queue; `key` see `hubs.case_key`."""
+    """The id of the case of this subject in this queue; `key` see `hubs.case_name`."""
     return "case-" + sha256(f"{queue}|{key}".encode()).hexdigest()[:24]
+
+
+def twin_id(case: Case) -> str:
+    """The id of the case beside it about the same subject: of leads of organized crime, or of all else. It may not exist."""
+    opened_in = case.transfers[0].came_from if case.transfers else case.queue
+    return case_id(opened_in, match_name(case.primary.token, None if case.leads_only else SignalKind.ORGANIZED_CRIME))
 
 
 def _concerns(rule: RouteRule, region: str, kinds: Set[str]) -> bool:
@@ -34,10 +42,13 @@ def routes(
     signal: SubmittedSignal, points: int, queues: Set[str], policy: Policy, measured: Set[str] = hubs.NOTHING
 ) -> tuple[Route, ...]:
     """Where the signal goes: always, over the threshold, or where the subject already has a case (`queues`); a tip anyway. A hub
-    among its suspects concerns no agency."""
+    among its suspects, and what is derived from them, concerns no agency. Where a lead of organized crime goes follows from the
+    lead alone, for its sender learns it: `points` are the sender's then."""
+    if is_lead(signal.kind):
+        queues = frozenset()
     subjects = hubs.marked(signal.subjects, measured)
-    kinds = {one.kind for one in subjects if one.role == "suspect" and one.hub is None}
-    key = hubs.case_key(signal, measured)
+    kinds = {one.kind for one in subjects if one.role == "suspect" and one.hub is None and not one.derived}
+    key = hubs.case_name(signal, measured)
     found: dict[str, Route] = {}
     for rule in policy.routes[signal.kind]:
         queue = queue_of(rule, signal.region, policy)

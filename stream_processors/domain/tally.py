@@ -13,6 +13,7 @@ from schemas.cases import Case, Tally
 from stream_processors.domain.trust import corroborating, low
 
 MOST_CURRENCIES = 16
+YUAN = "CNY"
 MOST_MINOR = 10**18
 """A case's sum stops here: more would not be written as a number by every reader."""
 
@@ -99,16 +100,21 @@ def _step(counts: Mapping[str, int], name: str, by: int) -> dict[str, int]:
 def money(sums: Mapping[str, int], signal: Adds) -> dict[str, int]:
     """The sums by currency with the signal's amount."""
     currency, minor = signal.currency, signal.amount_minor
-    if low(signal) or currency is None or not minor or (currency not in sums and len(sums) >= MOST_CURRENCIES):
+    if low(signal) or currency is None or not minor or not _has_place(sums, currency):
         return dict(sums)
     return {**sums, currency: min(MOST_MINOR, sums.get(currency, 0) + minor)}
+
+
+def _has_place(sums: Mapping[str, int], currency: str) -> bool:
+    """The yuan always finds one: else the amounts of one sender in odd currencies would keep out those of all others."""
+    return currency in sums or len(sums) < MOST_CURRENCIES - (YUAN not in sums and currency != YUAN)
 
 
 def pooled(sums: Mapping[str, int], more: Mapping[str, int]) -> dict[str, int]:
     """Both sums by currency. As with single amounts, a currency that finds no place is left out."""
     found = dict(sums)
     for currency, minor in more.items():
-        if currency in found or len(found) < MOST_CURRENCIES:
+        if _has_place(found, currency):
             found[currency] = min(MOST_MINOR, found.get(currency, 0) + minor)
     return found
 

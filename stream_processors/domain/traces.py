@@ -14,8 +14,9 @@ from typing import NamedTuple, Protocol, TypeVar
 from zlib import crc32
 
 from schemas.events import EventFact
-from schemas.signals import Stage, Subject
+from schemas.signals import SignalKind, Stage, Subject
 from schemas.values import instant_ms
+from stream_processors.domain.leads import match_name
 from stream_processors.domain.trust import low, sighted
 
 FLOWS_KEPT = 64
@@ -34,6 +35,8 @@ class Traced(Protocol):
 
     @property
     def institution(self) -> str | None: ...
+    @property
+    def kind(self) -> SignalKind | None: ...
     @property
     def content_id(self) -> str | None: ...
     @property
@@ -92,7 +95,7 @@ def victims(signal: Traced) -> Iterator[VictimMark]:
     kind, event = _kind(signal), signal.event
     at_ms = instant_ms(event.at if event is not None else _given(signal.occurred_at))
     for token in hit:
-        yield VictimMark(token, kind, at_ms, kind + _given(signal.content_id))
+        yield VictimMark(match_name(token, signal.kind), kind, at_ms, kind + _given(signal.content_id))
 
 
 def flows(signal: Traced) -> Iterator[Flow]:
@@ -113,7 +116,7 @@ def flows(signal: Traced) -> Iterator[Flow]:
         way, end = ("o", event.payee) if subject.part == "payer" else ("i", event.payer)
         other = end_of(end or "")
         member = f"{way}{other}{who}{_narrow(_given(signal.content_id))}{event.amount_minor}{currency}"
-        yield Flow(subject.token, way, other, who, at_ms, event.amount_minor, currency, member)
+        yield Flow(match_name(subject.token, signal.kind), way, other, who, at_ms, event.amount_minor, currency, member)
 
 
 def _kind(signal: Traced) -> str:

@@ -2,12 +2,14 @@
 
 A release is proposed, never done here: an officer orders it. Without a live report everything is proposed to be released; with
 others left, only what the rest does not bear out (`supported_minor`, from the trail of the reports that are left).
-Invariant: whoever executed something or was warned is told, once; nobody learns whose report it was.
+Invariant: whoever executed something or was warned is told, once; nobody learns whose report it was, nor an amount of a report
+that is left: only the agency reads a proposal that follows from one, and orders the release.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence, Set
+from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 from schemas.cases import Case
@@ -63,7 +65,7 @@ def taken_back(
     supported = supported_minor or {}
     proposed = tuple(one for done in executed if (one := _proposed(done, after, supported)) is not None)
     recipients = sorted(warned | {one.institution for one in executed})
-    told = [_told(one, after, change, undo=_own(one, after, executed, warned, supported)) for one in recipients]
+    told = [_told(one, after, change, undo=_own(one, after, executed, warned)) for one in recipients]
     if proposed:
         told.append(_told(after.queue, after, change, proposed=proposed))
     return tuple(told)
@@ -82,18 +84,19 @@ def _told(recipient: str, after: Case, change: Change, undo: tuple[Undo, ...] = 
 
 
 def _own(
-    institution: str, after: Case, executed: Iterable[Executed], warned: Set[str], supported: Mapping[str, int]
+    institution: str, after: Case, executed: Iterable[Executed], warned: Set[str]
 ) -> tuple[Undo, ...]:
-    """What the institution is to take back. An early warning that it had is void when nobody reports the subject any more."""
-    found = [
-        one for done in executed if done.institution == institution and (one := _proposed(done, after, supported)) is not None
-    ]
-    if institution in warned and not after.signal_count and not any(one.did == "warned" for one in found):
+    """What the institution is to take back, once nobody reports the subject any more; then an early warning that it had is void,
+    too. While reports are left, the release order that may follow says how much: a part would tell what the others reported."""
+    if after.signal_count:
+        return ()
+    found = [one for done in executed if done.institution == institution and (one := _proposed(done, after)) is not None]
+    if institution in warned and not any(one.did == "warned" for one in found):
         found.append(_undo(Executed(institution, "warned"), INVERSES["warned"], None))
     return tuple(found)
 
 
-def _proposed(done: Executed, after: Case, supported: Mapping[str, int]) -> Undo | None:
+def _proposed(done: Executed, after: Case, supported: Mapping[str, int] = MappingProxyType({})) -> Undo | None:
     """The inverse of what was done, as far as no report bears it out any more."""
     inverse = INVERSES.get(done.did)
     if inverse is None:

@@ -17,6 +17,7 @@ from schemas.retractions import name_of
 from schemas.scorecards import Counted
 from schemas.values import DAY_MS, instant_ms
 from stream_processors.domain import hubs
+from stream_processors.domain.leads import match_name
 from stream_processors.domain.retraction import TAKEN_BACK, corrects, standing_of
 from stream_processors.domain.scorecards import change_leaves, signal_leaves
 from stream_processors.domain.timekeeping import moments
@@ -79,9 +80,9 @@ def added_effects(fact: AssessedSignal, partition: int) -> list[Effect]:
         return []
     until = fact.cases_until_ms  # as long as it is a signal of anything: what takes it back must find what it added, counts too
     effects = [put(bucket_of(standing.signal_id), f"j:{standing.name}", pack(partition, standing), until)]
-    key = hubs.case_key(fact)
-    if key == fact.signal_id:  # a case of its own, which nothing else joins
+    if hubs.case_key(fact) == fact.signal_id:  # a case of its own, which nothing else joins
         return effects
+    key = hubs.case_name(fact)
     return effects + [enter(bucket_of(key), f"k:{key}", route.queue, fact.cases_until_ms) for route in fact.routes]
 
 
@@ -121,7 +122,8 @@ def fold_assess(envelope: RowEnvelope[AssessedRow]) -> list[Effect]:
     if corrects(fact):
         effects.append(raise_floor(own, f"t:{fact.signal_id}", fact.version, fact.claims_until_ms))
     if fact.outcome is Outcome.ASSESSED:
-        effects.append(take(bucket_of(fact.subjects[0].token), f"c:{fact.content_id}", name, fact.claims_until_ms))
+        primary = match_name(fact.subjects[0].token, fact.kind)
+        effects.append(take(bucket_of(primary), f"c:{fact.content_id}", name, fact.claims_until_ms))
     if fact.derived_from is None:
         effects += _traces(fact)
     return effects + added_effects(fact, int(partition))

@@ -35,7 +35,7 @@ class Namespace(NamedTuple):
     assess:  r = a version of a sender's reference, c = a content, s = sightings of an indicator, k = case queues of a subject,
              v = what befell a victim, f = transfers of a suspect (with a `!` behind: what was taken back of these), d = confirmed
              cases of a subject, t = the floor of a signal (versions below it are dead; it lies beside its r), j = what a version
-             added
+             added. Of leads of organized crime the names of subjects have a mark (domain/leads.py): they are sets of their own
     track:   k = a case, u = the cases that ordered something about an account, each with how often (caps)
     deliver, webhook: their places (marks) and nothing else
     oversee: k = an assessment, measure, data request, campaign (overseen.py)

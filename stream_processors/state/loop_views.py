@@ -18,8 +18,11 @@ from stream_processors.domain.case import phase_of
 from stream_processors.domain.case_orders import concerned
 from stream_processors.domain.case_told import handling
 from stream_processors.domain.feedback import others
+from stream_processors.domain.leads import has_leads, sent_leads_alone, visible_signals
 from stream_processors.domain.loop import Role, open_moves
+from stream_processors.domain.measures import is_above_reported
 from stream_processors.domain.order import unit_of
+from stream_processors.domain.routing import twin_id
 from stream_processors.domain.trust import low
 
 __all__ = [
@@ -27,12 +30,17 @@ __all__ = [
     "case_moves",
     "concerns",
     "feedback_of",
+    "has_leads",
+    "is_above_reported",
     "objection_moves",
     "order_moves",
     "others",
     "phase_of",
+    "sent_leads_alone",
     "task_moves",
+    "twin_id",
     "unit_of",
+    "visible_signals",
 ]
 
 MERGES_FOLLOWED = 8
@@ -65,8 +73,11 @@ def concerns(case: Case, institution: str) -> bool:
     )
 
 
-def feedback_of(case: Case, signal_id: str, institution: str) -> Feedback:
-    """What came of a signal in its case: its own state while the case lists it, after that what holds of its sender's oldest."""
+def feedback_of(case: Case, signal_id: str, institution: str, accepted_at: datetime | None = None) -> Feedback:
+    """What came of a signal in its case: its own state while the case lists it, after that what holds of its sender's oldest.
+    `accepted_at` is the receipt's: of a lead of organized crime nothing follows from what the case lists."""
+    if sent_leads_alone(case, institution):
+        return feedback.of_lead(case, signal_id, accepted_at)
     done = handling(case)
     listed = [one for one in case.signals if one.signal_id == signal_id and one.institution == institution]
     if listed:

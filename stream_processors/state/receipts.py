@@ -18,7 +18,8 @@ from stream_processors.state.rows import ReasonRow, ReceiptRow
 class Receipt(Stored):
     """What became of a signal: `outcome` assessed, resend (then `of` is the signal it repeats) or retracted, and where it went.
 
-    `reasons` are those that rest on the signal alone: they are all that its sender may read. `version` is the one that counts, or
+    `reasons` are those that rest on the signal alone: they are all that its sender may read; of a lead of organized crime
+    `severity` follows from them. `version` is the one that counts, or
     was the last to.
     """
 
@@ -63,7 +64,7 @@ def receipt_json(fact: ReceiptRow, assessed_at: datetime) -> bytes:
     if fact.of:
         raw["of"] = fact.of
     elif fact.outcome is Outcome.ASSESSED:
-        raw |= {"score": fact.score, "severity": fact.severity, "policy": fact.policy}
+        raw |= {"score": fact.score, "severity": fact.sender_severity or fact.severity, "policy": fact.policy}
         if reasons := [_reason(one) for one in fact.reasons if is_own(one.rule)]:
             raw["reasons"] = reasons
     if fact.routes:

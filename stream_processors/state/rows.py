@@ -133,6 +133,7 @@ class ReceiptRow(Row):
     reference: str | None = None
     score: int = 0
     severity: str = "none"
+    sender_severity: str | None = None
     subjects: tuple[SubjectRow, ...] = ()
     reasons: tuple[ReasonRow, ...] = ()
     routes: tuple[RouteRow, ...] = ()

@@ -25,6 +25,8 @@ from tests.support.builders import T0_MS
 from tests.support.crashing import Crasher
 from tests.support.world import World, sources
 
+LEAD = "organized_crime"
+
 
 def _tokens(signal: Any, role: str) -> set[str]:
     return {subject.token for subject in signal.subjects if subject.role == role}
@@ -53,7 +55,7 @@ class SlowAssess:
         self.references: dict[str, str] = {}
         self.contents: dict[str, str] = {}
         self.seen: dict[str, Any] = {}
-        self.queues: defaultdict[str, set[str]] = defaultdict(set)
+        self.queues: defaultdict[tuple[str, bool], set[str]] = defaultdict(set)
 
     def take(self, signal: Any) -> tuple[str, Features]:
         if signal.signal_id in self.references:
@@ -72,7 +74,7 @@ class SlowAssess:
         found = {subject.token for subject in signal.subjects if subject.hub}
         for token in _tokens(signal, "suspect") - found:
             beside = set()
-            for one in self.seen.values():
+            for one in self._alike(signal):
                 own = next((subject for subject in one.subjects if (subject.token, subject.role) == (token, "suspect")), None)
                 if own is not None and instant_ms(one.occurred_at) > since and own.part not in ("payer", "payee"):
                     beside.add(one.subjects[0].token)
@@ -82,14 +84,14 @@ class SlowAssess:
 
     def leads(self, signal: Any) -> str:
         known = self.hubs(signal)
-        named = (one.token for one in signal.subjects if one.role == "suspect" and one.token not in known)
-        return str(next(named, signal.signal_id))
+        suspects = (one for one in signal.subjects if one.role == "suspect" and not one.derived)
+        return str(next((one.token for one in suspects if one.token not in known), signal.signal_id))
 
     def features(self, signal: Any) -> Features:
         since = instant_ms(signal.occurred_at) - POLICY.window_s * 1000
         found = Features(age_s=(T0_MS - instant_ms(signal.occurred_at)) // 1000)
         for token in _tokens(signal, "suspect") - self.hubs(signal):
-            named = [one for one in self.seen.values() if token in _tokens(one, "suspect")]
+            named = [one for one in self._alike(signal) if token in _tokens(one, "suspect")]
             inside = [one for one in named if instant_ms(one.occurred_at) > since]
             found = found._replace(
                 sightings=max(found.sightings, len(inside)),
@@ -98,10 +100,14 @@ class SlowAssess:
         gaps = [gap for gap in self._gaps(signal) if 0 <= gap <= POLICY.contact_s]
         return self._transfer(signal, found._replace(contact_gap_s=min(gaps, default=None), victim_events=self._earlier(signal)))
 
+    def _alike(self, signal: Any) -> list[Any]:
+        """Leads of organized crime are looked at among themselves, and nothing else is looked at among them."""
+        return [one for one in self.seen.values() if (one.kind == LEAD) == (signal.kind == LEAD)]
+
     def _gaps(self, signal: Any) -> list[int]:
         """Seconds from a call to a transfer that hits the same victim; one of both is this signal."""
         gaps = []
-        for other in self.seen.values():
+        for other in self._alike(signal):
             both = {_type(signal), _type(other)} == {"call", "transfer"}
             if both and _tokens(signal, "victim") & _tokens(other, "victim"):
                 call, transfer = (signal, other) if _type(signal) == "call" else (other, signal)
@@ -111,7 +117,7 @@ class SlowAssess:
     def _earlier(self, signal: Any) -> int:
         before = instant_ms(signal.occurred_at) - POLICY.flows.victim_apart_s * 1000
         hits = [
-            sum(token in _tokens(one, "victim") and instant_ms(one.occurred_at) <= before for one in self.seen.values())
+            sum(token in _tokens(one, "victim") and instant_ms(one.occurred_at) <= before for one in self._alike(signal))
             for token in _tokens(signal, "victim")
         ]
         return max(hits, default=0)
@@ -120,7 +126,7 @@ class SlowAssess:
         if not _moves(signal):
             return found
         at, event, suspects = instant_ms(signal.event.at), signal.event, _tokens(signal, "suspect")
-        moved = [one for one in self.seen.values() if _moves(one)]
+        moved = [one for one in self._alike(signal) if _moves(one)]
         near = [one for one in moved if abs(instant_ms(one.event.at) - at) < POLICY.flows.window_s * 1000]
         held: list[int] = []
         pairs: list[str] = []
@@ -143,8 +149,10 @@ class SlowAssess:
         return found._replace(held_s=min(held, default=None))
 
     def routed(self, signal: Any, score: int) -> set[str]:
-        token, known = self.leads(signal), self.hubs(signal)
-        kinds = {one.kind for one in signal.subjects if one.role == "suspect" and one.token not in known}
+        known = self.hubs(signal)
+        token = self.leads(signal), signal.kind == LEAD
+        suspects = (one for one in signal.subjects if one.role == "suspect" and not one.derived)
+        kinds = {one.kind for one in suspects if one.token not in known}
         for rule in POLICY.routes[signal.kind]:
             threshold = POLICY.case_from if rule.from_score is None else rule.from_score
             queue = queue_of(rule, signal.region, POLICY)

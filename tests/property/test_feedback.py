@@ -124,7 +124,10 @@ def test_everybody_concerned_is_told_once_and_no_more_is_released_than_was_held(
         assert sorted(one.recipient for one in mine) == sorted({"bank-w", *(one.institution for one in executed)})
         held = {one.order_id: one.amount_minor or 0 for one in executed}
         proposed = [undo for one in told for undo in one.data.proposed]
-        assert sorted(f"{undo}" for one in mine for undo in one.data.undo if undo.order_id) == sorted(f"{u}" for u in proposed)
+        own = [undo for one in mine for undo in one.data.undo]
+        assert not (own and case.signal_count), "a part would tell what the reports that are left name"
+        if not case.signal_count:
+            assert sorted(f"{undo}" for undo in own if undo.order_id) == sorted(f"{undo}" for undo in proposed)
         for undo in proposed:
             left = held[undo.order_id] - undo.amount_minor
             assert left == (min(held[undo.order_id], supported.get(undo.order_id, 0)) if case.signal_count else 0)

@@ -26,6 +26,7 @@ from schemas.topics import ACTIONS, ASSESSED, CHANGED, DEADLETTER, RETRACTIONS, 
 from schemas.values import DAY_MS, instant_ms
 from stream_processors.agents import assess
 from stream_processors.crash import POINTS
+from stream_processors.domain.leads import match_name
 from stream_processors.domain.traces import flows, victims
 from stream_processors.domain.trust import sighted
 from stream_processors.pipeline import STAGES
@@ -57,7 +58,7 @@ SIGNAL = st.fixed_dictionaries(
         "institution": st.sampled_from(["bank-001", "bank-002", "telecom-1"]),
         "reference": st.sampled_from(["a", "b", "c", "d"]),
         "version": st.sampled_from([1, 1, 1, 2, 3]),
-        "kind": st.sampled_from(["telecom_fraud", "telecom_fraud", "illegal_finance"]),
+        "kind": st.sampled_from(["telecom_fraud", "telecom_fraud", "illegal_finance", "organized_crime"]),
         "primary": st.integers(0, 4),
         "shared": st.sampled_from([None, 1, 2]),
         "amount": st.sampled_from([None, 1_200_000, 60_000_000]),
@@ -435,8 +436,10 @@ def only_live_signals_are_sighted(player: Player, facts: dict[tuple[int, int], A
             wanted[f"f:{flow.token}"][flow.member] = flow.at_ms
         primary = fact.subjects[0].token
         for subject in sighted(fact):
-            seen, when = wanted[f"s:{subject.token}"], instant_ms(fact.occurred_at)
-            beside = "" if subject.token == primary or subject.part in ("payer", "payee") else primary.partition(".")[2][:5]
+            seen, when = wanted[f"s:{match_name(subject.token, fact.kind)}"], instant_ms(fact.occurred_at)
+            site = subject.derived and fact.subjects[0].kind == "domain"
+            alone = site or subject.token == primary or subject.part in ("payer", "payee")
+            beside = "" if alone else primary.partition(".")[2][:5]
             seen[f"s{fact.institution}|{fact.content_id}" + (f">{beside}" if beside else "")] = when
             seen[f"i{fact.institution}"] = min(-when, seen.get(f"i{fact.institution}", 0))
             if beside:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from schemas.taxonomy import SignalKind
 from stream_processors.domain.features import Features
+from stream_processors.domain.leads import match_name
 from stream_processors.domain.routing import case_id, routes
 from stream_processors.domain.scoring import score, severity
 from tests.support.builders import POLICY, account, phone, submitted
@@ -52,7 +53,9 @@ def test_routes_depend_on_the_score_and_the_known_queues_alone(signal, points, q
     found = routes(signal, points, queues, POLICY)
     assert found == routes(signal, points, set(queues), POLICY)
     assert len({route.queue for route in found}) == len(found)
-    assert {route.case_id for route in found} == {case_id(route.queue, signal.primary.token) for route in found}
+    assert {route.case_id for route in found} == {
+        case_id(route.queue, match_name(signal.primary.token, signal.kind)) for route in found
+    }
     if points >= POLICY.case_from:
         assert found
 

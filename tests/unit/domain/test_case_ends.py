@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
-from schemas.cases import CaseStatus
+from gateway.loop.told import own_clocks
+from schemas.cases import CaseChange, CaseStatus
 from schemas.clocks import ClockState, Length
+from schemas.feedback import Feedback
 from schemas.objections import ObjectionRequest
 from schemas.orders import OrderState
 from schemas.signals import SignalKind
@@ -223,11 +225,64 @@ def test_one_institutions_measures_do_not_keep_officers_from_a_case() -> None:
     loop.do("measure", BANK, at=61, measure=measure("warned", "m-more"))
 
 
-def test_nothing_is_blocked_in_a_currency_in_which_nothing_came_in() -> None:
+@pytest.mark.parametrize("reported", [None, 1, 499_999, 500_000, 500_001, 10**14])
+@pytest.mark.parametrize("currency", ["CNY", "USD"])
+def test_the_answer_to_a_measure_is_the_same_whatever_others_reported(reported: int | None, currency: str) -> None:
+    loop = Loop()
+    loop.joined("bank-001", amount_minor=None, currency=None)
+    loop.joined("bank-002", amount_minor=reported, currency=currency if reported else None)
+    change = loop.do("measure", BANK, at=5, measure=measure("blocked", amount_minor=500_000))
+    assert (change.problem, change.why, change.revision) == (None, None, 3)
+    assert loop.it.measures == (measure("blocked", amount_minor=500_000, at=loop.now),)
+
+
+def test_what_an_institution_owes_in_a_case_of_leads_tells_nothing_of_other_leads() -> None:
+    """Both banks owe a suspicious transaction report. The notice of the second, its clock and its feedback are those that it
+    would have alone."""
+    told = []
+    for banks in (("bank-001", "bank-002"), ("bank-002",)):
+        loop = Loop()
+        for bank in banks:
+            loop.joined(bank, kind=SignalKind.ORGANIZED_CRIME)
+        loop.do("claim", at=5)
+        disposed = loop.do("dispose", at=6, disposition="confirmed")
+        fallen = loop.falls_due(loop.clock("suspicious_report", "bank-002"))
+        notices = [one for change in (disposed, fallen) for one in change.notices if one.recipient == "bank-002"]
+        assert [one.says for one in notices] == ["feedback", "clock_warns"]
+        ids = [one.notice_id.partition("/")[2] if one.says == "feedback" else one.notice_id for one in notices]
+        (clock,) = own_clocks(loop.it, "bank-002")
+        told.append((ids, [one.data for one in notices], notices[0].feedback, clock.run, clock.due_at))
+        assert {one.data["run"] for one in fallen.notices if one.recipient == QUEUE} <= {1, 2}
+    assert told[0] == told[1]
+    assert told[0][2] == Feedback(case_id="case-1", outcome="confirmed")
+
+
+def test_that_a_lead_was_taken_back_is_told_to_the_agency_alone() -> None:
+    loop = Loop()
+    for bank in ("bank-001", "bank-002"):
+        loop.joined(bank, kind=SignalKind.ORGANIZED_CRIME)
+    loop.do("claim")
+    loop.executed(recipient="bank-003")
+    for _ in range(2):
+        change = loop.decide(taken_back(loop.it.signals[0]), "stage:assess")
+    assert {one.recipient for one in change.notices if one.taken_back} == {QUEUE}
+
+
+def test_a_case_of_leads_confirms_its_subject_for_leads_alone() -> None:
+    loop = Loop()
+    loop.joined(kind=SignalKind.ORGANIZED_CRIME)
+    loop.do("claim")
+    lead, plain = loop.do("dispose", disposition="confirmed").verdict, Loop().claimed()
+    assert lead.tokens == tuple(f"{name}~lead" for name in plain.do("dispose", disposition="confirmed").verdict.tokens)
+
+
+def test_feedback_about_sums_without_measure_is_still_a_record_that_can_be_read() -> None:
     loop = Loop().claimed()
-    assert loop.it.amount_minor == {"CNY": 1_200_000}
-    told = measure("blocked", amount_minor=1, currency="USD")
-    assert loop.refused("measure", BANK, measure=told) == "above-arrived"
+    for n in range(3):
+        change = loop.do("measure", BANK, measure=measure("blocked", f"m-{n}", amount_minor=10**15))
+        assert CaseChange.model_validate_json(change.model_dump_json()) == change
+    told = [one.feedback.saved_minor for change in loop.changes for one in change.notices if one.feedback]
+    assert told[-1] == {"CNY": 10**15}
 
 
 def test_a_lead_of_organized_crime_asks_after_nobody() -> None:

@@ -74,7 +74,6 @@ def test_a_measure_is_told_by_whoever_took_it_and_in_a_case_of_its_own() -> None
     assert loop.refused("measure", OTHER, measure=measure(institution="bank-009")) == "unknown-case"
     assert loop.refused("measure", measure=measure()) == "forbidden"
     assert loop.refused("measure", "stage:timekeeper", measure=measure()) == "forbidden"
-    assert loop.refused("measure", BANK, measure=measure("blocked", amount_minor=10**14)) == "above-arrived"
 
 
 def test_only_the_holder_gives_orders() -> None:

@@ -108,6 +108,13 @@ def test_the_newest_attempts_are_kept_and_all_are_counted() -> None:
     assert (len(task.attempts), task.tries) == (ATTEMPTS_KEPT, ATTEMPTS_KEPT + 3)
 
 
+def test_one_party_that_tries_again_and_again_leaves_the_attempts_of_others() -> None:
+    task = do(do(asked(), "try", TELECOM, result="hung_up").task, "give_back", TELECOM).task
+    for _ in range(ATTEMPTS_KEPT + 3):
+        task = do(task, "try", result="not_reached").task
+    assert [attempt.party for attempt in task.attempts] == ["telecom-001", *["bank-001"] * (ATTEMPTS_KEPT - 1)]
+
+
 def test_a_task_is_read_back_as_it_was_written_and_every_notice_has_its_sentence() -> None:
     task = do(asked(), "try", result="hung_up").task
     assert Task.model_validate_json(task.model_dump_json()) == task

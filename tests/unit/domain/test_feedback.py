@@ -8,12 +8,14 @@ import pytest
 
 from schemas.cases import Case
 from schemas.facts import Outcome
+from schemas.feedback import Feedback
 from schemas.signals import SignalKind
 from stream_processors.domain import case as loop
 from stream_processors.domain.early_warning import early_warning
-from stream_processors.domain.feedback import Handling, feedback, of_resend, seen_of
+from stream_processors.domain.feedback import Handling, feedback, of_resend, others, seen_of
 from stream_processors.domain.told import Told
 from stream_processors.domain.undoing import INVERSES, Executed, taken_back
+from stream_processors.state.loop_views import feedback_of
 from tests.support.builders import POLICY, after, fact, join, joined, move, submitted
 from tests.support.builders import taken_back as retract
 
@@ -99,9 +101,10 @@ def test_acts_and_money_saved_are_told_when_they_change() -> None:
 
 
 def test_institutions_whose_signals_are_no_longer_listed_hear_of_the_case_once() -> None:
-    many = [one(SECRET, n) for n in range(POLICY.case_signals_kept)]
-    full = played(one("bank-a"), *many)
-    assert all(signal.institution == SECRET for signal in full.signals)
+    many = [one(f"bank-{n:03}", n) for n in range(POLICY.case_signals_kept)]
+    full = played(one("bank-a"), one(SECRET), *many[2:])
+    full = played(many[0], case=full, minute=29)
+    assert "bank-a" not in {signal.institution for signal in full.signals}
     claimed = played(move("claim"), case=full, minute=30)
     told = said(feedback(full, claimed))
     assert told["bank-a", full.case_id].seen and told["bank-a", full.case_id].signal_id is None
@@ -147,12 +150,26 @@ def test_a_tip_warns_nobody() -> None:
     assert early_warning(before, tipped, holders={"telecom-1"}) == ()
 
 
-def test_a_kind_that_is_kept_quiet_warns_nobody_unless_there_is_another() -> None:
-    quiet = {SignalKind.ORGANIZED_CRIME}
+def test_a_lead_of_organized_crime_warns_nobody_and_is_not_counted() -> None:
     crime = played(one("bank-a", kind=SignalKind.ORGANIZED_CRIME))
-    assert early_warning(None, crime, holders={"telecom-1"}, quiet=quiet) == ()
-    fraud = played(one(SECRET), case=crime)
-    assert len(early_warning(crime, fraud, quiet=quiet)) == 1
+    assert crime.leads_only
+    assert early_warning(None, crime, holders={"telecom-1"}) == ()
+    more = played(one("bank-c", kind=SignalKind.ORGANIZED_CRIME), case=crime)
+    assert early_warning(crime, more, holders={"telecom-1"}) == ()
+
+
+def test_in_a_case_from_before_leads_were_kept_apart_only_the_others_are_told() -> None:
+    """Leads of bank-a and bank-c, then fraud reported by bank-b and pay-1: as if there were no leads."""
+    lead = {"kind": SignalKind.ORGANIZED_CRIME, "score": 90, "severity": "critical"}
+    mixed = played(one("bank-a", **lead), one("bank-c", **lead), one(SECRET)).model_copy(update={"leads_only": False})
+    plain = played(one(SECRET))
+    after, alike = played(one("pay-1"), case=mixed), played(one("pay-1"), case=plain)
+    told = early_warning(mixed, after, holders={"telecom-1"})
+    assert [one.recipient for one in told] == [SECRET, "telecom-1"]
+    assert told == early_warning(plain, alike, holders={"telecom-1"})
+    assert [others(after, who) for who in ("bank-a", SECRET, "pay-1", "telecom-1")] == [0, 1, 1, 2]
+    assert feedback_of(after, "sig-pay-1-1", "pay-1") == feedback_of(alike, "sig-pay-1-1", "pay-1")
+    assert feedback_of(after, "sig-bank-a-1", "bank-a") == Feedback(case_id=after.case_id, signal_id="sig-bank-a-1")
 
 
 STOP = Executed("bank-c", "stop_payment", "order-1", 900, "CNY")
@@ -180,6 +197,13 @@ def test_with_reports_left_only_what_they_do_not_bear_out_is_proposed() -> None:
     told = said(taken_back(left, change="correction", executed=[STOP], warned=set(), supported_minor={"order-1": 600}))
     assert [one.amount_minor for one in told[left.queue, left.case_id].proposed] == [300]
     assert (told["bank-c", left.case_id].others, told["bank-c", left.case_id].change) == (1, "correction")
+
+
+@pytest.mark.parametrize("supported", [{}, {"order-1": 0}, {"order-1": 600}, {"order-1": 899}, {"order-1": 900}])
+def test_an_executor_reads_the_same_whatever_amount_the_reports_that_are_left_name(supported: dict[str, int]) -> None:
+    left = played(one(SECRET))
+    told = said(taken_back(left, change="correction", executed=[STOP], warned=set(), supported_minor=supported))
+    assert told["bank-c", left.case_id].undo == (), "the release order says how much"
 
 
 @pytest.mark.parametrize("supported", [{}, {"order-1": 900}, {"order-1": 2000}])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from stream_processors.domain.loop import ClockStart, ClockStop
-from stream_processors.domain.measures import MOST_MEASURES, MeasureChange, add
+from stream_processors.domain.measures import MOST_MEASURES, MeasureChange, add, is_above_reported
 from tests.support.builders import T0, after
 from tests.support.order_builders import measure
 
@@ -80,9 +80,14 @@ def test_what_cannot_have_been_done_yet_is_refused() -> None:
     assert add(measures=(), measure=measure(done_at=after(minutes=4)), due_at=DUE, now=T0).refused is None
 
 
-def test_no_more_is_held_than_arrived() -> None:
-    assert added("blocked", arrived_minor=499_999).refused.problem == "above-arrived"
-    assert added("blocked", arrived_minor=500_000).refused is None
+def test_a_measure_above_what_the_reports_name_is_shown_to_officers() -> None:
+    blocked = measure("blocked")
+    assert (blocked.amount_minor, blocked.currency) == (500_000, "CNY")
+    assert is_above_reported(blocked, {"CNY": 499_999})
+    assert not is_above_reported(blocked, {"CNY": 500_000})
+    assert is_above_reported(blocked, {"USD": 10**9}), "nothing was reported in its currency"
+    assert not is_above_reported(blocked, {}), "no report names an amount"
+    assert not is_above_reported(measure("warned"), {"CNY": 1})
 
 
 def test_a_flood_of_one_institution_pushes_out_nobody_else() -> None:

@@ -11,6 +11,7 @@ from gateway.app import Services
 from schemas.cases import ActionKind, CaseStatus, Disposition
 from schemas.clocks import Clock
 from schemas.topics import ACTIONS
+from stream_processors.state.loop_views import twin_id
 from stream_processors.state.receipts import Receipt
 from tests.unit.gateway.conftest import Client
 from tests.unit.gateway.fakes import T0, FakeLog, FakeViews
@@ -227,3 +228,32 @@ async def test_a_signal_that_its_case_no_longer_lists_and_one_whose_case_was_mer
     receipt(views)
     (told,) = (await client("bank-001").get("/v1/signals/sig-1")).json()["feedback"]
     assert (told["case_id"], told["outcome"], told["seen"]) == ("case-2", "confirmed", True)
+
+
+async def test_a_case_of_leads_is_linked_for_officers_and_merged_with_leads_alone(
+    client: Client, services: Services, views: FakeViews
+):
+    for n in (1, 2):
+        put(services, n, **HELD)
+    case = views.cases["case-1"]
+    twin = case.model_copy(update={"case_id": twin_id(case), "leads_only": True, "kinds": ("organized_crime",), **HELD})
+    views.cases[twin.case_id] = twin
+    assert twin_id(twin) != twin.case_id and twin_id(twin.model_copy(update={"leads_only": False})) == twin.case_id
+    assert (await client("officer-1").get(CASE)).json()["linked"] == [twin.case_id]
+    where = f"/v1/cases/{twin.case_id}/merge"
+    body = {"revision": 1, "into": "case-1"}
+    assert said(await client("officer-1").post(where, json=body)) == (409, "kept-apart")
+
+
+async def test_of_a_case_of_leads_an_institution_reads_what_it_did_there_alone(
+    client: Client, services: Services, views: FakeViews
+):
+    put(services)
+    views.cases["case-1"] = views.cases["case-1"].model_copy(
+        update={"leads_only": True, "kinds": ("organized_crime",), "institutions": ("bank-001", "bank-002")}
+    )
+    await client("bank-001").post(CASE + "/measures", json=WARNED)
+    body = (await client("bank-001").get(CASE)).json()
+    assert (body["others"], body["signals"], "opened_at" in body, len(body["measures"])) == (0, [], False, 1)
+    receipt(views)
+    assert (await client("bank-001").get("/v1/signals/sig-1")).json()["feedback"][0]["corroborated_by"] == 0

@@ -107,6 +107,7 @@ def test_links_of_a_message_sites_and_apps_are_suspects() -> None:
         ("phone", "suspect"),
         ("url", "suspect"),
         ("phone", "victim"),
+        ("domain", "suspect"),
     ]
     site = sent({"type": "site", "domain": "A[.]example.cn", "registered_at": "2026-02-27T00:00:00Z"})
     assert SEALER.unseal(site.primary.sealed, f"{site.signal_id}/{site.primary.token}") == "a.example.cn"

@@ -17,6 +17,7 @@ from zlib import crc32
 from connectors.port import Answer
 from deploy.demo_data.generate import Planned
 from deploy.verify.compare import Live
+from deploy.verify.hubs import beside, leading
 from deploy.verify.ledger import Ledger
 from deploy.verify.naive import Content, Indicator, Known, Policy, body_key, content_of, instant_ms
 from schemas.cases import Case
@@ -184,10 +185,10 @@ class Stage:
                 self._forget(one.content)
 
     def _forget(self, content: Content) -> None:
-        for suspect in content.suspects:
+        for suspect in content.seen:
             self._seen[suspect].discard(content)
         for victim in content.victims:
-            self._hit[victim].discard(content)
+            self._hit[content.apart(victim)].discard(content)
 
     def _assess(self, who: str, body: dict[str, Any]) -> None:
         slot, text, content = _key(who, body), body_key(who, body), content_of(who, body, self._policy.listed)
@@ -214,33 +215,34 @@ class Stage:
         self._contents[content] = key
         self.counters[f"assessed:{who}"] += 1
         hubs = self._hubs(content)
-        lead = next((one for one in content.suspects if one not in hubs), ("own case", name))
+        leads = leading(content, hubs, ())
+        lead = leads[-1] if leads and leads[-1] not in hubs else ("own case", name)
         score = self._score(content, hubs)
         queues = self._queues(content, score, hubs, lead)
         for queue in queues:
             self._open[lead].setdefault(queue, name)
         self.live.append(Counted(key, version, content, score, queues, lead))
-        severity = self._policy.severity(score)
+        alone = self._policy.score(content, Known(instant_ms(NOW)))
+        severity = self._policy.severity(alone if content.lead else score)
         cases = tuple(f"{queue}/{lead}" for queue in queues)
         self._told[key][version] = receipt(name, "assessed", score=score, severity=severity, queues=tuple(queues), cases=cases)
 
     def _hubs(self, content: Content) -> frozenset[Indicator]:
-        """What is listed, and what was seen within the window beside too many primary subjects."""
-        found = set(content.listed)
-        for suspect in set(content.suspects) - content.listed:
+        """What was seen within the window beside too many primary subjects, as it is matched."""
+        found = set()
+        for suspect in content.seen:
             self._seen[suspect].add(content)
             since = content.occurred_ms - self._policy.window_ms
-            beside = {one.primary for one in self._seen[suspect] if one.occurred_ms > since} - {suspect}
-            if suspect[0] in ("domain", "ip"):
-                beside = {one for one in beside if one[0] != "url"}
-            if len(beside) > (self._policy.most_primaries or FOREVER):
+            near = [one for one in self._seen[suspect] if one.occurred_ms > since]
+            primaries = {primary for one in near for subject, primary in beside(one) if subject == suspect}
+            if len(primaries) > (self._policy.most_primaries or FOREVER):
                 found.add(suspect)
         return frozenset(found)
 
     def _score(self, content: Content, hubs: frozenset[Indicator]) -> int:
         since = content.occurred_ms - self._policy.window_ms
         sightings = institutions = 1
-        for suspect in set(content.suspects) - hubs:
+        for suspect in set(content.seen) - hubs:
             near = [one for one in self._seen[suspect] if one.occurred_ms > since]
             sightings = max(sightings, len(near))
             institutions = max(institutions, len({one.who for one in near}))
@@ -250,8 +252,9 @@ class Stage:
     def _victims(self, content: Content) -> int:
         most = 0
         for victim in content.victims:
-            self._hit[victim].add(content)
-            earlier = [one for one in self._hit[victim] if one.occurred_ms <= content.occurred_ms - self._policy.apart_ms]
+            hit = self._hit[content.apart(victim)]
+            hit.add(content)
+            earlier = [one for one in hit if one.occurred_ms <= content.occurred_ms - self._policy.apart_ms]
             most = max(most, len(earlier))
         return most
 
@@ -264,7 +267,7 @@ class Stage:
         for primary, queues in self._open.items():
             for queue, first in queues.items():
                 joined = [one for one in self.live if one.lead == primary and queue in one.queues]
-                alone = {"kind": "phone", "hub": "hotline"} if primary[0] == "own case" else {"kind": primary[0]}
+                alone = {"kind": "phone", "hub": "hotline"} if primary[0] == "own case" else {"kind": primary[0].split()[0]}
                 amounts: dict[str, int] = defaultdict(int)
                 for one in joined:
                     if one.content.currency and one.content.amount_minor is not None:

@@ -21,6 +21,7 @@ from deploy.verify.ledger import read_ledger
 from deploy.verify.naive import Policy
 from deploy.verify.oracle import Expected, expect
 from schemas.cases import Case, CaseStatus, Moved
+from schemas.signals import SignalKind
 from stream_processors.settings import SHIPPED_POLICY
 from tests.support.builders import opened_case
 from tests.unit.verify.simulation import Stage, place_of, second_thoughts, send
@@ -91,6 +92,30 @@ def test_without_second_indicators_everything_is_determined(tmp_path):
     assert all(one.score[0] == one.score[1] and one.must == one.may for one in expected.signals if "assessed" in one.outcomes)
     assert all(case.must == case.may for case in expected.cases.values())
     assert differences(expected, live) == []
+
+
+def with_leads(planned: list[Planned]) -> list[Planned]:
+    """What one institution sends are leads of organized crime about the same subjects."""
+    return [
+        replace(one, body={**{k: v for k, v in one.body.items() if k != "typology"}, "kind": "organized_crime"})
+        if one.institution == "c3"
+        else one
+        for one in planned
+    ]
+
+
+@pytest.mark.parametrize("back", [0.0, 0.2])
+def test_leads_that_are_kept_apart_are_nothing_wrong_and_one_that_is_not_is_found(tmp_path, back):
+    rng, ledger = Random(5), tmp_path / "l.ndjson"
+    planned = with_leads(stream(5))
+    log = send(second_thoughts(planned, rng, back) if back else planned, ledger, rng, 0.0)
+    live = Stage(Policy(SHIPPED_POLICY)).run(log, rng)
+    expected = expect(read_ledger(ledger), SHIPPED_POLICY, undisturbed=True)
+    assert said(expected, live) == ""
+    leads = [one for one in live.cases.values() if set(one.kinds) == {"organized_crime"}]
+    assert leads and all(set(one.institutions) == {"c3"} for one in leads)
+    mixed = leads[0].model_copy(update={"kinds": (*leads[0].kinds, SignalKind.TELECOM_FRAUD), "institutions": ("a1", "c3")})
+    assert "kinds" in said(expected, live._replace(cases={**live.cases, mixed.case_id: mixed}))
 
 
 @pytest.fixture
