@@ -258,7 +258,7 @@ def test_a_process_that_keeps_ending_is_an_error_with_its_last_lines(tmp_path: P
     broken.chmod(0o755)
     monkeypatch.setenv("LIANDONG_REDIS_SERVER", str(broken))
     stack = Stack("broken", home=tmp_path / "home", services=("redis",), backoff_max_s=0.2)
-    with pytest.raises(LauncherError, match=r"(?s)redis keeps ending \(exit code 3\).*out of luck"):
+    with pytest.raises(LauncherError, match=r"(?s)redis keeps ending \(exit code 3 after \d+ s: out of luck\).*out of luck"):
         stack.up()
     assert stack.names() == [], "a failed start leaves nothing behind"
 
