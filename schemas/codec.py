@@ -88,10 +88,8 @@ def dump(data: BaseModel) -> bytes:
 def _fields(inner: Any) -> Any:
     if isinstance(inner, BaseModel):
         found = {**inner.__dict__, **extra} if (extra := inner.__pydantic_extra__) else inner.__dict__
-        for name in getattr(inner, "seldom", ()):
-            if found[name] is None:
-                found = {field: value for field, value in found.items() if field != name}
-        return found
+        seldom = getattr(inner, "seldom", ())
+        return {name: value for name, value in found.items() if value or name not in seldom} if seldom else found
     raise TypeError(f"a {type(inner).__name__} has no place in a record")
 
 

@@ -118,7 +118,7 @@ class Subject(Stored):
     (schemas/hubs.py); the name of its row in the policy's list, or `measured`. `derived`: the sender did not name it, it follows
     from what the sender named (schemas/indicators/derived.py)."""
 
-    seldom: ClassVar[tuple[str, ...]] = ("hub",)
+    seldom: ClassVar[tuple[str, ...]] = ("unmatched", "hub", "derived")
     kind: IndicatorKind
     role: Role
     token: Name

@@ -94,6 +94,6 @@ def sightings(signal: _Named) -> Iterator[tuple[str, str]]:
     first = signal.subjects[0]
     natural = _NATURAL.get(first.kind, NOTHING)
     for one in sighted(signal):
-        is_site = one.derived and first.kind is K.DOMAIN
+        is_site = one.derived and first.kind == K.DOMAIN
         counts = one.part not in _ENDS and one.kind not in natural and not is_site
         yield match_name(one.token, signal.kind), beside(one.token, first.token) if counts else ""

@@ -40,6 +40,7 @@ class SubjectRow(Row):
     unmatched: str | None = None
     kind: str = ""
     hub: str | None = None
+    derived: bool = False
 
 
 class RouteRow(Row):

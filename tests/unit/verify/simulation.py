@@ -276,7 +276,7 @@ class Stage:
                 raw = {
                     "case_id": f"{queue}/{primary}", "queue": queue, "revision": 1, "status": "open" if joined else "retracted",
                     "opened_at": NOW, "changed_at": NOW, "primary_signal_id": first, "score": score,
-                    "primary": {"role": "suspect", "token": ":".join(primary), "sealed": "s", **alone},
+                    "primary": {"role": "suspect", "token": ":".join(primary)[:160], "sealed": "s", **alone},
                     "severity": self._policy.severity(score), "kinds": sorted({one.content.kind for one in joined}),
                     "institutions": sorted({one.content.who for one in joined}), "signal_count": len(joined),
                     "amount_minor": amounts, "signals": [],

@@ -107,7 +107,7 @@ def with_leads(planned: list[Planned]) -> list[Planned]:
 @pytest.mark.parametrize("back", [0.0, 0.2])
 def test_leads_that_are_kept_apart_are_nothing_wrong_and_one_that_is_not_is_found(tmp_path, back):
     rng, ledger = Random(5), tmp_path / "l.ndjson"
-    planned = with_leads(stream(5))
+    planned = with_leads(stream(5, mix=CROWDED if back else NOBODYS))
     log = send(second_thoughts(planned, rng, back) if back else planned, ledger, rng, 0.0)
     live = Stage(Policy(SHIPPED_POLICY)).run(log, rng)
     expected = expect(read_ledger(ledger), SHIPPED_POLICY, undisturbed=True)
