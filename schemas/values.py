@@ -61,7 +61,7 @@ class Strict(Exact):
 
 class Stored(BaseModel):
     """Base of what our own stages wrote: a newer writer may have added fields (rolling upgrade), they are ignored. `seldom` names
-    fields that a record leaves out while they are None: of what every record holds several times."""
+    fields that a record leaves out while they say nothing (None, False): of what every record holds several times."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
     seldom: ClassVar[tuple[str, ...]] = ()
