@@ -39,7 +39,7 @@ from stream_processors.agents.timekeeper import Timekeeper
 from stream_processors.agents.track import Track
 from stream_processors.agents.webhook import Webhook
 from stream_processors.calendar_file import load_holidays
-from stream_processors.log import KafkaLog
+from stream_processors.log import CURE, DamagedLog, KafkaLog
 from stream_processors.metrics import METRICS
 from stream_processors.pipeline import STAGES, intake_stage
 from stream_processors.policy_file import PolicyFile
@@ -200,12 +200,22 @@ async def look_at_policy(agent: Agent, policies: PolicyFile) -> None:
 async def _step(agent: Agent | Beside, poll: transport.Poll) -> None:
     name, began = agent.stage.name, time.perf_counter()
     if not poll.stale:
+        check_went_on(name, poll.rewound)
         await agent.step(poll.batch)
     METRICS.poll_s.labels(name).observe(time.perf_counter() - began)
     oldest = min(records[0].timestamp_ms for records in poll.batch.values())
     METRICS.delay_s.labels(name).observe(max(0.0, time.time() - oldest / 1000))
     await asyncio.sleep(PACE_S.get(name, 0))
     poll.complete()
+
+
+def check_went_on(stage: str, rewound: Mapping[tuple[str, int], tuple[int, int]]) -> None:
+    """DamagedLog when the broker gave earlier records than those that come next."""
+    for (topic, partition), (wanted, came) in rewound.items():
+        raise DamagedLog(
+            f"{topic}/{partition}: {stage} reads on from offset {wanted}, and the broker began again with {came}: it lost records that it "
+            f"had acknowledged; {CURE}"
+        )
 
 
 def _guarded(work: Any) -> Any:

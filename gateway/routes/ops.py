@@ -22,13 +22,14 @@ async def livez(call: Call) -> Response:
 
 
 async def readyz(call: Call) -> Response:
-    """Ready to accept signals: the broker is connected with our topics, Redis answers. Views that are being rebuilt are
+    """Ready to accept signals: the broker is connected with our topics and has lost nothing of them, Redis answers. Views that are being rebuilt are
     reported and do not count: signals are accepted meanwhile."""
     services = call.services
     checks = {
         "kafka": "ok" if services.log.connected else "no connection, or topics are missing",
         "redis": "ok",
         "views": "ok",
+        "log": services.log.damage or "ok",
     }
     try:
         await services.memory.find("probe")
@@ -40,7 +41,7 @@ async def readyz(call: Call) -> Response:
         checks["views"] = "rebuilding"
     except (RedisError, StateUnavailable):
         checks["views"] = "unknown"
-    ready = checks["kafka"] == checks["redis"] == "ok"
+    ready = checks["kafka"] == checks["redis"] == checks["log"] == "ok"
     told = ReadyOut(ready=ready, checks=checks, submitted_lag=services.lag.current)
     return dumped(told, 200 if ready else 503)
 

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import NamedTuple
 
 from stream_processors.crash import point
-from stream_processors.log import Log
+from stream_processors.log import CURE, Log
 from stream_processors.pipeline import FactStream, Stage
 from stream_processors.state.chunk import Chunk, fold_run
 from stream_processors.state.keys import BUCKETS, FOLDS, RESTORING
@@ -109,16 +109,20 @@ async def _fold_stream(stage: Stage, stream: FactStream, log: Log, store: Store,
     folded = 0
     for partition, end in ends.items():
         if (lowest := _lowest(stream, partition, buckets)) > end:
-            raise OtherLog(f"{stream.topic.name}/{partition} ends at {end}, but the state has folded up to {lowest}")
+            raise OtherLog(
+                f"{stream.topic.name}/{partition} ends at {end}, but the {stage.name} state has folded up to {lowest}: the broker lost "
+                f"facts that it had acknowledged; {CURE}"
+            )
     for partition, end in ends.items():
         lowest = _lowest(stream, partition, buckets)  # owners at work may have gone past `end` meanwhile
-        if starts[partition] == end > lowest:  # every fact has passed its retention; the place goes on
-            await _skip(stream, partition, end, store, stamp, buckets)
-            continue
         async for n in _fold_partition(stream, partition, max(lowest, starts[partition]), end, log, store, stamp, buckets):
             folded += n
             if folded % 50_000 < n:
                 told(f"{stage.name}: {folded} facts of {stream.topic.name} folded")
+        lowest = max(_lowest(stream, partition, buckets), starts[partition])
+        if not log.generations.count(stream.topic.name, partition, lowest, end):
+            # What is left up to there has passed its retention, or was lost for good; the place goes on.
+            await _skip(stream, partition, end, store, stamp, buckets)
     return folded
 
 
@@ -129,6 +133,8 @@ def _lowest(stream: FactStream, partition: int, buckets: list[Marks]) -> int:
 async def _skip(stream: FactStream, partition: int, end: int, store: Store, stamp: str, buckets: list[Marks]) -> None:
     mark = stream.fact_mark(partition)
     late = [bucket for bucket, marks in enumerate(buckets) if marks.get(mark, 0) < end]
+    if not late:
+        return
     await store.call("fold", stamp, {b: Write({mark: buckets[b].get(mark, 0)}, {mark: end}) for b in late})
     for bucket in late:
         buckets[bucket][mark] = end

@@ -10,6 +10,7 @@ import secrets
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
 from schemas.topics import Topic, all_topics
+from stream_processors.generations import Generations
 from stream_processors.kafka_identity import WrongLog
 from stream_processors.log import Entry, Place, Record, by_key, in_order
 from tests.support.clock import Clock
@@ -28,6 +29,7 @@ class MemoryLog:
         self._ids: dict[str, str] = {}
         self._starts: dict[tuple[str, int], int] = {}
         self.stamped_ms: int | None = None
+        self.generations = Generations()
         for topic in all_topics(institutions):
             self.create(topic)
 
@@ -55,6 +57,16 @@ class MemoryLog:
         """Everything ever appended, deleted records included, by partition and offset."""
         parts = self._records[topic.name]
         return list(parts[partition]) if partition is not None else [record for part in parts for record in part]
+
+    def lose_tail(self, topic: Topic, partition: int, n: int) -> list[Record]:
+        """What a power cut does: the newest records were acknowledged and are not there any more. Gives them."""
+        records = self._records[topic.name][partition]
+        lost = records[max(0, len(records) - n) :]
+        del records[len(records) - len(lost) :]
+        return lost
+
+    async def read_generations(self) -> bool:
+        return False
 
     async def append(self, topic: Topic, entries: Mapping[int, Sequence[Entry]]) -> dict[int, int]:
         await asyncio.sleep(0)
@@ -92,6 +104,11 @@ class MemoryLog:
             records = self._records[topic.name][partition][start : min(end, start + self.chunk)]
             if records:
                 start = records[-1].offset + 1
+                yield records
+
+    async def read_ranges(self, topic: Topic, ranges: Mapping[int, tuple[int, int]]) -> AsyncIterator[list[Record]]:
+        for p, (start, end) in ranges.items():
+            async for records in self.read(topic, p, start, end):
                 yield records
 
     async def identity(self, topics: Sequence[Topic]) -> str:

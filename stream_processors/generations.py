@@ -1,0 +1,120 @@
+"""Positions and offsets: a partition that lost its tail gives offsets twice, but no position.
+
+Marks, origins and receipts are positions. Only the two logs (stream_processors/log.py, gateway/log.py) and the consumers of the
+broker know offsets. Without a loss both are the same. Invariant: a later record has a higher position, and no position is ever
+given to two records.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from schemas.generations import LogGeneration
+from schemas.values import instant_ms
+
+SPACING = 10**9
+"""Shifts are multiples of it. So a position shows its offset, and no position that anybody was told of comes again."""
+
+
+class Generation(NamedTuple):
+    """`begins_at`: its first offset. `last_ms`: LogAppendTime of the newest record that surely stood before it (None: of none);
+    `opened_ms`: when it was opened."""
+
+    number: int
+    begins_at: int
+    shift: int
+    last_ms: int | None = None
+    opened_ms: int = 0
+
+    @property
+    def first(self) -> int:
+        """Its first position."""
+        return self.begins_at + self.shift
+
+
+_FIRST = (Generation(0, 0, 0),)
+
+
+class Generations:
+    """The generations of all partitions. Of two with one number the first counts."""
+
+    def __init__(self, opened: Iterable[tuple[LogGeneration, int]] = ()) -> None:
+        self._by: dict[tuple[str, int], tuple[Generation, ...]] = {}
+        self._newest: dict[tuple[str, int], int] = {}
+        for one, opened_ms in opened:
+            self.add(one, opened_ms)
+
+    def add(self, one: LogGeneration, opened_ms: int) -> bool:
+        """Takes a record of the topic, in the log's order; `opened_ms` is its LogAppendTime. False: it does not count."""
+        at = one.topic, one.partition
+        if one.generation != self._newest.get(at, 0) + 1:
+            return False
+        before = [old for old in self._by.get(at, _FIRST) if old.begins_at < one.begins_at or old.number == 0]
+        last_ms = None if one.last_at is None else instant_ms(one.last_at)
+        self._by[at] = (*before, Generation(one.generation, one.begins_at, one.shift, last_ms, opened_ms))
+        self._newest[at] = one.generation
+        return True
+
+    def __bool__(self) -> bool:
+        return bool(self._by)
+
+    def of(self, topic: str, partition: int) -> tuple[Generation, ...]:
+        """Those that still hold records, the oldest first."""
+        return self._by.get((topic, partition), _FIRST)
+
+    def newest(self, topic: str, partition: int) -> int:
+        """The number of the newest one."""
+        return self._newest.get((topic, partition), 0)
+
+    def position(self, topic: str, partition: int, offset: int) -> int:
+        """The position of what stands at an offset of the broker, or will."""
+        found = self._by.get((topic, partition))
+        if found is None:
+            return offset
+        at = bisect_right(found, offset, key=lambda one: one.begins_at) - 1
+        return offset + found[at].shift
+
+    def offset(self, topic: str, partition: int, position: int) -> int:
+        """The broker's offset of a position. For one that was lost: where the next generation begins."""
+        found = self._by.get((topic, partition))
+        if found is None:
+            return position
+        at = _index(found, position)
+        offset = position - found[at].shift
+        return offset if at + 1 == len(found) else min(offset, found[at + 1].begins_at)
+
+    def generation(self, topic: str, partition: int, position: int) -> int:
+        """The number of the generation of a position."""
+        found = self._by.get((topic, partition))
+        return 0 if found is None else found[_index(found, position)].number
+
+    def is_lost(self, topic: str, partition: int, position: int) -> bool:
+        """Whether the position was given to a record that the log has lost since."""
+        found = self._by.get((topic, partition))
+        if found is None:
+            return False
+        at = _index(found, position)
+        return at + 1 < len(found) and position - found[at].shift >= found[at + 1].begins_at
+
+    def next_position(self, topic: str, partition: int, position: int) -> int:
+        """The position itself, or the first of the next generation when it is lost: where a reader goes on."""
+        if (topic, partition) not in self._by:
+            return position
+        return self.position(topic, partition, self.offset(topic, partition, position))
+
+    def count(self, topic: str, partition: int, start: int, end: int) -> int:
+        """How many records can stand between two positions."""
+        if (topic, partition) not in self._by:
+            return max(0, end - start)
+        return max(0, self.offset(topic, partition, end) - self.offset(topic, partition, start))
+
+
+def _index(found: tuple[Generation, ...], position: int) -> int:
+    return max(0, bisect_right(found, position, key=lambda one: one.first) - 1)
+
+
+def shift_above(known: int) -> int:
+    """The shift of a new generation: so much that its first position is above all that is known."""
+    return -(-max(known, 1) // SPACING) * SPACING
