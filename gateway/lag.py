@@ -91,6 +91,8 @@ async def watch(lag: Lag, log: WatchedLog, redis: Redis) -> None:
     """Refreshes for ever."""
     turn = 0
     while True:
+        with contextlib.suppress(LogUnavailable):
+            await log.follow_generations()
         for stage in STAGES.values():
             if stage.name == "assess" or turn % OTHERS_EVERY == 0:
                 behind = await _known(stage, log, redis)
@@ -103,7 +105,6 @@ async def watch(lag: Lag, log: WatchedLog, redis: Redis) -> None:
 
 async def _known(stage: Stage, log: WatchedLog, redis: Redis) -> int | None:
     try:
-        await log.follow_generations()
         return await stage_lag(stage, log, redis)
     except (LogUnavailable, RedisError, OSError, TimeoutError) as error:
         logger.debug("lag of %s unknown: %s", stage.name, error)

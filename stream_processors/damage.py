@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, NamedTuple, Protocol
+from typing import Annotated, NamedTuple
 
 import msgspec
 
@@ -26,8 +26,8 @@ _Utc = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 class Damage(NamedTuple):
-    """A partition that lost its tail. `end` is where it ends now, `known` the next position by what is known of it, `shown_by` who
-    knows. `is_refilled`: other records stand where the lost ones stood, at `end` one of them."""
+    """A partition that lost its tail. `end` is where it ends now, `known` the next position by what is known of it, `shown_by`
+    who knows. `is_refilled`: other records stand where the lost ones stood, at `end` one of them."""
 
     topic: str
     partition: int

@@ -25,8 +25,8 @@ Positions = Callable[[Iterable[tuple[str, int]]], Awaitable[Mapping[tuple[str, i
 
 
 class Poll:
-    """All records of one fetch by (topic, partition). `epoch` is the assignment it was fetched under. `rewound`: partitions that the
-    consumer began to read from an earlier offset by itself, with the offset that came next and the one that came."""
+    """All records of one fetch by (topic, partition). `epoch` is the assignment it was fetched under. `rewound`: partitions that
+    the consumer began to read from an earlier offset by itself, with the offset that was next and the one that came."""
 
     __slots__ = ("_consumer", "_done", "batch", "epoch", "rewound")
 

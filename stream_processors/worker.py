@@ -29,7 +29,7 @@ from schemas.protect import AesGcmSealer, Tokenizer
 from schemas.protect.signing import Ed25519Signer, load_or_create
 from stream_processors import transport
 from stream_processors.agents.assess import Assess
-from stream_processors.agents.base import Agent
+from stream_processors.agents.base import Agent, Batch
 from stream_processors.agents.beside import Beside
 from stream_processors.agents.deliver import Deliver
 from stream_processors.agents.intake import Intake
@@ -39,6 +39,7 @@ from stream_processors.agents.timekeeper import Timekeeper
 from stream_processors.agents.track import Track
 from stream_processors.agents.webhook import Webhook
 from stream_processors.calendar_file import load_holidays
+from stream_processors.generations import Generations
 from stream_processors.log import CURE, DamagedLog, KafkaLog
 from stream_processors.metrics import METRICS
 from stream_processors.pipeline import STAGES, intake_stage
@@ -148,7 +149,7 @@ def wire(app: faust.App, agent: Agent | Beside, policies: PolicyFile | None = No
 
     async def positions(partitions: Iterable[tuple[str, int]]) -> Mapping[tuple[str, int], int]:
         async with asyncio.timeout(_assign_s(name)):
-            return await agent.assigned(partitions)
+            return as_offsets(agent.log.generations, await agent.assigned(partitions))
 
     async def release(*_: Any, **__: Any) -> None:
         await _guarded(agent.revoked)()
@@ -201,7 +202,7 @@ async def _step(agent: Agent | Beside, poll: transport.Poll) -> None:
     name, began = agent.stage.name, time.perf_counter()
     if not poll.stale:
         check_went_on(name, poll.rewound)
-        await agent.step(poll.batch)
+        await agent.step(as_positions(agent.log.generations, poll.batch))
     METRICS.poll_s.labels(name).observe(time.perf_counter() - began)
     oldest = min(records[0].timestamp_ms for records in poll.batch.values())
     METRICS.delay_s.labels(name).observe(max(0.0, time.time() - oldest / 1000))
@@ -209,12 +210,27 @@ async def _step(agent: Agent | Beside, poll: transport.Poll) -> None:
     poll.complete()
 
 
+def as_offsets(generations: Generations, positions: Mapping[tuple[str, int], int]) -> dict[tuple[str, int], int]:
+    """Where the consumer reads on, which knows the broker's offsets."""
+    return {at: generations.offset(*at, position) for at, position in positions.items()}
+
+
+def as_positions(generations: Generations, batch: Batch) -> Batch:
+    """What the consumer read, with positions."""
+    if not generations:
+        return batch
+    return {
+        at: [record._replace(offset=generations.position(*at, record.offset)) for record in records]
+        for at, records in batch.items()
+    }
+
+
 def check_went_on(stage: str, rewound: Mapping[tuple[str, int], tuple[int, int]]) -> None:
     """DamagedLog when the broker gave earlier records than those that come next."""
     for (topic, partition), (wanted, came) in rewound.items():
         raise DamagedLog(
-            f"{topic}/{partition}: {stage} reads on from offset {wanted}, and the broker began again with {came}: it lost records that it "
-            f"had acknowledged; {CURE}"
+            f"{topic}/{partition}: {stage} reads on from offset {wanted}, and the broker began again with {came}: it lost "
+            f"records that it had acknowledged; {CURE}"
         )
 
 

@@ -22,8 +22,8 @@ async def livez(call: Call) -> Response:
 
 
 async def readyz(call: Call) -> Response:
-    """Ready to accept signals: the broker is connected with our topics and has lost nothing of them, Redis answers. Views that are being rebuilt are
-    reported and do not count: signals are accepted meanwhile."""
+    """Ready to accept signals: the broker is connected with our topics and has lost nothing of them, Redis answers. Views that
+    are being rebuilt are reported and do not count: signals are accepted meanwhile."""
     services = call.services
     checks = {
         "kafka": "ok" if services.log.connected else "no connection, or topics are missing",

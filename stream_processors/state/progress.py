@@ -35,6 +35,6 @@ def behind(
     starts: Mapping[int, int],
     count: Callable[[int, int, int], int] = _count,
 ) -> int:
-    """Records between the places and the ends. What retention deleted is not waited for. `count` knows the generations of the log:
-    how many records can stand between two positions of a partition."""
+    """Records between the places and the ends. What retention deleted is not waited for. `count` knows the generations of the
+    log: how many records can stand between two positions of a partition."""
     return sum(count(p, max(at.get(p, 0), starts.get(p, 0)), end) for p, end in ends.items())

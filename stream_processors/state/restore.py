@@ -110,8 +110,8 @@ async def _fold_stream(stage: Stage, stream: FactStream, log: Log, store: Store,
     for partition, end in ends.items():
         if (lowest := _lowest(stream, partition, buckets)) > end:
             raise OtherLog(
-                f"{stream.topic.name}/{partition} ends at {end}, but the {stage.name} state has folded up to {lowest}: the broker lost "
-                f"facts that it had acknowledged; {CURE}"
+                f"{stream.topic.name}/{partition} ends at {end}, but the {stage.name} state has folded up to {lowest}: "
+                f"the broker lost facts that it had acknowledged; {CURE}"
             )
     for partition, end in ends.items():
         lowest = _lowest(stream, partition, buckets)  # owners at work may have gone past `end` meanwhile
