@@ -18,6 +18,10 @@ SPACING = 10**9
 """Shifts are multiples of it. So a position shows its offset, and no position that anybody was told of comes again."""
 
 
+CLOCKS_MS = 600_000
+"""So much the clocks of two brokers may differ."""
+
+
 class Generation(NamedTuple):
     """`begins_at`: its first offset. `last_ms`: LogAppendTime of the newest record that surely stood before it (None: of none);
     `opened_ms`: when it was opened."""
@@ -43,6 +47,7 @@ class Generations:
     def __init__(self, opened: Iterable[tuple[LogGeneration, int]] = ()) -> None:
         self._by: dict[tuple[str, int], tuple[Generation, ...]] = {}
         self._newest: dict[tuple[str, int], int] = {}
+        self._opened: list[tuple[int, str]] = []
         for one, opened_ms in opened:
             self.add(one, opened_ms)
 
@@ -55,7 +60,21 @@ class Generations:
         last_ms = None if one.last_at is None else instant_ms(one.last_at)
         self._by[at] = (*before, Generation(one.generation, one.begins_at, one.shift, last_ms, opened_ms))
         self._newest[at] = one.generation
+        self._opened.append((opened_ms, one.topic))
         return True
+
+    @property
+    def opened_ms(self) -> int:
+        """When the newest one was opened; 0: never."""
+        return max((at_ms for at_ms, _ in self._opened), default=0)
+
+    def topics_since(self, at_ms: int) -> set[str]:
+        """The topics of which some were opened after a time."""
+        return {topic for opened_ms, topic in self._opened if opened_ms > at_ms}
+
+    def all_of(self, topic: str) -> list[Generation]:
+        """All newer generations of a topic that still hold records, of all partitions."""
+        return [one for (name, _), generations in self._by.items() if name == topic for one in generations if one.number]
 
     def __bool__(self) -> bool:
         return bool(self._by)
@@ -109,6 +128,22 @@ class Generations:
         if (topic, partition) not in self._by:
             return max(0, end - start)
         return max(0, self.offset(topic, partition, end) - self.offset(topic, partition, start))
+
+
+class Window(NamedTuple):
+    """Records that were appended to a topic in this time may be lost."""
+
+    since_ms: int
+    until_ms: int
+
+    def has(self, at_ms: int) -> bool:
+        return self.since_ms <= at_ms <= self.until_ms
+
+
+def windows(generations: Generations, topics: Iterable[str]) -> list[Window]:
+    """When what was appended to these topics may be lost: from the newest record that is left on, by clocks that may differ."""
+    opened = [one for topic in topics for one in generations.all_of(topic)]
+    return [Window(0 if one.last_ms is None else one.last_ms - CLOCKS_MS, one.opened_ms) for one in opened]
 
 
 def _index(found: tuple[Generation, ...], position: int) -> int:

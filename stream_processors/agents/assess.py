@@ -27,6 +27,7 @@ from schemas.topics import ACTIONS, ASSESSED, CHANGED, RETRACTIONS, SUBMITTED
 from schemas.values import DAY_MS, from_ms, instant_ms
 from stream_processors.agents.base import Batch
 from stream_processors.agents.dead_letters import DeadLetters
+from stream_processors.agents.emission import emitted_before_loss
 from stream_processors.agents.folding import Folding
 from stream_processors.agents.observing import WIDTHS, Question, Seen, questions
 from stream_processors.agents.requests import ACTOR, Sourced, actions, in_batches, retractions
@@ -287,6 +288,8 @@ class Assess(Folding):
         for p in partitions:
             start, end = max(self.marks.get(f"e{p}", 0), starts[p]), self.marks.get(f"f{p}", 0)
             marks = {f"s{tag}{p}": self.marks.get(f"h{tag}{p}", 0) for tag in stream.sources.values()}
+            if (lost_from := await emitted_before_loss(self.log, p)) is not None and lost_from < start:
+                start, marks = max(lost_from, starts[p]), {}
             async for records in self.log.read(ASSESSED, p, start, end):
                 chunk = read_chunk(stream, p, records, marks, effects=False)
                 self._only_ours(chunk)

@@ -23,7 +23,7 @@ def _submit(world: World, name: str, n: int) -> None:
     """Signals about one account: all are in one partition."""
     for number in range(n):
         world.clock.forward(1)
-        amount = {"minor": 2_000_000 + 100 * number, "currency": "CNY"}
+        amount = {"minor": 2_000_000 + world.clock.ms % 1_000_000_000, "currency": "CNY"}
         world.submit(*submission(submitted(f"bank-00{1 + number % 3}", f"{name}-{number}", amount=amount)), SUBMITTED)
 
 
