@@ -14,6 +14,7 @@ MODULES = {
     "deploy.demo": ("demo",),
     "deploy.token": ("token",),
     "deploy.topics": ("topics",),
+    "deploy.recover": ("recover",),
     "deploy.verify.main": ("verify",),
     "deploy.bench.main": ("bench",),
     "deploy.chaos.main": ("chaos",),

@@ -1,8 +1,8 @@
 """What `liandong recover` does: finds which partitions lost their tail and where, and opens a new generation of each.
 
-What is known of a partition is what the marks in Redis, the facts and the origins in the log say. Where the log and that part, the
-new generation begins: what stands there now counts as new. Nothing else is changed here. The barrier of each stage folds its state
-anew where it holds facts that are gone, and the stages ask again for what was lost with them (state/restore.py,
+What is known of a partition is what the marks in Redis, the facts and the origins in the log say. Where the log and that part,
+the new generation begins: what stands there now counts as new. Nothing else is changed here. The barrier of each stage folds its
+state anew where it holds facts that are gone, and the stages ask again for what was lost with them (state/restore.py,
 agents/emission.py). Invariant: no record that stands in the log is left behind, and none counts twice.
 """
 
@@ -42,8 +42,8 @@ class NoRoom(RuntimeError):
 @dataclass(frozen=True)
 class Loss:
     """A partition that lost its tail: the log and what is known of it agree before the position `agrees_to`, the broker's offset
-    `begins_at`; it ends at `end`. `shown_by` knows it up to `known`. `lost` records are gone, `newer` stand there since; `last_ms`: when the newest
-    record that is left was taken in."""
+    `begins_at`; it ends at `end`. `shown_by` knows it up to `known`. `lost` records are gone, `newer` stand there since;
+    `last_ms`: when the newest record that is left was taken in."""
 
     topic: str
     partition: int
@@ -279,8 +279,8 @@ async def name_lost_signals(log: RecordReader, losses: Iterable[Loss], most: int
         except (CodecError, ValueError):
             continue
         fact: AssessedSignal = envelope.data
-        loss = lost.get(origin.partition)
-        if origin.topic != SUBMITTED.name or loss is None or not loss.agrees_to <= origin.offset < loss.known or not fact.signal_id:
+        loss = lost.get(origin.partition) if origin.topic == SUBMITTED.name else None
+        if loss is None or not loss.agrees_to <= origin.offset < loss.known or not fact.signal_id:
             continue
         named.by_institution[fact.institution or ""] += 1
         if len(named.names) < most:

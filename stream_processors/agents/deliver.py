@@ -133,8 +133,8 @@ class Deliver(Agent):
 
     async def _found(self, lost: set[int]) -> dict[int, dict[str, int]]:
         """The newest place that a notice tells of each partition. The newest notices are read first, and older ones only for
-        partitions of which those tell nothing: any place that is told is a true one, an older one only writes more again. Not true
-        is what was told while others were lost: what they said is written once more."""
+        partitions of which those tell nothing: any place that is told is a true one, an older one only writes more again. What
+        was told while others were lost is not true: what those said is written once more."""
         found: dict[int, dict[str, int]] = {}
         read, now_ms = 0, instant_ms(datetime.now(UTC))
         starts, ends = await self.log.starts(ISSUED), await self.log.ends(ISSUED)

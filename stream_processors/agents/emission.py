@@ -14,8 +14,8 @@ from stream_processors.state.rows import AssessedRow
 
 
 async def emitted_before_loss(log: Log, partition: int) -> int | None:
-    """From which fact on must be asked again; None when nothing was lost, or when it was asked for since. Facts that were recorded
-    after the newest loss was recovered say so: whoever recorded them had asked again before."""
+    """From which fact on must be asked again; None when nothing was lost, or when it was asked for since. Facts that were
+    recorded after the newest loss was recovered say so: whoever recorded them had asked again before."""
     lost = windows(log.generations, (ACTIONS.name, RETRACTIONS.name))
     starts, ends = (await log.starts(ASSESSED))[partition], (await log.ends(ASSESSED))[partition]
     if not lost or starts >= ends:

@@ -80,6 +80,15 @@ async def restore(stage: Stage, log: Log, store: Store, told: Told = lambda line
         return Restored(stamp, folded)
 
 
+async def empty_state(store: Store) -> None:
+    """Clears the state of a stage, so that the next start folds it anew. A clearing that is cut off is done again then."""
+    async with store.lock():
+        stamps = [stamp for stamp in await store.stamps() if stamp is not None]
+        if stamps:
+            await store.set_stamp(_restoring(_Stamp.parse(stamps[0]).log, 0))
+        await store.clear()
+
+
 def _restoring(identity: str, folds: int, opened_ms: int = 0) -> str:
     opened = f"{opened_ms}." if opened_ms else ""
     return f"{RESTORING}{identity}|folds={folds}#{opened}{secrets.token_hex(8)}"

@@ -39,7 +39,8 @@ def _signals_of_cases(world: World) -> Counter[str]:
 def _check_joined_once(world: World) -> None:
     """What the facts send to cases joined them, each once. Joins whose facts are lost stay."""
     facts = [found[0].data for found in sources(world.log.all(ASSESSED), ASSESSED, SUBMITTED).values()]
-    sent = Counter(f"join-{fact.signal_id}-{route.queue}" for fact in facts for route in fact.routes if fact.outcome == "assessed")
+    counting = [fact for fact in facts if fact.outcome == "assessed"]
+    sent = Counter(f"join-{fact.signal_id}-{route.queue}" for fact in counting for route in fact.routes)
     assert sent <= _signals_of_cases(world) and set(_signals_of_cases(world).values()) == {1}
 
 
