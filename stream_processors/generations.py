@@ -18,6 +18,8 @@ SPACING = 10**9
 """Shifts are multiples of it. So a position shows its offset, and no position that anybody was told of comes again."""
 
 
+UNSYNCED_MS = 60_000
+"""What was appended in the last minute before a broker ended may not have been on its disk."""
 CLOCKS_MS = 600_000
 """So much the clocks of two brokers may differ."""
 

@@ -18,7 +18,7 @@ from aiokafka.partitioner import murmur2
 from schemas.codec import CodecError, decode
 from schemas.topics import GENERATIONS, MAX_RECORD_BYTES, Topic
 from stream_processors.generations import Generations
-from stream_processors.kafka_identity import describe
+from stream_processors.kafka_identity import count_elections, describe
 from stream_processors.settings import Settings
 
 
@@ -109,6 +109,9 @@ class Log(RecordReader, Protocol):
 
     async def read_generations(self) -> bool:
         """Reads what was opened since the last call; whether there was something."""
+
+    async def count_elections(self, topics: Sequence[Topic]) -> int:
+        """How often the partitions of these topics got a leader: while it is the same, no broker can have lost anything."""
 
     async def identity(self, topics: Sequence[Topic]) -> str:
         """Cluster, topic ids and partition counts: two logs with one identity are the same log."""
@@ -218,6 +221,9 @@ class KafkaReader:
                 with contextlib.suppress(CodecError):  # whoever wrote that, it opens nothing
                     is_new |= self._generations.add(decode(GENERATIONS, record.value).data, record.timestamp)
         return is_new
+
+    async def count_elections(self, topics: Sequence[Topic]) -> int:
+        return await count_elections(self._common, topics)
 
     async def identity(self, topics: Sequence[Topic]) -> str:
         return await describe(self._common, topics)

@@ -69,6 +69,7 @@ class Agent(abc.ABC):
             names = {topic.name: topic for topic in self.stage.reads}
             starts = {topic.name: await self.log.starts(topic) for topic in self.stage.reads}
             first = self.stage.reads[0].name
+            await self._check_ends(self._places())
             await self._take_over([p for topic, p in sorted(self._owned) if topic == first])
             await self._check_ends(self._places())
             positions = {}

@@ -22,8 +22,9 @@ from schemas.values import DAY_MS, instant_ms
 from stream_processors.agents.base import Agent, Batch
 from stream_processors.agents.dead_letters import DeadLetters
 from stream_processors.crash import point
+from stream_processors.damage import read_tails
 from stream_processors.domain import deliver as decision
-from stream_processors.generations import windows
+from stream_processors.generations import UNSYNCED_MS, Window, windows
 from stream_processors.log import Log, Record
 from stream_processors.metrics import METRICS, Steps
 from stream_processors.pipeline import STAGES, FactStream
@@ -139,6 +140,9 @@ class Deliver(Agent):
         read, now_ms = 0, instant_ms(datetime.now(UTC))
         starts, ends = await self.log.starts(ISSUED), await self.log.ends(ISSUED)
         untrue = windows(self.log.generations, (ISSUED.name, ACTIONS.name))
+        if newest := await read_tails(self.log, ISSUED, 1):  # Redis may be lost with what the broker had not on its disk
+            newest_ms = max(record.timestamp_ms for record in newest)
+            untrue.append(Window(newest_ms - UNSYNCED_MS, newest_ms))
         for back_ms in (*_LOOK_BACK_MS, None):
             begins = starts if back_ms is None else await self.log.since(ISSUED, now_ms - back_ms)
             for at, end in ends.items():

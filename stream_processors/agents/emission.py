@@ -1,27 +1,32 @@
-"""What assess must ask for once more because the log lost it: joins and retractions that were appended and are gone.
+"""What assess must ask for once more because the log may have lost it: joins and retractions that were appended and are gone.
 
-A fact says up to where the facts before it were asked for. It said the truth then; what was appended since the loss began may be
-gone. Invariant: what is asked for again has the origin that it had, so that what was not lost is an echo.
+A fact says up to where the facts before it were asked for. It said the truth then. A broker that came back since may have lost
+the newest of what was appended; where the log is known to be damaged, all that was appended since may be gone. Invariant: what is
+asked for again has the origin that it had, so that what was not lost is an echo; and it is asked for before anything newer.
 """
 
 from __future__ import annotations
 
 from schemas.codec import CodecError, decode
 from schemas.topics import ACTIONS, ASSESSED, RETRACTIONS
-from stream_processors.generations import windows
+from stream_processors.generations import UNSYNCED_MS, Window, windows
 from stream_processors.log import Log
 from stream_processors.state.rows import AssessedRow
 
+ASKED = (ACTIONS, RETRACTIONS)
 
-async def emitted_before_loss(log: Log, partition: int) -> int | None:
+
+async def emitted_before_loss(log: Log, partition: int, *, is_led_anew: bool) -> int | None:
     """From which fact on must be asked again; None when nothing was lost, or when it was asked for since. Facts that were
-    recorded after the newest loss was recovered say so: whoever recorded them had asked again before."""
-    lost = windows(log.generations, (ACTIONS.name, RETRACTIONS.name))
+    recorded after the newest loss was recovered say so: whoever recorded them had asked again before. `is_led_anew`: a broker
+    came back since the last look."""
     starts, ends = (await log.starts(ASSESSED))[partition], (await log.ends(ASSESSED))[partition]
-    if not lost or starts >= ends:
+    newest_ms = await _timestamp_before(log, partition, ends) if starts < ends else None
+    if newest_ms is None:
         return None
-    newest_ms = await _timestamp_before(log, partition, ends)
-    lost = [window for window in lost if newest_ms is None or newest_ms <= window.until_ms]
+    lost = [one for one in windows(log.generations, [topic.name for topic in ASKED]) if newest_ms <= one.until_ms]
+    if is_led_anew:
+        lost.append(Window(newest_ms - UNSYNCED_MS, newest_ms))
     if not lost:
         return None
     begin = (await log.since(ASSESSED, min(window.since_ms for window in lost)))[partition]

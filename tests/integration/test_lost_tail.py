@@ -1,4 +1,4 @@
-"""A real broker that comes back without what it had acknowledged: everything stops and says why, `liandong recover` lets it go on."""
+"""A real broker that comes back without what it had acknowledged: all stops and says why, `liandong recover` lets it go on."""
 
 from __future__ import annotations
 

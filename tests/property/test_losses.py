@@ -105,10 +105,10 @@ class Day:
         raise AssertionError(f"it does not come to an end: {self.world.ended[-3:]}")
 
     async def settle(self) -> None:
-        """What was asked for is decided before it is lost. A request that was lost before anybody read it is known to nobody
-        (docs/decisions/0017)."""
+        """A broker that loses something was away: all workers start anew. What cases ask for was issued before."""
         if not self.has_lost:
-            await self.drain()
+            while await self.poll("deliver", 20):
+                pass
 
     def lose(self, topic: Topic, n: int) -> None:
         p = max(range(topic.partitions), key=lambda p: len(self.world.log.all(topic, p)))
@@ -126,12 +126,11 @@ class Day:
             self.retract(*how)
         elif what == "poll":
             await self.poll(*how)
-        elif what == "lose":
+        elif what in ("lose", "cut all"):
             await self.settle()
-            self.lose(*how)
-        elif what == "cut all":
-            await self.settle()
-            self.cut_all(*how)
+            self.lose(*how) if what == "lose" else self.cut_all(*how)
+            for stage in STAGES:
+                await self.restart(stage)
         elif what == "drain":
             await self.drain()
         elif what == "restart":

@@ -32,6 +32,7 @@ class MemoryLog:
         self.stamped_ms: int | None = None
         self.generations = Generations()
         self._generations_read = 0
+        self.elections = 1
         for topic in all_topics(institutions):
             self.create(topic)
 
@@ -68,7 +69,11 @@ class MemoryLog:
         records = self._records[topic.name][partition]
         lost = records[max(0, len(records) - n) :]
         del records[len(records) - len(lost) :]
+        self.elections += 1
         return lost
+
+    async def count_elections(self, topics: Sequence[Topic]) -> int:
+        return self.elections
 
     async def read_generations(self) -> bool:
         """All clients of this log read at once what one of them reads."""
