@@ -18,6 +18,7 @@ from deploy.local.commands import ProfileOption, saying_why
 from deploy.local.errors import LauncherError
 from deploy.local.plan import ALL_AGENTS
 from deploy.local.stack import Stack
+from schemas.topics import OURS
 
 if TYPE_CHECKING:
     from stream_processors.recovery import Loss, LostSignals
@@ -168,8 +169,22 @@ async def check_stopped(settings: Settings, within_s: float = GONE_WITHIN_S) -> 
 
 
 async def _running(admin: Any) -> list[str]:
-    """The stages with members."""
+    """The stages with members. aiokafka's own call asks in version 3 and reads the answer as version 2."""
+    from aiokafka.protocol.admin import DescribeGroupsRequest_v2
+    from aiokafka.protocol.api import Request
+
+    class DescribeGroup(Request[DescribeGroupsRequest_v2]):
+        API_KEY = DescribeGroupsRequest_v2.API_KEY
+
+        def __init__(self, group: str) -> None:
+            self._group = group
+
+        def build(self, request_struct_class: type[DescribeGroupsRequest_v2]) -> DescribeGroupsRequest_v2:
+            return request_struct_class([self._group])
+
     running = []
-    for response in await admin.describe_consumer_groups([f"liandong-{agent}" for agent in ALL_AGENTS]):
-        running += [group[1].removeprefix("liandong-") for group in response.groups if group[5]]
-    return sorted(running)
+    for agent in ALL_AGENTS:
+        group = f"{OURS}{agent}"
+        response = await admin._send_request(DescribeGroup(group), await admin.find_coordinator(group))
+        running += [agent for _, _, _, _, _, members in response.groups if members]
+    return running
