@@ -41,21 +41,24 @@ def command(
     ] = None,
 ) -> None:
     """Find what the broker lost of what it had acknowledged, and let everything go on from what is left."""
+    with saying_why():
+        for line in recover(Stack(profile, external=True), yes=yes, state=state):
+            typer.echo(line)
+
+
+def recover(stack: Stack, *, yes: bool, state: str | None = None) -> list[str]:
+    """What was found and done, in sentences. The workers of the profile stand still while it is done."""
     from deploy.verify.run import settings_of
 
-    with saying_why():
-        stack = Stack(profile, external=True)
-        settings = settings_of(stack)
-        workers = [name for name in stack.names() if name.rpartition("-")[0] in ALL_AGENTS] if yes else []
+    settings = settings_of(stack)
+    workers = [name for name in stack.names() if name.rpartition("-")[0] in ALL_AGENTS] if yes else []
+    for name in workers:
+        stack.stop_one(name)
+    try:
+        return asyncio.run(_empty(settings, state, yes) if state else _recover(settings, yes))
+    finally:
         for name in workers:
-            stack.stop_one(name)
-        try:
-            lines = asyncio.run(_empty(settings, state, yes) if state else _recover(settings, yes))
-        finally:
-            for name in workers:
-                stack.start_one(name, wait=False)
-        for line in lines:
-            typer.echo(line)
+            stack.start_one(name, wait=False)
 
 
 @dataclass(frozen=True)
