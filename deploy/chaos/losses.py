@@ -1,8 +1,8 @@
 """The break `tail-lost`: the broker comes back without the newest records of some topics, as after a power cut.
 
 It is the last of a run, when all else was checked: what a run promised before, the lost records included, nobody can keep. What
-must hold then: all stops and says why; after `liandong recover` what is left in the log has one fact each, nothing counts twice, every
-signal that is acknowledged from then on is assessed, and the state that the log gives is the live one.
+must hold then: all stops and says why; after `liandong recover` what is left in the log has one fact each, nothing counts twice,
+every signal that is acknowledged from then on is assessed, and the state that the log gives is the live one.
 """
 
 from __future__ import annotations
