@@ -91,7 +91,7 @@ class _Data(msgspec.Struct, frozen=True):
     received_at: _Utc | None = None
 
 
-class _Told(msgspec.Struct, frozen=True):
+class _FactEnvelope(msgspec.Struct, frozen=True):
     type: str
     time: _Utc
     actor: str
@@ -99,7 +99,7 @@ class _Told(msgspec.Struct, frozen=True):
     data: _Data
 
 
-_read_envelope = msgspec.json.Decoder(_Told).decode
+_read_envelope = msgspec.json.Decoder(_FactEnvelope).decode
 
 
 def evidence_of(source: Source, records: Iterable[Record]) -> Iterator[Evidence]:

@@ -50,19 +50,19 @@ class Generations:
         self._by: dict[tuple[str, int], tuple[Generation, ...]] = {}
         self._newest: dict[tuple[str, int], int] = {}
         self._opened: list[tuple[int, str]] = []
-        for one, opened_ms in opened:
-            self.add(one, opened_ms)
+        for entry, opened_ms in opened:
+            self.add(entry, opened_ms)
 
-    def add(self, one: LogGeneration, opened_ms: int) -> bool:
+    def add(self, entry: LogGeneration, opened_ms: int) -> bool:
         """Takes a record of the topic, in the log's order; `opened_ms` is its LogAppendTime. False: it does not count."""
-        at = one.topic, one.partition
-        if one.generation != self._newest.get(at, 0) + 1:
+        at = entry.topic, entry.partition
+        if entry.generation != self._newest.get(at, 0) + 1:
             return False
-        before = [old for old in self._by.get(at, _FIRST) if old.begins_at < one.begins_at or old.number == 0]
-        last_ms = None if one.last_at is None else instant_ms(one.last_at)
-        self._by[at] = (*before, Generation(one.generation, one.begins_at, one.shift, last_ms, opened_ms))
-        self._newest[at] = one.generation
-        self._opened.append((opened_ms, one.topic))
+        before = [old for old in self._by.get(at, _FIRST) if old.begins_at < entry.begins_at or old.number == 0]
+        last_ms = None if entry.last_at is None else instant_ms(entry.last_at)
+        self._by[at] = (*before, Generation(entry.generation, entry.begins_at, entry.shift, last_ms, opened_ms))
+        self._newest[at] = entry.generation
+        self._opened.append((opened_ms, entry.topic))
         return True
 
     @property
@@ -76,7 +76,7 @@ class Generations:
 
     def all_of(self, topic: str) -> list[Generation]:
         """All newer generations of a topic that still hold records, of all partitions."""
-        return [one for (name, _), generations in self._by.items() if name == topic for one in generations if one.number]
+        return [entry for (name, _), generations in self._by.items() if name == topic for entry in generations if entry.number]
 
     def __bool__(self) -> bool:
         return bool(self._by)
@@ -91,33 +91,33 @@ class Generations:
 
     def position(self, topic: str, partition: int, offset: int) -> int:
         """The position of what stands at an offset of the broker, or will."""
-        found = self._by.get((topic, partition))
-        if found is None:
+        own = self._by.get((topic, partition))
+        if own is None:
             return offset
-        at = bisect_right(found, offset, key=lambda one: one.begins_at) - 1
-        return offset + found[at].shift
+        at = bisect_right(own, offset, key=lambda entry: entry.begins_at) - 1
+        return offset + own[at].shift
 
     def offset(self, topic: str, partition: int, position: int) -> int:
         """The broker's offset of a position. For one that was lost: where the next generation begins."""
-        found = self._by.get((topic, partition))
-        if found is None:
+        own = self._by.get((topic, partition))
+        if own is None:
             return position
-        at = _index(found, position)
-        offset = position - found[at].shift
-        return offset if at + 1 == len(found) else min(offset, found[at + 1].begins_at)
+        at = _index(own, position)
+        offset = position - own[at].shift
+        return offset if at + 1 == len(own) else min(offset, own[at + 1].begins_at)
 
     def generation(self, topic: str, partition: int, position: int) -> int:
         """The number of the generation of a position."""
-        found = self._by.get((topic, partition))
-        return 0 if found is None else found[_index(found, position)].number
+        own = self._by.get((topic, partition))
+        return 0 if own is None else own[_index(own, position)].number
 
     def is_lost(self, topic: str, partition: int, position: int) -> bool:
         """Whether the position was given to a record that the log has lost since."""
-        found = self._by.get((topic, partition))
-        if found is None:
+        own = self._by.get((topic, partition))
+        if own is None:
             return False
-        at = _index(found, position)
-        return at + 1 < len(found) and position - found[at].shift >= found[at + 1].begins_at
+        at = _index(own, position)
+        return at + 1 < len(own) and position - own[at].shift >= own[at + 1].begins_at
 
     def next_position(self, topic: str, partition: int, position: int) -> int:
         """The position itself, or the first of the next generation when it is lost: where a reader goes on."""
@@ -144,12 +144,12 @@ class Window(NamedTuple):
 
 def windows(generations: Generations, topics: Iterable[str]) -> list[Window]:
     """When what was appended to these topics may be lost: from the newest record that is left on, by clocks that may differ."""
-    opened = [one for topic in topics for one in generations.all_of(topic)]
-    return [Window(0 if one.last_ms is None else one.last_ms - CLOCKS_MS, one.opened_ms) for one in opened]
+    opened = [entry for topic in topics for entry in generations.all_of(topic)]
+    return [Window(0 if entry.last_ms is None else entry.last_ms - CLOCKS_MS, entry.opened_ms) for entry in opened]
 
 
-def _index(found: tuple[Generation, ...], position: int) -> int:
-    return max(0, bisect_right(found, position, key=lambda one: one.first) - 1)
+def _index(own: tuple[Generation, ...], position: int) -> int:
+    return max(0, bisect_right(own, position, key=lambda entry: entry.first) - 1)
 
 
 def shift_above(known: int) -> int:

@@ -165,9 +165,9 @@ async def _find_parting(log: RecordReader, topic: Topic, table: Sequence[Source]
             newest = pieces[max(pieces)]
             known.add((topic.name, p), newest.position + 1, newest.place)
         compared = await _compare(log, topic, evidence)
-        if all(one.is_anchored or one.parted is None for one in compared.values()):
+        if all(entry.is_anchored or entry.parted is None for entry in compared.values()):
             break
-    return {p: await _parting(log, topic, p, one.parted) for p, one in compared.items() if one.parted is not None}
+    return {p: await _parting(log, topic, p, entry.parted) for p, entry in compared.items() if entry.parted is not None}
 
 
 async def _evidence(
@@ -175,7 +175,7 @@ async def _evidence(
 ) -> dict[int, dict[int, Evidence]]:
     evidence: dict[int, dict[int, Evidence]] = {}
     for source in table:
-        if topic.name in {one.name for one in source.sources}:
+        if topic.name in {entry.name for entry in source.sources}:
             for piece in evidence_of(source, await read_tails(log, source.facts, depth)):
                 if piece.topic == topic.name and not log.generations.is_lost(topic.name, piece.partition, piece.position):
                     evidence.setdefault(piece.partition, {}).setdefault(piece.position, piece)
@@ -245,10 +245,10 @@ async def open_generations(log: Log, losses: Sequence[Loss], at: datetime) -> li
     newest = log.generations.newest
     made = [opened(loss, newest(loss.topic, loss.partition)) for loss in losses]
     entries: list[Entry] = []
-    for one in made:
-        where = f"{one.topic}/{one.partition}"
-        name = f"generation-{one.topic}-{one.partition}-{one.generation}"
-        value = encode(GENERATIONS, one, id=name, source="/recover", actor="stage:recover", time=at, subject=where)
+    for entry in made:
+        where = f"{entry.topic}/{entry.partition}"
+        name = f"generation-{entry.topic}-{entry.partition}-{entry.generation}"
+        value = encode(GENERATIONS, entry, id=name, source="/recover", actor="stage:recover", time=at, subject=where)
         entries.append((where.encode(), value))
     if entries:
         await log.append(GENERATIONS, {0: entries})

@@ -54,8 +54,8 @@ def cut_tail(folders: Sequence[Path], share: float) -> int:
     whole = list(batches(shortest.read_bytes()))
     if not whole:
         return 0
-    kept = whole[: len(whole) - max(1, int(len(whole) * share))]
-    end = kept[-1].last + 1 if kept else whole[0].first
+    remaining = whole[: len(whole) - max(1, int(len(whole) * share))]
+    end = remaining[-1].last + 1 if remaining else whole[0].first
     for segment in segments:
         size = max((batch.begins_at + batch.size for batch in batches(segment.read_bytes()) if batch.last < end), default=0)
         os.truncate(segment, size)
@@ -77,5 +77,5 @@ def _cut_epochs(path: Path, end: int) -> None:
     if not path.exists():
         return
     version, _, *lines = path.read_text("ascii").splitlines()
-    kept = [line for line in lines if line.strip() and int(line.split()[1]) < max(end, 1)]
-    path.write_text("\n".join([version, str(len(kept)), *kept]) + "\n", "ascii")
+    remaining = [line for line in lines if line.strip() and int(line.split()[1]) < max(end, 1)]
+    path.write_text("\n".join([version, str(len(remaining)), *remaining]) + "\n", "ascii")

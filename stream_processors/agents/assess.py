@@ -27,7 +27,7 @@ from schemas.topics import ACTIONS, ASSESSED, CHANGED, RETRACTIONS, SUBMITTED
 from schemas.values import DAY_MS, from_ms, instant_ms
 from stream_processors.agents.base import Batch
 from stream_processors.agents.dead_letters import DeadLetters
-from stream_processors.agents.emission import ASKED, emitted_before_loss
+from stream_processors.agents.emission import REQUESTS, emitted_before_loss
 from stream_processors.agents.folding import Folding
 from stream_processors.agents.observing import WIDTHS, Question, Seen, questions
 from stream_processors.agents.requests import ACTOR, Sourced, actions, in_batches, retractions
@@ -284,7 +284,7 @@ class Assess(Folding):
     async def _take_over(self, partitions: Sequence[int]) -> None:
         """Emits the joins of facts whose owner died between recording and emitting; those already there are echoes."""
         stream = replace(self.stage.streams[0], view=AssessedSignal)  # the whole fact: what it asks for is made of it
-        starts, elections = await self.log.starts(ASSESSED), await self.log.count_elections(ASKED)
+        starts, elections = await self.log.starts(ASSESSED), await self.log.count_elections(REQUESTS)
         for p in partitions:
             start, end = max(self.marks.get(f"e{p}", 0), starts[p]), self.marks.get(f"f{p}", 0)
             marks = {f"s{tag}{p}": self.marks.get(f"h{tag}{p}", 0) for tag in stream.sources.values()}
@@ -302,8 +302,8 @@ class Assess(Folding):
             if end:
                 point("assess.caught_up")
                 tags = stream.sources.values()
-                asked = {f"e{p}": end, f"l{p}": elections}
-                moved: Mapping[str, int] = asked | {f"h{tag}{p}": self.marks.get(f"s{tag}{p}", 0) for tag in tags}
+                reached = {f"e{p}": end, f"l{p}": elections}
+                moved: Mapping[str, int] = reached | {f"h{tag}{p}": self.marks.get(f"s{tag}{p}", 0) for tag in tags}
                 checks = {f"s{tag}{p}": self.marks.get(f"s{tag}{p}", 0) for tag in tags}
                 await self.store.call("fold", self._stamp, {b: Write(checks, moved) for b in range(BUCKETS)})
                 self.marks |= moved

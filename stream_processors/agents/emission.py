@@ -13,7 +13,7 @@ from stream_processors.generations import UNSYNCED_MS, Window, windows
 from stream_processors.log import Log
 from stream_processors.state.rows import AssessedRow
 
-ASKED = (ACTIONS, RETRACTIONS)
+REQUESTS = (ACTIONS, RETRACTIONS)
 
 
 async def emitted_before_loss(log: Log, partition: int, *, is_led_anew: bool) -> int | None:
@@ -24,7 +24,7 @@ async def emitted_before_loss(log: Log, partition: int, *, is_led_anew: bool) ->
     newest_ms = await _timestamp_before(log, partition, ends) if starts < ends else None
     if newest_ms is None:
         return None
-    lost = [one for one in windows(log.generations, [topic.name for topic in ASKED]) if newest_ms <= one.until_ms]
+    lost = [window for window in windows(log.generations, [topic.name for topic in REQUESTS]) if newest_ms <= window.until_ms]
     if is_led_anew:
         lost.append(Window(newest_ms - UNSYNCED_MS, newest_ms))
     if not lost:

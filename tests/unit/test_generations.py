@@ -42,12 +42,12 @@ def test_of_two_generations_with_one_number_the_first_counts() -> None:
 @given(st.lists(st.tuples(st.integers(1, 50), st.integers(0, 50)), max_size=6))
 def test_no_position_is_given_twice(days: list[tuple[int, int]]) -> None:
     """Each day so many records are appended, and then so many are lost."""
-    table, end, given_before = Generations(), 0, -1
+    table, end, highest = Generations(), 0, -1
     for number, (appended, lost) in enumerate(days, 1):
         for _ in range(appended):
             position = table.position(T, 0, end)
-            assert position > given_before and table.offset(T, 0, position) == end and not table.is_lost(T, 0, position)
-            given_before, end = position, end + 1
+            assert position > highest and table.offset(T, 0, position) == end and not table.is_lost(T, 0, position)
+            highest, end = position, end + 1
         end = max(0, end - lost)
-        assert table.add(_opened(table, number, end, given_before + 1), number)
-        assert table.position(T, 0, end) > given_before
+        assert table.add(_opened(table, number, end, highest + 1), number)
+        assert table.position(T, 0, end) > highest
