@@ -15,6 +15,7 @@ MODULES = {
     "deploy.token": ("token",),
     "deploy.receipt": ("receipt",),
     "deploy.topics": ("topics",),
+    "deploy.recover": ("recover",),
     "deploy.verify.main": ("verify",),
     "deploy.bench.main": ("bench",),
     "deploy.chaos.main": ("chaos",),

@@ -25,9 +25,9 @@ def register(app: typer.Typer) -> None:
         text: Annotated[str, typer.Argument(help="the `receipt` of an answer 202, or of a raw topic's receipt")],
         profile: Annotated[str, typer.Option(envvar="LIANDONG_PROFILE")] = "demo",
     ) -> None:
-        """Prints topic, partition, offset and generation of a receipt; reads the keys of LIANDONG_KEYS_FILE or the profile."""
+        """Prints topic, partition, position and generation of a receipt; reads the keys of LIANDONG_KEYS_FILE or the profile."""
         try:
             place = PlaceCipher(Keyring.load(Settings(profile=profile).keys_path)).open(text)
         except (ReceiptError, FileNotFoundError) as error:
             raise typer.BadParameter(str(error)) from None
-        typer.echo(f"{place.topic} partition {place.partition} offset {place.offset} generation {place.generation}")
+        typer.echo(f"{place.topic} partition {place.partition} position {place.offset} generation {place.generation}")

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from gateway.idempotency import Idempotency, InFlight, Remembered, StateUnavailable
 from gateway.intake import Prepared
 from gateway.lag import Lag
-from gateway.log import Log, Position
+from gateway.log import DAMAGED, Log, Position
 from gateway.metrics import METRICS
 from gateway.problems import Problem, later
 from gateway.settings import GatewaySettings
@@ -56,7 +56,7 @@ class Receipt(NamedTuple):
     def sealed(self, places: PlaceCipher) -> str:
         """The place in the log, for us alone to read: offsets in the open would tell how much all others sent in between."""
         record = self.record
-        return places.seal(Place(record.topic, record.partition, record.offset))
+        return places.seal(Place(record.topic, record.partition, record.offset, record.generation))
 
 
 def instant(ms: int) -> str:
@@ -106,6 +106,8 @@ class Acceptor:
             return later("overloaded", "too many signals wait for the broker", self._retry_after_s)
         if not self._log.connected:
             return later("log-unavailable", "no connection to the broker; nothing was taken", self._retry_after_s)
+        if self._log.damage is not None:
+            return later("log-unavailable", DAMAGED, self._retry_after_s)
         return None
 
     def full(self, institution: str) -> Problem | None:

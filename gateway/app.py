@@ -272,7 +272,7 @@ def create_app(settings: GatewaySettings) -> Gateway:
         views=RedisViews(redis),
         lag=Lag(),
         rates=RedisRates(pipelining),
-        source=lambda: KafkaSource(common, redis),
+        source=lambda: KafkaSource(common, redis, lambda: log.generations),
         news=lambda: RedisNews(redis),
         caught_up=CaughtUp(log, redis, wait_s=settings.outcome_wait_s, retry_after_s=settings.retry_after_s),
     )

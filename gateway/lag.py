@@ -11,7 +11,8 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -20,6 +21,7 @@ from gateway.log import Log, LogUnavailable
 from gateway.metrics import METRICS
 from gateway.problems import later
 from schemas.topics import ACTIONS, CHANGED, Topic
+from stream_processors.damage import Damage, lost_tails
 from stream_processors.pipeline import STAGES, Stage
 from stream_processors.state import progress
 from stream_processors.state.keys import whole
@@ -48,6 +50,14 @@ class Lag:
         self._value, self._at = value, self._clock()
 
 
+class WatchedLog(Log, Protocol):
+    """A log that hears of its own damage."""
+
+    def report(self, source: str, sentence: str | None) -> None: ...
+
+    async def follow_generations(self) -> None: ...
+
+
 class CaughtUp:
     """Waits until everything that was asked for before the call is decided and in the views. For who must know that something is
     *not* there although Redis may have been emptied: what the gateway remembered is gone then, and the log is not."""
@@ -63,7 +73,8 @@ class CaughtUp:
                 span = await self._log.span(topic)
             except LogUnavailable:
                 raise later("log-unavailable", "the broker does not answer", self._retry_after_s) from None
-            while progress.behind(span.ends, await self._places(stage, topic), span.starts):
+            count = partial(self._log.generations.count, topic.name)
+            while progress.behind(span.ends, await self._places(stage, topic), span.starts, count):
                 if time.monotonic() > deadline:
                     raise later("rebuilding", "earlier requests are not decided yet", self._retry_after_s)
                 await asyncio.sleep(LOOK_EVERY_S)
@@ -76,10 +87,12 @@ async def nothing_is_lost() -> None:
     """For a gateway whose state is this process' own."""
 
 
-async def watch(lag: Lag, log: Log, redis: Redis) -> None:
+async def watch(lag: Lag, log: WatchedLog, redis: Redis) -> None:
     """Refreshes for ever."""
     turn = 0
     while True:
+        with contextlib.suppress(LogUnavailable):
+            await log.follow_generations()
         for stage in STAGES.values():
             if stage.name == "assess" or turn % OTHERS_EVERY == 0:
                 behind = await _known(stage, log, redis)
@@ -90,7 +103,7 @@ async def watch(lag: Lag, log: Log, redis: Redis) -> None:
         await asyncio.sleep(EVERY_S)
 
 
-async def _known(stage: Stage, log: Log, redis: Redis) -> int | None:
+async def _known(stage: Stage, log: WatchedLog, redis: Redis) -> int | None:
     try:
         return await stage_lag(stage, log, redis)
     except (LogUnavailable, RedisError, OSError, TimeoutError) as error:
@@ -106,14 +119,17 @@ def _tell(stage: Stage, behind: int | None) -> None:
             METRICS.lag.remove(stage.name)
 
 
-async def stage_lag(stage: Stage, log: Log, redis: Redis) -> int | None:
+async def stage_lag(stage: Stage, log: WatchedLog, redis: Redis) -> int | None:
     """Records that the stage has not folded. None while its state is rebuilt: its marks say nothing then."""
     stamp: Any = await redis.hget(stage.namespace.marks(0), "stamp")
     if not whole(stamp):
         return None
     total = 0
+    damages: list[Damage] = []
     for topic, prefix in progress.inputs(stage):
-        span = await log.span(topic)
         at = await progress.places(redis, stage.namespace, prefix, topic.partitions)
-        total += progress.behind(span.ends, at, span.starts)
+        span = await log.span(topic)  # after the places, which only grow: what they are beyond is lost
+        damages += lost_tails(stage.name, {(topic.name, p): place for p, place in at.items()}, {topic.name: span.ends})
+        total += progress.behind(span.ends, at, span.starts, partial(log.generations.count, topic.name))
+    log.report(stage.name, "; ".join(map(str, damages)) or None)
     return total

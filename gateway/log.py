@@ -1,36 +1,45 @@
 """The port to the log, and its Kafka side: append and know where each record landed.
 
 Invariant: a Position is given only after the broker acknowledged (acks=all, idempotent), in a topic that keeps as many copies as
-the table promises. What does not get there in one partition is no matter of the others (gateway/producers.py).
+the table promises, and none twice: a log that lost records which it had acknowledged takes no more before `liandong recover`.
+What does not get there in one partition is no matter of the others (gateway/producers.py).
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol, TypeVar
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from gateway.cluster import ClusterWatch, Health
 from gateway.producers import Producer, Producers, Serving
-from schemas.topics import MAX_RECORD_BYTES, TOPICS, Topic
-from stream_processors.log import partition_of
+from schemas.topics import ACTIONS, MAX_RECORD_BYTES, OVERSIGHT, RETRACTIONS, SUBMITTED, TOPICS, Topic
+from stream_processors.damage import find_damage
+from stream_processors.generations import Generations
+from stream_processors.log import CannotLook, DamagedLog, KafkaReader, check_landing, partition_of
 from stream_processors.topic_check import WrongTopics
+
+logger = logging.getLogger("liandong.gateway")
 
 WRITTEN = tuple(topic for topic in TOPICS.values() if "gateway" in topic.producers)
 _OPEN_S = 5.0
+Answer = TypeVar("Answer")
 
 
 class Position(NamedTuple):
-    """Where a record stands; `timestamp_ms` is the broker's LogAppendTime."""
+    """Where a record stands: `offset` is its position (stream_processors/generations.py), `timestamp_ms` the broker's
+    LogAppendTime."""
 
     topic: str
     partition: int
     offset: int
     timestamp_ms: int
+    generation: int = 0
 
 
 class Entry(NamedTuple):
@@ -64,17 +73,32 @@ class Log(Protocol):
     def health(self) -> Health:
         """Whether an append would be acknowledged, by what was seen of the cluster a moment ago."""
 
+    @property
+    def damage(self) -> str | None:
+        """Why nothing is appended although the broker is there: the sentence for the operator."""
+
+    @property
+    def generations(self) -> Generations: ...
+
+
+DAMAGED = "the log lost records that it had acknowledged; nothing is taken before its operator has looked at it"
+_LOOKED_AT = (SUBMITTED, RETRACTIONS, ACTIONS, OVERSIGHT)
+
 
 class KafkaLog:
-    """The log in Kafka. `open` does not wait for the broker: until it is there, every append answers LogUnavailable."""
+    """The log in Kafka. `open` does not wait for the broker: until it is there, every append answers LogUnavailable. Nothing is
+    appended before the log was compared with what is known of it, and `watch` goes on comparing."""
 
     def __init__(self, common: dict[str, Any], append_timeout_s: float) -> None:
         self._common = common
         self._timeout_s = append_timeout_s
         self._watch = ClusterWatch(common, WRITTEN)
-        self._producers = Producers(self._make, _check_topics, lambda: self._watch.answers, append_timeout_s)
-        self._reader: AIOKafkaConsumer | None = None
+        self._producers = Producers(self._make, self._check, lambda: self._watch.answers, append_timeout_s)
+        self._reader: KafkaReader | None = None
         self._reading = asyncio.Lock()
+        self._generations = Generations()
+        self._damages: dict[str, str] = {}
+        self._newest: dict[tuple[str, int], int] = {}
 
     @property
     def connected(self) -> bool:
@@ -87,6 +111,34 @@ class KafkaLog:
             return Health(False, "no connection, or topics are missing")
         return health
 
+    @property
+    def damage(self) -> str | None:
+        return "; ".join(dict.fromkeys(self._damages.values())) or None
+
+    @property
+    def generations(self) -> Generations:
+        return self._generations
+
+    def report(self, source: str, sentence: str | None) -> None:
+        """What `source` knows of lost records; None takes it back."""
+        if sentence is None:
+            self._damages.pop(source, None)
+        elif self._damages.get(source) != sentence:
+            logger.error("nothing is acknowledged: %s", sentence)
+            self._damages[source] = sentence
+
+    async def compare(self) -> None:
+        """Compares the log with what its own facts tell of it. LogUnavailable when the broker does not answer."""
+        damages = await self._ask(lambda reader: find_damage(reader, _LOOKED_AT))
+        self.report("facts", "; ".join(map(str, damages)) or None)
+
+    async def follow_generations(self) -> None:
+        """Takes newly opened generations: what was known of lost records is looked at anew. LogUnavailable as above."""
+        if await self._ask(KafkaReader.read_generations):
+            self._newest.clear()
+            self._damages.pop("landing", None)
+            await self.compare()
+
     async def open(self) -> None:
         self._watch.open()
         await self._producers.open(_OPEN_S)
@@ -97,6 +149,16 @@ class KafkaLog:
         await self._watch.close()
         await self._producers.close()
         await self._close_reader()
+
+    async def _check(self, producer: Any) -> None:
+        """What must be true before a producer is used. While another one serves, a log that cannot be compared now is no reason
+        to wait: `watch` compares it as soon as it can."""
+        await _check_topics(producer)
+        try:
+            await self.compare()
+        except LogUnavailable as error:
+            if self._producers.current is None:
+                raise KafkaError(f"the log could not be compared with what is known of it: {error}") from error
 
     def _make(self) -> AIOKafkaProducer:
         options = {**self._common, "bootstrap_servers": self._watch.bootstrap()}
@@ -115,6 +177,9 @@ class KafkaLog:
         serving = self._producers.current
         if serving is None or not self._watch.is_checked:
             return [LogUnavailable("no connection to the broker, or its topics are not as the table wants them")] * len(entries)
+        if self._damages:
+            return [LogUnavailable(DAMAGED)] * len(entries)
+        newest = dict(self._newest)
         landed: list[Position | LogUnavailable] = [LogUnavailable("not acknowledged in time")] * len(entries)
         sent: dict[int, list[int]] = {}
         for index, entry in enumerate(entries):
@@ -126,7 +191,7 @@ class KafkaLog:
         if sent:
             with serving.use():
                 await self._send(serving, topic, entries, sent, landed)
-        return landed
+        return [self._placed(place, newest) for place in landed]
 
     def _why_not(self, serving: Serving, topic: Topic, partition: int) -> str | None:
         if TopicPartition(topic.name, partition) in serving.barred:
@@ -157,29 +222,52 @@ class KafkaLog:
                 continue
             self._producers.fail(serving, [TopicPartition(topic.name, partition)], error)
 
+    def _placed(self, place: Position | LogUnavailable, newest: Mapping[tuple[str, int], int]) -> Position | LogUnavailable:
+        """The position of an offset. `newest`: what was acknowledged when the append began; nothing may land there again."""
+        if isinstance(place, LogUnavailable):
+            return place
+        topic, partition, offset, *_ = place
+        before = newest.get((topic, partition), -1)
+        try:
+            check_landing(topic, partition, offset, min(before, self._newest.get((topic, partition), -1)))
+        except DamagedLog as error:
+            self.report("landing", str(error))
+            return LogUnavailable(DAMAGED)
+        self._newest[topic, partition] = max(self._newest.get((topic, partition), -1), offset)
+        position = self._generations.position(topic, partition, offset)
+        return place._replace(offset=position, generation=self._generations.generation(topic, partition, position))
+
     async def span(self, topic: Topic) -> Span:
-        partitions = [TopicPartition(topic.name, p) for p in range(topic.partitions)]
-        async with self._reading:  # one asks at a time: whoever fails closes the reader
+        async def ask(reader: KafkaReader) -> Span:
+            return Span(await reader.starts(topic), await reader.ends(topic))
+
+        return await self._ask(ask)
+
+    async def _ask(self, ask: Callable[[KafkaReader], Awaitable[Answer]]) -> Answer:
+        """Asks the broker, one at a time: whoever fails closes the reader."""
+        async with self._reading:
             try:
                 async with asyncio.timeout(self._timeout_s):
-                    reader = self._reader or await self._open_reader()
-                    starts = await reader.beginning_offsets(partitions)
-                    ends = await reader.end_offsets(partitions)
-            except (KafkaError, OSError, TimeoutError) as error:
+                    return await ask(self._reader or await self._open_reader())
+            except (KafkaError, OSError, TimeoutError, CannotLook) as error:
                 await self._close_reader()
                 raise LogUnavailable(f"{type(error).__name__}: {error}") from error
-        return Span({tp.partition: at for tp, at in starts.items()}, {tp.partition: at for tp, at in ends.items()})
+            except DamagedLog as error:
+                await self._close_reader()
+                self.report("generations", str(error))
+                raise LogUnavailable(str(error)) from error
 
-    async def _open_reader(self) -> AIOKafkaConsumer:
-        self._reader = AIOKafkaConsumer(**self._common, enable_auto_commit=False)
-        await self._reader.start()
+    async def _open_reader(self) -> KafkaReader:
+        self._reader = KafkaReader(self._common)
+        await self._reader.open()
+        self._generations = self._reader.generations
         return self._reader
 
     async def _close_reader(self) -> None:
         reader, self._reader = self._reader, None
         if reader is not None:
             with contextlib.suppress(Exception):
-                await asyncio.wait_for(reader.stop(), 2)
+                await asyncio.wait_for(reader.close(), 2)
 
 
 class _TooLarge(LogUnavailable):

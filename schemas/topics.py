@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from schemas.cases import Action, CaseChange
 from schemas.deliveries import DeliveryMark, Issued
 from schemas.facts import AssessedSignal, DeadLetter
+from schemas.generations import LogGeneration
 from schemas.oversight import OversightAction, OversightChange
 from schemas.receipts import RawReceipt
 from schemas.retractions import Retraction
@@ -56,6 +57,7 @@ class Topic:
     party: str | None = None
     form: str | None = None
     compression: str = "producer"
+    is_flushed: bool = False
 
     @property
     def type(self) -> str:
@@ -64,7 +66,8 @@ class Topic:
 
     def config(self, copies: int) -> dict[str, str]:
         """The topic's Kafka configuration where it has so many copies."""
-        return {
+        flushed = {"flush.messages": "1"} if self.is_flushed else {}
+        return flushed | {
             "min.insync.replicas": str(least_in_sync(copies)),
             "unclean.leader.election.enable": "false",
             "message.timestamp.type": "LogAppendTime",
@@ -97,6 +100,11 @@ OVERSEEN = Topic("assessments.changed.v1", "what it is about", OversightChange, 
 ENDPOINTS = Topic("webhooks.endpoints.v1", "institution", Endpoints, ("gateway", "webhook"), ("project", "webhook"), FOR_EVER)
 """Few and small, and what they say is true until a newer one says otherwise, however old it is. Not compacted: of two with one
 revision the first counts."""
+READERS = ("gateway", "assess", "track", "deliver", "timekeeper", "webhook", "oversee", "project", "intake")
+GENERATIONS = Topic(
+    "log.generations.v1", "topic and partition", LogGeneration, ("recover",), READERS, FOR_EVER, partitions=1, is_flushed=True
+)
+"""Read by everybody at every start. The broker writes each record through to the disk: it must survive what it is about."""
 DEADLETTER = Topic(
     "deadletter.v1",
     "source",
@@ -120,6 +128,7 @@ TOPICS: dict[str, Topic] = {
         ENDPOINTS,
         OVERSIGHT,
         OVERSEEN,
+        GENERATIONS,
         DEADLETTER,
     )
 }

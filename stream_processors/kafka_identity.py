@@ -98,14 +98,24 @@ class MetadataRequest(Request[MetadataRequest_v12]):
         return request_struct_class([(bytes(16), name, {}) for name in self._names], False, False, {})
 
 
-async def describe(client_options: dict[str, Any], topics: Sequence[Topic]) -> str:
-    """`cluster|topic=id:partitions|…`. WrongLog when a topic is missing or has another partition count."""
+async def _read_metadata(client_options: dict[str, Any], topics: Sequence[Topic]) -> Any:
     client = AIOKafkaClient(**client_options)
     try:
         await client.bootstrap()
-        answer = await client.send(client.get_random_node(), MetadataRequest([topic.name for topic in topics]))
+        return await client.send(client.get_random_node(), MetadataRequest([topic.name for topic in topics]))
     finally:
         await client.close()
+
+
+async def count_elections(client_options: dict[str, Any], topics: Sequence[Topic]) -> int:
+    """How often the partitions of these topics got a leader, together. A broker that comes back is a new leader."""
+    answer = await _read_metadata(client_options, topics)
+    return sum(int(leader_epoch) for _, _, _, _, partitions, _, _ in answer.topics for _, _, _, leader_epoch, *_ in partitions)
+
+
+async def describe(client_options: dict[str, Any], topics: Sequence[Topic]) -> str:
+    """`cluster|topic=id:partitions|…`. WrongLog when a topic is missing or has another partition count."""
+    answer = await _read_metadata(client_options, topics)
     found = {name: (code, topic_id, len(partitions)) for code, name, topic_id, _, partitions, _, _ in answer.topics}
     parts = [str(answer.cluster_id)]
     for topic in topics:

@@ -161,6 +161,13 @@ class Stage:
         return tuple(dict.fromkeys((*self.reads, *self.writes)))
 
     @property
+    def made_of(self) -> tuple[Topic, ...]:
+        """The topics that the state tells of: what it folds; for places alone, what must be written again when it is lost."""
+        if self.streams:
+            return tuple(stream.topic for stream in self.streams)
+        return tuple(topic for topic in self.writes if topic not in self.reads)
+
+    @property
     def recorded(self) -> FactStream | None:
         """The facts that this stage alone writes: one for each of its records, in the record's partition."""
         return next((stream for stream in self.streams if stream.topic in self.writes), None)

@@ -25,13 +25,15 @@ Positions = Callable[[Iterable[tuple[str, int]]], Awaitable[Mapping[tuple[str, i
 
 
 class Poll:
-    """All records of one fetch by (topic, partition). `epoch` is the assignment it was fetched under."""
+    """All records of one fetch by (topic, partition). `epoch` is the assignment it was fetched under. `rewound`: partitions that
+    the consumer began to read from an earlier offset by itself, with the offset that was next and the one that came."""
 
-    __slots__ = ("_consumer", "_done", "batch", "epoch")
+    __slots__ = ("_consumer", "_done", "batch", "epoch", "rewound")
 
     def __init__(self, batch: dict[tuple[str, int], list[Record]], epoch: int, consumer: PollConsumer) -> None:
         self.batch, self.epoch = batch, epoch
         self._consumer, self._done = consumer, asyncio.Event()
+        self.rewound: dict[tuple[str, int], tuple[int, int]] = {}
 
     @property
     def stale(self) -> bool:
@@ -56,6 +58,7 @@ class PollConsumer(driver.Consumer):
         self.epoch = 0
         self._sought = True
         self._in_flight: Poll | None = None
+        self._next: dict[TP, int] = {}
 
     def _new_consumer_thread(self) -> driver.AIOKafkaConsumerThread:
         return _Thread(self, loop=self.loop, beacon=self.beacon, thread_loop=uvloop.new_event_loop())
@@ -79,6 +82,8 @@ class PollConsumer(driver.Consumer):
         if first is None:
             return
         tp = TP(first.topic, first.partition)
+        poll = Poll(batch, epoch, self)
+        poll.rewound = self._went_on(batch)
         yield (
             tp,
             ConsumerMessage(
@@ -89,7 +94,7 @@ class PollConsumer(driver.Consumer):
                 first.timestamp_type,
                 first.headers,
                 first.key,
-                cast(Any, Poll(batch, epoch, self)),
+                cast(Any, poll),
                 first.checksum,
                 0,
                 0,
@@ -97,6 +102,16 @@ class PollConsumer(driver.Consumer):
                 generation_id=self.app.consumer_generation_id,
             ),
         )
+
+    def _went_on(self, batch: Mapping[tuple[str, int], list[Record]]) -> dict[tuple[str, int], tuple[int, int]]:
+        """Where aiokafka went back: it does so when the broker's log ends before the offset that comes next, and tells nobody."""
+        rewound = {}
+        for at, records in batch.items():
+            tp, first = TP(*at), records[0].offset
+            if first < self._next.get(tp, 0):
+                rewound[at] = self._next[tp], first
+            self._next[tp] = records[-1].offset + 1
+        return rewound
 
     async def _drain_messages(self, fetcher: Any) -> None:
         deliver = self.callback
@@ -129,6 +144,7 @@ class PollConsumer(driver.Consumer):
         positions = await asyncio.shield(work)  # a newer assignment must not cut this one in the middle; it queues behind it
         found = {TP(topic, partition): offset for (topic, partition), offset in positions.items()}
         await self.seek_wait(found)
+        self._next = dict(found)
         if mine == self.epoch:
             self.epoch += 1
             self._sought = True

@@ -31,10 +31,11 @@ from schemas.policy import Policy
 from schemas.protect import AesGcmSealer, PlaceCipher, Tokenizer
 from schemas.topics import Topic, all_topics
 from stream_processors import transport
-from stream_processors.agents.base import Agent
+from stream_processors.agents.base import Agent, Batch
 from stream_processors.agents.beside import Beside
 from stream_processors.cluster_view import check_topics
-from stream_processors.log import KafkaLog
+from stream_processors.generations import Generations
+from stream_processors.log import CURE, DamagedLog, KafkaLog
 from stream_processors.metrics import METRICS
 from stream_processors.patience import keep_trying, look_if_possible
 from stream_processors.pipeline import STAGES, intake_stage
@@ -147,7 +148,8 @@ def wire(app: faust.App, agent: Agent | Beside, policies: PolicyFile | None = No
     async def positions(partitions: Iterable[tuple[str, int]]) -> Mapping[tuple[str, int], int]:
         wanted = list(partitions)
         async with asyncio.timeout(_assign_s(name)):
-            return await keep_trying(lambda: agent.assigned(wanted), waits, causes=(KAFKA,))
+            assigned = await keep_trying(lambda: agent.assigned(wanted), waits, causes=(KAFKA,))
+            return as_offsets(agent.log.generations, assigned)
 
     async def release(*_: Any, **__: Any) -> None:
         await _guarded(agent.revoked)()
@@ -199,12 +201,37 @@ async def look_at_policy(agent: Agent | Beside, policies: PolicyFile) -> None:
 async def _step(agent: Agent | Beside, poll: transport.Poll) -> None:
     name, began = agent.stage.name, time.perf_counter()
     if not poll.stale:
-        await agent.step(poll.batch)
+        check_went_on(name, poll.rewound)
+        await agent.step(as_positions(agent.log.generations, poll.batch))
     METRICS.poll_s.labels(name).observe(time.perf_counter() - began)
     oldest = min(records[0].timestamp_ms for records in poll.batch.values())
     METRICS.delay_s.labels(name).observe(max(0.0, time.time() - oldest / 1000))
     await asyncio.sleep(PACE_S.get(name, 0))
     poll.complete()
+
+
+def as_offsets(generations: Generations, positions: Mapping[tuple[str, int], int]) -> dict[tuple[str, int], int]:
+    """Where the consumer reads on, which knows the broker's offsets."""
+    return {at: generations.offset(*at, position) for at, position in positions.items()}
+
+
+def as_positions(generations: Generations, batch: Batch) -> Batch:
+    """What the consumer read, with positions."""
+    if not generations:
+        return batch
+    return {
+        at: [record._replace(offset=generations.position(*at, record.offset)) for record in records]
+        for at, records in batch.items()
+    }
+
+
+def check_went_on(stage: str, rewound: Mapping[tuple[str, int], tuple[int, int]]) -> None:
+    """DamagedLog when the broker gave earlier records than those that come next."""
+    for (topic, partition), (wanted, came) in rewound.items():
+        raise DamagedLog(
+            f"{topic}/{partition}: {stage} reads on from offset {wanted}, and the broker began again with {came}: it lost "
+            f"records that it had acknowledged; {CURE}"
+        )
 
 
 def _guarded(work: Any) -> Any:

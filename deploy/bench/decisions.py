@@ -33,6 +33,7 @@ from schemas.topics import ASSESSED, SUBMITTED, Topic
 from schemas.values import Stored, instant_ms
 from stream_processors.agents.assess import Assess
 from stream_processors.domain.rules import RULES
+from stream_processors.generations import Generations
 from stream_processors.log import Entry, Place, Record, in_order, partition_of
 from stream_processors.pipeline import STAGES
 from stream_processors.settings import SHIPPED_POLICY, load_policy
@@ -63,6 +64,7 @@ class KeptLog:
     def __init__(self) -> None:
         self._ends: dict[str, Counter[int]] = defaultdict(Counter)
         self.facts: list[FactRow] = []
+        self.generations = Generations()
 
     async def append(self, topic: Topic, entries: Mapping[int, Sequence[Entry]]) -> dict[int, int]:
         bases = {}
@@ -95,6 +97,17 @@ class KeptLog:
             raise NotImplementedError("nothing is read back here")
         for one in list[list[Record]]():
             yield one
+
+    async def read_ranges(self, topic: Topic, ranges: Mapping[int, tuple[int, int]]) -> AsyncIterator[list[Record]]:
+        for p, (start, end) in ranges.items():
+            async for records in self.read(topic, p, start, end):
+                yield records
+
+    async def read_generations(self) -> bool:
+        return False
+
+    async def count_elections(self, topics: Sequence[Topic]) -> int:
+        return 0
 
     async def identity(self, topics: Sequence[Topic]) -> str:
         return "decisions|" + ",".join(topic.name for topic in topics)

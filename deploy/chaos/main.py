@@ -21,12 +21,13 @@ def register(app: typer.Typer) -> None:
         only: str = typer.Option("", help="breaks to do, by name, separated by commas (point:NAME for a crash point)"),
     ) -> None:
         """Break the running system in every named way under load, then check the log, the cases and the rebuilt state."""
+        from deploy.chaos import losses
         from deploy.chaos.run import plan, run
 
         seed = seed or secrets.randbelow(10**9)
         typer.echo(f"seed {seed}")
         steps = only.split(",") if only else plan(kills, random.Random(seed))
-        known = set(BREAKS) | {f"point:{name}" for name in CRASH_POINTS}
+        known = set(BREAKS) | set(losses.BREAKS) | {f"point:{name}" for name in CRASH_POINTS}
         if unknown := [step for step in steps if step not in known]:
             raise typer.BadParameter(f"no such break: {', '.join(unknown)}; there are {', '.join(sorted(known))}")
         said: list[str] = []

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from deploy.chaos import hooks, policy
+from deploy.chaos import hooks, losses, policy
 from deploy.chaos.breaks import AGENTS, BREAKS, CRASH_POINTS, Scene, crash_point
 from deploy.chaos.check import Found, check
 from deploy.chaos.check_loop import check_loop, happened_of, read_inboxes
@@ -31,6 +31,7 @@ from stream_processors.settings import SHIPPED_POLICY
 PROFILE, FOLDER = "chaos", "run"
 """The folder of the profile with the ledger, the book and the policy, kept until the next run for whoever looks into this one."""
 SETTLE_S = 120.0
+LARGE = 60
 SOON_MS = 600_000
 """Every moment up to then is waited for: that of a clock that another one's moment started, too."""
 Told = Callable[[str], None]
@@ -38,19 +39,23 @@ ENV = {"LIANDONG_SESSION_TIMEOUT_S": "6", "LIANDONG_HEARTBEAT_S": "0.5"}
 
 
 def plan(kills: int, rng: random.Random) -> list[str]:
-    """Every crash point once, every other break once, the rest random kills; shuffled. A small run takes the first `kills`."""
+    """Every crash point once, every other break once, the rest random kills; shuffled. A small run takes the first `kills`, a
+    larger one ends with the lost tails."""
     named = [f"point:{name}" for name in CRASH_POINTS] + [name for name in BREAKS if name != "kill"]
     rng.shuffle(named)
     filler = ["kill"] * max(0, kills - len(named))
     if kills >= 100:
         filler = [rng.choice(["broker", "redis", "flush"]) if n % 25 == 24 else one for n, one in enumerate(filler)]
-    chosen = (named + filler)[:kills]
+    tails = list(losses.BREAKS) if kills >= LARGE else []
+    chosen = (named + filler)[: kills - len(tails)]
     rng.shuffle(chosen)
-    return chosen
+    return chosen + tails
 
 
 def run(steps: Sequence[str], *, seed: int, told: Told, profile: str = PROFILE, home: Path | None = None) -> Found:
     """Runs the breaks one after another under load. Raises when one could not be done, returns what the check found."""
+    last = [step for step in steps if step in losses.BREAKS]
+    steps = [step for step in steps if step not in losses.BREAKS]
     rng = random.Random(seed)
     folder = Places.of(profile, home).root / FOLDER
     files = {"LIANDONG_POLICY_FILE": str(folder / "policy.yaml"), "LIANDONG_WEBHOOKS_FILE": str(folder / "webhooks.yaml")}
@@ -81,6 +86,8 @@ def run(steps: Sequence[str], *, seed: int, told: Told, profile: str = PROFILE, 
             told(f"{load.hooks.changed} changes of endpoints answered, {load.hooks.replayed} parked notices asked for once more")
             found = _settled(stack, minting, keeper, path, book_path)
             found.wrong += load.hooks.differences()
+            for number, step in enumerate(last, 1):
+                found.wrong += losses.lose_and_recover(stack, minting, step, folder, seed=seed + number, tell=told)
             return found
 
 

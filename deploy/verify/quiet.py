@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from functools import partial
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -67,5 +68,5 @@ async def _left(
                 at = await places(redis, stage.namespace, mark, topic.partitions)
             except RedisError:
                 at = {}
-            left[name] += behind(ends[topic.name], at, starts[topic.name])
+            left[name] += behind(ends[topic.name], at, starts[topic.name], partial(log.generations.count, topic.name))
     return left, ends

@@ -21,6 +21,7 @@ from gateway.live.rows import LiveChange, Place, Row
 from gateway.log import LogUnavailable
 from gateway.metrics import METRICS
 from schemas.topics import CHANGED
+from stream_processors.generations import Generations
 from stream_processors.log import Record
 from stream_processors.state.chunk import read_chunk
 from stream_processors.state.views import Rebuilding
@@ -62,8 +63,11 @@ class _Held(NamedTuple):
 
 
 class KafkaSource:
-    def __init__(self, common: dict[str, Any], redis: Redis) -> None:
-        self._common, self._redis = common, redis
+    def __init__(
+        self, common: dict[str, Any], redis: Redis, generations: Callable[[], Generations] = Generations
+    ) -> None:
+        self._common, self._redis, self._generations = common, redis, generations
+        self._known = Generations()
         self._consumer: AIOKafkaConsumer | None = None
         self._stamp = self._log = ""
         self._looked = 0.0
@@ -72,6 +76,7 @@ class KafkaSource:
         self._held: dict[int, deque[_Held]] = {p: deque() for p in range(CHANGED.partitions)}
 
     async def begin(self) -> None:
+        self._known = self._generations()
         start = await self._look()
         self._stamp, self._log = start.stamp, sha256(start.log.encode()).hexdigest()[:8]
         self._read = dict(start.facts)
@@ -86,7 +91,7 @@ class KafkaSource:
         await self._consumer.start()
         self._consumer.assign([TopicPartition(CHANGED.name, p) for p in self._read])
         for p, at in self._read.items():
-            self._consumer.seek(TopicPartition(CHANGED.name, p), at)
+            self._consumer.seek(TopicPartition(CHANGED.name, p), self._known.offset(CHANGED.name, p, at))
 
     async def close(self) -> None:
         if self._consumer is not None:
@@ -103,10 +108,14 @@ class KafkaSource:
         waiting = any(self._held.values())
         found = await self._consumer.getmany(timeout_ms=_HELD_MS if waiting else _IDLE_MS, max_records=_POLL_RECORDS)
         for at, records in found.items():
-            self._hold(at.partition, [Record(at.partition, r.offset, r.timestamp, r.key, r.value) for r in records])
+            self._hold(at.partition, [self._placed(r) for r in records])
         if not any(self._held.values()) and time.monotonic() - self._looked < _LOOK_EVERY_S:
             return []
         return self._release((await self._look()).facts)
+
+    def _placed(self, record: Any) -> Record:
+        position = self._known.position(CHANGED.name, record.partition, record.offset)
+        return Record(record.partition, position, record.timestamp, record.key, record.value)
 
     async def _look(self) -> Folded:
         self._looked = time.monotonic()

@@ -23,14 +23,15 @@ async def livez(call: Call) -> Response:
 
 async def readyz(call: Call) -> Response:
     """Ready to accept signals: the brokers answer, have a quorum and our topics with the copies that an acknowledgement
-    promises; Redis answers. Views that are being rebuilt are reported and do not count: signals are accepted meanwhile. So are
-    single partitions that cannot be written: the others can."""
+    promises, and have lost nothing of them; Redis answers. Views that are being rebuilt are reported and do not count: signals
+    are accepted meanwhile. So are single partitions that cannot be written: the others can."""
     services = call.services
     health = services.log.health
     checks = {
         "kafka": health.text,
         "redis": "ok",
         "views": "ok",
+        "log": services.log.damage or "ok",
     }
     try:
         await services.memory.find("probe")
@@ -42,7 +43,7 @@ async def readyz(call: Call) -> Response:
         checks["views"] = "rebuilding"
     except (RedisError, StateUnavailable):
         checks["views"] = "unknown"
-    ready = health.is_ready and checks["redis"] == "ok"
+    ready = health.is_ready and checks["redis"] == checks["log"] == "ok"
     told = ReadyOut(ready=ready, checks=checks)
     return dumped(told, 200 if ready else 503)
 

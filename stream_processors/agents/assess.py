@@ -27,6 +27,7 @@ from schemas.topics import ACTIONS, ASSESSED, CHANGED, RETRACTIONS, SUBMITTED
 from schemas.values import DAY_MS, from_ms, instant_ms
 from stream_processors.agents.base import Batch
 from stream_processors.agents.dead_letters import DeadLetters
+from stream_processors.agents.emission import REQUESTS, emitted_before_loss
 from stream_processors.agents.folding import Folding
 from stream_processors.agents.observing import WIDTHS, Question, Seen, questions
 from stream_processors.agents.requests import ACTOR, Sourced, actions, in_batches, retractions
@@ -286,10 +287,14 @@ class Assess(Folding):
     async def _take_over(self, partitions: Sequence[int]) -> None:
         """Emits the joins of facts whose owner died between recording and emitting; those already there are echoes."""
         stream = replace(self.stage.streams[0], view=AssessedSignal)  # the whole fact: what it asks for is made of it
-        starts = await self.log.starts(ASSESSED)
+        starts, elections = await self.log.starts(ASSESSED), await self.log.count_elections(REQUESTS)
         for p in partitions:
             start, end = max(self.marks.get(f"e{p}", 0), starts[p]), self.marks.get(f"f{p}", 0)
             marks = {f"s{tag}{p}": self.marks.get(f"h{tag}{p}", 0) for tag in stream.sources.values()}
+            is_led_anew = self.marks.get(f"l{p}", 0) != elections
+            lost_from = await emitted_before_loss(self.log, p, is_led_anew=is_led_anew)
+            if lost_from is not None and lost_from < start:
+                start, marks = max(lost_from, starts[p]), {}
             async for records in self.log.read(ASSESSED, p, start, end):
                 chunk = read_chunk(stream, p, records, marks, effects=False)
                 self._only_ours(chunk)
@@ -300,7 +305,8 @@ class Assess(Folding):
             if end:
                 point("assess.caught_up")
                 tags = stream.sources.values()
-                moved: Mapping[str, int] = {f"e{p}": end} | {f"h{tag}{p}": self.marks.get(f"s{tag}{p}", 0) for tag in tags}
+                reached = {f"e{p}": end, f"l{p}": elections}
+                moved: Mapping[str, int] = reached | {f"h{tag}{p}": self.marks.get(f"s{tag}{p}", 0) for tag in tags}
                 checks = {f"s{tag}{p}": self.marks.get(f"s{tag}{p}", 0) for tag in tags}
                 await self.store.call("fold", self._stamp, {b: Write(checks, moved) for b in range(BUCKETS)})
                 self.marks |= moved

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from schemas.policy import Policy
 from schemas.topics import Topic
+from stream_processors.damage import check_undamaged, find_damage, lost_tails, sources_of
 from stream_processors.log import Log, LostLog, Record
 from stream_processors.metrics import METRICS
 from stream_processors.pipeline import Stage
@@ -62,18 +63,21 @@ class Agent(abc.ABC):
         """Passes the barrier for newly owned partitions; the positions to read from."""
         async with self._busy:
             await self._restore()
+            check_undamaged(await find_damage(self.log, self.stage.reads, sources_of(self._raw_topics())))
             self._owned = self.workable(frozenset(partitions))
             self.marks = await self._own_marks()
             names = {topic.name: topic for topic in self.stage.reads}
             starts = {topic.name: await self.log.starts(topic) for topic in self.stage.reads}
             first = self.stage.reads[0].name
+            await self._check_ends(self._places())
             await self._take_over([p for topic, p in sorted(self._owned) if topic == first])
+            await self._check_ends(self._places())
             positions = {}
             for topic, p in self._owned:
                 mark, start = self.marks.get(self.position_mark(names[topic], p), 0), starts[topic][p]
                 if mark < start and mark > 0:
                     self._told(f"{topic}/{p}: records {mark} to {start} were deleted by retention before they were read")
-                positions[topic, p] = max(mark, start)
+                positions[topic, p] = max(self.log.generations.next_position(topic, p, mark), start)
             self._next = dict(positions)
             return positions
 
@@ -95,8 +99,12 @@ class Agent(abc.ABC):
         METRICS.tell_policy(self.stage.name, policy)
 
     async def check(self) -> None:
-        """Looks, while idle, whether the state still is the one this process knows (LostState if not), and whether somebody
-        else wrote facts into an own partition (LostLog): one who has nothing to append would fold them never."""
+        """Looks, while idle, whether the state still is the one this process knows (LostState if not), whether somebody
+        else wrote facts into an own partition (LostLog): one who has nothing to append would fold them never; and whether the
+        log still holds what was read and written (DamagedLog)."""
+        if await self.log.read_generations():
+            raise LostLog("a new generation of the log was opened: what is here was read by the positions of the one before")
+        await self._check_ends(self._places())
         own = self.stage.recorded
         ends = {} if own is None else await self.log.ends(own.topic)
         async with self._busy:
@@ -131,6 +139,25 @@ class Agent(abc.ABC):
         """Whether an own mark may differ between buckets for a while; the lowest holds then."""
         return mark[0] in EMITTED
 
+    def _places(self) -> dict[tuple[str, int], int]:
+        """How far the owned partitions are known: what was read of the inputs, and the own facts."""
+        names = {topic.name: topic for topic in self.stage.reads}
+        places = {(name, p): self.marks.get(self.position_mark(names[name], p), 0) for name, p in self._owned}
+        if (own := self.stage.recorded) is not None:
+            places |= {(own.topic.name, p): self.marks.get(own.fact_mark(p), 0) for p in {p for _, p in self._owned}}
+        return places
+
+    async def _check_ends(self, places: Mapping[tuple[str, int], int]) -> None:
+        """DamagedLog when a partition ends before the place that it is known up to. The ends are looked at after the places."""
+        topics = {topic.name: topic for topic in (*self.stage.reads, *self.stage.writes)}
+        ends = {name: await self.log.ends(topics[name]) for name in dict.fromkeys(name for name, _ in places)}
+        check_undamaged(lost_tails(self.stage.name, places, ends))
+
+    def _raw_topics(self) -> list[tuple[Topic, Topic]]:
+        """The topic of an institution that writes raw, and that of its receipts."""
+        own = self.stage.recorded
+        return [(topic, own.topic) for topic in self.stage.reads if topic.party is not None and own is not None]
+
     def _watched(self) -> list[str]:
         topics = {topic.name: topic for topic in self.stage.reads}
         return [self.position_mark(topics[name], p) for name, p in self._owned]
@@ -151,6 +178,7 @@ class Agent(abc.ABC):
 
     async def _restore(self) -> Restored:
         began = time.perf_counter()
+        await self.log.read_generations()
         restored = await restore(self.stage, self.log, self.store, self._told)
         self._stamp = restored.stamp
         METRICS.restore_s.labels(self.stage.name).observe(time.perf_counter() - began)
@@ -160,7 +188,7 @@ class Agent(abc.ABC):
     def _fresh(self, at: tuple[str, int], records: Sequence[Record]) -> Sequence[Record]:
         place = self._next[at]
         fresh = records if records[0].offset >= place else [record for record in records if record.offset >= place]
-        if self.gapless and fresh and fresh[0].offset > place:
+        if self.gapless and fresh and fresh[0].offset > self.log.generations.next_position(*at, place):
             raise LostLog(f"{at[0]}/{at[1]}: expected offset {place}, the broker gave {fresh[0].offset}")
         return fresh
 

@@ -23,6 +23,7 @@ class Beside:
         writes = tuple(topic for agent in agents for topic in agent.stage.writes)
         self.stage = Stage(agents[0].stage.name, Namespace(""), reads, writes, ())
         self._agents = agents
+        self.log = agents[0].log  # all have one
         self._by_topic = {topic.name: agent for agent in agents for topic in agent.stage.reads}
 
     async def start(self) -> Restored:

@@ -22,7 +22,9 @@ from schemas.values import DAY_MS, instant_ms
 from stream_processors.agents.base import Agent, Batch
 from stream_processors.agents.dead_letters import DeadLetters
 from stream_processors.crash import point
+from stream_processors.damage import read_tails
 from stream_processors.domain import deliver as decision
+from stream_processors.generations import UNSYNCED_MS, Window, windows
 from stream_processors.log import Log, Record
 from stream_processors.metrics import METRICS, Steps
 from stream_processors.pipeline import STAGES, FactStream
@@ -132,17 +134,23 @@ class Deliver(Agent):
 
     async def _found(self, lost: set[int]) -> dict[int, dict[str, int]]:
         """The newest place that a notice tells of each partition. The newest notices are read first, and older ones only for
-        partitions of which those tell nothing: any place that is told is a true one, an older one only writes more again."""
+        partitions of which those tell nothing: any place that is told is a true one, an older one only writes more again. What
+        was told while others were lost is not true: what those said is written once more."""
         found: dict[int, dict[str, int]] = {}
         read, now_ms = 0, instant_ms(datetime.now(UTC))
         starts, ends = await self.log.starts(ISSUED), await self.log.ends(ISSUED)
+        untrue = windows(self.log.generations, (ISSUED.name, ACTIONS.name))
+        if newest := await read_tails(self.log, ISSUED, 1):  # Redis may be lost with what the broker had not on its disk
+            newest_ms = max(record.timestamp_ms for record in newest)
+            untrue.append(Window(newest_ms - UNSYNCED_MS, newest_ms))
         for back_ms in (*_LOOK_BACK_MS, None):
             begins = starts if back_ms is None else await self.log.since(ISSUED, now_ms - back_ms)
             for at, end in ends.items():
                 async for records in self.log.read(ISSUED, at, begins[at], end):
                     read += len(records)
                     for record in records:
-                        _keep_newest(found, record)
+                        if not any(window.has(record.timestamp_ms) for window in untrue):
+                            _keep_newest(found, record)
             ends = {at: min(begins[at], end) for at, end in ends.items()}
             if lost <= found.keys():
                 break

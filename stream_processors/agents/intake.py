@@ -68,7 +68,7 @@ class Intake(Agent):
         super().__init__(log, store, policy, told)
         self.stage = intake_stage(institution)
         self._institution = institution
-        self._places = places
+        self._receipt_places = places
         self._raw, self._receipts = self.stage.reads[0], self.stage.writes[0]
         self._reader = SignalReader(tokenizer, sealer, json_depth_limit, "/intake")
         self._limit_bytes = body_limit_bytes
@@ -123,7 +123,7 @@ class Intake(Agent):
         """Appends the signals, like a gateway; their receipts in the same order."""
         entries = [(work.submission.key, work.submission.value) for work in works if work.submission]
         landed = await self.log.append_keyed(SUBMITTED, entries) if entries else []
-        return (self._places.seal(Place(SUBMITTED.name, p, offset)) for p, offset in landed)
+        return (self._receipt_places.seal(Place(SUBMITTED.name, p, offset)) for p, offset in landed)
 
     async def _record(self, works: list[_Work], places: Iterator[str]) -> None:
         entries: dict[int, list[Entry]] = {}

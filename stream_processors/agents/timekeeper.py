@@ -82,7 +82,8 @@ class Timekeeper(Folding):
     async def _tick(self, owned: Sequence[int]) -> None:
         mono_ms = self.monotonic_ms()
         for p in owned:
-            self._waiting[p].answered(self.marks.get(f"sc{p}", 0), mono_ms / 1000)
+            decided = self.log.generations.next_position(ACTIONS.name, p, self.marks.get(f"sc{p}", 0))
+            self._waiting[p].answered(decided, mono_ms / 1000)
         if not self._time.known(mono_ms):
             await self._ask_the_time(owned)
         now_ms = self._time.now_ms(self.monotonic_ms())

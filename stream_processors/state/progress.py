@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from schemas.topics import Topic
 from stream_processors.pipeline import Stage
@@ -25,6 +25,16 @@ async def places(redis: RedisLike, namespace: Namespace, prefix: str, partitions
     return {p: min(int(row[p] or 0) for row in rows) for p in range(partitions)}
 
 
-def behind(ends: Mapping[int, int], at: Mapping[int, int], starts: Mapping[int, int]) -> int:
-    """Records between the places and the ends. What retention deleted is not waited for."""
-    return sum(max(0, end - max(at.get(p, 0), starts.get(p, 0))) for p, end in ends.items())
+def _count(partition: int, start: int, end: int) -> int:
+    return max(0, end - start)
+
+
+def behind(
+    ends: Mapping[int, int],
+    at: Mapping[int, int],
+    starts: Mapping[int, int],
+    count: Callable[[int, int, int], int] = _count,
+) -> int:
+    """Records between the places and the ends. What retention deleted is not waited for. `count` knows the generations of the
+    log: how many records can stand between two positions of a partition."""
+    return sum(count(p, max(at.get(p, 0), starts.get(p, 0)), end) for p, end in ends.items())

@@ -12,8 +12,10 @@ import secrets
 from collections.abc import AsyncIterator, Callable
 from typing import NamedTuple
 
+from schemas.topics import GENERATIONS
 from stream_processors.crash import point
-from stream_processors.log import Log
+from stream_processors.generations import Generations
+from stream_processors.log import CURE, DamagedLog, Log
 from stream_processors.pipeline import FactStream, Stage
 from stream_processors.state.chunk import Chunk, fold_run
 from stream_processors.state.keys import BUCKETS, FOLDS, RESTORING
@@ -34,15 +36,19 @@ class Restored(NamedTuple):
 
 
 class _Stamp(NamedTuple):
-    """`[restoring ]<log>|folds=<n>#<generation>`; a stamp without `folds` is older than that."""
+    """`[restoring ]<log>|folds=<n>#<opened>.<random>`; a stamp without `folds` is older than that. `opened_ms`: when the newest
+    generation of the log was opened that the state was made with; without it none was."""
 
     log: str
     folds: int
+    opened_ms: int
 
     @classmethod
     def parse(cls, stamp: str) -> _Stamp:
-        log, _, folds = stamp.removeprefix(RESTORING).rpartition("#")[0].partition("|folds=")
-        return cls(log, int(folds or 0))
+        made_of, _, restored = stamp.removeprefix(RESTORING).rpartition("#")
+        log, _, folds = made_of.partition("|folds=")
+        opened_ms, dot, _ = restored.partition(".")
+        return cls(log, int(folds or 0), int(opened_ms) if dot else 0)
 
     def is_of(self, identity: str) -> bool:
         """Whether it is of this log. Older folds may have known fewer of its topics."""
@@ -56,9 +62,9 @@ async def restore(stage: Stage, log: Log, store: Store, told: Told = lambda line
     identity = f"{await log.identity(stage.topics)}|buckets={BUCKETS}"
     async with store.lock():
         point("restore.locked")
-        stamps = await _usable(stage, identity, store, told)
+        stamps = await _usable(stage, identity, log.generations, store, told)
         whole = stamps[0] is not None and len(set(stamps)) == 1 and not stamps[0].startswith(RESTORING)
-        stamp = str(stamps[0]) if whole else _restoring(identity, FOLDS)
+        stamp = str(stamps[0]) if whole else _restoring(identity, FOLDS, log.generations.opened_ms)
         if not whole:
             await store.set_stamp(stamp)
             point("restore.begun")
@@ -74,12 +80,25 @@ async def restore(stage: Stage, log: Log, store: Store, told: Told = lambda line
         return Restored(stamp, folded)
 
 
-def _restoring(identity: str, folds: int) -> str:
-    return f"{RESTORING}{identity}|folds={folds}#{secrets.token_hex(8)}"
+async def empty_state(store: Store) -> None:
+    """Clears the state of a stage, so that the next start folds it anew. A clearing that is cut off is done again then."""
+    async with store.lock():
+        stamps = [stamp for stamp in await store.stamps() if stamp is not None]
+        if stamps:
+            await store.set_stamp(_restoring(_Stamp.parse(stamps[0]).log, 0))
+        await store.clear()
 
 
-async def _usable(stage: Stage, identity: str, store: Store, told: Told) -> list[str | None]:
-    """The stamps of a state that may be folded on. One that older folds made is cleared: what they made is not what ours make."""
+def _restoring(identity: str, folds: int, opened_ms: int = 0) -> str:
+    opened = f"{opened_ms}." if opened_ms else ""
+    return f"{RESTORING}{identity}|folds={folds}#{opened}{secrets.token_hex(8)}"
+
+
+async def _usable(
+    stage: Stage, identity: str, generations: Generations, store: Store, told: Told
+) -> list[str | None]:
+    """The stamps of a state that may be folded on. One that older folds made is cleared: what they made is not what ours make. So
+    is one that holds what the log has lost since."""
     stamps = await store.stamps()
     found = {_Stamp.parse(stamp) for stamp in stamps if stamp is not None}
     for stamp in found:
@@ -93,6 +112,16 @@ async def _usable(stage: Stage, identity: str, store: Store, told: Told) -> list
                 f"the {stage.name} state in Redis was made by a newer version (folds {stamp.folds}, this one knows {FOLDS}); "
                 "upgrade this worker, or empty that Redis to go back"
             )
+        if stamp.opened_ms > generations.opened_ms:
+            raise DamagedLog(f"{GENERATIONS.name} has lost a generation that the {stage.name} state was made with; {CURE}")
+    since_ms = min((stamp.opened_ms for stamp in found), default=generations.opened_ms)
+    if renewed := generations.topics_since(since_ms):
+        if renewed.isdisjoint(topic.name for topic in stage.made_of):
+            return [None] * BUCKETS  # it stays, and gets the new stamp, which ends whoever knows the old positions
+        told(f"{stage.name}: the log lost records that the state holds; it is folded anew from what is there")
+        await store.set_stamp(_restoring(identity, 0))  # as below
+        await store.clear()
+        return [None] * BUCKETS
     if any(stamp.folds < FOLDS for stamp in found):
         if not stage.streams:
             return [None] * BUCKETS  # places alone, which are no fold: they get the new stamp and stay
@@ -109,16 +138,20 @@ async def _fold_stream(stage: Stage, stream: FactStream, log: Log, store: Store,
     folded = 0
     for partition, end in ends.items():
         if (lowest := _lowest(stream, partition, buckets)) > end:
-            raise OtherLog(f"{stream.topic.name}/{partition} ends at {end}, but the state has folded up to {lowest}")
+            raise OtherLog(
+                f"{stream.topic.name}/{partition} ends at {end}, but the {stage.name} state has folded up to {lowest}: "
+                f"the broker lost facts that it had acknowledged; {CURE}"
+            )
     for partition, end in ends.items():
         lowest = _lowest(stream, partition, buckets)  # owners at work may have gone past `end` meanwhile
-        if starts[partition] == end > lowest:  # every fact has passed its retention; the place goes on
-            await _skip(stream, partition, end, store, stamp, buckets)
-            continue
         async for n in _fold_partition(stream, partition, max(lowest, starts[partition]), end, log, store, stamp, buckets):
             folded += n
             if folded % 50_000 < n:
                 told(f"{stage.name}: {folded} facts of {stream.topic.name} folded")
+        lowest = max(_lowest(stream, partition, buckets), starts[partition])
+        if not log.generations.count(stream.topic.name, partition, lowest, end):
+            # What is left up to there has passed its retention, or was lost for good; the place goes on.
+            await _skip(stream, partition, end, store, stamp, buckets)
     return folded
 
 
@@ -129,6 +162,8 @@ def _lowest(stream: FactStream, partition: int, buckets: list[Marks]) -> int:
 async def _skip(stream: FactStream, partition: int, end: int, store: Store, stamp: str, buckets: list[Marks]) -> None:
     mark = stream.fact_mark(partition)
     late = [bucket for bucket, marks in enumerate(buckets) if marks.get(mark, 0) < end]
+    if not late:
+        return
     await store.call("fold", stamp, {b: Write({mark: buckets[b].get(mark, 0)}, {mark: end}) for b in late})
     for bucket in late:
         buckets[bucket][mark] = end

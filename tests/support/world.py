@@ -24,6 +24,7 @@ from stream_processors.agents.track import Track
 from stream_processors.agents.webhook import Webhook
 from stream_processors.log import LostLog, Record, partition_of
 from stream_processors.pipeline import all_stages
+from stream_processors.recovery import Loss, find_losses, open_generations
 from stream_processors.state.packing import unpack
 from stream_processors.state.restore import restore
 from stream_processors.state.store import LostState
@@ -156,7 +157,8 @@ class World:
         for topic in self.stages[stage].reads:
             for p in sorted(p for p in worker.owned if p < topic.partitions):
                 at = worker.at[topic.name, p]
-                records = self.log.all(topic, p)[max(0, at - rewind) : at + limit]
+                at_offset = self.log.generations.offset(topic.name, p, at)
+                records = self.log.all(topic, p)[max(0, at_offset - rewind) : at_offset + limit]
                 if records and records[-1].offset >= at:
                     batch[topic.name, p] = records
         return batch
@@ -258,6 +260,19 @@ class World:
             if not any(polled):
                 return
         raise AssertionError(f"it does not come to an end: {self.ended[-3:]}")
+
+    async def recover(self) -> list[Loss]:
+        """What `liandong recover --yes` does while no worker runs; then all workers start."""
+        await self._bury()
+        for stage in self.stages:
+            await self.kill_frozen(stage)
+        marks = {name: await MemoryStore(redis, self.stages[name].namespace).marks() for name, redis in self.redis.items()}
+        losses = await find_losses(self.log, self.stages, marks)
+        await open_generations(self.log, losses, from_ms(self.clock.ms))
+        for stage in self.stages:
+            for number in range(self._count):
+                self.workers[stage][number] = await self._started(stage, number)
+        return losses
 
     # what is there
 

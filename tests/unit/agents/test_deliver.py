@@ -102,14 +102,16 @@ async def test_a_death_between_any_two_steps_loses_nothing_and_nothing_counts_tw
 async def test_a_lost_place_is_found_in_the_log_and_little_is_written_again(world: World) -> None:
     for n in range(40):
         put_change(world, change(n, (notice(n),)), n % 2)
+        world.clock.forward(61)  # what the broker had surely on its disk is not written again
         await world.poll("deliver", 0)
     for lost in (range(16), range(3)):
         before = len(issued(world))
         world.redis["deliver"].flush(lost)
+        world.clock.forward(61)
         await world.restart("deliver", 0)
         await world.drain()
         assert counted(world) == sorted(f"act-{n}/case-1/0" for n in range(40))
-        assert len(issued(world)) - before <= 2, "the last poll's of each partition"
+        assert len(issued(world)) - before <= 4, "the last poll's of each partition, and those of the last minute"
 
 
 async def test_a_lost_place_is_found_without_reading_all_notices(world: World) -> None:
@@ -117,12 +119,15 @@ async def test_a_lost_place_is_found_without_reading_all_notices(world: World) -
     world.log.clock.ms = time.time_ns() // 1_000_000 - 40 * DAY_MS
     for n in range(30):
         if n == 26:
-            world.log.clock.ms += 40 * DAY_MS - 60_000
+            world.log.clock.ms += 40 * DAY_MS - 150_000
+        if n == 28:
+            world.log.clock.forward(90)
         put_change(world, change(n, (notice(n),)), n % 2)
         await world.poll("deliver", 0)
     agent: Any = world.workers["deliver"][0].agent
     agent._told = (said := list[str]()).append
-    assert await agent._found({0, 1}) == {0: {"e0": 14, "h0": 14}, 1: {"e1": 14, "h1": 14}}
+    # the notices of the last minute may be lost: what they tell is not believed
+    assert await agent._found({0, 1}) == {0: {"e0": 13, "h0": 13}, 1: {"e1": 13, "h1": 13}}
     assert "4 notices were read" in said[0]
 
 

@@ -116,6 +116,8 @@ async def test_what_is_no_signal_is_refused_with_the_reason_and_the_next_is_take
 
 async def test_gaps_that_a_senders_transactions_leave_are_passed_over(world: World) -> None:
     worker = world.workers[STAGE][0]
+    for n in range(8):  # the marks of its transactions have places, too
+        world.log.put(raw(BANK), 0, None, value(f"r-{n}"))
     for offset in (3, 7):
         await worker.agent.step({(raw(BANK).name, 0): [Record(0, offset, world.clock.ms, None, value(f"r-{offset}"))]})
     assert [one.origin for one in (decode(receipts(BANK), r.value) for r in world.log.all(receipts(BANK)))] == [

@@ -38,6 +38,7 @@ from stream_processors.domain import case as decision
 from stream_processors.domain import oversight
 from stream_processors.domain.case_orders import SENDS_ON
 from stream_processors.domain.scorecards import Leaf, change_leaves, signal_leaves
+from stream_processors.generations import Generations
 from stream_processors.log import partition_of
 from stream_processors.settings import SHIPPED_POLICY, load_policy
 from stream_processors.state.cells import today
@@ -65,6 +66,8 @@ class FakeLog:
     def __init__(self) -> None:
         self.records: dict[tuple[str, int], list[Entry]] = {}
         self.away = self.uncertain = False
+        self.damage: str | None = None
+        self.generations = Generations()
         self.fails_after: int | None = None
         self.gate: asyncio.Event | None = None
         self.told: Callable[[Topic, Entry], None] | None = None
@@ -85,7 +88,7 @@ class FakeLog:
         if self.gate is not None:
             await self.gate.wait()
         self.appends += 1
-        if self.away or (self.fails_after is not None and self.appends > self.fails_after):
+        if self.away or self.damage or (self.fails_after is not None and self.appends > self.fails_after):
             return [LogUnavailable("away")] * len(entries)
         landed: list[Position | LogUnavailable] = []
         for entry in entries:

@@ -11,6 +11,7 @@ from deploy.verify import run
 from deploy.verify.quiet import _left
 from deploy.verify.rebuilt import StageDigest
 from schemas.topics import Topic
+from stream_processors.generations import Generations
 from stream_processors.pipeline import STAGES, all_stages
 from stream_processors.settings import Settings
 from stream_processors.state.keys import BUCKETS
@@ -20,6 +21,8 @@ END = 7
 
 class Log:
     """Every partition of every topic has `END` records."""
+
+    generations = Generations()
 
     async def ends(self, topic: Topic) -> dict[int, int]:
         return dict.fromkeys(range(topic.partitions), END)

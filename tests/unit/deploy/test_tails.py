@@ -1,0 +1,47 @@
+"""What a cut leaves is a log that the broker could have written."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import pytest
+
+from deploy.chaos.tails import batches, cut_tail, end_of
+
+
+def _batch(first: int, n: int, epoch: int = 0) -> bytes:
+    body = struct.pack(">ibIhi", epoch, 2, 0, 0, n - 1) + bytes(30 + n)
+    return struct.pack(">qi", first, len(body)) + body
+
+
+@pytest.fixture
+def copies(tmp_path: Path) -> list[Path]:
+    """A partition of ten batches of three records on two brokers, with an election in the middle."""
+    folders = []
+    for name in ("one", "two"):
+        folder = tmp_path / name / "t-0"
+        folder.mkdir(parents=True)
+        (folder / "00000000000000000000.log").write_bytes(b"".join(_batch(3 * n, 3, n // 5) for n in range(10)))
+        (folder / "00000000000000000000.index").write_bytes(b"x")
+        (folder / "leader-epoch-checkpoint").write_text("0\n3\n0 0\n1 15\n2 27\n")
+        folders.append(folder)
+    return folders
+
+
+def test_a_cut_takes_whole_batches_off_all_copies_alike(copies: list[Path]) -> None:
+    assert [end_of(folder) for folder in copies] == [30, 30]
+    assert cut_tail(copies, 0.35) == 9
+    assert [end_of(folder) for folder in copies] == [21, 21]
+    for folder in copies:
+        segment = (folder / "00000000000000000000.log").read_bytes()
+        assert sum(batch.size for batch in batches(segment)) == len(segment)
+        assert not list(folder.glob("*.index"))
+        assert (folder / "leader-epoch-checkpoint").read_text() == "0\n2\n0 0\n1 15\n"
+
+
+def test_at_least_one_batch_goes_and_an_empty_partition_loses_nothing(copies: list[Path], tmp_path: Path) -> None:
+    assert cut_tail(copies, 0.0) == 3
+    assert cut_tail(copies, 1.0) == 27
+    assert [end_of(folder) for folder in copies] == [0, 0]
+    assert cut_tail(copies, 1.0) == 0

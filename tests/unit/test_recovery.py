@@ -1,0 +1,130 @@
+"""`recover` opens a new generation where the log and what is known of it part; then everything that stands there counts, once."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from schemas.codec import decode
+from schemas.topics import ACTIONS, ASSESSED, CHANGED, ISSUED, SUBMITTED, Topic
+from stream_processors.generations import SPACING
+from tests.support.world import World, content, sources
+from tests.unit.test_damage import _fullest, _submit, _worked
+
+
+def _facts(world: World, topic: Topic, about: Topic) -> Counter[tuple[int, int]]:
+    return Counter({at: len(facts) for at, facts in sources(world.log.all(topic), topic, about).items()})
+
+
+async def _check_all_decided_once(world: World) -> None:
+    for topic, about in ((ASSESSED, SUBMITTED), (CHANGED, ACTIONS)):
+        facts = sources(world.log.all(topic), topic, about)
+        there = {(record.partition, record.offset) for record in world.log.all(about)}
+        assert there <= facts.keys(), f"without a fact: {sorted(there - facts.keys())}"
+    for stage in world.stages:
+        assert content(world.redis[stage]) == content(await world.afresh(stage)), stage
+
+
+def _signals_of_cases(world: World) -> Counter[str]:
+    """How often each signal joined a case, by the facts that count."""
+    joined: Counter[str] = Counter()
+    for facts in sources(world.log.all(CHANGED), CHANGED, ACTIONS).values():
+        change = facts[0].data
+        if change.kind == "join" and change.outcome == "applied":
+            joined[change.action_id] += 1
+    return joined
+
+
+def _check_joined_once(world: World) -> None:
+    """What the facts send to cases joined them, each once. Joins whose facts are lost stay."""
+    facts = [found[0].data for found in sources(world.log.all(ASSESSED), ASSESSED, SUBMITTED).values()]
+    counting = [fact for fact in facts if fact.outcome == "assessed"]
+    sent = Counter(f"join-{fact.signal_id}-{route.queue}" for fact in counting for route in fact.routes)
+    assert sent <= _signals_of_cases(world) and set(_signals_of_cases(world).values()) == {1}
+
+
+async def test_signals_after_a_recovery_are_assessed_at_positions_above_all_that_were_given() -> None:
+    world = await _worked()
+    p = _fullest(world, SUBMITTED)
+    world.log.lose_tail(SUBMITTED, p, 4)
+    _submit(world, "b", 2)
+    [loss] = await world.recover()
+    assert (loss.topic, loss.partition, loss.agrees_to, loss.lost, loss.newer) == (SUBMITTED.name, p, 8, 4, 2)
+    _submit(world, "c", 5)
+    await world.drain()
+    newest = [record.offset for record in world.log.all(SUBMITTED, p)][-7:]
+    assert newest == list(range(SPACING + 8, SPACING + 15))
+    await _check_all_decided_once(world)
+    _check_joined_once(world)
+    assert len(_signals_of_cases(world)) == 12 + 7
+    assert await world.recover() == []
+
+
+async def test_a_source_that_was_filled_up_beyond_its_mark_is_taken_up_where_it_parted() -> None:
+    world = await _worked()
+    p = _fullest(world, SUBMITTED)
+    world.log.lose_tail(SUBMITTED, p, 4)
+    _submit(world, "b", 9)
+    [loss] = await world.recover()
+    assert (loss.agrees_to, loss.newer, loss.lost) == (8, 9, 4)
+    await world.drain()
+    await _check_all_decided_once(world)
+    _check_joined_once(world)
+    assert len(_signals_of_cases(world)) == 12 + 9
+
+
+@pytest.mark.parametrize("topic", [ASSESSED, CHANGED, ACTIONS, ISSUED], ids=lambda topic: topic.name)
+async def test_facts_and_requests_that_are_lost_are_made_again_from_what_is_left(topic: Topic) -> None:
+    world = await _worked()
+    before = _signals_of_cases(world)
+    for p in range(topic.partitions):
+        world.log.lose_tail(topic, p, 3)
+    assert {loss.topic for loss in await world.recover()} == {topic.name}
+    _submit(world, "c", 5)
+    await world.drain()
+    await _check_all_decided_once(world)
+    _check_joined_once(world)
+    assert before.keys() <= _signals_of_cases(world).keys() and len(_signals_of_cases(world)) == len(before) + 5
+    assert await world.recover() == []
+
+
+async def test_notices_that_are_lost_are_issued_again_and_no_other_twice() -> None:
+    world = await _worked()
+    before = _notices(world)
+    for p in range(ISSUED.partitions):
+        world.log.lose_tail(ISSUED, p, 2)
+    assert _notices(world).keys() < before.keys() or not before
+    await world.recover()
+    await world.drain()
+    assert _notices(world).keys() == before.keys()
+    assert set(_notices(world).values()) <= {1}
+
+
+def _notices(world: World) -> Counter[str]:
+    """Those that count: a record whose origin is behind the newest of its partition is an echo."""
+    newest: dict[tuple[int, int], tuple[int, int]] = {}
+    counted: Counter[str] = Counter()
+    for record in world.log.all(ISSUED):
+        envelope = decode(ISSUED, record.value)
+        _, q, offset, n = str(envelope.origin).rsplit("/", 3)
+        if (int(offset), int(n)) > newest.get((record.partition, int(q)), (-1, -1)):
+            newest[record.partition, int(q)] = int(offset), int(n)
+            counted[f"{envelope.data.notice.recipient} {envelope.data.notice.notice_id}"] += 1
+    return counted
+
+
+async def test_both_a_source_and_its_facts_may_lose_their_tails_with_redis_emptied() -> None:
+    world = await _worked()
+    p = _fullest(world, SUBMITTED)
+    world.log.lose_tail(SUBMITTED, p, 4)
+    world.log.lose_tail(ASSESSED, p, 5)
+    for stage in world.stages:
+        world.redis[stage].buckets = type(world.redis[stage])(world.clock).buckets
+    _submit(world, "b", 9)
+    losses = await world.recover()
+    assert [(loss.topic, loss.agrees_to) for loss in losses] == [(SUBMITTED.name, 8)]
+    await world.drain()
+    await _check_all_decided_once(world)
+    _check_joined_once(world)
+    assert len(_signals_of_cases(world)) == 12 + 9
