@@ -119,8 +119,8 @@ class KafkaLog:
         self.report("facts", "; ".join(map(str, damages)) or None)
 
     async def follow_generations(self) -> None:
-        """Takes newly opened generations: what was known of lost records is looked at anew, by a new producer, for the broker knows
-        nothing any more of the batches before. LogUnavailable as above."""
+        """Takes newly opened generations: what was known of lost records is looked at anew. So is the producer, for the broker
+        knows nothing any more of its batches. LogUnavailable as above."""
         if await self._ask(KafkaReader.read_generations):
             self._newest.clear()
             self._damages.pop("landing", None)
