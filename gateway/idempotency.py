@@ -235,7 +235,7 @@ def _written(record: Remembered, name: str) -> bytes:
     """What the name or the usual topic says already is left out."""
     signal_id = "" if record.signal_id == name else record.signal_id
     topic = "" if record.topic == SUBMITTED.name else record.topic
-    fields = record._replace(signal_id=signal_id, topic=topic)[1:]
+    fields: tuple[str | int, ...] = record._replace(signal_id=signal_id, topic=topic)[1:]
     if not record.generation:  # gateways of before know no generations
         fields = fields[:-1]
     packed: bytes = msgpack.packb((short(record.body), *fields))
