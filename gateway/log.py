@@ -133,11 +133,14 @@ class KafkaLog:
         self.report("facts", "; ".join(map(str, damages)) or None)
 
     async def follow_generations(self) -> None:
-        """Takes newly opened generations: what was known of lost records is looked at anew. LogUnavailable as above."""
+        """Takes newly opened generations: what was known of lost records is looked at anew. So is the producer, for the broker
+        knows nothing any more of its batches. LogUnavailable as above."""
         if await self._ask(KafkaReader.read_generations):
             self._newest.clear()
             self._damages.pop("landing", None)
             await self.compare()
+            if self._producer is not None:
+                self._discard(self._producer, LogUnavailable("a new generation of the log was opened"))
 
     async def open(self) -> None:
         self._watch.open()

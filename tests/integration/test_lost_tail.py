@@ -65,7 +65,10 @@ async def send(stack: Stack, home: Path, name: str, count: int) -> list[tuple[st
             bank, reference = BANKS[n % len(BANKS)], f"{name}-{n}"
             body = body_of(reference, n)
             headers = {"authorization": f"Bearer {mint(bank, home=home, profile=PROFILE)}"}
-            answer = await client.post("/v1/signals", json=body, headers=headers)
+            for _ in range(50):
+                if (answer := await client.post("/v1/signals", json=body, headers=headers)).status_code != 503:
+                    break
+                await asyncio.sleep(0.2)
             assert answer.status_code == 202, answer.text
             accepted.append((bank, answer.json()["signal_id"]))
     return accepted
