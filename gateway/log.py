@@ -139,8 +139,7 @@ class KafkaLog:
             self._newest.clear()
             self._damages.pop("landing", None)
             await self.compare()
-            if self._producer is not None:
-                self._discard(self._producer, LogUnavailable("a new generation of the log was opened"))
+            self._producers.renew(LogUnavailable("a new generation of the log was opened"))
 
     async def open(self) -> None:
         self._watch.open()
@@ -177,11 +176,11 @@ class KafkaLog:
         )
 
     async def append(self, topic: Topic, entries: Sequence[Entry]) -> list[Position | LogUnavailable]:
+        if self._damages:
+            return [LogUnavailable(DAMAGED)] * len(entries)
         serving = self._producers.current
         if serving is None or not self._watch.is_checked:
             return [LogUnavailable("no connection to the broker, or its topics are not as the table wants them")] * len(entries)
-        if self._damages:
-            return [LogUnavailable(DAMAGED)] * len(entries)
         newest = dict(self._newest)
         landed: list[Position | LogUnavailable] = [LogUnavailable("not acknowledged in time")] * len(entries)
         sent: dict[int, list[int]] = {}

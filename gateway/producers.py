@@ -112,9 +112,16 @@ class Producers:
         if serving is not self.current:
             return
         if not self._answers():
-            self.current = None
-            METRICS.producers_discarded.inc()
-            self._end(throw_away(serving.producer, error))
+            self.renew(error)
+        self._connect()
+
+    def renew(self, error: Exception) -> None:
+        """Throws the producer away at once; whoever waits for it gets the error."""
+        if self.current is None:
+            return
+        before, self.current = self.current, None
+        METRICS.producers_discarded.inc()
+        self._end(throw_away(before.producer, error))
         self._connect()
 
     def _connect(self) -> None:

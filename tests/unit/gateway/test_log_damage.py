@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.log import DAMAGED, KafkaLog, LogUnavailable, Position
+from gateway.producers import Serving
 from schemas.topics import SUBMITTED
 from tests.unit.gateway.conftest import Client
 from tests.unit.gateway.fakes import FakeLog, signal
@@ -49,7 +50,7 @@ def test_answers_of_appends_that_ran_beside_each_other_may_come_in_any_order(kaf
 
 
 async def test_a_damaged_log_appends_nothing(kafka: KafkaLog):
-    kafka._producer = object()  # type: ignore[assignment]
+    kafka._producers.current = Serving(object())
     kafka.report("assess", SENTENCE)
     assert [str(one) for one in await kafka.append(SUBMITTED, [])] == []
     (refused,) = await kafka.append(SUBMITTED, [None])  # type: ignore[list-item]
