@@ -24,7 +24,7 @@ from gateway.problems import Problem, later, of_refused
 from gateway.rates import REPLAYS, Rate, Rates, within
 from schemas.codec import encode
 from schemas.deliveries import DeliveryMark, DeliveryState
-from schemas.protect import Sealer
+from schemas.protect import Sealer, UnsealError
 from schemas.reading import Refused
 from schemas.topics import DELIVERED, ENDPOINTS
 from schemas.webhooks import KINDS, MOST_ENDPOINTS, Endpoint, Endpoints
@@ -105,7 +105,7 @@ class HookDesk:
         def add(known: Changed) -> Changed:
             if len(known) >= MOST_ENDPOINTS:
                 raise Problem("too-many-endpoints", f"there are {MOST_ENDPOINTS} already; take one away first")
-            if there := next((one.endpoint_id for one in known if endpoints.url_of(one, self._sealer) == body.url), None):
+            if there := next((one.endpoint_id for one in known if self._url_of(one) == body.url), None):
                 raise Problem("endpoint-exists", f"it is {there}; was its secret lost, replace it", endpoint_id=there)
             return (*known, made)
 
@@ -140,7 +140,10 @@ class HookDesk:
         if found.disabled_at is None:
             return found
         await self._may_change(caller)
-        await self._may_be_called(endpoints.url_of(found, self._sealer))
+        url = self._url_of(found)
+        if url is None:
+            raise Problem("endpoint-refused", "its address cannot be opened any more; take it away and register it again")
+        await self._may_be_called(url)
         switch = _only(endpoint_id, lambda one: endpoints.enable(one, self.now()))
         return _of(await self._change(caller, switch), endpoint_id)
 
@@ -179,6 +182,13 @@ class HookDesk:
     async def _may_change(self, caller: Caller) -> None:
         """Each change is a record that is kept for ever."""
         await within(self._rates, "hooks", caller.subject, self._rate, "endpoints are changed too often")
+
+    def _url_of(self, endpoint: Endpoint) -> str | None:
+        """The whole address; None when its key is not here."""
+        try:
+            return endpoints.url_of(endpoint, self._sealer)
+        except UnsealError:
+            return None
 
     async def _may_be_called(self, url: str) -> None:
         calls = self._hooks.calls

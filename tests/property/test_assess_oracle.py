@@ -199,7 +199,7 @@ def test_facts_are_those_of_reading_one_record_after_the_other(signals: list[Any
             continue
         assert (fact.score, fact.reasons) == score(signal, features, POLICY)
         assert {subject.token for subject in fact.subjects if subject.hub} == slow.hubs(signal)
-        leads = slow.leads(signal)
+        leads = slow.leads(signal) + ("~lead" if signal.kind == LEAD else "")
         assert {(route.queue, route.case_id) for route in fact.routes} == {
             (queue, case_id(queue, leads)) for queue in slow.routed(signal, fact.score)
         }

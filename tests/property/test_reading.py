@@ -184,7 +184,7 @@ def test_a_signal_is_taken_exactly_when_some_suspect_is_not_malformed(indicators
         f"/indicators/{n}": code for n, code in enumerate(wanted) if code is not None
     }
     assert found.advisories == advice(body)
-    order = [(one["role"] != "suspect", one["unmatched"] is not None) for one in signal["subjects"]]
+    order = [(one["role"] != "suspect", one.get("unmatched") is not None) for one in signal["subjects"]]
     assert order == sorted(order), "matched suspects come first"
     assert len(signal["subjects"]) == len({(one["kind"], one["value"][:2048], one["role"]) for one in map(canonical, indicators)})
 
@@ -201,11 +201,11 @@ def test_unmatched_tokens_of_two_signals_are_never_equal_but_those_of_a_resend(s
     for (who, reference), indicators in sendings:
         _, found = sent([*indicators, account(2)], who, reference)
         signal = json.loads(found.value)["data"]
-        matched = {one["token"] for one in signal["subjects"] if one["unmatched"] is None}
+        matched = {one["token"] for one in signal["subjects"] if one.get("unmatched") is None}
         wanted = [one for one in [*indicators, account(2)] if good(one)]
         assert matched == {TOKENIZER.token(one["kind"], canonical(one)["value"]) for one in wanted}
         for one in signal["subjects"]:
-            if one["unmatched"] is not None:
+            if one.get("unmatched") is not None:
                 assert owner.setdefault(one["token"], (who, signal["content_id"])) == (who, signal["content_id"])
                 assert one["token"] not in {TOKENIZER.token(each["kind"], canonical(each)["value"]) for each in indicators}
 
@@ -229,7 +229,7 @@ def test_a_kept_value_is_read_by_those_with_a_need_and_is_bounded() -> None:
     long = f"http://evil.example/{MARK}" + "x" * 4000
     _, found = sent([{"kind": "url", "value": long}, account(1)])
     signal = json.loads(found.value)["data"]
-    (kept,) = [one for one in signal["subjects"] if one["unmatched"]]
+    (kept,) = [one for one in signal["subjects"] if one.get("unmatched")]
     assert SEALER.unseal(kept["sealed"], f"{signal['signal_id']}/{kept['token']}") == long[:2048]
     with pytest.raises(Refused):
         sent([{"kind": "url", "value": "x" * (9 * 2048 + 1)}, account(1)])

@@ -207,8 +207,8 @@ async def test_an_indicator_leads_to_its_cases_the_one_with_the_newest_signal_fi
     assert (shown.queue, shown.status, shown.score, shown.revision) == (QUEUE, "open", made[3].score, made[3].revision)
     some = await views.search(token, anything, now_ms=NOW_MS, limit=3)
     assert (ids(some.cases), some.more) == (ids(made)[:0:-1], True)
-    assert await views.search("k1.nothing", anything, now_ms=NOW_MS, limit=3) == ([], False)
-    assert await views.search(token, lambda queue: queue == OTHER, now_ms=NOW_MS, limit=3) == ([], False)
+    assert await views.search("k1.nothing", anything, now_ms=NOW_MS, limit=3) == ([], False, False)
+    assert await views.search(token, lambda queue: queue == OTHER, now_ms=NOW_MS, limit=3) == ([], False, False)
 
 
 async def test_a_case_of_a_newer_signal_comes_first_and_a_disposed_one_is_found_too(loop: Loop, views: Views):
