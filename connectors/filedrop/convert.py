@@ -11,8 +11,6 @@ from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from pydantic import TypeAdapter, ValidationError
-
 from connectors.filedrop.mapping import (
     Cell,
     EndCell,
@@ -27,17 +25,9 @@ from connectors.filedrop.mapping import (
 )
 from connectors.filedrop.times import TimeFault, read_epoch, read_form, read_iso
 from schemas.amount_text import read_amount
-from schemas.values import Currency
+from schemas.currencies import CURRENCIES, read_written
 
 Cells = Mapping[str, Any]
-
-# Decimals of the currencies that have not two (ISO 4217).
-_DECIMALS = {
-    **dict.fromkeys(("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG"), 0),
-    **dict.fromkeys(("RWF", "UGX", "UYI", "VND", "VUV", "XAF", "XOF", "XPF"), 0),
-    **dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3),
-}
-_CURRENCY: TypeAdapter[str] = TypeAdapter(Currency)
 
 
 class RowFault(ValueError):
@@ -191,7 +181,7 @@ def _amount(cell: Money, cells: Cells) -> dict[str, Any] | None:
         raise RowFault(f"{cell.column}: {text[:40]!r} is no amount{_how_to_write(text, cell.decimal)}")
     if not value.is_finite() or value < 0 or abs(value) >= Decimal(10) ** 16:
         raise RowFault(f"{cell.column}: {text[:40]!r} is no amount (0 or more, below 10^15 minor units)")
-    minor = value.scaleb(_DECIMALS.get(currency, 2)) if cell.unit == "major" else value
+    minor = value.scaleb(CURRENCIES[currency]) if cell.unit == "major" else value
     if minor != minor.to_integral_value():
         raise RowFault(f"{cell.column}: {text[:40]!r} has more decimals than {currency}")
     return {"minor": int(minor), "currency": currency}
@@ -207,9 +197,9 @@ def _how_to_write(text: str, decimal_sign: str) -> str:
 
 def _currency(column: str, text: str) -> str:
     try:
-        return _CURRENCY.validate_python(text.upper())
-    except ValidationError as error:
-        raise RowFault(f"{column}: {text[:40]!r} is no currency code (ISO 4217, for example CNY)") from error
+        return read_written(text)
+    except ValueError as error:
+        raise RowFault(f"{column}: {text[:40]!r} is no currency (ISO 4217, for example CNY)") from error
 
 
 def _indicators(cell: IndicatorCell, cells: Cells) -> list[dict[str, str]]:

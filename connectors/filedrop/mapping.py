@@ -15,10 +15,11 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
+from schemas.currencies import read_written
 from schemas.indicators import IndicatorKind
 from schemas.signals import Role, SignalKind, Stage
 from schemas.taxonomy import TypologyId
-from schemas.values import Currency, Region
+from schemas.values import Region
 
 # Encodings in which line ends, quotes and commas are never part of another character.
 _SAFE = ("utf-8", "utf-8-sig", "gb18030", "gbk", "gb2312", "ascii", "iso8859-1", "cp1252")
@@ -85,7 +86,7 @@ class Money(_Part):
 
     column: str
     unit: Literal["major", "minor"] = "major"
-    currency: Currency = "CNY"
+    currency: Annotated[str, AfterValidator(read_written)] = "CNY"
     currency_column: str | None = None
     decimal: Literal[".", ","] = "."
     optional: bool = True

@@ -107,7 +107,7 @@ def test_a_number_of_json_is_a_number_whatever_the_decimal_sign_of_texts():
     assert "more decimals" in fault(european, 金额=Decimal("1.234"))
 
 
-@pytest.mark.parametrize("text", ["人民币元角分", "15", "yuan", "C N Y"])
+@pytest.mark.parametrize("text", ["人民币元角分", "15", "yuan"])
 def test_a_currency_that_is_no_code_is_a_fault_of_its_column(text):
     mapping = csv_mapping(amount={"column": "金额", "currency_column": "币种"})
     assert "币种" in fault(mapping, 金额="1", 币种=text)
