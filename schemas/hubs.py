@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, StringConstraints, model_validator
 
 from schemas.indicators import IndicatorKind
+from schemas.indicators.derived import derive
 from schemas.subjects import Named
 from schemas.values import PartyId, Strict
 
@@ -43,7 +44,8 @@ class Hubs(Strict):
 
     @model_validator(mode="after")
     def _each_once(self) -> Self:
-        for what, values in (("name", [one.name for one in self.listed]), ("value", list(map(_thing, self.listed)))):
+        names, things = [one.name for one in self.listed], [_thing(one.kind, one.value) for one in self.listed]
+        for what, values in (("name", names), ("value", things)):
             if len(set(values)) != len(values):
                 raise ValueError(f"hubs.listed: two rows have the same {what}")
         if any(one.name == MEASURED for one in self.listed):
@@ -52,7 +54,12 @@ class Hubs(Strict):
 
     @cached_property
     def _by_value(self) -> dict[tuple[str, str], str]:
-        return {_thing(one): one.name for one in self.listed}
+        """What is listed, and what follows from it: of a listed host its site, of a listed handle its phone."""
+        found = {_thing(one.kind, one.value): one.name for one in self.listed}
+        for one in self.listed:
+            for kind, value in derive(one.kind, one.value):
+                found.setdefault(_thing(kind, value), one.name)
+        return found
 
     @cached_property
     def _by_name(self) -> dict[str, ListedHub]:
@@ -64,14 +71,15 @@ class Hubs(Strict):
 
     def mark_of(self, kind: str, value: str) -> str | None:
         """The name of the row that lists this canonical value. The first page of a listed host is the host itself."""
-        found = self._by_value.get((kind, value))
+        found = self._by_value.get(_thing(kind, value))
         if found is None and kind == IndicatorKind.URL and value.count("/") == 3 and value.endswith("/"):
             return self._by_value.get((IndicatorKind.DOMAIN, urlsplit(value).hostname or ""))
         return found
 
 
-def _thing(row: ListedHub) -> tuple[str, str]:
-    return (row.kind, row.value)
+def _thing(kind: str, value: str) -> tuple[str, str]:
+    """A card and an account of one number are one thing."""
+    return (IndicatorKind.ACCOUNT if kind == IndicatorKind.CARD else kind, value)
 
 
 NO_HUBS = Hubs(most_primaries=None)

@@ -69,11 +69,15 @@ def is_malformed(value: str) -> bool:
     return isinstance(value, UnmatchedText) and value.unmatched == "malformed"
 
 
+_ONE_NUMBER = dict.fromkeys((IndicatorKind.ACCOUNT, IndicatorKind.CARD), (IndicatorKind.ACCOUNT, IndicatorKind.CARD))
+"""Kinds whose equal numbers are one thing."""
+
+
 def unmatched_as(kind: IndicatorKind, value: str, listed: Placeholders = NO_PLACEHOLDERS) -> Unmatched | None:
     """Why a value that `read_value` gave is matched with nothing; None when it is matched. `listed`: the policy's own."""
     if isinstance(value, UnmatchedText):
         return value.unmatched
-    return "placeholder" if value in listed.get(kind, ()) else None
+    return "placeholder" if any(value in listed.get(one, ()) for one in _ONE_NUMBER.get(kind, (kind,))) else None
 
 
 class Named(Strict):

@@ -18,7 +18,9 @@ OWN = "own case"
 
 
 def beside(content: Content) -> Iterable[tuple[Indicator, Indicator]]:
-    """(subject, primary subject) of each suspect that is seen beside another one."""
+    """(subject, primary subject) of each suspect that is seen beside another one. Of leads no hub is measured."""
+    if content.lead:
+        return
     event = content.optional.get("event") or {}
     named = {(kind, value): role for role, kind, value in content.indicators}
     moved = {thing for part, thing, _ in ends(event, named) if part in ("payer", "payee")}

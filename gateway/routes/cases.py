@@ -123,7 +123,7 @@ async def get_case(call: Call) -> Response:
     accessed(call.caller, "case", case=case.case_id, queue=case.queue)
     if is_officer(call):
         shown = officers_case(case, call.services.sealer, call.caller, datetime.now(UTC))
-        twin = await call.services.views.case(twin_id(case))
+        twin = await call.services.views.case(twin_id(case)) if case.primary.hub is None else None
         if twin is not None and call.caller.may_work_on(twin.queue):
             shown.linked = [*(shown.linked or ()), twin.case_id]
         return dumped(shown)

@@ -13,7 +13,7 @@ from typing import Any
 
 from schemas.events import EventFact, Mention, mentions
 from schemas.hubs import NO_HUBS, Hubs
-from schemas.indicators import RANK
+from schemas.indicators import RANK, is_placeholder
 from schemas.indicators.derived import Derived, derive
 from schemas.protect.sealing import Sealer
 from schemas.protect.tokens import Tokenizer
@@ -50,7 +50,7 @@ def protect(
     hubs: Hubs = NO_HUBS,
 ) -> SubmittedSignal:
     """The signal as it travels. `reference` is the sender's own or its Idempotency-Key; `contact` is a tip's; `listed` are the
-    policy's placeholders, `hubs` its hubs. The content depends on neither list, for they change."""
+    policy's placeholders, `hubs` its hubs. The body is named without either list, for they change."""
     name = signal_id(tokenizer, institution, reference)
     named = sorted(mentions(body.indicators, body.event), key=_order)
     contents = [tokenizer.token(one.kind, one.value) for one in named]
@@ -67,7 +67,9 @@ def protect(
         )
     )
     content_id = tokenizer.token("content", institution, content).partition(".")[2]
+    body_id = _body_id(body, content_id, contact, tokenizer)
     subjects = _subjects(named, listed, hubs, name, content_id, tokenizer, sealer)
+    content_id = _matched_content(content_id, named, subjects, tokenizer)
     if body.event is not None:
         more["event"] = _event(body, name, subjects, sealer)
     return SubmittedSignal.trusted(
@@ -82,12 +84,25 @@ def protect(
         subjects=tuple(subjects),
         narrative_sealed=sealer.seal(body.narrative, f"{name}/narrative") if body.narrative else None,
         content_id=content_id,
-        body_id=_body_id(body, content_id, contact, tokenizer),
+        body_id=body_id,
         detected_at=body.detected_at,
         version=body.version,
         **more,
         **_whose(name, trust, contact, sealer),
     )
+
+
+def _matched_content(
+    content_id: str, named: Sequence[Indicator | Mention], subjects: Sequence[Subject], tokenizer: Tokenizer
+) -> str:
+    """The name of a content as it is matched. Where a list or a placeholder has changed what its subjects are, or which is the
+    first, it is another one: the same content may stand in another partition by another list, and one must not take away what the
+    other added."""
+    plain = [tokenizer.subject(one.kind, one.value) for one in named]
+    if [one.token for one in subjects[: len(named)]] == plain and not any(one.hub for one in subjects):
+        return content_id
+    matched = (one.token + ("!" if one.hub else "") for one in subjects)
+    return tokenizer.token("content", content_id, *matched).partition(".")[2]
 
 
 def _subjects(
@@ -117,15 +132,25 @@ def _subjects(
         subjects.append(Subject.trusted(kind=one.kind, role=one.role, token=token, sealed=sealed, part=one.part, **more))
     if not is_plain:
         subjects.sort(key=_rank)
-    return subjects + _derived(derived, {one.token for one in subjects}, hubs, name, tokenizer, sealer) if derived else subjects
+    if derived:
+        subjects += _derived(derived, {one.token for one in subjects}, listed, hubs, name, tokenizer, sealer)
+    return subjects
 
 
 def _derived(
-    things: Iterable[Derived], named: set[str], hubs: Hubs, name: str, tokenizer: Tokenizer, sealer: Sealer
+    things: Iterable[Derived],
+    named: set[str],
+    listed: Placeholders,
+    hubs: Hubs,
+    name: str,
+    tokenizer: Tokenizer,
+    sealer: Sealer,
 ) -> list[Subject]:
     """What the suspects name besides themselves, each once, behind all that the sender named. It is no part of the content."""
     found: dict[str, Subject] = {}
     for kind, value in things:
+        if is_placeholder(kind, value) or unmatched_as(kind, value, listed):
+            continue
         token = tokenizer.subject(kind, value)
         if token not in named and token not in found and len(found) < MAX_DERIVED:
             sealed, hub = sealer.seal(value, f"{name}/{token}"), hubs.mark_of(kind, value)

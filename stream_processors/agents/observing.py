@@ -15,7 +15,7 @@ from schemas.signals import SubmittedSignal
 from schemas.values import DAY_MS, instant_ms
 from stream_processors.domain.features import Features
 from stream_processors.domain.hubs import NOTHING, is_listed, sightings
-from stream_processors.domain.leads import match_name
+from stream_processors.domain.leads import is_lead, match_name
 from stream_processors.domain.traces import FLOWS_KEPT, VICTIM_KEPT, Flow, VictimMark, end_of, flows, latest_ms, victims
 from stream_processors.domain.trust import low
 from stream_processors.state.drawers import drawer_of, long, short
@@ -81,8 +81,11 @@ class Seen:
         self.queues.setdefault(token, set()).update(queue.decode() for queue in queues)
 
     def measured(self, most: int | None, signal: SubmittedSignal) -> frozenset[str]:
-        """The suspects (tokens) that were seen beside more than `most` primary subjects."""
-        names = {name for name, one in self.suspects.items() if one[3] > most} if most is not None else set()
+        """The suspects (tokens) that were seen beside more than `most` primary subjects. Of a lead of organized crime none: its
+        sender would learn by it what others sent."""
+        if most is None or is_lead(signal.kind):
+            return NOTHING
+        names = {name for name, one in self.suspects.items() if one[3] > most}
         if not names:
             return NOTHING
         return frozenset(one.token for one in signal.subjects if match_name(one.token, signal.kind) in names)

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from schemas.cases import Action, ActionKind, Case, CaseStatus, Disposition, Verdict
 from schemas.policy import Policy
+from schemas.signals import SignalKind
 from schemas.values import DAY_MS, instant_ms
 from stream_processors.domain import case_clocks, case_loop, case_orders, case_signals, case_structure, trust
 from stream_processors.domain.case_state import LAPSED, state_of
@@ -121,7 +122,8 @@ def _verdict(action: Action, case: Case, policy: Policy, now: datetime) -> Verdi
     """Of the case's primary subject, and of the tools that its signals name. Who only dealt with a confirmed account is not
     confirmed with it: other accounts and persons have cases of their own. What a tip names does not count, and what was a hub in
     one of the signals is nobody's. What leads of organized crime confirm counts for such leads alone."""
-    found = {match_name(case.primary.token, kind): None for kind in case.kinds}
+    kinds = case.kinds or ((SignalKind.ORGANIZED_CRIME if case.leads_only else None),)  # a case without signals has none
+    found = {match_name(case.primary.token, kind): None for kind in kinds}
     hubs = {
         match_name(one.token, signal.kind)
         for signal in case.signals
@@ -134,7 +136,7 @@ def _verdict(action: Action, case: Case, policy: Policy, now: datetime) -> Verdi
                 found[match_name(subject.token, signal.kind)] = None
     confirmed = action.disposition is Disposition.CONFIRMED
     until = instant_ms(now) + policy.keep.cases_days * DAY_MS if confirmed else 0
-    tokens = tuple(token for token in found if token not in hubs)
+    tokens = tuple(token for token in found if not confirmed or token not in hubs)
     return Verdict.trusted(tokens=tokens[:VERDICT_TOKENS], confirmed_until_ms=until)
 
 

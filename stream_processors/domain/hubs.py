@@ -93,7 +93,11 @@ def sightings(signal: _Named) -> Iterator[tuple[str, str]]:
     of a transfer are seen beside nothing: fan-in and fan-out look at them. Nor is the site that is derived from its own host."""
     first = signal.subjects[0]
     natural = _NATURAL.get(first.kind, NOTHING)
+    found: dict[str, str] = {}
     for one in sighted(signal):
         is_site = one.derived and first.kind == K.DOMAIN
         counts = one.part not in _ENDS and one.kind not in natural and not is_site
-        yield match_name(one.token, signal.kind), beside(one.token, first.token) if counts else ""
+        name = match_name(one.token, signal.kind)
+        seen = beside(one.token, first.token) if counts else ""
+        found[name] = min(found.get(name, seen), seen)  # a card and an account of one number are seen once
+    yield from found.items()

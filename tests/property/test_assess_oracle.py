@@ -72,6 +72,8 @@ class SlowAssess:
         """The suspects that are listed, or were seen within the window beside more primary subjects than the policy allows."""
         since = instant_ms(signal.occurred_at) - POLICY.window_s * 1000
         found = {subject.token for subject in signal.subjects if subject.hub}
+        if signal.kind == LEAD:
+            return found
         for token in _tokens(signal, "suspect") - found:
             beside = set()
             for one in self._alike(signal):

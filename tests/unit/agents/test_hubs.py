@@ -13,6 +13,7 @@ from schemas.hubs import MEASURED, Hubs
 from schemas.notices import NoticeKind
 from schemas.policy import Policy
 from schemas.topics import ACTIONS, ASSESSED, CHANGED, ISSUED, RETRACTIONS, SUBMITTED
+from stream_processors.domain.hubs import sightings
 from stream_processors.domain.routing import case_id
 from tests.support.builders import (
     HOTLINE,
@@ -28,7 +29,7 @@ from tests.support.builders import (
     submission,
     submitted,
 )
-from tests.support.world import World
+from tests.support.world import World, content
 
 BOUND = POLICY.hubs.most_primaries or 0
 OWNED = Policy.model_validate(
@@ -262,3 +263,34 @@ async def test_a_rebuilt_state_knows_the_same_hubs() -> None:
     await world.restart("assess", 0)
     (fact,) = await assess(world, weak(90, phone(7)))
     assert (marks(fact), fact.score) == ([None, MEASURED], 30)
+
+
+async def test_one_content_before_and_after_a_list_changed_is_two_and_neither_takes_the_other_s_sightings_away() -> None:
+    world = await up()
+    listed = Hubs.model_validate({"listed": [{"name": "acquirer", **{k: account(1)[k] for k in ("kind", "value")}}]})
+    body = {"indicators": [account(1), phone(5)]}
+    first, second = submitted("bank-001", "r-1", **body), submitted("bank-001", "r-2", hubs=listed, **body)
+    assert first.content_id != second.content_id and first.primary.token != second.primary.token
+    await assess(world, first, second)
+    world.submit(*retraction_record(retraction("bank-001", "r-1")), RETRACTIONS)
+    await world.drain()
+    (third,) = await assess(world, submitted("bank-002", "r-3", indicators=[phone(5)]))
+    assert any(reason.rule == "institutions" for reason in third.reasons), "the second still stands"
+    await world.drain()
+    for stage in world.stages:
+        assert content(world.redis[stage]) == content(await world.afresh(stage))
+
+
+async def test_a_lead_is_told_nothing_by_hubs_that_other_leads_made() -> None:
+    world = await up()
+    for n in range(BOUND + 2):
+        await assess(world, submitted("bank-009", f"l-{n}", kind="organized_crime", indicators=[account(50 + n), phone(5)]))
+    (probe,) = await assess(world, submitted("bank-001", "p-1", kind="organized_crime", indicators=[phone(5)]))
+    assert probe.routes[0].case_id == case_id(probe.routes[0].queue, probe.subjects[0].token + "~lead")
+
+
+def test_a_number_that_is_named_as_card_and_as_account_is_seen_once() -> None:
+    card = {"kind": "card", "value": account(7)["value"]}
+    signal = submitted("bank-001", "c-1", indicators=[account(1), card, account(7)])
+    names = [name for name, _ in sightings(signal)]
+    assert names == [signal.primary.token, TOKENIZER.subject("account", account(7)["value"])]

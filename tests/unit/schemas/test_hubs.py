@@ -69,7 +69,8 @@ def test_what_a_signal_says_does_not_depend_on_the_list():
     """A reference that is sent again after the list changed is the same signal, not another body."""
     same = [submitted(hubs=hubs, indicators=[HOTLINE, {"kind": "app", "value": "com.x.y"}]) for hubs in (LIST, NOBODY)]
     assert same[0].primary.token != same[1].primary.token
-    assert (same[0].signal_id, same[0].content_id, same[0].body_id) == (same[1].signal_id, same[1].content_id, same[1].body_id)
+    assert (same[0].signal_id, same[0].body_id) == (same[1].signal_id, same[1].body_id)
+    assert same[0].content_id != same[1].content_id, "it may stand in another partition: neither is the other's re-send"
 
 
 def test_the_shipped_policy_lists_hotlines_and_shared_hosts():
@@ -81,3 +82,15 @@ def test_the_shipped_policy_lists_hotlines_and_shared_hosts():
         "icbc-95588",
     }
     assert POLICY.hubs.mark_of("domain", "sites.google.com") == "google-sites"
+
+
+def test_what_follows_from_a_listed_host_and_a_card_of_a_listed_account_is_the_hub_too() -> None:
+    rows = [
+        {"name": "docs", "kind": "domain", "value": "www.kdocs.cn"},
+        {"name": "acquirer", "kind": "account", "value": "6222021001012345"},
+    ]
+    hubs = Hubs.model_validate({"listed": rows})
+    assert hubs.mark_of("domain", "kdocs.cn") == hubs.mark_of("domain", "www.kdocs.cn") == "docs"
+    assert hubs.mark_of("card", "6222021001012345") == "acquirer"
+    with pytest.raises(ValueError, match="same value"):
+        Hubs.model_validate({"listed": [*rows, {"name": "other", "kind": "card", "value": "6222021001012345"}]})
