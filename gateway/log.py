@@ -17,7 +17,7 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from gateway.cluster import ClusterWatch, Health
-from gateway.producers import Producer, Producers, Serving
+from gateway.producers import RECONNECT_S, Producer, Producers, Serving
 from schemas.topics import ACTIONS, MAX_RECORD_BYTES, OVERSIGHT, RETRACTIONS, SUBMITTED, TOPICS, Topic
 from stream_processors.damage import find_damage
 from stream_processors.generations import Generations
@@ -99,6 +99,7 @@ class KafkaLog:
         self._generations = Generations()
         self._damages: dict[str, str] = {}
         self._newest: dict[tuple[str, int], int] = {}
+        self._comparing: asyncio.Task[None] | None = None
 
     @property
     def connected(self) -> bool:
@@ -148,19 +149,34 @@ class KafkaLog:
             await asyncio.wait_for(self._watch.seen.wait(), _OPEN_S)
 
     async def close(self) -> None:
+        if self._comparing is not None:
+            self._comparing.cancel()
         await self._watch.close()
         await self._producers.close()
         await self._close_reader()
 
     async def _check(self, producer: Any) -> None:
-        """What must be true before a producer is used. While another one serves, a log that cannot be compared now is no reason
-        to wait: `watch` compares it as soon as it can."""
+        """What must be true before a producer is used. While another one serves it is compared beside that: to ask a broker that
+        does not answer would keep the others' partitions waiting."""
         await _check_topics(producer)
+        if self._producers.current is not None:
+            self._compare_beside()
+            return
         try:
             await self.compare()
         except LogUnavailable as error:
-            if self._producers.current is None:
-                raise KafkaError(f"the log could not be compared with what is known of it: {error}") from error
+            raise KafkaError(f"the log could not be compared with what is known of it: {error}") from error
+
+    def _compare_beside(self) -> None:
+        if self._comparing is None or self._comparing.done():
+            self._comparing = asyncio.create_task(self._compare_soon())
+
+    async def _compare_soon(self) -> None:
+        while True:
+            try:
+                return await self.compare()
+            except LogUnavailable:
+                await asyncio.sleep(RECONNECT_S)
 
     def _make(self) -> AIOKafkaProducer:
         options = {**self._common, "bootstrap_servers": self._watch.bootstrap()}

@@ -138,7 +138,7 @@ async def test_poison_is_refused_with_its_reason_and_stops_nobody(bank: Bank, st
         b"[" * 60_000: "too-deep",
         b" " * 900_000: "body-too-large",
         value("x")[:-1] + b', "institution": "bank-002"}': "invalid-signal",
-        value("x").replace(b'"reference": "x"', b'"narrative": "-"'): "reference-missing",
+        value("x").replace(b'"reference": "x"', b'"stage": null'): "reference-missing",
     }
     origins = [await bank.write(one, partition=0) for one in poison]
     good = await bank.write(value("after-poison"), partition=0)

@@ -82,11 +82,11 @@ def run(stack: Stack) -> Stack:
 
 
 async def _poison(stack: Stack) -> None:
-    """What no gateway would write; once before Prometheus can have seen anything, and once after."""
+    """What no gateway would write; once before Prometheus has seen anything, and once after."""
     async with AIOKafkaProducer(bootstrap_servers=stack.kafka_bootstrap) as producer:
-        for _ in range(2):
-            await producer.send_and_wait(SUBMITTED.name, b"no record of ours", partition=0)
-            await asyncio.sleep(3)
+        await producer.send_and_wait(SUBMITTED.name, b"no record of ours", partition=0)
+        await asyncio.to_thread(until, "a scrape of it", lambda: _ask(stack, "sum(liandong_dead_letters_total) > 0"))
+        await producer.send_and_wait(SUBMITTED.name, b"no record of ours", partition=0)
 
 
 def _round(client: httpx.Client, stack: Stack, number: int) -> None:
