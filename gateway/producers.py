@@ -23,6 +23,8 @@ from stream_processors.topic_check import WrongTopics
 logger = logging.getLogger("liandong.gateway")
 
 RECONNECT_S = 1.0
+CONNECT_S = 3.0
+"""aiokafka asks a random broker for its number; one that is frozen would hold it up, and the next try may ask another."""
 
 
 class Producer(Protocol):
@@ -133,8 +135,9 @@ class Producers:
         while True:
             producer = self._make()
             try:
-                await producer.start()
-                await self._check(producer)
+                async with asyncio.timeout(CONNECT_S):
+                    await producer.start()
+                    await self._check(producer)
             except (KafkaError, OSError, WrongTopics) as error:
                 logger.warning("no producer yet: %s", error)
                 await throw_away(producer, error)
