@@ -58,8 +58,9 @@ class Load:
         self._workers += [Units(*common, seed=seed * 100 + 60), Body(*common, seed=seed * 100 + 61)]
         self.hooks = Hooks(url, mint, self._stopping, seed=seed * 100 + 70)
 
-    def start(self) -> None:
-        for work in (self._send, self._take_back, self.hooks.work, *(one.work for one in self._workers)):
+    def start(self, *, changes_endpoints: bool = True) -> None:
+        hooks = (self.hooks.work,) if changes_endpoints else ()
+        for work in (self._send, self._take_back, *hooks, *(one.work for one in self._workers)):
             thread = threading.Thread(target=self._guarded, args=(work,), daemon=True)
             thread.start()
             self._threads.append(thread)
