@@ -93,7 +93,7 @@ class KafkaLog:
         self._common = common
         self._timeout_s = append_timeout_s
         self._watch = ClusterWatch(common, WRITTEN)
-        self._producers = Producers(self._make, self._check, lambda: self._watch.answers, append_timeout_s)
+        self._producers = Producers(self._make, _check_topics, lambda: self._watch.answers, append_timeout_s, self._look_first)
         self._reader: KafkaReader | None = None
         self._reading = asyncio.Lock()
         self._generations = Generations()
@@ -155,10 +155,9 @@ class KafkaLog:
         await self._producers.close()
         await self._close_reader()
 
-    async def _check(self, producer: Any) -> None:
-        """What must be true before a producer is used. While another one serves it is compared beside that: to ask a broker that
-        does not answer would keep the others' partitions waiting."""
-        await _check_topics(producer)
+    async def _look_first(self) -> None:
+        """Nothing is appended before the log was compared. While another producer serves it is compared beside that: to ask a
+        broker that does not answer would keep the others' partitions waiting."""
         if self._producers.current is not None:
             self._compare_beside()
             return

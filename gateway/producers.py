@@ -80,7 +80,10 @@ class Producers:
         check: Callable[[Any], Awaitable[None]],
         answers: Callable[[], bool],
         timeout_s: float,
+        look_first: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
+        """`look_first`: what may take long, before each try; KafkaError when nothing may be appended yet."""
+        self._look_first = look_first
         self._make, self._check, self._answers, self._timeout_s = make, check, answers, timeout_s
         self.current: Serving | None = None
         self._connecting: asyncio.Task[None] | None = None
@@ -135,6 +138,8 @@ class Producers:
         while True:
             producer = self._make()
             try:
+                if self._look_first is not None:
+                    await self._look_first()
                 async with asyncio.timeout(CONNECT_S):
                     await producer.start()
                     await self._check(producer)
