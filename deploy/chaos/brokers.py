@@ -1,4 +1,4 @@
-"""Some real Kafka brokers side by side, KRaft, for tests of what happens when one of them dies, stops or comes back.
+"""Some real Kafka brokers side by side, KRaft, to show what happens when one dies, stops or comes back, or all lose a tail.
 
     with Cluster(3, tmp_path) as cluster:
         await create(cluster.bootstrap, [SUBMITTED], copies=3)
