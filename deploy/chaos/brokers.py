@@ -25,6 +25,7 @@ from deploy.local.kafka import _LOG4J, FORMAT_MAIN, MAIN, Jvm
 from deploy.local.places import Places
 from deploy.local.ports import LOCALHOST, RANGE, is_free
 from deploy.local.process import dies_with_parent
+from deploy.local.ready import listens
 
 START_S = 90.0
 _PROPERTIES = """\
@@ -133,7 +134,7 @@ class Cluster:
     def wait_registered(self, *nodes: int, timeout_s: float = START_S) -> None:
         """Until the cluster counts these as living. TimeoutError with the end of what a broker wrote when it does not."""
         deadline = time.monotonic() + timeout_s
-        while not set(nodes) <= asyncio.run(registered(self.bootstrap)):
+        while not (all(listens(self.ports[node]) for node in nodes) and set(nodes) <= asyncio.run(registered(self.bootstrap))):
             for node in nodes:
                 if self._running[node].poll() is not None:
                     raise TimeoutError(f"broker {node} has ended:\n{self.output(node)[-3000:]}")
