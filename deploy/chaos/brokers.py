@@ -11,6 +11,7 @@ Invariant: they listen on 127.0.0.1 only, no topic is made by itself, and none o
 from __future__ import annotations
 
 import asyncio
+import random
 import signal
 import subprocess
 import time
@@ -66,7 +67,7 @@ class Cluster:
     def __init__(self, n: int, home: Path, *, heap_mb: int = 256, defaults: dict[str, str] | None = None) -> None:
         self.nodes = range(1, n + 1)
         self._home, self._heap_mb, self._defaults = home, heap_mb, defaults or {}
-        free = iter([port for port in RANGE if is_free(port)][-200:])
+        free = iter(random.sample([port for port in RANGE if is_free(port)], 2 * n))  # two clusters at once must not meet
         self.ports = {node: next(free) for node in self.nodes}
         self._controllers = {node: next(free) for node in self.nodes}
         self._running: dict[int, subprocess.Popen[bytes]] = {}
