@@ -27,6 +27,7 @@ from deploy.chaos.tails import cut_tail
 from deploy.demo_data.generate import generate
 from deploy.local.plan import ALL_AGENTS
 from deploy.local.stack import Stack
+from deploy.receipt import places_of
 from deploy.verify.book import Bookkeeper
 from deploy.verify.ledger import Ledger, read_ledger
 from deploy.verify.quiet import wait_quiet
@@ -97,8 +98,9 @@ def lose_and_recover(
         is_within(READY_WITHIN_S, lambda: load.answered >= ANSWERED or bool(load.failed))
         load.stop()
     settings = settings_of(stack)
+    places = places_of(settings.keyring())
     asyncio.run(wait_quiet(settings, timeout_s=QUIET_WITHIN_S))
-    wrong = [f"{name}: {line}" for line in asyncio.run(check(settings, read_ledger(path))).wrong]
+    wrong = [f"{name}: {line}" for line in asyncio.run(check(settings, read_ledger(path, places))).wrong]
     if not asyncio.run(verify(stack, [], False, False, QUIET_WITHIN_S, Console(highlight=False))):
         wrong.append(f"{name}: the rebuilt state is not the live one")
     return wrong
