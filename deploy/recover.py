@@ -53,6 +53,8 @@ def recover(stack: Stack, *, yes: bool, state: str | None = None) -> list[str]:
     settings = settings_of(stack)
     workers = [name for name in stack.names() if name.rpartition("-")[0] in ALL_AGENTS] if yes else []
     for name in workers:
+        stack.control.stop(name)  # they end side by side
+    for name in workers:
         stack.stop_one(name)
     try:
         return asyncio.run(_empty(settings, state, yes) if state else _recover(settings, yes))

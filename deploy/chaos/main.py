@@ -19,6 +19,7 @@ def register(app: typer.Typer) -> None:
         kills: int = typer.Option(40, min=1, help="how many breaks: first every named one, then random kills"),
         seed: int = typer.Option(0, help="the same seed breaks the same things; 0: a new one"),
         only: str = typer.Option("", help="breaks to do, by name, separated by commas (point:NAME for a crash point)"),
+        brokers: int = typer.Option(1, min=1, help="brokers; on several, with copies on each, the lost tails alone"),
     ) -> None:
         """Break the running system in every named way under load, then check the log, the cases and the rebuilt state."""
         from deploy.chaos import losses
@@ -26,8 +27,11 @@ def register(app: typer.Typer) -> None:
 
         seed = seed or secrets.randbelow(10**9)
         typer.echo(f"seed {seed}")
-        steps = only.split(",") if only else plan(kills, random.Random(seed))
-        known = set(BREAKS) | set(losses.BREAKS) | {f"point:{name}" for name in CRASH_POINTS}
+        usual = plan(kills, random.Random(seed)) if brokers == 1 else list(losses.BREAKS)
+        steps = only.split(",") if only else usual
+        known = set(losses.BREAKS)
+        if brokers == 1:
+            known |= set(BREAKS) | {f"point:{name}" for name in CRASH_POINTS}
         if unknown := [step for step in steps if step not in known]:
             raise typer.BadParameter(f"no such break: {', '.join(unknown)}; there are {', '.join(sorted(known))}")
         said: list[str] = []
@@ -36,7 +40,7 @@ def register(app: typer.Typer) -> None:
             said.append(line)
             typer.echo(line)
 
-        found = run(steps, seed=seed, told=tell)
+        found = run(steps, seed=seed, told=tell, brokers=brokers)
         not_run = [line for line in said if NOT_RUN in line]
         sys.exit(report(found, len(steps) - len(not_run), seed, not_run))
 

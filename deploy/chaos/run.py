@@ -14,6 +14,7 @@ from rich.console import Console
 
 from deploy.chaos import hooks, losses, policy
 from deploy.chaos.breaks import AGENTS, BREAKS, CRASH_POINTS, Scene, crash_point
+from deploy.chaos.brokers import Cluster
 from deploy.chaos.check import Found, check
 from deploy.chaos.check_loop import check_loop, happened_of, read_inboxes
 from deploy.chaos.load import Load
@@ -52,21 +53,28 @@ def plan(kills: int, rng: random.Random) -> list[str]:
     return chosen + tails
 
 
-def run(steps: Sequence[str], *, seed: int, told: Told, profile: str = PROFILE, home: Path | None = None) -> Found:
-    """Runs the breaks one after another under load. Raises when one could not be done, returns what the check found."""
+def run(
+    steps: Sequence[str], *, seed: int, told: Told, profile: str = PROFILE, home: Path | None = None, brokers: int = 1
+) -> Found:
+    """Runs the breaks one after another under load. Raises when one could not be done, returns what the check found. On several
+    brokers it knows the lost tails alone."""
     last = [step for step in steps if step in losses.BREAKS]
     steps = [step for step in steps if step not in losses.BREAKS]
     rng = random.Random(seed)
     folder = Places.of(profile, home).root / FOLDER
     files = {"LIANDONG_POLICY_FILE": str(folder / "policy.yaml"), "LIANDONG_WEBHOOKS_FILE": str(folder / "webhooks.yaml")}
     env = ENV | hooks.ENV | files
-    stack = Stack(profile, home=home, workers=dict.fromkeys(AGENTS, 2), env=env, backoff_max_s=1.0)
+    cluster = Cluster(brokers, folder) if brokers > 1 else None
+    elsewhere = cluster.bootstrap if cluster else None
+    stack = Stack(profile, home=home, workers=dict.fromkeys(AGENTS, 2), env=env, backoff_max_s=1.0, brokers=elsewhere)
     stack.down(wipe=True)
     folder.mkdir(parents=True)
     policy.write(SHIPPED_POLICY, folder / "policy.yaml")
     hooks.write_settings(folder / "webhooks.yaml")
     path, book_path = folder / "ledger.ndjson", folder / "book.ndjson"
     with contextlib.ExitStack() as after:
+        if cluster:
+            after.enter_context(cluster)
         after.callback(stack.down)
         stack.up()
         minting = partial(mint, home=stack.places.home, profile=profile)
@@ -87,7 +95,9 @@ def run(steps: Sequence[str], *, seed: int, told: Told, profile: str = PROFILE, 
             found = _settled(stack, minting, keeper, path, book_path)
             found.wrong += load.hooks.differences()
             for number, step in enumerate(last, 1):
-                found.wrong += losses.lose_and_recover(stack, minting, step, folder, seed=seed + number, tell=told)
+                found.wrong += losses.lose_and_recover(
+                    stack, minting, step, folder, seed=seed + number, tell=told, cluster=cluster
+                )
             return found
 
 

@@ -47,6 +47,7 @@ class Stack:
     raw_institutions: who writes with a Kafka client of its own; if any, an `intake` worker runs. Default: what the
     environment says, two of them in `demo`.
     external: use KAFKA_BOOTSTRAP and REDIS_URL of the environment where given (default: only `demo`).
+    brokers: addresses of a Kafka that somebody else runs, whatever the environment says.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Stack:
         ready_timeout_s: float = 90.0,
         bound: bool | None = None,
         external: bool | None = None,
+        brokers: str | None = None,
         monitor: Path | None = None,
         scrape_s: float = prometheus.SCRAPE_S,
         raw_institutions: tuple[str, ...] | None = None,
@@ -79,7 +81,7 @@ class Stack:
         self.ready_timeout_s = ready_timeout_s
         self.bound = profile != STAYS if bound is None else bound
         given = os.environ if (profile == STAYS if external is None else external) else {}
-        self._kafka_elsewhere, self._redis_elsewhere = given.get("KAFKA_BOOTSTRAP"), given.get("REDIS_URL")
+        self._kafka_elsewhere, self._redis_elsewhere = brokers or given.get("KAFKA_BOOTSTRAP"), given.get("REDIS_URL")
         elsewhere = {"kafka": self._kafka_elsewhere, "redis": self._redis_elsewhere}
         self.services = tuple(one for one in services if not elsewhere.get(one))
         self.monitor, self.scrape_s = monitor, scrape_s

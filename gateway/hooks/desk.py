@@ -103,10 +103,10 @@ class HookDesk:
         await self._may_be_called(body.url)
 
         def add(known: Changed) -> Changed:
-            if len(known) >= MOST_ENDPOINTS:
-                raise Problem("too-many-endpoints", f"there are {MOST_ENDPOINTS} already; take one away first")
             if there := next((one.endpoint_id for one in known if self._url_of(one) == body.url), None):
                 raise Problem("endpoint-exists", f"it is {there}; was its secret lost, replace it", endpoint_id=there)
+            if len(known) >= MOST_ENDPOINTS:
+                raise Problem("too-many-endpoints", f"there are {MOST_ENDPOINTS} already; take one away first")
             return (*known, made)
 
         after = await self._change(caller, add, made.endpoint_id)

@@ -13,6 +13,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
+from deploy.chaos.brokers import Cluster, leaders
 from gateway.log import WRITTEN, Entry, KafkaLog, Position
 from schemas.topics import SUBMITTED, TOPICS
 from stream_processors import log as workers_log
@@ -21,7 +22,6 @@ from stream_processors.log import CannotLook, partition_of
 from stream_processors.settings import Settings
 from stream_processors.topic_check import WrongTopics
 from tests.support import real
-from tests.support.brokers import Cluster, leaders
 
 pytestmark = pytest.mark.integration
 SESSION_S = 4.0

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import random
 from datetime import timedelta
+from typing import Any
 
-from deploy.chaos import policy
+import pytest
+from typer.testing import CliRunner
+
+from deploy.chaos import losses, policy, run
 from deploy.chaos.breaks import AGENTS, CRASH_POINTS, process_of
+from deploy.chaos.check import Found
+from deploy.cli import app
 from stream_processors.settings import SHIPPED_POLICY, load_policy
 
 
@@ -38,3 +44,16 @@ def test_every_crash_point_is_of_a_process_that_runs():
     for name in CRASH_POINTS:
         process = process_of(name, rng)
         assert process == "gateway" or process.rpartition("-")[0] in AGENTS, name
+
+
+def test_several_brokers_lose_their_tails_and_know_no_other_break(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[tuple[Any, int]] = []
+
+    def note(steps: Any, *, brokers: int, **_: Any) -> Found:
+        calls.append((steps, brokers))
+        return Found()
+
+    monkeypatch.setattr(run, "run", note)
+    assert CliRunner().invoke(app, ["chaos", "--brokers", "3"]).exit_code == 0
+    assert CliRunner().invoke(app, ["chaos", "--brokers", "3", "--only", "kill"]).exit_code == 2
+    assert calls == [(list(losses.BREAKS), 3)]

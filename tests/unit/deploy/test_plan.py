@@ -56,6 +56,8 @@ def test_only_the_demo_uses_services_that_the_environment_names(tmp_path: Path, 
     assert demo.services == ("workers", "gateway")
     assert (demo.kafka_bootstrap, demo.redis_url) == ("broker.example:9093", "rediss://redis.example:6380/0")
     assert Stack("test", home=tmp_path).services == plan.SERVICES
+    several = Stack("test", home=tmp_path, brokers="one.example:1,two.example:2")
+    assert (several.kafka_bootstrap, several.services) == ("one.example:1,two.example:2", ("redis", "workers", "gateway"))
 
 
 def test_a_stack_that_never_ran_says_so(tmp_path: Path) -> None:

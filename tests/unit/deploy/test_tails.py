@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import struct
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from deploy.chaos import losses
 from deploy.chaos.tails import batches, cut_tail, end_of
+from schemas.topics import SUBMITTED
 
 
 def _batch(first: int, n: int, epoch: int = 0) -> bytes:
@@ -45,3 +49,18 @@ def test_at_least_one_batch_goes_and_an_empty_partition_loses_nothing(copies: li
     assert cut_tail(copies, 1.0) == 27
     assert [end_of(folder) for folder in copies] == [0, 0]
     assert cut_tail(copies, 1.0) == 0
+
+
+def test_a_cluster_is_down_while_the_same_tail_is_cut_off_the_copies_of_all_brokers(copies: list[Path]) -> None:
+    disks = {node: folder.parent for node, folder in enumerate(copies, 1)}
+    for folder in copies:
+        folder.rename(folder.parent / f"{SUBMITTED.name}-0")
+    ends: list[list[int]] = []
+
+    def see() -> None:
+        ends.append([end_of(disk / f"{SUBMITTED.name}-0") for disk in disks.values()])
+
+    cluster: Any = SimpleNamespace(nodes=range(1, 3), data=disks.__getitem__, stop=see, start=see)
+    stack: Any = SimpleNamespace()
+    assert losses.lose_tails(stack, [SUBMITTED], 0.35, cluster) == 9
+    assert ends == [[30, 30], [21, 21]]

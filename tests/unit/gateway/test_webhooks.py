@@ -108,6 +108,13 @@ async def test_there_are_three_endpoints_at_most_and_one_taken_away_makes_room(c
     assert problem(await client("bank-001").get(f"/v1/webhooks/{found[0]['endpoint_id']}")) == (404, "not-found")
 
 
+async def test_who_asks_again_for_the_last_endpoint_that_there_may_be_hears_that_it_exists(client: Client) -> None:
+    urls = [f"{WANTED['url']}/{n}" for n in range(3)]
+    last = [await registered(client, url=url) for url in urls][-1]
+    again = await client("bank-001").post("/v1/webhooks", json={**WANTED, "url": urls[-1]})
+    assert problem(again) == (409, "endpoint-exists") and again.json()["endpoint_id"] == last["endpoint_id"]
+
+
 async def test_an_address_is_registered_once_and_a_lost_secret_is_replaced(client: Client, log: FakeLog) -> None:
     url = f"{WANTED['url']}/once?token=geheim-17"
     told = await registered(client, url=url)

@@ -1,4 +1,4 @@
-"""Some real Kafka brokers side by side, KRaft, for tests of what happens when one of them dies, stops or comes back.
+"""Some real Kafka brokers side by side, KRaft, to show what happens when one dies, stops or comes back, or all lose a tail.
 
     with Cluster(3, tmp_path) as cluster:
         await create(cluster.bootstrap, [SUBMITTED], copies=3)
@@ -11,6 +11,7 @@ Invariant: they listen on 127.0.0.1 only, no topic is made by itself, and none o
 from __future__ import annotations
 
 import asyncio
+import random
 import signal
 import subprocess
 import time
@@ -25,6 +26,7 @@ from deploy.local.kafka import _LOG4J, FORMAT_MAIN, MAIN, Jvm
 from deploy.local.places import Places
 from deploy.local.ports import LOCALHOST, RANGE, is_free
 from deploy.local.process import dies_with_parent
+from deploy.local.ready import listens
 
 START_S = 90.0
 _PROPERTIES = """\
@@ -65,7 +67,7 @@ class Cluster:
     def __init__(self, n: int, home: Path, *, heap_mb: int = 256, defaults: dict[str, str] | None = None) -> None:
         self.nodes = range(1, n + 1)
         self._home, self._heap_mb, self._defaults = home, heap_mb, defaults or {}
-        free = iter([port for port in RANGE if is_free(port)][-200:])
+        free = iter(random.sample([port for port in RANGE if is_free(port)], 2 * n))  # two clusters at once must not meet
         self.ports = {node: next(free) for node in self.nodes}
         self._controllers = {node: next(free) for node in self.nodes}
         self._running: dict[int, subprocess.Popen[bytes]] = {}
@@ -133,7 +135,7 @@ class Cluster:
     def wait_registered(self, *nodes: int, timeout_s: float = START_S) -> None:
         """Until the cluster counts these as living. TimeoutError with the end of what a broker wrote when it does not."""
         deadline = time.monotonic() + timeout_s
-        while not set(nodes) <= asyncio.run(registered(self.bootstrap)):
+        while not (all(listens(self.ports[node]) for node in nodes) and set(nodes) <= asyncio.run(registered(self.bootstrap))):
             for node in nodes:
                 if self._running[node].poll() is not None:
                     raise TimeoutError(f"broker {node} has ended:\n{self.output(node)[-3000:]}")
