@@ -27,6 +27,7 @@ from schemas.topics import Topic
 pytestmark = pytest.mark.integration
 PROFILE = "losses"
 BANKS = ("bank-701", "bank-702", "bank-703")
+AT_ONCE = 4
 LIANDONG = [sys.executable, "-c", "from deploy.cli import app; app()"]
 
 
@@ -59,19 +60,24 @@ def body_of(reference: str, n: int) -> dict[str, Any]:
 
 async def send(stack: Stack, home: Path, name: str, count: int) -> list[tuple[str, str]]:
     """So many signals about a few accounts; each must be accepted. Who sent which signal id."""
-    accepted = []
+    tokens = {bank: mint(bank, home=home, profile=PROFILE) for bank in BANKS}
     async with httpx.AsyncClient(base_url=stack.gateway_url, timeout=20) as client:
-        for n in range(count):
-            bank, reference = BANKS[n % len(BANKS)], f"{name}-{n}"
-            body = body_of(reference, n)
-            headers = {"authorization": f"Bearer {mint(bank, home=home, profile=PROFILE)}"}
+
+        async def send_one(n: int) -> tuple[str, str]:
+            bank = BANKS[n % len(BANKS)]
+            headers = {"authorization": f"Bearer {tokens[bank]}"}
             for _ in range(50):
-                if (answer := await client.post("/v1/signals", json=body, headers=headers)).status_code != 503:
+                answer = await client.post("/v1/signals", json=body_of(f"{name}-{n}", n), headers=headers)
+                if answer.status_code != 503:
                     break
                 await asyncio.sleep(0.2)
             assert answer.status_code == 202, answer.text
-            accepted.append((bank, answer.json()["signal_id"]))
-    return accepted
+            return bank, answer.json()["signal_id"]
+
+        accepted = []
+        for n in range(0, count, AT_ONCE):
+            accepted += await asyncio.gather(*(send_one(m) for m in range(n, min(n + AT_ONCE, count))))
+        return accepted
 
 
 def until(what: str, holds: Callable[[], bool], timeout_s: float = 40) -> None:
