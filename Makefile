@@ -30,8 +30,8 @@ status: setup ## what runs, and whether it is healthy
 
 test: lint ## all checks and all tests (PYTEST_ARGS=... to choose)
 ifeq ($(PYTEST_ARGS),)
-	$(BIN)/pytest -n auto --dist loadgroup tests/unit tests/property tests/contract
-	$(BIN)/pytest tests/integration tests/chaos
+	$(BIN)/pytest -n auto --dist loadgroup --durations=12 tests/unit tests/property tests/contract
+	$(BIN)/pytest --durations=12 tests/integration tests/chaos
 else
 	$(BIN)/pytest $(PYTEST_ARGS)
 endif
