@@ -67,7 +67,7 @@ class Topic:
     def config(self, copies: int) -> dict[str, str]:
         """The topic's Kafka configuration where it has so many copies."""
         flushed = {"flush.messages": "1"} if self.is_flushed else {}
-        return flushed | {
+        return {
             "min.insync.replicas": str(least_in_sync(copies)),
             "unclean.leader.election.enable": "false",
             "message.timestamp.type": "LogAppendTime",
@@ -75,7 +75,7 @@ class Topic:
             "compression.type": self.compression,
             "retention.ms": str(self.retention_days * DAY_MS),
             "max.message.bytes": str(MAX_RECORD_BYTES),
-        }
+        } | flushed
 
 
 SUBMITTED = Topic("signals.submitted.v1", "primary subject", SubmittedSignal, ("gateway", "intake"), ("assess",), 30)

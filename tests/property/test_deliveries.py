@@ -109,7 +109,8 @@ class Recipients(Player):
             self.joined += 1
             name = f"{self.joined}-{number}"
             action = join(f"case-{number}", action_id=f"join-{name}", signal_id=f"sig-{name}")
-            self.world.submit(*action_record(action, Origin(SUBMITTED.name, number, self.joined)), ACTIONS)
+            # not by a stage: there is no such signal in the log, and a stage would have to have read one
+            self.world.submit(*action_record(action, Origin(SUBMITTED.name, number, self.joined), "test:joins"), ACTIONS)
 
     async def round(self, limit: int) -> None:
         for stage in ("track", "deliver", "project"):

@@ -165,9 +165,9 @@ _NEEDS: dict[str, dict[str, Any]] = {
 }
 
 
-def action_record(action: Action, origin: Origin | None = None) -> tuple[bytes, bytes]:
+def action_record(action: Action, origin: Origin | None = None, actor: str | None = None) -> tuple[bytes, bytes]:
     """Key and value of an action as the gateway (no origin) or assess (a join's origin) appends it."""
-    actor = f"officer:{action.officer}" if action.officer else "stage:assess"
+    actor = actor or (f"officer:{action.officer}" if action.officer else "stage:assess")
     source = "/gateway" if action.officer else "/assess"
     value = encode(
         ACTIONS, action, id=action.action_id, source=source, actor=actor, time=T0, origin=origin, subject=action.case_id

@@ -85,8 +85,8 @@ async def test_a_state_of_newer_folds_is_left_alone():
 
 
 def test_a_stamp_is_read_back():
-    assert barrier._Stamp.parse("restoring c|t=1:8|buckets=16|folds=7#ab") == ("c|t=1:8|buckets=16", 7)
-    assert barrier._Stamp.parse("c|t=1:8|buckets=16#ab") == ("c|t=1:8|buckets=16", 0)
+    assert barrier._Stamp.parse("restoring c|t=1:8|buckets=16|folds=7#ab") == ("c|t=1:8|buckets=16", 7, 0)
+    assert barrier._Stamp.parse("c|t=1:8|buckets=16#ab") == ("c|t=1:8|buckets=16", 0, 0)
 
 
 async def test_a_state_that_is_emptied_behind_the_last_fold_is_not_called_whole(monkeypatch: pytest.MonkeyPatch):
