@@ -18,7 +18,7 @@ from joserfc import jwt
 from joserfc.jwk import OKPKey
 
 from deploy.local.places import default_home
-from deploy.local.private_files import make_private_folder, write_private_file
+from schemas.protect.private_files import make_private_folder, write_private_file
 from schemas.values import is_unit
 
 ISSUER = "liandong-local"

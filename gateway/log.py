@@ -208,7 +208,7 @@ class KafkaLog:
         if sent:
             with serving.use():
                 await self._send(serving, topic, entries, sent, landed)
-        return [self._placed(place, newest) for place in landed]
+        return [self._position_of(place, newest) for place in landed]
 
     def _why_not(self, serving: Serving, topic: Topic, partition: int) -> str | None:
         if TopicPartition(topic.name, partition) in serving.barred:
@@ -239,7 +239,7 @@ class KafkaLog:
                 continue
             self._producers.fail(serving, [TopicPartition(topic.name, partition)], error)
 
-    def _placed(self, place: Position | LogUnavailable, newest: Mapping[tuple[str, int], int]) -> Position | LogUnavailable:
+    def _position_of(self, place: Position | LogUnavailable, newest: Mapping[tuple[str, int], int]) -> Position | LogUnavailable:
         """The position of an offset. `newest`: what was acknowledged when the append began; nothing may land there again."""
         if isinstance(place, LogUnavailable):
             return place

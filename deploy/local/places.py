@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.local.errors import LauncherError
-from deploy.local.private_files import make_private_folder
+from schemas.protect.private_files import make_private_folder
 
 NEED_MB = 700
 _PROFILE = re.compile(r"[a-z][a-z0-9-]{0,31}")

@@ -20,8 +20,8 @@ from pathlib import Path
 from deploy.local.errors import LauncherError
 from deploy.local.places import Places
 from deploy.local.ports import LOCALHOST
-from deploy.local.private_files import write_private_file
 from deploy.local.store_access import SERVICE, StoreAccess
+from schemas.protect.private_files import write_private_file
 
 OLDEST = 7
 _ON_PATH = ("valkey-server", "redis-server")

@@ -108,12 +108,12 @@ class KafkaSource:
         waiting = any(self._held.values())
         found = await self._consumer.getmany(timeout_ms=_HELD_MS if waiting else _IDLE_MS, max_records=_POLL_RECORDS)
         for at, records in found.items():
-            self._hold(at.partition, [self._placed(r) for r in records])
+            self._hold(at.partition, [self._record_of(r) for r in records])
         if not any(self._held.values()) and time.monotonic() - self._looked < _LOOK_EVERY_S:
             return []
         return self._release((await self._look()).facts)
 
-    def _placed(self, record: Any) -> Record:
+    def _record_of(self, record: Any) -> Record:
         position = self._known.position(CHANGED.name, record.partition, record.offset)
         return Record(record.partition, position, record.timestamp, record.key, record.value)
 

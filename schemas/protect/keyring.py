@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import secrets
-import threading
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from schemas.protect.private_files import write_private_file
 
 
 class Keyring(BaseModel):
@@ -53,13 +53,5 @@ class Keyring(BaseModel):
         """For the local launcher: makes the file (mode 0600) when there is none; two makers end with one file."""
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            draft = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.tmp")
-            with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-                file.write(cls.generate().model_dump_json(indent=1))
-            try:
-                os.link(draft, path)
-            except FileExistsError:
-                pass
-            finally:
-                draft.unlink()
+            write_private_file(path, cls.generate().model_dump_json(indent=1), keep_existing=True)
         return cls.load(path)

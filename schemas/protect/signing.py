@@ -6,10 +6,7 @@ key that is not known here.
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import threading
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
@@ -17,6 +14,8 @@ from typing import Final
 from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwk import OKPKey
+
+from schemas.protect.private_files import write_private_file
 
 ALGORITHM: Final = "Ed25519"
 
@@ -31,12 +30,7 @@ def load_or_create(path: Path) -> OKPKey:
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         key = OKPKey.generate_key(ALGORITHM, auto_kid=True)
-        draft = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.tmp")
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-            file.write(json.dumps(key.as_dict(private=True)))
-        with contextlib.suppress(FileExistsError):
-            os.link(draft, path)
-        draft.unlink()
+        write_private_file(path, json.dumps(key.as_dict(private=True)), keep_existing=True)
     key = OKPKey.import_key(json.loads(path.read_text("utf-8")))
     known = [one.as_dict(private=False) for one in public_keys(public_path(path))]
     own = key.as_dict(private=False)

@@ -12,8 +12,8 @@ import pytest
 from deploy.local import redis_server, store_access
 from deploy.local.errors import LauncherError
 from deploy.local.places import Places
-from deploy.local.private_files import make_private_folder, write_private_file
 from deploy.token import mint
+from schemas.protect.private_files import make_private_folder, write_private_file
 
 
 @pytest.fixture

@@ -32,20 +32,20 @@ def kafka() -> KafkaLog:
     return KafkaLog({}, 1)
 
 
-def _placed(kafka: KafkaLog, offset: int, newest: dict[tuple[str, int], int]) -> Position | LogUnavailable:
-    return kafka._placed(Position(SUBMITTED.name, 3, offset, 1), newest)
+def position_of(kafka: KafkaLog, offset: int, newest: dict[tuple[str, int], int]) -> Position | LogUnavailable:
+    return kafka._position_of(Position(SUBMITTED.name, 3, offset, 1), newest)
 
 
 def test_an_append_that_lands_behind_the_newest_acknowledged_one_is_not_acknowledged(kafka: KafkaLog):
-    assert _placed(kafka, 180, {}) == Position(SUBMITTED.name, 3, 180, 1)
-    assert isinstance(_placed(kafka, 132, dict(kafka._newest)), LogUnavailable)
+    assert position_of(kafka, 180, {}) == Position(SUBMITTED.name, 3, 180, 1)
+    assert isinstance(position_of(kafka, 132, dict(kafka._newest)), LogUnavailable)
     assert kafka.damage is not None and "signals.submitted.v1/3: a record landed at 132, although 180" in kafka.damage
 
 
 def test_answers_of_appends_that_ran_beside_each_other_may_come_in_any_order(kafka: KafkaLog):
     begun_before = dict(kafka._newest)
-    assert isinstance(_placed(kafka, 181, begun_before), Position)
-    assert isinstance(_placed(kafka, 180, begun_before), Position)
+    assert isinstance(position_of(kafka, 181, begun_before), Position)
+    assert isinstance(position_of(kafka, 180, begun_before), Position)
     assert kafka.damage is None
 
 
