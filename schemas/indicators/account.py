@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 
-from schemas.indicators.fold import fold
-from schemas.indicators.plain import SEPARATORS, SHORTEST_TWO, drop_label, has_two_numbers, label, refusal
+from schemas.indicators.plain import label, read_number
 
 _FORM = re.compile(r"(?!IBAN[A-Z]{2}[0-9]{2})[0-9A-Z]{6,34}", re.ASCII)
 _SPELLING = re.compile(r"[0-9A-Za-z]{6,34}", re.ASCII)
@@ -16,16 +15,7 @@ _RULE = "an account is 6 to 34 letters and digits, spaces and hyphens allowed be
 
 def canonical(text: str) -> str:
     """`6222 0210-0101 234` -> `622202100101234`. ValueError when it is no account number."""
-    if _FORM.fullmatch(text):
-        return text
-    number = text.translate(SEPARATORS)
-    if len(text) < SHORTEST_TWO and _FORM.fullmatch(number):
-        return number
-    plain = drop_label(fold(text), _LABEL)
-    number = plain.translate(SEPARATORS)
-    if not _SPELLING.fullmatch(number) or has_two_numbers(plain):
-        raise refusal(plain, _RULE)
-    return number.upper()
+    return read_number(text, _FORM, _SPELLING, _LABEL, _RULE).upper()
 
 
 def advisories(value: str) -> tuple[str, ...]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 
-from schemas.indicators.fold import fold
-from schemas.indicators.plain import SEPARATORS, SHORTEST_TWO, drop_label, has_two_numbers, label, luhn_ok, refusal
+from schemas.indicators.plain import label, luhn_ok, read_number
 
 _FORM = re.compile(r"[0-9]{12,19}", re.ASCII)
 _LABEL = label("(?:银行|信用)?卡号", "银行卡", "信用卡", r"card(?:\s*no\.?)?")
@@ -14,16 +13,7 @@ _RULE = "a card is 12 to 19 digits, spaces and hyphens allowed between them"
 
 def canonical(text: str) -> str:
     """`6222 0212 3456 7890` -> `6222021234567890`. ValueError when it is no card number."""
-    if _FORM.fullmatch(text):
-        return text
-    number = text.translate(SEPARATORS)
-    if len(text) < SHORTEST_TWO and _FORM.fullmatch(number):
-        return number
-    plain = drop_label(fold(text), _LABEL)
-    number = plain.translate(SEPARATORS)
-    if not _FORM.fullmatch(number) or has_two_numbers(plain):
-        raise refusal(plain, _RULE)
-    return number
+    return read_number(text, _FORM, _FORM, _LABEL, _RULE)
 
 
 def advisories(value: str) -> tuple[str, ...]:

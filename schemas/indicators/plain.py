@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 
+from schemas.indicators.fold import fold
+
 SEPARATORS = str.maketrans("", "", " -")
 """Spaces and hyphens, which is what the fold makes of their kin: removed."""
 
@@ -104,3 +106,20 @@ def _fault(plain: str) -> str:
     letters = sum(letter.isalpha() for letter in plain)
     count = len(plain.translate(SEPARATORS))
     return f"this one has {count} characters, {letters} of them letters" if letters else f"this one has {count} digits"
+
+
+def read_number(
+    text: str, form: re.Pattern[str], spelling: re.Pattern[str], names: re.Pattern[str], rule: str
+) -> str:
+    """The number of a text, without separators, label and noise. `form` is how nearly all come, `spelling` what is right once the
+    text is folded. ValueError says `rule`, and what is wrong."""
+    if form.fullmatch(text):
+        return text
+    number = text.translate(SEPARATORS)
+    if len(text) < SHORTEST_TWO and form.fullmatch(number):
+        return number
+    plain = drop_label(fold(text), names)
+    number = plain.translate(SEPARATORS)
+    if not spelling.fullmatch(number) or has_two_numbers(plain):
+        raise refusal(plain, rule)
+    return number

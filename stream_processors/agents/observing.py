@@ -85,18 +85,15 @@ class Seen:
         sender would learn by it what others sent."""
         if most is None or is_lead(signal.kind):
             return NOTHING
-        names = {name for name, one in self.suspects.items() if one[3] > most}
-        if not names:
-            return NOTHING
-        return frozenset(one.token for one in signal.subjects if match_name(one.token, signal.kind) in names)
+        crowded = [token for token, one in self.suspects.items() if one[3] > most]
+        return frozenset(crowded) if crowded else NOTHING
 
     def features(self, signal: SubmittedSignal, measured: Set[str], age_ms: int) -> Features:
         """Hubs give nothing: no sightings of theirs, no flows of theirs, no pair with one of them. A tip is not borne out by what
         others saw."""
         sightings, institutions, confirmed = 1, 1, 0
-        hubs = {match_name(token, signal.kind) for token in measured}
         for name, one in self.suspects.items() if not low(signal) else ():
-            if name not in hubs:
+            if name not in measured:
                 sightings, institutions = max(sightings, one[0]), max(institutions, one[1])
                 confirmed = max(confirmed, one[2])
         moved = self._moved(signal, measured) if self.ends else _NOT_MOVED
@@ -105,8 +102,7 @@ class Seen:
 
     def _moved(self, signal: SubmittedSignal, measured: Set[str]) -> tuple[int, int, int, int | None]:
         """Transfers of the same pair, fan-in, fan-out, how long money was held."""
-        names = {match_name(token, signal.kind) for token in measured}
-        ends = [one for one in self.ends if one.token not in names]
+        ends = [one for one in self.ends if one.token not in measured]
         hubs = {end_of(one.token) for one in signal.subjects if is_listed(one) or one.token in measured}
         return (
             max((one.same_pair for one in ends if one.other not in hubs), default=0),
