@@ -15,50 +15,25 @@ import random
 import signal
 import subprocess
 import time
-import uuid
-from base64 import urlsafe_b64encode
 from pathlib import Path
 from typing import Self
 
 from deploy.local.jars import fetch
 from deploy.local.java import find_java
-from deploy.local.kafka import _LOG4J, FORMAT_MAIN, MAIN, Jvm
+from deploy.local.kafka import MAIN, Jvm, format_data, new_cluster_id, write_configuration
 from deploy.local.places import Places
 from deploy.local.ports import LOCALHOST, RANGE, is_free
 from deploy.local.process import dies_with_parent
 from deploy.local.ready import listens
 
 START_S = 90.0
-_PROPERTIES = """\
-process.roles=broker,controller
-node.id={node}
-controller.quorum.voters={voters}
-listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller}
-advertised.listeners=PLAINTEXT://{host}:{port}
-controller.listener.names=CONTROLLER
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
-log.dirs={data}
-auto.create.topics.enable=false
-default.replication.factor={copies}
-offsets.topic.replication.factor={copies}
-offsets.topic.num.partitions=4
-transaction.state.log.replication.factor={copies}
-transaction.state.log.min.isr=1
-transaction.state.log.num.partitions=4
-share.coordinator.state.topic.replication.factor={copies}
-share.coordinator.state.topic.min.isr=1
-share.coordinator.state.topic.num.partitions=1
-group.initial.rebalance.delay.ms=0
-group.min.session.timeout.ms=1000
-broker.session.timeout.ms=3000
-broker.heartbeat.interval.ms=500
-replica.lag.time.max.ms=4000
-num.network.threads=2
-num.io.threads=2
-num.recovery.threads.per.data.dir=2
-log.cleaner.dedupe.buffer.size=16777216
-log.cleaner.io.buffer.size=262144
-"""
+# Three brokers share a small machine: fewer threads, slower heartbeats. A broker that hangs leaves the in-sync set soon.
+_SETTINGS = {
+    "broker.session.timeout.ms": "3000",
+    "broker.heartbeat.interval.ms": "500",
+    "replica.lag.time.max.ms": "4000",
+    "num.io.threads": "2",
+}
 
 
 class Cluster:
@@ -87,11 +62,11 @@ class Cluster:
 
     def start(self) -> Self:
         """All of them, formatted as one cluster; returns when each is registered."""
-        identity = "A" + urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")[1:]
+        identity = new_cluster_id()
         for node in self.nodes:
             config = self._configure(node)
             if not (self.data(node) / "meta.properties").exists():
-                self._format(node, config, identity)
+                format_data(self._jvm(node, heap_mb=128), config, identity)
         for node in self.nodes:
             self._launch(node)
         self.wait_registered(*self.nodes)
@@ -149,27 +124,10 @@ class Cluster:
     def _configure(self, node: int) -> Path:
         places = self._places(node)
         places.kafka.mkdir(parents=True, exist_ok=True)
-        config = places.kafka / "server.properties"
-        voters = ",".join(f"{one}@{LOCALHOST}:{port}" for one, port in self._controllers.items())
-        text = _PROPERTIES.format(
-            node=node,
-            voters=voters,
-            host=LOCALHOST,
-            port=self.ports[node],
-            controller=self._controllers[node],
-            data=self.data(node),
-            copies=min(3, len(self.nodes)),
-        )
-        config.write_text(text + "".join(f"{name}={value}\n" for name, value in self._defaults.items()))
-        (places.kafka / "log4j2.properties").write_text(_LOG4J)
-        return config
+        return write_configuration(places, node, self.ports, self._controllers, _SETTINGS | self._defaults)
 
     def _jvm(self, node: int, *, heap_mb: int) -> list[str]:
         return Jvm(find_java(), heap_mb, quick=True).command(self._places(node), fetch("kafka"))
-
-    def _format(self, node: int, config: Path, identity: str) -> None:
-        arguments = [FORMAT_MAIN, "format", "--cluster-id", identity, "--config", str(config)]
-        subprocess.run([*self._jvm(node, heap_mb=128), *arguments], check=True, capture_output=True, timeout=120)
 
     def _launch(self, node: int) -> None:
         places = self._places(node)

@@ -22,23 +22,23 @@ FORMAT_TIMEOUT_S = 120
 
 _PROPERTIES = """\
 process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@{host}:{controller}
-listeners=PLAINTEXT://{host}:{broker},CONTROLLER://{host}:{controller}
-advertised.listeners=PLAINTEXT://{host}:{broker}
+node.id={node}
+controller.quorum.voters={voters}
+listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller}
+advertised.listeners=PLAINTEXT://{host}:{port}
 controller.listener.names=CONTROLLER
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
 log.dirs={data}
 auto.create.topics.enable=false
-# One node: everything once.
-default.replication.factor=1
+# As many copies as there are brokers, three at most.
+default.replication.factor={copies}
 min.insync.replicas=1
-offsets.topic.replication.factor=1
+offsets.topic.replication.factor={copies}
 offsets.topic.num.partitions=4
-transaction.state.log.replication.factor=1
+transaction.state.log.replication.factor={copies}
 transaction.state.log.min.isr=1
 transaction.state.log.num.partitions=4
-share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.replication.factor={copies}
 share.coordinator.state.topic.min.isr=1
 share.coordinator.state.topic.num.partitions=1
 # A group starts at once, and a short session may be asked for.
@@ -98,23 +98,40 @@ class Jvm:
 
 def prepare(places: Places, ports: dict[str, int], jvm: Jvm, jars: list[Path]) -> list[str]:
     """Writes the configuration, formats the data folder the first time, and gives the command line."""
-    config = places.kafka / "server.properties"
-    config.write_text(
-        _PROPERTIES.format(
-            host=LOCALHOST, broker=ports["kafka"], controller=ports["kafka-controller"], data=places.kafka / "data"
-        )
-    )
-    (places.kafka / "log4j2.properties").write_text(_LOG4J)
+    config = write_configuration(places, 1, {1: ports["kafka"]}, {1: ports["kafka-controller"]})
     command = jvm.command(places, jars)
     if not (places.kafka / "data" / "meta.properties").exists():
-        _format(replace(jvm, quick=True).command(places, jars), config)
+        format_data(replace(jvm, quick=True).command(places, jars), config, new_cluster_id())
     return [*command, MAIN, str(config)]
 
 
-def _format(command: list[str], config: Path) -> None:
-    cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-    if cluster.startswith("-"):  # would read as an option
-        cluster = "A" + cluster[1:]
+def write_configuration(
+    places: Places, node: int, ports: dict[int, int], controllers: dict[int, int], settings: dict[str, str] | None = None
+) -> Path:
+    """Writes the files of broker `node` and gives its `server.properties`. `ports` and `controllers` hold one port of each
+    broker of the cluster; `settings` stand last, so they overrule the lines above them."""
+    config = places.kafka / "server.properties"
+    text = _PROPERTIES.format(
+        node=node,
+        voters=",".join(f"{one}@{LOCALHOST}:{port}" for one, port in controllers.items()),
+        host=LOCALHOST,
+        port=ports[node],
+        controller=controllers[node],
+        data=places.kafka / "data",
+        copies=min(3, len(ports)),
+    )
+    config.write_text(text + "".join(f"{name}={value}\n" for name, value in (settings or {}).items()))
+    (places.kafka / "log4j2.properties").write_text(_LOG4J)
+    return config
+
+
+def new_cluster_id() -> str:
+    """A random one; a leading hyphen would read as an option."""
+    return "A" + urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")[1:]
+
+
+def format_data(command: list[str], config: Path, cluster: str) -> None:
+    """Formats a broker's data folder. LauncherError with the end of what Kafka wrote when it cannot."""
     arguments = ["format", "--cluster-id", cluster, "--config", str(config)]
     done = subprocess.run([*command, FORMAT_MAIN, *arguments], capture_output=True, text=True, timeout=FORMAT_TIMEOUT_S)
     if done.returncode:
