@@ -44,7 +44,7 @@ class Health(NamedTuple):
     text: str
 
 
-class Known(NamedTuple):
+class Observation(NamedTuple):
     """What was seen, and how long ago; None: never. `faults` of the topics; `least` is `min.insync.replicas` by topic."""
 
     view: View | None = None
@@ -54,43 +54,44 @@ class Known(NamedTuple):
     least: dict[str, int] = {}
 
 
-def judge(known: Known) -> Health:
+def judge(observation: Observation) -> Health:
     """Ready while all that is needed to acknowledge is there. Some partitions of many that cannot be written leave it ready:
     to take every gateway away would stop those that can."""
-    if known.view is None or known.faults is None:
+    if observation.view is None or observation.faults is None:
         return Health(False, "no broker has described the cluster yet")
-    if known.view_age_s > SILENT_S:
-        return Health(False, f"no broker has answered for {known.view_age_s:.0f} s")
-    if known.faults:
-        return Health(False, known.faults[0].sentence())
-    if known.quorum_age_s is not None and known.quorum_age_s > NO_QUORUM_S:
+    if observation.view_age_s > SILENT_S:
+        return Health(False, f"no broker has answered for {observation.view_age_s:.0f} s")
+    if observation.faults:
+        return Health(False, observation.faults[0].sentence())
+    if observation.quorum_age_s is not None and observation.quorum_age_s > NO_QUORUM_S:
         return Health(
-            False, f"the controllers have had no quorum for {known.quorum_age_s:.0f} s: no partition can get a new leader"
+            False, f"the controllers have had no quorum for {observation.quorum_age_s:.0f} s: no partition can get a new leader"
         )
-    stopped = list_unwritable(known, SUBMITTED)
+    stopped = list_unwritable(observation, SUBMITTED)
     if stopped and len(stopped) == SUBMITTED.partitions:
-        return Health(False, f"no partition of {SUBMITTED.name} can be written: {why_unwritable(known, SUBMITTED, stopped[0])}")
+        reason = why_unwritable(observation, SUBMITTED, stopped[0])
+        return Health(False, f"no partition of {SUBMITTED.name} can be written: {reason}")
     if stopped:
         some = f"{len(stopped)} of {SUBMITTED.partitions} partitions of {SUBMITTED.name} cannot be written"
-        return Health(True, f"{some}: {why_unwritable(known, SUBMITTED, stopped[0])}")
+        return Health(True, f"{some}: {why_unwritable(observation, SUBMITTED, stopped[0])}")
     return Health(True, "ok")
 
 
-def list_unwritable(known: Known, topic: Topic) -> list[int]:
+def list_unwritable(observation: Observation, topic: Topic) -> list[int]:
     """The partitions that cannot acknowledge anything at the moment."""
-    state = known.view.topics.get(topic.name) if known.view else None
-    return [one.number for one in state.partitions if why_unwritable(known, topic, one.number)] if state else []
+    state = observation.view.topics.get(topic.name) if observation.view else None
+    return [one.number for one in state.partitions if why_unwritable(observation, topic, one.number)] if state else []
 
 
-def why_unwritable(known: Known, topic: Topic, partition: int) -> str | None:
+def why_unwritable(observation: Observation, topic: Topic, partition: int) -> str | None:
     """Why a partition cannot acknowledge; None when it can, or when nothing is known."""
-    state: TopicState | None = known.view.topics.get(topic.name) if known.view else None
+    state: TopicState | None = observation.view.topics.get(topic.name) if observation.view else None
     one = next((one for one in state.partitions if one.number == partition), None) if state else None
     if state is None or one is None:
         return None
     if one.leader < 0:
         return f"partition {partition} has no leader"
-    least = known.least.get(topic.name, least_in_sync(state.copies))
+    least = observation.least.get(topic.name, least_in_sync(state.copies))
     if len(one.in_sync) < least:
         return f"partition {partition} has {len(one.in_sync)} of the {least} copies that an acknowledgement promises"
     return None
@@ -116,17 +117,17 @@ class ClusterWatch:
         self._answered: int | None = None
         self._first: tuple[str, ...] = ()
         self._tasks: list[asyncio.Task[None]] = []
-        self.seen = asyncio.Event()
+        self.has_looked = asyncio.Event()
 
     @property
-    def known(self) -> Known:
+    def observation(self) -> Observation:
         now = self._clock()
         quorum_age_s = now - self._quorum if self._can_ask_quorum else None
-        return Known(self._view, now - self._viewed, quorum_age_s, self._faults, self._least)
+        return Observation(self._view, now - self._viewed, quorum_age_s, self._faults, self._least)
 
     @property
     def health(self) -> Health:
-        return judge(self.known)
+        return judge(self.observation)
 
     @property
     def is_checked(self) -> bool:
@@ -140,7 +141,7 @@ class ClusterWatch:
 
     def why_not(self, topic: Topic, partition: int) -> str | None:
         """Why a record cannot be acknowledged there; None when it can, or when that is not known."""
-        return why_unwritable(self.known, topic, partition) if self.answers else None
+        return why_unwritable(self.observation, topic, partition) if self.answers else None
 
     def bootstrap(self) -> list[str]:
         """The brokers' addresses, the one that answered last in front: a new client begins there."""
@@ -170,8 +171,8 @@ class ClusterWatch:
             self._faults = faults
             texts = {name: (state.configs or {}).get("min.insync.replicas", "") for name, state in view.topics.items()}
             self._least = {name: int(text) for name, text in texts.items() if text.isdigit()}
-        METRICS.unwritable.set(len([p for topic in self._topics for p in list_unwritable(self.known, topic)]))
-        self.seen.set()
+        METRICS.unwritable.set(len([p for topic in self._topics for p in list_unwritable(self.observation, topic)]))
+        self.has_looked.set()
 
     def take_quorum(self, is_there: bool | None) -> None:
         """What a broker said of the controllers; None: it cannot say."""

@@ -146,7 +146,7 @@ class KafkaLog:
         self._watch.open()
         await self._producers.open(_OPEN_S)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._watch.seen.wait(), _OPEN_S)
+            await asyncio.wait_for(self._watch.has_looked.wait(), _OPEN_S)
 
     async def close(self) -> None:
         if self._comparing is not None:

@@ -58,7 +58,7 @@ class Loss:
 
 
 @dataclass
-class Known:
+class FarthestPositions:
     """The next position of each partition by whoever knows most."""
 
     positions: dict[At, int] = field(default_factory=dict)
@@ -107,25 +107,27 @@ async def find_losses(
 ) -> list[Loss]:
     """All losses, by the marks of each stage's buckets and by the log itself."""
     topics = list(dict.fromkeys(topic for stage in stages.values() for topic in stage.topics))
-    known = Known()
+    farthest = FarthestPositions()
     for name, buckets in marks.items():
         for bucket in buckets:
             for at, position in claims(stages[name], bucket):
-                known.add(at, position, f"the {name} state")
+                farthest.add(at, position, f"the {name} state")
     table = sources_of((topic, stage.writes[0]) for stage in stages.values() for topic in stage.reads if topic.party)
     losses: list[Loss] = []
     for topic in topics:
-        parted = await _find_parting(log, topic, table, known)
+        parted = await _find_parting(log, topic, table, farthest)
         starts, ends = await log.starts(topic), await log.ends(topic)
         for p, end in ends.items():
             at = topic.name, p
             agrees_to = parted.get(p, end)
-            if p in parted or known.positions.get(at, 0) > end:
-                losses.append(await _loss(log, topic, p, agrees_to, starts[p], end, known))
+            if p in parted or farthest.positions.get(at, 0) > end:
+                losses.append(await _loss(log, topic, p, agrees_to, starts[p], end, farthest))
     return losses
 
 
-async def _loss(log: RecordReader, topic: Topic, p: int, agrees_to: int, start: int, end: int, known: Known) -> Loss:
+async def _loss(
+    log: RecordReader, topic: Topic, p: int, agrees_to: int, start: int, end: int, farthest: FarthestPositions
+) -> Loss:
     def offset(position: int) -> int:
         return log.generations.offset(topic.name, p, position)
 
@@ -134,7 +136,7 @@ async def _loss(log: RecordReader, topic: Topic, p: int, agrees_to: int, start: 
     if start <= before < agrees_to:
         async for records in log.read(topic, p, before, agrees_to):
             last_ms = records[-1].timestamp_ms
-    position = known.positions.get((topic.name, p), agrees_to)
+    position = farthest.positions.get((topic.name, p), agrees_to)
     return Loss(
         topic.name,
         p,
@@ -142,7 +144,7 @@ async def _loss(log: RecordReader, topic: Topic, p: int, agrees_to: int, start: 
         offset(agrees_to),
         end,
         position,
-        known.shown_by.get((topic.name, p), ""),
+        farthest.shown_by.get((topic.name, p), ""),
         max(0, offset(position) - offset(agrees_to)),
         offset(end) - offset(agrees_to),
         last_ms,
@@ -156,14 +158,14 @@ class _Compared(NamedTuple):
     is_anchored: bool
 
 
-async def _find_parting(log: RecordReader, topic: Topic, table: Sequence[Source], known: Known) -> dict[int, int]:
+async def _find_parting(log: RecordReader, topic: Topic, table: Sequence[Source], farthest: FarthestPositions) -> dict[int, int]:
     """By partition, where the first record stands that took the place of a lost one. Looks further back until it is sure."""
     compared: dict[int, _Compared] = {}
     for depth in DEPTHS:
         evidence = await _evidence(log, topic, table, depth)
         for p, pieces in evidence.items():
             newest = pieces[max(pieces)]
-            known.add((topic.name, p), newest.position + 1, newest.place)
+            farthest.add((topic.name, p), newest.position + 1, newest.place)
         compared = await _compare(log, topic, evidence)
         if all(entry.is_anchored or entry.parted is None for entry in compared.values()):
             break

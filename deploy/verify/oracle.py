@@ -19,7 +19,7 @@ from deploy.verify.ledger import Entry
 from deploy.verify.naive import Indicator, Known, Policy
 from deploy.verify.order import FAR, Identity, Member, identities, members
 from deploy.verify.taken_back import Signal, retracted, tell
-from deploy.verify.traces import known
+from deploy.verify.traces import add_traces
 
 CaseKey = tuple[str, Indicator]
 MANY = 1000
@@ -97,7 +97,7 @@ def expect(
     seen = bounds(contents, policy.window_ms, undisturbed=undisturbed, maybe=maybe)
     plain = {id(member): _known(member, seen[id(member)], confirmed) for member in contents}
     scores = {}
-    for member_id, (low, high) in known(contents, policy, plain, maybe).items():
+    for member_id, (low, high) in add_traces(contents, policy, plain, maybe).items():
         content = by_id[member_id].content
         scores[member_id] = policy.score(content, low), policy.score(content, high)
     cases: dict[CaseKey, ExpectedCase] = {}

@@ -52,7 +52,7 @@ def traces(content: Content) -> Iterable[tuple[Indicator, tuple[Any, ...]]]:
             yield whose, (way, at, other, money["minor"], money.get("currency", "CNY"))
 
 
-def known(
+def add_traces(
     members: list[Member],
     policy: Policy,
     base: dict[int, tuple[Known, Known]],

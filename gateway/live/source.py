@@ -67,7 +67,7 @@ class KafkaSource:
         self, common: dict[str, Any], redis: Redis, generations: Callable[[], Generations] = Generations
     ) -> None:
         self._common, self._redis, self._generations = common, redis, generations
-        self._known = Generations()
+        self._current = Generations()
         self._consumer: AIOKafkaConsumer | None = None
         self._stamp = self._log = ""
         self._looked = 0.0
@@ -76,7 +76,7 @@ class KafkaSource:
         self._held: dict[int, deque[_Held]] = {p: deque() for p in range(CHANGED.partitions)}
 
     async def begin(self) -> None:
-        self._known = self._generations()
+        self._current = self._generations()
         start = await self._look()
         self._stamp, self._log = start.stamp, sha256(start.log.encode()).hexdigest()[:8]
         self._read = dict(start.facts)
@@ -91,7 +91,7 @@ class KafkaSource:
         await self._consumer.start()
         self._consumer.assign([TopicPartition(CHANGED.name, p) for p in self._read])
         for p, at in self._read.items():
-            self._consumer.seek(TopicPartition(CHANGED.name, p), self._known.offset(CHANGED.name, p, at))
+            self._consumer.seek(TopicPartition(CHANGED.name, p), self._current.offset(CHANGED.name, p, at))
 
     async def close(self) -> None:
         if self._consumer is not None:
@@ -114,7 +114,7 @@ class KafkaSource:
         return self._release((await self._look()).facts)
 
     def _record_of(self, record: Any) -> Record:
-        position = self._known.position(CHANGED.name, record.partition, record.offset)
+        position = self._current.position(CHANGED.name, record.partition, record.offset)
         return Record(record.partition, position, record.timestamp, record.key, record.value)
 
     async def _look(self) -> Folded:

@@ -63,7 +63,7 @@ def protect(
             body.region,
             f"{amount.minor}{amount.currency}" if amount else "",
             *(f"{one.role}{token}" for one, token in zip(named, contents, strict=True)),
-            *_said(more, body, named, contents),
+            *_later_fields(more, body, named, contents),
         )
     )
     content_id = tokenizer.token("content", institution, content).partition(".")[2]
@@ -188,7 +188,7 @@ def _event(body: SignalIn, name: str, subjects: list[Subject], sealer: Sealer) -
     return EventFact.trusted(type=event.type, at=event.at or body.occurred_at, **fields)
 
 
-def _said(
+def _later_fields(
     more: dict[str, Any], body: SignalIn, named: Sequence[Indicator | Mention], contents: Sequence[str]
 ) -> tuple[str, ...]:
     """The later fields as a part of the content: nothing when there is none. What is sealed is never the same twice, so the

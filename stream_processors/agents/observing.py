@@ -35,7 +35,7 @@ class Question(NamedTuple):
 
 SuspectSeen = tuple[int, int, int, int]
 """Of one suspect: sightings, institutions, confirmed cases, beside how many primary subjects it was seen."""
-_NOT_MOVED = (0, 0, 0, None)
+_NO_FLOWS = (0, 0, 0, None)
 
 
 class EndSeen(NamedTuple):
@@ -96,11 +96,11 @@ class Seen:
             if name not in measured:
                 sightings, institutions = max(sightings, one[0]), max(institutions, one[1])
                 confirmed = max(confirmed, one[2])
-        moved = self._moved(signal, measured) if self.ends else _NOT_MOVED
+        flows = self._flows(signal, measured) if self.ends else _NO_FLOWS
         gap_s = _seconds(self.contact_gap_ms)
-        return Features(sightings, institutions, confirmed, self.victim_events, gap_s, *moved, age_ms // 1000)
+        return Features(sightings, institutions, confirmed, self.victim_events, gap_s, *flows, age_ms // 1000)
 
-    def _moved(self, signal: SubmittedSignal, measured: Set[str]) -> tuple[int, int, int, int | None]:
+    def _flows(self, signal: SubmittedSignal, measured: Set[str]) -> tuple[int, int, int, int | None]:
         """Transfers of the same pair, fan-in, fan-out, how long money was held."""
         ends = [one for one in self.ends if one.token not in measured]
         hubs = {end_of(one.token) for one in signal.subjects if is_listed(one) or one.token in measured}

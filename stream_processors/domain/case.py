@@ -29,7 +29,7 @@ from stream_processors.domain import (
     scorecards,
 )
 from stream_processors.domain.calendars import Calendar, calendar_of
-from stream_processors.domain.case_evidence import kept
+from stream_processors.domain.case_evidence import keep_evidence
 from stream_processors.domain.case_officers import TABLE, open_moves
 from stream_processors.domain.case_state import LAPSED, NONE, phase_of, state_of
 from stream_processors.domain.case_step import Done, Step
@@ -157,7 +157,7 @@ def smaller(change: CaseChange) -> CaseChange | None:
         return None
     less: dict[str, Any] = {}
     if len(case.signals) > 1:
-        less["signals"] = kept(case.signals, len(case.signals) // 2)
+        less["signals"] = keep_evidence(case.signals, len(case.signals) // 2)
     elif any(len(one.attempts) > 1 for one in case.tasks):
         less["tasks"] = tuple(one.model_copy(update={"attempts": one.attempts[-1:]}) for one in case.tasks)
     return change.model_copy(update={"case": case.model_copy(update=less)}) if less else None

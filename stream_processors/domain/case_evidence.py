@@ -21,7 +21,7 @@ _PUBLIC = ""
 Weight = Callable[[JoinedSignal], int]
 
 
-def kept(signals: tuple[JoinedSignal, ...], most: int) -> tuple[JoinedSignal, ...]:
+def keep_evidence(signals: tuple[JoinedSignal, ...], most: int) -> tuple[JoinedSignal, ...]:
     """The signals (newest first) that stay in the list: at most `most`, and as many as fit into the record."""
     while sum(map(low, signals)) > LOW_KEPT:
         signals = _without(signals, _least_needed([signal for signal in signals if low(signal)]))

@@ -15,7 +15,7 @@ from schemas.clocks import Clock, ClockState
 from schemas.policy import Policy
 from schemas.retractions import Standing
 from stream_processors.domain import case_clocks, case_loop, clocks, hubs, tally, trust
-from stream_processors.domain.case_evidence import kept
+from stream_processors.domain.case_evidence import keep_evidence
 from stream_processors.domain.case_state import SLEEPING
 from stream_processors.domain.case_step import Done, Step
 from stream_processors.domain.leads import is_lead
@@ -71,7 +71,7 @@ def joined(step: Step, signal: JoinedSignal) -> Done:
         "institutions": tuple(sorted({*case.institutions, *trust.corroborating(signal)})),
         "signal_count": case.signal_count + 1,
         "amount_minor": tally.money(case.amount_minor, signal),
-        "signals": kept((signal, *case.signals), step.policy.case_signals_kept),
+        "signals": keep_evidence((signal, *case.signals), step.policy.case_signals_kept),
         "tally": tally.counted(tally.of(case), signal),
     }
     if step.action.linked and not set(step.action.linked) <= set(case.linked):

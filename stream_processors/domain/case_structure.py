@@ -21,7 +21,7 @@ from schemas.retractions import name_of
 from schemas.signals import MOST_VERSIONS, SignalKind
 from schemas.tasks import OVER
 from stream_processors.domain import case_clocks, hubs, measures, tally
-from stream_processors.domain.case_evidence import kept
+from stream_processors.domain.case_evidence import keep_evidence
 from stream_processors.domain.case_signals import AFRESH, LINKED_KEPT, again, clocks_without, owed_elsewhere
 from stream_processors.domain.case_state import SLEEPING
 from stream_processors.domain.case_step import Done
@@ -216,7 +216,7 @@ def absorb(action: Action, case: Case | None, policy: Policy, now: datetime) -> 
         **_figures(counts, policy),
         "signal_count": case.signal_count + portion.signal_count,
         "amount_minor": tally.pooled(case.amount_minor, portion.amount_minor),
-        "signals": kept(_newest_first((*portion.signals, *case.signals)), policy.case_signals_kept),
+        "signals": keep_evidence(_newest_first((*portion.signals, *case.signals)), policy.case_signals_kept),
         "measures": measures.pooled(case.measures, portion.measures),
         "absorbed": (*case.absorbed[1 - ABSORBED_KEPT :], portion.of),
         "linked": tuple(dict.fromkeys((*case.linked, *portion.linked)))[:LINKED_KEPT],

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from schemas.cases import JoinedSignal
 from stream_processors.domain import tally
-from stream_processors.domain.case_evidence import KEPT_CHARACTERS, kept
+from stream_processors.domain.case_evidence import KEPT_CHARACTERS, keep_evidence
 from stream_processors.domain.trust import LOW_KEPT
 from tests.support.builders import POLICY, T0, joined
 
@@ -33,7 +33,7 @@ def listed(*signals: JoinedSignal, most: int = MOST) -> tuple[JoinedSignal, ...]
     """The list after each signal joined, as a case keeps it."""
     found: tuple[JoinedSignal, ...] = ()
     for one in signals:
-        found = kept((one, *found), most)
+        found = keep_evidence((one, *found), most)
     return found
 
 
@@ -50,8 +50,8 @@ def test_of_a_sender_the_first_the_newest_and_the_worst_are_the_last_to_go() -> 
     scores = {4: 90}
     found = listed(*(signal("bank-001", n, scores.get(n, 40)) for n in range(30)), most=3)
     assert [one.signal_id for one in found] == ["sig-bank-001-29", "sig-bank-001-4", "sig-bank-001-0"]
-    assert [one.signal_id for one in kept(found, 2)] == ["sig-bank-001-29", "sig-bank-001-0"]
-    assert [one.signal_id for one in kept(found, 1)] == ["sig-bank-001-29"]
+    assert [one.signal_id for one in keep_evidence(found, 2)] == ["sig-bank-001-29", "sig-bank-001-0"]
+    assert [one.signal_id for one in keep_evidence(found, 1)] == ["sig-bank-001-29"]
 
 
 def test_the_first_tip_stays_when_tips_flood_a_case() -> None:

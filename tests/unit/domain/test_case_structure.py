@@ -12,12 +12,12 @@ from schemas.measures import Measure
 from schemas.objections import Objection
 from schemas.orders import Order
 from schemas.tasks import Task
+from stream_processors.domain.case_evidence import keep_evidence
 from stream_processors.domain.case_step import Done
 from stream_processors.domain.case_structure import (
     absorb,
     close,
     forward,
-    kept,
     merge,
     queues_of,
     reopen,
@@ -223,7 +223,7 @@ class TestAbsorb:
 
     def test_a_case_of_large_signals_is_still_one_record(self) -> None:
         large = tuple(signal(f"s-{n}", narrative_sealed="x" * 30_000) for n in range(20))
-        assert 1 < len(kept(large, 20)) < 14
+        assert 1 < len(keep_evidence(large, 20)) < 14
 
 
 class TestForward:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.cluster import NO_QUORUM_S, SILENT_S, ClusterWatch, Known, judge, list_unwritable, why_unwritable
+from gateway.cluster import NO_QUORUM_S, SILENT_S, ClusterWatch, Observation, judge, list_unwritable, why_unwritable
 from gateway.log import WRITTEN
 from schemas.topics import SUBMITTED, TOPICS, Topic
 from stream_processors.cluster_view import View
@@ -29,55 +29,55 @@ def view(leader: int = 1, in_sync: tuple[int, ...] = ALL, only: tuple[int, ...] 
     return View(ALL, {topic.name: state(topic) for topic in WRITTEN})
 
 
-def known(found: View, **changed: object) -> Known:
-    return Known(found, 0.5, 0.5, (), {topic.name: 2 for topic in WRITTEN})._replace(**changed)  # type: ignore[arg-type]
+def observation(found: View, **changed: object) -> Observation:
+    return Observation(found, 0.5, 0.5, (), {topic.name: 2 for topic in WRITTEN})._replace(**changed)  # type: ignore[arg-type]
 
 
 def test_a_whole_cluster_is_ok() -> None:
-    assert judge(known(view())) == (True, "ok")
+    assert judge(observation(view())) == (True, "ok")
 
 
 def test_a_cluster_that_was_never_seen_is_not_ready() -> None:
-    assert judge(Known()) == (False, "no broker has described the cluster yet")
+    assert judge(Observation()) == (False, "no broker has described the cluster yet")
 
 
 def test_what_was_seen_long_ago_is_not_ready() -> None:
-    assert judge(known(view(), view_age_s=SILENT_S + 1)) == (False, "no broker has answered for 6 s")
+    assert judge(observation(view(), view_age_s=SILENT_S + 1)) == (False, "no broker has answered for 6 s")
 
 
 def test_controllers_without_a_quorum_are_not_ready_though_every_partition_has_its_copies() -> None:
-    health = judge(known(view(), quorum_age_s=NO_QUORUM_S + 1))
+    health = judge(observation(view(), quorum_age_s=NO_QUORUM_S + 1))
     assert not health.is_ready
     assert "no quorum for 9 s" in health.text
 
 
 def test_an_election_of_controllers_is_no_alarm() -> None:
-    assert judge(known(view(), quorum_age_s=NO_QUORUM_S - 1)).is_ready
+    assert judge(observation(view(), quorum_age_s=NO_QUORUM_S - 1)).is_ready
 
 
 def test_a_cluster_that_cannot_tell_its_quorum_is_judged_by_the_rest() -> None:
-    assert judge(known(view(), quorum_age_s=None)).is_ready
+    assert judge(observation(view(), quorum_age_s=None)).is_ready
 
 
 def test_too_few_copies_everywhere_are_not_ready() -> None:
-    health = judge(known(view(in_sync=(1,))))
+    health = judge(observation(view(in_sync=(1,))))
     assert not health.is_ready
     assert "1 of the 2 copies that an acknowledgement promises" in health.text
 
 
 def test_single_partitions_that_cannot_be_written_are_told_and_leave_it_ready_for_the_others() -> None:
-    health = judge(known(view(leader=-1, only=(2, 5))))
+    health = judge(observation(view(leader=-1, only=(2, 5))))
     assert health.is_ready
     assert health.text == f"2 of 8 partitions of {SUBMITTED.name} cannot be written: partition 2 has no leader"
 
 
 def test_two_copies_of_three_are_enough() -> None:
-    assert judge(known(view(in_sync=(1, 3)))) == (True, "ok")
+    assert judge(observation(view(in_sync=(1, 3)))) == (True, "ok")
 
 
 def test_a_topic_below_the_table_is_not_ready_and_the_sentence_is_the_answer() -> None:
     fault = Fault("signals.submitted.v1", "min.insync.replicas", "1", "at least 2", "mend")
-    assert judge(known(view(), faults=(fault,))) == (False, fault.sentence())
+    assert judge(observation(view(), faults=(fault,))) == (False, fault.sentence())
 
 
 @given(
@@ -88,14 +88,14 @@ def test_a_partition_is_writable_exactly_when_it_has_a_leader_and_the_promised_c
     in_sync: list[tuple[int, ...]], leading: list[int]
 ) -> None:
     parts = tuple(Partition(p, leading[p], ALL, in_sync[p]) for p in range(8))
-    seen = known(View(ALL, {SUBMITTED.name: TopicState(parts, {})}))
+    seen = observation(View(ALL, {SUBMITTED.name: TopicState(parts, {})}))
     stopped = [p for p in range(8) if leading[p] < 0 or len(in_sync[p]) < 2]
     assert list_unwritable(seen, SUBMITTED) == stopped
     assert judge(seen).is_ready == (len(stopped) < 8)
 
 
 def test_what_is_not_known_of_a_partition_stops_nobody() -> None:
-    assert why_unwritable(known(View(ALL, {})), SUBMITTED, 0) is None
+    assert why_unwritable(observation(View(ALL, {})), SUBMITTED, 0) is None
 
 
 def test_the_gateway_holds_every_topic_that_it_writes_against_the_table() -> None:
