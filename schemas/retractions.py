@@ -14,6 +14,9 @@ from schemas.values import AmountMinor, Currency, Instant, Name, PartyId, Sealed
 FOREVER = 1 << 20
 """Below this lies every version: the signal is taken back for good."""
 
+JOINS_OF_ONE = 16
+"""The joins of one signal are numbered below it; no policy has more routes."""
+
 
 def name_of(signal_id: str, version: int) -> str:
     """What one version of a signal is remembered by: `sig-…`, `sig-…/2`."""

@@ -15,6 +15,7 @@ from typing import Annotated, NamedTuple
 import msgspec
 
 from schemas.envelope import Origin
+from schemas.retractions import JOINS_OF_ONE, name_of
 from schemas.topics import ACTIONS, ASSESSED, CHANGED, ISSUED, OVERSEEN, OVERSIGHT, RETRACTIONS, SUBMITTED, Topic
 from schemas.values import MAX_OFFSET, instant_ms
 from stream_processors.log import CURE, DamagedLog, Record, RecordReader
@@ -51,17 +52,20 @@ class Damage(NamedTuple):
 
 class Source(NamedTuple):
     """Where a topic's facts tell of the records of another. `field` holds the source's LogAppendTime; None: the envelope's time
-    does. `by_stage`: only records of our own stages tell of a source."""
+    does. `by_stage`: only records of our own stages tell of a source. `of_joins`: the sources are the signals that changes
+    let join; the actions between them may be lost, too."""
 
     facts: Topic
     sources: tuple[Topic, ...]
     field: str | None = None
     by_stage: bool = False
+    of_joins: bool = False
 
 
 SOURCES: tuple[Source, ...] = (
     Source(ASSESSED, (SUBMITTED, RETRACTIONS), "accepted_at"),
     Source(CHANGED, (ACTIONS,), "at"),
+    Source(CHANGED, (SUBMITTED,), of_joins=True),
     Source(OVERSEEN, (OVERSIGHT,), "at"),
     Source(ACTIONS, (SUBMITTED, RETRACTIONS, CHANGED), by_stage=True),
     Source(RETRACTIONS, (SUBMITTED, RETRACTIONS), by_stage=True),
@@ -85,10 +89,23 @@ class Evidence(NamedTuple):
     place: str
 
 
+class _Signal(msgspec.Struct, frozen=True):
+    signal_id: str
+    accepted_at: _Utc
+    version: int = 1
+
+
+class _Case(msgspec.Struct, frozen=True):
+    signals: tuple[_Signal, ...]
+
+
 class _Data(msgspec.Struct, frozen=True):
     accepted_at: _Utc | None = None
     at: _Utc | None = None
     received_at: _Utc | None = None
+    action_id: str | None = None
+    origin: str | None = None
+    case: _Case | None = None
 
 
 class _FactEnvelope(msgspec.Struct, frozen=True):
@@ -111,8 +128,12 @@ def evidence_of(source: Source, records: Iterable[Record]) -> Iterator[Evidence]
             origin = Origin.parse(envelope.origin)
         except ValueError:
             continue
+        at: datetime | None = envelope.time
+        if source.of_joins:
+            origin, at = _join_of(envelope.data, origin)
+        elif source.field is not None:
+            at = getattr(envelope.data, source.field)
         topic = topics.get(origin.topic)
-        at = envelope.time if source.field is None else getattr(envelope.data, source.field)
         if topic is None or at is None or envelope.type != source.facts.type:
             continue
         if source.by_stage and not envelope.actor.startswith("stage:"):
@@ -120,6 +141,16 @@ def evidence_of(source: Source, records: Iterable[Record]) -> Iterator[Evidence]
         if 0 <= origin.partition < topic.partitions and 0 <= origin.offset < MAX_OFFSET:
             place = f"{source.facts.name}/{record.partition}/{record.offset}"
             yield Evidence(topic.name, origin.partition, origin.offset, instant_ms(at), place)
+
+
+def _join_of(change: _Data, action: Origin) -> tuple[Origin, datetime | None]:
+    """The signal that a change let join, and when it was taken in. Of any other change: the action, and no time."""
+    place, _, number = (change.origin or "").rpartition(":")
+    if not place.isdigit() or not number.isdigit() or change.case is None:
+        return action, None
+    names = ((f"join-{name_of(one.signal_id, one.version)}-", one.accepted_at) for one in change.case.signals)
+    at = next((at for prefix, at in names if (change.action_id or "").startswith(prefix)), None)
+    return Origin(SUBMITTED.name, int(place), (int(number) - 1) // JOINS_OF_ONE), at
 
 
 def taken_in_ms(topic: Topic, record: Record) -> int | None:

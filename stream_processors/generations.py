@@ -74,9 +74,10 @@ class Generations:
         """The topics of which some were opened after a time."""
         return {topic for opened_ms, topic in self._opened if opened_ms > at_ms}
 
-    def all_of(self, topic: str) -> list[Generation]:
-        """All newer generations of a topic that still hold records, of all partitions."""
-        return [entry for (name, _), generations in self._by.items() if name == topic for entry in generations if entry.number]
+    def all_of(self, topic: str, partition: int | None = None) -> list[Generation]:
+        """All newer generations that still hold records, of a partition or of the whole topic."""
+        wanted = [at for at in self._by if at[0] == topic and partition in (None, at[1])]
+        return [entry for at in wanted for entry in self._by[at] if entry.number]
 
     def __bool__(self) -> bool:
         return bool(self._by)
@@ -142,9 +143,9 @@ class Window(NamedTuple):
         return self.since_ms <= at_ms <= self.until_ms
 
 
-def windows(generations: Generations, topics: Iterable[str]) -> list[Window]:
+def windows(generations: Generations, topics: Iterable[str], partition: int | None = None) -> list[Window]:
     """When what was appended to these topics may be lost: from the newest record that is left on, by clocks that may differ."""
-    opened = [entry for topic in topics for entry in generations.all_of(topic)]
+    opened = [entry for topic in topics for entry in generations.all_of(topic, partition)]
     return [Window(0 if entry.last_ms is None else entry.last_ms - CLOCKS_MS, entry.opened_ms) for entry in opened]
 
 

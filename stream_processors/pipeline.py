@@ -147,13 +147,15 @@ class FactStream:
 @dataclass(frozen=True)
 class Stage:
     """`reads`: its input; `streams`: what its state is a fold of. Those of them that are inputs, too, are folded as they
-    come (agents/folding.py). Without any, its state is its places (agents/deliver.py)."""
+    come (agents/folding.py). Without any, its state is its places (agents/deliver.py). `early`: inputs that leave something
+    in the state before their facts are recorded, as the claim of a reference."""
 
     name: str
     namespace: Namespace
     reads: tuple[Topic, ...]
     writes: tuple[Topic, ...]
     streams: tuple[FactStream, ...]
+    early: tuple[Topic, ...] = ()
 
     @property
     def topics(self) -> tuple[Topic, ...]:
@@ -162,9 +164,10 @@ class Stage:
 
     @property
     def made_of(self) -> tuple[Topic, ...]:
-        """The topics that the state tells of: what it folds; for places alone, what must be written again when it is lost."""
+        """The topics that the state tells of: what it folds, and what it claimed of its inputs; for places alone, what must
+        be written again when it is lost."""
         if self.streams:
-            return tuple(stream.topic for stream in self.streams)
+            return *(stream.topic for stream in self.streams), *self.early
         return tuple(topic for topic in self.writes if topic not in self.reads)
 
     @property
@@ -192,6 +195,7 @@ STAGES: dict[str, Stage] = {
                 FactStream(ASSESSED, ASSESS_INPUTS, "", fold_assess, AssessedRow, _assess_marks),
                 FactStream(CHANGED, {ACTIONS.name: "c"}, "c", fold_verdict, VerdictRow),
             ),
+            (SUBMITTED, RETRACTIONS),
         ),
         Stage(
             "track",

@@ -19,7 +19,8 @@ from schemas.deliveries import MOST_NOTICES
 from schemas.envelope import Origin
 from schemas.facts import AssessedSignal
 from schemas.generations import LogGeneration
-from schemas.topics import ACTIONS, ASSESSED, CHANGED, GENERATIONS, RETRACTIONS, SUBMITTED, TOPICS, Topic
+from schemas.retractions import JOINS_OF_ONE
+from schemas.topics import ACTIONS, ASSESSED, CHANGED, GENERATIONS, ISSUED, RETRACTIONS, SUBMITTED, TOPICS, Topic
 from schemas.values import MAX_OFFSET, from_ms
 from stream_processors.damage import TAIL, Evidence, Source, evidence_of, read_tails, sources_of, taken_in_ms
 from stream_processors.generations import shift_above
@@ -31,7 +32,7 @@ At = tuple[str, int]
 """A topic's name and a partition."""
 DEPTHS = (TAIL, TAIL << 5, TAIL << 12)
 """So many of the newest facts of a partition are compared: more when those do not reach back to where the log is whole."""
-_JOINS = ((SUBMITTED, "", 16), (RETRACTIONS, "w", 512), (CHANGED, "c", 512))
+_JOINS = ((SUBMITTED, "", JOINS_OF_ONE), (RETRACTIONS, "w", 512), (CHANGED, "c", 512))
 """What a mark `o<p>:<tag><q>` of track counts: `offset * step + n` of partition q (agents/track.py: ORIGINS)."""
 
 
@@ -87,6 +88,8 @@ def claims(stage: Stage, marks: Marks) -> Iterator[tuple[At, int]]:
             yield from _numbered(topic, marks, "o", tag, step, ACTIONS.partitions)
     if stage.name == "deliver":
         yield from _claims(ACTIONS, marks, "h")
+        for topic, letter in ((ISSUED, "i"), (ACTIONS, "j")):
+            yield from _numbered(topic, marks, letter, "", 1, CHANGED.partitions)
 
 
 def _claims(topic: Topic, marks: Marks, prefix: str) -> Iterator[tuple[At, int]]:

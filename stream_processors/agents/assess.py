@@ -11,8 +11,8 @@ import asyncio
 import contextlib
 import secrets
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,28 +21,25 @@ from schemas.envelope import Origin
 from schemas.facts import AssessedSignal, Outcome
 from schemas.policy import Policy
 from schemas.protect import Sealer
-from schemas.retractions import Standing
-from schemas.signals import SubmittedSignal
 from schemas.topics import ACTIONS, ASSESSED, CHANGED, RETRACTIONS, SUBMITTED
-from schemas.values import DAY_MS, from_ms, instant_ms
+from schemas.values import DAY_MS
+from stream_processors.agents.assess_work import Work, claim_of, leftovers, mark_older_versions, read_work
 from stream_processors.agents.base import Batch
 from stream_processors.agents.dead_letters import DeadLetters
 from stream_processors.agents.emission import REQUESTS, emitted_before_loss
 from stream_processors.agents.folding import Folding
-from stream_processors.agents.observing import WIDTHS, Question, Seen, questions
+from stream_processors.agents.lost_decisions import LostDecisions, read_lost_decisions
+from stream_processors.agents.observing import WIDTHS, Question, questions
 from stream_processors.agents.requests import ACTOR, Sourced, actions, in_batches, retractions
-from stream_processors.agents.retract import Leftover, Retractions
+from stream_processors.agents.retract import Retractions
 from stream_processors.crash import point
 from stream_processors.domain import assess as decision
-from stream_processors.domain.deduplication import holds_claim
-from stream_processors.domain.features import Observed
+from stream_processors.domain.first_decision import bind
 from stream_processors.domain.hubs import NOTHING, case_name
-from stream_processors.domain.retraction import as_standing
 from stream_processors.log import Entry, Log, Record
 from stream_processors.metrics import METRICS, Steps
 from stream_processors.pipeline import STAGES
 from stream_processors.state.chunk import Chunk, read_chunk
-from stream_processors.state.drawers import drawer_of, short
 from stream_processors.state.effects import Arg
 from stream_processors.state.folds import added_effects, held
 from stream_processors.state.keys import BUCKETS, bucket_of
@@ -53,36 +50,6 @@ from stream_processors.state.store import Check, LostState, Store, Write
 SPLIT_ABOVE = 256
 
 
-@dataclass(slots=True)
-class _Work:
-    """One source record on its way through a step."""
-
-    record: Record
-    now: datetime
-    source: str
-    signal: SubmittedSignal | None = None
-    why: str = ""
-    claimed: str = ""
-    seen: Seen = field(default_factory=Seen)
-    floor: int = 0
-    replaces: list[Standing] = field(default_factory=list)
-
-    def observed(self, signal: SubmittedSignal, measured: frozenset[str], queues: Set[str]) -> Observed:
-        """`queues`: where the signal's leading suspect has a case."""
-        by, _, body = self.claimed.partition(" ")
-        features = self.seen.features(signal, measured, self.record.timestamp_ms - instant_ms(signal.occurred_at))
-        return Observed(by, body, self.seen.content_of or None, features, frozenset(queues), self.floor, measured)
-
-    @property
-    def holds(self) -> bool:
-        """Whether this record is the one that its reference belongs to."""
-        return self.signal is not None and holds_claim(self.claimed.partition(" ")[0], self.source)
-
-    @property
-    def dead(self) -> bool:
-        return self.signal is not None and self.signal.version < self.floor
-
-
 class Assess(Folding):
     stage = STAGES["assess"]
 
@@ -90,6 +57,7 @@ class Assess(Folding):
         super().__init__(log, store, policy, told)
         self._dead = DeadLetters("assess", log, sealer)
         self._retractions = Retractions(self, self._dead)
+        self._lost = LostDecisions()
 
     def workable(self, owned: frozenset[tuple[str, int]]) -> frozenset[tuple[str, int]]:
         """A partition's facts have one writer, so its retractions wait where its signals are another's (workers of two versions
@@ -120,14 +88,17 @@ class Assess(Folding):
     async def _part(self, batch: Batch) -> None:
         point("assess.polled")
         steps = Steps("assess")
-        works = [_read(record) for records in batch.values() for record in records]
+        works = [read_work(record) for records in batch.values() for record in records]
         partitions = sorted({work.record.partition for work in works})
         nonce = secrets.token_hex(6)
         steps.done("read")
         touched = await self._claim(works, partitions, nonce)
+        for work in works if self._lost.joins else ():
+            if work.signal is not None:
+                work.abide(self._lost.of(work.record.partition, work.record.offset, work.signal))
         point("assess.claimed")
         proofs, keep_ms = {f"n{p}": nonce for p in partitions}, self.policy.keep.cases_days * DAY_MS
-        touched |= await self._retractions.clear(_leftovers(works, keep_ms), self._checks(partitions), proofs)
+        touched |= await self._retractions.clear(leftovers(works, keep_ms), self._checks(partitions), proofs)
         steps.done("claim")
         point("assess.cleared")
         touched |= await self._observe(works, partitions, nonce)
@@ -142,6 +113,9 @@ class Assess(Folding):
         steps.done("record")
         point("assess.recorded")
         await self.emit([(_origin(work.record), fact) for work, fact in facts])
+        for p in {work.record.partition for work in works if work.is_late}:
+            late = [(_origin(work.record), fact) for work, fact in facts if work.is_late and work.record.partition == p]
+            await self._retractions.catch_up(p, late)
         steps.done("emit")
         point("assess.emitted")
         await self._fold(facts, partitions, touched, nonce)
@@ -151,18 +125,17 @@ class Assess(Folding):
     def _checks(self, partitions: Sequence[int]) -> dict[str, Check]:
         return {f"s{p}": self.marks.get(f"s{p}", 0) for p in partitions}
 
-    async def _claim(self, works: list[_Work], partitions: Sequence[int], nonce: str) -> set[int]:
+    async def _claim(self, works: list[Work], partitions: Sequence[int], nonce: str) -> set[int]:
         """Claims each signal's reference for its source; a replay finds its own claim there."""
         args: dict[int, list[Arg]] = {}
-        asked: dict[int, list[_Work]] = {}
+        asked: dict[int, list[Work]] = {}
         keep_ms = self.policy.keep.claims_days * DAY_MS
         for work in works:
             if (signal := work.signal) is None:
                 continue
-            name, until = signal.signal_id, work.record.timestamp_ms + keep_ms
-            bucket = bucket_of(name)
+            bucket = bucket_of(signal.signal_id)
             work.claimed = held(work.source, signal.body_id)
-            args.setdefault(bucket, []).extend((short(name), drawer_of(name), signal.version, work.claimed, until))
+            args.setdefault(bucket, []).extend(claim_of(work, signal, keep_ms))
             asked.setdefault(bucket, []).append(work)
         checks, sets = self._checks(partitions), {f"n{p}": nonce for p in partitions}
         answers = await self.store.call("claim", self._stamp, {b: Write(checks, sets, found) for b, found in args.items()})
@@ -173,13 +146,13 @@ class Assess(Folding):
                 work.floor = floor
                 assert work.signal is not None
                 work.replaces = [unpack(work.signal.signal_id, raw).standing for raw in older]
-        _newest_of_poll(works)
+        mark_older_versions(works)
         return set(args)
 
-    async def _observe(self, works: list[_Work], partitions: Sequence[int], nonce: str) -> set[int]:
+    async def _observe(self, works: list[Work], partitions: Sequence[int], nonce: str) -> set[int]:
         """Claims the content, adds the traces and reads the features, for the records that hold their reference."""
         args: dict[int, list[Arg]] = {}
-        asked: dict[int, list[tuple[_Work, Question]]] = {}
+        asked: dict[int, list[tuple[Work, Question]]] = {}
         for work in works:
             signal = work.signal
             if signal is None or not work.holds or work.dead:
@@ -197,7 +170,7 @@ class Assess(Folding):
                 at += width
         return set(args)
 
-    def _decide(self, works: list[_Work]) -> list[tuple[_Work, AssessedSignal]]:
+    def _decide(self, works: list[Work]) -> list[tuple[Work, AssessedSignal]]:
         """The facts, in order. A case that an earlier record of this poll opened is known to the later ones."""
         opened: dict[str, set[str]] = {}  # by the leading suspect
         facts = []
@@ -214,6 +187,7 @@ class Assess(Folding):
                 fact = decision.decide(
                     signal, observed=observed, source=work.source, policy=self.policy, now=work.now, emitted=emitted
                 )
+                fact = fact if work.first is None else bind(fact, work.first)
                 corroborated += fact.outcome is Outcome.ASSESSED and observed.features.institutions > 1
                 if fact.routes:
                     opened.setdefault(key, set()).update(route.queue for route in fact.routes)
@@ -227,7 +201,7 @@ class Assess(Folding):
             METRICS.facts.labels("assess", outcome).inc(n)
         return facts
 
-    async def _record(self, facts: list[tuple[_Work, AssessedSignal]]) -> None:
+    async def _record(self, facts: list[tuple[Work, AssessedSignal]]) -> None:
         entries: dict[int, list[Entry]] = {}
         written = datetime.now(UTC)
         for work, fact in facts:
@@ -257,7 +231,7 @@ class Assess(Folding):
             await self.log.append(RETRACTIONS, again)
 
     async def _fold(
-        self, facts: list[tuple[_Work, AssessedSignal]], partitions: Sequence[int], touched: set[int], nonce: str
+        self, facts: list[tuple[Work, AssessedSignal]], partitions: Sequence[int], touched: set[int], nonce: str
     ) -> None:
         """Moves the marks in all buckets. What was observed is there already, and the nonce proves that it still is."""
         args: list[list[Arg]] = [[] for _ in range(BUCKETS)]
@@ -287,6 +261,8 @@ class Assess(Folding):
     async def _take_over(self, partitions: Sequence[int]) -> None:
         """Emits the joins of facts whose owner died between recording and emitting; those already there are echoes."""
         stream = replace(self.stage.streams[0], view=AssessedSignal)  # the whole fact: what it asks for is made of it
+        self._lost = await read_lost_decisions(self.log, await self._next_sources())
+        await self._claim_again()
         starts, elections = await self.log.starts(ASSESSED), await self.log.count_elections(REQUESTS)
         for p in partitions:
             start, end = max(self.marks.get(f"e{p}", 0), starts[p]), self.marks.get(f"f{p}", 0)
@@ -311,32 +287,26 @@ class Assess(Folding):
                 await self.store.call("fold", self._stamp, {b: Write(checks, moved) for b in range(BUCKETS)})
                 self.marks |= moved
 
+    async def _next_sources(self) -> dict[int, int]:
+        """By partition, whoever owns it, the first signal without a fact."""
+        buckets = await self.store.marks()
+        return {p: min(marks.get(f"s{p}", 0) for marks in buckets) for p in range(SUBMITTED.partitions)}
+
+    async def _claim_again(self) -> None:
+        """Signals whose joins stand held their references, in all partitions: no other may take one before they are decided."""
+        args: dict[int, list[Arg]] = {}
+        keep_ms = self.policy.keep.claims_days * DAY_MS
+        async for records in self.log.read_ranges(SUBMITTED, self._lost.ranges()):
+            works = (read_work(record) for record in records if (record.partition, record.offset) in self._lost.joins)
+            for work in works:
+                if work.signal is not None:
+                    args.setdefault(bucket_of(work.signal.signal_id), []).extend(claim_of(work, work.signal, keep_ms))
+        if args:
+            await self.store.call("claim", self._stamp, {b: Write({}, {}, found) for b, found in args.items()})
+
 
 def _origin(record: Record) -> Origin:
     return Origin(SUBMITTED.name, record.partition, record.offset)
-
-
-def _newest_of_poll(works: Sequence[_Work]) -> None:
-    """A correction that came in the same poll makes the older version dead at once."""
-    newer: dict[str, int] = {}
-    for work in works:
-        if (signal := work.signal) is not None and signal.version > 1 and work.holds:
-            newer[signal.signal_id] = max(signal.version, newer.get(signal.signal_id, 0))
-    for work in works if newer else ():
-        if work.signal is not None:
-            work.floor = max(work.floor, newer.get(work.signal.signal_id, 0))
-
-
-def _leftovers(works: Sequence[_Work], keep_ms: int) -> list[Leftover]:
-    """What must be out of the features before this poll counts: of a dead signal, what it had added before its process was killed
-    (it lets go of its content, too); of a correction, the sightings of what it replaces, which go for good where they stand."""
-    found = []
-    for work in works:
-        if (signal := work.signal) is not None and work.holds:
-            replaced = [one for one in work.replaces if one.content_id != signal.content_id]
-            until = work.record.timestamp_ms + keep_ms
-            found += [(as_standing(signal), 0)] if work.dead else [(one, until) for one in replaced]
-    return found
 
 
 def _threes(answer: Sequence[Any]) -> Iterator[tuple[Any, Any, Any]]:
@@ -352,14 +322,3 @@ def _halves(batch: Batch) -> list[Batch]:
         halves[lighter][at] = records
         sizes[lighter] += len(records)
     return [half for half in halves if half]
-
-
-def _read(record: Record) -> _Work:
-    now, source = from_ms(record.timestamp_ms), f"{record.partition}:{record.offset}"
-    try:
-        signal: SubmittedSignal = decode(SUBMITTED, record.value).data
-        if record.key != signal.primary.token.encode():
-            raise CodecError("the record's key is not the signal's primary subject")
-        return _Work(record, now, source, signal)
-    except CodecError as error:
-        return _Work(record, now, source, None, str(error))

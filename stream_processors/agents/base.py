@@ -20,7 +20,7 @@ from stream_processors.state.keys import BUCKETS
 from stream_processors.state.restore import Restored, Told, restore
 from stream_processors.state.store import Check, LostState, Marks, Store, Write
 
-EMITTED = "ehl"
+EMITTED = "ehlij"
 """Marks that facts give back only to within a poll (pipeline.py): after a loss they may differ by bucket, the lowest holds."""
 
 Batch = Mapping[tuple[str, int], Sequence[Record]]

@@ -25,7 +25,7 @@ from stream_processors.crash import point
 from stream_processors.damage import read_tails
 from stream_processors.domain import deliver as decision
 from stream_processors.generations import UNSYNCED_MS, Window, windows
-from stream_processors.log import Log, Record
+from stream_processors.log import Log, Place, Record
 from stream_processors.metrics import METRICS, Steps
 from stream_processors.pipeline import STAGES, FactStream
 from stream_processors.state.chunk import Chunk, read_chunk
@@ -37,6 +37,8 @@ from stream_processors.state.store import Store, Write
 ACTOR = "stage:deliver"
 _LOOK_BACK_MS = (3_600_000, DAY_MS, 30 * DAY_MS)
 Keyed = tuple[bytes, bytes]
+WRITTEN = {"i": ISSUED, "j": ACTIONS}
+"""By the letter of the marks that say up to where this stage has written them."""
 
 
 def _nothing(envelope: RowEnvelope[AskingRow]) -> list[Any]:
@@ -47,7 +49,9 @@ _CHANGES = FactStream(CHANGED, {ACTIONS.name: ""}, "", _nothing, AskingRow)
 
 
 class Deliver(Agent):
-    """The marks of a partition of the changes: `e`, the next of them, and `h`, the next action that one is about."""
+    """The marks of a partition p of the changes: `e`, the next of them, and `h`, the next action that one is about; `i<p>:<q>`
+    and `j<p>:<q>`, behind the newest notice and request that a poll of it wrote to partition q. So a tail that is lost
+    before anybody has read it shows."""
 
     stage = STAGES["deliver"]
 
@@ -64,15 +68,16 @@ class Deliver(Agent):
         point("deliver.decided")
         await self._dead.flush()
         point("deliver.buried")
+        ends: dict[str, int] = {}
         if notices:
-            await self.log.append_keyed(ISSUED, notices)
+            ends |= _ends("i", await self.log.append_keyed(ISSUED, notices))
             point("deliver.issued")
         steps.done("issue")
         if follows:
-            await self.log.append_keyed(ACTIONS, follows)
+            ends |= _ends("j", await self.log.append_keyed(ACTIONS, follows))
         point("deliver.followed")
         steps.done("follow")
-        await self._settle(chunks)
+        await self._settle(chunks, ends)
         steps.done("settle")
         point("deliver.folded")
 
@@ -111,14 +116,24 @@ class Deliver(Agent):
             METRICS.facts.labels("deliver", outcome).inc(n)
         return notices, follows
 
-    async def _settle(self, chunks: Sequence[Chunk]) -> None:
+    async def _settle(self, chunks: Sequence[Chunk], ends: Mapping[str, int]) -> None:
+        """`ends`: by topic and partition, what follows the newest record that this poll wrote there."""
         sets: dict[str, int] = {}
         for chunk in chunks:
             p = chunk.partition
             sets |= {f"e{p}": chunk.end, f"h{p}": chunk.marks.get(f"s{p}", self.marks.get(f"h{p}", 0))}
         checks = {mark: self.marks.get(mark, 0) for mark in sets}  # nobody but its owner moves a place
+        sets |= {f"{at[0]}{chunk.partition}:{at[1:]}": end for chunk in chunks for at, end in ends.items()}
         await self.store.call("fold", self._stamp, {b: Write(checks, sets) for b in range(BUCKETS)})
         self.marks |= sets
+
+    def _places(self) -> dict[tuple[str, int], int]:
+        written: dict[tuple[str, int], int] = {}
+        for mark, end in self.marks.items():
+            if mark[0] in WRITTEN:
+                at = WRITTEN[mark[0]].name, int(mark.partition(":")[2])
+                written[at] = max(end, written.get(at, 0))
+        return super()._places() | written
 
     async def _take_over(self, partitions: Sequence[int]) -> None:
         """The lowest place of all buckets holds, and all hold it from then on. One that has none has lost it: the log knows."""
@@ -128,6 +143,7 @@ class Deliver(Agent):
         sets: dict[str, int] = {}
         for p in partitions:
             sets |= found.get(p, {f"e{p}": 0, f"h{p}": 0}) if p in lost else _lowest(buckets, p)
+            sets |= _highest_written(buckets, p)
         point("deliver.found")
         await self.store.call("fold", self._stamp, {b: Write({}, sets) for b in range(BUCKETS)})
         self.marks |= sets
@@ -158,8 +174,26 @@ class Deliver(Agent):
         return found
 
 
+def _ends(letter: str, places: Sequence[Place]) -> dict[str, int]:
+    ends: dict[str, int] = {}
+    for partition, position in places:
+        at = f"{letter}{partition}"
+        ends[at] = max(position + 1, ends.get(at, 0))
+    return ends
+
+
 def _lowest(buckets: Sequence[Mapping[str, int]], p: int) -> dict[str, int]:
     return {mark: min(marks.get(mark, 0) for marks in buckets) for mark in (f"e{p}", f"h{p}")}
+
+
+def _highest_written(buckets: Sequence[Mapping[str, int]], p: int) -> dict[str, int]:
+    """Any bucket's word counts: what was written once was there."""
+    highest: dict[str, int] = {}
+    for marks in buckets:
+        for mark, end in marks.items():
+            if mark[0] in WRITTEN and mark[1:].partition(":")[0] == str(p):
+                highest[mark] = max(end, highest.get(mark, 0))
+    return highest
 
 
 def _keep_newest(found: dict[int, dict[str, int]], record: Record) -> None:

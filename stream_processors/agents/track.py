@@ -16,6 +16,7 @@ from schemas.envelope import Origin
 from schemas.holidays import Holidays
 from schemas.policy import Policy
 from schemas.protect import Sealer
+from schemas.retractions import JOINS_OF_ONE
 from schemas.topics import ACTIONS, CHANGED, MAX_RECORD_BYTES, RETRACTIONS, SUBMITTED
 from schemas.values import MAX_OFFSET, from_ms
 from stream_processors.agents.base import Agent, Batch
@@ -40,7 +41,11 @@ _Caps = Mapping[Account, dict[bytes, int]]
 CASES_CACHED = 256
 LARGEST = MAX_RECORD_BYTES - (68 << 10)
 """Bytes of a change: so much fits into one batch of the log, with its key and what the broker adds."""
-ORIGINS = {SUBMITTED.name: (SUBMITTED, "", 16), RETRACTIONS.name: (RETRACTIONS, "w", 512), CHANGED.name: (CHANGED, "c", 512)}
+ORIGINS = {
+    SUBMITTED.name: (SUBMITTED, "", JOINS_OF_ONE),
+    RETRACTIONS.name: (RETRACTIONS, "w", 512),
+    CHANGED.name: (CHANGED, "c", 512),
+}
 """Whose records ask for actions (assess for signals, deliver for what one case hands over to another): the tag of the topic's
 partitions in the marks, and a step: the requests of one record are numbered below it, so `offset * step + n` orders those of a
 source partition."""

@@ -29,6 +29,8 @@ STAGES = ("assess", "track", "deliver", "timekeeper", "webhook", "project")
 ACT = st.one_of(
     st.tuples(st.just("submit"), st.integers(0, 2), st.integers(1, 6)),
     st.tuples(st.just("submit"), st.integers(0, 2), st.integers(1, 6)),
+    st.tuples(st.just("corroborate"), st.integers(0, 2), st.integers(3, 5), st.sampled_from((100_000, 4_000_000, 60_000_000))),
+    st.tuples(st.just("corroborate"), st.integers(0, 2), st.integers(3, 5), st.sampled_from((100_000, 4_000_000, 60_000_000))),
     st.tuples(st.just("retract"), st.integers(0, 40)),
     st.tuples(st.just("poll"), st.sampled_from(STAGES), st.integers(1, 8)),
     st.tuples(st.just("drain")),
@@ -58,6 +60,15 @@ class Day:
             amount = {"minor": 2_000_000 + self.number, "currency": "CNY"}
             one = submitted(f"bank-00{1 + self.number % 3}", f"r-{self.number}", indicators=[account(subject)], amount=amount)
             self.world.submit(*submission(one), SUBMITTED)
+
+    def corroborate(self, subject: int, shared: int, minor: int) -> None:
+        """Whether it is routed follows from what was decided before it in other partitions."""
+        self.number += 1
+        self.world.clock.forward(1)
+        seen = [account(subject), account(shared)]
+        amount = {"minor": minor + self.number, "currency": "CNY"}
+        one = submitted(f"bank-00{1 + self.number % 3}", f"r-{self.number}", indicators=seen, amount=amount)
+        self.world.submit(*submission(one), SUBMITTED)
 
     def retract(self, number: int) -> None:
         self.world.clock.forward(1)
@@ -122,6 +133,8 @@ class Day:
     async def act(self, what: str, *how: Any) -> None:
         if what == "submit":
             self.submit(*how)
+        elif what == "corroborate":
+            self.corroborate(*how)
         elif what == "retract":
             self.retract(*how)
         elif what == "poll":
@@ -139,6 +152,23 @@ class Day:
             await self.empty(*how)
         elif what == "recover":
             await self.recover()
+
+
+def live_joins_of(world: World) -> set[str]:
+    """The joins that count, were not taken back, and whose signals the log has not lost."""
+    there = {(record.partition, record.offset) for record in world.log.all(SUBMITTED)}
+    joined, gone = set(), set()
+    for changes in sources(world.log.all(CHANGED), CHANGED, ACTIONS).values():
+        change = changes[0].data
+        if change.outcome != "applied":
+            continue
+        if change.kind == "retract":
+            gone.add(change.action_id.removeprefix("retract-"))
+        elif change.kind == "join":
+            _, p, code = f":{change.origin}".rsplit(":", 2)
+            if (int(p), (int(code) - 1) // 16) in there:
+                joined.add(change.action_id.removeprefix("join-"))
+    return joined - gone
 
 
 def joins_of(world: World) -> Counter[str]:
@@ -162,6 +192,8 @@ async def check(world: World) -> None:
     joined = joins_of(world)
     assert set(joined.values()) <= {1}, "a signal counts twice"
     assert sent <= joined.keys(), f"never joined: {sent - joined.keys()}"
+    named = {name.removeprefix("join-") for name in sent}
+    assert live_joins_of(world) <= named, f"counts, and no fact says so: {live_joins_of(world) - named}"
     asked, told = Counter[str](), Counter[str]()
     for changes in sources(world.log.all(CHANGED), CHANGED, ACTIONS).values():
         asked.update(f"{one.recipient} {one.notice_id}" for one in changes[0].data.notices)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import pytest
 
 from schemas.codec import decode
-from schemas.topics import ACTIONS, ASSESSED, CHANGED, ISSUED, SUBMITTED, Topic
+from schemas.topics import ACTIONS, ASSESSED, CHANGED, ISSUED, RETRACTIONS, SUBMITTED, Topic
 from stream_processors.generations import SPACING
+from tests.support.builders import account, retraction, retraction_record, submission, submitted
 from tests.support.world import World, content, sources
 from tests.unit.test_damage import _fullest, _submit, _worked
 
@@ -128,3 +130,115 @@ async def test_both_a_source_and_its_facts_may_lose_their_tails_with_redis_empti
     await _check_all_decided_once(world)
     _check_joined_once(world)
     assert len(_signals_of_cases(world)) == 12 + 9
+
+
+def _send(world: World, reference: str, subject: int, institution: str = "bank-001", **more: Any) -> int:
+    """A signal about a subject and an account that others share; its partition. Alone it stays below the threshold."""
+    world.clock.forward(1)
+    seen, amount = [account(subject), account(900)], {"minor": 1_000_000, "currency": "CNY"}
+    one = submitted(institution, reference, indicators=seen, amount=amount, **more)
+    return world.submit(*submission(one), SUBMITTED)[0]
+
+
+def _routed(world: World) -> dict[str, str]:
+    """The outcomes of all signals that the counting facts route to a case, by reference."""
+    facts = [found[0].data for found in sources(world.log.all(ASSESSED), ASSESSED, SUBMITTED).values()]
+    return {str(fact.reference): fact.severity for fact in facts if fact.routes}
+
+
+async def _second_joined() -> tuple[World, int, int]:
+    """Two signals with one account in common; the one that came second, in the lower partition, was over the threshold."""
+    world = await World(workers=1).up()
+    first = _send(world, "first", 5)
+    await world.drain()
+    second = _send(world, "second", 6, "bank-002")
+    await world.drain()
+    assert second < first and _routed(world).keys() == {"second"}
+    return world, first, second
+
+
+async def test_a_fact_that_is_decided_again_says_what_its_join_did() -> None:
+    world, first, second = await _second_joined()
+    severity = _routed(world)["second"]
+    for p in (first, second):
+        world.log.lose_tail(ASSESSED, p, 1)
+    await world.recover()
+    await world.drain()  # the lower partition is decided first now, and would be alone with its account
+    assert _routed(world)["second"] == severity
+    _check_joined_once(world)
+    await _check_all_decided_once(world)
+
+
+async def test_a_join_whose_action_is_lost_too_is_known_by_the_change_that_it_made() -> None:
+    world, *_ = await _second_joined()
+    severity = _routed(world)["second"]
+    for topic in (ASSESSED, ACTIONS):
+        for p in range(topic.partitions):
+            world.log.lose_tail(topic, p, 1)
+    await world.recover()
+    await world.drain()
+    assert _routed(world)["second"] == severity
+    _check_joined_once(world)
+    await _check_all_decided_once(world)
+
+
+async def test_a_source_whose_place_was_taken_is_noticed_by_the_case_that_it_joined() -> None:
+    world, _, second = await _second_joined()
+    for topic in (SUBMITTED, ASSESSED, ACTIONS):
+        for p in range(topic.partitions):
+            world.log.lose_tail(topic, p, 1)
+    _send(world, "another", 6, "bank-003")
+    assert (SUBMITTED.name, second) in {(loss.topic, loss.partition) for loss in await world.recover()}
+    await world.drain()
+    assert len(_signals_of_cases(world)) == 1 + ("another" in _routed(world))
+    await _check_all_decided_once(world)
+
+
+async def test_a_signal_whose_join_was_taken_back_does_not_count_again() -> None:
+    world, *_ = await _second_joined()
+    world.clock.forward(1)
+    world.submit(*retraction_record(retraction("bank-002", "second")), RETRACTIONS)
+    await world.drain()
+    for topic in (ASSESSED, RETRACTIONS):
+        for p in range(topic.partitions):
+            world.log.lose_tail(topic, p, 2)
+    await world.recover()
+    await world.drain()
+    outcomes = {
+        fact.reference: fact.outcome
+        for found in sources(world.log.all(ASSESSED), ASSESSED, SUBMITTED).values()
+        for fact in [found[0].data]
+    }
+    assert outcomes["second"] == "retracted" and "second" not in _routed(world)
+    await _check_all_decided_once(world)
+
+
+async def test_a_reference_that_was_claimed_for_a_lost_signal_is_free_again() -> None:
+    world = await _worked()
+    _send(world, "decided", 5)
+    await world.drain()
+    lost = _send(world, "again", 5, "bank-003")
+    await world.poll("assess", 0, plan=("after", 1))  # it dies when the claim is written
+    world.log.lose_tail(SUBMITTED, lost, 2)
+    _send(world, "other", 5)
+    _send(world, "again", 5, "bank-003")
+    await world.recover()
+    await world.drain()
+    facts = [found[0].data for found in sources(world.log.all(ASSESSED), ASSESSED, SUBMITTED).values()]
+    assert [fact.outcome for fact in facts if fact.reference == "again"] == ["assessed"]
+
+
+async def test_notices_that_are_lost_before_anybody_read_them_are_issued_again() -> None:
+    world = await _worked()
+    read = [len(world.log.all(ISSUED, p)) for p in range(ISSUED.partitions)]
+    for number in range(3):
+        _send(world, f"b-{number}", 6, f"bank-10{number}")
+    for stage in ("assess", "track", "deliver"):
+        await world.poll(stage, 0, 20)
+    before = _notices(world)
+    assert len(before) > sum(read)
+    for p, n in enumerate(read):
+        world.log.lose_tail(ISSUED, p, len(world.log.all(ISSUED, p)) - n)
+    assert {loss.topic for loss in await world.recover()} == {ISSUED.name}
+    await world.drain()
+    assert before.keys() <= _notices(world).keys()

@@ -1,0 +1,106 @@
+"""One submitted signal on its way through a poll of assess: what is known of it by now."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence, Set
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from schemas.codec import CodecError, decode
+from schemas.retractions import Standing
+from schemas.signals import SubmittedSignal
+from schemas.topics import SUBMITTED
+from schemas.values import from_ms, instant_ms
+from stream_processors.agents.observing import Seen
+from stream_processors.agents.retract import Leftover
+from stream_processors.domain.deduplication import holds_claim
+from stream_processors.domain.features import Observed
+from stream_processors.domain.first_decision import FirstDecision
+from stream_processors.domain.retraction import as_standing
+from stream_processors.log import Record
+from stream_processors.state.drawers import drawer_of, short
+from stream_processors.state.effects import Arg
+from stream_processors.state.folds import held
+
+
+@dataclass(slots=True)
+class Work:
+    """One source record on its way through a step."""
+
+    record: Record
+    now: datetime
+    source: str
+    signal: SubmittedSignal | None = None
+    why: str = ""
+    claimed: str = ""
+    seen: Seen = field(default_factory=Seen)
+    floor: int = 0
+    replaces: list[Standing] = field(default_factory=list)
+    first: FirstDecision | None = None
+    is_late: bool = False
+
+    def abide(self, first: FirstDecision | None) -> None:
+        """Decides again as the log says that it was decided before: taken back where all was taken back, alive where a join
+        stands. If it was taken back in between, that has to be asked for once more (`is_late`)."""
+        self.first = first
+        if first is None or self.signal is None:
+            return
+        if first.is_withdrawn:
+            self.floor = max(self.floor, self.signal.version + 1)
+        elif first.joins:
+            self.is_late, self.floor = self.dead, 0
+
+    def observed(self, signal: SubmittedSignal, measured: frozenset[str], queues: Set[str]) -> Observed:
+        """`queues`: where the signal's leading suspect has a case."""
+        by, _, body = self.claimed.partition(" ")
+        features = self.seen.features(signal, measured, self.record.timestamp_ms - instant_ms(signal.occurred_at))
+        content_of = None if self.first is not None and self.first.joins else self.seen.content_of or None
+        return Observed(by, body, content_of, features, frozenset(queues), self.floor, measured)
+
+    @property
+    def holds(self) -> bool:
+        """Whether this record is the one that its reference belongs to."""
+        return self.signal is not None and holds_claim(self.claimed.partition(" ")[0], self.source)
+
+    @property
+    def dead(self) -> bool:
+        return self.signal is not None and self.signal.version < self.floor
+
+
+def claim_of(work: Work, signal: SubmittedSignal, keep_ms: int) -> tuple[Arg, ...]:
+    name, until = signal.signal_id, work.record.timestamp_ms + keep_ms
+    return short(name), drawer_of(name), signal.version, held(work.source, signal.body_id), until
+
+
+def mark_older_versions(works: Sequence[Work]) -> None:
+    """A correction that came in the same poll makes the older version dead at once."""
+    newer: dict[str, int] = {}
+    for work in works:
+        if (signal := work.signal) is not None and signal.version > 1 and work.holds:
+            newer[signal.signal_id] = max(signal.version, newer.get(signal.signal_id, 0))
+    for work in works if newer else ():
+        if work.signal is not None:
+            work.floor = max(work.floor, newer.get(work.signal.signal_id, 0))
+
+
+def leftovers(works: Sequence[Work], keep_ms: int) -> list[Leftover]:
+    """What must be out of the features before this poll counts: of a dead signal, what it had added before its process was killed
+    (it lets go of its content, too); of a correction, the sightings of what it replaces, which go for good where they stand."""
+    found = []
+    for work in works:
+        if (signal := work.signal) is not None and work.holds:
+            replaced = [one for one in work.replaces if one.content_id != signal.content_id]
+            until = work.record.timestamp_ms + keep_ms
+            found += [(as_standing(signal), 0)] if work.dead else [(one, until) for one in replaced]
+    return found
+
+
+def read_work(record: Record) -> Work:
+    now, source = from_ms(record.timestamp_ms), f"{record.partition}:{record.offset}"
+    try:
+        signal: SubmittedSignal = decode(SUBMITTED, record.value).data
+        if record.key != signal.primary.token.encode():
+            raise CodecError("the record's key is not the signal's primary subject")
+        return Work(record, now, source, signal)
+    except CodecError as error:
+        return Work(record, now, source, None, str(error))

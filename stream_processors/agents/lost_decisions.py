@@ -1,0 +1,150 @@
+"""What the log still holds of decisions whose facts it has lost: the joins that were appended for them, and what took them back.
+
+Such a signal is decided again, and may come out otherwise: what was decided before it in other partitions may come after it now.
+But its first join stands, and a second one would be an echo (domain/first_decision.py). Invariant: what is read here was appended
+after the facts that are gone, so that all of it is found from the newest fact on that is left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from schemas.cases import Action, ActionKind, ActionOutcome, CaseChange, JoinedSignal
+from schemas.codec import CodecError, decode
+from schemas.envelope import Origin
+from schemas.facts import Route
+from schemas.retractions import JOINS_OF_ONE, name_of
+from schemas.signals import SubmittedSignal
+from schemas.topics import ACTIONS, ASSESSED, CHANGED, SUBMITTED, Topic
+from stream_processors.domain.first_decision import FirstDecision, StandingJoin
+from stream_processors.generations import Window, windows
+from stream_processors.log import Log, Record, partition_of
+
+
+class _Join(NamedTuple):
+    n: int
+    action_id: str
+    case_id: str
+    signal: JoinedSignal | None
+
+
+@dataclass
+class LostDecisions:
+    """By the sources (partition, position) that are to be decided again."""
+
+    joins: dict[tuple[int, int], dict[str, _Join]] = field(default_factory=dict)
+    withdrawn: set[str] = field(default_factory=set)
+    """Signals (with their versions) and queues, as the actions are named by them."""
+    newest: dict[tuple[int, int], int] = field(default_factory=dict)
+    """By partition of the actions and of the sources: the highest number of a join (position * 16 + n)."""
+    last: dict[int, int] = field(default_factory=dict)
+    """By partition of the sources: the last of them that anything is known of."""
+
+    def add_join(self, origin: Origin, action_id: str, case_id: str, signal: JoinedSignal | None) -> None:
+        at = partition_of(case_id.encode(), ACTIONS.partitions), origin.partition
+        self.newest[at] = max(self.newest.get(at, 0), origin.offset * JOINS_OF_ONE + origin.n)
+        self.last[origin.partition] = max(self.last.get(origin.partition, 0), origin.offset)
+        joins = self.joins.setdefault((origin.partition, origin.offset), {})
+        if action_id not in joins or joins[action_id].signal is None:
+            joins[action_id] = _Join(origin.n, action_id, case_id, signal)
+
+    def ranges(self) -> dict[int, tuple[int, int]]:
+        """By partition, from where to where there are sources with joins."""
+        positions: dict[int, list[int]] = {}
+        for p, position in self.joins:
+            positions.setdefault(p, []).append(position)
+        return {p: (min(found), max(found) + 1) for p, found in positions.items()}
+
+    def of(self, partition: int, position: int, signal: SubmittedSignal) -> FirstDecision | None:
+        """What stands of the first decision about a signal; None: the log does not say that there was one."""
+        if position > self.last.get(partition, -1):
+            return None
+        name = name_of(signal.signal_id, signal.version)
+        found = self.joins.get((partition, position), {}).values()
+        joins = sorted((join for join in found if join.action_id.startswith(f"join-{name}-")), key=lambda join: join.n)
+        live = [join for join in joins if join.action_id.removeprefix("join-") not in self.withdrawn]
+        return FirstDecision(
+            tuple(StandingJoin(_route(join, name), join.signal) for join in live),
+            is_withdrawn=bool(joins) and not live,
+            is_passed=lambda case_id, n: self._is_passed(partition, position, case_id, n),
+        )
+
+    def _is_passed(self, partition: int, position: int, case_id: str, n: int) -> bool:
+        at = partition_of(case_id.encode(), ACTIONS.partitions), partition
+        return position * JOINS_OF_ONE + n <= self.newest.get(at, -1)
+
+
+def _route(join: _Join, name: str) -> Route:
+    return Route.trusted(queue=join.action_id.removeprefix(f"join-{name}-"), case_id=join.case_id)
+
+
+async def read_lost_decisions(log: Log, next_sources: Mapping[int, int]) -> LostDecisions:
+    """`next_sources`: by partition, the first source that has no fact. Nothing is read unless facts were lost and such a source
+    was taken in before that was recovered."""
+    found = LostDecisions()
+    lost = [window for p, position in next_sources.items() for window in await _windows(log, p, position)]
+    if lost:
+        since_ms = min(window.since_ms for window in lost)
+        async for record in _read_since(log, ACTIONS, since_ms):
+            _add_action(found, record, next_sources)
+        if any(window.until_ms >= since_ms for window in windows(log.generations, [ACTIONS.name])):
+            async for record in _read_since(log, CHANGED, since_ms):  # the action is lost, what it changed is not
+                _add_change(found, record, next_sources)
+    return found
+
+
+async def _windows(log: Log, p: int, position: int) -> list[Window]:
+    """The losses after which the source at a position, the next of its partition, is decided again."""
+    lost = windows(log.generations, [ASSESSED.name], p)
+    end = (await log.ends(SUBMITTED))[p] if lost else 0
+    if lost and position < end:
+        async for records in log.read(SUBMITTED, p, position, end):
+            return [window for window in lost if records[0].timestamp_ms <= window.until_ms]
+    return []
+
+
+async def _read_since(log: Log, topic: Topic, since_ms: int) -> AsyncIterator[Record]:
+    begins, ends = await log.since(topic, since_ms), await log.ends(topic)
+    async for records in log.read_ranges(topic, {p: (begin, ends[p]) for p, begin in begins.items() if begin < ends[p]}):
+        for record in records:
+            yield record
+
+
+def _add_action(found: LostDecisions, record: Record, next_sources: Mapping[int, int]) -> None:
+    try:
+        envelope = decode(ACTIONS, record.value)
+        action: Action = envelope.data
+        if action.kind is ActionKind.RETRACT:
+            found.withdrawn.add(action.action_id.removeprefix("retract-"))
+        if action.kind is not ActionKind.JOIN:
+            return
+        origin = Origin.parse(envelope.origin or "")
+    except (CodecError, ValueError):
+        return  # track puts it into the dead letters, and nothing joins by it
+    if origin.topic == SUBMITTED.name and origin.offset >= next_sources.get(origin.partition, 0):
+        found.add_join(origin, action.action_id, action.case_id, action.signal)
+
+
+def _add_change(found: LostDecisions, record: Record, next_sources: Mapping[int, int]) -> None:
+    try:
+        change: CaseChange = decode(CHANGED, record.value).data
+    except CodecError:
+        return
+    if change.outcome is not ActionOutcome.APPLIED or not change.action_id or change.case is None:
+        return
+    if change.kind is ActionKind.RETRACT:
+        found.withdrawn.add(change.action_id.removeprefix("retract-"))
+    place, _, number = (change.origin or "").rpartition(":")
+    if change.kind is not ActionKind.JOIN or not place.isdigit():
+        return
+    position, n = divmod(int(number) - 1, JOINS_OF_ONE)
+    if position >= next_sources.get(int(place), 0):
+        origin = Origin(SUBMITTED.name, int(place), position, n)
+        found.add_join(origin, change.action_id, change.case.case_id, _described(change.action_id, change.case.signals))
+
+
+def _described(action_id: str, signals: Sequence[JoinedSignal]) -> JoinedSignal | None:
+    names = ((f"join-{name_of(signal.signal_id, signal.version)}-", signal) for signal in signals)
+    return next((signal for prefix, signal in names if action_id.startswith(prefix)), None)
