@@ -19,11 +19,11 @@ from redis.asyncio import Redis
 from deploy.chaos.check_loop import LoopFound
 from deploy.verify.ledger import Entry
 from deploy.verify.lineage import families, twice
-from schemas.cases import Case
+from schemas.cases import ActionKind, Case
 from schemas.codec import CodecError, decode
 from schemas.envelope import Origin
 from schemas.facts import AssessedSignal, Outcome
-from schemas.topics import ASSESSED, RETRACTIONS, SUBMITTED, Topic
+from schemas.topics import ACTIONS, ASSESSED, RETRACTIONS, SUBMITTED, Topic
 from stream_processors.log import KafkaLog, Record
 from stream_processors.settings import Settings
 from stream_processors.state.drawers import case_entry
@@ -57,12 +57,43 @@ async def check(settings: Settings, entries: Sequence[Entry]) -> Found:
     try:
         sources = {topic.name: await _all(log, topic) for topic in (SUBMITTED, RETRACTIONS)}
         facts = await _all(log, ASSESSED)
+        requests = await _all(log, ACTIONS) if log.generations else []
     finally:
         await log.close()
     _promises(found, sources, acknowledged)
     counting = _sources(found, sources, facts)
-    await _cases(found, settings, _joined(found, counting, _floors(sources[RETRACTIONS.name], counting)))
+    joined = _joined(found, counting, _floors(sources[RETRACTIONS.name], counting))
+    _add_orphans(joined, requests, sources[SUBMITTED.name], counting)
+    await _cases(found, settings, joined)
     return found
+
+
+def _add_orphans(
+    joined: dict[str, set[str]], requests: list[Record], submitted: list[Record], counting: list[AssessedSignal]
+) -> None:
+    """After a loss: cases whose joins stand, though nothing else of the signal is left, or all of it was taken back. They stay as
+    they are. A signal whose record or fact is there is judged by its fact."""
+    there = {(record.partition, record.offset) for record in submitted}
+    decided = {(fact.signal_id, fact.version) for fact in counting}
+    orphans: dict[str, tuple[str, str]] = {}
+    withdrawn: set[str] = set()
+    for record in requests:
+        try:
+            envelope = decode(ACTIONS, record.value)
+        except CodecError:
+            continue
+        action = envelope.data
+        if action.kind is ActionKind.RETRACT:
+            withdrawn.add(action.action_id.removeprefix("retract-"))
+        elif action.kind is ActionKind.JOIN:
+            origin, signal = Origin.parse(envelope.origin), action.signal
+            joined[action.case_id] |= set()
+            if (signal.signal_id, signal.version) not in decided and origin[1:3] not in there:
+                key = action.action_id.removeprefix("join-")
+                orphans[key] = action.case_id, f"{signal.signal_id}/{signal.version}"
+    for key, (case_id, name) in orphans.items():
+        if key not in withdrawn:
+            joined[case_id].add(name)
 
 
 async def _all(log: KafkaLog, topic: Topic) -> list[Record]:
