@@ -1,0 +1,154 @@
+"""Measures names, sizes and imports of the product, and prints them beside their limits: `make quality`.
+
+The product is what is in the wheel. Invariant: every figure is counted from the sources alone, so that two runs agree.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import statistics
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from tests.quality.imports import find_circles, folders_of, group_by_folder, longest_chain, read_imports
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("schemas", "stream_processors", "gateway", "connectors", "deploy")
+VAGUE = frozenset(
+    (
+        *("told", "said", "found", "one", "known", "kept", "taken", "given"),
+        *("standing", "asked", "wanted", "seen", "left", "whole", "gone", "noticed"),
+    )
+)
+"""Words that say nothing of what a name holds."""
+MARK = re.compile(r"""f["'](?:sw|el|em|[a-z])\{[^}]*\}(?::\{[^}]*\})?["']""")
+"""A watermark of the state that is put together by hand: a letter or two, and a partition."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured number. `limit`: the goal; `is_lowest`: the figure must reach it, instead of staying below."""
+
+    name: str
+    value: float
+    limit: float
+    unit: str = ""
+    is_lowest: bool = False
+
+    @property
+    def is_met(self) -> bool:
+        return self.value >= self.limit if self.is_lowest else self.value <= self.limit
+
+
+def product_files() -> list[Path]:
+    return sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+
+
+def measure() -> list[Figure]:
+    """All figures, in the order in which they are printed."""
+    return [*_names(), *_sizes(), *_imports()]
+
+
+def _names() -> Iterator[Figure]:
+    bound = Counter(name for path in product_files() for name in _bound_names(_tree(path)))
+    vague = sum(count for name, count in bound.items() if name.strip("_") in VAGUE)
+    yield Figure("vague words among bound names", 100 * vague / bound.total(), 0.3, "%")
+    functions = {node.name for path in product_files() for node in _functions(_tree(path)) if not node.name.startswith("__")}
+    single = [name for name in functions if "_" not in name.strip("_")]
+    yield Figure("function names of a single word", 100 * len(single) / len(functions), 35, "%")
+    classes = Counter(
+        node.name for path in product_files() for node in ast.walk(_tree(path)) if isinstance(node, ast.ClassDef)
+    )
+    shared = sum(count for count in classes.values() if count > 1)
+    yield Figure("classes that share their name", 100 * shared / classes.total(), 5, "%")
+    marks = sum(
+        len(MARK.findall(path.read_text("utf-8")))
+        for path in product_files()
+        if path.is_relative_to(ROOT / "stream_processors") and path.name != "marks.py"
+    )
+    yield Figure("watermarks put together by hand", marks, 0)
+
+
+def _sizes() -> Iterator[Figure]:
+    lengths = [length for path in product_files() if (length := _length(path)) > 1]
+    yield Figure("product", sum(lengths), 60_000, "lines")
+    yield Figure("module, median", statistics.median(lengths), 110, "lines")
+    yield Figure("module, longest", max(lengths), 400, "lines")
+    functions = [node for path in product_files() for node in _functions(_tree(path))]
+    spans = sorted((node.end_lineno or 0) - node.lineno + 1 for node in functions)
+    yield Figure("function, 95th percentile", spans[int(len(spans) * 0.95)], 25, "lines")
+    yield Figure("function, longest", spans[-1], 70, "lines")
+    yield Figure("parameters of a function, most", max(map(_count_parameters, functions)), 8)
+    tests = sum(_length(path) for path in (ROOT / "tests").rglob("*.py"))
+    yield Figure("tests for each line of the product", tests / sum(lengths), 0.9, is_lowest=True)
+
+
+def _imports() -> Iterator[Figure]:
+    imports = read_imports(ROOT, product_files())
+    yield Figure("circles between files", len(find_circles(imports)), 0)
+    folders = [group_by_folder(imports, folder) for folder in folders_of(imports)]
+    yield Figure("circles between folders", sum(len(find_circles(graph)) for graph in folders), 0)
+    chains = [longest_chain(group_by_folder(imports, package)) for package in PACKAGES]
+    yield Figure("chain of imports in a package, longest", max(map(len, chains)), 6)
+
+
+def _bound_names(tree: ast.AST) -> Iterator[str]:
+    """The names that the code chooses: of functions, classes, parameters and variables, at each place that binds them."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.arg):
+            yield node.arg
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+
+
+def _functions(tree: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    return (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+
+
+def _count_parameters(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Those that a caller gives: without `self`, and without the options of a command line, which are not called by code."""
+    if any(isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "command" for node in function.decorator_list):
+        return 0
+    arguments = function.args
+    names = [arg.arg for arg in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)]
+    return len([name for name in names if name not in ("self", "cls")])
+
+
+@cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text("utf-8"))
+
+
+def _length(path: Path) -> int:
+    return len(path.read_text("utf-8").splitlines())
+
+
+def list_vague(paths: Sequence[Path]) -> Iterator[str]:
+    """Where vague names are bound, for whoever renames them: `file:line name`."""
+    for path in paths:
+        for node in ast.walk(_tree(path)):
+            name = node.arg if isinstance(node, ast.arg) else node.id if isinstance(node, ast.Name) else ""
+            if name.strip("_") in VAGUE and not (isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Store)):
+                yield f"{path.relative_to(ROOT)}:{node.lineno} {name}"  # type: ignore[attr-defined]
+
+
+def main(arguments: Sequence[str]) -> None:
+    if arguments[:1] == ["vague"]:
+        chosen = [path for path in product_files() if not arguments[1:] or str(path.relative_to(ROOT)).startswith(arguments[1])]
+        print("\n".join(list_vague(chosen)))
+        return
+    for figure in measure():
+        bound = ("at least" if figure.is_lowest else "at most") + f" {figure.limit:g}"
+        state = "met" if figure.is_met else "not yet"
+        print(f"{figure.name:42} {figure.value:10,.2f} {figure.unit:6} {bound:16} {state}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
