@@ -18,11 +18,14 @@ from deploy.chaos.load import Load
 from deploy.local.errors import LauncherError
 from deploy.local.stack import Stack
 from stream_processors.crash import POINTS
+from stream_processors.pipeline import STAGES
 
 AGENTS = ("assess", "track", "timekeeper", "deliver", "webhook", "oversee", "project")
 APPS = [f"{agent}-{n}" for agent in AGENTS for n in (0, 1)] + ["gateway"]
 CRASH_POINTS = [name for name in POINTS if not name.startswith("intake.")]
 """Nobody writes raw here; these points are hit in tests/unit/agents."""
+FOLDING = tuple(agent for agent in AGENTS if STAGES[agent].streams)
+"""Those whose state is folded from the log; the others have only places to restore, and pass no point of a fold."""
 PROCESSES = {"retract": "assess", "calls": "webhook"}
 """The process of a point's part, where it has another name."""
 HIT_TIMEOUT_S = 120.0
@@ -78,7 +81,7 @@ def process_of(point: str, rng: random.Random) -> str:
         return "gateway"
     if stage in PROCESSES:
         return f"{PROCESSES[stage]}-{rng.randrange(2)}"
-    return f"{rng.choice(AGENTS) if stage == 'restore' else stage}-{rng.randrange(2)}"
+    return f"{rng.choice(FOLDING) if stage == 'restore' else stage}-{rng.randrange(2)}"
 
 
 def raises(scene: Scene) -> str:

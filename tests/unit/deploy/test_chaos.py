@@ -57,3 +57,9 @@ def test_several_brokers_lose_their_tails_and_know_no_other_break(monkeypatch: p
     assert CliRunner().invoke(app, ["chaos", "--brokers", "3"]).exit_code == 0
     assert CliRunner().invoke(app, ["chaos", "--brokers", "3", "--only", "kill"]).exit_code == 2
     assert calls == [(list(losses.BREAKS), 3)]
+
+
+def test_a_point_of_the_restore_barrier_is_waited_for_only_where_something_is_folded() -> None:
+    rng = random.Random(1)
+    processes = {process_of("restore.folded", rng).rpartition("-")[0] for _ in range(200)}
+    assert processes == {"assess", "track", "timekeeper", "oversee", "project"}
