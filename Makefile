@@ -37,6 +37,7 @@ else
 endif
 
 lint: setup ## style, types and layers
+	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports

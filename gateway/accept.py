@@ -60,7 +60,7 @@ class Receipt(NamedTuple):
 
 
 def instant(ms: int) -> str:
-    """2026-03-01T08:00:00.000Z"""
+    """Write an instant as 2026-03-01T08:00:00.000Z."""
     return from_ms(ms).strftime("%Y-%m-%dT%H:%M:%S.") + f"{ms % 1000:03d}Z"
 
 

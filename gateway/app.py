@@ -149,9 +149,7 @@ class Services:
             sealer=self.sealer,
         )
         self.bell = Bell(settings, self.news)
-        self.inboxes = InboxDesk(
-            self.log, self.views, self.tokenizer, self.bell, retry_after_s=settings.retry_after_s
-        )
+        self.inboxes = InboxDesk(self.log, self.views, self.tokenizer, self.bell, retry_after_s=settings.retry_after_s)
         self.hooks = HookDesk(
             self.log,
             self.views,

@@ -132,8 +132,10 @@ def _check_name(subject: str, role: Role) -> None:
     if subject == PUBLIC:
         raise _denied("this name is reserved for tips of the public")
     if role is Role.INSTITUTION and is_unit(subject):
-        raise _denied("a name that ends in a region's code is a unit's, and an institution cannot bear it; "
-                      "officers act for a unit with a token of the role officer")
+        raise _denied(
+            "a name that ends in a region's code is a unit's, and an institution cannot bear it; "
+            "officers act for a unit with a token of the role officer"
+        )
 
 
 def _key_id(token: str) -> str:

@@ -126,7 +126,6 @@ class Exporter(Collector):
         yield _metric(QUEUE_CASES, cases)
         yield _metric(QUEUE_OLDEST, oldest)
 
-
     def _figures(self, cards: list[Scorecard]) -> Iterator[Metric]:
         """Of parties over the limit nothing is told: in one sum with others a hidden figure could be found."""
         rows: dict[str, dict[tuple[str, ...], float]] = {family.name: {} for family in SCORECARDS}

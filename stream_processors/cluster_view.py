@@ -29,7 +29,7 @@ _text = CompactString("utf-8")
 _replica = CompactArray(("replica_id", Int32), ("log_end_offset", Int64), ("tags", TaggedFields))
 
 
-class DescribeQuorumResponse_v0(Response):
+class DescribeQuorumResponseV0(Response):
     API_KEY = 55
     API_VERSION = 0
     SCHEMA = Schema(
@@ -58,11 +58,11 @@ class DescribeQuorumResponse_v0(Response):
     )
 
 
-class DescribeQuorumRequest_v0(RequestStruct):
+class DescribeQuorumRequestV0(RequestStruct):
     API_KEY = 55
     API_VERSION = 0
     FLEXIBLE_VERSION = True
-    RESPONSE_TYPE = DescribeQuorumResponse_v0
+    RESPONSE_TYPE = DescribeQuorumResponseV0
     SCHEMA = Schema(
         (
             "topics",
@@ -76,10 +76,10 @@ class DescribeQuorumRequest_v0(RequestStruct):
     )
 
 
-class _DescribeQuorumRequest(Request[DescribeQuorumRequest_v0]):
+class _DescribeQuorumRequest(Request[DescribeQuorumRequestV0]):
     API_KEY = 55
 
-    def build(self, request_struct_class: type[DescribeQuorumRequest_v0]) -> DescribeQuorumRequest_v0:
+    def build(self, request_struct_class: type[DescribeQuorumRequestV0]) -> DescribeQuorumRequestV0:
         return request_struct_class([("__cluster_metadata", [(0, {})], {})], {})
 
 

@@ -222,13 +222,9 @@ async def _compare(log: RecordReader, topic: Topic, evidence: Mapping[int, Mappi
     return [damages[p] for p in sorted(damages)]
 
 
-def lost_tails(
-    who: str, marks: Mapping[tuple[str, int], int], ends: Mapping[str, Mapping[int, int]]
-) -> list[Damage]:
+def lost_tails(who: str, marks: Mapping[tuple[str, int], int], ends: Mapping[str, Mapping[int, int]]) -> list[Damage]:
     """Marks that stand beyond the end of their topic."""
-    return [
-        Damage(name, p, ends[name][p], mark, who) for (name, p), mark in sorted(marks.items()) if mark > ends[name][p]
-    ]
+    return [Damage(name, p, ends[name][p], mark, who) for (name, p), mark in sorted(marks.items()) if mark > ends[name][p]]
 
 
 def check_undamaged(damages: Sequence[Damage]) -> None:

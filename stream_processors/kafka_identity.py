@@ -39,7 +39,7 @@ class _Uuid:
 _text = CompactString("utf-8")
 
 
-class MetadataResponse_v12(Response):
+class MetadataResponseV12(Response):
     API_KEY = 3
     API_VERSION = 12
     SCHEMA = Schema(
@@ -75,11 +75,11 @@ class MetadataResponse_v12(Response):
     )
 
 
-class MetadataRequest_v12(RequestStruct):
+class MetadataRequestV12(RequestStruct):
     API_KEY = 3
     API_VERSION = 12
     FLEXIBLE_VERSION = True
-    RESPONSE_TYPE = MetadataResponse_v12
+    RESPONSE_TYPE = MetadataResponseV12
     SCHEMA = Schema(
         ("topics", CompactArray(("topic_id", _Uuid), ("name", _text), ("tags", TaggedFields))),
         ("allow_auto_topic_creation", Boolean),
@@ -88,13 +88,13 @@ class MetadataRequest_v12(RequestStruct):
     )
 
 
-class MetadataRequest(Request[MetadataRequest_v12]):
+class MetadataRequest(Request[MetadataRequestV12]):
     API_KEY = 3
 
     def __init__(self, names: Sequence[str]) -> None:
         self._names = names
 
-    def build(self, request_struct_class: type[MetadataRequest_v12]) -> MetadataRequest_v12:
+    def build(self, request_struct_class: type[MetadataRequestV12]) -> MetadataRequestV12:
         return request_struct_class([(bytes(16), name, {}) for name in self._names], False, False, {})
 
 

@@ -68,6 +68,8 @@ def describe_error(error: BaseException) -> str:
     """Its kind and what it says; aiokafka's say their kind themselves."""
     name, text = type(error).__name__, str(error)
     return text if name in text else f"{name}: {text}"
+
+
 class DamagedLog(LostLog):
     """The broker lost records that it had acknowledged. Nothing is decided before somebody has looked at it."""
 
@@ -213,9 +215,7 @@ class KafkaReader:
                 for r in records
             ]
 
-    async def _read(
-        self, ranges: Mapping[TopicPartition, tuple[int, int]]
-    ) -> AsyncIterator[tuple[TopicPartition, list[Any]]]:
+    async def _read(self, ranges: Mapping[TopicPartition, tuple[int, int]]) -> AsyncIterator[tuple[TopicPartition, list[Any]]]:
         assert self._reader is not None
         left = {tp: end for tp, (start, end) in ranges.items() if start < end}
         if not left:

@@ -228,9 +228,7 @@ STAGES: dict[str, Stage] = {
             (
                 FactStream(ASSESSED, {SUBMITTED.name: "a", RETRACTIONS.name: "aw"}, "a", project_assessed, ReceiptRow),
                 FactStream(CHANGED, {ACTIONS.name: "c"}, "c", project_changed, ChangeRow),
-                FactStream(
-                    ISSUED, {CHANGED.name: "i"}, "i", project_issued, IssuedRow, numbered=MOST_NOTICES, placed=True
-                ),
+                FactStream(ISSUED, {CHANGED.name: "i"}, "i", project_issued, IssuedRow, numbered=MOST_NOTICES, placed=True),
                 FactStream(DELIVERED, {}, "d", project_delivered, MarkRow),
                 FactStream(ENDPOINTS, {}, "h", project_endpoints, Endpoints),
                 FactStream(OVERSEEN, {OVERSIGHT.name: "v"}, "v", project_overseen, OverseenRow),

@@ -105,9 +105,7 @@ def _numbered(topic: Topic, marks: Marks, prefix: str, tag: str, step: int, part
                 yield (topic.name, q), (mark - 1) // step + 1
 
 
-async def find_losses(
-    log: RecordReader, stages: Mapping[str, Stage], marks: Mapping[str, Sequence[Marks]]
-) -> list[Loss]:
+async def find_losses(log: RecordReader, stages: Mapping[str, Stage], marks: Mapping[str, Sequence[Marks]]) -> list[Loss]:
     """All losses, by the marks of each stage's buckets and by the log itself."""
     topics = list(dict.fromkeys(topic for stage in stages.values() for topic in stage.topics))
     farthest = FarthestPositions()
@@ -175,9 +173,7 @@ async def _find_parting(log: RecordReader, topic: Topic, table: Sequence[Source]
     return {p: await _parting(log, topic, p, entry.parted) for p, entry in compared.items() if entry.parted is not None}
 
 
-async def _evidence(
-    log: RecordReader, topic: Topic, table: Sequence[Source], depth: int
-) -> dict[int, dict[int, Evidence]]:
+async def _evidence(log: RecordReader, topic: Topic, table: Sequence[Source], depth: int) -> dict[int, dict[int, Evidence]]:
     evidence: dict[int, dict[int, Evidence]] = {}
     for source in table:
         if topic.name in {entry.name for entry in source.sources}:
@@ -187,9 +183,7 @@ async def _evidence(
     return evidence
 
 
-async def _compare(
-    log: RecordReader, topic: Topic, evidence: Mapping[int, Mapping[int, Evidence]]
-) -> dict[int, _Compared]:
+async def _compare(log: RecordReader, topic: Topic, evidence: Mapping[int, Mapping[int, Evidence]]) -> dict[int, _Compared]:
     starts, ends = await log.starts(topic), await log.ends(topic)
     compared = dict.fromkeys(evidence, _Compared(None, False))
     ranges = {}

@@ -112,6 +112,6 @@ def faults_of(problem: Mapping[str, Any]) -> tuple[Fault, ...]:
 
 
 def said(status: int, problem: Mapping[str, Any]) -> str:
-    """`422 The signal is not valid: /region: ...`"""
+    """Render a problem as one line: `422 The signal is not valid: /region: ...`."""
     told = "; ".join(f"{one.pointer}: {one.detail}" for one in faults_of(problem)) or str(problem.get("detail") or "")
     return f"{status} {problem.get('title') or ''}: {told}".replace(" : ", ": ").rstrip(": ")

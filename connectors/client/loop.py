@@ -128,4 +128,3 @@ def _posted(model: type[Model], path: str, body: Mapping[str, Any], key: str | N
 
 def _part(text: str) -> str:
     return quote(text, safe="")
-

@@ -260,7 +260,6 @@ class MappingFile(_Part):
             _valid_region(value)
         return self
 
-
     def needed(self) -> list[str]:
         """Every column that the mapping names, in its order."""
         return list(dict.fromkeys(_columns(self.model_dump())))

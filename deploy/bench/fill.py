@@ -103,9 +103,7 @@ def loop(found: Iterable[Action], count: int, seed: int) -> Iterator[Keyed]:
             officers = {"officer": who} if role == "officer" else {}
             head = {"action_id": f"{name}-{step}", "case_id": joined.case_id, "queue": joined.queue}
             action = Action.trusted(**head, **officers, **members)
-            value = encode(
-                ACTIONS, action, id=action.action_id, source="/gateway", actor=actor, time=at, subject=joined.case_id
-            )
+            value = encode(ACTIONS, action, id=action.action_id, source="/gateway", actor=actor, time=at, subject=joined.case_id)
             yield joined.case_id.encode(), value
 
 

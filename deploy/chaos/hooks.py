@@ -107,9 +107,7 @@ class Hooks:
             again = self._ask("POST", who, f"{one}/replay", {"notice_ids": [parked[0]["notice_id"]]})
             self.replayed += again.done
 
-    def _until_told(
-        self, method: str, who: str, path: str, body: Mapping[str, Any] | None = None, *, gone: bool = False
-    ) -> Told:
+    def _until_told(self, method: str, who: str, path: str, body: Mapping[str, Any] | None = None, *, gone: bool = False) -> Told:
         """The last word. Views that are behind do not know an endpoint for a while; one that was to go may be gone by a try that
         was not answered."""
         lost_until = time.monotonic() + LOST_FOR_S

@@ -50,7 +50,7 @@ def but_for(decided: list[str], found: Found) -> Found:
 
 
 def accepted(root: Path | None = None) -> list[dict[str, str]]:
-    """`[{"break": the sentence that the check gives, "why": ...}]`"""
+    """Load the accepted breaks: `[{"break": the sentence that the check gives, "why": ...}]`."""
     file = (root or project_root()) / ACCEPTED
     told: list[dict[str, str]] = _load(file) if file.exists() else []
     if vague := [one["break"] for one in told if not one.get("why", "").strip()]:

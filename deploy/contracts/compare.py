@@ -1,4 +1,4 @@
-"""What changed between two JSON Schemas, and which way: does the new one take less than the old one, or more?
+"""Compares two JSON Schemas: what changed, and whether the new one takes less than the old one, or more.
 
 Invariant: a change that this does not understand is told as one that takes less, never passed over.
 """
@@ -40,12 +40,15 @@ class Change(NamedTuple):
         return f"{self.path or 'the whole'}: {self.what.value}{f' ({self.detail})' if self.detail else ''}"
 
 
-_LOWER, _UPPER = ("minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties"), (
-    "maximum",
-    "exclusiveMaximum",
-    "maxLength",
-    "maxItems",
-    "maxProperties",
+_LOWER, _UPPER = (
+    ("minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties"),
+    (
+        "maximum",
+        "exclusiveMaximum",
+        "maxLength",
+        "maxItems",
+        "maxProperties",
+    ),
 )
 _FORMS = ("pattern", "format", "multipleOf", "uniqueItems", "contentMediaType", "contentEncoding", "propertyNames")
 _NOTES = {"title", "description", "default", "examples", "example", "deprecated", "$comment", "discriminator", "readOnly"}

@@ -27,7 +27,7 @@ def _suspect(report: Report, kind: str) -> str:
 
 
 def _yuan(report: Report) -> str:
-    """`12,000.50`"""
+    """Write the amount as `12,000.50`."""
     return "" if report.amount_minor is None else f"{Decimal(report.amount_minor) / 100:,.2f}"
 
 

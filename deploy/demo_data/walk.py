@@ -111,9 +111,7 @@ class Walker:
 
     async def disposed(self, case_id: str, disposition: str) -> Any:
         case = await self.claimed(case_id)
-        return await self.post(
-            OFFICER, f"/v1/cases/{case_id}/dispose", revision=case["revision"], disposition=disposition
-        )
+        return await self.post(OFFICER, f"/v1/cases/{case_id}/dispose", revision=case["revision"], disposition=disposition)
 
     def signal_of(self, scheme: Scheme, institution: str) -> str:
         return next(
@@ -153,9 +151,7 @@ async def stopped(walker: Walker, scheme: Scheme, case_id: str) -> Walked:
     amount = reported.amount_minor or 100
     when = reported.occurred_at.isoformat()
     verify = {"name": "李某", "account": scheme.subject[1], "amount": money(amount), "occurred_at": when}
-    stop = await walker.order(
-        case_id, "stop_payment", holder, subject=account, amount=money(amount - 100), verify=verify
-    )
+    stop = await walker.order(case_id, "stop_payment", holder, subject=account, amount=money(amount - 100), verify=verify)
     told = await walker.notice(holder, "order_issued", stop)
     walked.must(told["order"]["check"]["account"] == scheme.subject[1], "the bank was not told which account to compare")
     await walker.answer(holder, stop, "verified", verified=FIELDS)

@@ -176,7 +176,7 @@ class Stack:
         return list(self._processes())
 
     def process(self, name: str) -> dict[str, Any]:
-        """state (running, waiting, stopping, stopped), pid, port, starts, restarts, last_exit."""
+        """State (running, waiting, stopping, stopped), pid, port, starts, restarts, last_exit."""
         found: dict[str, Any] | None = self._processes().get(name)
         if found is None:
             raise LauncherError(

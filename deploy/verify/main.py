@@ -1,4 +1,4 @@
-"""`liandong verify`: is the live state what the log says, and is the log's result what the senders' ledgers demand?"""
+"""`liandong verify`: compares the live state with the log, and the log's result with what the senders' ledgers demand."""
 
 from __future__ import annotations
 

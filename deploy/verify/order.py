@@ -106,9 +106,7 @@ def identities(entries: Iterable[Entry], hubs: frozenset[Indicator] = frozenset(
         groups.setdefault((entry.who, entry.reference, entry.version), []).append(entry)
     partitions = _partitions(entries, hubs)
     return [
-        one
-        for (who, reference, _), group in groups.items()
-        for one in _identity(who, reference, group, floors, partitions, hubs)
+        one for (who, reference, _), group in groups.items() for one in _identity(who, reference, group, floors, partitions, hubs)
     ]
 
 

@@ -52,9 +52,7 @@ async def wait_quiet(settings: Settings, *, timeout_s: float = 60.0, told: Calla
         await log.close()
 
 
-async def _left(
-    log: KafkaLog, redis: Redis, institutions: tuple[str, ...]
-) -> tuple[dict[str, int], Ends]:
+async def _left(log: KafkaLog, redis: Redis, institutions: tuple[str, ...]) -> tuple[dict[str, int], Ends]:
     """Records left by stage, and the ends that were looked at."""
     topics = all_topics(institutions)
     ends = {topic.name: dict(await log.ends(topic)) for topic in topics}

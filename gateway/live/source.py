@@ -63,9 +63,7 @@ class _Held(NamedTuple):
 
 
 class KafkaSource:
-    def __init__(
-        self, common: dict[str, Any], redis: Redis, generations: Callable[[], Generations] = Generations
-    ) -> None:
+    def __init__(self, common: dict[str, Any], redis: Redis, generations: Callable[[], Generations] = Generations) -> None:
         self._common, self._redis, self._generations = common, redis, generations
         self._current = Generations()
         self._consumer: AIOKafkaConsumer | None = None

@@ -373,5 +373,3 @@ def _plain(model: type[BaseModel], one: BaseModel, *less: str) -> dict[str, Any]
     """The members that the record has under the same name."""
     names = set(model.model_fields) & set(type(one).model_fields) - set(less)
     return {name: getattr(one, name) for name in names}
-
-

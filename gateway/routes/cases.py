@@ -218,6 +218,8 @@ _MOVES: tuple[tuple[str, ActionKind, type[BaseModel], str], ...] = (
     ("reopen", ActionKind.REOPEN, ReopenIn, "Open the case again"),
     ("close", ActionKind.CLOSE, CloseIn, "Close the case"),
 )
+
+
 def _endpoint(name: str, kind: ActionKind, model: type[BaseModel], said: str) -> Endpoint:
     handler: Handler = _mover(kind, model, said)  # type: ignore[assignment]
     answers: dict[int, type[BaseModel] | None] = {200: CaseOut, 202: ActionOut}

@@ -47,7 +47,7 @@ async def openapi(call: Call) -> Response:
 
 
 async def docs(call: Call) -> Response:
-    """This interface as a page."""
+    """The interface as a page."""
     return HTMLResponse(call.services.interface.page)
 
 

@@ -146,9 +146,7 @@ ENDPOINTS = [
         gives={201: ("Location",)},
         problems=("invalid-endpoint", "endpoint-refused", "endpoint-exists", "too-many-endpoints", *_CHANGING),
     ),
-    Endpoint(
-        "GET", "/v1/webhooks", get_webhooks, INSTITUTIONS, "Your endpoints", answers={200: HooksOut}, problems=_TROUBLE[1:]
-    ),
+    Endpoint("GET", "/v1/webhooks", get_webhooks, INSTITUTIONS, "Your endpoints", answers={200: HooksOut}, problems=_TROUBLE[1:]),
     Endpoint("GET", _ONE, get_webhook, INSTITUTIONS, "One endpoint", answers={200: HookOut}, problems=_TROUBLE[1:]),
     Endpoint("DELETE", _ONE, delete_webhook, INSTITUTIONS, "Take an endpoint away", answers={204: None}, problems=_CHANGING[1:]),
     Endpoint(

@@ -48,7 +48,7 @@ class _Table(dict[int, str | None]):
 
 
 def fold(text: str) -> str:
-    """`'６２２２－０２１０\\u200b` -> `6222-0210`: for kinds whose characters are a closed set (numbers, names of things)."""
+    r"""`'６２２２－０２１０\u200b` -> `6222-0210`: for kinds whose characters are a closed set (numbers, names of things)."""
     plain = text.strip()
     if not (plain.isascii() and plain.isprintable()):
         plain = _fold_all(plain)

@@ -108,9 +108,7 @@ def _fault(plain: str) -> str:
     return f"this one has {count} characters, {letters} of them letters" if letters else f"this one has {count} digits"
 
 
-def read_number(
-    text: str, form: re.Pattern[str], spelling: re.Pattern[str], names: re.Pattern[str], rule: str
-) -> str:
+def read_number(text: str, form: re.Pattern[str], spelling: re.Pattern[str], names: re.Pattern[str], rule: str) -> str:
     """The number of a text, without separators, label and noise. `form` is how nearly all come, `spelling` what is right once the
     text is folded. ValueError says `rule`, and what is wrong."""
     if form.fullmatch(text):

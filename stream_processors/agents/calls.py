@@ -44,9 +44,7 @@ class Posts(Protocol):
 class Calls:
     """`take` the lanes of the own partitions, `send` what is due; `hang_up` when they are another's."""
 
-    def __init__(
-        self, log: Log, sealer: Sealer, posts: Posts, hooks: Hooks, told: Told, now: Callable[[], datetime]
-    ) -> None:
+    def __init__(self, log: Log, sealer: Sealer, posts: Posts, hooks: Hooks, told: Told, now: Callable[[], datetime]) -> None:
         self.log, self._sealer, self._posts, self._hooks, self._told, self._now = log, sealer, posts, hooks, told, now
         self.lanes: dict[int, Lanes] = {}
         self._owned_ms = 0
@@ -116,9 +114,7 @@ class Calls:
         point("calls.posted")
         attempt, now = delivery.attempts + 1, self._now()
         METRICS.webhook_calls.labels(answer.outcome.value, reason_of(answer)).inc()
-        after = schedule.answered(
-            delivery=delivery, answer=answer, attempt=attempt, retries=self._hooks.retries, now=now
-        )
+        after = schedule.answered(delivery=delivery, answer=answer, attempt=attempt, retries=self._hooks.retries, now=now)
         lane.failing = answer.outcome is Outcome.RETRY_LATER
         if answer.outcome is Outcome.DELIVERED:
             METRICS.webhook_taken_s.observe(max(0.0, now.timestamp() - item.begun_ms / 1000))
@@ -167,9 +163,7 @@ class Calls:
     async def _park_behind(self, lane: Lane) -> None:
         """What has waited behind one that was given up, for as long: its time is over, too."""
         why = "given up: the endpoint took nothing for as long as it was tried"
-        while not lane.gone and (
-            found := lane.overdue(self._now(), self._hooks.retries, self._owned_ms, PARKED_AT_ONCE)
-        ):
+        while not lane.gone and (found := lane.overdue(self._now(), self._hooks.retries, self._owned_ms, PARKED_AT_ONCE)):
             await self._end(lane, found, DeliveryState.PARKED, detail=why)
 
     async def bury(self) -> None:
@@ -195,9 +189,7 @@ class Calls:
         revision = known.revision + 1
         change_id = f"gone-{lane.endpoint.endpoint_id}-{revision}"
         after = known.model_copy(update={"endpoints": tuple(changed), "revision": revision, "change_id": change_id})
-        value = encode(
-            ENDPOINTS, after, id=change_id, source="/webhook", actor=ACTOR, time=at, subject=known.institution
-        )
+        value = encode(ENDPOINTS, after, id=change_id, source="/webhook", actor=ACTOR, time=at, subject=known.institution)
         await self.log.append_keyed(ENDPOINTS, [(known.institution.encode(), value)])
 
     async def _read_bodies(self, p: int, lane: Lane) -> bool:

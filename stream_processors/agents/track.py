@@ -176,9 +176,7 @@ class Track(Agent):
             change = change.model_copy(update={"origin": f"{work.origin[0]}:{work.origin[1] + 1}"})
         return change
 
-    async def _fold(
-        self, works: list[_Work], changed: dict[str, CaseChange], used: list[Effect], marks: dict[str, int]
-    ) -> None:
+    async def _fold(self, works: list[_Work], changed: dict[str, CaseChange], used: list[Effect], marks: dict[str, int]) -> None:
         args: list[list[Arg]] = [[] for _ in range(BUCKETS)]
         for effect in [*(case_effect(change.case) for change in changed.values() if change.case is not None), *used]:
             args[effect.bucket] += effect.args
@@ -225,9 +223,7 @@ def _origin(action: Action, text: str | None) -> tuple[str, int] | None:
     return f"{tag}{origin.partition}", origin.offset * step + origin.n
 
 
-def _fitting(
-    work: _Work, change: CaseChange, cases: Mapping[str, Case | None], written: datetime
-) -> tuple[CaseChange, bytes]:
+def _fitting(work: _Work, change: CaseChange, cases: Mapping[str, Case | None], written: datetime) -> tuple[CaseChange, bytes]:
     """The change and its record. One that is too large would end every owner of the partition, one after the other: it lists
     less, and if that is not enough it is refused."""
     value = _encode(work, change, written)

@@ -116,9 +116,7 @@ class Webhook(Agent):
         lanes.marks = ends[DELIVERED.name][p]
         return lanes
 
-    async def _replay(
-        self, topic: Topic, p: int, start: int, ends: Ends, known: Marks, lanes: Lanes, new: list[Lane]
-    ) -> None:
+    async def _replay(self, topic: Topic, p: int, start: int, ends: Ends, known: Marks, lanes: Lanes, new: list[Lane]) -> None:
         """Folds a range once more; `new`: endpoints that came since the place was written."""
         place, end = known.get(self.position_mark(topic, p), 0), ends[topic.name][p]
         if start >= end:

@@ -197,9 +197,7 @@ def fell_due(step: Step) -> Done | Refusal:
     """A moment of a clock has come: people are told, and the order or task that it is about moves."""
     due, case = step.action.due, step.case
     assert due is not None
-    fired = clocks.due(
-        case.clocks, name=due.clock, run=due.run, step=due.step, rules=step.policy.clocks, now=step.now
-    )
+    fired = clocks.due(case.clocks, name=due.clock, run=due.run, step=due.step, rules=step.policy.clocks, now=step.now)
     if fired.clock is None:
         return fired.refusal or Refusal("stale-run", "there is no such clock")
     told = tuple(_tell(step, case, fired.clock, one) for one in fired.tell)

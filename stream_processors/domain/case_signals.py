@@ -142,9 +142,7 @@ def retracted(step: Step) -> Done | Refusal:
     return case_loop.call_off_all(step, Done(changes))
 
 
-def clocks_without(
-    case: Case, institutions: Iterable[str], now: datetime, *, stays_missed: bool = True
-) -> tuple[Clock, ...]:
+def clocks_without(case: Case, institutions: Iterable[str], now: datetime, *, stays_missed: bool = True) -> tuple[Clock, ...]:
     """The case's clocks; those of an institution that is not in it any more are called off, for it owes nothing here.
     `stays_missed`: what it had missed by then, though."""
     gone = _gone(case, institutions)

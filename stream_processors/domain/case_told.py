@@ -68,9 +68,7 @@ def _acted(one: Handling) -> tuple[object, ...]:
 
 def _taken_back(before: Case, after: Case, step: Step) -> Iterable[Told]:
     gone, executed = step.action.withdrawn, standing(before)
-    corrected = gone is not None and any(
-        one.signal_id == gone.signal_id and one.version > gone.version for one in after.signals
-    )
+    corrected = gone is not None and any(one.signal_id == gone.signal_id and one.version > gone.version for one in after.signals)
     warned = visible_reporters(before)
     found = taken_back(
         after,

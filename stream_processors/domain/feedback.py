@@ -124,7 +124,7 @@ def _listed(case: Case) -> Iterable[JoinedSignal]:
     """The listed signals of institutions, each once: of two versions of one the newer. Leads are left out."""
     found: dict[str, JoinedSignal] = {}
     for one in visible_signals(case):
-        if (one.signal_id not in found or found[one.signal_id].version < one.version):
+        if one.signal_id not in found or found[one.signal_id].version < one.version:
             found[one.signal_id] = one
     return found.values()
 

@@ -53,9 +53,7 @@ def marked(subjects: tuple[Subject, ...], measured: Set[str]) -> tuple[Subject, 
     if not measured:
         return subjects
     return tuple(
-        one.model_copy(update={"hub": MEASURED})
-        if one.token in measured and one.hub is None and one.role == "suspect"
-        else one
+        one.model_copy(update={"hub": MEASURED}) if one.token in measured and one.hub is None and one.role == "suspect" else one
         for one in subjects
     )
 

@@ -28,9 +28,7 @@ def reference_of(given: str | None) -> str:
     return given
 
 
-def accepted(
-    *, signal_id: str, reference: str, receipt: str, now: datetime, advisories: Sequence[Advice] = ()
-) -> RawReceipt:
+def accepted(*, signal_id: str, reference: str, receipt: str, now: datetime, advisories: Sequence[Advice] = ()) -> RawReceipt:
     return RawReceipt.trusted(
         outcome=RawOutcome.ACCEPTED,
         received_at=now,

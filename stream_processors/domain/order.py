@@ -110,9 +110,7 @@ _may_issue = guards.all_of(
     guards.under_the_cap,
 )
 _may_approve = guards.all_of(guards.other_person, _may_issue)
-_may_execute = guards.all_of(
-    guards.in_time, guards.done_when_it_could_be, guards.notice_has_ended, guards.what_was_done
-)
+_may_execute = guards.all_of(guards.in_time, guards.done_when_it_could_be, guards.notice_has_ended, guards.what_was_done)
 _may_renew = guards.all_of(guards.offered, guards.in_time, guards.other_person_renews, guards.renewable, guards.under_the_cap)
 _may_lift = guards.all_of(guards.not_lifted, guards.done_when_it_could_be)
 _crossing = guards.all_of(guards.once, guards.done_when_it_could_be, guards.paid_what_was_ordered)

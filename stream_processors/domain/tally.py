@@ -17,6 +17,7 @@ YUAN = "CNY"
 MOST_MINOR = 10**18
 """A case's sum stops here: more would not be written as a number by every reader."""
 
+
 class Adds(Protocol):
     """What a signal adds to its case: one that joins, or what one that joined left standing."""
 

@@ -59,9 +59,7 @@ def follow(
         unexplained=unexplained,
         unread=len(rest),
         unread_from=until,
-        other_currencies=_others(
-            currency, since, known, {*(one.account for one in losses), *(one.account for one in stops)}
-        ),
+        other_currencies=_others(currency, since, known, {*(one.account for one in losses), *(one.account for one in stops)}),
     )
 
 

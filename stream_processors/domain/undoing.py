@@ -83,9 +83,7 @@ def _told(recipient: str, after: Case, change: Change, undo: tuple[Undo, ...] = 
     return Told(recipient, "taken_back", after.case_id, data)
 
 
-def _own(
-    institution: str, after: Case, executed: Iterable[Executed], warned: Set[str]
-) -> tuple[Undo, ...]:
+def _own(institution: str, after: Case, executed: Iterable[Executed], warned: Set[str]) -> tuple[Undo, ...]:
     """What the institution is to take back, once nobody reports the subject any more; then an early warning that it had is void,
     too. While reports are left, the release order that may follow says how much: a part would tell what the others reported."""
     if after.signal_count:

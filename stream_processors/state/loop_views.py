@@ -45,6 +45,8 @@ __all__ = [
 
 MERGES_FOLLOWED = 8
 """So often whoever looks for a case goes on to the one that it was merged into."""
+
+
 def case_moves(case: Case, now: datetime) -> list[str]:
     """The officers' moves that the case's state allows; a guard may still refuse one."""
     return cases.open_moves(case, now)

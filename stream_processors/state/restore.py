@@ -94,9 +94,7 @@ def _restoring(identity: str, folds: int, opened_ms: int = 0) -> str:
     return f"{RESTORING}{identity}|folds={folds}#{opened}{secrets.token_hex(8)}"
 
 
-async def _usable(
-    stage: Stage, identity: str, generations: Generations, store: Store, told: Told
-) -> list[str | None]:
+async def _usable(stage: Stage, identity: str, generations: Generations, store: Store, told: Told) -> list[str | None]:
     """The stamps of a state that may be folded on. One that older folds made is cleared: what they made is not what ours make. So
     is one that holds what the log has lost since."""
     stamps = await store.stamps()

@@ -64,14 +64,17 @@ class Sender:
         for n in range(start, start + count):
             bank = BANKS[n % len(BANKS)]
             account = {"kind": "account", "value": f"62220210{n // 3 % 30:08d}"}
-            yield bank, {
-                "reference": f"roll-{n}",
-                "kind": "telecom_fraud",
-                "occurred_at": f"2026-11-2{n % 4}T10:{n % 60:02d}:00+08:00",
-                "region": "630202",
-                "amount": {"minor": 100_000 * (1 + n % 7), "currency": "CNY"},
-                "indicators": [account, {"kind": "phone", "value": f"138{n % 50:08d}"}],
-            }
+            yield (
+                bank,
+                {
+                    "reference": f"roll-{n}",
+                    "kind": "telecom_fraud",
+                    "occurred_at": f"2026-11-2{n % 4}T10:{n % 60:02d}:00+08:00",
+                    "region": "630202",
+                    "amount": {"minor": 100_000 * (1 + n % 7), "currency": "CNY"},
+                    "indicators": [account, {"kind": "phone", "value": f"138{n % 50:08d}"}],
+                },
+            )
 
     async def send(self, count: int, *, again: bool = False) -> int:
         """So many new ones, or all that were sent before; how many the gateway knew."""

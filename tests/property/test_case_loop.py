@@ -104,9 +104,7 @@ class Play:
 
     def take(self, action: Action, actor: str) -> None:
         self.now += timedelta(seconds=1)
-        change = decide(
-            action=action, actor=actor, case=self.case, policy=POLICY, now=self.now, calendar=CALENDAR
-        )
+        change = decide(action=action, actor=actor, case=self.case, policy=POLICY, now=self.now, calendar=CALENDAR)
         self.played.append((self.case, action, actor, self.now, change))
         self.case = change.case or self.case
 

@@ -20,9 +20,7 @@ TEXT = st.text(st.characters(codec="utf-8"), max_size=20)
 SCALAR = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), TEXT, st.sampled_from(["", "k1.x", "2026-03-02T01:00:00Z"])
 )
-JSON = st.recursive(
-    SCALAR, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3), max_leaves=6
-)
+JSON = st.recursive(SCALAR, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3), max_leaves=6)
 RECORDS = [(topic, value) for topic in examples.WRITTEN for value in examples.of(topic).values()]
 
 
@@ -58,9 +56,7 @@ def _places(value: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 
 @given(st.data(), st.sampled_from(RECORDS), JSON, st.sampled_from(["put", "drop", "cut"]))
-def test_a_damaged_record_is_another_record_or_a_codec_error(
-    data: st.DataObject, found: Any, other: Any, how: str
-) -> None:
+def test_a_damaged_record_is_another_record_or_a_codec_error(data: st.DataObject, found: Any, other: Any, how: str) -> None:
     topic, raw = found
     if how == "cut":
         _read(topic, raw[: data.draw(st.integers(0, len(raw)))])

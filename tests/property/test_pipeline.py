@@ -78,9 +78,7 @@ RETRACTED = st.tuples(
     st.sampled_from(["a", "b", "c", "d"]),
     FLOOR,
 )
-POISON = st.sampled_from(
-    [b"", b"\xff\x00", b"{}", b'{"type": []}', b'{"type": "cn.liandong.signals.submitted.v1"}', b"[" * 3000]
-)
+POISON = st.sampled_from([b"", b"\xff\x00", b"{}", b'{"type": []}', b'{"type": "cn.liandong.signals.submitted.v1"}', b"[" * 3000])
 MOVES = sorted(kind.value for kind in OFFICERS_ONLY - {ActionKind.MERGE, ActionKind.SPLIT})
 OFFICER = st.fixed_dictionaries(
     {
@@ -232,9 +230,7 @@ class Player:
         revision = None
         if one["behind"] is not None:
             known = [
-                decode(CHANGED, record.value).data
-                for record in self.world.log.all(CHANGED)
-                if record.key == case_id.encode()
+                decode(CHANGED, record.value).data for record in self.world.log.all(CHANGED) if record.key == case_id.encode()
             ]
             latest = max([change.revision or 0 for change in known], default=0)
             revision = latest - one["behind"]
@@ -416,8 +412,7 @@ def what_is_dead_is_taken_back_once_and_nothing_else_is(player: Player, facts: d
         (one.signal_id, one.version, one.content_id, one.queues) for fact in retractions(player).values() for one in fact.undone
     )
     lasting = Counter(
-        (one.signal_id, one.version, one.content_id, tuple(route.queue for route in one.routes))
-        for one in live(player, facts)
+        (one.signal_id, one.version, one.content_id, tuple(route.queue for route in one.routes)) for one in live(player, facts)
     )
     assert undone == counted_ones - lasting
     dead = floors(player, facts)
@@ -468,9 +463,7 @@ def no_hub_leads_a_case(facts: dict[tuple[int, int], Any]) -> None:
 
 def each_join_is_applied_once(player: Player, facts: dict[tuple[int, int], Any]) -> None:
     """And each retraction of a signal from its case."""
-    joined_by = {
-        (fact.signal_id, fact.version, route.queue): route.case_id for fact in facts.values() for route in fact.routes
-    }
+    joined_by = {(fact.signal_id, fact.version, route.queue): route.case_id for fact in facts.values() for route in fact.routes}
     wanted = Counter(
         (f"join-{name_of(fact.signal_id, fact.version)}-{route.queue}", route.case_id)
         for fact in facts.values()
@@ -497,9 +490,7 @@ def cases_add_up(player: Player, facts: dict[tuple[int, int], Any]) -> None:
     last = {}
     for record in player.world.log.all(CHANGED):
         change = decode(CHANGED, record.value).data
-        if change.case is not None and change.revision > (
-            last[change.case_id].revision if change.case_id in last else 0
-        ):
+        if change.case is not None and change.revision > (last[change.case_id].revision if change.case_id in last else 0):
             last[change.case_id] = change.case
     routed: defaultdict[str, list[Any]] = defaultdict(list)
     for fact in live(player, facts):

@@ -25,10 +25,7 @@ def test_more_of_anything_never_lowers_the_score(signal, sightings, more, partie
     assert score(poorer, Features(sightings + more, parties), POLICY)[0] >= low
     assert score(poorer, Features(sightings, parties + others), POLICY)[0] >= low
     assert (
-        score(signal.model_copy(update={"amount_minor": (amount or 0) + richer}), Features(sightings, parties), POLICY)[
-            0
-        ]
-        >= low
+        score(signal.model_copy(update={"amount_minor": (amount or 0) + richer}), Features(sightings, parties), POLICY)[0] >= low
     )
 
 

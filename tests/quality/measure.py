@@ -61,9 +61,7 @@ def _names() -> Iterator[Figure]:
     functions = {node.name for path in product_files() for node in _functions(_tree(path)) if not node.name.startswith("__")}
     single = [name for name in functions if "_" not in name.strip("_")]
     yield Figure("function names of a single word", 100 * len(single) / len(functions), 35, "%")
-    classes = Counter(
-        node.name for path in product_files() for node in ast.walk(_tree(path)) if isinstance(node, ast.ClassDef)
-    )
+    classes = Counter(node.name for path in product_files() for node in ast.walk(_tree(path)) if isinstance(node, ast.ClassDef))
     shared = sum(count for count in classes.values() if count > 1)
     yield Figure("classes that share their name", 100 * shared / classes.total(), 5, "%")
     marks = sum(

@@ -70,9 +70,7 @@ def account(number: int, role: str = "suspect") -> dict[str, str]:
     return {"kind": "account", "value": f"62220210{number:08d}", "role": role}
 
 
-def submitted(
-    institution: str = "bank-001", reference: str = "r-1", *, hubs: Hubs = POLICY.hubs, **over: Any
-) -> SubmittedSignal:
+def submitted(institution: str = "bank-001", reference: str = "r-1", *, hubs: Hubs = POLICY.hubs, **over: Any) -> SubmittedSignal:
     """A protected signal. `over` changes its body."""
     whole = body(**over)
     return protect(whole, institution=institution, reference=reference, tokenizer=TOKENIZER, sealer=SEALER, hubs=hubs)
@@ -131,9 +129,7 @@ def joined(**over: Any) -> JoinedSignal:
 def join(case_id: str = "case-1", action_id: str | None = None, **over: Any) -> Action:
     signal = joined(**over)
     name = action_id or f"join-{signal.signal_id}-q"
-    return Action.trusted(
-        action_id=name, case_id=case_id, kind=ActionKind.JOIN, queue="public-security-630202", signal=signal
-    )
+    return Action.trusted(action_id=name, case_id=case_id, kind=ActionKind.JOIN, queue="public-security-630202", signal=signal)
 
 
 def taken_back(signal: JoinedSignal, case_id: str = "case-1") -> Action:
@@ -175,15 +171,11 @@ def action_record(action: Action, origin: Origin | None = None, actor: str | Non
     return action.case_id.encode(), value
 
 
-def fact_record(
-    data: Any, topic: Topic, partition: int, offset: int, now: datetime = T0, actor: str = "stage:test"
-) -> bytes:
+def fact_record(data: Any, topic: Topic, partition: int, offset: int, now: datetime = T0, actor: str = "stage:test") -> bytes:
     """The value of a fact about the source record at `partition`/`offset`."""
     source = {ASSESSED.name: SUBMITTED, CHANGED.name: ACTIONS}[topic.name]
     origin = Origin(source.name, partition, offset)
-    return encode(
-        topic, data, id=f"{topic.name}-{partition}:{offset}", source="/test", actor=actor, time=now, origin=origin
-    )
+    return encode(topic, data, id=f"{topic.name}-{partition}:{offset}", source="/test", actor=actor, time=now, origin=origin)
 
 
 def opened_case(now: datetime = T0, **over: Any) -> Any:

@@ -94,9 +94,7 @@ async def _story() -> dict[Topic, dict[str, bytes]]:
     signals = {
         "telecom_fraud": first,
         "second_institution": submitted("bank-002", "TF/88", indicators=[account(99)], **{**fraud, "narrative": None}),
-        "telecom_operator": submitted(
-            "telecom-1", "c0ffee", indicators=[account(99), phone(7)], **{**fraud, "amount": None}
-        ),
+        "telecom_operator": submitted("telecom-1", "c0ffee", indicators=[account(99), phone(7)], **{**fraud, "amount": None}),
         "illegal_finance": submitted("pay-001", "IF-5", **fundraising),
         "repeat": first,
         "resend": submitted("bank-001", "2026-000118", indicators=suspects, **fraud),
@@ -305,9 +303,7 @@ def write() -> list[Path]:
             path = folder(topic) / f"{name}.json"
             if not path.exists():
                 path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(
-                    orjson.dumps(orjson.loads(value), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
-                )
+                path.write_bytes(orjson.dumps(orjson.loads(value), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
                 made.append(path)
     return made
 

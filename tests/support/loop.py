@@ -34,9 +34,7 @@ class Loop:
     def decide(self, action: Action, actor: str, at: float | None = None) -> CaseChange:
         if at is not None:
             self.now = after(minutes=at)
-        change = case.decide(
-            action=action, actor=actor, case=self.case, policy=POLICY, now=self.now, calendar=CALENDAR
-        )
+        change = case.decide(action=action, actor=actor, case=self.case, policy=POLICY, now=self.now, calendar=CALENDAR)
         self.case = change.case or self.case
         self.changes.append(change)
         return change

@@ -40,9 +40,7 @@ class Story:
         self.world.clock.forward(2)
 
     async def act(self, action: Action, actor: str) -> None:
-        value = encode(
-            ACTIONS, action, id=action.action_id, source="/gateway", actor=actor, time=after(), subject=action.case_id
-        )
+        value = encode(ACTIONS, action, id=action.action_id, source="/gateway", actor=actor, time=after(), subject=action.case_id)
         self.world.submit(action.case_id.encode(), value, ACTIONS)
         await self.settled()
 

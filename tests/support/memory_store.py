@@ -259,9 +259,7 @@ class _Keys:
                 del kept[oldest]
                 self.values.get(unread, {}).pop(oldest, None)
 
-    def mark(
-        self, key: str, member: bytes, _: int, name: str, slot: int, when: int, rank: int, tail: bytes, ends: int
-    ) -> None:
+    def mark(self, key: str, member: bytes, _: int, name: str, slot: int, when: int, rank: int, tail: bytes, ends: int) -> None:
         own = f"y:{name}"
         state, stood = self.values.get(own, bytes(48)), int(self.ends.get(own, 0))
         slots = [state[at : at + 12] for at in range(0, 48, 12)]

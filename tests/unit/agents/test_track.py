@@ -156,9 +156,7 @@ async def test_a_move_without_what_it_needs_leaves_no_case_without_a_holder(worl
     assert changes[2].case.holder == "officer-a"
 
 
-async def test_a_case_that_would_be_no_record_any_more_lists_fewer_signals(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_case_that_would_be_no_record_any_more_lists_fewer_signals(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else the broker would refuse it, and every owner of the partition would end at the same action."""
     monkeypatch.setattr(track, "LARGEST", 20_000)
     for n in range(8):

@@ -25,9 +25,7 @@ CSV = Decoder(csv_mapping())
 NDJSON = Decoder(ndjson_mapping())
 
 
-def read(
-    path: Path, start: int = 0, *, finished: bool = True, decoder: Decoder = CSV, width: int | None = None
-) -> list[RawRow]:
+def read(path: Path, start: int = 0, *, finished: bool = True, decoder: Decoder = CSV, width: int | None = None) -> list[RawRow]:
     return list(rows(path, start, decoder=decoder, is_finished=lambda: finished, width=width))
 
 

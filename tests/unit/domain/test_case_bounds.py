@@ -307,7 +307,6 @@ def test_a_measure_that_another_case_hands_over_counts_once() -> None:
     assert change.counted is None or change.counted.after.measures == ()
 
 
-
 def test_who_has_the_case_hears_of_an_objection_that_is_due() -> None:
     loop = Loop().claimed()
     loop.executed()

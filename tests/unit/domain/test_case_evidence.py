@@ -57,9 +57,7 @@ def test_of_a_sender_the_first_the_newest_and_the_worst_are_the_last_to_go() -> 
 def test_the_first_tip_stays_when_tips_flood_a_case() -> None:
     tips = [signal("public", n, trust="low") for n in range(1, 40)]
     found = listed(signal("bank-001", 0), *tips)
-    assert [one.signal_id for one in found] == [
-        *(f"sig-public-{n}" for n in (39, 38, 37, 36)), "sig-public-1", "sig-bank-001-0"
-    ]
+    assert [one.signal_id for one in found] == [*(f"sig-public-{n}" for n in (39, 38, 37, 36)), "sig-public-1", "sig-bank-001-0"]
     assert len(found) == LOW_KEPT + 1
 
 
@@ -76,9 +74,7 @@ SENT = st.lists(st.tuples(st.sampled_from(["bank-a", "bank-b", "bank-c", "public
 
 @given(SENT, st.integers(1, 12))
 def test_every_sender_keeps_its_share_whatever_the_others_send(sent: list[tuple[str, int]], most: int) -> None:
-    signals = [
-        signal(who, n, score, **({"trust": "low"} if who == "public" else {})) for n, (who, score) in enumerate(sent)
-    ]
+    signals = [signal(who, n, score, **({"trust": "low"} if who == "public" else {})) for n, (who, score) in enumerate(sent)]
     found = listed(*signals, most=most)
     assert len(found) <= most
     assert list(found) == sorted(found, key=lambda one: one.accepted_at, reverse=True)

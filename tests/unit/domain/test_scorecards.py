@@ -45,7 +45,7 @@ def withdrawal(signal: AssessedSignal, below: int = FOREVER, dated: bool = True)
 
 
 def change(case: Any, action: Any, hours: int = 1) -> Any:
-    """(what the fact carries, the case after it)"""
+    """Give what the fact carries, and the case after it."""
     made = cases.decide(action=action, actor="a", case=case, policy=POLICY, now=after(hours=hours))
     assert made.case is not None
     return counted(Whole(case) if case else None, Whole(made.case)), made.case

@@ -223,9 +223,7 @@ def test_a_corrected_amount_that_is_added_to_the_old_one_is_found(second_thought
     expected, live = second_thought
     wanted = ((key, one) for key, one in expected.cases.items() if one.once and one.must and len(one.must) == len(one.may))
     key = next(key for key, one in wanted if one.amounts("CNY")[0])
-    case = next(
-        one for one in live.cases.values() if (one.queue, next(iter(expected.primaries[one.primary_signal_id]))) == key
-    )
+    case = next(one for one in live.cases.values() if (one.queue, next(iter(expected.primaries[one.primary_signal_id]))) == key)
     wrong = case.model_copy(update={"amount_minor": {"CNY": case.amount_minor["CNY"] + 100}})
     assert "CNY (minor units)" in said(expected, live._replace(cases={**live.cases, case.case_id: wrong}))
 
