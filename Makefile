@@ -4,6 +4,7 @@ BIN := .venv/bin
 KILLS ?= 40
 FILES ?= 100000
 FUZZ_ARGS ?=
+CHAOS_ARGS ?=
 BENCH ?= all
 PYTEST_ARGS ?=
 
@@ -49,13 +50,13 @@ fuzz-files: setup ## files of any bytes through the file drop (FILES=100000 FUZZ
 	$(BIN)/python -m tests.support.file_fuzz --files $(FILES) $(FUZZ_ARGS)
 
 chaos: setup ## kill things and compare with the oracle (KILLS=200)
-	@$(BIN)/liandong chaos --kills $(KILLS)
+	@$(BIN)/python -m tests.chaos --kills $(KILLS) $(CHAOS_ARGS)
 
 bench: setup ## the numbers (BENCH=transport for one)
-	@$(BIN)/liandong bench $(BENCH) --json
+	@$(BIN)/python -m tests.bench $(BENCH) --json
 
 verify: setup ## rebuild from the log and compare with the live state
-	@$(BIN)/liandong verify
+	@$(BIN)/python -m tests.oracle
 
 clean: ## stop everything and remove what can be made again, the demo's data included
 	@for state in $$(ls .liandong/*/state.json 2>/dev/null); do \

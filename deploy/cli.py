@@ -8,20 +8,18 @@ from importlib.util import find_spec
 
 import typer
 
-# Module by the commands it registers: `liandong status` need not wait for what only `liandong chaos` imports.
+# Module by the commands it registers: `liandong status` need not wait for what only `liandong verify` imports.
 MODULES = {
     "deploy.local.commands": ("up", "down", "status"),
-    "deploy.demo": ("demo",),
-    "deploy.token": ("token",),
-    "deploy.receipt": ("receipt",),
-    "deploy.topics": ("topics",),
-    "deploy.recover": ("recover",),
+    "deploy.demo.command": ("demo",),
+    "deploy.commands.token": ("token",),
+    "deploy.commands.receipt": ("receipt",),
+    "deploy.commands.topics": ("topics",),
+    "deploy.commands.recover": ("recover",),
     "deploy.verify.main": ("verify",),
-    "deploy.bench.main": ("bench",),
-    "deploy.chaos.main": ("chaos",),
     "deploy.contracts.main": ("contracts",),
-    "deploy.loop": ("loop",),
-    "deploy.webhook": ("webhook",),
+    "deploy.commands.diagram": ("loop",),
+    "deploy.commands.webhook": ("webhook",),
     "connectors.commands": ("feed",),
 }
 

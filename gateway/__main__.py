@@ -7,9 +7,9 @@ import sys
 
 import uvicorn
 
-from gateway.files import room
-from gateway.jwks import UnsafeKeys
-from gateway.protocol import Server, limited
+from gateway.security.jwks import UnsafeKeys
+from gateway.server.connection_limits import Server, limited
+from gateway.server.fd_limit import room
 from gateway.settings import GatewaySettings
 
 
@@ -29,7 +29,7 @@ def main() -> None:
         loop="uvloop",
         http=limited(settings, room(settings.connections_limit)),
         ws="none",
-        proxy_headers=False,  # whose word is taken is a setting of ours (gateway/peers.py)
+        proxy_headers=False,  # whose word is taken is a setting of ours (gateway/security/client_address.py)
         access_log=False,
         log_config=None,
         server_header=False,

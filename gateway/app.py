@@ -23,61 +23,59 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from gateway.accept import Acceptor
-from gateway.answers import QueueOut, case_out
-from gateway.auth import Authenticator
-from gateway.bureau import Bureau
-from gateway.desk import Desk
-from gateway.endpoint import Endpoint, Gateway, mount
-from gateway.exporter import Exporter
-from gateway.hooks.desk import HookDesk
-from gateway.idempotency import Idempotency, RedisIdempotency, StateUnavailable
-from gateway.inbox.bell import Bell, MakeNews, NoNews, RedisNews
-from gateway.inbox.desk import InboxDesk
-from gateway.intake import Intake
-from gateway.jwks import KeySource, check_keys
-from gateway.lag import CaughtUp, Lag, nothing_is_lost, watch
+from gateway.adapters.idempotency import Idempotency, RedisIdempotency, StateUnavailable
+from gateway.adapters.kafka import KafkaLog, Log
+from gateway.adapters.policy_watch import follow_policy
+from gateway.adapters.redis import Pipelining
+from gateway.adapters.stage_lag import CaughtUp, Lag, nothing_is_lost, watch
+from gateway.appeals import routes as objections
+from gateway.cases import routes as cases
+from gateway.cases.responses import QueueOut, case_out
+from gateway.commands.case_commands import Desk
+from gateway.commands.oversight_commands import Bureau
+from gateway.dissuasion import routes as tasks
+from gateway.http import docs_page as docs
+from gateway.http.endpoint import Endpoint, Gateway, mount
+from gateway.inbox import routes as inbox
+from gateway.inbox.service import InboxDesk
+from gateway.inbox.waiters import Bell, MakeNews, NoNews, RedisNews
+from gateway.live import routes as live
 from gateway.live.hub import Hub
 from gateway.live.source import KafkaSource, MakeSource, no_source
-from gateway.log import KafkaLog, Log
+from gateway.measures import routes as measures
 from gateway.metrics import count_problem
-from gateway.pipelining import Pipelining
-from gateway.policy import follow_policy
+from gateway.money_trail import routes as trails
+from gateway.ops import routes as ops
+from gateway.ops.exporter import Exporter
+from gateway.orders import routes as orders
+from gateway.oversight import campaign_routes as campaigns
+from gateway.oversight import routes as oversight
 from gateway.problems import Problem, later, unwound
-from gateway.rates import Rates, RedisRates
-from gateway.routes import (
-    campaigns,
-    cases,
-    docs,
-    inbox,
-    live,
-    measures,
-    objections,
-    ops,
-    orders,
-    oversight,
-    queues,
-    retractions,
-    scorecards,
-    search,
-    signals,
-    tasks,
-    tips,
-    trails,
-    webhooks,
-)
-from gateway.scorecards import Cards
-from gateway.scrape import ScrapeToken
+from gateway.queues import routes as queues
+from gateway.scorecards import routes as scorecards
+from gateway.scorecards.service import Cards
+from gateway.search import routes as search
+from gateway.security.auth import Authenticator
+from gateway.security.jwks import KeySource, check_keys
+from gateway.security.rate_limits import Rates, RedisRates
+from gateway.security.scrape_token import ScrapeToken
 from gateway.settings import GatewaySettings
-from gateway.tips.desk import Tips
-from gateway.turns import Turns
-from schemas.cases import Case
+from gateway.signals import retraction_routes as retractions
+from gateway.signals import routes as signals
+from gateway.signals.admission import Acceptor
+from gateway.signals.batch_turns import Turns
+from gateway.signals.parsing import Intake
+from gateway.tips import routes as tips
+from gateway.tips.service import Tips
+from gateway.webhooks import routes as webhooks
+from gateway.webhooks.service import HookDesk
+from schemas.cases.case import Case
 from schemas.policy import Policy
-from schemas.protect import AesGcmSealer, Keyring, PlaceCipher, Sealer, Tokenizer
+from schemas.security import AesGcmSealer, Keyring, PlaceCipher, Sealer, Tokenizer
 from schemas.topics import RETRACTIONS
-from stream_processors.policy_file import PolicyFile
-from stream_processors.state.views import Rebuilding, RedisViews, Views
-from stream_processors.webhooks.post import Resolve, SystemResolver
+from stream_processors.runtime.policy_file import PolicyFile
+from stream_processors.views.api import Rebuilding, RedisViews, Views
+from stream_processors.webhooks.http_client import Resolve, SystemResolver
 
 logger = logging.getLogger("liandong.gateway")
 

@@ -1,9 +1,9 @@
-"""How the gateway counts. Its metrics are declared with all others in stream_processors/metrics.py."""
+"""How the gateway counts. Its metrics are declared with all others in stream_processors/runtime/metrics.py."""
 
 from __future__ import annotations
 
 from gateway.problems import PROBLEMS
-from stream_processors.metrics import GATEWAY as METRICS
+from stream_processors.runtime.metrics import GATEWAY as METRICS
 
 __all__ = ["METRICS", "count_problem"]
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import orjson
 from starlette.responses import Response
 
-from schemas.reading import Refused
+from schemas.parsing import Refused
 
 TYPE_PREFIX = "urn:liandong:problem:"
 MEDIA_TYPE = "application/problem+json"

@@ -11,8 +11,8 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from schemas.values import PartyId
-from stream_processors.settings import Settings
+from schemas.common import PartyId
+from stream_processors.runtime.settings import Settings
 
 LOCAL_ISSUER = "liandong-local"
 """Of tokens that `liandong token` makes."""

@@ -10,7 +10,7 @@ from typing import Annotated, Generic, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
-from schemas.values import Instant
+from schemas.common import Instant
 
 Text = Annotated[str, StringConstraints(max_length=300)]
 Data = TypeVar("Data", bound=BaseModel)

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from schemas.values import MAX_OFFSET, Instant, Stored
+from schemas.common import MAX_OFFSET, Instant, Stored
 
 Whole = Annotated[int, Field(ge=0, lt=MAX_OFFSET)]
 

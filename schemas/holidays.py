@@ -11,7 +11,7 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints, model_validator
 
-from schemas.values import Strict
+from schemas.common import Strict
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 _DAY = timedelta(days=1)

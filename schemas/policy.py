@@ -12,14 +12,14 @@ from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, Field, model_validator
 
-from schemas.clocks import Clocks
-from schemas.clocks import Severity as Severity
-from schemas.hubs import Hubs
-from schemas.indicators import IndicatorKind, canonical
-from schemas.order_rules import OrderRules
-from schemas.signals import SignalKind, Stage
-from schemas.trails import TrailRules
-from schemas.values import AmountMinor, PartyId, Region, Strict
+from schemas.common import AmountMinor, PartyId, Region, Strict
+from schemas.deadlines import Clocks
+from schemas.deadlines import Severity as Severity
+from schemas.money_trail import TrailRules
+from schemas.orders.policy import OrderRules
+from schemas.signals.hubs import Hubs
+from schemas.signals.indicators import IndicatorKind, canonical
+from schemas.signals.submission import SignalKind, Stage
 
 Scope = Literal["county", "city"]
 

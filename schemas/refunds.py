@@ -11,8 +11,8 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from schemas.trails import Moved
-from schemas.values import AmountMinor, Currency, EventTime, Instant, Name, Stored
+from schemas.common import AmountMinor, Currency, EventTime, Instant, Name, Stored
+from schemas.money_trail import Moved
 
 MOST_PAYMENTS = 10_000
 

@@ -11,16 +11,16 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel
 
-from schemas.cases import Action, CaseChange
-from schemas.deliveries import DeliveryMark, Issued
-from schemas.facts import AssessedSignal, DeadLetter
+from schemas.cases.case import Action, CaseChange
+from schemas.common import DAY_MS
 from schemas.generations import LogGeneration
-from schemas.oversight import OversightAction, OversightChange
-from schemas.receipts import RawReceipt
-from schemas.retractions import Retraction
-from schemas.signals import SignalIn, SubmittedSignal
-from schemas.values import DAY_MS
-from schemas.webhooks import Endpoints
+from schemas.notifications.delivery import DeliveryMark, Issued
+from schemas.notifications.webhook import Endpoints
+from schemas.oversight.oversight import OversightAction, OversightChange
+from schemas.signals.assessed import AssessedSignal, DeadLetter
+from schemas.signals.receipts import RawReceipt
+from schemas.signals.retraction import Retraction
+from schemas.signals.submission import SignalIn, SubmittedSignal
 
 PARTITIONS = 8
 RAW_PARTITIONS = 4

@@ -28,22 +28,22 @@ from faust.types.auth import AuthProtocol, SASLMechanism
 from prometheus_client import start_http_server
 
 from schemas.policy import Policy
-from schemas.protect import AesGcmSealer, PlaceCipher, Tokenizer
+from schemas.security import AesGcmSealer, PlaceCipher, Tokenizer
 from schemas.topics import Topic, all_topics
-from stream_processors import transport
 from stream_processors.agents.base import Agent, Batch
-from stream_processors.agents.beside import Beside
-from stream_processors.cluster_view import check_topics
-from stream_processors.generations import Generations
-from stream_processors.log import CURE, DamagedLog, KafkaLog
-from stream_processors.metrics import METRICS
-from stream_processors.patience import keep_trying, look_if_possible
-from stream_processors.pipeline import STAGES, intake_stage
-from stream_processors.policy_file import PolicyFile
-from stream_processors.settings import PolicyError, Settings
+from stream_processors.agents.group import Beside
+from stream_processors.runtime import faust_transport as transport
+from stream_processors.runtime.cluster_view import check_topics
+from stream_processors.runtime.generations import Generations
+from stream_processors.runtime.log import CURE, DamagedLog, KafkaLog
+from stream_processors.runtime.metrics import METRICS
+from stream_processors.runtime.policy_file import PolicyFile
+from stream_processors.runtime.retry_policy import keep_trying, look_if_possible
+from stream_processors.runtime.settings import PolicyError, Settings
+from stream_processors.runtime.waiting import KAFKA, LOCK, Waiting
 from stream_processors.state.keys import Namespace
 from stream_processors.state.store import RedisLike, RedisStore, connect
-from stream_processors.waiting import KAFKA, LOCK, Waiting
+from stream_processors.topology import STAGES, intake_stage
 
 if TYPE_CHECKING:
     from stream_processors.agents.webhook import Webhook
@@ -296,11 +296,11 @@ async def _agent(settings: Settings, stage: str, log: KafkaLog, redis: RedisLike
     agent: Agent
     if stage == "track":
         from stream_processors.agents.track import Track
-        from stream_processors.calendar_file import load_holidays
+        from stream_processors.runtime.calendar_file import load_holidays
 
         agent = Track(log, store, policy, sealer, logger.info, holidays=load_holidays(settings.holidays_file))
     elif stage == "oversee":
-        from schemas.protect.signing import Ed25519Signer, load_or_create
+        from schemas.security.signing import Ed25519Signer, load_or_create
         from stream_processors.agents.oversee import Oversee
 
         agent = Oversee(log, store, policy, sealer, logger.info, Ed25519Signer(load_or_create(settings.signing_path)))
@@ -315,7 +315,7 @@ async def _agent(settings: Settings, stage: str, log: KafkaLog, redis: RedisLike
 
 def _webhook(settings: Settings, log: KafkaLog, store: RedisStore, policy: Policy, sealer: AesGcmSealer) -> Webhook:
     from stream_processors.agents.webhook import Webhook
-    from stream_processors.webhooks.post import Poster, SystemResolver, trust
+    from stream_processors.webhooks.http_client import Poster, SystemResolver, trust
 
     hooks = settings.hooks()
     if loosened := hooks.loosened():

@@ -3,8 +3,8 @@
 Invariant: it needs httpx and pydantic and nothing else of this project, so it can be installed alone.
 """
 
-from .answers import Advisory, Answer, Feedback, Outcome, Receipt
 from .backoff import Backoff
+from .case_work import Measure, Order, Task
 from .client import AsyncClient, Client
 from .errors import (
     ClientError,
@@ -20,9 +20,9 @@ from .errors import (
     Unavailable,
 )
 from .inbox import Notice, Page
-from .loop import Measure, Order, Task
+from .models import Advisory, Answer, Feedback, Outcome, Receipt
+from .sansio import Patience
 from .signals import Amount, Indicator, Signal
-from .steps import Patience
 from .webhook import BadWebhook, Webhook, verify_webhook
 
 __all__ = [

@@ -13,10 +13,10 @@ from typing import Any, Protocol
 
 from pydantic_core import from_json, to_json
 
-from .answers import Advisory, Answer
 from .backoff import retry_after_s
 from .errors import faults_of, problem_error, problem_of, said, slug_of
-from .steps import Patience, Reply, Request, Steps, ask, is_for_later
+from .models import Advisory, Answer
+from .sansio import Patience, Reply, Request, Steps, ask, is_for_later
 
 BATCH_PATH = "/v1/signals/batch"
 NDJSON = "application/x-ndjson"

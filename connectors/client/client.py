@@ -18,13 +18,15 @@ from typing import Any, Literal, Self
 
 import httpx
 
-from . import calls, inbox, loop
-from .answers import Answer, Outcome, Receipt
-from .drive import TIMEOUT, AsyncToken, Token, drive, drive_async
+from . import case_work as loop
+from . import inbox
+from . import requests as calls
+from .case_work import Measure, Order, Task
 from .inbox import PAGE, WAIT_S, Notice, Page
-from .loop import Measure, Order, Task
+from .models import Answer, Outcome, Receipt
+from .sansio import Patience, Result, Steps
 from .signals import Signal
-from .steps import Patience, Result, Steps
+from .transport import TIMEOUT, AsyncToken, Token, drive, drive_async
 
 BATCH = 500
 TaskMove = Literal["take", "give-back", "tries", "give-up"]

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from pydantic_core import from_json
 
-from .answers import Outcome
+from .models import Outcome
 
 
 class ClientError(Exception):

@@ -11,9 +11,9 @@ from urllib.parse import quote, urlencode
 
 from pydantic import AwareDatetime
 
-from .answers import Told
-from .calls import model_of
-from .steps import Patience, Request, Steps, until_answered
+from .models import Told
+from .requests import model_of
+from .sansio import Patience, Request, Steps, until_answered
 
 WAIT_S = 20.0
 PAGE = 50

@@ -1,4 +1,4 @@
-"""A signal as the gateway takes it, for a type checker. Made by `liandong contracts write` from schemas/signals.py: do not edit.
+"""A signal for a type checker. Made by `liandong contracts write` from schemas/signals/submission.py: do not edit.
 
 Times are text with an offset (RFC 3339) or aware datetimes.
 """
@@ -46,6 +46,7 @@ TypologyId = Literal[
     "pyramid_selling",
     "organized_crime",
 ]
+
 
 class Amount(TypedDict):
     """Money: `{"minor": 1200000, "currency": "CNY"}` is 12,000.00 yuan."""

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from connectors.filedrop import perform
+from connectors.filedrop import commands as perform
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 

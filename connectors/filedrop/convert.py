@@ -24,8 +24,8 @@ from connectors.filedrop.mapping import (
     Whole,
 )
 from connectors.filedrop.times import TimeFault, read_epoch, read_form, read_iso
-from schemas.amount_text import read_amount
 from schemas.currencies import CURRENCIES, read_written
+from schemas.signals.amount_text import read_amount
 
 Cells = Mapping[str, Any]
 

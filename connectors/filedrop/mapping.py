@@ -15,11 +15,11 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
+from schemas.common import Region
 from schemas.currencies import read_written
-from schemas.indicators import IndicatorKind
-from schemas.signals import Role, SignalKind, Stage
-from schemas.taxonomy import TypologyId
-from schemas.values import Region
+from schemas.signals.indicators import IndicatorKind
+from schemas.signals.submission import Role, SignalKind, Stage
+from schemas.signals.taxonomy import TypologyId
 
 # Encodings in which line ends, quotes and commas are never part of another character.
 _SAFE = ("utf-8", "utf-8-sig", "gb18030", "gbk", "gb2312", "ascii", "iso8859-1", "cp1252")

@@ -1,4 +1,4 @@
-"""One file as the source of a connector (`connectors/port.py`).
+"""One file as the source of a connector (`connectors/contract.py`).
 
 A position knows the file that it belongs to: its inode, a hash of its head, and the last row before the position. When
 one of them does not fit (a new file under an old name, a rewritten one), reading begins anew; it counts once anyway.
@@ -16,11 +16,11 @@ from hashlib import blake2b
 from pathlib import Path
 from urllib.parse import quote
 
+from connectors.contract import Item, Position
 from connectors.filedrop.byte_order_mark import LONGEST_MARK_BYTES, check_mark
 from connectors.filedrop.convert import converter
 from connectors.filedrop.mapping import MappingError, MappingFile, repeated_names
 from connectors.filedrop.reader import Decoder, RawRow, rows
-from connectors.port import Item, Position
 
 HEAD_BYTES = 1024
 

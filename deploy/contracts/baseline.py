@@ -14,9 +14,9 @@ from typing import Any
 from deploy.contracts import asyncapi
 from deploy.contracts.breaking import Found, of_http, of_log
 from deploy.contracts.files import ASYNCAPI, FOLDER, OPENAPI, as_text
-from deploy.local.places import project_root
+from deploy.local.paths import project_root
 from gateway.app import ENDPOINTS
-from gateway.openapi import document
+from gateway.http.openapi import document
 
 BASELINES = FOLDER / "baseline"
 ACCEPTED = BASELINES / "accepted.json"

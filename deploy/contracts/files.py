@@ -12,9 +12,9 @@ from typing import Any
 
 from deploy.contracts import asyncapi
 from deploy.contracts.typed import signal_module
-from deploy.local.places import project_root
+from deploy.local.paths import project_root
 from gateway.app import ENDPOINTS
-from gateway.openapi import document
+from gateway.http.openapi import document
 from gateway.problems import render
 
 FOLDER = Path("docs/contracts")

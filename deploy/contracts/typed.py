@@ -9,10 +9,10 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from schemas.signals import SignalIn
+from schemas.signals.submission import SignalIn
 
-SOURCE = "schemas/signals.py"
-HEAD = f'''"""A signal as the gateway takes it, for a type checker. Made by `liandong contracts write` from {SOURCE}: do not edit.
+SOURCE = "schemas/signals/submission.py"
+HEAD = f'''"""A signal for a type checker. Made by `liandong contracts write` from {SOURCE}: do not edit.
 
 Times are text with an offset (RFC 3339) or aware datetimes.
 """
@@ -29,10 +29,10 @@ def signal_module() -> str:
     """connectors/client/signals.py."""
     schema = SignalIn.model_json_schema()
     named = {**schema.pop("$defs", {}), "Signal": schema}
-    parts: list[str] = []
-    for name in sorted(named, key=lambda one: ("properties" in named[one], one == "Signal")):
-        parts.append("\n".join(_class(name, named[name]) if "properties" in named[name] else _alias(name, named[name])))
-    body = "\n".join(parts).rstrip("\n") + "\n"
+    aliases = ["\n".join(_alias(name, kind)) for name, kind in sorted(named.items()) if "properties" not in kind]
+    models = sorted((name for name in named if "properties" in named[name]), key=lambda name: (name == "Signal", name))
+    classes = ["\n".join(_class(name, named[name])) for name in models]
+    body = "\n".join([*aliases, "", *classes]).rstrip("\n") + "\n"
     names = [name for name in ("Any", "Literal", "NotRequired", "TypedDict") if re.search(rf"\b{name}\b", body)]
     moments = "from datetime import datetime\n" if re.search(r"\bdatetime\b", body) else ""
     return f"{HEAD}\n{moments}from typing import {', '.join(names)}\n\n{body}"

@@ -13,7 +13,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-from deploy.local import plan, prometheus
+from deploy.local import process_specs as plan
+from deploy.local import prometheus
 from deploy.local.errors import LauncherError
 from deploy.local.stack import Stack
 from deploy.local.status import table

@@ -11,7 +11,7 @@ import time
 from typing import Any
 
 from deploy.local.errors import LauncherError
-from deploy.local.places import Places, project_root
+from deploy.local.paths import Places, project_root
 from deploy.local.process import Identity, Spec
 
 ASK_TIMEOUT_S = 30.0

@@ -19,7 +19,7 @@ from typing import Any
 
 from deploy.bootstrap import certificates
 from deploy.local.errors import LauncherError
-from deploy.local.places import cache_dir
+from deploy.local.paths import cache_dir
 
 KAFKA_VERSION = "4.1.1"
 ROOTS = {

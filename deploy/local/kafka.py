@@ -13,7 +13,7 @@ from pathlib import Path
 
 from deploy.local.errors import LauncherError
 from deploy.local.java import Java
-from deploy.local.places import Places
+from deploy.local.paths import Places
 from deploy.local.ports import LOCALHOST
 
 MAIN = "kafka.Kafka"

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from deploy.local.errors import LauncherError
-from deploy.local.places import Places
+from deploy.local.paths import Places
 
 LOCALHOST = "127.0.0.1"
 RANGE = range(20_000, 32_000)

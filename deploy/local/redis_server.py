@@ -18,10 +18,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from deploy.local.errors import LauncherError
-from deploy.local.places import Places
+from deploy.local.paths import Places
 from deploy.local.ports import LOCALHOST
 from deploy.local.store_access import SERVICE, StoreAccess
-from schemas.protect.private_files import write_private_file
+from schemas.security.private_files import write_private_file
 
 OLDEST = 7
 _ON_PATH = ("valkey-server", "redis-server")

@@ -24,12 +24,26 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
-from deploy.local import backbone, plan, ports, prometheus, ready, status, store_access
+from deploy.local import (
+    ports,
+    prometheus,
+    status,
+    store_access,
+)
+from deploy.local import (
+    process_specs as plan,
+)
+from deploy.local import (
+    readiness as ready,
+)
+from deploy.local import (
+    services as backbone,
+)
 from deploy.local.control import Control
 from deploy.local.errors import LauncherError
 from deploy.local.jars import Progress
 from deploy.local.pacing import LONGEST_PAUSE_S
-from deploy.local.places import Places
+from deploy.local.paths import Places
 from deploy.local.process import Identity, Spec
 
 ONE_EACH = dict.fromkeys(plan.AGENTS, 1)

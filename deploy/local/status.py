@@ -18,7 +18,7 @@ from typing import Any
 from rich.table import Table
 
 from deploy.local.exit_reason import describe
-from deploy.local.places import Places
+from deploy.local.paths import Places
 
 _CHECKS = {"kafka": "Kafka", "redis": "Redis", "views": "the views"}
 

@@ -15,9 +15,9 @@ import secrets
 from dataclasses import dataclass
 
 from deploy.local.errors import LauncherError
-from deploy.local.places import Places
+from deploy.local.paths import Places
 from deploy.local.ports import LOCALHOST
-from schemas.protect.private_files import write_private_file
+from schemas.security.private_files import write_private_file
 
 SERVICE, OPERATOR = "liandong", "operator"
 # Data of every type that we keep, and the scripts. What is dangerous or administrative comes off whatever its type.

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from deploy.local import pacing
-from deploy.local.child import Child
+from deploy.local.managed_process import Child
 from deploy.local.process import Identity, Spec, rotate
 
 TICK_S = 0.25

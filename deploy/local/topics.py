@@ -44,7 +44,7 @@ def create_topics(bootstrap: str, raw_institutions: Sequence[str] = ()) -> list[
     from pydantic import ValidationError
 
     from schemas.topics import all_topics
-    from stream_processors.settings import Settings
+    from stream_processors.runtime.settings import Settings
 
     try:
         names = Settings(raw_institutions=tuple(raw_institutions)).raw_institutions
@@ -58,8 +58,8 @@ async def _create(bootstrap: str, topics: list[Topic]) -> list[str]:
     from aiokafka.errors import KafkaError
 
     from schemas.topics import MOST_COPIES
-    from stream_processors.cluster_view import check_topics
-    from stream_processors.topic_check import WrongTopics
+    from stream_processors.runtime.cluster_view import check_topics
+    from stream_processors.runtime.topic_check import WrongTopics
 
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=30_000, **client_options())
     try:

@@ -18,7 +18,7 @@ from typing import Any, Literal, Self
 
 import orjson
 
-from connectors.port import Answer
+from connectors.contract import Answer
 
 Fate = Literal["accepted", "refused", "open"]
 
@@ -68,7 +68,7 @@ class Ledger:
 
 
 class LedgerJournal:
-    """One batch in the ledger (`connectors.gateway.Journal`)."""
+    """One batch in the ledger (`connectors.gateway_client.Journal`)."""
 
     def __init__(self, ledger: Ledger, institution: str, bodies: Sequence[Mapping[str, Any]]) -> None:
         self._ledger = ledger

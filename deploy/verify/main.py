@@ -1,9 +1,10 @@
-"""`liandong verify`: compares the live state with the log, and the log's result with what the senders' ledgers demand."""
+"""`liandong verify`: compares the live state with the log, and the senders' ledgers with the receipts."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -15,10 +16,10 @@ from rich.markup import escape
 
 from deploy.local.errors import LauncherError
 from deploy.local.stack import Stack
-from deploy.verify.quiet import NotQuiet
-from deploy.verify.run import LEDGERS, settings_of, verify
+from deploy.verify.run import LEDGERS, verify
+from deploy.verify.wait_idle import NotQuiet
 
-__all__ = ["register", "settings_of", "verify"]
+Verification = Callable[[Stack, Sequence[Path], Console], Awaitable[bool]]
 
 
 def register(app: typer.Typer) -> None:
@@ -30,16 +31,20 @@ def command(
     ledger: Annotated[
         list[Path] | None, typer.Option("--ledger", "-l", help="A sender's ledger; repeat for several. Default: the demo's.")
     ] = None,
-    partial: Annotated[bool, typer.Option(help="Others sent too: do not look at upper bounds.")] = False,
-    undisturbed: Annotated[bool, typer.Option(help="Nothing was killed: the narrowest bounds.")] = False,
     timeout: Annotated[float, typer.Option(help="Seconds to wait until the stages are at rest.")] = 120.0,
 ) -> None:
-    """Fold the log into a fresh Redis and compare; compare with the ledgers. Exit code 1 when something differs."""
+    """Fold the log into a fresh Redis and compare; look for the receipts of what the ledgers say was acknowledged. Exit code 1
+    when something differs."""
+    run_verification(profile, ledger, lambda stack, paths, console: verify(stack, paths, timeout, console))
+
+
+def run_verification(profile: str, ledgers: Sequence[Path] | None, verification: Verification) -> None:
+    """Runs a verification of a profile and ends the process: 0 right, 1 something differs, 2 it could not be done."""
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 110)
     stack = Stack(profile, external=True)
     try:
-        own = sorted((stack.places.root / LEDGERS).glob("*.ndjson"))
-        ok = asyncio.run(verify(stack, ledger or own, partial or not ledger, undisturbed, timeout, console))
+        paths = ledgers or sorted((stack.places.root / LEDGERS).glob("*.ndjson"))
+        is_right = asyncio.run(_await(verification(stack, paths, console)))
     except (LauncherError, NotQuiet) as error:
         console.print(f"[bold red]error[/] {escape(str(error))}")
         raise typer.Exit(2) from error
@@ -47,4 +52,8 @@ def command(
         console.print(f"[bold red]error[/] Kafka or Redis of profile {profile} does not answer: {escape(str(error))}")
         console.print(f"  liandong status --profile {profile} says what runs, liandong up --profile {profile} starts it")
         raise typer.Exit(2) from error
-    raise typer.Exit(0 if ok else 1)
+    raise typer.Exit(0 if is_right else 1)
+
+
+async def _await(verification: Awaitable[bool]) -> bool:
+    return await verification

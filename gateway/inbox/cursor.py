@@ -11,7 +11,7 @@ import re
 from typing import NamedTuple
 
 from gateway.problems import Problem
-from schemas.protect import Tokenizer
+from schemas.security import Tokenizer
 
 START = -1
 """Before the oldest notice."""

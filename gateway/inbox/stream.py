@@ -11,16 +11,16 @@ from collections.abc import Callable
 
 from redis.exceptions import RedisError
 
-from gateway.auth import Caller
-from gateway.inbox.bell import Bell, Ear
-from gateway.inbox.desk import InboxDesk
-from gateway.inbox.told import item_out
+from gateway.inbox.responses import item_out
+from gateway.inbox.service import InboxDesk
+from gateway.inbox.waiters import Bell, Ear
 from gateway.live.stream import NEVER, Streaming
 from gateway.metrics import METRICS
+from gateway.security.auth import Caller
 from gateway.settings import GatewaySettings
-from schemas.protect import Sealer
-from stream_processors.state.inbox import Entry
-from stream_processors.state.inbox_views import Inboxes, Rebuilding
+from schemas.security import Sealer
+from stream_processors.views.inbox import Inboxes, Rebuilding
+from stream_processors.views.inbox_fold import Entry
 
 PAGE = 50
 

@@ -12,13 +12,13 @@ import time
 from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
 
-from gateway.answers import QueueOut
-from gateway.auth import Caller
+from gateway.cases.responses import QueueOut
 from gateway.live.coalesce import Coalescer
 from gateway.live.rows import Place, Render, Row, place_of, reaches
 from gateway.live.source import MakeSource, Source
 from gateway.metrics import METRICS
 from gateway.problems import later
+from gateway.security.auth import Caller
 from gateway.settings import GatewaySettings
 
 logger = logging.getLogger("liandong.gateway")

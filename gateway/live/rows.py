@@ -9,9 +9,9 @@ import re
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from schemas.cases import ActionOutcome, Case
-from schemas.values import Stored
-from stream_processors.state.rows import ListedCase
+from schemas.cases.case import ActionOutcome, Case
+from schemas.common import Stored
+from stream_processors.state.record_views import ListedCase
 
 Render = Callable[[Case], bytes]
 

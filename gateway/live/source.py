@@ -17,15 +17,15 @@ from typing import Any, NamedTuple, Protocol
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from redis.asyncio import Redis
 
+from gateway.adapters.kafka import LogUnavailable
 from gateway.live.rows import LiveChange, Place, Row
-from gateway.log import LogUnavailable
 from gateway.metrics import METRICS
 from schemas.topics import CHANGED
-from stream_processors.generations import Generations
-from stream_processors.log import Record
-from stream_processors.state.chunk import read_chunk
-from stream_processors.state.views import Rebuilding
-from stream_processors.state.visible import STREAM, Folded, folded
+from stream_processors.progress import STREAM, Folded, folded
+from stream_processors.runtime.generations import Generations
+from stream_processors.runtime.log import Record
+from stream_processors.state.fold_run import read_chunk
+from stream_processors.views.api import Rebuilding
 
 _IDLE_MS, _HELD_MS = 250, 30
 _LOOK_EVERY_S = 1.0

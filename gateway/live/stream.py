@@ -15,12 +15,12 @@ from collections.abc import Callable
 
 from starlette.types import Receive, Scope, Send
 
-from gateway.auth import Caller
 from gateway.live.coalesce import NEVER, Update
 from gateway.live.hub import Client, Hub
 from gateway.live.rows import event_id
 from gateway.metrics import METRICS
-from gateway.protocol import abort, narrow
+from gateway.security.auth import Caller
+from gateway.server.connection_limits import abort, narrow
 from gateway.settings import GatewaySettings
 
 _HEADERS = [

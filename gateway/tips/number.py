@@ -10,9 +10,9 @@ import secrets
 from base64 import urlsafe_b64decode
 from datetime import UTC, datetime, timedelta
 
-from schemas.protect import Tokenizer
-from schemas.protect.submission import signal_id
-from schemas.signals import PUBLIC
+from schemas.security import Tokenizer
+from schemas.security.signal_protection import signal_id
+from schemas.signals.submission import PUBLIC
 
 _DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _LENGTH, _GROUP = 20, 4

@@ -13,7 +13,7 @@ from html import escape
 from starlette.responses import HTMLResponse
 
 from schemas.policy import Policy
-from schemas.taxonomy import SignalKind
+from schemas.signals.taxonomy import SignalKind
 
 _STYLE = (
     "body{font:1rem/1.6 system-ui,sans-serif;max-width:40rem;margin:2rem auto;padding:0 1rem;color:#1a1a1a;background:#fff}"

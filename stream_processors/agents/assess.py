@@ -17,35 +17,35 @@ from datetime import UTC, datetime
 from typing import Any
 
 from schemas.codec import CodecError, decode, encode
+from schemas.common import DAY_MS
 from schemas.envelope import Origin
-from schemas.facts import AssessedSignal, Outcome
 from schemas.policy import Policy
-from schemas.protect import Sealer
+from schemas.security import Sealer
+from schemas.signals.assessed import AssessedSignal, Outcome
 from schemas.topics import ACTIONS, ASSESSED, CHANGED, RETRACTIONS, SUBMITTED
-from schemas.values import DAY_MS
+from stream_processors.agents.assess_emissions import ACTOR, Sourced, actions, in_batches, retractions
 from stream_processors.agents.assess_work import Work, claim_of, leftovers, mark_older_versions, read_work
 from stream_processors.agents.base import Batch
 from stream_processors.agents.dead_letters import DeadLetters
-from stream_processors.agents.emission import REQUESTS, emitted_before_loss
-from stream_processors.agents.folding import Folding
+from stream_processors.agents.feature_queries import WIDTHS, Question, questions
 from stream_processors.agents.lost_decisions import LostDecisions, read_lost_decisions
-from stream_processors.agents.observing import WIDTHS, Question, questions
-from stream_processors.agents.requests import ACTOR, Sourced, actions, in_batches, retractions
+from stream_processors.agents.projecting import Folding
+from stream_processors.agents.repeated_emissions import REQUESTS, emitted_before_loss
 from stream_processors.agents.retract import Retractions
-from stream_processors.crash import point
-from stream_processors.domain import assess as decision
-from stream_processors.domain.first_decision import bind
-from stream_processors.domain.hubs import NOTHING, case_name
-from stream_processors.log import Entry, Log, Record
-from stream_processors.metrics import METRICS, Steps
-from stream_processors.pipeline import STAGES
-from stream_processors.state.chunk import Chunk, read_chunk
+from stream_processors.domain.signals import decision
+from stream_processors.domain.signals.first_decision import bind
+from stream_processors.domain.signals.hubs import NOTHING, case_name
+from stream_processors.runtime.crash_points import point
+from stream_processors.runtime.log import Entry, Log, Record
+from stream_processors.runtime.metrics import METRICS, Steps
+from stream_processors.state.contributions import unpack
 from stream_processors.state.effects import Arg
+from stream_processors.state.fold_run import Chunk, read_chunk
 from stream_processors.state.folds import added_effects, held
 from stream_processors.state.keys import BUCKETS, bucket_of
 from stream_processors.state.restore import Told
-from stream_processors.state.standing import unpack
 from stream_processors.state.store import Check, LostState, Store, Write
+from stream_processors.topology import STAGES
 
 SPLIT_ABOVE = 256
 

@@ -7,20 +7,20 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from schemas.codec import CodecError, decode
-from schemas.retractions import Standing
-from schemas.signals import SubmittedSignal
+from schemas.common import from_ms, instant_ms
+from schemas.signals.retraction import Standing
+from schemas.signals.submission import SubmittedSignal
 from schemas.topics import SUBMITTED
-from schemas.values import from_ms, instant_ms
-from stream_processors.agents.observing import Seen
+from stream_processors.agents.feature_queries import Seen
 from stream_processors.agents.retract import Leftover
-from stream_processors.domain.deduplication import holds_claim
-from stream_processors.domain.features import Observed
-from stream_processors.domain.first_decision import FirstDecision
-from stream_processors.domain.retraction import as_standing
-from stream_processors.log import Record
-from stream_processors.state.drawers import drawer_of, short
+from stream_processors.domain.signals.deduplication import holds_claim
+from stream_processors.domain.signals.features import Observed
+from stream_processors.domain.signals.first_decision import FirstDecision
+from stream_processors.domain.signals.retraction import as_standing
+from stream_processors.runtime.log import Record
 from stream_processors.state.effects import Arg
 from stream_processors.state.folds import held
+from stream_processors.state.shared_hashes import drawer_of, short
 
 
 @dataclass(slots=True)

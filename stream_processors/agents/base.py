@@ -12,13 +12,13 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from schemas.policy import Policy
 from schemas.topics import Topic
-from stream_processors.damage import check_undamaged, find_damage, lost_tails, sources_of
-from stream_processors.log import Log, LostLog, Record
-from stream_processors.metrics import METRICS
-from stream_processors.pipeline import Stage
+from stream_processors.recovery.damage import check_undamaged, find_damage, lost_tails, sources_of
+from stream_processors.runtime.log import Log, LostLog, Record
+from stream_processors.runtime.metrics import METRICS
 from stream_processors.state.keys import BUCKETS
 from stream_processors.state.restore import Restored, Told, restore
 from stream_processors.state.store import Check, LostState, Marks, Store, Write
+from stream_processors.topology import Stage
 
 EMITTED = "ehlij"
 """Marks that facts give back only to within a poll (pipeline.py): after a loss they may differ by bucket, the lowest holds."""

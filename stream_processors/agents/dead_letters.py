@@ -8,12 +8,12 @@ from __future__ import annotations
 from datetime import datetime
 
 from schemas.codec import encode
+from schemas.common import from_ms
 from schemas.envelope import Origin
-from schemas.facts import DeadLetter
-from schemas.protect import Sealer
+from schemas.security import Sealer
+from schemas.signals.assessed import DeadLetter
 from schemas.topics import DEADLETTER, Topic
-from schemas.values import from_ms
-from stream_processors.log import Log, Record
+from stream_processors.runtime.log import Log, Record
 
 KEPT_BYTES, KEPT_KEY_BYTES = 64 * 1024, 1024
 """Sealed and escaped, this stays well under a record's largest size."""

@@ -13,26 +13,26 @@ from datetime import UTC, datetime
 from typing import Any
 
 from schemas.codec import CodecError, RowEnvelope, decode, encode
-from schemas.deliveries import Settled
+from schemas.common import DAY_MS, instant_ms
 from schemas.envelope import Origin
+from schemas.notifications.delivery import Settled
 from schemas.policy import Policy
-from schemas.protect import Sealer
+from schemas.security import Sealer
 from schemas.topics import ACTIONS, CHANGED, ISSUED
-from schemas.values import DAY_MS, instant_ms
 from stream_processors.agents.base import Agent, Batch
 from stream_processors.agents.dead_letters import DeadLetters
-from stream_processors.crash import point
-from stream_processors.damage import read_tails
-from stream_processors.domain import deliver as decision
-from stream_processors.generations import UNSYNCED_MS, Window, windows
-from stream_processors.log import Log, Place, Record
-from stream_processors.metrics import METRICS, Steps
-from stream_processors.pipeline import STAGES, FactStream
-from stream_processors.state.chunk import Chunk, read_chunk
+from stream_processors.domain.notifications import delivery as decision
+from stream_processors.recovery.damage import read_tails
+from stream_processors.runtime.crash_points import point
+from stream_processors.runtime.generations import UNSYNCED_MS, Window, windows
+from stream_processors.runtime.log import Log, Place, Record
+from stream_processors.runtime.metrics import METRICS, Steps
+from stream_processors.state.fold_run import Chunk, read_chunk
 from stream_processors.state.keys import BUCKETS
+from stream_processors.state.record_views import AskingRow, PlaceRow
 from stream_processors.state.restore import Told
-from stream_processors.state.rows import AskingRow, PlaceRow
 from stream_processors.state.store import Store, Write
+from stream_processors.topology import STAGES, FactStream
 
 ACTOR = "stage:deliver"
 _LOOK_BACK_MS = (3_600_000, DAY_MS, 30 * DAY_MS)

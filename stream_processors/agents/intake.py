@@ -14,24 +14,24 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from schemas.codec import encode
+from schemas.common import from_ms
 from schemas.envelope import Origin
+from schemas.parsing import Refused
 from schemas.policy import Policy
-from schemas.protect import Place, PlaceCipher, Sealer, Tokenizer
-from schemas.protect.reader import SignalReader, Submission
-from schemas.reading import Refused
-from schemas.receipts import RawReceipt
+from schemas.security import Place, PlaceCipher, Sealer, Tokenizer
+from schemas.security.signal_reader import SignalReader, Submission
+from schemas.signals.receipts import RawReceipt
 from schemas.topics import SUBMITTED
-from schemas.values import from_ms
 from stream_processors.agents.base import Agent, Batch
 from stream_processors.agents.dead_letters import DeadLetters
-from stream_processors.crash import point
-from stream_processors.domain import intake as decision
-from stream_processors.log import Entry, Log, Record
-from stream_processors.metrics import METRICS, Steps
-from stream_processors.pipeline import intake_stage
+from stream_processors.domain.signals import intake as decision
+from stream_processors.runtime.crash_points import point
+from stream_processors.runtime.log import Entry, Log, Record
+from stream_processors.runtime.metrics import METRICS, Steps
 from stream_processors.state.keys import BUCKETS
 from stream_processors.state.restore import Told
 from stream_processors.state.store import Store, Write
+from stream_processors.topology import intake_stage
 
 SLICE_RECORDS, SLICE_BYTES = 1000, 4 << 20
 """A poll is taken in slices, so that a flood costs bounded memory, and what a kill repeats is bounded too."""

@@ -11,16 +11,16 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from schemas.cases import Action, ActionKind, ActionOutcome, CaseChange, JoinedSignal
+from schemas.cases.case import Action, ActionKind, ActionOutcome, CaseChange, JoinedSignal
 from schemas.codec import CodecError, decode
 from schemas.envelope import Origin
-from schemas.facts import Route
-from schemas.retractions import JOINS_OF_ONE, name_of
-from schemas.signals import SubmittedSignal
+from schemas.signals.assessed import Route
+from schemas.signals.retraction import JOINS_OF_ONE, name_of
+from schemas.signals.submission import SubmittedSignal
 from schemas.topics import ACTIONS, ASSESSED, CHANGED, SUBMITTED, Topic
-from stream_processors.domain.first_decision import FirstDecision, StandingJoin
-from stream_processors.generations import Window, windows
-from stream_processors.log import Log, Record, partition_of
+from stream_processors.domain.signals.first_decision import FirstDecision, StandingJoin
+from stream_processors.runtime.generations import Window, windows
+from stream_processors.runtime.log import Log, Record, partition_of
 
 
 class _Join(NamedTuple):

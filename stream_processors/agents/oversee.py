@@ -11,26 +11,26 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from schemas.codec import CodecError, decode, dump, encode
+from schemas.common import from_ms
 from schemas.envelope import Origin
-from schemas.oversight import OversightAction, OversightChange, Record
+from schemas.oversight.oversight import OversightAction, OversightChange, Record
 from schemas.policy import Policy
-from schemas.protect import Sealer
+from schemas.security import Sealer
 from schemas.topics import OVERSEEN, OVERSIGHT
-from schemas.values import from_ms
 from stream_processors.agents.base import Agent, Batch
 from stream_processors.agents.dead_letters import DeadLetters
-from stream_processors.crash import point
-from stream_processors.domain import oversight as decision
-from stream_processors.domain.assessment import Signer
-from stream_processors.log import Entry, Log
-from stream_processors.log import Record as LogRecord
-from stream_processors.metrics import METRICS, Steps
-from stream_processors.pipeline import STAGES
+from stream_processors.domain.oversight import dispatch as decision
+from stream_processors.domain.oversight.appraisal import Signer
+from stream_processors.runtime.crash_points import point
+from stream_processors.runtime.log import Entry, Log
+from stream_processors.runtime.log import Record as LogRecord
+from stream_processors.runtime.metrics import METRICS, Steps
 from stream_processors.state.effects import Arg
 from stream_processors.state.keys import BUCKETS
-from stream_processors.state.overseen import parsed, record_effect
 from stream_processors.state.restore import Told
 from stream_processors.state.store import Store, Write
+from stream_processors.topology import STAGES
+from stream_processors.views.oversight import parsed, record_effect
 
 
 @dataclass(slots=True)

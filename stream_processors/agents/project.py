@@ -8,22 +8,22 @@ from __future__ import annotations
 import time
 from datetime import datetime
 
-from schemas.cases import ActionKind
-from schemas.facts import Outcome
+from schemas.cases.case import ActionKind
 from schemas.policy import Policy
-from schemas.protect import Sealer
+from schemas.security import Sealer
+from schemas.signals.assessed import Outcome
 from schemas.topics import ASSESSED, CHANGED, DELIVERED, ISSUED
 from stream_processors.agents.base import Batch
 from stream_processors.agents.dead_letters import DeadLetters
-from stream_processors.agents.folding import Chunks, Folding
-from stream_processors.crash import point
-from stream_processors.log import Log
-from stream_processors.metrics import METRICS, Steps
-from stream_processors.pipeline import STAGES
-from stream_processors.state.inbox import CHANNEL, news
+from stream_processors.agents.projecting import Chunks, Folding
+from stream_processors.runtime.crash_points import point
+from stream_processors.runtime.log import Log
+from stream_processors.runtime.metrics import METRICS, Steps
+from stream_processors.state.record_views import ChangeRow, IssuedRow, MarkRow, ReceiptRow
 from stream_processors.state.restore import Told
-from stream_processors.state.rows import ChangeRow, IssuedRow, MarkRow, ReceiptRow
 from stream_processors.state.store import Store
+from stream_processors.topology import STAGES
+from stream_processors.views.inbox_fold import CHANNEL, news
 
 _VIEWS = {ASSESSED.name: "receipt", CHANGED.name: "queue", ISSUED.name: "inbox"}
 """What a fact of the topic makes visible."""

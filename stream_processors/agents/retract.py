@@ -12,27 +12,27 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from schemas.codec import CodecError, decode, encode
+from schemas.common import DAY_MS, from_ms
 from schemas.envelope import Origin
-from schemas.facts import AssessedSignal
-from schemas.retractions import FOREVER, Retraction, Standing
-from schemas.signals import MOST_VERSIONS
+from schemas.signals.assessed import AssessedSignal
+from schemas.signals.retraction import FOREVER, Retraction, Standing
+from schemas.signals.submission import MOST_VERSIONS
 from schemas.topics import ASSESSED, RETRACTIONS
-from schemas.values import DAY_MS, from_ms
+from stream_processors.agents.assess_emissions import ACTOR, Sourced, in_batches, request
 from stream_processors.agents.base import Batch
 from stream_processors.agents.dead_letters import DeadLetters
-from stream_processors.agents.requests import ACTOR, Sourced, in_batches, request
-from stream_processors.crash import point
-from stream_processors.domain import assess as refusal
-from stream_processors.domain import retraction as decision
-from stream_processors.domain.hubs import beside
-from stream_processors.domain.retraction import Known
-from stream_processors.log import Entry, Record
-from stream_processors.metrics import METRICS
-from stream_processors.state.drawers import drawer_of, short
+from stream_processors.domain.signals import decision as refusal
+from stream_processors.domain.signals import retraction as decision
+from stream_processors.domain.signals.hubs import beside
+from stream_processors.domain.signals.retraction import Known
+from stream_processors.runtime.crash_points import point
+from stream_processors.runtime.log import Entry, Record
+from stream_processors.runtime.metrics import METRICS
+from stream_processors.state.contributions import unpack
 from stream_processors.state.effects import Arg
 from stream_processors.state.folds import taken_back_effects
 from stream_processors.state.keys import BUCKETS, bucket_of
-from stream_processors.state.standing import unpack
+from stream_processors.state.shared_hashes import drawer_of, short
 from stream_processors.state.store import Check, Write
 
 if TYPE_CHECKING:

@@ -13,23 +13,23 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
 
 from schemas.codec import encode
+from schemas.common import from_ms
 from schemas.policy import Policy
-from schemas.protect import Sealer
+from schemas.security import Sealer
 from schemas.topics import ACTIONS, CHANGED
-from schemas.values import from_ms
 from stream_processors.agents.base import Batch
 from stream_processors.agents.dead_letters import DeadLetters
-from stream_processors.agents.folding import Folding
-from stream_processors.crash import point
-from stream_processors.domain.asking import Waiting
-from stream_processors.domain.broker_time import BrokerTime
-from stream_processors.domain.timekeeping import ACTOR, Member, action_id, request
-from stream_processors.log import Entry, Log
-from stream_processors.metrics import METRICS, Steps
-from stream_processors.pipeline import STAGES
-from stream_processors.state.dues import MOST_MS, Indexed, Sweep, buckets_of, indexed, partition_of_bucket
+from stream_processors.agents.projecting import Folding
+from stream_processors.domain.deadlines.broker_time import BrokerTime
+from stream_processors.domain.deadlines.due_index import ACTOR, Member, action_id, request
+from stream_processors.domain.deadlines.in_flight import Waiting
+from stream_processors.runtime.crash_points import point
+from stream_processors.runtime.log import Entry, Log
+from stream_processors.runtime.metrics import METRICS, Steps
+from stream_processors.state.deadline_index import MOST_MS, Indexed, Sweep, buckets_of, indexed, partition_of_bucket
 from stream_processors.state.restore import Told
 from stream_processors.state.store import Store, Write
+from stream_processors.topology import STAGES
 
 CASES_A_TICK = 250
 """Of a bucket. So a tick is short, whatever falls due at once."""

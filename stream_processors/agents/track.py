@@ -10,31 +10,31 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from schemas.cases import Action, ActionKind, Case, CaseChange
+from schemas.cases.case import Action, ActionKind, Case, CaseChange
 from schemas.codec import CodecError, decode, encode
+from schemas.common import MAX_OFFSET, from_ms
 from schemas.envelope import Origin
 from schemas.holidays import Holidays
 from schemas.policy import Policy
-from schemas.protect import Sealer
-from schemas.retractions import JOINS_OF_ONE
+from schemas.security import Sealer
+from schemas.signals.retraction import JOINS_OF_ONE
 from schemas.topics import ACTIONS, CHANGED, MAX_RECORD_BYTES, RETRACTIONS, SUBMITTED
-from schemas.values import MAX_OFFSET, from_ms
 from stream_processors.agents.base import Agent, Batch
 from stream_processors.agents.dead_letters import DeadLetters
-from stream_processors.crash import point
-from stream_processors.domain import case as decision
-from stream_processors.domain import order_caps
-from stream_processors.domain.calendars import calendar_of
-from stream_processors.domain.order_caps import Account
-from stream_processors.log import Entry, Log, Record
-from stream_processors.metrics import METRICS, Steps
-from stream_processors.pipeline import STAGES
+from stream_processors.domain.cases import decide as decision
+from stream_processors.domain.deadlines.calendar import calendar_of
+from stream_processors.domain.orders import caps as order_caps
+from stream_processors.domain.orders.caps import Account
+from stream_processors.runtime.crash_points import point
+from stream_processors.runtime.log import Entry, Log, Record
+from stream_processors.runtime.metrics import METRICS, Steps
+from stream_processors.state.case_refs import brief
 from stream_processors.state.effects import Arg, Effect
 from stream_processors.state.folds import caps_key, case_effect, used_effects
-from stream_processors.state.index import brief
 from stream_processors.state.keys import BUCKETS
 from stream_processors.state.restore import Restored, Told
 from stream_processors.state.store import Store, Write
+from stream_processors.topology import STAGES
 
 _Caps = Mapping[Account, dict[bytes, int]]
 

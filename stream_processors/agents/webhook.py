@@ -11,24 +11,24 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from schemas.codec import decode
-from schemas.deliveries import MOST_NOTICES, NOTICE_KEPT
+from schemas.common import instant_ms
+from schemas.notifications.delivery import MOST_NOTICES, NOTICE_KEPT
 from schemas.policy import Policy
-from schemas.protect import Sealer
+from schemas.security import Sealer
 from schemas.topics import CHANGED, DELIVERED, ENDPOINTS, ISSUED, Topic
-from schemas.values import instant_ms
 from stream_processors.agents.base import Agent, Batch
-from stream_processors.agents.calls import Calls, Posts
 from stream_processors.agents.dead_letters import DeadLetters
-from stream_processors.crash import point
-from stream_processors.log import Log, Record
-from stream_processors.metrics import METRICS, Steps
-from stream_processors.pipeline import STAGES, FactStream
+from stream_processors.agents.webhook_sender import Calls, Posts
+from stream_processors.runtime.crash_points import point
+from stream_processors.runtime.log import Log, Record
+from stream_processors.runtime.metrics import METRICS, Steps
 from stream_processors.state.keys import BUCKETS
+from stream_processors.state.record_views import PlaceRow
 from stream_processors.state.restore import Told
-from stream_processors.state.rows import PlaceRow
 from stream_processors.state.store import Marks, Store, Write
-from stream_processors.webhooks.lanes import Lane, Lanes
-from stream_processors.webhooks.messages import Message, message_of
+from stream_processors.topology import STAGES, FactStream
+from stream_processors.webhooks.delivery_queue import Lane, Lanes
+from stream_processors.webhooks.payload import Message, message_of
 from stream_processors.webhooks.policy import Hooks
 
 _BACK = NOTICE_KEPT + timedelta(days=1)

@@ -10,10 +10,11 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from schemas.notices import Notice, NoticeKind
-from schemas.tasks import ATTEMPTS_KEPT, OVER, Attempt, Outcome, Result, Task, TaskEvent, TaskState
-from schemas.tasks import TaskEventKind as E
-from stream_processors.domain.loop import (
+from schemas.dissuasion import ATTEMPTS_KEPT, OVER, Attempt, Outcome, Result, Task, TaskEvent, TaskState
+from schemas.dissuasion import TaskEventKind as E
+from schemas.notifications.notice import Notice, NoticeKind
+from stream_processors.domain.refusal import Refusal
+from stream_processors.domain.state_machine import (
     ClockStart,
     ClockStop,
     Party,
@@ -25,7 +26,6 @@ from stream_processors.domain.loop import (
     open_moves,
     party,
 )
-from stream_processors.domain.refusal import Refusal
 
 NONE = "none"
 CLOCK = "dissuade"

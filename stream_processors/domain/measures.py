@@ -10,9 +10,9 @@ from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from schemas.measures import Measure, MeasureKind, Reaction
-from stream_processors.domain.loop import ClockStart, ClockStop, done_between, iso
+from schemas.cases.measures import Measure, MeasureKind, Reaction
 from stream_processors.domain.refusal import Refusal
+from stream_processors.domain.state_machine import ClockStart, ClockStop, done_between, iso
 
 MOST_MEASURES = 64
 MOST_AN_HOUR = 12

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from stream_processors.state.drawers import drawer_of, short
+from stream_processors.state.shared_hashes import drawer_of, short
 
 Arg = str | int | bytes
 

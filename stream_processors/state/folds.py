@@ -10,21 +10,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import cast
 
-from schemas.cases import ActionKind, ActionOutcome, Case, CaseStatus, Used
+from schemas.cases.case import ActionKind, ActionOutcome, Case, CaseStatus, Used
 from schemas.codec import RowEnvelope, dump
-from schemas.facts import AssessedSignal, Outcome
-from schemas.retractions import name_of
-from schemas.scorecards import Counted
-from schemas.values import DAY_MS, instant_ms
-from stream_processors.domain import hubs
-from stream_processors.domain.leads import match_name
-from stream_processors.domain.retraction import TAKEN_BACK, corrects, standing_of
+from schemas.common import DAY_MS, instant_ms
+from schemas.oversight.scorecards import Counted
+from schemas.signals.assessed import AssessedSignal, Outcome
+from schemas.signals.retraction import name_of
+from stream_processors.domain.deadlines.due_index import moments
 from stream_processors.domain.scorecards import change_leaves, signal_leaves
-from stream_processors.domain.timekeeping import moments
-from stream_processors.domain.traces import FLOWS_KEPT, VICTIM_KEPT, flows, victims
-from stream_processors.state import packing
-from stream_processors.state.cells import tallies
-from stream_processors.state.dues import settled
+from stream_processors.domain.signals import hubs
+from stream_processors.domain.signals.evidence_sets import FLOWS_KEPT, VICTIM_KEPT, flows, victims
+from stream_processors.domain.signals.leads import match_name
+from stream_processors.domain.signals.retraction import TAKEN_BACK, corrects, standing_of
+from stream_processors.state import compression as packing
+from stream_processors.state.case_refs import MOVED, brief, member_of
+from stream_processors.state.contributions import pack
+from stream_processors.state.deadline_index import settled
 from stream_processors.state.effects import (
     Effect,
     add,
@@ -48,11 +49,19 @@ from stream_processors.state.effects import (
     unrank,
     unsee,
 )
-from stream_processors.state.index import MOVED, brief, member_of
 from stream_processors.state.keys import bucket_of
-from stream_processors.state.receipts import receipt_json, withdrawal_json
-from stream_processors.state.rows import AssessedRow, CaseRow, ChangeRow, DueRow, RawRow, ReceiptRow, UsedRow, VerdictRow
-from stream_processors.state.standing import pack
+from stream_processors.state.record_views import (
+    AssessedRow,
+    CaseRow,
+    ChangeRow,
+    DueRow,
+    RawRow,
+    ReceiptRow,
+    UsedRow,
+    VerdictRow,
+)
+from stream_processors.views.receipts import receipt_json, withdrawal_json
+from stream_processors.views.scorecards import tallies
 
 _RANK_STEP = 10**11
 _NOBODY_WAITS = (ActionKind.JOIN, ActionKind.RETRACT, ActionKind.ABSORB, ActionKind.CLOCK_DUE)

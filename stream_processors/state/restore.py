@@ -13,13 +13,13 @@ from collections.abc import AsyncIterator, Callable
 from typing import NamedTuple
 
 from schemas.topics import GENERATIONS
-from stream_processors.crash import point
-from stream_processors.generations import Generations
-from stream_processors.log import CURE, DamagedLog, Log
-from stream_processors.pipeline import FactStream, Stage
-from stream_processors.state.chunk import Chunk, fold_run
+from stream_processors.runtime.crash_points import point
+from stream_processors.runtime.generations import Generations
+from stream_processors.runtime.log import CURE, DamagedLog, Log
+from stream_processors.state.fold_run import Chunk, fold_run
 from stream_processors.state.keys import BUCKETS, FOLDS, RESTORING
 from stream_processors.state.store import Marks, Store, Write
+from stream_processors.topology import FactStream, Stage
 
 Told = Callable[[str], None]
 

@@ -20,10 +20,10 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import LockError, ResponseError
 
-from stream_processors.state.drawers import case_entry, drawer
+from stream_processors.state.compression import unpack
 from stream_processors.state.effects import Arg
 from stream_processors.state.keys import BUCKETS, Namespace, bucket_of
-from stream_processors.state.packing import unpack
+from stream_processors.state.shared_hashes import case_entry, drawer
 
 RedisLike = Redis
 Marks = dict[str, int]

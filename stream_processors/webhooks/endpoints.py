@@ -13,12 +13,13 @@ from urllib.parse import urlsplit
 
 from pydantic import Field
 
-from schemas.protect.sealing import Sealer
-from schemas.reading import Fault, Refused
-from schemas.values import AtMost, Strict
-from schemas.webhooks import MOST_SECRETS, Endpoint, Secret, Wanted
+from schemas.common import AtMost, Strict
+from schemas.notifications.webhook import MOST_SECRETS, Endpoint, Secret, Wanted
+from schemas.parsing import Fault, Refused
+from schemas.security.sealing import Sealer
 from stream_processors.domain.refusal import Refusal
-from stream_processors.webhooks import guard, sign
+from stream_processors.webhooks import signing as sign
+from stream_processors.webhooks import url_guard as guard
 from stream_processors.webhooks.policy import Calls, Hooks
 
 INVALID = "invalid-endpoint"

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, model_validator
 
-from schemas.values import Strict
+from schemas.common import Strict
 
 Network = IPv4Network | IPv6Network
 Networks = Annotated[tuple[Network, ...], Field(max_length=64)]

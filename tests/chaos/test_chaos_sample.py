@@ -7,9 +7,9 @@ import secrets
 
 import pytest
 
-from deploy.chaos.breaks import BREAKS, CRASH_POINTS
-from deploy.chaos.main import report
-from deploy.chaos.run import plan, run
+from tests.chaos.faults import BREAKS, CRASH_POINTS
+from tests.chaos.main import report
+from tests.chaos.run import plan, run
 
 SAMPLE = [
     "point:gateway.action_appended",
@@ -25,7 +25,7 @@ SAMPLE = [
 @pytest.mark.timeout(900)
 def test_what_was_acknowledged_survives_kills_a_flush_and_poison(tmp_path):
     seed = secrets.randbelow(10**9)
-    print(f"seed {seed}: liandong chaos --seed {seed} --only {','.join(SAMPLE)}")
+    print(f"seed {seed}: python -m tests.chaos --seed {seed} --only {','.join(SAMPLE)}")
     found = run(SAMPLE, seed=seed, told=print, profile="chaos-sample")
     assert report(found, len(SAMPLE), seed) == 0
     loop = found.loop

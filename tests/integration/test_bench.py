@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import pytest
 
-from deploy.bench.figures import Figure
-from deploy.bench.main import take
-from deploy.bench.setting import Setting
+from tests.bench.figures import Figure
+from tests.bench.harness import Setting
+from tests.bench.main import take
 
 pytestmark = pytest.mark.integration
 

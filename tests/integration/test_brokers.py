@@ -13,14 +13,14 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from deploy.chaos.brokers import Cluster, leaders
-from gateway.log import WRITTEN, Entry, KafkaLog, Position
+from gateway.adapters.kafka import WRITTEN, Entry, KafkaLog, Position
 from schemas.topics import SUBMITTED, TOPICS
-from stream_processors import log as workers_log
-from stream_processors.cluster_view import check_topics
-from stream_processors.log import CannotLook, partition_of
-from stream_processors.settings import Settings
-from stream_processors.topic_check import WrongTopics
+from stream_processors.runtime import log as workers_log
+from stream_processors.runtime.cluster_view import check_topics
+from stream_processors.runtime.log import CannotLook, partition_of
+from stream_processors.runtime.settings import Settings
+from stream_processors.runtime.topic_check import WrongTopics
+from tests.chaos.brokers import Cluster, leaders
 from tests.support import real
 
 pytestmark = pytest.mark.integration

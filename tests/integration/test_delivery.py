@@ -19,20 +19,20 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
+from deploy.commands.token import mint
 from deploy.local.stack import Stack
-from deploy.token import mint
 from deploy.verify.run import settings_of
-from schemas.cases import CaseChange
+from schemas.cases.case import CaseChange
 from schemas.codec import encode
 from schemas.envelope import Origin
-from schemas.protect import AesGcmSealer, Keyring
-from schemas.subjects import Subject
+from schemas.security import AesGcmSealer, Keyring
+from schemas.signals.subjects import Subject
 from schemas.topics import ACTIONS, CHANGED, DELIVERED, ISSUED
-from stream_processors.crash import POINTS
-from stream_processors.log import KafkaLog, partition_of
-from stream_processors.pipeline import STAGES
-from stream_processors.rebuild import rebuild, snapshot
-from stream_processors.state.progress import inputs, places
+from stream_processors.recovery.rebuild import rebuild, snapshot
+from stream_processors.runtime.crash_points import POINTS
+from stream_processors.runtime.log import KafkaLog, partition_of
+from stream_processors.stage_progress import inputs, places
+from stream_processors.topology import STAGES
 from tests.support.deliveries import change, follow, notice, ordered
 from tests.support.waiting import until
 

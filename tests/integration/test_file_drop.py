@@ -17,13 +17,14 @@ import yaml
 from redis import Redis
 from rich.console import Console
 
-from deploy.demo_data.play import Wish, play
+from deploy.commands.token import mint
+from deploy.demo.run import Wish, play
 from deploy.local.stack import Stack
-from deploy.token import mint
-from deploy.verify.main import settings_of, verify
-from deploy.verify.quiet import wait_quiet
-from stream_processors.state.drawers import named
-from stream_processors.state.views import RedisViews
+from deploy.verify.run import settings_of
+from deploy.verify.wait_idle import wait_quiet
+from stream_processors.state.shared_hashes import named
+from stream_processors.views.api import RedisViews
+from tests.oracle.verify import verify
 from tests.unit.connectors.samples import CSV_MAPPING, write_csv
 
 pytestmark = pytest.mark.integration
@@ -50,7 +51,7 @@ def stack(home: Path) -> Iterator[Stack]:
 @pytest.fixture(autouse=True)
 def own_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The commands find the profile as a person's shell would; the downloads stay where they are."""
-    from deploy.local.places import cache_dir
+    from deploy.local.paths import cache_dir
 
     monkeypatch.setenv("LIANDONG_CACHE", str(cache_dir()))
     monkeypatch.setenv("LIANDONG_HOME", str(home))

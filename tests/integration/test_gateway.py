@@ -15,13 +15,13 @@ import httpx
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from deploy.token import ensure_keys, mint
+from deploy.commands.token import ensure_keys, mint
 from gateway.app import create_app
 from gateway.settings import GatewaySettings
 from schemas.codec import decode
-from schemas.protect import Keyring, PlaceCipher
+from schemas.common import from_ms
+from schemas.security import Keyring, PlaceCipher
 from schemas.topics import SUBMITTED
-from schemas.values import from_ms
 from tests.unit.gateway.fakes import lines, ndjson, signal
 
 pytestmark = pytest.mark.integration

@@ -16,15 +16,15 @@ from redis.asyncio import Redis
 
 from deploy.local.stack import Stack
 from schemas.codec import decode
-from schemas.protect import AesGcmSealer, Keyring
-from schemas.receipts import RawOutcome, RawReceipt
+from schemas.security import AesGcmSealer, Keyring
+from schemas.signals.receipts import RawOutcome, RawReceipt
 from schemas.topics import DEADLETTER, raw, receipts
-from stream_processors.crash import POINTS
-from stream_processors.log import KafkaLog
-from stream_processors.pipeline import all_stages
-from stream_processors.rebuild import digest
-from stream_processors.settings import Settings
-from stream_processors.state.views import RedisViews
+from stream_processors.recovery.rebuild import digest
+from stream_processors.runtime.crash_points import POINTS
+from stream_processors.runtime.log import KafkaLog
+from stream_processors.runtime.settings import Settings
+from stream_processors.topology import all_stages
+from stream_processors.views.api import RedisViews
 from tests.support.builders import account, body, phone
 from tests.support.waiting import until
 

@@ -20,7 +20,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 
 from deploy.local.errors import LauncherError
-from deploy.local.places import project_root
+from deploy.local.paths import project_root
 from deploy.local.process import Identity
 from deploy.local.stack import Stack
 from deploy.local.store_access import OPERATOR, SERVICE, load

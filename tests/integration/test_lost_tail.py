@@ -16,13 +16,14 @@ import httpx
 import pytest
 from rich.console import Console
 
-from deploy.chaos.check import check
-from deploy.chaos.losses import FACTS, SOURCES, lose_tails
+from deploy.commands.token import mint
 from deploy.local.stack import Stack
-from deploy.token import mint
-from deploy.verify.main import settings_of, verify
-from deploy.verify.quiet import wait_quiet
+from deploy.verify.run import settings_of
+from deploy.verify.wait_idle import wait_quiet
 from schemas.topics import Topic
+from tests.chaos.invariants import check
+from tests.chaos.losses import FACTS, SOURCES, lose_tails
+from tests.oracle.verify import verify
 
 pytestmark = pytest.mark.integration
 PROFILE = "losses"

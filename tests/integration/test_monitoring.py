@@ -23,13 +23,13 @@ import redis
 from aiokafka import AIOKafkaProducer
 from prometheus_client.parser import text_string_to_metric_families
 
+from deploy.commands.token import mint, scrape_headers
 from deploy.local import prometheus
-from deploy.local.plan import AGENTS
+from deploy.local.process_specs import AGENTS
 from deploy.local.stack import Stack
-from deploy.token import mint, scrape_headers
-from deploy.verify.main import settings_of
-from deploy.verify.quiet import wait_quiet
-from gateway.exporter import KEPT_S
+from deploy.verify.run import settings_of
+from deploy.verify.wait_idle import wait_quiet
+from gateway.ops.exporter import KEPT_S
 from schemas.topics import SUBMITTED
 from tests.support.builders import account
 from tests.support.panels import Query, queries

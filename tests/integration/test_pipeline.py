@@ -14,18 +14,18 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from deploy.local.places import project_root
+from deploy.local.paths import project_root
 from deploy.local.stack import Stack
-from schemas.protect import AesGcmSealer, Keyring, Tokenizer
-from schemas.protect.submission import protect, signal_id
-from schemas.retractions import FOREVER, Retraction
+from schemas.security import AesGcmSealer, Keyring, Tokenizer
+from schemas.security.signal_protection import protect, signal_id
+from schemas.signals.retraction import FOREVER, Retraction
 from schemas.topics import ACTIONS, RETRACTIONS, SUBMITTED
-from stream_processors.log import KafkaLog
-from stream_processors.pipeline import STAGES
-from stream_processors.rebuild import digest, rebuild
-from stream_processors.settings import Settings
-from stream_processors.state.progress import inputs, places
-from stream_processors.state.views import RedisViews
+from stream_processors.recovery.rebuild import digest, rebuild
+from stream_processors.runtime.log import KafkaLog
+from stream_processors.runtime.settings import Settings
+from stream_processors.stage_progress import inputs, places
+from stream_processors.topology import STAGES
+from stream_processors.views.api import RedisViews
 from tests.support import real
 from tests.support.builders import account, action_record, body, move, phone, retraction_record, submission
 from tests.support.waiting import until

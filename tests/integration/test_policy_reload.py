@@ -12,11 +12,11 @@ from pathlib import Path
 import httpx
 import pytest
 
+from deploy.commands.token import mint
 from deploy.local.stack import Stack
-from deploy.token import mint
-from stream_processors.settings import SHIPPED_POLICY
+from stream_processors.runtime.settings import SHIPPED_POLICY
 from stream_processors.state.store import connect
-from stream_processors.state.views import RedisViews
+from stream_processors.views.api import RedisViews
 from tests.support.builders import account
 from tests.unit.gateway.fakes import signal
 

@@ -20,15 +20,16 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from rich.console import Console
 
 from connectors.client.backoff import Backoff
-from connectors.gateway import HttpGateway
+from connectors.gateway_client import HttpGateway
+from deploy.commands.token import mint
 from deploy.local.stack import Stack
-from deploy.token import mint
 from deploy.verify.ledger import Ledger
-from deploy.verify.main import settings_of, verify
-from deploy.verify.quiet import wait_quiet
+from deploy.verify.run import settings_of
+from deploy.verify.wait_idle import wait_quiet
 from schemas.topics import ACTIONS, ASSESSED, CHANGED, DEADLETTER, SUBMITTED, Topic
 from stream_processors.state.store import connect
-from stream_processors.state.views import RedisViews
+from stream_processors.views.api import RedisViews
+from tests.oracle.verify import verify
 from tests.support.newer import MEMBER, newer
 
 pytestmark = pytest.mark.integration

@@ -13,12 +13,12 @@ import httpx
 import pytest
 import redis
 
+from deploy.commands.token import mint, scrape_headers
 from deploy.local.stack import Stack
-from deploy.token import mint, scrape_headers
-from deploy.verify.quiet import wait_quiet
-from deploy.verify.rebuilt import compare_with_rebuilt
+from deploy.verify.rebuild_compare import compare_with_rebuilt
 from deploy.verify.run import settings_of
-from schemas.protect.signing import Ed25519Verifier, public_keys, public_path
+from deploy.verify.wait_idle import wait_quiet
+from schemas.security.signing import Ed25519Verifier, public_keys, public_path
 from stream_processors.domain.scorecards import from_csv
 from stream_processors.domain.scorecards.contributions import CHINA
 from tests.unit.gateway.fakes import QUEUE, lines, ndjson, signal

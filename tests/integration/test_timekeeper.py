@@ -15,19 +15,19 @@ import pytest
 import yaml
 from redis.asyncio import Redis
 
-from deploy.chaos.breaks import FAKETIME
-from deploy.local.plan import AGENTS
+from deploy.local.process_specs import AGENTS
 from deploy.local.stack import Stack
-from schemas.cases import ActionKind, ActionOutcome
+from schemas.cases.case import ActionKind, ActionOutcome
 from schemas.codec import decode
 from schemas.envelope import Origin
 from schemas.topics import ACTIONS, CHANGED, SUBMITTED
-from stream_processors.crash import POINTS
-from stream_processors.log import KafkaLog
-from stream_processors.pipeline import STAGES
-from stream_processors.rebuild import digest, rebuild
-from stream_processors.settings import SHIPPED_POLICY, Settings
-from stream_processors.state.progress import places
+from stream_processors.recovery.rebuild import digest, rebuild
+from stream_processors.runtime.crash_points import POINTS
+from stream_processors.runtime.log import KafkaLog
+from stream_processors.runtime.settings import SHIPPED_POLICY, Settings
+from stream_processors.stage_progress import places
+from stream_processors.topology import STAGES
+from tests.chaos.faults import FAKETIME
 from tests.support.builders import action_record, join
 from tests.support.fake_track import FakeTrack
 

@@ -15,9 +15,9 @@ from typing import Any
 import httpx
 import pytest
 
-from deploy.bench.planted import Transfer, passed_on
+from deploy.commands.token import mint
 from deploy.local.stack import Stack
-from deploy.token import mint
+from tests.bench.synthetic_fraud import Transfer, passed_on
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="function")]
 WAIT_S = 60

@@ -18,12 +18,12 @@ import pytest
 from redis import Redis
 
 from connectors.client import verify_webhook
+from deploy.commands.token import mint
 from deploy.local.stack import Stack
-from deploy.token import mint
 from schemas.topics import ISSUED
-from stream_processors.crash import POINTS
-from stream_processors.log import KafkaLog
-from stream_processors.settings import Settings
+from stream_processors.runtime.crash_points import POINTS
+from stream_processors.runtime.log import KafkaLog
+from stream_processors.runtime.settings import Settings
 from tests.support.deliveries import notice
 from tests.support.hooks import hook_id, notice_record
 

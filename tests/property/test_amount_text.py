@@ -7,7 +7,7 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.amount_text import read_amount
+from schemas.signals.amount_text import read_amount
 
 AMOUNTS = st.decimals(min_value=0, max_value=10**14, places=2)
 

@@ -13,12 +13,12 @@ from unittest.mock import patch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from schemas.common import instant_ms
 from schemas.topics import ASSESSED, SUBMITTED
-from schemas.values import instant_ms
 from stream_processors.agents import assess
-from stream_processors.domain.features import Features
-from stream_processors.domain.routing import case_id, queue_of
-from stream_processors.domain.scoring import score
+from stream_processors.domain.signals.features import Features
+from stream_processors.domain.signals.routing import case_id, queue_of
+from stream_processors.domain.signals.scoring import score
 from tests.property.test_pipeline import FACTOR, SIGNAL, Player
 from tests.support.builders import CROWDED as POLICY
 from tests.support.builders import T0_MS

@@ -7,9 +7,16 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.assessments import Assessment, AssessmentMoveKind, AssessmentState, Ruling, SupervisionMoveKind, SupervisionState
-from stream_processors.domain import supervision
-from stream_processors.domain.assessment import TABLE, decide, open_moves, verified
+from schemas.oversight.appraisals import (
+    Assessment,
+    AssessmentMoveKind,
+    AssessmentState,
+    Ruling,
+    SupervisionMoveKind,
+    SupervisionState,
+)
+from stream_processors.domain.oversight import supervision
+from stream_processors.domain.oversight.appraisal import TABLE, decide, open_moves, verified
 from tests.support.builders import after
 from tests.support.scores import BODY, SIGNER, UNIT, VERIFIER, locked, move, step
 

@@ -9,9 +9,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.clocks import Length
-from stream_processors.calendar_file import SHIPPED_HOLIDAYS
-from stream_processors.domain.calendars import SHANGHAI, add, local_date
+from schemas.deadlines import Length
+from stream_processors.domain.deadlines.calendar import SHANGHAI, add, local_date
+from stream_processors.runtime.calendar_file import SHIPPED_HOLIDAYS
 from tests.support.clocks import CALENDAR
 
 PLACE = ZoneInfo("Asia/Shanghai")

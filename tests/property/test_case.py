@@ -7,9 +7,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.cases import OFFICERS_ONLY, ActionKind, ActionOutcome, CaseStatus
-from stream_processors.domain import tally
-from stream_processors.domain.case import LAPSED, TABLE, decide, open_moves, state_of
+from schemas.cases.case import OFFICERS_ONLY, ActionKind, ActionOutcome, CaseStatus
+from stream_processors.domain.cases import counters as tally
+from stream_processors.domain.cases.decide import LAPSED, TABLE, decide, open_moves, state_of
 from tests.support.builders import POLICY, after, join, joined, move, opened_case, taken_back
 
 KINDS = sorted(kind.value for kind in (ActionKind.JOIN, ActionKind.RETRACT, *OFFICERS_ONLY))

@@ -12,16 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from orjson import loads
 
-from schemas.cases import Action, ActionKind, ActionOutcome, Case, CaseChange, CaseStatus, Disposition
-from schemas.clocks import ClockState, Due
+from schemas.appeals import ObjectionRequest
+from schemas.cases.case import Action, ActionKind, ActionOutcome, Case, CaseChange, CaseStatus, Disposition
 from schemas.codec import dump
-from schemas.objections import ObjectionRequest
-from schemas.orders import LIVE, OrderState
-from schemas.tasks import TaskEvent
-from schemas.values import instant_ms
-from stream_processors.domain import case_orders, orders
-from stream_processors.domain.case import decide
-from stream_processors.domain.case_state import phase_of
+from schemas.common import instant_ms
+from schemas.deadlines import ClockState, Due
+from schemas.dissuasion import TaskEvent
+from schemas.orders.order import LIVE, OrderState
+from stream_processors.domain.cases import orders as case_orders
+from stream_processors.domain.cases.decide import decide
+from stream_processors.domain.cases.state import phase_of
+from stream_processors.domain.orders import order_book as orders
 from tests.support.builders import POLICY, T0, join, taken_back
 from tests.support.loop import CALENDAR, QUEUE
 from tests.support.order_builders import ANSWERS, ask, event, issue, measure, subject, transfer

@@ -11,10 +11,10 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.cases import Action, ActionKind, Case, CaseStatus
-from stream_processors.domain import tally
-from stream_processors.domain.case_step import Done
-from stream_processors.domain.case_structure import absorb, forward, merge, split
+from schemas.cases.case import Action, ActionKind, Case, CaseStatus
+from stream_processors.domain.cases import counters as tally
+from stream_processors.domain.cases.step import Done
+from stream_processors.domain.cases.structure import absorb, forward, merge, split
 from tests.support.builders import POLICY, after, join, joined, move, taken_back
 
 HOMES = ("case-1", "case-2", "case-3")

@@ -10,22 +10,22 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.cases import ActionOutcome, CaseChange
+from schemas.cases.case import ActionOutcome, CaseChange
 from schemas.codec import decode, encode
 from schemas.envelope import Origin
-from schemas.facts import AssessedSignal, Outcome
-from schemas.retractions import FOREVER
-from schemas.scorecards import Counted
+from schemas.oversight.scorecards import Counted
+from schemas.signals.assessed import AssessedSignal, Outcome
+from schemas.signals.retraction import FOREVER
 from schemas.topics import ASSESSED, CHANGED, SUBMITTED
-from stream_processors.domain.retraction import standing_of
-from stream_processors.state import standing
+from stream_processors.domain.signals.retraction import standing_of
+from stream_processors.state import contributions as standing
+from stream_processors.state.coalesce import Sums
 from stream_processors.state.effects import Effect
 from stream_processors.state.effects import count as counted
 from stream_processors.state.folds import project_assessed, project_changed
 from stream_processors.state.keys import PROJECT
-from stream_processors.state.rows import ChangeRow, ReceiptRow
+from stream_processors.state.record_views import ChangeRow, ReceiptRow
 from stream_processors.state.store import Write
-from stream_processors.state.sums import Sums
 from tests.property.test_scorecards import STEPS, _history
 from tests.support.builders import T0, after, fact, submitted
 from tests.support.cells import cells_of, parties_of

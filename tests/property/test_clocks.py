@@ -9,10 +9,10 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.clocks import Clock, ClockState
-from schemas.values import instant_ms
-from stream_processors.domain import clocks as domain
-from stream_processors.domain.timekeeping import moments
+from schemas.common import instant_ms
+from schemas.deadlines import Clock, ClockState
+from stream_processors.domain.deadlines import deadlines as domain
+from stream_processors.domain.deadlines.due_index import moments
 from tests.support.builders import after
 from tests.support.clocks import CALENDAR, RULES
 

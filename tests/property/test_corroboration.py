@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import pytest
 
-from schemas.signals import SubmittedSignal
+from schemas.signals.submission import SubmittedSignal
 from tests.support.builders import submitted
 
 SHARED = ("github.io", "weebly.com", "example-hosting.com")

@@ -15,15 +15,15 @@ from zlib import crc32
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from schemas.cases import Action, ActionKind, ActionOutcome
+from schemas.cases.case import Action, ActionKind, ActionOutcome
 from schemas.codec import decode
+from schemas.common import from_ms
 from schemas.envelope import Origin
-from schemas.notices import Notice
+from schemas.notifications.notice import Notice
 from schemas.topics import ACTIONS, CHANGED, DELIVERED, ISSUED, SUBMITTED
-from schemas.values import from_ms
 from stream_processors.agents import track
-from stream_processors.pipeline import STAGES
-from stream_processors.state.chunk import read_chunk
+from stream_processors.state.fold_run import read_chunk
+from stream_processors.topology import STAGES
 from tests.property.test_pipeline import Player
 from tests.support.builders import action_record, join
 from tests.support.crashing import crashing

@@ -7,12 +7,12 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.cases import Case
-from schemas.feedback import Feedback
-from stream_processors.domain import case as loop
-from stream_processors.domain.early_warning import early_warning
-from stream_processors.domain.feedback import Handling, feedback, seen_of
-from stream_processors.domain.undoing import Executed, taken_back
+from schemas.cases.case import Case
+from schemas.cases.feedback import Feedback
+from stream_processors.domain.cases import decide as loop
+from stream_processors.domain.notifications.early_warning import early_warning
+from stream_processors.domain.notifications.feedback import Handling, feedback, seen_of
+from stream_processors.domain.notifications.reversals import Executed, taken_back
 from tests.support.builders import POLICY, after, join, move
 from tests.support.builders import taken_back as retract
 

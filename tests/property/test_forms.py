@@ -16,9 +16,9 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from stdnum.cn.uscc import calc_check_digit
 
-from schemas.indicators import KINDS, canonical, phone, url
-from schemas.indicators.fold import drop_invisible, fold
-from schemas.indicators.services import is_assigned
+from schemas.signals.indicators import KINDS, canonical, phone, url
+from schemas.signals.indicators.fold import drop_invisible, fold
+from schemas.signals.indicators.services import is_assigned
 from tests.support.forms import FORMS, Form
 
 many = settings(max_examples=int(os.environ.get("LIANDONG_FORMS", "100")), deadline=None)

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from schemas.advice import SENTENCES
-from schemas.indicators import KINDS, RANK, IndicatorKind, advisories, canonical
+from schemas.signals.advisories import SENTENCES
+from schemas.signals.indicators import KINDS, RANK, IndicatorKind, advisories, canonical
 
 SEPARATOR = st.sampled_from(["", " ", "-", "\u3000", "\u00a0"])
 LABEL = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,10}[a-z0-9])?", fullmatch=True).filter(lambda one: one[2:4] != "--")

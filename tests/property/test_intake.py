@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.codec import decode
-from schemas.facts import Outcome
-from schemas.protect.reader import SignalReader
-from schemas.reading import Refused
-from schemas.receipts import RawOutcome
+from schemas.parsing import Refused
+from schemas.security.signal_reader import SignalReader
+from schemas.signals.assessed import Outcome
+from schemas.signals.receipts import RawOutcome
 from schemas.topics import ASSESSED, DEADLETTER, RAW_PARTITIONS, raw, receipts
-from stream_processors.crash import POINTS
+from stream_processors.runtime.crash_points import POINTS
 from tests.support import examples
 from tests.support.builders import SEALER, T0, TOKENIZER
 from tests.support.crashing import crashing

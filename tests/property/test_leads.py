@@ -17,19 +17,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.answers import signal_out
-from gateway.auth import Caller, Role
-from gateway.loop.cases import own_case
-from schemas.cases import Action, ActionKind, Case, CaseChange, Disposition
+from gateway.cases.responses import signal_out
+from gateway.cases.views import own_case
+from gateway.security.auth import Caller, Role
+from schemas.cases.case import Action, ActionKind, Case, CaseChange, Disposition
 from schemas.codec import decode, encode
-from schemas.facts import AssessedSignal
+from schemas.common import from_ms
+from schemas.signals.assessed import AssessedSignal
 from schemas.topics import ACTIONS, ASSESSED, CHANGED, RETRACTIONS, SUBMITTED
-from schemas.values import from_ms
-from stream_processors.domain.leads import match_name
-from stream_processors.domain.routing import case_id
-from stream_processors.state.loop_views import concerns, feedback_of
-from stream_processors.state.receipts import receipt_json, receipt_of
-from stream_processors.state.views import Receipt
+from stream_processors.domain.signals.leads import match_name
+from stream_processors.domain.signals.routing import case_id
+from stream_processors.views.allowed_actions import concerns, feedback_of
+from stream_processors.views.api import Receipt
+from stream_processors.views.receipts import receipt_json, receipt_of
 from tests.support.builders import (
     SEALER,
     T0,

@@ -7,11 +7,11 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.auth import Caller, Role
-from gateway.loop.cases import own_case
-from schemas.cases import Case
-from schemas.loop_names import OBJECTION, ORDER, TASK, case_of, name_of
-from stream_processors.state.loop_views import concerns, feedback_of
+from gateway.cases.views import own_case
+from gateway.security.auth import Caller, Role
+from schemas.cases.case import Case
+from schemas.ids import OBJECTION, ORDER, TASK, case_of, name_of
+from stream_processors.views.allowed_actions import concerns, feedback_of
 from tests.property.test_case_loop import BANKS, OFFICERS, STEPS, Play
 from tests.support.builders import SEALER
 

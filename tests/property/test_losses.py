@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from schemas.codec import decode
 from schemas.topics import ACTIONS, ASSESSED, CHANGED, DELIVERED, ISSUED, OVERSEEN, OVERSIGHT, RETRACTIONS, SUBMITTED, Topic
-from stream_processors.log import DamagedLog
+from stream_processors.runtime.log import DamagedLog
 from stream_processors.state.restore import OtherLog
 from tests.support.builders import account, retraction, retraction_record, submission, submitted
 from tests.support.memory_store import MemoryRedis

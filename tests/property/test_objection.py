@@ -8,9 +8,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.objections import Objection, ObjectionMove, ObjectionRequest
-from stream_processors.domain.objection import Around, Decided, decide, open_moves
-from stream_processors.domain.undoing import Executed
+from schemas.appeals import Objection, ObjectionMove, ObjectionRequest
+from stream_processors.domain.appeals import Around, Decided, decide, open_moves
+from stream_processors.domain.notifications.reversals import Executed
 from tests.support.builders import after
 
 AGENCY = "public-security-630202"

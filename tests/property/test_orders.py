@@ -11,12 +11,13 @@ from unittest.mock import patch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.order_rules import OrderRules
-from schemas.orders import HOLDS, LETTERS, LIVE, REVERSIBLE, UNDONE, Order, OrderEventKind, OrderKind, OrderState
-from schemas.tasks import OVER, Task, TaskEventKind
-from stream_processors.domain import dissuasion, order, orders
-from stream_processors.domain import order_guards as guards
-from stream_processors.domain.loop import open_moves, party
+from schemas.dissuasion import OVER, Task, TaskEventKind
+from schemas.orders.order import HOLDS, LETTERS, LIVE, REVERSIBLE, UNDONE, Order, OrderEventKind, OrderKind, OrderState
+from schemas.orders.policy import OrderRules
+from stream_processors.domain import dissuasion
+from stream_processors.domain.orders import guards, order
+from stream_processors.domain.orders import order_book as orders
+from stream_processors.domain.state_machine import open_moves, party
 from tests.support.builders import T0
 from tests.support.order_builders import ANSWERS, REACH, RULES, Desk, ask, ends, event, issue, subject, task_event, transfer
 

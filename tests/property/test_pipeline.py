@@ -15,22 +15,22 @@ from unittest.mock import patch
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from schemas.cases import OFFICERS_ONLY, ActionKind, ActionOutcome, CaseStatus
+from schemas.cases.case import OFFICERS_ONLY, ActionKind, ActionOutcome, CaseStatus
 from schemas.codec import decode
+from schemas.common import DAY_MS, instant_ms
 from schemas.envelope import Origin
-from schemas.facts import Outcome
-from schemas.hubs import MEASURED
-from schemas.retractions import FOREVER, name_of
-from schemas.signals import SubmittedSignal
+from schemas.signals.assessed import Outcome
+from schemas.signals.hubs import MEASURED
+from schemas.signals.retraction import FOREVER, name_of
+from schemas.signals.submission import SubmittedSignal
 from schemas.topics import ACTIONS, ASSESSED, CHANGED, DEADLETTER, RETRACTIONS, SUBMITTED
-from schemas.values import DAY_MS, instant_ms
 from stream_processors.agents import assess
-from stream_processors.crash import POINTS
-from stream_processors.domain.leads import match_name
-from stream_processors.domain.traces import flows, victims
-from stream_processors.domain.trust import sighted
-from stream_processors.pipeline import STAGES
+from stream_processors.domain.signals.evidence_sets import flows, victims
+from stream_processors.domain.signals.leads import match_name
+from stream_processors.domain.signals.trust import sighted
+from stream_processors.runtime.crash_points import POINTS
 from stream_processors.state.keys import BUCKETS
+from stream_processors.topology import STAGES
 from tests.support.builders import (
     CROWDED,
     HOTLINE,

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from schemas.protect import AesGcmSealer, Keyring, Tokenizer, UnsealError
-from schemas.protect.submission import signal_id
-from schemas.protect.tokens import Tokenizer as Again
+from schemas.security import AesGcmSealer, Keyring, Tokenizer, UnsealError
+from schemas.security.signal_protection import signal_id
+from schemas.security.tokens import Tokenizer as Again
 from tests.support.builders import KEYRING, SEALER, TOKENIZER, account, phone, submitted
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=200)

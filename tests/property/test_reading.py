@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.advice import advice
 from schemas.members import Unreadable, has_single_members, repeated_members
-from schemas.protect.reader import SignalReader
-from schemas.reading import Refused
-from schemas.signals import SignalIn
+from schemas.parsing import Refused
+from schemas.security.signal_reader import SignalReader
+from schemas.signals.advisories import advice
+from schemas.signals.submission import SignalIn
 from tests.support.builders import SEALER, T0, TOKENIZER, account, phone
 
 FACTOR = int(os.environ.get("LIANDONG_HYPOTHESIS_FACTOR", "1"))

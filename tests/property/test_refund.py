@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.refunds import Frozen, Payment, Refund
-from stream_processors.domain.refund import refund
+from stream_processors.domain.money_trail.refund import refund
 from tests.support.builders import T0
 
 DRAWN = st.tuples(

@@ -5,11 +5,11 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.taxonomy import SignalKind
-from stream_processors.domain.features import Features
-from stream_processors.domain.leads import match_name
-from stream_processors.domain.routing import case_id, routes
-from stream_processors.domain.scoring import score, severity
+from schemas.signals.taxonomy import SignalKind
+from stream_processors.domain.signals.features import Features
+from stream_processors.domain.signals.leads import match_name
+from stream_processors.domain.signals.routing import case_id, routes
+from stream_processors.domain.signals.scoring import score, severity
 from tests.support.builders import POLICY, account, phone, submitted
 
 SIGNALS = [submitted(kind=kind) for kind in SignalKind]

@@ -12,9 +12,9 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from schemas.clocks import Clocks
+from schemas.deadlines import Clocks
 from schemas.topics import ACTIONS, CHANGED, PARTITIONS
-from stream_processors.crash import POINTS
+from stream_processors.runtime.crash_points import POINTS
 from tests.support.crashing import Crasher, crashing
 from tests.support.ticking import Ticking, own_time
 from tests.support.world import content

@@ -10,10 +10,10 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.trails import Loss, Statement, Trail, TrailRules, TransferReport
-from stream_processors.domain.holds import holds
-from stream_processors.domain.trail import trace
-from stream_processors.domain.transfers import counted_once
+from schemas.money_trail import Loss, Statement, Trail, TrailRules, TransferReport
+from stream_processors.domain.money_trail.proposed_holds import holds
+from stream_processors.domain.money_trail.trace import trace
+from stream_processors.domain.money_trail.transfers import counted_once
 from tests.support.builders import T0
 
 ACCOUNTS = ["victim", "a", "b", "c", "d", "e"]

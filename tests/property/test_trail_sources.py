@@ -8,10 +8,10 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.trails import TrailRules, TransferReport
-from stream_processors.domain.trail import follow
-from stream_processors.domain.trail_sources import Told, each_once, keepers, onward, starts
-from stream_processors.domain.transfers import counted_once
+from schemas.money_trail import TrailRules, TransferReport
+from stream_processors.domain.money_trail.sources import Told, each_once, keepers, onward, starts
+from stream_processors.domain.money_trail.trace import follow
+from stream_processors.domain.money_trail.transfers import counted_once
 from tests.property.test_trail import DRAWN, RULES, _report
 
 REPORTS = st.lists(DRAWN, max_size=25).map(lambda drawn: [_report(n, one) for n, one in enumerate(drawn)])

@@ -11,8 +11,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from stream_processors.domain.refusal import Refusal
-from stream_processors.webhooks.guard import pin, target_of
 from stream_processors.webhooks.policy import Calls
+from stream_processors.webhooks.url_guard import pin, target_of
 
 SHIPPED = Calls()
 STRICTER_THAN_PYTHON = tuple(map(ip_network, ("192.0.0.0/24", "192.88.99.0/24", "168.63.129.16/32")))

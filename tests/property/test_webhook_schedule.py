@@ -8,9 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_processors.domain.refusal import Refusal
-from stream_processors.webhooks.answers import LONGEST_WISH_S, Answer, Outcome, retry_after_s
+from stream_processors.webhooks.delivery_state import (
+    UNDER_WAY,
+    Delivery,
+    Request,
+    State,
+    answered,
+    first,
+    requested,
+    wait_s,
+)
 from stream_processors.webhooks.policy import Retries
-from stream_processors.webhooks.schedule import UNDER_WAY, Delivery, Request, State, answered, first, requested, wait_s
+from stream_processors.webhooks.responses import LONGEST_WISH_S, Answer, Outcome, retry_after_s
 from tests.support.builders import T0, after
 
 RETRIES = Retries(first_s=2, longest_s=100, attempts=6, give_up_s=500, longest_wish_s=200)

@@ -13,11 +13,11 @@ from unittest.mock import patch
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from schemas.deliveries import DeliveryState
-from schemas.notices import Notice
-from schemas.values import instant_ms
-from stream_processors.agents import calls
-from stream_processors.webhooks import lanes
+from schemas.common import instant_ms
+from schemas.notifications.delivery import DeliveryState
+from schemas.notifications.notice import Notice
+from stream_processors.agents import webhook_sender as calls
+from stream_processors.webhooks import delivery_queue as lanes
 from stream_processors.webhooks.endpoints import disable, enable
 from tests.support.calling import Calling
 from tests.support.crashing import crashing

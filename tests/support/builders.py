@@ -6,21 +6,22 @@ from base64 import b64encode
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from schemas.cases import Action, ActionKind, JoinedSignal
+from schemas.cases.case import Action, ActionKind, JoinedSignal
 from schemas.codec import encode
+from schemas.common import instant_ms
 from schemas.envelope import Origin
-from schemas.facts import AssessedSignal
-from schemas.hubs import Hubs
 from schemas.policy import Policy
-from schemas.protect import AesGcmSealer, Keyring, PlaceCipher, Tokenizer
-from schemas.protect.submission import protect, signal_id
-from schemas.retractions import FOREVER, Retraction, Standing
-from schemas.signals import SignalIn, SubmittedSignal
+from schemas.security import AesGcmSealer, Keyring, PlaceCipher, Tokenizer
+from schemas.security.signal_protection import protect, signal_id
+from schemas.signals.assessed import AssessedSignal
+from schemas.signals.hubs import Hubs
+from schemas.signals.retraction import FOREVER, Retraction, Standing
+from schemas.signals.submission import SignalIn, SubmittedSignal
 from schemas.topics import ACTIONS, ASSESSED, CHANGED, RETRACTIONS, SUBMITTED, Topic
-from schemas.values import instant_ms
-from stream_processors.domain import assess, case
-from stream_processors.domain.features import Features, Observed
-from stream_processors.settings import SHIPPED_POLICY, load_policy
+from stream_processors.domain.cases import decide as case
+from stream_processors.domain.signals import decision as assess
+from stream_processors.domain.signals.features import Features, Observed
+from stream_processors.runtime.settings import SHIPPED_POLICY, load_policy
 
 T0 = datetime(2026, 3, 2, 1, 0, tzinfo=UTC)
 T0_MS = instant_ms(T0)

@@ -7,13 +7,13 @@ from datetime import datetime
 from typing import Any
 
 from schemas.codec import encode
-from schemas.deliveries import DeliveryMark
-from schemas.notices import Notice
+from schemas.common import from_ms
+from schemas.notifications.delivery import DeliveryMark
+from schemas.notifications.notice import Notice
+from schemas.notifications.webhook import Endpoint
 from schemas.topics import DELIVERED, ENDPOINTS, ISSUED
-from schemas.values import from_ms
-from schemas.webhooks import Endpoint
 from stream_processors.agents.webhook import Webhook
-from stream_processors.log import partition_of
+from stream_processors.runtime.log import partition_of
 from tests.support.deliveries import mark, notice
 from tests.support.hooks import Receivers, endpoint, endpoints_record, hook_marks, notice_record, registered
 from tests.support.world import ENDS, World

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from schemas.clocks import Clock, Clocks, OfficeHours
-from stream_processors.calendar_file import load_holidays
-from stream_processors.domain import clocks as domain
-from stream_processors.domain.calendars import SHANGHAI, Calendar, calendar_of
+from schemas.deadlines import Clock, Clocks, OfficeHours
+from stream_processors.domain.deadlines import deadlines as domain
+from stream_processors.domain.deadlines.calendar import SHANGHAI, Calendar, calendar_of
+from stream_processors.runtime.calendar_file import load_holidays
 from tests.support.builders import POLICY, T0
 
 HOLIDAYS = load_holidays()

@@ -14,9 +14,22 @@ from itertools import islice
 from typing import Any
 
 from schemas.topics import Topic
-from stream_processors.agents import assess, calls, deliver, intake, oversee, project, retract, timekeeper, track, webhook
-from stream_processors.crash import POINTS
-from stream_processors.log import Entry, Place, by_key, in_order
+from stream_processors.agents import (
+    assess,
+    deliver,
+    intake,
+    oversee,
+    project,
+    retract,
+    timekeeper,
+    track,
+    webhook,
+)
+from stream_processors.agents import (
+    webhook_sender as calls,
+)
+from stream_processors.runtime.crash_points import POINTS
+from stream_processors.runtime.log import Entry, Place, by_key, in_order
 from stream_processors.state import restore
 from stream_processors.state.store import Write
 from tests.support.memory_log import MemoryLog
@@ -64,7 +77,7 @@ def crashing() -> Iterator[Crasher]:
     try:
         yield crasher
     finally:
-        from stream_processors.crash import point
+        from stream_processors.runtime.crash_points import point
 
         for module in _MODULES:
             module.point = point

@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from schemas.cases import Action, ActionKind, CaseChange
+from schemas.cases.case import Action, ActionKind, CaseChange
 from schemas.codec import decode, encode
-from schemas.deliveries import DeliveryMark
-from schemas.notices import Notice
-from schemas.subjects import Subject
+from schemas.notifications.delivery import DeliveryMark
+from schemas.notifications.notice import Notice
+from schemas.signals.subjects import Subject
 from schemas.topics import ACTIONS, CHANGED, DELIVERED, ISSUED
-from stream_processors.log import partition_of
+from stream_processors.runtime.log import partition_of
 from tests.support.builders import SEALER, T0, fact_record, opened_case
 from tests.support.order_builders import Desk, issue
 

@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 
 from schemas.codec import decode
-from schemas.facts import Outcome
+from schemas.signals.assessed import Outcome
 from schemas.topics import (
     ACTIONS,
     ASSESSED,
@@ -34,7 +34,7 @@ from schemas.topics import (
     raw,
     receipts,
 )
-from stream_processors.domain.retraction import TAKEN_BACK
+from stream_processors.domain.signals.retraction import TAKEN_BACK
 from tests.support.builders import after
 
 BANK = "bank-001"

@@ -10,14 +10,14 @@ from collections import Counter
 from datetime import timedelta
 from typing import Any
 
-from schemas.cases import Action, ActionKind, ActionOutcome, CaseChange
-from schemas.clocks import Clock, Clocks
+from schemas.cases.case import Action, ActionKind, ActionOutcome, CaseChange
 from schemas.codec import decode, encode
+from schemas.common import from_ms
+from schemas.deadlines import Clock, Clocks
 from schemas.envelope import Origin
 from schemas.topics import ACTIONS, CHANGED
-from schemas.values import from_ms
-from stream_processors.domain import clocks as domain
-from stream_processors.log import Log, Record
+from stream_processors.domain.deadlines import deadlines as domain
+from stream_processors.runtime.log import Log, Record
 from tests.support.builders import opened_case
 from tests.support.clocks import CALENDAR, RULES
 

@@ -24,11 +24,11 @@ from typing import Any
 
 from rich.console import Console
 
-from connectors.feed import feed
-from connectors.filedrop import perform
+from connectors.contract import START, Answer, Item
+from connectors.engine import feed
+from connectors.filedrop import commands as perform
 from connectors.filedrop.mapping import MappingError, MappingFile, parse_mapping
 from connectors.filedrop.source import FileSource
-from connectors.port import START, Answer, Item
 from tests.unit.connectors.fakes import MemoryCursor, MemoryRejects
 
 COLUMNS = ("ref", "at", "acc", "note")

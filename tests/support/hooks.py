@@ -11,14 +11,14 @@ import orjson
 
 from schemas.codec import encode
 from schemas.envelope import Origin
-from schemas.notices import Notice
+from schemas.notifications.notice import Notice
+from schemas.notifications.webhook import KINDS, Endpoint, Endpoints
 from schemas.topics import CHANGED, DELIVERED, ENDPOINTS, ISSUED
-from schemas.webhooks import KINDS, Endpoint, Endpoints
-from stream_processors.webhooks import sign
-from stream_processors.webhooks.answers import Answer, Outcome, of_status
+from stream_processors.webhooks import signing as sign
 from stream_processors.webhooks.endpoints import EndpointIn, register
-from stream_processors.webhooks.messages import id_of
+from stream_processors.webhooks.payload import id_of
 from stream_processors.webhooks.policy import Hooks
+from stream_processors.webhooks.responses import Answer, Outcome, of_status
 from tests.support.builders import SEALER, T0
 from tests.support.clock import Clock
 
@@ -104,7 +104,7 @@ def endpoints_record(one: Endpoints, at: datetime = T0) -> tuple[bytes, bytes]:
 
 def notice_record(one: Notice, number: int, order: Any = None) -> tuple[bytes, bytes]:
     """As deliver appends it, out of the change at offset `number`."""
-    from schemas.deliveries import Issued
+    from schemas.notifications.delivery import Issued
 
     issued = Issued(notice=one, order=order)
     origin = Origin(CHANGED.name, 0, number, 0)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from schemas.codec import RowEnvelope, decode
-from schemas.deliveries import DeliveryMark, Issued
 from schemas.envelope import Origin
+from schemas.notifications.delivery import DeliveryMark, Issued
 from schemas.topics import CHANGED, DELIVERED, ISSUED
 from stream_processors.state.effects import Effect
-from stream_processors.state.inbox import (
+from stream_processors.state.keys import bucket_of
+from stream_processors.state.record_views import IssuedRow, MarkRow
+from stream_processors.views.inbox_fold import (
     Entry,
     delivery_of,
     ends_of,
@@ -18,8 +20,6 @@ from stream_processors.state.inbox import (
     project_issued,
     shown,
 )
-from stream_processors.state.keys import bucket_of
-from stream_processors.state.rows import IssuedRow, MarkRow
 from tests.support.deliveries import mark_record
 from tests.support.memory_store import MemoryRedis
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from schemas.cases import Action, ActionKind, ActionOutcome, Case, CaseChange, Disposition
-from schemas.clocks import Clock, ClockState, Due
+from schemas.cases.case import Action, ActionKind, ActionOutcome, Case, CaseChange, Disposition
+from schemas.deadlines import Clock, ClockState, Due
 from schemas.holidays import Holidays
-from schemas.orders import Order
-from stream_processors.domain import case
-from stream_processors.domain.calendars import Calendar, calendar_of
+from schemas.orders.order import Order
+from stream_processors.domain.cases import decide as case
+from stream_processors.domain.deadlines.calendar import Calendar, calendar_of
 from tests.support.builders import POLICY, T0, after, join
 from tests.support.order_builders import ANSWERS, event, issue
 

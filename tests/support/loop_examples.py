@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from schemas.cases import Action, CaseChange
+from schemas.appeals import ObjectionRequest
+from schemas.cases.case import Action, CaseChange
 from schemas.codec import decode, encode
-from schemas.objections import ObjectionRequest
-from schemas.subjects import Subject
-from schemas.tasks import TaskEvent
+from schemas.dissuasion import TaskEvent
+from schemas.signals.subjects import Subject
 from schemas.topics import ACTIONS, CHANGED, SUBMITTED, Topic
 from tests.support.builders import SEALER, TOKENIZER, account, after, move, phone, submission, submitted
 from tests.support.order_builders import ask, event, issue, measure

@@ -11,9 +11,9 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
 from schemas.codec import decode
 from schemas.topics import GENERATIONS, Topic, all_topics
-from stream_processors.generations import Generations
-from stream_processors.kafka_identity import WrongLog
-from stream_processors.log import Entry, Place, Record, by_key, in_order
+from stream_processors.runtime.cluster_identity import WrongLog
+from stream_processors.runtime.generations import Generations
+from stream_processors.runtime.log import Entry, Place, Record, by_key, in_order
 from tests.support.clock import Clock
 
 

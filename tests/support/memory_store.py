@@ -14,12 +14,12 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from schemas.hubs import FEWEST_PRIMARIES
-from schemas.retractions import name_of
-from stream_processors.state.drawers import long
+from schemas.signals.hubs import FEWEST_PRIMARIES
+from schemas.signals.retraction import name_of
+from stream_processors.state.compression import unpack
 from stream_processors.state.effects import Arg
 from stream_processors.state.keys import BUCKETS, Namespace, bucket_of
-from stream_processors.state.packing import unpack
+from stream_processors.state.shared_hashes import long
 from stream_processors.state.store import Check, LostState, MarkMoved, Marks, Write
 from tests.support.clock import Clock
 

@@ -10,7 +10,7 @@ import ast
 import shutil
 from pathlib import Path
 
-from deploy.local.places import project_root
+from deploy.local.paths import project_root
 
 PACKAGES = ("schemas", "stream_processors", "gateway")
 MEMBER, VALUE = "of_tomorrow", "written by the newer version"

@@ -6,14 +6,15 @@ import calendar
 from datetime import datetime, timedelta
 from typing import Any
 
-from schemas.clocks import Length
-from schemas.measures import Measure
-from schemas.order_rules import OrderRules
-from schemas.orders import Order, OrderDraft, OrderEvent, Verify
-from schemas.subjects import Subject
-from schemas.tasks import Attempt, Reach, Task, TaskDraft, TaskEvent
-from stream_processors.domain import dissuasion, orders
-from stream_processors.domain.loop import Ends
+from schemas.cases.measures import Measure
+from schemas.deadlines import Length
+from schemas.dissuasion import Attempt, Reach, Task, TaskDraft, TaskEvent
+from schemas.orders.order import Order, OrderDraft, OrderEvent, Verify
+from schemas.orders.policy import OrderRules
+from schemas.signals.subjects import Subject
+from stream_processors.domain import dissuasion
+from stream_processors.domain.orders import order_book as orders
+from stream_processors.domain.state_machine import Ends
 from tests.support.builders import POLICY, T0, after
 
 RULES = POLICY.orders

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from schemas.codec import encode
-from schemas.oversight import PARTS, CampaignMove, DataMove, OversightAction, about
+from schemas.oversight.oversight import PARTS, CampaignMove, DataMove, OversightAction, about
 from schemas.topics import OVERSIGHT
 from tests.support.builders import T0, after
 from tests.support.scores import BODY, UNIT

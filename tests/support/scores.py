@@ -8,11 +8,11 @@ from typing import Any
 
 from joserfc.jwk import OKPKey
 
-from schemas.assessments import Assessment, AssessmentMove, Supervision, SupervisionMove, UnitResult
-from schemas.protect.signing import Ed25519Signer, Ed25519Verifier
-from schemas.scorecards import Cell
-from stream_processors.domain import assessment as assessments
-from stream_processors.domain import supervision as supervisions
+from schemas.oversight.appraisals import Assessment, AssessmentMove, Supervision, SupervisionMove, UnitResult
+from schemas.oversight.scorecards import Cell
+from schemas.security.signing import Ed25519Signer, Ed25519Verifier
+from stream_processors.domain.oversight import appraisal as assessments
+from stream_processors.domain.oversight import supervision as supervisions
 from stream_processors.domain.scorecards import contributions, fold
 from tests.support.builders import T0, after
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from schemas.topics import ACTIONS
 from stream_processors.agents.timekeeper import Timekeeper
-from stream_processors.domain.timekeeping import Moment, moments
-from stream_processors.state.dues import indexed
+from stream_processors.domain.deadlines.due_index import Moment, moments
+from stream_processors.state.deadline_index import indexed
 from tests.support.fake_track import FakeTrack
 from tests.support.world import ENDS, World
 

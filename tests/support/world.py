@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from schemas.common import from_ms
 from schemas.topics import ACTIONS, ASSESSED, CHANGED, PARTITIONS, SUBMITTED, Topic
-from schemas.values import from_ms
 from stream_processors.agents.assess import Assess
 from stream_processors.agents.base import Agent
 from stream_processors.agents.deliver import Deliver
@@ -22,12 +22,12 @@ from stream_processors.agents.project import Project
 from stream_processors.agents.timekeeper import Timekeeper
 from stream_processors.agents.track import Track
 from stream_processors.agents.webhook import Webhook
-from stream_processors.log import LostLog, Record, partition_of
-from stream_processors.pipeline import all_stages
-from stream_processors.recovery import Loss, find_losses, open_generations
-from stream_processors.state.packing import unpack
+from stream_processors.recovery.losses import Loss, find_losses, open_generations
+from stream_processors.runtime.log import LostLog, Record, partition_of
+from stream_processors.state.compression import unpack
 from stream_processors.state.restore import restore
 from stream_processors.state.store import LostState
+from stream_processors.topology import all_stages
 from stream_processors.webhooks.policy import Hooks
 from tests.support.builders import PLACES, POLICY, SEALER, TOKENIZER
 from tests.support.clock import Clock

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from schemas.topics import ACTIONS, ASSESSED, CHANGED, SUBMITTED, Topic
-from stream_processors.damage import find_damage
-from stream_processors.log import DamagedLog, check_landing
+from stream_processors.recovery.damage import find_damage
+from stream_processors.runtime.log import DamagedLog, check_landing
 from stream_processors.worker import check_went_on
 from tests.support.builders import submission, submitted
 from tests.support.world import World

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_processors.state.drawers import long, short
+from stream_processors.state.shared_hashes import long, short
 
 IDS = st.builds(
     lambda head, raw, version: f"{head}{urlsafe_b64encode(raw)[:22].decode()}{version}",

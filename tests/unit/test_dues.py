@@ -6,12 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.clocks import ClockStep
+from schemas.deadlines import ClockStep
 from schemas.topics import CHANGED
-from stream_processors.domain.timekeeping import Moment
-from stream_processors.log import partition_of
-from stream_processors.settings import SHIPPED_POLICY, load_policy
-from stream_processors.state.dues import (
+from stream_processors.domain.deadlines.due_index import Moment
+from stream_processors.runtime.log import partition_of
+from stream_processors.runtime.settings import SHIPPED_POLICY, load_policy
+from stream_processors.state.case_refs import brief
+from stream_processors.state.deadline_index import (
     MOST_MS,
     NAMES,
     Sweep,
@@ -22,7 +23,6 @@ from stream_processors.state.dues import (
     settled,
     share_of_buckets,
 )
-from stream_processors.state.index import brief
 from stream_processors.state.keys import BUCKETS
 
 CASE = "case-0123456789abcdef01234567"

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.generations import LogGeneration
-from stream_processors.generations import SPACING, Generations, shift_above
+from stream_processors.runtime.generations import SPACING, Generations, shift_above
 
 T = "t"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from deploy.local.topics import client_options
-from stream_processors.settings import Settings
+from stream_processors.runtime.settings import Settings
 from tests.unit.webhooks.server import Authority
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local.places import project_root
+from deploy.local.paths import project_root
 
 ROOT = project_root()
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]

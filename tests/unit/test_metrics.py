@@ -11,10 +11,10 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from gateway.app import ENDPOINTS
-from schemas.facts import Outcome
-from stream_processors import metrics
-from stream_processors.metrics import GATEWAY, METRICS, STEPS, VIEWS, PolledHistogram, Stages
-from stream_processors.pipeline import STAGES
+from schemas.signals.assessed import Outcome
+from stream_processors.runtime import metrics
+from stream_processors.runtime.metrics import GATEWAY, METRICS, STEPS, VIEWS, PolledHistogram, Stages
+from stream_processors.topology import STAGES
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = Path(metrics.__file__).read_text("utf-8")

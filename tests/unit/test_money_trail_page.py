@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 
+from schemas.money_trail import Loss, Statement, Trail, TrailRules, TransferReport
 from schemas.refunds import Frozen, Payment
-from schemas.trails import Loss, Statement, Trail, TrailRules, TransferReport
-from stream_processors.domain.holds import holds
-from stream_processors.domain.refund import refund
-from stream_processors.domain.trail import trace
+from stream_processors.domain.money_trail.proposed_holds import holds
+from stream_processors.domain.money_trail.refund import refund
+from stream_processors.domain.money_trail.trace import trace
 from tests.support.builders import T0, after
 
 PAGE = (Path(__file__).parents[2] / "docs" / "money-trail.md").read_text("utf-8")

@@ -9,7 +9,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_processors.state.packing import MOST_BYTES, Form, dictionary_file, pack, unpack
+from stream_processors.state.compression import MOST_BYTES, Form, dictionary_file, pack, unpack
 
 SHIPPED = {
     1: "2a099a926a6fc9743e8af4622f7d4460ca7cd9dae6ce04373731360a96dfdc67",

@@ -17,14 +17,14 @@ from aiokafka.errors import (
 from redis.exceptions import AuthenticationError, BusyLoadingError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from stream_processors.kafka_identity import WrongLog
-from stream_processors.log import CannotLook, LostLog, looking
-from stream_processors.patience import find_cause, keep_trying, look_if_possible
-from stream_processors.settings import Settings
+from stream_processors.runtime.cluster_identity import WrongLog
+from stream_processors.runtime.log import CannotLook, LostLog, looking
+from stream_processors.runtime.retry_policy import find_cause, keep_trying, look_if_possible
+from stream_processors.runtime.settings import Settings
+from stream_processors.runtime.topic_check import WrongTopics
+from stream_processors.runtime.waiting import Waiting
 from stream_processors.state.restore import OtherLog
 from stream_processors.state.store import LostState, MarkMoved
-from stream_processors.topic_check import WrongTopics
-from stream_processors.waiting import Waiting
 
 PASSING = [
     (CannotLook("ends"), "kafka"),

@@ -10,9 +10,9 @@ import pytest
 
 from schemas.topics import ASSESSED, SUBMITTED
 from stream_processors.agents.base import Agent
-from stream_processors.metrics import METRICS
-from stream_processors.policy_file import PolicyFile
-from stream_processors.settings import SHIPPED_POLICY, PolicyError
+from stream_processors.runtime.metrics import METRICS
+from stream_processors.runtime.policy_file import PolicyFile
+from stream_processors.runtime.settings import SHIPPED_POLICY, PolicyError
 from stream_processors.worker import look_at_policy
 from tests.support.builders import submission, submitted
 from tests.support.world import World, sources

@@ -11,15 +11,15 @@ from tests.quality.imports import find_circles, group_by_folder, longest_chain
 from tests.quality.measure import Figure, measure
 
 REACHED = {
-    "vague words among bound names": 7.26,
-    "function names of a single word": 56.48,
-    "classes that share their name": 21.17,
+    "vague words among bound names": 6.63,
+    "function names of a single word": 55.4,
+    "classes that share their name": 19.06,
     "watermarks put together by hand": 80,
     "parameters of a function, most": 17,
-    "tests for each line of the product": 0.77,
+    "product": 50_900,
     "circles between files": 2,
     "circles between folders": 5,
-    "chain of imports in a package, longest": 15,
+    "chain of imports in a package, longest": 8,
 }
 """What was reached of the figures that are not at their limits. Lower it whenever the code gets better; never raise it."""
 SLACK = 0.03

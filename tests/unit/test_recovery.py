@@ -9,7 +9,7 @@ import pytest
 
 from schemas.codec import decode
 from schemas.topics import ACTIONS, ASSESSED, CHANGED, ISSUED, RETRACTIONS, SUBMITTED, Topic
-from stream_processors.generations import SPACING
+from stream_processors.runtime.generations import SPACING
 from tests.support.builders import account, retraction, retraction_record, submission, submitted
 from tests.support.world import World, content, sources
 from tests.unit.test_damage import _fullest, _submit, _worked

@@ -19,10 +19,10 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types.tuples import TP, ConsumerMessage
 
 from schemas.topics import SUBMITTED
-from stream_processors import transport
-from stream_processors.log import Record
-from stream_processors.settings import Settings
-from stream_processors.transport import AMPLE, PARTIAL_WAIT_MS, Appetite, Poll, PollConsumer, Transport
+from stream_processors.runtime import faust_transport as transport
+from stream_processors.runtime.faust_transport import AMPLE, PARTIAL_WAIT_MS, Appetite, Poll, PollConsumer, Transport
+from stream_processors.runtime.log import Record
+from stream_processors.runtime.settings import Settings
 from stream_processors.worker import build_app
 
 NAME = SUBMITTED.name

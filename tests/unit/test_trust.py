@@ -11,10 +11,11 @@ from pydantic import ValidationError
 
 from schemas.codec import decode
 from schemas.policy import Policy
-from schemas.protect.submission import protect
-from schemas.signals import PUBLIC, SubmittedSignal
+from schemas.security.signal_protection import protect
+from schemas.signals.submission import PUBLIC, SubmittedSignal
 from schemas.topics import ASSESSED, CHANGED, SUBMITTED
-from stream_processors.domain import case, trust
+from stream_processors.domain.cases import decide as case
+from stream_processors.domain.signals import trust
 from tests.support.builders import POLICY, SEALER, T0, TOKENIZER, account, after, body, fact, join, submission, submitted
 from tests.support.world import World, content
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from stream_processors.settings import Settings
-from stream_processors.waiting import KAFKA, LOCK, Waiting, read_waiting, waiting_file
+from stream_processors.runtime.settings import Settings
+from stream_processors.runtime.waiting import KAFKA, LOCK, Waiting, read_waiting, waiting_file
 
 
 def _waiting(home: Path) -> tuple[Waiting, Path]:

@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
-from schemas.cases import CaseStatus
-from schemas.clocks import ClockState
-from schemas.scorecards import CaseCore, ClockFigures, Counted, Figures, MeasureFigures, OrderFigures
+from schemas.cases.case import CaseStatus
+from schemas.deadlines import ClockState
+from schemas.oversight.scorecards import CaseCore, ClockFigures, Counted, Figures, MeasureFigures, OrderFigures
 
 UNIT_DUTIES = {
     "acknowledge": "acknowledge",

@@ -11,9 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, MutableMapping
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple, Protocol
 
-from schemas.facts import AssessedSignal, Outcome
-from schemas.retractions import FOREVER, Standing
-from schemas.scorecards import (
+from schemas.common import is_unit
+from schemas.oversight.scorecards import (
     Add,
     CampaignFigures,
     CardKind,
@@ -26,8 +25,9 @@ from schemas.scorecards import (
     MeasureFigures,
     OrderFigures,
 )
-from schemas.signals import PUBLIC, SignalKind
-from schemas.values import is_unit
+from schemas.signals.assessed import AssessedSignal, Outcome
+from schemas.signals.retraction import FOREVER, Standing
+from schemas.signals.submission import PUBLIC, SignalKind
 from stream_processors.domain.scorecards.buckets import bucket, names
 from stream_processors.domain.scorecards.changes import INSTITUTION_DUTIES, UNIT_DUTIES
 

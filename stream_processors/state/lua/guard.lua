@@ -270,7 +270,7 @@ local function unsee(key, drawer, token, content, institution, beside)
     end
   end
 end
--- What one version of a signal is remembered by, and back (schemas/retractions.py: name_of).
+-- What one version of a signal is remembered by, and back (schemas/signals/retraction.py: name_of).
 local function name_of(signal, version) return version == 1 and signal or signal .. '/' .. version end
 local function parts_of(name)
   local short = string.byte(name) < 3 and 17 or 0 -- a tag and 16 bytes of any value (state/drawers.py)

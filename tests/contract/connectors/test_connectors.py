@@ -1,4 +1,4 @@
-"""What every connector keeps (connectors/port.py). A new one adds a rig: how to make a source of good and bad rows."""
+"""What every connector keeps (connectors/contract.py). A new one adds a rig: how to make a source of good and bad rows."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 import pytest
 
-from connectors.feed import feed
+from connectors.contract import START, Source
+from connectors.engine import feed
 from connectors.filedrop.source import FileSource
-from connectors.port import START, Source
 from tests.unit.connectors.fakes import FakeGateway, Killed, MemoryCursor, MemoryRejects
 from tests.unit.connectors.samples import csv_mapping, ndjson_mapping, write_csv, write_ndjson
 
@@ -137,7 +137,7 @@ async def test_a_row_that_the_gateway_refuses_is_rejected_with_its_reason():
         name, size = "one", None
 
         def items(self, after):
-            from connectors.port import Item
+            from connectors.contract import Item
 
             if not after:
                 yield Item({"n": 1}, 1, "raw", {"reference": "a", "region": "bad"})

@@ -13,7 +13,7 @@ import pytest
 from deploy.contracts import asyncapi, baseline, files
 from deploy.contracts.breaking import Found, of_http, of_log
 from gateway.app import ENDPOINTS
-from gateway.openapi import document
+from gateway.http.openapi import document
 
 Schema = dict[str, Any]
 

@@ -13,10 +13,10 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from deploy.contracts import asyncapi, baseline, files
 from deploy.contracts.main import COMMAND
-from deploy.local.places import project_root
+from deploy.local.paths import project_root
 from gateway.app import ENDPOINTS
-from gateway.endpoint import Endpoint
-from gateway.openapi import document, examples_of
+from gateway.http.endpoint import Endpoint
+from gateway.http.openapi import document, examples_of
 from gateway.problems import PROBLEMS, TYPE_PREFIX
 from schemas.topics import TOPICS
 from tests.support import examples

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from gateway.idempotency import Idempotency, RedisIdempotency
-from gateway.log import KafkaLog, Log
-from gateway.pipelining import Pipelining
-from gateway.rates import Rates, RedisRates
+from gateway.adapters.idempotency import Idempotency, RedisIdempotency
+from gateway.adapters.kafka import KafkaLog, Log
+from gateway.adapters.redis import Pipelining
+from gateway.security.rate_limits import Rates, RedisRates
 from tests.contract.gateway.folded import Folded, FoldedFake, FoldedRedis
 from tests.unit.gateway.fakes import FakeLog, FakeRates, MemoryIdempotency
 

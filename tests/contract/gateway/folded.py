@@ -10,12 +10,13 @@ from typing import Any, Protocol
 
 from redis.asyncio import Redis
 
-from schemas.cases import CaseChange
+from schemas.cases.case import CaseChange
 from schemas.codec import encode
-from schemas.deliveries import DeliveryMark, Issued
 from schemas.envelope import Origin
-from schemas.facts import AssessedSignal
-from schemas.oversight import OversightChange
+from schemas.notifications.delivery import DeliveryMark, Issued
+from schemas.notifications.webhook import Endpoints
+from schemas.oversight.oversight import OversightChange
+from schemas.signals.assessed import AssessedSignal
 from schemas.topics import (
     ACTIONS,
     ASSESSED,
@@ -29,14 +30,13 @@ from schemas.topics import (
     SUBMITTED,
     Topic,
 )
-from schemas.webhooks import Endpoints
-from stream_processors.domain.retraction import TAKEN_BACK
-from stream_processors.log import Record
-from stream_processors.pipeline import STAGES
-from stream_processors.state.chunk import fold_run
+from stream_processors.domain.signals.retraction import TAKEN_BACK
+from stream_processors.runtime.log import Record
+from stream_processors.state.fold_run import fold_run
 from stream_processors.state.keys import FOLDS, PROJECT
 from stream_processors.state.store import RedisStore, connect
-from stream_processors.state.views import RedisViews, Views
+from stream_processors.topology import STAGES
+from stream_processors.views.api import RedisViews, Views
 from tests.unit.gateway.fakes import FakeViews
 
 STAMP = f"cluster|{ISSUED.name}=abc:8|buckets=16|folds={FOLDS}#gen"

@@ -28,16 +28,16 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from deploy.token import ensure_keys, mint
+from deploy.commands.token import ensure_keys, mint
 from gateway import app as wiring
-from gateway.lag import Lag
-from gateway.log import Entry
-from gateway.openapi import document
+from gateway.adapters.kafka import Entry
+from gateway.adapters.stage_lag import Lag
+from gateway.http.openapi import document
 from gateway.settings import GatewaySettings
-from schemas.deliveries import Issued
-from schemas.protect import AesGcmSealer, Keyring, Tokenizer
+from schemas.notifications.delivery import Issued
+from schemas.security import AesGcmSealer, Keyring, Tokenizer
 from schemas.topics import OVERSIGHT
-from stream_processors.state.receipts import Receipt
+from stream_processors.views.receipts import Receipt
 from tests.support.deliveries import mark, notice
 from tests.support.hooks import endpoint, registered
 from tests.support.oversight import ask, campaign, oversight_record

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from gateway.idempotency import Idempotency, InFlight, RedisIdempotency, Remembered, StateUnavailable
-from gateway.pipelining import Pipelining
+from gateway.adapters.idempotency import Idempotency, InFlight, RedisIdempotency, Remembered, StateUnavailable
+from gateway.adapters.redis import Pipelining
 
 
 def names(n: int) -> list[str]:

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from schemas.deliveries import DeliveryMark, Issued
-from stream_processors.state.inbox import Entry, member_of, name_of
-from stream_processors.state.views import Views
+from schemas.notifications.delivery import DeliveryMark, Issued
+from stream_processors.views.api import Views
+from stream_processors.views.inbox_fold import Entry, member_of, name_of
 from tests.contract.gateway.folded import Folded
 from tests.support.deliveries import mark, notice
 from tests.support.hooks import endpoint, registered

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import secrets
 
-from gateway.log import Entry, Log, Position
+from gateway.adapters.kafka import Entry, Log, Position
 from schemas.topics import SUBMITTED
-from stream_processors.log import partition_of
+from stream_processors.runtime.log import partition_of
 
 
 def entries(n: int, size: int = 100) -> list[Entry]:

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from gateway.idempotency import StateUnavailable
-from gateway.rates import Group, Rate, Rates
+from gateway.adapters.idempotency import StateUnavailable
+from gateway.security.rate_limits import Group, Rate, Rates
 
 WIDE = Rate(1000, 3600)
 

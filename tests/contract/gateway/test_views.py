@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from schemas.cases import Action, ActionKind, Case, CaseChange, JoinedSignal
-from schemas.facts import AssessedSignal
-from schemas.scorecards import CardKind
-from stream_processors.domain import case as decision
-from stream_processors.domain import oversight
-from stream_processors.domain.assessment import Signer
-from stream_processors.state.cells import today
-from stream_processors.state.views import Cursor, Rebuilding, Views
+from schemas.cases.case import Action, ActionKind, Case, CaseChange, JoinedSignal
+from schemas.oversight.scorecards import CardKind
+from schemas.signals.assessed import AssessedSignal
+from stream_processors.domain.cases import decide as decision
+from stream_processors.domain.oversight import dispatch as oversight
+from stream_processors.domain.oversight.appraisal import Signer
+from stream_processors.views.api import Cursor, Rebuilding, Views
+from stream_processors.views.scorecards import today
 from tests.contract.gateway.folded import Folded
 from tests.support.builders import POLICY, account, fact, move, phone, submitted
 from tests.support.oversight import action_of, ask, campaign

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from stream_processors import rebuild
-from stream_processors.agents.observing import of_suspect
-from stream_processors.policy_file import PolicyFile
-from stream_processors.settings import SHIPPED_POLICY
-from stream_processors.state.drawers import drawer, drawer_of, lone_rows, only, taken
+from stream_processors.agents.feature_queries import of_suspect
+from stream_processors.recovery import rebuild
+from stream_processors.runtime.policy_file import PolicyFile
+from stream_processors.runtime.settings import SHIPPED_POLICY
 from stream_processors.state.effects import Arg, bury, claim, keep, see, sighting, take, unsee
 from stream_processors.state.keys import NAMESPACES, Namespace
+from stream_processors.state.shared_hashes import drawer, drawer_of, lone_rows, only, taken
 from stream_processors.state.store import RedisStore, Write, connect
 from tests.support.clock import Clock
 from tests.support.memory_store import MemoryRedis, MemoryStore

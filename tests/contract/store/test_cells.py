@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from schemas.scorecards import CardKind
+from schemas.oversight.scorecards import CardKind
 from stream_processors.domain.scorecards import book, signal_leaves
-from stream_processors.state.cells import tallies
 from stream_processors.state.keys import FOLDS, PROJECT
 from stream_processors.state.store import RedisStore, Write, connect
-from stream_processors.state.views import Rebuilding, RedisViews
+from stream_processors.views.api import Rebuilding, RedisViews
+from stream_processors.views.scorecards import tallies
 from tests.support.builders import T0, fact, submitted
 from tests.support.scores import folded
 

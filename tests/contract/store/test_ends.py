@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import pytest
 from redis.asyncio import Redis
 
-from stream_processors.state.drawers import END_BYTES, HEAD, drawer, drawer_of
 from stream_processors.state.effects import Effect, bury, claim, enter, keep, link, put, raise_floor, see
 from stream_processors.state.keys import Namespace
+from stream_processors.state.shared_hashes import END_BYTES, HEAD, drawer, drawer_of
 from stream_processors.state.store import RedisStore, Write, connect
 
 pytestmark = pytest.mark.integration

@@ -10,14 +10,14 @@ from typing import Any, NamedTuple
 import pytest
 from redis.asyncio import Redis
 
-from schemas.deliveries import NOTICE_KEPT, Issued
+from schemas.common import from_ms
+from schemas.notifications.delivery import NOTICE_KEPT, Issued
 from schemas.topics import ISSUED
-from schemas.values import from_ms
 from stream_processors.state.effects import Effect
-from stream_processors.state.inbox import KEPT_MS, Entry
-from stream_processors.state.inbox_views import RedisInboxes
 from stream_processors.state.keys import FOLDS, PROJECT
 from stream_processors.state.store import RedisStore, Store, Write, connect
+from stream_processors.views.inbox import RedisInboxes
+from stream_processors.views.inbox_fold import KEPT_MS, Entry
 from tests.support.clock import Clock
 from tests.support.deliveries import mark, notice
 from tests.support.inboxes import Seen, issued_effects, mark_effects, seen

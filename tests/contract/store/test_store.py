@@ -15,11 +15,11 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from schemas.clocks import ClockStep
-from stream_processors.agents.observing import content_question, of_suspect
-from stream_processors.domain.timekeeping import Moment
-from stream_processors.state.drawers import END_BYTES, drawer, drawer_of, linked, long
-from stream_processors.state.dues import Indexed, indexed, settled
+from schemas.deadlines import ClockStep
+from stream_processors.agents.feature_queries import content_question, of_suspect
+from stream_processors.domain.deadlines.due_index import Moment
+from stream_processors.state.case_refs import brief
+from stream_processors.state.deadline_index import Indexed, indexed, settled
 from stream_processors.state.effects import (
     Arg,
     Effect,
@@ -43,8 +43,8 @@ from stream_processors.state.effects import (
     unrank,
     unsee,
 )
-from stream_processors.state.index import brief
 from stream_processors.state.keys import ASSESS, BUCKETS, Namespace, bucket_of
+from stream_processors.state.shared_hashes import END_BYTES, drawer, drawer_of, linked, long
 from stream_processors.state.store import LostState, MarkMoved, RedisStore, Store, Write, connect
 from tests.support.clock import Clock
 from tests.support.memory_store import MemoryRedis, MemoryStore

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from schemas.codec import decode
+from schemas.common import from_ms
 from schemas.envelope import Origin
-from schemas.facts import Outcome
+from schemas.signals.assessed import Outcome
 from schemas.topics import ACTIONS, ASSESSED, DEADLETTER, SUBMITTED
-from schemas.values import from_ms
-from stream_processors.log import LostLog, Record
-from stream_processors.pipeline import STAGES
+from stream_processors.runtime.log import LostLog, Record
 from stream_processors.state.store import LostState
+from stream_processors.topology import STAGES
 from tests.support.builders import SEALER, account, after, phone, submission, submitted
 from tests.support.world import World
 

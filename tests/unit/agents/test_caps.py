@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from schemas.cases import Action, ActionKind, CaseChange
+from schemas.cases.case import Action, ActionKind, CaseChange
 from schemas.codec import decode, encode
 from schemas.envelope import Origin
-from schemas.orders import OrderEvent
+from schemas.orders.order import OrderEvent
 from schemas.topics import ACTIONS, CHANGED, SUBMITTED
 from tests.support.builders import T0, action_record, join, move
 from tests.support.order_builders import ANSWERS, BANK, OFFICER, event, issue, subject

@@ -11,11 +11,11 @@ from unittest.mock import patch
 import pytest
 
 from schemas.codec import decode
-from schemas.facts import Outcome
+from schemas.signals.assessed import Outcome
 from schemas.topics import ACTIONS, ASSESSED, CHANGED, OVERSIGHT, RETRACTIONS, SUBMITTED
 from stream_processors.agents import assess
-from stream_processors.crash import POINTS
-from stream_processors.pipeline import STAGES
+from stream_processors.runtime.crash_points import POINTS
+from stream_processors.topology import STAGES
 from tests.support.builders import (
     account,
     action_record,

@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 
 from schemas.codec import decode
-from schemas.deliveries import MOST_FOLLOWS
+from schemas.common import DAY_MS
 from schemas.envelope import Origin
+from schemas.notifications.delivery import MOST_FOLLOWS
 from schemas.topics import CHANGED, DEADLETTER, ISSUED
-from schemas.values import DAY_MS
-from stream_processors.crash import POINTS
-from stream_processors.log import Record
-from stream_processors.pipeline import STAGES
-from stream_processors.state.chunk import read_chunk
+from stream_processors.runtime.crash_points import POINTS
+from stream_processors.runtime.log import Record
+from stream_processors.state.fold_run import read_chunk
 from stream_processors.state.keys import FOLDS
+from stream_processors.topology import STAGES
 from tests.support.builders import SEALER
 from tests.support.crashing import crashing
 from tests.support.deliveries import change, follow, issued, notice, ordered, put_change, requests, where

@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
-from schemas.cases import CaseStatus
+from schemas.cases.case import CaseStatus
 from schemas.codec import decode
-from schemas.facts import AssessedSignal
-from schemas.hubs import MEASURED, Hubs
-from schemas.notices import NoticeKind
+from schemas.notifications.notice import NoticeKind
 from schemas.policy import Policy
+from schemas.signals.assessed import AssessedSignal
+from schemas.signals.hubs import MEASURED, Hubs
 from schemas.topics import ACTIONS, ASSESSED, CHANGED, ISSUED, RETRACTIONS, SUBMITTED
-from stream_processors.domain.hubs import sightings
-from stream_processors.domain.routing import case_id
+from stream_processors.domain.signals.hubs import sightings
+from stream_processors.domain.signals.routing import case_id
 from tests.support.builders import (
     HOTLINE,
     POLICY,

@@ -9,13 +9,13 @@ import pytest
 
 from schemas.codec import decode
 from schemas.envelope import Origin
-from schemas.facts import Outcome
-from schemas.receipts import RawOutcome
+from schemas.signals.assessed import Outcome
+from schemas.signals.receipts import RawOutcome
 from schemas.topics import ASSESSED, DEADLETTER, SUBMITTED, raw, receipts
 from stream_processors.agents import intake
-from stream_processors.agents.beside import Beside
+from stream_processors.agents.group import Beside
 from stream_processors.agents.intake import slices
-from stream_processors.log import LostLog, Record
+from stream_processors.runtime.log import LostLog, Record
 from tests.support.builders import PLACES, SEALER, account, body, phone, submitted
 from tests.support.crashing import crashing
 from tests.support.world import BODY_LIMIT_BYTES, World, content, sources

@@ -8,14 +8,14 @@ from typing import Any
 import orjson
 import pytest
 
-from schemas.cases import Action, ActionKind, Case, CaseChange, CaseStatus
-from schemas.measures import Measure
+from schemas.cases.case import Action, ActionKind, Case, CaseChange, CaseStatus
+from schemas.cases.measures import Measure
 from schemas.topics import CHANGED
-from stream_processors.domain import case as decision
-from stream_processors.log import Record
-from stream_processors.pipeline import STAGES
-from stream_processors.state.chunk import fold_run
+from stream_processors.domain.cases import decide as decision
+from stream_processors.runtime.log import Record
+from stream_processors.state.fold_run import fold_run
 from stream_processors.state.keys import PROJECT, bucket_of
+from stream_processors.topology import STAGES
 from tests.support.builders import POLICY, T0, after, fact_record, opened_case
 from tests.support.clock import Clock
 from tests.support.memory_store import MemoryRedis, MemoryStore

@@ -9,7 +9,7 @@ import pytest
 
 from schemas.codec import decode
 from schemas.topics import DEADLETTER, OVERSEEN, OVERSIGHT
-from stream_processors.log import partition_of
+from stream_processors.runtime.log import partition_of
 from tests.support.builders import T0
 from tests.support.cells import cells_of
 from tests.support.oversight import ask, campaign, oversight_record

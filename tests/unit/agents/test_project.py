@@ -9,11 +9,11 @@ import orjson
 import pytest
 
 from schemas.codec import decode
-from schemas.scorecards import CardKind
+from schemas.oversight.scorecards import CardKind
 from schemas.topics import ACTIONS, ASSESSED, CHANGED, DEADLETTER, RETRACTIONS, SUBMITTED
-from stream_processors.pipeline import STAGES
-from stream_processors.state.index import in_full
-from stream_processors.state.packing import unpack
+from stream_processors.state.case_refs import in_full
+from stream_processors.state.compression import unpack
+from stream_processors.topology import STAGES
 from tests.support.builders import (
     account,
     action_record,

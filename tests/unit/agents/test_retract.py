@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from schemas.cases import Case, CaseStatus
+from schemas.cases.case import Case, CaseStatus
 from schemas.codec import decode
-from schemas.facts import Outcome
-from schemas.retractions import FOREVER
+from schemas.signals.assessed import Outcome
+from schemas.signals.retraction import FOREVER
 from schemas.topics import ACTIONS, ASSESSED, CHANGED, DEADLETTER, RETRACTIONS, SUBMITTED
-from stream_processors.log import partition_of
-from stream_processors.pipeline import STAGES
-from stream_processors.state.index import in_full
+from stream_processors.runtime.log import partition_of
+from stream_processors.state.case_refs import in_full
+from stream_processors.topology import STAGES
 from tests.support.builders import (
     account,
     action_record,

@@ -6,14 +6,14 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from schemas.clocks import Clocks
 from schemas.codec import decode
+from schemas.deadlines import Clocks
 from schemas.topics import ACTIONS, CHANGED, DEADLETTER
-from stream_processors.crash import POINTS
-from stream_processors.domain import asking
-from stream_processors.domain.asking import NUDGE_AFTER_S
-from stream_processors.log import partition_of
-from stream_processors.metrics import METRICS
+from stream_processors.domain.deadlines import in_flight as asking
+from stream_processors.domain.deadlines.in_flight import NUDGE_AFTER_S
+from stream_processors.runtime.crash_points import POINTS
+from stream_processors.runtime.log import partition_of
+from stream_processors.runtime.metrics import METRICS
 from tests.support.crashing import crashing
 from tests.support.ticking import Ticking, own_time
 from tests.support.world import content

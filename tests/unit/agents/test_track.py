@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from schemas.cases import ActionOutcome, CaseStatus
+from schemas.cases.case import ActionOutcome, CaseStatus
 from schemas.codec import decode
 from schemas.envelope import Origin
 from schemas.topics import ACTIONS, CHANGED, DEADLETTER, SUBMITTED
 from stream_processors.agents import track
-from stream_processors.log import LostLog
+from stream_processors.runtime.log import LostLog
 from tests.support.builders import action_record, join, move
 from tests.support.world import World
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from schemas.codec import decode
-from schemas.facts import AssessedSignal, Outcome
+from schemas.signals.assessed import AssessedSignal, Outcome
 from schemas.topics import ACTIONS, ASSESSED, CHANGED, SUBMITTED, raw, receipts
-from stream_processors.domain.trust import sighted
+from stream_processors.domain.signals.trust import sighted
 from tests.support.builders import TOKENIZER, account, action_record, body, move, phone, submission, submitted
 from tests.support.world import World, sources
 

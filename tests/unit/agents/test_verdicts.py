@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from schemas.codec import decode
-from schemas.facts import AssessedSignal, Outcome
+from schemas.signals.assessed import AssessedSignal, Outcome
 from schemas.topics import ACTIONS, ASSESSED, CHANGED, SUBMITTED
-from stream_processors.pipeline import STAGES
+from stream_processors.topology import STAGES
 from tests.support.builders import account, action_record, after, move, phone, submission, submitted
 from tests.support.world import World, content, sources
 

@@ -10,15 +10,15 @@ import orjson
 import pytest
 
 from schemas.codec import decode
-from schemas.deliveries import DeliveryState
+from schemas.common import instant_ms
+from schemas.notifications.delivery import DeliveryState
 from schemas.topics import DEADLETTER, DELIVERED, ENDPOINTS, ISSUED, Topic
-from schemas.values import instant_ms
-from stream_processors.agents import calls
-from stream_processors.crash import POINTS
-from stream_processors.webhooks import lanes
-from stream_processors.webhooks.answers import Answer, Outcome
+from stream_processors.agents import webhook_sender as calls
+from stream_processors.runtime.crash_points import POINTS
+from stream_processors.webhooks import delivery_queue as lanes
 from stream_processors.webhooks.endpoints import disable, enable, rotate
 from stream_processors.webhooks.policy import Hooks
+from stream_processors.webhooks.responses import Answer, Outcome
 from tests.support.builders import SEALER
 from tests.support.calling import Calling
 from tests.support.crashing import crashing

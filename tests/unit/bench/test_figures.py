@@ -8,9 +8,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from deploy.bench import main
-from deploy.bench.figures import AtLeast, AtMost, Figure, NotRun, Row
-from deploy.bench.setting import Setting
+from tests.bench import main
+from tests.bench.figures import AtLeast, AtMost, Figure, NotRun, Row
+from tests.bench.harness import Setting
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def bench(rows: list[Row] | Exception, monkeypatch: pytest.MonkeyPatch) -> tuple
             raise rows
         return rows
 
-    monkeypatch.setattr("deploy.bench.assess.run", run)
+    monkeypatch.setattr("tests.bench.assess.run", run)
     app = typer.Typer()
     app.command()(main.command)
     done = CliRunner().invoke(app, ["assess", "--json"])

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from deploy.bench.figures import AtLeast, AtMost, Figure, NotRun
-from deploy.bench.page import page
+from tests.bench.figures import AtLeast, AtMost, Figure, NotRun
+from tests.bench.report import page
 
 
 def _lines(*rows: Figure | NotRun) -> list[str]:

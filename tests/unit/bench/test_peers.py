@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from deploy.bench import peers
-from deploy.bench.figures import Figure
+from tests.bench import peers
+from tests.bench.figures import Figure
 
 RATES = {
     "ours": [30.0, 14.0, 32.0],

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from connectors.port import START, Answer, Progress, Reject
+from connectors.contract import START, Answer, Progress, Reject
 
 
 class Killed(BaseException):

@@ -9,7 +9,7 @@ import pytest
 
 from connectors.filedrop.convert import RowFault, converter
 from connectors.filedrop.mapping import MappingFile
-from schemas.signals import SignalIn
+from schemas.signals.submission import SignalIn
 from tests.unit.connectors.samples import csv_mapping
 
 CELLS = {"流水号": "R1", "时间": "2026-03-01 08:00:00", "区县": "乐都区", "账号": "6299 0001", "金额": "12,000.50", "摘要": ""}

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from connectors.filedrop.durable import AdvisoryFile, CursorError, FileCursor, RejectFile, alone
-from connectors.port import START, Advised, Progress, Reject
+from connectors.contract import START, Advised, Progress, Reject
+from connectors.filedrop.checkpoint import AdvisoryFile, CursorError, FileCursor, RejectFile, alone
 
 
 def test_a_cursor_comes_back_as_it_was_saved(tmp_path):
@@ -47,9 +47,8 @@ def test_one_feeder_a_file_and_a_dead_one_leaves_no_lock(tmp_path):
     lock = tmp_path / "lock"
     with alone(lock), pytest.raises(CursorError, match="another process"), alone(lock):
         pass
-    code = (
-        f"import os,pathlib; from connectors.filedrop.durable import alone\nwith alone(pathlib.Path({str(lock)!r})): os._exit(9)"
-    )
+    imports = "import os,pathlib; from connectors.filedrop.checkpoint import alone"
+    code = f"{imports}\nwith alone(pathlib.Path({str(lock)!r})): os._exit(9)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 9
     with alone(lock):
         pass

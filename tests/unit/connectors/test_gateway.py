@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from connectors.client.backoff import Backoff
-from connectors.gateway import HttpGateway, Stopped
-from connectors.port import Answer
+from connectors.contract import Answer
+from connectors.gateway_client import HttpGateway, Stopped
 
 NO_WAIT = Backoff(0.0, 0.0)
 Reply = Callable[[list[dict]], httpx.Response]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from connectors.filedrop.mapping import MappingError, load_mapping, parse_mapping
-from deploy.demo_data.forms import FORMS, MAPPINGS
+from deploy.demo.file_formats import FORMS, MAPPINGS
 from tests.unit.connectors.samples import CSV_MAPPING
 
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from connectors.contract import START, Item
 from connectors.filedrop import reader
 from connectors.filedrop.mapping import MappingError, MappingFile, parse_mapping
 from connectors.filedrop.source import FileSource
-from connectors.port import START, Item
 
 HEAD = "ref,at,acc,note"
 

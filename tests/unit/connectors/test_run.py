@@ -8,10 +8,10 @@ import json
 
 from rich.console import Console
 
-from connectors.filedrop.run import FileDrop, files
-from connectors.filedrop.show import Shown
+from connectors.contract import Progress
+from connectors.filedrop.progress import Shown
 from connectors.filedrop.source import FileSource
-from connectors.port import Progress
+from connectors.filedrop.watcher import FileDrop, files
 from tests.unit.connectors.fakes import FakeGateway
 from tests.unit.connectors.samples import csv_mapping, csv_row, write_csv
 

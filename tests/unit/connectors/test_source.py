@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from connectors.contract import START
 from connectors.filedrop.mapping import MappingError
 from connectors.filedrop.source import FileSource
-from connectors.port import START
 from tests.unit.connectors.samples import csv_mapping, csv_row, ndjson_mapping, write_csv, write_ndjson
 
 

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from deploy.chaos import losses, policy, run
-from deploy.chaos.breaks import AGENTS, CRASH_POINTS, process_of
-from deploy.chaos.check import Found
-from deploy.cli import app
-from stream_processors.settings import SHIPPED_POLICY, load_policy
+from stream_processors.runtime.settings import SHIPPED_POLICY, load_policy
+from tests.chaos import losses, policy, run
+from tests.chaos.faults import AGENTS, CRASH_POINTS, process_of
+from tests.chaos.invariants import Found
+from tests.chaos.main import app
 
 
 def test_every_clock_of_a_run_comes_due_within_its_span_or_never(tmp_path):
@@ -54,8 +54,8 @@ def test_several_brokers_lose_their_tails_and_know_no_other_break(monkeypatch: p
         return Found()
 
     monkeypatch.setattr(run, "run", note)
-    assert CliRunner().invoke(app, ["chaos", "--brokers", "3"]).exit_code == 0
-    assert CliRunner().invoke(app, ["chaos", "--brokers", "3", "--only", "kill"]).exit_code == 2
+    assert CliRunner().invoke(app, ["--brokers", "3"]).exit_code == 0
+    assert CliRunner().invoke(app, ["--brokers", "3", "--only", "kill"]).exit_code == 2
     assert calls == [(list(losses.BREAKS), 3)]
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from deploy.local.child import Child
 from deploy.local.exit_reason import describe
+from deploy.local.managed_process import Child
 from deploy.local.pacing import FIRST_PAUSE_S, HEALTHY_S
 from deploy.local.process import Identity, Spec, rotate
 

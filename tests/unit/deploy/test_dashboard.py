@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from stream_processors.metrics import GATEWAY, METRICS, VIEWS
+from stream_processors.runtime.metrics import GATEWAY, METRICS, VIEWS
 from tests.support.panels import DEPLOY, dashboard, panels, queries
 
 SOURCE = yaml.safe_load((DEPLOY / "grafana/provisioning/datasources/prometheus.yml").read_text("utf-8"))["datasources"][0]

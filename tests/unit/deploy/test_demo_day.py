@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from connectors.contract import START
+from connectors.filedrop.commands import _fault
 from connectors.filedrop.mapping import load_mapping
-from connectors.filedrop.perform import _fault
 from connectors.filedrop.source import FileSource
-from connectors.port import START
-from deploy.demo_data.day import Plan, make_day
+from deploy.demo.day import Plan, make_day
 from tests.support.builders import T0
 
 

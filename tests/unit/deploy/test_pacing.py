@@ -12,11 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy.local import pacing, ready
+from deploy.local import pacing
+from deploy.local import readiness as ready
 from deploy.local.errors import LauncherError
 from deploy.local.exit_reason import describe, last_words
 from deploy.local.pacing import count_soon_ends, may_start, pause_after
-from deploy.local.places import Places
+from deploy.local.paths import Places
 from deploy.local.process import APP, BACKBONE, Spec
 from deploy.local.progress import LONGEST, Busy, BusyTimes, Patience, thread_times
 from deploy.local.status import gateway_words, own_words, waiting_for

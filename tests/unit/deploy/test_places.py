@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from deploy.local.errors import LauncherError
-from deploy.local.places import Places, cache_dir, default_home, project_root
+from deploy.local.paths import Places, cache_dir, default_home, project_root
 
 
 def test_home_and_cache_are_in_the_project_unless_moved(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

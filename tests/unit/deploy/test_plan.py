@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local import plan
+from deploy.local import process_specs as plan
 from deploy.local.errors import LauncherError
-from deploy.local.places import Places
+from deploy.local.paths import Places
 from deploy.local.stack import Stack
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from deploy.local import ports
 from deploy.local.errors import LauncherError
-from deploy.local.places import Places
+from deploy.local.paths import Places
 
 
 @pytest.fixture

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from deploy.local import plan, prometheus
+from deploy.local import process_specs as plan
+from deploy.local import prometheus
 from deploy.local.errors import LauncherError
-from deploy.local.places import Places
+from deploy.local.paths import Places
 from deploy.local.stack import Stack
 
 ROOT = Path(__file__).resolve().parents[3]

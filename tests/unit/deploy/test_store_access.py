@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from deploy.commands.token import mint
 from deploy.local import redis_server, store_access
 from deploy.local.errors import LauncherError
-from deploy.local.places import Places
-from deploy.token import mint
-from schemas.protect.private_files import make_private_folder, write_private_file
+from deploy.local.paths import Places
+from schemas.security.private_files import make_private_folder, write_private_file
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from deploy.chaos import losses
-from deploy.chaos.tails import batches, cut_tail, end_of
 from schemas.topics import SUBMITTED
+from tests.chaos import losses
+from tests.chaos.tails import batches, cut_tail, end_of
 
 
 def _batch(first: int, n: int, epoch: int = 0) -> bytes:

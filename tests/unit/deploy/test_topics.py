@@ -9,12 +9,12 @@ from pydantic import ValidationError
 from typer.testing import CliRunner
 
 from deploy.cli import app
+from deploy.commands.topics import access, table
 from deploy.local.errors import LauncherError
 from deploy.local.stack import Stack
 from deploy.local.topics import create_topics
-from deploy.topics import access, table
 from schemas.topics import TOPICS, all_topics, raw, receipts
-from stream_processors.settings import Settings
+from stream_processors.runtime.settings import Settings
 
 TWO = ("bank-001", "bank-0011")
 

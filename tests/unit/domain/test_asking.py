@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from schemas.clocks import ClockStep
-from stream_processors.domain.asking import AGAIN_AFTER_S, FEW, MOST_WAITING, NUDGE_AFTER_S, Waiting
-from stream_processors.domain.timekeeping import Member
+from schemas.deadlines import ClockStep
+from stream_processors.domain.deadlines.due_index import Member
+from stream_processors.domain.deadlines.in_flight import AGAIN_AFTER_S, FEW, MOST_WAITING, NUDGE_AFTER_S, Waiting
 
 ONE, TWO = (Member("case-1", "block", run, ClockStep.DUE) for run in (1, 2))
 

@@ -10,10 +10,10 @@ from joserfc import jws
 from joserfc.jwk import ECKey, OKPKey
 from pydantic import ValidationError
 
-from schemas.assessments import AssessmentState, Ruling, SupervisionState
-from schemas.protect.signing import Ed25519Signer, Ed25519Verifier
-from stream_processors.domain import supervision
-from stream_processors.domain.assessment import TABLE, canonical, decide, digest, verified
+from schemas.oversight.appraisals import AssessmentState, Ruling, SupervisionState
+from schemas.security.signing import Ed25519Signer, Ed25519Verifier
+from stream_processors.domain.oversight import supervision
+from stream_processors.domain.oversight.appraisal import TABLE, canonical, decide, digest, verified
 from tests.support.builders import T0, after
 from tests.support.scores import BODY, KEY, SIGNER, UNIT, VERIFIER, locked, move, played, result, step, supervised
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stream_processors.domain.broker_time import HOLD_MS, SILENT_MS, BrokerTime
+from stream_processors.domain.deadlines.broker_time import HOLD_MS, SILENT_MS, BrokerTime
 
 NOON = 1_772_413_200_000
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
-from schemas.clocks import Length, OfficeHours
+from schemas.deadlines import Length, OfficeHours
 from schemas.holidays import Holidays
-from stream_processors.calendar_file import SHIPPED_HOLIDAYS, CalendarError, load_holidays
-from stream_processors.domain.calendars import Calendar, add, calendar_of, is_working_day, local_date
+from stream_processors.domain.deadlines.calendar import Calendar, add, calendar_of, is_working_day, local_date
+from stream_processors.runtime.calendar_file import SHIPPED_HOLIDAYS, CalendarError, load_holidays
 from tests.support.clocks import CALENDAR, HOLIDAYS, local
 
 SHIPPED = SHIPPED_HOLIDAYS.read_text("utf-8")

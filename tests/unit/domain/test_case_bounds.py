@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from schemas.objections import ObjectionRequest
-from schemas.orders import OrderState
-from schemas.tasks import TaskEvent
-from stream_processors.domain import case
+from schemas.appeals import ObjectionRequest
+from schemas.dissuasion import TaskEvent
+from schemas.orders.order import OrderState
+from stream_processors.domain.cases import decide as case
 from tests.support.builders import taken_back
 from tests.support.loop import QUEUE, Loop
 from tests.support.order_builders import ask, event, issue, measure, subject, task_event

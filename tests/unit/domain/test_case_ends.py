@@ -7,18 +7,18 @@ from typing import Any
 
 import pytest
 
-from gateway.loop.told import own_clocks
-from schemas.cases import CaseChange, CaseStatus
-from schemas.clocks import ClockState, Length
-from schemas.feedback import Feedback
-from schemas.objections import ObjectionRequest
-from schemas.orders import OrderState
-from schemas.signals import SignalKind
+from gateway.orders.responses import own_clocks
+from schemas.appeals import ObjectionRequest
+from schemas.cases.case import CaseChange, CaseStatus
+from schemas.cases.feedback import Feedback
+from schemas.deadlines import ClockState, Length
+from schemas.orders.order import OrderState
+from schemas.signals.submission import SignalKind
 from stream_processors.domain import measures
-from stream_processors.domain.calendars import add
-from stream_processors.domain.case_loop import MOST_BY_ONE_DOOR
+from stream_processors.domain.cases.party_actions import MOST_BY_ONE_DOOR
+from stream_processors.domain.deadlines.calendar import add
 from stream_processors.domain.scorecards.changes import figures_of
-from stream_processors.state.loop_views import feedback_of
+from stream_processors.views.allowed_actions import feedback_of
 from tests.support.builders import after, taken_back
 from tests.support.loop import CALENDAR, QUEUE, Loop
 from tests.support.order_builders import ask, event, issue, measure

@@ -9,10 +9,10 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.cases import JoinedSignal
-from stream_processors.domain import tally
-from stream_processors.domain.case_evidence import KEPT_CHARACTERS, keep_evidence
-from stream_processors.domain.trust import LOW_KEPT
+from schemas.cases.case import JoinedSignal
+from stream_processors.domain.cases import counters as tally
+from stream_processors.domain.cases.evidence import KEPT_CHARACTERS, keep_evidence
+from stream_processors.domain.signals.trust import LOW_KEPT
 from tests.support.builders import POLICY, T0, joined
 
 MOST = POLICY.case_signals_kept

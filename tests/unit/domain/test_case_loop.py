@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from schemas.cases import ActionOutcome, CaseStatus
-from schemas.clocks import ClockState
-from schemas.notices import NoticeKind
-from schemas.objections import ObjectionRequest
-from schemas.orders import OrderState
-from schemas.tasks import TaskEvent
-from stream_processors.domain import case
-from stream_processors.domain.calendars import add
-from stream_processors.domain.case_state import Phase, phase_of
+from schemas.appeals import ObjectionRequest
+from schemas.cases.case import ActionOutcome, CaseStatus
+from schemas.deadlines import ClockState
+from schemas.dissuasion import TaskEvent
+from schemas.notifications.notice import NoticeKind
+from schemas.orders.order import OrderState
+from stream_processors.domain.cases import decide as case
+from stream_processors.domain.cases.state import Phase, phase_of
+from stream_processors.domain.deadlines.calendar import add
 from tests.support.builders import POLICY, after, taken_back
 from tests.support.loop import CALENDAR, QUEUE, Loop
 from tests.support.order_builders import ask, event, issue, measure, subject, transfer

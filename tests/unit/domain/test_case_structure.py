@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
-from schemas.cases import Action, ActionKind, Case, CaseStatus, Moved
-from schemas.clocks import Clock
-from schemas.measures import Measure
-from schemas.objections import Objection
-from schemas.orders import Order
-from schemas.tasks import Task
-from stream_processors.domain.case_evidence import keep_evidence
-from stream_processors.domain.case_step import Done
-from stream_processors.domain.case_structure import (
+from schemas.appeals import Objection
+from schemas.cases.case import Action, ActionKind, Case, CaseStatus, Moved
+from schemas.cases.measures import Measure
+from schemas.deadlines import Clock
+from schemas.dissuasion import Task
+from schemas.orders.order import Order
+from stream_processors.domain.cases.evidence import keep_evidence
+from stream_processors.domain.cases.step import Done
+from stream_processors.domain.cases.structure import (
     absorb,
     close,
     forward,
@@ -25,8 +25,8 @@ from stream_processors.domain.case_structure import (
     standing,
     transfer,
 )
-from stream_processors.domain.loop import ClockStart
 from stream_processors.domain.refusal import Refusal
+from stream_processors.domain.state_machine import ClockStart
 from tests.support.builders import POLICY, T0, after, join, joined, move, opened_case, taken_back
 from tests.support.order_builders import subject
 

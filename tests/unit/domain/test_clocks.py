@@ -9,8 +9,8 @@ from typing import Any, get_args
 import pytest
 from pydantic import ValidationError
 
-from schemas.clocks import Clock, Clocks, ClockState, ClockStep, Role, Severity
-from stream_processors.domain import clocks as domain
+from schemas.deadlines import Clock, Clocks, ClockState, ClockStep, Role, Severity
+from stream_processors.domain.deadlines import deadlines as domain
 from tests.support.builders import T0, after
 from tests.support.clocks import CALENDAR, RULES, SHIPPED, fallen, local, started
 

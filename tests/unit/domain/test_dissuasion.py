@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from schemas.notices import SAID, NoticeKind
-from schemas.tasks import ATTEMPTS_KEPT, Task
+from schemas.dissuasion import ATTEMPTS_KEPT, Task
+from schemas.notifications.notice import SAID, NoticeKind
 from stream_processors.domain import dissuasion
 from stream_processors.domain.dissuasion import CLOCK, MOST_MISSED, TaskChange
-from stream_processors.domain.loop import ClockStart, ClockStop
+from stream_processors.domain.state_machine import ClockStart, ClockStop
 from tests.support.builders import T0, after
 from tests.support.order_builders import BANK, OFFICER, STAGE, ask, asked, task_event
 

@@ -6,16 +6,16 @@ from typing import Any
 
 import pytest
 
-from schemas.cases import Case
-from schemas.facts import Outcome
-from schemas.feedback import Feedback
-from schemas.signals import SignalKind
-from stream_processors.domain import case as loop
-from stream_processors.domain.early_warning import early_warning
-from stream_processors.domain.feedback import Handling, feedback, of_resend, others, seen_of
-from stream_processors.domain.told import Told
-from stream_processors.domain.undoing import INVERSES, Executed, taken_back
-from stream_processors.state.loop_views import feedback_of
+from schemas.cases.case import Case
+from schemas.cases.feedback import Feedback
+from schemas.signals.assessed import Outcome
+from schemas.signals.submission import SignalKind
+from stream_processors.domain.cases import decide as loop
+from stream_processors.domain.notifications.early_warning import early_warning
+from stream_processors.domain.notifications.feedback import Handling, feedback, of_resend, others, seen_of
+from stream_processors.domain.notifications.notification import Told
+from stream_processors.domain.notifications.reversals import INVERSES, Executed, taken_back
+from stream_processors.views.allowed_actions import feedback_of
 from tests.support.builders import POLICY, after, fact, join, joined, move, submitted
 from tests.support.builders import taken_back as retract
 

@@ -7,10 +7,16 @@ from typing import Any
 
 import pytest
 
-from schemas.cases import ActionOutcome
-from stream_processors.domain import assessment, case, clocks, data_request, dissuasion, objection, order, supervision
-from stream_processors.domain.case import LAPSED
-from stream_processors.domain.loop_diagram import PICTURES, Edge, diagram
+from schemas.cases.case import ActionOutcome
+from stream_processors.domain import appeals as objection
+from stream_processors.domain import dissuasion
+from stream_processors.domain.cases import decide as case
+from stream_processors.domain.cases.decide import LAPSED
+from stream_processors.domain.deadlines import deadlines as clocks
+from stream_processors.domain.orders import order
+from stream_processors.domain.oversight import appraisal as assessment
+from stream_processors.domain.oversight import data_request, supervision
+from stream_processors.domain.state_diagrams import PICTURES, Edge, diagram
 from tests.support.builders import POLICY, T0, after, case_in, move
 
 DOCS = Path(__file__).parents[3] / "docs"

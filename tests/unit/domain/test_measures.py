@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from stream_processors.domain.loop import ClockStart, ClockStop
 from stream_processors.domain.measures import MOST_MEASURES, MeasureChange, add, is_above_reported
+from stream_processors.domain.state_machine import ClockStart, ClockStop
 from tests.support.builders import T0, after
 from tests.support.order_builders import measure
 

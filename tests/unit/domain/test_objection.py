@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from schemas.objections import Objection, ObjectionMove, ObjectionRequest, ObjectionState
-from stream_processors.domain.objection import APPEAL, RELEASE, TABLE, WRITTEN_NOTICE, Around, Decided, decide, open_moves
-from stream_processors.domain.undoing import Executed
+from schemas.appeals import Objection, ObjectionMove, ObjectionRequest, ObjectionState
+from stream_processors.domain.appeals import APPEAL, RELEASE, TABLE, WRITTEN_NOTICE, Around, Decided, decide, open_moves
+from stream_processors.domain.notifications.reversals import Executed
 from tests.support.builders import POLICY, T0, after
 
 AGENCY = "public-security-630202"

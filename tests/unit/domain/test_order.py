@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from schemas.notices import SAID, NoticeKind, told
-from schemas.order_rules import OrderRules
-from schemas.orders import Order, OrderKind
-from stream_processors.domain import orders
-from stream_processors.domain.loop import ClockStart, ClockStop
-from stream_processors.domain.order_effects import LIFT_CLOCK
-from stream_processors.domain.orders import MOST_ORDERS, clock_event, held_minor
+from schemas.notifications.notice import SAID, NoticeKind, told
+from schemas.orders.order import Order, OrderKind
+from schemas.orders.policy import OrderRules
+from stream_processors.domain.orders import order_book as orders
+from stream_processors.domain.orders.effects import LIFT_CLOCK
+from stream_processors.domain.orders.order_book import MOST_ORDERS, clock_event, held_minor
+from stream_processors.domain.state_machine import ClockStart, ClockStop
 from tests.support.builders import T0, after
 from tests.support.order_builders import (
     ANSWERS,

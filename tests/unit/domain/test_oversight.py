@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from schemas.assessments import SupervisionState
-from schemas.cases import ActionOutcome
-from schemas.oversight import DataState, OversightAction
-from stream_processors.domain.oversight import decide, overdue
+from schemas.cases.case import ActionOutcome
+from schemas.oversight.appraisals import SupervisionState
+from schemas.oversight.oversight import DataState, OversightAction
+from stream_processors.domain.oversight.dispatch import decide, overdue
 from stream_processors.domain.scorecards import contributions
 from tests.support.builders import T0, after
 from tests.support.oversight import action_of, ask, campaign

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from schemas.orders import OrderKind, OrderState
-from stream_processors.domain.order_step import is_part
-from stream_processors.domain.orders import OrdersChange, held_minor
+from schemas.orders.order import OrderKind, OrderState
+from stream_processors.domain.orders.order_book import OrdersChange, held_minor
+from stream_processors.domain.orders.step import is_part
 from tests.support.order_builders import SECOND, STAGE, Desk, event, issue
 
 PART = 300_000

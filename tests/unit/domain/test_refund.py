@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from schemas.refunds import SAID, Frozen, Payment, Refund, Step, money, told
-from stream_processors.domain.refund import refund
+from stream_processors.domain.money_trail.refund import refund
 from tests.support.builders import T0, after
 
 BASIS = "电信网络诈骗冻结资金返还规定"

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from schemas.facts import Reason
-from schemas.reasons import SAID, told
-from schemas.signals import SubmittedSignal
-from stream_processors.domain.features import Features
-from stream_processors.domain.rules import RULES
-from stream_processors.domain.scoring import score
+from schemas.signals.assessed import Reason
+from schemas.signals.explanations import SAID, told
+from schemas.signals.submission import SubmittedSignal
+from stream_processors.domain.signals.features import Features
+from stream_processors.domain.signals.rules import RULES
+from stream_processors.domain.signals.scoring import score
 from tests.support.builders import POLICY, account, after, submitted
 
 ROOT = Path(__file__).parents[3]

@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 
-from schemas.facts import AssessedSignal, Outcome
-from schemas.retractions import FOREVER
-from schemas.scorecards import LAYOUTS, CampaignFigures, CardKind, DataFigures, Figures, Scorecard
-from stream_processors.domain import case as cases
-from stream_processors.domain.retraction import standing_of
+from schemas.oversight.scorecards import LAYOUTS, CampaignFigures, CardKind, DataFigures, Figures, Scorecard
+from schemas.signals.assessed import AssessedSignal, Outcome
+from schemas.signals.retraction import FOREVER
+from stream_processors.domain.cases import decide as cases
 from stream_processors.domain.scorecards import (
     book,
     card,
@@ -28,6 +27,7 @@ from stream_processors.domain.scorecards import (
     series,
     to_csv,
 )
+from stream_processors.domain.signals.retraction import standing_of
 from tests.support.builders import POLICY, T0, after, fact, held_case, join, move, submitted, taken_back
 from tests.support.scores import DAY, IN_AN_HOUR, MONTH, UNIT, YEAR, CaseOf, ClockOf, MeasureOf, OrderOf, Whole, folded, of, times
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from schemas.cases import Action
-from schemas.clocks import ClockStep
+from schemas.cases.case import Action
 from schemas.codec import decode, encode
+from schemas.common import instant_ms
+from schemas.deadlines import ClockStep
 from schemas.topics import ACTIONS
-from schemas.values import instant_ms
-from stream_processors.domain import clocks as domain
-from stream_processors.domain.timekeeping import ACTOR, Member, Moment, due_ms, moments, request
+from stream_processors.domain.deadlines import deadlines as domain
+from stream_processors.domain.deadlines.due_index import ACTOR, Member, Moment, due_ms, moments, request
 from tests.support.builders import T0, after
 from tests.support.clocks import fallen, started
 

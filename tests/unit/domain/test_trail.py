@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from schemas.trails import Loss, Statement, Trail, TrailRules, TransferReport
-from stream_processors.domain.holds import holds
-from stream_processors.domain.trail import trace
-from stream_processors.domain.transfers import counted_once, loss_of, report_of
+from schemas.money_trail import Loss, Statement, Trail, TrailRules, TransferReport
+from stream_processors.domain.money_trail.proposed_holds import holds
+from stream_processors.domain.money_trail.trace import trace
+from stream_processors.domain.money_trail.transfers import counted_once, loss_of, report_of
 from tests.support.builders import T0, account, joined, submitted
 
 RULES = TrailRules()

@@ -5,11 +5,21 @@ from __future__ import annotations
 import time
 from datetime import timedelta
 
-from schemas.orders import Order
-from schemas.trails import TrailRules, TransferReport
-from stream_processors.domain.trail import follow
-from stream_processors.domain.trail_sources import Keeper, Start, Told, held_of, keepers, losses_of, onward, returned_of, starts
-from stream_processors.domain.transfers import counted_once
+from schemas.money_trail import TrailRules, TransferReport
+from schemas.orders.order import Order
+from stream_processors.domain.money_trail.sources import (
+    Keeper,
+    Start,
+    Told,
+    held_of,
+    keepers,
+    losses_of,
+    onward,
+    returned_of,
+    starts,
+)
+from stream_processors.domain.money_trail.trace import follow
+from stream_processors.domain.money_trail.transfers import counted_once
 from tests.support.builders import T0
 from tests.support.order_builders import subject
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from deploy.token import ensure_keys, mint
+from deploy.commands.token import ensure_keys, mint
 from gateway import app as wiring
-from gateway.lag import Lag
+from gateway.adapters.stage_lag import Lag
 from gateway.settings import GatewaySettings
-from schemas.protect import Keyring
+from schemas.security import Keyring
 from tests.unit.gateway.fakes import FakeLog, FakeNames, FakeRates, FakeViews, MemoryIdempotency
 
 Client = Callable[..., httpx.AsyncClient]

@@ -14,45 +14,45 @@ from typing import Any, cast
 import httpx
 import msgspec
 
-from gateway.cluster import Health
-from gateway.idempotency import InFlight, Remembered, StateUnavailable
-from gateway.log import Entry, LogUnavailable, Position, Span
-from gateway.rates import Group, Rate
-from schemas.cases import Action, ActionOutcome, Case, CaseChange, CaseStatus, JoinedSignal
+from gateway.adapters.cluster_watch import Health
+from gateway.adapters.idempotency import InFlight, Remembered, StateUnavailable
+from gateway.adapters.kafka import Entry, LogUnavailable, Position, Span
+from gateway.security.rate_limits import Group, Rate
+from schemas.appeals import Objection
+from schemas.cases.case import Action, ActionOutcome, Case, CaseChange, CaseStatus, JoinedSignal
 from schemas.codec import decode, dump
-from schemas.deliveries import DeliveryMark, DeliveryState, Issued
-from schemas.facts import AssessedSignal, Outcome
-from schemas.objections import Objection
-from schemas.orders import Order, OrderMoved, Verify
-from schemas.oversight import OversightChange, Record
+from schemas.common import from_ms, instant_ms
+from schemas.dissuasion import Reach, Task
+from schemas.notifications.delivery import DeliveryMark, DeliveryState, Issued
+from schemas.notifications.webhook import Endpoints
+from schemas.orders.order import Order, OrderMoved, Verify
+from schemas.oversight.oversight import OversightChange, Record
+from schemas.oversight.scorecards import CardKind
 from schemas.policy import Policy
-from schemas.protect import Sealer, Tokenizer
-from schemas.scorecards import CardKind
-from schemas.signals import Subject
-from schemas.tasks import Reach, Task
+from schemas.security import Sealer, Tokenizer
+from schemas.signals.assessed import AssessedSignal, Outcome
+from schemas.signals.submission import Subject
 from schemas.topics import ACTIONS, DELIVERED, OVERSIGHT, Topic
 from schemas.topics import ENDPOINTS as HOOKS
-from schemas.values import from_ms, instant_ms
-from schemas.webhooks import Endpoints
-from stream_processors.domain import case as decision
-from stream_processors.domain import oversight
-from stream_processors.domain.case_orders import SENDS_ON
+from stream_processors.domain.cases import decide as decision
+from stream_processors.domain.cases.orders import SENDS_ON
+from stream_processors.domain.oversight import dispatch as oversight
 from stream_processors.domain.scorecards import Leaf, change_leaves, signal_leaves
-from stream_processors.generations import Generations
-from stream_processors.log import partition_of
-from stream_processors.settings import SHIPPED_POLICY, load_policy
-from stream_processors.state.cells import today
+from stream_processors.runtime.generations import Generations
+from stream_processors.runtime.log import partition_of
+from stream_processors.runtime.settings import SHIPPED_POLICY, load_policy
 from stream_processors.state.folds import _NOBODY_WAITS, OUT_OF_QUEUE, rank_of
-from stream_processors.state.inbox import SLOTS, WAYS, Delivery, Reached, member_of
-from stream_processors.state.inbox import Entry as Noticed
-from stream_processors.state.inbox import name_of as notice_name
-from stream_processors.state.inbox_views import Addressed, Inbox
-from stream_processors.state.overseen import LISTED, OverseenRow
-from stream_processors.state.receipts import Receipt, Withdrawal, receipt_json, receipt_of, told
-from stream_processors.state.rows import ChangeRow, ListedCase, ReceiptRow, is_hub_in
-from stream_processors.state.trail_views import STEPS_FOLLOWED, TrailCase, TrailRead
-from stream_processors.state.views import Cursor, Found, Page, Rebuilding, Standing
-from stream_processors.state.webhook_views import Parked
+from stream_processors.state.record_views import ChangeRow, ListedCase, ReceiptRow, is_hub_in
+from stream_processors.views.api import Cursor, Found, Page, Rebuilding, Standing
+from stream_processors.views.inbox import Addressed, Inbox
+from stream_processors.views.inbox_fold import SLOTS, WAYS, Delivery, Reached, member_of
+from stream_processors.views.inbox_fold import Entry as Noticed
+from stream_processors.views.inbox_fold import name_of as notice_name
+from stream_processors.views.money_trail import STEPS_FOLLOWED, TrailCase, TrailRead
+from stream_processors.views.oversight import LISTED, OverseenRow
+from stream_processors.views.receipts import Receipt, Withdrawal, receipt_json, receipt_of, told
+from stream_processors.views.scorecards import today
+from stream_processors.views.webhook_endpoints import Parked
 
 T0 = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 QUEUE = "public-security-630202"

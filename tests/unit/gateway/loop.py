@@ -6,10 +6,10 @@ from typing import Any
 
 from gateway.app import Services
 from gateway.problems import TYPE_PREFIX
-from schemas.cases import CaseStatus
+from schemas.cases.case import CaseStatus
 from schemas.codec import decode
+from schemas.common import from_ms
 from schemas.topics import ACTIONS
-from schemas.values import from_ms
 from tests.unit.gateway.fakes import T0, FakeLog, FakeViews, a_case, with_the_loop
 
 LATER = from_ms(4_000_000_000_000)

@@ -9,7 +9,7 @@ from typing import Any
 
 import uvicorn
 
-from gateway.protocol import limited
+from gateway.server.connection_limits import limited
 from gateway.settings import GatewaySettings
 
 

@@ -10,11 +10,11 @@ from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 from gateway.live.rows import Place, Row
-from gateway.protocol import EXTENSION
-from schemas.cases import Case
+from gateway.server.connection_limits import EXTENSION
+from schemas.cases.case import Case
 from schemas.topics import CHANGED
-from stream_processors.log import partition_of
-from stream_processors.state.views import Rebuilding
+from stream_processors.runtime.log import partition_of
+from stream_processors.views.api import Rebuilding
 
 LOG = "1f0a93bc"
 

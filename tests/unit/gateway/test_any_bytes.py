@@ -17,13 +17,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from deploy.token import ensure_keys, mint
+from deploy.commands.token import ensure_keys, mint
 from gateway import app as wiring
-from gateway.auth import Role
-from gateway.lag import Lag
-from gateway.openapi import examples_of
+from gateway.adapters.stage_lag import Lag
+from gateway.http.openapi import examples_of
+from gateway.security.auth import Role
 from gateway.settings import GatewaySettings
-from schemas.protect import Keyring
+from schemas.security import Keyring
 from tests.support import examples
 from tests.unit.gateway.fakes import (
     QUEUE,

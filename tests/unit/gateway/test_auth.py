@@ -13,14 +13,14 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 
-from deploy import token as tokens
-from deploy.token import mint, scrape_headers
+from deploy.commands import token as tokens
+from deploy.commands.token import mint, scrape_headers
 from gateway import app as wiring
 from gateway.app import ENDPOINTS
-from gateway.auth import Authenticator, Role
-from gateway.jwks import KeySource, UnsafeKeys, check_keys
 from gateway.problems import Problem
-from gateway.scrape import ScrapeToken
+from gateway.security.auth import Authenticator, Role
+from gateway.security.jwks import KeySource, UnsafeKeys, check_keys
+from gateway.security.scrape_token import ScrapeToken
 from gateway.settings import GatewaySettings
 from tests.unit.gateway.conftest import Client
 

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from deploy.token import mint
+from deploy.commands.token import mint
 from gateway import app as wiring
-from gateway import batch
 from gateway.problems import TYPE_PREFIX, Problem
+from gateway.signals import batch
 from schemas.topics import SUBMITTED
 from tests.unit.gateway.conftest import Client
 from tests.unit.gateway.fakes import FakeLog, MemoryIdempotency, in_pieces, lines, ndjson, signal

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from gateway.app import Services
-from schemas.cases import ActionKind, CaseStatus, Disposition
-from schemas.clocks import Clock
+from schemas.cases.case import ActionKind, CaseStatus, Disposition
+from schemas.deadlines import Clock
 from schemas.topics import ACTIONS
-from stream_processors.state.loop_views import twin_id
-from stream_processors.state.receipts import Receipt
+from stream_processors.views.allowed_actions import twin_id
+from stream_processors.views.receipts import Receipt
 from tests.unit.gateway.conftest import Client
 from tests.unit.gateway.fakes import T0, FakeLog, FakeViews
 from tests.unit.gateway.loop import FIELDS, HELD, STOP, WARNED, actions, put, said

@@ -5,11 +5,19 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.cluster import NO_QUORUM_S, SILENT_S, ClusterWatch, Observation, judge, list_unwritable, why_unwritable
-from gateway.log import WRITTEN
+from gateway.adapters.cluster_watch import (
+    NO_QUORUM_S,
+    SILENT_S,
+    ClusterWatch,
+    Observation,
+    judge,
+    list_unwritable,
+    why_unwritable,
+)
+from gateway.adapters.kafka import WRITTEN
 from schemas.topics import SUBMITTED, TOPICS, Topic
-from stream_processors.cluster_view import View
-from stream_processors.topic_check import Fault, Partition, TopicState
+from stream_processors.runtime.cluster_view import View
+from stream_processors.runtime.topic_check import Fault, Partition, TopicState
 
 ALL = (1, 2, 3)
 

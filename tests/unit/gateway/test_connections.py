@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from deploy.token import mint
+from deploy.commands.token import mint
 from gateway import app as wiring
-from gateway import files
+from gateway.server import fd_limit as files
 from tests.unit.gateway.served import served
 
 START = b"GET /livez HTTP/1.1\r\nHost: g\r\n"

@@ -10,15 +10,15 @@ from typing import Any
 import httpx
 import pytest
 
-from deploy.token import mint
+from deploy.commands.token import mint
 from gateway import app as wiring
+from gateway.adapters.stage_lag import Lag
 from gateway.inbox import cursor as cursors
-from gateway.lag import Lag
 from gateway.problems import TYPE_PREFIX
 from gateway.settings import GatewaySettings
 from schemas.codec import decode
-from schemas.deliveries import Issued
-from schemas.protect import Keyring
+from schemas.notifications.delivery import Issued
+from schemas.security import Keyring
 from schemas.topics import DELIVERED
 from tests.support.deliveries import mark, notice, ordered
 from tests.unit.gateway.fakes import QUEUE, FakeLog, FakeRates, FakeViews, MemoryIdempotency, a_case

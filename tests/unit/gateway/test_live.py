@@ -13,15 +13,15 @@ from typing import Any
 import httpx
 import pytest
 
-from deploy.token import mint
+from deploy.commands.token import mint
 from gateway import app as wiring
+from gateway.adapters.stage_lag import Lag
 from gateway.app import Services
-from gateway.lag import Lag
 from gateway.live.rows import Place, event_id, place_of
 from gateway.problems import TYPE_PREFIX
 from gateway.settings import GatewaySettings
-from schemas.cases import CaseStatus
-from schemas.protect import Keyring
+from schemas.cases.case import CaseStatus
+from schemas.security import Keyring
 from tests.unit.gateway.fakes import QUEUE, FakeLog, FakeRates, FakeViews, MemoryIdempotency, a_case
 from tests.unit.gateway.served import served
 from tests.unit.gateway.streams import LOG, FakeSource, listening

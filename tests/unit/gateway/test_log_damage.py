@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.log import DAMAGED, KafkaLog, LogUnavailable, Position
-from gateway.producers import Serving
+from gateway.adapters.kafka import DAMAGED, KafkaLog, LogUnavailable, Position
+from gateway.adapters.producers import Serving
 from schemas.topics import SUBMITTED
 from tests.unit.gateway.conftest import Client
 from tests.unit.gateway.fakes import FakeLog, signal

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from gateway.app import Services
-from schemas.cases import ActionKind, CaseStatus
+from schemas.cases.case import ActionKind, CaseStatus
 from schemas.topics import ACTIONS
-from stream_processors.state.receipts import Receipt
+from stream_processors.views.receipts import Receipt
 from tests.unit.gateway.conftest import Client
 from tests.unit.gateway.fakes import T0, FakeLog, FakeViews, MemoryIdempotency
 from tests.unit.gateway.loop import WARNED, actions, put, said
@@ -206,7 +206,7 @@ async def test_a_huge_body_is_413(client: Client, services: Services):
 async def test_a_late_measure_is_kept_and_marked(client: Client, services: Services, views: FakeViews):
     put(services)
     case = views.cases["case-1"]
-    from schemas.clocks import Clock
+    from schemas.deadlines import Clock
 
     due = Clock(
         name="warn",

@@ -12,11 +12,11 @@ import pytest
 
 from gateway.app import Services
 from gateway.problems import TYPE_PREFIX
-from schemas.cases import ActionKind, CaseStatus
+from schemas.cases.case import ActionKind, CaseStatus
 from schemas.codec import decode
-from schemas.events import EventFact
+from schemas.common import from_ms
+from schemas.signals.events import EventFact
 from schemas.topics import ACTIONS
-from schemas.values import from_ms
 from tests.unit.gateway.conftest import Client
 from tests.unit.gateway.fakes import QUEUE, T0, FakeLog, FakeViews, MemoryIdempotency, a_case
 

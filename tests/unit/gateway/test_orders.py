@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from gateway.app import Services
-from schemas.cases import ActionKind
-from schemas.loop_names import ORDER, case_of, name_of
-from schemas.orders import OrderEventKind
+from schemas.cases.case import ActionKind
+from schemas.ids import ORDER, case_of, name_of
+from schemas.orders.order import OrderEventKind
 from schemas.topics import ACTIONS
 from tests.unit.gateway.conftest import Client
 from tests.unit.gateway.fakes import FakeLog, FakeViews
@@ -343,8 +343,8 @@ def test_the_name_of_an_order_leads_to_its_case_whatever_the_case_is_called():
 
 
 async def test_every_answer_is_an_event_of_an_order(client: Client):
-    from gateway.loop.protect import ANSWERS
-    from schemas.order_requests import AnswerIn
+    from gateway.commands.sealing import ANSWERS
+    from schemas.orders.requests import AnswerIn
 
     results = AnswerIn.model_json_schema()["properties"]["result"]["enum"]
     assert set(results) == set(ANSWERS) and set(ANSWERS.values()) <= set(OrderEventKind)

@@ -7,11 +7,11 @@ from typing import Any
 import httpx
 import pytest
 
-from deploy.token import mint
+from deploy.commands.token import mint
 from gateway.settings import GatewaySettings
 from schemas.codec import decode
-from schemas.protect.signing import Ed25519Signer, load_or_create
-from schemas.scorecards import CardKind
+from schemas.oversight.scorecards import CardKind
+from schemas.security.signing import Ed25519Signer, load_or_create
 from schemas.topics import OVERSIGHT
 from tests.unit.gateway.conftest import Client
 from tests.unit.gateway.fakes import QUEUE, FakeLog, FakeViews, MemoryIdempotency

@@ -14,15 +14,15 @@ from redis.exceptions import ConnectionError as RedisGone
 from redis.exceptions import RedisError, ResponseError
 
 from gateway import problems
-from gateway.answers import AcceptedOut, LineOut
+from gateway.adapters.redis import Pipelining
+from gateway.adapters.stage_lag import KNOWN_FOR_S, Lag
 from gateway.app import ENDPOINTS
-from gateway.lag import KNOWN_FOR_S, Lag
-from gateway.limits import LineSplitter
-from gateway.openapi import document
-from gateway.pipelining import Pipelining
-from gateway.routes import docs
-from schemas.cases import Action
-from stream_processors.crash import POINTS
+from gateway.cases.responses import AcceptedOut, LineOut
+from gateway.http import docs_page as docs
+from gateway.http.openapi import document
+from gateway.http.request_body import LineSplitter
+from schemas.cases.case import Action
+from stream_processors.runtime.crash_points import POINTS
 from tests.unit.gateway.conftest import Client
 from tests.unit.gateway.fakes import FakeLog, FakeViews, MemoryIdempotency, lines, ndjson, signal
 

@@ -13,10 +13,10 @@ from aiokafka.errors import KafkaConnectionError, NotEnoughReplicasError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.log import Entry, KafkaLog, LogUnavailable, Position
-from gateway.producers import Producers
+from gateway.adapters.kafka import Entry, KafkaLog, LogUnavailable, Position
+from gateway.adapters.producers import Producers
 from schemas.topics import SUBMITTED
-from stream_processors.log import partition_of
+from stream_processors.runtime.log import partition_of
 
 TIMEOUT_S = 0.05
 

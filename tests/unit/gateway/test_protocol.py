@@ -9,9 +9,9 @@ from collections.abc import AsyncIterator, Iterable
 
 import pytest
 
-from deploy.token import mint
+from deploy.commands.token import mint
 from gateway import app as wiring
-from gateway.protocol import HEAD_LIMIT_BYTES
+from gateway.server.connection_limits import HEAD_LIMIT_BYTES
 from tests.unit.gateway.fakes import signal
 from tests.unit.gateway.served import served
 

@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
+from gateway.adapters.policy_watch import follow_policy
 from gateway.app import ENDPOINTS, Services
-from gateway.policy import follow_policy
 from schemas.codec import decode
-from schemas.indicators import IndicatorKind
-from schemas.reading import Refused, read
+from schemas.parsing import Refused, read
+from schemas.signals.indicators import IndicatorKind
 from schemas.topics import SUBMITTED
-from stream_processors.policy_file import PolicyFile
-from stream_processors.settings import SHIPPED_POLICY
+from stream_processors.runtime.policy_file import PolicyFile
+from stream_processors.runtime.settings import SHIPPED_POLICY
 from tests.support.builders import account
 from tests.unit.gateway.conftest import Client
 from tests.unit.gateway.fakes import FakeLog, lines, ndjson, signal
@@ -103,7 +103,13 @@ def test_no_code_of_the_gateway_reads_a_body_past_the_one_reader() -> None:
     """What is read elsewhere is the gateway's own memory, or a key or token, which a signature covers."""
     readers = ("json.loads(", "validate_json(", "from_json(")
     found = {path.as_posix() for path in Path("gateway").rglob("*.py") if any(one in path.read_text() for one in readers)}
-    assert found == {"gateway/auth.py", "gateway/jwks.py", "gateway/desk.py", "gateway/cursors.py", "gateway/openapi.py"}
+    assert found == {
+        "gateway/security/auth.py",
+        "gateway/security/jwks.py",
+        "gateway/commands/case_commands.py",
+        "gateway/http/pagination.py",
+        "gateway/http/openapi.py",
+    }
 
 
 async def test_a_mark_before_the_first_line_of_a_batch_says_nothing(client: Client):

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from gateway.app import Services
-from gateway.endpoint import Call
+from gateway.http.endpoint import Call
 from gateway.problems import Problem
 from tests.unit.gateway.conftest import Client
 from tests.unit.gateway.fakes import MemoryIdempotency, ndjson, signal

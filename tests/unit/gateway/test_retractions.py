@@ -8,9 +8,9 @@ import pytest
 
 from gateway.app import Services
 from schemas.codec import decode
-from schemas.retractions import FOREVER
+from schemas.signals.retraction import FOREVER
 from schemas.topics import RETRACTIONS, SUBMITTED
-from stream_processors.state.receipts import Receipt
+from stream_processors.views.receipts import Receipt
 from tests.unit.gateway.conftest import Client
 from tests.unit.gateway.fakes import T0, FakeLog, FakeViews, MemoryIdempotency, ndjson, signal
 from tests.unit.gateway.test_signals import slug

@@ -7,19 +7,19 @@ from typing import Any
 import orjson
 
 from gateway.app import Services
-from gateway.inbox.told import item_out
-from gateway.loop.protect import Protector
-from schemas.cases import Action, ActionKind
+from gateway.commands.sealing import Protector
+from gateway.inbox.responses import item_out
+from schemas.cases.case import Action, ActionKind
+from schemas.cases.measures import ReportedIn
 from schemas.codec import decode
-from schemas.measures import ReportedIn
-from schemas.order_requests import OrderIn
-from schemas.orders import OrderEvent, OrderEventKind
+from schemas.orders.order import OrderEvent, OrderEventKind
+from schemas.orders.requests import OrderIn
 from schemas.topics import ACTIONS, ASSESSED, CHANGED, ISSUED, SUBMITTED, TOPICS
-from stream_processors.state.inbox import Delivery, Entry
+from stream_processors.views.inbox_fold import Delivery, Entry
 from tests.support.builders import action_record, move, submission, submitted
 from tests.support.world import World, content
 from tests.unit.gateway.conftest import Client
-from tests.unit.gateway.fakes import QUEUE, T0, FakeLog, signal
+from tests.unit.gateway.fakes import T0, FakeLog, signal
 from tests.unit.gateway.loop import HELD, STOP, WARNED, put
 
 MARK = "ZHANG-SAN-13900001111"

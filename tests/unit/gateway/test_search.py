@@ -9,7 +9,7 @@ import pytest
 
 from gateway.app import Services
 from gateway.problems import TYPE_PREFIX
-from schemas.cases import CaseStatus
+from schemas.cases.case import CaseStatus
 from tests.unit.gateway.conftest import Client
 from tests.unit.gateway.fakes import T0, FakeViews, a_case
 

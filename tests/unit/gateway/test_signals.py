@@ -11,9 +11,9 @@ import pytest
 from gateway.app import Services
 from gateway.problems import TYPE_PREFIX
 from schemas.codec import decode
-from schemas.facts import Outcome
+from schemas.signals.assessed import Outcome
 from schemas.topics import SUBMITTED
-from stream_processors.state.receipts import Receipt
+from stream_processors.views.receipts import Receipt
 from tests.unit.gateway.conftest import Client
 from tests.unit.gateway.fakes import T0, FakeLog, FakeViews, MemoryIdempotency, ndjson, signal
 

@@ -18,15 +18,15 @@ import pytest
 from pydantic import ValidationError
 from starlette.requests import Request
 
-from gateway import peers
 from gateway.app import Services
 from gateway.problems import TYPE_PREFIX
+from gateway.security import client_address as peers
 from gateway.tips.number import fresh_key, issued, number_of, read_number, signal_of
-from schemas.cases import CaseStatus
+from schemas.cases.case import CaseStatus
 from schemas.codec import decode
-from schemas.signals import SignalIn
+from schemas.signals.submission import SignalIn
 from schemas.topics import SUBMITTED
-from stream_processors.state.receipts import Receipt
+from stream_processors.views.receipts import Receipt
 from tests.unit.gateway.conftest import Client
 from tests.unit.gateway.fakes import T0, FakeLog, FakeRates, FakeViews, a_case
 

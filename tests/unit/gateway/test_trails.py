@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from gateway.app import Services
-from schemas.cases import Case, CaseStatus
-from schemas.orders import Order
-from schemas.protect.submission import protect
-from schemas.signals import SignalIn
-from stream_processors.domain import assess
+from schemas.cases.case import Case, CaseStatus
+from schemas.orders.order import Order
+from schemas.security.signal_protection import protect
+from schemas.signals.submission import SignalIn
+from stream_processors.domain.signals import decision as assess
 from tests.support.builders import POLICY, nothing_known
 from tests.unit.gateway.conftest import Client
 from tests.unit.gateway.fakes import QUEUE, T0, FakeViews, a_case

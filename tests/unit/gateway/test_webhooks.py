@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from gateway.auth import Caller, Role
-from gateway.hooks import desk
-from gateway.log import Entry
+from gateway.adapters.kafka import Entry
+from gateway.security.auth import Caller, Role
+from gateway.webhooks import service as desk
 from schemas.codec import decode
-from schemas.deliveries import DeliveryState, Issued
+from schemas.notifications.delivery import DeliveryState, Issued
+from schemas.notifications.webhook import Endpoints
 from schemas.topics import DELIVERED, ENDPOINTS, Topic
-from schemas.webhooks import Endpoints
-from stream_processors.webhooks import sign
+from stream_processors.webhooks import signing as sign
 from stream_processors.webhooks.endpoints import disable, live_secrets
 from tests.support.deliveries import mark, notice
 from tests.unit.gateway.conftest import Client

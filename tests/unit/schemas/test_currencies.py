@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
+from schemas.cases.measures import BlockedIn
+from schemas.common import Amount
 from schemas.currencies import CURRENCIES, read_code, read_written
-from schemas.measures import BlockedIn
-from schemas.order_requests import OrderIn
-from schemas.tasks import AttemptIn
-from schemas.values import Amount
+from schemas.dissuasion import AttemptIn
+from schemas.orders.requests import OrderIn
 from tests.support.builders import T0, body, submitted
 
 

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.codec import decode
-from schemas.indicators import canonical
-from schemas.indicators.derived import derive
-from schemas.signals import MAX_DERIVED, SubmittedSignal
+from schemas.signals.indicators import canonical
+from schemas.signals.indicators.derived import derive
+from schemas.signals.submission import MAX_DERIVED, SubmittedSignal
 from schemas.topics import ASSESSED, SUBMITTED
-from stream_processors.domain.routing import routes
+from stream_processors.domain.signals.routing import routes
 from tests.support.builders import POLICY, SEALER, TOKENIZER, submission, submitted
 from tests.support.world import World
 

@@ -8,13 +8,13 @@ from typing import Any
 import orjson
 import pytest
 
-from schemas.cases import ActionKind, ActionOutcome
+from schemas.cases.case import ActionKind, ActionOutcome
 from schemas.codec import decode, encode
 from schemas.envelope import Origin
-from schemas.facts import Outcome
-from schemas.receipts import RawOutcome
-from schemas.signals import SignalIn, SignalKind
-from schemas.taxonomy import EVENT_TYPES, SENDERS
+from schemas.signals.assessed import Outcome
+from schemas.signals.receipts import RawOutcome
+from schemas.signals.submission import SignalIn, SignalKind
+from schemas.signals.taxonomy import EVENT_TYPES, SENDERS
 from schemas.topics import ACTIONS, ASSESSED, CHANGED, DEADLETTER, SUBMITTED, Topic
 from tests.support import examples
 from tests.support.builders import SEALER, T0, submitted

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from schemas.indicators import KINDS, canonical
+from schemas.signals.indicators import KINDS, canonical
 from tests.support.forms import FORMS, Form
 
 RECALL, PRECISION, FEWEST = 0.98, 1.0, 100

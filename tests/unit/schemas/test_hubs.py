@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from schemas.hubs import Hubs
+from schemas.signals.hubs import Hubs
 from tests.support.builders import HOTLINE, POLICY, account, submitted
 
 ROW = {"name": "icbc", "kind": "phone", "value": "95588"}

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from schemas.advice import SENTENCES
-from schemas.indicators import ADVICE, KINDS, LONGEST, IndicatorKind, advisories, canonical, domain
-from schemas.indicators.remembered import ENTRIES, remembered
-from schemas.indicators.remembered import LONGEST as REMEMBERED
+from schemas.signals.advisories import SENTENCES
+from schemas.signals.indicators import ADVICE, KINDS, LONGEST, IndicatorKind, advisories, canonical, domain
+from schemas.signals.indicators.memo import ENTRIES, remembered
+from schemas.signals.indicators.memo import LONGEST as REMEMBERED
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "indicators.md"
 

@@ -10,11 +10,11 @@ import pytest
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from schemas.measures import BlockedIn, MeasureIn
-from schemas.order_requests import AnswerIn, OrderIn
-from schemas.order_rules import OrderRules
-from schemas.orders import OrderKind
-from stream_processors.settings import SHIPPED_POLICY
+from schemas.cases.measures import BlockedIn, MeasureIn
+from schemas.orders.order import OrderKind
+from schemas.orders.policy import OrderRules
+from schemas.orders.requests import AnswerIn, OrderIn
+from stream_processors.runtime.settings import SHIPPED_POLICY
 from tests.support.builders import T0, after
 from tests.support.order_builders import RULES
 

@@ -6,8 +6,8 @@ from hashlib import md5
 
 import pytest
 
-from schemas.indicators import KINDS, canonical, is_placeholder, is_placeholder_text
-from schemas.indicators.fold import fold
+from schemas.signals.indicators import KINDS, canonical, is_placeholder, is_placeholder_text
+from schemas.signals.indicators.fold import fold
 
 NONE = [
     ("account", ["UNKNOWN", "unknown", "not set", "0000000000", "000000", "111111", "12345678901234", "1234567890123456789"]),

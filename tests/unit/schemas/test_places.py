@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.protect import Keyring, Place, PlaceCipher, ReceiptError
+from schemas.security import Keyring, Place, PlaceCipher, ReceiptError
 
 KEYRING = Keyring.generate()
 CIPHER = PlaceCipher(KEYRING)

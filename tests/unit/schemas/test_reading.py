@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from schemas.protect.reader import SignalReader
-from schemas.reading import Refused, check_depth, refused
+from schemas.parsing import Refused, check_depth, refused
+from schemas.security.signal_reader import SignalReader
 from tests.support.builders import SEALER, T0, TOKENIZER
 
 READER = SignalReader(TOKENIZER, SEALER, 16, "/test")

@@ -8,11 +8,11 @@ import orjson
 import pytest
 from pydantic import ValidationError
 
-from schemas.events import ENDS
-from schemas.signals import SubmittedSignal
-from schemas.taxonomy import SignalKind
-from stream_processors.domain.joins import joins
-from stream_processors.domain.routing import routes
+from schemas.signals.events import ENDS
+from schemas.signals.submission import SubmittedSignal
+from schemas.signals.taxonomy import SignalKind
+from stream_processors.domain.signals.case_joins import joins
+from stream_processors.domain.signals.routing import routes
 from tests.support import examples
 from tests.support.builders import POLICY, SEALER, T0, account, after, body, fact, phone, submitted
 

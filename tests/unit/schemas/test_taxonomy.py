@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from schemas.taxonomy import EVENT_TYPES, KINDS, SENDERS, TYPOLOGIES, SignalKind, TypologyId, markdown
+from schemas.signals.taxonomy import EVENT_TYPES, KINDS, SENDERS, TYPOLOGIES, SignalKind, TypologyId, markdown
 
 F3 = Path("/work/shared/data/f3/f3-stix.json")
 
@@ -48,4 +48,4 @@ def test_every_event_is_sent_by_somebody() -> None:
 
 def test_the_page_is_in_step_with_the_table() -> None:
     page = Path(__file__).resolve().parents[3] / "docs" / "taxonomy.md"
-    assert page.read_text("utf-8") == markdown(), "python -m schemas.taxonomy > docs/taxonomy.md"
+    assert page.read_text("utf-8") == markdown(), "python -m schemas.signals.taxonomy > docs/taxonomy.md"

@@ -9,9 +9,9 @@ from pydantic import ValidationError
 
 from gateway.tips.number import number_of, signal_of
 from schemas.policy import Keep
-from schemas.protect.keyring import Keyring
-from schemas.protect.submission import signal_id
-from schemas.protect.tokens import Tokenizer
+from schemas.security.keyring import Keyring
+from schemas.security.signal_protection import signal_id
+from schemas.security.tokens import Tokenizer
 
 KEYS = {f"k{n}": base64.b64encode(bytes([n]) * 32).decode() for n in (1, 2, 10)}
 

@@ -9,7 +9,7 @@ import pytest
 
 from schemas.codec import UPCASTERS, CodecError, decode
 from schemas.topics import ASSESSED, SUBMITTED
-from stream_processors.state.rows import ReceiptRow
+from stream_processors.state.record_views import ReceiptRow
 from tests.support import examples
 from tests.support.builders import submission, submitted
 from tests.support.world import World

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import pytest
 
-from schemas.indicators import advisories, canonical
-from schemas.indicators.keccak import keccak_256
+from schemas.signals.indicators import advisories, canonical
+from schemas.signals.indicators.keccak import keccak_256
 
 
 class Vector(NamedTuple):

@@ -12,8 +12,8 @@ from typing import Any
 
 import orjson
 
-from deploy.verify.book import Ask, Book
-from deploy.verify.happened import ACTIONS, CHANGED, ISSUED, OVERSEEN, OVERSIGHT, Happened
+from tests.oracle.log_history import ACTIONS, CHANGED, ISSUED, OVERSEEN, OVERSIGHT, Happened
+from tests.oracle.request_journal import Ask, Book
 
 CASE, BANK, OFFICER = "case-1", "bank-001", "officer-0"
 T0_MS = 1_772_000_000_000

@@ -14,14 +14,14 @@ from random import Random
 from typing import Any, NamedTuple
 from zlib import crc32
 
-from connectors.port import Answer
-from deploy.demo_data.generate import Planned
-from deploy.verify.compare import Live
-from deploy.verify.hubs import beside, leading
+from connectors.contract import Answer
+from deploy.demo.generate import Planned
 from deploy.verify.ledger import Ledger
-from deploy.verify.naive import Content, Indicator, Known, Policy, body_key, content_of, instant_ms
-from schemas.cases import Case
-from stream_processors.state.receipts import Receipt
+from schemas.cases.case import Case
+from stream_processors.views.receipts import Receipt
+from tests.oracle.compare import Live
+from tests.oracle.hubs import beside, leading
+from tests.oracle.reference_model import Content, Indicator, Known, Policy, body_key, content_of, instant_ms
 
 PARTITIONS = 4
 FOREVER = 10**6

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from deploy.verify.book import Bookkeeper, read_book
 from deploy.verify.ledger import Ledger
+from tests.oracle.request_journal import Bookkeeper, read_book
 
 NOTICE = {"notice_id": "n1", "kind": "order", "says": "order_issued", "case_id": "case-1"}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from connectors.port import Answer
+from connectors.contract import Answer
 from deploy.verify.ledger import Ledger, LedgerJournal, read_ledger
 from tests.unit.verify.simulation import place_of
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from deploy.verify.lineage import families, home, kin, twice
+from tests.oracle.case_lineage import families, home, kin, twice
 
 
 class One(NamedTuple):

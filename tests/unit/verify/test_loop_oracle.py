@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from deploy.verify.loop_oracle import differences
+from tests.oracle.case_oracle import differences
 from tests.unit.verify.loop_story import ACTIONS, BANK, CASE, CHANGED, OVERSIGHT, T0_MS, Story, at, envelope, false_alarm, told_of
 
 Lie = Callable[[Story], object]

@@ -14,15 +14,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from deploy.chaos.check import of_family
-from deploy.demo_data.generate import Mix, Planned, generate
-from deploy.verify.compare import Live, differences
+from deploy.demo.generate import Mix, Planned, generate
 from deploy.verify.ledger import read_ledger
-from deploy.verify.naive import Policy
-from deploy.verify.oracle import Expected, expect
-from schemas.cases import Case, CaseStatus, Moved
-from schemas.signals import SignalKind
-from stream_processors.settings import SHIPPED_POLICY
+from schemas.cases.case import Case, CaseStatus, Moved
+from schemas.signals.submission import SignalKind
+from stream_processors.runtime.settings import SHIPPED_POLICY
+from tests.chaos.invariants import of_family
+from tests.oracle.compare import Live, differences
+from tests.oracle.expectations import Expected, expect
+from tests.oracle.reference_model import Policy
 from tests.support.builders import opened_case
 from tests.unit.verify.simulation import Stage, place_of, second_thoughts, send
 

@@ -11,27 +11,36 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import deploy.verify
-from deploy.demo_data.generate import generate
-from deploy.demo_data.values import MAKERS, spelled
-from deploy.verify.compare import Live
+import tests.oracle
+from deploy.demo.generate import generate
+from deploy.demo.values import MAKERS, spelled
 from deploy.verify.ledger import Entry
-from deploy.verify.naive import Policy, content_of, instant_ms, is_apart, plain
-from deploy.verify.order import FAR, identities, members
-from deploy.verify.run import other_policies
-from schemas.indicators import canonical
-from schemas.values import instant_ms as theirs
-from stream_processors.domain.scoring import severity
-from stream_processors.settings import SHIPPED_POLICY, load_policy
-from stream_processors.state.receipts import Receipt
+from schemas.common import instant_ms as theirs
+from schemas.signals.indicators import canonical
+from stream_processors.domain.signals.scoring import severity
+from stream_processors.runtime.settings import SHIPPED_POLICY, load_policy
+from stream_processors.views.receipts import Receipt
+from tests.oracle.compare import Live
+from tests.oracle.expected_log import FAR, identities, members
+from tests.oracle.reference_model import Policy, content_of, instant_ms, is_apart, plain
+from tests.oracle.verify import other_policies
 
-ORACLE = ("naive", "order", "features", "oracle", "ledger", "book", "happened", "lineage", "loop_oracle")
+ORACLE = (
+    "reference_model",
+    "expected_log",
+    "features",
+    "expectations",
+    "request_journal",
+    "log_history",
+    "case_lineage",
+    "case_oracle",
+)
 BODY = next(iter(generate(1, seed=1))).body
 
 
 def test_the_oracle_imports_nothing_of_the_stages():
     for name in ORACLE:
-        tree = ast.parse((Path(deploy.verify.__file__).parent / f"{name}.py").read_text("utf-8"))
+        tree = ast.parse((Path(tests.oracle.__file__).parent / f"{name}.py").read_text("utf-8"))
         modules = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
         modules |= {one.name for node in ast.walk(tree) if isinstance(node, ast.Import) for one in node.names}
         assert not [one for one in modules if one.startswith(("stream_processors", "gateway", "schemas"))], name

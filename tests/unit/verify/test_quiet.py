@@ -8,13 +8,13 @@ import pytest
 from rich.console import Console
 
 from deploy.verify import run
-from deploy.verify.quiet import _left
-from deploy.verify.rebuilt import StageDigest
+from deploy.verify.rebuild_compare import StageDigest
+from deploy.verify.wait_idle import _left
 from schemas.topics import Topic
-from stream_processors.generations import Generations
-from stream_processors.pipeline import STAGES, all_stages
-from stream_processors.settings import Settings
+from stream_processors.runtime.generations import Generations
+from stream_processors.runtime.settings import Settings
 from stream_processors.state.keys import BUCKETS
+from stream_processors.topology import STAGES, all_stages
 
 END = 7
 

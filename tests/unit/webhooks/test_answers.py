@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stream_processors.webhooks.answers import LONGEST_WISH_S, Outcome, of_status, retry_after_s
+from stream_processors.webhooks.responses import LONGEST_WISH_S, Outcome, of_status, retry_after_s
 from tests.support.builders import T0
 
 DELIVERED, LATER, GONE, REFUSED = Outcome.DELIVERED, Outcome.RETRY_LATER, Outcome.GONE, Outcome.REFUSED

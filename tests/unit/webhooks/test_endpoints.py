@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from schemas.protect.sealing import UnsealError
-from schemas.reading import Fault, Refused
-from stream_processors.webhooks import sign
+from schemas.parsing import Fault, Refused
+from schemas.security.sealing import UnsealError
+from stream_processors.webhooks import signing as sign
 from stream_processors.webhooks.endpoints import (
     Endpoint,
     EndpointIn,

@@ -8,8 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from stream_processors.domain.refusal import Refusal
-from stream_processors.webhooks.guard import SLUG, Target, pin, target_of
 from stream_processors.webhooks.policy import Calls
+from stream_processors.webhooks.url_guard import SLUG, Target, pin, target_of
 
 SHIPPED = Calls()
 PUBLIC = ["8.8.8.8", "114.114.114.114", "2001:4860:4860::8888", "240e::1", "64:ff9b::808:808"]

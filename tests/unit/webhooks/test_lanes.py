@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from schemas.deliveries import DeliveryMark, DeliveryState
-from schemas.notices import NoticeKind
-from schemas.webhooks import Endpoint, Endpoints
-from stream_processors.webhooks.lanes import Lane, Lanes
-from stream_processors.webhooks.messages import Message, id_of
+from schemas.notifications.delivery import DeliveryMark, DeliveryState
+from schemas.notifications.notice import NoticeKind
+from schemas.notifications.webhook import Endpoint, Endpoints
+from stream_processors.webhooks.delivery_queue import Lane, Lanes
+from stream_processors.webhooks.payload import Message, id_of
 from tests.support.builders import T0, T0_MS
 
 NOTICE, WHO = "imitated/icbc/630202/2026-03-02", "bank-icbc"

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from deploy.local.places import project_root
-from stream_processors.webhooks import sign
+from deploy.local.paths import project_root
+from stream_processors.webhooks import signing as sign
 from stream_processors.webhooks.policy import Hooks
 from tests.support.builders import T0
 from tests.unit.webhooks import test_sign as known

@@ -16,11 +16,11 @@ from typing import Any
 
 import pytest
 
-from stream_processors.webhooks import post as posting
-from stream_processors.webhooks import sign
-from stream_processors.webhooks.answers import Answer, Outcome
+from stream_processors.webhooks import http_client as posting
+from stream_processors.webhooks import signing as sign
+from stream_processors.webhooks.http_client import Poster, SystemResolver, trust
 from stream_processors.webhooks.policy import Calls, Hooks, Limits
-from stream_processors.webhooks.post import Poster, SystemResolver, trust
+from stream_processors.webhooks.responses import Answer, Outcome
 from tests.support.builders import T0
 from tests.unit.webhooks.server import HOST, OK, Authority, Heard, serving
 

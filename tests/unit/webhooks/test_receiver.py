@@ -11,9 +11,9 @@ import httpx
 import pytest
 
 from connectors.client import BadWebhook, verify_webhook
-from deploy.webhook import serve
-from stream_processors.webhooks import sign
-from stream_processors.webhooks.messages import message_of
+from deploy.commands.webhook import serve
+from stream_processors.webhooks import signing as sign
+from stream_processors.webhooks.payload import message_of
 from tests.support.builders import T0, after
 from tests.support.deliveries import notice
 from tests.support.hooks import notice_record

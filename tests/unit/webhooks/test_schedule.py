@@ -5,9 +5,7 @@ from __future__ import annotations
 import pytest
 
 from stream_processors.domain.refusal import Refusal
-from stream_processors.webhooks.answers import Answer, Outcome
-from stream_processors.webhooks.policy import Retries
-from stream_processors.webhooks.schedule import (
+from stream_processors.webhooks.delivery_state import (
     TABLE,
     UNDER_WAY,
     Delivery,
@@ -19,6 +17,8 @@ from stream_processors.webhooks.schedule import (
     requested,
     wait_s,
 )
+from stream_processors.webhooks.policy import Retries
+from stream_processors.webhooks.responses import Answer, Outcome
 from tests.support.builders import T0, after
 
 RETRIES = Retries(first_s=2, longest_s=60, attempts=5, give_up_s=600)

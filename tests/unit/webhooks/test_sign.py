@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from stream_processors.webhooks.sign import BadSignature, headers, key_of, secret_of, signature, verify
+from stream_processors.webhooks.signing import BadSignature, headers, key_of, secret_of, signature, verify
 from tests.support.builders import T0
 
 # The vector that the reference implementations of the specification publish and test themselves with.

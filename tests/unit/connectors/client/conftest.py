@@ -11,15 +11,15 @@ from typing import NamedTuple
 import pytest
 import uvicorn
 
-from deploy.token import ensure_keys, mint
+from deploy.commands.token import ensure_keys, mint
 from gateway import app as wiring
-from gateway.lag import Lag
-from gateway.log import Entry
+from gateway.adapters.kafka import Entry
+from gateway.adapters.stage_lag import Lag
 from gateway.settings import GatewaySettings
 from schemas.codec import decode
-from schemas.protect import Keyring
+from schemas.security import Keyring
 from schemas.topics import SUBMITTED, Topic
-from stream_processors.state.receipts import Receipt
+from stream_processors.views.receipts import Receipt
 from tests.unit.gateway.fakes import T0, FakeLog, FakeRates, FakeViews, MemoryIdempotency
 
 PROFILE = "client"

@@ -31,7 +31,7 @@ from connectors.client import (
     Unauthenticated,
     Unavailable,
 )
-from schemas.signals import SignalIn
+from schemas.signals.submission import SignalIn
 from tests.unit.connectors.client.conftest import Served
 from tests.unit.gateway.fakes import signal
 

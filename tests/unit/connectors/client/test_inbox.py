@@ -7,7 +7,7 @@ from itertools import islice
 import pytest
 
 from connectors.client import AsyncClient, Client, NotFound, ProblemError
-from schemas.deliveries import Issued
+from schemas.notifications.delivery import Issued
 from tests.support.deliveries import notice
 from tests.unit.connectors.client.conftest import Served
 

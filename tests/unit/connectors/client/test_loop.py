@@ -9,9 +9,9 @@ import httpx
 import pytest
 
 from connectors.client import AsyncClient, Backoff, Client, NotFound, Patience, ProblemError, Unavailable
-from schemas.protect import AesGcmSealer, Keyring, Tokenizer
+from schemas.security import AesGcmSealer, Keyring, Tokenizer
 from schemas.topics import ACTIONS
-from stream_processors.state.receipts import Receipt
+from stream_processors.views.receipts import Receipt
 from tests.unit.connectors.client.conftest import Served
 from tests.unit.gateway.fakes import T0, a_case, with_the_loop
 

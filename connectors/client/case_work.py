@@ -1,0 +1,130 @@
+"""What an institution says in the loop, as steps: what it did about a signal, its answer to an order, its work on a task.
+
+Invariant: a call comes back when the log has decided it, and is only ever asked again under the same key, so it counts once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+from uuid import uuid4
+
+from pydantic import AwareDatetime
+from pydantic_core import to_json
+
+from .backoff import retry_after_s
+from .models import Told
+from .requests import Model, model_of
+from .sansio import Patience, Request, Steps, until_answered
+
+
+class Measure(Told):
+    """A measure as a case keeps it. `late`: it came after its time had run out."""
+
+    measure_id: str
+    case_id: str
+    kind: str
+    at: AwareDatetime
+    late: bool
+    done_late: bool
+
+
+class Verify(Told):
+    """What to compare with your own books before anything is stopped."""
+
+    name: str | None = None
+    account: str | None = None
+    amount_minor: int | None = None
+    occurred_at: AwareDatetime | None = None
+
+
+class Order(Told):
+    """An order of yours. `moves`: the `result`s that it can be answered with now. Nothing is paid back before `notice_until`.
+    `part`: it releases `amount_minor` of what the order `of` holds, and the rest is held on."""
+
+    order_id: str
+    case_id: str
+    kind: str
+    state: str
+    agency: str
+    basis: str
+    verify: Verify | None = None
+    verify_fields: Sequence[str] = ()
+    amount_minor: int | None = None
+    currency: str | None = None
+    of: str | None = None
+    text: str | None = None
+    answer_by: AwareDatetime | None = None
+    valid_until: AwareDatetime | None = None
+    method: str | None = None
+    notice_until: AwareDatetime | None = None
+    part: bool = False
+    held_minor: int = 0
+    moves: Sequence[str] = ()
+
+
+class Person(Told):
+    kind: str
+    value: str | None = None
+
+
+class Task(Told):
+    """A dissuasion task. `taken`: somebody works on it; it is you when `taken_by` is there."""
+
+    task_id: str
+    case_id: str
+    state: str
+    person: Person
+    taken: bool
+    taken_by: str | None = None
+    tries: int = 0
+    outcome: str | None = None
+    moves: Sequence[str] = ()
+
+
+class _Measured(Told):
+    measures: Sequence[Measure]
+
+
+def measure(signal_id: str, body: Mapping[str, Any], patience: Patience) -> Steps[list[Measure]]:
+    """The measure in each case of the signal. Its `reference` is what makes it count once."""
+    if not body.get("reference"):
+        raise ValueError("a measure needs a `reference` of your own: by it a retry counts once, after a crash of yours too")
+    found = yield from _posted(_Measured, f"/v1/signals/{_part(signal_id)}/measures", body, None, patience)
+    return list(found.measures)
+
+
+def order(order_id: str, patience: Patience) -> Steps[Order]:
+    reply = yield from until_answered(Request("GET", f"/v1/orders/{_part(order_id)}"), patience)
+    return model_of(Order, reply)
+
+
+def answer(order_id: str, body: Mapping[str, Any], key: str | None, patience: Patience) -> Steps[Order]:
+    return (yield from _posted(Order, f"/v1/orders/{_part(order_id)}/answers", body, key or str(uuid4()), patience))
+
+
+def task(task_id: str, patience: Patience) -> Steps[Task]:
+    reply = yield from until_answered(Request("GET", f"/v1/tasks/{_part(task_id)}"), patience)
+    return model_of(Task, reply)
+
+
+def work(task_id: str, what: str, body: Mapping[str, Any], key: str | None, patience: Patience) -> Steps[Task]:
+    """`what`: take, give-back, tries, give-up."""
+    return (yield from _posted(Task, f"/v1/tasks/{_part(task_id)}/{_part(what)}", body, key or str(uuid4()), patience))
+
+
+def _posted(model: type[Model], path: str, body: Mapping[str, Any], key: str | None, patience: Patience) -> Steps[Model]:
+    """Posts it until it is decided: 202 is the log's word that it has it, and the same again asks what became of it."""
+    headers = {"content-type": "application/json"} | ({"idempotency-key": key} if key else {})
+    request, tries = Request("POST", path, headers, to_json(body)), 0
+    while True:
+        reply = yield from until_answered(request, patience)
+        if reply.status != 202:
+            return model_of(model, reply)
+        tries += 1
+        yield patience.wait(tries, "it is in the log and not decided yet", retry_after_s(reply.headers.get("retry-after")))
+
+
+def _part(text: str) -> str:
+    return quote(text, safe="")

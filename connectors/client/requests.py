@@ -1,0 +1,109 @@
+"""Each call of the client as steps: one signal, a batch, what became of a signal, and waiting for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import to_json
+
+from .batch import send_all
+from .errors import ClientError, NotFound, StillPending
+from .models import Answer, Outcome, Receipt
+from .sansio import Patience, Reply, Request, Result, Steps, Wait, until_answered
+
+FIRST_LOOK_S, LONGEST_LOOK_S = 0.1, 2.0
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def send(signal: Mapping[str, Any], patience: Patience) -> Steps[Receipt]:
+    """The receipt of one signal."""
+    _named(signal)
+    request = Request("POST", "/v1/signals", {"content-type": "application/json"}, to_json(signal))
+    return (yield from _received(request, patience))
+
+
+def _received(request: Request, patience: Patience) -> Steps[Receipt]:
+    reply = yield from until_answered(request, patience)
+    receipt = model_of(Receipt, reply)
+    return receipt.model_copy(update={"replayed": reply.headers.get("idempotency-replayed") == "true"})
+
+
+def send_many(signals: Sequence[Mapping[str, Any]], patience: Patience) -> Steps[list[Answer]]:
+    """One answer a signal, in order, each with its reference."""
+    for signal in signals:
+        _named(signal)
+    answers = yield from send_all(signals, patience=patience, compress=True)
+    return [replace(one, reference=str(signal["reference"])) for one, signal in zip(answers, signals, strict=True)]
+
+
+def retract(reference: str, reason: str, patience: Patience) -> Steps[Receipt]:
+    """The receipt of a retraction by the signal's reference."""
+    if not reference or not reason:
+        raise ValueError("a retraction needs the signal's `reference` and a `reason`")
+    body = to_json({"reference": reference, "reason": reason})
+    request = Request("POST", "/v1/retractions", {"content-type": "application/json"}, body)
+    return (yield from _received(request, patience))
+
+
+def outcome(signal_id: str, patience: Patience) -> Steps[Outcome]:
+    """What became of a signal."""
+    reply = yield from until_answered(Request("GET", f"/v1/signals/{quote(signal_id, safe='')}"), patience)
+    return model_of(Outcome, reply)
+
+
+def wait(signal_id: str, timeout_s: float, patience: Patience, now: Callable[[], float]) -> Steps[Outcome]:
+    """Asks until the signal is assessed, through whatever trouble, for `timeout_s` at most. A gateway that has lost its memory
+    does not know a signal before its assessment: NotFound is final only at the end."""
+    end, look_s = now() + timeout_s, FIRST_LOOK_S
+    last: Outcome | None = None
+    stubborn = replace(patience, give_up_after=None)
+    while True:
+        unknown: NotFound | None = None
+        try:
+            last = yield from _until(end, outcome(signal_id, stubborn), now)
+        except NotFound as error:
+            unknown = error
+        except TimeoutError:
+            raise StillPending(signal_id, timeout_s, last) from None
+        if unknown is None and last is not None and not last.pending:
+            return last
+        left_s = end - now()
+        if left_s <= 0:
+            raise unknown or StillPending(signal_id, timeout_s, last)
+        yield Wait(min(look_s, left_s))
+        look_s = min(look_s * 1.6, LONGEST_LOOK_S)
+
+
+def _until(end: float, steps: Steps[Result], now: Callable[[], float]) -> Steps[Result]:
+    """The steps with waits that end by `end`, whatever Retry-After says. TimeoutError instead of one after it."""
+    reply: Reply | None = None
+    while True:
+        try:
+            step = steps.send(reply)
+        except StopIteration as done:
+            found: Result = done.value
+            return found
+        if isinstance(step, Wait):
+            left_s = end - now()
+            if left_s <= 0:
+                raise TimeoutError
+            step = Wait(min(step.seconds, left_s))
+        reply = yield step
+
+
+def _named(signal: Mapping[str, Any]) -> None:
+    if not signal.get("reference"):
+        raise ValueError("a signal needs a `reference` of your own: by it a retry counts once, after a crash of yours too")
+
+
+def model_of(model: type[Model], reply: Reply) -> Model:
+    """The answer as a value; ClientError when it is none of a gateway's."""
+    try:
+        return model.model_validate_json(reply.body)
+    except ValidationError as error:
+        raise ClientError(f"{reply.status}, but the answer is not a gateway's: {error.error_count()} faults") from None

@@ -1,0 +1,96 @@
+"""Runs the steps of a call over httpx, blocking or asynchronous. All that differs between the two is here.
+
+Invariant: what had arrived before a connection broke is handed on, and so is whether the request can have been taken.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Mapping
+
+import httpx
+
+from .errors import ClientError
+from .sansio import Reply, Request, Result, Steps, Wait
+
+Token = str | Callable[[], str]
+AsyncToken = str | Callable[[], str] | Callable[[], Awaitable[str]]
+TIMEOUT = httpx.Timeout(60.0, connect=5.0)
+_NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+_NEVER_CAN_BE = (httpx.UnsupportedProtocol, httpx.LocalProtocolError)
+
+
+def drive(steps: Steps[Result], client: httpx.Client, token: Token, sleep: Callable[[float], None]) -> Result:
+    """Runs a call to its end. The token is asked for each request, so that a fresh one can be used."""
+    reply: Reply | None = None
+    while True:
+        try:
+            step = steps.send(reply)
+        except StopIteration as end:
+            found: Result = end.value
+            return found
+        reply = None
+        if isinstance(step, Wait):
+            sleep(step.seconds)
+        else:
+            reply = _perform(client, step, token if isinstance(token, str) else token())
+
+
+async def drive_async(
+    steps: Steps[Result], client: httpx.AsyncClient, token: AsyncToken, sleep: Callable[[float], Awaitable[None]]
+) -> Result:
+    """The same, asynchronous; the token's callable may be, too."""
+    reply: Reply | None = None
+    while True:
+        try:
+            step = steps.send(reply)
+        except StopIteration as end:
+            found: Result = end.value
+            return found
+        reply = None
+        if isinstance(step, Wait):
+            await sleep(step.seconds)
+        else:
+            given = token if isinstance(token, str) else token()
+            reply = await _perform_async(client, step, await given if inspect.isawaitable(given) else given)
+
+
+def _perform(client: httpx.Client, request: Request, token: str) -> Reply:
+    status, headers, parts = 0, httpx.Headers(), list[bytes]()
+    try:
+        with client.stream(*_line(request), headers=_headers(request, token), content=request.content) as response:
+            status, headers = response.status_code, response.headers
+            for part in response.iter_bytes():
+                parts.append(part)
+    except httpx.RequestError as error:
+        return _broken(error, status, headers, parts)
+    return Reply(status, headers, b"".join(parts))
+
+
+async def _perform_async(client: httpx.AsyncClient, request: Request, token: str) -> Reply:
+    status, headers, parts = 0, httpx.Headers(), list[bytes]()
+    try:
+        async with client.stream(*_line(request), headers=_headers(request, token), content=request.content) as response:
+            status, headers = response.status_code, response.headers
+            async for part in response.aiter_bytes():
+                parts.append(part)
+    except httpx.RequestError as error:
+        return _broken(error, status, headers, parts)
+    return Reply(status, headers, b"".join(parts))
+
+
+def _line(request: Request) -> tuple[str, str]:
+    return request.method, request.path
+
+
+def _headers(request: Request, token: str) -> dict[str, str]:
+    return {**request.headers, "authorization": f"Bearer {token}"}
+
+
+def _broken(error: httpx.RequestError, status: int, headers: Mapping[str, str], parts: list[bytes]) -> Reply:
+    name = type(error).__name__
+    if isinstance(error, _NEVER_CAN_BE):  # its own words may repeat the token
+        raise ClientError(f"the request cannot be sent ({name}): look at the address and the token") from None
+    if isinstance(error, _NEVER_SENT):
+        return Reply(0, broke=f"the gateway cannot be reached ({name})", reached=False)
+    return Reply(status, headers, b"".join(parts), f"the answer broke off ({name})")

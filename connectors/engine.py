@@ -1,0 +1,108 @@
+"""The engine of every connector: items to the gateway in batches, then rejects, then the cursor. In this order, always.
+
+Invariant: whatever the moment of a kill, a restart sends again only what was not saved, under the same references (so
+it counts once), and the files of rejects and advisories hold each row once (they are cut back to the lengths that the cursor
+remembers).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import NamedTuple
+
+from connectors.contract import (
+    Advised,
+    AdvisoryStore,
+    Answer,
+    CursorStore,
+    Gateway,
+    Item,
+    Observer,
+    Progress,
+    Reject,
+    RejectStore,
+    Source,
+)
+
+BATCH = 500
+
+
+class Totals(NamedTuple):
+    """Rows of one source since its first: in the log for good, of these known to the gateway before, and rejected.
+
+    The progress counts `advised` beside them: accepted rows with an advisory.
+    """
+
+    accepted: int = 0
+    replayed: int = 0
+    rejected: int = 0
+
+    @property
+    def rows(self) -> int:
+        return self.accepted + self.rejected
+
+
+async def feed(
+    source: Source,
+    *,
+    gateway: Gateway,
+    cursor: CursorStore,
+    rejects: RejectStore,
+    advisories: AdvisoryStore | None = None,
+    observer: Observer | None = None,
+    batch: int = BATCH,
+) -> Totals:
+    """Feeds everything that is there now and returns the totals; call again for what has come meanwhile."""
+    saved = cursor.load()
+    rejects.rewind(saved.rejects_bytes)
+    if advisories is not None:
+        advisories.rewind(saved.advisories_bytes)
+    totals = Totals(*(saved.totals.get(name, 0) for name in Totals._fields))
+    advised = saved.totals.get("advised", 0)
+    for items in _batches(source.items(saved.position), batch):
+        answers = await gateway.send([item.body for item in items if item.body is not None])
+        bad = _rejected(items, answers)
+        odd = _advised(items, answers)
+        length = rejects.write(bad) if bad else saved.rejects_bytes
+        advisories_length = advisories.write(odd) if odd and advisories is not None else saved.advisories_bytes
+        totals = Totals(
+            totals.accepted + sum(answer.status == "accepted" for answer in answers),
+            totals.replayed + sum(answer.replayed for answer in answers),
+            totals.rejected + len(bad),
+        )
+        advised += len(odd)
+        saved = Progress(items[-1].position, length, {**totals._asdict(), "advised": advised}, advisories_length)
+        cursor.save(saved)
+        if observer is not None:
+            observer.on_batch(source, saved)
+    return totals
+
+
+def _batches(items: Iterator[Item], size: int) -> Iterator[list[Item]]:
+    while chunk := list(islice(items, size)):
+        yield chunk
+
+
+def _rejected(items: Sequence[Item], answers: Sequence[Answer]) -> list[Reject]:
+    """Rows with a fault of their own, and rows that the gateway refused; in the order of the rows."""
+    left = iter(answers)
+    bad = []
+    for item in items:
+        if item.body is None:
+            bad.append(Reject(item.number, item.fault or "the row has no signal", item.raw, "mapping"))
+            continue
+        answer = next(left)
+        if answer.status == "refused":
+            bad.append(Reject(item.number, answer.reason, item.raw, "gateway"))
+    return bad
+
+
+def _advised(items: Sequence[Item], answers: Sequence[Answer]) -> list[Advised]:
+    """Accepted rows in which the gateway found something odd, in the order of the rows."""
+    sent = ((item.number, item.body) for item in items if item.body is not None)
+    return [
+        Advised(number, str(body.get("reference") or ""), tuple(one.model_dump() for one in answer.advisories))
+        for (number, body), answer in zip(sent, answers, strict=True)
+        if answer.status == "accepted" and answer.advisories
+    ]

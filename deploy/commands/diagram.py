@@ -1,0 +1,27 @@
+"""`liandong loop diagram`: the loop's tables as pictures, from the tables themselves."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Adds `liandong loop`."""
+    loop = typer.Typer(help="The loop's tables: cases, orders, dissuasion tasks.", no_args_is_help=True)
+    app.add_typer(loop, name="loop")
+
+    @loop.command("diagram")
+    def show(name: Annotated[str, typer.Argument(help="case, order or task; all of them without a name.")] = "") -> None:
+        """Mermaid text: paste it where Mermaid is drawn, or into https://mermaid.live."""
+        from stream_processors.domain.state_diagrams import PICTURES, diagram
+
+        if name and name not in PICTURES:
+            raise typer.BadParameter(f"there is no table {name}; there are {', '.join(PICTURES)}")
+        for one in (name,) if name else PICTURES:
+            typer.echo(f"%% {one}\n{diagram(PICTURES[one]())}")
+
+    @loop.callback()
+    def _group() -> None:
+        """The loop's tables."""

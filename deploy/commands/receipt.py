@@ -1,0 +1,33 @@
+"""`liandong receipt k1.Zk9…`: where in the log the signal of a receipt lies. For the operator, who has the keys."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from deploy.verify.ledger import PlaceOf
+from schemas.security import Keyring, PlaceCipher, ReceiptError
+from stream_processors.runtime.settings import Settings
+
+
+def places_of(keyring: Keyring) -> PlaceOf:
+    """Opens the receipts of a ledger that were made with these keys."""
+    cipher = PlaceCipher(keyring)
+    return lambda receipt: cipher.open(receipt)[1:3]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds `liandong receipt`."""
+
+    @app.command("receipt")
+    def receipt(
+        text: Annotated[str, typer.Argument(help="the `receipt` of an answer 202, or of a raw topic's receipt")],
+        profile: Annotated[str, typer.Option(envvar="LIANDONG_PROFILE")] = "demo",
+    ) -> None:
+        """Prints topic, partition, position and generation of a receipt; reads the keys of LIANDONG_KEYS_FILE or the profile."""
+        try:
+            place = PlaceCipher(Keyring.load(Settings(profile=profile).keys_path)).open(text)
+        except (ReceiptError, FileNotFoundError) as error:
+            raise typer.BadParameter(str(error)) from None
+        typer.echo(f"{place.topic} partition {place.partition} position {place.offset} generation {place.generation}")

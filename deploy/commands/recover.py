@@ -1,0 +1,195 @@
+"""`liandong recover`: what the broker lost of what it had acknowledged, and how everything goes on.
+
+Invariant: without --yes nothing is changed; with it nothing is changed while a worker runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from deploy.local.commands import ProfileOption, saying_why
+from deploy.local.errors import LauncherError
+from deploy.local.process_specs import ALL_AGENTS
+from deploy.local.stack import Stack
+from schemas.topics import OURS
+
+if TYPE_CHECKING:
+    from stream_processors.recovery.losses import Loss, LostSignals
+    from stream_processors.runtime.settings import Settings
+
+GONE_WITHIN_S = 45.0
+"""A worker that was killed is a member of its group until its session is over."""
+SHOWN = 20
+
+
+def register(app: typer.Typer) -> None:
+    app.command("recover")(command)
+
+
+def command(
+    profile: ProfileOption = "demo",
+    yes: Annotated[bool, typer.Option("--yes", help="Do it; without it, only show what is lost and what would be done.")] = False,
+    state: Annotated[
+        str | None, typer.Option("--state", metavar="STAGE", help="Empty the state of one stage; it is folded anew from the log.")
+    ] = None,
+) -> None:
+    """Find what the broker lost of what it had acknowledged, and let everything go on from what is left."""
+    with saying_why():
+        for line in recover(Stack(profile, external=True), yes=yes, state=state):
+            typer.echo(line)
+
+
+def recover(stack: Stack, *, yes: bool, state: str | None = None) -> list[str]:
+    """What was found and done, in sentences. The workers of the profile stand still while it is done."""
+    from deploy.verify.run import settings_of
+
+    settings = settings_of(stack)
+    workers = [name for name in stack.names() if name.rpartition("-")[0] in ALL_AGENTS] if yes else []
+    for name in workers:
+        stack.control.stop(name)  # they end side by side
+    for name in workers:
+        stack.stop_one(name)
+    try:
+        return asyncio.run(_empty(settings, state, yes) if state else _recover(settings, yes))
+    finally:
+        for name in workers:
+            stack.start_one(name, wait=False)
+
+
+@dataclass(frozen=True)
+class Report:
+    losses: Sequence[Loss]
+    signals: LostSignals
+
+    def lines(self, *, is_done: bool) -> list[str]:
+        if not self.losses:
+            return ["nothing is lost: the log holds all that is known of it"]
+        lines = [_line(loss, is_done) for loss in self.losses]
+        lines += _signal_lines(self.signals)
+        lines.append(
+            "Records that were acknowledged and lost before anything was made of them are known to nobody. Ask institutions to "
+            "send again what they sent since the times above, and officers to look whether their last steps took effect: nothing "
+            "counts twice."
+        )
+        if not is_done:
+            lines.append("Nothing was changed. `liandong recover --yes` opens the new generations.")
+        return lines
+
+
+def _line(loss: Loss, is_done: bool) -> str:
+    since = "its beginning" if loss.last_ms is None else datetime.fromtimestamp(loss.last_ms / 1000, UTC).strftime("%F %T UTC")
+    newer = f", {loss.newer} newer ones stand in their place and count from now on" if loss.newer and is_done else ""
+    newer = newer or (f", {loss.newer} newer ones stand in their place" if loss.newer else "")
+    does = "opened" if is_done else "would open"
+    return (
+        f"{loss.topic}/{loss.partition}: {loss.lost} records lost since {since} (positions {loss.agrees_to} to {loss.known - 1}, "
+        f"known from {loss.shown_by}){newer}; {does} a new generation at offset {loss.begins_at}"
+    )
+
+
+def _signal_lines(signals: LostSignals) -> list[str]:
+    if not signals.by_institution:
+        return []
+    counts = ", ".join(f"{who} {n}" for who, n in sorted(signals.by_institution.items()))
+    lines = [f"Of the lost signals {signals.by_institution.total()} were assessed before: that stands ({counts}). Among them:"]
+    lines += [f"  {who} {reference} {signal_id}" for who, reference, signal_id in signals.names[:SHOWN]]
+    return lines
+
+
+async def _recover(settings: Settings, yes: bool) -> list[str]:
+    from stream_processors.recovery.losses import find_losses, name_lost_signals, open_generations
+    from stream_processors.runtime.log import KafkaLog
+    from stream_processors.state.keys import namespace_of
+    from stream_processors.state.store import RedisStore, connect
+    from stream_processors.topology import all_stages
+
+    stages = all_stages(settings.raw_institutions)
+    log, redis = KafkaLog(settings, "liandong-recover"), connect(settings.redis_url)
+    await log.open()
+    try:
+        if yes:
+            await check_stopped(settings)
+        marks = {name: await RedisStore(redis, namespace_of(name)).marks() for name in stages}
+        losses = await find_losses(log, stages, marks)
+        report = Report(losses, await name_lost_signals(log, losses))
+        if yes and losses:
+            await open_generations(log, losses, datetime.now(UTC))
+            await _forget_receipts(redis)
+        return report.lines(is_done=yes)
+    finally:
+        await redis.aclose()
+        await log.close()
+
+
+async def _forget_receipts(redis: Any) -> None:
+    """What the gateways remember of records that are gone must not answer who sends them again. Lost, it only costs that a retry
+    is recognised later (docs/laws.md)."""
+    async for key in redis.scan_iter(match="{gw*}m=*", count=1000):
+        await redis.unlink(key)
+
+
+async def _empty(settings: Settings, stage: str, yes: bool) -> list[str]:
+    from stream_processors.state.keys import namespace_of
+    from stream_processors.state.restore import empty_state
+    from stream_processors.state.store import RedisStore, connect
+    from stream_processors.topology import all_stages
+
+    stages = all_stages(settings.raw_institutions)
+    if stage not in stages:
+        raise LauncherError(f"there is no stage {stage!r}", f"one of {', '.join(stages)}")
+    if not yes:
+        return [f"Nothing was changed. With --yes the {stage} state in Redis is emptied; its workers fold it anew from the log."]
+    await check_stopped(settings)
+    redis = connect(settings.redis_url)
+    try:
+        store = RedisStore(redis, namespace_of(stage))
+        await empty_state(store)
+    finally:
+        await redis.aclose()
+    return [f"the {stage} state is empty; its workers fold it anew from the log"]
+
+
+async def check_stopped(settings: Settings, within_s: float = GONE_WITHIN_S) -> None:
+    """LauncherError while a worker is a member of its group."""
+    from aiokafka.admin import AIOKafkaAdminClient
+
+    common = {"bootstrap_servers": settings.kafka_bootstrap, **settings.kafka_auth()}
+    admin = AIOKafkaAdminClient(**common)
+    await admin.start()
+    deadline = time.monotonic() + within_s
+    try:
+        while running := await _running(admin):
+            if time.monotonic() > deadline:
+                raise LauncherError(f"workers run: {', '.join(running)}", "stop all workers of the stages, and call it again")
+            await asyncio.sleep(1)
+    finally:
+        await admin.close()
+
+
+async def _running(admin: Any) -> list[str]:
+    """The stages with members. aiokafka's own call asks in version 3 and reads the answer as version 2."""
+    from aiokafka.protocol.admin import DescribeGroupsRequest_v2
+    from aiokafka.protocol.api import Request
+
+    class DescribeGroup(Request[DescribeGroupsRequest_v2]):
+        API_KEY = DescribeGroupsRequest_v2.API_KEY
+
+        def __init__(self, group: str) -> None:
+            self._group = group
+
+        def build(self, request_struct_class: type[DescribeGroupsRequest_v2]) -> DescribeGroupsRequest_v2:
+            return request_struct_class([self._group])
+
+    running = []
+    for agent in ALL_AGENTS:
+        group = f"{OURS}{agent}"
+        response = await admin._send_request(DescribeGroup(group), await admin.find_coordinator(group))
+        running += [agent for _, _, _, _, _, members in response.groups if members]
+    return running

@@ -1,0 +1,130 @@
+"""`liandong topics`: the table of topics; how to make them and who may do what there as commands for Kafka's own tools; and
+whether a cluster's topics are as the table wants them.
+
+Invariant: an institution may write only to its own raw topic and read only its own receipts; every line follows from the table.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from schemas.topics import MOST_COPIES, OURS, Topic, all_topics, least_in_sync
+
+if TYPE_CHECKING:
+    from stream_processors.runtime.settings import Settings
+    from stream_processors.runtime.topic_check import Fault
+
+RAW_BYTES_PER_S = 1 << 20
+"""An institution's share: about a thousand signals a second. A flood waits with its sender, not with us."""
+
+
+def register(app: typer.Typer) -> None:
+    app.command("topics")(command)
+
+
+def command(
+    raw: Annotated[
+        str | None, typer.Option(help="Institutions that write raw, like bank-001,pay-002; default LIANDONG_RAW_INSTITUTIONS.")
+    ] = None,
+    acls: Annotated[bool, typer.Option("--acls", help="Print kafka-acls.sh and kafka-configs.sh commands instead.")] = False,
+    create: Annotated[bool, typer.Option("--create", help="Print kafka-topics.sh commands that make them instead.")] = False,
+    copies: Annotated[int, typer.Option(help="For --create: copies of each partition.", min=1)] = MOST_COPIES,
+    check: Annotated[bool, typer.Option("--check", help="Look whether those of KAFKA_BOOTSTRAP are as the table wants.")] = False,
+) -> None:
+    """Print the topics; what an operator runs to make them and so that each party reaches its own only; or check a cluster's."""
+    from pydantic import ValidationError
+
+    from stream_processors.runtime.settings import Settings
+    from stream_processors.runtime.topic_check import create_command
+
+    try:
+        settings = Settings() if raw is None else Settings(raw_institutions=raw)
+    except ValidationError as error:
+        raise typer.BadParameter(error.errors()[0]["msg"]) from None
+    topics = all_topics(settings.raw_institutions)
+    if check:
+        raise typer.Exit(tell_faults(settings, topics))
+    lines = [create_command(topic, copies) for topic in topics] if create else access(topics) if acls else table(topics)
+    for line in lines:
+        typer.echo(line)
+
+
+def tell_faults(settings: Settings, topics: list[Topic]) -> int:
+    """Says what is not as the table wants it; the exit code: 0 nothing, 1 something, 2 when Kafka does not say."""
+    from aiokafka.errors import KafkaError
+
+    try:
+        faults = asyncio.run(find_real_faults(settings, topics))
+    except (KafkaError, OSError, TimeoutError) as error:
+        typer.echo(
+            f"Kafka at {settings.kafka_bootstrap} does not say how its topics are: {type(error).__name__}: {error}", err=True
+        )
+        return 2
+    for fault in faults:
+        typer.echo(fault.sentence())
+    if not faults:
+        typer.echo(f"{len(topics)} topics are as the table wants them")
+    return 1 if faults else 0
+
+
+async def find_real_faults(settings: Settings, topics: list[Topic]) -> list[Fault]:
+    """What is not as the table wants it in the cluster of the settings. KafkaError when it does not say."""
+    from aiokafka.client import AIOKafkaClient
+
+    from stream_processors.runtime.cluster_view import look
+    from stream_processors.runtime.topic_check import find_faults
+
+    client = AIOKafkaClient(bootstrap_servers=settings.kafka_bootstrap, request_timeout_ms=10_000, **settings.kafka_auth())
+    try:
+        await client.bootstrap()
+        view = await look(client, topics, with_configs=True)
+    finally:
+        await client.close()
+    return find_faults(topics, view.topics, view.brokers)
+
+
+def table(topics: Iterable[Topic]) -> list[str]:
+    """One topic a line: name, partitions, copies (of them in sync at an acknowledgement), days kept, writers, readers."""
+    copies = f"{MOST_COPIES} ({least_in_sync(MOST_COPIES)})"
+    rows = [
+        (one.name, str(one.partitions), copies, str(one.retention_days), ",".join(one.producers), ",".join(one.consumers))
+        for one in topics
+    ]
+    heads = ("topic", "partitions", "copies", "days", "written by", "read by")
+    widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in (heads, *rows)]
+
+
+def access(topics: list[Topic]) -> list[str]:
+    """Commands for an authorizer that denies by default. `$KAFKA` is `--bootstrap-server host:port --command-config file`."""
+    lines = []
+    for topic in topics:
+        for operation, parties in (("Write", topic.producers), ("Read", topic.consumers)):
+            lines += [_allow(user(topic, party), operation, f"--topic {topic.name}") for party in parties]
+        if topic.party is None:
+            lines.append(_allow(f"{OURS}gateway", "Describe", f"--topic {topic.name}"))
+        ours = dict.fromkeys(party for party in (*topic.producers, *topic.consumers) if party != topic.party)
+        lines += [_allow(user(topic, party), "DescribeConfigs", f"--topic {topic.name}") for party in ours]
+    lines.append(_allow(f"{OURS}gateway", "Describe", "--cluster"))
+    stages = dict.fromkeys(party for topic in topics for party in topic.consumers if party != topic.party)
+    lines += [_allow(f"{OURS}{stage}", "Read", f"--group {OURS}{stage}") for stage in stages]
+    for party in dict.fromkeys(topic.party for topic in topics if topic.party):
+        lines.append(_allow(party, "Read", f"--group {party}. --resource-pattern-type prefixed"))
+        lines.append(
+            f"kafka-configs.sh $KAFKA --alter --entity-type users --entity-name {party} "
+            f"--add-config producer_byte_rate={RAW_BYTES_PER_S}"
+        )
+    return lines
+
+
+def user(topic: Topic, party: str) -> str:
+    """The Kafka user of a writer or reader in the table."""
+    return party if party == topic.party else f"{OURS}{party}"
+
+
+def _allow(principal: str, operation: str, on: str) -> str:
+    return f"kafka-acls.sh $KAFKA --add --allow-principal User:{principal} --operation {operation} {on}"

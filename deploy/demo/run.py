@@ -1,0 +1,146 @@
+"""What `liandong demo` does: starts, writes the day, feeds, waits, judges, shows."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import time
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+
+import httpx
+from redis.asyncio import Redis
+from rich.console import Console
+from rich.markup import escape
+
+from connectors.filedrop.progress import Shown
+from connectors.gateway_client import Stopped
+from deploy.commands.token import mint
+from deploy.demo import summary, timeline
+from deploy.demo.day import Day, Plan, make_day
+from deploy.demo.feeding import TIMEOUT, Fed, feed_all
+from deploy.demo.scenario_walk import REGULATOR, Walker, walk_all
+from deploy.demo.verdicts import OFFICER, Judge, Queues
+from deploy.local import prometheus
+from deploy.local.commands import addresses, progress_shown, saying_why
+from deploy.local.paths import project_root
+from deploy.local.stack import Stack
+from deploy.verify.ledger import Ledger, read_ledger
+from deploy.verify.run import LEDGERS, settings_of
+from deploy.verify.wait_idle import NotQuiet, wait_quiet
+from stream_processors.domain.scorecards.contributions import periods
+from stream_processors.views.api import RedisViews
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the command line asked for. `sabotage` leaves out the rows of one scheme."""
+
+    seed: int | None
+    profile: str
+    amlsim: Path | None
+    aml_rows: int
+    each: int
+    timeout_s: float
+    sabotage: str | None
+
+
+def play(wish: Wish) -> int:
+    """The exit code: 1 when a planted scheme is not where it must be, or something did not work."""
+    out = summary.console()
+    began = time.monotonic()
+    with saying_why(), progress_shown() as (say, bar):
+        stack = Stack(wish.profile, bound=False, external=True, monitor=prometheus.find(), say=say, progress=bar).up()
+    start_s = time.monotonic() - began
+    day = _write(wish, stack, out)
+    try:
+        wrong = asyncio.run(_play(stack, day, out, start_s, wish.timeout_s))
+    except (Stopped, NotQuiet, httpx.HTTPError) as error:
+        out.print(f"[bold red]error[/] {escape(str(error) or type(error).__name__)}", soft_wrap=True)
+        return 1
+    addresses(stack)
+    out.print("  try      liandong verify  ·  liandong status  ·  liandong token bank-001  ·  stop with liandong down")
+    if wrong:
+        out.print(f"[bold red]not as it must be:[/] {escape('; '.join(wrong))}", soft_wrap=True)
+        return 1
+    out.print("[bold green]every planted scheme reached its queue and went through the loop[/]")
+    return 0
+
+
+def _write(wish: Wish, stack: Stack, out: Console) -> Day:
+    """The day's files, in the profile's folder. Each run has its own references, so a second one is another day."""
+    seed = secrets.randbelow(1_000_000) if wish.seed is None else wish.seed
+    run = f"d{datetime.now(UTC):%m%d%H%M%S}{secrets.token_hex(2)}"
+    there = wish.amlsim or Path(os.environ.get("LIANDONG_AMLSIM") or project_root().parent / "shared" / "data" / "amlsim")
+    aml = there if wish.aml_rows else None
+    plan = Plan(seed, run, wish.each, aml=aml, aml_laundering=wish.aml_rows, aml_others=wish.aml_rows // 4)
+    folder = stack.places.root / "drop" / run
+    out.print(f"the day is in {folder}", soft_wrap=True, style="dim")
+    return make_day(plan, folder, without=wish.sabotage)
+
+
+async def _play(stack: Stack, day: Day, out: Console, start_s: float, timeout_s: float) -> list[str]:
+    """Feeds, waits, judges, walks, shows; what is not as it must be."""
+    token = cache(lambda who: mint(who, home=stack.places.home, profile=stack.profile))
+    settings, ledger_file = settings_of(stack), stack.places.root / LEDGERS / f"{day.run}.ndjson"
+    before = await _outcomes(stack.redis_url)
+    began = time.monotonic()
+    with Shown(out) as shown:
+        fed: list[Fed] = await feed_all(
+            day.drops, url=stack.gateway_url, token=token, ledger_file=ledger_file, observer=shown, told=shown.said
+        )
+    feed_s = time.monotonic() - began
+    with out.status("waiting until all is in the queues"):
+        await wait_quiet(settings, timeout_s=timeout_s)
+    settle_s = time.monotonic() - began - feed_s
+    outcomes = await _outcomes(stack.redis_url)
+    outcomes.subtract(before)
+    async with httpx.AsyncClient(base_url=stack.gateway_url, timeout=TIMEOUT) as client:
+        judge = Judge(client, token, read_ledger(ledger_file), fed)
+        queues: Queues = await judge.queues()
+        verdicts = await judge.judge(day, queues)
+        summary.show(out, day, fed, +outcomes, queues, verdicts, summary.Took(start_s, feed_s, settle_s))
+        wrong = [f"{one.scheme.name}" for one in verdicts if one.wrong]
+        if wrong:
+            return wrong
+        with Ledger(ledger_file) as ledger:
+            return await _loop(Walker(client, token, judge.signal_ids, ledger), day, queues, out)
+
+
+async def _loop(walker: Walker, day: Day, queues: Queues, out: Console) -> list[str]:
+    """Walks the planted schemes through the whole loop, shows one; what is not as it must be."""
+    cases = {}
+    for one in day.schemes:
+        if one.landings:
+            found = queues.of_subject(one.landings[0].queue, one.subject[1])
+            cases[one.name] = (one, str(found[0]["case_id"]))
+    with out.status("the planted schemes go through the loop"):
+        walked = await walk_all(walker, cases)
+    for way in walked[:1]:
+        deliveries = (await walker.get(OFFICER, "/v1/deliveries", case=way.case_id))["deliveries"]
+        out.print(timeline.table(await walker.case(way.case_id), deliveries))
+        if way.trail is not None:
+            out.print(timeline.trail(way.trail))
+    said = ", ".join(f"{way.scheme.name} {'✗' if way.wrong else '✓'}" for way in walked)
+    out.print(f"through the loop: {said}")
+    card = await walker.get(REGULATOR, "/v1/scorecards/institutions", period=periods(datetime.now(UTC))[1])
+    out.print(timeline.statistics(card))
+    return [wrong for way in walked for wrong in way.wrong]
+
+
+async def _outcomes(redis_url: str) -> Counter[str]:
+    """Facts by outcome, of all institutions, since the system's first day."""
+    redis = Redis.from_url(redis_url, protocol=2)
+    try:
+        found: Counter[str] = Counter()
+        for name, n in (await RedisViews(redis).counters()).items():
+            outcome = name.partition(":")[0]
+            if not outcome.startswith("action_"):
+                found[outcome] += n
+        return found
+    finally:
+        await redis.aclose()

@@ -1,0 +1,108 @@
+"""The demo's result for a person: what was sent, what became of it, where it is, and whether each planted scheme was found."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from deploy.demo.day import Day
+from deploy.demo.feeding import Fed
+from deploy.demo.verdicts import SEVERITIES, Queues, Verdict
+
+_WIDTH = 110
+_COLOURS = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "dim"}
+
+
+def console() -> Console:
+    """Wide enough for the tables also where there is no terminal."""
+    return Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH)
+
+
+@dataclass(frozen=True)
+class Took:
+    """Seconds of each part."""
+
+    start_s: float
+    feed_s: float
+    settle_s: float
+
+
+def show(
+    out: Console, day: Day, fed: Sequence[Fed], outcomes: Counter[str], queues: Queues, verdicts: Sequence[Verdict], took: Took
+) -> None:
+    out.print()
+    out.print(_sent(day, fed, outcomes))
+    out.print(_queues(queues))
+    out.print(_schemes(verdicts))
+    if day.aml is None:
+        out.print("[dim]AMLSim's transactions (../shared/data/amlsim) are not there: only the generated day was fed.[/]")
+    else:
+        out.print(_aml(day, queues))
+    speed = sum(one.totals.rows for one in fed) / max(took.feed_s, 0.001)
+    out.print(
+        f"started in {took.start_s:.1f} s, fed in {took.feed_s:.1f} s ({speed:,.0f} rows/s), "
+        f"all in the queues {took.settle_s:.1f} s later"
+    )
+    out.print(f"[dim]run {day.run}, seed {day.seed} (`--seed {day.seed}` makes the same day again)[/]")
+
+
+def _sent(day: Day, fed: Sequence[Fed], outcomes: Counter[str]) -> Table:
+    table = Table(title="sent by file drop", title_justify="left")
+    for column in ("institution", "files"):
+        table.add_column(column)
+    for column in ("rows", "accepted", "of these known already", "rejected"):
+        table.add_column(column, justify="right")
+    for who in sorted({one.drop.institution for one in fed}):
+        own = [one for one in fed if one.drop.institution == who]
+        sums = [sum(column) for column in zip(*(one.totals for one in own), strict=True)]
+        files = ", ".join(one.drop.path.name for one in own)
+        table.add_row(who, files, *(f"{n:,}" for n in (sum(one.drop.rows for one in own), *sums)))
+    sums = [sum(column) for column in zip(*(one.totals for one in fed), strict=True)]
+    rows = sum(one.drop.rows for one in fed)
+    table.add_section()
+    table.add_row("[bold]all[/]", f"{len(fed)} files", *(f"[bold]{n:,}[/]" for n in (rows, *sums)))
+    told = ", ".join(f"{n:,} {name}" for name, n in sorted(outcomes.items())) or "nothing"
+    table.caption = f"what the stages made of them: {told}"
+    table.caption_justify = "left"
+    return table
+
+
+def _queues(queues: Queues) -> Table:
+    table = Table(title="open cases", title_justify="left")
+    table.add_column("queue")
+    for name in reversed(SEVERITIES):
+        table.add_column(name, justify="right", style=_COLOURS[name])
+    table.add_column("all", justify="right")
+    for queue in sorted(queues.cases):
+        counts = queues.severities(queue)
+        table.add_row(queue, *(f"{counts[name]:,}" for name in reversed(SEVERITIES)), f"{counts.total():,}")
+    return table
+
+
+def _schemes(verdicts: Sequence[Verdict]) -> Table:
+    table = Table(title="planted schemes", title_justify="left")
+    for column in ("", "scheme", "found"):
+        table.add_column(column)
+    for verdict in verdicts:
+        mark = "[bold red]✗[/]" if verdict.wrong else "[bold green]✓[/]"
+        lines = [escape(one) for one in verdict.found.split("; ") if one] + [
+            f"[red]{escape(one)}[/]" for one in verdict.wrong[:4]
+        ]
+        table.add_row(mark, verdict.scheme.title, "\n".join(lines))
+    return table
+
+
+def _aml(day: Day, queues: Queues) -> str:
+    assert day.aml is not None
+    subjects = {case["primary"]["value"] for cases in queues.cases.values() for case in cases}
+    found = len(day.aml.accounts & subjects)
+    return (
+        f"AMLSim (Apache-2.0, read in place): {day.aml.laundering:,} transactions of laundering accounts and {day.aml.others:,} "
+        f"others; {found:,} of {len(day.aml.accounts):,} laundering accounts have a case"
+    )

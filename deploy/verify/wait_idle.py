@@ -1,0 +1,70 @@
+"""Waits until the stages have nothing left to do: every source read, every fact folded, no topic growing."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from functools import partial
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from schemas.topics import ASSESSED, all_topics
+from stream_processors.runtime.log import KafkaLog
+from stream_processors.runtime.settings import Settings
+from stream_processors.stage_progress import behind, inputs, places
+from stream_processors.topology import all_stages
+
+_EMITTED = {"assess": ((ASSESSED, "e"),)}
+"""What a stage must have asked for, too. A worker at its barrier may have folded the facts of another one, which has recorded
+them and not yet asked for their joins."""
+
+
+class NotQuiet(RuntimeError):
+    """The stages did not come to rest in time; the message says what is left."""
+
+
+Ends = dict[str, dict[int, int]]
+"""By topic and partition."""
+
+
+async def wait_quiet(settings: Settings, *, timeout_s: float = 60.0, told: Callable[[int], None] = lambda left: None) -> Ends:
+    """Returns when nothing is left in two looks in a row: where the topics end then. `told` hears how many records are left."""
+    log = KafkaLog(settings, "liandong-quiet")
+    redis = Redis.from_url(settings.redis_url, protocol=2)
+    deadline = time.monotonic() + timeout_s
+    before: Ends | None = None
+    try:
+        await log.open()
+        while True:
+            left, ends = await _left(log, redis, settings.raw_institutions)
+            told(sum(left.values()))
+            if not any(left.values()) and ends == before:
+                return ends
+            before = ends if not any(left.values()) else None
+            if time.monotonic() > deadline:
+                rest = ", ".join(f"{n} for {name}" for name, n in left.items() if n)
+                raise NotQuiet(f"the stages were not at rest after {timeout_s:.0f} s: {rest or 'a topic still grows'}")
+            await asyncio.sleep(0.1)
+    finally:
+        await redis.aclose()
+        await log.close()
+
+
+async def _left(log: KafkaLog, redis: Redis, institutions: tuple[str, ...]) -> tuple[dict[str, int], Ends]:
+    """Records left by stage, and the ends that were looked at."""
+    topics = all_topics(institutions)
+    ends = {topic.name: dict(await log.ends(topic)) for topic in topics}
+    starts = {topic.name: dict(await log.starts(topic)) for topic in topics}
+    left: dict[str, int] = {}
+    for name, stage in all_stages(institutions).items():
+        left[name] = 0
+        folded = [(stream.topic, f"f{stream.tag}") for stream in stage.streams]
+        for topic, mark in dict.fromkeys([*inputs(stage), *folded, *_EMITTED.get(name, ())]):
+            try:
+                at = await places(redis, stage.namespace, mark, topic.partitions)
+            except RedisError:
+                at = {}
+            left[name] += behind(ends[topic.name], at, starts[topic.name], partial(log.generations.count, topic.name))
+    return left, ends

@@ -1,0 +1,250 @@
+"""What the gateway remembers of references and keys, so that a sender's retry gets its receipt again.
+
+This is not a fold and fails safe: a lost record only means that the signal is appended again and that assess, which
+knows the same signal id, calls it a repeat.
+Invariant: a record, once there, stands until it expires; a lock gives way to a record and to nothing else but its
+time-out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import NamedTuple, Protocol
+
+import msgpack
+from redis.exceptions import RedisError
+
+from gateway.adapters.redis import Pipelining
+from schemas.topics import SUBMITTED
+from stream_processors.state.keys import Namespace, bucket_of
+from stream_processors.state.shared_hashes import drawer, long, short, taken
+
+# KEYS are the names' drawers (stream_processors/state/shared_hashes.py), all of one bucket. ARGV: an argument,
+# a time to live in ms, the names, then what the script needs of each.
+_HEAD = """
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local function look(i)
+  local entry = redis.call('HGET', KEYS[i], ARGV[i + 2])
+  if not entry or struct.unpack('>I6', entry) <= now then return nil end
+  return string.sub(entry, 7)
+end
+local function lay(i, value)
+  local key, ends = KEYS[i], now + ARGV[2]
+  local added = redis.call('HSET', key, ARGV[i + 2], struct.pack('>I6', ends) .. value)
+  if redis.call('PTTL', key) < ends - now then redis.call('PEXPIREAT', key, ends) end
+  if added == 1 and redis.call('HLEN', key) % 32 == 0 then
+    local entries = redis.call('HGETALL', key)
+    for n = 1, #entries, 2 do
+      if struct.unpack('>I6', entries[n + 1]) <= now then redis.call('HDEL', key, entries[n]) end
+    end
+  end
+end
+local held = {}
+"""
+
+# Takes the lock of every name that has neither lock nor record; gives what stands there else. A lock that has longer to live
+# than any is given is from before the clock was set back: its owner is gone, and nobody waits for hours because of it.
+_BEGIN = (
+    _HEAD
+    + """
+for i = 1, #KEYS do
+  local standing = look(i)
+  if standing and string.sub(standing, 1, 1) == 'L' then
+    local ends = struct.unpack('>I6', redis.call('HGET', KEYS[i], ARGV[i + 2]))
+    if ends - now > tonumber(ARGV[2]) then standing = nil end
+  end
+  if standing and standing ~= ARGV[1] then
+    held[i] = standing
+  else
+    lay(i, ARGV[1])
+    held[i] = false
+  end
+end
+return held
+"""
+)
+
+# Puts the records. A record that stands already is kept and given back.
+_FINISH = (
+    _HEAD
+    + """
+for i = 1, #KEYS do
+  local standing = look(i)
+  if standing and string.sub(standing, 1, 1) == 'R' then
+    held[i] = standing
+  else
+    lay(i, ARGV[2 + #KEYS + i])
+    held[i] = false
+  end
+end
+return held
+"""
+)
+
+# Frees what this owner locked.
+_ABANDON = (
+    _HEAD
+    + """
+for i = 1, #KEYS do
+  if look(i) == ARGV[1] then redis.call('HDEL', KEYS[i], ARGV[i + 2]) end
+end
+return held
+"""
+)
+
+# Puts a text where none stands; gives the one that does.
+_KEEP = (
+    _HEAD
+    + """
+local standing = look(1)
+if not standing then lay(1, ARGV[1]) end
+return standing or ARGV[1]
+"""
+)
+
+
+class StateUnavailable(RuntimeError):
+    """Redis is away."""
+
+
+class InFlight(NamedTuple):
+    """Another request holds the lock."""
+
+
+class Remembered(NamedTuple):
+    """What was answered. `body` tells two bodies of one name apart."""
+
+    body: str
+    signal_id: str
+    institution: str
+    topic: str
+    partition: int
+    offset: int
+    accepted_ms: int
+    generation: int = 0
+
+
+class Idempotency(Protocol):
+    """Names are signal ids and the ids of keys. Every call raises StateUnavailable when Redis is away."""
+
+    async def begin(self, names: Sequence[str], owner: str) -> list[Remembered | InFlight | None]:
+        """Locks each name for `owner` (None), or tells what stands there."""
+
+    async def finish(self, records: Sequence[tuple[str, Remembered]]) -> list[Remembered]:
+        """Remembers each; gives the record that stands, an earlier one if there is."""
+
+    async def abandon(self, names: Sequence[str], owner: str) -> None:
+        """Frees the locks of `owner`."""
+
+    async def find(self, name: str) -> Remembered | None: ...
+
+    async def keep(self, name: str, text: str) -> str:
+        """Remembers a text under a name; gives the one that stands."""
+
+    async def recall(self, name: str) -> str | None:
+        """The text that `keep` remembered."""
+
+
+async def once(memory: Idempotency, name: str, append: Callable[[], Awaitable[None]]) -> None:
+    """Appends a request unless the broker took it before: one that was refused then must not be right the second time. `append`
+    raises when it is not known whether the broker has it."""
+    if await memory.recall(f"l{name}") is None:
+        await append()
+        await memory.keep(f"l{name}", "1")
+
+
+class RedisIdempotency:
+    """The memory in Redis, under `{gw<bucket>}`."""
+
+    def __init__(self, redis: Pipelining, *, lock_ttl_s: float, receipt_ttl_s: int) -> None:
+        self._redis = redis
+        self._lock_ms = int(lock_ttl_s * 1000)
+        self._receipt_s = receipt_ttl_s
+
+    async def begin(self, names: Sequence[str], owner: str) -> list[Remembered | InFlight | None]:
+        held = await self._each(_BEGIN, "L" + owner, self._lock_ms, names)
+        return [None if one is None else _standing(one, name) for one, name in zip(held, names, strict=True)]
+
+    async def finish(self, records: Sequence[tuple[str, Remembered]]) -> list[Remembered]:
+        names = [name for name, _ in records]
+        raw = [_written(record, name) for name, record in records]
+        held = await self._each(_FINISH, "", self._receipt_s * 1000, names, raw)
+        standing = [None if one is None else _standing(one, name) for one, name in zip(held, names, strict=True)]
+        return [there if isinstance(there, Remembered) else record for there, (_, record) in zip(standing, records, strict=True)]
+
+    async def abandon(self, names: Sequence[str], owner: str) -> None:
+        await self._each(_ABANDON, "L" + owner, 0, names)
+
+    async def find(self, name: str) -> Remembered | None:
+        raw = await self._look(name)
+        there = None if raw is None else _standing(raw, name)
+        return there if isinstance(there, Remembered) else None
+
+    async def keep(self, name: str, text: str) -> str:
+        call = self._redis.execute("EVAL", _KEEP, 1, _key(name), text, self._receipt_s * 1000, short(name))
+        try:
+            raw: bytes = await call
+        except RedisError as error:
+            raise StateUnavailable(str(error)) from error
+        return raw.decode()
+
+    async def recall(self, name: str) -> str | None:
+        raw = await self._look(name)
+        return None if raw is None else raw.decode()
+
+    async def _look(self, name: str) -> bytes | None:
+        try:
+            entry = await self._redis.execute("HGET", _key(name), short(name))
+        except RedisError as error:
+            raise StateUnavailable(str(error)) from error
+        return None if entry is None else taken(entry, int(time.time() * 1000))
+
+    async def _each(
+        self, script: str, argument: str, ttl_ms: int, names: Sequence[str], values: Sequence[bytes] = ()
+    ) -> list[bytes | None]:
+        """Runs a script once a bucket; the answers in the order of the names."""
+        by_bucket: dict[int, list[int]] = {}
+        for index, name in enumerate(names):
+            by_bucket.setdefault(bucket_of(name), []).append(index)
+        calls = []
+        for indexes in by_bucket.values():
+            keys, fields = [_key(names[i]) for i in indexes], [short(names[i]) for i in indexes]
+            given = [values[i] for i in indexes] if values else []
+            calls.append((indexes, self._redis.execute("EVAL", script, len(keys), *keys, argument, ttl_ms, *fields, *given)))
+        answers = await asyncio.gather(*(call for _, call in calls), return_exceptions=True)
+        held: list[bytes | None] = [None] * len(names)
+        for (indexes, _), answer in zip(calls, answers, strict=True):
+            if isinstance(answer, BaseException):
+                raise StateUnavailable(f"{type(answer).__name__}: {answer}") from answer
+            for n, index in enumerate(indexes):
+                held[index] = answer[n] if n < len(answer) else None
+        return held
+
+
+_MEMORY = Namespace("gw")
+
+
+def _key(name: str) -> str:
+    return drawer(_MEMORY, bucket_of(name), "m", name)
+
+
+def _written(record: Remembered, name: str) -> bytes:
+    """What the name or the usual topic says already is left out."""
+    signal_id = "" if record.signal_id == name else record.signal_id
+    topic = "" if record.topic == SUBMITTED.name else record.topic
+    fields: tuple[str | int, ...] = record._replace(signal_id=signal_id, topic=topic)[1:]
+    if not record.generation:  # gateways of before know no generations
+        fields = fields[:-1]
+    packed: bytes = msgpack.packb((short(record.body), *fields))
+    return b"R" + packed
+
+
+def _standing(raw: bytes, name: str) -> Remembered | InFlight:
+    if raw[:1] != b"R":
+        return InFlight()
+    body, *others = msgpack.unpackb(raw[1:])
+    record = Remembered(long(body) if isinstance(body, bytes) else body, *others)
+    return record._replace(signal_id=record.signal_id or name, topic=record.topic or SUBMITTED.name)

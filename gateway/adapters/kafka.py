@@ -1,0 +1,351 @@
+"""The port to the log, and its Kafka side: append and know where each record landed.
+
+Invariant: a Position is given only after the broker acknowledged (acks=all, idempotent), in a topic that keeps as many copies as
+the table promises, and none twice: a log that lost records which it had acknowledged takes no more before `liandong recover`.
+What does not get there in one partition is no matter of the others (gateway/adapters/producers.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from gateway.adapters.cluster_watch import ClusterWatch, Health
+from gateway.adapters.producers import RECONNECT_S, Producer, Producers, Serving
+from schemas.topics import ACTIONS, MAX_RECORD_BYTES, OVERSIGHT, RETRACTIONS, SUBMITTED, TOPICS, Topic
+from stream_processors.recovery.damage import find_damage
+from stream_processors.runtime.generations import Generations
+from stream_processors.runtime.log import CannotLook, DamagedLog, KafkaReader, check_landing, partition_of
+from stream_processors.runtime.topic_check import WrongTopics
+
+logger = logging.getLogger("liandong.gateway")
+
+WRITTEN = tuple(topic for topic in TOPICS.values() if "gateway" in topic.producers)
+_OPEN_S = 5.0
+Answer = TypeVar("Answer")
+
+
+class Position(NamedTuple):
+    """Where a record stands: `offset` is its position (stream_processors/runtime/generations.py), `timestamp_ms` the broker's
+    LogAppendTime."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+    generation: int = 0
+
+
+class Entry(NamedTuple):
+    key: bytes
+    value: bytes
+
+
+class Span(NamedTuple):
+    """By partition: the first record that retention left, and where the next one will stand."""
+
+    starts: dict[int, int]
+    ends: dict[int, int]
+
+
+class LogUnavailable(RuntimeError):
+    """The broker is away or did not answer in time: the record may be in the log, or not."""
+
+
+class Log(Protocol):
+    async def append(self, topic: Topic, entries: Sequence[Entry]) -> list[Position | LogUnavailable]:
+        """Appends each entry to the partition of its key; for each its place, or that it is not known. Never raises."""
+
+    async def span(self, topic: Topic) -> Span:
+        """The first and the next offset of each partition. LogUnavailable when the broker does not tell."""
+
+    @property
+    def connected(self) -> bool:
+        """Whether anything can be appended at all."""
+
+    @property
+    def health(self) -> Health:
+        """Whether an append would be acknowledged, by what was seen of the cluster a moment ago."""
+
+    @property
+    def damage(self) -> str | None:
+        """Why nothing is appended although the broker is there: the sentence for the operator."""
+
+    @property
+    def generations(self) -> Generations: ...
+
+
+DAMAGED = "the log lost records that it had acknowledged; nothing is taken before its operator has looked at it"
+_LOOKED_AT = (SUBMITTED, RETRACTIONS, ACTIONS, OVERSIGHT)
+
+
+class KafkaLog:
+    """The log in Kafka. `open` does not wait for the broker: until it is there, every append answers LogUnavailable. Nothing is
+    appended before the log was compared with what is known of it, and `watch` goes on comparing."""
+
+    def __init__(self, common: dict[str, Any], append_timeout_s: float) -> None:
+        self._common = common
+        self._timeout_s = append_timeout_s
+        self._watch = ClusterWatch(common, WRITTEN)
+        self._producers = Producers(self._make, _check_topics, lambda: self._watch.answers, append_timeout_s, self._look_first)
+        self._reader: KafkaReader | None = None
+        self._reading = asyncio.Lock()
+        self._generations = Generations()
+        self._damages: dict[str, str] = {}
+        self._newest: dict[tuple[str, int], int] = {}
+        self._comparing: asyncio.Task[None] | None = None
+
+    @property
+    def connected(self) -> bool:
+        return self._producers.current is not None and self._watch.is_checked
+
+    @property
+    def health(self) -> Health:
+        health = self._watch.health
+        if health.is_ready and not self.connected:
+            return Health(False, "no connection, or topics are missing")
+        return health
+
+    @property
+    def damage(self) -> str | None:
+        return "; ".join(dict.fromkeys(self._damages.values())) or None
+
+    @property
+    def generations(self) -> Generations:
+        return self._generations
+
+    def report(self, source: str, sentence: str | None) -> None:
+        """What `source` knows of lost records; None takes it back."""
+        if sentence is None:
+            self._damages.pop(source, None)
+        elif self._damages.get(source) != sentence:
+            logger.error("nothing is acknowledged: %s", sentence)
+            self._damages[source] = sentence
+
+    async def compare(self) -> None:
+        """Compares the log with what its own facts tell of it. LogUnavailable when the broker does not answer."""
+        damages = await self._ask(lambda reader: find_damage(reader, _LOOKED_AT))
+        self.report("facts", "; ".join(map(str, damages)) or None)
+
+    async def follow_generations(self) -> None:
+        """Takes newly opened generations: what was known of lost records is looked at anew. So is the producer, for the broker
+        knows nothing any more of its batches. LogUnavailable as above."""
+        if await self._ask(KafkaReader.read_generations):
+            self._newest.clear()
+            self._damages.pop("landing", None)
+            await self.compare()
+            self._producers.renew(LogUnavailable("a new generation of the log was opened"))
+
+    async def open(self) -> None:
+        self._watch.open()
+        await self._producers.open(_OPEN_S)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._watch.has_looked.wait(), _OPEN_S)
+
+    async def close(self) -> None:
+        if self._comparing is not None:
+            self._comparing.cancel()
+        await self._watch.close()
+        await self._producers.close()
+        await self._close_reader()
+
+    async def _look_first(self) -> None:
+        """Nothing is appended before the log was compared. While another producer serves it is compared beside that: to ask a
+        broker that does not answer would keep the others' partitions waiting."""
+        if self._producers.current is not None:
+            self._compare_beside()
+            return
+        try:
+            await self.compare()
+        except LogUnavailable as error:
+            raise KafkaError(f"the log could not be compared with what is known of it: {error}") from error
+
+    def _compare_beside(self) -> None:
+        if self._comparing is None or self._comparing.done():
+            self._comparing = asyncio.create_task(self._compare_soon())
+
+    async def _compare_soon(self) -> None:
+        while True:
+            try:
+                return await self.compare()
+            except LogUnavailable:
+                await asyncio.sleep(RECONNECT_S)
+
+    def _make(self) -> AIOKafkaProducer:
+        options = {**self._common, "bootstrap_servers": self._watch.bootstrap()}
+        return AIOKafkaProducer(
+            **options,
+            acks="all",
+            enable_idempotence=True,
+            linger_ms=0,
+            max_batch_size=MAX_RECORD_BYTES - 65536,
+            max_request_size=8 * MAX_RECORD_BYTES,
+            request_timeout_ms=int(self._timeout_s * 1000),
+            metadata_max_age_ms=60_000,
+        )
+
+    async def append(self, topic: Topic, entries: Sequence[Entry]) -> list[Position | LogUnavailable]:
+        if self._damages:
+            return [LogUnavailable(DAMAGED)] * len(entries)
+        serving = self._producers.current
+        if serving is None or not self._watch.is_checked:
+            return [LogUnavailable("no connection to the broker, or its topics are not as the table wants them")] * len(entries)
+        newest = dict(self._newest)
+        landed: list[Position | LogUnavailable] = [LogUnavailable("not acknowledged in time")] * len(entries)
+        sent: dict[int, list[int]] = {}
+        for index, entry in enumerate(entries):
+            sent.setdefault(partition_of(entry.key, topic.partitions), []).append(index)
+        for partition in list(sent):
+            if why := self._why_not(serving, topic, partition):
+                for index in sent.pop(partition):
+                    landed[index] = LogUnavailable(why)
+        if sent:
+            with serving.use():
+                await self._send(serving, topic, entries, sent, landed)
+        return [self._position_of(place, newest) for place in landed]
+
+    def _why_not(self, serving: Serving, topic: Topic, partition: int) -> str | None:
+        if TopicPartition(topic.name, partition) in serving.barred:
+            return f"partition {partition} did not acknowledge a moment ago"
+        return self._watch.why_not(topic, partition)
+
+    async def _send(
+        self,
+        serving: Serving,
+        topic: Topic,
+        entries: Sequence[Entry],
+        sent: Mapping[int, list[int]],
+        landed: list[Position | LogUnavailable],
+    ) -> None:
+        """Sends to each partition by itself: what fails or is late in one is no matter of the others."""
+        errors: dict[int, Exception] = {}
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                if len(entries) == 1:
+                    await _send_one(serving.producer, topic, entries[0], landed, errors)
+                else:
+                    await _send_many(serving.producer, topic, entries, sent, landed, errors)
+        except TimeoutError:
+            late = [p for p, indexes in sent.items() if any(not isinstance(landed[index], Position) for index in indexes)]
+            errors |= {p: TimeoutError("not acknowledged in time") for p in late if p not in errors}
+        for partition, error in errors.items():
+            if isinstance(error, _TooLarge):
+                continue
+            self._producers.fail(serving, [TopicPartition(topic.name, partition)], error)
+
+    def _position_of(self, place: Position | LogUnavailable, newest: Mapping[tuple[str, int], int]) -> Position | LogUnavailable:
+        """The position of an offset. `newest`: what was acknowledged when the append began; nothing may land there again."""
+        if isinstance(place, LogUnavailable):
+            return place
+        topic, partition, offset, *_ = place
+        before = newest.get((topic, partition), -1)
+        try:
+            check_landing(topic, partition, offset, min(before, self._newest.get((topic, partition), -1)))
+        except DamagedLog as error:
+            self.report("landing", str(error))
+            return LogUnavailable(DAMAGED)
+        self._newest[topic, partition] = max(self._newest.get((topic, partition), -1), offset)
+        position = self._generations.position(topic, partition, offset)
+        return place._replace(offset=position, generation=self._generations.generation(topic, partition, position))
+
+    async def span(self, topic: Topic) -> Span:
+        async def ask(reader: KafkaReader) -> Span:
+            return Span(await reader.starts(topic), await reader.ends(topic))
+
+        return await self._ask(ask)
+
+    async def _ask(self, ask: Callable[[KafkaReader], Awaitable[Answer]]) -> Answer:
+        """Asks the broker, one at a time: whoever fails closes the reader."""
+        async with self._reading:
+            try:
+                async with asyncio.timeout(self._timeout_s):
+                    return await ask(self._reader or await self._open_reader())
+            except (KafkaError, OSError, TimeoutError, CannotLook) as error:
+                await self._close_reader()
+                raise LogUnavailable(f"{type(error).__name__}: {error}") from error
+            except DamagedLog as error:
+                await self._close_reader()
+                self.report("generations", str(error))
+                raise LogUnavailable(str(error)) from error
+
+    async def _open_reader(self) -> KafkaReader:
+        self._reader = KafkaReader(self._common)
+        await self._reader.open()
+        self._generations = self._reader.generations
+        return self._reader
+
+    async def _close_reader(self) -> None:
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            with contextlib.suppress(Exception):
+                await asyncio.wait_for(reader.close(), 2)
+
+
+class _TooLarge(LogUnavailable):
+    """The record itself cannot be sent; the producer is well."""
+
+
+async def _check_topics(producer: AIOKafkaProducer) -> None:
+    for topic in WRITTEN:
+        there = await producer.partitions_for(topic.name)
+        if len(there) != topic.partitions:
+            raise WrongTopics(f"topic {topic.name} has {len(there)} partitions, the topic table says {topic.partitions}")
+
+
+def _place(topic: Topic, partition: int, acknowledged: Any) -> Position:
+    """Where it stands. A broker that knows a batch but not its place any more acknowledges it without one."""
+    if acknowledged.offset < 0:
+        raise LogUnavailable("acknowledged without a place")
+    return Position(topic.name, partition, acknowledged.offset, acknowledged.timestamp)
+
+
+async def _send_one(
+    producer: Producer, topic: Topic, entry: Entry, landed: list[Position | LogUnavailable], errors: dict[int, Exception]
+) -> None:
+    partition = partition_of(entry.key, topic.partitions)
+    try:
+        future = await producer.send(topic.name, entry.value, entry.key, partition)
+        landed[0] = _place(topic, partition, await future)
+    except (KafkaError, OSError, LogUnavailable) as error:
+        errors[partition] = error
+
+
+async def _send_many(
+    producer: Producer,
+    topic: Topic,
+    entries: Sequence[Entry],
+    sent: Mapping[int, list[int]],
+    landed: list[Position | LogUnavailable],
+    errors: dict[int, Exception],
+) -> None:
+    """One or a few whole batches a partition: an order faster than a future a record."""
+
+    async def one(partition: int, indexes: list[int]) -> None:
+        waiting = []
+        while indexes:
+            batch = producer.create_batch()
+            n = 0
+            while n < len(indexes) and batch.append(key=entries[indexes[n]].key, value=entries[indexes[n]].value, timestamp=None):
+                n += 1
+            if n == 0:
+                raise _TooLarge("a record is larger than a batch")
+            batch.close()
+            waiting.append((await producer.send_batch(batch, topic.name, partition=partition), indexes[:n]))
+            indexes = indexes[n:]
+        for future, members in waiting:
+            first = _place(topic, partition, await future)
+            for n, index in enumerate(members):
+                landed[index] = first._replace(offset=first.offset + n)
+
+    results = await asyncio.gather(*(one(p, indexes) for p, indexes in sent.items()), return_exceptions=True)
+    for partition, result in zip(sent, results, strict=True):
+        if isinstance(result, (KafkaError, OSError, LogUnavailable)):
+            errors[partition] = result
+        elif isinstance(result, BaseException):
+            raise result

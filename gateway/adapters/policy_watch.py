@@ -1,0 +1,32 @@
+"""The policy that the gateway goes by, looked at once a second, as the stages do.
+
+Invariant: a file that is not valid never takes effect; the policy in force goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from schemas.policy import Policy
+from stream_processors.runtime.policy_file import PolicyFile
+from stream_processors.runtime.settings import PolicyError
+
+EVERY_S = 1.0
+logger = logging.getLogger("liandong.gateway")
+
+
+async def follow_policy(policies: PolicyFile, take: Callable[[Policy], None], every_s: float = EVERY_S) -> None:
+    """Hands over each policy that the file becomes, for ever."""
+    take(policies.now)
+    while True:
+        await asyncio.sleep(every_s)
+        try:
+            policy = policies.changed()
+        except PolicyError as error:
+            logger.error("the gateway goes on with policy %s, the changed one is not taken: %s", policies.now.label, error)
+            continue
+        if policy is not None:
+            logger.info("the gateway goes by policy %s from now on", policy.label)
+            take(policy)

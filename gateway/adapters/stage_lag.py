@@ -1,0 +1,135 @@
+"""How far the stages are behind: assess once a second, because the gateway takes no more when it is over the limit; all of
+them every few seconds, for the metric.
+
+Invariant: an unknown lag stops nobody; what is known is not older than a few seconds; an unknown one is not told as a number.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Protocol
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from gateway.adapters.kafka import Log, LogUnavailable
+from gateway.metrics import METRICS
+from gateway.problems import later
+from schemas.topics import ACTIONS, CHANGED, Topic
+from stream_processors import stage_progress as progress
+from stream_processors.recovery.damage import Damage, lost_tails
+from stream_processors.state.keys import whole
+from stream_processors.topology import STAGES, Stage
+
+EVERY_S = 1.0
+OTHERS_EVERY = 5
+KNOWN_FOR_S = 10.0
+LOOK_EVERY_S = 0.01
+
+logger = logging.getLogger("liandong.gateway")
+
+
+class Lag:
+    """`current`: submitted records that assess has not folded, None when it is not known."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._value: int | None = None
+        self._at = float("-inf")
+
+    @property
+    def current(self) -> int | None:
+        return self._value if self._clock() - self._at <= KNOWN_FOR_S else None
+
+    def set(self, value: int) -> None:
+        self._value, self._at = value, self._clock()
+
+
+class WatchedLog(Log, Protocol):
+    """A log that hears of its own damage."""
+
+    def report(self, source: str, sentence: str | None) -> None: ...
+
+    async def follow_generations(self) -> None: ...
+
+
+class CaughtUp:
+    """Waits until everything that was asked for before the call is decided and in the views. For who must know that something is
+    *not* there although Redis may have been emptied: what the gateway remembered is gone then, and the log is not."""
+
+    def __init__(self, log: Log, redis: Redis, *, wait_s: float, retry_after_s: int) -> None:
+        self._log, self._redis, self._wait_s, self._retry_after_s = log, redis, wait_s, retry_after_s
+
+    async def __call__(self) -> None:
+        """Problem when it does not come to that in time."""
+        deadline = time.monotonic() + self._wait_s
+        for stage, topic in ((STAGES["track"], ACTIONS), (STAGES["project"], CHANGED)):
+            try:
+                span = await self._log.span(topic)
+            except LogUnavailable:
+                raise later("log-unavailable", "the broker does not answer", self._retry_after_s) from None
+            count = partial(self._log.generations.count, topic.name)
+            while progress.behind(span.ends, await self._places(stage, topic), span.starts, count):
+                if time.monotonic() > deadline:
+                    raise later("rebuilding", "earlier requests are not decided yet", self._retry_after_s)
+                await asyncio.sleep(LOOK_EVERY_S)
+
+    async def _places(self, stage: Stage, topic: Topic) -> dict[int, int]:
+        return await progress.places(self._redis, stage.namespace, stage.place_mark(topic), topic.partitions)
+
+
+async def nothing_is_lost() -> None:
+    """For a gateway whose state is this process' own."""
+
+
+async def watch(lag: Lag, log: WatchedLog, redis: Redis) -> None:
+    """Refreshes for ever."""
+    turn = 0
+    while True:
+        with contextlib.suppress(LogUnavailable):
+            await log.follow_generations()
+        for stage in STAGES.values():
+            if stage.name == "assess" or turn % OTHERS_EVERY == 0:
+                behind = await _known(stage, log, redis)
+                if stage.name == "assess" and behind is not None:
+                    lag.set(behind)
+                _tell(stage, behind)
+        turn += 1
+        await asyncio.sleep(EVERY_S)
+
+
+async def _known(stage: Stage, log: WatchedLog, redis: Redis) -> int | None:
+    try:
+        return await stage_lag(stage, log, redis)
+    except (LogUnavailable, RedisError, OSError, TimeoutError) as error:
+        logger.debug("lag of %s unknown: %s", stage.name, error)
+        return None
+
+
+def _tell(stage: Stage, behind: int | None) -> None:
+    if behind is not None:
+        METRICS.lag.labels(stage.name).set(behind)
+    else:
+        with contextlib.suppress(KeyError):
+            METRICS.lag.remove(stage.name)
+
+
+async def stage_lag(stage: Stage, log: WatchedLog, redis: Redis) -> int | None:
+    """Records that the stage has not folded. None while its state is rebuilt: its marks say nothing then."""
+    stamp: Any = await redis.hget(stage.namespace.marks(0), "stamp")
+    if not whole(stamp):
+        return None
+    total = 0
+    damages: list[Damage] = []
+    for topic, prefix in progress.inputs(stage):
+        at = await progress.places(redis, stage.namespace, prefix, topic.partitions)
+        span = await log.span(topic)  # after the places, which only grow: what they are beyond is lost
+        damages += lost_tails(stage.name, {(topic.name, p): place for p, place in at.items()}, {topic.name: span.ends})
+        total += progress.behind(span.ends, at, span.starts, partial(log.generations.count, topic.name))
+    log.report(stage.name, "; ".join(map(str, damages)) or None)
+    return total

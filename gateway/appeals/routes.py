@@ -1,0 +1,168 @@
+"""Routes over objections (申诉) of wrongly hit persons: lodged through an institution or an agency, decided, released, confirmed.
+
+Invariant: a party acts in its own name: an institution as itself, an officer for the queue that has the case; the person's words
+leave the gateway sealed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from gateway.commands.case_requests import (
+    BOTH,
+    CASE,
+    INSTITUTIONS,
+    OFFICERS,
+    act,
+    action_of,
+    body_of,
+    is_officer,
+    live_case,
+    move_endpoint,
+    protector,
+    reply,
+    teller,
+    wanted_of,
+)
+from gateway.http.endpoint import Call, Endpoint
+from gateway.http.responses import dumped
+from gateway.orders.responses import ObjectionOut, own_objections
+from gateway.problems import Problem
+from gateway.security.audit import accessed
+from gateway.security.auth import Role
+from schemas.appeals import DecisionIn, MoveIn, NoticeIn, Objection, ObjectionIn, ObjectionMove
+from schemas.cases.case import ActionKind, Case
+from schemas.ids import OBJECTION, name_of
+
+
+async def post_objection(call: Call) -> Response:
+    """Lodges the objection of a person who came to you. It starts the clocks of the written notice and of the decision."""
+    body = await body_of(call, ObjectionIn)
+    case = await live_case(call)
+    action_id = action_of(call)
+    name = name_of(OBJECTION, case.case_id, action_id)
+    return await _act(call, case, name, ObjectionMove.LODGE, body, action_id, body.text, orders=body.orders)
+
+
+async def get_objection(call: Call) -> Response:
+    """An objection that came through you or that you have to release for, or of a case of yours. Who reads it is recorded."""
+    case = await live_case(call)
+    name = call.request.path_params["objection_id"]
+    found = _told(call, case, name)
+    accessed(call.caller, "objection", objection=name, case=case.case_id)
+    return dumped(found)
+
+
+def _mover(move: ObjectionMove, model: type[BaseModel], said: str) -> Callable[[Call], Awaitable[Response]]:
+    async def handler(call: Call) -> Response:
+        body = await body_of(call, model)
+        case = await live_case(call)
+        name = call.request.path_params["objection_id"]
+        _told(call, case, name)
+        text = getattr(body, "text", None) or getattr(body, "reasons", None)
+        return await _act(call, case, name, move, body, action_of(call), text)
+
+    handler.__name__, handler.__doc__ = f"post_objection_{move.value}", said
+    return handler
+
+
+async def _act(
+    call: Call,
+    case: Case,
+    name: str,
+    move: ObjectionMove,
+    body: BaseModel,
+    action_id: str,
+    text: str | None,
+    orders: tuple[str, ...] = (),
+) -> Response:
+    officer = call.caller.subject if is_officer(call) else None
+    party = case.queue if officer else call.caller.subject
+
+    def members() -> dict[str, object]:
+        made = protector(call).objection(move, name, case.case_id, party, action_id, text, officer=officer, orders=orders)
+        return {"objection": made, "revision": getattr(body, "revision", None) if officer else None}
+
+    lodged = move is ObjectionMove.LODGE
+    wanted = wanted_of(ActionKind.OBJECTION, f"{'' if lodged else name} {move.value}", body, members)
+    outcome = await act(call, case, wanted, action_id)
+    return reply(outcome, lambda after: _told(call, after, name))
+
+
+def _find(call: Call, case: Case, name: str) -> Objection | None:
+    seen = case.objections if is_officer(call) else own_objections(case, call.caller.subject)
+    return next((one for one in seen if one.objection_id == name), None)
+
+
+def _told(call: Call, case: Case, name: str) -> ObjectionOut:
+    objection = _find(call, case, name)
+    if objection is None:
+        raise Problem("unknown-objection", "there is no such objection that you may see")
+    return teller(call).objection(objection, case)
+
+
+_MOVES: tuple[tuple[ObjectionMove, frozenset[Role], type[BaseModel], str, str, tuple[str, ...]], ...] = (
+    (ObjectionMove.NOTICE, BOTH, NoticeIn, "Say what the person was told", "The written notice was given, as `text` says.", ()),
+    (
+        ObjectionMove.UPHOLD,
+        OFFICERS,
+        DecisionIn,
+        "Uphold an objection",
+        "The objection is right. Whoever ordered what is objected to does not decide on it.",
+        ("own-order", "no-reasons"),
+    ),
+    (
+        ObjectionMove.REJECT,
+        OFFICERS,
+        DecisionIn,
+        "Reject an objection",
+        "The objection is not right. Whoever ordered what is objected to does not decide on it.",
+        ("own-order", "no-reasons"),
+    ),
+    (
+        ObjectionMove.RELEASE,
+        OFFICERS,
+        MoveIn,
+        "Release what was objected to",
+        "Tells everybody who executed something to release it, and waits for each one's word.",
+        (),
+    ),
+    (ObjectionMove.CONFIRM, INSTITUTIONS, MoveIn, "Say that you released it", "You hold nothing any more.", ()),
+)
+_PLACE = "/v1/cases/{case_id}/objections"
+ENDPOINTS = [
+    move_endpoint(
+        _PLACE,
+        post_objection,
+        BOTH,
+        "Lodge an objection",
+        body=ObjectionIn,
+        answer=ObjectionOut,
+        problems=(*CASE, "nothing-to-object", "unknown-order", "too-many-objections"),
+    ),
+    Endpoint(
+        "GET",
+        _PLACE + "/{objection_id}",
+        get_objection,
+        BOTH,
+        "One objection",
+        answers={200: ObjectionOut},
+        problems=("unknown-case", "unknown-objection", "rebuilding", "state-unavailable"),
+    ),
+    *(
+        move_endpoint(
+            f"{_PLACE}/{{objection_id}}/{move.value}",
+            _mover(move, model, said),
+            roles,
+            summary,
+            body=model,
+            body_required=model is not MoveIn,
+            answer=ObjectionOut,
+            problems=(*CASE, "unknown-objection", *more),
+        )
+        for move, roles, model, summary, said, more in _MOVES
+    ),
+]

@@ -1,0 +1,311 @@
+"""What the gateway tells, as models for the OpenAPI document and for the routes that are not hot.
+
+Invariant: an institution learns what came of its signals, never who worked on them; an officer sees readable values of his
+queues only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from pydantic import BaseModel, ConfigDict
+
+from gateway.http.unsealing import SubjectOut, opened, subject_out
+from gateway.orders.responses import ClockOut, MeasureOut, ObjectionOut, OrderOut, TaskOut, TransferOut
+from schemas.cases.case import Case, CaseStatus, JoinedSignal
+from schemas.cases.feedback import Feedback
+from schemas.common import Instant
+from schemas.security import Sealer
+from schemas.signals.events import EventFact
+from schemas.signals.explanations import ReasonOut, told
+from stream_processors.views.receipts import Receipt
+
+
+class LinksOut(BaseModel):
+    self: str
+
+
+class AdvisoryOut(BaseModel):
+    """Something odd in a signal that was taken all the same."""
+
+    pointer: str
+    code: str
+    detail: str
+
+
+class AcceptedOut(BaseModel):
+    """202: the signal is in the log. `accepted_at` is the broker's time; `receipt` proves the place in the log to its operator
+    (`liandong receipt`)."""
+
+    signal_id: str
+    status: str = "accepted"
+    accepted_at: Instant
+    receipt: str
+    links: LinksOut
+    advisories: list[AdvisoryOut] | None = None
+
+
+class LineOut(BaseModel):
+    """One line of the answer to a batch: `status` 202 with a receipt, or a problem."""
+
+    line: int
+    status: int
+    signal_id: str | None = None
+    accepted_at: Instant | None = None
+    receipt: str | None = None
+    replayed: bool | None = None
+    advisories: list[AdvisoryOut] | None = None
+    problem: dict[str, object] | None = None
+
+
+class FeedbackOut(BaseModel):
+    """What came of a signal in one case: `duplicate_of` an earlier signal of yours, how many other institutions report the
+    subject, whether an officer has had it in hand, the sorts of orders executed and measures taken, how the case ended, what was
+    stopped in it (by currency, minor units; signals of one case share it)."""
+
+    case_id: str | None = None
+    duplicate_of: str | None = None
+    corroborated_by: int
+    seen: bool
+    acts: list[str]
+    outcome: str | None = None
+    saved_minor: dict[str, int]
+
+
+class SignalOut(BaseModel):
+    """What became of a signal. While `pending` only the first four are known. `reasons`: those that rest on the signal alone;
+    what others reported is not the sender's to know. `version` is that of a correction, `retracted_at` when it was taken back.
+    `feedback`: what came of it since, one for each case that it is in."""
+
+    signal_id: str
+    status: str
+    pending: bool
+    accepted_at: Instant
+    assessed_at: Instant | None = None
+    outcome: str | None = None
+    of: str | None = None
+    severity: str | None = None
+    routed: bool | None = None
+    reasons: list[ReasonOut] | None = None
+    version: int | None = None
+    retracted_at: Instant | None = None
+    feedback: list[FeedbackOut] | None = None
+
+
+class QueueOut(BaseModel):
+    """`severities`: cases by severity; one without cases is left out."""
+
+    queue: str
+    depth: int
+    severities: dict[str, int]
+
+
+class QueuesOut(BaseModel):
+    queues: list[QueueOut]
+
+
+class EventOut(BaseModel):
+    """What happened. The ends are tokens of subjects of the same signal; `name` is that of an app."""
+
+    type: str
+    at: Instant
+    amount_minor: int | None
+    currency: str | None
+    channel: str | None
+    payer: str | None
+    payee: str | None
+    caller: str | None
+    callee: str | None
+    sender: str | None
+    recipient: str | None
+    duration_s: int | None
+    count: int | None
+    domain_registered_at: Instant | None
+    name: str | None
+
+
+class CaseSignalOut(BaseModel):
+    signal_id: str
+    institution: str
+    kind: str
+    occurred_at: Instant
+    accepted_at: Instant
+    region: str
+    amount_minor: int | None
+    currency: str | None
+    score: int
+    severity: str
+    reasons: list[ReasonOut]
+    subjects: list[SubjectOut]
+    narrative: str | None
+    trust: str | None
+    contact: str | None
+    typology: str | None
+    stage: str | None
+    loss_minor: int | None
+    loss_currency: str | None
+    detected_at: Instant | None
+    derived_from: str | None
+    event: EventOut | None
+
+
+class CaseOut(BaseModel):
+    """A case as its officers see it. `lapsed`: its lease has run out, anybody may claim it. `signals`, `phase`, `moves` (those
+    open now) and what was done, from `clocks` on, only in one case's answer. `linked`: cases of other agencies that share signals
+    with it; `absorbed`: those that were merged into it."""
+
+    case_id: str
+    queue: str
+    revision: int
+    status: CaseStatus
+    opened_at: Instant
+    changed_at: Instant
+    primary: SubjectOut
+    score: int
+    severity: str
+    kinds: list[str]
+    institutions: list[str]
+    signal_count: int
+    amount_minor: dict[str, int]
+    holder: str | None
+    lease_until: Instant | None
+    lapsed: bool
+    disposition: str | None
+    disposed_by: str | None
+    disposed_at: Instant | None
+    note: str | None = None
+    reopened: int
+    signals: list[CaseSignalOut] | None = None
+    acknowledged_at: Instant | None = None
+    acknowledged_by: str | None = None
+    closed_at: Instant | None = None
+    closed_by: str | None = None
+    linked: list[str] | None = None
+    absorbed: list[str] | None = None
+    merged_into: str | None = None
+    split_from: str | None = None
+    phase: str | None = None
+    moves: list[str] | None = None
+    clocks: list[ClockOut] | None = None
+    measures: list[MeasureOut] | None = None
+    orders: list[OrderOut] | None = None
+    tasks: list[TaskOut] | None = None
+    objections: list[ObjectionOut] | None = None
+    transfers: list[TransferOut] | None = None
+    links: LinksOut
+
+
+class CasesOut(BaseModel):
+    """A page, worst first. A page may be short although there is a `next`."""
+
+    cases: list[CaseOut]
+    next: str | None
+
+
+class FoundOut(BaseModel):
+    """The cases that an indicator leads to, the one with the newest signal first. `more`: there are others. `token` is how a
+    trail names it, told with cases alone: whoever searches learns nothing of what a trail withholds. `hub`: many unrelated cases
+    share it (a hotline, a shared host), so that two cases name it links them by nothing."""
+
+    token: str | None = None
+    cases: list[CaseOut]
+    more: bool
+    hub: bool = False
+
+
+class ActionOut(BaseModel):
+    """An action that is not decided yet, or what became of it; of a refused one the `moves` that were open."""
+
+    action_id: str
+    status: str
+    case_id: str
+    kind: str
+    revision: int | None = None
+    problem: str | None = None
+    why: str | None = None
+    moves: list[str] | None = None
+    links: LinksOut
+
+
+class AliveOut(BaseModel):
+    """The process answers."""
+
+    status: str = "alive"
+
+
+class ReadyOut(BaseModel):
+    """`checks` says `ok` or what is wrong."""
+
+    ready: bool
+    checks: dict[str, str]
+
+
+class OpenApiOut(BaseModel):
+    """An OpenAPI 3.1 document."""
+
+    model_config = ConfigDict(extra="allow")
+    openapi: str
+
+
+def signal_out(receipt: Receipt, feedback: Iterable[Feedback] = ()) -> SignalOut:
+    """The sender's view of a receipt."""
+    return SignalOut(
+        signal_id=receipt.signal_id,
+        status="accepted",
+        pending=False,
+        accepted_at=receipt.accepted_at,
+        assessed_at=receipt.assessed_at,
+        outcome=receipt.outcome,
+        of=receipt.of,
+        severity=receipt.severity,
+        routed=bool(receipt.queues),
+        reasons=told(receipt.reasons),
+        version=receipt.version if receipt.version > 1 else None,
+        retracted_at=receipt.retracted_at,
+        feedback=[FeedbackOut(**one.model_dump(exclude={"signal_id"})) for one in feedback] or None,
+    )
+
+
+def lapsed(case: Case, now: datetime) -> bool:
+    return case.status is CaseStatus.CLAIMED and case.lease_until is not None and case.lease_until <= now
+
+
+def _event(event: EventFact | None, signal_id: str, sealer: Sealer) -> EventOut | None:
+    if event is None:
+        return None
+    plain = {name: getattr(event, name) for name in EventOut.model_fields if name != "name"}
+    return EventOut(**plain, name=opened(sealer, event.name_sealed, f"{signal_id}/event.name"))
+
+
+def _signal(signal: JoinedSignal, sealer: Sealer) -> CaseSignalOut:
+    other = ("subjects", "narrative", "event", "contact", "reasons")
+    plain = {name: getattr(signal, name) for name in CaseSignalOut.model_fields if name not in other}
+    return CaseSignalOut(
+        **plain,
+        reasons=told(signal.reasons),
+        subjects=[subject_out(subject, signal.signal_id, sealer) for subject in signal.subjects],
+        narrative=opened(sealer, signal.narrative_sealed, f"{signal.signal_id}/narrative"),
+        contact=opened(sealer, signal.contact_sealed, f"{signal.signal_id}/contact"),
+        event=_event(signal.event, signal.signal_id, sealer),
+    )
+
+
+_LOOP = ("clocks", "measures", "orders", "tasks", "objections", "transfers")
+
+
+def case_out(case: Case, sealer: Sealer, now: datetime, *, whole: bool) -> CaseOut:
+    """The case; `whole` with its signals and the note. What was done about it: gateway/cases/views.py."""
+    plain = {
+        name: getattr(case, name)
+        for name in CaseOut.model_fields
+        if name in Case.model_fields and name not in ("primary", "signals", *_LOOP)
+    }
+    return CaseOut(
+        **plain,
+        primary=subject_out(case.primary, case.primary_signal_id, sealer),
+        lapsed=lapsed(case, now),
+        note=opened(sealer, case.note_sealed, f"{case.case_id}/note") if whole else None,
+        signals=[_signal(signal, sealer) for signal in case.signals] if whole else None,
+        links=LinksOut(self=f"/v1/cases/{case.case_id}"),
+    )

@@ -1,0 +1,262 @@
+"""Routes over one case: read it, each as far as he may; an officer's moves from claim to close; and the outcome of an action.
+
+Invariant: every move is an action in the log; the answer tells what the log made of it, never what the gateway hopes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+from gateway.cases.responses import ActionOut, CaseOut, LinksOut
+from gateway.cases.views import OwnCaseOut, officers_case, own_case
+from gateway.commands.case_commands import Pending, Wanted, actor_of
+from gateway.commands.case_requests import (
+    BOTH,
+    CASE,
+    OFFICERS,
+    TROUBLE,
+    act,
+    action_of,
+    body_of,
+    is_officer,
+    pending_reply,
+    protector,
+    reply,
+    seen_case,
+)
+from gateway.http.endpoint import Call, Endpoint, Handler
+from gateway.http.responses import dumped
+from gateway.orders.responses import words
+from gateway.problems import Problem
+from gateway.security.audit import accessed
+from schemas.cases.case import ActionKind, ActionOutcome, Case, CaseChange, Disposition
+from schemas.common import AtMost, Exact, Name, PartyId
+from stream_processors.views.allowed_actions import twin_id
+
+
+class _Body(Exact):
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+
+
+_Revision = Field(ge=1, le=2**53)
+_LeaseS = Field(default=None, ge=1, le=86_400)
+
+
+class ClaimIn(_Body):
+    """`revision` is the one you saw; `lease_s` is bounded by the policy."""
+
+    revision: int = _Revision
+    lease_s: int | None = _LeaseS
+
+
+class RenewIn(_Body):
+    revision: int | None = Field(default=None, ge=1, le=2**53)
+    lease_s: int | None = _LeaseS
+
+
+class ReleaseIn(_Body):
+    revision: int | None = Field(default=None, ge=1, le=2**53)
+
+
+class HandOverIn(_Body):
+    """`to` is the officer who holds the case from now on."""
+
+    revision: int = _Revision
+    to: PartyId
+    lease_s: int | None = _LeaseS
+
+
+class DisposeIn(_Body):
+    """`note` is sealed before it leaves the gateway."""
+
+    revision: int = _Revision
+    disposition: Disposition
+    note: str | None = Field(default=None, max_length=4000)
+
+
+class ReopenIn(_Body):
+    """`note` says why; it is sealed before it leaves the gateway."""
+
+    revision: int = _Revision
+    note: str = Field(min_length=1, max_length=700)
+
+
+class CloseIn(_Body):
+    revision: int = _Revision
+
+
+class AcknowledgeIn(_Body):
+    revision: int | None = Field(default=None, ge=1, le=2**53)
+
+
+class TransferIn(_Body):
+    """`queue` takes the case: another agency's, or that of another county. The note is sealed before it leaves the gateway."""
+
+    revision: int = _Revision
+    queue: PartyId
+    note: str | None = Field(default=None, min_length=1, max_length=700)
+
+
+class MergeIn(_Body):
+    """`into` is the case that holds everything from now on, for good: one of the same queue."""
+
+    revision: int = _Revision
+    into: Name
+
+
+class SplitIn(_Body):
+    """`signals` go to a case of their own."""
+
+    revision: int = _Revision
+    signals: Annotated[tuple[Name, ...], Field(min_length=1), AtMost(200)]
+
+
+async def get_case(call: Call) -> Response:
+    """To an officer the whole case with readable values. To an institution that has to do with it: its own signals, measures,
+    orders, tasks, objections and their clocks, and how many others report the subject, never whom. Who reads it is recorded."""
+    case = await seen_case(call)
+    accessed(call.caller, "case", case=case.case_id, queue=case.queue)
+    if is_officer(call):
+        shown = officers_case(case, call.services.sealer, call.caller, datetime.now(UTC))
+        twin = await call.services.views.case(twin_id(case)) if case.primary.hub is None else None
+        if twin is not None and call.caller.may_work_on(twin.queue):
+            shown.linked = [*(shown.linked or ()), twin.case_id]
+        return dumped(shown)
+    return dumped(own_case(case, call.services.sealer, call.caller))
+
+
+async def get_action(call: Call) -> Response:
+    """What became of an action of yours: pending, applied or refused."""
+    action_id = call.request.path_params["action_id"]
+    change = await call.services.views.action(action_id)
+    if change is not None and change.actor == actor_of(call.caller):
+        return dumped(_decided(call, action_id, change))
+    standing = await call.services.desk.standing(action_id)  # what a stage sent on to another case is told under the stage's name
+    if standing is None or standing.actor != actor_of(call.caller):
+        raise Problem("not-found", "there is no such action of yours")
+    return pending_reply(Pending(action_id, standing), 200) if change is None else dumped(_decided(call, action_id, change))
+
+
+def _decided(call: Call, action_id: str, change: CaseChange) -> ActionOut:
+    """The revision counts what everybody did in the case, so it is for officers."""
+    return ActionOut(
+        action_id=action_id,
+        status="refused" if change.outcome is ActionOutcome.REFUSED else "applied",
+        case_id=change.case_id or "",
+        kind=change.kind.value if change.kind else "",
+        revision=change.revision if is_officer(call) else None,
+        problem=change.problem,
+        why=change.why,
+        moves=words(change.moves) or None,
+        links=LinksOut(self=f"/v1/actions/{action_id}"),
+    )
+
+
+async def _move(call: Call, model: type[BaseModel], kind: ActionKind) -> Response:
+    body = await body_of(call, model)
+    case = await seen_case(call)
+    more = {"queue": await _queue_of(call, case, body.into)} if isinstance(body, MergeIn) else {}
+    wanted = Wanted(kind, body.model_dump_json(), lambda: _members(call, case, body) | more)
+    outcome = await act(call, case, wanted, action_of(call))
+    now = datetime.now(UTC)
+    return reply(outcome, lambda after: officers_case(after, call.services.sealer, call.caller, now))
+
+
+def _members(call: Call, case: Case, body: BaseModel) -> dict[str, Any]:
+    """The body's members as the Action has them, the note sealed."""
+    found = body.model_dump(exclude={"note"})
+    if note := getattr(body, "note", None):
+        found["note_sealed"] = protector(call).sealer.seal(note, f"{case.case_id}/note")
+    return found
+
+
+async def _queue_of(call: Call, case: Case, into: str) -> str:
+    """Of the case to merge into, which is one of the officer's own. Whether a case is of leads never changes, so no merge that is
+    under way can mix the two."""
+    other = await call.services.views.case(into)
+    if other is None or not call.caller.may_work_on(other.queue):
+        raise Problem("unknown-case", "there is no such case in your queues to merge into")
+    if other.leads_only != case.leads_only:
+        raise Problem("kept-apart", "one of the two cases is of leads of organized crime; work on both side by side")
+    return other.queue
+
+
+def _mover(kind: ActionKind, model: type[BaseModel], said: str) -> Callable[[Call], object]:
+    async def move(call: Call) -> Response:
+        return await _move(call, model, kind)
+
+    move.__name__ = f"post_{kind.value}" if kind in _OF_BEFORE else f"post_case_{kind.value}"
+    move.__doc__ = said
+    return move
+
+
+_OF_BEFORE = (ActionKind.CLAIM, ActionKind.RENEW, ActionKind.RELEASE, ActionKind.HAND_OVER, ActionKind.DISPOSE)
+"""Their names in the interface and in metrics have stood without the word; another route has `acknowledge`, too."""
+_MORE: dict[ActionKind, tuple[str, ...]] = {
+    ActionKind.TRANSFER: ("same-queue", "unknown-queue"),
+    ActionKind.MERGE: ("same-case", "merged", "other-queue", "other-way", "kept-apart", "orders-stand"),
+    ActionKind.SPLIT: ("unknown-signal", "nothing-left", "split-too-often"),
+    ActionKind.REOPEN: ("note-required",),
+    ActionKind.CLOSE: ("orders-stand",),
+}
+"""What only this move can be refused with."""
+_MOVES: tuple[tuple[str, ActionKind, type[BaseModel], str], ...] = (
+    ("claim", ActionKind.CLAIM, ClaimIn, "Claim a case with a lease"),
+    ("renew", ActionKind.RENEW, RenewIn, "Renew the lease"),
+    ("release", ActionKind.RELEASE, ReleaseIn, "Give the case back to its queue"),
+    ("hand-over", ActionKind.HAND_OVER, HandOverIn, "Hand the case over to another officer"),
+    ("dispose", ActionKind.DISPOSE, DisposeIn, "Dispose of the case"),
+    ("acknowledge", ActionKind.ACKNOWLEDGE, AcknowledgeIn, "Say that the case was seen"),
+    ("transfer", ActionKind.TRANSFER, TransferIn, "Transfer the case to another queue"),
+    ("merge", ActionKind.MERGE, MergeIn, "Merge the case into another one"),
+    ("split", ActionKind.SPLIT, SplitIn, "Split signals off to a case of their own"),
+    ("reopen", ActionKind.REOPEN, ReopenIn, "Open the case again"),
+    ("close", ActionKind.CLOSE, CloseIn, "Close the case"),
+)
+
+
+def _endpoint(name: str, kind: ActionKind, model: type[BaseModel], said: str) -> Endpoint:
+    handler: Handler = _mover(kind, model, said)  # type: ignore[assignment]
+    answers: dict[int, type[BaseModel] | None] = {200: CaseOut, 202: ActionOut}
+    path = f"/v1/cases/{{case_id}}/{name}"
+    return Endpoint(
+        "POST",
+        path,
+        handler,
+        OFFICERS,
+        said,
+        body=model,
+        answers=answers,
+        takes=("Idempotency-Key",),
+        gives={202: ("Location", "Retry-After")},
+        problems=(*CASE, *_MORE.get(kind, ()), *TROUBLE),
+    )
+
+
+ENDPOINTS = [
+    Endpoint(
+        "GET",
+        "/v1/cases/{case_id}",
+        get_case,
+        BOTH,
+        "One case",
+        answers={200: CaseOut},
+        also={200: (OwnCaseOut,)},
+        problems=("unknown-case", "rebuilding", "state-unavailable"),
+    ),
+    Endpoint(
+        "GET",
+        "/v1/actions/{action_id}",
+        get_action,
+        BOTH,
+        "What became of an action",
+        answers={200: ActionOut},
+        problems=("rebuilding", "state-unavailable"),
+    ),
+    *(_endpoint(*move) for move in _MOVES),
+]

@@ -1,0 +1,98 @@
+"""A case as it is told: to its officers whole, to an institution as far as it has to do with it.
+
+Invariant: an institution reads of others that they are so many, never who they are; of officers, nothing but what they ordered.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pydantic import BaseModel
+
+from gateway.cases.responses import CaseOut, LinksOut, case_out
+from gateway.orders.responses import (
+    ClockOut,
+    MeasureOut,
+    ObjectionOut,
+    OrderOut,
+    TaskOut,
+    Teller,
+    clock_out,
+    own_clocks,
+    own_objections,
+    own_orders,
+    own_tasks,
+    words,
+)
+from gateway.security.auth import Caller
+from schemas.cases.case import Case
+from schemas.common import Instant
+from schemas.security import Sealer
+from stream_processors.views.allowed_actions import case_moves, has_leads, others, phase_of, visible_signals
+
+
+class OwnSignalOut(BaseModel):
+    signal_id: str
+    kind: str
+    occurred_at: Instant
+    accepted_at: Instant
+
+
+class OwnCaseOut(BaseModel):
+    """A case as an institution sees it: `others` institutions report its subject, too. `signals`: the newest of its own. Of leads
+    of organized crime neither is told, nor when the case was opened."""
+
+    case_id: str
+    opened_at: Instant | None
+    merged_into: str | None = None
+    others: int
+    signals: list[OwnSignalOut]
+    measures: list[MeasureOut]
+    orders: list[OrderOut]
+    tasks: list[TaskOut]
+    objections: list[ObjectionOut]
+    clocks: list[ClockOut]
+    links: LinksOut
+
+
+def officers_case(case: Case, sealer: Sealer, caller: Caller, now: datetime) -> CaseOut:
+    """All of it; `moves` are those that the case's state allows now."""
+    teller = Teller(sealer, caller)
+    loop = {
+        "phase": phase_of(case, now),
+        "moves": words(case_moves(case, now)),
+        "clocks": [clock_out(one) for one in case.clocks],
+        "measures": [teller.measure(one, case) for one in case.measures],
+        "orders": [teller.order(one, case) for one in case.orders],
+        "tasks": [teller.task(one) for one in case.tasks],
+        "objections": [teller.objection(one, case) for one in case.objections],
+        "transfers": [teller.transfer(one, case) for one in case.transfers],
+    }
+    return case_out(case, sealer, now, whole=True).model_copy(update=loop)
+
+
+def own_case(case: Case, sealer: Sealer, caller: Caller) -> OwnCaseOut:
+    """Its own part of the case."""
+    teller, institution = Teller(sealer, caller), caller.subject
+    signals = {one.signal_id: one for one in reversed(visible_signals(case)) if one.institution == institution}
+    shown = ("signal_id", "kind", "occurred_at", "accepted_at")
+    return OwnCaseOut(
+        case_id=case.case_id,
+        opened_at=_opened_at(case),
+        merged_into=case.merged_into,
+        others=others(case, institution),
+        signals=[OwnSignalOut(**{name: getattr(one, name) for name in shown}) for one in reversed(signals.values())],
+        measures=[teller.measure(one, case) for one in case.measures if one.institution == institution],
+        orders=[teller.order(one, case) for one in own_orders(case, institution)],
+        tasks=[teller.task(one) for one in own_tasks(case, institution)],
+        objections=[teller.objection(one, case) for one in own_objections(case, institution)],
+        clocks=[clock_out(one) for one in own_clocks(case, institution)],
+        links=LinksOut(self=f"/v1/cases/{case.case_id}"),
+    )
+
+
+def _opened_at(case: Case) -> datetime | None:
+    """When the case was opened, as far as an institution may know: leads of organized crime open none for it."""
+    if not has_leads(case):
+        return case.opened_at
+    return min((signal.accepted_at for signal in visible_signals(case)), default=None)

@@ -1,0 +1,178 @@
+"""Moves of officers and institutions: build the action, append it, wait for what the log says became of it.
+
+Invariant: the gateway decides nothing about a case. It writes a request with a deterministic id and tells the outcome
+that `track` recorded; a retry with the same Idempotency-Key is the same action, and not appended again once the broker took it
+(one that was refused must not be right the second time). Who acts is the token's subject, always.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import orjson
+from redis.exceptions import RedisError
+
+from gateway.adapters.idempotency import Idempotency, StateUnavailable, once
+from gateway.adapters.kafka import Entry, Log, Position
+from gateway.metrics import METRICS
+from gateway.problems import PROBLEMS, Problem, later
+from gateway.security.auth import Caller, Role
+from schemas.cases.case import Action, ActionKind, ActionOutcome, Case, CaseChange
+from schemas.codec import encode
+from schemas.security import Tokenizer
+from schemas.topics import ACTIONS
+from stream_processors.runtime.crash_points import point
+from stream_processors.views.api import Rebuilding, Views
+
+_POLL_FIRST_S, _POLL_LAST_S = 0.01, 0.05
+_GOES_ON = frozenset({ActionKind.MEASURE})
+"""What is decided where its case went to, if that was merged or split meanwhile. The id of such an action is made of its case,
+too, so that no other case's outcome lies under it."""
+
+
+class Wanted(NamedTuple):
+    """What somebody asks for. `said` is all of it, readable: one Idempotency-Key names one such text for ever, and it stays here.
+    `members`: what the Action has beside its case and who asks. Values are sealed in there, so it is asked only for what is
+    appended."""
+
+    kind: ActionKind
+    said: str = ""
+    members: Callable[[], Mapping[str, Any]] = dict
+
+
+class Standing(NamedTuple):
+    """What is remembered of an action before it is appended, under its id."""
+
+    actor: str
+    case_id: str
+    kind: str
+    print: str
+
+
+class Done(NamedTuple):
+    """Applied; `case` is the one that decided, at least at the action's revision."""
+
+    case: Case
+
+
+class Pending(NamedTuple):
+    """In the log, not decided within the wait."""
+
+    action_id: str
+    standing: Standing
+
+
+class Desk:
+    """`act` on a case; `undecided` and `decided` for the routes that ask later."""
+
+    def __init__(
+        self,
+        log: Log,
+        memory: Idempotency,
+        views: Views,
+        tokenizer: Tokenizer,
+        *,
+        wait_s: float,
+        retry_after_s: int,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._log, self._memory, self._views = log, memory, views
+        self._tokenizer = tokenizer
+        self._wait_s, self._retry_after_s = wait_s, retry_after_s
+        self._now, self._sleep = now, sleep
+
+    def action_id(self, *names: str) -> str:
+        """From (who, key, …), or a new one."""
+        if not names:
+            return f"act-{secrets.token_urlsafe(16)}"
+        return "act-" + self._tokenizer.token("action", *names).partition(".")[2]
+
+    async def act(self, caller: Caller, case: Case, wanted: Wanted, action_id: str) -> Done | Pending:
+        """Problem when it was refused, or when it is not known whether it is in the log."""
+        print_ = self._tokenizer.token("print", case.case_id, wanted.kind.value, wanted.said)
+        standing = Standing(actor_of(caller), case.case_id, wanted.kind.value, print_)
+        there = await self._remember(action_id, standing)
+        if there != standing:
+            raise Problem("reference-reused", "this Idempotency-Key was used for another action")
+        change = await self._views.action(action_id)
+        if change is not None and change.case_id != case.case_id and wanted.kind not in _GOES_ON:
+            raise Problem("reference-reused", "this Idempotency-Key was used for another case")
+        if change is None:
+            await once(self._memory, action_id, lambda: self._append(action_id, case, caller, wanted))
+        return await self._outcome(action_id, standing, change)
+
+    async def standing(self, action_id: str) -> Standing | None:
+        """What was remembered under an id by `act`; None when nothing is."""
+        raw = await self._memory.recall(f"a{action_id}")
+        return None if raw is None else Standing(*orjson.loads(raw))
+
+    async def _remember(self, action_id: str, standing: Standing) -> Standing:
+        return Standing(*orjson.loads(await self._memory.keep(f"a{action_id}", orjson.dumps(tuple(standing)).decode())))
+
+    async def _append(self, action_id: str, case: Case, caller: Caller, wanted: Wanted) -> None:
+        who = {"officer": caller.subject} if caller.role is Role.OFFICER else {}
+        members = {"queue": case.queue, **who, **wanted.members()}
+        action = Action(action_id=action_id, case_id=case.case_id, kind=wanted.kind, **members)
+        actor = actor_of(caller)
+        value = encode(ACTIONS, action, id=action_id, source="/gateway", actor=actor, time=self._now(), subject=case.case_id)
+        point("gateway.action_built")
+        landed = await self._log.append(ACTIONS, [Entry(case.case_id.encode(), value)])
+        point("gateway.action_appended")
+        if not isinstance(landed[0], Position):
+            raise later(
+                "log-unavailable",
+                "the broker did not acknowledge; read the case again, or retry with the same Idempotency-Key",
+                self._retry_after_s,
+            )
+
+    async def _outcome(self, action_id: str, standing: Standing, change: CaseChange | None) -> Done | Pending:
+        deadline = time.monotonic() + self._wait_s
+        pause_s = _POLL_FIRST_S
+        while True:
+            if change is None:
+                change = await self._look(action_id)
+            if change is not None and change.outcome is ActionOutcome.REFUSED:
+                METRICS.actions.labels("refused").inc()
+                raise refused(change)
+            if change is not None:
+                case = await self._at_least(change.case_id or standing.case_id, change.revision or 0)
+                if case is not None:
+                    METRICS.actions.labels("applied").inc()
+                    return Done(case)
+            if time.monotonic() + pause_s > deadline:
+                METRICS.actions.labels("pending").inc()
+                return Pending(action_id, standing)
+            await self._sleep(pause_s)
+            pause_s = min(pause_s * 1.5, _POLL_LAST_S)
+
+    async def _look(self, action_id: str) -> CaseChange | None:
+        """The action is in the log by now, so views that are away only make it pending."""
+        try:
+            return await self._views.action(action_id)
+        except (Rebuilding, RedisError, StateUnavailable):
+            return None
+
+    async def _at_least(self, case_id: str, revision: int) -> Case | None:
+        try:
+            case = await self._views.case(case_id)
+        except (Rebuilding, RedisError, StateUnavailable):
+            return None
+        return case if case is not None and case.revision >= revision else None
+
+
+def actor_of(caller: Caller) -> str:
+    """`officer:wang`, `institution:bank-001`: as the log names who acts."""
+    return f"{caller.role.value}:{caller.subject}"
+
+
+def refused(change: CaseChange) -> Problem:
+    """The problem that `track` named, with the moves that are open: always where it is the state that allows none."""
+    slug = change.problem if change.problem in PROBLEMS else "not-allowed"
+    told: dict[str, Any] = {"moves": list(change.moves)} if change.moves or slug in ("not-allowed", "disposed") else {}
+    return Problem(slug, change.why or "the case does not allow this", revision=change.revision, **told)

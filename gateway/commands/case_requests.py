@@ -1,0 +1,195 @@
+"""What the routes of the loop share: the body, the case that the caller may see, the move, and its answer.
+
+Invariant: a case, order, task or objection that is not the caller's to see is answered as one that does not exist.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from gateway.cases.responses import ActionOut, LinksOut
+from gateway.commands.case_commands import Pending, Wanted
+from gateway.commands.sealing import Protector
+from gateway.http.endpoint import Call, Endpoint
+from gateway.http.request_body import encoding, media_type, read_body
+from gateway.http.responses import dumped
+from gateway.orders.responses import Teller, words
+from gateway.problems import Problem
+from gateway.security.auth import Role
+from gateway.signals.parsing import validated
+from schemas.cases.case import ActionKind, Case, CaseStatus
+from schemas.ids import Form, case_of
+from schemas.parsing import Model
+from stream_processors.views.allowed_actions import MERGES_FOLLOWED, concerns
+
+OFFICERS, INSTITUTIONS = frozenset({Role.OFFICER}), frozenset({Role.INSTITUTION})
+BOTH = OFFICERS | INSTITUTIONS
+TROUBLE = ("invalid-request", "reference-reused", "log-unavailable", "rebuilding", "state-unavailable")
+CASE = (
+    "unknown-case",
+    "stale-revision",
+    "not-holder",
+    "held-by-other",
+    "disposed",
+    "not-allowed",
+    "too-many-clocks",
+    "unreadable",
+    "forbidden",
+)
+"""What any action on a case may be refused with."""
+
+
+class Place(NamedTuple):
+    """A thing of the loop by the name in the request, and the case that holds it."""
+
+    name: str
+    case: Case
+
+
+def is_officer(call: Call) -> bool:
+    return call.caller.role is Role.OFFICER
+
+
+def teller(call: Call) -> Teller:
+    return Teller(call.services.sealer, call.caller)
+
+
+def protector(call: Call) -> Protector:
+    return Protector(call.services.tokenizer, call.services.sealer)
+
+
+async def body_of(call: Call, model: type[Model]) -> Model:
+    """The JSON body. None at all is an empty object, which some moves do with."""
+    settings = call.services.settings
+    encoding(call.request, gzip_ok=False)
+    raw = await read_body(call.request, settings.body_limit_bytes, settings.body_idle_s)
+    if raw:
+        media_type(call.request, "application/json")
+    return validated(model, raw or b"{}", "invalid-request", settings.json_depth_limit)
+
+
+def may_see(call: Call, case: Case) -> bool:
+    """An officer by the queue, an institution by what it has to do with the case."""
+    if is_officer(call):
+        return call.caller.may_work_on(case.queue)
+    return concerns(case, call.caller.subject)
+
+
+async def seen_case(call: Call) -> Case:
+    """The case in the path, if it exists and the caller may see it; both failures look the same."""
+    return (await _line(call))[0]
+
+
+async def live_case(call: Call) -> Case:
+    """The case in the path; to an institution the one that it was merged into, where all that still comes for it goes."""
+    return [case for case in await _line(call) if may_see(call, case)][-1]
+
+
+async def _line(call: Call) -> list[Case]:
+    """The case in the path and, for an institution, those that it was merged into, one after the other: a merge leaves nothing in
+    a case by which one could see whose it was."""
+    line: list[Case] = []
+    at: str | None = call.request.path_params["case_id"]
+    for _ in range(1 if is_officer(call) else MERGES_FOLLOWED):
+        case = await call.services.views.case(at) if at is not None else None
+        if case is None:
+            break
+        line.append(case)
+        at = case.merged_into if case.status is CaseStatus.MERGED else None
+    if not any(may_see(call, case) for case in line):
+        raise Problem("unknown-case", "there is no such case that you may see")
+    return line
+
+
+async def place_of(call: Call, form: Form, parameter: str, has: Callable[[Case, str], bool]) -> Place:
+    """The thing that the path names, in its case or in the one that this was merged into. `has`: whether it is in a case, for the
+    caller. The problem is `unknown-order` for `order_id`, and so on."""
+    name = call.request.path_params[parameter]
+    at: str | None = case_of(form, name)
+    for _ in range(MERGES_FOLLOWED):
+        case = await call.services.views.case(at) if at is not None else None
+        if case is None:
+            break
+        if has(case, name):
+            return Place(name, case)
+        at = case.merged_into
+    what = parameter.removesuffix("_id")
+    raise Problem(f"unknown-{what}", f"there is no such {what} that you may see")
+
+
+def action_of(call: Call, *names: str) -> str:
+    """The id of the action: of the sender's Idempotency-Key, of `names` (the same is then the same action for ever, also without
+    a key), or a new one."""
+    role = () if is_officer(call) else (call.caller.role.value,)
+    key = call.request.headers.get("idempotency-key")
+    parts = (*((key,) if key else ()), *names)
+    return call.services.desk.action_id(*((*role, call.caller.subject, *parts) if parts else ()))
+
+
+async def act(call: Call, case: Case, wanted: Wanted, action_id: str) -> Case | Pending:
+    """Asks for it, and waits."""
+    try:
+        outcome = await call.services.desk.act(call.caller, case, wanted, action_id)
+    except UnicodeEncodeError:
+        raise Problem("invalid-request", "a text holds half a character", errors=[]) from None
+    except Problem as problem:
+        if not is_officer(call):
+            problem.more.pop("revision", None)  # it counts what everybody did in the case
+        if moves := problem.more.get("moves"):
+            problem.more["moves"] = words(moves)
+        raise
+    return outcome if isinstance(outcome, Pending) else outcome.case
+
+
+def wanted_of(kind: ActionKind, what: str, body: BaseModel, members: Callable[[], Mapping[str, Any]]) -> Wanted:
+    """A move with what it is about (`what`: the rest of the address)."""
+    return Wanted(kind, f"{what} {body.model_dump_json()}", members)
+
+
+def pending_reply(pending: Pending, status: int = 202) -> Response:
+    """In the log, not decided yet: where to ask."""
+    where = f"/v1/actions/{pending.action_id}"
+    standing = pending.standing
+    told = ActionOut(
+        action_id=pending.action_id,
+        status="pending",
+        case_id=standing.case_id,
+        kind=standing.kind,
+        links=LinksOut(self=where),
+    )
+    return dumped(told, status, {"Location": where, "Retry-After": "1"})
+
+
+def reply(outcome: Case | Pending, tell: Callable[[Case], BaseModel]) -> Response:
+    return pending_reply(outcome) if isinstance(outcome, Pending) else dumped(tell(outcome))
+
+
+def move_endpoint(
+    path: str,
+    handler: Callable[[Call], Awaitable[Response]],
+    roles: frozenset[Role],
+    summary: str,
+    *,
+    body: type[BaseModel],
+    answer: type[BaseModel],
+    problems: tuple[str, ...],
+    body_required: bool = True,
+) -> Endpoint:
+    """A move: POST, an Idempotency-Key, 200 with what it became or 202 with where to ask."""
+    return Endpoint(
+        "POST",
+        path,
+        handler,
+        roles,
+        summary,
+        body=body,
+        body_required=body_required,
+        answers={200: answer, 202: ActionOut},
+        takes=("Idempotency-Key",),
+        gives={202: ("Location", "Retry-After")},
+        problems=(*problems, *TROUBLE),
+    )

@@ -1,0 +1,139 @@
+"""From what people post to what travels: a token to match by, sealed values to be read by those with a need.
+
+Invariant: no readable subject, name, account or text leaves here. Contexts: of an order `order/token`, `order/name`,
+`order/account`, `order/text`, `order/answer`; of a task `task/token`, `task/attempt`; of a measure `measure/note`; of an
+objection `objection/text` (the person's words), `objection/notice`, `objection/reasons`.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from schemas.appeals import ObjectionMove, ObjectionRequest
+from schemas.cases.measures import BlockedIn, Measure, ReportedIn, WarnedIn
+from schemas.dissuasion import Attempt, AttemptIn, TaskDraft, TaskEvent, TaskEventKind, TaskIn, Way
+from schemas.orders.order import OrderDraft, OrderEvent, OrderEventKind, Verify
+from schemas.orders.requests import AnswerIn, OrderIn, VerifyIn
+from schemas.security import Sealer, Tokenizer
+from schemas.signals.subjects import Named, Role, Subject
+
+ANSWERS: dict[str, OrderEventKind] = {
+    "received": OrderEventKind.DELIVER,
+    "verified": OrderEventKind.VERIFY,
+    "mismatch": OrderEventKind.MISMATCH,
+    "executed": OrderEventKind.EXECUTE,
+    "refused": OrderEventKind.REFUSE,
+    "failed": OrderEventKind.FAIL,
+    "lifted": OrderEventKind.LIFT,
+}
+"""An institution's word -> what it is to the order."""
+_TEXTS = {ObjectionMove.LODGE: "text", ObjectionMove.NOTICE: "notice"}
+"""The others give reasons."""
+
+
+class Protector(NamedTuple):
+    """`now` of what is made here is replaced by the log's time; it stands only where the form asks for one."""
+
+    tokenizer: Tokenizer
+    sealer: Sealer
+
+    def _sealed(self, text: str | None, context: str) -> str | None:
+        return self.sealer.seal(text, context) if text is not None else None
+
+    def subject(self, named: Named, owner: str, role: Role = "suspect") -> Subject:
+        token = self.tokenizer.subject(named.kind, named.value)
+        return Subject(kind=named.kind, role=role, token=token, sealed=self.sealer.seal(named.value, f"{owner}/{token}"))
+
+    def measure(self, body: WarnedIn | BlockedIn | ReportedIn, name: str, institution: str, now: datetime) -> Measure:
+        """`signal_id` may be set by whoever knows it."""
+        own: dict[str, Any] = {}
+        if isinstance(body, WarnedIn):
+            own = {"channel": body.channel, "reaction": body.reaction}
+        elif isinstance(body, BlockedIn):
+            own = {"what": body.what, "until": body.until}
+            own |= {"amount_minor": body.amount.minor, "currency": body.amount.currency} if body.amount else {}
+        else:
+            own = {"reported_to": body.reported_to, "reference": body.number}
+        return Measure(
+            measure_id=name,
+            institution=institution,
+            kind=body.kind,
+            done_at=body.done_at,
+            at=now,
+            signal_id=body.signal_id,
+            note_sealed=self._sealed(body.note, f"{name}/note"),
+            **own,
+        )
+
+    def draft(self, body: OrderIn, name: str, case_id: str, agency: str) -> OrderDraft:
+        money = body.amount or (body.verify.amount if body.verify else None)
+        return OrderDraft(
+            order_id=name,
+            kind=body.kind,
+            case_id=case_id,
+            agency=agency,
+            recipient=body.recipient,
+            subject=self.subject(body.subject, name) if body.subject else None,
+            verify=self._verify(body.verify, name) if body.verify else None,
+            amount_minor=body.amount.minor if body.amount else None,
+            traced_minor=body.traced_minor,
+            currency=money.currency if money else None,
+            basis=body.basis,
+            answer_by=body.answer_by,
+            of=body.of,
+            text_sealed=self._sealed(body.text, f"{name}/text"),
+            method=body.method,
+            announced_at=body.announced_at,
+        )
+
+    def _verify(self, body: VerifyIn, name: str) -> Verify:
+        return Verify(
+            name_sealed=self._sealed(body.name, f"{name}/name"),
+            account_sealed=self._sealed(body.account, f"{name}/account"),
+            amount_minor=body.amount.minor,
+            occurred_at=body.occurred_at,
+        )
+
+    def answer(self, body: AnswerIn, name: str, action_id: str, unit: str | None = None) -> OrderEvent:
+        return OrderEvent(
+            event_id=action_id,
+            order_id=name,
+            kind=ANSWERS[body.result],
+            unit=unit,
+            text_sealed=self._sealed(body.text, f"{name}/answer"),
+            **body.model_dump(exclude={"result", "text"}),
+        )
+
+    def asked(self, body: TaskIn, name: str, case_id: str, agency: str, action_id: str) -> TaskEvent:
+        person = self.subject(body.person, name, "victim")
+        reach = tuple(one.model_dump() for one in body.reach)
+        draft = TaskDraft(task_id=name, case_id=case_id, agency=agency, person=person, reach=reach)
+        return TaskEvent(event_id=action_id, task_id=name, kind=TaskEventKind.ASK, draft=draft)
+
+    def attempt(self, body: AttemptIn, name: str, party: str, way: Way, now: datetime, action_id: str) -> Attempt:
+        context = f"{name}/{action_id}"
+        return Attempt(
+            attempt_id=action_id,
+            party=party,
+            way=way,
+            channel=body.channel,
+            at=now,
+            done_at=body.done_at,
+            result=body.result,
+            caller_sealed=self._sealed(body.caller, context),
+            said_sealed=self._sealed(body.said, context),
+        )
+
+    def objection(
+        self, move: ObjectionMove, name: str, case_id: str, party: str, action_id: str, text: str | None = None, **more: Any
+    ) -> ObjectionRequest:
+        return ObjectionRequest(
+            request_id=action_id,
+            objection_id=name,
+            case_id=case_id,
+            move=move,
+            party=party,
+            text_sealed=self._sealed(text, f"{name}/{_TEXTS.get(move, 'reasons')}"),
+            **more,
+        )

@@ -1,0 +1,96 @@
+"""The interface as a page: every route with its roles, body, answers and problems, from the same table that serves them.
+
+Invariant: nothing of it comes from elsewhere (no scripts, no fonts), so it works without a network; it is made once, for the
+table does not change while the gateway runs.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from functools import cached_property
+from html import escape
+
+import orjson
+from starlette.responses import HTMLResponse, Response
+
+from gateway.cases.responses import OpenApiOut
+from gateway.http.endpoint import Call, Endpoint
+from gateway.http.openapi import document
+from gateway.problems import PROBLEMS
+from gateway.security.auth import Role
+
+_STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1a1a1a;background:#fff}
+h2{font-size:1.05rem;margin:2rem 0 .3rem}code{font-family:ui-monospace,monospace}dl{margin:.3rem 0 0;display:grid;
+grid-template-columns:7rem 1fr;gap:.1rem 1rem}dt{color:#555}dd{margin:0}p{margin:.2rem 0}"""
+
+
+class Interface:
+    """Both forms, each made when it is first asked for and kept. To make the document takes as long as to take a thousand
+    signals: it is not made twice, and a gateway takes signals whether or not it can be made."""
+
+    def __init__(self, endpoints: Sequence[Endpoint]) -> None:
+        self._endpoints = endpoints
+
+    @cached_property
+    def openapi(self) -> bytes:
+        return orjson.dumps(document(self._endpoints))
+
+    @cached_property
+    def page(self) -> bytes:
+        return _page(self._endpoints).encode()
+
+
+async def openapi(call: Call) -> Response:
+    """The OpenAPI document."""
+    return Response(call.services.interface.openapi, media_type="application/json")
+
+
+async def docs(call: Call) -> Response:
+    """The interface as a page."""
+    return HTMLResponse(call.services.interface.page)
+
+
+def _page(endpoints: Sequence[Endpoint]) -> str:
+    sections = "\n".join(_section(endpoint) for endpoint in endpoints)
+    return (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Liandong: the API</title><style>{_STYLE}</style>'
+        f'<h1>Liandong: the API</h1><p>For machines: <a href="/openapi.json">openapi.json</a>. A token for local use: '
+        f"<code>liandong token bank-001</code>, sent as <code>Authorization: Bearer …</code>.</p>\n{sections}</html>"
+    )
+
+
+def _section(endpoint: Endpoint) -> str:
+    rows = [("roles", ", ".join(sorted(endpoint.roles)) or "open")]
+    if endpoint.body is not None:
+        rows.append(("body", f"{endpoint.body.__name__} ({endpoint.body_media}): {', '.join(endpoint.body.model_fields)}"))
+    if endpoint.query is not None:
+        rows.append(("query", ", ".join(endpoint.query.model_fields)))
+    for status, model in endpoint.answers.items():
+        rows.append((str(status), f"{model.__name__}: {', '.join(model.model_fields)}" if model else "no content"))
+    rows += [(str(PROBLEMS[slug].status), f"{slug}: {PROBLEMS[slug].title}") for slug in endpoint.all_problems]
+    told = "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in rows)
+    said = escape(inspect.getdoc(endpoint.handler) or endpoint.summary)
+    return f"<h2><code>{endpoint.method} {escape(endpoint.path)}</code></h2><p>{said}</p><dl>{told}</dl>"
+
+
+_OPEN: frozenset[Role] = frozenset()  # the same for every deployment, and no data of anybody
+ENDPOINTS = [
+    Endpoint(
+        "GET",
+        "/docs",
+        docs,
+        _OPEN,
+        "This interface as a page",
+        answers={200: None},
+        answer_media="text/html",
+    ),
+    Endpoint(
+        "GET",
+        "/openapi.json",
+        openapi,
+        _OPEN,
+        "This interface for machines",
+        answers={200: OpenApiOut},
+    ),
+]

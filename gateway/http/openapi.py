@@ -1,0 +1,276 @@
+"""The interface for machines: the OpenAPI 3.1 document, from the same table that serves the routes.
+
+It is made from the Endpoints and not by FastAPI, whose machinery the requests do not pass either: what is documented is what
+the handlers do. Invariant: every status, media type and problem that a route can answer is here (a fuzzer holds it to that:
+tests/contract/gateway/test_conformance.py).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+import schemas
+from gateway.http.endpoint import Endpoint, ProblemBody
+from gateway.problems import MEDIA_TYPE, PROBLEMS, TYPE_PREFIX, Kind
+
+EXAMPLES = Path(schemas.__file__).parent / "examples" / "http"
+_REF = "#/components/schemas/{model}"
+_SHOWN = "#/components/examples/"
+_FILED_AS = {"SignalIn": "signal"}
+_INFO = {
+    "title": "Liandong",
+    "version": "1",
+    "summary": "Share fraud and illicit-finance signals, and close the loop on each one.",
+    "description": "Errors are problem details (RFC 9457); every type is in docs/errors.md. What has no value is left out of an "
+    "answer. Members, routes and problem types may be added at any time; pass over what you do not know.",
+    "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+}
+_HEADERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "Idempotency-Key": (
+        "Names the request: the same again gives the same answer and counts once.",
+        {"type": "string", "pattern": "^[!-~]{1,124}$"},
+    ),
+    "Idempotency-Replayed": ("The gateway had this before; this is its receipt.", {"type": "string", "const": "true"}),
+    "Last-Event-ID": ("The id of the last event that came: what was missed since is told.", {"type": "string"}),
+    "Location": ("Where to ask what became of it.", {"type": "string"}),
+    "Retry-After": ("Seconds after which to try again.", {"type": "string", "pattern": "^[0-9]+$"}),
+}
+_PATH_PARAMETERS: dict[str, tuple[str, str]] = {
+    "signal_id": ("The id of the receipt.", "sig-Nk3b0vQm1x2yq8YpWc5f7A"),
+    "case_id": ("The case.", "case-5v1Jx0kq9sT2"),
+    "order_id": ("The order.", "ord-5v1Jx0kq9sT2-1c9b2f7e04aa"),
+    "task_id": ("The dissuasion task.", "task-5v1Jx0kq9sT2-77d0a1b2c3e4"),
+    "objection_id": ("The objection.", "obj-5v1Jx0kq9sT2-0f1e2d3c4b5a"),
+    "action_id": ("The action, as its answer named it.", "act-9fK2mQ"),
+    "queue": ("An agency's queue.", "public-security-630202"),
+    "notice_id": ("The notice, as its item names it.", "act-9fK2mQ/ord-5v1Jx0kq9sT2/0"),
+    "year": ("The year of an assessment.", "2025"),
+    "dispute_id": ("The dispute, as the assessment names it.", "dis-9fK2mQ"),
+    "record_id": ("The measure or request, as its answer named it.", "sup-9fK2mQ"),
+    "campaign_id": ("The campaign, as its answer named it.", "cam-9fK2mQ"),
+    "number": ("The receipt number of a tip.", "7K3F-0Q2M-9XVA-41BD-ZP8T"),
+}
+
+
+def document(endpoints: Iterable[Endpoint]) -> dict[str, Any]:
+    """The whole document, in the order of the routes."""
+    listed = list(endpoints)
+    paths: dict[str, dict[str, Any]] = {}
+    for endpoint in listed:
+        paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _operation(endpoint)
+    return {
+        "openapi": "3.1.0",
+        "info": _INFO,
+        "paths": paths,
+        "components": {
+            "schemas": _components(listed),
+            "examples": _examples(listed),
+            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
+        },
+    }
+
+
+def examples_of(model: type[BaseModel]) -> dict[str, Any]:
+    """The committed examples of a body, by name: `<Model>.<name>.json` in schemas/examples/http."""
+    prefix = _FILED_AS.get(model.__name__, model.__name__)
+    return {path.name.split(".")[1]: _read(path) for path in sorted(EXAMPLES.glob(f"{prefix}.*.json"))}
+
+
+@cache
+def _read(path: Path) -> Any:
+    return json.loads(path.read_text("utf-8"))
+
+
+def _operation(endpoint: Endpoint) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "operationId": endpoint.name,
+        "summary": endpoint.summary,
+        "description": " ".join((endpoint.handler.__doc__ or endpoint.summary).split()),
+        "x-roles": sorted(endpoint.roles),
+        "security": [{"bearer": []}] if endpoint.roles else [],
+    }
+    if parameters := [*_path_parameters(endpoint), *_query_parameters(endpoint), *map(_header_parameter, endpoint.takes)]:
+        told["parameters"] = parameters
+    if endpoint.body is not None:
+        content = {endpoint.body_media: _example_of(endpoint.body, endpoint.body_media)}
+        told["requestBody"] = {"required": endpoint.body_required, "content": content}
+    told["responses"] = {str(status): one for status, one in sorted(_responses(endpoint).items())}
+    return told
+
+
+def _path_parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
+    found = []
+    for name in re.findall(r"{(\w+)}", endpoint.path):
+        said, example = _PATH_PARAMETERS.get(name, ("", ""))
+        one: dict[str, Any] = {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+        found.append(one | ({"description": said, "example": example} if said else {}))
+    return found
+
+
+def _query_parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
+    if endpoint.query is None:
+        return []
+    schema = _absent(endpoint.query.model_json_schema(ref_template=_REF))
+    needed = schema.get("required", ())
+    return [
+        {"name": name, "in": "query", "required": name in needed, "schema": one} for name, one in schema["properties"].items()
+    ]
+
+
+def _header_parameter(name: str) -> dict[str, Any]:
+    said, schema = _HEADERS[name]
+    return {"name": name, "in": "header", "required": False, "description": said, "schema": schema}
+
+
+def _example_of(model: type[BaseModel], media: str) -> dict[str, Any]:
+    """The media type object of a body. Of NDJSON the schema is one line's."""
+    told: dict[str, Any] = {"schema": {"$ref": _REF.format(model=model.__name__)}}
+    shown = examples_of(model)
+    found: dict[str, Any] = {name: {"$ref": f"{_SHOWN}{model.__name__}.{name}"} for name in shown}
+    if media != "application/json":
+        told["schema"] = {"type": "string", "contentMediaType": media, "contentSchema": told["schema"]}
+        found = {"lines": {"value": "".join(map(_line, shown.values()))}} if shown else {}
+    return told | ({"examples": found} if found else {})
+
+
+def _any_of(model: type[BaseModel], others: tuple[type[BaseModel], ...], media: str) -> dict[str, Any]:
+    """The media type object of an answer that has several forms, by the caller's role."""
+    told = _example_of(model, media)
+    for other in others:
+        more = _example_of(other, media)
+        told["schema"] = {"anyOf": [*told["schema"].get("anyOf", [told["schema"]]), more["schema"]]}
+        told["examples"] = told.get("examples", {}) | {
+            f"{other.__name__}.{name}": one for name, one in more.get("examples", {}).items()
+        }
+    return told
+
+
+def _line(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n"
+
+
+def _responses(endpoint: Endpoint) -> dict[int, dict[str, Any]]:
+    told: dict[int, dict[str, Any]] = {}
+    for status, model in endpoint.answers.items():
+        one: dict[str, Any] = {"description": _said(model) if model else endpoint.summary}
+        if model is not None:
+            one["content"] = {endpoint.answer_media: _any_of(model, endpoint.also.get(status, ()), endpoint.answer_media)}
+        elif status != 204:
+            one["content"] = {endpoint.answer_media: {"schema": {"type": "string"}}}
+        if status == 200 and endpoint.also_media:
+            one["content"][endpoint.also_media] = {"schema": {"type": "string"}}
+        if headers := endpoint.gives.get(status):
+            one["headers"] = {name: _header(name) for name in headers}
+        told[status] = one
+    by_status: dict[int, list[Kind]] = {}
+    for slug in endpoint.all_problems:
+        by_status.setdefault(PROBLEMS[slug].status, []).append(PROBLEMS[slug])
+    for status, kinds in by_status.items():
+        told[status] = _merged(told.get(status), _problems(status, kinds))
+    return told
+
+
+def _merged(answer: dict[str, Any] | None, problem: dict[str, Any]) -> dict[str, Any]:
+    """A status that is an answer and a problem (readiness), by its media type."""
+    return problem if answer is None else {**problem, **answer, "content": {**answer["content"], **problem["content"]}}
+
+
+def _said(model: type[BaseModel]) -> str:
+    return " ".join((model.__doc__ or model.__name__).split())
+
+
+def _header(name: str) -> dict[str, Any]:
+    said, schema = _HEADERS[name]
+    return {"description": said, "schema": schema}
+
+
+def _problems(status: int, kinds: list[Kind]) -> dict[str, Any]:
+    """All problems of one status: which types, and one example of each."""
+    types = [TYPE_PREFIX + kind.slug for kind in kinds]
+    told: dict[str, Any] = {
+        "description": "; ".join(f"`{kind.slug}`: {kind.title}" for kind in kinds),
+        "content": {
+            MEDIA_TYPE: {
+                "schema": {
+                    "allOf": [
+                        {"$ref": _REF.format(model="Problem")},
+                        {"properties": {"type": {"enum": types}, "status": {"const": status}}},
+                    ]
+                },
+                "examples": {kind.slug: {"$ref": _SHOWN + kind.slug} for kind in kinds},
+            }
+        },
+    }
+    if status in (409, 429, 503):
+        told["headers"] = {"Retry-After": _header("Retry-After")}
+    return told
+
+
+def problem_example(kind: Kind) -> dict[str, Any]:
+    return {"type": TYPE_PREFIX + kind.slug, "title": kind.title, "status": kind.status, "detail": kind.meaning}
+
+
+def _examples(endpoints: list[Endpoint]) -> dict[str, Any]:
+    """Every body and answer that is shown, and every problem."""
+    models = {one.body for one in endpoints} | {model for one in endpoints for model in one.models}
+    told = {
+        f"{model.__name__}.{name}": {"value": value}
+        for model in sorted(filter(None, models), key=lambda model: model.__name__)
+        for name, value in examples_of(model).items()
+    }
+    slugs = {slug for one in endpoints for slug in one.all_problems}
+    return told | {slug: {"summary": PROBLEMS[slug].title, "value": problem_example(PROBLEMS[slug])} for slug in sorted(slugs)}
+
+
+def _components(endpoints: list[Endpoint]) -> dict[str, Any]:
+    """The schemas of all bodies and answers. One name is one schema."""
+    taken = {one.body for one in endpoints if one.body is not None}
+    queries = {one.query for one in endpoints if one.query is not None}
+    given = {model for one in endpoints for model in one.models}
+    found: dict[str, Any] = {}
+    for name, schema in sorted([*_defined(taken, "validation").items(), *_inner(queries).items()]):
+        found[name] = schema
+    for name, schema in _defined(given | {ProblemBody}, "serialization").items():
+        shown = _absent(schema)
+        if found.setdefault(name, shown) != shown:
+            raise ValueError(f"{name} is one schema as a body and another as an answer: give it two names")
+    found["Problem"] = found.pop("ProblemBody") | {"description": f"RFC 9457; `type` is {TYPE_PREFIX}<slug>, see docs/errors.md."}
+    return dict(sorted(found.items()))
+
+
+def _defined(models: set[type[BaseModel]], mode: Any) -> dict[str, Any]:
+    listed = sorted(models, key=lambda model: model.__name__)
+    _, told = models_json_schema([(model, mode) for model in listed], ref_template=_REF)
+    found: dict[str, Any] = told.get("$defs", {})
+    return found
+
+
+def _inner(queries: set[type[BaseModel]]) -> dict[str, Any]:
+    """What the parameters refer to; the parameters themselves stand in their operation."""
+    own = {model.__name__ for model in queries}
+    return {name: schema for name, schema in _defined(queries, "validation").items() if name not in own}
+
+
+def _absent(schema: dict[str, Any]) -> dict[str, Any]:
+    """A model's schema in which `null` is absence: so answers are written (gateway/http/responses.py), and so a query is read."""
+    if "properties" not in schema:
+        return schema
+    fields, required = {}, list(schema.get("required", ()))
+    for name, one in schema["properties"].items():
+        fields[name] = one
+        kinds = one.get("anyOf", [])
+        if {"type": "null"} in kinds:
+            left = [kind for kind in kinds if kind != {"type": "null"}]
+            rest = {key: value for key, value in one.items() if key != "anyOf" and (key, value) != ("default", None)}
+            fields[name] = {**rest, **(left[0] if len(left) == 1 else {"anyOf": left})}
+            required = [other for other in required if other != name]
+    told = {**schema, "properties": fields, "required": required}
+    return told if required else {key: value for key, value in told.items() if key != "required"}

@@ -1,0 +1,307 @@
+"""A notice as its recipient reads it: clear words, readable values, what became of its delivery.
+
+Invariant: values are opened for the recipient of the notice alone, and who acted for an agency is not told outside of it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+
+from gateway.http.unsealing import SubjectOut, opened, shown
+from schemas.common import Instant
+from schemas.dissuasion import Task
+from schemas.notifications.notice import Notice, told
+from schemas.orders.order import Order
+from schemas.security import Sealer
+from schemas.signals.subjects import Subject
+from stream_processors.views.inbox import Addressed
+from stream_processors.views.inbox_fold import Delivery, Entry, Reached
+
+Out = TypeVar("Out", bound=BaseModel)
+
+
+class CheckOut(BaseModel):
+    """What is to be compared before anything is stopped: where one differs, nothing may be, and that is answered at once."""
+
+    fields: list[str]
+    name: str | None
+    account: str | None
+    amount_minor: int | None
+    occurred_at: Instant | None
+
+
+class InboxOrderOut(BaseModel):
+    """An order as it was after what the notice tells. `check`: what is to be compared. `of`: the order that this one is about."""
+
+    order_id: str
+    kind: str
+    state: str
+    agency: str
+    recipient: str
+    basis: str
+    subject: SubjectOut | None
+    check: CheckOut | None
+    amount_minor: int | None
+    currency: str | None
+    of: str | None
+    text: str | None
+    issued_at: Instant | None
+    valid_until: Instant | None
+    answer_by: Instant | None
+    overdue: bool
+    held_minor: int
+    preserve_until: Instant | None
+
+
+class InboxTaskOut(BaseModel):
+    """A dissuasion task as it was after what the notice tells. `person` is who is about to lose money."""
+
+    task_id: str
+    state: str
+    agency: str
+    person: SubjectOut
+    opened_at: Instant
+    tries: int
+
+
+class InboxFeedbackOut(BaseModel):
+    """What came of a signal, whole; a later one replaces it. `saved_minor` is of the case: its signals share it."""
+
+    signal_id: str | None
+    duplicate_of: str | None
+    corroborated_by: int
+    seen: bool
+    acts: list[str]
+    outcome: str | None
+    saved_minor: dict[str, int]
+
+
+class InboxWarningOut(BaseModel):
+    """A subject of yours was reported elsewhere. `signals`: your own about it."""
+
+    subject: str
+    subject_kind: str
+    kinds: list[str]
+    severity: str
+    others: int
+    signals: list[str]
+
+
+class InboxUndoOut(BaseModel):
+    """Something done, and what takes it back: at once, or when the agency orders it."""
+
+    order_id: str | None
+    did: str
+    undo: str
+    after_order: bool
+    amount_minor: int | None
+    currency: str | None
+
+
+class InboxTakenBackOut(BaseModel):
+    """A report was corrected or retracted. `undo`: what you did; `proposed`: for the agency, the releases that follow."""
+
+    subject: str
+    change: str
+    others: int
+    undo: list[InboxUndoOut]
+    proposed: list[InboxUndoOut]
+    needs_receipt: bool
+
+
+class InboxObjectionOut(BaseModel):
+    """An objection's new state, the orders of yours that it concerns, what you should do now."""
+
+    objection_id: str
+    state: str
+    orders: list[str]
+    please: str
+
+
+class ReachedOut(BaseModel):
+    """`way`: poll, stream, webhook or api; `attempt` of a webhook."""
+
+    at: Instant
+    way: str
+    attempt: int | None = None
+
+
+class DeliveryOut(BaseModel):
+    """`state` is the furthest that was reached; the others say when and how. `detail`: why its endpoint did not take it."""
+
+    state: str
+    sent_at: Instant
+    received: ReachedOut | None = None
+    acknowledged: ReachedOut | None = None
+    parked: ReachedOut | None = None
+    replayed: ReachedOut | None = None
+    detail: str | None = None
+
+
+class ItemOut(BaseModel):
+    """A notice. `says` is the key of its sentence, `zh` and `en` the sentence. `cursor` is where it stands: send it in `after` to
+    get what is behind it, and to say that all before it has come."""
+
+    cursor: str | None
+    notice_id: str
+    kind: str
+    says: str
+    zh: str
+    en: str
+    at: Instant
+    case_id: str
+    order: InboxOrderOut | None = None
+    task: InboxTaskOut | None = None
+    subject: SubjectOut | None = None
+    data: dict[str, int | str] | None = None
+    feedback: InboxFeedbackOut | None = None
+    warning: InboxWarningOut | None = None
+    taken_back: InboxTakenBackOut | None = None
+    objection: InboxObjectionOut | None = None
+    delivery: DeliveryOut
+
+
+class InboxOut(BaseModel):
+    """Notices, the oldest first. `next`: send it in `after` of the next request; `more`: there is more already."""
+
+    inbox: str
+    items: list[ItemOut]
+    next: str | None
+    more: bool
+
+
+class CaseNoticeOut(BaseModel):
+    """One notice of a case, and the proof of its delivery."""
+
+    recipient: str
+    notice_id: str
+    kind: str
+    says: str
+    zh: str
+    en: str
+    order_id: str | None
+    task_id: str | None
+    delivery: DeliveryOut
+
+
+class DeliveriesOut(BaseModel):
+    """The notices of a case, the oldest first: whom they went to and what became of each."""
+
+    case_id: str
+    deliveries: list[CaseNoticeOut]
+
+
+def item_out(entry: Entry, cursor: str | None, sealer: Sealer) -> ItemOut:
+    notice, order, task = entry.issued.notice, entry.issued.order, entry.issued.task
+    said = told(notice)
+    return ItemOut(
+        cursor=cursor,
+        notice_id=notice.notice_id,
+        kind=notice.kind.value,
+        says=notice.says,
+        zh=said.zh,
+        en=said.en,
+        at=notice.at,
+        case_id=notice.case_id,
+        order=_order(order, sealer) if order else None,
+        task=_task(task, sealer) if task else None,
+        subject=_subject(notice.subject, _owners(notice, order), sealer) if notice.subject else None,
+        data=notice.data or None,
+        feedback=_as(InboxFeedbackOut, notice.feedback),
+        warning=_as(InboxWarningOut, notice.warning),
+        taken_back=_as(InboxTakenBackOut, notice.taken_back),
+        objection=_as(InboxObjectionOut, notice.objection),
+        delivery=delivery_out(notice, entry.delivery),
+    )
+
+
+def delivery_out(notice: Notice, delivery: Delivery) -> DeliveryOut:
+    return DeliveryOut(
+        state=delivery.state.value,
+        sent_at=notice.at,
+        received=_reached(delivery.received),
+        acknowledged=_reached(delivery.acknowledged),
+        parked=_reached(delivery.parked),
+        replayed=_reached(delivery.replayed),
+        detail=delivery.detail,
+    )
+
+
+def case_notice_out(one: Addressed) -> CaseNoticeOut:
+    """For the officers of the case: what was said in which words, not what it was filled with beyond them."""
+    notice = one.entry.issued.notice
+    said = told(notice)
+    return CaseNoticeOut(
+        recipient=one.recipient,
+        notice_id=notice.notice_id,
+        kind=notice.kind.value,
+        says=notice.says,
+        zh=said.zh,
+        en=said.en,
+        order_id=notice.order_id,
+        task_id=notice.task_id,
+        delivery=delivery_out(notice, one.entry.delivery),
+    )
+
+
+def _as(model: type[Out], one: BaseModel | None) -> Out | None:
+    return None if one is None else model.model_validate(one.model_dump(mode="json"))
+
+
+def _reached(one: Reached | None) -> ReachedOut | None:
+    if one is None:
+        return None
+    return ReachedOut(at=one.at, way=one.way, attempt=one.attempt if one.way == "webhook" else None)
+
+
+def _owners(notice: Notice, order: Order | None) -> list[str]:
+    """What the subject of a notice may have been sealed for: its order or the one that this is about, its task, the recipient's
+    own signals."""
+    signals: list[str] = [*notice.warning.signals] if notice.warning else []
+    if notice.feedback is not None and notice.feedback.signal_id:
+        signals.append(notice.feedback.signal_id)
+    return [one for one in (notice.order_id, order.of if order else None, notice.task_id, *signals) if one]
+
+
+def _subject(subject: Subject, owners: list[str], sealer: Sealer) -> SubjectOut:
+    values = (opened(sealer, subject.sealed, f"{owner}/{subject.token}") for owner in owners)
+    value = next((one for one in values if one is not None), None)
+    return shown(subject, value)
+
+
+_PLAIN = [name for name in InboxOrderOut.model_fields if name not in ("subject", "check", "text", "kind", "state")]
+
+
+def _order(order: Order, sealer: Sealer) -> InboxOrderOut:
+    plain: dict[str, Any] = {name: getattr(order, name) for name in _PLAIN}
+    owners = [order.order_id, *([order.of] if order.of else [])]
+    check = None
+    if order.verify is not None:
+        check = CheckOut(
+            fields=[one.value for one in order.verify_fields],
+            name=opened(sealer, order.verify.name_sealed, f"{order.order_id}/name"),
+            account=opened(sealer, order.verify.account_sealed, f"{order.order_id}/account"),
+            amount_minor=order.verify.amount_minor,
+            occurred_at=order.verify.occurred_at,
+        )
+    return InboxOrderOut(
+        **plain,
+        kind=order.kind.value,
+        state=order.state.value,
+        subject=_subject(order.subject, owners, sealer) if order.subject else None,
+        check=check,
+        text=opened(sealer, order.text_sealed, f"{order.order_id}/text"),
+    )
+
+
+def _task(task: Task, sealer: Sealer) -> InboxTaskOut:
+    return InboxTaskOut(
+        task_id=task.task_id,
+        state=task.state.value,
+        agency=task.agency,
+        person=_subject(task.person, [task.task_id], sealer),
+        opened_at=task.opened_at,
+        tries=task.tries,
+    )

@@ -1,0 +1,138 @@
+"""What a recipient does with an inbox: read on from a cursor, wait for more, acknowledge, ask once more.
+
+Invariant: what is told to be received, acknowledged or sent once more is in the log first. Reading past a notice is the proof
+that it was received; each notice gets that mark once, not once a request.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+
+from gateway.adapters.kafka import Entry as LogEntry
+from gateway.adapters.kafka import Log, Position
+from gateway.inbox import cursor as cursors
+from gateway.inbox.waiters import Bell
+from gateway.metrics import METRICS
+from gateway.problems import Problem, later
+from gateway.security.auth import Caller, Role
+from schemas.codec import encode
+from schemas.notifications.delivery import DeliveryMark, DeliveryState, Way
+from schemas.security import Tokenizer
+from schemas.topics import DELIVERED
+from stream_processors.runtime.crash_points import point
+from stream_processors.views.inbox import Inbox, Inboxes
+from stream_processors.views.inbox_fold import Entry, Reached, member_of, name_of
+
+MOST_MARKS = 1000
+"""Notices of one request that are marked; the next request marks the rest."""
+
+
+class InboxDesk:
+    """`read` and `past` for what comes, `acknowledge` and `replay` for what is there."""
+
+    def __init__(
+        self,
+        log: Log,
+        views: Inboxes,
+        tokenizer: Tokenizer,
+        bell: Bell,
+        *,
+        retry_after_s: int,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._log, self._views, self._tokenizer, self._bell = log, views, tokenizer, bell
+        self._retry_after_s, self._now = retry_after_s, now
+
+    def cursor(self, recipient: str, log: str, offset: int) -> str:
+        return cursors.given(self._tokenizer, recipient, log, offset)
+
+    async def place(self, recipient: str, text: str | None) -> int | None:
+        """The offset of a cursor that came back, START without one; None when it is not of this inbox."""
+        if text is None:
+            return cursors.START
+        claimed = cursors.claimed(text)
+        if claimed is None:
+            return None
+        log = (await self._views.inbox(recipient, after=claimed.offset, limit=1)).log
+        return claimed.offset if claimed.is_of(self._tokenizer, recipient, log) else None
+
+    async def read(self, caller: Caller, recipient: str, *, after: int, limit: int, wait_s: float = 0.0) -> Inbox:
+        """What stands behind the offset, as soon as there is something, at the latest after `wait_s` seconds."""
+        found = await self._views.inbox(recipient, after=after, limit=limit)
+        if found.entries or wait_s <= 0:
+            return found
+        ends = time.monotonic() + wait_s
+        async with self._bell.ear(recipient, caller) as ear:
+            while True:
+                ear.listen()
+                found = await self._views.inbox(recipient, after=after, limit=limit)
+                left = ends - time.monotonic()
+                if found.entries or left <= 0 or self._bell.draining:
+                    return found
+                await ear.wait(left)
+
+    async def past(self, caller: Caller, recipient: str, upto: int, way: Way) -> None:
+        """The recipient has read up to and with this offset: what lies there is received."""
+        entries = await self._views.unreceived(recipient, upto=upto, limit=MOST_MARKS) if upto >= 0 else []
+        await self._mark(caller, entries, DeliveryState.RECEIVED, way)
+
+    async def acknowledge(self, caller: Caller, recipient: str, notice_id: str) -> Entry:
+        """The notice, acknowledged. Once is enough: whoever says it again gets the first time back."""
+        entry = await self.notice(recipient, notice_id)
+        if entry.delivery.acknowledged is not None:
+            return entry
+        at = await self._mark(caller, [entry], DeliveryState.ACKNOWLEDGED, "api")
+        return entry._replace(delivery=entry.delivery._replace(acknowledged=Reached(at, "api", 1)))
+
+    async def replay(self, caller: Caller, recipient: str, notice_id: str) -> Entry:
+        """The notice, sent once more to whoever listens for the recipient."""
+        entry = await self.notice(recipient, notice_id)
+        at = await self._mark(caller, [entry], DeliveryState.REPLAYED, "api")
+        return entry._replace(delivery=entry.delivery._replace(replayed=Reached(at, "api", 1)))
+
+    async def replay_from(self, caller: Caller, recipient: str, after: int, limit: int) -> Inbox:
+        """All behind the offset, at most `limit`, sent once more."""
+        found = await self._views.inbox(recipient, after=after, limit=limit)
+        await self._mark(caller, found.entries, DeliveryState.REPLAYED, "api")
+        return found
+
+    async def notice(self, recipient: str, notice_id: str) -> Entry:
+        """Problem 404 when it is not in this inbox: another's does not exist."""
+        found = await self._views.noticed(recipient, name_of(member_of(recipient, notice_id, 0)))
+        if found is None:
+            raise Problem("not-found", "there is no such notice in this inbox, or it is no longer kept")
+        return found
+
+    async def _mark(self, caller: Caller, entries: Sequence[Entry], state: DeliveryState, way: Way) -> datetime:
+        """Appends a mark each; when it is not known whether they are in the log, the request is to be sent again."""
+        at = self._now()
+        if not entries:
+            return at
+        marks = [_record(caller, one, state, way, at) for one in entries]
+        point("gateway.mark_built")
+        landed = await self._log.append(DELIVERED, marks)
+        point("gateway.mark_appended")
+        if not all(isinstance(one, Position) for one in landed):
+            raise later("log-unavailable", "the broker did not acknowledge; send the same again", self._retry_after_s)
+        METRICS.inbox_marks.labels(state.value).inc(len(entries))
+        return at
+
+
+def _record(caller: Caller, entry: Entry, state: DeliveryState, way: Way, at: datetime) -> LogEntry:
+    notice = entry.issued.notice
+    mark = DeliveryMark(
+        recipient=notice.recipient,
+        notice_id=notice.notice_id,
+        state=state,
+        at=at,
+        way=way,
+        noticed_at=notice.at,
+        place=entry.offset if entry.offset >= 0 else None,
+    )
+    who = "institution" if caller.role is Role.INSTITUTION else "officer"
+    name = f"{state.value}-{name_of(member_of(notice.recipient, notice.notice_id, 0))}-{int(at.timestamp() * 1000)}"
+    actor = f"{who}:{caller.subject}"
+    value = encode(DELIVERED, mark, id=name, source="/gateway", actor=actor, time=at, subject=notice.recipient)
+    return LogEntry(notice.recipient.encode(), value)

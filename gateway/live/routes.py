@@ -1,0 +1,86 @@
+"""Live queues for officers: changes of cases as they come, on a connection that stays open (docs/live.md).
+
+Invariant: who listens may see every queue that is told of, checked when the connection opens; it ends with the token.
+"""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, Field
+
+from gateway.cases.responses import CaseOut, QueueOut
+from gateway.http.endpoint import Call, Endpoint
+from gateway.live.hub import Wants
+from gateway.live.stream import EventStream
+from gateway.problems import Problem
+from gateway.queues.routes import OFFICERS, own_queue
+from gateway.security.audit import accessed
+from gateway.security.auth import Caller
+
+_MOST_QUEUES = 64
+
+
+class LiveOut(BaseModel):
+    """What the data of the events hold: `cases` of an event `cases`, `queues` of `counts`, `reason` of `reset` and `bye`."""
+
+    cases: list[CaseOut] | None = None
+    queues: list[QueueOut] | None = None
+    reason: str | None = None
+
+
+class EventsQuery(BaseModel):
+    """`queue`, as often as there are queues; without one, all that the caller may see."""
+
+    queue: list[str] = Field(default=[], max_length=_MOST_QUEUES)
+
+
+async def get_queue_events(call: Call) -> EventStream:
+    """Server-sent events of one queue: `cases` (newest state of each case that changed), `counts` (by severity), `reset` (read
+    the list again), `bye`. At most 4 updates a second; `Last-Event-ID` resumes."""
+    queue = own_queue(call.request.path_params["queue"], call.caller)
+    return await _events(call, queue, lambda name: name == queue)
+
+
+async def get_events(call: Call) -> EventStream:
+    """The same for several queues (`?queue=a&queue=b`), or for all that the caller may see."""
+    asked = call.request.query_params.getlist("queue")
+    if len(asked) > _MOST_QUEUES:
+        raise Problem("invalid-request", f"at most {_MOST_QUEUES} queues can be named", errors=[])
+    queues = frozenset(own_queue(name, call.caller) for name in asked)
+    return await _events(call, ",".join(sorted(queues)) or None, queues.__contains__ if queues else _all_of(call.caller))
+
+
+def _all_of(caller: Caller) -> Wants:
+    return caller.may_work_on
+
+
+async def _events(call: Call, named: str | None, wants: Wants) -> EventStream:
+    """`named` is what the record of who listens says: None for all of the caller's queues."""
+    services = call.services
+    accessed(call.caller, "live", queue=named)
+    client = await services.live.join(call.caller, wants, call.request.headers.get("last-event-id"))
+    return EventStream(services.live, client, services.settings)
+
+
+_PROBLEMS = ("invalid-request", "too-many-streams", "overloaded", "rebuilding")
+
+
+def _endpoint(path: str, handler: object, summary: str, query: type[BaseModel] | None) -> Endpoint:
+    return Endpoint(
+        "GET",
+        path,
+        handler,  # type: ignore[arg-type]
+        OFFICERS,
+        summary,
+        streams=True,
+        query=query,
+        answers={200: LiveOut},
+        answer_media="text/event-stream",
+        takes=("Last-Event-ID",),
+        problems=_PROBLEMS,
+    )
+
+
+ENDPOINTS = [
+    _endpoint("/v1/queues/events", get_events, "Live changes of several queues", EventsQuery),
+    _endpoint("/v1/queues/{queue}/events", get_queue_events, "Live changes of a queue", None),
+]

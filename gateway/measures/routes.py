@@ -1,0 +1,165 @@
+"""Routes of institutions: what they did about a case by themselves: warned, blocked, reported (Arts. 21, 22).
+
+Invariant: a measure counts once, by its institution's reference; it is recorded in every case that its signal went to, so that no
+clock of a linked case runs on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+
+from pydantic import BaseModel, RootModel
+from starlette.responses import Response
+
+from gateway.commands.case_commands import Pending, Standing, actor_of
+from gateway.commands.case_requests import (
+    CASE,
+    INSTITUTIONS,
+    act,
+    action_of,
+    body_of,
+    live_case,
+    move_endpoint,
+    pending_reply,
+    protector,
+    teller,
+    wanted_of,
+)
+from gateway.http.endpoint import Call
+from gateway.http.responses import dumped
+from gateway.orders.responses import MeasureOut
+from gateway.problems import Problem, later
+from schemas.cases.case import ActionKind, Case
+from schemas.cases.measures import Measure, MeasureIn
+from schemas.security import Tokenizer
+from stream_processors.views.allowed_actions import MERGES_FOLLOWED
+from stream_processors.views.api import Receipt
+
+_MARKS = {"at", "late", "done_late", "note_sealed"}
+"""What a measure has from the log; a note is sealed anew each time."""
+
+
+class MeasureBody(RootModel[MeasureIn]):
+    """A measure: `warned` (how, and what the customer did then), `blocked` (what, how much that holds, until when) or `reported`
+    (to which agency). `reference` is your own name of it: sent again, it counts once. `note` is sealed before it leaves the
+    gateway."""
+
+
+class MeasuredOut(BaseModel):
+    """The measure as each of the signal's cases keeps it; one that has not decided yet is left out, and the answer is 202."""
+
+    measures: list[MeasureOut]
+
+
+async def post_case_measure(call: Call) -> Response:
+    """A measure about a case that you are part of. It starts and stops your clocks; one that comes late is kept, and marked."""
+    body = (await body_of(call, MeasureBody)).root
+    found = await _measured(call, await live_case(call), body)
+    return pending_reply(found) if isinstance(found, Pending) else dumped(found)
+
+
+async def post_signal_measure(call: Call) -> Response:
+    """The same by your signal's id: it is recorded in every case that the signal went to."""
+    body = (await body_of(call, MeasureBody)).root
+    signal_id, cases = await _cases(call)
+    body = body.model_copy(update={"signal_id": body.signal_id or signal_id})
+    found = await asyncio.gather(*(_measured(call, case, body) for case in cases), return_exceptions=True)
+    for one in found:
+        if isinstance(one, BaseException):
+            raise one  # what was taken stays: the same again is an echo there
+    told = list({one.case_id: one for one in found if isinstance(one, MeasureOut)}.values())
+    pending = next((one for one in found if isinstance(one, Pending)), None)
+    return dumped(MeasuredOut(measures=told)) if pending is None else pending_reply(pending)
+
+
+async def _measured(call: Call, case: Case, body: MeasureIn) -> MeasureOut | Pending:
+    """The word on the measure of the case, or of the one that it went on to. One that is there already is answered from there."""
+    institution = call.caller.subject
+    name = measure_id(call.services.tokenizer, institution, body.reference)
+    made = protector(call).measure(body, name, institution, datetime.now(UTC))
+    if (found := await _kept(call, case, made)) is not None:
+        there, holder = found
+        if there.model_dump(exclude=_MARKS) != made.model_dump(exclude=_MARKS):
+            raise Problem("reference-reused", "this reference names another measure of yours")
+        return teller(call).measure(there, holder)
+    asked = wanted_of(ActionKind.MEASURE, "measure", body, lambda: {"measure": made})
+    print_ = call.services.tokenizer.token("print", asked.said)
+    action_id = action_of(call, "measure", case.case_id, body.reference, print_)
+    outcome = await act(call, case, asked, action_id)
+    if isinstance(outcome, Pending):
+        return outcome
+    found = await _kept(call, outcome, made)
+    if found is None:  # the case that decided hands it over, and the one that takes it in is not in the views yet
+        return Pending(action_id, Standing(actor_of(call.caller), case.case_id, asked.kind.value, print_))
+    return teller(call).measure(*found)
+
+
+async def _kept(call: Call, case: Case, made: Measure) -> tuple[Measure, Case] | None:
+    """The measure as it is kept, and where: in this case, or in one that all of it, or the measure's signal, went to."""
+    line, seen = [case], {case.case_id}
+    for one in line:
+        if (there := next((kept for kept in one.measures if kept.measure_id == made.measure_id), None)) is not None:
+            return there, one
+        split = (into for signal, into in one.split_off.items() if signal.partition("/")[0] == made.signal_id)
+        for into in dict.fromkeys((*split, one.merged_into)):
+            if into is not None and into not in seen and len(seen) <= MERGES_FOLLOWED:
+                seen.add(into)
+                line += [other for other in [await call.services.views.case(into)] if other is not None]
+    return None
+
+
+def measure_id(tokenizer: Tokenizer, institution: str, reference: str) -> str:
+    """A keyed name of (institution, reference): it tells nothing and never changes."""
+    return "msr-" + tokenizer.token("measure", institution, reference).partition(".")[2]
+
+
+async def _cases(call: Call) -> tuple[str, list[Case]]:
+    """The signal that counts and its cases. The same content again under another reference is its first signal's."""
+    receipt = await _own_receipt(call, call.request.path_params["signal_id"])
+    if receipt is not None and receipt.of is not None:
+        receipt = await _own_receipt(call, receipt.of)
+    if receipt is None:
+        raise later("no-case", "the signal is being assessed; ask again in a moment", call.services.settings.retry_after_s)
+    if not receipt.cases:
+        raise Problem("no-case", "the signal is in no case: none was opened for it, or it was taken back")
+    found = [await call.services.views.case(one) for one in receipt.cases]
+    cases = [case for case in found if case is not None]
+    if len(cases) < len(found):
+        raise later("no-case", "its case is being opened; ask again in a moment", call.services.settings.retry_after_s)
+    return receipt.signal_id, cases
+
+
+async def _own_receipt(call: Call, signal_id: str) -> Receipt | None:
+    """None while it is not assessed. Another's signal does not exist."""
+    services, institution = call.services, call.caller.subject
+    receipt = await services.views.receipt(signal_id)
+    if receipt is not None and receipt.institution == institution:
+        return receipt
+    record = await services.memory.find(signal_id) if receipt is None else None
+    if record is None or record.institution != institution or record.signal_id != signal_id:
+        raise Problem("not-found", "there is no such signal of yours")
+    return None
+
+
+_REFUSALS = (*CASE, "impossible-time", "too-many-measures")
+ENDPOINTS = [
+    move_endpoint(
+        "/v1/cases/{case_id}/measures",
+        post_case_measure,
+        INSTITUTIONS,
+        "Say what you did about a case",
+        body=MeasureBody,
+        answer=MeasureOut,
+        problems=_REFUSALS,
+    ),
+    move_endpoint(
+        "/v1/signals/{signal_id}/measures",
+        post_signal_measure,
+        INSTITUTIONS,
+        "Say what you did about a signal's case",
+        body=MeasureBody,
+        answer=MeasuredOut,
+        problems=(*_REFUSALS, "no-case"),
+    ),
+]

@@ -1,0 +1,276 @@
+"""What an officer is told of a money trail: its hops, what remains on each account, and the orders that can be issued along it.
+
+Invariant: of a transfer or account that only cases of other agencies name, only tokens and amounts are told; nothing is held
+beyond what remains, and what cannot be ordered says what is missing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from itertools import groupby
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel
+
+from gateway.http.unsealing import opened
+from gateway.money_trail.service import Gathered
+from schemas.cases.case import Case
+from schemas.common import Amount, Instant
+from schemas.money_trail import Cut, Hold, Hop, Loss, Stop, Trail, Unexplained
+from schemas.orders.order import OrderKind
+from schemas.policy import Policy
+from schemas.security import Sealer
+from stream_processors.domain.money_trail.proposed_holds import holds
+from stream_processors.domain.money_trail.sources import Keeper, Start, held_of, keepers, returned_of
+from stream_processors.domain.money_trail.trace import Followed, follow
+
+CASES_TOLD = 8
+
+
+class AccountOut(BaseModel):
+    """An account, card or wallet: its token, and its value where a case of yours names it. `unmatched`: it is nobody's
+    (docs/indicators.md), so nothing is ordered on it."""
+
+    token: str
+    kind: str | None = None
+    value: str | None = None
+    unmatched: str | None = None
+
+
+class StartOut(BaseModel):
+    """Where the trail begins: `loss` (a victim paid), `arrived` (it came to the case's subject), `left`, or `reported`."""
+
+    account: AccountOut
+    why: str
+    at: Instant
+    amount: Amount
+
+
+class HopOut(BaseModel):
+    """A transfer that carried some of it: `amount` moved, `traced_minor` of it is the trail's. `withheld`: only cases in other
+    agencies' queues report it, so who said so, when and in which signals is not told."""
+
+    payer: str
+    payee: str
+    amount: Amount
+    traced_minor: int
+    depth: int
+    withheld: bool
+    at: Instant | None = None
+    evidence: list[str] | None = None
+    reported_by: int | None = None
+
+
+class StopOut(BaseModel):
+    """What there is of it on an account: `arrived` = `went_on` + `unexplained` + `remaining`. `institution` keeps the account, as
+    `known_by` says (docs/money-trail.md); `held_minor` is what this case's orders hold, `returned_minor` what they paid back (it
+    is in `remaining` still where nobody reports it); `cases` of yours name it."""
+
+    account: AccountOut
+    depth: int
+    currency: str
+    arrived_minor: int
+    went_on_minor: int
+    unexplained_minor: int
+    remaining_minor: int
+    held_minor: int
+    returned_minor: int
+    withheld: bool
+    cases: list[str]
+    institution: str | None = None
+    known_by: str | None = None
+    first_at: Instant | None = None
+    last_at: Instant | None = None
+
+
+class CutOut(BaseModel):
+    """Money that went on past a bound of the trail (`depth`, `fan_out`)."""
+
+    bound: str
+    payer: str
+    payee: str
+    transfers: int
+    traced_minor: int
+    currency: str
+
+
+class GapOut(BaseModel):
+    """Money that left an account without a report."""
+
+    account: str
+    gap: str
+    amount: Amount
+
+
+class ProposalOut(BaseModel):
+    """An order along the trail: `order` is the body of `POST /v1/cases/{id}/orders` but for what `missing` names; None: it cannot
+    be ordered from here. `traced_minor`: what the trail finds there."""
+
+    account: str
+    traced_minor: int
+    missing: list[str]
+    order: dict[str, Any] | None = None
+
+
+class TrailOut(BaseModel):
+    """`accounts`: nearest first. `orders`: the largest first. `partial` names the bounds that were met: `depth`, `fan_out`,
+    `transfers`, `accounts`, `cases`, `signals` (a case lists fewer signals than it has); empty: all that was reported is in it.
+    `other_currencies` moved on these accounts as well."""
+
+    case_id: str
+    revision: int
+    starts: list[StartOut]
+    hops: list[HopOut]
+    accounts: list[StopOut]
+    cuts: list[CutOut]
+    unexplained: list[GapOut]
+    orders: list[ProposalOut]
+    other_currencies: list[str]
+    partial: list[str]
+
+
+class _One(NamedTuple):
+    """The trail of one currency."""
+
+    losses: list[Loss]
+    found: Followed
+
+    @property
+    def currency(self) -> str:
+        return self.losses[0].currency
+
+
+class Writer:
+    """Writes the answer of one case."""
+
+    def __init__(self, case: Case, gathered: Gathered, policy: Policy, sealer: Sealer) -> None:
+        self._case, self._gathered, self._policy, self._sealer = case, gathered, policy, sealer
+        self._mine = {one.report.signal_id for one in gathered.told if one.mine}
+        self._keepers = keepers((one for one in gathered.told if one.mine), case.orders)
+
+    def trail(self) -> TrailOut:
+        ones = [_One(losses, follow(losses, self._gathered.transfers, rules=self._policy.trail)) for losses in self._losses()]
+        others = {name for one in ones for name in one.found.other_currencies}
+        return TrailOut(
+            case_id=self._case.case_id,
+            revision=self._case.revision,
+            starts=[self._start(one) for one in self._gathered.starts],
+            hops=[self._hop(hop, one.currency) for one in ones for hop in one.found.hops],
+            accounts=[out for one in ones for out in self._stops(one)],
+            cuts=[_cut(cut, one.currency) for one in ones for cut in one.found.cuts],
+            unexplained=[_gap(gap, one.currency) for one in ones for gap in one.found.unexplained],
+            orders=[out for one in ones for out in self._orders(one)],
+            other_currencies=sorted(others - {one.currency for one in ones}),
+            partial=sorted(self._gathered.partial | {bound for one in ones for bound in _bounds(one.found)}),
+        )
+
+    def _losses(self) -> Iterable[list[Loss]]:
+        found = sorted((one.loss for one in self._gathered.starts), key=lambda one: (one.currency, one.at, one.account))
+        return [list(group) for _, group in groupby(found, key=lambda one: one.currency)]
+
+    def account(self, token: str) -> AccountOut:
+        named = self._gathered.names.get(token)
+        if named is None:
+            return AccountOut(token=token, kind=None, value=None)
+        value = opened(self._sealer, named.subject.sealed, f"{named.signal_id}/{token}")
+        return AccountOut(token=token, kind=named.subject.kind, value=value, unmatched=named.subject.unmatched)
+
+    def _start(self, one: Start) -> StartOut:
+        amount = Amount(minor=one.loss.amount_minor, currency=one.loss.currency)
+        return StartOut(account=self.account(one.loss.account), why=one.why, at=one.loss.at, amount=amount)
+
+    def _hop(self, hop: Hop, currency: str) -> HopOut:
+        evidence = [name for name in hop.evidence if name in self._mine]
+        told = {"at": hop.at, "evidence": evidence, "reported_by": hop.reported_by} if evidence else {}
+        return HopOut(
+            payer=hop.payer,
+            payee=hop.payee,
+            amount=Amount(minor=hop.amount_minor, currency=currency),
+            traced_minor=hop.traced_minor,
+            depth=hop.depth,
+            withheld=not evidence,
+            **told,
+        )
+
+    def _stops(self, one: _One) -> Iterable[StopOut]:
+        held, paid = (count(self._case.orders, one.currency) for count in (held_of, returned_of))
+        return [self._stop(stop, one.currency, held, paid) for stop in one.found.stops]
+
+    def _stop(self, stop: Stop, currency: str, held: Mapping[str, int], paid: Mapping[str, int]) -> StopOut:
+        plain = {name: getattr(stop, name) for name in StopOut.model_fields if name in Stop.model_fields and name != "account"}
+        cases = self._gathered.cases.get(stop.account, [])
+        keeper: Keeper | None = self._keepers.get(stop.account) if cases else None
+        if not cases:
+            plain |= {"first_at": None, "last_at": None}
+        return StopOut(
+            **plain,
+            account=self.account(stop.account),
+            currency=currency,
+            held_minor=held.get(stop.account, 0),
+            returned_minor=paid.get(stop.account, 0),
+            institution=keeper.institution if keeper else None,
+            known_by=keeper.why if keeper else None,
+            withheld=not cases,
+            cases=cases[:CASES_TOLD],
+        )
+
+    def _orders(self, one: _One) -> Iterable[ProposalOut]:
+        """Of each account but where the money comes from, what of it is there, not held yet and not paid back."""
+        begun = {loss.account for loss in one.losses}
+        stops = tuple(stop for stop in one.found.stops if stop.account not in begun)
+        trail = Trail.trusted(loss=one.losses[0], stops=stops)
+        who = {token: keeper.institution for token, keeper in self._keepers.items()}
+        paid = Counter(returned_of(self._case.orders, one.currency))
+        for hop in one.found.hops:
+            if hop.payee in begun:
+                paid[hop.payer] -= hop.traced_minor  # somebody reports it, so that it is not there any more
+        settled = Counter(held_of(self._case.orders, one.currency)) + +paid
+        wanted = holds(trail, keepers=who, held_minor=settled)
+        remains = {stop.account: stop.remaining_minor for stop in stops}
+        return [self._proposal(hold, remains[hold.account], one.found.hops) for hold in wanted.order]
+
+    def _proposal(self, hold: Hold, remaining: int, hops: Iterable[Hop]) -> ProposalOut:
+        account, verify = self.account(hold.account), self._verify(hold, hops)
+        kind = OrderKind.STOP_PAYMENT if verify is not None else OrderKind.FREEZE
+        rules = self._policy.orders.kinds.get(kind)
+        is_somebodys = account.value and account.unmatched is None
+        missing = [name for name, there in (("recipient", hold.institution), ("subject", is_somebodys)) if not there]
+        if missing or rules is None:
+            told = missing or ["kind"]
+            return ProposalOut(account=hold.account, traced_minor=remaining, order=None, missing=told)
+        order: dict[str, Any] = {
+            "kind": kind.value,
+            "recipient": hold.institution,
+            "subject": {"kind": account.kind, "value": account.value},
+            "amount": {"minor": hold.amount_minor, "currency": hold.currency},
+            "traced_minor": remaining,
+            "basis": rules.basis,
+            "revision": self._case.revision,
+        }
+        if verify is not None:
+            order["verify"] = {**verify, "account": account.value}
+        needed = ["verify.name"] if verify is not None else []
+        return ProposalOut(account=hold.account, traced_minor=remaining, order=order, missing=needed)
+
+    def _verify(self, hold: Hold, hops: Iterable[Hop]) -> dict[str, Any] | None:
+        """The last transfer to the account that alone brought as much: what an institution compares before it stops. Without one
+        there is no single payment to stop, so a freeze is proposed."""
+        for hop in sorted(hops, key=lambda one: one.at, reverse=True):
+            named = any(name in self._mine for name in hop.evidence)
+            if hop.payee == hold.account and hop.amount_minor >= hold.amount_minor and named:
+                amount = {"minor": hop.amount_minor, "currency": hold.currency}
+                return {"amount": amount, "occurred_at": hop.at.isoformat().replace("+00:00", "Z")}
+        return None
+
+
+def _cut(cut: Cut, currency: str) -> CutOut:
+    return CutOut(**cut.model_dump(), currency=currency)
+
+
+def _gap(gap: Unexplained, currency: str) -> GapOut:
+    return GapOut(account=gap.account, gap=gap.gap, amount=Amount(minor=gap.amount_minor, currency=currency))
+
+
+def _bounds(found: Followed) -> set[str]:
+    return {cut.bound for cut in found.cuts} | ({"transfers"} if found.unread else set())

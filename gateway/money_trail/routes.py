@@ -1,0 +1,192 @@
+"""Routes of officers over a case's money: the trail of what was lost, and the calculator for its return. Neither keeps anything.
+
+Invariant: an answer is a function of the views as they are now; what it proposes is ordered by nobody until an officer posts it.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+from gateway.commands.case_requests import OFFICERS, body_of, seen_case
+from gateway.http.endpoint import Call, Endpoint
+from gateway.http.responses import dumped
+from gateway.money_trail.responses import AccountOut, TrailOut, Writer
+from gateway.money_trail.service import Gathered, Reading
+from gateway.problems import Problem
+from gateway.security.audit import accessed
+from schemas.common import Amount, AmountMinor, AtMost, EventTime, Exact, GivenInstant, Name
+from schemas.money_trail import Moved, TrailRules
+from schemas.orders.order import OrderKind
+from schemas.policy import Policy
+from schemas.refunds import Frozen, Payment, RefundRule, StepOut, told
+from schemas.signals.subjects import Named
+from stream_processors.domain.money_trail.refund import refund
+from stream_processors.domain.money_trail.trace import follow
+
+MOST_GIVEN = 1000
+MOST_TRACED = 50
+"""Payments that are traced for one return; each is followed by itself."""
+
+
+class PaymentIn(Exact):
+    """A payment into the account as your file has it. `payer`: any name that tells payers apart; `traced_minor`: what of it is
+    known to be there still."""
+
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+    payer: Name
+    amount_minor: Moved
+    at: EventTime | None = None
+    traced_minor: AmountMinor | None = None
+
+
+class RefundIn(Exact):
+    """The frozen `balance` of an `account`. Without `payments`: the losses that the trail finds to have come there."""
+
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+    account: Named
+    balance: Amount
+    notice_ends_at: GivenInstant | None = None
+    payments: Annotated[list[PaymentIn], Field(min_length=1), AtMost(MOST_GIVEN)] | None = None
+
+
+class ShareOut(BaseModel):
+    """`account`: the payer's, where the payments were found by the trail."""
+
+    payer: str
+    paid_minor: int
+    share_minor: int
+    account: AccountOut | None = None
+
+
+class RefundOut(BaseModel):
+    """The proposal with its working. `found`: whether the payments were found by the trail. `partial`: bounds that were met in
+    finding them (as of a trail; `payments`: more than are traced; `withheld`: other agencies' cases name victims of this account,
+    ask them first): not all payers may be in it."""
+
+    account: AccountOut
+    currency: str
+    balance_minor: int
+    rule: RefundRule
+    shares: list[ShareOut]
+    left_minor: int
+    payable: bool
+    steps: list[StepOut]
+    found: bool
+    partial: list[str]
+
+
+async def get_trail(call: Call) -> Response:
+    """Where the money of the case's victims went, as far as it was reported: each hop, what remains on each account and who keeps
+    it, and an order for each account with money left. Transfers that only other agencies' cases report are told as accounts and
+    amounts. Who reads it is recorded."""
+    case, policy = await seen_case(call), call.services.policy
+    gathered = await _reading(call, policy.trail).of_case(case.case_id, case.primary.token)
+    out = Writer(case, gathered, policy, call.services.sealer).trail()
+    accessed(call.caller, "trail", case=case.case_id, queue=case.queue, accounts=len(out.accounts))
+    return dumped(out)
+
+
+async def post_refund(call: Call) -> Response:
+    """How frozen money goes back to those who paid it: directly, by time, or pro rata, with every step of the working and its
+    legal basis. A calculation: nothing is kept, and nothing is ordered."""
+    body = await body_of(call, RefundIn)
+    case, policy, services = await seen_case(call), call.services.policy, call.services
+    try:
+        token = services.tokenizer.subject(body.account.kind, body.account.value)
+    except UnicodeEncodeError:
+        raise Problem("invalid-request", "the value holds half a character", errors=[]) from None
+    gathered = await _reading(call, policy.trail).into(case.case_id, token)
+    if token not in gathered.names and all(one.subject is None or one.subject.token != token for one in case.orders):
+        raise Problem("unknown-account", "no case of your unit names this account, and no order of this one is about it")
+    writer = Writer(case, gathered, policy, services.sealer)
+    partial: set[str] = set()
+    if body.payments is None:
+        payments, partial = _found(gathered, token, body.balance.currency, policy.trail)
+    else:
+        payments = [Payment(payment_id=f"p-{n}", **one.model_dump()) for n, one in enumerate(body.payments, 1)]
+    frozen = Frozen(
+        account=token,
+        balance_minor=body.balance.minor,
+        currency=body.balance.currency,
+        notice_ends_at=body.notice_ends_at,
+    )
+    result = refund(frozen, payments, basis=_basis(policy), now=datetime.now(UTC))
+    accessed(call.caller, "refund", case=case.case_id, queue=case.queue, token=token, payments=len(payments))
+    by_trail = body.payments is None
+    return dumped(
+        RefundOut(
+            account=AccountOut(token=token, kind=body.account.kind, value=body.account.value),
+            currency=result.currency,
+            balance_minor=result.balance_minor,
+            rule=result.rule,
+            shares=[
+                ShareOut(**one.model_dump(), account=writer.account(one.payer) if by_trail else None) for one in result.shares
+            ],
+            left_minor=result.left_minor,
+            payable=result.payable,
+            steps=told(result),
+            found=by_trail,
+            partial=sorted(partial),
+        )
+    )
+
+
+def _reading(call: Call, rules: TrailRules) -> Reading:
+    return Reading(call.services.views, rules, call.caller.may_work_on)
+
+
+def _basis(policy: Policy) -> str:
+    rules = policy.orders.kinds.get(OrderKind.RETURN_FUNDS)
+    return rules.basis if rules is not None else ""
+
+
+def _found(gathered: Gathered, account: str, currency: str, rules: TrailRules) -> tuple[list[Payment], set[str]]:
+    """Each loss that came to the account: how much of it, when first, and what of it is there still."""
+    partial = set(gathered.partial)
+    losses = [one.loss for one in gathered.starts if one.loss.currency == currency and one.loss.account != account]
+    if len(losses) > MOST_TRACED:
+        partial.add("payments")
+    payments = []
+    for n, loss in enumerate(losses[:MOST_TRACED], 1):
+        trail = follow([loss], gathered.transfers, rules=rules)
+        partial |= {cut.bound for cut in trail.cuts} | ({"transfers"} if trail.unread else set())
+        stop = next((one for one in trail.stops if one.account == account), None)
+        if stop is not None:
+            payments.append(
+                Payment.trusted(
+                    payment_id=f"p-{n}",
+                    payer=loss.account,
+                    amount_minor=min(stop.arrived_minor, loss.amount_minor),
+                    at=stop.first_at,
+                    traced_minor=stop.remaining_minor,
+                )
+            )
+    return payments, partial
+
+
+_PROBLEMS = ("unknown-case", "rebuilding", "state-unavailable")
+ENDPOINTS = [
+    Endpoint(
+        "GET",
+        "/v1/cases/{case_id}/trail",
+        get_trail,
+        OFFICERS,
+        "The money trail of a case",
+        answers={200: TrailOut},
+        problems=_PROBLEMS,
+    ),
+    Endpoint(
+        "POST",
+        "/v1/cases/{case_id}/refund",
+        post_refund,
+        OFFICERS,
+        "Reckon the return of frozen money",
+        body=RefundIn,
+        answers={200: RefundOut},
+        problems=("invalid-request", "unknown-account", *_PROBLEMS),
+    ),
+]

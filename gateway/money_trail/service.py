@@ -1,0 +1,124 @@
+"""The money trail of a case for its officer: cases are read along the accounts, the pure core follows the money, and what lies in
+another agency's queue is told as accounts and amounts alone.
+
+Invariant: a value, a signal or an institution stands in an answer only if a case of the caller's own queues says it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from schemas.money_trail import TrailRules
+from stream_processors.domain.money_trail.sources import Start, Told, each_once, losses_of, onward, starts, told
+from stream_processors.domain.money_trail.transfers import Transfer, counted_once
+from stream_processors.views.api import Views
+from stream_processors.views.money_trail import NamedRow, TrailCase
+
+CASES_AN_ACCOUNT = 12
+"""Times `most_cases`: read in all."""
+
+
+class Readable(NamedTuple):
+    """A value and the signal in whose context it opens."""
+
+    subject: NamedRow
+    signal_id: str
+
+
+class Gathered(NamedTuple):
+    """What was read. `partial` says which bounds were met; `names` and `cases` are of the caller's own queues, by account."""
+
+    told: list[Told]
+    transfers: list[Transfer]
+    starts: tuple[Start, ...]
+    names: dict[str, Readable]
+    cases: dict[str, list[str]]
+    partial: frozenset[str]
+
+
+class Reading:
+    """Cases, read level by level."""
+
+    def __init__(self, views: Views, rules: TrailRules, mine: Callable[[str], bool]) -> None:
+        self._views, self._rules, self._mine = views, rules, mine
+        self._cases: dict[str, TrailCase] = {}
+        self._looked: set[str] = set()
+        self._partial: set[str] = set()
+        self._found: list[Told] = []
+        self._moved: list[Transfer] | None = None
+
+    async def of_case(self, case_id: str, primary: str) -> Gathered:
+        """Along the money from where the case's trail begins."""
+        await self._read([primary], [case_id])
+        own = each_once(told(self._cases[case_id].signals, mine=True)) if case_id in self._cases else []
+        alone = counted_once((one.report for one in own), self._rules.match_window_s)
+        begun = {one.loss.account for one in starts(primary, own, alone)}
+        self._looked |= begun  # what else a victim paid is not this trail's
+        await self._along(begun, upstream=False)
+        return self._gathered(starts(primary, own, self._transfers()))
+
+    async def into(self, case_id: str, account: str) -> Gathered:
+        """Against the money, to everybody whose loss can have come to the account; and what those paid is followed to it."""
+        await self._read([account], [case_id])
+        await self._along({account}, upstream=True)
+        found = self._told()
+        victims = {one.report.payer for one in found if one.victim and one.mine}
+        if any(one.victim and not one.mine and one.report.payer not in victims for one in found):
+            self._partial.add("withheld")
+        seen = {one.report.signal_id for one in found if one.mine}
+        paid = [one for one in self._transfers() if one.payer in victims and not seen.isdisjoint(one.reports)]
+        return self._gathered(tuple(Start(loss, "loss") for loss in losses_of(paid)))
+
+    async def _along(self, first: Iterable[str], *, upstream: bool) -> None:
+        rules, begun = self._rules, set(first)
+        for _ in range(rules.max_depth):
+            reached = onward(begun, self._transfers(), depth=rules.max_depth, fan_out=rules.max_fan_out, upstream=upstream)
+            wanted = [one for one in reached if one not in self._looked]
+            if not wanted:
+                return
+            room = rules.most_accounts - len(self._looked)
+            if len(wanted) > room:
+                self._partial.add("accounts")
+            if room <= 0:
+                return
+            await self._read(wanted[:room], [])
+
+    async def _read(self, tokens: list[str], cases: list[str]) -> None:
+        self._looked |= set(tokens)
+        room = self._rules.most_cases * CASES_AN_ACCOUNT - len(self._cases)
+        if room <= 0:
+            self._partial.add("cases")
+            return
+        now_ms, most = time.time_ns() // 1_000_000, self._rules.most_cases
+        read = await self._views.trail(tokens, cases, known=self._cases.keys(), now_ms=now_ms, most=most)
+        if read.more or len(read.cases) > room:
+            self._partial.add("cases")
+        for case in read.cases[:room]:
+            self._cases[case.case_id] = case
+            self._found += told(case.signals, mine=self._mine(case.queue))
+            self._moved = None
+            if case.signal_count > len(case.signals):
+                self._partial.add("signals")
+
+    def _told(self) -> list[Told]:
+        return each_once(self._found)
+
+    def _transfers(self) -> list[Transfer]:
+        if self._moved is None:
+            self._moved = counted_once((one.report for one in self._found), self._rules.match_window_s)
+        return self._moved
+
+    def _gathered(self, first: tuple[Start, ...]) -> Gathered:
+        names: dict[str, Readable] = {}
+        cases: dict[str, dict[str, None]] = {}
+        for name, case in sorted(self._cases.items()):
+            if not self._mine(case.queue):
+                continue
+            for signal in case.signals:
+                for subject in signal.subjects:
+                    names.setdefault(subject.token, Readable(subject, signal.signal_id))
+                    cases.setdefault(subject.token, {})[name] = None
+        named = {token: [*found] for token, found in cases.items()}
+        return Gathered(self._told(), self._transfers(), first, names, named, frozenset(self._partial))

@@ -1,0 +1,152 @@
+"""What the views count, for Prometheus: signals by institution, cases by queue and severity, and since when they stand; and the
+scorecards of the running period.
+
+Read at a scrape, kept for a few seconds. Invariant: nothing of it is told while the views are not whole: the metrics are
+absent then and `liandong_views_up` is 0. After a rebuild they go on at the same values, for they are folds of the log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, get_args
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from redis.exceptions import RedisError
+
+from gateway.adapters.idempotency import StateUnavailable
+from gateway.scorecards.service import Cards
+from schemas.cases.case import ActionKind
+from schemas.oversight.scorecards import CardKind, Scorecard
+from schemas.policy import Severity
+from stream_processors.domain.scorecards import samples
+from stream_processors.runtime.metrics import (
+    ACTIONS,
+    GATEWAY,
+    OTHER,
+    QUEUE_CASES,
+    QUEUE_OLDEST,
+    SCORECARDS,
+    SIGNALS,
+    VIEWS_UP,
+    Family,
+)
+from stream_processors.views.api import Rebuilding, Standing, Views
+
+KEPT_S = 5.0
+TIMEOUT_S = 2.0
+_ACTIONS = {*ActionKind, "unreadable"}
+_SEVERITIES = {*get_args(Severity), "none"}
+
+
+class Seen(NamedTuple):
+    """What the views said at one moment."""
+
+    counters: dict[str, int]
+    standings: list[Standing]
+    cards: list[Scorecard]
+
+
+class Limit:
+    """The first `n` names keep their own label as long as the process lives, all others share one: then no series ever
+    goes back, as it would if a name moved in and out of `other`."""
+
+    def __init__(self, n: int) -> None:
+        self._n, self._known = n, set[str]()
+
+    def __call__(self, name: str) -> str:
+        if name not in self._known and len(self._known) < self._n:
+            self._known.add(name)
+        return name if name in self._known else OTHER
+
+
+class Exporter(Collector):
+    """`text` is the whole of `/metrics`."""
+
+    def __init__(
+        self, views: Views, labels_limit: int, cards: Cards, most_parties: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._views, self._cards, self._most_parties, self._clock = views, cards, most_parties, clock
+        self._institutions, self._queues = Limit(labels_limit), Limit(labels_limit)
+        self._seen: Seen | None = None
+        self._at = float("-inf")
+        self._reading = asyncio.Lock()
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
+
+    async def text(self) -> bytes:
+        async with self._reading:
+            if self._clock() - self._at >= KEPT_S:
+                self._seen, self._at = await self._read(), self._clock()
+        # Beside the event loop: there are thousands of series.
+        return generate_latest(GATEWAY.registry) + await asyncio.to_thread(generate_latest, self._registry)
+
+    async def _read(self) -> Seen | None:
+        try:
+            async with asyncio.timeout(TIMEOUT_S):
+                cards = [await self._cards.card(kind, self._cards.running()) for kind in CardKind]
+                return Seen(await self._views.counters(), await self._views.standings(), cards)
+        except (Rebuilding, RedisError, StateUnavailable, OSError, TimeoutError):
+            return None
+
+    def collect(self) -> Iterator[Metric]:
+        seen = self._seen
+        yield _metric(VIEWS_UP, {(): float(seen is not None)})
+        if seen is not None:
+            yield _metric(SIGNALS, self._signals(seen.counters))
+            yield _metric(ACTIONS, _actions(seen.counters))
+            yield from self._standing(seen.standings)
+            yield from self._figures(seen.cards)
+
+    def describe(self) -> list[Metric]:
+        return []
+
+    def _signals(self, counters: dict[str, int]) -> Counter[tuple[str, ...]]:
+        """Sorted by size, so that the largest get labels of their own when a process starts."""
+        found: Counter[tuple[str, ...]] = Counter()
+        for name, n in sorted(counters.items(), key=lambda item: (-item[1], item[0])):
+            outcome, _, institution = name.partition(":")
+            if not outcome.startswith("action_"):
+                found[self._institutions(institution), outcome] += n
+        return found
+
+    def _standing(self, standings: list[Standing]) -> Iterator[Metric]:
+        cases: Counter[tuple[str, ...]] = Counter()
+        oldest: dict[tuple[str, ...], float] = {}
+        for one in standings:
+            severity = one.severity if one.severity in _SEVERITIES else OTHER
+            labels = (self._queues(one.queue), severity, one.status)
+            cases[labels] += one.cases
+            if one.cases:
+                oldest[labels] = min(oldest.get(labels, float("inf")), one.oldest_ms / 1000)
+        yield _metric(QUEUE_CASES, cases)
+        yield _metric(QUEUE_OLDEST, oldest)
+
+    def _figures(self, cards: list[Scorecard]) -> Iterator[Metric]:
+        """Of parties over the limit nothing is told: in one sum with others a hidden figure could be found."""
+        rows: dict[str, dict[tuple[str, ...], float]] = {family.name: {} for family in SCORECARDS}
+        for card in cards:
+            for sample in samples(card, self._most_parties):
+                rows[sample.metric][tuple(value for _, value in sample.labels)] = sample.value
+        for family in SCORECARDS:
+            yield _metric(family, rows[family.name])
+
+
+def _actions(counters: dict[str, int]) -> Counter[tuple[str, ...]]:
+    found: Counter[tuple[str, ...]] = Counter()
+    for name, n in counters.items():
+        outcome, _, kind = name.partition(":")
+        if outcome.startswith("action_"):
+            found[kind if kind in _ACTIONS else OTHER, outcome.removeprefix("action_")] += n
+    return found
+
+
+def _metric(family: Family, rows: dict[tuple[str, ...], float] | Counter[tuple[str, ...]]) -> Metric:
+    made = (CounterMetricFamily if family.counter else GaugeMetricFamily)(family.name, family.help, labels=family.labels)
+    for labels, value in rows.items():
+        made.add_metric(labels, value)
+    return made

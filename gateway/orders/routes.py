@@ -1,0 +1,196 @@
+"""Routes over orders: an officer issues, agrees, withdraws, renews; the institution that an order went to reads and answers it,
+and so does an officer of the unit that a letter went to.
+
+Invariant: an order that is not the caller's to see does not exist; only its recipient answers: an institution in its own name, an
+officer as a unit of his token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from starlette.responses import Response
+
+from gateway.commands.case_requests import (
+    BOTH,
+    CASE,
+    OFFICERS,
+    Place,
+    act,
+    action_of,
+    body_of,
+    is_officer,
+    move_endpoint,
+    place_of,
+    protector,
+    reply,
+    seen_case,
+    teller,
+    wanted_of,
+)
+from gateway.http.endpoint import Call, Endpoint
+from gateway.http.responses import dumped
+from gateway.orders.responses import OrderOut, own_orders
+from gateway.problems import Problem
+from gateway.security.audit import accessed
+from schemas.appeals import MoveIn
+from schemas.cases.case import ActionKind, Case
+from schemas.ids import ORDER, name_of
+from schemas.orders.order import Order, OrderEvent, OrderEventKind
+from schemas.orders.requests import AnswerIn, OrderIn
+
+
+async def post_order(call: Call) -> Response:
+    """Issues an order about a case of yours. From the policy's amount on it waits for a second person. `verify` is what the
+    institution compares with its books before it stops anything. What is readable here is sealed before it leaves the gateway."""
+    body = await body_of(call, OrderIn)
+    case = await seen_case(call)
+    action_id = action_of(call)
+    name = name_of(ORDER, case.case_id, action_id)
+
+    def members() -> dict[str, object]:
+        draft = protector(call).draft(body, name, case.case_id, case.queue)
+        event = OrderEvent(event_id=action_id, order_id=name, kind=OrderEventKind.ISSUE, draft=draft)
+        return {"order": event, "revision": body.revision}
+
+    outcome = await act(call, case, wanted_of(ActionKind.ORDER, "order", body, members), action_id)
+    return reply(outcome, lambda after: _told(call, after, name))
+
+
+async def get_order(call: Call) -> Response:
+    """An order that went to you, or of a case of yours, with the values to compare. Who reads it is recorded."""
+    name, case = await _place(call)
+    accessed(call.caller, "order", order=name, case=case.case_id)
+    return dumped(_told(call, case, name))
+
+
+async def post_answer(call: Call) -> Response:
+    """What you did about an order that went to you: received, verified (the fields that you compared), mismatch (nothing was
+    stopped), executed (how much, when), refused or failed (why), lifted (nothing is held any more). `moves` says what is open. An
+    officer answers a letter that went to a unit of his token."""
+    body = await body_of(call, AnswerIn)
+    name, case = await _place(call)
+    order = _find(call, case, name)
+    who = teller(call).answers_as(order) if order is not None else None
+    if who is None:
+        raise Problem("not-recipient", "only the institution, or the unit of a letter, that an order went to may answer it")
+    action_id, unit = action_of(call), who if is_officer(call) else None
+    wanted = wanted_of(
+        ActionKind.ORDER, f"{name} answer", body, lambda: {"order": protector(call).answer(body, name, action_id, unit)}
+    )
+    outcome = await act(call, case, wanted, action_id)
+    return reply(outcome, lambda after: _told(call, after, name))
+
+
+def _mover(kind: OrderEventKind, said: str) -> Callable[[Call], Awaitable[Response]]:
+    async def move(call: Call) -> Response:
+        body = await body_of(call, MoveIn)
+        name, case = await _place(call)
+        if not call.caller.may_work_on(case.queue):
+            raise Problem("unknown-order", "there is no such order that you may see")
+        action_id = action_of(call)
+        event = OrderEvent(event_id=action_id, order_id=name, kind=kind)
+        members = {"order": event, "revision": body.revision}
+        outcome = await act(call, case, wanted_of(ActionKind.ORDER, f"{name} {kind}", body, lambda: members), action_id)
+        return reply(outcome, lambda after: _told(call, after, name))
+
+    move.__name__, move.__doc__ = f"post_order_{kind.value}", said
+    return move
+
+
+async def _place(call: Call) -> Place:
+    return await place_of(call, ORDER, "order_id", lambda case, name: _find(call, case, name) is not None)
+
+
+def _find(call: Call, case: Case, name: str) -> Order | None:
+    """The order, for who may see it: the agency that issued it, whoever has the case now, and the recipient once it was told (an
+    institution, or the unit of a letter)."""
+    if not is_officer(call):
+        return next((one for one in own_orders(case, call.caller.subject) if one.order_id == name), None)
+    told = teller(call)
+    seen = (one for one in case.orders if told.is_theirs(one, case) or told.answers_as(one) is not None)
+    return next((one for one in seen if one.order_id == name), None)
+
+
+def _told(call: Call, case: Case, name: str) -> OrderOut:
+    order = _find(call, case, name)
+    if order is None:
+        raise Problem("unknown-order", "the case does not keep this order any more: it is over")
+    return teller(call).order(order, case)
+
+
+_ISSUE = (
+    "unknown-order",
+    "not-offered",
+    "order-incomplete",
+    "above-traced",
+    "already-held",
+    "already-released",
+    "not-held",
+    "cap-reached",
+    "too-many-orders",
+)
+_AGREE = ("four-eyes", "not-offered", "expired", "cap-reached", "above-traced", "already-held", "already-released", "not-held")
+_ANSWER = (
+    "unknown-order",
+    "not-recipient",
+    "not-verified",
+    "mismatch",
+    "reason-missing",
+    "answer-missing",
+    "amount-missing",
+    "records-not-kept",
+    "above-traced",
+    "not-held",
+    "notice-running",
+    "expired",
+    "impossible-time",
+)
+_MOVES: tuple[tuple[str, OrderEventKind, str, str], ...] = (
+    ("approve", OrderEventKind.APPROVE, "Agree to an order", "The second person agrees: the order goes out."),
+    ("reject", OrderEventKind.REJECT, "Do not agree to an order", "The second person does not agree: nobody outside is told."),
+    ("withdraw", OrderEventKind.WITHDRAW, "Take an order back", "Takes back an order that waits for its second person."),
+    ("renew", OrderEventKind.RENEW, "Lengthen an order", "One length more, from where the present one ends."),
+)
+ENDPOINTS = [
+    move_endpoint(
+        "/v1/cases/{case_id}/orders",
+        post_order,
+        OFFICERS,
+        "Issue an order",
+        body=OrderIn,
+        answer=OrderOut,
+        problems=(*CASE, *_ISSUE),
+    ),
+    Endpoint(
+        "GET",
+        "/v1/orders/{order_id}",
+        get_order,
+        BOTH,
+        "One order",
+        answers={200: OrderOut},
+        problems=("unknown-order", "rebuilding", "state-unavailable"),
+    ),
+    move_endpoint(
+        "/v1/orders/{order_id}/answers",
+        post_answer,
+        BOTH,
+        "Answer an order",
+        body=AnswerIn,
+        answer=OrderOut,
+        problems=(*CASE, *_ANSWER),
+    ),
+    *(
+        move_endpoint(
+            f"/v1/orders/{{order_id}}/{word}",
+            _mover(kind, said),
+            OFFICERS,
+            summary,
+            body=MoveIn,
+            body_required=False,
+            answer=OrderOut,
+            problems=(*CASE, "unknown-order", *_AGREE),
+        )
+        for word, kind, summary, said in _MOVES
+    ),
+]

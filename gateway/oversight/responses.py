@@ -1,0 +1,236 @@
+"""Bodies and answers of the assessment's routes, and what of a record is shown to whom."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from gateway.cases.responses import LinksOut
+from schemas.common import AtMost, EventTime, Exact, Instant, PartyId
+from schemas.oversight.appraisals import (
+    MOST_UNITS,
+    Assessment,
+    AssessmentState,
+    Dispute,
+    Ground,
+    Lock,
+    Paper,
+    Ruling,
+    Supervision,
+    SupervisionKind,
+    SupervisionState,
+    UnitResult,
+    Value,
+    Why,
+)
+from schemas.oversight.oversight import Campaign, DataRequest, DataState
+from schemas.oversight.scorecards import Finding
+from stream_processors.domain.oversight import appraisal as assessment
+from stream_processors.domain.oversight import data_request, supervision
+from stream_processors.domain.oversight.dispatch import overdue
+
+
+class _Body(Exact):
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+
+
+class OversightMoveIn(_Body):
+    """`revision`: the one you saw; when another one stands the move is refused."""
+
+    revision: int | None = Field(default=None, ge=1, le=2**53)
+
+
+class AssessmentPublishIn(OversightMoveIn):
+    """Without `results` they are the year's figures of all units, as they were counted."""
+
+    disputes_until: EventTime
+    results: Annotated[tuple[UnitResult, ...], AtMost(MOST_UNITS)] | None = None
+
+
+class FigureDisputeIn(OversightMoveIn):
+    """A figure of a unit of yours that is wrong, and what it should be. `paper`: the number of the letter that shows it."""
+
+    unit: PartyId
+    figure: str = Field(max_length=80, pattern=r"^[a-z_]+$")
+    claimed: Value
+    ground: Ground
+    paper: Paper | None = None
+
+
+class RulingIn(OversightMoveIn):
+    """`ruled`: the figure as it is to be, when the dispute is upheld."""
+
+    ruling: Ruling
+    ruled: Value | None = None
+    paper: Paper | None = None
+
+
+class SupervisionIn(_Body):
+    """`measure`: circular (通报), interview (约谈) or listed (挂牌督办); to be answered by `answer_by`."""
+
+    unit: PartyId
+    measure: SupervisionKind
+    why: Why
+    answer_by: EventTime
+    paper: Paper
+
+
+class UnitAnswerIn(OversightMoveIn):
+    """`paper`: the number of your letter or file."""
+
+    paper: Paper
+
+
+class DeadlineIn(OversightMoveIn):
+    answer_by: EventTime
+
+
+class DataDueIn(OversightMoveIn):
+    due_at: EventTime
+
+
+class AskDataIn(_Body):
+    unit: PartyId
+    due_at: EventTime
+    paper: Paper
+
+
+class FindingIn(OversightMoveIn):
+    """瞒报、漏报、拒报 (Art. 46(5))."""
+
+    finding: Finding
+
+
+class CampaignIn(OversightMoveIn):
+    """An educational campaign that took place (Art. 22). Told again it corrects what was told."""
+
+    at: EventTime
+    reached: int = Field(ge=0, le=10**9)
+
+
+class OversightQuery(BaseModel):
+    """`state`: as it stands in the records."""
+
+    model_config = ConfigDict(extra="forbid")
+    unit: PartyId | None = None
+    state: str | None = Field(default=None, max_length=20)
+    limit: int = Field(default=100, ge=1, le=500)
+
+
+class OversightPendingOut(BaseModel):
+    """In the log, not decided yet: where to look, or send the same with the same Idempotency-Key again."""
+
+    status: str = "pending"
+    links: LinksOut
+
+
+class AssessmentOut(BaseModel):
+    """`verified`: of a locked result, whether it is what was signed, by a key that is known here. `moves` are open now."""
+
+    year: int
+    body: PartyId
+    state: AssessmentState
+    revision: int
+    opened_at: Instant
+    changed_at: Instant
+    published_at: Instant | None = None
+    disputes_until: Instant | None = None
+    results: tuple[UnitResult, ...]
+    disputes: tuple[Dispute, ...]
+    lock: Lock | None = None
+    verified: bool | None = None
+    moves: list[str]
+
+
+class SupervisionOut(BaseModel):
+    """`overdue`: the time ran out and there is no answer; `missed` counts the deadlines that did."""
+
+    supervision_id: str
+    body: PartyId
+    unit: str
+    kind: SupervisionKind
+    why: Why
+    state: SupervisionState
+    revision: int
+    issued_at: Instant
+    answer_by: Instant
+    paper: Paper
+    answered_at: Instant | None = None
+    answer_paper: Paper | None = None
+    late: bool
+    missed: int
+    returned: int
+    ended_at: Instant | None = None
+    overdue: bool
+    moves: list[str]
+
+
+class SupervisionsOut(BaseModel):
+    supervisions: list[SupervisionOut]
+
+
+class DataRequestOut(BaseModel):
+    request_id: str
+    body: PartyId
+    unit: str
+    state: DataState
+    revision: int
+    asked_at: Instant
+    due_at: Instant
+    paper: Paper
+    handed_in_at: Instant | None = None
+    handed_in_paper: Paper | None = None
+    finding: Finding | None = None
+    moves: list[str]
+
+
+class DataRequestsOut(BaseModel):
+    data_requests: list[DataRequestOut]
+
+
+class CampaignOut(BaseModel):
+    campaign_id: str
+    revision: int
+    told_at: Instant
+    at: Instant
+    reached: int
+    withdrawn: bool
+
+
+class JwksOut(BaseModel):
+    """RFC 7517: public keys."""
+
+    keys: list[dict[str, object]]
+
+
+def assessment_out(
+    record: Assessment, verifier: Callable[[str], bytes | None], mine: Callable[[str], bool] | None
+) -> AssessmentOut:
+    """`mine`: whose figures are shown; None for all."""
+    fields = {name: getattr(record, name) for name in AssessmentOut.model_fields if name in Assessment.model_fields}
+    if mine is not None:
+        fields["results"] = tuple(one for one in record.results if mine(one.unit))
+        fields["disputes"] = tuple(one for one in record.disputes if mine(one.unit))
+    verified = assessment.verified(record, verifier) if record.lock is not None else None
+    return AssessmentOut.model_construct(**fields, verified=verified, moves=assessment.open_moves(record))
+
+
+def supervision_out(record: Supervision, now: datetime) -> SupervisionOut:
+    fields = {name: getattr(record, name) for name in SupervisionOut.model_fields if name in Supervision.model_fields}
+    late = overdue(record, now) or record.state is SupervisionState.OVERDUE
+    state = SupervisionState.OVERDUE if late else record.state
+    moves = supervision.open_moves(record.model_copy(update={"state": state}))
+    fields |= {"state": state, "overdue": late, "moves": [one for one in moves if one != "fall_due"]}
+    return SupervisionOut.model_construct(**fields)
+
+
+def data_out(record: DataRequest) -> DataRequestOut:
+    fields = {name: getattr(record, name) for name in DataRequestOut.model_fields if name in DataRequest.model_fields}
+    return DataRequestOut.model_construct(**fields, moves=data_request.open_moves(record))
+
+
+def campaign_out(record: Campaign) -> CampaignOut:
+    return CampaignOut.model_construct(**{name: getattr(record, name) for name in CampaignOut.model_fields})

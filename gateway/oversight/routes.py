@@ -1,0 +1,346 @@
+"""Routes of the coordination body and of the units that it assesses (Arts. 45 to 47): the year's assessment, supervision
+measures, requests for data.
+
+Invariant: a unit's officer sees and answers what concerns his unit and nothing else; what is not his looks as if it were not
+there. Every move is a request in the log; the answer is the record after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel, ValidationError
+from starlette.responses import Response
+
+from gateway.cases.responses import LinksOut
+from gateway.http.endpoint import Call, Endpoint, Handler
+from gateway.http.request_body import media_type, read_body
+from gateway.http.responses import dumped
+from gateway.oversight.responses import (
+    AskDataIn,
+    AssessmentOut,
+    AssessmentPublishIn,
+    DataDueIn,
+    DataRequestOut,
+    DataRequestsOut,
+    DeadlineIn,
+    FigureDisputeIn,
+    FindingIn,
+    JwksOut,
+    OversightMoveIn,
+    OversightPendingOut,
+    OversightQuery,
+    RulingIn,
+    SupervisionIn,
+    SupervisionOut,
+    SupervisionsOut,
+    UnitAnswerIn,
+    assessment_out,
+    data_out,
+    supervision_out,
+)
+from gateway.problems import Problem, of_refused
+from gateway.security.audit import accessed
+from gateway.security.auth import Role
+from gateway.signals.parsing import validated
+from schemas.oversight.appraisals import (
+    FIGURES,
+    Assessment,
+    AssessmentMove,
+    AssessmentMoveKind,
+    Supervision,
+    SupervisionMove,
+    SupervisionMoveKind,
+    UnitResult,
+)
+from schemas.oversight.oversight import (
+    PARTS,
+    CampaignMove,
+    DataMove,
+    DataMoveKind,
+    DataRequest,
+    OversightAction,
+    Record,
+    about,
+)
+from schemas.oversight.scorecards import CardKind
+from schemas.parsing import refused
+from schemas.security.signing import Ed25519Verifier, public_keys, public_path
+from stream_processors.domain.scorecards import card
+
+BODY, UNITS = frozenset({Role.COORDINATOR}), frozenset({Role.OFFICER})
+BOTH = BODY | UNITS
+_NOT_THERE = "there is no such record that concerns you"
+
+
+class Wanted(NamedTuple):
+    """What a request comes to: the part, the name of its record, and the fields of the move."""
+
+    part: str
+    name: str | int
+    fields: dict[str, Any]
+
+
+Make = Callable[[Call, Any, str], Awaitable[Wanted]]
+_MOVES: dict[str, Any] = {
+    "assessment": AssessmentMove,
+    "supervision": SupervisionMove,
+    "data": DataMove,
+    "campaign": CampaignMove,
+}
+
+
+async def act(call: Call, model: type[BaseModel], make: Make) -> Record | Response:
+    """The record after the request, or the answer that it is not decided yet."""
+    services = call.services
+    raw = await read_body(call.request, services.settings.body_limit_bytes, services.settings.body_idle_s)
+    if raw:
+        media_type(call.request, "application/json")
+    body = validated(model, raw or b"{}", "invalid-request", services.settings.json_depth_limit)
+    move_id = services.bureau.move_id(call.caller, call.request.url.path, call.request.headers.get("idempotency-key"))
+    wanted = await make(call, body, move_id)
+    fields = {"move_id": move_id, PARTS[wanted.part][1]: wanted.name, **wanted.fields}
+    try:
+        move = _MOVES[wanted.part].model_validate(fields)
+    except ValidationError as error:
+        raise of_refused(refused(error, "invalid-request")) from None
+    action = OversightAction.trusted(about=about(wanted.part, wanted.name), **{wanted.part: move})
+    record = await services.bureau.act(call.caller, action, body.model_dump_json())
+    if record is None:
+        where = _PLACES[wanted.part].format(wanted.name)
+        return dumped(OversightPendingOut(links=LinksOut(self=where)), 202, {"Location": where, "Retry-After": "1"})
+    return record
+
+
+_PLACES = {
+    "assessment": "/v1/assessments/{}",
+    "supervision": "/v1/supervisions/{}",
+    "data": "/v1/data-requests/{}",
+    "campaign": "/v1/campaigns/{}",
+}
+
+
+def _told(record: Record | Response, call: Call) -> Response:
+    if isinstance(record, Assessment):
+        return dumped(_assessment_out(record, call))
+    if isinstance(record, Supervision):
+        return dumped(supervision_out(record, datetime.now(UTC)))
+    if isinstance(record, DataRequest):
+        return dumped(data_out(record))
+    assert isinstance(record, Response)
+    return record
+
+
+def _assessment_out(record: Assessment, call: Call) -> AssessmentOut:
+    keys = public_keys(public_path(call.services.settings.signing_path))
+    mine = None if call.caller.role is Role.COORDINATOR else call.caller.may_work_on
+    return assessment_out(record, Ed25519Verifier(keys), mine)
+
+
+def _body_of(call: Call) -> str:
+    return call.services.settings.coordination_body
+
+
+def _year(call: Call) -> int:
+    text = call.request.path_params["year"]
+    if not (text.isascii() and text.isdecimal() and len(text) == 4 and 2000 <= int(text) < 2100):
+        raise Problem("not-found", "there is no such year")
+    return int(text)
+
+
+# the year's assessment
+
+
+async def _open(call: Call, body: OversightMoveIn, move_id: str) -> Wanted:
+    return Wanted("assessment", _year(call), {"kind": AssessmentMoveKind.OPEN, "party": _body_of(call)})
+
+
+async def _publish(call: Call, body: AssessmentPublishIn, move_id: str) -> Wanted:
+    year = _year(call)
+    fields = {"kind": AssessmentMoveKind.PUBLISH, "party": _body_of(call), **body.model_dump(exclude={"results"})}
+    results = [one.model_dump() for one in body.results] if body.results else await _counted(call, year)
+    return Wanted("assessment", year, {**fields, "results": results})
+
+
+async def _counted(call: Call, year: int) -> list[dict[str, Any]]:
+    """The figures of the year as the views have them, exact: what a unit is judged by is not hidden from it."""
+    book = await call.services.views.book(CardKind.UNIT, str(year))
+    whole = card(book, kind=CardKind.UNIT, period=str(year), threshold=0)
+    return [
+        UnitResult(unit=row.party, figures={name: n for name, n in row.counts.items() if name in FIGURES}).model_dump()
+        for row in whole.rows
+    ]
+
+
+async def _dispute(call: Call, body: FigureDisputeIn, move_id: str) -> Wanted:
+    if not call.caller.may_work_on(body.unit):
+        raise Problem("forbidden", "this unit is not one of yours")
+    fields = {"kind": AssessmentMoveKind.DISPUTE, "party": body.unit, "dispute_id": f"dis-{move_id[4:]}"}
+    return Wanted("assessment", _year(call), {**fields, **body.model_dump(exclude={"unit"})})
+
+
+async def _decide(call: Call, body: RulingIn, move_id: str) -> Wanted:
+    fields = {"kind": AssessmentMoveKind.DECIDE, "party": _body_of(call), "dispute_id": call.request.path_params["dispute_id"]}
+    return Wanted("assessment", _year(call), {**fields, **body.model_dump()})
+
+
+async def _lock(call: Call, body: OversightMoveIn, move_id: str) -> Wanted:
+    fields = {"kind": AssessmentMoveKind.LOCK, "party": _body_of(call), **body.model_dump()}
+    return Wanted("assessment", _year(call), fields)
+
+
+async def get_assessment(call: Call) -> Response:
+    """A year's assessment: the figures of all units for the coordination body, those of his own for an officer. Of a locked one
+    whether the signature holds."""
+    record = await call.services.views.overseen(about("assessment", _year(call)))
+    if not isinstance(record, Assessment):
+        raise Problem("not-found", "there is no assessment of this year")
+    accessed(call.caller, "assessment", year=record.year)
+    return dumped(_assessment_out(record, call))
+
+
+async def get_assessment_keys(call: Call) -> Response:
+    """The public keys that verify locked results, as a JWKS."""
+    keys = public_keys(public_path(call.services.settings.signing_path))
+    return dumped(JwksOut(keys=[key.as_dict(private=False) for key in keys]))
+
+
+# supervision measures and data requests
+
+
+async def _record(call: Call, part: str) -> Any:
+    """The record of the address, if it concerns the caller; both failures look the same."""
+    record: Any = await call.services.views.overseen(about(part, call.request.path_params["record_id"]))
+    if record is None or not (call.caller.role is Role.COORDINATOR or call.caller.may_work_on(record.unit)):
+        raise Problem("not-found", _NOT_THERE)
+    return record
+
+
+async def _issue(call: Call, body: SupervisionIn, move_id: str) -> Wanted:
+    fields = {"kind": SupervisionMoveKind.ISSUE, "party": _body_of(call), **body.model_dump()}
+    return Wanted("supervision", f"sup-{move_id[4:]}", fields)
+
+
+async def _ask(call: Call, body: AskDataIn, move_id: str) -> Wanted:
+    fields = {"kind": DataMoveKind.ASK, "party": _body_of(call), **body.model_dump()}
+    return Wanted("data", f"dat-{move_id[4:]}", fields)
+
+
+def _step(part: str, kind: str) -> Make:
+    """A move of a record that is there, by the body, or by the unit that it concerns."""
+
+    async def make(call: Call, body: BaseModel, move_id: str) -> Wanted:
+        record = await _record(call, part)
+        party = _body_of(call) if call.caller.role is Role.COORDINATOR else record.unit
+        return Wanted(part, call.request.path_params["record_id"], {"kind": kind, "party": party, **body.model_dump()})
+
+    return make
+
+
+async def get_supervision(call: Call) -> Response:
+    """A supervision measure (通报, 约谈, 挂牌督办), its deadline and its answer."""
+    return dumped(supervision_out(await _record(call, "supervision"), datetime.now(UTC)))
+
+
+async def get_data_request(call: Call) -> Response:
+    """A request for assessment data."""
+    return dumped(data_out(await _record(call, "data")))
+
+
+async def get_supervisions(call: Call) -> Response:
+    """Supervision measures, the newest first: all of them, or those on the caller's units."""
+    found = [supervision_out(one, datetime.now(UTC)) for one in await _listed(call, "supervision", lambda one: one.issued_at)]
+    return dumped(SupervisionsOut.model_construct(supervisions=found))
+
+
+async def get_data_requests(call: Call) -> Response:
+    """Requests for assessment data, the newest first: all of them, or those to the caller's units."""
+    found = [data_out(one) for one in await _listed(call, "data", lambda one: one.asked_at)]
+    return dumped(DataRequestsOut.model_construct(data_requests=found))
+
+
+async def _listed(call: Call, part: str, since: Callable[[Any], datetime]) -> list[Any]:
+    try:
+        query = OversightQuery.model_validate(dict(call.request.query_params))
+    except ValidationError as error:
+        raise of_refused(refused(error, "invalid-request")) from None
+    whole = call.caller.role is Role.COORDINATOR
+    records: list[Any] = await call.services.views.all_overseen(part)
+    mine = [one for one in records if whole or call.caller.may_work_on(one.unit)]
+    kept = [one for one in mine if query.unit in (None, one.unit) and query.state in (None, one.state)]
+    accessed(call.caller, part, unit=query.unit, found=len(kept))
+    return sorted(kept, key=since, reverse=True)[: query.limit]
+
+
+_VIEWS = ("rebuilding", "state-unavailable")
+_REFUSALS = ("not-found", "forbidden", "stale-revision", "not-allowed")
+_TROUBLE = ("invalid-request", *_REFUSALS, "reference-reused", "log-unavailable", *_VIEWS)
+_A, _S, _D = "/v1/assessments/{year}", "/v1/supervisions", "/v1/data-requests"
+
+
+def _post(path: str, name: str, roles: frozenset[Role], model: type[BaseModel], make: Make, out: Any, said: str) -> Endpoint:
+    async def move(call: Call) -> Response:
+        return _told(await act(call, model, make), call)
+
+    move.__name__, move.__doc__ = f"post_{name}", said
+    handler: Handler = move
+    return Endpoint(
+        "POST",
+        path,
+        handler,
+        roles,
+        said,
+        body=model,
+        body_required=any(field.is_required() for field in model.model_fields.values()),
+        answers={200: out, 202: OversightPendingOut},
+        takes=("Idempotency-Key",),
+        gives={202: ("Location", "Retry-After")},
+        problems=_TROUBLE,
+    )
+
+
+def _get(path: str, handler: Handler, out: type[BaseModel], said: str, query: type[BaseModel] | None = None) -> Endpoint:
+    problems = ("not-found", *_VIEWS) if query is None else ("invalid-request", *_VIEWS)
+    return Endpoint("GET", path, handler, BOTH, said, query=query, answers={200: out}, problems=problems)
+
+
+_ONE_S, _ONE_D = f"{_S}/{{record_id}}", f"{_D}/{{record_id}}"
+ENDPOINTS = [
+    _get("/v1/assessments/keys", get_assessment_keys, JwksOut, "Keys that verify locked results"),
+    _get(_A, get_assessment, AssessmentOut, "A year's assessment"),
+    _post(f"{_A}/open", "assessment_open", BODY, OversightMoveIn, _open, AssessmentOut, "Open a year's assessment"),
+    _post(
+        f"{_A}/publish", "assessment_publish", BODY, AssessmentPublishIn, _publish, AssessmentOut, "Publish the figures of units"
+    ),
+    _post(f"{_A}/disputes", "dispute", UNITS, FigureDisputeIn, _dispute, AssessmentOut, "Dispute a figure of your unit"),
+    _post(f"{_A}/disputes/{{dispute_id}}/decide", "ruling", BODY, RulingIn, _decide, AssessmentOut, "Rule on a dispute"),
+    _post(f"{_A}/lock", "assessment_lock", BODY, OversightMoveIn, _lock, AssessmentOut, "Lock and sign the year's result"),
+    _get(_S, get_supervisions, SupervisionsOut, "Supervision measures", OversightQuery),
+    _get(_ONE_S, get_supervision, SupervisionOut, "One supervision measure"),
+    _post(_S, "supervision", BODY, SupervisionIn, _issue, SupervisionOut, "Issue a supervision measure on a unit"),
+    _get(_D, get_data_requests, DataRequestsOut, "Requests for assessment data", OversightQuery),
+    _get(_ONE_D, get_data_request, DataRequestOut, "One request for data"),
+    _post(_D, "data_request", BODY, AskDataIn, _ask, DataRequestOut, "Ask a unit for assessment data"),
+    *(
+        _post(f"{_ONE_S}/{kind}", f"supervision_{kind}", roles, model, _step("supervision", kind), SupervisionOut, said)
+        for kind, roles, model, said in (
+            ("answer", UNITS, UnitAnswerIn, "Answer a supervision measure"),
+            ("return", BODY, DeadlineIn, "Give an answer back with a new deadline"),
+            ("extend", BODY, DeadlineIn, "Give more time for the answer"),
+            ("accept", BODY, OversightMoveIn, "Accept the answer: the measure is lifted"),
+            ("withdraw", BODY, OversightMoveIn, "Withdraw the measure"),
+        )
+    ),
+    *(
+        _post(f"{_ONE_D}/{path}", f"data_{kind}", roles, model, _step("data", kind), DataRequestOut, said)
+        for path, kind, roles, model, said in (
+            ("hand-in", "hand_in", UNITS, UnitAnswerIn, "Hand data in"),
+            ("extend", "extend", BODY, DataDueIn, "Give more time for the data"),
+            ("find", "find", BODY, FindingIn, "Find that data were concealed, omitted or refused"),
+            ("clear", "clear", BODY, OversightMoveIn, "Take a finding back"),
+            ("withdraw", "withdraw", BODY, OversightMoveIn, "Withdraw the request"),
+        )
+    ),
+]

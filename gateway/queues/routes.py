@@ -1,0 +1,232 @@
+"""Routes of officers over queues: depths, lists, take the next one.
+
+Invariant: an officer sees the queues that his token names and no other; `next` gives a case to one officer only,
+because the log decides the claim.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from functools import partial
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.responses import Response
+
+from gateway.cases.responses import ActionOut, CaseOut, CasesOut, QueueOut, QueuesOut, case_out, lapsed
+from gateway.cases.views import officers_case
+from gateway.commands.case_commands import Done, Pending, Wanted
+from gateway.commands.case_requests import pending_reply
+from gateway.http import pagination as cursors
+from gateway.http.endpoint import Call, Endpoint
+from gateway.http.request_body import media_type, read_body
+from gateway.http.responses import dumped
+from gateway.problems import Problem, later, of_refused
+from gateway.security.audit import accessed
+from gateway.security.auth import Caller, Role
+from gateway.signals.parsing import validated
+from schemas.cases.case import ActionKind, Case, CaseStatus
+from schemas.common import Exact, Instant, PartyId
+from schemas.parsing import refused
+from schemas.policy import Severity
+from schemas.signals.submission import SignalKind
+from stream_processors.views.api import Cursor, Standing
+
+OFFICERS = frozenset({Role.OFFICER})
+_PAGES_SCANNED = 20
+_NEXT_TRIES = 8
+_NEXT_PAGE = 20
+
+
+class CasesQuery(BaseModel):
+    """Filters of a list; `cursor` is the `next` of the page before. The address with its query is the saved filter.
+
+    `mine`: those that the caller holds. `region`: a county, or a city or province by its leading digits (6302), where one of
+    the kept signals belongs. `since`: changed at or after this instant.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+    severity: Severity | None = None
+    kind: SignalKind | None = None
+    status: Literal["open", "claimed"] | None = None
+    institution: PartyId | None = None
+    min_score: int | None = Field(default=None, ge=0, le=100)
+    held_by: PartyId | None = None
+    mine: bool = False
+    region: str | None = Field(default=None, pattern=r"^(\d{2}|\d{4}|\d{6})$")
+    since: Instant | None = None
+    cursor: str | None = Field(default=None, max_length=512)
+    limit: int = Field(default=50, ge=1, le=200)
+
+    def keeps(self, case: Case, now: datetime, officer: str) -> bool:
+        """Whether a case passes. One whose lease has run out counts as open."""
+        status = "claimed" if case.status is CaseStatus.CLAIMED and not lapsed(case, now) else "open"
+        return (
+            (self.severity is None or case.severity == self.severity)
+            and (self.kind is None or self.kind in case.kinds)
+            and (self.status is None or self.status == status)
+            and (self.institution is None or self.institution in case.institutions)
+            and (self.min_score is None or case.score >= self.min_score)
+            and (self.held_by is None or (status == "claimed" and case.holder == self.held_by))
+            and (not self.mine or (status == "claimed" and case.holder == officer))
+            and (self.region is None or any(signal.region.startswith(self.region) for signal in case.signals))
+            and (self.since is None or case.changed_at >= self.since)
+        )
+
+
+class NextIn(Exact):
+    """`lease_s`: how long the claim holds; the policy bounds it."""
+
+    model_config = ConfigDict(extra="forbid")
+    lease_s: int | None = Field(default=None, ge=1, le=86_400)
+
+
+async def get_queues(call: Call) -> Response:
+    """The queues of the caller: how many cases each holds, and how many of each severity."""
+    counted = by_queue(await call.services.views.standings(), call.caller.may_work_on)
+    return dumped(QueuesOut(queues=counted))
+
+
+def by_queue(standings: Iterable[Standing], mine: Callable[[str], bool]) -> list[QueueOut]:
+    """Every queue that `mine` allows and that ever had a case, by name."""
+    found: dict[str, dict[str, int]] = {}
+    for one in standings:
+        if mine(one.queue):
+            severities = found.setdefault(one.queue, {})
+            severities[one.severity] = severities.get(one.severity, 0) + one.cases
+    return [
+        QueueOut(queue=queue, depth=sum(counts.values()), severities={name: n for name, n in counts.items() if n})
+        for queue, counts in sorted(found.items())
+    ]
+
+
+async def get_cases(call: Call) -> Response:
+    """Open and claimed cases, worst first. A page may hold fewer than `limit` although there is a `next`: filters are
+    applied to a bounded number of cases a request."""
+    queue = own_queue(call.request.path_params["queue"], call.caller)
+    try:
+        query = CasesQuery.model_validate(dict(call.request.query_params))
+    except ValidationError as error:
+        raise of_refused(refused(error, "invalid-request")) from None
+    services, now = call.services, datetime.now(UTC)
+    after = cursors.taken(services.tokenizer, queue, query.cursor) if query.cursor else None
+    found: list[Case] = []
+    for _ in range(_PAGES_SCANNED):
+        page = await services.views.page(queue, limit=query.limit - len(found), after=after)
+        found += [case for case in page.cases if query.keeps(case, now, call.caller.subject)]
+        after = page.next
+        if after is None or len(found) >= query.limit:
+            break
+    accessed(call.caller, "list", queue=queue, found=len(found))
+    cases = [case_out(case, services.sealer, now, whole=False) for case in found]
+    told = cursors.given(services.tokenizer, queue, after) if after is not None else None
+    return dumped(CasesOut(cases=cases, next=told))
+
+
+async def post_next(call: Call) -> Response:
+    """Claims the worst case that nobody holds and gives it; 204 when there is none. With an Idempotency-Key a retry
+    gives the same case again."""
+    queue = own_queue(call.request.path_params["queue"], call.caller)
+    services = call.services
+    raw = await read_body(call.request, services.settings.body_limit_bytes, services.settings.body_idle_s)
+    if raw:
+        media_type(call.request, "application/json")
+    body = validated(NextIn, raw or b"{}", "invalid-request", services.settings.json_depth_limit)
+    key = call.request.headers.get("idempotency-key")
+    tried: set[str] = set()
+    for attempt in range(_NEXT_TRIES):
+        names = (call.caller.subject, queue, "next", key, str(attempt)) if key else ()
+        action_id = services.desk.action_id(*names)
+        case = await _candidate(call, queue, tried, action_id if key else None)
+        if case is None:
+            return Response(status_code=204)
+        tried.add(case.case_id)
+        try:
+            claim = {"lease_s": body.lease_s, "revision": None if key else case.revision}
+            wanted = Wanted(ActionKind.CLAIM, f"next {body.model_dump_json()}", partial(dict, claim))
+            outcome = await services.desk.act(call.caller, case, wanted, action_id)
+        except Problem as problem:
+            if problem.kind.slug in ("held-by-other", "stale-revision", "disposed", "not-allowed"):
+                continue
+            raise
+        return _given(outcome, call)
+    raise later("in-flight", "other officers took the cases that were tried", 1)
+
+
+def _given(outcome: Done | Pending, call: Call) -> Response:
+    if isinstance(outcome, Pending):
+        return pending_reply(outcome)
+    _mine(outcome.case, call)
+    return dumped(officers_case(outcome.case, call.services.sealer, call.caller, datetime.now(UTC)))
+
+
+async def _candidate(call: Call, queue: str, tried: set[str], action_id: str | None) -> Case | None:
+    """The case that this attempt stands for already, else the worst one that is free."""
+    views = call.services.views
+    if action_id is not None and (known := await _known(call, action_id)) is not None:
+        return _mine(await views.case(known), call)
+    after: Cursor | None = None
+    for _ in range(_PAGES_SCANNED):
+        page = await views.page(queue, limit=_NEXT_PAGE, after=after)
+        now = datetime.now(UTC)
+        for case in page.cases:
+            if case.case_id not in tried and (case.status is CaseStatus.OPEN or lapsed(case, now)):
+                return case
+        if page.next is None:
+            return None
+        after = page.next
+    return None
+
+
+def _mine(case: Case | None, call: Call) -> Case | None:
+    """A case that went to another unit since is none of the caller's, whatever his key took."""
+    if case is not None and not call.caller.may_work_on(case.queue):
+        raise Problem("unknown-case", "the case that this key took is in no queue of yours any more")
+    return case
+
+
+async def _known(call: Call, action_id: str) -> str | None:
+    """The case that an action is about already. The gateway's memory has it from before the append; when that is lost with Redis,
+    the log still has the action, so its outcome is waited for: the same key never takes two cases."""
+    if (standing := await call.services.desk.standing(action_id)) is not None:
+        return standing.case_id
+    await call.services.caught_up()
+    done = await call.services.views.action(action_id)
+    return None if done is None else done.case_id
+
+
+def own_queue(name: str, caller: Caller) -> str:
+    """The queue, if it is one of the caller's; 403 if not."""
+    if not caller.may_work_on(name):
+        raise Problem("forbidden", "this queue is not one of yours")
+    return name
+
+
+_VIEWS = ("rebuilding", "state-unavailable")
+ENDPOINTS = [
+    Endpoint("GET", "/v1/queues", get_queues, OFFICERS, "Queues and their depths", answers={200: QueuesOut}, problems=_VIEWS),
+    Endpoint(
+        "GET",
+        "/v1/queues/{queue}/cases",
+        get_cases,
+        OFFICERS,
+        "Cases of a queue, worst first",
+        query=CasesQuery,
+        answers={200: CasesOut},
+        problems=("invalid-request", *_VIEWS),
+    ),
+    Endpoint(
+        "POST",
+        "/v1/queues/{queue}/next",
+        post_next,
+        OFFICERS,
+        "Take the next case",
+        body=NextIn,
+        body_required=False,
+        answers={200: CaseOut, 202: ActionOut, 204: None},
+        takes=("Idempotency-Key",),
+        gives={202: ("Location", "Retry-After")},
+        problems=("invalid-request", "reference-reused", "in-flight", "unknown-case", "log-unavailable", *_VIEWS),
+    ),
+]

@@ -1,0 +1,174 @@
+"""Routes of scorecards: statistics of institutions for their regulator, figures of member units for the coordination body.
+
+Invariant: the two are kept apart (Arts. 7, 45), and neither names a person, subject or case. An institution sees its own row
+and an officer those of his units, as they are in the whole card: without the others, their total and their ranking.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date
+from typing import Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.responses import Response
+
+from gateway.http.endpoint import Call, Endpoint
+from gateway.http.responses import dumped
+from gateway.problems import Problem, of_refused
+from gateway.security.audit import accessed
+from gateway.security.auth import Role
+from schemas.common import Name
+from schemas.oversight.scorecards import LAYOUTS, CardKind, CardRow, Period, Rank, Scorecard
+from schemas.parsing import refused
+from stream_processors.domain.scorecards import ranking, to_csv
+from stream_processors.domain.scorecards.export import PERCENTILES
+
+_WHOLE = {CardKind.INSTITUTION: Role.REGULATOR, CardKind.UNIT: Role.COORDINATOR}
+"""Who sees a card whole."""
+_CSV = "text/csv"
+
+
+class CardQuery(BaseModel):
+    """`period`: a month as `2026-11` (or a day or year, where the operator has it so). `rank_by`: a count, a ratio or a time
+    (`time_report.p90`) to rank the parties by. `format`: instead of `Accept`."""
+
+    model_config = ConfigDict(extra="forbid")
+    period: Period
+    party: Name | None = None
+    rank_by: str | None = Field(default=None, max_length=80)
+    order: Literal["highest", "lowest"] = "highest"
+    format: Literal["json", "csv"] | None = None
+
+
+class ScorecardOut(BaseModel):
+    """`over`: whether the period is; the figures of one that runs go on. A count from 1 to `threshold - 1` is small: a row's
+    `hidden` names what is not shown of it. `permille` are ratios; times are in seconds, within `error_percent`."""
+
+    kind: CardKind
+    period: Period
+    over: bool
+    threshold: int
+    error_percent: int
+    rows: tuple[CardRow, ...]
+    total: CardRow | None = None
+    ranking: tuple[Rank, ...] | None = None
+
+
+class _View(NamedTuple):
+    """What a caller may see of a card."""
+
+    whole: bool
+    mine: Callable[[str], bool]
+
+
+async def get_institutions(call: Call) -> Response:
+    """Statistics of institutions in a period, for the regulator: reports and how late they came, duties in time, late and
+    missing, precision, orders, money stopped. An institution gets its own row."""
+    return await _card(call, CardKind.INSTITUTION)
+
+
+async def get_units(call: Call) -> Response:
+    """Figures of member units in a period, for the coordination body: cases, acknowledgement and disposal in time, clocks missed,
+    letters answered, data handed in. An officer gets the rows of the queues in his token."""
+    return await _card(call, CardKind.UNIT)
+
+
+async def _card(call: Call, kind: CardKind) -> Response:
+    query, cards = _query(call, kind), call.services.cards
+    view = _view(call, kind)
+    if query.party is not None and not view.mine(query.party):
+        raise Problem("forbidden", "only your own figures are yours to see")
+    if query.rank_by is not None and not view.whole:
+        raise Problem("forbidden", "a ranking tells of others")
+    whole = await cards.card(kind, query.period)
+    rows = tuple(row for row in whole.rows if view.mine(row.party) and query.party in (None, row.party))
+    accessed(call.caller, "scorecard", kind=kind.value, period=query.period, rows=len(rows))
+    shown = whole.model_copy(update={"rows": rows})
+    if query.format == "csv" or (query.format is None and _CSV in call.request.headers.get("accept", "")):
+        return _as_csv(shown, total=view.whole)
+    ranks = None
+    if query.rank_by is not None:
+        all_ranks = ranking(whole, query.rank_by, highest_first=query.order == "highest")
+        ranks = tuple(one for one in all_ranks if query.party in (None, one.party))
+    told = {name: getattr(shown, name) for name in ("kind", "period", "threshold", "error_percent", "rows")}
+    over = query.period < cards.running()
+    return dumped(ScorecardOut.model_construct(**told, over=over, total=whole.total if view.whole else None, ranking=ranks))
+
+
+def _as_csv(card: Scorecard, *, total: bool) -> Response:
+    headers = {"content-disposition": f'attachment; filename="{card.kind.value}s-{card.period}.csv"'}
+    return Response(to_csv(card, total=total), 200, headers, f"{_CSV}; charset=utf-8")
+
+
+def _view(call: Call, kind: CardKind) -> _View:
+    caller = call.caller
+    if caller.role is _WHOLE[kind]:
+        return _View(True, lambda party: True)
+    if kind is CardKind.UNIT:
+        return _View(False, caller.may_work_on)
+    return _View(False, lambda party: party == caller.subject)
+
+
+def _query(call: Call, kind: CardKind) -> CardQuery:
+    """The query, of a card that there is."""
+    try:
+        query = CardQuery.model_validate(dict(call.request.query_params))
+    except ValidationError as error:
+        raise of_refused(refused(error, "invalid-request")) from None
+    services, cards = call.services, call.services.cards
+    if not _is_one(query.period) or len(query.period) != cards.length:
+        raise _wrong("period", f"name one {services.settings.scorecards_period} of the calendar, for example {cards.running()}")
+    if services.settings.scorecards_only_over and query.period >= cards.running():
+        raise _wrong("period", "there is a card when the period is over")
+    if query.rank_by is not None and query.rank_by not in _FIGURES[kind]:
+        raise _wrong("rank_by", "there is no such figure in this card")
+    return query
+
+
+def _wrong(name: str, said: str) -> Problem:
+    return Problem("invalid-request", f"/{name}: {said}", errors=[{"pointer": f"/{name}", "detail": said}])
+
+
+def _is_one(period: str) -> bool:
+    """Whether the calendar has it."""
+    try:
+        date.fromisoformat(f"{period}-01-01"[:10])
+    except ValueError:
+        return False
+    return True
+
+
+def _figures(kind: CardKind) -> frozenset[str]:
+    layout = LAYOUTS[kind]
+    counts = [figure for family in layout.families for figure in family.figures]
+    times = [f"{time.name}.{percent}" for time in layout.times for percent in PERCENTILES]
+    return frozenset([*counts, *(ratio.name for ratio in layout.ratios), *times])
+
+
+_FIGURES = {kind: _figures(kind) for kind in CardKind}
+_PROBLEMS = ("invalid-request", "rebuilding", "state-unavailable")
+ENDPOINTS = [
+    Endpoint(
+        "GET",
+        "/v1/scorecards/institutions",
+        get_institutions,
+        frozenset({Role.REGULATOR, Role.INSTITUTION}),
+        "Statistics of institutions",
+        query=CardQuery,
+        answers={200: ScorecardOut},
+        also_media=_CSV,
+        problems=_PROBLEMS,
+    ),
+    Endpoint(
+        "GET",
+        "/v1/scorecards/units",
+        get_units,
+        frozenset({Role.COORDINATOR, Role.OFFICER}),
+        "Figures of member units",
+        query=CardQuery,
+        answers={200: ScorecardOut},
+        also_media=_CSV,
+        problems=_PROBLEMS,
+    ),
+]

@@ -1,0 +1,64 @@
+"""Cards of a period from the views: read, computed beside the event loop, kept for a few seconds.
+
+Invariant: every reader's card is cut out of the same whole one, so what is hidden from one is hidden from all: two readers who
+compare theirs learn no more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from schemas.oversight.scorecards import CardKind, Scorecard
+from stream_processors.domain.scorecards import card
+from stream_processors.domain.scorecards.contributions import CHINA
+from stream_processors.views.api import Views
+
+_CARDS_KEPT = 8
+_LENGTHS = {"day": 10, "month": 7, "year": 4}
+
+
+class _Kept(NamedTuple):
+    at: float
+    card: Scorecard
+
+
+class Cards:
+    """`card` of a kind and period; `length` is what `period` says of how long those are that there are cards of."""
+
+    def __init__(
+        self,
+        views: Views,
+        *,
+        threshold: int,
+        period: str,
+        kept_s: float,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._views, self._threshold, self._kept_s, self._clock, self._now = views, threshold, kept_s, clock, now
+        self.length = _LENGTHS[period]
+        self._kept: OrderedDict[tuple[CardKind, str], _Kept] = OrderedDict()
+        self._reading = asyncio.Lock()
+
+    async def card(self, kind: CardKind, period: str) -> Scorecard:
+        """The whole card. Rebuilding while the views are not whole."""
+        async with self._reading:
+            kept = self._kept.get((kind, period))
+            if kept is not None and self._clock() - kept.at < self._kept_s:
+                return kept.card
+            book = await self._views.book(kind, period)
+            made = await asyncio.to_thread(card, book, kind=kind, period=period, threshold=self._threshold)
+            self._kept[kind, period] = _Kept(self._clock(), made)
+            self._kept.move_to_end((kind, period))
+            while len(self._kept) > _CARDS_KEPT:
+                self._kept.popitem(last=False)
+            return made
+
+    def running(self) -> str:
+        """The period that is not over yet, in China's time."""
+        return (self._now() + CHINA).date().isoformat()[: self.length]

@@ -1,0 +1,155 @@
+"""Who calls: bearer JWTs validated against the JWKS, deny by default.
+
+Invariant: a caller exists only after signature, issuer, audience and times were checked with pinned algorithms; a
+decoded token is kept no longer than it is valid, and not past a reload of the keys.
+"""
+
+from __future__ import annotations
+
+import base64
+import time
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+import orjson
+from joserfc import jwt
+from joserfc.errors import ClaimError, JoseError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from gateway.problems import Problem
+from gateway.security.jwks import KeySource
+from gateway.settings import GatewaySettings
+from schemas.common import PartyId, is_unit
+from schemas.signals.submission import PUBLIC
+
+ALGORITHMS = ["Ed25519", "EdDSA", "ES256", "RS256"]
+_TOKEN_LIMIT_BYTES = 8192
+
+
+class Role(StrEnum):
+    """REGULATOR: reads the statistics of institutions. COORDINATOR: of the coordination body, assesses member units (Arts. 45 to
+    47)."""
+
+    INSTITUTION = "institution"
+    OFFICER = "officer"
+    REGULATOR = "regulator"
+    COORDINATOR = "coordinator"
+    OPERATOR = "operator"
+
+
+class Caller(NamedTuple):
+    """`queues` are names of queues or prefixes ending in `*`."""
+
+    subject: str
+    role: Role
+    queues: tuple[str, ...]
+    expires_at: float
+
+    def may_work_on(self, queue: str) -> bool:
+        return any(queue == one or (one.endswith("*") and queue.startswith(one[:-1])) for one in self.queues)
+
+
+class _Claims(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+    sub: PartyId
+    role: Role
+    queues: tuple[str, ...] = Field(default=(), max_length=64)
+    exp: float = Field(allow_inf_nan=False)
+    iat: float | None = Field(default=None, allow_inf_nan=False)
+
+
+class Authenticator:
+    """`caller(header)`: the caller of an Authorization header, or Problem 401."""
+
+    def __init__(self, settings: GatewaySettings, keys: KeySource, clock: Callable[[], float] = time.time) -> None:
+        self._keys = keys
+        self._clock = clock
+        self._kept = settings.tokens_cached
+        self._cache: dict[str, Caller] = {}
+        self._generation = keys.generation
+        self._leeway_s = settings.jwt_leeway_s
+        self._longest_s = settings.jwt_longest_s
+        self._expected: dict[str, Any] = {
+            "iss": {"essential": True, "value": settings.jwt_issuer},
+            "aud": {"essential": True, "value": settings.jwt_audience},
+            "exp": {"essential": True},
+            "sub": {"essential": True},
+        }
+
+    async def caller(self, header: str | None) -> Caller:
+        if header is None or header[:7].lower() != "bearer ":
+            raise _denied("send a bearer token", "invalid_request")
+        token = header[7:].strip()
+        await self._keys.keep_fresh()
+        if self._generation != self._keys.generation:
+            self._cache.clear()
+            self._generation = self._keys.generation
+        known = self._cache.get(token)
+        if known is not None and known.expires_at + self._leeway_s > self._clock():
+            return known
+        self._cache.pop(token, None)
+        caller = await self._decode(token)
+        if len(self._cache) >= self._kept:
+            del self._cache[next(iter(self._cache))]
+        self._cache[token] = caller
+        return caller
+
+    async def _decode(self, token: str) -> Caller:
+        if len(token) > _TOKEN_LIMIT_BYTES:
+            raise _denied("the token is too long")
+        key = await self._keys.find(_key_id(token))
+        if key is None:
+            raise _denied("the token's key is not known")
+        registry = jwt.JWTClaimsRegistry(now=int(self._clock()), leeway=self._leeway_s, **self._expected)
+        try:
+            decoded = jwt.decode(token, key, algorithms=ALGORITHMS)
+            registry.validate(decoded.claims)
+            claims = _Claims.model_validate(decoded.claims)
+        except ClaimError as error:
+            raise _denied(f"the token is not valid: {error.error} ({error.claim})") from None
+        except JoseError as error:
+            raise _denied(f"the token is not valid: {error.error or type(error).__name__}") from None
+        except ValidationError as error:
+            where = ".".join(str(part) for part in error.errors()[0]["loc"])
+            raise _denied(f"the token's claim {where} is missing or not valid") from None
+        except (ValueError, TypeError, KeyError, RecursionError):
+            raise _denied("the token cannot be read") from None
+        self._check_lifetime(claims)
+        _check_name(claims.sub, claims.role)
+        queues = claims.queues if claims.role is Role.OFFICER else ()
+        return Caller(claims.sub, claims.role, queues, claims.exp)
+
+    def _check_lifetime(self, claims: _Claims) -> None:
+        """A stolen token must end by itself: there is no list of revoked ones."""
+        begins = self._clock() if claims.iat is None else min(claims.iat, self._clock())
+        if claims.exp - begins > self._longest_s + self._leeway_s:
+            raise _denied(f"the token is valid for too long; a token may be valid for {self._longest_s} s at most")
+
+
+def _check_name(subject: str, role: Role) -> None:
+    """Inboxes, orders and dissuasion go by name alone, so no institution may bear a name that means somebody else."""
+    if subject == PUBLIC:
+        raise _denied("this name is reserved for tips of the public")
+    if role is Role.INSTITUTION and is_unit(subject):
+        raise _denied(
+            "a name that ends in a region's code is a unit's, and an institution cannot bear it; "
+            "officers act for a unit with a token of the role officer"
+        )
+
+
+def _key_id(token: str) -> str:
+    """The `kid` of the header. A token without one is refused: it would have to be tried on every key."""
+    try:
+        head = token.split(".", 1)[0]
+        header = orjson.loads(base64.urlsafe_b64decode(head + "=" * (-len(head) % 4)))
+    except ValueError:
+        raise _denied("the token cannot be read") from None
+    kid = header.get("kid") if isinstance(header, dict) else None
+    if not isinstance(kid, str) or not kid:
+        raise _denied("the token's header has no kid")
+    return kid
+
+
+def _denied(detail: str, error: str = "invalid_token") -> Problem:
+    return Problem("unauthenticated", detail, headers={"WWW-Authenticate": f'Bearer realm="liandong", error="{error}"'})

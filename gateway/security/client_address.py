@@ -1,0 +1,59 @@
+"""Whom a request comes from, for limits: the peer, or what a proxy of ours says.
+
+Invariant: a header that an unknown peer sends is never believed; limits see a keyed hash of the address, which changes daily.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+
+from starlette.requests import Request
+
+from schemas.common import DAY_MS
+from schemas.security import Tokenizer
+
+_HOPS = 16
+Network = IPv4Network | IPv6Network
+
+
+def networks(text: str) -> tuple[Network, ...]:
+    """`10.0.0.0/8, 192.0.2.7` -> networks. ValueError when one is none."""
+    return tuple(ip_network(one.strip()) for one in text.split(",") if one.strip())
+
+
+PREFIXES = {4: ((32, 1), (24, 5), (16, 20)), 6: ((64, 1), (56, 2), (48, 4), (32, 20))}
+"""By version of IP: the networks around an address that somebody may have whole, and how many times the allowance of one address
+such a network has. An IPv6 address is its /64, which is one connection's; a /48 is one site's and holds 65,536 of them."""
+
+
+def networks_of(request: Request, proxies: Sequence[Network]) -> tuple[tuple[str, int], ...]:
+    """The networks of the nearest address that is not one of our proxies, the smallest first, each with its multiple."""
+    at = _nearest(request, proxies)
+    if at is None:
+        return (("unknown", 1),)
+    return tuple((str(ip_network((at, length), strict=False)), times) for length, times in PREFIXES[at.version])
+
+
+def _nearest(request: Request, proxies: Sequence[Network]) -> IPv4Address | IPv6Address | None:
+    at = _address(request.client.host if request.client else "")
+    hops = ",".join(request.headers.getlist("x-forwarded-for")).split(",")[-_HOPS:]
+    while at is not None and hops and any(at in one for one in proxies):
+        said = _address(hops.pop().strip())
+        if said is None:
+            break
+        at = said
+    return at
+
+
+def _address(text: str) -> IPv4Address | IPv6Address | None:
+    try:
+        found = ip_address(text)
+    except ValueError:
+        return None
+    return (found.ipv4_mapped or found) if isinstance(found, IPv6Address) else found
+
+
+def hashed(tokenizer: Tokenizer, address: str, now_ms: int) -> str:
+    """A name of the address for a day: it tells nothing, and two days cannot be put together."""
+    return tokenizer.token("address", address, str(now_ms // DAY_MS)).partition(".")[2]

@@ -1,0 +1,279 @@
+"""Accepting signals: lock the name, append, remember, answer. One path for one signal and for a chunk of a batch.
+
+Invariant: a receipt is given only for a record that the broker acknowledged, or that was acknowledged before under
+the same name and body. Where that is not known the answer is 503, and the name is free for the retry.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import secrets
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from gateway.adapters.idempotency import Idempotency, InFlight, Remembered, StateUnavailable
+from gateway.adapters.kafka import DAMAGED, Log, Position
+from gateway.adapters.stage_lag import Lag
+from gateway.metrics import METRICS
+from gateway.problems import Problem, later
+from gateway.security.fair_share import Shares
+from gateway.settings import GatewaySettings
+from gateway.signals.parsing import Prepared
+from schemas.common import from_ms
+from schemas.security import Place, PlaceCipher
+from schemas.signals.advisories import Advice
+from schemas.topics import SUBMITTED, Topic
+from stream_processors.runtime.crash_points import point
+
+
+class Receipt(NamedTuple):
+    """The answer to an accepted signal. `advisories`: what looks odd in the body that it answers, a repeated one's too."""
+
+    record: Remembered
+    replayed: bool
+    advisories: Sequence[Advice] = ()
+
+    def body(self, places: PlaceCipher) -> dict[str, object]:
+        return self._plain(places) | self.more()
+
+    def more(self) -> dict[str, object]:
+        """What a receipt has only where there is something to say."""
+        return {"advisories": [one._asdict() for one in self.advisories]} if self.advisories else {}
+
+    def _plain(self, places: PlaceCipher) -> dict[str, object]:
+        record = self.record
+        return {
+            "signal_id": record.signal_id,
+            "status": "accepted",
+            "accepted_at": instant(record.accepted_ms),
+            "receipt": self.sealed(places),
+            "links": {"self": f"/v1/signals/{record.signal_id}"},
+        }
+
+    def sealed(self, places: PlaceCipher) -> str:
+        """The place in the log, for us alone to read: offsets in the open would tell how much all others sent in between."""
+        record = self.record
+        return places.seal(Place(record.topic, record.partition, record.offset, record.generation))
+
+
+def instant(ms: int) -> str:
+    """Write an instant as 2026-03-01T08:00:00.000Z."""
+    return from_ms(ms).strftime("%Y-%m-%dT%H:%M:%S.") + f"{ms % 1000:03d}Z"
+
+
+class Acceptor:
+    """`accept` a list of prepared signals of one institution, or of retractions; an answer for each, in order."""
+
+    def __init__(
+        self,
+        log: Log,
+        memory: Idempotency,
+        lag: Lag,
+        settings: GatewaySettings,
+        places: PlaceCipher,
+        topic: Topic = SUBMITTED,
+    ) -> None:
+        self.places = places
+        self._log = log
+        self._topic = topic
+        self._memory = memory
+        self._lag = lag
+        self._lag_limit = settings.lag_limit
+        self._in_flight_limit = settings.in_flight_limit
+        self._retry_after_s = settings.retry_after_s
+        self._in_flight = 0
+        self._batches: Counter[str] = Counter()  # by institution: those of `batch`
+        self._batches_limit = settings.batches_limit
+        self._batches_own_limit = settings.batches_per_institution_limit
+        self._shares = Shares()
+        self._process = secrets.token_hex(8)
+        self._numbers = itertools.count()
+
+    def closed(self, institution: str | None = None) -> Problem | None:
+        """Why no signal (of this institution) is taken at the moment, if so. From half of the limit on, whoever sends more than
+        its share waits, so that there is room for the others."""
+        lag = self._lag.current
+        if lag is not None and lag > self._lag_limit:
+            detail = "more signals wait to be assessed than this gateway lets wait"
+            return later("overloaded", detail, self._retry_after_s)
+        if institution is not None and lag is not None and lag > self._lag_limit // 2 and self._shares.above(institution):
+            detail = "many signals wait to be assessed, and more than your share of them are yours; go on in a moment"
+            return later("overloaded", detail, self._retry_after_s)
+        if self._in_flight >= self._in_flight_limit:
+            return later("overloaded", "too many signals wait for the broker", self._retry_after_s)
+        if not self._log.connected:
+            return later("log-unavailable", "no connection to the broker; nothing was taken", self._retry_after_s)
+        if self._log.damage is not None:
+            return later("log-unavailable", DAMAGED, self._retry_after_s)
+        return None
+
+    def full(self, institution: str) -> Problem | None:
+        """Why no batch (of this institution) is begun at the moment, if so. One that fills its own leaves room for others."""
+        own, all_of_them = self._batches[institution], self._batches.total()
+        if own >= self._batches_own_limit:
+            detail = f"{own} batches of your institution are being read, which is its own limit; nothing of this one was taken"
+            return later("overloaded", detail, self._retry_after_s)
+        if all_of_them >= self._batches_limit:
+            detail = f"{all_of_them} batches are being read, which is the limit; nothing of yours was taken"
+            return later("overloaded", detail, self._retry_after_s)
+        return None
+
+    @contextlib.contextmanager
+    def batch(self, institution: str) -> Iterator[None]:
+        """Counts a batch as long as it is read or its results are not yet taken: it may hold its lines' results."""
+        self._batches[institution] += 1
+        try:
+            yield
+        finally:
+            self._batches[institution] -= 1
+            if not self._batches[institution]:
+                del self._batches[institution]
+
+    async def accept(self, signals: Sequence[Prepared], institution: str) -> list[Receipt | Problem]:
+        point("gateway.validated")
+        answers: list[Receipt | Problem | None] = [None] * len(signals)
+        first: dict[str, int] = {}
+        for index, signal in enumerate(signals):
+            first.setdefault(signal.name, index)
+        owner = f"{self._process}.{next(self._numbers)}"
+        began = time.perf_counter()
+        try:
+            fresh = await self._lock(signals, list(first.values()), owner, answers)
+        except StateUnavailable:
+            problem = later("state-unavailable", "nothing was taken; send it again with the same reference", self._retry_after_s)
+            return [problem] * len(signals)
+        METRICS.accept_s.labels("lock").observe(time.perf_counter() - began)
+        point("gateway.locked")
+        if fresh:
+            self._in_flight += len(fresh)
+            try:
+                await self._append(signals, fresh, institution, owner, answers)
+            except BaseException:
+                await self._free(_names(signals, fresh), owner)
+                raise
+            finally:
+                self._in_flight -= len(fresh)
+        return [
+            _as_second(
+                signals[first[signal.name]],
+                signal,
+                answers[first[signal.name]],
+                index == first[signal.name],
+            )
+            for index, signal in enumerate(signals)
+        ]
+
+    async def _lock(
+        self, signals: Sequence[Prepared], indexes: list[int], owner: str, answers: list[Receipt | Problem | None]
+    ) -> list[int]:
+        """Answers what stands already; the indexes of the signals that this request locked."""
+        names = [signals[i].name for i in indexes]
+        aliased = [i for i in indexes if signals[i].alias is not None]
+        aliases = [alias[0] for i in aliased if (alias := signals[i].alias)]
+        held = await self._memory.begin(names + aliases, owner)
+        by_alias = dict(zip(aliased, held[len(names) :], strict=True))
+        fresh: list[int] = []
+        free: list[str] = []
+        for i, standing in zip(indexes, held, strict=False):
+            answer = self._standing(signals[i], standing, by_alias.get(i))
+            if answer is None:
+                fresh.append(i)
+                continue
+            answers[i] = answer
+            if standing is None:
+                free.append(signals[i].name)
+            if (alias := signals[i].alias) is not None and by_alias[i] is None:
+                if isinstance(answer, Receipt):
+                    await self._memory.finish([(alias[0], answer.record._replace(body=alias[1]))])
+                else:
+                    free.append(alias[0])
+        if free:
+            await self._free(free, owner)
+        return fresh
+
+    def _standing(
+        self, signal: Prepared, own: Remembered | InFlight | None, alias: Remembered | InFlight | None
+    ) -> Receipt | Problem | None:
+        """The answer that the memory gives; None when the signal is new."""
+        if isinstance(own, InFlight) or isinstance(alias, InFlight):
+            return later("in-flight", "another request with this reference has not ended", 1)
+        if own is not None and own.body != signal.body:
+            return _reused("reference")
+        if alias is not None and signal.alias is not None and alias.body != signal.alias[1]:
+            return _reused("Idempotency-Key")
+        if own is not None:
+            return Receipt(own, True)
+        return Receipt(alias._replace(body=signal.body), True) if alias is not None else None
+
+    async def _append(
+        self,
+        signals: Sequence[Prepared],
+        fresh: list[int],
+        institution: str,
+        owner: str,
+        answers: list[Receipt | Problem | None],
+    ) -> None:
+        began = time.perf_counter()
+        landed = await self._log.append(self._topic, [signals[i].entry for i in fresh])
+        acked = time.perf_counter()
+        METRICS.accept_s.labels("ack").observe(acked - began)
+        point("gateway.appended")
+        placed = {
+            i: Remembered(signals[i].body, signals[i].signal_id, institution, *place)
+            for i, place in zip(fresh, landed, strict=True)
+            if isinstance(place, Position)
+        }
+        METRICS.accepted.inc(len(placed) if self._topic is SUBMITTED else 0)
+        self._shares.add(institution, len(placed))
+        if placed:
+            METRICS.clock_offset_s.set(next(reversed(placed.values())).accepted_ms / 1000 - time.time())
+        for i, standing in zip(placed, await self._remember(signals, placed), strict=True):
+            answers[i] = Receipt(standing, False) if standing.body == signals[i].body else _reused("reference")
+        lost = [i for i in fresh if i not in placed]
+        if lost:
+            said = "the broker did not acknowledge; retry with the same reference: nothing counts twice"
+            for i in lost:
+                answers[i] = later("log-unavailable", said, self._retry_after_s)
+            await self._free(_names(signals, lost), owner)
+        METRICS.accept_s.labels("remember").observe(time.perf_counter() - acked)
+        point("gateway.remembered")
+
+    async def _free(self, names: list[str], owner: str) -> None:
+        """Gives locks back for the retry. Without Redis they run out by themselves."""
+        with contextlib.suppress(StateUnavailable):
+            await self._memory.abandon(names, owner)
+
+    async def _remember(self, signals: Sequence[Prepared], placed: dict[int, Remembered]) -> list[Remembered]:
+        """Puts the records under the names and keys; those that stand under the names. In the log is accepted: a memory
+        that fails now costs only that a retry is recognised later, by assess."""
+        own = [(signals[i].name, record) for i, record in placed.items()]
+        aliased = [(alias[0], record._replace(body=alias[1])) for i, record in placed.items() if (alias := signals[i].alias)]
+        try:
+            return (await self._memory.finish(own + aliased))[: len(own)] if own else []
+        except StateUnavailable:
+            return list(placed.values())
+
+
+def _reused(name: str) -> Problem:
+    return Problem("reference-reused", f"this {name} was used for another body")
+
+
+def _as_second(first: Prepared, signal: Prepared, answer: Receipt | Problem | None, is_first: bool) -> Receipt | Problem:
+    """The answer to the same name further down in one chunk."""
+    assert answer is not None
+    if isinstance(answer, Problem):
+        return answer
+    if is_first:
+        return answer._replace(advisories=signal.advisories) if signal.advisories else answer
+    if signal.body != first.body:
+        return _reused("reference")
+    return Receipt(answer.record, True, signal.advisories)
+
+
+def _names(signals: Sequence[Prepared], indexes: Sequence[int]) -> list[str]:
+    """What a request locks for these signals: their names and those of their keys."""
+    aliases = [alias[0] for i in indexes if (alias := signals[i].alias)]
+    return [signals[i].name for i in indexes] + aliases

@@ -1,0 +1,221 @@
+"""A batch: NDJSON in, one result a line out, both streamed; good lines are kept when others are bad.
+
+Invariant: results come in the order of the lines, one for each; no answer waits for a client that sends before it reads
+(results queue up meanwhile, bounded by the limit of lines), no body is in memory as a whole, and none that stops to come is
+waited for. A batch ends when its sender has gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+
+import orjson
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import Receive, Scope, Send
+
+from gateway.http.request_body import Inflater, LineSplitter, pieces
+from gateway.metrics import METRICS, count_problem
+from gateway.problems import Problem, unwound
+from gateway.server.connection_limits import is_gone
+from gateway.settings import GatewaySettings
+from gateway.signals.admission import Acceptor, Receipt, instant
+from gateway.signals.batch_turns import Turns
+from gateway.signals.parsing import Intake, Prepared
+from schemas.security import PlaceCipher
+
+MEDIA_TYPE = "application/x-ndjson"
+_SLICE_S = 0.005
+"""For so long lines are unpacked and read in a row; then other requests have their turn. By time: one takes as long as many."""
+_DRAINED_BYTES = 8 << 20
+FAULTS_IN_FULL = 2000
+"""After so many faults in a batch a refused line names its first fault only: answers would else outgrow the body many times."""
+
+
+class BatchReply:
+    """An ASGI response that reads the request while it answers."""
+
+    def __init__(
+        self,
+        request: Request,
+        settings: GatewaySettings,
+        intake: Intake,
+        acceptor: Acceptor,
+        turns: Turns,
+        institution: str,
+        gzip: bool,
+    ) -> None:
+        self._request = request
+        self._settings = settings
+        self._intake = intake
+        self._acceptor = acceptor
+        self._turns = turns
+        self._institution = institution
+        self._gzip = gzip
+        self._line = 0
+        self._faults = 0
+        self._turn_ends = 0.0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        results: asyncio.Queue[bytes | None] = asyncio.Queue()
+        writer = asyncio.create_task(_write(results, send))
+        with self._acceptor.batch(self._institution):
+            try:
+                await self._read(results)
+                results.put_nowait(None)
+                await writer
+            except ClientDisconnect:
+                return
+            finally:
+                writer.cancel()
+                await asyncio.wait((writer,))
+
+    async def _read(self, results: asyncio.Queue[bytes | None]) -> None:
+        try:
+            async for chunk in self._chunks(results):
+                results.put_nowait(await self._results(chunk))
+        except Problem as problem:
+            count_problem(problem.kind.slug, problem.kind.status)
+            results.put_nowait(_result(self._line + 1, problem, self._acceptor.places))
+            if problem.kind.slug != "body-stalled":
+                await self._drain()
+
+    async def _chunks(self, results: asyncio.Queue[bytes | None]) -> AsyncIterator[list[bytes | None]]:
+        """Lines in chunks. What was read before a Problem is given before it is raised."""
+        chunk: list[bytes | None] = []
+        lines = 0
+        try:
+            async for line in self._lines():
+                lines += 1
+                if lines > self._settings.batch_limit_lines:
+                    raise Problem("too-many-lines", f"a batch has at most {self._settings.batch_limit_lines} lines")
+                chunk.append(line)
+                if len(chunk) >= self._settings.chunk_lines:
+                    yield chunk
+                    chunk = []
+        except Problem:
+            if chunk:
+                results.put_nowait(await self._results(chunk))
+            raise
+        if chunk:
+            yield chunk
+
+    async def _lines(self) -> AsyncIterator[bytes | None]:
+        splitter = LineSplitter(self._settings.line_limit_bytes)
+        inflater = Inflater(self._settings.batch_decompressed_limit_bytes) if self._gzip else None
+        size = 0
+        async for data in pieces(self._request, self._settings.body_idle_s):
+            size += len(data)
+            if size > self._settings.batch_limit_bytes:
+                raise Problem("body-too-large", f"the body is over {self._settings.batch_limit_bytes} bytes")
+            for plain in _plain(data, inflater):
+                await self._give_way()
+                for line in splitter.feed(plain):
+                    yield line
+        if inflater is not None:
+            inflater.end()
+        for line in splitter.end():
+            yield line
+
+    async def _results(self, chunk: list[bytes | None]) -> bytes:
+        """One result a line; empty lines are counted and passed over."""
+        closed = self._acceptor.closed(self._institution)
+        outcomes: list[Receipt | Problem | None] = [closed] * len(chunk)
+        if closed is None:
+            outcomes = await self._accept(chunk)
+        parts = []
+        problems: Counter[tuple[str, int]] = Counter()
+        replayed = 0
+        for line, outcome in zip(chunk, outcomes, strict=True):
+            self._line += 1
+            if outcome is None or (line is not None and not line.strip()):
+                continue
+            if isinstance(outcome, Problem):
+                self._shorten(outcome)
+            parts.append(_result(self._line, outcome, self._acceptor.places))
+            if isinstance(outcome, Problem):
+                problems[outcome.kind.slug, outcome.kind.status] += 1
+            else:
+                replayed += outcome.replayed
+        METRICS.replayed.inc(replayed)
+        for (slug, status), n in problems.items():
+            count_problem(slug, status, n)
+        return b"".join(parts)
+
+    async def _accept(self, chunk: list[bytes | None]) -> list[Receipt | Problem | None]:
+        outcomes: list[Receipt | Problem | None] = [None] * len(chunk)
+        prepared: list[Prepared] = []
+        places: list[int] = []
+        for place, line in enumerate(chunk):
+            await self._give_way()
+            if line is None:
+                outcomes[place] = Problem("line-too-long", f"a line has at most {self._settings.line_limit_bytes} bytes")
+            elif line.strip():
+                try:
+                    prepared.append(self._intake.read(line, self._institution))
+                    places.append(place)
+                except Problem as problem:
+                    unwound(problem)
+                    outcomes[place] = problem
+        if prepared:
+            for place, answer in zip(places, await self._acceptor.accept(prepared, self._institution), strict=True):
+                outcomes[place] = answer
+        return outcomes
+
+    def _shorten(self, problem: Problem) -> None:
+        faults = problem.more.get("errors") or []
+        if self._faults > FAULTS_IN_FULL and len(faults) > 1:
+            problem.more |= {"errors": faults[:1], "errors_omitted": len(faults) - 1}
+        self._faults += len(faults)
+
+    async def _give_way(self) -> None:
+        """ClientDisconnect when nobody waits for the results any more."""
+        if time.perf_counter() >= self._turn_ends:
+            if is_gone(self._request.scope):
+                raise ClientDisconnect
+            await self._turns.wait(self._institution)
+            self._turn_ends = time.perf_counter() + _SLICE_S
+
+    async def _drain(self) -> None:
+        """Reads on for a while: a client that is still sending would else get a reset instead of its results. The time is that
+        of the whole: what is thrown away is not worth waiting for, however steadily it comes."""
+        left = _DRAINED_BYTES
+        with contextlib.suppress(ClientDisconnect, RuntimeError, TimeoutError):
+            async with asyncio.timeout(self._settings.body_idle_s):
+                async for data in self._request.stream():
+                    left -= len(data)
+                    if left < 0:
+                        return
+
+
+def _plain(data: bytes, inflater: Inflater | None) -> Iterator[bytes]:
+    return iter((data,)) if inflater is None else inflater.feed(data)
+
+
+def _result(line: int, outcome: Receipt | Problem, places: PlaceCipher) -> bytes:
+    if isinstance(outcome, Problem):
+        return orjson.dumps({"line": line, "status": outcome.kind.status, "problem": outcome.body()}) + b"\n"
+    record = outcome.record
+    result: dict[str, object] = {
+        "line": line,
+        "status": 202,
+        "signal_id": record.signal_id,
+        "accepted_at": instant(record.accepted_ms),
+        "receipt": outcome.sealed(places),
+    }
+    if outcome.replayed:
+        result["replayed"] = True
+    result |= outcome.more()
+    return orjson.dumps(result) + b"\n"
+
+
+async def _write(results: asyncio.Queue[bytes | None], send: Send) -> None:
+    headers = [(b"content-type", MEDIA_TYPE.encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    while (part := await results.get()) is not None:
+        if part:
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})

@@ -1,0 +1,90 @@
+"""From the bytes of one body to a record ready for the log, and what is the gateway's own of it: the Idempotency-Key. No I/O.
+
+Invariant: whatever the bytes are, the outcome is a Prepared or a Problem that repeats nothing of them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from gateway.adapters.kafka import Entry
+from gateway.problems import Problem, of_refused
+from schemas.parsing import Model, Refused, read
+from schemas.security import Sealer, Tokenizer
+from schemas.security.signal_protection import signal_id
+from schemas.security.signal_reader import SignalReader
+from schemas.signals.advisories import Advice
+from schemas.signals.hubs import NO_HUBS, Hubs
+from schemas.signals.retraction import name_of
+from schemas.signals.subjects import NO_PLACEHOLDERS, Placeholders
+from schemas.signals.submission import SignalIn
+
+KEY_PREFIX = "key:"
+_KEY_FORM = re.compile(r"[\x21-\x7e]{1,124}", re.ASCII)
+
+
+class Prepared(NamedTuple):
+    """What may be appended: a signal, or the retraction of one. It is remembered under `name`, which has one `body` for ever.
+
+    `alias` is the name and body of an Idempotency-Key beside the sender's reference; `given` what the sender said of a signal;
+    `advisories` what looks odd in it.
+    """
+
+    signal_id: str
+    name: str
+    body: str
+    entry: Entry
+    alias: tuple[str, str] | None = None
+    given: SignalIn | None = None
+    advisories: Sequence[Advice] = ()
+
+
+class Intake:
+    """`read` one body of one institution. `placeholders`, `hubs`: those of the policy in force."""
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        sealer: Sealer,
+        depth_limit: int,
+        now: Callable[[], datetime] | None = None,
+        placeholders: Callable[[], Placeholders] = lambda: NO_PLACEHOLDERS,
+        hubs: Callable[[], Hubs] = lambda: NO_HUBS,
+    ) -> None:
+        self._tokenizer, self._placeholders, self._hubs = tokenizer, placeholders, hubs
+        self._reader = SignalReader(tokenizer, sealer, depth_limit, "/gateway")
+        self._now = now or (lambda: datetime.now(UTC))
+
+    def read(self, raw: bytes, institution: str, key: str | None = None) -> Prepared:
+        """Problem when the body is not acceptable."""
+        try:
+            return self._read(raw, institution, key)
+        except Refused as refusal:
+            raise of_refused(refusal) from None
+
+    def _read(self, raw: bytes, institution: str, key: str | None) -> Prepared:
+        body = self._reader.body(raw)
+        if key is not None and not _KEY_FORM.fullmatch(key):
+            raise Problem("reference-missing", "an Idempotency-Key is 1 to 124 printable ASCII characters without spaces")
+        reference = body.reference or (KEY_PREFIX + key if key is not None else None)
+        if reference is None:
+            raise Problem("reference-missing", "give the signal a reference of your own, or send an Idempotency-Key")
+        found = self._reader.submission(
+            body, institution=institution, reference=reference, now=self._now(), listed=self._placeholders(), hubs=self._hubs()
+        )
+        alias, own = None, name_of(found.signal_id, body.version)
+        if key is not None and body.reference is not None:
+            name = "k" + signal_id(self._tokenizer, institution, KEY_PREFIX + key)
+            alias = (name, f"{found.body_id}.{own}")
+        return Prepared(found.signal_id, own, found.body_id, Entry(found.key, found.value), alias, body, found.advisories)
+
+
+def validated(model: type[Model], raw: bytes, slug: str, depth_limit: int) -> Model:
+    """The model of a JSON body. Problem `slug` with a pointer and a sentence for each fault."""
+    try:
+        return read(model, raw, slug, depth_limit)
+    except Refused as refusal:
+        raise of_refused(refusal) from None

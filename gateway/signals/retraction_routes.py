@@ -1,0 +1,157 @@
+"""Routes of institutions: take a signal back, correct it. By the signal's id, or by its reference before it has come.
+
+Invariant: only a signal of the caller's own is touched: its id is a keyed name of institution and reference, made anew from the
+token's institution; another's signal does not exist.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from pydantic import BaseModel, Field
+from starlette.responses import Response
+
+from gateway.adapters.kafka import Entry
+from gateway.cases.responses import AcceptedOut
+from gateway.http.endpoint import Call, Endpoint
+from gateway.http.request_body import encoding, media_type, read_body
+from gateway.problems import Problem
+from gateway.security.auth import Role
+from gateway.signals.parsing import Prepared, validated
+from gateway.signals.routes import TROUBLE, accepted, read_signal
+from schemas.codec import encode
+from schemas.common import Reference, Strict
+from schemas.parsing import Model
+from schemas.security.signal_protection import signal_id
+from schemas.signals.retraction import FOREVER, Retraction
+from schemas.signals.submission import SignalIn
+from schemas.topics import RETRACTIONS
+
+_SENDERS = frozenset({Role.INSTITUTION})
+_NOT_YOURS = "there is no such signal of yours; one that has not come yet is taken back by its reference: POST /v1/retractions"
+
+
+class RetractionIn(Strict):
+    """`reference` is the one that the signal was, or will be, sent with; `reason` is sealed before it leaves the gateway."""
+
+    reference: Reference
+    reason: str = Field(min_length=1, max_length=1000)
+
+
+class OwnRetractionIn(Strict):
+    """`reference`, if given, must be the signal's own; without it the signal must be known already."""
+
+    reason: str = Field(min_length=1, max_length=1000)
+    reference: Reference | None = None
+
+
+async def post_retraction(call: Call) -> Response:
+    """Takes a signal back by your own reference; it may come before its signal, which then never counts. 202 only after the
+    broker acknowledged. The same body again gives the same receipt. It is for good: send what was right under a new
+    reference, or correct a signal instead of taking it back."""
+    body = await _body(call, RetractionIn)
+    name = signal_id(call.services.tokenizer, call.caller.subject, body.reference)
+    return await _retract(call, name, body.reason)
+
+
+async def post_signal_retraction(call: Call) -> Response:
+    """Takes a signal of yours back by its id. Its cases go on with the signals that are left; `GET /v1/signals/{signal_id}`
+    says `retracted`."""
+    body = await _body(call, OwnRetractionIn)
+    name, institution = call.request.path_params["signal_id"], call.caller.subject
+    if body.reference is not None:
+        own = signal_id(call.services.tokenizer, institution, body.reference) == name
+    else:
+        own = await _known(call, name)
+    if not own:
+        raise Problem("not-found", _NOT_YOURS)
+    return await _retract(call, name, body.reason)
+
+
+async def post_correction(call: Call) -> Response:
+    """Replaces a signal of yours by a newer version: the whole corrected body under the same reference, with a `version` above
+    the last one. The highest version counts, in whatever order they come; a version names one body for ever."""
+    signal = await read_signal(call)
+    if signal.signal_id != call.request.path_params["signal_id"]:
+        raise Problem("not-found", "the reference in the body is not that of this signal, or it is not yours")
+    if signal.given is None or signal.given.version < 2:
+        fault = {"pointer": "/version", "detail": "a correction has a version above 1, higher than the last one"}
+        raise Problem("invalid-signal", f"/version: {fault['detail']}", errors=[fault])
+    return await accepted(call, signal, call.services.acceptor)
+
+
+async def _body(call: Call, model: type[Model]) -> Model:
+    media_type(call.request, "application/json")
+    encoding(call.request, gzip_ok=False)
+    settings = call.services.settings
+    raw = await read_body(call.request, settings.body_limit_bytes, settings.body_idle_s)
+    return validated(model, raw, "invalid-request", settings.json_depth_limit)
+
+
+async def _known(call: Call, name: str) -> bool:
+    """Whether a signal of this id came from the caller: accepted lately, or in the views."""
+    record = await call.services.memory.find(name)
+    if record is not None:
+        return record.institution == call.caller.subject and record.signal_id == name
+    receipt = await call.services.views.receipt(name)
+    return receipt is not None and receipt.institution == call.caller.subject
+
+
+async def _retract(call: Call, name: str, reason: str) -> Response:
+    services, institution = call.services, call.caller.subject
+    try:
+        sealed = services.sealer.seal(reason, f"{name}/retraction")
+        body = services.tokenizer.token("retraction", name, reason)
+    except UnicodeEncodeError:
+        raise Problem("invalid-request", "a text holds half a character", errors=[]) from None
+    one = Retraction(signal_id=name, institution=institution, below=FOREVER, reason_sealed=sealed)
+    value = encode(
+        RETRACTIONS,
+        one,
+        id=f"retract-{name}",
+        source="/gateway",
+        actor=f"institution:{institution}",
+        time=datetime.now(UTC),
+        subject=name,
+    )
+    return await accepted(call, Prepared(name, f"w{name}", body, Entry(name.encode(), value)), services.withdrawer)
+
+
+_ANSWERS: dict[int, type[BaseModel] | None] = {202: AcceptedOut}
+_GIVES: dict[int, tuple[str, ...]] = {202: ("Location", "Idempotency-Replayed")}
+ENDPOINTS = [
+    Endpoint(
+        "POST",
+        "/v1/retractions",
+        post_retraction,
+        _SENDERS,
+        "Take a signal back by its reference",
+        body=RetractionIn,
+        answers=_ANSWERS,
+        gives=_GIVES,
+        problems=("in-flight", "invalid-request", "reference-reused", *TROUBLE),
+    ),
+    Endpoint(
+        "POST",
+        "/v1/signals/{signal_id}/retraction",
+        post_signal_retraction,
+        _SENDERS,
+        "Take a signal back",
+        body=OwnRetractionIn,
+        answers=_ANSWERS,
+        gives=_GIVES,
+        problems=("not-found", "in-flight", "invalid-request", "reference-reused", "rebuilding", *TROUBLE),
+    ),
+    Endpoint(
+        "POST",
+        "/v1/signals/{signal_id}/correction",
+        post_correction,
+        _SENDERS,
+        "Correct a signal",
+        body=SignalIn,
+        answers=_ANSWERS,
+        takes=("Idempotency-Key",),
+        gives=_GIVES,
+        problems=("not-found", "in-flight", "invalid-signal", "reference-missing", "reference-reused", *TROUBLE),
+    ),
+]

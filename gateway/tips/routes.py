@@ -1,0 +1,181 @@
+"""Routes of the public (Art. 48): a form, a tip, and how it stands. No account; little is taken and little is told.
+
+Invariant: what a form sends is answered with a page, what JSON sends with JSON; nothing here says what officers do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Literal
+from urllib.parse import parse_qsl
+
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from gateway.cases.responses import LinksOut
+from gateway.http.endpoint import Call, Endpoint
+from gateway.http.request_body import encoding, media_type, read_body
+from gateway.http.responses import dumped
+from gateway.metrics import METRICS
+from gateway.problems import Problem, of_refused
+from gateway.signals.parsing import validated
+from gateway.tips import pages
+from gateway.tips.number import fresh_key, read_number
+from gateway.tips.requests import FIELDS, TipIn, from_form
+from schemas.parsing import Refused
+
+_FORM = "application/x-www-form-urlencoded"
+_KEY_LENGTH = 124
+
+
+class TipOut(BaseModel):
+    """`number` is the receipt: who has it may ask how the tip stands. It is told once."""
+
+    number: str
+    status: Literal["received", "being_examined", "closed"]
+    links: LinksOut
+
+
+async def get_form(call: Call) -> Response:
+    """The form as a page: Chinese and English, without a script."""
+    return pages.page(pages.form(call.services.tips.policy, fresh_key(datetime.now(UTC))))
+
+
+async def post_tip(call: Call) -> Response:
+    """A tip, from the form or as JSON: 202 when it is in the log, with a receipt number. The same form again, or the same
+    `Idempotency-Key` (then with `occurred_at`), gives the same number. Limited for an address and for all together: 429."""
+    await call.services.tips.may_try(call.request)
+    media_type(call.request, "application/json", _FORM)
+    if _is_form(call):
+        return await _paged(call, _post_form)
+    raw = await _read(call)
+    try:
+        tip = validated(TipIn, raw, "invalid-request", call.services.settings.json_depth_limit)
+        number = await _take(call, tip, call.request.headers.get("idempotency-key"))
+    except Problem as problem:
+        _count(problem)
+        raise
+    return dumped(_told(number, "received"), 202)
+
+
+async def get_tip(call: Call) -> Response:
+    """How a tip stands: `received`, `being_examined` or `closed`; nothing more."""
+    return dumped(_told(*await _status(call, call.request.path_params["number"])), headers={"cache-control": "no-store"})
+
+
+async def post_status(call: Call) -> Response:
+    """The same as a page; the number is not in the address."""
+    return await _paged(call, _post_status)
+
+
+async def _post_form(call: Call) -> Response:
+    fields = _fields(await _read(call))
+    key = fields.get("key") or fresh_key(datetime.now(UTC))
+    try:
+        number = await _take(call, from_form(fields), key)
+    except Refused as refusal:
+        problem = of_refused(refusal)
+        call.services.problem_of(problem)
+        _count(problem)
+        faults = {fault.pointer: fault.detail for fault in refusal.faults or ()}
+        return pages.page(pages.form(call.services.tips.policy, key, fields, faults or {"": refusal.detail}), 422)
+    return pages.page(pages.taken(number), 202)
+
+
+async def _post_status(call: Call) -> Response:
+    media_type(call.request, _FORM)
+    return pages.page(pages.standing(*await _status(call, _fields(await _read(call)).get("number", ""))))
+
+
+async def _status(call: Call, text: str) -> tuple[str, str]:
+    await call.services.tips.may_look(call.request)
+    number = read_number(text[:64])
+    if number is None:
+        raise Problem("not-found", "this number was not given")
+    return number, await call.services.tips.status(number)
+
+
+async def _take(call: Call, tip: TipIn, key: str | None) -> str:
+    if key is not None and not (0 < len(key) <= _KEY_LENGTH and key.isascii() and key.isprintable()):
+        raise Problem("invalid-request", f"a key is 1 to {_KEY_LENGTH} printable ASCII characters", errors=[])
+    return (await call.services.tips.take(call.request, tip, key or fresh_key(datetime.now(UTC)))).number
+
+
+async def _paged(call: Call, handler: Callable[[Call], Awaitable[Response]]) -> Response:
+    """A problem as a page, with its status and headers."""
+    try:
+        return await handler(call)
+    except Exception as error:
+        problem = call.services.problem_of(error)
+        _count(problem)
+        return pages.page(pages.refused(problem.kind.title, problem.detail), problem.kind.status, problem.headers)
+
+
+async def _read(call: Call) -> bytes:
+    encoding(call.request, gzip_ok=False)
+    settings = call.services.settings
+    try:
+        async with asyncio.timeout(settings.tip_body_s):
+            return await read_body(call.request, settings.tip_limit_bytes, settings.body_idle_s)
+    except TimeoutError:
+        raise Problem("invalid-request", f"the body did not come within {settings.tip_body_s:g} s", errors=[]) from None
+
+
+def _fields(raw: bytes) -> dict[str, str]:
+    """The form's own fields, each once."""
+    try:
+        found = parse_qsl(raw.decode("utf-8"), keep_blank_values=True, max_num_fields=32, errors="strict")
+    except ValueError:
+        raise Problem("invalid-request", "this is no form in UTF-8", errors=[]) from None
+    return {name: value for name, value in found if name in (*FIELDS, "number")}
+
+
+def _is_form(call: Call) -> bool:
+    return call.request.headers.get("content-type", "").partition(";")[0].strip().lower() == _FORM
+
+
+def _told(number: str, status: str) -> TipOut:
+    return TipOut.model_validate({"number": number, "status": status, "links": {"self": f"/v1/tips/{number}"}})
+
+
+def _count(problem: Problem) -> None:
+    if problem.kind.status in (413, 415, 422):
+        METRICS.tips.labels("refused").inc()
+
+
+_LIMITED = ("rate-limited", "state-unavailable")
+_TAKING = ("body-too-large", "unsupported-media-type", "invalid-request", "too-deep", "reference-reused", "in-flight")
+ENDPOINTS = [
+    Endpoint("GET", "/tips", get_form, frozenset(), "The form for a tip", answers={200: None}, answer_media="text/html"),
+    Endpoint(
+        "POST",
+        "/v1/tips",
+        post_tip,
+        frozenset(),
+        "Send a tip",
+        body=TipIn,
+        answers={202: TipOut},
+        takes=("Idempotency-Key",),
+        problems=(*_TAKING, *_LIMITED, "log-unavailable", "overloaded"),
+    ),
+    Endpoint(
+        "GET",
+        "/v1/tips/{number}",
+        get_tip,
+        frozenset(),
+        "How a tip stands",
+        answers={200: TipOut},
+        problems=("not-found", "rebuilding", *_LIMITED),
+    ),
+    Endpoint(
+        "POST",
+        "/tips/status",
+        post_status,
+        frozenset(),
+        "How a tip stands, as a page",
+        answers=dict.fromkeys((200, 404, 413, 415, 422, 429, 503)),
+        answer_media="text/html",
+    ),
+]

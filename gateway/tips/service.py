@@ -1,0 +1,137 @@
+"""Takes a tip: limits, protection, the log; and tells how it stands, which is little on purpose.
+
+Invariant: a receipt number is given only for a tip that the broker has; a status tells nothing about anybody else's signals.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+from starlette.requests import Request
+
+from gateway.adapters.idempotency import Idempotency
+from gateway.adapters.kafka import Entry
+from gateway.metrics import METRICS
+from gateway.problems import Problem, later, of_refused
+from gateway.security import client_address as peers
+from gateway.security.rate_limits import Group, Rate, Rates
+from gateway.settings import GatewaySettings
+from gateway.signals.admission import Acceptor
+from gateway.signals.parsing import Prepared
+from gateway.tips.number import issued, number_of, reference_of, signal_of
+from gateway.tips.requests import TipIn
+from schemas.cases.case import CaseStatus
+from schemas.parsing import Refused
+from schemas.policy import Policy
+from schemas.security import Sealer, Tokenizer
+from schemas.security.signal_reader import SignalReader
+from schemas.signals.submission import PUBLIC
+from stream_processors.views.api import Views
+
+RECEIVED, EXAMINED, CLOSED = "received", "being_examined", "closed"
+
+
+class Taken(NamedTuple):
+    """`again`: it was here before, under the same key."""
+
+    number: str
+    again: bool
+
+
+class Tips:
+    def __init__(
+        self,
+        settings: GatewaySettings,
+        policy: Policy,
+        *,
+        acceptor: Acceptor,
+        memory: Idempotency,
+        views: Views,
+        rates: Rates,
+        tokenizer: Tokenizer,
+        sealer: Sealer,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._settings, self.policy = settings, policy
+        self._acceptor, self._memory, self._views, self._rates = acceptor, memory, views, rates
+        self._tokenizer, self._now = tokenizer, now
+        self._reader = SignalReader(tokenizer, sealer, settings.json_depth_limit, "/gateway")
+        self._proxies = peers.networks(settings.trusted_proxies)
+
+    async def may_try(self, request: Request) -> None:
+        """429 for who sends much, whatever it is; before anything of the body is read."""
+        limits = self._settings
+        await self._limit("tries", request, Rate(limits.tip_tries_an_hour, 3600), Rate(limits.tip_tries_an_hour_all, 3600))
+
+    async def may_look(self, request: Request) -> None:
+        limits = self._settings
+        await self._limit("looks", request, Rate(limits.tip_looks_a_minute, 60), Rate(limits.tip_looks_a_minute_all, 60))
+
+    async def take(self, request: Request, tip: TipIn, key: str) -> Taken:
+        """Problem when it cannot be taken."""
+        closed = self._acceptor.closed()
+        if closed is not None:
+            raise closed
+        number = number_of(self._tokenizer, key)
+        prepared = self._prepared(tip, number, issued(key, self._now()))
+        limits = self._settings
+        await self._limit("tips", request, Rate(limits.tips_an_hour, 3600), Rate(limits.tips_an_hour_all, 3600))
+        answer = (await self._acceptor.accept([prepared], PUBLIC))[0]
+        if isinstance(answer, Problem):
+            raise answer
+        METRICS.tips.labels("again" if answer.replayed else "taken").inc()
+        return Taken(number, answer.replayed)
+
+    def _prepared(self, tip: TipIn, number: str, issued: datetime | None) -> Prepared:
+        now = self._now()
+        if tip.occurred_at is None and issued is None:
+            said = "with an Idempotency-Key say occurred_at, so that a retry is the same tip"
+            raise Problem("invalid-request", said, errors=[])
+        try:
+            given = tip.signal(self.policy.city, issued or now)
+            found = self._reader.submission(
+                given,
+                institution=PUBLIC,
+                reference=reference_of(self._tokenizer, number),
+                now=now,
+                trust="low",
+                contact=tip.contact,
+                listed=self.policy.placeholders,
+                hubs=self.policy.hubs,
+            )
+        except UnicodeEncodeError:
+            raise Problem("invalid-request", "a text holds half a character", errors=[]) from None
+        except Refused as refusal:
+            raise of_refused(Refused("invalid-request", refusal.detail, refusal.faults)) from None
+        return Prepared(found.signal_id, found.signal_id, found.body_id, Entry(found.key, found.value), None, given)
+
+    async def _limit(self, what: str, request: Request, one: Rate, all_: Rate) -> None:
+        """A network has some times the allowance of one address, so that whoever owns many addresses closes no door to others."""
+        now_ms = time.time_ns() // 1_000_000
+        groups = [
+            Group(peers.hashed(self._tokenizer, network, now_ms), one._replace(burst=one.burst * times))
+            for network, times in peers.networks_of(request, self._proxies)
+        ]
+        wait_s = await self._rates.take_in_groups(what, groups, all_, reserve=all_)
+        if wait_s > 0:
+            METRICS.tips.labels("limited").inc()
+            raise later("rate-limited", "too many from this address or its network, or from all together", math.ceil(wait_s))
+
+    async def status(self, number: str) -> str:
+        """`received` until it is assessed, then `being_examined`; `closed` when every case that it joined is disposed of, at the
+        latest when its time is over. 404 for a number that was not given."""
+        name = signal_of(self._tokenizer, number)
+        receipt = await self._views.receipt(name)
+        if receipt is None:
+            if await self._memory.find(name) is None:
+                raise Problem("not-found", "this number was not given")
+            return RECEIVED
+        if receipt.accepted_at + timedelta(days=self._settings.tip_closed_after_days) <= self._now():
+            return CLOSED
+        cases = [await self._views.case(case_id) for case_id in receipt.cases]
+        ended = [case is None or case.status is CaseStatus.DISPOSED for case in cases]
+        return CLOSED if ended and all(ended) else EXAMINED

@@ -1,0 +1,122 @@
+"""Endpoints and what they did not take, as their institution reads them.
+
+Invariant: a secret stands in the answer to who registered or replaced it, and nowhere else.
+"""
+
+from __future__ import annotations
+
+from pydantic import BaseModel
+
+from schemas.common import Instant
+from schemas.notifications.notice import told
+from schemas.notifications.webhook import KINDS, MOST_ENDPOINTS, Endpoint, Endpoints
+from stream_processors.views.inbox_fold import Entry
+
+
+class HookOut(BaseModel):
+    """`state` is on or off; `off_why`: you paused it, or it answered 410. `secrets`: how many sign now, two while one is being
+    replaced."""
+
+    endpoint_id: str
+    url: str
+    kinds: list[str]
+    state: str
+    registered_at: Instant
+    changed_at: Instant
+    off_since: Instant | None = None
+    off_why: str | None = None
+    secrets: int
+
+
+class HookSecretOut(HookOut):
+    """`secret` is told this once: keep it. Lost, it can only be replaced."""
+
+    secret: str
+
+
+class HooksOut(BaseModel):
+    """Your endpoints, at most `most`, and the kinds of message that there are."""
+
+    endpoints: list[HookOut]
+    most: int
+    known_kinds: list[str]
+
+
+class ParkedNoticeOut(BaseModel):
+    """A notice that the endpoint did not take: when it was given up, after how many tries, and why. It stands in the inbox."""
+
+    notice_id: str
+    kind: str
+    says: str
+    zh: str
+    en: str
+    at: Instant
+    case_id: str
+    order_id: str | None = None
+    task_id: str | None = None
+    parked_at: Instant
+    attempts: int
+    why: str | None = None
+
+
+class ParkedOut(BaseModel):
+    """The newest first; `more`: there are others."""
+
+    endpoint_id: str
+    parked: list[ParkedNoticeOut]
+    more: bool
+
+
+class ReplayedOut(BaseModel):
+    """These are sent once more, under the ids that they had; `more`: others are parked still."""
+
+    endpoint_id: str
+    replayed: list[str]
+    more: bool
+
+
+def hook_out(endpoint: Endpoint, now: Instant) -> HookOut:
+    return HookOut(**_fields(endpoint, now))
+
+
+def secret_out(endpoint: Endpoint, secret: str, now: Instant) -> HookSecretOut:
+    return HookSecretOut(**_fields(endpoint, now), secret=secret)
+
+
+def _fields(endpoint: Endpoint, now: Instant) -> dict[str, object]:
+    return {
+        "endpoint_id": endpoint.endpoint_id,
+        "url": endpoint.url,
+        "kinds": list(endpoint.kinds),
+        "state": "on" if endpoint.disabled_at is None else "off",
+        "registered_at": endpoint.registered_at,
+        "changed_at": endpoint.changed_at,
+        "off_since": endpoint.disabled_at,
+        "off_why": endpoint.disabled_why,
+        "secrets": sum(one.until is None or now < one.until for one in endpoint.secrets),
+    }
+
+
+def hooks_out(found: Endpoints | None, now: Instant) -> HooksOut:
+    endpoints = found.endpoints if found is not None else ()
+    return HooksOut(endpoints=[hook_out(one, now) for one in endpoints], most=MOST_ENDPOINTS, known_kinds=list(KINDS))
+
+
+def parked_out(entry: Entry) -> ParkedNoticeOut:
+    notice, parked = entry.issued.notice, entry.delivery.parked
+    assert parked is not None
+    said = told(notice)
+    return ParkedNoticeOut(
+        notice_id=notice.notice_id,
+        kind=notice.kind.value,
+        says=notice.says,
+        zh=said.zh,
+        en=said.en,
+        at=notice.at,
+        case_id=notice.case_id,
+        order_id=notice.order_id,
+        task_id=notice.task_id,
+        parked_at=parked.at,
+        attempts=parked.attempt,
+        why=entry.delivery.detail,
+    )

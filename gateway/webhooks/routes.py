@@ -1,0 +1,196 @@
+"""Routes of institutions over their webhooks: register endpoints, replace secrets, switch them off and on, take them away; see
+what was parked, and have it sent once more.
+
+Invariant: an institution sees and changes its own endpoints alone; another's does not exist.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.responses import Response
+
+from gateway.commands.case_requests import INSTITUTIONS, body_of
+from gateway.http.endpoint import Call, Endpoint
+from gateway.http.responses import dumped
+from gateway.problems import of_refused
+from gateway.security.audit import accessed
+from gateway.webhooks.responses import (
+    HookOut,
+    HookSecretOut,
+    HooksOut,
+    ParkedOut,
+    ReplayedOut,
+    hook_out,
+    hooks_out,
+    parked_out,
+    secret_out,
+)
+from gateway.webhooks.service import MOST_REPLAYED
+from schemas.common import AtMost, Exact
+from schemas.notifications.notice import NoticeId
+from schemas.notifications.webhook import Endpoint as Hook
+from schemas.parsing import refused
+from stream_processors.webhooks.endpoints import EndpointIn
+
+
+class _Body(Exact):
+    model_config = ConfigDict(extra="forbid")
+
+
+class RotateIn(_Body):
+    """`at_once`: the old secret stops signing now, for somebody else has it. Else both sign for a day."""
+
+    at_once: bool = False
+
+
+class ReplayParkedIn(_Body):
+    """`notice_ids`: which of the parked notices; without any the newest `limit`."""
+
+    notice_ids: Annotated[tuple[NoticeId, ...], AtMost(MOST_REPLAYED)] = ()
+    limit: int = Field(default=MOST_REPLAYED, ge=1, le=MOST_REPLAYED)
+
+
+class ParkedQuery(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    limit: int = Field(default=50, ge=1, le=MOST_REPLAYED)
+
+
+def _id(call: Call) -> str:
+    name: str = call.request.path_params["endpoint_id"]
+    return name
+
+
+async def post_webhook(call: Call) -> Response:
+    """Registers an endpoint: from now on your notices of these kinds are posted there, signed. The secret is told this once."""
+    body, desk = await body_of(call, EndpointIn), call.services.hooks
+    endpoint, secret = await desk.register(call.caller, body)
+    where = {"Location": f"/v1/webhooks/{endpoint.endpoint_id}"}
+    return dumped(secret_out(endpoint, secret, desk.now()), 201, where)
+
+
+async def get_webhooks(call: Call) -> Response:
+    """Your endpoints, and the kinds of message that there are."""
+    desk = call.services.hooks
+    return dumped(hooks_out(await desk.all(call.caller.subject), desk.now()))
+
+
+async def get_webhook(call: Call) -> Response:
+    """One endpoint of yours."""
+    desk = call.services.hooks
+    return dumped(hook_out(await desk.one(call.caller.subject, _id(call)), desk.now()))
+
+
+async def delete_webhook(call: Call) -> Response:
+    """Takes the endpoint away. What waited for it stays in the inbox."""
+    await call.services.hooks.remove(call.caller, _id(call))
+    return Response(status_code=204)
+
+
+async def post_rotate(call: Call) -> Response:
+    """A new secret, told this once. For a day the old one signs, too: put the new one in place meanwhile."""
+    body, desk = await body_of(call, RotateIn), call.services.hooks
+    endpoint, secret = await desk.rotate(call.caller, _id(call), at_once=body.at_once)
+    return dumped(secret_out(endpoint, secret, desk.now()))
+
+
+async def post_pause(call: Call) -> Response:
+    """Switches the endpoint off: what comes waits for it, as long as the inbox shows it."""
+    return await _switched(call, call.services.hooks.pause)
+
+
+async def post_resume(call: Call) -> Response:
+    """Switches the endpoint on again: what waited is posted, in order."""
+    return await _switched(call, call.services.hooks.resume)
+
+
+async def _switched(call: Call, switch: Callable[..., Awaitable[Hook]]) -> Response:
+    await body_of(call, _Body)
+    return dumped(hook_out(await switch(call.caller, _id(call)), call.services.hooks.now()))
+
+
+async def get_parked(call: Call) -> Response:
+    """Notices that the endpoint did not take, the newest first, and why."""
+    try:
+        query = ParkedQuery.model_validate(dict(call.request.query_params))
+    except ValidationError as error:
+        raise of_refused(refused(error, "invalid-request")) from None
+    name = _id(call)
+    found = await call.services.hooks.parked(call.caller.subject, name, query.limit)
+    accessed(call.caller, "parked", endpoint=name, found=len(found.entries))
+    return dumped(ParkedOut(endpoint_id=name, parked=[parked_out(one) for one in found.entries], more=found.more))
+
+
+async def post_parked_replay(call: Call) -> Response:
+    """Sends parked notices once more to this endpoint, in the order in which they came, with the ids that they had."""
+    body, name = await body_of(call, ReplayParkedIn), _id(call)
+    found = await call.services.hooks.replay(call.caller, name, body.notice_ids, body.limit)
+    told = [one.issued.notice.notice_id for one in found.entries]
+    return dumped(ReplayedOut(endpoint_id=name, replayed=told, more=found.more))
+
+
+_TROUBLE = ("invalid-request", "rebuilding", "state-unavailable")
+_CHANGING = (*_TROUBLE, "log-unavailable", "overloaded", "rate-limited")
+_ONE = "/v1/webhooks/{endpoint_id}"
+ENDPOINTS = [
+    Endpoint(
+        "POST",
+        "/v1/webhooks",
+        post_webhook,
+        INSTITUTIONS,
+        "Register an endpoint",
+        body=EndpointIn,
+        answers={201: HookSecretOut},
+        gives={201: ("Location",)},
+        problems=("invalid-endpoint", "endpoint-refused", "endpoint-exists", "too-many-endpoints", *_CHANGING),
+    ),
+    Endpoint("GET", "/v1/webhooks", get_webhooks, INSTITUTIONS, "Your endpoints", answers={200: HooksOut}, problems=_TROUBLE[1:]),
+    Endpoint("GET", _ONE, get_webhook, INSTITUTIONS, "One endpoint", answers={200: HookOut}, problems=_TROUBLE[1:]),
+    Endpoint("DELETE", _ONE, delete_webhook, INSTITUTIONS, "Take an endpoint away", answers={204: None}, problems=_CHANGING[1:]),
+    Endpoint(
+        "POST",
+        f"{_ONE}/rotate",
+        post_rotate,
+        INSTITUTIONS,
+        "Replace an endpoint's secret",
+        body=RotateIn,
+        body_required=False,
+        answers={200: HookSecretOut},
+        problems=("not-allowed", *_CHANGING),
+    ),
+    Endpoint(
+        "POST", f"{_ONE}/pause", post_pause, INSTITUTIONS, "Switch an endpoint off", answers={200: HookOut}, problems=_CHANGING
+    ),
+    Endpoint(
+        "POST",
+        f"{_ONE}/resume",
+        post_resume,
+        INSTITUTIONS,
+        "Switch an endpoint on again",
+        answers={200: HookOut},
+        problems=("endpoint-refused", *_CHANGING),
+    ),
+    Endpoint(
+        "GET",
+        f"{_ONE}/parked",
+        get_parked,
+        INSTITUTIONS,
+        "What an endpoint did not take",
+        query=ParkedQuery,
+        answers={200: ParkedOut},
+        problems=_TROUBLE,
+    ),
+    Endpoint(
+        "POST",
+        f"{_ONE}/replay",
+        post_parked_replay,
+        INSTITUTIONS,
+        "Send what was parked once more",
+        body=ReplayParkedIn,
+        body_required=False,
+        answers={200: ReplayedOut},
+        problems=(*_TROUBLE, "log-unavailable", "rate-limited"),
+    ),
+]

@@ -1,0 +1,281 @@
+"""What an institution does with its endpoints: register, replace a secret, switch off and on, take away; and what was parked.
+
+All endpoints of an institution are one record, one revision after the other. Invariant: what is answered is what the log says:
+a change counts once the views show it, and of two at once the second is made anew upon the first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from redis.exceptions import RedisError
+
+from gateway.adapters.idempotency import StateUnavailable
+from gateway.adapters.kafka import Entry as LogEntry
+from gateway.adapters.kafka import Log, Position
+from gateway.metrics import METRICS
+from gateway.problems import Problem, later, of_refused
+from gateway.security.auth import Caller
+from gateway.security.rate_limits import REPLAYS, Rate, Rates, within
+from schemas.codec import encode
+from schemas.notifications.delivery import DeliveryMark, DeliveryState
+from schemas.notifications.webhook import KINDS, MOST_ENDPOINTS, Endpoint, Endpoints
+from schemas.parsing import Refused
+from schemas.security import Sealer, UnsealError
+from schemas.topics import DELIVERED, ENDPOINTS
+from stream_processors.domain.refusal import Refusal
+from stream_processors.runtime.crash_points import point
+from stream_processors.views.api import Rebuilding
+from stream_processors.views.inbox_fold import Entry
+from stream_processors.views.webhook_endpoints import Hooked, Parked
+from stream_processors.webhooks import endpoints
+from stream_processors.webhooks import url_guard as guard
+from stream_processors.webhooks.http_client import Resolve
+from stream_processors.webhooks.payload import id_of
+from stream_processors.webhooks.policy import Hooks
+
+TRIES = 5
+MOST_REPLAYED = 200
+_POLL_FIRST_S, _POLL_LAST_S = 0.01, 0.05
+_SECRET_BYTES = 32
+PAUSED = "switched off by the institution"
+
+Changed = tuple[Endpoint, ...]
+
+
+class Told(NamedTuple):
+    """An endpoint and, told this once, its new secret."""
+
+    endpoint: Endpoint
+    secret: str
+
+
+class HookDesk:
+    def __init__(
+        self,
+        log: Log,
+        views: Hooked,
+        sealer: Sealer,
+        rates: Rates,
+        hooks: Hooks,
+        resolve: Resolve,
+        *,
+        wait_s: float,
+        retry_after_s: int,
+        changes_an_hour: int,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._log, self._views, self._sealer, self._rates = log, views, sealer, rates
+        self._hooks, self._resolve = hooks, resolve
+        self._wait_s, self._retry_after_s = wait_s, retry_after_s
+        self._rate = Rate(changes_an_hour, 3600), Rate(changes_an_hour * 100, 3600)
+        self.now, self._sleep = now, sleep
+
+    async def all(self, institution: str) -> Endpoints | None:
+        return await self._views.endpoints(institution)
+
+    async def one(self, institution: str, endpoint_id: str) -> Endpoint:
+        """Problem 404 when it is none of the institution's: another's does not exist."""
+        found = await self._views.endpoints(institution)
+        return _of(found.endpoints if found is not None else (), endpoint_id)
+
+    async def register(self, caller: Caller, body: endpoints.EndpointIn) -> Told:
+        """Problem when the address may not be called, as it is written or as it resolves now; it is asked anew at every call."""
+        try:
+            made, secret = endpoints.register(
+                body,
+                institution=caller.subject,
+                endpoint_id=f"hook-{secrets.token_hex(8)}",
+                random_bytes=secrets.token_bytes(_SECRET_BYTES),
+                sealer=self._sealer,
+                known=KINDS,
+                hooks=self._hooks,
+                now=self.now(),
+            )
+        except Refused as refusal:
+            raise of_refused(refusal) from None
+        await self._may_change(caller)
+        await self._may_be_called(body.url)
+
+        def add(known: Changed) -> Changed:
+            if there := next((one.endpoint_id for one in known if self._url_of(one) == body.url), None):
+                raise Problem("endpoint-exists", f"it is {there}; was its secret lost, replace it", endpoint_id=there)
+            if len(known) >= MOST_ENDPOINTS:
+                raise Problem("too-many-endpoints", f"there are {MOST_ENDPOINTS} already; take one away first")
+            return (*known, made)
+
+        after = await self._change(caller, add, made.endpoint_id)
+        return Told(_of(after, made.endpoint_id), secret)
+
+    async def rotate(self, caller: Caller, endpoint_id: str, *, at_once: bool) -> Told:
+        await self._may_change(caller)
+        random_bytes, told = secrets.token_bytes(_SECRET_BYTES), [""]
+
+        def replace(one: Endpoint) -> Endpoint:
+            made, told[0] = endpoints.rotate(
+                one, random_bytes=random_bytes, sealer=self._sealer, hooks=self._hooks, now=self.now(), at_once=at_once
+            )
+            return made
+
+        try:
+            after = await self._change(caller, _only(endpoint_id, replace))
+        except Refused as refusal:
+            raise Problem("not-allowed", refusal.detail) from None
+        return Told(_of(after, endpoint_id), told[0])
+
+    async def pause(self, caller: Caller, endpoint_id: str) -> Endpoint:
+        if (found := await self.one(caller.subject, endpoint_id)).disabled_at is not None:
+            return found
+        await self._may_change(caller)
+        switch = _only(endpoint_id, lambda one: endpoints.disable(one, PAUSED, self.now()))
+        return _of(await self._change(caller, switch), endpoint_id)
+
+    async def resume(self, caller: Caller, endpoint_id: str) -> Endpoint:
+        found = await self.one(caller.subject, endpoint_id)
+        if found.disabled_at is None:
+            return found
+        await self._may_change(caller)
+        url = self._url_of(found)
+        if url is None:
+            raise Problem("endpoint-refused", "its address cannot be opened any more; take it away and register it again")
+        await self._may_be_called(url)
+        switch = _only(endpoint_id, lambda one: endpoints.enable(one, self.now()))
+        return _of(await self._change(caller, switch), endpoint_id)
+
+    async def remove(self, caller: Caller, endpoint_id: str) -> None:
+        await self._may_change(caller)
+
+        def without(known: Changed) -> Changed:
+            _of(known, endpoint_id)
+            return tuple(one for one in known if one.endpoint_id != endpoint_id)
+
+        await self._change(caller, without)
+
+    async def parked(self, institution: str, endpoint_id: str, limit: int) -> Parked:
+        await self.one(institution, endpoint_id)
+        return await self._views.parked(institution, endpoint_id, limit=limit)
+
+    async def replay(self, caller: Caller, endpoint_id: str, wanted: Sequence[str], limit: int) -> Parked:
+        """What is parked, or the part of it that is wanted, once more to this endpoint alone."""
+        found = await self.parked(caller.subject, endpoint_id, MOST_REPLAYED if wanted else limit)
+        chosen = [one for one in found.entries if not wanted or one.issued.notice.notice_id in wanted]
+        if wanted and (missing := len(set(wanted)) - len(chosen)):
+            raise Problem("not-found", f"{missing} of these notices are not parked at this endpoint")
+        said = "what is parked is asked for once more too often"  # it is called from the beginning, its backoff with it
+        await within(self._rates, "parked-replays", caller.subject, REPLAYS, said)
+        chosen.sort(key=lambda one: one.offset)  # in the order in which they came
+        at = self.now()
+        marks = [_again(caller, one, endpoint_id, at) for one in chosen]
+        point("gateway.replay_built")
+        landed = await self._log.append(DELIVERED, marks) if marks else []
+        point("gateway.replay_appended")
+        if not all(isinstance(one, Position) for one in landed):
+            raise later("log-unavailable", "the broker did not acknowledge; send the same again", self._retry_after_s)
+        METRICS.inbox_marks.labels(DeliveryState.REPLAYED.value).inc(len(chosen))
+        return Parked(chosen, found.more)
+
+    async def _may_change(self, caller: Caller) -> None:
+        """Each change is a record that is kept for ever."""
+        await within(self._rates, "hooks", caller.subject, self._rate, "endpoints are changed too often")
+
+    def _url_of(self, endpoint: Endpoint) -> str | None:
+        """The whole address; None when its key is not here."""
+        try:
+            return endpoints.url_of(endpoint, self._sealer)
+        except UnsealError:
+            return None
+
+    async def _may_be_called(self, url: str) -> None:
+        calls = self._hooks.calls
+        target = guard.target_of(url, calls)
+        if isinstance(target, Refusal):
+            raise Problem("endpoint-refused", target.why)
+        try:
+            async with asyncio.timeout(self._hooks.limits.resolve_s):
+                resolved = await self._resolve(target.host, target.port)
+        except (TimeoutError, OSError):
+            raise Problem("endpoint-refused", "the name cannot be resolved now") from None
+        address = guard.pin(resolved, calls)
+        if isinstance(address, Refusal):
+            raise Problem("endpoint-refused", address.why)
+
+    async def _change(self, caller: Caller, change: Callable[[Changed], Changed], named: str | None = None) -> Changed:
+        """`named`: the endpoint that only this change makes: where it stands, the change counted."""
+        for _ in range(TRIES):
+            known = await self._views.endpoints(caller.subject)
+            after = Endpoints(
+                institution=caller.subject,
+                revision=known.revision + 1 if known is not None else 1,
+                change_id=f"chg-{secrets.token_hex(8)}",
+                endpoints=change(known.endpoints if known is not None else ()),
+            )
+            await self._append(caller, after)
+            shown = await self._shown(after)
+            if shown.change_id == after.change_id or (named is not None and shown.of(named) is not None):
+                return after.endpoints
+        raise later("overloaded", "others change these endpoints at this moment; list them, then try again", self._retry_after_s)
+
+    async def _append(self, caller: Caller, after: Endpoints) -> None:
+        actor = f"institution:{caller.subject}"
+        value = encode(
+            ENDPOINTS, after, id=after.change_id, source="/gateway", actor=actor, time=self.now(), subject=caller.subject
+        )
+        point("gateway.hook_built")
+        landed = await self._log.append(ENDPOINTS, [LogEntry(caller.subject.encode(), value)])
+        point("gateway.hook_appended")
+        if not isinstance(landed[0], Position):
+            raise later("log-unavailable", "the broker did not acknowledge; list your endpoints", self._retry_after_s)
+
+    async def _shown(self, after: Endpoints) -> Endpoints:
+        deadline, pause_s = time.monotonic() + self._wait_s, _POLL_FIRST_S
+        while True:
+            try:
+                shown = await self._views.endpoints(after.institution)
+            except (Rebuilding, RedisError, StateUnavailable):
+                shown = None
+            if shown is not None and shown.revision >= after.revision:
+                return shown
+            if time.monotonic() + pause_s > deadline:
+                said = "it is in the log, but the views do not show it yet; list your endpoints in a moment"
+                raise later("overloaded", said, self._retry_after_s)
+            await self._sleep(pause_s)
+            pause_s = min(pause_s * 1.5, _POLL_LAST_S)
+
+
+def _of(known: Changed, endpoint_id: str) -> Endpoint:
+    found = next((one for one in known if one.endpoint_id == endpoint_id), None)
+    if found is None:
+        raise Problem("not-found", "there is no such endpoint of yours")
+    return found
+
+
+def _only(endpoint_id: str, change: Callable[[Endpoint], Endpoint]) -> Callable[[Changed], Changed]:
+    def changed(known: Changed) -> Changed:
+        _of(known, endpoint_id)
+        return tuple(change(one) if one.endpoint_id == endpoint_id else one for one in known)
+
+    return changed
+
+
+def _again(caller: Caller, entry: Entry, endpoint_id: str, at: datetime) -> LogEntry:
+    notice = entry.issued.notice
+    mark = DeliveryMark(
+        recipient=notice.recipient,
+        notice_id=notice.notice_id,
+        state=DeliveryState.REPLAYED,
+        at=at,
+        way="api",
+        noticed_at=notice.at,
+        endpoint=endpoint_id,
+        place=entry.offset,
+    )
+    name = f"replayed-{id_of(notice.recipient, notice.notice_id)}-{endpoint_id}-{int(at.timestamp() * 1000)}"
+    actor = f"institution:{caller.subject}"
+    value = encode(DELIVERED, mark, id=name, source="/gateway", actor=actor, time=at, subject=notice.recipient)
+    return LogEntry(notice.recipient.encode(), value)

@@ -1,0 +1,192 @@
+"""Values that every record shares: instants, money, regions, identifiers.
+
+Invariant: a value that validates here has one canonical form, so equal things are equal bytes in the log.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any, ClassVar, Self, cast
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    StringConstraints,
+)
+from pydantic_core import PydanticCustomError
+from pydantic_core.core_schema import CoreSchema, no_info_before_validator_function
+
+from schemas.currencies import read_code
+
+_EXACT = ("int", "bool", "float")
+
+
+def _make_exact(part: object) -> None:
+    """Sets `strict` on the numbers of a schema and no more: a text may still be the name of a kind, a list a tuple."""
+    if isinstance(part, dict):
+        if part.get("type") in _EXACT:
+            part["strict"] = True
+        for inner in part.values():
+            _make_exact(inner)
+    elif isinstance(part, list | tuple):
+        for inner in part:
+            _make_exact(inner)
+
+
+class Exact(BaseModel):
+    """Base of every body that somebody sends: a number is a number, and `true`, `"1"` and `1.0` are no whole ones."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        schema = handler(source)
+        _make_exact(schema)
+        return schema
+
+
+class Strict(Exact):
+    """Base of every record: unknown fields are refused, instances do not change. An error that nobody expects repeats no value
+    when it is written to a log."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, str_strip_whitespace=True, ser_json_bytes="base64", hide_input_in_errors=True
+    )
+
+
+class Stored(BaseModel):
+    """Base of what our own stages wrote: a newer writer may have added fields (rolling upgrade), they are ignored. `seldom` names
+    fields that a record leaves out while they say nothing (None, False): of what every record holds several times."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+    seldom: ClassVar[tuple[str, ...]] = ()
+    _defaults: ClassVar[dict[str, Any]]
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        cls._defaults = {name: field.default for name, field in cls.model_fields.items() if not field.is_required()}
+
+    @classmethod
+    def trusted(cls, **values: Any) -> Self:
+        """An instance from values that our own code made: nothing is checked (a tenth of the cost of checking)."""
+        made = cls.__new__(cls)
+        object.__setattr__(made, "__dict__", {**cls._defaults, **values})
+        object.__setattr__(made, "__pydantic_fields_set__", set(values))
+        object.__setattr__(made, "__pydantic_extra__", None)
+        object.__setattr__(made, "__pydantic_private__", None)
+        return made
+
+
+@dataclass(frozen=True)
+class AtMost:
+    """How many elements a list of a body may have: `Annotated[tuple[Indicator, ...], AtMost(16)]`. They are counted before one
+    of them is looked at: `max_length` alone counts the right ones, and a list of wrong ones has as many faults as elements."""
+
+    most: int
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        elements = cast(CoreSchema, {**handler(source), "max_length": self.most})
+        return no_info_before_validator_function(self._counted, elements)
+
+    def _counted(self, given: object) -> object:
+        if isinstance(given, list | tuple) and len(given) > self.most:
+            raise PydanticCustomError("too_long", "at most {most} elements may stand here", {"most": self.most})
+        return given
+
+
+def _to_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("the time is out of range") from None
+
+
+DAY_MS = 86_400_000
+
+
+def instant_ms(moment: datetime) -> int:
+    """Milliseconds since 1970-01-01T00:00Z."""
+    return int(moment.timestamp() * 1000)
+
+
+def from_ms(ms: int) -> datetime:
+    """The aware UTC instant of a Kafka timestamp in milliseconds."""
+    return datetime.fromtimestamp(ms / 1000, UTC)
+
+
+Instant = Annotated[AwareDatetime, AfterValidator(_to_utc)]
+"""An aware instant, kept in UTC, written in RFC 3339 with Z. A naive time is refused."""
+
+
+def _is_written(moment: object) -> object:
+    """A count of seconds, or of milliseconds, is not guessed at."""
+    if isinstance(moment, int | float) or (isinstance(moment, str) and "-" not in moment[1:]):
+        raise ValueError("a time is written with its offset, for example 2026-03-01T08:00:00+08:00")
+    return moment
+
+
+def _plausible(moment: datetime) -> datetime:
+    moment = _to_utc(moment)
+    if not 2000 <= moment.year < 2100:
+        raise ValueError("the year must be between 2000 and 2099")
+    return moment
+
+
+GivenInstant = Annotated[Instant, BeforeValidator(_is_written, json_schema_input_type=AwareDatetime)]
+"""An Instant, as somebody else says."""
+
+EventTime = Annotated[
+    AwareDatetime, AfterValidator(_plausible), BeforeValidator(_is_written, json_schema_input_type=AwareDatetime)
+]
+"""When something happened, as somebody else says: an Instant in a plausible year."""
+
+# GB/T 2260: two digits province (11 to 65, then 71, 81, 82), two prefecture, two county.
+Region = Annotated[str, StringConstraints(pattern=r"^(1[1-5]|2[1-3]|3[1-7]|4[1-6]|5[0-4]|6[1-5]|71|8[12])\d{4}$")]
+"""A GB/T 2260 code of six digits, for example 630202 (乐都区)."""
+
+MOST_AMOUNT_MINOR = 10**15
+AmountMinor = Annotated[int, Field(ge=0, le=MOST_AMOUNT_MINOR, strict=True)]
+"""Money in minor units (fen for CNY)."""
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=160)]
+"""An id, token or reference of ours or of a sender. Bounded, like everything that a record carries into a fact."""
+
+Sealed = Annotated[str, StringConstraints(min_length=1, max_length=32768)]
+"""A sealed value (schemas/security/sealing.py)."""
+
+MAX_OFFSET = 1 << 52
+"""Offsets and marks stay below this: exact in a double, which is what a Redis script counts with."""
+
+Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
+"""An ISO 4217 code, as a record carries it: what is in the log stays readable."""
+
+CurrencyIn = Annotated[Currency, AfterValidator(read_code)]
+"""An ISO 4217 code, as somebody sends it: one of a closed list (schemas/currencies.py); `RMB` and `CNH` are taken as CNY."""
+
+
+class Amount(Strict):
+    """Money: `{"minor": 1200000, "currency": "CNY"}` is 12,000.00 yuan."""
+
+    minor: AmountMinor
+    currency: CurrencyIn = "CNY"
+
+
+PartyId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{1,62}$")]
+"""An institution, agency, officer or stage: lower case letters, digits and hyphens."""
+
+_UNIT = re.compile(r".+-\d{6}", re.ASCII)
+
+
+def is_unit(party: str) -> bool:
+    """An agency and its region (GB/T 2260), `public-security-630202`: officers act for it. Any other name is an institution's."""
+    return _UNIT.fullmatch(party) is not None
+
+
+Reference = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[\x21-\x7e]+$")]
+"""The sender's own name of a signal: printable ASCII without spaces."""

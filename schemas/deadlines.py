@@ -1,0 +1,251 @@
+"""Clocks: the times that the law and the operator set, as policy (`ClockRule`), and as they run in a case (`Clock`).
+
+Invariant: no length of time stands in code. A clock in a case carries its own instants, so that a policy that changes while it
+runs does not move them; `(name, run)` names one running of a clock within its case, and is never used again.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from functools import cached_property
+from itertools import pairwise
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import Field, StringConstraints, model_validator
+
+from schemas.common import Instant, Name, PartyId, Stored, Strict
+from schemas.signals.submission import SignalKind
+
+Severity = Literal["critical", "high", "medium", "low"]
+CalendarKind = Literal["elapsed", "working"]
+ClockName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z_]{1,47}$")]
+Beginning = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+"""How names of institutions begin: `bank-`."""
+HourMinute = Annotated[str, StringConstraints(pattern=r"^([01]\d|2[0-3]):[0-5]\d$|^24:00$")]
+"""Local time of day, quoted in YAML: an unquoted 18:00 is read as a number."""
+
+_EXACT_S = {"seconds": 1, "minutes": 60, "hours": 3600}
+
+
+class Length(Strict):
+    """One of them, at most the 400 days that facts are kept. Seconds, minutes and hours run from the instant. Days, working days
+    and months are of the calendar: the day of the start does not count, the last day counts to its end (Civil Code 201 to 203).
+    """
+
+    seconds: int | None = Field(default=None, ge=1, le=34_560_000)
+    minutes: int | None = Field(default=None, ge=1, le=576_000)
+    hours: int | None = Field(default=None, ge=1, le=9_600)
+    days: int | None = Field(default=None, ge=1, le=400)
+    working_days: int | None = Field(default=None, ge=1, le=260)
+    months: int | None = Field(default=None, ge=1, le=13)
+
+    @model_validator(mode="after")
+    def _one(self) -> Length:
+        if sum(getattr(self, name) is not None for name in type(self).model_fields) != 1:
+            raise ValueError("a length is one of seconds, minutes, hours, days, working_days, months")
+        return self
+
+    @cached_property
+    def unit(self) -> str:
+        return next(name for name in type(self).model_fields if getattr(self, name) is not None)
+
+    @cached_property
+    def count(self) -> int:
+        return int(getattr(self, self.unit))
+
+    @cached_property
+    def exact_s(self) -> int | None:
+        """In seconds; None for days, working days and months, which only the calendar can tell."""
+        return self.count * _EXACT_S[self.unit] if self.unit in _EXACT_S else None
+
+    def __str__(self) -> str:
+        return f"{self.count} {self.unit.replace('_', ' ')}"
+
+
+class Role(StrEnum):
+    """Who is told. OFFICER: who has to act, the holder of the case or the institution that the clock is about."""
+
+    OFFICER = "officer"
+    UNIT_HEAD = "unit_head"
+    CITY = "city"
+
+
+_RANKS = tuple(Role)
+
+
+class Escalation(Strict):
+    """So long past due, this one is told too."""
+
+    to: Role
+    after: Length
+
+
+class ClockRule(Strict):
+    """A time that runs: how long, on which legal basis, how often it may be renewed, who is told when it runs out.
+
+    `calendar: working`: seconds, minutes and hours run in office hours only, and a last day that is a day off moves to the next
+    working day (Civil Code 203). Working days are always `working`, all else is `elapsed` when nothing is said.
+    `needs_confirmation` until an operator has read the original of the basis. `severity`: only for cases of it.
+    `warn_before` is counted back from the due time, whatever the calendar. `renewals: null`: no limit.
+    """
+
+    name: ClockName
+    length: Length
+    severity: Severity | None = None
+    calendar: CalendarKind | None = None
+    basis: str = Field(min_length=2, max_length=200)
+    needs_confirmation: bool = True
+    renewals: int | None = Field(default=0, ge=0)
+    tells: Annotated[tuple[PartyId, ...], Field(max_length=8)] = ()
+    warn_before: Length | None = None
+    escalate: Annotated[tuple[Escalation, ...], Field(max_length=3)] = ()
+
+    @property
+    def working(self) -> bool:
+        return self.calendar == "working" or self.length.unit == "working_days"
+
+    @model_validator(mode="after")
+    def _whole(self) -> ClockRule:
+        if self.length.unit == "working_days" and self.calendar == "elapsed":
+            raise ValueError(f"{self.name}: working_days run in the working calendar, not in elapsed time")
+        self._warns()
+        ranks = [_RANKS.index(step.to) for step in self.escalate]
+        if any(after <= before for before, after in pairwise(ranks)):
+            raise ValueError(f"{self.name}: escalate goes from officer to unit_head to city, each at most once")
+        spans = [step.after.exact_s for step in self.escalate]
+        if any(b is not None and a is not None and a <= b for b, a in pairwise(spans)):
+            raise ValueError(f"{self.name}: a later step of escalate comes after a longer time than the one before it")
+        return self
+
+    def _warns(self) -> None:
+        if self.warn_before is None:
+            return
+        before_s, length_s = self.warn_before.exact_s, self.length.exact_s
+        if before_s is None:
+            raise ValueError(f"{self.name}: warn_before is one of seconds, minutes, hours")
+        if length_s is not None and before_s >= length_s:
+            raise ValueError(f"{self.name}: warn_before ({self.warn_before}) is shorter than the length ({self.length})")
+
+
+class OfficeHours(Strict):
+    """When a working day's hours run, in the place's local time."""
+
+    opens: HourMinute = "08:30"
+    closes: HourMinute = "18:00"
+    needs_confirmation: bool = True
+
+    @model_validator(mode="after")
+    def _order(self) -> OfficeHours:
+        if self.opens >= self.closes:
+            raise ValueError(f"office hours open ({self.opens}) before they close ({self.closes})")
+        return self
+
+    @cached_property
+    def span_s(self) -> tuple[int, int]:
+        """Opening and closing in seconds of the day."""
+        opens, closes = (int(one[:2]) * 3600 + int(one[3:]) * 60 for one in (self.opens, self.closes))
+        return opens, closes
+
+
+class Clocks(Strict):
+    """The policy's section `clocks`. A bare list is taken as its rules, as files of before had it. `duties`: kind of signal ->
+    the clocks that run for whoever reports it (Arts. 21 and 22: warn, block, report). `confirmed`: the clocks that run for those
+    who reported a case once it is disposed of as confirmed -> whose, by how their names begin (none: all of them)."""
+
+    office: OfficeHours = OfficeHours()
+    duties: dict[SignalKind, Annotated[tuple[ClockName, ...], Field(max_length=4)]] = {}
+    confirmed: dict[ClockName, Annotated[tuple[Beginning, ...], Field(max_length=32)]] = Field(default={}, max_length=4)
+    rules: Annotated[tuple[ClockRule, ...], Field(max_length=64)] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _listed(cls, given: Any) -> Any:
+        return {"rules": given} if isinstance(given, (list, tuple)) else given
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Clocks:
+        found: dict[str, set[str | None]] = {}
+        for rule in self.rules:
+            severities = found.setdefault(rule.name, set())
+            if rule.severity in severities:
+                raise ValueError(f"{rule.name} {rule.severity or ''}".strip() + " stands twice")
+            severities.add(rule.severity)
+        for name, severities in found.items():
+            # A severity that was forgotten would be a duty without a clock, and nobody would see it.
+            if None not in severities and (left := [one for one in get_args(Severity) if one not in severities]):
+                raise ValueError(f"{name} has no length for {', '.join(left)}; give each severity one, or one without severity")
+        if unknown := sorted({name for names in self.duties.values() for name in names} - set(found)):
+            raise ValueError(f"duties: there is no clock {', '.join(unknown)}")
+        if unknown := sorted(set(self.confirmed) - set(found)):
+            raise ValueError(f"confirmed: there is no clock {', '.join(unknown)}")
+        return self
+
+    @cached_property
+    def _by_name(self) -> dict[tuple[str, str | None], ClockRule]:
+        return {(rule.name, rule.severity): rule for rule in self.rules}
+
+    def rule(self, name: str, severity: str | None = None) -> ClockRule | None:
+        """The rule for cases of the severity, else the one for all; None when the policy has no such clock."""
+        return self._by_name.get((name, severity)) or self._by_name.get((name, None))
+
+
+class ClockState(StrEnum):
+    """STOPPED: what it was for was done, in time or late. FIRED: it fell due and that is still outstanding. CANCELLED: nothing
+    has to be done any more, or it was started again. Whether it fell due before its end, `fired_at` says."""
+
+    OPEN = "open"
+    FIRED = "fired"
+    STOPPED = "stopped"
+    CANCELLED = "cancelled"
+
+
+class ClockStep(StrEnum):
+    """The moments of a clock, in their order. Each is a due moment of its own."""
+
+    WARN = "warn"
+    DUE = "due"
+    ESCALATE_1 = "escalate-1"
+    ESCALATE_2 = "escalate-2"
+    ESCALATE_3 = "escalate-3"
+
+
+class Rung(Stored):
+    """One step of a running clock's escalation."""
+
+    to: Role
+    at: Instant
+
+
+class Clock(Stored):
+    """A clock of a case. `run` counts the clocks of this name in the case; `about` is what it is for (an order, an institution).
+
+    `step` falls due next, at `next_at`; both are None when nothing more will. `late`: whether what stopped it was done after
+    `due_at`; None when nothing did. `estimated`: a year without its notice of days off, or with one that is not confirmed, was
+    reckoned through, so the instants may be days off. `severity` is that of the rule it runs by. `unit` is the queue that
+    owes it, whatever becomes of the case; None where an institution does, or nobody.
+    """
+
+    name: ClockName
+    run: int = Field(ge=1)
+    about: Name | None = None
+    severity: Severity | None = None
+    state: ClockState
+    started_at: Instant
+    due_at: Instant
+    warn_at: Instant | None = None
+    escalations: tuple[Rung, ...] = Field(default=(), max_length=3)
+    step: ClockStep | None = None
+    next_at: Instant | None = None
+    fired_at: Instant | None = None
+    stopped_at: Instant | None = None
+    late: bool | None = None
+    estimated: bool = False
+    unit: Name | None = None
+
+
+class Due(Stored):
+    """A moment of a clock has come: `step` of `run` of the clock of this name. What the timekeeper asks for."""
+
+    clock: ClockName
+    run: int = Field(ge=1)
+    step: ClockStep

@@ -1,0 +1,186 @@
+"""The dissuasion task (劝阻): somebody is about to lose money, and whoever can reach the person is asked to (Art. 22).
+
+Invariant: one party at a time works on it, so that a frightened person is not called by three; what was said is sealed, in the
+context `task_id/attempt_id`.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from schemas.cases.measures import Channel
+from schemas.common import AmountMinor, AtMost, Currency, CurrencyIn, EventTime, Instant, Name, PartyId, Stored, Strict
+from schemas.orders.order import SealedLine, SealedText
+from schemas.signals.subjects import Named, Subject
+
+MOST_REACH, ATTEMPTS_KEPT = 8, 16
+
+
+class TaskState(StrEnum):
+    """OPEN: asked of everybody who can reach the person; TAKEN: one of them works on it."""
+
+    OPEN = "open"
+    TAKEN = "taken"
+    DISSUADED = "dissuaded"
+    NOT_DISSUADED = "not_dissuaded"
+    CANCELLED = "cancelled"
+
+
+OVER = frozenset({TaskState.DISSUADED, TaskState.NOT_DISSUADED, TaskState.CANCELLED})
+
+
+class TaskEventKind(StrEnum):
+    ASK = "ask"
+    TAKE = "take"
+    GIVE_BACK = "give_back"
+    TRY = "try"
+    SUCCEED = "succeed"
+    GIVE_UP = "give_up"
+    CANCEL = "cancel"
+    DUE = "due"
+
+
+class Way(StrEnum):
+    BANK = "bank"
+    POLICE_STATION = "police_station"
+    TELECOM = "telecom"
+    PLATFORM = "platform"
+
+
+class Result(StrEnum):
+    """Of one attempt. HUNG_UP was reached and would not listen."""
+
+    CONVINCED = "convinced"
+    NOT_CONVINCED = "not_convinced"
+    HUNG_UP = "hung_up"
+    NOT_REACHED = "not_reached"
+
+
+class Outcome(StrEnum):
+    """Why a task is over. PAID: the person paid before, or all the same."""
+
+    DISSUADED = "dissuaded"
+    PAID = "paid"
+    NOT_REACHED = "not_reached"
+    INSISTED = "insisted"
+    NOT_AT_RISK = "not_at_risk"
+
+
+class Reach(Stored):
+    """Who can reach the person, and how."""
+
+    party: PartyId
+    way: Way
+
+
+class Attempt(Stored):
+    """`caller_sealed`: who spoke; `said_sealed`: what was said."""
+
+    attempt_id: Name
+    party: PartyId
+    way: Way
+    channel: Channel
+    at: Instant
+    done_at: EventTime
+    result: Result
+    caller_sealed: SealedLine | None = None
+    said_sealed: SealedText | None = None
+
+
+class Task(Stored):
+    """The whole task. `tries` counts all attempts, `attempts` holds the newest; `missed` counts how often its clock ran out.
+    `saved_minor` is what the person did not pay."""
+
+    task_id: Name
+    case_id: Name
+    agency: PartyId
+    person: Subject
+    reach: tuple[Reach, ...] = Field(min_length=1, max_length=MOST_REACH)
+    state: TaskState
+    opened_at: Instant
+    changed_at: Instant
+    taken_by: PartyId | None = None
+    taken_at: Instant | None = None
+    first_tried_at: Instant | None = None
+    tries: int = 0
+    attempts: tuple[Attempt, ...] = Field(default=(), max_length=ATTEMPTS_KEPT)
+    missed: int = 0
+    outcome: Outcome | None = None
+    saved_minor: AmountMinor | None = None
+    currency: Currency | None = None
+    ended_at: Instant | None = None
+
+
+class TaskDraft(Stored):
+    """What is asked: `person` is the victim, `reach` who can reach them, the nearest first."""
+
+    task_id: Name
+    case_id: Name
+    agency: PartyId
+    person: Subject
+    reach: tuple[Reach, ...] = Field(min_length=1, max_length=MOST_REACH)
+
+
+class TaskEvent(Stored):
+    """Something that happens to one task. `event_id` is the action's; of a try and a success, `attempt` is what was done.
+    `unit`: for which unit an officer acts, as the gateway knows it (a police station reaches people as a unit)."""
+
+    event_id: Name
+    task_id: Name
+    kind: TaskEventKind
+    unit: PartyId | None = None
+    draft: TaskDraft | None = None
+    attempt: Attempt | None = None
+    outcome: Outcome | None = None
+    saved_minor: AmountMinor | None = None
+    currency: Currency | None = None
+
+
+class AttemptIn(Strict):
+    """The body in which a party says what it tried. `caller` and `said` are sealed before they leave the gateway."""
+
+    channel: Channel
+    done_at: EventTime
+    result: Literal["convinced", "not_convinced", "hung_up", "not_reached"]
+    caller: str | None = Field(default=None, min_length=1, max_length=120)
+    said: str | None = Field(default=None, min_length=1, max_length=700)
+    saved_minor: AmountMinor | None = None
+    currency: CurrencyIn = "CNY"
+
+
+class ReachIn(Strict):
+    """One who can reach the person, and how."""
+
+    party: PartyId
+    way: Way
+
+
+class TaskIn(Strict):
+    """The body in which an officer asks for dissuasion: of whom, and who can reach them, the nearest first. `person` is sealed
+    before it leaves the gateway. `revision` is the case's that the officer saw."""
+
+    person: Named
+    reach: Annotated[tuple[ReachIn, ...], Field(min_length=1), AtMost(MOST_REACH)]
+    revision: int | None = Field(default=None, ge=1, le=2**53)
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Self:
+        if len({one.party for one in self.reach}) < len(self.reach):
+            raise ValueError("a party stands once in 'reach'")
+        return self
+
+
+class GiveUpIn(Strict):
+    """The body of whoever ends a task without success: why."""
+
+    outcome: Literal["paid", "not_reached", "insisted", "not_at_risk"]
+
+
+class CancelIn(Strict):
+    """The body of an officer who calls a task off."""
+
+    outcome: Literal["paid", "not_reached", "insisted", "not_at_risk"] = "not_at_risk"
+    revision: int | None = Field(default=None, ge=1, le=2**53)

@@ -1,0 +1,125 @@
+"""Notices: what must reach whom because of a case. A stage turns each into a record keyed by its recipient.
+
+Invariant: a notice holds no readable subject and no sentence, but the key of one (`says`) and what it is filled with; its id
+follows from the action that caused it, or from what it says, so that a replay notifies nobody twice.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, NamedTuple
+
+from pydantic import Field, StringConstraints
+
+from schemas.appeals import ObjectionTold
+from schemas.cases.feedback import EarlyWarning, Feedback, TakenBack
+from schemas.common import Instant, Name, PartyId, Stored
+from schemas.signals.subjects import Subject
+
+NoticeId = Annotated[str, StringConstraints(min_length=1, max_length=400)]
+"""`action/about/n`: the n-th notice about one order or task that an action caused."""
+
+
+class NoticeKind(StrEnum):
+    """ORDER asks for something, RELEASE says that it must not be done any more, or be undone. FEEDBACK tells what came of it.
+    CLOCK: a time is about to run out, or has. IMITATED: signals name a number or site of the recipient's
+    (schemas/signals/hubs.py)."""
+
+    ORDER = "order"
+    RELEASE = "release"
+    EXPIRY_WARNING = "expiry_warning"
+    EARLY_WARNING = "early_warning"
+    CORRECTION = "correction"
+    RETRACTION = "retraction"
+    FEEDBACK = "feedback"
+    TASK = "task"
+    OBJECTION = "objection"
+    CLOCK = "clock"
+    IMITATED = "imitated"
+
+
+class Notice(Stored):
+    """`recipient` is an institution or agency; `says` the key of the sentence, `data` its values (money in minor units, times as
+    RFC 3339). The value of `subject` opens in the context of the order, task or signal that it belongs to. `feedback` to
+    `objection`: the whole of what is told, of the kinds that tell more than a sentence."""
+
+    notice_id: NoticeId
+    recipient: PartyId
+    kind: NoticeKind
+    case_id: Name
+    says: Name
+    at: Instant
+    order_id: Name | None = None
+    task_id: Name | None = None
+    subject: Subject | None = None
+    data: dict[str, int | str] = Field(default={}, max_length=16)
+    feedback: Feedback | None = None
+    warning: EarlyWarning | None = None
+    taken_back: TakenBack | None = None
+    objection: ObjectionTold | None = None
+
+
+class Said(NamedTuple):
+    """A notice's sentence; `{name}` is data."""
+
+    zh: str
+    en: str
+
+
+SAID: dict[str, Said] = {
+    "order_issued": Said("请依令办理并回复（{kind}）", "carry out this order and answer it ({kind})"),
+    "order_released": Said("请解除 {of} 号指令的措施并回复", "lift what the order {of} holds, and answer"),
+    "order_part_released": Said(
+        "请解除 {of} 号指令的部分金额（{amount_minor}，最小货币单位），其余照旧，并回复",
+        "lift {amount_minor} (minor units) of what the order {of} holds, keep the rest, and answer",
+    ),
+    "order_renewed": Said("该指令续期至 {until}", "this order is renewed until {until}"),
+    "order_unanswered": Said("该指令逾期未回复", "this order is not answered in time"),
+    "order_ends_soon": Said("该指令将于 {until} 到期", "this order ends at {until}"),
+    "order_expired": Said("该指令已到期，不得执行，已采取的措施应解除", "this order has ended: do not carry it out, lift it"),
+    "order_replaced": Said("该止付已被冻结取代，不得再执行", "a freeze took its place: do not carry out this stop"),
+    "order_lift_at_once": Said("该指令在执行前已终止，请立即解除", "this order had ended before that: lift it at once"),
+    "order_awaits_approval": Said("该指令待第二人审批", "this order waits for a second person"),
+    "order_not_approved": Said("该指令未获批准", "this order was not approved"),
+    "order_withdrawn": Said("该指令已撤回", "this order was withdrawn"),
+    "order_mismatch": Said("核对不符，未止付：{fields}", "not stopped, these fields differ: {fields}"),
+    "order_refused": Said("{recipient} 拒绝执行：{reason}", "{recipient} refuses: {reason}"),
+    "order_failed": Said("{recipient} 执行失败：{reason}", "{recipient} could not do it: {reason}"),
+    "order_executed": Said("{recipient} 已执行", "{recipient} carried it out"),
+    "order_crossed": Said("{recipient} 在指令终止后执行，已要求解除", "{recipient} did it after its end, told to lift it"),
+    "order_paid_after_end": Said("{recipient} 在指令终止后已返还", "{recipient} paid it back after its end"),
+    "order_lifted": Said("{recipient} 已解除", "{recipient} holds nothing any more"),
+    "task_asked": Said("受害人面临风险，请尽快劝阻", "a person is about to lose money: reach and dissuade them"),
+    "task_taken": Said("劝阻任务已有单位接手，请勿重复联系", "somebody works on this person now, do not call them"),
+    "task_open_again": Said("劝阻任务退回，请接手", "this task is open again: take it"),
+    "task_tried": Said("已尝试劝阻 {tries} 次", "the person was tried {tries} time(s)"),
+    "task_missed": Said("劝阻任务超时无人处置", "nobody did anything about this task in time"),
+    "clock_warns": Said("{clock} 时限将于 {due_at} 届满（{basis}）", "the time {clock} runs out at {due_at} ({basis})"),
+    "clock_fell_due": Said("{clock} 时限已于 {due_at} 届满（{basis}）", "the time {clock} ran out at {due_at} ({basis})"),
+    "clock_escalated": Said("{clock} 时限届满后仍未办理，已上报", "{clock} ran out at {due_at} and is still not done"),
+    "notice_ended": Said("公告期已于 {due_at} 届满，可以返还（{basis}）", "the notice ended at {due_at}: pay it back ({basis})"),
+    "feedback": Said("您报送的线索有新进展", "there is news of what you reported"),
+    "early_warning": Said("您报送或持有的对象另有单位报送", "others report a subject that you reported or hold, too"),
+    "taken_back": Said("相关线索已撤回或更正，请核对已采取的措施", "a report was taken back: look at what you did because of it"),
+    "objection": Said("当事人申诉有新进展", "there is news of an objection"),
+    "imitated": Said(
+        "线索中出现 {label}（{region}，{day}），可能被冒用", "signals of {day} in {region} name {label}: it may be imitated"
+    ),
+    "task_over": Said("劝阻任务结束：{outcome}", "this task is over: {outcome}"),
+}
+"""Key -> sentence. None names a person: whom it is about is the sealed subject of the notice."""
+
+
+def told(notice: Notice) -> Said:
+    """The sentences of a notice, filled in. A key of a newer writer is told by its name."""
+    said = SAID.get(notice.says)
+    if said is None:
+        return Said(notice.says, notice.says)
+    data = {name: str(value) for name, value in notice.data.items()}
+    return Said(*(_fill(text, data) for text in said))
+
+
+def _fill(text: str, data: dict[str, str]) -> str:
+    for name, value in data.items():
+        text = text.replace("{" + name + "}", value)
+    return text

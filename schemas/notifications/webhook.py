@@ -1,0 +1,105 @@
+"""Webhooks: where an institution wants to be called (`webhooks.endpoints.v1`), and what a call says.
+
+A record holds all endpoints of an institution, so the newest revision is the whole truth about it. Invariant: of two records with
+one revision the first counts; a secret lies sealed, and a message holds no readable value of a person.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+from schemas.common import Instant, Name, PartyId, Sealed, Stored
+from schemas.notifications.notice import NoticeId, NoticeKind
+from schemas.orders.order import OrderKind
+
+MOST_ENDPOINTS = 3
+"""Of one institution."""
+MOST_SECRETS = 3
+"""How many sign at once: the present one and those that are being replaced."""
+
+KINDS: tuple[str, ...] = (
+    *(f"{NoticeKind.ORDER}.{kind}" for kind in OrderKind),
+    *(kind.value for kind in NoticeKind if kind is not NoticeKind.ORDER),
+)
+"""The kinds of message that there are: `order.stop_payment`, `early_warning`, ..."""
+
+Wanted = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,31}(\.[a-z][a-z0-9_]{0,31}){0,3}$")]
+"""A kind of message (`order.stop_payment`), or all that begin with it (`order`)."""
+
+
+def kind_of(notice: str, order: str | None) -> str:
+    """The kind of the message that tells a notice of this kind, about an order of that kind."""
+    return f"{notice}.{order}" if notice == NoticeKind.ORDER and order is not None else notice
+
+
+class Secret(Stored):
+    """A sealed secret; `until` is when it stops signing, None for the present one."""
+
+    sealed: Sealed
+    since: Instant
+    until: Instant | None = None
+
+
+class Endpoint(Stored):
+    """A registration. `url` shows host and port; the whole address is in `url_sealed`, for people put tokens into paths and
+    queries (a record from before 0.2.0 has the whole in `url`). `secrets`: the newest first. `disabled_why`: nothing is sent, and
+    for what reason."""
+
+    endpoint_id: Name
+    institution: PartyId
+    url: str = Field(max_length=8192)
+    kinds: Annotated[tuple[Wanted, ...], Field(max_length=32)]
+    secrets: Annotated[tuple[Secret, ...], Field(max_length=MOST_SECRETS)]
+    registered_at: Instant
+    changed_at: Instant
+    disabled_at: Instant | None = None
+    disabled_why: str | None = Field(default=None, max_length=300)
+    url_sealed: Sealed | None = None
+
+    def wants(self, kind: str) -> bool:
+        """Whether a message of the kind goes there now."""
+        return self.disabled_at is None and self.takes(kind)
+
+    def takes(self, kind: str) -> bool:
+        """Whether a message of the kind is for it, now or once it is switched on again."""
+        return any(kind == one or kind.startswith(f"{one}.") for one in self.kinds)
+
+
+class Endpoints(Stored):
+    """All endpoints of an institution from this record on. `revision` is one more than that of the record which its writer knew;
+    `change_id` tells the writer whether it was his that counted."""
+
+    institution: PartyId
+    revision: int = Field(ge=1, lt=1 << 52)
+    change_id: Name
+    endpoints: Annotated[tuple[Endpoint, ...], Field(max_length=MOST_ENDPOINTS)] = ()
+
+    def of(self, endpoint_id: str) -> Endpoint | None:
+        return next((one for one in self.endpoints if one.endpoint_id == endpoint_id), None)
+
+
+class HookNotice(Stored):
+    """A notice as a webhook tells it: `says` is the key of its sentence, `zh` and `en` the sentence, `data` what that was filled
+    with. Whom it is about, and the order as it stands, are in the inbox, where `link` leads."""
+
+    notice_id: NoticeId
+    kind: str
+    says: Name
+    zh: str
+    en: str
+    at: Instant
+    case_id: Name
+    order_id: Name | None = None
+    task_id: Name | None = None
+    data: dict[str, int | str] = {}
+    link: str
+
+
+class HookMessage(Stored):
+    """The body of a call, as Standard Webhooks has it: `type` is the kind of message, `timestamp` the notice's own time."""
+
+    type: str
+    timestamp: Instant
+    data: HookNotice

@@ -1,0 +1,271 @@
+"""Orders: what an agency tells an institution to do about one subject of a case, and what came of it.
+
+Arts. 20 and 22 (stop, block, keep records), Art. 48 (letters are handled and answered), 银发〔2016〕86号 (four fields are checked
+before a stop). Invariant: only an executed order that was not ended holds money, and never more than was traced and arrived.
+Sealed values open in the context `order_id/field`.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+from schemas.common import AmountMinor, Currency, EventTime, Instant, Name, PartyId, Stored
+from schemas.notifications.notice import Notice, NoticeKind
+from schemas.refunds import ReturnRule
+from schemas.signals.subjects import Subject
+
+__all__ = [
+    "HISTORY_KEPT",
+    "HOLDS",
+    "LETTERS",
+    "LIVE",
+    "REVERSIBLE",
+    "TAKEDOWNS",
+    "UNDONE",
+    "Notice",
+    "NoticeKind",
+    "Order",
+    "OrderDraft",
+    "OrderEvent",
+    "OrderEventKind",
+    "OrderKind",
+    "OrderMoved",
+    "OrderState",
+    "RefusalReason",
+    "SealedLine",
+    "SealedText",
+    "Verify",
+    "VerifyField",
+]
+
+HISTORY_KEPT = 24
+SealedLine = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
+"""A sealed name, account or short remark. A case holds many orders and must stay one record of the log."""
+SealedText = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
+"""A sealed letter or answer."""
+
+
+class OrderKind(StrEnum):
+    """紧急止付, 冻结, 解除, 资金返还, 停机, 域名封堵, 应用下架, 调取, 督办函."""
+
+    STOP_PAYMENT = "stop_payment"
+    FREEZE = "freeze"
+    RELEASE = "release"
+    RETURN_FUNDS = "return_funds"
+    SUSPEND_NUMBER = "suspend_number"
+    BLOCK_DOMAIN = "block_domain"
+    BLOCK_APP = "block_app"
+    REQUEST_INFORMATION = "request_information"
+    SUPERVISION_LETTER = "supervision_letter"
+
+
+HOLDS = frozenset({OrderKind.STOP_PAYMENT, OrderKind.FREEZE})
+"""These hold money."""
+TAKEDOWNS = frozenset({OrderKind.BLOCK_DOMAIN, OrderKind.BLOCK_APP})
+"""Art. 20: transmission is stopped and records are kept."""
+LETTERS = frozenset({OrderKind.REQUEST_INFORMATION, OrderKind.SUPERVISION_LETTER})
+"""These are carried out by an answer."""
+REVERSIBLE = HOLDS | TAKEDOWNS | {OrderKind.SUSPEND_NUMBER}
+"""What lasts, and so can be released."""
+
+
+class OrderState(StrEnum):
+    """RENEWED is executed, and lengthened since. WITHDRAWN ended before anybody outside was told."""
+
+    AWAITING_APPROVAL = "awaiting_approval"
+    ISSUED = "issued"
+    DELIVERED = "delivered"
+    VERIFIED = "verified"
+    EXECUTED = "executed"
+    RENEWED = "renewed"
+    REFUSED = "refused"
+    FAILED = "failed"
+    EXPIRED = "expired"
+    RELEASED = "released"
+    WITHDRAWN = "withdrawn"
+
+
+UNDONE = (OrderState.ISSUED, OrderState.DELIVERED, OrderState.VERIFIED)
+"""The recipient was told and has not said that it is done."""
+LIVE = frozenset({OrderState.AWAITING_APPROVAL, *UNDONE, OrderState.EXECUTED, OrderState.RENEWED})
+
+
+class OrderEventKind(StrEnum):
+    """ISSUE to RENEW are people's. EXPIRE, NEAR_EXPIRY and OVERDUE are clocks'. RELEASE, SUPERSEDE, PAY_BACK and LOWER (part of
+    what it holds is released) are what another order did to this one; LIFT is the recipient's word that nothing is held."""
+
+    ISSUE = "issue"
+    APPROVE = "approve"
+    REJECT = "reject"
+    WITHDRAW = "withdraw"
+    DELIVER = "deliver"
+    VERIFY = "verify"
+    MISMATCH = "mismatch"
+    EXECUTE = "execute"
+    REFUSE = "refuse"
+    FAIL = "fail"
+    RENEW = "renew"
+    LIFT = "lift"
+    EXPIRE = "expire"
+    NEAR_EXPIRY = "near_expiry"
+    OVERDUE = "overdue"
+    RELEASE = "release"
+    SUPERSEDE = "supersede"
+    PAY_BACK = "pay_back"
+    LOWER = "lower"
+
+
+class VerifyField(StrEnum):
+    """What an institution compares with its own books before it stops a payment."""
+
+    NAME = "name"
+    ACCOUNT = "account"
+    AMOUNT = "amount"
+    TIME = "time"
+
+
+class RefusalReason(StrEnum):
+    MISMATCH = "mismatch"
+    NOT_OUR_CUSTOMER = "not_our_customer"
+    CLOSED = "closed"
+    NO_BASIS = "no_basis"
+    NO_FUNDS = "no_funds"
+    TECHNICAL = "technical"
+    OTHER = "other"
+
+
+class Verify(Stored):
+    """The transfer that an order is about, as the agency knows it. `amount_minor` is what arrived on the account."""
+
+    name_sealed: SealedLine | None = None
+    account_sealed: SealedLine | None = None
+    amount_minor: AmountMinor | None = None
+    occurred_at: EventTime | None = None
+
+    def has(self, field: VerifyField) -> bool:
+        values = {
+            VerifyField.NAME: self.name_sealed,
+            VerifyField.ACCOUNT: self.account_sealed,
+            VerifyField.AMOUNT: self.amount_minor,
+            VerifyField.TIME: self.occurred_at,
+        }
+        return values[field] is not None
+
+
+class OrderDraft(Stored):
+    """What an officer asks for. `amount_minor` is the most to hold or to pay back, `traced_minor` what the trail says of it.
+
+    `of` is the order that a release, a return, or a freeze in place of a stop is about; the first two take their subject from it.
+    `method`: by which rule a return is reckoned, where somebody said so; `announced_at`: when the public notice of a pro rata
+    return was given (None: it is given with the order).
+    """
+
+    order_id: Name
+    kind: OrderKind
+    case_id: Name
+    agency: PartyId
+    recipient: PartyId
+    subject: Subject | None = None
+    verify: Verify | None = None
+    amount_minor: AmountMinor | None = None
+    traced_minor: AmountMinor | None = None
+    currency: Currency | None = None
+    basis: str = Field(default="", max_length=200)
+    answer_by: Instant | None = None
+    of: Name | None = None
+    text_sealed: SealedText | None = None
+    method: ReturnRule | None = None
+    announced_at: EventTime | None = None
+
+
+class OrderEvent(Stored):
+    """Something that happens to one order. `event_id` is the action's.
+
+    Of an answer: `verified` and `mismatched` name fields, `arrived_minor` is what the institution's books say came in,
+    `amount_minor` what was held or paid back, `done_at` when (None: now), `records_kept` the duty of Art. 20. `unit`: for which
+    unit an officer answers a letter, as the gateway knows it.
+    """
+
+    event_id: Name
+    order_id: Name
+    kind: OrderEventKind
+    unit: PartyId | None = None
+    draft: OrderDraft | None = None
+    verified: tuple[VerifyField, ...] = Field(default=(), max_length=4)
+    mismatched: tuple[VerifyField, ...] = Field(default=(), max_length=4)
+    arrived_minor: AmountMinor | None = None
+    amount_minor: AmountMinor | None = None
+    done_at: EventTime | None = None
+    records_kept: bool = False
+    reason: RefusalReason | None = None
+    text_sealed: SealedText | None = None
+
+
+class OrderMoved(Stored):
+    """One line of an order's history."""
+
+    at: Instant
+    actor: Name
+    event: OrderEventKind
+    state: OrderState
+
+
+class Order(Stored):
+    """The whole order. `held_minor` is what it holds now, `paid_minor` what a return paid out.
+
+    `valid_until`: before execution, until when it may be carried out; after it, until when it holds. `clock`, `answer_clock` and
+    `verify_clock` are the names under which its times run. `late`: its answer came after `answer_by`. `lifted_at`: the
+    recipient's word that nothing is held any more. `method`: by which rule a return is reckoned; one that needs a public notice
+    first is not carried out before `notice_until`, which runs under `notice_clock`. `part`: of a release, that it is of less than
+    is held; the order goes on with the rest. `history` holds the newest moves; the times of the important ones have fields of
+    their own.
+    """
+
+    order_id: Name
+    kind: OrderKind
+    case_id: Name
+    agency: PartyId
+    recipient: PartyId
+    state: OrderState
+    issued_by: PartyId
+    drafted_at: Instant
+    basis: str = ""
+    subject: Subject | None = None
+    verify: Verify | None = None
+    verify_fields: tuple[VerifyField, ...] = ()
+    amount_minor: AmountMinor | None = None
+    traced_minor: AmountMinor | None = None
+    currency: Currency | None = None
+    four_eyes: bool = False
+    approved_by: PartyId | None = None
+    of: Name | None = None
+    text_sealed: SealedText | None = None
+    clock: Name | None = None
+    answer_clock: Name | None = None
+    verify_clock: Name | None = None
+    issued_at: Instant | None = None
+    delivered_at: Instant | None = None
+    verified_at: Instant | None = None
+    executed_at: Instant | None = None
+    ended_at: Instant | None = None
+    lifted_at: Instant | None = None
+    valid_until: Instant | None = None
+    renewals: int = 0
+    answer_by: Instant | None = None
+    overdue: bool = False
+    late: bool = False
+    held_minor: AmountMinor = 0
+    paid_minor: AmountMinor = 0
+    preserve: bool = False
+    preserve_until: Instant | None = None
+    refusal: RefusalReason | None = None
+    mismatched: tuple[VerifyField, ...] = ()
+    answer_sealed: SealedText | None = None
+    method: ReturnRule | None = None
+    notice_clock: Name | None = None
+    notice_until: Instant | None = None
+    part: bool = False
+    history: tuple[OrderMoved, ...] = ()

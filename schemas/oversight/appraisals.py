@@ -1,0 +1,210 @@
+"""The yearly assessment of member units by the coordination body (Arts. 45 to 47), and the supervision measures that answer it.
+
+Invariant: no free text: reasons come from closed lists, and papers are named by their number, so no person can be named here.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Self
+
+from pydantic import Field, StringConstraints, model_validator
+
+from schemas.common import Instant, Name, PartyId, Stored
+from schemas.oversight.scorecards import LAYOUTS, CardKind
+
+MOST_UNITS = 256
+MOST_DISPUTES = 512
+FIGURES = frozenset(figure for family in LAYOUTS[CardKind.UNIT].families for figure in family.figures)
+"""What an assessment may hold: figures of units, never statistics of institutions."""
+
+Year = Annotated[int, Field(ge=2000, le=2099)]
+Paper = Annotated[str, StringConstraints(pattern=r"^([一-鿿]{1,12}〔\d{4}〕\d{1,6}号|[0-9A-Za-z.\-/]{1,64})$")]
+"""The number of a letter or file in somebody's registry: `海平办〔2026〕7号`, or Latin letters and digits."""
+Value = Annotated[int, Field(ge=0, le=10**15, strict=True)]
+
+
+class AssessmentState(StrEnum):
+    OPEN = "open"
+    PUBLISHED = "published"
+    DISPUTED = "disputed"
+    DECIDED = "decided"
+    LOCKED = "locked"
+
+
+class AssessmentMoveKind(StrEnum):
+    OPEN = "open"
+    PUBLISH = "publish"
+    DISPUTE = "dispute"
+    DECIDE = "decide"
+    LOCK = "lock"
+
+
+class Ground(StrEnum):
+    """Why a unit disputes a figure."""
+
+    WRONG_COUNT = "wrong_count"
+    WRONG_UNIT = "wrong_unit"
+    WRONG_PERIOD = "wrong_period"
+    TIMES_WRONG = "times_wrong"
+    OUTSIDE_DUTY = "outside_duty"
+    SYSTEM_DOWN = "system_down"
+
+
+class Ruling(StrEnum):
+    UPHELD = "upheld"
+    REJECTED = "rejected"
+
+
+class UnitResult(Stored):
+    """A unit's figures of the year."""
+
+    unit: Name
+    figures: dict[str, Value]
+
+    @model_validator(mode="after")
+    def _of_units(self) -> Self:
+        if unknown := sorted(self.figures.keys() - FIGURES):
+            raise ValueError(f"not a figure of units: {', '.join(unknown)[:200]}")
+        return self
+
+
+class Dispute(Stored):
+    """A figure that a unit says is wrong: as published, as claimed, as ruled."""
+
+    dispute_id: Name
+    unit: Name
+    figure: Name
+    published: Value
+    claimed: Value
+    ground: Ground
+    paper: Paper | None = None
+    raised_at: Instant
+    ruling: Ruling | None = None
+    ruled: Value | None = None
+    ruled_paper: Paper | None = None
+    ruled_at: Instant | None = None
+
+
+class Lock(Stored):
+    """`digest` is of the canonical result; `signature` is a compact JWS over a statement that names it."""
+
+    at: Instant
+    digest: str
+    signature: str
+    key_id: str
+
+
+class Assessment(Stored):
+    """One year's assessment. `results` are as they stand, rulings applied. `applied`: the ids of the moves, newest last."""
+
+    year: Year
+    body: PartyId
+    state: AssessmentState
+    revision: int
+    opened_at: Instant
+    changed_at: Instant
+    results: tuple[UnitResult, ...] = Field(default=(), max_length=MOST_UNITS)
+    disputes: tuple[Dispute, ...] = Field(default=(), max_length=MOST_DISPUTES)
+    published_at: Instant | None = None
+    disputes_until: Instant | None = None
+    lock: Lock | None = None
+    applied: tuple[Name, ...] = ()
+
+
+class AssessmentMove(Stored):
+    """A request about one year's assessment, by `party`: the coordination body, or the unit that disputes."""
+
+    move_id: Name
+    kind: AssessmentMoveKind
+    year: Year
+    party: Name
+    revision: int | None = None
+    results: tuple[UnitResult, ...] = Field(default=(), max_length=MOST_UNITS)
+    disputes_until: Instant | None = None
+    dispute_id: Name | None = None
+    figure: Name | None = None
+    claimed: Value | None = None
+    ground: Ground | None = None
+    ruling: Ruling | None = None
+    ruled: Value | None = None
+    paper: Paper | None = None
+
+
+class SupervisionKind(StrEnum):
+    """通报、约谈、挂牌督办 (Art. 46)."""
+
+    CIRCULAR = "circular"
+    INTERVIEW = "interview"
+    LISTED = "listed"
+
+
+class SupervisionState(StrEnum):
+    """OVERDUE: the deadline to rectify ran out without an answer. LIFTED: the answer was accepted (摘牌, 销号)."""
+
+    ISSUED = "issued"
+    OVERDUE = "overdue"
+    ANSWERED = "answered"
+    LIFTED = "lifted"
+    WITHDRAWN = "withdrawn"
+
+
+class SupervisionMoveKind(StrEnum):
+    """RETURN: the answer is not enough, with a new deadline. EXTEND: a later deadline before there is an answer."""
+
+    ISSUE = "issue"
+    ANSWER = "answer"
+    FALL_DUE = "fall_due"
+    RETURN = "return"
+    EXTEND = "extend"
+    ACCEPT = "accept"
+    WITHDRAW = "withdraw"
+
+
+class Why(StrEnum):
+    """What a measure is about. The last three are Art. 46(5): 瞒报、漏报、拒报."""
+
+    TARGET_MISSED = "target_missed"
+    CLOCKS_MISSED = "clocks_missed"
+    LETTER_UNANSWERED = "letter_unanswered"
+    DATA_CONCEALED = "data_concealed"
+    DATA_OMITTED = "data_omitted"
+    DATA_REFUSED = "data_refused"
+
+
+class Supervision(Stored):
+    """A supervision measure. `missed` counts the deadlines that ran out, `returned` the answers that were not enough."""
+
+    supervision_id: Name
+    body: PartyId
+    unit: Name
+    kind: SupervisionKind
+    why: Why
+    state: SupervisionState
+    revision: int
+    issued_at: Instant
+    changed_at: Instant
+    answer_by: Instant
+    paper: Paper
+    answered_at: Instant | None = None
+    answer_paper: Paper | None = None
+    late: bool = False
+    missed: int = 0
+    returned: int = 0
+    ended_at: Instant | None = None
+    applied: tuple[Name, ...] = ()
+
+
+class SupervisionMove(Stored):
+    """A request about one supervision measure, by `party`: the body, the unit, or (FALL_DUE) the keeper of its clock."""
+
+    move_id: Name
+    kind: SupervisionMoveKind
+    supervision_id: Name
+    party: Name
+    revision: int | None = None
+    unit: Name | None = None
+    measure: SupervisionKind | None = None
+    why: Why | None = None
+    answer_by: Instant | None = None
+    paper: Paper | None = None

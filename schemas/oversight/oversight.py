@@ -1,0 +1,165 @@
+"""What the coordination body does with member units, as requests and facts: the year's assessment, supervision measures, requests
+for assessment data; and what institutions tell of their educational campaigns (Arts. 22, 45 to 47).
+
+Invariant: no free text, as in all of an assessment: closed lists, numbers, and papers by their number.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from schemas.cases.case import ActionOutcome
+from schemas.common import EventTime, Instant, Name, PartyId, Stored
+from schemas.oversight.appraisals import Assessment, AssessmentMove, Paper, Supervision, SupervisionMove
+from schemas.oversight.scorecards import Counted, Finding
+
+
+class DataState(StrEnum):
+    """FOUND: something was concealed, omitted or refused (瞒报、漏报、拒报, Art. 46(5))."""
+
+    ASKED = "asked"
+    HANDED_IN = "handed_in"
+    FOUND = "found"
+    WITHDRAWN = "withdrawn"
+
+
+class DataMoveKind(StrEnum):
+    """EXTEND: a later deadline before the data are there. CLEAR: the finding is taken back."""
+
+    ASK = "ask"
+    EXTEND = "extend"
+    HAND_IN = "hand_in"
+    FIND = "find"
+    CLEAR = "clear"
+    WITHDRAW = "withdraw"
+
+
+class DataRequest(Stored):
+    """Assessment data that a unit is to hand in by `due_at`. `applied`: the ids of the moves, newest last."""
+
+    request_id: Name
+    body: PartyId
+    unit: Name
+    state: DataState
+    revision: int
+    asked_at: Instant
+    changed_at: Instant
+    due_at: Instant
+    paper: Paper
+    handed_in_at: Instant | None = None
+    handed_in_paper: Paper | None = None
+    finding: Finding | None = None
+    applied: tuple[Name, ...] = ()
+
+
+class DataMove(Stored):
+    """A request about one data request, by `party`: the body, or the unit that hands in."""
+
+    move_id: Name
+    kind: DataMoveKind
+    request_id: Name
+    party: Name
+    revision: int | None = None
+    unit: Name | None = None
+    due_at: Instant | None = None
+    paper: Paper | None = None
+    finding: Finding | None = None
+
+
+class CampaignMoveKind(StrEnum):
+    """TELL: it took place; again: a correction."""
+
+    TELL = "tell"
+    WITHDRAW = "withdraw"
+
+
+class Campaign(Stored):
+    """An educational campaign (Art. 22): when, and how many persons it reached, as the institution says."""
+
+    campaign_id: Name
+    institution: PartyId
+    revision: int
+    told_at: Instant
+    changed_at: Instant
+    at: Instant
+    reached: int = Field(ge=0, le=10**9)
+    withdrawn: bool = False
+    applied: tuple[Name, ...] = ()
+
+
+class CampaignMove(Stored):
+    move_id: Name
+    kind: CampaignMoveKind
+    campaign_id: Name
+    party: PartyId
+    revision: int | None = None
+    at: EventTime | None = None
+    reached: int | None = Field(default=None, ge=0, le=10**9)
+
+
+Move = AssessmentMove | SupervisionMove | DataMove | CampaignMove
+Record = Assessment | Supervision | DataRequest | Campaign
+PARTS: dict[str, tuple[type[Record], str]] = {
+    "assessment": (Assessment, "year"),
+    "supervision": (Supervision, "supervision_id"),
+    "data": (DataRequest, "request_id"),
+    "campaign": (Campaign, "campaign_id"),
+}
+"""Part -> its record, and what names one. The parts of an action and of a change have these names."""
+
+
+def about(part: str, name: object) -> str:
+    """What a record is known by, the key of everything about it: `assessment:2025`, `supervision:sup-…`."""
+    return f"{part}:{name}"
+
+
+class OversightAction(Stored):
+    """The value of `assessments.actions.v1`: a request about one record. One of the parts is there."""
+
+    about: Name
+    assessment: AssessmentMove | None = None
+    supervision: SupervisionMove | None = None
+    data: DataMove | None = None
+    campaign: CampaignMove | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        there = [part for part in PARTS if getattr(self, part) is not None]
+        if len(there) != 1 or self.about != about(there[0], getattr(getattr(self, there[0]), PARTS[there[0]][1])):
+            raise ValueError("an action is one move, and about what the move is about")
+        return self
+
+    @property
+    def part(self) -> str:
+        return self.about.partition(":")[0]
+
+    @property
+    def move(self) -> Move:
+        move: Move = getattr(self, self.part)
+        return move
+
+
+class OversightChange(Stored):
+    """The value of `assessments.changed.v1`: what became of a request. The record is whole when it was applied, in the part of
+    its kind. `counted` is what it changed of the scorecards' figures."""
+
+    action_id: Name | None
+    about: Name | None
+    outcome: ActionOutcome
+    at: Instant
+    actor: str
+    why: str | None = None
+    problem: str | None = None
+    revision: int | None = None
+    assessment: Assessment | None = None
+    supervision: Supervision | None = None
+    data: DataRequest | None = None
+    campaign: Campaign | None = None
+    counted: Counted | None = None
+
+    @property
+    def record(self) -> Record | None:
+        return next((record for part in PARTS if (record := getattr(self, part)) is not None), None)

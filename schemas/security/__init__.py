@@ -1,0 +1,8 @@
+"""How values are protected from the first record on: keyed tokens to match by, sealed values to read (Art. 42)."""
+
+from schemas.security.keyring import Keyring
+from schemas.security.place_cipher import Place, PlaceCipher, ReceiptError
+from schemas.security.sealing import AesGcmSealer, Sealer, UnsealError
+from schemas.security.tokens import Tokenizer
+
+__all__ = ["AesGcmSealer", "Keyring", "Place", "PlaceCipher", "ReceiptError", "Sealer", "Tokenizer", "UnsealError"]

@@ -1,0 +1,46 @@
+"""Sealed values: what only those with a need read. AES-256-GCM behind a small interface (per-subject keys come later).
+
+Invariant: a sealed value opens only under the context it was sealed for, so it cannot be moved to another record.
+"""
+
+from __future__ import annotations
+
+import os
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from typing import Protocol
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from schemas.security.keyring import Keyring
+
+
+class UnsealError(ValueError):
+    """The value was changed, moved to another record, or its key is not here."""
+
+
+class Sealer(Protocol):
+    def seal(self, text: str, context: str) -> str: ...
+
+    def unseal(self, sealed: str, context: str) -> str: ...
+
+
+class AesGcmSealer:
+    """`k1.<base64url of nonce + ciphertext>`; the context is authenticated, not stored."""
+
+    def __init__(self, keyring: Keyring) -> None:
+        self._current = keyring.current
+        self._ciphers = {version: AESGCM(keyring.sealing_key(version)) for version in keyring.sealing_keys}
+
+    def seal(self, text: str, context: str) -> str:
+        nonce = os.urandom(12)
+        data = self._ciphers[self._current].encrypt(nonce, text.encode(), context.encode())
+        return f"{self._current}.{urlsafe_b64encode(nonce + data).decode()}"
+
+    def unseal(self, sealed: str, context: str) -> str:
+        version, _, body = sealed.partition(".")
+        try:
+            raw = urlsafe_b64decode(body)
+            return self._ciphers[version].decrypt(raw[:12], raw[12:], context.encode()).decode()
+        except (KeyError, InvalidTag, ValueError) as error:
+            raise UnsealError(f"cannot open the value sealed with key {version!r} for {context!r}") from error

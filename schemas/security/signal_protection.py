@@ -1,0 +1,212 @@
+"""From the body an institution sent to the protected signal that enters the log. Pure but for the sealing nonce.
+
+Invariant: the same institution and reference give the same signal id, on any gateway, after any loss of Redis; a body that
+uses none of the later fields has the content and body id that it always had.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from schemas.security.sealing import Sealer
+from schemas.security.tokens import Tokenizer
+from schemas.signals.events import EventFact, Mention, mentions
+from schemas.signals.hubs import NO_HUBS, Hubs
+from schemas.signals.indicators import RANK, is_placeholder
+from schemas.signals.indicators.derived import Derived, derive
+from schemas.signals.subjects import NO_PLACEHOLDERS, Indicator, Placeholders, Subject, unmatched_as
+from schemas.signals.submission import MAX_DERIVED, SignalIn, SubmittedSignal, Trust
+
+
+def signal_id(tokenizer: Tokenizer, institution: str, reference: str) -> str:
+    """`sig-` and 22 characters: a keyed name of (institution, reference), so it tells nothing; it never changes, whatever key
+    makes tokens."""
+    return "sig-" + tokenizer.lasting("signal", institution, reference)
+
+
+def _order(mention: Indicator | Mention) -> tuple[bool, int, str]:
+    return (mention.role != "suspect", RANK[mention.kind], mention.value)
+
+
+def _rank(subject: Subject) -> tuple[bool, bool, bool]:
+    """A stable order: suspects that are matched, unmatched ones, listed hubs, then victims in the same way. So neither a hub nor
+    an unmatched one is the primary subject where there is another suspect."""
+    return (subject.role != "suspect", subject.hub is not None, subject.unmatched is not None)
+
+
+def protect(
+    body: SignalIn,
+    *,
+    institution: str,
+    reference: str,
+    tokenizer: Tokenizer,
+    sealer: Sealer,
+    trust: Trust | None = None,
+    contact: str | None = None,
+    listed: Placeholders = NO_PLACEHOLDERS,
+    hubs: Hubs = NO_HUBS,
+) -> SubmittedSignal:
+    """The signal as it travels. `reference` is the sender's own or its Idempotency-Key; `contact` is a tip's; `listed` are the
+    policy's placeholders, `hubs` its hubs. The body is named without either list, for they change."""
+    name = signal_id(tokenizer, institution, reference)
+    named = sorted(mentions(body.indicators, body.event), key=_order)
+    contents = [tokenizer.token(one.kind, one.value) for one in named]
+    amount = body.at_stake()
+    more = _more(body, tokenizer)
+    content = "|".join(
+        (
+            body.kind,
+            body.occurred_at.isoformat(),
+            body.region,
+            f"{amount.minor}{amount.currency}" if amount else "",
+            *(f"{one.role}{token}" for one, token in zip(named, contents, strict=True)),
+            *_later_fields(more, body, named, contents),
+        )
+    )
+    content_id = tokenizer.token("content", institution, content).partition(".")[2]
+    body_id = _body_id(body, content_id, contact, tokenizer)
+    subjects = _subjects(named, listed, hubs, name, content_id, tokenizer, sealer)
+    content_id = _matched_content(content_id, named, subjects, tokenizer)
+    if body.event is not None:
+        more["event"] = _event(body, name, subjects, sealer)
+    return SubmittedSignal.trusted(
+        signal_id=name,
+        institution=institution,
+        reference=reference,
+        kind=body.kind,
+        occurred_at=body.occurred_at,
+        region=body.region,
+        amount_minor=amount.minor if amount else None,
+        currency=amount.currency if amount else None,
+        subjects=tuple(subjects),
+        narrative_sealed=sealer.seal(body.narrative, f"{name}/narrative") if body.narrative else None,
+        content_id=content_id,
+        body_id=body_id,
+        detected_at=body.detected_at,
+        version=body.version,
+        **more,
+        **_whose(name, trust, contact, sealer),
+    )
+
+
+def _matched_content(
+    content_id: str, named: Sequence[Indicator | Mention], subjects: Sequence[Subject], tokenizer: Tokenizer
+) -> str:
+    """The name of a content as it is matched. Where a list or a placeholder has changed what its subjects are, or which is the
+    first, it is another one: the same content may stand in another partition by another list, and one must not take away what the
+    other added."""
+    plain = [tokenizer.subject(one.kind, one.value) for one in named]
+    if [one.token for one in subjects[: len(named)]] == plain and not any(one.hub for one in subjects):
+        return content_id
+    matched = (one.token + ("!" if one.hub else "") for one in subjects)
+    return tokenizer.token("content", content_id, *matched).partition(".")[2]
+
+
+def _subjects(
+    named: Sequence[Indicator | Mention],
+    listed: Placeholders,
+    hubs: Hubs,
+    name: str,
+    content_id: str,
+    tokenizer: Tokenizer,
+    sealer: Sealer,
+) -> list[Subject]:
+    """What is named, in the order of `_rank`, and behind it what is derived from that. An unmatched thing has a token made of the
+    content: it is no other signal's, but a re-send's, which is found by it. Nothing is derived from it."""
+    subjects, is_plain, derived = [], True, dict[Derived, None]()
+    for one in named:
+        unmatched = unmatched_as(one.kind, one.value, listed)
+        hub = hubs.mark_of(one.kind, one.value) if unmatched is None else None
+        is_plain &= unmatched is None and hub is None
+        if unmatched is not None:
+            token = tokenizer.token("unmatched", content_id, one.kind, one.role, one.part or "", one.value)
+        else:
+            token = tokenizer.subject(one.kind, one.value)
+            if one.role == "suspect":
+                derived |= dict.fromkeys(derive(one.kind, one.value))
+        sealed = sealer.seal(one.value, f"{name}/{token}")
+        more: dict[str, Any] = {"unmatched": unmatched, "hub": hub}
+        subjects.append(Subject.trusted(kind=one.kind, role=one.role, token=token, sealed=sealed, part=one.part, **more))
+    if not is_plain:
+        subjects.sort(key=_rank)
+    if derived:
+        subjects += _derived(derived, {one.token for one in subjects}, listed, hubs, name, tokenizer, sealer)
+    return subjects
+
+
+def _derived(
+    things: Iterable[Derived],
+    named: set[str],
+    listed: Placeholders,
+    hubs: Hubs,
+    name: str,
+    tokenizer: Tokenizer,
+    sealer: Sealer,
+) -> list[Subject]:
+    """What the suspects name besides themselves, each once, behind all that the sender named. It is no part of the content."""
+    found: dict[str, Subject] = {}
+    for kind, value in things:
+        if is_placeholder(kind, value) or unmatched_as(kind, value, listed):
+            continue
+        token = tokenizer.subject(kind, value)
+        if token not in named and token not in found and len(found) < MAX_DERIVED:
+            sealed, hub = sealer.seal(value, f"{name}/{token}"), hubs.mark_of(kind, value)
+            found[token] = Subject.trusted(kind=kind, role="suspect", token=token, sealed=sealed, hub=hub, derived=True)
+    return list(found.values())
+
+
+def _whose(name: str, trust: Trust | None, contact: str | None, sealer: Sealer) -> dict[str, Any]:
+    found: dict[str, Any] = {} if trust is None else {"trust": trust}
+    return found | ({"contact_sealed": sealer.seal(contact, f"{name}/contact")} if contact else {})
+
+
+def _more(body: SignalIn, tokenizer: Tokenizer) -> dict[str, Any]:
+    """What the later fields give but for the event, only those that are there: they count, so they are part of the content."""
+    found: dict[str, Any] = {}
+    if body.typology is not None:
+        found["typology"] = body.typology
+    if body.stage is not None:
+        found["stage"] = body.stage
+    if body.loss is not None:
+        found["loss_minor"], found["loss_currency"] = body.loss.minor, body.loss.currency
+    if body.derived_from is not None:
+        institution, slash, reference = body.derived_from.partition("/")
+        found["derived_from"] = signal_id(tokenizer, institution, reference) if slash else institution
+    return found
+
+
+def _event(body: SignalIn, name: str, subjects: list[Subject], sealer: Sealer) -> EventFact:
+    event = body.event
+    assert event is not None
+    fields = event.plain() | {subject.part: subject.token for subject in subjects if subject.part is not None}
+    shown = getattr(event, "name", None)
+    if shown is not None:
+        fields["name_sealed"] = sealer.seal(shown, f"{name}/event.name")
+    return EventFact.trusted(type=event.type, at=event.at or body.occurred_at, **fields)
+
+
+def _later_fields(
+    more: dict[str, Any], body: SignalIn, named: Sequence[Indicator | Mention], contents: Sequence[str]
+) -> tuple[str, ...]:
+    """The later fields as a part of the content: nothing when there is none. What is sealed is never the same twice, so the
+    readable text stands for it."""
+    event = body.event
+    if event is None:
+        return (json.dumps(more, sort_keys=True, default=datetime.isoformat),) if more else ()
+    ends: dict[str, Any] = {one.part: token for one, token in zip(named, contents, strict=True) if one.part is not None}
+    plain = {field: value for field, value in event.plain().items() if value is not None}
+    fact = {"type": event.type, "at": event.at or body.occurred_at, "name": getattr(event, "name", None)}
+    fact |= plain | ends
+    return (json.dumps({**more, "event": fact}, sort_keys=True, default=datetime.isoformat),)
+
+
+def _body_id(body: SignalIn, content_id: str, contact: str | None, tokenizer: Tokenizer) -> str:
+    narrative = body.narrative or ""
+    if contact:
+        return tokenizer.token("body, contact", content_id, contact, narrative).partition(".")[2]
+    if body.detected_at is None:
+        return tokenizer.token("body", content_id, narrative).partition(".")[2]
+    return tokenizer.token("body, detected", content_id, body.detected_at.isoformat(), narrative).partition(".")[2]

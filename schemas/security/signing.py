@@ -1,0 +1,81 @@
+"""Signatures that last: Ed25519 in compact JWS (RFC 8037, RFC 9864), for results that must not change.
+
+Invariant: the algorithm is ours to choose, never the message's: any other than Ed25519 is no signature, nor is one by a
+key that is not known here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from joserfc import jws
+from joserfc.errors import JoseError
+from joserfc.jwk import OKPKey
+
+from schemas.security.private_files import write_private_file
+
+ALGORITHM: Final = "Ed25519"
+
+
+def public_path(path: Path) -> Path:
+    return path.with_suffix(".pub")
+
+
+def load_or_create(path: Path) -> OKPKey:
+    """The private key of a file (mode 0600), made when there is none: two makers end with one. Its public half lies beside it as
+    a JWKS: copy that to where results are verified, and keep it as long as they are."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        key = OKPKey.generate_key(ALGORITHM, auto_kid=True)
+        write_private_file(path, json.dumps(key.as_dict(private=True)), keep_existing=True)
+    key = OKPKey.import_key(json.loads(path.read_text("utf-8")))
+    known = [one.as_dict(private=False) for one in public_keys(public_path(path))]
+    own = key.as_dict(private=False)
+    if own not in known:  # what older keys signed is verified on
+        public_path(path).write_text(json.dumps({"keys": [*known, own]}), "utf-8")
+    return key
+
+
+def public_keys(path: Path) -> list[OKPKey]:
+    """The keys of a JWKS file; none where there is no file."""
+    if not path.exists():
+        return []
+    return [OKPKey.import_key(one) for one in json.loads(path.read_text("utf-8"))["keys"]]
+
+
+class Ed25519Signer:
+    """Signs with one private key. Its id is its thumbprint (RFC 7638) when it has none."""
+
+    def __init__(self, key: OKPKey) -> None:
+        if key.curve_name != ALGORITHM or not key.is_private:
+            raise ValueError("a private Ed25519 key is needed")
+        self._key = key
+
+    @property
+    def key_id(self) -> str:
+        return self._key.kid or self._key.thumbprint()
+
+    def sign(self, payload: bytes) -> str:
+        """A compact JWS. The same payload gives the same bytes: Ed25519 draws nothing."""
+        return jws.serialize_compact({"alg": ALGORITHM, "kid": self.key_id}, payload, self._key, algorithms=[ALGORITHM])
+
+
+class Ed25519Verifier:
+    """`payload of a JWS` for the signatures of known keys, retired ones included: a result is verified for years."""
+
+    def __init__(self, keys: Iterable[OKPKey]) -> None:
+        self._keys = {key.kid or key.thumbprint(): key for key in keys}
+
+    def __call__(self, signature: str) -> bytes | None:
+        """None when the signature is not right, whatever is wrong with it."""
+        try:
+            found = jws.extract_compact(signature.encode())
+            key = self._keys.get(str(found.headers().get("kid")))
+            if key is None or not jws.validate_compact(found, key, algorithms=[ALGORITHM]):
+                return None
+            return bytes(found.payload)
+        except (JoseError, ValueError, UnicodeError):
+            return None

@@ -1,0 +1,113 @@
+"""What the assess stage decided about one source record: a submitted signal, or a retraction. One source, one fact.
+
+Invariant: a fold needs nothing but this: every time, name and expiry it uses is in here.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from schemas.common import Instant, Stored
+from schemas.signals.events import EventFact
+from schemas.signals.retraction import Standing
+from schemas.signals.submission import SignalKind, Stage, Subject, Trust
+
+
+class Outcome(StrEnum):
+    """ASSESSED counts; REPEAT is the same sender's reference again; RESEND the same content under another reference;
+    CONFLICT the same reference with another body; REFUSED a record that cannot be read; RETRACTED a signal that was taken back
+    before it came, or a version that a newer one had replaced.
+
+    Of retractions: RETRACTION takes a signal back, CORRECTION the older versions of one; UNDO is either of them where the signal
+    stands."""
+
+    ASSESSED = "assessed"
+    REPEAT = "repeat"
+    RESEND = "resend"
+    CONFLICT = "conflict"
+    REFUSED = "refused"
+    RETRACTED = "retracted"
+    RETRACTION = "retraction"
+    CORRECTION = "correction"
+    UNDO = "undo"
+
+
+class Reason(Stored):
+    """One rule's points and the evidence behind them, for example `velocity, 20, {"sightings": 5}`."""
+
+    rule: str
+    points: int
+    evidence: dict[str, int | str] = {}
+
+
+class Route(Stored):
+    """Where the signal goes: the agency's queue and the case it joins there."""
+
+    queue: str
+    case_id: str
+
+
+class AssessedSignal(Stored):
+    """The value of `signals.assessed.v1`.
+
+    `accepted_at` is the source record's LogAppendTime, the `now` of the decision. `of` is the signal that this one repeats.
+    `sender_severity`: of a lead of organized crime what its sender is told, from the reasons that the sender may read.
+    The `_until_ms` are when the state that this fact makes ends (milliseconds since 1970).
+    `emitted` is the offset of this topic up to which the joins of earlier facts were appended before this fact was.
+    Of a retraction: the versions below `below` are dead, `undone` is what they had added in this partition, `forward` are the
+    partitions where other versions stand.
+    """
+
+    outcome: Outcome
+    emitted: int
+    accepted_at: Instant
+    signal_id: str | None = None
+    of: str | None = None
+    why: str | None = None
+    institution: str | None = None
+    reference: str | None = None
+    kind: SignalKind | None = None
+    occurred_at: Instant | None = None
+    region: str | None = None
+    amount_minor: int | None = None
+    currency: str | None = None
+    subjects: tuple[Subject, ...] = ()
+    narrative_sealed: str | None = None
+    content_id: str | None = None
+    body_id: str | None = None
+    score: int = 0
+    severity: str = "none"
+    sender_severity: str | None = None
+    reasons: tuple[Reason, ...] = ()
+    routes: tuple[Route, ...] = ()
+    policy: str = ""
+    claims_until_ms: int = 0
+    sightings_until_ms: int = 0
+    victims_until_ms: int | None = None
+    cases_until_ms: int = 0
+    typology: str | None = None
+    stage: Stage | None = None
+    loss_minor: int | None = None
+    loss_currency: str | None = None
+    detected_at: Instant | None = None
+    derived_from: str | None = None
+    event: EventFact | None = None
+    trust: Trust | None = None
+    contact_sealed: str | None = None
+    version: int = 1
+    below: int = 0
+    undone: tuple[Standing, ...] = ()
+    forward: tuple[int, ...] = ()
+
+
+class DeadLetter(Stored):
+    """The value of `deadletter.v1`: which record, from where, why; the bytes as they came, sealed."""
+
+    stage: str
+    reason: str
+    topic: str
+    partition: int
+    offset: int
+    key_sealed: str | None = None
+    value_sealed: str
+    truncated: bool = False

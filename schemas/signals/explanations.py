@@ -1,0 +1,118 @@
+"""The sentences behind a score, in Chinese and English: rendered from a rule and its evidence where people read them, so that
+the log holds neither.
+
+Invariant: every rule has its sentence (a test holds it); a rule of a newer writer is told by its name and evidence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from pydantic import BaseModel
+
+from schemas.signals.assessed import Reason
+from schemas.signals.taxonomy import KINDS
+
+
+class Said(NamedTuple):
+    """A rule's sentence; `{name}` is evidence. `own`: it rests on the signal alone, so its sender may read it, too."""
+
+    zh: str
+    en: str
+    own: bool = False
+
+
+class ReasonOut(BaseModel):
+    """A reason as people read it."""
+
+    rule: str
+    points: int
+    evidence: dict[str, int | str]
+    zh: str
+    en: str
+
+
+SAID: dict[str, Said] = {
+    "kind": Said("线索类别：{kind}", "kind of signal: {kind}", own=True),
+    "stage": Said("所处阶段：{stage}", "stage: {stage}", own=True),
+    "amount": Said("涉案金额 {amount_minor} 元", "{amount_minor} yuan are at stake", own=True),
+    "loss": Said("受害人已损失 {loss_minor} 元", "the victim has lost {loss_minor} yuan", own=True),
+    "freshness": Said("事发 {age_s} 后即上报", "reported {age_s} after the event", own=True),
+    "velocity": Said("同一嫌疑对象近期出现 {sightings} 次", "the same suspect was seen {sightings} times lately"),
+    "institutions": Said("{institutions} 家机构报告同一嫌疑对象", "{institutions} institutions reported the same suspect"),
+    "confirmed": Said("嫌疑对象曾在 {cases} 起案件中被查实", "the suspect was confirmed in {cases} earlier case(s)"),
+    "repeat_victim": Said("受害人此前曾 {events} 次涉案", "the victim was one before, in {events} other event(s)"),
+    "contact": Said(
+        "涉诈通联与本人付款相距 {gap_s}", "{gap_s} between a suspicious call or message and the same person's payment"
+    ),
+    "repeated_pair": Said(
+        "同一对收付款方短期内转账 {transfers} 笔", "{transfers} transfers between the same two ends in a short time"
+    ),
+    "fan_in": Said("短期内 {payers} 个付款方汇入（集中转入）", "{payers} different payers in a short time (fan-in)"),
+    "fan_out": Said("短期内汇出至 {payees} 个收款方（分散转出）", "{payees} different payees in a short time (fan-out)"),
+    "pass_through": Said(
+        "相近金额停留 {held_s} 即转出（快进快出）", "nearly the same money went on after {held_s} (pass-through)"
+    ),
+    "trust": Said("公众举报，未经核实，分值折减", "a tip from the public, not verified: fewer points", own=True),
+    "new_domain": Said("网站域名在事发前 {domain_age_s} 注册", "the site's domain was registered {domain_age_s} before"),
+}
+
+_STAGES = {
+    "lure": ("引流", "lure"),
+    "contact": ("接触", "contact"),
+    "inducement": ("诱导", "inducement"),
+    "payment_pending": ("待付款", "payment pending"),
+    "paid": ("已付款", "paid"),
+    "cash_out": ("取现转移", "cashing out"),
+}
+_SPANS = ((86_400, "天", "d"), (3600, "小时", "h"), (60, "分钟", "min"), (1, "秒", "s"))
+
+
+def is_own(rule: str) -> bool:
+    """Whether the sender of a signal may read this rule's reason."""
+    return rule in SAID and SAID[rule].own
+
+
+def told(reasons: Iterable[Reason]) -> list[ReasonOut]:
+    """For the officers of a case: all of them. For a sender: a receipt's, which are its own."""
+    return [_told(reason) for reason in reasons]
+
+
+def _told(reason: Reason) -> ReasonOut:
+    said = SAID.get(reason.rule)
+    zh, en = (_filled(text, reason.evidence, at) for at, text in enumerate(said[:2])) if said else (None, None)
+    plain = ", ".join(f"{name} {value}" for name, value in reason.evidence.items())
+    unknown = f"{reason.rule}: {plain}"
+    evidence = dict(reason.evidence)
+    return ReasonOut(rule=reason.rule, points=reason.points, evidence=evidence, zh=zh or unknown, en=en or unknown)
+
+
+def _filled(text: str, evidence: Mapping[str, int | str], language: int) -> str | None:
+    """None when the evidence is not what this version of the rule gives."""
+    try:
+        return text.format_map({name: _value(name, value, language) for name, value in evidence.items()})
+    except KeyError:
+        return None
+
+
+def _value(name: str, value: int | str, language: int) -> str:
+    if isinstance(value, int):
+        if name.endswith("_minor"):
+            return f"{value // 100:,}.{value % 100:02d}"
+        return _span(value, language) if name.endswith("_s") else str(value)
+    kind = next(((one.zh, one.en) for known, one in KINDS.items() if known == value), None)
+    names = kind if name == "kind" else _STAGES.get(value) if name == "stage" else None
+    return names[language] if names else value
+
+
+def _span(span_s: int, language: int) -> str:
+    """`7,260` -> `2 小时 1 分钟`, `2 h 1 min`: the two largest units."""
+    parts: list[str] = []
+    for size, *units in _SPANS:
+        if (n := span_s // size) and len(parts) < 2:
+            parts.append(f"{n} {units[language]}")
+            span_s -= n * size
+        elif parts:
+            break
+    return " ".join(parts) or f"0 {_SPANS[-1][1 + language]}"

@@ -1,0 +1,85 @@
+"""Hubs: subjects that many unrelated cases share, such as a bank's hotline that callers imitate, an acquirer or a shared host.
+
+A hub is listed in the policy, or measured: it was seen beside more primary subjects than the policy allows.
+Invariant: the mark of a hub is the name of its row in the list, or `MEASURED`; it never is the readable value.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Annotated, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, StringConstraints, model_validator
+
+from schemas.common import PartyId, Strict
+from schemas.signals.indicators import IndicatorKind
+from schemas.signals.indicators.derived import derive
+from schemas.signals.subjects import Named
+
+MEASURED = "measured"
+"""The mark of a hub that the state found; no row of the list has this name."""
+MOST_LISTED = 2000
+FEWEST_PRIMARIES = 4
+"""The lowest bound. The observation counts primaries only where there may be more than this many (state/lua/observe.lua)."""
+
+HubName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+
+
+class ListedHub(Named):
+    """One row: `{name: icbc, kind: phone, value: "95588", owner: bank-icbc}`. `label` is what people read. `owner` is the
+    institution that is told when signals name its number or site."""
+
+    name: HubName
+    label: str = Field(default="", max_length=64)
+    owner: PartyId | None = None
+
+
+class Hubs(Strict):
+    """`most_primaries`: a subject that was seen beside more different primary subjects within `window_s` is a hub; None: nothing
+    is measured."""
+
+    most_primaries: int | None = Field(default=10, ge=FEWEST_PRIMARIES, le=1000)
+    listed: Annotated[tuple[ListedHub, ...], Field(max_length=MOST_LISTED)] = ()
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Self:
+        names, things = [one.name for one in self.listed], [_thing(one.kind, one.value) for one in self.listed]
+        for what, values in (("name", names), ("value", things)):
+            if len(set(values)) != len(values):
+                raise ValueError(f"hubs.listed: two rows have the same {what}")
+        if any(one.name == MEASURED for one in self.listed):
+            raise ValueError(f"hubs.listed: no row has the name {MEASURED}")
+        return self
+
+    @cached_property
+    def _by_value(self) -> dict[tuple[str, str], str]:
+        """What is listed, and what follows from it: of a listed host its site, of a listed handle its phone."""
+        found = {_thing(one.kind, one.value): one.name for one in self.listed}
+        for one in self.listed:
+            for kind, value in derive(one.kind, one.value):
+                found.setdefault(_thing(kind, value), one.name)
+        return found
+
+    @cached_property
+    def _by_name(self) -> dict[str, ListedHub]:
+        return {one.name: one for one in self.listed}
+
+    def row(self, name: str | None) -> ListedHub | None:
+        """The row of a mark; None for a measured hub, and for a row that the list has no more."""
+        return None if name is None else self._by_name.get(name)
+
+    def mark_of(self, kind: str, value: str) -> str | None:
+        """The name of the row that lists this canonical value. The first page of a listed host is the host itself."""
+        found = self._by_value.get(_thing(kind, value))
+        if found is None and kind == IndicatorKind.URL and value.count("/") == 3 and value.endswith("/"):
+            return self._by_value.get((IndicatorKind.DOMAIN, urlsplit(value).hostname or ""))
+        return found
+
+
+def _thing(kind: str, value: str) -> tuple[str, str]:
+    """A card and an account of one number are one thing."""
+    return (IndicatorKind.ACCOUNT if kind == IndicatorKind.CARD else kind, value)
+
+
+NO_HUBS = Hubs(most_primaries=None)

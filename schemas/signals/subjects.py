@@ -1,0 +1,133 @@
+"""Who and what a signal names: indicators as an institution posts them, subjects as they travel.
+
+Invariant: past the gateway no readable subject exists outside a sealed value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from functools import lru_cache
+from typing import ClassVar, Literal
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from schemas.common import Name, Sealed, Stored, Strict
+from schemas.signals.indicators import LONGEST, IndicatorKind, canonical, is_placeholder, is_placeholder_text
+from schemas.signals.indicators.memo import ENTRIES
+from schemas.signals.indicators.memo import LONGEST as LONGEST_REMEMBERED
+
+Role = Literal["suspect", "victim"]
+
+Placeholders = Mapping[IndicatorKind, Collection[str]]
+"""Kind -> canonical values that stand for none there, beside those that everybody knows."""
+NO_PLACEHOLDERS: Placeholders = {}
+
+Part = Literal["payer", "payee", "caller", "callee", "sender", "recipient"]
+"""Which end of its event a subject is."""
+
+
+Unmatched = Literal["placeholder", "malformed"]
+"""Why a subject is matched with nothing: its value stands for none (`UNKNOWN`, zeros), or is none of its kind."""
+
+SENT_CHARACTERS = 9 * LONGEST
+"""Characters of a value as it is sent: an address counts an encoded one once, and what is too long is kept as malformed."""
+
+
+class UnmatchedText(str):
+    """A value that is matched with nothing: the canonical form of one that stands for none, or what its kind refuses, as it was
+    sent and cut to `LONGEST`. `fault` says what is wrong with that, and what would be right."""
+
+    unmatched: Unmatched
+    fault: str
+
+    def __new__(cls, text: str, unmatched: Unmatched, fault: str = "") -> UnmatchedText:
+        made = super().__new__(cls, text[:LONGEST] if fault else text)
+        made.unmatched, made.fault = unmatched, fault
+        return made
+
+
+def read_value(kind: str, text: str) -> str:
+    """The canonical form. UnmatchedText when it stands for no value or is none of its kind: one bad value does not lose what else
+    a signal says. What is short is remembered, for the same is sent again and again."""
+    return _remembered(kind, text) if len(text) <= LONGEST_REMEMBERED else _read_value(kind, text)
+
+
+@lru_cache(maxsize=ENTRIES)
+def _remembered(kind: str, text: str) -> str:
+    return _read_value(kind, text)
+
+
+def _read_value(kind: str, text: str) -> str:
+    try:
+        value = canonical(kind, text)
+    except ValueError as error:
+        return UnmatchedText(text, "placeholder" if is_placeholder_text(text[:LONGEST]) else "malformed", str(error))
+    return UnmatchedText(value, "placeholder") if is_placeholder(kind, value) else value
+
+
+def is_malformed(value: str) -> bool:
+    return isinstance(value, UnmatchedText) and value.unmatched == "malformed"
+
+
+_ONE_NUMBER = dict.fromkeys((IndicatorKind.ACCOUNT, IndicatorKind.CARD), (IndicatorKind.ACCOUNT, IndicatorKind.CARD))
+"""Kinds whose equal numbers are one thing."""
+
+
+def unmatched_as(kind: IndicatorKind, value: str, listed: Placeholders = NO_PLACEHOLDERS) -> Unmatched | None:
+    """Why a value that `read_value` gave is matched with nothing; None when it is matched. `listed`: the policy's own."""
+    if isinstance(value, UnmatchedText):
+        return value.unmatched
+    return "placeholder" if any(value in listed.get(one, ()) for one in _ONE_NUMBER.get(kind, (kind,))) else None
+
+
+class Named(Strict):
+    """A kind and a value, kept in canonical form."""
+
+    kind: IndicatorKind
+    value: str = Field(min_length=1, max_length=SENT_CHARACTERS)
+
+    @field_validator("value")
+    @classmethod
+    def _canonical(cls, value: str, info: ValidationInfo) -> str:
+        kind = info.data.get("kind")
+        return value if kind is None else canonical(kind, value)
+
+
+class _OfSignal(Named):
+    """What a signal names. A value that is matched with nothing is kept as UnmatchedText."""
+
+    @field_validator("value")
+    @classmethod
+    def _canonical(cls, value: str, info: ValidationInfo) -> str:
+        kind = info.data.get("kind")
+        return value if kind is None else read_value(kind, value)
+
+
+class Indicator(_OfSignal):
+    """`{"kind": "phone", "value": "138 0000 1234", "role": "suspect"}`."""
+
+    role: Role = "suspect"
+    part: ClassVar[Part | None] = None
+
+
+class End(_OfSignal):
+    """One end of an event. Without a `role` it has the one that `indicators` give the same thing, else its part's usual one."""
+
+    role: Role | None = None
+
+
+class Subject(Stored):
+    """An indicator as it travels: `token` to match by, `sealed` to be read by those with a need. The token of an `unmatched` one
+    is its signal's own: no signal of other content has it, whatever value it holds. `hub`: many unrelated cases share it
+    (schemas/signals/hubs.py); the name of its row in the policy's list, or `measured`. `derived`: the sender did not name it,
+    it follows from what the sender named (schemas/signals/indicators/derived.py)."""
+
+    seldom: ClassVar[tuple[str, ...]] = ("unmatched", "hub", "derived")
+    kind: IndicatorKind
+    role: Role
+    token: Name
+    sealed: Sealed
+    part: Part | None = None
+    unmatched: Unmatched | None = None
+    hub: Name | None = None
+    derived: bool = False

@@ -1,0 +1,189 @@
+"""Signals: what an institution posts, and the protected form in which it travels.
+
+Art. 22 (`telecom_fraud`), Art. 21 (`illegal_finance`) and Art. 17 (`organized_crime`) of the regulation name the kinds.
+Invariant: what was added later is optional, so that a body and a record of before mean what they meant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, StringConstraints, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from schemas.common import (
+    Amount,
+    AmountMinor,
+    AtMost,
+    Currency,
+    EventTime,
+    Name,
+    PartyId,
+    Reference,
+    Region,
+    Sealed,
+    Stored,
+    Strict,
+)
+from schemas.signals.events import Event, EventFact, Place, mentions, places
+from schemas.signals.subjects import Indicator, Role, Subject, UnmatchedText, is_malformed
+from schemas.signals.taxonomy import TYPOLOGIES, SignalKind, TypologyId
+
+__all__ = [
+    "MAX_DERIVED",
+    "MAX_INDICATORS",
+    "MAX_SUBJECTS",
+    "MOST_VERSIONS",
+    "PUBLIC",
+    "Amount",
+    "Indicator",
+    "Role",
+    "SignalIn",
+    "SignalKind",
+    "Stage",
+    "Subject",
+    "SubmittedSignal",
+    "Trust",
+]
+
+MAX_INDICATORS = 16
+MAX_DERIVED = 16
+"""What is derived from what a signal names is bounded by itself: no sender pays for it."""
+MAX_SUBJECTS = MAX_INDICATORS + MAX_DERIVED
+MOST_VERSIONS = 16
+"""A signal has versions 1 to this."""
+
+
+class Stage(StrEnum):
+    """How far it has come with the victim."""
+
+    LURE = "lure"
+    CONTACT = "contact"
+    INDUCEMENT = "inducement"
+    PAYMENT_PENDING = "payment_pending"
+    PAID = "paid"
+    CASH_OUT = "cash_out"
+
+
+PUBLIC = "public"
+"""The institution of tips (Art. 48: any organization or person may report). No token may carry this name."""
+
+Trust = Literal["low"]
+"""How far the sender is believed; None is an institution with a contract. `low`: anybody, unchecked."""
+
+Derived = Annotated[str, StringConstraints(pattern=r"^(sig-[A-Za-z0-9_-]{22}|[a-z0-9][a-z0-9-]{1,62}/[\x21-\x7e]{1,128})$")]
+"""A signal's id, or `institution/reference`."""
+
+
+def _faults(named: Iterable[Place], inside: int = 0) -> list[InitErrorDetails]:
+    """What is malformed, where it stands, and what is wrong with it. `inside`: so many members of the place are gone through."""
+    return [
+        InitErrorDetails(
+            type=PydanticCustomError("malformed", "{fault}", {"fault": one.value.fault}), loc=one.of_value[inside:], input=None
+        )
+        for one in named
+        if isinstance(one.value, UnmatchedText) and one.value.unmatched == "malformed"
+    ]
+
+
+class SignalIn(Strict):
+    """The body of `POST /v1/signals` and of one line of a batch.
+
+    `reference` is the sender's own name of the signal (or the `Idempotency-Key` header); `occurred_at` is when the event
+    happened, with offset; `region` is where the case belongs (GB/T 2260). At least one indicator or part of the event is a
+    suspect's. `amount` is what is at stake (without it, what the transfer moved), `loss` what the victim has lost already.
+    `detected_at` is when the sender noticed; it may be before `occurred_at`, for a payment may be noticed while it is pending.
+    No time lies more than 31 days ahead.
+    `derived_from` names the signal of somebody else that this one echoes: an echo counts once.
+    A `version` above 1 corrects the versions before it: the whole corrected body, under the same reference.
+    """
+
+    reference: Reference | None = None
+    version: int = Field(default=1, ge=1, le=MOST_VERSIONS)
+    kind: SignalKind
+    typology: TypologyId | None = None
+    stage: Stage | None = None
+    occurred_at: EventTime
+    detected_at: EventTime | None = None
+    region: Region
+    amount: Amount | None = None
+    loss: Amount | None = None
+    event: Event | None = None
+    indicators: Annotated[tuple[Indicator, ...], AtMost(MAX_INDICATORS)] = Field(default=(), validate_default=True)
+    derived_from: Derived | None = None
+    narrative: str | None = Field(default=None, max_length=4000)
+
+    @field_validator("typology")
+    @classmethod
+    def _of_this_kind(cls, typology: TypologyId | None, info: ValidationInfo) -> TypologyId | None:
+        kind = info.data.get("kind")
+        if typology is not None and kind is not None and kind not in TYPOLOGIES[typology].kinds:
+            raise ValueError(f"this typology belongs to {' or '.join(TYPOLOGIES[typology].kinds)}")
+        return typology
+
+    @field_validator("indicators")
+    @classmethod
+    def _a_suspect(cls, indicators: tuple[Indicator, ...], info: ValidationInfo) -> tuple[Indicator, ...]:
+        if "event" not in info.data:
+            return indicators  # the event has a fault, and that is what the sender hears
+        named = mentions(indicators, info.data["event"])
+        suspects = [one for one in named if one.role == "suspect"]
+        if not suspects:
+            raise ValueError("at least one indicator, or part of the event, must have the role 'suspect'")
+        if len(named) > MAX_INDICATORS:
+            raise ValueError(f"indicators and what the event names are at most {MAX_INDICATORS} together")
+        if all(is_malformed(one.value) for one in suspects) and (faults := _faults(places(indicators, None), 1)):
+            raise ValidationError.from_exception_data("SignalIn", faults)
+        return indicators
+
+    @model_validator(mode="after")
+    def _a_suspect_of_its_kind(self) -> Self:
+        """A malformed value is kept beside a suspect that is none; alone it says nothing that anybody could act on."""
+        for one in self.indicators:
+            if one.role == "suspect" and not is_malformed(one.value):
+                return self
+        if all(is_malformed(one.value) for one in mentions(self.indicators, self.event) if one.role == "suspect"):
+            raise ValidationError.from_exception_data("SignalIn", _faults(places((), self.event)))
+        return self
+
+    def at_stake(self) -> Amount | None:
+        """The amount that counts."""
+        return self.amount or (self.event.money() if self.event is not None else None)
+
+
+class SubmittedSignal(Stored):
+    """The value of `signals.submitted.v1`: accepted, not yet assessed. Suspects come first, in the order of `KINDS`, what is
+    derived from them last.
+
+    `content_id` names the content without its reference (a re-send has the same); `body_id` the whole body.
+    `derived_from` is a signal id, whichever way the sender named it. `contact_sealed` is how a tip's sender can be reached.
+    """
+
+    signal_id: Name
+    institution: PartyId
+    reference: Name
+    kind: SignalKind
+    occurred_at: EventTime
+    region: Region
+    amount_minor: AmountMinor | None
+    currency: Currency | None
+    subjects: tuple[Subject, ...] = Field(min_length=1, max_length=MAX_SUBJECTS)
+    narrative_sealed: Sealed | None
+    content_id: Name
+    body_id: Name
+    typology: Name | None = None
+    stage: Stage | None = None
+    loss_minor: AmountMinor | None = None
+    loss_currency: Currency | None = None
+    detected_at: EventTime | None = None
+    derived_from: Name | None = None
+    event: EventFact | None = None
+    trust: Trust | None = None
+    contact_sealed: Sealed | None = None
+    version: int = Field(default=1, ge=1, le=MOST_VERSIONS)
+
+    @property
+    def primary(self) -> Subject:
+        return self.subjects[0]

@@ -1,0 +1,155 @@
+"""What a signal may be about: legal kinds, typologies with their Chinese and English names, and who sends which event.
+
+MITRE Fight Fraud Framework (F3) techniques are named by id only. Invariant: an id in this table never changes its meaning
+and is never removed, for records of years ago hold it. docs/taxonomy.md is
+written from here: `python -m schemas.signals.taxonomy > docs/taxonomy.md`.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Literal, NamedTuple, get_args
+
+
+class SignalKind(StrEnum):
+    TELECOM_FRAUD = "telecom_fraud"
+    ILLEGAL_FINANCE = "illegal_finance"
+    ORGANIZED_CRIME = "organized_crime"
+
+
+class Kind(NamedTuple):
+    """A legal kind: the article of the regulation that asks for its report."""
+
+    zh: str
+    en: str
+    article: int
+
+
+KINDS: dict[SignalKind, Kind] = {
+    SignalKind.TELECOM_FRAUD: Kind("电信网络诈骗", "telecom and network fraud", 22),
+    SignalKind.ILLEGAL_FINANCE: Kind("非法金融活动", "illegal financial activity", 21),
+    SignalKind.ORGANIZED_CRIME: Kind("有组织犯罪线索", "lead of organized crime", 17),
+}
+
+
+class TypologyId(StrEnum):
+    IMPERSONATING_POLICE = "impersonating_police"
+    FAKE_INVESTMENT = "fake_investment"
+    TASK_SCAM = "task_scam"
+    FAKE_LOAN = "fake_loan"
+    FAKE_CUSTOMER_SERVICE = "fake_customer_service"
+    ROMANCE = "romance"
+    PHISHING = "phishing"
+    SIM_GOIP = "sim_goip"
+    SMS_BLASTING = "sms_blasting"
+    MULE_ACCOUNT = "mule_account"
+    ILLEGAL_FUNDRAISING = "illegal_fundraising"
+    ILLEGAL_LENDING = "illegal_lending"
+    UNDERGROUND_BANKING = "underground_banking"
+    MONEY_LAUNDERING = "money_laundering"
+    PYRAMID_SELLING = "pyramid_selling"
+    ORGANIZED_CRIME = "organized_crime"
+
+
+class Typology(NamedTuple):
+    """How it is done. `kinds`: the legal kinds that it belongs to; `techniques`: F3 ids, where any fit."""
+
+    id: TypologyId
+    zh: str
+    en: str
+    kinds: tuple[SignalKind, ...]
+    techniques: tuple[str, ...] = ()
+
+
+_FRAUD = (SignalKind.TELECOM_FRAUD,)
+_FINANCE = (SignalKind.ILLEGAL_FINANCE,)
+_CRIME = (SignalKind.ORGANIZED_CRIME,)
+
+TYPOLOGIES: dict[TypologyId, Typology] = {
+    one.id: one
+    for one in (
+        Typology(TypologyId.IMPERSONATING_POLICE, "冒充公检法", "impersonating police or courts", _FRAUD, ("F1032", "F1040.002")),
+        Typology(TypologyId.FAKE_INVESTMENT, "虚假投资理财", "fake investment", _FRAUD, ("F1020.002", "T1583.001")),
+        Typology(TypologyId.TASK_SCAM, "刷单返利", "task scam (paid likes, brushing)", _FRAUD, ("T1660",)),
+        Typology(TypologyId.FAKE_LOAN, "虚假贷款", "fake loan", _FRAUD, ("F1020.001", "F1020.002")),
+        Typology(TypologyId.FAKE_CUSTOMER_SERVICE, "冒充客服", "fake customer service", _FRAUD, ("F1032", "F1040.002", "T1219")),
+        Typology(TypologyId.ROMANCE, "婚恋交友诈骗", "romance scam", _FRAUD, ("T1585", "T1593.001")),
+        Typology(TypologyId.PHISHING, "钓鱼网站和链接", "phishing", _FRAUD, ("T1660", "T1598", "F1020.002")),
+        Typology(TypologyId.SIM_GOIP, "GoIP、猫池等通信设备", "SIM bank or GoIP gateway", _FRAUD, ("F1040",)),
+        Typology(TypologyId.SMS_BLASTING, "短信群发、伪基站", "SMS blasting", _FRAUD, ("T1660",)),
+        Typology(TypologyId.MULE_ACCOUNT, "涉诈跑分账户", "mule account", _FRAUD + _FINANCE, ("F1025", "F1047")),
+        Typology(TypologyId.ILLEGAL_FUNDRAISING, "非法集资", "illegal fund-raising", _FINANCE, ("F1027",)),
+        Typology(TypologyId.ILLEGAL_LENDING, "违法发放贷款", "illegal lending", _FINANCE + _CRIME),
+        Typology(TypologyId.UNDERGROUND_BANKING, "地下钱庄", "underground banking", _FINANCE + _CRIME, ("F1018",)),
+        Typology(
+            TypologyId.MONEY_LAUNDERING, "洗钱", "money laundering", _FRAUD + _FINANCE + _CRIME, ("F1018", "F1026", "F1045")
+        ),
+        Typology(TypologyId.PYRAMID_SELLING, "传销", "pyramid selling", _FINANCE + _CRIME),
+        Typology(TypologyId.ORGANIZED_CRIME, "有组织犯罪", "organized crime", _CRIME),
+    )
+}
+
+
+EventType = Literal["transfer", "call", "message", "site", "app"]
+EVENT_TYPES: tuple[EventType, ...] = get_args(EventType)
+
+
+class Sender(NamedTuple):
+    """A sort of institution and the events that it sees first. Advice: nobody is refused for another event."""
+
+    id: str
+    zh: str
+    en: str
+    events: tuple[EventType, ...]
+
+
+SENDERS: tuple[Sender, ...] = (
+    Sender("bank", "银行业金融机构", "bank", ("transfer",)),
+    Sender("payment", "非银行支付机构", "payment institution", ("transfer",)),
+    Sender("telecom", "电信业务经营者", "telecom operator", ("call", "message")),
+    Sender("platform", "互联网服务提供者", "internet platform", ("site", "app", "message")),
+)
+
+
+def markdown() -> str:
+    """docs/taxonomy.md."""
+    lines = [
+        "# What a signal may be about",
+        "",
+        "Written from `schemas/signals/taxonomy.py` (`python -m schemas.signals.taxonomy > docs/taxonomy.md`); a test holds them",
+        "in step.",
+        "",
+        "## Kinds",
+        "",
+        "| `kind` | 中文 | English | Article |",
+        "|---|---|---|---|",
+        *(f"| `{kind}` | {one.zh} | {one.en} | {one.article} |" for kind, one in KINDS.items()),
+        "",
+        "## Typologies",
+        "",
+        "`typology` is optional and belongs to the signal's `kind`. Techniques are ids of the MITRE Fight Fraud Framework (F3).",
+        "",
+        "| `typology` | 中文 | English | Kinds | F3 |",
+        "|---|---|---|---|---|",
+        *(_row(one) for one in TYPOLOGIES.values()),
+        "",
+        "## Who sends which event",
+        "",
+        "What each sort of institution sees first. Nobody is refused for another event.",
+        "`schemas/examples/http` has a body of each.",
+        "",
+        "| Institution | 中文 | `event.type` |",
+        "|---|---|---|",
+        *(f"| {one.en} | {one.zh} | {', '.join(f'`{event}`' for event in one.events)} |" for one in SENDERS),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _row(one: Typology) -> str:
+    kinds = ", ".join(f"`{kind}`" for kind in one.kinds)
+    return f"| `{one.id}` | {one.zh} | {one.en} | {kinds} | {', '.join(one.techniques)} |"
+
+
+if __name__ == "__main__":
+    print(markdown(), end="")

@@ -1,0 +1,208 @@
+"""What assess asks the state about one signal, and what the answers mean. The questions add the signal's own traces.
+
+Invariant: what a question adds is what the fold of the fact adds (state/folds.py), so asking again changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence, Set
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from schemas.common import DAY_MS, instant_ms
+from schemas.policy import Policy
+from schemas.signals.retraction import name_of
+from schemas.signals.submission import SubmittedSignal
+from stream_processors.domain.signals.evidence_sets import (
+    FLOWS_KEPT,
+    VICTIM_KEPT,
+    Flow,
+    VictimMark,
+    end_of,
+    flows,
+    latest_ms,
+    victims,
+)
+from stream_processors.domain.signals.features import Features
+from stream_processors.domain.signals.hubs import NOTHING, is_listed, sightings
+from stream_processors.domain.signals.leads import is_lead, match_name
+from stream_processors.domain.signals.trust import low
+from stream_processors.state.effects import Arg, sighting
+from stream_processors.state.keys import bucket_of
+from stream_processors.state.shared_hashes import drawer_of, long, short
+
+WIDTHS = {"c": 2, "s": 5, "v": 2, "f": 3}
+"""Question -> how many values its answer has (lua/observe.lua)."""
+
+
+class Question(NamedTuple):
+    """`args` begins with the question's name."""
+
+    bucket: int
+    args: tuple[Arg, ...]
+
+
+SuspectSeen = tuple[int, int, int, int]
+"""Of one suspect: sightings, institutions, confirmed cases, beside how many primary subjects it was seen."""
+_NO_FLOWS = (0, 0, 0, None)
+
+
+class EndSeen(NamedTuple):
+    """What is known of one end of the transfer (`way` i or o) and of the `other`."""
+
+    token: str
+    way: str
+    other: str
+    same_pair: int
+    fan: int
+    held_ms: int
+
+
+@dataclass(slots=True)
+class Seen:
+    """The answers about one signal: of its suspects (by token), of its transfer's ends, the worst of its victims. `queues`: where
+    each suspect has a case."""
+
+    content_of: str = ""
+    queues: dict[str, set[str]] = field(default_factory=dict)
+    suspects: dict[str, SuspectSeen] = field(default_factory=dict)
+    ends: list[EndSeen] = field(default_factory=list)
+    victim_events: int = 0
+    contact_gap_ms: int | None = None
+
+    def take(self, args: tuple[Arg, ...], answer: Sequence[Any]) -> None:
+        """`args` are those of the question."""
+        if args[0] == "s":
+            self.suspects[str(args[1])] = answer[0], answer[1], answer[2], answer[3]
+            if answer[4]:
+                self._case_of(str(args[1]), answer[4])
+        elif args[0] == "c":
+            self.content_of = long(answer[0])
+            if answer[1]:
+                self._case_of(str(args[5]), answer[1])
+        elif args[0] == "v":
+            self.victim_events = max(self.victim_events, answer[0])
+            self.contact_gap_ms = _shorter(self.contact_gap_ms, answer[1])
+        else:
+            self.ends.append(EndSeen(str(args[1]), str(args[2]), str(args[3]), *answer))
+
+    def _case_of(self, token: str, queues: Sequence[bytes]) -> None:
+        self.queues.setdefault(token, set()).update(queue.decode() for queue in queues)
+
+    def measured(self, most: int | None, signal: SubmittedSignal) -> frozenset[str]:
+        """The suspects (tokens) that were seen beside more than `most` primary subjects. Of a lead of organized crime none: its
+        sender would learn by it what others sent."""
+        if most is None or is_lead(signal.kind):
+            return NOTHING
+        crowded = [token for token, one in self.suspects.items() if one[3] > most]
+        return frozenset(crowded) if crowded else NOTHING
+
+    def features(self, signal: SubmittedSignal, measured: Set[str], age_ms: int) -> Features:
+        """Hubs give nothing: no sightings of theirs, no flows of theirs, no pair with one of them. A tip is not borne out by what
+        others saw."""
+        sightings, institutions, confirmed = 1, 1, 0
+        for name, one in self.suspects.items() if not low(signal) else ():
+            if name not in measured:
+                sightings, institutions = max(sightings, one[0]), max(institutions, one[1])
+                confirmed = max(confirmed, one[2])
+        flows = self._flows(signal, measured) if self.ends else _NO_FLOWS
+        gap_s = _seconds(self.contact_gap_ms)
+        return Features(sightings, institutions, confirmed, self.victim_events, gap_s, *flows, age_ms // 1000)
+
+    def _flows(self, signal: SubmittedSignal, measured: Set[str]) -> tuple[int, int, int, int | None]:
+        """Transfers of the same pair, fan-in, fan-out, how long money was held."""
+        ends = [one for one in self.ends if one.token not in measured]
+        hubs = {end_of(one.token) for one in signal.subjects if is_listed(one) or one.token in measured}
+        return (
+            max((one.same_pair for one in ends if one.other not in hubs), default=0),
+            max((one.fan for one in ends if one.way == "i"), default=0),
+            max((one.fan for one in ends if one.way == "o"), default=0),
+            _seconds(min((one.held_ms for one in ends if one.held_ms >= 0), default=None)),
+        )
+
+
+def questions(signal: SubmittedSignal, policy: Policy, now_ms: int) -> list[Question]:
+    """All questions about a signal; of its content first."""
+    keep, occurred = policy.keep, instant_ms(signal.occurred_at)
+    latest = latest_ms(signal, now_ms)
+    until = latest + keep.sightings_days * DAY_MS
+    trim = now_ms - keep.sightings_days * DAY_MS
+    since = max(0, occurred - policy.window_s * 1000)
+    token, echo = match_name(signal.primary.token, signal.kind), signal.derived_from is not None
+    claims_until = now_ms + keep.claims_days * DAY_MS
+    name = name_of(signal.signal_id, signal.version)
+    found = [Question(bucket_of(token), content_question(signal.content_id, name, claims_until, token))]
+    content = "" if echo or low(signal) else signal.content_id
+    for one, beside in _suspects(signal):
+        member = sighting(content, beside) if content else ""
+        row = of_suspect(one, member, signal.institution, occurred, since, trim, until, now_ms, queues=one != token)
+        found.append(Question(bucket_of(one), row))
+    found += _of_victims(signal, policy, latest, echo)
+    if signal.event is not None:
+        found += [Question(bucket_of(one.token), _of_flow(one, policy, until, echo)) for one in flows(signal)]
+    return found
+
+
+def _suspects(signal: SubmittedSignal) -> Iterator[tuple[str, str]]:
+    """Those that are asked about, and what each was seen beside. A tip sees nobody; it only asks which of them are hubs."""
+    if low(signal):
+        suspects = (one for one in signal.subjects if one.role == "suspect" and one.hub is None)
+        return ((match_name(one.token, signal.kind), "") for one in suspects)
+    return sightings(signal)
+
+
+def content_question(content: str, name: str, until_ms: int, token: str) -> tuple[Arg, ...]:
+    return "c", short(content), drawer_of(content), short(name), until_ms, token, drawer_of(token)
+
+
+def of_suspect(
+    token: str,
+    content: str,
+    institution: str,
+    occurred: int,
+    since: int,
+    trim: int,
+    until_ms: int,
+    now_ms: int,
+    *,
+    queues: bool = False,
+) -> tuple[Arg, ...]:
+    """What only goes on to Redis' commands goes as text: Lua spends more on writing a number than the command on its work.
+    `queues`: whether its cases are wanted, too; it leads the signal when those before it are hubs."""
+    times = (str(occurred), str(since), trim, until_ms, str(now_ms))
+    return "s", token, drawer_of(token), content, institution, *times, int(queues)
+
+
+def _of_victims(signal: SubmittedSignal, policy: Policy, latest: int, echo: bool) -> Iterator[Question]:
+    until = latest + policy.keep.victims_days * DAY_MS
+    for mark in victims(signal):
+        yield Question(bucket_of(mark.token), _of_victim(mark, policy, until, echo))
+
+
+def _of_victim(mark: VictimMark, policy: Policy, until: int, echo: bool) -> tuple[Arg, ...]:
+    at, contact = mark.at_ms, policy.contact_s * 1000
+    earliest, latest = (at - contact, at) if mark.answer == "c" else (at, at + contact)
+    before = at - policy.flows.victim_apart_s * 1000
+    member = "" if echo else mark.member
+    return "v", mark.token, drawer_of(mark.token), member, at, before, mark.answer, earliest, latest, VICTIM_KEPT, until
+
+
+def _of_flow(flow: Flow, policy: Policy, until: int, echo: bool) -> tuple[Arg, ...]:
+    """Money goes out not before it came in, and not more than came in, less what may be lost on the way."""
+    amount, kept = flow.amount_minor, 1000 - policy.flows.permille_lost
+    low, high = (amount, amount * 1000 // kept) if flow.way == "o" else (-(-amount * kept // 1000), amount)
+    window, passing = policy.flows.window_s * 1000, policy.passing_s * 1000
+    member = "" if echo else flow.member
+    head = ("f", flow.token, flow.way, flow.other, flow.at_ms, window, passing)
+    return *head, low, high, flow.currency, member, FLOWS_KEPT, until
+
+
+def _shorter(one: int | None, other_ms: int) -> int | None:
+    """-1 is the scripts' word for none."""
+    if other_ms < 0:
+        return one
+    return other_ms if one is None else min(one, other_ms)
+
+
+def _seconds(span_ms: int | None) -> int | None:
+    return None if span_ms is None else span_ms // 1000

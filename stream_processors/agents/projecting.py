@@ -1,0 +1,93 @@
+"""Folding fact streams as they come: project's whole work, and how assess learns of verdicts.
+
+Invariant: the live fold is the restore barrier's own, so a state that was rebuilt is the state that was never lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from schemas.topics import Topic
+from stream_processors.agents.base import Agent, Batch
+from stream_processors.agents.dead_letters import DeadLetters
+from stream_processors.runtime.metrics import METRICS
+from stream_processors.state.coalesce import Sums
+from stream_processors.state.effects import Arg
+from stream_processors.state.fold_run import Chunk, fold_run, read_chunk, writes
+from stream_processors.state.keys import BUCKETS
+from stream_processors.state.store import Check, LostState, MarkMoved, Write
+from stream_processors.topology import FactStream
+
+Chunks = Sequence[tuple[FactStream, Chunk]]
+
+
+class Folding(Agent):
+    """An agent that reads topics which are fact streams of its own state."""
+
+    _dead: DeadLetters
+
+    def _stream(self, topic: str) -> FactStream | None:
+        """The stream that an input topic is; None for a topic of source records."""
+        reads = {one.name for one in self.stage.reads}
+        return next((one for one in self.stage.streams if one.topic.name == topic and topic in reads), None)
+
+    def position_mark(self, topic: Topic, partition: int) -> str:
+        stream = self._stream(topic.name)
+        return super().position_mark(topic, partition) if stream is None else stream.fact_mark(partition)
+
+    def tolerated(self, mark: str) -> Check:
+        """Others may be ahead in a stream that they only fold: a worker at its barrier folds all partitions."""
+        own = super().tolerated(mark)
+        return (self.marks.get(mark, 0), 1 << 52) if self._shared(mark) else own
+
+    def _shared(self, mark: str) -> bool:
+        """Whether it is a mark of a stream that is an input."""
+        tags = {stream.tag for topic in self.stage.reads if (stream := self._stream(topic.name))}
+        return mark[0] in "fs" and mark[1:2] in tags
+
+    async def _read_chunks(self, batch: Batch) -> Chunks:
+        """What the polled facts say; unreadable ones go to the dead letters."""
+        chunks = []
+        for (topic, p), records in batch.items():
+            stream = self._stream(topic)
+            assert stream is not None
+            chunks.append((stream, read_chunk(stream, p, records, self.marks)))
+        for stream, chunk in chunks:
+            for record, why in chunk.unreadable:
+                self._dead.add(stream.topic, record, why)
+                METRICS.dead.labels(self.stage.name).inc()
+        await self._dead.flush()
+        return chunks
+
+    async def _fold_chunks(self, batch: Batch, chunks: Chunks) -> None:
+        try:
+            await self.store.call("fold", self._stamp, self._merged(chunks))
+        except MarkMoved:
+            await self._fold_contended(batch)
+        for _, chunk in chunks:
+            self.marks |= chunk.marks
+
+    async def _fold_contended(self, batch: Batch) -> None:
+        """A worker at its barrier folds the same facts at the same time: run by run, passing over what it has folded."""
+        buckets = await self.store.marks()
+        for (topic, p), records in batch.items():
+            stream = self._stream(topic)
+            assert stream is not None
+            mark = stream.fact_mark(p)
+            if min(marks.get(mark, 0) for marks in buckets) < self.marks.get(mark, 0):
+                raise LostState(f"{mark} went back: the state is an older one")
+            await fold_run(stream, p, records, self.store, self._stamp, buckets)
+
+    def _merged(self, chunks: Chunks) -> dict[int, Write]:
+        """All chunks of a poll as one write a bucket."""
+        before = [self.marks] * BUCKETS
+        checks: dict[int, dict[str, Check]] = {b: {} for b in range(BUCKETS)}
+        sets: dict[int, dict[str, Arg]] = {b: {} for b in range(BUCKETS)}
+        args: dict[int, list[Arg]] = {b: [] for b in range(BUCKETS)}
+        sums = Sums()
+        for stream, chunk in chunks:
+            for bucket, write in writes(stream, chunk, before, sums).items():
+                checks[bucket] |= write.checks
+                sets[bucket] |= write.sets
+                args[bucket] += write.args
+        return {b: Write(checks[b], sets[b], args[b] + sums.drain(b)) for b in range(BUCKETS)}

@@ -1,0 +1,257 @@
+"""The calls of `webhook`: one an endpoint at a time, many endpoints at once; every end of one is a mark in the log before it is
+believed.
+
+Invariant: an item leaves its lane only after its mark is in the log; an endpoint that is slow, dead or hostile costs the others
+neither their room nor their order, whatever it answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from itertools import islice
+from typing import Protocol
+
+from schemas.codec import encode
+from schemas.common import from_ms, instant_ms
+from schemas.notifications.delivery import DeliveryMark, DeliveryState
+from schemas.notifications.notice import NoticeKind
+from schemas.security import Sealer, UnsealError
+from schemas.topics import DELIVERED, ENDPOINTS, ISSUED
+from stream_processors.runtime.crash_points import point
+from stream_processors.runtime.log import Log, Record
+from stream_processors.runtime.metrics import METRICS, OTHER
+from stream_processors.state.restore import Told
+from stream_processors.webhooks import delivery_state as schedule
+from stream_processors.webhooks import endpoints
+from stream_processors.webhooks import signing as sign
+from stream_processors.webhooks.delivery_queue import HELD, Item, Lane, Lanes
+from stream_processors.webhooks.payload import message_of
+from stream_processors.webhooks.policy import Hooks
+from stream_processors.webhooks.responses import Answer, Outcome, reason_of
+
+ACTOR = "stage:webhook"
+AT_ONCE, FAILING_AT_ONCE = 256, 128
+"""Calls under way, and how many of them may be to endpoints that failed last: the others have room, however many are dead."""
+PARKED_AT_ONCE = 500
+READ_AT_ONCE = 20_000
+"""Notices of the log that are looked through at most to find the bodies of one lane."""
+
+
+class Posts(Protocol):
+    async def post(self, url: str, *, headers: Mapping[str, str], body: bytes, now: datetime) -> Answer: ...
+
+
+class Calls:
+    """`take` the lanes of the own partitions, `send` what is due; `hang_up` when they are another's."""
+
+    def __init__(self, log: Log, sealer: Sealer, posts: Posts, hooks: Hooks, told: Told, now: Callable[[], datetime]) -> None:
+        self.log, self._sealer, self._posts, self._hooks, self._told, self._now = log, sealer, posts, hooks, told, now
+        self.lanes: dict[int, Lanes] = {}
+        self._owned_ms = 0
+        self._under_way: dict[asyncio.Task[None], Lane] = {}
+        self._failure: BaseException | None = None
+
+    def take(self, lanes: dict[int, Lanes]) -> None:
+        self.lanes, self._owned_ms = lanes, instant_ms(self._now())
+
+    async def hang_up(self) -> None:
+        """Whatever is under way is the next owner's: he sends it again."""
+        self.lanes = {}
+        calls = list(self._under_way)
+        for call in calls:
+            call.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+
+    async def rest(self) -> None:
+        """Waits until nothing is under way."""
+        while self._under_way:
+            await asyncio.wait(list(self._under_way))
+
+    def check(self) -> None:
+        """Law 4: a call that ended in a way that nobody expected ends the process."""
+        if self._failure is not None:
+            raise self._failure
+
+    def send(self) -> None:
+        """Begins what is due, as far as there is room; who waits longest comes first."""
+        now = self._now()
+        due = [(lane, p) for p, lanes in self.lanes.items() for lane in lanes if lane.due(now)]
+        if len(due) > AT_ONCE // 2:
+            due.sort(key=lambda one: one[0].waits_since_ms)
+        for lane, p in due:
+            self._begin(p, lane)
+
+    def _begin(self, p: int, lane: Lane) -> None:
+        failing = sum(one.failing for one in self._under_way.values()) if lane.failing else 0
+        if len(self._under_way) >= AT_ONCE or failing >= FAILING_AT_ONCE:
+            return
+        lane.at_work = True
+        call = asyncio.create_task(self._call(p, lane))
+        self._under_way[call] = lane
+        call.add_done_callback(lambda call: self._called(p, call))
+
+    def _called(self, p: int, call: asyncio.Task[None]) -> None:
+        lane, was_full = self._under_way.pop(call), len(self._under_way) + 1 >= FAILING_AT_ONCE
+        lane.at_work = False
+        if call.cancelled():
+            return
+        if (error := call.exception()) is not None:
+            self._failure = self._failure or error
+        elif p not in self.lanes:
+            return
+        elif was_full:
+            self.send()
+        elif not lane.gone and lane.due(self._now()):
+            self._begin(p, lane)
+
+    async def _call(self, p: int, lane: Lane) -> None:
+        item = lane.head
+        if item is None or (item.body is None and not await self._read_bodies(p, lane)):
+            return
+        assert item.body is not None
+        delivery = lane.delivery(self._owned_ms)
+        answer = await self._post(lane, item, delivery)
+        point("calls.posted")
+        attempt, now = delivery.attempts + 1, self._now()
+        METRICS.webhook_calls.labels(answer.outcome.value, reason_of(answer)).inc()
+        after = schedule.answered(delivery=delivery, answer=answer, attempt=attempt, retries=self._hooks.retries, now=now)
+        lane.failing = answer.outcome is Outcome.RETRY_LATER
+        if answer.outcome is Outcome.DELIVERED:
+            METRICS.webhook_taken_s.observe(max(0.0, now.timestamp() - item.begun_ms / 1000))
+            await self._end(lane, [item], DeliveryState.RECEIVED, attempt)
+        elif lane.gone or item.name not in lane.items:
+            return  # acknowledged or taken away meanwhile
+        elif after.state is schedule.State.PARKED:
+            await self._end(lane, [item], DeliveryState.PARKED, attempt, after.why)
+            if answer.outcome is Outcome.GONE:
+                await self._stop(p, lane, answer.why or "gone")
+            elif answer.outcome is Outcome.RETRY_LATER:
+                await self._park_behind(lane)
+        elif lane.trying is delivery:  # else it was asked for once more, and begins anew
+            lane.trying = after
+
+    async def _post(self, lane: Lane, item: Item, delivery: schedule.Delivery) -> Answer:
+        now, body = self._now(), item.body or b""
+        try:
+            url = endpoints.url_of(lane.endpoint, self._sealer)
+            secrets = endpoints.live_secrets(lane.endpoint, self._sealer, now)
+            headers = sign.headers(secrets, message_id=item.name, sent_at=now, body=body)
+        except (UnsealError, ValueError):
+            self._told(f"webhook: address or secret of {lane.endpoint.endpoint_id} cannot be opened: is its key here?")
+            return Answer(Outcome.RETRY_LATER, "its address or the secret that it is signed with cannot be opened here")
+        try:
+            return await self._posts.post(url, headers=headers, body=body, now=now)
+        except Exception as error:  # whatever an endpoint found to break us with is its own trouble, and nobody else's
+            self._told(f"webhook: calling {lane.endpoint.endpoint_id} failed unexpectedly: {type(error).__name__}: {error}")
+            return Answer(Outcome.RETRY_LATER, "calling the endpoint failed unexpectedly")
+
+    async def _end(
+        self, lane: Lane, items: Sequence[Item], state: DeliveryState, attempt: int = 1, detail: str | None = None
+    ) -> None:
+        """The end of some items, in the log; only then they leave their lane."""
+        recipient, at = lane.endpoint.institution, self._now()
+        entries = [(recipient.encode(), _mark(lane, item, state, at, attempt, detail)) for item in items]
+        await self.log.append_keyed(DELIVERED, entries)
+        point("calls.marked")
+        METRICS.facts.labels("webhook", state.value).inc(len(items))
+        for item in items:
+            if state is DeliveryState.PARKED:
+                METRICS.webhook_parked.labels(_counted_as(item)).inc()
+            if lane.items.get(item.name) is item:
+                lane.take(item.name)
+
+    async def _park_behind(self, lane: Lane) -> None:
+        """What has waited behind one that was given up, for as long: its time is over, too."""
+        why = "given up: the endpoint took nothing for as long as it was tried"
+        while not lane.gone and (found := lane.overdue(self._now(), self._hooks.retries, self._owned_ms, PARKED_AT_ONCE)):
+            await self._end(lane, found, DeliveryState.PARKED, detail=why)
+
+    async def bury(self) -> None:
+        """What no inbox shows any more is parked, also at an endpoint that is switched off."""
+        now = self._now()
+        for lane in [lane for lanes in self.lanes.values() for lane in lanes if not lane.at_work]:
+            if found := lane.outlived(now, PARKED_AT_ONCE):
+                lane.at_work = True
+                await self._end(lane, found, DeliveryState.PARKED, detail="it waited until no inbox shows it any more")
+                lane.at_work = False
+
+    async def _stop(self, p: int, lane: Lane, why: str) -> None:
+        """Switches the endpoint off, as its institution can see. Another change at the same time counts instead; if it is on
+        after that, it is called again and says so again."""
+        lane.stopped = True
+        known = self.lanes[p].known(lane.endpoint.institution) if p in self.lanes else None
+        if known is None or known.of(lane.endpoint.endpoint_id) is None:
+            return
+        at = self._now()
+        changed = [
+            endpoints.disable(one, why, at) if one.endpoint_id == lane.endpoint.endpoint_id else one for one in known.endpoints
+        ]
+        revision = known.revision + 1
+        change_id = f"gone-{lane.endpoint.endpoint_id}-{revision}"
+        after = known.model_copy(update={"endpoints": tuple(changed), "revision": revision, "change_id": change_id})
+        value = encode(ENDPOINTS, after, id=change_id, source="/webhook", actor=ACTOR, time=at, subject=known.institution)
+        await self.log.append_keyed(ENDPOINTS, [(known.institution.encode(), value)])
+
+    async def _read_bodies(self, p: int, lane: Lane) -> bool:
+        """Reads the first items' bodies from the log. False when the first is not there (then it is parked), or is not the first
+        any more: its institution may acknowledge it meanwhile, or take the endpoint away."""
+        head = lane.head
+        assert head is not None
+        start, end, first = head.place, (await self.log.ends(ISSUED))[p], (await self.log.starts(ISSUED))[p]
+        if lane.head is not head:
+            return False
+        wanted = {item.place: item for item in islice(lane.items.values(), HELD) if item.body is None}
+        last = start if head.again else min(max(wanted), start + READ_AT_ONCE)
+        if first <= start <= last < end:
+            async for records in self.log.read(ISSUED, p, start, last + 1):
+                for record in records:
+                    if (item := wanted.get(record.offset)) is not None:
+                        self._read_body(lane, item, record)
+        if lane.head is not head:
+            return False
+        if head.body is None:
+            await self._end(lane, [head], DeliveryState.PARKED, detail="the notice cannot be read from the log any more")
+        elif head.kind is not None and not lane.endpoint.takes(head.kind):  # asked for once more, and not for this endpoint
+            lane.take(head.name)
+            return False
+        return head.body is not None
+
+    def _read_body(self, lane: Lane, item: Item, record: Record) -> None:
+        try:
+            message = message_of(record.value, lane.endpoint.institution)
+        except ValueError:
+            return
+        if message.name == item.name and item.body is None:
+            lane.read(item, message)
+
+    def measure(self) -> None:
+        lanes = [lane for found in self.lanes.values() for lane in found]
+        METRICS.webhook_pending.set(sum(len(lane.items) for lane in lanes))
+        heads = [lane.head for lane in lanes if lane.open]
+        oldest = min((one.begun_ms for one in heads if one is not None), default=None)
+        METRICS.webhook_oldest_s.set(0 if oldest is None else max(0.0, self._now().timestamp() - oldest / 1000))
+
+
+def _counted_as(item: Item) -> str:
+    kind = (item.kind or OTHER).partition(".")[0]
+    return kind if kind in NoticeKind._value2member_map_ else OTHER
+
+
+def _mark(lane: Lane, item: Item, state: DeliveryState, at: datetime, attempt: int, detail: str | None) -> bytes:
+    recipient, endpoint_id = lane.endpoint.institution, lane.endpoint.endpoint_id
+    mark = DeliveryMark.trusted(
+        recipient=recipient,
+        notice_id=item.notice_id,
+        state=state,
+        at=at,
+        way="webhook",
+        attempt=min(max(attempt, 1), 1000),
+        detail=detail[:200] if detail else None,
+        noticed_at=from_ms(item.noticed_ms),
+        endpoint=endpoint_id,
+        place=item.place,
+    )
+    name = f"{state.value}-{item.name}-{endpoint_id}-{instant_ms(at)}"
+    return encode(DELIVERED, mark, id=name, source="/webhook", actor=ACTOR, time=at, subject=recipient)

@@ -1,0 +1,129 @@
+"""A case's figures as counts of its live signals, so that one signal can be taken out of any number of them. Pure.
+
+Invariant: counting a signal and uncounting it gives back what was there. Where a figure was cut (more currencies or a larger sum
+than are kept) it is never made smaller than what the live signals say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from schemas.cases.case import Case, Tally
+from stream_processors.domain.signals.trust import corroborating, low
+
+MOST_CURRENCIES = 16
+YUAN = "CNY"
+MOST_MINOR = 10**18
+"""A case's sum stops here: more would not be written as a number by every reader."""
+
+
+class Adds(Protocol):
+    """What a signal adds to its case: one that joins, or what one that joined left standing."""
+
+    @property
+    def score(self) -> int: ...
+
+    @property
+    def institution(self) -> str: ...
+
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def amount_minor(self) -> int | None: ...
+
+    @property
+    def currency(self) -> str | None: ...
+
+    @property
+    def trust(self) -> str | None: ...
+
+
+EMPTY = Tally.trusted(scores={}, institutions={}, kinds={})
+
+
+def of(case: Case) -> Tally:
+    """The case's tally. One of before it was kept is taken as if every signal had all that the case shows: too much, never too
+    little."""
+    if case.tally is not None:
+        return case.tally
+    n = case.signal_count
+    return Tally.trusted(
+        scores={str(case.score): n},
+        institutions=dict.fromkeys(case.institutions, n),
+        kinds={str(kind): n for kind in case.kinds},
+    )
+
+
+def counted(tally: Tally, signal: Adds) -> Tally:
+    return _moved(tally, signal, 1)
+
+
+def uncounted(tally: Tally, signal: Adds) -> Tally:
+    return _moved(tally, signal, -1)
+
+
+def together(one: Tally, other: Tally) -> Tally:
+    """Of all signals that either counts."""
+    return Tally.trusted(
+        scores=_sum(one.scores, other.scores),
+        institutions=_sum(one.institutions, other.institutions),
+        kinds=_sum(one.kinds, other.kinds),
+    )
+
+
+def _sum(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
+    return {name: n for name in (*one, *other) if (n := one.get(name, 0) + other.get(name, 0))}
+
+
+def highest(tally: Tally) -> int:
+    """The highest score; 0 without signals."""
+    return max(map(int, tally.scores), default=0)
+
+
+def _moved(tally: Tally, signal: Adds, by: int) -> Tally:
+    institutions = tally.institutions
+    for one in corroborating(signal):
+        institutions = _step(institutions, one, by)
+    return Tally.trusted(
+        scores=_step(tally.scores, str(signal.score), by),
+        institutions=institutions,
+        kinds=_step(tally.kinds, str(signal.kind), by),
+    )
+
+
+def _step(counts: Mapping[str, int], name: str, by: int) -> dict[str, int]:
+    left = {**counts, name: max(0, counts.get(name, 0) + by)}
+    return {one: n for one, n in left.items() if n}
+
+
+def money(sums: Mapping[str, int], signal: Adds) -> dict[str, int]:
+    """The sums by currency with the signal's amount."""
+    currency, minor = signal.currency, signal.amount_minor
+    if low(signal) or currency is None or not minor or not _has_place(sums, currency):
+        return dict(sums)
+    return {**sums, currency: min(MOST_MINOR, sums.get(currency, 0) + minor)}
+
+
+def _has_place(sums: Mapping[str, int], currency: str) -> bool:
+    """The yuan always finds one: else the amounts of one sender in odd currencies would keep out those of all others."""
+    return currency in sums or len(sums) < MOST_CURRENCIES - (YUAN not in sums and currency != YUAN)
+
+
+def pooled(sums: Mapping[str, int], more: Mapping[str, int]) -> dict[str, int]:
+    """Both sums by currency. As with single amounts, a currency that finds no place is left out."""
+    found = dict(sums)
+    for currency, minor in more.items():
+        if _has_place(found, currency):
+            found[currency] = min(MOST_MINOR, found.get(currency, 0) + minor)
+    return found
+
+
+def without(sums: Mapping[str, int], signal: Adds) -> dict[str, int]:
+    """The sums without the signal's amount. A sum that was cut stays, and so does a currency's place where others found none."""
+    currency, minor = signal.currency, signal.amount_minor
+    if low(signal) or currency is None or not minor or not 0 < sums.get(currency, 0) < MOST_MINOR:
+        return dict(sums)
+    left = {**sums, currency: max(0, sums[currency] - minor)}
+    return left if len(left) >= MOST_CURRENCIES else {name: n for name, n in left.items() if n}

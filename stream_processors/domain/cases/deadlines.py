@@ -1,0 +1,106 @@
+"""The clocks of a case after an action: those that it stops, calls off and starts. Pure.
+
+Invariant: whatever asks for something new is refused when its clock finds no place, for a duty without its clock would be
+forgotten; nothing else is: an answer, a disposal or a release counts for more than its clock. What joins and
+confirmations start leaves room for what officers order, and both leave room for the unit's own and for objections.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from schemas.deadlines import Clock, ClockState
+from schemas.policy import Policy
+from stream_processors.domain.deadlines import deadlines as clocks
+from stream_processors.domain.deadlines.calendar import Calendar, add
+from stream_processors.domain.measures import SUSPICIOUS
+from stream_processors.domain.refusal import Refusal
+from stream_processors.domain.scorecards.changes import INSTITUTION_DUTIES, UNIT_DUTIES
+from stream_processors.domain.state_machine import ClockStart, ClockStop
+
+ACKNOWLEDGE, DISPOSE = "acknowledge", "dispose"
+TO_ACKNOWLEDGE = (ClockStart(ACKNOWLEDGE, None),)
+"""What runs from the moment a unit has the case in its queue."""
+OF_INSTITUTIONS = tuple(INSTITUTION_DUTIES)
+WHILE_OPEN = (ACKNOWLEDGE, DISPOSE, *OF_INSTITUTIONS)
+"""Nothing of it is owed any more in a case without signals."""
+JOINS_LEAVE = clocks.MAX_CLOCKS // 2
+ASKED_LEAVE = 8
+RUNNING = frozenset({ClockState.OPEN, ClockState.FIRED})
+
+
+def of_confirmed(policy: Policy) -> tuple[str, ...]:
+    """What is owed in a confirmed case alone, by name; also what the policy does not start any more."""
+    return tuple(dict.fromkeys((SUSPICIOUS, *policy.clocks.confirmed)))
+
+
+def never_missed(known: tuple[Clock, ...]) -> tuple[Clock, ...]:
+    """With nothing left of what institutions missed that are gone: there was nothing to warn of or to block."""
+    return tuple(
+        one.model_copy(update={"late": None}) if one.state is ClockState.CANCELLED and one.name in OF_INSTITUTIONS else one
+        for one in known
+    )
+
+
+def _is_sooner(clock: Clock, severity: str, policy: Policy, calendar: Calendar, now: datetime) -> bool:
+    """Whether the unit's clock began when the case was less severe, and would be due sooner if it began now."""
+    if clock.state is not ClockState.OPEN or clock.about is not None or clock.severity in (None, severity):
+        return False
+    rule = policy.clocks.rule(clock.name, severity)
+    if rule is None or clock.name not in UNIT_DUTIES:
+        return False
+    return add(now, rule.length, working=rule.working, calendar=calendar).at < clock.due_at
+
+
+def after(
+    before: tuple[Clock, ...],
+    *,
+    starts: Iterable[ClockStart] = (),
+    stops: Iterable[ClockStop] = (),
+    called_off: Iterable[str] = (),
+    severity: str,
+    queue: str,
+    policy: Policy,
+    calendar: Calendar,
+    now: datetime,
+    must: bool = False,
+    joins: bool = False,
+) -> tuple[Clock, ...] | Refusal:
+    """The case's clocks. `severity` and `queue` are the case's after the action; `must`: whether it is refused when one of its
+    clocks finds no place; `joins`: whether they are institutions' that signals or a confirmation brought."""
+    found = before
+    for clock in before:
+        if _is_sooner(clock, severity, policy, calendar, now):
+            restarted = clocks.start(
+                found, name=clock.name, rules=policy.clocks, calendar=calendar, now=now, severity=severity, unit=clock.unit
+            )
+            found = restarted.clocks
+    for stop in stops:
+        if stop.called_off:
+            found = clocks.cancel(found, name=stop.name, about=stop.about, now=now)
+        else:
+            found = clocks.stop(found, name=stop.name, about=stop.about, now=now).clocks
+    for name in called_off:
+        found = clocks.cancel(found, now=now, name=name)
+    for one in starts:
+        running = sum(clock.state in RUNNING for clock in found)
+        if joins and one.about is not None and running >= JOINS_LEAVE:
+            continue
+        if must and running >= clocks.MAX_CLOCKS - ASKED_LEAVE:
+            return Refusal("too-many-clocks", f"the case has {running} running clocks; end one first")
+        started = clocks.start(
+            found,
+            name=one.name,
+            rules=policy.clocks,
+            calendar=calendar,
+            now=now,
+            until=one.due_at,
+            about=one.about,
+            severity=severity,
+            unit=queue if one.name in UNIT_DUTIES else None,
+        )
+        if started.refusal is not None and must:
+            return started.refusal
+        found = started.clocks
+    return found

@@ -1,0 +1,253 @@
+"""What becomes of an action on a case: the frame around the parts that decide it. Pure.
+
+A kind of action -> the part that decides it (`PARTS`): signals (case_signals), officers' moves (case_officers), orders and
+measures (case_orders), tasks, objections and clocks (case_loop). Invariant: an applied action gives the next revision and nothing
+else does; a refused one changes nothing; the fact carries all that follows: clocks, notices, requests, figures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from schemas.cases.case import OFFICERS_ONLY, Action, ActionKind, ActionOutcome, Case, CaseChange, Disposition
+from schemas.deadlines import OfficeHours
+from schemas.dissuasion import TaskEventKind
+from schemas.holidays import Holidays
+from schemas.orders.order import OrderEventKind, OrderKind
+from schemas.policy import Policy
+from stream_processors.domain import scorecards
+from stream_processors.domain.cases import (
+    deadlines as case_clocks,
+)
+from stream_processors.domain.cases import (
+    notifications as case_told,
+)
+from stream_processors.domain.cases import (
+    officer_actions as case_officers,
+)
+from stream_processors.domain.cases import (
+    orders as case_orders,
+)
+from stream_processors.domain.cases import (
+    party_actions as case_loop,
+)
+from stream_processors.domain.cases import (
+    signals as case_signals,
+)
+from stream_processors.domain.cases import (
+    structure as case_structure,
+)
+from stream_processors.domain.cases.evidence import keep_evidence
+from stream_processors.domain.cases.officer_actions import TABLE, open_moves
+from stream_processors.domain.cases.state import LAPSED, NONE, phase_of, state_of
+from stream_processors.domain.cases.step import Done, Step
+from stream_processors.domain.deadlines.calendar import Calendar, calendar_of
+from stream_processors.domain.orders import caps as order_caps
+from stream_processors.domain.orders.order import acting
+from stream_processors.domain.refusal import Refusal
+from stream_processors.domain.state_machine import Role, party
+
+__all__ = [
+    "APPLIED_KEPT",
+    "LAPSED",
+    "NONE",
+    "TABLE",
+    "decide",
+    "echo",
+    "open_moves",
+    "phase_of",
+    "smaller",
+    "state_of",
+    "too_large",
+    "unreadable",
+]
+
+APPLIED_KEPT = 64
+WEEKENDS = calendar_of(Holidays(years={}), OfficeHours())
+"""Without a file of days off every working day is estimated, and says so."""
+_ONCE_BY_ITSELF = frozenset({ActionKind.JOIN, ActionKind.RETRACT, ActionKind.ABSORB, ActionKind.CLOCK_DUE})
+"""Their echoes are known otherwise: by their source, or because a clock's moment passes once. The case's memory of ids is for
+what comes from outside."""
+
+_NAMES_ANOTHER_QUEUE = frozenset({ActionKind.TRANSFER, ActionKind.MERGE})
+"""Whose `queue` says where the case goes, or where that case is that takes this one in."""
+
+Part = Callable[[Step], Done | Refusal]
+
+
+def _join(step: Step) -> Done | Refusal:
+    signal = step.action.signal
+    if signal is None:
+        return Refusal("unreadable", "a join without its signal")
+    return case_signals.joined(step, signal)
+
+
+def _absorb(step: Step) -> Done | Refusal:
+    return case_structure.absorb(step.action, step.case, step.policy, step.now)
+
+
+PARTS: dict[ActionKind, Part] = {
+    ActionKind.JOIN: _join,
+    ActionKind.RETRACT: case_signals.retracted,
+    ActionKind.ABSORB: _absorb,
+    ActionKind.MEASURE: case_orders.measure,
+    ActionKind.ORDER: case_loop.answered,
+    ActionKind.TASK: case_loop.task,
+    ActionKind.OBJECTION: case_loop.object_to,
+    ActionKind.CLOCK_DUE: case_loop.fell_due,
+    **dict.fromkeys(sorted(OFFICERS_ONLY), case_officers.moved),
+}
+
+
+def decide(
+    *,
+    action: Action,
+    actor: str,
+    case: Case | None,
+    policy: Policy,
+    now: datetime,
+    calendar: Calendar = WEEKENDS,
+    elsewhere: int = 0,
+) -> CaseChange:
+    """What becomes of the action. `calendar`: the place's days off, for what is reckoned in working days; `elsewhere`: as in
+    `Step`."""
+    if case is not None and action.action_id in case.applied and not case_structure.came_back(action, case):
+        return _change(action, actor, now, ActionOutcome.ECHO, revision=case.revision)
+    if case is not None and action.revision not in (None, case.revision):
+        said = f"the case is at revision {case.revision}, the request was made on {action.revision}; read it again"
+        return _refused(action, actor, case, now, Refusal("stale-revision", said))
+    if case is None:
+        first = _first(action, policy, now)
+        if isinstance(first, Refusal):
+            return _refused(action, actor, None, now, first)
+        step = Step(action, actor, first[0], policy, calendar, now)
+        return _applied(step, None, first[1])
+    step = Step(action, actor, case, policy, calendar, now, elsewhere)
+    found = case_structure.forward(action, case) or _of_another_unit(step) or PARTS[action.kind](step)
+    if isinstance(found, Refusal):
+        return _refused(action, actor, case, now, found)
+    return _applied(step, case, found)
+
+
+def _of_another_unit(step: Step) -> Refusal | None:
+    """An officer acts for the unit whose case he saw (`queue`). After a transfer it is no longer his, whatever his view said. Who
+    answers a letter acts for the unit that it went to, wherever the case is."""
+    action, case = step.action, step.case
+    who = party(step.actor) if action.order is None else acting(step.actor, action.order)
+    if who.role != Role.OFFICER or action.kind in _NAMES_ANOTHER_QUEUE or action.queue == case.queue:
+        return None
+    return Refusal("unknown-case", f"this case is not in {action.queue} any more; read the queue again")
+
+
+def _first(action: Action, policy: Policy, now: datetime) -> tuple[Case, Done] | Refusal:
+    """The case that is made by its first signal, or by what was split off another one; at revision 0, which nobody sees."""
+    if action.kind is ActionKind.JOIN and (signal := action.signal) is not None:
+        starts = (*case_clocks.TO_ACKNOWLEDGE, *case_signals.duties(policy, signal, None))
+        return case_signals.opened(action, signal, now), Done({}, starts=starts)
+    if action.kind is ActionKind.ABSORB:
+        found = case_structure.absorb(action, None, policy, now)
+        if isinstance(found, Refusal):
+            return found
+        return Case.trusted(**found.changes, revision=0, changed_at=now), found._replace(changes={})
+    if action.kind is ActionKind.JOIN:
+        return Refusal("unreadable", "a join without its signal")
+    return Refusal("unknown-case", f"there is no case {action.case_id}")
+
+
+def echo(action: Action, actor: str, now: datetime) -> CaseChange:
+    """A join or retraction whose source was there before: the first record per source counts."""
+    return _change(action, actor, now, ActionOutcome.ECHO)
+
+
+def smaller(change: CaseChange) -> CaseChange | None:
+    """The same with half of the signals that the case lists, of each sender its share, then with the newest attempt of each
+    task; its counts stay, and the log has the rest. None: there is nothing more to leave out."""
+    case = change.case
+    if case is None:
+        return None
+    less: dict[str, Any] = {}
+    if len(case.signals) > 1:
+        less["signals"] = keep_evidence(case.signals, len(case.signals) // 2)
+    elif any(len(one.attempts) > 1 for one in case.tasks):
+        less["tasks"] = tuple(one.model_copy(update={"attempts": one.attempts[-1:]}) for one in case.tasks)
+    return change.model_copy(update={"case": case.model_copy(update=less)}) if less else None
+
+
+def too_large(action: Action, actor: str, case: Case | None, now: datetime) -> CaseChange:
+    """The fact of an action after which the case would not be one record of the log any more."""
+    said = "the case would hold more than one record can; end, close or split off something first"
+    return _refused(action, actor, case, now, Refusal("not-allowed", said))
+
+
+def unreadable(why: str, now: datetime) -> CaseChange:
+    """The fact of an action record that cannot be read. It goes to the dead letters too."""
+    return CaseChange.trusted(
+        action_id=None,
+        case_id=None,
+        kind=None,
+        outcome=ActionOutcome.REFUSED,
+        at=now,
+        actor="unknown",
+        why=why,
+        problem="unreadable",
+    )
+
+
+def _applied(step: Step, before: Case | None, done: Done) -> CaseChange:
+    action, case, now = step.action, step.case, step.now
+    changes = dict(done.changes)
+    clocks = case_clocks.after(
+        changes.get("clocks", case.clocks),
+        starts=done.starts,
+        stops=done.stops,
+        called_off=done.called_off,
+        severity=changes.get("severity", case.severity),
+        queue=changes.get("queue", case.queue),
+        policy=step.policy,
+        calendar=step.calendar,
+        now=now,
+        must=_asks_anew(action),
+        joins=action.kind in (ActionKind.JOIN, ActionKind.ABSORB) or action.disposition is Disposition.CONFIRMED,
+    )
+    if isinstance(clocks, Refusal):
+        return _refused(action, step.actor, before, now, clocks)
+    changes |= {"clocks": clocks, "revision": case.revision + 1, "changed_at": now}
+    if action.kind not in _ONCE_BY_ITSELF:
+        changes["applied"] = (*case.applied[1 - APPLIED_KEPT :], action.action_id)
+    after = case.model_copy(update=changes)
+    return _change(
+        action,
+        step.actor,
+        now,
+        ActionOutcome.APPLIED,
+        case=after,
+        revision=after.revision,
+        verdict=done.verdict,
+        left=done.left,
+        notices=(*done.notices, *case_told.told(before, after, step)),
+        follows=done.follows,
+        counted=scorecards.counted(before, after, elsewhere=action.portion.measures if action.portion else ()),
+        used=order_caps.changed(before, after),
+    )
+
+
+def _asks_anew(action: Action) -> bool:
+    """Whether somebody is to do something that was not asked before."""
+    order, task = action.order, action.task
+    if order is not None and order.kind is OrderEventKind.ISSUE:
+        return order.draft is None or order.draft.kind is not OrderKind.RELEASE
+    return (order is not None and order.kind is OrderEventKind.APPROVE) or (task is not None and task.kind is TaskEventKind.ASK)
+
+
+def _refused(action: Action, actor: str, case: Case | None, now: datetime, refusal: Refusal) -> CaseChange:
+    revision = case.revision if case else None
+    more = {"revision": revision, "why": refusal.why, "problem": refusal.problem, "moves": refusal.moves}
+    return _change(action, actor, now, ActionOutcome.REFUSED, **more)
+
+
+def _change(action: Action, actor: str, now: datetime, outcome: ActionOutcome, **more: Any) -> CaseChange:
+    return CaseChange.trusted(
+        action_id=action.action_id, case_id=action.case_id, kind=action.kind, outcome=outcome, at=now, actor=actor, **more
+    )

@@ -1,0 +1,213 @@
+"""The moves of officers in charge of a case: a transition table, guards and effects. Pure.
+
+State x action -> move. Invariant: a claim is one officer's; who holds the case is the only one to move it on, until the lease
+has run out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from schemas.cases.case import Action, ActionKind, Case, CaseStatus, Disposition, Verdict
+from schemas.common import DAY_MS, instant_ms
+from schemas.policy import Policy
+from schemas.signals.submission import SignalKind
+from stream_processors.domain.cases import (
+    deadlines as case_clocks,
+)
+from stream_processors.domain.cases import (
+    orders as case_orders,
+)
+from stream_processors.domain.cases import (
+    party_actions as case_loop,
+)
+from stream_processors.domain.cases import (
+    signals as case_signals,
+)
+from stream_processors.domain.cases import (
+    structure as case_structure,
+)
+from stream_processors.domain.cases.state import LAPSED, state_of
+from stream_processors.domain.cases.step import Done, Step
+from stream_processors.domain.refusal import Refusal
+from stream_processors.domain.signals import trust
+from stream_processors.domain.signals.leads import match_name
+from stream_processors.domain.state_machine import ClockStart, ClockStop
+
+VERDICT_TOKENS = 64
+"""Subjects that one disposal says something of."""
+_TOOLS = frozenset({"phone", "sim", "imsi", "imei", "device", "handle", "app", "url", "domain", "ip"})
+
+Guard = Callable[[Step], Refusal | None]
+Effect = Callable[[Step], Done | Refusal]
+
+
+def _holder_only(step: Step) -> Refusal | None:
+    if step.case.holder != step.action.officer:
+        return Refusal("not-holder", f"only the holder of the case may do this; {_held(step.case)}")
+    return None
+
+
+def _not_held_by_other(step: Step) -> Refusal | None:
+    if step.case.holder != step.action.officer:
+        return Refusal("held-by-other", f"another officer works on this case; {_held(step.case)}")
+    return None
+
+
+def _held(case: Case) -> str:
+    until = f" until {case.lease_until:%Y-%m-%dT%H:%M:%SZ}" if case.lease_until else ""
+    return f"it is held by {case.holder}{until}" if case.holder else "nobody holds it now"
+
+
+def _free(step: Step) -> Refusal | None:
+    return None
+
+
+def _not_acknowledged(step: Step) -> Refusal | None:
+    case = step.case
+    if case.acknowledged_at is not None:
+        return Refusal("not-allowed", f"{case.acknowledged_by} acknowledged it at {case.acknowledged_at:%Y-%m-%dT%H:%M:%SZ}")
+    return None
+
+
+def _lease(step: Step) -> datetime:
+    wanted = step.policy.leases.default_s if step.action.lease_s is None else step.action.lease_s
+    return step.now + timedelta(seconds=min(wanted, step.policy.leases.longest_s))
+
+
+def _acknowledged(step: Step, changes: dict[str, Any]) -> Done:
+    """The first officer who looks at a case has received it (签收): one clock ends, the one for its disposal runs."""
+    if step.case.acknowledged_at is not None:
+        return Done(changes)
+    changes |= {"acknowledged_at": step.now, "acknowledged_by": step.action.officer}
+    stops, starts = (ClockStop(case_clocks.ACKNOWLEDGE, None),), (ClockStart(case_clocks.DISPOSE, None),)
+    return Done(changes, stops=stops, starts=starts)
+
+
+def _acknowledge(step: Step) -> Done:
+    return _acknowledged(step, {})
+
+
+def _take(step: Step) -> Done:
+    return _acknowledged(step, {"status": CaseStatus.CLAIMED, "holder": step.action.officer, "lease_until": _lease(step)})
+
+
+def _hand_over(step: Step) -> Done:
+    return Done({"status": CaseStatus.CLAIMED, "holder": step.action.to, "lease_until": _lease(step)})
+
+
+def _release(step: Step) -> Done:
+    return Done({"status": CaseStatus.OPEN, "holder": None, "lease_until": None})
+
+
+def _dispose(step: Step) -> Done | Refusal:
+    """A disposal ends the unit's clocks. One that confirms the case makes due what those who reported it owe then; any other
+    calls that off. One that finds nothing wrong releases at once what was ordered, calls off the tasks, and nothing is asked of
+    institutions any more. Letters stay: they ask for what is known, and hold nothing."""
+    action = step.action
+    changes = {
+        "status": CaseStatus.DISPOSED,
+        "holder": None,
+        "lease_until": None,
+        "disposition": action.disposition,
+        "disposed_by": action.officer,
+        "disposed_at": step.now,
+        "note_sealed": action.note_sealed,
+    }
+    stops = tuple(ClockStop(name, None) for name in (case_clocks.ACKNOWLEDGE, case_clocks.DISPOSE))
+    done = Done(changes, stops=stops, verdict=_verdict(action, step.case, step.policy, step.now))
+    if action.disposition is Disposition.CONFIRMED:
+        return done._replace(starts=case_signals.owed_when_confirmed(step.policy, step.case))
+    if action.disposition is not Disposition.FALSE_POSITIVE:
+        return done._replace(called_off=case_clocks.of_confirmed(step.policy))
+    undone = case_orders.undo_all(step)
+    released = done._replace(
+        changes={**changes, **undone.changes, "clocks": case_clocks.never_missed(step.case.clocks)},
+        notices=undone.notices,
+        starts=undone.starts,
+        stops=(*stops, *undone.stops),
+        called_off=(*case_clocks.OF_INSTITUTIONS, *case_clocks.of_confirmed(step.policy)),
+    )
+    return case_loop.call_off_all(step, released)
+
+
+def _verdict(action: Action, case: Case, policy: Policy, now: datetime) -> Verdict:
+    """Of the case's primary subject, and of the tools that its signals name. Who only dealt with a confirmed account is not
+    confirmed with it: other accounts and persons have cases of their own. What a tip names does not count, and what was a hub in
+    one of the signals is nobody's. What leads of organized crime confirm counts for such leads alone."""
+    kinds = case.kinds or ((SignalKind.ORGANIZED_CRIME if case.leads_only else None),)  # a case without signals has none
+    found = {match_name(case.primary.token, kind): None for kind in kinds}
+    hubs = {
+        match_name(one.token, signal.kind)
+        for signal in case.signals
+        for one in (*signal.subjects, case.primary)
+        if one.hub is not None
+    }
+    for signal in case.signals:
+        for subject in trust.sighted(signal):
+            if subject.kind in _TOOLS:
+                found[match_name(subject.token, signal.kind)] = None
+    confirmed = action.disposition is Disposition.CONFIRMED
+    until = instant_ms(now) + policy.keep.cases_days * DAY_MS if confirmed else 0
+    tokens = tuple(token for token in found if not confirmed or token not in hubs)
+    return Verdict.trusted(tokens=tokens[:VERDICT_TOKENS], confirmed_until_ms=until)
+
+
+def _structural(move: Callable[[Action, Case, Policy, datetime], Done | Refusal]) -> Effect:
+    return lambda step: move(step.action, step.case, step.policy, step.now)
+
+
+class Move(NamedTuple):
+    """`to`: the states that it may lead to, for the picture; a test holds it against the effect."""
+
+    guard: Guard
+    effect: Effect
+    to: tuple[str, ...]
+
+
+K, S = ActionKind, CaseStatus
+_IN_HAND = (S.CLAIMED, LAPSED)
+_claim = Move(_free, _take, (S.CLAIMED,))
+_acknowledge_open = Move(_not_acknowledged, _acknowledge, (S.OPEN,))
+_transfer = Move(_free, _structural(case_structure.transfer), (S.OPEN,))
+_reopen = Move(_free, _structural(case_structure.reopen), (S.OPEN,))
+
+TABLE: dict[tuple[str, ActionKind], Move] = {
+    (S.OPEN, K.ACKNOWLEDGE): _acknowledge_open,
+    (S.OPEN, K.CLAIM): _claim,
+    (LAPSED, K.CLAIM): _claim,
+    (S.CLAIMED, K.CLAIM): Move(_not_held_by_other, _take, (S.CLAIMED,)),
+    **{(at, K.RENEW): Move(_holder_only, _take, (S.CLAIMED,)) for at in _IN_HAND},
+    **{(at, K.RELEASE): Move(_holder_only, _release, (S.OPEN,)) for at in _IN_HAND},
+    **{(at, K.HAND_OVER): Move(_holder_only, _hand_over, (S.CLAIMED,)) for at in _IN_HAND},
+    **{(at, K.DISPOSE): Move(_holder_only, _dispose, (S.DISPOSED,)) for at in _IN_HAND},
+    (S.OPEN, K.TRANSFER): _transfer,
+    **{(at, K.TRANSFER): _transfer._replace(guard=_holder_only) for at in _IN_HAND},
+    **{(at, K.MERGE): Move(_holder_only, _structural(case_structure.merge), (S.MERGED,)) for at in _IN_HAND},
+    **{(at, K.SPLIT): Move(_holder_only, _structural(case_structure.split), (S.CLAIMED,)) for at in _IN_HAND},
+    (S.DISPOSED, K.REOPEN): _reopen,
+    (S.CLOSED, K.REOPEN): _reopen,
+    (S.DISPOSED, K.CLOSE): Move(_free, _structural(case_structure.close), (S.CLOSED,)),
+}
+"""Officers' moves. What an institution, a signal or a clock does is open in more states (case.py)."""
+
+
+def open_moves(case: Case | None, now: datetime) -> list[str]:
+    """The officers' moves that the case's state allows."""
+    return [kind.value for (state, kind) in TABLE if state == state_of(case, now)]
+
+
+def moved(step: Step) -> Done | Refusal:
+    """What becomes of an officer's move."""
+    state = state_of(step.case, step.now)
+    move = TABLE.get((state, step.action.kind))
+    moves = tuple(open_moves(step.case, step.now))
+    if move is None:
+        slug = "disposed" if state == CaseStatus.DISPOSED else "not-allowed"
+        said = f"the case is {state}; moves open now: {', '.join(moves) or 'none'}"
+        return Refusal(slug, said, moves)
+    refusal = move.guard(step)
+    found = refusal if refusal is not None else move.effect(step)
+    return found._replace(moves=moves) if isinstance(found, Refusal) else found

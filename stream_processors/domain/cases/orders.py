@@ -1,0 +1,173 @@
+"""Orders and measures in their case: who may do what there, and what one disposal does to all orders. Pure.
+
+The order itself is decided by domain/orders.py, the measure by domain/measures.py. Invariant: only the holder of a case asks for
+something new; what takes something back is open to every officer of the unit, at any time, for somebody waits for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from schemas.cases.case import Case, CaseStatus, Disposition
+from schemas.deadlines import ClockName, ClockState, Length
+from schemas.ids import ORDER, name_of
+from schemas.notifications.notice import Notice, NoticeKind
+from schemas.orders.order import LIVE, REVERSIBLE, Order, OrderDraft, OrderEvent, OrderEventKind, OrderKind, OrderState
+from stream_processors.domain import measures
+from stream_processors.domain.cases import deadlines as case_clocks
+from stream_processors.domain.cases.state import state_of
+from stream_processors.domain.cases.step import Done, Step
+from stream_processors.domain.deadlines import calendar as calendars
+from stream_processors.domain.orders import order_book as orders
+from stream_processors.domain.orders.order import acting
+from stream_processors.domain.orders.order_book import OrdersChange
+from stream_processors.domain.orders.step import is_unlifted
+from stream_processors.domain.refusal import Refusal
+from stream_processors.domain.state_machine import ClockStart, ClockStop, Ends, Role, party
+
+SENDS_ON = "stage:deliver"
+"""Who carries what came for a merged case to the one that took it in."""
+_TAKES_BACK = frozenset({OrderKind.RELEASE, OrderKind.RETURN_FUNDS})
+_TO_RECIPIENT = frozenset({NoticeKind.ORDER, NoticeKind.RELEASE})
+"""These are for whom the order went to, and that may be the unit that had the case before."""
+
+
+def ends_of(step: Step) -> Ends:
+    """When lengths and clocks of the policy are over, by the place's calendar."""
+
+    def ends(began: datetime, length: Length | ClockName) -> datetime:
+        if isinstance(length, Length):
+            return calendars.add(began, length, working=length.unit == "working_days", calendar=step.calendar).at
+        rule = step.policy.clocks.rule(length, step.case.severity)
+        assert rule is not None  # the policy names no clock that it does not have
+        return calendars.add(began, rule.length, working=rule.working, calendar=step.calendar).at
+
+    return ends
+
+
+def measure(step: Step) -> Done | Refusal:
+    """An institution's measure joins the case that it reported to, or was ordered something in. One that came for a case that had
+    been merged by then is sent on by a stage; it was answered, so it is the institution's here, too."""
+    kept, who = step.action.measure, party(step.actor)
+    assert kept is not None
+    sent_on = step.actor == SENDS_ON
+    if not sent_on and (who.role != Role.INSTITUTION or who.id != kept.institution):
+        return Refusal("forbidden", "a measure is told by the institution that took it")
+    if not sent_on and who.id not in concerned(step.case):
+        return Refusal("unknown-case", f"there is no case {step.case.case_id}")  # as of one that does not exist
+    theirs = tuple(one for one in step.case.clocks if one.about == kept.institution and one.state is not ClockState.CANCELLED)
+    due_at = {one.name: one.due_at for one in theirs}
+    running = frozenset(one.name for one in theirs if one.state in case_clocks.RUNNING)
+    change = measures.add(measures=step.case.measures, measure=kept, due_at=due_at, running=running, now=step.now)
+    if change.refused is not None:
+        return change.refused
+    if change.echo:
+        return Done({})
+    return Done({"measures": change.measures}, starts=() if _nothing_owed(step.case) else change.starts, stops=change.stops)
+
+
+def _nothing_owed(case: Case) -> bool:
+    """Whether institutions' duties were called off: nobody reports it any more, or it was a false alarm."""
+    over = case.status in (CaseStatus.DISPOSED, CaseStatus.CLOSED)
+    return case.status is CaseStatus.RETRACTED or (over and case.disposition is Disposition.FALSE_POSITIVE)
+
+
+def concerned(case: Case) -> set[str]:
+    """The institutions that know of the case: they report it, or something was ordered or asked of them in it."""
+    ordered = {one.recipient for one in case.orders if one.issued_at is not None}
+    return {*case.institutions, *ordered, *(reach.party for task in case.tasks for reach in task.reach)}
+
+
+def order(step: Step) -> Done | Refusal:
+    """An event of one order."""
+    event, case = step.action.order, step.case
+    assert event is not None
+    refusal = _may(step, event)
+    if refusal is not None:
+        return refusal
+    change = decided(step, case.orders, event)
+    return change.refused if change.refused is not None else _done(change)
+
+
+def decided(step: Step, known: tuple[Order, ...], event: OrderEvent) -> OrdersChange:
+    """What becomes of the event. What is told to a unit is told to the one that has the case now, not to the one that ordered."""
+    named = event.model_copy(update={"event_id": step.action.action_id})
+    found = orders.decide(
+        orders=known,
+        event=named,
+        actor=step.actor,
+        rules=step.policy.orders,
+        now=step.now,
+        ends=ends_of(step),
+        elsewhere=step.elsewhere,
+    )
+    here = {"recipient": step.case.queue}
+    before = {one.agency for one in found.orders} - {step.case.queue}
+    moved = [one.recipient in before and one.kind not in _TO_RECIPIENT for one in found.notices]
+    told = tuple(one.model_copy(update=here) if gone else one for one, gone in zip(found.notices, moved, strict=True))
+    return found._replace(notices=told) if before else found
+
+
+def _done(change: OrdersChange) -> Done:
+    return Done({"orders": change.orders}, change.notices, change.starts, change.stops)
+
+
+def _may(step: Step, event: OrderEvent) -> Refusal | None:
+    """Of an officer of the unit that has the case, who asks for something new: holds it. An order names its own case."""
+    case, draft = step.case, event.draft
+    if draft is not None and draft.case_id != case.case_id:
+        return Refusal("unknown-case", "the order names another case")
+    if acting(step.actor, event).role != Role.OFFICER:
+        return None
+    if case.status is CaseStatus.MERGED:
+        return Refusal("not-allowed", f"this case was merged into {case.merged_into}; give the order there")
+    if event.kind is not OrderEventKind.ISSUE or (draft is not None and draft.kind in _TAKES_BACK):
+        return None
+    if case.holder != step.action.officer or state_of(case, step.now) != CaseStatus.CLAIMED:
+        return Refusal("not-holder", "claim the case first: only its holder gives orders in it")
+    return None
+
+
+class Undone(NamedTuple):
+    changes: dict[str, Any]
+    notices: tuple[Notice, ...] = ()
+    starts: tuple[ClockStart, ...] = ()
+    stops: tuple[ClockStop, ...] = ()
+
+
+def undo_all(step: Step, only: Iterable[str] = ()) -> Undone:
+    """Takes back every order that lasts (of those named in `only`, if any): one that nobody was told of is withdrawn, any other
+    is released by an order of its own, also one that ran out and that nobody said is lifted. What is on its way to be released
+    already stays as it is."""
+    wanted = set(only)
+    known, total = step.case.orders, Undone({})
+    for number, one in enumerate(step.case.orders):
+        if wanted and one.order_id not in wanted:
+            continue
+        event = _undoing(one, name_of(ORDER, one.case_id, f"{step.action.action_id}.{number}"))
+        change = decided(step, known, event) if event is not None else None
+        if change is not None and change.refused is None:
+            known = change.orders
+            notices = (*total.notices, *change.notices)
+            total = Undone({"orders": known}, notices, (*total.starts, *change.starts), (*total.stops, *change.stops))
+    return total
+
+
+def _undoing(one: Order, name: str) -> OrderEvent | None:
+    if one.state is OrderState.AWAITING_APPROVAL and one.kind is not OrderKind.RELEASE:
+        return OrderEvent.trusted(event_id=name, order_id=one.order_id, kind=OrderEventKind.WITHDRAW)
+    ran_out = one.state is OrderState.EXPIRED and is_unlifted(one)
+    if one.kind not in REVERSIBLE or not (one.state in LIVE or ran_out):
+        return None
+    draft = OrderDraft.trusted(
+        order_id=name,
+        kind=OrderKind.RELEASE,
+        case_id=one.case_id,
+        agency=one.agency,
+        recipient=one.recipient,
+        of=one.order_id,
+        basis="",
+    )
+    return OrderEvent.trusted(event_id=name, order_id=name, kind=OrderEventKind.ISSUE, draft=draft)

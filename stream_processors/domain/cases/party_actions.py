@@ -1,0 +1,298 @@
+"""What else happens to a case: dissuasion tasks, objections, and clocks that fall due. Pure.
+
+Invariant: whatever a clock does it does once, for its run and step are named; a clock moves an order or a task only as that one's
+own table allows, and people are told all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from hashlib import sha256
+
+from schemas.appeals import Objection, ObjectionMove, ObjectionRequest, ObjectionState
+from schemas.cases.case import Case
+from schemas.cases.measures import MeasureKind
+from schemas.deadlines import Clock, ClockStep, Role
+from schemas.dissuasion import OVER, Outcome, Task, TaskEvent, TaskEventKind
+from schemas.notifications.notice import Notice, NoticeKind
+from schemas.orders.order import Order, OrderEvent, OrderEventKind, OrderKind
+from stream_processors.domain import appeals as objection
+from stream_processors.domain import dissuasion
+from stream_processors.domain.cases import orders as case_orders
+from stream_processors.domain.cases.notifications import noticed, standing
+from stream_processors.domain.cases.step import Done, Step
+from stream_processors.domain.deadlines import deadlines as clocks
+from stream_processors.domain.deadlines.deadlines import Telling
+from stream_processors.domain.orders.order_book import clock_event
+from stream_processors.domain.orders.step import is_unlifted
+from stream_processors.domain.refusal import Refusal
+from stream_processors.domain.state_machine import ClockStart, ClockStop, iso, party
+from stream_processors.domain.state_machine import Role as Actor
+
+MOST_TASKS = MOST_OBJECTIONS = 8
+MOST_BY_ONE_DOOR = 3
+"""Objections that one institution brought and that are not over: else it could keep the person's own bank from bringing any."""
+_OVER = frozenset({ObjectionState.REJECTED, ObjectionState.PROPAGATED})
+
+
+def task(step: Step) -> Done | Refusal:
+    """An event of one dissuasion task."""
+    event, case = step.action.task, step.case
+    assert event is not None
+    return _task(step, case, event.model_copy(update={"event_id": step.action.action_id}))
+
+
+def _task(step: Step, case: Case, event: TaskEvent) -> Done | Refusal:
+    known = _with_room(case.tasks, event.task_id)
+    found = next((one for one in case.tasks if one.task_id == event.task_id), None)
+    if found is None and len(known) >= MOST_TASKS:
+        return Refusal("too-many-tasks", f"a case has at most {MOST_TASKS} tasks that are not over")
+    if found is not None:
+        found = found.model_copy(update={"agency": case.queue})  # a task goes where its case goes
+    change = dissuasion.decide(task=found, event=event, actor=step.actor, now=step.now)
+    if change.task is None:
+        return change.refused or Refusal("unknown-task", "there is no such task")
+    kept = tuple(one for one in known if one.task_id != event.task_id)
+    return Done({"tasks": (*kept, change.task)}, change.notices, change.starts, change.stops)
+
+
+def call_off_all(step: Step, done: Done) -> Done:
+    """There is nobody to be warned any more: every task that is not over is called off, behind what was done already."""
+    for one in step.case.tasks:
+        if one.state in OVER:
+            continue
+        event = TaskEvent.trusted(
+            event_id=step.action.action_id, task_id=one.task_id, kind=TaskEventKind.CANCEL, outcome=Outcome.NOT_AT_RISK
+        )
+        then = _task(step, step.case.model_copy(update=done.changes), event)
+        if isinstance(then, Done):
+            done = _both(done, then)
+    return done
+
+
+def _with_room(tasks: tuple[Task, ...], own: str) -> tuple[Task, ...]:
+    """Without the oldest that is over, when full."""
+    if len(tasks) < MOST_TASKS:
+        return tasks
+    gone = next((one.task_id for one in tasks if one.state in OVER and one.task_id != own), None)
+    return tuple(one for one in tasks if one.task_id != gone)
+
+
+def object_to(step: Step) -> Done | Refusal:
+    """A move of an objection (申诉)."""
+    request, who = step.action.objection, party(step.actor)
+    assert request is not None
+    if who.role == Actor.INSTITUTION and who.id != request.party:
+        return Refusal("forbidden", "an institution speaks for itself alone")
+    if who.role == Actor.OFFICER and (request.officer != who.id or request.party != step.case.queue):
+        return Refusal("forbidden", "an officer speaks for the unit that has the case")
+    named = request.model_copy(update={"request_id": step.action.action_id, "case_id": step.case.case_id})
+    return _object(step, step.case, named)
+
+
+def _object(step: Step, case: Case, request: ObjectionRequest) -> Done | Refusal:
+    there = next((one for one in case.objections if one.objection_id == request.objection_id), None)
+    found = None if there is None else _followed(there, case.orders)
+    kept = _without(case.objections, request.objection_id, full=found is None)
+    if found is None and len(kept) >= MOST_OBJECTIONS:
+        return Refusal("too-many-objections", f"a case has at most {MOST_OBJECTIONS} objections that are not decided")
+    if found is None and sum(one.through == request.party and one.state not in _OVER for one in kept) >= MOST_BY_ONE_DOOR:
+        said = f"one institution or agency brings at most {MOST_BY_ONE_DOOR} objections that are not decided"
+        return Refusal("too-many-objections", said)
+    change = objection.decide(request=request, objection=found, around=around(case), now=step.now)
+    if change.refusal is not None:
+        return change.refusal
+    if change.objection is None:
+        return Done({})
+    changed = change.objection
+    done = Done(
+        {"objections": (*kept, changed)},
+        noticed(change.told, step, changed.objection_id),
+        tuple(ClockStart(name, changed.objection_id) for name in change.started),
+        tuple(ClockStop(name, changed.objection_id) for name in change.stopped),
+    )
+    return _released(step, request, changed, done) if request.move is ObjectionMove.RELEASE else done
+
+
+def _followed(one: Objection, orders: Iterable[Order]) -> Objection:
+    """With the freezes that took the place of what it is about: the same money is held on."""
+    names = dict.fromkeys(one.orders)
+    for order in orders:  # in the order of their issue
+        if order.kind is OrderKind.FREEZE and order.of in names:
+            names[order.order_id] = None
+    return one if len(names) == len(one.orders) else one.model_copy(update={"orders": tuple(names)})
+
+
+def _without(known: tuple[Objection, ...], own: str, *, full: bool) -> tuple[Objection, ...]:
+    kept = tuple(one for one in known if one.objection_id != own)
+    gone = next((one.objection_id for one in kept if one.state in _OVER), None) if full else None
+    return kept if len(kept) < MOST_OBJECTIONS else tuple(one for one in kept if one.objection_id != gone)
+
+
+def around(case: Case) -> objection.Around:
+    """What an objection is against: what was executed and stands."""
+    ordered = {name for one in case.orders for name in (one.issued_by, one.approved_by) if name}
+    return objection.Around(case.queue, standing(case), ordered)
+
+
+def _released(step: Step, request: ObjectionRequest, changed: Objection, done: Done) -> Done:
+    """The release that was promised is ordered in the same step, so that it cannot be forgotten."""
+    undone = case_orders.undo_all(step, changed.orders)
+    return Done(
+        {**done.changes, **undone.changes},
+        (*done.notices, *undone.notices),
+        (*done.starts, *undone.starts),
+        (*done.stops, *undone.stops),
+    )
+
+
+def answered(step: Step) -> Done | Refusal:
+    """An event of an order; a recipient who says that nothing is held any more has thereby confirmed it to the objections that
+    waited for just that."""
+    found = case_orders.order(step)
+    event, who = step.action.order, party(step.actor)
+    assert event is not None
+    if isinstance(found, Refusal) or who.role != Actor.INSTITUTION or not _lifts(event, step.case.orders):
+        return found
+    case = step.case.model_copy(update=found.changes)
+    for one in case.objections:
+        if who.id not in one.pending or any(_still_held(order, one, who.id) for order in case.orders):
+            continue
+        if not one.orders and any(own.institution == who.id and own.kind is MeasureKind.BLOCKED for own in case.measures):
+            continue  # what it blocked by itself no order lifts; it says so by its own confirmation
+        asked = ObjectionRequest.trusted(
+            request_id=step.action.action_id,
+            objection_id=one.objection_id,
+            case_id=case.case_id,
+            move=ObjectionMove.CONFIRM,
+            party=who.id,
+        )
+        then = _object(step, case, asked)
+        if isinstance(then, Done):
+            found = _both(found, then)
+            case = case.model_copy(update=then.changes)
+    return found
+
+
+def _lifts(event: OrderEvent, orders: Iterable[Order]) -> bool:
+    """Whether it says that something is held no more. An executed release lifts the order that it is about."""
+    releases = any(one.order_id == event.order_id and one.kind is OrderKind.RELEASE for one in orders)
+    return event.kind is OrderEventKind.LIFT or (event.kind is OrderEventKind.EXECUTE and releases)
+
+
+def _still_held(order: Order, about: Objection, who: str) -> bool:
+    """Whether something that the objection is about is not lifted yet. What ended before it was executed holds nothing."""
+    if order.recipient != who or (about.orders and order.order_id not in about.orders):
+        return False
+    return is_unlifted(order)
+
+
+def _both(one: Done, then: Done) -> Done:
+    return one._replace(
+        changes={**one.changes, **then.changes},
+        notices=(*one.notices, *then.notices),
+        starts=(*one.starts, *then.starts),
+        stops=(*one.stops, *then.stops),
+    )
+
+
+def fell_due(step: Step) -> Done | Refusal:
+    """A moment of a clock has come: people are told, and the order or task that it is about moves."""
+    due, case = step.action.due, step.case
+    assert due is not None
+    fired = clocks.due(case.clocks, name=due.clock, run=due.run, step=due.step, rules=step.policy.clocks, now=step.now)
+    if fired.clock is None:
+        return fired.refusal or Refusal("stale-run", "there is no such clock")
+    told = tuple(_tell(step, case, fired.clock, one) for one in fired.tell)
+    done = Done({"clocks": fired.clocks}, tuple(notice for notices in told for notice in notices))
+    if due.step is ClockStep.DUE and _is_waited_for(case, fired.clock):
+        # What was waited for is over: it is no duty that stays undone.
+        done = done._replace(stops=(ClockStop(fired.clock.name, fired.clock.about, called_off=True),))
+    then = _moved_by(step, case.model_copy(update={"clocks": fired.clocks}), fired.clock, due.step)
+    return done if then is None else _both(done, then)
+
+
+def _is_waited_for(case: Case, clock: Clock) -> bool:
+    """Whether it is the public notice of a return: something may be done when it runs out, and nothing has to be before."""
+    return any(one.order_id == clock.about and one.notice_clock == clock.name for one in case.orders)
+
+
+def _moved_by(step: Step, case: Case, clock: Clock, moment: ClockStep) -> Done | None:
+    """What the moment is to what the clock is about; None: it moves nothing."""
+    if moment not in (ClockStep.WARN, ClockStep.DUE):
+        return None
+    about = next((one for one in case.orders if one.order_id == clock.about), None)
+    if about is not None:
+        kind = clock_event(about, clock.name, warning=moment is ClockStep.WARN)
+        if kind is None:
+            return None
+        event = OrderEvent.trusted(event_id=step.action.action_id, order_id=about.order_id, kind=kind)
+        change = case_orders.decided(step, case.orders, event)
+        return None if change.refused else Done({"orders": change.orders}, change.notices, change.starts, change.stops)
+    if moment is ClockStep.DUE and any(one.task_id == clock.about for one in case.tasks):
+        missed = TaskEvent.trusted(event_id=step.action.action_id, task_id=clock.about or "", kind=TaskEventKind.DUE)
+        then = _task(step, case, missed)
+        return then if isinstance(then, Done) else None
+    return None
+
+
+def _tell(step: Step, case: Case, clock: Clock, what: Telling) -> Iterable[Notice]:
+    """The notices of one moment. OFFICER is whoever has to act; the unit's head reads the unit's queue, the city its own. To
+    others than the unit neither the id nor the data tells the run: it counts the clocks of all who are in the case."""
+    if what.step is ClockStep.WARN:
+        says = "clock_warns"
+    elif _is_waited_for(case, clock):
+        says = "notice_ended"
+    else:
+        says = "clock_escalated" if what.escalated else "clock_fell_due"
+    data: dict[str, int | str] = {
+        "clock": what.name,
+        "due_at": iso(what.due_at),
+        "basis": what.basis[:160],
+        "roles": ",".join(what.roles),
+    }
+    if what.about is not None:
+        data["about"] = what.about
+    to = [_who(role, case, clock, step.policy.city) for role in what.roles]
+    to += [f"{agency}-{step.policy.city}" for agency in what.parties]
+    to += [case.queue] if says == "notice_ended" else []
+    agency = case.queue.rpartition("-")[0]
+    for number, recipient in enumerate(dict.fromkeys(one for found in to for one in _each(found))):
+        inside = recipient == case.queue or recipient.rpartition("-")[0] == agency or recipient in what.parties
+        moment = f"{case.case_id}|{clock.name}|{clock.about}|{clock.started_at.isoformat()}|{what.step}|{recipient}"
+        yield Notice.trusted(
+            notice_id=f"{step.action.action_id}/{what.name}/{number}" if inside else _opaque_id(moment),
+            recipient=recipient,
+            kind=NoticeKind.CLOCK,
+            case_id=case.case_id,
+            says=says,
+            at=step.now,
+            order_id=clock.about if any(one.order_id == clock.about for one in case.orders) else None,
+            task_id=clock.about if any(one.task_id == clock.about for one in case.tasks) else None,
+            data=data | {"run": what.run} if inside else data,
+        )
+
+
+def _opaque_id(moment: str) -> str:
+    """A name of a clock's moment: the same in every replay, and of one clock no two runs begin at one time."""
+    return "clock-" + sha256(moment.encode()).hexdigest()[:24]
+
+
+def _each(found: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (found,) if isinstance(found, str) else found
+
+
+def _who(role: Role, case: Case, clock: Clock, city: str) -> str | tuple[str, ...]:
+    queue = case.queue  # whoever has it now can act, not the unit that had it when the clock began
+    if role is Role.CITY:
+        agency, _, _ = queue.rpartition("-")
+        return f"{agency}-{city}"
+    if role is Role.UNIT_HEAD or clock.about is None or clock.unit is not None:
+        return queue
+    about = next((one for one in case.orders if one.order_id == clock.about), None)
+    if about is not None:
+        return about.recipient if about.issued_at is not None else queue
+    asked = next((one for one in case.tasks if one.task_id == clock.about), None)
+    if asked is not None:
+        return asked.taken_by or tuple(one.party for one in asked.reach)
+    return clock.about

@@ -1,0 +1,181 @@
+"""What signals do to a case: they join it, and are taken back. Pure.
+
+Invariant: all but `primary` and `opened_at` is of the live signals alone. A join is open in every state: a case that was disposed
+of, closed, or emptied is opened again by it; the retraction of a signal leaves a disposed case disposed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from schemas.cases.case import Action, Case, CaseStatus, JoinedSignal, Tally
+from schemas.deadlines import Clock, ClockState
+from schemas.policy import Policy
+from schemas.signals.retraction import Standing
+from stream_processors.domain.cases import counters as tally
+from stream_processors.domain.cases import deadlines as case_clocks
+from stream_processors.domain.cases import party_actions as case_loop
+from stream_processors.domain.cases.evidence import keep_evidence
+from stream_processors.domain.cases.state import SLEEPING
+from stream_processors.domain.cases.step import Done, Step
+from stream_processors.domain.deadlines import deadlines as clocks
+from stream_processors.domain.refusal import Refusal
+from stream_processors.domain.signals import hubs, trust
+from stream_processors.domain.signals.leads import is_lead
+from stream_processors.domain.signals.scoring import severity
+from stream_processors.domain.state_machine import ClockStart, ClockStop
+
+LINKED_KEPT = 16
+AFRESH: dict[str, Any] = {
+    "status": CaseStatus.OPEN,
+    "holder": None,
+    "lease_until": None,
+    "acknowledged_at": None,
+    "acknowledged_by": None,
+    "closed_at": None,
+    "closed_by": None,
+}
+"""A case that nobody has in hand. Whoever acknowledged it before did so of what it was then."""
+
+
+def opened(action: Action, signal: JoinedSignal, now: datetime) -> Case:
+    """The case that a first signal makes."""
+    return Case.trusted(
+        case_id=action.case_id,
+        queue=action.queue,
+        revision=0,
+        status=CaseStatus.OPEN,
+        opened_at=now,
+        changed_at=now,
+        primary=hubs.leading(signal.subjects) or signal.subjects[0],
+        primary_signal_id=signal.signal_id,
+        score=signal.score,
+        severity=signal.severity,
+        kinds=(signal.kind,),
+        institutions=trust.corroborating(signal),
+        signal_count=1,
+        amount_minor=tally.money({}, signal),
+        signals=(signal,),
+        tally=tally.counted(tally.EMPTY, signal),
+        linked=action.linked,
+        leads_only=is_lead(signal.kind),
+    )
+
+
+def joined(step: Step, signal: JoinedSignal) -> Done:
+    """The case with one signal more."""
+    case = step.case
+    worse = signal.score > case.score or not case.signal_count
+    changes: dict[str, Any] = {
+        "score": signal.score if worse else case.score,
+        "severity": signal.severity if worse else case.severity,
+        "kinds": tuple(sorted({*case.kinds, signal.kind})),
+        "institutions": tuple(sorted({*case.institutions, *trust.corroborating(signal)})),
+        "signal_count": case.signal_count + 1,
+        "amount_minor": tally.money(case.amount_minor, signal),
+        "signals": keep_evidence((signal, *case.signals), step.policy.case_signals_kept),
+        "tally": tally.counted(tally.of(case), signal),
+    }
+    if step.action.linked and not set(step.action.linked) <= set(case.linked):
+        changes["linked"] = tuple(dict.fromkeys((*case.linked, *step.action.linked)))[:LINKED_KEPT]
+    starts, stops = duties(step.policy, signal, case), _told_wrong(step.policy, signal, case)
+    if case.status in SLEEPING:
+        return Done(changes | again(case), starts=(*case_clocks.TO_ACKNOWLEDGE, *starts), stops=stops)
+    return Done(changes, starts=starts, stops=stops)
+
+
+def again(case: Case) -> dict[str, Any]:
+    """What makes a case that was over an open one."""
+    return {**AFRESH, "reopened": case.reopened + 1}
+
+
+def duties(policy: Policy, signal: JoinedSignal, case: Case | None) -> tuple[ClockStart, ...]:
+    """The clocks that a report starts for the institution that made it (policy: `clocks.duties`), once in a case; again when what
+    it owed was called off meanwhile."""
+    if trust.low(signal):
+        return ()
+    known = _owed_before(case) if case is not None else set()
+    names = policy.clocks.duties.get(signal.kind, ())
+    return tuple(ClockStart(name, signal.institution) for name in names if (name, signal.institution) not in known)
+
+
+def _owed_before(case: Case) -> set[tuple[str, str | None]]:
+    """What ran or runs, but for what was called off: that was of something else."""
+    return {(one.name, one.about) for one in case.clocks if one.state is not ClockState.CANCELLED}
+
+
+def owed_when_confirmed(policy: Policy, case: Case) -> tuple[ClockStart, ...]:
+    """The clocks that a confirmation starts for those whose reports of the case stand (policy: `clocks.confirmed`). Who did it
+    after an earlier one, or has it to do still, is not asked again."""
+    known = _owed_before(case)
+    return tuple(
+        ClockStart(name, who)
+        for name, beginnings in policy.clocks.confirmed.items()
+        for who in case.institutions
+        if who.startswith(beginnings or "") and (name, who) not in known
+    )
+
+
+def _told_wrong(policy: Policy, signal: JoinedSignal, case: Case) -> tuple[ClockStop, ...]:
+    """A correction: what its institution owes because the case was confirmed is called off, for that was of what it told before.
+    Another report confirms nothing and undoes nothing; and what was missed by now stays missed."""
+    if signal.version == 1:
+        return ()
+    names = case_clocks.of_confirmed(policy)
+    theirs = (one for one in case.clocks if one.about == signal.institution and one.state is ClockState.OPEN)
+    return tuple(ClockStop(one.name, one.about, called_off=True) for one in theirs if one.name in names)
+
+
+def retracted(step: Step) -> Done | Refusal:
+    """The case of the signals that are left. Without any it leaves its queue, whoever holds it, and nobody is to be warned."""
+    case, gone = step.case, step.action.withdrawn
+    if gone is None:
+        return Refusal("unreadable", "a retraction without what it takes away")
+    if not case.signal_count:
+        return Refusal("unknown-case", "there is no such signal in this case")
+    changes = left(case, gone, step.policy)
+    emptied = not changes["signal_count"]
+    changes["clocks"] = clocks_without(case, changes["institutions"], step.now, stays_missed=not emptied)
+    if not emptied:
+        return Done(changes)
+    if case.status in (CaseStatus.OPEN, CaseStatus.CLAIMED):
+        changes |= {"status": CaseStatus.RETRACTED, "holder": None, "lease_until": None}
+        return case_loop.call_off_all(step, Done(changes, called_off=case_clocks.WHILE_OPEN))
+    return case_loop.call_off_all(step, Done(changes))
+
+
+def clocks_without(case: Case, institutions: Iterable[str], now: datetime, *, stays_missed: bool = True) -> tuple[Clock, ...]:
+    """The case's clocks; those of an institution that is not in it any more are called off, for it owes nothing here.
+    `stays_missed`: what it had missed by then, though."""
+    gone = _gone(case, institutions)
+    return tuple(
+        clocks.cancel((one,), now=now, stays_missed=stays_missed)[0] if one.about in gone else one for one in case.clocks
+    )
+
+
+def owed_elsewhere(case: Case, institutions: Iterable[str]) -> tuple[Clock, ...]:
+    """The running clocks of those who are in the case, and not among `institutions` that stay."""
+    gone = _gone(case, institutions)
+    return tuple(one for one in case.clocks if one.about in gone and one.state is ClockState.OPEN)
+
+
+def _gone(case: Case, institutions: Iterable[str]) -> set[str]:
+    return set(case.institutions) - set(institutions)
+
+
+def left(case: Case, gone: Standing, policy: Policy) -> dict[str, Any]:
+    counts: Tally = tally.uncounted(tally.of(case), gone)
+    points = tally.highest(counts)
+    return {
+        "score": points,
+        "severity": severity(points, policy),
+        "kinds": tuple(sorted(counts.kinds)),
+        "institutions": tuple(sorted(counts.institutions)),
+        "signal_count": case.signal_count - 1,
+        "amount_minor": tally.without(case.amount_minor, gone),
+        "signals": tuple(one for one in case.signals if (one.signal_id, one.version) != (gone.signal_id, gone.version)),
+        "retracted": case.retracted + 1,
+        "tally": counts,
+    }

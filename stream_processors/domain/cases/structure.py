@@ -1,0 +1,350 @@
+"""Moves that change which cases there are: transfer, merge, split, and the end and new beginning of one. Pure.
+
+Cases change in different partitions, so one hands over to the other by an action (ABSORB) that follows its own change, and what
+still comes for it is sent on behind that. Whatever goes from one case to another stays in order, so a retraction never overtakes
+its signal. Invariant: a live signal counts in exactly one case once nothing is under way; hence of two cases the one whose id is
+lower stays (a chain of merges only goes down and never meets itself), and a case is never un-merged.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from hashlib import sha256
+from typing import Any
+
+from schemas.appeals import ObjectionState
+from schemas.cases.case import Action, ActionKind, Case, CaseStatus, JoinedSignal, Moved, Portion, Tally
+from schemas.deadlines import Clock, ClockState
+from schemas.dissuasion import OVER
+from schemas.orders.order import LIVE, REVERSIBLE, Order, OrderState
+from schemas.policy import Policy
+from schemas.signals.retraction import name_of
+from schemas.signals.submission import MOST_VERSIONS, SignalKind
+from stream_processors.domain import measures
+from stream_processors.domain.cases import counters as tally
+from stream_processors.domain.cases import deadlines as case_clocks
+from stream_processors.domain.cases.evidence import keep_evidence
+from stream_processors.domain.cases.signals import AFRESH, LINKED_KEPT, again, clocks_without, owed_elsewhere
+from stream_processors.domain.cases.state import SLEEPING
+from stream_processors.domain.cases.step import Done
+from stream_processors.domain.orders.step import crossed_its_end, is_done, is_unlifted
+from stream_processors.domain.refusal import Refusal
+from stream_processors.domain.signals import hubs
+from stream_processors.domain.signals.leads import is_lead
+from stream_processors.domain.signals.routing import queue_of
+from stream_processors.domain.signals.scoring import severity
+from stream_processors.domain.state_machine import ClockStart
+
+ACKNOWLEDGE, DISPOSE = "acknowledge", "dispose"
+TRANSFERS_KEPT = 32
+ABSORBED_KEPT = 64
+MOST_SPLIT_OFF = 200
+MOST_PASSED = 200
+LONGEST_ID = 120
+FORWARDED = frozenset({ActionKind.JOIN, ActionKind.RETRACT, ActionKind.ABSORB, ActionKind.MEASURE})
+"""What still comes for a case that was merged and is not refused: it was addressed by who could not know."""
+_SETTLED = frozenset({ObjectionState.REJECTED, ObjectionState.PROPAGATED})
+_OUTSTANDING = frozenset({ClockState.OPEN, ClockState.FIRED})
+
+
+def queues_of(policy: Policy) -> frozenset[str]:
+    """Every queue that the policy's routes can lead to."""
+    regions = (*policy.counties, policy.city)
+    return frozenset(queue_of(rule, region, policy) for rules in policy.routes.values() for rule in rules for region in regions)
+
+
+def standing(case: Case) -> tuple[str, ...]:
+    """The orders, tasks and objections that something is still to come of, or that hold something."""
+    orders = tuple(f"order {one.order_id}" for one in case.orders if _holds(one))
+    tasks = tuple(f"task {one.task_id}" for one in case.tasks if one.state not in OVER)
+    return orders + tasks + tuple(f"objection {one.objection_id}" for one in case.objections if one.state not in _SETTLED)
+
+
+def _holds(order: Order) -> bool:
+    if is_unlifted(order) and (order.state is OrderState.RELEASED or crossed_its_end(order)):
+        return True  # carried out when its end was on the way
+    return order.state in LIVE and (order.kind in REVERSIBLE or not is_done(order))
+
+
+def _nothing_stands(case: Case, wish: str) -> Refusal | None:
+    if not (left := standing(case)):
+        return None
+    more = f" and {len(left) - 8} more" if len(left) > 8 else ""
+    return Refusal("orders-stand", f"the case cannot be {wish} while these stand: {', '.join(left[:8])}{more}")
+
+
+def transfer(action: Action, case: Case, policy: Policy, now: datetime) -> Done | Refusal:
+    """The case goes to another agency or county (`action.queue`), which acknowledges it anew, and has its own time from
+    then on. What was ordered stays ordered."""
+    if action.queue == case.queue:
+        return Refusal("same-queue", f"the case is in {case.queue} already")
+    if action.queue not in (known := queues_of(policy)):
+        return Refusal("unknown-queue", f"there is no queue {action.queue}; known: {', '.join(sorted(known))}")
+    moved = Moved.trusted(at=now, by=action.officer, came_from=case.queue, to=action.queue, note_sealed=action.note_sealed)
+    clocks = tuple(one.model_copy(update={"unit": action.queue}) if _goes_along(one, case) else one for one in case.clocks)
+    transfers = (*case.transfers[1 - TRANSFERS_KEPT :], moved)
+    changes = {**AFRESH, "queue": action.queue, "transfers": transfers, "clocks": clocks}
+    return Done(changes, starts=_acknowledged(), left=case.queue, called_off=(ACKNOWLEDGE, DISPOSE))
+
+
+def _goes_along(clock: Clock, case: Case) -> bool:
+    """Whether it runs for the unit and has not run out: who has the case can do what it is for, with the time that is left."""
+    return clock.state is ClockState.OPEN and clock.unit == case.queue and clock.name not in (ACKNOWLEDGE, DISPOSE)
+
+
+def close(action: Action, case: Case, policy: Policy, now: datetime) -> Done | Refusal:
+    """The end of a case that was disposed of and in which nothing stands."""
+    if case.status is not CaseStatus.DISPOSED:
+        return Refusal("not-allowed", f"a case is closed after it was disposed of; this one is {case.status}")
+    if (refusal := _nothing_stands(case, "closed")) is not None:
+        return refusal
+    return Done({"status": CaseStatus.CLOSED, "closed_at": now, "closed_by": action.officer})
+
+
+def reopen(action: Action, case: Case, policy: Policy, now: datetime) -> Done | Refusal:
+    """A case that was over is taken up again, for a reason that is told. Its disposition stays to be read until the next one;
+    what it made due is called off."""
+    if case.status not in (CaseStatus.DISPOSED, CaseStatus.CLOSED):
+        return Refusal("not-allowed", f"a case is opened again after it was disposed of or closed; this one is {case.status}")
+    if action.note_sealed is None:
+        return Refusal("note-required", "whoever opens a case again says why, in 'note'")
+    changes = {**again(case), "note_sealed": action.note_sealed}
+    return Done(changes, starts=_acknowledged(), called_off=case_clocks.of_confirmed(policy))
+
+
+def merge(action: Action, case: Case, policy: Policy, now: datetime) -> Done | Refusal:
+    """All of this case goes to `action.into`, for good. `action.queue` is the queue of that case as the officer saw it."""
+    into = action.into or ""
+    if into == case.case_id:
+        return Refusal("same-case", "a case is not merged into itself")
+    if case.status is CaseStatus.MERGED:
+        return Refusal("merged", f"this case was merged into {case.merged_into}")
+    if action.queue != case.queue:
+        return Refusal("other-queue", f"only cases of one queue are merged; that one is in {action.queue}")
+    if into > case.case_id:
+        return Refusal("other-way", f"of two cases the one with the lower id stays: merge {into} into {case.case_id}")
+    if (refusal := _nothing_stands(case, "merged")) is not None:
+        return refusal
+    running = {one.name: None for one in case.clocks if one.state in _OUTSTANDING}
+    emptied = {
+        "score": 0,
+        "severity": severity(0, policy),
+        "kinds": (),
+        "institutions": (),
+        "signal_count": 0,
+        "amount_minor": {},
+        "signals": (),
+        "tally": tally.EMPTY,
+        "measures": (),
+    }
+    changes = {**emptied, "status": CaseStatus.MERGED, "holder": None, "lease_until": None, "merged_into": into}
+    return Done(changes, follows=(_handed(action, into, case.queue, _whole(case)),), called_off=tuple(running))
+
+
+def _whole(case: Case) -> Portion:
+    return Portion.trusted(
+        of=case.case_id,
+        signals=case.signals,
+        signal_count=case.signal_count,
+        amount_minor=case.amount_minor,
+        tally=tally.of(case),
+        institutions=case.institutions,
+        measures=case.measures,
+        primary=case.primary,
+        primary_signal_id=case.primary_signal_id,
+        clocks=tuple(one for one in case.clocks if one.state is ClockState.OPEN and one.about in case.institutions),
+        linked=case.linked,
+    )
+
+
+def split(action: Action, case: Case, policy: Policy, now: datetime) -> Done | Refusal:
+    """Listed signals (`action.signals`, ids) go to a new case of the same queue. Measures about them are shown there, too."""
+    listed = {one.signal_id for one in case.signals}
+    if unknown := [name for name in dict.fromkeys(action.signals) if name not in listed]:
+        return Refusal("unknown-signal", f"the case does not list {', '.join(unknown[:8])}")
+    gone = tuple(one for one in case.signals if one.signal_id in action.signals)
+    if len(gone) >= case.signal_count:
+        return Refusal("nothing-left", "not every signal of a case can be split off it")
+    split_off, into = {**case.split_off}, f"{case.case_id}~{case.splits + 1}"
+    split_off |= {_named(one): into for one in gone}
+    if len(split_off) > MOST_SPLIT_OFF or len(into) > LONGEST_ID:
+        return Refusal("split-too-often", f"no more than {MOST_SPLIT_OFF} signals are split off one case")
+    counts, money = tally.of(case), case.amount_minor
+    for one in gone:
+        counts, money = tally.uncounted(counts, one), tally.without(money, one)
+    changes = {
+        **_figures(counts, policy),
+        "signal_count": case.signal_count - len(gone),
+        "amount_minor": money,
+        "signals": tuple(one for one in case.signals if one.signal_id not in action.signals),
+        "splits": case.splits + 1,
+        "split_off": split_off,
+    }
+    changes["clocks"] = clocks_without(case, changes["institutions"], now)
+    theirs = owed_elsewhere(case, changes["institutions"])
+    return Done(changes, follows=(_handed(action, into, case.queue, _some(case, gone, theirs)),))
+
+
+def _some(case: Case, gone: tuple[JoinedSignal, ...], clocks: tuple[Clock, ...]) -> Portion:
+    counts, money = tally.EMPTY, dict[str, int]()
+    for one in gone:
+        counts, money = tally.counted(counts, one), tally.money(money, one)
+    about = {one.signal_id for one in gone}
+    return Portion.trusted(
+        of=case.case_id,
+        signals=gone,
+        signal_count=len(gone),
+        amount_minor=money,
+        tally=counts,
+        institutions=tuple(sorted(counts.institutions)),
+        measures=tuple(one for one in case.measures if one.signal_id in about),
+        primary=hubs.leading(gone[0].subjects) or gone[0].subjects[0],
+        primary_signal_id=gone[0].signal_id,
+        clocks=clocks,
+    )
+
+
+def absorb(action: Action, case: Case | None, policy: Policy, now: datetime) -> Done | Refusal:
+    """What another case hands over is in this one now. Of a case that is not there (`case` None) `changes` is all but its
+    revision and `changed_at`. What came before changes nothing: a case is merged once, and a split opens its case once."""
+    portion = action.portion
+    if portion is None:
+        return Refusal("unreadable", "nothing is handed over")
+    if case is None:
+        return _opened(action, portion, policy, now)
+    if _came_before(portion, case):
+        return Done({})
+    counts = tally.together(tally.of(case), portion.tally)
+    changes: dict[str, Any] = {
+        **_figures(counts, policy),
+        "signal_count": case.signal_count + portion.signal_count,
+        "amount_minor": tally.pooled(case.amount_minor, portion.amount_minor),
+        "signals": keep_evidence(_newest_first((*portion.signals, *case.signals)), policy.case_signals_kept),
+        "measures": measures.pooled(case.measures, portion.measures),
+        "absorbed": (*case.absorbed[1 - ABSORBED_KEPT :], portion.of),
+        "linked": tuple(dict.fromkeys((*case.linked, *portion.linked)))[:LINKED_KEPT],
+    }
+    back = {_named(one) for one in portion.signals} & set(case.split_off)
+    if back:
+        changes["split_off"] = {name: into for name, into in case.split_off.items() if name not in back}
+    starts = _carried(portion, case)
+    if case.status in SLEEPING and portion.signal_count:
+        changes |= again(case)
+        starts = (*starts, *_acknowledged())
+    return Done(changes, starts=starts)
+
+
+def _came_before(portion: Portion, case: Case) -> bool:
+    return portion.of in case.absorbed or _from_split(case.case_id) == portion.of
+
+
+def _opened(action: Action, portion: Portion, policy: Policy, now: datetime) -> Done | Refusal:
+    if portion.primary is None or portion.primary_signal_id is None or not portion.signal_count:
+        return Refusal("unknown-case", f"there is no case {action.case_id}, and nothing to open it with")
+    split_from = _from_split(action.case_id)
+    new = {
+        **_figures(portion.tally, policy),
+        "case_id": action.case_id,
+        "queue": action.queue,
+        "status": CaseStatus.OPEN,
+        "opened_at": now,
+        "primary": portion.primary,
+        "primary_signal_id": portion.primary_signal_id,
+        "signal_count": portion.signal_count,
+        "amount_minor": portion.amount_minor,
+        "signals": portion.signals,
+        "measures": portion.measures,
+        "linked": portion.linked,
+        "split_from": split_from,
+        "absorbed": () if split_from == portion.of else (portion.of,),
+        "leads_only": bool(portion.tally.kinds) and all(is_lead(kind) for kind in portion.tally.kinds),
+    }
+    carried = tuple(ClockStart(one.name, one.about or "", one.due_at) for one in portion.clocks)
+    return Done(new, starts=(*_acknowledged(), *carried))
+
+
+def forward(action: Action, case: Case) -> Done | None:
+    """Where an action that came for this case has to go, a hop at a time; None: it is for this case.
+
+    A signal that was split off is looked for there before this case's own end. If it came back from there (`passed`), it is
+    here, or where this case went.
+    """
+    if action.kind not in FORWARDED or (action.portion is not None and _came_before(action.portion, case)):
+        return None
+    name, into = _split_to(action, case)
+    if into is not None:
+        known = not name or name in case.split_off or len(case.split_off) >= MOST_SPLIT_OFF
+        changes: dict[str, Any] = {} if known else {"split_off": {**case.split_off, name: into}}
+        sent = action.model_copy(update={"case_id": into, "passed": (*action.passed[1 - MOST_PASSED :], into)})
+        return Done(changes, follows=(sent,))
+    if case.merged_into is not None:
+        return Done({}, follows=(action.model_copy(update={"case_id": case.merged_into}),))
+    return None
+
+
+def came_back(action: Action, case: Case) -> bool:
+    """Whether this case itself had sent the action on, to what was split off it: it knows the action, and has not decided it."""
+    return any(_from_split(one) == case.case_id for one in action.passed)
+
+
+def _split_to(action: Action, case: Case) -> tuple[str, str | None]:
+    """The signal's name, and the case that it was split off to. A correction goes where the signal went that it replaces."""
+    if case.split_off and action.measure is not None and action.measure.signal_id is not None:
+        about = (name_of(action.measure.signal_id, n) for n in range(MOST_VERSIONS, 0, -1))
+        into = next((case.split_off[one] for one in about if one in case.split_off), None)
+        return "", None if into in action.passed else into
+    if not case.split_off or (action.signal is None and action.withdrawn is None):
+        return "", None
+    if action.withdrawn is not None:
+        name = action.withdrawn.name
+        into = case.split_off.get(name)
+    else:
+        assert action.signal is not None
+        name = _named(action.signal)
+        into = case.split_off.get(name)
+        if into is None and len(case.split_off) < MOST_SPLIT_OFF:
+            older = (name_of(action.signal.signal_id, n) for n in range(action.signal.version - 1, 0, -1))
+            into = next((case.split_off[one] for one in older if one in case.split_off), None)
+    return name, None if into in action.passed else into
+
+
+def _figures(counts: Tally, policy: Policy) -> dict[str, Any]:
+    points = tally.highest(counts)
+    return {
+        "score": points,
+        "severity": severity(points, policy),
+        "kinds": tuple(SignalKind(kind) for kind in sorted(counts.kinds)),
+        "institutions": tuple(sorted(counts.institutions)),
+        "tally": counts,
+    }
+
+
+def _handed(action: Action, into: str, queue: str, portion: Portion) -> Action:
+    name = "absorb-" + sha256(f"{action.action_id}|{portion.of}".encode()).hexdigest()[:24]
+    return Action.trusted(action_id=name, case_id=into, kind=ActionKind.ABSORB, queue=queue, portion=portion)
+
+
+def _acknowledged() -> tuple[ClockStart, ...]:
+    return (ClockStart(ACKNOWLEDGE, None),)
+
+
+def _carried(portion: Portion, case: Case) -> tuple[ClockStart, ...]:
+    """Institutions' clocks go on with the time that they had, where this case has none of theirs."""
+    running = {(one.name, one.about) for one in case.clocks if one.state in _OUTSTANDING}
+    return tuple(
+        ClockStart(one.name, one.about or "", one.due_at) for one in portion.clocks if (one.name, one.about) not in running
+    )
+
+
+def _named(signal: JoinedSignal) -> str:
+    return name_of(signal.signal_id, signal.version)
+
+
+def _from_split(case_id: str) -> str | None:
+    """The case that this one was split off, by its id."""
+    of, tilde, number = case_id.rpartition("~")
+    return of if tilde and number.isdigit() else None
+
+
+def _newest_first(signals: tuple[JoinedSignal, ...]) -> tuple[JoinedSignal, ...]:
+    return tuple(sorted(signals, key=lambda one: one.accepted_at, reverse=True))

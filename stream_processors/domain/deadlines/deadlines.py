@@ -1,0 +1,260 @@
+"""The clocks of a case: started, stopped, called off, fallen due. Pure: clocks in, clocks out, and what to tell whom.
+
+`TABLE` has the states; warnings and escalation steps are due moments as well and leave the state as it is.
+Invariant: each (name, run, step) falls due at most once and never before its time; what asks for another is refused and changes
+nothing. A run number is never used again within a case.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from schemas.deadlines import Clock, ClockRule, Clocks, ClockState, ClockStep, Role, Rung
+from stream_processors.domain.deadlines.calendar import Calendar, add
+from stream_processors.domain.refusal import Refusal
+
+MAX_CLOCKS = 64
+"""Clocks that a case carries. More than enough for a case's orders; a case is one record of the log."""
+
+TABLE: dict[tuple[ClockState, str], ClockState] = {
+    (ClockState.OPEN, "due"): ClockState.FIRED,
+    (ClockState.OPEN, "stop"): ClockState.STOPPED,
+    (ClockState.FIRED, "stop"): ClockState.STOPPED,
+    (ClockState.OPEN, "cancel"): ClockState.CANCELLED,
+    (ClockState.FIRED, "cancel"): ClockState.CANCELLED,
+    (ClockState.OPEN, "restart"): ClockState.CANCELLED,
+    (ClockState.FIRED, "restart"): ClockState.CANCELLED,
+}
+"""What becomes of a clock. A start makes an open one, a restart the next run beside the one that it ends; `fired_at` stays."""
+
+_OUTSTANDING = frozenset(state for state, event in TABLE if event == "stop")
+_LADDER = (ClockStep.ESCALATE_1, ClockStep.ESCALATE_2, ClockStep.ESCALATE_3)
+_TICK = timedelta(microseconds=1)
+
+
+class Telling(NamedTuple):
+    """What to tell whom when a step falls due. `roles`: of the unit that has to act; `parties`: those that the policy names.
+
+    `escalated`: how many steps of the escalation were reached, 0 for a warning and for the due itself.
+    """
+
+    step: ClockStep
+    name: str
+    run: int
+    about: str | None
+    due_at: datetime
+    roles: tuple[Role, ...]
+    parties: tuple[str, ...]
+    basis: str
+    needs_confirmation: bool
+    estimated: bool
+    severity: str | None
+    escalated: int
+
+
+class Started(NamedTuple):
+    """`clock` is None when the policy has no such clock (the operator does not run it) or the start was refused."""
+
+    clocks: tuple[Clock, ...]
+    clock: Clock | None = None
+    refusal: Refusal | None = None
+
+
+class Stopped(NamedTuple):
+    """`clock` is None when none was running: what was done is kept all the same, it just had no clock."""
+
+    clocks: tuple[Clock, ...]
+    clock: Clock | None = None
+
+
+class Fired(NamedTuple):
+    """`clock` is the one that fell due; None with a `refusal`."""
+
+    clocks: tuple[Clock, ...]
+    clock: Clock | None = None
+    tell: tuple[Telling, ...] = ()
+    refusal: Refusal | None = None
+
+
+def outstanding(clocks: tuple[Clock, ...], name: str, about: str | None = None) -> Clock | None:
+    """The clock of this name and purpose that nothing has ended yet."""
+    return next((one for one in clocks if one.name == name and one.about == about and one.state in _OUTSTANDING), None)
+
+
+def start(
+    clocks: tuple[Clock, ...],
+    *,
+    name: str,
+    rules: Clocks,
+    calendar: Calendar,
+    now: datetime,
+    began_at: datetime | None = None,
+    until: datetime | None = None,
+    about: str | None = None,
+    severity: str | None = None,
+    unit: str | None = None,
+) -> Started:
+    """The clocks with one more running. `began_at`: since when it counts, never later than now (a sender's clock may be ahead);
+    `until`: the due time that an order or letter itself names, instead of the rule's length. Starting one that is
+    outstanding ends it and starts the next run. Refusal with `too-many-clocks` when the case has no room.
+    """
+    rule = rules.rule(name, severity)
+    if rule is None:
+        return Started(clocks)
+    before = outstanding(clocks, name, about)
+    left = clocks if before is None else _replaced(clocks, _ended(before, "restart", now))
+    left = _room(left, name)
+    if len(left) >= MAX_CLOCKS:
+        return Started(clocks, refusal=Refusal("too-many-clocks", f"the case has {MAX_CLOCKS} running clocks; end one first"))
+    run = 1 + max((one.run for one in clocks if one.name == name), default=0)
+    began = now if began_at is None else min(began_at, now)
+    made = _made(rule, calendar, began, until, name=name, run=run, about=about, unit=unit)
+    return Started((*left, made), made)
+
+
+def _ended(clock: Clock, event: str, now: datetime, late: bool | None = None) -> Clock:
+    changes = {"state": TABLE[clock.state, event], "stopped_at": now, "late": late, "step": None, "next_at": None}
+    return clock.model_copy(update=changes)
+
+
+def _room(clocks: tuple[Clock, ...], name: str) -> tuple[Clock, ...]:
+    """Without the oldest that are at rest, when full. The newest run of each name stays, for it holds the count of runs. That of
+    the name that is about to start may go: the next run takes over the count."""
+    newest = {one.name: one.run for one in sorted(clocks, key=lambda one: one.run)} | {name: 0}
+    spare = len(clocks) + 1 - MAX_CLOCKS
+    kept = []
+    for one in clocks:
+        if spare > 0 and one.state not in _OUTSTANDING and newest[one.name] != one.run:
+            spare -= 1
+        else:
+            kept.append(one)
+    return tuple(kept)
+
+
+def _made(rule: ClockRule, calendar: Calendar, began: datetime, until: datetime | None, **names: Any) -> Clock:
+    due, estimated = (until, False) if until is not None else add(began, rule.length, working=rule.working, calendar=calendar)
+    rungs: list[Rung] = []
+    for one in rule.escalate:
+        # A due time of 24:00 belongs to the day that it ends.
+        since = due if one.after.exact_s is not None else due - _TICK
+        reckoned = add(since, one.after, working=rule.working, calendar=calendar)
+        estimated |= reckoned.estimated
+        rungs.append(Rung.trusted(to=one.to, at=max(reckoned.at, rungs[-1].at if rungs else due)))
+    warn_at = due - timedelta(seconds=rule.warn_before.exact_s or 0) if rule.warn_before else None
+    clock = Clock.trusted(
+        **names,
+        severity=rule.severity,
+        state=ClockState.OPEN,
+        started_at=began,
+        due_at=due,
+        # A time that is too short to warn of warns nobody.
+        warn_at=warn_at if warn_at is not None and began < warn_at < due else None,
+        escalations=tuple(rungs),
+        estimated=estimated,
+    )
+    return _next(clock, None)
+
+
+def _moments(clock: Clock) -> Iterator[tuple[ClockStep, datetime]]:
+    """All of them, in the order in which they fall due."""
+    if clock.warn_at is not None:
+        yield ClockStep.WARN, clock.warn_at
+    yield ClockStep.DUE, clock.due_at
+    yield from ((step, rung.at) for step, rung in zip(_LADDER, clock.escalations, strict=False))
+
+
+def _next(clock: Clock, passed: ClockStep | None, **changes: Any) -> Clock:
+    """The clock with the moment after `passed` as its next."""
+    moments = list(_moments(clock))
+    at = 0 if passed is None else 1 + [step for step, _ in moments].index(passed)
+    step, next_at = moments[at] if at < len(moments) else (None, None)
+    return clock.model_copy(update={"step": step, "next_at": next_at, **changes})
+
+
+def _replaced(clocks: tuple[Clock, ...], clock: Clock) -> tuple[Clock, ...]:
+    return tuple(clock if (one.name, one.run) == (clock.name, clock.run) else one for one in clocks)
+
+
+def stop(
+    clocks: tuple[Clock, ...], *, name: str, now: datetime, done_at: datetime | None = None, about: str | None = None
+) -> Stopped:
+    """What the clock was for was done, at `done_at` (now when not given or still to come). After the due time it is marked late;
+    at the due time it is in time."""
+    clock = outstanding(clocks, name, about)
+    if clock is None:
+        return Stopped(clocks)
+    done = now if done_at is None else min(done_at, now)
+    clock = _ended(clock, "stop", now, late=done > clock.due_at)
+    return Stopped(_replaced(clocks, clock), clock)
+
+
+def cancel(
+    clocks: tuple[Clock, ...],
+    *,
+    now: datetime,
+    name: str | None = None,
+    about: str | None = None,
+    stays_missed: bool = False,
+) -> tuple[Clock, ...]:
+    """Nothing has to be done any more: of all clocks, those of a name, those about one thing, or both. `stays_missed`: those that
+    had run out by then are marked late."""
+
+    def over(one: Clock) -> bool:
+        return one.state in _OUTSTANDING and name in (None, one.name) and about in (None, one.about)
+
+    def ended(one: Clock) -> Clock:
+        return _ended(one, "cancel", now, late=True if stays_missed and one.state is ClockState.FIRED else None)
+
+    return tuple(ended(one) if over(one) else one for one in clocks)
+
+
+def due(clocks: tuple[Clock, ...], *, name: str, run: int, step: str, rules: Clocks, now: datetime) -> Fired:
+    """A step of a run falls due: the clocks after it, and what to tell. Refusal with `stale-run` (another run, or one that was
+    ended), `stale-step` (it fell due before, or another comes first) or `not-due` (too early)."""
+    clock = next((one for one in clocks if (one.name, one.run) == (name, run)), None)
+    if (refusal := _refusal(clock, name, run, step, now)) is not None:
+        return Fired(clocks, refusal=refusal)
+    assert clock is not None and clock.step is not None
+    passed = clock.step
+    changes = {"state": TABLE[clock.state, "due"], "fired_at": now} if passed is ClockStep.DUE else {}
+    after = _next(clock, passed, **changes)
+    # Who comes late (a worker that was down) does not warn of what is past already.
+    silent = passed is ClockStep.WARN and now >= clock.due_at
+    tell = () if silent else (_telling(clock, passed, rules),)
+    return Fired(_replaced(clocks, after), after, tell)
+
+
+def _refusal(clock: Clock | None, name: str, run: int, step: str, now: datetime) -> Refusal | None:
+    if clock is None or clock.state not in _OUTSTANDING:
+        said = "is not of this case" if clock is None else f"is {clock.state}"
+        return Refusal("stale-run", f"run {run} of the clock {name} {said}")
+    if clock.next_at is None or clock.step != step:
+        said = f"the next is {clock.step}" if clock.step else "nothing more falls due"
+        return Refusal("stale-step", f"{step} of run {run} of the clock {name} is not open; {said}")
+    if now < clock.next_at:
+        said = f"{step} of run {run} of the clock {name} falls due at {clock.next_at.isoformat()}, not at {now.isoformat()}"
+        return Refusal("not-due", said)
+    return None
+
+
+def _telling(clock: Clock, step: ClockStep, rules: Clocks) -> Telling:
+    """By the policy of now: a rule that is gone has nobody to tell but the roles that the clock carries."""
+    rule = rules.rule(clock.name, clock.severity)
+    rung = _LADDER.index(step) + 1 if step in _LADDER else 0
+    roles = (clock.escalations[rung - 1].to,) if rung else (Role.OFFICER,)
+    return Telling(
+        step=step,
+        name=clock.name,
+        run=clock.run,
+        about=clock.about,
+        due_at=clock.due_at,
+        roles=roles,
+        parties=rule.tells if rule is not None and step is ClockStep.DUE else (),
+        basis=rule.basis if rule is not None else "",
+        needs_confirmation=rule is None or rule.needs_confirmation,
+        estimated=clock.estimated,
+        severity=clock.severity,
+        escalated=rung,
+    )

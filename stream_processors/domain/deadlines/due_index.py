@@ -1,0 +1,75 @@
+"""The timekeeper's index of due moments, and what it asks for when they have come. Pure.
+
+The index holds for each case the next moment of each of its clocks. It is a fold of the cases' changes: only a change takes a
+moment out, so a request that was refused or lost is made again, and what it asks for falls due once.
+Invariant: the index holds for each clock of each case its one next moment and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple, Protocol
+
+from schemas.cases.case import Action, ActionKind
+from schemas.deadlines import ClockStep, Due
+
+ACTOR = "stage:timekeeper"
+QUEUE = "timekeeper"
+"""An action names a queue. A due moment is about none, and track does not look at it."""
+
+# Whole numbers: a float of seconds may be a millisecond too early.
+_EPOCH, _MS = datetime(1970, 1, 1, tzinfo=UTC), timedelta(milliseconds=1)
+
+
+class Running(Protocol):
+    """What is read of a clock (schemas/deadlines.py: Clock, or a view of it)."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def run(self) -> int: ...
+    @property
+    def step(self) -> ClockStep | None: ...
+    @property
+    def next_at(self) -> datetime | None: ...
+
+
+class Moment(NamedTuple):
+    """`step` of `run` of the case's clock falls due `at_ms` (milliseconds since 1970)."""
+
+    at_ms: int
+    clock: str
+    run: int
+    step: ClockStep
+
+
+class Member(NamedTuple):
+    """One moment of one clock, by its name: what can be asked for once."""
+
+    case_id: str
+    clock: str
+    run: int
+    step: ClockStep
+
+
+def due_ms(moment: datetime) -> int:
+    """In whole milliseconds, as the log's times are, and never before the moment."""
+    return max(0, -((_EPOCH - moment) // _MS))
+
+
+def moments(clocks: Iterable[Running]) -> tuple[Moment, ...]:
+    """What is still to come of the case's clocks, one moment of each, the earliest first."""
+    coming = ((one, one.step, one.next_at) for one in clocks)
+    return tuple(sorted(Moment(due_ms(at), one.name, one.run, step) for one, step, at in coming if step and at))
+
+
+def action_id(member: Member) -> str:
+    return f"due-{member.case_id}-{member.clock}-{member.run}-{member.step.value}"
+
+
+def request(member: Member) -> Action:
+    """What the timekeeper appends to the case's actions. The action id is the moment's own: appended twice, it counts once."""
+    case_id, clock, run, step = member
+    due = Due.trusted(clock=clock, run=run, step=step)
+    return Action.trusted(action_id=action_id(member), case_id=case_id, kind=ActionKind.CLOCK_DUE, queue=QUEUE, due=due)

@@ -1,0 +1,56 @@
+"""The holds to order along a trail: on each account what of the loss is there, never the whole account (金额冻结). Pure.
+
+Invariant: a hold and what is held already are together at most what remains on the account, which is at most what arrived.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal, NamedTuple
+
+from schemas.money_trail import Hold, Trail
+
+Skipped = Literal["too_small", "too_many"]
+
+
+class Holds(NamedTuple):
+    """`order` them, the largest first; `skipped` says what is left and why."""
+
+    order: tuple[Hold, ...]
+    skipped: tuple[tuple[Hold, Skipped], ...]
+
+
+def holds(
+    trail: Trail,
+    *,
+    keepers: Mapping[str, str],
+    held_minor: Mapping[str, int] | None = None,
+    from_minor: int = 1,
+    most: int = 50,
+) -> Holds:
+    """Of each account of the trail but the victim's own.
+
+    `keepers`: account -> the institution that keeps it, as far as known; `held_minor`: account -> what orders hold of this loss
+    already; `from_minor`: less is not worth an order; `most`: orders at once.
+    """
+    found = [_hold(trail, one.account, one.remaining_minor, one.depth, keepers, held_minor or {}) for one in trail.stops]
+    wanted = sorted((one for one in found if one is not None), key=lambda one: (-one.amount_minor, one.account))
+    large = [one for one in wanted if one.amount_minor >= from_minor]
+    skipped: list[tuple[Hold, Skipped]] = [(one, "too_many") for one in large[most:]]
+    skipped += [(one, "too_small") for one in wanted if one.amount_minor < from_minor]
+    return Holds(tuple(large[:most]), tuple(skipped))
+
+
+def _hold(
+    trail: Trail, account: str, remaining: int, depth: int, keepers: Mapping[str, str], held: Mapping[str, int]
+) -> Hold | None:
+    minor = remaining - held.get(account, 0)
+    if account == trail.loss.account or minor <= 0:
+        return None
+    return Hold.trusted(
+        account=account,
+        institution=keepers.get(account),
+        amount_minor=minor,
+        currency=trail.loss.currency,
+        depth=depth,
+    )

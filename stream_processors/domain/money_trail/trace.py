@@ -1,0 +1,218 @@
+"""The money trail: losses followed through the accounts, first in first out. Pure.
+
+Each account is a queue of lots, oldest first. A transfer takes from the front of its payer's queue and lays what it took at the
+end of its payee's. A lot is of the loss, with its distance from it, or of anything else. What an account had before the first
+report is not known: money that leaves beyond all known lots is not the loss's, so nobody is traced by a guess.
+
+Invariants: what is traced on an account arrived there; remainders, cuts and what is unexplained add up to the loss; money leaves
+after it came; the order of the reports does not matter. The cost: sorting the reports, and one step a transfer and depth.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from schemas.money_trail import (
+    Bound,
+    Cut,
+    Gap,
+    Hop,
+    Loss,
+    Statement,
+    Stop,
+    Trail,
+    TrailRules,
+    TransferReport,
+    Unexplained,
+)
+from stream_processors.domain.money_trail.transfers import Transfer, counted_once
+
+Lots = deque[tuple[int, int | None]]
+"""(minor units, depth), oldest first. Depth 0 is the loss before it moved, None is other money."""
+
+
+class Followed(NamedTuple):
+    """Losses of one currency, followed together: a Trail without the loss."""
+
+    hops: tuple[Hop, ...]
+    stops: tuple[Stop, ...]
+    cuts: tuple[Cut, ...]
+    unexplained: tuple[Unexplained, ...]
+    unread: int
+    unread_from: datetime | None
+    other_currencies: tuple[str, ...]
+
+
+def trace(loss: Loss, reports: Iterable[TransferReport], *, rules: TrailRules, statements: Iterable[Statement] = ()) -> Trail:
+    """The trail of the loss in its own currency. Reports may come in any order, twice, and from both ends of a transfer."""
+    known = counted_once(reports, rules.match_window_s)
+    return Trail.trusted(loss=loss, **follow([loss], known, rules=rules, statements=statements)._asdict())
+
+
+def follow(
+    losses: Sequence[Loss], known: Sequence[Transfer], *, rules: TrailRules, statements: Iterable[Statement] = ()
+) -> Followed:
+    """What became of the losses together; all are of one currency, and `known` are transfers as `counted_once` gives them."""
+    currency, since = losses[0].currency, min(one.at for one in losses)
+    own = [one for one in known if one.currency == currency]
+    read, rest = own[: rules.most_transfers], own[rules.most_transfers :]
+    until = rest[0].at if rest else None
+    books = _Books(_followed(read, since, rules.max_fan_out), rules.max_depth)
+    for step in _timeline(losses, read, statements, until):
+        books.take_in(step)
+    stops, unexplained = books.closed(sorted({one.account for one in losses}))
+    return Followed(
+        hops=tuple(books.hops),
+        stops=stops,
+        cuts=books.all_cuts(),
+        unexplained=unexplained,
+        unread=len(rest),
+        unread_from=until,
+        other_currencies=_others(currency, since, known, {*(one.account for one in losses), *(one.account for one in stops)}),
+    )
+
+
+def _timeline(
+    losses: Sequence[Loss], transfers: Sequence[Transfer], statements: Iterable[Statement], until: datetime | None
+) -> Iterator[Loss | Transfer | Statement]:
+    """At one instant: the loss, then transfers, then what was found on accounts. The victim's own balance says nothing of the
+    loss, which is not on it; nor does one from after the last transfer that was read."""
+    victims = {one.account for one in losses}
+    told = [one for one in statements if one.currency == losses[0].currency and one.account not in victims]
+    told = [one for one in told if until is None or one.at < until]
+    told.sort(key=lambda one: (one.at, one.account, one.balance_minor))
+    steps: list[tuple[datetime, int, Loss | Transfer | Statement]] = [(one.at, 0, one) for one in losses]
+    steps += [(one.at, 1, one) for one in transfers]
+    steps += [(one.at, 2, one) for one in told]
+    return (step for _, _, step in sorted(steps, key=lambda one: one[:2]))
+
+
+def _followed(transfers: Sequence[Transfer], since: datetime, most: int) -> Mapping[str, frozenset[str]]:
+    """The payees of each account that are followed: those that got most since the loss. Were it the first ones, many small
+    transfers would hide a large one."""
+    sums: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    for one in transfers:
+        if one.at >= since:
+            sums[one.payer][one.payee] += one.amount_minor
+    return {payer: frozenset(sorted(payees, key=lambda payee: (-payees[payee], payee))[:most]) for payer, payees in sums.items()}
+
+
+def _others(currency: str, since: datetime, transfers: Iterable[Transfer], accounts: set[str]) -> tuple[str, ...]:
+    found = {one.currency for one in transfers if one.at >= since and not accounts.isdisjoint((one.payer, one.payee))}
+    return tuple(sorted(found - {currency}))
+
+
+class _Books:
+    """The accounts while the transfers are read."""
+
+    def __init__(self, followed: Mapping[str, frozenset[str]], max_depth: int) -> None:
+        self.followed, self.max_depth = followed, max_depth
+        self.lots: dict[str, Lots] = defaultdict(deque)
+        self.hops: list[Hop] = []
+        self.cuts: dict[tuple[Bound, str, str], list[int]] = defaultdict(lambda: [0, 0])
+        self.gone: dict[tuple[str, Gap], int] = defaultdict(int)
+        self.went_on: dict[str, int] = defaultdict(int)
+
+    def take_in(self, step: Loss | Transfer | Statement) -> None:
+        if isinstance(step, Transfer):
+            self._move(step)
+        elif isinstance(step, Statement):
+            self._find(step)
+        else:
+            # The loss is what the victim pays first, whatever else is known of the account.
+            self.lots[step.account].appendleft((step.amount_minor, 0))
+
+    def _move(self, one: Transfer) -> None:
+        arrives: dict[int | None, int] = defaultdict(int)
+        for depth, minor in _taken(self.lots[one.payer], one.amount_minor).items():
+            arrives[self._landed(one, depth, minor)] += minor
+        self.lots[one.payee].extend((minor, depth) for depth, minor in arrives.items())
+        traced = {depth: minor for depth, minor in arrives.items() if depth is not None}
+        if traced:
+            self.hops.append(
+                Hop.trusted(
+                    at=one.at,
+                    payer=one.payer,
+                    payee=one.payee,
+                    amount_minor=one.amount_minor,
+                    traced_minor=sum(traced.values()),
+                    depth=min(traced),
+                    evidence=one.evidence,
+                    reported_by=one.reported_by,
+                )
+            )
+
+    def _landed(self, one: Transfer, depth: int | None, minor: int) -> int | None:
+        """The depth at which the money arrives; None when it is not the loss's, or no longer followed."""
+        if depth is None:
+            return None
+        if depth:
+            self.went_on[one.payer] += minor
+        bound: Bound | None = "depth" if depth >= self.max_depth else None
+        if one.payee not in self.followed[one.payer]:
+            bound = "fan_out"
+        if bound is None:
+            return depth + 1
+        cut = self.cuts[bound, one.payer, one.payee]
+        cut[0] += 1
+        cut[1] += minor
+        return None
+
+    def _find(self, one: Statement) -> None:
+        """What the account should hold and does not has left, oldest first."""
+        lots = self.lots[one.account]
+        missing = sum(minor for minor, _ in lots) - one.balance_minor
+        for depth, minor in _taken(lots, max(0, missing)).items():
+            if depth is not None:
+                self.gone[one.account, "balance"] += minor
+
+    def closed(self, victims: Iterable[str]) -> tuple[tuple[Stop, ...], tuple[Unexplained, ...]]:
+        """The accounts that the loss came to, nearest first, and what left without a report."""
+        for account in victims:
+            if unpaid := sum(minor for minor, depth in self.lots[account] if depth == 0):
+                self.gone[account, "no_report"] = unpaid
+        came: dict[str, list[Hop]] = defaultdict(list)
+        for hop in self.hops:
+            came[hop.payee].append(hop)
+        stops = sorted((self._stop(*one) for one in came.items()), key=lambda one: (one.depth, one.first_at, one.account))
+        gaps = [Unexplained.trusted(account=name, gap=gap, amount_minor=n) for (name, gap), n in sorted(self.gone.items())]
+        return tuple(stops), tuple(gaps)
+
+    def _stop(self, account: str, came: list[Hop]) -> Stop:
+        return Stop.trusted(
+            account=account,
+            depth=min(hop.depth for hop in came),
+            first_at=came[0].at,
+            last_at=came[-1].at,
+            arrived_minor=sum(hop.traced_minor for hop in came),
+            went_on_minor=self.went_on[account],
+            unexplained_minor=self.gone.get((account, "balance"), 0),
+            remaining_minor=sum(minor for minor, depth in self.lots[account] if depth),
+        )
+
+    def all_cuts(self) -> tuple[Cut, ...]:
+        return tuple(
+            Cut.trusted(bound=bound, payer=payer, payee=payee, transfers=n, traced_minor=minor)
+            for (bound, payer, payee), (n, minor) in sorted(self.cuts.items())
+        )
+
+
+def _taken(lots: Lots, minor: int) -> dict[int | None, int]:
+    """Takes so much from the front, by depth in the order of the lots: what leaves together is one lot a depth where it arrives,
+    so that lots never outnumber transfers times depths. What no lot covers is other money."""
+    taken: dict[int | None, int] = defaultdict(int)
+    while minor and lots:
+        have, depth = lots[0]
+        part = min(have, minor)
+        taken[depth] += part
+        minor -= part
+        if part == have:
+            lots.popleft()
+        else:
+            lots[0] = (have - part, depth)
+    if minor:
+        taken[None] += minor
+    return taken

@@ -1,0 +1,152 @@
+"""Transfers as they were reported become transfers as they were: each once, in the order in which money can have moved. Pure.
+
+Two reports are of one transfer when they have the same ends, amount and currency, come from two institutions, and lie within a
+window. There is no common name to go by: a signal's reference is its sender's own, the banks of both ends number a transfer
+each in its own way, and the event carries neither. Two reports of one institution are two transfers (a sum paid in equal parts),
+unless they name the same instant: that is one transfer under two references. So of one pair of ends and one amount there are as
+many transfers in a window as the institution that saw most of them says.
+
+Invariant: the result depends on the set of reports alone. A report of another institution at the same time changes nothing but
+the evidence; the time of a transfer is its earliest report's.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
+from heapq import heapify, heappop, heappush
+from itertools import groupby
+from typing import NamedTuple
+
+from schemas.cases.case import JoinedSignal
+from schemas.money_trail import Loss, TransferReport
+from stream_processors.domain.signals.trust import low
+
+EVIDENCE_KEPT = 8
+
+
+class Transfer(NamedTuple):
+    """One transfer. `nth` tells apart those that agree in everything else. In order as they sort. `reports`: the signals that
+    report it, the earliest first."""
+
+    at: datetime
+    payer: str
+    payee: str
+    amount_minor: int
+    currency: str
+    nth: int
+    reports: tuple[str, ...]
+    reported_by: int
+
+    @property
+    def evidence(self) -> tuple[str, ...]:
+        """As many of them as are told."""
+        return self.reports[:EVIDENCE_KEPT]
+
+
+def report_of(signal: JoinedSignal) -> TransferReport | None:
+    """What the signal says of a transfer. A tip and an echo of somebody else's signal say nothing (docs/rules.md)."""
+    event = signal.event
+    if event is None or event.type != "transfer" or low(signal) or signal.derived_from is not None:
+        return None
+    if event.payer is None or event.payee is None or event.currency is None or not event.amount_minor:
+        return None
+    return TransferReport.trusted(
+        signal_id=signal.signal_id,
+        institution=signal.institution,
+        at=event.at,
+        payer=event.payer,
+        payee=event.payee,
+        amount_minor=event.amount_minor,
+        currency=event.currency,
+        version=signal.version,
+    )
+
+
+def loss_of(signal: JoinedSignal) -> Loss | None:
+    """The loss of the victim who paid in the signal's transfer: what that transfer moved."""
+    report = report_of(signal)
+    if report is None or not any(one.token == report.payer and one.role == "victim" for one in signal.subjects):
+        return None
+    return Loss.trusted(account=report.payer, at=report.at, amount_minor=report.amount_minor, currency=report.currency)
+
+
+def counted_once(reports: Iterable[TransferReport], window_s: int) -> list[Transfer]:
+    """The transfers, in the order in which money can have moved."""
+    alike: dict[tuple[str, str, int, str], list[TransferReport]] = defaultdict(list)
+    for one in _newest(reports):
+        alike[one.payer, one.payee, one.amount_minor, one.currency].append(one)
+    window = timedelta(seconds=window_s)
+    found: list[Transfer] = []
+    for (payer, payee, minor, currency), group in alike.items():
+        for nth, seen in enumerate(_matched(group, window)):
+            names = tuple(one.signal_id for one in seen)
+            by = len({one.institution for one in seen})
+            found.append(Transfer(seen[0].at, payer, payee, minor, currency, nth, names, by))
+    return list(_in_order(found))
+
+
+def _newest(reports: Iterable[TransferReport]) -> Iterable[TransferReport]:
+    """One report a signal, of its newest version."""
+    newest: dict[str, TransferReport] = {}
+    for one in reports:
+        known = newest.get(one.signal_id)
+        if known is None or _age(one) > _age(known):
+            newest[one.signal_id] = one
+    return newest.values()
+
+
+def _age(one: TransferReport) -> tuple[object, ...]:
+    """The version; the rest only makes the choice the same in any order."""
+    return (one.version, one.at, one.payer, one.payee, one.amount_minor, one.currency, one.institution)
+
+
+def _matched(reports: list[TransferReport], window: timedelta) -> list[list[TransferReport]]:
+    """Reports that agree in all but time and sender, a list a transfer. Each goes to the earliest transfer in its window that its
+    institution has not reported yet; for one institution that place only moves on, so the cost is bounded."""
+    found: list[list[TransferReport]] = []
+    last: dict[str, tuple[int, datetime]] = {}
+    for one in sorted(reports, key=lambda one: (one.at, one.institution, one.signal_id)):
+        place, at = last.get(one.institution, (-1, None))
+        if at != one.at:
+            place += 1
+            while place < len(found) and one.at - found[place][0].at > window:
+                place += 1
+        if place == len(found):
+            found.append([])
+        found[place].append(one)
+        last[one.institution] = (place, one.at)
+    return found
+
+
+def _in_order(transfers: Sequence[Transfer]) -> Iterator[Transfer]:
+    """By time; at one instant what feeds an account goes before what leaves it, as institutions often give whole seconds."""
+    for _, group in groupby(sorted(transfers), key=lambda one: one.at):
+        yield from _at_once(list(group))
+
+
+def _at_once(group: list[Transfer]) -> Iterator[Transfer]:
+    """Of the transfers of one instant always the first whose payer gets nothing more in it; in a circle, the first."""
+    if len(group) == 1:
+        yield group[0]
+        return
+    waiting: dict[str, int] = defaultdict(int)
+    leaving: dict[str, list[int]] = defaultdict(list)
+    for n, one in enumerate(group):
+        waiting[one.payee] += 1
+        leaving[one.payer].append(n)
+    ready = [n for n, one in enumerate(group) if not waiting.get(one.payer)]
+    heapify(ready)
+    done, first = [False] * len(group), 0
+    for _ in group:
+        while first < len(group) and done[first]:
+            first += 1
+        n = heappop(ready) if ready else first
+        done[n] = True
+        yield group[n]
+        waiting[group[n].payee] -= 1
+        if not waiting[group[n].payee]:
+            for later in leaving[group[n].payee]:
+                if not done[later]:
+                    heappush(ready, later)

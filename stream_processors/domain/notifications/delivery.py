@@ -1,0 +1,61 @@
+"""What a change asks for: notices to their recipients, requests about other cases. A function of the change alone, so that any
+owner may write it again.
+
+Invariant: the n-th notice and the n-th request of a change are the same, whoever reads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pydantic import TypeAdapter
+
+from schemas.cases.case import Action
+from schemas.common import Stored
+from schemas.dissuasion import Task
+from schemas.notifications.delivery import MOST_FOLLOWS, MOST_NOTICES, Issued, Settled
+from schemas.notifications.notice import Notice
+from schemas.orders.order import Order
+
+_NOTICES, _FOLLOWS = TypeAdapter(tuple[Notice, ...]), TypeAdapter(tuple[Action, ...])
+
+
+class About(Stored):
+    """A view of Case: what notices are about."""
+
+    orders: tuple[Order, ...] = ()
+    tasks: tuple[Task, ...] = ()
+
+
+def notices_of(raw: bytes) -> tuple[Notice, ...]:
+    """ValueError when they cannot be read, or are too many to be told apart."""
+    found = _NOTICES.validate_json(raw)
+    _bound(len(found), MOST_NOTICES)
+    return found
+
+
+def follows_of(raw: bytes) -> tuple[Action, ...]:
+    """ValueError when they cannot be read, or are too many to be told apart."""
+    found = _FOLLOWS.validate_json(raw)
+    _bound(len(found), MOST_FOLLOWS)
+    return found
+
+
+def _bound(asked: int, most: int) -> None:
+    if asked > most:
+        raise ValueError(f"a change asks for {asked} of them, {most} is the most")
+
+
+def issued(notices: Iterable[Notice], about: About, settled: Settled) -> list[Issued]:
+    """Each notice with the order or task that it is about, as they are in the case after the change."""
+    orders = {one.order_id: one for one in about.orders}
+    tasks = {one.task_id: one for one in about.tasks}
+    return [
+        Issued.trusted(
+            notice=notice,
+            order=orders.get(notice.order_id) if notice.order_id else None,
+            task=tasks.get(notice.task_id) if notice.task_id else None,
+            settled=settled,
+        )
+        for notice in notices
+    ]

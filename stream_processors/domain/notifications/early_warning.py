@@ -1,0 +1,44 @@
+"""Early warning (Art. 10): who is told when another institution's signal joins a case. Pure.
+
+Invariants: nobody learns who reported; nobody is warned of their own report; a tip or a lead of organized crime warns nobody; a
+change that brings no further institution warns nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Set
+
+from schemas.cases.case import Case
+from schemas.cases.feedback import EarlyWarning
+from stream_processors.domain.notifications.feedback import others
+from stream_processors.domain.notifications.notification import Told
+from stream_processors.domain.signals.leads import has_leads, visible_kinds, visible_reporters, visible_signals
+
+NOBODY: frozenset[str] = frozenset()
+
+
+def early_warning(before: Case | None, after: Case, *, holders: Set[str] = NOBODY) -> tuple[Told, ...]:
+    """Warns the institutions that reported the subject before, and those that hold it (`holders`: they keep the account or the
+    number), when more others report it than before. For whoever joined there are as many others as before: it hears by
+    feedback. A lead of organized crime warns nobody: it must not reach those whom it is about."""
+    known = visible_reporters(before)
+    return tuple(
+        Told(one, "early_warning", after.case_id, _warning(after, one))
+        for one in sorted(known | holders)
+        if others(after, one) > others(before, one)
+    )
+
+
+def _warning(case: Case, recipient: str) -> EarlyWarning:
+    signals = visible_signals(case)
+    own = dict.fromkeys(one.signal_id for one in signals if one.institution == recipient)
+    worst = max(signals, key=lambda signal: signal.score, default=None)
+    return EarlyWarning.trusted(
+        case_id=case.case_id,
+        subject=case.primary.token,
+        subject_kind=case.primary.kind,
+        kinds=visible_kinds(case),
+        severity=worst.severity if worst is not None and has_leads(case) else case.severity,
+        others=others(case, recipient),
+        signals=tuple(own),
+    )

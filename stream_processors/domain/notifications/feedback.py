@@ -1,0 +1,151 @@
+"""Feedback to each sender, per signal: what its case has become for it. Pure.
+
+It is a function of the case and of what was done; whoever compares two cases tells what differs and nothing else.
+Invariants: a sender learns how many others reported, never whom; nothing is told twice without a change; tips have no recipient;
+of leads of organized crime nobody learns how many there are, and a lead's sender no more than how its case ended (leads.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import NamedTuple
+
+from schemas.cases.case import Case, CaseStatus, JoinedSignal
+from schemas.cases.feedback import MOST_ACTS, Feedback
+from schemas.common import MOST_AMOUNT_MINOR
+from schemas.signals.assessed import AssessedSignal, Outcome
+from stream_processors.domain.notifications.notification import Told
+from stream_processors.domain.signals.leads import (
+    is_lead,
+    outcome_of_lead,
+    sent_leads_alone,
+    visible_reporters,
+    visible_signals,
+)
+from stream_processors.domain.signals.trust import low
+
+
+class Handling(NamedTuple):
+    """What else is known of a case: `seen`: ids of its signals that an officer has had in hand (`seen_of` carries it on);
+    `acts`: sorts of orders executed and measures taken; `saved_minor`: what was stopped, by currency."""
+
+    seen: frozenset[str] = frozenset()
+    acts: frozenset[str] = frozenset()
+    saved_minor: Mapping[str, int] = {}
+
+
+NOTHING = Handling()
+
+
+def seen_of(seen: Iterable[str], case: Case) -> frozenset[str]:
+    """The signals of the case that an officer has had in hand: those that were, and all while somebody holds it."""
+    known = set(seen)
+    held = case.holder is not None
+    return frozenset(one.signal_id for one in case.signals if held or one.signal_id in known)
+
+
+def others(case: Case | None, institution: str) -> int:
+    """How many institutions but this one report the case's subject now, leads of organized crime left out; to whoever sent such
+    leads alone, none."""
+    if case is None or sent_leads_alone(case, institution):
+        return 0
+    return len(visible_reporters(case) - {institution})
+
+
+def of_signal(case: Case, signal: JoinedSignal, handling: Handling = NOTHING) -> Feedback:
+    """What is to be said of a signal that the case lists, as it is now."""
+    if is_lead(signal.kind):
+        return of_lead(case, signal.signal_id, signal.accepted_at)
+    judged = case.disposed_at is not None and signal.accepted_at <= case.disposed_at
+    return _state(
+        case,
+        signal.institution,
+        handling,
+        signal_id=signal.signal_id,
+        seen=case.status is CaseStatus.DISPOSED or case.holder is not None or signal.signal_id in handling.seen,
+        outcome=case.disposition if judged or case.status is CaseStatus.DISPOSED else None,
+    )
+
+
+def of_institution(case: Case, institution: str, handling: Handling = NOTHING) -> Feedback:
+    """The same of an institution's signals that the case no longer lists. They are its oldest, so any officer saw them."""
+    if sent_leads_alone(case, institution):
+        return of_lead(case)
+    seen = bool(case.applied) or case.holder is not None
+    return _state(case, institution, handling, signal_id=None, seen=seen, outcome=case.disposition)
+
+
+def of_lead(case: Case, signal_id: str | None = None, accepted_at: datetime | None = None) -> Feedback:
+    """Of a lead no more than how its case ended: else a made-up report of somebody would ask after them."""
+    return Feedback.trusted(case_id=case.case_id, signal_id=signal_id, outcome=outcome_of_lead(case, accepted_at))
+
+
+def _state(case: Case, institution: str, handling: Handling, **own: object) -> Feedback:
+    return Feedback.trusted(
+        case_id=case.case_id,
+        corroborated_by=others(case, institution),
+        acts=tuple(sorted(handling.acts)[:MOST_ACTS]),
+        saved_minor={name: min(n, MOST_AMOUNT_MINOR) for name, n in sorted(handling.saved_minor.items()) if n},
+        **own,
+    )
+
+
+def feedback(before: Case | None, after: Case, *, was: Handling = NOTHING, handling: Handling = NOTHING) -> tuple[Told, ...]:
+    """What senders are told when the case `before` has become `after`: one for each listed signal, and one for each institution
+    that has others, if there is something new to say. Of leads one for each institution: how many the case lists of them depends
+    on the others'."""
+    told = [(one.institution, of_signal(after, one, handling)) for one in _listed(after)]
+    told += [
+        (one, of_institution(after, one, handling))
+        for one in after.institutions
+        if sent_leads_alone(after, one) or _has_more(after, one)
+    ]
+    old = _known(before, after, was)
+    return tuple(
+        Told(institution, "feedback", now.signal_id or after.case_id, now)
+        for institution, now in told
+        if now != old.get((institution, now.signal_id), _blank(now))
+    )
+
+
+def _known(before: Case | None, after: Case, was: Handling) -> dict[tuple[str, str | None], Feedback]:
+    """What was said before. An institution whose signal has just left the list knows what was said of that signal."""
+    if before is None:
+        return {}
+    known: dict[tuple[str, str | None], Feedback] = {
+        (one.institution, one.signal_id): of_signal(before, one, was) for one in _listed(before)
+    }
+    known |= {(one, None): of_institution(before, one, was) for one in before.institutions}
+    return known
+
+
+def _listed(case: Case) -> Iterable[JoinedSignal]:
+    """The listed signals of institutions, each once: of two versions of one the newer. Leads are left out."""
+    found: dict[str, JoinedSignal] = {}
+    for one in visible_signals(case):
+        if one.signal_id not in found or found[one.signal_id].version < one.version:
+            found[one.signal_id] = one
+    return found.values()
+
+
+def _has_more(case: Case, institution: str) -> bool:
+    """Whether signals of the institution are in the case that it does not list any more."""
+    listed = sum(one.institution == institution and not low(one) for one in case.signals)
+    return listed < (1 if case.tally is None else case.tally.institutions.get(institution, 0))
+
+
+def _blank(now: Feedback) -> Feedback:
+    """What a sender knows that was told nothing: its signal is in a case."""
+    return Feedback.trusted(case_id=now.case_id, signal_id=now.signal_id)
+
+
+def of_resend(fact: AssessedSignal) -> Told | None:
+    """The same content again under another reference: it joins no case, its sender is told which signal it repeats. The content
+    of another sender is never the same, so that signal is its own."""
+    if fact.outcome is not Outcome.RESEND or fact.signal_id is None or fact.of is None or fact.institution is None:
+        return None
+    if low(fact):
+        return None
+    said = Feedback.trusted(signal_id=fact.signal_id, duplicate_of=fact.of)
+    return Told(fact.institution, "feedback", fact.signal_id, said)

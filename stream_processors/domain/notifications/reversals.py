@@ -1,0 +1,118 @@
+"""When a report is corrected or retracted, whoever acted on it is told, and what takes the action back. Pure.
+
+A release is proposed, never done here: an officer orders it. Without a live report everything is proposed to be released; with
+others left, only what the rest does not bear out (`supported_minor`, from the trail of the reports that are left).
+Invariant: whoever executed something or was warned is told, once; nobody learns whose report it was, nor an amount of a report
+that is left: only the agency reads a proposal that follows from one, and orders the release.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence, Set
+from types import MappingProxyType
+from typing import Literal, NamedTuple
+
+from schemas.cases.case import Case
+from schemas.cases.feedback import TakenBack, Undo
+from stream_processors.domain.notifications.feedback import others
+from stream_processors.domain.notifications.notification import Told
+
+Change = Literal["correction", "retraction"]
+
+
+class Executed(NamedTuple):
+    """Something that an institution did in the case: an order that it executed, or a measure of its own (no order).
+    `amount_minor`: what it holds of money."""
+
+    institution: str
+    did: str
+    order_id: str | None = None
+    amount_minor: int | None = None
+    currency: str | None = None
+
+
+class Inverse(NamedTuple):
+    """What takes a thing back, and whether only the agency may order it."""
+
+    undo: str
+    after_order: bool
+
+
+INVERSES: dict[str, Inverse] = {
+    "warned": Inverse("withdraw_warning", False),
+    "blocked": Inverse("unblock", True),
+    "stop_payment": Inverse("release", True),
+    "freeze": Inverse("release", True),
+    "number_suspension": Inverse("restore_number", True),
+    "domain_blocking": Inverse("unblock", True),
+    "app_blocking": Inverse("unblock", True),
+    "takedown": Inverse("restore_content", True),
+    "return_of_funds": Inverse("review_payout", True),
+}
+"""What was done -> its inverse. A thing that is not here leaves nothing behind, as a request for information."""
+
+
+def taken_back(
+    after: Case,
+    *,
+    change: Change,
+    executed: Sequence[Executed],
+    warned: Set[str],
+    supported_minor: Mapping[str, int] | None = None,
+) -> tuple[Told, ...]:
+    """The notices of a case that has just lost a report. `executed`: what stands now; `warned`: who had an early warning;
+    `supported_minor`: order -> what the reports that are left still bear out."""
+    supported = supported_minor or {}
+    proposed = tuple(one for done in executed if (one := _proposed(done, after, supported)) is not None)
+    recipients = sorted(warned | {one.institution for one in executed})
+    told = [_told(one, after, change, undo=_own(one, after, executed, warned)) for one in recipients]
+    if proposed:
+        told.append(_told(after.queue, after, change, proposed=proposed))
+    return tuple(told)
+
+
+def _told(recipient: str, after: Case, change: Change, undo: tuple[Undo, ...] = (), proposed: tuple[Undo, ...] = ()) -> Told:
+    data = TakenBack.trusted(
+        case_id=after.case_id,
+        subject=after.primary.token,
+        change=change,
+        others=others(after, recipient),
+        undo=undo,
+        proposed=proposed,
+    )
+    return Told(recipient, "taken_back", after.case_id, data)
+
+
+def _own(institution: str, after: Case, executed: Iterable[Executed], warned: Set[str]) -> tuple[Undo, ...]:
+    """What the institution is to take back, once nobody reports the subject any more; then an early warning that it had is void,
+    too. While reports are left, the release order that may follow says how much: a part would tell what the others reported."""
+    if after.signal_count:
+        return ()
+    found = [one for done in executed if done.institution == institution and (one := _proposed(done, after)) is not None]
+    if institution in warned and not any(one.did == "warned" for one in found):
+        found.append(_undo(Executed(institution, "warned"), INVERSES["warned"], None))
+    return tuple(found)
+
+
+def _proposed(done: Executed, after: Case, supported: Mapping[str, int] = MappingProxyType({})) -> Undo | None:
+    """The inverse of what was done, as far as no report bears it out any more."""
+    inverse = INVERSES.get(done.did)
+    if inverse is None:
+        return None
+    if not after.signal_count:
+        return _undo(done, inverse, None)
+    still = supported.get(done.order_id or "")
+    if still is None or done.amount_minor is None or still >= done.amount_minor:
+        return None
+    return _undo(done, inverse, done.amount_minor - max(0, still))
+
+
+def _undo(done: Executed, inverse: Inverse, minor: int | None) -> Undo:
+    return Undo.trusted(
+        order_id=done.order_id,
+        did=done.did,
+        undo=inverse.undo,
+        after_order=inverse.after_order,
+        amount_minor=done.amount_minor if minor is None else minor,
+        currency=done.currency,
+    )

@@ -1,0 +1,57 @@
+"""How often something was ordered about one account, in all cases together. Pure.
+
+A cap is an account's, not a case's (two stops for one account: 银发〔2016〕86号), and one account has a case in each queue
+that its signals are routed to. So every change of a case tells what its orders count by now, and whoever decides an order is
+given what the other cases told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from schemas.cases.case import Action, Case, Used
+from schemas.orders.order import REVERSIBLE, Order, OrderEventKind
+from stream_processors.domain.orders.step import times_used
+
+_ASK = frozenset({OrderEventKind.ISSUE, OrderEventKind.APPROVE, OrderEventKind.RENEW})
+
+
+class Account(NamedTuple):
+    """What a cap is about: an indicator at an institution, and a kind of order (an OrderKind's value)."""
+
+    kind: str
+    recipient: str
+    token: str
+
+
+def used(orders: Iterable[Order]) -> dict[Account, int]:
+    """What the orders of one case count."""
+    found: dict[Account, int] = {}
+    for one in orders:
+        if one.kind in REVERSIBLE and one.subject is not None:
+            account = Account(one.kind.value, one.recipient, one.subject.token)
+            found[account] = found.get(account, 0) + times_used(one)
+    return found
+
+
+def changed(before: Case | None, after: Case) -> tuple[Used, ...]:
+    """What the case counts by now, of all its accounts, when its orders changed: a case of before this was told says it then."""
+    if before is not None and before.orders == after.orders:
+        return ()
+    accounts = {**(used(before.orders) if before is not None else {}), **(stands := used(after.orders))}
+    return tuple(
+        Used.trusted(kind=one.kind, recipient=one.recipient, token=one.token, times=stands.get(one, 0)) for one in accounts
+    )
+
+
+def asked(action: Action, case: Case | None) -> Account | None:
+    """The account that a cap may keep the action from; None: it orders nothing."""
+    event = action.order
+    if event is None or event.kind not in _ASK:
+        return None
+    known = next((one for one in case.orders if one.order_id == event.order_id), None) if case is not None else None
+    thing = event.draft if known is None else known
+    if thing is None or thing.subject is None or thing.kind not in REVERSIBLE:
+        return None
+    return Account(thing.kind.value, thing.recipient, thing.subject.token)

@@ -1,0 +1,282 @@
+"""What a move does to an order: its new fields, who is told, which clocks start and stop, what follows for another order.
+
+Invariant: an order holds money only from its execution to its end; every effect that ends one sets what it holds to nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import Any
+
+from schemas.deadlines import Length
+from schemas.notifications.notice import NoticeKind
+from schemas.orders.order import HOLDS, LIVE, UNDONE, Order, OrderEventKind, OrderKind, OrderState, RefusalReason
+from stream_processors.domain.orders.step import Effects, Follow, Step, Told, is_done, is_part, is_unlifted
+from stream_processors.domain.state_machine import ClockStart, ClockStop, iso
+
+Effect = Callable[[Step], Effects]
+LIFT_CLOCK = "order_lift"
+"""Runs from a hold that crossed with its release until the institution says that it is gone."""
+APPROVAL_CLOCK = "order_approval"
+"""Runs while an order waits for its second person."""
+
+
+def drafted(step: Step) -> Effects:
+    """Issued, or first shown to a second person when the amount asks for it."""
+    if not step.order.four_eyes:
+        return issued(step)
+    changes = {"state": OrderState.AWAITING_APPROVAL}
+    told = (_agency(step, "order_awaits_approval"),)
+    return Effects(changes, told, (ClockStart(APPROVAL_CLOCK, step.order.order_id),))
+
+
+def approved(step: Step) -> Effects:
+    found = issued(step)
+    stops = (ClockStop(APPROVAL_CLOCK, step.order.order_id),)
+    return found._replace(changes={**found.changes, "approved_by": step.actor.id}, stops=stops)
+
+
+def issued(step: Step) -> Effects:
+    """Its times begin; that to answer begins when it may be carried out. A release, unless it is of a part, ends at once what was
+    not carried out yet: the order, or a return of what that holds."""
+    order, rules, about = step.order, step.rules, step.order.order_id
+    within, notice_clock = (rules.answer_within, rules.notice_clock) if rules else (None, None)
+    notice_until = step.notice_until
+    waits_until = notice_until if notice_until is not None and notice_until > step.now else None
+    answer_by = order.answer_by or (_answered_by(step, within, waits_until) if within else None)
+    valid_until = step.ends(step.now, rules.length) if rules and rules.length else None
+    changes = {"state": OrderState.ISSUED, "issued_at": step.now, "answer_by": answer_by, "valid_until": valid_until}
+    part = is_part(order.kind, order.amount_minor, step.target)
+    if part != order.part:
+        changes["part"] = part
+    if notice_until is not None:
+        changes |= {"notice_until": notice_until, "notice_clock": notice_clock}
+    dues = ((order.clock, valid_until), (order.answer_clock, answer_by), (notice_clock, waits_until))
+    starts = tuple(ClockStart(name, about, due) for name, due in dues if name and due)
+    if order.verify_clock:
+        starts = (*starts, ClockStart(order.verify_clock, about))
+    release = order.kind is OrderKind.RELEASE
+    says = "order_part_released" if part else "order_released" if release else "order_issued"
+    data = _facts(order, answer_by=answer_by, notice_until=notice_until)
+    told = Told(order.recipient, NoticeKind.RELEASE if release else NoticeKind.ORDER, says, data)
+    target = step.target
+    ended = [target] if target is not None else []
+    ended += [one for one in step.others if one.kind in (OrderKind.RETURN_FUNDS, OrderKind.FREEZE) and one.of == order.of]
+    return Effects(changes, (told,), starts, (), _ending(ended) if release and not part else ())
+
+
+def _answered_by(step: Step, within: Length, waits_until: datetime | None) -> datetime:
+    return step.ends(step.now, within) if waits_until is None else step.ends_behind(waits_until, within)
+
+
+def dropped(step: Step) -> Effects:
+    stops = (ClockStop(APPROVAL_CLOCK, step.order.order_id),)
+    says = "order_not_approved" if step.event.kind is OrderEventKind.REJECT else "order_withdrawn"
+    return Effects({"state": OrderState.WITHDRAWN, "ended_at": step.now}, (_agency(step, says),), (), stops)
+
+
+def delivered(step: Step) -> Effects:
+    return Effects({"state": OrderState.DELIVERED, "delivered_at": step.now})
+
+
+def verified(step: Step) -> Effects:
+    order = step.order
+    stops = (ClockStop(order.verify_clock, order.order_id),) if order.verify_clock else ()
+    return Effects({"state": OrderState.VERIFIED, "verified_at": step.now, **_received(step)}, stops=stops)
+
+
+def mismatched(step: Step) -> Effects:
+    """Not stopped; whoever ordered it hears at once which fields differ."""
+    fields = tuple(field for field in step.order.verify_fields if field in step.event.mismatched)
+    found = _not_done(step, OrderState.REFUSED, "order_mismatch", fields=", ".join(fields))
+    return found._replace(changes={**found.changes, "refusal": RefusalReason.MISMATCH, "mismatched": fields})
+
+
+def refused(step: Step) -> Effects:
+    return _not_done(step, OrderState.REFUSED, "order_refused", reason=step.event.reason or RefusalReason.OTHER)
+
+
+def failed(step: Step) -> Effects:
+    return _not_done(step, OrderState.FAILED, "order_failed", reason=step.event.reason or RefusalReason.OTHER)
+
+
+def executed(step: Step) -> Effects:
+    """Done. What lasts, lasts from when it was done."""
+    order, event, rules, about = step.order, step.event, step.rules, step.order.order_id
+    length = rules.length if rules else None
+    until = step.ends(step.done_at, length) if length else order.valid_until
+    amount = event.amount_minor or 0
+    changes: dict[str, Any] = {
+        "state": OrderState.EXECUTED,
+        "executed_at": step.done_at,
+        "valid_until": until,
+        "answer_sealed": event.text_sealed,
+        **_received(step),
+        **_answered(step),
+    }
+    if order.kind in HOLDS:
+        changes["held_minor"] = amount
+    if order.kind is OrderKind.RETURN_FUNDS:
+        changes["paid_minor"] = amount
+    if order.preserve and rules and rules.preserve:
+        changes["preserve_until"] = step.ends(step.done_at, rules.preserve)
+    starts = (ClockStart(order.clock, about, until),) if order.clock and until else ()
+    told = (_agency(step, "order_executed", amount_minor=amount, until=iso(until)),)
+    return Effects(changes, told, starts, _clocks(order, answered=True), _what_follows(step))
+
+
+def crossed(step: Step) -> Effects:
+    """It was carried out after it had ended: the word of its end had not come yet. Nothing may stay held, so it is said again.
+    What was paid back is with the victim: the freeze holds so much less."""
+    order = step.order
+    if order.kind is OrderKind.RETURN_FUNDS:
+        amount, target = step.event.amount_minor or 0, step.target
+        frozen = target is not None and is_done(target) and target.held_minor >= amount
+        changes = {"executed_at": step.done_at, "paid_minor": amount, **_received(step), **_answered(step)}
+        heard = _agency(step, "order_paid_after_end", amount_minor=amount)
+        return Effects(changes, (heard,), (), (), _what_follows(step) if frozen else ())
+    again = Told(order.recipient, NoticeKind.RELEASE, "order_lift_at_once", _facts(order))
+    # What was said to be lifted before it was carried out says nothing of what is held now.
+    changes = {"executed_at": step.done_at, "lifted_at": None, **_received(step), **_answered(step)}
+    told = (again, _agency(step, "order_crossed"))
+    return Effects(changes, told, (ClockStart(LIFT_CLOCK, order.order_id),))
+
+
+def lifted(step: Step) -> Effects:
+    stops = (ClockStop(LIFT_CLOCK, step.order.order_id),)
+    return Effects({"lifted_at": step.done_at}, (_agency(step, "order_lifted"),), (), stops)
+
+
+def renewed(step: Step) -> Effects:
+    """One length more, from where the last one ends."""
+    order, rules = step.order, step.rules
+    assert order.valid_until is not None and rules is not None and rules.length is not None
+    until = step.ends_behind(order.valid_until, rules.length)
+    changes = {"state": OrderState.RENEWED, "renewals": order.renewals + 1, "valid_until": until}
+    told = Told(order.recipient, NoticeKind.ORDER, "order_renewed", _facts(order, until=until))
+    name = order.clock or rules.clock
+    stops = (ClockStop(name, order.order_id),)
+    return Effects(changes, (told,), (ClockStart(name, order.order_id, until),), stops)
+
+
+def expired(step: Step) -> Effects:
+    order = step.order
+    told = Told(order.recipient, NoticeKind.RELEASE, "order_expired", _facts(order))
+    returns = (one for one in step.others if one.kind is OrderKind.RETURN_FUNDS and one.of == order.order_id)
+    both = (told, _agency(step, "order_expired"))
+    return Effects(_ended(step, OrderState.EXPIRED), both, (), _clocks(order, answered=False), _ending(returns))
+
+
+def near_expiry(step: Step) -> Effects:
+    """Whoever ordered it may renew it or let it go; whoever holds it must lift it in time."""
+    order = step.order
+    data = _facts(order, until=order.valid_until)
+    parties = (order.agency, order.recipient)
+    return Effects({}, tuple(Told(one, NoticeKind.EXPIRY_WARNING, "order_ends_soon", data) for one in parties))
+
+
+def overdue(step: Step) -> Effects:
+    reminder = Told(step.order.recipient, NoticeKind.ORDER, "order_unanswered", _facts(step.order))
+    told = (_agency(step, "order_unanswered"), reminder)
+    return Effects({"overdue": True}, told)
+
+
+def released(step: Step) -> Effects:
+    """Ended by another order. If it had been carried out, that order's execution says that nothing is held any more; if not, its
+    release says so itself. Of a stop that a freeze replaced, and of what ends with the order that it was about (a return, a
+    freeze in its place), the recipient hears here."""
+    order, changes = step.order, _ended(step, OrderState.RELEASED)
+    if is_done(order):
+        return Effects({**changes, "lifted_at": step.now}, (), (), _clocks(order, answered=False))
+    replaced = step.event.kind is OrderEventKind.SUPERSEDE
+    says = "order_replaced" if replaced else "order_withdrawn"
+    told = (Told(order.recipient, NoticeKind.RELEASE, says, _facts(order)),)
+    own = any(one.order_id == step.actor.id and one.of == order.order_id for one in step.others)
+    return Effects(changes, told if replaced or not own else (), (), _clocks(order, answered=False))
+
+
+def paid_back(step: Step) -> Effects:
+    """What was returned is not held any more; when all of it was, the order has ended."""
+    order = step.order
+    left = order.held_minor - (step.event.amount_minor or 0)
+    if left:
+        return Effects({"held_minor": left})
+    return Effects({**_ended(step, OrderState.RELEASED), "lifted_at": step.now}, (), (), _clocks(order, answered=False))
+
+
+def lowered(step: Step) -> Effects:
+    """Part of it was released: it holds the rest, for as long as before."""
+    return Effects({"held_minor": step.order.held_minor - (step.event.amount_minor or 0)})
+
+
+def _ending(orders: Iterable[Order]) -> tuple[Follow, ...]:
+    """The ends of those that were not carried out yet."""
+    return tuple(Follow(one.order_id, OrderEventKind.RELEASE) for one in orders if one.state in UNDONE)
+
+
+def _what_follows(step: Step) -> tuple[Follow, ...]:
+    """What an executed order does to the one that it is about."""
+    target = step.target
+    if target is None:
+        return ()
+    if step.order.kind is OrderKind.RETURN_FUNDS:
+        return (Follow(target.order_id, OrderEventKind.PAY_BACK, step.event.amount_minor),)
+    if step.order.kind is OrderKind.FREEZE and target.state in LIVE:
+        return (Follow(target.order_id, OrderEventKind.SUPERSEDE),)
+    return _of_release(step.order, target) if step.order.kind is OrderKind.RELEASE else ()
+
+
+def _of_release(release: Order, target: Order) -> tuple[Follow, ...]:
+    """Of what lasts a part or the whole ends; of what had ended it is known that it is lifted, unless only a part of it is."""
+    if release.part and is_part(release.kind, release.amount_minor, target):
+        return (Follow(target.order_id, OrderEventKind.LOWER, release.amount_minor),)
+    if is_done(target):
+        return (Follow(target.order_id, OrderEventKind.RELEASE),)
+    return (Follow(target.order_id, OrderEventKind.LIFT),) if is_unlifted(target) and not release.part else ()
+
+
+def _not_done(step: Step, state: OrderState, says: str, **data: str) -> Effects:
+    changes = {
+        **_ended(step, state),
+        "refusal": step.event.reason,
+        "answer_sealed": step.event.text_sealed,
+        **_received(step),
+        **_answered(step),
+    }
+    return Effects(changes, (_agency(step, says, **data),), (), _clocks(step.order, answered=True))
+
+
+def _ended(step: Step, state: OrderState) -> dict[str, Any]:
+    return {"state": state, "ended_at": step.now, "held_minor": 0}
+
+
+def _received(step: Step) -> dict[str, Any]:
+    """Who answers has received it, whether or not the delivery was recorded first."""
+    return {} if step.order.delivered_at else {"delivered_at": step.now}
+
+
+def _answered(step: Step) -> dict[str, Any]:
+    return {"late": step.order.answer_by is not None and step.now > step.order.answer_by}
+
+
+def _clocks(order: Order, *, answered: bool) -> tuple[ClockStop, ...]:
+    """All of the order's clocks end. Whoever was not to compare any more when the order ended is not late with it, and nobody is
+    late with a notice."""
+    ends = ((order.clock, False), (order.answer_clock, False), (order.verify_clock, not answered), (order.notice_clock, True))
+    return tuple(ClockStop(name, order.order_id, called_off) for name, called_off in ends if name)
+
+
+def _agency(step: Step, says: str, **more: int | str) -> Told:
+    data: dict[str, int | str] = {"kind": step.order.kind.value, "recipient": step.order.recipient, **more}
+    return Told(step.order.agency, NoticeKind.FEEDBACK, says, data)
+
+
+def _facts(order: Order, **times: Any) -> dict[str, int | str]:
+    """What the sentence of a notice to the recipient needs; the order itself goes with it."""
+    data: dict[str, int | str] = {"kind": order.kind.value, "basis": order.basis}
+    if order.of:
+        data["of"] = order.of
+    if order.amount_minor is not None and order.currency:
+        data |= {"amount_minor": order.amount_minor, "currency": order.currency}
+    return data | {name: iso(moment) for name, moment in times.items() if moment is not None}

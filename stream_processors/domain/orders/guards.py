@@ -1,0 +1,338 @@
+"""Why a move of an order is refused. One guard, one reason or a few that belong together; None lets it pass.
+
+Invariant: a guard changes nothing and depends on its step alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import timedelta
+
+from schemas.orders.order import HOLDS, LETTERS, LIVE, REVERSIBLE, UNDONE, Order, OrderKind, OrderState
+from schemas.refunds import NOTICED
+from stream_processors.domain.orders.step import Step, is_done, promised_minor, same_money, same_subject, times_used
+from stream_processors.domain.refusal import Refusal
+from stream_processors.domain.state_machine import done_between, iso
+
+Guard = Callable[[Step], Refusal | None]
+LONGEST_ANSWER = timedelta(days=3660)
+_RELEASABLE = (*UNDONE, OrderState.EXECUTED, OrderState.RENEWED, OrderState.EXPIRED)
+"""An expired one, too: whoever held it may hold it still."""
+
+
+def all_of(*guards: Guard) -> Guard:
+    """The first refusal counts."""
+
+    def guard(step: Step) -> Refusal | None:
+        return next((refused for one in guards if (refused := one(step)) is not None), None)
+
+    return guard
+
+
+def free(step: Step) -> Refusal | None:
+    return None
+
+
+def offered(step: Step) -> Refusal | None:
+    if step.rules is None:
+        return Refusal("not-offered", f"the policy does not offer orders of the kind {step.order.kind}")
+    return None
+
+
+def other_person(step: Step) -> Refusal | None:
+    """Four eyes: whoever asked for an order does not also agree to it."""
+    if step.actor.id == step.order.issued_by:
+        return Refusal("four-eyes", "another person than the one who asked for the order must agree to it")
+    return None
+
+
+def other_person_renews(step: Step) -> Refusal | None:
+    """An order that needed a second person is not lengthened by the first one alone."""
+    return other_person(step) if step.order.four_eyes else None
+
+
+def whole(step: Step) -> Refusal | None:
+    """An order says what its kind needs."""
+    order = step.order
+    if order.kind not in LETTERS and order.subject is None:
+        return Refusal("order-incomplete", "the order names no subject")
+    if order.kind in LETTERS and order.text_sealed is None:
+        return Refusal("order-incomplete", "the letter says nothing")
+    if order.answer_by is not None and order.answer_by <= step.now:
+        return Refusal("order-incomplete", f"the answer would be due at {iso(order.answer_by)}, which has passed")
+    if order.answer_by is not None and order.answer_by > step.now + LONGEST_ANSWER:
+        return Refusal("order-incomplete", f"nobody waits for an answer until {iso(order.answer_by)}")
+    if missing := [field for field in order.verify_fields if order.verify is None or not order.verify.has(field)]:
+        return Refusal("order-incomplete", f"the institution must compare {', '.join(missing)}; the order does not give it")
+    return None
+
+
+def noticed(step: Step) -> Refusal | None:
+    """A return that needs a public notice (frozen-fund return rules of 2016, Art. 8) has one that was given already or is given
+    with it, and is not to be answered before that has run its time."""
+    order, draft, until = step.order, step.event.draft, step.notice_until
+    if order.method not in NOTICED:
+        return None
+    if until is None:
+        return Refusal("not-offered", f"the policy has no notice for a return {order.method}: 'notice_clock' is missing")
+    if draft is not None and done_between(draft.announced_at, None, step.now) is None:
+        return Refusal("order-incomplete", f"the notice would be given at {iso(draft.announced_at)}, which is to come")
+    if order.answer_by is not None and order.answer_by <= until:
+        return Refusal("order-incomplete", f"the answer would be due before the public notice ends, at {iso(until)}")
+    return None
+
+
+def only_the_traced(step: Step) -> Refusal | None:
+    """An amount-level hold: never above what was traced, nor above what arrived, by the order that it takes the place of, too.
+    One of these it must name: a hold without a bound could take all that an account has."""
+    order = step.order
+    if order.kind not in HOLDS:
+        return None
+    if not order.amount_minor or order.currency is None:
+        return Refusal("order-incomplete", "the order does not say how much is to be held")
+    if order.traced_minor is not None and order.amount_minor > order.traced_minor:
+        return Refusal("above-traced", f"only the traced amount may be held, {order.traced_minor} in minor units")
+    target = step.target
+    if target is not None and order.currency != target.currency:
+        return Refusal("order-incomplete", f"the order {target.order_id} is in {target.currency}; so is what takes its place")
+    told = [one.verify for one in (order, target) if one is not None and one.verify is not None]
+    arrived = min((one.amount_minor for one in told if one.amount_minor is not None), default=None)
+    if arrived is not None and order.amount_minor > arrived:
+        return Refusal("above-traced", f"no more may be held than arrived, {arrived} in minor units")
+    if arrived is None and order.traced_minor is None:
+        said = "say what bounds the hold: 'traced_minor' (from the trail), what arrived in 'verify', or the stop in 'of'"
+        return Refusal("order-incomplete", said)
+    return None
+
+
+def held_once(step: Step) -> Refusal | None:
+    """The same money is held by one order; a freeze takes the place of the stop that it names."""
+    order = step.order
+    if order.kind not in HOLDS:
+        return None
+    for one in step.others:
+        if one.kind in HOLDS and one.state in LIVE and one.order_id != order.of and same_money(one, order):
+            return Refusal("already-held", f"this money is under the order {one.order_id}; name it in 'of' to take its place")
+    return None
+
+
+def under_the_cap(step: Step) -> Refusal | None:
+    """Two stops for one account (银发〔2016〕86号), or as the policy says: orders and renewals count together."""
+    most = step.rules.most_per_subject if step.rules else None
+    if most is None:
+        return None
+    order = step.order
+    used = step.elsewhere + sum(times_used(one) for one in step.others if one.kind is order.kind and same_subject(one, order))
+    used += times_used(order) if is_done(order) else 0
+    if used >= most:
+        said = f"an account may have {most} of the kind {order.kind}, renewals included; it had {used}"
+        return Refusal("cap-reached", f"{said}, {step.elsewhere} of them in other cases" if step.elsewhere else said)
+    return None
+
+
+def about_another(step: Step) -> Refusal | None:
+    """A release, a return, or a freeze in place of a stop fits the order that it names."""
+    order, target = step.order, step.target
+    if order.kind not in (OrderKind.RELEASE, OrderKind.RETURN_FUNDS) and order.of is None:
+        return None
+    if target is None:
+        return Refusal("unknown-order", f"there is no order {order.of} in this case")
+    if order.kind in LETTERS:
+        return None
+    if order.recipient != target.recipient or not same_subject(order, target):
+        return Refusal("unknown-order", f"the order {order.of} went to another institution or is about another subject")
+    if order.kind is OrderKind.RELEASE:
+        return _releasable(step)
+    if order.kind is OrderKind.RETURN_FUNDS:
+        return _returnable(step)
+    if order.kind is not OrderKind.FREEZE or target.kind is not OrderKind.STOP_PAYMENT or target.state not in LIVE:
+        return Refusal("not-allowed", "only a freeze takes the place of another order, and only of a stop that is not ended")
+    if any(_releases(one, target) for one in step.others):
+        return Refusal("already-released", f"the order {target.order_id} is being released: nothing takes its place")
+    lifted = sum(one.amount_minor or 0 for one in step.others if one.part and one.of == target.order_id and is_done(one))
+    if lifted and (order.amount_minor or 0) > (most := (target.amount_minor or 0) - lifted):
+        return Refusal("above-traced", f"{lifted} of it was released: at most {most} in minor units is held on")
+    return None
+
+
+def _releasable(step: Step) -> Refusal | None:
+    target = step.target
+    assert target is not None
+    if target.kind not in REVERSIBLE or target.state not in _RELEASABLE:
+        return Refusal("not-allowed", f"the order {target.order_id} is {target.state}; there is nothing to release")
+    if target.kind in HOLDS and (refused := _part_releasable(step, target)) is not None:
+        return refused
+    again = [one for one in step.others if _releases(one, target) and (step.order.part or not one.part)]
+    if again:
+        return Refusal("already-released", f"the release {again[0].order_id} of this order is there already")
+    return None
+
+
+def _part_releasable(step: Step, target: Order) -> Refusal | None:
+    """The amount of a release says how much of the hold is lifted: a part only of what is held and of use to nobody else."""
+    order, draft = step.order, step.event.draft
+    minor, named = order.amount_minor or 0, draft is not None and draft.amount_minor is not None
+    if named and (not minor or order.currency != target.currency):
+        said = f"say how much is released, in {target.currency}; without an amount it is the whole of it"
+        return Refusal("order-incomplete", said)
+    if target.state in UNDONE and minor < (target.amount_minor or 0):
+        said = f"nothing is held under the order {target.order_id} yet: release the whole of it, or what is held when it is"
+        return Refusal("not-held", said)
+    if not order.part:
+        return None
+    if replacing := _in_its_place(target, step.others):
+        said = f"the order {replacing[0].order_id} is to take its place: release a part of that once it is done, or the whole"
+        return Refusal("not-allowed", said)
+    left = target.held_minor - promised_minor(target, step.others)
+    if minor > left:
+        return Refusal("not-held", f"{left} in minor units is held and not promised to anybody; release the whole of it instead")
+    return None
+
+
+def _in_its_place(target: Order, others: Iterable[Order]) -> list[Order]:
+    """Freezes on their way that hold the same money on."""
+    return [
+        one
+        for one in others
+        if one.kind is OrderKind.FREEZE and one.of == target.order_id and one.state in LIVE and not is_done(one)
+    ]
+
+
+def _releases(one: Order, target: Order) -> bool:
+    """Whether it is a release of it that lasts or, of a part, that is not answered yet."""
+    lasts = one.state in LIVE and not (one.part and is_done(one))
+    return one.kind is OrderKind.RELEASE and one.of == target.order_id and lasts
+
+
+def _returnable(step: Step) -> Refusal | None:
+    order, target = step.order, step.target
+    assert target is not None
+    if target.kind is not OrderKind.FREEZE or not is_done(target):
+        return Refusal("not-held", f"only frozen money is returned; the order {target.order_id} is {target.state}")
+    if not order.amount_minor or order.currency != target.currency:
+        return Refusal("order-incomplete", "a return says how much, in the currency of what is frozen")
+    if any(_releases(one, target) for one in step.others):
+        return Refusal("already-released", f"the order {target.order_id} is being released: what it holds is paid to nobody")
+    left = target.held_minor - promised_minor(target, step.others)
+    if order.amount_minor > left:
+        return Refusal("not-held", f"{left} in minor units is frozen and not yet promised to anybody")
+    return None
+
+
+def compared(step: Step) -> Refusal | None:
+    """All fields were compared. What came in by the institution's books is what the order says, else it is a mismatch."""
+    order, event = step.order, step.event
+    if missing := [field for field in order.verify_fields if field not in event.verified]:
+        return Refusal("not-verified", f"compare {', '.join(missing)}, too, before anything is stopped")
+    arrived = order.verify.amount_minor if order.verify else None
+    if event.mismatched or (event.arrived_minor is not None and event.arrived_minor != arrived):
+        return Refusal("mismatch", "a field differs: it must not be stopped; answer 'mismatch'")
+    return None
+
+
+def names_a_field(step: Step) -> Refusal | None:
+    if not set(step.event.mismatched) & set(step.order.verify_fields):
+        return Refusal("not-verified", "a mismatch names a field that was to be compared and differs")
+    return None
+
+
+def gives_a_reason(step: Step) -> Refusal | None:
+    if step.event.reason is None:
+        return Refusal("reason-missing", "say why it is not carried out")
+    return None
+
+
+def in_time(step: Step) -> Refusal | None:
+    order = step.order
+    if order.valid_until is not None and step.now >= order.valid_until:
+        said = f"the order ended at {iso(order.valid_until)}; it must not be carried out any more, and what was held is lifted"
+        return Refusal("expired", said)
+    return None
+
+
+def notice_has_ended(step: Step) -> Refusal | None:
+    """Money is returned pro rata when everybody who paid had the time of the notice to say so."""
+    until = step.order.notice_until
+    if until is not None and step.done_at < until:
+        said = f"it is returned {step.order.method}: it is not paid before the public notice ends at {iso(until)}"
+        return Refusal("notice-running", said)
+    return None
+
+
+def done_when_it_could_be(step: Step) -> Refusal | None:
+    """Nothing was done before it was ordered, nor in the future."""
+    issued = step.order.issued_at
+    if done_between(step.event.done_at, issued, step.now) is None:
+        return Refusal("impossible-time", f"it cannot have been done before {iso(issued)} or after {iso(step.now)}")
+    return None
+
+
+def what_was_done(step: Step) -> Refusal | None:
+    """The proof that each kind asks for."""
+    order, event = step.order, step.event
+    if order.kind in LETTERS and event.text_sealed is None:
+        return Refusal("answer-missing", "a letter is carried out by its answer")
+    if order.preserve and not event.records_kept:
+        return Refusal("records-not-kept", "records of what is taken down are kept (Art. 20); confirm it")
+    if order.kind not in HOLDS and order.kind is not OrderKind.RETURN_FUNDS:
+        return None
+    amount, most = event.amount_minor or 0, order.amount_minor or 0
+    if not amount:
+        return Refusal("amount-missing", "say how much was held or paid back; nothing to hold is a 'failed' order")
+    if amount > most or (event.arrived_minor is not None and amount > event.arrived_minor):
+        return Refusal("above-traced", f"at most {most} in minor units, and no more than arrived, may be held; lift the rest")
+    if order.kind is OrderKind.RETURN_FUNDS and (step.target is None or amount > step.target.held_minor):
+        return Refusal("not-held", "so much is not frozen any more")
+    return None
+
+
+def paid_what_was_ordered(step: Step) -> Refusal | None:
+    order, amount = step.order, step.event.amount_minor or 0
+    if order.kind is OrderKind.RETURN_FUNDS and not 0 < amount <= (order.amount_minor or 0):
+        return Refusal("amount-missing", f"say how much was paid back, at most {order.amount_minor} in minor units")
+    return None
+
+
+def renewable(step: Step) -> Refusal | None:
+    """Not while somebody waits for its release; that of a part leaves the rest, which may be renewed."""
+    rules = step.rules
+    if any(_releases(one, step.order) and not one.part for one in step.others):
+        return Refusal("already-released", f"the order {step.order.order_id} is being released")
+    if rules is not None and rules.renewals is not None and step.order.renewals >= rules.renewals:
+        return Refusal("cap-reached", f"an order of the kind {step.order.kind} is renewed at most {rules.renewals} times")
+    return None
+
+
+def run_out(step: Step) -> Refusal | None:
+    if step.order.valid_until is None or step.now < step.order.valid_until:
+        return Refusal("not-due", f"the order lasts until {iso(step.order.valid_until)}")
+    return None
+
+
+def still_lasts(step: Step) -> Refusal | None:
+    return None if run_out(step) else Refusal("not-due", "the order has ended already")
+
+
+def answer_is_due(step: Step) -> Refusal | None:
+    order = step.order
+    if order.overdue or order.answer_by is None or step.now < order.answer_by:
+        return Refusal("not-due", f"the answer is due at {iso(order.answer_by)}, and counts as overdue once")
+    return None
+
+
+def once(step: Step) -> Refusal | None:
+    if step.order.executed_at is not None:
+        return Refusal("not-allowed", "that it was carried out is known")
+    return None
+
+
+def not_lifted(step: Step) -> Refusal | None:
+    if step.order.lifted_at is not None:
+        return Refusal("not-allowed", "that nothing is held any more is known")
+    return None
+
+
+def frozen_enough(step: Step) -> Refusal | None:
+    if not step.event.amount_minor or step.event.amount_minor > step.order.held_minor:
+        return Refusal("not-held", f"{step.order.held_minor} in minor units is held")
+    return None

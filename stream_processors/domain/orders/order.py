@@ -1,0 +1,279 @@
+"""What an event does to an order: a transition table, guards and effects. Pure.
+
+Invariant: an order is carried out at most once; a refused event changes nothing; only the recipient answers: an institution, or
+of a letter a unit, for which an officer acts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import NamedTuple
+
+from schemas.common import is_unit
+from schemas.notifications.notice import Notice
+from schemas.orders.order import (
+    HISTORY_KEPT,
+    HOLDS,
+    LETTERS,
+    REVERSIBLE,
+    TAKEDOWNS,
+    UNDONE,
+    Order,
+    OrderDraft,
+    OrderEvent,
+    OrderKind,
+    OrderMoved,
+    OrderState,
+)
+from schemas.orders.order import OrderEventKind as E
+from schemas.orders.policy import KindRules, OrderRules
+from schemas.refunds import NOTICED
+from stream_processors.domain.orders import effects, guards
+from stream_processors.domain.orders.step import Effects, Follow, Step, is_part, notices
+from stream_processors.domain.refusal import Refusal
+from stream_processors.domain.state_machine import (
+    ClockStart,
+    ClockStop,
+    Ends,
+    Party,
+    Role,
+    always,
+    listed,
+    open_moves,
+    party,
+)
+
+NONE = "none"
+S = OrderState
+_OFFICER = frozenset({Role.OFFICER})
+_RECIPIENT = frozenset({Role.INSTITUTION, Role.UNIT})
+_CLOCK = frozenset({Role.STAGE})
+_ORDER = frozenset({Role.ORDER})
+
+
+class Move(NamedTuple):
+    """`to`: where it may lead; `when`: for which orders it is there."""
+
+    by: frozenset[Role]
+    to: tuple[OrderState, ...]
+    guard: guards.Guard
+    effect: effects.Effect
+    when: Callable[[Order], bool] = always
+
+
+def _is_compared(order: Order) -> bool:
+    return bool(order.verify_fields)
+
+
+def _is_not_compared(order: Order) -> bool:
+    return not order.verify_fields
+
+
+def _lasts(order: Order) -> bool:
+    return order.valid_until is not None
+
+
+def _is_answered(order: Order) -> bool:
+    return order.answer_by is not None
+
+
+def _can_end(order: Order) -> bool:
+    return order.kind in REVERSIBLE
+
+
+def _can_be_called_off(order: Order) -> bool:
+    """Before it is carried out. A return ends with the freeze that it was to be paid from."""
+    return order.kind in REVERSIBLE or order.kind is OrderKind.RETURN_FUNDS
+
+
+def _can_be_replaced(order: Order) -> bool:
+    return order.kind is OrderKind.STOP_PAYMENT
+
+
+def _holds(order: Order) -> bool:
+    return order.kind in HOLDS
+
+
+def _pays(order: Order) -> bool:
+    return order.kind is OrderKind.FREEZE
+
+
+_may_issue = guards.all_of(
+    guards.offered,
+    guards.about_another,
+    guards.whole,
+    guards.noticed,
+    guards.only_the_traced,
+    guards.held_once,
+    guards.under_the_cap,
+)
+_may_approve = guards.all_of(guards.other_person, _may_issue)
+_may_execute = guards.all_of(guards.in_time, guards.done_when_it_could_be, guards.notice_has_ended, guards.what_was_done)
+_may_renew = guards.all_of(guards.offered, guards.in_time, guards.other_person_renews, guards.renewable, guards.under_the_cap)
+_may_lift = guards.all_of(guards.not_lifted, guards.done_when_it_could_be)
+_crossing = guards.all_of(guards.once, guards.done_when_it_could_be, guards.paid_what_was_ordered)
+_in_time_compared = guards.all_of(guards.in_time, guards.compared)
+
+_execute = Move(_RECIPIENT, (S.EXECUTED,), _may_execute, effects.executed)
+_refuse = Move(_RECIPIENT, (S.REFUSED,), guards.gives_a_reason, effects.refused)
+_fail = Move(_RECIPIENT, (S.FAILED,), guards.gives_a_reason, effects.failed)
+_verify = Move(_RECIPIENT, (S.VERIFIED,), _in_time_compared, effects.verified, _is_compared)
+_mismatch = Move(_RECIPIENT, (S.REFUSED,), guards.names_a_field, effects.mismatched, _is_compared)
+_expire = Move(_CLOCK, (S.EXPIRED,), guards.run_out, effects.expired, _lasts)
+_release = Move(_ORDER, (S.RELEASED,), guards.free, effects.released, _can_end)
+_supersede = Move(_ORDER, (S.RELEASED,), guards.free, effects.released, _can_be_replaced)
+_renew = Move(_OFFICER, (S.RENEWED,), _may_renew, effects.renewed, _lasts)
+_lift = _RECIPIENT | _ORDER
+
+TABLE: dict[tuple[str, E], Move] = {
+    (NONE, E.ISSUE): Move(_OFFICER, (S.ISSUED, S.AWAITING_APPROVAL), _may_issue, effects.drafted),
+    (S.AWAITING_APPROVAL, E.APPROVE): Move(_OFFICER, (S.ISSUED,), _may_approve, effects.approved),
+    (S.AWAITING_APPROVAL, E.REJECT): Move(_OFFICER, (S.WITHDRAWN,), guards.other_person, effects.dropped),
+    (S.AWAITING_APPROVAL, E.WITHDRAW): Move(_OFFICER, (S.WITHDRAWN,), guards.free, effects.dropped),
+    (S.AWAITING_APPROVAL, E.SUPERSEDE): Move(_ORDER, (S.WITHDRAWN,), guards.free, effects.dropped, _can_be_replaced),
+    (S.ISSUED, E.DELIVER): Move(_CLOCK | _RECIPIENT, (S.DELIVERED,), guards.free, effects.delivered),
+    **{(state, E.VERIFY): _verify for state in (S.ISSUED, S.DELIVERED)},
+    **{(state, E.MISMATCH): _mismatch for state in (S.ISSUED, S.DELIVERED)},
+    **{(state, E.EXECUTE): _execute._replace(when=_is_not_compared) for state in (S.ISSUED, S.DELIVERED)},
+    (S.VERIFIED, E.EXECUTE): _execute,
+    **{(state, E.REFUSE): _refuse for state in UNDONE},
+    **{(state, E.FAIL): _fail for state in UNDONE},
+    **{(state, E.OVERDUE): Move(_CLOCK, (state,), guards.answer_is_due, effects.overdue, _is_answered) for state in UNDONE},
+    **{(state, E.EXPIRE): _expire for state in (*UNDONE, S.EXECUTED, S.RENEWED)},
+    **{(state, E.RELEASE): _release._replace(when=_can_be_called_off) for state in UNDONE},
+    **{(state, E.RELEASE): _release for state in (S.EXECUTED, S.RENEWED)},
+    **{(state, E.SUPERSEDE): _supersede for state in (*UNDONE, S.EXECUTED, S.RENEWED)},
+    **{(state, E.RENEW): _renew for state in (S.EXECUTED, S.RENEWED)},
+    **{
+        (state, E.NEAR_EXPIRY): Move(_CLOCK, (state,), guards.still_lasts, effects.near_expiry, _lasts)
+        for state in (S.EXECUTED, S.RENEWED)
+    },
+    **{
+        (state, E.PAY_BACK): Move(_ORDER, (state, S.RELEASED), guards.frozen_enough, effects.paid_back, _pays)
+        for state in (S.EXECUTED, S.RENEWED)
+    },
+    **{
+        (state, E.LOWER): Move(_ORDER, (state,), guards.frozen_enough, effects.lowered, _holds)
+        for state in (S.EXECUTED, S.RENEWED)
+    },
+    (S.RELEASED, E.EXECUTE): Move(_RECIPIENT, (S.RELEASED,), _crossing, effects.crossed, _can_be_called_off),
+    (S.EXPIRED, E.EXECUTE): Move(_RECIPIENT, (S.EXPIRED,), _crossing, effects.crossed, _can_end),
+    **{(state, E.LIFT): Move(_lift, (state,), _may_lift, effects.lifted, _can_end) for state in (S.RELEASED, S.EXPIRED)},
+}
+"""state x event -> move. An answer may come before the record of its delivery. An order that was carried out after its end
+(the two crossed on their way) keeps its state, holds nothing, and its recipient is told again; money that was paid back
+meanwhile is not held any more."""
+
+
+class OrderChange(NamedTuple):
+    """`order` is None when the event was refused; `follows` are events of other orders, to be applied with this one."""
+
+    order: Order | None
+    notices: tuple[Notice, ...] = ()
+    starts: tuple[ClockStart, ...] = ()
+    stops: tuple[ClockStop, ...] = ()
+    follows: tuple[Follow, ...] = ()
+    refused: Refusal | None = None
+
+
+def acting(actor: str, event: OrderEvent) -> Party:
+    """Who does it. An officer who answers a letter is the unit that the event names; he does nothing else as that."""
+    who = party(actor)
+    return Party(Role.UNIT, event.unit) if who.role == Role.OFFICER and event.unit is not None else who
+
+
+def unit_of(order: Order) -> str | None:
+    """The unit whose officers may answer it: that of a letter that was sent to one. Everything else is for institutions."""
+    return order.recipient if order.kind in LETTERS and order.issued_at is not None and is_unit(order.recipient) else None
+
+
+def decide(
+    *,
+    order: Order | None,
+    event: OrderEvent,
+    actor: str,
+    rules: OrderRules,
+    now: datetime,
+    ends: Ends,
+    others: tuple[Order, ...] = (),
+    elsewhere: int = 0,
+) -> OrderChange:
+    """What becomes of the event. `actor`: `officer:...`, `institution:...`, `stage:...`; `others`: the case's other orders;
+    `elsewhere`: how often the same was ordered about the account in other cases."""
+    who = acting(actor, event)
+    if order is None and (event.kind is not E.ISSUE or event.draft is None):
+        return OrderChange(None, refused=Refusal("unknown-order", f"there is no order {event.order_id} in this case"))
+    of_kind = rules.kinds.get(order.kind if order else event.draft.kind if event.draft else OrderKind.RELEASE)
+    thing = order or _candidate(event.draft, who, of_kind, now, others, ends)
+    if who.role == Role.INSTITUTION and who.id != thing.recipient:
+        return OrderChange(None, refused=Refusal("not-recipient", "only the institution that an order went to may answer it"))
+    if who.role == Role.UNIT and who.id != unit_of(thing):
+        return OrderChange(None, refused=Refusal("not-recipient", "officers answer the letters that went to their unit alone"))
+    state = order.state if order else NONE
+    moves = open_moves(TABLE, state, thing, who.role)
+    move = TABLE.get((state, event.kind))
+    if move is None or event.kind not in moves:
+        said = f"the order is {state}; {listed(moves)}"
+        return OrderChange(None, refused=Refusal("not-allowed", said, moves))
+    step = Step(thing, event, who, of_kind, now, ends, others, elsewhere)
+    refused = move.guard(step)
+    if refused is not None:
+        return OrderChange(None, refused=refused._replace(moves=moves))
+    return _applied(step, move.effect(step), actor)
+
+
+def _applied(step: Step, found: Effects, actor: str) -> OrderChange:
+    state = found.changes.get("state", step.order.state)
+    moved = OrderMoved.trusted(at=step.now, actor=actor, event=step.event.kind, state=state)
+    history = (*step.order.history[1 - HISTORY_KEPT :], moved)
+    changed = step.order.model_copy(update={**found.changes, "history": history})
+    return OrderChange(changed, notices(changed, step.event, found.told, step.now), found.starts, found.stops, found.follows)
+
+
+def _candidate(
+    draft: OrderDraft | None, who: Party, rules: KindRules | None, now: datetime, others: tuple[Order, ...], ends: Ends
+) -> Order:
+    """The order as it would stand. A release or return is about what its target is about."""
+    assert draft is not None
+    target = next((one for one in others if one.order_id == draft.of), None)
+    takes = target is not None and draft.kind in (OrderKind.RELEASE, OrderKind.RETURN_FUNDS)
+    least = rules.four_eyes_from_minor if rules else None
+    amount = draft.amount_minor
+    if target and amount is None and draft.kind is OrderKind.RELEASE:
+        amount = target.held_minor or target.amount_minor
+    return Order.trusted(
+        order_id=draft.order_id,
+        kind=draft.kind,
+        case_id=draft.case_id,
+        agency=draft.agency,
+        recipient=draft.recipient,
+        state=OrderState.AWAITING_APPROVAL,
+        issued_by=who.id,
+        drafted_at=now,
+        basis=draft.basis or (rules.basis if rules else ""),
+        subject=target.subject if takes and target and draft.subject is None else draft.subject,
+        verify=draft.verify,
+        verify_fields=rules.verify if rules else (),
+        amount_minor=amount,
+        traced_minor=draft.traced_minor,
+        currency=target.currency if takes and target and draft.currency is None else draft.currency,
+        four_eyes=least is not None and (amount or 0) >= least,
+        of=draft.of,
+        text_sealed=draft.text_sealed,
+        clock=rules.clock if rules else None,
+        answer_clock=rules.answer_clock if rules else None,
+        verify_clock=rules.verify_clock if rules else None,
+        answer_by=draft.answer_by,
+        preserve=bool(rules and rules.preserve and draft.kind in TAKEDOWNS),
+        method=draft.method if draft.kind is OrderKind.RETURN_FUNDS else None,
+        notice_until=_announced(draft, rules, now, ends),
+        part=is_part(draft.kind, amount, target),
+    )
+
+
+def _announced(draft: OrderDraft, rules: KindRules | None, now: datetime, ends: Ends) -> datetime | None:
+    """When a notice that was given before the order has run its time."""
+    if draft.method not in NOTICED or draft.announced_at is None or rules is None or rules.notice_clock is None:
+        return None
+    return ends(min(draft.announced_at, now), rules.notice_clock)

@@ -1,0 +1,134 @@
+"""The orders of one case together: an event of one, and what follows from it for another. Pure.
+
+Invariant: an event and what follows from it are applied together or not at all; the number of orders in a case is bounded, and
+none that lasts, or that counts against a cap, makes room for another. A release always finds room: somebody waits for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import NamedTuple
+
+from schemas.notifications.notice import Notice
+from schemas.orders.order import LIVE, REVERSIBLE, Order, OrderEvent, OrderEventKind, OrderKind, OrderState
+from schemas.orders.policy import OrderRules
+from stream_processors.domain.orders import order as one_order
+from stream_processors.domain.orders.order import OrderChange
+from stream_processors.domain.orders.step import Follow, is_done
+from stream_processors.domain.refusal import Refusal
+from stream_processors.domain.state_machine import ClockStart, ClockStop, Ends
+
+MOST_ORDERS = 32
+"""Beside releases under way. Of these an order has two at a time, of a part and of the whole, so there are at most three times as
+many."""
+
+
+class OrdersChange(NamedTuple):
+    """All orders of the case after the event, and `order`, the one that it was about. Refusal: they are as they were."""
+
+    orders: tuple[Order, ...]
+    order: Order | None = None
+    notices: tuple[Notice, ...] = ()
+    starts: tuple[ClockStart, ...] = ()
+    stops: tuple[ClockStop, ...] = ()
+    refused: Refusal | None = None
+
+
+def decide(
+    *,
+    orders: tuple[Order, ...],
+    event: OrderEvent,
+    actor: str,
+    rules: OrderRules,
+    now: datetime,
+    ends: Ends,
+    elsewhere: int = 0,
+) -> OrdersChange:
+    """What becomes of the event in its case. `elsewhere`: how often the same was ordered about the account in other cases."""
+
+    def one(known: tuple[Order, ...], event: OrderEvent, actor: str, elsewhere: int = 0) -> OrderChange:
+        found, others = _find(known, event.order_id), tuple(each for each in known if each.order_id != event.order_id)
+        return one_order.decide(
+            order=found, event=event, actor=actor, rules=rules, now=now, ends=ends, others=others, elsewhere=elsewhere
+        )
+
+    kept = orders
+    if event.kind is OrderEventKind.ISSUE and _find(orders, event.order_id) is None:
+        room = _room(orders, event)
+        if room is None:
+            return OrdersChange(orders, refused=Refusal("too-many-orders", f"a case has at most {MOST_ORDERS} orders that count"))
+        kept = room
+    change = one(kept, event, actor, elsewhere)
+    if change.order is None:
+        return OrdersChange(orders, refused=change.refused)
+    kept = _put(kept, change.order)
+    total = OrdersChange(kept, change.order, change.notices, change.starts, change.stops)
+    for follow in change.follows:
+        then = one(total.orders, _event_of(follow, event), f"order:{event.order_id}")
+        if then.order is None:
+            return OrdersChange(orders, refused=then.refused)
+        total = OrdersChange(
+            _put(total.orders, then.order),
+            change.order,
+            (*total.notices, *then.notices),
+            (*total.starts, *then.starts),
+            (*total.stops, *then.stops),
+        )
+    return total
+
+
+def clock_event(order: Order, clock: str, *, warning: bool = False) -> OrderEventKind | None:
+    """What it is to the order that one of its clocks ran out, or warns before. None: people are told, the order does not move."""
+    if clock == order.clock:
+        return OrderEventKind.NEAR_EXPIRY if warning else OrderEventKind.EXPIRE
+    return OrderEventKind.OVERDUE if clock == order.answer_clock and not warning else None
+
+
+def held_minor(orders: Iterable[Order]) -> dict[str, int]:
+    """Currency -> what the orders hold together, in minor units."""
+    sums: dict[str, int] = {}
+    for one in orders:
+        if one.held_minor and one.currency:
+            sums[one.currency] = sums.get(one.currency, 0) + one.held_minor
+    return sums
+
+
+def _event_of(follow: Follow, cause: OrderEvent) -> OrderEvent:
+    return OrderEvent.trusted(
+        event_id=cause.event_id, order_id=follow.order_id, kind=follow.kind, amount_minor=follow.amount_minor
+    )
+
+
+def _find(orders: tuple[Order, ...], order_id: str) -> Order | None:
+    return next((one for one in orders if one.order_id == order_id), None)
+
+
+def _put(orders: tuple[Order, ...], changed: Order) -> tuple[Order, ...]:
+    """In place of the one with its id, else at the end."""
+    if _find(orders, changed.order_id) is None:
+        return (*orders, changed)
+    return tuple(changed if one.order_id == changed.order_id else one for one in orders)
+
+
+def _room(orders: tuple[Order, ...], event: OrderEvent) -> tuple[Order, ...] | None:
+    """The orders with a place for one more: the oldest that are over for good go, what was paid back last of all, for nobody else
+    tells of that. None: all of them count."""
+    kept = orders
+    while len(kept) >= MOST_ORDERS:
+        over = [number for number, one in enumerate(kept) if _over(one, kept)]
+        gone = next((number for number in over if not kept[number].paid_minor), next(iter(over), None))
+        if gone is None:
+            frees = event.draft is not None and event.draft.kind is OrderKind.RELEASE
+            return kept if frees else None
+        kept = kept[:gone] + kept[gone + 1 :]
+    return kept
+
+
+def _over(order: Order, orders: tuple[Order, ...]) -> bool:
+    """Whether nothing can come of it any more, it counts against no cap, and no order that lasts is about it."""
+    if any(one.of == order.order_id and one.state in LIVE and not is_done(one) for one in orders):
+        return False
+    if order.kind in REVERSIBLE:
+        return order.state in (OrderState.WITHDRAWN, OrderState.REFUSED, OrderState.FAILED)
+    return order.state not in LIVE or is_done(order)

@@ -1,0 +1,148 @@
+"""What the guards and effects of orders are given, and what an effect gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from schemas.deadlines import Length
+from schemas.notifications.notice import Notice, NoticeKind
+from schemas.orders.order import HOLDS, LIVE, REVERSIBLE, Order, OrderEvent, OrderEventKind, OrderKind, OrderState
+from schemas.orders.policy import KindRules
+from schemas.refunds import NOTICED
+from stream_processors.domain.state_machine import ClockStart, ClockStop, Ends, Party, done_between
+
+_TICK = timedelta(microseconds=1)
+
+
+class Step(NamedTuple):
+    """One event of one order. `order` is as it stands (of an issue: as it would stand), `others` are the case's other orders,
+    `rules` those of its kind (None: the policy does not offer it), `elsewhere` what counts against its cap in other cases."""
+
+    order: Order
+    event: OrderEvent
+    actor: Party
+    rules: KindRules | None
+    now: datetime
+    ends: Ends
+    others: tuple[Order, ...] = ()
+    elsewhere: int = 0
+
+    @property
+    def target(self) -> Order | None:
+        """The order that this one is about."""
+        return next((one for one in self.others if one.order_id == self.order.of), None)
+
+    @property
+    def notice_until(self) -> datetime | None:
+        """When the public notice before this return has run its time, given now if it was not before; None: it needs none."""
+        order, rules = self.order, self.rules
+        if order.method not in NOTICED or rules is None or rules.notice_clock is None:
+            return None
+        return order.notice_until or self.ends(self.now, rules.notice_clock)
+
+    def ends_behind(self, until: datetime, length: Length) -> datetime:
+        """When the length is over that begins where another time ended: 24:00 belongs to the day that it ends."""
+        return self.ends(until if length.exact_s is not None else until - _TICK, length)
+
+    @property
+    def done_at(self) -> datetime:
+        return done_between(self.event.done_at, self.order.issued_at, self.now) or self.now
+
+
+_ENDED = frozenset({OrderState.RELEASED, OrderState.EXPIRED})
+
+
+class Follow(NamedTuple):
+    """What one order does to another."""
+
+    order_id: str
+    kind: OrderEventKind
+    amount_minor: int | None = None
+
+
+class Told(NamedTuple):
+    """A notice to be made: who, what kind, the key of the sentence, its values."""
+
+    recipient: str
+    kind: NoticeKind
+    says: str
+    data: dict[str, int | str]
+
+
+class Effects(NamedTuple):
+    changes: dict[str, Any]
+    told: tuple[Told, ...] = ()
+    starts: tuple[ClockStart, ...] = ()
+    stops: tuple[ClockStop, ...] = ()
+    follows: tuple[Follow, ...] = ()
+
+
+def notices(order: Order, event: OrderEvent, told: Iterable[Told], now: datetime) -> tuple[Notice, ...]:
+    """The notices of one step, named by the event and the order, so that a replay makes the same."""
+    return tuple(
+        Notice.trusted(
+            notice_id=f"{event.event_id}/{order.order_id}/{number}",
+            recipient=one.recipient,
+            kind=one.kind,
+            case_id=order.case_id,
+            says=one.says,
+            at=now,
+            order_id=order.order_id,
+            subject=order.subject,
+            data=one.data,
+        )
+        for number, one in enumerate(told)
+    )
+
+
+def same_subject(one: Order, other: Order) -> bool:
+    """Whether both are about the same thing at the same institution."""
+    if one.subject is None or other.subject is None:
+        return False
+    return (one.recipient, one.subject.token) == (other.recipient, other.subject.token)
+
+
+def same_money(one: Order, other: Order) -> bool:
+    """Whether both are, or may be, about the same transfer to the same account."""
+    if not same_subject(one, other):
+        return False
+    if one.verify is None or other.verify is None:
+        return True
+    return (one.verify.amount_minor, one.verify.occurred_at) == (other.verify.amount_minor, other.verify.occurred_at)
+
+
+def times_used(order: Order) -> int:
+    """How many of its kind an order counts as on its account: itself and its renewals, if it is live or ever took effect."""
+    return 1 + order.renewals if order.state in LIVE or order.executed_at is not None else 0
+
+
+def promised_minor(target: Order, others: Iterable[Order]) -> int:
+    """What other returns that are under way will take of it."""
+    return sum(
+        one.amount_minor or 0
+        for one in others
+        if one.kind is OrderKind.RETURN_FUNDS and one.of == target.order_id and one.state in LIVE and one.executed_at is None
+    )
+
+
+def is_done(order: Order) -> bool:
+    return order.state in (OrderState.EXECUTED, OrderState.RENEWED)
+
+
+def crossed_its_end(order: Order) -> bool:
+    """Whether the word that it was carried out came after its end."""
+    return any(one.event is OrderEventKind.EXECUTE and one.state in _ENDED for one in order.history)
+
+
+def is_part(kind: OrderKind, amount_minor: int | None, target: Order | None) -> bool:
+    """Whether it is the release of less than its target holds."""
+    if kind is not OrderKind.RELEASE or target is None or target.kind not in HOLDS or not is_done(target):
+        return False
+    return 0 < (amount_minor or 0) < target.held_minor
+
+
+def is_unlifted(order: Order) -> bool:
+    """Carried out, and nobody has said that it is lifted: whatever its state, the person's money may be held."""
+    return order.kind in REVERSIBLE and order.executed_at is not None and order.lifted_at is None

@@ -1,0 +1,270 @@
+"""The yearly assessment of member units: a transition table from open to locked. Pure but for the signer that it is given.
+
+open -> published -> (disputed -> decided) -> locked. A unit disputes its own figures while the time for it runs; the coordination
+body rules; then the result is locked with a digest and a signature, and is final (Art. 47).
+Invariant: a locked result refuses every move, and any change to it is seen (`verified`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, NamedTuple, Protocol
+
+from schemas.oversight.appraisals import (
+    MOST_DISPUTES,
+    Assessment,
+    AssessmentMove,
+    AssessmentMoveKind,
+    AssessmentState,
+    Dispute,
+    Lock,
+    Ruling,
+    UnitResult,
+)
+from stream_processors.domain.refusal import Refusal
+
+FORM = "liandong.assessment.v1"
+APPLIED_KEPT = 64
+
+
+class Signer(Protocol):
+    """A key that signs: a compact JWS whose payload is given."""
+
+    @property
+    def key_id(self) -> str: ...
+
+    def sign(self, payload: bytes) -> str: ...
+
+
+Verifier = Callable[[str], bytes | None]
+"""The payload of a compact JWS whose signature is right; None of any other."""
+
+
+class AssessmentChange(NamedTuple):
+    """What became of a move: `assessment` after it, or why not. An `echo` was applied before."""
+
+    assessment: Assessment | None = None
+    refusal: Refusal | None = None
+    echo: bool = False
+
+
+class _Step(NamedTuple):
+    move: AssessmentMove
+    assessment: Assessment
+    now: datetime
+    signer: Signer | None
+
+
+Effect = Callable[[_Step], dict[str, Any] | Refusal]
+S, K = AssessmentState, AssessmentMoveKind
+
+
+def _publish(step: _Step) -> dict[str, Any] | Refusal:
+    until, results = step.move.disputes_until, step.move.results
+    if until is None or until <= step.now:
+        return Refusal("invalid-move", "figures are published with a time until which they may be disputed")
+    if not results or len({one.unit for one in results}) != len(results):
+        return Refusal("invalid-move", "each unit that is assessed has one result")
+    ordered = tuple(sorted(results, key=lambda one: one.unit))
+    return {"results": ordered, "published_at": step.now, "disputes_until": until, "state": S.PUBLISHED}
+
+
+def _dispute(step: _Step) -> dict[str, Any] | Refusal:
+    move, assessment = step.move, step.assessment
+    if not _disputable(assessment, step.now):
+        return Refusal("too-late", f"figures could be disputed until {assessment.disputes_until:%Y-%m-%dT%H:%M:%SZ}")
+    if move.dispute_id is None or move.figure is None or move.claimed is None or move.ground is None:
+        return Refusal("invalid-move", "a dispute names the figure, what it should be, and the ground")
+    published = _figure(assessment.results, move.party, move.figure)
+    if published is None:
+        return Refusal("not-yours", "a unit disputes figures of its own that were published")
+    if any(one.dispute_id == move.dispute_id for one in assessment.disputes):
+        return Refusal("reference-reused", "another dispute has this id")
+    if any((one.unit, one.figure, one.ruling) == (move.party, move.figure, None) for one in assessment.disputes):
+        return Refusal("not-allowed", "this figure is disputed already; its ruling is awaited")
+    if len(assessment.disputes) >= MOST_DISPUTES:
+        return Refusal("too-many", f"an assessment holds {MOST_DISPUTES} disputes")
+    new = Dispute.trusted(
+        dispute_id=move.dispute_id,
+        unit=move.party,
+        figure=move.figure,
+        published=published,
+        claimed=move.claimed,
+        ground=move.ground,
+        paper=move.paper,
+        raised_at=step.now,
+    )
+    return {"disputes": (*assessment.disputes, new), "state": S.DISPUTED}
+
+
+def _decide(step: _Step) -> dict[str, Any] | Refusal:
+    move, assessment = step.move, step.assessment
+    found = next((one for one in assessment.disputes if one.dispute_id == move.dispute_id), None)
+    if found is None or found.ruling is not None:
+        return Refusal("not-allowed", "there is no such dispute that awaits a ruling")
+    if move.ruling is None or (move.ruling is Ruling.UPHELD and move.ruled is None):
+        return Refusal("invalid-move", "a ruling is upheld, with the figure as it is to be, or rejected")
+    ruled = move.ruled if move.ruling is Ruling.UPHELD else None
+    marks = {"ruling": move.ruling, "ruled": ruled, "ruled_paper": move.paper, "ruled_at": step.now}
+    disputes = tuple(one.model_copy(update=marks) if one is found else one for one in assessment.disputes)
+    waiting = any(one.ruling is None for one in disputes)
+    results = assessment.results if ruled is None else _with(assessment.results, found, ruled)
+    return {"disputes": disputes, "results": results, "state": S.DISPUTED if waiting else S.DECIDED}
+
+
+def _lock(step: _Step) -> dict[str, Any] | Refusal:
+    if _disputable(step.assessment, step.now):
+        return Refusal("not-due", f"figures may be disputed until {step.assessment.disputes_until:%Y-%m-%dT%H:%M:%SZ}")
+    if step.signer is None:
+        return Refusal("no-signer", "a result is locked with a signature; there is no key here to sign with")
+    mark = digest(step.assessment)
+    signature = step.signer.sign(_statement(step.assessment, mark, step.now))
+    lock = Lock.trusted(at=step.now, digest=mark, signature=signature, key_id=step.signer.key_id)
+    return {"lock": lock, "state": S.LOCKED}
+
+
+class Move(NamedTuple):
+    """`to`: where it may lead; `body_only`: the coordination body alone may do it."""
+
+    to: tuple[AssessmentState, ...]
+    effect: Effect
+    body_only: bool = True
+
+
+TABLE: dict[tuple[AssessmentState, AssessmentMoveKind], Move] = {
+    (S.OPEN, K.PUBLISH): Move((S.PUBLISHED,), _publish),
+    (S.PUBLISHED, K.DISPUTE): Move((S.DISPUTED,), _dispute, body_only=False),
+    (S.DISPUTED, K.DISPUTE): Move((S.DISPUTED,), _dispute, body_only=False),
+    (S.DECIDED, K.DISPUTE): Move((S.DISPUTED,), _dispute, body_only=False),
+    (S.DISPUTED, K.DECIDE): Move((S.DISPUTED, S.DECIDED), _decide),
+    (S.PUBLISHED, K.LOCK): Move((S.LOCKED,), _lock),
+    (S.DECIDED, K.LOCK): Move((S.LOCKED,), _lock),
+}
+"""No move leads out of LOCKED. Opening is of a year that has no assessment yet."""
+
+
+def open_moves(assessment: Assessment) -> list[str]:
+    return [kind.value for state, kind in TABLE if state is assessment.state]
+
+
+def decide(
+    *, move: AssessmentMove, assessment: Assessment | None, now: datetime, signer: Signer | None = None
+) -> AssessmentChange:
+    """What becomes of the move. `signer` is needed to lock."""
+    if assessment is None:
+        return _opened(move, now)
+    if move.year != assessment.year:
+        return AssessmentChange(refusal=Refusal("not-found", f"this is the assessment of {assessment.year}"))
+    if move.move_id in assessment.applied:
+        return AssessmentChange(echo=True)
+    if assessment.state is S.LOCKED:
+        return AssessmentChange(refusal=Refusal("locked", f"the result of {assessment.year} is locked and final"))
+    if move.revision is not None and move.revision != assessment.revision:
+        said = f"the assessment is at revision {assessment.revision}, the request was made on {move.revision}; read it again"
+        return AssessmentChange(refusal=Refusal("stale-revision", said))
+    entry = TABLE.get((assessment.state, move.kind))
+    if entry is None:
+        said = f"the assessment is {assessment.state}; moves open now: {', '.join(open_moves(assessment))}"
+        return AssessmentChange(refusal=Refusal("not-allowed", said))
+    if entry.body_only and move.party != assessment.body:
+        return AssessmentChange(refusal=Refusal("forbidden", "only the coordination body may do this"))
+    changes = entry.effect(_Step(move, assessment, now, signer))
+    if isinstance(changes, Refusal):
+        return AssessmentChange(refusal=changes)
+    applied = (*assessment.applied[1 - APPLIED_KEPT :], move.move_id)
+    changes |= {"revision": assessment.revision + 1, "changed_at": now, "applied": applied}
+    return AssessmentChange(assessment.model_copy(update=changes))
+
+
+def _opened(move: AssessmentMove, now: datetime) -> AssessmentChange:
+    if move.kind is not K.OPEN:
+        return AssessmentChange(refusal=Refusal("not-found", f"there is no assessment of {move.year}"))
+    made = Assessment.trusted(
+        year=move.year,
+        body=move.party,
+        state=S.OPEN,
+        revision=1,
+        opened_at=now,
+        changed_at=now,
+        applied=(move.move_id,),
+    )
+    return AssessmentChange(made)
+
+
+def _disputable(assessment: Assessment, now: datetime) -> bool:
+    return assessment.disputes_until is not None and now < assessment.disputes_until
+
+
+def _figure(results: tuple[UnitResult, ...], unit: str, figure: str) -> int | None:
+    return next((one.figures.get(figure) for one in results if one.unit == unit), None)
+
+
+def _with(results: tuple[UnitResult, ...], dispute: Dispute, ruled: int) -> tuple[UnitResult, ...]:
+    """Only the figure itself: what it is a part or the sum of is a dispute of its own."""
+    return tuple(
+        one.model_copy(update={"figures": {**one.figures, dispute.figure: ruled}}) if one.unit == dispute.unit else one
+        for one in results
+    )
+
+
+def canonical(assessment: Assessment) -> bytes:
+    """The result as bytes: JSON with sorted keys, without blanks, nothing that is not there. Every field is named here, so that a
+    field which the record gets later changes no digest of before."""
+    whole = {
+        "form": FORM,
+        "year": assessment.year,
+        "body": assessment.body,
+        "opened_at": _iso(assessment.opened_at),
+        "published_at": _iso(assessment.published_at),
+        "disputes_until": _iso(assessment.disputes_until),
+        "results": [{"unit": one.unit, "figures": one.figures} for one in assessment.results],
+        "disputes": [_disputed(one) for one in assessment.disputes],
+    }
+    return _json(whole)
+
+
+def digest(assessment: Assessment) -> str:
+    return "sha-256:" + hashlib.sha256(canonical(assessment)).hexdigest()
+
+
+def verified(assessment: Assessment, verifier: Verifier) -> bool:
+    """Whether the result is locked, signed by a key that the verifier trusts, and still what was signed."""
+    lock = assessment.lock
+    if lock is None or assessment.state is not S.LOCKED:
+        return False
+    statement = verifier(lock.signature)
+    mark = digest(assessment)
+    return lock.digest == mark and statement == _statement(assessment, mark, lock.at)
+
+
+def _statement(assessment: Assessment, mark: str, at: datetime) -> bytes:
+    """What is signed: short, whatever the number of units."""
+    return _json({"form": FORM, "year": assessment.year, "body": assessment.body, "digest": mark, "locked_at": _iso(at)})
+
+
+def _disputed(one: Dispute) -> dict[str, Any]:
+    return {
+        "dispute_id": one.dispute_id,
+        "unit": one.unit,
+        "figure": one.figure,
+        "published": one.published,
+        "claimed": one.claimed,
+        "ground": one.ground,
+        "paper": one.paper,
+        "raised_at": _iso(one.raised_at),
+        "ruling": one.ruling,
+        "ruled": one.ruled,
+        "ruled_paper": one.ruled_paper,
+        "ruled_at": _iso(one.ruled_at),
+    }
+
+
+def _iso(at: datetime | None) -> str | None:
+    return None if at is None else at.astimezone(UTC).isoformat()
+
+
+def _json(value: dict[str, Any]) -> bytes:
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()

@@ -1,0 +1,71 @@
+"""Educational campaigns of institutions (Art. 22): told, corrected, withdrawn. Pure.
+
+Invariant: a campaign counts once, as it was last told, and only its institution may change it.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from schemas.oversight.oversight import Campaign, CampaignMove, CampaignMoveKind
+from schemas.oversight.scorecards import CampaignFigures
+from stream_processors.domain.refusal import Refusal
+
+APPLIED_KEPT = 16
+K = CampaignMoveKind
+
+
+class CampaignChange(NamedTuple):
+    """What became of a move: `campaign` after it, or why not. An `echo` was applied before."""
+
+    campaign: Campaign | None = None
+    refusal: Refusal | None = None
+    echo: bool = False
+
+
+def decide(*, move: CampaignMove, campaign: Campaign | None, now: datetime) -> CampaignChange:
+    """What becomes of the move."""
+    refusal = _refused(move, campaign, now)
+    if campaign is not None and campaign.institution == move.party and move.move_id in campaign.applied:
+        return CampaignChange(echo=True)
+    if refusal is not None:
+        return CampaignChange(refusal=refusal)
+    if campaign is None:
+        campaign = Campaign.trusted(
+            campaign_id=move.campaign_id,
+            institution=move.party,
+            revision=0,
+            told_at=now,
+            changed_at=now,
+            at=move.at,
+            reached=move.reached,
+        )
+    changes: dict[str, Any] = {"withdrawn": True} if move.kind is K.WITHDRAW else {"at": move.at, "reached": move.reached}
+    applied = (*campaign.applied[1 - APPLIED_KEPT :], move.move_id)
+    changes |= {"revision": campaign.revision + 1, "changed_at": now, "applied": applied}
+    return CampaignChange(campaign.model_copy(update=changes))
+
+
+def _refused(move: CampaignMove, campaign: Campaign | None, now: datetime) -> Refusal | None:
+    if campaign is None and move.kind is K.WITHDRAW:
+        return Refusal("not-found", "there is no such campaign of yours")
+    if campaign is not None:
+        if campaign.institution != move.party:
+            return Refusal("not-found", "there is no such campaign of yours")
+        if move.revision is not None and move.revision != campaign.revision:
+            return Refusal("stale-revision", f"the campaign is at revision {campaign.revision}; read it again")
+        if campaign.withdrawn:
+            return Refusal("not-allowed", "the campaign was withdrawn")
+    if move.kind is K.TELL and (move.at is None or move.reached is None):
+        return Refusal("invalid-move", "a campaign says when it was and how many persons it reached")
+    if move.at is not None and move.at > now:
+        return Refusal("invalid-move", "a campaign is told when it took place")
+    return None
+
+
+def figures(one: Campaign) -> CampaignFigures:
+    """What it counts in the institution's scorecard."""
+    return CampaignFigures.trusted(
+        campaign_id=one.campaign_id, institution=one.institution, at=one.at, reached=one.reached, withdrawn=one.withdrawn
+    )

@@ -1,0 +1,106 @@
+"""One entrance to what the stage `oversee` decides: which part a request belongs to, and what it changes of the scorecards. Pure.
+
+A deadline of a supervision measure needs no clock of its own: that it ran out is a move that is made before the next one, at
+the latest, and readers see it by the time (`overdue`). Invariant: every request becomes one change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from schemas.cases.case import ActionOutcome
+from schemas.oversight.appraisals import Supervision, SupervisionMove, SupervisionMoveKind, SupervisionState
+from schemas.oversight.oversight import OversightAction, OversightChange, Record
+from schemas.oversight.scorecards import Figures
+from stream_processors.domain.oversight import appraisal as assessment
+from stream_processors.domain.oversight import campaign, data_request, supervision
+from stream_processors.domain.oversight.appraisal import Signer
+from stream_processors.domain.refusal import Refusal
+from stream_processors.domain.scorecards import difference
+
+KEEPER = "oversee"
+Decided = tuple[Any, Refusal | None, bool]
+"""(the record, the refusal, whether it is an echo): what every part's `decide` gives."""
+
+
+class _Part(NamedTuple):
+    decide: Callable[[Any, Any, datetime, Signer | None], Decided]
+    figures: Callable[[Any], Figures]
+
+
+def _assessment(move: Any, record: Any, now: datetime, signer: Signer | None) -> Decided:
+    change = assessment.decide(move=move, assessment=record, now=now, signer=signer)
+    return change.assessment, change.refusal, change.echo
+
+
+def _supervision(move: SupervisionMove, record: Supervision | None, now: datetime, signer: Signer | None) -> Decided:
+    if record is not None and overdue(record, now) and move.revision in (None, record.revision):
+        record, move = _fallen_due(record, now), move.model_copy(update={"revision": None})
+    change = supervision.decide(move=move, supervision=record, now=now)
+    return change.supervision, change.refusal, change.echo
+
+
+def _fallen_due(record: Supervision, now: datetime) -> Supervision:
+    due = SupervisionMove.trusted(
+        move_id=f"due-{record.answer_by:%Y%m%dT%H%M%SZ}",
+        kind=SupervisionMoveKind.FALL_DUE,
+        supervision_id=record.supervision_id,
+        party=KEEPER,
+    )
+    return supervision.decide(move=due, supervision=record, now=now).supervision or record
+
+
+def overdue(record: Supervision, now: datetime) -> bool:
+    """Whether the deadline ran out and no move has said so yet."""
+    return record.state is SupervisionState.ISSUED and now >= record.answer_by
+
+
+def _data(move: Any, record: Any, now: datetime, signer: Signer | None) -> Decided:
+    change = data_request.decide(move=move, request=record, now=now)
+    return change.request, change.refusal, change.echo
+
+
+def _campaign(move: Any, record: Any, now: datetime, signer: Signer | None) -> Decided:
+    change = campaign.decide(move=move, campaign=record, now=now)
+    return change.campaign, change.refusal, change.echo
+
+
+_NOTHING = Figures.trusted()
+_DECIDERS = {
+    "assessment": _Part(_assessment, lambda record: _NOTHING),
+    "supervision": _Part(_supervision, lambda record: _NOTHING),
+    "data": _Part(_data, lambda record: Figures.trusted(data=(data_request.figures(record),))),
+    "campaign": _Part(_campaign, lambda record: Figures.trusted(campaigns=(campaign.figures(record),))),
+}
+
+
+def decide(
+    *, action: OversightAction, actor: str, record: Record | None, now: datetime, signer: Signer | None = None
+) -> OversightChange:
+    """What becomes of the request. `record` is what it is about, None when there is none yet."""
+    part = _DECIDERS[action.part]
+    head: dict[str, Any] = {"action_id": action.move.move_id, "about": action.about, "at": now, "actor": actor}
+    after, refusal, echo = part.decide(action.move, record, now, signer)
+    revision = record.revision if record is not None else None
+    if echo:
+        return OversightChange.trusted(**head, outcome=ActionOutcome.ECHO, revision=revision)
+    if refusal is not None:
+        refused = {"why": refusal.why, "problem": refusal.problem, "revision": revision}
+        return OversightChange.trusted(**head, outcome=ActionOutcome.REFUSED, **refused)
+    was = _NOTHING if record is None else part.figures(record)
+    return OversightChange.trusted(
+        **head,
+        outcome=ActionOutcome.APPLIED,
+        revision=after.revision,
+        counted=difference(was, part.figures(after)),
+        **{action.part: after},
+    )
+
+
+def unreadable(why: str, now: datetime) -> OversightChange:
+    """The change of a record that is none: nothing."""
+    return OversightChange.trusted(
+        action_id=None, about=None, outcome=ActionOutcome.REFUSED, at=now, actor="unknown", why=why, problem="unreadable"
+    )

@@ -1,0 +1,101 @@
+"""What a hub (schemas/signals/hubs.py) may do to a signal: be named and searched, and nothing else. Pure.
+
+A listed hub leaves no sightings, transfers or events. A measured one is found by what a subject was seen beside: each of its
+sightings names the signal's primary subject, when the subject is not that itself and is no natural part of it.
+Invariant: the key of a case follows from the signal's subjects and their marks, so a fold needs the fact alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Set
+from typing import Protocol, TypeVar
+
+from schemas.signals.hubs import MEASURED
+from schemas.signals.indicators import IndicatorKind as K
+from schemas.signals.subjects import Subject
+from schemas.signals.submission import SignalKind
+from stream_processors.domain.signals.leads import match_name
+from stream_processors.domain.signals.trust import sighted
+
+NOTHING: frozenset[str] = frozenset()
+BESIDE = 5
+"""Characters of the primary subject's token in a sighting: 30 bits of a keyed name, enough within one subject's set."""
+_NATURAL: Mapping[str, frozenset[str]] = {
+    K.URL: frozenset({K.DOMAIN, K.IP}),
+    K.PHONE: frozenset({K.SIM, K.IMSI, K.IMEI, K.DEVICE}),
+}
+"""Kind of the primary subject -> kinds that belong to it: a site has many pages, a box with many SIM cards many numbers."""
+_ENDS = ("payer", "payee")
+
+
+class _Named(Protocol):
+    """A submitted signal, the fact of one, or a row of it."""
+
+    @property
+    def signal_id(self) -> str | None: ...
+    @property
+    def kind(self) -> SignalKind | None: ...
+    @property
+    def subjects(self) -> tuple[Subject, ...]: ...
+    @property
+    def trust(self) -> str | None: ...
+
+
+S = TypeVar("S", bound=Subject)
+
+
+def is_listed(subject: Subject) -> bool:
+    return subject.hub is not None and subject.hub != MEASURED
+
+
+def marked(subjects: tuple[Subject, ...], measured: Set[str]) -> tuple[Subject, ...]:
+    """The subjects with the marks of those (tokens) that the state found to be hubs."""
+    if not measured:
+        return subjects
+    return tuple(
+        one.model_copy(update={"hub": MEASURED}) if one.token in measured and one.hub is None and one.role == "suspect" else one
+        for one in subjects
+    )
+
+
+def leading(subjects: tuple[S, ...], measured: Set[str] = NOTHING) -> S | None:
+    """The first suspect that is no hub; None when all of them are. What is derived from others never leads."""
+    for one in subjects:
+        if one.role == "suspect" and one.hub is None and not one.derived and one.token not in measured:
+            return one
+    return None
+
+
+def case_key(signal: _Named, measured: Set[str] = NOTHING) -> str:
+    """What the ids of the signal's cases are made of: the token of its leading suspect. When all are hubs it is the signal's own
+    id, so that nothing else joins such a case."""
+    found = leading(signal.subjects, measured)
+    if found is not None:
+        return found.token
+    assert signal.signal_id is not None  # whatever counts has one
+    return signal.signal_id
+
+
+def case_name(signal: _Named, measured: Set[str] = NOTHING) -> str:
+    """The key as it is matched: leads of organized crime have cases of their own."""
+    return match_name(case_key(signal, measured), signal.kind)
+
+
+def beside(token: str, primary: str) -> str:
+    """What stands for the primary subject in a sighting of another one."""
+    return "" if token == primary else primary.rpartition(".")[2][:BESIDE]
+
+
+def sightings(signal: _Named) -> Iterator[tuple[str, str]]:
+    """The match name of each suspect that is seen by the signal, and what it is seen beside ("": nothing that counts). The ends
+    of a transfer are seen beside nothing: fan-in and fan-out look at them. Nor is the site that is derived from its own host."""
+    first = signal.subjects[0]
+    natural = _NATURAL.get(first.kind, NOTHING)
+    found: dict[str, str] = {}
+    for one in sighted(signal):
+        is_site = one.derived and first.kind == K.DOMAIN
+        counts = one.part not in _ENDS and one.kind not in natural and not is_site
+        name = match_name(one.token, signal.kind)
+        seen = beside(one.token, first.token) if counts else ""
+        found[name] = min(found.get(name, seen), seen)  # a card and an account of one number are seen once
+    yield from found.items()

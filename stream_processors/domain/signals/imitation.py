@@ -1,0 +1,61 @@
+"""Who is told that signals name its number or site as a suspect's tool: the owner of a listed hub. Pure.
+
+Invariant: the notice holds the hub's label, its kind, a region and a day; nothing of the case, the victim, the sender or the
+score. Its id and time follow from these, so a recipient has one a hub, region and day, whatever asked for it and how often.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, time
+
+from schemas.cases.case import Case, JoinedSignal
+from schemas.notifications.notice import Notice, NoticeKind
+from schemas.policy import Policy
+from schemas.signals.hubs import ListedHub
+from stream_processors.domain.deadlines.calendar import SHANGHAI
+from stream_processors.domain.signals import trust
+from stream_processors.domain.signals.leads import is_lead
+
+
+def imitated(signal: JoinedSignal, before: Case | None, policy: Policy, now: datetime) -> tuple[Notice, ...]:
+    """The notices of a signal that joined a case; `before` is the case without it. A lead of organized crime tells nobody
+    anything, nor does a tip; and an owner needs no notice of its own report."""
+    if is_lead(signal.kind) or trust.low(signal):
+        return ()
+    region = _place(signal.region, policy)
+    before_it = _named_today(before, region, policy, now)
+    rows = dict.fromkeys(one.hub for one in signal.subjects if one.role == "suspect" and one.hub is not None)
+    found = (policy.hubs.row(name) for name in rows if name not in before_it)
+    return tuple(_notice(row, row.owner, region, now) for row in found if row and row.owner not in (None, signal.institution))
+
+
+def _named_today(case: Case | None, region: str, policy: Policy, now: datetime) -> set[str | None]:
+    """The hubs that the case's listed signals named today there: their owners were told."""
+    if case is None:
+        return set()
+    day = now.astimezone(SHANGHAI).date()
+    return {
+        subject.hub
+        for one in case.signals
+        if one.accepted_at.astimezone(SHANGHAI).date() == day and not is_lead(one.kind) and not trust.low(one)
+        if _place(one.region, policy) == region
+        for subject in one.subjects
+    }
+
+
+def _place(region: str, policy: Policy) -> str:
+    """The county when the policy knows it, else the city: so the notices of a hub and day are bounded."""
+    return region if region in policy.counties else policy.city
+
+
+def _notice(row: ListedHub, owner: str, region: str, now: datetime) -> Notice:
+    day = now.astimezone(SHANGHAI).date()
+    return Notice.trusted(
+        notice_id=f"imitated/{row.name}/{region}/{day}",
+        recipient=owner,
+        kind=NoticeKind.IMITATED,
+        case_id=f"hub-{row.name}",
+        says="imitated",
+        at=datetime.combine(day, time(), SHANGHAI),
+        data={"label": row.label or row.name, "subject_kind": row.kind, "region": region, "day": day.isoformat()},
+    )

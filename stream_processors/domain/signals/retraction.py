@@ -1,0 +1,146 @@
+"""Taking back: what a retraction does where it was sent, and where the signal stands. Pure.
+
+A retraction is named by its signal alone, so it is read in a partition of its own. It raises the signal's floor there and then;
+what a version has added is taken away in the partition where that version stands, after it, in the order of its subject.
+Invariant: the fact names everything that is taken away, so that a fold needs no look-up, and each thing is named once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from schemas.cases.case import Action, ActionKind
+from schemas.common import DAY_MS, instant_ms
+from schemas.policy import Policy
+from schemas.signals.assessed import AssessedSignal, Outcome
+from schemas.signals.retraction import FOREVER, Retraction, Standing
+from schemas.signals.submission import SubmittedSignal
+from stream_processors.domain.signals import hubs
+from stream_processors.domain.signals.evidence_sets import flows, victims
+from stream_processors.domain.signals.leads import match_name
+from stream_processors.domain.signals.routing import case_id
+from stream_processors.domain.signals.trust import sighted
+
+TAKEN_BACK = (Outcome.RETRACTION, Outcome.CORRECTION, Outcome.UNDO)
+
+
+class Known(NamedTuple):
+    """What the state said about a retracted signal: the partitions where versions of it are, or will be, and what they added."""
+
+    partitions: frozenset[int]
+    standing: Mapping[int, tuple[Standing, ...]]
+
+
+def decide(
+    retraction: Retraction,
+    *,
+    known: Known,
+    held: frozenset[str],
+    partition: int,
+    policy: Policy,
+    now: datetime,
+    emitted: int,
+) -> AssessedSignal:
+    """The fact of a retraction read in `partition`. `held` names the versions whose content another signal holds."""
+    own = known.standing.get(partition, ())
+    undone = tuple(one.model_copy(update={"freed": one.name not in held}) for one in own)
+    outcome = Outcome.RETRACTION if retraction.below == FOREVER else Outcome.CORRECTION
+    return AssessedSignal.trusted(
+        outcome=Outcome.UNDO if retraction.forwarded else outcome,
+        emitted=emitted,
+        accepted_at=now,
+        signal_id=retraction.signal_id,
+        institution=retraction.institution,
+        below=retraction.below,
+        undone=undone,
+        forward=() if retraction.forwarded else tuple(sorted(known.partitions - {partition})),
+        policy=policy.label,
+        claims_until_ms=instant_ms(now) + policy.keep.claims_days * DAY_MS,
+        cases_until_ms=instant_ms(now) + policy.keep.cases_days * DAY_MS,
+    )
+
+
+def standing_of(fact: AssessedSignal) -> Standing | None:
+    """What a signal that counts adds. A re-send adds nothing: it falls with the signal that it repeats."""
+    if fact.outcome is not Outcome.ASSESSED:
+        return None
+    key, primary = hubs.case_name(fact), match_name(fact.subjects[0].token, fact.kind)
+    return Standing.trusted(
+        signal_id=fact.signal_id,
+        version=fact.version,
+        institution=fact.institution,
+        kind=fact.kind,
+        score=fact.score,
+        amount_minor=fact.amount_minor,
+        currency=fact.currency,
+        trust=fact.trust,
+        content_id=fact.content_id,
+        primary=primary,
+        **_left_of(fact),
+        queues=tuple(route.queue for route in fact.routes),
+        accepted_at=fact.accepted_at,
+        noticed_at=fact.detected_at or fact.occurred_at,
+        case_key=None if key == primary else key,
+    )
+
+
+def as_standing(signal: SubmittedSignal) -> Standing:
+    """What a signal that never counted would have added to the features."""
+    return Standing.trusted(
+        signal_id=signal.signal_id,
+        version=signal.version,
+        institution=signal.institution,
+        kind=signal.kind,
+        score=0,
+        content_id=signal.content_id,
+        primary=match_name(signal.primary.token, signal.kind),
+        **_left_of(signal),
+    )
+
+
+def _left_of(signal: AssessedSignal | SubmittedSignal) -> dict[str, Any]:
+    """Sightings and traces. An echo of somebody else's signal leaves none."""
+    if signal.derived_from is not None:
+        return {}
+    traces = [("v", mark.token, mark.member) for mark in victims(signal)]
+    traces += [("f", flow.token, flow.member) for flow in flows(signal)]
+    names = (match_name(subject.token, signal.kind) for subject in sighted(signal))
+    return {"sighted": tuple(dict.fromkeys(names)), "traces": tuple(traces)}
+
+
+def corrects(fact: AssessedSignal) -> bool:
+    """Whether the signal makes older versions of itself dead."""
+    return fact.version > 1 and fact.outcome in (Outcome.ASSESSED, Outcome.RESEND)
+
+
+def replaced(fact: AssessedSignal) -> Retraction | None:
+    """The retraction of the older versions that a correction asks for."""
+    if not corrects(fact):
+        return None
+    return Retraction.trusted(signal_id=fact.signal_id, institution=fact.institution, below=fact.version)
+
+
+def forwards(fact: AssessedSignal) -> Iterable[tuple[int, Retraction]]:
+    """The same retraction for every other partition where a version stands."""
+    for partition in fact.forward:
+        yield (
+            partition,
+            Retraction.trusted(signal_id=fact.signal_id, institution=fact.institution, below=fact.below, forwarded=True),
+        )
+
+
+def retracts(fact: AssessedSignal) -> list[Action]:
+    """One action for each case that a version had joined. It comes after the join: the same partition's owner appends both."""
+    return [
+        Action.trusted(
+            action_id=f"retract-{one.name}-{queue}",
+            case_id=case_id(queue, one.case_key or one.primary),
+            kind=ActionKind.RETRACT,
+            queue=queue,
+            withdrawn=one,
+        )
+        for one in fact.undone
+        for queue in one.queues
+    ]

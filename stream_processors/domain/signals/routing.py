@@ -1,0 +1,59 @@
+"""Routing: which agencies' queues a signal goes to, and the case it joins there (Art. 17, 21, 22).
+
+Invariant: one case a (queue, leading suspect), and one for the leads of organized crime about it: the case id is a function of
+these, so two makers make the same. No hub leads, nor what is derived; a signal of hubs alone has a case of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Set
+from hashlib import sha256
+
+from schemas.cases.case import Case
+from schemas.policy import Policy, RouteRule
+from schemas.signals.assessed import Route
+from schemas.signals.submission import SignalKind, SubmittedSignal
+from stream_processors.domain.signals import hubs, trust
+from stream_processors.domain.signals.leads import is_lead, match_name
+
+
+def queue_of(rule: RouteRule, region: str, policy: Policy) -> str:
+    """`public-security-630202`: the county's queue when the policy knows the county, else the city's."""
+    county = rule.scope == "county" and region in policy.counties
+    return f"{rule.agency}-{region if county else policy.city}"
+
+
+def case_id(queue: str, key: str) -> str:
+    """The id of the case of this subject in this queue; `key` see `hubs.case_name`."""
+    return "case-" + sha256(f"{queue}|{key}".encode()).hexdigest()[:24]
+
+
+def twin_id(case: Case) -> str:
+    """The id of the case beside it about the same subject: of leads of organized crime, or of all else. It may not exist."""
+    opened_in = case.transfers[0].came_from if case.transfers else case.queue
+    return case_id(opened_in, match_name(case.primary.token, None if case.leads_only else SignalKind.ORGANIZED_CRIME))
+
+
+def _concerns(rule: RouteRule, region: str, kinds: Set[str]) -> bool:
+    return (not rule.touches or not kinds.isdisjoint(rule.touches)) and (not rule.regions or region in rule.regions)
+
+
+def routes(
+    signal: SubmittedSignal, points: int, queues: Set[str], policy: Policy, measured: Set[str] = hubs.NOTHING
+) -> tuple[Route, ...]:
+    """Where the signal goes: always, over the threshold, or where the subject already has a case (`queues`); a tip anyway. A hub
+    among its suspects, and what is derived from them, concerns no agency. Where a lead of organized crime goes follows from the
+    lead alone, for its sender learns it: `points` are the sender's then."""
+    if is_lead(signal.kind):
+        queues = frozenset()
+    subjects = hubs.marked(signal.subjects, measured)
+    kinds = {one.kind for one in subjects if one.role == "suspect" and one.hub is None and not one.derived}
+    key = hubs.case_name(signal, measured)
+    found: dict[str, Route] = {}
+    for rule in policy.routes[signal.kind]:
+        queue = queue_of(rule, signal.region, policy)
+        threshold = policy.case_from if rule.from_score is None else rule.from_score
+        reached = rule.always or points >= threshold or trust.opens(signal, rule, policy)
+        if queue not in found and (queue in queues or (reached and _concerns(rule, signal.region, kinds))):
+            found[queue] = Route.trusted(queue=queue, case_id=case_id(queue, key))
+    return tuple(found.values())

@@ -1,0 +1,68 @@
+"""What a signal of low trust (a tip of the public, Art. 48) may do: be looked at, and join a case. It never corroborates.
+
+Invariant: nothing that a tip says changes the score of another signal, the institutions of a case or its amounts, and a tip
+alone stays below the case threshold (the policy is held to that).
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from schemas.policy import Policy, RouteRule
+from schemas.signals.assessed import Reason
+from schemas.signals.hubs import MEASURED
+from schemas.signals.subjects import Subject
+
+LOW_KEPT = 5
+"""The most signals of low trust that a case keeps: a flood of tips must not push out what institutions said."""
+
+
+class Trusted(Protocol):
+    """What the rules of this module look at."""
+
+    @property
+    def trust(self) -> str | None: ...
+
+
+class _Sent(Trusted, Protocol):
+    @property
+    def institution(self) -> str: ...
+
+
+class _Named(Trusted, Protocol):
+    @property
+    def subjects(self) -> tuple[Subject, ...]: ...
+
+
+def low(signal: Trusted) -> bool:
+    return signal.trust == "low"
+
+
+def sighted(signal: _Named) -> tuple[Subject, ...]:
+    """The suspects that were seen by this signal, as far as the features of others go: none by one of low trust, none whose value
+    is nobody's, and no listed hub. A measured hub is: it stays one as long as it is seen so."""
+    if low(signal):
+        return ()
+    suspects = (one for one in signal.subjects if one.role == "suspect" and one.unmatched is None)
+    return tuple(one for one in suspects if one.hub in (None, MEASURED))
+
+
+def corroborating(signal: _Sent) -> tuple[str, ...]:
+    """The institution, if it is one that bears out others."""
+    return () if low(signal) else (signal.institution,)
+
+
+def weigh(signal: Trusted, points: int, reasons: tuple[Reason, ...], policy: Policy) -> tuple[int, tuple[Reason, ...]]:
+    """Points and reasons as the trust allows; the reasons still add up to the points."""
+    rule = policy.low_trust
+    if not low(signal):
+        return points, reasons
+    worth = min(rule.most, points * rule.percent // 100)
+    if worth == points:
+        return points, reasons
+    return worth, (*reasons, Reason.trusted(rule="trust", points=worth - points, evidence={"trust": "low"}))
+
+
+def opens(signal: Trusted, rule: RouteRule, policy: Policy) -> bool:
+    """Whether a signal of low trust goes to this agency whatever its points: somebody has to look at a tip."""
+    return low(signal) and policy.low_trust.opens_cases and rule.from_score is None

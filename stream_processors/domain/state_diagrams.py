@@ -1,0 +1,90 @@
+"""The tables of the loop as Mermaid state diagrams, for the docs and the command line. Pure, and the same text every time.
+
+Invariant: every row of a table is an arrow, and there is no arrow that no row gives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+from schemas.appeals import ObjectionState
+from schemas.cases.case import CaseStatus
+from schemas.deadlines import ClockState
+from schemas.oversight.appraisals import AssessmentState, SupervisionState
+from schemas.oversight.oversight import DataState
+from stream_processors.domain import appeals as objection
+from stream_processors.domain import dissuasion
+from stream_processors.domain.cases import decide as case
+from stream_processors.domain.deadlines import deadlines as clocks
+from stream_processors.domain.orders import order
+from stream_processors.domain.oversight import appraisal as assessment
+from stream_processors.domain.oversight import data_request, supervision
+
+NONE = "none"
+
+
+class Edge(NamedTuple):
+    state: str
+    event: str
+    to: str
+
+
+def edges(table: Mapping[tuple[Any, Any], Any]) -> tuple[Edge, ...]:
+    """The table's rows as arrows, in its order; a move says where it leads (`to`)."""
+    return tuple(Edge(str(state), str(event), str(to)) for (state, event), move in table.items() for to in move.to)
+
+
+def diagram(arrows: Iterable[Edge]) -> str:
+    """Mermaid text: states in the order in which they come up, one arrow for all events between two states. The pseudo-state
+    `none` is the start; a state that only lets itself be left for itself is an end."""
+    between: dict[tuple[str, str], list[str]] = {}
+    for state, event, to in arrows:
+        events = between.setdefault((state, to), [])
+        if event not in events:
+            events.append(event)
+    lines = [f"    {_name(state)} --> {to}: {', '.join(events)}" for (state, to), events in between.items()]
+    left = {state for state, to in between if state != to}
+    finals = dict.fromkeys(to for _, to in between if to not in left)
+    return "\n".join(["stateDiagram-v2", *lines, *(f"    {state} --> [*]" for state in finals)]) + "\n"
+
+
+def _name(state: str) -> str:
+    return "[*]" if state == NONE else state
+
+
+def _case() -> tuple[Edge, ...]:
+    """Officers' moves, and what is in no table: signals join, a lease runs out, the last signal is taken back."""
+    return (
+        Edge(NONE, "join", CaseStatus.OPEN),
+        *edges(case.TABLE),
+        Edge(CaseStatus.CLAIMED, "lease ends", case.LAPSED),
+        Edge(CaseStatus.DISPOSED, "join", CaseStatus.OPEN),
+        Edge(CaseStatus.CLOSED, "join", CaseStatus.OPEN),
+        *(Edge(state, "last retract", CaseStatus.RETRACTED) for state in (CaseStatus.OPEN, CaseStatus.CLAIMED, case.LAPSED)),
+        Edge(CaseStatus.RETRACTED, "join", CaseStatus.OPEN),
+    )
+
+
+def _objection() -> tuple[Edge, ...]:
+    """The table's rows, and what a release goes on to when nobody's confirmation is awaited."""
+    rows = (Edge(str(state), str(move), str(row.to)) for (state, move), row in objection.TABLE.items())
+    return *rows, Edge(ObjectionState.RELEASED, "last confirm", ObjectionState.PROPAGATED)
+
+
+def _clock() -> tuple[Edge, ...]:
+    started = Edge(NONE, "start", ClockState.OPEN)
+    return started, *(Edge(str(state), event, str(to)) for (state, event), to in clocks.TABLE.items())
+
+
+PICTURES: dict[str, Callable[[], tuple[Edge, ...]]] = {
+    "case": _case,
+    "order": lambda: edges(order.TABLE),
+    "task": lambda: edges(dissuasion.TABLE),
+    "objection": _objection,
+    "clock": _clock,
+    "assessment": lambda: (Edge(NONE, "open", AssessmentState.OPEN), *edges(assessment.TABLE)),
+    "supervision": lambda: (Edge(NONE, "issue", SupervisionState.ISSUED), *edges(supervision.TABLE)),
+    "data-request": lambda: (Edge(NONE, "ask", DataState.ASKED), *edges(data_request.TABLE)),
+}
+"""Name of a table -> its arrows."""

@@ -1,0 +1,233 @@
+"""Finds records that the broker acknowledged and lost: what the log says of its own past must still be in it.
+
+Every fact names its source, and when the broker took that source in. So the newest facts are evidence of where a source topic
+ended and what stood there. A source that ends before that, or that holds another record at that place (it was cut and filled up
+again), has lost its tail. Invariant: what retention deleted, and what was lost before a newer generation of the log was opened,
+is no damage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Annotated, NamedTuple
+
+import msgspec
+
+from schemas.common import MAX_OFFSET, instant_ms
+from schemas.envelope import Origin
+from schemas.signals.retraction import JOINS_OF_ONE, name_of
+from schemas.topics import ACTIONS, ASSESSED, CHANGED, ISSUED, OVERSEEN, OVERSIGHT, RETRACTIONS, SUBMITTED, Topic
+from stream_processors.runtime.log import CURE, DamagedLog, Record, RecordReader
+
+TAIL = 200
+"""The newest records of a partition that are compared."""
+
+_Utc = Annotated[datetime, msgspec.Meta(tz=True)]
+
+
+class Damage(NamedTuple):
+    """A partition that lost its tail. `end` is where it ends now, `known` the next position by what is known of it, `shown_by`
+    who knows. `is_refilled`: other records stand where the lost ones stood, at `end` one of them."""
+
+    topic: str
+    partition: int
+    end: int
+    known: int
+    shown_by: str
+    is_refilled: bool = False
+
+    def __str__(self) -> str:
+        where = f"{self.topic}/{self.partition}"
+        if self.is_refilled:
+            return (
+                f"{where} holds at {self.end} another record than the one that {self.shown_by} is about: the broker lost "
+                f"records that it had acknowledged, and new ones took their places; {CURE}"
+            )
+        return (
+            f"{where} ends at {self.end}, but {self.shown_by} knows it up to {self.known}: the broker lost "
+            f"{self.known - self.end} records that it had acknowledged; {CURE}"
+        )
+
+
+class Source(NamedTuple):
+    """Where a topic's facts tell of the records of another. `field` holds the source's LogAppendTime; None: the envelope's time
+    does. `by_stage`: only records of our own stages tell of a source. `of_joins`: the sources are the signals that changes
+    let join; the actions between them may be lost, too."""
+
+    facts: Topic
+    sources: tuple[Topic, ...]
+    field: str | None = None
+    by_stage: bool = False
+    of_joins: bool = False
+
+
+SOURCES: tuple[Source, ...] = (
+    Source(ASSESSED, (SUBMITTED, RETRACTIONS), "accepted_at"),
+    Source(CHANGED, (ACTIONS,), "at"),
+    Source(CHANGED, (SUBMITTED,), of_joins=True),
+    Source(OVERSEEN, (OVERSIGHT,), "at"),
+    Source(ACTIONS, (SUBMITTED, RETRACTIONS, CHANGED), by_stage=True),
+    Source(RETRACTIONS, (SUBMITTED, RETRACTIONS), by_stage=True),
+    Source(ISSUED, (CHANGED,), by_stage=True),
+)
+"""A change of a case is compared by its own `at`, not by its LogAppendTime: it may be decided again after a loss of its own."""
+
+
+def sources_of(raw: Iterable[tuple[Topic, Topic]] = ()) -> tuple[Source, ...]:
+    """The table, and the receipts of each institution that writes raw: (raw topic, receipts topic)."""
+    return (*SOURCES, *(Source(facts, (source,), "received_at") for source, facts in raw))
+
+
+class Evidence(NamedTuple):
+    """The record at `position` of a source was taken in at `at_ms`, says the record at `place`."""
+
+    topic: str
+    partition: int
+    position: int
+    at_ms: int
+    place: str
+
+
+class _Signal(msgspec.Struct, frozen=True):
+    signal_id: str
+    accepted_at: _Utc
+    version: int = 1
+
+
+class _Case(msgspec.Struct, frozen=True):
+    signals: tuple[_Signal, ...]
+
+
+class _Data(msgspec.Struct, frozen=True):
+    accepted_at: _Utc | None = None
+    at: _Utc | None = None
+    received_at: _Utc | None = None
+    action_id: str | None = None
+    origin: str | None = None
+    case: _Case | None = None
+
+
+class _FactEnvelope(msgspec.Struct, frozen=True):
+    type: str
+    time: _Utc
+    actor: str
+    origin: str
+    data: _Data
+
+
+_read_envelope = msgspec.json.Decoder(_FactEnvelope).decode
+
+
+def evidence_of(source: Source, records: Iterable[Record]) -> Iterator[Evidence]:
+    """What records tell of their sources. Whatever is not a record of this topic tells nothing."""
+    topics = {topic.name: topic for topic in source.sources}
+    for record in records:
+        try:
+            envelope = _read_envelope(record.value or b"")
+            origin = Origin.parse(envelope.origin)
+        except ValueError:
+            continue
+        at: datetime | None = envelope.time
+        if source.of_joins:
+            origin, at = _join_of(envelope.data, origin)
+        elif source.field is not None:
+            at = getattr(envelope.data, source.field)
+        topic = topics.get(origin.topic)
+        if topic is None or at is None or envelope.type != source.facts.type:
+            continue
+        if source.by_stage and not envelope.actor.startswith("stage:"):
+            continue
+        if 0 <= origin.partition < topic.partitions and 0 <= origin.offset < MAX_OFFSET:
+            place = f"{source.facts.name}/{record.partition}/{record.offset}"
+            yield Evidence(topic.name, origin.partition, origin.offset, instant_ms(at), place)
+
+
+def _join_of(change: _Data, action: Origin) -> tuple[Origin, datetime | None]:
+    """The signal that a change let join, and when it was taken in. Of any other change: the action, and no time."""
+    place, _, number = (change.origin or "").rpartition(":")
+    if not place.isdigit() or not number.isdigit() or change.case is None:
+        return action, None
+    names = ((f"join-{name_of(one.signal_id, one.version)}-", one.accepted_at) for one in change.case.signals)
+    at = next((at for prefix, at in names if (change.action_id or "").startswith(prefix)), None)
+    return Origin(SUBMITTED.name, int(place), (int(number) - 1) // JOINS_OF_ONE), at
+
+
+def taken_in_ms(topic: Topic, record: Record) -> int | None:
+    """What evidence says of a record of this topic: its LogAppendTime, or the `at` of a change. None: it tells nothing."""
+    if topic is not CHANGED:
+        return record.timestamp_ms
+    try:
+        at = _read_change(record.value or b"").data.at
+    except ValueError:
+        return None
+    return None if at is None else instant_ms(at)
+
+
+class _Change(msgspec.Struct, frozen=True):
+    data: _Data
+
+
+_read_change = msgspec.json.Decoder(_Change).decode
+
+
+async def find_damage(
+    log: RecordReader, topics: Collection[Topic], table: Sequence[Source] = SOURCES, *, tail: int = TAIL
+) -> list[Damage]:
+    """The partitions of these topics that lost their tail, by what the newest records of the log tell of them."""
+    names = {topic.name: topic for topic in topics}
+    evidence: dict[str, dict[int, dict[int, Evidence]]] = {}
+    for source in table:
+        if names.keys().isdisjoint(topic.name for topic in source.sources):
+            continue
+        for piece in evidence_of(source, await read_tails(log, source.facts, tail)):
+            if piece.topic in names and not log.generations.is_lost(piece.topic, piece.partition, piece.position):
+                evidence.setdefault(piece.topic, {}).setdefault(piece.partition, {}).setdefault(piece.position, piece)
+    damages: list[Damage] = []
+    for name in sorted(evidence):
+        damages += await _compare(log, names[name], evidence[name])
+    return damages
+
+
+async def read_tails(log: RecordReader, topic: Topic, tail: int) -> list[Record]:
+    """The newest records of each partition."""
+    starts, ends = await log.starts(topic), await log.ends(topic)
+    ranges = {}
+    for p, end in ends.items():
+        offset = max(0, log.generations.offset(topic.name, p, end) - tail)
+        ranges[p] = max(starts[p], log.generations.position(topic.name, p, offset)), end
+    return [record async for records in log.read_ranges(topic, ranges) for record in records]
+
+
+async def _compare(log: RecordReader, topic: Topic, evidence: Mapping[int, Mapping[int, Evidence]]) -> list[Damage]:
+    """The ends against the newest evidence, and each record against what is said of it."""
+    starts, ends = await log.starts(topic), await log.ends(topic)
+    newest = {p: pieces[max(pieces)] for p, pieces in evidence.items()}
+    damages = {
+        p: Damage(topic.name, p, ends[p], piece.position + 1, piece.place)
+        for p, piece in newest.items()
+        if piece.position >= ends[p]
+    }
+    ranges = {}
+    for p in evidence.keys() - damages.keys():
+        if positions := [position for position in evidence[p] if position >= starts[p]]:
+            ranges[p] = min(positions), max(positions) + 1
+    async for records in log.read_ranges(topic, ranges):
+        for record in records:
+            piece = evidence[record.partition].get(record.offset)
+            at_ms = None if piece is None else taken_in_ms(topic, record)
+            if piece is not None and at_ms is not None and at_ms != piece.at_ms and record.partition not in damages:
+                known = newest[record.partition].position + 1
+                damages[record.partition] = Damage(topic.name, record.partition, record.offset, known, piece.place, True)
+    return [damages[p] for p in sorted(damages)]
+
+
+def lost_tails(who: str, marks: Mapping[tuple[str, int], int], ends: Mapping[str, Mapping[int, int]]) -> list[Damage]:
+    """Marks that stand beyond the end of their topic."""
+    return [Damage(name, p, ends[name][p], mark, who) for (name, p), mark in sorted(marks.items()) if mark > ends[name][p]]
+
+
+def check_undamaged(damages: Sequence[Damage]) -> None:
+    """DamagedLog, with a sentence for each, when there are any."""
+    if damages:
+        raise DamagedLog("; ".join(map(str, damages)))

@@ -1,0 +1,287 @@
+"""What `liandong recover` does: finds which partitions lost their tail and where, and opens a new generation of each.
+
+What is known of a partition is what the marks in Redis, the facts and the origins in the log say. Where the log and that part,
+the new generation begins: what stands there now counts as new. Nothing else is changed here. The barrier of each stage folds its
+state anew where it holds facts that are gone, and the stages ask again for what was lost with them (state/restore.py,
+agents/emission.py). Invariant: no record that stands in the log is left behind, and none counts twice.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import NamedTuple
+
+from schemas.codec import CodecError, decode, encode
+from schemas.common import MAX_OFFSET, from_ms
+from schemas.envelope import Origin
+from schemas.generations import LogGeneration
+from schemas.notifications.delivery import MOST_NOTICES
+from schemas.signals.assessed import AssessedSignal
+from schemas.signals.retraction import JOINS_OF_ONE
+from schemas.topics import ACTIONS, ASSESSED, CHANGED, GENERATIONS, ISSUED, RETRACTIONS, SUBMITTED, TOPICS, Topic
+from stream_processors.recovery.damage import TAIL, Evidence, Source, evidence_of, read_tails, sources_of, taken_in_ms
+from stream_processors.runtime.generations import shift_above
+from stream_processors.runtime.log import Entry, Log, RecordReader
+from stream_processors.state.store import Marks
+from stream_processors.topology import Stage
+
+At = tuple[str, int]
+"""A topic's name and a partition."""
+DEPTHS = (TAIL, TAIL << 5, TAIL << 12)
+"""So many of the newest facts of a partition are compared: more when those do not reach back to where the log is whole."""
+_JOINS = ((SUBMITTED, "", JOINS_OF_ONE), (RETRACTIONS, "w", 512), (CHANGED, "c", 512))
+"""What a mark `o<p>:<tag><q>` of track counts: `offset * step + n` of partition q (agents/track.py: ORIGINS)."""
+
+
+class NoRoom(RuntimeError):
+    """The positions of a partition are used up."""
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A partition that lost its tail: the log and what is known of it agree before the position `agrees_to`, the broker's offset
+    `begins_at`; it ends at `end`. `shown_by` knows it up to `known`. `lost` records are gone, `newer` stand there since;
+    `last_ms`: when the newest record that is left was taken in."""
+
+    topic: str
+    partition: int
+    agrees_to: int
+    begins_at: int
+    end: int
+    known: int
+    shown_by: str
+    lost: int
+    newer: int
+    last_ms: int | None
+
+
+@dataclass
+class FarthestPositions:
+    """The next position of each partition by whoever knows most."""
+
+    positions: dict[At, int] = field(default_factory=dict)
+    shown_by: dict[At, str] = field(default_factory=dict)
+
+    def add(self, at: At, position: int, shown_by: str) -> None:
+        if position > self.positions.get(at, 0):
+            self.positions[at], self.shown_by[at] = position, shown_by
+
+
+def claims(stage: Stage, marks: Marks) -> Iterator[tuple[At, int]]:
+    """The positions that the marks of a bucket speak of."""
+    own = {topic.name: topic for topic in stage.topics}
+    for topic in stage.reads:
+        yield from _claims(topic, marks, stage.place_mark(topic))
+    for stream in stage.streams:
+        yield from _claims(stream.topic, marks, f"f{stream.tag}")
+        for name, tag in stream.sources.items():
+            topic = own.get(name) or TOPICS[name]
+            if stream.numbered:
+                yield from _numbered(topic, marks, f"o{stream.tag}", "", stream.numbered, stream.topic.partitions)
+            else:
+                yield from _claims(topic, marks, f"s{tag}")
+    if stage.name == "track":
+        for topic, tag, step in _JOINS:
+            yield from _numbered(topic, marks, "o", tag, step, ACTIONS.partitions)
+    if stage.name == "deliver":
+        yield from _claims(ACTIONS, marks, "h")
+        for topic, letter in ((ISSUED, "i"), (ACTIONS, "j")):
+            yield from _numbered(topic, marks, letter, "", 1, CHANGED.partitions)
+
+
+def _claims(topic: Topic, marks: Marks, prefix: str) -> Iterator[tuple[At, int]]:
+    for p in range(topic.partitions):
+        if mark := marks.get(f"{prefix}{p}", 0):
+            yield (topic.name, p), mark
+
+
+def _numbered(topic: Topic, marks: Marks, prefix: str, tag: str, step: int, partitions: int) -> Iterator[tuple[At, int]]:
+    for p in range(partitions):
+        for q in range(topic.partitions):
+            if mark := marks.get(f"{prefix}{p}:{tag}{q}", 0):
+                yield (topic.name, q), (mark - 1) // step + 1
+
+
+async def find_losses(log: RecordReader, stages: Mapping[str, Stage], marks: Mapping[str, Sequence[Marks]]) -> list[Loss]:
+    """All losses, by the marks of each stage's buckets and by the log itself."""
+    topics = list(dict.fromkeys(topic for stage in stages.values() for topic in stage.topics))
+    farthest = FarthestPositions()
+    for name, buckets in marks.items():
+        for bucket in buckets:
+            for at, position in claims(stages[name], bucket):
+                farthest.add(at, position, f"the {name} state")
+    table = sources_of((topic, stage.writes[0]) for stage in stages.values() for topic in stage.reads if topic.party)
+    losses: list[Loss] = []
+    for topic in topics:
+        parted = await _find_parting(log, topic, table, farthest)
+        starts, ends = await log.starts(topic), await log.ends(topic)
+        for p, end in ends.items():
+            at = topic.name, p
+            agrees_to = parted.get(p, end)
+            if p in parted or farthest.positions.get(at, 0) > end:
+                losses.append(await _loss(log, topic, p, agrees_to, starts[p], end, farthest))
+    return losses
+
+
+async def _loss(
+    log: RecordReader, topic: Topic, p: int, agrees_to: int, start: int, end: int, farthest: FarthestPositions
+) -> Loss:
+    def offset(position: int) -> int:
+        return log.generations.offset(topic.name, p, position)
+
+    last_ms: int | None = None
+    before = log.generations.position(topic.name, p, max(0, offset(agrees_to) - 1))
+    if start <= before < agrees_to:
+        async for records in log.read(topic, p, before, agrees_to):
+            last_ms = records[-1].timestamp_ms
+    position = farthest.positions.get((topic.name, p), agrees_to)
+    return Loss(
+        topic.name,
+        p,
+        agrees_to,
+        offset(agrees_to),
+        end,
+        position,
+        farthest.shown_by.get((topic.name, p), ""),
+        max(0, offset(position) - offset(agrees_to)),
+        offset(end) - offset(agrees_to),
+        last_ms,
+    )
+
+
+class _Compared(NamedTuple):
+    """The lowest record of a partition that is another one than is said of it; whether an earlier one is as it is said."""
+
+    parted: Evidence | None
+    is_anchored: bool
+
+
+async def _find_parting(log: RecordReader, topic: Topic, table: Sequence[Source], farthest: FarthestPositions) -> dict[int, int]:
+    """By partition, where the first record stands that took the place of a lost one. Looks further back until it is sure."""
+    compared: dict[int, _Compared] = {}
+    for depth in DEPTHS:
+        evidence = await _evidence(log, topic, table, depth)
+        for p, pieces in evidence.items():
+            newest = pieces[max(pieces)]
+            farthest.add((topic.name, p), newest.position + 1, newest.place)
+        compared = await _compare(log, topic, evidence)
+        if all(entry.is_anchored or entry.parted is None for entry in compared.values()):
+            break
+    return {p: await _parting(log, topic, p, entry.parted) for p, entry in compared.items() if entry.parted is not None}
+
+
+async def _evidence(log: RecordReader, topic: Topic, table: Sequence[Source], depth: int) -> dict[int, dict[int, Evidence]]:
+    evidence: dict[int, dict[int, Evidence]] = {}
+    for source in table:
+        if topic.name in {entry.name for entry in source.sources}:
+            for piece in evidence_of(source, await read_tails(log, source.facts, depth)):
+                if piece.topic == topic.name and not log.generations.is_lost(topic.name, piece.partition, piece.position):
+                    evidence.setdefault(piece.partition, {}).setdefault(piece.position, piece)
+    return evidence
+
+
+async def _compare(log: RecordReader, topic: Topic, evidence: Mapping[int, Mapping[int, Evidence]]) -> dict[int, _Compared]:
+    starts, ends = await log.starts(topic), await log.ends(topic)
+    compared = dict.fromkeys(evidence, _Compared(None, False))
+    ranges = {}
+    for p, pieces in evidence.items():
+        if positions := [position for position in pieces if starts[p] <= position < ends[p]]:
+            ranges[p] = min(positions), max(positions) + 1
+    async for records in log.read_ranges(topic, ranges):
+        for record in records:
+            p, (parted, is_anchored) = record.partition, compared[record.partition]
+            piece = evidence[p].get(record.offset)
+            at_ms = None if piece is None else taken_in_ms(topic, record)
+            if piece is None or at_ms is None or parted is not None:
+                continue
+            compared[p] = _Compared(None, True) if at_ms == piece.at_ms else _Compared(piece, is_anchored)
+    return compared
+
+
+async def _parting(log: RecordReader, topic: Topic, p: int, parted: Evidence) -> int:
+    """The first record that was taken in after the one that was lost: those before it are as old as the log knows them."""
+    start = (await log.starts(topic))[p]
+    begin = parted.position
+    while begin > start:
+        offset = log.generations.offset(topic.name, p, begin)
+        before = max(start, log.generations.position(topic.name, p, max(0, offset - TAIL)))
+        newer = begin
+        async for records in log.read(topic, p, before, begin):
+            for record in records:
+                at_ms = taken_in_ms(topic, record)
+                if at_ms is None or at_ms <= parted.at_ms:
+                    newer = begin
+                elif newer == begin:
+                    newer = record.offset
+        if newer > before or before == start:
+            return newer
+        begin = before
+    return begin
+
+
+def opened(loss: Loss, newest: int) -> LogGeneration:
+    """The generation that begins where the log and what is known of it part. `newest`: the number of the one before."""
+    shift = shift_above(max(loss.known, loss.end))
+    if (loss.begins_at + shift) * MOST_NOTICES >= MAX_OFFSET:
+        raise NoRoom(f"{loss.topic}/{loss.partition} has had {newest} generations: there are no positions left above them")
+    return LogGeneration(
+        topic=loss.topic,
+        partition=loss.partition,
+        generation=newest + 1,
+        begins_at=loss.begins_at,
+        shift=shift,
+        known=loss.known,
+        lost=loss.lost,
+        last_at=None if loss.last_ms is None else from_ms(loss.last_ms),
+    )
+
+
+async def open_generations(log: Log, losses: Sequence[Loss], at: datetime) -> list[LogGeneration]:
+    """Appends them all as one batch, and reads them. From then on everybody counts by them."""
+    newest = log.generations.newest
+    made = [opened(loss, newest(loss.topic, loss.partition)) for loss in losses]
+    entries: list[Entry] = []
+    for entry in made:
+        where = f"{entry.topic}/{entry.partition}"
+        name = f"generation-{entry.topic}-{entry.partition}-{entry.generation}"
+        value = encode(GENERATIONS, entry, id=name, source="/recover", actor="stage:recover", time=at, subject=where)
+        entries.append((where.encode(), value))
+    if entries:
+        await log.append(GENERATIONS, {0: entries})
+        await log.read_generations()
+    return made
+
+
+@dataclass
+class LostSignals:
+    """Signals whose records are gone and whose facts are not: what was decided of them stands."""
+
+    by_institution: Counter[str] = field(default_factory=Counter)
+    names: list[tuple[str, str, str]] = field(default_factory=list)
+    """Institution, reference, signal id."""
+
+
+async def name_lost_signals(log: RecordReader, losses: Iterable[Loss], most: int = 1000) -> LostSignals:
+    """Which signals the facts name whose records the log has lost."""
+    lost = {loss.partition: loss for loss in losses if loss.topic == SUBMITTED.name}
+    named = LostSignals()
+    if not lost:
+        return named
+    depth = max(min(loss.lost, DEPTHS[-1]) for loss in lost.values()) + TAIL
+    for record in await read_tails(log, ASSESSED, depth):
+        try:
+            envelope = decode(ASSESSED, record.value)
+            origin = Origin.parse(envelope.origin or "")
+        except (CodecError, ValueError):
+            continue
+        fact: AssessedSignal = envelope.data
+        loss = lost.get(origin.partition) if origin.topic == SUBMITTED.name else None
+        if loss is None or not loss.agrees_to <= origin.offset < loss.known or not fact.signal_id:
+            continue
+        named.by_institution[fact.institution or ""] += 1
+        if len(named.names) < most:
+            named.names.append((fact.institution or "", fact.reference or "", fact.signal_id))
+    return named

@@ -1,0 +1,60 @@
+"""A policy file that operators edit while workers run: looked at once a second, taken when it changed and is valid.
+
+Invariant: a file that is not valid never takes effect; the policy in force goes on, and the fault is told once a change of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from schemas.policy import Policy
+from stream_processors.runtime.settings import PolicyError, parse_policy
+
+
+class PolicyFile:
+    """`now` is the policy in force."""
+
+    def __init__(self, path: Path) -> None:
+        """PolicyError when there is no valid policy to begin with."""
+        self._path = path
+        self._stat = self._look()
+        text = self._read()
+        self._digest = _digest(text)
+        self.now: Policy = parse_policy(text, path)
+
+    def changed(self) -> Policy | None:
+        """The policy when it is another one since the last look; None while it is the same. PolicyError, once a change, when
+        the file is not valid: the next valid one is taken again, also when it is the one in force."""
+        stat = self._look()
+        if stat == self._stat:
+            return None
+        self._stat = stat
+        text = self._read()
+        if (digest := _digest(text)) == self._digest:
+            return None
+        self._digest = digest
+        policy = parse_policy(text, self._path)
+        if policy.label == self.now.label:
+            return None
+        self.now = policy
+        return policy
+
+    def _look(self) -> tuple[int, int, int] | None:
+        """Time, size and number of the file: a file moved into place is another one even in the same instant."""
+        try:
+            stat = self._path.stat()
+        except OSError:
+            return None
+        return stat.st_mtime_ns, stat.st_size, stat.st_ino
+
+    def _read(self) -> bytes:
+        try:
+            return self._path.read_bytes()
+        except OSError as error:
+            self._digest = ""
+            raise PolicyError(f"cannot read the policy {self._path}: {error}") from error
+
+
+def _digest(text: bytes) -> str:
+    return hashlib.sha256(text).hexdigest()

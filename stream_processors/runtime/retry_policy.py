@@ -1,0 +1,80 @@
+"""Which failures pass by themselves, and how long a worker waits for that: at its start, at an assignment, while it is idle.
+
+Invariant: only "could not look" is waited for, a bounded number of times and for a bounded time. What a look says that must not
+be (another log, another state, a topic below the table) ends the process at once, like anything else that is not expected.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+from aiokafka.errors import KafkaError
+from redis.exceptions import AuthenticationError, AuthorizationError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from stream_processors.runtime.log import CannotLook, describe_error, is_transient
+from stream_processors.runtime.waiting import KAFKA, REDIS, Waiting
+
+Result = TypeVar("Result")
+
+START_PAUSES_S = (0.5, 1.0, 2.0, 4.0, 8.0, *(10.0,) * 15)
+"""Before each further try of a start: nearly three minutes in all, what a cluster needs that starts as a whole."""
+IDLE_BOUND_S = 600.0
+"""For so long an idle worker stays although it cannot look whether its state and its facts still are its own."""
+
+logger = logging.getLogger("liandong")
+
+
+def find_cause(error: BaseException) -> str | None:
+    """What is waited for when a start or a look fails so; None for all that must end the process."""
+    if isinstance(error, CannotLook) or (isinstance(error, KafkaError) and is_transient(error)):
+        return KAFKA
+    if isinstance(error, (AuthenticationError, AuthorizationError)):
+        return None
+    if isinstance(error, (RedisConnectionError, RedisTimeoutError)):
+        return REDIS
+    return None
+
+
+_NAMES = {KAFKA: "Kafka does not answer as it should", REDIS: "Redis does not take commands yet"}
+
+
+async def keep_trying(
+    work: Callable[[], Awaitable[Result]],
+    waiting: Waiting,
+    pauses_s: Sequence[float] = START_PAUSES_S,
+    causes: tuple[str, ...] = (KAFKA, REDIS),
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> Result:
+    """The work's result. It is tried again after each pause while it fails for one of the causes; its last error is raised."""
+    for pause_s in (*pauses_s, None):
+        try:
+            result = await work()
+        except Exception as error:
+            cause = find_cause(error)
+            if cause is None or cause not in causes or pause_s is None:
+                raise
+            sentence = f"{_NAMES[cause]}: {describe_error(error)}"
+            waiting.begin(cause, sentence)
+            logger.warning("%s; tried again in %.1f s", sentence, pause_s)
+            await sleep(pause_s)
+            continue
+        waiting.end(*causes)
+        return result
+    raise AssertionError("the last try returns or raises")
+
+
+async def look_if_possible(check: Callable[[], Awaitable[None]], waiting: Waiting, bound_s: float = IDLE_BOUND_S) -> None:
+    """One look of an idle worker. One that Kafka does not answer is told and left out; after the bound it is an error."""
+    try:
+        await check()
+    except CannotLook as error:
+        waiting.begin(KAFKA, f"{_NAMES[KAFKA]}: {error}")
+        if waiting.since_s(KAFKA) > bound_s:
+            raise
+    else:
+        waiting.end(KAFKA)

@@ -1,0 +1,175 @@
+"""The timekeeper's index in Redis: how a case's moments are written, where they lie, and how they are read again.
+
+An entry a case in a drawer (by the end of its id): revision (4 bytes), its first moment (6), how many (1), then each as how much
+later than the first, run and step, and the clock's name. The cases stand in the order of their first moments (lua/dues.lua).
+Invariant: entry and place follow from the case's newest change alone; a bucket belongs to one partition of the cases, so its
+owner alone asks for what is due there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+from zlib import crc32
+
+from schemas.deadlines import ClockStep
+from schemas.topics import CHANGED
+from stream_processors.domain.deadlines.due_index import Moment
+from stream_processors.runtime.log import partition_of
+from stream_processors.state.case_refs import brief, in_full
+from stream_processors.state.effects import Effect, settle
+from stream_processors.state.keys import BUCKETS, TIMEKEEPER
+
+NAMES = (
+    "acknowledge", "verify_stop", "emergency_stop", "quick_freeze", "return_of_funds", "return_notice", "suspicious_report",
+    "warn", "block", "report", "dissuade", "written_notice", "appeal", "release", "answer_letter", "order_answer",
+    "order_validity", "order_approval", "order_lift", "dispose",
+)  # fmt: skip
+"""Usual names of clocks, written as one byte. Add at the end; other names are written in full."""
+_CODES = {name: code for code, name in enumerate(NAMES)}
+_IN_FULL = 128
+_STEPS = tuple(ClockStep)
+
+
+def share_of_buckets(buckets: int, partitions: int) -> int:
+    """How many buckets belong to each partition of the cases. ValueError when there is not one for each: its owner alone asks for
+    what is due in a bucket, so no two partitions can have the same."""
+    if partitions > buckets:
+        raise ValueError(
+            f"{partitions} partitions of {CHANGED.name} cannot share {buckets} buckets of the timekeeper: at most {buckets} "
+            "partitions are possible (schemas/topics.py: PARTITIONS), or more buckets (stream_processors/state/keys.py: BUCKETS)"
+        )
+    return buckets // partitions
+
+
+_SHARE = share_of_buckets(BUCKETS, CHANGED.partitions)
+_AT_BYTES, _HEAD_BYTES = 6, 4 + 6 + 1
+MOST_MS = (1 << 47) - 1
+"""Later than any moment."""
+
+
+class Indexed(NamedTuple):
+    """A case of the index, with its moments; `member` is its place in the order."""
+
+    member: bytes
+    case_id: str
+    moments: tuple[Moment, ...]
+
+
+class Sweep:
+    """A bucket looked through for what is due, a part at a time. `behind` is the place to go on from, `open` how many moments
+    there are; `oldest_ms` when the first was due that the beginning showed, `due` how many cases the last whole look found."""
+
+    def __init__(self) -> None:
+        self.behind, self.open, self.due = b"", 0, 0
+        self.oldest_ms: int | None = None
+        self._seen = 0
+
+    def went(self, count: int, cases: Sequence[Indexed], most: int) -> None:
+        """A look that asked for `most` cases; 0: only for the first, which leaves the place where it is."""
+        self.open = count
+        if not most or not self.behind:
+            self.oldest_ms = cases[0].moments[0].at_ms if cases else None
+        if not most:
+            return
+        self._seen += len(cases)
+        if len(cases) < most:
+            self.behind, self.due, self._seen = b"", self._seen, 0
+        else:
+            self.behind, self.due = cases[-1].member, max(self.due, self._seen)
+
+
+def bucket_of_case(case_id: str) -> int:
+    raw = case_id.encode()
+    return partition_of(raw, CHANGED.partitions) * _SHARE + crc32(raw) % _SHARE
+
+
+def buckets_of(partition: int) -> range:
+    return range(partition * _SHARE, (partition + 1) * _SHARE)
+
+
+def partition_of_bucket(bucket: int) -> int:
+    return bucket // _SHARE
+
+
+def settled(case_id: str, revision: int, moments: Sequence[Moment]) -> Effect:
+    """The case has these moments, sorted, from this revision on; an older one changes nothing."""
+    first = moments[0].at_ms if moments else 0
+    packed = pack(moments, first)
+    return settle(bucket_of_case(case_id), brief(case_id), revision, first, len(moments), packed)
+
+
+def pack(moments: Sequence[Moment], first_ms: int) -> bytes:
+    found = bytearray()
+    for at_ms, clock, run, step in moments:
+        _number(found, at_ms - first_ms)
+        _number(found, run * len(_STEPS) + _STEPS.index(step))
+        if (code := _CODES.get(clock)) is not None:
+            found.append(code)
+        else:
+            found.append(_IN_FULL + len(clock))
+            found += clock.encode()
+    return bytes(found)
+
+
+def _number(to: bytearray, value: int) -> None:
+    """Seven bits a byte, the lowest first; the last byte is below 128."""
+    while value > 127:
+        to.append(value & 127 | 128)
+        value >>= 7
+    to.append(value)
+
+
+def indexed(member: bytes, entry: bytes) -> Indexed:
+    """What the order and the drawer say of a case."""
+    return Indexed(member, in_full(member[_AT_BYTES:]), tuple(_moments(entry)))
+
+
+def _entries(key: bytes, drawer: Mapping[bytes, bytes]) -> dict[str, str]:
+    """What a drawer says, by case."""
+    head = key.partition(b"}")[0].decode()
+    return {
+        f"{head}}}c:{in_full(case)}": f"{int.from_bytes(entry[:4], 'big')} {list(map(str, _moments(entry)))}"
+        for case, entry in drawer.items()
+    }
+
+
+def _order(key: bytes, part: Sequence[tuple[bytes, float]]) -> dict[str, str]:
+    """The places of a part. How the order is cut into parts hangs on what came when, and tells nothing."""
+    head = key.partition(b"}")[0].decode()
+    return {f"{head}}}d:{place.hex()}": "there" for place, _ in part}
+
+
+READ: dict[tuple[str, bytes], Callable[[bytes, Any], dict[str, str]]] = {
+    (TIMEKEEPER.tag, b"c"): _entries,
+    (TIMEKEEPER.tag, b"d"): _order,
+    (TIMEKEEPER.tag, b"o"): lambda key, parts: {},
+}
+"""By namespace and concern: a value of the index as names and texts that two states can be compared by."""
+
+
+def _moments(entry: bytes) -> Iterator[Moment]:
+    first_ms, at = int.from_bytes(entry[4:10], "big"), _HEAD_BYTES
+
+    def number() -> int:
+        nonlocal at
+        value, shift = 0, 0
+        while True:
+            byte = entry[at]
+            at += 1
+            value |= (byte & 127) << shift
+            if byte < 128:
+                return value
+            shift += 7
+
+    while at < len(entry):
+        later_ms = number()
+        run, step = divmod(number(), len(_STEPS))
+        code = entry[at]
+        at += 1
+        if code < _IN_FULL:
+            name = NAMES[code]
+        else:
+            name = entry[at : at + code - _IN_FULL].decode()
+            at += code - _IN_FULL
+        yield Moment(first_ms + later_ms, name, run, _STEPS[step])

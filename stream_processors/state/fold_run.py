@@ -1,0 +1,107 @@
+"""Folding a run of fact records: which of them count, what they change, and which marks move. Pure but for `fold_run`.
+
+Invariant (law 1): the first record per source counts, later ones are echoes. Sources of a partition arrive in order, so one
+high-water mark a partition of each source topic tells them apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from schemas.codec import AnyEnvelope, decode
+from stream_processors.runtime.log import Record
+from stream_processors.state.coalesce import Sums
+from stream_processors.state.effects import Arg, Effect
+from stream_processors.state.keys import BUCKETS
+from stream_processors.state.store import MarkMoved, Marks, Store, Write
+from stream_processors.topology import FactStream
+
+
+class Counted(NamedTuple):
+    """A fact that counts, and what it changes."""
+
+    offset: int
+    envelope: AnyEnvelope
+    effects: list[Effect]
+
+
+class Chunk(NamedTuple):
+    """A run of one partition, read: the facts that count, the marks that it moves, echoes and unreadable records in it."""
+
+    partition: int
+    end: int
+    counted: list[Counted]
+    marks: Marks
+    echoes: int
+    unreadable: list[tuple[Record, str]]
+
+
+def read_chunk(stream: FactStream, partition: int, records: Sequence[Record], marks: Marks, *, effects: bool = True) -> Chunk:
+    """`marks` are those before the run. Without `effects` only sources are read, to know which facts count."""
+    after = dict(marks)
+    counted: list[Counted] = []
+    unreadable: list[tuple[Record, str]] = []
+    echoes = 0
+    for record in records:
+        try:
+            envelope = decode(stream.topic, record.value, stream.view)
+            source = stream.source_of(envelope.origin, partition)
+        except ValueError as error:
+            unreadable.append((record, str(error)))
+            continue
+        if source is not None:
+            mark, number = source
+            if number < after.get(mark, 0):
+                echoes += 1
+                continue
+            after[mark] = number + 1
+        after.update(stream.marks(envelope, record, after))
+        counted.append(Counted(record.offset, envelope, stream.effects(envelope, record) if effects else []))
+    end = records[-1].offset + 1
+    after[stream.fact_mark(partition)] = end
+    moved = {name: value for name, value in after.items() if marks.get(name) != value}
+    return Chunk(partition, end, counted, moved, echoes, unreadable)
+
+
+def writes(stream: FactStream, chunk: Chunk, before: Sequence[Mapping[str, int]], sums: Sums | None = None) -> dict[int, Write]:
+    """One write a bucket. `before` are each bucket's own marks: a bucket that is ahead skips what it has folded already. What
+    only adds goes to `sums`, when they are given, and is not in the writes."""
+    mark = stream.fact_mark(chunk.partition)
+    args: list[list[Arg]] = [[] for _ in range(BUCKETS)]
+    added = sums or Sums()
+    for fact in chunk.counted:
+        for bucket, effect in fact.effects:
+            if fact.offset >= before[bucket].get(mark, 0) and not added.take(bucket, effect):
+                args[bucket] += effect
+    return {
+        bucket: Write({mark: before[bucket].get(mark, 0)}, chunk.marks, args[bucket] + ([] if sums else added.drain(bucket)))
+        for bucket in range(BUCKETS)
+        if before[bucket].get(mark, 0) < chunk.end
+    }
+
+
+async def fold_run(
+    stream: FactStream, partition: int, records: Sequence[Record], store: Store, stamp: str, buckets: list[Marks]
+) -> Chunk | None:
+    """Folds a run whose marks others may be moving too (a worker at its barrier, the owner at work): what they have folded is
+    passed over. `buckets` are brought up to date. None when nothing was left to fold.
+    """
+    mark = stream.fact_mark(partition)
+    while True:
+        lowest = min(buckets, key=lambda marks: marks.get(mark, 0))
+        left = [record for record in records if record.offset >= lowest.get(mark, 0)]
+        if not left:
+            return None
+        chunk = read_chunk(stream, partition, left, lowest)
+        step = writes(stream, chunk, buckets)
+        try:
+            await store.call("fold", stamp, step)
+        except MarkMoved:
+            known, buckets[:] = lowest.get(mark, 0), await store.marks()
+            if min(marks.get(mark, 0) for marks in buckets) < known:
+                raise
+            continue
+        for bucket in step:
+            buckets[bucket] |= chunk.marks
+        return chunk

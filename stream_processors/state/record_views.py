@@ -1,0 +1,362 @@
+"""What the folds read of a fact: the fields they use. The rest of a case is kept as it came, unread.
+
+Structs, not models: our own stages wrote these records, and reading them is the larger half of a rebuild. They are duck-typed
+twins of the models, so the pure core takes either.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+import msgspec
+import orjson
+from pydantic import create_model
+
+from schemas.cases.case import ActionKind, ActionOutcome, Case, CaseStatus
+from schemas.common import Stored
+from schemas.deadlines import ClockStep
+from schemas.notifications.delivery import DeliveryState, Way
+from schemas.signals.assessed import Outcome
+from schemas.signals.receipts import RawOutcome
+from schemas.signals.retraction import name_of
+from schemas.signals.submission import SignalKind, Stage
+from stream_processors.state.scorecard_views import CountedRow, Named, Row, Utc
+
+Until = Annotated[int, msgspec.Meta(ge=0, lt=1 << 47)]
+"""Milliseconds since 1970: six bytes in Redis."""
+
+
+class RawRow(Row):
+    """A view of RawReceipt: its origin, in the envelope, is all that a place in the raw topic needs."""
+
+    outcome: RawOutcome
+
+
+class SubjectRow(Row):
+    token: str
+    role: str = "suspect"
+    part: str | None = None
+    unmatched: str | None = None
+    kind: str = ""
+    hub: str | None = None
+    derived: bool = False
+
+
+class RouteRow(Row):
+    queue: Named
+    case_id: Named
+
+
+class ReasonRow(Row):
+    rule: str
+    points: int
+    evidence: dict[str, int | str] = {}
+
+
+class EventRow(Row):
+    """A view of EventFact: what leaves traces (domain/traces.py)."""
+
+    type: str
+    at: Utc
+    amount_minor: int | None = None
+    currency: str | None = None
+    payer: str | None = None
+    payee: str | None = None
+
+
+class StandingRow(Row):
+    """A view of Standing: what is taken away with it."""
+
+    signal_id: str
+    version: int
+    institution: str
+    content_id: str
+    primary: str
+    sighted: tuple[str, ...] = ()
+    traces: tuple[tuple[str, str, str], ...] = ()
+    freed: bool = False
+
+    @property
+    def name(self) -> str:
+        return name_of(self.signal_id, self.version)
+
+
+class AssessedRow(Row):
+    """A view of AssessedSignal for what assess makes of it."""
+
+    outcome: Outcome
+    emitted: int
+    accepted_at: Utc
+    signal_id: str | None = None
+    institution: str | None = None
+    kind: SignalKind | None = None
+    occurred_at: Utc | None = None
+    detected_at: Utc | None = None
+    amount_minor: int | None = None
+    currency: str | None = None
+    subjects: tuple[SubjectRow, ...] = ()
+    content_id: str | None = None
+    body_id: str | None = None
+    score: int = 0
+    routes: tuple[RouteRow, ...] = ()
+    claims_until_ms: Until = 0
+    sightings_until_ms: Until = 0
+    victims_until_ms: Until | None = None
+    cases_until_ms: Until = 0
+    stage: Stage | None = None
+    derived_from: str | None = None
+    event: EventRow | None = None
+    trust: str | None = None
+    version: int = 1
+    below: int = 0
+    undone: tuple[StandingRow, ...] = ()
+
+
+class UndoneRow(Row):
+    """A view of Standing for the scorecards: the report that goes out of its period."""
+
+    institution: str
+    kind: SignalKind
+    trust: str | None = None
+    accepted_at: Utc | None = None
+    noticed_at: Utc | None = None
+
+
+class ReceiptRow(Row):
+    """A view of AssessedSignal for receipts, counters, the index and the scorecards."""
+
+    outcome: Outcome
+    accepted_at: Utc
+    signal_id: str | None = None
+    of: str | None = None
+    institution: str | None = None
+    reference: str | None = None
+    score: int = 0
+    severity: str = "none"
+    sender_severity: str | None = None
+    subjects: tuple[SubjectRow, ...] = ()
+    reasons: tuple[ReasonRow, ...] = ()
+    routes: tuple[RouteRow, ...] = ()
+    policy: str = ""
+    cases_until_ms: Until = 0
+    version: int = 1
+    below: int = 0
+    kind: SignalKind | None = None
+    occurred_at: Utc | None = None
+    detected_at: Utc | None = None
+    trust: str | None = None
+    undone: tuple[UndoneRow, ...] = ()
+
+
+class _Verdict(Row):
+    tokens: tuple[str, ...]
+    confirmed_until_ms: Until
+
+
+class VerdictRow(Row):
+    """A view of CaseChange for who was confirmed: most changes have no verdict, and nothing else of them is looked at."""
+
+    case_id: str | None = None
+    verdict: _Verdict | None = None
+
+
+class MovedRow(Row):
+    to: str
+
+
+class CaseRow(Row):
+    """A view of Case: what places it in a queue."""
+
+    case_id: Named
+    queue: Named
+    revision: Annotated[int, msgspec.Meta(ge=0, lt=1 << 32)]
+    status: CaseStatus
+    score: int
+    opened_at: Utc
+    severity: str = "none"
+    transfers: tuple[MovedRow, ...] = ()
+
+
+class FollowRow(Row):
+    """A view of Action: whether it is the same one again, at another case."""
+
+    action_id: str
+
+
+class UsedRow(Row):
+    kind: str
+    recipient: str
+    token: str
+    times: int
+
+
+class _Accepted(Row):
+    accepted_at: Utc
+
+
+class _Newest(Row):
+    signals: tuple[_Accepted, ...] = ()
+
+
+_CASE, _NEWEST = msgspec.json.Decoder(CaseRow), msgspec.json.Decoder(_Newest)
+
+
+class ChangeRow(Row):
+    """A view of CaseChange. `case_json` is the case as it came, `case` what places it in a queue."""
+
+    action_id: str | None
+    case_id: str | None
+    kind: ActionKind | None
+    outcome: ActionOutcome
+    at: Utc
+    actor: str
+    why: str | None = None
+    problem: str | None = None
+    revision: int | None = None
+    origin: str | None = None
+    moves: tuple[str, ...] = ()
+    left: str | None = None
+    follows: tuple[FollowRow, ...] = ()
+    counted: CountedRow | None = None
+    used: tuple[UsedRow, ...] = ()
+    raw: msgspec.Raw = msgspec.field(default=msgspec.Raw(b"null"), name="case")
+    case: CaseRow | None = msgspec.field(default=None, name="none in a record")
+
+    def __post_init__(self) -> None:
+        self.case = _CASE.decode(self.raw) if self.case_json != b"null" else None
+
+    @property
+    def case_json(self) -> bytes:
+        return bytes(self.raw)
+
+    @property
+    def sent_on(self) -> bool:
+        """Whether the action itself goes on to another case: what becomes of it is said there, in a fact of another partition."""
+        return any(one.action_id == self.action_id for one in self.follows)
+
+    def answer(self) -> bytes:
+        """The change without its case, for whoever asked for the action (a CaseChange again)."""
+        names = ("action_id", "case_id", "kind", "outcome", "at", "actor", "why", "problem", "revision", "origin", "moves")
+        return orjson.dumps({name: getattr(self, name) for name in names}, option=orjson.OPT_UTC_Z)
+
+    def newest_accepted(self) -> datetime | None:
+        """When the newest signal of the case was accepted; None when its record does not say so."""
+        try:
+            signals = _NEWEST.decode(self.raw).signals
+        except msgspec.MsgspecError:
+            return None
+        return signals[0].accepted_at if signals else None
+
+
+class AskingRow(Row):
+    """A view of CaseChange for what it asks the stage `deliver` to do; most ask for nothing, and nothing else is looked at."""
+
+    at: Utc
+    notices: msgspec.Raw = msgspec.field(default=msgspec.Raw(b"[]"))
+    follows: msgspec.Raw = msgspec.field(default=msgspec.Raw(b"[]"))
+    case: msgspec.Raw = msgspec.field(default=msgspec.Raw(b"null"))
+
+    @property
+    def asks(self) -> bool:
+        return bytes(self.notices) != b"[]" or bytes(self.follows) != b"[]"
+
+
+class _NoticeRow(Row):
+    notice_id: Annotated[str, msgspec.Meta(min_length=1, max_length=400)]
+    recipient: Named
+    case_id: Named
+    at: Utc
+
+
+_NOTICE = msgspec.json.Decoder(_NoticeRow)
+
+
+class IssuedRow(Row):
+    """A view of Issued: what places it in its recipient's inbox, and what is shown of it as it came."""
+
+    raw: msgspec.Raw = msgspec.field(name="notice")
+    order: msgspec.Raw = msgspec.field(default=msgspec.Raw(b"null"))
+    task: msgspec.Raw = msgspec.field(default=msgspec.Raw(b"null"))
+    notice: _NoticeRow | None = msgspec.field(default=None, name="none in a record")
+
+    def __post_init__(self) -> None:
+        self.notice = _NOTICE.decode(self.raw)
+
+    def shown(self) -> bytes:
+        """An Issued again, without where the stage stood."""
+        return b'{"notice":%s,"order":%s,"task":%s}' % (bytes(self.raw), bytes(self.order), bytes(self.task))
+
+
+class MarkRow(Row):
+    """A view of DeliveryMark."""
+
+    recipient: Named
+    notice_id: Annotated[str, msgspec.Meta(min_length=1, max_length=400)]
+    state: DeliveryState
+    at: Utc
+    way: Way
+    attempt: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 1
+    detail: Annotated[str, msgspec.Meta(max_length=200)] | None = None
+    noticed_at: Utc | None = None
+    endpoint: Named | None = None
+
+
+class SettledRow(Row):
+    change: Annotated[int, msgspec.Meta(ge=0, lt=1 << 52)]
+    action: Annotated[int, msgspec.Meta(ge=0, lt=1 << 52)]
+
+
+class PlaceRow(Row):
+    """A view of Issued: how far the stage was."""
+
+    settled: SettledRow | None = None
+
+
+class ClockRow(Row):
+    """A view of Clock: its next moment."""
+
+    name: Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z_]{1,47}$")]
+    run: Annotated[int, msgspec.Meta(ge=1, lt=1 << 32)]
+    step: ClockStep | None = None
+    next_at: Utc | None = None
+
+
+class ClockedRow(Row):
+    case_id: Named
+    revision: Annotated[int, msgspec.Meta(ge=0, lt=1 << 32)]
+    clocks: Annotated[tuple[ClockRow, ...], msgspec.Meta(max_length=255)] = ()
+
+
+class DueRow(Row):
+    """A view of CaseChange for what is still to come of the case's clocks."""
+
+    at: Utc
+    case: ClockedRow | None = None
+
+
+_DONE_ABOUT_IT = ("clocks", "measures", "orders", "tasks", "objections", "transfers", "split_off")
+_NOT_LISTED = ("signals", "applied", "note_sealed", *_DONE_ABOUT_IT)
+_LISTED: dict[str, Any] = {
+    name: (field.annotation, field) for name, field in Case.model_fields.items() if name not in _NOT_LISTED
+}
+ListedCase = create_model("ListedCase", __base__=Stored, **_LISTED)
+"""A view of Case: all but what a list leaves out, so that the signals of a large case cost nothing."""
+
+
+class NamesRow(Row):
+    """A view of JoinedSignal: what it names."""
+
+    subjects: tuple[SubjectRow, ...]
+
+
+class NamedRow(Row):
+    """A view of Case: what its signals name."""
+
+    signals: tuple[NamesRow, ...]
+
+
+def is_hub_in(case: bytes, token: str) -> bool:
+    """Whether the subject was a hub in a signal that the case (its JSON) lists."""
+    signals = msgspec.json.decode(case, type=NamedRow).signals
+    return any(one.token == token and one.hub is not None for signal in signals for one in signal.subjects)

@@ -1,0 +1,90 @@
+"""What is told of a case beside what it holds: its phase, the moves that are open, what came of it for a sender. The read side.
+
+Invariant: all of it follows from the case alone, by the same pure core that decides its actions; nothing here changes anything.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from schemas.appeals import Objection
+from schemas.cases.case import Case
+from schemas.cases.feedback import Feedback
+from schemas.dissuasion import Task
+from schemas.orders.order import Order
+from stream_processors.domain import appeals as objection
+from stream_processors.domain import dissuasion
+from stream_processors.domain.cases import decide as cases
+from stream_processors.domain.cases.decide import phase_of
+from stream_processors.domain.cases.notifications import handling
+from stream_processors.domain.cases.orders import concerned
+from stream_processors.domain.measures import is_above_reported
+from stream_processors.domain.notifications import feedback
+from stream_processors.domain.notifications.feedback import others
+from stream_processors.domain.orders import order
+from stream_processors.domain.orders.order import unit_of
+from stream_processors.domain.signals.leads import has_leads, sent_leads_alone, visible_signals
+from stream_processors.domain.signals.routing import twin_id
+from stream_processors.domain.signals.trust import low
+from stream_processors.domain.state_machine import Role, open_moves
+
+__all__ = [
+    "MERGES_FOLLOWED",
+    "case_moves",
+    "concerns",
+    "feedback_of",
+    "has_leads",
+    "is_above_reported",
+    "objection_moves",
+    "order_moves",
+    "others",
+    "phase_of",
+    "sent_leads_alone",
+    "task_moves",
+    "twin_id",
+    "unit_of",
+    "visible_signals",
+]
+
+MERGES_FOLLOWED = 8
+"""So often whoever looks for a case goes on to the one that it was merged into."""
+
+
+def case_moves(case: Case, now: datetime) -> list[str]:
+    """The officers' moves that the case's state allows; a guard may still refuse one."""
+    return cases.open_moves(case, now)
+
+
+def order_moves(one: Order, role: Role) -> tuple[str, ...]:
+    return open_moves(order.TABLE, one.state, one, role)
+
+
+def task_moves(one: Task, role: Role) -> tuple[str, ...]:
+    return open_moves(dissuasion.TABLE, one.state, one, role)
+
+
+def objection_moves(one: Objection, case: Case, party: str, officer: str | None) -> list[str]:
+    return objection.open_moves(party, officer, one, objection.Around(case.queue))
+
+
+def concerns(case: Case, institution: str) -> bool:
+    """Whether the institution may know of the case: the core's answer, and a measure of its own or an objection that came through
+    it, though nothing else is left of it there."""
+    return (
+        institution in concerned(case)
+        or any(one.institution == institution and not low(one) for one in case.signals)
+        or any(one.institution == institution for one in case.measures)
+        or any(institution in (one.through, *one.pending, *one.confirmed) for one in case.objections)
+    )
+
+
+def feedback_of(case: Case, signal_id: str, institution: str, accepted_at: datetime | None = None) -> Feedback:
+    """What came of a signal in its case: its own state while the case lists it, after that what holds of its sender's oldest.
+    `accepted_at` is the receipt's: of a lead of organized crime nothing follows from what the case lists."""
+    if sent_leads_alone(case, institution):
+        return feedback.of_lead(case, signal_id, accepted_at)
+    done = handling(case)
+    listed = [one for one in case.signals if one.signal_id == signal_id and one.institution == institution]
+    if listed:
+        return feedback.of_signal(case, max(listed, key=lambda one: one.version), done)
+    return feedback.of_institution(case, institution, done).model_copy(update={"signal_id": signal_id})

@@ -1,0 +1,132 @@
+"""What `oversee` keeps and what the views show of it: one record each of an assessment, measure, data request, campaign.
+
+oversee:  k:<about>  a record and its revision, in a drawer like a case
+project:  o:<about>  the same, for readers; `overseen` are the names of those that are listed; a:<id> the outcome of a request
+
+Invariant: only a newer revision replaces a record, so the order of facts does not matter.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import msgspec
+import orjson
+
+from schemas.cases.case import ActionOutcome
+from schemas.codec import RowEnvelope
+from schemas.common import DAY_MS, instant_ms
+from schemas.oversight.oversight import PARTS, OversightChange, Record
+from schemas.oversight.scorecards import Counted
+from schemas.topics import OVERSEEN
+from stream_processors.domain.scorecards import change_leaves
+from stream_processors.state.effects import Effect, add, put, put_case, put_newer
+from stream_processors.state.keys import BUCKETS, PROJECT, bucket_of, whole
+from stream_processors.state.scorecard_views import CountedRow, Named, Row, Utc
+from stream_processors.state.shared_hashes import drawer, short, taken
+from stream_processors.state.store import RedisLike
+from stream_processors.views.scorecards import tallies
+
+LISTED = frozenset({"assessment", "supervision", "data"})
+"""Parts that are read as lists; campaigns are not, and there may be many."""
+_NAMES = "overseen"
+_NOTHING = msgspec.Raw(b"null")
+
+
+class OverseenRow(Row):
+    """A view of OversightChange. The record is kept as it came."""
+
+    action_id: str | None
+    about: Named | None
+    outcome: ActionOutcome
+    at: Utc
+    actor: str
+    why: str | None = None
+    problem: str | None = None
+    revision: int | None = None
+    assessment: msgspec.Raw = _NOTHING
+    supervision: msgspec.Raw = _NOTHING
+    data: msgspec.Raw = _NOTHING
+    campaign: msgspec.Raw = _NOTHING
+    counted: CountedRow | None = None
+
+    @property
+    def record_json(self) -> bytes | None:
+        found = (bytes(getattr(self, part)) for part in PARTS)
+        return next((raw for raw in found if raw != b"null"), None)
+
+    def answer(self) -> bytes:
+        """The change without its record, for whoever asked (an OversightChange again)."""
+        names = ("action_id", "about", "outcome", "at", "actor", "why", "problem", "revision")
+        return orjson.dumps({name: getattr(self, name) for name in names}, option=orjson.OPT_UTC_Z)
+
+
+def record_effect(about: str, revision: int, raw: bytes) -> Effect:
+    return put_case(bucket_of(about), f"k:{about}", revision, raw)
+
+
+def fold_oversee(envelope: RowEnvelope[OverseenRow]) -> list[Effect]:
+    """The whole record, when the request was applied."""
+    change, raw = envelope.data, envelope.data.record_json
+    if raw is None or change.about is None or change.revision is None:
+        return []
+    return [record_effect(change.about, change.revision, raw)]
+
+
+def project_overseen(envelope: RowEnvelope[OverseenRow]) -> list[Effect]:
+    """The record for its readers; the outcome for who waits for it; what it changed of the scorecards."""
+    change, raw, at_ms = envelope.data, envelope.data.record_json, instant_ms(envelope.data.at)
+    effects: list[Effect] = []
+    if change.action_id and change.outcome is not ActionOutcome.ECHO:
+        effects.append(put(bucket_of(change.action_id), f"a:{change.action_id}", change.answer(), at_ms + DAY_MS))
+    if change.counted is not None:
+        effects += tallies(change_leaves(cast("Counted", change.counted)))
+    if raw is not None and change.about is not None and change.revision is not None:
+        bucket = bucket_of(change.about)
+        until_ms = at_ms + OVERSEEN.retention_days * DAY_MS
+        effects.append(put_newer(bucket, f"o:{change.about}", change.revision, raw, until_ms))
+        if change.about.partition(":")[0] in LISTED:
+            effects.append(add(bucket, _NAMES, change.about))
+    return effects
+
+
+def parsed(about: str, raw: bytes) -> Record:
+    """The record that this is the JSON of."""
+    return PARTS[about.partition(":")[0]][0].model_validate_json(raw)
+
+
+async def read_one(redis: RedisLike, about: str) -> tuple[bool, Record | None]:
+    """Whether the views are whole, and the record."""
+    bucket = bucket_of(about)
+    pipe = redis.pipeline(transaction=True)
+    pipe.hget(PROJECT.marks(bucket), "stamp")
+    pipe.hget(PROJECT.key(bucket, "o", about), "text")
+    stamp, raw = await pipe.execute()
+    return whole(stamp), None if raw is None else parsed(about, raw)
+
+
+async def read_outcome(redis: RedisLike, action_id: str, now_ms: int) -> tuple[bool, OversightChange | None]:
+    """Whether the views are whole, and what became of a request; None while it is not decided."""
+    bucket = bucket_of(action_id)
+    pipe = redis.pipeline(transaction=True)
+    pipe.hget(PROJECT.marks(bucket), "stamp")
+    pipe.hget(drawer(PROJECT, bucket, "a", action_id), short(action_id))
+    stamp, entry = await pipe.execute()
+    raw = None if entry is None else taken(entry, now_ms)
+    return whole(stamp), None if raw is None else OversightChange.model_validate_json(raw)
+
+
+async def read_part(redis: RedisLike, part: str) -> tuple[bool, list[Record]]:
+    """Whether the views are whole, and all records of a listed part, by name. Two round trips."""
+    pipe = redis.pipeline(transaction=False)
+    for bucket in range(BUCKETS):
+        pipe.smembers(PROJECT.key(bucket, _NAMES))
+    names = sorted(name.decode() for found in await pipe.execute() for name in found if name.startswith(f"{part}:".encode()))
+    pipe = redis.pipeline(transaction=False)
+    for name in names:
+        pipe.hget(PROJECT.key(bucket_of(name), "o", name), "text")
+    for bucket in range(BUCKETS):
+        pipe.hget(PROJECT.marks(bucket), "stamp")  # after the values: emptied in between, it is missing here
+    answers: list[Any] = await pipe.execute()
+    rows = zip(names, answers, strict=False)
+    return all(map(whole, answers[len(names) :])), [parsed(name, raw) for name, raw in rows if raw is not None]

@@ -1,0 +1,104 @@
+"""The receipt of a signal as the views keep it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import orjson
+
+from schemas.common import Instant, Stored
+from schemas.signals.assessed import Outcome, Reason
+from schemas.signals.explanations import is_own
+from schemas.signals.retraction import FOREVER
+from stream_processors.state.compression import Form, pack, unpack
+from stream_processors.state.record_views import ReasonRow, ReceiptRow
+
+
+class Receipt(Stored):
+    """What became of a signal: `outcome` assessed, resend (then `of` is the signal it repeats) or retracted, and where it went.
+
+    `reasons` are those that rest on the signal alone: they are all that its sender may read; of a lead of organized crime
+    `severity` follows from them. `version` is the one that counts, or
+    was the last to.
+    """
+
+    signal_id: str
+    outcome: str
+    accepted_at: Instant
+    assessed_at: Instant
+    institution: str
+    reference: str
+    of: str | None = None
+    why: str | None = None
+    score: int | None = None
+    severity: str | None = None
+    queues: tuple[str, ...] = ()
+    cases: tuple[str, ...] = ()
+    policy: str | None = None
+    reasons: tuple[Reason, ...] = ()
+    version: int = 1
+    retracted_at: Instant | None = None
+
+
+class Withdrawal(Stored):
+    """A signal's newest retraction or correction: versions below `below` are dead."""
+
+    institution: str
+    below: int
+    at: Instant
+
+
+def receipt_json(fact: ReceiptRow, assessed_at: datetime) -> bytes:
+    """The receipt as stored under the signal's name: empty fields left out, packed."""
+    assert fact.institution and fact.reference
+    raw: dict[str, object] = {
+        "outcome": fact.outcome.value,
+        "accepted_at": fact.accepted_at,
+        "assessed_at": assessed_at,
+        "institution": fact.institution,
+        "reference": fact.reference,
+    }
+    if fact.version > 1:
+        raw["version"] = fact.version
+    if fact.of:
+        raw["of"] = fact.of
+    elif fact.outcome is Outcome.ASSESSED:
+        raw |= {"score": fact.score, "severity": fact.sender_severity or fact.severity, "policy": fact.policy}
+        if reasons := [_reason(one) for one in fact.reasons if is_own(one.rule)]:
+            raw["reasons"] = reasons
+    if fact.routes:
+        raw |= {"queues": [route.queue for route in fact.routes], "cases": [route.case_id for route in fact.routes]}
+    return pack(Form.RECEIPT, orjson.dumps(raw, option=orjson.OPT_UTC_Z))
+
+
+def receipt_of(signal_id: str, raw: bytes) -> Receipt:
+    """What `receipt_json` wrote under the name of a version of this signal."""
+    return Receipt.model_validate({"signal_id": signal_id, **orjson.loads(unpack(raw))})
+
+
+def _reason(one: ReasonRow) -> dict[str, object]:
+    """Named members only: a newer version's model may have more, and both must fold the same receipt in an upgrade."""
+    return {"rule": one.rule, "points": one.points, "evidence": one.evidence}
+
+
+def withdrawal_json(fact: ReceiptRow) -> bytes:
+    raw = {"institution": fact.institution, "below": fact.below, "at": fact.accepted_at}
+    return orjson.dumps(raw, option=orjson.OPT_UTC_Z)
+
+
+def told(signal_id: str, receipts: Sequence[Receipt], withdrawal: Withdrawal | None) -> Receipt | None:
+    """The receipt as its sender sees it: of the newest version, and taken back when it was. A retraction that came before its
+    signal is told too."""
+    newest = max(receipts, key=lambda one: one.version, default=None)
+    if withdrawal is None or (newest is not None and newest.version >= withdrawal.below):
+        return newest
+    if newest is not None and withdrawal.below != FOREVER:
+        return newest  # the version that replaces it is on its way
+    gone = {"outcome": Outcome.RETRACTED.value, "retracted_at": withdrawal.at}
+    if newest is not None:
+        return newest.model_copy(update=gone)
+    if withdrawal.below != FOREVER:
+        return None
+    known = {"accepted_at": withdrawal.at, "assessed_at": withdrawal.at, "institution": withdrawal.institution, "reference": ""}
+    return Receipt(signal_id=signal_id, **known, **gone)

@@ -1,0 +1,88 @@
+"""The scorecards' cells in Redis: a hash a party and period, from figure to number; and the names of all parties.
+
+    {pr3}z:i:2026-03-02:bank-001   a day; beside it lie the month 2026-03 and the year 2026, which the same call adds to
+    {pr3}parties                   `ibank-001`, `upublic-security-630202`: whoever ever had a cell
+
+Invariant: a cell is the sum of what the facts add to it, in any order; at 0 it is not there, and a hash ends before the first of
+its facts leaves the log, so that a state which was rebuilt is the state that was never lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date, datetime
+from functools import lru_cache
+from typing import NamedTuple
+
+from schemas.common import DAY_MS
+from schemas.oversight.scorecards import CardKind
+from schemas.topics import COUNTED_DAYS
+from stream_processors.domain.scorecards import Leaf
+from stream_processors.domain.scorecards.contributions import CHINA
+from stream_processors.state.effects import Effect, tally
+from stream_processors.state.keys import BUCKETS, PROJECT, bucket_of, whole
+from stream_processors.state.store import RedisLike
+
+PARTIES = "parties"
+KEPT_DAYS = COUNTED_DAYS - 366
+"""After the end of a period. Its first fact is up to a year older than that."""
+_LETTERS = {CardKind.INSTITUTION: "i", CardKind.UNIT: "u"}
+_CHINA_MS = int(CHINA.total_seconds() * 1000)
+_EPOCH_DAY = date(1970, 1, 1).toordinal()
+Book = dict[str, dict[str, int]]
+"""Party -> figure -> number."""
+
+
+class _Place(NamedTuple):
+    """Where a party's day lies."""
+
+    bucket: int
+    key: str
+    ends_ms: tuple[int, int, int]
+
+
+def tallies(leaves: Iterable[Leaf]) -> list[Effect]:
+    """One effect a party and day."""
+    found: dict[_Place, dict[str, int]] = {}
+    for kind, party, at, figure, n in leaves:
+        figures = found.setdefault(_place(kind, party, (at + CHINA).date()), {})
+        figures[figure] = figures.get(figure, 0) + n
+    return [tally(*place, *figures.items()) for place, figures in found.items()]
+
+
+@lru_cache(maxsize=20_000)
+def _place(kind: CardKind, party: str, day: date) -> _Place:
+    next_month = date(day.year + day.month // 12, day.month % 12 + 1, 1)
+    over = (date.fromordinal(day.toordinal() + 1), next_month, date(day.year + 1, 1, 1))
+    day_ends, month_ends, year_ends = map(_ends_ms, over)
+    return _Place(bucket_of(party), f"z:{_LETTERS[kind]}:{day}:{party}", (day_ends, month_ends, year_ends))
+
+
+def _ends_ms(over: date) -> int:
+    """When the cells of a period end that is over on this day of China's time."""
+    return (over.toordinal() - _EPOCH_DAY + KEPT_DAYS) * DAY_MS - _CHINA_MS
+
+
+async def read_book(redis: RedisLike, kind: CardKind, period: str) -> Book | None:
+    """All parties of a kind with their cells of a period; of those without any an empty mapping. None while the views are not
+    whole. Two round trips."""
+    letter = _LETTERS[kind].encode()
+    pipe = redis.pipeline(transaction=False)
+    for bucket in range(BUCKETS):
+        pipe.smembers(PROJECT.key(bucket, PARTIES))
+    parties = sorted(name[1:].decode() for found in await pipe.execute() for name in found if name[:1] == letter)
+    pipe = redis.pipeline(transaction=False)
+    for party in parties:
+        pipe.hgetall(PROJECT.key(bucket_of(party), "z", f"{_LETTERS[kind]}:{period}:{party}"))
+    for bucket in range(BUCKETS):
+        pipe.hget(PROJECT.marks(bucket), "stamp")  # after the values: emptied in between, it is missing here
+    answers = await pipe.execute()
+    if not all(map(whole, answers[len(parties) :])):
+        return None
+    rows = zip(parties, answers, strict=False)
+    return {party: {name.decode(): int(n) for name, n in row.items()} for party, row in rows}
+
+
+def today(now: datetime) -> str:
+    """The day of an instant in China's time; its month and year are the first characters."""
+    return (now + CHINA).date().isoformat()

@@ -1,0 +1,89 @@
+"""What a call says of a notice, and by which name. Pure.
+
+A call is not answered by whom it was meant for alone: proxies, logs and whoever holds the address's name see it, too. So it
+carries what happened, ids and times, and no readable value of a person; these are read from the inbox, with a token.
+Invariant: the same notice is the same name and the same bytes, in every attempt and in every process.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, NamedTuple
+from urllib.parse import quote
+
+import msgspec
+
+from schemas.codec import RowEnvelope, decode, dump
+from schemas.common import instant_ms
+from schemas.notifications.notice import Notice, told
+from schemas.notifications.webhook import HookMessage, HookNotice, kind_of
+from schemas.topics import ISSUED
+from stream_processors.views.inbox_fold import member_of, name_of
+
+PREFIX = "msg_"
+
+
+class _OrderRow(msgspec.Struct):
+    kind: str
+
+
+class _NoticeRow(msgspec.Struct):
+    """A view of Notice: its sentence, never its subject."""
+
+    notice_id: Annotated[str, msgspec.Meta(min_length=1, max_length=400)]
+    recipient: str
+    kind: str
+    case_id: str
+    says: str
+    at: Annotated[datetime, msgspec.Meta(tz=True)]
+    order_id: str | None = None
+    task_id: str | None = None
+    data: dict[str, int | str] = {}
+
+
+class TellingRow(msgspec.Struct):
+    """A view of Issued for what is called out of it."""
+
+    notice: _NoticeRow
+    order: _OrderRow | None = None
+
+
+class Message(NamedTuple):
+    """`name` is the webhook-id, `kind` of message, `noticed_ms` the notice's own time; `origin` the change that asked for it."""
+
+    name: str
+    kind: str
+    notice_id: str
+    noticed_ms: int
+    body: bytes
+    origin: str | None = None
+
+
+def id_of(recipient: str, notice_id: str) -> str:
+    """The webhook-id: what a receiver knows a repeated message by."""
+    return PREFIX + name_of(member_of(recipient, notice_id, 0))
+
+
+def message_of(value: bytes | None, recipient: str) -> Message:
+    """Of a record of `orders.issued.v1` under this key. ValueError when it is none, or another's."""
+    envelope: RowEnvelope[TellingRow] = decode(ISSUED, value, TellingRow)
+    row, order = envelope.data.notice, envelope.data.order
+    if row.recipient != recipient:
+        raise ValueError("the notice is another recipient's than the record's key")
+    kind = kind_of(row.kind, order.kind if order else None)
+    said = told(Notice.trusted(says=row.says, data=row.data))
+    notice = HookNotice.trusted(
+        notice_id=row.notice_id,
+        kind=row.kind,
+        says=row.says,
+        zh=said.zh,
+        en=said.en,
+        at=row.at,
+        case_id=row.case_id,
+        order_id=row.order_id,
+        task_id=row.task_id,
+        data=row.data,
+        link=f"/v1/inbox/{quote(row.notice_id)}",
+    )
+    body = dump(HookMessage.trusted(type=kind, timestamp=row.at, data=notice))
+    return Message(id_of(recipient, row.notice_id), kind, row.notice_id, instant_ms(row.at), body, envelope.origin)

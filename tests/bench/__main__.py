@@ -1,0 +1,5 @@
+"""Takes the figures: `make bench`."""
+
+from tests.bench.main import app
+
+app()

@@ -1,0 +1,104 @@
+"""One run of the latency bench: sends at a steady rate, and looks every 10 ms which of the cases stand in their queue.
+
+Invariant: every signal opens a case of its own, and one that never shows fails the bench.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from datetime import UTC, datetime
+from random import Random
+from typing import Any
+
+import orjson
+import uvloop
+from redis.asyncio import Redis
+
+from schemas.security import Tokenizer
+from schemas.signals.indicators import canonical
+from stream_processors.domain.signals.routing import case_id
+from stream_processors.runtime.settings import Settings
+from stream_processors.state.case_refs import brief
+from stream_processors.state.keys import PROJECT, bucket_of
+from tests.bench.harness import answer, request
+from tests.bench.http_load import Connection, post, token_of
+
+QUEUE, REGION, KIND = "public-security-630202", "630202", "telecom_fraud"
+LOOK_EVERY_S = 0.01  # more often would cost the stages more than it tells
+PATIENCE_S = 20.0
+CONNECTIONS = 16
+
+
+class Watch:
+    """Which cases are waited for, since when; how long each took."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self.since: dict[str, float] = {}
+        self.took_ms: list[float] = []
+
+    async def until(self, count: int) -> None:
+        while len(self.took_ms) < count:
+            await asyncio.sleep(LOOK_EVERY_S)
+            waiting = list(self.since)
+            if waiting:
+                await self._look(waiting)
+
+    async def _look(self, waiting: list[str]) -> None:
+        pipe = self._redis.pipeline(transaction=False)
+        for name in waiting:
+            pipe.zscore(PROJECT.key(bucket_of(name), "q", QUEUE), brief(name))
+        found, now = await pipe.execute(), time.perf_counter()
+        for name, rank in zip(waiting, found, strict=True):
+            if rank is not None:
+                self.took_ms.append(1000 * (now - self.since.pop(name)))
+            elif now - self.since[name] > PATIENCE_S:
+                raise TimeoutError(f"{name} is not in {QUEUE} after {PATIENCE_S:.0f} s")
+
+
+async def main(asked: dict[str, Any]) -> dict[str, float]:
+    settings = Settings()
+    redis = Redis.from_url(settings.redis_url, protocol=2)
+    idle = deque([await Connection(asked["url"]).open() for _ in range(CONNECTIONS)])
+    token = token_of(str(settings.home), settings.profile)("bank-001")
+    tokenizer, rng, watch = Tokenizer(settings.keyring()), Random(asked["seed"]), Watch(redis)
+    looking = asyncio.create_task(watch.until(asked["count"]))
+    sending: list[asyncio.Task[None]] = []
+
+    async def send(number: int) -> None:
+        account = f"62{rng.randrange(10**15):015d}"
+        message = post("/v1/signals", token, _body(asked["seed"], number, account), "application/json")
+        watch.since[case_id(QUEUE, tokenizer.token("account", canonical("account", account)))] = time.perf_counter()
+        connection = idle.popleft() if idle else await Connection(asked["url"]).open()
+        status, said = await connection.ask(message)
+        idle.append(connection)
+        if status != 202:
+            raise RuntimeError(f"{status}: {said[:300]!r}")
+
+    began = time.perf_counter()
+    for number in range(asked["count"]):
+        await asyncio.sleep(max(0.0, began + number / asked["rate"] - time.perf_counter()))
+        sending.append(asyncio.create_task(send(number)))
+    await asyncio.gather(*sending, looking)
+    await redis.aclose()
+    took = sorted(watch.took_ms)
+    return {"p50": took[len(took) // 2], "p99": took[min(len(took) - 1, len(took) * 99 // 100)]}
+
+
+def _body(seed: int, number: int, account: str) -> bytes:
+    body = {
+        "reference": f"lat-{seed}-{number}",
+        "kind": KIND,
+        "occurred_at": datetime.now(UTC).isoformat(),
+        "region": REGION,
+        "amount": {"minor": 60_000_000, "currency": "CNY"},
+        "indicators": [{"kind": "account", "value": account}],
+        "narrative": "客户来电称被骗，要求止付。",
+    }
+    return orjson.dumps(body)
+
+
+if __name__ == "__main__":
+    answer(uvloop.run(main(request())))

@@ -1,0 +1,5 @@
+"""Runs the breaks: `make chaos`."""
+
+from tests.chaos.main import app
+
+app()
