@@ -9,19 +9,23 @@ That the state folded afresh from the log is the live one, and what the oracle d
 
 from __future__ import annotations
 
+import contextlib
+import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
 from redis.asyncio import Redis
 
 from deploy.verify.ledger import Entry
-from schemas.cases.case import ActionKind, Case
+from schemas.cases.case import Case
 from schemas.codec import CodecError, decode
 from schemas.envelope import Origin
 from schemas.signals.assessed import AssessedSignal, Outcome
-from schemas.topics import ACTIONS, ASSESSED, RETRACTIONS, SUBMITTED, Topic
+from schemas.signals.retraction import JOINS_OF_ONE
+from schemas.topics import ACTIONS, ASSESSED, CHANGED, RETRACTIONS, SUBMITTED, Topic
 from stream_processors.runtime.log import KafkaLog, Record
 from stream_processors.runtime.settings import Settings
 from stream_processors.state.compression import unpack
@@ -57,43 +61,68 @@ async def check(settings: Settings, entries: Sequence[Entry]) -> Found:
     try:
         sources = {topic.name: await _all(log, topic) for topic in (SUBMITTED, RETRACTIONS)}
         facts = await _all(log, ASSESSED)
-        requests = await _all(log, ACTIONS) if log.generations else []
+        after_loss = {topic.name: await _all(log, topic) for topic in (ACTIONS, CHANGED)} if log.generations else {}
     finally:
         await log.close()
     _promises(found, sources, acknowledged)
     counting = _sources(found, sources, facts)
     joined = _joined(found, counting, _floors(sources[RETRACTIONS.name], counting))
-    _add_orphans(joined, requests, sources[SUBMITTED.name], counting)
+    if after_loss:
+        _settle_losses(joined, after_loss, sources[SUBMITTED.name], counting)
     await _cases(found, settings, joined)
     return found
 
 
-def _add_orphans(
-    joined: dict[str, set[str]], requests: list[Record], submitted: list[Record], counting: list[AssessedSignal]
+def _settle_losses(
+    joined: dict[str, set[str]], after_loss: Mapping[str, list[Record]], submitted: list[Record], counting: list[AssessedSignal]
 ) -> None:
-    """After a loss: cases whose joins stand, though nothing else of the signal is left, or all of it was taken back. They stay as
-    they are. A signal whose record or fact is there is judged by its fact."""
+    """After a loss nothing may be left of a signal but its join, and nothing of a retraction but what it did to the case: both
+    stay. What only its join, or the change that it made, tells of is added; what a change took out is taken out."""
     there = {(record.partition, record.offset) for record in submitted}
-    decided = {(fact.signal_id, fact.version) for fact in counting}
+    decided = {f"{fact.signal_id}/{fact.version}" for fact in counting}
     orphans: dict[str, tuple[str, str]] = {}
     withdrawn: set[str] = set()
-    for record in requests:
-        try:
-            envelope = decode(ACTIONS, record.value)
-        except CodecError:
+    for kind, action_id, case_id, source in _requests(after_loss):
+        key = action_id.partition("-")[2]
+        if kind == "retract":
+            withdrawn.add(key)
             continue
-        action = envelope.data
-        if action.kind is ActionKind.RETRACT:
-            withdrawn.add(action.action_id.removeprefix("retract-"))
-        elif action.kind is ActionKind.JOIN:
-            origin, signal = Origin.parse(envelope.origin), action.signal
-            joined[action.case_id] |= set()
-            if (signal.signal_id, signal.version) not in decided and origin[1:3] not in there:
-                key = action.action_id.removeprefix("join-")
-                orphans[key] = action.case_id, f"{signal.signal_id}/{signal.version}"
-    for key, (case_id, name) in orphans.items():
+        joined[case_id] |= set()
+        name = _NAME.match(key)
+        if name is not None and source not in there and (signal := _with_version(name[0])) not in decided:
+            orphans[key] = case_id, signal
+    for key, (case_id, signal) in orphans.items():
         if key not in withdrawn:
-            joined[case_id].add(name)
+            joined[case_id].add(signal)
+    for key in withdrawn:
+        if name := _NAME.match(key):
+            for signals in joined.values():
+                signals.discard(_with_version(name[0]))
+
+
+_NAME = re.compile(r"sig-[\w-]{22}(?:/\d+)?")
+
+
+def _with_version(name: str) -> str:
+    return name if "/" in name else f"{name}/1"
+
+
+def _requests(after_loss: Mapping[str, list[Record]]) -> Iterator[tuple[str, str, str, tuple[int, int]]]:
+    """Of joins and retractions, by the actions and by the applied changes: kind, action, case, the signal's place."""
+    for record in after_loss.get(ACTIONS.name, ()):
+        with contextlib.suppress(ValueError, KeyError):
+            envelope = orjson.loads(record.value or b"")
+            action = envelope["data"]
+            if action["kind"] in ("join", "retract"):
+                _, p, offset, _ = envelope["origin"].rsplit("/", 3)
+                yield action["kind"], action["action_id"], action["case_id"], (int(p), int(offset))
+    for record in after_loss.get(CHANGED.name, ()):
+        with contextlib.suppress(ValueError, KeyError):
+            change = orjson.loads(record.value or b"")["data"]
+            if change["kind"] in ("join", "retract") and change["outcome"] == "applied":
+                p, _, number = str(change.get("origin") or ":").rpartition(":")
+                place = (int(p), (int(number) - 1) // JOINS_OF_ONE) if p.isdigit() else (-1, -1)
+                yield change["kind"], change["action_id"], change["case_id"], place
 
 
 async def _all(log: KafkaLog, topic: Topic) -> list[Record]:
