@@ -1,8 +1,8 @@
 """From what people post to what travels: a token to match by, sealed values to be read by those with a need.
 
 Invariant: no readable subject, name, account or text leaves here. Contexts: of an order `order/token`, `order/name`,
-`order/account`, `order/text`, `order/answer`; of a task `task/token`, `task/attempt`; of a measure `measure/note`; of an
-objection `objection/text` (the person's words), `objection/notice`, `objection/reasons`.
+`order/account`, `order/basis`, `order/text`, `order/answer`; of a task `task/token`, `task/attempt`; of a measure
+`measure/note`; of an objection `objection/text` (the person's words), `objection/notice`, `objection/reasons`.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class Protector(NamedTuple):
             amount_minor=body.amount.minor if body.amount else None,
             traced_minor=body.traced_minor,
             currency=money.currency if money else None,
-            basis=body.basis,
+            basis_sealed=self._sealed(body.basis, f"{name}/basis"),
             answer_by=body.answer_by,
             of=body.of,
             text_sealed=self._sealed(body.text, f"{name}/text"),
