@@ -2,7 +2,8 @@
 
 Invariant: no readable subject, name, account or text leaves here. Contexts: of an order `order/token`, `order/name`,
 `order/account`, `order/basis`, `order/text`, `order/answer`; of a task `task/token`, `task/attempt`; of a measure
-`measure/note`; of an objection `objection/text` (the person's words), `objection/notice`, `objection/reasons`.
+`measure/note`, `measure/reference`; of an objection `objection/text` (the person's words), `objection/notice`,
+`objection/reasons`.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class Protector(NamedTuple):
             own = {"what": body.what, "until": body.until}
             own |= {"amount_minor": body.amount.minor, "currency": body.amount.currency} if body.amount else {}
         else:
-            own = {"reported_to": body.reported_to, "reference": body.number}
+            own = {"reported_to": body.reported_to, "reference_sealed": self._sealed(body.number, f"{name}/reference")}
         return Measure(
             measure_id=name,
             institution=institution,

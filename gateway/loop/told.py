@@ -281,9 +281,13 @@ class Teller(NamedTuple):
         )
 
     def measure(self, one: Measure, case: Case) -> MeasureOut:
-        note = opened(self.sealer, one.note_sealed, f"{one.measure_id}/note")
-        above = is_above_reported(one, case.amount_minor) if self.whole else None
-        return MeasureOut(**_plain(MeasureOut, one, "above_reported"), case_id=case.case_id, note=note, above_reported=above)
+        return MeasureOut(
+            **_plain(MeasureOut, one, "reference", "above_reported"),
+            case_id=case.case_id,
+            reference=text_of(self.sealer, one.reference, one.reference_sealed, f"{one.measure_id}/reference"),
+            note=opened(self.sealer, one.note_sealed, f"{one.measure_id}/note"),
+            above_reported=is_above_reported(one, case.amount_minor) if self.whole else None,
+        )
 
     def task(self, one: Task) -> TaskOut:
         told = _plain(TaskOut, one, "person", "attempts", "reach", "taken_by")
