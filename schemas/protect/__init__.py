@@ -2,7 +2,18 @@
 
 from schemas.protect.keyring import Keyring
 from schemas.protect.places import Place, PlaceCipher, ReceiptError
-from schemas.protect.sealing import AesGcmSealer, Sealer, UnsealError
+from schemas.protect.sealing import AesGcmSealer, Sealer, UnsealError, opened, text_of
 from schemas.protect.tokens import Tokenizer
 
-__all__ = ["AesGcmSealer", "Keyring", "Place", "PlaceCipher", "ReceiptError", "Sealer", "Tokenizer", "UnsealError"]
+__all__ = [
+    "AesGcmSealer",
+    "Keyring",
+    "Place",
+    "PlaceCipher",
+    "ReceiptError",
+    "Sealer",
+    "Tokenizer",
+    "UnsealError",
+    "opened",
+    "text_of",
+]

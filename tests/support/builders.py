@@ -12,7 +12,7 @@ from schemas.envelope import Origin
 from schemas.facts import AssessedSignal
 from schemas.hubs import Hubs
 from schemas.policy import Policy
-from schemas.protect import AesGcmSealer, Keyring, PlaceCipher, Tokenizer
+from schemas.protect import AesGcmSealer, Keyring, PlaceCipher, Tokenizer, text_of
 from schemas.protect.submission import protect, signal_id
 from schemas.retractions import FOREVER, Retraction, Standing
 from schemas.signals import SignalIn, SubmittedSignal
@@ -74,6 +74,11 @@ def submitted(institution: str = "bank-001", reference: str = "r-1", *, hubs: Hu
     """A protected signal. `over` changes its body."""
     whole = body(**over)
     return protect(whole, institution=institution, reference=reference, tokenizer=TOKENIZER, sealer=SEALER, hubs=hubs)
+
+
+def reference_of(one: SubmittedSignal | AssessedSignal) -> str | None:
+    """The sender's own name of the signal; None in the fact of a record that cannot be read."""
+    return text_of(SEALER, one.reference, one.reference_sealed, f"{one.signal_id}/reference")
 
 
 def submission(signal: SubmittedSignal) -> tuple[bytes, bytes]:
