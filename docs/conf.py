@@ -35,7 +35,10 @@ html_copy_source = False
 html_use_index = False
 
 SECTIONS = (
-    ("Pages", ("*", "contracts/README")),
+    ("Start here", ("laws",)),
+    ("Guide", ("guide/*",)),
+    ("Reference", ("reference/*", "contracts/README")),
+    ("Operating", ("operating/*",)),
     ("Decisions", ("decisions/*",)),
 )
 """The navigation. It is added to the first page here and not in its text, which GitHub would show as code."""

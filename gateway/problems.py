@@ -1,4 +1,4 @@
-"""Every error that the gateway answers, declared once (RFC 9457). `python -m gateway.problems` prints docs/errors.md.
+"""Every error that the gateway answers, declared once (RFC 9457). `python -m gateway.problems` prints docs/reference/errors.md.
 
 Invariant: no answer of the gateway has an error status without one of these slugs, and none repeats a sender's values.
 """
@@ -346,14 +346,14 @@ def of_refused(refusal: Refused) -> Problem:
 
 
 def render() -> str:
-    """docs/errors.md."""
+    """docs/reference/errors.md."""
     lines = [
         "# Errors",
         "",
         "Every error is `application/problem+json` (RFC 9457). `type` is `"
         + TYPE_PREFIX
         + "` and the slug below. The table is made by",
-        "`python -m gateway.problems > docs/errors.md` from `gateway/problems.py`; a test compares them.",
+        "`python -m gateway.problems > docs/reference/errors.md` from `gateway/problems.py`; a test compares them.",
         "",
         "| Slug | Status | Title | What it means and what to do |",
         "|---|---|---|---|",
