@@ -35,7 +35,7 @@ html_copy_source = False
 html_use_index = False
 
 SECTIONS = (
-    ("Start here", ("laws",)),
+    ("Start here", ("glossary", "laws")),
     ("Guide", ("guide/*",)),
     ("Reference", ("reference/*", "contracts/README")),
     ("Operating", ("operating/*",)),

@@ -1,0 +1,66 @@
+"""The pages keep what they promise: the paths that they name exist, and the glossary has one row for each word."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from deploy.local.places import project_root
+
+ROOT = project_root()
+DOCS = ROOT / "docs"
+NAMED = re.compile(r"`((?:gateway|schemas|stream_processors|connectors|deploy|docs|tests)/[\w./-]*)(?:: ([\w.]+))?`")
+"""`path` or `path: name`, where the name is a function, class or constant of the file."""
+
+
+def missing(page: Path) -> list[str]:
+    """The paths that a page names and that are not there, and the names that their file does not define."""
+    absent = []
+    for path, name in NAMED.findall(page.read_text("utf-8")):
+        target = ROOT / path
+        if not target.exists():
+            absent.append(path)
+        elif name and not _defines(target, name.rpartition(".")[2]):
+            absent.append(f"{path}: {name}")
+    return absent
+
+
+def _defines(path: Path, name: str) -> bool:
+    found = rf"(?:def|class|local function) {name}\b|^\s*{name}\s*(?::[^=\n]+)?=|^\s+{name}:|^{name}:"
+    return re.search(found, path.read_text("utf-8"), re.MULTILINE) is not None
+
+
+def rows(page: Path) -> list[tuple[int, list[str]]]:
+    """The rows of the page's tables, each with the number of columns of its table; heads are left out."""
+    lines = [line.strip() for line in page.read_text("utf-8").splitlines()]
+    found, width = [], 0
+    for line, following in zip(lines, [*lines[1:], ""], strict=True):
+        if not line.startswith("|") or set(line) <= set("|- "):
+            continue
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if set(following) <= set("|- ") and following:
+            width = len(cells)
+        else:
+            found.append((width, cells))
+    return found
+
+
+def test_the_glossary_fills_each_column_and_names_a_file() -> None:
+    entries = rows(DOCS / "glossary.md")
+    assert len(entries) >= 40
+    assert [cells for width, cells in entries if len(cells) != width or not all(cells) or not NAMED.search(cells[-1])] == []
+
+
+def test_no_word_stands_twice_in_the_glossary() -> None:
+    entries = rows(DOCS / "glossary.md")
+    words = Counter(cells[0].lower() for _, cells in entries) + Counter(cells[1] for width, cells in entries if width == 4)
+    assert [word for word, times in words.items() if times > 1] == []
+
+
+@pytest.mark.parametrize("page", ["glossary.md"])
+def test_the_paths_that_a_page_names_exist(page: str) -> None:
+    assert NAMED.search((DOCS / page).read_text("utf-8"))
+    assert missing(DOCS / page) == []
