@@ -35,11 +35,11 @@ html_copy_source = False
 html_use_index = False
 
 SECTIONS = (
-    ("Start here", ("glossary", "laws")),
+    ("Start here", ("architecture", "glossary", "laws")),
     ("Guide", ("guide/*",)),
     ("Reference", ("reference/*", "contracts/README")),
     ("Operating", ("operating/*",)),
-    ("Decisions", ("decisions/*",)),
+    ("Decisions", ("decisions/README", "decisions/0*")),
 )
 """The navigation. It is added to the first page here and not in its text, which GitHub would show as code."""
 

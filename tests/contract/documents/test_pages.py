@@ -60,7 +60,7 @@ def test_no_word_stands_twice_in_the_glossary() -> None:
     assert [word for word, times in words.items() if times > 1] == []
 
 
-@pytest.mark.parametrize("page", ["glossary.md"])
-def test_the_paths_that_a_page_names_exist(page: str) -> None:
+@pytest.mark.parametrize("page", ["architecture.md", "glossary.md"])
+def test_the_paths_and_names_that_a_page_gives_exist(page: str) -> None:
     assert NAMED.search((DOCS / page).read_text("utf-8"))
     assert missing(DOCS / page) == []
