@@ -10,7 +10,7 @@ import pytest
 from deploy.local.places import project_root
 
 ROOT = project_root()
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 README_WORDS = 900
 """Five minutes of reading, tables and commands included."""
 
