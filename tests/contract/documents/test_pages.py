@@ -60,7 +60,19 @@ def test_no_word_stands_twice_in_the_glossary() -> None:
     assert [word for word, times in words.items() if times > 1] == []
 
 
-@pytest.mark.parametrize("page", ["architecture.md", "glossary.md"])
+CHECKLISTS = [f"howto/{page.name}" for page in sorted((DOCS / "howto").glob("*.md")) if page.name != "README.md"]
+
+
+@pytest.mark.parametrize("page", CHECKLISTS)
+def test_a_checklist_names_a_file_in_each_step_and_the_tests_that_miss_it(page: str) -> None:
+    text = (DOCS / page).read_text("utf-8")
+    steps, checks = re.findall(r"^\d+\. .*", text, re.MULTILINE), re.findall(r"^- .*", text, re.MULTILINE)
+    assert [int(step.partition(".")[0]) for step in steps] == list(range(1, len(steps) + 1)) and steps
+    assert [step for step in steps if not NAMED.match(step.partition(" ")[2])] == []
+    assert checks and [check for check in checks if not check.startswith("- `tests/")] == []
+
+
+@pytest.mark.parametrize("page", ["architecture.md", "glossary.md", *CHECKLISTS])
 def test_the_paths_and_names_that_a_page_gives_exist(page: str) -> None:
     assert NAMED.search((DOCS / page).read_text("utf-8"))
     assert missing(DOCS / page) == []
