@@ -40,7 +40,7 @@ SECTIONS = (
     ("Reference", ("reference/*", "contracts/README")),
     ("Operating", ("operating/*",)),
     ("How to change it", ("howto/README", "howto/[a-z]*")),
-    ("Decisions", ("decisions/README", "decisions/0*")),
+    ("Decisions", ("decisions/README", "decisions/0*", "decisions/template")),
 )
 """The navigation. It is added to the first page here and not in its text, which GitHub would show as code."""
 

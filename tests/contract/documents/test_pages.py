@@ -60,6 +60,24 @@ def test_no_word_stands_twice_in_the_glossary() -> None:
     assert [word for word, times in words.items() if times > 1] == []
 
 
+RECORD = re.compile(r"# (\d{4}): \S.*\n\n- Status: (accepted|proposed|not used|superseded by \d{4})\n- Date: \d{4}-\d\d-\d\d\n\n")
+
+
+def test_the_decisions_are_numbered_without_a_gap_and_each_has_its_head() -> None:
+    records = sorted((DOCS / "decisions").glob("0*.md"))
+    heads = [RECORD.match(record.read_text("utf-8")) for record in records]
+    assert [record.name for record, head in zip(records, heads, strict=True) if head is None] == []
+    numbers = [int(head[1]) for head in heads if head is not None]
+    assert numbers == [int(record.name[:4]) for record in records] == list(range(1, len(records) + 1))
+
+
+def test_the_list_of_decisions_is_complete_and_gives_their_titles() -> None:
+    listed = {cells[0]: cells[1] for _, cells in rows(DOCS / "decisions" / "README.md")}
+    records = sorted((DOCS / "decisions").glob("0*.md"))
+    titles = {f"[{one.name[:4]}]({one.name})": one.read_text("utf-8").partition("\n")[0][8:] for one in records}
+    assert listed == titles
+
+
 CHECKLISTS = [f"howto/{page.name}" for page in sorted((DOCS / "howto").glob("*.md")) if page.name != "README.md"]
 
 
