@@ -94,3 +94,14 @@ def test_a_checklist_names_a_file_in_each_step_and_the_tests_that_miss_it(page: 
 def test_the_paths_and_names_that_a_page_gives_exist(page: str) -> None:
     assert NAMED.search((DOCS / page).read_text("utf-8"))
     assert missing(DOCS / page) == []
+
+
+KINDS = ("Added", "Changed", "Removed", "Fixed", "Security", "Upgrade notes")
+
+
+def test_the_changelog_has_a_heading_for_each_kind_and_a_short_line_for_each_change() -> None:
+    lines = (ROOT / "CHANGELOG.md").read_text("utf-8").splitlines()
+    headings = [line.removeprefix("### ") for line in lines if line.startswith("### ")]
+    assert [heading for heading in headings if heading not in KINDS] == []
+    assert [line for line in lines if line.startswith("- ") and len(line) > 160] == []
+    assert [line for line in lines if line.startswith(" ")] == [], "a change is one line"
