@@ -15,7 +15,7 @@ from schemas.indicators import ADVICE, KINDS, LONGEST, IndicatorKind, advisories
 from schemas.indicators.remembered import ENTRIES, remembered
 from schemas.indicators.remembered import LONGEST as REMEMBERED
 
-PAGE = Path(__file__).resolve().parents[3] / "docs" / "indicators.md"
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "reference" / "indicators.md"
 
 SAME: list[tuple[str, str, list[str]]] = [
     ("account", "622202100101234", ["6222 0210 0101 234", "6222-0210-0101-234", "6222\u30000210\u00a00101234"]),
