@@ -9,7 +9,7 @@ BENCH ?= all
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status test lint quality fuzz-files chaos bench verify clean
+.PHONY: help setup demo up down status test lint quality docs fuzz-files chaos bench verify clean
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ lint: setup ## style, types and layers
 
 quality: setup ## names, sizes and imports of the code beside their limits
 	@$(BIN)/python -m tests.quality.measure
+
+docs: setup ## the documentation as pages, in build/docs/index.html
+	$(BIN)/python -m sphinx -W --keep-going -n -q -b html docs build/docs
 
 fuzz-files: setup ## files of any bytes through the file drop (FILES=100000 FUZZ_ARGS="--seed 7")
 	$(BIN)/python -m tests.support.file_fuzz --files $(FILES) $(FUZZ_ARGS)

@@ -53,8 +53,8 @@ class Fault(NamedTuple):
 
 
 class Refused(ValueError):
-    """What was sent cannot be taken. `slug` is the problem's name (docs/errors.md); `faults` the places, None when the body as
-    a whole is at fault in a way that its slug says."""
+    """What was sent cannot be taken. `slug` is the problem's name (docs/reference/errors.md); `faults` the places, None when the
+    body as a whole is at fault in a way that its slug says."""
 
     def __init__(self, slug: str, detail: str, faults: tuple[Fault, ...] | None = None) -> None:
         super().__init__(f"{slug}: {detail}")

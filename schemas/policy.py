@@ -71,7 +71,8 @@ SpanSteps = Annotated[tuple[SpanStep, ...], Field(max_length=16), AfterValidator
 
 
 class Rules(Strict):
-    """Points of each rule (docs/rules.md); of the steps that are reached, the highest counts. A rule without points is off."""
+    """Points of each rule (docs/reference/rules.md); of the steps that are reached, the highest counts. A rule without points
+    is off."""
 
     kind: dict[SignalKind, Points]
     stage: dict[Stage, Points] = {}
@@ -167,7 +168,7 @@ def _canonical(listed: dict[IndicatorKind, tuple[str, ...]]) -> dict[IndicatorKi
     """A value in another spelling would never be met."""
     for kind, values in listed.items():
         if wrong := [value for value in values if canonical(kind, value) != value]:
-            raise ValueError(f"{kind.value}: {', '.join(wrong)} is not in canonical form (docs/indicators.md)")
+            raise ValueError(f"{kind.value}: {', '.join(wrong)} is not in canonical form (docs/reference/indicators.md)")
     return listed
 
 

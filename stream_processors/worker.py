@@ -56,7 +56,7 @@ MOST_POLLED = {"track": 1000}
 """A poll of track holds a whole case a record, and what it is after: with more of them the process needs over 250 MiB."""
 PACE_S = {"timekeeper": 0.15, "deliver": 0.03, "assess": 0.01, "track": 0.003, "project": 0.01}
 """A pause before a poll is over, in which the next one gathers: at 200 signals/s on two cores many small polls make each other
-wait (docs/benchmarks.md, latency)."""
+wait (docs/operating/benchmarks.md, latency)."""
 CHECK_EVERY_S = 1.0
 ASSIGN_TIMEOUT_S = {"webhook": 900.0}
 """Faust forgets an assignment that takes longer than its request time-out, and then consumes nothing. Better to end before. The

@@ -1,4 +1,5 @@
-"""liandong-client: an institution's way to the gateway, blocking (`Client`) and asynchronous (`AsyncClient`). docs/client.md.
+"""liandong-client: an institution's way to the gateway, blocking (`Client`) and asynchronous (`AsyncClient`).
+docs/guide/client.md describes it.
 
 Invariant: it needs httpx and pydantic and nothing else of this project, so it can be installed alone.
 """

@@ -1,4 +1,5 @@
-"""What can go wrong, by what the caller can do about it. Each problem type of the gateway (docs/errors.md) is one of these.
+"""What can go wrong, by what the caller can do about it. Each problem type of the gateway is one of these
+(docs/reference/errors.md).
 
 Invariant: no error holds a token, and none repeats what was sent.
 """

@@ -21,7 +21,7 @@ PAGE = 50
 
 class Notice(Told):
     """One notice. `says` names its sentence, `zh` and `en` are it; the others hold what it is about, by its `kind`, as
-    docs/delivery.md tells. `cursor`: where it stands; None where a single one was asked for."""
+    docs/guide/delivery.md tells. `cursor`: where it stands; None where a single one was asked for."""
 
     cursor: str | None = None
     notice_id: str

@@ -77,7 +77,7 @@ class Answer:
 
     `receipt` proves the place in the log to the operator; `replayed` when the gateway had this reference already;
     `reason` all faults in one sentence; `problem` the gateway's own words (RFC 9457); `advisories` what looks odd in an accepted
-    signal, each with `pointer`, `code` and `detail` (docs/indicators.md).
+    signal, each with `pointer`, `code` and `detail` (docs/reference/indicators.md).
     """
 
     status: AnswerStatus

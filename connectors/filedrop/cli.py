@@ -21,7 +21,7 @@ def register(app: typer.Typer) -> None:
 def command(
     path: Annotated[Path, typer.Argument(exists=True, help="A file, or a folder.")],
     mapping: Annotated[
-        Path, typer.Option("--mapping", "-m", exists=True, dir_okay=False, help="The mapping file (docs/connectors.md).")
+        Path, typer.Option("--mapping", "-m", exists=True, dir_okay=False, help="The mapping file (docs/guide/connectors.md).")
     ],
     institution: Annotated[str, typer.Option("--institution", "-i", help="Names the cursor and reject files.")],
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Go on while files grow and come; Ctrl-C ends.")] = False,

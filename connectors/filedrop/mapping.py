@@ -182,7 +182,7 @@ class AppMap(_EventMap):
 
 
 EventMap = Annotated[TransferMap | CallMap | MessageMap | SiteMap | AppMap, Field(discriminator="type")]
-"""Which columns are which part of the event (docs/indicators.md)."""
+"""Which columns are which part of the event (docs/reference/indicators.md)."""
 
 
 class ReferenceCell(_Part):

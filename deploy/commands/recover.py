@@ -21,6 +21,7 @@ from deploy.local.stack import Stack
 from schemas.topics import OURS
 
 if TYPE_CHECKING:
+    from schemas.security import AesGcmSealer
     from stream_processors.recovery.losses import Loss, LostSignals
     from stream_processors.runtime.settings import Settings
 
@@ -99,7 +100,7 @@ def _signal_lines(signals: LostSignals) -> list[str]:
         return []
     counts = ", ".join(f"{who} {n}" for who, n in sorted(signals.by_institution.items()))
     lines = [f"Of the lost signals {signals.by_institution.total()} were assessed before: that stands ({counts}). Among them:"]
-    lines += [f"  {who} {reference} {signal_id}" for who, reference, signal_id in signals.names[:SHOWN]]
+    lines += [f"  {who} {reference or '?'} {signal_id}" for who, reference, signal_id in signals.names[:SHOWN]]
     return lines
 
 
@@ -118,7 +119,7 @@ async def _recover(settings: Settings, yes: bool) -> list[str]:
             await check_stopped(settings)
         marks = {name: await RedisStore(redis, namespace_of(name)).marks() for name in stages}
         losses = await find_losses(log, stages, marks)
-        report = Report(losses, await name_lost_signals(log, losses))
+        report = Report(losses, await name_lost_signals(log, losses, _sealer(settings)))
         if yes and losses:
             await open_generations(log, losses, datetime.now(UTC))
             await _forget_receipts(redis)
@@ -126,6 +127,13 @@ async def _recover(settings: Settings, yes: bool) -> list[str]:
     finally:
         await redis.aclose()
         await log.close()
+
+
+def _sealer(settings: Settings) -> AesGcmSealer | None:
+    """None where the key file is not. None is made for this: a new key would open nothing."""
+    from schemas.security import AesGcmSealer, Keyring
+
+    return AesGcmSealer(Keyring.load(settings.keys_path)) if settings.keys_path.exists() else None
 
 
 async def _forget_receipts(redis: Any) -> None:

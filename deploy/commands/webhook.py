@@ -29,7 +29,7 @@ def register(app: typer.Typer) -> None:
         status: Annotated[int, typer.Option(help="The answer to good messages: 503 to see retries, 410 to be left alone.")] = 200,
     ) -> None:
         """Verify what comes and print it; a repeat is known by its webhook-id. A gateway calls this address only with
-        LIANDONG_WEBHOOKS_FILE (docs/webhooks.md)."""
+        LIANDONG_WEBHOOKS_FILE (docs/guide/webhooks.md)."""
         server = serve(port, secret, status, typer.echo)
         typer.echo(f"listening on http://{LOCALHOST}:{server.server_address[1]}/")
         try:

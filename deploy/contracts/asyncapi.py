@@ -64,7 +64,8 @@ def payload_name(topic: Topic) -> str:
 
 def _channel(topic: Topic) -> dict[str, Any]:
     config = topic.config(MOST_COPIES)
-    whose = {"parameters": {"institution": {"description": "Whose own topic it is (docs/raw-topics.md)"}}} if topic.party else {}
+    owner = {"institution": {"description": "Whose own topic it is (docs/guide/raw-topics.md)"}}
+    whose = {"parameters": owner} if topic.party else {}
     return {
         "address": topic.name,
         **whose,

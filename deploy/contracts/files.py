@@ -31,7 +31,7 @@ def made() -> dict[Path, str]:
     for name in bodies(http):
         found[FOLDER / "schemas" / "http" / f"{name}.json"] = as_text(alone(http, name))
     found[Path("connectors/client/signals.py")] = signal_module()
-    found[Path("docs/errors.md")] = render()
+    found[Path("docs/reference/errors.md")] = render()
     return found
 
 

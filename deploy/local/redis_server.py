@@ -92,7 +92,7 @@ def prepare(places: Places, port: int, program: Path, access: StoreAccess, *, fs
         "maxmemory": "0",
         "maxmemory-policy": "noeviction",
         "activedefrag": "no",
-        "hash-max-listpack-value": "1024",  # small values share hashes (docs/operations.md)
+        "hash-max-listpack-value": "1024",  # small values share hashes (docs/operating/operations.md)
         "daemonize": "no",
         "databases": "16",
     }

@@ -1,8 +1,9 @@
 """From what people post to what travels: a token to match by, sealed values to be read by those with a need.
 
 Invariant: no readable subject, name, account or text leaves here. Contexts: of an order `order/token`, `order/name`,
-`order/account`, `order/text`, `order/answer`; of a task `task/token`, `task/attempt`; of a measure `measure/note`; of an
-objection `objection/text` (the person's words), `objection/notice`, `objection/reasons`.
+`order/account`, `order/basis`, `order/text`, `order/answer`; of a task `task/token`, `task/attempt`; of a measure
+`measure/note`, `measure/reference`; of an objection `objection/text` (the person's words), `objection/notice`,
+`objection/reasons`.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class Protector(NamedTuple):
             own = {"what": body.what, "until": body.until}
             own |= {"amount_minor": body.amount.minor, "currency": body.amount.currency} if body.amount else {}
         else:
-            own = {"reported_to": body.reported_to, "reference": body.number}
+            own = {"reported_to": body.reported_to, "reference_sealed": self._sealed(body.number, f"{name}/reference")}
         return Measure(
             measure_id=name,
             institution=institution,
@@ -79,7 +80,7 @@ class Protector(NamedTuple):
             amount_minor=body.amount.minor if body.amount else None,
             traced_minor=body.traced_minor,
             currency=money.currency if money else None,
-            basis=body.basis,
+            basis_sealed=self._sealed(body.basis, f"{name}/basis"),
             answer_by=body.answer_by,
             of=body.of,
             text_sealed=self._sealed(body.text, f"{name}/text"),

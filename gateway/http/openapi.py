@@ -29,8 +29,8 @@ _INFO = {
     "title": "Liandong",
     "version": "1",
     "summary": "Share fraud and illicit-finance signals, and close the loop on each one.",
-    "description": "Errors are problem details (RFC 9457); every type is in docs/errors.md. What has no value is left out of an "
-    "answer. Members, routes and problem types may be added at any time; pass over what you do not know.",
+    "description": "Errors are problem details (RFC 9457); every type is in docs/reference/errors.md. What has no value is left "
+    "out of an answer. Members, routes and problem types may be added at any time; pass over what you do not know.",
     "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
 }
 _HEADERS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -242,7 +242,8 @@ def _components(endpoints: list[Endpoint]) -> dict[str, Any]:
         shown = _absent(schema)
         if found.setdefault(name, shown) != shown:
             raise ValueError(f"{name} is one schema as a body and another as an answer: give it two names")
-    found["Problem"] = found.pop("ProblemBody") | {"description": f"RFC 9457; `type` is {TYPE_PREFIX}<slug>, see docs/errors.md."}
+    described = {"description": f"RFC 9457; `type` is {TYPE_PREFIX}<slug>, see docs/reference/errors.md."}
+    found["Problem"] = found.pop("ProblemBody") | described
     return dict(sorted(found.items()))
 
 

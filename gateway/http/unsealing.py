@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from pydantic import BaseModel
 
-from schemas.security import Sealer, UnsealError
+from schemas.security import Sealer, opened, text_of
 from schemas.signals.subjects import Subject
+
+__all__ = ["SubjectOut", "opened", "shown", "subject_out", "text_of"]
 
 
 class SubjectOut(BaseModel):
@@ -24,15 +26,6 @@ class SubjectOut(BaseModel):
     unmatched: str | None = None
     hub: bool = False
     derived: bool | None = None
-
-
-def opened(sealer: Sealer, sealed: str | None, context: str) -> str | None:
-    if sealed is None:
-        return None
-    try:
-        return sealer.unseal(sealed, context)
-    except UnsealError:
-        return None
 
 
 def subject_out(subject: Subject, owner: str, sealer: Sealer) -> SubjectOut:

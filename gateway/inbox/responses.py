@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from gateway.http.unsealing import SubjectOut, opened, shown
+from gateway.http.unsealing import SubjectOut, opened, shown, text_of
 from schemas.common import Instant
 from schemas.dissuasion import Task
-from schemas.notifications.notice import Notice, told
+from schemas.notifications.notice import Notice, told, with_basis
 from schemas.orders.order import Order
 from schemas.security import Sealer
 from schemas.signals.subjects import Subject
@@ -208,7 +208,7 @@ def item_out(entry: Entry, cursor: str | None, sealer: Sealer) -> ItemOut:
         order=_order(order, sealer) if order else None,
         task=_task(task, sealer) if task else None,
         subject=_subject(notice.subject, _owners(notice, order), sealer) if notice.subject else None,
-        data=notice.data or None,
+        data=_data(notice, order, sealer) or None,
         feedback=_as(InboxFeedbackOut, notice.feedback),
         warning=_as(InboxWarningOut, notice.warning),
         taken_back=_as(InboxTakenBackOut, notice.taken_back),
@@ -271,7 +271,12 @@ def _subject(subject: Subject, owners: list[str], sealer: Sealer) -> SubjectOut:
     return shown(subject, value)
 
 
-_PLAIN = [name for name in InboxOrderOut.model_fields if name not in ("subject", "check", "text", "kind", "state")]
+def _data(notice: Notice, order: Order | None, sealer: Sealer) -> dict[str, int | str]:
+    basis = opened(sealer, order.basis_sealed, f"{order.order_id}/basis") if order is not None else None
+    return with_basis(notice.data, basis)
+
+
+_PLAIN = [name for name in InboxOrderOut.model_fields if name not in ("basis", "subject", "check", "text", "kind", "state")]
 
 
 def _order(order: Order, sealer: Sealer) -> InboxOrderOut:
@@ -290,6 +295,7 @@ def _order(order: Order, sealer: Sealer) -> InboxOrderOut:
         **plain,
         kind=order.kind.value,
         state=order.state.value,
+        basis=text_of(sealer, order.basis, order.basis_sealed, f"{order.order_id}/basis") or "",
         subject=_subject(order.subject, owners, sealer) if order.subject else None,
         check=check,
         text=opened(sealer, order.text_sealed, f"{order.order_id}/text"),

@@ -1,4 +1,4 @@
-"""Live queues for officers: changes of cases as they come, on a connection that stays open (docs/live.md).
+"""Live queues for officers: changes of cases as they come, on a connection that stays open (docs/guide/live.md).
 
 Invariant: who listens may see every queue that is told of, checked when the connection opens; it ends with the token.
 """

@@ -36,14 +36,14 @@ from schemas.security import Tokenizer
 from stream_processors.views.allowed_actions import MERGES_FOLLOWED
 from stream_processors.views.api import Receipt
 
-_MARKS = {"at", "late", "done_late", "note_sealed"}
-"""What a measure has from the log; a note is sealed anew each time."""
+_MARKS = {"at", "late", "done_late", "note_sealed", "reference", "reference_sealed"}
+"""What a measure has from the log, and what is sealed anew each time."""
 
 
 class MeasureBody(RootModel[MeasureIn]):
     """A measure: `warned` (how, and what the customer did then), `blocked` (what, how much that holds, until when) or `reported`
-    (to which agency). `reference` is your own name of it: sent again, it counts once. `note` is sealed before it leaves the
-    gateway."""
+    (to which agency). `reference` is your own name of it: sent again, it counts once. `note` and `number` are sealed before
+    they leave the gateway."""
 
 
 class MeasuredOut(BaseModel):
@@ -80,9 +80,11 @@ async def _measured(call: Call, case: Case, body: MeasureIn) -> MeasureOut | Pen
     made = protector(call).measure(body, name, institution, datetime.now(UTC))
     if (found := await _kept(call, case, made)) is not None:
         there, holder = found
-        if there.model_dump(exclude=_MARKS) != made.model_dump(exclude=_MARKS):
+        told = teller(call).measure
+        same_number = told(there, holder).reference == told(made, holder).reference
+        if not same_number or there.model_dump(exclude=_MARKS) != made.model_dump(exclude=_MARKS):
             raise Problem("reference-reused", "this reference names another measure of yours")
-        return teller(call).measure(there, holder)
+        return told(there, holder)
     asked = wanted_of(ActionKind.MEASURE, "measure", body, lambda: {"measure": made})
     print_ = call.services.tokenizer.token("print", asked.said)
     action_id = action_of(call, "measure", case.case_id, body.reference, print_)

@@ -30,7 +30,7 @@ CASES_TOLD = 8
 
 class AccountOut(BaseModel):
     """An account, card or wallet: its token, and its value where a case of yours names it. `unmatched`: it is nobody's
-    (docs/indicators.md), so nothing is ordered on it."""
+    (docs/reference/indicators.md), so nothing is ordered on it."""
 
     token: str
     kind: str | None = None
@@ -64,8 +64,8 @@ class HopOut(BaseModel):
 
 class StopOut(BaseModel):
     """What there is of it on an account: `arrived` = `went_on` + `unexplained` + `remaining`. `institution` keeps the account, as
-    `known_by` says (docs/money-trail.md); `held_minor` is what this case's orders hold, `returned_minor` what they paid back (it
-    is in `remaining` still where nobody reports it); `cases` of yours name it."""
+    `known_by` says (docs/guide/money-trail.md); `held_minor` is what this case's orders hold, `returned_minor` what they paid
+    back (it is in `remaining` still where nobody reports it); `cases` of yours name it."""
 
     account: AccountOut
     depth: int

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel
 
 from gateway.commands.sealing import ANSWERS
-from gateway.http.unsealing import SubjectOut, opened, subject_out
+from gateway.http.unsealing import SubjectOut, opened, subject_out, text_of
 from gateway.security.auth import Caller, Role
 from schemas.appeals import Objection
 from schemas.cases.case import Case, Moved
@@ -248,13 +248,16 @@ class Teller(NamedTuple):
 
     def order(self, one: Order, case: Case) -> OrderOut:
         name, whole = one.order_id, self.is_theirs(one, case)
-        told = _plain(OrderOut, one, "subject", "verify", "history", "issued_by", "approved_by", "four_eyes", "traced_minor")
+        told = _plain(
+            OrderOut, one, "basis", "subject", "verify", "history", "issued_by", "approved_by", "four_eyes", "traced_minor"
+        )
         if whole:
             told |= {"issued_by": one.issued_by, "approved_by": one.approved_by, "four_eyes": one.four_eyes}
             told |= {"traced_minor": one.traced_minor}
             told["history"] = [_plain(OrderMovedOut, moved) for moved in one.history]
         return OrderOut(
             **told,
+            basis=text_of(self.sealer, one.basis, one.basis_sealed, f"{name}/basis") or "",
             subject=self._subject(one, case) if one.subject else None,
             verify=self._verify(one) if one.verify else None,
             text=opened(self.sealer, one.text_sealed, f"{name}/text"),
@@ -278,9 +281,13 @@ class Teller(NamedTuple):
         )
 
     def measure(self, one: Measure, case: Case) -> MeasureOut:
-        note = opened(self.sealer, one.note_sealed, f"{one.measure_id}/note")
-        above = is_above_reported(one, case.amount_minor) if self.whole else None
-        return MeasureOut(**_plain(MeasureOut, one, "above_reported"), case_id=case.case_id, note=note, above_reported=above)
+        return MeasureOut(
+            **_plain(MeasureOut, one, "reference", "above_reported"),
+            case_id=case.case_id,
+            reference=text_of(self.sealer, one.reference, one.reference_sealed, f"{one.measure_id}/reference"),
+            note=opened(self.sealer, one.note_sealed, f"{one.measure_id}/note"),
+            above_reported=is_above_reported(one, case.amount_minor) if self.whole else None,
+        )
 
     def task(self, one: Task) -> TaskOut:
         told = _plain(TaskOut, one, "person", "attempts", "reach", "taken_by")

@@ -33,7 +33,7 @@ TROUBLE = ("log-unavailable", "state-unavailable", "overloaded")
 async def post_signal(call: Call) -> Response:
     """202 only after the broker acknowledged. The identity of a signal is its `reference`, else the
     `Idempotency-Key`: the same body again gives the same receipt (`Idempotency-Replayed: true`), another body 422,
-    and 409 while the first is in flight. `advisories` says what looks odd in it (docs/indicators.md)."""
+    and 409 while the first is in flight. `advisories` says what looks odd in it (docs/reference/indicators.md)."""
     return await accepted(call, await read_signal(call), call.services.acceptor)
 
 

@@ -12,7 +12,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from schemas.common import Amount, AmountMinor, Currency, EventTime, Instant, Name, PartyId, Reference, Stored, Strict
-from schemas.orders.order import SealedText
+from schemas.orders.order import SealedLine, SealedText
 
 
 class MeasureKind(StrEnum):
@@ -61,7 +61,8 @@ HOLD_MONEY = frozenset({Blocked.PAYMENT, Blocked.ACCOUNT, Blocked.CARD})
 
 class Measure(Stored):
     """`done_at` is the institution's word, `at` when the log took it. `late`: it came after its clock had run out; `done_late`:
-    by the institution's own word it was also done after that."""
+    by the institution's own word it was also done after that. `reference_sealed`: under which number of the agency's it was
+    reported; a measure of before 0.2.0 has it in `reference`."""
 
     measure_id: Name
     institution: PartyId
@@ -80,6 +81,7 @@ class Measure(Stored):
     note_sealed: SealedText | None = None
     late: bool = False
     done_late: bool = False
+    reference_sealed: SealedLine | None = None
 
 
 class _MeasureIn(Strict):

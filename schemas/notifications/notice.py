@@ -110,6 +110,11 @@ SAID: dict[str, Said] = {
 """Key -> sentence. None names a person: whom it is about is the sealed subject of the notice."""
 
 
+def with_basis(data: dict[str, int | str], basis: str | None) -> dict[str, int | str]:
+    """The data as its recipient is told it: the basis that an officer gave is sealed in the order beside the notice."""
+    return {**data, "basis": basis} if basis is not None and "basis" in data else data
+
+
 def told(notice: Notice) -> Said:
     """The sentences of a notice, filled in. A key of a newer writer is told by its name."""
     said = SAID.get(notice.says)

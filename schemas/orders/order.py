@@ -160,7 +160,8 @@ class OrderDraft(Stored):
 
     `of` is the order that a release, a return, or a freeze in place of a stop is about; the first two take their subject from it.
     `method`: by which rule a return is reckoned, where somebody said so; `announced_at`: when the public notice of a pro rata
-    return was given (None: it is given with the order).
+    return was given (None: it is given with the order). `basis_sealed`: the basis in the officer's own words; a record of before
+    0.2.0 has them in `basis`.
     """
 
     order_id: Name
@@ -179,6 +180,7 @@ class OrderDraft(Stored):
     text_sealed: SealedText | None = None
     method: ReturnRule | None = None
     announced_at: EventTime | None = None
+    basis_sealed: SealedText | None = None
 
 
 class OrderEvent(Stored):
@@ -214,7 +216,8 @@ class OrderMoved(Stored):
 
 
 class Order(Stored):
-    """The whole order. `held_minor` is what it holds now, `paid_minor` what a return paid out.
+    """The whole order. `held_minor` is what it holds now, `paid_minor` what a return paid out. `basis` is the policy's legal text
+    (of an order of before 0.2.0 perhaps the officer's), `basis_sealed` what the officer gave instead.
 
     `valid_until`: before execution, until when it may be carried out; after it, until when it holds. `clock`, `answer_clock` and
     `verify_clock` are the names under which its times run. `late`: its answer came after `answer_by`. `lifted_at`: the
@@ -269,3 +272,4 @@ class Order(Stored):
     notice_until: Instant | None = None
     part: bool = False
     history: tuple[OrderMoved, ...] = ()
+    basis_sealed: SealedText | None = None

@@ -2,7 +2,18 @@
 
 from schemas.security.keyring import Keyring
 from schemas.security.place_cipher import Place, PlaceCipher, ReceiptError
-from schemas.security.sealing import AesGcmSealer, Sealer, UnsealError
+from schemas.security.sealing import AesGcmSealer, Sealer, UnsealError, opened, text_of
 from schemas.security.tokens import Tokenizer
 
-__all__ = ["AesGcmSealer", "Keyring", "Place", "PlaceCipher", "ReceiptError", "Sealer", "Tokenizer", "UnsealError"]
+__all__ = [
+    "AesGcmSealer",
+    "Keyring",
+    "Place",
+    "PlaceCipher",
+    "ReceiptError",
+    "Sealer",
+    "Tokenizer",
+    "UnsealError",
+    "opened",
+    "text_of",
+]

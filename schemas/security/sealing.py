@@ -25,6 +25,21 @@ class Sealer(Protocol):
     def unseal(self, sealed: str, context: str) -> str: ...
 
 
+def opened(sealer: Sealer, sealed: str | None, context: str) -> str | None:
+    """The value; None when there is none, or when it cannot be opened (its key is not here)."""
+    if sealed is None:
+        return None
+    try:
+        return sealer.unseal(sealed, context)
+    except UnsealError:
+        return None
+
+
+def text_of(sealer: Sealer, plain: str | None, sealed: str | None, context: str) -> str | None:
+    """What somebody typed; `plain` as a record of before it was sealed has it."""
+    return plain if sealed is None else opened(sealer, sealed, context)
+
+
 class AesGcmSealer:
     """`k1.<base64url of nonce + ciphertext>`; the context is authenticated, not stored."""
 

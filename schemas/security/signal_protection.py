@@ -75,7 +75,7 @@ def protect(
     return SubmittedSignal.trusted(
         signal_id=name,
         institution=institution,
-        reference=reference,
+        reference_sealed=sealer.seal(reference, f"{name}/reference"),
         kind=body.kind,
         occurred_at=body.occurred_at,
         region=body.region,

@@ -1,6 +1,6 @@
 """What a sender may want to look at again in a signal that was taken: a digit that is perhaps mistyped, an unknown county.
 
-Invariant: advice never refuses and never repeats a value; every code has its sentence here and in docs/indicators.md.
+Invariant: advice never refuses and never repeats a value; every code has its sentence here and in docs/reference/indicators.md.
 """
 
 from __future__ import annotations

@@ -56,6 +56,7 @@ class AssessedSignal(Stored):
     `emitted` is the offset of this topic up to which the joins of earlier facts were appended before this fact was.
     Of a retraction: the versions below `below` are dead, `undone` is what they had added in this partition, `forward` are the
     partitions where other versions stand.
+    `reference_sealed` and `reference` are as the submitted signal has them.
     """
 
     outcome: Outcome
@@ -98,6 +99,7 @@ class AssessedSignal(Stored):
     below: int = 0
     undone: tuple[Standing, ...] = ()
     forward: tuple[int, ...] = ()
+    reference_sealed: str | None = None
 
 
 class DeadLetter(Stored):

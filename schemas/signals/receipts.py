@@ -28,7 +28,7 @@ class RawFault(Stored):
 
 
 class RawAdvisory(Stored):
-    """Something odd in a record that was accepted all the same (docs/indicators.md)."""
+    """Something odd in a record that was accepted all the same (docs/reference/indicators.md)."""
 
     pointer: str
     code: str
@@ -39,7 +39,7 @@ class RawReceipt(Stored):
     """The value of `signals.receipts.<institution>`; the envelope's `origin` names the raw record.
 
     `received_at` is the raw record's LogAppendTime; `receipt` proves the signal's place in the log to its operator
-    (`liandong receipt`). `problem` is a slug of docs/errors.md, `detail` one sentence for people.
+    (`liandong receipt`). `problem` is a slug of docs/reference/errors.md, `detail` one sentence for people.
     """
 
     outcome: RawOutcome

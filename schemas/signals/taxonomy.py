@@ -1,8 +1,8 @@
 """What a signal may be about: legal kinds, typologies with their Chinese and English names, and who sends which event.
 
 MITRE Fight Fraud Framework (F3) techniques are named by id only. Invariant: an id in this table never changes its meaning
-and is never removed, for records of years ago hold it. docs/taxonomy.md is
-written from here: `python -m schemas.signals.taxonomy > docs/taxonomy.md`.
+and is never removed, for records of years ago hold it. docs/reference/taxonomy.md is
+written from here: `python -m schemas.signals.taxonomy > docs/reference/taxonomy.md`.
 """
 
 from __future__ import annotations
@@ -112,12 +112,11 @@ SENDERS: tuple[Sender, ...] = (
 
 
 def markdown() -> str:
-    """docs/taxonomy.md."""
+    """docs/reference/taxonomy.md."""
     lines = [
         "# What a signal may be about",
         "",
-        "Written from `schemas/signals/taxonomy.py` (`python -m schemas.signals.taxonomy > docs/taxonomy.md`); a test holds them",
-        "in step.",
+        "`python -m schemas.signals.taxonomy > docs/reference/taxonomy.md` writes this page; a test compares it with the table.",
         "",
         "## Kinds",
         "",

@@ -58,7 +58,7 @@ class Webhook(Agent):
     ) -> None:
         super().__init__(log, store, policy, told)
         self._dead = DeadLetters("webhook", log, sealer)
-        self._now = now
+        self._now, self._sealer = now, sealer
         self._sources: Marks = {}
         self.calls = Calls(log, sealer, posts, hooks, told, now)
 
@@ -174,7 +174,7 @@ class Webhook(Agent):
             if lanes.has(key) and not lanes.marked(decode(topic, record.value).data, record.offset, record.timestamp_ms):
                 self._told(f"webhook: {topic.name}/{record.partition}/{record.offset} asks for a notice without its place")
         elif lanes.has(key):
-            message = message_of(record.value, key)
+            message = message_of(record.value, key, self._sealer)
             if not self._is_echo(message, record.partition):
                 lanes.issued(message, key, record.offset, record.timestamp_ms)
 
@@ -197,7 +197,7 @@ class Webhook(Agent):
             for record in records:
                 if record.key == recipient.encode():
                     try:
-                        message = message_of(record.value, recipient)
+                        message = message_of(record.value, recipient, self._sealer)
                     except ValueError:  # project put it aside
                         continue
                     lanes.issued(message, recipient, record.offset, record.timestamp_ms, only=lane)

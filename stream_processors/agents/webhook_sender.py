@@ -220,7 +220,7 @@ class Calls:
 
     def _read_body(self, lane: Lane, item: Item, record: Record) -> None:
         try:
-            message = message_of(record.value, lane.endpoint.institution)
+            message = message_of(record.value, lane.endpoint.institution, self._sealer)
         except ValueError:
             return
         if message.name == item.name and item.body is None:

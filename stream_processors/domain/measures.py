@@ -40,6 +40,7 @@ TABLE: dict[MeasureKind, Duty] = {
 }
 """Art. 22: warn, block, report. A warning that did not help makes blocking due, too. What is reported after the case was
 confirmed is the suspicious transaction report as well (PBoC rules on large and suspicious transactions)."""
+_NOT_COMPARED = ("at", "late", "done_late", "note_sealed", "reference", "reference_sealed")
 _DID_NOT_HELP = frozenset({Reaction.INSISTED, Reaction.NOT_REACHED})
 
 
@@ -106,8 +107,8 @@ def pooled(measures: tuple[Measure, ...], more: tuple[Measure, ...]) -> tuple[Me
 
 
 def _again(measures: tuple[Measure, ...], there: Measure, measure: Measure) -> MeasureChange:
-    """The same words are an echo; a sealed note differs each time that it is sealed, so it is not compared."""
-    marks = {"at": there.at, "late": there.late, "done_late": there.done_late, "note_sealed": there.note_sealed}
+    """The same words are an echo; what is sealed differs each time that it is sealed, so it is not compared."""
+    marks = {name: getattr(there, name) for name in _NOT_COMPARED}
     if measure.model_copy(update=marks) == there:
         return MeasureChange(measures, there, echo=True)
     return MeasureChange(measures, refused=Refusal("reference-reused", "this reference names another measure of yours"))

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Refusal(NamedTuple):
-    """A problem slug (docs/errors.md), a sentence for whoever asked, and the moves that are open to them."""
+    """A problem slug (docs/reference/errors.md), a sentence for whoever asked, and the moves that are open to them."""
 
     problem: str
     why: str

@@ -19,6 +19,7 @@ from schemas.common import MAX_OFFSET, from_ms
 from schemas.envelope import Origin
 from schemas.generations import LogGeneration
 from schemas.notifications.delivery import MOST_NOTICES
+from schemas.security import Sealer, text_of
 from schemas.signals.assessed import AssessedSignal
 from schemas.signals.retraction import JOINS_OF_ONE
 from schemas.topics import ACTIONS, ASSESSED, CHANGED, GENERATIONS, ISSUED, RETRACTIONS, SUBMITTED, TOPICS, Topic
@@ -261,11 +262,11 @@ class LostSignals:
 
     by_institution: Counter[str] = field(default_factory=Counter)
     names: list[tuple[str, str, str]] = field(default_factory=list)
-    """Institution, reference, signal id."""
+    """Institution, its reference (empty when it cannot be opened), signal id."""
 
 
-async def name_lost_signals(log: RecordReader, losses: Iterable[Loss], most: int = 1000) -> LostSignals:
-    """Which signals the facts name whose records the log has lost."""
+async def name_lost_signals(log: RecordReader, losses: Iterable[Loss], sealer: Sealer | None, most: int = 1000) -> LostSignals:
+    """Which signals the facts name whose records the log has lost. `sealer` opens the names that their senders gave them."""
     lost = {loss.partition: loss for loss in losses if loss.topic == SUBMITTED.name}
     named = LostSignals()
     if not lost:
@@ -283,5 +284,11 @@ async def name_lost_signals(log: RecordReader, losses: Iterable[Loss], most: int
             continue
         named.by_institution[fact.institution or ""] += 1
         if len(named.names) < most:
-            named.names.append((fact.institution or "", fact.reference or "", fact.signal_id))
+            named.names.append((fact.institution or "", _reference(fact, sealer) or "", fact.signal_id))
     return named
+
+
+def _reference(fact: AssessedSignal, sealer: Sealer | None) -> str | None:
+    if sealer is None:
+        return fact.reference
+    return text_of(sealer, fact.reference, fact.reference_sealed, f"{fact.signal_id}/reference")

@@ -131,7 +131,6 @@ class ReceiptRow(Row):
     signal_id: str | None = None
     of: str | None = None
     institution: str | None = None
-    reference: str | None = None
     score: int = 0
     severity: str = "none"
     sender_severity: str | None = None

@@ -28,7 +28,6 @@ class Receipt(Stored):
     accepted_at: Instant
     assessed_at: Instant
     institution: str
-    reference: str
     of: str | None = None
     why: str | None = None
     score: int | None = None
@@ -50,14 +49,14 @@ class Withdrawal(Stored):
 
 
 def receipt_json(fact: ReceiptRow, assessed_at: datetime) -> bytes:
-    """The receipt as stored under the signal's name: empty fields left out, packed."""
-    assert fact.institution and fact.reference
+    """The receipt as stored under the signal's name: empty fields left out, packed. Without the sender's reference: nobody reads
+    it from here, and sealed it would be the larger part."""
+    assert fact.institution
     raw: dict[str, object] = {
         "outcome": fact.outcome.value,
         "accepted_at": fact.accepted_at,
         "assessed_at": assessed_at,
         "institution": fact.institution,
-        "reference": fact.reference,
     }
     if fact.version > 1:
         raw["version"] = fact.version
@@ -100,5 +99,5 @@ def told(signal_id: str, receipts: Sequence[Receipt], withdrawal: Withdrawal | N
         return newest.model_copy(update=gone)
     if withdrawal.below != FOREVER:
         return None
-    known = {"accepted_at": withdrawal.at, "assessed_at": withdrawal.at, "institution": withdrawal.institution, "reference": ""}
+    known = {"accepted_at": withdrawal.at, "assessed_at": withdrawal.at, "institution": withdrawal.institution}
     return Receipt(signal_id=signal_id, **known, **gone)

@@ -15,8 +15,9 @@ import msgspec
 
 from schemas.codec import RowEnvelope, decode, dump
 from schemas.common import instant_ms
-from schemas.notifications.notice import Notice, told
+from schemas.notifications.notice import Notice, told, with_basis
 from schemas.notifications.webhook import HookMessage, HookNotice, kind_of
+from schemas.security import Sealer, opened
 from schemas.topics import ISSUED
 from stream_processors.views.inbox_fold import member_of, name_of
 
@@ -25,6 +26,8 @@ PREFIX = "msg_"
 
 class _OrderRow(msgspec.Struct):
     kind: str
+    order_id: str = ""
+    basis_sealed: str | None = None
 
 
 class _NoticeRow(msgspec.Struct):
@@ -64,14 +67,15 @@ def id_of(recipient: str, notice_id: str) -> str:
     return PREFIX + name_of(member_of(recipient, notice_id, 0))
 
 
-def message_of(value: bytes | None, recipient: str) -> Message:
+def message_of(value: bytes | None, recipient: str, sealer: Sealer) -> Message:
     """Of a record of `orders.issued.v1` under this key. ValueError when it is none, or another's."""
     envelope: RowEnvelope[TellingRow] = decode(ISSUED, value, TellingRow)
     row, order = envelope.data.notice, envelope.data.order
     if row.recipient != recipient:
         raise ValueError("the notice is another recipient's than the record's key")
     kind = kind_of(row.kind, order.kind if order else None)
-    said = told(Notice.trusted(says=row.says, data=row.data))
+    data = with_basis(row.data, opened(sealer, order.basis_sealed, f"{order.order_id}/basis") if order else None)
+    said = told(Notice.trusted(says=row.says, data=data))
     notice = HookNotice.trusted(
         notice_id=row.notice_id,
         kind=row.kind,
@@ -82,7 +86,7 @@ def message_of(value: bytes | None, recipient: str) -> Message:
         case_id=row.case_id,
         order_id=row.order_id,
         task_id=row.task_id,
-        data=row.data,
+        data=data,
         link=f"/v1/inbox/{quote(row.notice_id)}",
     )
     body = dump(HookMessage.trusted(type=kind, timestamp=row.at, data=notice))

@@ -24,7 +24,7 @@ from deploy.local.paths import project_root
 from schemas.codec import decode, encode
 from schemas.common import Stored, instant_ms
 from schemas.security import AesGcmSealer, Keyring, Tokenizer
-from schemas.security.signal_protection import protect
+from schemas.security.signal_protection import protect, signal_id
 from schemas.signals.assessed import Outcome, Reason
 from schemas.signals.submission import SignalIn, SubmittedSignal
 from schemas.topics import ASSESSED, SUBMITTED, Topic
@@ -39,6 +39,7 @@ from tests.bench.figures import AtLeast, AtMost, Figure, NotRun, Row
 from tests.bench.harness import Setting
 from tests.bench.synthetic_fraud import DAY_S, Transfer, town
 
+BANK = "bank-001"
 SAMPLES = ("20K_fanin200", "20K_cycle200")
 TOP = 0.05
 POLL = 2000
@@ -52,7 +53,6 @@ class FactRow(Stored):
 
     outcome: Outcome
     signal_id: str | None = None
-    reference: str | None = None
     reasons: tuple[Reason, ...] = ()
 
 
@@ -226,8 +226,8 @@ def _ranking(
 ) -> list[Row]:
     begin = _begin()
     signals = (_signal(n, one, begin, tools) for n, one in enumerate(transfers))
-    facts = {str(fact.reference): fact.reasons for fact in asyncio.run(assessed(redis_url, signals))}
-    reasons = [facts[f"t-{n}"] for n in range(len(transfers))]
+    facts = {fact.signal_id: fact.reasons for fact in asyncio.run(assessed(redis_url, signals))}
+    reasons = [facts[signal_id(tools["tokenizer"], BANK, f"t-{n}")] for n in range(len(transfers))]
     plain: dict[str, Counter[int]] = {"plain amount": Counter(), "plain count": Counter()}
     for one in transfers:
         for end in (one.payer, one.payee):
@@ -259,7 +259,7 @@ def _signal(n: int, one: Transfer, begin: datetime, tools: Mapping[str, Any]) ->
             "event": {"type": "transfer", **ends, "amount": amount},
         }
     )
-    return protect(body, institution="bank-001", reference=f"t-{n}", **tools)
+    return protect(body, institution=BANK, reference=f"t-{n}", **tools)
 
 
 def _end(account: int) -> dict[str, str]:

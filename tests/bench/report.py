@@ -1,6 +1,6 @@
-"""docs/benchmarks.md from what `python -m tests.bench ... --json` printed: nothing on the page is typed by hand.
+"""docs/operating/benchmarks.md from what `python -m tests.bench ... --json` printed: nothing on the page is typed by hand.
 
-    python -m tests.bench.report figures.json [more.json ...] < machine.txt > docs/benchmarks.md
+    python -m tests.bench.report figures.json [more.json ...] < machine.txt > docs/operating/benchmarks.md
 
 `machine.txt` is what the benches said of the machine and the load before they began (stderr). Of a figure that was taken more
 than once the last one counts. Invariant: a figure that is missing its target stands on the page like any other, and says so.

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from deploy.demo.generate import INSTITUTIONS
+from schemas.security import AesGcmSealer
 from schemas.topics import ACTIONS, CHANGED, ISSUED, OVERSEEN
 from stream_processors.runtime.log import KafkaLog
 from stream_processors.runtime.settings import Settings
@@ -35,7 +36,7 @@ class LoopFound:
 async def happened_of(settings: Settings) -> Happened:
     """All of the loop's log. Clocks go on falling due meanwhile: where a topic ends is looked up before that of what it
     follows from, so that no effect is read without its cause."""
-    log, happened = KafkaLog(settings, "liandong-check-loop"), Happened()
+    log, happened = KafkaLog(settings, "liandong-check-loop"), Happened(AesGcmSealer(settings.keyring()).unseal)
     await log.open()
     try:
         takers = ((ACTIONS, happened.action), (CHANGED, happened.change), (ISSUED, happened.issue), (OVERSEEN, happened.oversee))

@@ -131,4 +131,4 @@ async def test_a_broker_that_stops_answering_gives_503_and_when_it_is_back_the_r
             answer = await client.post("/v1/signals", json=signal(reference))
         assert answer.status_code == 202
         record = await record_at(backbone, tmp_path, answer.json()["receipt"])
-        assert decode(SUBMITTED, record.value).data.reference == reference  # type: ignore[attr-defined]
+        assert decode(SUBMITTED, record.value).data.signal_id == answer.json()["signal_id"]  # type: ignore[attr-defined]

@@ -43,7 +43,8 @@ async def client(stack: Stack) -> AsyncIterator[httpx.AsyncClient]:
 
 
 class Officer:
-    """A client of live queues that does what docs/live.md says: a reset means to read the list, a row replaces an older one."""
+    """A client of live queues that does what docs/guide/live.md says: a reset means to read the list, a row replaces an
+    older one."""
 
     def __init__(self, client: httpx.AsyncClient, headers: dict[str, str]) -> None:
         self._client, self._headers = client, headers

@@ -1,14 +1,14 @@
 """What happened in the loop, read from the bare records of the log in their order: which requests took effect and how often, each
 moment of each clock, what each order held, whom which notice had to reach.
 
-It shares no code with the stages and reads plain JSON. Invariant: only the first record of each source counts; a change that only
-sends its request on to another case is not its effect.
+It shares no code with the stages and reads plain JSON; `unseal` opens what requests are told apart by. Invariant: only the first
+record of each source counts; a change that only sends its request on to another case is not its effect.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -20,6 +20,8 @@ OVERSIGHT, OVERSEEN = "assessments.actions.v1", "assessments.changed.v1"
 Link = tuple[str | int | None, ...]
 """What a request is known by in the book and in the log, without the name that the gateway gives it."""
 Place = tuple[int, int]
+Unseal = Callable[[str, str], str]
+"""A sealed value and its context -> the value; ValueError when it does not open."""
 _UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, IndexError)
 
 
@@ -69,6 +71,7 @@ class Sent(NamedTuple):
 class Happened:
     """Feed it all actions, then all changes, then all that was issued; each topic partition by partition, in order."""
 
+    unseal: Unseal
     requested: dict[Place, Requested] = field(default_factory=dict)
     effects: Counter[str] = field(default_factory=Counter)
     links: Counter[Link] = field(default_factory=Counter)
@@ -91,7 +94,7 @@ class Happened:
             data = record["data"]
             due = data.get("due")
             asked = (due["clock"], due["run"], due["step"]) if data["kind"] == "clock_due" else None
-            self.requested[partition, offset] = Requested(at_ms, link_of(data, record["actor"]), asked)
+            self.requested[partition, offset] = Requested(at_ms, link_of(data, record["actor"], self.unseal), asked)
         except _UNREADABLE:
             return
 
@@ -182,13 +185,16 @@ def slim(case: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def link_of(data: Mapping[str, Any], actor: str) -> Link:
+def link_of(data: Mapping[str, Any], actor: str, unseal: Unseal) -> Link:
     """By what the request says itself."""
     kind = data["kind"]
     if kind == "order":
         event = data["order"]
-        issue = event["kind"] == "issue"
-        return ("order", event["draft"]["basis"]) if issue else ("order", event["kind"], event["order_id"], actor)
+        if event["kind"] == "issue":
+            draft = event["draft"]
+            sealed = draft.get("basis_sealed")
+            return ("order", draft["basis"] if sealed is None else unseal(sealed, f"{event['order_id']}/basis"))
+        return ("order", event["kind"], event["order_id"], actor)
     if kind == "measure":
         one = data["measure"]
         return ("measure", one["institution"], one["kind"], ms(one["done_at"]))

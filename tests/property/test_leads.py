@@ -126,7 +126,7 @@ def _receipts(world: World) -> list[Receipt]:
     found = []
     for record in world.log.all(ASSESSED):
         fact: AssessedSignal = decode(ASSESSED, record.value).data
-        if fact.signal_id and fact.reference:
+        if fact.signal_id and fact.reference_sealed:
             found.append(receipt_of(fact.signal_id, receipt_json(fact, from_ms(record.timestamp_ms))))  # type: ignore[arg-type]
     return found
 

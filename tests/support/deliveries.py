@@ -51,10 +51,12 @@ def change(n: int = 0, notices: tuple[Notice, ...] = (), follows: tuple[Action, 
     )
 
 
-def ordered(n: int = 0, order_id: str = "ord-1") -> CaseChange:
-    """An officer has ordered a stop of bank-001: the notice that the order's own rules ask for, and the order in the case."""
+def ordered(n: int = 0, order_id: str = "ord-1", basis: str | None = None) -> CaseChange:
+    """An officer has ordered a stop of bank-001: the notice that the order's own rules ask for, and the order in the case.
+    `basis`: in the officer's own words, sealed."""
     desk = Desk()
-    told = desk.do(issue("suspend_number", order_id, subject=sealed_subject(order_id)))
+    own = {} if basis is None else {"basis_sealed": SEALER.seal(basis, f"{order_id}/basis")}
+    told = desk.do(issue("suspend_number", order_id, subject=sealed_subject(order_id), **own))
     return change(n, notices=told.notices, orders=desk.orders)
 
 

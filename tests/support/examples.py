@@ -105,12 +105,13 @@ async def _story() -> dict[Topic, dict[str, bytes]]:
         signals[name] = submitted(who, **{"amount": None, "indicators": [], **posted[name]})
     again = {"reference": "B7-2026-000902", "occurred_at": "2026-03-02T08:55:00+08:00"}
     signals["repeated_transfer"] = submitted("bank-001", **{"amount": None, "indicators": [], **posted["bank_transfer"], **again})
+    signals["sealed_reference"] = submitted("bank-004", "ZS-2026-07", indicators=[account(404)], **{**fraud, "narrative": None})
     world = await World(workers=1).up()
     found: dict[Topic, dict[str, bytes]] = {topic: {} for topic in WRITTEN}
     for name, signal in signals.items():
         key, value = submission(signal)
         world.submit(key, value, SUBMITTED)
-        if name in ("telecom_fraud", "illegal_finance", "telecom_operator", *_POSTED):
+        if name in ("telecom_fraud", "illegal_finance", "telecom_operator", "sealed_reference", *_POSTED):
             found[SUBMITTED][name] = value
         await world.poll("assess", 0)
         world.clock.forward(3)

@@ -68,8 +68,10 @@ class Story:
 
 def _named(action: Action, kind: str) -> str:
     if action.order is not None:
-        pro_rata = action.order.draft is not None and action.order.draft.method is not None
-        return f"order_{action.order.kind.value}" + "_pro_rata" * pro_rata
+        draft = action.order.draft
+        pro_rata = draft is not None and draft.method is not None
+        typed = draft is not None and draft.basis_sealed is not None
+        return f"order_{action.order.kind.value}" + "_pro_rata" * pro_rata + "_sealed_basis" * typed
     return f"objection_{action.objection.move.value}" if action.objection is not None else kind
 
 
@@ -149,7 +151,9 @@ async def _returned(story: Story, name: str) -> None:
     freeze, back, bank = "ord-2", "ord-3", f"institution:{BANK}"
     await story.officer("claim", name, action_id="act-claim-4")
     subject = _subject(freeze, "account", "6222021000000007")
-    order = issue("freeze", freeze, case_id=name, of=ORDER, subject=subject, verify=None, amount_minor=800_000, currency="CNY")
+    basis = {"basis_sealed": SEALER.seal("张三报案，条例第二十二条", f"{freeze}/basis")}
+    more = {"of": ORDER, "subject": subject, "verify": None, "amount_minor": 800_000, "currency": "CNY", **basis}
+    order = issue("freeze", freeze, case_id=name, **more)
     await story.party("order", name, "order-4", POLICE, order=order)
     await story.party("order", name, "order-5", bank, order=event("execute", freeze, amount_minor=800_000))
     more = {"of": freeze, "amount_minor": 300_000, "currency": "CNY", "method": "pro_rata", "announced_at": after(days=-1)}

@@ -1,4 +1,4 @@
-"""The worked example of docs/money-trail.md is what the code gives."""
+"""The worked example of docs/guide/money-trail.md is what the code gives."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from stream_processors.domain.money_trail.refund import refund
 from stream_processors.domain.money_trail.trace import trace
 from tests.support.builders import T0, after
 
-PAGE = (Path(__file__).parents[2] / "docs" / "money-trail.md").read_text("utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "guide" / "money-trail.md").read_text("utf-8")
 
 
 def table(first: str) -> list[list[str]]:

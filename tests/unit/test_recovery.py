@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from schemas.codec import decode
+from schemas.security import AesGcmSealer, Keyring
 from schemas.topics import ACTIONS, ASSESSED, CHANGED, ISSUED, RETRACTIONS, SUBMITTED, Topic
+from stream_processors.recovery.losses import name_lost_signals
 from stream_processors.runtime.generations import SPACING
-from tests.support.builders import account, retraction, retraction_record, submission, submitted
+from tests.support.builders import SEALER, account, reference_of, retraction, retraction_record, submission, submitted
 from tests.support.world import World, content, sources
 from tests.unit.test_damage import _fullest, _submit, _worked
 
@@ -143,7 +145,7 @@ def _send(world: World, reference: str, subject: int, institution: str = "bank-0
 def _routed(world: World) -> dict[str, str]:
     """The outcomes of all signals that the counting facts route to a case, by reference."""
     facts = [found[0].data for found in sources(world.log.all(ASSESSED), ASSESSED, SUBMITTED).values()]
-    return {str(fact.reference): fact.severity for fact in facts if fact.routes}
+    return {str(reference_of(fact)): fact.severity for fact in facts if fact.routes}
 
 
 async def _second_joined() -> tuple[World, int, int]:
@@ -167,6 +169,16 @@ async def test_a_fact_that_is_decided_again_says_what_its_join_did() -> None:
     assert _routed(world)["second"] == severity
     _check_joined_once(world)
     await _check_all_decided_once(world)
+
+
+async def test_signals_that_are_lost_are_named_as_their_senders_know_them() -> None:
+    world, _, second = await _second_joined()
+    world.log.lose_tail(SUBMITTED, second, 1)
+    losses = await world.recover()
+    [fact] = [found[0].data for found in sources(world.log.all(ASSESSED), ASSESSED, SUBMITTED).values() if found[0].data.routes]
+    for sealer, shown in ((SEALER, "second"), (AesGcmSealer(Keyring.generate()), ""), (None, "")):
+        named = await name_lost_signals(world.log, losses, sealer)
+        assert named.names == [("bank-002", shown, fact.signal_id)]
 
 
 async def test_a_join_whose_action_is_lost_too_is_known_by_the_change_that_it_made() -> None:
@@ -205,7 +217,7 @@ async def test_a_signal_whose_join_was_taken_back_does_not_count_again() -> None
     await world.recover()
     await world.drain()
     outcomes = {
-        fact.reference: fact.outcome
+        reference_of(fact): fact.outcome
         for found in sources(world.log.all(ASSESSED), ASSESSED, SUBMITTED).values()
         for fact in [found[0].data]
     }
@@ -225,7 +237,7 @@ async def test_a_reference_that_was_claimed_for_a_lost_signal_is_free_again() ->
     await world.recover()
     await world.drain()
     facts = [found[0].data for found in sources(world.log.all(ASSESSED), ASSESSED, SUBMITTED).values()]
-    assert [fact.outcome for fact in facts if fact.reference == "again"] == ["assessed"]
+    assert [fact.outcome for fact in facts if reference_of(fact) == "again"] == ["assessed"]
 
 
 async def test_notices_that_are_lost_before_anybody_read_them_are_issued_again() -> None:

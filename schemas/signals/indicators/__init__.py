@@ -1,5 +1,6 @@
 """Indicators: what a subject is known by. Each kind is a small file with `canonical(text) -> text`, which folds first, and, where
-something can be said that is no reason to refuse, `advisories(canonical text) -> codes`. docs/indicators.md is for senders.
+something can be said that is no reason to refuse, `advisories(canonical text) -> codes`. docs/reference/indicators.md is for
+senders.
 
 Invariant: two spellings of the same thing have the same canonical form, hence the same token.
 `KINDS` is in the order in which the primary subject of a signal is chosen (DESIGN, "Two keys, two stages"): first what money

@@ -46,7 +46,7 @@ class Transfer(NamedTuple):
 
 
 def report_of(signal: JoinedSignal) -> TransferReport | None:
-    """What the signal says of a transfer. A tip and an echo of somebody else's signal say nothing (docs/rules.md)."""
+    """What the signal says of a transfer. A tip and an echo of somebody else's signal say nothing (docs/reference/rules.md)."""
     event = signal.event
     if event is None or event.type != "transfer" or low(signal) or signal.derived_from is not None:
         return None

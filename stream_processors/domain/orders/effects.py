@@ -273,7 +273,7 @@ def _agency(step: Step, says: str, **more: int | str) -> Told:
 
 
 def _facts(order: Order, **times: Any) -> dict[str, int | str]:
-    """What the sentence of a notice to the recipient needs; the order itself goes with it."""
+    """What the sentence of a notice to the recipient needs; the order itself goes with it, and in it a basis that is sealed."""
     data: dict[str, int | str] = {"kind": order.kind.value, "basis": order.basis}
     if order.of:
         data["of"] = order.of

@@ -45,6 +45,7 @@ def decide(
         why=_WHY.get(outcome),
         institution=signal.institution,
         reference=signal.reference,
+        reference_sealed=signal.reference_sealed,
         kind=signal.kind,
         occurred_at=signal.occurred_at,
         region=signal.region,

@@ -155,7 +155,6 @@ def ports(home: Path) -> Ports:
         accepted_at=T0,
         assessed_at=T0,
         institution="bank-001",
-        reference="r",
         cases=("case-1",),
     )
     views.issue(Issued(notice=notice(0)), Issued(notice=notice(1)))

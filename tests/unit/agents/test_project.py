@@ -53,7 +53,8 @@ def _counters(world: World) -> Counter[str]:
 
 async def test_a_signal_has_a_receipt_that_says_what_became_of_it(world: World) -> None:
     one, two = submitted("bank-001"), submitted("bank-002")
-    for signal in (one, two, submitted("bank-001", "again")):
+    resent = submitted("bank-001", "again")
+    for signal in (one, two, resent):
         world.submit(*submission(signal), SUBMITTED)
     await world.drain()
     receipts = {name: orjson.loads(unpack(raw)) for name, raw in _values(world, "r:").items()}
@@ -61,7 +62,7 @@ async def test_a_signal_has_a_receipt_that_says_what_became_of_it(world: World) 
     assert receipts[one.signal_id]["score"] == 35
     assert "queues" not in receipts[one.signal_id]
     assert receipts[two.signal_id]["queues"] == ["public-security-630202"]
-    (again,) = [receipt for receipt in receipts.values() if receipt["reference"] == "again"]
+    again = receipts[resent.signal_id]
     assert (again["outcome"], again["of"]) == ("resend", one.signal_id)
 
 

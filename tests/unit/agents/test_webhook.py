@@ -72,6 +72,19 @@ async def test_a_call_says_which_order_it_is_and_nothing_readable_of_a_person(ca
         assert hidden not in body
 
 
+async def test_a_call_tells_the_basis_that_the_log_holds_sealed(calling: Calling) -> None:
+    calling.register(kinds=("order.suspend_number",))
+    change = ordered(basis="王某某已报案")
+    [one] = change.notices
+    assert change.case is not None
+    key, value = notice_record(one, 1, change.case.orders[0])
+    assert "报案".encode() not in value
+    calling.world.submit(key, value, ISSUED)
+    await calling.work()
+    told = orjson.loads(calling.receivers.told[hook_id(one)])
+    assert told["data"]["data"]["basis"] == "王某某已报案"
+
+
 async def test_only_what_an_endpoint_wants_goes_there_and_each_endpoint_gets_its_own(calling: Calling) -> None:
     calling.register("hook-1", kinds=("feedback",))
     calling.register("hook-2", kinds=("order", "feedback"))

@@ -105,5 +105,5 @@ def test_an_alert_is_tested_for_firing_and_for_not_firing_and_explained(alert: s
     ]
     assert any(one["exp_alerts"] for one in cases), "nothing makes it fire"
     assert any(not one["exp_alerts"] for one in cases), "nothing shows that it can be silent"
-    told = (ROOT / "docs/operations.md").read_text("utf-8")
-    assert re.search(rf"^\| `{alert}` \|", told, re.MULTILINE), "docs/operations.md does not say what to do"
+    told = (ROOT / "docs/operating/operations.md").read_text("utf-8")
+    assert re.search(rf"^\| `{alert}` \|", told, re.MULTILINE), "docs/operating/operations.md does not say what to do"

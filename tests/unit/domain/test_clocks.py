@@ -14,7 +14,7 @@ from stream_processors.domain.deadlines import deadlines as domain
 from tests.support.builders import T0, after
 from tests.support.clocks import CALENDAR, RULES, SHIPPED, fallen, local, started
 
-PAGE = Path(__file__).parents[3] / "docs" / "clocks.md"
+PAGE = Path(__file__).parents[3] / "docs" / "guide" / "deadlines.md"
 
 
 def stopped(clocks: tuple[Clock, ...], now: datetime, **over: Any) -> Clock:

@@ -19,7 +19,7 @@ from stream_processors.domain.oversight import data_request, supervision
 from stream_processors.domain.state_diagrams import PICTURES, Edge, diagram
 from tests.support.builders import POLICY, T0, after, case_in, move
 
-DOCS = Path(__file__).parents[3] / "docs"
+GUIDE = Path(__file__).parents[3] / "docs" / "guide"
 
 
 def test_a_picture_says_each_row_once() -> None:
@@ -49,7 +49,7 @@ SHOWN = [
     ("task", "orders"),
     ("case", "cases"),
     ("objection", "cases"),
-    ("clock", "clocks"),
+    ("clock", "deadlines"),
     ("assessment", "scorecards"),
     ("supervision", "scorecards"),
     ("data-request", "scorecards"),
@@ -73,7 +73,7 @@ def test_every_row_of_a_table_is_an_arrow(name: str, table: dict[Any, Any]) -> N
 
 @pytest.mark.parametrize(("name", "page"), SHOWN)
 def test_the_page_shows_the_picture_of_the_table(name: str, page: str) -> None:
-    assert f"<!-- {name} -->\n```mermaid\n{diagram(PICTURES[name]())}```" in (DOCS / f"{page}.md").read_text("utf-8")
+    assert f"<!-- {name} -->\n```mermaid\n{diagram(PICTURES[name]())}```" in (GUIDE / f"{page}.md").read_text("utf-8")
 
 
 @pytest.mark.parametrize(("state", "kind"), case.TABLE)

@@ -89,7 +89,7 @@ def test_an_event_that_is_still_to_come_is_fresh() -> None:
 
 
 def test_every_rule_is_tested_documented_weighed_and_has_its_sentence() -> None:
-    lines = (ROOT / "docs" / "rules.md").read_text("utf-8").splitlines()
+    lines = (ROOT / "docs" / "reference" / "rules.md").read_text("utf-8").splitlines()
     documented = {line.split("`")[1] for line in lines if line.startswith("| `")}
     files = {path.stem for path in (ROOT / "stream_processors/domain/signals/rules").glob("*.py")} - {"__init__", "steps"}
     assert files == set(RULES) == documented == set(SAID) - {"trust"} == {one[0] for one in REACHED}

@@ -21,7 +21,7 @@ CASE = "/v1/cases/case-1"
 
 
 def receipt(views: FakeViews, signal_id: str = "sig-1", **over: Any) -> None:
-    found = {"outcome": "assessed", "institution": "bank-001", "reference": "r", "cases": ("case-1",), **over}
+    found = {"outcome": "assessed", "institution": "bank-001", "cases": ("case-1",), **over}
     views.receipts[signal_id] = Receipt(signal_id=signal_id, accepted_at=T0, assessed_at=T0, **found)
 
 

@@ -144,6 +144,20 @@ async def test_an_order_comes_in_clear_words_and_with_readable_values(gate):
     assert "officer" not in json.dumps(item), "who acts for an agency is the agency's"
 
 
+async def test_an_order_tells_the_basis_that_is_sealed_and_an_older_one_as_it_stands(gate):
+    g = gate()
+    for n, old in enumerate((False, True)):
+        change = ordered(n, f"ord-{n}")
+        (order,), (told,) = change.case.orders, change.notices
+        sealed = None if old else g.services.sealer.seal("王某某已报案", f"ord-{n}/basis")
+        plain = "王某某已报案" if old else ""
+        order = order.model_copy(update={"basis": plain, "basis_sealed": sealed})
+        g.views.issue(Issued(notice=told.model_copy(update={"data": {**told.data, "basis": plain}}), order=order))
+    for item in (await g.read())["items"]:
+        assert item["order"]["basis"] == item["data"]["basis"] == "王某某已报案"
+        assert "basis_sealed" not in item["order"]
+
+
 async def test_reading_on_marks_what_came_as_received_once_and_in_the_log_first(gate):
     g = gate()
     g.views.issue(plain(0), plain(1), plain(2))

@@ -26,7 +26,7 @@ AT = "/v1/cases/case-1/measures"
 
 
 def receipt(views: FakeViews, signal_id: str = "sig-1", **over: Any) -> None:
-    found = {"outcome": "assessed", "institution": "bank-001", "reference": "r", "cases": ("case-1",), **over}
+    found = {"outcome": "assessed", "institution": "bank-001", "cases": ("case-1",), **over}
     views.receipts[signal_id] = Receipt(signal_id=signal_id, accepted_at=T0, assessed_at=T0, **found)
 
 
@@ -57,6 +57,23 @@ async def test_the_same_reference_counts_once_and_another_body_under_it_is_refus
     assert forgotten.json() == first.json()
     other = await client().post(AT, json={**WARNED, "reaction": "insisted"})
     assert said(other) == (422, "reference-reused")
+    assert len(log.all(ACTIONS)) == 1
+
+
+async def test_the_agencys_number_is_sealed_told_and_compared(client: Client, services: Services, log: FakeLog, views: FakeViews):
+    put(services)
+    reported = {"kind": "reported", "reference": "r-1", "done_at": "2026-03-02T07:58:00Z"}
+    reported |= {"reported_to": "public-security-630202", "number": "A-2026-7"}
+    first = await client().post(AT, json=reported)
+    assert first.json()["reference"] == "A-2026-7"
+    assert b"A-2026-7" not in log.all(ACTIONS)[0].value
+    assert (await client().post(AT, json=reported)).json() == first.json()
+    other = await client().post(AT, json={**reported, "number": "A-2026-8"})
+    assert said(other) == (422, "reference-reused")
+    case = views.cases["case-1"]
+    plain = case.measures[0].model_copy(update={"reference": "A-2026-7", "reference_sealed": None})
+    views.cases["case-1"] = case.model_copy(update={"measures": (plain,)})
+    assert (await client().post(AT, json=reported)).json() == first.json(), "of before it was sealed"
     assert len(log.all(ACTIONS)) == 1
 
 

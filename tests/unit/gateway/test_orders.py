@@ -10,6 +10,7 @@ import pytest
 
 from gateway.app import Services
 from schemas.cases.case import ActionKind
+from schemas.codec import dump
 from schemas.ids import ORDER, case_of, name_of
 from schemas.orders.order import OrderEventKind
 from schemas.topics import ACTIONS
@@ -26,20 +27,24 @@ async def issued(client: Client, **over: Any) -> str:
     return answer.json()["order_id"]
 
 
-async def test_an_order_is_issued_with_its_values_sealed_and_names_its_case(client: Client, services: Services, log: FakeLog):
+async def test_an_order_is_issued_with_its_values_sealed_and_names_its_case(
+    client: Client, services: Services, log: FakeLog, views: FakeViews
+):
     put(services, **HELD)
-    answer = await client("officer-1").post(ISSUE, json={**STOP, "text": "请立即办理", "revision": 1})
+    answer = await client("officer-1").post(ISSUE, json={**STOP, "text": "请立即办理", "basis": "王某某已报案", "revision": 1})
     body = answer.json()
     assert (answer.status_code, body["state"], body["recipient"], body["issued_by"]) == (200, "issued", "bank-001", "officer-1")
     assert case_of(ORDER, body["order_id"]) == "case-1"
     assert body["subject"]["value"] == body["verify"]["account"] == "622202100100001"
-    assert (body["verify"]["name"], body["text"]) == ("王某某", "请立即办理")
+    assert (body["verify"]["name"], body["text"], body["basis"]) == ("王某某", "请立即办理", "王某某已报案")
     (written,) = actions(log)
     draft = written.data.order.draft
     assert (written.data.kind, written.data.officer, draft.agency) == (ActionKind.ORDER, "officer-1", "public-security-630202")
     assert (draft.traced_minor, draft.amount_minor) == (None, 100)
     value = log.all(ACTIONS)[0].value
-    assert not any(text.encode() in value for text in ("王某某", "622202100100001", "立即"))
+    assert not any(text.encode() in value for text in ("王某某", "622202100100001", "立即", "报案"))
+    kept = dump(views.cases["case-1"])
+    assert "报案".encode() not in kept, "nor in what becomes of it"
 
 
 async def test_the_recipient_reads_the_order_with_the_values_to_compare_and_no_officers_name(
@@ -57,6 +62,7 @@ async def test_the_recipient_reads_the_order_with_the_values_to_compare_and_no_o
         "occurred_at": "2026-03-02T07:00:00Z",
     }
     assert body["moves"] == ["received", "verified", "mismatch", "refused", "failed"]
+    assert body["basis"] == STOP["basis"]
     assert "officer" not in answer.text and "history" not in body
     whole = (await client("officer-2").get(f"/v1/orders/{name}")).json()
     assert whole["history"][0]["actor"] == "officer:officer-1"
@@ -65,6 +71,24 @@ async def test_the_recipient_reads_the_order_with_the_values_to_compare_and_no_o
         ("bank-001", "order", name),
         ("officer-2", "order", name),
     ]
+
+
+async def test_a_basis_of_before_it_was_sealed_is_told_as_it_stands(client: Client, services: Services, views: FakeViews):
+    put(services, **HELD)
+    name = await issued(client)
+    case = views.cases["case-1"]
+    plain = case.orders[0].model_copy(update={"basis": "条例第二十条", "basis_sealed": None})
+    views.cases["case-1"] = case.model_copy(update={"orders": (plain,)})
+    for who in ("officer-1", "bank-001"):
+        assert (await client(who).get(f"/v1/orders/{name}")).json()["basis"] == "条例第二十条"
+
+
+async def test_a_basis_whose_key_is_not_here_is_told_as_not_there(client: Client, services: Services, views: FakeViews):
+    put(services, **HELD)
+    name = await issued(client)
+    case = views.cases["case-1"]
+    views.cases["case-1"] = case.model_copy(update={"orders": (case.orders[0].model_copy(update={"basis_sealed": "k9.AAAA"}),)})
+    assert (await client("bank-001").get(f"/v1/orders/{name}")).json()["basis"] == ""
 
 
 async def test_a_stop_is_compared_executed_and_lifted_by_its_recipient(client: Client, services: Services, log: FakeLog):

@@ -36,7 +36,8 @@ _OF_STAGES = {"not-due", "stale-run", "stale-step"}
 
 
 def test_the_page_of_errors_is_the_table():
-    assert (ROOT / "docs" / "errors.md").read_text("utf-8") == problems.render(), "python -m gateway.problems > docs/errors.md"
+    page = ROOT / "docs" / "reference" / "errors.md"
+    assert page.read_text("utf-8") == problems.render(), "python -m gateway.problems > docs/reference/errors.md"
 
 
 def test_every_problem_that_the_code_names_is_declared_and_every_declared_one_is_used():

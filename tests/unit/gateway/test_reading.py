@@ -186,6 +186,6 @@ async def test_the_policys_own_placeholders_are_matched_with_nothing_from_the_mo
     following.cancel()
     assert "advisories" not in before.json()
     assert [one["code"] for one in after.json()["advisories"]] == ["placeholder"]
-    signals = sorted((decode(SUBMITTED, one.value).data for one in log.all(SUBMITTED)), key=lambda one: one.reference)
-    first, second = (one.primary for one in signals)
+    signals = {signal.signal_id: signal for signal in (decode(SUBMITTED, one.value).data for one in log.all(SUBMITTED))}
+    first, second = (signals[answer.json()["signal_id"]].primary for answer in (before, after))
     assert (first.unmatched, second.unmatched) == (None, "placeholder") and first.token != second.token

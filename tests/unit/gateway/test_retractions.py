@@ -165,7 +165,6 @@ def _receipt(name: str, institution: str) -> Receipt:
         accepted_at=T0,
         assessed_at=T0,
         institution=institution,
-        reference="ref-9",
         score=50,
         severity="medium",
     )

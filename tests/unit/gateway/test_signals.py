@@ -74,14 +74,24 @@ async def test_two_institutions_may_use_one_reference(client: Client, log: FakeL
     assert answers[0].json()["signal_id"] != answers[1].json()["signal_id"]
 
 
-async def test_an_idempotency_key_stands_in_for_a_reference(client: Client, log: FakeLog):
+async def test_an_idempotency_key_stands_in_for_a_reference(client: Client, log: FakeLog, services: Services):
     headers = {"Idempotency-Key": "k-1"}
     first = await client().post("/v1/signals", json=signal(None), headers=headers)
     again = await client().post("/v1/signals", json=signal(None), headers=headers)
     other = await client().post("/v1/signals", json=signal(None, region="630203"), headers=headers)
     assert first.status_code == 202 and again.json() == first.json() and slug(other) == "reference-reused"
     (entry,) = log.all(SUBMITTED)
-    assert decode(SUBMITTED, entry.value).data.reference == "key:k-1"
+    written = decode(SUBMITTED, entry.value).data
+    assert services.sealer.unseal(written.reference_sealed, f"{written.signal_id}/reference") == "key:k-1"
+    assert written.reference is None and b"k-1" not in entry.value
+
+
+async def test_a_reference_is_sealed_in_the_log_and_a_repeat_is_known_all_the_same(client: Client, log: FakeLog):
+    body = signal("WANG-XIAOMING-13800001234")
+    first, again = [await client().post("/v1/signals", json=body) for _ in range(2)]
+    assert (first.status_code, again.json()) == (202, first.json())
+    (entry,) = log.all(SUBMITTED)
+    assert b"XIAOMING" not in entry.key + entry.value
 
 
 async def test_without_reference_and_key_the_answer_says_to_give_one(client: Client):
@@ -316,7 +326,6 @@ async def test_the_receipt_tells_the_outcome_and_nothing_of_the_officers(client:
         accepted_at=T0,
         assessed_at=T0,
         institution="bank-001",
-        reference="r",
         score=81,
         severity="critical",
         queues=("public-security-630202",),

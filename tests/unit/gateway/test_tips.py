@@ -251,7 +251,7 @@ async def test_a_status_says_three_things_and_nothing_of_the_case(client: Client
     assert await status() == "received"
     name = signal_of(services.tokenizer, number)
     now = datetime.now(UTC)
-    receipt = Receipt(signal_id=name, outcome="assessed", accepted_at=now, assessed_at=now, institution="public", reference="r")
+    receipt = Receipt(signal_id=name, outcome="assessed", accepted_at=now, assessed_at=now, institution="public")
     views.receipts[name] = receipt
     assert await status() == "being_examined"
     views.receipts[name] = receipt.model_copy(update={"cases": ("case-1", "case-2")})

@@ -15,7 +15,7 @@ from schemas.signals.indicators import ADVICE, KINDS, LONGEST, IndicatorKind, ad
 from schemas.signals.indicators.memo import ENTRIES, remembered
 from schemas.signals.indicators.memo import LONGEST as REMEMBERED
 
-PAGE = Path(__file__).resolve().parents[3] / "docs" / "indicators.md"
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "reference" / "indicators.md"
 
 SAME: list[tuple[str, str, list[str]]] = [
     ("account", "622202100101234", ["6222 0210 0101 234", "6222-0210-0101-234", "6222\u30000210\u00a00101234"]),

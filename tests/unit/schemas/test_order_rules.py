@@ -18,7 +18,7 @@ from stream_processors.runtime.settings import SHIPPED_POLICY
 from tests.support.builders import T0, after
 from tests.support.order_builders import RULES
 
-PAGE = Path(__file__).parents[3] / "docs" / "orders.md"
+PAGE = Path(__file__).parents[3] / "docs" / "guide" / "orders.md"
 SHIPPED = yaml.safe_load(SHIPPED_POLICY.read_text("utf-8"))["orders"]
 
 MEASURES: TypeAdapter[Any] = TypeAdapter(MeasureIn)

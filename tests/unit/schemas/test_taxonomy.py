@@ -47,5 +47,5 @@ def test_every_event_is_sent_by_somebody() -> None:
 
 
 def test_the_page_is_in_step_with_the_table() -> None:
-    page = Path(__file__).resolve().parents[3] / "docs" / "taxonomy.md"
-    assert page.read_text("utf-8") == markdown(), "python -m schemas.signals.taxonomy > docs/taxonomy.md"
+    page = Path(__file__).resolve().parents[3] / "docs" / "reference" / "taxonomy.md"
+    assert page.read_text("utf-8") == markdown(), "python -m schemas.signals.taxonomy > docs/reference/taxonomy.md"

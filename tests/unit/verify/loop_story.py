@@ -14,6 +14,7 @@ import orjson
 
 from tests.oracle.log_history import ACTIONS, CHANGED, ISSUED, OVERSEEN, OVERSIGHT, Happened
 from tests.oracle.request_journal import Ask, Book
+from tests.support.builders import SEALER
 
 CASE, BANK, OFFICER = "case-1", "bank-001", "officer-0"
 T0_MS = 1_772_000_000_000
@@ -50,7 +51,7 @@ class Story:
         }
 
     def happened(self) -> Happened:
-        found = Happened()
+        found = Happened(SEALER.unseal)
         takers = (
             (self.actions, found.action),
             (self.changes, found.change),
@@ -127,7 +128,8 @@ def false_alarm() -> Story:
     story.happens("claim", 1, officer, lease_s=1001, case={"status": "claimed"}, revision=None)
     story.asked(OFFICER, "/v1/queues/q/next", answer={"case_id": CASE}, lease_s=1001)
     for name in ("o1", "o2"):
-        issue = {"kind": "issue", "order_id": name, "draft": {"basis": f"basis {name}"}}
+        basis = SEALER.seal(f"basis {name}", f"{name}/basis")
+        issue = {"kind": "issue", "order_id": name, "draft": {"order_id": name, "basis": "", "basis_sealed": basis}}
         story.happens("order", 2, officer, order=issue, case=story.orders(**{name: {}}), notices=(told_of(name, "order_issued"),))
         story.asked(OFFICER, f"/v1/cases/{CASE}/orders", answer={"order_id": name}, basis=f"basis {name}")
     for name, kind, result, now in (

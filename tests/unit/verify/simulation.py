@@ -286,6 +286,4 @@ class Stage:
 
 
 def receipt(name: str, outcome: str, **more: Any) -> Receipt:
-    return Receipt.trusted(
-        signal_id=name, outcome=outcome, accepted_at=NOW, assessed_at=NOW, institution="x", reference="x", **more
-    )
+    return Receipt.trusted(signal_id=name, outcome=outcome, accepted_at=NOW, assessed_at=NOW, institution="x", **more)

@@ -120,7 +120,7 @@ def test_policies_that_decided_before_the_present_one_are_named():
     at = datetime(2026, 3, 2, tzinfo=UTC)
 
     def receipt(name: str, policy: str | None) -> Receipt:
-        plain = {"signal_id": name, "outcome": "assessed", "institution": "b", "reference": name}
+        plain = {"signal_id": name, "outcome": "assessed", "institution": "b"}
         return Receipt.model_validate({**plain, "accepted_at": at, "assessed_at": at, "policy": policy})
 
     live = Live({name: receipt(name, policy) for name, policy in (("a", "x/1/1"), ("b", "x/2/2"), ("c", None))}, {}, {})

@@ -1,4 +1,4 @@
-"""docs/webhooks.md: the example there verifies what is sent, and the numbers there are those that are shipped."""
+"""docs/guide/webhooks.md: the example there verifies what is sent, and the numbers there are those that are shipped."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from stream_processors.webhooks.policy import Hooks
 from tests.support.builders import T0
 from tests.unit.webhooks import test_sign as known
 
-PAGE = (project_root() / "docs" / "webhooks.md").read_text("utf-8")
+PAGE = (project_root() / "docs" / "guide" / "webhooks.md").read_text("utf-8")
 OLD, NEW, STRANGE = (sign.secret_of(bytes([fill]) * 32) for fill in (1, 2, 3))
 BODY = '{"note":"止付"}'.encode()
 SIGNED = sign.headers([NEW, OLD], message_id="ord-1", sent_at=T0, body=BODY)

@@ -1,6 +1,6 @@
 """The rules, one small file each: `points(signal, features, rules) -> Reason | None`. Order is the order of reasons.
 
-docs/rules.md has a line on each; schemas/signals/explanations.py the sentences that people read.
+docs/reference/rules.md has a line on each; schemas/signals/explanations.py the sentences that people read.
 """
 
 from __future__ import annotations

@@ -17,9 +17,9 @@ from gateway.adapters.kafka import Entry
 from gateway.adapters.stage_lag import Lag
 from gateway.settings import GatewaySettings
 from schemas.codec import decode
-from schemas.security import Keyring
 from schemas.topics import SUBMITTED, Topic
 from stream_processors.views.receipts import Receipt
+from tests.support.builders import KEYRING, reference_of
 from tests.unit.gateway.fakes import T0, FakeLog, FakeRates, FakeViews, MemoryIdempotency
 
 PROFILE = "client"
@@ -33,7 +33,7 @@ class Served(NamedTuple):
     views: FakeViews
 
     def references(self) -> list[str]:
-        return sorted(decode(SUBMITTED, entry.value).data.reference for entry in self.log.all(SUBMITTED))
+        return sorted(str(reference_of(decode(SUBMITTED, entry.value).data)) for entry in self.log.all(SUBMITTED))
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def served(tmp_path: Path) -> Iterator[Served]:
             views.apply(topic, entry)
             return
         signal = decode(SUBMITTED, entry.value).data
-        known = {"institution": signal.institution, "reference": signal.reference, "accepted_at": T0, "assessed_at": T0}
+        known = {"institution": signal.institution, "accepted_at": T0, "assessed_at": T0}
         views.receipts[signal.signal_id] = Receipt(
             signal_id=signal.signal_id, outcome="assessed", severity="high", queues=("q",), **known
         )
@@ -54,7 +54,7 @@ def served(tmp_path: Path) -> Iterator[Served]:
     log.told = assess
     settings = GatewaySettings(home=tmp_path, profile=PROFILE, jwks=None, retry_after_s=1)
     app = wiring.create_app_over(
-        wiring.services(settings, keyring=Keyring.generate(), log=log, memory=memory, views=views, lag=Lag(), rates=FakeRates())
+        wiring.services(settings, keyring=KEYRING, log=log, memory=memory, views=views, lag=Lag(), rates=FakeRates())
     )
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", lifespan="off", timeout_graceful_shutdown=1))
     thread = threading.Thread(target=server.run, daemon=True)

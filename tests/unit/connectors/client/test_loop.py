@@ -25,7 +25,7 @@ NO_WAIT = Patience(Backoff(0.0, 0.0))
 def case(served: Served) -> Served:
     keys = Tokenizer(Keyring.generate()), AesGcmSealer(Keyring.generate())
     served.views.cases["case-1"] = with_the_loop(a_case(*keys), *keys)
-    known = {"outcome": "assessed", "institution": "bank-001", "reference": "r", "cases": ("case-1",)}
+    known = {"outcome": "assessed", "institution": "bank-001", "cases": ("case-1",)}
     served.views.receipts["sig-1"] = Receipt(signal_id="sig-1", accepted_at=T0, assessed_at=T0, **known)
     return served
 
