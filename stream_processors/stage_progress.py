@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from schemas.topics import Topic
 from stream_processors.state.keys import BUCKETS, Namespace
 from stream_processors.state.store import RedisLike
-from stream_processors.topology import Stage
+from stream_processors.state.streams import Stage
 
 
 def inputs(stage: Stage) -> list[tuple[Topic, str]]:

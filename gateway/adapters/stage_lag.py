@@ -24,7 +24,8 @@ from schemas.topics import ACTIONS, CHANGED, Topic
 from stream_processors import stage_progress as progress
 from stream_processors.recovery.damage import Damage, lost_tails
 from stream_processors.state.keys import whole
-from stream_processors.topology import STAGES, Stage
+from stream_processors.state.streams import Stage
+from stream_processors.topology import STAGES
 
 EVERY_S = 1.0
 OTHERS_EVERY = 5

@@ -43,12 +43,12 @@ class Interface:
 
 async def openapi(call: Call) -> Response:
     """The OpenAPI document."""
-    return Response(call.services.interface.openapi, media_type="application/json")
+    return Response(call.request.app.state.interface.openapi, media_type="application/json")
 
 
 async def docs(call: Call) -> Response:
     """The interface as a page."""
-    return HTMLResponse(call.services.interface.page)
+    return HTMLResponse(call.request.app.state.interface.page)
 
 
 def _page(endpoints: Sequence[Endpoint]) -> str:

@@ -23,7 +23,7 @@ from gateway.problems import Problem
 from gateway.security.auth import Caller, Role
 
 if TYPE_CHECKING:
-    from gateway.app import Services
+    from gateway.services import Services
 
 _WITH_SLASHES = ("{notice_id}",)
 """Parameters of a path whose values may hold a slash."""

@@ -6,7 +6,6 @@ because the log decides the claim.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from functools import partial
 from typing import Literal
@@ -14,7 +13,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.responses import Response
 
-from gateway.cases.responses import ActionOut, CaseOut, CasesOut, QueueOut, QueuesOut, case_out, lapsed
+from gateway.cases.responses import ActionOut, CaseOut, CasesOut, QueuesOut, case_out, lapsed
 from gateway.cases.views import officers_case
 from gateway.commands.case_commands import Done, Pending, Wanted
 from gateway.commands.case_requests import pending_reply
@@ -23,6 +22,7 @@ from gateway.http.endpoint import Call, Endpoint
 from gateway.http.request_body import media_type, read_body
 from gateway.http.responses import dumped
 from gateway.problems import Problem, later, of_refused
+from gateway.queues.responses import by_queue
 from gateway.security.audit import accessed
 from gateway.security.auth import Caller, Role
 from gateway.signals.parsing import validated
@@ -31,7 +31,7 @@ from schemas.common import Exact, Instant, PartyId
 from schemas.parsing import refused
 from schemas.policy import Severity
 from schemas.signals.submission import SignalKind
-from stream_processors.views.api import Cursor, Standing
+from stream_processors.views.api import Cursor
 
 OFFICERS = frozenset({Role.OFFICER})
 _PAGES_SCANNED = 20
@@ -86,19 +86,6 @@ async def get_queues(call: Call) -> Response:
     """The queues of the caller: how many cases each holds, and how many of each severity."""
     counted = by_queue(await call.services.views.standings(), call.caller.may_work_on)
     return dumped(QueuesOut(queues=counted))
-
-
-def by_queue(standings: Iterable[Standing], mine: Callable[[str], bool]) -> list[QueueOut]:
-    """Every queue that `mine` allows and that ever had a case, by name."""
-    found: dict[str, dict[str, int]] = {}
-    for one in standings:
-        if mine(one.queue):
-            severities = found.setdefault(one.queue, {})
-            severities[one.severity] = severities.get(one.severity, 0) + one.cases
-    return [
-        QueueOut(queue=queue, depth=sum(counts.values()), severities={name: n for name, n in counts.items() if n})
-        for queue, counts in sorted(found.items())
-    ]
 
 
 async def get_cases(call: Call) -> Response:

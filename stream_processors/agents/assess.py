@@ -35,13 +35,13 @@ from stream_processors.agents.retract import Retractions
 from stream_processors.domain.signals import decision
 from stream_processors.domain.signals.first_decision import bind
 from stream_processors.domain.signals.hubs import NOTHING, case_name
+from stream_processors.folds.assess import added_effects, held
 from stream_processors.runtime.crash_points import point
 from stream_processors.runtime.log import Entry, Log, Record
 from stream_processors.runtime.metrics import METRICS, Steps
 from stream_processors.state.contributions import unpack
 from stream_processors.state.effects import Arg
 from stream_processors.state.fold_run import Chunk, read_chunk
-from stream_processors.state.folds import added_effects, held
 from stream_processors.state.keys import BUCKETS, bucket_of
 from stream_processors.state.restore import Told
 from stream_processors.state.store import Check, LostState, Store, Write

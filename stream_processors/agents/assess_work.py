@@ -17,9 +17,9 @@ from stream_processors.domain.signals.deduplication import holds_claim
 from stream_processors.domain.signals.features import Observed
 from stream_processors.domain.signals.first_decision import FirstDecision
 from stream_processors.domain.signals.retraction import as_standing
+from stream_processors.folds.assess import held
 from stream_processors.runtime.log import Record
 from stream_processors.state.effects import Arg
-from stream_processors.state.folds import held
 from stream_processors.state.shared_hashes import drawer_of, short
 
 

@@ -18,7 +18,7 @@ from stream_processors.runtime.metrics import METRICS
 from stream_processors.state.keys import BUCKETS
 from stream_processors.state.restore import Restored, Told, restore
 from stream_processors.state.store import Check, LostState, Marks, Store, Write
-from stream_processors.topology import Stage
+from stream_processors.state.streams import Stage
 
 EMITTED = "ehlij"
 """Marks that facts give back only to within a poll (pipeline.py): after a loss they may differ by bucket, the lowest holds."""

@@ -32,7 +32,8 @@ from stream_processors.state.keys import BUCKETS
 from stream_processors.state.record_views import AskingRow, PlaceRow
 from stream_processors.state.restore import Told
 from stream_processors.state.store import Store, Write
-from stream_processors.topology import STAGES, FactStream
+from stream_processors.state.streams import FactStream
+from stream_processors.topology import STAGES
 
 ACTOR = "stage:deliver"
 _LOOK_BACK_MS = (3_600_000, DAY_MS, 30 * DAY_MS)

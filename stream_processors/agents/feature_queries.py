@@ -1,6 +1,6 @@
 """What assess asks the state about one signal, and what the answers mean. The questions add the signal's own traces.
 
-Invariant: what a question adds is what the fold of the fact adds (state/folds.py), so asking again changes nothing.
+Invariant: what a question adds is what the fold of the fact adds (folds/), so asking again changes nothing.
 """
 
 from __future__ import annotations

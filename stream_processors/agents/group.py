@@ -12,7 +12,7 @@ from schemas.policy import Policy
 from stream_processors.agents.base import Agent, Batch
 from stream_processors.state.keys import Namespace
 from stream_processors.state.restore import Restored
-from stream_processors.topology import Stage
+from stream_processors.state.streams import Stage
 
 
 class Beside:

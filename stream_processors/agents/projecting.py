@@ -16,7 +16,7 @@ from stream_processors.state.effects import Arg
 from stream_processors.state.fold_run import Chunk, fold_run, read_chunk, writes
 from stream_processors.state.keys import BUCKETS
 from stream_processors.state.store import Check, LostState, MarkMoved, Write
-from stream_processors.topology import FactStream
+from stream_processors.state.streams import FactStream
 
 Chunks = Sequence[tuple[FactStream, Chunk]]
 

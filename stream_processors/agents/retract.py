@@ -6,18 +6,19 @@ emit, fold. It runs between the signals' steps of the same process, so a version
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from schemas.codec import CodecError, decode, encode
 from schemas.common import DAY_MS, from_ms
 from schemas.envelope import Origin
+from schemas.policy import Policy
 from schemas.signals.assessed import AssessedSignal
 from schemas.signals.retraction import FOREVER, Retraction, Standing
 from schemas.signals.submission import MOST_VERSIONS
-from schemas.topics import ASSESSED, RETRACTIONS
+from schemas.topics import ASSESSED, RETRACTIONS, Topic
 from stream_processors.agents.assess_emissions import ACTOR, Sourced, in_batches, request
 from stream_processors.agents.base import Batch
 from stream_processors.agents.dead_letters import DeadLetters
@@ -25,18 +26,33 @@ from stream_processors.domain.signals import decision as refusal
 from stream_processors.domain.signals import retraction as decision
 from stream_processors.domain.signals.hubs import beside
 from stream_processors.domain.signals.retraction import Known
+from stream_processors.folds.assess import taken_back_effects
 from stream_processors.runtime.crash_points import point
-from stream_processors.runtime.log import Entry, Record
+from stream_processors.runtime.log import Entry, Log, Record
 from stream_processors.runtime.metrics import METRICS
 from stream_processors.state.contributions import unpack
 from stream_processors.state.effects import Arg
-from stream_processors.state.folds import taken_back_effects
 from stream_processors.state.keys import BUCKETS, bucket_of
 from stream_processors.state.shared_hashes import drawer_of, short
-from stream_processors.state.store import Check, Write
+from stream_processors.state.store import Check, Marks, Store, Write
 
-if TYPE_CHECKING:
-    from stream_processors.agents.assess import Assess
+
+class Host(Protocol):
+    """What the retractions use of the agent that they are a part of."""
+
+    log: Log
+    store: Store
+    policy: Policy
+    marks: Marks
+
+    @property
+    def stamp(self) -> str: ...
+
+    def forward(self, sets: Mapping[str, int], partitions: Iterable[int], kinds: tuple[str, ...] = ...) -> dict[str, Check]: ...
+
+    def landed(self, topic: Topic, bases: Mapping[int, int], expected: Mapping[int, int]) -> None: ...
+
+    async def emit(self, facts: Sequence[Sourced]) -> None: ...
 
 
 Leftover = tuple[Standing, int]
@@ -60,7 +76,7 @@ class _Work:
 class Retractions:
     """`step` for the retractions of a poll; `clear` before signals are observed, `catch_up` when a partition is taken over."""
 
-    def __init__(self, agent: Assess, dead: DeadLetters) -> None:
+    def __init__(self, agent: Host, dead: DeadLetters) -> None:
         self._agent, self._dead = agent, dead
 
     async def step(self, batch: Batch) -> None:

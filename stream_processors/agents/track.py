@@ -25,12 +25,12 @@ from stream_processors.domain.cases import decide as decision
 from stream_processors.domain.deadlines.calendar import calendar_of
 from stream_processors.domain.orders import caps as order_caps
 from stream_processors.domain.orders.caps import Account
+from stream_processors.folds.track import caps_key, case_effect, used_effects
 from stream_processors.runtime.crash_points import point
 from stream_processors.runtime.log import Entry, Log, Record
 from stream_processors.runtime.metrics import METRICS, Steps
 from stream_processors.state.case_refs import brief
 from stream_processors.state.effects import Arg, Effect
-from stream_processors.state.folds import caps_key, case_effect, used_effects
 from stream_processors.state.keys import BUCKETS
 from stream_processors.state.restore import Restored, Told
 from stream_processors.state.store import Store, Write

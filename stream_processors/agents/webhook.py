@@ -26,7 +26,8 @@ from stream_processors.state.keys import BUCKETS
 from stream_processors.state.record_views import PlaceRow
 from stream_processors.state.restore import Told
 from stream_processors.state.store import Marks, Store, Write
-from stream_processors.topology import STAGES, FactStream
+from stream_processors.state.streams import FactStream
+from stream_processors.topology import STAGES
 from stream_processors.webhooks.delivery_queue import Lane, Lanes
 from stream_processors.webhooks.payload import Message, message_of
 from stream_processors.webhooks.policy import Hooks

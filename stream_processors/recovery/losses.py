@@ -27,7 +27,7 @@ from stream_processors.recovery.damage import TAIL, Evidence, Source, evidence_o
 from stream_processors.runtime.generations import shift_above
 from stream_processors.runtime.log import Entry, Log, RecordReader
 from stream_processors.state.store import Marks
-from stream_processors.topology import Stage
+from stream_processors.state.streams import Stage
 
 At = tuple[str, int]
 """A topic's name and a partition."""

@@ -15,7 +15,7 @@ from stream_processors.state.coalesce import Sums
 from stream_processors.state.effects import Arg, Effect
 from stream_processors.state.keys import BUCKETS
 from stream_processors.state.store import MarkMoved, Marks, Store, Write
-from stream_processors.topology import FactStream
+from stream_processors.state.streams import FactStream
 
 
 class Counted(NamedTuple):

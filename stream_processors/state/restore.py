@@ -19,7 +19,7 @@ from stream_processors.runtime.log import CURE, DamagedLog, Log
 from stream_processors.state.fold_run import Chunk, fold_run
 from stream_processors.state.keys import BUCKETS, FOLDS, RESTORING
 from stream_processors.state.store import Marks, Store, Write
-from stream_processors.topology import FactStream, Stage
+from stream_processors.state.streams import FactStream, Stage
 
 Told = Callable[[str], None]
 

@@ -26,10 +26,10 @@ from schemas.signals.subjects import Subject
 from schemas.signals.submission import SignalKind
 from schemas.topics import ACTIONS, CHANGED, Topic
 from stream_processors.domain.cases import decide as decision
+from stream_processors.folds.timekeeper import fold_timekeeper
 from stream_processors.runtime.log import KafkaLog
 from stream_processors.runtime.settings import Settings
 from stream_processors.state.effects import Arg
-from stream_processors.state.folds import fold_timekeeper
 from stream_processors.state.keys import TIMEKEEPER
 from stream_processors.state.record_views import ClockedRow, ClockRow, DueRow
 from stream_processors.state.scorecard_views import Row

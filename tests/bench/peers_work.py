@@ -32,7 +32,7 @@ from stream_processors.state.effects import Arg, Effect, claim, see
 from stream_processors.state.keys import BUCKETS, Namespace, bucket_of
 from stream_processors.state.shared_hashes import drawer_of, short
 from stream_processors.state.store import Check, RedisStore, Write, connect
-from stream_processors.topology import FactStream, Stage
+from stream_processors.state.streams import FactStream, Stage
 
 Lead = dict[str, Any]
 

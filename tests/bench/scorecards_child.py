@@ -25,7 +25,6 @@ from stream_processors.domain.scorecards import from_csv
 from stream_processors.runtime.settings import Settings
 from stream_processors.state.coalesce import Sums
 from stream_processors.state.effects import Arg, Effect
-from stream_processors.state.folds import project_assessed, project_changed
 from stream_processors.state.keys import FOLDS, PROJECT
 from stream_processors.state.record_views import ChangeRow, ReceiptRow
 from stream_processors.state.scorecard_views import (
@@ -37,7 +36,9 @@ from stream_processors.state.scorecard_views import (
     OrderFiguresRow,
 )
 from stream_processors.state.store import RedisStore, Write, connect
+from stream_processors.views.cases_fold import project_changed
 from stream_processors.views.scorecards import read_book
+from stream_processors.views.signals_fold import project_assessed
 from tests.bench.harness import answer, request
 from tests.bench.http_load import Connection, token_of
 

@@ -23,12 +23,13 @@ from schemas.signals.assessed import Outcome
 from schemas.signals.subjects import Subject
 from schemas.signals.submission import SignalKind
 from stream_processors.domain.signals.routing import case_id
+from stream_processors.folds.track import case_effect
 from stream_processors.runtime.settings import Settings
 from stream_processors.state.effects import Arg, Effect, add
-from stream_processors.state.folds import case_effect, index_effects
 from stream_processors.state.keys import FOLDS, PROJECT, bucket_of
 from stream_processors.state.record_views import ReceiptRow, RouteRow, SubjectRow
 from stream_processors.state.store import RedisStore, Write, connect
+from stream_processors.views.signals_fold import index_effects
 from tests.bench.harness import answer, request
 from tests.bench.http_load import Connection, post, token_of
 

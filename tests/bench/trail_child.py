@@ -24,10 +24,10 @@ from schemas.signals.events import EventFact
 from schemas.signals.subjects import Subject
 from schemas.signals.submission import SignalKind
 from stream_processors.domain.signals.routing import case_id
+from stream_processors.folds.track import case_effect
 from stream_processors.runtime.settings import Settings
 from stream_processors.state.case_refs import member_of
 from stream_processors.state.effects import Effect, link
-from stream_processors.state.folds import case_effect
 from stream_processors.state.keys import PROJECT, bucket_of
 from stream_processors.state.store import RedisStore, connect
 from tests.bench.harness import answer, request

@@ -22,10 +22,11 @@ from stream_processors.state import contributions as standing
 from stream_processors.state.coalesce import Sums
 from stream_processors.state.effects import Effect
 from stream_processors.state.effects import count as counted
-from stream_processors.state.folds import project_assessed, project_changed
 from stream_processors.state.keys import PROJECT
 from stream_processors.state.record_views import ChangeRow, ReceiptRow
 from stream_processors.state.store import Write
+from stream_processors.views.cases_fold import project_changed
+from stream_processors.views.signals_fold import project_assessed
 from tests.property.test_scorecards import STEPS, _history
 from tests.support.builders import T0, after, fact, submitted
 from tests.support.cells import cells_of, parties_of

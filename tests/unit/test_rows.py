@@ -10,8 +10,10 @@ import pytest
 
 from schemas.codec import CodecError, decode, dump
 from schemas.topics import ASSESSED, CHANGED, Topic
-from stream_processors.state.folds import fold_assess, project_assessed
-from stream_processors.topology import STAGES, FactStream
+from stream_processors.folds.assess import fold_assess
+from stream_processors.state.streams import FactStream
+from stream_processors.topology import STAGES
+from stream_processors.views.signals_fold import project_assessed
 from tests.support import examples
 
 STREAMS = [(stage.name, stream) for stage in STAGES.values() for stream in stage.streams]

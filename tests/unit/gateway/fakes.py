@@ -41,9 +41,9 @@ from stream_processors.domain.scorecards import Leaf, change_leaves, signal_leav
 from stream_processors.runtime.generations import Generations
 from stream_processors.runtime.log import partition_of
 from stream_processors.runtime.settings import SHIPPED_POLICY, load_policy
-from stream_processors.state.folds import _NOBODY_WAITS, OUT_OF_QUEUE, rank_of
 from stream_processors.state.record_views import ChangeRow, ListedCase, ReceiptRow, is_hub_in
 from stream_processors.views.api import Cursor, Found, Page, Rebuilding, Standing
+from stream_processors.views.cases_fold import _NOBODY_WAITS, OUT_OF_QUEUE, rank_of
 from stream_processors.views.inbox import Addressed, Inbox
 from stream_processors.views.inbox_fold import SLOTS, WAYS, Delivery, Reached, member_of
 from stream_processors.views.inbox_fold import Entry as Noticed

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.app import Services
 from gateway.problems import TYPE_PREFIX
+from gateway.services import Services
 from schemas.cases.case import CaseStatus
 from schemas.codec import decode
 from schemas.common import from_ms

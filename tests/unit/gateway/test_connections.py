@@ -14,6 +14,7 @@ import pytest
 
 from deploy.commands.token import mint
 from gateway import app as wiring
+from gateway.http import docs_page
 from gateway.server import fd_limit as files
 from tests.unit.gateway.served import served
 
@@ -154,9 +155,9 @@ HUGE = b"{" + b" " * (10 << 20) + b"}"
 
 
 @pytest.mark.parametrize("times", [1, 3])
-async def test_an_answer_that_is_not_read_is_not_kept(services: wiring.Services, port: int, times: int):
+async def test_an_answer_that_is_not_read_is_not_kept(monkeypatch: pytest.MonkeyPatch, port: int, times: int):
     """Also when others wait behind it."""
-    services.interface.openapi = HUGE
+    monkeypatch.setattr(docs_page.Interface, "openapi", HUGE)
     async with peer(port) as deaf:
         await deaf.send(ASK.replace(b"/livez", b"/openapi.json") * times)
         assert await deaf.some(1000)
@@ -164,8 +165,8 @@ async def test_an_answer_that_is_not_read_is_not_kept(services: wiring.Services,
         assert len(await deaf.rest()) < len(HUGE) // 2
 
 
-async def test_nor_one_after_which_the_connection_is_to_be_closed(services: wiring.Services, port: int):
-    services.interface.openapi = HUGE
+async def test_nor_one_after_which_the_connection_is_to_be_closed(monkeypatch: pytest.MonkeyPatch, port: int):
+    monkeypatch.setattr(docs_page.Interface, "openapi", HUGE)
     async with peer(port) as deaf:
         await deaf.send(b"GET /openapi.json HTTP/1.0\r\nHost: g\r\n\r\n")
         assert await deaf.some(1000)
@@ -173,8 +174,8 @@ async def test_nor_one_after_which_the_connection_is_to_be_closed(services: wiri
         assert len(await deaf.rest()) < len(HUGE) // 2
 
 
-async def test_one_that_is_read_slowly_is_read_to_its_end(services: wiring.Services, port: int):
-    services.interface.openapi = HUGE
+async def test_one_that_is_read_slowly_is_read_to_its_end(monkeypatch: pytest.MonkeyPatch, port: int):
+    monkeypatch.setattr(docs_page.Interface, "openapi", HUGE)
     async with peer(port) as slow:
         await slow.send(ASK.replace(b"/livez", b"/openapi.json"))
         got = 0

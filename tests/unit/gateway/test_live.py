@@ -16,9 +16,9 @@ import pytest
 from deploy.commands.token import mint
 from gateway import app as wiring
 from gateway.adapters.stage_lag import Lag
-from gateway.app import Services
 from gateway.live.rows import Place, event_id, place_of
 from gateway.problems import TYPE_PREFIX
+from gateway.services import Services
 from gateway.settings import GatewaySettings
 from schemas.cases.case import CaseStatus
 from schemas.security import Keyring

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.app import Services
+from gateway.services import Services
 from schemas.cases.case import ActionKind, CaseStatus
 from schemas.topics import ACTIONS
 from stream_processors.views.receipts import Receipt

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from gateway.app import Services
 from gateway.problems import TYPE_PREFIX
+from gateway.services import Services
 from schemas.cases.case import ActionKind, CaseStatus
 from schemas.codec import decode
 from schemas.common import from_ms

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gateway.app import Services
+from gateway.services import Services
 from schemas.cases.case import ActionKind
 from schemas.codec import dump
 from schemas.ids import ORDER, case_of, name_of

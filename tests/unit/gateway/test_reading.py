@@ -12,7 +12,8 @@ import pytest
 from pydantic import BaseModel
 
 from gateway.adapters.policy_watch import follow_policy
-from gateway.app import ENDPOINTS, Services
+from gateway.app import ENDPOINTS
+from gateway.services import Services
 from schemas.codec import decode
 from schemas.parsing import Refused, read
 from schemas.signals.indicators import IndicatorKind

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from gateway.app import Services
 from gateway.http.endpoint import Call
 from gateway.problems import Problem
+from gateway.services import Services
 from tests.unit.gateway.conftest import Client
 from tests.unit.gateway.fakes import MemoryIdempotency, ndjson, signal
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from gateway.app import Services
+from gateway.services import Services
 from schemas.codec import decode
 from schemas.signals.retraction import FOREVER
 from schemas.topics import RETRACTIONS, SUBMITTED

@@ -7,9 +7,9 @@ from typing import Any
 
 import orjson
 
-from gateway.app import Services
 from gateway.commands.sealing import Protector
 from gateway.inbox.responses import item_out
+from gateway.services import Services
 from schemas.cases.case import Action, ActionKind
 from schemas.cases.measures import ReportedIn
 from schemas.codec import decode

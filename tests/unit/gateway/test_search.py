@@ -7,8 +7,8 @@ import logging
 
 import pytest
 
-from gateway.app import Services
 from gateway.problems import TYPE_PREFIX
+from gateway.services import Services
 from schemas.cases.case import CaseStatus
 from tests.unit.gateway.conftest import Client
 from tests.unit.gateway.fakes import T0, FakeViews, a_case

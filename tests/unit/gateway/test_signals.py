@@ -8,8 +8,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from gateway.app import Services
 from gateway.problems import TYPE_PREFIX
+from gateway.services import Services
 from schemas.codec import decode
 from schemas.signals.assessed import Outcome
 from schemas.topics import SUBMITTED

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gateway.app import Services
+from gateway.services import Services
 from schemas.topics import ACTIONS
 from tests.unit.gateway.conftest import Client
 from tests.unit.gateway.fakes import QUEUE, FakeLog, FakeViews

@@ -18,9 +18,9 @@ import pytest
 from pydantic import ValidationError
 from starlette.requests import Request
 
-from gateway.app import Services
 from gateway.problems import TYPE_PREFIX
 from gateway.security import client_address as peers
+from gateway.services import Services
 from gateway.tips.number import fresh_key, issued, number_of, read_number, signal_of
 from schemas.cases.case import CaseStatus
 from schemas.codec import decode

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gateway.app import Services
+from gateway.services import Services
 from schemas.cases.case import Case, CaseStatus
 from schemas.orders.order import Order
 from schemas.security.signal_protection import protect

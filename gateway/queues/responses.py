@@ -1,0 +1,21 @@
+"""What is answered about queues."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from gateway.cases.responses import QueueOut
+from stream_processors.views.api import Standing
+
+
+def by_queue(standings: Iterable[Standing], mine: Callable[[str], bool]) -> list[QueueOut]:
+    """Every queue that `mine` allows and that ever had a case, by name."""
+    by_severity: dict[str, dict[str, int]] = {}
+    for standing in standings:
+        if mine(standing.queue):
+            severities = by_severity.setdefault(standing.queue, {})
+            severities[standing.severity] = severities.get(standing.severity, 0) + standing.cases
+    return [
+        QueueOut(queue=queue, depth=sum(counts.values()), severities={name: n for name, n in counts.items() if n})
+        for queue, counts in sorted(by_severity.items())
+    ]

@@ -1,0 +1,195 @@
+"""The services that the routes use, built over any ports.
+
+Invariant: whatever a sender does is answered 4xx; what our neighbours do is 503; only a fault of ours is 500. No service knows
+the routes.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from redis.exceptions import RedisError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from gateway.adapters.idempotency import Idempotency, StateUnavailable
+from gateway.adapters.kafka import Log
+from gateway.adapters.stage_lag import Lag, nothing_is_lost
+from gateway.cases.responses import QueueOut, case_out
+from gateway.commands.case_commands import Desk
+from gateway.commands.oversight_commands import Bureau
+from gateway.inbox.service import InboxDesk
+from gateway.inbox.waiters import Bell, MakeNews, NoNews
+from gateway.live.hub import Hub
+from gateway.live.source import MakeSource, no_source
+from gateway.metrics import count_problem
+from gateway.ops.exporter import Exporter
+from gateway.problems import Problem, later, unwound
+from gateway.queues.responses import by_queue
+from gateway.scorecards.service import Cards
+from gateway.security.auth import Authenticator
+from gateway.security.jwks import KeySource
+from gateway.security.rate_limits import Rates
+from gateway.security.scrape_token import ScrapeToken
+from gateway.settings import GatewaySettings
+from gateway.signals.admission import Acceptor
+from gateway.signals.batch_turns import Turns
+from gateway.signals.parsing import Intake
+from gateway.tips.service import Tips
+from gateway.webhooks.service import HookDesk
+from schemas.cases.case import Case
+from schemas.policy import Policy
+from schemas.security import AesGcmSealer, Keyring, PlaceCipher, Sealer, Tokenizer
+from schemas.topics import RETRACTIONS
+from stream_processors.views.api import Rebuilding, Views
+from stream_processors.webhooks.http_client import Resolve, SystemResolver
+
+logger = logging.getLogger("liandong.gateway")
+
+
+@dataclass
+class Services:
+    """What the routes use. Built by `services`; tests give it fakes."""
+
+    settings: GatewaySettings
+    auth: Authenticator
+    log: Log
+    memory: Idempotency
+    views: Views
+    lag: Lag
+    tokenizer: Tokenizer
+    sealer: Sealer
+    places: PlaceCipher
+    rates: Rates
+    source: MakeSource = no_source
+    news: MakeNews = NoNews
+    resolve: Resolve = field(default_factory=SystemResolver)
+    caught_up: Callable[[], Awaitable[None]] = nothing_is_lost
+
+    def __post_init__(self) -> None:
+        settings = self.settings
+        self.policy = settings.policy()
+        self.scrape_token = ScrapeToken(settings.scrape_token_path)
+        self.intake = Intake(
+            self.tokenizer,
+            self.sealer,
+            settings.json_depth_limit,
+            placeholders=lambda: self.policy.placeholders,
+            hubs=lambda: self.policy.hubs,
+        )
+        self.bureau = Bureau(
+            self.log,
+            self.memory,
+            self.views,
+            self.tokenizer,
+            wait_s=settings.outcome_wait_s,
+            retry_after_s=settings.retry_after_s,
+        )
+        self.cards = Cards(
+            self.views,
+            threshold=settings.scorecards_threshold,
+            period=settings.scorecards_period,
+            kept_s=settings.scorecards_kept_s,
+        )
+        self.exporter = Exporter(self.views, settings.metrics_labels_limit, self.cards, settings.scorecards_metrics_parties)
+        self.acceptor = Acceptor(self.log, self.memory, self.lag, settings, self.places)
+        self.turns = Turns()
+        self.withdrawer = Acceptor(self.log, self.memory, self.lag, settings, self.places, RETRACTIONS)
+        self.tips = Tips(
+            settings,
+            self.policy,
+            acceptor=self.acceptor,
+            memory=self.memory,
+            views=self.views,
+            rates=self.rates,
+            tokenizer=self.tokenizer,
+            sealer=self.sealer,
+        )
+        self.bell = Bell(settings, self.news)
+        self.inboxes = InboxDesk(self.log, self.views, self.tokenizer, self.bell, retry_after_s=settings.retry_after_s)
+        self.hooks = HookDesk(
+            self.log,
+            self.views,
+            self.sealer,
+            self.rates,
+            settings.hooks(),
+            self.resolve,
+            wait_s=settings.outcome_wait_s,
+            retry_after_s=settings.retry_after_s,
+            changes_an_hour=settings.webhook_changes_an_hour,
+        )
+        self.live = Hub(settings, self.source, self._count, self._render)
+        self.desk = Desk(
+            self.log,
+            self.memory,
+            self.views,
+            self.tokenizer,
+            wait_s=settings.outcome_wait_s,
+            retry_after_s=settings.retry_after_s,
+        )
+
+    def take_policy(self, policy: Policy) -> None:
+        """Goes by another policy from the next request on."""
+        self.policy = self.tips.policy = policy
+
+    def drain(self) -> None:
+        """Ends the answers that have no end of their own."""
+        self.live.drain()
+        self.bell.drain()
+
+    async def close(self) -> None:
+        await self.live.close()
+        await self.bell.close()
+
+    async def _count(self, mine: Callable[[str], bool]) -> list[QueueOut]:
+        return by_queue(await self.views.standings(), mine)
+
+    def _render(self, case: Case) -> bytes:
+        return case_out(case, self.sealer, datetime.now(UTC), whole=False).model_dump_json(exclude_none=True).encode()
+
+    def problem_of(self, error: Exception) -> Problem:
+        """What an exception is answered as; counted."""
+        problem = error if isinstance(error, Problem) else _problem_of(error, self.settings.retry_after_s)
+        count_problem(problem.kind.slug, problem.kind.status)
+        unwound(error)
+        return problem
+
+
+def _problem_of(error: Exception, retry_after_s: int) -> Problem:
+    if isinstance(error, HTTPException):
+        slug = {404: "not-found", 405: "method-not-allowed"}.get(error.status_code, "invalid-request")
+        detail = "there is nothing here" if slug == "not-found" else str(error.detail)
+        return Problem(slug, detail, headers=error.headers)
+    if isinstance(error, Rebuilding):
+        return later("rebuilding", "the views are being folded from the log", retry_after_s)
+    if isinstance(error, (StateUnavailable, RedisError)):
+        return later("state-unavailable", "Redis does not answer", retry_after_s)
+    if isinstance(error, ClientDisconnect):
+        return Problem("invalid-request", "the request ended early", errors=[])
+    logger.error("unexpected", exc_info=error)
+    return Problem("internal", "send the same request with the same reference again: nothing counts twice")
+
+
+def services(
+    settings: GatewaySettings,
+    *,
+    keyring: Keyring,
+    log: Log,
+    memory: Idempotency,
+    views: Views,
+    lag: Lag,
+    rates: Rates,
+    source: MakeSource = no_source,
+    news: MakeNews = NoNews,
+    resolve: Resolve | None = None,
+    caught_up: Callable[[], Awaitable[None]] = nothing_is_lost,
+) -> Services:
+    """The services over any ports."""
+    keys = KeySource(settings.jwks_source, refresh_s=settings.jwks_refresh_s, unknown_key_s=settings.jwks_unknown_key_s)
+    auth, places = Authenticator(settings, keys), PlaceCipher(keyring)
+    tokenizer, sealer = Tokenizer(keyring), AesGcmSealer(keyring)
+    names = resolve or SystemResolver()
+    return Services(settings, auth, log, memory, views, lag, tokenizer, sealer, places, rates, source, news, names, caught_up)

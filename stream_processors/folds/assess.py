@@ -1,0 +1,125 @@
+"""What facts of signals and verdicts change of the state of `assess`: claims, sightings, floors, contributions, case queues."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from schemas.codec import RowEnvelope
+from schemas.common import instant_ms
+from schemas.signals.assessed import AssessedSignal, Outcome
+from schemas.signals.retraction import name_of
+from stream_processors.domain.signals import hubs
+from stream_processors.domain.signals.evidence_sets import FLOWS_KEPT, VICTIM_KEPT, flows, victims
+from stream_processors.domain.signals.leads import match_name
+from stream_processors.domain.signals.retraction import TAKEN_BACK, corrects, standing_of
+from stream_processors.state.contributions import pack
+from stream_processors.state.effects import (
+    Effect,
+    bury,
+    claim,
+    drop,
+    enter,
+    keep,
+    put,
+    raise_floor,
+    release,
+    see,
+    sighting,
+    take,
+    unrank,
+    unsee,
+)
+from stream_processors.state.keys import bucket_of
+from stream_processors.state.record_views import (
+    AssessedRow,
+    VerdictRow,
+)
+
+
+def held(source: str, body_id: str) -> str:
+    """The value of a reference's claim: its source and the body it came with."""
+    return f"{source} {body_id}"
+
+
+def added_effects(fact: AssessedSignal, partition: int) -> list[Effect]:
+    """What a signal added, and where its subject has a case from now on: the part of assess's state that no observation has
+    written before."""
+    standing = standing_of(fact)
+    if standing is None:
+        return []
+    until = fact.cases_until_ms  # as long as it is a signal of anything: what takes it back must find what it added, counts too
+    effects = [put(bucket_of(standing.signal_id), f"j:{standing.name}", pack(partition, standing), until)]
+    if hubs.case_key(fact) == fact.signal_id:  # a case of its own, which nothing else joins
+        return effects
+    key = hubs.case_name(fact)
+    return effects + [enter(bucket_of(key), f"k:{key}", route.queue, fact.cases_until_ms) for route in fact.routes]
+
+
+def taken_back_effects(fact: AssessedSignal) -> list[Effect]:
+    """The floor of a signal, and what it takes away of what its versions had added."""
+    assert fact.signal_id
+    bucket = bucket_of(fact.signal_id)
+    effects = [raise_floor(bucket, f"t:{fact.signal_id}", fact.below, fact.claims_until_ms)]
+    for one in fact.undone:
+        effects.append(drop(bucket, f"j:{one.name}"))
+        if one.freed:
+            effects.append(release(bucket_of(one.primary), f"c:{one.content_id}", one.name))
+            for token in one.sighted:
+                beside = hubs.beside(token, one.primary)
+                effects.append(unsee(bucket_of(token), token, one.content_id, one.institution, beside))
+            until = fact.cases_until_ms
+            effects += [bury(bucket_of(token), f"{kind}:{token}", member, until) for kind, token, member in one.traces]
+    return effects
+
+
+def fold_assess(envelope: RowEnvelope[AssessedRow]) -> list[Effect]:
+    """Claims, sightings, what a signal added, case queues, and what was taken back. Repeats, conflicts and refused records change
+    nothing; a dead signal holds its reference."""
+    fact = cast("AssessedSignal", envelope.data)  # its twin, as far as it is read here
+    if fact.outcome in TAKEN_BACK:
+        return taken_back_effects(fact)
+    if fact.outcome not in (Outcome.ASSESSED, Outcome.RESEND, Outcome.RETRACTED):
+        return []
+    assert fact.signal_id and fact.content_id and fact.body_id and fact.institution
+    assert fact.occurred_at and envelope.origin
+    _, partition, offset, _ = envelope.origin.rsplit("/", 3)
+    value, name = held(f"{partition}:{offset}", fact.body_id), name_of(fact.signal_id, fact.version)
+    own = bucket_of(fact.signal_id)
+    effects = [claim(own, f"r:{name}", value, fact.claims_until_ms)]
+    if fact.outcome is Outcome.RETRACTED:
+        return effects
+    if corrects(fact):
+        effects.append(raise_floor(own, f"t:{fact.signal_id}", fact.version, fact.claims_until_ms))
+    if fact.outcome is Outcome.ASSESSED:
+        primary = match_name(fact.subjects[0].token, fact.kind)
+        effects.append(take(bucket_of(primary), f"c:{fact.content_id}", name, fact.claims_until_ms))
+    if fact.derived_from is None:
+        effects += _traces(fact)
+    return effects + added_effects(fact, int(partition))
+
+
+def _traces(fact: AssessedSignal) -> list[Effect]:
+    """Sightings, what befell victims, transfers: what the observation of this signal has added (agents/observing.py)."""
+    assert fact.content_id and fact.institution and fact.occurred_at
+    occurred, until = instant_ms(fact.occurred_at), fact.sightings_until_ms
+    effects = [
+        see(bucket_of(token), token, sighting(fact.content_id, beside), fact.institution, occurred, until)
+        for token, beside in hubs.sightings(fact)
+    ]
+    if fact.victims_until_ms:  # facts of before there were these sets
+        for mark in victims(fact):
+            ends = fact.victims_until_ms
+            effects.append(keep(bucket_of(mark.token), f"v:{mark.token}", mark.at_ms, mark.member, ends, VICTIM_KEPT))
+        for flow in flows(fact):
+            effects.append(keep(bucket_of(flow.token), f"f:{flow.token}", flow.at_ms, flow.member, until, FLOWS_KEPT))
+    return effects
+
+
+def fold_verdict(envelope: RowEnvelope[VerdictRow]) -> list[Effect]:
+    """For assess: whom a disposal confirmed, until when that counts; another disposal of the case takes it back."""
+    verdict, case_id = envelope.data.verdict, envelope.data.case_id
+    if verdict is None or case_id is None:
+        return []
+    found = ((bucket_of(token), f"d:{token}") for token in verdict.tokens)
+    until = verdict.confirmed_until_ms
+    return [keep(bucket, key, until, case_id, until) if until else unrank(bucket, key, case_id) for bucket, key in found]

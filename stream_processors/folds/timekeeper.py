@@ -1,0 +1,19 @@
+"""What a change of a case makes of the state of `timekeeper`: the moments at which its deadlines are due."""
+
+from __future__ import annotations
+
+from schemas.codec import RowEnvelope
+from stream_processors.domain.deadlines.due_index import moments
+from stream_processors.state.deadline_index import settled
+from stream_processors.state.effects import (
+    Effect,
+)
+from stream_processors.state.record_views import (
+    DueRow,
+)
+
+
+def fold_timekeeper(envelope: RowEnvelope[DueRow]) -> list[Effect]:
+    """What is still to come of the case's clocks, in place of what was."""
+    case = envelope.data.case
+    return [] if case is None else [settled(case.case_id, case.revision, moments(case.clocks))]

@@ -1,0 +1,54 @@
+"""What a change of a case makes of the state of `track`: the whole case, and what its orders count against caps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from schemas.cases.case import Case, Used
+from schemas.codec import RowEnvelope, dump
+from stream_processors.state import compression as packing
+from stream_processors.state.case_refs import brief
+from stream_processors.state.effects import (
+    Effect,
+    put_case,
+    rank,
+    unrank,
+)
+from stream_processors.state.keys import bucket_of
+from stream_processors.state.record_views import (
+    CaseRow,
+    ChangeRow,
+    UsedRow,
+)
+
+
+def case_effect(case: Case) -> Effect:
+    """The case as it is now."""
+    return _case_effect(case, dump(case))
+
+
+def _case_effect(case: Case | CaseRow, raw: bytes) -> Effect:
+    return put_case(bucket_of(case.case_id), f"k:{case.case_id}", case.revision, packing.pack(packing.Form.CASE, raw))
+
+
+def fold_track(envelope: RowEnvelope[ChangeRow]) -> list[Effect]:
+    """The whole case, when the action was applied, and how often its orders count against caps."""
+    change = envelope.data
+    if change.case is None:
+        return []
+    return [_case_effect(change.case, change.case_json), *used_effects(change.case.case_id, change.used)]
+
+
+def used_effects(case_id: str, used: Iterable[Used | UsedRow]) -> list[Effect]:
+    """What the case's orders count against the caps of accounts. A case's changes are folded in their order: the last stays."""
+    effects = []
+    for one in used:
+        bucket, key = caps_key(one.kind, one.recipient, one.token)
+        member = brief(case_id)
+        effects.append(rank(bucket, key, one.times, member) if one.times else unrank(bucket, key, member))
+    return effects
+
+
+def caps_key(kind: str, recipient: str, token: str) -> tuple[int, str]:
+    """Bucket and key of the cases that ordered something about an account; each with how often."""
+    return bucket_of(token), f"u:{kind}:{recipient}:{token}"

@@ -1,0 +1,113 @@
+"""What a stage is, and a stream of facts that it folds: the types of the table in topology.py."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from schemas.codec import View
+from schemas.common import MAX_OFFSET
+from schemas.envelope import Origin
+from schemas.topics import (
+    TOPICS,
+    Topic,
+)
+from stream_processors.runtime.log import Record
+from stream_processors.state.effects import Effect
+from stream_processors.state.keys import Namespace
+
+Fold = Callable[..., list[Effect]]
+"""From a RowEnvelope (schemas/codec.py) of the stream's view; where the stream is `placed`, from the fact's offset, too."""
+
+
+def _no_marks(envelope: Any, record: Record, marks: dict[str, int]) -> dict[str, int]:
+    return {}
+
+
+@dataclass(frozen=True)
+class FactStream:
+    """A topic of facts that a stage folds, through a view of its model.
+
+    `tag` names its mark: `f<tag><p>` is the next fact of a partition. `sources` gives the tag of each topic that the facts are
+    about: `s<tag><p>` is its next record. Without any, records have no source, and all count: the fold must bear that.
+
+    `numbered`: the facts lie by another key than their sources, so many of one source at most; `o<tag><p>:<q>` is the next that
+    comes from partition q. `placed`: the fold wants to know the fact's offset, too.
+    """
+
+    topic: Topic
+    sources: Mapping[str, str]
+    tag: str
+    fold: Fold
+    view: View
+    marks: Callable[[Any, Record, dict[str, int]], dict[str, int]] = _no_marks
+    numbered: int = 0
+    placed: bool = False
+
+    def fact_mark(self, partition: int) -> str:
+        return f"f{self.tag}{partition}"
+
+    def source_mark(self, partition: int, topic: str | None = None) -> str:
+        """`topic` of those that the facts are about; None where there is one."""
+        return f"s{self.sources[topic or next(iter(self.sources))]}{partition}"
+
+    def source_of(self, text: str | None, partition: int) -> tuple[str, int] | None:
+        """The mark that tells echoes of a fact's source apart, and the source's number there; None for a stream without sources.
+        ValueError when no fact in this partition has such a source."""
+        if not self.sources:
+            return None
+        origin, step = Origin.parse(text or ""), self.numbered or 1
+        known = origin.topic in self.sources and 0 <= origin.offset < MAX_OFFSET // step
+        if self.numbered:
+            known = known and 0 <= origin.partition < TOPICS[origin.topic].partitions and 0 <= origin.n < step
+            mark, number = f"o{self.tag}{partition}:{origin.partition}", origin.offset * step + origin.n
+        else:
+            known = known and origin.partition == partition
+            mark, number = self.source_mark(partition, origin.topic) if known else "", origin.offset
+        if not known:
+            raise ValueError(f"a fact about {origin} in partition {partition}")
+        return mark, number
+
+    def effects(self, envelope: Any, record: Record) -> list[Effect]:
+        """What a fact changes."""
+        return self.fold(envelope, record.offset) if self.placed else self.fold(envelope)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """`reads`: its input; `streams`: what its state is a fold of. Those of them that are inputs, too, are folded as they
+    come (agents/folding.py). Without any, its state is its places (agents/deliver.py). `early`: inputs that leave something
+    in the state before their facts are recorded, as the claim of a reference."""
+
+    name: str
+    namespace: Namespace
+    reads: tuple[Topic, ...]
+    writes: tuple[Topic, ...]
+    streams: tuple[FactStream, ...]
+    early: tuple[Topic, ...] = ()
+
+    @property
+    def topics(self) -> tuple[Topic, ...]:
+        """All topics whose identity the state depends on."""
+        return tuple(dict.fromkeys((*self.reads, *self.writes)))
+
+    @property
+    def made_of(self) -> tuple[Topic, ...]:
+        """The topics that the state tells of: what it folds, and what it claimed of its inputs; for places alone, what must
+        be written again when it is lost."""
+        if self.streams:
+            return *(stream.topic for stream in self.streams), *self.early
+        return tuple(topic for topic in self.writes if topic not in self.reads)
+
+    @property
+    def recorded(self) -> FactStream | None:
+        """The facts that this stage alone writes: one for each of its records, in the record's partition."""
+        return next((stream for stream in self.streams if stream.topic in self.writes), None)
+
+    def place_mark(self, topic: Topic) -> str:
+        """The marks, but for the partition, that say which record of an input is the next one."""
+        if not self.streams:
+            return ("e", "ea", "eb")[self.reads.index(topic)]
+        folded = {stream.topic.name: f"f{stream.tag}" for stream in self.streams}
+        return folded.get(topic.name) or f"s{self.streams[0].sources[topic.name]}"
