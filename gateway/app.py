@@ -50,6 +50,7 @@ from gateway.tips import routes as tips
 from gateway.webhooks import routes as webhooks
 from stream_processors.runtime.policy_file import PolicyFile
 from stream_processors.views.api import RedisViews
+from stream_processors.webhooks.policy import load_hooks
 
 logger = logging.getLogger("liandong.gateway")
 
@@ -81,7 +82,7 @@ def create_app(settings: GatewaySettings) -> Gateway:
         "client_id": settings.gateway_id,
         **settings.kafka_auth(),
     }
-    if loosened := settings.hooks().loosened():
+    if loosened := load_hooks(settings.webhooks_file).loosened():
         logger.warning("WEBHOOKS ARE NOT GUARDED AS SHIPPED: %s may be registered, by %s", loosened, settings.webhooks_file)
     redis = connect_redis(settings)
     log = KafkaLog(common, settings.append_timeout_s)

@@ -46,6 +46,7 @@ from schemas.security import AesGcmSealer, Keyring, PlaceCipher, Sealer, Tokeniz
 from schemas.topics import RETRACTIONS
 from stream_processors.views.api import Rebuilding, Views
 from stream_processors.webhooks.http_client import Resolve, SystemResolver
+from stream_processors.webhooks.policy import load_hooks
 
 logger = logging.getLogger("liandong.gateway")
 
@@ -115,7 +116,7 @@ class Services:
             self.views,
             self.sealer,
             self.rates,
-            settings.hooks(),
+            load_hooks(settings.webhooks_file),
             self.resolve,
             wait_s=settings.outcome_wait_s,
             retry_after_s=settings.retry_after_s,

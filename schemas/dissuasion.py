@@ -11,8 +11,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from schemas.cases.measures import Channel
 from schemas.common import AmountMinor, AtMost, Currency, CurrencyIn, EventTime, Instant, Name, PartyId, Stored, Strict
+from schemas.measures import Channel
 from schemas.orders.order import SealedLine, SealedText
 from schemas.signals.subjects import Named, Subject
 

@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from schemas.cases.measures import MeasureKind
+from schemas.measures import MeasureKind
 from schemas.members import Unreadable, has_single_members, repeated_members
 from schemas.signals.taxonomy import EVENT_TYPES
 

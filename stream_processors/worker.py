@@ -44,6 +44,7 @@ from stream_processors.runtime.waiting import KAFKA, LOCK, Waiting
 from stream_processors.state.keys import Namespace
 from stream_processors.state.store import RedisLike, RedisStore, connect
 from stream_processors.topology import STAGES, intake_stage
+from stream_processors.webhooks.policy import load_hooks
 
 if TYPE_CHECKING:
     from stream_processors.agents.webhook import Webhook
@@ -317,7 +318,7 @@ def _webhook(settings: Settings, log: KafkaLog, store: RedisStore, policy: Polic
     from stream_processors.agents.webhook import Webhook
     from stream_processors.webhooks.http_client import Poster, SystemResolver, trust
 
-    hooks = settings.hooks()
+    hooks = load_hooks(settings.webhooks_file)
     if loosened := hooks.loosened():
         logger.warning("WEBHOOKS ARE NOT GUARDED AS SHIPPED: %s may be called, by %s", loosened, settings.webhooks_file)
     posts = Poster(hooks, context=trust(settings.webhooks_cafile), resolve=SystemResolver())

@@ -6,15 +6,8 @@ from typing import Annotated
 
 import typer
 
-from deploy.verify.ledger import PlaceOf
 from schemas.security import Keyring, PlaceCipher, ReceiptError
 from stream_processors.runtime.settings import Settings
-
-
-def places_of(keyring: Keyring) -> PlaceOf:
-    """Opens the receipts of a ledger that were made with these keys."""
-    cipher = PlaceCipher(keyring)
-    return lambda receipt: cipher.open(receipt)[1:3]
 
 
 def register(app: typer.Typer) -> None:

@@ -19,7 +19,6 @@ from rich.markup import escape
 
 from connectors.filedrop.progress import Shown
 from connectors.gateway_client import Stopped
-from deploy.commands.token import mint
 from deploy.demo import summary, timeline
 from deploy.demo.day import Day, Plan, make_day
 from deploy.demo.feeding import TIMEOUT, Fed, feed_all
@@ -29,6 +28,7 @@ from deploy.local import prometheus
 from deploy.local.commands import addresses, progress_shown, saying_why
 from deploy.local.paths import project_root
 from deploy.local.stack import Stack
+from deploy.local.tokens import mint
 from deploy.verify.ledger import Ledger, read_ledger
 from deploy.verify.run import LEDGERS, settings_of
 from deploy.verify.wait_idle import NotQuiet, wait_quiet

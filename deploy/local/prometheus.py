@@ -19,10 +19,10 @@ from pathlib import Path
 
 import yaml
 
-from deploy.commands.token import ensure_scrape_token
 from deploy.local.errors import LauncherError
 from deploy.local.paths import Places, cache_dir
 from deploy.local.ports import LOCALHOST
+from deploy.local.tokens import ensure_scrape_token
 
 COMMITTED = Path(__file__).parents[1] / "prometheus"
 SCRAPE_S = 5.0

@@ -11,9 +11,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from deploy.commands.receipt import places_of
 from deploy.local.stack import Stack
-from deploy.verify.ledger import Entry, read_ledger
+from deploy.verify.ledger import Entry, places_of, read_ledger
 from deploy.verify.rebuild_compare import StageDigest, compare_with_rebuilt
 from deploy.verify.wait_idle import wait_quiet
 from stream_processors.runtime.settings import SHIPPED_POLICY, Settings

@@ -14,8 +14,8 @@ from pydantic import BaseModel, ConfigDict
 from gateway.http.unsealing import SubjectOut, opened, subject_out
 from gateway.orders.responses import ClockOut, MeasureOut, ObjectionOut, OrderOut, TaskOut, TransferOut
 from schemas.cases.case import Case, CaseStatus, JoinedSignal
-from schemas.cases.feedback import Feedback
 from schemas.common import Instant
+from schemas.feedback import Feedback
 from schemas.security import Sealer
 from schemas.signals.events import EventFact
 from schemas.signals.explanations import ReasonOut, told

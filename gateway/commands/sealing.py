@@ -12,8 +12,8 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from schemas.appeals import ObjectionMove, ObjectionRequest
-from schemas.cases.measures import BlockedIn, Measure, ReportedIn, WarnedIn
 from schemas.dissuasion import Attempt, AttemptIn, TaskDraft, TaskEvent, TaskEventKind, TaskIn, Way
+from schemas.measures import BlockedIn, Measure, ReportedIn, WarnedIn
 from schemas.orders.order import OrderDraft, OrderEvent, OrderEventKind, Verify
 from schemas.orders.requests import AnswerIn, OrderIn, VerifyIn
 from schemas.security import Sealer, Tokenizer

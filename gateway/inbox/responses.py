@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from gateway.http.unsealing import SubjectOut, opened, shown, text_of
 from schemas.common import Instant
 from schemas.dissuasion import Task
-from schemas.notifications.notice import Notice, told, with_basis
+from schemas.notices import Notice, told, with_basis
 from schemas.orders.order import Order
 from schemas.security import Sealer
 from schemas.signals.subjects import Subject

@@ -31,7 +31,7 @@ from gateway.http.responses import dumped
 from gateway.orders.responses import MeasureOut
 from gateway.problems import Problem, later
 from schemas.cases.case import ActionKind, Case
-from schemas.cases.measures import Measure, MeasureIn
+from schemas.measures import Measure, MeasureIn
 from schemas.security import Tokenizer
 from stream_processors.views.allowed_actions import MERGES_FOLLOWED
 from stream_processors.views.api import Receipt

@@ -21,8 +21,8 @@ from redis.exceptions import RedisError
 from gateway.adapters.idempotency import StateUnavailable
 from gateway.scorecards.service import Cards
 from schemas.cases.case import ActionKind
-from schemas.oversight.scorecards import CardKind, Scorecard
 from schemas.policy import Severity
+from schemas.scorecards import CardKind, Scorecard
 from stream_processors.domain.scorecards import samples
 from stream_processors.runtime.metrics import (
     ACTIONS,

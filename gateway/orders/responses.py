@@ -17,10 +17,10 @@ from gateway.http.unsealing import SubjectOut, opened, subject_out, text_of
 from gateway.security.auth import Caller, Role
 from schemas.appeals import Objection
 from schemas.cases.case import Case, Moved
-from schemas.cases.measures import Measure
 from schemas.common import Instant
 from schemas.deadlines import Clock
 from schemas.dissuasion import Attempt, Task
+from schemas.measures import Measure
 from schemas.orders.order import Order, OrderKind
 from schemas.security import Sealer
 from stream_processors.domain.state_machine import Role as Part

@@ -27,7 +27,7 @@ from schemas.oversight.appraisals import (
     Why,
 )
 from schemas.oversight.oversight import Campaign, DataRequest, DataState
-from schemas.oversight.scorecards import Finding
+from schemas.scorecards import Finding
 from stream_processors.domain.oversight import appraisal as assessment
 from stream_processors.domain.oversight import data_request, supervision
 from stream_processors.domain.oversight.dispatch import overdue

@@ -65,8 +65,8 @@ from schemas.oversight.oversight import (
     Record,
     about,
 )
-from schemas.oversight.scorecards import CardKind
 from schemas.parsing import refused
+from schemas.scorecards import CardKind
 from schemas.security.signing import Ed25519Verifier, public_keys, public_path
 from stream_processors.domain.scorecards import card
 

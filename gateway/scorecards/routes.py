@@ -19,8 +19,8 @@ from gateway.problems import Problem, of_refused
 from gateway.security.audit import accessed
 from gateway.security.auth import Role
 from schemas.common import Name
-from schemas.oversight.scorecards import LAYOUTS, CardKind, CardRow, Period, Rank, Scorecard
 from schemas.parsing import refused
+from schemas.scorecards import LAYOUTS, CardKind, CardRow, Period, Rank, Scorecard
 from stream_processors.domain.scorecards import ranking, to_csv
 from stream_processors.domain.scorecards.export import PERCENTILES
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from schemas.oversight.scorecards import CardKind, Scorecard
+from schemas.scorecards import CardKind, Scorecard
 from stream_processors.domain.scorecards import card
 from stream_processors.domain.scorecards.contributions import CHINA
 from stream_processors.views.api import Views

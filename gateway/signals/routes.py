@@ -21,7 +21,7 @@ from gateway.signals.admission import Acceptor, instant
 from gateway.signals.batch import MEDIA_TYPE, BatchReply
 from gateway.signals.parsing import Prepared
 from schemas.cases.case import Case, CaseStatus
-from schemas.cases.feedback import Feedback
+from schemas.feedback import Feedback
 from schemas.signals.submission import SignalIn
 from stream_processors.views.allowed_actions import MERGES_FOLLOWED, feedback_of
 from stream_processors.views.api import Receipt

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pydantic import BaseModel
 
 from schemas.common import Instant
-from schemas.notifications.notice import told
+from schemas.notices import told
 from schemas.notifications.webhook import KINDS, MOST_ENDPOINTS, Endpoint, Endpoints
 from stream_processors.views.inbox_fold import Entry
 

@@ -11,14 +11,14 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from schemas.appeals import Objection, ObjectionRequest
-from schemas.cases.dispositions import Disposition
-from schemas.cases.measures import Measure
 from schemas.common import AmountMinor, Currency, EventTime, Instant, Name, PartyId, Region, Sealed, Stored
 from schemas.deadlines import Clock, Due
+from schemas.dispositions import Disposition
 from schemas.dissuasion import Task, TaskEvent
-from schemas.notifications.notice import Notice
+from schemas.measures import Measure
+from schemas.notices import Notice
 from schemas.orders.order import Order, OrderEvent
-from schemas.oversight.scorecards import Counted
+from schemas.scorecards import Counted
 from schemas.signals.assessed import Reason
 from schemas.signals.events import EventFact
 from schemas.signals.retraction import Standing

@@ -6,15 +6,17 @@ acknowledged never becomes undone, whatever comes in which order.
 
 from __future__ import annotations
 
+from base64 import urlsafe_b64encode
 from datetime import timedelta
 from enum import StrEnum
+from hashlib import sha256
 from typing import Literal
 
 from pydantic import Field
 
 from schemas.common import MAX_OFFSET, Instant, Name, PartyId, Stored
 from schemas.dissuasion import Task
-from schemas.notifications.notice import Notice, NoticeId
+from schemas.notices import Notice, NoticeId
 from schemas.orders.order import Order
 
 NOTICE_KEPT = timedelta(days=30)
@@ -70,3 +72,13 @@ class DeliveryMark(Stored):
     noticed_at: Instant | None = None
     endpoint: Name | None = None
     place: int | None = Field(default=None, ge=0, lt=MAX_OFFSET)
+
+
+def notice_digest(recipient: str, notice_id: str) -> bytes:
+    """12 bytes that stand for a recipient's notice."""
+    return sha256(f"{recipient}\n{notice_id}".encode()).digest()[:12]
+
+
+def notice_name(digest: bytes) -> str:
+    """The digest as text: in the state, and as the name of a webhook's message."""
+    return urlsafe_b64encode(digest).decode()

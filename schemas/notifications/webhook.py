@@ -11,7 +11,7 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from schemas.common import Instant, Name, PartyId, Sealed, Stored
-from schemas.notifications.notice import NoticeId, NoticeKind
+from schemas.notices import NoticeId, NoticeKind
 from schemas.orders.order import OrderKind
 
 MOST_ENDPOINTS = 3

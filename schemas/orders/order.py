@@ -13,7 +13,7 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from schemas.common import AmountMinor, Currency, EventTime, Instant, Name, PartyId, Stored
-from schemas.notifications.notice import Notice, NoticeKind
+from schemas.notices import Notice, NoticeKind
 from schemas.refunds import ReturnRule
 from schemas.signals.subjects import Subject
 

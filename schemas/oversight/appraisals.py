@@ -11,7 +11,7 @@ from typing import Annotated, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from schemas.common import Instant, Name, PartyId, Stored
-from schemas.oversight.scorecards import LAYOUTS, CardKind
+from schemas.scorecards import LAYOUTS, CardKind
 
 MOST_UNITS = 256
 MOST_DISPUTES = 512

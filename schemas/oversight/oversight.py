@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from schemas.cases.case import ActionOutcome
 from schemas.common import EventTime, Instant, Name, PartyId, Stored
 from schemas.oversight.appraisals import Assessment, AssessmentMove, Paper, Supervision, SupervisionMove
-from schemas.oversight.scorecards import Counted, Finding
+from schemas.scorecards import Counted, Finding
 
 
 class DataState(StrEnum):

@@ -15,8 +15,8 @@ from typing import Protocol
 
 from schemas.codec import encode
 from schemas.common import from_ms, instant_ms
+from schemas.notices import NoticeKind
 from schemas.notifications.delivery import DeliveryMark, DeliveryState
-from schemas.notifications.notice import NoticeKind
 from schemas.security import Sealer, UnsealError
 from schemas.topics import DELIVERED, ENDPOINTS, ISSUED
 from stream_processors.runtime.crash_points import point

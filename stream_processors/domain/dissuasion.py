@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from schemas.dissuasion import ATTEMPTS_KEPT, OVER, Attempt, Outcome, Result, Task, TaskEvent, TaskState
 from schemas.dissuasion import TaskEventKind as E
-from schemas.notifications.notice import Notice, NoticeKind
+from schemas.notices import Notice, NoticeKind
 from stream_processors.domain.refusal import Refusal
 from stream_processors.domain.state_machine import (
     ClockStart,

@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from schemas.cases.measures import Measure, MeasureKind, Reaction
+from schemas.measures import Measure, MeasureKind, Reaction
 from stream_processors.domain.refusal import Refusal
 from stream_processors.domain.state_machine import ClockStart, ClockStop, done_between, iso
 

@@ -17,8 +17,8 @@ from typing import NamedTuple
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
 
 from schemas.cases.case import ActionOutcome
+from schemas.notices import NoticeKind
 from schemas.notifications.delivery import DeliveryState
-from schemas.notifications.notice import NoticeKind
 from schemas.policy import Policy
 from schemas.signals.assessed import Outcome
 from schemas.signals.receipts import RawOutcome

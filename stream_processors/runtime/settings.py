@@ -19,7 +19,6 @@ from schemas.policy import Policy
 from schemas.security import Keyring
 from schemas.topics import OURS
 from stream_processors.runtime.calendar_file import SHIPPED_HOLIDAYS
-from stream_processors.webhooks.policy import Hooks
 
 Model = TypeVar("Model", bound=BaseModel)
 SHIPPED_POLICY = Path(__file__).parents[1] / "policies" / "haidong.yaml"
@@ -88,10 +87,6 @@ class Settings(BaseSettings):
     def policy(self) -> Policy:
         return load_policy(self.policy_file)
 
-    def hooks(self) -> Hooks:
-        """What the operator decided about calling institutions; public addresses over HTTPS alone without a file."""
-        return Hooks() if self.webhooks_file is None else load_hooks(self.webhooks_file)
-
     def kafka_auth(self) -> dict[str, Any]:
         """What every aiokafka client needs to reach a protected cluster."""
         auth: dict[str, Any] = {"security_protocol": self.kafka_security_protocol}
@@ -117,21 +112,13 @@ def load_policy(path: Path) -> Policy:
     return parse_policy(text, path)
 
 
-def load_hooks(path: Path) -> Hooks:
-    """The settings of webhooks of a YAML file. PolicyError when it cannot be read or is not whole."""
-    try:
-        text = path.read_bytes()
-    except OSError as error:
-        raise PolicyError(f"cannot read the settings of webhooks {path}: {error}") from error
-    return _parsed(Hooks, text, path, "settings of webhooks")
-
-
 def parse_policy(text: bytes, path: Path) -> Policy:
     """The policy that the bytes of the file at `path` are. PolicyError names the file and every place that is wrong."""
-    return _parsed(Policy, text, path, "policy")
+    return parse_file(Policy, text, path, "policy")
 
 
-def _parsed(model: type[Model], text: bytes, path: Path, what: str) -> Model:
+def parse_file(model: type[Model], text: bytes, path: Path, what: str) -> Model:
+    """A model of a YAML file. PolicyError names the file and every place that is wrong."""
     try:
         return model.model_validate(yaml.safe_load(text.decode("utf-8")))
     except (UnicodeDecodeError, RecursionError, yaml.YAMLError) as error:

@@ -9,8 +9,8 @@ from datetime import datetime
 
 from schemas.appeals import Objection
 from schemas.cases.case import Case
-from schemas.cases.feedback import Feedback
 from schemas.dissuasion import Task
+from schemas.feedback import Feedback
 from schemas.orders.order import Order
 from stream_processors.domain import appeals as objection
 from stream_processors.domain import dissuasion

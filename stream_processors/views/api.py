@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
 from schemas.cases.case import Case, CaseChange
 from schemas.oversight.oversight import OversightChange, Record
-from schemas.oversight.scorecards import CardKind
+from schemas.scorecards import CardKind
 from schemas.signals.retraction import name_of
 from schemas.signals.submission import MOST_VERSIONS
 from stream_processors.state.case_refs import MOVED, brief, in_full, indexed, queue_mark

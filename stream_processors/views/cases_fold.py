@@ -7,7 +7,7 @@ from typing import cast
 from schemas.cases.case import ActionKind, ActionOutcome, CaseStatus
 from schemas.codec import RowEnvelope
 from schemas.common import DAY_MS, instant_ms
-from schemas.oversight.scorecards import Counted
+from schemas.scorecards import Counted
 from stream_processors.domain.scorecards import change_leaves
 from stream_processors.state import compression as packing
 from stream_processors.state.case_refs import MOVED, brief

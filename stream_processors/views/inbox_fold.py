@@ -7,10 +7,8 @@ notice; the state is the same (`mark` in lua/fold.lua takes an earliest or a lat
 
 from __future__ import annotations
 
-from base64 import urlsafe_b64encode
 from collections.abc import Iterable
 from datetime import datetime
-from hashlib import sha256
 from typing import NamedTuple
 from zlib import crc32
 
@@ -18,7 +16,7 @@ import orjson
 
 from schemas.codec import RowEnvelope
 from schemas.common import from_ms, instant_ms
-from schemas.notifications.delivery import NOTICE_KEPT, DeliveryState, Issued, Way
+from schemas.notifications.delivery import NOTICE_KEPT, DeliveryState, Issued, Way, notice_digest, notice_name
 from stream_processors.state import compression as packing
 from stream_processors.state.effects import Effect, box, keep, mark, unrank
 from stream_processors.state.keys import bucket_of
@@ -77,13 +75,12 @@ class Entry(NamedTuple):
 
 def member_of(recipient: str, notice_id: str, ends_ms: int) -> bytes:
     """18 bytes: 12 that stand for the notice, 6 for when it ends."""
-    told = sha256(f"{recipient}\n{notice_id}".encode()).digest()[:_NAME_BYTES]
-    return told + ends_ms.to_bytes(_TIME_BYTES, "big")
+    return notice_digest(recipient, notice_id) + ends_ms.to_bytes(_TIME_BYTES, "big")
 
 
 def name_of(member: bytes) -> str:
     """Under which a notice's values lie in their drawers."""
-    return urlsafe_b64encode(member[:_NAME_BYTES]).decode()
+    return notice_name(member[:_NAME_BYTES])
 
 
 def ends_of(member: bytes) -> int:

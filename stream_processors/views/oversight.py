@@ -17,7 +17,7 @@ from schemas.cases.case import ActionOutcome
 from schemas.codec import RowEnvelope
 from schemas.common import DAY_MS, instant_ms
 from schemas.oversight.oversight import PARTS, OversightChange, Record
-from schemas.oversight.scorecards import Counted
+from schemas.scorecards import Counted
 from schemas.topics import OVERSEEN
 from stream_processors.domain.scorecards import change_leaves
 from stream_processors.state.effects import Effect, add, put, put_case, put_newer

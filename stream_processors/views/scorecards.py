@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from schemas.common import DAY_MS
-from schemas.oversight.scorecards import CardKind
+from schemas.scorecards import CardKind
 from schemas.topics import COUNTED_DAYS
 from stream_processors.domain.scorecards import Leaf
 from stream_processors.domain.scorecards.contributions import CHINA

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from schemas.common import from_ms, instant_ms
+from schemas.notices import NoticeKind
 from schemas.notifications.delivery import NOTICE_KEPT, DeliveryMark, DeliveryState
-from schemas.notifications.notice import NoticeKind
 from schemas.notifications.webhook import Endpoint, Endpoints
 from stream_processors.webhooks import delivery_state as schedule
 from stream_processors.webhooks.payload import Message, id_of

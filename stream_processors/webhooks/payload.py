@@ -15,11 +15,11 @@ import msgspec
 
 from schemas.codec import RowEnvelope, decode, dump
 from schemas.common import instant_ms
-from schemas.notifications.notice import Notice, told, with_basis
+from schemas.notices import Notice, told, with_basis
+from schemas.notifications.delivery import notice_digest, notice_name
 from schemas.notifications.webhook import HookMessage, HookNotice, kind_of
 from schemas.security import Sealer, opened
 from schemas.topics import ISSUED
-from stream_processors.views.inbox_fold import member_of, name_of
 
 PREFIX = "msg_"
 
@@ -64,7 +64,7 @@ class Message(NamedTuple):
 
 def id_of(recipient: str, notice_id: str) -> str:
     """The webhook-id: what a receiver knows a repeated message by."""
-    return PREFIX + name_of(member_of(recipient, notice_id, 0))
+    return PREFIX + notice_name(notice_digest(recipient, notice_id))
 
 
 def message_of(value: bytes | None, recipient: str, sealer: Sealer) -> Message:

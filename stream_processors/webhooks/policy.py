@@ -6,11 +6,13 @@ Invariant: what is shipped allows public addresses over HTTPS and nothing else.
 from __future__ import annotations
 
 from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, model_validator
 
 from schemas.common import Strict
+from stream_processors.runtime.settings import PolicyError, parse_file
 
 Network = IPv4Network | IPv6Network
 Networks = Annotated[tuple[Network, ...], Field(max_length=64)]
@@ -81,3 +83,15 @@ class Hooks(Strict):
         found += ["addresses in place of names"] if calls.literals else []
         found += [f"the networks {', '.join(map(str, calls.allowed))}"] if calls.allowed else []
         return " and ".join(found) or None
+
+
+def load_hooks(path: Path | None) -> Hooks:
+    """What the operator decided about calling institutions; without a file public addresses over HTTPS alone. PolicyError when
+    the file cannot be read or is not whole."""
+    if path is None:
+        return Hooks()
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise PolicyError(f"cannot read the settings of webhooks {path}: {error}") from error
+    return parse_file(Hooks, text, path, "settings of webhooks")

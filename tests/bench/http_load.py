@@ -18,8 +18,8 @@ from urllib.parse import urlsplit
 import orjson
 import uvloop
 
-from deploy.commands.token import mint
 from deploy.demo.generate import Mix, Planned, generate
+from deploy.local.tokens import mint
 from tests.bench.harness import answer, request
 
 FRESH = Mix(repeat=0, resend=0, conflict=0)

@@ -17,9 +17,9 @@ from pydantic import ValidationError
 
 from deploy.demo.generate import generate
 from schemas.cases.case import Action, ActionKind, Disposition
-from schemas.cases.measures import Channel, Measure, MeasureKind, Reaction
 from schemas.codec import decode, encode
 from schemas.deadlines import ClockStep, Due
+from schemas.measures import Channel, Measure, MeasureKind, Reaction
 from schemas.orders.order import OrderDraft, OrderEvent, OrderEventKind, OrderKind, Verify, VerifyField
 from schemas.security import AesGcmSealer, Tokenizer
 from schemas.security.signal_protection import protect

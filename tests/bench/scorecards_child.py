@@ -18,7 +18,7 @@ import uvloop
 
 from schemas.cases.case import ActionKind, ActionOutcome
 from schemas.codec import RowEnvelope
-from schemas.oversight.scorecards import CardKind
+from schemas.scorecards import CardKind
 from schemas.signals.assessed import Outcome
 from schemas.signals.submission import SignalKind
 from stream_processors.domain.scorecards import from_csv

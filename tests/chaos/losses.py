@@ -19,11 +19,10 @@ from pathlib import Path
 import httpx
 from rich.console import Console
 
-from deploy.commands.receipt import places_of
 from deploy.demo.generate import generate
 from deploy.local.process_specs import ALL_AGENTS
 from deploy.local.stack import Stack
-from deploy.verify.ledger import Ledger, read_ledger
+from deploy.verify.ledger import Ledger, places_of, read_ledger
 from deploy.verify.run import settings_of
 from deploy.verify.wait_idle import wait_quiet
 from schemas.topics import ACTIONS, ASSESSED, CHANGED, ISSUED, RETRACTIONS, SUBMITTED, Topic

@@ -12,11 +12,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from deploy.commands.receipt import places_of
-from deploy.commands.token import mint
 from deploy.local.paths import Places
 from deploy.local.stack import Stack
-from deploy.verify.ledger import Ledger, read_ledger
+from deploy.local.tokens import mint
+from deploy.verify.ledger import Ledger, places_of, read_ledger
 from deploy.verify.run import settings_of
 from deploy.verify.wait_idle import wait_quiet
 from stream_processors.runtime.settings import SHIPPED_POLICY

@@ -19,8 +19,8 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
-from deploy.commands.token import mint
 from deploy.local.stack import Stack
+from deploy.local.tokens import mint
 from deploy.verify.run import settings_of
 from schemas.cases.case import CaseChange
 from schemas.codec import encode

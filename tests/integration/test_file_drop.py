@@ -17,9 +17,9 @@ import yaml
 from redis import Redis
 from rich.console import Console
 
-from deploy.commands.token import mint
 from deploy.demo.run import Wish, play
 from deploy.local.stack import Stack
+from deploy.local.tokens import mint
 from deploy.verify.run import settings_of
 from deploy.verify.wait_idle import wait_quiet
 from stream_processors.state.shared_hashes import named

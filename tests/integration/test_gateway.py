@@ -15,7 +15,7 @@ import httpx
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from deploy.commands.token import ensure_keys, mint
+from deploy.local.tokens import ensure_keys, mint
 from gateway.app import create_app
 from gateway.settings import GatewaySettings
 from schemas.codec import decode

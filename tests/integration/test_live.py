@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from deploy.commands.token import mint, scrape_headers
 from deploy.local.stack import Stack
+from deploy.local.tokens import mint, scrape_headers
 from tests.unit.gateway.fakes import lines, ndjson, signal
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="function")]

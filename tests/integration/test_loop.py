@@ -12,8 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
-from deploy.commands.token import mint
 from deploy.local.stack import Stack
+from deploy.local.tokens import mint
 from tests.support.waiting import until
 from tests.unit.gateway.fakes import signal
 

@@ -16,8 +16,8 @@ import httpx
 import pytest
 from rich.console import Console
 
-from deploy.commands.token import mint
 from deploy.local.stack import Stack
+from deploy.local.tokens import mint
 from deploy.verify.run import settings_of
 from deploy.verify.wait_idle import wait_quiet
 from schemas.topics import Topic

@@ -23,10 +23,10 @@ import redis
 from aiokafka import AIOKafkaProducer
 from prometheus_client.parser import text_string_to_metric_families
 
-from deploy.commands.token import mint, scrape_headers
 from deploy.local import prometheus
 from deploy.local.process_specs import AGENTS
 from deploy.local.stack import Stack
+from deploy.local.tokens import mint, scrape_headers
 from deploy.verify.run import settings_of
 from deploy.verify.wait_idle import wait_quiet
 from gateway.ops.exporter import KEPT_S

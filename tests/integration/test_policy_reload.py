@@ -12,8 +12,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from deploy.commands.token import mint
 from deploy.local.stack import Stack
+from deploy.local.tokens import mint
 from stream_processors.runtime.settings import SHIPPED_POLICY
 from stream_processors.state.store import connect
 from stream_processors.views.api import RedisViews

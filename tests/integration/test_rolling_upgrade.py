@@ -21,8 +21,8 @@ from rich.console import Console
 
 from connectors.client.backoff import Backoff
 from connectors.gateway_client import HttpGateway
-from deploy.commands.token import mint
 from deploy.local.stack import Stack
+from deploy.local.tokens import mint
 from deploy.verify.ledger import Ledger
 from deploy.verify.run import settings_of
 from deploy.verify.wait_idle import wait_quiet

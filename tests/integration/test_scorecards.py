@@ -13,8 +13,8 @@ import httpx
 import pytest
 import redis
 
-from deploy.commands.token import mint, scrape_headers
 from deploy.local.stack import Stack
+from deploy.local.tokens import mint, scrape_headers
 from deploy.verify.rebuild_compare import compare_with_rebuilt
 from deploy.verify.run import settings_of
 from deploy.verify.wait_idle import wait_quiet

@@ -15,8 +15,8 @@ from typing import Any
 import httpx
 import pytest
 
-from deploy.commands.token import mint
 from deploy.local.stack import Stack
+from deploy.local.tokens import mint
 from tests.bench.synthetic_fraud import Transfer, passed_on
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="function")]

@@ -18,8 +18,8 @@ import pytest
 from redis import Redis
 
 from connectors.client import verify_webhook
-from deploy.commands.token import mint
 from deploy.local.stack import Stack
+from deploy.local.tokens import mint
 from schemas.topics import ISSUED
 from stream_processors.runtime.crash_points import POINTS
 from stream_processors.runtime.log import KafkaLog

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from schemas.cases.case import ActionOutcome, CaseChange
 from schemas.codec import decode, encode
 from schemas.envelope import Origin
-from schemas.oversight.scorecards import Counted
+from schemas.scorecards import Counted
 from schemas.signals.assessed import AssessedSignal, Outcome
 from schemas.signals.retraction import FOREVER
 from schemas.topics import ASSESSED, CHANGED, SUBMITTED

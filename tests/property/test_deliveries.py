@@ -19,7 +19,7 @@ from schemas.cases.case import Action, ActionKind, ActionOutcome
 from schemas.codec import decode
 from schemas.common import from_ms
 from schemas.envelope import Origin
-from schemas.notifications.notice import Notice
+from schemas.notices import Notice
 from schemas.topics import ACTIONS, CHANGED, DELIVERED, ISSUED, SUBMITTED
 from stream_processors.agents import track
 from stream_processors.state.fold_run import read_chunk

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.cases.case import Case
-from schemas.cases.feedback import Feedback
+from schemas.feedback import Feedback
 from stream_processors.domain.cases import decide as loop
 from stream_processors.domain.notifications.early_warning import early_warning
 from stream_processors.domain.notifications.feedback import Handling, feedback, seen_of

@@ -13,7 +13,7 @@ from typing import Any
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from schemas.oversight.scorecards import LAYOUTS, CardKind, Counted, Scorecard
+from schemas.scorecards import LAYOUTS, CardKind, Counted, Scorecard
 from stream_processors.domain.scorecards import ERROR_PERCENT, card, contributions, counted, fold, from_csv, to_csv
 from stream_processors.domain.scorecards.buckets import BOUNDS, LONGEST_S, bucket, percentile
 from stream_processors.domain.scorecards.card import TOTAL

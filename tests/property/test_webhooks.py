@@ -14,8 +14,8 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from schemas.common import instant_ms
+from schemas.notices import Notice
 from schemas.notifications.delivery import DeliveryState
-from schemas.notifications.notice import Notice
 from stream_processors.agents import webhook_sender as calls
 from stream_processors.webhooks import delivery_queue as lanes
 from stream_processors.webhooks.endpoints import disable, enable

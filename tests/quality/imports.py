@@ -86,18 +86,18 @@ def find_circles(imports: Graph) -> list[tuple[str, ...]]:
 
 
 def longest_chain(imports: Graph) -> list[str]:
-    """The longest path along the imports; nodes of one circle count as one."""
-    circle_of = {node: circle[0] for circle in find_circles(imports) for node in circle}
-    merged: dict[str, set[str]] = {}
+    """The longest path along the imports. Of a circle all nodes stand on it: each needs each other."""
+    circle_of = {node: circle for circle in find_circles(imports) for node in circle}
+    merged: dict[tuple[str, ...], set[tuple[str, ...]]] = {}
     for node, targets in imports.items():
-        source = circle_of.get(node, node)
-        merged.setdefault(source, set()).update(circle_of.get(target, target) for target in targets)
-    longest: dict[str, list[str]] = {}
+        source = circle_of.get(node, (node,))
+        merged.setdefault(source, set()).update(circle_of.get(target, (target,)) for target in targets)
+    longest: dict[tuple[str, ...], list[str]] = {}
 
-    def chain(node: str) -> list[str]:
+    def chain(node: tuple[str, ...]) -> list[str]:
         if node not in longest:
             below = [chain(target) for target in merged.get(node, ()) if target != node]
-            longest[node] = [node, *max(below, key=len, default=[])]
+            longest[node] = [*node, *max(below, key=len, default=[])]
         return longest[node]
 
     return max((chain(node) for node in merged), key=len, default=[])

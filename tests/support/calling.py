@@ -8,8 +8,8 @@ from typing import Any
 
 from schemas.codec import encode
 from schemas.common import from_ms
+from schemas.notices import Notice
 from schemas.notifications.delivery import DeliveryMark
-from schemas.notifications.notice import Notice
 from schemas.notifications.webhook import Endpoint
 from schemas.topics import DELIVERED, ENDPOINTS, ISSUED
 from stream_processors.agents.webhook import Webhook

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from schemas.oversight.scorecards import CardKind, Cell
+from schemas.scorecards import CardKind, Cell
 from tests.support.memory_store import MemoryRedis
 
 KINDS = {"i": CardKind.INSTITUTION, "u": CardKind.UNIT}

@@ -7,8 +7,8 @@ from typing import Any
 
 from schemas.cases.case import Action, ActionKind, CaseChange
 from schemas.codec import decode, encode
+from schemas.notices import Notice
 from schemas.notifications.delivery import DeliveryMark
-from schemas.notifications.notice import Notice
 from schemas.signals.subjects import Subject
 from schemas.topics import ACTIONS, CHANGED, DELIVERED, ISSUED
 from stream_processors.runtime.log import partition_of

@@ -11,7 +11,7 @@ import orjson
 
 from schemas.codec import encode
 from schemas.envelope import Origin
-from schemas.notifications.notice import Notice
+from schemas.notices import Notice
 from schemas.notifications.webhook import KINDS, Endpoint, Endpoints
 from schemas.topics import CHANGED, DELIVERED, ENDPOINTS, ISSUED
 from stream_processors.webhooks import signing as sign

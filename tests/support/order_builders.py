@@ -6,9 +6,9 @@ import calendar
 from datetime import datetime, timedelta
 from typing import Any
 
-from schemas.cases.measures import Measure
 from schemas.deadlines import Length
 from schemas.dissuasion import Attempt, Reach, Task, TaskDraft, TaskEvent
+from schemas.measures import Measure
 from schemas.orders.order import Order, OrderDraft, OrderEvent, Verify
 from schemas.orders.policy import OrderRules
 from schemas.signals.subjects import Subject

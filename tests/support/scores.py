@@ -9,7 +9,7 @@ from typing import Any
 from joserfc.jwk import OKPKey
 
 from schemas.oversight.appraisals import Assessment, AssessmentMove, Supervision, SupervisionMove, UnitResult
-from schemas.oversight.scorecards import Cell
+from schemas.scorecards import Cell
 from schemas.security.signing import Ed25519Signer, Ed25519Verifier
 from stream_processors.domain.oversight import appraisal as assessments
 from stream_processors.domain.oversight import supervision as supervisions

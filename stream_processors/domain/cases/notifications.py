@@ -12,9 +12,9 @@ from hashlib import sha256
 from typing import Any
 
 from schemas.cases.case import ActionKind, Case
-from schemas.cases.feedback import TakenBack
-from schemas.cases.measures import MeasureKind
-from schemas.notifications.notice import Notice, NoticeKind
+from schemas.feedback import TakenBack
+from schemas.measures import MeasureKind
+from schemas.notices import Notice, NoticeKind
 from schemas.orders.order import OrderKind, OrderState
 from stream_processors.domain.cases.step import Step
 from stream_processors.domain.notifications.early_warning import early_warning

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from schemas.cases.case import Case, CaseStatus, Disposition
 from schemas.deadlines import ClockName, ClockState, Length
 from schemas.ids import ORDER, name_of
-from schemas.notifications.notice import Notice, NoticeKind
+from schemas.notices import Notice, NoticeKind
 from schemas.orders.order import LIVE, REVERSIBLE, Order, OrderDraft, OrderEvent, OrderEventKind, OrderKind, OrderState
 from stream_processors.domain import measures
 from stream_processors.domain.cases import deadlines as case_clocks

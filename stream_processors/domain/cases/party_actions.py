@@ -11,10 +11,10 @@ from hashlib import sha256
 
 from schemas.appeals import Objection, ObjectionMove, ObjectionRequest, ObjectionState
 from schemas.cases.case import Case
-from schemas.cases.measures import MeasureKind
 from schemas.deadlines import Clock, ClockStep, Role
 from schemas.dissuasion import OVER, Outcome, Task, TaskEvent, TaskEventKind
-from schemas.notifications.notice import Notice, NoticeKind
+from schemas.measures import MeasureKind
+from schemas.notices import Notice, NoticeKind
 from schemas.orders.order import Order, OrderEvent, OrderEventKind, OrderKind
 from stream_processors.domain import appeals as objection
 from stream_processors.domain import dissuasion

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from schemas.cases.case import Action, Case, Verdict
-from schemas.notifications.notice import Notice
+from schemas.notices import Notice
 from schemas.policy import Policy
 from stream_processors.domain.deadlines.calendar import Calendar
 from stream_processors.domain.state_machine import ClockStart, ClockStop

@@ -13,8 +13,8 @@ from pydantic import TypeAdapter
 from schemas.cases.case import Action
 from schemas.common import Stored
 from schemas.dissuasion import Task
+from schemas.notices import Notice
 from schemas.notifications.delivery import MOST_FOLLOWS, MOST_NOTICES, Issued, Settled
-from schemas.notifications.notice import Notice
 from schemas.orders.order import Order
 
 _NOTICES, _FOLLOWS = TypeAdapter(tuple[Notice, ...]), TypeAdapter(tuple[Action, ...])

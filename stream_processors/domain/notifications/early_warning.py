@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Set
 
 from schemas.cases.case import Case
-from schemas.cases.feedback import EarlyWarning
+from schemas.feedback import EarlyWarning
 from stream_processors.domain.notifications.feedback import others
 from stream_processors.domain.notifications.notification import Told
 from stream_processors.domain.signals.leads import has_leads, visible_kinds, visible_reporters, visible_signals

@@ -12,8 +12,8 @@ from datetime import datetime
 from typing import NamedTuple
 
 from schemas.cases.case import Case, CaseStatus, JoinedSignal
-from schemas.cases.feedback import MOST_ACTS, Feedback
 from schemas.common import MOST_AMOUNT_MINOR
+from schemas.feedback import MOST_ACTS, Feedback
 from schemas.signals.assessed import AssessedSignal, Outcome
 from stream_processors.domain.notifications.notification import Told
 from stream_processors.domain.signals.leads import (

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 from schemas.appeals import ObjectionTold
-from schemas.cases.feedback import EarlyWarning, Feedback, TakenBack
+from schemas.feedback import EarlyWarning, Feedback, TakenBack
 
 ToldKind = Literal["feedback", "early_warning", "taken_back", "objection"]
 

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 from schemas.cases.case import Case
-from schemas.cases.feedback import TakenBack, Undo
+from schemas.feedback import TakenBack, Undo
 from stream_processors.domain.notifications.feedback import others
 from stream_processors.domain.notifications.notification import Told
 

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from schemas.deadlines import Length
-from schemas.notifications.notice import NoticeKind
+from schemas.notices import NoticeKind
 from schemas.orders.order import HOLDS, LIVE, UNDONE, Order, OrderEventKind, OrderKind, OrderState, RefusalReason
 from stream_processors.domain.orders.step import Effects, Follow, Step, Told, is_done, is_part, is_unlifted
 from stream_processors.domain.state_machine import ClockStart, ClockStop, iso

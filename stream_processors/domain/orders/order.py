@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from schemas.common import is_unit
-from schemas.notifications.notice import Notice
+from schemas.notices import Notice
 from schemas.orders.order import (
     HISTORY_KEPT,
     HOLDS,

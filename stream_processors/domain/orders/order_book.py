@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import NamedTuple
 
-from schemas.notifications.notice import Notice
+from schemas.notices import Notice
 from schemas.orders.order import LIVE, REVERSIBLE, Order, OrderEvent, OrderEventKind, OrderKind, OrderState
 from schemas.orders.policy import OrderRules
 from stream_processors.domain.orders import order as one_order

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from schemas.deadlines import Length
-from schemas.notifications.notice import Notice, NoticeKind
+from schemas.notices import Notice, NoticeKind
 from schemas.orders.order import HOLDS, LIVE, REVERSIBLE, Order, OrderEvent, OrderEventKind, OrderKind, OrderState
 from schemas.orders.policy import KindRules
 from schemas.refunds import NOTICED

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from schemas.oversight.oversight import Campaign, CampaignMove, CampaignMoveKind
-from schemas.oversight.scorecards import CampaignFigures
+from schemas.scorecards import CampaignFigures
 from stream_processors.domain.refusal import Refusal
 
 APPLIED_KEPT = 16

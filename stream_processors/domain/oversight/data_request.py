@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from schemas.oversight.oversight import DataMove, DataMoveKind, DataRequest, DataState
-from schemas.oversight.scorecards import DataFigures
+from schemas.scorecards import DataFigures
 from stream_processors.domain.refusal import Refusal
 
 APPLIED_KEPT = 64

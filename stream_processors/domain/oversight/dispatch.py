@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from schemas.cases.case import ActionOutcome
 from schemas.oversight.appraisals import Supervision, SupervisionMove, SupervisionMoveKind, SupervisionState
 from schemas.oversight.oversight import OversightAction, OversightChange, Record
-from schemas.oversight.scorecards import Figures
+from schemas.scorecards import Figures
 from stream_processors.domain.oversight import appraisal as assessment
 from stream_processors.domain.oversight import campaign, data_request, supervision
 from stream_processors.domain.oversight.appraisal import Signer

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from schemas.oversight.scorecards import LAYOUTS, CardKind, CardRow, Cell, Family, Layout, Percentiles, Rank, Scorecard
+from schemas.scorecards import LAYOUTS, CardKind, CardRow, Cell, Family, Layout, Percentiles, Rank, Scorecard
 from stream_processors.domain.scorecards.buckets import BOUNDS, ERROR_PERCENT, counts, percentile
 from stream_processors.domain.scorecards.suppression import hidden
 

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from schemas.cases.case import CaseStatus
 from schemas.deadlines import ClockState
-from schemas.oversight.scorecards import CaseCore, ClockFigures, Counted, Figures, MeasureFigures, OrderFigures
+from schemas.scorecards import CaseCore, ClockFigures, Counted, Figures, MeasureFigures, OrderFigures
 
 UNIT_DUTIES = {
     "acknowledge": "acknowledge",

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple, Protocol
 
 from schemas.common import is_unit
-from schemas.oversight.scorecards import (
+from schemas.scorecards import (
     Add,
     CampaignFigures,
     CardKind,

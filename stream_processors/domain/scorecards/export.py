@@ -12,7 +12,7 @@ import io
 import unicodedata
 from collections.abc import Iterator, Mapping
 
-from schemas.oversight.scorecards import LAYOUTS, CardKind, CardRow, Sample, Scorecard
+from schemas.scorecards import LAYOUTS, CardKind, CardRow, Sample, Scorecard
 from stream_processors.domain.scorecards.card import value
 
 SUPPRESSED = "*"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime, time
 
 from schemas.cases.case import Case, JoinedSignal
-from schemas.notifications.notice import Notice, NoticeKind
+from schemas.notices import Notice, NoticeKind
 from schemas.policy import Policy
 from schemas.signals.hubs import ListedHub
 from stream_processors.domain.deadlines.calendar import SHANGHAI

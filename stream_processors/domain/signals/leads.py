@@ -12,7 +12,7 @@ from collections.abc import Iterable, Set
 from datetime import datetime
 
 from schemas.cases.case import Case, CaseStatus, JoinedSignal
-from schemas.cases.dispositions import Disposition
+from schemas.dispositions import Disposition
 from schemas.signals.assessed import Reason
 from schemas.signals.explanations import is_own
 from schemas.signals.submission import SignalKind

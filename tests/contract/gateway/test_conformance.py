@@ -28,7 +28,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from deploy.commands.token import ensure_keys, mint
+from deploy.local.tokens import ensure_keys, mint
 from gateway import app as wiring
 from gateway.adapters.kafka import Entry
 from gateway.adapters.stage_lag import Lag

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from schemas.cases.case import Action, ActionKind, Case, CaseChange, JoinedSignal
-from schemas.oversight.scorecards import CardKind
+from schemas.scorecards import CardKind
 from schemas.signals.assessed import AssessedSignal
 from stream_processors.domain.cases import decide as decision
 from stream_processors.domain.oversight import dispatch as oversight

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from schemas.oversight.scorecards import CardKind
+from schemas.scorecards import CardKind
 from stream_processors.domain.scorecards import book, signal_leaves
 from stream_processors.state.keys import FOLDS, PROJECT
 from stream_processors.state.store import RedisStore, Write, connect

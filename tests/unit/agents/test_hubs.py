@@ -8,7 +8,7 @@ import pytest
 
 from schemas.cases.case import CaseStatus
 from schemas.codec import decode
-from schemas.notifications.notice import NoticeKind
+from schemas.notices import NoticeKind
 from schemas.policy import Policy
 from schemas.signals.assessed import AssessedSignal
 from schemas.signals.hubs import MEASURED, Hubs

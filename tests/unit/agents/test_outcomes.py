@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from schemas.cases.case import Action, ActionKind, Case, CaseChange, CaseStatus
-from schemas.cases.measures import Measure
+from schemas.measures import Measure
 from schemas.topics import CHANGED
 from stream_processors.domain.cases import decide as decision
 from stream_processors.runtime.log import Record

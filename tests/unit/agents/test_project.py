@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from schemas.codec import decode
-from schemas.oversight.scorecards import CardKind
+from schemas.scorecards import CardKind
 from schemas.topics import ACTIONS, ASSESSED, CHANGED, DEADLETTER, RETRACTIONS, SUBMITTED
 from stream_processors.state.case_refs import in_full
 from stream_processors.state.compression import unpack

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from deploy.commands.token import mint
 from deploy.local import redis_server, store_access
 from deploy.local.errors import LauncherError
 from deploy.local.paths import Places
+from deploy.local.tokens import mint
 from schemas.security.private_files import make_private_folder, write_private_file
 
 

@@ -10,8 +10,8 @@ import pytest
 from gateway.orders.responses import own_clocks
 from schemas.appeals import ObjectionRequest
 from schemas.cases.case import CaseChange, CaseStatus
-from schemas.cases.feedback import Feedback
 from schemas.deadlines import ClockState, Length
+from schemas.feedback import Feedback
 from schemas.orders.order import OrderState
 from schemas.signals.submission import SignalKind
 from stream_processors.domain import measures

@@ -8,7 +8,7 @@ from schemas.appeals import ObjectionRequest
 from schemas.cases.case import ActionOutcome, CaseStatus
 from schemas.deadlines import ClockState
 from schemas.dissuasion import TaskEvent
-from schemas.notifications.notice import NoticeKind
+from schemas.notices import NoticeKind
 from schemas.orders.order import OrderState
 from stream_processors.domain.cases import decide as case
 from stream_processors.domain.cases.state import Phase, phase_of

@@ -8,9 +8,9 @@ import pytest
 
 from schemas.appeals import Objection
 from schemas.cases.case import Action, ActionKind, Case, CaseStatus, Moved
-from schemas.cases.measures import Measure
 from schemas.deadlines import Clock
 from schemas.dissuasion import Task
+from schemas.measures import Measure
 from schemas.orders.order import Order
 from stream_processors.domain.cases.evidence import keep_evidence
 from stream_processors.domain.cases.step import Done

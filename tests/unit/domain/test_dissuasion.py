@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from schemas.dissuasion import ATTEMPTS_KEPT, Task
-from schemas.notifications.notice import SAID, NoticeKind
+from schemas.notices import SAID, NoticeKind
 from stream_processors.domain import dissuasion
 from stream_processors.domain.dissuasion import CLOCK, MOST_MISSED, TaskChange
 from stream_processors.domain.state_machine import ClockStart, ClockStop

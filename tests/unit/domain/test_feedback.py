@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from schemas.cases.case import Case
-from schemas.cases.feedback import Feedback
+from schemas.feedback import Feedback
 from schemas.signals.assessed import Outcome
 from schemas.signals.submission import SignalKind
 from stream_processors.domain.cases import decide as loop

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from schemas.notifications.notice import SAID, NoticeKind, told
+from schemas.notices import SAID, NoticeKind, told
 from schemas.orders.order import Order, OrderKind
 from schemas.orders.policy import OrderRules
 from stream_processors.domain.orders import order_book as orders

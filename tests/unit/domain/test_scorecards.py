@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from schemas.oversight.scorecards import LAYOUTS, CampaignFigures, CardKind, DataFigures, Figures, Scorecard
+from schemas.scorecards import LAYOUTS, CampaignFigures, CardKind, DataFigures, Figures, Scorecard
 from schemas.signals.assessed import AssessedSignal, Outcome
 from schemas.signals.retraction import FOREVER
 from stream_processors.domain.cases import decide as cases

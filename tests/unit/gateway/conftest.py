@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from deploy.commands.token import ensure_keys, mint
+from deploy.local.tokens import ensure_keys, mint
 from gateway import app as wiring
 from gateway.adapters.stage_lag import Lag
 from gateway.settings import GatewaySettings

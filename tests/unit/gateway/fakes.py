@@ -27,8 +27,8 @@ from schemas.notifications.delivery import DeliveryMark, DeliveryState, Issued
 from schemas.notifications.webhook import Endpoints
 from schemas.orders.order import Order, OrderMoved, Verify
 from schemas.oversight.oversight import OversightChange, Record
-from schemas.oversight.scorecards import CardKind
 from schemas.policy import Policy
+from schemas.scorecards import CardKind
 from schemas.security import Sealer, Tokenizer
 from schemas.signals.assessed import AssessedSignal, Outcome
 from schemas.signals.submission import Subject

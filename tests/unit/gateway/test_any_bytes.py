@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from deploy.commands.token import ensure_keys, mint
+from deploy.local.tokens import ensure_keys, mint
 from gateway import app as wiring
 from gateway.adapters.stage_lag import Lag
 from gateway.http.openapi import examples_of

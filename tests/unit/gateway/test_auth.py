@@ -13,8 +13,8 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 
-from deploy.commands import token as tokens
-from deploy.commands.token import mint, scrape_headers
+from deploy.local import tokens
+from deploy.local.tokens import mint, scrape_headers
 from gateway import app as wiring
 from gateway.app import ENDPOINTS
 from gateway.problems import Problem

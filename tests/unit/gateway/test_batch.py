@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from deploy.commands.token import mint
+from deploy.local.tokens import mint
 from gateway import app as wiring
 from gateway.problems import TYPE_PREFIX, Problem
 from gateway.signals import batch

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from deploy.commands.token import mint
+from deploy.local.tokens import mint
 from gateway import app as wiring
 from gateway.http import docs_page
 from gateway.server import fd_limit as files

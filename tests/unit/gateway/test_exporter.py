@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from gateway.ops.exporter import KEPT_S, Exporter
 from gateway.scorecards.service import Cards
 from schemas.cases.case import CaseStatus
-from schemas.oversight.scorecards import CardKind
+from schemas.scorecards import CardKind
 from stream_processors.domain.scorecards import series
 from tests.unit.gateway.fakes import QUEUE, T0, FakeViews, a_case, ndjson, signal
 

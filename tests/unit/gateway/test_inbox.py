@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from deploy.commands.token import mint
+from deploy.local.tokens import mint
 from gateway import app as wiring
 from gateway.adapters.stage_lag import Lag
 from gateway.inbox import cursor as cursors

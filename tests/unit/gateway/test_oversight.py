@@ -7,10 +7,10 @@ from typing import Any
 import httpx
 import pytest
 
-from deploy.commands.token import mint
+from deploy.local.tokens import mint
 from gateway.settings import GatewaySettings
 from schemas.codec import decode
-from schemas.oversight.scorecards import CardKind
+from schemas.scorecards import CardKind
 from schemas.security.signing import Ed25519Signer, load_or_create
 from schemas.topics import OVERSIGHT
 from tests.unit.gateway.conftest import Client

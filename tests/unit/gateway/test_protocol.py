@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterable
 
 import pytest
 
-from deploy.commands.token import mint
+from deploy.local.tokens import mint
 from gateway import app as wiring
 from gateway.server.connection_limits import HEAD_LIMIT_BYTES
 from tests.unit.gateway.fakes import signal

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.scorecards.service import Cards
-from schemas.oversight.scorecards import CardKind
+from schemas.scorecards import CardKind
 from stream_processors.domain.scorecards import from_csv
 from tests.unit.gateway.conftest import Client
 from tests.unit.gateway.fakes import QUEUE, T0, FakeViews

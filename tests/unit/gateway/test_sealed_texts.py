@@ -11,8 +11,8 @@ from gateway.commands.sealing import Protector
 from gateway.inbox.responses import item_out
 from gateway.services import Services
 from schemas.cases.case import Action, ActionKind
-from schemas.cases.measures import ReportedIn
 from schemas.codec import decode
+from schemas.measures import ReportedIn
 from schemas.orders.order import OrderEvent, OrderEventKind
 from schemas.orders.requests import OrderIn
 from schemas.topics import ACTIONS, ASSESSED, CHANGED, ISSUED, SUBMITTED, TOPICS

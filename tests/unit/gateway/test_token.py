@@ -13,8 +13,8 @@ from joserfc import jwt
 from joserfc.jwk import KeySet
 from typer.testing import CliRunner
 
-from deploy.commands.token import ensure_keys, mint, register
 from deploy.local import paths as places
+from deploy.local.tokens import ensure_keys, mint, register
 
 
 def claims(token: str, home: Path, profile: str = "demo") -> dict:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from schemas.cases.measures import BlockedIn
 from schemas.common import Amount
 from schemas.currencies import CURRENCIES, read_code, read_written
 from schemas.dissuasion import AttemptIn
+from schemas.measures import BlockedIn
 from schemas.orders.requests import OrderIn
 from tests.support.builders import T0, body, submitted
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from schemas.cases.measures import BlockedIn, MeasureIn
+from schemas.measures import BlockedIn, MeasureIn
 from schemas.orders.order import OrderKind
 from schemas.orders.policy import OrderRules
 from schemas.orders.requests import AnswerIn, OrderIn

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from schemas.notices import NoticeKind
 from schemas.notifications.delivery import DeliveryMark, DeliveryState
-from schemas.notifications.notice import NoticeKind
 from schemas.notifications.webhook import Endpoint, Endpoints
 from stream_processors.webhooks.delivery_queue import Lane, Lanes
 from stream_processors.webhooks.payload import Message, id_of

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pytest
 import uvicorn
 
-from deploy.commands.token import ensure_keys, mint
+from deploy.local.tokens import ensure_keys, mint
 from gateway import app as wiring
 from gateway.adapters.kafka import Entry
 from gateway.adapters.stage_lag import Lag

@@ -9,8 +9,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from schemas.cases.dispositions import Disposition
 from schemas.common import AmountMinor, Currency, Name, Stored
+from schemas.dispositions import Disposition
 from schemas.signals.indicators import IndicatorKind
 from schemas.signals.submission import SignalKind
 

@@ -12,8 +12,8 @@ from typing import Annotated, NamedTuple
 from pydantic import Field, StringConstraints
 
 from schemas.appeals import ObjectionTold
-from schemas.cases.feedback import EarlyWarning, Feedback, TakenBack
 from schemas.common import Instant, Name, PartyId, Stored
+from schemas.feedback import EarlyWarning, Feedback, TakenBack
 from schemas.signals.subjects import Subject
 
 NoticeId = Annotated[str, StringConstraints(min_length=1, max_length=400)]
