@@ -14,7 +14,8 @@ from joserfc.jwk import KeySet
 from typer.testing import CliRunner
 
 from deploy.local import paths as places
-from deploy.local.tokens import ensure_keys, mint, register
+from deploy.commands.token import register
+from deploy.local.tokens import ensure_keys, mint
 
 
 def claims(token: str, home: Path, profile: str = "demo") -> dict:
