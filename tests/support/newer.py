@@ -20,7 +20,7 @@ def newer(folder: Path) -> dict[str, str]:
     """Makes the tree; the environment of its processes."""
     for package in PACKAGES:
         shutil.copytree(project_root() / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
-    changed = [name for path in sorted((folder / "schemas").glob("*.py")) for name in _grown(path)]
+    changed = [name for path in sorted((folder / "schemas").rglob("*.py")) for name in _grown(path)]
     assert {"SubmittedSignal", "AssessedSignal", "Action", "Case", "CaseChange", "JoinedSignal", "Subject"} <= set(changed)
     # Safe path and app dir: else the folder that the process is started in, the present tree, would come first.
     return {"PYTHONPATH": str(folder), "PYTHONSAFEPATH": "1", "UVICORN_APP_DIR": str(folder)}
