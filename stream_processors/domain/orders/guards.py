@@ -187,11 +187,9 @@ def _part_releasable(step: Step, target: Order) -> Refusal | None:
     if replacing := _in_its_place(target, step.others):
         detail = f"the order {replacing[0].order_id} is to take its place: release a part of that once it is done, or the whole"
         return Refusal("not-allowed", detail)
-    available = target.held_minor - promised_minor(target, step.others)
-    if minor > available:
-        return Refusal(
-            "not-held", f"{available} in minor units is held and not promised to anybody; release the whole of it instead"
-        )
+    rest = target.held_minor - promised_minor(target, step.others)
+    if minor > rest:
+        return Refusal("not-held", f"{rest} in minor units is held and not promised to anybody; release the whole of it instead")
     return None
 
 
@@ -219,9 +217,9 @@ def _returnable(step: Step) -> Refusal | None:
         return Refusal("order-incomplete", "a return says how much, in the currency of what is frozen")
     if any(_releases(other, target) for other in step.others):
         return Refusal("already-released", f"the order {target.order_id} is being released: what it holds is paid to nobody")
-    available = target.held_minor - promised_minor(target, step.others)
-    if order.amount_minor > available:
-        return Refusal("not-held", f"{available} in minor units is frozen and not yet promised to anybody")
+    rest = target.held_minor - promised_minor(target, step.others)
+    if order.amount_minor > rest:
+        return Refusal("not-held", f"{rest} in minor units is frozen and not yet promised to anybody")
     return None
 
 
