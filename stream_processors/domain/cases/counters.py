@@ -64,17 +64,17 @@ def uncounted(tally: Tally, signal: Adds) -> Tally:
     return _moved(tally, signal, -1)
 
 
-def together(one: Tally, other: Tally) -> Tally:
+def together(tally: Tally, other: Tally) -> Tally:
     """Of all signals that either counts."""
     return Tally.trusted(
-        scores=_sum(one.scores, other.scores),
-        institutions=_sum(one.institutions, other.institutions),
-        kinds=_sum(one.kinds, other.kinds),
+        scores=_sum(tally.scores, other.scores),
+        institutions=_sum(tally.institutions, other.institutions),
+        kinds=_sum(tally.kinds, other.kinds),
     )
 
 
-def _sum(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
-    return {name: n for name in (*one, *other) if (n := one.get(name, 0) + other.get(name, 0))}
+def _sum(counts: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
+    return {name: n for name in (*counts, *other) if (n := counts.get(name, 0) + other.get(name, 0))}
 
 
 def highest(tally: Tally) -> int:
@@ -84,8 +84,8 @@ def highest(tally: Tally) -> int:
 
 def _moved(tally: Tally, signal: Adds, by: int) -> Tally:
     institutions = tally.institutions
-    for one in corroborating(signal):
-        institutions = _step(institutions, one, by)
+    for institution in corroborating(signal):
+        institutions = _step(institutions, institution, by)
     return Tally.trusted(
         scores=_step(tally.scores, str(signal.score), by),
         institutions=institutions,
@@ -94,8 +94,8 @@ def _moved(tally: Tally, signal: Adds, by: int) -> Tally:
 
 
 def _step(counts: Mapping[str, int], name: str, by: int) -> dict[str, int]:
-    left = {**counts, name: max(0, counts.get(name, 0) + by)}
-    return {one: n for one, n in left.items() if n}
+    updated = {**counts, name: max(0, counts.get(name, 0) + by)}
+    return {key: n for key, n in updated.items() if n}
 
 
 def money(sums: Mapping[str, int], signal: Adds) -> dict[str, int]:
@@ -113,11 +113,11 @@ def _has_place(sums: Mapping[str, int], currency: str) -> bool:
 
 def pooled(sums: Mapping[str, int], more: Mapping[str, int]) -> dict[str, int]:
     """Both sums by currency. As with single amounts, a currency that finds no place is left out."""
-    found = dict(sums)
+    total = dict(sums)
     for currency, minor in more.items():
-        if _has_place(found, currency):
-            found[currency] = min(MOST_MINOR, found.get(currency, 0) + minor)
-    return found
+        if _has_place(total, currency):
+            total[currency] = min(MOST_MINOR, total.get(currency, 0) + minor)
+    return total
 
 
 def without(sums: Mapping[str, int], signal: Adds) -> dict[str, int]:
@@ -125,5 +125,5 @@ def without(sums: Mapping[str, int], signal: Adds) -> dict[str, int]:
     currency, minor = signal.currency, signal.amount_minor
     if low(signal) or currency is None or not minor or not 0 < sums.get(currency, 0) < MOST_MINOR:
         return dict(sums)
-    left = {**sums, currency: max(0, sums[currency] - minor)}
-    return left if len(left) >= MOST_CURRENCIES else {name: n for name, n in left.items() if n}
+    remaining = {**sums, currency: max(0, sums[currency] - minor)}
+    return remaining if len(remaining) >= MOST_CURRENCIES else {name: n for name, n in remaining.items() if n}

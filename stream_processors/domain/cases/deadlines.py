@@ -35,11 +35,13 @@ def of_confirmed(policy: Policy) -> tuple[str, ...]:
     return tuple(dict.fromkeys((SUSPICIOUS, *policy.clocks.confirmed)))
 
 
-def never_missed(known: tuple[Clock, ...]) -> tuple[Clock, ...]:
+def never_missed(all_clocks: tuple[Clock, ...]) -> tuple[Clock, ...]:
     """With nothing left of what institutions missed that are gone: there was nothing to warn of or to block."""
     return tuple(
-        one.model_copy(update={"late": None}) if one.state is ClockState.CANCELLED and one.name in OF_INSTITUTIONS else one
-        for one in known
+        clock.model_copy(update={"late": None})
+        if clock.state is ClockState.CANCELLED and clock.name in OF_INSTITUTIONS
+        else clock
+        for clock in all_clocks
     )
 
 
@@ -69,38 +71,38 @@ def after(
 ) -> tuple[Clock, ...] | Refusal:
     """The case's clocks. `severity` and `queue` are the case's after the action; `must`: whether it is refused when one of its
     clocks finds no place; `joins`: whether they are institutions' that signals or a confirmation brought."""
-    found = before
+    current = before
     for clock in before:
         if _is_sooner(clock, severity, policy, calendar, now):
             restarted = clocks.start(
-                found, name=clock.name, rules=policy.clocks, calendar=calendar, now=now, severity=severity, unit=clock.unit
+                current, name=clock.name, rules=policy.clocks, calendar=calendar, now=now, severity=severity, unit=clock.unit
             )
-            found = restarted.clocks
+            current = restarted.clocks
     for stop in stops:
         if stop.called_off:
-            found = clocks.cancel(found, name=stop.name, about=stop.about, now=now)
+            current = clocks.cancel(current, name=stop.name, about=stop.about, now=now)
         else:
-            found = clocks.stop(found, name=stop.name, about=stop.about, now=now).clocks
+            current = clocks.stop(current, name=stop.name, about=stop.about, now=now).clocks
     for name in called_off:
-        found = clocks.cancel(found, now=now, name=name)
-    for one in starts:
-        running = sum(clock.state in RUNNING for clock in found)
-        if joins and one.about is not None and running >= JOINS_LEAVE:
+        current = clocks.cancel(current, now=now, name=name)
+    for start in starts:
+        running = sum(clock.state in RUNNING for clock in current)
+        if joins and start.about is not None and running >= JOINS_LEAVE:
             continue
         if must and running >= clocks.MAX_CLOCKS - ASKED_LEAVE:
             return Refusal("too-many-clocks", f"the case has {running} running clocks; end one first")
         started = clocks.start(
-            found,
-            name=one.name,
+            current,
+            name=start.name,
             rules=policy.clocks,
             calendar=calendar,
             now=now,
-            until=one.due_at,
-            about=one.about,
+            until=start.due_at,
+            about=start.about,
             severity=severity,
-            unit=queue if one.name in UNIT_DUTIES else None,
+            unit=queue if start.name in UNIT_DUTIES else None,
         )
         if started.refusal is not None and must:
             return started.refusal
-        found = started.clocks
-    return found
+        current = started.clocks
+    return current

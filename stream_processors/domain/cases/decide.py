@@ -92,9 +92,9 @@ PARTS: dict[ActionKind, Part] = {
     ActionKind.JOIN: _join,
     ActionKind.RETRACT: case_signals.retracted,
     ActionKind.ABSORB: _absorb,
-    ActionKind.MEASURE: case_orders.measure,
+    ActionKind.MEASURE: case_orders.add_measure,
     ActionKind.ORDER: case_loop.answered,
-    ActionKind.TASK: case_loop.task,
+    ActionKind.TASK: case_loop.move_task,
     ActionKind.OBJECTION: case_loop.object_to,
     ActionKind.CLOCK_DUE: case_loop.fell_due,
     **dict.fromkeys(sorted(OFFICERS_ONLY), case_officers.moved),
@@ -116,8 +116,8 @@ def decide(
     if case is not None and action.action_id in case.applied and not case_structure.came_back(action, case):
         return _change(action, actor, now, ActionOutcome.ECHO, revision=case.revision)
     if case is not None and action.revision not in (None, case.revision):
-        said = f"the case is at revision {case.revision}, the request was made on {action.revision}; read it again"
-        return _refused(action, actor, case, now, Refusal("stale-revision", said))
+        detail = f"the case is at revision {case.revision}, the request was made on {action.revision}; read it again"
+        return _refused(action, actor, case, now, Refusal("stale-revision", detail))
     if case is None:
         first = _first(action, policy, now)
         if isinstance(first, Refusal):
@@ -125,10 +125,10 @@ def decide(
         step = Step(action, actor, first[0], policy, calendar, now)
         return _applied(step, None, first[1])
     step = Step(action, actor, case, policy, calendar, now, elsewhere)
-    found = case_structure.forward(action, case) or _of_another_unit(step) or PARTS[action.kind](step)
-    if isinstance(found, Refusal):
-        return _refused(action, actor, case, now, found)
-    return _applied(step, case, found)
+    decision = case_structure.forward(action, case) or _of_another_unit(step) or PARTS[action.kind](step)
+    if isinstance(decision, Refusal):
+        return _refused(action, actor, case, now, decision)
+    return _applied(step, case, decision)
 
 
 def _of_another_unit(step: Step) -> Refusal | None:
@@ -147,10 +147,10 @@ def _first(action: Action, policy: Policy, now: datetime) -> tuple[Case, Done] |
         starts = (*case_clocks.TO_ACKNOWLEDGE, *case_signals.duties(policy, signal, None))
         return case_signals.opened(action, signal, now), Done({}, starts=starts)
     if action.kind is ActionKind.ABSORB:
-        found = case_structure.absorb(action, None, policy, now)
-        if isinstance(found, Refusal):
-            return found
-        return Case.trusted(**found.changes, revision=0, changed_at=now), found._replace(changes={})
+        absorbed = case_structure.absorb(action, None, policy, now)
+        if isinstance(absorbed, Refusal):
+            return absorbed
+        return Case.trusted(**absorbed.changes, revision=0, changed_at=now), absorbed._replace(changes={})
     if action.kind is ActionKind.JOIN:
         return Refusal("unreadable", "a join without its signal")
     return Refusal("unknown-case", f"there is no case {action.case_id}")
@@ -170,15 +170,15 @@ def smaller(change: CaseChange) -> CaseChange | None:
     less: dict[str, Any] = {}
     if len(case.signals) > 1:
         less["signals"] = keep_evidence(case.signals, len(case.signals) // 2)
-    elif any(len(one.attempts) > 1 for one in case.tasks):
-        less["tasks"] = tuple(one.model_copy(update={"attempts": one.attempts[-1:]}) for one in case.tasks)
+    elif any(len(task.attempts) > 1 for task in case.tasks):
+        less["tasks"] = tuple(task.model_copy(update={"attempts": task.attempts[-1:]}) for task in case.tasks)
     return change.model_copy(update={"case": case.model_copy(update=less)}) if less else None
 
 
 def too_large(action: Action, actor: str, case: Case | None, now: datetime) -> CaseChange:
     """The fact of an action after which the case would not be one record of the log any more."""
-    said = "the case would hold more than one record can; end, close or split off something first"
-    return _refused(action, actor, case, now, Refusal("not-allowed", said))
+    detail = "the case would hold more than one record can; end, close or split off something first"
+    return _refused(action, actor, case, now, Refusal("not-allowed", detail))
 
 
 def unreadable(why: str, now: datetime) -> CaseChange:
@@ -225,8 +225,8 @@ def _applied(step: Step, before: Case | None, done: Done) -> CaseChange:
         case=after,
         revision=after.revision,
         verdict=done.verdict,
-        left=done.left,
-        notices=(*done.notices, *case_told.told(before, after, step)),
+        left=done.left_queue,
+        notices=(*done.notices, *case_told.tell_of_change(before, after, step)),
         follows=done.follows,
         counted=scorecards.counted(before, after, elsewhere=action.portion.measures if action.portion else ()),
         used=order_caps.changed(before, after),

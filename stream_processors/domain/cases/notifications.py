@@ -44,33 +44,35 @@ _STANDS = frozenset({OrderState.EXECUTED, OrderState.RENEWED})
 _OVER = frozenset({OrderState.EXPIRED, OrderState.RELEASED})
 
 
-def told(before: Case | None, after: Case, step: Step) -> tuple[Notice, ...]:
+def tell_of_change(before: Case | None, after: Case, step: Step) -> tuple[Notice, ...]:
     """The notices that follow from the change itself, whatever made it."""
-    found: list[Told] = []
+    messages: list[Told] = []
     kind = step.action.kind
     if kind in (ActionKind.JOIN, ActionKind.ABSORB):
-        holders = frozenset() if before is None else frozenset(one.institution for one in standing(before))
-        found += early_warning(before, after, holders=holders)
+        holders = frozenset() if before is None else frozenset(executed.institution for executed in list_executed(before))
+        messages += early_warning(before, after, holders=holders)
     if before is not None:
         was, now = handling(before), handling(after)
         if before.disposition != after.disposition or _acted(was) != _acted(now) or _judged(before, after):
-            found += feedback(before, after, was=was, handling=now)
+            messages += feedback(before, after, was=was, handling=now)
         if kind is ActionKind.RETRACT:
-            found += _taken_back(before, after, step)
+            messages += _taken_back(before, after, step)
     signal = step.action.signal if kind is ActionKind.JOIN else None
     owners = () if signal is None else imitated(signal, before, step.policy, step.now)
-    return (*noticed(found, step), *owners)
+    return (*make_notices(messages, step), *owners)
 
 
-def _acted(one: Handling) -> tuple[object, ...]:
-    return one.acts, one.saved_minor
+def _acted(handled: Handling) -> tuple[object, ...]:
+    return handled.acts, handled.saved_minor
 
 
 def _taken_back(before: Case, after: Case, step: Step) -> Iterable[Told]:
-    gone, executed = step.action.withdrawn, standing(before)
-    corrected = gone is not None and any(one.signal_id == gone.signal_id and one.version > gone.version for one in after.signals)
+    withdrawn, executed = step.action.withdrawn, list_executed(before)
+    corrected = withdrawn is not None and any(
+        signal.signal_id == withdrawn.signal_id and signal.version > withdrawn.version for signal in after.signals
+    )
     warned = visible_reporters(before)
-    found = taken_back(
+    messages = taken_back(
         after,
         change="correction" if corrected else "retraction",
         executed=executed,
@@ -78,18 +80,22 @@ def _taken_back(before: Case, after: Case, step: Step) -> Iterable[Told]:
         supported_minor=_supported(executed, after),
     )
     # That a lead of organized crime was taken back is for the agency alone: others would learn that there was one.
-    return [one for one in found if one.recipient == after.queue] if gone is not None and is_lead(gone.kind) else found
+    return (
+        [message for message in messages if message.recipient == after.queue]
+        if withdrawn is not None and is_lead(withdrawn.kind)
+        else messages
+    )
 
 
 def _supported(executed: Iterable[Executed], after: Case) -> dict[str, int]:
     """How much of what each order holds the reports that are left bear out, the first order first. Of a currency in which none of
     them names an amount nothing is known."""
-    left, found = dict(after.amount_minor), dict[str, int]()
-    for one in executed:
-        if one.order_id is not None and one.amount_minor is not None and one.currency in left:
-            found[one.order_id] = still = min(one.amount_minor, left[one.currency])
-            left[one.currency] -= still
-    return found
+    remaining, supported = dict(after.amount_minor), dict[str, int]()
+    for hold in executed:
+        if hold.order_id is not None and hold.amount_minor is not None and hold.currency in remaining:
+            supported[hold.order_id] = still = min(hold.amount_minor, remaining[hold.currency])
+            remaining[hold.currency] -= still
+    return supported
 
 
 def _judged(before: Case, after: Case) -> bool:
@@ -102,56 +108,56 @@ def handling(case: Case) -> Handling:
     or paid back counts; where there is none of a currency, what the institutions blocked by themselves. Seen are the signals that
     were there when an officer last did something about the case as a whole."""
     last = max((at for at in (case.acknowledged_at, case.disposed_at, case.closed_at) if at is not None), default=None)
-    seen = frozenset(one.signal_id for one in case.signals if last is not None and one.accepted_at <= last)
-    acts = {one.kind.value for one in case.orders if one.executed_at is not None}
-    acts |= {one.kind.value for one in case.measures}
+    seen_ids = frozenset(signal.signal_id for signal in case.signals if last is not None and signal.accepted_at <= last)
+    acts = {order.kind.value for order in case.orders if order.executed_at is not None}
+    acts |= {measure.kind.value for measure in case.measures}
     held: dict[str, int] = {}
     blocked: dict[str, int] = {}
     for order in case.orders:
         if order.currency and (n := order.held_minor + order.paid_minor):
             held[order.currency] = held.get(order.currency, 0) + n
-    for one in case.measures:
-        if one.kind is MeasureKind.BLOCKED and one.currency and one.amount_minor:
-            blocked[one.currency] = blocked.get(one.currency, 0) + one.amount_minor
-    return Handling(seen=seen, acts=frozenset(acts), saved_minor=blocked | held)
+    for measure in case.measures:
+        if measure.kind is MeasureKind.BLOCKED and measure.currency and measure.amount_minor:
+            blocked[measure.currency] = blocked.get(measure.currency, 0) + measure.amount_minor
+    return Handling(seen=seen_ids, acts=frozenset(acts), saved_minor=blocked | held)
 
 
-def standing(case: Case) -> tuple[Executed, ...]:
+def list_executed(case: Case) -> tuple[Executed, ...]:
     """What was executed in the case and stands: orders, and what institutions did of their own."""
-    found = [
-        Executed(one.recipient, _DID[one.kind], one.order_id, one.held_minor or None, one.currency)
-        for one in case.orders
-        if one.kind in _DID and (one.state in _STANDS or (one.state in _OVER and is_unlifted(one)))
+    executed = [
+        Executed(order.recipient, _DID[order.kind], order.order_id, order.held_minor or None, order.currency)
+        for order in case.orders
+        if order.kind in _DID and (order.state in _STANDS or (order.state in _OVER and is_unlifted(order)))
     ]
-    done = {(one.institution, one.kind): one for one in case.measures if one.kind is not MeasureKind.REPORTED}
-    found += [Executed(who, kind.value, None, one.amount_minor, one.currency) for (who, kind), one in done.items()]
-    return tuple(found)
+    done = {(measure.institution, measure.kind): measure for measure in case.measures if measure.kind is not MeasureKind.REPORTED}
+    executed += [Executed(who, kind.value, None, measure.amount_minor, measure.currency) for (who, kind), measure in done.items()]
+    return tuple(executed)
 
 
-def noticed(found: Iterable[Told], step: Step, of: str = "") -> tuple[Notice, ...]:
+def make_notices(messages: Iterable[Told], step: Step, of: str = "") -> tuple[Notice, ...]:
     """What is told, as notices. Their ids follow from the action, so that a replay tells nobody twice; they are numbered for each
     recipient, so that nobody reads how many others are told. `of`: the objection that they are about, where one action moves
     several."""
     counts: Counter[str] = Counter()
     notices = []
-    for one in found:
-        number = f"{sha256(one.recipient.encode()).hexdigest()[:12]}.{counts[one.recipient]}"
-        counts[one.recipient] += 1
-        notices.append(_notice(one, f"{of}/{number}" if of else number, step))
+    for message in messages:
+        number = f"{sha256(message.recipient.encode()).hexdigest()[:12]}.{counts[message.recipient]}"
+        counts[message.recipient] += 1
+        notices.append(_notice(message, f"{of}/{number}" if of else number, step))
     return tuple(notices)
 
 
-def _notice(one: Told, number: str, step: Step) -> Notice:
-    kind, field = _KINDS[one.kind]
-    if isinstance(one.data, TakenBack) and one.data.change == "correction":
+def _notice(message: Told, number: str, step: Step) -> Notice:
+    kind, field = _KINDS[message.kind]
+    if isinstance(message.data, TakenBack) and message.data.change == "correction":
         kind = NoticeKind.CORRECTION
-    whole: dict[str, Any] = {field: one.data}
+    payload: dict[str, Any] = {field: message.data}
     return Notice.trusted(
-        notice_id=f"{step.action.action_id}/{one.kind}/{number}",
-        recipient=one.recipient,
+        notice_id=f"{step.action.action_id}/{message.kind}/{number}",
+        recipient=message.recipient,
         kind=kind,
         case_id=step.case.case_id,
-        says=one.kind,
+        says=message.kind,
         at=step.now,
-        **whole,
+        **payload,
     )

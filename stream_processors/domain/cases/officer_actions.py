@@ -73,8 +73,8 @@ def _not_acknowledged(step: Step) -> Refusal | None:
 
 
 def _lease(step: Step) -> datetime:
-    wanted = step.policy.leases.default_s if step.action.lease_s is None else step.action.lease_s
-    return step.now + timedelta(seconds=min(wanted, step.policy.leases.longest_s))
+    requested_s = step.policy.leases.default_s if step.action.lease_s is None else step.action.lease_s
+    return step.now + timedelta(seconds=min(requested_s, step.policy.leases.longest_s))
 
 
 def _acknowledged(step: Step, changes: dict[str, Any]) -> Done:
@@ -138,20 +138,20 @@ def _verdict(action: Action, case: Case, policy: Policy, now: datetime) -> Verdi
     confirmed with it: other accounts and persons have cases of their own. What a tip names does not count, and what was a hub in
     one of the signals is nobody's. What leads of organized crime confirm counts for such leads alone."""
     kinds = case.kinds or ((SignalKind.ORGANIZED_CRIME if case.leads_only else None),)  # a case without signals has none
-    found = {match_name(case.primary.token, kind): None for kind in kinds}
+    names = {match_name(case.primary.token, kind): None for kind in kinds}
     hubs = {
-        match_name(one.token, signal.kind)
+        match_name(subject.token, signal.kind)
         for signal in case.signals
-        for one in (*signal.subjects, case.primary)
-        if one.hub is not None
+        for subject in (*signal.subjects, case.primary)
+        if subject.hub is not None
     }
     for signal in case.signals:
         for subject in trust.sighted(signal):
             if subject.kind in _TOOLS:
-                found[match_name(subject.token, signal.kind)] = None
+                names[match_name(subject.token, signal.kind)] = None
     confirmed = action.disposition is Disposition.CONFIRMED
     until = instant_ms(now) + policy.keep.cases_days * DAY_MS if confirmed else 0
-    tokens = tuple(token for token in found if not confirmed or token not in hubs)
+    tokens = tuple(token for token in names if not confirmed or token not in hubs)
     return Verdict.trusted(tokens=tokens[:VERDICT_TOKENS], confirmed_until_ms=until)
 
 
@@ -206,8 +206,8 @@ def moved(step: Step) -> Done | Refusal:
     moves = tuple(open_moves(step.case, step.now))
     if move is None:
         slug = "disposed" if state == CaseStatus.DISPOSED else "not-allowed"
-        said = f"the case is {state}; moves open now: {', '.join(moves) or 'none'}"
-        return Refusal(slug, said, moves)
+        detail = f"the case is {state}; moves open now: {', '.join(moves) or 'none'}"
+        return Refusal(slug, detail, moves)
     refusal = move.guard(step)
-    found = refusal if refusal is not None else move.effect(step)
-    return found._replace(moves=moves) if isinstance(found, Refusal) else found
+    outcome = refusal if refusal is not None else move.effect(step)
+    return outcome._replace(moves=moves) if isinstance(outcome, Refusal) else outcome

@@ -47,20 +47,22 @@ def ends_of(step: Step) -> Ends:
     return ends
 
 
-def measure(step: Step) -> Done | Refusal:
+def add_measure(step: Step) -> Done | Refusal:
     """An institution's measure joins the case that it reported to, or was ordered something in. One that came for a case that had
     been merged by then is sent on by a stage; it was answered, so it is the institution's here, too."""
-    kept, who = step.action.measure, party(step.actor)
-    assert kept is not None
+    measure, who = step.action.measure, party(step.actor)
+    assert measure is not None
     sent_on = step.actor == SENDS_ON
-    if not sent_on and (who.role != Role.INSTITUTION or who.id != kept.institution):
+    if not sent_on and (who.role != Role.INSTITUTION or who.id != measure.institution):
         return Refusal("forbidden", "a measure is told by the institution that took it")
     if not sent_on and who.id not in concerned(step.case):
         return Refusal("unknown-case", f"there is no case {step.case.case_id}")  # as of one that does not exist
-    theirs = tuple(one for one in step.case.clocks if one.about == kept.institution and one.state is not ClockState.CANCELLED)
-    due_at = {one.name: one.due_at for one in theirs}
-    running = frozenset(one.name for one in theirs if one.state in case_clocks.RUNNING)
-    change = measures.add(measures=step.case.measures, measure=kept, due_at=due_at, running=running, now=step.now)
+    theirs = tuple(
+        clock for clock in step.case.clocks if clock.about == measure.institution and clock.state is not ClockState.CANCELLED
+    )
+    due_at = {clock.name: clock.due_at for clock in theirs}
+    running = frozenset(clock.name for clock in theirs if clock.state in case_clocks.RUNNING)
+    change = measures.add(measures=step.case.measures, measure=measure, due_at=due_at, running=running, now=step.now)
     if change.refused is not None:
         return change.refused
     if change.echo:
@@ -76,11 +78,11 @@ def _nothing_owed(case: Case) -> bool:
 
 def concerned(case: Case) -> set[str]:
     """The institutions that know of the case: they report it, or something was ordered or asked of them in it."""
-    ordered = {one.recipient for one in case.orders if one.issued_at is not None}
+    ordered = {order.recipient for order in case.orders if order.issued_at is not None}
     return {*case.institutions, *ordered, *(reach.party for task in case.tasks for reach in task.reach)}
 
 
-def order(step: Step) -> Done | Refusal:
+def move_order(step: Step) -> Done | Refusal:
     """An event of one order."""
     event, case = step.action.order, step.case
     assert event is not None
@@ -91,11 +93,11 @@ def order(step: Step) -> Done | Refusal:
     return change.refused if change.refused is not None else _done(change)
 
 
-def decided(step: Step, known: tuple[Order, ...], event: OrderEvent) -> OrdersChange:
+def decided(step: Step, current: tuple[Order, ...], event: OrderEvent) -> OrdersChange:
     """What becomes of the event. What is told to a unit is told to the one that has the case now, not to the one that ordered."""
     named = event.model_copy(update={"event_id": step.action.action_id})
-    found = orders.decide(
-        orders=known,
+    change = orders.decide(
+        orders=current,
         event=named,
         actor=step.actor,
         rules=step.policy.orders,
@@ -104,10 +106,12 @@ def decided(step: Step, known: tuple[Order, ...], event: OrderEvent) -> OrdersCh
         elsewhere=step.elsewhere,
     )
     here = {"recipient": step.case.queue}
-    before = {one.agency for one in found.orders} - {step.case.queue}
-    moved = [one.recipient in before and one.kind not in _TO_RECIPIENT for one in found.notices]
-    told = tuple(one.model_copy(update=here) if gone else one for one, gone in zip(found.notices, moved, strict=True))
-    return found._replace(notices=told) if before else found
+    before = {order.agency for order in change.orders} - {step.case.queue}
+    moved = [notice.recipient in before and notice.kind not in _TO_RECIPIENT for notice in change.notices]
+    readdressed = tuple(
+        notice.model_copy(update=here) if is_moved else notice for notice, is_moved in zip(change.notices, moved, strict=True)
+    )
+    return change._replace(notices=readdressed) if before else change
 
 
 def _done(change: OrdersChange) -> Done:
@@ -141,33 +145,33 @@ def undo_all(step: Step, only: Iterable[str] = ()) -> Undone:
     """Takes back every order that lasts (of those named in `only`, if any): one that nobody was told of is withdrawn, any other
     is released by an order of its own, also one that ran out and that nobody said is lifted. What is on its way to be released
     already stays as it is."""
-    wanted = set(only)
-    known, total = step.case.orders, Undone({})
-    for number, one in enumerate(step.case.orders):
-        if wanted and one.order_id not in wanted:
+    selected = set(only)
+    current, total = step.case.orders, Undone({})
+    for number, order in enumerate(step.case.orders):
+        if selected and order.order_id not in selected:
             continue
-        event = _undoing(one, name_of(ORDER, one.case_id, f"{step.action.action_id}.{number}"))
-        change = decided(step, known, event) if event is not None else None
+        event = _undoing(order, name_of(ORDER, order.case_id, f"{step.action.action_id}.{number}"))
+        change = decided(step, current, event) if event is not None else None
         if change is not None and change.refused is None:
-            known = change.orders
+            current = change.orders
             notices = (*total.notices, *change.notices)
-            total = Undone({"orders": known}, notices, (*total.starts, *change.starts), (*total.stops, *change.stops))
+            total = Undone({"orders": current}, notices, (*total.starts, *change.starts), (*total.stops, *change.stops))
     return total
 
 
-def _undoing(one: Order, name: str) -> OrderEvent | None:
-    if one.state is OrderState.AWAITING_APPROVAL and one.kind is not OrderKind.RELEASE:
-        return OrderEvent.trusted(event_id=name, order_id=one.order_id, kind=OrderEventKind.WITHDRAW)
-    ran_out = one.state is OrderState.EXPIRED and is_unlifted(one)
-    if one.kind not in REVERSIBLE or not (one.state in LIVE or ran_out):
+def _undoing(order: Order, name: str) -> OrderEvent | None:
+    if order.state is OrderState.AWAITING_APPROVAL and order.kind is not OrderKind.RELEASE:
+        return OrderEvent.trusted(event_id=name, order_id=order.order_id, kind=OrderEventKind.WITHDRAW)
+    ran_out = order.state is OrderState.EXPIRED and is_unlifted(order)
+    if order.kind not in REVERSIBLE or not (order.state in LIVE or ran_out):
         return None
     draft = OrderDraft.trusted(
         order_id=name,
         kind=OrderKind.RELEASE,
-        case_id=one.case_id,
-        agency=one.agency,
-        recipient=one.recipient,
-        of=one.order_id,
+        case_id=order.case_id,
+        agency=order.agency,
+        recipient=order.recipient,
+        of=order.order_id,
         basis="",
     )
     return OrderEvent.trusted(event_id=name, order_id=name, kind=OrderEventKind.ISSUE, draft=draft)

@@ -16,10 +16,9 @@ from schemas.dissuasion import OVER, Outcome, Task, TaskEvent, TaskEventKind
 from schemas.measures import MeasureKind
 from schemas.notices import Notice, NoticeKind
 from schemas.orders.order import Order, OrderEvent, OrderEventKind, OrderKind
-from stream_processors.domain import appeals as objection
-from stream_processors.domain import dissuasion
+from stream_processors.domain import appeals, dissuasion
 from stream_processors.domain.cases import orders as case_orders
-from stream_processors.domain.cases.notifications import noticed, standing
+from stream_processors.domain.cases.notifications import list_executed, make_notices
 from stream_processors.domain.cases.step import Done, Step
 from stream_processors.domain.deadlines import deadlines as clocks
 from stream_processors.domain.deadlines.deadlines import Telling
@@ -35,7 +34,7 @@ MOST_BY_ONE_DOOR = 3
 _OVER = frozenset({ObjectionState.REJECTED, ObjectionState.PROPAGATED})
 
 
-def task(step: Step) -> Done | Refusal:
+def move_task(step: Step) -> Done | Refusal:
     """An event of one dissuasion task."""
     event, case = step.action.task, step.case
     assert event is not None
@@ -43,26 +42,26 @@ def task(step: Step) -> Done | Refusal:
 
 
 def _task(step: Step, case: Case, event: TaskEvent) -> Done | Refusal:
-    known = _with_room(case.tasks, event.task_id)
-    found = next((one for one in case.tasks if one.task_id == event.task_id), None)
-    if found is None and len(known) >= MOST_TASKS:
+    listed = _with_room(case.tasks, event.task_id)
+    current = next((task for task in case.tasks if task.task_id == event.task_id), None)
+    if current is None and len(listed) >= MOST_TASKS:
         return Refusal("too-many-tasks", f"a case has at most {MOST_TASKS} tasks that are not over")
-    if found is not None:
-        found = found.model_copy(update={"agency": case.queue})  # a task goes where its case goes
-    change = dissuasion.decide(task=found, event=event, actor=step.actor, now=step.now)
+    if current is not None:
+        current = current.model_copy(update={"agency": case.queue})  # a task goes where its case goes
+    change = dissuasion.decide(task=current, event=event, actor=step.actor, now=step.now)
     if change.task is None:
         return change.refused or Refusal("unknown-task", "there is no such task")
-    kept = tuple(one for one in known if one.task_id != event.task_id)
-    return Done({"tasks": (*kept, change.task)}, change.notices, change.starts, change.stops)
+    others = tuple(task for task in listed if task.task_id != event.task_id)
+    return Done({"tasks": (*others, change.task)}, change.notices, change.starts, change.stops)
 
 
 def call_off_all(step: Step, done: Done) -> Done:
     """There is nobody to be warned any more: every task that is not over is called off, behind what was done already."""
-    for one in step.case.tasks:
-        if one.state in OVER:
+    for task in step.case.tasks:
+        if task.state in OVER:
             continue
         event = TaskEvent.trusted(
-            event_id=step.action.action_id, task_id=one.task_id, kind=TaskEventKind.CANCEL, outcome=Outcome.NOT_AT_RISK
+            event_id=step.action.action_id, task_id=task.task_id, kind=TaskEventKind.CANCEL, outcome=Outcome.NOT_AT_RISK
         )
         then = _task(step, step.case.model_copy(update=done.changes), event)
         if isinstance(then, Done):
@@ -74,8 +73,8 @@ def _with_room(tasks: tuple[Task, ...], own: str) -> tuple[Task, ...]:
     """Without the oldest that is over, when full."""
     if len(tasks) < MOST_TASKS:
         return tasks
-    gone = next((one.task_id for one in tasks if one.state in OVER and one.task_id != own), None)
-    return tuple(one for one in tasks if one.task_id != gone)
+    dropped_id = next((task.task_id for task in tasks if task.state in OVER and task.task_id != own), None)
+    return tuple(task for task in tasks if task.task_id != dropped_id)
 
 
 def object_to(step: Step) -> Done | Refusal:
@@ -91,48 +90,55 @@ def object_to(step: Step) -> Done | Refusal:
 
 
 def _object(step: Step, case: Case, request: ObjectionRequest) -> Done | Refusal:
-    there = next((one for one in case.objections if one.objection_id == request.objection_id), None)
-    found = None if there is None else _followed(there, case.orders)
-    kept = _without(case.objections, request.objection_id, full=found is None)
-    if found is None and len(kept) >= MOST_OBJECTIONS:
+    there = next((objection for objection in case.objections if objection.objection_id == request.objection_id), None)
+    current = None if there is None else _followed(there, case.orders)
+    others = _without(case.objections, request.objection_id, full=current is None)
+    if current is None and len(others) >= MOST_OBJECTIONS:
         return Refusal("too-many-objections", f"a case has at most {MOST_OBJECTIONS} objections that are not decided")
-    if found is None and sum(one.through == request.party and one.state not in _OVER for one in kept) >= MOST_BY_ONE_DOOR:
-        said = f"one institution or agency brings at most {MOST_BY_ONE_DOOR} objections that are not decided"
-        return Refusal("too-many-objections", said)
-    change = objection.decide(request=request, objection=found, around=around(case), now=step.now)
+    if (
+        current is None
+        and sum(objection.through == request.party and objection.state not in _OVER for objection in others) >= MOST_BY_ONE_DOOR
+    ):
+        detail = f"one institution or agency brings at most {MOST_BY_ONE_DOOR} objections that are not decided"
+        return Refusal("too-many-objections", detail)
+    change = appeals.decide(request=request, objection=current, around=around(case), now=step.now)
     if change.refusal is not None:
         return change.refusal
     if change.objection is None:
         return Done({})
     changed = change.objection
     done = Done(
-        {"objections": (*kept, changed)},
-        noticed(change.told, step, changed.objection_id),
+        {"objections": (*others, changed)},
+        make_notices(change.told, step, changed.objection_id),
         tuple(ClockStart(name, changed.objection_id) for name in change.started),
         tuple(ClockStop(name, changed.objection_id) for name in change.stopped),
     )
     return _released(step, request, changed, done) if request.move is ObjectionMove.RELEASE else done
 
 
-def _followed(one: Objection, orders: Iterable[Order]) -> Objection:
+def _followed(objection: Objection, orders: Iterable[Order]) -> Objection:
     """With the freezes that took the place of what it is about: the same money is held on."""
-    names = dict.fromkeys(one.orders)
+    names = dict.fromkeys(objection.orders)
     for order in orders:  # in the order of their issue
         if order.kind is OrderKind.FREEZE and order.of in names:
             names[order.order_id] = None
-    return one if len(names) == len(one.orders) else one.model_copy(update={"orders": tuple(names)})
+    return objection if len(names) == len(objection.orders) else objection.model_copy(update={"orders": tuple(names)})
 
 
-def _without(known: tuple[Objection, ...], own: str, *, full: bool) -> tuple[Objection, ...]:
-    kept = tuple(one for one in known if one.objection_id != own)
-    gone = next((one.objection_id for one in kept if one.state in _OVER), None) if full else None
-    return kept if len(kept) < MOST_OBJECTIONS else tuple(one for one in kept if one.objection_id != gone)
+def _without(objections: tuple[Objection, ...], own: str, *, full: bool) -> tuple[Objection, ...]:
+    others = tuple(objection for objection in objections if objection.objection_id != own)
+    dropped_id = next((objection.objection_id for objection in others if objection.state in _OVER), None) if full else None
+    return (
+        others
+        if len(others) < MOST_OBJECTIONS
+        else tuple(objection for objection in others if objection.objection_id != dropped_id)
+    )
 
 
-def around(case: Case) -> objection.Around:
+def around(case: Case) -> appeals.Around:
     """What an objection is against: what was executed and stands."""
-    ordered = {name for one in case.orders for name in (one.issued_by, one.approved_by) if name}
-    return objection.Around(case.queue, standing(case), ordered)
+    ordered = {name for order in case.orders for name in (order.issued_by, order.approved_by) if name}
+    return appeals.Around(case.queue, list_executed(case), ordered)
 
 
 def _released(step: Step, request: ObjectionRequest, changed: Objection, done: Done) -> Done:
@@ -149,34 +155,34 @@ def _released(step: Step, request: ObjectionRequest, changed: Objection, done: D
 def answered(step: Step) -> Done | Refusal:
     """An event of an order; a recipient who says that nothing is held any more has thereby confirmed it to the objections that
     waited for just that."""
-    found = case_orders.order(step)
+    outcome = case_orders.move_order(step)
     event, who = step.action.order, party(step.actor)
     assert event is not None
-    if isinstance(found, Refusal) or who.role != Actor.INSTITUTION or not _lifts(event, step.case.orders):
-        return found
-    case = step.case.model_copy(update=found.changes)
-    for one in case.objections:
-        if who.id not in one.pending or any(_still_held(order, one, who.id) for order in case.orders):
+    if isinstance(outcome, Refusal) or who.role != Actor.INSTITUTION or not _lifts(event, step.case.orders):
+        return outcome
+    case = step.case.model_copy(update=outcome.changes)
+    for objection in case.objections:
+        if who.id not in objection.pending or any(_still_held(order, objection, who.id) for order in case.orders):
             continue
-        if not one.orders and any(own.institution == who.id and own.kind is MeasureKind.BLOCKED for own in case.measures):
+        if not objection.orders and any(own.institution == who.id and own.kind is MeasureKind.BLOCKED for own in case.measures):
             continue  # what it blocked by itself no order lifts; it says so by its own confirmation
-        asked = ObjectionRequest.trusted(
+        confirmation = ObjectionRequest.trusted(
             request_id=step.action.action_id,
-            objection_id=one.objection_id,
+            objection_id=objection.objection_id,
             case_id=case.case_id,
             move=ObjectionMove.CONFIRM,
             party=who.id,
         )
-        then = _object(step, case, asked)
+        then = _object(step, case, confirmation)
         if isinstance(then, Done):
-            found = _both(found, then)
+            outcome = _both(outcome, then)
             case = case.model_copy(update=then.changes)
-    return found
+    return outcome
 
 
 def _lifts(event: OrderEvent, orders: Iterable[Order]) -> bool:
     """Whether it says that something is held no more. An executed release lifts the order that it is about."""
-    releases = any(one.order_id == event.order_id and one.kind is OrderKind.RELEASE for one in orders)
+    releases = any(order.order_id == event.order_id and order.kind is OrderKind.RELEASE for order in orders)
     return event.kind is OrderEventKind.LIFT or (event.kind is OrderEventKind.EXECUTE and releases)
 
 
@@ -187,12 +193,12 @@ def _still_held(order: Order, about: Objection, who: str) -> bool:
     return is_unlifted(order)
 
 
-def _both(one: Done, then: Done) -> Done:
-    return one._replace(
-        changes={**one.changes, **then.changes},
-        notices=(*one.notices, *then.notices),
-        starts=(*one.starts, *then.starts),
-        stops=(*one.stops, *then.stops),
+def _both(done: Done, then: Done) -> Done:
+    return done._replace(
+        changes={**done.changes, **then.changes},
+        notices=(*done.notices, *then.notices),
+        starts=(*done.starts, *then.starts),
+        stops=(*done.stops, *then.stops),
     )
 
 
@@ -203,8 +209,8 @@ def fell_due(step: Step) -> Done | Refusal:
     fired = clocks.due(case.clocks, name=due.clock, run=due.run, step=due.step, rules=step.policy.clocks, now=step.now)
     if fired.clock is None:
         return fired.refusal or Refusal("stale-run", "there is no such clock")
-    told = tuple(_tell(step, case, fired.clock, one) for one in fired.tell)
-    done = Done({"clocks": fired.clocks}, tuple(notice for notices in told for notice in notices))
+    batches = tuple(_tell(step, case, fired.clock, telling) for telling in fired.tell)
+    done = Done({"clocks": fired.clocks}, tuple(notice for notices in batches for notice in notices))
     if due.step is ClockStep.DUE and _is_waited_for(case, fired.clock):
         # What was waited for is over: it is no duty that stays undone.
         done = done._replace(stops=(ClockStop(fired.clock.name, fired.clock.about, called_off=True),))
@@ -214,14 +220,14 @@ def fell_due(step: Step) -> Done | Refusal:
 
 def _is_waited_for(case: Case, clock: Clock) -> bool:
     """Whether it is the public notice of a return: something may be done when it runs out, and nothing has to be before."""
-    return any(one.order_id == clock.about and one.notice_clock == clock.name for one in case.orders)
+    return any(order.order_id == clock.about and order.notice_clock == clock.name for order in case.orders)
 
 
 def _moved_by(step: Step, case: Case, clock: Clock, moment: ClockStep) -> Done | None:
     """What the moment is to what the clock is about; None: it moves nothing."""
     if moment not in (ClockStep.WARN, ClockStep.DUE):
         return None
-    about = next((one for one in case.orders if one.order_id == clock.about), None)
+    about = next((order for order in case.orders if order.order_id == clock.about), None)
     if about is not None:
         kind = clock_event(about, clock.name, warning=moment is ClockStep.WARN)
         if kind is None:
@@ -229,7 +235,7 @@ def _moved_by(step: Step, case: Case, clock: Clock, moment: ClockStep) -> Done |
         event = OrderEvent.trusted(event_id=step.action.action_id, order_id=about.order_id, kind=kind)
         change = case_orders.decided(step, case.orders, event)
         return None if change.refused else Done({"orders": change.orders}, change.notices, change.starts, change.stops)
-    if moment is ClockStep.DUE and any(one.task_id == clock.about for one in case.tasks):
+    if moment is ClockStep.DUE and any(task.task_id == clock.about for task in case.tasks):
         missed = TaskEvent.trusted(event_id=step.action.action_id, task_id=clock.about or "", kind=TaskEventKind.DUE)
         then = _task(step, case, missed)
         return then if isinstance(then, Done) else None
@@ -257,7 +263,7 @@ def _tell(step: Step, case: Case, clock: Clock, what: Telling) -> Iterable[Notic
     to += [f"{agency}-{step.policy.city}" for agency in what.parties]
     to += [case.queue] if says == "notice_ended" else []
     agency = case.queue.rpartition("-")[0]
-    for number, recipient in enumerate(dict.fromkeys(one for found in to for one in _each(found))):
+    for number, recipient in enumerate(dict.fromkeys(inbox for inboxes in to for inbox in _each(inboxes))):
         inside = recipient == case.queue or recipient.rpartition("-")[0] == agency or recipient in what.parties
         moment = f"{case.case_id}|{clock.name}|{clock.about}|{clock.started_at.isoformat()}|{what.step}|{recipient}"
         yield Notice.trusted(
@@ -267,8 +273,8 @@ def _tell(step: Step, case: Case, clock: Clock, what: Telling) -> Iterable[Notic
             case_id=case.case_id,
             says=says,
             at=step.now,
-            order_id=clock.about if any(one.order_id == clock.about for one in case.orders) else None,
-            task_id=clock.about if any(one.task_id == clock.about for one in case.tasks) else None,
+            order_id=clock.about if any(order.order_id == clock.about for order in case.orders) else None,
+            task_id=clock.about if any(task.task_id == clock.about for task in case.tasks) else None,
             data=data | {"run": what.run} if inside else data,
         )
 
@@ -278,8 +284,8 @@ def _opaque_id(moment: str) -> str:
     return "clock-" + sha256(moment.encode()).hexdigest()[:24]
 
 
-def _each(found: str | tuple[str, ...]) -> tuple[str, ...]:
-    return (found,) if isinstance(found, str) else found
+def _each(recipients: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (recipients,) if isinstance(recipients, str) else recipients
 
 
 def _who(role: Role, case: Case, clock: Clock, city: str) -> str | tuple[str, ...]:
@@ -289,10 +295,10 @@ def _who(role: Role, case: Case, clock: Clock, city: str) -> str | tuple[str, ..
         return f"{agency}-{city}"
     if role is Role.UNIT_HEAD or clock.about is None or clock.unit is not None:
         return queue
-    about = next((one for one in case.orders if one.order_id == clock.about), None)
+    about = next((order for order in case.orders if order.order_id == clock.about), None)
     if about is not None:
         return about.recipient if about.issued_at is not None else queue
-    asked = next((one for one in case.tasks if one.task_id == clock.about), None)
-    if asked is not None:
-        return asked.taken_by or tuple(one.party for one in asked.reach)
+    about_task = next((task for task in case.tasks if task.task_id == clock.about), None)
+    if about_task is not None:
+        return about_task.taken_by or tuple(reach.party for reach in about_task.reach)
     return clock.about

@@ -96,25 +96,25 @@ def duties(policy: Policy, signal: JoinedSignal, case: Case | None) -> tuple[Clo
     it owed was called off meanwhile."""
     if trust.low(signal):
         return ()
-    known = _owed_before(case) if case is not None else set()
+    owed_before = _owed_before(case) if case is not None else set()
     names = policy.clocks.duties.get(signal.kind, ())
-    return tuple(ClockStart(name, signal.institution) for name in names if (name, signal.institution) not in known)
+    return tuple(ClockStart(name, signal.institution) for name in names if (name, signal.institution) not in owed_before)
 
 
 def _owed_before(case: Case) -> set[tuple[str, str | None]]:
     """What ran or runs, but for what was called off: that was of something else."""
-    return {(one.name, one.about) for one in case.clocks if one.state is not ClockState.CANCELLED}
+    return {(clock.name, clock.about) for clock in case.clocks if clock.state is not ClockState.CANCELLED}
 
 
 def owed_when_confirmed(policy: Policy, case: Case) -> tuple[ClockStart, ...]:
     """The clocks that a confirmation starts for those whose reports of the case stand (policy: `clocks.confirmed`). Who did it
     after an earlier one, or has it to do still, is not asked again."""
-    known = _owed_before(case)
+    owed_before = _owed_before(case)
     return tuple(
         ClockStart(name, who)
         for name, beginnings in policy.clocks.confirmed.items()
         for who in case.institutions
-        if who.startswith(beginnings or "") and (name, who) not in known
+        if who.startswith(beginnings or "") and (name, who) not in owed_before
     )
 
 
@@ -124,18 +124,18 @@ def _told_wrong(policy: Policy, signal: JoinedSignal, case: Case) -> tuple[Clock
     if signal.version == 1:
         return ()
     names = case_clocks.of_confirmed(policy)
-    theirs = (one for one in case.clocks if one.about == signal.institution and one.state is ClockState.OPEN)
-    return tuple(ClockStop(one.name, one.about, called_off=True) for one in theirs if one.name in names)
+    theirs = (clock for clock in case.clocks if clock.about == signal.institution and clock.state is ClockState.OPEN)
+    return tuple(ClockStop(clock.name, clock.about, called_off=True) for clock in theirs if clock.name in names)
 
 
 def retracted(step: Step) -> Done | Refusal:
     """The case of the signals that are left. Without any it leaves its queue, whoever holds it, and nobody is to be warned."""
-    case, gone = step.case, step.action.withdrawn
-    if gone is None:
+    case, withdrawn = step.case, step.action.withdrawn
+    if withdrawn is None:
         return Refusal("unreadable", "a retraction without what it takes away")
-    if not case.signal_count or _is_surely_absent(case, gone):
+    if not case.signal_count or _is_surely_absent(case, withdrawn):
         return Refusal("unknown-case", "there is no such signal in this case")
-    changes = left(case, gone, step.policy)
+    changes = remove_signal(case, withdrawn, step.policy)
     emptied = not changes["signal_count"]
     changes["clocks"] = clocks_without(case, changes["institutions"], step.now, stays_missed=not emptied)
     if not emptied:
@@ -146,35 +146,36 @@ def retracted(step: Step) -> Done | Refusal:
     return case_loop.call_off_all(step, Done(changes))
 
 
-def _is_surely_absent(case: Case, gone: Standing) -> bool:
+def _is_surely_absent(case: Case, withdrawn: Standing) -> bool:
     """Whether the signal is not in the case: it was taken out before, and is retracted once more because the log lost the first
     retraction. A case with many signals does not list them all, and cannot tell."""
     if len(case.signals) < case.signal_count:
         return False
-    return all((signal.signal_id, signal.version) != (gone.signal_id, gone.version) for signal in case.signals)
+    return all((signal.signal_id, signal.version) != (withdrawn.signal_id, withdrawn.version) for signal in case.signals)
 
 
 def clocks_without(case: Case, institutions: Iterable[str], now: datetime, *, stays_missed: bool = True) -> tuple[Clock, ...]:
     """The case's clocks; those of an institution that is not in it any more are called off, for it owes nothing here.
     `stays_missed`: what it had missed by then, though."""
-    gone = _gone(case, institutions)
+    departed = _find_departed(case, institutions)
     return tuple(
-        clocks.cancel((one,), now=now, stays_missed=stays_missed)[0] if one.about in gone else one for one in case.clocks
+        clocks.cancel((clock,), now=now, stays_missed=stays_missed)[0] if clock.about in departed else clock
+        for clock in case.clocks
     )
 
 
 def owed_elsewhere(case: Case, institutions: Iterable[str]) -> tuple[Clock, ...]:
     """The running clocks of those who are in the case, and not among `institutions` that stay."""
-    gone = _gone(case, institutions)
-    return tuple(one for one in case.clocks if one.about in gone and one.state is ClockState.OPEN)
+    departed = _find_departed(case, institutions)
+    return tuple(clock for clock in case.clocks if clock.about in departed and clock.state is ClockState.OPEN)
 
 
-def _gone(case: Case, institutions: Iterable[str]) -> set[str]:
+def _find_departed(case: Case, institutions: Iterable[str]) -> set[str]:
     return set(case.institutions) - set(institutions)
 
 
-def left(case: Case, gone: Standing, policy: Policy) -> dict[str, Any]:
-    counts: Tally = tally.uncounted(tally.of(case), gone)
+def remove_signal(case: Case, withdrawn: Standing, policy: Policy) -> dict[str, Any]:
+    counts: Tally = tally.uncounted(tally.of(case), withdrawn)
     points = tally.highest(counts)
     return {
         "score": points,
@@ -182,8 +183,10 @@ def left(case: Case, gone: Standing, policy: Policy) -> dict[str, Any]:
         "kinds": tuple(sorted(counts.kinds)),
         "institutions": tuple(sorted(counts.institutions)),
         "signal_count": case.signal_count - 1,
-        "amount_minor": tally.without(case.amount_minor, gone),
-        "signals": tuple(one for one in case.signals if (one.signal_id, one.version) != (gone.signal_id, gone.version)),
+        "amount_minor": tally.without(case.amount_minor, withdrawn),
+        "signals": tuple(
+            signal for signal in case.signals if (signal.signal_id, signal.version) != (withdrawn.signal_id, withdrawn.version)
+        ),
         "retracted": case.retracted + 1,
         "tally": counts,
     }

@@ -50,7 +50,7 @@ def phase_of(case: Case, now: datetime) -> Phase:
     """Derived, never stored: it follows from what is stored."""
     if (ended := _ENDED.get(case.status)) is not None:
         return ended
-    if any(one.state in LIVE for one in case.orders):
+    if any(order.state in LIVE for order in case.orders):
         return Phase.ORDERED
     if state_of(case, now) == CaseStatus.CLAIMED:
         return Phase.IN_HANDLING

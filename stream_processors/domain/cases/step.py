@@ -29,8 +29,8 @@ class Step(NamedTuple):
 
 
 class Done(NamedTuple):
-    """Fields of the case that are other now, and what comes of it. `follows` are requests about other cases; `left` is the queue
-    that the case is not in any more; `called_off` names clocks that have nothing to wait for any more."""
+    """Fields of the case that are other now, and what comes of it. `follows` are requests about other cases; `left_queue` is the
+    queue that the case is not in any more; `called_off` names clocks that have nothing to wait for any more."""
 
     changes: dict[str, Any]
     notices: tuple[Notice, ...] = ()
@@ -38,5 +38,5 @@ class Done(NamedTuple):
     stops: tuple[ClockStop, ...] = ()
     follows: tuple[Action, ...] = ()
     verdict: Verdict | None = None
-    left: str | None = None
+    left_queue: str | None = None
     called_off: tuple[str, ...] = ()

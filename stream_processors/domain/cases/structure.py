@@ -53,11 +53,15 @@ def queues_of(policy: Policy) -> frozenset[str]:
     return frozenset(queue_of(rule, region, policy) for rules in policy.routes.values() for rule in rules for region in regions)
 
 
-def standing(case: Case) -> tuple[str, ...]:
+def list_standing(case: Case) -> tuple[str, ...]:
     """The orders, tasks and objections that something is still to come of, or that hold something."""
-    orders = tuple(f"order {one.order_id}" for one in case.orders if _holds(one))
-    tasks = tuple(f"task {one.task_id}" for one in case.tasks if one.state not in OVER)
-    return orders + tasks + tuple(f"objection {one.objection_id}" for one in case.objections if one.state not in _SETTLED)
+    orders = tuple(f"order {order.order_id}" for order in case.orders if _holds(order))
+    tasks = tuple(f"task {task.task_id}" for task in case.tasks if task.state not in OVER)
+    return (
+        orders
+        + tasks
+        + tuple(f"objection {objection.objection_id}" for objection in case.objections if objection.state not in _SETTLED)
+    )
 
 
 def _holds(order: Order) -> bool:
@@ -67,10 +71,10 @@ def _holds(order: Order) -> bool:
 
 
 def _nothing_stands(case: Case, wish: str) -> Refusal | None:
-    if not (left := standing(case)):
+    if not (blocking := list_standing(case)):
         return None
-    more = f" and {len(left) - 8} more" if len(left) > 8 else ""
-    return Refusal("orders-stand", f"the case cannot be {wish} while these stand: {', '.join(left[:8])}{more}")
+    more = f" and {len(blocking) - 8} more" if len(blocking) > 8 else ""
+    return Refusal("orders-stand", f"the case cannot be {wish} while these stand: {', '.join(blocking[:8])}{more}")
 
 
 def transfer(action: Action, case: Case, policy: Policy, now: datetime) -> Done | Refusal:
@@ -78,13 +82,15 @@ def transfer(action: Action, case: Case, policy: Policy, now: datetime) -> Done 
     then on. What was ordered stays ordered."""
     if action.queue == case.queue:
         return Refusal("same-queue", f"the case is in {case.queue} already")
-    if action.queue not in (known := queues_of(policy)):
-        return Refusal("unknown-queue", f"there is no queue {action.queue}; known: {', '.join(sorted(known))}")
+    if action.queue not in (queues := queues_of(policy)):
+        return Refusal("unknown-queue", f"there is no queue {action.queue}; known: {', '.join(sorted(queues))}")
     moved = Moved.trusted(at=now, by=action.officer, came_from=case.queue, to=action.queue, note_sealed=action.note_sealed)
-    clocks = tuple(one.model_copy(update={"unit": action.queue}) if _goes_along(one, case) else one for one in case.clocks)
+    clocks = tuple(
+        clock.model_copy(update={"unit": action.queue}) if _goes_along(clock, case) else clock for clock in case.clocks
+    )
     transfers = (*case.transfers[1 - TRANSFERS_KEPT :], moved)
     changes = {**AFRESH, "queue": action.queue, "transfers": transfers, "clocks": clocks}
-    return Done(changes, starts=_acknowledged(), left=case.queue, called_off=(ACKNOWLEDGE, DISPOSE))
+    return Done(changes, starts=_acknowledged(), left_queue=case.queue, called_off=(ACKNOWLEDGE, DISPOSE))
 
 
 def _goes_along(clock: Clock, case: Case) -> bool:
@@ -125,7 +131,7 @@ def merge(action: Action, case: Case, policy: Policy, now: datetime) -> Done | R
         return Refusal("other-way", f"of two cases the one with the lower id stays: merge {into} into {case.case_id}")
     if (refusal := _nothing_stands(case, "merged")) is not None:
         return refusal
-    running = {one.name: None for one in case.clocks if one.state in _OUTSTANDING}
+    running = {clock.name: None for clock in case.clocks if clock.state in _OUTSTANDING}
     emptied = {
         "score": 0,
         "severity": severity(0, policy),
@@ -138,10 +144,10 @@ def merge(action: Action, case: Case, policy: Policy, now: datetime) -> Done | R
         "measures": (),
     }
     changes = {**emptied, "status": CaseStatus.MERGED, "holder": None, "lease_until": None, "merged_into": into}
-    return Done(changes, follows=(_handed(action, into, case.queue, _whole(case)),), called_off=tuple(running))
+    return Done(changes, follows=(_handed(action, into, case.queue, _take_whole_case(case)),), called_off=tuple(running))
 
 
-def _whole(case: Case) -> Portion:
+def _take_whole_case(case: Case) -> Portion:
     return Portion.trusted(
         of=case.case_id,
         signals=case.signals,
@@ -152,54 +158,54 @@ def _whole(case: Case) -> Portion:
         measures=case.measures,
         primary=case.primary,
         primary_signal_id=case.primary_signal_id,
-        clocks=tuple(one for one in case.clocks if one.state is ClockState.OPEN and one.about in case.institutions),
+        clocks=tuple(clock for clock in case.clocks if clock.state is ClockState.OPEN and clock.about in case.institutions),
         linked=case.linked,
     )
 
 
 def split(action: Action, case: Case, policy: Policy, now: datetime) -> Done | Refusal:
     """Listed signals (`action.signals`, ids) go to a new case of the same queue. Measures about them are shown there, too."""
-    listed = {one.signal_id for one in case.signals}
+    listed = {signal.signal_id for signal in case.signals}
     if unknown := [name for name in dict.fromkeys(action.signals) if name not in listed]:
         return Refusal("unknown-signal", f"the case does not list {', '.join(unknown[:8])}")
-    gone = tuple(one for one in case.signals if one.signal_id in action.signals)
-    if len(gone) >= case.signal_count:
+    departing = tuple(signal for signal in case.signals if signal.signal_id in action.signals)
+    if len(departing) >= case.signal_count:
         return Refusal("nothing-left", "not every signal of a case can be split off it")
     split_off, into = {**case.split_off}, f"{case.case_id}~{case.splits + 1}"
-    split_off |= {_named(one): into for one in gone}
+    split_off |= {_named(signal): into for signal in departing}
     if len(split_off) > MOST_SPLIT_OFF or len(into) > LONGEST_ID:
         return Refusal("split-too-often", f"no more than {MOST_SPLIT_OFF} signals are split off one case")
     counts, money = tally.of(case), case.amount_minor
-    for one in gone:
-        counts, money = tally.uncounted(counts, one), tally.without(money, one)
+    for signal in departing:
+        counts, money = tally.uncounted(counts, signal), tally.without(money, signal)
     changes = {
         **_figures(counts, policy),
-        "signal_count": case.signal_count - len(gone),
+        "signal_count": case.signal_count - len(departing),
         "amount_minor": money,
-        "signals": tuple(one for one in case.signals if one.signal_id not in action.signals),
+        "signals": tuple(signal for signal in case.signals if signal.signal_id not in action.signals),
         "splits": case.splits + 1,
         "split_off": split_off,
     }
     changes["clocks"] = clocks_without(case, changes["institutions"], now)
     theirs = owed_elsewhere(case, changes["institutions"])
-    return Done(changes, follows=(_handed(action, into, case.queue, _some(case, gone, theirs)),))
+    return Done(changes, follows=(_handed(action, into, case.queue, _take_some_signals(case, departing, theirs)),))
 
 
-def _some(case: Case, gone: tuple[JoinedSignal, ...], clocks: tuple[Clock, ...]) -> Portion:
+def _take_some_signals(case: Case, departing: tuple[JoinedSignal, ...], clocks: tuple[Clock, ...]) -> Portion:
     counts, money = tally.EMPTY, dict[str, int]()
-    for one in gone:
-        counts, money = tally.counted(counts, one), tally.money(money, one)
-    about = {one.signal_id for one in gone}
+    for signal in departing:
+        counts, money = tally.counted(counts, signal), tally.money(money, signal)
+    about = {signal.signal_id for signal in departing}
     return Portion.trusted(
         of=case.case_id,
-        signals=gone,
-        signal_count=len(gone),
+        signals=departing,
+        signal_count=len(departing),
         amount_minor=money,
         tally=counts,
         institutions=tuple(sorted(counts.institutions)),
-        measures=tuple(one for one in case.measures if one.signal_id in about),
-        primary=hubs.leading(gone[0].subjects) or gone[0].subjects[0],
-        primary_signal_id=gone[0].signal_id,
+        measures=tuple(measure for measure in case.measures if measure.signal_id in about),
+        primary=hubs.leading(departing[0].subjects) or departing[0].subjects[0],
+        primary_signal_id=departing[0].signal_id,
         clocks=clocks,
     )
 
@@ -224,7 +230,7 @@ def absorb(action: Action, case: Case | None, policy: Policy, now: datetime) -> 
         "absorbed": (*case.absorbed[1 - ABSORBED_KEPT :], portion.of),
         "linked": tuple(dict.fromkeys((*case.linked, *portion.linked)))[:LINKED_KEPT],
     }
-    back = {_named(one) for one in portion.signals} & set(case.split_off)
+    back = {_named(signal) for signal in portion.signals} & set(case.split_off)
     if back:
         changes["split_off"] = {name: into for name, into in case.split_off.items() if name not in back}
     starts = _carried(portion, case)
@@ -259,7 +265,7 @@ def _opened(action: Action, portion: Portion, policy: Policy, now: datetime) -> 
         "absorbed": () if split_from == portion.of else (portion.of,),
         "leads_only": bool(portion.tally.kinds) and all(is_lead(kind) for kind in portion.tally.kinds),
     }
-    carried = tuple(ClockStart(one.name, one.about or "", one.due_at) for one in portion.clocks)
+    carried = tuple(ClockStart(clock.name, clock.about or "", clock.due_at) for clock in portion.clocks)
     return Done(new, starts=(*_acknowledged(), *carried))
 
 
@@ -273,8 +279,8 @@ def forward(action: Action, case: Case) -> Done | None:
         return None
     name, into = _split_to(action, case)
     if into is not None:
-        known = not name or name in case.split_off or len(case.split_off) >= MOST_SPLIT_OFF
-        changes: dict[str, Any] = {} if known else {"split_off": {**case.split_off, name: into}}
+        is_recorded = not name or name in case.split_off or len(case.split_off) >= MOST_SPLIT_OFF
+        changes: dict[str, Any] = {} if is_recorded else {"split_off": {**case.split_off, name: into}}
         sent = action.model_copy(update={"case_id": into, "passed": (*action.passed[1 - MOST_PASSED :], into)})
         return Done(changes, follows=(sent,))
     if case.merged_into is not None:
@@ -284,14 +290,14 @@ def forward(action: Action, case: Case) -> Done | None:
 
 def came_back(action: Action, case: Case) -> bool:
     """Whether this case itself had sent the action on, to what was split off it: it knows the action, and has not decided it."""
-    return any(_from_split(one) == case.case_id for one in action.passed)
+    return any(_from_split(passed_id) == case.case_id for passed_id in action.passed)
 
 
 def _split_to(action: Action, case: Case) -> tuple[str, str | None]:
     """The signal's name, and the case that it was split off to. A correction goes where the signal went that it replaces."""
     if case.split_off and action.measure is not None and action.measure.signal_id is not None:
         about = (name_of(action.measure.signal_id, n) for n in range(MOST_VERSIONS, 0, -1))
-        into = next((case.split_off[one] for one in about if one in case.split_off), None)
+        into = next((case.split_off[version_name] for version_name in about if version_name in case.split_off), None)
         return "", None if into in action.passed else into
     if not case.split_off or (action.signal is None and action.withdrawn is None):
         return "", None
@@ -304,7 +310,7 @@ def _split_to(action: Action, case: Case) -> tuple[str, str | None]:
         into = case.split_off.get(name)
         if into is None and len(case.split_off) < MOST_SPLIT_OFF:
             older = (name_of(action.signal.signal_id, n) for n in range(action.signal.version - 1, 0, -1))
-            into = next((case.split_off[one] for one in older if one in case.split_off), None)
+            into = next((case.split_off[version_name] for version_name in older if version_name in case.split_off), None)
     return name, None if into in action.passed else into
 
 
@@ -330,9 +336,11 @@ def _acknowledged() -> tuple[ClockStart, ...]:
 
 def _carried(portion: Portion, case: Case) -> tuple[ClockStart, ...]:
     """Institutions' clocks go on with the time that they had, where this case has none of theirs."""
-    running = {(one.name, one.about) for one in case.clocks if one.state in _OUTSTANDING}
+    running = {(clock.name, clock.about) for clock in case.clocks if clock.state in _OUTSTANDING}
     return tuple(
-        ClockStart(one.name, one.about or "", one.due_at) for one in portion.clocks if (one.name, one.about) not in running
+        ClockStart(clock.name, clock.about or "", clock.due_at)
+        for clock in portion.clocks
+        if (clock.name, clock.about) not in running
     )
 
 
@@ -347,4 +355,4 @@ def _from_split(case_id: str) -> str | None:
 
 
 def _newest_first(signals: tuple[JoinedSignal, ...]) -> tuple[JoinedSignal, ...]:
-    return tuple(sorted(signals, key=lambda one: one.accepted_at, reverse=True))
+    return tuple(sorted(signals, key=lambda signal: signal.accepted_at, reverse=True))

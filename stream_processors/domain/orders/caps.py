@@ -27,12 +27,12 @@ class Account(NamedTuple):
 
 def used(orders: Iterable[Order]) -> dict[Account, int]:
     """What the orders of one case count."""
-    found: dict[Account, int] = {}
-    for one in orders:
-        if one.kind in REVERSIBLE and one.subject is not None:
-            account = Account(one.kind.value, one.recipient, one.subject.token)
-            found[account] = found.get(account, 0) + times_used(one)
-    return found
+    counts: dict[Account, int] = {}
+    for order in orders:
+        if order.kind in REVERSIBLE and order.subject is not None:
+            account = Account(order.kind.value, order.recipient, order.subject.token)
+            counts[account] = counts.get(account, 0) + times_used(order)
+    return counts
 
 
 def changed(before: Case | None, after: Case) -> tuple[Used, ...]:
@@ -41,7 +41,8 @@ def changed(before: Case | None, after: Case) -> tuple[Used, ...]:
         return ()
     accounts = {**(used(before.orders) if before is not None else {}), **(stands := used(after.orders))}
     return tuple(
-        Used.trusted(kind=one.kind, recipient=one.recipient, token=one.token, times=stands.get(one, 0)) for one in accounts
+        Used.trusted(kind=account.kind, recipient=account.recipient, token=account.token, times=stands.get(account, 0))
+        for account in accounts
     )
 
 
@@ -50,8 +51,8 @@ def asked(action: Action, case: Case | None) -> Account | None:
     event = action.order
     if event is None or event.kind not in _ASK:
         return None
-    known = next((one for one in case.orders if one.order_id == event.order_id), None) if case is not None else None
-    thing = event.draft if known is None else known
+    existing = next((order for order in case.orders if order.order_id == event.order_id), None) if case is not None else None
+    thing = event.draft if existing is None else existing
     if thing is None or thing.subject is None or thing.kind not in REVERSIBLE:
         return None
     return Account(thing.kind.value, thing.recipient, thing.subject.token)

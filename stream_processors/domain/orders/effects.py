@@ -27,14 +27,14 @@ def drafted(step: Step) -> Effects:
     if not step.order.four_eyes:
         return issued(step)
     changes = {"state": OrderState.AWAITING_APPROVAL}
-    told = (_agency(step, "order_awaits_approval"),)
-    return Effects(changes, told, (ClockStart(APPROVAL_CLOCK, step.order.order_id),))
+    messages = (_agency(step, "order_awaits_approval"),)
+    return Effects(changes, messages, (ClockStart(APPROVAL_CLOCK, step.order.order_id),))
 
 
 def approved(step: Step) -> Effects:
-    found = issued(step)
+    effects = issued(step)
     stops = (ClockStop(APPROVAL_CLOCK, step.order.order_id),)
-    return found._replace(changes={**found.changes, "approved_by": step.actor.id}, stops=stops)
+    return effects._replace(changes={**effects.changes, "approved_by": step.actor.id}, stops=stops)
 
 
 def issued(step: Step) -> Effects:
@@ -59,11 +59,11 @@ def issued(step: Step) -> Effects:
     release = order.kind is OrderKind.RELEASE
     says = "order_part_released" if part else "order_released" if release else "order_issued"
     data = _facts(order, answer_by=answer_by, notice_until=notice_until)
-    told = Told(order.recipient, NoticeKind.RELEASE if release else NoticeKind.ORDER, says, data)
+    message = Told(order.recipient, NoticeKind.RELEASE if release else NoticeKind.ORDER, says, data)
     target = step.target
     ended = [target] if target is not None else []
-    ended += [one for one in step.others if one.kind in (OrderKind.RETURN_FUNDS, OrderKind.FREEZE) and one.of == order.of]
-    return Effects(changes, (told,), starts, (), _ending(ended) if release and not part else ())
+    ended += [other for other in step.others if other.kind in (OrderKind.RETURN_FUNDS, OrderKind.FREEZE) and other.of == order.of]
+    return Effects(changes, (message,), starts, (), _ending(ended) if release and not part else ())
 
 
 def _answered_by(step: Step, within: Length, waits_until: datetime | None) -> datetime:
@@ -89,8 +89,8 @@ def verified(step: Step) -> Effects:
 def mismatched(step: Step) -> Effects:
     """Not stopped; whoever ordered it hears at once which fields differ."""
     fields = tuple(field for field in step.order.verify_fields if field in step.event.mismatched)
-    found = _not_done(step, OrderState.REFUSED, "order_mismatch", fields=", ".join(fields))
-    return found._replace(changes={**found.changes, "refusal": RefusalReason.MISMATCH, "mismatched": fields})
+    effects = _not_done(step, OrderState.REFUSED, "order_mismatch", fields=", ".join(fields))
+    return effects._replace(changes={**effects.changes, "refusal": RefusalReason.MISMATCH, "mismatched": fields})
 
 
 def refused(step: Step) -> Effects:
@@ -122,8 +122,8 @@ def executed(step: Step) -> Effects:
     if order.preserve and rules and rules.preserve:
         changes["preserve_until"] = step.ends(step.done_at, rules.preserve)
     starts = (ClockStart(order.clock, about, until),) if order.clock and until else ()
-    told = (_agency(step, "order_executed", amount_minor=amount, until=iso(until)),)
-    return Effects(changes, told, starts, _clocks(order, answered=True), _what_follows(step))
+    messages = (_agency(step, "order_executed", amount_minor=amount, until=iso(until)),)
+    return Effects(changes, messages, starts, _clocks(order, answered=True), _what_follows(step))
 
 
 def crossed(step: Step) -> Effects:
@@ -139,8 +139,8 @@ def crossed(step: Step) -> Effects:
     again = Told(order.recipient, NoticeKind.RELEASE, "order_lift_at_once", _facts(order))
     # What was said to be lifted before it was carried out says nothing of what is held now.
     changes = {"executed_at": step.done_at, "lifted_at": None, **_received(step), **_answered(step)}
-    told = (again, _agency(step, "order_crossed"))
-    return Effects(changes, told, (ClockStart(LIFT_CLOCK, order.order_id),))
+    messages = (again, _agency(step, "order_crossed"))
+    return Effects(changes, messages, (ClockStart(LIFT_CLOCK, order.order_id),))
 
 
 def lifted(step: Step) -> Effects:
@@ -154,17 +154,17 @@ def renewed(step: Step) -> Effects:
     assert order.valid_until is not None and rules is not None and rules.length is not None
     until = step.ends_behind(order.valid_until, rules.length)
     changes = {"state": OrderState.RENEWED, "renewals": order.renewals + 1, "valid_until": until}
-    told = Told(order.recipient, NoticeKind.ORDER, "order_renewed", _facts(order, until=until))
+    message = Told(order.recipient, NoticeKind.ORDER, "order_renewed", _facts(order, until=until))
     name = order.clock or rules.clock
     stops = (ClockStop(name, order.order_id),)
-    return Effects(changes, (told,), (ClockStart(name, order.order_id, until),), stops)
+    return Effects(changes, (message,), (ClockStart(name, order.order_id, until),), stops)
 
 
 def expired(step: Step) -> Effects:
     order = step.order
-    told = Told(order.recipient, NoticeKind.RELEASE, "order_expired", _facts(order))
-    returns = (one for one in step.others if one.kind is OrderKind.RETURN_FUNDS and one.of == order.order_id)
-    both = (told, _agency(step, "order_expired"))
+    message = Told(order.recipient, NoticeKind.RELEASE, "order_expired", _facts(order))
+    returns = (other for other in step.others if other.kind is OrderKind.RETURN_FUNDS and other.of == order.order_id)
+    both = (message, _agency(step, "order_expired"))
     return Effects(_ended(step, OrderState.EXPIRED), both, (), _clocks(order, answered=False), _ending(returns))
 
 
@@ -173,13 +173,13 @@ def near_expiry(step: Step) -> Effects:
     order = step.order
     data = _facts(order, until=order.valid_until)
     parties = (order.agency, order.recipient)
-    return Effects({}, tuple(Told(one, NoticeKind.EXPIRY_WARNING, "order_ends_soon", data) for one in parties))
+    return Effects({}, tuple(Told(recipient, NoticeKind.EXPIRY_WARNING, "order_ends_soon", data) for recipient in parties))
 
 
 def overdue(step: Step) -> Effects:
     reminder = Told(step.order.recipient, NoticeKind.ORDER, "order_unanswered", _facts(step.order))
-    told = (_agency(step, "order_unanswered"), reminder)
-    return Effects({"overdue": True}, told)
+    messages = (_agency(step, "order_unanswered"), reminder)
+    return Effects({"overdue": True}, messages)
 
 
 def released(step: Step) -> Effects:
@@ -191,17 +191,17 @@ def released(step: Step) -> Effects:
         return Effects({**changes, "lifted_at": step.now}, (), (), _clocks(order, answered=False))
     replaced = step.event.kind is OrderEventKind.SUPERSEDE
     says = "order_replaced" if replaced else "order_withdrawn"
-    told = (Told(order.recipient, NoticeKind.RELEASE, says, _facts(order)),)
-    own = any(one.order_id == step.actor.id and one.of == order.order_id for one in step.others)
-    return Effects(changes, told if replaced or not own else (), (), _clocks(order, answered=False))
+    messages = (Told(order.recipient, NoticeKind.RELEASE, says, _facts(order)),)
+    own = any(other.order_id == step.actor.id and other.of == order.order_id for other in step.others)
+    return Effects(changes, messages if replaced or not own else (), (), _clocks(order, answered=False))
 
 
 def paid_back(step: Step) -> Effects:
     """What was returned is not held any more; when all of it was, the order has ended."""
     order = step.order
-    left = order.held_minor - (step.event.amount_minor or 0)
-    if left:
-        return Effects({"held_minor": left})
+    still_held = order.held_minor - (step.event.amount_minor or 0)
+    if still_held:
+        return Effects({"held_minor": still_held})
     return Effects({**_ended(step, OrderState.RELEASED), "lifted_at": step.now}, (), (), _clocks(order, answered=False))
 
 
@@ -212,7 +212,7 @@ def lowered(step: Step) -> Effects:
 
 def _ending(orders: Iterable[Order]) -> tuple[Follow, ...]:
     """The ends of those that were not carried out yet."""
-    return tuple(Follow(one.order_id, OrderEventKind.RELEASE) for one in orders if one.state in UNDONE)
+    return tuple(Follow(order.order_id, OrderEventKind.RELEASE) for order in orders if order.state in UNDONE)
 
 
 def _what_follows(step: Step) -> tuple[Follow, ...]:

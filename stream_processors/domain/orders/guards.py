@@ -24,7 +24,7 @@ def all_of(*guards: Guard) -> Guard:
     """The first refusal counts."""
 
     def guard(step: Step) -> Refusal | None:
-        return next((refused for one in guards if (refused := one(step)) is not None), None)
+        return next((refused for check in guards if (refused := check(step)) is not None), None)
 
     return guard
 
@@ -51,7 +51,7 @@ def other_person_renews(step: Step) -> Refusal | None:
     return other_person(step) if step.order.four_eyes else None
 
 
-def whole(step: Step) -> Refusal | None:
+def says_what_its_kind_needs(step: Step) -> Refusal | None:
     """An order says what its kind needs."""
     order = step.order
     if order.kind not in LETTERS and order.subject is None:
@@ -67,7 +67,7 @@ def whole(step: Step) -> Refusal | None:
     return None
 
 
-def noticed(step: Step) -> Refusal | None:
+def has_its_notice(step: Step) -> Refusal | None:
     """A return that needs a public notice (frozen-fund return rules of 2016, Art. 8) has one that was given already or is given
     with it, and is not to be answered before that has run its time."""
     order, draft, until = step.order, step.event.draft, step.notice_until
@@ -95,13 +95,13 @@ def only_the_traced(step: Step) -> Refusal | None:
     target = step.target
     if target is not None and order.currency != target.currency:
         return Refusal("order-incomplete", f"the order {target.order_id} is in {target.currency}; so is what takes its place")
-    told = [one.verify for one in (order, target) if one is not None and one.verify is not None]
-    arrived = min((one.amount_minor for one in told if one.amount_minor is not None), default=None)
+    transfers = [hold.verify for hold in (order, target) if hold is not None and hold.verify is not None]
+    arrived = min((transfer.amount_minor for transfer in transfers if transfer.amount_minor is not None), default=None)
     if arrived is not None and order.amount_minor > arrived:
         return Refusal("above-traced", f"no more may be held than arrived, {arrived} in minor units")
     if arrived is None and order.traced_minor is None:
-        said = "say what bounds the hold: 'traced_minor' (from the trail), what arrived in 'verify', or the stop in 'of'"
-        return Refusal("order-incomplete", said)
+        detail = "say what bounds the hold: 'traced_minor' (from the trail), what arrived in 'verify', or the stop in 'of'"
+        return Refusal("order-incomplete", detail)
     return None
 
 
@@ -110,9 +110,9 @@ def held_once(step: Step) -> Refusal | None:
     order = step.order
     if order.kind not in HOLDS:
         return None
-    for one in step.others:
-        if one.kind in HOLDS and one.state in LIVE and one.order_id != order.of and same_money(one, order):
-            return Refusal("already-held", f"this money is under the order {one.order_id}; name it in 'of' to take its place")
+    for other in step.others:
+        if other.kind in HOLDS and other.state in LIVE and other.order_id != order.of and same_money(other, order):
+            return Refusal("already-held", f"this money is under the order {other.order_id}; name it in 'of' to take its place")
     return None
 
 
@@ -122,11 +122,13 @@ def under_the_cap(step: Step) -> Refusal | None:
     if most is None:
         return None
     order = step.order
-    used = step.elsewhere + sum(times_used(one) for one in step.others if one.kind is order.kind and same_subject(one, order))
+    used = step.elsewhere + sum(
+        times_used(other) for other in step.others if other.kind is order.kind and same_subject(other, order)
+    )
     used += times_used(order) if is_done(order) else 0
     if used >= most:
-        said = f"an account may have {most} of the kind {order.kind}, renewals included; it had {used}"
-        return Refusal("cap-reached", f"{said}, {step.elsewhere} of them in other cases" if step.elsewhere else said)
+        detail = f"an account may have {most} of the kind {order.kind}, renewals included; it had {used}"
+        return Refusal("cap-reached", f"{detail}, {step.elsewhere} of them in other cases" if step.elsewhere else detail)
     return None
 
 
@@ -147,9 +149,11 @@ def about_another(step: Step) -> Refusal | None:
         return _returnable(step)
     if order.kind is not OrderKind.FREEZE or target.kind is not OrderKind.STOP_PAYMENT or target.state not in LIVE:
         return Refusal("not-allowed", "only a freeze takes the place of another order, and only of a stop that is not ended")
-    if any(_releases(one, target) for one in step.others):
+    if any(_releases(other, target) for other in step.others):
         return Refusal("already-released", f"the order {target.order_id} is being released: nothing takes its place")
-    lifted = sum(one.amount_minor or 0 for one in step.others if one.part and one.of == target.order_id and is_done(one))
+    lifted = sum(
+        other.amount_minor or 0 for other in step.others if other.part and other.of == target.order_id and is_done(other)
+    )
     if lifted and (order.amount_minor or 0) > (most := (target.amount_minor or 0) - lifted):
         return Refusal("above-traced", f"{lifted} of it was released: at most {most} in minor units is held on")
     return None
@@ -162,7 +166,7 @@ def _releasable(step: Step) -> Refusal | None:
         return Refusal("not-allowed", f"the order {target.order_id} is {target.state}; there is nothing to release")
     if target.kind in HOLDS and (refused := _part_releasable(step, target)) is not None:
         return refused
-    again = [one for one in step.others if _releases(one, target) and (step.order.part or not one.part)]
+    again = [other for other in step.others if _releases(other, target) and (step.order.part or not other.part)]
     if again:
         return Refusal("already-released", f"the release {again[0].order_id} of this order is there already")
     return None
@@ -173,35 +177,35 @@ def _part_releasable(step: Step, target: Order) -> Refusal | None:
     order, draft = step.order, step.event.draft
     minor, named = order.amount_minor or 0, draft is not None and draft.amount_minor is not None
     if named and (not minor or order.currency != target.currency):
-        said = f"say how much is released, in {target.currency}; without an amount it is the whole of it"
-        return Refusal("order-incomplete", said)
+        detail = f"say how much is released, in {target.currency}; without an amount it is the whole of it"
+        return Refusal("order-incomplete", detail)
     if target.state in UNDONE and minor < (target.amount_minor or 0):
-        said = f"nothing is held under the order {target.order_id} yet: release the whole of it, or what is held when it is"
-        return Refusal("not-held", said)
+        detail = f"nothing is held under the order {target.order_id} yet: release the whole of it, or what is held when it is"
+        return Refusal("not-held", detail)
     if not order.part:
         return None
     if replacing := _in_its_place(target, step.others):
-        said = f"the order {replacing[0].order_id} is to take its place: release a part of that once it is done, or the whole"
-        return Refusal("not-allowed", said)
-    left = target.held_minor - promised_minor(target, step.others)
-    if minor > left:
-        return Refusal("not-held", f"{left} in minor units is held and not promised to anybody; release the whole of it instead")
+        detail = f"the order {replacing[0].order_id} is to take its place: release a part of that once it is done, or the whole"
+        return Refusal("not-allowed", detail)
+    rest = target.held_minor - promised_minor(target, step.others)
+    if minor > rest:
+        return Refusal("not-held", f"{rest} in minor units is held and not promised to anybody; release the whole of it instead")
     return None
 
 
 def _in_its_place(target: Order, others: Iterable[Order]) -> list[Order]:
     """Freezes on their way that hold the same money on."""
     return [
-        one
-        for one in others
-        if one.kind is OrderKind.FREEZE and one.of == target.order_id and one.state in LIVE and not is_done(one)
+        other
+        for other in others
+        if other.kind is OrderKind.FREEZE and other.of == target.order_id and other.state in LIVE and not is_done(other)
     ]
 
 
-def _releases(one: Order, target: Order) -> bool:
+def _releases(order: Order, target: Order) -> bool:
     """Whether it is a release of it that lasts or, of a part, that is not answered yet."""
-    lasts = one.state in LIVE and not (one.part and is_done(one))
-    return one.kind is OrderKind.RELEASE and one.of == target.order_id and lasts
+    lasts = order.state in LIVE and not (order.part and is_done(order))
+    return order.kind is OrderKind.RELEASE and order.of == target.order_id and lasts
 
 
 def _returnable(step: Step) -> Refusal | None:
@@ -211,11 +215,11 @@ def _returnable(step: Step) -> Refusal | None:
         return Refusal("not-held", f"only frozen money is returned; the order {target.order_id} is {target.state}")
     if not order.amount_minor or order.currency != target.currency:
         return Refusal("order-incomplete", "a return says how much, in the currency of what is frozen")
-    if any(_releases(one, target) for one in step.others):
+    if any(_releases(other, target) for other in step.others):
         return Refusal("already-released", f"the order {target.order_id} is being released: what it holds is paid to nobody")
-    left = target.held_minor - promised_minor(target, step.others)
-    if order.amount_minor > left:
-        return Refusal("not-held", f"{left} in minor units is frozen and not yet promised to anybody")
+    rest = target.held_minor - promised_minor(target, step.others)
+    if order.amount_minor > rest:
+        return Refusal("not-held", f"{rest} in minor units is frozen and not yet promised to anybody")
     return None
 
 
@@ -245,8 +249,8 @@ def gives_a_reason(step: Step) -> Refusal | None:
 def in_time(step: Step) -> Refusal | None:
     order = step.order
     if order.valid_until is not None and step.now >= order.valid_until:
-        said = f"the order ended at {iso(order.valid_until)}; it must not be carried out any more, and what was held is lifted"
-        return Refusal("expired", said)
+        detail = f"the order ended at {iso(order.valid_until)}; it must not be carried out any more, and what was held is lifted"
+        return Refusal("expired", detail)
     return None
 
 
@@ -254,8 +258,8 @@ def notice_has_ended(step: Step) -> Refusal | None:
     """Money is returned pro rata when everybody who paid had the time of the notice to say so."""
     until = step.order.notice_until
     if until is not None and step.done_at < until:
-        said = f"it is returned {step.order.method}: it is not paid before the public notice ends at {iso(until)}"
-        return Refusal("notice-running", said)
+        detail = f"it is returned {step.order.method}: it is not paid before the public notice ends at {iso(until)}"
+        return Refusal("notice-running", detail)
     return None
 
 
@@ -296,7 +300,7 @@ def paid_what_was_ordered(step: Step) -> Refusal | None:
 def renewable(step: Step) -> Refusal | None:
     """Not while somebody waits for its release; that of a part leaves the rest, which may be renewed."""
     rules = step.rules
-    if any(_releases(one, step.order) and not one.part for one in step.others):
+    if any(_releases(other, step.order) and not other.part for other in step.others):
         return Refusal("already-released", f"the order {step.order.order_id} is being released")
     if rules is not None and rules.renewals is not None and step.order.renewals >= rules.renewals:
         return Refusal("cap-reached", f"an order of the kind {step.order.kind} is renewed at most {rules.renewals} times")

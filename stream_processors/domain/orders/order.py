@@ -102,8 +102,8 @@ def _pays(order: Order) -> bool:
 _may_issue = guards.all_of(
     guards.offered,
     guards.about_another,
-    guards.whole,
-    guards.noticed,
+    guards.says_what_its_kind_needs,
+    guards.has_its_notice,
     guards.only_the_traced,
     guards.held_once,
     guards.under_the_cap,
@@ -214,8 +214,8 @@ def decide(
     moves = open_moves(TABLE, state, thing, who.role)
     move = TABLE.get((state, event.kind))
     if move is None or event.kind not in moves:
-        said = f"the order is {state}; {listed(moves)}"
-        return OrderChange(None, refused=Refusal("not-allowed", said, moves))
+        detail = f"the order is {state}; {listed(moves)}"
+        return OrderChange(None, refused=Refusal("not-allowed", detail, moves))
     step = Step(thing, event, who, of_kind, now, ends, others, elsewhere)
     refused = move.guard(step)
     if refused is not None:
@@ -223,12 +223,14 @@ def decide(
     return _applied(step, move.effect(step), actor)
 
 
-def _applied(step: Step, found: Effects, actor: str) -> OrderChange:
-    state = found.changes.get("state", step.order.state)
+def _applied(step: Step, outcome: Effects, actor: str) -> OrderChange:
+    state = outcome.changes.get("state", step.order.state)
     moved = OrderMoved.trusted(at=step.now, actor=actor, event=step.event.kind, state=state)
     history = (*step.order.history[1 - HISTORY_KEPT :], moved)
-    changed = step.order.model_copy(update={**found.changes, "history": history})
-    return OrderChange(changed, notices(changed, step.event, found.told, step.now), found.starts, found.stops, found.follows)
+    changed = step.order.model_copy(update={**outcome.changes, "history": history})
+    return OrderChange(
+        changed, notices(changed, step.event, outcome.messages, step.now), outcome.starts, outcome.stops, outcome.follows
+    )
 
 
 def _candidate(
@@ -236,7 +238,7 @@ def _candidate(
 ) -> Order:
     """The order as it would stand. A release or return is about what its target is about."""
     assert draft is not None
-    target = next((one for one in others if one.order_id == draft.of), None)
+    target = next((other for other in others if other.order_id == draft.of), None)
     takes = target is not None and draft.kind in (OrderKind.RELEASE, OrderKind.RETURN_FUNDS)
     least = rules.four_eyes_from_minor if rules else None
     amount = draft.amount_minor

@@ -47,25 +47,25 @@ def decide(
 ) -> OrdersChange:
     """What becomes of the event in its case. `elsewhere`: how often the same was ordered about the account in other cases."""
 
-    def one(known: tuple[Order, ...], event: OrderEvent, actor: str, elsewhere: int = 0) -> OrderChange:
-        found, others = _find(known, event.order_id), tuple(each for each in known if each.order_id != event.order_id)
+    def decide_event(case_orders: tuple[Order, ...], event: OrderEvent, actor: str, elsewhere: int = 0) -> OrderChange:
+        order, others = _find(case_orders, event.order_id), tuple(each for each in case_orders if each.order_id != event.order_id)
         return one_order.decide(
-            order=found, event=event, actor=actor, rules=rules, now=now, ends=ends, others=others, elsewhere=elsewhere
+            order=order, event=event, actor=actor, rules=rules, now=now, ends=ends, others=others, elsewhere=elsewhere
         )
 
-    kept = orders
+    current = orders
     if event.kind is OrderEventKind.ISSUE and _find(orders, event.order_id) is None:
         room = _room(orders, event)
         if room is None:
             return OrdersChange(orders, refused=Refusal("too-many-orders", f"a case has at most {MOST_ORDERS} orders that count"))
-        kept = room
-    change = one(kept, event, actor, elsewhere)
+        current = room
+    change = decide_event(current, event, actor, elsewhere)
     if change.order is None:
         return OrdersChange(orders, refused=change.refused)
-    kept = _put(kept, change.order)
-    total = OrdersChange(kept, change.order, change.notices, change.starts, change.stops)
+    current = _put(current, change.order)
+    total = OrdersChange(current, change.order, change.notices, change.starts, change.stops)
     for follow in change.follows:
-        then = one(total.orders, _event_of(follow, event), f"order:{event.order_id}")
+        then = decide_event(total.orders, _event_of(follow, event), f"order:{event.order_id}")
         if then.order is None:
             return OrdersChange(orders, refused=then.refused)
         total = OrdersChange(
@@ -88,9 +88,9 @@ def clock_event(order: Order, clock: str, *, warning: bool = False) -> OrderEven
 def held_minor(orders: Iterable[Order]) -> dict[str, int]:
     """Currency -> what the orders hold together, in minor units."""
     sums: dict[str, int] = {}
-    for one in orders:
-        if one.held_minor and one.currency:
-            sums[one.currency] = sums.get(one.currency, 0) + one.held_minor
+    for order in orders:
+        if order.held_minor and order.currency:
+            sums[order.currency] = sums.get(order.currency, 0) + order.held_minor
     return sums
 
 
@@ -101,33 +101,33 @@ def _event_of(follow: Follow, cause: OrderEvent) -> OrderEvent:
 
 
 def _find(orders: tuple[Order, ...], order_id: str) -> Order | None:
-    return next((one for one in orders if one.order_id == order_id), None)
+    return next((order for order in orders if order.order_id == order_id), None)
 
 
 def _put(orders: tuple[Order, ...], changed: Order) -> tuple[Order, ...]:
     """In place of the one with its id, else at the end."""
     if _find(orders, changed.order_id) is None:
         return (*orders, changed)
-    return tuple(changed if one.order_id == changed.order_id else one for one in orders)
+    return tuple(changed if order.order_id == changed.order_id else order for order in orders)
 
 
 def _room(orders: tuple[Order, ...], event: OrderEvent) -> tuple[Order, ...] | None:
     """The orders with a place for one more: the oldest that are over for good go, what was paid back last of all, for nobody else
     tells of that. None: all of them count."""
-    kept = orders
-    while len(kept) >= MOST_ORDERS:
-        over = [number for number, one in enumerate(kept) if _over(one, kept)]
-        gone = next((number for number in over if not kept[number].paid_minor), next(iter(over), None))
-        if gone is None:
+    remaining = orders
+    while len(remaining) >= MOST_ORDERS:
+        over = [number for number, order in enumerate(remaining) if _over(order, remaining)]
+        dropped = next((number for number in over if not remaining[number].paid_minor), next(iter(over), None))
+        if dropped is None:
             frees = event.draft is not None and event.draft.kind is OrderKind.RELEASE
-            return kept if frees else None
-        kept = kept[:gone] + kept[gone + 1 :]
-    return kept
+            return remaining if frees else None
+        remaining = remaining[:dropped] + remaining[dropped + 1 :]
+    return remaining
 
 
 def _over(order: Order, orders: tuple[Order, ...]) -> bool:
     """Whether nothing can come of it any more, it counts against no cap, and no order that lasts is about it."""
-    if any(one.of == order.order_id and one.state in LIVE and not is_done(one) for one in orders):
+    if any(other.of == order.order_id and other.state in LIVE and not is_done(other) for other in orders):
         return False
     if order.kind in REVERSIBLE:
         return order.state in (OrderState.WITHDRAWN, OrderState.REFUSED, OrderState.FAILED)

@@ -32,7 +32,7 @@ class Step(NamedTuple):
     @property
     def target(self) -> Order | None:
         """The order that this one is about."""
-        return next((one for one in self.others if one.order_id == self.order.of), None)
+        return next((other for other in self.others if other.order_id == self.order.of), None)
 
     @property
     def notice_until(self) -> datetime | None:
@@ -73,44 +73,44 @@ class Told(NamedTuple):
 
 class Effects(NamedTuple):
     changes: dict[str, Any]
-    told: tuple[Told, ...] = ()
+    messages: tuple[Told, ...] = ()
     starts: tuple[ClockStart, ...] = ()
     stops: tuple[ClockStop, ...] = ()
     follows: tuple[Follow, ...] = ()
 
 
-def notices(order: Order, event: OrderEvent, told: Iterable[Told], now: datetime) -> tuple[Notice, ...]:
+def notices(order: Order, event: OrderEvent, messages: Iterable[Told], now: datetime) -> tuple[Notice, ...]:
     """The notices of one step, named by the event and the order, so that a replay makes the same."""
     return tuple(
         Notice.trusted(
             notice_id=f"{event.event_id}/{order.order_id}/{number}",
-            recipient=one.recipient,
-            kind=one.kind,
+            recipient=message.recipient,
+            kind=message.kind,
             case_id=order.case_id,
-            says=one.says,
+            says=message.says,
             at=now,
             order_id=order.order_id,
             subject=order.subject,
-            data=one.data,
+            data=message.data,
         )
-        for number, one in enumerate(told)
+        for number, message in enumerate(messages)
     )
 
 
-def same_subject(one: Order, other: Order) -> bool:
+def same_subject(order: Order, other: Order) -> bool:
     """Whether both are about the same thing at the same institution."""
-    if one.subject is None or other.subject is None:
+    if order.subject is None or other.subject is None:
         return False
-    return (one.recipient, one.subject.token) == (other.recipient, other.subject.token)
+    return (order.recipient, order.subject.token) == (other.recipient, other.subject.token)
 
 
-def same_money(one: Order, other: Order) -> bool:
+def same_money(order: Order, other: Order) -> bool:
     """Whether both are, or may be, about the same transfer to the same account."""
-    if not same_subject(one, other):
+    if not same_subject(order, other):
         return False
-    if one.verify is None or other.verify is None:
+    if order.verify is None or other.verify is None:
         return True
-    return (one.verify.amount_minor, one.verify.occurred_at) == (other.verify.amount_minor, other.verify.occurred_at)
+    return (order.verify.amount_minor, order.verify.occurred_at) == (other.verify.amount_minor, other.verify.occurred_at)
 
 
 def times_used(order: Order) -> int:
@@ -121,9 +121,12 @@ def times_used(order: Order) -> int:
 def promised_minor(target: Order, others: Iterable[Order]) -> int:
     """What other returns that are under way will take of it."""
     return sum(
-        one.amount_minor or 0
-        for one in others
-        if one.kind is OrderKind.RETURN_FUNDS and one.of == target.order_id and one.state in LIVE and one.executed_at is None
+        other.amount_minor or 0
+        for other in others
+        if other.kind is OrderKind.RETURN_FUNDS
+        and other.of == target.order_id
+        and other.state in LIVE
+        and other.executed_at is None
     )
 
 
@@ -133,7 +136,7 @@ def is_done(order: Order) -> bool:
 
 def crossed_its_end(order: Order) -> bool:
     """Whether the word that it was carried out came after its end."""
-    return any(one.event is OrderEventKind.EXECUTE and one.state in _ENDED for one in order.history)
+    return any(move.event is OrderEventKind.EXECUTE and move.state in _ENDED for move in order.history)
 
 
 def is_part(kind: OrderKind, amount_minor: int | None, target: Order | None) -> bool:

@@ -18,11 +18,11 @@ from stream_processors.domain.cases.structure import (
     absorb,
     close,
     forward,
+    list_standing,
     merge,
     queues_of,
     reopen,
     split,
-    standing,
     transfer,
 )
 from stream_processors.domain.refusal import Refusal
@@ -93,7 +93,7 @@ class TestTransfer:
         found = done(transfer(wish("transfer", queue=OTHER), case, POLICY, T0))
         now = case.model_copy(update=found.changes)
         assert (now.queue, now.status, now.holder, now.acknowledged_at) == (OTHER, CaseStatus.OPEN, None, None)
-        assert found.left == QUEUE
+        assert found.left_queue == QUEUE
         assert (found.called_off, found.starts) == (("acknowledge", "dispose"), (ClockStart("acknowledge", None),))
         assert now.transfers == (Moved(at=T0, by="officer-a", came_from=QUEUE, to=OTHER),)
 
@@ -270,11 +270,11 @@ class TestCloseAndReopen:
         made = {"objection_id": "o-1", "case_id": "c", "through": "bank-001", "lodged_at": T0, "changed_at": T0}
         objection = Objection.model_validate({**made, "state": "upheld"})
         case = case_of("a", status=CaseStatus.DISPOSED, orders=(order(),), tasks=(task,), objections=(objection,))
-        assert standing(case) == ("order ord-1", "task t-1", "objection o-1")
+        assert list_standing(case) == ("order ord-1", "task t-1", "objection o-1")
         assert refused(close(wish("close"), case, POLICY, T0)) == "orders-stand"
         settled = case.model_copy(update={"orders": (), "objections": ()})
         settled = settled.model_copy(update={"tasks": (task.model_copy(update={"state": "dissuaded"}),)})
-        assert standing(settled) == ()
+        assert list_standing(settled) == ()
 
     @pytest.mark.parametrize("status", [CaseStatus.DISPOSED, CaseStatus.CLOSED])
     def test_it_is_opened_again_for_a_reason(self, status: CaseStatus) -> None:
