@@ -59,7 +59,7 @@ def _about_something(request: ObjectionRequest, around: Around) -> Refusal | Non
     """An objection is against what was done: orders or measures that stand."""
     if not around.executed:
         return Refusal("nothing-to-object", "nothing that was executed in this case stands")
-    if unknown := sorted(set(request.orders) - {one.order_id for one in around.executed}):
+    if unknown := sorted(set(request.orders) - {done.order_id for done in around.executed}):
         return Refusal("unknown-order", f"no such order stands in this case: {', '.join(unknown)}")
     return None
 
@@ -90,7 +90,7 @@ def _released(request: ObjectionRequest, objection: Objection, around: Around, n
 
 
 def _confirmed(request: ObjectionRequest, objection: Objection, around: Around, now: datetime) -> dict[str, Any]:
-    pending = tuple(one for one in objection.pending if one != request.party)
+    pending = tuple(party for party in objection.pending if party != request.party)
     return {"pending": pending, "confirmed": (*objection.confirmed, request.party), **_end(pending, now)}
 
 
@@ -139,30 +139,33 @@ TABLE: dict[tuple[str, ObjectionMove], Move] = {
 def roles_of(party: str, officer: str | None, objection: Objection | None, around: Around) -> frozenset[ObjectionRole]:
     """What the party is to the objection: its door (of a new one: whoever brings it), in charge of the case, or an executor whose
     confirmation is awaited."""
-    found = set()
+    roles = set()
     if objection is None or party == objection.through:
-        found.add(ObjectionRole.DOOR)
+        roles.add(ObjectionRole.DOOR)
     if party == around.queue and officer is not None:
-        found.add(ObjectionRole.IN_CHARGE)
+        roles.add(ObjectionRole.IN_CHARGE)
     if objection is not None and party in objection.pending:
-        found.add(ObjectionRole.EXECUTOR)
-    return frozenset(found)
+        roles.add(ObjectionRole.EXECUTOR)
+    return frozenset(roles)
 
 
 def open_moves(party: str, officer: str | None, objection: Objection | None, around: Around) -> list[str]:
     """The moves that are open to the party now; a guard may still refuse one."""
     roles = roles_of(party, officer, objection, around)
     state = NONE if objection is None else objection.state
-    return [move.value for (at, move), one in TABLE.items() if at == state and roles & one.roles]
+    return [move.value for (at, move), row in TABLE.items() if at == state and roles & row.roles]
 
 
 def executors(objection: Objection, around: Around) -> dict[str, tuple[str, ...]]:
     """Who executed what the objection is about (without orders named: all that stands), with their orders."""
-    found: dict[str, tuple[str, ...]] = {}
-    for one in around.executed:
-        if not objection.orders or one.order_id in objection.orders:
-            found[one.institution] = (*found.get(one.institution, ()), *((one.order_id,) if one.order_id else ()))
-    return dict(sorted(found.items()))
+    orders_by_executor: dict[str, tuple[str, ...]] = {}
+    for done in around.executed:
+        if not objection.orders or done.order_id in objection.orders:
+            orders_by_executor[done.institution] = (
+                *orders_by_executor.get(done.institution, ()),
+                *((done.order_id,) if done.order_id else ()),
+            )
+    return dict(sorted(orders_by_executor.items()))
 
 
 def decide(*, request: ObjectionRequest, objection: Objection | None, around: Around, now: datetime) -> Decided:
@@ -184,7 +187,7 @@ def decide(*, request: ObjectionRequest, objection: Objection | None, around: Ar
     changes = {"state": move.to, "changed_at": now, "applied": applied, **move.effect(request, was, around, now)}
     changed = was.model_copy(update=changes)
     ended = (RELEASE,) if changed.state is S.PROPAGATED else ()
-    return Decided(changed, None, move.started, move.stopped + ended, tuple(_told(move, state, changed, around)))
+    return Decided(changed, None, move.started, move.stopped + ended, tuple(_tell_parties(move, state, changed, around)))
 
 
 def _new(request: ObjectionRequest, now: datetime) -> Objection:
@@ -200,18 +203,18 @@ def _new(request: ObjectionRequest, now: datetime) -> Objection:
     )
 
 
-def _told(move: Move, was: str, objection: Objection, around: Around) -> Iterator[Told]:
+def _tell_parties(move: Move, was: str, objection: Objection, around: Around) -> Iterator[Told]:
     """The agency, everybody who executed something, and the door, which hears of new states alone."""
     if move.agency is not None:
-        yield _tell(around.queue, objection, objection.orders, move.agency)
+        yield _make_message(around.queue, objection, objection.orders, move.agency)
     if move.executors is not None:
-        for one, orders in executors(objection, around).items():
-            yield _tell(one, objection, orders, move.executors)
+        for executor, orders in executors(objection, around).items():
+            yield _make_message(executor, objection, orders, move.executors)
     if objection.state != was and objection.through != around.queue:
-        yield _tell(objection.through, objection, (), "know")
+        yield _make_message(objection.through, objection, (), "know")
 
 
-def _tell(recipient: str, objection: Objection, orders: tuple[str, ...], please: Please) -> Told:
+def _make_message(recipient: str, objection: Objection, orders: tuple[str, ...], please: Please) -> Told:
     data = ObjectionTold.trusted(
         case_id=objection.case_id,
         objection_id=objection.objection_id,

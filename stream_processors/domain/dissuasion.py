@@ -99,28 +99,28 @@ def _no_success(step: Step) -> Refusal | None:
     return None
 
 
-def _asked(step: Step) -> dict[str, Any]:
+def _open_task(step: Step) -> dict[str, Any]:
     return {"state": S.OPEN}
 
 
-def _taken(step: Step) -> dict[str, Any]:
+def _take_task(step: Step) -> dict[str, Any]:
     return {"state": S.TAKEN, "taken_by": step.actor.id, "taken_at": step.now}
 
 
-def _given_back(step: Step) -> dict[str, Any]:
+def _give_task_back(step: Step) -> dict[str, Any]:
     return {"state": S.OPEN, "taken_by": None, "taken_at": None}
 
 
-def _tried(step: Step) -> dict[str, Any]:
+def _record_attempt(step: Step) -> dict[str, Any]:
     """Whoever tries has taken it."""
     task, attempt = step.task, step.event.attempt
     assert attempt is not None
-    taken = {} if task.taken_by else _taken(step)
-    way = next(one.way for one in task.reach if one.party == step.actor.id)
-    kept = attempt.model_copy(update={"party": step.actor.id, "way": way, "at": step.now})
+    taking = {} if task.taken_by else _take_task(step)
+    way = next(reach.way for reach in task.reach if reach.party == step.actor.id)
+    marked_attempt = attempt.model_copy(update={"party": step.actor.id, "way": way, "at": step.now})
     first = task.first_tried_at or step.now
-    attempts = _bounded((*task.attempts, kept))
-    return {**taken, "state": S.TAKEN, "tries": task.tries + 1, "attempts": attempts, "first_tried_at": first}
+    attempts = _bounded((*task.attempts, marked_attempt))
+    return {**taking, "state": S.TAKEN, "tries": task.tries + 1, "attempts": attempts, "first_tried_at": first}
 
 
 def _bounded(attempts: tuple[Attempt, ...]) -> tuple[Attempt, ...]:
@@ -132,25 +132,25 @@ def _bounded(attempts: tuple[Attempt, ...]) -> tuple[Attempt, ...]:
     return attempts[:removed] + attempts[removed + 1 :]
 
 
-def _succeeded(step: Step) -> dict[str, Any]:
+def _record_success(step: Step) -> dict[str, Any]:
     saved = {"saved_minor": step.event.saved_minor, "currency": step.event.currency}
-    return {**_tried(step), **_over(step, S.DISSUADED, Outcome.DISSUADED), **saved}
+    return {**_record_attempt(step), **_end_task(step, S.DISSUADED, Outcome.DISSUADED), **saved}
 
 
-def _gave_up(step: Step) -> dict[str, Any]:
-    return _over(step, S.NOT_DISSUADED, step.event.outcome)
+def _give_task_up(step: Step) -> dict[str, Any]:
+    return _end_task(step, S.NOT_DISSUADED, step.event.outcome)
 
 
-def _cancelled(step: Step) -> dict[str, Any]:
-    return _over(step, S.CANCELLED, step.event.outcome or Outcome.NOT_AT_RISK)
+def _cancel_task(step: Step) -> dict[str, Any]:
+    return _end_task(step, S.CANCELLED, step.event.outcome or Outcome.NOT_AT_RISK)
 
 
-def _missed(step: Step) -> dict[str, Any]:
+def _reopen_missed_task(step: Step) -> dict[str, Any]:
     """Nobody took a step in time: it is everybody's again."""
-    return {**_given_back(step), "missed": step.task.missed + 1}
+    return {**_give_task_back(step), "missed": step.task.missed + 1}
 
 
-def _over(step: Step, state: TaskState, outcome: Outcome | None) -> dict[str, Any]:
+def _end_task(step: Step, state: TaskState, outcome: Outcome | None) -> dict[str, Any]:
     return {"state": state, "outcome": outcome, "ended_at": step.now}
 
 
@@ -158,17 +158,20 @@ _OFFICER, _STAGE = frozenset({Role.OFFICER}), frozenset({Role.STAGE})
 _REACHES = frozenset({Role.INSTITUTION, Role.OFFICER})
 """A police station is a unit of officers, a bank or operator an institution."""
 
-_cancel = Move(_OFFICER | _STAGE, (S.CANCELLED,), _no_success, _cancelled, "task_over")
+_cancel = Move(_OFFICER | _STAGE, (S.CANCELLED,), _no_success, _cancel_task, "task_over")
 
 TABLE: dict[tuple[str, E], Move] = {
-    (NONE, E.ASK): Move(_OFFICER | _STAGE, (S.OPEN,), _free, _asked, "task_asked"),
-    (S.OPEN, E.TAKE): Move(_REACHES, (S.TAKEN,), _free, _taken, "task_taken"),
-    (S.TAKEN, E.GIVE_BACK): Move(_REACHES, (S.OPEN,), _mine, _given_back, "task_open_again"),
-    **{(state, E.TRY): Move(_REACHES, (S.TAKEN,), _attempted, _tried, "task_tried") for state in (S.OPEN, S.TAKEN)},
-    **{(state, E.SUCCEED): Move(_REACHES, (S.DISSUADED,), _attempted, _succeeded, "task_over") for state in (S.OPEN, S.TAKEN)},
-    (S.TAKEN, E.GIVE_UP): Move(_REACHES, (S.NOT_DISSUADED,), lambda step: _mine(step) or _why(step), _gave_up, "task_over"),
+    (NONE, E.ASK): Move(_OFFICER | _STAGE, (S.OPEN,), _free, _open_task, "task_asked"),
+    (S.OPEN, E.TAKE): Move(_REACHES, (S.TAKEN,), _free, _take_task, "task_taken"),
+    (S.TAKEN, E.GIVE_BACK): Move(_REACHES, (S.OPEN,), _mine, _give_task_back, "task_open_again"),
+    **{(state, E.TRY): Move(_REACHES, (S.TAKEN,), _attempted, _record_attempt, "task_tried") for state in (S.OPEN, S.TAKEN)},
+    **{
+        (state, E.SUCCEED): Move(_REACHES, (S.DISSUADED,), _attempted, _record_success, "task_over")
+        for state in (S.OPEN, S.TAKEN)
+    },
+    (S.TAKEN, E.GIVE_UP): Move(_REACHES, (S.NOT_DISSUADED,), lambda step: _mine(step) or _why(step), _give_task_up, "task_over"),
     **{(state, E.CANCEL): _cancel for state in (S.OPEN, S.TAKEN)},
-    **{(state, E.DUE): Move(_STAGE, (S.OPEN,), _free, _missed, "task_missed") for state in (S.OPEN, S.TAKEN)},
+    **{(state, E.DUE): Move(_STAGE, (S.OPEN,), _free, _reopen_missed_task, "task_missed") for state in (S.OPEN, S.TAKEN)},
 }
 """state x event -> move."""
 _BY_ANY_OFFICER = frozenset({E.ASK, E.CANCEL})
@@ -186,7 +189,7 @@ def decide(*, task: Task | None, event: TaskEvent, actor: str, now: datetime) ->
     thing = task or _candidate(event, now)
     state = task.state if task else NONE
     moves = open_moves(TABLE, state, thing, who.role)
-    if not any(one.party == who.id for one in thing.reach):
+    if not any(reach.party == who.id for reach in thing.reach):
         if who.role == Role.INSTITUTION:
             return TaskChange(None, refused=Refusal("not-recipient", "this task was not asked of you"))
         moves = tuple(name for name in moves if who.role != Role.OFFICER or name in _BY_ANY_OFFICER)
@@ -207,7 +210,7 @@ def decide(*, task: Task | None, event: TaskEvent, actor: str, now: datetime) ->
 def _notices(task: Task, step: Step, says: str) -> tuple[Notice, ...]:
     """To everybody who can reach the person but the one who acts, and to the agency that asked."""
     kind = NoticeKind.TASK if says in _ASKS else NoticeKind.FEEDBACK
-    everybody = {one.party: kind for one in task.reach if one.party != step.actor.id}
+    everybody = {reach.party: kind for reach in task.reach if reach.party != step.actor.id}
     to = {**everybody, **({} if says == "task_asked" else {task.agency: NoticeKind.FEEDBACK})}
     data: dict[str, int | str] = {"state": task.state.value, "tries": task.tries, "missed": task.missed}
     if task.outcome is not None:

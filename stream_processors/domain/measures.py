@@ -66,26 +66,26 @@ def add(
     """What becomes of the measure. `due_at`: clock name -> when that clock of this institution is, or was, due in this case,
     run out or stopped ones included; `running`: those that nothing has ended yet. No amount of a report comes in here: the
     answer would tell its sender what others reported."""
-    there = next((one for one in measures if one.measure_id == measure.measure_id), None)
+    there = next((earlier for earlier in measures if earlier.measure_id == measure.measure_id), None)
     if there is not None:
         return _again(measures, there, measure)
     done_at = done_between(measure.done_at, None, now)
     if done_at is None:
-        said = f"it cannot have been done at {iso(measure.done_at)}, after {iso(now)}"
-        return MeasureChange(measures, refused=Refusal("impossible-time", said))
-    recent = sum(one.institution == measure.institution and one.at > now - timedelta(hours=1) for one in measures)
+        detail = f"it cannot have been done at {iso(measure.done_at)}, after {iso(now)}"
+        return MeasureChange(measures, refused=Refusal("impossible-time", detail))
+    recent = sum(earlier.institution == measure.institution and earlier.at > now - timedelta(hours=1) for earlier in measures)
     if recent >= MOST_AN_HOUR:
-        said = f"you told {recent} measures in this case within an hour, {MOST_AN_HOUR} is the most; tell the rest later"
-        return MeasureChange(measures, refused=Refusal("too-many-measures", said))
+        detail = f"you told {recent} measures in this case within an hour, {MOST_AN_HOUR} is the most; tell the rest later"
+        return MeasureChange(measures, refused=Refusal("too-many-measures", detail))
     duty = TABLE[measure.kind]
     ended = duty.ended(running)
     due = min((due_at[name] for name in ended if name in due_at), default=None)
     marks = {"at": now, "late": due is not None and now > due, "done_late": due is not None and done_at > due}
-    kept = measure.model_copy(update=marks)
+    marked = measure.model_copy(update=marks)
     due_next = (*duty.next, BLOCK) if measure.reaction in _DID_NOT_HELP else duty.next
     starts = tuple(ClockStart(name, measure.institution) for name in due_next if name not in due_at)
     stops = tuple(ClockStop(name, measure.institution) for name in ended)
-    return MeasureChange(_bounded((*measures, kept)), kept, starts, stops)
+    return MeasureChange(_bounded((*measures, marked)), marked, starts, stops)
 
 
 def is_above_reported(measure: Measure, reported_minor: Mapping[str, int]) -> bool:
@@ -99,11 +99,11 @@ def is_above_reported(measure: Measure, reported_minor: Mapping[str, int]) -> bo
 
 def pooled(measures: tuple[Measure, ...], more: tuple[Measure, ...]) -> tuple[Measure, ...]:
     """The measures of two cases, in the order in which they came; each once."""
-    each = {one.measure_id: one for one in (*more, *measures)}
-    found = tuple(sorted(each.values(), key=lambda one: (one.at, one.measure_id)))
-    while len(found) > MOST_MEASURES:
-        found = _bounded(found)
-    return found
+    each = {measure.measure_id: measure for measure in (*more, *measures)}
+    combined = tuple(sorted(each.values(), key=lambda measure: (measure.at, measure.measure_id)))
+    while len(combined) > MOST_MEASURES:
+        combined = _bounded(combined)
+    return combined
 
 
 def _again(measures: tuple[Measure, ...], there: Measure, measure: Measure) -> MeasureChange:
@@ -118,6 +118,6 @@ def _bounded(measures: tuple[Measure, ...]) -> tuple[Measure, ...]:
     """One too many: the oldest goes of whoever has the most."""
     if len(measures) <= MOST_MEASURES:
         return measures
-    most = Counter(one.institution for one in measures).most_common(1)[0][0]
-    gone = next(number for number, one in enumerate(measures) if one.institution == most)
-    return measures[:gone] + measures[gone + 1 :]
+    most = Counter(measure.institution for measure in measures).most_common(1)[0][0]
+    removed = next(number for number, measure in enumerate(measures) if measure.institution == most)
+    return measures[:removed] + measures[removed + 1 :]

@@ -44,8 +44,8 @@ def diagram(arrows: Iterable[Edge]) -> str:
         if event not in events:
             events.append(event)
     lines = [f"    {_name(state)} --> {to}: {', '.join(events)}" for (state, to), events in between.items()]
-    left = {state for state, to in between if state != to}
-    finals = dict.fromkeys(to for _, to in between if to not in left)
+    departures = {state for state, to in between if state != to}
+    finals = dict.fromkeys(to for _, to in between if to not in departures)
     return "\n".join(["stateDiagram-v2", *lines, *(f"    {state} --> [*]" for state in finals)]) + "\n"
 
 

@@ -94,13 +94,13 @@ SKEW = timedelta(minutes=5)
 """So far a party's own clock may be off; what it says is then moved to where it can have been."""
 
 
-def done_between(said: datetime | None, earliest: datetime | None, now: datetime) -> datetime | None:
+def done_between(claimed_at: datetime | None, earliest: datetime | None, now: datetime) -> datetime | None:
     """When something was done by a party's own word, between `earliest` and `now`; None: it cannot have been then."""
-    if said is None:
+    if claimed_at is None:
         return now
-    if said > now + SKEW or (earliest is not None and said < earliest - SKEW):
+    if claimed_at > now + SKEW or (earliest is not None and claimed_at < earliest - SKEW):
         return None
-    return min(now, max(said, earliest) if earliest is not None else said)
+    return min(now, max(claimed_at, earliest) if earliest is not None else claimed_at)
 
 
 def iso(moment: datetime | None) -> str:

@@ -80,16 +80,16 @@ def add_working_days(moment: datetime, days: int, calendar: Calendar) -> Reckone
 
 def add_working_time(moment: datetime, seconds: int, calendar: Calendar) -> Reckoned:
     """When so many seconds of office hours on working days have passed. The hour of noon is not taken out."""
-    left, day, estimated = timedelta(seconds=seconds), local_date(moment), False
+    remaining, day, estimated = timedelta(seconds=seconds), local_date(moment), False
     while True:
         estimated |= day.year not in calendar.years
         if is_working_day(day, calendar):
             midnight = _midnight(day)
             begins = max(moment, midnight + timedelta(seconds=calendar.opens_s))
             room = max(timedelta(), midnight + timedelta(seconds=calendar.closes_s) - begins)
-            if left <= room:
-                return Reckoned((begins + left).astimezone(UTC), estimated)
-            left -= room
+            if remaining <= room:
+                return Reckoned((begins + remaining).astimezone(UTC), estimated)
+            remaining -= room
         day += _DAY
 
 

@@ -80,7 +80,7 @@ class Fired(NamedTuple):
 
 def outstanding(clocks: tuple[Clock, ...], name: str, about: str | None = None) -> Clock | None:
     """The clock of this name and purpose that nothing has ended yet."""
-    return next((one for one in clocks if one.name == name and one.about == about and one.state in _OUTSTANDING), None)
+    return next((clock for clock in clocks if clock.name == name and clock.about == about and clock.state in _OUTSTANDING), None)
 
 
 def start(
@@ -104,14 +104,14 @@ def start(
     if rule is None:
         return Started(clocks)
     before = outstanding(clocks, name, about)
-    left = clocks if before is None else _replaced(clocks, _ended(before, "restart", now))
-    left = _room(left, name)
-    if len(left) >= MAX_CLOCKS:
+    remaining = clocks if before is None else _replaced(clocks, _ended(before, "restart", now))
+    remaining = _room(remaining, name)
+    if len(remaining) >= MAX_CLOCKS:
         return Started(clocks, refusal=Refusal("too-many-clocks", f"the case has {MAX_CLOCKS} running clocks; end one first"))
-    run = 1 + max((one.run for one in clocks if one.name == name), default=0)
+    run = 1 + max((clock.run for clock in clocks if clock.name == name), default=0)
     began = now if began_at is None else min(began_at, now)
     made = _made(rule, calendar, began, until, name=name, run=run, about=about, unit=unit)
-    return Started((*left, made), made)
+    return Started((*remaining, made), made)
 
 
 def _ended(clock: Clock, event: str, now: datetime, late: bool | None = None) -> Clock:
@@ -122,26 +122,26 @@ def _ended(clock: Clock, event: str, now: datetime, late: bool | None = None) ->
 def _room(clocks: tuple[Clock, ...], name: str) -> tuple[Clock, ...]:
     """Without the oldest that are at rest, when full. The newest run of each name stays, for it holds the count of runs. That of
     the name that is about to start may go: the next run takes over the count."""
-    newest = {one.name: one.run for one in sorted(clocks, key=lambda one: one.run)} | {name: 0}
+    newest = {clock.name: clock.run for clock in sorted(clocks, key=lambda clock: clock.run)} | {name: 0}
     spare = len(clocks) + 1 - MAX_CLOCKS
-    kept = []
-    for one in clocks:
-        if spare > 0 and one.state not in _OUTSTANDING and newest[one.name] != one.run:
+    retained = []
+    for clock in clocks:
+        if spare > 0 and clock.state not in _OUTSTANDING and newest[clock.name] != clock.run:
             spare -= 1
         else:
-            kept.append(one)
-    return tuple(kept)
+            retained.append(clock)
+    return tuple(retained)
 
 
 def _made(rule: ClockRule, calendar: Calendar, began: datetime, until: datetime | None, **names: Any) -> Clock:
     due, estimated = (until, False) if until is not None else add(began, rule.length, working=rule.working, calendar=calendar)
     rungs: list[Rung] = []
-    for one in rule.escalate:
+    for escalation in rule.escalate:
         # A due time of 24:00 belongs to the day that it ends.
-        since = due if one.after.exact_s is not None else due - _TICK
-        reckoned = add(since, one.after, working=rule.working, calendar=calendar)
+        since = due if escalation.after.exact_s is not None else due - _TICK
+        reckoned = add(since, escalation.after, working=rule.working, calendar=calendar)
         estimated |= reckoned.estimated
-        rungs.append(Rung.trusted(to=one.to, at=max(reckoned.at, rungs[-1].at if rungs else due)))
+        rungs.append(Rung.trusted(to=escalation.to, at=max(reckoned.at, rungs[-1].at if rungs else due)))
     warn_at = due - timedelta(seconds=rule.warn_before.exact_s or 0) if rule.warn_before else None
     clock = Clock.trusted(
         **names,
@@ -174,7 +174,7 @@ def _next(clock: Clock, passed: ClockStep | None, **changes: Any) -> Clock:
 
 
 def _replaced(clocks: tuple[Clock, ...], clock: Clock) -> tuple[Clock, ...]:
-    return tuple(clock if (one.name, one.run) == (clock.name, clock.run) else one for one in clocks)
+    return tuple(clock if (existing.name, existing.run) == (clock.name, clock.run) else existing for existing in clocks)
 
 
 def stop(
@@ -201,19 +201,19 @@ def cancel(
     """Nothing has to be done any more: of all clocks, those of a name, those about one thing, or both. `stays_missed`: those that
     had run out by then are marked late."""
 
-    def over(one: Clock) -> bool:
-        return one.state in _OUTSTANDING and name in (None, one.name) and about in (None, one.about)
+    def over(clock: Clock) -> bool:
+        return clock.state in _OUTSTANDING and name in (None, clock.name) and about in (None, clock.about)
 
-    def ended(one: Clock) -> Clock:
-        return _ended(one, "cancel", now, late=True if stays_missed and one.state is ClockState.FIRED else None)
+    def ended(clock: Clock) -> Clock:
+        return _ended(clock, "cancel", now, late=True if stays_missed and clock.state is ClockState.FIRED else None)
 
-    return tuple(ended(one) if over(one) else one for one in clocks)
+    return tuple(ended(clock) if over(clock) else clock for clock in clocks)
 
 
 def due(clocks: tuple[Clock, ...], *, name: str, run: int, step: str, rules: Clocks, now: datetime) -> Fired:
     """A step of a run falls due: the clocks after it, and what to tell. Refusal with `stale-run` (another run, or one that was
     ended), `stale-step` (it fell due before, or another comes first) or `not-due` (too early)."""
-    clock = next((one for one in clocks if (one.name, one.run) == (name, run)), None)
+    clock = next((candidate for candidate in clocks if (candidate.name, candidate.run) == (name, run)), None)
     if (refusal := _refusal(clock, name, run, step, now)) is not None:
         return Fired(clocks, refusal=refusal)
     assert clock is not None and clock.step is not None
@@ -228,14 +228,14 @@ def due(clocks: tuple[Clock, ...], *, name: str, run: int, step: str, rules: Clo
 
 def _refusal(clock: Clock | None, name: str, run: int, step: str, now: datetime) -> Refusal | None:
     if clock is None or clock.state not in _OUTSTANDING:
-        said = "is not of this case" if clock is None else f"is {clock.state}"
-        return Refusal("stale-run", f"run {run} of the clock {name} {said}")
+        detail = "is not of this case" if clock is None else f"is {clock.state}"
+        return Refusal("stale-run", f"run {run} of the clock {name} {detail}")
     if clock.next_at is None or clock.step != step:
-        said = f"the next is {clock.step}" if clock.step else "nothing more falls due"
-        return Refusal("stale-step", f"{step} of run {run} of the clock {name} is not open; {said}")
+        detail = f"the next is {clock.step}" if clock.step else "nothing more falls due"
+        return Refusal("stale-step", f"{step} of run {run} of the clock {name} is not open; {detail}")
     if now < clock.next_at:
-        said = f"{step} of run {run} of the clock {name} falls due at {clock.next_at.isoformat()}, not at {now.isoformat()}"
-        return Refusal("not-due", said)
+        detail = f"{step} of run {run} of the clock {name} falls due at {clock.next_at.isoformat()}, not at {now.isoformat()}"
+        return Refusal("not-due", detail)
     return None
 
 

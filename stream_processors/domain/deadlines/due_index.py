@@ -60,8 +60,8 @@ def due_ms(moment: datetime) -> int:
 
 def moments(clocks: Iterable[Running]) -> tuple[Moment, ...]:
     """What is still to come of the case's clocks, one moment of each, the earliest first."""
-    coming = ((one, one.step, one.next_at) for one in clocks)
-    return tuple(sorted(Moment(due_ms(at), one.name, one.run, step) for one, step, at in coming if step and at))
+    coming = ((clock, clock.step, clock.next_at) for clock in clocks)
+    return tuple(sorted(Moment(due_ms(at), clock.name, clock.run, step) for clock, step, at in coming if step and at))
 
 
 def action_id(member: Member) -> str:

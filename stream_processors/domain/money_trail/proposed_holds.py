@@ -33,11 +33,11 @@ def holds(
     `keepers`: account -> the institution that keeps it, as far as known; `held_minor`: account -> what orders hold of this loss
     already; `from_minor`: less is not worth an order; `most`: orders at once.
     """
-    found = [_hold(trail, one.account, one.remaining_minor, one.depth, keepers, held_minor or {}) for one in trail.stops]
-    wanted = sorted((one for one in found if one is not None), key=lambda one: (-one.amount_minor, one.account))
-    large = [one for one in wanted if one.amount_minor >= from_minor]
-    skipped: list[tuple[Hold, Skipped]] = [(one, "too_many") for one in large[most:]]
-    skipped += [(one, "too_small") for one in wanted if one.amount_minor < from_minor]
+    candidates = [_hold(trail, stop.account, stop.remaining_minor, stop.depth, keepers, held_minor or {}) for stop in trail.stops]
+    proposed = sorted((hold for hold in candidates if hold is not None), key=lambda hold: (-hold.amount_minor, hold.account))
+    large = [hold for hold in proposed if hold.amount_minor >= from_minor]
+    skipped: list[tuple[Hold, Skipped]] = [(hold, "too_many") for hold in large[most:]]
+    skipped += [(hold, "too_small") for hold in proposed if hold.amount_minor < from_minor]
     return Holds(tuple(large[:most]), tuple(skipped))
 
 

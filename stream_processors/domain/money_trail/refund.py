@@ -58,16 +58,18 @@ def refund(frozen: Frozen, payments: Iterable[Payment], *, basis: str, now: date
     if rule == "pro_rata":
         payable = frozen.notice_ends_at is not None and now >= frozen.notice_ends_at
         steps.append(sums.step("notice_ended" if payable else "notice"))
-    left = sums.balance - sum(shares.values())
-    if left:
-        steps.append(sums.step("left", left_minor=left))
+    remaining = sums.balance - sum(shares.values())
+    if remaining:
+        steps.append(sums.step("left", left_minor=remaining))
     return Refund.trusted(
         account=frozen.account,
         currency=frozen.currency,
         balance_minor=frozen.balance_minor,
         rule=rule,
-        shares=tuple(_share(payer, sums, shares) for payer in sorted(sums.paid, key=lambda one: (sums.since[one], one))),
-        left_minor=left,
+        shares=tuple(
+            _share(payer, sums, shares) for payer in sorted(sums.paid, key=lambda claimant: (sums.since[claimant], claimant))
+        ),
+        left_minor=remaining,
         payable=payable,
         steps=tuple(steps),
     )
@@ -79,18 +81,18 @@ def _share(payer: str, sums: _Sums, shares: Mapping[str, int]) -> Share:
 
 def _summed(frozen: Frozen, payments: Iterable[Payment], basis: str) -> _Sums:
     once: dict[str, Payment] = {}
-    for one in payments:
-        if once.setdefault(one.payment_id, one) != one:
-            raise ValueError(f"payment {one.payment_id} is told in two ways")
+    for payment in payments:
+        if once.setdefault(payment.payment_id, payment) != payment:
+            raise ValueError(f"payment {payment.payment_id} is told in two ways")
     if len(once) > MOST_PAYMENTS:
         raise ValueError(f"there are more than {MOST_PAYMENTS} payments")
-    found = sorted(once.values(), key=lambda one: (one.at or _LATE, one.payer, one.payment_id))
+    ordered = sorted(once.values(), key=lambda payment: (payment.at or _LATE, payment.payer, payment.payment_id))
     paid: dict[str, int] = {}
     since: dict[str, datetime] = {}
-    for one in found:
-        paid[one.payer] = paid.get(one.payer, 0) + one.amount_minor
-        since.setdefault(one.payer, one.at or _LATE)
-    return _Sums(frozen.balance_minor, found, paid, since, sum(paid.values()), basis)
+    for payment in ordered:
+        paid[payment.payer] = paid.get(payment.payer, 0) + payment.amount_minor
+        since.setdefault(payment.payer, payment.at or _LATE)
+    return _Sums(frozen.balance_minor, ordered, paid, since, sum(paid.values()), basis)
 
 
 def _nothing(sums: _Sums) -> _Tried:
@@ -114,35 +116,35 @@ def _covered(sums: _Sums) -> _Tried:
 
 def _traced(sums: _Sums) -> _Tried:
     """Only when every payment was traced: with some alone, the others' money would be given away."""
-    known = [one for one in sums.payments if one.traced_minor is not None]
-    if len(known) < len(sums.payments):
-        return _Tried(None, [sums.step("not_traced", payments=len(sums.payments), traced=len(known))])
+    traced_payments = [payment for payment in sums.payments if payment.traced_minor is not None]
+    if len(traced_payments) < len(sums.payments):
+        return _Tried(None, [sums.step("not_traced", payments=len(sums.payments), traced=len(traced_payments))])
     shares = dict.fromkeys(sums.paid, 0)
-    for one in known:
+    for payment in traced_payments:
         # More than was paid cannot be there of it.
-        shares[one.payer] += min(one.traced_minor or 0, one.amount_minor)
+        shares[payment.payer] += min(payment.traced_minor or 0, payment.amount_minor)
     if (traced := sum(shares.values())) > sums.balance:
         return _Tried(None, [sums.step("traced_too_much", traced_minor=traced, balance_minor=sums.balance)])
-    return _Tried(shares, [sums.step("traced", one, paid_minor=sums.paid[one], share_minor=n) for one, n in shares.items()])
+    return _Tried(shares, [sums.step("traced", payer, paid_minor=sums.paid[payer], share_minor=n) for payer, n in shares.items()])
 
 
 def _by_time(sums: _Sums) -> _Tried:
     """From the last payment back until the balance is used up."""
-    if timeless := sum(one.at is None for one in sums.payments):
+    if timeless := sum(payment.at is None for payment in sums.payments):
         return _Tried(None, [sums.step("no_time", payments=timeless)])
-    left, steps = sums.balance, []
+    remaining, steps = sums.balance, []
     shares = dict.fromkeys(sums.paid, 0)
-    for _, together in groupby(reversed(sums.payments), key=lambda one: one.at):
+    for _, together in groupby(reversed(sums.payments), key=lambda payment: payment.at):
         group = list(together)
-        amount, payers = sum(one.amount_minor for one in group), len({one.payer for one in group})
-        if 0 < left < amount and payers > 1:
-            return _Tried(None, [sums.step("same_time", payers=payers, amount_minor=amount, left_minor=left)])
-        for one in group:
-            counted = min(left, one.amount_minor)
-            left -= counted
-            shares[one.payer] += counted
-            figures = {"amount_minor": one.amount_minor, "counted_minor": counted, "left_minor": left}
-            steps.append(sums.step("by_time", one.payer, **figures))
+        amount, payers = sum(payment.amount_minor for payment in group), len({payment.payer for payment in group})
+        if 0 < remaining < amount and payers > 1:
+            return _Tried(None, [sums.step("same_time", payers=payers, amount_minor=amount, left_minor=remaining)])
+        for payment in group:
+            counted = min(remaining, payment.amount_minor)
+            remaining -= counted
+            shares[payment.payer] += counted
+            figures = {"amount_minor": payment.amount_minor, "counted_minor": counted, "left_minor": remaining}
+            steps.append(sums.step("by_time", payment.payer, **figures))
     return _Tried(shares, steps)
 
 
@@ -153,7 +155,7 @@ def _pro_rata(sums: _Sums) -> _Tried:
     steps += [
         sums.step("pro_rata_share", payer, paid_minor=sums.paid[payer], floor_minor=floor) for payer, floor in shares.items()
     ]
-    order = sorted(sums.paid, key=lambda one: (-(sums.balance * sums.paid[one] % sums.total), sums.since[one], one))
+    order = sorted(sums.paid, key=lambda payer: (-(sums.balance * sums.paid[payer] % sums.total), sums.since[payer], payer))
     for payer in order[: sums.balance - sum(shares.values())]:
         shares[payer] += 1
         steps.append(sums.step("pro_rata_unit", payer, unit_minor=1))

@@ -41,18 +41,22 @@ class Keeper(NamedTuple):
 
 def told(signals: Iterable[object], *, mine: bool) -> Iterator[Told]:
     """Of signals as their case lists them (JoinedSignal or its row)."""
-    for one in cast("Iterable[JoinedSignal]", signals):
-        if (report := report_of(one)) is not None:
-            yield Told(report, any(each.token == report.payer and each.role == "victim" for each in one.subjects), mine)
+    for signal in cast("Iterable[JoinedSignal]", signals):
+        if (report := report_of(signal)) is not None:
+            yield Told(report, any(each.token == report.payer and each.role == "victim" for each in signal.subjects), mine)
 
 
-def each_once(found: Iterable[Told]) -> list[Told]:
+def each_once(told_reports: Iterable[Told]) -> list[Told]:
     """A signal may be in the cases of several agencies: it is mine if it is in one of mine."""
     once: dict[tuple[str, int], Told] = {}
-    for one in found:
-        key = (one.report.signal_id, one.report.version)
-        known = once.get(key)
-        once[key] = one if known is None else known._replace(mine=known.mine or one.mine, victim=known.victim or one.victim)
+    for told_report in told_reports:
+        key = (told_report.report.signal_id, told_report.report.version)
+        previous = once.get(key)
+        once[key] = (
+            told_report
+            if previous is None
+            else previous._replace(mine=previous.mine or told_report.mine, victim=previous.victim or told_report.victim)
+        )
     return [once[key] for key in sorted(once)]
 
 
@@ -60,25 +64,26 @@ def starts(primary: str, own: Sequence[Told], transfers: Iterable[Transfer]) -> 
     """Where the trail of a case begins: with what its victims paid. Without one, with what came to its primary account, else with
     what left it, else with all that it reports. What one account paid at one instant is one start. `transfers`: all that are
     followed; one that another case reports, too, has its time from whoever told it first, and begins then."""
-    victims, reports = {one.report.payer for one in own if one.victim}, {one.report.signal_id for one in own}
+    victims = {told_report.report.payer for told_report in own if told_report.victim}
+    reports = {told_report.report.signal_id for told_report in own}
     tries: tuple[tuple[StartWhy, Callable[[Transfer], bool]], ...] = (
-        ("loss", lambda one: one.payer in victims),
-        ("arrived", lambda one: one.payee == primary),
-        ("left", lambda one: one.payer == primary),
-        ("reported", lambda one: True),
+        ("loss", lambda transfer: transfer.payer in victims),
+        ("arrived", lambda transfer: transfer.payee == primary),
+        ("left", lambda transfer: transfer.payer == primary),
+        ("reported", lambda transfer: True),
     )
-    theirs = [one for one in transfers if not reports.isdisjoint(one.reports)]
+    theirs = [transfer for transfer in transfers if not reports.isdisjoint(transfer.reports)]
     for why, belongs in tries:
-        if found := [one for one in theirs if belongs(one)]:
-            return tuple(Start(loss, why) for loss in losses_of(found))
+        if matching := [transfer for transfer in theirs if belongs(transfer)]:
+            return tuple(Start(loss, why) for loss in losses_of(matching))
     return ()
 
 
 def losses_of(transfers: Iterable[Transfer]) -> list[Loss]:
     """What was paid, by account and instant."""
     sums: dict[tuple[object, ...], int] = defaultdict(int)
-    for one in transfers:
-        sums[one.at, one.payer, one.currency] += one.amount_minor
+    for transfer in transfers:
+        sums[transfer.at, transfer.payer, transfer.currency] += transfer.amount_minor
     return [
         Loss.trusted(account=account, at=at, amount_minor=minor, currency=currency)
         for (at, account, currency), minor in sorted(sums.items(), key=lambda item: item[0])
@@ -89,82 +94,84 @@ def onward(first: Iterable[str], transfers: Iterable[Transfer], *, depth: int, f
     """The accounts that money from `first` can have come to, nearest first; `upstream`: that it can have come from. Of one
     account's partners those that moved most."""
     sums: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
-    for one in transfers:
-        payer, payee = (one.payee, one.payer) if upstream else (one.payer, one.payee)
-        sums[payer][payee] += one.amount_minor
-    seen = dict.fromkeys(sorted(set(first)))
-    level = list(seen)
+    for transfer in transfers:
+        payer, payee = (transfer.payee, transfer.payer) if upstream else (transfer.payer, transfer.payee)
+        sums[payer][payee] += transfer.amount_minor
+    reached = dict.fromkeys(sorted(set(first)))
+    level = list(reached)
     for _ in range(depth):
-        found: dict[str, None] = {}
+        adjacent: dict[str, None] = {}
         for account in level:
             partners = sums.get(account, {})
-            found |= dict.fromkeys(sorted(partners, key=lambda one: (-partners[one], one))[:fan_out])
-        level = [one for one in found if one not in seen]
-        seen |= dict.fromkeys(level)
-    return list(seen)
+            adjacent |= dict.fromkeys(sorted(partners, key=lambda partner: (-partners[partner], partner))[:fan_out])
+        level = [account for account in adjacent if account not in reached]
+        reached |= dict.fromkeys(level)
+    return list(reached)
 
 
-def keepers(found: Iterable[Told], orders: Iterable[Order] = ()) -> dict[str, Keeper]:
+def keepers(told_reports: Iterable[Told], orders: Iterable[Order] = ()) -> dict[str, Keeper]:
     """Account -> who keeps it, as far as known, the surest first: who carried out an order on it; who reported both what came to
     it and what left it; who reported one end where another institution keeps the other; the only one to report what left it."""
     paid: dict[str, set[str]] = defaultdict(set)
     got: dict[str, set[str]] = defaultdict(set)
     ends: dict[tuple[str, str], set[str]] = defaultdict(set)
-    for one in found:
-        report = one.report
+    for told_report in told_reports:
+        report = told_report.report
         paid[report.payer].add(report.institution)
         got[report.payee].add(report.institution)
         ends[report.payer, report.payee].add(report.institution)
-    known, not_theirs = _answered(orders)
+    keeper_of, not_theirs = _answered(orders)
     for account in sorted(paid.keys() & got.keys()):
-        _note(known, account, (paid[account] & got[account]) - not_theirs[account], "both_ways")
+        _note(keeper_of, account, (paid[account] & got[account]) - not_theirs[account], "both_ways")
     for _ in range(2):  # what was found at one end tells another end
         for (payer, payee), by in sorted(ends.items()):
             for here, there in ((payer, payee), (payee, payer)):
-                if there in known:
-                    _note(known, here, by - {known[there].institution} - not_theirs[here], "other_end")
+                if there in keeper_of:
+                    _note(keeper_of, here, by - {keeper_of[there].institution} - not_theirs[here], "other_end")
     for account in sorted(paid):
         # An institution that keeps where the money went may have told of it from there.
-        theirs = {known[payee].institution for payer, payee in ends if payer == account and payee in known}
-        _note(known, account, paid[account] - theirs - not_theirs[account], "payers_bank")
-    return known
+        theirs = {keeper_of[payee].institution for payer, payee in ends if payer == account and payee in keeper_of}
+        _note(keeper_of, account, paid[account] - theirs - not_theirs[account], "payers_bank")
+    return keeper_of
 
 
-def _note(known: dict[str, Keeper], account: str, candidates: set[str], why: KeeperWhy) -> None:
-    if account not in known and len(candidates) == 1:
-        known[account] = Keeper(next(iter(candidates)), why)
+def _note(keeper_of: dict[str, Keeper], account: str, candidates: set[str], why: KeeperWhy) -> None:
+    if account not in keeper_of and len(candidates) == 1:
+        keeper_of[account] = Keeper(next(iter(candidates)), why)
 
 
 def _answered(orders: Iterable[Order]) -> tuple[dict[str, Keeper], Mapping[str, set[str]]]:
     """Who carried out an order on an account keeps it; who answered that it is no customer of theirs does not."""
-    known: dict[str, Keeper] = {}
+    keeper_of: dict[str, Keeper] = {}
     not_theirs: dict[str, set[str]] = defaultdict(set)
-    for one in orders:
-        if one.subject is None or one.kind not in HOLDS:
+    for order in orders:
+        if order.subject is None or order.kind not in HOLDS:
             continue
-        if one.executed_at is not None:
-            known[one.subject.token] = Keeper(one.recipient, "answered_order")
-        elif one.refusal == RefusalReason.NOT_OUR_CUSTOMER:
-            not_theirs[one.subject.token].add(one.recipient)
-    return known, not_theirs
+        if order.executed_at is not None:
+            keeper_of[order.subject.token] = Keeper(order.recipient, "answered_order")
+        elif order.refusal == RefusalReason.NOT_OUR_CUSTOMER:
+            not_theirs[order.subject.token].add(order.recipient)
+    return keeper_of, not_theirs
 
 
 def held_of(orders: Iterable[Order], currency: str) -> dict[str, int]:
     """Account -> what the case's orders hold there, or will when they are carried out. A freeze that is to take the place of a
     stop holds the same money."""
-    found = {one.order_id: one for one in orders if one.kind in HOLDS and one.currency == currency and one.state in LIVE}
-    minor = {name: one.held_minor if is_done(one) else one.amount_minor or 0 for name, one in found.items()}
+    holding_orders = {
+        order.order_id: order for order in orders if order.kind in HOLDS and order.currency == currency and order.state in LIVE
+    }
+    minor = {name: order.held_minor if is_done(order) else order.amount_minor or 0 for name, order in holding_orders.items()}
     held: dict[str, int] = defaultdict(int)
-    for name, one in found.items():
-        if one.subject is not None:
-            held[one.subject.token] += max(0, minor[name] - (0 if is_done(one) else minor.get(one.of or "", 0)))
+    for name, order in holding_orders.items():
+        if order.subject is not None:
+            held[order.subject.token] += max(0, minor[name] - (0 if is_done(order) else minor.get(order.of or "", 0)))
     return dict(held)
 
 
 def returned_of(orders: Iterable[Order], currency: str) -> dict[str, int]:
     """Account -> what the case's orders paid back from it. No report tells of that, so a trail shows it as there still."""
     paid: dict[str, int] = defaultdict(int)
-    for one in orders:
-        if one.kind is OrderKind.RETURN_FUNDS and one.subject is not None and one.currency == currency and one.paid_minor:
-            paid[one.subject.token] += one.paid_minor
+    for order in orders:
+        if order.kind is OrderKind.RETURN_FUNDS and order.subject is not None and order.currency == currency and order.paid_minor:
+            paid[order.subject.token] += order.paid_minor
     return dict(paid)

@@ -48,22 +48,22 @@ class Followed(NamedTuple):
 
 def trace(loss: Loss, reports: Iterable[TransferReport], *, rules: TrailRules, statements: Iterable[Statement] = ()) -> Trail:
     """The trail of the loss in its own currency. Reports may come in any order, twice, and from both ends of a transfer."""
-    known = counted_once(reports, rules.match_window_s)
-    return Trail.trusted(loss=loss, **follow([loss], known, rules=rules, statements=statements)._asdict())
+    transfers = counted_once(reports, rules.match_window_s)
+    return Trail.trusted(loss=loss, **follow([loss], transfers, rules=rules, statements=statements)._asdict())
 
 
 def follow(
-    losses: Sequence[Loss], known: Sequence[Transfer], *, rules: TrailRules, statements: Iterable[Statement] = ()
+    losses: Sequence[Loss], transfers: Sequence[Transfer], *, rules: TrailRules, statements: Iterable[Statement] = ()
 ) -> Followed:
-    """What became of the losses together; all are of one currency, and `known` are transfers as `counted_once` gives them."""
-    currency, since = losses[0].currency, min(one.at for one in losses)
-    own = [one for one in known if one.currency == currency]
+    """What became of the losses together; all are of one currency, and `transfers` are as `counted_once` gives them."""
+    currency, since = losses[0].currency, min(loss.at for loss in losses)
+    own = [transfer for transfer in transfers if transfer.currency == currency]
     read, rest = own[: rules.most_transfers], own[rules.most_transfers :]
     until = rest[0].at if rest else None
     books = _Books(_followed(read, since, rules.max_fan_out), rules.max_depth)
     for step in _timeline(losses, read, statements, until):
         books.take_in(step)
-    stops, unexplained = books.closed(sorted({one.account for one in losses}))
+    stops, unexplained = books.closed(sorted({loss.account for loss in losses}))
     return Followed(
         hops=tuple(books.hops),
         stops=stops,
@@ -71,7 +71,9 @@ def follow(
         unexplained=unexplained,
         unread=len(rest),
         unread_from=until,
-        other_currencies=_others(currency, since, known, {*(one.account for one in losses), *(one.account for one in stops)}),
+        other_currencies=_other_currencies(
+            currency, since, transfers, {*(loss.account for loss in losses), *(stop.account for stop in stops)}
+        ),
     )
 
 
@@ -80,29 +82,35 @@ def _timeline(
 ) -> Iterator[Loss | Transfer | Statement]:
     """At one instant: the loss, then transfers, then what was found on accounts. The victim's own balance says nothing of the
     loss, which is not on it; nor does one from after the last transfer that was read."""
-    victims = {one.account for one in losses}
-    told = [one for one in statements if one.currency == losses[0].currency and one.account not in victims]
-    told = [one for one in told if until is None or one.at < until]
-    told.sort(key=lambda one: (one.at, one.account, one.balance_minor))
-    steps: list[tuple[datetime, int, Loss | Transfer | Statement]] = [(one.at, 0, one) for one in losses]
-    steps += [(one.at, 1, one) for one in transfers]
-    steps += [(one.at, 2, one) for one in told]
-    return (step for _, _, step in sorted(steps, key=lambda one: one[:2]))
+    victims = {loss.account for loss in losses}
+    relevant = [
+        statement for statement in statements if statement.currency == losses[0].currency and statement.account not in victims
+    ]
+    relevant = [statement for statement in relevant if until is None or statement.at < until]
+    relevant.sort(key=lambda statement: (statement.at, statement.account, statement.balance_minor))
+    steps: list[tuple[datetime, int, Loss | Transfer | Statement]] = [(loss.at, 0, loss) for loss in losses]
+    steps += [(transfer.at, 1, transfer) for transfer in transfers]
+    steps += [(statement.at, 2, statement) for statement in relevant]
+    return (step for _, _, step in sorted(steps, key=lambda entry: entry[:2]))
 
 
 def _followed(transfers: Sequence[Transfer], since: datetime, most: int) -> Mapping[str, frozenset[str]]:
     """The payees of each account that are followed: those that got most since the loss. Were it the first ones, many small
     transfers would hide a large one."""
     sums: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
-    for one in transfers:
-        if one.at >= since:
-            sums[one.payer][one.payee] += one.amount_minor
+    for transfer in transfers:
+        if transfer.at >= since:
+            sums[transfer.payer][transfer.payee] += transfer.amount_minor
     return {payer: frozenset(sorted(payees, key=lambda payee: (-payees[payee], payee))[:most]) for payer, payees in sums.items()}
 
 
-def _others(currency: str, since: datetime, transfers: Iterable[Transfer], accounts: set[str]) -> tuple[str, ...]:
-    found = {one.currency for one in transfers if one.at >= since and not accounts.isdisjoint((one.payer, one.payee))}
-    return tuple(sorted(found - {currency}))
+def _other_currencies(currency: str, since: datetime, transfers: Iterable[Transfer], accounts: set[str]) -> tuple[str, ...]:
+    currencies = {
+        transfer.currency
+        for transfer in transfers
+        if transfer.at >= since and not accounts.isdisjoint((transfer.payer, transfer.payee))
+    }
+    return tuple(sorted(currencies - {currency}))
 
 
 class _Books:
@@ -113,72 +121,74 @@ class _Books:
         self.lots: dict[str, Lots] = defaultdict(deque)
         self.hops: list[Hop] = []
         self.cuts: dict[tuple[Bound, str, str], list[int]] = defaultdict(lambda: [0, 0])
-        self.gone: dict[tuple[str, Gap], int] = defaultdict(int)
+        self.unexplained: dict[tuple[str, Gap], int] = defaultdict(int)
         self.went_on: dict[str, int] = defaultdict(int)
 
     def take_in(self, step: Loss | Transfer | Statement) -> None:
         if isinstance(step, Transfer):
-            self._move(step)
+            self._apply_transfer(step)
         elif isinstance(step, Statement):
-            self._find(step)
+            self._apply_statement(step)
         else:
             # The loss is what the victim pays first, whatever else is known of the account.
             self.lots[step.account].appendleft((step.amount_minor, 0))
 
-    def _move(self, one: Transfer) -> None:
+    def _apply_transfer(self, transfer: Transfer) -> None:
         arrives: dict[int | None, int] = defaultdict(int)
-        for depth, minor in _taken(self.lots[one.payer], one.amount_minor).items():
-            arrives[self._landed(one, depth, minor)] += minor
-        self.lots[one.payee].extend((minor, depth) for depth, minor in arrives.items())
+        for depth, minor in _take_lots(self.lots[transfer.payer], transfer.amount_minor).items():
+            arrives[self._landed(transfer, depth, minor)] += minor
+        self.lots[transfer.payee].extend((minor, depth) for depth, minor in arrives.items())
         traced = {depth: minor for depth, minor in arrives.items() if depth is not None}
         if traced:
             self.hops.append(
                 Hop.trusted(
-                    at=one.at,
-                    payer=one.payer,
-                    payee=one.payee,
-                    amount_minor=one.amount_minor,
+                    at=transfer.at,
+                    payer=transfer.payer,
+                    payee=transfer.payee,
+                    amount_minor=transfer.amount_minor,
                     traced_minor=sum(traced.values()),
                     depth=min(traced),
-                    evidence=one.evidence,
-                    reported_by=one.reported_by,
+                    evidence=transfer.evidence,
+                    reported_by=transfer.reported_by,
                 )
             )
 
-    def _landed(self, one: Transfer, depth: int | None, minor: int) -> int | None:
+    def _landed(self, transfer: Transfer, depth: int | None, minor: int) -> int | None:
         """The depth at which the money arrives; None when it is not the loss's, or no longer followed."""
         if depth is None:
             return None
         if depth:
-            self.went_on[one.payer] += minor
+            self.went_on[transfer.payer] += minor
         bound: Bound | None = "depth" if depth >= self.max_depth else None
-        if one.payee not in self.followed[one.payer]:
+        if transfer.payee not in self.followed[transfer.payer]:
             bound = "fan_out"
         if bound is None:
             return depth + 1
-        cut = self.cuts[bound, one.payer, one.payee]
+        cut = self.cuts[bound, transfer.payer, transfer.payee]
         cut[0] += 1
         cut[1] += minor
         return None
 
-    def _find(self, one: Statement) -> None:
+    def _apply_statement(self, statement: Statement) -> None:
         """What the account should hold and does not has left, oldest first."""
-        lots = self.lots[one.account]
-        missing = sum(minor for minor, _ in lots) - one.balance_minor
-        for depth, minor in _taken(lots, max(0, missing)).items():
+        lots = self.lots[statement.account]
+        missing = sum(minor for minor, _ in lots) - statement.balance_minor
+        for depth, minor in _take_lots(lots, max(0, missing)).items():
             if depth is not None:
-                self.gone[one.account, "balance"] += minor
+                self.unexplained[statement.account, "balance"] += minor
 
     def closed(self, victims: Iterable[str]) -> tuple[tuple[Stop, ...], tuple[Unexplained, ...]]:
         """The accounts that the loss came to, nearest first, and what left without a report."""
         for account in victims:
             if unpaid := sum(minor for minor, depth in self.lots[account] if depth == 0):
-                self.gone[account, "no_report"] = unpaid
+                self.unexplained[account, "no_report"] = unpaid
         came: dict[str, list[Hop]] = defaultdict(list)
         for hop in self.hops:
             came[hop.payee].append(hop)
-        stops = sorted((self._stop(*one) for one in came.items()), key=lambda one: (one.depth, one.first_at, one.account))
-        gaps = [Unexplained.trusted(account=name, gap=gap, amount_minor=n) for (name, gap), n in sorted(self.gone.items())]
+        stops = sorted(
+            (self._stop(*arrival) for arrival in came.items()), key=lambda stop: (stop.depth, stop.first_at, stop.account)
+        )
+        gaps = [Unexplained.trusted(account=name, gap=gap, amount_minor=n) for (name, gap), n in sorted(self.unexplained.items())]
         return tuple(stops), tuple(gaps)
 
     def _stop(self, account: str, came: list[Hop]) -> Stop:
@@ -189,7 +199,7 @@ class _Books:
             last_at=came[-1].at,
             arrived_minor=sum(hop.traced_minor for hop in came),
             went_on_minor=self.went_on[account],
-            unexplained_minor=self.gone.get((account, "balance"), 0),
+            unexplained_minor=self.unexplained.get((account, "balance"), 0),
             remaining_minor=sum(minor for minor, depth in self.lots[account] if depth),
         )
 
@@ -200,19 +210,19 @@ class _Books:
         )
 
 
-def _taken(lots: Lots, minor: int) -> dict[int | None, int]:
+def _take_lots(lots: Lots, minor: int) -> dict[int | None, int]:
     """Takes so much from the front, by depth in the order of the lots: what leaves together is one lot a depth where it arrives,
     so that lots never outnumber transfers times depths. What no lot covers is other money."""
-    taken: dict[int | None, int] = defaultdict(int)
+    minor_by_depth: dict[int | None, int] = defaultdict(int)
     while minor and lots:
         have, depth = lots[0]
         part = min(have, minor)
-        taken[depth] += part
+        minor_by_depth[depth] += part
         minor -= part
         if part == have:
             lots.popleft()
         else:
             lots[0] = (have - part, depth)
     if minor:
-        taken[None] += minor
-    return taken
+        minor_by_depth[None] += minor
+    return minor_by_depth

@@ -67,7 +67,7 @@ def report_of(signal: JoinedSignal) -> TransferReport | None:
 def loss_of(signal: JoinedSignal) -> Loss | None:
     """The loss of the victim who paid in the signal's transfer: what that transfer moved."""
     report = report_of(signal)
-    if report is None or not any(one.token == report.payer and one.role == "victim" for one in signal.subjects):
+    if report is None or not any(subject.token == report.payer and subject.role == "victim" for subject in signal.subjects):
         return None
     return Loss.trusted(account=report.payer, at=report.at, amount_minor=report.amount_minor, currency=report.currency)
 
@@ -75,54 +75,54 @@ def loss_of(signal: JoinedSignal) -> Loss | None:
 def counted_once(reports: Iterable[TransferReport], window_s: int) -> list[Transfer]:
     """The transfers, in the order in which money can have moved."""
     alike: dict[tuple[str, str, int, str], list[TransferReport]] = defaultdict(list)
-    for one in _newest(reports):
-        alike[one.payer, one.payee, one.amount_minor, one.currency].append(one)
+    for report in _newest(reports):
+        alike[report.payer, report.payee, report.amount_minor, report.currency].append(report)
     window = timedelta(seconds=window_s)
-    found: list[Transfer] = []
+    transfers: list[Transfer] = []
     for (payer, payee, minor, currency), group in alike.items():
-        for nth, seen in enumerate(_matched(group, window)):
-            names = tuple(one.signal_id for one in seen)
-            by = len({one.institution for one in seen})
-            found.append(Transfer(seen[0].at, payer, payee, minor, currency, nth, names, by))
-    return list(_in_order(found))
+        for nth, matched in enumerate(_matched(group, window)):
+            names = tuple(report.signal_id for report in matched)
+            by = len({report.institution for report in matched})
+            transfers.append(Transfer(matched[0].at, payer, payee, minor, currency, nth, names, by))
+    return list(_in_order(transfers))
 
 
 def _newest(reports: Iterable[TransferReport]) -> Iterable[TransferReport]:
     """One report a signal, of its newest version."""
     newest: dict[str, TransferReport] = {}
-    for one in reports:
-        known = newest.get(one.signal_id)
-        if known is None or _age(one) > _age(known):
-            newest[one.signal_id] = one
+    for report in reports:
+        previous = newest.get(report.signal_id)
+        if previous is None or _age(report) > _age(previous):
+            newest[report.signal_id] = report
     return newest.values()
 
 
-def _age(one: TransferReport) -> tuple[object, ...]:
+def _age(report: TransferReport) -> tuple[object, ...]:
     """The version; the rest only makes the choice the same in any order."""
-    return (one.version, one.at, one.payer, one.payee, one.amount_minor, one.currency, one.institution)
+    return (report.version, report.at, report.payer, report.payee, report.amount_minor, report.currency, report.institution)
 
 
 def _matched(reports: list[TransferReport], window: timedelta) -> list[list[TransferReport]]:
     """Reports that agree in all but time and sender, a list a transfer. Each goes to the earliest transfer in its window that its
     institution has not reported yet; for one institution that place only moves on, so the cost is bounded."""
-    found: list[list[TransferReport]] = []
+    groups: list[list[TransferReport]] = []
     last: dict[str, tuple[int, datetime]] = {}
-    for one in sorted(reports, key=lambda one: (one.at, one.institution, one.signal_id)):
-        place, at = last.get(one.institution, (-1, None))
-        if at != one.at:
+    for report in sorted(reports, key=lambda report: (report.at, report.institution, report.signal_id)):
+        place, at = last.get(report.institution, (-1, None))
+        if at != report.at:
             place += 1
-            while place < len(found) and one.at - found[place][0].at > window:
+            while place < len(groups) and report.at - groups[place][0].at > window:
                 place += 1
-        if place == len(found):
-            found.append([])
-        found[place].append(one)
-        last[one.institution] = (place, one.at)
-    return found
+        if place == len(groups):
+            groups.append([])
+        groups[place].append(report)
+        last[report.institution] = (place, report.at)
+    return groups
 
 
 def _in_order(transfers: Sequence[Transfer]) -> Iterator[Transfer]:
     """By time; at one instant what feeds an account goes before what leaves it, as institutions often give whole seconds."""
-    for _, group in groupby(sorted(transfers), key=lambda one: one.at):
+    for _, group in groupby(sorted(transfers), key=lambda transfer: transfer.at):
         yield from _at_once(list(group))
 
 
@@ -133,10 +133,10 @@ def _at_once(group: list[Transfer]) -> Iterator[Transfer]:
         return
     waiting: dict[str, int] = defaultdict(int)
     leaving: dict[str, list[int]] = defaultdict(list)
-    for n, one in enumerate(group):
-        waiting[one.payee] += 1
-        leaving[one.payer].append(n)
-    ready = [n for n, one in enumerate(group) if not waiting.get(one.payer)]
+    for n, transfer in enumerate(group):
+        waiting[transfer.payee] += 1
+        leaving[transfer.payer].append(n)
+    ready = [n for n, transfer in enumerate(group) if not waiting.get(transfer.payer)]
     heapify(ready)
     done, first = [False] * len(group), 0
     for _ in group:

@@ -29,27 +29,27 @@ class About(Stored):
 
 def notices_of(raw: bytes) -> tuple[Notice, ...]:
     """ValueError when they cannot be read, or are too many to be told apart."""
-    found = _NOTICES.validate_json(raw)
-    _bound(len(found), MOST_NOTICES)
-    return found
+    notices = _NOTICES.validate_json(raw)
+    _bound(len(notices), MOST_NOTICES)
+    return notices
 
 
 def follows_of(raw: bytes) -> tuple[Action, ...]:
     """ValueError when they cannot be read, or are too many to be told apart."""
-    found = _FOLLOWS.validate_json(raw)
-    _bound(len(found), MOST_FOLLOWS)
-    return found
+    actions = _FOLLOWS.validate_json(raw)
+    _bound(len(actions), MOST_FOLLOWS)
+    return actions
 
 
-def _bound(asked: int, most: int) -> None:
-    if asked > most:
-        raise ValueError(f"a change asks for {asked} of them, {most} is the most")
+def _bound(count: int, most: int) -> None:
+    if count > most:
+        raise ValueError(f"a change asks for {count} of them, {most} is the most")
 
 
 def issued(notices: Iterable[Notice], about: About, settled: Settled) -> list[Issued]:
     """Each notice with the order or task that it is about, as they are in the case after the change."""
-    orders = {one.order_id: one for one in about.orders}
-    tasks = {one.task_id: one for one in about.tasks}
+    orders = {order.order_id: order for order in about.orders}
+    tasks = {task.task_id: task for task in about.tasks}
     return [
         Issued.trusted(
             notice=notice,

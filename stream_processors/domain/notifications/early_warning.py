@@ -21,17 +21,17 @@ def early_warning(before: Case | None, after: Case, *, holders: Set[str] = NOBOD
     """Warns the institutions that reported the subject before, and those that hold it (`holders`: they keep the account or the
     number), when more others report it than before. For whoever joined there are as many others as before: it hears by
     feedback. A lead of organized crime warns nobody: it must not reach those whom it is about."""
-    known = visible_reporters(before)
+    reporters = visible_reporters(before)
     return tuple(
-        Told(one, "early_warning", after.case_id, _warning(after, one))
-        for one in sorted(known | holders)
-        if others(after, one) > others(before, one)
+        Told(institution, "early_warning", after.case_id, _warning(after, institution))
+        for institution in sorted(reporters | holders)
+        if others(after, institution) > others(before, institution)
     )
 
 
 def _warning(case: Case, recipient: str) -> EarlyWarning:
     signals = visible_signals(case)
-    own = dict.fromkeys(one.signal_id for one in signals if one.institution == recipient)
+    own = dict.fromkeys(signal.signal_id for signal in signals if signal.institution == recipient)
     worst = max(signals, key=lambda signal: signal.score, default=None)
     return EarlyWarning.trusted(
         case_id=case.case_id,

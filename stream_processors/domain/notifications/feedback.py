@@ -38,11 +38,11 @@ class Handling(NamedTuple):
 NOTHING = Handling()
 
 
-def seen_of(seen: Iterable[str], case: Case) -> frozenset[str]:
+def seen_of(previous: Iterable[str], case: Case) -> frozenset[str]:
     """The signals of the case that an officer has had in hand: those that were, and all while somebody holds it."""
-    known = set(seen)
+    seen_ids = set(previous)
     held = case.holder is not None
-    return frozenset(one.signal_id for one in case.signals if held or one.signal_id in known)
+    return frozenset(signal.signal_id for signal in case.signals if held or signal.signal_id in seen_ids)
 
 
 def others(case: Case | None, institution: str) -> int:
@@ -72,8 +72,8 @@ def of_institution(case: Case, institution: str, handling: Handling = NOTHING) -
     """The same of an institution's signals that the case no longer lists. They are its oldest, so any officer saw them."""
     if sent_leads_alone(case, institution):
         return of_lead(case)
-    seen = bool(case.applied) or case.holder is not None
-    return _state(case, institution, handling, signal_id=None, seen=seen, outcome=case.disposition)
+    is_seen = bool(case.applied) or case.holder is not None
+    return _state(case, institution, handling, signal_id=None, seen=is_seen, outcome=case.disposition)
 
 
 def of_lead(case: Case, signal_id: str | None = None, accepted_at: datetime | None = None) -> Feedback:
@@ -95,43 +95,43 @@ def feedback(before: Case | None, after: Case, *, was: Handling = NOTHING, handl
     """What senders are told when the case `before` has become `after`: one for each listed signal, and one for each institution
     that has others, if there is something new to say. Of leads one for each institution: how many the case lists of them depends
     on the others'."""
-    told = [(one.institution, of_signal(after, one, handling)) for one in _listed(after)]
-    told += [
-        (one, of_institution(after, one, handling))
-        for one in after.institutions
-        if sent_leads_alone(after, one) or _has_more(after, one)
+    current = [(signal.institution, of_signal(after, signal, handling)) for signal in _listed(after)]
+    current += [
+        (institution, of_institution(after, institution, handling))
+        for institution in after.institutions
+        if sent_leads_alone(after, institution) or _has_more(after, institution)
     ]
-    old = _known(before, after, was)
+    old = _previous_feedback(before, after, was)
     return tuple(
         Told(institution, "feedback", now.signal_id or after.case_id, now)
-        for institution, now in told
+        for institution, now in current
         if now != old.get((institution, now.signal_id), _blank(now))
     )
 
 
-def _known(before: Case | None, after: Case, was: Handling) -> dict[tuple[str, str | None], Feedback]:
+def _previous_feedback(before: Case | None, after: Case, was: Handling) -> dict[tuple[str, str | None], Feedback]:
     """What was said before. An institution whose signal has just left the list knows what was said of that signal."""
     if before is None:
         return {}
-    known: dict[tuple[str, str | None], Feedback] = {
-        (one.institution, one.signal_id): of_signal(before, one, was) for one in _listed(before)
+    previous: dict[tuple[str, str | None], Feedback] = {
+        (signal.institution, signal.signal_id): of_signal(before, signal, was) for signal in _listed(before)
     }
-    known |= {(one, None): of_institution(before, one, was) for one in before.institutions}
-    return known
+    previous |= {(institution, None): of_institution(before, institution, was) for institution in before.institutions}
+    return previous
 
 
 def _listed(case: Case) -> Iterable[JoinedSignal]:
     """The listed signals of institutions, each once: of two versions of one the newer. Leads are left out."""
-    found: dict[str, JoinedSignal] = {}
-    for one in visible_signals(case):
-        if one.signal_id not in found or found[one.signal_id].version < one.version:
-            found[one.signal_id] = one
-    return found.values()
+    newest: dict[str, JoinedSignal] = {}
+    for signal in visible_signals(case):
+        if signal.signal_id not in newest or newest[signal.signal_id].version < signal.version:
+            newest[signal.signal_id] = signal
+    return newest.values()
 
 
 def _has_more(case: Case, institution: str) -> bool:
     """Whether signals of the institution are in the case that it does not list any more."""
-    listed = sum(one.institution == institution and not low(one) for one in case.signals)
+    listed = sum(signal.institution == institution and not low(signal) for signal in case.signals)
     return listed < (1 if case.tally is None else case.tally.institutions.get(institution, 0))
 
 
@@ -147,5 +147,5 @@ def of_resend(fact: AssessedSignal) -> Told | None:
         return None
     if low(fact):
         return None
-    said = Feedback.trusted(signal_id=fact.signal_id, duplicate_of=fact.of)
-    return Told(fact.institution, "feedback", fact.signal_id, said)
+    answer = Feedback.trusted(signal_id=fact.signal_id, duplicate_of=fact.of)
+    return Told(fact.institution, "feedback", fact.signal_id, answer)

@@ -63,15 +63,19 @@ def taken_back(
     """The notices of a case that has just lost a report. `executed`: what stands now; `warned`: who had an early warning;
     `supported_minor`: order -> what the reports that are left still bear out."""
     supported = supported_minor or {}
-    proposed = tuple(one for done in executed if (one := _proposed(done, after, supported)) is not None)
-    recipients = sorted(warned | {one.institution for one in executed})
-    told = [_told(one, after, change, undo=_own(one, after, executed, warned)) for one in recipients]
+    proposed = tuple(undo for done in executed if (undo := _proposed(done, after, supported)) is not None)
+    recipients = sorted(warned | {done.institution for done in executed})
+    messages = [
+        _make_message(recipient, after, change, undo=_own(recipient, after, executed, warned)) for recipient in recipients
+    ]
     if proposed:
-        told.append(_told(after.queue, after, change, proposed=proposed))
-    return tuple(told)
+        messages.append(_make_message(after.queue, after, change, proposed=proposed))
+    return tuple(messages)
 
 
-def _told(recipient: str, after: Case, change: Change, undo: tuple[Undo, ...] = (), proposed: tuple[Undo, ...] = ()) -> Told:
+def _make_message(
+    recipient: str, after: Case, change: Change, undo: tuple[Undo, ...] = (), proposed: tuple[Undo, ...] = ()
+) -> Told:
     data = TakenBack.trusted(
         case_id=after.case_id,
         subject=after.primary.token,
@@ -88,10 +92,10 @@ def _own(institution: str, after: Case, executed: Iterable[Executed], warned: Se
     too. While reports are left, the release order that may follow says how much: a part would tell what the others reported."""
     if after.signal_count:
         return ()
-    found = [one for done in executed if done.institution == institution and (one := _proposed(done, after)) is not None]
-    if institution in warned and not any(one.did == "warned" for one in found):
-        found.append(_undo(Executed(institution, "warned"), INVERSES["warned"], None))
-    return tuple(found)
+    undos = [undo for done in executed if done.institution == institution and (undo := _proposed(done, after)) is not None]
+    if institution in warned and not any(undo.did == "warned" for undo in undos):
+        undos.append(_undo(Executed(institution, "warned"), INVERSES["warned"], None))
+    return tuple(undos)
 
 
 def _proposed(done: Executed, after: Case, supported: Mapping[str, int] = MappingProxyType({})) -> Undo | None:

@@ -66,9 +66,9 @@ def _publish(step: _Step) -> dict[str, Any] | Refusal:
     until, results = step.move.disputes_until, step.move.results
     if until is None or until <= step.now:
         return Refusal("invalid-move", "figures are published with a time until which they may be disputed")
-    if not results or len({one.unit for one in results}) != len(results):
+    if not results or len({result.unit for result in results}) != len(results):
         return Refusal("invalid-move", "each unit that is assessed has one result")
-    ordered = tuple(sorted(results, key=lambda one: one.unit))
+    ordered = tuple(sorted(results, key=lambda result: result.unit))
     return {"results": ordered, "published_at": step.now, "disputes_until": until, "state": S.PUBLISHED}
 
 
@@ -81,9 +81,9 @@ def _dispute(step: _Step) -> dict[str, Any] | Refusal:
     published = _figure(assessment.results, move.party, move.figure)
     if published is None:
         return Refusal("not-yours", "a unit disputes figures of its own that were published")
-    if any(one.dispute_id == move.dispute_id for one in assessment.disputes):
+    if any(dispute.dispute_id == move.dispute_id for dispute in assessment.disputes):
         return Refusal("reference-reused", "another dispute has this id")
-    if any((one.unit, one.figure, one.ruling) == (move.party, move.figure, None) for one in assessment.disputes):
+    if any((dispute.unit, dispute.figure, dispute.ruling) == (move.party, move.figure, None) for dispute in assessment.disputes):
         return Refusal("not-allowed", "this figure is disputed already; its ruling is awaited")
     if len(assessment.disputes) >= MOST_DISPUTES:
         return Refusal("too-many", f"an assessment holds {MOST_DISPUTES} disputes")
@@ -102,16 +102,16 @@ def _dispute(step: _Step) -> dict[str, Any] | Refusal:
 
 def _decide(step: _Step) -> dict[str, Any] | Refusal:
     move, assessment = step.move, step.assessment
-    found = next((one for one in assessment.disputes if one.dispute_id == move.dispute_id), None)
-    if found is None or found.ruling is not None:
+    pending = next((dispute for dispute in assessment.disputes if dispute.dispute_id == move.dispute_id), None)
+    if pending is None or pending.ruling is not None:
         return Refusal("not-allowed", "there is no such dispute that awaits a ruling")
     if move.ruling is None or (move.ruling is Ruling.UPHELD and move.ruled is None):
         return Refusal("invalid-move", "a ruling is upheld, with the figure as it is to be, or rejected")
     ruled = move.ruled if move.ruling is Ruling.UPHELD else None
     marks = {"ruling": move.ruling, "ruled": ruled, "ruled_paper": move.paper, "ruled_at": step.now}
-    disputes = tuple(one.model_copy(update=marks) if one is found else one for one in assessment.disputes)
-    waiting = any(one.ruling is None for one in disputes)
-    results = assessment.results if ruled is None else _with(assessment.results, found, ruled)
+    disputes = tuple(dispute.model_copy(update=marks) if dispute is pending else dispute for dispute in assessment.disputes)
+    waiting = any(dispute.ruling is None for dispute in disputes)
+    results = assessment.results if ruled is None else _with(assessment.results, pending, ruled)
     return {"disputes": disputes, "results": results, "state": S.DISPUTED if waiting else S.DECIDED}
 
 
@@ -163,12 +163,12 @@ def decide(
     if assessment.state is S.LOCKED:
         return AssessmentChange(refusal=Refusal("locked", f"the result of {assessment.year} is locked and final"))
     if move.revision is not None and move.revision != assessment.revision:
-        said = f"the assessment is at revision {assessment.revision}, the request was made on {move.revision}; read it again"
-        return AssessmentChange(refusal=Refusal("stale-revision", said))
+        detail = f"the assessment is at revision {assessment.revision}, the request was made on {move.revision}; read it again"
+        return AssessmentChange(refusal=Refusal("stale-revision", detail))
     entry = TABLE.get((assessment.state, move.kind))
     if entry is None:
-        said = f"the assessment is {assessment.state}; moves open now: {', '.join(open_moves(assessment))}"
-        return AssessmentChange(refusal=Refusal("not-allowed", said))
+        detail = f"the assessment is {assessment.state}; moves open now: {', '.join(open_moves(assessment))}"
+        return AssessmentChange(refusal=Refusal("not-allowed", detail))
     if entry.body_only and move.party != assessment.body:
         return AssessmentChange(refusal=Refusal("forbidden", "only the coordination body may do this"))
     changes = entry.effect(_Step(move, assessment, now, signer))
@@ -199,31 +199,33 @@ def _disputable(assessment: Assessment, now: datetime) -> bool:
 
 
 def _figure(results: tuple[UnitResult, ...], unit: str, figure: str) -> int | None:
-    return next((one.figures.get(figure) for one in results if one.unit == unit), None)
+    return next((result.figures.get(figure) for result in results if result.unit == unit), None)
 
 
 def _with(results: tuple[UnitResult, ...], dispute: Dispute, ruled: int) -> tuple[UnitResult, ...]:
     """Only the figure itself: what it is a part or the sum of is a dispute of its own."""
     return tuple(
-        one.model_copy(update={"figures": {**one.figures, dispute.figure: ruled}}) if one.unit == dispute.unit else one
-        for one in results
+        result.model_copy(update={"figures": {**result.figures, dispute.figure: ruled}})
+        if result.unit == dispute.unit
+        else result
+        for result in results
     )
 
 
 def canonical(assessment: Assessment) -> bytes:
     """The result as bytes: JSON with sorted keys, without blanks, nothing that is not there. Every field is named here, so that a
     field which the record gets later changes no digest of before."""
-    whole = {
+    content = {
         "form": FORM,
         "year": assessment.year,
         "body": assessment.body,
         "opened_at": _iso(assessment.opened_at),
         "published_at": _iso(assessment.published_at),
         "disputes_until": _iso(assessment.disputes_until),
-        "results": [{"unit": one.unit, "figures": one.figures} for one in assessment.results],
-        "disputes": [_disputed(one) for one in assessment.disputes],
+        "results": [{"unit": result.unit, "figures": result.figures} for result in assessment.results],
+        "disputes": [_disputed(dispute) for dispute in assessment.disputes],
     }
-    return _json(whole)
+    return _json(content)
 
 
 def digest(assessment: Assessment) -> str:
@@ -245,20 +247,20 @@ def _statement(assessment: Assessment, mark: str, at: datetime) -> bytes:
     return _json({"form": FORM, "year": assessment.year, "body": assessment.body, "digest": mark, "locked_at": _iso(at)})
 
 
-def _disputed(one: Dispute) -> dict[str, Any]:
+def _disputed(dispute: Dispute) -> dict[str, Any]:
     return {
-        "dispute_id": one.dispute_id,
-        "unit": one.unit,
-        "figure": one.figure,
-        "published": one.published,
-        "claimed": one.claimed,
-        "ground": one.ground,
-        "paper": one.paper,
-        "raised_at": _iso(one.raised_at),
-        "ruling": one.ruling,
-        "ruled": one.ruled,
-        "ruled_paper": one.ruled_paper,
-        "ruled_at": _iso(one.ruled_at),
+        "dispute_id": dispute.dispute_id,
+        "unit": dispute.unit,
+        "figure": dispute.figure,
+        "published": dispute.published,
+        "claimed": dispute.claimed,
+        "ground": dispute.ground,
+        "paper": dispute.paper,
+        "raised_at": _iso(dispute.raised_at),
+        "ruling": dispute.ruling,
+        "ruled": dispute.ruled,
+        "ruled_paper": dispute.ruled_paper,
+        "ruled_at": _iso(dispute.ruled_at),
     }
 
 

@@ -64,8 +64,12 @@ def _refused(move: CampaignMove, campaign: Campaign | None, now: datetime) -> Re
     return None
 
 
-def figures(one: Campaign) -> CampaignFigures:
+def figures(campaign: Campaign) -> CampaignFigures:
     """What it counts in the institution's scorecard."""
     return CampaignFigures.trusted(
-        campaign_id=one.campaign_id, institution=one.institution, at=one.at, reached=one.reached, withdrawn=one.withdrawn
+        campaign_id=campaign.campaign_id,
+        institution=campaign.institution,
+        at=campaign.at,
+        reached=campaign.reached,
+        withdrawn=campaign.withdrawn,
     )

@@ -29,31 +29,31 @@ class DataChange(NamedTuple):
 Effect = Callable[[DataMove, DataRequest, datetime], dict[str, Any] | Refusal]
 
 
-def _hand_in(move: DataMove, one: DataRequest, now: datetime) -> dict[str, Any] | Refusal:
+def _hand_in(move: DataMove, request: DataRequest, now: datetime) -> dict[str, Any] | Refusal:
     if move.paper is None:
         return Refusal("invalid-move", "what is handed in names its paper")
-    return {"state": S.HANDED_IN, "handed_in_at": one.handed_in_at or now, "handed_in_paper": move.paper}
+    return {"state": S.HANDED_IN, "handed_in_at": request.handed_in_at or now, "handed_in_paper": move.paper}
 
 
-def _extend(move: DataMove, one: DataRequest, now: datetime) -> dict[str, Any] | Refusal:
+def _extend(move: DataMove, request: DataRequest, now: datetime) -> dict[str, Any] | Refusal:
     if move.due_at is None or move.due_at <= now:
         return Refusal("invalid-move", "a new deadline lies ahead")
     return {"due_at": move.due_at}
 
 
-def _find(move: DataMove, one: DataRequest, now: datetime) -> dict[str, Any] | Refusal:
+def _find(move: DataMove, request: DataRequest, now: datetime) -> dict[str, Any] | Refusal:
     if move.finding is None:
         return Refusal("invalid-move", "a finding says what: concealed, omitted or refused")
-    if now < one.due_at and one.handed_in_at is None:
-        return Refusal("not-due", f"the data are due at {one.due_at:%Y-%m-%dT%H:%M:%SZ}")
+    if now < request.due_at and request.handed_in_at is None:
+        return Refusal("not-due", f"the data are due at {request.due_at:%Y-%m-%dT%H:%M:%SZ}")
     return {"state": S.FOUND, "finding": move.finding}
 
 
-def _clear(move: DataMove, one: DataRequest, now: datetime) -> dict[str, Any] | Refusal:
-    return {"state": S.HANDED_IN if one.handed_in_at else S.ASKED, "finding": None}
+def _clear(move: DataMove, request: DataRequest, now: datetime) -> dict[str, Any] | Refusal:
+    return {"state": S.HANDED_IN if request.handed_in_at else S.ASKED, "finding": None}
 
 
-def _withdraw(move: DataMove, one: DataRequest, now: datetime) -> dict[str, Any] | Refusal:
+def _withdraw(move: DataMove, request: DataRequest, now: datetime) -> dict[str, Any] | Refusal:
     return {"state": S.WITHDRAWN}
 
 
@@ -81,27 +81,27 @@ BY_UNIT = frozenset({K.HAND_IN})
 """All other moves are the coordination body's."""
 
 
-def open_moves(one: DataRequest) -> list[str]:
-    return [kind.value for state, kind in TABLE if state is one.state]
+def open_moves(request: DataRequest) -> list[str]:
+    return [kind.value for state, kind in TABLE if state is request.state]
 
 
 def decide(*, move: DataMove, request: DataRequest | None, now: datetime) -> DataChange:
     """What becomes of the move."""
     if request is None:
-        return _asked(move, now)
+        return _open_request(move, now)
     if move.move_id in request.applied:
         return DataChange(echo=True)
     if move.revision is not None and move.revision != request.revision:
-        said = f"the request is at revision {request.revision}, yours was made on {move.revision}; read it again"
-        return DataChange(refusal=Refusal("stale-revision", said))
+        detail = f"the request is at revision {request.revision}, yours was made on {move.revision}; read it again"
+        return DataChange(refusal=Refusal("stale-revision", detail))
     entry = TABLE.get((request.state, move.kind))
     if entry is None:
         moves = open_moves(request)
-        said = f"the request is {request.state}; moves open now: {', '.join(moves) or 'none'}"
-        return DataChange(refusal=Refusal("not-allowed", said, tuple(moves)))
-    wanted = request.unit if move.kind in BY_UNIT else request.body
-    if move.party != wanted:
-        return DataChange(refusal=Refusal("forbidden", f"only {wanted} may do this"))
+        detail = f"the request is {request.state}; moves open now: {', '.join(moves) or 'none'}"
+        return DataChange(refusal=Refusal("not-allowed", detail, tuple(moves)))
+    permitted = request.unit if move.kind in BY_UNIT else request.body
+    if move.party != permitted:
+        return DataChange(refusal=Refusal("forbidden", f"only {permitted} may do this"))
     changes = entry.effect(move, request, now)
     if isinstance(changes, Refusal):
         return DataChange(refusal=changes)
@@ -110,7 +110,7 @@ def decide(*, move: DataMove, request: DataRequest | None, now: datetime) -> Dat
     return DataChange(request.model_copy(update=changes))
 
 
-def _asked(move: DataMove, now: datetime) -> DataChange:
+def _open_request(move: DataMove, now: datetime) -> DataChange:
     if move.kind is not K.ASK:
         return DataChange(refusal=Refusal("not-found", f"there is no request {move.request_id}"))
     if move.unit is None or move.paper is None or move.due_at is None or move.due_at <= now:
@@ -130,13 +130,13 @@ def _asked(move: DataMove, now: datetime) -> DataChange:
     return DataChange(made)
 
 
-def figures(one: DataRequest) -> DataFigures:
+def figures(request: DataRequest) -> DataFigures:
     """What it counts in the unit's scorecard."""
     return DataFigures.trusted(
-        request_id=one.request_id,
-        unit=one.unit,
-        due_at=one.due_at,
-        handed_in_at=one.handed_in_at,
-        finding=one.finding,
-        withdrawn=one.state is S.WITHDRAWN,
+        request_id=request.request_id,
+        unit=request.unit,
+        due_at=request.due_at,
+        handed_in_at=request.handed_in_at,
+        finding=request.finding,
+        withdrawn=request.state is S.WITHDRAWN,
     )

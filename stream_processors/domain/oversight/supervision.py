@@ -28,31 +28,31 @@ class SupervisionChange(NamedTuple):
 Effect = Callable[[SupervisionMove, Supervision, datetime], dict[str, Any] | Refusal]
 
 
-def _answer(move: SupervisionMove, one: Supervision, now: datetime) -> dict[str, Any] | Refusal:
+def _answer(move: SupervisionMove, supervision: Supervision, now: datetime) -> dict[str, Any] | Refusal:
     if move.paper is None:
         return Refusal("invalid-move", "an answer names its paper")
-    late = one.late or now > one.answer_by
+    late = supervision.late or now > supervision.answer_by
     return {"state": S.ANSWERED, "answered_at": now, "answer_paper": move.paper, "late": late}
 
 
-def _fall_due(move: SupervisionMove, one: Supervision, now: datetime) -> dict[str, Any] | Refusal:
-    if now < one.answer_by:
-        return Refusal("not-due", f"the answer is due at {one.answer_by:%Y-%m-%dT%H:%M:%SZ}")
-    return {"state": S.OVERDUE, "missed": one.missed + 1}
+def _fall_due(move: SupervisionMove, supervision: Supervision, now: datetime) -> dict[str, Any] | Refusal:
+    if now < supervision.answer_by:
+        return Refusal("not-due", f"the answer is due at {supervision.answer_by:%Y-%m-%dT%H:%M:%SZ}")
+    return {"state": S.OVERDUE, "missed": supervision.missed + 1}
 
 
-def _later(move: SupervisionMove, one: Supervision, now: datetime) -> dict[str, Any] | Refusal:
+def _later(move: SupervisionMove, supervision: Supervision, now: datetime) -> dict[str, Any] | Refusal:
     if move.answer_by is None or move.answer_by <= now:
         return Refusal("invalid-move", "a new deadline lies ahead")
-    returned = one.returned + (move.kind is K.RETURN)
+    returned = supervision.returned + (move.kind is K.RETURN)
     return {"state": S.ISSUED, "answer_by": move.answer_by, "returned": returned}
 
 
-def _accept(move: SupervisionMove, one: Supervision, now: datetime) -> dict[str, Any] | Refusal:
+def _accept(move: SupervisionMove, supervision: Supervision, now: datetime) -> dict[str, Any] | Refusal:
     return {"state": S.LIFTED, "ended_at": now}
 
 
-def _withdraw(move: SupervisionMove, one: Supervision, now: datetime) -> dict[str, Any] | Refusal:
+def _withdraw(move: SupervisionMove, supervision: Supervision, now: datetime) -> dict[str, Any] | Refusal:
     return {"state": S.WITHDRAWN, "ended_at": now}
 
 
@@ -81,8 +81,8 @@ BY_CLOCK = frozenset({K.FALL_DUE})
 """All other moves are the coordination body's."""
 
 
-def open_moves(one: Supervision) -> list[str]:
-    return [kind.value for state, kind in TABLE if state is one.state]
+def open_moves(supervision: Supervision) -> list[str]:
+    return [kind.value for state, kind in TABLE if state is supervision.state]
 
 
 def decide(*, move: SupervisionMove, supervision: Supervision | None, now: datetime) -> SupervisionChange:
@@ -92,16 +92,16 @@ def decide(*, move: SupervisionMove, supervision: Supervision | None, now: datet
     if move.move_id in supervision.applied:
         return SupervisionChange(echo=True)
     if move.revision is not None and move.revision != supervision.revision:
-        said = f"the measure is at revision {supervision.revision}, the request was made on {move.revision}; read it again"
-        return SupervisionChange(refusal=Refusal("stale-revision", said))
+        detail = f"the measure is at revision {supervision.revision}, the request was made on {move.revision}; read it again"
+        return SupervisionChange(refusal=Refusal("stale-revision", detail))
     entry = TABLE.get((supervision.state, move.kind))
     if entry is None:
         moves = ", ".join(open_moves(supervision)) or "none"
-        said = f"the measure is {supervision.state}; moves open now: {moves}"
-        return SupervisionChange(refusal=Refusal("not-allowed", said))
-    wanted = supervision.unit if move.kind in BY_UNIT else supervision.body
-    if move.kind not in BY_CLOCK and move.party != wanted:
-        return SupervisionChange(refusal=Refusal("forbidden", f"only {wanted} may do this"))
+        detail = f"the measure is {supervision.state}; moves open now: {moves}"
+        return SupervisionChange(refusal=Refusal("not-allowed", detail))
+    permitted = supervision.unit if move.kind in BY_UNIT else supervision.body
+    if move.kind not in BY_CLOCK and move.party != permitted:
+        return SupervisionChange(refusal=Refusal("forbidden", f"only {permitted} may do this"))
     changes = entry.effect(move, supervision, now)
     if isinstance(changes, Refusal):
         return SupervisionChange(refusal=changes)

@@ -16,10 +16,10 @@ ERROR_PERCENT = 5
 
 
 def _bounds() -> tuple[int, ...]:
-    found = [0]
-    while found[-1] < LONGEST_S:
-        found.append(min(LONGEST_S, max(found[-1] + 1, found[-1] * 11 // 10)))
-    return tuple(found)
+    bounds = [0]
+    while bounds[-1] < LONGEST_S:
+        bounds.append(min(LONGEST_S, max(bounds[-1] + 1, bounds[-1] * 11 // 10)))
+    return tuple(bounds)
 
 
 BOUNDS = _bounds()
@@ -51,9 +51,9 @@ def counts(figures: Mapping[str, int], time: str) -> list[int]:
 
 def percentile(histogram: list[int], percent: int) -> int | None:
     """Seconds, by nearest rank; None of nothing."""
-    wanted = (percent * sum(histogram) + 99) // 100
+    remaining = (percent * sum(histogram) + 99) // 100
     for index, n in enumerate(histogram):
-        wanted -= n
-        if n and wanted <= 0:
+        remaining -= n
+        if n and remaining <= 0:
             return middle(index)
     return None

@@ -26,18 +26,18 @@ def cells_a_period(kind: CardKind) -> int:
     return counted + len(layout.times) * len(BOUNDS)
 
 
-def nested(one: str, other: str) -> bool:
+def nested(period: str, other: str) -> bool:
     """Whether one of two periods lies within the other, or is it."""
-    return one.startswith(other) or other.startswith(one)
+    return period.startswith(other) or other.startswith(period)
 
 
 def book(cells: Mapping[Cell, int], kind: CardKind, period: str) -> dict[str, dict[str, int]]:
     """The cells of one card."""
-    found: dict[str, dict[str, int]] = {}
+    figures: dict[str, dict[str, int]] = {}
     for cell, n in cells.items():
         if cell.kind is kind and cell.period == period:
-            found.setdefault(cell.party, {})[cell.figure] = n
-    return found
+            figures.setdefault(cell.party, {})[cell.figure] = n
+    return figures
 
 
 def card(cells: Book, *, kind: CardKind, period: str, threshold: int = THRESHOLD, parties: Iterable[str] = ()) -> Scorecard:
@@ -71,17 +71,20 @@ def _family(family: Family, cells: Book, drafts: dict[str, _Draft], threshold: i
     leaves = family.parts or (family.name,)
     table = {party: [max(0, figures.get(leaf, 0)) for leaf in leaves] for party, figures in cells.items()}
     money = {party: [max(0, figures.get(name, 0)) for name in family.money] for party, figures in cells.items()}
-    found = hidden(table, threshold)
+    suppressed = hidden(table, threshold)
     for party, parts in table.items():
-        whole, shown = party not in found.whole, party not in found.parts
-        _put(drafts[party], family, parts, money[party], whole, shown)
+        count_shown, shown = party not in suppressed.whole, party not in suppressed.parts
+        _put(drafts[party], family, parts, money[party], count_shown, shown)
     totals = [sum(column) for column in zip(*table.values(), strict=True)] or [0] * len(leaves)
     sums = [sum(column) for column in zip(*money.values(), strict=True)] or [0] * len(family.money)
-    _put(drafts[TOTAL], family, totals, sums, found.total_shown, found.total_parts_shown)
+    _put(drafts[TOTAL], family, totals, sums, suppressed.total_shown, suppressed.total_parts_shown)
 
 
-def _put(draft: _Draft, family: Family, parts: list[int], money: list[int], whole: bool, shown: bool) -> None:
-    values = [(family.name, sum(parts), whole), *((name, n, whole) for name, n in zip(family.money, money, strict=True))]
+def _put(draft: _Draft, family: Family, parts: list[int], money: list[int], count_shown: bool, shown: bool) -> None:
+    values = [
+        (family.name, sum(parts), count_shown),
+        *((name, n, count_shown) for name, n in zip(family.money, money, strict=True)),
+    ]
     values += [(name, n, shown) for name, n in zip(family.parts, parts, strict=False)]
     for name, n, visible in values:
         if visible:
@@ -105,9 +108,9 @@ def _times(
 def _row(party: str, draft: _Draft, layout: Layout, times: dict[str, Percentiles]) -> CardRow:
     permille = {}
     for ratio in layout.ratios:
-        part, whole = draft.counts.get(ratio.part), draft.counts.get(ratio.whole)
-        if part is not None and whole:
-            permille[ratio.name] = 1000 * part // whole
+        part, total = draft.counts.get(ratio.part), draft.counts.get(ratio.whole)
+        if part is not None and total:
+            permille[ratio.name] = 1000 * part // total
     return CardRow.trusted(party=party, counts=draft.counts, hidden=tuple(draft.hidden), permille=permille, times=times)
 
 
@@ -115,17 +118,17 @@ def value(row: CardRow, figure: str) -> int | None:
     """Of a count, a ratio (per mille) or a time (`time_report.p90`, seconds). None: no data, or not shown."""
     name, _, percent = figure.partition(".")
     if percent:
-        found = row.times.get(name)
-        return None if found is None else {"p50": found.p50_s, "p90": found.p90_s, "p99": found.p99_s}[percent]
+        times = row.times.get(name)
+        return None if times is None else {"p50": times.p50_s, "p90": times.p90_s, "p99": times.p99_s}[percent]
     return row.counts.get(name, row.permille.get(name))
 
 
 def ranking(shown: Scorecard, figure: str, *, highest_first: bool = True) -> tuple[Rank, ...]:
     """Parties by a figure that is shown of them; the others have no place, for a place would say how much it is."""
-    found = [(n, row.party) for row in shown.rows if (n := value(row, figure)) is not None]
-    found.sort(key=lambda pair: (-pair[0] if highest_first else pair[0], pair[1]))
+    ranked = [(n, row.party) for row in shown.rows if (n := value(row, figure)) is not None]
+    ranked.sort(key=lambda pair: (-pair[0] if highest_first else pair[0], pair[1]))
     places: list[Rank] = []
-    for number, (n, party) in enumerate(found, 1):
+    for number, (n, party) in enumerate(ranked, 1):
         same = bool(places) and places[-1].value == n
         places.append(Rank.trusted(place=places[-1].place if same else number, party=party, value=n))
     return tuple(places)

@@ -119,7 +119,7 @@ def counted(before: CaseLike | None, after: CaseLike, elsewhere: Sequence[Measur
     that another case handed over, which were counted there."""
     was = figures_of(before) if before is not None else Figures.trusted()
     if elsewhere:
-        handed = tuple(_copied(MeasureFigures, one) for one in elsewhere)
+        handed = tuple(_copied(MeasureFigures, measure) for measure in elsewhere)
         was = was.model_copy(update={"measures": (*was.measures, *handed)})
     now = figures_of(after)
     return difference(was, now)
@@ -132,21 +132,21 @@ def difference(was: Figures, now: Figures) -> Counted | None:
     if was.core != now.core:
         old["core"], new["core"] = was.core, now.core
     for name, key in _KEYS.items():
-        known = {key(one): one for one in getattr(was, name)}
-        items = [_at_most(known.get(key(one)), one) for one in getattr(now, name)]
-        new[name] = tuple(one for one in items if known.get(key(one)) != one)
-        old[name] = tuple(known[key(one)] for one in new[name] if key(one) in known)
+        previous = {key(part): part for part in getattr(was, name)}
+        items = [_at_most(previous.get(key(part)), part) for part in getattr(now, name)]
+        new[name] = tuple(part for part in items if previous.get(key(part)) != part)
+        old[name] = tuple(previous[key(part)] for part in new[name] if key(part) in previous)
     if not any(new.values()):
         return None
     return Counted.trusted(before=Figures.trusted(**old), after=Figures.trusted(**new))
 
 
 _KEYS: dict[str, Callable[[Any], Any]] = {
-    "clocks": lambda one: (one.name, one.run),
-    "orders": lambda one: one.order_id,
-    "measures": lambda one: one.measure_id,
-    "campaigns": lambda one: one.campaign_id,
-    "data": lambda one: one.request_id,
+    "clocks": lambda clock: (clock.name, clock.run),
+    "orders": lambda order: order.order_id,
+    "measures": lambda measure: measure.measure_id,
+    "campaigns": lambda campaign: campaign.campaign_id,
+    "data": lambda request: request.request_id,
 }
 
 
@@ -161,9 +161,9 @@ def figures_of(case: CaseLike) -> Figures:
     """Everything of a case that counts."""
     return Figures.trusted(
         core=_core(case),
-        clocks=tuple(found for one in case.clocks if (found := _clock(one, case)) is not None),
-        orders=tuple(_copied(OrderFigures, one) for one in case.orders),
-        measures=tuple(_copied(MeasureFigures, one) for one in case.measures),
+        clocks=tuple(figures for clock in case.clocks if (figures := _clock(clock, case)) is not None),
+        orders=tuple(_copied(OrderFigures, order) for order in case.orders),
+        measures=tuple(_copied(MeasureFigures, measure) for measure in case.measures),
     )
 
 
@@ -208,5 +208,5 @@ def _missed_for_good(clock: ClockLike, case: CaseLike) -> bool:
     return clock.late is True or clock.name in UNIT_DUTIES or case.status == CaseStatus.MERGED
 
 
-def _copied(model: type[Any], one: object) -> Any:
-    return model.trusted(**{name: getattr(one, name) for name in model.model_fields})
+def _copied(model: type[Any], source: object) -> Any:
+    return model.trusted(**{name: getattr(source, name) for name in model.model_fields})

@@ -104,8 +104,8 @@ _RECEIVED = {
 def signal_leaves(fact: AssessedSignal) -> Iterator[Leaf]:
     """Of a signal or a retraction, or of a view of one (state/rows.py). A tip counts for nobody: the public is no institution
     (Art. 48)."""
-    for one in fact.undone:
-        yield from _undone(one, fact)
+    for withdrawn in fact.undone:
+        yield from _undone(withdrawn, fact)
     party = fact.institution
     if party is None or party == PUBLIC or fact.trust == "low":
         return
@@ -125,14 +125,14 @@ def _report(party: str, kind: SignalKind | None, at: datetime, noticed_at: datet
         yield _time(INSTITUTION, party, at, "time_report", at - noticed_at, n)
 
 
-def _undone(one: Standing, fact: AssessedSignal) -> Iterator[Leaf]:
+def _undone(withdrawn: Standing, fact: AssessedSignal) -> Iterator[Leaf]:
     """The report goes out of the period where it was counted, which it must name; without that the figure of then stays."""
-    if one.trust == "low" or one.institution == PUBLIC:
+    if withdrawn.trust == "low" or withdrawn.institution == PUBLIC:
         return
-    if one.accepted_at is not None:
-        yield from _report(one.institution, one.kind, one.accepted_at, one.noticed_at, -1)
+    if withdrawn.accepted_at is not None:
+        yield from _report(withdrawn.institution, withdrawn.kind, withdrawn.accepted_at, withdrawn.noticed_at, -1)
     if fact.below == FOREVER:
-        yield Leaf(INSTITUTION, one.institution, one.accepted_at or fact.accepted_at, "reports_withdrawn")
+        yield Leaf(INSTITUTION, withdrawn.institution, withdrawn.accepted_at or fact.accepted_at, "reports_withdrawn")
 
 
 def change_leaves(change: Counted) -> Iterator[Leaf]:
@@ -146,8 +146,8 @@ def _leaves(figures: Figures) -> Iterator[Leaf]:
     if figures.core is not None:
         yield from _core(figures.core)
     for name, leaves in _PARTS:
-        for one in getattr(figures, name):
-            yield from leaves(one)
+        for part in getattr(figures, name):
+            yield from leaves(part)
 
 
 _FINDINGS = ("confirmed", "false_positive", "insufficient")

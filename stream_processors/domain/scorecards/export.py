@@ -67,23 +67,23 @@ def _formula(text: str) -> bool:
     """Full-width forms and what stands behind blanks and invisible characters count, too: some programs drop those first."""
     if text[:1] in FORMULA:
         return True
-    first = next((one for one in text if not one.isspace() and unicodedata.category(one) not in ("Cc", "Cf")), "")
+    first = next((char for char in text if not char.isspace() and unicodedata.category(char) not in ("Cc", "Cf")), "")
     return not FORMULA.isdisjoint({first, *unicodedata.normalize("NFKC", first)[:1]})
 
 
 def _cells(kind: CardKind, row: CardRow) -> Iterator[str]:
     layout = LAYOUTS[kind]
-    gone = set(row.hidden)
+    hidden = set(row.hidden)
     of = {family.name: family.figures for family in layout.families}
     for family in layout.families:
         for figure in family.figures:
-            yield SUPPRESSED if figure in gone else str(row.counts[figure])
+            yield SUPPRESSED if figure in hidden else str(row.counts[figure])
     for ratio in layout.ratios:
-        unseen = ratio.part in gone or ratio.whole in gone
+        unseen = ratio.part in hidden or ratio.whole in hidden
         yield SUPPRESSED if unseen else _text(row.permille.get(ratio.name))
     for time in layout.times:
         for percent in PERCENTILES:
-            yield SUPPRESSED if not gone.isdisjoint(of[time.of]) else _text(value(row, f"{time.name}.{percent}"))
+            yield SUPPRESSED if not hidden.isdisjoint(of[time.of]) else _text(value(row, f"{time.name}.{percent}"))
 
 
 def _text(n: int | None) -> str:
@@ -99,18 +99,18 @@ _SHARES = dict(zip(PERCENTILES, ("50", "90", "99"), strict=True))
 def samples(card: Scorecard, most_parties: int) -> list[Sample]:
     """Gauges, for what is taken back makes a figure smaller. Hidden figures have no sample; only the first `most_parties` by name
     have any, and the total (party `total`): a sum of the others would tell what a hidden one is. Bounded by `series`."""
-    layout, found = LAYOUTS[card.kind], []
+    layout, gauges = LAYOUTS[card.kind], []
     money = {name for family in layout.families for name in family.money}
     for row in (*card.rows[:most_parties], card.total):
         party = (card.kind.value, row.party)
         for figure, n in row.counts.items():
             metric = MONEY if figure in money else RECORDS
-            found.append(Sample(metric[card.kind], (party, ("figure", figure)), n))
+            gauges.append(Sample(metric[card.kind], (party, ("figure", figure)), n))
         for time in row.times:
             for percent, share in _SHARES.items():
                 seconds = value(row, f"{time}.{percent}") or 0
-                found.append(Sample(SECONDS[card.kind], (party, ("figure", time), ("percentile", share)), seconds))
-    return found
+                gauges.append(Sample(SECONDS[card.kind], (party, ("figure", time), ("percentile", share)), seconds))
+    return gauges
 
 
 def series(kind: CardKind, most_parties: int) -> int:

@@ -31,12 +31,12 @@ def hidden(table: Table, threshold: int) -> Hidden:
     sums = {party: sum(parts) for party, parts in table.items()}
     # From the smallest up: a complement costs least where there is least to read.
     order = sorted((party for party, n in sums.items() if n), key=lambda party: (sums[party], party))
-    whole, total_shown = _whole(sums, order, threshold)
-    parts, total_parts_shown = _parts(table, sums, order, whole, threshold)
-    return Hidden(whole, parts, total_shown, total_shown and total_parts_shown)
+    hidden_counts, total_shown = _hide_counts(sums, order, threshold)
+    parts, total_parts_shown = _hide_parts(table, sums, order, hidden_counts, threshold)
+    return Hidden(hidden_counts, parts, total_shown, total_shown and total_parts_shown)
 
 
-def _whole(sums: Mapping[str, int], order: Sequence[str], threshold: int) -> tuple[frozenset[str], bool]:
+def _hide_counts(sums: Mapping[str, int], order: Sequence[str], threshold: int) -> tuple[frozenset[str], bool]:
     """The total tells what the hidden ones are together; each is 1 or more, so with `spare` above that 1 to 1 + spare."""
     n = sum(sums[party] < threshold for party in order)
     if not n:
@@ -54,40 +54,40 @@ def _wide(sums: Mapping[str, int], chosen: Sequence[str], threshold: int) -> boo
     return len(chosen) > 1 and spare >= threshold - 1
 
 
-def _parts(
-    table: Table, sums: Mapping[str, int], order: Sequence[str], whole: frozenset[str], threshold: int
+def _hide_parts(
+    table: Table, sums: Mapping[str, int], order: Sequence[str], hidden_counts: frozenset[str], threshold: int
 ) -> tuple[frozenset[str], bool]:
     if all(len(parts) == 1 for parts in table.values()):
-        return whole, True
-    must = whole | {party for party, parts in table.items() if any(0 < n < threshold for n in parts)}
+        return hidden_counts, True
+    must = hidden_counts | {party for party, parts in table.items() if any(0 < n < threshold for n in parts)}
     totals = [sum(column) for column in zip(*table.values(), strict=True)]
     if any(0 < n < threshold for n in totals):
         return must, False
     if not must:
         return must, True
     others = [party for party in order if party not in must]
-    if not _safe(table, sums, must.union(others), whole, threshold):
+    if not _safe(table, sums, must.union(others), hidden_counts, threshold):
         return must, False
     # More hidden rows only widen the bounds, so the fewest are found by halving.
     low, high = 0, len(others)
     while low < high:
         half = (low + high) // 2
-        if _safe(table, sums, must.union(others[:half]), whole, threshold):
+        if _safe(table, sums, must.union(others[:half]), hidden_counts, threshold):
             high = half
         else:
             low = half + 1
     return must.union(others[:low]), True
 
 
-def _safe(table: Table, sums: Mapping[str, int], rows: frozenset[str], whole: frozenset[str], threshold: int) -> bool:
+def _safe(table: Table, sums: Mapping[str, int], rows: frozenset[str], hidden_counts: frozenset[str], threshold: int) -> bool:
     """Whether each small part of these rows may have `threshold` values. A row whose count is hidden may be as large as all those
     together leave it, and as small as 1."""
     columns = [sum(column) for column in zip(*(table[party] for party in rows), strict=True)]
     everything = sum(columns)
-    together = sum(sums[party] for party in whole)
+    together = sum(sums[party] for party in hidden_counts)
     for party in rows:
-        most = together - len(whole) + 1 if party in whole else sums[party]
-        least = 1 if party in whole else sums[party]
+        most = together - len(hidden_counts) + 1 if party in hidden_counts else sums[party]
+        least = 1 if party in hidden_counts else sums[party]
         for n, column in zip(table[party], columns, strict=True):
             if 0 < n < threshold and min(most, column) - max(0, least + column - everything) < threshold - 1:
                 return False

@@ -22,7 +22,7 @@ def joins(fact: AssessedSignal) -> list[Action]:
             kind=ActionKind.JOIN,
             queue=route.queue,
             signal=signal,
-            linked=tuple(one.case_id for one in fact.routes if one.case_id != route.case_id),
+            linked=tuple(other.case_id for other in fact.routes if other.case_id != route.case_id),
         )
         for route in fact.routes
     ]

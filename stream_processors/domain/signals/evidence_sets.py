@@ -81,21 +81,25 @@ class Flow(NamedTuple):
 
 def latest_ms(signal: Traced, now_ms: int) -> int:
     """The latest of the signal's times. What it leaves is kept from then on, so that nothing ends before its own time is over."""
-    told = [signal.occurred_at, signal.event.at if signal.event is not None else None]
-    return max(now_ms, *(instant_ms(at) for at in told if at is not None))
+    times = [signal.occurred_at, signal.event.at if signal.event is not None else None]
+    return max(now_ms, *(instant_ms(at) for at in times if at is not None))
 
 
 def victims(signal: Traced) -> Iterator[VictimMark]:
     """One for each victim that the signal names."""
     if low(signal):
         return
-    hit = {one.token: None for one in signal.subjects if one.role == "victim" and one.unmatched is None and one.hub is None}
+    hit = {
+        subject.token: None
+        for subject in signal.subjects
+        if subject.role == "victim" and subject.unmatched is None and subject.hub is None
+    }
     if not hit:
         return
     kind, event = _kind(signal), signal.event
-    at_ms = instant_ms(event.at if event is not None else _given(signal.occurred_at))
+    at_ms = instant_ms(event.at if event is not None else _require_value(signal.occurred_at))
     for token in hit:
-        yield VictimMark(match_name(token, signal.kind), kind, at_ms, kind + _given(signal.content_id))
+        yield VictimMark(match_name(token, signal.kind), kind, at_ms, kind + _require_value(signal.content_id))
 
 
 def flows(signal: Traced) -> Iterator[Flow]:
@@ -109,13 +113,13 @@ def flows(signal: Traced) -> Iterator[Flow]:
     if any(subject.unmatched is not None for subject in signal.subjects if subject.part is not None):
         return
     at_ms, currency = instant_ms(event.at), event.currency or ""
-    who = f"{crc32(_given(signal.institution).encode()):08x}"
+    who = f"{crc32(_require_value(signal.institution).encode()):08x}"
     for subject in sighted(signal):
         if subject.part not in ("payer", "payee"):
             continue
         way, end = ("o", event.payee) if subject.part == "payer" else ("i", event.payer)
         other = end_of(end or "")
-        member = f"{way}{other}{who}{_narrow(_given(signal.content_id))}{event.amount_minor}{currency}"
+        member = f"{way}{other}{who}{_narrow(_require_value(signal.content_id))}{event.amount_minor}{currency}"
         yield Flow(match_name(subject.token, signal.kind), way, other, who, at_ms, event.amount_minor, currency, member)
 
 
@@ -137,7 +141,7 @@ def end_of(token: str) -> str:
     return _narrow(token.rpartition(".")[2])
 
 
-def _given(value: T | None) -> T:
+def _require_value(value: T | None) -> T:
     """What every assessed signal has, though a fact's model lets it be missing."""
     assert value is not None
     return value

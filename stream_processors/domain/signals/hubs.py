@@ -53,25 +53,27 @@ def marked(subjects: tuple[Subject, ...], measured: Set[str]) -> tuple[Subject, 
     if not measured:
         return subjects
     return tuple(
-        one.model_copy(update={"hub": MEASURED}) if one.token in measured and one.hub is None and one.role == "suspect" else one
-        for one in subjects
+        subject.model_copy(update={"hub": MEASURED})
+        if subject.token in measured and subject.hub is None and subject.role == "suspect"
+        else subject
+        for subject in subjects
     )
 
 
 def leading(subjects: tuple[S, ...], measured: Set[str] = NOTHING) -> S | None:
     """The first suspect that is no hub; None when all of them are. What is derived from others never leads."""
-    for one in subjects:
-        if one.role == "suspect" and one.hub is None and not one.derived and one.token not in measured:
-            return one
+    for subject in subjects:
+        if subject.role == "suspect" and subject.hub is None and not subject.derived and subject.token not in measured:
+            return subject
     return None
 
 
 def case_key(signal: _Named, measured: Set[str] = NOTHING) -> str:
     """What the ids of the signal's cases are made of: the token of its leading suspect. When all are hubs it is the signal's own
     id, so that nothing else joins such a case."""
-    found = leading(signal.subjects, measured)
-    if found is not None:
-        return found.token
+    suspect = leading(signal.subjects, measured)
+    if suspect is not None:
+        return suspect.token
     assert signal.signal_id is not None  # whatever counts has one
     return signal.signal_id
 
@@ -91,11 +93,12 @@ def sightings(signal: _Named) -> Iterator[tuple[str, str]]:
     of a transfer are seen beside nothing: fan-in and fan-out look at them. Nor is the site that is derived from its own host."""
     first = signal.subjects[0]
     natural = _NATURAL.get(first.kind, NOTHING)
-    found: dict[str, str] = {}
-    for one in sighted(signal):
-        is_site = one.derived and first.kind == K.DOMAIN
-        counts = one.part not in _ENDS and one.kind not in natural and not is_site
-        name = match_name(one.token, signal.kind)
-        seen = beside(one.token, first.token) if counts else ""
-        found[name] = min(found.get(name, seen), seen)  # a card and an account of one number are seen once
-    yield from found.items()
+    beside_by_name: dict[str, str] = {}
+    for subject in sighted(signal):
+        is_site = subject.derived and first.kind == K.DOMAIN
+        counts = subject.part not in _ENDS and subject.kind not in natural and not is_site
+        name = match_name(subject.token, signal.kind)
+        neighbour = beside(subject.token, first.token) if counts else ""
+        # A card and an account of one number are seen once.
+        beside_by_name[name] = min(beside_by_name.get(name, neighbour), neighbour)
+    yield from beside_by_name.items()

@@ -24,9 +24,9 @@ def imitated(signal: JoinedSignal, before: Case | None, policy: Policy, now: dat
         return ()
     region = _place(signal.region, policy)
     before_it = _named_today(before, region, policy, now)
-    rows = dict.fromkeys(one.hub for one in signal.subjects if one.role == "suspect" and one.hub is not None)
-    found = (policy.hubs.row(name) for name in rows if name not in before_it)
-    return tuple(_notice(row, row.owner, region, now) for row in found if row and row.owner not in (None, signal.institution))
+    rows = dict.fromkeys(subject.hub for subject in signal.subjects if subject.role == "suspect" and subject.hub is not None)
+    hubs = (policy.hubs.row(name) for name in rows if name not in before_it)
+    return tuple(_notice(row, row.owner, region, now) for row in hubs if row and row.owner not in (None, signal.institution))
 
 
 def _named_today(case: Case | None, region: str, policy: Policy, now: datetime) -> set[str | None]:
@@ -36,10 +36,10 @@ def _named_today(case: Case | None, region: str, policy: Policy, now: datetime) 
     day = now.astimezone(SHANGHAI).date()
     return {
         subject.hub
-        for one in case.signals
-        if one.accepted_at.astimezone(SHANGHAI).date() == day and not is_lead(one.kind) and not trust.low(one)
-        if _place(one.region, policy) == region
-        for subject in one.subjects
+        for signal in case.signals
+        if signal.accepted_at.astimezone(SHANGHAI).date() == day and not is_lead(signal.kind) and not trust.low(signal)
+        if _place(signal.region, policy) == region
+        for subject in signal.subjects
     }
 
 

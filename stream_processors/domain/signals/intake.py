@@ -21,11 +21,11 @@ def whole(value: bytes | None, limit_bytes: int) -> bytes:
     return value
 
 
-def reference_of(given: str | None) -> str:
+def reference_of(reference: str | None) -> str:
     """A raw record has no Idempotency-Key that could stand in for the sender's own name of the signal."""
-    if given is None:
+    if reference is None:
         raise Refused("reference-missing", "give the signal a reference of your own")
-    return given
+    return reference
 
 
 def accepted(*, signal_id: str, reference: str, receipt: str, now: datetime, advisories: Sequence[Advice] = ()) -> RawReceipt:
@@ -35,12 +35,12 @@ def accepted(*, signal_id: str, reference: str, receipt: str, now: datetime, adv
         signal_id=signal_id,
         reference=reference,
         receipt=receipt,
-        advisories=tuple(RawAdvisory.trusted(**one._asdict()) for one in advisories[:_MOST_ADVISORIES]),
+        advisories=tuple(RawAdvisory.trusted(**advice._asdict()) for advice in advisories[:_MOST_ADVISORIES]),
     )
 
 
 def refused(*, refusal: Refused, now: datetime) -> RawReceipt:
-    faults = tuple(RawFault.trusted(pointer=one.pointer, detail=one.detail) for one in refusal.faults or ())
+    faults = tuple(RawFault.trusted(pointer=fault.pointer, detail=fault.detail) for fault in refusal.faults or ())
     return RawReceipt.trusted(
         outcome=RawOutcome.REFUSED, received_at=now, problem=refusal.slug, detail=refusal.detail, errors=faults
     )

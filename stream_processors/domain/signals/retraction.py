@@ -30,7 +30,7 @@ class Known(NamedTuple):
     """What the state said about a retracted signal: the partitions where versions of it are, or will be, and what they added."""
 
     partitions: frozenset[int]
-    standing: Mapping[int, tuple[Standing, ...]]
+    standings: Mapping[int, tuple[Standing, ...]]
 
 
 def decide(
@@ -44,8 +44,8 @@ def decide(
     emitted: int,
 ) -> AssessedSignal:
     """The fact of a retraction read in `partition`. `held` names the versions whose content another signal holds."""
-    own = known.standing.get(partition, ())
-    undone = tuple(one.model_copy(update={"freed": one.name not in held}) for one in own)
+    own = known.standings.get(partition, ())
+    undone = tuple(version.model_copy(update={"freed": version.name not in held}) for version in own)
     outcome = Outcome.RETRACTION if retraction.below == FOREVER else Outcome.CORRECTION
     return AssessedSignal.trusted(
         outcome=Outcome.UNDO if retraction.forwarded else outcome,
@@ -135,12 +135,12 @@ def retracts(fact: AssessedSignal) -> list[Action]:
     """One action for each case that a version had joined. It comes after the join: the same partition's owner appends both."""
     return [
         Action.trusted(
-            action_id=f"retract-{one.name}-{queue}",
-            case_id=case_id(queue, one.case_key or one.primary),
+            action_id=f"retract-{version.name}-{queue}",
+            case_id=case_id(queue, version.case_key or version.primary),
             kind=ActionKind.RETRACT,
             queue=queue,
-            withdrawn=one,
+            withdrawn=version,
         )
-        for one in fact.undone
-        for queue in one.queues
+        for version in fact.undone
+        for queue in version.queues
     ]

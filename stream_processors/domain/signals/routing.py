@@ -47,13 +47,13 @@ def routes(
     if is_lead(signal.kind):
         queues = frozenset()
     subjects = hubs.marked(signal.subjects, measured)
-    kinds = {one.kind for one in subjects if one.role == "suspect" and one.hub is None and not one.derived}
+    kinds = {subject.kind for subject in subjects if subject.role == "suspect" and subject.hub is None and not subject.derived}
     key = hubs.case_name(signal, measured)
-    found: dict[str, Route] = {}
+    by_queue: dict[str, Route] = {}
     for rule in policy.routes[signal.kind]:
         queue = queue_of(rule, signal.region, policy)
         threshold = policy.case_from if rule.from_score is None else rule.from_score
         reached = rule.always or points >= threshold or trust.opens(signal, rule, policy)
-        if queue not in found and (queue in queues or (reached and _concerns(rule, signal.region, kinds))):
-            found[queue] = Route.trusted(queue=queue, case_id=case_id(queue, key))
-    return tuple(found.values())
+        if queue not in by_queue and (queue in queues or (reached and _concerns(rule, signal.region, kinds))):
+            by_queue[queue] = Route.trusted(queue=queue, case_id=case_id(queue, key))
+    return tuple(by_queue.values())

@@ -43,8 +43,8 @@ def sighted(signal: _Named) -> tuple[Subject, ...]:
     is nobody's, and no listed hub. A measured hub is: it stays one as long as it is seen so."""
     if low(signal):
         return ()
-    suspects = (one for one in signal.subjects if one.role == "suspect" and one.unmatched is None)
-    return tuple(one for one in suspects if one.hub in (None, MEASURED))
+    suspects = (subject for subject in signal.subjects if subject.role == "suspect" and subject.unmatched is None)
+    return tuple(suspect for suspect in suspects if suspect.hub in (None, MEASURED))
 
 
 def corroborating(signal: _Sent) -> tuple[str, ...]:

@@ -11,5 +11,5 @@ from stream_processors.domain.signals.rules.steps import counting, reason
 
 def points(signal: SubmittedSignal, features: Features, rules: Rules) -> Reason | None:
     """The points of the highest step that is reached."""
-    seen = features.institutions
-    return reason("institutions", counting(rules.institutions, seen), {"institutions": seen})
+    count = features.institutions
+    return reason("institutions", counting(rules.institutions, count), {"institutions": count})

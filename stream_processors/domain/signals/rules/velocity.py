@@ -11,5 +11,5 @@ from stream_processors.domain.signals.rules.steps import counting, reason
 
 def points(signal: SubmittedSignal, features: Features, rules: Rules) -> Reason | None:
     """The points of the highest step that is reached."""
-    seen = features.sightings
-    return reason("velocity", counting(rules.velocity, seen), {"sightings": seen})
+    count = features.sightings
+    return reason("velocity", counting(rules.velocity, count), {"sightings": count})
