@@ -58,14 +58,14 @@ def main() -> int:
     began = time.monotonic()
     try:
         check_platform()
-        wanted = fingerprint()
-        if is_ready(wanted):
+        expected_stamp = fingerprint()
+        if is_ready(expected_stamp):
             return 0
         python = find_python()
         check_disk()
         uv = find_uv() or fetch_uv()
         sync(uv, python)
-        STAMP.write_text(wanted + "\n")
+        STAMP.write_text(expected_stamp + "\n")
         say("ready in %.0f s: %s" % (time.monotonic() - began, VENV))
         return 0
     except SetupError as error:
@@ -95,9 +95,9 @@ def fingerprint() -> str:
     return digest.hexdigest()
 
 
-def is_ready(wanted: str) -> bool:
+def is_ready(expected_stamp: str) -> bool:
     try:
-        return STAMP.read_text().strip() == wanted and run_quietly([str(VENV / "bin" / "python"), "-c", ""])
+        return STAMP.read_text().strip() == expected_stamp and run_quietly([str(VENV / "bin" / "python"), "-c", ""])
     except OSError:
         return False
 
@@ -118,9 +118,9 @@ def find_python() -> str:
     if sys.version_info[:2] in SUPPORTED and platform.python_implementation() == "CPython":
         return os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable)
     for major, minor in SUPPORTED:
-        found = shutil.which("python%d.%d" % (major, minor))
-        if found and run_quietly([found, "-c", "import sys; assert sys.version_info[:2] == (%d, %d)" % (major, minor)]):
-            return found
+        python = shutil.which("python%d.%d" % (major, minor))
+        if python and run_quietly([python, "-c", "import sys; assert sys.version_info[:2] == (%d, %d)" % (major, minor)]):
+            return python
     raise SetupError(
         "Python 3.11, 3.12 or 3.13 is needed; this is %s and no python3.13, python3.12 or python3.11 is on PATH.\n"
         "       Install one (Debian/Ubuntu: apt install python3.11; macOS: brew install python@3.13), then run again,\n"
@@ -151,10 +151,10 @@ def fetch_uv() -> str:
             return installed
         say("pip could not install uv, trying the package index directly")
     unpack_uv(*choose_wheel(index_page("uv")))
-    found = find_uv()
-    if not found:
+    unpacked = find_uv()
+    if not unpacked:
         raise SetupError("the uv that was fetched does not run on this machine: " + BY_HAND)
-    return found
+    return unpacked
 
 
 def index_url() -> str:
@@ -167,7 +167,7 @@ def index_url() -> str:
 def certificates() -> str | None:
     """The bundle that is named, else the system's: a company's own authority is in it, and not in what uv brings."""
     named = [os.environ.get(name) for name in ("PIP_CERT", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")]
-    return next((one for one in (*named, *SYSTEM_CERTIFICATES) if one and os.path.isfile(one)), None)
+    return next((bundle for bundle in (*named, *SYSTEM_CERTIFICATES) if bundle and os.path.isfile(bundle)), None)
 
 
 def download(url: str, accept: str = "*/*") -> tuple[bytes, str]:
@@ -198,8 +198,8 @@ def index_page(project: str) -> list[tuple[str, str | None]]:
     body, kind = download(base, "application/vnd.pypi.simple.v1+json, text/html;q=0.5")
     if "json" in kind:
         files = json.loads(body)["files"]
-        kept = [one for one in files if not one.get("yanked")]
-        return [(urljoin(base, one["url"]), one.get("hashes", {}).get("sha256")) for one in kept]
+        usable = [file for file in files if not file.get("yanked")]
+        return [(urljoin(base, file["url"]), file.get("hashes", {}).get("sha256")) for file in usable]
     import html
     import re
 
@@ -245,7 +245,7 @@ def unpack_uv(address: str, sha256: str | None) -> None:
     target = TOOLS / "bin" / "uv"
     target.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(io.BytesIO(wheel)) as archive:
-        inside = next(one for one in archive.namelist() if one.endswith(".data/scripts/uv"))
+        inside = next(member for member in archive.namelist() if member.endswith(".data/scripts/uv"))
         partial = target.with_suffix(".part")
         partial.write_bytes(archive.read(inside))
     partial.chmod(0o755)
@@ -267,11 +267,11 @@ def sync(uv: str, python: str) -> None:
         return
     # The lock carries PyPI's addresses; for a mirror the same versions and hashes go by name.
     run_uv([uv, "venv", "--allow-existing", "--quiet", "--python", python, str(VENV)])
-    wanted = str(TOOLS / "requirements.txt")
+    requirements = str(TOOLS / "requirements.txt")
     TOOLS.mkdir(parents=True, exist_ok=True)
-    run_uv([uv, "export", "--frozen", "--quiet", "--no-emit-project", "--output-file", wanted])
+    run_uv([uv, "export", "--frozen", "--quiet", "--no-emit-project", "--output-file", requirements])
     where = ["--python", venv_python, "--default-index", index_url()]
-    run_uv([uv, "pip", "sync", *where, "--require-hashes", wanted])
+    run_uv([uv, "pip", "sync", *where, "--require-hashes", requirements])
     run_uv([uv, "pip", "install", *where, "--no-deps", "--editable", str(ROOT)])
 
 

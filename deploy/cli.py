@@ -42,11 +42,11 @@ def _is_there(module: str) -> bool:
     return find_spec(parent) is not None and find_spec(module) is not None
 
 
-def _wanted(arguments: list[str]) -> list[str]:
+def _select_modules(arguments: list[str]) -> list[str]:
     """The modules that these arguments need; all of them for the help and for what nobody registers."""
-    first = next((one for one in arguments if not one.startswith("-")), None)
+    first = next((argument for argument in arguments if not argument.startswith("-")), None)
     return [module for module, commands in MODULES.items() if first in commands] or list(MODULES)
 
 
-for _module in filter(_is_there, _wanted(sys.argv[1:])):
+for _module in filter(_is_there, _select_modules(sys.argv[1:])):
     import_module(_module).register(app)

@@ -19,8 +19,8 @@ def register(app: typer.Typer) -> None:
 
         if name and name not in PICTURES:
             raise typer.BadParameter(f"there is no table {name}; there are {', '.join(PICTURES)}")
-        for one in (name,) if name else PICTURES:
-            typer.echo(f"%% {one}\n{diagram(PICTURES[one]())}")
+        for table in (name,) if name else PICTURES:
+            typer.echo(f"%% {table}\n{diagram(PICTURES[table]())}")
 
     @loop.callback()
     def _group() -> None:

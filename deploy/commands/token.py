@@ -14,10 +14,10 @@ _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 def _seconds(text: str) -> int:
     """`1d`, `8h`, `30m`, `90s` -> seconds."""
-    found = re.fullmatch(r"([1-9]\d{0,6})([smhd])", text)
-    if not found:
+    match = re.fullmatch(r"([1-9]\d{0,6})([smhd])", text)
+    if not match:
         raise typer.BadParameter("give a number and s, m, h or d, for example 8h")
-    return int(found[1]) * _UNITS_S[found[2]]
+    return int(match[1]) * _UNITS_S[match[2]]
 
 
 def register(app: typer.Typer) -> None:

@@ -91,8 +91,15 @@ def table(topics: Iterable[Topic]) -> list[str]:
     """One topic a line: name, partitions, copies (of them in sync at an acknowledgement), days kept, writers, readers."""
     copies = f"{MOST_COPIES} ({least_in_sync(MOST_COPIES)})"
     rows = [
-        (one.name, str(one.partitions), copies, str(one.retention_days), ",".join(one.producers), ",".join(one.consumers))
-        for one in topics
+        (
+            topic.name,
+            str(topic.partitions),
+            copies,
+            str(topic.retention_days),
+            ",".join(topic.producers),
+            ",".join(topic.consumers),
+        )
+        for topic in topics
     ]
     heads = ("topic", "partitions", "copies", "days", "written by", "read by")
     widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]

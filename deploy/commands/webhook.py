@@ -46,7 +46,7 @@ def serve(port: int, secrets: list[str], status: int, say: Say) -> ThreadingHTTP
     """A server that is bound and does not run yet. `status` answers a good message, 401 any other."""
     from connectors.client.webhook import BadWebhook, verify_webhook
 
-    seen: set[str] = set()
+    seen_ids: set[str] = set()
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -56,15 +56,15 @@ def serve(port: int, secrets: list[str], status: int, say: Say) -> ThreadingHTTP
                 return
             body = self.rfile.read(int(size))
             try:
-                told = verify_webhook(secrets, dict(self.headers.items()), body)
+                message = verify_webhook(secrets, dict(self.headers.items()), body)
             except BadWebhook as error:
                 say(f"refused: {error}")
                 self._answer(401)
                 return
-            again = "again " if told.id in seen else ""
+            again = "again " if message.id in seen_ids else ""
             if status < 300:
-                seen.add(told.id)
-            say(f"{again}{told.id} {told.type}: {told.data.get('en')} [{told.data.get('notice_id')}]")
+                seen_ids.add(message.id)
+            say(f"{again}{message.id} {message.type}: {message.data.get('en')} [{message.data.get('notice_id')}]")
             self._answer(status)
 
         def _answer(self, code: int) -> None:

@@ -99,7 +99,7 @@ def _operation(topic: Topic, action: str, stage: str) -> dict[str, Any]:
 
 
 def _message(topic: Topic) -> dict[str, Any]:
-    told: dict[str, Any] = {
+    message: dict[str, Any] = {
         "name": topic.type,
         "title": topic.model.__name__,
         "summary": " ".join((topic.model.__doc__ or topic.name).split("\n\n")[0].split()),
@@ -108,8 +108,8 @@ def _message(topic: Topic) -> dict[str, Any]:
         "bindings": {"kafka": {"key": {"type": "string", "description": topic.key}, "bindingVersion": "0.5.0"}},
     }
     if shown := [{"name": path.stem, "payload": json.loads(path.read_text("utf-8"))} for path in _examples(topic)]:
-        told["examples"] = shown
-    return told
+        message["examples"] = shown
+    return message
 
 
 def _examples(topic: Topic) -> list[Path]:
@@ -125,13 +125,13 @@ def _schemas(topics: list[Topic]) -> dict[str, Any]:
         (Envelope[topic.model] if is_ours(topic) else topic.model, "validation")  # type: ignore[name-defined]
         for topic in topics
     ]
-    refs, told = models_json_schema(models, ref_template=_REF)  # type: ignore[arg-type]
-    found: dict[str, Any] = dict(told["$defs"])
+    refs, generated = models_json_schema(models, ref_template=_REF)  # type: ignore[arg-type]
+    definitions: dict[str, Any] = dict(generated["$defs"])
     for topic, pair in zip(topics, models, strict=True):
         if not is_ours(topic):
             continue
         name = refs[pair]["$ref"].rpartition("/")[2]  # type: ignore[index]
-        schema = found.pop(name)
+        schema = definitions.pop(name)
         fields = {**schema["properties"], "type": {"const": topic.type, "type": "string"}}
-        found[payload_name(topic)] = schema | {"title": payload_name(topic), "properties": fields}
-    return dict(sorted(found.items()))
+        definitions[payload_name(topic)] = schema | {"title": payload_name(topic), "properties": fields}
+    return dict(sorted(definitions.items()))

@@ -28,10 +28,10 @@ class NoBaseline(RuntimeError):
 
 def last(root: Path | None = None) -> Path:
     """The folder of the last release."""
-    folders = [one for one in ((root or project_root()) / BASELINES).glob("*.*.*") if one.is_dir()]
+    folders = [folder for folder in ((root or project_root()) / BASELINES).glob("*.*.*") if folder.is_dir()]
     if not folders:
         raise NoBaseline(f"no release in {BASELINES}")
-    return max(folders, key=lambda one: tuple(map(int, one.name.split("."))))
+    return max(folders, key=lambda folder: tuple(map(int, folder.name.split("."))))
 
 
 def compared(root: Path | None = None) -> Found:
@@ -40,22 +40,24 @@ def compared(root: Path | None = None) -> Found:
     folder = last(root)
     log = of_log(_load(folder / ASYNCAPI.name), asyncapi.document())
     http = of_http(_load(folder / OPENAPI.name), json.loads(as_text(document(ENDPOINTS))))
-    return but_for([one["break"] for one in accepted(root)], Found(log.breaks + http.breaks, log.notices + http.notices))
+    return but_for([entry["break"] for entry in accepted(root)], Found(log.breaks + http.breaks, log.notices + http.notices))
 
 
-def but_for(decided: list[str], found: Found) -> Found:
-    breaks = [one for one in found.breaks if one not in decided]
-    stale = [f"{ACCEPTED}: accepted, but there is no such break: {one}" for one in decided if one not in found.breaks]
-    return Found(breaks + stale, found.notices)
+def but_for(decided: list[str], findings: Found) -> Found:
+    breaks = [sentence for sentence in findings.breaks if sentence not in decided]
+    stale = [
+        f"{ACCEPTED}: accepted, but there is no such break: {sentence}" for sentence in decided if sentence not in findings.breaks
+    ]
+    return Found(breaks + stale, findings.notices)
 
 
 def accepted(root: Path | None = None) -> list[dict[str, str]]:
     """Load the accepted breaks: `[{"break": the sentence that the check gives, "why": ...}]`."""
     file = (root or project_root()) / ACCEPTED
-    told: list[dict[str, str]] = _load(file) if file.exists() else []
-    if vague := [one["break"] for one in told if not one.get("why", "").strip()]:
+    decisions: list[dict[str, str]] = _load(file) if file.exists() else []
+    if vague := [decision["break"] for decision in decisions if not decision.get("why", "").strip()]:
         raise ValueError(f"{ACCEPTED}: no reason for {', '.join(vague)}")
-    return told
+    return decisions
 
 
 def release(root: Path | None = None) -> Path:

@@ -43,14 +43,14 @@ def of_log(old: Document, new: Document) -> Found:
         if name not in new["channels"]:
             breaks.append(f"{name}: the topic is gone")
             continue
-        breaks += [f"{name}: {said}" for said in _topic(channel, new["channels"][name])]
+        breaks += [f"{name}: {difference}" for difference in _topic(channel, new["channels"][name])]
         was, now = old["components"]["messages"][name], new["components"]["messages"][name]
         if was["name"] != now["name"]:
             breaks.append(f"{name}: the records' type {was['name']} is {now['name']}; that is another topic, or an upcaster")
         for change in compare.changes(was["payload"], now["payload"]):
-            said = f"{name}: {change}"
-            breaks += [said] if change.what in RECORD else []
-            notices += [said] if change.what in RECORD_NOTICES else []
+            sentence = f"{name}: {change}"
+            breaks += [sentence] if change.what in RECORD else []
+            notices += [sentence] if change.what in RECORD_NOTICES else []
     return Found(breaks, notices)
 
 
@@ -62,9 +62,9 @@ def _topic(was: Document, now: Document) -> Iterator[str]:
         yield f"the key {was['x-key']!r} -> {now['x-key']!r}"
     if was["x-timestamp"] != now["x-timestamp"]:
         yield f"the clock {was['x-timestamp']} -> {now['x-timestamp']}"
-    kept, keeps = (one["topicConfiguration"]["retention.ms"] for one in (before, after))
-    if keeps < kept:
-        yield f"kept {kept} -> {keeps} ms"
+    before_ms, after_ms = (binding["topicConfiguration"]["retention.ms"] for binding in (before, after))
+    if after_ms < before_ms:
+        yield f"kept {before_ms} -> {after_ms} ms"
 
 
 def of_http(old: Document, new: Document) -> Found:
@@ -78,7 +78,7 @@ def of_http(old: Document, new: Document) -> Found:
             if now is None:
                 breaks.append(f"{label}: the route is gone")
                 continue
-            breaks += [f"{label}: {said}" for said in _route(was, now, compare)]
+            breaks += [f"{label}: {difference}" for difference in _route(was, now, compare)]
     return Found(breaks, [])
 
 
@@ -94,17 +94,17 @@ def _route(was: Document, now: Document, compare: Compare) -> Iterator[str]:
 
 
 def _parameters(was: list[Document], now: list[Document], compare: Compare) -> Iterator[str]:
-    before, after = ({(one["in"], one["name"]): one for one in some} for some in (was, now))
-    for place, one in before.items():
+    before, after = ({(declared["in"], declared["name"]): declared for declared in some} for some in (was, now))
+    for place, parameter in before.items():
         at = f"{place[0]} parameter {place[1]}"
         if place not in after:
             yield f"{at}: removed"
             continue
-        if after[place]["required"] and not one["required"]:
+        if after[place]["required"] and not parameter["required"]:
             yield f"{at}: {What.BECAME_REQUIRED.value}"
-        yield from _said(compare.changes(one["schema"], after[place]["schema"], at), REQUEST)
-    for place, one in after.items():
-        if place not in before and one["required"]:
+        yield from _describe_forbidden(compare.changes(parameter["schema"], after[place]["schema"], at), REQUEST)
+    for place, parameter in after.items():
+        if place not in before and parameter["required"]:
             yield f"{place[0]} parameter {place[1]}: {What.FIELD_REQUIRED_NEW.value}"
 
 
@@ -117,31 +117,31 @@ def _request(was: Document | None, now: Document | None, compare: Compare) -> It
         if now["required"]:
             yield "request: a body is required"
         return
-    for media, one in was["content"].items():
+    for media, content in was["content"].items():
         if media not in now["content"]:
             yield f"request: {media} is not taken any more"
             continue
-        yield from _said(compare.changes(one["schema"], now["content"][media]["schema"], "request"), REQUEST)
+        yield from _describe_forbidden(compare.changes(content["schema"], now["content"][media]["schema"], "request"), REQUEST)
 
 
 def _answers(was: Document, now: Document, compare: Compare) -> Iterator[str]:
-    for status, one in was.items():
+    for status, answer in was.items():
         if not status.startswith("2"):
             continue
         if status not in now:
             yield f"answer {status}: not given any more"
             continue
-        for name in one.get("headers", {}):
+        for name in answer.get("headers", {}):
             if name not in now[status].get("headers", {}):
                 yield f"answer {status}: the header {name} is gone"
-        for media, body in one.get("content", {}).items():
+        for media, body in answer.get("content", {}).items():
             after = now[status].get("content", {}).get(media)
             if after is None:
                 yield f"answer {status}: {media} is not given any more"
                 continue
-            yield from _said(compare.changes(body["schema"], after["schema"], f"answer {status}"), ANSWER)
+            yield from _describe_forbidden(compare.changes(body["schema"], after["schema"], f"answer {status}"), ANSWER)
     yield from (f"answer {status}: new, old clients do not know it" for status in now if status[0] == "2" and status not in was)
 
 
-def _said(changes: Iterator[Change], forbidden: set[What]) -> Iterator[str]:
+def _describe_forbidden(changes: Iterator[Change], forbidden: set[What]) -> Iterator[str]:
     return (str(change) for change in changes if change.what in forbidden)

@@ -83,24 +83,24 @@ class Compare:
     def _kinds(self, old: list[Schema], new: list[Schema], path: str) -> Iterator[Change]:
         """Each alternative of the old finds the one of the new that takes its place."""
         free = list(new)
-        left: list[Schema] = []
-        for one in old:
-            found = _counterpart(one, free)
-            if found is None:
-                left.append(one)
+        unmatched: list[Schema] = []
+        for alternative in old:
+            counterpart = _counterpart(alternative, free)
+            if counterpart is None:
+                unmatched.append(alternative)
                 continue
-            free.remove(found)
-            yield from self._one(one, found, path)
-        for one in left:
-            wider = next((other for other in new if _type(one) == "integer" and _type(other) == "number"), None)
+            free.remove(counterpart)
+            yield from self._compare_pair(alternative, counterpart, path)
+        for alternative in unmatched:
+            wider = next((other for other in new if _type(alternative) == "integer" and _type(other) == "number"), None)
             if any(not _type(other) for other in new):
                 yield Change(path, What.TYPE_MORE, "anything")
             elif wider is None:
-                yield Change(path, What.TYPE_LESS, _name(one))
-        for one in free:
-            yield Change(path, What.TYPE_MORE, _name(one))
+                yield Change(path, What.TYPE_LESS, _name(alternative))
+        for alternative in free:
+            yield Change(path, What.TYPE_MORE, _name(alternative))
 
-    def _one(self, old: Schema, new: Schema, path: str) -> Iterator[Change]:
+    def _compare_pair(self, old: Schema, new: Schema, path: str) -> Iterator[Change]:
         yield from _values(old, new, path)
         yield from _bounds(old, new, path)
         yield from _forms(old, new, path)
@@ -137,8 +137,8 @@ class Compare:
         places, now = old.get("prefixItems", []), new.get("prefixItems", [])
         if len(places) != len(now):
             yield Change(path, What.FORM_CHANGED, "prefixItems")
-        for n, (one, other) in enumerate(zip(places, now, strict=False)):
-            yield from self.changes(one, other, f"{path}[{n}]")
+        for n, (old_place, new_place) in enumerate(zip(places, now, strict=False)):
+            yield from self.changes(old_place, new_place, f"{path}[{n}]")
 
 
 def _kinds(schema: Schema, named: Schema) -> list[Schema]:
@@ -147,15 +147,15 @@ def _kinds(schema: Schema, named: Schema) -> list[Schema]:
         return _kinds(named[str(schema["$ref"]).rpartition("/")[2]], named)
     for key in ("anyOf", "oneOf"):
         if key in schema:
-            return [kind for one in schema[key] for kind in _kinds(one, named)]
+            return [kind for option in schema[key] for kind in _kinds(option, named)]
     if "allOf" in schema:
-        whole: dict[str, Any] = {key: value for key, value in schema.items() if key != "allOf"}
-        for one in schema["allOf"]:
-            for part in _kinds(one, named):
-                whole = {**part, **whole, "properties": {**part.get("properties", {}), **whole.get("properties", {})}}
-        return [whole]
+        merged: dict[str, Any] = {key: value for key, value in schema.items() if key != "allOf"}
+        for member in schema["allOf"]:
+            for part in _kinds(member, named):
+                merged = {**part, **merged, "properties": {**part.get("properties", {}), **merged.get("properties", {})}}
+        return [merged]
     if isinstance(schema.get("type"), list):
-        return [{**schema, "type": one} for one in schema["type"]]
+        return [{**schema, "type": type_name} for type_name in schema["type"]]
     return [schema]
 
 
@@ -163,7 +163,7 @@ def _type(schema: Schema) -> str:
     if "type" in schema:
         return str(schema["type"])
     values = schema.get("enum", [schema["const"]] if "const" in schema else [])
-    if values and all(isinstance(one, str) for one in values):
+    if values and all(isinstance(value, str) for value in values):
         return "string"
     return "object" if "properties" in schema else ""
 
@@ -172,10 +172,10 @@ def _name(schema: Schema) -> str:
     return str(schema.get("title") or _type(schema) or "anything")
 
 
-def _counterpart(one: Schema, others: list[Schema]) -> Schema | None:
+def _counterpart(alternative: Schema, others: list[Schema]) -> Schema | None:
     """The alternative of the same type; of several, the one of the same name."""
-    same = [other for other in others if _type(other) == _type(one)]
-    return next((other for other in same if other.get("title") == one.get("title")), same[0] if same else None)
+    same = [other for other in others if _type(other) == _type(alternative)]
+    return next((other for other in same if other.get("title") == alternative.get("title")), same[0] if same else None)
 
 
 def _values(old: Schema, new: Schema, path: str) -> Iterator[Change]:
@@ -187,8 +187,8 @@ def _values(old: Schema, new: Schema, path: str) -> Iterator[Change]:
     elif after is None:
         yield Change(path, What.ENUM_MORE, "any")
     else:
-        yield from (Change(path, What.ENUM_LESS, repr(one)) for one in before if one not in after)
-        yield from (Change(path, What.ENUM_MORE, repr(one)) for one in after if one not in before)
+        yield from (Change(path, What.ENUM_LESS, repr(value)) for value in before if value not in after)
+        yield from (Change(path, What.ENUM_MORE, repr(value)) for value in after if value not in before)
 
 
 def _enum(schema: Schema) -> list[Any] | None:

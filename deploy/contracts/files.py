@@ -25,36 +25,36 @@ _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 def made() -> dict[Path, str]:
     """Path below the project -> text."""
     http, log = document(ENDPOINTS), asyncapi.document()
-    found = {OPENAPI: as_text(http), ASYNCAPI: as_text(log)}
+    texts = {OPENAPI: as_text(http), ASYNCAPI: as_text(log)}
     for topic in asyncapi.ALL:
-        found[FOLDER / "schemas" / f"{asyncapi.label(topic)}.json"] = as_text(alone(log, asyncapi.payload_name(topic)))
+        texts[FOLDER / "schemas" / f"{asyncapi.label(topic)}.json"] = as_text(alone(log, asyncapi.payload_name(topic)))
     for name in bodies(http):
-        found[FOLDER / "schemas" / "http" / f"{name}.json"] = as_text(alone(http, name))
-    found[Path("connectors/client/signals.py")] = signal_module()
-    found[Path("docs/reference/errors.md")] = render()
-    return found
+        texts[FOLDER / "schemas" / "http" / f"{name}.json"] = as_text(alone(http, name))
+    texts[Path("connectors/client/signals.py")] = signal_module()
+    texts[Path("docs/reference/errors.md")] = render()
+    return texts
 
 
 def differences(root: Path | None = None) -> list[str]:
     """What is not as the code says, one sentence a file."""
     root = root or project_root()
-    wanted = made()
-    told = [f"{path} is missing" for path in wanted if not (root / path).exists()]
-    told += [f"{path} differs" for path, text in wanted.items() if (root / path).exists() and _read(root / path) != text]
-    return told + [f"{path} is of nothing that there is" for path in _left_over(root, wanted)]
+    expected = made()
+    sentences = [f"{path} is missing" for path in expected if not (root / path).exists()]
+    sentences += [f"{path} differs" for path, text in expected.items() if (root / path).exists() and _read(root / path) != text]
+    return sentences + [f"{path} is of nothing that there is" for path in _left_over(root, expected)]
 
 
 def write(root: Path | None = None) -> list[Path]:
     """Makes it so; the files that changed."""
     root = root or project_root()
-    wanted = made()
-    changed = [path for path, text in wanted.items() if not (root / path).exists() or _read(root / path) != text]
+    expected = made()
+    changed = [path for path, text in expected.items() if not (root / path).exists() or _read(root / path) != text]
     for path in changed:
         (root / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / path).write_text(wanted[path], "utf-8")
-    for path in (gone := list(_left_over(root, wanted))):
+        (root / path).write_text(expected[path], "utf-8")
+    for path in (stale := list(_left_over(root, expected))):
         (root / path).unlink()
-    return changed + gone
+    return changed + stale
 
 
 def as_text(value: Any) -> str:
@@ -63,58 +63,58 @@ def as_text(value: Any) -> str:
 
 def bodies(http: dict[str, Any]) -> list[str]:
     """The names of the schemas that are a whole body or answer."""
-    found = set()
+    names = set()
     for path in http["paths"].values():
         for operation in path.values():
             for part in (operation.get("requestBody", {}), *operation["responses"].values()):
                 for media in part.get("content", {}).values():
                     schema = media["schema"].get("contentSchema", media["schema"])
-                    found |= {one["$ref"].rpartition("/")[2] for one in _forms(schema) if "$ref" in one}
-    return sorted(found)
+                    names |= {form["$ref"].rpartition("/")[2] for form in _forms(schema) if "$ref" in form}
+    return sorted(names)
 
 
 def _forms(schema: dict[str, Any]) -> list[dict[str, Any]]:
     return [schema, *schema.get("allOf", ()), *schema.get("anyOf", ())]
 
 
-def alone(whole: dict[str, Any], name: str) -> dict[str, Any]:
+def alone(contract: dict[str, Any], name: str) -> dict[str, Any]:
     """One schema with all that it refers to, for a validator."""
-    named = whole["components"]["schemas"]
-    needed, left = set[str](), [name]
-    while left:
-        one = left.pop()
-        for found in _references(named[one]):
-            if found not in needed:
-                needed.add(found)
-                left.append(found)
+    named = contract["components"]["schemas"]
+    needed, pending = set[str](), [name]
+    while pending:
+        referrer = pending.pop()
+        for reference in _references(named[referrer]):
+            if reference not in needed:
+                needed.add(reference)
+                pending.append(reference)
     schema = {"$schema": _DIALECT, **_moved(named[name])}
-    return schema | ({"$defs": {one: _moved(named[one]) for one in sorted(needed)}} if needed else {})
+    return schema | ({"$defs": {definition: _moved(named[definition]) for definition in sorted(needed)}} if needed else {})
 
 
 def _references(value: Any) -> Iterator[str]:
     if isinstance(value, dict):
-        if isinstance(found := value.get("$ref"), str):
-            yield found.rpartition("/")[2]
-        for one in value.values():
-            yield from _references(one)
+        if isinstance(reference := value.get("$ref"), str):
+            yield reference.rpartition("/")[2]
+        for member in value.values():
+            yield from _references(member)
     elif isinstance(value, list):
-        for one in value:
-            yield from _references(one)
+        for member in value:
+            yield from _references(member)
 
 
 def _moved(value: Any) -> Any:
     """The same with references into `$defs`."""
     if isinstance(value, dict):
-        moved = {key: _moved(one) for key, one in value.items()}
+        moved = {key: _moved(member) for key, member in value.items()}
         if isinstance(value.get("$ref"), str):
             moved["$ref"] = "#/$defs/" + value["$ref"].rpartition("/")[2]
         return moved
-    return [_moved(one) for one in value] if isinstance(value, list) else value
+    return [_moved(member) for member in value] if isinstance(value, list) else value
 
 
-def _left_over(root: Path, wanted: dict[Path, str]) -> Iterator[Path]:
+def _left_over(root: Path, expected: dict[Path, str]) -> Iterator[Path]:
     for path in sorted((root / FOLDER / "schemas").rglob("*.json")):
-        if path.relative_to(root) not in wanted:
+        if path.relative_to(root) not in expected:
             yield path.relative_to(root)
 
 

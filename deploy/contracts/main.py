@@ -25,14 +25,14 @@ def register(app: typer.Typer) -> None:
         """Fails when a file is not as the code says, or when the code breaks the contract of the last release."""
         from deploy.contracts import baseline, files
 
-        differ, found = files.differences(), baseline.compared()
-        for said in found.notices:
-            typer.echo(f"notice: {said}: upgrade its readers before its writers")
-        for said in differ:
-            typer.echo(f"{said}; run: {COMMAND}", err=True)
-        for said in found.breaks:
-            typer.echo(f"breaks {baseline.last().name}: {said}", err=True)
-        if differ or found.breaks:
+        differ, findings = files.differences(), baseline.compared()
+        for notice in findings.notices:
+            typer.echo(f"notice: {notice}: upgrade its readers before its writers")
+        for difference in differ:
+            typer.echo(f"{difference}; run: {COMMAND}", err=True)
+        for breach in findings.breaks:
+            typer.echo(f"breaks {baseline.last().name}: {breach}", err=True)
+        if differ or findings.breaks:
             raise typer.Exit(1)
         typer.echo(f"as the code says, and compatible with {baseline.last().name}")
 

@@ -42,25 +42,25 @@ def _alias(name: str, schema: dict[str, Any]) -> list[str]:
     line = f"{name} = {_type(schema)}"
     if len(line) <= WIDTH or "enum" not in schema:
         return [line]
-    return [f"{name} = Literal[", *(f"    {_literal(one)}," for one in schema["enum"]), "]"]
+    return [f"{name} = Literal[", *(f"    {_literal(value)}," for value in schema["enum"]), "]"]
 
 
 def _class(name: str, schema: dict[str, Any]) -> Iterator[str]:
     yield ""
     yield f"class {name}(TypedDict):"
-    said = [line.strip() for line in str(schema.get("description", "")).splitlines()]
-    if said:
-        yield f'    """{said[0]}' + ('"""' if len(said) == 1 else "")
-        yield from (f"    {line}".rstrip() for line in said[1:])
-        if len(said) > 1:
+    doc_lines = [line.strip() for line in str(schema.get("description", "")).splitlines()]
+    if doc_lines:
+        yield f'    """{doc_lines[0]}' + ('"""' if len(doc_lines) == 1 else "")
+        yield from (f"    {line}".rstrip() for line in doc_lines[1:])
+        if len(doc_lines) > 1:
             yield '    """'
         yield ""
     required = {*schema.get("required", ()), *_NEEDED.get(name, ())}
     for field, inner in schema["properties"].items():
-        told = _type(inner)
+        annotation = _type(inner)
         if field in _NEEDED.get(name, ()):
-            told = told.removesuffix(" | None")
-        yield f"    {field}: {told}" if field in required else f"    {field}: NotRequired[{told}]"
+            annotation = annotation.removesuffix(" | None")
+        yield f"    {field}: {annotation}" if field in required else f"    {field}: NotRequired[{annotation}]"
     yield ""
 
 

@@ -36,16 +36,16 @@ _STORIES = (
 
 def noise(rng: Random, references: References, end: datetime, each: int) -> Iterator[Report]:
     """About `each` reports of every institution over the day before `end`; every tenth subject is reported once more."""
-    known: list[tuple[str, str]] = []
+    subjects: list[tuple[str, str]] = []
     for institution in INSTITUTIONS:
         weights = _KINDS[institution.partition("-")[0]]
         for _ in range(each):
             kind = rng.choices(list(weights), weights=list(weights.values()))[0]
             subject = (kind, MAKERS[kind](rng))
-            seen = [one for one in known if one[0] in weights] if rng.random() < 0.1 else []
-            if seen:
-                subject = rng.choice(seen)
-            known.append(subject)
+            candidates = [earlier for earlier in subjects if earlier[0] in weights] if rng.random() < 0.1 else []
+            if candidates:
+                subject = rng.choice(candidates)
+            subjects.append(subject)
             suspects = [subject]
             if subject[0] == "account" and rng.random() < 0.3:
                 suspects.append(("phone", MAKERS["phone"](rng)))

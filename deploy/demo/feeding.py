@@ -37,7 +37,7 @@ async def feed_all(
     token: Callable[[str], str],
     ledger_file: Path,
     observer: Observer | None = None,
-    told: Callable[[str], None] = lambda line: None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> list[Fed]:
     """Files of one institution one after the other, institutions side by side."""
     by_sender: dict[str, list[Drop]] = {}
@@ -47,15 +47,15 @@ async def feed_all(
         async with httpx.AsyncClient(base_url=url, timeout=TIMEOUT) as client:
 
             async def feed_own(who: str, own: list[Drop]) -> list[Fed]:
-                gateway = HttpGateway(client, lambda: token(who), journal=ledger.journal(who), told=told)
-                return [await _feed(drop, gateway, observer, told) for drop in own]
+                gateway = HttpGateway(client, lambda: token(who), journal=ledger.journal(who), told=say)
+                return [await _feed(drop, gateway, observer, say) for drop in own]
 
             each = await asyncio.gather(*(feed_own(who, own) for who, own in by_sender.items()))
     return [fed for own in each for fed in own]
 
 
-async def _feed(drop: Drop, gateway: HttpGateway, observer: Observer | None, told: Callable[[str], None]) -> Fed:
-    connector = FileDrop(gateway, load_mapping(drop.mapping), drop.institution, observer=observer, told=told)
+async def _feed(drop: Drop, gateway: HttpGateway, observer: Observer | None, say: Callable[[str], None]) -> Fed:
+    connector = FileDrop(gateway, load_mapping(drop.mapping), drop.institution, observer=observer, told=say)
     totals = await connector.feed(drop.path)
     file = connector.beside(drop.path, "rejects.ndjson")
     rejects = tuple(orjson.loads(line) for line in file.read_bytes().splitlines()) if file.exists() else ()

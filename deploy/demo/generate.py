@@ -105,10 +105,10 @@ class _Maker:
 
     def _new(self, index: int) -> Planned:
         rng, mix = self._rng, self._mix
-        known = bool(self._subjects) and rng.random() < mix.corroborate
+        is_corroboration = bool(self._subjects) and rng.random() < mix.corroborate
         if rng.random() < mix.hot:
             kind, value = self._hot
-        elif known:
+        elif is_corroboration:
             kind, value = rng.choice(self._subjects)
         else:
             kind = rng.choices(list(KIND_WEIGHTS), weights=list(KIND_WEIGHTS.values()))[0]
@@ -136,7 +136,7 @@ class _Maker:
             body["amount"] = {"minor": minor, "currency": "CNY" if rng.random() < 0.97 else "USD"}
         if rng.random() < mix.narrative:
             body["narrative"] = f"客户来电称被骗，要求止付。编号 {index}。" + "，".join(["经核实"] * rng.randrange(6))
-        return Planned(rng.choice(self._institutions), body, "corroboration" if known else "new")
+        return Planned(rng.choice(self._institutions), body, "corroboration" if is_corroboration else "new")
 
     def _name_nobody(self, indicators: list[dict[str, str]]) -> None:
         """What forms are filled in with: beside the others, or in place of them."""

@@ -91,7 +91,7 @@ async def _play(stack: Stack, day: Day, out: Console, start_s: float, timeout_s:
     began = time.monotonic()
     with Shown(out) as shown:
         fed: list[Fed] = await feed_all(
-            day.drops, url=stack.gateway_url, token=token, ledger_file=ledger_file, observer=shown, told=shown.said
+            day.drops, url=stack.gateway_url, token=token, ledger_file=ledger_file, observer=shown, say=shown.said
         )
     feed_s = time.monotonic() - began
     with out.status("waiting until all is in the queues"):
@@ -104,7 +104,7 @@ async def _play(stack: Stack, day: Day, out: Console, start_s: float, timeout_s:
         queues: Queues = await judge.queues()
         verdicts = await judge.judge(day, queues)
         summary.show(out, day, fed, +outcomes, queues, verdicts, summary.Took(start_s, feed_s, settle_s))
-        wrong = [f"{one.scheme.name}" for one in verdicts if one.wrong]
+        wrong = [f"{verdict.scheme.name}" for verdict in verdicts if verdict.wrong]
         if wrong:
             return wrong
         with Ledger(ledger_file) as ledger:
@@ -114,10 +114,10 @@ async def _play(stack: Stack, day: Day, out: Console, start_s: float, timeout_s:
 async def _loop(walker: Walker, day: Day, queues: Queues, out: Console) -> list[str]:
     """Walks the planted schemes through the whole loop, shows one; what is not as it must be."""
     cases = {}
-    for one in day.schemes:
-        if one.landings:
-            found = queues.of_subject(one.landings[0].queue, one.subject[1])
-            cases[one.name] = (one, str(found[0]["case_id"]))
+    for scheme in day.schemes:
+        if scheme.landings:
+            matching_cases = queues.of_subject(scheme.landings[0].queue, scheme.subject[1])
+            cases[scheme.name] = (scheme, str(matching_cases[0]["case_id"]))
     with out.status("the planted schemes go through the loop"):
         walked = await walk_all(walker, cases)
     for way in walked[:1]:
@@ -125,8 +125,8 @@ async def _loop(walker: Walker, day: Day, queues: Queues, out: Console) -> list[
         out.print(timeline.table(await walker.case(way.case_id), deliveries))
         if way.trail is not None:
             out.print(timeline.trail(way.trail))
-    said = ", ".join(f"{way.scheme.name} {'✗' if way.wrong else '✓'}" for way in walked)
-    out.print(f"through the loop: {said}")
+    marks = ", ".join(f"{way.scheme.name} {'✗' if way.wrong else '✓'}" for way in walked)
+    out.print(f"through the loop: {marks}")
     card = await walker.get(REGULATOR, "/v1/scorecards/institutions", period=periods(datetime.now(UTC))[1])
     out.print(timeline.statistics(card))
     return [wrong for way in walked for wrong in way.wrong]
@@ -136,11 +136,11 @@ async def _outcomes(redis_url: str) -> Counter[str]:
     """Facts by outcome, of all institutions, since the system's first day."""
     redis = Redis.from_url(redis_url, protocol=2)
     try:
-        found: Counter[str] = Counter()
+        counts: Counter[str] = Counter()
         for name, n in (await RedisViews(redis).counters()).items():
             outcome = name.partition(":")[0]
             if not outcome.startswith("action_"):
-                found[outcome] += n
-        return found
+                counts[outcome] += n
+        return counts
     finally:
         await redis.aclose()

@@ -38,9 +38,9 @@ class Walked:
     trail: dict[str, Any] | None = None
     """What `GET /v1/cases/{case_id}/trail` told on the way."""
 
-    def must(self, holds: bool, said: str) -> None:
+    def must(self, holds: bool, fault: str) -> None:
         if not holds:
-            self.wrong.append(f"{self.scheme.name}: {said}")
+            self.wrong.append(f"{self.scheme.name}: {fault}")
 
 
 class Walker:
@@ -57,18 +57,18 @@ class Walker:
         self._client, self._token, self._signal_ids, self._ledger = client, token, signal_ids, ledger
 
     async def get(self, who: str, path: str, **query: str | int) -> Any:
-        return await self._asked("GET", who, path, params=query)
+        return await self._request("GET", who, path, params=query)
 
     async def post(self, who: str, path: str, **body: Any) -> Any:
         """What it became: one that is not decided within the gateway's wait is asked for again."""
         key = secrets.token_hex(8)
         while True:
-            found = await self._asked("POST", who, path, json=body, headers={"idempotency-key": key})
-            if not (isinstance(found, dict) and found.get("status") == "pending"):
-                return found
+            response = await self._request("POST", who, path, json=body, headers={"idempotency-key": key})
+            if not (isinstance(response, dict) and response.get("status") == "pending"):
+                return response
             await asyncio.sleep(0.5)
 
-    async def _asked(self, method: str, who: str, path: str, **more: Any) -> Any:
+    async def _request(self, method: str, who: str, path: str, **more: Any) -> Any:
         headers = {"authorization": f"Bearer {self._token(who)}", **more.pop("headers", {})}
         answer = await self._client.request(method, path, headers=headers, timeout=_WAIT_S + 10, **more)
         if answer.status_code >= 400:
@@ -105,8 +105,8 @@ class Walker:
     async def take_back(self, institution: str, reference: str, reason: str) -> None:
         journal = self._ledger.journal(institution)([{"reference": reference, "retract": reason}])
         journal.trying([0])
-        said = await self.post(institution, "/v1/retractions", reference=reference, reason=reason)
-        journal.answered(0, Answer("accepted", said["signal_id"], said["accepted_at"], said["receipt"]))
+        response = await self.post(institution, "/v1/retractions", reference=reference, reason=reason)
+        journal.answered(0, Answer("accepted", response["signal_id"], response["accepted_at"], response["receipt"]))
         journal.settled()
 
     async def disposed(self, case_id: str, disposition: str) -> Any:
@@ -115,9 +115,9 @@ class Walker:
 
     def signal_of(self, scheme: Scheme, institution: str) -> str:
         return next(
-            found
-            for one in scheme.reports
-            if one.institution == institution and (found := self._signal_ids.get((institution, one.reference)))
+            signal_id
+            for report in scheme.reports
+            if report.institution == institution and (signal_id := self._signal_ids.get((institution, report.reference)))
         )
 
 
@@ -133,13 +133,13 @@ async def stopped(walker: Walker, scheme: Scheme, case_id: str) -> Walked:
     """The mule account: warned in vain, blocked, stopped after four fields were compared, another stop refused for a mismatch;
     the next victim dissuaded; confirmed, and every sender knows."""
     walked = Walked(scheme, case_id)
-    sent = sorted({one.institution for one in scheme.reports})
+    sent = sorted({report.institution for report in scheme.reports})
     victim, holder, other = sent[0], sent[1], sent[2]
-    told = (await walker.get(OFFICER, "/v1/deliveries", case=case_id))["deliveries"]
-    warned_early = {one["recipient"] for one in told if one["says"] == "early_warning"}
+    deliveries = (await walker.get(OFFICER, "/v1/deliveries", case=case_id))["deliveries"]
+    warned_early = {delivery["recipient"] for delivery in deliveries if delivery["says"] == "early_warning"}
     walked.must(bool(warned_early) and warned_early <= set(sent), f"warned early were {sorted(warned_early)}, of {sent}")
-    for one in sorted(warned_early)[:1]:
-        await walker.notice(one, "early_warning", case_id)
+    for recipient in sorted(warned_early)[:1]:
+        await walker.notice(recipient, "early_warning", case_id)
     reported = scheme.reports[0]
     signal = walker.signal_of(scheme, victim)
     await walker.claimed(case_id)
@@ -152,13 +152,13 @@ async def stopped(walker: Walker, scheme: Scheme, case_id: str) -> Walked:
     when = reported.occurred_at.isoformat()
     verify = {"name": "李某", "account": scheme.subject[1], "amount": money(amount), "occurred_at": when}
     stop = await walker.order(case_id, "stop_payment", holder, subject=account, amount=money(amount - 100), verify=verify)
-    told = await walker.notice(holder, "order_issued", stop)
-    walked.must(told["order"]["check"]["account"] == scheme.subject[1], "the bank was not told which account to compare")
+    notice = await walker.notice(holder, "order_issued", stop)
+    walked.must(notice["order"]["check"]["account"] == scheme.subject[1], "the bank was not told which account to compare")
     await walker.answer(holder, stop, "verified", verified=FIELDS)
     await walker.answer(holder, stop, "executed", amount_minor=amount - 100, arrived_minor=amount, done_at=now())
     trail = await walker.get(OFFICER, f"/v1/cases/{case_id}/trail")
-    mule = next((one for one in trail["accounts"] if one["account"]["value"] == scheme.subject[1]), None)
-    paid = sum(one.amount_minor or 0 for one in scheme.reports)
+    mule = next((traced for traced in trail["accounts"] if traced["account"]["value"] == scheme.subject[1]), None)
+    paid = sum(report.amount_minor or 0 for report in scheme.reports)
     walked.must(mule is not None and mule["arrived_minor"] == paid, f"the trail does not show {paid} on the account")
     walked.must(mule is not None and mule["held_minor"] == amount - 100, "the trail does not show what is held")
     walked.trail = trail
@@ -169,16 +169,18 @@ async def stopped(walker: Walker, scheme: Scheme, case_id: str) -> Walked:
     await _dissuaded(walker, walked, {"kind": "account", "value": reported.victim_account}, (victim, holder))
     await walker.disposed(case_id, "confirmed")
     feedback = (await walker.get(victim, f"/v1/signals/{signal}"))["feedback"]
-    found = feedback[0] if isinstance(feedback, list) else feedback
-    walked.must(found.get("outcome") == "confirmed", "the sender was not told the outcome")
-    walked.must(found["saved_minor"] == {"CNY": amount - 100}, f"the sender reads {found['saved_minor']} as saved")
-    walked.must(found["corroborated_by"] == len(sent) - 1, "the sender was not told how many others reported")
-    walked.must(not any(who in str(found) for who in sent), "feedback names who else reported")
+    first_feedback = feedback[0] if isinstance(feedback, list) else feedback
+    walked.must(first_feedback.get("outcome") == "confirmed", "the sender was not told the outcome")
+    walked.must(
+        first_feedback["saved_minor"] == {"CNY": amount - 100}, f"the sender reads {first_feedback['saved_minor']} as saved"
+    )
+    walked.must(first_feedback["corroborated_by"] == len(sent) - 1, "the sender was not told how many others reported")
+    walked.must(not any(who in str(first_feedback) for who in sent), "feedback names who else reported")
     return walked
 
 
 async def _dissuaded(walker: Walker, walked: Walked, person: dict[str, str], who: tuple[str, str]) -> None:
-    reach = [{"party": one, "way": "bank"} for one in who]
+    reach = [{"party": party, "way": "bank"} for party in who]
     task = await walker.post(OFFICER, f"/v1/cases/{walked.case_id}/tasks", person=person, reach=reach)
     name = task["task_id"]
     await walker.notice(who[0], "task_asked", name)
@@ -213,24 +215,24 @@ async def released(walker: Walker, scheme: Scheme, case_id: str) -> Walked:
     """The phone number turns out to be a courier's: objection through the operator, notice, decision by another officer, release
     that reaches the operator; a false alarm, closed."""
     walked = Walked(scheme, case_id)
-    operator = next(one.institution for one in scheme.reports if one.institution.startswith("telecom"))
+    operator = next(report.institution for report in scheme.reports if report.institution.startswith("telecom"))
     number = {"kind": scheme.subject[0], "value": scheme.subject[1]}
     await walker.claimed(case_id)
     order = await walker.order(case_id, "suspend_number", operator, subject=number)
     await walker.notice(operator, "order_issued", order)
     await walker.answer(operator, order, "executed", done_at=now(), records_kept=True)
     place = f"/v1/cases/{case_id}/objections"
-    said = {"text": "我是快递员，这是我的工作号码。", "orders": [order]}
-    name = (await walker.post(operator, place, **said))["objection_id"]
+    objection = {"text": "我是快递员，这是我的工作号码。", "orders": [order]}
+    name = (await walker.post(operator, place, **objection))["objection_id"]
     await walker.post(operator, f"{place}/{name}/notice", text="已书面告知停机原因和申诉渠道。")
     await walker.post(SECOND, f"{place}/{name}/uphold", reasons="经核实为快递员号码，被冒用。")
     await walker.post(SECOND, f"{place}/{name}/release")
     case = await walker.case(case_id)
-    release = next(one["order_id"] for one in case["orders"] if one["kind"] == "release")
+    release = next(issued["order_id"] for issued in case["orders"] if issued["kind"] == "release")
     await walker.notice(operator, "order_released", release)
     await walker.answer(operator, release, "executed", done_at=now())
     case = await walker.case(case_id)
-    states = {one["order_id"]: one["state"] for one in case["orders"]}
+    states = {issued["order_id"]: issued["state"] for issued in case["orders"]}
     walked.must(states[order] == "released", f"the suspension is {states[order]}, not released")
     walked.must(case["objections"][0]["state"] == "propagated", f"the objection is {case['objections'][0]['state']}")
     await walker.disposed(case_id, "false_positive")
@@ -243,14 +245,14 @@ async def blocked(walker: Walker, scheme: Scheme, case_id: str) -> Walked:
     """The fake site: its address is blocked at an operator, records kept. One of those who reported it takes that back: the
     operator hears of it, and that nothing is to be undone, for the others still bear the order out."""
     walked = Walked(scheme, case_id)
-    operator = next(one.institution for one in scheme.reports if one.institution.startswith("telecom"))
+    operator = next(report.institution for report in scheme.reports if report.institution.startswith("telecom"))
     await walker.claimed(case_id)
     site = {"kind": scheme.subject[0], "value": scheme.subject[1]}
     order = await walker.order(case_id, "block_domain", operator, subject=site)
     await walker.notice(operator, "order_issued", order)
     done = await walker.answer(operator, order, "executed", done_at=now(), records_kept=True)
     walked.must(done["state"] == "executed" and done["preserve"], "the block keeps no records")
-    mistaken = next(one for one in scheme.reports if one.institution != operator)
+    mistaken = next(report for report in scheme.reports if report.institution != operator)
     await walker.take_back(mistaken.institution, mistaken.reference, "客户核实后称系误报")
     back = (await walker.notice(operator, "taken_back", case_id))["taken_back"]
     walked.must(back["change"] == "retraction" and not back["undo"], f"the operator was told {back}")

@@ -84,7 +84,7 @@ def mule_account(scene: Scene) -> Scheme:
     subject = ("account", account(scene.rng))
     story = Story("多名客户向该账户转账后被骗，资金随即分散转出", 68_000)
     senders = ("bank-001", "bank-002", "pay-001", "bank-004")
-    reports = [scene.report(one, 300 - 15 * n, subject, story) for n, one in enumerate(senders)]
+    reports = [scene.report(sender, 300 - 15 * n, subject, story) for n, sender in enumerate(senders)]
     landing = Landing("public-security-630202", "critical", 4, 4)
     return Scheme("mule-account", "mule account, 4 institutions within an hour", subject, tuple(reports), (landing,))
 
@@ -94,7 +94,7 @@ def fake_investment_site(scene: Scene) -> Scheme:
     subject = ("url", url(scene.rng))
     story = Story("虚假投资平台，无法提现", 52_000, "630203")
     senders = ("telecom-001", "telecom-002", *PLATFORMS, "bank-003", "pay-002")
-    reports = [scene.report(one, 600 - 9 * n, subject, story) for n, one in enumerate(senders)]
+    reports = [scene.report(sender, 600 - 9 * n, subject, story) for n, sender in enumerate(senders)]
     landing = Landing("public-security-630203", "critical", 6, 6)
     return Scheme("fake-site", "fake investment site, reported by 6", subject, tuple(reports), (landing,))
 
@@ -104,7 +104,7 @@ def phone_of_many_victims(scene: Scene) -> Scheme:
     subject = ("phone", phone(scene.rng))
     story = Story("冒充公检法，要求转入安全账户", 50_000, "630222")
     senders = ["telecom-001"] * 6 + ["bank-005"] * 4
-    reports = [scene.report(one, 200 - 5 * n, subject, story) for n, one in enumerate(senders)]
+    reports = [scene.report(sender, 200 - 5 * n, subject, story) for n, sender in enumerate(senders)]
     landing = Landing("public-security-630222", "critical", 2, 10)
     return Scheme("one-phone", "phone number used against 10 victims", subject, tuple(reports), (landing,))
 
@@ -113,7 +113,7 @@ def fund_raising(scene: Scene) -> Scheme:
     """An illegal fund-raising account: the regulator's case, linked to public security when the score says crime."""
     subject = ("account", account(scene.rng))
     story = Story("以养老项目名义向不特定对象吸收资金", 860_000, "630223", "illegal_finance")
-    reports = [scene.report(one, 400 - 30 * n, subject, story) for n, one in enumerate(("bank-001", "bank-003", "pay-003"))]
+    reports = [scene.report(sender, 400 - 30 * n, subject, story) for n, sender in enumerate(("bank-001", "bank-003", "pay-003"))]
     landings = (Landing("financial-regulator-630200", "critical", 3, 3), Landing("public-security-630200", "critical", 2, 2))
     title = "illegal fund-raising account, regulator and public security"
     return Scheme("fund-raising", title, subject, tuple(reports), landings)
@@ -144,7 +144,7 @@ def bad_rows(scene: Scene) -> Scheme:
     )
     senders = (BANKS[0], "pay-001", "telecom-001", "platform-001", BANKS[4], "pay-002")
     story = Story("", 100)
-    reports = [scene.report(one, 50, subject, story, wrong) for one, wrong in zip(senders, faults, strict=True)]
+    reports = [scene.report(sender, 50, subject, story, wrong) for sender, wrong in zip(senders, faults, strict=True)]
     return Scheme("bad-rows", "rows that must be rejected", subject, tuple(reports))
 
 

@@ -44,7 +44,7 @@ def show(
         out.print("[dim]AMLSim's transactions (../shared/data/amlsim) are not there: only the generated day was fed.[/]")
     else:
         out.print(_aml(day, queues))
-    speed = sum(one.totals.rows for one in fed) / max(took.feed_s, 0.001)
+    speed = sum(fed_file.totals.rows for fed_file in fed) / max(took.feed_s, 0.001)
     out.print(
         f"started in {took.start_s:.1f} s, fed in {took.feed_s:.1f} s ({speed:,.0f} rows/s), "
         f"all in the queues {took.settle_s:.1f} s later"
@@ -58,17 +58,17 @@ def _sent(day: Day, fed: Sequence[Fed], outcomes: Counter[str]) -> Table:
         table.add_column(column)
     for column in ("rows", "accepted", "of these known already", "rejected"):
         table.add_column(column, justify="right")
-    for who in sorted({one.drop.institution for one in fed}):
-        own = [one for one in fed if one.drop.institution == who]
-        sums = [sum(column) for column in zip(*(one.totals for one in own), strict=True)]
-        files = ", ".join(one.drop.path.name for one in own)
-        table.add_row(who, files, *(f"{n:,}" for n in (sum(one.drop.rows for one in own), *sums)))
-    sums = [sum(column) for column in zip(*(one.totals for one in fed), strict=True)]
-    rows = sum(one.drop.rows for one in fed)
+    for who in sorted({fed_file.drop.institution for fed_file in fed}):
+        own = [fed_file for fed_file in fed if fed_file.drop.institution == who]
+        sums = [sum(column) for column in zip(*(fed_file.totals for fed_file in own), strict=True)]
+        files = ", ".join(fed_file.drop.path.name for fed_file in own)
+        table.add_row(who, files, *(f"{n:,}" for n in (sum(fed_file.drop.rows for fed_file in own), *sums)))
+    sums = [sum(column) for column in zip(*(fed_file.totals for fed_file in fed), strict=True)]
+    rows = sum(fed_file.drop.rows for fed_file in fed)
     table.add_section()
     table.add_row("[bold]all[/]", f"{len(fed)} files", *(f"[bold]{n:,}[/]" for n in (rows, *sums)))
-    told = ", ".join(f"{n:,} {name}" for name, n in sorted(outcomes.items())) or "nothing"
-    table.caption = f"what the stages made of them: {told}"
+    outcome_counts = ", ".join(f"{n:,} {name}" for name, n in sorted(outcomes.items())) or "nothing"
+    table.caption = f"what the stages made of them: {outcome_counts}"
     table.caption_justify = "left"
     return table
 
@@ -91,8 +91,8 @@ def _schemes(verdicts: Sequence[Verdict]) -> Table:
         table.add_column(column)
     for verdict in verdicts:
         mark = "[bold red]✗[/]" if verdict.wrong else "[bold green]✓[/]"
-        lines = [escape(one) for one in verdict.found.split("; ") if one] + [
-            f"[red]{escape(one)}[/]" for one in verdict.wrong[:4]
+        lines = [escape(line) for line in verdict.outcome.split("; ") if line] + [
+            f"[red]{escape(fault)}[/]" for fault in verdict.wrong[:4]
         ]
         table.add_row(mark, verdict.scheme.title, "\n".join(lines))
     return table
@@ -101,8 +101,8 @@ def _schemes(verdicts: Sequence[Verdict]) -> Table:
 def _aml(day: Day, queues: Queues) -> str:
     assert day.aml is not None
     subjects = {case["primary"]["value"] for cases in queues.cases.values() for case in cases}
-    found = len(day.aml.accounts & subjects)
+    with_case = len(day.aml.accounts & subjects)
     return (
         f"AMLSim (Apache-2.0, read in place): {day.aml.laundering:,} transactions of laundering accounts and {day.aml.others:,} "
-        f"others; {found:,} of {len(day.aml.accounts):,} laundering accounts have a case"
+        f"others; {with_case:,} of {len(day.aml.accounts):,} laundering accounts have a case"
     )

@@ -21,32 +21,32 @@ class Event(NamedTuple):
 
 def events(case: dict[str, Any], deliveries: list[dict[str, Any]]) -> list[Event]:
     """All that is known of the case, in order of time."""
-    found = [*_signals(case), *_officers(case), *_measures(case), *_orders(case), *_tasks(case), *_objections(case)]
-    found += [*_clocks(case), *_deliveries(deliveries)]
-    return sorted(found, key=lambda one: one.at)
+    collected = [*_signals(case), *_officers(case), *_measures(case), *_orders(case), *_tasks(case), *_objections(case)]
+    collected += [*_clocks(case), *_deliveries(deliveries)]
+    return sorted(collected, key=lambda event: event.at)
 
 
 def table(case: dict[str, Any], deliveries: list[dict[str, Any]]) -> Table:
     shown = Table(title=f"one case through the loop: {case['case_id']}", title_justify="left")
     for column in ("time (UTC)", "who", "what"):
         shown.add_column(column)
-    for one in events(case, deliveries):
-        shown.add_row(one.at[11:23].rstrip("Z"), escape(one.who), escape(one.what))
+    for event in events(case, deliveries):
+        shown.add_row(event.at[11:23].rstrip("Z"), escape(event.who), escape(event.what))
     shown.caption = f"phase {case['phase']}, {case.get('disposition') or 'not disposed of'}"
     shown.caption_justify = "left"
     return shown
 
 
-def trail(told: dict[str, Any]) -> Table:
+def trail(money_trail: dict[str, Any]) -> Table:
     """Where the money of the case went, and what of it is held."""
     shown = Table(title="its money trail", title_justify="left")
     for column in ("account", "arrived", "went on", "remaining", "held"):
         shown.add_column(column)
-    for one in told["accounts"]:
-        name = one["account"].get("value") or one["account"]["token"]
-        sums = [one[f"{what}_minor"] for what in ("arrived", "went_on", "remaining", "held")]
+    for entry in money_trail["accounts"]:
+        name = entry["account"].get("value") or entry["account"]["token"]
+        sums = [entry[f"{what}_minor"] for what in ("arrived", "went_on", "remaining", "held")]
         shown.add_row(escape(name), *map(_yuan, sums))
-    shown.caption = f"{len(told['hops'])} transfers were reported"
+    shown.caption = f"{len(money_trail['hops'])} transfers were reported"
     shown.caption_justify = "left"
     return shown
 
@@ -62,79 +62,79 @@ def statistics(card: dict[str, Any]) -> Table:
         shown.add_column(column)
     for row in card["rows"]:
         counts, hidden = row["counts"], set(row["hidden"])
-        told = [_HIDDEN if name in hidden else str(counts.get(name, 0)) for name in _STATISTICS]
+        cells = [_HIDDEN if name in hidden else str(counts.get(name, 0)) for name in _STATISTICS]
         money = _HIDDEN if "stopped_minor" in hidden else _yuan(counts.get("stopped_minor", 0))
-        shown.add_row(escape(row["party"]), *told, money)
+        shown.add_row(escape(row["party"]), *cells, money)
     shown.caption = f"{_HIDDEN}: from 1 to {card['threshold'] - 1}"
     shown.caption_justify = "left"
     return shown
 
 
 def _signals(case: dict[str, Any]) -> Iterator[Event]:
-    for one in case.get("signals") or ():
-        yield Event(one["accepted_at"], one["institution"], f"reports {one['kind']}, score {one['score']}")
+    for signal in case.get("signals") or ():
+        yield Event(signal["accepted_at"], signal["institution"], f"reports {signal['kind']}, score {signal['score']}")
 
 
 def _officers(case: dict[str, Any]) -> Iterator[Event]:
     moves = {"acknowledged": "acknowledges (签收)", "disposed": f"disposes: {case.get('disposition')}", "closed": "closes"}
-    for name, said in moves.items():
+    for name, action in moves.items():
         if case.get(f"{name}_at"):
-            yield Event(case[f"{name}_at"], f"officer:{case[f'{name}_by']}", said)
+            yield Event(case[f"{name}_at"], f"officer:{case[f'{name}_by']}", action)
 
 
 def _measures(case: dict[str, Any]) -> Iterator[Event]:
-    for one in case.get("measures") or ():
-        late = "late" if one.get("late") else None
-        said = [one["kind"], one.get("reaction"), one.get("what"), _yuan(one.get("amount_minor")), late]
-        yield Event(one["at"], one["institution"], "measure: " + ", ".join(filter(None, said)))
+    for measure in case.get("measures") or ():
+        late = "late" if measure.get("late") else None
+        parts = [measure["kind"], measure.get("reaction"), measure.get("what"), _yuan(measure.get("amount_minor")), late]
+        yield Event(measure["at"], measure["institution"], "measure: " + ", ".join(filter(None, parts)))
 
 
 def _orders(case: dict[str, Any]) -> Iterator[Event]:
-    for one in case.get("orders") or ():
-        for moved in one["history"]:
-            said = f"{one['kind']} for {one['recipient']} {_yuan(one.get('amount_minor'))}: {moved['event']} -> {moved['state']}"
-            yield Event(moved["at"], moved["actor"], said)
+    for order in case.get("orders") or ():
+        for moved in order["history"]:
+            description = f"{order['kind']} for {order['recipient']} {_yuan(order.get('amount_minor'))}"
+            yield Event(moved["at"], moved["actor"], f"{description}: {moved['event']} -> {moved['state']}")
 
 
 def _tasks(case: dict[str, Any]) -> Iterator[Event]:
-    for one in case.get("tasks") or ():
-        asked = ", ".join(reach["party"] for reach in one.get("reach") or ())
-        yield Event(one["opened_at"], one["agency"], f"dissuasion (劝阻) asked of {asked}")
-        for tried in one["attempts"]:
+    for task in case.get("tasks") or ():
+        parties = ", ".join(reach["party"] for reach in task.get("reach") or ())
+        yield Event(task["opened_at"], task["agency"], f"dissuasion (劝阻) asked of {parties}")
+        for tried in task["attempts"]:
             yield Event(tried["at"], tried["party"], f"dissuasion by {tried['channel']}: {tried['result']}")
 
 
 def _objections(case: dict[str, Any]) -> Iterator[Event]:
-    for one in case.get("objections") or ():
+    for objection in case.get("objections") or ():
         for name, who in (
-            ("lodged", one.get("through")),
-            ("noticed", one.get("through")),
-            ("decided", f"officer:{one.get('decided_by')}"),
+            ("lodged", objection.get("through")),
+            ("noticed", objection.get("through")),
+            ("decided", f"officer:{objection.get('decided_by')}"),
             ("released", case["queue"]),
-            ("propagated", ", ".join(one.get("confirmed") or ())),
+            ("propagated", ", ".join(objection.get("confirmed") or ())),
         ):
-            if one.get(f"{name}_at"):
-                yield Event(one[f"{name}_at"], str(who), f"objection (申诉) {name}")
+            if objection.get(f"{name}_at"):
+                yield Event(objection[f"{name}_at"], str(who), f"objection (申诉) {name}")
 
 
 def _clocks(case: dict[str, Any]) -> Iterator[Event]:
-    for one in case.get("clocks") or ():
-        name = f"clock {one['name']}" + (f" of {one.get('about')}" if one.get("about") else "")
-        yield Event(one["started_at"], one.get("unit") or "clock", f"{name} runs until {one['due_at'][:16]}Z")
-        if one.get("fired_at"):
-            yield Event(one.get("fired_at"), "timekeeper", f"{name} fell due")
-        if one.get("stopped_at"):
-            late = {True: ", late", False: ", in time", None: ""}[one.get("late")]
-            yield Event(one.get("stopped_at"), one.get("unit") or "clock", f"{name} {one['state']}{late}")
+    for clock in case.get("clocks") or ():
+        name = f"clock {clock['name']}" + (f" of {clock.get('about')}" if clock.get("about") else "")
+        yield Event(clock["started_at"], clock.get("unit") or "clock", f"{name} runs until {clock['due_at'][:16]}Z")
+        if clock.get("fired_at"):
+            yield Event(clock.get("fired_at"), "timekeeper", f"{name} fell due")
+        if clock.get("stopped_at"):
+            late = {True: ", late", False: ", in time", None: ""}[clock.get("late")]
+            yield Event(clock.get("stopped_at"), clock.get("unit") or "clock", f"{name} {clock['state']}{late}")
 
 
 def _deliveries(deliveries: list[dict[str, Any]]) -> Iterator[Event]:
-    for one in deliveries:
-        state = one["delivery"]
-        yield Event(state["sent_at"], "deliver", f"to {one['recipient']}: {one['en']}")
+    for delivery in deliveries:
+        state = delivery["delivery"]
+        yield Event(state["sent_at"], "deliver", f"to {delivery['recipient']}: {delivery['en']}")
         for name in ("received", "acknowledged", "parked"):
             if state.get(name):
-                yield Event(state[name]["at"], one["recipient"], f"{name} by {state[name]['way']}: {one['says']}")
+                yield Event(state[name]["at"], delivery["recipient"], f"{name} by {state[name]['way']}: {delivery['says']}")
 
 
 def _yuan(minor: int | None) -> str:

@@ -26,10 +26,10 @@ _AT_ONCE = 8
 
 @dataclass(frozen=True)
 class Verdict:
-    """`found` says what is there; `wrong` what is not as it must be."""
+    """`outcome` says what is there; `wrong` what is not as it must be."""
 
     scheme: Scheme
-    found: str
+    outcome: str
     wrong: tuple[str, ...]
 
 
@@ -64,7 +64,7 @@ class Judge:
 
     async def queues(self) -> Queues:
         """All open cases of all queues, page by page."""
-        names = [one["queue"] for one in (await self._get("/v1/queues", OFFICER))["queues"]]
+        names = [queue["queue"] for queue in (await self._get("/v1/queues", OFFICER))["queues"]]
         return Queues(dict(zip(names, await asyncio.gather(*(self._queue(name) for name in names)), strict=True)))
 
     async def _queue(self, name: str) -> list[dict[str, Any]]:
@@ -81,18 +81,18 @@ class Judge:
         return [await self._verdict(scheme, queues) for scheme in day.schemes]
 
     async def _verdict(self, scheme: Scheme, queues: Queues) -> Verdict:
-        wrong = [one for one in await asyncio.gather(*(self._report(report) for report in scheme.reports)) if one]
-        said = []
+        wrong = [fault for fault in await asyncio.gather(*(self._report(report) for report in scheme.reports)) if fault]
+        sentences = []
         for landing in scheme.landings:
-            told, missing = await self._landing(scheme, landing, queues)
-            said.append(told)
+            sentence, missing = await self._landing(scheme, landing, queues)
+            sentences.append(sentence)
             wrong += missing
         if not scheme.landings:
             cases = [queue for queue in queues.cases if queues.of_subject(queue, scheme.subject[1])]
             wrong += [f"a case in {queue}, where none must be" for queue in cases]
             outcomes = Counter(report.expected for report in scheme.reports)
-            said.append("no case; " + ", ".join(f"{n} {name}" for name, n in outcomes.items()))
-        return Verdict(scheme, "; ".join(said), tuple(dict.fromkeys(wrong)))
+            sentences.append("no case; " + ", ".join(f"{n} {name}" for name, n in outcomes.items()))
+        return Verdict(scheme, "; ".join(sentences), tuple(dict.fromkeys(wrong)))
 
     async def _report(self, report: Report) -> str | None:
         """What is wrong with one row's fate; None when it is as expected."""
@@ -103,8 +103,8 @@ class Judge:
             return f"{report.institution} never had {report.reference} acknowledged"
         receipt = await self._get(f"/v1/signals/{signal_id}", report.institution)
         expected = "assessed" if report.expected == "repeat" else report.expected
-        found = receipt.get("outcome") or "pending"
-        return None if found == expected else f"{report.reference} is {found}, not {expected}"
+        outcome = receipt.get("outcome") or "pending"
+        return None if outcome == expected else f"{report.reference} is {outcome}, not {expected}"
 
     def _is_rejected(self, report: Report) -> bool:
         """By the row as it was: its reference, or the faulty text when there is no reference."""
@@ -117,9 +117,9 @@ class Judge:
         if not cases:
             return "", [f"no case in {landing.queue}"]
         case = await self._get(f"/v1/cases/{cases[0]['case_id']}", OFFICER)
-        ours = {self.signal_ids.get((one.institution, one.reference)) for one in scheme.reports}
-        joined = [one for one in case["signals"] if one["signal_id"] in ours]
-        institutions = len({one["institution"] for one in joined})
+        ours = {self.signal_ids.get((report.institution, report.reference)) for report in scheme.reports}
+        joined = [signal for signal in case["signals"] if signal["signal_id"] in ours]
+        institutions = len({signal["institution"] for signal in joined})
         wrong = []
         if SEVERITIES.index(case["severity"]) < SEVERITIES.index(landing.severity):
             wrong.append(f"{landing.queue}: {case['severity']}, not {landing.severity}")
@@ -127,5 +127,5 @@ class Judge:
             wrong.append(f"{landing.queue}: {institutions} institutions, not {landing.institutions}")
         if len(joined) < landing.signals:
             wrong.append(f"{landing.queue}: {len(joined)} signals, not {landing.signals}")
-        told = f"{landing.queue}: {case['severity']} ({case['score']}), {len(joined)} signals of {institutions} institutions"
-        return told, wrong
+        sentence = f"{landing.queue}: {case['severity']} ({case['score']}), {len(joined)} signals of {institutions} institutions"
+        return sentence, wrong

@@ -82,8 +82,8 @@ def status(
             state["processes"] = stack.conditions()
         if as_json:
             where = _addresses(stack) if state else {}
-            told = {"profile": profile, "healthy": healthy, **where, **(state or {"processes": {}})}
-            sys.stdout.write(json.dumps(told) + "\n")
+            report = {"profile": profile, "healthy": healthy, **where, **(state or {"processes": {}})}
+            sys.stdout.write(json.dumps(report) + "\n")
         elif state is None:
             errors.print(f"{profile} is not running: start it with [bold]liandong up[/]")
         else:
@@ -148,12 +148,12 @@ def progress_shown() -> Iterator[tuple[Any, Any]]:
         yield say, bar
 
 
-def _counts(given: list[str]) -> dict[str, int]:
+def _counts(options: list[str]) -> dict[str, int]:
     counts: dict[str, int] = {}
-    for one in given:
-        agent, _, count = one.partition("=")
+    for option in options:
+        agent, _, count = option.partition("=")
         if agent not in plan.ALL_AGENTS or not count.isdigit():
             agents = ", ".join(plan.ALL_AGENTS)
-            raise LauncherError(f"--workers {one} is not understood", f"like --workers assess=2; agents: {agents}")
+            raise LauncherError(f"--workers {option} is not understood", f"like --workers assess=2; agents: {agents}")
         counts[agent] = int(count)
     return counts

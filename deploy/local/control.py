@@ -88,8 +88,8 @@ class Control:
             "backoff_max_s": backoff_max_s,
             "owner": {"pid": owner.pid, "created": owner.created} if owner else None,
         }
-        said = self.places.logs / "supervisor.err"
-        with said.open("wb") as out:
+        error_file = self.places.logs / "supervisor.err"
+        with error_file.open("wb") as out:
             done = subprocess.run(
                 [sys.executable, "-m", "deploy.local.supervisor", json.dumps(config)],
                 cwd=project_root(),
@@ -99,7 +99,7 @@ class Control:
                 timeout=START_TIMEOUT_S,
             )
         if done.returncode:
-            raise LauncherError(f"the supervisor did not start:\n{said.read_text()[-2000:]}")
+            raise LauncherError(f"the supervisor did not start:\n{error_file.read_text()[-2000:]}")
 
     def shut_down(self, timeout_s: float = 60.0) -> None:
         """Ends all in order; what is left after the time-out or by a killed supervisor is killed. Idempotent."""
@@ -117,14 +117,14 @@ class Control:
     def kill_leftovers(self) -> None:
         """Ends processes that a killed supervisor left (where the system does not do it), by pid and start time."""
         recorded = self.recorded() or {"processes": {}}
-        left = [Identity(one["pid"], one["created"]) for one in recorded["processes"].values() if one["pid"]]
+        leftovers = [Identity(process["pid"], process["created"]) for process in recorded["processes"].values() if process["pid"]]
         for sig, wait_s in ((signal.SIGTERM, 10.0), (signal.SIGKILL, 5.0)):
-            left = [one for one in left if one.is_alive()]
-            for one in left:
-                one.send(sig)
-                one.send(signal.SIGCONT)
+            leftovers = [leftover for leftover in leftovers if leftover.is_alive()]
+            for leftover in leftovers:
+                leftover.send(sig)
+                leftover.send(signal.SIGCONT)
             deadline = time.monotonic() + wait_s
-            while any(one.is_alive() for one in left) and time.monotonic() < deadline:
+            while any(leftover.is_alive() for leftover in leftovers) and time.monotonic() < deadline:
                 time.sleep(0.02)
         for name in ("state.json", "supervisor.pid", "control.sock"):
             (self.places.root / name).unlink(missing_ok=True)

@@ -161,8 +161,8 @@ def write_lock(name: str) -> None:
     context = _context()
     chosen: dict[str, str] = {}
     for root in ROOTS[name]:
-        for one in _closure(context, root):
-            chosen.setdefault(one.rpartition(":")[0], one)
+        for coordinate in _closure(context, root):
+            chosen.setdefault(coordinate.rpartition(":")[0], coordinate)
     lines = ["# Written by `python -m deploy.local.jars`: group:artifact:version sha256 bytes"]
     for coordinate in chosen.values():
         path = _artifact(context, coordinate).resolve()
@@ -172,8 +172,8 @@ def write_lock(name: str) -> None:
 
 def _closure(context: Any, root: str) -> list[str]:
     roots, transitive = context.resolver.resolve([context.create_dependency(f"{root}:compile")])
-    needed = [*roots, *(one for one in transitive if one.scope in ("compile", "runtime"))]
-    return [f"{one.groupId}:{one.artifactId}:{one.version}" for one in needed]
+    needed = [*roots, *(dependency for dependency in transitive if dependency.scope in ("compile", "runtime"))]
+    return [f"{artifact.groupId}:{artifact.artifactId}:{artifact.version}" for artifact in needed]
 
 
 if __name__ == "__main__":

@@ -113,7 +113,7 @@ def write_configuration(
     config = places.kafka / "server.properties"
     text = _PROPERTIES.format(
         node=node,
-        voters=",".join(f"{one}@{LOCALHOST}:{port}" for one, port in controllers.items()),
+        voters=",".join(f"{voter}@{LOCALHOST}:{port}" for voter, port in controllers.items()),
         host=LOCALHOST,
         port=ports[node],
         controller=controllers[node],
@@ -135,7 +135,7 @@ def format_data(command: list[str], config: Path, cluster: str) -> None:
     arguments = ["format", "--cluster-id", cluster, "--config", str(config)]
     done = subprocess.run([*command, FORMAT_MAIN, *arguments], capture_output=True, text=True, timeout=FORMAT_TIMEOUT_S)
     if done.returncode:
-        said = "\n  ".join((done.stdout + done.stderr).strip().splitlines()[-8:])
+        last_lines = "\n  ".join((done.stdout + done.stderr).strip().splitlines()[-8:])
         raise LauncherError(
-            f"Kafka's data folder could not be formatted:\n  {said}", f"command: {command[0]} ... {FORMAT_MAIN} format"
+            f"Kafka's data folder could not be formatted:\n  {last_lines}", f"command: {command[0]} ... {FORMAT_MAIN} format"
         )

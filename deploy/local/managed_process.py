@@ -129,12 +129,12 @@ class Child:
         if reason := exit_reason.last_words(Path(self.spec.log), self.log_start):
             self.last_exit["reason"] = reason
         pid, self.popen, self.identity = self.popen.pid, None, None
-        asked = self.state == "stopping"
-        if asked:
+        is_requested = self.state == "stopping"
+        if is_requested:
             self.state = "stopped"
         else:
             self._wait_to_start(now, ran_s)
-        self.journal("exit", name=self.spec.name, pid=pid, asked=asked, **self.last_exit)
+        self.journal("exit", name=self.spec.name, pid=pid, asked=is_requested, **self.last_exit)
 
     def _wait_to_start(self, now: float, ran_s: float) -> None:
         self.soon_ends = pacing.count_soon_ends(self.soon_ends, ran_s)

@@ -28,8 +28,8 @@ def count_soon_ends(before: int, ran_s: float) -> int:
 
 def pause_after(soon_ends: int, longest_s: float, draw: float) -> float:
     """Half a second, doubled with each end, up to the longest; less up to a quarter by the draw from 0 to 1."""
-    whole = min(FIRST_PAUSE_S * 2.0 ** min(soon_ends - 1, 30), longest_s)
-    return whole * (1 - _JITTER * draw)
+    pause_s = min(FIRST_PAUSE_S * 2.0 ** min(soon_ends - 1, 30), longest_s)
+    return pause_s * (1 - _JITTER * draw)
 
 
 def may_start(under_way: int, crowded: bool) -> bool:

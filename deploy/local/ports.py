@@ -46,12 +46,12 @@ def keep(places: Places, names: Iterable[str]) -> dict[str, int]:
     """The profile's ports by name, those missing chosen and written down. Callers at the same time wait for each other."""
     with _alone(places):
         ports = read(places)
-        taken = set(ports.values()) | _of_other_profiles(places)
+        used_ports = set(ports.values()) | _of_other_profiles(places)
         added = False
         for name in names:
             if name not in ports:
-                ports[name] = _choose(taken, PREFERRED.get(places.profile, {}).get(name))
-                taken.add(ports[name])
+                ports[name] = _choose(used_ports, PREFERRED.get(places.profile, {}).get(name))
+                used_ports.add(ports[name])
                 added = True
         if added:
             partial = places.ports.with_suffix(".part")
@@ -81,21 +81,21 @@ def check_free(places: Places, ports: dict[str, int], names: Iterable[str]) -> N
             )
 
 
-def _choose(taken: set[int], preferred: int | None) -> int:
-    if preferred is not None and preferred not in taken and is_free(preferred):
+def _choose(used_ports: set[int], preferred: int | None) -> int:
+    if preferred is not None and preferred not in used_ports and is_free(preferred):
         return preferred
     for port in random.sample(RANGE, 200):
-        if port not in taken and is_free(port):
+        if port not in used_ports and is_free(port):
             return port
     raise LauncherError(f"no free port between {RANGE.start} and {RANGE.stop} on {LOCALHOST}")
 
 
 def _of_other_profiles(places: Places) -> set[int]:
-    taken: set[int] = set()
+    used_ports: set[int] = set()
     for file in places.home.glob("*/ports.json"):
         if file != places.ports:
-            taken |= _values(file)
-    return taken
+            used_ports |= _values(file)
+    return used_ports
 
 
 def _values(file: Path) -> set[int]:
@@ -110,9 +110,9 @@ def _who(port: int) -> str:
     import psutil
 
     try:
-        for one in psutil.net_connections("tcp"):
-            if one.laddr and one.laddr.port == port and one.status == psutil.CONN_LISTEN and one.pid:
-                return f" (pid {one.pid}, {psutil.Process(one.pid).name()})"
+        for connection in psutil.net_connections("tcp"):
+            if connection.laddr and connection.laddr.port == port and connection.status == psutil.CONN_LISTEN and connection.pid:
+                return f" (pid {connection.pid}, {psutil.Process(connection.pid).name()})"
     except psutil.Error:
         pass
     return ""

@@ -23,7 +23,7 @@ KAFKA_GRACE_S = 30.0
 
 def raw_institutions(default: str = "") -> tuple[str, ...]:
     """Who writes with a Kafka client of its own, as the environment says it to the workers too."""
-    return tuple(one.strip() for one in os.environ.get(WRITE_RAW, default).split(",") if one.strip())
+    return tuple(name.strip() for name in os.environ.get(WRITE_RAW, default).split(",") if name.strip())
 
 
 def worker_names(workers: Mapping[str, int]) -> list[str]:

@@ -40,7 +40,9 @@ def find() -> Path | None:
             raise LauncherError(f"LIANDONG_PROMETHEUS={named} does not run", "name another or unset it")
         return Path(named)
     on_path = shutil.which("prometheus")
-    return next((one for one in (Path(on_path or ""), _cache() / "prometheus") if one.is_file() and _runs(one)), None)
+    return next(
+        (program for program in (Path(on_path or ""), _cache() / "prometheus") if program.is_file() and _runs(program)), None
+    )
 
 
 def find_or_fetch(say: Callable[[str], None] = lambda line: None) -> Path:
@@ -51,8 +53,8 @@ def find_or_fetch(say: Callable[[str], None] = lambda line: None) -> Path:
 def promtool(program: Path) -> Path | None:
     """The checker that comes with the program."""
     beside = program.resolve().with_name("promtool")
-    found = beside if beside.is_file() else shutil.which("promtool")
-    return Path(found) if found else None
+    checker = beside if beside.is_file() else shutil.which("promtool")
+    return Path(checker) if checker else None
 
 
 def fetch(say: Callable[[str], None] = lambda line: None) -> Path:
@@ -89,8 +91,8 @@ def _cache() -> Path:
 
 def _apt(folder: Path, *command: str) -> None:
     """apt-get with its lists and archives in a folder of ours: needs no root and leaves the system's lists alone."""
-    for one in ("lists/partial", "archives/partial"):
-        (folder / one).mkdir(parents=True, exist_ok=True)
+    for subfolder in ("lists/partial", "archives/partial"):
+        (folder / subfolder).mkdir(parents=True, exist_ok=True)
     options = {
         "Dir::State::lists": folder / "lists",
         "Dir::Cache": folder,
@@ -107,9 +109,9 @@ def _apt(folder: Path, *command: str) -> None:
     except subprocess.TimeoutExpired:
         raise LauncherError(f"apt-get {' '.join(command)} took over {FETCH_TIMEOUT_S} s", "is there a network?") from None
     if done.returncode:
-        said = "\n".join(f"  | {line}" for line in (done.stdout + done.stderr).splitlines()[-8:])
+        last_lines = "\n".join(f"  | {line}" for line in (done.stdout + done.stderr).splitlines()[-8:])
         hint = "is there a network? or name one: LIANDONG_PROMETHEUS"
-        raise LauncherError(f"apt-get {' '.join(command)} failed:\n{said}", hint)
+        raise LauncherError(f"apt-get {' '.join(command)} failed:\n{last_lines}", hint)
 
 
 def _unpack(package: Path, folder: Path) -> None:
@@ -153,7 +155,7 @@ def configure(places: Places, scrape_s: float = SCRAPE_S) -> None:
     """Writes `prometheus.yml`: the committed one, with the rules where they are and the targets from files."""
     config = yaml.safe_load((COMMITTED / "prometheus.yml").read_text("utf-8"))
     config["global"] |= {name: f"{int(scrape_s * 1000)}ms" for name in ("scrape_interval", "evaluation_interval")}
-    config["rule_files"] = [str(COMMITTED / one) for one in config["rule_files"]]
+    config["rule_files"] = [str(COMMITTED / rule_file) for rule_file in config["rule_files"]]
     for job in config["scrape_configs"]:
         del job["static_configs"]
         if job["job_name"] == GATEWAY_JOB:
@@ -167,8 +169,8 @@ def aim(places: Places, ports: Mapping[str, int], workers: Iterable[str], gatewa
     """Tells a running Prometheus, too, what there is to scrape; it reads the files again when they change."""
     targets = {WORKER_JOB: list(workers), GATEWAY_JOB: ["gateway"] if gateway else []}
     for job, names in targets.items():
-        found = [{"targets": [f"{LOCALHOST}:{ports[name]}"], "labels": {"process": name}} for name in names]
-        _write(places.prometheus / f"{job}.json", json.dumps(found, indent=1) + "\n")
+        target_groups = [{"targets": [f"{LOCALHOST}:{ports[name]}"], "labels": {"process": name}} for name in names]
+        _write(places.prometheus / f"{job}.json", json.dumps(target_groups, indent=1) + "\n")
 
 
 def _write(path: Path, text: str) -> None:

@@ -94,10 +94,10 @@ class Stack:
         self.kafka_heap_mb, self.redis_fsync, self.backoff_max_s = kafka_heap_mb, redis_fsync, backoff_max_s
         self.ready_timeout_s = ready_timeout_s
         self.bound = profile != STAYS if bound is None else bound
-        given = os.environ if (profile == STAYS if external is None else external) else {}
-        self._kafka_elsewhere, self._redis_elsewhere = brokers or given.get("KAFKA_BOOTSTRAP"), given.get("REDIS_URL")
+        environment = os.environ if (profile == STAYS if external is None else external) else {}
+        self._kafka_elsewhere, self._redis_elsewhere = brokers or environment.get("KAFKA_BOOTSTRAP"), environment.get("REDIS_URL")
         elsewhere = {"kafka": self._kafka_elsewhere, "redis": self._redis_elsewhere}
-        self.services = tuple(one for one in services if not elsewhere.get(one))
+        self.services = tuple(service for service in services if not elsewhere.get(service))
         self.monitor, self.scrape_s = monitor, scrape_s
         self.services += (plan.PROMETHEUS,) if monitor else ()
         self.say = say or (lambda _: None)
@@ -137,10 +137,10 @@ class Stack:
         return f"http://{ports.LOCALHOST}:{self.port(name)}/metrics"
 
     def port(self, name: str) -> int:
-        kept = ports.read(self.places)
-        if name not in kept:
+        own_ports = ports.read(self.places)
+        if name not in own_ports:
             raise LauncherError(f"profile {self.profile} has no {name} yet", "start it first")
-        return kept[name]
+        return own_ports[name]
 
     # all of it
 
@@ -150,19 +150,19 @@ class Stack:
             self.places.make()
             if self.control.identity() is None:
                 self.control.kill_leftovers()
-            kept = ports.keep(self.places, plan.port_names(self.services, self.workers))
+            own_ports = ports.keep(self.places, plan.port_names(self.services, self.workers))
             running = self._running()
             starting = [
                 name
                 for name in plan.port_names(self.services, self.workers)
                 if name not in running and name != "kafka-controller"
             ]
-            ports.check_free(self.places, kept, [port for name in starting for port in plan.ports_of(name)])
+            ports.check_free(self.places, own_ports, [port for name in starting for port in plan.ports_of(name)])
             if self.control.identity() is None:
                 owner = Identity.of(os.getpid()) if self.bound else None
                 self.control.launch(owner=owner, backoff_max_s=self.backoff_max_s)
             try:
-                self._start_backbone(starting, kept)
+                self._start_backbone(starting, own_ports)
                 self._start_apps(starting)
             except BaseException:
                 if not running:
@@ -191,12 +191,12 @@ class Stack:
 
     def process(self, name: str) -> dict[str, Any]:
         """State (running, waiting, stopping, stopped), pid, port, starts, restarts, last_exit."""
-        found: dict[str, Any] | None = self._processes().get(name)
-        if found is None:
+        state: dict[str, Any] | None = self._processes().get(name)
+        if state is None:
             raise LauncherError(
                 f"profile {self.profile} runs no process {name}", f"there are: {', '.join(self.names()) or 'none'}"
             )
-        return found
+        return state
 
     def pid(self, name: str) -> int:
         """Of the running process. LauncherError while there is none."""
@@ -214,20 +214,20 @@ class Stack:
     def stop_one(self, name: str, *, grace_s: float | None = None) -> None:
         """SIGTERM, SIGKILL after the grace (0: at once). It stays down until `start_one`."""
         self.control.stop(name, grace_s)
-        self._until(name, lambda one: one["pid"] is None, "end", 60)
+        self._until(name, lambda process: process["pid"] is None, "end", 60)
 
     def start_one(self, name: str, *, env: Mapping[str, str] | None = None, wait: bool = True) -> None:
         """Starts a stopped process, or one more worker (`assess-2`). `env` holds for its restarts too."""
         overlay = dict(env or {})
         if name in self._processes():
-            self._until(name, lambda one: one["state"] != "stopping", "end", 60)
+            self._until(name, lambda process: process["state"] != "stopping", "end", 60)
             if self.process(name)["pid"] is not None:
                 raise LauncherError(f"{name} is running", "stop_one it first, or restart it")
             self.control.start_again(name, overlay)
         else:
-            kept = ports.keep(self.places, plan.ports_of(name))
-            self.control.start(self._app_spec(name, kept), overlay)
-            self._aim(kept)
+            own_ports = ports.keep(self.places, plan.ports_of(name))
+            self.control.start(self._app_spec(name, own_ports), overlay)
+            self._aim(own_ports)
         if wait:
             self.wait_ready(name)
 
@@ -237,7 +237,7 @@ class Stack:
 
     def wait_new_pid(self, name: str, old_pid: int, timeout_s: float = 30.0) -> int:
         """After a kill: the pid of the one that the supervisor started in its place."""
-        self._until(name, lambda one: one["pid"] not in (None, old_pid), "start again", timeout_s)
+        self._until(name, lambda process: process["pid"] not in (None, old_pid), "start again", timeout_s)
         return self.pid(name)
 
     def wait_ready(self, name: str, timeout_s: float | None = None) -> None:
@@ -259,23 +259,23 @@ class Stack:
     def is_healthy(self) -> bool:
         """Everything that should run does, and answers."""
         processes = self._processes()
-        if not processes or any(one["state"] != "running" for one in processes.values()):
+        if not processes or any(process["state"] != "running" for process in processes.values()):
             return False
         return all(self._check_of(name)() for name in processes)
 
     # inside
 
-    def _start_backbone(self, starting: list[str], kept: dict[str, int]) -> None:
+    def _start_backbone(self, starting: list[str], own_ports: dict[str, int]) -> None:
         if "redis" in self.services and "redis" not in starting and store_access.load(self.places) is None:
             raise LauncherError(
                 f"the Redis of profile {self.profile} was started by an earlier version, without passwords",
                 f"liandong down --profile {self.profile}, then liandong up: its data stays",
             )
         if "redis" in starting:
-            self.control.start(backbone.redis_spec(self.places, kept, self.redis_fsync, self.say))
+            self.control.start(backbone.redis_spec(self.places, own_ports, self.redis_fsync, self.say))
         if "kafka" in starting:
             quick = not self.profile.startswith("bench")
-            spec = backbone.kafka_spec(self.places, kept, self.kafka_heap_mb, quick, self.progress, self.say)
+            spec = backbone.kafka_spec(self.places, own_ports, self.kafka_heap_mb, quick, self.progress, self.say)
             self.control.start(spec)
         for name in ("redis", "kafka"):
             if name in self.services:
@@ -288,35 +288,37 @@ class Stack:
             self.say(f"topics made: {', '.join(made)}" if made else "topics are there")
 
     def _start_apps(self, starting: list[str]) -> None:
-        kept = ports.read(self.places)
+        own_ports = ports.read(self.places)
         apps = [
             name for name in plan.port_names(self.services, self.workers) if name not in ("kafka", "kafka-controller", "redis")
         ]
         for name in apps:
             if name in starting:
-                self.control.start(self._app_spec(name, kept))
-        self._aim(kept)
+                self.control.start(self._app_spec(name, own_ports))
+        self._aim(own_ports)
         for name in apps:
             self.say(f"waiting for {name}")
             self.wait_ready(name)
 
-    def _app_spec(self, name: str, kept: dict[str, int]) -> Spec:
+    def _app_spec(self, name: str, own_ports: dict[str, int]) -> Spec:
         env = plan.common_env(self.places, self.kafka_bootstrap, self._redis_of(store_access.SERVICE), self.env)
         if name == "gateway":
-            return plan.gateway_spec(self.places, kept[name], env)
+            return plan.gateway_spec(self.places, own_ports[name], env)
         if name == plan.PROMETHEUS and self.monitor:
             prometheus.configure(self.places, self.scrape_s)
-            return plan.prometheus_spec(prometheus.command(self.places, kept[name], self.monitor), self.places, kept[name])
+            return plan.prometheus_spec(
+                prometheus.command(self.places, own_ports[name], self.monitor), self.places, own_ports[name]
+            )
         if name.rpartition("-")[0] not in plan.ALL_AGENTS:
             raise LauncherError(f"{name} is no process of this system", f"workers are named like {plan.AGENTS[0]}-0")
-        return plan.worker_spec(name, self.places, kept[name], env)
+        return plan.worker_spec(name, self.places, own_ports[name], env)
 
-    def _aim(self, kept: dict[str, int]) -> None:
+    def _aim(self, own_ports: dict[str, int]) -> None:
         """Prometheus scrapes all workers and the gateway that the supervisor knows."""
-        known = self.names()
-        if plan.PROMETHEUS in known:
-            workers = [name for name in known if name.rpartition("-")[0] in plan.ALL_AGENTS]
-            prometheus.aim(self.places, kept, workers, "gateway" in known)
+        names = self.names()
+        if plan.PROMETHEUS in names:
+            workers = [name for name in names if name.rpartition("-")[0] in plan.ALL_AGENTS]
+            prometheus.aim(self.places, own_ports, workers, "gateway" in names)
 
     def _check_of(self, name: str) -> Callable[[], bool]:
         port = self.port(name)
@@ -344,7 +346,7 @@ class Stack:
         return state["processes"] if state else {}
 
     def _running(self) -> set[str]:
-        return {name for name, one in self._processes().items() if one["state"] in ("running", "waiting")}
+        return {name for name, process in self._processes().items() if process["state"] in ("running", "waiting")}
 
     def _until(self, name: str, holds: Callable[[dict[str, Any]], bool], what: str, timeout_s: float) -> None:
         deadline = time.monotonic() + timeout_s

@@ -122,10 +122,12 @@ class Supervisor:
 
     def _start_due(self, now: float) -> None:
         """Starts those whose pause is over, the backbone first, as many at once as the machine bears."""
-        due = sorted((one for one in self.children.values() if one.is_due(now)), key=lambda one: (one.spec.stage, one.due))
+        due = sorted(
+            (child for child in self.children.values() if child.is_due(now)), key=lambda child: (child.spec.stage, child.due)
+        )
         if not due:
             return
-        under_way = sum(one.is_starting(now) for one in self.children.values())
+        under_way = sum(child.is_starting(now) for child in self.children.values())
         crowded = self.is_crowded()
         for child in due:
             if not pacing.may_start(under_way, crowded):

@@ -76,9 +76,9 @@ def _key(folder: Path) -> OKPKey:
         key = OKPKey.generate_key("Ed25519", auto_kid=True)
         write_private_file(private, json.dumps(key.as_dict(private=True)), keep_existing=True)
     key = OKPKey.import_key(json.loads(private.read_text("utf-8")))
-    told = json.dumps({"keys": [{**key.as_dict(private=False), "alg": ALGORITHM, "use": "sig"}]})
-    if not public.exists() or public.read_text("utf-8") != told:
-        write_private_file(public, told)
+    key_set = json.dumps({"keys": [{**key.as_dict(private=False), "alg": ALGORITHM, "use": "sig"}]})
+    if not public.exists() or public.read_text("utf-8") != key_set:
+        write_private_file(public, key_set)
     return key
 
 

@@ -73,9 +73,9 @@ async def _create(bootstrap: str, topics: list[Topic]) -> list[str]:
                 )
         copies = min(MOST_COPIES, len((await admin.describe_cluster())["brokers"]))
         missing = [topic for topic in topics if topic.name not in there]
-        wanted = [NewTopic(one.name, one.partitions, copies, topic_configs=one.config(copies)) for one in missing]
-        if wanted:
-            _check(await admin.create_topics(wanted))
+        new_topics = [NewTopic(topic.name, topic.partitions, copies, topic_configs=topic.config(copies)) for topic in missing]
+        if new_topics:
+            _check(await admin.create_topics(new_topics))
         there_before = [topic for topic in topics if topic.name in there]
         await check_topics({"bootstrap_servers": bootstrap, **client_options()}, there_before)
         return [topic.name for topic in missing]
@@ -91,13 +91,13 @@ async def _partitions(admin: Any) -> dict[str, int]:
     names = await admin.list_topics()
     if not names:
         return {}
-    return {one["topic"]: len(one["partitions"]) for one in await admin.describe_topics(names)}
+    return {topic["topic"]: len(topic["partitions"]) for topic in await admin.describe_topics(names)}
 
 
 def _check(response: Any) -> None:
     for name, code, *message in response.topic_errors:
         if code not in (0, TOPIC_ALREADY_EXISTS):
-            raise LauncherError(f"topic {name} could not be made: error {code} {' '.join(str(one) for one in message if one)}")
+            raise LauncherError(f"topic {name} could not be made: error {code} {' '.join(str(part) for part in message if part)}")
 
 
 async def broker_is_ready(bootstrap: str) -> bool:

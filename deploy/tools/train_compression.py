@@ -34,14 +34,14 @@ _DRAWERS = {
 
 def samples(redis: Redis, form: Form) -> list[Any]:
     """Values of the form as they were before packing, in an order that does not tell when they came."""
-    found: list[Any] = []
+    values: list[Any] = []
     for pattern in _DRAWERS[form]:
         keys = redis.scan_iter(pattern, count=2000)
         entries: Iterator[Any] = (entry for key in keys for name, entry in redis.hgetall(key).items() if name)  # '' is the head
         for entry in islice(entries, SAMPLES):
-            found.append(unpack(case_entry(entry).case if form is Form.CASE else entry[END_BYTES:]))
-    random.Random(1).shuffle(found)
-    return found
+            values.append(unpack(case_entry(entry).case if form is Form.CASE else entry[END_BYTES:]))
+    random.Random(1).shuffle(values)
+    return values
 
 
 def main() -> None:
@@ -53,7 +53,7 @@ def main() -> None:
         made = zstandard.train_dictionary(SIZES.get(form, _SIZE), half)
         packer = zstandard.ZstdCompressor(level=LEVEL, dict_data=made, write_checksum=False, write_dict_id=False)
         rest = values[len(half) :]
-        before, after = sum(map(len, rest)), sum(len(packer.compress(one)) for one in rest)
+        before, after = sum(map(len, rest)), sum(len(packer.compress(value)) for value in rest)
         print(f"{form.name.lower()}: {len(rest)} other values, {before / len(rest):.0f} bytes, packed {after / len(rest):.0f}")
         (folder / f"{form.value}.zstd").write_bytes(made.as_bytes())
 

@@ -28,21 +28,21 @@ class StageDigest(NamedTuple):
         return self.live == self.fresh
 
 
-async def compare_with_rebuilt(settings: Settings, told: Callable[[str], None] = lambda line: None) -> list[StageDigest]:
+async def compare_with_rebuilt(settings: Settings, say: Callable[[str], None] = lambda line: None) -> list[StageDigest]:
     """The live state must be at rest. The temporary Redis ends with this call."""
     temporary = Stack(f"verify-{os.getpid()}", services=("redis",), redis_fsync="no", bound=True, external=False)
     try:
         temporary.up()
-        folded = await rebuild(settings, temporary.redis_url, told=told)
+        folded = await rebuild(settings, temporary.redis_url, told=say)
         at_ms, policy = time.time_ns() // 1_000_000, settings.policy()
-        found = []
+        digests = []
         for stage in all_stages(settings.raw_institutions):
             live = await snapshot(settings.redis_url, stage, at_ms, policy)
             fresh = await snapshot(temporary.redis_url, stage, at_ms, policy)
             differing = [
                 (key, live.get(key), fresh.get(key)) for key in sorted({*live, *fresh}) if live.get(key) != fresh.get(key)
             ]
-            found.append(StageDigest(stage, digest_of(live), digest_of(fresh), len(live), folded[stage], differing))
-        return found
+            digests.append(StageDigest(stage, digest_of(live), digest_of(fresh), len(live), folded[stage], differing))
+        return digests
     finally:
         temporary.down(wipe=True)

@@ -29,8 +29,10 @@ Ends = dict[str, dict[int, int]]
 """By topic and partition."""
 
 
-async def wait_quiet(settings: Settings, *, timeout_s: float = 60.0, told: Callable[[int], None] = lambda left: None) -> Ends:
-    """Returns when nothing is left in two looks in a row: where the topics end then. `told` hears how many records are left."""
+async def wait_quiet(
+    settings: Settings, *, timeout_s: float = 60.0, report: Callable[[int], None] = lambda remaining: None
+) -> Ends:
+    """Returns when nothing is left in two looks in a row: where the topics end then. `report` hears how many records are left."""
     log = KafkaLog(settings, "liandong-quiet")
     redis = Redis.from_url(settings.redis_url, protocol=2)
     deadline = time.monotonic() + timeout_s
@@ -38,13 +40,13 @@ async def wait_quiet(settings: Settings, *, timeout_s: float = 60.0, told: Calla
     try:
         await log.open()
         while True:
-            left, ends = await _left(log, redis, settings.raw_institutions)
-            told(sum(left.values()))
-            if not any(left.values()) and ends == before:
+            remaining, ends = await _count_remaining(log, redis, settings.raw_institutions)
+            report(sum(remaining.values()))
+            if not any(remaining.values()) and ends == before:
                 return ends
-            before = ends if not any(left.values()) else None
+            before = ends if not any(remaining.values()) else None
             if time.monotonic() > deadline:
-                rest = ", ".join(f"{n} for {name}" for name, n in left.items() if n)
+                rest = ", ".join(f"{n} for {name}" for name, n in remaining.items() if n)
                 raise NotQuiet(f"the stages were not at rest after {timeout_s:.0f} s: {rest or 'a topic still grows'}")
             await asyncio.sleep(0.1)
     finally:
@@ -52,19 +54,19 @@ async def wait_quiet(settings: Settings, *, timeout_s: float = 60.0, told: Calla
         await log.close()
 
 
-async def _left(log: KafkaLog, redis: Redis, institutions: tuple[str, ...]) -> tuple[dict[str, int], Ends]:
+async def _count_remaining(log: KafkaLog, redis: Redis, institutions: tuple[str, ...]) -> tuple[dict[str, int], Ends]:
     """Records left by stage, and the ends that were looked at."""
     topics = all_topics(institutions)
     ends = {topic.name: dict(await log.ends(topic)) for topic in topics}
     starts = {topic.name: dict(await log.starts(topic)) for topic in topics}
-    left: dict[str, int] = {}
+    remaining: dict[str, int] = {}
     for name, stage in all_stages(institutions).items():
-        left[name] = 0
+        remaining[name] = 0
         folded = [(stream.topic, f"f{stream.tag}") for stream in stage.streams]
         for topic, mark in dict.fromkeys([*inputs(stage), *folded, *_EMITTED.get(name, ())]):
             try:
                 at = await places(redis, stage.namespace, mark, topic.partitions)
             except RedisError:
                 at = {}
-            left[name] += behind(ends[topic.name], at, starts[topic.name], partial(log.generations.count, topic.name))
-    return left, ends
+            remaining[name] += behind(ends[topic.name], at, starts[topic.name], partial(log.generations.count, topic.name))
+    return remaining, ends

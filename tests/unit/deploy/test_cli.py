@@ -19,9 +19,9 @@ def test_every_module_registers_the_commands_that_the_table_says() -> None:
 
 
 def test_a_command_needs_only_its_own_module() -> None:
-    assert cli._wanted(["status", "--profile", "demo"]) == ["deploy.local.commands"]
-    assert cli._wanted(["--help"]) == list(cli.MODULES)
-    assert cli._wanted(["no-such-command"]) == list(cli.MODULES)
+    assert cli._select_modules(["status", "--profile", "demo"]) == ["deploy.local.commands"]
+    assert cli._select_modules(["--help"]) == list(cli.MODULES)
+    assert cli._select_modules(["no-such-command"]) == list(cli.MODULES)
 
 
 def test_status_of_what_does_not_run_is_exit_code_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

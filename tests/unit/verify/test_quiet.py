@@ -9,7 +9,7 @@ from rich.console import Console
 
 from deploy.verify import run
 from deploy.verify.rebuild_compare import StageDigest
-from deploy.verify.wait_idle import _left
+from deploy.verify.wait_idle import _count_remaining
 from schemas.topics import Topic
 from stream_processors.runtime.generations import Generations
 from stream_processors.runtime.settings import Settings
@@ -50,7 +50,7 @@ class Marks:
 
 
 async def left(late: dict[tuple[str, str], int]) -> dict[str, int]:
-    found, _ = await _left(Log(), Marks(late), ())  # type: ignore[arg-type]
+    found, _ = await _count_remaining(Log(), Marks(late), ())  # type: ignore[arg-type]
     return {name: n for name, n in found.items() if n}
 
 
