@@ -86,13 +86,13 @@ def _batches(items: Iterator[Item], size: int) -> Iterator[list[Item]]:
 
 def _rejected(items: Sequence[Item], answers: Sequence[Answer]) -> list[Reject]:
     """Rows with a fault of their own, and rows that the gateway refused; in the order of the rows."""
-    left = iter(answers)
+    remaining = iter(answers)
     bad = []
     for item in items:
         if item.body is None:
             bad.append(Reject(item.number, item.fault or "the row has no signal", item.raw, "mapping"))
             continue
-        answer = next(left)
+        answer = next(remaining)
         if answer.status == "refused":
             bad.append(Reject(item.number, answer.reason, item.raw, "gateway"))
     return bad
@@ -102,7 +102,7 @@ def _advised(items: Sequence[Item], answers: Sequence[Answer]) -> list[Advised]:
     """Accepted rows in which the gateway found something odd, in the order of the rows."""
     sent = ((item.number, item.body) for item in items if item.body is not None)
     return [
-        Advised(number, str(body.get("reference") or ""), tuple(one.model_dump() for one in answer.advisories))
+        Advised(number, str(body.get("reference") or ""), tuple(advisory.model_dump() for advisory in answer.advisories))
         for (number, body), answer in zip(sent, answers, strict=True)
         if answer.status == "accepted" and answer.advisories
     ]

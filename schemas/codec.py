@@ -87,9 +87,9 @@ def dump(data: BaseModel) -> bytes:
 
 def _fields(inner: Any) -> Any:
     if isinstance(inner, BaseModel):
-        found = {**inner.__dict__, **extra} if (extra := inner.__pydantic_extra__) else inner.__dict__
+        fields = {**inner.__dict__, **extra} if (extra := inner.__pydantic_extra__) else inner.__dict__
         seldom = getattr(inner, "seldom", ())
-        return {name: value for name, value in found.items() if value or name not in seldom} if seldom else found
+        return {name: value for name, value in fields.items() if value or name not in seldom} if seldom else fields
     raise TypeError(f"a {type(inner).__name__} has no place in a record")
 
 
@@ -106,7 +106,7 @@ def decode(topic: Topic, value: bytes | None, view: View | None = None) -> Any:
     except _UNREADABLE as error:
         older = _upcast(topic, value, read)
         if older is None:
-            raise CodecError(_said(error)) from None
+            raise CodecError(_describe_error(error)) from None
         envelope = older
     if envelope.type != topic.type:
         older = _upcast(topic, value, read)
@@ -131,13 +131,13 @@ def _upcast(topic: Topic, value: bytes, read: Callable[[bytes], AnyEnvelope]) ->
             raw = UPCASTERS[raw["type"]](raw)
         raise LookupError("the upcasters go round in a circle")
     except _UNREADABLE as error:
-        raise CodecError(_said(error)) from None
+        raise CodecError(_describe_error(error)) from None
     except (ValueError, TypeError, LookupError, AttributeError) as error:
         # An upcaster met what its version never wrote: a dead letter, not the end of the worker.
         raise CodecError(f"no way from this version to {topic.type}: {type(error).__name__}") from None
 
 
-def _said(error: Exception) -> str:
+def _describe_error(error: Exception) -> str:
     if isinstance(error, ValidationError):
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "record"

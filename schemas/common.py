@@ -94,10 +94,10 @@ class AtMost:
         elements = cast(CoreSchema, {**handler(source), "max_length": self.most})
         return no_info_before_validator_function(self._counted, elements)
 
-    def _counted(self, given: object) -> object:
-        if isinstance(given, list | tuple) and len(given) > self.most:
+    def _counted(self, elements: object) -> object:
+        if isinstance(elements, list | tuple) and len(elements) > self.most:
             raise PydanticCustomError("too_long", "at most {most} elements may stand here", {"most": self.most})
-        return given
+        return elements
 
 
 def _to_utc(moment: datetime) -> datetime:

@@ -40,7 +40,7 @@ class Length(Strict):
     months: int | None = Field(default=None, ge=1, le=13)
 
     @model_validator(mode="after")
-    def _one(self) -> Length:
+    def _check_unit(self) -> Length:
         if sum(getattr(self, name) is not None for name in type(self).model_fields) != 1:
             raise ValueError("a length is one of seconds, minutes, hours, days, working_days, months")
         return self
@@ -105,7 +105,7 @@ class ClockRule(Strict):
         return self.calendar == "working" or self.length.unit == "working_days"
 
     @model_validator(mode="after")
-    def _whole(self) -> ClockRule:
+    def _check_rule(self) -> ClockRule:
         if self.length.unit == "working_days" and self.calendar == "elapsed":
             raise ValueError(f"{self.name}: working_days run in the working calendar, not in elapsed time")
         self._warns()
@@ -143,7 +143,7 @@ class OfficeHours(Strict):
     @cached_property
     def span_s(self) -> tuple[int, int]:
         """Opening and closing in seconds of the day."""
-        opens, closes = (int(one[:2]) * 3600 + int(one[3:]) * 60 for one in (self.opens, self.closes))
+        opens, closes = (int(hour_minute[:2]) * 3600 + int(hour_minute[3:]) * 60 for hour_minute in (self.opens, self.closes))
         return opens, closes
 
 
@@ -159,24 +159,24 @@ class Clocks(Strict):
 
     @model_validator(mode="before")
     @classmethod
-    def _listed(cls, given: Any) -> Any:
-        return {"rules": given} if isinstance(given, (list, tuple)) else given
+    def _listed(cls, section: Any) -> Any:
+        return {"rules": section} if isinstance(section, (list, tuple)) else section
 
     @model_validator(mode="after")
     def _each_once(self) -> Clocks:
-        found: dict[str, set[str | None]] = {}
+        severities_of: dict[str, set[str | None]] = {}
         for rule in self.rules:
-            severities = found.setdefault(rule.name, set())
+            severities = severities_of.setdefault(rule.name, set())
             if rule.severity in severities:
                 raise ValueError(f"{rule.name} {rule.severity or ''}".strip() + " stands twice")
             severities.add(rule.severity)
-        for name, severities in found.items():
+        for name, severities in severities_of.items():
             # A severity that was forgotten would be a duty without a clock, and nobody would see it.
-            if None not in severities and (left := [one for one in get_args(Severity) if one not in severities]):
-                raise ValueError(f"{name} has no length for {', '.join(left)}; give each severity one, or one without severity")
-        if unknown := sorted({name for names in self.duties.values() for name in names} - set(found)):
+            if None not in severities and (unset := [level for level in get_args(Severity) if level not in severities]):
+                raise ValueError(f"{name} has no length for {', '.join(unset)}; give each severity one, or one without severity")
+        if unknown := sorted({name for names in self.duties.values() for name in names} - set(severities_of)):
             raise ValueError(f"duties: there is no clock {', '.join(unknown)}")
-        if unknown := sorted(set(self.confirmed) - set(found)):
+        if unknown := sorted(set(self.confirmed) - set(severities_of)):
             raise ValueError(f"confirmed: there is no clock {', '.join(unknown)}")
         return self
 

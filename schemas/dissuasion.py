@@ -168,7 +168,7 @@ class TaskIn(Strict):
 
     @model_validator(mode="after")
     def _each_once(self) -> Self:
-        if len({one.party for one in self.reach}) < len(self.reach):
+        if len({reach.party for reach in self.reach}) < len(self.reach):
             raise ValueError("a party stands once in 'reach'")
         return self
 

@@ -47,8 +47,8 @@ class HolidayYear(Strict):
     work: Annotated[tuple[date, ...], Field(max_length=32)] = ()
 
     @model_validator(mode="after")
-    def _whole(self) -> HolidayYear:
-        off = [day for one in self.breaks for day in one.days]
+    def _check_days(self) -> HolidayYear:
+        off = [day for holiday in self.breaks for day in holiday.days]
         if twice := sorted({day for day in off if off.count(day) > 1} | {day for day in self.work if self.work.count(day) > 1}):
             raise ValueError(f"{twice[0]} stands twice")
         if both := sorted(set(off) & set(self.work)):
@@ -65,12 +65,12 @@ class Holidays(Strict):
 
     @model_validator(mode="after")
     def _years(self) -> Holidays:
-        off = {day for one in self.years.values() for part in one.breaks for day in part.days}
-        for year, one in self.years.items():
-            days = [*(day for part in one.breaks for day in part.days), *one.work]
+        off = {day for notice in self.years.values() for holiday in notice.breaks for day in holiday.days}
+        for year, notice in self.years.items():
+            days = [*(day for holiday in notice.breaks for day in holiday.days), *notice.work]
             # A notice may reach back into the last days of the year before it.
             if wrong := sorted(day for day in days if not date(year - 1, 12, 20) <= day <= date(year, 12, 31)):
                 raise ValueError(f"{wrong[0]} stands in the notice of {year}")
-            if both := sorted(off & set(one.work)):
+            if both := sorted(off & set(notice.work)):
                 raise ValueError(f"{both[0]} is a day off and a working day")
         return self

@@ -117,11 +117,11 @@ def with_basis(data: dict[str, int | str], basis: str | None) -> dict[str, int |
 
 def told(notice: Notice) -> Said:
     """The sentences of a notice, filled in. A key of a newer writer is told by its name."""
-    said = SAID.get(notice.says)
-    if said is None:
+    sentences = SAID.get(notice.says)
+    if sentences is None:
         return Said(notice.says, notice.says)
     data = {name: str(value) for name, value in notice.data.items()}
-    return Said(*(_fill(text, data) for text in said))
+    return Said(*(_fill(text, data) for text in sentences))
 
 
 def _fill(text: str, data: dict[str, str]) -> str:

@@ -83,8 +83,11 @@ def refused(error: ValidationError, slug: str) -> Refused:
     """The faults of a validation, the first ones of many."""
     if error.error_count() > _FAULTS_READ:
         return Refused(slug, f"there are more than {_FAULTS_READ} faults", ())
-    told = error.errors(include_url=False, include_input=False, include_context=False)[:_FAULTS_TOLD]
-    faults = tuple(Fault(_pointer(one["loc"], one["type"]), _sentence(one["loc"], one["type"], one["msg"])) for one in told)
+    details = error.errors(include_url=False, include_input=False, include_context=False)[:_FAULTS_TOLD]
+    faults = tuple(
+        Fault(_pointer(detail["loc"], detail["type"]), _sentence(detail["loc"], detail["type"], detail["msg"]))
+        for detail in details
+    )
     return Refused(slug, f"{faults[0].pointer or 'body'}: {faults[0].detail}", faults)
 
 
@@ -107,12 +110,12 @@ def _withheld(place: tuple[int | str, ...]) -> tuple[int | str, ...]:
     return tuple(part if isinstance(part, int) or _PLAIN_NAME.fullmatch(part) else "*" for part in place)
 
 
-def _sentence(loc: tuple[int | str, ...], kind: str, said: str) -> str:
+def _sentence(loc: tuple[int | str, ...], kind: str, message: str) -> str:
     form = _FORMS.get(str(loc[-1])) if loc and kind == "string_pattern_mismatch" else None
     if kind == "union_tag_invalid" and (tags := _TAGS.get(loc)):
         what = "an event's type" if loc else "the kind"
         return f"{what} is one of {', '.join(tags)}"
-    return (form or _TOLD.get(kind, said.removeprefix(_OWN_ERROR)))[:300]
+    return (form or _TOLD.get(kind, message.removeprefix(_OWN_ERROR)))[:300]
 
 
 def _pointer(loc: tuple[int | str, ...], kind: str) -> str:

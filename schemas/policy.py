@@ -122,7 +122,7 @@ class RouteRule(Strict):
     regions: Annotated[tuple[Region, ...], Field(max_length=64)] = ()
 
     @model_validator(mode="after")
-    def _one(self) -> RouteRule:
+    def _check_condition(self) -> RouteRule:
         if self.always and self.from_score is not None:
             raise ValueError("a route is taken always or from a score on, not both")
         return self
@@ -201,17 +201,17 @@ class Policy(Strict):
     case_signals_kept: int = Field(default=20, ge=1, le=200)
 
     @model_validator(mode="after")
-    def _whole(self) -> Policy:
+    def _check_sections(self) -> Policy:
         if missing := [kind.value for kind in SignalKind if not self.routes.get(kind)]:
             raise ValueError(f"routes: no agency for {', '.join(missing)}; every kind needs one")
         for kind, rules in self.routes.items():
             if rules[0].narrow:
-                said = "the first agency takes every case, it has no from_score, touches or regions"
-                raise ValueError(f"routes.{kind.value}: {said}")
+                message = "the first agency takes every case, it has no from_score, touches or regions"
+                raise ValueError(f"routes.{kind.value}: {message}")
             if unknown := sorted({region for rule in rules for region in rule.regions} - {*self.counties, self.city}):
                 raise ValueError(f"routes.{kind.value}: {', '.join(unknown)} is neither the city nor one of its counties")
-        known = {rule.name for rule in self.clocks.rules}
-        if unknown := sorted(set(self.orders.clock_names()) - known):
+        clock_names = {rule.name for rule in self.clocks.rules}
+        if unknown := sorted(set(self.orders.clock_names()) - clock_names):
             raise ValueError(f"orders: there is no clock {', '.join(unknown)}; an order without its clock would never end")
         if steep := sorted({rule.name for rule in self.clocks.rules if rule.escalate and rule.name in self.orders.notices}):
             raise ValueError(f"clocks: {', '.join(steep)} is waited for and nobody is late with it; leave out its escalate")

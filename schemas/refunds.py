@@ -178,5 +178,5 @@ def _sentences(step: Step, currency: str) -> Iterable[str]:
 def money(minor: int, currency: str) -> str:
     """`1200000, CNY` -> `12,000.00 CNY`."""
     digits = _DIGITS.get(currency, 2)
-    whole, part = divmod(minor, 10**digits)
-    return f"{whole:,}.{part:0{digits}d} {currency}" if digits else f"{whole:,} {currency}"
+    units, fraction = divmod(minor, 10**digits)
+    return f"{units:,}.{fraction:0{digits}d} {currency}" if digits else f"{units:,} {currency}"

@@ -171,4 +171,4 @@ def receipts(institution: str) -> Topic:
 
 def all_topics(institutions: Iterable[str] = ()) -> list[Topic]:
     """The table, and the two topics of each institution that writes with its own Kafka client."""
-    return [*TOPICS.values(), *(topic for one in institutions for topic in (raw(one), receipts(one)))]
+    return [*TOPICS.values(), *(topic for institution in institutions for topic in (raw(institution), receipts(institution)))]

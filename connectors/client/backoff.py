@@ -36,5 +36,5 @@ def retry_after_s(header: str | None, now: datetime | None = None) -> float | No
     except (TypeError, ValueError, OverflowError):
         return None
     # `-0000` says that the zone is not known; HTTP's dates are in UTC.
-    left = (moment.replace(tzinfo=moment.tzinfo or UTC) - (now or datetime.now(UTC))).total_seconds()
-    return min(max(left, 0.0), 3600.0)
+    remaining_s = (moment.replace(tzinfo=moment.tzinfo or UTC) - (now or datetime.now(UTC))).total_seconds()
+    return min(max(remaining_s, 0.0), 3600.0)

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from pydantic_core import from_json, to_json
 
 from .backoff import retry_after_s
-from .errors import faults_of, problem_error, problem_of, said, slug_of
+from .errors import describe_problem, faults_of, problem_error, problem_of, slug_of
 from .models import Advisory, Answer
 from .sansio import Patience, Reply, Request, Steps, ask, is_for_later
 
@@ -42,7 +42,7 @@ class Journal(Protocol):
 
 
 @dataclass
-class _Told:
+class _Outcomes:
     """What one request told: last words by index, the lines to send again, and how long the gateway asked to wait."""
 
     answers: dict[int, Answer] = field(default_factory=dict)
@@ -59,21 +59,21 @@ def send_all(
     """One last word a body, in order. ProblemError when no retry can help, Unavailable when the tries are used up."""
     lines = [to_json(body) for body in bodies]
     answers: dict[int, Answer] = {}
-    left, tries, size = list(range(len(lines))), 0, len(lines)
-    while left:
-        now, later = left[:size], left[size:]
+    pending, tries, size = list(range(len(lines))), 0, len(lines)
+    while pending:
+        now, later = pending[:size], pending[size:]
         if journal:
             journal.trying(now)
-        told = _read((yield from ask(_request(lines, now, compress))), now)
-        _tell(journal, told)
-        answers |= told.answers
-        again = sorted(told.unknown + told.not_taken)
-        left = again + later
-        if told.split and len(now) > 1:
+        outcomes = _read((yield from ask(_request(lines, now, compress))), now)
+        _tell(journal, outcomes)
+        answers |= outcomes.answers
+        again = sorted(outcomes.unknown + outcomes.not_taken)
+        pending = again + later
+        if outcomes.split and len(now) > 1:
             size = max(1, len(now) // 2)
         elif again:
-            tries = 1 if told.answers else tries + 1
-            yield patience.wait(tries, told.why, told.wait_s, f"{len(again)} signals again")
+            tries = 1 if outcomes.answers else tries + 1
+            yield patience.wait(tries, outcomes.why, outcomes.wait_s, f"{len(again)} signals again")
     return [answers[index] for index in range(len(lines))]
 
 
@@ -86,57 +86,57 @@ def _request(lines: Sequence[bytes], indexes: Sequence[int], compress: bool) -> 
     return Request("POST", BATCH_PATH, headers, content)
 
 
-def _read(reply: Reply, indexes: Sequence[int]) -> _Told:
-    told, seen = _Told(), -1
+def _read(reply: Reply, indexes: Sequence[int]) -> _Outcomes:
+    outcomes, last_position = _Outcomes(), -1
     if not reply.reached:
-        told.not_taken, told.why = list(indexes), reply.broke or ""
-        return told
+        outcomes.not_taken, outcomes.why = list(indexes), reply.broke or ""
+        return outcomes
     if reply.status >= 300 and reply.broke is None:
-        return _whole(reply, indexes)
-    told.why = reply.broke or ""
+        return _read_problem(reply, indexes)
+    outcomes.why = reply.broke or ""
     try:
         for text in reply.body.splitlines() if reply.status < 300 else ():
             if text.strip():
-                seen = _line(told, from_json(text), indexes)
+                last_position = _line(outcomes, from_json(text), indexes)
     except (ValueError, KeyError, TypeError) as error:
-        told.why = told.why or f"the answer broke off ({type(error).__name__})"
-    known = {*told.answers, *told.unknown, *told.not_taken}
-    silent = [index for index in indexes if index not in known]
+        outcomes.why = outcomes.why or f"the answer broke off ({type(error).__name__})"
+    answered = {*outcomes.answers, *outcomes.unknown, *outcomes.not_taken}
+    silent = [index for index in indexes if index not in answered]
     if silent:
-        told.why = told.why or f"no answer for {len(silent)} lines (the last one answered was {seen + 1})"
-        told.unknown += silent
-    return told
+        outcomes.why = outcomes.why or f"no answer for {len(silent)} lines (the last one answered was {last_position + 1})"
+        outcomes.unknown += silent
+    return outcomes
 
 
-def _tell(journal: Journal | None, told: _Told) -> None:
+def _tell(journal: Journal | None, outcomes: _Outcomes) -> None:
     if journal is None:
         return
-    for index, answer in told.answers.items():
+    for index, answer in outcomes.answers.items():
         journal.answered(index, answer)
-    if told.unknown:
-        journal.failed(told.unknown, told.why, taken=None)
-    if told.not_taken:
-        journal.failed(told.not_taken, told.why, taken=False)
+    if outcomes.unknown:
+        journal.failed(outcomes.unknown, outcomes.why, taken=None)
+    if outcomes.not_taken:
+        journal.failed(outcomes.not_taken, outcomes.why, taken=False)
     journal.settled()
 
 
-def _whole(reply: Reply, indexes: Sequence[int]) -> _Told:
+def _read_problem(reply: Reply, indexes: Sequence[int]) -> _Outcomes:
     """The request as a whole was answered with a problem."""
     problem = problem_of(reply.body)
     status, slug = reply.status, slug_of(problem)
     if status == 413:
         if len(indexes) == 1:
-            refused = Answer("refused", reason=said(status, problem), problem=problem)
-            return _Told(answers=dict.fromkeys(indexes, refused))
-        return _Told(not_taken=list(indexes), why=_SPLIT, split=True)
+            refused = Answer("refused", reason=describe_problem(status, problem), problem=problem)
+            return _Outcomes(answers=dict.fromkeys(indexes, refused))
+        return _Outcomes(not_taken=list(indexes), why=_SPLIT, split=True)
     if is_for_later(status, slug):
-        told = _Told(why=said(status, problem), wait_s=retry_after_s(reply.headers.get("retry-after")))
-        (told.not_taken if status == 429 or slug in _NOT_TAKEN else told.unknown).extend(indexes)
-        return told
+        outcomes = _Outcomes(why=describe_problem(status, problem), wait_s=retry_after_s(reply.headers.get("retry-after")))
+        (outcomes.not_taken if status == 429 or slug in _NOT_TAKEN else outcomes.unknown).extend(indexes)
+        return outcomes
     raise problem_error(status, problem)
 
 
-def _line(told: _Told, line: Mapping[str, Any], indexes: Sequence[int]) -> int:
+def _line(outcomes: _Outcomes, line: Mapping[str, Any], indexes: Sequence[int]) -> int:
     """One line of the answer; the position of its line in this request (`line` counts from 1)."""
     at = int(line["line"]) - 1
     if not 0 <= at < len(indexes):
@@ -145,20 +145,20 @@ def _line(told: _Told, line: Mapping[str, Any], indexes: Sequence[int]) -> int:
     problem = line.get("problem") or {}
     slug = slug_of(problem)
     if status < 300:
-        told.answers[index] = _accepted(line)
+        outcomes.answers[index] = _accepted(line)
     elif slug in _TOO_MUCH:
-        told.not_taken.append(index)
-        told.why, told.split = _SPLIT, True
+        outcomes.not_taken.append(index)
+        outcomes.why, outcomes.split = _SPLIT, True
     elif is_for_later(status, slug):
-        (told.not_taken if slug in _NOT_TAKEN else told.unknown).append(index)
-        told.why = told.why or said(status, problem)
+        (outcomes.not_taken if slug in _NOT_TAKEN else outcomes.unknown).append(index)
+        outcomes.why = outcomes.why or describe_problem(status, problem)
     else:
-        told.answers[index] = Answer("refused", reason=_reason(status, problem), problem=dict(problem))
+        outcomes.answers[index] = Answer("refused", reason=_reason(status, problem), problem=dict(problem))
     return at
 
 
 def _accepted(line: Mapping[str, Any]) -> Answer:
-    advisories = tuple(Advisory.model_validate(one) for one in line.get("advisories") or ())
+    advisories = tuple(Advisory.model_validate(advisory) for advisory in line.get("advisories") or ())
     replayed = bool(line.get("replayed"))
     return Answer(
         "accepted", line["signal_id"], line["accepted_at"], line.get("receipt"), replayed=replayed, advisories=advisories
@@ -167,5 +167,5 @@ def _accepted(line: Mapping[str, Any]) -> Answer:
 
 def _reason(status: int, problem: Mapping[str, Any]) -> str:
     """All faults of the line in one sentence."""
-    faults = "; ".join(f"{one.pointer}: {one.detail}" for one in faults_of(problem))
+    faults = "; ".join(f"{fault.pointer}: {fault.detail}" for fault in faults_of(problem))
     return f"{problem.get('title') or status}: {faults or problem.get('detail') or ''}".rstrip(": ")

@@ -91,8 +91,8 @@ def measure(signal_id: str, body: Mapping[str, Any], patience: Patience) -> Step
     """The measure in each case of the signal. Its `reference` is what makes it count once."""
     if not body.get("reference"):
         raise ValueError("a measure needs a `reference` of your own: by it a retry counts once, after a crash of yours too")
-    found = yield from _posted(_Measured, f"/v1/signals/{_part(signal_id)}/measures", body, None, patience)
-    return list(found.measures)
+    measured = yield from _posted(_Measured, f"/v1/signals/{_part(signal_id)}/measures", body, None, patience)
+    return list(measured.measures)
 
 
 def order(order_id: str, patience: Patience) -> Steps[Order]:

@@ -57,8 +57,8 @@ class Client:
     def send_many(self, signals: Iterable[Signal], *, batch: int = BATCH) -> Iterator[Answer]:
         """One answer a signal, in order, as the batches are answered. A signal that is refused does not stop the others. After
         an Unavailable send all again: what was taken counts once."""
-        left = iter(signals)
-        while some := list(islice(left, batch)):
+        remaining = iter(signals)
+        while some := list(islice(remaining, batch)):
             yield from drive(calls.send_many(some, self._patience), self._http, self._token, self._sleep)
 
     def retract(self, reference: str, reason: str) -> Receipt:
@@ -104,9 +104,9 @@ class Client:
         """All notices behind `after`, then each as it comes, without end. Keep the `cursor` of the last one you dealt with: a
         restart goes on there. What lies before a request counts as received, so one is made when all of a page were taken."""
         while True:
-            found = self.inbox(after, wait_s=wait_s)
-            yield from found.items
-            after = found.next if found.next is not None else after
+            page = self.inbox(after, wait_s=wait_s)
+            yield from page.items
+            after = page.next if page.next is not None else after
 
     def acknowledge(self, notice_id: str) -> Notice:
         """Says that your system has the notice and will act; again gives the first time back."""
@@ -180,10 +180,10 @@ class AsyncClient:
 
     async def notices(self, after: str | None = None, *, wait_s: float = WAIT_S) -> AsyncIterator[Notice]:
         while True:
-            found = await self.inbox(after, wait_s=wait_s)
-            for notice in found.items:
+            page = await self.inbox(after, wait_s=wait_s)
+            for notice in page.items:
                 yield notice
-            after = found.next if found.next is not None else after
+            after = page.next if page.next is not None else after
 
     async def acknowledge(self, notice_id: str) -> Notice:
         return await self._run(inbox.acknowledge(notice_id, self._patience))

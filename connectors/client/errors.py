@@ -47,7 +47,7 @@ class ProblemError(ClientError):
         self.title = str(problem.get("title") or "no problem details")
         self.detail = str(problem.get("detail") or "")
         self.faults = faults_of(problem)
-        super().__init__(said(status, problem))
+        super().__init__(describe_problem(status, problem))
 
 
 class Unauthenticated(ProblemError):
@@ -93,10 +93,10 @@ def problem_error(status: int, problem: Mapping[str, Any]) -> ProblemError:
 def problem_of(body: bytes) -> dict[str, Any]:
     """The problem details of an answer; empty when it is none (a proxy's page)."""
     try:
-        found = from_json(body)
+        problem = from_json(body)
     except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return problem if isinstance(problem, dict) else {}
 
 
 def slug_of(problem: Mapping[str, Any]) -> str:
@@ -104,15 +104,15 @@ def slug_of(problem: Mapping[str, Any]) -> str:
 
 
 def faults_of(problem: Mapping[str, Any]) -> tuple[Fault, ...]:
-    told = problem.get("errors")
+    entries = problem.get("errors")
     return tuple(
-        Fault(str(one.get("pointer") or "body"), str(one.get("detail")))
-        for one in (told if isinstance(told, list) else ())
-        if isinstance(one, Mapping)
+        Fault(str(entry.get("pointer") or "body"), str(entry.get("detail")))
+        for entry in (entries if isinstance(entries, list) else ())
+        if isinstance(entry, Mapping)
     )
 
 
-def said(status: int, problem: Mapping[str, Any]) -> str:
+def describe_problem(status: int, problem: Mapping[str, Any]) -> str:
     """Render a problem as one line: `422 The signal is not valid: /region: ...`."""
-    told = "; ".join(f"{one.pointer}: {one.detail}" for one in faults_of(problem)) or str(problem.get("detail") or "")
-    return f"{status} {problem.get('title') or ''}: {told}".replace(" : ", ": ").rstrip(": ")
+    details = "; ".join(f"{fault.pointer}: {fault.detail}" for fault in faults_of(problem)) or str(problem.get("detail") or "")
+    return f"{status} {problem.get('title') or ''}: {details}".replace(" : ", ": ").rstrip(": ")

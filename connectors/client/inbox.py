@@ -51,8 +51,8 @@ class Page(Told):
 
 def page(after: str | None, wait_s: float, limit: int, patience: Patience) -> Steps[Page]:
     """What lies behind `after`; when there is nothing, as soon as something comes, for `wait_s` at most (the gateway: 30)."""
-    asked = {"wait_s": f"{wait_s:g}", "limit": str(limit)} | ({"after": after} if after is not None else {})
-    reply = yield from until_answered(Request("GET", f"/v1/inbox?{urlencode(asked)}"), patience)
+    query = {"wait_s": f"{wait_s:g}", "limit": str(limit)} | ({"after": after} if after is not None else {})
+    reply = yield from until_answered(Request("GET", f"/v1/inbox?{urlencode(query)}"), patience)
     return model_of(Page, reply)
 
 

@@ -38,7 +38,7 @@ def send_many(signals: Sequence[Mapping[str, Any]], patience: Patience) -> Steps
     for signal in signals:
         _named(signal)
     answers = yield from send_all(signals, patience=patience, compress=True)
-    return [replace(one, reference=str(signal["reference"])) for one, signal in zip(answers, signals, strict=True)]
+    return [replace(answer, reference=str(signal["reference"])) for answer, signal in zip(answers, signals, strict=True)]
 
 
 def retract(reference: str, reason: str, patience: Patience) -> Steps[Receipt]:
@@ -86,8 +86,8 @@ def _until(end: float, steps: Steps[Result], now: Callable[[], float]) -> Steps[
         try:
             step = steps.send(reply)
         except StopIteration as done:
-            found: Result = done.value
-            return found
+            result: Result = done.value
+            return result
         if isinstance(step, Wait):
             left_s = end - now()
             if left_s <= 0:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
 
 from .backoff import Backoff, retry_after_s
-from .errors import Unavailable, problem_error, problem_of, said, slug_of
+from .errors import Unavailable, describe_problem, problem_error, problem_of, slug_of
 
 
 class Request(NamedTuple):
@@ -85,7 +85,7 @@ def until_answered(request: Request, patience: Patience) -> Steps[Reply]:
             return reply
         else:
             problem = problem_of(reply.body)
-            why = said(reply.status, problem)
+            why = describe_problem(reply.status, problem)
             soon = reply.status == 409 and "retry-after" in reply.headers
             if not soon and not is_for_later(reply.status, slug_of(problem)):
                 raise problem_error(reply.status, problem)

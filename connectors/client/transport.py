@@ -27,8 +27,8 @@ def drive(steps: Steps[Result], client: httpx.Client, token: Token, sleep: Calla
         try:
             step = steps.send(reply)
         except StopIteration as end:
-            found: Result = end.value
-            return found
+            result: Result = end.value
+            return result
         reply = None
         if isinstance(step, Wait):
             sleep(step.seconds)
@@ -45,14 +45,14 @@ async def drive_async(
         try:
             step = steps.send(reply)
         except StopIteration as end:
-            found: Result = end.value
-            return found
+            result: Result = end.value
+            return result
         reply = None
         if isinstance(step, Wait):
             await sleep(step.seconds)
         else:
-            given = token if isinstance(token, str) else token()
-            reply = await _perform_async(client, step, await given if inspect.isawaitable(given) else given)
+            fresh_token = token if isinstance(token, str) else token()
+            reply = await _perform_async(client, step, await fresh_token if inspect.isawaitable(fresh_token) else fresh_token)
 
 
 def _perform(client: httpx.Client, request: Request, token: str) -> Reply:

@@ -47,19 +47,19 @@ def verify_webhook(
     came; `now` in Unix seconds. BadWebhook says what is wrong."""
     if not 0 <= tolerance_s < float("inf"):
         raise ValueError("tolerance_s is a finite number of seconds, 0 or more")
-    given = {name.lower(): value for name, value in headers.items()}
-    name, at = given.get("webhook-id", ""), given.get("webhook-timestamp", "")
+    lowered = {name.lower(): value for name, value in headers.items()}
+    name, at = lowered.get("webhook-id", ""), lowered.get("webhook-timestamp", "")
     if not name or not (at.isascii() and at.isdigit() and len(at) <= 12):
         raise BadWebhook("webhook-id or webhook-timestamp is missing")
     if abs((time.time() if now is None else now) - int(at)) > tolerance_s:
         raise BadWebhook("the message is too old, or one of the clocks is wrong")
-    signatures = [one.encode() for one in given.get("webhook-signature", "").split(" ")[:_SIGNATURES_READ]]
+    signatures = [signature.encode() for signature in lowered.get("webhook-signature", "").split(" ")[:_SIGNATURES_READ]]
     good = False
     for secret in [secrets] if isinstance(secrets, str) else secrets:
         mac = hmac.digest(_key(secret), f"{name}.{at}.".encode() + body, "sha256")
         right = b"v1," + b64encode(mac)
-        for one in signatures:
-            good |= hmac.compare_digest(right, one)
+        for signature in signatures:
+            good |= hmac.compare_digest(right, signature)
     if not good:
         raise BadWebhook("no signature is of a known secret")
     return _read(name, body)
@@ -74,7 +74,7 @@ def _key(secret: str) -> bytes:
 
 def _read(name: str, body: bytes) -> Webhook:
     try:
-        told = json.loads(body)
-        return Webhook(name, str(told["type"]), dict(told["data"]))
+        message = json.loads(body)
+        return Webhook(name, str(message["type"]), dict(message["data"]))
     except (ValueError, KeyError, TypeError, RecursionError):
         raise BadWebhook("the message is signed, but not as this version knows it") from None

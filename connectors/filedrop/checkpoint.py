@@ -78,7 +78,9 @@ class RejectFile(_AppendedFile):
     """Rejected rows as NDJSON: `{"row": 17, "where": "gateway", "reason": "…", "raw": "…"}`."""
 
     def write(self, rejects: Sequence[Reject]) -> int:
-        return self.append({"row": one.number, "where": one.where, "reason": one.reason, "raw": one.raw} for one in rejects)
+        return self.append(
+            {"row": reject.number, "where": reject.where, "reason": reject.reason, "raw": reject.raw} for reject in rejects
+        )
 
 
 class AdvisoryFile(_AppendedFile):

@@ -48,7 +48,7 @@ def command(
 def _token(file: Path | None) -> Callable[[], str]:
     if file is not None:
         return lambda: file.read_text("utf-8").strip()
-    found = os.environ.get("LIANDONG_TOKEN", "").strip()
-    if not found:
+    token = os.environ.get("LIANDONG_TOKEN", "").strip()
+    if not token:
         raise typer.BadParameter("give --token-file or set LIANDONG_TOKEN (local use: `liandong token bank-001`)")
-    return lambda: found
+    return lambda: token

@@ -51,7 +51,7 @@ def perform(order: Order) -> int:
         with Shown(console) as shown:
             totals = asyncio.run(_run(order, load_mapping(order.mapping), shown))
     except (MappingError, CursorError, Stopped) as error:
-        return _said(console, error)
+        return _print_error(console, error)
     if totals is not None:
         _say_totals(console, *totals)
     return 0
@@ -63,7 +63,7 @@ def check(path: Path, mapping_file: Path) -> int:
     try:
         return _check(path, load_mapping(mapping_file), console)
     except MappingError as error:
-        return _said(console, error)
+        return _print_error(console, error)
 
 
 async def _run(order: Order, mapping: MappingFile, shown: Shown) -> tuple[Totals, int] | None:
@@ -97,7 +97,7 @@ async def _until_signal(work: asyncio.Future[None]) -> None:
         await work
 
 
-def _said(console: Console, error: Exception) -> int:
+def _print_error(console: Console, error: Exception) -> int:
     console.print(f"[bold red]error[/] {escape(str(error))}", highlight=False, soft_wrap=True)
     return 2
 

@@ -38,19 +38,19 @@ def converter(mapping: MappingFile, file_name: str) -> Callable[[Cells, int, str
     """`body(cells, row number, hash of the row)`; RowFault when the row does not fit."""
 
     def body(cells: Cells, number: int, row_hash: str) -> dict[str, Any]:
-        found: dict[str, Any] = {
+        signal: dict[str, Any] = {
             "reference": _reference(mapping.reference, cells, file_name, number, row_hash),
             "kind": _value(mapping.kind, cells),
             "occurred_at": _moment(mapping.occurred_at, cells, mapping.timezone),
             "region": _value(mapping.region, cells),
-            "indicators": [one for cell in mapping.indicators for one in _indicators(cell, cells)],
+            "indicators": [indicator for cell in mapping.indicators for indicator in _indicators(cell, cells)],
         }
         for name in _MORE:
             if (part := getattr(mapping, name)) is not None and (value := _part(part, cells, mapping.timezone)) is not None:
-                found[name] = value
+                signal[name] = value
         if mapping.event is not None and (event := _event(mapping.event, cells, mapping.timezone)) is not None:
-            found["event"] = event
-        return found
+            signal["event"] = event
+        return signal
 
     return body
 
@@ -66,12 +66,12 @@ def _part(part: Any, cells: Cells, zone: str) -> Any:
     if isinstance(part, Time):
         return None if part.optional and not text_of(cells, part.column, optional=True) else _moment(part, cells, zone)
     if isinstance(part, Whole):
-        return _whole(part, cells)
+        return _read_whole_number(part, cells)
     if isinstance(part, EndCell):
         role = {} if part.role is None else {"role": part.role}
         return {"kind": part.kind.value, "value": text_of(cells, part.column), **role}
     if isinstance(part, UrlsCell):
-        return [one.strip() for one in text_of(cells, part.column, optional=True).split(part.split) if one.strip()] or None
+        return [url.strip() for url in text_of(cells, part.column, optional=True).split(part.split) if url.strip()] or None
     return _value(part, cells) or None
 
 
@@ -79,16 +79,16 @@ def _event(event: EventMap, cells: Cells, zone: str) -> dict[str, Any] | None:
     """The event of a row; None when the row has none."""
     if not all(text_of(cells, column, optional=True) for column in event.only_with):
         return None
-    found: dict[str, Any] = {"type": event.type}
+    fields: dict[str, Any] = {"type": event.type}
     for name in type(event).model_fields.keys() - {"type", "only_with"}:
         if (part := getattr(event, name)) is not None and (value := _part(part, cells, zone)) is not None:
-            found[name] = value
-    if event.type == "transfer" and "amount" not in found:
+            fields[name] = value
+    if event.type == "transfer" and "amount" not in fields:
         raise RowFault(f"{event.amount.column}: empty, and a transfer has an amount")
-    return found
+    return fields
 
 
-def _whole(cell: Whole, cells: Cells) -> int | None:
+def _read_whole_number(cell: Whole, cells: Cells) -> int | None:
     text = text_of(cells, cell.column, optional=True)
     if text and not (text.isascii() and text.isdigit() and len(text) < 16):
         raise RowFault(f"{cell.column}: {text[:40]!r} is no whole number")
@@ -97,14 +97,14 @@ def _whole(cell: Whole, cells: Cells) -> int | None:
 
 def text_of(cells: Cells, column: str, *, optional: bool = False) -> str:
     """The cell as text, stripped; '' only when it may be empty."""
-    found = _lookup(cells, column)
-    if found is None or found == "":
+    value = _lookup(cells, column)
+    if value is None or value == "":
         if optional:
             return ""
         raise RowFault(f"{column}: empty" if column in cells else f"{column}: there is no such column or member")
-    if isinstance(found, (bool, list, dict)):
+    if isinstance(value, (bool, list, dict)):
         raise RowFault(f"{column}: a text or a number is expected")
-    text = str(found).strip()
+    text = str(value).strip()
     if not text and not optional:
         raise RowFault(f"{column}: empty")
     return text
@@ -130,10 +130,10 @@ def _value(cell: Cell, cells: Cells) -> str | None:
         return cell.constant
     text = text_of(cells, cell.column, optional=cell.optional or cell.otherwise is not None)
     if cell.translate is not None:
-        known = cell.translate.get(text, cell.otherwise)
-        if known is None and not (cell.optional and not text):
+        translated = cell.translate.get(text, cell.otherwise)
+        if translated is None and not (cell.optional and not text):
             raise RowFault(f"{cell.column}: {text[:40]!r} is not in the mapping's table")
-        return known
+        return translated
     return text or cell.otherwise
 
 

@@ -69,8 +69,8 @@ class LineReader:
 
     def _fill(self) -> bool:
         """Reads one more block behind what is not cut yet."""
-        left = self._limit - self._at - (len(self._buffer) - self._cursor)
-        block = self._file.read(min(_BLOCK_BYTES, left)) if left > 0 else b""
+        unread_bytes = self._limit - self._at - (len(self._buffer) - self._cursor)
+        block = self._file.read(min(_BLOCK_BYTES, unread_bytes)) if unread_bytes > 0 else b""
         self._buffer = self._buffer[self._cursor :] + block
         self._cursor = 0
         return bool(block)

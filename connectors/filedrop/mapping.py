@@ -46,7 +46,7 @@ class Cell(_Part):
     optional: bool = False
 
     @model_validator(mode="after")
-    def _one(self) -> Cell:
+    def _check_source(self) -> Cell:
         if (self.column is None) == (self.constant is None):
             raise ValueError("give either a column or a constant")
         return self
@@ -105,14 +105,14 @@ class IndicatorCell(_Part):
 class TypologyCell(Cell):
     @model_validator(mode="after")
     def _typologies(self) -> TypologyCell:
-        _all_in(self, {one.value for one in TypologyId}, "typologies")
+        _all_in(self, {typology.value for typology in TypologyId}, "typologies")
         return self
 
 
 class StageCell(Cell):
     @model_validator(mode="after")
     def _stages(self) -> StageCell:
-        _all_in(self, {one.value for one in Stage}, "stages")
+        _all_in(self, {stage.value for stage in Stage}, "stages")
         return self
 
 
@@ -140,7 +140,7 @@ class UrlsCell(_Part):
 class _EventMap(_Part):
     """`only_with`: a row whose cell of this column, or of one of these, is empty has no event."""
 
-    only_with: Annotated[tuple[str, ...], BeforeValidator(lambda given: (given,) if isinstance(given, str) else given)] = ()
+    only_with: Annotated[tuple[str, ...], BeforeValidator(lambda names: (names,) if isinstance(names, str) else names)] = ()
     at: Time | None = None
 
 
@@ -193,7 +193,7 @@ class ReferenceCell(_Part):
     compose: Literal["row"] | None = None
 
     @model_validator(mode="after")
-    def _one(self) -> ReferenceCell:
+    def _check_source(self) -> ReferenceCell:
         if (self.column is None) == (self.compose is None):
             raise ValueError("give either a column or `compose: row`")
         return self
@@ -201,12 +201,12 @@ class ReferenceCell(_Part):
 
 def _known_encoding(name: str) -> str:
     try:
-        found = codecs.lookup(name).name
+        codec_name = codecs.lookup(name).name
     except LookupError as error:
         raise ValueError(f"there is no encoding {name!r}") from error
-    if found not in _SAFE:
+    if codec_name not in _SAFE:
         raise ValueError(f"{name} cannot be read line by line; convert the file to UTF-8 or GB 18030")
-    return found
+    return codec_name
 
 
 def _known_zone(name: str) -> str:
@@ -243,7 +243,7 @@ class MappingFile(_Part):
     event: EventMap | None = None
 
     @model_validator(mode="after")
-    def _whole(self) -> MappingFile:
+    def _check_settings(self) -> MappingFile:
         if self.delimiter == self.quote or {self.delimiter, self.quote} & {"\n", "\r"}:
             raise ValueError("delimiter and quote must differ and cannot be line ends")
         if self.quote.isspace():
@@ -281,14 +281,14 @@ def _columns(part: Any) -> Iterator[str]:
             elif name != "translate":
                 yield from _columns(value)
     elif isinstance(part, (list, tuple)):
-        for one in part:
-            yield from _columns(one)
+        for element in part:
+            yield from _columns(element)
 
 
-def _all_in(cell: Cell, known: set[str], what: str) -> None:
-    given = {cell.constant, cell.otherwise, *(cell.translate or {}).values()} - {None}
-    if wrong := sorted(str(value) for value in given if value not in known):
-        raise ValueError(f"{', '.join(wrong)}: not one of the {what} ({', '.join(sorted(known))})")
+def _all_in(cell: Cell, allowed: set[str], what: str) -> None:
+    values = {cell.constant, cell.otherwise, *(cell.translate or {}).values()} - {None}
+    if wrong := sorted(str(value) for value in values if value not in allowed):
+        raise ValueError(f"{', '.join(wrong)}: not one of the {what} ({', '.join(sorted(allowed))})")
 
 
 _REGION: TypeAdapter[str] = TypeAdapter(Region)
@@ -324,5 +324,5 @@ def parse_mapping(raw: Mapping[str, Any], name: str = "mapping") -> MappingFile:
     try:
         return MappingFile.model_validate(raw)
     except ValidationError as error:
-        lines = [f"  {'.'.join(str(part) for part in one['loc']) or 'mapping'}: {one['msg']}" for one in error.errors()]
+        lines = [f"  {'.'.join(str(part) for part in detail['loc']) or 'mapping'}: {detail['msg']}" for detail in error.errors()]
         raise MappingError(f"the mapping {name} is not valid:\n" + "\n".join(lines)) from error

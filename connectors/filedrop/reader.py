@@ -90,7 +90,7 @@ def _row(line: Line, lines: LineReader, decoder: Decoder, width: int | None, is_
         if fault:
             lines.put_back(more)
             return _faulty(line, decoder, fault)
-        raw = line.raw + b"".join(one.raw for one in more)
+        raw = line.raw + b"".join(following.raw for following in more)
         return RawRow(line.start, more[-1].end, raw, _bare("".join(texts)), record.values)
     if state is State.FAULTY:
         return _faulty(line, decoder, record.fault)

@@ -41,7 +41,7 @@ class FileSource:
         follow: bool = False,
         settle_s: float = 2.0,
         now: Callable[[], float] = time.time,
-        told: Callable[[str], None] = lambda line: None,
+        report: Callable[[str], None] = lambda line: None,
     ) -> None:
         self._path = path
         self._mapping = mapping
@@ -50,7 +50,7 @@ class FileSource:
         self._follow = follow
         self._settle_s = settle_s
         self._now = now
-        self._told = told
+        self._report = report
 
     @property
     def name(self) -> str:
@@ -76,7 +76,7 @@ class FileSource:
         """The rows after a position. MappingError when the header lacks a column that the mapping names."""
         stat = self._path.stat()
         if after and not self._is_same(after, stat):
-            self._told(f"{self.name}: another file than before, reading it from its start")
+            self._report(f"{self.name}: another file than before, reading it from its start")
             after = {}
         header = self._header(stat)
         if header is None:

@@ -41,7 +41,7 @@ class FileDrop:
 
     async def feed(self, path: Path, *, follow: bool = False) -> Totals:
         """Everything that is in the file; with `follow`, what is whole by now."""
-        source = FileSource(path, self.mapping, follow=follow, settle_s=self.settle_s, told=self.told)
+        source = FileSource(path, self.mapping, follow=follow, settle_s=self.settle_s, report=self.told)
         cursor, rejects = FileCursor(self.beside(path, "cursor.json")), RejectFile(self.beside(path, "rejects.ndjson"))
         advisories = AdvisoryFile(self.beside(path, "advisories.ndjson"))
         with alone(self.beside(path, "lock")):

@@ -180,7 +180,7 @@ class Action(Stored):
     passed: tuple[Name, ...] = Field(default=(), max_length=200)
 
     @model_validator(mode="after")
-    def _whole(self) -> Self:
+    def _check_parts(self) -> Self:
         """A move without its officer would leave a claimed case that nobody holds, and nobody could end."""
         if self.kind in OFFICERS_ONLY and self.officer is None:
             raise ValueError("an officer's action names the officer")

@@ -64,7 +64,7 @@ class Endpoint(Stored):
 
     def takes(self, kind: str) -> bool:
         """Whether a message of the kind is for it, now or once it is switched on again."""
-        return any(kind == one or kind.startswith(f"{one}.") for one in self.kinds)
+        return any(kind == chosen or kind.startswith(f"{chosen}.") for chosen in self.kinds)
 
 
 class Endpoints(Stored):
@@ -77,7 +77,7 @@ class Endpoints(Stored):
     endpoints: Annotated[tuple[Endpoint, ...], Field(max_length=MOST_ENDPOINTS)] = ()
 
     def of(self, endpoint_id: str) -> Endpoint | None:
-        return next((one for one in self.endpoints if one.endpoint_id == endpoint_id), None)
+        return next((endpoint for endpoint in self.endpoints if endpoint.endpoint_id == endpoint_id), None)
 
 
 class HookNotice(Stored):

@@ -48,7 +48,7 @@ class OrderIn(Strict):
     revision: int | None = Field(default=None, ge=1, le=2**53)
 
     @model_validator(mode="after")
-    def _whole(self) -> Self:
+    def _check_fields(self) -> Self:
         if self.kind in _ABOUT_ANOTHER and self.of is None:
             raise ValueError(f"a {self.kind.value} names the order that it is about, in 'of'")
         if self.kind not in _ABOUT_ANOTHER and self.kind not in LETTERS and self.subject is None:
@@ -80,7 +80,7 @@ class AnswerIn(Strict):
     text: str | None = Field(default=None, min_length=1, max_length=700)
 
     @model_validator(mode="after")
-    def _whole(self) -> Self:
+    def _check_fields(self) -> Self:
         if self.result == "verified" and not self.verified:
             raise ValueError("name the fields that you compared, in 'verified'")
         if self.result == "mismatch" and not self.mismatched:

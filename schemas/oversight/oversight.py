@@ -126,7 +126,7 @@ class OversightAction(Stored):
     campaign: CampaignMove | None = None
 
     @model_validator(mode="after")
-    def _one(self) -> Self:
+    def _check_move(self) -> Self:
         there = [part for part in PARTS if getattr(self, part) is not None]
         if len(there) != 1 or self.about != about(there[0], getattr(getattr(self, there[0]), PARTS[there[0]][1])):
             raise ValueError("an action is one move, and about what the move is about")

@@ -53,7 +53,7 @@ def protect(
     policy's placeholders, `hubs` its hubs. The body is named without either list, for they change."""
     name = signal_id(tokenizer, institution, reference)
     named = sorted(mentions(body.indicators, body.event), key=_order)
-    contents = [tokenizer.token(one.kind, one.value) for one in named]
+    contents = [tokenizer.token(mention.kind, mention.value) for mention in named]
     amount = body.at_stake()
     more = _more(body, tokenizer)
     content = "|".join(
@@ -62,7 +62,7 @@ def protect(
             body.occurred_at.isoformat(),
             body.region,
             f"{amount.minor}{amount.currency}" if amount else "",
-            *(f"{one.role}{token}" for one, token in zip(named, contents, strict=True)),
+            *(f"{mention.role}{token}" for mention, token in zip(named, contents, strict=True)),
             *_later_fields(more, body, named, contents),
         )
     )
@@ -98,10 +98,10 @@ def _matched_content(
     """The name of a content as it is matched. Where a list or a placeholder has changed what its subjects are, or which is the
     first, it is another one: the same content may stand in another partition by another list, and one must not take away what the
     other added."""
-    plain = [tokenizer.subject(one.kind, one.value) for one in named]
-    if [one.token for one in subjects[: len(named)]] == plain and not any(one.hub for one in subjects):
+    plain = [tokenizer.subject(mention.kind, mention.value) for mention in named]
+    if [subject.token for subject in subjects[: len(named)]] == plain and not any(subject.hub for subject in subjects):
         return content_id
-    matched = (one.token + ("!" if one.hub else "") for one in subjects)
+    matched = (subject.token + ("!" if subject.hub else "") for subject in subjects)
     return tokenizer.token("content", content_id, *matched).partition(".")[2]
 
 
@@ -117,23 +117,25 @@ def _subjects(
     """What is named, in the order of `_rank`, and behind it what is derived from that. An unmatched thing has a token made of the
     content: it is no other signal's, but a re-send's, which is found by it. Nothing is derived from it."""
     subjects, is_plain, derived = [], True, dict[Derived, None]()
-    for one in named:
-        unmatched = unmatched_as(one.kind, one.value, listed)
-        hub = hubs.mark_of(one.kind, one.value) if unmatched is None else None
+    for mention in named:
+        unmatched = unmatched_as(mention.kind, mention.value, listed)
+        hub = hubs.mark_of(mention.kind, mention.value) if unmatched is None else None
         is_plain &= unmatched is None and hub is None
         if unmatched is not None:
-            token = tokenizer.token("unmatched", content_id, one.kind, one.role, one.part or "", one.value)
+            token = tokenizer.token("unmatched", content_id, mention.kind, mention.role, mention.part or "", mention.value)
         else:
-            token = tokenizer.subject(one.kind, one.value)
-            if one.role == "suspect":
-                derived |= dict.fromkeys(derive(one.kind, one.value))
-        sealed = sealer.seal(one.value, f"{name}/{token}")
+            token = tokenizer.subject(mention.kind, mention.value)
+            if mention.role == "suspect":
+                derived |= dict.fromkeys(derive(mention.kind, mention.value))
+        sealed = sealer.seal(mention.value, f"{name}/{token}")
         more: dict[str, Any] = {"unmatched": unmatched, "hub": hub}
-        subjects.append(Subject.trusted(kind=one.kind, role=one.role, token=token, sealed=sealed, part=one.part, **more))
+        subjects.append(
+            Subject.trusted(kind=mention.kind, role=mention.role, token=token, sealed=sealed, part=mention.part, **more)
+        )
     if not is_plain:
         subjects.sort(key=_rank)
     if derived:
-        subjects += _derived(derived, {one.token for one in subjects}, listed, hubs, name, tokenizer, sealer)
+        subjects += _derived(derived, {subject.token for subject in subjects}, listed, hubs, name, tokenizer, sealer)
     return subjects
 
 
@@ -147,35 +149,35 @@ def _derived(
     sealer: Sealer,
 ) -> list[Subject]:
     """What the suspects name besides themselves, each once, behind all that the sender named. It is no part of the content."""
-    found: dict[str, Subject] = {}
+    subjects: dict[str, Subject] = {}
     for kind, value in things:
         if is_placeholder(kind, value) or unmatched_as(kind, value, listed):
             continue
         token = tokenizer.subject(kind, value)
-        if token not in named and token not in found and len(found) < MAX_DERIVED:
+        if token not in named and token not in subjects and len(subjects) < MAX_DERIVED:
             sealed, hub = sealer.seal(value, f"{name}/{token}"), hubs.mark_of(kind, value)
-            found[token] = Subject.trusted(kind=kind, role="suspect", token=token, sealed=sealed, hub=hub, derived=True)
-    return list(found.values())
+            subjects[token] = Subject.trusted(kind=kind, role="suspect", token=token, sealed=sealed, hub=hub, derived=True)
+    return list(subjects.values())
 
 
 def _whose(name: str, trust: Trust | None, contact: str | None, sealer: Sealer) -> dict[str, Any]:
-    found: dict[str, Any] = {} if trust is None else {"trust": trust}
-    return found | ({"contact_sealed": sealer.seal(contact, f"{name}/contact")} if contact else {})
+    fields: dict[str, Any] = {} if trust is None else {"trust": trust}
+    return fields | ({"contact_sealed": sealer.seal(contact, f"{name}/contact")} if contact else {})
 
 
 def _more(body: SignalIn, tokenizer: Tokenizer) -> dict[str, Any]:
     """What the later fields give but for the event, only those that are there: they count, so they are part of the content."""
-    found: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
     if body.typology is not None:
-        found["typology"] = body.typology
+        fields["typology"] = body.typology
     if body.stage is not None:
-        found["stage"] = body.stage
+        fields["stage"] = body.stage
     if body.loss is not None:
-        found["loss_minor"], found["loss_currency"] = body.loss.minor, body.loss.currency
+        fields["loss_minor"], fields["loss_currency"] = body.loss.minor, body.loss.currency
     if body.derived_from is not None:
         institution, slash, reference = body.derived_from.partition("/")
-        found["derived_from"] = signal_id(tokenizer, institution, reference) if slash else institution
-    return found
+        fields["derived_from"] = signal_id(tokenizer, institution, reference) if slash else institution
+    return fields
 
 
 def _event(body: SignalIn, name: str, subjects: list[Subject], sealer: Sealer) -> EventFact:
@@ -196,7 +198,9 @@ def _later_fields(
     event = body.event
     if event is None:
         return (json.dumps(more, sort_keys=True, default=datetime.isoformat),) if more else ()
-    ends: dict[str, Any] = {one.part: token for one, token in zip(named, contents, strict=True) if one.part is not None}
+    ends: dict[str, Any] = {
+        mention.part: token for mention, token in zip(named, contents, strict=True) if mention.part is not None
+    }
     plain = {field: value for field, value in event.plain().items() if value is not None}
     fact = {"type": event.type, "at": event.at or body.occurred_at, "name": getattr(event, "name", None)}
     fact |= plain | ends

@@ -32,10 +32,10 @@ def load_or_create(path: Path) -> OKPKey:
         key = OKPKey.generate_key(ALGORITHM, auto_kid=True)
         write_private_file(path, json.dumps(key.as_dict(private=True)), keep_existing=True)
     key = OKPKey.import_key(json.loads(path.read_text("utf-8")))
-    known = [one.as_dict(private=False) for one in public_keys(public_path(path))]
+    published = [public_key.as_dict(private=False) for public_key in public_keys(public_path(path))]
     own = key.as_dict(private=False)
-    if own not in known:  # what older keys signed is verified on
-        public_path(path).write_text(json.dumps({"keys": [*known, own]}), "utf-8")
+    if own not in published:  # what older keys signed is verified on
+        public_path(path).write_text(json.dumps({"keys": [*published, own]}), "utf-8")
     return key
 
 
@@ -43,7 +43,7 @@ def public_keys(path: Path) -> list[OKPKey]:
     """The keys of a JWKS file; none where there is no file."""
     if not path.exists():
         return []
-    return [OKPKey.import_key(one) for one in json.loads(path.read_text("utf-8"))["keys"]]
+    return [OKPKey.import_key(jwk) for jwk in json.loads(path.read_text("utf-8"))["keys"]]
 
 
 class Ed25519Signer:
@@ -72,10 +72,10 @@ class Ed25519Verifier:
     def __call__(self, signature: str) -> bytes | None:
         """None when the signature is not right, whatever is wrong with it."""
         try:
-            found = jws.extract_compact(signature.encode())
-            key = self._keys.get(str(found.headers().get("kid")))
-            if key is None or not jws.validate_compact(found, key, algorithms=[ALGORITHM]):
+            parsed = jws.extract_compact(signature.encode())
+            key = self._keys.get(str(parsed.headers().get("kid")))
+            if key is None or not jws.validate_compact(parsed, key, algorithms=[ALGORITHM]):
                 return None
-            return bytes(found.payload)
+            return bytes(parsed.payload)
         except (JoseError, ValueError, UnicodeError):
             return None

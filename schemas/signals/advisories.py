@@ -40,12 +40,12 @@ class Advice(NamedTuple):
 
 def advice(body: SignalIn, listed: Placeholders = NO_PLACEHOLDERS) -> list[Advice]:
     """All that is to be said, in the order of the body. `listed`: the policy's placeholders."""
-    found: list[Advice] = []
+    advised: list[Advice] = []
     for at, kind, value in places(body.indicators, body.event):
         unmatched = unmatched_as(kind, value, listed)
         for code in advisories(kind, value) if unmatched is None else (unmatched,):
-            found.append(Advice("".join([f"/{part}" for part in at]), code, _sentence(code, value)))
-    return found
+            advised.append(Advice("".join([f"/{part}" for part in at]), code, _sentence(code, value)))
+    return advised
 
 
 def _sentence(code: str, value: str) -> str:

@@ -24,8 +24,8 @@ def read_amount(text: str, decimal_sign: str = ".") -> Decimal | None:
     match = _pattern(decimal_sign).fullmatch(plain)
     if match is None or len(plain) > MOST_DIGITS:
         return None
-    sign, grouped, whole, fraction, exponent = match.groups()
-    digits = re.sub(r"\D", "", grouped, flags=re.ASCII) if grouped is not None else whole
+    sign, grouped, ungrouped, fraction, exponent = match.groups()
+    digits = re.sub(r"\D", "", grouped, flags=re.ASCII) if grouped is not None else ungrouped
     if not digits and not fraction:
         return None
     return Decimal(f"{sign}{digits or '0'}{'.' + fraction if fraction else ''}{exponent or ''}")

@@ -152,7 +152,7 @@ class Message(_Event):
     urls: Annotated[tuple[Url, ...], AtMost(MAX_URLS)] = ()
 
     def things(self) -> Iterable[tuple[IndicatorKind, str]]:
-        return [(IndicatorKind.URL, one) for one in self.urls]
+        return [(IndicatorKind.URL, url) for url in self.urls]
 
     def plain(self) -> dict[str, Any]:
         return {"count": self.count}
@@ -167,7 +167,7 @@ class Site(_Event):
     registered_at: GivenInstant | None = None
 
     @model_validator(mode="after")
-    def _one(self) -> Self:
+    def _check_address(self) -> Self:
         if self.url is None and self.domain is None:
             raise ValueError("a site has a url or a domain")
         return self
@@ -221,23 +221,24 @@ class EventFact(Stored):
 def mentions(indicators: Sequence[Indicator], event: Event | None) -> Sequence[Indicator | Mention]:
     """All that a signal names, each once: what stands in both `indicators` and the event has the event's part."""
     if event is None:
-        once = {(one.kind, one.value, one.role): one for one in reversed(indicators)}
+        once = {(indicator.kind, indicator.value, indicator.role): indicator for indicator in reversed(indicators)}
         return indicators if len(once) == len(indicators) else list(reversed(once.values()))
-    found: dict[tuple[str | None, ...], Mention] = {
-        (one.kind, one.value, one.role): Mention(one.kind, one.value, one.role) for one in indicators
+    mentioned: dict[tuple[str | None, ...], Mention] = {
+        (indicator.kind, indicator.value, indicator.role): Mention(indicator.kind, indicator.value, indicator.role)
+        for indicator in indicators
     }
-    for one in _of_event(event, {(named.kind, named.value): named.role for named in found.values()}):
-        key: tuple[str | None, ...] = one[:3]
-        if key in found and found[key].part is not None and one.part is not None:
-            key = one  # both ends have the same value, which stands for none: they are two
-        found[key] = one
-    return list(found.values())
+    for mention in _of_event(event, {(named.kind, named.value): named.role for named in mentioned.values()}):
+        key: tuple[str | None, ...] = mention[:3]
+        if key in mentioned and mentioned[key].part is not None and mention.part is not None:
+            key = mention  # both ends have the same value, which stands for none: they are two
+        mentioned[key] = mention
+    return list(mentioned.values())
 
 
-def _of_event(event: Event, said: dict[tuple[IndicatorKind, str], Role]) -> Iterator[Mention]:
+def _of_event(event: Event, roles: dict[tuple[IndicatorKind, str], Role]) -> Iterator[Mention]:
     for part in event.parts:
         end: End = getattr(event, part)
-        yield Mention(end.kind, end.value, end.role or said.get((end.kind, end.value)) or ENDS[part][0], part)
+        yield Mention(end.kind, end.value, end.role or roles.get((end.kind, end.value)) or ENDS[part][0], part)
     for kind, value in event.things():
         yield Mention(kind, value, "suspect")
 
@@ -253,5 +254,5 @@ def places(indicators: Sequence[Indicator], event: Event | None) -> Iterator[Pla
                 yield Place(("event", name), kind, value)
         for n, value in enumerate(getattr(event, "urls", ())):
             yield Place(("event", "urls", n), IndicatorKind.URL, value)
-    for n, one in enumerate(indicators):
-        yield Place(("indicators", n), one.kind, one.value)
+    for n, indicator in enumerate(indicators):
+        yield Place(("indicators", n), indicator.kind, indicator.value)

@@ -76,12 +76,12 @@ def is_own(rule: str) -> bool:
 
 def told(reasons: Iterable[Reason]) -> list[ReasonOut]:
     """For the officers of a case: all of them. For a sender: a receipt's, which are its own."""
-    return [_told(reason) for reason in reasons]
+    return [_explain_reason(reason) for reason in reasons]
 
 
-def _told(reason: Reason) -> ReasonOut:
-    said = SAID.get(reason.rule)
-    zh, en = (_filled(text, reason.evidence, at) for at, text in enumerate(said[:2])) if said else (None, None)
+def _explain_reason(reason: Reason) -> ReasonOut:
+    sentences = SAID.get(reason.rule)
+    zh, en = (_filled(text, reason.evidence, at) for at, text in enumerate(sentences[:2])) if sentences else (None, None)
     plain = ", ".join(f"{name} {value}" for name, value in reason.evidence.items())
     unknown = f"{reason.rule}: {plain}"
     evidence = dict(reason.evidence)
@@ -101,7 +101,7 @@ def _value(name: str, value: int | str, language: int) -> str:
         if name.endswith("_minor"):
             return f"{value // 100:,}.{value % 100:02d}"
         return _span(value, language) if name.endswith("_s") else str(value)
-    kind = next(((one.zh, one.en) for known, one in KINDS.items() if known == value), None)
+    kind = next(((legal_kind.zh, legal_kind.en) for signal_kind, legal_kind in KINDS.items() if signal_kind == value), None)
     names = kind if name == "kind" else _STAGES.get(value) if name == "stage" else None
     return names[language] if names else value
 

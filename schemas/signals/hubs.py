@@ -44,26 +44,26 @@ class Hubs(Strict):
 
     @model_validator(mode="after")
     def _each_once(self) -> Self:
-        names, things = [one.name for one in self.listed], [_thing(one.kind, one.value) for one in self.listed]
+        names, things = [hub.name for hub in self.listed], [_thing(hub.kind, hub.value) for hub in self.listed]
         for what, values in (("name", names), ("value", things)):
             if len(set(values)) != len(values):
                 raise ValueError(f"hubs.listed: two rows have the same {what}")
-        if any(one.name == MEASURED for one in self.listed):
+        if any(hub.name == MEASURED for hub in self.listed):
             raise ValueError(f"hubs.listed: no row has the name {MEASURED}")
         return self
 
     @cached_property
     def _by_value(self) -> dict[tuple[str, str], str]:
         """What is listed, and what follows from it: of a listed host its site, of a listed handle its phone."""
-        found = {_thing(one.kind, one.value): one.name for one in self.listed}
-        for one in self.listed:
-            for kind, value in derive(one.kind, one.value):
-                found.setdefault(_thing(kind, value), one.name)
-        return found
+        names = {_thing(hub.kind, hub.value): hub.name for hub in self.listed}
+        for hub in self.listed:
+            for kind, value in derive(hub.kind, hub.value):
+                names.setdefault(_thing(kind, value), hub.name)
+        return names
 
     @cached_property
     def _by_name(self) -> dict[str, ListedHub]:
-        return {one.name: one for one in self.listed}
+        return {hub.name: hub for hub in self.listed}
 
     def row(self, name: str | None) -> ListedHub | None:
         """The row of a mark; None for a measured hub, and for a row that the list has no more."""
@@ -71,10 +71,10 @@ class Hubs(Strict):
 
     def mark_of(self, kind: str, value: str) -> str | None:
         """The name of the row that lists this canonical value. The first page of a listed host is the host itself."""
-        found = self._by_value.get(_thing(kind, value))
-        if found is None and kind == IndicatorKind.URL and value.count("/") == 3 and value.endswith("/"):
+        name = self._by_value.get(_thing(kind, value))
+        if name is None and kind == IndicatorKind.URL and value.count("/") == 3 and value.endswith("/"):
             return self._by_value.get((IndicatorKind.DOMAIN, urlsplit(value).hostname or ""))
-        return found
+        return name
 
 
 def _thing(kind: str, value: str) -> tuple[str, str]:

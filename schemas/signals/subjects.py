@@ -77,7 +77,7 @@ def unmatched_as(kind: IndicatorKind, value: str, listed: Placeholders = NO_PLAC
     """Why a value that `read_value` gave is matched with nothing; None when it is matched. `listed`: the policy's own."""
     if isinstance(value, UnmatchedText):
         return value.unmatched
-    return "placeholder" if any(value in listed.get(one, ()) for one in _ONE_NUMBER.get(kind, (kind,))) else None
+    return "placeholder" if any(value in listed.get(equal_kind, ()) for equal_kind in _ONE_NUMBER.get(kind, (kind,))) else None
 
 
 class Named(Strict):

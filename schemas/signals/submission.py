@@ -81,10 +81,12 @@ def _faults(named: Iterable[Place], inside: int = 0) -> list[InitErrorDetails]:
     """What is malformed, where it stands, and what is wrong with it. `inside`: so many members of the place are gone through."""
     return [
         InitErrorDetails(
-            type=PydanticCustomError("malformed", "{fault}", {"fault": one.value.fault}), loc=one.of_value[inside:], input=None
+            type=PydanticCustomError("malformed", "{fault}", {"fault": place.value.fault}),
+            loc=place.of_value[inside:],
+            input=None,
         )
-        for one in named
-        if isinstance(one.value, UnmatchedText) and one.value.unmatched == "malformed"
+        for place in named
+        if isinstance(place.value, UnmatchedText) and place.value.unmatched == "malformed"
     ]
 
 
@@ -129,22 +131,22 @@ class SignalIn(Strict):
         if "event" not in info.data:
             return indicators  # the event has a fault, and that is what the sender hears
         named = mentions(indicators, info.data["event"])
-        suspects = [one for one in named if one.role == "suspect"]
+        suspects = [mention for mention in named if mention.role == "suspect"]
         if not suspects:
             raise ValueError("at least one indicator, or part of the event, must have the role 'suspect'")
         if len(named) > MAX_INDICATORS:
             raise ValueError(f"indicators and what the event names are at most {MAX_INDICATORS} together")
-        if all(is_malformed(one.value) for one in suspects) and (faults := _faults(places(indicators, None), 1)):
+        if all(is_malformed(mention.value) for mention in suspects) and (faults := _faults(places(indicators, None), 1)):
             raise ValidationError.from_exception_data("SignalIn", faults)
         return indicators
 
     @model_validator(mode="after")
     def _a_suspect_of_its_kind(self) -> Self:
         """A malformed value is kept beside a suspect that is none; alone it says nothing that anybody could act on."""
-        for one in self.indicators:
-            if one.role == "suspect" and not is_malformed(one.value):
+        for indicator in self.indicators:
+            if indicator.role == "suspect" and not is_malformed(indicator.value):
                 return self
-        if all(is_malformed(one.value) for one in mentions(self.indicators, self.event) if one.role == "suspect"):
+        if all(is_malformed(mention.value) for mention in mentions(self.indicators, self.event) if mention.role == "suspect"):
             raise ValidationError.from_exception_data("SignalIn", _faults(places((), self.event)))
         return self
 

@@ -66,8 +66,8 @@ _FINANCE = (SignalKind.ILLEGAL_FINANCE,)
 _CRIME = (SignalKind.ORGANIZED_CRIME,)
 
 TYPOLOGIES: dict[TypologyId, Typology] = {
-    one.id: one
-    for one in (
+    typology.id: typology
+    for typology in (
         Typology(TypologyId.IMPERSONATING_POLICE, "冒充公检法", "impersonating police or courts", _FRAUD, ("F1032", "F1040.002")),
         Typology(TypologyId.FAKE_INVESTMENT, "虚假投资理财", "fake investment", _FRAUD, ("F1020.002", "T1583.001")),
         Typology(TypologyId.TASK_SCAM, "刷单返利", "task scam (paid likes, brushing)", _FRAUD, ("T1660",)),
@@ -122,7 +122,7 @@ def markdown() -> str:
         "",
         "| `kind` | 中文 | English | Article |",
         "|---|---|---|---|",
-        *(f"| `{kind}` | {one.zh} | {one.en} | {one.article} |" for kind, one in KINDS.items()),
+        *(f"| `{kind}` | {legal_kind.zh} | {legal_kind.en} | {legal_kind.article} |" for kind, legal_kind in KINDS.items()),
         "",
         "## Typologies",
         "",
@@ -130,7 +130,7 @@ def markdown() -> str:
         "",
         "| `typology` | 中文 | English | Kinds | F3 |",
         "|---|---|---|---|---|",
-        *(_row(one) for one in TYPOLOGIES.values()),
+        *(_row(typology) for typology in TYPOLOGIES.values()),
         "",
         "## Who sends which event",
         "",
@@ -139,15 +139,15 @@ def markdown() -> str:
         "",
         "| Institution | 中文 | `event.type` |",
         "|---|---|---|",
-        *(f"| {one.en} | {one.zh} | {', '.join(f'`{event}`' for event in one.events)} |" for one in SENDERS),
+        *(f"| {sender.en} | {sender.zh} | {', '.join(f'`{event}`' for event in sender.events)} |" for sender in SENDERS),
         "",
     ]
     return "\n".join(lines)
 
 
-def _row(one: Typology) -> str:
-    kinds = ", ".join(f"`{kind}`" for kind in one.kinds)
-    return f"| `{one.id}` | {one.zh} | {one.en} | {kinds} | {', '.join(one.techniques)} |"
+def _row(typology: Typology) -> str:
+    kinds = ", ".join(f"`{kind}`" for kind in typology.kinds)
+    return f"| `{typology.id}` | {typology.zh} | {typology.en} | {kinds} | {', '.join(typology.techniques)} |"
 
 
 if __name__ == "__main__":

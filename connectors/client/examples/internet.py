@@ -25,7 +25,7 @@ def signal(report: str, url: str) -> Signal:
     }
 
 
-async def one(client: AsyncClient, report: str, url: str) -> Outcome | None:
+async def follow_report(client: AsyncClient, report: str, url: str) -> Outcome | None:
     """What became of a report; None for one that is no signal."""
     try:
         receipt = await client.send(signal(report, url))
@@ -37,11 +37,11 @@ async def one(client: AsyncClient, report: str, url: str) -> Outcome | None:
 
 async def main(url: str, token: str, reports: dict[str, str] = REPORTS) -> dict[str, Outcome | None]:
     async with AsyncClient(url, token) as client:
-        outcomes = await asyncio.gather(*(one(client, report, site) for report, site in reports.items()))
-    found = dict(zip(reports, outcomes, strict=True))
-    for report, outcome in found.items():
+        outcomes = await asyncio.gather(*(follow_report(client, report, site) for report, site in reports.items()))
+    outcome_of = dict(zip(reports, outcomes, strict=True))
+    for report, outcome in outcome_of.items():
         print(f"{report}: {outcome.outcome if outcome else 'not taken'}")
-    return found
+    return outcome_of
 
 
 if __name__ == "__main__":

@@ -32,9 +32,9 @@ def main(url: str, token_file: Path, callers: list[str] = CALLERS) -> tuple[int,
     patience = Patience(Backoff(first_s=0.5, longest_s=30), give_up_after=20, told=print)
     with Client(url, lambda: token_file.read_text("utf-8").strip(), patience=patience) as client:
         answers = list(client.send_many(monitored(callers)))
-    known = sum(one.replayed for one in answers)
-    print(f"{sum(one.accepted for one in answers)} in the log, {known} of them known already")
-    return sum(one.accepted for one in answers), known
+    replayed = sum(answer.replayed for answer in answers)
+    print(f"{sum(answer.accepted for answer in answers)} in the log, {replayed} of them known already")
+    return sum(answer.accepted for answer in answers), replayed
 
 
 if __name__ == "__main__":

@@ -122,8 +122,8 @@ def _suffixes() -> PublicSuffixList:
 @remembered
 def registrable(value: str) -> str | None:
     """`pay.example.com.cn` -> `example.com.cn`; None when no public suffix fits, or the name is one itself."""
-    found: str | None = _suffixes().privatesuffix(value)
-    return found
+    name: str | None = _suffixes().privatesuffix(value)
+    return name
 
 
 def advisories(value: str) -> tuple[str, ...]:

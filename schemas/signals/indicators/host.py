@@ -44,8 +44,8 @@ def _read_ipv4(name: str) -> str:
     parts = [_number(part) for part in name.split(".")]
     if len(parts) > 4 or any(part > 255 for part in parts[:-1]) or parts[-1] >= 256 ** (5 - len(parts)):
         raise ValueError(f"{_SAID}; the host of this one is a number, but no address")
-    whole = parts[-1] + sum(part << 8 * (3 - at) for at, part in enumerate(parts[:-1]))
-    return str(ipaddress.IPv4Address(whole))
+    number = parts[-1] + sum(part << 8 * (3 - at) for at, part in enumerate(parts[:-1]))
+    return str(ipaddress.IPv4Address(number))
 
 
 def _number(part: str) -> int:

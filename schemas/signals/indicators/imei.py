@@ -23,7 +23,7 @@ def canonical(text: str) -> str:
         number = plain.translate(SEPARATORS).translate(_MARKS)
         if not _FORM.fullmatch(number) or has_decimals(plain):
             raise refusal(plain, _RULE)
-    whole = number[:14] + luhn_digit(number[:14])
-    if len(number) == 15 and number[14] not in ("0", whole[14]):
+    complete = number[:14] + luhn_digit(number[:14])
+    if len(number) == 15 and number[14] not in ("0", complete[14]):
         raise ValueError("the 15th digit of an IMEI is a check digit (or 0, not known); this one does not fit")
-    return whole
+    return complete

@@ -17,10 +17,10 @@ Answer = TypeVar("Answer")
 
 def remembered(function: Callable[[str], Answer]) -> Callable[[str], Answer]:
     """`function` with a memory. What it refuses (ValueError) is worked out each time."""
-    known = lru_cache(maxsize=ENTRIES)(function)
+    cached = lru_cache(maxsize=ENTRIES)(function)
 
     @wraps(function)
     def look_up(text: str) -> Answer:
-        return known(text) if len(text) <= LONGEST else function(text)
+        return cached(text) if len(text) <= LONGEST else function(text)
 
     return look_up

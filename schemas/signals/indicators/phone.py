@@ -107,21 +107,21 @@ def _international(digits: str) -> str | None:
     if not (_FOREIGN.fullmatch(digits) or _LANDLINE.fullmatch(digits)):
         return None
     for _ in range(_ZEROES):
-        found = _parsed(digits)
-        if found == digits:
-            return found
-        digits = found  # of several national zeroes each reading takes one off
+        number = _parsed(digits)
+        if number == digits:
+            return number
+        digits = number  # of several national zeroes each reading takes one off
     raise ValueError(_SAID)
 
 
 def _parsed(plain: str) -> str:
     try:
-        found = phonenumbers.format_number(phonenumbers.parse(plain, "CN"), PhoneNumberFormat.E164)
+        number = phonenumbers.format_number(phonenumbers.parse(plain, "CN"), PhoneNumberFormat.E164)
     except NumberParseException as error:
         raise ValueError(f"{_SAID}; no country has this code, or the number is too short or too long") from error
-    if not _E164.fullmatch(found):
-        raise ValueError(f"{_SAID}; {_too_long(found)}")
-    return found
+    if not _E164.fullmatch(number):
+        raise ValueError(f"{_SAID}; {_too_long(number)}")
+    return number
 
 
 def _is_valid(number: str) -> bool:
@@ -184,8 +184,8 @@ def _has_two_wholes(plain: str) -> bool:
     return sum(_is_whole(group) for group in re.split(r"[ ,;/、|&和或]+", plain)) > 1 or _has_second_number(plain)
 
 
-def _too_long(found: str) -> str:
-    return f"a phone has 7 to {_LONGEST} digits after +, this has {len(found.lstrip('+'))}"
+def _too_long(number: str) -> str:
+    return f"a phone has 7 to {_LONGEST} digits after +, this has {len(number.lstrip('+'))}"
 
 
 @remembered

@@ -50,5 +50,5 @@ def advisories(value: str) -> tuple[str, ...]:
     """`county_unknown`: no county ever had these six digits."""
     if value[0] == "9":
         return ()
-    found = numdb.get("cn/loc").info(value[:6])
-    return () if any("county" in properties for _, properties in found) else ("county_unknown",)
+    parts = numdb.get("cn/loc").info(value[:6])
+    return () if any("county" in properties for _, properties in parts) else ("county_unknown",)

@@ -135,16 +135,16 @@ def _without_dots(path: str) -> str:
     """RFC 3986 6.2.2.3, as browsers do it: `/a/./b/../c` -> `/a/c`."""
     if "/." not in path:
         return path
-    kept: list[str] = []
+    segments: list[str] = []
     parts = path.split("/")[1:]
     for at, part in enumerate(parts):
         if part == "..":
-            del kept[-1:]
+            del segments[-1:]
         elif part != ".":
-            kept.append(part)
+            segments.append(part)
         if part in (".", "..") and at == len(parts) - 1:
-            kept.append("")
-    return "/" + "/".join(kept)
+            segments.append("")
+    return "/" + "/".join(segments)
 
 
 def advisories(value: str) -> tuple[str, ...]:

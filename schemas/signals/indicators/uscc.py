@@ -36,5 +36,5 @@ def advisories(value: str) -> tuple[str, ...]:
     if value[17] != calc_check_digit(value):
         return ("uscc_check_failed",)
     total = sum(int(letter, 36) * weight for letter, weight in zip(value[8:16], _WEIGHTS, strict=True))
-    wanted = "0123456789X"[(11 - total % 11) % 11]
-    return () if value[16] == wanted else ("organization_code_check_failed",)
+    expected = "0123456789X"[(11 - total % 11) % 11]
+    return () if value[16] == expected else ("organization_code_check_failed",)

@@ -81,7 +81,7 @@ def test_a_new_file_under_the_old_name_is_read_from_its_start(tmp_path):
     told = []
     (tmp_path / "new.csv").write_bytes(write_csv(tmp_path / "c.csv", 9).read_bytes())
     (tmp_path / "new.csv").replace(path)
-    assert len(references(path, position, told=told.append)) == 9
+    assert len(references(path, position, report=told.append)) == 9
     assert "another file than before" in told[0]
 
 
