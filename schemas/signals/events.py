@@ -24,7 +24,7 @@ from schemas.common import (
     Stored,
     Strict,
 )
-from schemas.signals.indicators import IndicatorKind
+from schemas.signals.indicators import IndicatorKind, kinds_where
 from schemas.signals.subjects import SENT_CHARACTERS, End, Indicator, Part, Role, read_value, unmatched_as
 from schemas.signals.taxonomy import EventType
 
@@ -37,8 +37,8 @@ Package = Annotated[str, _SENT, AfterValidator(partial(read_value, IndicatorKind
 Channel = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_-]{1,32}$")]
 """How a transfer was made, in the sender's own short word: `mobile_bank`, `counter`, `qr`."""
 
-_MONEY = frozenset({"account", "card", "wallet", "merchant", "phone", "handle"})
-_LINES = frozenset({"phone", "sim", "imsi", "imei", "handle"})
+_MONEY = kinds_where(lambda spec: spec.holds_money)
+_LINES = kinds_where(lambda spec: spec.is_line)
 
 ENDS: dict[Part, tuple[Role, frozenset[str]]] = {
     "payer": ("victim", _MONEY),

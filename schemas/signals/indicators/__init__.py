@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import StrEnum
+from typing import NamedTuple
 
 from schemas.signals.indicators import (
     account,
@@ -60,41 +61,64 @@ class IndicatorKind(StrEnum):
     IP = "ip"
 
 
-KINDS: dict[str, Callable[[str], str]] = {
-    IndicatorKind.ACCOUNT: account.canonical,
-    IndicatorKind.CARD: card.canonical,
-    IndicatorKind.WALLET: wallet.canonical,
-    IndicatorKind.MERCHANT: merchant.canonical,
-    IndicatorKind.PHONE: phone.canonical,
-    IndicatorKind.SIM: sim.canonical,
-    IndicatorKind.IMSI: imsi.canonical,
-    IndicatorKind.IMEI: imei.canonical,
-    IndicatorKind.DEVICE: device.canonical,
-    IndicatorKind.HANDLE: handle.canonical,
-    IndicatorKind.RESIDENT_ID: resident_id.canonical,
-    IndicatorKind.USCC: uscc.canonical,
-    IndicatorKind.APP: app.canonical,
-    IndicatorKind.URL: url.canonical,
-    IndicatorKind.DOMAIN: domain.canonical,
-    IndicatorKind.IP: ip.canonical,
+def _no_advice(value: str) -> tuple[str, ...]:
+    return ()
+
+
+class IndicatorSpec(NamedTuple):
+    """Everything that depends on a kind. `canonical` gives the one form of a value, ValueError says what is wrong with it;
+    `advisories` what a sender may want to look at again. `holds_money`: it may be an end of a transfer. `is_line`: it may be an
+    end of a call or message. `is_tool`: it is a tool of the crime, so that a confirmed case confirms it wherever it is named."""
+
+    kind: IndicatorKind
+    canonical: Callable[[str], str]
+    advisories: Callable[[str], tuple[str, ...]]
+    holds_money: bool
+    is_line: bool
+    is_tool: bool
+
+
+SPECS: dict[str, IndicatorSpec] = {
+    spec.kind: spec
+    for spec in (
+        IndicatorSpec(
+            IndicatorKind.ACCOUNT, account.canonical, account.advisories, holds_money=True, is_line=False, is_tool=False
+        ),
+        IndicatorSpec(IndicatorKind.CARD, card.canonical, card.advisories, holds_money=True, is_line=False, is_tool=False),
+        IndicatorSpec(IndicatorKind.WALLET, wallet.canonical, wallet.advisories, holds_money=True, is_line=False, is_tool=False),
+        IndicatorSpec(IndicatorKind.MERCHANT, merchant.canonical, _no_advice, holds_money=True, is_line=False, is_tool=False),
+        IndicatorSpec(IndicatorKind.PHONE, phone.canonical, phone.advisories, holds_money=True, is_line=True, is_tool=True),
+        IndicatorSpec(IndicatorKind.SIM, sim.canonical, sim.advisories, holds_money=False, is_line=True, is_tool=True),
+        IndicatorSpec(IndicatorKind.IMSI, imsi.canonical, _no_advice, holds_money=False, is_line=True, is_tool=True),
+        IndicatorSpec(IndicatorKind.IMEI, imei.canonical, _no_advice, holds_money=False, is_line=True, is_tool=True),
+        IndicatorSpec(IndicatorKind.DEVICE, device.canonical, _no_advice, holds_money=False, is_line=False, is_tool=True),
+        IndicatorSpec(IndicatorKind.HANDLE, handle.canonical, handle.advisories, holds_money=True, is_line=True, is_tool=True),
+        IndicatorSpec(
+            IndicatorKind.RESIDENT_ID,
+            resident_id.canonical,
+            resident_id.advisories,
+            holds_money=False,
+            is_line=False,
+            is_tool=False,
+        ),
+        IndicatorSpec(IndicatorKind.USCC, uscc.canonical, uscc.advisories, holds_money=False, is_line=False, is_tool=False),
+        IndicatorSpec(IndicatorKind.APP, app.canonical, _no_advice, holds_money=False, is_line=False, is_tool=True),
+        IndicatorSpec(IndicatorKind.URL, url.canonical, url.advisories, holds_money=False, is_line=False, is_tool=True),
+        IndicatorSpec(IndicatorKind.DOMAIN, domain.canonical, domain.advisories, holds_money=False, is_line=False, is_tool=True),
+        IndicatorSpec(IndicatorKind.IP, ip.canonical, ip.advisories, holds_money=False, is_line=False, is_tool=True),
+    )
 }
+"""By kind, in the order of the primary subject."""
+
+KINDS: dict[str, Callable[[str], str]] = {kind: spec.canonical for kind, spec in SPECS.items()}
 """Kind -> canonical form, in the order of the primary subject."""
 
-RANK: dict[str, int] = {kind: rank for rank, kind in enumerate(KINDS)}
+RANK: dict[str, int] = {kind: rank for rank, kind in enumerate(SPECS)}
 
-ADVICE: dict[str, Callable[[str], tuple[str, ...]]] = {
-    IndicatorKind.ACCOUNT: account.advisories,
-    IndicatorKind.CARD: card.advisories,
-    IndicatorKind.WALLET: wallet.advisories,
-    IndicatorKind.PHONE: phone.advisories,
-    IndicatorKind.HANDLE: handle.advisories,
-    IndicatorKind.SIM: sim.advisories,
-    IndicatorKind.RESIDENT_ID: resident_id.advisories,
-    IndicatorKind.USCC: uscc.advisories,
-    IndicatorKind.URL: url.advisories,
-    IndicatorKind.DOMAIN: domain.advisories,
-    IndicatorKind.IP: ip.advisories,
-}
+
+def kinds_where(holds: Callable[[IndicatorSpec], bool]) -> frozenset[str]:
+    """The kinds of which something holds, by their wire names."""
+    return frozenset(spec.kind.value for spec in SPECS.values() if holds(spec))
 
 
 def canonical(kind: str, text: str) -> str:
@@ -106,5 +130,4 @@ def canonical(kind: str, text: str) -> str:
 
 def advisories(kind: str, value: str) -> tuple[str, ...]:
     """What a sender may want to look at again; `value` is what `canonical` gave. No advice is a reason to refuse."""
-    advice = ADVICE.get(kind)
-    return advice(value) if advice is not None else ()
+    return SPECS[kind].advisories(value) if kind in SPECS else ()

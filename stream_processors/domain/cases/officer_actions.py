@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from schemas.cases.case import Action, ActionKind, Case, CaseStatus, Disposition, Verdict
 from schemas.common import DAY_MS, instant_ms
 from schemas.policy import Policy
+from schemas.signals.indicators import kinds_where
 from schemas.signals.submission import SignalKind
 from stream_processors.domain.cases import (
     deadlines as case_clocks,
@@ -38,7 +39,7 @@ from stream_processors.domain.state_machine import ClockStart, ClockStop
 
 VERDICT_TOKENS = 64
 """Subjects that one disposal says something of."""
-_TOOLS = frozenset({"phone", "sim", "imsi", "imei", "device", "handle", "app", "url", "domain", "ip"})
+_TOOLS = kinds_where(lambda spec: spec.is_tool)
 
 Guard = Callable[[Step], Refusal | None]
 Effect = Callable[[Step], Done | Refusal]

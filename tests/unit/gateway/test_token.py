@@ -13,8 +13,8 @@ from joserfc import jwt
 from joserfc.jwk import KeySet
 from typer.testing import CliRunner
 
-from deploy.local import paths as places
 from deploy.commands.token import register
+from deploy.local import paths as places
 from deploy.local.tokens import ensure_keys, mint
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from schemas.signals.advisories import SENTENCES
-from schemas.signals.indicators import ADVICE, KINDS, LONGEST, IndicatorKind, advisories, canonical, domain
+from schemas.signals.indicators import KINDS, LONGEST, SPECS, IndicatorKind, advisories, canonical, domain
 from schemas.signals.indicators.memo import ENTRIES, remembered
 from schemas.signals.indicators.memo import LONGEST as REMEMBERED
 
@@ -224,5 +224,5 @@ def test_the_page_for_senders_has_every_kind_and_every_advice() -> None:
     for code, sentence in SENTENCES.items():
         assert f"| `{code}` | {sentence} |" in page
     for kind, wanted, _ in SAME:
-        assert kind in ADVICE or kind in page
+        assert kind in SPECS or kind in page
         assert wanted
