@@ -353,14 +353,14 @@ def unwound(error: BaseException) -> None:
     ring with it: what the request brought, its body too, would stay until the collector comes by, hundreds of refusals later.
     What it was raised from can be a ValidationError, which holds a validator's own error and so its frames: in there the
     collector does not see, and a ring would stay for ever."""
-    seen: set[int] = set()
-    left: list[BaseException | None] = [error]
-    while left:
-        one = left.pop()
-        if one is not None and id(one) not in seen:
-            seen.add(id(one))
-            left += (one.__cause__, one.__context__)
-            one.__traceback__ = one.__cause__ = one.__context__ = None
+    visited: set[int] = set()
+    pending: list[BaseException | None] = [error]
+    while pending:
+        raised = pending.pop()
+        if raised is not None and id(raised) not in visited:
+            visited.add(id(raised))
+            pending += (raised.__cause__, raised.__context__)
+            raised.__traceback__ = raised.__cause__ = raised.__context__ = None
 
 
 def later(slug: str, detail: str, retry_after_s: int, **more: Any) -> Problem:

@@ -149,7 +149,7 @@ class Services:
         return by_queue(await self.views.standings(), mine)
 
     def _render(self, case: Case) -> bytes:
-        return case_out(case, self.sealer, datetime.now(UTC), whole=False).model_dump_json(exclude_none=True).encode()
+        return case_out(case, self.sealer, datetime.now(UTC), complete=False).model_dump_json(exclude_none=True).encode()
 
     def problem_of(self, error: Exception) -> Problem:
         """What an exception is answered as; counted."""

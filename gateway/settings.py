@@ -108,8 +108,8 @@ class GatewaySettings(Settings):
     @classmethod
     def _networks(cls, text: str) -> str:
         """Addresses and networks, separated by commas, whose X-Forwarded-For is believed."""
-        for one in filter(None, map(str.strip, text.split(","))):
-            ip_network(one)
+        for network in filter(None, map(str.strip, text.split(","))):
+            ip_network(network)
         return text
 
     @property

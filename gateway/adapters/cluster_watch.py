@@ -80,20 +80,20 @@ def judge(observation: Observation) -> Health:
 def list_unwritable(observation: Observation, topic: Topic) -> list[int]:
     """The partitions that cannot acknowledge anything at the moment."""
     state = observation.view.topics.get(topic.name) if observation.view else None
-    return [one.number for one in state.partitions if why_unwritable(observation, topic, one.number)] if state else []
+    return [copies.number for copies in state.partitions if why_unwritable(observation, topic, copies.number)] if state else []
 
 
 def why_unwritable(observation: Observation, topic: Topic, partition: int) -> str | None:
     """Why a partition cannot acknowledge; None when it can, or when nothing is known."""
     state: TopicState | None = observation.view.topics.get(topic.name) if observation.view else None
-    one = next((one for one in state.partitions if one.number == partition), None) if state else None
-    if state is None or one is None:
+    copies = next((candidate for candidate in state.partitions if candidate.number == partition), None) if state else None
+    if state is None or copies is None:
         return None
-    if one.leader < 0:
+    if copies.leader < 0:
         return f"partition {partition} has no leader"
     least = observation.least.get(topic.name, least_in_sync(state.copies))
-    if len(one.in_sync) < least:
-        return f"partition {partition} has {len(one.in_sync)} of the {least} copies that an acknowledgement promises"
+    if len(copies.in_sync) < least:
+        return f"partition {partition} has {len(copies.in_sync)} of the {least} copies that an acknowledgement promises"
     return None
 
 

@@ -166,21 +166,21 @@ class RedisIdempotency:
 
     async def begin(self, names: Sequence[str], owner: str) -> list[Remembered | InFlight | None]:
         held = await self._each(_BEGIN, "L" + owner, self._lock_ms, names)
-        return [None if one is None else _standing(one, name) for one, name in zip(held, names, strict=True)]
+        return [None if entry is None else _read_entry(entry, name) for entry, name in zip(held, names, strict=True)]
 
     async def finish(self, records: Sequence[tuple[str, Remembered]]) -> list[Remembered]:
         names = [name for name, _ in records]
         raw = [_written(record, name) for name, record in records]
         held = await self._each(_FINISH, "", self._receipt_s * 1000, names, raw)
-        standing = [None if one is None else _standing(one, name) for one, name in zip(held, names, strict=True)]
-        return [there if isinstance(there, Remembered) else record for there, (_, record) in zip(standing, records, strict=True)]
+        existing = [None if entry is None else _read_entry(entry, name) for entry, name in zip(held, names, strict=True)]
+        return [there if isinstance(there, Remembered) else record for there, (_, record) in zip(existing, records, strict=True)]
 
     async def abandon(self, names: Sequence[str], owner: str) -> None:
         await self._each(_ABANDON, "L" + owner, 0, names)
 
     async def find(self, name: str) -> Remembered | None:
         raw = await self._look(name)
-        there = None if raw is None else _standing(raw, name)
+        there = None if raw is None else _read_entry(raw, name)
         return there if isinstance(there, Remembered) else None
 
     async def keep(self, name: str, text: str) -> str:
@@ -212,8 +212,8 @@ class RedisIdempotency:
         calls = []
         for indexes in by_bucket.values():
             keys, fields = [_key(names[i]) for i in indexes], [short(names[i]) for i in indexes]
-            given = [values[i] for i in indexes] if values else []
-            calls.append((indexes, self._redis.execute("EVAL", script, len(keys), *keys, argument, ttl_ms, *fields, *given)))
+            to_write = [values[i] for i in indexes] if values else []
+            calls.append((indexes, self._redis.execute("EVAL", script, len(keys), *keys, argument, ttl_ms, *fields, *to_write)))
         answers = await asyncio.gather(*(call for _, call in calls), return_exceptions=True)
         held: list[bytes | None] = [None] * len(names)
         for (indexes, _), answer in zip(calls, answers, strict=True):
@@ -242,7 +242,7 @@ def _written(record: Remembered, name: str) -> bytes:
     return b"R" + packed
 
 
-def _standing(raw: bytes, name: str) -> Remembered | InFlight:
+def _read_entry(raw: bytes, name: str) -> Remembered | InFlight:
     if raw[:1] != b"R":
         return InFlight()
     body, *others = msgpack.unpackb(raw[1:])

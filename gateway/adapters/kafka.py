@@ -326,7 +326,7 @@ async def _send_many(
 ) -> None:
     """One or a few whole batches a partition: an order faster than a future a record."""
 
-    async def one(partition: int, indexes: list[int]) -> None:
+    async def send_partition(partition: int, indexes: list[int]) -> None:
         waiting = []
         while indexes:
             batch = producer.create_batch()
@@ -343,7 +343,7 @@ async def _send_many(
             for n, index in enumerate(members):
                 landed[index] = first._replace(offset=first.offset + n)
 
-    results = await asyncio.gather(*(one(p, indexes) for p, indexes in sent.items()), return_exceptions=True)
+    results = await asyncio.gather(*(send_partition(p, indexes) for p, indexes in sent.items()), return_exceptions=True)
     for partition, result in zip(sent, results, strict=True):
         if isinstance(result, (KafkaError, OSError, LogUnavailable)):
             errors[partition] = result

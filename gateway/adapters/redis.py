@@ -37,8 +37,8 @@ class Pipelining:
     def _depart(self) -> None:
         if not self._waiting or len(self._flights) >= _IN_FLIGHT:
             return
-        taken, self._waiting = self._waiting[:_COMMANDS], self._waiting[_COMMANDS:]
-        flight = asyncio.create_task(self._fly(taken))
+        batch, self._waiting = self._waiting[:_COMMANDS], self._waiting[_COMMANDS:]
+        flight = asyncio.create_task(self._fly(batch))
         self._flights.add(flight)
         flight.add_done_callback(self._landed)
 
@@ -46,20 +46,20 @@ class Pipelining:
         self._flights.discard(flight)
         self._depart()
 
-    async def _fly(self, taken: list[tuple[Sequence[Any], asyncio.Future[Any]]]) -> None:
+    async def _fly(self, batch: list[tuple[Sequence[Any], asyncio.Future[Any]]]) -> None:
         answers: list[Any]
         try:
             pipe = self._redis.pipeline(transaction=False)
-            for command, _ in taken:
+            for command, _ in batch:
                 pipe.execute_command(*command)
             answers = await pipe.execute(raise_on_error=False)
         except (RedisError, OSError, TimeoutError) as error:
-            answers = [error] * len(taken)
+            answers = [error] * len(batch)
         except BaseException:
-            for _, future in taken:
+            for _, future in batch:
                 future.cancel()
             raise
-        for (_, future), answer in zip(taken, answers, strict=True):
+        for (_, future), answer in zip(batch, answers, strict=True):
             if future.done():
                 continue
             if isinstance(answer, BaseException):

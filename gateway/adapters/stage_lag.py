@@ -96,7 +96,7 @@ async def watch(lag: Lag, log: WatchedLog, redis: Redis) -> None:
             await log.follow_generations()
         for stage in STAGES.values():
             if stage.name == "assess" or turn % OTHERS_EVERY == 0:
-                behind = await _known(stage, log, redis)
+                behind = await _read_lag(stage, log, redis)
                 if stage.name == "assess" and behind is not None:
                     lag.set(behind)
                 _tell(stage, behind)
@@ -104,7 +104,7 @@ async def watch(lag: Lag, log: WatchedLog, redis: Redis) -> None:
         await asyncio.sleep(EVERY_S)
 
 
-async def _known(stage: Stage, log: WatchedLog, redis: Redis) -> int | None:
+async def _read_lag(stage: Stage, log: WatchedLog, redis: Redis) -> int | None:
     try:
         return await stage_lag(stage, log, redis)
     except (LogUnavailable, RedisError, OSError, TimeoutError) as error:

@@ -51,21 +51,21 @@ async def get_objection(call: Call) -> Response:
     """An objection that came through you or that you have to release for, or of a case of yours. Who reads it is recorded."""
     case = await live_case(call)
     name = call.request.path_params["objection_id"]
-    found = _told(call, case, name)
+    objection = _render_objection(call, case, name)
     accessed(call.caller, "objection", objection=name, case=case.case_id)
-    return dumped(found)
+    return dumped(objection)
 
 
-def _mover(move: ObjectionMove, model: type[BaseModel], said: str) -> Callable[[Call], Awaitable[Response]]:
+def _mover(move: ObjectionMove, model: type[BaseModel], description: str) -> Callable[[Call], Awaitable[Response]]:
     async def handler(call: Call) -> Response:
         body = await body_of(call, model)
         case = await live_case(call)
         name = call.request.path_params["objection_id"]
-        _told(call, case, name)
+        _render_objection(call, case, name)
         text = getattr(body, "text", None) or getattr(body, "reasons", None)
         return await _act(call, case, name, move, body, action_of(call), text)
 
-    handler.__name__, handler.__doc__ = f"post_objection_{move.value}", said
+    handler.__name__, handler.__doc__ = f"post_objection_{move.value}", description
     return handler
 
 
@@ -87,17 +87,17 @@ async def _act(
         return {"objection": made, "revision": getattr(body, "revision", None) if officer else None}
 
     lodged = move is ObjectionMove.LODGE
-    wanted = wanted_of(ActionKind.OBJECTION, f"{'' if lodged else name} {move.value}", body, members)
-    outcome = await act(call, case, wanted, action_id)
-    return reply(outcome, lambda after: _told(call, after, name))
+    requested = wanted_of(ActionKind.OBJECTION, f"{'' if lodged else name} {move.value}", body, members)
+    outcome = await act(call, case, requested, action_id)
+    return reply(outcome, lambda after: _render_objection(call, after, name))
 
 
 def _find(call: Call, case: Case, name: str) -> Objection | None:
-    seen = case.objections if is_officer(call) else own_objections(case, call.caller.subject)
-    return next((one for one in seen if one.objection_id == name), None)
+    visible = case.objections if is_officer(call) else own_objections(case, call.caller.subject)
+    return next((objection for objection in visible if objection.objection_id == name), None)
 
 
-def _told(call: Call, case: Case, name: str) -> ObjectionOut:
+def _render_objection(call: Call, case: Case, name: str) -> ObjectionOut:
     objection = _find(call, case, name)
     if objection is None:
         raise Problem("unknown-objection", "there is no such objection that you may see")
@@ -155,7 +155,7 @@ ENDPOINTS = [
     *(
         move_endpoint(
             f"{_PLACE}/{{objection_id}}/{move.value}",
-            _mover(move, model, said),
+            _mover(move, model, description),
             roles,
             summary,
             body=model,
@@ -163,6 +163,6 @@ ENDPOINTS = [
             answer=ObjectionOut,
             problems=(*CASE, "unknown-objection", *more),
         )
-        for move, roles, model, summary, said, more in _MOVES
+        for move, roles, model, summary, description, more in _MOVES
     ),
 ]

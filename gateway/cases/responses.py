@@ -263,7 +263,7 @@ def signal_out(receipt: Receipt, feedback: Iterable[Feedback] = ()) -> SignalOut
         reasons=told(receipt.reasons),
         version=receipt.version if receipt.version > 1 else None,
         retracted_at=receipt.retracted_at,
-        feedback=[FeedbackOut(**one.model_dump(exclude={"signal_id"})) for one in feedback] or None,
+        feedback=[FeedbackOut(**case_feedback.model_dump(exclude={"signal_id"})) for case_feedback in feedback] or None,
     )
 
 
@@ -294,8 +294,8 @@ def _signal(signal: JoinedSignal, sealer: Sealer) -> CaseSignalOut:
 _LOOP = ("clocks", "measures", "orders", "tasks", "objections", "transfers")
 
 
-def case_out(case: Case, sealer: Sealer, now: datetime, *, whole: bool) -> CaseOut:
-    """The case; `whole` with its signals and the note. What was done about it: gateway/cases/views.py."""
+def case_out(case: Case, sealer: Sealer, now: datetime, *, complete: bool) -> CaseOut:
+    """The case; `complete` with its signals and the note. What was done about it: gateway/cases/views.py."""
     plain = {
         name: getattr(case, name)
         for name in CaseOut.model_fields
@@ -305,7 +305,7 @@ def case_out(case: Case, sealer: Sealer, now: datetime, *, whole: bool) -> CaseO
         **plain,
         primary=subject_out(case.primary, case.primary_signal_id, sealer),
         lapsed=lapsed(case, now),
-        note=opened(sealer, case.note_sealed, f"{case.case_id}/note") if whole else None,
-        signals=[_signal(signal, sealer) for signal in case.signals] if whole else None,
+        note=opened(sealer, case.note_sealed, f"{case.case_id}/note") if complete else None,
+        signals=[_signal(signal, sealer) for signal in case.signals] if complete else None,
         links=LinksOut(self=f"/v1/cases/{case.case_id}"),
     )

@@ -136,10 +136,11 @@ async def get_action(call: Call) -> Response:
     change = await call.services.views.action(action_id)
     if change is not None and change.actor == actor_of(call.caller):
         return dumped(_decided(call, action_id, change))
-    standing = await call.services.desk.standing(action_id)  # what a stage sent on to another case is told under the stage's name
-    if standing is None or standing.actor != actor_of(call.caller):
+    # What a stage sent on to another case is told under the stage's name.
+    memo = await call.services.desk.recall_action(action_id)
+    if memo is None or memo.actor != actor_of(call.caller):
         raise Problem("not-found", "there is no such action of yours")
-    return pending_reply(Pending(action_id, standing), 200) if change is None else dumped(_decided(call, action_id, change))
+    return pending_reply(Pending(action_id, memo), 200) if change is None else dumped(_decided(call, action_id, change))
 
 
 def _decided(call: Call, action_id: str, change: CaseChange) -> ActionOut:
@@ -161,18 +162,18 @@ async def _move(call: Call, model: type[BaseModel], kind: ActionKind) -> Respons
     body = await body_of(call, model)
     case = await seen_case(call)
     more = {"queue": await _queue_of(call, case, body.into)} if isinstance(body, MergeIn) else {}
-    wanted = Wanted(kind, body.model_dump_json(), lambda: _members(call, case, body) | more)
-    outcome = await act(call, case, wanted, action_of(call))
+    requested = Wanted(kind, body.model_dump_json(), lambda: _members(call, case, body) | more)
+    outcome = await act(call, case, requested, action_of(call))
     now = datetime.now(UTC)
     return reply(outcome, lambda after: officers_case(after, call.services.sealer, call.caller, now))
 
 
 def _members(call: Call, case: Case, body: BaseModel) -> dict[str, Any]:
     """The body's members as the Action has them, the note sealed."""
-    found = body.model_dump(exclude={"note"})
+    members = body.model_dump(exclude={"note"})
     if note := getattr(body, "note", None):
-        found["note_sealed"] = protector(call).sealer.seal(note, f"{case.case_id}/note")
-    return found
+        members["note_sealed"] = protector(call).sealer.seal(note, f"{case.case_id}/note")
+    return members
 
 
 async def _queue_of(call: Call, case: Case, into: str) -> str:
@@ -186,12 +187,12 @@ async def _queue_of(call: Call, case: Case, into: str) -> str:
     return other.queue
 
 
-def _mover(kind: ActionKind, model: type[BaseModel], said: str) -> Callable[[Call], object]:
+def _mover(kind: ActionKind, model: type[BaseModel], description: str) -> Callable[[Call], object]:
     async def move(call: Call) -> Response:
         return await _move(call, model, kind)
 
     move.__name__ = f"post_{kind.value}" if kind in _OF_BEFORE else f"post_case_{kind.value}"
-    move.__doc__ = said
+    move.__doc__ = description
     return move
 
 
@@ -220,8 +221,8 @@ _MOVES: tuple[tuple[str, ActionKind, type[BaseModel], str], ...] = (
 )
 
 
-def _endpoint(name: str, kind: ActionKind, model: type[BaseModel], said: str) -> Endpoint:
-    handler: Handler = _mover(kind, model, said)  # type: ignore[assignment]
+def _endpoint(name: str, kind: ActionKind, model: type[BaseModel], summary: str) -> Endpoint:
+    handler: Handler = _mover(kind, model, summary)  # type: ignore[assignment]
     answers: dict[int, type[BaseModel] | None] = {200: CaseOut, 202: ActionOut}
     path = f"/v1/cases/{{case_id}}/{name}"
     return Endpoint(
@@ -229,7 +230,7 @@ def _endpoint(name: str, kind: ActionKind, model: type[BaseModel], said: str) ->
         path,
         handler,
         OFFICERS,
-        said,
+        summary,
         body=model,
         answers=answers,
         takes=("Idempotency-Key",),

@@ -61,32 +61,32 @@ def officers_case(case: Case, sealer: Sealer, caller: Caller, now: datetime) -> 
     loop = {
         "phase": phase_of(case, now),
         "moves": words(case_moves(case, now)),
-        "clocks": [clock_out(one) for one in case.clocks],
-        "measures": [teller.measure(one, case) for one in case.measures],
-        "orders": [teller.order(one, case) for one in case.orders],
-        "tasks": [teller.task(one) for one in case.tasks],
-        "objections": [teller.objection(one, case) for one in case.objections],
-        "transfers": [teller.transfer(one, case) for one in case.transfers],
+        "clocks": [clock_out(clock) for clock in case.clocks],
+        "measures": [teller.measure(measure, case) for measure in case.measures],
+        "orders": [teller.order(order, case) for order in case.orders],
+        "tasks": [teller.task(task) for task in case.tasks],
+        "objections": [teller.objection(objection, case) for objection in case.objections],
+        "transfers": [teller.transfer(transfer, case) for transfer in case.transfers],
     }
-    return case_out(case, sealer, now, whole=True).model_copy(update=loop)
+    return case_out(case, sealer, now, complete=True).model_copy(update=loop)
 
 
 def own_case(case: Case, sealer: Sealer, caller: Caller) -> OwnCaseOut:
     """Its own part of the case."""
     teller, institution = Teller(sealer, caller), caller.subject
-    signals = {one.signal_id: one for one in reversed(visible_signals(case)) if one.institution == institution}
+    signals = {signal.signal_id: signal for signal in reversed(visible_signals(case)) if signal.institution == institution}
     shown = ("signal_id", "kind", "occurred_at", "accepted_at")
     return OwnCaseOut(
         case_id=case.case_id,
         opened_at=_opened_at(case),
         merged_into=case.merged_into,
         others=others(case, institution),
-        signals=[OwnSignalOut(**{name: getattr(one, name) for name in shown}) for one in reversed(signals.values())],
-        measures=[teller.measure(one, case) for one in case.measures if one.institution == institution],
-        orders=[teller.order(one, case) for one in own_orders(case, institution)],
-        tasks=[teller.task(one) for one in own_tasks(case, institution)],
-        objections=[teller.objection(one, case) for one in own_objections(case, institution)],
-        clocks=[clock_out(one) for one in own_clocks(case, institution)],
+        signals=[OwnSignalOut(**{name: getattr(signal, name) for name in shown}) for signal in reversed(signals.values())],
+        measures=[teller.measure(measure, case) for measure in case.measures if measure.institution == institution],
+        orders=[teller.order(order, case) for order in own_orders(case, institution)],
+        tasks=[teller.task(task) for task in own_tasks(case, institution)],
+        objections=[teller.objection(objection, case) for objection in own_objections(case, institution)],
+        clocks=[clock_out(clock) for clock in own_clocks(case, institution)],
         links=LinksOut(self=f"/v1/cases/{case.case_id}"),
     )
 

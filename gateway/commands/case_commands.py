@@ -36,12 +36,12 @@ too, so that no other case's outcome lies under it."""
 
 
 class Wanted(NamedTuple):
-    """What somebody asks for. `said` is all of it, readable: one Idempotency-Key names one such text for ever, and it stays here.
+    """What somebody asks for. `text` is all of it, readable: one Idempotency-Key names one such text for ever, and it stays here.
     `members`: what the Action has beside its case and who asks. Values are sealed in there, so it is asked only for what is
     appended."""
 
     kind: ActionKind
-    said: str = ""
+    text: str = ""
     members: Callable[[], Mapping[str, Any]] = dict
 
 
@@ -64,7 +64,7 @@ class Pending(NamedTuple):
     """In the log, not decided within the wait."""
 
     action_id: str
-    standing: Standing
+    memo: Standing
 
 
 class Desk:
@@ -93,32 +93,32 @@ class Desk:
             return f"act-{secrets.token_urlsafe(16)}"
         return "act-" + self._tokenizer.token("action", *names).partition(".")[2]
 
-    async def act(self, caller: Caller, case: Case, wanted: Wanted, action_id: str) -> Done | Pending:
+    async def act(self, caller: Caller, case: Case, requested: Wanted, action_id: str) -> Done | Pending:
         """Problem when it was refused, or when it is not known whether it is in the log."""
-        print_ = self._tokenizer.token("print", case.case_id, wanted.kind.value, wanted.said)
-        standing = Standing(actor_of(caller), case.case_id, wanted.kind.value, print_)
-        there = await self._remember(action_id, standing)
-        if there != standing:
+        print_ = self._tokenizer.token("print", case.case_id, requested.kind.value, requested.text)
+        memo = Standing(actor_of(caller), case.case_id, requested.kind.value, print_)
+        there = await self._remember(action_id, memo)
+        if there != memo:
             raise Problem("reference-reused", "this Idempotency-Key was used for another action")
         change = await self._views.action(action_id)
-        if change is not None and change.case_id != case.case_id and wanted.kind not in _GOES_ON:
+        if change is not None and change.case_id != case.case_id and requested.kind not in _GOES_ON:
             raise Problem("reference-reused", "this Idempotency-Key was used for another case")
         if change is None:
-            await once(self._memory, action_id, lambda: self._append(action_id, case, caller, wanted))
-        return await self._outcome(action_id, standing, change)
+            await once(self._memory, action_id, lambda: self._append(action_id, case, caller, requested))
+        return await self._outcome(action_id, memo, change)
 
-    async def standing(self, action_id: str) -> Standing | None:
+    async def recall_action(self, action_id: str) -> Standing | None:
         """What was remembered under an id by `act`; None when nothing is."""
         raw = await self._memory.recall(f"a{action_id}")
         return None if raw is None else Standing(*orjson.loads(raw))
 
-    async def _remember(self, action_id: str, standing: Standing) -> Standing:
-        return Standing(*orjson.loads(await self._memory.keep(f"a{action_id}", orjson.dumps(tuple(standing)).decode())))
+    async def _remember(self, action_id: str, memo: Standing) -> Standing:
+        return Standing(*orjson.loads(await self._memory.keep(f"a{action_id}", orjson.dumps(tuple(memo)).decode())))
 
-    async def _append(self, action_id: str, case: Case, caller: Caller, wanted: Wanted) -> None:
+    async def _append(self, action_id: str, case: Case, caller: Caller, requested: Wanted) -> None:
         who = {"officer": caller.subject} if caller.role is Role.OFFICER else {}
-        members = {"queue": case.queue, **who, **wanted.members()}
-        action = Action(action_id=action_id, case_id=case.case_id, kind=wanted.kind, **members)
+        members = {"queue": case.queue, **who, **requested.members()}
+        action = Action(action_id=action_id, case_id=case.case_id, kind=requested.kind, **members)
         actor = actor_of(caller)
         value = encode(ACTIONS, action, id=action_id, source="/gateway", actor=actor, time=self._now(), subject=case.case_id)
         point("gateway.action_built")
@@ -131,7 +131,7 @@ class Desk:
                 self._retry_after_s,
             )
 
-    async def _outcome(self, action_id: str, standing: Standing, change: CaseChange | None) -> Done | Pending:
+    async def _outcome(self, action_id: str, memo: Standing, change: CaseChange | None) -> Done | Pending:
         deadline = time.monotonic() + self._wait_s
         pause_s = _POLL_FIRST_S
         while True:
@@ -141,13 +141,13 @@ class Desk:
                 METRICS.actions.labels("refused").inc()
                 raise refused(change)
             if change is not None:
-                case = await self._at_least(change.case_id or standing.case_id, change.revision or 0)
+                case = await self._at_least(change.case_id or memo.case_id, change.revision or 0)
                 if case is not None:
                     METRICS.actions.labels("applied").inc()
                     return Done(case)
             if time.monotonic() + pause_s > deadline:
                 METRICS.actions.labels("pending").inc()
-                return Pending(action_id, standing)
+                return Pending(action_id, memo)
             await self._sleep(pause_s)
             pause_s = min(pause_s * 1.5, _POLL_LAST_S)
 
@@ -174,5 +174,5 @@ def actor_of(caller: Caller) -> str:
 def refused(change: CaseChange) -> Problem:
     """The problem that `track` named, with the moves that are open: always where it is the state that allows none."""
     slug = change.problem if change.problem in PROBLEMS else "not-allowed"
-    told: dict[str, Any] = {"moves": list(change.moves)} if change.moves or slug in ("not-allowed", "disposed") else {}
-    return Problem(slug, change.why or "the case does not allow this", revision=change.revision, **told)
+    more: dict[str, Any] = {"moves": list(change.moves)} if change.moves or slug in ("not-allowed", "disposed") else {}
+    return Problem(slug, change.why or "the case does not allow this", revision=change.revision, **more)

@@ -130,10 +130,10 @@ def action_of(call: Call, *names: str) -> str:
     return call.services.desk.action_id(*((*role, call.caller.subject, *parts) if parts else ()))
 
 
-async def act(call: Call, case: Case, wanted: Wanted, action_id: str) -> Case | Pending:
+async def act(call: Call, case: Case, requested: Wanted, action_id: str) -> Case | Pending:
     """Asks for it, and waits."""
     try:
-        outcome = await call.services.desk.act(call.caller, case, wanted, action_id)
+        outcome = await call.services.desk.act(call.caller, case, requested, action_id)
     except UnicodeEncodeError:
         raise Problem("invalid-request", "a text holds half a character", errors=[]) from None
     except Problem as problem:
@@ -153,15 +153,15 @@ def wanted_of(kind: ActionKind, what: str, body: BaseModel, members: Callable[[]
 def pending_reply(pending: Pending, status: int = 202) -> Response:
     """In the log, not decided yet: where to ask."""
     where = f"/v1/actions/{pending.action_id}"
-    standing = pending.standing
-    told = ActionOut(
+    memo = pending.memo
+    action = ActionOut(
         action_id=pending.action_id,
         status="pending",
-        case_id=standing.case_id,
-        kind=standing.kind,
+        case_id=memo.case_id,
+        kind=memo.kind,
         links=LinksOut(self=where),
     )
-    return dumped(told, status, {"Location": where, "Retry-After": "1"})
+    return dumped(action, status, {"Location": where, "Retry-After": "1"})
 
 
 def reply(outcome: Case | Pending, tell: Callable[[Case], BaseModel]) -> Response:

@@ -55,10 +55,10 @@ class Bureau:
             return f"mov-{secrets.token_urlsafe(16)}"
         return "mov-" + self._tokenizer.token("oversight", caller.subject, path, key).partition(".")[2]
 
-    async def act(self, caller: Caller, action: OversightAction, said: str) -> Record | None:
-        """The record after it; None when it is in the log and not decided yet. `said` is the body: a key has one for ever."""
+    async def act(self, caller: Caller, action: OversightAction, text: str) -> Record | None:
+        """The record after it; None when it is in the log and not decided yet. `text` is the body: a key has one for ever."""
         move_id = action.move.move_id
-        print_ = self._tokenizer.token("print", action.about, said)
+        print_ = self._tokenizer.token("print", action.about, text)
         if await self._memory.keep(f"v{move_id}", print_) != print_:
             raise Problem("reference-reused", "this Idempotency-Key was used for another request")
         change = await self._views.oversight_action(move_id)
@@ -74,8 +74,8 @@ class Bureau:
         landed = await self._log.append(OVERSIGHT, [Entry(action.about.encode(), value)])
         point("gateway.oversight_appended")
         if not isinstance(landed[0], Position):
-            said = "the broker did not acknowledge; read the record again, or retry with the same Idempotency-Key"
-            raise later("log-unavailable", said, self._retry_after_s)
+            detail = "the broker did not acknowledge; read the record again, or retry with the same Idempotency-Key"
+            raise later("log-unavailable", detail, self._retry_after_s)
 
     async def _outcome(self, action: OversightAction, change: OversightChange | None) -> Record | None:
         deadline, pause_s = time.monotonic() + self._wait_s, _POLL_FIRST_S

@@ -106,9 +106,9 @@ class Protector(NamedTuple):
             **body.model_dump(exclude={"result", "text"}),
         )
 
-    def asked(self, body: TaskIn, name: str, case_id: str, agency: str, action_id: str) -> TaskEvent:
+    def draft_task(self, body: TaskIn, name: str, case_id: str, agency: str, action_id: str) -> TaskEvent:
         person = self.subject(body.person, name, "victim")
-        reach = tuple(one.model_dump() for one in body.reach)
+        reach = tuple(party.model_dump() for party in body.reach)
         draft = TaskDraft(task_id=name, case_id=case_id, agency=agency, person=person, reach=reach)
         return TaskEvent(event_id=action_id, task_id=name, kind=TaskEventKind.ASK, draft=draft)
 

@@ -62,18 +62,18 @@ async def post_task(call: Call) -> Response:
     name = name_of(TASK, case.case_id, action_id)
 
     def members() -> dict[str, Any]:
-        event = protector(call).asked(body, name, case.case_id, case.queue, action_id)
+        event = protector(call).draft_task(body, name, case.case_id, case.queue, action_id)
         return {"task": event, "revision": body.revision}
 
     outcome = await act(call, case, wanted_of(ActionKind.TASK, "task", body, members), action_id)
-    return reply(outcome, lambda after: _told(call, after, name))
+    return reply(outcome, lambda after: _render_task(call, after, name))
 
 
 async def get_task(call: Call) -> Response:
     """A task that you were asked, or of a case of yours, with the person to reach. Who reads it is recorded."""
     name, case = await _place(call)
     accessed(call.caller, "task", task=name, case=case.case_id)
-    return dumped(_told(call, case, name))
+    return dumped(_render_task(call, case, name))
 
 
 async def post_take(call: Call) -> Response:
@@ -138,12 +138,12 @@ async def _event(
     unit = reach.party if reach else None
 
     def event() -> dict[str, Any]:
-        found = TaskEvent(event_id=action_id, task_id=name, unit=unit, **members, **sealed(action_id))
-        return {"task": found, "revision": revision}
+        task_event = TaskEvent(event_id=action_id, task_id=name, unit=unit, **members, **sealed(action_id))
+        return {"task": task_event, "revision": revision}
 
-    wanted = wanted_of(ActionKind.TASK, f"{name} {members['kind'].value}", body, event)
-    outcome = await act(call, case, wanted, action_id)
-    return reply(outcome, lambda after: _told(call, after, name))
+    requested = wanted_of(ActionKind.TASK, f"{name} {members['kind'].value}", body, event)
+    outcome = await act(call, case, requested, action_id)
+    return reply(outcome, lambda after: _render_task(call, after, name))
 
 
 async def _place(call: Call) -> Place:
@@ -154,21 +154,21 @@ def _reach(call: Call, task: Task) -> Reach | None:
     """As which of those who can reach the person the caller acts: an institution as itself, an officer as a unit of his token."""
     caller = call.caller
     if not is_officer(call):
-        return next((one for one in task.reach if one.party == caller.subject), None)
-    return next((one for one in task.reach if _is_unit_of(caller, one)), None)
+        return next((reach for reach in task.reach if reach.party == caller.subject), None)
+    return next((reach for reach in task.reach if _is_unit_of(caller, reach)), None)
 
 
-def _is_unit_of(caller: Caller, one: Reach) -> bool:
+def _is_unit_of(caller: Caller, reach: Reach) -> bool:
     """`*` means every unit, and no institution: a bank acts for itself. A police station may have any name (by its way it is a
     unit of officers); then the token has that name in full."""
-    if is_unit(one.party):
-        return caller.may_work_on(one.party)
-    return one.way is Way.POLICE_STATION and one.party in caller.queues
+    if is_unit(reach.party):
+        return caller.may_work_on(reach.party)
+    return reach.way is Way.POLICE_STATION and reach.party in caller.queues
 
 
 def _find(call: Call, case: Case, name: str) -> Task | None:
     """The task, for who may see it: the agency that has the case, and whoever can reach the person."""
-    task = next((one for one in case.tasks if one.task_id == name), None)
+    task = next((candidate for candidate in case.tasks if candidate.task_id == name), None)
     if task is None or (is_officer(call) and call.caller.may_work_on(case.queue)):
         return task
     return task if _reach(call, task) is not None else None
@@ -181,7 +181,7 @@ def _task(call: Call, case: Case, name: str) -> Task:
     return task
 
 
-def _told(call: Call, case: Case, name: str) -> TaskOut:
+def _render_task(call: Call, case: Case, name: str) -> TaskOut:
     return teller(call).task(_task(call, case, name))
 
 

@@ -69,9 +69,9 @@ def _section(endpoint: Endpoint) -> str:
     for status, model in endpoint.answers.items():
         rows.append((str(status), f"{model.__name__}: {', '.join(model.model_fields)}" if model else "no content"))
     rows += [(str(PROBLEMS[slug].status), f"{slug}: {PROBLEMS[slug].title}") for slug in endpoint.all_problems]
-    told = "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in rows)
-    said = escape(inspect.getdoc(endpoint.handler) or endpoint.summary)
-    return f"<h2><code>{endpoint.method} {escape(endpoint.path)}</code></h2><p>{said}</p><dl>{told}</dl>"
+    definitions = "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in rows)
+    description = escape(inspect.getdoc(endpoint.handler) or endpoint.summary)
+    return f"<h2><code>{endpoint.method} {escape(endpoint.path)}</code></h2><p>{description}</p><dl>{definitions}</dl>"
 
 
 _OPEN: frozenset[Role] = frozenset()  # the same for every deployment, and no data of anybody

@@ -100,11 +100,11 @@ class Endpoint:
     @property
     def all_problems(self) -> tuple[str, ...]:
         """Those of the route, and those that follow from what it has: a caller, a body, a parameter in its path."""
-        found = [*self.problems]
-        found += ("unauthenticated", "forbidden", "keys-unavailable") if self.roles else ()
-        found += ("body-stalled", "body-too-large", "unsupported-media-type", "too-deep") if self.body is not None else ()
-        found += ("not-found",) if "{" in self.path else ()
-        return tuple(dict.fromkeys(found))
+        slugs = [*self.problems]
+        slugs += ("unauthenticated", "forbidden", "keys-unavailable") if self.roles else ()
+        slugs += ("body-stalled", "body-too-large", "unsupported-media-type", "too-deep") if self.body is not None else ()
+        slugs += ("not-found",) if "{" in self.path else ()
+        return tuple(dict.fromkeys(slugs))
 
 
 class Gateway(FastAPI):

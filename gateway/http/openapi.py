@@ -90,7 +90,7 @@ def _read(path: Path) -> Any:
 
 
 def _operation(endpoint: Endpoint) -> dict[str, Any]:
-    told: dict[str, Any] = {
+    operation: dict[str, Any] = {
         "operationId": endpoint.name,
         "summary": endpoint.summary,
         "description": " ".join((endpoint.handler.__doc__ or endpoint.summary).split()),
@@ -98,21 +98,21 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
         "security": [{"bearer": []}] if endpoint.roles else [],
     }
     if parameters := [*_path_parameters(endpoint), *_query_parameters(endpoint), *map(_header_parameter, endpoint.takes)]:
-        told["parameters"] = parameters
+        operation["parameters"] = parameters
     if endpoint.body is not None:
         content = {endpoint.body_media: _example_of(endpoint.body, endpoint.body_media)}
-        told["requestBody"] = {"required": endpoint.body_required, "content": content}
-    told["responses"] = {str(status): one for status, one in sorted(_responses(endpoint).items())}
-    return told
+        operation["requestBody"] = {"required": endpoint.body_required, "content": content}
+    operation["responses"] = {str(status): response for status, response in sorted(_responses(endpoint).items())}
+    return operation
 
 
 def _path_parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
-    found = []
+    parameters = []
     for name in re.findall(r"{(\w+)}", endpoint.path):
-        said, example = _PATH_PARAMETERS.get(name, ("", ""))
-        one: dict[str, Any] = {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
-        found.append(one | ({"description": said, "example": example} if said else {}))
-    return found
+        description, example = _PATH_PARAMETERS.get(name, ("", ""))
+        parameter: dict[str, Any] = {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+        parameters.append(parameter | ({"description": description, "example": example} if description else {}))
+    return parameters
 
 
 def _query_parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
@@ -121,36 +121,37 @@ def _query_parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
     schema = _absent(endpoint.query.model_json_schema(ref_template=_REF))
     needed = schema.get("required", ())
     return [
-        {"name": name, "in": "query", "required": name in needed, "schema": one} for name, one in schema["properties"].items()
+        {"name": name, "in": "query", "required": name in needed, "schema": property_schema}
+        for name, property_schema in schema["properties"].items()
     ]
 
 
 def _header_parameter(name: str) -> dict[str, Any]:
-    said, schema = _HEADERS[name]
-    return {"name": name, "in": "header", "required": False, "description": said, "schema": schema}
+    description, schema = _HEADERS[name]
+    return {"name": name, "in": "header", "required": False, "description": description, "schema": schema}
 
 
 def _example_of(model: type[BaseModel], media: str) -> dict[str, Any]:
     """The media type object of a body. Of NDJSON the schema is one line's."""
-    told: dict[str, Any] = {"schema": {"$ref": _REF.format(model=model.__name__)}}
+    content: dict[str, Any] = {"schema": {"$ref": _REF.format(model=model.__name__)}}
     shown = examples_of(model)
-    found: dict[str, Any] = {name: {"$ref": f"{_SHOWN}{model.__name__}.{name}"} for name in shown}
+    examples: dict[str, Any] = {name: {"$ref": f"{_SHOWN}{model.__name__}.{name}"} for name in shown}
     if media != "application/json":
-        told["schema"] = {"type": "string", "contentMediaType": media, "contentSchema": told["schema"]}
-        found = {"lines": {"value": "".join(map(_line, shown.values()))}} if shown else {}
-    return told | ({"examples": found} if found else {})
+        content["schema"] = {"type": "string", "contentMediaType": media, "contentSchema": content["schema"]}
+        examples = {"lines": {"value": "".join(map(_line, shown.values()))}} if shown else {}
+    return content | ({"examples": examples} if examples else {})
 
 
 def _any_of(model: type[BaseModel], others: tuple[type[BaseModel], ...], media: str) -> dict[str, Any]:
     """The media type object of an answer that has several forms, by the caller's role."""
-    told = _example_of(model, media)
+    content = _example_of(model, media)
     for other in others:
         more = _example_of(other, media)
-        told["schema"] = {"anyOf": [*told["schema"].get("anyOf", [told["schema"]]), more["schema"]]}
-        told["examples"] = told.get("examples", {}) | {
-            f"{other.__name__}.{name}": one for name, one in more.get("examples", {}).items()
+        content["schema"] = {"anyOf": [*content["schema"].get("anyOf", [content["schema"]]), more["schema"]]}
+        content["examples"] = content.get("examples", {}) | {
+            f"{other.__name__}.{name}": example for name, example in more.get("examples", {}).items()
         }
-    return told
+    return content
 
 
 def _line(value: Any) -> str:
@@ -158,24 +159,24 @@ def _line(value: Any) -> str:
 
 
 def _responses(endpoint: Endpoint) -> dict[int, dict[str, Any]]:
-    told: dict[int, dict[str, Any]] = {}
+    responses: dict[int, dict[str, Any]] = {}
     for status, model in endpoint.answers.items():
-        one: dict[str, Any] = {"description": _said(model) if model else endpoint.summary}
+        response: dict[str, Any] = {"description": _describe_model(model) if model else endpoint.summary}
         if model is not None:
-            one["content"] = {endpoint.answer_media: _any_of(model, endpoint.also.get(status, ()), endpoint.answer_media)}
+            response["content"] = {endpoint.answer_media: _any_of(model, endpoint.also.get(status, ()), endpoint.answer_media)}
         elif status != 204:
-            one["content"] = {endpoint.answer_media: {"schema": {"type": "string"}}}
+            response["content"] = {endpoint.answer_media: {"schema": {"type": "string"}}}
         if status == 200 and endpoint.also_media:
-            one["content"][endpoint.also_media] = {"schema": {"type": "string"}}
+            response["content"][endpoint.also_media] = {"schema": {"type": "string"}}
         if headers := endpoint.gives.get(status):
-            one["headers"] = {name: _header(name) for name in headers}
-        told[status] = one
+            response["headers"] = {name: _header(name) for name in headers}
+        responses[status] = response
     by_status: dict[int, list[Kind]] = {}
     for slug in endpoint.all_problems:
         by_status.setdefault(PROBLEMS[slug].status, []).append(PROBLEMS[slug])
     for status, kinds in by_status.items():
-        told[status] = _merged(told.get(status), _problems(status, kinds))
-    return told
+        responses[status] = _merged(responses.get(status), _problems(status, kinds))
+    return responses
 
 
 def _merged(answer: dict[str, Any] | None, problem: dict[str, Any]) -> dict[str, Any]:
@@ -183,19 +184,19 @@ def _merged(answer: dict[str, Any] | None, problem: dict[str, Any]) -> dict[str,
     return problem if answer is None else {**problem, **answer, "content": {**answer["content"], **problem["content"]}}
 
 
-def _said(model: type[BaseModel]) -> str:
+def _describe_model(model: type[BaseModel]) -> str:
     return " ".join((model.__doc__ or model.__name__).split())
 
 
 def _header(name: str) -> dict[str, Any]:
-    said, schema = _HEADERS[name]
-    return {"description": said, "schema": schema}
+    description, schema = _HEADERS[name]
+    return {"description": description, "schema": schema}
 
 
 def _problems(status: int, kinds: list[Kind]) -> dict[str, Any]:
     """All problems of one status: which types, and one example of each."""
     types = [TYPE_PREFIX + kind.slug for kind in kinds]
-    told: dict[str, Any] = {
+    response: dict[str, Any] = {
         "description": "; ".join(f"`{kind.slug}`: {kind.title}" for kind in kinds),
         "content": {
             MEDIA_TYPE: {
@@ -210,8 +211,8 @@ def _problems(status: int, kinds: list[Kind]) -> dict[str, Any]:
         },
     }
     if status in (409, 429, 503):
-        told["headers"] = {"Retry-After": _header("Retry-After")}
-    return told
+        response["headers"] = {"Retry-After": _header("Retry-After")}
+    return response
 
 
 def problem_example(kind: Kind) -> dict[str, Any]:
@@ -220,38 +221,40 @@ def problem_example(kind: Kind) -> dict[str, Any]:
 
 def _examples(endpoints: list[Endpoint]) -> dict[str, Any]:
     """Every body and answer that is shown, and every problem."""
-    models = {one.body for one in endpoints} | {model for one in endpoints for model in one.models}
-    told = {
+    models = {endpoint.body for endpoint in endpoints} | {model for endpoint in endpoints for model in endpoint.models}
+    examples = {
         f"{model.__name__}.{name}": {"value": value}
         for model in sorted(filter(None, models), key=lambda model: model.__name__)
         for name, value in examples_of(model).items()
     }
-    slugs = {slug for one in endpoints for slug in one.all_problems}
-    return told | {slug: {"summary": PROBLEMS[slug].title, "value": problem_example(PROBLEMS[slug])} for slug in sorted(slugs)}
+    slugs = {slug for endpoint in endpoints for slug in endpoint.all_problems}
+    return examples | {
+        slug: {"summary": PROBLEMS[slug].title, "value": problem_example(PROBLEMS[slug])} for slug in sorted(slugs)
+    }
 
 
 def _components(endpoints: list[Endpoint]) -> dict[str, Any]:
     """The schemas of all bodies and answers. One name is one schema."""
-    taken = {one.body for one in endpoints if one.body is not None}
-    queries = {one.query for one in endpoints if one.query is not None}
-    given = {model for one in endpoints for model in one.models}
-    found: dict[str, Any] = {}
-    for name, schema in sorted([*_defined(taken, "validation").items(), *_inner(queries).items()]):
-        found[name] = schema
-    for name, schema in _defined(given | {ProblemBody}, "serialization").items():
+    bodies = {endpoint.body for endpoint in endpoints if endpoint.body is not None}
+    queries = {endpoint.query for endpoint in endpoints if endpoint.query is not None}
+    answers = {model for endpoint in endpoints for model in endpoint.models}
+    components: dict[str, Any] = {}
+    for name, schema in sorted([*_defined(bodies, "validation").items(), *_inner(queries).items()]):
+        components[name] = schema
+    for name, schema in _defined(answers | {ProblemBody}, "serialization").items():
         shown = _absent(schema)
-        if found.setdefault(name, shown) != shown:
+        if components.setdefault(name, shown) != shown:
             raise ValueError(f"{name} is one schema as a body and another as an answer: give it two names")
     described = {"description": f"RFC 9457; `type` is {TYPE_PREFIX}<slug>, see docs/reference/errors.md."}
-    found["Problem"] = found.pop("ProblemBody") | described
-    return dict(sorted(found.items()))
+    components["Problem"] = components.pop("ProblemBody") | described
+    return dict(sorted(components.items()))
 
 
 def _defined(models: set[type[BaseModel]], mode: Any) -> dict[str, Any]:
     listed = sorted(models, key=lambda model: model.__name__)
-    _, told = models_json_schema([(model, mode) for model in listed], ref_template=_REF)
-    found: dict[str, Any] = told.get("$defs", {})
-    return found
+    _, generated = models_json_schema([(model, mode) for model in listed], ref_template=_REF)
+    definitions: dict[str, Any] = generated.get("$defs", {})
+    return definitions
 
 
 def _inner(queries: set[type[BaseModel]]) -> dict[str, Any]:
@@ -265,13 +268,13 @@ def _absent(schema: dict[str, Any]) -> dict[str, Any]:
     if "properties" not in schema:
         return schema
     fields, required = {}, list(schema.get("required", ()))
-    for name, one in schema["properties"].items():
-        fields[name] = one
-        kinds = one.get("anyOf", [])
+    for name, property_schema in schema["properties"].items():
+        fields[name] = property_schema
+        kinds = property_schema.get("anyOf", [])
         if {"type": "null"} in kinds:
-            left = [kind for kind in kinds if kind != {"type": "null"}]
-            rest = {key: value for key, value in one.items() if key != "anyOf" and (key, value) != ("default", None)}
-            fields[name] = {**rest, **(left[0] if len(left) == 1 else {"anyOf": left})}
+            remaining = [kind for kind in kinds if kind != {"type": "null"}]
+            rest = {key: value for key, value in property_schema.items() if key != "anyOf" and (key, value) != ("default", None)}
+            fields[name] = {**rest, **(remaining[0] if len(remaining) == 1 else {"anyOf": remaining})}
             required = [other for other in required if other != name]
-    told = {**schema, "properties": fields, "required": required}
-    return told if required else {key: value for key, value in told.items() if key != "required"}
+    rewritten = {**schema, "properties": fields, "required": required}
+    return rewritten if required else {key: value for key, value in rewritten.items() if key != "required"}

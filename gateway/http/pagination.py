@@ -15,13 +15,13 @@ from schemas.security import Tokenizer
 from stream_processors.views.api import Cursor
 
 
-def given(tokenizer: Tokenizer, queue: str, cursor: Cursor) -> str:
+def write_cursor(tokenizer: Tokenizer, queue: str, cursor: Cursor) -> str:
     """The cursor as the client gets it."""
     raw = orjson.dumps([cursor.rank, cursor.case_id])
     return f"{urlsafe_b64encode(raw).decode().rstrip('=')}.{_mark(tokenizer, queue, raw)}"
 
 
-def taken(tokenizer: Tokenizer, queue: str, text: str) -> Cursor:
+def read_cursor(tokenizer: Tokenizer, queue: str, text: str) -> Cursor:
     """The cursor that a client sent back; 422 when it is not ours."""
     body, _, mark = text.partition(".")
     try:

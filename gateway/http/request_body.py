@@ -70,8 +70,8 @@ async def read_body(request: Request, limit_bytes: int, idle_s: float) -> bytes:
 
 def _stalled(idle_s: float) -> Problem:
     """The connection is of no more use: its next bytes would still be this body's."""
-    said = f"nothing more of the body came for {idle_s:g} s, or less than {LEAST_BYTES_A_SECOND} bytes a second"
-    return Problem("body-stalled", said, headers={"Connection": "close"})
+    detail = f"nothing more of the body came for {idle_s:g} s, or less than {LEAST_BYTES_A_SECOND} bytes a second"
+    return Problem("body-stalled", detail, headers={"Connection": "close"})
 
 
 def _too_large(limit_bytes: int) -> Problem:
@@ -80,17 +80,17 @@ def _too_large(limit_bytes: int) -> Problem:
 
 def media_type(request: Request, *accepted: str) -> None:
     """415 unless the body is declared as one of these."""
-    given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if given not in accepted:
+    declared = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if declared not in accepted:
         raise Problem("unsupported-media-type", f"send Content-Type: {accepted[0]}")
 
 
 def encoding(request: Request, *, gzip_ok: bool) -> bool:
     """Whether the body is gzip; 415 for any other coding."""
-    given = request.headers.get("content-encoding", "identity").strip().lower()
-    if given in ("", "identity"):
+    coding = request.headers.get("content-encoding", "identity").strip().lower()
+    if coding in ("", "identity"):
         return False
-    if gzip_ok and given in ("gzip", "x-gzip"):
+    if gzip_ok and coding in ("gzip", "x-gzip"):
         return True
     allowed = "gzip or none" if gzip_ok else "none"
     raise Problem("unsupported-media-type", f"this Content-Encoding is not accepted here; allowed: {allowed}")

@@ -28,15 +28,15 @@ class Claimed(NamedTuple):
         return hmac.compare_digest(_mark(tokenizer, recipient, log, self.offset), self.mark)
 
 
-def given(tokenizer: Tokenizer, recipient: str, log: str, offset: int) -> str:
+def write_cursor(tokenizer: Tokenizer, recipient: str, log: str, offset: int) -> str:
     """`4711.kd82…`."""
     return f"{offset}.{_mark(tokenizer, recipient, log, offset)}"
 
 
 def claimed(text: str) -> Claimed | None:
     """What the text says; None when it has not the form of a cursor."""
-    found = _FORM.fullmatch(text)
-    return None if found is None else Claimed(int(found[1]), found[2])
+    match = _FORM.fullmatch(text)
+    return None if match is None else Claimed(int(match[1]), match[2])
 
 
 def refused(pointer: str) -> Problem:

@@ -195,14 +195,14 @@ class DeliveriesOut(BaseModel):
 
 def item_out(entry: Entry, cursor: str | None, sealer: Sealer) -> ItemOut:
     notice, order, task = entry.issued.notice, entry.issued.order, entry.issued.task
-    said = told(notice)
+    wording = told(notice)
     return ItemOut(
         cursor=cursor,
         notice_id=notice.notice_id,
         kind=notice.kind.value,
         says=notice.says,
-        zh=said.zh,
-        en=said.en,
+        zh=wording.zh,
+        en=wording.en,
         at=notice.at,
         case_id=notice.case_id,
         order=_order(order, sealer) if order else None,
@@ -229,31 +229,31 @@ def delivery_out(notice: Notice, delivery: Delivery) -> DeliveryOut:
     )
 
 
-def case_notice_out(one: Addressed) -> CaseNoticeOut:
+def case_notice_out(addressed: Addressed) -> CaseNoticeOut:
     """For the officers of the case: what was said in which words, not what it was filled with beyond them."""
-    notice = one.entry.issued.notice
-    said = told(notice)
+    notice = addressed.entry.issued.notice
+    wording = told(notice)
     return CaseNoticeOut(
-        recipient=one.recipient,
+        recipient=addressed.recipient,
         notice_id=notice.notice_id,
         kind=notice.kind.value,
         says=notice.says,
-        zh=said.zh,
-        en=said.en,
+        zh=wording.zh,
+        en=wording.en,
         order_id=notice.order_id,
         task_id=notice.task_id,
-        delivery=delivery_out(notice, one.entry.delivery),
+        delivery=delivery_out(notice, addressed.entry.delivery),
     )
 
 
-def _as(model: type[Out], one: BaseModel | None) -> Out | None:
-    return None if one is None else model.model_validate(one.model_dump(mode="json"))
+def _as(model: type[Out], record: BaseModel | None) -> Out | None:
+    return None if record is None else model.model_validate(record.model_dump(mode="json"))
 
 
-def _reached(one: Reached | None) -> ReachedOut | None:
-    if one is None:
+def _reached(reached: Reached | None) -> ReachedOut | None:
+    if reached is None:
         return None
-    return ReachedOut(at=one.at, way=one.way, attempt=one.attempt if one.way == "webhook" else None)
+    return ReachedOut(at=reached.at, way=reached.way, attempt=reached.attempt if reached.way == "webhook" else None)
 
 
 def _owners(notice: Notice, order: Order | None) -> list[str]:
@@ -262,12 +262,12 @@ def _owners(notice: Notice, order: Order | None) -> list[str]:
     signals: list[str] = [*notice.warning.signals] if notice.warning else []
     if notice.feedback is not None and notice.feedback.signal_id:
         signals.append(notice.feedback.signal_id)
-    return [one for one in (notice.order_id, order.of if order else None, notice.task_id, *signals) if one]
+    return [owner for owner in (notice.order_id, order.of if order else None, notice.task_id, *signals) if owner]
 
 
 def _subject(subject: Subject, owners: list[str], sealer: Sealer) -> SubjectOut:
     values = (opened(sealer, subject.sealed, f"{owner}/{subject.token}") for owner in owners)
-    value = next((one for one in values if one is not None), None)
+    value = next((candidate for candidate in values if candidate is not None), None)
     return shown(subject, value)
 
 
@@ -285,7 +285,7 @@ def _order(order: Order, sealer: Sealer) -> InboxOrderOut:
     check = None
     if order.verify is not None:
         check = CheckOut(
-            fields=[one.value for one in order.verify_fields],
+            fields=[field.value for field in order.verify_fields],
             name=opened(sealer, order.verify.name_sealed, f"{order.order_id}/name"),
             account=opened(sealer, order.verify.account_sealed, f"{order.order_id}/account"),
             amount_minor=order.verify.amount_minor,

@@ -81,8 +81,8 @@ async def get_inbox(call: Call) -> Response:
         raise cursors.refused("/after")
     await desk.past(call.caller, recipient, after, "poll")
     wait_s = min(query.wait_s, call.services.settings.inbox_wait_most_s)
-    found = await desk.read(call.caller, recipient, after=after, limit=query.limit, wait_s=wait_s)
-    return dumped(_told(call, recipient, found, query.after))
+    page = await desk.read(call.caller, recipient, after=after, limit=query.limit, wait_s=wait_s)
+    return dumped(_render_inbox(call, recipient, page, query.after))
 
 
 async def get_inbox_stream(call: Call) -> InboxStream:
@@ -146,8 +146,8 @@ async def post_replay(call: Call) -> Response:
     if after is None:
         raise cursors.refused("/after")
     await _may_replay(call, recipient)
-    found = await services.inboxes.replay_from(call.caller, recipient, after, body.limit)
-    return dumped(_told(call, recipient, found, body.after, "api"))
+    page = await services.inboxes.replay_from(call.caller, recipient, after, body.limit)
+    return dumped(_render_inbox(call, recipient, page, body.after, "api"))
 
 
 async def get_deliveries(call: Call) -> Response:
@@ -156,9 +156,9 @@ async def get_deliveries(call: Call) -> Response:
     case = await call.services.views.case(query.case)
     if case is None or not call.caller.may_work_on(case.queue):
         raise Problem("unknown-case", "there is no such case in your queues")
-    found = await call.services.views.of_case(case.case_id)
-    accessed(call.caller, "deliveries", case=case.case_id, found=len(found))
-    return dumped(DeliveriesOut(case_id=case.case_id, deliveries=[case_notice_out(one) for one in found]))
+    notices = await call.services.views.of_case(case.case_id)
+    accessed(call.caller, "deliveries", case=case.case_id, found=len(notices))
+    return dumped(DeliveriesOut(case_id=case.case_id, deliveries=[case_notice_out(notice) for notice in notices]))
 
 
 def inbox_of(caller: Caller, named: str | None) -> str:
@@ -178,18 +178,20 @@ def inbox_of(caller: Caller, named: str | None) -> str:
 
 
 async def _may_replay(call: Call, recipient: str) -> None:
-    said = "notices are asked for once more too often; the inbox has them all"
-    await within(call.services.rates, "replays", recipient, REPLAYS, said)
+    detail = "notices are asked for once more too often; the inbox has them all"
+    await within(call.services.rates, "replays", recipient, REPLAYS, detail)
 
 
-def _told(call: Call, recipient: str, found: Inbox, asked: str | None, way: Way = "poll") -> InboxOut:
+def _render_inbox(call: Call, recipient: str, page: Inbox, after: str | None, way: Way = "poll") -> InboxOut:
     services = call.services
-    cursors_ = [services.inboxes.cursor(recipient, found.log, one.offset) for one in found.entries]
-    items: list[ItemOut] = [item_out(one, cursor, services.sealer) for one, cursor in zip(found.entries, cursors_, strict=True)]
+    cursors_ = [services.inboxes.cursor(recipient, page.log, entry.offset) for entry in page.entries]
+    items: list[ItemOut] = [
+        item_out(entry, cursor, services.sealer) for entry, cursor in zip(page.entries, cursors_, strict=True)
+    ]
     if items:
         accessed(call.caller, "inbox", inbox=recipient, found=len(items))
         METRICS.inbox_notices.labels(way).inc(len(items))
-    return InboxOut(inbox=recipient, items=items, next=cursors_[-1] if items else asked, more=found.more)
+    return InboxOut(inbox=recipient, items=items, next=cursors_[-1] if items else after, more=page.more)
 
 
 def _query(call: Call, model: type[Model]) -> Model:

@@ -46,7 +46,7 @@ class InboxDesk:
         self._retry_after_s, self._now = retry_after_s, now
 
     def cursor(self, recipient: str, log: str, offset: int) -> str:
-        return cursors.given(self._tokenizer, recipient, log, offset)
+        return cursors.write_cursor(self._tokenizer, recipient, log, offset)
 
     async def place(self, recipient: str, text: str | None) -> int | None:
         """The offset of a cursor that came back, START without one; None when it is not of this inbox."""
@@ -60,18 +60,18 @@ class InboxDesk:
 
     async def read(self, caller: Caller, recipient: str, *, after: int, limit: int, wait_s: float = 0.0) -> Inbox:
         """What stands behind the offset, as soon as there is something, at the latest after `wait_s` seconds."""
-        found = await self._views.inbox(recipient, after=after, limit=limit)
-        if found.entries or wait_s <= 0:
-            return found
+        page = await self._views.inbox(recipient, after=after, limit=limit)
+        if page.entries or wait_s <= 0:
+            return page
         ends = time.monotonic() + wait_s
         async with self._bell.ear(recipient, caller) as ear:
             while True:
                 ear.listen()
-                found = await self._views.inbox(recipient, after=after, limit=limit)
-                left = ends - time.monotonic()
-                if found.entries or left <= 0 or self._bell.draining:
-                    return found
-                await ear.wait(left)
+                page = await self._views.inbox(recipient, after=after, limit=limit)
+                remaining_s = ends - time.monotonic()
+                if page.entries or remaining_s <= 0 or self._bell.draining:
+                    return page
+                await ear.wait(remaining_s)
 
     async def past(self, caller: Caller, recipient: str, upto: int, way: Way) -> None:
         """The recipient has read up to and with this offset: what lies there is received."""
@@ -94,27 +94,27 @@ class InboxDesk:
 
     async def replay_from(self, caller: Caller, recipient: str, after: int, limit: int) -> Inbox:
         """All behind the offset, at most `limit`, sent once more."""
-        found = await self._views.inbox(recipient, after=after, limit=limit)
-        await self._mark(caller, found.entries, DeliveryState.REPLAYED, "api")
-        return found
+        page = await self._views.inbox(recipient, after=after, limit=limit)
+        await self._mark(caller, page.entries, DeliveryState.REPLAYED, "api")
+        return page
 
     async def notice(self, recipient: str, notice_id: str) -> Entry:
         """Problem 404 when it is not in this inbox: another's does not exist."""
-        found = await self._views.noticed(recipient, name_of(member_of(recipient, notice_id, 0)))
-        if found is None:
+        entry = await self._views.noticed(recipient, name_of(member_of(recipient, notice_id, 0)))
+        if entry is None:
             raise Problem("not-found", "there is no such notice in this inbox, or it is no longer kept")
-        return found
+        return entry
 
     async def _mark(self, caller: Caller, entries: Sequence[Entry], state: DeliveryState, way: Way) -> datetime:
         """Appends a mark each; when it is not known whether they are in the log, the request is to be sent again."""
         at = self._now()
         if not entries:
             return at
-        marks = [_record(caller, one, state, way, at) for one in entries]
+        marks = [_record(caller, entry, state, way, at) for entry in entries]
         point("gateway.mark_built")
         landed = await self._log.append(DELIVERED, marks)
         point("gateway.mark_appended")
-        if not all(isinstance(one, Position) for one in landed):
+        if not all(isinstance(position, Position) for position in landed):
             raise later("log-unavailable", "the broker did not acknowledge; send the same again", self._retry_after_s)
         METRICS.inbox_marks.labels(state.value).inc(len(entries))
         return at

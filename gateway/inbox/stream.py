@@ -64,19 +64,19 @@ class InboxStream(Streaming):
         names = list(self._ear.again)
         try:
             again = [await self._views.noticed(self._ear.recipient, name) for name in names]
-            found = await self._views.inbox(self._ear.recipient, after=self._after, limit=PAGE)
+            page = await self._views.inbox(self._ear.recipient, after=self._after, limit=PAGE)
         except (Rebuilding, RedisError, OSError):
             self._more = False
             return None
         for name in names:  # what was rung meanwhile waits for the next page
             self._ear.again.pop(name, None)
-        events = [self._event(one, None) for one in again if one is not None]
-        for entry in found.entries:
-            events.append(self._event(entry, self._desk.cursor(self._ear.recipient, found.log, entry.offset)))
+        events = [self._event(replayed, None) for replayed in again if replayed is not None]
+        for entry in page.entries:
+            events.append(self._event(entry, self._desk.cursor(self._ear.recipient, page.log, entry.offset)))
             self._after = entry.offset
             if self._caught_up:
                 METRICS.inbox_delay_s.observe(max(0.0, self._wall() - entry.issued.notice.at.timestamp()))
-        self._more, self._caught_up = found.more, self._caught_up or not found.more
+        self._more, self._caught_up = page.more, self._caught_up or not page.more
         METRICS.inbox_notices.labels("stream").inc(len(events))
         return b"".join(events) or None
 

@@ -55,8 +55,8 @@ class RedisNews:
         await self._channel.subscribe(CHANNEL)
 
     async def more(self) -> News:
-        said = await self._channel.get_message(timeout=1.0)
-        return heard(said["data"]) if said is not None else []
+        message = await self._channel.get_message(timeout=1.0)
+        return heard(message["data"]) if message is not None else []
 
     async def close(self) -> None:
         await self._channel.aclose()
@@ -117,11 +117,11 @@ class Bell:
     @contextlib.asynccontextmanager
     async def ear(self, recipient: str, caller: Caller) -> AsyncIterator[Ear]:
         """Problem when too many wait."""
-        found = await self.join(recipient, caller)
+        ear = await self.join(recipient, caller)
         try:
-            yield found
+            yield ear
         finally:
-            self.leave(found)
+            self.leave(ear)
 
     async def join(self, recipient: str, caller: Caller) -> Ear:
         """As `ear`, for who calls `leave` himself."""
@@ -149,11 +149,11 @@ class Bell:
         if self.draining or self._count.total() >= limits.inbox_waiting_limit:
             raise later("overloaded", "this gateway takes no more that wait", limits.retry_after_s)
         if self._count[recipient] >= limits.inbox_waiting_per_recipient_limit:
-            said = f"{limits.inbox_waiting_per_recipient_limit} wait for this inbox already; close one"
-            raise later("too-many-streams", said, limits.retry_after_s)
+            detail = f"{limits.inbox_waiting_per_recipient_limit} wait for this inbox already; close one"
+            raise later("too-many-streams", detail, limits.retry_after_s)
         if self._callers[who] >= limits.inbox_waiting_per_caller_limit:
-            said = f"{limits.inbox_waiting_per_caller_limit} of yours wait already; close one"
-            raise later("too-many-streams", said, limits.retry_after_s)
+            detail = f"{limits.inbox_waiting_per_caller_limit} of yours wait already; close one"
+            raise later("too-many-streams", detail, limits.retry_after_s)
 
     def leave(self, ear: Ear) -> None:
         ears = self._ears.get(ear.recipient, set())

@@ -14,12 +14,12 @@ NEVER = float("inf")
 
 
 class Update(NamedTuple):
-    """One write: a reset or rows, and counts with either. `whole`: nothing is left behind, so the client may resume from here."""
+    """One write: a reset or rows, and counts with either. `complete`: nothing is left behind, so a client may resume here."""
 
     reset: str
     rows: tuple[Row, ...]
     counts: tuple[bytes, ...]
-    whole: bool
+    complete: bool
 
 
 class Coalescer:
@@ -54,8 +54,8 @@ class Coalescer:
         """A newer revision takes the place of an older one. Before a reset is told, rows are in the lists to be read."""
         if self._reset:
             return
-        known = self._rows.get(row.case.case_id)
-        if known is not None and known.case.revision >= row.case.revision:
+        previous = self._rows.get(row.case.case_id)
+        if previous is not None and previous.case.revision >= row.case.revision:
             return
         self._rows[row.case.case_id] = row
         if len(self._rows) > self._most:

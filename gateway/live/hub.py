@@ -36,13 +36,13 @@ class Client:
         self.caller, self.coalescer = caller, coalescer
         self.wake = asyncio.Event()
         self.begun = False
-        self._wants, self._known = wants, dict[str, bool]()
+        self._wants, self._wanted_queues = wants, dict[str, bool]()
 
     def wants(self, queue: str) -> bool:
-        known = self._known.get(queue)
-        if known is None:
-            known = self._known[queue] = self._wants(queue)
-        return known
+        wants_queue = self._wanted_queues.get(queue)
+        if wants_queue is None:
+            wants_queue = self._wanted_queues[queue] = self._wants(queue)
+        return wants_queue
 
     def offer(self, row: Row) -> None:
         if self.wants(row.case.queue):
@@ -54,9 +54,9 @@ class Client:
         self.wake.set()
 
     def count(self, counts: Iterable[tuple[str, bytes]]) -> None:
-        for queue, told in counts:
+        for queue, queue_counts in counts:
             if self.wants(queue):
-                self.coalescer.count(queue, told)
+                self.coalescer.count(queue, queue_counts)
                 self.wake.set()
 
 
@@ -67,7 +67,7 @@ class Hub:
         self._settings, self._make, self._count, self.render = settings, make, count, render
         self.clients: set[Client] = set()
         self._officers: Counter[str] = Counter()
-        self._kept: OrderedDict[str, Row] = OrderedDict()
+        self._rows: OrderedDict[str, Row] = OrderedDict()
         self._floor: dict[int, int] = {}
         self._counts: dict[str, bytes] = {}
         self._ready = asyncio.Event()
@@ -83,8 +83,8 @@ class Hub:
         if self.draining or len(self.clients) >= limits.live_clients_limit:
             raise later("overloaded", "this gateway takes no more live connections", limits.retry_after_s)
         if self._officers[caller.subject] >= limits.live_per_officer_limit:
-            said = f"an officer has at most {limits.live_per_officer_limit} live connections to a gateway; close one"
-            raise later("too-many-streams", said, limits.retry_after_s)
+            detail = f"an officer has at most {limits.live_per_officer_limit} live connections to a gateway; close one"
+            raise later("too-many-streams", detail, limits.retry_after_s)
         client = Client(caller, wants, self._coalescer())
         self.clients.add(client)
         self._officers[caller.subject] += 1
@@ -143,7 +143,7 @@ class Hub:
         client.begun = True
         since = place_of(last_id)
         if since is not None and since.log == self.place.log and reaches(since, self._floor):
-            for row in self._kept.values():
+            for row in self._rows.values():
                 if not since.holds(row):
                     client.offer(row)
         else:
@@ -174,7 +174,7 @@ class Hub:
         return not self.clients and time.monotonic() - self._left_at >= self._settings.live_linger_s
 
     async def _relay(self, source: Source) -> None:
-        self._kept.clear()
+        self._rows.clear()
         self._counts.clear()
         self.place = source.place
         self._floor = dict(enumerate(self.place.offsets))
@@ -196,15 +196,15 @@ class Hub:
 
     def _keep(self, row: Row) -> None:
         """The newest row of each case, for those who resume; what is dropped raises the floor."""
-        self._kept[row.case.case_id] = row
-        self._kept.move_to_end(row.case.case_id)
-        while len(self._kept) > self._settings.live_cases_kept:
-            _, old = self._kept.popitem(last=False)
+        self._rows[row.case.case_id] = row
+        self._rows.move_to_end(row.case.case_id)
+        while len(self._rows) > self._settings.live_cases_kept:
+            _, old = self._rows.popitem(last=False)
             self._floor[old.partition] = max(self._floor[old.partition], old.offset + 1)
 
     async def _tell_counts(self) -> None:
-        fresh = {one.queue: one.model_dump_json().encode() for one in await self._count(lambda queue: True)}
-        changed = [(queue, told) for queue, told in fresh.items() if self._counts.get(queue) != told]
+        fresh = {queue_out.queue: queue_out.model_dump_json().encode() for queue_out in await self._count(lambda queue: True)}
+        changed = [(queue, counts) for queue, counts in fresh.items() if self._counts.get(queue) != counts]
         self._counts = fresh
         for client in self._begun():
             client.count(changed)

@@ -42,10 +42,10 @@ async def get_queue_events(call: Call) -> EventStream:
 
 async def get_events(call: Call) -> EventStream:
     """The same for several queues (`?queue=a&queue=b`), or for all that the caller may see."""
-    asked = call.request.query_params.getlist("queue")
-    if len(asked) > _MOST_QUEUES:
+    names = call.request.query_params.getlist("queue")
+    if len(names) > _MOST_QUEUES:
         raise Problem("invalid-request", f"at most {_MOST_QUEUES} queues can be named", errors=[])
-    queues = frozenset(own_queue(name, call.caller) for name in asked)
+    queues = frozenset(own_queue(name, call.caller) for name in names)
     return await _events(call, ",".join(sorted(queues)) or None, queues.__contains__ if queues else _all_of(call.caller))
 
 

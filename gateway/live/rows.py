@@ -60,8 +60,8 @@ def event_id(place: Place) -> str:
 
 def place_of(text: str | None) -> Place | None:
     """What `event_id` wrote; None for anything else."""
-    found = _ID.fullmatch(text or "")
-    return None if found is None else Place(found[1], tuple(int(one, 36) for one in found[2].split("-")[1:]))
+    match = _ID.fullmatch(text or "")
+    return None if match is None else Place(match[1], tuple(int(offset, 36) for offset in match[2].split("-")[1:]))
 
 
 def reaches(place: Place, floor: Mapping[int, int]) -> bool:

@@ -104,8 +104,8 @@ class KafkaSource:
     async def more(self) -> list[Row]:
         assert self._consumer is not None
         waiting = any(self._held.values())
-        found = await self._consumer.getmany(timeout_ms=_HELD_MS if waiting else _IDLE_MS, max_records=_POLL_RECORDS)
-        for at, records in found.items():
+        batches = await self._consumer.getmany(timeout_ms=_HELD_MS if waiting else _IDLE_MS, max_records=_POLL_RECORDS)
+        for at, records in batches.items():
             self._hold(at.partition, [self._record_of(r) for r in records])
         if not any(self._held.values()) and time.monotonic() - self._looked < _LOOK_EVERY_S:
             return []
@@ -117,10 +117,10 @@ class KafkaSource:
 
     async def _look(self) -> Folded:
         self._looked = time.monotonic()
-        found = await folded(self._redis)
-        if found is None or self._stamp not in ("", found.stamp):
+        fold_state = await folded(self._redis)
+        if fold_state is None or self._stamp not in ("", fold_state.stamp):
             raise Rebuilding("the views are not the ones that were told of")
-        return found
+        return fold_state
 
     def _hold(self, partition: int, records: Sequence[Record]) -> None:
         """Records that are no facts are the affair of project, which keeps them aside."""

@@ -39,7 +39,7 @@ class Streaming(abc.ABC):
         self._settings, self._now = settings, now
         valid_s = caller.expires_at - wall()
         self._ends = now() + max(0.0, min(valid_s, settings.live_longest_s))
-        self._gone = False
+        self._disconnected = False
 
     @property
     @abc.abstractmethod
@@ -88,7 +88,7 @@ class Streaming(abc.ABC):
     async def _listen(self, receive: Receive) -> None:
         while (await receive())["type"] != "http.disconnect":
             pass
-        self._gone = True
+        self._disconnected = True
         self._wake()
 
     async def _write(self, send: Send) -> str:
@@ -97,15 +97,15 @@ class Streaming(abc.ABC):
         # Clients of a gateway that ends come back spread over two seconds.
         await self._body(send, b"retry: %d\n\n" % (1000 + secrets.randbelow(2000)))
         last = self._now()
-        while not self._gone:
+        while not self._disconnected:
             now = self._now()
             ended = "draining" if self._draining else "expired" if now >= self._ends else ""
             if ended:
                 await self._body(send, b'event: bye\ndata: {"reason":"%s"}\n\n' % ended.encode(), more=False)
                 return ended
-            told = await self._next(now)
-            if told is not None:
-                await self._body(send, told)
+            events = await self._next(now)
+            if events is not None:
+                await self._body(send, events)
                 last = self._now()
             elif now - last >= self._settings.live_heartbeat_s:
                 await self._body(send, _HEARTBEAT)
@@ -151,7 +151,7 @@ class EventStream(Streaming):
 
     async def _next(self, now: float) -> bytes | None:
         update = self._client.coalescer.take(now)
-        return None if update is None else self._told(update)
+        return None if update is None else self._render_update(update)
 
     async def _sleep(self, longest_s: float) -> None:
         """Until something is to be told. Between two updates nothing wakes it: many changes are one waking."""
@@ -161,23 +161,23 @@ class EventStream(Streaming):
             return
         wake = self._client.wake
         wake.clear()
-        if self._client.coalescer.due() <= self._now() or self._gone or self._hub.draining:
+        if self._client.coalescer.due() <= self._now() or self._disconnected or self._hub.draining:
             return
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(longest_s):
                 await wake.wait()
 
-    def _told(self, update: Update) -> bytes:
+    def _render_update(self, update: Update) -> bytes:
         """Up to two events: counts first, because only the rows' place is one to resume from."""
-        told, place = [], event_id(self._hub.place) if update.whole else ""
+        events, place = [], event_id(self._hub.place) if update.complete else ""
         if update.counts:
-            told.append(_event("counts", b'{"queues":[%s]}' % b",".join(update.counts)))
+            events.append(_event("counts", b'{"queues":[%s]}' % b",".join(update.counts)))
         if update.reset:
-            told.append(_event("reset", b'{"reason":"%s"}' % update.reset.encode(), place))
+            events.append(_event("reset", b'{"reason":"%s"}' % update.reset.encode(), place))
         elif update.rows:
             rows = b",".join(row.json(self._hub.render) for row in update.rows)
-            told.append(_event("cases", b'{"cases":[%s]}' % rows, place))
-        return b"".join(told)
+            events.append(_event("cases", b'{"cases":[%s]}' % rows, place))
+        return b"".join(events)
 
 
 def _event(kind: str, data: bytes, place: str = "") -> bytes:

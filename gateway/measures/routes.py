@@ -55,8 +55,8 @@ class MeasuredOut(BaseModel):
 async def post_case_measure(call: Call) -> Response:
     """A measure about a case that you are part of. It starts and stops your clocks; one that comes late is kept, and marked."""
     body = (await body_of(call, MeasureBody)).root
-    found = await _measured(call, await live_case(call), body)
-    return pending_reply(found) if isinstance(found, Pending) else dumped(found)
+    outcome = await _measured(call, await live_case(call), body)
+    return pending_reply(outcome) if isinstance(outcome, Pending) else dumped(outcome)
 
 
 async def post_signal_measure(call: Call) -> Response:
@@ -64,13 +64,13 @@ async def post_signal_measure(call: Call) -> Response:
     body = (await body_of(call, MeasureBody)).root
     signal_id, cases = await _cases(call)
     body = body.model_copy(update={"signal_id": body.signal_id or signal_id})
-    found = await asyncio.gather(*(_measured(call, case, body) for case in cases), return_exceptions=True)
-    for one in found:
-        if isinstance(one, BaseException):
-            raise one  # what was taken stays: the same again is an echo there
-    told = list({one.case_id: one for one in found if isinstance(one, MeasureOut)}.values())
-    pending = next((one for one in found if isinstance(one, Pending)), None)
-    return dumped(MeasuredOut(measures=told)) if pending is None else pending_reply(pending)
+    outcomes = await asyncio.gather(*(_measured(call, case, body) for case in cases), return_exceptions=True)
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException):
+            raise outcome  # what was taken stays: the same again is an echo there
+    measures = list({measure.case_id: measure for measure in outcomes if isinstance(measure, MeasureOut)}.values())
+    pending = next((result for result in outcomes if isinstance(result, Pending)), None)
+    return dumped(MeasuredOut(measures=measures)) if pending is None else pending_reply(pending)
 
 
 async def _measured(call: Call, case: Case, body: MeasureIn) -> MeasureOut | Pending:
@@ -78,35 +78,35 @@ async def _measured(call: Call, case: Case, body: MeasureIn) -> MeasureOut | Pen
     institution = call.caller.subject
     name = measure_id(call.services.tokenizer, institution, body.reference)
     made = protector(call).measure(body, name, institution, datetime.now(UTC))
-    if (found := await _kept(call, case, made)) is not None:
-        there, holder = found
-        told = teller(call).measure
-        same_number = told(there, holder).reference == told(made, holder).reference
+    if (stored := await _find_measure(call, case, made)) is not None:
+        there, holder = stored
+        render = teller(call).measure
+        same_number = render(there, holder).reference == render(made, holder).reference
         if not same_number or there.model_dump(exclude=_MARKS) != made.model_dump(exclude=_MARKS):
             raise Problem("reference-reused", "this reference names another measure of yours")
-        return told(there, holder)
-    asked = wanted_of(ActionKind.MEASURE, "measure", body, lambda: {"measure": made})
-    print_ = call.services.tokenizer.token("print", asked.said)
+        return render(there, holder)
+    requested = wanted_of(ActionKind.MEASURE, "measure", body, lambda: {"measure": made})
+    print_ = call.services.tokenizer.token("print", requested.text)
     action_id = action_of(call, "measure", case.case_id, body.reference, print_)
-    outcome = await act(call, case, asked, action_id)
+    outcome = await act(call, case, requested, action_id)
     if isinstance(outcome, Pending):
         return outcome
-    found = await _kept(call, outcome, made)
-    if found is None:  # the case that decided hands it over, and the one that takes it in is not in the views yet
-        return Pending(action_id, Standing(actor_of(call.caller), case.case_id, asked.kind.value, print_))
-    return teller(call).measure(*found)
+    stored = await _find_measure(call, outcome, made)
+    if stored is None:  # the case that decided hands it over, and the one that takes it in is not in the views yet
+        return Pending(action_id, Standing(actor_of(call.caller), case.case_id, requested.kind.value, print_))
+    return teller(call).measure(*stored)
 
 
-async def _kept(call: Call, case: Case, made: Measure) -> tuple[Measure, Case] | None:
+async def _find_measure(call: Call, case: Case, made: Measure) -> tuple[Measure, Case] | None:
     """The measure as it is kept, and where: in this case, or in one that all of it, or the measure's signal, went to."""
-    line, seen = [case], {case.case_id}
-    for one in line:
-        if (there := next((kept for kept in one.measures if kept.measure_id == made.measure_id), None)) is not None:
-            return there, one
-        split = (into for signal, into in one.split_off.items() if signal.partition("/")[0] == made.signal_id)
-        for into in dict.fromkeys((*split, one.merged_into)):
-            if into is not None and into not in seen and len(seen) <= MERGES_FOLLOWED:
-                seen.add(into)
+    line, visited = [case], {case.case_id}
+    for holder in line:
+        if (there := next((measure for measure in holder.measures if measure.measure_id == made.measure_id), None)) is not None:
+            return there, holder
+        split = (into for signal, into in holder.split_off.items() if signal.partition("/")[0] == made.signal_id)
+        for into in dict.fromkeys((*split, holder.merged_into)):
+            if into is not None and into not in visited and len(visited) <= MERGES_FOLLOWED:
+                visited.add(into)
                 line += [other for other in [await call.services.views.case(into)] if other is not None]
     return None
 
@@ -125,9 +125,9 @@ async def _cases(call: Call) -> tuple[str, list[Case]]:
         raise later("no-case", "the signal is being assessed; ask again in a moment", call.services.settings.retry_after_s)
     if not receipt.cases:
         raise Problem("no-case", "the signal is in no case: none was opened for it, or it was taken back")
-    found = [await call.services.views.case(one) for one in receipt.cases]
-    cases = [case for case in found if case is not None]
-    if len(cases) < len(found):
+    candidates = [await call.services.views.case(case_id) for case_id in receipt.cases]
+    cases = [case for case in candidates if case is not None]
+    if len(cases) < len(candidates):
         raise later("no-case", "its case is being opened; ask again in a moment", call.services.settings.retry_after_s)
     return receipt.signal_id, cases
 

@@ -130,11 +130,11 @@ class TrailOut(BaseModel):
     partial: list[str]
 
 
-class _One(NamedTuple):
+class _CurrencyTrail(NamedTuple):
     """The trail of one currency."""
 
     losses: list[Loss]
-    found: Followed
+    followed: Followed
 
     @property
     def currency(self) -> str:
@@ -146,28 +146,31 @@ class Writer:
 
     def __init__(self, case: Case, gathered: Gathered, policy: Policy, sealer: Sealer) -> None:
         self._case, self._gathered, self._policy, self._sealer = case, gathered, policy, sealer
-        self._mine = {one.report.signal_id for one in gathered.told if one.mine}
-        self._keepers = keepers((one for one in gathered.told if one.mine), case.orders)
+        self._mine = {reported.report.signal_id for reported in gathered.reports if reported.mine}
+        self._keepers = keepers((reported for reported in gathered.reports if reported.mine), case.orders)
 
     def trail(self) -> TrailOut:
-        ones = [_One(losses, follow(losses, self._gathered.transfers, rules=self._policy.trail)) for losses in self._losses()]
-        others = {name for one in ones for name in one.found.other_currencies}
+        trails = [
+            _CurrencyTrail(losses, follow(losses, self._gathered.transfers, rules=self._policy.trail))
+            for losses in self._losses()
+        ]
+        others = {name for trail in trails for name in trail.followed.other_currencies}
         return TrailOut(
             case_id=self._case.case_id,
             revision=self._case.revision,
-            starts=[self._start(one) for one in self._gathered.starts],
-            hops=[self._hop(hop, one.currency) for one in ones for hop in one.found.hops],
-            accounts=[out for one in ones for out in self._stops(one)],
-            cuts=[_cut(cut, one.currency) for one in ones for cut in one.found.cuts],
-            unexplained=[_gap(gap, one.currency) for one in ones for gap in one.found.unexplained],
-            orders=[out for one in ones for out in self._orders(one)],
-            other_currencies=sorted(others - {one.currency for one in ones}),
-            partial=sorted(self._gathered.partial | {bound for one in ones for bound in _bounds(one.found)}),
+            starts=[self._start(start) for start in self._gathered.starts],
+            hops=[self._hop(hop, trail.currency) for trail in trails for hop in trail.followed.hops],
+            accounts=[out for trail in trails for out in self._stops(trail)],
+            cuts=[_cut(cut, trail.currency) for trail in trails for cut in trail.followed.cuts],
+            unexplained=[_gap(gap, trail.currency) for trail in trails for gap in trail.followed.unexplained],
+            orders=[out for trail in trails for out in self._orders(trail)],
+            other_currencies=sorted(others - {trail.currency for trail in trails}),
+            partial=sorted(self._gathered.partial | {bound for trail in trails for bound in _bounds(trail.followed)}),
         )
 
     def _losses(self) -> Iterable[list[Loss]]:
-        found = sorted((one.loss for one in self._gathered.starts), key=lambda one: (one.currency, one.at, one.account))
-        return [list(group) for _, group in groupby(found, key=lambda one: one.currency)]
+        losses = sorted((start.loss for start in self._gathered.starts), key=lambda loss: (loss.currency, loss.at, loss.account))
+        return [list(group) for _, group in groupby(losses, key=lambda loss: loss.currency)]
 
     def account(self, token: str) -> AccountOut:
         named = self._gathered.names.get(token)
@@ -176,13 +179,13 @@ class Writer:
         value = opened(self._sealer, named.subject.sealed, f"{named.signal_id}/{token}")
         return AccountOut(token=token, kind=named.subject.kind, value=value, unmatched=named.subject.unmatched)
 
-    def _start(self, one: Start) -> StartOut:
-        amount = Amount(minor=one.loss.amount_minor, currency=one.loss.currency)
-        return StartOut(account=self.account(one.loss.account), why=one.why, at=one.loss.at, amount=amount)
+    def _start(self, start: Start) -> StartOut:
+        amount = Amount(minor=start.loss.amount_minor, currency=start.loss.currency)
+        return StartOut(account=self.account(start.loss.account), why=start.why, at=start.loss.at, amount=amount)
 
     def _hop(self, hop: Hop, currency: str) -> HopOut:
         evidence = [name for name in hop.evidence if name in self._mine]
-        told = {"at": hop.at, "evidence": evidence, "reported_by": hop.reported_by} if evidence else {}
+        details = {"at": hop.at, "evidence": evidence, "reported_by": hop.reported_by} if evidence else {}
         return HopOut(
             payer=hop.payer,
             payee=hop.payee,
@@ -190,12 +193,12 @@ class Writer:
             traced_minor=hop.traced_minor,
             depth=hop.depth,
             withheld=not evidence,
-            **told,
+            **details,
         )
 
-    def _stops(self, one: _One) -> Iterable[StopOut]:
-        held, paid = (count(self._case.orders, one.currency) for count in (held_of, returned_of))
-        return [self._stop(stop, one.currency, held, paid) for stop in one.found.stops]
+    def _stops(self, currency_trail: _CurrencyTrail) -> Iterable[StopOut]:
+        held, paid = (count(self._case.orders, currency_trail.currency) for count in (held_of, returned_of))
+        return [self._stop(stop, currency_trail.currency, held, paid) for stop in currency_trail.followed.stops]
 
     def _stop(self, stop: Stop, currency: str, held: Mapping[str, int], paid: Mapping[str, int]) -> StopOut:
         plain = {name: getattr(stop, name) for name in StopOut.model_fields if name in Stop.model_fields and name != "account"}
@@ -215,20 +218,20 @@ class Writer:
             cases=cases[:CASES_TOLD],
         )
 
-    def _orders(self, one: _One) -> Iterable[ProposalOut]:
+    def _orders(self, currency_trail: _CurrencyTrail) -> Iterable[ProposalOut]:
         """Of each account but where the money comes from, what of it is there, not held yet and not paid back."""
-        begun = {loss.account for loss in one.losses}
-        stops = tuple(stop for stop in one.found.stops if stop.account not in begun)
-        trail = Trail.trusted(loss=one.losses[0], stops=stops)
+        begun = {loss.account for loss in currency_trail.losses}
+        stops = tuple(stop for stop in currency_trail.followed.stops if stop.account not in begun)
+        trail = Trail.trusted(loss=currency_trail.losses[0], stops=stops)
         who = {token: keeper.institution for token, keeper in self._keepers.items()}
-        paid = Counter(returned_of(self._case.orders, one.currency))
-        for hop in one.found.hops:
+        paid = Counter(returned_of(self._case.orders, currency_trail.currency))
+        for hop in currency_trail.followed.hops:
             if hop.payee in begun:
                 paid[hop.payer] -= hop.traced_minor  # somebody reports it, so that it is not there any more
-        settled = Counter(held_of(self._case.orders, one.currency)) + +paid
-        wanted = holds(trail, keepers=who, held_minor=settled)
+        settled = Counter(held_of(self._case.orders, currency_trail.currency)) + +paid
+        proposed = holds(trail, keepers=who, held_minor=settled)
         remains = {stop.account: stop.remaining_minor for stop in stops}
-        return [self._proposal(hold, remains[hold.account], one.found.hops) for hold in wanted.order]
+        return [self._proposal(hold, remains[hold.account], currency_trail.followed.hops) for hold in proposed.order]
 
     def _proposal(self, hold: Hold, remaining: int, hops: Iterable[Hop]) -> ProposalOut:
         account, verify = self.account(hold.account), self._verify(hold, hops)
@@ -237,8 +240,8 @@ class Writer:
         is_somebodys = account.value and account.unmatched is None
         missing = [name for name, there in (("recipient", hold.institution), ("subject", is_somebodys)) if not there]
         if missing or rules is None:
-            told = missing or ["kind"]
-            return ProposalOut(account=hold.account, traced_minor=remaining, order=None, missing=told)
+            lacking = missing or ["kind"]
+            return ProposalOut(account=hold.account, traced_minor=remaining, order=None, missing=lacking)
         order: dict[str, Any] = {
             "kind": kind.value,
             "recipient": hold.institution,
@@ -256,7 +259,7 @@ class Writer:
     def _verify(self, hold: Hold, hops: Iterable[Hop]) -> dict[str, Any] | None:
         """The last transfer to the account that alone brought as much: what an institution compares before it stops. Without one
         there is no single payment to stop, so a freeze is proposed."""
-        for hop in sorted(hops, key=lambda one: one.at, reverse=True):
+        for hop in sorted(hops, key=lambda transfer: transfer.at, reverse=True):
             named = any(name in self._mine for name in hop.evidence)
             if hop.payee == hold.account and hop.amount_minor >= hold.amount_minor and named:
                 amount = {"minor": hop.amount_minor, "currency": hold.currency}
@@ -272,5 +275,5 @@ def _gap(gap: Unexplained, currency: str) -> GapOut:
     return GapOut(account=gap.account, gap=gap.gap, amount=Amount(minor=gap.amount_minor, currency=currency))
 
 
-def _bounds(found: Followed) -> set[str]:
-    return {cut.bound for cut in found.cuts} | ({"transfers"} if found.unread else set())
+def _bounds(followed: Followed) -> set[str]:
+    return {cut.bound for cut in followed.cuts} | ({"transfers"} if followed.unread else set())

@@ -100,14 +100,14 @@ async def post_refund(call: Call) -> Response:
     except UnicodeEncodeError:
         raise Problem("invalid-request", "the value holds half a character", errors=[]) from None
     gathered = await _reading(call, policy.trail).into(case.case_id, token)
-    if token not in gathered.names and all(one.subject is None or one.subject.token != token for one in case.orders):
+    if token not in gathered.names and all(order.subject is None or order.subject.token != token for order in case.orders):
         raise Problem("unknown-account", "no case of your unit names this account, and no order of this one is about it")
     writer = Writer(case, gathered, policy, services.sealer)
     partial: set[str] = set()
     if body.payments is None:
-        payments, partial = _found(gathered, token, body.balance.currency, policy.trail)
+        payments, partial = _find_payments(gathered, token, body.balance.currency, policy.trail)
     else:
-        payments = [Payment(payment_id=f"p-{n}", **one.model_dump()) for n, one in enumerate(body.payments, 1)]
+        payments = [Payment(payment_id=f"p-{n}", **payment.model_dump()) for n, payment in enumerate(body.payments, 1)]
     frozen = Frozen(
         account=token,
         balance_minor=body.balance.minor,
@@ -124,7 +124,8 @@ async def post_refund(call: Call) -> Response:
             balance_minor=result.balance_minor,
             rule=result.rule,
             shares=[
-                ShareOut(**one.model_dump(), account=writer.account(one.payer) if by_trail else None) for one in result.shares
+                ShareOut(**share.model_dump(), account=writer.account(share.payer) if by_trail else None)
+                for share in result.shares
             ],
             left_minor=result.left_minor,
             payable=result.payable,
@@ -144,17 +145,17 @@ def _basis(policy: Policy) -> str:
     return rules.basis if rules is not None else ""
 
 
-def _found(gathered: Gathered, account: str, currency: str, rules: TrailRules) -> tuple[list[Payment], set[str]]:
+def _find_payments(gathered: Gathered, account: str, currency: str, rules: TrailRules) -> tuple[list[Payment], set[str]]:
     """Each loss that came to the account: how much of it, when first, and what of it is there still."""
     partial = set(gathered.partial)
-    losses = [one.loss for one in gathered.starts if one.loss.currency == currency and one.loss.account != account]
+    losses = [start.loss for start in gathered.starts if start.loss.currency == currency and start.loss.account != account]
     if len(losses) > MOST_TRACED:
         partial.add("payments")
     payments = []
     for n, loss in enumerate(losses[:MOST_TRACED], 1):
         trail = follow([loss], gathered.transfers, rules=rules)
         partial |= {cut.bound for cut in trail.cuts} | ({"transfers"} if trail.unread else set())
-        stop = next((one for one in trail.stops if one.account == account), None)
+        stop = next((candidate for candidate in trail.stops if candidate.account == account), None)
         if stop is not None:
             payments.append(
                 Payment.trusted(

@@ -30,7 +30,7 @@ class Readable(NamedTuple):
 class Gathered(NamedTuple):
     """What was read. `partial` says which bounds were met; `names` and `cases` are of the caller's own queues, by account."""
 
-    told: list[Told]
+    reports: list[Told]
     transfers: list[Transfer]
     starts: tuple[Start, ...]
     names: dict[str, Readable]
@@ -46,15 +46,15 @@ class Reading:
         self._cases: dict[str, TrailCase] = {}
         self._looked: set[str] = set()
         self._partial: set[str] = set()
-        self._found: list[Told] = []
+        self._reports: list[Told] = []
         self._moved: list[Transfer] | None = None
 
     async def of_case(self, case_id: str, primary: str) -> Gathered:
         """Along the money from where the case's trail begins."""
         await self._read([primary], [case_id])
         own = each_once(told(self._cases[case_id].signals, mine=True)) if case_id in self._cases else []
-        alone = counted_once((one.report for one in own), self._rules.match_window_s)
-        begun = {one.loss.account for one in starts(primary, own, alone)}
+        alone = counted_once((reported.report for reported in own), self._rules.match_window_s)
+        begun = {start.loss.account for start in starts(primary, own, alone)}
         self._looked |= begun  # what else a victim paid is not this trail's
         await self._along(begun, upstream=False)
         return self._gathered(starts(primary, own, self._transfers()))
@@ -63,27 +63,31 @@ class Reading:
         """Against the money, to everybody whose loss can have come to the account; and what those paid is followed to it."""
         await self._read([account], [case_id])
         await self._along({account}, upstream=True)
-        found = self._told()
-        victims = {one.report.payer for one in found if one.victim and one.mine}
-        if any(one.victim and not one.mine and one.report.payer not in victims for one in found):
+        reports = self._list_reports()
+        victims = {reported.report.payer for reported in reports if reported.victim and reported.mine}
+        if any(reported.victim and not reported.mine and reported.report.payer not in victims for reported in reports):
             self._partial.add("withheld")
-        seen = {one.report.signal_id for one in found if one.mine}
-        paid = [one for one in self._transfers() if one.payer in victims and not seen.isdisjoint(one.reports)]
+        own_signals = {reported.report.signal_id for reported in reports if reported.mine}
+        paid = [
+            transfer
+            for transfer in self._transfers()
+            if transfer.payer in victims and not own_signals.isdisjoint(transfer.reports)
+        ]
         return self._gathered(tuple(Start(loss, "loss") for loss in losses_of(paid)))
 
     async def _along(self, first: Iterable[str], *, upstream: bool) -> None:
         rules, begun = self._rules, set(first)
         for _ in range(rules.max_depth):
             reached = onward(begun, self._transfers(), depth=rules.max_depth, fan_out=rules.max_fan_out, upstream=upstream)
-            wanted = [one for one in reached if one not in self._looked]
-            if not wanted:
+            accounts = [account for account in reached if account not in self._looked]
+            if not accounts:
                 return
             room = rules.most_accounts - len(self._looked)
-            if len(wanted) > room:
+            if len(accounts) > room:
                 self._partial.add("accounts")
             if room <= 0:
                 return
-            await self._read(wanted[:room], [])
+            await self._read(accounts[:room], [])
 
     async def _read(self, tokens: list[str], cases: list[str]) -> None:
         self._looked |= set(tokens)
@@ -97,17 +101,17 @@ class Reading:
             self._partial.add("cases")
         for case in read.cases[:room]:
             self._cases[case.case_id] = case
-            self._found += told(case.signals, mine=self._mine(case.queue))
+            self._reports += told(case.signals, mine=self._mine(case.queue))
             self._moved = None
             if case.signal_count > len(case.signals):
                 self._partial.add("signals")
 
-    def _told(self) -> list[Told]:
-        return each_once(self._found)
+    def _list_reports(self) -> list[Told]:
+        return each_once(self._reports)
 
     def _transfers(self) -> list[Transfer]:
         if self._moved is None:
-            self._moved = counted_once((one.report for one in self._found), self._rules.match_window_s)
+            self._moved = counted_once((reported.report for reported in self._reports), self._rules.match_window_s)
         return self._moved
 
     def _gathered(self, first: tuple[Start, ...]) -> Gathered:
@@ -120,5 +124,5 @@ class Reading:
                 for subject in signal.subjects:
                     names.setdefault(subject.token, Readable(subject, signal.signal_id))
                     cases.setdefault(subject.token, {})[name] = None
-        named = {token: [*found] for token, found in cases.items()}
-        return Gathered(self._told(), self._transfers(), first, names, named, frozenset(self._partial))
+        named = {token: [*case_ids] for token, case_ids in cases.items()}
+        return Gathered(self._list_reports(), self._transfers(), first, names, named, frozenset(self._partial))

@@ -56,12 +56,12 @@ class Limit:
     goes back, as it would if a name moved in and out of `other`."""
 
     def __init__(self, n: int) -> None:
-        self._n, self._known = n, set[str]()
+        self._n, self._names = n, set[str]()
 
     def __call__(self, name: str) -> str:
-        if name not in self._known and len(self._known) < self._n:
-            self._known.add(name)
-        return name if name in self._known else OTHER
+        if name not in self._names and len(self._names) < self._n:
+            self._names.add(name)
+        return name if name in self._names else OTHER
 
 
 class Exporter(Collector):
@@ -72,7 +72,7 @@ class Exporter(Collector):
     ) -> None:
         self._views, self._cards, self._most_parties, self._clock = views, cards, most_parties, clock
         self._institutions, self._queues = Limit(labels_limit), Limit(labels_limit)
-        self._seen: Seen | None = None
+        self._snapshot: Seen | None = None
         self._at = float("-inf")
         self._reading = asyncio.Lock()
         self._registry = CollectorRegistry()
@@ -81,7 +81,7 @@ class Exporter(Collector):
     async def text(self) -> bytes:
         async with self._reading:
             if self._clock() - self._at >= KEPT_S:
-                self._seen, self._at = await self._read(), self._clock()
+                self._snapshot, self._at = await self._read(), self._clock()
         # Beside the event loop: there are thousands of series.
         return generate_latest(GATEWAY.registry) + await asyncio.to_thread(generate_latest, self._registry)
 
@@ -94,35 +94,35 @@ class Exporter(Collector):
             return None
 
     def collect(self) -> Iterator[Metric]:
-        seen = self._seen
-        yield _metric(VIEWS_UP, {(): float(seen is not None)})
-        if seen is not None:
-            yield _metric(SIGNALS, self._signals(seen.counters))
-            yield _metric(ACTIONS, _actions(seen.counters))
-            yield from self._standing(seen.standings)
-            yield from self._figures(seen.cards)
+        snapshot = self._snapshot
+        yield _metric(VIEWS_UP, {(): float(snapshot is not None)})
+        if snapshot is not None:
+            yield _metric(SIGNALS, self._signals(snapshot.counters))
+            yield _metric(ACTIONS, _actions(snapshot.counters))
+            yield from self._count_standings(snapshot.standings)
+            yield from self._figures(snapshot.cards)
 
     def describe(self) -> list[Metric]:
         return []
 
     def _signals(self, counters: dict[str, int]) -> Counter[tuple[str, ...]]:
         """Sorted by size, so that the largest get labels of their own when a process starts."""
-        found: Counter[tuple[str, ...]] = Counter()
+        counts: Counter[tuple[str, ...]] = Counter()
         for name, n in sorted(counters.items(), key=lambda item: (-item[1], item[0])):
             outcome, _, institution = name.partition(":")
             if not outcome.startswith("action_"):
-                found[self._institutions(institution), outcome] += n
-        return found
+                counts[self._institutions(institution), outcome] += n
+        return counts
 
-    def _standing(self, standings: list[Standing]) -> Iterator[Metric]:
+    def _count_standings(self, standings: list[Standing]) -> Iterator[Metric]:
         cases: Counter[tuple[str, ...]] = Counter()
         oldest: dict[tuple[str, ...], float] = {}
-        for one in standings:
-            severity = one.severity if one.severity in _SEVERITIES else OTHER
-            labels = (self._queues(one.queue), severity, one.status)
-            cases[labels] += one.cases
-            if one.cases:
-                oldest[labels] = min(oldest.get(labels, float("inf")), one.oldest_ms / 1000)
+        for queue_standing in standings:
+            severity = queue_standing.severity if queue_standing.severity in _SEVERITIES else OTHER
+            labels = (self._queues(queue_standing.queue), severity, queue_standing.status)
+            cases[labels] += queue_standing.cases
+            if queue_standing.cases:
+                oldest[labels] = min(oldest.get(labels, float("inf")), queue_standing.oldest_ms / 1000)
         yield _metric(QUEUE_CASES, cases)
         yield _metric(QUEUE_OLDEST, oldest)
 
@@ -137,12 +137,12 @@ class Exporter(Collector):
 
 
 def _actions(counters: dict[str, int]) -> Counter[tuple[str, ...]]:
-    found: Counter[tuple[str, ...]] = Counter()
+    counts: Counter[tuple[str, ...]] = Counter()
     for name, n in counters.items():
         outcome, _, kind = name.partition(":")
         if outcome.startswith("action_"):
-            found[kind if kind in _ACTIONS else OTHER, outcome.removeprefix("action_")] += n
-    return found
+            counts[kind if kind in _ACTIONS else OTHER, outcome.removeprefix("action_")] += n
+    return counts
 
 
 def _metric(family: Family, rows: dict[tuple[str, ...], float] | Counter[tuple[str, ...]]) -> Metric:

@@ -44,8 +44,8 @@ async def readyz(call: Call) -> Response:
     except (RedisError, StateUnavailable):
         checks["views"] = "unknown"
     ready = health.is_ready and checks["redis"] == checks["log"] == "ok"
-    told = ReadyOut(ready=ready, checks=checks)
-    return dumped(told, 200 if ready else 503)
+    readiness = ReadyOut(ready=ready, checks=checks)
+    return dumped(readiness, 200 if ready else 503)
 
 
 async def metrics(call: Call) -> Response:

@@ -31,7 +31,7 @@ _WORDS = {event.value: word for word, event in ANSWERS.items()} | {"try": "tries
 
 def words(moves: tuple[str, ...] | list[str]) -> list[str]:
     """Moves as the interface names them: the last part of an address, or the `result` of an answer."""
-    return list(dict.fromkeys(_WORDS.get(one, one.replace("_", "-")) for one in moves))
+    return list(dict.fromkeys(_WORDS.get(move, move.replace("_", "-")) for move in moves))
 
 
 class VerifyOut(BaseModel):
@@ -217,61 +217,61 @@ class TransferOut(BaseModel):
 
 
 class Teller(NamedTuple):
-    """What the caller is told. `whole`: the agency's view."""
+    """What the caller is told. `is_officer`: the agency's view."""
 
     sealer: Sealer
     caller: Caller
 
     @property
-    def whole(self) -> bool:
+    def is_officer(self) -> bool:
         return self.caller.role is Role.OFFICER
 
     @property
     def part(self) -> Part:
-        return Part.OFFICER if self.whole else Part.INSTITUTION
+        return Part.OFFICER if self.is_officer else Part.INSTITUTION
 
-    def is_theirs(self, one: Order, case: Case) -> bool:
+    def is_theirs(self, order: Order, case: Case) -> bool:
         """Whether the caller is an officer of the agency that issued it, or of the one that has the case now."""
         mine = self.caller.may_work_on
-        return self.whole and (mine(case.queue) or mine(one.agency))
+        return self.is_officer and (mine(case.queue) or mine(order.agency))
 
-    def answers_as(self, one: Order) -> str | None:
+    def answers_as(self, order: Order) -> str | None:
         """As whom the caller may answer it: an institution as itself, of a letter an officer as the unit that it went to."""
-        if not self.whole:
-            return self.caller.subject if one.recipient == self.caller.subject and one.issued_at is not None else None
-        unit = unit_of(one)
+        if not self.is_officer:
+            return self.caller.subject if order.recipient == self.caller.subject and order.issued_at is not None else None
+        unit = unit_of(order)
         return unit if unit is not None and self.caller.may_work_on(unit) else None
 
-    def _parts(self, one: Order, whole: bool) -> list[Part]:
-        found = [Part.OFFICER] if whole else []
-        return [*found, Part.UNIT if self.whole else Part.INSTITUTION] if self.answers_as(one) is not None else found
+    def _parts(self, order: Order, complete: bool) -> list[Part]:
+        parts = [Part.OFFICER] if complete else []
+        return [*parts, Part.UNIT if self.is_officer else Part.INSTITUTION] if self.answers_as(order) is not None else parts
 
-    def order(self, one: Order, case: Case) -> OrderOut:
-        name, whole = one.order_id, self.is_theirs(one, case)
-        told = _plain(
-            OrderOut, one, "basis", "subject", "verify", "history", "issued_by", "approved_by", "four_eyes", "traced_minor"
+    def order(self, order: Order, case: Case) -> OrderOut:
+        name, complete = order.order_id, self.is_theirs(order, case)
+        members = _plain(
+            OrderOut, order, "basis", "subject", "verify", "history", "issued_by", "approved_by", "four_eyes", "traced_minor"
         )
-        if whole:
-            told |= {"issued_by": one.issued_by, "approved_by": one.approved_by, "four_eyes": one.four_eyes}
-            told |= {"traced_minor": one.traced_minor}
-            told["history"] = [_plain(OrderMovedOut, moved) for moved in one.history]
+        if complete:
+            members |= {"issued_by": order.issued_by, "approved_by": order.approved_by, "four_eyes": order.four_eyes}
+            members |= {"traced_minor": order.traced_minor}
+            members["history"] = [_plain(OrderMovedOut, moved) for moved in order.history]
         return OrderOut(
-            **told,
-            basis=text_of(self.sealer, one.basis, one.basis_sealed, f"{name}/basis") or "",
-            subject=self._subject(one, case) if one.subject else None,
-            verify=self._verify(one) if one.verify else None,
-            text=opened(self.sealer, one.text_sealed, f"{name}/text"),
-            answer=opened(self.sealer, one.answer_sealed, f"{name}/answer"),
-            moves=words([move for part in self._parts(one, whole) for move in order_moves(one, part)]),
+            **members,
+            basis=text_of(self.sealer, order.basis, order.basis_sealed, f"{name}/basis") or "",
+            subject=self._subject(order, case) if order.subject else None,
+            verify=self._verify(order) if order.verify else None,
+            text=opened(self.sealer, order.text_sealed, f"{name}/text"),
+            answer=opened(self.sealer, order.answer_sealed, f"{name}/answer"),
+            moves=words([move for part in self._parts(order, complete) for move in order_moves(order, part)]),
         )
 
-    def _subject(self, one: Order, case: Case) -> SubjectOut:
-        assert one.subject is not None
-        tried = [subject_out(one.subject, owner, self.sealer) for owner in _owners(one, case)]
-        return next((told for told in tried if told.value is not None), tried[0])
+    def _subject(self, order: Order, case: Case) -> SubjectOut:
+        assert order.subject is not None
+        tried = [subject_out(order.subject, owner, self.sealer) for owner in _owners(order, case)]
+        return next((subject for subject in tried if subject.value is not None), tried[0])
 
-    def _verify(self, one: Order) -> VerifyOut:
-        verify, name = one.verify, one.order_id
+    def _verify(self, order: Order) -> VerifyOut:
+        verify, name = order.verify, order.order_id
         assert verify is not None
         return VerifyOut(
             name=opened(self.sealer, verify.name_sealed, f"{name}/name"),
@@ -280,27 +280,27 @@ class Teller(NamedTuple):
             occurred_at=verify.occurred_at,
         )
 
-    def measure(self, one: Measure, case: Case) -> MeasureOut:
+    def measure(self, measure: Measure, case: Case) -> MeasureOut:
         return MeasureOut(
-            **_plain(MeasureOut, one, "reference", "above_reported"),
+            **_plain(MeasureOut, measure, "reference", "above_reported"),
             case_id=case.case_id,
-            reference=text_of(self.sealer, one.reference, one.reference_sealed, f"{one.measure_id}/reference"),
-            note=opened(self.sealer, one.note_sealed, f"{one.measure_id}/note"),
-            above_reported=is_above_reported(one, case.amount_minor) if self.whole else None,
+            reference=text_of(self.sealer, measure.reference, measure.reference_sealed, f"{measure.measure_id}/reference"),
+            note=opened(self.sealer, measure.note_sealed, f"{measure.measure_id}/note"),
+            above_reported=is_above_reported(measure, case.amount_minor) if self.is_officer else None,
         )
 
-    def task(self, one: Task) -> TaskOut:
-        told = _plain(TaskOut, one, "person", "attempts", "reach", "taken_by")
-        mine = [attempt for attempt in one.attempts if self.whole or attempt.party == self.caller.subject]
-        if self.whole or one.taken_by == self.caller.subject:
-            told["taken_by"] = one.taken_by
+    def task(self, task: Task) -> TaskOut:
+        members = _plain(TaskOut, task, "person", "attempts", "reach", "taken_by")
+        mine = [attempt for attempt in task.attempts if self.is_officer or attempt.party == self.caller.subject]
+        if self.is_officer or task.taken_by == self.caller.subject:
+            members["taken_by"] = task.taken_by
         return TaskOut(
-            **told,
-            person=subject_out(one.person, one.task_id, self.sealer),
-            taken=one.taken_by is not None,
-            attempts=[self._attempt(attempt, one) for attempt in mine],
-            reach=[ReachOut(party=reach.party, way=reach.way) for reach in one.reach] if self.whole else None,
-            moves=words(task_moves(one, self.part)),
+            **members,
+            person=subject_out(task.person, task.task_id, self.sealer),
+            taken=task.taken_by is not None,
+            attempts=[self._attempt(attempt, task) for attempt in mine],
+            reach=[ReachOut(party=reach.party, way=reach.way) for reach in task.reach] if self.is_officer else None,
+            moves=words(task_moves(task, self.part)),
         )
 
     def _attempt(self, attempt: Attempt, task: Task) -> AttemptOut:
@@ -311,49 +311,53 @@ class Teller(NamedTuple):
             said=opened(self.sealer, attempt.said_sealed, context),
         )
 
-    def objection(self, one: Objection, case: Case) -> ObjectionOut:
+    def objection(self, objection: Objection, case: Case) -> ObjectionOut:
         caller = self.caller.subject
-        party, officer = (case.queue, caller) if self.whole else (caller, None)
-        told = _plain(ObjectionOut, one, "pending", "confirmed", "through", "decided_by")
-        if not self.whole and one.through != caller:
+        party, officer = (case.queue, caller) if self.is_officer else (caller, None)
+        members = _plain(ObjectionOut, objection, "pending", "confirmed", "through", "decided_by")
+        if not self.is_officer and objection.through != caller:
             own = {order.order_id for order in own_orders(case, caller)}
-            told["orders"] = [name for name in one.orders if name in own]
-        if self.whole:
-            told |= {"pending": one.pending, "confirmed": one.confirmed, "decided_by": one.decided_by}
-        if self.whole or one.through == caller:
-            told["through"] = one.through
-            told["text"] = opened(self.sealer, one.text_sealed, f"{one.objection_id}/text")
-            told["notice"] = opened(self.sealer, one.notice_sealed, f"{one.objection_id}/notice")
-            told["reasons"] = opened(self.sealer, one.reasons_sealed, f"{one.objection_id}/reasons")
-        return ObjectionOut(**told, moves=words(objection_moves(one, case, party, officer)))
+            members["orders"] = [name for name in objection.orders if name in own]
+        if self.is_officer:
+            members |= {"pending": objection.pending, "confirmed": objection.confirmed, "decided_by": objection.decided_by}
+        if self.is_officer or objection.through == caller:
+            members["through"] = objection.through
+            members["text"] = opened(self.sealer, objection.text_sealed, f"{objection.objection_id}/text")
+            members["notice"] = opened(self.sealer, objection.notice_sealed, f"{objection.objection_id}/notice")
+            members["reasons"] = opened(self.sealer, objection.reasons_sealed, f"{objection.objection_id}/reasons")
+        return ObjectionOut(**members, moves=words(objection_moves(objection, case, party, officer)))
 
-    def transfer(self, one: Moved, case: Case) -> TransferOut:
-        return TransferOut(**_plain(TransferOut, one), note=opened(self.sealer, one.note_sealed, f"{case.case_id}/note"))
+    def transfer(self, transfer: Moved, case: Case) -> TransferOut:
+        return TransferOut(
+            **_plain(TransferOut, transfer), note=opened(self.sealer, transfer.note_sealed, f"{case.case_id}/note")
+        )
 
 
-def clock_out(one: Clock) -> ClockOut:
-    return ClockOut(**_plain(ClockOut, one))
+def clock_out(clock: Clock) -> ClockOut:
+    return ClockOut(**_plain(ClockOut, clock))
 
 
 def own_orders(case: Case, institution: str) -> list[Order]:
     """Those that were sent to it: one that waits for a second person is nobody's outside."""
-    return [one for one in case.orders if one.recipient == institution and one.issued_at is not None]
+    return [order for order in case.orders if order.recipient == institution and order.issued_at is not None]
 
 
 def own_tasks(case: Case, institution: str) -> list[Task]:
-    return [one for one in case.tasks if any(reach.party == institution for reach in one.reach)]
+    return [task for task in case.tasks if any(reach.party == institution for reach in task.reach)]
 
 
 def own_objections(case: Case, institution: str) -> list[Objection]:
     """Those that came through it, and those that it has to release for."""
-    return [one for one in case.objections if institution in (one.through, *one.pending, *one.confirmed)]
+    return [
+        objection for objection in case.objections if institution in (objection.through, *objection.pending, *objection.confirmed)
+    ]
 
 
 def own_clocks(case: Case, institution: str) -> list[Clock]:
     """Its own, and those of what it may see."""
     mine = {institution}
-    mine |= {one.order_id for one in own_orders(case, institution)} | {one.task_id for one in own_tasks(case, institution)}
-    mine |= {one.objection_id for one in own_objections(case, institution)}
+    mine |= {order.order_id for order in own_orders(case, institution)} | {task.task_id for task in own_tasks(case, institution)}
+    mine |= {objection.objection_id for objection in own_objections(case, institution)}
     runs: Counter[tuple[str, str | None]] = Counter()
     own = []
     for clock in case.clocks:
@@ -363,20 +367,20 @@ def own_clocks(case: Case, institution: str) -> list[Clock]:
     return own
 
 
-def _owners(one: Order, case: Case) -> Iterator[str]:
+def _owners(order: Order, case: Case) -> Iterator[str]:
     """In whose context the subject may lie: a release or return without one of its own has that of the order that it is about."""
-    seen: set[str] = set()
-    found: Order | None = one
-    while found is not None and found.order_id not in seen:
-        yield found.order_id
-        seen.add(found.order_id)
-        about = found.of if found.kind in (OrderKind.RELEASE, OrderKind.RETURN_FUNDS) else None
-        found = next((other for other in case.orders if other.order_id == about), None)
-        if found is None and about is not None:
+    visited: set[str] = set()
+    holder: Order | None = order
+    while holder is not None and holder.order_id not in visited:
+        yield holder.order_id
+        visited.add(holder.order_id)
+        about = holder.of if holder.kind in (OrderKind.RELEASE, OrderKind.RETURN_FUNDS) else None
+        holder = next((other for other in case.orders if other.order_id == about), None)
+        if holder is None and about is not None:
             yield about
 
 
-def _plain(model: type[BaseModel], one: BaseModel, *less: str) -> dict[str, Any]:
+def _plain(model: type[BaseModel], record: BaseModel, *less: str) -> dict[str, Any]:
     """The members that the record has under the same name."""
-    names = set(model.model_fields) & set(type(one).model_fields) - set(less)
-    return {name: getattr(one, name) for name in names}
+    names = set(model.model_fields) & set(type(record).model_fields) - set(less)
+    return {name: getattr(record, name) for name in names}

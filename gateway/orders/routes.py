@@ -54,14 +54,14 @@ async def post_order(call: Call) -> Response:
         return {"order": event, "revision": body.revision}
 
     outcome = await act(call, case, wanted_of(ActionKind.ORDER, "order", body, members), action_id)
-    return reply(outcome, lambda after: _told(call, after, name))
+    return reply(outcome, lambda after: _render_order(call, after, name))
 
 
 async def get_order(call: Call) -> Response:
     """An order that went to you, or of a case of yours, with the values to compare. Who reads it is recorded."""
     name, case = await _place(call)
     accessed(call.caller, "order", order=name, case=case.case_id)
-    return dumped(_told(call, case, name))
+    return dumped(_render_order(call, case, name))
 
 
 async def post_answer(call: Call) -> Response:
@@ -75,14 +75,14 @@ async def post_answer(call: Call) -> Response:
     if who is None:
         raise Problem("not-recipient", "only the institution, or the unit of a letter, that an order went to may answer it")
     action_id, unit = action_of(call), who if is_officer(call) else None
-    wanted = wanted_of(
+    requested = wanted_of(
         ActionKind.ORDER, f"{name} answer", body, lambda: {"order": protector(call).answer(body, name, action_id, unit)}
     )
-    outcome = await act(call, case, wanted, action_id)
-    return reply(outcome, lambda after: _told(call, after, name))
+    outcome = await act(call, case, requested, action_id)
+    return reply(outcome, lambda after: _render_order(call, after, name))
 
 
-def _mover(kind: OrderEventKind, said: str) -> Callable[[Call], Awaitable[Response]]:
+def _mover(kind: OrderEventKind, description: str) -> Callable[[Call], Awaitable[Response]]:
     async def move(call: Call) -> Response:
         body = await body_of(call, MoveIn)
         name, case = await _place(call)
@@ -92,9 +92,9 @@ def _mover(kind: OrderEventKind, said: str) -> Callable[[Call], Awaitable[Respon
         event = OrderEvent(event_id=action_id, order_id=name, kind=kind)
         members = {"order": event, "revision": body.revision}
         outcome = await act(call, case, wanted_of(ActionKind.ORDER, f"{name} {kind}", body, lambda: members), action_id)
-        return reply(outcome, lambda after: _told(call, after, name))
+        return reply(outcome, lambda after: _render_order(call, after, name))
 
-    move.__name__, move.__doc__ = f"post_order_{kind.value}", said
+    move.__name__, move.__doc__ = f"post_order_{kind.value}", description
     return move
 
 
@@ -106,13 +106,13 @@ def _find(call: Call, case: Case, name: str) -> Order | None:
     """The order, for who may see it: the agency that issued it, whoever has the case now, and the recipient once it was told (an
     institution, or the unit of a letter)."""
     if not is_officer(call):
-        return next((one for one in own_orders(case, call.caller.subject) if one.order_id == name), None)
-    told = teller(call)
-    seen = (one for one in case.orders if told.is_theirs(one, case) or told.answers_as(one) is not None)
-    return next((one for one in seen if one.order_id == name), None)
+        return next((order for order in own_orders(case, call.caller.subject) if order.order_id == name), None)
+    caller_view = teller(call)
+    visible = (order for order in case.orders if caller_view.is_theirs(order, case) or caller_view.answers_as(order) is not None)
+    return next((order for order in visible if order.order_id == name), None)
 
 
-def _told(call: Call, case: Case, name: str) -> OrderOut:
+def _render_order(call: Call, case: Case, name: str) -> OrderOut:
     order = _find(call, case, name)
     if order is None:
         raise Problem("unknown-order", "the case does not keep this order any more: it is over")
@@ -183,7 +183,7 @@ ENDPOINTS = [
     *(
         move_endpoint(
             f"/v1/orders/{{order_id}}/{word}",
-            _mover(kind, said),
+            _mover(kind, description),
             OFFICERS,
             summary,
             body=MoveIn,
@@ -191,6 +191,6 @@ ENDPOINTS = [
             answer=OrderOut,
             problems=(*CASE, "unknown-order", *_AGREE),
         )
-        for word, kind, summary, said in _MOVES
+        for word, kind, summary, description in _MOVES
     ),
 ]

@@ -20,17 +20,17 @@ _INSTITUTIONS = frozenset({Role.INSTITUTION})
 
 async def post_campaign(call: Call) -> Response:
     """Tells of a campaign: when it was, and how many persons it reached."""
-    return _told(await act(call, CampaignIn, _told_of))
+    return _render_campaign(await act(call, CampaignIn, _told_of))
 
 
 async def post_campaign_correction(call: Call) -> Response:
     """Corrects what was told of a campaign of yours."""
-    return _told(await act(call, CampaignIn, _corrected))
+    return _render_campaign(await act(call, CampaignIn, _corrected))
 
 
 async def post_campaign_withdraw(call: Call) -> Response:
     """Takes a campaign of yours back."""
-    return _told(await act(call, OversightMoveIn, _withdrawn))
+    return _render_campaign(await act(call, OversightMoveIn, _withdrawn))
 
 
 async def get_campaign(call: Call) -> Response:
@@ -45,7 +45,7 @@ async def _own(call: Call) -> Campaign:
     return record
 
 
-def _told(record: object) -> Response:
+def _render_campaign(record: object) -> Response:
     if isinstance(record, Campaign):
         return dumped(campaign_out(record))
     assert isinstance(record, Response)
@@ -53,18 +53,18 @@ def _told(record: object) -> Response:
 
 
 async def _told_of(call: Call, body: CampaignIn, move_id: str) -> Wanted:
-    return _wanted(call, f"cam-{move_id[4:]}", CampaignMoveKind.TELL, body)
+    return _request_move(call, f"cam-{move_id[4:]}", CampaignMoveKind.TELL, body)
 
 
 async def _corrected(call: Call, body: CampaignIn, move_id: str) -> Wanted:
-    return _wanted(call, (await _own(call)).campaign_id, CampaignMoveKind.TELL, body)
+    return _request_move(call, (await _own(call)).campaign_id, CampaignMoveKind.TELL, body)
 
 
 async def _withdrawn(call: Call, body: OversightMoveIn, move_id: str) -> Wanted:
-    return _wanted(call, (await _own(call)).campaign_id, CampaignMoveKind.WITHDRAW, body)
+    return _request_move(call, (await _own(call)).campaign_id, CampaignMoveKind.WITHDRAW, body)
 
 
-def _wanted(call: Call, name: str, kind: CampaignMoveKind, body: CampaignIn | OversightMoveIn) -> Wanted:
+def _request_move(call: Call, name: str, kind: CampaignMoveKind, body: CampaignIn | OversightMoveIn) -> Wanted:
     return Wanted("campaign", name, {"kind": kind, "party": call.caller.subject, **body.model_dump()})
 
 
@@ -72,13 +72,13 @@ _VIEWS = ("rebuilding", "state-unavailable")
 _TROUBLE = ("invalid-request", "stale-revision", "not-allowed", "reference-reused", "log-unavailable", *_VIEWS)
 
 
-def _post(path: str, handler: object, model: type[CampaignIn] | type[OversightMoveIn], said: str) -> Endpoint:
+def _post(path: str, handler: object, model: type[CampaignIn] | type[OversightMoveIn], summary: str) -> Endpoint:
     return Endpoint(
         "POST",
         path,
         handler,  # type: ignore[arg-type]
         _INSTITUTIONS,
-        said,
+        summary,
         body=model,
         body_required=model is CampaignIn,
         answers={200: CampaignOut, 202: OversightPendingOut},

@@ -212,8 +212,8 @@ def assessment_out(
     """`mine`: whose figures are shown; None for all."""
     fields = {name: getattr(record, name) for name in AssessmentOut.model_fields if name in Assessment.model_fields}
     if mine is not None:
-        fields["results"] = tuple(one for one in record.results if mine(one.unit))
-        fields["disputes"] = tuple(one for one in record.disputes if mine(one.unit))
+        fields["results"] = tuple(result for result in record.results if mine(result.unit))
+        fields["disputes"] = tuple(dispute for dispute in record.disputes if mine(dispute.unit))
     verified = assessment.verified(record, verifier) if record.lock is not None else None
     return AssessmentOut.model_construct(**fields, verified=verified, moves=assessment.open_moves(record))
 
@@ -223,7 +223,7 @@ def supervision_out(record: Supervision, now: datetime) -> SupervisionOut:
     late = overdue(record, now) or record.state is SupervisionState.OVERDUE
     state = SupervisionState.OVERDUE if late else record.state
     moves = supervision.open_moves(record.model_copy(update={"state": state}))
-    fields |= {"state": state, "overdue": late, "moves": [one for one in moves if one != "fall_due"]}
+    fields |= {"state": state, "overdue": late, "moves": [move for move in moves if move != "fall_due"]}
     return SupervisionOut.model_construct(**fields)
 
 

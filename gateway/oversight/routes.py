@@ -100,16 +100,16 @@ async def act(call: Call, model: type[BaseModel], make: Make) -> Record | Respon
         media_type(call.request, "application/json")
     body = validated(model, raw or b"{}", "invalid-request", services.settings.json_depth_limit)
     move_id = services.bureau.move_id(call.caller, call.request.url.path, call.request.headers.get("idempotency-key"))
-    wanted = await make(call, body, move_id)
-    fields = {"move_id": move_id, PARTS[wanted.part][1]: wanted.name, **wanted.fields}
+    requested = await make(call, body, move_id)
+    fields = {"move_id": move_id, PARTS[requested.part][1]: requested.name, **requested.fields}
     try:
-        move = _MOVES[wanted.part].model_validate(fields)
+        move = _MOVES[requested.part].model_validate(fields)
     except ValidationError as error:
         raise of_refused(refused(error, "invalid-request")) from None
-    action = OversightAction.trusted(about=about(wanted.part, wanted.name), **{wanted.part: move})
+    action = OversightAction.trusted(about=about(requested.part, requested.name), **{requested.part: move})
     record = await services.bureau.act(call.caller, action, body.model_dump_json())
     if record is None:
-        where = _PLACES[wanted.part].format(wanted.name)
+        where = _PLACES[requested.part].format(requested.name)
         return dumped(OversightPendingOut(links=LinksOut(self=where)), 202, {"Location": where, "Retry-After": "1"})
     return record
 
@@ -122,7 +122,7 @@ _PLACES = {
 }
 
 
-def _told(record: Record | Response, call: Call) -> Response:
+def _render_record(record: Record | Response, call: Call) -> Response:
     if isinstance(record, Assessment):
         return dumped(_assessment_out(record, call))
     if isinstance(record, Supervision):
@@ -160,17 +160,17 @@ async def _open(call: Call, body: OversightMoveIn, move_id: str) -> Wanted:
 async def _publish(call: Call, body: AssessmentPublishIn, move_id: str) -> Wanted:
     year = _year(call)
     fields = {"kind": AssessmentMoveKind.PUBLISH, "party": _body_of(call), **body.model_dump(exclude={"results"})}
-    results = [one.model_dump() for one in body.results] if body.results else await _counted(call, year)
+    results = [result.model_dump() for result in body.results] if body.results else await _counted(call, year)
     return Wanted("assessment", year, {**fields, "results": results})
 
 
 async def _counted(call: Call, year: int) -> list[dict[str, Any]]:
     """The figures of the year as the views have them, exact: what a unit is judged by is not hidden from it."""
     book = await call.services.views.book(CardKind.UNIT, str(year))
-    whole = card(book, kind=CardKind.UNIT, period=str(year), threshold=0)
+    scorecard = card(book, kind=CardKind.UNIT, period=str(year), threshold=0)
     return [
         UnitResult(unit=row.party, figures={name: n for name, n in row.counts.items() if name in FIGURES}).model_dump()
-        for row in whole.rows
+        for row in scorecard.rows
     ]
 
 
@@ -251,14 +251,17 @@ async def get_data_request(call: Call) -> Response:
 
 async def get_supervisions(call: Call) -> Response:
     """Supervision measures, the newest first: all of them, or those on the caller's units."""
-    found = [supervision_out(one, datetime.now(UTC)) for one in await _listed(call, "supervision", lambda one: one.issued_at)]
-    return dumped(SupervisionsOut.model_construct(supervisions=found))
+    supervisions = [
+        supervision_out(record, datetime.now(UTC))
+        for record in await _listed(call, "supervision", lambda record: record.issued_at)
+    ]
+    return dumped(SupervisionsOut.model_construct(supervisions=supervisions))
 
 
 async def get_data_requests(call: Call) -> Response:
     """Requests for assessment data, the newest first: all of them, or those to the caller's units."""
-    found = [data_out(one) for one in await _listed(call, "data", lambda one: one.asked_at)]
-    return dumped(DataRequestsOut.model_construct(data_requests=found))
+    requests = [data_out(record) for record in await _listed(call, "data", lambda record: record.asked_at)]
+    return dumped(DataRequestsOut.model_construct(data_requests=requests))
 
 
 async def _listed(call: Call, part: str, since: Callable[[Any], datetime]) -> list[Any]:
@@ -266,12 +269,12 @@ async def _listed(call: Call, part: str, since: Callable[[Any], datetime]) -> li
         query = OversightQuery.model_validate(dict(call.request.query_params))
     except ValidationError as error:
         raise of_refused(refused(error, "invalid-request")) from None
-    whole = call.caller.role is Role.COORDINATOR
+    sees_all = call.caller.role is Role.COORDINATOR
     records: list[Any] = await call.services.views.all_overseen(part)
-    mine = [one for one in records if whole or call.caller.may_work_on(one.unit)]
-    kept = [one for one in mine if query.unit in (None, one.unit) and query.state in (None, one.state)]
-    accessed(call.caller, part, unit=query.unit, found=len(kept))
-    return sorted(kept, key=since, reverse=True)[: query.limit]
+    mine = [record for record in records if sees_all or call.caller.may_work_on(record.unit)]
+    chosen = [record for record in mine if query.unit in (None, record.unit) and query.state in (None, record.state)]
+    accessed(call.caller, part, unit=query.unit, found=len(chosen))
+    return sorted(chosen, key=since, reverse=True)[: query.limit]
 
 
 _VIEWS = ("rebuilding", "state-unavailable")
@@ -280,18 +283,18 @@ _TROUBLE = ("invalid-request", *_REFUSALS, "reference-reused", "log-unavailable"
 _A, _S, _D = "/v1/assessments/{year}", "/v1/supervisions", "/v1/data-requests"
 
 
-def _post(path: str, name: str, roles: frozenset[Role], model: type[BaseModel], make: Make, out: Any, said: str) -> Endpoint:
+def _post(path: str, name: str, roles: frozenset[Role], model: type[BaseModel], make: Make, out: Any, summary: str) -> Endpoint:
     async def move(call: Call) -> Response:
-        return _told(await act(call, model, make), call)
+        return _render_record(await act(call, model, make), call)
 
-    move.__name__, move.__doc__ = f"post_{name}", said
+    move.__name__, move.__doc__ = f"post_{name}", summary
     handler: Handler = move
     return Endpoint(
         "POST",
         path,
         handler,
         roles,
-        said,
+        summary,
         body=model,
         body_required=any(field.is_required() for field in model.model_fields.values()),
         answers={200: out, 202: OversightPendingOut},
@@ -301,9 +304,9 @@ def _post(path: str, name: str, roles: frozenset[Role], model: type[BaseModel], 
     )
 
 
-def _get(path: str, handler: Handler, out: type[BaseModel], said: str, query: type[BaseModel] | None = None) -> Endpoint:
+def _get(path: str, handler: Handler, out: type[BaseModel], summary: str, query: type[BaseModel] | None = None) -> Endpoint:
     problems = ("not-found", *_VIEWS) if query is None else ("invalid-request", *_VIEWS)
-    return Endpoint("GET", path, handler, BOTH, said, query=query, answers={200: out}, problems=problems)
+    return Endpoint("GET", path, handler, BOTH, summary, query=query, answers={200: out}, problems=problems)
 
 
 _ONE_S, _ONE_D = f"{_S}/{{record_id}}", f"{_D}/{{record_id}}"
@@ -324,8 +327,8 @@ ENDPOINTS = [
     _get(_ONE_D, get_data_request, DataRequestOut, "One request for data"),
     _post(_D, "data_request", BODY, AskDataIn, _ask, DataRequestOut, "Ask a unit for assessment data"),
     *(
-        _post(f"{_ONE_S}/{kind}", f"supervision_{kind}", roles, model, _step("supervision", kind), SupervisionOut, said)
-        for kind, roles, model, said in (
+        _post(f"{_ONE_S}/{kind}", f"supervision_{kind}", roles, model, _step("supervision", kind), SupervisionOut, summary)
+        for kind, roles, model, summary in (
             ("answer", UNITS, UnitAnswerIn, "Answer a supervision measure"),
             ("return", BODY, DeadlineIn, "Give an answer back with a new deadline"),
             ("extend", BODY, DeadlineIn, "Give more time for the answer"),
@@ -334,8 +337,8 @@ ENDPOINTS = [
         )
     ),
     *(
-        _post(f"{_ONE_D}/{path}", f"data_{kind}", roles, model, _step("data", kind), DataRequestOut, said)
-        for path, kind, roles, model, said in (
+        _post(f"{_ONE_D}/{path}", f"data_{kind}", roles, model, _step("data", kind), DataRequestOut, summary)
+        for path, kind, roles, model, summary in (
             ("hand-in", "hand_in", UNITS, UnitAnswerIn, "Hand data in"),
             ("extend", "extend", BODY, DataDueIn, "Give more time for the data"),
             ("find", "find", BODY, FindingIn, "Find that data were concealed, omitted or refused"),

@@ -11,10 +11,10 @@ from stream_processors.views.api import Standing
 def by_queue(standings: Iterable[Standing], mine: Callable[[str], bool]) -> list[QueueOut]:
     """Every queue that `mine` allows and that ever had a case, by name."""
     by_severity: dict[str, dict[str, int]] = {}
-    for standing in standings:
-        if mine(standing.queue):
-            severities = by_severity.setdefault(standing.queue, {})
-            severities[standing.severity] = severities.get(standing.severity, 0) + standing.cases
+    for queue_standing in standings:
+        if mine(queue_standing.queue):
+            severities = by_severity.setdefault(queue_standing.queue, {})
+            severities[queue_standing.severity] = severities.get(queue_standing.severity, 0) + queue_standing.cases
     return [
         QueueOut(queue=queue, depth=sum(counts.values()), severities={name: n for name, n in counts.items() if n})
         for queue, counts in sorted(by_severity.items())

@@ -97,18 +97,18 @@ async def get_cases(call: Call) -> Response:
     except ValidationError as error:
         raise of_refused(refused(error, "invalid-request")) from None
     services, now = call.services, datetime.now(UTC)
-    after = cursors.taken(services.tokenizer, queue, query.cursor) if query.cursor else None
-    found: list[Case] = []
+    after = cursors.read_cursor(services.tokenizer, queue, query.cursor) if query.cursor else None
+    matching: list[Case] = []
     for _ in range(_PAGES_SCANNED):
-        page = await services.views.page(queue, limit=query.limit - len(found), after=after)
-        found += [case for case in page.cases if query.keeps(case, now, call.caller.subject)]
+        page = await services.views.page(queue, limit=query.limit - len(matching), after=after)
+        matching += [case for case in page.cases if query.keeps(case, now, call.caller.subject)]
         after = page.next
-        if after is None or len(found) >= query.limit:
+        if after is None or len(matching) >= query.limit:
             break
-    accessed(call.caller, "list", queue=queue, found=len(found))
-    cases = [case_out(case, services.sealer, now, whole=False) for case in found]
-    told = cursors.given(services.tokenizer, queue, after) if after is not None else None
-    return dumped(CasesOut(cases=cases, next=told))
+    accessed(call.caller, "list", queue=queue, found=len(matching))
+    cases = [case_out(case, services.sealer, now, complete=False) for case in matching]
+    next_cursor = cursors.write_cursor(services.tokenizer, queue, after) if after is not None else None
+    return dumped(CasesOut(cases=cases, next=next_cursor))
 
 
 async def post_next(call: Call) -> Response:
@@ -131,17 +131,17 @@ async def post_next(call: Call) -> Response:
         tried.add(case.case_id)
         try:
             claim = {"lease_s": body.lease_s, "revision": None if key else case.revision}
-            wanted = Wanted(ActionKind.CLAIM, f"next {body.model_dump_json()}", partial(dict, claim))
-            outcome = await services.desk.act(call.caller, case, wanted, action_id)
+            requested = Wanted(ActionKind.CLAIM, f"next {body.model_dump_json()}", partial(dict, claim))
+            outcome = await services.desk.act(call.caller, case, requested, action_id)
         except Problem as problem:
             if problem.kind.slug in ("held-by-other", "stale-revision", "disposed", "not-allowed"):
                 continue
             raise
-        return _given(outcome, call)
+        return _render_outcome(outcome, call)
     raise later("in-flight", "other officers took the cases that were tried", 1)
 
 
-def _given(outcome: Done | Pending, call: Call) -> Response:
+def _render_outcome(outcome: Done | Pending, call: Call) -> Response:
     if isinstance(outcome, Pending):
         return pending_reply(outcome)
     _mine(outcome.case, call)
@@ -151,8 +151,8 @@ def _given(outcome: Done | Pending, call: Call) -> Response:
 async def _candidate(call: Call, queue: str, tried: set[str], action_id: str | None) -> Case | None:
     """The case that this attempt stands for already, else the worst one that is free."""
     views = call.services.views
-    if action_id is not None and (known := await _known(call, action_id)) is not None:
-        return _mine(await views.case(known), call)
+    if action_id is not None and (case_id := await _recall_case(call, action_id)) is not None:
+        return _mine(await views.case(case_id), call)
     after: Cursor | None = None
     for _ in range(_PAGES_SCANNED):
         page = await views.page(queue, limit=_NEXT_PAGE, after=after)
@@ -173,11 +173,11 @@ def _mine(case: Case | None, call: Call) -> Case | None:
     return case
 
 
-async def _known(call: Call, action_id: str) -> str | None:
+async def _recall_case(call: Call, action_id: str) -> str | None:
     """The case that an action is about already. The gateway's memory has it from before the append; when that is lost with Redis,
     the log still has the action, so its outcome is waited for: the same key never takes two cases."""
-    if (standing := await call.services.desk.standing(action_id)) is not None:
-        return standing.case_id
+    if (memo := await call.services.desk.recall_action(action_id)) is not None:
+        return memo.case_id
     await call.services.caught_up()
     done = await call.services.views.action(action_id)
     return None if done is None else done.case_id

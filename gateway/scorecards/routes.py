@@ -58,7 +58,7 @@ class ScorecardOut(BaseModel):
 class _View(NamedTuple):
     """What a caller may see of a card."""
 
-    whole: bool
+    sees_all: bool
     mine: Callable[[str], bool]
 
 
@@ -79,21 +79,23 @@ async def _card(call: Call, kind: CardKind) -> Response:
     view = _view(call, kind)
     if query.party is not None and not view.mine(query.party):
         raise Problem("forbidden", "only your own figures are yours to see")
-    if query.rank_by is not None and not view.whole:
+    if query.rank_by is not None and not view.sees_all:
         raise Problem("forbidden", "a ranking tells of others")
-    whole = await cards.card(kind, query.period)
-    rows = tuple(row for row in whole.rows if view.mine(row.party) and query.party in (None, row.party))
+    scorecard = await cards.card(kind, query.period)
+    rows = tuple(row for row in scorecard.rows if view.mine(row.party) and query.party in (None, row.party))
     accessed(call.caller, "scorecard", kind=kind.value, period=query.period, rows=len(rows))
-    shown = whole.model_copy(update={"rows": rows})
+    shown = scorecard.model_copy(update={"rows": rows})
     if query.format == "csv" or (query.format is None and _CSV in call.request.headers.get("accept", "")):
-        return _as_csv(shown, total=view.whole)
+        return _as_csv(shown, total=view.sees_all)
     ranks = None
     if query.rank_by is not None:
-        all_ranks = ranking(whole, query.rank_by, highest_first=query.order == "highest")
-        ranks = tuple(one for one in all_ranks if query.party in (None, one.party))
-    told = {name: getattr(shown, name) for name in ("kind", "period", "threshold", "error_percent", "rows")}
+        all_ranks = ranking(scorecard, query.rank_by, highest_first=query.order == "highest")
+        ranks = tuple(rank for rank in all_ranks if query.party in (None, rank.party))
+    members = {name: getattr(shown, name) for name in ("kind", "period", "threshold", "error_percent", "rows")}
     over = query.period < cards.running()
-    return dumped(ScorecardOut.model_construct(**told, over=over, total=whole.total if view.whole else None, ranking=ranks))
+    return dumped(
+        ScorecardOut.model_construct(**members, over=over, total=scorecard.total if view.sees_all else None, ranking=ranks)
+    )
 
 
 def _as_csv(card: Scorecard, *, total: bool) -> Response:
@@ -126,8 +128,8 @@ def _query(call: Call, kind: CardKind) -> CardQuery:
     return query
 
 
-def _wrong(name: str, said: str) -> Problem:
-    return Problem("invalid-request", f"/{name}: {said}", errors=[{"pointer": f"/{name}", "detail": said}])
+def _wrong(name: str, detail: str) -> Problem:
+    return Problem("invalid-request", f"/{name}: {detail}", errors=[{"pointer": f"/{name}", "detail": detail}])
 
 
 def _is_one(period: str) -> bool:

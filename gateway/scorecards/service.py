@@ -42,21 +42,21 @@ class Cards:
     ) -> None:
         self._views, self._threshold, self._kept_s, self._clock, self._now = views, threshold, kept_s, clock, now
         self.length = _LENGTHS[period]
-        self._kept: OrderedDict[tuple[CardKind, str], _Kept] = OrderedDict()
+        self._cards: OrderedDict[tuple[CardKind, str], _Kept] = OrderedDict()
         self._reading = asyncio.Lock()
 
     async def card(self, kind: CardKind, period: str) -> Scorecard:
         """The whole card. Rebuilding while the views are not whole."""
         async with self._reading:
-            kept = self._kept.get((kind, period))
-            if kept is not None and self._clock() - kept.at < self._kept_s:
-                return kept.card
+            cached = self._cards.get((kind, period))
+            if cached is not None and self._clock() - cached.at < self._kept_s:
+                return cached.card
             book = await self._views.book(kind, period)
             made = await asyncio.to_thread(card, book, kind=kind, period=period, threshold=self._threshold)
-            self._kept[kind, period] = _Kept(self._clock(), made)
-            self._kept.move_to_end((kind, period))
-            while len(self._kept) > _CARDS_KEPT:
-                self._kept.popitem(last=False)
+            self._cards[kind, period] = _Kept(self._clock(), made)
+            self._cards.move_to_end((kind, period))
+            while len(self._cards) > _CARDS_KEPT:
+                self._cards.popitem(last=False)
             return made
 
     def running(self) -> str:

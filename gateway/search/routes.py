@@ -48,13 +48,13 @@ async def post_search(call: Call) -> Response:
         token = services.tokenizer.subject(body.kind, body.value)
     except UnicodeEncodeError:
         raise Problem("invalid-request", "the value holds half a character", errors=[]) from None
-    found = await services.views.search(token, mine, now_ms=time.time_ns() // 1_000_000, limit=body.limit)
-    accessed(call.caller, "search", kind=body.kind, token=token, queue=body.queue, found=len(found.cases))
-    METRICS.searches.labels("found" if found.cases else "nothing").inc()
+    matches = await services.views.search(token, mine, now_ms=time.time_ns() // 1_000_000, limit=body.limit)
+    accessed(call.caller, "search", kind=body.kind, token=token, queue=body.queue, found=len(matches.cases))
+    METRICS.searches.labels("found" if matches.cases else "nothing").inc()
     now = datetime.now(UTC)
-    cases = [case_out(case, services.sealer, now, whole=False) for case in found.cases]
-    hub = found.hub or services.policy.hubs.mark_of(body.kind, body.value) is not None
-    return dumped(FoundOut(token=token if cases else None, cases=cases, more=found.more, hub=hub))
+    cases = [case_out(case, services.sealer, now, complete=False) for case in matches.cases]
+    hub = matches.hub or services.policy.hubs.mark_of(body.kind, body.value) is not None
+    return dumped(FoundOut(token=token if cases else None, cases=cases, more=matches.more, hub=hub))
 
 
 ENDPOINTS = [

@@ -47,7 +47,7 @@ class Caller(NamedTuple):
     expires_at: float
 
     def may_work_on(self, queue: str) -> bool:
-        return any(queue == one or (one.endswith("*") and queue.startswith(one[:-1])) for one in self.queues)
+        return any(queue == pattern or (pattern.endswith("*") and queue.startswith(pattern[:-1])) for pattern in self.queues)
 
 
 class _Claims(BaseModel):
@@ -65,7 +65,7 @@ class Authenticator:
     def __init__(self, settings: GatewaySettings, keys: KeySource, clock: Callable[[], float] = time.time) -> None:
         self._keys = keys
         self._clock = clock
-        self._kept = settings.tokens_cached
+        self._cache_limit = settings.tokens_cached
         self._cache: dict[str, Caller] = {}
         self._generation = keys.generation
         self._leeway_s = settings.jwt_leeway_s
@@ -85,12 +85,12 @@ class Authenticator:
         if self._generation != self._keys.generation:
             self._cache.clear()
             self._generation = self._keys.generation
-        known = self._cache.get(token)
-        if known is not None and known.expires_at + self._leeway_s > self._clock():
-            return known
+        cached = self._cache.get(token)
+        if cached is not None and cached.expires_at + self._leeway_s > self._clock():
+            return cached
         self._cache.pop(token, None)
         caller = await self._decode(token)
-        if len(self._cache) >= self._kept:
+        if len(self._cache) >= self._cache_limit:
             del self._cache[next(iter(self._cache))]
         self._cache[token] = caller
         return caller

@@ -19,7 +19,7 @@ Network = IPv4Network | IPv6Network
 
 def networks(text: str) -> tuple[Network, ...]:
     """`10.0.0.0/8, 192.0.2.7` -> networks. ValueError when one is none."""
-    return tuple(ip_network(one.strip()) for one in text.split(",") if one.strip())
+    return tuple(ip_network(network.strip()) for network in text.split(",") if network.strip())
 
 
 PREFIXES = {4: ((32, 1), (24, 5), (16, 20)), 6: ((64, 1), (56, 2), (48, 4), (32, 20))}
@@ -38,20 +38,20 @@ def networks_of(request: Request, proxies: Sequence[Network]) -> tuple[tuple[str
 def _nearest(request: Request, proxies: Sequence[Network]) -> IPv4Address | IPv6Address | None:
     at = _address(request.client.host if request.client else "")
     hops = ",".join(request.headers.getlist("x-forwarded-for")).split(",")[-_HOPS:]
-    while at is not None and hops and any(at in one for one in proxies):
-        said = _address(hops.pop().strip())
-        if said is None:
+    while at is not None and hops and any(at in network for network in proxies):
+        forwarded = _address(hops.pop().strip())
+        if forwarded is None:
             break
-        at = said
+        at = forwarded
     return at
 
 
 def _address(text: str) -> IPv4Address | IPv6Address | None:
     try:
-        found = ip_address(text)
+        address = ip_address(text)
     except ValueError:
         return None
-    return (found.ipv4_mapped or found) if isinstance(found, IPv6Address) else found
+    return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address
 
 
 def hashed(tokenizer: Tokenizer, address: str, now_ms: int) -> str:

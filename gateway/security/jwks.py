@@ -113,8 +113,8 @@ def _parse(raw: bytes) -> dict[str, Key]:
     document: Any = orjson.loads(raw)
     if not isinstance(document, dict) or not isinstance(document.get("keys"), list):
         raise ValueError("not a JWK set")
-    found: dict[str, Key] = {}
+    keys: dict[str, Key] = {}
     for key in KeySet.import_key_set({"keys": document["keys"]}).keys:
         if key.kid and key.key_type in ("OKP", "EC", "RSA"):
-            found[key.kid] = key
-    return found
+            keys[key.kid] = key
+    return keys

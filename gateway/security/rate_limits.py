@@ -66,7 +66,7 @@ class Group(NamedTuple):
 
 
 class Rates(Protocol):
-    async def take(self, what: str, sender: str, one: Rate, all_: Rate) -> float:
+    async def take(self, what: str, sender: str, sender_rate: Rate, all_: Rate) -> float:
         """Seconds to wait before this is allowed; 0: it is, and counted. StateUnavailable when that cannot be known."""
 
     async def take_in_groups(self, what: str, groups: Sequence[Group], all_: Rate, reserve: Rate) -> float:
@@ -78,11 +78,11 @@ REPLAYS = Rate(120, 3600), Rate(2400, 3600)
 """Notices asked for once more: up to 200 records a time, which everybody's views and webhooks are behind."""
 
 
-async def within(rates: Rates, what: str, sender: str, limits: tuple[Rate, Rate], said: str) -> None:
+async def within(rates: Rates, what: str, sender: str, limits: tuple[Rate, Rate], detail: str) -> None:
     """Problem 429 when this is too often."""
     wait_s = await rates.take(what, sender, *limits)
     if wait_s:
-        raise later("rate-limited", said, int(wait_s) + 1)
+        raise later("rate-limited", detail, int(wait_s) + 1)
 
 
 class RedisRates:
@@ -91,8 +91,8 @@ class RedisRates:
     def __init__(self, redis: Pipelining) -> None:
         self._redis = redis
 
-    async def take(self, what: str, sender: str, one: Rate, all_: Rate) -> float:
-        return await self._take(what, (Group(sender, one),), (Group("", all_),))
+    async def take(self, what: str, sender: str, sender_rate: Rate, all_: Rate) -> float:
+        return await self._take(what, (Group(sender, sender_rate),), (Group("", all_),))
 
     async def take_in_groups(self, what: str, groups: Sequence[Group], all_: Rate, reserve: Rate) -> float:
         return await self._take(what, groups, (Group("", all_), Group("reserve", reserve)))

@@ -52,10 +52,10 @@ class Limits(NamedTuple):
 def limited(settings: GatewaySettings, connections: int | None = None) -> type[Protocol]:
     """The protocol with the settings' limits; `connections` where the machine allows fewer."""
     most = settings.connections_limit if connections is None else connections
-    found = Limits(settings.head_s, settings.answer_unread_s, most, settings.retry_after_s)
+    bounds = Limits(settings.head_s, settings.answer_unread_s, most, settings.retry_after_s)
 
     class Limited(Protocol):
-        limits = found
+        limits = bounds
 
     return Limited
 
@@ -74,17 +74,17 @@ class Protocol(HttpToolsProtocol):
     """What is wrong with the head, when that is known."""
     _head_since: float | None = None
     """Since when a head is waited for; None while a request is answered or nothing was asked for."""
-    _left, _left_since = 0, 0.0
+    _unread, _unread_since = 0, 0.0
     """How much of answers the peer has not taken, and since when nothing of that."""
     _looking: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        self._head_since = self._left_since = self.loop.time()
+        self._head_since = self._unread_since = self.loop.time()
         self._look_later()
         if len(self.connections) > self.limits.connections:
-            said = f"this gateway has its {self.limits.connections} connections"
-            self._end(later("overloaded", said, self.limits.retry_after_s))
+            detail = f"this gateway has its {self.limits.connections} connections"
+            self._end(later("overloaded", detail, self.limits.retry_after_s))
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._looking is not None:
@@ -165,9 +165,9 @@ class Protocol(HttpToolsProtocol):
         count_problem(problem.kind.slug, problem.kind.status)
         body = orjson.dumps(problem.body())
         headers = {"content-type": MEDIA_TYPE, "content-length": str(len(body)), "connection": "close", **problem.headers}
-        told = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        header_lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         status = HTTPStatus(problem.kind.status)
-        self.transport.write(f"HTTP/1.1 {status.value} {status.phrase}\r\n{told}\r\n".encode() + body)
+        self.transport.write(f"HTTP/1.1 {status.value} {status.phrase}\r\n{header_lines}\r\n".encode() + body)
         self.transport.close()
 
     def _answering(self) -> bool:
@@ -195,11 +195,11 @@ class Protocol(HttpToolsProtocol):
 
     def _is_unread(self, now: float) -> bool:
         """Whether the peer has taken nothing of what is there for it, for too long."""
-        left = _untaken(self.transport)
-        if left == 0 or left < self._left or not self._only_the_peer():
-            self._left_since = now
-        self._left = left
-        return now - self._left_since >= self.limits.unread_s
+        unread = _untaken(self.transport)
+        if unread == 0 or unread < self._unread or not self._only_the_peer():
+            self._unread_since = now
+        self._unread = unread
+        return now - self._unread_since >= self.limits.unread_s
 
     def _only_the_peer(self) -> bool:
         """Whether nothing else is waited for than that the peer reads. Not while there is more to say and room for it, nor while
@@ -262,8 +262,8 @@ def is_gone(scope: Scope) -> bool:
 
 def _transport(scope: Scope) -> asyncio.Transport | None:
     """None under a server that is not ours."""
-    found: asyncio.Transport | None = (scope.get("extensions") or {}).get(EXTENSION, {}).get("transport")
-    return found
+    transport: asyncio.Transport | None = (scope.get("extensions") or {}).get(EXTENSION, {}).get("transport")
+    return transport
 
 
 class Server(uvicorn.Server):

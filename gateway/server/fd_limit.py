@@ -15,18 +15,18 @@ OWN_FILES = 256
 """For the broker, Redis, keys, logs, and what is being refused."""
 
 
-def room(wanted: int) -> int:
+def room(requested: int) -> int:
     """So many of the wanted connections fit. The limit of open files is raised for them as far as that is allowed."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = wanted + OWN_FILES
+    needed = requested + OWN_FILES
     if soft == resource.RLIM_INFINITY or soft >= needed:
-        return wanted
+        return requested
     raised = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (raised, hard))
     except (ValueError, OSError):  # macOS allows less than its hard limit says
         raised = soft
-    found = max(1, min(wanted, raised - OWN_FILES))
-    if found < wanted:
-        logger.warning("%d connections at most, not %d: only %d files may be open (ulimit -n)", found, wanted, raised)
-    return found
+    allowed = max(1, min(requested, raised - OWN_FILES))
+    if allowed < requested:
+        logger.warning("%d connections at most, not %d: only %d files may be open (ulimit -n)", allowed, requested, raised)
+    return allowed

@@ -41,7 +41,7 @@ class Receipt(NamedTuple):
 
     def more(self) -> dict[str, object]:
         """What a receipt has only where there is something to say."""
-        return {"advisories": [one._asdict() for one in self.advisories]} if self.advisories else {}
+        return {"advisories": [advisory._asdict() for advisory in self.advisories]} if self.advisories else {}
 
     def _plain(self, places: PlaceCipher) -> dict[str, object]:
         record = self.record
@@ -177,13 +177,13 @@ class Acceptor:
         by_alias = dict(zip(aliased, held[len(names) :], strict=True))
         fresh: list[int] = []
         free: list[str] = []
-        for i, standing in zip(indexes, held, strict=False):
-            answer = self._standing(signals[i], standing, by_alias.get(i))
+        for i, stored in zip(indexes, held, strict=False):
+            answer = self._answer_from_memory(signals[i], stored, by_alias.get(i))
             if answer is None:
                 fresh.append(i)
                 continue
             answers[i] = answer
-            if standing is None:
+            if stored is None:
                 free.append(signals[i].name)
             if (alias := signals[i].alias) is not None and by_alias[i] is None:
                 if isinstance(answer, Receipt):
@@ -194,7 +194,7 @@ class Acceptor:
             await self._free(free, owner)
         return fresh
 
-    def _standing(
+    def _answer_from_memory(
         self, signal: Prepared, own: Remembered | InFlight | None, alias: Remembered | InFlight | None
     ) -> Receipt | Problem | None:
         """The answer that the memory gives; None when the signal is new."""
@@ -230,13 +230,13 @@ class Acceptor:
         self._shares.add(institution, len(placed))
         if placed:
             METRICS.clock_offset_s.set(next(reversed(placed.values())).accepted_ms / 1000 - time.time())
-        for i, standing in zip(placed, await self._remember(signals, placed), strict=True):
-            answers[i] = Receipt(standing, False) if standing.body == signals[i].body else _reused("reference")
+        for i, remembered in zip(placed, await self._remember(signals, placed), strict=True):
+            answers[i] = Receipt(remembered, False) if remembered.body == signals[i].body else _reused("reference")
         lost = [i for i in fresh if i not in placed]
         if lost:
-            said = "the broker did not acknowledge; retry with the same reference: nothing counts twice"
+            detail = "the broker did not acknowledge; retry with the same reference: nothing counts twice"
             for i in lost:
-                answers[i] = later("log-unavailable", said, self._retry_after_s)
+                answers[i] = later("log-unavailable", detail, self._retry_after_s)
             await self._free(_names(signals, lost), owner)
         METRICS.accept_s.labels("remember").observe(time.perf_counter() - acked)
         point("gateway.remembered")

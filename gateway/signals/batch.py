@@ -182,12 +182,12 @@ class BatchReply:
     async def _drain(self) -> None:
         """Reads on for a while: a client that is still sending would else get a reset instead of its results. The time is that
         of the whole: what is thrown away is not worth waiting for, however steadily it comes."""
-        left = _DRAINED_BYTES
+        remaining = _DRAINED_BYTES
         with contextlib.suppress(ClientDisconnect, RuntimeError, TimeoutError):
             async with asyncio.timeout(self._settings.body_idle_s):
                 async for data in self._request.stream():
-                    left -= len(data)
-                    if left < 0:
+                    remaining -= len(data)
+                    if remaining < 0:
                         return
 
 

@@ -29,8 +29,8 @@ _KEY_FORM = re.compile(r"[\x21-\x7e]{1,124}", re.ASCII)
 class Prepared(NamedTuple):
     """What may be appended: a signal, or the retraction of one. It is remembered under `name`, which has one `body` for ever.
 
-    `alias` is the name and body of an Idempotency-Key beside the sender's reference; `given` what the sender said of a signal;
-    `advisories` what looks odd in it.
+    `alias` is the name and body of an Idempotency-Key beside the sender's reference; `submitted` what the sender said of a
+    signal; `advisories` what looks odd in it.
     """
 
     signal_id: str
@@ -38,7 +38,7 @@ class Prepared(NamedTuple):
     body: str
     entry: Entry
     alias: tuple[str, str] | None = None
-    given: SignalIn | None = None
+    submitted: SignalIn | None = None
     advisories: Sequence[Advice] = ()
 
 
@@ -72,14 +72,22 @@ class Intake:
         reference = body.reference or (KEY_PREFIX + key if key is not None else None)
         if reference is None:
             raise Problem("reference-missing", "give the signal a reference of your own, or send an Idempotency-Key")
-        found = self._reader.submission(
+        submission = self._reader.submission(
             body, institution=institution, reference=reference, now=self._now(), listed=self._placeholders(), hubs=self._hubs()
         )
-        alias, own = None, name_of(found.signal_id, body.version)
+        alias, own = None, name_of(submission.signal_id, body.version)
         if key is not None and body.reference is not None:
             name = "k" + signal_id(self._tokenizer, institution, KEY_PREFIX + key)
-            alias = (name, f"{found.body_id}.{own}")
-        return Prepared(found.signal_id, own, found.body_id, Entry(found.key, found.value), alias, body, found.advisories)
+            alias = (name, f"{submission.body_id}.{own}")
+        return Prepared(
+            submission.signal_id,
+            own,
+            submission.body_id,
+            Entry(submission.key, submission.value),
+            alias,
+            body,
+            submission.advisories,
+        )
 
 
 def validated(model: type[Model], raw: bytes, slug: str, depth_limit: int) -> Model:

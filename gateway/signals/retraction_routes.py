@@ -62,7 +62,7 @@ async def post_signal_retraction(call: Call) -> Response:
     if body.reference is not None:
         own = signal_id(call.services.tokenizer, institution, body.reference) == name
     else:
-        own = await _known(call, name)
+        own = await _came_from_caller(call, name)
     if not own:
         raise Problem("not-found", _NOT_YOURS)
     return await _retract(call, name, body.reason)
@@ -74,7 +74,7 @@ async def post_correction(call: Call) -> Response:
     signal = await read_signal(call)
     if signal.signal_id != call.request.path_params["signal_id"]:
         raise Problem("not-found", "the reference in the body is not that of this signal, or it is not yours")
-    if signal.given is None or signal.given.version < 2:
+    if signal.submitted is None or signal.submitted.version < 2:
         fault = {"pointer": "/version", "detail": "a correction has a version above 1, higher than the last one"}
         raise Problem("invalid-signal", f"/version: {fault['detail']}", errors=[fault])
     return await accepted(call, signal, call.services.acceptor)
@@ -88,7 +88,7 @@ async def _body(call: Call, model: type[Model]) -> Model:
     return validated(model, raw, "invalid-request", settings.json_depth_limit)
 
 
-async def _known(call: Call, name: str) -> bool:
+async def _came_from_caller(call: Call, name: str) -> bool:
     """Whether a signal of this id came from the caller: accepted lately, or in the views."""
     record = await call.services.memory.find(name)
     if record is not None:
@@ -104,10 +104,10 @@ async def _retract(call: Call, name: str, reason: str) -> Response:
         body = services.tokenizer.token("retraction", name, reason)
     except UnicodeEncodeError:
         raise Problem("invalid-request", "a text holds half a character", errors=[]) from None
-    one = Retraction(signal_id=name, institution=institution, below=FOREVER, reason_sealed=sealed)
+    retraction = Retraction(signal_id=name, institution=institution, below=FOREVER, reason_sealed=sealed)
     value = encode(
         RETRACTIONS,
-        one,
+        retraction,
         id=f"retract-{name}",
         source="/gateway",
         actor=f"institution:{institution}",

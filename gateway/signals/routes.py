@@ -96,14 +96,14 @@ async def feedback(call: Call, receipt: Receipt) -> list[Feedback]:
     first = await views.receipt(receipt.of) if receipt.of is not None else receipt
     if first is None or first.institution != institution or receipt.retracted_at is not None:
         return []
-    cases = await asyncio.gather(*(_case(call, one) for one in first.cases))
+    cases = await asyncio.gather(*(_case(call, case_id) for case_id in first.cases))
     own = {"signal_id": receipt.signal_id, "duplicate_of": receipt.of}
-    told = [
+    outcomes = [
         feedback_of(case, first.signal_id, institution, first.accepted_at).model_copy(update=own)
         for case in cases
         if case is not None
     ]
-    return told or ([Feedback(**own)] if receipt.of is not None else [])
+    return outcomes or ([Feedback(**own)] if receipt.of is not None else [])
 
 
 async def _case(call: Call, case_id: str) -> Case | None:

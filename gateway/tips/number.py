@@ -30,10 +30,10 @@ def fresh_key(now: datetime) -> str:
 
 def issued(key: str, now: datetime) -> datetime | None:
     """When `fresh_key` gave out this key; None for a key of somebody's own, or an old one."""
-    found = _KEY.fullmatch(key)
-    if found is None:
+    match = _KEY.fullmatch(key)
+    if match is None:
         return None
-    at = datetime.fromtimestamp(int(found[1], 16), UTC)
+    at = datetime.fromtimestamp(int(match[1], 16), UTC)
     return at if now - _KEY_LASTS <= at <= now else None
 
 

@@ -50,22 +50,22 @@ _INPUTS = (
 )
 
 
-def form(policy: Policy, key: str, given: Mapping[str, str] | None = None, faults: Mapping[str, str] | None = None) -> str:
+def form(policy: Policy, key: str, values: Mapping[str, str] | None = None, faults: Mapping[str, str] | None = None) -> str:
     """The form, with what was given and what is wrong with it."""
-    given, faults = given or {}, faults or {}
+    values, faults = values or {}, faults or {}
     parts = [
         "<h1>举报线索 · Report a suspicion</h1>",
         "<p>任何单位和个人均可举报。无需登录；紧急情况请直接拨打 110。<br>Anybody may report; no account is needed. "
         "In an emergency call 110.</p>",
         '<form method="post" action="/v1/tips" accept-charset="utf-8">',
         f'<input type="hidden" name="key" value="{escape(key)}">',
-        _select("kind", "类型 · Kind", {kind.value: _KINDS.get(kind, kind.value) for kind in SignalKind}, given, faults),
-        *(_input(*one, given, faults) for one in _INPUTS),
-        _select("region", "地区 · District", {policy.city: "全市 · The city", **policy.counties}, given, faults),
+        _select("kind", "类型 · Kind", {kind.value: _KINDS.get(kind, kind.value) for kind in SignalKind}, values, faults),
+        *(_input(*field, values, faults) for field in _INPUTS),
+        _select("region", "地区 · District", {policy.city: "全市 · The city", **policy.counties}, values, faults),
         _label("narrative", "经过 · What happened", "5 至 2000 字 · 5 to 2000 characters", faults),
         f'<textarea id="narrative" name="narrative" rows="6" maxlength="2000" required{_described("narrative", faults)}>'
-        f"{escape(given.get('narrative', ''))}</textarea>",
-        _input("contact", "text", "联系方式（可不填，加密保存） · How to reach you (optional, kept sealed)", "", given, faults),
+        f"{escape(values.get('narrative', ''))}</textarea>",
+        _input("contact", "text", "联系方式（可不填，加密保存） · How to reach you (optional, kept sealed)", "", values, faults),
         '<div class="trap" aria-hidden="true"><label for="website">请勿填写 · Leave empty</label>'
         '<input id="website" name="website" tabindex="-1" autocomplete="off"></div>',
         "<button>提交 · Send</button></form>",
@@ -73,12 +73,12 @@ def form(policy: Policy, key: str, given: Mapping[str, str] | None = None, fault
         '<input id="number" name="number" autocomplete="off" required><button>查询 · Ask</button></form>',
     ]
     if faults:
-        said = faults.get("", "请更正标出的内容 · Please correct what is marked")
-        parts.insert(1, f'<p class="fault" role="alert">{escape(said)}</p>')
+        message = faults.get("", "请更正标出的内容 · Please correct what is marked")
+        parts.insert(1, f'<p class="fault" role="alert">{escape(message)}</p>')
     return "".join(parts)
 
 
-def taken(number: str) -> str:
+def render_receipt(number: str) -> str:
     return (
         '<h1>已收到 · Received</h1><p role="status">请记下回执编号，凭此查询。'
         "· Keep this receipt number; it is the only way to ask.</p>"
@@ -86,7 +86,7 @@ def taken(number: str) -> str:
     )
 
 
-def standing(number: str, status: str) -> str:
+def render_status(number: str, status: str) -> str:
     return f'<h1>{escape(_STATUS[status])}</h1><p class="number">{escape(number)}</p>{_BACK}'
 
 
@@ -103,23 +103,23 @@ def page(body: str, status: int = 200, headers: Mapping[str, str] | None = None)
 
 
 def _label(name: str, text: str, hint: str, faults: Mapping[str, str]) -> str:
-    said = f'<p class="hint" id="{name}-hint">{escape(hint)}</p>' if hint else ""
+    hint_html = f'<p class="hint" id="{name}-hint">{escape(hint)}</p>' if hint else ""
     wrong = f'<p class="fault" id="{name}-fault">{escape(faults[name])}</p>' if name in faults else ""
-    return f'<label for="{name}">{escape(text)}</label>{said}{wrong}'
+    return f'<label for="{name}">{escape(text)}</label>{hint_html}{wrong}'
 
 
 def _described(name: str, faults: Mapping[str, str]) -> str:
     return f' aria-invalid="true" aria-describedby="{name}-fault"' if name in faults else ""
 
 
-def _input(name: str, kind: str, text: str, hint: str, given: Mapping[str, str], faults: Mapping[str, str]) -> str:
-    value = escape(given.get(name, ""))
+def _input(name: str, kind: str, text: str, hint: str, values: Mapping[str, str], faults: Mapping[str, str]) -> str:
+    value = escape(values.get(name, ""))
     field = f'<input id="{name}" name="{name}" type="{kind}" value="{value}" maxlength="500"{_described(name, faults)}>'
     return _label(name, text, hint, faults) + field
 
 
-def _select(name: str, text: str, options: Mapping[str, str], given: Mapping[str, str], faults: Mapping[str, str]) -> str:
-    chosen = given.get(name)
+def _select(name: str, text: str, options: Mapping[str, str], values: Mapping[str, str], faults: Mapping[str, str]) -> str:
+    chosen = values.get(name)
     rows = "".join(
         f'<option value="{escape(value)}"{" selected" if value == chosen else ""}>{escape(shown)}</option>'
         for value, shown in options.items()

@@ -48,16 +48,16 @@ class TipIn(Strict):
 
     def signal(self, region: str, now: datetime) -> SignalIn:
         """The signal that it is. Refused where a signal asks for more than a tip."""
-        told = {
+        members = {
             "kind": self.kind,
             "occurred_at": self.occurred_at or now,
             "region": self.region or region,
             "amount": self.amount,
-            "indicators": [{"kind": one.kind, "value": one.value} for one in self.indicators],
+            "indicators": [{"kind": indicator.kind, "value": indicator.value} for indicator in self.indicators],
             "narrative": self.narrative,
         }
         try:
-            return SignalIn.model_validate(told)
+            return SignalIn.model_validate(members)
         except ValidationError as error:
             raise refused(error, "invalid-request") from None
 
@@ -78,9 +78,9 @@ def from_form(fields: Mapping[str, str]) -> TipIn:
     try:
         return TipIn.model_validate(raw)
     except ValidationError as error:
-        told = refused(error, "invalid-request")
-        faults = tuple(Fault(_field(fault.pointer, named), fault.detail) for fault in told.faults or ())
-        raise Refused(told.slug, "the form has faults", faults) from None
+        refusal = refused(error, "invalid-request")
+        faults = tuple(Fault(_field(fault.pointer, named), fault.detail) for fault in refusal.faults or ())
+        raise Refused(refusal.slug, "the form has faults", faults) from None
 
 
 def _amount(yuan: str) -> dict[str, Any]:

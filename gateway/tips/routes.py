@@ -57,12 +57,12 @@ async def post_tip(call: Call) -> Response:
     except Problem as problem:
         _count(problem)
         raise
-    return dumped(_told(number, "received"), 202)
+    return dumped(_render_tip(number, "received"), 202)
 
 
 async def get_tip(call: Call) -> Response:
     """How a tip stands: `received`, `being_examined` or `closed`; nothing more."""
-    return dumped(_told(*await _status(call, call.request.path_params["number"])), headers={"cache-control": "no-store"})
+    return dumped(_render_tip(*await _status(call, call.request.path_params["number"])), headers={"cache-control": "no-store"})
 
 
 async def post_status(call: Call) -> Response:
@@ -81,12 +81,12 @@ async def _post_form(call: Call) -> Response:
         _count(problem)
         faults = {fault.pointer: fault.detail for fault in refusal.faults or ()}
         return pages.page(pages.form(call.services.tips.policy, key, fields, faults or {"": refusal.detail}), 422)
-    return pages.page(pages.taken(number), 202)
+    return pages.page(pages.render_receipt(number), 202)
 
 
 async def _post_status(call: Call) -> Response:
     media_type(call.request, _FORM)
-    return pages.page(pages.standing(*await _status(call, _fields(await _read(call)).get("number", ""))))
+    return pages.page(pages.render_status(*await _status(call, _fields(await _read(call)).get("number", ""))))
 
 
 async def _status(call: Call, text: str) -> tuple[str, str]:
@@ -126,17 +126,17 @@ async def _read(call: Call) -> bytes:
 def _fields(raw: bytes) -> dict[str, str]:
     """The form's own fields, each once."""
     try:
-        found = parse_qsl(raw.decode("utf-8"), keep_blank_values=True, max_num_fields=32, errors="strict")
+        pairs = parse_qsl(raw.decode("utf-8"), keep_blank_values=True, max_num_fields=32, errors="strict")
     except ValueError:
         raise Problem("invalid-request", "this is no form in UTF-8", errors=[]) from None
-    return {name: value for name, value in found if name in (*FIELDS, "number")}
+    return {name: value for name, value in pairs if name in (*FIELDS, "number")}
 
 
 def _is_form(call: Call) -> bool:
     return call.request.headers.get("content-type", "").partition(";")[0].strip().lower() == _FORM
 
 
-def _told(number: str, status: str) -> TipOut:
+def _render_tip(number: str, status: str) -> TipOut:
     return TipOut.model_validate({"number": number, "status": status, "links": {"self": f"/v1/tips/{number}"}})
 
 

@@ -89,12 +89,12 @@ class Tips:
     def _prepared(self, tip: TipIn, number: str, issued: datetime | None) -> Prepared:
         now = self._now()
         if tip.occurred_at is None and issued is None:
-            said = "with an Idempotency-Key say occurred_at, so that a retry is the same tip"
-            raise Problem("invalid-request", said, errors=[])
+            detail = "with an Idempotency-Key say occurred_at, so that a retry is the same tip"
+            raise Problem("invalid-request", detail, errors=[])
         try:
-            given = tip.signal(self.policy.city, issued or now)
-            found = self._reader.submission(
-                given,
+            signal = tip.signal(self.policy.city, issued or now)
+            submission = self._reader.submission(
+                signal,
                 institution=PUBLIC,
                 reference=reference_of(self._tokenizer, number),
                 now=now,
@@ -107,13 +107,15 @@ class Tips:
             raise Problem("invalid-request", "a text holds half a character", errors=[]) from None
         except Refused as refusal:
             raise of_refused(Refused("invalid-request", refusal.detail, refusal.faults)) from None
-        return Prepared(found.signal_id, found.signal_id, found.body_id, Entry(found.key, found.value), None, given)
+        return Prepared(
+            submission.signal_id, submission.signal_id, submission.body_id, Entry(submission.key, submission.value), None, signal
+        )
 
-    async def _limit(self, what: str, request: Request, one: Rate, all_: Rate) -> None:
+    async def _limit(self, what: str, request: Request, address_rate: Rate, all_: Rate) -> None:
         """A network has some times the allowance of one address, so that whoever owns many addresses closes no door to others."""
         now_ms = time.time_ns() // 1_000_000
         groups = [
-            Group(peers.hashed(self._tokenizer, network, now_ms), one._replace(burst=one.burst * times))
+            Group(peers.hashed(self._tokenizer, network, now_ms), address_rate._replace(burst=address_rate.burst * times))
             for network, times in peers.networks_of(request, self._proxies)
         ]
         wait_s = await self._rates.take_in_groups(what, groups, all_, reserve=all_)

@@ -93,25 +93,25 @@ def _fields(endpoint: Endpoint, now: Instant) -> dict[str, object]:
         "changed_at": endpoint.changed_at,
         "off_since": endpoint.disabled_at,
         "off_why": endpoint.disabled_why,
-        "secrets": sum(one.until is None or now < one.until for one in endpoint.secrets),
+        "secrets": sum(secret.until is None or now < secret.until for secret in endpoint.secrets),
     }
 
 
-def hooks_out(found: Endpoints | None, now: Instant) -> HooksOut:
-    endpoints = found.endpoints if found is not None else ()
-    return HooksOut(endpoints=[hook_out(one, now) for one in endpoints], most=MOST_ENDPOINTS, known_kinds=list(KINDS))
+def hooks_out(registered: Endpoints | None, now: Instant) -> HooksOut:
+    endpoints = registered.endpoints if registered is not None else ()
+    return HooksOut(endpoints=[hook_out(endpoint, now) for endpoint in endpoints], most=MOST_ENDPOINTS, known_kinds=list(KINDS))
 
 
 def parked_out(entry: Entry) -> ParkedNoticeOut:
     notice, parked = entry.issued.notice, entry.delivery.parked
     assert parked is not None
-    said = told(notice)
+    wording = told(notice)
     return ParkedNoticeOut(
         notice_id=notice.notice_id,
         kind=notice.kind.value,
         says=notice.says,
-        zh=said.zh,
-        en=said.en,
+        zh=wording.zh,
+        en=wording.en,
         at=notice.at,
         case_id=notice.case_id,
         order_id=notice.order_id,

@@ -80,7 +80,7 @@ async def get_webhooks(call: Call) -> Response:
 async def get_webhook(call: Call) -> Response:
     """One endpoint of yours."""
     desk = call.services.hooks
-    return dumped(hook_out(await desk.one(call.caller.subject, _id(call)), desk.now()))
+    return dumped(hook_out(await desk.find_endpoint(call.caller.subject, _id(call)), desk.now()))
 
 
 async def delete_webhook(call: Call) -> Response:
@@ -118,17 +118,17 @@ async def get_parked(call: Call) -> Response:
     except ValidationError as error:
         raise of_refused(refused(error, "invalid-request")) from None
     name = _id(call)
-    found = await call.services.hooks.parked(call.caller.subject, name, query.limit)
-    accessed(call.caller, "parked", endpoint=name, found=len(found.entries))
-    return dumped(ParkedOut(endpoint_id=name, parked=[parked_out(one) for one in found.entries], more=found.more))
+    page = await call.services.hooks.parked(call.caller.subject, name, query.limit)
+    accessed(call.caller, "parked", endpoint=name, found=len(page.entries))
+    return dumped(ParkedOut(endpoint_id=name, parked=[parked_out(entry) for entry in page.entries], more=page.more))
 
 
 async def post_parked_replay(call: Call) -> Response:
     """Sends parked notices once more to this endpoint, in the order in which they came, with the ids that they had."""
     body, name = await body_of(call, ReplayParkedIn), _id(call)
-    found = await call.services.hooks.replay(call.caller, name, body.notice_ids, body.limit)
-    told = [one.issued.notice.notice_id for one in found.entries]
-    return dumped(ReplayedOut(endpoint_id=name, replayed=told, more=found.more))
+    page = await call.services.hooks.replay(call.caller, name, body.notice_ids, body.limit)
+    notice_ids = [entry.issued.notice.notice_id for entry in page.entries]
+    return dumped(ReplayedOut(endpoint_id=name, replayed=notice_ids, more=page.more))
 
 
 _TROUBLE = ("invalid-request", "rebuilding", "state-unavailable")

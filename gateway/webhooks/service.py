@@ -80,10 +80,10 @@ class HookDesk:
     async def all(self, institution: str) -> Endpoints | None:
         return await self._views.endpoints(institution)
 
-    async def one(self, institution: str, endpoint_id: str) -> Endpoint:
+    async def find_endpoint(self, institution: str, endpoint_id: str) -> Endpoint:
         """Problem 404 when it is none of the institution's: another's does not exist."""
-        found = await self._views.endpoints(institution)
-        return _of(found.endpoints if found is not None else (), endpoint_id)
+        registered = await self._views.endpoints(institution)
+        return _of(registered.endpoints if registered is not None else (), endpoint_id)
 
     async def register(self, caller: Caller, body: endpoints.EndpointIn) -> Told:
         """Problem when the address may not be called, as it is written or as it resolves now; it is asked anew at every call."""
@@ -103,23 +103,23 @@ class HookDesk:
         await self._may_change(caller)
         await self._may_be_called(body.url)
 
-        def add(known: Changed) -> Changed:
-            if there := next((one.endpoint_id for one in known if self._url_of(one) == body.url), None):
+        def add(existing: Changed) -> Changed:
+            if there := next((endpoint.endpoint_id for endpoint in existing if self._url_of(endpoint) == body.url), None):
                 raise Problem("endpoint-exists", f"it is {there}; was its secret lost, replace it", endpoint_id=there)
-            if len(known) >= MOST_ENDPOINTS:
+            if len(existing) >= MOST_ENDPOINTS:
                 raise Problem("too-many-endpoints", f"there are {MOST_ENDPOINTS} already; take one away first")
-            return (*known, made)
+            return (*existing, made)
 
         after = await self._change(caller, add, made.endpoint_id)
         return Told(_of(after, made.endpoint_id), secret)
 
     async def rotate(self, caller: Caller, endpoint_id: str, *, at_once: bool) -> Told:
         await self._may_change(caller)
-        random_bytes, told = secrets.token_bytes(_SECRET_BYTES), [""]
+        random_bytes, new_secret = secrets.token_bytes(_SECRET_BYTES), [""]
 
-        def replace(one: Endpoint) -> Endpoint:
-            made, told[0] = endpoints.rotate(
-                one, random_bytes=random_bytes, sealer=self._sealer, hooks=self._hooks, now=self.now(), at_once=at_once
+        def replace(endpoint: Endpoint) -> Endpoint:
+            made, new_secret[0] = endpoints.rotate(
+                endpoint, random_bytes=random_bytes, sealer=self._sealer, hooks=self._hooks, now=self.now(), at_once=at_once
             )
             return made
 
@@ -127,58 +127,58 @@ class HookDesk:
             after = await self._change(caller, _only(endpoint_id, replace))
         except Refused as refusal:
             raise Problem("not-allowed", refusal.detail) from None
-        return Told(_of(after, endpoint_id), told[0])
+        return Told(_of(after, endpoint_id), new_secret[0])
 
     async def pause(self, caller: Caller, endpoint_id: str) -> Endpoint:
-        if (found := await self.one(caller.subject, endpoint_id)).disabled_at is not None:
-            return found
+        if (endpoint := await self.find_endpoint(caller.subject, endpoint_id)).disabled_at is not None:
+            return endpoint
         await self._may_change(caller)
-        switch = _only(endpoint_id, lambda one: endpoints.disable(one, PAUSED, self.now()))
+        switch = _only(endpoint_id, lambda current: endpoints.disable(current, PAUSED, self.now()))
         return _of(await self._change(caller, switch), endpoint_id)
 
     async def resume(self, caller: Caller, endpoint_id: str) -> Endpoint:
-        found = await self.one(caller.subject, endpoint_id)
-        if found.disabled_at is None:
-            return found
+        endpoint = await self.find_endpoint(caller.subject, endpoint_id)
+        if endpoint.disabled_at is None:
+            return endpoint
         await self._may_change(caller)
-        url = self._url_of(found)
+        url = self._url_of(endpoint)
         if url is None:
             raise Problem("endpoint-refused", "its address cannot be opened any more; take it away and register it again")
         await self._may_be_called(url)
-        switch = _only(endpoint_id, lambda one: endpoints.enable(one, self.now()))
+        switch = _only(endpoint_id, lambda current: endpoints.enable(current, self.now()))
         return _of(await self._change(caller, switch), endpoint_id)
 
     async def remove(self, caller: Caller, endpoint_id: str) -> None:
         await self._may_change(caller)
 
-        def without(known: Changed) -> Changed:
-            _of(known, endpoint_id)
-            return tuple(one for one in known if one.endpoint_id != endpoint_id)
+        def without(existing: Changed) -> Changed:
+            _of(existing, endpoint_id)
+            return tuple(endpoint for endpoint in existing if endpoint.endpoint_id != endpoint_id)
 
         await self._change(caller, without)
 
     async def parked(self, institution: str, endpoint_id: str, limit: int) -> Parked:
-        await self.one(institution, endpoint_id)
+        await self.find_endpoint(institution, endpoint_id)
         return await self._views.parked(institution, endpoint_id, limit=limit)
 
-    async def replay(self, caller: Caller, endpoint_id: str, wanted: Sequence[str], limit: int) -> Parked:
+    async def replay(self, caller: Caller, endpoint_id: str, notice_ids: Sequence[str], limit: int) -> Parked:
         """What is parked, or the part of it that is wanted, once more to this endpoint alone."""
-        found = await self.parked(caller.subject, endpoint_id, MOST_REPLAYED if wanted else limit)
-        chosen = [one for one in found.entries if not wanted or one.issued.notice.notice_id in wanted]
-        if wanted and (missing := len(set(wanted)) - len(chosen)):
+        page = await self.parked(caller.subject, endpoint_id, MOST_REPLAYED if notice_ids else limit)
+        chosen = [entry for entry in page.entries if not notice_ids or entry.issued.notice.notice_id in notice_ids]
+        if notice_ids and (missing := len(set(notice_ids)) - len(chosen)):
             raise Problem("not-found", f"{missing} of these notices are not parked at this endpoint")
-        said = "what is parked is asked for once more too often"  # it is called from the beginning, its backoff with it
-        await within(self._rates, "parked-replays", caller.subject, REPLAYS, said)
-        chosen.sort(key=lambda one: one.offset)  # in the order in which they came
+        detail = "what is parked is asked for once more too often"  # it is called from the beginning, its backoff with it
+        await within(self._rates, "parked-replays", caller.subject, REPLAYS, detail)
+        chosen.sort(key=lambda entry: entry.offset)  # in the order in which they came
         at = self.now()
-        marks = [_again(caller, one, endpoint_id, at) for one in chosen]
+        marks = [_again(caller, entry, endpoint_id, at) for entry in chosen]
         point("gateway.replay_built")
         landed = await self._log.append(DELIVERED, marks) if marks else []
         point("gateway.replay_appended")
-        if not all(isinstance(one, Position) for one in landed):
+        if not all(isinstance(position, Position) for position in landed):
             raise later("log-unavailable", "the broker did not acknowledge; send the same again", self._retry_after_s)
         METRICS.inbox_marks.labels(DeliveryState.REPLAYED.value).inc(len(chosen))
-        return Parked(chosen, found.more)
+        return Parked(chosen, page.more)
 
     async def _may_change(self, caller: Caller) -> None:
         """Each change is a record that is kept for ever."""
@@ -208,12 +208,12 @@ class HookDesk:
     async def _change(self, caller: Caller, change: Callable[[Changed], Changed], named: str | None = None) -> Changed:
         """`named`: the endpoint that only this change makes: where it stands, the change counted."""
         for _ in range(TRIES):
-            known = await self._views.endpoints(caller.subject)
+            registered = await self._views.endpoints(caller.subject)
             after = Endpoints(
                 institution=caller.subject,
-                revision=known.revision + 1 if known is not None else 1,
+                revision=registered.revision + 1 if registered is not None else 1,
                 change_id=f"chg-{secrets.token_hex(8)}",
-                endpoints=change(known.endpoints if known is not None else ()),
+                endpoints=change(registered.endpoints if registered is not None else ()),
             )
             await self._append(caller, after)
             shown = await self._shown(after)
@@ -242,23 +242,23 @@ class HookDesk:
             if shown is not None and shown.revision >= after.revision:
                 return shown
             if time.monotonic() + pause_s > deadline:
-                said = "it is in the log, but the views do not show it yet; list your endpoints in a moment"
-                raise later("overloaded", said, self._retry_after_s)
+                detail = "it is in the log, but the views do not show it yet; list your endpoints in a moment"
+                raise later("overloaded", detail, self._retry_after_s)
             await self._sleep(pause_s)
             pause_s = min(pause_s * 1.5, _POLL_LAST_S)
 
 
-def _of(known: Changed, endpoint_id: str) -> Endpoint:
-    found = next((one for one in known if one.endpoint_id == endpoint_id), None)
-    if found is None:
+def _of(existing: Changed, endpoint_id: str) -> Endpoint:
+    endpoint = next((candidate for candidate in existing if candidate.endpoint_id == endpoint_id), None)
+    if endpoint is None:
         raise Problem("not-found", "there is no such endpoint of yours")
-    return found
+    return endpoint
 
 
 def _only(endpoint_id: str, change: Callable[[Endpoint], Endpoint]) -> Callable[[Changed], Changed]:
-    def changed(known: Changed) -> Changed:
-        _of(known, endpoint_id)
-        return tuple(change(one) if one.endpoint_id == endpoint_id else one for one in known)
+    def changed(existing: Changed) -> Changed:
+        _of(existing, endpoint_id)
+        return tuple(change(endpoint) if endpoint.endpoint_id == endpoint_id else endpoint for endpoint in existing)
 
     return changed
 

@@ -187,7 +187,7 @@ async def test_a_cursor_that_was_not_given_is_refused_and_marks_nothing(gate, ho
     given = (await g.read())["next"]
     text = {
         "of another": (await g.read(who="bank-002"))["next"],
-        "of another log": cursors.given(g.services.tokenizer, "bank-001", "log-0", 7),
+        "of another log": cursors.write_cursor(g.services.tokenizer, "bank-001", "log-0", 7),
         "made up": "9999999.AAAAAAAAAAAAAAAAAAAAAA",
         "nonsense": "%00zz",
         "changed": "8" + given[1:],

@@ -143,10 +143,10 @@ async def test_a_replaced_secret_is_told_once_and_the_old_one_signs_meanwhile(cl
     answer = await client("bank-001").post(f"/v1/webhooks/{told['endpoint_id']}/rotate")
     new = answer.json()["secret"]
     assert answer.status_code == 200 and answer.json()["secrets"] == 2 and new != told["secret"]
-    endpoint = await services.hooks.one("bank-001", told["endpoint_id"])
+    endpoint = await services.hooks.find_endpoint("bank-001", told["endpoint_id"])
     assert live_secrets(endpoint, services.sealer, services.hooks.now()) == [new, told["secret"]]
     at_once = await client("bank-001").post(f"/v1/webhooks/{told['endpoint_id']}/rotate", json={"at_once": True})
-    endpoint = await services.hooks.one("bank-001", told["endpoint_id"])
+    endpoint = await services.hooks.find_endpoint("bank-001", told["endpoint_id"])
     assert live_secrets(endpoint, services.sealer, services.hooks.now()) == [at_once.json()["secret"]]
 
 
