@@ -139,10 +139,12 @@ STAGES: dict[str, Stage] = {
 
 def intake_stage(institution: str) -> Stage:
     """`intake` for one institution. It appends to `signals.submitted` too, but no place of its own is there."""
-    said, told = raw(institution), receipts(institution)
-    return Stage("intake", intake(institution), (said,), (told,), (FactStream(told, {said.name: ""}, "", fold_intake, RawRow),))
+    read, written = raw(institution), receipts(institution)
+    return Stage(
+        "intake", intake(institution), (read,), (written,), (FactStream(written, {read.name: ""}, "", fold_intake, RawRow),)
+    )
 
 
 def all_stages(institutions: Iterable[str] = ()) -> dict[str, Stage]:
     """Every stage with a state, by a name of its own: `intake bank-001`, `assess`, ..."""
-    return {**{f"intake {one}": intake_stage(one) for one in institutions}, **STAGES}
+    return {**{f"intake {institution}": intake_stage(institution) for institution in institutions}, **STAGES}

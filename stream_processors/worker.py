@@ -95,7 +95,7 @@ def build_app(settings: Settings, stage: str, loop: asyncio.AbstractEventLoop) -
     """The Faust app: no web server, no tables, no leader topic, static membership, our transport."""
     scratch = settings.home / settings.profile / "faust" / settings.worker_id
     scratch.parent.mkdir(parents=True, exist_ok=True)
-    brokers = [yarl.URL(f"kafka://{one}") for one in settings.kafka_bootstrap.split(",")]
+    brokers = [yarl.URL(f"kafka://{server}") for server in settings.kafka_bootstrap.split(",")]
     app = faust.App(
         f"liandong-{stage}",
         loop=loop,
@@ -147,9 +147,9 @@ def wire(app: faust.App, agent: Agent | Beside, policies: PolicyFile | None = No
     topic = app.topic(*(topic.name for topic in agent.stage.reads), value_serializer="raw", key_serializer="raw", acks=False)
 
     async def positions(partitions: Iterable[tuple[str, int]]) -> Mapping[tuple[str, int], int]:
-        wanted = list(partitions)
+        requested = list(partitions)
         async with asyncio.timeout(_assign_s(name)):
-            assigned = await keep_trying(lambda: agent.assigned(wanted), waits, causes=(KAFKA,))
+            assigned = await keep_trying(lambda: agent.assigned(requested), waits, causes=(KAFKA,))
             return as_offsets(agent.log.generations, assigned)
 
     async def release(*_: Any, **__: Any) -> None:
@@ -228,9 +228,9 @@ def as_positions(generations: Generations, batch: Batch) -> Batch:
 
 def check_went_on(stage: str, rewound: Mapping[tuple[str, int], tuple[int, int]]) -> None:
     """DamagedLog when the broker gave earlier records than those that come next."""
-    for (topic, partition), (wanted, came) in rewound.items():
+    for (topic, partition), (expected, came) in rewound.items():
         raise DamagedLog(
-            f"{topic}/{partition}: {stage} reads on from offset {wanted}, and the broker began again with {came}: it lost "
+            f"{topic}/{partition}: {stage} reads on from offset {expected}, and the broker began again with {came}: it lost "
             f"records that it had acknowledged; {CURE}"
         )
 
@@ -335,7 +335,7 @@ async def _intakes(settings: Settings, log: KafkaLog, redis: RedisLike, policy: 
     agents: list[Agent] = []
     for institution in settings.raw_institutions:
         store = await _store(redis, intake_stage(institution).namespace, "intake", waiting)
-        agents.append(Intake(institution, log, store, policy, tokenizer, sealer, places, told=logger.info, **limits))
+        agents.append(Intake(institution, log, store, policy, tokenizer, sealer, places, tell=logger.info, **limits))
     return Beside(agents)
 
 

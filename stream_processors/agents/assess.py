@@ -43,7 +43,7 @@ from stream_processors.state.contributions import unpack
 from stream_processors.state.effects import Arg
 from stream_processors.state.fold_run import Chunk, read_chunk
 from stream_processors.state.keys import BUCKETS, bucket_of
-from stream_processors.state.restore import Told
+from stream_processors.state.restore import Tell
 from stream_processors.state.store import Check, LostState, Store, Write
 from stream_processors.topology import STAGES
 
@@ -53,8 +53,8 @@ SPLIT_ABOVE = 256
 class Assess(Folding):
     stage = STAGES["assess"]
 
-    def __init__(self, log: Log, store: Store, policy: Policy, sealer: Sealer, told: Told = lambda line: None) -> None:
-        super().__init__(log, store, policy, told)
+    def __init__(self, log: Log, store: Store, policy: Policy, sealer: Sealer, tell: Tell = lambda line: None) -> None:
+        super().__init__(log, store, policy, tell)
         self._dead = DeadLetters("assess", log, sealer)
         self._retractions = Retractions(self, self._dead)
         self._lost = LostDecisions()
@@ -128,7 +128,7 @@ class Assess(Folding):
     async def _claim(self, works: list[Work], partitions: Sequence[int], nonce: str) -> set[int]:
         """Claims each signal's reference for its source; a replay finds its own claim there."""
         args: dict[int, list[Arg]] = {}
-        asked: dict[int, list[Work]] = {}
+        works_by_bucket: dict[int, list[Work]] = {}
         keep_ms = self.policy.keep.claims_days * DAY_MS
         for work in works:
             if (signal := work.signal) is None:
@@ -136,37 +136,37 @@ class Assess(Folding):
             bucket = bucket_of(signal.signal_id)
             work.claimed = held(work.source, signal.body_id)
             args.setdefault(bucket, []).extend(claim_of(work, signal, keep_ms))
-            asked.setdefault(bucket, []).append(work)
+            works_by_bucket.setdefault(bucket, []).append(work)
         checks, sets = self._checks(partitions), {f"n{p}": nonce for p in partitions}
-        answers = await self.store.call("claim", self._stamp, {b: Write(checks, sets, found) for b, found in args.items()})
+        answers = await self.store.call("claim", self._stamp, {b: Write(checks, sets, claims) for b, claims in args.items()})
         for bucket, answer in answers.items():
-            for work, (holder, floor, older) in zip(asked[bucket], _threes(answer), strict=True):
+            for work, (holder, floor, older) in zip(works_by_bucket[bucket], _threes(answer), strict=True):
                 if holder:
                     work.claimed = holder.decode()
                 work.floor = floor
                 assert work.signal is not None
-                work.replaces = [unpack(work.signal.signal_id, raw).standing for raw in older]
+                work.replaces = [unpack(work.signal.signal_id, raw).contribution for raw in older]
         mark_older_versions(works)
         return set(args)
 
     async def _observe(self, works: list[Work], partitions: Sequence[int], nonce: str) -> set[int]:
         """Claims the content, adds the traces and reads the features, for the records that hold their reference."""
         args: dict[int, list[Arg]] = {}
-        asked: dict[int, list[tuple[Work, Question]]] = {}
+        asked_by_bucket: dict[int, list[tuple[Work, Question]]] = {}
         for work in works:
             signal = work.signal
             if signal is None or not work.holds or work.dead:
                 continue
             for question in questions(signal, self.policy, work.record.timestamp_ms):
                 args.setdefault(question.bucket, []).extend(question.args)
-                asked.setdefault(question.bucket, []).append((work, question))
+                asked_by_bucket.setdefault(question.bucket, []).append((work, question))
         checks, sets = self._checks(partitions), {f"n{p}": nonce for p in partitions}
-        answers = await self.store.call("observe", self._stamp, {b: Write(checks, sets, found) for b, found in args.items()})
+        answers = await self.store.call("observe", self._stamp, {b: Write(checks, sets, rows) for b, rows in args.items()})
         for bucket, answer in answers.items():
             at = 0
-            for work, question in asked[bucket]:
+            for work, question in asked_by_bucket[bucket]:
                 width = WIDTHS[str(question.args[0])]
-                work.seen.take(question.args, answer[at : at + width])
+                work.answers.take(question.args, answer[at : at + width])
                 at += width
         return set(args)
 
@@ -181,9 +181,9 @@ class Assess(Folding):
             if signal is None:
                 fact = decision.refuse(work.why, policy=self.policy, now=work.now, emitted=emitted)
             else:
-                measured = work.seen.measured(self.policy.hubs.most_primaries, signal)
+                measured = work.answers.measured(self.policy.hubs.most_primaries, signal)
                 key = case_name(signal, measured)
-                observed = work.observed(signal, measured, work.seen.queues.get(key, NOTHING) | opened.get(key, NOTHING))
+                observed = work.observed(signal, measured, work.answers.queues.get(key, NOTHING) | opened.get(key, NOTHING))
                 fact = decision.decide(
                     signal, observed=observed, source=work.source, policy=self.policy, now=work.now, emitted=emitted
                 )
@@ -255,8 +255,8 @@ class Assess(Folding):
         for record, why in chunk.unreadable:
             with contextlib.suppress(CodecError):
                 decode(ASSESSED, record.value, self.stage.streams[0].view)
-                said = f"{ASSESSED.name}/{record.partition}/{record.offset} is of a newer version ({why})"
-                raise LostState(f"{said}; start a worker of that version to go on")
+                detail = f"{ASSESSED.name}/{record.partition}/{record.offset} is of a newer version ({why})"
+                raise LostState(f"{detail}; start a worker of that version to go on")
 
     async def _take_over(self, partitions: Sequence[int]) -> None:
         """Emits the joins of facts whose owner died between recording and emitting; those already there are echoes."""
@@ -302,7 +302,7 @@ class Assess(Folding):
                 if work.signal is not None:
                     args.setdefault(bucket_of(work.signal.signal_id), []).extend(claim_of(work, work.signal, keep_ms))
         if args:
-            await self.store.call("claim", self._stamp, {b: Write({}, {}, found) for b, found in args.items()})
+            await self.store.call("claim", self._stamp, {b: Write({}, {}, claims) for b, claims in args.items()})
 
 
 def _origin(record: Record) -> Origin:

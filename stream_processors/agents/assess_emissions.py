@@ -56,7 +56,7 @@ def retractions(facts: Sequence[Sourced]) -> dict[int, list[Entry]]:
 def in_batches(entries: Mapping[int, Sequence[Entry]]) -> Iterator[dict[int, Sequence[Entry]]]:
     """So few at a time that those of a partition are one batch: others write between two of them."""
     for at in range(0, max(map(len, entries.values()), default=0), AT_ONCE):
-        yield {p: some for p, found in entries.items() if (some := found[at : at + AT_ONCE])}
+        yield {p: some for p, partition_entries in entries.items() if (some := partition_entries[at : at + AT_ONCE])}
 
 
 def request(retraction: Retraction, origin: Origin, at: datetime) -> Entry:

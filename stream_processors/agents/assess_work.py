@@ -33,7 +33,7 @@ class Work:
     signal: SubmittedSignal | None = None
     why: str = ""
     claimed: str = ""
-    seen: Seen = field(default_factory=Seen)
+    answers: Seen = field(default_factory=Seen)
     floor: int = 0
     replaces: list[Standing] = field(default_factory=list)
     first: FirstDecision | None = None
@@ -53,8 +53,8 @@ class Work:
     def observed(self, signal: SubmittedSignal, measured: frozenset[str], queues: Set[str]) -> Observed:
         """`queues`: where the signal's leading suspect has a case."""
         by, _, body = self.claimed.partition(" ")
-        features = self.seen.features(signal, measured, self.record.timestamp_ms - instant_ms(signal.occurred_at))
-        content_of = None if self.first is not None and self.first.joins else self.seen.content_of or None
+        features = self.answers.features(signal, measured, self.record.timestamp_ms - instant_ms(signal.occurred_at))
+        content_of = None if self.first is not None and self.first.joins else self.answers.content_of or None
         return Observed(by, body, content_of, features, frozenset(queues), self.floor, measured)
 
     @property
@@ -86,13 +86,13 @@ def mark_older_versions(works: Sequence[Work]) -> None:
 def leftovers(works: Sequence[Work], keep_ms: int) -> list[Leftover]:
     """What must be out of the features before this poll counts: of a dead signal, what it had added before its process was killed
     (it lets go of its content, too); of a correction, the sightings of what it replaces, which go for good where they stand."""
-    found = []
+    remains = []
     for work in works:
         if (signal := work.signal) is not None and work.holds:
-            replaced = [one for one in work.replaces if one.content_id != signal.content_id]
+            replaced = [contribution for contribution in work.replaces if contribution.content_id != signal.content_id]
             until = work.record.timestamp_ms + keep_ms
-            found += [(as_standing(signal), 0)] if work.dead else [(one, until) for one in replaced]
-    return found
+            remains += [(as_standing(signal), 0)] if work.dead else [(contribution, until) for contribution in replaced]
+    return remains
 
 
 def read_work(record: Record) -> Work:

@@ -16,7 +16,7 @@ from stream_processors.recovery.damage import check_undamaged, find_damage, lost
 from stream_processors.runtime.log import Log, LostLog, Record
 from stream_processors.runtime.metrics import METRICS
 from stream_processors.state.keys import BUCKETS
-from stream_processors.state.restore import Restored, Told, restore
+from stream_processors.state.restore import Restored, Tell, restore
 from stream_processors.state.store import Check, LostState, Marks, Store, Write
 from stream_processors.state.streams import Stage
 
@@ -36,8 +36,8 @@ class Agent(abc.ABC):
     tick_every_s: float | None = None
     """How often `tick` is called; None: never."""
 
-    def __init__(self, log: Log, store: Store, policy: Policy, told: Told = lambda line: None) -> None:
-        self.log, self.store, self.policy, self._told = log, store, policy, told
+    def __init__(self, log: Log, store: Store, policy: Policy, tell: Tell = lambda line: None) -> None:
+        self.log, self.store, self.policy, self._tell = log, store, policy, tell
         self._busy = asyncio.Lock()
         self._stamp = ""
         self.marks: Marks = {}
@@ -76,7 +76,7 @@ class Agent(abc.ABC):
             for topic, p in self._owned:
                 mark, start = self.marks.get(self.position_mark(names[topic], p), 0), starts[topic][p]
                 if mark < start and mark > 0:
-                    self._told(f"{topic}/{p}: records {mark} to {start} were deleted by retention before they were read")
+                    self._tell(f"{topic}/{p}: records {mark} to {start} were deleted by retention before they were read")
                 positions[topic, p] = max(self.log.generations.next_position(topic, p, mark), start)
             self._next = dict(positions)
             return positions
@@ -84,7 +84,7 @@ class Agent(abc.ABC):
     async def step(self, batch: Batch) -> None:
         """Takes one poll to its end. Records before the mark were folded already and are passed over."""
         async with self._busy:
-            fresh = {at: kept for at, records in batch.items() if at in self._owned and (kept := self._fresh(at, records))}
+            fresh = {at: new for at, records in batch.items() if at in self._owned and (new := self._fresh(at, records))}
             if fresh:
                 n = sum(len(records) for records in fresh.values())
                 METRICS.polled.labels(self.stage.name).inc(n)
@@ -166,20 +166,20 @@ class Agent(abc.ABC):
         """The marks of the owned partitions: after the barrier they are the same in every bucket (others' may be moving)."""
         buckets = await self.store.marks()
         owned = {str(p) for _, p in self._owned}
-        kept = [
+        own = [
             {mark: n for mark, n in marks.items() if mark.lstrip("abcdefghijklmnopqrstuvwxyz").split(":")[0] in owned}
             for marks in buckets
         ]
-        firm = [{mark: n for mark, n in marks.items() if not self.drifts(mark)} for marks in kept]
+        firm = [{mark: n for mark, n in marks.items() if not self.drifts(mark)} for marks in own]
         if any(marks != firm[0] for marks in firm):
             raise LostState("the marks of an own partition differ between buckets: somebody else works on it")
-        late = {mark: min(marks.get(mark, 0) for marks in kept) for found in kept for mark in found if self.drifts(mark)}
+        late = {mark: min(marks.get(mark, 0) for marks in own) for bucket in own for mark in bucket if self.drifts(mark)}
         return firm[0] | late
 
     async def _restore(self) -> Restored:
         began = time.perf_counter()
         await self.log.read_generations()
-        restored = await restore(self.stage, self.log, self.store, self._told)
+        restored = await restore(self.stage, self.log, self.store, self._tell)
         self._stamp = restored.stamp
         METRICS.restore_s.labels(self.stage.name).observe(time.perf_counter() - began)
         METRICS.restored.labels(self.stage.name).inc(restored.folded)

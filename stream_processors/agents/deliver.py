@@ -30,7 +30,7 @@ from stream_processors.runtime.metrics import METRICS, Steps
 from stream_processors.state.fold_run import Chunk, read_chunk
 from stream_processors.state.keys import BUCKETS
 from stream_processors.state.record_views import AskingRow, PlaceRow
-from stream_processors.state.restore import Told
+from stream_processors.state.restore import Tell
 from stream_processors.state.store import Store, Write
 from stream_processors.state.streams import FactStream
 from stream_processors.topology import STAGES
@@ -56,8 +56,8 @@ class Deliver(Agent):
 
     stage = STAGES["deliver"]
 
-    def __init__(self, log: Log, store: Store, policy: Policy, sealer: Sealer, told: Told = lambda line: None) -> None:
-        super().__init__(log, store, policy, told)
+    def __init__(self, log: Log, store: Store, policy: Policy, sealer: Sealer, tell: Tell = lambda line: None) -> None:
+        super().__init__(log, store, policy, tell)
         self._dead = DeadLetters("deliver", log, sealer)
 
     async def _step(self, batch: Batch) -> None:
@@ -106,13 +106,13 @@ class Deliver(Agent):
                 if not envelope.data.asks:
                     continue
                 try:
-                    told, asked = _asked(envelope.data, Origin(CHANGED.name, p, offset), settled, counted)
+                    issued, requested = _build_records(envelope.data, Origin(CHANGED.name, p, offset), settled, counted)
                 except ValueError as error:
-                    record = next(one for one in batch[CHANGED.name, p] if one.offset == offset)
+                    record = next(polled for polled in batch[CHANGED.name, p] if polled.offset == offset)
                     self._kill(record, str(CodecError(_first_line(error))))
                     continue
-                notices += told
-                follows += asked
+                notices += issued
+                follows += requested
         for outcome, n in counted.items():
             METRICS.facts.labels("deliver", outcome).inc(n)
         return notices, follows
@@ -140,20 +140,20 @@ class Deliver(Agent):
         """The lowest place of all buckets holds, and all hold it from then on. One that has none has lost it: the log knows."""
         buckets = await self.store.marks()
         lost = {p for p in partitions if any(f"e{p}" not in marks for marks in buckets)}
-        found = await self._found(lost) if lost else {}
+        places = await self._find_places(lost) if lost else {}
         sets: dict[str, int] = {}
         for p in partitions:
-            sets |= found.get(p, {f"e{p}": 0, f"h{p}": 0}) if p in lost else _lowest(buckets, p)
+            sets |= places.get(p, {f"e{p}": 0, f"h{p}": 0}) if p in lost else _lowest(buckets, p)
             sets |= _highest_written(buckets, p)
         point("deliver.found")
         await self.store.call("fold", self._stamp, {b: Write({}, sets) for b in range(BUCKETS)})
         self.marks |= sets
 
-    async def _found(self, lost: set[int]) -> dict[int, dict[str, int]]:
+    async def _find_places(self, lost: set[int]) -> dict[int, dict[str, int]]:
         """The newest place that a notice tells of each partition. The newest notices are read first, and older ones only for
         partitions of which those tell nothing: any place that is told is a true one, an older one only writes more again. What
         was told while others were lost is not true: what those said is written once more."""
-        found: dict[int, dict[str, int]] = {}
+        places: dict[int, dict[str, int]] = {}
         read, now_ms = 0, instant_ms(datetime.now(UTC))
         starts, ends = await self.log.starts(ISSUED), await self.log.ends(ISSUED)
         untrue = windows(self.log.generations, (ISSUED.name, ACTIONS.name))
@@ -167,12 +167,12 @@ class Deliver(Agent):
                     read += len(records)
                     for record in records:
                         if not any(window.has(record.timestamp_ms) for window in untrue):
-                            _keep_newest(found, record)
+                            _keep_newest(places, record)
             ends = {at: min(begins[at], end) for at, end in ends.items()}
-            if lost <= found.keys():
+            if lost <= places.keys():
                 break
-        self._told(f"deliver: its place was lost; {read} notices were read to find it")
-        return found
+        self._tell(f"deliver: its place was lost; {read} notices were read to find it")
+        return places
 
 
 def _ends(letter: str, places: Sequence[Place]) -> dict[str, int]:
@@ -197,37 +197,37 @@ def _highest_written(buckets: Sequence[Mapping[str, int]], p: int) -> dict[str, 
     return highest
 
 
-def _keep_newest(found: dict[int, dict[str, int]], record: Record) -> None:
+def _keep_newest(places: dict[int, dict[str, int]], record: Record) -> None:
     try:
         envelope = decode(ISSUED, record.value, PlaceRow)
         origin, settled = Origin.parse(envelope.origin or ""), envelope.data.settled
     except ValueError:  # whoever wrote that, it says nothing of a place
         return
     if settled is not None and origin.topic == CHANGED.name:
-        known = found.setdefault(origin.partition, {})
-        if settled.change >= known.get(f"e{origin.partition}", 0):
-            known |= {f"e{origin.partition}": settled.change, f"h{origin.partition}": settled.action}
+        place = places.setdefault(origin.partition, {})
+        if settled.change >= place.get(f"e{origin.partition}", 0):
+            place |= {f"e{origin.partition}": settled.change, f"h{origin.partition}": settled.action}
 
 
-def _asked(row: AskingRow, origin: Origin, settled: Settled, counted: Counter[str]) -> tuple[list[Keyed], list[Keyed]]:
+def _build_records(row: AskingRow, origin: Origin, settled: Settled, counted: Counter[str]) -> tuple[list[Keyed], list[Keyed]]:
     notices, follows = decision.notices_of(bytes(row.notices)), decision.follows_of(bytes(row.follows))
     about = decision.About()
-    if bytes(row.case) != b"null" and any(one.order_id or one.task_id for one in notices):
+    if bytes(row.case) != b"null" and any(notice.order_id or notice.task_id for notice in notices):
         about = decision.About.model_validate_json(bytes(row.case))
-    told = [*_records(decision.issued(notices, about, settled), origin, row)]
-    asked = [*_requests(follows, origin, row)]
-    counted.update(one.kind.value for one in notices)
+    issued = [*_records(decision.issued(notices, about, settled), origin, row)]
+    requested = [*_requests(follows, origin, row)]
+    counted.update(notice.kind.value for notice in notices)
     counted["follow"] += len(follows)
-    return told, asked
+    return issued, requested
 
 
 def _records(issued: Sequence[Any], origin: Origin, row: AskingRow) -> Iterator[Keyed]:
-    for n, one in enumerate(issued):
-        recipient, source = one.notice.recipient, origin._replace(n=n)
+    for n, issued_notice in enumerate(issued):
+        recipient, source = issued_notice.notice.recipient, origin._replace(n=n)
         name = f"issued-{origin.partition}:{origin.offset}/{n}"
         yield (
             recipient.encode(),
-            encode(ISSUED, one, id=name, source="/deliver", actor=ACTOR, time=row.at, origin=source, subject=recipient),
+            encode(ISSUED, issued_notice, id=name, source="/deliver", actor=ACTOR, time=row.at, origin=source, subject=recipient),
         )
 
 

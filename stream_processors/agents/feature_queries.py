@@ -94,30 +94,30 @@ class Seen:
         sender would learn by it what others sent."""
         if most is None or is_lead(signal.kind):
             return NOTHING
-        crowded = [token for token, one in self.suspects.items() if one[3] > most]
+        crowded = [token for token, counts in self.suspects.items() if counts[3] > most]
         return frozenset(crowded) if crowded else NOTHING
 
     def features(self, signal: SubmittedSignal, measured: Set[str], age_ms: int) -> Features:
         """Hubs give nothing: no sightings of theirs, no flows of theirs, no pair with one of them. A tip is not borne out by what
         others saw."""
         sightings, institutions, confirmed = 1, 1, 0
-        for name, one in self.suspects.items() if not low(signal) else ():
+        for name, counts in self.suspects.items() if not low(signal) else ():
             if name not in measured:
-                sightings, institutions = max(sightings, one[0]), max(institutions, one[1])
-                confirmed = max(confirmed, one[2])
+                sightings, institutions = max(sightings, counts[0]), max(institutions, counts[1])
+                confirmed = max(confirmed, counts[2])
         flows = self._flows(signal, measured) if self.ends else _NO_FLOWS
         gap_s = _seconds(self.contact_gap_ms)
         return Features(sightings, institutions, confirmed, self.victim_events, gap_s, *flows, age_ms // 1000)
 
     def _flows(self, signal: SubmittedSignal, measured: Set[str]) -> tuple[int, int, int, int | None]:
         """Transfers of the same pair, fan-in, fan-out, how long money was held."""
-        ends = [one for one in self.ends if one.token not in measured]
-        hubs = {end_of(one.token) for one in signal.subjects if is_listed(one) or one.token in measured}
+        ends = [end for end in self.ends if end.token not in measured]
+        hubs = {end_of(subject.token) for subject in signal.subjects if is_listed(subject) or subject.token in measured}
         return (
-            max((one.same_pair for one in ends if one.other not in hubs), default=0),
-            max((one.fan for one in ends if one.way == "i"), default=0),
-            max((one.fan for one in ends if one.way == "o"), default=0),
-            _seconds(min((one.held_ms for one in ends if one.held_ms >= 0), default=None)),
+            max((end.same_pair for end in ends if end.other not in hubs), default=0),
+            max((end.fan for end in ends if end.way == "i"), default=0),
+            max((end.fan for end in ends if end.way == "o"), default=0),
+            _seconds(min((end.held_ms for end in ends if end.held_ms >= 0), default=None)),
         )
 
 
@@ -131,23 +131,23 @@ def questions(signal: SubmittedSignal, policy: Policy, now_ms: int) -> list[Ques
     token, echo = match_name(signal.primary.token, signal.kind), signal.derived_from is not None
     claims_until = now_ms + keep.claims_days * DAY_MS
     name = name_of(signal.signal_id, signal.version)
-    found = [Question(bucket_of(token), content_question(signal.content_id, name, claims_until, token))]
+    to_ask = [Question(bucket_of(token), content_question(signal.content_id, name, claims_until, token))]
     content = "" if echo or low(signal) else signal.content_id
-    for one, beside in _suspects(signal):
+    for suspect, beside in _suspects(signal):
         member = sighting(content, beside) if content else ""
-        row = of_suspect(one, member, signal.institution, occurred, since, trim, until, now_ms, queues=one != token)
-        found.append(Question(bucket_of(one), row))
-    found += _of_victims(signal, policy, latest, echo)
+        row = of_suspect(suspect, member, signal.institution, occurred, since, trim, until, now_ms, queues=suspect != token)
+        to_ask.append(Question(bucket_of(suspect), row))
+    to_ask += _of_victims(signal, policy, latest, echo)
     if signal.event is not None:
-        found += [Question(bucket_of(one.token), _of_flow(one, policy, until, echo)) for one in flows(signal)]
-    return found
+        to_ask += [Question(bucket_of(flow.token), _of_flow(flow, policy, until, echo)) for flow in flows(signal)]
+    return to_ask
 
 
 def _suspects(signal: SubmittedSignal) -> Iterator[tuple[str, str]]:
     """Those that are asked about, and what each was seen beside. A tip sees nobody; it only asks which of them are hubs."""
     if low(signal):
-        suspects = (one for one in signal.subjects if one.role == "suspect" and one.hub is None)
-        return ((match_name(one.token, signal.kind), "") for one in suspects)
+        suspects = (subject for subject in signal.subjects if subject.role == "suspect" and subject.hub is None)
+        return ((match_name(subject.token, signal.kind), "") for subject in suspects)
     return sightings(signal)
 
 
@@ -189,19 +189,19 @@ def _of_victim(mark: VictimMark, policy: Policy, until: int, echo: bool) -> tupl
 
 def _of_flow(flow: Flow, policy: Policy, until: int, echo: bool) -> tuple[Arg, ...]:
     """Money goes out not before it came in, and not more than came in, less what may be lost on the way."""
-    amount, kept = flow.amount_minor, 1000 - policy.flows.permille_lost
-    low, high = (amount, amount * 1000 // kept) if flow.way == "o" else (-(-amount * kept // 1000), amount)
+    amount, kept_permille = flow.amount_minor, 1000 - policy.flows.permille_lost
+    low, high = (amount, amount * 1000 // kept_permille) if flow.way == "o" else (-(-amount * kept_permille // 1000), amount)
     window, passing = policy.flows.window_s * 1000, policy.passing_s * 1000
     member = "" if echo else flow.member
     head = ("f", flow.token, flow.way, flow.other, flow.at_ms, window, passing)
     return *head, low, high, flow.currency, member, FLOWS_KEPT, until
 
 
-def _shorter(one: int | None, other_ms: int) -> int | None:
+def _shorter(gap_ms: int | None, other_ms: int) -> int | None:
     """-1 is the scripts' word for none."""
     if other_ms < 0:
-        return one
-    return other_ms if one is None else min(one, other_ms)
+        return gap_ms
+    return other_ms if gap_ms is None else min(gap_ms, other_ms)
 
 
 def _seconds(span_ms: int | None) -> int | None:

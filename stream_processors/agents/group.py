@@ -33,10 +33,10 @@ class Beside:
         await asyncio.gather(*(agent.revoked() for agent in self._agents))
 
     async def assigned(self, partitions: Iterable[tuple[str, int]]) -> dict[tuple[str, int], int]:
-        wanted = list(partitions)
+        assignment = list(partitions)
         positions: dict[tuple[str, int], int] = {}
         for agent in self._agents:
-            own = [at for at in wanted if self._by_topic[at[0]] is agent]
+            own = [at for at in assignment if self._by_topic[at[0]] is agent]
             positions |= await agent.assigned(own) if own else {}
             if not own:
                 await agent.revoked()

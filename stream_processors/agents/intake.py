@@ -29,7 +29,7 @@ from stream_processors.runtime.crash_points import point
 from stream_processors.runtime.log import Entry, Log, Record
 from stream_processors.runtime.metrics import METRICS, Steps
 from stream_processors.state.keys import BUCKETS
-from stream_processors.state.restore import Told
+from stream_processors.state.restore import Tell
 from stream_processors.state.store import Store, Write
 from stream_processors.topology import intake_stage
 
@@ -63,9 +63,9 @@ class Intake(Agent):
         *,
         body_limit_bytes: int,
         json_depth_limit: int,
-        told: Told = lambda line: None,
+        tell: Tell = lambda line: None,
     ) -> None:
-        super().__init__(log, store, policy, told)
+        super().__init__(log, store, policy, tell)
         self.stage = intake_stage(institution)
         self._institution = institution
         self._receipt_places = places
@@ -101,7 +101,7 @@ class Intake(Agent):
         try:
             body = self._reader.body(decision.whole(record.value, self._limit_bytes))
             reference = decision.reference_of(body.reference)
-            found = self._reader.submission(
+            submission = self._reader.submission(
                 body,
                 institution=self._institution,
                 reference=reference,
@@ -110,7 +110,7 @@ class Intake(Agent):
                 listed=self.policy.placeholders,
                 hubs=self.policy.hubs,
             )
-            return _Work(record, now, reference, found)
+            return _Work(record, now, reference, submission)
         except Refused as refusal:
             self._dead.add(self._raw, record, str(refusal))
             METRICS.dead.labels("intake").inc()

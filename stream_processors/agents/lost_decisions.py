@@ -55,15 +55,15 @@ class LostDecisions:
         positions: dict[int, list[int]] = {}
         for p, position in self.joins:
             positions.setdefault(p, []).append(position)
-        return {p: (min(found), max(found) + 1) for p, found in positions.items()}
+        return {p: (min(partition_positions), max(partition_positions) + 1) for p, partition_positions in positions.items()}
 
     def of(self, partition: int, position: int, signal: SubmittedSignal) -> FirstDecision | None:
         """What stands of the first decision about a signal; None: the log does not say that there was one."""
         if position > self.last.get(partition, -1):
             return None
         name = name_of(signal.signal_id, signal.version)
-        found = self.joins.get((partition, position), {}).values()
-        joins = sorted((join for join in found if join.action_id.startswith(f"join-{name}-")), key=lambda join: join.n)
+        recorded = self.joins.get((partition, position), {}).values()
+        joins = sorted((join for join in recorded if join.action_id.startswith(f"join-{name}-")), key=lambda join: join.n)
         live = [join for join in joins if join.action_id.removeprefix("join-") not in self.withdrawn]
         return FirstDecision(
             tuple(StandingJoin(_route(join, name), join.signal) for join in live),
@@ -83,16 +83,16 @@ def _route(join: _Join, name: str) -> Route:
 async def read_lost_decisions(log: Log, next_sources: Mapping[int, int]) -> LostDecisions:
     """`next_sources`: by partition, the first source that has no fact. Nothing is read unless facts were lost and such a source
     was taken in before that was recovered."""
-    found = LostDecisions()
+    decisions = LostDecisions()
     lost = [window for p, position in next_sources.items() for window in await _windows(log, p, position)]
     if lost:
         since_ms = min(window.since_ms for window in lost)
         async for record in _read_since(log, ACTIONS, since_ms):
-            _add_action(found, record, next_sources)
+            _add_action(decisions, record, next_sources)
         if any(window.until_ms >= since_ms for window in windows(log.generations, [ACTIONS.name])):
             async for record in _read_since(log, CHANGED, since_ms):  # the action is lost, what it changed is not
-                _add_change(found, record, next_sources)
-    return found
+                _add_change(decisions, record, next_sources)
+    return decisions
 
 
 async def _windows(log: Log, p: int, position: int) -> list[Window]:
@@ -112,22 +112,22 @@ async def _read_since(log: Log, topic: Topic, since_ms: int) -> AsyncIterator[Re
             yield record
 
 
-def _add_action(found: LostDecisions, record: Record, next_sources: Mapping[int, int]) -> None:
+def _add_action(decisions: LostDecisions, record: Record, next_sources: Mapping[int, int]) -> None:
     try:
         envelope = decode(ACTIONS, record.value)
         action: Action = envelope.data
         if action.kind is ActionKind.RETRACT:
-            found.withdrawn.add(action.action_id.removeprefix("retract-"))
+            decisions.withdrawn.add(action.action_id.removeprefix("retract-"))
         if action.kind is not ActionKind.JOIN:
             return
         origin = Origin.parse(envelope.origin or "")
     except (CodecError, ValueError):
         return  # track puts it into the dead letters, and nothing joins by it
     if origin.topic == SUBMITTED.name and origin.offset >= next_sources.get(origin.partition, 0):
-        found.add_join(origin, action.action_id, action.case_id, action.signal)
+        decisions.add_join(origin, action.action_id, action.case_id, action.signal)
 
 
-def _add_change(found: LostDecisions, record: Record, next_sources: Mapping[int, int]) -> None:
+def _add_change(decisions: LostDecisions, record: Record, next_sources: Mapping[int, int]) -> None:
     try:
         change: CaseChange = decode(CHANGED, record.value).data
     except CodecError:
@@ -135,14 +135,14 @@ def _add_change(found: LostDecisions, record: Record, next_sources: Mapping[int,
     if change.outcome is not ActionOutcome.APPLIED or not change.action_id or change.case is None:
         return
     if change.kind is ActionKind.RETRACT:
-        found.withdrawn.add(change.action_id.removeprefix("retract-"))
+        decisions.withdrawn.add(change.action_id.removeprefix("retract-"))
     place, _, number = (change.origin or "").rpartition(":")
     if change.kind is not ActionKind.JOIN or not place.isdigit():
         return
     position, n = divmod(int(number) - 1, JOINS_OF_ONE)
     if position >= next_sources.get(int(place), 0):
         origin = Origin(SUBMITTED.name, int(place), position, n)
-        found.add_join(origin, change.action_id, change.case.case_id, _described(change.action_id, change.case.signals))
+        decisions.add_join(origin, change.action_id, change.case.case_id, _described(change.action_id, change.case.signals))
 
 
 def _described(action_id: str, signals: Sequence[JoinedSignal]) -> JoinedSignal | None:

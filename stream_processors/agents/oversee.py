@@ -27,7 +27,7 @@ from stream_processors.runtime.log import Record as LogRecord
 from stream_processors.runtime.metrics import METRICS, Steps
 from stream_processors.state.effects import Arg
 from stream_processors.state.keys import BUCKETS
-from stream_processors.state.restore import Told
+from stream_processors.state.restore import Tell
 from stream_processors.state.store import Store, Write
 from stream_processors.topology import STAGES
 from stream_processors.views.oversight import parsed, record_effect
@@ -53,10 +53,10 @@ class Oversee(Agent):
         store: Store,
         policy: Policy,
         sealer: Sealer,
-        told: Told = lambda line: None,
+        tell: Tell = lambda line: None,
         signer: Signer | None = None,
     ) -> None:
-        super().__init__(log, store, policy, told)
+        super().__init__(log, store, policy, tell)
         self._dead = DeadLetters("oversee", log, sealer)
         self._signer = signer
 
@@ -91,9 +91,9 @@ class Oversee(Agent):
         point("oversee.folded")
 
     async def _records(self, works: list[_Work]) -> dict[str, Record | None]:
-        wanted = list(dict.fromkeys(work.action.about for work in works if work.action))
-        found = await self.store.cases(self._stamp, wanted)
-        return {name: None if raw is None else parsed(name, raw) for name, raw in zip(wanted, found, strict=True)}
+        names = list(dict.fromkeys(work.action.about for work in works if work.action))
+        raw_records = await self.store.cases(self._stamp, names)
+        return {name: None if raw is None else parsed(name, raw) for name, raw in zip(names, raw_records, strict=True)}
 
     def _decide(self, work: _Work, records: dict[str, Record | None]) -> OversightChange:
         action = work.action

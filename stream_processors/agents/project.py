@@ -20,7 +20,7 @@ from stream_processors.runtime.crash_points import point
 from stream_processors.runtime.log import Log
 from stream_processors.runtime.metrics import METRICS, Steps
 from stream_processors.state.record_views import ChangeRow, IssuedRow, MarkRow, ReceiptRow
-from stream_processors.state.restore import Told
+from stream_processors.state.restore import Tell
 from stream_processors.state.store import Store
 from stream_processors.topology import STAGES
 from stream_processors.views.inbox_fold import CHANNEL, news
@@ -33,8 +33,8 @@ _INBOXES = (ISSUED.name, DELIVERED.name)
 class Project(Folding):
     stage = STAGES["project"]
 
-    def __init__(self, log: Log, store: Store, policy: Policy, sealer: Sealer, told: Told = lambda line: None) -> None:
-        super().__init__(log, store, policy, told)
+    def __init__(self, log: Log, store: Store, policy: Policy, sealer: Sealer, tell: Tell = lambda line: None) -> None:
+        super().__init__(log, store, policy, tell)
         self._dead = DeadLetters("project", log, sealer)
 
     async def _step(self, batch: Batch) -> None:
@@ -47,8 +47,8 @@ class Project(Folding):
         steps.done("fold")
         point("project.folded")
         inboxes = [fact.envelope.data for stream, chunk in chunks if stream.topic.name in _INBOXES for fact in chunk.counted]
-        if (said := news(inboxes)) is not None:
-            await self.store.tell(CHANNEL, said)
+        if (message := news(inboxes)) is not None:
+            await self.store.tell(CHANNEL, message)
         _tell_visible(chunks)
         point("project.told")
 

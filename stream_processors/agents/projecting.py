@@ -28,8 +28,8 @@ class Folding(Agent):
 
     def _stream(self, topic: str) -> FactStream | None:
         """The stream that an input topic is; None for a topic of source records."""
-        reads = {one.name for one in self.stage.reads}
-        return next((one for one in self.stage.streams if one.topic.name == topic and topic in reads), None)
+        reads = {read_topic.name for read_topic in self.stage.reads}
+        return next((stream for stream in self.stage.streams if stream.topic.name == topic and topic in reads), None)
 
     def position_mark(self, topic: Topic, partition: int) -> str:
         stream = self._stream(topic.name)

@@ -55,5 +55,5 @@ async def _emitted_before(log: Log, partition: int, end: int) -> int:
 
 def _previous(log: Log, partition: int, position: int) -> int:
     """The position of the record before."""
-    known = log.generations
-    return known.position(ASSESSED.name, partition, max(0, known.offset(ASSESSED.name, partition, position) - 1))
+    generations = log.generations
+    return generations.position(ASSESSED.name, partition, max(0, generations.offset(ASSESSED.name, partition, position) - 1))

@@ -66,11 +66,11 @@ class _Work:
     retraction: Retraction | None = None
     why: str = ""
     partitions: set[int] = field(default_factory=set)
-    standing: dict[int, list[Standing]] = field(default_factory=dict)
+    versions: dict[int, list[Standing]] = field(default_factory=dict)
 
     @property
     def own(self) -> list[Standing]:
-        return self.standing.get(self.record.partition, [])
+        return self.versions.get(self.record.partition, [])
 
 
 class Retractions:
@@ -85,7 +85,7 @@ class Retractions:
         partitions = sorted({work.record.partition for work in works})
         checks: dict[str, Check] = {f"sw{p}": self._agent.marks.get(f"sw{p}", 0) for p in partitions}
         await self._find(works, checks)
-        held = await self._held([one for work in works for one in work.own], checks)
+        held = await self._held([version for work in works for version in work.own], checks)
         point("retract.found")
         facts = self._decide(works, held)
         point("retract.decided")
@@ -99,26 +99,26 @@ class Retractions:
         await self._fold(facts, partitions)
         point("retract.folded")
 
-    async def clear(self, left: Sequence[Leftover], checks: Mapping[str, Check], sets: Mapping[str, Arg]) -> set[int]:
+    async def clear(self, leftovers: Sequence[Leftover], checks: Mapping[str, Check], sets: Mapping[str, Arg]) -> set[int]:
         """Takes sightings and traces out of the features, but for a content that another signal holds. The buckets it touched."""
         peeks: dict[int, list[Arg]] = {}
-        asked: dict[int, list[Leftover]] = {}
-        for one, until in left:
-            bucket = bucket_of(one.primary)
-            peeks.setdefault(bucket, []).extend(_peek(one, free=not until))
-            asked.setdefault(bucket, []).append((one, until))
+        peeked: dict[int, list[Leftover]] = {}
+        for version, until in leftovers:
+            bucket = bucket_of(version.primary)
+            peeks.setdefault(bucket, []).extend(_peek(version, free=not until))
+            peeked.setdefault(bucket, []).append((version, until))
         answers = await self._ask(peeks, checks, sets)
         if answers:
             point("retract.freed")
         takes: dict[int, list[Arg]] = {}
         for bucket, answer in answers.items():
-            for (one, until), holder in zip(asked[bucket], answer, strict=True):
+            for (version, until), holder in zip(peeked[bucket], answer, strict=True):
                 if holder:
                     continue
-                for token in one.sighted:
-                    own = ("u", token, drawer_of(token), one.content_id, one.institution, beside(token, one.primary))
+                for token in version.sighted:
+                    own = ("u", token, drawer_of(token), version.content_id, version.institution, beside(token, version.primary))
                     takes.setdefault(bucket_of(token), []).extend(own)
-                for kind, token, member in one.traces:
+                for kind, token, member in version.traces:
                     takes.setdefault(bucket_of(token), []).extend(("x", f"{kind}:{token}", drawer_of(token), member, until))
         await self._ask(takes, checks, sets)
         return set(peeks) | set(takes)
@@ -139,56 +139,58 @@ class Retractions:
     async def _ask(
         self, args: Mapping[int, list[Arg]], checks: Mapping[str, Check], sets: Mapping[str, Arg]
     ) -> dict[int, list[Any]]:
-        writes = {b: Write(checks, sets, found) for b, found in args.items()}
+        writes = {b: Write(checks, sets, bucket_args) for b, bucket_args in args.items()}
         return await self._agent.store.call("withdraw", self._agent.stamp, writes) if writes else {}
 
     async def _floors(self, signal_ids: Sequence[str]) -> dict[str, int]:
         """The floor of each signal, as it is now."""
         args: dict[int, list[Arg]] = {}
-        asked: dict[int, list[str]] = {}
+        names_by_bucket: dict[int, list[str]] = {}
         for name in dict.fromkeys(signal_ids):
             args.setdefault(bucket_of(name), []).extend(_floor(name))
-            asked.setdefault(bucket_of(name), []).append(name)
+            names_by_bucket.setdefault(bucket_of(name), []).append(name)
         answers = await self._ask(args, {}, {})
-        return {name: found[0] for b, names in asked.items() for name, found in zip(names, answers[b], strict=True)}
+        return {name: answer[0] for b, names in names_by_bucket.items() for name, answer in zip(names, answers[b], strict=True)}
 
     async def _find(self, works: list[_Work], checks: dict[str, Check]) -> None:
         """Raises the floors; which versions are known, where they stand and what they added."""
         args: dict[int, list[Arg]] = {}
-        asked: dict[int, list[_Work]] = {}
+        works_by_bucket: dict[int, list[_Work]] = {}
         keep_ms = self._agent.policy.keep.claims_days * DAY_MS
         for work in works:
-            if (one := work.retraction) is not None:
-                bucket, versions = bucket_of(one.signal_id), min(one.below - 1, MOST_VERSIONS)
+            if (retraction := work.retraction) is not None:
+                bucket, versions = bucket_of(retraction.signal_id), min(retraction.below - 1, MOST_VERSIONS)
                 until = work.record.timestamp_ms + keep_ms
-                args.setdefault(bucket, []).extend(_floor(one.signal_id, one.below, until, versions))
-                asked.setdefault(bucket, []).append(work)
+                args.setdefault(bucket, []).extend(_floor(retraction.signal_id, retraction.below, until, versions))
+                works_by_bucket.setdefault(bucket, []).append(work)
         answers = await self._ask(args, checks, {})
         for bucket, answer in answers.items():
-            for work, (_, *found) in zip(asked[bucket], answer, strict=True):
+            for work, (_, *version_rows) in zip(works_by_bucket[bucket], answer, strict=True):
                 assert work.retraction is not None
-                for holder, standing in zip(found[1::3], found[2::3], strict=True):
+                for holder, raw in zip(version_rows[1::3], version_rows[2::3], strict=True):
                     if holder:
                         work.partitions.add(int(holder.partition(b":")[0]))
-                    if standing:
-                        placed = unpack(work.retraction.signal_id, standing)
+                    if raw:
+                        placed = unpack(work.retraction.signal_id, raw)
                         work.partitions.add(placed.partition)
-                        work.standing.setdefault(placed.partition, []).append(placed.standing)
+                        work.versions.setdefault(placed.partition, []).append(placed.contribution)
 
-    async def _held(self, standing: list[Standing], checks: dict[str, Check]) -> frozenset[str]:
+    async def _held(self, versions: list[Standing], checks: dict[str, Check]) -> frozenset[str]:
         """The versions whose content is another's."""
         args: dict[int, list[Arg]] = {}
-        asked: dict[int, list[Standing]] = {}
-        for one in standing:
-            bucket = bucket_of(one.primary)
-            args.setdefault(bucket, []).extend(_peek(one))
-            asked.setdefault(bucket, []).append(one)
+        peeked: dict[int, list[Standing]] = {}
+        for version in versions:
+            bucket = bucket_of(version.primary)
+            args.setdefault(bucket, []).extend(_peek(version))
+            peeked.setdefault(bucket, []).append(version)
         answers = await self._ask(args, checks, {})
-        return frozenset(one.name for b, found in asked.items() for one, holder in zip(found, answers[b], strict=True) if holder)
+        return frozenset(
+            version.name for b, own in peeked.items() for version, holder in zip(own, answers[b], strict=True) if holder
+        )
 
     def _decide(self, works: list[_Work], held: frozenset[str]) -> list[tuple[_Work, AssessedSignal]]:
         """The facts, in order. What an earlier record of this poll has taken back is not there for the later ones."""
-        gone: set[str] = set()
+        undone_names: set[str] = set()
         facts = []
         for work in works:
             p = work.record.partition
@@ -198,17 +200,20 @@ class Retractions:
                 METRICS.dead.labels("assess").inc()
                 fact = refusal.refuse(work.why, policy=policy, now=now, emitted=emitted)
             else:
-                left = {at: tuple(one for one in found if one.name not in gone) for at, found in work.standing.items()}
+                remaining = {
+                    at: tuple(version for version in versions if version.name not in undone_names)
+                    for at, versions in work.versions.items()
+                }
                 fact = decision.decide(
                     work.retraction,
-                    known=Known(frozenset(work.partitions), left),
+                    known=Known(frozenset(work.partitions), remaining),
                     held=held,
                     partition=p,
                     policy=policy,
                     now=now,
                     emitted=emitted,
                 )
-                gone |= {one.name for one in fact.undone}
+                undone_names |= {version.name for version in fact.undone}
             METRICS.facts.labels("assess", fact.outcome.value).inc()
             facts.append((work, fact))
         return facts
@@ -262,8 +267,8 @@ def _read(record: Record) -> _Work:
         return _Work(record, why=str(error))
 
 
-def _peek(one: Standing, *, free: bool = False) -> tuple[Arg, ...]:
-    return "p", short(one.content_id), drawer_of(one.content_id), short(one.name), int(free)
+def _peek(version: Standing, *, free: bool = False) -> tuple[Arg, ...]:
+    return "p", short(version.content_id), drawer_of(version.content_id), short(version.name), int(free)
 
 
 def _floor(signal_id: str, below: int = 0, until_ms: int = 1, versions: int = 0) -> tuple[Arg, ...]:

@@ -27,7 +27,7 @@ from stream_processors.runtime.crash_points import point
 from stream_processors.runtime.log import Entry, Log
 from stream_processors.runtime.metrics import METRICS, Steps
 from stream_processors.state.deadline_index import MOST_MS, Indexed, Sweep, buckets_of, indexed, partition_of_bucket
-from stream_processors.state.restore import Told
+from stream_processors.state.restore import Tell
 from stream_processors.state.store import Store, Write
 from stream_processors.topology import STAGES
 
@@ -36,7 +36,7 @@ CASES_A_TICK = 250
 AT_ONCE = 500
 """Requests of a partition and tick: one batch of the log, for others write between two."""
 
-Wanted = tuple[Member, int]
+DueRequest = tuple[Member, int]
 """What to ask for, and when it is due in milliseconds."""
 
 
@@ -44,8 +44,8 @@ class Timekeeper(Folding):
     stage = STAGES["timekeeper"]
     tick_every_s = 0.2
 
-    def __init__(self, log: Log, store: Store, policy: Policy, sealer: Sealer, told: Told = lambda line: None) -> None:
-        super().__init__(log, store, policy, told)
+    def __init__(self, log: Log, store: Store, policy: Policy, sealer: Sealer, tell: Tell = lambda line: None) -> None:
+        super().__init__(log, store, policy, tell)
         self._dead = DeadLetters("timekeeper", log, sealer)
         self._time = BrokerTime()
         self._waiting: dict[int, Waiting] = {}
@@ -89,15 +89,15 @@ class Timekeeper(Folding):
         now_ms = self._time.now_ms(self.monotonic_ms())
         if now_ms is None:
             return
-        found = await self._ripe(owned, now_ms)
+        ripe = await self._ripe(owned, now_ms)
         point("timekeeper.found")
-        await self._ask({p: self._wanted(p, cases, now_ms) for p, cases in found.items()})
+        await self._ask({p: self._choose_requests(p, cases, now_ms) for p, cases in ripe.items()})
         self._measure(owned, now_ms)
 
     async def _ask_the_time(self, owned: Sequence[int]) -> None:
         """By a request for the moment that comes next, due or not: the broker stamps it, and the case refuses what is early."""
         first = await self._look(dict.fromkeys(_buckets(owned), (b"", MOST_MS, 1)))
-        cases = [(found[0].member, found[0], bucket) for bucket, (_, found) in first.items() if found]
+        cases = [(ripe[0].member, ripe[0], bucket) for bucket, (_, ripe) in first.items() if ripe]
         if cases:
             _, case, bucket = min(cases)
             await self._ask({partition_of_bucket(bucket): [next(_due(case, MOST_MS))]})
@@ -106,32 +106,32 @@ class Timekeeper(Folding):
         """The cases that something is due of, by partition: from where the last tick ended, or again from the beginning when it
         had come to the end."""
         most = {b: min(CASES_A_TICK, self._waiting[p].room) for p in owned for b in buckets_of(p)}
-        asked = {b: (self._sweeps[b].behind if n else b"", now_ms, max(1, n)) for b, n in most.items()}
-        found: dict[int, list[Indexed]] = {p: [] for p in owned}
-        for bucket, (count, cases) in (await self._look(asked)).items():
+        places = {b: (self._sweeps[b].behind if n else b"", now_ms, max(1, n)) for b, n in most.items()}
+        ripe: dict[int, list[Indexed]] = {p: [] for p in owned}
+        for bucket, (count, cases) in (await self._look(places)).items():
             self._sweeps[bucket].went(count, cases, most[bucket])
-            found[partition_of_bucket(bucket)] += cases
-        return found
+            ripe[partition_of_bucket(bucket)] += cases
+        return ripe
 
-    async def _look(self, asked: Mapping[int, tuple[bytes, int, int]]) -> dict[int, tuple[int, list[Indexed]]]:
+    async def _look(self, places: Mapping[int, tuple[bytes, int, int]]) -> dict[int, tuple[int, list[Indexed]]]:
         """By bucket: behind which place, until when, how many at most -> how many moments there are, and the cases."""
-        marks = {bucket: f"fc{partition_of_bucket(bucket)}" for bucket in asked}
-        looks = {bucket: Write({marks[bucket]: self.tolerated(marks[bucket])}, {}, args) for bucket, args in asked.items()}
-        told = await self.store.call("ripe", self._stamp, looks)
-        return {bucket: (count, list(map(indexed, rows[::2], rows[1::2]))) for bucket, (count, *rows) in told.items()}
+        marks = {bucket: f"fc{partition_of_bucket(bucket)}" for bucket in places}
+        looks = {bucket: Write({marks[bucket]: self.tolerated(marks[bucket])}, {}, args) for bucket, args in places.items()}
+        answers = await self.store.call("ripe", self._stamp, looks)
+        return {bucket: (count, list(map(indexed, rows[::2], rows[1::2]))) for bucket, (count, *rows) in answers.items()}
 
-    def _wanted(self, partition: int, cases: Iterable[Indexed], now_ms: int) -> list[Wanted]:
+    def _choose_requests(self, partition: int, cases: Iterable[Indexed], now_ms: int) -> list[DueRequest]:
         """What to ask for, the earliest first; one that is under way already when nothing comes of any."""
         waiting = self._waiting[partition]
-        due = sorted((one for case in cases for one in _due(case, now_ms)), key=itemgetter(1))
-        wanted = [one for one in due if waiting.free(one[0])][: min(AT_ONCE, waiting.room)]
-        if due and not wanted and waiting.stuck(now_s := self.monotonic_ms() / 1000):
+        due = sorted((due_request for case in cases for due_request in _due(case, now_ms)), key=itemgetter(1))
+        chosen = [due_request for due_request in due if waiting.free(due_request[0])][: min(AT_ONCE, waiting.room)]
+        if due and not chosen and waiting.stuck(now_s := self.monotonic_ms() / 1000):
             waiting.nudged(now_s)
             return due[:1]
-        return wanted
+        return chosen
 
-    async def _ask(self, wanted: Mapping[int, Sequence[Wanted]]) -> None:
-        entries = {p: [_entry(*one) for one in found] for p, found in wanted.items() if found}
+    async def _ask(self, requests: Mapping[int, Sequence[DueRequest]]) -> None:
+        entries = {p: [_entry(*due_request) for due_request in own] for p, own in requests.items() if own}
         if not entries:
             return
         bases = await self.log.append(ACTIONS, entries)
@@ -140,21 +140,23 @@ class Timekeeper(Folding):
         assert stamped_ms is not None
         self._time.acknowledged(stamped_ms, mono_ms)
         for p, base in bases.items():
-            self._waiting[p].asked([member for member, _ in wanted[p]], base, mono_ms / 1000)
+            self._waiting[p].asked([member for member, _ in requests[p]], base, mono_ms / 1000)
         METRICS.due_requests.inc(sum(map(len, entries.values())))
 
     def _measure(self, owned: Sequence[int], now_ms: int) -> None:
         sweeps = [self._sweeps[bucket] for bucket in _buckets(owned)]
-        METRICS.open_clocks.set(sum(one.open for one in sweeps))
-        METRICS.due_cases.set(sum(one.due for one in sweeps))
-        METRICS.oldest_due_s.set(max((now_ms - one.oldest_ms for one in sweeps if one.oldest_ms is not None), default=0) / 1000)
+        METRICS.open_clocks.set(sum(sweep.open for sweep in sweeps))
+        METRICS.due_cases.set(sum(sweep.due for sweep in sweeps))
+        METRICS.oldest_due_s.set(
+            max((now_ms - sweep.oldest_ms for sweep in sweeps if sweep.oldest_ms is not None), default=0) / 1000
+        )
 
 
 def _buckets(partitions: Iterable[int]) -> list[int]:
     return [bucket for p in partitions for bucket in buckets_of(p)]
 
 
-def _due(case: Indexed, now_ms: int) -> Iterator[Wanted]:
+def _due(case: Indexed, now_ms: int) -> Iterator[DueRequest]:
     for at_ms, clock, run, step in case.moments:
         if at_ms <= now_ms:
             yield Member(case.case_id, clock, run, step), at_ms

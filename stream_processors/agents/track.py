@@ -32,7 +32,7 @@ from stream_processors.runtime.metrics import METRICS, Steps
 from stream_processors.state.case_refs import brief
 from stream_processors.state.effects import Arg, Effect
 from stream_processors.state.keys import BUCKETS
-from stream_processors.state.restore import Restored, Told
+from stream_processors.state.restore import Restored, Tell
 from stream_processors.state.store import Store, Write
 from stream_processors.topology import STAGES
 
@@ -72,11 +72,11 @@ class Track(Agent):
         store: Store,
         policy: Policy,
         sealer: Sealer,
-        told: Told = lambda line: None,
+        tell: Tell = lambda line: None,
         *,
         holidays: Holidays = Holidays(years={}),  # noqa: B008 (frozen)
     ) -> None:
-        super().__init__(log, store, policy, told)
+        super().__init__(log, store, policy, tell)
         self._dead = DeadLetters("track", log, sealer)
         self._cache: OrderedDict[str, Case] = OrderedDict()
         self._holidays = holidays
@@ -110,8 +110,8 @@ class Track(Agent):
                 cases[change.case.case_id] = change.case
                 changed[change.case.case_id] = change
                 used += used_effects(change.case.case_id, change.used)
-                for one in change.used:
-                    caps.get(Account(one.kind, one.recipient, one.token), {})[brief(change.case.case_id)] = one.times
+                for use in change.used:
+                    caps.get(Account(use.kind, use.recipient, use.token), {})[brief(change.case.case_id)] = use.times
             key = work.record.key if work.action else None  # a poison record's key may be anything, of any size
             entries.setdefault(work.record.partition, []).append((key, value))
             outcomes[change.outcome.value] += 1
@@ -131,8 +131,8 @@ class Track(Agent):
         point("track.folded")
 
     async def _cases(self, works: list[_Work]) -> dict[str, Case | None]:
-        wanted = dict.fromkeys(work.action.case_id for work in works if work.action)
-        cases: dict[str, Case | None] = {name: self._cache.get(name) for name in wanted}
+        case_ids = dict.fromkeys(work.action.case_id for work in works if work.action)
+        cases: dict[str, Case | None] = {name: self._cache.get(name) for name in case_ids}
         missing = [name for name, case in cases.items() if case is None]
         if missing:
             for name, raw in zip(missing, await self.store.cases(self._stamp, missing), strict=True):
@@ -142,11 +142,13 @@ class Track(Agent):
     async def _caps(self, works: list[_Work], cases: Mapping[str, Case | None]) -> _Caps:
         """Of the accounts that something may be ordered about: how often each case did. What another worker decides in the same
         moment is not in it: two orders of that moment may be one more than the cap (docs/decisions/0015)."""
-        asked = [order_caps.asked(work.action, cases[work.action.case_id]) for work in works if work.action]
-        accounts = list(dict.fromkeys(one for one in asked if one is not None))
+        concerned = [order_caps.asked(work.action, cases[work.action.case_id]) for work in works if work.action]
+        accounts = list(dict.fromkeys(account for account in concerned if account is not None))
         if not accounts:
             return {}
-        return dict(zip(accounts, await self.store.scores(self._stamp, [caps_key(*one) for one in accounts]), strict=True))
+        return dict(
+            zip(accounts, await self.store.scores(self._stamp, [caps_key(*account) for account in accounts]), strict=True)
+        )
 
     def _decide(self, work: _Work, cases: Mapping[str, Case | None], caps: _Caps, marks: dict[str, int]) -> CaseChange:
         action = work.action

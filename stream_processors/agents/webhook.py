@@ -24,7 +24,7 @@ from stream_processors.runtime.log import Log, Record
 from stream_processors.runtime.metrics import METRICS, Steps
 from stream_processors.state.keys import BUCKETS
 from stream_processors.state.record_views import PlaceRow
-from stream_processors.state.restore import Told
+from stream_processors.state.restore import Tell
 from stream_processors.state.store import Marks, Store, Write
 from stream_processors.state.streams import FactStream
 from stream_processors.topology import STAGES
@@ -51,17 +51,17 @@ class Webhook(Agent):
         store: Store,
         policy: Policy,
         sealer: Sealer,
-        told: Told = lambda line: None,
+        tell: Tell = lambda line: None,
         *,
         posts: Posts,
         hooks: Hooks,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        super().__init__(log, store, policy, told)
+        super().__init__(log, store, policy, tell)
         self._dead = DeadLetters("webhook", log, sealer)
         self._now, self._sealer = now, sealer
         self._sources: Marks = {}
-        self.calls = Calls(log, sealer, posts, hooks, told, now)
+        self.calls = Calls(log, sealer, posts, hooks, tell, now)
 
     def workable(self, owned: frozenset[tuple[str, int]]) -> frozenset[tuple[str, int]]:
         """The three topics of a partition are the same institutions': without all of them nothing of it is done."""
@@ -85,48 +85,48 @@ class Webhook(Agent):
         await self.calls.hang_up()
         self._sources = {}
         buckets = await self.store.marks()
-        known = {mark: min(one.get(mark, 0) for one in buckets) for mark in {mark for one in buckets for mark in one}}
+        lowest = {mark: min(marks.get(mark, 0) for marks in buckets) for mark in {mark for marks in buckets for mark in marks}}
         long_ago = instant_ms(self._now() - _BACK)
         back = {topic.name: await self.log.since(topic, long_ago) for topic in (ISSUED, DELIVERED)}
         ends = {topic.name: await self.log.ends(topic) for topic in self.stage.reads}
         starts = await self.log.starts(ENDPOINTS)
         sets: dict[str, int] = {}
-        found: dict[int, Lanes] = {}
+        pending_lanes: dict[int, Lanes] = {}
         for p in partitions:
-            found[p] = await self._found(p, known, back, ends, starts[p])
+            pending_lanes[p] = await self._find_pending(p, lowest, back, ends, starts[p])
             sets |= {self.position_mark(topic, p): ends[topic.name][p] for topic in self.stage.reads}
-            sets |= _lowest(p, found[p], sets)
+            sets |= _lowest(p, pending_lanes[p], sets)
         await self._dead.flush()
         point("webhook.found")
         await self.store.call("fold", self._stamp, {b: Write({}, sets) for b in range(BUCKETS)})
         self.marks |= sets
-        self.calls.take(found)
-        pending = sum(len(lane.items) for lanes in found.values() for lane in lanes)
-        self._told(f"webhook: {pending} deliveries are pending in {len(partitions)} partitions")
+        self.calls.take(pending_lanes)
+        pending = sum(len(lane.items) for lanes in pending_lanes.values() for lane in lanes)
+        self._tell(f"webhook: {pending} deliveries are pending in {len(partitions)} partitions")
 
-    async def _found(self, p: int, known: Marks, back: Ends, ends: Ends, start: int) -> Lanes:
+    async def _find_pending(self, p: int, lowest: Marks, back: Ends, ends: Ends, start: int) -> Lanes:
         lanes, new = Lanes(), list[Lane]()
-        await self._replay(ENDPOINTS, p, start, ends, known, lanes, new)
+        await self._replay(ENDPOINTS, p, start, ends, lowest, lanes, new)
         if any(True for _ in lanes):
-            issued = max(known.get(f"el{p}", 0), back[ISSUED.name][p])
-            lanes.marks = marks = max(known.get(f"em{p}", 0), back[DELIVERED.name][p])
+            issued = max(lowest.get(f"el{p}", 0), back[ISSUED.name][p])
+            lanes.marks = marks = max(lowest.get(f"em{p}", 0), back[DELIVERED.name][p])
             for lane in new:
                 await self._look_back(p, lane, lanes, back[ISSUED.name][p], issued)
-            await self._replay(ISSUED, p, issued, ends, known, lanes, [])
-            await self._replay(DELIVERED, p, marks, ends, known, lanes, [])
+            await self._replay(ISSUED, p, issued, ends, lowest, lanes, [])
+            await self._replay(DELIVERED, p, marks, ends, lowest, lanes, [])
         lanes.marks = ends[DELIVERED.name][p]
         return lanes
 
-    async def _replay(self, topic: Topic, p: int, start: int, ends: Ends, known: Marks, lanes: Lanes, new: list[Lane]) -> None:
+    async def _replay(self, topic: Topic, p: int, start: int, ends: Ends, lowest: Marks, lanes: Lanes, new: list[Lane]) -> None:
         """Folds a range once more; `new`: endpoints that came since the place was written."""
-        place, end = known.get(self.position_mark(topic, p), 0), ends[topic.name][p]
+        place, end = lowest.get(self.position_mark(topic, p), 0), ends[topic.name][p]
         if start >= end:
             return
         async for records in self.log.read(topic, p, start, end):
             for record in records:
-                found: list[Lane] = []
-                self._fold(topic, record, lanes, found, first=record.offset >= place)
-                new += found if record.offset >= place else []
+                added: list[Lane] = []
+                self._fold(topic, record, lanes, added, first=record.offset >= place)
+                new += added if record.offset >= place else []
 
     # polls
 
@@ -166,14 +166,14 @@ class Webhook(Agent):
     def _take(self, topic: Topic, record: Record, lanes: Lanes, new: list[Lane]) -> None:
         key = (record.key or b"").decode("utf-8", "replace")
         if topic is ENDPOINTS:
-            one = decode(topic, record.value).data
-            if one.institution != key:
+            registration = decode(topic, record.value).data
+            if registration.institution != key:
                 raise ValueError("the endpoints are another institution's than the record's key")
-            new += lanes.registered(one, record.timestamp_ms)
+            new += lanes.registered(registration, record.timestamp_ms)
         elif topic is DELIVERED:
             lanes.marks = record.offset + 1
             if lanes.has(key) and not lanes.marked(decode(topic, record.value).data, record.offset, record.timestamp_ms):
-                self._told(f"webhook: {topic.name}/{record.partition}/{record.offset} asks for a notice without its place")
+                self._tell(f"webhook: {topic.name}/{record.partition}/{record.offset} asks for a notice without its place")
         elif lanes.has(key):
             message = message_of(record.value, key, self._sealer)
             if not self._is_echo(message, record.partition):

@@ -22,7 +22,7 @@ from schemas.topics import DELIVERED, ENDPOINTS, ISSUED
 from stream_processors.runtime.crash_points import point
 from stream_processors.runtime.log import Log, Record
 from stream_processors.runtime.metrics import METRICS, OTHER
-from stream_processors.state.restore import Told
+from stream_processors.state.restore import Tell
 from stream_processors.webhooks import delivery_state as schedule
 from stream_processors.webhooks import endpoints
 from stream_processors.webhooks import signing as sign
@@ -46,8 +46,8 @@ class Posts(Protocol):
 class Calls:
     """`take` the lanes of the own partitions, `send` what is due; `hang_up` when they are another's."""
 
-    def __init__(self, log: Log, sealer: Sealer, posts: Posts, hooks: Hooks, told: Told, now: Callable[[], datetime]) -> None:
-        self.log, self._sealer, self._posts, self._hooks, self._told, self._now = log, sealer, posts, hooks, told, now
+    def __init__(self, log: Log, sealer: Sealer, posts: Posts, hooks: Hooks, tell: Tell, now: Callable[[], datetime]) -> None:
+        self.log, self._sealer, self._posts, self._hooks, self._tell, self._now = log, sealer, posts, hooks, tell, now
         self.lanes: dict[int, Lanes] = {}
         self._owned_ms = 0
         self._under_way: dict[asyncio.Task[None], Lane] = {}
@@ -79,12 +79,12 @@ class Calls:
         now = self._now()
         due = [(lane, p) for p, lanes in self.lanes.items() for lane in lanes if lane.due(now)]
         if len(due) > AT_ONCE // 2:
-            due.sort(key=lambda one: one[0].waits_since_ms)
+            due.sort(key=lambda due_lane: due_lane[0].waits_since_ms)
         for lane, p in due:
             self._begin(p, lane)
 
     def _begin(self, p: int, lane: Lane) -> None:
-        failing = sum(one.failing for one in self._under_way.values()) if lane.failing else 0
+        failing = sum(busy_lane.failing for busy_lane in self._under_way.values()) if lane.failing else 0
         if len(self._under_way) >= AT_ONCE or failing >= FAILING_AT_ONCE:
             return
         lane.at_work = True
@@ -103,7 +103,7 @@ class Calls:
             return
         elif was_full:
             self.send()
-        elif not lane.gone and lane.due(self._now()):
+        elif not lane.is_removed and lane.due(self._now()):
             self._begin(p, lane)
 
     async def _call(self, p: int, lane: Lane) -> None:
@@ -121,7 +121,7 @@ class Calls:
         if answer.outcome is Outcome.DELIVERED:
             METRICS.webhook_taken_s.observe(max(0.0, now.timestamp() - item.begun_ms / 1000))
             await self._end(lane, [item], DeliveryState.RECEIVED, attempt)
-        elif lane.gone or item.name not in lane.items:
+        elif lane.is_removed or item.name not in lane.items:
             return  # acknowledged or taken away meanwhile
         elif after.state is schedule.State.PARKED:
             await self._end(lane, [item], DeliveryState.PARKED, attempt, after.why)
@@ -139,12 +139,12 @@ class Calls:
             secrets = endpoints.live_secrets(lane.endpoint, self._sealer, now)
             headers = sign.headers(secrets, message_id=item.name, sent_at=now, body=body)
         except (UnsealError, ValueError):
-            self._told(f"webhook: address or secret of {lane.endpoint.endpoint_id} cannot be opened: is its key here?")
+            self._tell(f"webhook: address or secret of {lane.endpoint.endpoint_id} cannot be opened: is its key here?")
             return Answer(Outcome.RETRY_LATER, "its address or the secret that it is signed with cannot be opened here")
         try:
             return await self._posts.post(url, headers=headers, body=body, now=now)
         except Exception as error:  # whatever an endpoint found to break us with is its own trouble, and nobody else's
-            self._told(f"webhook: calling {lane.endpoint.endpoint_id} failed unexpectedly: {type(error).__name__}: {error}")
+            self._tell(f"webhook: calling {lane.endpoint.endpoint_id} failed unexpectedly: {type(error).__name__}: {error}")
             return Answer(Outcome.RETRY_LATER, "calling the endpoint failed unexpectedly")
 
     async def _end(
@@ -165,34 +165,35 @@ class Calls:
     async def _park_behind(self, lane: Lane) -> None:
         """What has waited behind one that was given up, for as long: its time is over, too."""
         why = "given up: the endpoint took nothing for as long as it was tried"
-        while not lane.gone and (found := lane.overdue(self._now(), self._hooks.retries, self._owned_ms, PARKED_AT_ONCE)):
-            await self._end(lane, found, DeliveryState.PARKED, detail=why)
+        while not lane.is_removed and (overdue := lane.overdue(self._now(), self._hooks.retries, self._owned_ms, PARKED_AT_ONCE)):
+            await self._end(lane, overdue, DeliveryState.PARKED, detail=why)
 
     async def bury(self) -> None:
         """What no inbox shows any more is parked, also at an endpoint that is switched off."""
         now = self._now()
         for lane in [lane for lanes in self.lanes.values() for lane in lanes if not lane.at_work]:
-            if found := lane.outlived(now, PARKED_AT_ONCE):
+            if outlived := lane.outlived(now, PARKED_AT_ONCE):
                 lane.at_work = True
-                await self._end(lane, found, DeliveryState.PARKED, detail="it waited until no inbox shows it any more")
+                await self._end(lane, outlived, DeliveryState.PARKED, detail="it waited until no inbox shows it any more")
                 lane.at_work = False
 
     async def _stop(self, p: int, lane: Lane, why: str) -> None:
         """Switches the endpoint off, as its institution can see. Another change at the same time counts instead; if it is on
         after that, it is called again and says so again."""
         lane.stopped = True
-        known = self.lanes[p].known(lane.endpoint.institution) if p in self.lanes else None
-        if known is None or known.of(lane.endpoint.endpoint_id) is None:
+        registered = self.lanes[p].known(lane.endpoint.institution) if p in self.lanes else None
+        if registered is None or registered.of(lane.endpoint.endpoint_id) is None:
             return
         at = self._now()
         changed = [
-            endpoints.disable(one, why, at) if one.endpoint_id == lane.endpoint.endpoint_id else one for one in known.endpoints
+            endpoints.disable(endpoint, why, at) if endpoint.endpoint_id == lane.endpoint.endpoint_id else endpoint
+            for endpoint in registered.endpoints
         ]
-        revision = known.revision + 1
+        revision = registered.revision + 1
         change_id = f"gone-{lane.endpoint.endpoint_id}-{revision}"
-        after = known.model_copy(update={"endpoints": tuple(changed), "revision": revision, "change_id": change_id})
-        value = encode(ENDPOINTS, after, id=change_id, source="/webhook", actor=ACTOR, time=at, subject=known.institution)
-        await self.log.append_keyed(ENDPOINTS, [(known.institution.encode(), value)])
+        after = registered.model_copy(update={"endpoints": tuple(changed), "revision": revision, "change_id": change_id})
+        value = encode(ENDPOINTS, after, id=change_id, source="/webhook", actor=ACTOR, time=at, subject=registered.institution)
+        await self.log.append_keyed(ENDPOINTS, [(registered.institution.encode(), value)])
 
     async def _read_bodies(self, p: int, lane: Lane) -> bool:
         """Reads the first items' bodies from the log. False when the first is not there (then it is parked), or is not the first
@@ -202,12 +203,12 @@ class Calls:
         start, end, first = head.place, (await self.log.ends(ISSUED))[p], (await self.log.starts(ISSUED))[p]
         if lane.head is not head:
             return False
-        wanted = {item.place: item for item in islice(lane.items.values(), HELD) if item.body is None}
-        last = start if head.again else min(max(wanted), start + READ_AT_ONCE)
+        unread = {item.place: item for item in islice(lane.items.values(), HELD) if item.body is None}
+        last = start if head.again else min(max(unread), start + READ_AT_ONCE)
         if first <= start <= last < end:
             async for records in self.log.read(ISSUED, p, start, last + 1):
                 for record in records:
-                    if (item := wanted.get(record.offset)) is not None:
+                    if (item := unread.get(record.offset)) is not None:
                         self._read_body(lane, item, record)
         if lane.head is not head:
             return False
@@ -227,10 +228,10 @@ class Calls:
             lane.read(item, message)
 
     def measure(self) -> None:
-        lanes = [lane for found in self.lanes.values() for lane in found]
+        lanes = [lane for partition_lanes in self.lanes.values() for lane in partition_lanes]
         METRICS.webhook_pending.set(sum(len(lane.items) for lane in lanes))
         heads = [lane.head for lane in lanes if lane.open]
-        oldest = min((one.begun_ms for one in heads if one is not None), default=None)
+        oldest = min((head.begun_ms for head in heads if head is not None), default=None)
         METRICS.webhook_oldest_s.set(0 if oldest is None else max(0.0, self._now().timestamp() - oldest / 1000))
 
 

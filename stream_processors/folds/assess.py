@@ -44,11 +44,11 @@ def held(source: str, body_id: str) -> str:
 def added_effects(fact: AssessedSignal, partition: int) -> list[Effect]:
     """What a signal added, and where its subject has a case from now on: the part of assess's state that no observation has
     written before."""
-    standing = standing_of(fact)
-    if standing is None:
+    contribution = standing_of(fact)
+    if contribution is None:
         return []
     until = fact.cases_until_ms  # as long as it is a signal of anything: what takes it back must find what it added, counts too
-    effects = [put(bucket_of(standing.signal_id), f"j:{standing.name}", pack(partition, standing), until)]
+    effects = [put(bucket_of(contribution.signal_id), f"j:{contribution.name}", pack(partition, contribution), until)]
     if hubs.case_key(fact) == fact.signal_id:  # a case of its own, which nothing else joins
         return effects
     key = hubs.case_name(fact)
@@ -60,15 +60,15 @@ def taken_back_effects(fact: AssessedSignal) -> list[Effect]:
     assert fact.signal_id
     bucket = bucket_of(fact.signal_id)
     effects = [raise_floor(bucket, f"t:{fact.signal_id}", fact.below, fact.claims_until_ms)]
-    for one in fact.undone:
-        effects.append(drop(bucket, f"j:{one.name}"))
-        if one.freed:
-            effects.append(release(bucket_of(one.primary), f"c:{one.content_id}", one.name))
-            for token in one.sighted:
-                beside = hubs.beside(token, one.primary)
-                effects.append(unsee(bucket_of(token), token, one.content_id, one.institution, beside))
+    for contribution in fact.undone:
+        effects.append(drop(bucket, f"j:{contribution.name}"))
+        if contribution.freed:
+            effects.append(release(bucket_of(contribution.primary), f"c:{contribution.content_id}", contribution.name))
+            for token in contribution.sighted:
+                beside = hubs.beside(token, contribution.primary)
+                effects.append(unsee(bucket_of(token), token, contribution.content_id, contribution.institution, beside))
             until = fact.cases_until_ms
-            effects += [bury(bucket_of(token), f"{kind}:{token}", member, until) for kind, token, member in one.traces]
+            effects += [bury(bucket_of(token), f"{kind}:{token}", member, until) for kind, token, member in contribution.traces]
     return effects
 
 
@@ -120,6 +120,6 @@ def fold_verdict(envelope: RowEnvelope[VerdictRow]) -> list[Effect]:
     verdict, case_id = envelope.data.verdict, envelope.data.case_id
     if verdict is None or case_id is None:
         return []
-    found = ((bucket_of(token), f"d:{token}") for token in verdict.tokens)
+    places = ((bucket_of(token), f"d:{token}") for token in verdict.tokens)
     until = verdict.confirmed_until_ms
-    return [keep(bucket, key, until, case_id, until) if until else unrank(bucket, key, case_id) for bucket, key in found]
+    return [keep(bucket, key, until, case_id, until) if until else unrank(bucket, key, case_id) for bucket, key in places]

@@ -42,10 +42,10 @@ def fold_track(envelope: RowEnvelope[ChangeRow]) -> list[Effect]:
 def used_effects(case_id: str, used: Iterable[Used | UsedRow]) -> list[Effect]:
     """What the case's orders count against the caps of accounts. A case's changes are folded in their order: the last stays."""
     effects = []
-    for one in used:
-        bucket, key = caps_key(one.kind, one.recipient, one.token)
+    for use in used:
+        bucket, key = caps_key(use.kind, use.recipient, use.token)
         member = brief(case_id)
-        effects.append(rank(bucket, key, one.times, member) if one.times else unrank(bucket, key, member))
+        effects.append(rank(bucket, key, use.times, member) if use.times else unrank(bucket, key, member))
     return effects
 
 

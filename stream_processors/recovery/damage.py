@@ -27,13 +27,13 @@ _Utc = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 class Damage(NamedTuple):
-    """A partition that lost its tail. `end` is where it ends now, `known` the next position by what is known of it, `shown_by`
-    who knows. `is_refilled`: other records stand where the lost ones stood, at `end` one of them."""
+    """A partition that lost its tail. `end` is where it ends now, `known_end` the next position by what is known of it,
+    `shown_by` who knows. `is_refilled`: other records stand where the lost ones stood, at `end` one of them."""
 
     topic: str
     partition: int
     end: int
-    known: int
+    known_end: int
     shown_by: str
     is_refilled: bool = False
 
@@ -45,8 +45,8 @@ class Damage(NamedTuple):
                 f"records that it had acknowledged, and new ones took their places; {CURE}"
             )
         return (
-            f"{where} ends at {self.end}, but {self.shown_by} knows it up to {self.known}: the broker lost "
-            f"{self.known - self.end} records that it had acknowledged; {CURE}"
+            f"{where} ends at {self.end}, but {self.shown_by} knows it up to {self.known_end}: the broker lost "
+            f"{self.known_end - self.end} records that it had acknowledged; {CURE}"
         )
 
 
@@ -148,7 +148,7 @@ def _join_of(change: _Data, action: Origin) -> tuple[Origin, datetime | None]:
     place, _, number = (change.origin or "").rpartition(":")
     if not place.isdigit() or not number.isdigit() or change.case is None:
         return action, None
-    names = ((f"join-{name_of(one.signal_id, one.version)}-", one.accepted_at) for one in change.case.signals)
+    names = ((f"join-{name_of(signal.signal_id, signal.version)}-", signal.accepted_at) for signal in change.case.signals)
     at = next((at for prefix, at in names if (change.action_id or "").startswith(prefix)), None)
     return Origin(SUBMITTED.name, int(place), (int(number) - 1) // JOINS_OF_ONE), at
 
@@ -217,8 +217,8 @@ async def _compare(log: RecordReader, topic: Topic, evidence: Mapping[int, Mappi
             piece = evidence[record.partition].get(record.offset)
             at_ms = None if piece is None else taken_in_ms(topic, record)
             if piece is not None and at_ms is not None and at_ms != piece.at_ms and record.partition not in damages:
-                known = newest[record.partition].position + 1
-                damages[record.partition] = Damage(topic.name, record.partition, record.offset, known, piece.place, True)
+                known_end = newest[record.partition].position + 1
+                damages[record.partition] = Damage(topic.name, record.partition, record.offset, known_end, piece.place, True)
     return [damages[p] for p in sorted(damages)]
 
 

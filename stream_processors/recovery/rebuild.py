@@ -19,7 +19,7 @@ from stream_processors.runtime.settings import Settings
 from stream_processors.state import deadline_index as dues
 from stream_processors.state.compression import unpack
 from stream_processors.state.keys import ASSESS, namespace_of
-from stream_processors.state.restore import Told, restore
+from stream_processors.state.restore import Tell, restore
 from stream_processors.state.shared_hashes import FAR, HEAD, case_entry, linked, lone, lone_rows, named, only, taken
 from stream_processors.state.store import RedisStore, connect
 from stream_processors.topology import all_stages
@@ -29,19 +29,19 @@ _SLACK_MS = 3_600_000
 
 
 async def rebuild(
-    settings: Settings, redis_url: str, stages: Iterable[str] | None = None, told: Told = lambda line: None
+    settings: Settings, redis_url: str, stages: Iterable[str] | None = None, told: Tell = lambda line: None
 ) -> dict[str, int]:
     """Passes each stage's restore barrier against `redis_url`, all stages' by default; facts folded by stage."""
-    known = all_stages(settings.raw_institutions)
+    stages_by_name = all_stages(settings.raw_institutions)
     log = KafkaLog(settings, "liandong-rebuild")
     await log.open()
     redis = connect(redis_url)
     try:
         folded = {}
-        for name in known if stages is None else stages:
-            store = RedisStore(redis, known[name].namespace)
+        for name in stages_by_name if stages is None else stages:
+            store = RedisStore(redis, stages_by_name[name].namespace)
             await store.open()
-            folded[name] = (await restore(known[name], log, store, told)).folded
+            folded[name] = (await restore(stages_by_name[name], log, store, told)).folded
         return folded
     finally:
         await redis.aclose()
@@ -54,7 +54,7 @@ async def snapshot(redis_url: str, stage: str, at_ms: int, policy: Policy) -> di
     tag = namespace_of(stage).tag
     keep, soonest = policy.keep, at_ms + _SLACK_MS
     counting = _Counting(soonest - keep.sightings_days * DAY_MS, soonest - keep.victims_days * DAY_MS, soonest)
-    found: dict[str, str] = {}
+    texts: dict[str, str] = {}
     try:
         keys = [key async for key in redis.scan_iter(match=f"{{{tag}*", count=5000)]
         for start in range(0, len(keys), 2000):
@@ -67,23 +67,23 @@ async def snapshot(redis_url: str, stage: str, at_ms: int, policy: Policy) -> di
                 _READ[kind.decode()](pipe, key) if kind != b"none" else pipe.type(key)
             for key, kind, value in zip(some, kinds, await pipe.execute(), strict=True):
                 if own := dues.READ.get((tag, key.partition(b"}")[2][:1])):
-                    told = own(key, value)
+                    value_texts = own(key, value)
                 elif b"=" in key.partition(b"}")[2][:2]:
-                    told = _drawer(key.decode(), value, counting)
+                    value_texts = _drawer(key.decode(), value, counting)
                 else:
-                    told = {key.decode(): _text(key.decode(), kind.decode(), value, counting)}
+                    value_texts = {key.decode(): _text(key.decode(), kind.decode(), value, counting)}
                 # A name that stands twice is a difference: a rebuilt state has it once.
-                found |= {f"{name} twice" if name in found else name: text for name, text in told.items() if text}
-        return found
+                texts |= {f"{name} twice" if name in texts else name: text for name, text in value_texts.items() if text}
+        return texts
     finally:
         await redis.aclose()
 
 
-def digest_of(found: dict[str, str]) -> str:
+def digest_of(texts: dict[str, str]) -> str:
     """One SHA-256 over a snapshot."""
     total = hashlib.sha256()
-    for key in sorted(found):
-        total.update(f"{key}\x1f{found[key]}\x1e".encode())
+    for key in sorted(texts):
+        total.update(f"{key}\x1f{texts[key]}\x1e".encode())
     return total.hexdigest()
 
 
@@ -135,7 +135,7 @@ def _text(key: str, kind: str, value: Any, counting: _Counting) -> str:
 
 def _drawer(key: str, entries: dict[bytes, bytes], counting: _Counting) -> dict[str, str]:
     """A drawer's values by their names. Those that end by `until` may be gone or still there."""
-    found = {}
+    texts = {}
     bucket, _, rest = key.partition("}")
     concern, own = rest[0], bucket.startswith(f"{{{ASSESS.tag}")
     for raw, entry in entries.items():
@@ -145,32 +145,32 @@ def _drawer(key: str, entries: dict[bytes, bytes], counting: _Counting) -> dict[
         if concern == "k" and not own:
             revision, at, packed = case_entry(entry)
             case = orjson.dumps(orjson.loads(unpack(packed)), option=orjson.OPT_SORT_KEYS)
-            found[f"{key} {name}"] = f"{revision} {at}\n{case.decode()}"
+            texts[f"{key} {name}"] = f"{revision} {at}\n{case.decode()}"
         elif (value := taken(entry, counting.until)) is None:
             continue
         elif concern == "c":
-            found[f"{key} {name}"] = named(value)
+            texts[f"{key} {name}"] = named(value)
         elif concern == "s":  # as the sorted set that it would be beside others
             if lone(value)[0] > counting.since:
                 rows = [(member.encode(), float(score)) for member, score in lone_rows(value)]
-                found[f"{bucket}}}{concern}:{name}"] = _sorted(rows)
+                texts[f"{bucket}}}{concern}:{name}"] = _sorted(rows)
         elif concern == "v":
             at_ms, member = only(value)
             if at_ms > counting.victims_since:
-                found[f"{bucket}}}{concern}:{name}"] = _sorted([(member.encode(), float(at_ms))])
+                texts[f"{bucket}}}{concern}:{name}"] = _sorted([(member.encode(), float(at_ms))])
         elif concern == "y":
-            found[f"{key} {name}"] = value.hex()
+            texts[f"{key} {name}"] = value.hex()
         elif concern in "kt":  # a small set, as a sorted set would tell it: what is few live may be many in the rebuilt state
             if ended := [(member.hex(), float(ends)) for member, ends in linked(value) if ends > counting.until]:
-                found[f"{bucket}}}{concern}:{name}"] = _sorted(ended)
+                texts[f"{bucket}}}{concern}:{name}"] = _sorted(ended)
         else:
-            found[f"{key} {name}"] = unpack(value).decode("utf-8", "replace")
-    return found
+            texts[f"{key} {name}"] = unpack(value).decode("utf-8", "replace")
+    return texts
 
 
 def _sorted(rows: Iterable[tuple[Any, ...]]) -> str:
     return "\n".join(sorted("=".join(map(_readable, row)) for row in rows))
 
 
-def _readable(one: Any) -> str:
-    return one.decode("utf-8", "backslashreplace") if isinstance(one, bytes) else repr(one)
+def _readable(raw: Any) -> str:
+    return raw.decode("utf-8", "backslashreplace") if isinstance(raw, bytes) else repr(raw)

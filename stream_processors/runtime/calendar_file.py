@@ -21,7 +21,7 @@ def load_holidays(path: Path = SHIPPED_HOLIDAYS) -> Holidays:
     try:
         return Holidays.model_validate(yaml.safe_load(path.read_text("utf-8")))
     except ValidationError as error:
-        lines = [f"  {'.'.join(str(part) for part in one['loc']) or 'calendar'}: {one['msg']}" for one in error.errors()]
+        lines = [f"  {'.'.join(str(part) for part in fault['loc']) or 'calendar'}: {fault['msg']}" for fault in error.errors()]
         raise CalendarError(f"the calendar {path} is not valid:\n" + "\n".join(lines)) from error
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         # ValueError: bytes that are no UTF-8, and a date that there is not, which YAML's reader says of its own.

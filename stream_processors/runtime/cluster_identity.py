@@ -116,10 +116,10 @@ async def count_elections(client_options: dict[str, Any], topics: Sequence[Topic
 async def describe(client_options: dict[str, Any], topics: Sequence[Topic]) -> str:
     """`cluster|topic=id:partitions|…`. WrongLog when a topic is missing or has another partition count."""
     answer = await _read_metadata(client_options, topics)
-    found = {name: (code, topic_id, len(partitions)) for code, name, topic_id, _, partitions, _, _ in answer.topics}
+    described = {name: (code, topic_id, len(partitions)) for code, name, topic_id, _, partitions, _, _ in answer.topics}
     parts = [str(answer.cluster_id)]
     for topic in topics:
-        code, topic_id, count = found.get(topic.name, (3, bytes(16), 0))
+        code, topic_id, count = described.get(topic.name, (3, bytes(16), 0))
         if code:
             raise WrongLog(f"topic {topic.name} is not there (Kafka error {code}): create the topics first, `liandong up` does")
         if count != topic.partitions:

@@ -94,29 +94,29 @@ async def look(client: AIOKafkaClient, topics: Sequence[Topic], node: int | None
     """Asks one broker, a random one by default. KafkaError when it does not answer."""
     at = client.get_random_node() if node is None else node
     answer = await client.send(at, MetadataRequest([topic.name for topic in topics]))
-    found = {name: partitions for code, name, _, _, partitions, _, _ in answer.topics if code != _UNKNOWN_TOPIC}
-    configs = await _configs(client, at, list(found)) if with_configs and found else {}
+    partitions_by_topic = {name: partitions for code, name, _, _, partitions, _, _ in answer.topics if code != _UNKNOWN_TOPIC}
+    configs = await _configs(client, at, list(partitions_by_topic)) if with_configs and partitions_by_topic else {}
     states = {
         name: TopicState(
             tuple(
                 Partition(number, leader, tuple(replicas), tuple(in_sync))
-                for _, number, leader, _, replicas, in_sync, *_ in sorted(partitions, key=lambda one: one[1])
+                for _, number, leader, _, replicas, in_sync, *_ in sorted(partitions, key=lambda partition: partition[1])
             ),
             configs.get(name),
         )
-        for name, partitions in found.items()
+        for name, partitions in partitions_by_topic.items()
     }
     return View(tuple(sorted(broker[0] for broker in answer.brokers)), states)
 
 
 async def _configs(client: AIOKafkaClient, node: int, names: Sequence[str]) -> dict[str, dict[str, str] | None]:
     answer = await client.send(node, DescribeConfigsRequest([(_TOPIC_RESOURCE, name, None) for name in names]))
-    found: dict[str, dict[str, str] | None] = {}
+    configs: dict[str, dict[str, str] | None] = {}
     for code, _, _, name, entries in answer.resources:
         if code and code not in _NOT_ALLOWED:
             raise for_code(code)(f"the configuration of topic {name}")
-        found[name] = None if code else {entry[0]: entry[1] for entry in entries}
-    return found
+        configs[name] = None if code else {entry[0]: entry[1] for entry in entries}
+    return configs
 
 
 async def has_quorum(client: AIOKafkaClient, node: int | None = None) -> bool | None:

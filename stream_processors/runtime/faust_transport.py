@@ -65,17 +65,17 @@ class PollConsumer(driver.Consumer):
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
         epoch = self.epoch
-        found, active = await self._wait_next_records(timeout)
-        if found is None or self.should_stop:
+        fetched, active = await self._wait_next_records(timeout)
+        if fetched is None or self.should_stop:
             return
         if not self.flow_active or epoch != self.epoch or not self._sought:
-            if found:  # fetched across an assignment: which of them are ours is not known, so ask the state again
+            if fetched:  # fetched across an assignment: which of them are ours is not known, so ask the state again
                 with contextlib.suppress(IllegalStateError):  # a newer assignment is on its way, and seeks itself
                     await self.perform_seek()
             return
         batch: dict[tuple[str, int], list[Record]] = {}
         first: Any = None
-        for tp, records in found.items():
+        for tp, records in fetched.items():
             if records and (active is None or tp in active):
                 first = first or records[0]
                 batch[tp.topic, tp.partition] = [Record(r.partition, r.offset, r.timestamp, r.key, r.value) for r in records]
@@ -142,15 +142,15 @@ class PollConsumer(driver.Consumer):
         owned = self.assignment()
         work = asyncio.ensure_future(type(self).positions([(tp.topic, tp.partition) for tp in owned]))
         positions = await asyncio.shield(work)  # a newer assignment must not cut this one in the middle; it queues behind it
-        found = {TP(topic, partition): offset for (topic, partition), offset in positions.items()}
-        await self.seek_wait(found)
-        self._next = dict(found)
+        offsets = {TP(topic, partition): offset for (topic, partition), offset in positions.items()}
+        await self.seek_wait(offsets)
+        self._next = dict(offsets)
         if mine == self.epoch:
             self.epoch += 1
             self._sought = True
             if self._in_flight is not None:
                 self._in_flight.complete()
-        return found
+        return offsets
 
 
 AMPLE = 256
@@ -184,14 +184,14 @@ class Appetite:
         if not self.hungry:
             self.hungry = True
             self.fetcher._notify(self.fetcher._wait_consume_future)
-        found: Mapping[Any, Any] = {}
+        fetched: Mapping[Any, Any] = {}
         self._waiting += 1
         try:
-            found = await fetching
-            return found
+            fetched = await fetching
+            return fetched
         finally:  # one that was given up in an assignment may still wait, beside the one that came after it
             self._waiting -= 1
-            self.hungry = self._waiting > 0 or sum(map(len, found.values())) >= AMPLE
+            self.hungry = self._waiting > 0 or sum(map(len, fetched.values())) >= AMPLE
 
 
 class _Thread(driver.AIOKafkaConsumerThread):

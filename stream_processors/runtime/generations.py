@@ -76,8 +76,8 @@ class Generations:
 
     def all_of(self, topic: str, partition: int | None = None) -> list[Generation]:
         """All newer generations that still hold records, of a partition or of the whole topic."""
-        wanted = [at for at in self._by if at[0] == topic and partition in (None, at[1])]
-        return [entry for at in wanted for entry in self._by[at] if entry.number]
+        places = [at for at in self._by if at[0] == topic and partition in (None, at[1])]
+        return [entry for at in places for entry in self._by[at] if entry.number]
 
     def __bool__(self) -> bool:
         return bool(self._by)
@@ -153,6 +153,6 @@ def _index(own: tuple[Generation, ...], position: int) -> int:
     return max(0, bisect_right(own, position, key=lambda entry: entry.first) - 1)
 
 
-def shift_above(known: int) -> int:
+def shift_above(known_end: int) -> int:
     """The shift of a new generation: so much that its first position is above all that is known."""
-    return -(-max(known, 1) // SPACING) * SPACING
+    return -(-max(known_end, 1) // SPACING) * SPACING

@@ -93,16 +93,16 @@ def partition_of(key: bytes, partitions: int) -> int:
 
 def by_key(topic: Topic, entries: Sequence[tuple[bytes, bytes]]) -> dict[int, list[Entry]]:
     """Each entry under the partition of its key, in order."""
-    found: dict[int, list[Entry]] = {}
+    by_partition: dict[int, list[Entry]] = {}
     for key, value in entries:
-        found.setdefault(partition_of(key, topic.partitions), []).append((key, value))
-    return found
+        by_partition.setdefault(partition_of(key, topic.partitions), []).append((key, value))
+    return by_partition
 
 
 def in_order(topic: Topic, entries: Sequence[tuple[bytes, bytes]], landed: Mapping[int, Sequence[int]]) -> list[Place]:
     """The offsets of each partition's entries, back in the order of the entries."""
-    left = {partition: iter(offsets) for partition, offsets in landed.items()}
-    return [(p, next(left[p])) for p in (partition_of(key, topic.partitions) for key, _ in entries)]
+    remaining = {partition: iter(offsets) for partition, offsets in landed.items()}
+    return [(p, next(remaining[p])) for p in (partition_of(key, topic.partitions) for key, _ in entries)]
 
 
 class RecordReader(Protocol):
@@ -204,32 +204,32 @@ class KafkaReader:
             yield records
 
     async def read_ranges(self, topic: Topic, ranges: Mapping[int, tuple[int, int]]) -> AsyncIterator[list[Record]]:
-        known = self._generations
+        generations = self._generations
         offsets = {
-            TopicPartition(topic.name, p): (known.offset(topic.name, p, start), known.offset(topic.name, p, end))
+            TopicPartition(topic.name, p): (generations.offset(topic.name, p, start), generations.offset(topic.name, p, end))
             for p, (start, end) in ranges.items()
         }
         async for tp, records in self._read(offsets):
             yield [
-                Record(tp.partition, known.position(tp.topic, tp.partition, r.offset), r.timestamp, r.key, r.value)
+                Record(tp.partition, generations.position(tp.topic, tp.partition, r.offset), r.timestamp, r.key, r.value)
                 for r in records
             ]
 
     async def _read(self, ranges: Mapping[TopicPartition, tuple[int, int]]) -> AsyncIterator[tuple[TopicPartition, list[Any]]]:
         assert self._reader is not None
-        left = {tp: end for tp, (start, end) in ranges.items() if start < end}
-        if not left:
+        remaining = {tp: end for tp, (start, end) in ranges.items() if start < end}
+        if not remaining:
             return
         async with self._reading:
-            self._reader.assign(list(left))
-            for tp in left:
+            self._reader.assign(list(remaining))
+            for tp in remaining:
                 self._reader.seek(tp, ranges[tp][0])
-            while left:
-                batches = await self._reader.getmany(*left, timeout_ms=1000, max_records=2000)
+            while remaining:
+                batches = await self._reader.getmany(*remaining, timeout_ms=1000, max_records=2000)
                 for tp, batch in batches.items():
-                    records = [record for record in batch if record.offset < left[tp]]
-                    if batch[-1].offset + 1 >= left[tp]:
-                        del left[tp]
+                    records = [record for record in batch if record.offset < remaining[tp]]
+                    if batch[-1].offset + 1 >= remaining[tp]:
+                        del remaining[tp]
                     if records:
                         yield tp, records
 
@@ -300,7 +300,7 @@ class KafkaLog(KafkaReader):
 
     async def append(self, topic: Topic, entries: Mapping[int, Sequence[Entry]]) -> dict[int, int]:
         newest = {p: self._newest.get((topic.name, p), -1) for p in entries}
-        sent = [(p, await self._send(topic.name, p, found)) for p, found in entries.items() if found]
+        sent = [(p, await self._send(topic.name, p, own)) for p, own in entries.items() if own]
         bases: dict[int, int] = {}
         for partition, futures in sent:
             expected: int | None = None
@@ -332,15 +332,15 @@ class KafkaLog(KafkaReader):
 
     async def _landed(self, sent: Any) -> int:
         """Where the first record of an acknowledged batch stands."""
-        told = await sent
-        self._stamped_ms = told.timestamp
-        return int(told.offset)
+        metadata = await sent
+        self._stamped_ms = metadata.timestamp
+        return int(metadata.offset)
 
     async def append_keyed(self, topic: Topic, entries: Sequence[tuple[bytes, bytes]]) -> list[Place]:
         landed: dict[int, list[int]] = {}
-        found = by_key(topic, entries)
-        newest = {p: self._newest.get((topic.name, p), -1) for p in found}
-        sent = [(p, await self._send(topic.name, p, some)) for p, some in found.items()]
+        by_partition = by_key(topic, entries)
+        newest = {p: self._newest.get((topic.name, p), -1) for p in by_partition}
+        sent = [(p, await self._send(topic.name, p, some)) for p, some in by_partition.items()]
         for partition, futures in sent:
             landed[partition] = []
             for future, n in futures:

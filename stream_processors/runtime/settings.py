@@ -60,10 +60,10 @@ class Settings(BaseSettings):
 
     @field_validator("raw_institutions", mode="before")
     @classmethod
-    def _listed(cls, given: object) -> object:
+    def _listed(cls, raw: object) -> object:
         """`bank-001,telecom-001`, each once."""
-        names = [one.strip() for one in given.split(",")] if isinstance(given, str) else given
-        return tuple(dict.fromkeys(one for one in names if one)) if isinstance(names, (list, tuple)) else names
+        names = [name.strip() for name in raw.split(",")] if isinstance(raw, str) else raw
+        return tuple(dict.fromkeys(name for name in names if name)) if isinstance(names, (list, tuple)) else names
 
     @field_validator("raw_institutions")
     @classmethod
@@ -124,5 +124,5 @@ def parse_file(model: type[Model], text: bytes, path: Path, what: str) -> Model:
     except (UnicodeDecodeError, RecursionError, yaml.YAMLError) as error:
         raise PolicyError(f"cannot read the {what} {path}: {error}") from error
     except ValidationError as error:
-        lines = [f"  {'.'.join(str(part) for part in one['loc']) or what}: {one['msg']}" for one in error.errors()]
+        lines = [f"  {'.'.join(str(part) for part in fault['loc']) or what}: {fault['msg']}" for fault in error.errors()]
         raise PolicyError(f"the {what} {path} is not valid:\n" + "\n".join(lines)) from error

@@ -33,20 +33,20 @@ class TopicState:
     @property
     def copies(self) -> int:
         """Of the partition that has the fewest."""
-        return min((len(one.replicas) for one in self.partitions), default=0)
+        return min((len(partition.replicas) for partition in self.partitions), default=0)
 
 
 class Fault(NamedTuple):
-    """What is not as the table wants it: `name` is the setting, `value` what it is, `wanted` what it must be."""
+    """What is not as the table wants it: `name` is the setting, `value` what it is, `target` what it must be."""
 
     topic: str
     name: str
     value: str
-    wanted: str
+    target: str
     command: str
 
     def sentence(self) -> str:
-        return f"topic {self.topic}: {self.name} is {self.value}, the topic table wants {self.wanted}. To mend it: {self.command}"
+        return f"topic {self.topic}: {self.name} is {self.value}, the topic table wants {self.target}. To mend it: {self.command}"
 
 
 class WrongTopics(RuntimeError):
@@ -97,9 +97,9 @@ def _shape_faults(topic: Topic, state: TopicState, brokers: Sequence[int]) -> It
 def _copies_command(topic: Topic, state: TopicState, brokers: Sequence[int], copies: int) -> str:
     """Each partition keeps the copies that it has, the first of them included, and gets those of the next brokers."""
     moves = []
-    for one in state.partitions:
-        others = [broker for broker in _rotated(sorted(brokers), one.number) if broker not in one.replicas]
-        moves.append({"topic": topic.name, "partition": one.number, "replicas": [*one.replicas, *others][:copies]})
+    for partition in state.partitions:
+        others = [broker for broker in _rotated(sorted(brokers), partition.number) if broker not in partition.replicas]
+        moves.append({"topic": topic.name, "partition": partition.number, "replicas": [*partition.replicas, *others][:copies]})
     plan = json.dumps({"version": 1, "partitions": moves}, separators=(",", ":"))
     return f"echo '{plan}' > copies.json && kafka-reassign-partitions.sh $KAFKA --reassignment-json-file copies.json --execute"
 
@@ -112,17 +112,17 @@ def _rotated(brokers: list[int], by: int) -> list[int]:
 Holds = Callable[[str, str], bool]
 
 
-def _equal(value: str, wanted: str) -> bool:
-    return value == wanted
+def _equal(value: str, expected: str) -> bool:
+    return value == expected
 
 
-def _at_least(value: str, wanted: str) -> bool:
-    return int(value) >= int(wanted)
+def _at_least(value: str, expected: str) -> bool:
+    return int(value) >= int(expected)
 
 
-def _no_shorter(value: str, wanted: str) -> bool:
+def _no_shorter(value: str, expected: str) -> bool:
     """-1 is for ever."""
-    return int(value) == -1 or int(value) >= int(wanted)
+    return int(value) == -1 or int(value) >= int(expected)
 
 
 _RULES: dict[str, tuple[str, Holds]] = {
@@ -145,24 +145,24 @@ def _config_faults(topic: Topic, state: TopicState) -> Iterable[Fault]:
         mend = f"kafka-acls.sh $KAFKA --add --allow-principal User:<this one> --operation DescribeConfigs --topic {topic.name}"
         yield Fault(topic.name, "the configuration", "not readable for this user", "readable", mend)
         return
-    wanted_of = {**topic.config(state.copies), "retention.bytes": "-1"}
+    expected_of = {**topic.config(state.copies), "retention.bytes": "-1"}
     is_raw = topic.party is not None and topic.compression == "uncompressed"
     for name, (phrase, holds) in (_RULES | (_RAW_RULES if is_raw else {})).items():
-        value, wanted = state.configs.get(name), wanted_of[name]
-        if value is not None and not _holds(holds, value, wanted):
-            yield Fault(topic.name, name, value, f"{phrase}{wanted}", _config_command(topic, name, wanted))
+        value, expected = state.configs.get(name), expected_of[name]
+        if value is not None and not _holds(holds, value, expected):
+            yield Fault(topic.name, name, value, f"{phrase}{expected}", _config_command(topic, name, expected))
     least = state.configs.get("min.insync.replicas", "1")
     if least.isdigit() and int(least) > state.copies > 0:
-        wanted = str(least_in_sync(state.copies))
-        yield Fault(topic.name, "min.insync.replicas", least, wanted, _config_command(topic, "min.insync.replicas", wanted))
+        expected = str(least_in_sync(state.copies))
+        yield Fault(topic.name, "min.insync.replicas", least, expected, _config_command(topic, "min.insync.replicas", expected))
 
 
-def _holds(holds: Holds, value: str, wanted: str) -> bool:
+def _holds(holds: Holds, value: str, expected: str) -> bool:
     try:
-        return holds(value, wanted)
+        return holds(value, expected)
     except ValueError:
         return False
 
 
-def _config_command(topic: Topic, name: str, wanted: str) -> str:
-    return f"kafka-configs.sh $KAFKA --alter --entity-type topics --entity-name {topic.name} --add-config {name}={wanted}"
+def _config_command(topic: Topic, name: str, expected: str) -> str:
+    return f"kafka-configs.sh $KAFKA --alter --entity-type topics --entity-name {topic.name} --add-config {name}={expected}"

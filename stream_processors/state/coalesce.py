@@ -29,10 +29,10 @@ class Sums:
         if args[0] != "tally":
             return False
         key = str(args[1])
-        standing = self._tallies[bucket].get(key)
-        if standing is None:
-            standing = self._tallies[bucket][key] = ((int(args[2]), int(args[3]), int(args[4])), {})
-        figures = standing[1]
+        cell = self._tallies[bucket].get(key)
+        if cell is None:
+            cell = self._tallies[bucket][key] = ((int(args[2]), int(args[3]), int(args[4])), {})
+        figures = cell[1]
         for at_figure in range(6, len(args), 2):
             figure = str(args[at_figure])
             figures[figure] = figures.get(figure, 0) + int(args[at_figure + 1])
@@ -40,10 +40,10 @@ class Sums:
 
     def drain(self, bucket: int) -> list[Arg]:
         """A cell whose sum does not change is left out; its party is still named, as it would be by each effect alone."""
-        found: list[Arg] = []
+        merged: list[Arg] = []
         for (key, field), n in self._counts[bucket].items():
-            found += count(bucket, str(key), str(field), n).args
+            merged += count(bucket, str(key), str(field), n).args
         for key, (ends, figures) in self._tallies[bucket].items():
-            found += tally(bucket, key, ends, *((figure, n) for figure, n in figures.items() if n)).args
+            merged += tally(bucket, key, ends, *((figure, n) for figure, n in figures.items() if n)).args
         self._counts[bucket], self._tallies[bucket] = {}, {}
-        return found
+        return merged

@@ -13,10 +13,10 @@ from stream_processors.state.compression import Form
 
 
 class Placed(NamedTuple):
-    """A standing and the partition in whose order it was made."""
+    """A contribution and the partition in whose order it was made."""
 
     partition: int
-    standing: Standing
+    contribution: Standing
 
 
 EPOCH, _US = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
@@ -36,12 +36,12 @@ _FIELDS = (
 )
 
 
-def pack(partition: int, standing: Standing) -> bytes:
+def pack(partition: int, contribution: Standing) -> bytes:
     """The times to the microsecond: what is taken away must fall into the same day and the same bucket again."""
-    at, noticed_at = standing.accepted_at, standing.noticed_at
+    at, noticed_at = contribution.accepted_at, contribution.noticed_at
     times = (at and (at - EPOCH) // _US, at and noticed_at and (at - noticed_at) // _US)
-    key = () if standing.case_key is None else (standing.case_key,)  # seldom: most cases are the primary subject's
-    row = orjson.dumps((partition, *(getattr(standing, name) for name in _FIELDS), *times, *key))
+    key = () if contribution.case_key is None else (contribution.case_key,)  # seldom: most cases are the primary subject's
+    row = orjson.dumps((partition, *(getattr(contribution, name) for name in _FIELDS), *times, *key))
     return packing.pack(Form.STANDING, row)
 
 
@@ -49,7 +49,7 @@ def unpack(signal_id: str, raw: bytes) -> Placed:
     """What `pack` wrote under the name of a version of this signal."""
     partition, *values = orjson.loads(packing.unpack(raw))
     at_us, took_us, *key = values[len(_FIELDS) :]
-    fields = {name: _tuples(one) for name, one in zip(_FIELDS, values, strict=False)}
+    fields = {name: _tuples(value) for name, value in zip(_FIELDS, values, strict=False)}
     at = None if at_us is None else EPOCH + at_us * _US
     noticed_at = None if at is None or took_us is None else at - took_us * _US
     fields |= {"accepted_at": at, "noticed_at": noticed_at, "case_key": key[0] if key else None}

@@ -100,16 +100,16 @@ def settled(case_id: str, revision: int, moments: Sequence[Moment]) -> Effect:
 
 
 def pack(moments: Sequence[Moment], first_ms: int) -> bytes:
-    found = bytearray()
+    packed = bytearray()
     for at_ms, clock, run, step in moments:
-        _number(found, at_ms - first_ms)
-        _number(found, run * len(_STEPS) + _STEPS.index(step))
+        _number(packed, at_ms - first_ms)
+        _number(packed, run * len(_STEPS) + _STEPS.index(step))
         if (code := _CODES.get(clock)) is not None:
-            found.append(code)
+            packed.append(code)
         else:
-            found.append(_IN_FULL + len(clock))
-            found += clock.encode()
-    return bytes(found)
+            packed.append(_IN_FULL + len(clock))
+            packed += clock.encode()
+    return bytes(packed)
 
 
 def _number(to: bytearray, value: int) -> None:

@@ -148,8 +148,8 @@ def count(bucket: int, key: str, field: str, by: int = 1) -> Effect:
 def tally(bucket: int, key: str, ends_ms: tuple[int, int, int], *figures: tuple[str, int]) -> Effect:
     """Adds to figures of a party's day (state/cells.py), and with it to those of its month and its year, which end at `ends_ms`.
     Once because the marks let a fact be folded once. Numbers of more than 53 bits are text: Lua's are doubles."""
-    told = [part for name, n in figures for part in (name, n if -_EXACT < n < _EXACT else str(n))]
-    return Effect(bucket, ("tally", key, *ends_ms, len(figures), *told))
+    figure_args = [part for name, n in figures for part in (name, n if -_EXACT < n < _EXACT else str(n))]
+    return Effect(bucket, ("tally", key, *ends_ms, len(figures), *figure_args))
 
 
 _EXACT = 1 << 53

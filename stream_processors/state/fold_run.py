@@ -90,16 +90,16 @@ async def fold_run(
     mark = stream.fact_mark(partition)
     while True:
         lowest = min(buckets, key=lambda marks: marks.get(mark, 0))
-        left = [record for record in records if record.offset >= lowest.get(mark, 0)]
-        if not left:
+        unfolded = [record for record in records if record.offset >= lowest.get(mark, 0)]
+        if not unfolded:
             return None
-        chunk = read_chunk(stream, partition, left, lowest)
+        chunk = read_chunk(stream, partition, unfolded, lowest)
         step = writes(stream, chunk, buckets)
         try:
             await store.call("fold", stamp, step)
         except MarkMoved:
-            known, buckets[:] = lowest.get(mark, 0), await store.marks()
-            if min(marks.get(mark, 0) for marks in buckets) < known:
+            folded_to, buckets[:] = lowest.get(mark, 0), await store.marks()
+            if min(marks.get(mark, 0) for marks in buckets) < folded_to:
                 raise
             continue
         for bucket in step:

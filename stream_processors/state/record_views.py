@@ -232,7 +232,7 @@ class ChangeRow(Row):
     @property
     def sent_on(self) -> bool:
         """Whether the action itself goes on to another case: what becomes of it is said there, in a fact of another partition."""
-        return any(one.action_id == self.action_id for one in self.follows)
+        return any(follow.action_id == self.action_id for follow in self.follows)
 
     def answer(self) -> bytes:
         """The change without its case, for whoever asked for the action (a CaseChange again)."""
@@ -358,4 +358,4 @@ class NamedRow(Row):
 def is_hub_in(case: bytes, token: str) -> bool:
     """Whether the subject was a hub in a signal that the case (its JSON) lists."""
     signals = msgspec.json.decode(case, type=NamedRow).signals
-    return any(one.token == token and one.hub is not None for signal in signals for one in signal.subjects)
+    return any(subject.token == token and subject.hub is not None for signal in signals for subject in signal.subjects)

@@ -21,7 +21,7 @@ from stream_processors.state.keys import BUCKETS, FOLDS, RESTORING
 from stream_processors.state.store import Marks, Store, Write
 from stream_processors.state.streams import FactStream, Stage
 
-Told = Callable[[str], None]
+Tell = Callable[[str], None]
 
 
 class OtherLog(RuntimeError):
@@ -57,21 +57,21 @@ class _Stamp(NamedTuple):
         return self.log == identity
 
 
-async def restore(stage: Stage, log: Log, store: Store, told: Told = lambda line: None) -> Restored:
-    """Passes the barrier. OtherLog when the state is of another log; `told` hears of progress on long ones."""
+async def restore(stage: Stage, log: Log, store: Store, tell: Tell = lambda line: None) -> Restored:
+    """Passes the barrier. OtherLog when the state is of another log; `tell` hears of progress on long ones."""
     identity = f"{await log.identity(stage.topics)}|buckets={BUCKETS}"
     async with store.lock():
         point("restore.locked")
-        stamps = await _usable(stage, identity, log.generations, store, told)
-        whole = stamps[0] is not None and len(set(stamps)) == 1 and not stamps[0].startswith(RESTORING)
-        stamp = str(stamps[0]) if whole else _restoring(identity, FOLDS, log.generations.opened_ms)
-        if not whole:
+        stamps = await _usable(stage, identity, log.generations, store, tell)
+        is_whole = stamps[0] is not None and len(set(stamps)) == 1 and not stamps[0].startswith(RESTORING)
+        stamp = str(stamps[0]) if is_whole else _restoring(identity, FOLDS, log.generations.opened_ms)
+        if not is_whole:
             await store.set_stamp(stamp)
             point("restore.begun")
         folded = 0
         for stream in stage.streams:
-            folded += await _fold_stream(stage, stream, log, store, stamp, told)
-        if not whole:
+            folded += await _fold_stream(stage, stream, log, store, stamp, tell)
+        if not is_whole:
             # Not whatever is there: a state that was emptied behind the last fold must not be called whole.
             whole_stamp = stamp.removeprefix(RESTORING)
             await store.call("fold", stamp, {b: Write({}, {"stamp": whole_stamp}) for b in range(BUCKETS)})
@@ -94,12 +94,12 @@ def _restoring(identity: str, folds: int, opened_ms: int = 0) -> str:
     return f"{RESTORING}{identity}|folds={folds}#{opened}{secrets.token_hex(8)}"
 
 
-async def _usable(stage: Stage, identity: str, generations: Generations, store: Store, told: Told) -> list[str | None]:
+async def _usable(stage: Stage, identity: str, generations: Generations, store: Store, tell: Tell) -> list[str | None]:
     """The stamps of a state that may be folded on. One that older folds made is cleared: what they made is not what ours make. So
     is one that holds what the log has lost since."""
     stamps = await store.stamps()
-    found = {_Stamp.parse(stamp) for stamp in stamps if stamp is not None}
-    for stamp in found:
+    parsed = {_Stamp.parse(stamp) for stamp in stamps if stamp is not None}
+    for stamp in parsed:
         if not stamp.is_of(identity):
             raise OtherLog(
                 f"the {stage.name} state in Redis was folded from {stamp.log!r}, but the log is {identity!r}; "
@@ -112,25 +112,25 @@ async def _usable(stage: Stage, identity: str, generations: Generations, store: 
             )
         if stamp.opened_ms > generations.opened_ms:
             raise DamagedLog(f"{GENERATIONS.name} has lost a generation that the {stage.name} state was made with; {CURE}")
-    since_ms = min((stamp.opened_ms for stamp in found), default=generations.opened_ms)
+    since_ms = min((stamp.opened_ms for stamp in parsed), default=generations.opened_ms)
     if renewed := generations.topics_since(since_ms):
         if renewed.isdisjoint(topic.name for topic in stage.made_of):
             return [None] * BUCKETS  # it stays, and gets the new stamp, which ends whoever knows the old positions
-        told(f"{stage.name}: the log lost records that the state holds; it is folded anew from what is there")
+        tell(f"{stage.name}: the log lost records that the state holds; it is folded anew from what is there")
         await store.set_stamp(_restoring(identity, 0))  # as below
         await store.clear()
         return [None] * BUCKETS
-    if any(stamp.folds < FOLDS for stamp in found):
+    if any(stamp.folds < FOLDS for stamp in parsed):
         if not stage.streams:
             return [None] * BUCKETS  # places alone, which are no fold: they get the new stamp and stay
-        told(f"{stage.name}: an older version made the state; it is folded anew from the log")
+        tell(f"{stage.name}: an older version made the state; it is folded anew from the log")
         await store.set_stamp(_restoring(identity, 0))  # ends the older workers, and a clearing that is cut off is done again
         await store.clear()
         return [None] * BUCKETS
     return stamps
 
 
-async def _fold_stream(stage: Stage, stream: FactStream, log: Log, store: Store, stamp: str, told: Told) -> int:
+async def _fold_stream(stage: Stage, stream: FactStream, log: Log, store: Store, stamp: str, tell: Tell) -> int:
     buckets = await store.marks()
     starts, ends = await log.starts(stream.topic), await log.ends(stream.topic)
     folded = 0
@@ -145,7 +145,7 @@ async def _fold_stream(stage: Stage, stream: FactStream, log: Log, store: Store,
         async for n in _fold_partition(stream, partition, max(lowest, starts[partition]), end, log, store, stamp, buckets):
             folded += n
             if folded % 50_000 < n:
-                told(f"{stage.name}: {folded} facts of {stream.topic.name} folded")
+                tell(f"{stage.name}: {folded} facts of {stream.topic.name} folded")
         lowest = max(_lowest(stream, partition, buckets), starts[partition])
         if not log.generations.count(stream.topic.name, partition, lowest, end):
             # What is left up to there has passed its retention, or was lost for good; the place goes on.

@@ -58,12 +58,12 @@ def case_entry(entry: bytes) -> CaseEntry:
 
 def linked(value: bytes) -> list[tuple[bytes, int]]:
     """The members of a small index (`link` in lua/guard.lua) and when each ends."""
-    found, at = [], 0
+    members, at = [], 0
     while at < len(value):
         length, ends = value[at], int.from_bytes(value[at + 1 : at + 1 + END_BYTES], "big")
         at += 1 + END_BYTES + length
-        found.append((value[at - length : at], ends))
-    return found
+        members.append((value[at - length : at], ends))
+    return members
 
 
 def lone(value: bytes) -> tuple[int, str, str]:
@@ -88,8 +88,8 @@ def only(value: bytes) -> tuple[int, str]:
 def short(name: str) -> bytes | str:
     """The id of a signal (also with a version behind it), a content or a body as it lies in drawers: its 16 bytes behind a tag,
     for of small values the ids are the larger part. Any other name as it is."""
-    found = _LONG.fullmatch(name)
-    return name if found is None else _TAGS[found[1]] + urlsafe_b64decode(found[2] + "==") + found[3].encode()
+    match = _LONG.fullmatch(name)
+    return name if match is None else _TAGS[match[1]] + urlsafe_b64decode(match[2] + "==") + match[3].encode()
 
 
 def named(raw: bytes) -> str:

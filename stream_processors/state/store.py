@@ -85,16 +85,16 @@ call is a run a bucket, between which Redis serves others. On a cluster, where a
 def packed(writes: Iterable[Write]) -> bytes:
     """What a script is told of each bucket: checks, sets, its own arguments; False for what is as in the bucket before. In one
     string, because a Redis argument each costs more than the work."""
-    told: list[Any] = []
+    parts: list[Any] = []
     checks: Mapping[str, Check] | None = None
     sets: Mapping[str, Arg] | None = None
     for write in writes:
-        told.append(False if write.checks == checks else [*_flat(write.checks)])
-        told.append(False if write.sets == sets else [one for pair in write.sets.items() for one in pair])
-        told.append(write.args)
+        parts.append(False if write.checks == checks else [*_flat(write.checks)])
+        parts.append(False if write.sets == sets else [part for pair in write.sets.items() for part in pair])
+        parts.append(write.args)
         checks, sets = write.checks, write.sets
-    found: bytes = msgpack.packb(told, use_bin_type=False)
-    return found
+    argument: bytes = msgpack.packb(parts, use_bin_type=False)
+    return argument
 
 
 def _flat(checks: Mapping[str, Check]) -> Iterator[Arg]:
@@ -174,14 +174,14 @@ class RedisStore:
         pipe = self._redis.pipeline(transaction=False)
         for key, _ in self._heads:
             pipe.hgetall(key)
-        found = await pipe.execute()
-        return [{k.decode(): int(v) for k, v in one.items() if k != b"stamp" and not k.startswith(b"n")} for one in found]
+        heads = await pipe.execute()
+        return [{k.decode(): int(v) for k, v in head.items() if k != b"stamp" and not k.startswith(b"n")} for head in heads]
 
     async def stamps(self) -> list[str | None]:
         pipe = self._redis.pipeline(transaction=False)
         for key, _ in self._heads:
             pipe.hget(key, "stamp")
-        return [None if one is None else one.decode() for one in await pipe.execute()]
+        return [None if stamp is None else stamp.decode() for stamp in await pipe.execute()]
 
     async def set_stamp(self, stamp: str) -> None:
         pipe = self._redis.pipeline(transaction=False)
@@ -191,10 +191,10 @@ class RedisStore:
 
     async def clear(self) -> None:
         marks = {key.encode() for key, _ in self._heads}
-        kept = marks | {self._lock_name.encode()}
+        retained = marks | {self._lock_name.encode()}
         own = tuple(prefix.encode() for _, prefix in self._heads)
         async for key in self._redis.scan_iter(match=f"{{{self._keys.tag}*", count=1000):
-            if key.startswith(own) and key not in kept:
+            if key.startswith(own) and key not in retained:
                 await self._redis.unlink(key)
         await self._redis.unlink(*marks)
 
@@ -205,15 +205,15 @@ class RedisStore:
         pipe = self._redis.pipeline(transaction=False)
         for some in [list(writes)] if is_small else [[bucket] for bucket in writes]:
             heads = [key for bucket in some for key in self._heads[bucket]]
-            told = packed(writes[bucket] for bucket in some)
-            pipe.execute_command("EVALSHA", self._sha[script], len(heads), *heads, stamp, told)
+            argument = packed(writes[bucket] for bucket in some)
+            pipe.execute_command("EVALSHA", self._sha[script], len(heads), *heads, stamp, argument)
         try:
             answers = await pipe.execute()
         except ResponseError as error:
             raise (MarkMoved if "STALE" in str(error) else LostState)(str(error)) from error
         # A script answers in one string: Redis writes every table within a table to the socket by a call of its own.
-        found = [one for raw in answers for one in msgpack.unpackb(raw, raw=True)]
-        return dict(zip(writes, found, strict=True))
+        bucket_answers = [answer for raw in answers for answer in msgpack.unpackb(raw, raw=True)]
+        return dict(zip(writes, bucket_answers, strict=True))
 
     async def cases(self, stamp: str, case_ids: Sequence[str]) -> list[bytes | None]:
         pipe = self._redis.pipeline(transaction=False)
@@ -222,7 +222,7 @@ class RedisStore:
             pipe.hget(drawer(self._keys, bucket, "k", case_id), case_id)
             pipe.hget(self._keys.marks(bucket), "stamp")  # after the case: emptied in between, it is missing here
         answers = await pipe.execute()
-        if any(one is None or one.decode() != stamp for one in answers[1::2]):
+        if any(read_stamp is None or read_stamp.decode() != stamp for read_stamp in answers[1::2]):
             raise LostState("a stamp is gone while cases were read")
         return [None if raw is None else unpack(case_entry(raw).case) for raw in answers[0::2]]
 
@@ -233,9 +233,9 @@ class RedisStore:
             pipe.zrange(f"{prefix}{key}", 0, -1, withscores=True)
             pipe.hget(marks, "stamp")  # after the set: emptied in between, it is missing here
         answers = await pipe.execute()
-        if any(one is None or one.decode() != stamp for one in answers[1::2]):
+        if any(read_stamp is None or read_stamp.decode() != stamp for read_stamp in answers[1::2]):
             raise LostState("a stamp is gone while sets were read")
-        return [{member: int(score) for member, score in found} for found in answers[0::2]]
+        return [{member: int(score) for member, score in members} for members in answers[0::2]]
 
     async def tell(self, channel: str, message: bytes) -> None:
         await self._redis.publish(channel, message)

@@ -58,14 +58,14 @@ class FactStream:
         if not self.sources:
             return None
         origin, step = Origin.parse(text or ""), self.numbered or 1
-        known = origin.topic in self.sources and 0 <= origin.offset < MAX_OFFSET // step
+        is_possible = origin.topic in self.sources and 0 <= origin.offset < MAX_OFFSET // step
         if self.numbered:
-            known = known and 0 <= origin.partition < TOPICS[origin.topic].partitions and 0 <= origin.n < step
+            is_possible = is_possible and 0 <= origin.partition < TOPICS[origin.topic].partitions and 0 <= origin.n < step
             mark, number = f"o{self.tag}{partition}:{origin.partition}", origin.offset * step + origin.n
         else:
-            known = known and origin.partition == partition
-            mark, number = self.source_mark(partition, origin.topic) if known else "", origin.offset
-        if not known:
+            is_possible = is_possible and origin.partition == partition
+            mark, number = self.source_mark(partition, origin.topic) if is_possible else "", origin.offset
+        if not is_possible:
             raise ValueError(f"a fact about {origin} in partition {partition}")
         return mark, number
 

@@ -55,16 +55,16 @@ def case_moves(case: Case, now: datetime) -> list[str]:
     return cases.open_moves(case, now)
 
 
-def order_moves(one: Order, role: Role) -> tuple[str, ...]:
-    return open_moves(order.TABLE, one.state, one, role)
+def order_moves(viewed_order: Order, role: Role) -> tuple[str, ...]:
+    return open_moves(order.TABLE, viewed_order.state, viewed_order, role)
 
 
-def task_moves(one: Task, role: Role) -> tuple[str, ...]:
-    return open_moves(dissuasion.TABLE, one.state, one, role)
+def task_moves(task: Task, role: Role) -> tuple[str, ...]:
+    return open_moves(dissuasion.TABLE, task.state, task, role)
 
 
-def objection_moves(one: Objection, case: Case, party: str, officer: str | None) -> list[str]:
-    return objection.open_moves(party, officer, one, objection.Around(case.queue))
+def objection_moves(viewed_objection: Objection, case: Case, party: str, officer: str | None) -> list[str]:
+    return objection.open_moves(party, officer, viewed_objection, objection.Around(case.queue))
 
 
 def concerns(case: Case, institution: str) -> bool:
@@ -72,9 +72,9 @@ def concerns(case: Case, institution: str) -> bool:
     it, though nothing else is left of it there."""
     return (
         institution in concerned(case)
-        or any(one.institution == institution and not low(one) for one in case.signals)
-        or any(one.institution == institution for one in case.measures)
-        or any(institution in (one.through, *one.pending, *one.confirmed) for one in case.objections)
+        or any(signal.institution == institution and not low(signal) for signal in case.signals)
+        or any(measure.institution == institution for measure in case.measures)
+        or any(institution in (filed.through, *filed.pending, *filed.confirmed) for filed in case.objections)
     )
 
 
@@ -84,7 +84,7 @@ def feedback_of(case: Case, signal_id: str, institution: str, accepted_at: datet
     if sent_leads_alone(case, institution):
         return feedback.of_lead(case, signal_id, accepted_at)
     done = handling(case)
-    listed = [one for one in case.signals if one.signal_id == signal_id and one.institution == institution]
+    listed = [signal for signal in case.signals if signal.signal_id == signal_id and signal.institution == institution]
     if listed:
-        return feedback.of_signal(case, max(listed, key=lambda one: one.version), done)
+        return feedback.of_signal(case, max(listed, key=lambda signal: signal.version), done)
     return feedback.of_institution(case, institution, done).model_copy(update={"signal_id": signal_id})

@@ -139,9 +139,9 @@ class RedisViews(RedisHooks):
         names = [name_of(signal_id, version) for version in range(1, MOST_VERSIONS + 1)]
         withdrawal = ("HGET", PROJECT.key(bucket, "x", signal_id), "text")
         versions = ("HMGET", drawer(PROJECT, bucket, "r", signal_id), *map(short, names))
-        found, gone = await self._read_some(bucket, versions, withdrawal)
-        receipts = [receipt_of(signal_id, raw) for raw in map(_standing_value, found) if raw is not None]
-        return told(signal_id, receipts, Withdrawal.model_validate_json(gone) if gone is not None else None)
+        raw_receipts, raw_withdrawal = await self._read_some(bucket, versions, withdrawal)
+        receipts = [receipt_of(signal_id, raw) for raw in map(_standing_value, raw_receipts) if raw is not None]
+        return told(signal_id, receipts, Withdrawal.model_validate_json(raw_withdrawal) if raw_withdrawal is not None else None)
 
     async def case(self, case_id: str) -> Case | None:
         raw = await self._read(bucket := bucket_of(case_id), "HGET", drawer(PROJECT, bucket, "k", case_id), case_id)
@@ -149,8 +149,8 @@ class RedisViews(RedisHooks):
 
     async def action(self, action_id: str) -> CaseChange | None:
         raw = await self._read(bucket := bucket_of(action_id), "HGET", drawer(PROJECT, bucket, "a", action_id), short(action_id))
-        told = _standing_value(raw) if isinstance(raw, bytes) else None
-        return None if told is None else CaseChange.model_validate_json(told)
+        change_json = _standing_value(raw) if isinstance(raw, bytes) else None
+        return None if change_json is None else CaseChange.model_validate_json(change_json)
 
     async def page(self, queue: str, *, limit: int, after: Cursor | None = None) -> Page:
         """Each bucket's best `limit` below the cursor, merged. Ties are cut by the case's id, downwards, as Redis orders them."""
@@ -159,14 +159,14 @@ class RedisViews(RedisHooks):
             ("ZREVRANGEBYSCORE", PROJECT.key(b, "q", queue), below, "-inf", "WITHSCORES", "LIMIT", 0, limit + 1)
             for b in range(BUCKETS)
         ]
-        found = [cursor for answer in await self._read_all(ranges) for cursor in _cursors(answer)]
+        cursors = [cursor for answer in await self._read_all(ranges) for cursor in _cursors(answer)]
         if after is not None:
             rank = f"{after.rank:.0f}"
             ties = [("ZREVRANGEBYSCORE", PROJECT.key(b, "q", queue), rank, rank, "WITHSCORES") for b in range(BUCKETS)]
-            found += [tie for answer in await self._read_all(ties) for tie in _cursors(answer) if tie.case_id < after.case_id]
-        found.sort(reverse=True)
-        chosen = found[:limit]
-        return Page(await self._cases(chosen), chosen[-1] if len(found) > limit else None)
+            cursors += [tie for answer in await self._read_all(ties) for tie in _cursors(answer) if tie.case_id < after.case_id]
+        cursors.sort(reverse=True)
+        chosen = cursors[:limit]
+        return Page(await self._cases(chosen), chosen[-1] if len(cursors) > limit else None)
 
     async def _cases(self, cursors: list[Cursor]) -> list[Case]:
         pipe = self._redis.pipeline(transaction=False)
@@ -181,8 +181,8 @@ class RedisViews(RedisHooks):
             marks = {queue_mark(queue) for queue in names if mine(queue)}
             entries = [indexed(member) for member in members]
             moved = await self._moved({entry.case_id for entry in entries if entry.queue not in marks})
-            asked = dict.fromkeys(entry.case_id for entry in entries if entry.queue in marks or entry.case_id in moved)
-            cases = await self._listed(list(asked), mine, limit + 1)
+            candidates = dict.fromkeys(entry.case_id for entry in entries if entry.queue in marks or entry.case_id in moved)
+            cases = await self._listed(list(candidates), mine, limit + 1)
             if len(cases) > limit or len(members) < size:
                 break
         hub = any(is_hub_in(raw, token) for _, raw in cases[:limit])
@@ -190,18 +190,18 @@ class RedisViews(RedisHooks):
 
     async def _moved(self, cases: Set[str]) -> set[str]:
         """Those of the cases that were ever transferred: their index entries do not say whose they are."""
-        asked: dict[int, list[str]] = {}
+        names_by_bucket: dict[int, list[str]] = {}
         for name in sorted(cases):
-            asked.setdefault(bucket_of(name), []).append(name)
+            names_by_bucket.setdefault(bucket_of(name), []).append(name)
         pipe = self._redis.pipeline(transaction=False)
-        for bucket, names in asked.items():
+        for bucket, names in names_by_bucket.items():
             pipe.execute_command("SMISMEMBER", PROJECT.key(bucket, MOVED), *map(brief, names))
             pipe.hget(PROJECT.marks(bucket), "stamp")  # after the values: emptied in between, it is missing here
-        answers = await pipe.execute() if asked else []
+        answers = await pipe.execute() if names_by_bucket else []
         if not all(whole(stamp) for stamp in answers[1::2]):
             raise Rebuilding("the views are being rebuilt")
-        told = zip(asked.values(), answers[0::2], strict=True)
-        return {name for names, found in told for name, is_moved in zip(names, found, strict=True) if is_moved}
+        pairs = zip(names_by_bucket.values(), answers[0::2], strict=True)
+        return {name for names, flags in pairs for name, is_moved in zip(names, flags, strict=True) if is_moved}
 
     async def _listed(self, names: list[str], mine: Callable[[str], bool], most: int) -> list[tuple[Case, bytes]]:
         """At most so many of the cases, those in the queues that `mine` allows, as a list shows them; and whole, as JSON."""
@@ -232,13 +232,13 @@ class RedisViews(RedisHooks):
             raise Rebuilding("the views are being rebuilt")
         few, many = answers[BUCKETS : BUCKETS + 2]
         members = many or newest(few, now_ms)[:size]
-        return {name.decode() for found in answers[:BUCKETS] for name in found}, members
+        return {name.decode() for bucket_queues in answers[:BUCKETS] for name in bucket_queues}, members
 
     async def standings(self) -> list[Standing]:
         names = await self._read_all([("SMEMBERS", PROJECT.key(b, "standings")) for b in range(BUCKETS)])
-        asked = [(bucket, key) for bucket, found in enumerate(names) for key in found]  # type: ignore[attr-defined]
+        bucket_keys = [(bucket, key) for bucket, keys in enumerate(names) for key in keys]  # type: ignore[attr-defined]
         pipe = self._redis.pipeline(transaction=False)
-        for bucket, key in asked:
+        for bucket, key in bucket_keys:
             pipe.zcard(PROJECT.key(bucket, key.decode()))
             pipe.zrange(PROJECT.key(bucket, key.decode()), 0, 0, withscores=True)
             pipe.hget(PROJECT.marks(bucket), "stamp")  # after the values: emptied in between, it is missing here
@@ -246,25 +246,25 @@ class RedisViews(RedisHooks):
         if not all(whole(stamp) for stamp in answers[2::3]):
             raise Rebuilding("the views are being rebuilt")
         totals: dict[bytes, tuple[int, int]] = {}
-        for (_, key), n, first in zip(asked, answers[0::3], answers[1::3], strict=True):
+        for (_, key), n, first in zip(bucket_keys, answers[0::3], answers[1::3], strict=True):
             cases, oldest = totals.get(key, (0, 0))
             since = int(first[0][1]) if first else 0
             totals[key] = cases + n, min(oldest or since, since or oldest)
-        return [_standing(key.decode(), *found) for key, found in sorted(totals.items())]
+        return [_standing(key.decode(), *total) for key, total in sorted(totals.items())]
 
     async def counters(self) -> dict[str, int]:
         totals: dict[str, int] = {}
-        for found in await self._read_all([("HGETALL", PROJECT.key(b, "n")) for b in range(BUCKETS)]):
-            pairs: dict[bytes, bytes] = found  # type: ignore[assignment]
+        for answer in await self._read_all([("HGETALL", PROJECT.key(b, "n")) for b in range(BUCKETS)]):
+            pairs: dict[bytes, bytes] = answer  # type: ignore[assignment]
             for name, n in pairs.items():
                 totals[name.decode()] = totals.get(name.decode(), 0) + int(n)
         return totals
 
     async def book(self, kind: CardKind, period: str) -> Book:
-        found = await read_book(self._redis, kind, period)
-        if found is None:
+        book = await read_book(self._redis, kind, period)
+        if book is None:
             raise Rebuilding("the views are being rebuilt")
-        return found
+        return book
 
     async def overseen(self, about: str) -> Record | None:
         return _if_whole(*await read_one(self._redis, about))
@@ -278,13 +278,13 @@ class RedisViews(RedisHooks):
     async def trail(
         self, tokens: Collection[str], cases: Collection[str], *, known: Set[str], now_ms: int, most: int
     ) -> TrailRead:
-        return await read_trail(self._redis, tokens, cases, known=known, now_ms=now_ms, most=most)
+        return await read_trail(self._redis, tokens, cases, known_cases=known, now_ms=now_ms, most=most)
 
 
-def _if_whole(is_whole: bool, found: Read) -> Read:
+def _if_whole(is_whole: bool, answer: Read) -> Read:
     if not is_whole:
         raise Rebuilding("the views are being rebuilt")
-    return found
+    return answer
 
 
 def _standing(key: str, cases: int, oldest_ms: int) -> Standing:

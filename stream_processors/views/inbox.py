@@ -100,8 +100,8 @@ class RedisInboxes:
         pipe.hget(PROJECT.marks(bucket), "stamp")  # after the values: emptied in between, it is missing here
         *answers, stamp = await pipe.execute()
         _log_of(stamp)
-        found = [_entry(offset, *pair) for (_, offset), pair in zip(placed, _pairs(answers), strict=True)]
-        return [one for one in found if one is not None]
+        entries = [_entry(offset, *pair) for (_, offset), pair in zip(placed, _pairs(answers), strict=True)]
+        return [entry for entry in entries if entry is not None]
 
     async def noticed(self, recipient: str, name: str) -> Entry | None:
         bucket = bucket_of(recipient)
@@ -126,14 +126,14 @@ class RedisInboxes:
         pipe.hget(PROJECT.marks(bucket), "stamp")
         listed, stamp = await pipe.execute()
         _log_of(stamp)
-        wanted = [one.decode().rpartition("/") for one in listed]
+        addresses = [member.decode().rpartition("/") for member in listed]
         pipe = self._redis.pipeline(transaction=False)
-        for recipient, _, name in wanted:
+        for recipient, _, name in addresses:
             pipe.hget(drawer(PROJECT, bucket_of(recipient), "b", name), name)
             pipe.hget(drawer(PROJECT, bucket_of(recipient), "y", name), name)
-        answers = await pipe.execute() if wanted else []
-        found = [(who, _entry(-1, *pair)) for (who, _, _), pair in zip(wanted, _pairs(answers), strict=True)]
-        return [Addressed(who, entry) for who, entry in found if entry is not None]
+        answers = await pipe.execute() if addresses else []
+        entries = [(who, _entry(-1, *pair)) for (who, _, _), pair in zip(addresses, _pairs(answers), strict=True)]
+        return [Addressed(who, entry) for who, entry in entries if entry is not None]
 
 
 def _pairs(answers: Sequence[Any]) -> list[tuple[bytes | None, bytes | None]]:
@@ -142,15 +142,15 @@ def _pairs(answers: Sequence[Any]) -> list[tuple[bytes | None, bytes | None]]:
 
 def _entry(offset: int, body: bytes | None, state: bytes | None) -> Entry | None:
     now_ms = int(time.time() * 1000)
-    said = None if body is None else taken(body, now_ms)
-    if said is None:
+    live_body = None if body is None else taken(body, now_ms)
+    if live_body is None:
         return None
-    return Entry(offset, shown(said), delivery_of(None if state is None else taken(state, now_ms)))
+    return Entry(offset, shown(live_body), delivery_of(None if state is None else taken(state, now_ms)))
 
 
 def _log_of(stamp: bytes | None) -> str:
     """Which `orders.issued.v1` the views are of. Rebuilding while they are not whole."""
-    found = _ISSUED_ID.search(stamp.decode()) if stamp is not None and whole(stamp) else None
-    if found is None:
+    match = _ISSUED_ID.search(stamp.decode()) if stamp is not None and whole(stamp) else None
+    if match is None:
         raise Rebuilding("the views are being rebuilt")
-    return found[1]
+    return match[1]

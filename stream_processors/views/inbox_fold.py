@@ -92,14 +92,14 @@ def project_issued(envelope: RowEnvelope[IssuedRow], offset: int) -> list[Effect
     row = envelope.data
     notice = row.notice
     assert notice is not None
-    noticed = instant_ms(notice.at)
-    ends = noticed + KEPT_MS
+    noticed_ms = instant_ms(notice.at)
+    ends = noticed_ms + KEPT_MS
     member = member_of(notice.recipient, notice.notice_id, ends)
     body = packing.pack(packing.Form.NOTICE, row.shown())
     listed = f"{notice.recipient}/{name_of(member)}"
     return [
         box(bucket_of(notice.recipient), f"i:{notice.recipient}", offset, member, name_of(member), body, ends),
-        keep(bucket_of(notice.case_id), f"g:{notice.case_id}", noticed, listed, ends, OF_A_CASE),
+        keep(bucket_of(notice.case_id), f"g:{notice.case_id}", noticed_ms, listed, ends, OF_A_CASE),
     ]
 
 
@@ -117,8 +117,8 @@ def project_delivered(envelope: RowEnvelope[MarkRow]) -> list[Effect]:
     rank = (row.attempt << 4 | WAYS.index(row.way)) << 32 | crc32(tail)
     slot = SLOTS.index(row.state)
     key = f"u:{row.recipient}"
-    told = mark(bucket_of(row.recipient), key, member, name_of(member), slot, at_ms, rank, tail, ends_of(member))
-    return [told, *_parked(row, name_of(member), at_ms, ends_of(member))]
+    marking = mark(bucket_of(row.recipient), key, member, name_of(member), slot, at_ms, rank, tail, ends_of(member))
+    return [marking, *_parked(row, name_of(member), at_ms, ends_of(member))]
 
 
 def _parked(row: MarkRow, name: str, at_ms: int, ends_ms: int) -> list[Effect]:
@@ -133,19 +133,19 @@ def _parked(row: MarkRow, name: str, at_ms: int, ends_ms: int) -> list[Effect]:
 
 def news(rows: Iterable[IssuedRow | MarkRow]) -> bytes | None:
     """Who has something new: recipients, or with a notice's name behind what was asked for once more. None when nobody has."""
-    found: dict[tuple[str, ...], None] = {}
+    addressed: dict[tuple[str, ...], None] = {}
     for row in rows:
         if isinstance(row, IssuedRow):
             assert row.notice is not None
-            found[row.notice.recipient,] = None
+            addressed[row.notice.recipient,] = None
         elif row.state is DeliveryState.REPLAYED:
-            found[row.recipient, name_of(member_of(row.recipient, row.notice_id, 0))] = None
-    return orjson.dumps(list(found)) if found else None
+            addressed[row.recipient, name_of(member_of(row.recipient, row.notice_id, 0))] = None
+    return orjson.dumps(list(addressed)) if addressed else None
 
 
 def heard(message: bytes) -> list[tuple[str, str]]:
     """What `news` wrote: recipient and the name of a notice, or "" for whatever is new."""
-    return [(one[0], one[1] if len(one) > 1 else "") for one in orjson.loads(message)]
+    return [(parts[0], parts[1] if len(parts) > 1 else "") for parts in orjson.loads(message)]
 
 
 def shown(raw: bytes) -> Issued:

@@ -76,22 +76,22 @@ _CASE = msgspec.json.Decoder(TrailCase)
 
 
 async def read_trail(
-    redis: RedisLike, tokens: Collection[str], cases: Collection[str], *, known: Set[str], now_ms: int, most: int
+    redis: RedisLike, tokens: Collection[str], cases: Collection[str], *, known_cases: Set[str], now_ms: int, most: int
 ) -> TrailRead:
     """See `Views.trail`."""
     names, more = await _indexed(redis, sorted(tokens), now_ms, most)
-    wanted = dict.fromkeys([*cases, *names])
-    found: list[TrailCase] = []
-    seen = set(known)
+    requested = dict.fromkeys([*cases, *names])
+    trail_cases: list[TrailCase] = []
+    read_names = set(known_cases)
     for _ in range(STEPS_FOLLOWED):
-        asked = [name for name in wanted if name not in seen]
-        if not asked:
+        unread = [name for name in requested if name not in read_names]
+        if not unread:
             break
-        seen.update(asked)
-        read = await _cases(redis, asked)
-        found += read
-        wanted = dict.fromkeys(sorted({name for case in read for name in case.elsewhere}))
-    return TrailRead(found, more)
+        read_names.update(unread)
+        read = await _cases(redis, unread)
+        trail_cases += read
+        requested = dict.fromkeys(sorted({name for case in read for name in case.elsewhere}))
+    return TrailRead(trail_cases, more)
 
 
 async def _indexed(redis: RedisLike, tokens: list[str], now_ms: int, most: int) -> tuple[list[str], frozenset[str]]:

@@ -52,8 +52,8 @@ class OverseenRow(Row):
 
     @property
     def record_json(self) -> bytes | None:
-        found = (bytes(getattr(self, part)) for part in PARTS)
-        return next((raw for raw in found if raw != b"null"), None)
+        raw_parts = (bytes(getattr(self, part)) for part in PARTS)
+        return next((raw for raw in raw_parts if raw != b"null"), None)
 
     def answer(self) -> bytes:
         """The change without its record, for whoever asked (an OversightChange again)."""
@@ -121,7 +121,7 @@ async def read_part(redis: RedisLike, part: str) -> tuple[bool, list[Record]]:
     pipe = redis.pipeline(transaction=False)
     for bucket in range(BUCKETS):
         pipe.smembers(PROJECT.key(bucket, _NAMES))
-    names = sorted(name.decode() for found in await pipe.execute() for name in found if name.startswith(f"{part}:".encode()))
+    names = sorted(name.decode() for listed in await pipe.execute() for name in listed if name.startswith(f"{part}:".encode()))
     pipe = redis.pipeline(transaction=False)
     for name in names:
         pipe.hget(PROJECT.key(bucket_of(name), "o", name), "text")

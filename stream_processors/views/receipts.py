@@ -64,7 +64,7 @@ def receipt_json(fact: ReceiptRow, assessed_at: datetime) -> bytes:
         raw["of"] = fact.of
     elif fact.outcome is Outcome.ASSESSED:
         raw |= {"score": fact.score, "severity": fact.sender_severity or fact.severity, "policy": fact.policy}
-        if reasons := [_reason(one) for one in fact.reasons if is_own(one.rule)]:
+        if reasons := [_reason(reason) for reason in fact.reasons if is_own(reason.rule)]:
             raw["reasons"] = reasons
     if fact.routes:
         raw |= {"queues": [route.queue for route in fact.routes], "cases": [route.case_id for route in fact.routes]}
@@ -76,9 +76,9 @@ def receipt_of(signal_id: str, raw: bytes) -> Receipt:
     return Receipt.model_validate({"signal_id": signal_id, **orjson.loads(unpack(raw))})
 
 
-def _reason(one: ReasonRow) -> dict[str, object]:
+def _reason(reason: ReasonRow) -> dict[str, object]:
     """Named members only: a newer version's model may have more, and both must fold the same receipt in an upgrade."""
-    return {"rule": one.rule, "points": one.points, "evidence": one.evidence}
+    return {"rule": reason.rule, "points": reason.points, "evidence": reason.evidence}
 
 
 def withdrawal_json(fact: ReceiptRow) -> bytes:
@@ -89,15 +89,15 @@ def withdrawal_json(fact: ReceiptRow) -> bytes:
 def told(signal_id: str, receipts: Sequence[Receipt], withdrawal: Withdrawal | None) -> Receipt | None:
     """The receipt as its sender sees it: of the newest version, and taken back when it was. A retraction that came before its
     signal is told too."""
-    newest = max(receipts, key=lambda one: one.version, default=None)
+    newest = max(receipts, key=lambda receipt: receipt.version, default=None)
     if withdrawal is None or (newest is not None and newest.version >= withdrawal.below):
         return newest
     if newest is not None and withdrawal.below != FOREVER:
         return newest  # the version that replaces it is on its way
-    gone = {"outcome": Outcome.RETRACTED.value, "retracted_at": withdrawal.at}
+    retracted = {"outcome": Outcome.RETRACTED.value, "retracted_at": withdrawal.at}
     if newest is not None:
-        return newest.model_copy(update=gone)
+        return newest.model_copy(update=retracted)
     if withdrawal.below != FOREVER:
         return None
-    known = {"accepted_at": withdrawal.at, "assessed_at": withdrawal.at, "institution": withdrawal.institution}
-    return Receipt(signal_id=signal_id, **known, **gone)
+    from_withdrawal = {"accepted_at": withdrawal.at, "assessed_at": withdrawal.at, "institution": withdrawal.institution}
+    return Receipt(signal_id=signal_id, **from_withdrawal, **retracted)

@@ -43,11 +43,11 @@ class _Place(NamedTuple):
 
 def tallies(leaves: Iterable[Leaf]) -> list[Effect]:
     """One effect a party and day."""
-    found: dict[_Place, dict[str, int]] = {}
+    figures_by_place: dict[_Place, dict[str, int]] = {}
     for kind, party, at, figure, n in leaves:
-        figures = found.setdefault(_place(kind, party, (at + CHINA).date()), {})
+        figures = figures_by_place.setdefault(_place(kind, party, (at + CHINA).date()), {})
         figures[figure] = figures.get(figure, 0) + n
-    return [tally(*place, *figures.items()) for place, figures in found.items()]
+    return [tally(*place, *figures.items()) for place, figures in figures_by_place.items()]
 
 
 @lru_cache(maxsize=20_000)
@@ -70,7 +70,7 @@ async def read_book(redis: RedisLike, kind: CardKind, period: str) -> Book | Non
     pipe = redis.pipeline(transaction=False)
     for bucket in range(BUCKETS):
         pipe.smembers(PROJECT.key(bucket, PARTIES))
-    parties = sorted(name[1:].decode() for found in await pipe.execute() for name in found if name[:1] == letter)
+    parties = sorted(name[1:].decode() for listed in await pipe.execute() for name in listed if name[:1] == letter)
     pipe = redis.pipeline(transaction=False)
     for party in parties:
         pipe.hgetall(PROJECT.key(bucket_of(party), "z", f"{_LETTERS[kind]}:{period}:{party}"))

@@ -58,15 +58,15 @@ class RedisHooks(RedisInboxes):
             raise Rebuilding("the views are being rebuilt")
         own = f"{endpoint_id}/".encode()
         at_ms = {member[len(own) :].decode(): int(at) for member, at in rows if member.startswith(own)}
-        found: list[Entry] = []
+        parked: list[Entry] = []
         names = list(at_ms)
         for start in range(0, len(names), _AT_ONCE):
             placed = [(urlsafe_b64decode(name), -1) for name in names[start : start + _AT_ONCE]]
             entries = await self._entries(bucket, placed)
-            found += [one for one in entries if _still_parked(one, at_ms[_name(one)])]
-            if len(found) > limit:
+            parked += [entry for entry in entries if _still_parked(entry, at_ms[_name(entry)])]
+            if len(parked) > limit:
                 break
-        return Parked(await self._placed(bucket, found[:limit]), len(found) > limit)
+        return Parked(await self._placed(bucket, parked[:limit]), len(parked) > limit)
 
     async def _placed(self, bucket: int, entries: list[Entry]) -> list[Entry]:
         """With where they stand in the log. One that no inbox shows any more is left out."""

@@ -16,5 +16,5 @@ FOR_EVER_MS = (1 << 47) - 1
 
 def project_endpoints(envelope: Envelope[Endpoints]) -> list[Effect]:
     """An institution's endpoints, for ever, unless a newer revision says otherwise. They are seldom, so they are read in full."""
-    one = envelope.data
-    return [put_newer(bucket_of(one.institution), f"h:{one.institution}", one.revision, dump(one), FOR_EVER_MS)]
+    current = envelope.data
+    return [put_newer(bucket_of(current.institution), f"h:{current.institution}", current.revision, dump(current), FOR_EVER_MS)]

@@ -44,8 +44,8 @@ class Item:
 @dataclass(slots=True, eq=False)
 class Lane:
     """One endpoint. `since_ms`: notices of before are not for it. `trying`: how it goes with the first item; `at_work`: it is
-    being sent; `stopped`: the endpoint wants no more, and the log does not say so yet; `gone`: it was taken away; `once`: notices
-    that the log holds more than once, whatever asks for them (domain/imitated.py): a hub, region and day each."""
+    being sent; `stopped`: the endpoint wants no more, and the log does not say so yet; `is_removed`: it was taken away; `once`:
+    notices that the log holds more than once, whatever asks for them (domain/imitated.py): a hub, region and day each."""
 
     endpoint: Endpoint
     since_ms: int
@@ -56,7 +56,7 @@ class Lane:
     at_work: bool = False
     failing: bool = False
     stopped: bool = False
-    gone: bool = False
+    is_removed: bool = False
 
     @property
     def head(self) -> Item | None:
@@ -97,12 +97,12 @@ class Lane:
     def overdue(self, now: datetime, retries: Retries, owned_ms: int, most: int) -> list[Item]:
         """What has waited, behind an item that was given up, for as long as that one was tried."""
         ends_ms = instant_ms(now) - retries.give_up_s * 1000
-        return _while(self.items.values(), lambda one: self.begun_ms(one, owned_ms) < ends_ms, most)
+        return _while(self.items.values(), lambda item: self.begun_ms(item, owned_ms) < ends_ms, most)
 
     def outlived(self, now: datetime, most: int) -> list[Item]:
         """What no inbox shows any more."""
         ends_ms = instant_ms(now) - _KEPT_MS
-        return _while(self.items.values(), lambda one: max(one.noticed_ms, one.begun_ms if one.again else 0) < ends_ms, most)
+        return _while(self.items.values(), lambda item: max(item.noticed_ms, item.begun_ms if item.again else 0) < ends_ms, most)
 
     def put(self, item: Item) -> None:
         """Behind the others; what is there stays where it is."""
@@ -117,9 +117,9 @@ class Lane:
         """False for what was issued before, of the kind that is issued again and again."""
         if message.kind != NoticeKind.IMITATED:
             return True
-        known = message.name in self.once
+        was_issued = message.name in self.once
         self.once.add(message.name)
-        return not known
+        return not was_issued
 
     def take(self, name: str) -> None:
         item = self.items.pop(name, None)
@@ -135,12 +135,12 @@ class Lane:
 
 
 def _while(items: Iterable[Item], holds: Callable[[Item], bool], most: int) -> list[Item]:
-    found: list[Item] = []
+    leading: list[Item] = []
     for item in items:
-        if len(found) >= most or not holds(item):
+        if len(leading) >= most or not holds(item):
             break
-        found.append(item)
-    return found
+        leading.append(item)
+    return leading
 
 
 class Lanes:
@@ -162,25 +162,25 @@ class Lanes:
     def known(self, institution: str) -> Endpoints | None:
         return self._known.get(institution)
 
-    def registered(self, one: Endpoints, at_ms: int) -> list[Lane]:
+    def registered(self, registration: Endpoints, at_ms: int) -> list[Lane]:
         """Takes an institution's endpoints as they are from now on; the lanes that are new."""
-        known = self._known.get(one.institution)
-        if known is not None and one.revision <= known.revision:
+        previous = self._known.get(registration.institution)
+        if previous is not None and registration.revision <= previous.revision:
             return []
-        self._known[one.institution] = one
-        before, found, new = self._lanes.get(one.institution, {}), {}, []
-        for endpoint in one.endpoints:
+        self._known[registration.institution] = registration
+        before, lanes, new = self._lanes.get(registration.institution, {}), {}, []
+        for endpoint in registration.endpoints:
             lane = before.pop(endpoint.endpoint_id, None)
             if lane is None:
                 new.append(lane := Lane(endpoint, at_ms))
             elif (lane.stopped or lane.endpoint.disabled_at is not None) and endpoint.disabled_at is None:
                 lane.trying, lane.failing = None, False
             lane.endpoint, lane.stopped = endpoint, False
-            found[endpoint.endpoint_id] = lane
+            lanes[endpoint.endpoint_id] = lane
         for lane in before.values():
-            lane.gone = True
+            lane.is_removed = True
             lane.items.clear()
-        self._lanes[one.institution] = found
+        self._lanes[registration.institution] = lanes
         return new
 
     def issued(self, message: Message, recipient: str, place: int, at_ms: int, only: Lane | None = None) -> None:
@@ -198,15 +198,15 @@ class Lanes:
 
     def marked(self, mark: DeliveryMark, place: int, at_ms: int) -> bool:
         """A mark is in the log. False when it asks for a notice without saying where that is."""
-        name, found = id_of(mark.recipient, mark.notice_id), True
+        name, is_placed = id_of(mark.recipient, mark.notice_id), True
         for endpoint_id, lane in self._lanes.get(mark.recipient, {}).items():
             own = mark.endpoint in (None, endpoint_id)
             if mark.state is DeliveryState.ACKNOWLEDGED or (mark.way == "webhook" and own and mark.state in _ENDS):
                 lane.take(name)
             elif mark.state is DeliveryState.REPLAYED and own:
-                found = self._again(lane, mark, name, place, at_ms) and found
+                is_placed = self._again(lane, mark, name, place, at_ms) and is_placed
         self.marks = place + 1
-        return found
+        return is_placed
 
     def _again(self, lane: Lane, mark: DeliveryMark, name: str, place: int, at_ms: int) -> bool:
         item = lane.items.get(name)
@@ -224,7 +224,7 @@ class Lanes:
     def lowest(self, issued: int, marks: int) -> tuple[int, int]:
         """From where notices and marks must be read to find again what is pending. `issued`, `marks`: the next of each."""
         for lane in self:
-            first = next((one for one in lane.items.values() if not one.again), None)
+            first = next((item for item in lane.items.values() if not item.again), None)
             issued = issued if first is None else min(issued, first.place)
             head = lane.head
             marks = marks if head is None else min(marks, head.marked)

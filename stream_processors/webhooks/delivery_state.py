@@ -85,22 +85,22 @@ class Move(NamedTuple):
     effect: Effect | None = None
 
 
-def _told(delivery: Delivery, word: Word) -> dict[str, Any]:
+def _count_attempt(delivery: Delivery, word: Word) -> dict[str, Any]:
     attempts = max(delivery.attempts, word.attempt)
     return {"attempts": attempts, "status": word.answer.status, "why": word.answer.why, "next_at": None}
 
 
 def _receive(delivery: Delivery, word: Word) -> dict[str, Any]:
-    return {**_told(delivery, word), "received_at": delivery.received_at or word.now}
+    return {**_count_attempt(delivery, word), "received_at": delivery.received_at or word.now}
 
 
 def _retry(delivery: Delivery, word: Word) -> dict[str, Any]:
-    told, retries = _told(delivery, word), word.retries
-    tries = told["attempts"] - delivery.round_from
+    counted, retries = _count_attempt(delivery, word), word.retries
+    tries = counted["attempts"] - delivery.round_from
     next_at = word.now + timedelta(seconds=wait_s(delivery, tries, word.answer.retry_after_s, retries))
     if tries >= retries.attempts or next_at > delivery.round_at + timedelta(seconds=retries.give_up_s):
-        return {**told, "state": State.PARKED, "why": f"given up after {tries} attempts: {word.answer.why}"[:300]}
-    return {**told, "next_at": next_at}
+        return {**counted, "state": State.PARKED, "why": f"given up after {tries} attempts: {word.answer.why}"[:300]}
+    return {**counted, "next_at": next_at}
 
 
 def _acknowledge(delivery: Delivery, word: Word) -> dict[str, Any]:
@@ -115,8 +115,8 @@ def _replay(delivery: Delivery, word: Word) -> dict[str, Any]:
 TABLE: dict[tuple[State, Event], Move] = {
     **{(state, Outcome.DELIVERED): Move(State.RECEIVED, _receive) for state in (*UNDER_WAY, State.PARKED)},
     **{(state, Outcome.RETRY_LATER): Move(State.RETRYING, _retry) for state in UNDER_WAY},
-    **{(state, Outcome.REFUSED): Move(State.PARKED, _told) for state in UNDER_WAY},
-    **{(state, Outcome.GONE): Move(State.PARKED, _told) for state in UNDER_WAY},
+    **{(state, Outcome.REFUSED): Move(State.PARKED, _count_attempt) for state in UNDER_WAY},
+    **{(state, Outcome.GONE): Move(State.PARKED, _count_attempt) for state in UNDER_WAY},
     **{(State.PARKED, outcome): Move(State.PARKED) for outcome in Outcome if outcome is not Outcome.DELIVERED},
     **{(State.RECEIVED, outcome): Move(State.RECEIVED) for outcome in Outcome},
     **{(State.ACKNOWLEDGED, outcome): Move(State.ACKNOWLEDGED) for outcome in Outcome},

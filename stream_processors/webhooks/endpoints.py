@@ -32,13 +32,13 @@ class EndpointIn(Strict):
     kinds: Annotated[tuple[Wanted, ...], Field(min_length=1), AtMost(32)]
 
 
-def faults_of(body: EndpointIn, *, calls: Calls, known: Collection[str]) -> tuple[Fault, ...]:
-    """What is wrong with a registration, by place. `known`: the kinds of message that there are."""
+def faults_of(body: EndpointIn, *, calls: Calls, kinds: Collection[str]) -> tuple[Fault, ...]:
+    """What is wrong with a registration, by place. `kinds`: the kinds of message that there are."""
     target = guard.target_of(body.url, calls)
     faults = [Fault("/url", target.why)] if isinstance(target, Refusal) else []
     for number, kind in enumerate(body.kinds):
-        if not any(one == kind or one.startswith(f"{kind}.") for one in known):
-            faults.append(Fault(f"/kinds/{number}", f"there is no such kind; there are {', '.join(sorted(known))}"[:300]))
+        if not any(existing == kind or existing.startswith(f"{kind}.") for existing in kinds):
+            faults.append(Fault(f"/kinds/{number}", f"there is no such kind; there are {', '.join(sorted(kinds))}"[:300]))
         elif kind in body.kinds[:number]:
             faults.append(Fault(f"/kinds/{number}", "the kind stands twice"))
     return tuple(faults)
@@ -56,7 +56,7 @@ def register(
     now: datetime,
 ) -> tuple[Endpoint, str]:
     """The registration and its secret, which is told only now. Refused (`invalid-endpoint`) with a fault for each place."""
-    if faults := faults_of(body, calls=hooks.calls, known=known):
+    if faults := faults_of(body, calls=hooks.calls, kinds=known):
         raise Refused(INVALID, f"{faults[0].pointer}: {faults[0].detail}", faults)
     text = sign.secret_of(random_bytes)
     endpoint = Endpoint.trusted(
@@ -91,18 +91,18 @@ def rotate(
 ) -> tuple[Endpoint, str]:
     """A new secret. The ones before it go on signing for a while, but with `at_once` (somebody else has them)."""
     until = now if at_once else now + timedelta(seconds=hooks.overlap_s)
-    kept = tuple(_ending(one, until) for one in endpoint.secrets if _live(one, now) and until > now)
-    if len(kept) >= MOST_SECRETS:
-        said = f"{MOST_SECRETS} secrets sign now; wait until the oldest has ended, or replace them at once"
-        raise Refused(INVALID, said, ())
+    retained = tuple(_ending(secret, until) for secret in endpoint.secrets if _live(secret, now) and until > now)
+    if len(retained) >= MOST_SECRETS:
+        detail = f"{MOST_SECRETS} secrets sign now; wait until the oldest has ended, or replace them at once"
+        raise Refused(INVALID, detail, ())
     text = sign.secret_of(random_bytes)
-    secrets = (_sealed(text, endpoint.endpoint_id, sealer, now), *kept)
+    secrets = (_sealed(text, endpoint.endpoint_id, sealer, now), *retained)
     return endpoint.model_copy(update={"secrets": secrets, "changed_at": now}), text
 
 
 def live_secrets(endpoint: Endpoint, sealer: Sealer, now: datetime) -> Sequence[str]:
     """The secrets to sign with at `now`, the newest first. UnsealError when the key is not here."""
-    return [sealer.unseal(one.sealed, _context(endpoint.endpoint_id)) for one in endpoint.secrets if _live(one, now)]
+    return [sealer.unseal(secret.sealed, _context(endpoint.endpoint_id)) for secret in endpoint.secrets if _live(secret, now)]
 
 
 def disable(endpoint: Endpoint, why: str, now: datetime) -> Endpoint:

@@ -53,8 +53,8 @@ class SystemResolver:
         if (work := self._running.get(at)) is None:
             work = self._running[at] = asyncio.get_running_loop().run_in_executor(self._threads, _look_up, host, port)
             work.add_done_callback(lambda done: self._over(at, done))
-        found = await asyncio.shield(work)
-        return list(dict.fromkeys(str(address[0]) for *_, address in found))
+        addresses = await asyncio.shield(work)
+        return list(dict.fromkeys(str(address[0]) for *_, address in addresses))
 
     def _over(self, at: tuple[str, int], done: asyncio.Future[list[Any]]) -> None:
         self._running.pop(at, None)

@@ -75,13 +75,13 @@ def message_of(value: bytes | None, recipient: str, sealer: Sealer) -> Message:
         raise ValueError("the notice is another recipient's than the record's key")
     kind = kind_of(row.kind, order.kind if order else None)
     data = with_basis(row.data, opened(sealer, order.basis_sealed, f"{order.order_id}/basis") if order else None)
-    said = told(Notice.trusted(says=row.says, data=data))
+    text = told(Notice.trusted(says=row.says, data=data))
     notice = HookNotice.trusted(
         notice_id=row.notice_id,
         kind=row.kind,
         says=row.says,
-        zh=said.zh,
-        en=said.en,
+        zh=text.zh,
+        en=text.en,
         at=row.at,
         case_id=row.case_id,
         order_id=row.order_id,

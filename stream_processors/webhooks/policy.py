@@ -21,7 +21,7 @@ _WIDEST = {4: 8, 6: 16}
 
 
 def _narrow(networks: tuple[Network, ...]) -> tuple[Network, ...]:
-    if wide := [str(one) for one in networks if one.prefixlen < _WIDEST[one.version]]:
+    if wide := [str(network) for network in networks if network.prefixlen < _WIDEST[network.version]]:
         raise ValueError(f"{', '.join(wide)} is too wide: /8 or narrower for IPv4, /16 or narrower for IPv6")
     return networks
 
@@ -79,10 +79,10 @@ class Hooks(Strict):
     def loosened(self) -> str | None:
         """What is called beside public names over HTTPS, for the log to say loudly; None when nothing is."""
         calls = self.calls
-        found = ["plain http"] if calls.plain_http else []
-        found += ["addresses in place of names"] if calls.literals else []
-        found += [f"the networks {', '.join(map(str, calls.allowed))}"] if calls.allowed else []
-        return " and ".join(found) or None
+        exceptions = ["plain http"] if calls.plain_http else []
+        exceptions += ["addresses in place of names"] if calls.literals else []
+        exceptions += [f"the networks {', '.join(map(str, calls.allowed))}"] if calls.allowed else []
+        return " and ".join(exceptions) or None
 
 
 def load_hooks(path: Path | None) -> Hooks:

@@ -73,25 +73,25 @@ def headers(secrets: Sequence[str], *, message_id: str, sent_at: datetime, body:
 
 
 def verify(
-    secrets: Iterable[str], given: Mapping[str, str], body: bytes, *, now: datetime, tolerance_s: int = TOLERANCE_S
+    secrets: Iterable[str], received: Mapping[str, str], body: bytes, *, now: datetime, tolerance_s: int = TOLERANCE_S
 ) -> str:
-    """The message's id, when one of its signatures is of one of the secrets. `given`: headers with names in lower case, `body`
+    """The message's id, when one of its signatures is of one of the secrets. `received`: headers with names in lower case, `body`
     the bytes as they came. BadSignature says what is wrong."""
-    message_id, at = given.get("webhook-id", ""), given.get("webhook-timestamp", "")
+    message_id, at = received.get("webhook-id", ""), received.get("webhook-timestamp", "")
     if not _ID.fullmatch(message_id):
         raise BadSignature("webhook-id is missing or is no id")
     if not _TIME.fullmatch(at):
         raise BadSignature("webhook-timestamp is missing or is no number of seconds")
     if abs(now.timestamp() - int(at)) > tolerance_s:
         raise BadSignature("webhook-timestamp is too far from now")
-    found = _signatures(given.get("webhook-signature", ""))
-    if not found:
+    signatures = _signatures(received.get("webhook-signature", ""))
+    if not signatures:
         raise BadSignature(f"webhook-signature has no signature of {SCHEME}")
     good = False
     for secret in secrets:
         right = b64encode(_mac(key_of(secret), message_id, int(at), body))
-        for one in found:
-            good |= hmac.compare_digest(right, one)
+        for candidate in signatures:
+            good |= hmac.compare_digest(right, candidate)
     if not good:
         raise BadSignature("no signature is of a known secret")
     return message_id
@@ -99,5 +99,5 @@ def verify(
 
 def _signatures(header: str) -> list[bytes]:
     """The signatures of our scheme. Others (`v1a`) are not ours to judge."""
-    pairs = (one.partition(",") for one in header.split(" ")[:SIGNATURES_READ])
+    pairs = (part.partition(",") for part in header.split(" ")[:SIGNATURES_READ])
     return [value.encode() for scheme, _, value in pairs if scheme == SCHEME and value]

@@ -49,15 +49,15 @@ def target_of(url: str, calls: Calls) -> Target | Refusal:
         return _refused(f"a URL has at most {calls.longest_url} characters")
     if not _PLAIN.fullmatch(url):
         return _refused("a URL is printable ASCII without spaces, backslash and fragment; write a Chinese name in its xn-- form")
-    found = _URL.fullmatch(url)
-    if found is None:
+    match = _URL.fullmatch(url)
+    if match is None:
         return _refused("a URL is https://name/path")
-    scheme, target = found["scheme"].lower(), found["target"] or "/"
+    scheme, target = match["scheme"].lower(), match["target"] or "/"
     if scheme != "https" and not (calls.plain_http and scheme == "http"):
         return _refused("only https is called")
-    if "@" in found["authority"]:
+    if "@" in match["authority"]:
         return _refused("a URL has no user and no password")
-    parts = _AUTHORITY.fullmatch(found["authority"])
+    parts = _AUTHORITY.fullmatch(match["authority"])
     if parts is None:
         return _refused("a URL has a host and, if any, a port from 1 to 65535")
     port = int(parts["port"] or DEFAULT_PORTS[scheme])

@@ -77,7 +77,7 @@ async def test_a_source_is_known_by_the_joins_too_when_its_facts_are_lost_with_i
     world.log.lose_tail(SUBMITTED, p, 4)
     world.log.lose_tail(ASSESSED, p, 5)
     found = await find_damage(world.log, (SUBMITTED,))
-    assert [(one.partition, one.end, one.known) for one in found] == [(p, 8, 12)]
+    assert [(one.partition, one.end, one.known_end) for one in found] == [(p, 8, 12)]
 
 
 async def test_a_whole_log_has_no_damage() -> None:

@@ -30,7 +30,7 @@ def _state(topic: Topic, copies: int = 3, **changed: str) -> TopicState:
 
 
 def _faults(topic: Topic, state: TopicState, brokers: int = 3) -> list[tuple[str, str, str]]:
-    return [(one.name, one.value, one.wanted) for one in find_faults([topic], {topic.name: state}, range(1, brokers + 1))]
+    return [(one.name, one.value, one.target) for one in find_faults([topic], {topic.name: state}, range(1, brokers + 1))]
 
 
 def test_of_three_copies_two_have_a_record_before_it_is_acknowledged_and_of_one_that_one() -> None:
@@ -86,7 +86,7 @@ def test_a_raw_topic_keeps_readable_records_no_longer_than_the_table_says_and_st
 def test_fewer_copies_than_brokers_allow_is_a_fault_whose_command_keeps_the_copies_that_are_there() -> None:
     state = replace(_state(SUBMITTED, 1), partitions=tuple(Partition(p, 2, (2,), (2,)) for p in range(8)))
     (fault,) = find_faults([SUBMITTED], {SUBMITTED.name: state}, [1, 2, 3, 4])
-    assert (fault.name, fault.value, fault.wanted) == ("the number of copies", "1", "3")
+    assert (fault.name, fault.value, fault.target) == ("the number of copies", "1", "3")
     plan = json.loads(re.findall(r"echo '(.*?)'", fault.command)[0])
     assert [one["partition"] for one in plan["partitions"]] == list(range(8))
     for one in plan["partitions"]:
@@ -125,4 +125,4 @@ def test_the_refusal_says_topic_value_wanted_value_and_the_exact_command() -> No
 def test_other_partitions_than_the_table_s_are_a_fault_that_no_command_mends() -> None:
     state = _state(SUBMITTED)
     (fault,) = find_faults([SUBMITTED], {SUBMITTED.name: replace(state, partitions=state.partitions[:4])}, [1, 2, 3])
-    assert (fault.name, fault.value, fault.wanted) == ("the number of partitions", "4", "8")
+    assert (fault.name, fault.value, fault.target) == ("the number of partitions", "4", "8")

@@ -216,7 +216,7 @@ async def test_what_retention_deleted_unread_is_told_and_passed(world: World) ->
     world.log.delete_before(SUBMITTED, 0, 3)
     agent = world.workers["assess"][0].agent
     told: list[str] = []
-    agent._told = told.append
+    agent._tell = told.append
     positions = await agent.assigned([(topic.name, p) for topic in STAGES["assess"].reads for p in range(8)])
     assert positions[SUBMITTED.name, 0] == 3
     assert "records 2 to 3 were deleted by retention" in told[0]

@@ -125,9 +125,9 @@ async def test_a_lost_place_is_found_without_reading_all_notices(world: World) -
         put_change(world, change(n, (notice(n),)), n % 2)
         await world.poll("deliver", 0)
     agent: Any = world.workers["deliver"][0].agent
-    agent._told = (said := list[str]()).append
+    agent._tell = (said := list[str]()).append
     # the notices of the last minute may be lost: what they tell is not believed
-    assert await agent._found({0, 1}) == {0: {"e0": 13, "h0": 13}, 1: {"e1": 13, "h1": 13}}
+    assert await agent._find_places({0, 1}) == {0: {"e0": 13, "h0": 13}, 1: {"e1": 13, "h1": 13}}
     assert "4 notices were read" in said[0]
 
 

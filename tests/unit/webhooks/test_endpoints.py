@@ -91,7 +91,7 @@ def test_of_an_address_only_host_and_port_are_readable(url: str, shown: str) -> 
 
 
 def test_a_good_registration_has_no_faults() -> None:
-    assert faults_of(body(), calls=Calls(), known=KNOWN) == ()
+    assert faults_of(body(), calls=Calls(), kinds=KNOWN) == ()
 
 
 @pytest.mark.parametrize(
