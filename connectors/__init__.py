@@ -1,1 +1,1 @@
-"""One folder an outside form; one contract (`port.py`), one engine (`feed.py`), one way in (`gateway.py`)."""
+"""One folder an outside form; one contract (`contract.py`), one engine (`engine.py`), one way in (`gateway_client.py`)."""

@@ -60,7 +60,7 @@ from stream_processors.views.webhook_endpoints_fold import project_endpoints
 
 
 def _assess_marks(envelope: Any, record: Record, marks: dict[str, int]) -> dict[str, int]:
-    """`e`: what the facts before this offset ask for is in the log; `h`, `hw`: the next source of each input there (joins.py)."""
+    """`e`: what the facts before this offset ask for is in the log; `h`, `hw`: the next source of each input there."""
     p = record.partition
     emitted = envelope.data.emitted
     if emitted > marks.get(f"e{p}", 0) and emitted == record.offset:

@@ -1,6 +1,6 @@
 """A call as steps without I/O: a generator yields what to ask and how long to wait, and is told what was answered.
 
-So retries, waits and what they mean are written once; `drive.py` runs them with a blocking or an asynchronous connection.
+So retries, waits and what they mean are written once; `transport.py` runs them with a blocking or an asynchronous connection.
 Invariant: what may be in the log is only ever sent again as it was, under the same reference.
 """
 

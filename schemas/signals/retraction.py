@@ -41,9 +41,9 @@ class Standing(Stored):
 
     `content_id` and `sighted` (tokens, of a lead with its mark) name its sightings, `traces` (kind of set, token, member) what it
     left of victims and transfers, `primary` its subject; `queues` where it joined a case, the rest is what it added there.
-    `case_key`: what the cases' ids are made of where that is not the primary subject (domain/hubs.py). `freed`: no other signal
-    holds the content, its sightings and traces go with it. `accepted_at`, `noticed_at`: when it counted as a report, and since
-    when its sender knew (None in facts of before there were scorecards).
+    `case_key`: what the cases' ids are made of where that is not the primary subject (domain/signals/hubs.py).
+    `freed`: no other signal holds the content, its sightings and traces go with it. `accepted_at`, `noticed_at`: when it
+    counted as a report, and since when its sender knew (None in facts of before there were scorecards).
     """
 
     signal_id: Name

@@ -21,7 +21,7 @@ from stream_processors.state.store import Check, LostState, Marks, Store, Write
 from stream_processors.state.streams import Stage
 
 EMITTED = "ehlij"
-"""Marks that facts give back only to within a poll (pipeline.py): after a loss they may differ by bucket, the lowest holds."""
+"""Marks that facts give back only to within a poll (topology.py): after a loss they may differ by bucket, the lowest holds."""
 
 Batch = Mapping[tuple[str, int], Sequence[Record]]
 """One poll's records by (topic, partition)."""

@@ -1,8 +1,8 @@
 """What the log still holds of decisions whose facts it has lost: the joins that were appended for them, and what took them back.
 
 Such a signal is decided again, and may come out otherwise: what was decided before it in other partitions may come after it now.
-But its first join stands, and a second one would be an echo (domain/first_decision.py). Invariant: what is read here was appended
-after the facts that are gone, so that all of it is found from the newest fact on that is left.
+But its first join stands, and a second one would be an echo (domain/signals/first_decision.py). Invariant: what is
+read here was appended after the facts that are gone, so that all of it is found from the newest fact on that is left.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """webhook: calls institutions with their notices, until each endpoint has them or a person must look.
 
-A poll's step folds what is pending into memory (webhooks/lanes.py) and moves the places; the calls go on beside it (calls.py).
+A poll's step folds what is pending into memory (webhooks/delivery_queue.py) and moves the places; the calls go on beside it
+(webhook_sender.py).
 The state in Redis is places alone: the next records, and the lowest from which what is pending is found again. Invariant: a
 notice leaves only by a mark in the log, so it reaches its endpoint at least once or is parked, whoever dies when.
 """

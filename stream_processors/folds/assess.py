@@ -99,7 +99,7 @@ def fold_assess(envelope: RowEnvelope[AssessedRow]) -> list[Effect]:
 
 
 def _traces(fact: AssessedSignal) -> list[Effect]:
-    """Sightings, what befell victims, transfers: what the observation of this signal has added (agents/observing.py)."""
+    """Sightings, what befell victims, transfers: what the observation of this signal has added (agents/feature_queries.py)."""
     assert fact.content_id and fact.institution and fact.occurred_at
     occurred, until = instant_ms(fact.occurred_at), fact.sightings_until_ms
     effects = [

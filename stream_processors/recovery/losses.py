@@ -3,7 +3,7 @@
 What is known of a partition is what the marks in Redis, the facts and the origins in the log say. Where the log and that part,
 the new generation begins: what stands there now counts as new. Nothing else is changed here. The barrier of each stage folds its
 state anew where it holds facts that are gone, and the stages ask again for what was lost with them (state/restore.py,
-agents/emission.py). Invariant: no record that stands in the log is left behind, and none counts twice.
+agents/repeated_emissions.py). Invariant: no record that stands in the log is left behind, and none counts twice.
 """
 
 from __future__ import annotations

@@ -81,7 +81,7 @@ class PolledHistogram(Histogram):
 
 
 class Stages(_Process):
-    """The workers' metrics. `stage` is one of pipeline.py's, or intake."""
+    """The workers' metrics. `stage` is one of topology.py's, or intake."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -56,7 +56,7 @@ def drop(bucket: int, key: str) -> Effect:
 
 
 def sighting(content: str, beside: str) -> str:
-    """How a sighting is named: by its content, and what it was seen beside, if that counts (domain/hubs.py)."""
+    """How a sighting is named: by its content, and what it was seen beside, if that counts (domain/signals/hubs.py)."""
     return f"{content}>{beside}" if beside else content
 
 
@@ -136,7 +136,8 @@ def unrank(bucket: int, key: str, member: str | bytes) -> Effect:
 
 
 def settle(bucket: int, case: bytes, revision: int, first_ms: int, many: int, moments: bytes) -> Effect:
-    """The due moments of the case (`brief`) at this revision: none, or the first of them and all packed (state/dues.py)."""
+    """The due moments of the case (`brief`) at this revision: none, or the first of them and all packed
+    (state/deadline_index.py)."""
     return Effect(bucket, ("settle", b"c:" + case, revision, first_ms, many, moments))
 
 
@@ -146,8 +147,8 @@ def count(bucket: int, key: str, field: str, by: int = 1) -> Effect:
 
 
 def tally(bucket: int, key: str, ends_ms: tuple[int, int, int], *figures: tuple[str, int]) -> Effect:
-    """Adds to figures of a party's day (state/cells.py), and with it to those of its month and its year, which end at `ends_ms`.
-    Once because the marks let a fact be folded once. Numbers of more than 53 bits are text: Lua's are doubles."""
+    """Adds to figures of a party's day (views/scorecards.py), and with it to those of its month and its year, which end at
+    `ends_ms`. Once because the marks let a fact be folded once. Numbers of more than 53 bits are text: Lua's are doubles."""
     figure_args = [part for name, n in figures for part in (name, n if -_EXACT < n < _EXACT else str(n))]
     return Effect(bucket, ("tally", key, *ends_ms, len(figures), *figure_args))
 

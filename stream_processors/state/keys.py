@@ -29,25 +29,25 @@ def whole(stamp: bytes | None) -> bool:
 
 class Namespace(NamedTuple):
     """One stage's keys: `{as3}s:k1.…`, its marks in `{as3}m`. Those of r, c, j, a, b, y, k, small ones of project's
-    t, and what is the only one of its s or v lie in drawers (drawers.py).
+    t, and what is the only one of its s or v lie in drawers (shared_hashes.py).
 
     intake:  marks alone
     assess:  r = a version of a sender's reference, c = a content, s = sightings of an indicator, k = case queues of a subject,
              v = what befell a victim, f = transfers of a suspect (with a `!` behind: what was taken back of these), d = confirmed
              cases of a subject, t = the floor of a signal (versions below it are dead; it lies beside its r), j = what a version
-             added. Of leads of organized crime the names of subjects have a mark (domain/leads.py): they are sets of their own
+             added. Of leads of organized crime the names of subjects have a mark (domain/signals/leads.py): sets of their own
     track:   k = a case, u = the cases that ordered something about an account, each with how often (caps)
     deliver, webhook: their places (marks) and nothing else
-    oversee: k = an assessment, measure, data request, campaign (overseen.py)
+    oversee: k = an assessment, measure, data request, campaign (views/oversight.py)
     timekeeper: c = the due moments of a case, d = cases by their first moment, o = the parts that d is cut into, n = how many
-             moments there are (dues.py; its buckets belong to partitions)
+             moments there are (deadline_index.py; its buckets belong to partitions)
     project: r = a receipt, x = a signal's newest retraction or correction, k = a case, q = a queue's ranking, w = its cases that
-             stand alike, a = an action's outcome, t = cases of an indicator (index.py), moved = cases that were transferred
-             (index.py), n = counters, queues and standings = the names of all q and w; of inboxes (inbox.py): i = a
+             stand alike, a = an action's outcome, t = cases of an indicator (case_refs.py), moved = cases that were transferred
+             (case_refs.py), n = counters, queues and standings = the names of all q and w; of inboxes (views/inbox.py): i = a
              recipient's notices, u = those it has not received, b = what one says, y = what became of it, g = a case's
-             notices, p = those that no endpoint took, h = an institution's endpoints; of scorecards (cells.py): z = a party's
-             cells of a period, parties = their names; of `oversee` (overseen.py): o = what it keeps, overseen = the names of
-             what is listed
+             notices, p = those that no endpoint took, h = an institution's endpoints; of scorecards (views/scorecards.py): z = a
+             party's cells of a period, parties = their names; of `oversee` (views/oversight.py): o = what it keeps, overseen = the names
+             of what is listed
     """
 
     tag: str
@@ -83,6 +83,6 @@ NAMESPACES = {
 
 
 def namespace_of(stage: str) -> Namespace:
-    """Of a stage by its name in `all_stages` (pipeline.py): `assess`, `intake bank-001`."""
+    """Of a stage by its name in `all_stages` (topology.py): `assess`, `intake bank-001`."""
     name, _, institution = stage.partition(" ")
     return intake(institution) if name == "intake" else NAMESPACES[name]

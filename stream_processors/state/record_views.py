@@ -55,7 +55,7 @@ class ReasonRow(Row):
 
 
 class EventRow(Row):
-    """A view of EventFact: what leaves traces (domain/traces.py)."""
+    """A view of EventFact: what leaves traces (domain/signals/evidence_sets.py)."""
 
     type: str
     at: Utc

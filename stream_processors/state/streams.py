@@ -77,7 +77,7 @@ class FactStream:
 @dataclass(frozen=True)
 class Stage:
     """`reads`: its input; `streams`: what its state is a fold of. Those of them that are inputs, too, are folded as they
-    come (agents/folding.py). Without any, its state is its places (agents/deliver.py). `early`: inputs that leave something
+    come (agents/projecting.py). Without any, its state is its places (agents/deliver.py). `early`: inputs that leave something
     in the state before their facts are recorded, as the claim of a reference."""
 
     name: str

@@ -96,7 +96,7 @@ class Views(Inboxes, Hooked, Protocol):
         """The scorecards' cells of a period (cells.py), by party; who has none is there with none."""
 
     async def overseen(self, about: str) -> Record | None:
-        """An assessment, measure, data request or campaign (overseen.py)."""
+        """An assessment, measure, data request or campaign (views/oversight.py)."""
 
     async def all_overseen(self, part: str) -> list[Record]:
         """All records of a part that is listed."""

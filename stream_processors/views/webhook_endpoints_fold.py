@@ -1,6 +1,6 @@
 """Endpoints of institutions in the views: one value an institution, of its newest revision. What they did not take is inbox.py's.
 
-Invariant: of two records with one revision the first counts, as for the sender (webhooks/lanes.py).
+Invariant: of two records with one revision the first counts, as for the sender (webhooks/delivery_queue.py).
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """The load while things break: institutions that send until they are acknowledged, correct and take back, and all who work in the
-loop (people.py), or changes its endpoints (hooks.py).
+loop (simulated_users.py), or changes its endpoints (hooks.py).
 
 Invariant: a sender stops only at an answer that is final, and the ledger knows exactly what the system promised.
 """

@@ -1,5 +1,5 @@
-"""The slow oracle of the loop: what must hold between what people were answered (book.py), what the log says happened
-(happened.py) and what reached the inboxes. Pure; every difference is a sentence that a person can act on.
+"""The slow oracle of the loop: what must hold between what people were answered (request_journal.py), what the log says happened
+(log_history.py) and what reached the inboxes. Pure; every difference is a sentence that a person can act on.
 
 It shares no code with the stages. Invariant: each check looks at one promise, and can fail (test_loop_oracle.py holds that).
 """

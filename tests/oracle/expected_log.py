@@ -25,7 +25,7 @@ class Identity:
 
     `blurred`: the reference was sent with several bodies, and nobody knows which came first. Each is an identity then, none
     is sure, and `acknowledged` tells whether one of them is in the log. `accepted_ms`: between when and when its first record
-    was appended. `fate`: whether it counts in the end, as far as what senders took back goes (taken_back.py).
+    was appended. `fate`: whether it counts in the end, as far as what senders took back goes (retractions.py).
     """
 
     who: str

@@ -1,7 +1,8 @@
 """Who is told what because a case is another one now: feedback, early warnings, reports that were taken back. Pure.
 
-Feedback is read with the signal at any time (domain/feedback.py); it is sent only when the outcome, what was done or the amount
-changed. Invariant: who acted on a report, or was warned, is told when it is taken back; nobody learns whose report it was.
+Feedback is read with the signal at any time (domain/notifications/feedback.py); it is sent only when the outcome, what was
+done or the amount changed. Invariant: who acted on a report, or was warned, is told when it is taken back; nobody learns whose
+report it was.
 """
 
 from __future__ import annotations

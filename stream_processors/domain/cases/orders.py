@@ -1,7 +1,8 @@
 """Orders and measures in their case: who may do what there, and what one disposal does to all orders. Pure.
 
-The order itself is decided by domain/orders.py, the measure by domain/measures.py. Invariant: only the holder of a case asks for
-something new; what takes something back is open to every officer of the unit, at any time, for somebody waits for it.
+The order itself is decided by domain/orders/order_book.py, the measure by domain/measures.py. Invariant: only the holder
+of a case asks for something new; what takes something back is open to every officer of the unit, at any time, for somebody
+waits for it.
 """
 
 from __future__ import annotations

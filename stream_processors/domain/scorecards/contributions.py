@@ -102,8 +102,8 @@ _RECEIVED = {
 
 
 def signal_leaves(fact: AssessedSignal) -> Iterator[Leaf]:
-    """Of a signal or a retraction, or of a view of one (state/rows.py). A tip counts for nobody: the public is no institution
-    (Art. 48)."""
+    """Of a signal or a retraction, or of a view of one (state/record_views.py). A tip counts for nobody: the public is no
+    institution (Art. 48)."""
     for withdrawn in fact.undone:
         yield from _undone(withdrawn, fact)
     party = fact.institution

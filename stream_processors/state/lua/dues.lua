@@ -1,4 +1,4 @@
--- The index of due moments (state/dues.py), put before the scripts that use it. An entry a case lies in a drawer; its place, the
+-- The index of due moments (state/deadline_index.py), put before the scripts that use it. An entry a case lies in a drawer; its place, the
 -- first moment (6 bytes, milliseconds) and the case, in an order that is cut into small sorted sets, for in its compact form one
 -- costs a fifth of a large one. `o` has the place at which each but the first begins, which is the name of the set, too.
 local FULL = 120 -- Redis' own bound of the compact form is 128

@@ -2,7 +2,7 @@
 -- but for `incr` and `tally`, which the marks keep from being applied twice.
 local MANY = 1000 -- more than there are agencies
 local SLOT, SLOTS = 12, 4 -- of what became of a notice: when (6 bytes) and its rank there, for each of inbox.py's slots
--- Inboxes (state/inbox.py). A member is 12 bytes of the notice's name and 6 of its end. What has ended leaves two at a time.
+-- Inboxes (views/inbox_fold.py). A member is 12 bytes of the notice's name and 6 of its end. What has ended leaves two at a time.
 local function box(key, who, place, member, drawer, name, body, ends)
   if ends <= now() then return end
   if redis.call('ZADD', key, 'NX', place, member) == 1 then
@@ -136,7 +136,7 @@ local function run()
       redis.call('HINCRBY', key, args[at + 2], args[at + 3])
       at = at + 4
     elseif op == 'tally' then
-      -- A party's day, and its month and year (state/cells.py). A cell at 0 is no cell; what would overflow stays as it is.
+      -- A party's day, and its month and year (views/scorecards.py). A cell at 0 is no cell; what would overflow stays as it is.
       local head, day, party = string.match(args[at + 1], '^(z:.:)(%d+%-%d+%-%d+):(.*)$')
       local last = at + 5 + 2 * args[at + 5]
       for i, length in ipairs({ 10, 7, 4 }) do

@@ -40,7 +40,7 @@ end
 local function live_until(key, expires)
   if end_of(key) <= expires then redis.call('PEXPIREAT', key, after(expires)) end
 end
--- Drawers (state/drawers.py): a key of its own costs more than most of our values, so they share hashes, 1,024 a concern and
+-- Drawers (state/shared_hashes.py): a key of its own costs more than most of our values, so they share hashes, 1,024 a concern and
 -- bucket; the caller tells which. An entry is when it ends (6 bytes, milliseconds) and the value. The entry '' is the drawer's head:
 -- when the whole key ends, and when it was swept last (6 bytes each).
 local function live(entry)
@@ -273,7 +273,7 @@ end
 -- What one version of a signal is remembered by, and back (schemas/signals/retraction.py: name_of).
 local function name_of(signal, version) return version == 1 and signal or signal .. '/' .. version end
 local function parts_of(name)
-  local short = string.byte(name) < 3 and 17 or 0 -- a tag and 16 bytes of any value (state/drawers.py)
+  local short = string.byte(name) < 3 and 17 or 0 -- a tag and 16 bytes of any value (state/shared_hashes.py)
   local signal, version = string.match(string.sub(name, short + 1), '^([^/]*)/?(%d*)$')
   return string.sub(name, 1, short) .. signal, tonumber(version) or 1
 end

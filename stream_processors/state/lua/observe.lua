@@ -83,7 +83,7 @@ local function victim()
   at = at + 11
 end
 
--- A member: way (1), other end (11), reporter (8), content (11), amount and currency (domain/traces.py).
+-- A member: way (1), other end (11), reporter (8), content (11), amount and currency (domain/signals/evidence_sets.py).
 local function flow()
   local key, way, other, when = prefix .. 'f:' .. args[at + 1], args[at + 2], args[at + 3], args[at + 4]
   local window, passing, lowest, highest, currency = args[at + 5], args[at + 6], args[at + 7], args[at + 8], args[at + 9]

@@ -28,9 +28,10 @@ from tests.unit.gateway.fakes import FakeLog, FakeViews, MemoryIdempotency, line
 
 ROOT = Path(__file__).parents[3]
 _DOMAIN = ROOT / "stream_processors" / "domain"
-_OF_CASES = ("case*.py", "clocks.py", "order*.py", "measures.py", "dissuasion.py", "objection.py")
+_OF_CASES = ("cases/*.py", "deadlines/deadlines.py", "orders/*.py", "measures.py", "dissuasion.py", "appeals.py")
 CORES = sorted(path for form in _OF_CASES for path in _DOMAIN.glob(form))
 """What decides on the actions that the routes ask for."""
+assert all(list(_DOMAIN.glob(form)) for form in _OF_CASES), "a part of the domain has moved: nothing of it would be looked at"
 _OF_STAGES = {"not-due", "stale-run", "stale-step"}
 """What only a stage's request is refused with."""
 
