@@ -19,7 +19,6 @@ from typing import Any, Literal, Self
 import orjson
 
 from connectors.contract import Answer
-from schemas.security import Keyring, PlaceCipher
 
 Fate = Literal["accepted", "refused", "open"]
 
@@ -182,9 +181,3 @@ def lines(path: Path) -> Iterator[dict[str, Any]]:
                 yield orjson.loads(raw)
             except orjson.JSONDecodeError:
                 yield {}
-
-
-def places_of(keyring: Keyring) -> PlaceOf:
-    """Opens the receipts of a ledger that were made with these keys."""
-    cipher = PlaceCipher(keyring)
-    return lambda receipt: cipher.open(receipt)[1:3]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from aiokafka.errors import KafkaError
@@ -19,20 +19,19 @@ from deploy.local.stack import Stack
 from deploy.verify.run import LEDGERS, verify
 from deploy.verify.wait_idle import NotQuiet
 
-Verification = Callable[[Stack, Sequence[Path], Console], Awaitable[bool]]
+Verification = Callable[[Stack, Sequence[Path], Console], Coroutine[Any, Any, bool]]
+Profile = Annotated[str, typer.Option("--profile", "-p", help="Which system.")]
+Ledgers = Annotated[
+    list[Path] | None, typer.Option("--ledger", "-l", help="A sender's ledger; repeat for several. Default: the demo's.")
+]
+Timeout = Annotated[float, typer.Option(help="Seconds to wait until the stages are at rest.")]
 
 
 def register(app: typer.Typer) -> None:
     app.command("verify")(command)
 
 
-def command(
-    profile: Annotated[str, typer.Option("--profile", "-p", help="Which system.")] = "demo",
-    ledger: Annotated[
-        list[Path] | None, typer.Option("--ledger", "-l", help="A sender's ledger; repeat for several. Default: the demo's.")
-    ] = None,
-    timeout: Annotated[float, typer.Option(help="Seconds to wait until the stages are at rest.")] = 120.0,
-) -> None:
+def command(profile: Profile = "demo", ledger: Ledgers = None, timeout: Timeout = 120.0) -> None:
     """Fold the log into a fresh Redis and compare; look for the receipts of what the ledgers say was acknowledged. Exit code 1
     when something differs."""
     run_verification(profile, ledger, lambda stack, paths, console: verify(stack, paths, timeout, console))
@@ -44,7 +43,7 @@ def run_verification(profile: str, ledgers: Sequence[Path] | None, verification:
     stack = Stack(profile, external=True)
     try:
         paths = ledgers or sorted((stack.places.root / LEDGERS).glob("*.ndjson"))
-        is_right = asyncio.run(_await(verification(stack, paths, console)))
+        is_right = asyncio.run(verification(stack, paths, console))
     except (LauncherError, NotQuiet) as error:
         console.print(f"[bold red]error[/] {escape(str(error))}")
         raise typer.Exit(2) from error
@@ -53,7 +52,3 @@ def run_verification(profile: str, ledgers: Sequence[Path] | None, verification:
         console.print(f"  liandong status --profile {profile} says what runs, liandong up --profile {profile} starts it")
         raise typer.Exit(2) from error
     raise typer.Exit(0 if is_right else 1)
-
-
-async def _await(verification: Awaitable[bool]) -> bool:
-    return await verification

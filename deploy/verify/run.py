@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,8 +11,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from deploy.local.stack import Stack
-from deploy.verify.ledger import Entry, places_of, read_ledger
+from deploy.verify.ledger import Entry, read_ledger
 from deploy.verify.rebuild_compare import StageDigest, compare_with_rebuilt
+from deploy.verify.receipts import places_of, read_receipts
 from deploy.verify.wait_idle import wait_quiet
 from stream_processors.runtime.settings import SHIPPED_POLICY, Settings
 from stream_processors.views.api import RedisViews
@@ -22,7 +22,6 @@ SHOWN = 10
 ATTEMPTS = 4
 LEDGERS = "ledgers"
 """The folder of a profile where the demo keeps its senders' ledgers."""
-_AT_ONCE = 16
 
 
 def settings_of(stack: Stack) -> Settings:
@@ -68,19 +67,14 @@ async def verify_state(settings: Settings, timeout_s: float, console: Console) -
 
 async def find_missing(settings: Settings, entries: Sequence[Entry]) -> list[Entry]:
     """The acknowledged signals of which the views know nothing."""
-    signals = [entry for entry in entries if entry.fate == "accepted" and not entry.retracts and entry.signal_id]
+    acknowledged = [entry for entry in entries if entry.fate == "accepted" and not entry.retracts]
+    signals = {entry.signal_id: entry for entry in acknowledged if entry.signal_id}
     redis = Redis.from_url(settings.redis_url, protocol=2)
-    views, gate = RedisViews(redis), asyncio.Semaphore(_AT_ONCE)
-
-    async def is_missing(entry: Entry) -> bool:
-        async with gate:
-            return await views.receipt(str(entry.signal_id)) is None
-
     try:
-        answers = await asyncio.gather(*map(is_missing, signals))
+        receipts = await read_receipts(RedisViews(redis), signals)
     finally:
         await redis.aclose()
-    return [entry for entry, missing in zip(signals, answers, strict=True) if missing]
+    return [entry for name, entry in signals.items() if name not in receipts]
 
 
 async def _compared(settings: Settings, timeout_s: float, console: Console) -> list[StageDigest]:

@@ -46,8 +46,8 @@ class Namespace(NamedTuple):
              (case_refs.py), n = counters, queues and standings = the names of all q and w; of inboxes (views/inbox.py): i = a
              recipient's notices, u = those it has not received, b = what one says, y = what became of it, g = a case's
              notices, p = those that no endpoint took, h = an institution's endpoints; of scorecards (views/scorecards.py): z = a
-             party's cells of a period, parties = their names; of `oversee` (views/oversight.py): o = what it keeps, overseen = the names
-             of what is listed
+             party's cells of a period, parties = their names; of `oversee` (views/oversight.py): o = what it keeps,
+             overseen = the names of what is listed
     """
 
     tag: str

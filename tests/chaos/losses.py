@@ -22,7 +22,8 @@ from rich.console import Console
 from deploy.demo.generate import generate
 from deploy.local.process_specs import ALL_AGENTS
 from deploy.local.stack import Stack
-from deploy.verify.ledger import Ledger, places_of, read_ledger
+from deploy.verify.ledger import Ledger, read_ledger
+from deploy.verify.receipts import places_of
 from deploy.verify.run import settings_of
 from deploy.verify.wait_idle import wait_quiet
 from schemas.topics import ACTIONS, ASSESSED, CHANGED, ISSUED, RETRACTIONS, SUBMITTED, Topic

@@ -15,7 +15,8 @@ from rich.console import Console
 from deploy.local.paths import Places
 from deploy.local.stack import Stack
 from deploy.local.tokens import mint
-from deploy.verify.ledger import Ledger, places_of, read_ledger
+from deploy.verify.ledger import Ledger, read_ledger
+from deploy.verify.receipts import places_of
 from deploy.verify.run import settings_of
 from deploy.verify.wait_idle import wait_quiet
 from stream_processors.runtime.settings import SHIPPED_POLICY

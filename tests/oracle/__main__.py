@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from deploy.verify.main import run_verification
+from deploy.verify.main import Ledgers, Profile, Timeout, run_verification
 from tests.oracle.verify import verify
 
 
 def command(
-    profile: Annotated[str, typer.Option("--profile", "-p", help="Which system.")] = "demo",
-    ledger: Annotated[
-        list[Path] | None, typer.Option("--ledger", "-l", help="A sender's ledger; repeat for several. Default: the demo's.")
-    ] = None,
+    profile: Profile = "demo",
+    ledger: Ledgers = None,
     partial: Annotated[bool, typer.Option(help="Others sent too: do not look at upper bounds.")] = False,
     undisturbed: Annotated[bool, typer.Option(help="Nothing was killed: the narrowest bounds.")] = False,
-    timeout: Annotated[float, typer.Option(help="Seconds to wait until the stages are at rest.")] = 120.0,
+    timeout: Timeout = 120.0,
 ) -> None:
     """Fold the log into a fresh Redis and compare; compare with what the ledgers demand. Exit code 1 when something differs."""
     is_partial = partial or not ledger

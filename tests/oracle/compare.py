@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from redis.asyncio import Redis
 
+from deploy.verify.receipts import read_receipts
 from schemas.cases.case import Case, Disposition
 from stream_processors.views.api import Receipt, RedisViews
 from tests.oracle.case_lineage import families, home, kin
@@ -46,17 +47,12 @@ async def read_live(redis_url: str, signal_ids: Iterable[str]) -> Live:
     views = RedisViews(redis)
     gate = asyncio.Semaphore(_AT_ONCE)
 
-    async def receipt(name: str) -> Receipt | None:
-        async with gate:
-            return await views.receipt(name)
-
     async def case(name: str) -> Case | None:
         async with gate:
             return await views.case(name)
 
     try:
-        found = await asyncio.gather(*(receipt(name) for name in signal_ids))
-        receipts = {one.signal_id: one for one in found if one is not None}
+        receipts = await read_receipts(views, signal_ids)
         cases: dict[str, Case] = {}
         for queue in {one.queue for one in await views.standings()}:
             page = await views.page(queue, limit=_PAGE)

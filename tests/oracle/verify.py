@@ -10,7 +10,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from deploy.local.stack import Stack
-from deploy.verify.ledger import places_of, read_ledger
+from deploy.verify.ledger import read_ledger
+from deploy.verify.receipts import places_of
 from deploy.verify.run import SHOWN, conclude, settings_of, verify_state
 from stream_processors.runtime.settings import Settings
 from tests.oracle.compare import Difference, Live, differences, maybe_confirmed, read_live, signal_ids

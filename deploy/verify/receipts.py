@@ -1,0 +1,30 @@
+"""Receipts: where in the log the ones of a ledger lie, and which signals the views have one of."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+from deploy.verify.ledger import PlaceOf
+from schemas.security import Keyring, PlaceCipher
+from stream_processors.views.api import Receipt, RedisViews
+
+_AT_ONCE = 16
+
+
+def places_of(keyring: Keyring) -> PlaceOf:
+    """Opens the receipts of a ledger that were made with these keys."""
+    cipher = PlaceCipher(keyring)
+    return lambda receipt: cipher.open(receipt)[1:3]
+
+
+async def read_receipts(views: RedisViews, signal_ids: Iterable[str]) -> dict[str, Receipt]:
+    """The receipts of these signals, by signal id; those that have none are left out."""
+    gate = asyncio.Semaphore(_AT_ONCE)
+
+    async def read(signal_id: str) -> Receipt | None:
+        async with gate:
+            return await views.receipt(signal_id)
+
+    receipts = await asyncio.gather(*map(read, signal_ids))
+    return {receipt.signal_id: receipt for receipt in receipts if receipt is not None}
