@@ -78,6 +78,9 @@ def _track_marks(envelope: Any, record: Record, marks: dict[str, int]) -> dict[s
     return {f"o{record.partition}:{source}": int(code)}
 
 
+DELIVER_WRITES = {"i": ISSUED, "j": ACTIONS}
+"""By the letter of the marks (`i<p>:<q>`) that say up to where deliver has written partition q, beside its place in p."""
+
 ASSESS_INPUTS = {SUBMITTED.name: "", RETRACTIONS.name: "w"}
 """The tags of what assess reads."""
 

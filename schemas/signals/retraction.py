@@ -6,6 +6,9 @@ retractions give the same in either order, and a retraction that comes before it
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Protocol, TypeVar
+
 from pydantic import Field
 
 from schemas.common import AmountMinor, Currency, Instant, Name, PartyId, Sealed, Stored
@@ -21,6 +24,32 @@ JOINS_OF_ONE = 16
 def name_of(signal_id: str, version: int) -> str:
     """What one version of a signal is remembered by: `sig-…`, `sig-…/2`."""
     return signal_id if version == 1 else f"{signal_id}/{version}"
+
+
+class _Versioned(Protocol):
+    @property
+    def signal_id(self) -> str: ...
+
+    @property
+    def version(self) -> int: ...
+
+
+Versioned = TypeVar("Versioned", bound=_Versioned)
+
+
+def signal_of_join(action_id: str, signals: Iterable[Versioned]) -> Versioned | None:
+    """Which of these signals a join (`join-<signal>-<queue>`) is about."""
+    return next(
+        (signal for signal in signals if action_id.startswith(f"join-{name_of(signal.signal_id, signal.version)}-")), None
+    )
+
+
+def source_of_join(origin: str | None) -> tuple[int, int, int] | None:
+    """Partition, position and number of the signal that a change let join, from the change's `origin`; None of any other."""
+    partition, _, number = (origin or "").rpartition(":")
+    if not partition.isdigit() or not number.isdigit():
+        return None
+    return int(partition), *divmod(int(number) - 1, JOINS_OF_ONE)
 
 
 class Retraction(Stored):

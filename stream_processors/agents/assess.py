@@ -261,8 +261,10 @@ class Assess(Folding):
     async def _take_over(self, partitions: Sequence[int]) -> None:
         """Emits the joins of facts whose owner died between recording and emitting; those already there are echoes."""
         stream = replace(self.stage.streams[0], view=AssessedSignal)  # the whole fact: what it asks for is made of it
-        self._lost = await read_lost_decisions(self.log, await self._next_sources())
-        await self._claim_again()
+        self._lost = LostDecisions()
+        if self.log.generations:
+            self._lost = await read_lost_decisions(self.log, await self._next_sources())
+            await self._claim_again()
         starts, elections = await self.log.starts(ASSESSED), await self.log.count_elections(REQUESTS)
         for p in partitions:
             start, end = max(self.marks.get(f"e{p}", 0), starts[p]), self.marks.get(f"f{p}", 0)

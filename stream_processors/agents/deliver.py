@@ -33,13 +33,13 @@ from stream_processors.state.record_views import AskingRow, PlaceRow
 from stream_processors.state.restore import Tell
 from stream_processors.state.store import Store, Write
 from stream_processors.state.streams import FactStream
-from stream_processors.topology import STAGES
+from stream_processors.topology import DELIVER_WRITES, STAGES
 
 ACTOR = "stage:deliver"
 _LOOK_BACK_MS = (3_600_000, DAY_MS, 30 * DAY_MS)
 Keyed = tuple[bytes, bytes]
-WRITTEN = {"i": ISSUED, "j": ACTIONS}
-"""By the letter of the marks that say up to where this stage has written them."""
+_Written = tuple[str, int]
+"""A letter of DELIVER_WRITES and a partition of its topic."""
 
 
 def _nothing(envelope: RowEnvelope[AskingRow]) -> list[Any]:
@@ -69,7 +69,7 @@ class Deliver(Agent):
         point("deliver.decided")
         await self._dead.flush()
         point("deliver.buried")
-        ends: dict[str, int] = {}
+        ends: dict[_Written, int] = {}
         if notices:
             ends |= _ends("i", await self.log.append_keyed(ISSUED, notices))
             point("deliver.issued")
@@ -117,22 +117,22 @@ class Deliver(Agent):
             METRICS.facts.labels("deliver", outcome).inc(n)
         return notices, follows
 
-    async def _settle(self, chunks: Sequence[Chunk], ends: Mapping[str, int]) -> None:
+    async def _settle(self, chunks: Sequence[Chunk], ends: Mapping[_Written, int]) -> None:
         """`ends`: by topic and partition, what follows the newest record that this poll wrote there."""
         sets: dict[str, int] = {}
         for chunk in chunks:
             p = chunk.partition
             sets |= {f"e{p}": chunk.end, f"h{p}": chunk.marks.get(f"s{p}", self.marks.get(f"h{p}", 0))}
         checks = {mark: self.marks.get(mark, 0) for mark in sets}  # nobody but its owner moves a place
-        sets |= {f"{at[0]}{chunk.partition}:{at[1:]}": end for chunk in chunks for at, end in ends.items()}
+        sets |= {f"{letter}{chunk.partition}:{q}": end for chunk in chunks for (letter, q), end in ends.items()}
         await self.store.call("fold", self._stamp, {b: Write(checks, sets) for b in range(BUCKETS)})
         self.marks |= sets
 
     def _places(self) -> dict[tuple[str, int], int]:
         written: dict[tuple[str, int], int] = {}
         for mark, end in self.marks.items():
-            if mark[0] in WRITTEN:
-                at = WRITTEN[mark[0]].name, int(mark.partition(":")[2])
+            if mark[0] in DELIVER_WRITES:
+                at = DELIVER_WRITES[mark[0]].name, int(mark.partition(":")[2])
                 written[at] = max(end, written.get(at, 0))
         return super()._places() | written
 
@@ -175,11 +175,10 @@ class Deliver(Agent):
         return places
 
 
-def _ends(letter: str, places: Sequence[Place]) -> dict[str, int]:
-    ends: dict[str, int] = {}
+def _ends(letter: str, places: Sequence[Place]) -> dict[_Written, int]:
+    ends: dict[_Written, int] = {}
     for partition, position in places:
-        at = f"{letter}{partition}"
-        ends[at] = max(position + 1, ends.get(at, 0))
+        ends[letter, partition] = max(position + 1, ends.get((letter, partition), 0))
     return ends
 
 
@@ -192,7 +191,7 @@ def _highest_written(buckets: Sequence[Mapping[str, int]], p: int) -> dict[str, 
     highest: dict[str, int] = {}
     for marks in buckets:
         for mark, end in marks.items():
-            if mark[0] in WRITTEN and mark[1:].partition(":")[0] == str(p):
+            if mark[0] in DELIVER_WRITES and mark[1:].partition(":")[0] == str(p):
                 highest[mark] = max(end, highest.get(mark, 0))
     return highest
 

@@ -7,7 +7,7 @@ read here was appended after the facts that are gone, so that all of it is found
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ from schemas.cases.case import Action, ActionKind, ActionOutcome, CaseChange, Jo
 from schemas.codec import CodecError, decode
 from schemas.envelope import Origin
 from schemas.signals.assessed import Route
-from schemas.signals.retraction import JOINS_OF_ONE, name_of
+from schemas.signals.retraction import JOINS_OF_ONE, name_of, signal_of_join, source_of_join
 from schemas.signals.submission import SubmittedSignal
 from schemas.topics import ACTIONS, ASSESSED, CHANGED, SUBMITTED, Topic
 from stream_processors.domain.signals.first_decision import FirstDecision, StandingJoin
@@ -39,13 +39,10 @@ class LostDecisions:
     """Signals (with their versions) and queues, as the actions are named by them."""
     newest: dict[tuple[int, int], int] = field(default_factory=dict)
     """By partition of the actions and of the sources: the highest number of a join (position * 16 + n)."""
-    last: dict[int, int] = field(default_factory=dict)
-    """By partition of the sources: the last of them that anything is known of."""
 
     def add_join(self, origin: Origin, action_id: str, case_id: str, signal: JoinedSignal | None) -> None:
         at = partition_of(case_id.encode(), ACTIONS.partitions), origin.partition
         self.newest[at] = max(self.newest.get(at, 0), origin.offset * JOINS_OF_ONE + origin.n)
-        self.last[origin.partition] = max(self.last.get(origin.partition, 0), origin.offset)
         joins = self.joins.setdefault((origin.partition, origin.offset), {})
         if action_id not in joins or joins[action_id].signal is None:
             joins[action_id] = _Join(origin.n, action_id, case_id, signal)
@@ -59,7 +56,7 @@ class LostDecisions:
 
     def of(self, partition: int, position: int, signal: SubmittedSignal) -> FirstDecision | None:
         """What stands of the first decision about a signal; None: the log does not say that there was one."""
-        if position > self.last.get(partition, -1):
+        if position > max((n // JOINS_OF_ONE for (_, p), n in self.newest.items() if p == partition), default=-1):
             return None
         name = name_of(signal.signal_id, signal.version)
         recorded = self.joins.get((partition, position), {}).values()
@@ -136,15 +133,7 @@ def _add_change(decisions: LostDecisions, record: Record, next_sources: Mapping[
         return
     if change.kind is ActionKind.RETRACT:
         decisions.withdrawn.add(change.action_id.removeprefix("retract-"))
-    place, _, number = (change.origin or "").rpartition(":")
-    if change.kind is not ActionKind.JOIN or not place.isdigit():
-        return
-    position, n = divmod(int(number) - 1, JOINS_OF_ONE)
-    if position >= next_sources.get(int(place), 0):
-        origin = Origin(SUBMITTED.name, int(place), position, n)
-        decisions.add_join(origin, change.action_id, change.case.case_id, _described(change.action_id, change.case.signals))
-
-
-def _described(action_id: str, signals: Sequence[JoinedSignal]) -> JoinedSignal | None:
-    names = ((f"join-{name_of(signal.signal_id, signal.version)}-", signal) for signal in signals)
-    return next((signal for prefix, signal in names if action_id.startswith(prefix)), None)
+    source = source_of_join(change.origin)
+    if change.kind is ActionKind.JOIN and source is not None and source[1] >= next_sources.get(source[0], 0):
+        signal = signal_of_join(change.action_id, change.case.signals)
+        decisions.add_join(Origin(SUBMITTED.name, *source), change.action_id, change.case.case_id, signal)

@@ -16,7 +16,7 @@ import msgspec
 
 from schemas.common import MAX_OFFSET, instant_ms
 from schemas.envelope import Origin
-from schemas.signals.retraction import JOINS_OF_ONE, name_of
+from schemas.signals.retraction import signal_of_join, source_of_join
 from schemas.topics import ACTIONS, ASSESSED, CHANGED, ISSUED, OVERSEEN, OVERSIGHT, RETRACTIONS, SUBMITTED, Topic
 from stream_processors.runtime.log import CURE, DamagedLog, Record, RecordReader
 
@@ -145,12 +145,11 @@ def evidence_of(source: Source, records: Iterable[Record]) -> Iterator[Evidence]
 
 def _join_of(change: _Data, action: Origin) -> tuple[Origin, datetime | None]:
     """The signal that a change let join, and when it was taken in. Of any other change: the action, and no time."""
-    place, _, number = (change.origin or "").rpartition(":")
-    if not place.isdigit() or not number.isdigit() or change.case is None:
+    source = source_of_join(change.origin)
+    if source is None or change.case is None:
         return action, None
-    names = ((f"join-{name_of(signal.signal_id, signal.version)}-", signal.accepted_at) for signal in change.case.signals)
-    at = next((at for prefix, at in names if (change.action_id or "").startswith(prefix)), None)
-    return Origin(SUBMITTED.name, int(place), (int(number) - 1) // JOINS_OF_ONE), at
+    signal = signal_of_join(change.action_id or "", change.case.signals)
+    return Origin(SUBMITTED.name, *source), None if signal is None else signal.accepted_at
 
 
 def taken_in_ms(topic: Topic, record: Record) -> int | None:

@@ -22,12 +22,13 @@ from schemas.notifications.delivery import MOST_NOTICES
 from schemas.security import Sealer, text_of
 from schemas.signals.assessed import AssessedSignal
 from schemas.signals.retraction import JOINS_OF_ONE
-from schemas.topics import ACTIONS, ASSESSED, CHANGED, GENERATIONS, ISSUED, RETRACTIONS, SUBMITTED, TOPICS, Topic
+from schemas.topics import ACTIONS, ASSESSED, CHANGED, GENERATIONS, RETRACTIONS, SUBMITTED, TOPICS, Topic
 from stream_processors.recovery.damage import TAIL, Evidence, Source, evidence_of, read_tails, sources_of, taken_in_ms
 from stream_processors.runtime.generations import shift_above
 from stream_processors.runtime.log import Entry, Log, RecordReader
 from stream_processors.state.store import Marks
 from stream_processors.state.streams import Stage
+from stream_processors.topology import DELIVER_WRITES
 
 At = tuple[str, int]
 """A topic's name and a partition."""
@@ -89,7 +90,7 @@ def claims(stage: Stage, marks: Marks) -> Iterator[tuple[At, int]]:
             yield from _numbered(topic, marks, "o", tag, step, ACTIONS.partitions)
     if stage.name == "deliver":
         yield from _claims(ACTIONS, marks, "h")
-        for topic, letter in ((ISSUED, "i"), (ACTIONS, "j")):
+        for letter, topic in DELIVER_WRITES.items():
             yield from _numbered(topic, marks, letter, "", 1, CHANGED.partitions)
 
 
