@@ -3,35 +3,29 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Mapping, Set
 
 Graph = Mapping[str, frozenset[str]]
 """Who imports whom."""
 
 
-def read_imports(root: Path, paths: Iterable[Path]) -> dict[str, frozenset[str]]:
+def read_imports(modules: Mapping[str, ast.Module]) -> dict[str, frozenset[str]]:
     """Which of our modules each module imports, imports for type checking included. Modules are named by their dotted path."""
-    names = {_module_name(root, path): path for path in paths}
-    return {name: frozenset(_imported(path, names.keys()) - {name}) for name, path in names.items()}
+    names = modules.keys()
+    return {name: frozenset(_imported(tree, names) - {name}) for name, tree in modules.items()}
 
 
-def _module_name(root: Path, path: Path) -> str:
-    parts = path.relative_to(root).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-
-
-def _imported(path: Path, names: Iterable[str]) -> set[str]:
-    known, imported = set(names), set[str]()
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+def _imported(tree: ast.Module, names: Set[str]) -> set[str]:
+    imported: set[str] = set()
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             imported |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             members = {f"{node.module}.{alias.name}" for alias in node.names}
-            imported |= members & known
-            if members - known:
+            imported |= members & names
+            if members - names:
                 imported.add(node.module)
-    return imported & known
+    return imported & names
 
 
 def group_by_folder(imports: Graph, folder: str) -> dict[str, frozenset[str]]:

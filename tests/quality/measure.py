@@ -49,19 +49,25 @@ def product_files() -> list[Path]:
     return sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 
 
-def measure() -> list[Figure]:
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+@cache
+def measure() -> tuple[Figure, ...]:
     """All figures, in the order in which they are printed."""
-    return [*_names(), *_sizes(), *_imports()]
+    return *_names(), *_sizes(), *_imports()
 
 
 def _names() -> Iterator[Figure]:
-    bound = Counter(name for path in product_files() for name in _bound_names(_tree(path)))
-    vague = sum(count for name, count in bound.items() if name.strip("_") in VAGUE)
-    yield Figure("vague words among bound names", 100 * vague / bound.total(), 0.3, "%")
-    functions = {node.name for path in product_files() for node in _functions(_tree(path)) if not node.name.startswith("__")}
+    bound = [name for path in product_files() for name, _ in _bindings(parse(path))]
+    vague = sum(name.strip("_") in VAGUE for name in bound)
+    yield Figure("vague words among bound names", 100 * vague / len(bound), 0.3, "%")
+    functions = {node.name for path in product_files() for node in _functions(parse(path)) if not node.name.startswith("__")}
     single = [name for name in functions if "_" not in name.strip("_")]
     yield Figure("function names of a single word", 100 * len(single) / len(functions), 35, "%")
-    classes = Counter(node.name for path in product_files() for node in ast.walk(_tree(path)) if isinstance(node, ast.ClassDef))
+    classes = Counter(node.name for path in product_files() for node in ast.walk(parse(path)) if isinstance(node, ast.ClassDef))
     shared = sum(count for count in classes.values() if count > 1)
     yield Figure("classes that share their name", 100 * shared / classes.total(), 5, "%")
     marks = sum(
@@ -73,21 +79,21 @@ def _names() -> Iterator[Figure]:
 
 
 def _sizes() -> Iterator[Figure]:
-    lengths = [length for path in product_files() if (length := _length(path)) > 1]
+    lengths = [length for path in product_files() if (length := count_lines(path)) > 1]
     yield Figure("product", sum(lengths), 49_300, "lines")
     yield Figure("module, median", statistics.median(lengths), 110, "lines")
     yield Figure("module, longest", max(lengths), 400, "lines")
-    functions = [node for path in product_files() for node in _functions(_tree(path))]
+    functions = [node for path in product_files() for node in _functions(parse(path))]
     spans = sorted((node.end_lineno or 0) - node.lineno + 1 for node in functions)
     yield Figure("function, 95th percentile", spans[int(len(spans) * 0.95)], 25, "lines")
     yield Figure("function, longest", spans[-1], 70, "lines")
     yield Figure("parameters of a function, most", max(map(_count_parameters, functions)), 8)
-    tests = sum(_length(path) for path in (ROOT / "tests").rglob("*.py"))
+    tests = sum(count_lines(path) for path in (ROOT / "tests").rglob("*.py"))
     yield Figure("tests for each line of the product", tests / sum(lengths), 0.9, is_lowest=True)
 
 
 def _imports() -> Iterator[Figure]:
-    imports = read_imports(ROOT, product_files())
+    imports = read_imports({module_name(path): parse(path) for path in product_files()})
     yield Figure("circles between files", len(find_circles(imports)), 0)
     folders = [group_by_folder(imports, folder) for folder in folders_of(imports)]
     yield Figure("circles between folders", sum(len(find_circles(graph)) for graph in folders), 0)
@@ -95,15 +101,15 @@ def _imports() -> Iterator[Figure]:
     yield Figure("chain of imports in a package, longest", max(map(len, chains)), 6)
 
 
-def _bound_names(tree: ast.AST) -> Iterator[str]:
-    """The names that the code chooses: of functions, classes, parameters and variables, at each place that binds them."""
+def _bindings(tree: ast.AST) -> Iterator[tuple[str, int]]:
+    """The names that the code chooses, of functions, classes, parameters and variables, where they are bound: name, line."""
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            yield node.name
+            yield node.name, node.lineno
         elif isinstance(node, ast.arg):
-            yield node.arg
+            yield node.arg, node.lineno
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            yield node.id
+            yield node.id, node.lineno
 
 
 def _functions(tree: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
@@ -120,21 +126,20 @@ def _count_parameters(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
 
 
 @cache
-def _tree(path: Path) -> ast.Module:
+def parse(path: Path) -> ast.Module:
     return ast.parse(path.read_text("utf-8"))
 
 
-def _length(path: Path) -> int:
+def count_lines(path: Path) -> int:
     return len(path.read_text("utf-8").splitlines())
 
 
 def list_vague(paths: Sequence[Path]) -> Iterator[str]:
     """Where vague names are bound, for whoever renames them: `file:line name`."""
     for path in paths:
-        for node in ast.walk(_tree(path)):
-            name = node.arg if isinstance(node, ast.arg) else node.id if isinstance(node, ast.Name) else ""
-            if name.strip("_") in VAGUE and not (isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Store)):
-                yield f"{path.relative_to(ROOT)}:{node.lineno} {name}"  # type: ignore[attr-defined]
+        for name, line in _bindings(parse(path)):
+            if name.strip("_") in VAGUE:
+                yield f"{path.relative_to(ROOT)}:{line} {name}"
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -12,10 +12,9 @@ from pathlib import Path
 import pytest
 
 from stream_processors.runtime.crash_points import POINTS
+from tests.quality.measure import PACKAGES, ROOT, count_lines, parse, product_files
 
-ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("schemas", "stream_processors", "gateway", "connectors", "deploy")
-MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+MODULES = product_files()
 OTHERS = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.lua"))
 FILES = {"calls": "webhook_sender"}
 """The file of a crash point's part, where it has another name."""
@@ -26,27 +25,18 @@ def _name(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
-@cache
-def _tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text("utf-8"))
-
-
-def _lines(path: Path) -> int:
-    return len(path.read_text("utf-8").splitlines())
-
-
 @pytest.mark.parametrize("path", [*MODULES, *OTHERS], ids=_name)
 def test_a_module_is_at_most_400_lines(path: Path) -> None:
-    assert _lines(path) <= MODULE_LINES
+    assert count_lines(path) <= MODULE_LINES
 
 
 def test_the_median_module_is_about_a_hundred_lines() -> None:
-    assert statistics.median(_lines(path) for path in MODULES if _lines(path) > 1) <= MEDIAN_LINES
+    assert statistics.median(count_lines(path) for path in MODULES if count_lines(path) > 1) <= MEDIAN_LINES
 
 
 @pytest.mark.parametrize("path", MODULES, ids=_name)
 def test_a_function_is_at_most_70_lines(path: Path) -> None:
-    for node in ast.walk(_tree(path)):
+    for node in ast.walk(parse(path)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             lines = (node.end_lineno or 0) - node.lineno + 1
             assert lines <= FUNCTION_LINES, f"{node.name} has {lines} lines"
@@ -54,7 +44,7 @@ def test_a_function_is_at_most_70_lines(path: Path) -> None:
 
 @pytest.mark.parametrize("path", MODULES, ids=_name)
 def test_a_module_says_what_it_is_for(path: Path) -> None:
-    tree = _tree(path)
+    tree = parse(path)
     said = ast.get_docstring(tree)
     assert said or not tree.body, "no docstring"
     assert said is None or len(said) >= 10
@@ -65,7 +55,7 @@ def _points() -> list[tuple[Path, str]]:
     """Where the code passes a crash point, by its literal name."""
     found = []
     for path in MODULES:
-        for node in ast.walk(_tree(path)):
+        for node in ast.walk(parse(path)):
             if isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) == "point":
                 argument = node.args[0] if node.args else None
                 assert isinstance(argument, ast.Constant), f"{_name(path)}:{node.lineno} names its point by a variable"

@@ -8,25 +8,42 @@ from __future__ import annotations
 import pytest
 
 from tests.quality.imports import find_circles, group_by_folder, longest_chain
-from tests.quality.measure import Figure, measure
+from tests.quality.measure import measure
+
+pytestmark = pytest.mark.xdist_group("quality")  # measured once, in one process
 
 REACHED = {
     "function names of a single word": 52.6,
     "classes that share their name": 19.06,
-    "watermarks put together by hand": 80,
+    "watermarks put together by hand": 76,
     "parameters of a function, most": 17,
-    "product": 51_300,
+    "product": 51_190,
     "circles between folders": 1,
     "chain of imports in a package, longest": 21,
 }
 """What was reached of the figures that are not at their limits. Lower it whenever the code gets better; never raise it."""
+MET = (
+    "vague words among bound names",
+    "module, median",
+    "module, longest",
+    "function, 95th percentile",
+    "function, longest",
+    "tests for each line of the product",
+    "circles between files",
+)
+"""The figures that are at their limits."""
 SLACK = 0.03
 """So much better than what is written above a figure may be, in parts of it, before that has to be written down."""
 
 
-@pytest.mark.parametrize("figure", measure(), ids=lambda figure: figure.name)
-def test_a_figure_is_at_its_limit_or_as_good_as_it_was(figure: Figure) -> None:
-    reached = REACHED.get(figure.name)
+def test_every_figure_is_looked_at() -> None:
+    assert {figure.name for figure in measure()} == {*MET, *REACHED}
+
+
+@pytest.mark.parametrize("name", [*MET, *REACHED])
+def test_a_figure_is_at_its_limit_or_as_good_as_it_was(name: str) -> None:
+    figure = next(figure for figure in measure() if figure.name == name)
+    reached = REACHED.get(name)
     if reached is None:
         assert figure.is_met, f"{figure.value:g} {figure.unit}, the limit is {figure.limit:g}"
     elif figure.is_lowest:
