@@ -74,11 +74,11 @@ class Sparing(logging.Filter):
 
     def __init__(self) -> None:
         super().__init__()
-        self._told: dict[str, float] = {}
+        self._last_logged: dict[str, float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if not record.name.startswith("aiokafka") or record.created - self._told.get(str(record.msg), 0.0) > 5:
-            self._told[str(record.msg)] = record.created
+        if not record.name.startswith("aiokafka") or record.created - self._last_logged.get(str(record.msg), 0.0) > 5:
+            self._last_logged[str(record.msg)] = record.created
             return True
         return False
 

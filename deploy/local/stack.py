@@ -24,21 +24,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
-from deploy.local import (
-    ports,
-    prometheus,
-    status,
-    store_access,
-)
-from deploy.local import (
-    process_specs as plan,
-)
-from deploy.local import (
-    readiness as ready,
-)
-from deploy.local import (
-    services as backbone,
-)
+from deploy.local import ports, prometheus, status, store_access
+from deploy.local import process_specs as plan
+from deploy.local import readiness as ready
+from deploy.local import services as backbone
 from deploy.local.control import Control
 from deploy.local.errors import LauncherError
 from deploy.local.jars import Progress

@@ -40,9 +40,9 @@ class Pipelining:
         batch, self._waiting = self._waiting[:_COMMANDS], self._waiting[_COMMANDS:]
         flight = asyncio.create_task(self._fly(batch))
         self._flights.add(flight)
-        flight.add_done_callback(self._landed)
+        flight.add_done_callback(self._finish_flight)
 
-    def _landed(self, flight: asyncio.Task[None]) -> None:
+    def _finish_flight(self, flight: asyncio.Task[None]) -> None:
         self._flights.discard(flight)
         self._depart()
 

@@ -39,18 +39,7 @@ from gateway.security.auth import Caller
 from schemas.appeals import MoveIn
 from schemas.cases.case import ActionKind, Case
 from schemas.common import is_unit
-from schemas.dissuasion import (
-    AttemptIn,
-    CancelIn,
-    GiveUpIn,
-    Outcome,
-    Reach,
-    Task,
-    TaskEvent,
-    TaskEventKind,
-    TaskIn,
-    Way,
-)
+from schemas.dissuasion import AttemptIn, CancelIn, GiveUpIn, Outcome, Reach, Task, TaskEvent, TaskEventKind, TaskIn, Way
 from schemas.ids import TASK, name_of
 
 

@@ -55,16 +55,7 @@ from schemas.oversight.appraisals import (
     SupervisionMoveKind,
     UnitResult,
 )
-from schemas.oversight.oversight import (
-    PARTS,
-    CampaignMove,
-    DataMove,
-    DataMoveKind,
-    DataRequest,
-    OversightAction,
-    Record,
-    about,
-)
+from schemas.oversight.oversight import PARTS, CampaignMove, DataMove, DataMoveKind, DataRequest, OversightAction, Record, about
 from schemas.parsing import refused
 from schemas.scorecards import CardKind
 from schemas.security.signing import Ed25519Verifier, public_keys, public_path

@@ -11,19 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from schemas.common import (
-    Amount,
-    AmountMinor,
-    AtMost,
-    Currency,
-    EventTime,
-    GivenInstant,
-    Instant,
-    Name,
-    Sealed,
-    Stored,
-    Strict,
-)
+from schemas.common import Amount, AmountMinor, AtMost, Currency, EventTime, GivenInstant, Instant, Name, Sealed, Stored, Strict
 from schemas.signals.indicators import IndicatorKind, kinds_where
 from schemas.signals.subjects import SENT_CHARACTERS, End, Indicator, Part, Role, read_value, unmatched_as
 from schemas.signals.taxonomy import EventType

@@ -220,7 +220,7 @@ class Assess(Folding):
             key = record.key if work.signal else None  # a poison record's key may be anything, of any size
             entries.setdefault(record.partition, []).append((key, value))
         bases = await self.log.append(ASSESSED, entries)
-        self.landed(ASSESSED, bases, {p: self.marks.get(f"f{p}", 0) for p in bases})
+        self.check_first_offsets(ASSESSED, bases)
 
     async def emit(self, facts: Sequence[Sourced]) -> None:
         """Appends what the facts ask for."""

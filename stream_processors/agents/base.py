@@ -192,13 +192,13 @@ class Agent(abc.ABC):
             raise LostLog(f"{at[0]}/{at[1]}: expected offset {place}, the broker gave {fresh[0].offset}")
         return fresh
 
-    def landed(self, topic: Topic, bases: Mapping[int, int], expected: Mapping[int, int]) -> None:
-        """Law 2: an append that did not land where it had to means that another owner lives."""
-        for partition, base in bases.items():
-            if base != expected[partition]:
-                raise LostLog(
-                    f"{topic.name}/{partition}: facts landed at {base}, not at {expected[partition]}: another owner lives"
-                )
+    def check_first_offsets(self, topic: Topic, offsets: Mapping[int, int]) -> None:
+        """Law 2: facts that do not stand behind the own ones mean that another owner lives. `offsets`: by partition, where the
+        first of the appended facts stands."""
+        for partition, offset in offsets.items():
+            expected = self.marks.get(f"f{partition}", 0)
+            if offset != expected:
+                raise LostLog(f"{topic.name}/{partition}: facts landed at {offset}, not at {expected}: another owner lives")
 
     def position_mark(self, topic: Topic, partition: int) -> str:
         """The mark that holds the next record to read of this input."""

@@ -137,7 +137,7 @@ class Intake(Agent):
         for outcome, n in outcomes.items():
             METRICS.facts.labels("intake", outcome).inc(n)
         bases = await self.log.append(self._receipts, entries)
-        self.landed(self._receipts, bases, {p: self.marks.get(f"f{p}", 0) for p in bases})
+        self.check_first_offsets(self._receipts, bases)
 
     def _encode(self, work: _Work, receipt: RawReceipt, written: datetime) -> bytes:
         record = work.record

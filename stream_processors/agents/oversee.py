@@ -83,7 +83,7 @@ class Oversee(Agent):
         await self._dead.flush()
         point("oversee.buried")
         bases = await self.log.append(OVERSEEN, entries)
-        self.landed(OVERSEEN, bases, {p: self.marks.get(f"f{p}", 0) for p in bases})
+        self.check_first_offsets(OVERSEEN, bases)
         steps.done("record")
         point("oversee.recorded")
         await self._fold(works, changed)

@@ -50,7 +50,7 @@ class Host(Protocol):
 
     def forward(self, sets: Mapping[str, int], partitions: Iterable[int], kinds: tuple[str, ...] = ...) -> dict[str, Check]: ...
 
-    def landed(self, topic: Topic, bases: Mapping[int, int], expected: Mapping[int, int]) -> None: ...
+    def check_first_offsets(self, topic: Topic, offsets: Mapping[int, int]) -> None: ...
 
     async def emit(self, facts: Sequence[Sourced]) -> None: ...
 
@@ -236,7 +236,7 @@ class Retractions:
             key = fact.signal_id.encode() if fact.signal_id else None
             entries.setdefault(record.partition, []).append((key, value))
         bases = await self._agent.log.append(ASSESSED, entries)
-        self._agent.landed(ASSESSED, bases, {p: self._agent.marks.get(f"f{p}", 0) for p in bases})
+        self._agent.check_first_offsets(ASSESSED, bases)
 
     async def _fold(self, facts: list[tuple[_Work, AssessedSignal]], partitions: Sequence[int]) -> None:
         agent = self._agent

@@ -122,7 +122,7 @@ class Track(Agent):
         await self._dead.flush()
         point("track.buried")
         bases = await self.log.append(CHANGED, entries)
-        self.landed(CHANGED, bases, {p: self.marks.get(f"f{p}", 0) for p in bases})
+        self.check_first_offsets(CHANGED, bases)
         steps.done("record")
         point("track.recorded")
         await self._fold(works, changed, used, marks)

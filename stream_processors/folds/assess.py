@@ -30,10 +30,7 @@ from stream_processors.state.effects import (
     unsee,
 )
 from stream_processors.state.keys import bucket_of
-from stream_processors.state.record_views import (
-    AssessedRow,
-    VerdictRow,
-)
+from stream_processors.state.record_views import AssessedRow, VerdictRow
 
 
 def held(source: str, body_id: str) -> str:

@@ -5,12 +5,8 @@ from __future__ import annotations
 from schemas.codec import RowEnvelope
 from stream_processors.domain.deadlines.due_index import moments
 from stream_processors.state.deadline_index import settled
-from stream_processors.state.effects import (
-    Effect,
-)
-from stream_processors.state.record_views import (
-    DueRow,
-)
+from stream_processors.state.effects import Effect
+from stream_processors.state.record_views import DueRow
 
 
 def fold_timekeeper(envelope: RowEnvelope[DueRow]) -> list[Effect]:

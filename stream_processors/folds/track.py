@@ -8,18 +8,9 @@ from schemas.cases.case import Case, Used
 from schemas.codec import RowEnvelope, dump
 from stream_processors.state import compression as packing
 from stream_processors.state.case_refs import brief
-from stream_processors.state.effects import (
-    Effect,
-    put_case,
-    rank,
-    unrank,
-)
+from stream_processors.state.effects import Effect, put_case, rank, unrank
 from stream_processors.state.keys import bucket_of
-from stream_processors.state.record_views import (
-    CaseRow,
-    ChangeRow,
-    UsedRow,
-)
+from stream_processors.state.record_views import CaseRow, ChangeRow, UsedRow
 
 
 def case_effect(case: Case) -> Effect:

@@ -77,11 +77,11 @@ class DamagedLog(LostLog):
 CURE = "run `liandong recover`: it shows what is lost, and opens a new generation of the log so that everything goes on"
 
 
-def check_landing(topic: str, partition: int, landed: int, newest: int) -> None:
+def check_landing(topic: str, partition: int, offset: int, newest: int) -> None:
     """`newest`: the offset that was acknowledged last when the append began."""
-    if landed <= newest:
+    if offset <= newest:
         raise DamagedLog(
-            f"{topic}/{partition}: a record landed at {landed}, although {newest} was acknowledged before: the broker lost "
+            f"{topic}/{partition}: a record landed at {offset}, although {newest} was acknowledged before: the broker lost "
             f"records that it had acknowledged; {CURE}"
         )
 
@@ -99,9 +99,9 @@ def by_key(topic: Topic, entries: Sequence[tuple[bytes, bytes]]) -> dict[int, li
     return by_partition
 
 
-def in_order(topic: Topic, entries: Sequence[tuple[bytes, bytes]], landed: Mapping[int, Sequence[int]]) -> list[Place]:
+def in_order(topic: Topic, entries: Sequence[tuple[bytes, bytes]], positions: Mapping[int, Sequence[int]]) -> list[Place]:
     """The offsets of each partition's entries, back in the order of the entries."""
-    remaining = {partition: iter(offsets) for partition, offsets in landed.items()}
+    remaining = {partition: iter(offsets) for partition, offsets in positions.items()}
     return [(p, next(remaining[p])) for p in (partition_of(key, topic.partitions) for key, _ in entries)]
 
 
@@ -305,17 +305,17 @@ class KafkaLog(KafkaReader):
         for partition, futures in sent:
             expected: int | None = None
             for future, n in futures:
-                landed = await self._landed(future)
-                if expected is not None and landed != expected:
-                    raise LostLog(f"{topic.name}/{partition}: a batch landed at {landed}, not at {expected}")
-                self._check_landing(topic.name, partition, landed, n, newest[partition])
-                bases.setdefault(partition, self._generations.position(topic.name, partition, landed))
-                expected = landed + n
+                offset = await self._await_offset(future)
+                if expected is not None and offset != expected:
+                    raise LostLog(f"{topic.name}/{partition}: a batch landed at {offset}, not at {expected}")
+                self._check_landing(topic.name, partition, offset, n, newest[partition])
+                bases.setdefault(partition, self._generations.position(topic.name, partition, offset))
+                expected = offset + n
         return bases
 
-    def _check_landing(self, topic: str, partition: int, landed: int, n: int, newest: int) -> None:
-        check_landing(topic, partition, landed, newest)
-        self._newest[topic, partition] = max(self._newest.get((topic, partition), -1), landed + n - 1)
+    def _check_landing(self, topic: str, partition: int, offset: int, n: int, newest: int) -> None:
+        check_landing(topic, partition, offset, newest)
+        self._newest[topic, partition] = max(self._newest.get((topic, partition), -1), offset + n - 1)
 
     async def _send(self, topic: str, partition: int, entries: Sequence[Entry]) -> list[tuple[Any, int]]:
         assert self._producer is not None
@@ -330,22 +330,22 @@ class KafkaLog(KafkaReader):
         futures.append((await self._producer.send_batch(batch, topic, partition=partition), batch.record_count()))
         return futures
 
-    async def _landed(self, sent: Any) -> int:
+    async def _await_offset(self, sent: Any) -> int:
         """Where the first record of an acknowledged batch stands."""
         metadata = await sent
         self._stamped_ms = metadata.timestamp
         return int(metadata.offset)
 
     async def append_keyed(self, topic: Topic, entries: Sequence[tuple[bytes, bytes]]) -> list[Place]:
-        landed: dict[int, list[int]] = {}
+        positions: dict[int, list[int]] = {}
         by_partition = by_key(topic, entries)
         newest = {p: self._newest.get((topic.name, p), -1) for p in by_partition}
         sent = [(p, await self._send(topic.name, p, some)) for p, some in by_partition.items()]
         for partition, futures in sent:
-            landed[partition] = []
+            positions[partition] = []
             for future, n in futures:
-                base = await self._landed(future)
-                self._check_landing(topic.name, partition, base, n, newest[partition])
-                first = self._generations.position(topic.name, partition, base)
-                landed[partition] += range(first, first + n)
-        return in_order(topic, entries, landed)
+                offset = await self._await_offset(future)
+                self._check_landing(topic.name, partition, offset, n, newest[partition])
+                first = self._generations.position(topic.name, partition, offset)
+                positions[partition] += range(first, first + n)
+        return in_order(topic, entries, positions)

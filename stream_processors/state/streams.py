@@ -9,10 +9,7 @@ from typing import Any
 from schemas.codec import View
 from schemas.common import MAX_OFFSET
 from schemas.envelope import Origin
-from schemas.topics import (
-    TOPICS,
-    Topic,
-)
+from schemas.topics import TOPICS, Topic
 from stream_processors.runtime.log import Record
 from stream_processors.state.effects import Effect
 from stream_processors.state.keys import Namespace

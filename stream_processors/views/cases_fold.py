@@ -11,20 +11,9 @@ from schemas.scorecards import Counted
 from stream_processors.domain.scorecards import change_leaves
 from stream_processors.state import compression as packing
 from stream_processors.state.case_refs import MOVED, brief
-from stream_processors.state.effects import (
-    Effect,
-    add,
-    count,
-    put,
-    rank,
-    stand,
-    unrank,
-)
+from stream_processors.state.effects import Effect, add, count, put, rank, stand, unrank
 from stream_processors.state.keys import bucket_of
-from stream_processors.state.record_views import (
-    CaseRow,
-    ChangeRow,
-)
+from stream_processors.state.record_views import CaseRow, ChangeRow
 from stream_processors.views.scorecards import tallies
 
 _RANK_STEP = 10**11

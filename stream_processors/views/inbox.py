@@ -15,16 +15,7 @@ from schemas.topics import ISSUED
 from stream_processors.state.keys import PROJECT, bucket_of, whole
 from stream_processors.state.shared_hashes import drawer, taken
 from stream_processors.state.store import RedisLike
-from stream_processors.views.inbox_fold import (
-    KEPT_MS,
-    OF_A_CASE,
-    Entry,
-    delivery_of,
-    ends_of,
-    member_of,
-    name_of,
-    shown,
-)
+from stream_processors.views.inbox_fold import KEPT_MS, OF_A_CASE, Entry, delivery_of, ends_of, member_of, name_of, shown
 
 _ISSUED_ID = re.compile(rf"(?:^|\|){re.escape(ISSUED.name)}=([^:|]+):")
 

@@ -9,17 +9,9 @@ from schemas.signals.assessed import AssessedSignal, Outcome
 from schemas.signals.retraction import name_of
 from stream_processors.domain.scorecards import signal_leaves
 from stream_processors.state.case_refs import member_of
-from stream_processors.state.effects import (
-    Effect,
-    count,
-    link,
-    put,
-    put_newer,
-)
+from stream_processors.state.effects import Effect, count, link, put, put_newer
 from stream_processors.state.keys import bucket_of
-from stream_processors.state.record_views import (
-    ReceiptRow,
-)
+from stream_processors.state.record_views import ReceiptRow
 from stream_processors.views.receipts import receipt_json, withdrawal_json
 from stream_processors.views.scorecards import tallies
 

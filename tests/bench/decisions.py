@@ -76,12 +76,12 @@ class KeptLog:
         return bases
 
     async def append_keyed(self, topic: Topic, entries: Sequence[tuple[bytes, bytes]]) -> list[Place]:
-        landed: dict[int, list[int]] = defaultdict(list)
+        positions: dict[int, list[int]] = defaultdict(list)
         for key, _ in entries:
             partition = partition_of(key, topic.partitions)
-            landed[partition].append(self._ends[topic.name][partition])
+            positions[partition].append(self._ends[topic.name][partition])
             self._ends[topic.name][partition] += 1
-        return in_order(topic, entries, landed)
+        return in_order(topic, entries, positions)
 
     async def starts(self, topic: Topic) -> dict[int, int]:
         return dict.fromkeys(range(topic.partitions), 0)

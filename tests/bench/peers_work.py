@@ -142,7 +142,7 @@ class Peer(Agent):
             value = orjson.dumps({**told, **head, "origin": origin, "data": fact})
             entries.setdefault(record.partition, []).append((record.key, value))
         bases = await self.log.append(OUT, entries)
-        self.landed(OUT, bases, {p: self.marks.get(f"f{p}", 0) for p in bases})
+        self.check_first_offsets(OUT, bases)
         return {p: len(found) for p, found in entries.items()}
 
     async def _move(self, batch: Batch, landed: Mapping[int, int], touched: set[int], nonce: str) -> None:

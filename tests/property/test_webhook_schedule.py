@@ -8,16 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_processors.domain.refusal import Refusal
-from stream_processors.webhooks.delivery_state import (
-    UNDER_WAY,
-    Delivery,
-    Request,
-    State,
-    answered,
-    first,
-    requested,
-    wait_s,
-)
+from stream_processors.webhooks.delivery_state import UNDER_WAY, Delivery, Request, State, answered, first, requested, wait_s
 from stream_processors.webhooks.policy import Retries
 from stream_processors.webhooks.responses import LONGEST_WISH_S, Answer, Outcome, retry_after_s
 from tests.support.builders import T0, after

@@ -14,20 +14,8 @@ from itertools import islice
 from typing import Any
 
 from schemas.topics import Topic
-from stream_processors.agents import (
-    assess,
-    deliver,
-    intake,
-    oversee,
-    project,
-    retract,
-    timekeeper,
-    track,
-    webhook,
-)
-from stream_processors.agents import (
-    webhook_sender as calls,
-)
+from stream_processors.agents import assess, deliver, intake, oversee, project, retract, timekeeper, track, webhook
+from stream_processors.agents import webhook_sender as calls
 from stream_processors.runtime.crash_points import POINTS
 from stream_processors.runtime.log import Entry, Place, by_key, in_order
 from stream_processors.state import restore

@@ -11,14 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.topics import MOST_COPIES, SUBMITTED, Topic, all_topics, least_in_sync, raw
-from stream_processors.runtime.topic_check import (
-    Partition,
-    TopicState,
-    WrongTopics,
-    create_command,
-    find_faults,
-    refuse,
-)
+from stream_processors.runtime.topic_check import Partition, TopicState, WrongTopics, create_command, find_faults, refuse
 
 DEFAULTS = {"retention.bytes": "-1"}
 

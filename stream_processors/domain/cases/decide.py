@@ -18,27 +18,13 @@ from schemas.holidays import Holidays
 from schemas.orders.order import OrderEventKind, OrderKind
 from schemas.policy import Policy
 from stream_processors.domain import scorecards
-from stream_processors.domain.cases import (
-    deadlines as case_clocks,
-)
-from stream_processors.domain.cases import (
-    notifications as case_told,
-)
-from stream_processors.domain.cases import (
-    officer_actions as case_officers,
-)
-from stream_processors.domain.cases import (
-    orders as case_orders,
-)
-from stream_processors.domain.cases import (
-    party_actions as case_loop,
-)
-from stream_processors.domain.cases import (
-    signals as case_signals,
-)
-from stream_processors.domain.cases import (
-    structure as case_structure,
-)
+from stream_processors.domain.cases import deadlines as case_clocks
+from stream_processors.domain.cases import notifications as case_told
+from stream_processors.domain.cases import officer_actions as case_officers
+from stream_processors.domain.cases import orders as case_orders
+from stream_processors.domain.cases import party_actions as case_loop
+from stream_processors.domain.cases import signals as case_signals
+from stream_processors.domain.cases import structure as case_structure
 from stream_processors.domain.cases.evidence import keep_evidence
 from stream_processors.domain.cases.officer_actions import TABLE, open_moves
 from stream_processors.domain.cases.state import LAPSED, NONE, phase_of, state_of

@@ -15,21 +15,11 @@ from schemas.common import DAY_MS, instant_ms
 from schemas.policy import Policy
 from schemas.signals.indicators import kinds_where
 from schemas.signals.submission import SignalKind
-from stream_processors.domain.cases import (
-    deadlines as case_clocks,
-)
-from stream_processors.domain.cases import (
-    orders as case_orders,
-)
-from stream_processors.domain.cases import (
-    party_actions as case_loop,
-)
-from stream_processors.domain.cases import (
-    signals as case_signals,
-)
-from stream_processors.domain.cases import (
-    structure as case_structure,
-)
+from stream_processors.domain.cases import deadlines as case_clocks
+from stream_processors.domain.cases import orders as case_orders
+from stream_processors.domain.cases import party_actions as case_loop
+from stream_processors.domain.cases import signals as case_signals
+from stream_processors.domain.cases import structure as case_structure
 from stream_processors.domain.cases.state import LAPSED, state_of
 from stream_processors.domain.cases.step import Done, Step
 from stream_processors.domain.refusal import Refusal

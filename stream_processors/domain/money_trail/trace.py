@@ -15,19 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from schemas.money_trail import (
-    Bound,
-    Cut,
-    Gap,
-    Hop,
-    Loss,
-    Statement,
-    Stop,
-    Trail,
-    TrailRules,
-    TransferReport,
-    Unexplained,
-)
+from schemas.money_trail import Bound, Cut, Gap, Hop, Loss, Statement, Stop, Trail, TrailRules, TransferReport, Unexplained
 from stream_processors.domain.money_trail.transfers import Transfer, counted_once
 
 Lots = deque[tuple[int, int | None]]
@@ -136,7 +124,7 @@ class _Books:
     def _apply_transfer(self, transfer: Transfer) -> None:
         arrives: dict[int | None, int] = defaultdict(int)
         for depth, minor in _take_lots(self.lots[transfer.payer], transfer.amount_minor).items():
-            arrives[self._landed(transfer, depth, minor)] += minor
+            arrives[self._follow_to_payee(transfer, depth, minor)] += minor
         self.lots[transfer.payee].extend((minor, depth) for depth, minor in arrives.items())
         traced = {depth: minor for depth, minor in arrives.items() if depth is not None}
         if traced:
@@ -153,7 +141,7 @@ class _Books:
                 )
             )
 
-    def _landed(self, transfer: Transfer, depth: int | None, minor: int) -> int | None:
+    def _follow_to_payee(self, transfer: Transfer, depth: int | None, minor: int) -> int | None:
         """The depth at which the money arrives; None when it is not the loss's, or no longer followed."""
         if depth is None:
             return None

@@ -16,13 +16,7 @@ from schemas.common import MOST_AMOUNT_MINOR
 from schemas.feedback import MOST_ACTS, Feedback
 from schemas.signals.assessed import AssessedSignal, Outcome
 from stream_processors.domain.notifications.notification import Told
-from stream_processors.domain.signals.leads import (
-    is_lead,
-    outcome_of_lead,
-    sent_leads_alone,
-    visible_reporters,
-    visible_signals,
-)
+from stream_processors.domain.signals.leads import is_lead, outcome_of_lead, sent_leads_alone, visible_reporters, visible_signals
 from stream_processors.domain.signals.trust import low
 
 

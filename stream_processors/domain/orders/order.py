@@ -32,17 +32,7 @@ from schemas.refunds import NOTICED
 from stream_processors.domain.orders import effects, guards
 from stream_processors.domain.orders.step import Effects, Follow, Step, is_part, notices
 from stream_processors.domain.refusal import Refusal
-from stream_processors.domain.state_machine import (
-    ClockStart,
-    ClockStop,
-    Ends,
-    Party,
-    Role,
-    always,
-    listed,
-    open_moves,
-    party,
-)
+from stream_processors.domain.state_machine import ClockStart, ClockStop, Ends, Party, Role, always, listed, open_moves, party
 
 NONE = "none"
 S = OrderState

@@ -15,20 +15,7 @@ from stream_processors.domain.orders.effects import LIFT_CLOCK
 from stream_processors.domain.orders.order_book import MOST_ORDERS, clock_event, held_minor
 from stream_processors.domain.state_machine import ClockStart, ClockStop
 from tests.support.builders import T0, after
-from tests.support.order_builders import (
-    ANSWERS,
-    BANK,
-    OFFICER,
-    RULES,
-    SECOND,
-    STAGE,
-    Desk,
-    ends,
-    event,
-    issue,
-    subject,
-    transfer,
-)
+from tests.support.order_builders import ANSWERS, BANK, OFFICER, RULES, SECOND, STAGE, Desk, ends, event, issue, subject, transfer
 
 AGENCY, INSTITUTION = "public-security-630202", "bank-001"
 LARGE = {"amount_minor": 60_000_000, "verify": transfer(70_000_000)}
