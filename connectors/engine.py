@@ -60,10 +60,10 @@ async def feed(
         advisories.rewind(saved.advisories_bytes)
     totals = Totals(*(saved.totals.get(name, 0) for name in Totals._fields))
     advised = saved.totals.get("advised", 0)
-    for items in _batches(source.items(saved.position), batch):
+    for items in _cut_batches(source.items(saved.position), batch):
         answers = await gateway.send([item.body for item in items if item.body is not None])
-        bad = _rejected(items, answers)
-        odd = _advised(items, answers)
+        bad = _find_rejects(items, answers)
+        odd = _find_advised(items, answers)
         length = rejects.write(bad) if bad else saved.rejects_bytes
         advisories_length = advisories.write(odd) if odd and advisories is not None else saved.advisories_bytes
         totals = Totals(
@@ -79,12 +79,12 @@ async def feed(
     return totals
 
 
-def _batches(items: Iterator[Item], size: int) -> Iterator[list[Item]]:
+def _cut_batches(items: Iterator[Item], size: int) -> Iterator[list[Item]]:
     while chunk := list(islice(items, size)):
         yield chunk
 
 
-def _rejected(items: Sequence[Item], answers: Sequence[Answer]) -> list[Reject]:
+def _find_rejects(items: Sequence[Item], answers: Sequence[Answer]) -> list[Reject]:
     """Rows with a fault of their own, and rows that the gateway refused; in the order of the rows."""
     remaining = iter(answers)
     bad = []
@@ -98,7 +98,7 @@ def _rejected(items: Sequence[Item], answers: Sequence[Answer]) -> list[Reject]:
     return bad
 
 
-def _advised(items: Sequence[Item], answers: Sequence[Answer]) -> list[Advised]:
+def _find_advised(items: Sequence[Item], answers: Sequence[Answer]) -> list[Advised]:
     """Accepted rows in which the gateway found something odd, in the order of the rows."""
     sent = ((item.number, item.body) for item in items if item.body is not None)
     return [

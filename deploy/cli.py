@@ -32,7 +32,7 @@ app = typer.Typer(
 
 
 @app.callback()
-def _root() -> None:
+def _describe_program() -> None:
     """Liandong (联动)."""
 
 

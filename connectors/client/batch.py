@@ -64,8 +64,8 @@ def send_all(
         now, later = pending[:size], pending[size:]
         if journal:
             journal.trying(now)
-        outcomes = _read((yield from ask(_request(lines, now, compress))), now)
-        _tell(journal, outcomes)
+        outcomes = _read_outcomes((yield from ask(_build_request(lines, now, compress))), now)
+        _tell_journal(journal, outcomes)
         answers |= outcomes.answers
         again = sorted(outcomes.unknown + outcomes.not_taken)
         pending = again + later
@@ -77,7 +77,7 @@ def send_all(
     return [answers[index] for index in range(len(lines))]
 
 
-def _request(lines: Sequence[bytes], indexes: Sequence[int], compress: bool) -> Request:
+def _build_request(lines: Sequence[bytes], indexes: Sequence[int], compress: bool) -> Request:
     headers = {"content-type": NDJSON, "accept": NDJSON}
     content = b"\n".join(lines[index] for index in indexes) + b"\n"
     if compress and len(content) >= _GZIP_FROM_BYTES:
@@ -86,7 +86,7 @@ def _request(lines: Sequence[bytes], indexes: Sequence[int], compress: bool) -> 
     return Request("POST", BATCH_PATH, headers, content)
 
 
-def _read(reply: Reply, indexes: Sequence[int]) -> _Outcomes:
+def _read_outcomes(reply: Reply, indexes: Sequence[int]) -> _Outcomes:
     outcomes, last_position = _Outcomes(), -1
     if not reply.reached:
         outcomes.not_taken, outcomes.why = list(indexes), reply.broke or ""
@@ -97,7 +97,7 @@ def _read(reply: Reply, indexes: Sequence[int]) -> _Outcomes:
     try:
         for text in reply.body.splitlines() if reply.status < 300 else ():
             if text.strip():
-                last_position = _line(outcomes, from_json(text), indexes)
+                last_position = _read_line(outcomes, from_json(text), indexes)
     except (ValueError, KeyError, TypeError) as error:
         outcomes.why = outcomes.why or f"the answer broke off ({type(error).__name__})"
     answered = {*outcomes.answers, *outcomes.unknown, *outcomes.not_taken}
@@ -108,7 +108,7 @@ def _read(reply: Reply, indexes: Sequence[int]) -> _Outcomes:
     return outcomes
 
 
-def _tell(journal: Journal | None, outcomes: _Outcomes) -> None:
+def _tell_journal(journal: Journal | None, outcomes: _Outcomes) -> None:
     if journal is None:
         return
     for index, answer in outcomes.answers.items():
@@ -136,7 +136,7 @@ def _read_problem(reply: Reply, indexes: Sequence[int]) -> _Outcomes:
     raise problem_error(status, problem)
 
 
-def _line(outcomes: _Outcomes, line: Mapping[str, Any], indexes: Sequence[int]) -> int:
+def _read_line(outcomes: _Outcomes, line: Mapping[str, Any], indexes: Sequence[int]) -> int:
     """One line of the answer; the position of its line in this request (`line` counts from 1)."""
     at = int(line["line"]) - 1
     if not 0 <= at < len(indexes):
@@ -145,7 +145,7 @@ def _line(outcomes: _Outcomes, line: Mapping[str, Any], indexes: Sequence[int]) 
     problem = line.get("problem") or {}
     slug = slug_of(problem)
     if status < 300:
-        outcomes.answers[index] = _accepted(line)
+        outcomes.answers[index] = _read_accepted(line)
     elif slug in _TOO_MUCH:
         outcomes.not_taken.append(index)
         outcomes.why, outcomes.split = _SPLIT, True
@@ -153,11 +153,11 @@ def _line(outcomes: _Outcomes, line: Mapping[str, Any], indexes: Sequence[int]) 
         (outcomes.not_taken if slug in _NOT_TAKEN else outcomes.unknown).append(index)
         outcomes.why = outcomes.why or describe_problem(status, problem)
     else:
-        outcomes.answers[index] = Answer("refused", reason=_reason(status, problem), problem=dict(problem))
+        outcomes.answers[index] = Answer("refused", reason=_describe_faults(status, problem), problem=dict(problem))
     return at
 
 
-def _accepted(line: Mapping[str, Any]) -> Answer:
+def _read_accepted(line: Mapping[str, Any]) -> Answer:
     advisories = tuple(Advisory.model_validate(advisory) for advisory in line.get("advisories") or ())
     replayed = bool(line.get("replayed"))
     return Answer(
@@ -165,7 +165,7 @@ def _accepted(line: Mapping[str, Any]) -> Answer:
     )
 
 
-def _reason(status: int, problem: Mapping[str, Any]) -> str:
+def _describe_faults(status: int, problem: Mapping[str, Any]) -> str:
     """All faults of the line in one sentence."""
     faults = "; ".join(f"{fault.pointer}: {fault.detail}" for fault in faults_of(problem))
     return f"{problem.get('title') or status}: {faults or problem.get('detail') or ''}".rstrip(": ")

@@ -77,28 +77,28 @@ class Client:
 
     def measure(self, signal_id: str, measure: Mapping[str, Any]) -> list[Measure]:
         """Says what you did about a signal of yours (warned, blocked, reported); it is recorded in each of its cases."""
-        return self._run(loop.measure(signal_id, measure, self._patience))
+        return self._run_steps(loop.measure(signal_id, measure, self._patience))
 
     def order(self, order_id: str) -> Order:
         """An order that went to you, with what to compare. NotFound when it is none of yours."""
-        return self._run(loop.order(order_id, self._patience))
+        return self._run_steps(loop.order(order_id, self._patience))
 
     def answer(self, order_id: str, answer: Mapping[str, Any], *, key: str | None = None) -> Order:
         """Answers an order: `{"result": "verified", ...}`. Give a `key` of your own where a crash of yours must not answer twice;
         else each call has a new one. ProblemError with the `moves` that are open when it does not fit."""
-        return self._run(loop.answer(order_id, answer, key, self._patience))
+        return self._run_steps(loop.answer(order_id, answer, key, self._patience))
 
     def task(self, task_id: str) -> Task:
         """A dissuasion task that you were asked."""
-        return self._run(loop.task(task_id, self._patience))
+        return self._run_steps(loop.task(task_id, self._patience))
 
     def work(self, task_id: str, what: TaskMove, body: Mapping[str, Any] | None = None, *, key: str | None = None) -> Task:
         """Takes a task, says what was tried, gives it back or up."""
-        return self._run(loop.work(task_id, what, body or {}, key, self._patience))
+        return self._run_steps(loop.work(task_id, what, body or {}, key, self._patience))
 
     def inbox(self, after: str | None = None, *, wait_s: float = 0.0, limit: int = PAGE) -> Page:
         """Your notices behind `after`, at most `limit` (200); with `wait_s` (30) it waits for the first when there is none."""
-        return self._run(inbox.page(after, wait_s, limit, self._patience))
+        return self._run_steps(inbox.page(after, wait_s, limit, self._patience))
 
     def notices(self, after: str | None = None, *, wait_s: float = WAIT_S) -> Iterator[Notice]:
         """All notices behind `after`, then each as it comes, without end. Keep the `cursor` of the last one you dealt with: a
@@ -110,9 +110,9 @@ class Client:
 
     def acknowledge(self, notice_id: str) -> Notice:
         """Says that your system has the notice and will act; again gives the first time back."""
-        return self._run(inbox.acknowledge(notice_id, self._patience))
+        return self._run_steps(inbox.acknowledge(notice_id, self._patience))
 
-    def _run(self, steps: Steps[Result]) -> Result:
+    def _run_steps(self, steps: Steps[Result]) -> Result:
         return drive(steps, self._http, self._token, self._sleep)
 
     def close(self) -> None:
@@ -145,7 +145,7 @@ class AsyncClient:
         return await drive_async(calls.send(signal, self._patience), self._http, self._token, self._sleep)
 
     async def send_many(self, signals: Iterable[Signal] | AsyncIterable[Signal], *, batch: int = BATCH) -> AsyncIterator[Answer]:
-        async for some in _batches(signals, batch):
+        async for some in _cut_batches(signals, batch):
             steps = calls.send_many(some, self._patience)
             for answer in await drive_async(steps, self._http, self._token, self._sleep):
                 yield answer
@@ -161,22 +161,22 @@ class AsyncClient:
         return await drive_async(steps, self._http, self._token, self._sleep)
 
     async def measure(self, signal_id: str, measure: Mapping[str, Any]) -> list[Measure]:
-        return await self._run(loop.measure(signal_id, measure, self._patience))
+        return await self._run_steps(loop.measure(signal_id, measure, self._patience))
 
     async def order(self, order_id: str) -> Order:
-        return await self._run(loop.order(order_id, self._patience))
+        return await self._run_steps(loop.order(order_id, self._patience))
 
     async def answer(self, order_id: str, answer: Mapping[str, Any], *, key: str | None = None) -> Order:
-        return await self._run(loop.answer(order_id, answer, key, self._patience))
+        return await self._run_steps(loop.answer(order_id, answer, key, self._patience))
 
     async def task(self, task_id: str) -> Task:
-        return await self._run(loop.task(task_id, self._patience))
+        return await self._run_steps(loop.task(task_id, self._patience))
 
     async def work(self, task_id: str, what: TaskMove, body: Mapping[str, Any] | None = None, *, key: str | None = None) -> Task:
-        return await self._run(loop.work(task_id, what, body or {}, key, self._patience))
+        return await self._run_steps(loop.work(task_id, what, body or {}, key, self._patience))
 
     async def inbox(self, after: str | None = None, *, wait_s: float = 0.0, limit: int = PAGE) -> Page:
-        return await self._run(inbox.page(after, wait_s, limit, self._patience))
+        return await self._run_steps(inbox.page(after, wait_s, limit, self._patience))
 
     async def notices(self, after: str | None = None, *, wait_s: float = WAIT_S) -> AsyncIterator[Notice]:
         while True:
@@ -186,9 +186,9 @@ class AsyncClient:
             after = page.next if page.next is not None else after
 
     async def acknowledge(self, notice_id: str) -> Notice:
-        return await self._run(inbox.acknowledge(notice_id, self._patience))
+        return await self._run_steps(inbox.acknowledge(notice_id, self._patience))
 
-    async def _run(self, steps: Steps[Result]) -> Result:
+    async def _run_steps(self, steps: Steps[Result]) -> Result:
         return await drive_async(steps, self._http, self._token, self._sleep)
 
     async def close(self) -> None:
@@ -201,7 +201,7 @@ class AsyncClient:
         await self.close()
 
 
-async def _batches(signals: Iterable[Signal] | AsyncIterable[Signal], size: int) -> AsyncIterator[list[Signal]]:
+async def _cut_batches(signals: Iterable[Signal] | AsyncIterable[Signal], size: int) -> AsyncIterator[list[Signal]]:
     some: list[Signal] = []
     async for signal in signals if isinstance(signals, AsyncIterable) else _one_by_one(signals):
         some.append(signal)

@@ -22,12 +22,12 @@ Model = TypeVar("Model", bound=BaseModel)
 
 def send(signal: Mapping[str, Any], patience: Patience) -> Steps[Receipt]:
     """The receipt of one signal."""
-    _named(signal)
+    _require_reference(signal)
     request = Request("POST", "/v1/signals", {"content-type": "application/json"}, to_json(signal))
-    return (yield from _received(request, patience))
+    return (yield from _receive_receipt(request, patience))
 
 
-def _received(request: Request, patience: Patience) -> Steps[Receipt]:
+def _receive_receipt(request: Request, patience: Patience) -> Steps[Receipt]:
     reply = yield from until_answered(request, patience)
     receipt = model_of(Receipt, reply)
     return receipt.model_copy(update={"replayed": reply.headers.get("idempotency-replayed") == "true"})
@@ -36,7 +36,7 @@ def _received(request: Request, patience: Patience) -> Steps[Receipt]:
 def send_many(signals: Sequence[Mapping[str, Any]], patience: Patience) -> Steps[list[Answer]]:
     """One answer a signal, in order, each with its reference."""
     for signal in signals:
-        _named(signal)
+        _require_reference(signal)
     answers = yield from send_all(signals, patience=patience, compress=True)
     return [replace(answer, reference=str(signal["reference"])) for answer, signal in zip(answers, signals, strict=True)]
 
@@ -47,7 +47,7 @@ def retract(reference: str, reason: str, patience: Patience) -> Steps[Receipt]:
         raise ValueError("a retraction needs the signal's `reference` and a `reason`")
     body = to_json({"reference": reference, "reason": reason})
     request = Request("POST", "/v1/retractions", {"content-type": "application/json"}, body)
-    return (yield from _received(request, patience))
+    return (yield from _receive_receipt(request, patience))
 
 
 def outcome(signal_id: str, patience: Patience) -> Steps[Outcome]:
@@ -65,7 +65,7 @@ def wait(signal_id: str, timeout_s: float, patience: Patience, now: Callable[[],
     while True:
         unknown: NotFound | None = None
         try:
-            last = yield from _until(end, outcome(signal_id, stubborn), now)
+            last = yield from _limit_waits(end, outcome(signal_id, stubborn), now)
         except NotFound as error:
             unknown = error
         except TimeoutError:
@@ -79,7 +79,7 @@ def wait(signal_id: str, timeout_s: float, patience: Patience, now: Callable[[],
         look_s = min(look_s * 1.6, LONGEST_LOOK_S)
 
 
-def _until(end: float, steps: Steps[Result], now: Callable[[], float]) -> Steps[Result]:
+def _limit_waits(end: float, steps: Steps[Result], now: Callable[[], float]) -> Steps[Result]:
     """The steps with waits that end by `end`, whatever Retry-After says. TimeoutError instead of one after it."""
     reply: Reply | None = None
     while True:
@@ -96,7 +96,7 @@ def _until(end: float, steps: Steps[Result], now: Callable[[], float]) -> Steps[
         reply = yield step
 
 
-def _named(signal: Mapping[str, Any]) -> None:
+def _require_reference(signal: Mapping[str, Any]) -> None:
     if not signal.get("reference"):
         raise ValueError("a signal needs a `reference` of your own: by it a retry counts once, after a crash of yours too")
 

@@ -43,7 +43,7 @@ Steps = Generator[Request | Wait, Reply | None, Result]
 _LATER = (408, 425, 429)
 
 
-def _nothing(line: str) -> None: ...
+def _say_nothing(line: str) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Patience:
 
     backoff: Backoff = field(default_factory=Backoff)
     give_up_after: int | None = 8
-    told: Callable[[str], None] = _nothing
+    told: Callable[[str], None] = _say_nothing
 
     def wait(self, tries: int, why: str, asked_s: float | None, what: str = "again") -> Wait:
         """The wait after the `tries`-th failure. Unavailable when it was one too many."""

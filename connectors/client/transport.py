@@ -33,7 +33,7 @@ def drive(steps: Steps[Result], client: httpx.Client, token: Token, sleep: Calla
         if isinstance(step, Wait):
             sleep(step.seconds)
         else:
-            reply = _perform(client, step, token if isinstance(token, str) else token())
+            reply = _perform_request(client, step, token if isinstance(token, str) else token())
 
 
 async def drive_async(
@@ -55,39 +55,41 @@ async def drive_async(
             reply = await _perform_async(client, step, await fresh_token if inspect.isawaitable(fresh_token) else fresh_token)
 
 
-def _perform(client: httpx.Client, request: Request, token: str) -> Reply:
+def _perform_request(client: httpx.Client, request: Request, token: str) -> Reply:
     status, headers, parts = 0, httpx.Headers(), list[bytes]()
     try:
-        with client.stream(*_line(request), headers=_headers(request, token), content=request.content) as response:
+        with client.stream(*_request_line(request), headers=_build_headers(request, token), content=request.content) as response:
             status, headers = response.status_code, response.headers
             for part in response.iter_bytes():
                 parts.append(part)
     except httpx.RequestError as error:
-        return _broken(error, status, headers, parts)
+        return _describe_break(error, status, headers, parts)
     return Reply(status, headers, b"".join(parts))
 
 
 async def _perform_async(client: httpx.AsyncClient, request: Request, token: str) -> Reply:
     status, headers, parts = 0, httpx.Headers(), list[bytes]()
     try:
-        async with client.stream(*_line(request), headers=_headers(request, token), content=request.content) as response:
+        async with client.stream(
+            *_request_line(request), headers=_build_headers(request, token), content=request.content
+        ) as response:
             status, headers = response.status_code, response.headers
             async for part in response.aiter_bytes():
                 parts.append(part)
     except httpx.RequestError as error:
-        return _broken(error, status, headers, parts)
+        return _describe_break(error, status, headers, parts)
     return Reply(status, headers, b"".join(parts))
 
 
-def _line(request: Request) -> tuple[str, str]:
+def _request_line(request: Request) -> tuple[str, str]:
     return request.method, request.path
 
 
-def _headers(request: Request, token: str) -> dict[str, str]:
+def _build_headers(request: Request, token: str) -> dict[str, str]:
     return {**request.headers, "authorization": f"Bearer {token}"}
 
 
-def _broken(error: httpx.RequestError, status: int, headers: Mapping[str, str], parts: list[bytes]) -> Reply:
+def _describe_break(error: httpx.RequestError, status: int, headers: Mapping[str, str], parts: list[bytes]) -> Reply:
     name = type(error).__name__
     if isinstance(error, _NEVER_CAN_BE):  # its own words may repeat the token
         raise ClientError(f"the request cannot be sent ({name}): look at the address and the token") from None

@@ -56,23 +56,23 @@ def verify_webhook(
     signatures = [signature.encode() for signature in lowered.get("webhook-signature", "").split(" ")[:_SIGNATURES_READ]]
     good = False
     for secret in [secrets] if isinstance(secrets, str) else secrets:
-        mac = hmac.digest(_key(secret), f"{name}.{at}.".encode() + body, "sha256")
+        mac = hmac.digest(_decode_secret(secret), f"{name}.{at}.".encode() + body, "sha256")
         right = b"v1," + b64encode(mac)
         for signature in signatures:
             good |= hmac.compare_digest(right, signature)
     if not good:
         raise BadWebhook("no signature is of a known secret")
-    return _read(name, body)
+    return _read_message(name, body)
 
 
-def _key(secret: str) -> bytes:
+def _decode_secret(secret: str) -> bytes:
     try:
         return b64decode(secret.removeprefix(_PREFIX).encode("ascii"), validate=True)
     except ValueError:
         raise ValueError(f"a secret is {_PREFIX} and base64, as the gateway told it") from None
 
 
-def _read(name: str, body: bytes) -> Webhook:
+def _read_message(name: str, body: bytes) -> Webhook:
     try:
         message = json.loads(body)
         return Webhook(name, str(message["type"]), dict(message["data"]))

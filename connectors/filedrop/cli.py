@@ -41,11 +41,11 @@ def command(
     """Send the rows of CSV or NDJSON files as signals. A kill at any moment loses nothing and counts nothing twice."""
     if check:
         raise typer.Exit(perform.check(path, mapping))
-    order = perform.Order(path, mapping, institution, url, _token(token_file), state, batch, watch, settle)
+    order = perform.Order(path, mapping, institution, url, _find_token(token_file), state, batch, watch, settle)
     raise typer.Exit(perform.perform(order))
 
 
-def _token(file: Path | None) -> Callable[[], str]:
+def _find_token(file: Path | None) -> Callable[[], str]:
     if file is not None:
         return lambda: file.read_text("utf-8").strip()
     token = os.environ.get("LIANDONG_TOKEN", "").strip()

@@ -49,7 +49,7 @@ def perform(order: Order) -> int:
     console = Console(stderr=True)
     try:
         with Shown(console) as shown:
-            totals = asyncio.run(_run(order, load_mapping(order.mapping), shown))
+            totals = asyncio.run(_feed_files(order, load_mapping(order.mapping), shown))
     except (MappingError, CursorError, Stopped) as error:
         return _print_error(console, error)
     if totals is not None:
@@ -61,12 +61,12 @@ def check(path: Path, mapping_file: Path) -> int:
     """Reads everything, sends nothing. 1 when a row would be rejected."""
     console = Console()
     try:
-        return _check(path, load_mapping(mapping_file), console)
+        return _check_rows(path, load_mapping(mapping_file), console)
     except MappingError as error:
         return _print_error(console, error)
 
 
-async def _run(order: Order, mapping: MappingFile, shown: Shown) -> tuple[Totals, int] | None:
+async def _feed_files(order: Order, mapping: MappingFile, shown: Shown) -> tuple[Totals, int] | None:
     """The totals of all files, and how many accepted rows have an advisory; None of a watch, which has no end."""
     async with httpx.AsyncClient(base_url=order.url, timeout=TIMEOUT) as client:
         gateway = HttpGateway(client, order.token, told=shown.said)
@@ -112,11 +112,11 @@ def _say_totals(console: Console, totals: Totals, advised: int) -> None:
         console.print("see the .advisories.ndjson beside the cursor for accepted rows that look odd", highlight=False)
 
 
-def _check(path: Path, mapping: MappingFile, console: Console) -> int:
+def _check_rows(path: Path, mapping: MappingFile, console: Console) -> int:
     good = bad = odd = 0
     for file in files(path, mapping.files):
         for item in FileSource(file, mapping, settle_s=0).items(START):
-            fault = _fault(item)
+            fault = _find_fault(item)
             advisories = advice(SignalIn.model_validate(item.body)) if fault is None else []
             if fault is None and good == 0 and item.body is not None:
                 console.print_json(data=dict(item.body))
@@ -137,7 +137,7 @@ def _with_advisories(count: int) -> str:
     return f"; {count:,} with an advisory" if count else ""
 
 
-def _fault(item: Item) -> str | None:
+def _find_fault(item: Item) -> str | None:
     """What the gateway would say of the row."""
     if item.body is None:
         return item.fault

@@ -39,16 +39,16 @@ def converter(mapping: MappingFile, file_name: str) -> Callable[[Cells, int, str
 
     def body(cells: Cells, number: int, row_hash: str) -> dict[str, Any]:
         signal: dict[str, Any] = {
-            "reference": _reference(mapping.reference, cells, file_name, number, row_hash),
-            "kind": _value(mapping.kind, cells),
-            "occurred_at": _moment(mapping.occurred_at, cells, mapping.timezone),
-            "region": _value(mapping.region, cells),
-            "indicators": [indicator for cell in mapping.indicators for indicator in _indicators(cell, cells)],
+            "reference": _read_reference(mapping.reference, cells, file_name, number, row_hash),
+            "kind": _read_value(mapping.kind, cells),
+            "occurred_at": _read_moment(mapping.occurred_at, cells, mapping.timezone),
+            "region": _read_value(mapping.region, cells),
+            "indicators": [indicator for cell in mapping.indicators for indicator in _read_indicators(cell, cells)],
         }
         for name in _MORE:
-            if (part := getattr(mapping, name)) is not None and (value := _part(part, cells, mapping.timezone)) is not None:
+            if (part := getattr(mapping, name)) is not None and (value := _read_part(part, cells, mapping.timezone)) is not None:
                 signal[name] = value
-        if mapping.event is not None and (event := _event(mapping.event, cells, mapping.timezone)) is not None:
+        if mapping.event is not None and (event := _read_event(mapping.event, cells, mapping.timezone)) is not None:
             signal["event"] = event
         return signal
 
@@ -59,12 +59,12 @@ _MORE = ("amount", "narrative", "typology", "stage", "loss", "detected_at", "der
 """What a signal may have, besides its event."""
 
 
-def _part(part: Any, cells: Cells, zone: str) -> Any:
+def _read_part(part: Any, cells: Cells, zone: str) -> Any:
     """The value of any part of a mapping; None when its cell is empty and may be."""
     if isinstance(part, Money):
-        return _amount(part, cells)
+        return _read_amount(part, cells)
     if isinstance(part, Time):
-        return None if part.optional and not text_of(cells, part.column, optional=True) else _moment(part, cells, zone)
+        return None if part.optional and not text_of(cells, part.column, optional=True) else _read_moment(part, cells, zone)
     if isinstance(part, Whole):
         return _read_whole_number(part, cells)
     if isinstance(part, EndCell):
@@ -72,16 +72,16 @@ def _part(part: Any, cells: Cells, zone: str) -> Any:
         return {"kind": part.kind.value, "value": text_of(cells, part.column), **role}
     if isinstance(part, UrlsCell):
         return [url.strip() for url in text_of(cells, part.column, optional=True).split(part.split) if url.strip()] or None
-    return _value(part, cells) or None
+    return _read_value(part, cells) or None
 
 
-def _event(event: EventMap, cells: Cells, zone: str) -> dict[str, Any] | None:
+def _read_event(event: EventMap, cells: Cells, zone: str) -> dict[str, Any] | None:
     """The event of a row; None when the row has none."""
     if not all(text_of(cells, column, optional=True) for column in event.only_with):
         return None
     fields: dict[str, Any] = {"type": event.type}
     for name in type(event).model_fields.keys() - {"type", "only_with"}:
-        if (part := getattr(event, name)) is not None and (value := _part(part, cells, zone)) is not None:
+        if (part := getattr(event, name)) is not None and (value := _read_part(part, cells, zone)) is not None:
             fields[name] = value
     if event.type == "transfer" and "amount" not in fields:
         raise RowFault(f"{event.amount.column}: empty, and a transfer has an amount")
@@ -97,7 +97,7 @@ def _read_whole_number(cell: Whole, cells: Cells) -> int | None:
 
 def text_of(cells: Cells, column: str, *, optional: bool = False) -> str:
     """The cell as text, stripped; '' only when it may be empty."""
-    value = _lookup(cells, column)
+    value = _look_up_column(cells, column)
     if value is None or value == "":
         if optional:
             return ""
@@ -110,7 +110,7 @@ def text_of(cells: Cells, column: str, *, optional: bool = False) -> str:
     return text
 
 
-def _lookup(cells: Cells, column: str) -> Any:
+def _look_up_column(cells: Cells, column: str) -> Any:
     """What a column names: a member of just that name, else the one at the end of a path of dots."""
     value = cells.get(column)
     if "." not in column:
@@ -125,7 +125,7 @@ def _lookup(cells: Cells, column: str) -> Any:
     return value
 
 
-def _value(cell: Cell, cells: Cells) -> str | None:
+def _read_value(cell: Cell, cells: Cells) -> str | None:
     if cell.column is None:
         return cell.constant
     text = text_of(cells, cell.column, optional=cell.optional or cell.otherwise is not None)
@@ -137,15 +137,15 @@ def _value(cell: Cell, cells: Cells) -> str | None:
     return text or cell.otherwise
 
 
-def _reference(cell: ReferenceCell, cells: Cells, file_name: str, number: int, row_hash: str) -> str:
+def _read_reference(cell: ReferenceCell, cells: Cells, file_name: str, number: int, row_hash: str) -> str:
     if cell.column is not None:
         return cell.prefix + text_of(cells, cell.column)
     return f"{cell.prefix}{file_name}#{number}-{row_hash}"
 
 
-def _moment(cell: Time, cells: Cells, zone: str) -> str:
+def _read_moment(cell: Time, cells: Cells, zone: str) -> str:
     text = text_of(cells, cell.column)
-    number = _lookup(cells, cell.column)
+    number = _look_up_column(cells, cell.column)
     try:
         if cell.format in ("epoch_s", "epoch_ms"):
             moment = read_epoch(number if isinstance(number, Decimal) else text, cell.format)
@@ -157,11 +157,11 @@ def _moment(cell: Time, cells: Cells, zone: str) -> str:
         reason = f" ({error})" if isinstance(error, TimeFault) else ""
         raise RowFault(f"{cell.column}: {text[:40]!r} is no time of the form {cell.format}{reason}") from error
     if moment.tzinfo is None:
-        moment = _localised(moment, ZoneInfo(cell.timezone or zone), cell)
+        moment = _add_zone(moment, ZoneInfo(cell.timezone or zone), cell)
     return moment.isoformat()
 
 
-def _localised(moment: datetime, zone: ZoneInfo, cell: Time) -> datetime:
+def _add_zone(moment: datetime, zone: ZoneInfo, cell: Time) -> datetime:
     local = moment.replace(tzinfo=zone, fold=cell.fold)
     # A local time that clocks jumped over comes back as another one.
     if local.astimezone(UTC).astimezone(zone).replace(tzinfo=None) != moment:
@@ -169,14 +169,14 @@ def _localised(moment: datetime, zone: ZoneInfo, cell: Time) -> datetime:
     return local
 
 
-def _amount(cell: Money, cells: Cells) -> dict[str, Any] | None:
+def _read_amount(cell: Money, cells: Cells) -> dict[str, Any] | None:
     text = text_of(cells, cell.column, optional=cell.optional)
     if not text:
         return None
     currency = cell.currency
     if cell.currency_column is not None:
-        currency = _currency(cell.currency_column, text_of(cells, cell.currency_column))
-    value = number if isinstance(number := _lookup(cells, cell.column), Decimal) else read_amount(text, cell.decimal)
+        currency = _read_currency(cell.currency_column, text_of(cells, cell.currency_column))
+    value = number if isinstance(number := _look_up_column(cells, cell.column), Decimal) else read_amount(text, cell.decimal)
     if value is None:
         raise RowFault(f"{cell.column}: {text[:40]!r} is no amount{_how_to_write(text, cell.decimal)}")
     if not value.is_finite() or value < 0 or abs(value) >= Decimal(10) ** 16:
@@ -195,14 +195,14 @@ def _how_to_write(text: str, decimal_sign: str) -> str:
     return f"; signs between digits separate groups of three, as in 12{group}000{decimal_sign}50"
 
 
-def _currency(column: str, text: str) -> str:
+def _read_currency(column: str, text: str) -> str:
     try:
         return read_written(text)
     except ValueError as error:
         raise RowFault(f"{column}: {text[:40]!r} is no currency (ISO 4217, for example CNY)") from error
 
 
-def _indicators(cell: IndicatorCell, cells: Cells) -> list[dict[str, str]]:
+def _read_indicators(cell: IndicatorCell, cells: Cells) -> list[dict[str, str]]:
     text = text_of(cells, cell.column, optional=cell.optional)
     pieces = [text] if cell.split is None else text.split(cell.split)
     return [{"kind": cell.kind.value, "value": piece.strip(), "role": cell.role} for piece in pieces if piece.strip()]

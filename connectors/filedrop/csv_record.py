@@ -50,7 +50,7 @@ class Record:
                 end = content.find(dialect.next_quoted, at)
                 self.values += (content[at:] if end < 0 else content[at:end]).split(dialect.delimiter)
                 if end < 0:
-                    return self._finish()
+                    return self._finish_record()
                 at = end + 1
             if self._open_parts is None:
                 self._open_parts = []
@@ -65,10 +65,10 @@ class Record:
             self.values.append("".join(self._open_parts).replace(dialect.doubled_quote, dialect.quote))
             self._open_parts = None
             if at == len(content):
-                return self._finish()
+                return self._finish_record()
             if not content.startswith(dialect.delimiter, at):
                 place = f"text after the closing quote of value {len(self.values)}"
-                return self._fail(f"not valid CSV: {place}; write a quote inside twice")
+                return self._mark_faulty(f"not valid CSV: {place}; write a quote inside twice")
             at += 1
 
     def count_values(self) -> int:
@@ -76,18 +76,18 @@ class Record:
         open_text = "".join(self._open_parts or ())
         return len(self.values) + (0 if self._open_parts is None else 1 + open_text.count(self._dialect.delimiter))
 
-    def _finish(self) -> State:
+    def _finish_record(self) -> State:
         if self._width is not None and len(self.values) != self._width:
-            return self._fail(f"the row has {len(self.values)} values, the header {self._width}")
+            return self._mark_faulty(f"the row has {len(self.values)} values, the header {self._width}")
         return State.COMPLETE
 
     def _has_room(self) -> State:
         """A record that has too many values already is not read on: it cannot become a row."""
         if self._width is not None and len(self.values) >= self._width:
-            return self._fail(f"the row has more than {len(self.values)} values, the header {self._width}")
+            return self._mark_faulty(f"the row has more than {len(self.values)} values, the header {self._width}")
         return State.OPEN
 
-    def _fail(self, fault: str) -> State:
+    def _mark_faulty(self, fault: str) -> State:
         self.fault = fault
         return State.FAULTY
 

@@ -54,20 +54,20 @@ class LineReader:
             match = _LINE_END.search(self._buffer, search_from)
             # A CR at the end of the buffer may have its LF in the next block.
             if match is not None and (match.end() < len(self._buffer) or match.group() != b"\r"):
-                return self._cut(match.end(), is_ended=True)
+                return self._cut_line(match.end(), is_ended=True)
             search_from = match.start() if match is not None else len(self._buffer)
             if search_from - self._cursor > self._longest:
                 return self._skip_long_line()
             unread = len(self._buffer) - self._cursor
             search_from -= self._cursor
-            if not self._fill():
-                return self._cut(len(self._buffer), is_ended=False) if unread else None
+            if not self._read_block():
+                return self._cut_line(len(self._buffer), is_ended=False) if unread else None
 
     def put_back(self, lines: Iterable[Line]) -> None:
         """Lines that `next_line` gave last, in their order; it gives them again."""
         self._returned.extendleft(reversed(list(lines)))
 
-    def _fill(self) -> bool:
+    def _read_block(self) -> bool:
         """Reads one more block behind what is not cut yet."""
         unread_bytes = self._limit - self._at - (len(self._buffer) - self._cursor)
         block = self._file.read(min(_BLOCK_BYTES, unread_bytes)) if unread_bytes > 0 else b""
@@ -75,7 +75,7 @@ class LineReader:
         self._cursor = 0
         return bool(block)
 
-    def _cut(self, end: int, *, is_ended: bool) -> Line:
+    def _cut_line(self, end: int, *, is_ended: bool) -> Line:
         raw = self._buffer[self._cursor : end]
         line = Line(self._at, self._at + len(raw), raw, is_ended)
         if len(raw) > self._longest:
@@ -95,7 +95,7 @@ class LineReader:
             passed = (match.start() if match is not None else len(self._buffer)) - self._cursor
             self._at += passed
             self._cursor += passed
-            if not self._fill():
+            if not self._read_block():
                 self._at += len(self._buffer) - self._cursor
                 self._cursor = len(self._buffer)
                 return Line(start, self._at, head, is_ended=False, is_too_long=True)

@@ -54,7 +54,7 @@ class Cell(_Part):
 
 class KindCell(Cell):
     @model_validator(mode="after")
-    def _kinds(self) -> KindCell:
+    def _check_kinds(self) -> KindCell:
         _all_in(self, {kind.value for kind in SignalKind}, "kinds of signals")
         return self
 
@@ -73,7 +73,7 @@ class Time(_Part):
     optional: bool = False
 
     @model_validator(mode="after")
-    def _zone(self) -> Time:
+    def _check_zone(self) -> Time:
         if self.timezone is not None:
             _known_zone(self.timezone)
         if "%I" in self.format and "%p" not in self.format:
@@ -104,14 +104,14 @@ class IndicatorCell(_Part):
 
 class TypologyCell(Cell):
     @model_validator(mode="after")
-    def _typologies(self) -> TypologyCell:
+    def _check_typologies(self) -> TypologyCell:
         _all_in(self, {typology.value for typology in TypologyId}, "typologies")
         return self
 
 
 class StageCell(Cell):
     @model_validator(mode="after")
-    def _stages(self) -> StageCell:
+    def _check_stages(self) -> StageCell:
         _all_in(self, {stage.value for stage in Stage}, "stages")
         return self
 
@@ -262,7 +262,7 @@ class MappingFile(_Part):
 
     def needed(self) -> list[str]:
         """Every column that the mapping names, in its order."""
-        return list(dict.fromkeys(_columns(self.model_dump())))
+        return list(dict.fromkeys(_list_columns(self.model_dump())))
 
 
 def repeated_names(columns: Sequence[str]) -> list[str]:
@@ -270,7 +270,7 @@ def repeated_names(columns: Sequence[str]) -> list[str]:
     return [name for name, count in Counter(columns).items() if count > 1 and name]
 
 
-def _columns(part: Any) -> Iterator[str]:
+def _list_columns(part: Any) -> Iterator[str]:
     """The columns of any part of a mapping: a new kind of cell names its own under the same keys."""
     if isinstance(part, Mapping):
         for name, value in part.items():
@@ -279,10 +279,10 @@ def _columns(part: Any) -> Iterator[str]:
             elif name in ("column", "currency_column"):
                 yield from () if value is None else (value,)
             elif name != "translate":
-                yield from _columns(value)
+                yield from _list_columns(value)
     elif isinstance(part, (list, tuple)):
         for element in part:
-            yield from _columns(element)
+            yield from _list_columns(element)
 
 
 def _all_in(cell: Cell, allowed: set[str], what: str) -> None:

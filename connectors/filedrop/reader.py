@@ -59,45 +59,47 @@ def rows(
         while (line := lines.next_line()) is not None:
             if not line.is_ended and not is_finished():
                 return
-            row = _row(line, lines, decoder, width, is_finished)
+            row = _read_row(line, lines, decoder, width, is_finished)
             if row is None:
                 return
             yield row
 
 
-def _row(line: Line, lines: LineReader, decoder: Decoder, width: int | None, is_finished: Callable[[], bool]) -> RawRow | None:
+def _read_row(
+    line: Line, lines: LineReader, decoder: Decoder, width: int | None, is_finished: Callable[[], bool]
+) -> RawRow | None:
     """The row that begins with a line; None when it is not whole yet."""
     if line.is_too_long:
-        return _faulty(line, decoder, f"the row is longer than {MAX_ROW_BYTES} bytes")
+        return _build_faulty(line, decoder, f"the row is longer than {MAX_ROW_BYTES} bytes")
     if decoder.is_blank(line):
         return RawRow(line.start, line.end, line.raw, "", is_blank=True)
     try:
         text = decoder.text(line.raw, line.start)
     except UnicodeDecodeError as error:
-        return _faulty(line, decoder, decoder.encoding_fault(error))
+        return _build_faulty(line, decoder, decoder.encoding_fault(error))
     if not decoder.is_csv:
-        return RawRow(line.start, line.end, line.raw, _bare(text))
+        return RawRow(line.start, line.end, line.raw, _strip_line_end(text))
     record = decoder.record(width)
     texts = [text]
     state = record.add(text)
     if state is State.OPEN:
         more: list[Line] = []
-        fault = _complete(record, line, more, texts, lines, decoder, is_finished)
+        fault = _complete_record(record, line, more, texts, lines, decoder, is_finished)
         if fault is None:
             return None
         if not fault and (number := decoder.swallowed_line(texts, width or len(record.values))):
-            fault = _swallowed(number, len(texts))
+            fault = _describe_swallowed(number, len(texts))
         if fault:
             lines.put_back(more)
-            return _faulty(line, decoder, fault)
+            return _build_faulty(line, decoder, fault)
         raw = line.raw + b"".join(following.raw for following in more)
-        return RawRow(line.start, more[-1].end, raw, _bare("".join(texts)), record.values)
+        return RawRow(line.start, more[-1].end, raw, _strip_line_end("".join(texts)), record.values)
     if state is State.FAULTY:
-        return _faulty(line, decoder, record.fault)
-    return RawRow(line.start, line.end, line.raw, _bare(text), record.values)
+        return _build_faulty(line, decoder, record.fault)
+    return RawRow(line.start, line.end, line.raw, _strip_line_end(text), record.values)
 
 
-def _complete(
+def _complete_record(
     record: Record,
     first: Line,
     more: list[Line],
@@ -128,18 +130,18 @@ def _complete(
     return record.fault
 
 
-def _swallowed(number: int, count: int) -> str:
+def _describe_swallowed(number: int, count: int) -> str:
     return (
         f"a quoted cell goes on over {count} lines, and line {number} of them looks like a row of its own;"
         " a quote was opened and not closed, or the cell's text needs no line end there"
     )
 
 
-def _faulty(line: Line, decoder: Decoder, fault: str) -> RawRow:
+def _build_faulty(line: Line, decoder: Decoder, fault: str) -> RawRow:
     return RawRow(line.start, line.end, line.raw, decoder.lossy_text(line.raw), fault=fault)
 
 
-def _bare(text: str) -> str:
+def _strip_line_end(text: str) -> str:
     return text.rstrip("\r\n")
 
 
@@ -178,7 +180,7 @@ class Decoder:
     def cells(self, row: RawRow, columns: list[str]) -> dict[str, Any]:
         """The cells of a row without a fault, by the names of their columns."""
         if row.values is None:
-            return _object(row.text)
+            return _read_object(row.text)
         return dict(zip(columns, row.values, strict=True))
 
 
@@ -186,7 +188,7 @@ def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is no JSON")
 
 
-def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _build_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) != len(pairs):
         counts = Counter(name for name, _ in pairs)
@@ -199,9 +201,9 @@ class _Twice(ValueError):
     """A member that stands twice: valid JSON, and yet nobody knows which one is meant."""
 
 
-def _object(text: str) -> dict[str, Any]:
+def _read_object(text: str) -> dict[str, Any]:
     try:
-        members = json.loads(text, parse_float=Decimal, parse_constant=_no_constant, object_pairs_hook=_members)
+        members = json.loads(text, parse_float=Decimal, parse_constant=_no_constant, object_pairs_hook=_build_members)
     except _Twice:
         raise
     except (ValueError, RecursionError) as error:

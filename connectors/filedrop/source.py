@@ -78,7 +78,7 @@ class FileSource:
         if after and not self._is_same(after, stat):
             self._report(f"{self.name}: another file than before, reading it from its start")
             after = {}
-        header = self._header(stat)
+        header = self._read_header(stat)
         if header is None:
             return
         columns, header_end = header
@@ -86,25 +86,25 @@ class FileSource:
         if was_open:
             start, number = int(after["last_start"]), number - 1
         head_bytes = int(after.get("head_bytes", 0)) or min(stat.st_size, HEAD_BYTES)
-        identity: Position = {"inode": stat.st_ino, "head_bytes": head_bytes, "head": self._hash(0, head_bytes)}
-        for row in self._rows(start, stat, width=len(columns) if self._decoder.is_csv else None):
+        identity: Position = {"inode": stat.st_ino, "head_bytes": head_bytes, "head": self._hash_row(0, head_bytes)}
+        for row in self._read_rows(start, stat, width=len(columns) if self._decoder.is_csv else None):
             number += 1
             if row.end <= header_end or row.is_blank:
                 continue
-            item = self._item(row, number, columns, identity)
+            item = self._build_item(row, number, columns, identity)
             if was_open:
                 was_open = False
                 if item.position["last"] == after["last"]:
                     continue
                 if "unsent" not in after:
-                    item = _grown(item)
+                    item = _mark_grown(item)
             yield item
 
     def _settles_in_s(self, stat: os.stat_result) -> float:
         # A copy may bear the time of another machine; when the file came here, the ctime knows.
         return max(0.0, min(stat.st_mtime, stat.st_ctime) + self._settle_s - self._now())
 
-    def _rows(self, start: int, stat: os.stat_result, *, width: int | None) -> Iterator[RawRow]:
+    def _read_rows(self, start: int, stat: os.stat_result, *, width: int | None) -> Iterator[RawRow]:
         """The rows of the file as it was at `stat`. A last row without an end is taken when the file is still the same."""
 
         def is_finished() -> bool:
@@ -117,12 +117,12 @@ class FileSource:
     def _was_open(self, after: Position) -> bool:
         """Whether the last row before a position had no line end when it was taken."""
         offset = int(after.get("offset", 0))
-        return offset > 0 and self._bytes(offset - 1, offset) not in (b"\n", b"\r")
+        return offset > 0 and self._read_bytes(offset - 1, offset) not in (b"\n", b"\r")
 
-    def _item(self, row: RawRow, number: int, columns: list[str], identity: Position) -> Item:
+    def _build_item(self, row: RawRow, number: int, columns: list[str], identity: Position) -> Item:
         # Of a row that is too long there is the beginning only.
         is_whole = len(row.raw) == row.end - row.start
-        last = row_hash(row.raw) if is_whole else self._hash(row.start, row.end)
+        last = row_hash(row.raw) if is_whole else self._hash_row(row.start, row.end)
         position: dict[str, int | str] = {"offset": row.end, "row": number, "last_start": row.start, "last": last, **identity}
         body, fault = None, row.fault
         if fault is None:
@@ -134,12 +134,12 @@ class FileSource:
             position["unsent"] = 1
         return Item(position, number, row.text, body, fault)
 
-    def _header(self, stat: os.stat_result) -> tuple[list[str], int] | None:
+    def _read_header(self, stat: os.stat_result) -> tuple[list[str], int] | None:
         """The names of the columns and the end of the header; None while it is not whole."""
-        check_mark(self._bytes(0, LONGEST_MARK_BYTES), self._mapping.encoding, str(self._path))
+        check_mark(self._read_bytes(0, LONGEST_MARK_BYTES), self._mapping.encoding, str(self._path))
         if not self._decoder.has_header:
             return list(self._mapping.columns or ()), 0
-        row = next((row for row in self._rows(0, stat, width=None) if not row.is_blank), None)
+        row = next((row for row in self._read_rows(0, stat, width=None) if not row.is_blank), None)
         if row is None or (self._follow and not row.raw.endswith((b"\n", b"\r"))):
             return None
         if row.values is None:
@@ -156,20 +156,20 @@ class FileSource:
         start, end = int(after.get("last_start", 0)), int(after.get("offset", 0))
         if stat.st_ino != after.get("inode") or end > stat.st_size:
             return False
-        if self._hash(0, int(after.get("head_bytes", 0))) != after.get("head"):
+        if self._hash_row(0, int(after.get("head_bytes", 0))) != after.get("head"):
             return False
-        return self._hash(start, end) == after.get("last")
+        return self._hash_row(start, end) == after.get("last")
 
-    def _hash(self, start: int, end: int) -> str:
-        return row_hash(self._bytes(start, end))
+    def _hash_row(self, start: int, end: int) -> str:
+        return row_hash(self._read_bytes(start, end))
 
-    def _bytes(self, start: int, end: int) -> bytes:
+    def _read_bytes(self, start: int, end: int) -> bytes:
         with self._path.open("rb") as file:
             file.seek(start)
             return file.read(end - start)
 
 
-def _grown(item: Item) -> Item:
+def _mark_grown(item: Item) -> Item:
     """The row as it is now. Its first part is in the log already, so the whole of it is a person's to look at."""
     fault = (
         "the row was sent when it had no line end and nobody had written for a while; then it grew."

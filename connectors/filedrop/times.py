@@ -55,7 +55,7 @@ def read_epoch(count: Decimal | str, form: str) -> datetime:
 def read_form(text: str, form: str) -> datetime:
     """A time of a form of strptime's, which alone would take one digit where two belong."""
     moment = datetime.strptime(text, form)  # noqa: DTZ007 (the zone follows in the converter)
-    runs = _runs(form)
+    runs = _find_runs(form)
     for run, digits in zip(runs, _DIGITS.findall(text), strict=False) if runs else ():
         if run.is_checked and not run.fewest <= len(digits) <= run.most:
             raise TimeFault(f"{run.fewest} digits in a row, all of them, not {len(digits)}")
@@ -63,7 +63,7 @@ def read_form(text: str, form: str) -> datetime:
 
 
 @cache
-def _runs(form: str) -> tuple[_Run, ...]:
+def _find_runs(form: str) -> tuple[_Run, ...]:
     """The runs of digits in a form, up to its first part that has an unknown number of them; none when none is checked."""
     runs: list[_Run] = []
     fewest, most, parts = 0, 0, 0

@@ -23,5 +23,5 @@ def register(app: typer.Typer) -> None:
             typer.echo(f"%% {table}\n{diagram(PICTURES[table]())}")
 
     @loop.callback()
-    def _group() -> None:
+    def _describe_group() -> None:
         """The loop's tables."""

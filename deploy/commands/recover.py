@@ -58,7 +58,7 @@ def recover(stack: Stack, *, yes: bool, state: str | None = None) -> list[str]:
     for name in workers:
         stack.stop_one(name)
     try:
-        return asyncio.run(_empty(settings, state, yes) if state else _recover(settings, yes))
+        return asyncio.run(_empty_stage(settings, state, yes) if state else _recover_log(settings, yes))
     finally:
         for name in workers:
             stack.start_one(name, wait=False)
@@ -72,7 +72,7 @@ class Report:
     def lines(self, *, is_done: bool) -> list[str]:
         if not self.losses:
             return ["nothing is lost: the log holds all that is known of it"]
-        lines = [_line(loss, is_done) for loss in self.losses]
+        lines = [_describe_loss(loss, is_done) for loss in self.losses]
         lines += _signal_lines(self.signals)
         lines.append(
             "Records that were acknowledged and lost before anything was made of them are known to nobody. Ask institutions to "
@@ -84,7 +84,7 @@ class Report:
         return lines
 
 
-def _line(loss: Loss, is_done: bool) -> str:
+def _describe_loss(loss: Loss, is_done: bool) -> str:
     since = "its beginning" if loss.last_ms is None else datetime.fromtimestamp(loss.last_ms / 1000, UTC).strftime("%F %T UTC")
     newer = f", {loss.newer} newer ones stand in their place and count from now on" if loss.newer and is_done else ""
     newer = newer or (f", {loss.newer} newer ones stand in their place" if loss.newer else "")
@@ -104,7 +104,7 @@ def _signal_lines(signals: LostSignals) -> list[str]:
     return lines
 
 
-async def _recover(settings: Settings, yes: bool) -> list[str]:
+async def _recover_log(settings: Settings, yes: bool) -> list[str]:
     from stream_processors.recovery.losses import find_losses, name_lost_signals, open_generations
     from stream_processors.runtime.log import KafkaLog
     from stream_processors.state.keys import namespace_of
@@ -119,7 +119,7 @@ async def _recover(settings: Settings, yes: bool) -> list[str]:
             await check_stopped(settings)
         marks = {name: await RedisStore(redis, namespace_of(name)).marks() for name in stages}
         losses = await find_losses(log, stages, marks)
-        report = Report(losses, await name_lost_signals(log, losses, _sealer(settings)))
+        report = Report(losses, await name_lost_signals(log, losses, _open_sealer(settings)))
         if yes and losses:
             await open_generations(log, losses, datetime.now(UTC))
             await _forget_receipts(redis)
@@ -129,7 +129,7 @@ async def _recover(settings: Settings, yes: bool) -> list[str]:
         await log.close()
 
 
-def _sealer(settings: Settings) -> AesGcmSealer | None:
+def _open_sealer(settings: Settings) -> AesGcmSealer | None:
     """None where the key file is not. None is made for this: a new key would open nothing."""
     from schemas.security import AesGcmSealer, Keyring
 
@@ -143,7 +143,7 @@ async def _forget_receipts(redis: Any) -> None:
         await redis.unlink(key)
 
 
-async def _empty(settings: Settings, stage: str, yes: bool) -> list[str]:
+async def _empty_stage(settings: Settings, stage: str, yes: bool) -> list[str]:
     from stream_processors.state.keys import namespace_of
     from stream_processors.state.restore import empty_state
     from stream_processors.state.store import RedisStore, connect
@@ -173,7 +173,7 @@ async def check_stopped(settings: Settings, within_s: float = GONE_WITHIN_S) -> 
     await admin.start()
     deadline = time.monotonic() + within_s
     try:
-        while running := await _running(admin):
+        while running := await _list_running(admin):
             if time.monotonic() > deadline:
                 raise LauncherError(f"workers run: {', '.join(running)}", "stop all workers of the stages, and call it again")
             await asyncio.sleep(1)
@@ -181,7 +181,7 @@ async def check_stopped(settings: Settings, within_s: float = GONE_WITHIN_S) -> 
         await admin.close()
 
 
-async def _running(admin: Any) -> list[str]:
+async def _list_running(admin: Any) -> list[str]:
     """The stages with members. aiokafka's own call asks in version 3 and reads the answer as version 2."""
     from aiokafka.protocol.admin import DescribeGroupsRequest_v2
     from aiokafka.protocol.api import Request

@@ -12,7 +12,7 @@ from deploy.local.tokens import LONGEST_S, ROLES, mint
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
-def _seconds(text: str) -> int:
+def _parse_seconds(text: str) -> int:
     """`1d`, `8h`, `30m`, `90s` -> seconds."""
     match = re.fullmatch(r"([1-9]\d{0,6})([smhd])", text)
     if not match:
@@ -33,7 +33,7 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Prints a bearer token for local use."""
         try:
-            ttl_s = _seconds(ttl)
+            ttl_s = _parse_seconds(ttl)
             if ttl_s > LONGEST_S:
                 raise typer.BadParameter("a gateway takes tokens of at most 1 day; make a new one each day")
             typer.echo(mint(subject, role=role, queues=queues, ttl_s=ttl_s, profile=profile))

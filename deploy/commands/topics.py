@@ -111,16 +111,16 @@ def access(topics: list[Topic]) -> list[str]:
     lines = []
     for topic in topics:
         for operation, parties in (("Write", topic.producers), ("Read", topic.consumers)):
-            lines += [_allow(user(topic, party), operation, f"--topic {topic.name}") for party in parties]
+            lines += [_allow_operation(user(topic, party), operation, f"--topic {topic.name}") for party in parties]
         if topic.party is None:
-            lines.append(_allow(f"{OURS}gateway", "Describe", f"--topic {topic.name}"))
+            lines.append(_allow_operation(f"{OURS}gateway", "Describe", f"--topic {topic.name}"))
         ours = dict.fromkeys(party for party in (*topic.producers, *topic.consumers) if party != topic.party)
-        lines += [_allow(user(topic, party), "DescribeConfigs", f"--topic {topic.name}") for party in ours]
-    lines.append(_allow(f"{OURS}gateway", "Describe", "--cluster"))
+        lines += [_allow_operation(user(topic, party), "DescribeConfigs", f"--topic {topic.name}") for party in ours]
+    lines.append(_allow_operation(f"{OURS}gateway", "Describe", "--cluster"))
     stages = dict.fromkeys(party for topic in topics for party in topic.consumers if party != topic.party)
-    lines += [_allow(f"{OURS}{stage}", "Read", f"--group {OURS}{stage}") for stage in stages]
+    lines += [_allow_operation(f"{OURS}{stage}", "Read", f"--group {OURS}{stage}") for stage in stages]
     for party in dict.fromkeys(topic.party for topic in topics if topic.party):
-        lines.append(_allow(party, "Read", f"--group {party}. --resource-pattern-type prefixed"))
+        lines.append(_allow_operation(party, "Read", f"--group {party}. --resource-pattern-type prefixed"))
         lines.append(
             f"kafka-configs.sh $KAFKA --alter --entity-type users --entity-name {party} "
             f"--add-config producer_byte_rate={RAW_BYTES_PER_S}"
@@ -133,5 +133,5 @@ def user(topic: Topic, party: str) -> str:
     return party if party == topic.party else f"{OURS}{party}"
 
 
-def _allow(principal: str, operation: str, on: str) -> str:
+def _allow_operation(principal: str, operation: str, on: str) -> str:
     return f"kafka-acls.sh $KAFKA --add --allow-principal User:{principal} --operation {operation} {on}"

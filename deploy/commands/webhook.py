@@ -38,7 +38,7 @@ def register(app: typer.Typer) -> None:
             server.server_close()
 
     @webhook.callback()
-    def _group() -> None:
+    def _describe_group() -> None:
         """Webhooks."""
 
 
@@ -52,22 +52,22 @@ def serve(port: int, secrets: list[str], status: int, say: Say) -> ThreadingHTTP
         def do_POST(self) -> None:
             size = self.headers.get("content-length", "")
             if not size.isdigit() or int(size) > MOST_BYTES:
-                self._answer(413)
+                self._send_answer(413)
                 return
             body = self.rfile.read(int(size))
             try:
                 message = verify_webhook(secrets, dict(self.headers.items()), body)
             except BadWebhook as error:
                 say(f"refused: {error}")
-                self._answer(401)
+                self._send_answer(401)
                 return
             again = "again " if message.id in seen_ids else ""
             if status < 300:
                 seen_ids.add(message.id)
             say(f"{again}{message.id} {message.type}: {message.data.get('en')} [{message.data.get('notice_id')}]")
-            self._answer(status)
+            self._send_answer(status)
 
-        def _answer(self, code: int) -> None:
+        def _send_answer(self, code: int) -> None:
             self.send_response(code)
             self.send_header("content-length", "0")
             self.end_headers()

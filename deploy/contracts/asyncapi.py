@@ -36,14 +36,17 @@ def document() -> dict[str, Any]:
         "asyncapi": "3.0.0",
         "info": _INFO,
         "defaultContentType": "application/cloudevents+json",
-        "channels": {label(topic): _channel(topic) for topic in topics},
+        "channels": {label(topic): _describe_channel(topic) for topic in topics},
         "operations": {
-            f"{stage.strip('{}')}.{action}.{label(topic)}": _operation(topic, action, stage.strip("{}"))
+            f"{stage.strip('{}')}.{action}.{label(topic)}": _describe_operation(topic, action, stage.strip("{}"))
             for topic in topics
             for action, stages in (("send", topic.producers), ("receive", topic.consumers))
             for stage in stages
         },
-        "components": {"messages": {label(topic): _message(topic) for topic in topics}, "schemas": _schemas(topics)},
+        "components": {
+            "messages": {label(topic): _describe_message(topic) for topic in topics},
+            "schemas": _collect_schemas(topics),
+        },
     }
 
 
@@ -62,7 +65,7 @@ def payload_name(topic: Topic) -> str:
     return f"{topic.model.__name__}Record" if is_ours(topic) else topic.model.__name__
 
 
-def _channel(topic: Topic) -> dict[str, Any]:
+def _describe_channel(topic: Topic) -> dict[str, Any]:
     config = topic.config(MOST_COPIES)
     owner = {"institution": {"description": "Whose own topic it is (docs/guide/raw-topics.md)"}}
     whose = {"parameters": owner} if topic.party else {}
@@ -89,7 +92,7 @@ def _channel(topic: Topic) -> dict[str, Any]:
     }
 
 
-def _operation(topic: Topic, action: str, stage: str) -> dict[str, Any]:
+def _describe_operation(topic: Topic, action: str, stage: str) -> dict[str, Any]:
     return {
         "action": action,
         "channel": {"$ref": f"#/channels/{label(topic)}"},
@@ -98,7 +101,7 @@ def _operation(topic: Topic, action: str, stage: str) -> dict[str, Any]:
     }
 
 
-def _message(topic: Topic) -> dict[str, Any]:
+def _describe_message(topic: Topic) -> dict[str, Any]:
     message: dict[str, Any] = {
         "name": topic.type,
         "title": topic.model.__name__,
@@ -107,19 +110,19 @@ def _message(topic: Topic) -> dict[str, Any]:
         "payload": {"$ref": _REF.format(model=payload_name(topic))},
         "bindings": {"kafka": {"key": {"type": "string", "description": topic.key}, "bindingVersion": "0.5.0"}},
     }
-    if shown := [{"name": path.stem, "payload": json.loads(path.read_text("utf-8"))} for path in _examples(topic)]:
+    if shown := [{"name": path.stem, "payload": json.loads(path.read_text("utf-8"))} for path in _list_examples(topic)]:
         message["examples"] = shown
     return message
 
 
-def _examples(topic: Topic) -> list[Path]:
+def _list_examples(topic: Topic) -> list[Path]:
     if not is_ours(topic):
         return sorted((EXAMPLES / "http").glob("signal.*.json"))
     name, _, version = label(topic).rpartition(".")
     return sorted((EXAMPLES / name / version).glob("*.json"))
 
 
-def _schemas(topics: list[Topic]) -> dict[str, Any]:
+def _collect_schemas(topics: list[Topic]) -> dict[str, Any]:
     """Each record's schema as a reader validates it, and all that they refer to."""
     models = [
         (Envelope[topic.model] if is_ours(topic) else topic.model, "validation")  # type: ignore[name-defined]

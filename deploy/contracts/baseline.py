@@ -38,8 +38,8 @@ def compared(root: Path | None = None) -> Found:
     """The code against the last release, but for what was accepted."""
     root = root or project_root()
     folder = last(root)
-    log = of_log(_load(folder / ASYNCAPI.name), asyncapi.document())
-    http = of_http(_load(folder / OPENAPI.name), json.loads(as_text(document(ENDPOINTS))))
+    log = of_log(_load_json(folder / ASYNCAPI.name), asyncapi.document())
+    http = of_http(_load_json(folder / OPENAPI.name), json.loads(as_text(document(ENDPOINTS))))
     return but_for([entry["break"] for entry in accepted(root)], Found(log.breaks + http.breaks, log.notices + http.notices))
 
 
@@ -54,7 +54,7 @@ def but_for(decided: list[str], findings: Found) -> Found:
 def accepted(root: Path | None = None) -> list[dict[str, str]]:
     """Load the accepted breaks: `[{"break": the sentence that the check gives, "why": ...}]`."""
     file = (root or project_root()) / ACCEPTED
-    decisions: list[dict[str, str]] = _load(file) if file.exists() else []
+    decisions: list[dict[str, str]] = _load_json(file) if file.exists() else []
     if vague := [decision["break"] for decision in decisions if not decision.get("why", "").strip()]:
         raise ValueError(f"{ACCEPTED}: no reason for {', '.join(vague)}")
     return decisions
@@ -74,5 +74,5 @@ def release(root: Path | None = None) -> Path:
     return folder
 
 
-def _load(path: Path) -> Any:
+def _load_json(path: Path) -> Any:
     return json.loads(path.read_text("utf-8"))

@@ -43,7 +43,7 @@ def of_log(old: Document, new: Document) -> Found:
         if name not in new["channels"]:
             breaks.append(f"{name}: the topic is gone")
             continue
-        breaks += [f"{name}: {difference}" for difference in _topic(channel, new["channels"][name])]
+        breaks += [f"{name}: {difference}" for difference in _compare_topic(channel, new["channels"][name])]
         was, now = old["components"]["messages"][name], new["components"]["messages"][name]
         if was["name"] != now["name"]:
             breaks.append(f"{name}: the records' type {was['name']} is {now['name']}; that is another topic, or an upcaster")
@@ -54,7 +54,7 @@ def of_log(old: Document, new: Document) -> Found:
     return Found(breaks, notices)
 
 
-def _topic(was: Document, now: Document) -> Iterator[str]:
+def _compare_topic(was: Document, now: Document) -> Iterator[str]:
     before, after = was["bindings"]["kafka"], now["bindings"]["kafka"]
     if before["partitions"] != after["partitions"]:
         yield f"partitions {before['partitions']} -> {after['partitions']}: keys would move, and workers refuse to start"
@@ -78,22 +78,22 @@ def of_http(old: Document, new: Document) -> Found:
             if now is None:
                 breaks.append(f"{label}: the route is gone")
                 continue
-            breaks += [f"{label}: {difference}" for difference in _route(was, now, compare)]
+            breaks += [f"{label}: {difference}" for difference in _compare_route(was, now, compare)]
     return Found(breaks, [])
 
 
-def _route(was: Document, now: Document, compare: Compare) -> Iterator[str]:
+def _compare_route(was: Document, now: Document, compare: Compare) -> Iterator[str]:
     for role in was["x-roles"]:
         if role not in now["x-roles"] and now["x-roles"]:
             yield f"the role {role} is locked out"
     if now["x-roles"] and not was["x-roles"]:
         yield "was open to everybody"
-    yield from _parameters(was.get("parameters", []), now.get("parameters", []), compare)
-    yield from _request(was.get("requestBody"), now.get("requestBody"), compare)
-    yield from _answers(was["responses"], now["responses"], compare)
+    yield from _compare_parameters(was.get("parameters", []), now.get("parameters", []), compare)
+    yield from _compare_request(was.get("requestBody"), now.get("requestBody"), compare)
+    yield from _compare_answers(was["responses"], now["responses"], compare)
 
 
-def _parameters(was: list[Document], now: list[Document], compare: Compare) -> Iterator[str]:
+def _compare_parameters(was: list[Document], now: list[Document], compare: Compare) -> Iterator[str]:
     before, after = ({(declared["in"], declared["name"]): declared for declared in some} for some in (was, now))
     for place, parameter in before.items():
         at = f"{place[0]} parameter {place[1]}"
@@ -108,7 +108,7 @@ def _parameters(was: list[Document], now: list[Document], compare: Compare) -> I
             yield f"{place[0]} parameter {place[1]}: {What.FIELD_REQUIRED_NEW.value}"
 
 
-def _request(was: Document | None, now: Document | None, compare: Compare) -> Iterator[str]:
+def _compare_request(was: Document | None, now: Document | None, compare: Compare) -> Iterator[str]:
     if now is None:
         if was is not None:
             yield "request: the body is gone"
@@ -124,7 +124,7 @@ def _request(was: Document | None, now: Document | None, compare: Compare) -> It
         yield from _describe_forbidden(compare.changes(content["schema"], now["content"][media]["schema"], "request"), REQUEST)
 
 
-def _answers(was: Document, now: Document, compare: Compare) -> Iterator[str]:
+def _compare_answers(was: Document, now: Document, compare: Compare) -> Iterator[str]:
     for status, answer in was.items():
         if not status.startswith("2"):
             continue

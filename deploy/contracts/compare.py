@@ -76,38 +76,38 @@ class Compare:
                 return
             self._open.add(pair)
         try:
-            yield from self._kinds(_kinds(old, self._old), _kinds(new, self._new), path)
+            yield from self._compare_kinds(_list_alternatives(old, self._old), _list_alternatives(new, self._new), path)
         finally:
             self._open.discard(pair)
 
-    def _kinds(self, old: list[Schema], new: list[Schema], path: str) -> Iterator[Change]:
+    def _compare_kinds(self, old: list[Schema], new: list[Schema], path: str) -> Iterator[Change]:
         """Each alternative of the old finds the one of the new that takes its place."""
         free = list(new)
         unmatched: list[Schema] = []
         for alternative in old:
-            counterpart = _counterpart(alternative, free)
+            counterpart = _find_counterpart(alternative, free)
             if counterpart is None:
                 unmatched.append(alternative)
                 continue
             free.remove(counterpart)
             yield from self._compare_pair(alternative, counterpart, path)
         for alternative in unmatched:
-            wider = next((other for other in new if _type(alternative) == "integer" and _type(other) == "number"), None)
-            if any(not _type(other) for other in new):
+            wider = next((other for other in new if _name_type(alternative) == "integer" and _name_type(other) == "number"), None)
+            if any(not _name_type(other) for other in new):
                 yield Change(path, What.TYPE_MORE, "anything")
             elif wider is None:
-                yield Change(path, What.TYPE_LESS, _name(alternative))
+                yield Change(path, What.TYPE_LESS, _name_schema(alternative))
         for alternative in free:
-            yield Change(path, What.TYPE_MORE, _name(alternative))
+            yield Change(path, What.TYPE_MORE, _name_schema(alternative))
 
     def _compare_pair(self, old: Schema, new: Schema, path: str) -> Iterator[Change]:
-        yield from _values(old, new, path)
-        yield from _bounds(old, new, path)
-        yield from _forms(old, new, path)
-        yield from self._fields(old, new, path)
-        yield from self._inner(old, new, path)
+        yield from _compare_values(old, new, path)
+        yield from _compare_bounds(old, new, path)
+        yield from _compare_forms(old, new, path)
+        yield from self._compare_fields(old, new, path)
+        yield from self._compare_inner(old, new, path)
 
-    def _fields(self, old: Schema, new: Schema, path: str) -> Iterator[Change]:
+    def _compare_fields(self, old: Schema, new: Schema, path: str) -> Iterator[Change]:
         before, after = old.get("properties", {}), new.get("properties", {})
         needed, needs = set(old.get("required", ())), set(new.get("required", ()))
         for name in before:
@@ -125,7 +125,7 @@ class Compare:
                 at = f"{path}.{name}" if path else name
                 yield Change(at, What.FIELD_REQUIRED_NEW if name in needs else What.FIELD_OPTIONAL_NEW)
 
-    def _inner(self, old: Schema, new: Schema, path: str) -> Iterator[Change]:
+    def _compare_inner(self, old: Schema, new: Schema, path: str) -> Iterator[Change]:
         """Members of lists and maps. A missing schema, or `true`, is anything."""
         for key, mark in (("items", "[]"), ("additionalProperties", "{}"), ("contentSchema", "")):
             before, after = old.get(key, True), new.get(key, True)
@@ -141,17 +141,17 @@ class Compare:
             yield from self.changes(old_place, new_place, f"{path}[{n}]")
 
 
-def _kinds(schema: Schema, named: Schema) -> list[Schema]:
+def _list_alternatives(schema: Schema, named: Schema) -> list[Schema]:
     """The alternatives of a schema, references followed; `allOf` made one."""
     if "$ref" in schema:
-        return _kinds(named[str(schema["$ref"]).rpartition("/")[2]], named)
+        return _list_alternatives(named[str(schema["$ref"]).rpartition("/")[2]], named)
     for key in ("anyOf", "oneOf"):
         if key in schema:
-            return [kind for option in schema[key] for kind in _kinds(option, named)]
+            return [kind for option in schema[key] for kind in _list_alternatives(option, named)]
     if "allOf" in schema:
         merged: dict[str, Any] = {key: value for key, value in schema.items() if key != "allOf"}
         for member in schema["allOf"]:
-            for part in _kinds(member, named):
+            for part in _list_alternatives(member, named):
                 merged = {**part, **merged, "properties": {**part.get("properties", {}), **merged.get("properties", {})}}
         return [merged]
     if isinstance(schema.get("type"), list):
@@ -159,7 +159,7 @@ def _kinds(schema: Schema, named: Schema) -> list[Schema]:
     return [schema]
 
 
-def _type(schema: Schema) -> str:
+def _name_type(schema: Schema) -> str:
     if "type" in schema:
         return str(schema["type"])
     values = schema.get("enum", [schema["const"]] if "const" in schema else [])
@@ -168,18 +168,18 @@ def _type(schema: Schema) -> str:
     return "object" if "properties" in schema else ""
 
 
-def _name(schema: Schema) -> str:
-    return str(schema.get("title") or _type(schema) or "anything")
+def _name_schema(schema: Schema) -> str:
+    return str(schema.get("title") or _name_type(schema) or "anything")
 
 
-def _counterpart(alternative: Schema, others: list[Schema]) -> Schema | None:
+def _find_counterpart(alternative: Schema, others: list[Schema]) -> Schema | None:
     """The alternative of the same type; of several, the one of the same name."""
-    same = [other for other in others if _type(other) == _type(alternative)]
+    same = [other for other in others if _name_type(other) == _name_type(alternative)]
     return next((other for other in same if other.get("title") == alternative.get("title")), same[0] if same else None)
 
 
-def _values(old: Schema, new: Schema, path: str) -> Iterator[Change]:
-    before, after = _enum(old), _enum(new)
+def _compare_values(old: Schema, new: Schema, path: str) -> Iterator[Change]:
+    before, after = _list_values(old), _list_values(new)
     if before is None and after is None:
         return
     if before is None:
@@ -191,11 +191,11 @@ def _values(old: Schema, new: Schema, path: str) -> Iterator[Change]:
         yield from (Change(path, What.ENUM_MORE, repr(value)) for value in after if value not in before)
 
 
-def _enum(schema: Schema) -> list[Any] | None:
+def _list_values(schema: Schema) -> list[Any] | None:
     return [schema["const"]] if "const" in schema else schema.get("enum")
 
 
-def _bounds(old: Schema, new: Schema, path: str) -> Iterator[Change]:
+def _compare_bounds(old: Schema, new: Schema, path: str) -> Iterator[Change]:
     for keys, sign in ((_LOWER, 1), (_UPPER, -1)):
         for key in keys:
             before, after = old.get(key), new.get(key)
@@ -205,7 +205,7 @@ def _bounds(old: Schema, new: Schema, path: str) -> Iterator[Change]:
             yield Change(path, What.BOUND_LESS if less else What.BOUND_MORE, f"{key} {before} -> {after}")
 
 
-def _forms(old: Schema, new: Schema, path: str) -> Iterator[Change]:
+def _compare_forms(old: Schema, new: Schema, path: str) -> Iterator[Change]:
     for key in _FORMS:
         if old.get(key) != new.get(key):
             what = What.FORM_CHANGED if key in new else What.BOUND_MORE

@@ -40,7 +40,9 @@ def differences(root: Path | None = None) -> list[str]:
     root = root or project_root()
     expected = made()
     sentences = [f"{path} is missing" for path in expected if not (root / path).exists()]
-    sentences += [f"{path} differs" for path, text in expected.items() if (root / path).exists() and _read(root / path) != text]
+    sentences += [
+        f"{path} differs" for path, text in expected.items() if (root / path).exists() and _read_text(root / path) != text
+    ]
     return sentences + [f"{path} is of nothing that there is" for path in _left_over(root, expected)]
 
 
@@ -48,7 +50,7 @@ def write(root: Path | None = None) -> list[Path]:
     """Makes it so; the files that changed."""
     root = root or project_root()
     expected = made()
-    changed = [path for path, text in expected.items() if not (root / path).exists() or _read(root / path) != text]
+    changed = [path for path, text in expected.items() if not (root / path).exists() or _read_text(root / path) != text]
     for path in changed:
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_text(expected[path], "utf-8")
@@ -69,11 +71,11 @@ def bodies(http: dict[str, Any]) -> list[str]:
             for part in (operation.get("requestBody", {}), *operation["responses"].values()):
                 for media in part.get("content", {}).values():
                     schema = media["schema"].get("contentSchema", media["schema"])
-                    names |= {form["$ref"].rpartition("/")[2] for form in _forms(schema) if "$ref" in form}
+                    names |= {form["$ref"].rpartition("/")[2] for form in _list_forms(schema) if "$ref" in form}
     return sorted(names)
 
 
-def _forms(schema: dict[str, Any]) -> list[dict[str, Any]]:
+def _list_forms(schema: dict[str, Any]) -> list[dict[str, Any]]:
     return [schema, *schema.get("allOf", ()), *schema.get("anyOf", ())]
 
 
@@ -83,33 +85,35 @@ def alone(contract: dict[str, Any], name: str) -> dict[str, Any]:
     needed, pending = set[str](), [name]
     while pending:
         referrer = pending.pop()
-        for reference in _references(named[referrer]):
+        for reference in _find_references(named[referrer]):
             if reference not in needed:
                 needed.add(reference)
                 pending.append(reference)
-    schema = {"$schema": _DIALECT, **_moved(named[name])}
-    return schema | ({"$defs": {definition: _moved(named[definition]) for definition in sorted(needed)}} if needed else {})
+    schema = {"$schema": _DIALECT, **_move_references(named[name])}
+    return schema | (
+        {"$defs": {definition: _move_references(named[definition]) for definition in sorted(needed)}} if needed else {}
+    )
 
 
-def _references(value: Any) -> Iterator[str]:
+def _find_references(value: Any) -> Iterator[str]:
     if isinstance(value, dict):
         if isinstance(reference := value.get("$ref"), str):
             yield reference.rpartition("/")[2]
         for member in value.values():
-            yield from _references(member)
+            yield from _find_references(member)
     elif isinstance(value, list):
         for member in value:
-            yield from _references(member)
+            yield from _find_references(member)
 
 
-def _moved(value: Any) -> Any:
+def _move_references(value: Any) -> Any:
     """The same with references into `$defs`."""
     if isinstance(value, dict):
-        moved = {key: _moved(member) for key, member in value.items()}
+        moved = {key: _move_references(member) for key, member in value.items()}
         if isinstance(value.get("$ref"), str):
             moved["$ref"] = "#/$defs/" + value["$ref"].rpartition("/")[2]
         return moved
-    return [_moved(member) for member in value] if isinstance(value, list) else value
+    return [_move_references(member) for member in value] if isinstance(value, list) else value
 
 
 def _left_over(root: Path, expected: dict[Path, str]) -> Iterator[Path]:
@@ -118,5 +122,5 @@ def _left_over(root: Path, expected: dict[Path, str]) -> Iterator[Path]:
             yield path.relative_to(root)
 
 
-def _read(path: Path) -> str:
+def _read_text(path: Path) -> str:
     return path.read_text("utf-8")

@@ -29,23 +29,23 @@ def signal_module() -> str:
     """connectors/client/signals.py."""
     schema = SignalIn.model_json_schema()
     named = {**schema.pop("$defs", {}), "Signal": schema}
-    aliases = ["\n".join(_alias(name, kind)) for name, kind in sorted(named.items()) if "properties" not in kind]
+    aliases = ["\n".join(_write_alias(name, kind)) for name, kind in sorted(named.items()) if "properties" not in kind]
     models = sorted((name for name in named if "properties" in named[name]), key=lambda name: (name == "Signal", name))
-    classes = ["\n".join(_class(name, named[name])) for name in models]
+    classes = ["\n".join(_write_class(name, named[name])) for name in models]
     body = "\n".join([*aliases, "", *classes]).rstrip("\n") + "\n"
     names = [name for name in ("Any", "Literal", "NotRequired", "TypedDict") if re.search(rf"\b{name}\b", body)]
     moments = "from datetime import datetime\n" if re.search(r"\bdatetime\b", body) else ""
     return f"{HEAD}\n{moments}from typing import {', '.join(names)}\n\n{body}"
 
 
-def _alias(name: str, schema: dict[str, Any]) -> list[str]:
-    line = f"{name} = {_type(schema)}"
+def _write_alias(name: str, schema: dict[str, Any]) -> list[str]:
+    line = f"{name} = {_name_type(schema)}"
     if len(line) <= WIDTH or "enum" not in schema:
         return [line]
-    return [f"{name} = Literal[", *(f"    {_literal(value)}," for value in schema["enum"]), "]"]
+    return [f"{name} = Literal[", *(f"    {_write_literal(value)}," for value in schema["enum"]), "]"]
 
 
-def _class(name: str, schema: dict[str, Any]) -> Iterator[str]:
+def _write_class(name: str, schema: dict[str, Any]) -> Iterator[str]:
     yield ""
     yield f"class {name}(TypedDict):"
     doc_lines = [line.strip() for line in str(schema.get("description", "")).splitlines()]
@@ -57,33 +57,33 @@ def _class(name: str, schema: dict[str, Any]) -> Iterator[str]:
         yield ""
     required = {*schema.get("required", ()), *_NEEDED.get(name, ())}
     for field, inner in schema["properties"].items():
-        annotation = _type(inner)
+        annotation = _name_type(inner)
         if field in _NEEDED.get(name, ()):
             annotation = annotation.removesuffix(" | None")
         yield f"    {field}: {annotation}" if field in required else f"    {field}: NotRequired[{annotation}]"
     yield ""
 
 
-def _type(schema: dict[str, Any]) -> str:
+def _name_type(schema: dict[str, Any]) -> str:
     if "$ref" in schema:
         return str(schema["$ref"]).rpartition("/")[2]
     if "enum" in schema:
-        return f"Literal[{', '.join(map(_literal, schema['enum']))}]"
+        return f"Literal[{', '.join(map(_write_literal, schema['enum']))}]"
     if "const" in schema:
-        return f"Literal[{_literal(schema['const'])}]"
+        return f"Literal[{_write_literal(schema['const'])}]"
     for key in ("anyOf", "oneOf", "allOf"):
         if key in schema:
-            return " | ".join(dict.fromkeys(map(_type, schema[key])))
+            return " | ".join(dict.fromkeys(map(_name_type, schema[key])))
     kind = schema.get("type")
     if kind == "array":
-        return f"list[{_type(schema.get('items', {}))}]"
+        return f"list[{_name_type(schema.get('items', {}))}]"
     if kind == "object":
         inner = schema.get("additionalProperties")
-        return f"dict[str, {_type(inner) if isinstance(inner, dict) else 'Any'}]"
+        return f"dict[str, {_name_type(inner) if isinstance(inner, dict) else 'Any'}]"
     if kind == "string" and schema.get("format") == "date-time":
         return "str | datetime"
     return _PLAIN.get(str(kind), "Any")
 
 
-def _literal(value: object) -> str:
+def _write_literal(value: object) -> str:
     return '"' + value.replace('"', '\\"') + '"' if isinstance(value, str) else repr(value)

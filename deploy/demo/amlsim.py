@@ -54,11 +54,11 @@ def account_of(node: str) -> str:
 def cut(folder: Path, out: Path, *, run: str, end: datetime, rng: Random, laundering: int, others: int) -> Cut:
     """Writes one CSV a bank. Of the transactions with a laundering account up to `laundering`, those between two of them
     first (they are the patterns), of the rest a sample of `others`."""
-    launderers = {row["nodeid"] for row in _read(folder / SAMPLE / "nodes.csv.gz") if row["isFraud"] != "0"}
+    launderers = {row["nodeid"] for row in _read_rows(folder / SAMPLE / "nodes.csv.gz") if row["isFraud"] != "0"}
     inside: list[_Row] = []
     touching: list[_Row] = []
     rest: list[_Row] = []
-    for raw in _read(folder / SAMPLE / "transactions.csv.gz"):
+    for raw in _read_rows(folder / SAMPLE / "transactions.csv.gz"):
         row = _Row(raw["sourceNodeId"], raw["targetNodeId"], raw["value"], int(raw["time"]))
         hits = (row.source in launderers) + (row.target in launderers)
         (rest, touching, inside)[hits].append(row)
@@ -66,7 +66,7 @@ def cut(folder: Path, out: Path, *, run: str, end: datetime, rng: Random, launde
     chosen = inside[:laundering] + rng.sample(touching, min(room, len(touching)))
     sample = rng.sample(rest, min(others, len(rest)))
     longest = max(row.step for row in (*chosen, *sample))
-    lines = [_line(row, launderers, run, end, longest, n) for n, row in enumerate((*chosen, *sample))]
+    lines = [_build_line(row, launderers, run, end, longest, n) for n, row in enumerate((*chosen, *sample))]
     lines.sort(key=lambda line: line["at"])
     files = {bank: out / f"amlsim-{bank}.csv" for bank in BANKS}
     for bank, path in files.items():
@@ -79,7 +79,7 @@ def cut(folder: Path, out: Path, *, run: str, end: datetime, rng: Random, launde
     return Cut(len(chosen), len(sample), reported, files, rows)
 
 
-def _line(row: _Row, launderers: set[str], run: str, end: datetime, longest: int, n: int) -> dict[str, str]:
+def _build_line(row: _Row, launderers: set[str], run: str, end: datetime, longest: int, n: int) -> dict[str, str]:
     suspect, other = (row.target, row.source) if row.target in launderers else (row.source, row.target)
     is_laundering = suspect in launderers
     if not is_laundering:
@@ -98,6 +98,6 @@ def _line(row: _Row, launderers: set[str], run: str, end: datetime, longest: int
     }
 
 
-def _read(path: Path) -> Iterator[dict[str, str]]:
+def _read_rows(path: Path) -> Iterator[dict[str, str]]:
     with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
         yield from csv.DictReader(file)

@@ -48,13 +48,13 @@ async def feed_all(
 
             async def feed_own(who: str, own: list[Drop]) -> list[Fed]:
                 gateway = HttpGateway(client, lambda: token(who), journal=ledger.journal(who), told=say)
-                return [await _feed(drop, gateway, observer, say) for drop in own]
+                return [await _feed_drop(drop, gateway, observer, say) for drop in own]
 
             each = await asyncio.gather(*(feed_own(who, own) for who, own in by_sender.items()))
     return [fed for own in each for fed in own]
 
 
-async def _feed(drop: Drop, gateway: HttpGateway, observer: Observer | None, say: Callable[[str], None]) -> Fed:
+async def _feed_drop(drop: Drop, gateway: HttpGateway, observer: Observer | None, say: Callable[[str], None]) -> Fed:
     connector = FileDrop(gateway, load_mapping(drop.mapping), drop.institution, observer=observer, told=say)
     totals = await connector.feed(drop.path)
     file = connector.beside(drop.path, "rejects.ndjson")

@@ -22,70 +22,70 @@ _BEIJING = timezone(timedelta(hours=8))
 _NAMES = {"630202": "乐都区", "630203": "平安区", "630222": "民和县", "630223": "互助县", "630224": "化隆县", "630225": "循化县"}
 
 
-def _suspect(report: Report, kind: str) -> str:
+def _suspect_of(report: Report, kind: str) -> str:
     return dict(report.suspects).get(kind, "")
 
 
-def _yuan(report: Report) -> str:
+def _write_yuan(report: Report) -> str:
     """Write the amount as `12,000.50`."""
     return "" if report.amount_minor is None else f"{Decimal(report.amount_minor) / 100:,.2f}"
 
 
-def _bank(report: Report) -> dict[str, Any]:
+def _bank_row(report: Report) -> dict[str, Any]:
     """A core banking export: Chinese columns, local time, thousands separated."""
     return {
         "流水号": report.reference,
         "业务类型": {"telecom_fraud": "电信网络诈骗", "illegal_finance": "非法金融活动"}[report.kind],
         "发生时间": f"{report.occurred_at.astimezone(_BEIJING):%Y-%m-%d %H:%M:%S}",
         "区县": _NAMES[report.region],
-        "涉案账号": _suspect(report, "account"),
-        "涉案卡号": _suspect(report, "card"),
-        "涉案电话": _suspect(report, "phone"),
-        "涉案网址": _suspect(report, "url"),
+        "涉案账号": _suspect_of(report, "account"),
+        "涉案卡号": _suspect_of(report, "card"),
+        "涉案电话": _suspect_of(report, "phone"),
+        "涉案网址": _suspect_of(report, "url"),
         "受害人账号": report.victim_account,
-        "金额（元）": _yuan(report),
+        "金额（元）": _write_yuan(report),
         "摘要": report.narrative,
     }
 
 
-def _payment(report: Report) -> dict[str, Any]:
+def _payment_row(report: Report) -> dict[str, Any]:
     """A payment institution's: semicolons, instants with offset, fen."""
     return {
         "order_id": report.reference,
         "type": {"telecom_fraud": "FRAUD", "illegal_finance": "ILLEGAL_FIN"}[report.kind],
         "created": report.occurred_at.astimezone(_BEIJING).isoformat(),
         "district": report.region,
-        "payee_account": _suspect(report, "account"),
-        "payee_card": _suspect(report, "card"),
-        "payee_phone": _suspect(report, "phone"),
-        "link": _suspect(report, "url"),
+        "payee_account": _suspect_of(report, "account"),
+        "payee_card": _suspect_of(report, "card"),
+        "payee_phone": _suspect_of(report, "phone"),
+        "link": _suspect_of(report, "url"),
         "payer_account": report.victim_account,
         "amount_fen": "" if report.amount_minor is None else str(report.amount_minor),
         "note": report.narrative,
     }
 
 
-def _telecom(report: Report) -> dict[str, Any]:
+def _telecom_row(report: Report) -> dict[str, Any]:
     """An operator's events: numbers and links, milliseconds, yuan as JSON numbers."""
     return {
         "id": report.reference,
         "category": 1 if report.kind == "telecom_fraud" else 2,
         "ts": int(report.occurred_at.timestamp() * 1000),
         "county": report.region,
-        "caller": _suspect(report, "phone"),
-        "url": _suspect(report, "url"),
+        "caller": _suspect_of(report, "phone"),
+        "url": _suspect_of(report, "url"),
         "callee": report.victim_phone,
         "loss": None if report.amount_minor is None else report.amount_minor / 100,
         "text": report.narrative,
     }
 
 
-def _platform(report: Report) -> dict[str, Any]:
+def _platform_row(report: Report) -> dict[str, Any]:
     """A platform's complaints: nested objects."""
     return {
         "complaint": {"no": report.reference, "type": report.kind, "at": report.occurred_at.isoformat()},
         "place": {"adcode": report.region},
-        "content": {key: _suspect(report, key) for key in ("url", "domain", "phone")},
+        "content": {key: _suspect_of(report, key) for key in ("url", "domain", "phone")},
         "reporter": {"mobile": report.victim_phone},
         "loss": {"fen": report.amount_minor},
         "remark": report.narrative,
@@ -132,7 +132,7 @@ FORMS = {
     "bank": Form(
         "bank",
         "csv",
-        _bank,
+        _bank_row,
         {
             "amount": "金额（元）",
             "time": "发生时间",
@@ -146,7 +146,7 @@ FORMS = {
     "pay": Form(
         "payment",
         "csv",
-        _payment,
+        _payment_row,
         {
             "amount": "amount_fen",
             "time": "created",
@@ -160,13 +160,13 @@ FORMS = {
     "telecom": Form(
         "telecom",
         "ndjson",
-        _telecom,
+        _telecom_row,
         {"amount": "loss", "time": "ts", "region": "county", "kind": "category", "phone": "caller", "reference": "id"},
     ),
     "platform": Form(
         "platform",
         "ndjson",
-        _platform,
+        _platform_row,
         {
             "amount": "loss.fen",
             "time": "complaint.at",

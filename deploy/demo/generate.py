@@ -82,18 +82,18 @@ class _Maker:
         if self._sent:
             for note, share in (("repeat", mix.repeat), ("resend", mix.resend), ("conflict", mix.conflict)):
                 if draw < share:
-                    return self._again(note, index)
+                    return self._plan_again(note, index)
                 draw -= share
         if draw < mix.bad:
-            return self._bad(index)
-        planned = self._new(index)
+            return self._plan_bad(index)
+        planned = self._plan_new(index)
         if len(self._sent) < _KEPT:
             self._sent.append(planned)
         else:
             self._sent[self._rng.randrange(_KEPT)] = planned
         return planned
 
-    def _again(self, note: str, index: int) -> Planned:
+    def _plan_again(self, note: str, index: int) -> Planned:
         earlier = self._rng.choice(self._sent)
         body = dict(earlier.body)
         if note == "resend":
@@ -103,7 +103,7 @@ class _Maker:
             body["region"] = self._rng.choice([code for code in COUNTIES if code != body["region"]])
         return Planned(earlier.institution, body, note)
 
-    def _new(self, index: int) -> Planned:
+    def _plan_new(self, index: int) -> Planned:
         rng, mix = self._rng, self._mix
         is_corroboration = bool(self._subjects) and rng.random() < mix.corroborate
         if rng.random() < mix.hot:
@@ -115,13 +115,13 @@ class _Maker:
             value = MAKERS[kind](rng)
             self._subjects.append((kind, value))
             self._subjects = self._subjects[-_KEPT:]
-        indicators = [self._indicator(kind, value, "suspect")]
+        indicators = [self._build_indicator(kind, value, "suspect")]
         if rng.random() < mix.second:
             second = rng.choice(self._pool) if rng.random() < mix.shared else ("phone", MAKERS["phone"](rng))
             if second != (kind, value):
-                indicators.insert(rng.randrange(2), self._indicator(*second, "suspect"))
+                indicators.insert(rng.randrange(2), self._build_indicator(*second, "suspect"))
         if rng.random() < mix.victim:
-            indicators.append(self._indicator("phone", MAKERS["phone"](rng), "victim"))
+            indicators.append(self._build_indicator("phone", MAKERS["phone"](rng), "victim"))
         if mix.nobody and rng.random() < mix.nobody:
             self._name_nobody(indicators)
         body: Body = {
@@ -145,8 +145,8 @@ class _Maker:
         else:
             indicators[:] = [{"kind": "account", "value": self._rng.choice(["UNKNOWN", "0000000000"]), "role": "suspect"}]
 
-    def _bad(self, index: int) -> Planned:
-        planned = self._new(index)
+    def _plan_bad(self, index: int) -> Planned:
+        planned = self._plan_new(index)
         body = dict(planned.body)
         fault = self._rng.randrange(4)
         if fault == 0:
@@ -159,5 +159,5 @@ class _Maker:
             body["kind"] = "parking"
         return Planned(planned.institution, body, "bad")
 
-    def _indicator(self, kind: str, value: str, role: str) -> dict[str, str]:
+    def _build_indicator(self, kind: str, value: str, role: str) -> dict[str, str]:
         return {"kind": kind, "value": spelled(self._rng, kind, value), "role": role}

@@ -56,9 +56,9 @@ def play(wish: Wish) -> int:
     with saying_why(), progress_shown() as (say, bar):
         stack = Stack(wish.profile, bound=False, external=True, monitor=prometheus.find(), say=say, progress=bar).up()
     start_s = time.monotonic() - began
-    day = _write(wish, stack, out)
+    day = _write_day(wish, stack, out)
     try:
-        wrong = asyncio.run(_play(stack, day, out, start_s, wish.timeout_s))
+        wrong = asyncio.run(_play_day(stack, day, out, start_s, wish.timeout_s))
     except (Stopped, NotQuiet, httpx.HTTPError) as error:
         out.print(f"[bold red]error[/] {escape(str(error) or type(error).__name__)}", soft_wrap=True)
         return 1
@@ -71,7 +71,7 @@ def play(wish: Wish) -> int:
     return 0
 
 
-def _write(wish: Wish, stack: Stack, out: Console) -> Day:
+def _write_day(wish: Wish, stack: Stack, out: Console) -> Day:
     """The day's files, in the profile's folder. Each run has its own references, so a second one is another day."""
     seed = secrets.randbelow(1_000_000) if wish.seed is None else wish.seed
     run = f"d{datetime.now(UTC):%m%d%H%M%S}{secrets.token_hex(2)}"
@@ -83,11 +83,11 @@ def _write(wish: Wish, stack: Stack, out: Console) -> Day:
     return make_day(plan, folder, without=wish.sabotage)
 
 
-async def _play(stack: Stack, day: Day, out: Console, start_s: float, timeout_s: float) -> list[str]:
+async def _play_day(stack: Stack, day: Day, out: Console, start_s: float, timeout_s: float) -> list[str]:
     """Feeds, waits, judges, walks, shows; what is not as it must be."""
     token = cache(lambda who: mint(who, home=stack.places.home, profile=stack.profile))
     settings, ledger_file = settings_of(stack), stack.places.root / LEDGERS / f"{day.run}.ndjson"
-    before = await _outcomes(stack.redis_url)
+    before = await _count_outcomes(stack.redis_url)
     began = time.monotonic()
     with Shown(out) as shown:
         fed: list[Fed] = await feed_all(
@@ -97,7 +97,7 @@ async def _play(stack: Stack, day: Day, out: Console, start_s: float, timeout_s:
     with out.status("waiting until all is in the queues"):
         await wait_quiet(settings, timeout_s=timeout_s)
     settle_s = time.monotonic() - began - feed_s
-    outcomes = await _outcomes(stack.redis_url)
+    outcomes = await _count_outcomes(stack.redis_url)
     outcomes.subtract(before)
     async with httpx.AsyncClient(base_url=stack.gateway_url, timeout=TIMEOUT) as client:
         judge = Judge(client, token, read_ledger(ledger_file), fed)
@@ -108,10 +108,10 @@ async def _play(stack: Stack, day: Day, out: Console, start_s: float, timeout_s:
         if wrong:
             return wrong
         with Ledger(ledger_file) as ledger:
-            return await _loop(Walker(client, token, judge.signal_ids, ledger), day, queues, out)
+            return await _walk_loop(Walker(client, token, judge.signal_ids, ledger), day, queues, out)
 
 
-async def _loop(walker: Walker, day: Day, queues: Queues, out: Console) -> list[str]:
+async def _walk_loop(walker: Walker, day: Day, queues: Queues, out: Console) -> list[str]:
     """Walks the planted schemes through the whole loop, shows one; what is not as it must be."""
     cases = {}
     for scheme in day.schemes:
@@ -132,7 +132,7 @@ async def _loop(walker: Walker, day: Day, queues: Queues, out: Console) -> list[
     return [wrong for way in walked for wrong in way.wrong]
 
 
-async def _outcomes(redis_url: str) -> Counter[str]:
+async def _count_outcomes(redis_url: str) -> Counter[str]:
     """Facts by outcome, of all institutions, since the system's first day."""
     redis = Redis.from_url(redis_url, protocol=2)
     try:

@@ -57,18 +57,18 @@ class Walker:
         self._client, self._token, self._signal_ids, self._ledger = client, token, signal_ids, ledger
 
     async def get(self, who: str, path: str, **query: str | int) -> Any:
-        return await self._request("GET", who, path, params=query)
+        return await self._send_request("GET", who, path, params=query)
 
     async def post(self, who: str, path: str, **body: Any) -> Any:
         """What it became: one that is not decided within the gateway's wait is asked for again."""
         key = secrets.token_hex(8)
         while True:
-            response = await self._request("POST", who, path, json=body, headers={"idempotency-key": key})
+            response = await self._send_request("POST", who, path, json=body, headers={"idempotency-key": key})
             if not (isinstance(response, dict) and response.get("status") == "pending"):
                 return response
             await asyncio.sleep(0.5)
 
-    async def _request(self, method: str, who: str, path: str, **more: Any) -> Any:
+    async def _send_request(self, method: str, who: str, path: str, **more: Any) -> Any:
         headers = {"authorization": f"Bearer {self._token(who)}", **more.pop("headers", {})}
         answer = await self._client.request(method, path, headers=headers, timeout=_WAIT_S + 10, **more)
         if answer.status_code >= 400:
@@ -166,7 +166,7 @@ async def stopped(walker: Walker, scheme: Scheme, case_id: str) -> Walked:
     await walker.notice(other, "order_issued", wrong)
     answered = await walker.answer(other, wrong, "mismatch", mismatched=("name",))
     walked.must(answered["state"] == "refused" and answered["held_minor"] == 0, "a mismatch was stopped")
-    await _dissuaded(walker, walked, {"kind": "account", "value": reported.victim_account}, (victim, holder))
+    await _walk_dissuasion(walker, walked, {"kind": "account", "value": reported.victim_account}, (victim, holder))
     await walker.disposed(case_id, "confirmed")
     feedback = (await walker.get(victim, f"/v1/signals/{signal}"))["feedback"]
     first_feedback = feedback[0] if isinstance(feedback, list) else feedback
@@ -179,7 +179,7 @@ async def stopped(walker: Walker, scheme: Scheme, case_id: str) -> Walked:
     return walked
 
 
-async def _dissuaded(walker: Walker, walked: Walked, person: dict[str, str], who: tuple[str, str]) -> None:
+async def _walk_dissuasion(walker: Walker, walked: Walked, person: dict[str, str], who: tuple[str, str]) -> None:
     reach = [{"party": party, "way": "bank"} for party in who]
     task = await walker.post(OFFICER, f"/v1/cases/{walked.case_id}/tasks", person=person, reach=reach)
     name = task["task_id"]

@@ -37,13 +37,13 @@ def show(
     out: Console, day: Day, fed: Sequence[Fed], outcomes: Counter[str], queues: Queues, verdicts: Sequence[Verdict], took: Took
 ) -> None:
     out.print()
-    out.print(_sent(day, fed, outcomes))
-    out.print(_queues(queues))
-    out.print(_schemes(verdicts))
+    out.print(_tabulate_sent(day, fed, outcomes))
+    out.print(_tabulate_queues(queues))
+    out.print(_tabulate_schemes(verdicts))
     if day.aml is None:
         out.print("[dim]AMLSim's transactions (../shared/data/amlsim) are not there: only the generated day was fed.[/]")
     else:
-        out.print(_aml(day, queues))
+        out.print(_describe_aml(day, queues))
     speed = sum(fed_file.totals.rows for fed_file in fed) / max(took.feed_s, 0.001)
     out.print(
         f"started in {took.start_s:.1f} s, fed in {took.feed_s:.1f} s ({speed:,.0f} rows/s), "
@@ -52,7 +52,7 @@ def show(
     out.print(f"[dim]run {day.run}, seed {day.seed} (`--seed {day.seed}` makes the same day again)[/]")
 
 
-def _sent(day: Day, fed: Sequence[Fed], outcomes: Counter[str]) -> Table:
+def _tabulate_sent(day: Day, fed: Sequence[Fed], outcomes: Counter[str]) -> Table:
     table = Table(title="sent by file drop", title_justify="left")
     for column in ("institution", "files"):
         table.add_column(column)
@@ -73,7 +73,7 @@ def _sent(day: Day, fed: Sequence[Fed], outcomes: Counter[str]) -> Table:
     return table
 
 
-def _queues(queues: Queues) -> Table:
+def _tabulate_queues(queues: Queues) -> Table:
     table = Table(title="open cases", title_justify="left")
     table.add_column("queue")
     for name in reversed(SEVERITIES):
@@ -85,7 +85,7 @@ def _queues(queues: Queues) -> Table:
     return table
 
 
-def _schemes(verdicts: Sequence[Verdict]) -> Table:
+def _tabulate_schemes(verdicts: Sequence[Verdict]) -> Table:
     table = Table(title="planted schemes", title_justify="left")
     for column in ("", "scheme", "found"):
         table.add_column(column)
@@ -98,7 +98,7 @@ def _schemes(verdicts: Sequence[Verdict]) -> Table:
     return table
 
 
-def _aml(day: Day, queues: Queues) -> str:
+def _describe_aml(day: Day, queues: Queues) -> str:
     assert day.aml is not None
     subjects = {case["primary"]["value"] for cases in queues.cases.values() for case in cases}
     with_case = len(day.aml.accounts & subjects)

@@ -21,8 +21,15 @@ class Event(NamedTuple):
 
 def events(case: dict[str, Any], deliveries: list[dict[str, Any]]) -> list[Event]:
     """All that is known of the case, in order of time."""
-    collected = [*_signals(case), *_officers(case), *_measures(case), *_orders(case), *_tasks(case), *_objections(case)]
-    collected += [*_clocks(case), *_deliveries(deliveries)]
+    collected = [
+        *_list_signals(case),
+        *_list_moves(case),
+        *_list_measures(case),
+        *_list_orders(case),
+        *_list_tasks(case),
+        *_list_objections(case),
+    ]
+    collected += [*_list_clocks(case), *_list_deliveries(deliveries)]
     return sorted(collected, key=lambda event: event.at)
 
 
@@ -45,7 +52,7 @@ def trail(money_trail: dict[str, Any]) -> Table:
     for entry in money_trail["accounts"]:
         name = entry["account"].get("value") or entry["account"]["token"]
         sums = [entry[f"{what}_minor"] for what in ("arrived", "went_on", "remaining", "held")]
-        shown.add_row(escape(name), *map(_yuan, sums))
+        shown.add_row(escape(name), *map(_write_yuan, sums))
     shown.caption = f"{len(money_trail['hops'])} transfers were reported"
     shown.caption_justify = "left"
     return shown
@@ -63,40 +70,40 @@ def statistics(card: dict[str, Any]) -> Table:
     for row in card["rows"]:
         counts, hidden = row["counts"], set(row["hidden"])
         cells = [_HIDDEN if name in hidden else str(counts.get(name, 0)) for name in _STATISTICS]
-        money = _HIDDEN if "stopped_minor" in hidden else _yuan(counts.get("stopped_minor", 0))
+        money = _HIDDEN if "stopped_minor" in hidden else _write_yuan(counts.get("stopped_minor", 0))
         shown.add_row(escape(row["party"]), *cells, money)
     shown.caption = f"{_HIDDEN}: from 1 to {card['threshold'] - 1}"
     shown.caption_justify = "left"
     return shown
 
 
-def _signals(case: dict[str, Any]) -> Iterator[Event]:
+def _list_signals(case: dict[str, Any]) -> Iterator[Event]:
     for signal in case.get("signals") or ():
         yield Event(signal["accepted_at"], signal["institution"], f"reports {signal['kind']}, score {signal['score']}")
 
 
-def _officers(case: dict[str, Any]) -> Iterator[Event]:
+def _list_moves(case: dict[str, Any]) -> Iterator[Event]:
     moves = {"acknowledged": "acknowledges (签收)", "disposed": f"disposes: {case.get('disposition')}", "closed": "closes"}
     for name, action in moves.items():
         if case.get(f"{name}_at"):
             yield Event(case[f"{name}_at"], f"officer:{case[f'{name}_by']}", action)
 
 
-def _measures(case: dict[str, Any]) -> Iterator[Event]:
+def _list_measures(case: dict[str, Any]) -> Iterator[Event]:
     for measure in case.get("measures") or ():
         late = "late" if measure.get("late") else None
-        parts = [measure["kind"], measure.get("reaction"), measure.get("what"), _yuan(measure.get("amount_minor")), late]
+        parts = [measure["kind"], measure.get("reaction"), measure.get("what"), _write_yuan(measure.get("amount_minor")), late]
         yield Event(measure["at"], measure["institution"], "measure: " + ", ".join(filter(None, parts)))
 
 
-def _orders(case: dict[str, Any]) -> Iterator[Event]:
+def _list_orders(case: dict[str, Any]) -> Iterator[Event]:
     for order in case.get("orders") or ():
         for moved in order["history"]:
-            description = f"{order['kind']} for {order['recipient']} {_yuan(order.get('amount_minor'))}"
+            description = f"{order['kind']} for {order['recipient']} {_write_yuan(order.get('amount_minor'))}"
             yield Event(moved["at"], moved["actor"], f"{description}: {moved['event']} -> {moved['state']}")
 
 
-def _tasks(case: dict[str, Any]) -> Iterator[Event]:
+def _list_tasks(case: dict[str, Any]) -> Iterator[Event]:
     for task in case.get("tasks") or ():
         parties = ", ".join(reach["party"] for reach in task.get("reach") or ())
         yield Event(task["opened_at"], task["agency"], f"dissuasion (劝阻) asked of {parties}")
@@ -104,7 +111,7 @@ def _tasks(case: dict[str, Any]) -> Iterator[Event]:
             yield Event(tried["at"], tried["party"], f"dissuasion by {tried['channel']}: {tried['result']}")
 
 
-def _objections(case: dict[str, Any]) -> Iterator[Event]:
+def _list_objections(case: dict[str, Any]) -> Iterator[Event]:
     for objection in case.get("objections") or ():
         for name, who in (
             ("lodged", objection.get("through")),
@@ -117,7 +124,7 @@ def _objections(case: dict[str, Any]) -> Iterator[Event]:
                 yield Event(objection[f"{name}_at"], str(who), f"objection (申诉) {name}")
 
 
-def _clocks(case: dict[str, Any]) -> Iterator[Event]:
+def _list_clocks(case: dict[str, Any]) -> Iterator[Event]:
     for clock in case.get("clocks") or ():
         name = f"clock {clock['name']}" + (f" of {clock.get('about')}" if clock.get("about") else "")
         yield Event(clock["started_at"], clock.get("unit") or "clock", f"{name} runs until {clock['due_at'][:16]}Z")
@@ -128,7 +135,7 @@ def _clocks(case: dict[str, Any]) -> Iterator[Event]:
             yield Event(clock.get("stopped_at"), clock.get("unit") or "clock", f"{name} {clock['state']}{late}")
 
 
-def _deliveries(deliveries: list[dict[str, Any]]) -> Iterator[Event]:
+def _list_deliveries(deliveries: list[dict[str, Any]]) -> Iterator[Event]:
     for delivery in deliveries:
         state = delivery["delivery"]
         yield Event(state["sent_at"], "deliver", f"to {delivery['recipient']}: {delivery['en']}")
@@ -137,5 +144,5 @@ def _deliveries(deliveries: list[dict[str, Any]]) -> Iterator[Event]:
                 yield Event(state[name]["at"], delivery["recipient"], f"{name} by {state[name]['way']}: {delivery['says']}")
 
 
-def _yuan(minor: int | None) -> str:
+def _write_yuan(minor: int | None) -> str:
     return "" if minor is None else f"{minor / 100:,.2f} yuan"

@@ -56,7 +56,7 @@ class Judge:
         self._fed = fed
         self._gate = asyncio.Semaphore(_AT_ONCE)
 
-    async def _get(self, path: str, who: str, **query: str | int) -> Any:
+    async def _get_json(self, path: str, who: str, **query: str | int) -> Any:
         async with self._gate:
             answer = await self._client.get(path, params=query, headers={"authorization": f"Bearer {self._token(who)}"})
         answer.raise_for_status()
@@ -64,27 +64,27 @@ class Judge:
 
     async def queues(self) -> Queues:
         """All open cases of all queues, page by page."""
-        names = [queue["queue"] for queue in (await self._get("/v1/queues", OFFICER))["queues"]]
-        return Queues(dict(zip(names, await asyncio.gather(*(self._queue(name) for name in names)), strict=True)))
+        names = [queue["queue"] for queue in (await self._get_json("/v1/queues", OFFICER))["queues"]]
+        return Queues(dict(zip(names, await asyncio.gather(*(self._read_queue(name) for name in names)), strict=True)))
 
-    async def _queue(self, name: str) -> list[dict[str, Any]]:
+    async def _read_queue(self, name: str) -> list[dict[str, Any]]:
         cases: list[dict[str, Any]] = []
         more: dict[str, str] = {}
         while True:
-            page = await self._get(f"/v1/queues/{name}/cases", OFFICER, limit=200, **more)
+            page = await self._get_json(f"/v1/queues/{name}/cases", OFFICER, limit=200, **more)
             cases += page["cases"]
             if page.get("next") is None:
                 return cases
             more = {"cursor": page["next"]}
 
     async def judge(self, day: Day, queues: Queues) -> list[Verdict]:
-        return [await self._verdict(scheme, queues) for scheme in day.schemes]
+        return [await self._judge_scheme(scheme, queues) for scheme in day.schemes]
 
-    async def _verdict(self, scheme: Scheme, queues: Queues) -> Verdict:
-        wrong = [fault for fault in await asyncio.gather(*(self._report(report) for report in scheme.reports)) if fault]
+    async def _judge_scheme(self, scheme: Scheme, queues: Queues) -> Verdict:
+        wrong = [fault for fault in await asyncio.gather(*(self._judge_report(report) for report in scheme.reports)) if fault]
         sentences = []
         for landing in scheme.landings:
-            sentence, missing = await self._landing(scheme, landing, queues)
+            sentence, missing = await self._judge_landing(scheme, landing, queues)
             sentences.append(sentence)
             wrong += missing
         if not scheme.landings:
@@ -94,14 +94,14 @@ class Judge:
             sentences.append("no case; " + ", ".join(f"{n} {name}" for name, n in outcomes.items()))
         return Verdict(scheme, "; ".join(sentences), tuple(dict.fromkeys(wrong)))
 
-    async def _report(self, report: Report) -> str | None:
+    async def _judge_report(self, report: Report) -> str | None:
         """What is wrong with one row's fate; None when it is as expected."""
         if report.expected == "reject":
             return None if self._is_rejected(report) else f"the bad row of {report.institution} was not rejected"
         signal_id = self.signal_ids.get((report.institution, report.reference))
         if signal_id is None:
             return f"{report.institution} never had {report.reference} acknowledged"
-        receipt = await self._get(f"/v1/signals/{signal_id}", report.institution)
+        receipt = await self._get_json(f"/v1/signals/{signal_id}", report.institution)
         expected = "assessed" if report.expected == "repeat" else report.expected
         outcome = receipt.get("outcome") or "pending"
         return None if outcome == expected else f"{report.reference} is {outcome}, not {expected}"
@@ -112,11 +112,11 @@ class Judge:
         own = [row for fed in self._fed if fed.drop.institution == report.institution for row in fed.rejects]
         return any(mark in row["raw"] and row["reason"] for row in own)
 
-    async def _landing(self, scheme: Scheme, landing: Landing, queues: Queues) -> tuple[str, list[str]]:
+    async def _judge_landing(self, scheme: Scheme, landing: Landing, queues: Queues) -> tuple[str, list[str]]:
         cases = queues.of_subject(landing.queue, scheme.subject[1])
         if not cases:
             return "", [f"no case in {landing.queue}"]
-        case = await self._get(f"/v1/cases/{cases[0]['case_id']}", OFFICER)
+        case = await self._get_json(f"/v1/cases/{cases[0]['case_id']}", OFFICER)
         ours = {self.signal_ids.get((report.institution, report.reference)) for report in scheme.reports}
         joined = [signal for signal in case["signals"] if signal["signal_id"] in ours]
         institutions = len({signal["institution"] for signal in joined})

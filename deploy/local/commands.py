@@ -46,7 +46,7 @@ def up(
         program = prometheus.find_or_fetch(say) if monitor else prometheus.find() if monitor is None else None
         stack = Stack(
             profile,
-            workers=_counts(workers or []),
+            workers=_parse_counts(workers or []),
             ready_timeout_s=timeout,
             bound=False,
             external=True,
@@ -81,7 +81,7 @@ def status(
         if state is not None:
             state["processes"] = stack.conditions()
         if as_json:
-            where = _addresses(stack) if state else {}
+            where = _list_addresses(stack) if state else {}
             report = {"profile": profile, "healthy": healthy, **where, **(state or {"processes": {}})}
             sys.stdout.write(json.dumps(report) + "\n")
         elif state is None:
@@ -110,7 +110,7 @@ def addresses(stack: Stack) -> None:
         out.print(f"  {label:<10} {escape(address)}", soft_wrap=True)
 
 
-def _addresses(stack: Stack) -> dict[str, str]:
+def _list_addresses(stack: Stack) -> dict[str, str]:
     where = {
         "gateway_url": stack.gateway_url,
         "kafka": stack.kafka_bootstrap,
@@ -148,7 +148,7 @@ def progress_shown() -> Iterator[tuple[Any, Any]]:
         yield say, bar
 
 
-def _counts(options: list[str]) -> dict[str, int]:
+def _parse_counts(options: list[str]) -> dict[str, int]:
     counts: dict[str, int] = {}
     for option in options:
         agent, _, count = option.partition("=")

@@ -42,7 +42,7 @@ class Control:
 
     def state(self) -> dict[str, Any] | None:
         """Asked now; None when no supervisor runs."""
-        return self._ask({"do": "state"}) if self.identity() else None
+        return self._exchange_line({"do": "state"}) if self.identity() else None
 
     def start(self, spec: Spec, env: dict[str, str] | None = None) -> None:
         self.ask({"do": "start", "spec": spec.as_json(), "env": env})
@@ -54,14 +54,14 @@ class Control:
         self.ask({"do": "stop", "name": name, "grace_s": grace_s})
 
     def ask(self, request: dict[str, Any]) -> dict[str, Any]:
-        answer = self._ask(request)
+        answer = self._exchange_line(request)
         if answer is None:
             raise LauncherError(f"profile {self.places.profile} is not running", "start it first (liandong up)")
         if "error" in answer:
             raise LauncherError(f"profile {self.places.profile}: {answer['error']}")
         return answer
 
-    def _ask(self, request: dict[str, Any]) -> dict[str, Any] | None:
+    def _exchange_line(self, request: dict[str, Any]) -> dict[str, Any] | None:
         recorded = self.recorded()
         if recorded is None:
             return None
@@ -105,7 +105,7 @@ class Control:
         """Ends all in order; what is left after the time-out or by a killed supervisor is killed. Idempotent."""
         supervisor = self.identity()
         if supervisor:
-            if self._ask({"do": "shutdown"}) is None:
+            if self._exchange_line({"do": "shutdown"}) is None:
                 supervisor.send(signal.SIGTERM)
                 supervisor.send(signal.SIGCONT)
             deadline = time.monotonic() + timeout_s

@@ -45,13 +45,13 @@ class Jar:
     @property
     def path(self) -> Path:
         group, artifact, version = self.coordinate.split(":")
-        return _repository() / group.replace(".", "/") / artifact / version / f"{artifact}-{version}.jar"
+        return _local_repository() / group.replace(".", "/") / artifact / version / f"{artifact}-{version}.jar"
 
     def is_whole(self) -> bool:
         return self.path.is_file() and self.path.stat().st_size == self.size
 
     def matches(self) -> bool:
-        return self.is_whole() and _sha256(self.path) == self.sha256
+        return self.is_whole() and _hash_file(self.path) == self.sha256
 
 
 def lock_file(name: str) -> Path:
@@ -69,11 +69,11 @@ def fetch(name: str, progress: Progress | None = None) -> list[Path]:
     jars = locked(name)
     if not all(jar.is_whole() for jar in jars):
         with _one_at_a_time():
-            _fetch([jar for jar in jars if not jar.matches()], progress)
+            _fetch_missing([jar for jar in jars if not jar.matches()], progress)
     return [jar.path for jar in jars]
 
 
-def _fetch(missing: list[Jar], progress: Progress | None) -> None:
+def _fetch_missing(missing: list[Jar], progress: Progress | None) -> None:
     total, came = sum(jar.size for jar in missing), 0
 
     def count(size: int) -> None:
@@ -91,11 +91,11 @@ def _fetch_one(jar: Jar, count: Callable[[int], None]) -> None:
     for attempt in range(1, TRIES + 1):
         jar.path.unlink(missing_ok=True)
         try:
-            _artifact(_context(count), jar.coordinate).resolve()
+            _find_artifact(_open_context(count), jar.coordinate).resolve()
         except (OSError, RuntimeError) as error:  # jgo's own and requests' (an OSError)
             if attempt == TRIES:
                 raise LauncherError(
-                    f"cannot fetch {jar.coordinate} from {_remote()}: {error}",
+                    f"cannot fetch {jar.coordinate} from {_remote_repository()}: {error}",
                     "the first start needs the network (LIANDONG_MAVEN_REPO, HTTPS_PROXY and SSL_CERT_FILE are respected)",
                 ) from error
             time.sleep(attempt)
@@ -104,23 +104,23 @@ def _fetch_one(jar: Jar, count: Callable[[int], None]) -> None:
             return
         jar.path.unlink(missing_ok=True)
     raise LauncherError(
-        f"{jar.coordinate} from {_remote()} does not have the checksum that the lock gives", "do not use that mirror"
+        f"{jar.coordinate} from {_remote_repository()} does not have the checksum that the lock gives", "do not use that mirror"
     )
 
 
-def _remote() -> str:
+def _remote_repository() -> str:
     return os.environ.get("LIANDONG_MAVEN_REPO", MAVEN_CENTRAL).rstrip("/")
 
 
-def _repository() -> Path:
+def _local_repository() -> Path:
     return cache_dir() / "m2"
 
 
-def _context(count: Callable[[int], None] | None = None) -> Any:
+def _open_context(count: Callable[[int], None] | None = None) -> Any:
     """jgo's, with all that it writes inside our cache."""
     if bundle := certificates():
         os.environ.setdefault("REQUESTS_CA_BUNDLE", bundle)
-    os.environ.setdefault("M2_REPO", str(_repository()))
+    os.environ.setdefault("M2_REPO", str(_local_repository()))
     os.environ.setdefault("JGO_CACHE_DIR", str(cache_dir() / "jgo"))
     from jgo.maven import MavenContext, PythonResolver
 
@@ -130,11 +130,15 @@ def _context(count: Callable[[int], None] | None = None) -> Any:
 
     resolver = PythonResolver(progress_callback=callback)
     return MavenContext(
-        resolver=resolver, repo_cache=_repository(), local_repos=[], remote_repos={"central": _remote()}, timeout=60
+        resolver=resolver,
+        repo_cache=_local_repository(),
+        local_repos=[],
+        remote_repos={"central": _remote_repository()},
+        timeout=60,
     )
 
 
-def _artifact(context: Any, coordinate: str) -> Any:
+def _find_artifact(context: Any, coordinate: str) -> Any:
     group, artifact, version = coordinate.split(":")
     return context.project(group, artifact).at_version(version).artifact()
 
@@ -148,7 +152,7 @@ def _one_at_a_time() -> Iterator[None]:
         yield
 
 
-def _sha256(path: Path) -> str:
+def _hash_file(path: Path) -> str:
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
@@ -158,19 +162,19 @@ def write_lock(name: str) -> None:
 
     Each root by itself: jgo would let one root's managed versions (log4j names an old kafka-clients) rule another's.
     """
-    context = _context()
+    context = _open_context()
     chosen: dict[str, str] = {}
     for root in ROOTS[name]:
-        for coordinate in _closure(context, root):
+        for coordinate in _resolve_closure(context, root):
             chosen.setdefault(coordinate.rpartition(":")[0], coordinate)
     lines = ["# Written by `python -m deploy.local.jars`: group:artifact:version sha256 bytes"]
     for coordinate in chosen.values():
-        path = _artifact(context, coordinate).resolve()
-        lines.append(f"{coordinate} {_sha256(path)} {path.stat().st_size}")
+        path = _find_artifact(context, coordinate).resolve()
+        lines.append(f"{coordinate} {_hash_file(path)} {path.stat().st_size}")
     lock_file(name).write_text("\n".join(lines) + "\n")
 
 
-def _closure(context: Any, root: str) -> list[str]:
+def _resolve_closure(context: Any, root: str) -> list[str]:
     roots, transitive = context.resolver.resolve([context.create_dependency(f"{root}:compile")])
     needed = [*roots, *(dependency for dependency in transitive if dependency.scope in ("compile", "runtime"))]
     return [f"{artifact.groupId}:{artifact.artifactId}:{artifact.version}" for artifact in needed]

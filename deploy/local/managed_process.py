@@ -59,7 +59,7 @@ class Child:
         if self.spec.port is None:
             self.is_up = ran_s >= pacing.START_WITHOUT_PORT_S
         else:
-            self.is_up = ran_s >= pacing.START_LIMIT_S or _listens(self.spec.port)
+            self.is_up = ran_s >= pacing.START_LIMIT_S or _is_listening(self.spec.port)
         return not self.is_up
 
     def start_due(self, now: float) -> None:
@@ -92,7 +92,7 @@ class Child:
             self._wait_to_start(now, ran_s=0.0)
             return
         self.state = "running"
-        self.identity = _identity(self.popen.pid)
+        self.identity = _identify_process(self.popen.pid)
         self.journal("start", name=self.spec.name, pid=self.popen.pid)
 
     def stop(self, now: float, grace_s: float | None = None) -> None:
@@ -104,23 +104,23 @@ class Child:
             return
         self.state = "stopping"
         self.due = now + (self.spec.grace_s if grace_s is None else grace_s)
-        self._signal(signal.SIGTERM)
-        self._signal(signal.SIGCONT)  # a paused one must wake to end
+        self._send_signal(signal.SIGTERM)
+        self._send_signal(signal.SIGCONT)  # a paused one must wake to end
 
     def tick(self, now: float) -> bool:
         """Notices an end, kills after the grace. True when something changed."""
         if self.popen is not None:
             code = self.popen.poll()
             if code is not None:
-                self._ended(code, now)
+                self._note_exit(code, now)
                 return True
             if self.state == "stopping" and now >= self.due:
                 self.journal("kill", name=self.spec.name, pid=self.popen.pid)
-                self._signal(signal.SIGKILL)
+                self._send_signal(signal.SIGKILL)
                 self.due = now + 5
         return False
 
-    def _ended(self, code: int, now: float) -> None:
+    def _note_exit(self, code: int, now: float) -> None:
         assert self.popen is not None
         ran_s = now - self.started
         self.last_exit = {"code": code, "ran_s": round(ran_s, 3)}
@@ -141,7 +141,7 @@ class Child:
         self.state, self.is_restart = "waiting", True
         self.due = now + pacing.pause_after(self.soon_ends, self.backoff_max_s, self.draw())
 
-    def _signal(self, sig: int) -> None:
+    def _send_signal(self, sig: int) -> None:
         if self.popen is not None:
             self.popen.send_signal(sig)  # does nothing when it has ended and was seen to
 
@@ -159,7 +159,7 @@ class Child:
         }
 
 
-def _listens(port: int) -> bool:
+def _is_listening(port: int) -> bool:
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=0.05):
             return True
@@ -167,7 +167,7 @@ def _listens(port: int) -> bool:
         return False
 
 
-def _identity(pid: int) -> Identity | None:
+def _identify_process(pid: int) -> Identity | None:
     """None when it ended at once: its exit is noticed at the next tick."""
     try:
         return Identity.of(pid)

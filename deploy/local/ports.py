@@ -44,13 +44,13 @@ def read(places: Places) -> dict[str, int]:
 
 def keep(places: Places, names: Iterable[str]) -> dict[str, int]:
     """The profile's ports by name, those missing chosen and written down. Callers at the same time wait for each other."""
-    with _alone(places):
+    with _hold_lock(places):
         ports = read(places)
         used_ports = set(ports.values()) | _of_other_profiles(places)
         added = False
         for name in names:
             if name not in ports:
-                ports[name] = _choose(used_ports, PREFERRED.get(places.profile, {}).get(name))
+                ports[name] = _choose_port(used_ports, PREFERRED.get(places.profile, {}).get(name))
                 used_ports.add(ports[name])
                 added = True
         if added:
@@ -61,7 +61,7 @@ def keep(places: Places, names: Iterable[str]) -> dict[str, int]:
 
 
 @contextmanager
-def _alone(places: Places) -> Iterator[None]:
+def _hold_lock(places: Places) -> Iterator[None]:
     """One lock for all profiles of a home: two that start for the first time at once must not choose the same port.
 
     Each caller opens the file anew, so the lock holds between threads as well as between processes.
@@ -76,12 +76,13 @@ def check_free(places: Places, ports: dict[str, int], names: Iterable[str]) -> N
     for name in names:
         if not is_free(ports[name]):
             raise LauncherError(
-                f"port {ports[name]} of {name} (profile {places.profile}) is taken by another program" + _who(ports[name]),
+                f"port {ports[name]} of {name} (profile {places.profile}) is taken by another program"
+                + _describe_listener(ports[name]),
                 f"stop that program, or remove {places.ports} to have new ports chosen",
             )
 
 
-def _choose(used_ports: set[int], preferred: int | None) -> int:
+def _choose_port(used_ports: set[int], preferred: int | None) -> int:
     if preferred is not None and preferred not in used_ports and is_free(preferred):
         return preferred
     for port in random.sample(RANGE, 200):
@@ -94,18 +95,18 @@ def _of_other_profiles(places: Places) -> set[int]:
     used_ports: set[int] = set()
     for file in places.home.glob("*/ports.json"):
         if file != places.ports:
-            used_ports |= _values(file)
+            used_ports |= _read_values(file)
     return used_ports
 
 
-def _values(file: Path) -> set[int]:
+def _read_values(file: Path) -> set[int]:
     try:
         return set(json.loads(file.read_text()).values())
     except (OSError, ValueError):
         return set()  # that profile's own start says what is wrong with it
 
 
-def _who(port: int) -> str:
+def _describe_listener(port: int) -> str:
     """Best effort: the pid and name of the listener; seeing others' processes may be forbidden."""
     import psutil
 

@@ -46,14 +46,14 @@ class Identity:
     @classmethod
     def of(cls, pid: int) -> Identity:
         """ProcessLookupError when there is none."""
-        created = _started(pid)
+        created = _read_start(pid)
         if created is None:
             raise ProcessLookupError(pid)
         return cls(pid, created)
 
     def is_alive(self) -> bool:
         """False also for a zombie and for another process with the same pid."""
-        return _started(self.pid) == self.created
+        return _read_start(self.pid) == self.created
 
     def send(self, sig: int) -> None:
         if self.is_alive():
@@ -63,7 +63,7 @@ class Identity:
                 return
 
 
-def _started(pid: int) -> float | None:
+def _read_start(pid: int) -> float | None:
     """None for no process and for a zombie."""
     return _started_linux(pid) if sys.platform == "linux" else _started_elsewhere(pid)
 

@@ -69,7 +69,7 @@ def bytecode_env() -> dict[str, str]:
 
 def backbone_spec(name: str, argv: list[str], places: Places, port: int, grace_s: float = 10.0) -> Spec:
     cwd = str(places.root)
-    return Spec(name, argv, _log(places, name), cwd, stage=BACKBONE, port=port, grace_s=grace_s)
+    return Spec(name, argv, _log_file(places, name), cwd, stage=BACKBONE, port=port, grace_s=grace_s)
 
 
 def worker_spec(name: str, places: Places, port: int, env: Mapping[str, str]) -> Spec:
@@ -77,7 +77,7 @@ def worker_spec(name: str, places: Places, port: int, env: Mapping[str, str]) ->
     agent = name.rpartition("-")[0]
     own = {"LIANDONG_WORKER_ID": name, "LIANDONG_METRICS_PORT": str(port)}
     argv = [sys.executable, "-m", "stream_processors.worker", agent]
-    return Spec(name, argv, _log(places, name), str(project_root()), env={**env, **own}, stage=APP, port=port)
+    return Spec(name, argv, _log_file(places, name), str(project_root()), env={**env, **own}, stage=APP, port=port)
 
 
 def gateway_spec(places: Places, port: int, env: Mapping[str, str]) -> Spec:
@@ -88,12 +88,12 @@ def gateway_spec(places: Places, port: int, env: Mapping[str, str]) -> Spec:
         "LIANDONG_GATEWAY_PORT": str(port),
         "LIANDONG_DRAIN_S": "8",
     }
-    return Spec("gateway", argv, _log(places, "gateway"), str(project_root()), env={**env, **own}, stage=APP, port=port)
+    return Spec("gateway", argv, _log_file(places, "gateway"), str(project_root()), env={**env, **own}, stage=APP, port=port)
 
 
 def prometheus_spec(argv: list[str], places: Places, port: int) -> Spec:
-    return Spec(PROMETHEUS, argv, _log(places, PROMETHEUS), str(places.prometheus), stage=APP, port=port)
+    return Spec(PROMETHEUS, argv, _log_file(places, PROMETHEUS), str(places.prometheus), stage=APP, port=port)
 
 
-def _log(places: Places, name: str) -> str:
+def _log_file(places: Places, name: str) -> str:
     return str(places.logs / f"{name}.log")

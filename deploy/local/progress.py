@@ -58,12 +58,12 @@ class BusyTimes:
 
     def read(self, pids: Iterable[int]) -> Busy:
         now = {thread: busy for pid in pids for thread, busy in self._read(pid).items()}
-        grown = [_less(busy, self._before.get(thread, Busy())) for thread, busy in now.items()]
+        grown = [_subtract_busy(busy, self._before.get(thread, Busy())) for thread, busy in now.items()]
         self._before = now
         return max(grown, key=sum, default=Busy())
 
 
-def _less(now: Busy, before: Busy) -> Busy:
+def _subtract_busy(now: Busy, before: Busy) -> Busy:
     """A thread whose figures went back is another one with its number."""
     if now.worked_s < before.worked_s or now.waited_s < before.waited_s:
         return now

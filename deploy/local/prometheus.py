@@ -36,12 +36,13 @@ _WANTED = ("./usr/bin/prometheus", "./usr/bin/promtool", "./usr/share/prometheus
 def find() -> Path | None:
     """The program if there is one; nothing is fetched. LauncherError when a named one does not run."""
     if named := os.environ.get("LIANDONG_PROMETHEUS"):
-        if not _runs(Path(named)):
+        if not _can_run(Path(named)):
             raise LauncherError(f"LIANDONG_PROMETHEUS={named} does not run", "name another or unset it")
         return Path(named)
     on_path = shutil.which("prometheus")
     return next(
-        (program for program in (Path(on_path or ""), _cache() / "prometheus") if program.is_file() and _runs(program)), None
+        (program for program in (Path(on_path or ""), _cache_folder() / "prometheus") if program.is_file() and _can_run(program)),
+        None,
     )
 
 
@@ -66,30 +67,30 @@ def fetch(say: Callable[[str], None] = lambda line: None) -> Path:
             "install it (macOS: brew install prometheus), or name one with LIANDONG_PROMETHEUS",
         )
     say("fetching Prometheus from the distribution's packages")
-    _cache().mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=_cache(), prefix="fetch-") as name:
+    _cache_folder().mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=_cache_folder(), prefix="fetch-") as name:
         folder = Path(name)
-        _apt(folder, "update")
-        _apt(folder, "download", _PACKAGE)
+        _run_apt(folder, "update")
+        _run_apt(folder, "download", _PACKAGE)
         packages = sorted(folder.glob(f"{_PACKAGE}_*.deb"))
         if not packages:
             raise LauncherError(f"apt-get gave no package {_PACKAGE}", "install Prometheus, or name one: LIANDONG_PROMETHEUS")
-        _unpack(packages[0], folder)
+        _unpack_package(packages[0], folder)
         with contextlib.suppress(OSError):  # no pages in this package, or they are there
-            (folder / "web").rename(_cache() / "web")
+            (folder / "web").rename(_cache_folder() / "web")
         for tool in ("promtool", "prometheus"):  # the one that is looked for comes last
-            (folder / tool).replace(_cache() / tool)
-    program = _cache() / "prometheus"
-    if not _runs(program):
+            (folder / tool).replace(_cache_folder() / tool)
+    program = _cache_folder() / "prometheus"
+    if not _can_run(program):
         raise LauncherError(f"the package's {program} does not run here", "install Prometheus, or name one: LIANDONG_PROMETHEUS")
     return program
 
 
-def _cache() -> Path:
+def _cache_folder() -> Path:
     return cache_dir() / "prometheus"
 
 
-def _apt(folder: Path, *command: str) -> None:
+def _run_apt(folder: Path, *command: str) -> None:
     """apt-get with its lists and archives in a folder of ours: needs no root and leaves the system's lists alone."""
     for subfolder in ("lists/partial", "archives/partial"):
         (folder / subfolder).mkdir(parents=True, exist_ok=True)
@@ -114,7 +115,7 @@ def _apt(folder: Path, *command: str) -> None:
         raise LauncherError(f"apt-get {' '.join(command)} failed:\n{last_lines}", hint)
 
 
-def _unpack(package: Path, folder: Path) -> None:
+def _unpack_package(package: Path, folder: Path) -> None:
     """The programs and the pages, plain files only."""
     with (
         subprocess.Popen(["dpkg-deb", "--fsys-tarfile", str(package)], stdout=subprocess.PIPE) as unpacking,
@@ -130,7 +131,7 @@ def _unpack(package: Path, folder: Path) -> None:
                 target.chmod(member.mode & 0o755)
 
 
-def _runs(program: Path) -> bool:
+def _can_run(program: Path) -> bool:
     try:
         done = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=30)
     except (OSError, subprocess.TimeoutExpired):
@@ -162,7 +163,7 @@ def configure(places: Places, scrape_s: float = SCRAPE_S) -> None:
             job["authorization"] = {"credentials_file": str(ensure_scrape_token(places.root))}
         job["file_sd_configs"] = [{"files": [str(places.prometheus / f"{job['job_name']}.json")]}]
     places.prometheus.mkdir(parents=True, exist_ok=True, mode=0o700)
-    _write(places.prometheus / "prometheus.yml", yaml.safe_dump(config, sort_keys=False))
+    _write_file(places.prometheus / "prometheus.yml", yaml.safe_dump(config, sort_keys=False))
 
 
 def aim(places: Places, ports: Mapping[str, int], workers: Iterable[str], gateway: bool) -> None:
@@ -170,10 +171,10 @@ def aim(places: Places, ports: Mapping[str, int], workers: Iterable[str], gatewa
     targets = {WORKER_JOB: list(workers), GATEWAY_JOB: ["gateway"] if gateway else []}
     for job, names in targets.items():
         target_groups = [{"targets": [f"{LOCALHOST}:{ports[name]}"], "labels": {"process": name}} for name in names]
-        _write(places.prometheus / f"{job}.json", json.dumps(target_groups, indent=1) + "\n")
+        _write_file(places.prometheus / f"{job}.json", json.dumps(target_groups, indent=1) + "\n")
 
 
-def _write(path: Path, text: str) -> None:
+def _write_file(path: Path, text: str) -> None:
     partial = path.with_name(f"{path.name}.{os.getpid()}.part")
     partial.write_text(text, "utf-8")
     partial.replace(path)

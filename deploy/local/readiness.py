@@ -40,7 +40,7 @@ def listens(port: int) -> bool:
 def kafka_answers(bootstrap: str) -> bool:
     from deploy.local.topics import broker_is_ready
 
-    with _quiet():
+    with _silence_logs():
         return asyncio.run(broker_is_ready(bootstrap))
 
 
@@ -63,7 +63,7 @@ def gateway_serves(url: str, *, views: bool) -> bool:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def _silence_logs() -> Iterator[None]:
     """While one waits, aiokafka's complaints about a broker that is not up yet are no news."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
@@ -99,7 +99,7 @@ def wait(it: Wait) -> None:
     last, spoken = began, began
     before = it.processes()
     first = before.get(it.name, {}).get("restarts", 0)
-    it.busy.read(_pids(before))
+    it.busy.read(_list_pids(before))
     while not it.check():
         every = it.processes()
         process = every.get(it.name)
@@ -107,7 +107,7 @@ def wait(it: Wait) -> None:
             raise LauncherError(f"{it.name} is gone, its supervisor too", f"see {it.log.parent}")
         now = time.monotonic()
         if now - last >= min(SAMPLE_S, it.timeout_s):
-            patience.spend(now - last, it.busy.read(_pids(every)))
+            patience.spend(now - last, it.busy.read(_list_pids(every)))
             last = now
         keeps_ending = process["restarts"] - first >= MANY_RESTARTS and not patience.is_starved()
         if keeps_ending or (process["state"] == "stopped" and process["last_exit"]):
@@ -122,7 +122,7 @@ def wait(it: Wait) -> None:
         time.sleep(POLL_S if now - began < 1 else SLOW_POLL_S)
 
 
-def _pids(processes: dict[str, Any]) -> list[int]:
+def _list_pids(processes: dict[str, Any]) -> list[int]:
     return [process["pid"] for process in processes.values() if process["pid"]]
 
 

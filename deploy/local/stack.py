@@ -140,7 +140,7 @@ class Stack:
             if self.control.identity() is None:
                 self.control.kill_leftovers()
             own_ports = ports.keep(self.places, plan.port_names(self.services, self.workers))
-            running = self._running()
+            running = self._live_names()
             starting = [
                 name
                 for name in plan.port_names(self.services, self.workers)
@@ -176,11 +176,11 @@ class Stack:
 
     def names(self) -> list[str]:
         """The processes that the supervisor knows, stopped ones included."""
-        return list(self._processes())
+        return list(self._known_processes())
 
     def process(self, name: str) -> dict[str, Any]:
         """State (running, waiting, stopping, stopped), pid, port, starts, restarts, last_exit."""
-        state: dict[str, Any] | None = self._processes().get(name)
+        state: dict[str, Any] | None = self._known_processes().get(name)
         if state is None:
             raise LauncherError(
                 f"profile {self.profile} runs no process {name}", f"there are: {', '.join(self.names()) or 'none'}"
@@ -203,20 +203,20 @@ class Stack:
     def stop_one(self, name: str, *, grace_s: float | None = None) -> None:
         """SIGTERM, SIGKILL after the grace (0: at once). It stays down until `start_one`."""
         self.control.stop(name, grace_s)
-        self._until(name, lambda process: process["pid"] is None, "end", 60)
+        self._wait_until(name, lambda process: process["pid"] is None, "end", 60)
 
     def start_one(self, name: str, *, env: Mapping[str, str] | None = None, wait: bool = True) -> None:
         """Starts a stopped process, or one more worker (`assess-2`). `env` holds for its restarts too."""
         overlay = dict(env or {})
-        if name in self._processes():
-            self._until(name, lambda process: process["state"] != "stopping", "end", 60)
+        if name in self._known_processes():
+            self._wait_until(name, lambda process: process["state"] != "stopping", "end", 60)
             if self.process(name)["pid"] is not None:
                 raise LauncherError(f"{name} is running", "stop_one it first, or restart it")
             self.control.start_again(name, overlay)
         else:
             own_ports = ports.keep(self.places, plan.ports_of(name))
             self.control.start(self._app_spec(name, own_ports), overlay)
-            self._aim(own_ports)
+            self._aim_prometheus(own_ports)
         if wait:
             self.wait_ready(name)
 
@@ -226,19 +226,22 @@ class Stack:
 
     def wait_new_pid(self, name: str, old_pid: int, timeout_s: float = 30.0) -> int:
         """After a kill: the pid of the one that the supervisor started in its place."""
-        self._until(name, lambda process: process["pid"] not in (None, old_pid), "start again", timeout_s)
+        self._wait_until(name, lambda process: process["pid"] not in (None, old_pid), "start again", timeout_s)
         return self.pid(name)
 
     def wait_ready(self, name: str, timeout_s: float | None = None) -> None:
         """Kafka and Redis answer, the gateway is ready (and its views built, if we run workers), a worker serves metrics."""
         log = self.places.logs / f"{name}.log"
         patience_s = timeout_s or self.ready_timeout_s
-        reason = partial(self._reason, name)
-        ready.wait(ready.Wait(name, self._check_of(name), self._processes, reason, log, patience_s, self.say))
+        reason = partial(self._explain_wait, name)
+        ready.wait(ready.Wait(name, self._check_of(name), self._known_processes, reason, log, patience_s, self.say))
 
     def conditions(self) -> dict[str, Any]:
         """The processes as the supervisor knows them, with what each waits for: `waiting_for`, empty for nothing."""
-        return {name: process | {"waiting_for": self._reason(name, process)} for name, process in self._processes().items()}
+        return {
+            name: process | {"waiting_for": self._explain_wait(name, process)}
+            for name, process in self._known_processes().items()
+        }
 
     def log(self, name: str) -> str:
         """All that the process wrote since its log was last rotated."""
@@ -247,7 +250,7 @@ class Stack:
 
     def is_healthy(self) -> bool:
         """Everything that should run does, and answers."""
-        processes = self._processes()
+        processes = self._known_processes()
         if not processes or any(process["state"] != "running" for process in processes.values()):
             return False
         return all(self._check_of(name)() for name in processes)
@@ -284,7 +287,7 @@ class Stack:
         for name in apps:
             if name in starting:
                 self.control.start(self._app_spec(name, own_ports))
-        self._aim(own_ports)
+        self._aim_prometheus(own_ports)
         for name in apps:
             self.say(f"waiting for {name}")
             self.wait_ready(name)
@@ -302,7 +305,7 @@ class Stack:
             raise LauncherError(f"{name} is no process of this system", f"workers are named like {plan.AGENTS[0]}-0")
         return plan.worker_spec(name, self.places, own_ports[name], env)
 
-    def _aim(self, own_ports: dict[str, int]) -> None:
+    def _aim_prometheus(self, own_ports: dict[str, int]) -> None:
         """Prometheus scrapes all workers and the gateway that the supervisor knows."""
         names = self.names()
         if plan.PROMETHEUS in names:
@@ -322,7 +325,7 @@ class Stack:
             return lambda: ready.http_ok(f"{self.prometheus_url}/-/ready")
         return lambda: ready.http_ok(self.metrics_url(name))
 
-    def _reason(self, name: str, process: dict[str, Any]) -> str:
+    def _explain_wait(self, name: str, process: dict[str, Any]) -> str:
         if process["state"] != "running":
             return status.waiting_for(process)
         if status.is_frozen(process["pid"]):
@@ -330,14 +333,14 @@ class Stack:
         words = status.gateway_words(self.gateway_url) if name == "gateway" else status.own_words(self.places, name, process)
         return words or ("" if self._check_of(name)() else "its start to end")
 
-    def _processes(self) -> dict[str, Any]:
+    def _known_processes(self) -> dict[str, Any]:
         state = self.control.state()
         return state["processes"] if state else {}
 
-    def _running(self) -> set[str]:
-        return {name for name, process in self._processes().items() if process["state"] in ("running", "waiting")}
+    def _live_names(self) -> set[str]:
+        return {name for name, process in self._known_processes().items() if process["state"] in ("running", "waiting")}
 
-    def _until(self, name: str, holds: Callable[[dict[str, Any]], bool], what: str, timeout_s: float) -> None:
+    def _wait_until(self, name: str, holds: Callable[[dict[str, Any]], bool], what: str, timeout_s: float) -> None:
         deadline = time.monotonic() + timeout_s
         while not holds(self.process(name)):
             if time.monotonic() > deadline:

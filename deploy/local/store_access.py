@@ -64,13 +64,13 @@ def load(places: Places) -> StoreAccess | None:
     except FileNotFoundError:
         return None
     except ValueError as error:
-        raise _unusable(places) from error
+        raise _describe_unusable(places) from error
     if not isinstance(passwords, dict) or not all(isinstance(passwords.get(user), str) for user in COMMANDS):
-        raise _unusable(places)
+        raise _describe_unusable(places)
     return StoreAccess({user: passwords[user] for user in COMMANDS})
 
 
-def _unusable(places: Places) -> LauncherError:
+def _describe_unusable(places: Places) -> LauncherError:
     return LauncherError(
         f"{places.store_access} does not hold the passwords of the profile's Redis",
         "liandong down, remove the file, liandong up: new passwords are made",

@@ -72,7 +72,7 @@ class Supervisor:
         self.selector.register(self.wake_read, selectors.EVENT_READ)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         for sig in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(sig, lambda *_: self._end("signal"))
+            signal.signal(sig, lambda *_: self._begin_end("signal"))
         self.journal("supervisor up", pid=os.getpid(), profile=self.profile)
         self._write_state()
         if self.trouble:  # without its state file nobody would find it
@@ -86,7 +86,7 @@ class Supervisor:
                     self._serve_one()
                 else:
                     self._drain_wakeups()
-            self._tick()
+            self._run_tick()
         self.journal("supervisor down")
         self._write_state()
         self.socket_path.unlink(missing_ok=True)
@@ -107,10 +107,10 @@ class Supervisor:
             return QUEUE_TICK_S
         return min([TICK_S, *dues])
 
-    def _tick(self) -> None:
+    def _run_tick(self) -> None:
         now = time.monotonic()
         if self.owner and not self.ending and not self.owner.is_alive():
-            self._end("owner gone")
+            self._begin_end("owner gone")
         for child in self.children.values():
             self._changed |= child.tick(now)
         if self.ending:
@@ -136,7 +136,7 @@ class Supervisor:
             under_way += 1
             self._changed = True
 
-    def _end(self, why: str) -> None:
+    def _begin_end(self, why: str) -> None:
         if not self.ending:
             self.ending = True
             self.journal("ending", why=why)
@@ -163,22 +163,22 @@ class Supervisor:
             connection.settimeout(REQUEST_TIMEOUT_S)
             try:
                 line = connection.makefile("rb").readline()
-                answer = self._answer(json.loads(line)) if line else {}
+                answer = self._answer_request(json.loads(line)) if line else {}
                 connection.sendall(json.dumps(answer).encode() + b"\n")
             except (OSError, ValueError) as error:
                 self.journal("bad request", error=str(error))
 
-    def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
+    def _answer_request(self, request: dict[str, Any]) -> dict[str, Any]:
         now = time.monotonic()
         match request["do"]:
             case "state":
                 pass
             case "shutdown":
-                self._end("asked")
+                self._begin_end("asked")
             case "start" if self.ending:
                 return {"error": "the supervisor is ending"}
             case "start":
-                return self._start(request, now)
+                return self._start_process(request, now)
             case "stop":
                 child = self.children.get(request["name"])
                 if child is None:
@@ -187,9 +187,9 @@ class Supervisor:
                 self._changed = True
             case other:
                 return {"error": f"unknown request {other}"}
-        return self._state()
+        return self._read_state()
 
-    def _start(self, request: dict[str, Any], now: float) -> dict[str, Any]:
+    def _start_process(self, request: dict[str, Any], now: float) -> dict[str, Any]:
         """A new process by its spec, or a known one by name. One that is live stays as it is."""
         spec = Spec(**request["spec"]) if "spec" in request else None
         name = spec.name if spec else request["name"]
@@ -205,9 +205,9 @@ class Supervisor:
             child.queue(now)
             self._start_due(now)
         self._write_state()
-        return self._state()
+        return self._read_state()
 
-    def _state(self) -> dict[str, Any]:
+    def _read_state(self) -> dict[str, Any]:
         me, now = Identity.of(os.getpid()), time.monotonic()
         return {
             "profile": self.profile,
@@ -223,7 +223,7 @@ class Supervisor:
         partial = target.with_suffix(".part")
         before, self.trouble = self.trouble, None
         try:
-            partial.write_text(json.dumps(self._state(), indent=1) + "\n")
+            partial.write_text(json.dumps(self._read_state(), indent=1) + "\n")
             partial.replace(target)
         except OSError as error:
             self.trouble = str(error)

@@ -49,7 +49,7 @@ def mint(
             f"{subject} is a unit, and no institution can bear its name; make an officer's token: "
             f"liandong token officer-wang --queues {subject}"
         )
-    key = _key((home or default_home()) / profile)
+    key = _load_key((home or default_home()) / profile)
     now = int(time.time())
     claims = {"iss": ISSUER, "aud": AUDIENCE, "sub": subject, "role": role, "iat": now, "nbf": now, "exp": now + ttl_s}
     if role == "officer":
@@ -64,11 +64,11 @@ def _role_of(subject: str) -> str:
 
 def ensure_keys(folder: Path) -> Path:
     """Makes the keys when there are none; the path of the public half."""
-    _key(folder)
+    _load_key(folder)
     return folder / "jwks.json"
 
 
-def _key(folder: Path) -> OKPKey:
+def _load_key(folder: Path) -> OKPKey:
     """The private key. Two makers at the same moment end with one key."""
     private, public = folder / "jwt.json", folder / "jwks.json"
     if not private.exists():

@@ -50,10 +50,10 @@ def create_topics(bootstrap: str, raw_institutions: Sequence[str] = ()) -> list[
         names = Settings(raw_institutions=tuple(raw_institutions)).raw_institutions
     except ValidationError as error:
         raise LauncherError(f"LIANDONG_RAW_INSTITUTIONS: {error.errors()[0]['msg']}", "like bank-001,telecom-001") from error
-    return asyncio.run(_create(bootstrap, all_topics(names)))
+    return asyncio.run(_create_missing(bootstrap, all_topics(names)))
 
 
-async def _create(bootstrap: str, topics: list[Topic]) -> list[str]:
+async def _create_missing(bootstrap: str, topics: list[Topic]) -> list[str]:
     from aiokafka.admin import AIOKafkaAdminClient, NewTopic
     from aiokafka.errors import KafkaError
 
@@ -64,7 +64,7 @@ async def _create(bootstrap: str, topics: list[Topic]) -> list[str]:
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=30_000, **client_options())
     try:
         await admin.start()
-        there = await _partitions(admin)
+        there = await _read_partitions(admin)
         for topic in topics:
             if there.get(topic.name, topic.partitions) != topic.partitions:
                 raise LauncherError(
@@ -75,7 +75,7 @@ async def _create(bootstrap: str, topics: list[Topic]) -> list[str]:
         missing = [topic for topic in topics if topic.name not in there]
         new_topics = [NewTopic(topic.name, topic.partitions, copies, topic_configs=topic.config(copies)) for topic in missing]
         if new_topics:
-            _check(await admin.create_topics(new_topics))
+            _check_response(await admin.create_topics(new_topics))
         there_before = [topic for topic in topics if topic.name in there]
         await check_topics({"bootstrap_servers": bootstrap, **client_options()}, there_before)
         return [topic.name for topic in missing]
@@ -87,14 +87,14 @@ async def _create(bootstrap: str, topics: list[Topic]) -> list[str]:
         await admin.close()
 
 
-async def _partitions(admin: Any) -> dict[str, int]:
+async def _read_partitions(admin: Any) -> dict[str, int]:
     names = await admin.list_topics()
     if not names:
         return {}
     return {topic["topic"]: len(topic["partitions"]) for topic in await admin.describe_topics(names)}
 
 
-def _check(response: Any) -> None:
+def _check_response(response: Any) -> None:
     for name, code, *message in response.topic_errors:
         if code not in (0, TOPIC_ALREADY_EXISTS):
             raise LauncherError(f"topic {name} could not be made: error {code} {' '.join(str(part) for part in message if part)}")

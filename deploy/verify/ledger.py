@@ -159,13 +159,13 @@ def read_ledger(path: Path, place_of: PlaceOf | None = None) -> list[Entry]:
                 pending.discard(name)
         elif do == "answer":
             pending.discard(line["id"])
-            _answer(entries[line["id"]], line, number, place_of)
+            _take_answer(entries[line["id"]], line, number, place_of)
     for name in pending:
         entries[name].doubt = True
     return [entry for entry in entries.values() if entry.attempts]
 
 
-def _answer(entry: Entry, line: Mapping[str, Any], number: int, place_of: PlaceOf | None) -> None:
+def _take_answer(entry: Entry, line: Mapping[str, Any], number: int, place_of: PlaceOf | None) -> None:
     entry.fate, entry.answer_at = line["status"], number
     if entry.fate == "accepted":
         entry.signal_id, entry.accepted_at = line["signal_id"], line["accepted_at"]

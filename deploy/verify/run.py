@@ -58,8 +58,8 @@ def conclude(console: Console, is_right: bool) -> bool:
 
 async def verify_state(settings: Settings, timeout_s: float, console: Console) -> bool:
     """Whether the live state of each stage is the one that the log gives; shows what differs."""
-    digests = await _compared(settings, timeout_s, console)
-    console.print(_digests(digests))
+    digests = await _compare_states(settings, timeout_s, console)
+    console.print(_tabulate_digests(digests))
     for digest in digests:
         _show_keys(digest, console)
     return all(digest.same for digest in digests)
@@ -77,7 +77,7 @@ async def find_missing(settings: Settings, entries: Sequence[Entry]) -> list[Ent
     return [entry for name, entry in signals.items() if name not in receipts]
 
 
-async def _compared(settings: Settings, timeout_s: float, console: Console) -> list[StageDigest]:
+async def _compare_states(settings: Settings, timeout_s: float, console: Console) -> list[StageDigest]:
     """The live state against the rebuilt one. Where they differ and the log grew meanwhile (an idle timekeeper asks for the
     broker's time by a request, which track answers), they are states of two moments: it is done once more."""
     with console.status("waiting until the stages are at rest"):
@@ -93,7 +93,7 @@ async def _compared(settings: Settings, timeout_s: float, console: Console) -> l
     return digests
 
 
-def _digests(digests: list[StageDigest]) -> Table:
+def _tabulate_digests(digests: list[StageDigest]) -> Table:
     table = Table(title="live state and state rebuilt from the log", title_justify="left")
     for column in ("stage", "keys", "facts folded", "live", "rebuilt", ""):
         table.add_column(column)

@@ -152,7 +152,7 @@ def check_file(raw: bytes, options: Options, folder: Path, rng: random.Random, *
     _check_growth_after_settling(raw, options, path, rng)
     if deep:
         out = io.StringIO()
-        perform._check(path, mapping, Console(file=out, width=200))
+        perform._check_rows(path, mapping, Console(file=out, width=200))
         sent, rejected = re.search(r"([\d,]+) rows would be sent, ([\d,]+) rejected", out.getvalue()).groups()  # type: ignore[union-attr]
         assert int(sent.replace(",", "")) + int(rejected.replace(",", "")) == len(items), "--check counts other rows"
     return len(items)

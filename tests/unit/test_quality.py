@@ -13,7 +13,7 @@ from tests.quality.measure import measure
 pytestmark = pytest.mark.xdist_group("quality")  # measured once, in one process
 
 REACHED = {
-    "function names of a single word": 52.6,
+    "function names of a single word": 45.94,
     "classes that share their name": 19.06,
     "watermarks put together by hand": 76,
     "parameters of a function, most": 17,

@@ -81,7 +81,7 @@ def ask_to_start(supervisor: Supervisor, name: str, stage: int = APP) -> None:
     spec = Spec(
         name, [sys.executable, "-c", SLEEP], str(supervisor.log.with_name(f"{name}.log")), str(supervisor.root), stage=stage
     )
-    supervisor._start({"spec": spec.as_json()}, time.monotonic())
+    supervisor._start_process({"spec": spec.as_json()}, time.monotonic())
 
 
 def running(supervisor: Supervisor) -> list[str]:
@@ -123,7 +123,7 @@ def test_many_that_die_together_come_back_in_turn_the_backbone_first(supervisor:
 def test_what_waits_is_shown_with_its_pause(supervisor: Supervisor) -> None:
     for number in range(3):
         ask_to_start(supervisor, f"it-{number}")
-    shown = supervisor._state()["processes"]
+    shown = supervisor._read_state()["processes"]
     assert waiting_for(shown["it-0"]) == ""
     assert waiting_for(shown["it-2"]) == "its turn to start"
     child = supervisor.children["it-0"]
@@ -132,7 +132,7 @@ def test_what_waits_is_shown_with_its_pause(supervisor: Supervisor) -> None:
     child.popen.kill()
     child.popen.wait()
     child.tick(time.monotonic())
-    shown = supervisor._state()["processes"]["it-0"]
+    shown = supervisor._read_state()["processes"]["it-0"]
     assert shown["state"] == "waiting" and 5 < shown["pause_s"] <= 8
     assert waiting_for(shown).startswith("its next start in ")
     assert describe(shown["last_exit"]).startswith("killed by SIGKILL after")

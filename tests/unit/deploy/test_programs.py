@@ -65,7 +65,7 @@ def test_no_java_at_all_is_an_error_that_says_what_to_install(monkeypatch: pytes
 @pytest.fixture
 def without_package(monkeypatch: pytest.MonkeyPatch) -> None:
     """A platform for which there is no wheel."""
-    monkeypatch.setattr(redis_server, "_packaged", lambda: None)
+    monkeypatch.setattr(redis_server, "_find_packaged", lambda: None)
 
 
 def test_the_packaged_valkey_is_a_supported_one_and_is_used_before_one_on_the_path(program: Program) -> None:

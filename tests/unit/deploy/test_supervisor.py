@@ -46,23 +46,23 @@ def test_a_full_disk_is_told_and_ends_nothing_and_what_could_not_start_starts_wh
 ) -> None:
     supervisor.open()
     spec = Spec("it", [sys.executable, "-c", SLEEP], str(tmp_path / "logs" / "it.log"), str(tmp_path))
-    supervisor._start({"spec": spec.as_json()}, time.monotonic())
+    supervisor._start_process({"spec": spec.as_json()}, time.monotonic())
     child = supervisor.children["it"]
     full(True)
     assert child.popen is not None
     child.popen.kill()
     child.popen.wait()
     for _ in range(5):
-        supervisor._tick()
+        supervisor._run_tick()
         time.sleep(0.02)
     assert child.state == "waiting"
-    assert "No space left" in supervisor._answer({"do": "state"})["trouble"]
+    assert "No space left" in supervisor._answer_request({"do": "state"})["trouble"]
     full(False)
     deadline = time.monotonic() + 20
     while child.state != "running" and time.monotonic() < deadline:
         time.sleep(0.02)
-        supervisor._tick()
-    supervisor._tick()
+        supervisor._run_tick()
+    supervisor._run_tick()
     assert (child.state, supervisor.trouble) == ("running", None)
     assert json.loads((tmp_path / "state.json").read_text())["processes"]["it"]["state"] == "running"
     assert "can write again" in (tmp_path / "logs" / "supervisor.log").read_text()

@@ -83,5 +83,5 @@ async def test_states_of_two_moments_are_compared_once_more(
 
     monkeypatch.setattr(run, "wait_quiet", quiet)
     monkeypatch.setattr(run, "compare_with_rebuilt", compare)
-    (found,) = await run._compared(cast(Settings, None), 1.0, Console(quiet=True))
+    (found,) = await run._compare_states(cast(Settings, None), 1.0, Console(quiet=True))
     assert (found.same, len(told)) == (same, compared)
