@@ -11,7 +11,7 @@ import typer
 # Module by the commands it registers: `liandong status` need not wait for what only `liandong verify` imports.
 MODULES = {
     "deploy.local.commands": ("up", "down", "status"),
-    "deploy.demo.command": ("demo",),
+    "deploy.demo.run": ("demo",),
     "deploy.commands.token": ("token",),
     "deploy.commands.receipt": ("receipt",),
     "deploy.commands.topics": ("topics",),
@@ -20,7 +20,7 @@ MODULES = {
     "deploy.contracts.main": ("contracts",),
     "deploy.commands.diagram": ("loop",),
     "deploy.commands.webhook": ("webhook",),
-    "connectors.commands": ("feed",),
+    "connectors.filedrop.cli": ("feed",),
 }
 
 app = typer.Typer(

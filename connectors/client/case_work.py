@@ -91,38 +91,31 @@ def measure(signal_id: str, body: Mapping[str, Any], patience: Patience) -> Step
     """The measure in each case of the signal. Its `reference` is what makes it count once."""
     if not body.get("reference"):
         raise ValueError("a measure needs a `reference` of your own: by it a retry counts once, after a crash of yours too")
-    measured = yield from _post_until_decided(_Measured, f"/v1/signals/{_quote_part(signal_id)}/measures", body, None, patience)
+    measured = yield from _post_body(_Measured, f"/v1/signals/{_quote_id(signal_id)}/measures", body, None, patience)
     return list(measured.measures)
 
 
 def order(order_id: str, patience: Patience) -> Steps[Order]:
-    reply = yield from until_answered(Request("GET", f"/v1/orders/{_quote_part(order_id)}"), patience)
+    reply = yield from until_answered(Request("GET", f"/v1/orders/{_quote_id(order_id)}"), patience)
     return model_of(Order, reply)
 
 
 def answer(order_id: str, body: Mapping[str, Any], key: str | None, patience: Patience) -> Steps[Order]:
-    return (
-        yield from _post_until_decided(Order, f"/v1/orders/{_quote_part(order_id)}/answers", body, key or str(uuid4()), patience)
-    )
+    return (yield from _post_body(Order, f"/v1/orders/{_quote_id(order_id)}/answers", body, key or str(uuid4()), patience))
 
 
 def task(task_id: str, patience: Patience) -> Steps[Task]:
-    reply = yield from until_answered(Request("GET", f"/v1/tasks/{_quote_part(task_id)}"), patience)
+    reply = yield from until_answered(Request("GET", f"/v1/tasks/{_quote_id(task_id)}"), patience)
     return model_of(Task, reply)
 
 
 def work(task_id: str, what: str, body: Mapping[str, Any], key: str | None, patience: Patience) -> Steps[Task]:
     """`what`: take, give-back, tries, give-up."""
-    return (
-        yield from _post_until_decided(
-            Task, f"/v1/tasks/{_quote_part(task_id)}/{_quote_part(what)}", body, key or str(uuid4()), patience
-        )
-    )
+    path = f"/v1/tasks/{_quote_id(task_id)}/{_quote_id(what)}"
+    return (yield from _post_body(Task, path, body, key or str(uuid4()), patience))
 
 
-def _post_until_decided(
-    model: type[Model], path: str, body: Mapping[str, Any], key: str | None, patience: Patience
-) -> Steps[Model]:
+def _post_body(model: type[Model], path: str, body: Mapping[str, Any], key: str | None, patience: Patience) -> Steps[Model]:
     """Posts it until it is decided: 202 is the log's word that it has it, and the same again asks what became of it."""
     headers = {"content-type": "application/json"} | ({"idempotency-key": key} if key else {})
     request, tries = Request("POST", path, headers, to_json(body)), 0
@@ -134,5 +127,5 @@ def _post_until_decided(
         yield patience.wait(tries, "it is in the log and not decided yet", retry_after_s(reply.headers.get("retry-after")))
 
 
-def _quote_part(text: str) -> str:
+def _quote_id(text: str) -> str:
     return quote(text, safe="")

@@ -40,9 +40,8 @@ def differences(root: Path | None = None) -> list[str]:
     root = root or project_root()
     expected = made()
     sentences = [f"{path} is missing" for path in expected if not (root / path).exists()]
-    sentences += [
-        f"{path} differs" for path, text in expected.items() if (root / path).exists() and _read_text(root / path) != text
-    ]
+    there = {path: text for path, text in expected.items() if (root / path).exists()}
+    sentences += [f"{path} differs" for path, text in there.items() if _read_text(root / path) != text]
     return sentences + [f"{path} is of nothing that there is" for path in _left_over(root, expected)]
 
 
@@ -89,10 +88,8 @@ def alone(contract: dict[str, Any], name: str) -> dict[str, Any]:
             if reference not in needed:
                 needed.add(reference)
                 pending.append(reference)
-    schema = {"$schema": _DIALECT, **_move_references(named[name])}
-    return schema | (
-        {"$defs": {definition: _move_references(named[definition]) for definition in sorted(needed)}} if needed else {}
-    )
+    schema = {"$schema": _DIALECT, **_point_inside(named[name])}
+    return schema | ({"$defs": {definition: _point_inside(named[definition]) for definition in sorted(needed)}} if needed else {})
 
 
 def _find_references(value: Any) -> Iterator[str]:
@@ -106,14 +103,14 @@ def _find_references(value: Any) -> Iterator[str]:
             yield from _find_references(member)
 
 
-def _move_references(value: Any) -> Any:
+def _point_inside(value: Any) -> Any:
     """The same with references into `$defs`."""
     if isinstance(value, dict):
-        moved = {key: _move_references(member) for key, member in value.items()}
+        moved = {key: _point_inside(member) for key, member in value.items()}
         if isinstance(value.get("$ref"), str):
             moved["$ref"] = "#/$defs/" + value["$ref"].rpartition("/")[2]
         return moved
-    return [_move_references(member) for member in value] if isinstance(value, list) else value
+    return [_point_inside(member) for member in value] if isinstance(value, list) else value
 
 
 def _left_over(root: Path, expected: dict[Path, str]) -> Iterator[Path]:

@@ -5,6 +5,7 @@ told), where its money went, and the regulator's statistics. From the gateway's 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any, NamedTuple
 
 from rich.markup import escape
@@ -21,15 +22,8 @@ class Event(NamedTuple):
 
 def events(case: dict[str, Any], deliveries: list[dict[str, Any]]) -> list[Event]:
     """All that is known of the case, in order of time."""
-    collected = [
-        *_list_signals(case),
-        *_list_moves(case),
-        *_list_measures(case),
-        *_list_orders(case),
-        *_list_tasks(case),
-        *_list_objections(case),
-    ]
-    collected += [*_list_clocks(case), *_list_deliveries(deliveries)]
+    parts = (_list_signals, _list_moves, _list_measures, _list_orders, _list_tasks, _list_objections, _list_clocks)
+    collected = [*chain.from_iterable(list_part(case) for list_part in parts), *_list_deliveries(deliveries)]
     return sorted(collected, key=lambda event: event.at)
 
 

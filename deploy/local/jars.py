@@ -45,7 +45,7 @@ class Jar:
     @property
     def path(self) -> Path:
         group, artifact, version = self.coordinate.split(":")
-        return _local_repository() / group.replace(".", "/") / artifact / version / f"{artifact}-{version}.jar"
+        return _jar_store() / group.replace(".", "/") / artifact / version / f"{artifact}-{version}.jar"
 
     def is_whole(self) -> bool:
         return self.path.is_file() and self.path.stat().st_size == self.size
@@ -95,7 +95,7 @@ def _fetch_one(jar: Jar, count: Callable[[int], None]) -> None:
         except (OSError, RuntimeError) as error:  # jgo's own and requests' (an OSError)
             if attempt == TRIES:
                 raise LauncherError(
-                    f"cannot fetch {jar.coordinate} from {_remote_repository()}: {error}",
+                    f"cannot fetch {jar.coordinate} from {_repository_url()}: {error}",
                     "the first start needs the network (LIANDONG_MAVEN_REPO, HTTPS_PROXY and SSL_CERT_FILE are respected)",
                 ) from error
             time.sleep(attempt)
@@ -104,15 +104,15 @@ def _fetch_one(jar: Jar, count: Callable[[int], None]) -> None:
             return
         jar.path.unlink(missing_ok=True)
     raise LauncherError(
-        f"{jar.coordinate} from {_remote_repository()} does not have the checksum that the lock gives", "do not use that mirror"
+        f"{jar.coordinate} from {_repository_url()} does not have the checksum that the lock gives", "do not use that mirror"
     )
 
 
-def _remote_repository() -> str:
+def _repository_url() -> str:
     return os.environ.get("LIANDONG_MAVEN_REPO", MAVEN_CENTRAL).rstrip("/")
 
 
-def _local_repository() -> Path:
+def _jar_store() -> Path:
     return cache_dir() / "m2"
 
 
@@ -120,7 +120,7 @@ def _open_context(count: Callable[[int], None] | None = None) -> Any:
     """jgo's, with all that it writes inside our cache."""
     if bundle := certificates():
         os.environ.setdefault("REQUESTS_CA_BUNDLE", bundle)
-    os.environ.setdefault("M2_REPO", str(_local_repository()))
+    os.environ.setdefault("M2_REPO", str(_jar_store()))
     os.environ.setdefault("JGO_CACHE_DIR", str(cache_dir() / "jgo"))
     from jgo.maven import MavenContext, PythonResolver
 
@@ -130,11 +130,7 @@ def _open_context(count: Callable[[int], None] | None = None) -> Any:
 
     resolver = PythonResolver(progress_callback=callback)
     return MavenContext(
-        resolver=resolver,
-        repo_cache=_local_repository(),
-        local_repos=[],
-        remote_repos={"central": _remote_repository()},
-        timeout=60,
+        resolver=resolver, repo_cache=_jar_store(), local_repos=[], remote_repos={"central": _repository_url()}, timeout=60
     )
 
 

@@ -17,7 +17,7 @@ import yaml
 from redis import Redis
 from rich.console import Console
 
-from deploy.demo.run import Wish, play
+from deploy.demo.run import Wish, play_demo
 from deploy.local.stack import Stack
 from deploy.local.tokens import mint
 from deploy.verify.run import settings_of
@@ -61,7 +61,7 @@ def own_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def feed(path: Path, mapping: Path, stack: Stack, home: Path) -> subprocess.Popen[bytes]:
     main = (
-        "import typer; from connectors.commands import register; app = typer.Typer(); "
+        "import typer; from connectors.filedrop.cli import register; app = typer.Typer(); "
         "register(app); app.callback()(lambda: None); app()"
     )
     argv = ["feed", str(path), "-m", str(mapping), "-i", "bank-901", "--url", stack.gateway_url, "--batch", "25"]
@@ -109,14 +109,14 @@ def wish(sabotage: str | None = None) -> Wish:
 
 
 def test_the_demo_finds_every_planted_scheme_twice_in_a_row(stack: Stack, capsys: pytest.CaptureFixture[str]):
-    assert play(wish()) == 0, capsys.readouterr().out
-    assert play(wish()) == 0, capsys.readouterr().out
+    assert play_demo(wish()) == 0, capsys.readouterr().out
+    assert play_demo(wish()) == 0, capsys.readouterr().out
     assert "every planted scheme reached its queue" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("scheme", ["mule-account", "fake-site", "one-phone", "fund-raising", "sent-again", "bad-rows"])
 def test_the_demo_fails_when_a_planted_scheme_did_not_arrive(stack: Stack, capsys: pytest.CaptureFixture[str], scheme: str):
-    assert play(wish(scheme)) == 1
+    assert play_demo(wish(scheme)) == 1
     assert f"not as it must be: {scheme}" in capsys.readouterr().out.replace("\n", " ")
 
 

@@ -22,7 +22,7 @@ from tests.unit.connectors.samples import CSV_MAPPING, csv_row, write_csv
 ROWS = 1600
 # The command alone: the whole CLI imports a good deal more, and these processes are started often.
 MAIN = (
-    "import typer; from connectors.commands import register; app = typer.Typer(); "
+    "import typer; from connectors.filedrop.cli import register; app = typer.Typer(); "
     "register(app); app.callback()(lambda: None); app()"
 )
 
