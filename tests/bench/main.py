@@ -36,6 +36,7 @@ BENCHES: tuple[str, ...] = (
     "clocks",
     "scorecards",
     "trail",
+    "stacks",
 )
 """Each is a module here with `run(setting) -> list[Row]`."""
 
