@@ -83,8 +83,8 @@ RETRACTIONS = Topic("signals.retractions.v1", "signal id", Retraction, ("gateway
 COUNTED_DAYS = 800
 """What the year's figures are made of is kept until that year's assessment is over, from its first day on."""
 ASSESSED = Topic("signals.assessed.v1", "primary subject", AssessedSignal, ("assess",), ("assess", "project"), COUNTED_DAYS)
-ACTIONS = Topic("loop.actions.v1", "case id", Action, ("gateway", "assess", "deliver", "timekeeper"), ("track",), 30)
-CHANGED = Topic(
+CASE_COMMANDS = Topic("cases.commands.v1", "case id", Action, ("gateway", "assess", "deliver", "timekeeper"), ("track",), 30)
+CASE_CHANGES = Topic(
     "cases.changed.v1",
     "case id",
     CaseChange,
@@ -92,10 +92,12 @@ CHANGED = Topic(
     ("track", "project", "assess", "deliver", "timekeeper"),
     COUNTED_DAYS,
 )
-ISSUED = Topic("orders.issued.v1", "recipient", Issued, ("deliver",), ("deliver", "project", "webhook"), 400)
-DELIVERED = Topic("orders.receipts.v1", "recipient", DeliveryMark, ("gateway", "webhook"), ("project", "webhook"), 400)
-OVERSIGHT = Topic("assessments.actions.v1", "what it is about", OversightAction, ("gateway",), ("oversee",), 30)
-OVERSEEN = Topic("assessments.changed.v1", "what it is about", OversightChange, ("oversee",), ("oversee", "project"), 3660)
+NOTIFICATIONS = Topic("notifications.issued.v1", "recipient", Issued, ("deliver",), ("deliver", "project", "webhook"), 400)
+DELIVERIES = Topic("notifications.deliveries.v1", "recipient", DeliveryMark, ("gateway", "webhook"), ("project", "webhook"), 400)
+APPRAISAL_COMMANDS = Topic("appraisals.commands.v1", "what it is about", OversightAction, ("gateway",), ("oversee",), 30)
+APPRAISAL_CHANGES = Topic(
+    "appraisals.changed.v1", "what it is about", OversightChange, ("oversee",), ("oversee", "project"), 3660
+)
 """Kept for ten years: a locked result is read and verified long after its year."""
 ENDPOINTS = Topic("webhooks.endpoints.v1", "institution", Endpoints, ("gateway", "webhook"), ("project", "webhook"), FOR_EVER)
 """Few and small, and what they say is true until a newer one says otherwise, however old it is. Not compacted: of two with one
@@ -121,13 +123,13 @@ TOPICS: dict[str, Topic] = {
         SUBMITTED,
         RETRACTIONS,
         ASSESSED,
-        ACTIONS,
-        CHANGED,
-        ISSUED,
-        DELIVERED,
+        CASE_COMMANDS,
+        CASE_CHANGES,
+        NOTIFICATIONS,
+        DELIVERIES,
         ENDPOINTS,
-        OVERSIGHT,
-        OVERSEEN,
+        APPRAISAL_COMMANDS,
+        APPRAISAL_CHANGES,
         GENERATIONS,
         DEADLETTER,
     )

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from schemas.topics import CHANGED
+from schemas.topics import CASE_CHANGES
 from stream_processors.state.keys import BUCKETS, PROJECT, whole
 from stream_processors.state.store import RedisLike
 from stream_processors.topology import STAGES
 
-STREAM = next(stream for stream in STAGES["project"].streams if stream.topic is CHANGED)
+STREAM = next(stream for stream in STAGES["project"].streams if stream.topic is CASE_CHANGES)
 
 
 class Folded(NamedTuple):
@@ -28,7 +28,7 @@ class Folded(NamedTuple):
 
 async def folded(redis: RedisLike) -> Folded | None:
     """None while the views are not whole."""
-    partitions = range(CHANGED.partitions)
+    partitions = range(CASE_CHANGES.partitions)
     names = [name for p in partitions for name in (STREAM.fact_mark(p), STREAM.source_mark(p))]
     pipe = redis.pipeline(transaction=False)
     for bucket in range(BUCKETS):

@@ -3,14 +3,15 @@
 an institution's raw topic -> intake -> its receipts topic
                                   v
 gateway ----------------> signals.submitted ──┬> assess -> signals.assessed -> project
-   └────────────────────> signals.retractions ┘    │└────> loop.actions ─> track -> cases.changed -> project
-                                            ^──────┤ on to the partition where the signal stands │
-                                                   ^─────────────────────────────── (verdicts) ──┤
-                                                        loop.actions <─ timekeeper (what is due) <┤
-                       what follows for other cases: loop.actions <─┬─ deliver <──────────────────┘
-                                                                    └> orders.issued ─┬> project <─┬─ orders.receipts <─ gateway
-                                        orders.receipts, webhooks.endpoints <─ webhook <┘         └─ webhooks.endpoints <─ gateway
-gateway ─> assessments.actions ─> oversee ─> assessments.changed -> project
+   └────────────────────> signals.retractions ┘    │└────> cases.commands ─> track -> cases.changed -> project
+                                            ^──────┤ on to the partition where the signal stands  │
+                                                   ^───────────────────────────────── (verdicts) ──┤
+                                                        cases.commands <─ timekeeper (what is due) <┤
+                       what follows for other cases: cases.commands <─┬─ deliver <──────────────────┘
+                                                                      └> notifications.issued ─┬> project
+                              notifications.deliveries, webhooks.endpoints <─ webhook <────────┘
+gateway ─> notifications.deliveries, webhooks.endpoints -> project
+gateway ─> appraisals.commands ─> oversee ─> appraisals.changed -> project
 """
 
 from __future__ import annotations
@@ -22,14 +23,14 @@ from schemas.envelope import Origin
 from schemas.notifications.delivery import MOST_NOTICES
 from schemas.notifications.webhook import Endpoints
 from schemas.topics import (
-    ACTIONS,
+    APPRAISAL_CHANGES,
+    APPRAISAL_COMMANDS,
     ASSESSED,
-    CHANGED,
-    DELIVERED,
+    CASE_CHANGES,
+    CASE_COMMANDS,
+    DELIVERIES,
     ENDPOINTS,
-    ISSUED,
-    OVERSEEN,
-    OVERSIGHT,
+    NOTIFICATIONS,
     RETRACTIONS,
     SUBMITTED,
     raw,
@@ -78,7 +79,7 @@ def _track_marks(envelope: Any, record: Record, marks: dict[str, int]) -> dict[s
     return {f"o{record.partition}:{source}": int(code)}
 
 
-DELIVER_WRITES = {"i": ISSUED, "j": ACTIONS}
+DELIVER_WRITES = {"i": NOTIFICATIONS, "j": CASE_COMMANDS}
 """By the letter of the marks (`i<p>:<q>`) that say up to where deliver has written partition q, beside its place in p."""
 
 ASSESS_INPUTS = {SUBMITTED.name: "", RETRACTIONS.name: "w"}
@@ -91,49 +92,51 @@ STAGES: dict[str, Stage] = {
         Stage(
             "assess",
             ASSESS,
-            (SUBMITTED, RETRACTIONS, CHANGED),
-            (ASSESSED, ACTIONS),
+            (SUBMITTED, RETRACTIONS, CASE_CHANGES),
+            (ASSESSED, CASE_COMMANDS),
             (
                 FactStream(ASSESSED, ASSESS_INPUTS, "", fold_assess, AssessedRow, _assess_marks),
-                FactStream(CHANGED, {ACTIONS.name: "c"}, "c", fold_verdict, VerdictRow),
+                FactStream(CASE_CHANGES, {CASE_COMMANDS.name: "c"}, "c", fold_verdict, VerdictRow),
             ),
             (SUBMITTED, RETRACTIONS),
         ),
         Stage(
             "track",
             TRACK,
-            (ACTIONS,),
-            (CHANGED,),
-            (FactStream(CHANGED, {ACTIONS.name: ""}, "", fold_track, ChangeRow, _track_marks),),
+            (CASE_COMMANDS,),
+            (CASE_CHANGES,),
+            (FactStream(CASE_CHANGES, {CASE_COMMANDS.name: ""}, "", fold_track, ChangeRow, _track_marks),),
         ),
-        Stage("deliver", DELIVER, (CHANGED,), (ISSUED, ACTIONS), ()),
+        Stage("deliver", DELIVER, (CASE_CHANGES,), (NOTIFICATIONS, CASE_COMMANDS), ()),
         Stage(
             "timekeeper",
             TIMEKEEPER,
-            (CHANGED,),
-            (ACTIONS,),
-            (FactStream(CHANGED, {ACTIONS.name: "c"}, "c", fold_timekeeper, DueRow),),
+            (CASE_CHANGES,),
+            (CASE_COMMANDS,),
+            (FactStream(CASE_CHANGES, {CASE_COMMANDS.name: "c"}, "c", fold_timekeeper, DueRow),),
         ),
-        Stage("webhook", WEBHOOK, (ISSUED, DELIVERED, ENDPOINTS), (DELIVERED, ENDPOINTS), ()),
+        Stage("webhook", WEBHOOK, (NOTIFICATIONS, DELIVERIES, ENDPOINTS), (DELIVERIES, ENDPOINTS), ()),
         Stage(
             "oversee",
             OVERSEE,
-            (OVERSIGHT,),
-            (OVERSEEN,),
-            (FactStream(OVERSEEN, {OVERSIGHT.name: ""}, "", fold_oversee, OverseenRow),),
+            (APPRAISAL_COMMANDS,),
+            (APPRAISAL_CHANGES,),
+            (FactStream(APPRAISAL_CHANGES, {APPRAISAL_COMMANDS.name: ""}, "", fold_oversee, OverseenRow),),
         ),
         Stage(
             "project",
             PROJECT,
-            (ASSESSED, CHANGED, ISSUED, DELIVERED, ENDPOINTS, OVERSEEN),
+            (ASSESSED, CASE_CHANGES, NOTIFICATIONS, DELIVERIES, ENDPOINTS, APPRAISAL_CHANGES),
             (),
             (
                 FactStream(ASSESSED, {SUBMITTED.name: "a", RETRACTIONS.name: "aw"}, "a", project_assessed, ReceiptRow),
-                FactStream(CHANGED, {ACTIONS.name: "c"}, "c", project_changed, ChangeRow),
-                FactStream(ISSUED, {CHANGED.name: "i"}, "i", project_issued, IssuedRow, numbered=MOST_NOTICES, placed=True),
-                FactStream(DELIVERED, {}, "d", project_delivered, MarkRow),
+                FactStream(CASE_CHANGES, {CASE_COMMANDS.name: "c"}, "c", project_changed, ChangeRow),
+                FactStream(
+                    NOTIFICATIONS, {CASE_CHANGES.name: "i"}, "i", project_issued, IssuedRow, numbered=MOST_NOTICES, placed=True
+                ),
+                FactStream(DELIVERIES, {}, "d", project_delivered, MarkRow),
                 FactStream(ENDPOINTS, {}, "h", project_endpoints, Endpoints),
-                FactStream(OVERSEEN, {OVERSIGHT.name: "v"}, "v", project_overseen, OverseenRow),
+                FactStream(APPRAISAL_CHANGES, {APPRAISAL_COMMANDS.name: "v"}, "v", project_overseen, OverseenRow),
             ),
         ),
     )

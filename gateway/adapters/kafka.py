@@ -18,7 +18,7 @@ from aiokafka.errors import KafkaError
 
 from gateway.adapters.cluster_watch import ClusterWatch, Health
 from gateway.adapters.producers import RECONNECT_S, Producer, Producers, Serving
-from schemas.topics import ACTIONS, MAX_RECORD_BYTES, OVERSIGHT, RETRACTIONS, SUBMITTED, TOPICS, Topic
+from schemas.topics import APPRAISAL_COMMANDS, CASE_COMMANDS, MAX_RECORD_BYTES, RETRACTIONS, SUBMITTED, TOPICS, Topic
 from stream_processors.recovery.damage import find_damage
 from stream_processors.runtime.generations import Generations
 from stream_processors.runtime.log import CannotLook, DamagedLog, KafkaReader, check_landing, partition_of
@@ -82,7 +82,7 @@ class Log(Protocol):
 
 
 DAMAGED = "the log lost records that it had acknowledged; nothing is taken before its operator has looked at it"
-_LOOKED_AT = (SUBMITTED, RETRACTIONS, ACTIONS, OVERSIGHT)
+_LOOKED_AT = (SUBMITTED, RETRACTIONS, CASE_COMMANDS, APPRAISAL_COMMANDS)
 
 
 class KafkaLog:

@@ -20,7 +20,7 @@ from redis.exceptions import RedisError
 from gateway.adapters.kafka import Log, LogUnavailable
 from gateway.metrics import METRICS
 from gateway.problems import later
-from schemas.topics import ACTIONS, CHANGED, Topic
+from schemas.topics import CASE_CHANGES, CASE_COMMANDS, Topic
 from stream_processors import stage_progress as progress
 from stream_processors.recovery.damage import Damage, lost_tails
 from stream_processors.state.keys import whole
@@ -69,7 +69,7 @@ class CaughtUp:
     async def __call__(self) -> None:
         """Problem when it does not come to that in time."""
         deadline = time.monotonic() + self._wait_s
-        for stage, topic in ((STAGES["track"], ACTIONS), (STAGES["project"], CHANGED)):
+        for stage, topic in ((STAGES["track"], CASE_COMMANDS), (STAGES["project"], CASE_CHANGES)):
             try:
                 span = await self._log.span(topic)
             except LogUnavailable:

@@ -25,7 +25,7 @@ from gateway.security.auth import Caller, Role
 from schemas.cases.case import Action, ActionKind, ActionOutcome, Case, CaseChange
 from schemas.codec import encode
 from schemas.security import Tokenizer
-from schemas.topics import ACTIONS
+from schemas.topics import CASE_COMMANDS
 from stream_processors.runtime.crash_points import point
 from stream_processors.views.api import Rebuilding, Views
 
@@ -120,9 +120,11 @@ class Desk:
         members = {"queue": case.queue, **who, **requested.members()}
         action = Action(action_id=action_id, case_id=case.case_id, kind=requested.kind, **members)
         actor = actor_of(caller)
-        value = encode(ACTIONS, action, id=action_id, source="/gateway", actor=actor, time=self._now(), subject=case.case_id)
+        value = encode(
+            CASE_COMMANDS, action, id=action_id, source="/gateway", actor=actor, time=self._now(), subject=case.case_id
+        )
         point("gateway.action_built")
-        landed = await self._log.append(ACTIONS, [Entry(case.case_id.encode(), value)])
+        landed = await self._log.append(CASE_COMMANDS, [Entry(case.case_id.encode(), value)])
         point("gateway.action_appended")
         if not isinstance(landed[0], Position):
             raise later(

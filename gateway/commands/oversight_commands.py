@@ -22,7 +22,7 @@ from schemas.cases.case import ActionOutcome
 from schemas.codec import encode
 from schemas.oversight.oversight import OversightAction, OversightChange, Record
 from schemas.security import Tokenizer
-from schemas.topics import OVERSIGHT
+from schemas.topics import APPRAISAL_COMMANDS
 from stream_processors.runtime.crash_points import point
 from stream_processors.views.api import Rebuilding, Views
 
@@ -69,9 +69,11 @@ class Bureau:
     async def _append(self, caller: Caller, action: OversightAction) -> None:
         kind = "institution" if caller.role is Role.INSTITUTION else "officer"
         actor, move_id = f"{kind}:{caller.subject}", action.move.move_id
-        value = encode(OVERSIGHT, action, id=move_id, source="/gateway", actor=actor, time=self._now(), subject=action.about)
+        value = encode(
+            APPRAISAL_COMMANDS, action, id=move_id, source="/gateway", actor=actor, time=self._now(), subject=action.about
+        )
         point("gateway.oversight_built")
-        landed = await self._log.append(OVERSIGHT, [Entry(action.about.encode(), value)])
+        landed = await self._log.append(APPRAISAL_COMMANDS, [Entry(action.about.encode(), value)])
         point("gateway.oversight_appended")
         if not isinstance(landed[0], Position):
             detail = "the broker did not acknowledge; read the record again, or retry with the same Idempotency-Key"

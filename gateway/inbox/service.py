@@ -20,7 +20,7 @@ from gateway.security.auth import Caller, Role
 from schemas.codec import encode
 from schemas.notifications.delivery import DeliveryMark, DeliveryState, Way
 from schemas.security import Tokenizer
-from schemas.topics import DELIVERED
+from schemas.topics import DELIVERIES
 from stream_processors.runtime.crash_points import point
 from stream_processors.views.inbox import Inbox, Inboxes
 from stream_processors.views.inbox_fold import Entry, Reached, member_of, name_of
@@ -112,7 +112,7 @@ class InboxDesk:
             return at
         marks = [_record(caller, entry, state, way, at) for entry in entries]
         point("gateway.mark_built")
-        landed = await self._log.append(DELIVERED, marks)
+        landed = await self._log.append(DELIVERIES, marks)
         point("gateway.mark_appended")
         if not all(isinstance(position, Position) for position in landed):
             raise later("log-unavailable", "the broker did not acknowledge; send the same again", self._retry_after_s)
@@ -134,5 +134,5 @@ def _record(caller: Caller, entry: Entry, state: DeliveryState, way: Way, at: da
     who = "institution" if caller.role is Role.INSTITUTION else "officer"
     name = f"{state.value}-{name_of(member_of(notice.recipient, notice.notice_id, 0))}-{int(at.timestamp() * 1000)}"
     actor = f"{who}:{caller.subject}"
-    value = encode(DELIVERED, mark, id=name, source="/gateway", actor=actor, time=at, subject=notice.recipient)
+    value = encode(DELIVERIES, mark, id=name, source="/gateway", actor=actor, time=at, subject=notice.recipient)
     return LogEntry(notice.recipient.encode(), value)

@@ -20,7 +20,7 @@ from redis.asyncio import Redis
 from gateway.adapters.kafka import LogUnavailable
 from gateway.live.rows import LiveChange, Place, Row
 from gateway.metrics import METRICS
-from schemas.topics import CHANGED
+from schemas.topics import CASE_CHANGES
 from stream_processors.progress import STREAM, Folded, folded
 from stream_processors.runtime.generations import Generations
 from stream_processors.runtime.log import Record
@@ -71,7 +71,7 @@ class KafkaSource:
         self._looked = 0.0
         self._read: dict[int, int] = {}
         self._marks: dict[str, int] = {}
-        self._held: dict[int, deque[_Held]] = {p: deque() for p in range(CHANGED.partitions)}
+        self._held: dict[int, deque[_Held]] = {p: deque() for p in range(CASE_CHANGES.partitions)}
 
     async def begin(self) -> None:
         self._current = self._generations()
@@ -87,9 +87,9 @@ class KafkaSource:
             max_partition_fetch_bytes=2 << 20,
         )
         await self._consumer.start()
-        self._consumer.assign([TopicPartition(CHANGED.name, p) for p in self._read])
+        self._consumer.assign([TopicPartition(CASE_CHANGES.name, p) for p in self._read])
         for p, at in self._read.items():
-            self._consumer.seek(TopicPartition(CHANGED.name, p), self._current.offset(CHANGED.name, p, at))
+            self._consumer.seek(TopicPartition(CASE_CHANGES.name, p), self._current.offset(CASE_CHANGES.name, p, at))
 
     async def close(self) -> None:
         if self._consumer is not None:
@@ -112,7 +112,7 @@ class KafkaSource:
         return self._release((await self._look()).facts)
 
     def _record_of(self, record: Any) -> Record:
-        position = self._current.position(CHANGED.name, record.partition, record.offset)
+        position = self._current.position(CASE_CHANGES.name, record.partition, record.offset)
         return Record(record.partition, position, record.timestamp, record.key, record.value)
 
     async def _look(self) -> Folded:

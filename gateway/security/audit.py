@@ -1,6 +1,6 @@
 """The audit log: who looked for what, and who read it (Art. 42). One JSON line an access, to the logger `liandong.audit`.
 
-A claim and the other moves are records of the log itself (`loop.actions.v1`), with their officer.
+A claim and the other moves are records of the log itself (`cases.commands.v1`), with their officer.
 
 Invariant: a line names an indicator by its token alone, and it is written before the answer is sent.
 """

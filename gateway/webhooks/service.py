@@ -27,7 +27,7 @@ from schemas.notifications.delivery import DeliveryMark, DeliveryState
 from schemas.notifications.webhook import KINDS, MOST_ENDPOINTS, Endpoint, Endpoints
 from schemas.parsing import Refused
 from schemas.security import Sealer, UnsealError
-from schemas.topics import DELIVERED, ENDPOINTS
+from schemas.topics import DELIVERIES, ENDPOINTS
 from stream_processors.domain.refusal import Refusal
 from stream_processors.runtime.crash_points import point
 from stream_processors.views.api import Rebuilding
@@ -173,7 +173,7 @@ class HookDesk:
         at = self.now()
         marks = [_again(caller, entry, endpoint_id, at) for entry in chosen]
         point("gateway.replay_built")
-        landed = await self._log.append(DELIVERED, marks) if marks else []
+        landed = await self._log.append(DELIVERIES, marks) if marks else []
         point("gateway.replay_appended")
         if not all(isinstance(position, Position) for position in landed):
             raise later("log-unavailable", "the broker did not acknowledge; send the same again", self._retry_after_s)
@@ -277,5 +277,5 @@ def _again(caller: Caller, entry: Entry, endpoint_id: str, at: datetime) -> LogE
     )
     name = f"replayed-{id_of(notice.recipient, notice.notice_id)}-{endpoint_id}-{int(at.timestamp() * 1000)}"
     actor = f"institution:{caller.subject}"
-    value = encode(DELIVERED, mark, id=name, source="/gateway", actor=actor, time=at, subject=notice.recipient)
+    value = encode(DELIVERIES, mark, id=name, source="/gateway", actor=actor, time=at, subject=notice.recipient)
     return LogEntry(notice.recipient.encode(), value)

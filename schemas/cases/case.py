@@ -1,4 +1,4 @@
-"""Cases and what happens to them. `loop.actions.v1` carries requests, `cases.changed.v1` the fact that each became.
+"""Cases and what happens to them. `cases.commands.v1` carries requests, `cases.changed.v1` the fact that each became.
 
 Invariant: a case has one revision after each applied action, and the revision is the fencing token of an officer's move.
 """

@@ -1,4 +1,5 @@
-"""What reaches an institution or agency (`orders.issued.v1`), and the proof of it (`orders.receipts.v1`). Keyed by recipient.
+"""What reaches an institution or agency (`notifications.issued.v1`), and the proof of it (`notifications.deliveries.v1`). Keyed
+by recipient.
 
 Invariant: the records of one recipient lie in one partition, so the offset is the recipient's cursor; what was received or
 acknowledged never becomes undone, whatever comes in which order.
@@ -60,7 +61,7 @@ class Issued(Stored):
 class DeliveryMark(Stored):
     """What became of a notice at its recipient. `attempt`: of a webhook, which try; `detail`: why it failed, in our words.
     `noticed_at` is the notice's own time: what is remembered of it ends with it. `endpoint`: which one, of a webhook; of what is
-    sent once more, the only one that it goes to. `place`: the notice's offset in `orders.issued.v1`."""
+    sent once more, the only one that it goes to. `place`: the notice's offset in `notifications.issued.v1`."""
 
     recipient: PartyId
     notice_id: NoticeId

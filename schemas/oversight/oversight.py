@@ -117,7 +117,7 @@ def about(part: str, name: object) -> str:
 
 
 class OversightAction(Stored):
-    """The value of `assessments.actions.v1`: a request about one record. One of the parts is there."""
+    """The value of `appraisals.commands.v1`: a request about one record. One of the parts is there."""
 
     about: Name
     assessment: AssessmentMove | None = None
@@ -143,7 +143,7 @@ class OversightAction(Stored):
 
 
 class OversightChange(Stored):
-    """The value of `assessments.changed.v1`: what became of a request. The record is whole when it was applied, in the part of
+    """The value of `appraisals.changed.v1`: what became of a request. The record is whole when it was applied, in the part of
     its kind. `counted` is what it changed of the scorecards' figures."""
 
     action_id: Name | None

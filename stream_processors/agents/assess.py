@@ -22,7 +22,7 @@ from schemas.envelope import Origin
 from schemas.policy import Policy
 from schemas.security import Sealer
 from schemas.signals.assessed import AssessedSignal, Outcome
-from schemas.topics import ACTIONS, ASSESSED, CHANGED, RETRACTIONS, SUBMITTED
+from schemas.topics import ASSESSED, CASE_CHANGES, CASE_COMMANDS, RETRACTIONS, SUBMITTED
 from stream_processors.agents.assess_emissions import ACTOR, Sourced, actions, in_batches, retractions
 from stream_processors.agents.assess_work import Work, claim_of, leftovers, mark_older_versions, read_work
 from stream_processors.agents.base import Batch
@@ -74,7 +74,7 @@ class Assess(Folding):
         inputs: dict[str, dict[tuple[str, int], Sequence[Record]]] = {topic.name: {} for topic in self.stage.reads}
         for at, records in batch.items():
             inputs[at[0]][at] = records
-        if verdicts := inputs[CHANGED.name]:
+        if verdicts := inputs[CASE_CHANGES.name]:
             chunks = await self._read_chunks(verdicts)
             point("assess.verdicts_buried")
             await self._fold_chunks(verdicts, chunks)
@@ -225,7 +225,7 @@ class Assess(Folding):
     async def emit(self, facts: Sequence[Sourced]) -> None:
         """Appends what the facts ask for."""
         if entries := actions(facts):
-            await self.log.append_keyed(ACTIONS, entries)
+            await self.log.append_keyed(CASE_COMMANDS, entries)
         point("assess.joined")
         for again in in_batches(retractions(facts)):
             await self.log.append(RETRACTIONS, again)

@@ -12,7 +12,7 @@ from schemas.codec import encode
 from schemas.envelope import Origin
 from schemas.signals.assessed import AssessedSignal
 from schemas.signals.retraction import Retraction
-from schemas.topics import ACTIONS, RETRACTIONS
+from schemas.topics import CASE_COMMANDS, RETRACTIONS
 from stream_processors.domain.signals.case_joins import joins
 from stream_processors.domain.signals.retraction import forwards, replaced, retracts
 from stream_processors.runtime.log import Entry, partition_of
@@ -28,7 +28,7 @@ def actions(facts: Sequence[Sourced]) -> list[tuple[bytes, bytes]]:
     for source, fact in facts:
         for n, action in enumerate((*joins(fact), *retracts(fact))):
             value = encode(
-                ACTIONS,
+                CASE_COMMANDS,
                 action,
                 id=action.action_id,
                 source="/assess",

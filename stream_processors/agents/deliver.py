@@ -18,7 +18,7 @@ from schemas.envelope import Origin
 from schemas.notifications.delivery import Settled
 from schemas.policy import Policy
 from schemas.security import Sealer
-from schemas.topics import ACTIONS, CHANGED, ISSUED
+from schemas.topics import CASE_CHANGES, CASE_COMMANDS, NOTIFICATIONS
 from stream_processors.agents.base import Agent, Batch
 from stream_processors.agents.dead_letters import DeadLetters
 from stream_processors.domain.notifications import delivery as decision
@@ -46,7 +46,7 @@ def _nothing(envelope: RowEnvelope[AskingRow]) -> list[Any]:
     return []
 
 
-_CHANGES = FactStream(CHANGED, {ACTIONS.name: ""}, "", _nothing, AskingRow)
+_CHANGES = FactStream(CASE_CHANGES, {CASE_COMMANDS.name: ""}, "", _nothing, AskingRow)
 
 
 class Deliver(Agent):
@@ -71,11 +71,11 @@ class Deliver(Agent):
         point("deliver.buried")
         ends: dict[_Written, int] = {}
         if notices:
-            ends |= _ends("i", await self.log.append_keyed(ISSUED, notices))
+            ends |= _ends("i", await self.log.append_keyed(NOTIFICATIONS, notices))
             point("deliver.issued")
         steps.done("issue")
         if follows:
-            ends |= _ends("j", await self.log.append_keyed(ACTIONS, follows))
+            ends |= _ends("j", await self.log.append_keyed(CASE_COMMANDS, follows))
         point("deliver.followed")
         steps.done("follow")
         await self._settle(chunks, ends)
@@ -91,7 +91,7 @@ class Deliver(Agent):
         return chunk
 
     def _kill(self, record: Record, why: str) -> None:
-        self._dead.add(CHANGED, record, why)
+        self._dead.add(CASE_CHANGES, record, why)
         METRICS.dead.labels("deliver").inc()
 
     def _decide(self, chunks: Sequence[Chunk], batch: Batch) -> tuple[list[Keyed], list[Keyed]]:
@@ -106,9 +106,9 @@ class Deliver(Agent):
                 if not envelope.data.asks:
                     continue
                 try:
-                    issued, requested = _build_records(envelope.data, Origin(CHANGED.name, p, offset), settled, counted)
+                    issued, requested = _build_records(envelope.data, Origin(CASE_CHANGES.name, p, offset), settled, counted)
                 except ValueError as error:
-                    record = next(polled for polled in batch[CHANGED.name, p] if polled.offset == offset)
+                    record = next(polled for polled in batch[CASE_CHANGES.name, p] if polled.offset == offset)
                     self._kill(record, str(CodecError(_first_line(error))))
                     continue
                 notices += issued
@@ -155,15 +155,15 @@ class Deliver(Agent):
         was told while others were lost is not true: what those said is written once more."""
         places: dict[int, dict[str, int]] = {}
         read, now_ms = 0, instant_ms(datetime.now(UTC))
-        starts, ends = await self.log.starts(ISSUED), await self.log.ends(ISSUED)
-        untrue = windows(self.log.generations, (ISSUED.name, ACTIONS.name))
-        if newest := await read_tails(self.log, ISSUED, 1):  # Redis may be lost with what the broker had not on its disk
+        starts, ends = await self.log.starts(NOTIFICATIONS), await self.log.ends(NOTIFICATIONS)
+        untrue = windows(self.log.generations, (NOTIFICATIONS.name, CASE_COMMANDS.name))
+        if newest := await read_tails(self.log, NOTIFICATIONS, 1):  # Redis may be lost with what the broker had not on its disk
             newest_ms = max(record.timestamp_ms for record in newest)
             untrue.append(Window(newest_ms - UNSYNCED_MS, newest_ms))
         for back_ms in (*_LOOK_BACK_MS, None):
-            begins = starts if back_ms is None else await self.log.since(ISSUED, now_ms - back_ms)
+            begins = starts if back_ms is None else await self.log.since(NOTIFICATIONS, now_ms - back_ms)
             for at, end in ends.items():
-                async for records in self.log.read(ISSUED, at, begins[at], end):
+                async for records in self.log.read(NOTIFICATIONS, at, begins[at], end):
                     read += len(records)
                     for record in records:
                         if not any(window.has(record.timestamp_ms) for window in untrue):
@@ -198,11 +198,11 @@ def _highest_written(buckets: Sequence[Mapping[str, int]], p: int) -> dict[str, 
 
 def _keep_newest(places: dict[int, dict[str, int]], record: Record) -> None:
     try:
-        envelope = decode(ISSUED, record.value, PlaceRow)
+        envelope = decode(NOTIFICATIONS, record.value, PlaceRow)
         origin, settled = Origin.parse(envelope.origin or ""), envelope.data.settled
     except ValueError:  # whoever wrote that, it says nothing of a place
         return
-    if settled is not None and origin.topic == CHANGED.name:
+    if settled is not None and origin.topic == CASE_CHANGES.name:
         place = places.setdefault(origin.partition, {})
         if settled.change >= place.get(f"e{origin.partition}", 0):
             place |= {f"e{origin.partition}": settled.change, f"h{origin.partition}": settled.action}
@@ -226,7 +226,16 @@ def _records(issued: Sequence[Any], origin: Origin, row: AskingRow) -> Iterator[
         name = f"issued-{origin.partition}:{origin.offset}/{n}"
         yield (
             recipient.encode(),
-            encode(ISSUED, issued_notice, id=name, source="/deliver", actor=ACTOR, time=row.at, origin=source, subject=recipient),
+            encode(
+                NOTIFICATIONS,
+                issued_notice,
+                id=name,
+                source="/deliver",
+                actor=ACTOR,
+                time=row.at,
+                origin=source,
+                subject=recipient,
+            ),
         )
 
 
@@ -236,7 +245,7 @@ def _requests(follows: Sequence[Any], origin: Origin, row: AskingRow) -> Iterato
         yield (
             action.case_id.encode(),
             encode(
-                ACTIONS,
+                CASE_COMMANDS,
                 action,
                 id=action.action_id,
                 source="/deliver",

@@ -17,7 +17,7 @@ from schemas.envelope import Origin
 from schemas.signals.assessed import Route
 from schemas.signals.retraction import JOINS_OF_ONE, name_of, signal_of_join, source_of_join
 from schemas.signals.submission import SubmittedSignal
-from schemas.topics import ACTIONS, ASSESSED, CHANGED, SUBMITTED, Topic
+from schemas.topics import ASSESSED, CASE_CHANGES, CASE_COMMANDS, SUBMITTED, Topic
 from stream_processors.domain.signals.first_decision import FirstDecision, StandingJoin
 from stream_processors.runtime.generations import Window, windows
 from stream_processors.runtime.log import Log, Record, partition_of
@@ -41,7 +41,7 @@ class LostDecisions:
     """By partition of the actions and of the sources: the highest number of a join (position * 16 + n)."""
 
     def add_join(self, origin: Origin, action_id: str, case_id: str, signal: JoinedSignal | None) -> None:
-        at = partition_of(case_id.encode(), ACTIONS.partitions), origin.partition
+        at = partition_of(case_id.encode(), CASE_COMMANDS.partitions), origin.partition
         self.newest[at] = max(self.newest.get(at, 0), origin.offset * JOINS_OF_ONE + origin.n)
         joins = self.joins.setdefault((origin.partition, origin.offset), {})
         if action_id not in joins or joins[action_id].signal is None:
@@ -69,7 +69,7 @@ class LostDecisions:
         )
 
     def _is_passed(self, partition: int, position: int, case_id: str, n: int) -> bool:
-        at = partition_of(case_id.encode(), ACTIONS.partitions), partition
+        at = partition_of(case_id.encode(), CASE_COMMANDS.partitions), partition
         return position * JOINS_OF_ONE + n <= self.newest.get(at, -1)
 
 
@@ -84,10 +84,10 @@ async def read_lost_decisions(log: Log, next_sources: Mapping[int, int]) -> Lost
     lost = [window for p, position in next_sources.items() for window in await _windows(log, p, position)]
     if lost:
         since_ms = min(window.since_ms for window in lost)
-        async for record in _read_since(log, ACTIONS, since_ms):
+        async for record in _read_since(log, CASE_COMMANDS, since_ms):
             _add_action(decisions, record, next_sources)
-        if any(window.until_ms >= since_ms for window in windows(log.generations, [ACTIONS.name])):
-            async for record in _read_since(log, CHANGED, since_ms):  # the action is lost, what it changed is not
+        if any(window.until_ms >= since_ms for window in windows(log.generations, [CASE_COMMANDS.name])):
+            async for record in _read_since(log, CASE_CHANGES, since_ms):  # the action is lost, what it changed is not
                 _add_change(decisions, record, next_sources)
     return decisions
 
@@ -111,7 +111,7 @@ async def _read_since(log: Log, topic: Topic, since_ms: int) -> AsyncIterator[Re
 
 def _add_action(decisions: LostDecisions, record: Record, next_sources: Mapping[int, int]) -> None:
     try:
-        envelope = decode(ACTIONS, record.value)
+        envelope = decode(CASE_COMMANDS, record.value)
         action: Action = envelope.data
         if action.kind is ActionKind.RETRACT:
             decisions.withdrawn.add(action.action_id.removeprefix("retract-"))
@@ -126,7 +126,7 @@ def _add_action(decisions: LostDecisions, record: Record, next_sources: Mapping[
 
 def _add_change(decisions: LostDecisions, record: Record, next_sources: Mapping[int, int]) -> None:
     try:
-        change: CaseChange = decode(CHANGED, record.value).data
+        change: CaseChange = decode(CASE_CHANGES, record.value).data
     except CodecError:
         return
     if change.outcome is not ActionOutcome.APPLIED or not change.action_id or change.case is None:

@@ -16,7 +16,7 @@ from schemas.envelope import Origin
 from schemas.oversight.oversight import OversightAction, OversightChange, Record
 from schemas.policy import Policy
 from schemas.security import Sealer
-from schemas.topics import OVERSEEN, OVERSIGHT
+from schemas.topics import APPRAISAL_CHANGES, APPRAISAL_COMMANDS
 from stream_processors.agents.base import Agent, Batch
 from stream_processors.agents.dead_letters import DeadLetters
 from stream_processors.domain.oversight import dispatch as decision
@@ -82,8 +82,8 @@ class Oversee(Agent):
         point("oversee.decided")
         await self._dead.flush()
         point("oversee.buried")
-        bases = await self.log.append(OVERSEEN, entries)
-        self.check_first_offsets(OVERSEEN, bases)
+        bases = await self.log.append(APPRAISAL_CHANGES, entries)
+        self.check_first_offsets(APPRAISAL_CHANGES, bases)
         steps.done("record")
         point("oversee.recorded")
         await self._fold(works, changed)
@@ -98,7 +98,7 @@ class Oversee(Agent):
     def _decide(self, work: _Work, records: dict[str, Record | None]) -> OversightChange:
         action = work.action
         if action is None:
-            self._dead.add(OVERSIGHT, work.record, work.why)
+            self._dead.add(APPRAISAL_COMMANDS, work.record, work.why)
             METRICS.dead.labels("oversee").inc()
             return decision.unreadable(work.why, work.now)
         record = records[action.about]
@@ -122,7 +122,7 @@ class Oversee(Agent):
 def _read(record: LogRecord) -> _Work:
     now = from_ms(record.timestamp_ms)
     try:
-        envelope = decode(OVERSIGHT, record.value)
+        envelope = decode(APPRAISAL_COMMANDS, record.value)
         action: OversightAction = envelope.data
         if record.key != action.about.encode():
             raise CodecError("the record's key is not what it is about")
@@ -134,12 +134,12 @@ def _read(record: LogRecord) -> _Work:
 def _encode(work: _Work, change: OversightChange, written: datetime) -> bytes:
     record = work.record
     return encode(
-        OVERSEEN,
+        APPRAISAL_CHANGES,
         change,
         id=f"overseen-{record.partition}:{record.offset}",
         source="/oversee",
         actor=work.actor,
         time=written,
-        origin=Origin(OVERSIGHT.name, record.partition, record.offset),
+        origin=Origin(APPRAISAL_COMMANDS.name, record.partition, record.offset),
         subject=change.about,
     )

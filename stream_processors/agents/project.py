@@ -12,7 +12,7 @@ from schemas.cases.case import ActionKind
 from schemas.policy import Policy
 from schemas.security import Sealer
 from schemas.signals.assessed import Outcome
-from schemas.topics import ASSESSED, CHANGED, DELIVERED, ISSUED
+from schemas.topics import ASSESSED, CASE_CHANGES, DELIVERIES, NOTIFICATIONS
 from stream_processors.agents.base import Batch
 from stream_processors.agents.dead_letters import DeadLetters
 from stream_processors.agents.projecting import Chunks, Folding
@@ -25,9 +25,9 @@ from stream_processors.state.store import Store
 from stream_processors.topology import STAGES
 from stream_processors.views.inbox_fold import CHANNEL, news
 
-_VIEWS = {ASSESSED.name: "receipt", CHANGED.name: "queue", ISSUED.name: "inbox"}
+_VIEWS = {ASSESSED.name: "receipt", CASE_CHANGES.name: "queue", NOTIFICATIONS.name: "inbox"}
 """What a fact of the topic makes visible."""
-_INBOXES = (ISSUED.name, DELIVERED.name)
+_INBOXES = (NOTIFICATIONS.name, DELIVERIES.name)
 
 
 class Project(Folding):

@@ -8,12 +8,12 @@ asked for again has the origin that it had, so that what was not lost is an echo
 from __future__ import annotations
 
 from schemas.codec import CodecError, decode
-from schemas.topics import ACTIONS, ASSESSED, RETRACTIONS
+from schemas.topics import ASSESSED, CASE_COMMANDS, RETRACTIONS
 from stream_processors.runtime.generations import UNSYNCED_MS, Window, windows
 from stream_processors.runtime.log import Log
 from stream_processors.state.record_views import AssessedRow
 
-REQUESTS = (ACTIONS, RETRACTIONS)
+REQUESTS = (CASE_COMMANDS, RETRACTIONS)
 
 
 async def emitted_before_loss(log: Log, partition: int, *, is_led_anew: bool) -> int | None:

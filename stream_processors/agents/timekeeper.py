@@ -16,7 +16,7 @@ from schemas.codec import encode
 from schemas.common import from_ms
 from schemas.policy import Policy
 from schemas.security import Sealer
-from schemas.topics import ACTIONS, CHANGED
+from schemas.topics import CASE_CHANGES, CASE_COMMANDS
 from stream_processors.agents.base import Batch
 from stream_processors.agents.dead_letters import DeadLetters
 from stream_processors.agents.projecting import Folding
@@ -56,7 +56,7 @@ class Timekeeper(Folding):
         return int(time.monotonic() * 1000)
 
     async def _take_over(self, partitions: Sequence[int]) -> None:
-        ends, now_s = await self.log.ends(ACTIONS), self.monotonic_ms() / 1000
+        ends, now_s = await self.log.ends(CASE_COMMANDS), self.monotonic_ms() / 1000
         self._waiting = {p: Waiting(ends[p], now_s) for p in partitions}
         self._sweeps = {bucket: Sweep() for p in partitions for bucket in buckets_of(p)}
 
@@ -73,7 +73,7 @@ class Timekeeper(Folding):
 
     async def tick(self) -> None:
         async with self._busy:
-            owned = [p for p in self._waiting if (CHANGED.name, p) in self._owned]
+            owned = [p for p in self._waiting if (CASE_CHANGES.name, p) in self._owned]
             if owned:
                 began = time.perf_counter()
                 await self._tick(owned)
@@ -82,7 +82,7 @@ class Timekeeper(Folding):
     async def _tick(self, owned: Sequence[int]) -> None:
         mono_ms = self.monotonic_ms()
         for p in owned:
-            decided = self.log.generations.next_position(ACTIONS.name, p, self.marks.get(f"sc{p}", 0))
+            decided = self.log.generations.next_position(CASE_COMMANDS.name, p, self.marks.get(f"sc{p}", 0))
             self._waiting[p].answered(decided, mono_ms / 1000)
         if not self._time.known(mono_ms):
             await self._ask_the_time(owned)
@@ -134,7 +134,7 @@ class Timekeeper(Folding):
         entries = {p: [_entry(*due_request) for due_request in own] for p, own in requests.items() if own}
         if not entries:
             return
-        bases = await self.log.append(ACTIONS, entries)
+        bases = await self.log.append(CASE_COMMANDS, entries)
         point("timekeeper.asked")
         mono_ms, stamped_ms = self.monotonic_ms(), self.log.stamped_ms
         assert stamped_ms is not None
@@ -165,7 +165,7 @@ def _due(case: Indexed, now_ms: int) -> Iterator[DueRequest]:
 def _entry(member: Member, at_ms: int) -> Entry:
     """Its time is that of the moment, so that the same request is the same bytes."""
     value = encode(
-        ACTIONS,
+        CASE_COMMANDS,
         request(member),
         id=action_id(member),
         source="/timekeeper",

@@ -18,7 +18,7 @@ from schemas.holidays import Holidays
 from schemas.policy import Policy
 from schemas.security import Sealer
 from schemas.signals.retraction import JOINS_OF_ONE
-from schemas.topics import ACTIONS, CHANGED, MAX_RECORD_BYTES, RETRACTIONS, SUBMITTED
+from schemas.topics import CASE_CHANGES, CASE_COMMANDS, MAX_RECORD_BYTES, RETRACTIONS, SUBMITTED
 from stream_processors.agents.base import Agent, Batch
 from stream_processors.agents.dead_letters import DeadLetters
 from stream_processors.domain.cases import decide as decision
@@ -44,12 +44,16 @@ LARGEST = MAX_RECORD_BYTES - (68 << 10)
 ORIGINS = {
     SUBMITTED.name: (SUBMITTED, "", JOINS_OF_ONE),
     RETRACTIONS.name: (RETRACTIONS, "w", 512),
-    CHANGED.name: (CHANGED, "c", 512),
+    CASE_CHANGES.name: (CASE_CHANGES, "c", 512),
 }
 """Whose records ask for actions (assess for signals, deliver for what one case hands over to another): the tag of the topic's
 partitions in the marks, and a step: the requests of one record are numbered below it, so `offset * step + n` orders those of a
 source partition."""
-SOURCED = {ActionKind.JOIN: (SUBMITTED, CHANGED), ActionKind.RETRACT: (RETRACTIONS, CHANGED), ActionKind.ABSORB: (CHANGED,)}
+SOURCED = {
+    ActionKind.JOIN: (SUBMITTED, CASE_CHANGES),
+    ActionKind.RETRACT: (RETRACTIONS, CASE_CHANGES),
+    ActionKind.ABSORB: (CASE_CHANGES,),
+}
 """Which actions have a source, and where; of others only those that deliver sends on."""
 
 
@@ -121,8 +125,8 @@ class Track(Agent):
         point("track.decided")
         await self._dead.flush()
         point("track.buried")
-        bases = await self.log.append(CHANGED, entries)
-        self.check_first_offsets(CHANGED, bases)
+        bases = await self.log.append(CASE_CHANGES, entries)
+        self.check_first_offsets(CASE_CHANGES, bases)
         steps.done("record")
         point("track.recorded")
         await self._fold(works, changed, used, marks)
@@ -153,7 +157,7 @@ class Track(Agent):
     def _decide(self, work: _Work, cases: Mapping[str, Case | None], caps: _Caps, marks: dict[str, int]) -> CaseChange:
         action = work.action
         if action is None:
-            self._dead.add(ACTIONS, work.record, work.why)
+            self._dead.add(CASE_COMMANDS, work.record, work.why)
             METRICS.dead.labels("track").inc()
             return decision.unreadable(work.why, work.now)
         if work.origin is not None:
@@ -203,7 +207,7 @@ class Track(Agent):
 def _read(record: Record) -> _Work:
     now = from_ms(record.timestamp_ms)
     try:
-        envelope = decode(ACTIONS, record.value)
+        envelope = decode(CASE_COMMANDS, record.value)
         action: Action = envelope.data
         if record.key != action.case_id.encode():
             raise CodecError("the record's key is not its case")
@@ -218,7 +222,7 @@ def _origin(action: Action, text: str | None) -> tuple[str, int] | None:
         return None
     origin = Origin.parse(text or "")
     topic, tag, step = ORIGINS.get(origin.topic, (None, "", 1))
-    if topic is None or topic not in SOURCED.get(action.kind, (CHANGED,)):
+    if topic is None or topic not in SOURCED.get(action.kind, (CASE_CHANGES,)):
         raise CodecError(f"a {action.kind} from {origin}")
     if not (0 <= origin.partition < topic.partitions and 0 <= origin.offset < MAX_OFFSET // step and 0 <= origin.n < step):
         raise CodecError(f"a {action.kind} from {origin}")
@@ -241,12 +245,12 @@ def _fitting(work: _Work, change: CaseChange, cases: Mapping[str, Case | None], 
 def _encode(work: _Work, change: CaseChange, written: datetime) -> bytes:
     record = work.record
     return encode(
-        CHANGED,
+        CASE_CHANGES,
         change,
         id=f"changed-{record.partition}:{record.offset}",
         source="/track",
         actor=work.actor,
         time=written,
-        origin=Origin(ACTIONS.name, record.partition, record.offset),
+        origin=Origin(CASE_COMMANDS.name, record.partition, record.offset),
         subject=change.case_id,
     )

@@ -16,7 +16,7 @@ from schemas.common import instant_ms
 from schemas.notifications.delivery import MOST_NOTICES, NOTICE_KEPT
 from schemas.policy import Policy
 from schemas.security import Sealer
-from schemas.topics import CHANGED, DELIVERED, ENDPOINTS, ISSUED, Topic
+from schemas.topics import CASE_CHANGES, DELIVERIES, ENDPOINTS, NOTIFICATIONS, Topic
 from stream_processors.agents.base import Agent, Batch
 from stream_processors.agents.dead_letters import DeadLetters
 from stream_processors.agents.webhook_sender import Calls, Posts
@@ -34,7 +34,7 @@ from stream_processors.webhooks.payload import Message, message_of
 from stream_processors.webhooks.policy import Hooks
 
 _BACK = NOTICE_KEPT + timedelta(days=1)
-_NOTICES = FactStream(ISSUED, {CHANGED.name: ""}, "", lambda envelope: [], PlaceRow, numbered=MOST_NOTICES)
+_NOTICES = FactStream(NOTIFICATIONS, {CASE_CHANGES.name: ""}, "", lambda envelope: [], PlaceRow, numbered=MOST_NOTICES)
 
 Ends = Mapping[str, Mapping[int, int]]
 
@@ -88,7 +88,7 @@ class Webhook(Agent):
         buckets = await self.store.marks()
         lowest = {mark: min(marks.get(mark, 0) for marks in buckets) for mark in {mark for marks in buckets for mark in marks}}
         long_ago = instant_ms(self._now() - _BACK)
-        back = {topic.name: await self.log.since(topic, long_ago) for topic in (ISSUED, DELIVERED)}
+        back = {topic.name: await self.log.since(topic, long_ago) for topic in (NOTIFICATIONS, DELIVERIES)}
         ends = {topic.name: await self.log.ends(topic) for topic in self.stage.reads}
         starts = await self.log.starts(ENDPOINTS)
         sets: dict[str, int] = {}
@@ -109,13 +109,13 @@ class Webhook(Agent):
         lanes, new = Lanes(), list[Lane]()
         await self._replay(ENDPOINTS, p, start, ends, lowest, lanes, new)
         if any(True for _ in lanes):
-            issued = max(lowest.get(f"el{p}", 0), back[ISSUED.name][p])
-            lanes.marks = marks = max(lowest.get(f"em{p}", 0), back[DELIVERED.name][p])
+            issued = max(lowest.get(f"el{p}", 0), back[NOTIFICATIONS.name][p])
+            lanes.marks = marks = max(lowest.get(f"em{p}", 0), back[DELIVERIES.name][p])
             for lane in new:
-                await self._look_back(p, lane, lanes, back[ISSUED.name][p], issued)
-            await self._replay(ISSUED, p, issued, ends, lowest, lanes, [])
-            await self._replay(DELIVERED, p, marks, ends, lowest, lanes, [])
-        lanes.marks = ends[DELIVERED.name][p]
+                await self._look_back(p, lane, lanes, back[NOTIFICATIONS.name][p], issued)
+            await self._replay(NOTIFICATIONS, p, issued, ends, lowest, lanes, [])
+            await self._replay(DELIVERIES, p, marks, ends, lowest, lanes, [])
+        lanes.marks = ends[DELIVERIES.name][p]
         return lanes
 
     async def _replay(self, topic: Topic, p: int, start: int, ends: Ends, lowest: Marks, lanes: Lanes, new: list[Lane]) -> None:
@@ -136,7 +136,7 @@ class Webhook(Agent):
         self.calls.check()
         point("webhook.polled")
         steps = Steps("webhook")
-        for topic in (ENDPOINTS, ISSUED, DELIVERED):
+        for topic in (ENDPOINTS, NOTIFICATIONS, DELIVERIES):
             for (name, p), records in batch.items():
                 if name == topic.name:
                     await self._fold_run(topic, p, records)
@@ -171,7 +171,7 @@ class Webhook(Agent):
             if registration.institution != key:
                 raise ValueError("the endpoints are another institution's than the record's key")
             new += lanes.registered(registration, record.timestamp_ms)
-        elif topic is DELIVERED:
+        elif topic is DELIVERIES:
             lanes.marks = record.offset + 1
             if lanes.has(key) and not lanes.marked(decode(topic, record.value).data, record.offset, record.timestamp_ms):
                 self._tell(f"webhook: {topic.name}/{record.partition}/{record.offset} asks for a notice without its place")
@@ -192,10 +192,10 @@ class Webhook(Agent):
     async def _look_back(self, p: int, lane: Lane, lanes: Lanes, lowest: int, end: int) -> None:
         """Notices that came after an endpoint, but were read before it was."""
         recipient = lane.endpoint.institution
-        start = max((await self.log.since(ISSUED, lane.since_ms))[p], lowest)
+        start = max((await self.log.since(NOTIFICATIONS, lane.since_ms))[p], lowest)
         if start >= end:
             return
-        async for records in self.log.read(ISSUED, p, start, end):
+        async for records in self.log.read(NOTIFICATIONS, p, start, end):
             for record in records:
                 if record.key == recipient.encode():
                     try:

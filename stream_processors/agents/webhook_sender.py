@@ -18,7 +18,7 @@ from schemas.common import from_ms, instant_ms
 from schemas.notices import NoticeKind
 from schemas.notifications.delivery import DeliveryMark, DeliveryState
 from schemas.security import Sealer, UnsealError
-from schemas.topics import DELIVERED, ENDPOINTS, ISSUED
+from schemas.topics import DELIVERIES, ENDPOINTS, NOTIFICATIONS
 from stream_processors.runtime.crash_points import point
 from stream_processors.runtime.log import Log, Record
 from stream_processors.runtime.metrics import METRICS, OTHER
@@ -153,7 +153,7 @@ class Calls:
         """The end of some items, in the log; only then they leave their lane."""
         recipient, at = lane.endpoint.institution, self._now()
         entries = [(recipient.encode(), _mark(lane, item, state, at, attempt, detail)) for item in items]
-        await self.log.append_keyed(DELIVERED, entries)
+        await self.log.append_keyed(DELIVERIES, entries)
         point("calls.marked")
         METRICS.facts.labels("webhook", state.value).inc(len(items))
         for item in items:
@@ -200,13 +200,13 @@ class Calls:
         any more: its institution may acknowledge it meanwhile, or take the endpoint away."""
         head = lane.head
         assert head is not None
-        start, end, first = head.place, (await self.log.ends(ISSUED))[p], (await self.log.starts(ISSUED))[p]
+        start, end, first = head.place, (await self.log.ends(NOTIFICATIONS))[p], (await self.log.starts(NOTIFICATIONS))[p]
         if lane.head is not head:
             return False
         unread = {item.place: item for item in islice(lane.items.values(), HELD) if item.body is None}
         last = start if head.again else min(max(unread), start + READ_AT_ONCE)
         if first <= start <= last < end:
-            async for records in self.log.read(ISSUED, p, start, last + 1):
+            async for records in self.log.read(NOTIFICATIONS, p, start, last + 1):
                 for record in records:
                     if (item := unread.get(record.offset)) is not None:
                         self._read_body(lane, item, record)
@@ -255,4 +255,4 @@ def _mark(lane: Lane, item: Item, state: DeliveryState, at: datetime, attempt: i
         place=item.place,
     )
     name = f"{state.value}-{item.name}-{endpoint_id}-{instant_ms(at)}"
-    return encode(DELIVERED, mark, id=name, source="/webhook", actor=ACTOR, time=at, subject=recipient)
+    return encode(DELIVERIES, mark, id=name, source="/webhook", actor=ACTOR, time=at, subject=recipient)

@@ -17,7 +17,17 @@ import msgspec
 from schemas.common import MAX_OFFSET, instant_ms
 from schemas.envelope import Origin
 from schemas.signals.retraction import signal_of_join, source_of_join
-from schemas.topics import ACTIONS, ASSESSED, CHANGED, ISSUED, OVERSEEN, OVERSIGHT, RETRACTIONS, SUBMITTED, Topic
+from schemas.topics import (
+    APPRAISAL_CHANGES,
+    APPRAISAL_COMMANDS,
+    ASSESSED,
+    CASE_CHANGES,
+    CASE_COMMANDS,
+    NOTIFICATIONS,
+    RETRACTIONS,
+    SUBMITTED,
+    Topic,
+)
 from stream_processors.runtime.log import CURE, DamagedLog, Record, RecordReader
 
 TAIL = 200
@@ -64,12 +74,12 @@ class Source(NamedTuple):
 
 SOURCES: tuple[Source, ...] = (
     Source(ASSESSED, (SUBMITTED, RETRACTIONS), "accepted_at"),
-    Source(CHANGED, (ACTIONS,), "at"),
-    Source(CHANGED, (SUBMITTED,), of_joins=True),
-    Source(OVERSEEN, (OVERSIGHT,), "at"),
-    Source(ACTIONS, (SUBMITTED, RETRACTIONS, CHANGED), by_stage=True),
+    Source(CASE_CHANGES, (CASE_COMMANDS,), "at"),
+    Source(CASE_CHANGES, (SUBMITTED,), of_joins=True),
+    Source(APPRAISAL_CHANGES, (APPRAISAL_COMMANDS,), "at"),
+    Source(CASE_COMMANDS, (SUBMITTED, RETRACTIONS, CASE_CHANGES), by_stage=True),
     Source(RETRACTIONS, (SUBMITTED, RETRACTIONS), by_stage=True),
-    Source(ISSUED, (CHANGED,), by_stage=True),
+    Source(NOTIFICATIONS, (CASE_CHANGES,), by_stage=True),
 )
 """A change of a case is compared by its own `at`, not by its LogAppendTime: it may be decided again after a loss of its own."""
 
@@ -154,7 +164,7 @@ def _join_of(change: _Data, action: Origin) -> tuple[Origin, datetime | None]:
 
 def taken_in_ms(topic: Topic, record: Record) -> int | None:
     """What evidence says of a record of this topic: its LogAppendTime, or the `at` of a change. None: it tells nothing."""
-    if topic is not CHANGED:
+    if topic is not CASE_CHANGES:
         return record.timestamp_ms
     try:
         at = _read_change(record.value or b"").data.at

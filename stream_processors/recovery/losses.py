@@ -22,7 +22,7 @@ from schemas.notifications.delivery import MOST_NOTICES
 from schemas.security import Sealer, text_of
 from schemas.signals.assessed import AssessedSignal
 from schemas.signals.retraction import JOINS_OF_ONE
-from schemas.topics import ACTIONS, ASSESSED, CHANGED, GENERATIONS, RETRACTIONS, SUBMITTED, TOPICS, Topic
+from schemas.topics import ASSESSED, CASE_CHANGES, CASE_COMMANDS, GENERATIONS, RETRACTIONS, SUBMITTED, TOPICS, Topic
 from stream_processors.recovery.damage import TAIL, Evidence, Source, evidence_of, read_tails, sources_of, taken_in_ms
 from stream_processors.runtime.generations import shift_above
 from stream_processors.runtime.log import Entry, Log, RecordReader
@@ -34,7 +34,7 @@ At = tuple[str, int]
 """A topic's name and a partition."""
 DEPTHS = (TAIL, TAIL << 5, TAIL << 12)
 """So many of the newest facts of a partition are compared: more when those do not reach back to where the log is whole."""
-_JOINS = ((SUBMITTED, "", JOINS_OF_ONE), (RETRACTIONS, "w", 512), (CHANGED, "c", 512))
+_JOINS = ((SUBMITTED, "", JOINS_OF_ONE), (RETRACTIONS, "w", 512), (CASE_CHANGES, "c", 512))
 """What a mark `o<p>:<tag><q>` of track counts: `offset * step + n` of partition q (agents/track.py: ORIGINS)."""
 
 
@@ -87,11 +87,11 @@ def claims(stage: Stage, marks: Marks) -> Iterator[tuple[At, int]]:
                 yield from _claims(topic, marks, f"s{tag}")
     if stage.name == "track":
         for topic, tag, step in _JOINS:
-            yield from _numbered(topic, marks, "o", tag, step, ACTIONS.partitions)
+            yield from _numbered(topic, marks, "o", tag, step, CASE_COMMANDS.partitions)
     if stage.name == "deliver":
-        yield from _claims(ACTIONS, marks, "h")
+        yield from _claims(CASE_COMMANDS, marks, "h")
         for letter, topic in DELIVER_WRITES.items():
-            yield from _numbered(topic, marks, letter, "", 1, CHANGED.partitions)
+            yield from _numbered(topic, marks, letter, "", 1, CASE_CHANGES.partitions)
 
 
 def _claims(topic: Topic, marks: Marks, prefix: str) -> Iterator[tuple[At, int]]:

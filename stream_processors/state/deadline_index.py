@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from zlib import crc32
 
 from schemas.deadlines import ClockStep
-from schemas.topics import CHANGED
+from schemas.topics import CASE_CHANGES
 from stream_processors.domain.deadlines.due_index import Moment
 from stream_processors.runtime.log import partition_of
 from stream_processors.state.case_refs import brief, in_full
@@ -36,13 +36,13 @@ def share_of_buckets(buckets: int, partitions: int) -> int:
     what is due in a bucket, so no two partitions can have the same."""
     if partitions > buckets:
         raise ValueError(
-            f"{partitions} partitions of {CHANGED.name} cannot share {buckets} buckets of the timekeeper: at most {buckets} "
+            f"{partitions} partitions of {CASE_CHANGES.name} cannot share {buckets} buckets of the timekeeper: at most {buckets} "
             "partitions are possible (schemas/topics.py: PARTITIONS), or more buckets (stream_processors/state/keys.py: BUCKETS)"
         )
     return buckets // partitions
 
 
-_SHARE = share_of_buckets(BUCKETS, CHANGED.partitions)
+_SHARE = share_of_buckets(BUCKETS, CASE_CHANGES.partitions)
 _AT_BYTES, _HEAD_BYTES = 6, 4 + 6 + 1
 MOST_MS = (1 << 47) - 1
 """Later than any moment."""
@@ -81,7 +81,7 @@ class Sweep:
 
 def bucket_of_case(case_id: str) -> int:
     raw = case_id.encode()
-    return partition_of(raw, CHANGED.partitions) * _SHARE + crc32(raw) % _SHARE
+    return partition_of(raw, CASE_CHANGES.partitions) * _SHARE + crc32(raw) % _SHARE
 
 
 def buckets_of(partition: int) -> range:

@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
 from schemas.common import instant_ms
-from schemas.topics import ISSUED
+from schemas.topics import NOTIFICATIONS
 from stream_processors.state.keys import PROJECT, bucket_of, whole
 from stream_processors.state.shared_hashes import drawer, taken
 from stream_processors.state.store import RedisLike
 from stream_processors.views.inbox_fold import KEPT_MS, OF_A_CASE, Entry, delivery_of, ends_of, member_of, name_of, shown
 
-_ISSUED_ID = re.compile(rf"(?:^|\|){re.escape(ISSUED.name)}=([^:|]+):")
+_ISSUED_ID = re.compile(rf"(?:^|\|){re.escape(NOTIFICATIONS.name)}=([^:|]+):")
 
 
 class Rebuilding(RuntimeError):
@@ -140,7 +140,7 @@ def _entry(offset: int, body: bytes | None, state: bytes | None) -> Entry | None
 
 
 def _log_of(stamp: bytes | None) -> str:
-    """Which `orders.issued.v1` the views are of. Rebuilding while they are not whole."""
+    """Which `notifications.issued.v1` the views are of. Rebuilding while they are not whole."""
     match = _ISSUED_ID.search(stamp.decode()) if stamp is not None and whole(stamp) else None
     if match is None:
         raise Rebuilding("the views are being rebuilt")

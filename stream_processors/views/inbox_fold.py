@@ -1,8 +1,9 @@
 """Inboxes: what reached an institution or agency, in the order of its cursor, and what became of each notice.
 
-A recipient's keys lie in one bucket: `i` its notices by their offset in `orders.issued.v1`, `u` those that it has not received,
-in drawers what a notice says (`b`) and what became of it (`y`). Invariant: marks may come in any order, twice, and before their
-notice; the state is the same (`mark` in lua/fold.lua takes an earliest or a latest), and received never becomes undone.
+A recipient's keys lie in one bucket: `i` its notices by their offset in `notifications.issued.v1`, `u` those that it has not
+received, in drawers what a notice says (`b`) and what became of it (`y`). Invariant: marks may come in any order, twice, and
+before their notice; the state is the same (`mark` in lua/fold.lua takes an earliest or a latest), and received never becomes
+undone.
 """
 
 from __future__ import annotations

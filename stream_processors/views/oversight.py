@@ -18,7 +18,7 @@ from schemas.codec import RowEnvelope
 from schemas.common import DAY_MS, instant_ms
 from schemas.oversight.oversight import PARTS, OversightChange, Record
 from schemas.scorecards import Counted
-from schemas.topics import OVERSEEN
+from schemas.topics import APPRAISAL_CHANGES
 from stream_processors.domain.scorecards import change_leaves
 from stream_processors.state.effects import Effect, add, put, put_case, put_newer
 from stream_processors.state.keys import BUCKETS, PROJECT, bucket_of, whole
@@ -83,7 +83,7 @@ def project_overseen(envelope: RowEnvelope[OverseenRow]) -> list[Effect]:
         effects += tallies(change_leaves(cast("Counted", change.counted)))
     if raw is not None and change.about is not None and change.revision is not None:
         bucket = bucket_of(change.about)
-        until_ms = at_ms + OVERSEEN.retention_days * DAY_MS
+        until_ms = at_ms + APPRAISAL_CHANGES.retention_days * DAY_MS
         effects.append(put_newer(bucket, f"o:{change.about}", change.revision, raw, until_ms))
         if change.about.partition(":")[0] in LISTED:
             effects.append(add(bucket, _NAMES, change.about))

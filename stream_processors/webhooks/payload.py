@@ -19,7 +19,7 @@ from schemas.notices import Notice, told, with_basis
 from schemas.notifications.delivery import notice_digest, notice_name
 from schemas.notifications.webhook import HookMessage, HookNotice, kind_of
 from schemas.security import Sealer, opened
-from schemas.topics import ISSUED
+from schemas.topics import NOTIFICATIONS
 
 PREFIX = "msg_"
 
@@ -68,8 +68,8 @@ def id_of(recipient: str, notice_id: str) -> str:
 
 
 def message_of(value: bytes | None, recipient: str, sealer: Sealer) -> Message:
-    """Of a record of `orders.issued.v1` under this key. ValueError when it is none, or another's."""
-    envelope: RowEnvelope[TellingRow] = decode(ISSUED, value, TellingRow)
+    """Of a record of `notifications.issued.v1` under this key. ValueError when it is none, or another's."""
+    envelope: RowEnvelope[TellingRow] = decode(NOTIFICATIONS, value, TellingRow)
     row, order = envelope.data.notice, envelope.data.order
     if row.recipient != recipient:
         raise ValueError("the notice is another recipient's than the record's key")

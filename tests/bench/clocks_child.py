@@ -24,7 +24,7 @@ from schemas.envelope import Origin
 from schemas.policy import Policy
 from schemas.signals.subjects import Subject
 from schemas.signals.submission import SignalKind
-from schemas.topics import ACTIONS, CHANGED, Topic
+from schemas.topics import CASE_CHANGES, CASE_COMMANDS, Topic
 from stream_processors.domain.cases import decide as decision
 from stream_processors.folds.timekeeper import fold_timekeeper
 from stream_processors.runtime.log import KafkaLog
@@ -99,7 +99,7 @@ async def due(settings: Settings, count: int, rate: int, in_s: float) -> dict[st
     log, policy = KafkaLog(settings, "liandong-bench-clocks"), settings.policy()
     await log.open()
     first_ms = time.time_ns() // 1_000_000 + int(in_s * 1000)
-    since = {topic.name: await log.ends(topic) for topic in (ACTIONS, CHANGED)}
+    since = {topic.name: await log.ends(topic) for topic in (CASE_COMMANDS, CASE_CHANGES)}
     times = iter(first_ms + (number * 1000 // rate if rate else 0) for number in range(count))
     joins = joining(count, first_ms)
     while actions := list(islice(joins, CHUNK // 2)):
@@ -110,13 +110,13 @@ async def due(settings: Settings, count: int, rate: int, in_s: float) -> dict[st
 
 async def _write(log: KafkaLog, policy: Policy, actions: Sequence[Action], times: Sequence[int]) -> None:
     now = datetime.now(UTC)
-    joins = [(one.case_id.encode(), _record(ACTIONS, one, one.action_id, now)) for one in actions]
+    joins = [(one.case_id.encode(), _record(CASE_COMMANDS, one, one.action_id, now)) for one in actions]
     facts: dict[int, list[tuple[int, bytes, bytes]]] = {}
-    for one, (p, offset), at_ms in zip(actions, await log.append_keyed(ACTIONS, joins), times, strict=True):
+    for one, (p, offset), at_ms in zip(actions, await log.append_keyed(CASE_COMMANDS, joins), times, strict=True):
         change = _changed(one, policy, now, at_ms)
-        value = _record(CHANGED, change, f"changed-{p}:{offset}", now, Origin(ACTIONS.name, p, offset))
+        value = _record(CASE_CHANGES, change, f"changed-{p}:{offset}", now, Origin(CASE_COMMANDS.name, p, offset))
         facts.setdefault(p, []).append((offset, one.case_id.encode(), value))
-    await log.append(CHANGED, {p: [(key, value) for _, key, value in sorted(found)] for p, found in facts.items()})
+    await log.append(CASE_CHANGES, {p: [(key, value) for _, key, value in sorted(found)] for p, found in facts.items()})
 
 
 def _changed(action: Action, policy: Policy, now: datetime, at_ms: int) -> CaseChange:
@@ -156,14 +156,14 @@ async def judge(settings: Settings, count: int, first_ms: int, since: dict[str, 
         if time.time() > deadline:
             raise TimeoutError(f"{len(asked)} of {count} were asked for and {len(fired)} fired after {LIMIT_S:.0f} s")
         await asyncio.sleep(1)
-        for record in await _new(log, CHANGED, places[CHANGED.name]):
-            change = decode(CHANGED, record.value, Told).data
+        for record in await _new(log, CASE_CHANGES, places[CASE_CHANGES.name]):
+            change = decode(CASE_CHANGES, record.value, Told).data
             if change.kind == ActionKind.CLOCK_DUE and change.outcome == ActionOutcome.APPLIED:
                 if change.action_id in fired:
                     raise AssertionError(f"{change.action_id} was fired twice")
                 fired[change.action_id] = record.timestamp_ms
-        for record in await _new(log, ACTIONS, places[ACTIONS.name]):
-            envelope = decode(ACTIONS, record.value, Told)
+        for record in await _new(log, CASE_COMMANDS, places[CASE_COMMANDS.name]):
+            envelope = decode(CASE_COMMANDS, record.value, Told)
             due_ms = round(envelope.time.timestamp() * 1000)
             if envelope.data.kind == ActionKind.CLOCK_DUE and first_ms <= due_ms <= record.timestamp_ms:
                 asked.setdefault(envelope.data.action_id, (record.timestamp_ms, due_ms))

@@ -16,7 +16,7 @@ import uvloop
 
 from schemas.cases.case import Action, ActionKind
 from schemas.codec import decode, encode
-from schemas.topics import ACTIONS, CHANGED
+from schemas.topics import CASE_CHANGES, CASE_COMMANDS
 from stream_processors.runtime.log import KafkaLog
 from stream_processors.runtime.settings import Settings
 from tests.bench.harness import answer, request
@@ -70,18 +70,24 @@ async def move(log: KafkaLog, found: list[tuple[str, str]], asked: dict[str, Any
         name = f"live-{asked['number']}-{n}"
         action = Action.trusted(action_id=name, case_id=case_id, kind=kind, queue=queue, officer="officer-bench")
         value = encode(
-            ACTIONS, action, id=name, source="/gateway", actor="officer:officer-bench", time=datetime.now(UTC), subject=case_id
+            CASE_COMMANDS,
+            action,
+            id=name,
+            source="/gateway",
+            actor="officer:officer-bench",
+            time=datetime.now(UTC),
+            subject=case_id,
         )
-        await log.append_keyed(ACTIONS, [(case_id.encode(), value)])
+        await log.append_keyed(CASE_COMMANDS, [(case_id.encode(), value)])
 
 
 async def changes(log: KafkaLog, since: dict[int, int]) -> list[tuple[str, int, int]]:
     """Case, revision and LogAppendTime of every applied change since."""
     told = []
-    for partition, end in (await log.ends(CHANGED)).items():
-        async for records in log.read(CHANGED, partition, since[partition], end):
+    for partition, end in (await log.ends(CASE_CHANGES)).items():
+        async for records in log.read(CASE_CHANGES, partition, since[partition], end):
             for record in records:
-                case = decode(CHANGED, record.value).data.case
+                case = decode(CASE_CHANGES, record.value).data.case
                 if case is not None:
                     told.append((case.case_id, case.revision, record.timestamp_ms))
     return told
@@ -107,7 +113,7 @@ async def main(asked: dict[str, Any]) -> dict[str, float]:
     clients = [Client(asked["url"], token(f"officer-{n:03d}")) for n in range(asked["clients"])]
     listening = [asyncio.create_task(client.listen()) for client in clients]
     await asyncio.wait_for(asyncio.gather(*(client.ready.wait() for client in clients)), 60)
-    since = await log.ends(CHANGED)
+    since = await log.ends(CASE_CHANGES)
     await move(log, found, asked)
     count = asked["rate"] * asked["seconds"]
     await asyncio.sleep(SETTLES_S)

@@ -27,7 +27,7 @@ from schemas.orders.order import OrderDraft, OrderEvent, OrderEventKind, OrderKi
 from schemas.policy import Policy
 from schemas.security import AesGcmSealer
 from schemas.signals.subjects import Subject
-from schemas.topics import ACTIONS, CHANGED, ISSUED, Topic
+from schemas.topics import CASE_CHANGES, CASE_COMMANDS, NOTIFICATIONS, Topic
 from stream_processors.domain.orders import order_book as orders
 from stream_processors.runtime.log import KafkaLog
 from stream_processors.runtime.settings import Settings
@@ -89,7 +89,7 @@ class Desk:
             action_id=event.event_id, case_id=case_id, kind=ActionKind.ORDER, queue=queue, officer=OFFICER, order=event
         )
         now, actor = datetime.now(UTC), f"officer:{OFFICER}"
-        value = encode(ACTIONS, action, id=action.action_id, source="/gateway", actor=actor, time=now, subject=case_id)
+        value = encode(CASE_COMMANDS, action, id=action.action_id, source="/gateway", actor=actor, time=now, subject=case_id)
         return case_id.encode(), value
 
     def claims(self) -> list[tuple[bytes, bytes]]:
@@ -99,7 +99,7 @@ class Desk:
             name = f"claim-{self._asked['number']}-{case_id}"
             action = Action(action_id=name, case_id=case_id, kind=ActionKind.CLAIM, queue=queue, officer=OFFICER)
             now, actor = datetime.now(UTC), f"officer:{OFFICER}"
-            value = encode(ACTIONS, action, id=name, source="/gateway", actor=actor, time=now, subject=case_id)
+            value = encode(CASE_COMMANDS, action, id=name, source="/gateway", actor=actor, time=now, subject=case_id)
             found.append((case_id.encode(), value))
         return found
 
@@ -112,19 +112,19 @@ class Desk:
         notice = next(one for one in change.notices if one.kind == "order")
         order = change.orders[0]
         one = Issued(notice=notice, order=order, settled=Settled(change=0, action=0))
-        origin = Origin(CHANGED.name, self._asked["number"] % CHANGED.partitions, (1 << 32) + n)
-        value = encode(ISSUED, one, id=f"bench-{n}", source="/deliver", actor="stage:deliver", time=now, origin=origin)
+        origin = Origin(CASE_CHANGES.name, self._asked["number"] % CASE_CHANGES.partitions, (1 << 32) + n)
+        value = encode(NOTIFICATIONS, one, id=f"bench-{n}", source="/deliver", actor="stage:deliver", time=now, origin=origin)
         return notice.recipient.encode(), value
 
 
 async def decided(log: KafkaLog, desk: Desk) -> bool:
     """Whether the stage decides orders: the officer claims the cases, one order is tried, and what became of it is looked for."""
-    since = await log.ends(CHANGED)
+    since = await log.ends(CASE_CHANGES)
     claims = desk.claims()
-    await log.append_keyed(ACTIONS, claims)
+    await log.append_keyed(CASE_COMMANDS, claims)
     await became(log, since, ActionKind.CLAIM, len(claims))
-    since = await log.ends(CHANGED)
-    await log.append_keyed(ACTIONS, [desk.action(10**7)])
+    since = await log.ends(CASE_CHANGES)
+    await log.append_keyed(CASE_COMMANDS, [desk.action(10**7)])
     return bool((await became(log, since, ActionKind.ORDER, 1))[0].notices)
 
 
@@ -135,10 +135,10 @@ async def became(log: KafkaLog, since: dict[int, int], kind: ActionKind, count: 
     while len(found) < count:
         if time.monotonic() > deadline:
             raise TimeoutError(f"track says nothing of {count - len(found)} of {count} {kind.value}s")
-        for partition, end in (await log.ends(CHANGED)).items():
-            async for records in log.read(CHANGED, partition, at[partition], end):
+        for partition, end in (await log.ends(CASE_CHANGES)).items():
+            async for records in log.read(CASE_CHANGES, partition, at[partition], end):
                 at[partition] = records[-1].offset + 1
-                found += [change for record in records if (change := decode(CHANGED, record.value).data).kind is kind]
+                found += [change for record in records if (change := decode(CASE_CHANGES, record.value).data).kind is kind]
         await asyncio.sleep(0.1)
     return found
 
@@ -147,7 +147,7 @@ async def send_orders(log: KafkaLog, desk: Desk, real: bool, asked: dict[str, An
     began = time.perf_counter()
     for n in range(asked["orders"] * asked["seconds"]):
         await asyncio.sleep(max(0.0, began + n / asked["orders"] - time.perf_counter()))
-        await log.append_keyed(ACTIONS if real else ISSUED, [desk.action(n) if real else desk.issued(n)])
+        await log.append_keyed(CASE_COMMANDS if real else NOTIFICATIONS, [desk.action(n) if real else desk.issued(n)])
 
 
 async def send_signals(messages: list[bytes], asked: dict[str, Any]) -> float:
@@ -207,21 +207,21 @@ async def main(asked: dict[str, Any]) -> dict[str, Any]:
     planned = generate(asked["signals"] * asked["seconds"], seed=asked["number"], run=f"orders{asked['number']}", mix=FRESH)
     messages = singles(list(islice(planned, asked["signals"] * asked["seconds"])), token)
     await asyncio.sleep(1)
-    since = {topic.name: await log.ends(topic) for topic in (ISSUED, ACTIONS)}
+    since = {topic.name: await log.ends(topic) for topic in (NOTIFICATIONS, CASE_COMMANDS)}
     rate, _ = await asyncio.gather(send_signals(messages, asked), send_orders(log, desk, real, asked))
     await asyncio.sleep(SETTLES_S)
     heard = {order: at for one in parties for order, at in one.heard.items()}
     wanted = {f"ord-{asked['number']}-{n}" for n in range(asked["orders"] * asked["seconds"])}
     if missing := wanted - heard.keys():
         raise RuntimeError(f"{len(missing)} of {len(wanted)} orders never came")
-    times = {topic: await appended(log, topic, since[topic.name]) for topic in (ISSUED, ACTIONS)}
+    times = {topic: await appended(log, topic, since[topic.name]) for topic in (NOTIFICATIONS, CASE_COMMANDS)}
     await log.close()
     for task in listening:
         task.cancel()
     told: dict[str, Any] = {"signals": rate, "how": "officers' actions" if real else "notices as deliver writes them"}
-    told |= delays("issued", {order: at for order, at in times[ISSUED].items() if order in wanted}, heard)
+    told |= delays("issued", {order: at for order, at in times[NOTIFICATIONS].items() if order in wanted}, heard)
     if real:
-        told |= delays("asked", {order: at for order, at in times[ACTIONS].items() if order in wanted}, heard)
+        told |= delays("asked", {order: at for order, at in times[CASE_COMMANDS].items() if order in wanted}, heard)
     return told
 
 

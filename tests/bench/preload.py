@@ -24,7 +24,7 @@ from schemas.orders.order import OrderDraft, OrderEvent, OrderEventKind, OrderKi
 from schemas.security import AesGcmSealer, Tokenizer
 from schemas.security.signal_protection import protect
 from schemas.signals.submission import SignalIn
-from schemas.topics import ACTIONS, SUBMITTED
+from schemas.topics import CASE_COMMANDS, SUBMITTED
 from stream_processors.runtime.log import KafkaLog
 from stream_processors.runtime.settings import Settings
 from tests.bench.harness import answer, request
@@ -52,10 +52,10 @@ def signals(settings: Settings, count: int, seed: int) -> Iterator[Keyed]:
 async def cases(log: KafkaLog) -> AsyncIterator[Action]:
     """Each joined case once, by the join that was the first."""
     seen: set[str] = set()
-    for partition, end in (await log.ends(ACTIONS)).items():
-        async for records in log.read(ACTIONS, partition, 0, end):
+    for partition, end in (await log.ends(CASE_COMMANDS)).items():
+        async for records in log.read(CASE_COMMANDS, partition, 0, end):
             for record in records:
-                action: Action = decode(ACTIONS, record.value).data
+                action: Action = decode(CASE_COMMANDS, record.value).data
                 if action.kind is ActionKind.JOIN and action.case_id not in seen:
                     seen.add(action.case_id)
                     yield action
@@ -103,7 +103,9 @@ def loop(found: Iterable[Action], count: int, seed: int) -> Iterator[Keyed]:
             officers = {"officer": who} if role == "officer" else {}
             head = {"action_id": f"{name}-{step}", "case_id": joined.case_id, "queue": joined.queue}
             action = Action.trusted(**head, **officers, **members)
-            value = encode(ACTIONS, action, id=action.action_id, source="/gateway", actor=actor, time=at, subject=joined.case_id)
+            value = encode(
+                CASE_COMMANDS, action, id=action.action_id, source="/gateway", actor=actor, time=at, subject=joined.case_id
+            )
             yield joined.case_id.encode(), value
 
 
@@ -131,7 +133,7 @@ def moves(found: Iterable[Action], count: int, seed: int) -> Iterator[Keyed]:
                 disposition=Disposition.CONFIRMED if kind is ActionKind.DISPOSE else None,
             )
             name, now = action.action_id, datetime.now(UTC)
-            value = encode(ACTIONS, action, id=name, source="/gateway", actor=f"officer:{who}", time=now, subject=case_id)
+            value = encode(CASE_COMMANDS, action, id=name, source="/gateway", actor=f"officer:{who}", time=now, subject=case_id)
             yield case_id.encode(), value
 
 
@@ -144,7 +146,7 @@ async def work(what: str, count: int, seed: int) -> int:
             entries, topic = signals(settings, count, seed), SUBMITTED
         else:
             make = {"moves": moves, "loop": loop}[what]
-            entries, topic = make([one async for one in cases(log)], count, seed), ACTIONS
+            entries, topic = make([one async for one in cases(log)], count, seed), CASE_COMMANDS
         appended = 0
         while chunk := list(islice(entries, CHUNK)):
             await log.append_keyed(topic, chunk)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from deploy.demo.generate import INSTITUTIONS
 from schemas.security import AesGcmSealer
-from schemas.topics import ACTIONS, CHANGED, ISSUED, OVERSEEN
+from schemas.topics import APPRAISAL_CHANGES, CASE_CHANGES, CASE_COMMANDS, NOTIFICATIONS
 from stream_processors.runtime.log import KafkaLog
 from stream_processors.runtime.settings import Settings
 from tests.chaos.client import Person
@@ -39,7 +39,12 @@ async def happened_of(settings: Settings) -> Happened:
     log, happened = KafkaLog(settings, "liandong-check-loop"), Happened(AesGcmSealer(settings.keyring()).unseal)
     await log.open()
     try:
-        takers = ((ACTIONS, happened.action), (CHANGED, happened.change), (ISSUED, happened.issue), (OVERSEEN, happened.oversee))
+        takers = (
+            (CASE_COMMANDS, happened.action),
+            (CASE_CHANGES, happened.change),
+            (NOTIFICATIONS, happened.issue),
+            (APPRAISAL_CHANGES, happened.oversee),
+        )
         last = {topic.name: await log.ends(topic) for topic, _ in reversed(takers)}
         for topic, take in takers:
             starts, ends = await log.starts(topic), last[topic.name]

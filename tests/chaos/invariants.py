@@ -25,7 +25,7 @@ from schemas.codec import CodecError, decode
 from schemas.envelope import Origin
 from schemas.signals.assessed import AssessedSignal, Outcome
 from schemas.signals.retraction import JOINS_OF_ONE
-from schemas.topics import ACTIONS, ASSESSED, CHANGED, RETRACTIONS, SUBMITTED, Topic
+from schemas.topics import ASSESSED, CASE_CHANGES, CASE_COMMANDS, RETRACTIONS, SUBMITTED, Topic
 from stream_processors.runtime.log import KafkaLog, Record
 from stream_processors.runtime.settings import Settings
 from stream_processors.state.compression import unpack
@@ -61,7 +61,7 @@ async def check(settings: Settings, entries: Sequence[Entry]) -> Found:
     try:
         sources = {topic.name: await _all(log, topic) for topic in (SUBMITTED, RETRACTIONS)}
         facts = await _all(log, ASSESSED)
-        after_loss = {topic.name: await _all(log, topic) for topic in (ACTIONS, CHANGED)} if log.generations else {}
+        after_loss = {topic.name: await _all(log, topic) for topic in (CASE_COMMANDS, CASE_CHANGES)} if log.generations else {}
     finally:
         await log.close()
     _promises(found, sources, acknowledged)
@@ -109,14 +109,14 @@ def _with_version(name: str) -> str:
 
 def _requests(after_loss: Mapping[str, list[Record]]) -> Iterator[tuple[str, str, str, tuple[int, int]]]:
     """Of joins and retractions, by the actions and by the applied changes: kind, action, case, the signal's place."""
-    for record in after_loss.get(ACTIONS.name, ()):
+    for record in after_loss.get(CASE_COMMANDS.name, ()):
         with contextlib.suppress(ValueError, KeyError):
             envelope = orjson.loads(record.value or b"")
             action = envelope["data"]
             if action["kind"] in ("join", "retract"):
                 _, p, offset, _ = envelope["origin"].rsplit("/", 3)
                 yield action["kind"], action["action_id"], action["case_id"], (int(p), int(offset))
-    for record in after_loss.get(CHANGED.name, ()):
+    for record in after_loss.get(CASE_CHANGES.name, ()):
         with contextlib.suppress(ValueError, KeyError):
             change = orjson.loads(record.value or b"")["data"]
             if change["kind"] in ("join", "retract") and change["outcome"] == "applied":

@@ -26,7 +26,7 @@ from deploy.verify.ledger import Ledger, read_ledger
 from deploy.verify.receipts import places_of
 from deploy.verify.run import settings_of
 from deploy.verify.wait_idle import wait_quiet
-from schemas.topics import ACTIONS, ASSESSED, CHANGED, ISSUED, RETRACTIONS, SUBMITTED, Topic
+from schemas.topics import ASSESSED, CASE_CHANGES, CASE_COMMANDS, NOTIFICATIONS, RETRACTIONS, SUBMITTED, Topic
 from tests.chaos.brokers import Cluster
 from tests.chaos.client import Client
 from tests.chaos.invariants import check
@@ -35,8 +35,8 @@ from tests.chaos.traffic import Load
 from tests.oracle.request_journal import Bookkeeper
 from tests.oracle.verify import verify
 
-SOURCES = (SUBMITTED, RETRACTIONS, ACTIONS)
-FACTS = (ASSESSED, CHANGED, ISSUED)
+SOURCES = (SUBMITTED, RETRACTIONS, CASE_COMMANDS)
+FACTS = (ASSESSED, CASE_CHANGES, NOTIFICATIONS)
 BREAKS = {"tail-lost:sources": SOURCES, "tail-lost:facts": FACTS}
 SHARE = 0.3
 NOTICED_WITHIN_S, READY_WITHIN_S, QUIET_WITHIN_S, RECOVERED_WITHIN_S = 60.0, 120.0, 120.0, 180.0

@@ -27,7 +27,7 @@ from schemas.codec import encode
 from schemas.envelope import Origin
 from schemas.security import AesGcmSealer, Keyring
 from schemas.signals.subjects import Subject
-from schemas.topics import ACTIONS, CHANGED, DELIVERED, ISSUED
+from schemas.topics import CASE_CHANGES, CASE_COMMANDS, DELIVERIES, NOTIFICATIONS
 from stream_processors.recovery.rebuild import rebuild, snapshot
 from stream_processors.runtime.crash_points import POINTS
 from stream_processors.runtime.log import KafkaLog, partition_of
@@ -61,10 +61,10 @@ class Track:
         self.number = itertools.count(int(time.time()))
 
     async def write(self, one: CaseChange) -> None:
-        partition = partition_of((one.case_id or "").encode(), CHANGED.partitions)
-        source = Origin(ACTIONS.name, partition, next(ACTION_OFFSETS))
+        partition = partition_of((one.case_id or "").encode(), CASE_CHANGES.partitions)
+        source = Origin(CASE_COMMANDS.name, partition, next(ACTION_OFFSETS))
         value = encode(
-            CHANGED,
+            CASE_CHANGES,
             one,
             id=f"changed-{source}",
             source="/track",
@@ -73,7 +73,7 @@ class Track:
             origin=source,
             subject=one.case_id,
         )
-        await self.log.append(CHANGED, {partition: [((one.case_id or "").encode(), value)]})
+        await self.log.append(CASE_CHANGES, {partition: [((one.case_id or "").encode(), value)]})
 
     async def notices(self, count: int, name: str) -> dict[str, list[str]]:
         """So many changes with notices to all banks and a request about another case; their ids by bank."""
@@ -264,7 +264,7 @@ async def test_an_emptied_redis_gives_the_same_inboxes_and_delivers_nothing_agai
     assert {key for key in lived.keys() | afresh.keys() if lived.get(key) != afresh.get(key)} == set()
     assert any("}y=" in key for key in lived), "what was received is among it"
     inboxes = without_marks(lived)
-    written = sum((await track.log.ends(ISSUED)).values())
+    written = sum((await track.log.ends(NOTIFICATIONS)).values())
     await track.redis.flushall()
 
     async def back() -> bool:
@@ -275,7 +275,9 @@ async def test_an_emptied_redis_gives_the_same_inboxes_and_delivers_nothing_agai
     again = Bank(stack, client, "bank-001")
     again.after = bank.after
     assert (await again.ask())["items"] == [], "a cursor outlives the Redis that it was given from"
-    assert sum((await track.log.ends(ISSUED)).values()) - written <= written, "echoes of the last poll, which may have held all"
+    assert sum((await track.log.ends(NOTIFICATIONS)).values()) - written <= written, (
+        "echoes of the last poll, which may have held all"
+    )
     more = await track.notices(3, "flushed")
     await until("and it goes on", lambda: again.has(more["bank-001"]), WAIT_S)
-    assert sum((await track.log.ends(DELIVERED)).values()) > 0
+    assert sum((await track.log.ends(DELIVERIES)).values()) > 0

@@ -19,7 +19,7 @@ from deploy.local.stack import Stack
 from schemas.security import AesGcmSealer, Keyring, Tokenizer
 from schemas.security.signal_protection import protect, signal_id
 from schemas.signals.retraction import FOREVER, Retraction
-from schemas.topics import ACTIONS, RETRACTIONS, SUBMITTED
+from schemas.topics import CASE_COMMANDS, RETRACTIONS, SUBMITTED
 from stream_processors.recovery.rebuild import digest, rebuild
 from stream_processors.runtime.log import KafkaLog
 from stream_processors.runtime.settings import Settings
@@ -106,7 +106,7 @@ async def test_a_signal_gets_its_receipt_and_its_case_a_place_in_the_queue_and_a
     opened = client.sealer.unseal(case.primary.sealed, f"{case.primary_signal_id}/{case.primary.token}")
     assert opened == "6222021000000001"
     claim = move("claim", case_id=case.case_id, revision=case.revision, action_id="claim-1")
-    await client.log.append_keyed(ACTIONS, [action_record(claim)])
+    await client.log.append_keyed(CASE_COMMANDS, [action_record(claim)])
     change = await _until("the outcome of the claim", lambda: client.views.action("claim-1"))
     assert change.outcome == "applied"
 

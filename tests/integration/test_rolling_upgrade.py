@@ -26,7 +26,7 @@ from deploy.local.tokens import mint
 from deploy.verify.ledger import Ledger
 from deploy.verify.run import settings_of
 from deploy.verify.wait_idle import wait_quiet
-from schemas.topics import ACTIONS, ASSESSED, CHANGED, DEADLETTER, SUBMITTED, Topic
+from schemas.topics import ASSESSED, CASE_CHANGES, CASE_COMMANDS, DEADLETTER, SUBMITTED, Topic
 from stream_processors.state.store import connect
 from stream_processors.views.api import RedisViews
 from tests.oracle.verify import verify
@@ -134,10 +134,10 @@ async def upgraded(stack: Stack, sender: Sender, tree: dict[str, str]) -> None:
     await sender.send(45)
     # A newer worker of each stage beside the present one.
     await asyncio.gather(*(asyncio.to_thread(stack.start_one, f"{stage}-1", env=tree) for stage in STAGES))
-    await until_both_write(stack, sender, (ASSESSED, CHANGED))
+    await until_both_write(stack, sender, (ASSESSED, CASE_CHANGES))
     # The newer gateway while present workers still read what it writes, then the last of these.
     await asyncio.to_thread(stack.restart, "gateway", env=tree)
-    await until_both_write(stack, sender, (SUBMITTED, ACTIONS))
+    await until_both_write(stack, sender, (SUBMITTED, CASE_COMMANDS))
     restarts = [asyncio.to_thread(stack.restart, f"{stage}-0", env=tree) for stage in STAGES]
     await asyncio.gather(sender.send(45), *restarts)
     known = await sender.send(0, again=True)

@@ -20,7 +20,7 @@ from deploy.local.stack import Stack
 from schemas.cases.case import ActionKind, ActionOutcome
 from schemas.codec import decode
 from schemas.envelope import Origin
-from schemas.topics import ACTIONS, CHANGED, SUBMITTED
+from schemas.topics import CASE_CHANGES, CASE_COMMANDS, SUBMITTED
 from stream_processors.recovery.rebuild import digest, rebuild
 from stream_processors.runtime.crash_points import POINTS
 from stream_processors.runtime.log import KafkaLog
@@ -60,7 +60,7 @@ class Day:
 
     async def open(self) -> None:
         await self.log.open()
-        self.track.at.update(await self.log.ends(ACTIONS))
+        self.track.at.update(await self.log.ends(CASE_COMMANDS))
 
     async def start(self, count: int, *, ms: int, step_ms: int = 0) -> None:
         for n in range(count):
@@ -80,7 +80,7 @@ class Day:
     async def at_rest(self) -> None:
         """Every answer is in the index."""
         stage, deadline = STAGES["timekeeper"], time.monotonic() + WAIT_S
-        while await places(self.redis, stage.namespace, "fc", CHANGED.partitions) != await self.log.ends(CHANGED):
+        while await places(self.redis, stage.namespace, "fc", CASE_CHANGES.partitions) != await self.log.ends(CASE_CHANGES):
             assert time.monotonic() < deadline
             await self.track.work()
             await asyncio.sleep(0.05)
@@ -162,17 +162,17 @@ async def test_a_case_that_nobody_acknowledges_is_told_of_by_the_real_track(day:
     policy["clocks"]["rules"] = [*rules, {**short, "escalate": escalate}]
     file = tmp_path / "policy.yaml"
     file.write_text(yaml.safe_dump(policy, allow_unicode=True), "utf-8")
-    before = await day.log.ends(CHANGED)
+    before = await day.log.ends(CASE_CHANGES)
     await asyncio.to_thread(stack.start_one, "track-0", env={"LIANDONG_POLICY_FILE": str(file)})
     joins = [join(f"case-{day.name}-{n}", f"join-{n}", signal_id=f"sig-{n}") for n in range(20)]
     for n, one in enumerate(joins):
-        await day.log.append_keyed(ACTIONS, [action_record(one, Origin(SUBMITTED.name, 0, n))])
+        await day.log.append_keyed(CASE_COMMANDS, [action_record(one, Origin(SUBMITTED.name, 0, n))])
 
     async def told() -> dict[str, list[str]]:
         found: dict[str, list[str]] = {}
-        for p, end in (await day.log.ends(CHANGED)).items():
-            async for records in day.log.read(CHANGED, p, before[p], end):
-                for change in (decode(CHANGED, record.value).data for record in records):
+        for p, end in (await day.log.ends(CASE_CHANGES)).items():
+            async for records in day.log.read(CASE_CHANGES, p, before[p], end):
+                for change in (decode(CASE_CHANGES, record.value).data for record in records):
                     if change.kind is ActionKind.CLOCK_DUE and change.outcome is ActionOutcome.APPLIED:
                         says = [one.says for one in change.notices]
                         found.setdefault(change.case_id, []).append(says[0] if says else "nobody")

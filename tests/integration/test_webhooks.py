@@ -20,7 +20,7 @@ from redis import Redis
 from connectors.client import verify_webhook
 from deploy.local.stack import Stack
 from deploy.local.tokens import mint
-from schemas.topics import ISSUED
+from schemas.topics import NOTIFICATIONS
 from stream_processors.runtime.crash_points import POINTS
 from stream_processors.runtime.log import KafkaLog
 from stream_processors.runtime.settings import Settings
@@ -114,7 +114,7 @@ class Party:
 
     async def issue(self, count: int) -> list[str]:
         found = [notice(next(_numbers), self.name, at=datetime.now(UTC)) for _ in range(count)]
-        await self.log.append_keyed(ISSUED, [notice_record(one, next(_numbers)) for one in found])
+        await self.log.append_keyed(NOTIFICATIONS, [notice_record(one, next(_numbers)) for one in found])
         return [hook_id(one) for one in found]
 
     async def took(self, wanted: list[str], within_s: float = WAIT_S) -> None:

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
-ACTIONS, CHANGED, ISSUED = "loop.actions.v1", "cases.changed.v1", "orders.issued.v1"
-OVERSIGHT, OVERSEEN = "assessments.actions.v1", "assessments.changed.v1"
+CASE_COMMANDS, CASE_CHANGES, NOTIFICATIONS = "cases.commands.v1", "cases.changed.v1", "notifications.issued.v1"
+APPRAISAL_COMMANDS, APPRAISAL_CHANGES = "appraisals.commands.v1", "appraisals.changed.v1"
 Link = tuple[str | int | None, ...]
 """What a request is known by in the book and in the log, without the name that the gateway gives it."""
 Place = tuple[int, int]
@@ -90,7 +90,7 @@ class Happened:
 
     def action(self, partition: int, offset: int, at_ms: int, value: bytes | None) -> None:
         try:
-            record = _record(value, ACTIONS)
+            record = _record(value, CASE_COMMANDS)
             data = record["data"]
             due = data.get("due")
             asked = (due["clock"], due["run"], due["step"]) if data["kind"] == "clock_due" else None
@@ -99,7 +99,7 @@ class Happened:
             return
 
     def change(self, partition: int, offset: int, at_ms: int, value: bytes | None) -> None:
-        source = _source(value, CHANGED, ACTIONS)
+        source = _source(value, CASE_CHANGES, CASE_COMMANDS)
         if source is None or source[1] != partition or (partition, source[2]) in self._counted:
             return
         self._counted.add((partition, source[2]))
@@ -118,7 +118,7 @@ class Happened:
         self.cases[data["case_id"]] = after
 
     def issue(self, partition: int, offset: int, at_ms: int, value: bytes | None) -> None:
-        source = _source(value, ISSUED, CHANGED)
+        source = _source(value, NOTIFICATIONS, CASE_CHANGES)
         if source is None or source[1:] in self._told:
             return
         self._told.add(source[1:])
@@ -127,7 +127,7 @@ class Happened:
 
     def oversee(self, partition: int, offset: int, at_ms: int, value: bytes | None) -> None:
         """What the coordination body asked for, by the number of its paper."""
-        source = _source(value, OVERSEEN, OVERSIGHT)
+        source = _source(value, APPRAISAL_CHANGES, APPRAISAL_COMMANDS)
         if source is None or source[1] != partition or (partition, source[2]) in self._overseen:
             return
         self._overseen.add((partition, source[2]))

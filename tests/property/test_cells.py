@@ -16,7 +16,7 @@ from schemas.envelope import Origin
 from schemas.scorecards import Counted
 from schemas.signals.assessed import AssessedSignal, Outcome
 from schemas.signals.retraction import FOREVER
-from schemas.topics import ASSESSED, CHANGED, SUBMITTED
+from schemas.topics import ASSESSED, CASE_CHANGES, SUBMITTED
 from stream_processors.domain.signals.retraction import standing_of
 from stream_processors.state import contributions as standing
 from stream_processors.state.coalesce import Sums
@@ -77,7 +77,7 @@ def _effects(one: AssessedSignal | Counted) -> list[Effect]:
     change = CaseChange.trusted(
         action_id=None, case_id=None, kind=None, outcome=ActionOutcome.APPLIED, at=T0, actor="x", counted=one
     )
-    return project_changed(decode(CHANGED, encode(CHANGED, change, **head), ChangeRow))
+    return project_changed(decode(CASE_CHANGES, encode(CASE_CHANGES, change, **head), ChangeRow))
 
 
 def _fold(redis: MemoryRedis, runs: list[list[Effect]]) -> None:

@@ -35,8 +35,8 @@ def _read(topic: Topic, raw: bytes | None) -> Any:
 @given(TOPIC, st.binary(max_size=200) | st.none())
 @example(TOPICS["signals.submitted.v1"], b'{"type": []}')
 @example(TOPICS["signals.submitted.v1"], b'{"type": {"a": 1}}')
-@example(TOPICS["loop.actions.v1"], b"[" * 100_000)
-@example(TOPICS["loop.actions.v1"], b'{"type": "\\ud800"}')
+@example(TOPICS["cases.commands.v1"], b"[" * 100_000)
+@example(TOPICS["cases.commands.v1"], b'{"type": "\\ud800"}')
 def test_any_bytes_are_a_record_or_a_codec_error(topic: Topic, raw: bytes | None) -> None:
     assert _read(topic, raw) is None
 

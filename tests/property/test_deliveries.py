@@ -20,7 +20,7 @@ from schemas.codec import decode
 from schemas.common import from_ms
 from schemas.envelope import Origin
 from schemas.notices import Notice
-from schemas.topics import ACTIONS, CHANGED, DELIVERED, ISSUED, SUBMITTED
+from schemas.topics import CASE_CHANGES, CASE_COMMANDS, DELIVERIES, NOTIFICATIONS, SUBMITTED
 from stream_processors.agents import track
 from stream_processors.state.fold_run import read_chunk
 from stream_processors.topology import STAGES
@@ -33,7 +33,7 @@ from tests.support.world import World, content
 
 FACTOR = int(os.environ.get("LIANDONG_HYPOTHESIS_FACTOR", "1"))
 RECIPIENTS = ("bank-001", "bank-002", "telecom-1", "public-security-630202")
-INBOX = next(stream for stream in STAGES["project"].streams if stream.topic is ISSUED)
+INBOX = next(stream for stream in STAGES["project"].streams if stream.topic is NOTIFICATIONS)
 POINTS = ["deliver.polled", "deliver.decided", "deliver.issued", "deliver.followed", "deliver.folded", "deliver.found"]
 MARK = st.fixed_dictionaries(
     {
@@ -110,7 +110,7 @@ class Recipients(Player):
             name = f"{self.joined}-{number}"
             action = join(f"case-{number}", action_id=f"join-{name}", signal_id=f"sig-{name}")
             # not by a stage: there is no such signal in the log, and a stage would have to have read one
-            self.world.submit(*action_record(action, Origin(SUBMITTED.name, number, self.joined), "test:joins"), ACTIONS)
+            self.world.submit(*action_record(action, Origin(SUBMITTED.name, number, self.joined), "test:joins"), CASE_COMMANDS)
 
     async def round(self, limit: int) -> None:
         for stage in ("track", "deliver", "project"):
@@ -119,12 +119,12 @@ class Recipients(Player):
 
     async def said(self, one: dict[str, Any]) -> None:
         """A mark about a notice that there is, or that will be."""
-        known = [decode(ISSUED, record.value).data.notice for record in self.world.log.all(ISSUED)]
+        known = [decode(NOTIFICATIONS, record.value).data.notice for record in self.world.log.all(NOTIFICATIONS)]
         if known:
             notice = known[one["notice"] % len(known)]
             way = {"way": one["way"], "notice_id": notice.notice_id, "noticed_at": notice.at}
             at = from_ms(self.world.clock.ms - 1000 * one["second"])
-            self.world.submit(*mark_record(mark(one["state"], 0, notice.recipient, at, **way)), DELIVERED)
+            self.world.submit(*mark_record(mark(one["state"], 0, notice.recipient, at, **way)), DELIVERIES)
 
 
 async def play(history: list[Any]) -> Recipients:
@@ -141,14 +141,14 @@ async def play(history: list[Any]) -> Recipients:
 def wanted(world: World) -> list[Any]:
     """Every change that counts: of each action the first."""
     found = {}
-    for record in world.log.all(CHANGED):
-        envelope = decode(CHANGED, record.value)
+    for record in world.log.all(CASE_CHANGES):
+        envelope = decode(CASE_CHANGES, record.value)
         found.setdefault(envelope.origin, (record, envelope.data))
     return list(found.values())
 
 
 def counted(world: World, p: int) -> list[Any]:
-    records = world.log.all(ISSUED, p)
+    records = world.log.all(NOTIFICATIONS, p)
     return list(read_chunk(INBOX, p, records, {}).counted) if records else []
 
 
@@ -158,13 +158,13 @@ def test_every_notice_stands_once_in_its_recipients_inbox(history: list[Any]) ->
     player = asyncio.run(play(history))
     world = player.world
     changes = wanted(world)
-    told = [one for p in range(ISSUED.partitions) for one in counted(world, p)]
+    told = [one for p in range(NOTIFICATIONS.partitions) for one in counted(world, p)]
     assert sorted(one.envelope.data.notice.notice_id for one in told) == sorted(
         notice.notice_id for _, change in changes for notice in change.notices
     )
-    for p in range(ISSUED.partitions):
+    for p in range(NOTIFICATIONS.partitions):
         sources = [tuple(map(int, one.envelope.origin.rsplit("/", 3)[1:])) for one in counted(world, p)]
-        for q in range(CHANGED.partitions):
+        for q in range(CASE_CHANGES.partitions):
             own = [source for source in sources if source[0] == q]
             assert own == sorted(set(own)), "in the order of what caused them"
     asked = {one.data.action_id for one in requests(world)}
@@ -208,8 +208,8 @@ def test_the_place_of_deliver_is_never_past_what_was_not_written(history: list[A
         return player.world
 
     world = asyncio.run(lost())
-    told = [one.envelope.data.notice.notice_id for p in range(ISSUED.partitions) for one in counted(world, p)]
+    told = [one.envelope.data.notice.notice_id for p in range(NOTIFICATIONS.partitions) for one in counted(world, p)]
     assert sorted(told) == sorted(notice.notice_id for _, change in wanted(world) for notice in change.notices)
-    assert {one.key for one in world.log.all(ACTIONS)} >= {
+    assert {one.key for one in world.log.all(CASE_COMMANDS)} >= {
         action.case_id.encode() for _, change in wanted(world) for action in change.follows
     }

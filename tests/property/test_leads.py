@@ -24,7 +24,7 @@ from schemas.cases.case import Action, ActionKind, Case, CaseChange, Disposition
 from schemas.codec import decode, encode
 from schemas.common import from_ms
 from schemas.signals.assessed import AssessedSignal
-from schemas.topics import ACTIONS, ASSESSED, CHANGED, RETRACTIONS, SUBMITTED
+from schemas.topics import ASSESSED, CASE_CHANGES, CASE_COMMANDS, RETRACTIONS, SUBMITTED
 from stream_processors.domain.signals.leads import match_name
 from stream_processors.domain.signals.routing import case_id
 from stream_processors.views.allowed_actions import concerns, feedback_of
@@ -89,13 +89,13 @@ def _act(world: World, what: str, number: int, who: str, kind: str, subject: int
     else:
         more = {"disposition": Disposition.CONFIRMED if minor < 1000 else Disposition.FALSE_POSITIVE} if what == "dispose" else {}
         action, actor = Action(**whole, kind=ActionKind(what), officer="wang", **more), "officer:wang"
-    value = encode(ACTIONS, action, id=action.action_id, source="/gateway", actor=actor, time=T0, subject=action.case_id)
-    world.submit(action.case_id.encode(), value, ACTIONS)
+    value = encode(CASE_COMMANDS, action, id=action.action_id, source="/gateway", actor=actor, time=T0, subject=action.case_id)
+    world.submit(action.case_id.encode(), value, CASE_COMMANDS)
 
 
 def seen_by(world: World, who: str) -> bytes:
     """All that an institution can read: receipts with feedback, its cases, its notices, the answers to what it did."""
-    changes = [decode(CHANGED, record.value).data for record in world.log.all(CHANGED)]
+    changes = [decode(CASE_CHANGES, record.value).data for record in world.log.all(CASE_CHANGES)]
     cases: dict[str, Case] = {}
     for change in changes:
         if change.case is not None and change.case.revision > getattr(cases.get(change.case.case_id), "revision", -1):
@@ -136,7 +136,7 @@ def _answer(change: CaseChange) -> Any:
 
 
 def officers_acts(world: World) -> set[Any]:
-    changes = [decode(CHANGED, record.value).data for record in world.log.all(CHANGED)]
+    changes = [decode(CASE_CHANGES, record.value).data for record in world.log.all(CASE_CHANGES)]
     return {(one.action_id, one.outcome) for one in changes if one.actor == "officer:wang"}
 
 
@@ -242,6 +242,6 @@ def test_every_story_reads_the_same_without_the_leads_of_others(steps: list[Step
 def test_officers_still_see_that_leads_bear_out_one_another() -> None:
     """The control: to officers a second lead is worth more, and both are in one case."""
     world = asyncio.run(play(list(enumerate(STORIES["a lead, and the same kind asks"]))))
-    case = decode(CHANGED, world.log.all(CHANGED)[-1].value).data.case
+    case = decode(CASE_CHANGES, world.log.all(CASE_CHANGES)[-1].value).data.case
     assert (case.institutions, case.leads_only, case.severity) == (("bank-a", "telecom-d"), True, "critical")
     assert [reason.rule for reason in case.signals[0].reasons] == ["kind", "freshness", "velocity", "institutions"]

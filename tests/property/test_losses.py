@@ -16,7 +16,18 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from schemas.codec import decode
-from schemas.topics import ACTIONS, ASSESSED, CHANGED, DELIVERED, ISSUED, OVERSEEN, OVERSIGHT, RETRACTIONS, SUBMITTED, Topic
+from schemas.topics import (
+    APPRAISAL_CHANGES,
+    APPRAISAL_COMMANDS,
+    ASSESSED,
+    CASE_CHANGES,
+    CASE_COMMANDS,
+    DELIVERIES,
+    NOTIFICATIONS,
+    RETRACTIONS,
+    SUBMITTED,
+    Topic,
+)
 from stream_processors.runtime.log import DamagedLog
 from stream_processors.state.restore import OtherLog
 from tests.support.builders import account, retraction, retraction_record, submission, submitted
@@ -24,7 +35,17 @@ from tests.support.memory_store import MemoryRedis
 from tests.support.world import World, content, sources
 
 FACTOR = int(os.environ.get("LIANDONG_HYPOTHESIS_FACTOR", "1"))
-TOPICS = (SUBMITTED, RETRACTIONS, ASSESSED, ACTIONS, CHANGED, ISSUED, DELIVERED, OVERSIGHT, OVERSEEN)
+TOPICS = (
+    SUBMITTED,
+    RETRACTIONS,
+    ASSESSED,
+    CASE_COMMANDS,
+    CASE_CHANGES,
+    NOTIFICATIONS,
+    DELIVERIES,
+    APPRAISAL_COMMANDS,
+    APPRAISAL_CHANGES,
+)
 STAGES = ("assess", "track", "deliver", "timekeeper", "webhook", "project")
 ACT = st.one_of(
     st.tuples(st.just("submit"), st.integers(0, 2), st.integers(1, 6)),
@@ -158,7 +179,7 @@ def live_joins_of(world: World) -> set[str]:
     """The joins that count, were not taken back, and whose signals the log has not lost."""
     there = {(record.partition, record.offset) for record in world.log.all(SUBMITTED)}
     joined, gone = set(), set()
-    for changes in sources(world.log.all(CHANGED), CHANGED, ACTIONS).values():
+    for changes in sources(world.log.all(CASE_CHANGES), CASE_CHANGES, CASE_COMMANDS).values():
         change = changes[0].data
         if change.outcome != "applied":
             continue
@@ -174,14 +195,14 @@ def live_joins_of(world: World) -> set[str]:
 def joins_of(world: World) -> Counter[str]:
     """How often each signal joined a case, by the changes that count."""
     joined: Counter[str] = Counter()
-    for changes in sources(world.log.all(CHANGED), CHANGED, ACTIONS).values():
+    for changes in sources(world.log.all(CASE_CHANGES), CASE_CHANGES, CASE_COMMANDS).values():
         change = changes[0].data
         joined.update([change.action_id] if change.kind == "join" and change.outcome == "applied" else [])
     return joined
 
 
 async def check(world: World) -> None:
-    for topic, about in ((ASSESSED, SUBMITTED), (ASSESSED, RETRACTIONS), (CHANGED, ACTIONS)):
+    for topic, about in ((ASSESSED, SUBMITTED), (ASSESSED, RETRACTIONS), (CASE_CHANGES, CASE_COMMANDS)):
         decided = sources(world.log.all(topic), topic, about).keys()
         there = {(record.partition, record.offset) for record in world.log.all(about)}
         assert there <= decided, f"{about.name}: without a fact: {sorted(there - decided)}"
@@ -195,10 +216,10 @@ async def check(world: World) -> None:
     named = {name.removeprefix("join-") for name in sent}
     assert live_joins_of(world) <= named, f"counts, and no fact says so: {live_joins_of(world) - named}"
     asked, told = Counter[str](), Counter[str]()
-    for changes in sources(world.log.all(CHANGED), CHANGED, ACTIONS).values():
+    for changes in sources(world.log.all(CASE_CHANGES), CASE_CHANGES, CASE_COMMANDS).values():
         asked.update(f"{one.recipient} {one.notice_id}" for one in changes[0].data.notices)
-    for record in world.log.all(ISSUED):
-        notice = decode(ISSUED, record.value).data.notice
+    for record in world.log.all(NOTIFICATIONS):
+        notice = decode(NOTIFICATIONS, record.value).data.notice
         told[f"{notice.recipient} {notice.notice_id}"] += 1
     assert asked.keys() <= told.keys(), f"never issued: {asked.keys() - told.keys()}"
 

@@ -23,7 +23,7 @@ from schemas.signals.assessed import Outcome
 from schemas.signals.hubs import MEASURED
 from schemas.signals.retraction import FOREVER, name_of
 from schemas.signals.submission import SubmittedSignal
-from schemas.topics import ACTIONS, ASSESSED, CHANGED, DEADLETTER, RETRACTIONS, SUBMITTED
+from schemas.topics import ASSESSED, CASE_CHANGES, CASE_COMMANDS, DEADLETTER, RETRACTIONS, SUBMITTED
 from stream_processors.agents import assess
 from stream_processors.domain.signals.evidence_sets import flows, victims
 from stream_processors.domain.signals.leads import match_name
@@ -105,7 +105,7 @@ STEP = st.one_of(
     st.tuples(st.just("officer"), OFFICER),
     st.tuples(st.just("officer"), OFFICER),
     st.tuples(st.just("retry"), st.integers(0, 5)),
-    st.tuples(st.just("poison"), st.sampled_from([SUBMITTED, RETRACTIONS, ACTIONS]), st.integers(0, 7), POISON),
+    st.tuples(st.just("poison"), st.sampled_from([SUBMITTED, RETRACTIONS, CASE_COMMANDS]), st.integers(0, 7), POISON),
     st.tuples(st.just("die"), st.sampled_from(IN_PROCESS), st.integers(1, 2)),
     st.tuples(st.just("restart"), STAGE, st.integers(0, 1)),
     st.tuples(st.just("rebalance"), STAGE, st.integers(0, 255)),
@@ -225,23 +225,25 @@ class Player:
             self.ledger[partition, offset] = None
 
     async def officer(self, one: dict[str, Any]) -> None:
-        cases = sorted({record.key for record in self.world.log.all(ACTIONS) if record.key and record.key != b"key"})
+        cases = sorted({record.key for record in self.world.log.all(CASE_COMMANDS) if record.key and record.key != b"key"})
         case_id = cases[one["case"] % len(cases)].decode() if cases else "case-unknown"
         revision = None
         if one["behind"] is not None:
             known = [
-                decode(CHANGED, record.value).data for record in self.world.log.all(CHANGED) if record.key == case_id.encode()
+                decode(CASE_CHANGES, record.value).data
+                for record in self.world.log.all(CASE_CHANGES)
+                if record.key == case_id.encode()
             ]
             latest = max([change.revision or 0 for change in known], default=0)
             revision = latest - one["behind"]
         name = f"act-{len(self.actions)}"
         action = move(one["kind"], one["officer"], case_id, action_id=name, revision=revision, lease_s=one["lease_s"])
         self.actions.append(action_record(action))
-        self.world.submit(*self.actions[-1], ACTIONS)
+        self.world.submit(*self.actions[-1], CASE_COMMANDS)
 
     async def retry(self, back: int) -> None:
         if self.actions:
-            self.world.submit(*self.actions[-1 - back % len(self.actions)], ACTIONS)
+            self.world.submit(*self.actions[-1 - back % len(self.actions)], CASE_COMMANDS)
 
     async def poll(self, stage: str, worker: int, limit: int, plan: Any, rewind: int) -> None:
         await self.world.poll(stage, worker, limit, plan=plan, rewind=rewind)
@@ -476,7 +478,7 @@ def each_join_is_applied_once(player: Player, facts: dict[tuple[int, int], Any])
         for queue in one.queues
     )
     applied: Counter[tuple[str, str]] = Counter()
-    for envelopes in sources(player.world.log.all(CHANGED), CHANGED).values():
+    for envelopes in sources(player.world.log.all(CASE_CHANGES), CASE_CHANGES).values():
         change = envelopes[0].data
         if change.kind in (ActionKind.JOIN, ActionKind.RETRACT) and change.outcome is not ActionOutcome.ECHO:
             assert change.outcome is ActionOutcome.APPLIED
@@ -488,8 +490,8 @@ def each_join_is_applied_once(player: Player, facts: dict[tuple[int, int], Any])
 def cases_add_up(player: Player, facts: dict[tuple[int, int], Any]) -> None:
     """The last revision of each case says what the live facts routed there, counted by hand."""
     last = {}
-    for record in player.world.log.all(CHANGED):
-        change = decode(CHANGED, record.value).data
+    for record in player.world.log.all(CASE_CHANGES):
+        change = decode(CASE_CHANGES, record.value).data
         if change.case is not None and change.revision > (last[change.case_id].revision if change.case_id in last else 0):
             last[change.case_id] = change.case
     routed: defaultdict[str, list[Any]] = defaultdict(list)
@@ -513,10 +515,10 @@ def revisions_go_up_by_one_and_refusals_change_nothing(player: Player) -> None:
     """Also: at most one holder, and an officer's action is applied at most once."""
     cases: dict[str, Any] = {}
     applied: Counter[tuple[str, str]] = Counter()
-    for records in [player.world.log.all(CHANGED, p) for p in range(CHANGED.partitions)]:
+    for records in [player.world.log.all(CASE_CHANGES, p) for p in range(CASE_CHANGES.partitions)]:
         seen: set[tuple[int, int]] = set()
         for record in records:
-            envelope = decode(CHANGED, record.value)
+            envelope = decode(CASE_CHANGES, record.value)
             origin = Origin.parse(envelope.origin)
             if (origin.partition, origin.offset) in seen:
                 continue
@@ -571,5 +573,5 @@ def views_count_every_fact_once(player: Player, facts: dict[tuple[int, int], Any
     assert {k: n for k, n in counters.items() if not k.startswith("action_")} == dict(wanted)
     held = [fact for fact in facts.values() if fact.outcome in (Outcome.ASSESSED, Outcome.RESEND, Outcome.RETRACTED)]
     assert receipts == {f"r:{name_of(fact.signal_id, fact.version)}" for fact in held}
-    changes = sources(player.world.log.all(CHANGED), CHANGED)
+    changes = sources(player.world.log.all(CASE_CHANGES), CASE_CHANGES)
     assert sum(n for k, n in counters.items() if k.startswith("action_")) == len(changes)

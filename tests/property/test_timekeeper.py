@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from schemas.deadlines import Clocks
-from schemas.topics import ACTIONS, CHANGED, PARTITIONS
+from schemas.topics import CASE_CHANGES, CASE_COMMANDS, PARTITIONS
 from stream_processors.runtime.crash_points import POINTS
 from tests.support.crashing import Crasher, crashing
 from tests.support.ticking import Ticking, own_time
@@ -94,12 +94,12 @@ async def _act(day: Ticking, crasher: Crasher, what: str, *how: Any) -> None:
     elif what == "flush":
         day.world.redis["timekeeper"].flush(how[0])
     elif what == "echo":  # a track that lived on writes a fact a second time
-        facts = [record for record in day.world.log.all(CHANGED, how[0]) if record.key]
+        facts = [record for record in day.world.log.all(CASE_CHANGES, how[0]) if record.key]
         if facts:
             echo = facts[how[1] % len(facts)]
-            day.world.log.put(CHANGED, how[0], echo.key, echo.value)
+            day.world.log.put(CASE_CHANGES, how[0], echo.key, echo.value)
     else:
-        day.world.log.put(CHANGED, how[0], None, b"nothing that anybody of ours wrote")
+        day.world.log.put(CASE_CHANGES, how[0], None, b"nothing that anybody of ours wrote")
 
 
 async def _day(acts: list[Any]) -> None:
@@ -155,6 +155,6 @@ def test_on_a_day_when_nothing_goes_wrong_nothing_is_asked_for_twice_and_all_wit
             assert refused.keys() <= {"stale-run"}, "and for clocks that were ended while they were asked for"
             assert calm.asked() == sum(calm.track.fired.values()) + sum(calm.track.refused.values())
             assert all(late <= 1000 for late in calm.track.late_ms.values())
-            assert len(calm.world.log.all(ACTIONS)) == len(wishes) + calm.asked()
+            assert len(calm.world.log.all(CASE_COMMANDS)) == len(wishes) + calm.asked()
 
     asyncio.run(day())

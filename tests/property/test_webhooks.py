@@ -221,9 +221,9 @@ def check(player: Player) -> None:
 
 def _others(player: Player, state: DeliveryState) -> list[Any]:
     from schemas.codec import decode
-    from schemas.topics import DELIVERED
+    from schemas.topics import DELIVERIES
 
-    found = [decode(DELIVERED, record.value).data for record in player.world.log.all(DELIVERED)]
+    found = [decode(DELIVERIES, record.value).data for record in player.world.log.all(DELIVERIES)]
     return [one for one in found if one.state is state]
 
 

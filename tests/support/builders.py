@@ -17,7 +17,7 @@ from schemas.signals.assessed import AssessedSignal
 from schemas.signals.hubs import Hubs
 from schemas.signals.retraction import FOREVER, Retraction, Standing
 from schemas.signals.submission import SignalIn, SubmittedSignal
-from schemas.topics import ACTIONS, ASSESSED, CHANGED, RETRACTIONS, SUBMITTED, Topic
+from schemas.topics import ASSESSED, CASE_CHANGES, CASE_COMMANDS, RETRACTIONS, SUBMITTED, Topic
 from stream_processors.domain.cases import decide as case
 from stream_processors.domain.signals import decision as assess
 from stream_processors.domain.signals.features import Features, Observed
@@ -172,14 +172,14 @@ def action_record(action: Action, origin: Origin | None = None, actor: str | Non
     actor = actor or (f"officer:{action.officer}" if action.officer else "stage:assess")
     source = "/gateway" if action.officer else "/assess"
     value = encode(
-        ACTIONS, action, id=action.action_id, source=source, actor=actor, time=T0, origin=origin, subject=action.case_id
+        CASE_COMMANDS, action, id=action.action_id, source=source, actor=actor, time=T0, origin=origin, subject=action.case_id
     )
     return action.case_id.encode(), value
 
 
 def fact_record(data: Any, topic: Topic, partition: int, offset: int, now: datetime = T0, actor: str = "stage:test") -> bytes:
     """The value of a fact about the source record at `partition`/`offset`."""
-    source = {ASSESSED.name: SUBMITTED, CHANGED.name: ACTIONS}[topic.name]
+    source = {ASSESSED.name: SUBMITTED, CASE_CHANGES.name: CASE_COMMANDS}[topic.name]
     origin = Origin(source.name, partition, offset)
     return encode(topic, data, id=f"{topic.name}-{partition}:{offset}", source="/test", actor=actor, time=now, origin=origin)
 

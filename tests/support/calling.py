@@ -11,7 +11,7 @@ from schemas.common import from_ms
 from schemas.notices import Notice
 from schemas.notifications.delivery import DeliveryMark
 from schemas.notifications.webhook import Endpoint
-from schemas.topics import DELIVERED, ENDPOINTS, ISSUED
+from schemas.topics import DELIVERIES, ENDPOINTS, NOTIFICATIONS
 from stream_processors.agents.webhook import Webhook
 from stream_processors.runtime.log import partition_of
 from tests.support.deliveries import mark, notice
@@ -68,15 +68,15 @@ class Calling:
 
     def issue(self, n: int, recipient: str = "bank-001", **over: Any) -> Notice:
         one = notice(n, recipient, at=self.now, **over)
-        partition, place = self.world.submit(*notice_record(one, n), ISSUED)
-        assert partition == partition_of(recipient.encode(), ISSUED.partitions)
+        partition, place = self.world.submit(*notice_record(one, n), NOTIFICATIONS)
+        assert partition == partition_of(recipient.encode(), NOTIFICATIONS.partitions)
         self.notices[one.notice_id] = one, place
         return one
 
     def say(self, state: str, one: Notice, **over: Any) -> None:
         """What somebody else marks: acknowledged, replayed."""
         said = mark(state, recipient=one.recipient, at=self.now, notice_id=one.notice_id, way="api", noticed_at=one.at, **over)
-        self.world.submit(one.recipient.encode(), mark_value(said), DELIVERED)
+        self.world.submit(one.recipient.encode(), mark_value(said), DELIVERIES)
 
     def replay(self, one: Notice, **over: Any) -> None:
         self.say("replayed", one, place=self.notices[one.notice_id][1], **over)
@@ -125,4 +125,4 @@ class Calling:
 
 def mark_value(one: DeliveryMark) -> bytes:
     name, actor = f"mark-{one.state}", f"institution:{one.recipient}"
-    return encode(DELIVERED, one, id=name, source="/gateway", actor=actor, time=one.at, subject=one.recipient)
+    return encode(DELIVERIES, one, id=name, source="/gateway", actor=actor, time=one.at, subject=one.recipient)

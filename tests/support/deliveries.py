@@ -10,7 +10,7 @@ from schemas.codec import decode, encode
 from schemas.notices import Notice
 from schemas.notifications.delivery import DeliveryMark
 from schemas.signals.subjects import Subject
-from schemas.topics import ACTIONS, CHANGED, DELIVERED, ISSUED
+from schemas.topics import CASE_CHANGES, CASE_COMMANDS, DELIVERIES, NOTIFICATIONS
 from stream_processors.runtime.log import partition_of
 from tests.support.builders import SEALER, T0, fact_record, opened_case
 from tests.support.order_builders import Desk, issue
@@ -62,9 +62,9 @@ def ordered(n: int = 0, order_id: str = "ord-1", basis: str | None = None) -> Ca
 
 def put_change(world: Any, one: CaseChange, partition: int = 0, action: int | None = None) -> int:
     """Appends the change as `track` would, about the action at this offset (the change's own by default); its offset."""
-    offset = len(world.log.all(CHANGED, partition))
-    value = fact_record(one, CHANGED, partition, offset if action is None else action)
-    return int(world.log.put(CHANGED, partition, (one.case_id or "").encode(), value))
+    offset = len(world.log.all(CASE_CHANGES, partition))
+    value = fact_record(one, CASE_CHANGES, partition, offset if action is None else action)
+    return int(world.log.put(CASE_CHANGES, partition, (one.case_id or "").encode(), value))
 
 
 def mark(state: str = "received", n: int = 0, recipient: str = "bank-001", at: datetime = T0, **over: Any) -> DeliveryMark:
@@ -75,21 +75,21 @@ def mark(state: str = "received", n: int = 0, recipient: str = "bank-001", at: d
 def mark_record(one: DeliveryMark) -> tuple[bytes, bytes]:
     """Key and value as the gateway appends them."""
     actor = f"institution:{one.recipient}"
-    value = encode(DELIVERED, one, id=f"mark-{one.state}", source="/gateway", actor=actor, time=one.at, subject=one.recipient)
+    value = encode(DELIVERIES, one, id=f"mark-{one.state}", source="/gateway", actor=actor, time=one.at, subject=one.recipient)
     return one.recipient.encode(), value
 
 
 def issued(world: Any) -> list[Any]:
-    """The envelopes of orders.issued.v1 by partition and offset."""
-    return [decode(ISSUED, record.value) for record in world.log.all(ISSUED)]
+    """The envelopes of notifications.issued.v1 by partition and offset."""
+    return [decode(NOTIFICATIONS, record.value) for record in world.log.all(NOTIFICATIONS)]
 
 
 def requests(world: Any) -> list[Any]:
     """The envelopes of what deliver asked of other cases."""
-    found = [decode(ACTIONS, record.value) for record in world.log.all(ACTIONS)]
+    found = [decode(CASE_COMMANDS, record.value) for record in world.log.all(CASE_COMMANDS)]
     return [one for one in found if one.actor == "stage:deliver"]
 
 
 def where(recipient: str) -> int:
     """The partition of a recipient."""
-    return partition_of(recipient.encode(), ISSUED.partitions)
+    return partition_of(recipient.encode(), NOTIFICATIONS.partitions)

@@ -18,15 +18,15 @@ import orjson
 from schemas.codec import decode
 from schemas.signals.assessed import Outcome
 from schemas.topics import (
-    ACTIONS,
+    APPRAISAL_CHANGES,
+    APPRAISAL_COMMANDS,
     ASSESSED,
-    CHANGED,
+    CASE_CHANGES,
+    CASE_COMMANDS,
     DEADLETTER,
-    DELIVERED,
+    DELIVERIES,
     ENDPOINTS,
-    ISSUED,
-    OVERSEEN,
-    OVERSIGHT,
+    NOTIFICATIONS,
     RETRACTIONS,
     SUBMITTED,
     TOPICS,
@@ -121,9 +121,9 @@ async def _story() -> dict[Topic, dict[str, bytes]]:
     await world.poll("assess", 0)
     found[ASSESSED]["refused"] = world.log.all(ASSESSED, 0)[-1].value or b""
     found[DEADLETTER]["unreadable_signal"] = world.log.all(DEADLETTER)[-1].value or b""
-    joins = world.log.all(ACTIONS)
-    found[ACTIONS]["join"] = joins[0].value or b""
-    case_id, queue = (joins[0].key or b"").decode(), decode(ACTIONS, joins[0].value).data.queue
+    joins = world.log.all(CASE_COMMANDS)
+    found[CASE_COMMANDS]["join"] = joins[0].value or b""
+    case_id, queue = (joins[0].key or b"").decode(), decode(CASE_COMMANDS, joins[0].value).data.queue
     await world.poll("track", 0)
     changes: list[tuple[str, Any]] = []
     for number, (kind, officer, more) in enumerate(
@@ -139,13 +139,13 @@ async def _story() -> dict[Topic, dict[str, bytes]]:
     ):
         action = move(kind, officer, case_id, action_id=f"act-{number}", queue=queue, **more)
         key, value = action_record(action)
-        world.submit(key, value, ACTIONS)
+        world.submit(key, value, CASE_COMMANDS)
         world.clock.forward(40)
         await world.poll("track", 0)
-        found[ACTIONS].setdefault(kind, value)
+        found[CASE_COMMANDS].setdefault(kind, value)
         changes.append((kind, value))
-    world.submit(*action_record(move("claim", "officer-a", case_id, action_id="act-0")), ACTIONS)
-    world.log.put(ACTIONS, 0, b"?", b"{}")
+    world.submit(*action_record(move("claim", "officer-a", case_id, action_id="act-0")), CASE_COMMANDS)
+    world.log.put(CASE_COMMANDS, 0, b"?", b"{}")
     await world.poll("track", 0)
     for name, value in (await _taken_back(world)).items():
         found[RETRACTIONS].setdefault(name, value)
@@ -154,11 +154,13 @@ async def _story() -> dict[Topic, dict[str, bytes]]:
         found[ASSESSED].setdefault(fact.outcome.value, record.value or b"") if fact.outcome in TAKEN_BACK else None
         if fact.outcome is Outcome.RETRACTED or fact.version > 1:
             found[ASSESSED].setdefault("retracted" if fact.version == 1 else "assessed_correction", record.value or b"")
-    found[ACTIONS]["retract"] = next(r.value or b"" for r in world.log.all(ACTIONS) if b'"kind":"retract"' in (r.value or b""))
-    for record in world.log.all(CHANGED):
-        change = decode(CHANGED, record.value).data
+    found[CASE_COMMANDS]["retract"] = next(
+        r.value or b"" for r in world.log.all(CASE_COMMANDS) if b'"kind":"retract"' in (r.value or b"")
+    )
+    for record in world.log.all(CASE_CHANGES):
+        change = decode(CASE_CHANGES, record.value).data
         name = f"{change.outcome.value}_{change.kind.value if change.kind else 'unreadable'}"
-        found[CHANGED].setdefault(name + "_with_verdict" * (change.verdict is not None), record.value or b"")
+        found[CASE_CHANGES].setdefault(name + "_with_verdict" * (change.verdict is not None), record.value or b"")
     found[DEADLETTER]["unreadable_action"] = world.log.all(DEADLETTER)[-1].value or b""
     await _raw_story(found)
     await _oversight_story(found)
@@ -182,9 +184,9 @@ async def _hooks(found: dict[Topic, dict[str, bytes]]) -> None:
         calling.receivers.says[url_of("hook-1")] = status
         calling.issue(n)
         await calling.work()
-        found[DELIVERED].setdefault(name, calling.world.log.all(DELIVERED)[-1].value or b"")
+        found[DELIVERIES].setdefault(name, calling.world.log.all(DELIVERIES)[-1].value or b"")
         calling.world.clock.forward(60)
-    del found[DELIVERED]["gone"]
+    del found[DELIVERIES]["gone"]
     records = calling.world.log.all(ENDPOINTS)
     found[ENDPOINTS] |= {name: one.value or b"" for name, one in zip(("registered", "switched_off"), records, strict=True)}
 
@@ -210,12 +212,12 @@ async def _oversight_story(found: dict[Topic, dict[str, bytes]]) -> None:
     for name, request in story.items():
         actor = "institution:bank-001" if name == "campaign_tell" else "officer:coordinator-1"
         key, value = oversight_record(request, actor)
-        world.submit(key, value, OVERSIGHT)
+        world.submit(key, value, APPRAISAL_COMMANDS)
         world.clock.forward(60)
         await world.drain()
-        found[OVERSIGHT][name] = value
-        newest = max(world.log.all(OVERSEEN), key=lambda record: record.timestamp_ms)
-        found[OVERSEEN]["refused" if name == "data_find_by_a_unit" else name] = newest.value or b""
+        found[APPRAISAL_COMMANDS][name] = value
+        newest = max(world.log.all(APPRAISAL_CHANGES), key=lambda record: record.timestamp_ms)
+        found[APPRAISAL_CHANGES]["refused" if name == "data_find_by_a_unit" else name] = newest.value or b""
 
 
 async def _raw_story(found: dict[Topic, dict[str, bytes]]) -> None:
@@ -247,9 +249,9 @@ async def _deliveries(found: dict[Topic, dict[str, bytes]]) -> None:
     for number, one in enumerate([ordered(), change(1, (executed,), orders=ordered().case.orders)]):
         put_change(world, one)
         await world.poll("deliver", 0)
-        found[CHANGED].setdefault("applied_with_notices", _newest_of(world, CHANGED, 0)) if number == 0 else None
+        found[CASE_CHANGES].setdefault("applied_with_notices", _newest_of(world, CASE_CHANGES, 0)) if number == 0 else None
     names = {b"bank-001": "order", b"public-security-630202": "answer_of_an_order"}
-    found[ISSUED] |= {names[record.key or b""]: record.value or b"" for record in world.log.all(ISSUED)}
+    found[NOTIFICATIONS] |= {names[record.key or b""]: record.value or b"" for record in world.log.all(NOTIFICATIONS)}
     way = {"noticed_at": after(), "notice_id": "act-issue-ord-1/ord-1/0"}
     marks = {
         "received": mark("received", at=after(seconds=2), **way),
@@ -257,7 +259,7 @@ async def _deliveries(found: dict[Topic, dict[str, bytes]]) -> None:
         "parked": mark("parked", at=after(hours=20), **{**way, "way": "webhook"}, attempt=12, detail="the endpoint answered 500"),
         "replayed": mark("replayed", at=after(hours=21), **{**way, "way": "api"}),
     }
-    found[DELIVERED] |= {name: mark_record(one)[1] for name, one in marks.items()}
+    found[DELIVERIES] |= {name: mark_record(one)[1] for name, one in marks.items()}
 
 
 def _newest_of(world: Any, topic: Topic, partition: int) -> bytes:

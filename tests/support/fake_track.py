@@ -15,7 +15,7 @@ from schemas.codec import decode, encode
 from schemas.common import from_ms
 from schemas.deadlines import Clock, Clocks
 from schemas.envelope import Origin
-from schemas.topics import ACTIONS, CHANGED
+from schemas.topics import CASE_CHANGES, CASE_COMMANDS
 from stream_processors.domain.deadlines import deadlines as domain
 from stream_processors.runtime.log import Log, Record
 from tests.support.builders import opened_case
@@ -41,31 +41,31 @@ class FakeTrack:
         action = Action.trusted(
             action_id=f"{self._wishes} {wish}", case_id=case_id, kind=ActionKind.ACKNOWLEDGE, queue="q", officer="officer-a"
         )
-        value = encode(ACTIONS, action, id=action.action_id, source="/gateway", actor="officer:officer-a", time=from_ms(0))
-        await self.log.append_keyed(ACTIONS, [(case_id.encode(), value)])
+        value = encode(CASE_COMMANDS, action, id=action.action_id, source="/gateway", actor="officer:officer-a", time=from_ms(0))
+        await self.log.append_keyed(CASE_COMMANDS, [(case_id.encode(), value)])
 
     async def work(self, most: int = 1 << 30) -> int:
         """Decides up to `most` records of each partition; how many there were."""
         done = 0
-        for p, end in (await self.log.ends(ACTIONS)).items():
-            async for records in self.log.read(ACTIONS, p, self.at[p], min(end, self.at[p] + most)):
+        for p, end in (await self.log.ends(CASE_COMMANDS)).items():
+            async for records in self.log.read(CASE_COMMANDS, p, self.at[p], min(end, self.at[p] + most)):
                 facts = [(record.key, self._fact(record)) for record in records]
-                await self.log.append(CHANGED, {p: facts})
+                await self.log.append(CASE_CHANGES, {p: facts})
                 self.at[p] = records[-1].offset + 1
                 done += len(records)
         return done
 
     def _fact(self, record: Record) -> bytes:
-        action = decode(ACTIONS, record.value).data
+        action = decode(CASE_COMMANDS, record.value).data
         change = self._decided(action, record.timestamp_ms)
         return encode(
-            CHANGED,
+            CASE_CHANGES,
             change,
             id=f"changed-{record.partition}:{record.offset}",
             source="/track",
             actor="stage:track",
             time=change.at,
-            origin=Origin(ACTIONS.name, record.partition, record.offset),
+            origin=Origin(CASE_COMMANDS.name, record.partition, record.offset),
         )
 
     def _decided(self, action: Action, at_ms: int) -> CaseChange:

@@ -13,7 +13,7 @@ from schemas.codec import encode
 from schemas.envelope import Origin
 from schemas.notices import Notice
 from schemas.notifications.webhook import KINDS, Endpoint, Endpoints
-from schemas.topics import CHANGED, DELIVERED, ENDPOINTS, ISSUED
+from schemas.topics import CASE_CHANGES, DELIVERIES, ENDPOINTS, NOTIFICATIONS
 from stream_processors.webhooks import signing as sign
 from stream_processors.webhooks.endpoints import EndpointIn, register
 from stream_processors.webhooks.payload import id_of
@@ -107,10 +107,10 @@ def notice_record(one: Notice, number: int, order: Any = None) -> tuple[bytes, b
     from schemas.notifications.delivery import Issued
 
     issued = Issued(notice=one, order=order)
-    origin = Origin(CHANGED.name, 0, number, 0)
+    origin = Origin(CASE_CHANGES.name, 0, number, 0)
     name, time = f"issued-{number}", one.at
     return one.recipient.encode(), encode(
-        ISSUED, issued, id=name, source="/deliver", actor="stage:deliver", time=time, origin=origin, subject=one.recipient
+        NOTIFICATIONS, issued, id=name, source="/deliver", actor="stage:deliver", time=time, origin=origin, subject=one.recipient
     )
 
 
@@ -122,5 +122,5 @@ def hook_marks(world: Any) -> list[Any]:
     """What the sender said became of notices, in the log's order."""
     from schemas.codec import decode
 
-    found = [decode(DELIVERED, record.value).data for record in world.log.all(DELIVERED)]
+    found = [decode(DELIVERIES, record.value).data for record in world.log.all(DELIVERIES)]
     return [one for one in found if one.way == "webhook"]

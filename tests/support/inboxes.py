@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from schemas.codec import RowEnvelope, decode
 from schemas.envelope import Origin
 from schemas.notifications.delivery import DeliveryMark, Issued
-from schemas.topics import CHANGED, DELIVERED, ISSUED
+from schemas.topics import CASE_CHANGES, DELIVERIES, NOTIFICATIONS
 from stream_processors.state.effects import Effect
 from stream_processors.state.keys import bucket_of
 from stream_processors.state.record_views import IssuedRow, MarkRow
@@ -39,12 +39,12 @@ def issued_effects(one: Issued, offset: int) -> list[Effect]:
     """What project makes of the notice at this offset."""
     from schemas.codec import encode
 
-    origin = Origin(CHANGED.name, 0, offset, 0)
-    raw = encode(ISSUED, one, id="x", source="/deliver", actor="stage:deliver", time=one.notice.at, origin=origin)
-    envelope: RowEnvelope[IssuedRow] = decode(ISSUED, raw, IssuedRow)
+    origin = Origin(CASE_CHANGES.name, 0, offset, 0)
+    raw = encode(NOTIFICATIONS, one, id="x", source="/deliver", actor="stage:deliver", time=one.notice.at, origin=origin)
+    envelope: RowEnvelope[IssuedRow] = decode(NOTIFICATIONS, raw, IssuedRow)
     return project_issued(envelope, offset)
 
 
 def mark_effects(one: DeliveryMark) -> list[Effect]:
-    envelope: RowEnvelope[MarkRow] = decode(DELIVERED, mark_record(one)[1], MarkRow)
+    envelope: RowEnvelope[MarkRow] = decode(DELIVERIES, mark_record(one)[1], MarkRow)
     return project_delivered(envelope)

@@ -14,7 +14,7 @@ from schemas.cases.case import Action, CaseChange
 from schemas.codec import decode, encode
 from schemas.dissuasion import TaskEvent
 from schemas.signals.subjects import Subject
-from schemas.topics import ACTIONS, CHANGED, SUBMITTED, Topic
+from schemas.topics import CASE_CHANGES, CASE_COMMANDS, SUBMITTED, Topic
 from tests.support.builders import SEALER, TOKENIZER, account, after, move, phone, submission, submitted
 from tests.support.order_builders import ask, event, issue, measure
 
@@ -32,7 +32,7 @@ class Story:
 
     def __init__(self, world: Any) -> None:
         self.world = world
-        self.found: dict[Topic, dict[str, bytes]] = {ACTIONS: {}, CHANGED: {}}
+        self.found: dict[Topic, dict[str, bytes]] = {CASE_COMMANDS: {}, CASE_CHANGES: {}}
 
     async def settled(self) -> None:
         for stage in ("assess", "track", "deliver", "track", "project"):
@@ -40,8 +40,10 @@ class Story:
         self.world.clock.forward(2)
 
     async def act(self, action: Action, actor: str) -> None:
-        value = encode(ACTIONS, action, id=action.action_id, source="/gateway", actor=actor, time=after(), subject=action.case_id)
-        self.world.submit(action.case_id.encode(), value, ACTIONS)
+        value = encode(
+            CASE_COMMANDS, action, id=action.action_id, source="/gateway", actor=actor, time=after(), subject=action.case_id
+        )
+        self.world.submit(action.case_id.encode(), value, CASE_COMMANDS)
         await self.settled()
 
     async def officer(self, kind: str, case_id: str, officer: str = "officer-a", **more: Any) -> None:
@@ -56,13 +58,13 @@ class Story:
         await self.act(made, actor)
 
     def gather(self) -> dict[Topic, dict[str, bytes]]:
-        for record in self.world.log.all(ACTIONS):
-            data = decode(ACTIONS, record.value).data
-            self.found[ACTIONS].setdefault(_named(data, data.kind.value), record.value)
-        for record in self.world.log.all(CHANGED):
-            change = decode(CHANGED, record.value).data
+        for record in self.world.log.all(CASE_COMMANDS):
+            data = decode(CASE_COMMANDS, record.value).data
+            self.found[CASE_COMMANDS].setdefault(_named(data, data.kind.value), record.value)
+        for record in self.world.log.all(CASE_CHANGES):
+            change = decode(CASE_CHANGES, record.value).data
             assert change.outcome == "applied", (change.kind, change.why)
-            self.found[CHANGED].setdefault(f"applied_{change.kind.value}" + "_with_notice" * _waits(change), record.value)
+            self.found[CASE_CHANGES].setdefault(f"applied_{change.kind.value}" + "_with_notice" * _waits(change), record.value)
         return self.found
 
 
@@ -164,8 +166,8 @@ async def _returned(story: Story, name: str) -> None:
 async def _cases(story: Story) -> list[Any]:
     """Every case as it is, the newest revision of each."""
     found: dict[str, Any] = {}
-    for record in story.world.log.all(CHANGED):
-        case = decode(CHANGED, record.value).data.case
+    for record in story.world.log.all(CASE_CHANGES):
+        case = decode(CASE_CHANGES, record.value).data.case
         if case is not None and (case.case_id not in found or found[case.case_id].revision < case.revision):
             found[case.case_id] = case
     return list(found.values())

@@ -6,7 +6,7 @@ from typing import Any
 
 from schemas.codec import encode
 from schemas.oversight.oversight import PARTS, CampaignMove, DataMove, OversightAction, about
-from schemas.topics import OVERSIGHT
+from schemas.topics import APPRAISAL_COMMANDS
 from tests.support.builders import T0, after
 from tests.support.scores import BODY, UNIT
 
@@ -37,5 +37,5 @@ def action_of(move: Any) -> OversightAction:
 def oversight_record(move: Any, actor: str = "officer:coordinator-1") -> tuple[bytes, bytes]:
     """Key and value as the gateway appends them."""
     action = action_of(move)
-    value = encode(OVERSIGHT, action, id=move.move_id, source="/gateway", actor=actor, time=T0, subject=action.about)
+    value = encode(APPRAISAL_COMMANDS, action, id=move.move_id, source="/gateway", actor=actor, time=T0, subject=action.about)
     return action.about.encode(), value

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from schemas.topics import ACTIONS
+from schemas.topics import CASE_COMMANDS
 from stream_processors.agents.timekeeper import Timekeeper
 from stream_processors.domain.deadlines.due_index import Moment, moments
 from stream_processors.state.deadline_index import indexed
@@ -56,7 +56,7 @@ class Ticking:
             self.pass_s(every_s)
 
     def asked(self) -> int:
-        return sum(b'"clock_due"' in (record.value or b"") for record in self.world.log.all(ACTIONS))
+        return sum(b'"clock_due"' in (record.value or b"") for record in self.world.log.all(CASE_COMMANDS))
 
     def index(self) -> dict[str, tuple[Moment, ...]]:
         """What the index in Redis holds, by case."""

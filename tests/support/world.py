@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from schemas.common import from_ms
-from schemas.topics import ACTIONS, ASSESSED, CHANGED, PARTITIONS, SUBMITTED, Topic
+from schemas.topics import ASSESSED, CASE_CHANGES, CASE_COMMANDS, PARTITIONS, SUBMITTED, Topic
 from stream_processors.agents.assess import Assess
 from stream_processors.agents.base import Agent
 from stream_processors.agents.deliver import Deliver
@@ -307,7 +307,7 @@ def sources(records: Iterable[Record], topic: Topic, about: Topic | None = None)
     from schemas.codec import decode
     from schemas.envelope import Origin
 
-    about = about or {ASSESSED.name: SUBMITTED, CHANGED.name: ACTIONS}.get(topic.name)
+    about = about or {ASSESSED.name: SUBMITTED, CASE_CHANGES.name: CASE_COMMANDS}.get(topic.name)
     found: dict[tuple[int, int], list[Any]] = {}
     for record in records:
         envelope = decode(topic, record.value)

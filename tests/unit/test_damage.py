@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from schemas.topics import ACTIONS, ASSESSED, CHANGED, SUBMITTED, Topic
+from schemas.topics import ASSESSED, CASE_CHANGES, CASE_COMMANDS, SUBMITTED, Topic
 from stream_processors.recovery.damage import find_damage
 from stream_processors.runtime.log import DamagedLog, check_landing
 from stream_processors.worker import check_went_on
@@ -31,7 +31,7 @@ def _fullest(world: World, topic: Topic) -> int:
     return max(range(topic.partitions), key=lambda p: len(world.log.all(topic, p)))
 
 
-@pytest.mark.parametrize(("stage", "topic"), [("assess", SUBMITTED), ("track", ACTIONS), ("deliver", CHANGED)])
+@pytest.mark.parametrize(("stage", "topic"), [("assess", SUBMITTED), ("track", CASE_COMMANDS), ("deliver", CASE_CHANGES)])
 async def test_a_source_that_ends_before_its_mark_stops_the_worker_at_its_assignment(stage: str, topic: Topic) -> None:
     world = await _worked()
     p = _fullest(world, topic)
@@ -42,7 +42,7 @@ async def test_a_source_that_ends_before_its_mark_stops_the_worker_at_its_assign
         await world.workers[stage][0].agent.assigned([(topic.name, p)])
 
 
-@pytest.mark.parametrize(("stage", "topic"), [("assess", SUBMITTED), ("track", ACTIONS), ("project", CHANGED)])
+@pytest.mark.parametrize(("stage", "topic"), [("assess", SUBMITTED), ("track", CASE_COMMANDS), ("project", CASE_CHANGES)])
 async def test_a_source_that_ends_before_its_mark_stops_the_worker_that_runs(stage: str, topic: Topic) -> None:
     world = await _worked()
     p = _fullest(world, topic)
@@ -53,7 +53,7 @@ async def test_a_source_that_ends_before_its_mark_stops_the_worker_that_runs(sta
         await agent.check()
 
 
-@pytest.mark.parametrize(("stage", "topic"), [("assess", ASSESSED), ("track", CHANGED)])
+@pytest.mark.parametrize(("stage", "topic"), [("assess", ASSESSED), ("track", CASE_CHANGES)])
 async def test_own_facts_that_are_gone_stop_the_worker_that_runs(stage: str, topic: Topic) -> None:
     world = await _worked()
     world.log.lose_tail(topic, _fullest(world, topic), 1)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.deadlines import ClockStep
-from schemas.topics import CHANGED
+from schemas.topics import CASE_CHANGES
 from stream_processors.domain.deadlines.due_index import Moment
 from stream_processors.runtime.log import partition_of
 from stream_processors.runtime.settings import SHIPPED_POLICY, load_policy
@@ -60,12 +60,12 @@ def test_every_clock_of_the_shipped_policy_is_one_byte() -> None:
 @given(st.text(min_size=1, max_size=40))
 def test_a_case_lies_in_a_bucket_of_its_partition(case_id: str) -> None:
     bucket = bucket_of_case(case_id)
-    assert partition_of_bucket(bucket) == partition_of(case_id.encode(), CHANGED.partitions)
+    assert partition_of_bucket(bucket) == partition_of(case_id.encode(), CASE_CHANGES.partitions)
     assert bucket in buckets_of(partition_of_bucket(bucket))
 
 
 def test_every_bucket_belongs_to_one_partition() -> None:
-    assert [b for p in range(CHANGED.partitions) for b in buckets_of(p)] == list(range(BUCKETS))
+    assert [b for p in range(CASE_CHANGES.partitions) for b in buckets_of(p)] == list(range(BUCKETS))
 
 
 def test_a_bucket_is_looked_through_a_part_at_a_time_and_then_from_the_beginning() -> None:

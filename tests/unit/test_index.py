@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.signals.assessed import Route
-from schemas.topics import ACTIONS, ASSESSED, SUBMITTED
+from schemas.topics import ASSESSED, CASE_COMMANDS, SUBMITTED
 from stream_processors.domain.signals.routing import case_id
 from stream_processors.state.case_refs import brief, in_full, indexed, member_of, queue_mark
 from stream_processors.state.keys import PROJECT
@@ -87,7 +87,7 @@ async def test_a_case_is_found_by_its_indicators_disposed_of_or_not() -> None:
     ((found, _),) = {indexed(member) for entries in values("t:").values() for member in entries}
     before = values("t:")
     for kind in ("claim", "dispose"):
-        world.submit(*action_record(move(kind, case_id=found)), ACTIONS)
+        world.submit(*action_record(move(kind, case_id=found)), CASE_COMMANDS)
     await world.drain()
     assert values("t:") == before
     assert content(world.redis["project"]) == content(await world.afresh("project"))

@@ -9,7 +9,7 @@ import pytest
 
 from schemas.codec import decode
 from schemas.security import AesGcmSealer, Keyring
-from schemas.topics import ACTIONS, ASSESSED, CHANGED, ISSUED, RETRACTIONS, SUBMITTED, Topic
+from schemas.topics import ASSESSED, CASE_CHANGES, CASE_COMMANDS, NOTIFICATIONS, RETRACTIONS, SUBMITTED, Topic
 from stream_processors.recovery.losses import name_lost_signals
 from stream_processors.runtime.generations import SPACING
 from tests.support.builders import SEALER, account, reference_of, retraction, retraction_record, submission, submitted
@@ -22,7 +22,7 @@ def _facts(world: World, topic: Topic, about: Topic) -> Counter[tuple[int, int]]
 
 
 async def _check_all_decided_once(world: World) -> None:
-    for topic, about in ((ASSESSED, SUBMITTED), (CHANGED, ACTIONS)):
+    for topic, about in ((ASSESSED, SUBMITTED), (CASE_CHANGES, CASE_COMMANDS)):
         facts = sources(world.log.all(topic), topic, about)
         there = {(record.partition, record.offset) for record in world.log.all(about)}
         assert there <= facts.keys(), f"without a fact: {sorted(there - facts.keys())}"
@@ -33,7 +33,7 @@ async def _check_all_decided_once(world: World) -> None:
 def _signals_of_cases(world: World) -> Counter[str]:
     """How often each signal joined a case, by the facts that count."""
     joined: Counter[str] = Counter()
-    for facts in sources(world.log.all(CHANGED), CHANGED, ACTIONS).values():
+    for facts in sources(world.log.all(CASE_CHANGES), CASE_CHANGES, CASE_COMMANDS).values():
         change = facts[0].data
         if change.kind == "join" and change.outcome == "applied":
             joined[change.action_id] += 1
@@ -78,7 +78,7 @@ async def test_a_source_that_was_filled_up_beyond_its_mark_is_taken_up_where_it_
     assert len(_signals_of_cases(world)) == 12 + 9
 
 
-@pytest.mark.parametrize("topic", [ASSESSED, CHANGED, ACTIONS, ISSUED], ids=lambda topic: topic.name)
+@pytest.mark.parametrize("topic", [ASSESSED, CASE_CHANGES, CASE_COMMANDS, NOTIFICATIONS], ids=lambda topic: topic.name)
 async def test_facts_and_requests_that_are_lost_are_made_again_from_what_is_left(topic: Topic) -> None:
     world = await _worked()
     before = _signals_of_cases(world)
@@ -96,8 +96,8 @@ async def test_facts_and_requests_that_are_lost_are_made_again_from_what_is_left
 async def test_notices_that_are_lost_are_issued_again_and_no_other_twice() -> None:
     world = await _worked()
     before = _notices(world)
-    for p in range(ISSUED.partitions):
-        world.log.lose_tail(ISSUED, p, 2)
+    for p in range(NOTIFICATIONS.partitions):
+        world.log.lose_tail(NOTIFICATIONS, p, 2)
     assert _notices(world).keys() < before.keys() or not before
     await world.recover()
     await world.drain()
@@ -109,8 +109,8 @@ def _notices(world: World) -> Counter[str]:
     """Those that count: a record whose origin is behind the newest of its partition is an echo."""
     newest: dict[tuple[int, int], tuple[int, int]] = {}
     counted: Counter[str] = Counter()
-    for record in world.log.all(ISSUED):
-        envelope = decode(ISSUED, record.value)
+    for record in world.log.all(NOTIFICATIONS):
+        envelope = decode(NOTIFICATIONS, record.value)
         _, q, offset, n = str(envelope.origin).rsplit("/", 3)
         if (int(offset), int(n)) > newest.get((record.partition, int(q)), (-1, -1)):
             newest[record.partition, int(q)] = int(offset), int(n)
@@ -184,7 +184,7 @@ async def test_signals_that_are_lost_are_named_as_their_senders_know_them() -> N
 async def test_a_join_whose_action_is_lost_too_is_known_by_the_change_that_it_made() -> None:
     world, *_ = await _second_joined()
     severity = _routed(world)["second"]
-    for topic in (ASSESSED, ACTIONS):
+    for topic in (ASSESSED, CASE_COMMANDS):
         for p in range(topic.partitions):
             world.log.lose_tail(topic, p, 1)
     await world.recover()
@@ -196,7 +196,7 @@ async def test_a_join_whose_action_is_lost_too_is_known_by_the_change_that_it_ma
 
 async def test_a_source_whose_place_was_taken_is_noticed_by_the_case_that_it_joined() -> None:
     world, _, second = await _second_joined()
-    for topic in (SUBMITTED, ASSESSED, ACTIONS):
+    for topic in (SUBMITTED, ASSESSED, CASE_COMMANDS):
         for p in range(topic.partitions):
             world.log.lose_tail(topic, p, 1)
     _send(world, "another", 6, "bank-003")
@@ -242,7 +242,7 @@ async def test_a_reference_that_was_claimed_for_a_lost_signal_is_free_again() ->
 
 async def test_notices_that_are_lost_before_anybody_read_them_are_issued_again() -> None:
     world = await _worked()
-    read = [len(world.log.all(ISSUED, p)) for p in range(ISSUED.partitions)]
+    read = [len(world.log.all(NOTIFICATIONS, p)) for p in range(NOTIFICATIONS.partitions)]
     for number in range(3):
         _send(world, f"b-{number}", 6, f"bank-10{number}")
     for stage in ("assess", "track", "deliver"):
@@ -250,7 +250,7 @@ async def test_notices_that_are_lost_before_anybody_read_them_are_issued_again()
     before = _notices(world)
     assert len(before) > sum(read)
     for p, n in enumerate(read):
-        world.log.lose_tail(ISSUED, p, len(world.log.all(ISSUED, p)) - n)
-    assert {loss.topic for loss in await world.recover()} == {ISSUED.name}
+        world.log.lose_tail(NOTIFICATIONS, p, len(world.log.all(NOTIFICATIONS, p)) - n)
+    assert {loss.topic for loss in await world.recover()} == {NOTIFICATIONS.name}
     await world.drain()
     assert before.keys() <= _notices(world).keys()

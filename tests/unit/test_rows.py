@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from schemas.codec import CodecError, decode, dump
-from schemas.topics import ASSESSED, CHANGED, Topic
+from schemas.topics import ASSESSED, CASE_CHANGES, Topic
 from stream_processors.folds.assess import fold_assess
 from stream_processors.state.streams import FactStream
 from stream_processors.topology import STAGES
@@ -69,10 +69,10 @@ def test_a_record_that_is_none_is_told_without_repeating_what_it_says(stage: str
 
 
 def test_a_case_that_cannot_be_placed_is_told_when_its_change_is_read() -> None:
-    raw = next(one for one in map(orjson.loads, _values(CHANGED)) if one["data"].get("case"))
+    raw = next(one for one in map(orjson.loads, _values(CASE_CHANGES)) if one["data"].get("case"))
     del raw["data"]["case"]["queue"]
     with pytest.raises(CodecError, match="queue"):
-        decode(CHANGED, orjson.dumps(raw), STAGES["project"].streams[1].view)
+        decode(CASE_CHANGES, orjson.dumps(raw), STAGES["project"].streams[1].view)
 
 
 @pytest.mark.parametrize("value", [b"", b"{", b"\xff", b"[" * 100_000, b'{"type":"x","time":"2026-01-01T00:00:00Z"}', b"nul"])

@@ -13,7 +13,7 @@ from schemas.codec import decode
 from schemas.policy import Policy
 from schemas.security.signal_protection import protect
 from schemas.signals.submission import PUBLIC, SubmittedSignal
-from schemas.topics import ASSESSED, CHANGED, SUBMITTED
+from schemas.topics import ASSESSED, CASE_CHANGES, SUBMITTED
 from stream_processors.domain.cases import decide as case
 from stream_processors.domain.signals import trust
 from tests.support.builders import POLICY, SEALER, T0, TOKENIZER, account, after, body, fact, join, submission, submitted
@@ -82,7 +82,7 @@ async def test_tips_do_not_corroborate_an_institution_s_signal() -> None:
 async def test_a_flood_of_tips_leaves_a_case_its_institutions_amounts_and_their_signals() -> None:
     banks = [submitted(f"bank-00{n}") for n in range(1, 4)]
     world = await _world(*banks, *(tip(f"tip-{n}", amount={"minor": 10**14}, occurred_at=after(minutes=n)) for n in range(30)))
-    newest = [decode(CHANGED, record.value).data.case for record in world.log.all(CHANGED)][-1]
+    newest = [decode(CASE_CHANGES, record.value).data.case for record in world.log.all(CASE_CHANGES)][-1]
     assert newest.institutions == ("bank-002", "bank-003"), "the first one was under the threshold"
     assert newest.amount_minor == {"CNY": 2_400_000}
     assert {one.institution for one in newest.signals if one.trust is None} == {"bank-002", "bank-003"}

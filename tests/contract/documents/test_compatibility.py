@@ -273,12 +273,12 @@ WHOLE: dict[str, tuple[str, Callable[[Schema, Schema], None], str]] = {
     "a topic is gone": ("log", lambda h, a: a["channels"].pop("signals.assessed.v1"), "signals.assessed.v1: the topic is gone"),
     "other partitions": (
         "log",
-        lambda h, a: a["channels"]["loop.actions.v1"]["bindings"]["kafka"].update(partitions=16),
-        "loop.actions.v1: partitions 8 -> 16",
+        lambda h, a: a["channels"]["cases.commands.v1"]["bindings"]["kafka"].update(partitions=16),
+        "cases.commands.v1: partitions 8 -> 16",
     ),
     "another key": (
         "log",
-        lambda h, a: a["channels"]["loop.actions.v1"].update({"x-key": "officer"}),
+        lambda h, a: a["channels"]["cases.commands.v1"].update({"x-key": "officer"}),
         "the key 'case id' -> 'officer'",
     ),
     "kept shorter": (
@@ -351,7 +351,7 @@ def test_a_break_of_the_whole_is_found(name: str) -> None:
 def test_new_topics_and_routes_break_nothing() -> None:
     http, log = copy.deepcopy(HTTP), copy.deepcopy(LOG)
     http["paths"]["/v1/more"] = http["paths"]["/v1/queues"]
-    log["channels"]["more.v1"] = log["channels"]["loop.actions.v1"]
+    log["channels"]["more.v1"] = log["channels"]["cases.commands.v1"]
     assert of_http(HTTP, http) == of_log(LOG, log) == Found([], [])
 
 

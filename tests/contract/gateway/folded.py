@@ -18,14 +18,14 @@ from schemas.notifications.webhook import Endpoints
 from schemas.oversight.oversight import OversightChange
 from schemas.signals.assessed import AssessedSignal
 from schemas.topics import (
-    ACTIONS,
+    APPRAISAL_CHANGES,
+    APPRAISAL_COMMANDS,
     ASSESSED,
-    CHANGED,
-    DELIVERED,
+    CASE_CHANGES,
+    CASE_COMMANDS,
+    DELIVERIES,
     ENDPOINTS,
-    ISSUED,
-    OVERSEEN,
-    OVERSIGHT,
+    NOTIFICATIONS,
     RETRACTIONS,
     SUBMITTED,
     Topic,
@@ -39,9 +39,14 @@ from stream_processors.topology import STAGES
 from stream_processors.views.api import RedisViews, Views
 from tests.unit.gateway.fakes import FakeViews
 
-STAMP = f"cluster|{ISSUED.name}=abc:8|buckets=16|folds={FOLDS}#gen"
+STAMP = f"cluster|{NOTIFICATIONS.name}=abc:8|buckets=16|folds={FOLDS}#gen"
 _STREAMS = {stream.topic.name: stream for stream in STAGES["project"].streams}
-_SOURCES = {ASSESSED.name: SUBMITTED, CHANGED.name: ACTIONS, ISSUED.name: CHANGED, OVERSEEN.name: OVERSIGHT}
+_SOURCES = {
+    ASSESSED.name: SUBMITTED,
+    CASE_CHANGES.name: CASE_COMMANDS,
+    NOTIFICATIONS.name: CASE_CHANGES,
+    APPRAISAL_CHANGES.name: APPRAISAL_COMMANDS,
+}
 _P = 0
 """All of it lies in one partition."""
 
@@ -117,18 +122,18 @@ class FoldedRedis:
         await self._fold(ASSESSED, fact, at, RETRACTIONS if fact.outcome in TAKEN_BACK else SUBMITTED)
 
     async def changed(self, change: CaseChange) -> None:
-        await self._fold(CHANGED, change, change.at)
+        await self._fold(CASE_CHANGES, change, change.at)
 
     async def decided(self, change: OversightChange) -> None:
-        await self._fold(OVERSEEN, change, change.at)
+        await self._fold(APPRAISAL_CHANGES, change, change.at)
 
     async def issued(self, *issued: Issued) -> None:
         for one in issued:
-            await self._fold(ISSUED, one, one.notice.at)
+            await self._fold(NOTIFICATIONS, one, one.notice.at)
 
     async def marked(self, *marks: DeliveryMark) -> None:
         for one in marks:
-            await self._fold(DELIVERED, one, one.at)
+            await self._fold(DELIVERIES, one, one.at)
 
     async def registered(self, one: Endpoints) -> None:
         await self._fold(ENDPOINTS, one, one.endpoints[0].changed_at)
@@ -140,7 +145,7 @@ class FoldedRedis:
         """As the barrier and project do."""
         n, source = self._told[topic.name], about or _SOURCES.get(topic.name)
         self._told[topic.name] += 1
-        offset = 10 * n + 7 if topic is ISSUED else n
+        offset = 10 * n + 7 if topic is NOTIFICATIONS else n
         origin = None if source is None else Origin(source.name, _P, n)
         value = encode(topic, data, id=f"{topic.name}-{n}", source="/test", actor="stage:test", time=at, origin=origin)
         record = Record(_P, offset, int(at.timestamp() * 1000), b"k", value)

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 
 from schemas.common import from_ms
 from schemas.notifications.delivery import NOTICE_KEPT, Issued
-from schemas.topics import ISSUED
+from schemas.topics import NOTIFICATIONS
 from stream_processors.state.effects import Effect
 from stream_processors.state.keys import FOLDS, PROJECT
 from stream_processors.state.store import RedisStore, Store, Write, connect
@@ -23,7 +23,7 @@ from tests.support.deliveries import mark, notice
 from tests.support.inboxes import Seen, issued_effects, mark_effects, seen
 from tests.support.memory_store import MemoryRedis, MemoryStore
 
-STAMP = f"cluster|{ISSUED.name}=abc:8|buckets=16|folds={FOLDS}#gen"
+STAMP = f"cluster|{NOTIFICATIONS.name}=abc:8|buckets=16|folds={FOLDS}#gen"
 NOW = int(time.time() * 1000)
 AT = from_ms(NOW - 60_000)
 ALL = 1000

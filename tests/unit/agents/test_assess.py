@@ -10,7 +10,7 @@ from schemas.codec import decode
 from schemas.common import from_ms
 from schemas.envelope import Origin
 from schemas.signals.assessed import Outcome
-from schemas.topics import ACTIONS, ASSESSED, DEADLETTER, SUBMITTED
+from schemas.topics import ASSESSED, CASE_COMMANDS, DEADLETTER, SUBMITTED
 from stream_processors.runtime.log import LostLog, Record
 from stream_processors.state.store import LostState
 from stream_processors.topology import STAGES
@@ -119,8 +119,8 @@ async def test_the_decision_is_made_at_the_time_of_the_log(world: World) -> None
 
 async def test_a_join_stands_in_the_partition_of_its_case_with_the_signals_source(world: World) -> None:
     _, fact = await _assess(world, submitted("bank-001"), submitted("bank-002"))
-    (record,) = world.log.all(ACTIONS)
-    envelope = decode(ACTIONS, record.value)
+    (record,) = world.log.all(CASE_COMMANDS)
+    envelope = decode(CASE_COMMANDS, record.value)
     assert record.key == fact.routes[0].case_id.encode()
     assert Origin.parse(envelope.origin or "") == Origin(SUBMITTED.name, world.log.all(SUBMITTED)[0].partition, 1, 0)
     assert envelope.data.signal.signal_id == fact.signal_id
@@ -204,9 +204,9 @@ async def test_joins_of_a_predecessor_that_died_before_emitting_are_emitted_by_t
     await world.poll("assess", 0, plan=("after", 3))  # claim, observe, facts: dead before the joins
     assert world.ended == ["assess: Died: after an append"]
     assert len(world.log.all(ASSESSED)) == 2
-    assert len(world.log.all(ACTIONS)) == 1, "the restart emitted it"
+    assert len(world.log.all(CASE_COMMANDS)) == 1, "the restart emitted it"
     await world.restart("assess", 0)
-    assert len(world.log.all(ACTIONS)) == 1, "and it is not emitted once more at every start"
+    assert len(world.log.all(CASE_COMMANDS)) == 1, "and it is not emitted once more at every start"
 
 
 async def test_what_retention_deleted_unread_is_told_and_passed(world: World) -> None:

@@ -10,7 +10,7 @@ from schemas.cases.case import Action, ActionKind, CaseChange
 from schemas.codec import decode, encode
 from schemas.envelope import Origin
 from schemas.orders.order import OrderEvent
-from schemas.topics import ACTIONS, CHANGED, SUBMITTED
+from schemas.topics import CASE_CHANGES, CASE_COMMANDS, SUBMITTED
 from tests.support.builders import T0, action_record, join, move
 from tests.support.order_builders import ANSWERS, BANK, OFFICER, event, issue, subject
 from tests.support.world import World, content
@@ -24,33 +24,33 @@ async def world() -> World:
     made = await World(workers=1).up()
     for n, case_id in enumerate(CASES):
         one = join(case_id, f"join-{case_id}", signal_id=f"sig-{n}")
-        made.submit(*action_record(one, Origin(SUBMITTED.name, 0, n)), ACTIONS)
-        made.submit(*action_record(move("claim", case_id=case_id, action_id=f"claim-{case_id}")), ACTIONS)
+        made.submit(*action_record(one, Origin(SUBMITTED.name, 0, n)), CASE_COMMANDS)
+        made.submit(*action_record(move("claim", case_id=case_id, action_id=f"claim-{case_id}")), CASE_COMMANDS)
     await _changes(made)
     return made
 
 
 async def _changes(world: World) -> list[CaseChange]:
     """What a poll changed."""
-    known = {(record.partition, record.offset) for record in world.log.all(CHANGED)}
+    known = {(record.partition, record.offset) for record in world.log.all(CASE_CHANGES)}
     await world.poll("track", 0)
     assert world.ended == []
-    records = [record for record in world.log.all(CHANGED) if (record.partition, record.offset) not in known]
-    return [decode(CHANGED, record.value).data for record in records]
+    records = [record for record in world.log.all(CASE_CHANGES) if (record.partition, record.offset) not in known]
+    return [decode(CASE_CHANGES, record.value).data for record in records]
 
 
 def _say(world: World, case_id: str, said: OrderEvent, actor: str = OFFICER) -> None:
     who, _, name = actor.partition(":")
     action = Action.trusted(
-        action_id=f"{said.event_id}-{len(world.log.all(ACTIONS))}",
+        action_id=f"{said.event_id}-{len(world.log.all(CASE_COMMANDS))}",
         case_id=case_id,
         kind=ActionKind.ORDER,
         queue="public-security-630202",
         officer=name if who == "officer" else None,
         order=said,
     )
-    value = encode(ACTIONS, action, id=action.action_id, source="/gateway", actor=actor, time=T0, subject=case_id)
-    world.submit(case_id.encode(), value, ACTIONS)
+    value = encode(CASE_COMMANDS, action, id=action.action_id, source="/gateway", actor=actor, time=T0, subject=case_id)
+    world.submit(case_id.encode(), value, CASE_COMMANDS)
 
 
 def _stop(world: World, case_id: str, **over: Any) -> None:

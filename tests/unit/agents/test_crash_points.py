@@ -12,7 +12,7 @@ import pytest
 
 from schemas.codec import decode
 from schemas.signals.assessed import Outcome
-from schemas.topics import ACTIONS, ASSESSED, CHANGED, OVERSIGHT, RETRACTIONS, SUBMITTED
+from schemas.topics import APPRAISAL_COMMANDS, ASSESSED, CASE_CHANGES, CASE_COMMANDS, RETRACTIONS, SUBMITTED
 from stream_processors.agents import assess
 from stream_processors.runtime.crash_points import POINTS
 from stream_processors.topology import STAGES
@@ -53,9 +53,9 @@ async def _day(world: World, where: Any = None) -> World:
     for number in range(6):
         for kind, party in (("ask", BODY), ("hand_in", UNIT)):
             request = ask(kind, party, request_id=f"dat-{number}", move_id=f"{kind}-{number}")
-            world.submit(*oversight_record(request), OVERSIGHT)
-    world.submit(*oversight_record(campaign()), OVERSIGHT)
-    world.log.put(OVERSIGHT, 5, b"k", b"no record")
+            world.submit(*oversight_record(request), APPRAISAL_COMMANDS)
+    world.submit(*oversight_record(campaign()), APPRAISAL_COMMANDS)
+    world.log.put(APPRAISAL_COMMANDS, 5, b"k", b"no record")
     for signal in _signals():
         if signal is None:
             world.log.put(SUBMITTED, 2, b"k", b"no record")
@@ -76,9 +76,9 @@ async def _day(world: World, where: Any = None) -> World:
     for _ in range(2):
         for number in (0, 1):
             await world.poll("assess", number, 3, plan=plans("assess"))
-    case_id = sorted(record.key for record in world.log.all(ACTIONS) if record.key)[0].decode()
+    case_id = sorted(record.key for record in world.log.all(CASE_COMMANDS) if record.key)[0].decode()
     for kind in ("claim", "claim", "dispose"):
-        world.submit(*action_record(move(kind, "officer-a", case_id)), ACTIONS)
+        world.submit(*action_record(move(kind, "officer-a", case_id)), CASE_COMMANDS)
     for stage in STAGES:
         for number in (0, 1):
             await world.poll(stage, number, plan=plans(stage))
@@ -92,8 +92,8 @@ def _said(world: World) -> dict[str, Any]:
     back = [found[0].data for found in sources(world.log.all(ASSESSED), ASSESSED, RETRACTIONS).values()]
     dead = {(one.signal_id, version) for one in back for version in range(1, min(one.below, 20))}
     cases: dict[str, Any] = {}
-    for record in world.log.all(CHANGED):
-        change = decode(CHANGED, record.value).data
+    for record in world.log.all(CASE_CHANGES):
+        change = decode(CASE_CHANGES, record.value).data
         if change.case is not None and change.revision > (cases[change.case_id].revision if change.case_id in cases else 0):
             cases[change.case_id] = change.case
     return {

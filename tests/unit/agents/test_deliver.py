@@ -11,7 +11,7 @@ from schemas.codec import decode
 from schemas.common import DAY_MS
 from schemas.envelope import Origin
 from schemas.notifications.delivery import MOST_FOLLOWS
-from schemas.topics import CHANGED, DEADLETTER, ISSUED
+from schemas.topics import CASE_CHANGES, DEADLETTER, NOTIFICATIONS
 from stream_processors.runtime.crash_points import POINTS
 from stream_processors.runtime.log import Record
 from stream_processors.state.fold_run import read_chunk
@@ -22,7 +22,7 @@ from tests.support.crashing import crashing
 from tests.support.deliveries import change, follow, issued, notice, ordered, put_change, requests, where
 from tests.support.world import World
 
-INBOX = next(stream for stream in STAGES["project"].streams if stream.topic is ISSUED)
+INBOX = next(stream for stream in STAGES["project"].streams if stream.topic is NOTIFICATIONS)
 STEP_POINTS = [name for name in POINTS if name.startswith("deliver.") and name != "deliver.found"]
 
 
@@ -34,8 +34,8 @@ async def world() -> World:
 def counted(world: World) -> list[str]:
     """The ids of the notices that count: of each source the first record, as every fold reads them."""
     found = []
-    for p in range(ISSUED.partitions):
-        records: list[Record] = world.log.all(ISSUED, p)
+    for p in range(NOTIFICATIONS.partitions):
+        records: list[Record] = world.log.all(NOTIFICATIONS, p)
         if records:
             found += [one.envelope.data.notice.notice_id for one in read_chunk(INBOX, p, records, {}).counted]
     return sorted(found)
@@ -49,17 +49,17 @@ async def test_an_order_reaches_its_recipient_whole_and_by_its_key(world: World)
     assert (told.notice.recipient, told.notice.kind, told.order.order_id) == ("bank-001", "order", "ord-1")
     assert told.order.state == "issued", "as it is after the change"
     assert SEALER.unseal(told.order.subject.sealed, f"ord-1/{told.order.subject.token}") == "6222021000000001"
-    (record,) = world.log.all(ISSUED)
+    (record,) = world.log.all(NOTIFICATIONS)
     assert (record.partition, record.key) == (where("bank-001"), b"bank-001")
-    assert Origin.parse(envelope.origin) == Origin(CHANGED.name, 3, 0, 0)
+    assert Origin.parse(envelope.origin) == Origin(CASE_CHANGES.name, 3, 0, 0)
 
 
 async def test_what_follows_for_another_case_becomes_an_action_of_that_case(world: World) -> None:
     put_change(world, change(0, (notice(0), notice(1, "bank-002")), (follow(0), follow(1, "case-3"))), 2)
     await world.poll("deliver", 0)
     assert [(one.data.action_id, one.data.case_id, one.origin) for one in sorted(requests(world), key=lambda one: one.id)] == [
-        ("follow-0", "case-2", f"{CHANGED.name}/2/0/0"),
-        ("follow-1", "case-3", f"{CHANGED.name}/2/0/1"),
+        ("follow-0", "case-2", f"{CASE_CHANGES.name}/2/0/0"),
+        ("follow-1", "case-3", f"{CASE_CHANGES.name}/2/0/1"),
     ]
     assert counted(world) == ["act-0/case-1/0", "act-1/case-1/0"]
 
@@ -210,12 +210,12 @@ def _poison() -> dict[str, Any]:
 async def test_a_change_that_cannot_be_read_is_put_aside_whole_and_the_next_is_delivered(world: World, name: str) -> None:
     bad = _poison()[name]
     if isinstance(bad, bytes):
-        world.log.put(CHANGED, 0, b"k", bad)
+        world.log.put(CASE_CHANGES, 0, b"k", bad)
     else:
         put_change(world, bad)
     put_change(world, change(1, (notice(1),)))
     await world.poll("deliver", 0)
     assert counted(world) == ["act-1/case-1/0"]
     letters = [decode(DEADLETTER, record.value).data for record in world.log.all(DEADLETTER)]
-    assert [(one.stage, one.topic, one.offset) for one in letters] == [("deliver", CHANGED.name, 0)]
+    assert [(one.stage, one.topic, one.offset) for one in letters] == [("deliver", CASE_CHANGES.name, 0)]
     assert "bank-001" not in letters[0].reason

@@ -12,7 +12,7 @@ from schemas.notices import NoticeKind
 from schemas.policy import Policy
 from schemas.signals.assessed import AssessedSignal
 from schemas.signals.hubs import MEASURED, Hubs
-from schemas.topics import ACTIONS, ASSESSED, CHANGED, ISSUED, RETRACTIONS, SUBMITTED
+from schemas.topics import ASSESSED, CASE_CHANGES, CASE_COMMANDS, NOTIFICATIONS, RETRACTIONS, SUBMITTED
 from stream_processors.domain.signals.hubs import sightings
 from stream_processors.domain.signals.routing import case_id
 from tests.support.builders import (
@@ -69,7 +69,7 @@ async def assess(world: World, *signals: Any) -> list[AssessedSignal]:
 
 def cases(world: World) -> dict[str, Any]:
     """The newest state of each case."""
-    changes = [decode(CHANGED, record.value).data for record in world.log.all(CHANGED)]
+    changes = [decode(CASE_CHANGES, record.value).data for record in world.log.all(CASE_CHANGES)]
     return {change.case_id: change.case for change in changes if change.case is not None}
 
 
@@ -201,9 +201,13 @@ async def test_a_tip_about_a_hub_joins_nobody_s_case() -> None:
 
 async def _confirm(world: World, case: str) -> Any:
     for kind in ("claim", "dispose"):
-        world.submit(*action_record(move(kind, case_id=case, disposition="confirmed" if kind == "dispose" else None)), ACTIONS)
+        world.submit(
+            *action_record(move(kind, case_id=case, disposition="confirmed" if kind == "dispose" else None)), CASE_COMMANDS
+        )
         await world.drain()
-    (verdict,) = [one for record in world.log.all(CHANGED) if (one := decode(CHANGED, record.value).data.verdict) is not None]
+    (verdict,) = [
+        one for record in world.log.all(CASE_CHANGES) if (one := decode(CASE_CHANGES, record.value).data.verdict) is not None
+    ]
     return verdict
 
 
@@ -227,7 +231,7 @@ async def test_a_confirmed_case_of_a_hub_alone_confirms_nobody() -> None:
 
 
 def told(world: World) -> list[Any]:
-    issued = [decode(ISSUED, record.value).data.notice for record in world.log.all(ISSUED)]
+    issued = [decode(NOTIFICATIONS, record.value).data.notice for record in world.log.all(NOTIFICATIONS)]
     return [one for one in issued if one.kind is NoticeKind.IMITATED]
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from schemas.cases.case import Action, ActionKind, Case, CaseChange, CaseStatus
 from schemas.measures import Measure
-from schemas.topics import CHANGED
+from schemas.topics import CASE_CHANGES
 from stream_processors.domain.cases import decide as decision
 from stream_processors.runtime.log import Record
 from stream_processors.state.fold_run import fold_run
@@ -21,7 +21,7 @@ from tests.support.clock import Clock
 from tests.support.memory_store import MemoryRedis, MemoryStore
 from tests.support.world import content
 
-STREAM = next(stream for stream in STAGES["project"].streams if stream.topic is CHANGED)
+STREAM = next(stream for stream in STAGES["project"].streams if stream.topic is CASE_CHANGES)
 STAMP = "cluster"
 ACT = "act-measure"
 
@@ -68,7 +68,7 @@ async def folded(changes: list[CaseChange], order: tuple[int, ...]) -> MemoryRed
     for change in changes:
         p = partitions[change.case_id]
         offset = len(logs[p])
-        value = fact_record(change, CHANGED, p, offset)
+        value = fact_record(change, CASE_CHANGES, p, offset)
         logs[p].append(Record(p, offset, 0, b"k", value))
     for p in order:
         record = logs[p].pop(0)

@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from schemas.codec import decode
-from schemas.topics import DEADLETTER, OVERSEEN, OVERSIGHT
+from schemas.topics import APPRAISAL_CHANGES, APPRAISAL_COMMANDS, DEADLETTER
 from stream_processors.runtime.log import partition_of
 from tests.support.builders import T0
 from tests.support.cells import cells_of
@@ -23,7 +23,7 @@ async def world() -> World:
 
 
 def _facts(world: World) -> list[Any]:
-    return [decode(OVERSEEN, record.value) for record in world.log.all(OVERSEEN)]
+    return [decode(APPRAISAL_CHANGES, record.value) for record in world.log.all(APPRAISAL_CHANGES)]
 
 
 def _value(world: World, stage: str, key: str) -> Any:
@@ -33,12 +33,12 @@ def _value(world: World, stage: str, key: str) -> Any:
 async def test_every_request_is_one_fact_in_its_own_partition_and_the_views_have_the_record(world: World) -> None:
     for one in (ask(), ask("hand_in", UNIT), ask("hand_in", UNIT), ask("find", UNIT), campaign(), step("issue"), move("open")):
         key, value = oversight_record(one)
-        world.submit(key, value, OVERSIGHT)
+        world.submit(key, value, APPRAISAL_COMMANDS)
     await world.drain()
     facts = _facts(world)
     assert sorted(fact.data.outcome for fact in facts) == ["applied"] * 5 + ["echo", "refused"]
-    for record in world.log.all(OVERSEEN):
-        assert record.partition == partition_of(record.key or b"", OVERSEEN.partitions)
+    for record in world.log.all(APPRAISAL_CHANGES):
+        assert record.partition == partition_of(record.key or b"", APPRAISAL_CHANGES.partitions)
     shown = _value(world, "project", "o:data:dat-1")
     assert shown["rev"] == 2 and orjson.loads(shown["text"])["state"] == "handed_in"
     listed = {name for bucket in world.redis["project"].buckets for name in bucket.values.get("overseen", ())}
@@ -53,15 +53,15 @@ async def test_every_request_is_one_fact_in_its_own_partition_and_the_views_have
 
 async def test_what_cannot_be_read_goes_to_the_dead_letters_and_is_a_fact_all_the_same(world: World) -> None:
     key, value = oversight_record(ask())
-    world.log.put(OVERSIGHT, 1, key, b"no record")
-    world.log.put(OVERSIGHT, 1, b"data:other", value)
+    world.log.put(APPRAISAL_COMMANDS, 1, key, b"no record")
+    world.log.put(APPRAISAL_COMMANDS, 1, b"data:other", value)
     await world.drain()
     assert [fact.data.problem for fact in _facts(world)] == ["unreadable"] * 2
     assert len(world.log.all(DEADLETTER)) == 2
 
 
 async def test_now_is_the_log_s_time(world: World) -> None:
-    world.submit(*oversight_record(ask()), OVERSIGHT)
+    world.submit(*oversight_record(ask()), APPRAISAL_COMMANDS)
     world.clock.forward(60)
     await world.drain()
     assert _facts(world)[0].data.at == T0
@@ -69,7 +69,7 @@ async def test_now_is_the_log_s_time(world: World) -> None:
 
 async def test_without_a_key_no_year_is_locked(world: World) -> None:
     for one, days in ((move("open"), 1), (move("publish"), 40), (move("lock"), 1)):
-        world.submit(*oversight_record(one), OVERSIGHT)
+        world.submit(*oversight_record(one), APPRAISAL_COMMANDS)
         world.clock.forward(days * 86_400)
     await world.drain()
     assert _facts(world)[-1].data.problem == "no-signer"

@@ -10,7 +10,7 @@ import pytest
 
 from schemas.codec import decode
 from schemas.scorecards import CardKind
-from schemas.topics import ACTIONS, ASSESSED, CHANGED, DEADLETTER, RETRACTIONS, SUBMITTED
+from schemas.topics import ASSESSED, CASE_CHANGES, CASE_COMMANDS, DEADLETTER, RETRACTIONS, SUBMITTED
 from stream_processors.state.case_refs import in_full
 from stream_processors.state.compression import unpack
 from stream_processors.topology import STAGES
@@ -74,7 +74,7 @@ async def test_a_case_stands_in_its_queue_until_it_is_disposed_of(world: World) 
     assert queue == "public-security-630202"
     (case_id,) = map(in_full, ranks)
     for kind in ("claim", "dispose"):
-        world.submit(*action_record(move(kind, case_id=case_id)), ACTIONS)
+        world.submit(*action_record(move(kind, case_id=case_id)), CASE_COMMANDS)
     await world.drain()
     assert _values(world, "q:") == {queue: {}}
     assert orjson.loads(unpack(_values(world, "k:")[case_id]["case"]))["status"] == "disposed"
@@ -95,12 +95,12 @@ async def test_a_case_stands_in_one_set_of_its_queue_severity_and_status_and_kee
     await world.drain()
     assert _values(world, "w:")[stands] == {member: since}, "another signal of the same weight is no news for its clock"
     world.clock.ms += 60_000
-    world.submit(*action_record(move("claim", case_id=case_id)), ACTIONS)
+    world.submit(*action_record(move("claim", case_id=case_id)), CASE_COMMANDS)
     await world.drain()
     held = _values(world, "w:")
     assert held[stands] == {} and held["claimed:high:public-security-630202"].keys() == {member}
     assert held["claimed:high:public-security-630202"][member] >= since + 120_000
-    world.submit(*action_record(move("dispose", case_id=case_id)), ACTIONS)
+    world.submit(*action_record(move("dispose", case_id=case_id)), CASE_COMMANDS)
     await world.drain()
     assert not any(_values(world, "w:").values())
     world.submit(*submission(submitted("bank-003", "late", amount={"minor": 60_000_000})), SUBMITTED)
@@ -117,7 +117,7 @@ async def test_a_case_that_was_transferred_is_known_as_such_also_back_in_its_fir
     ((queue, (member,)),) = ((queue, tuple(ranks)) for queue, ranks in _values(world, "q:").items())
     for n, to in enumerate(("financial-regulator-630200", queue)):
         over = {"queue": to, "action_id": f"act-{n}"}
-        world.submit(*action_record(move("transfer", case_id=in_full(member), **over)), ACTIONS)
+        world.submit(*action_record(move("transfer", case_id=in_full(member), **over)), CASE_COMMANDS)
         await world.drain()
         assert _values(world, "moved") == {"": {member}}
     assert content(world.redis["project"]) == content(await world.afresh("project"))
@@ -142,14 +142,14 @@ async def test_what_is_no_fact_is_put_aside_and_passed_over(world: World) -> Non
     world.log.put(ASSESSED, 2, b"k", b"no fact")
     world.log.put(ASSESSED, 2, b"k", fact_record(fact(submitted()), ASSESSED, 3, 0))
     world.log.put(ASSESSED, 2, b"k", fact_record(fact(submitted()), ASSESSED, 2, 0))
-    world.log.put(CHANGED, 2, b"k", b"no fact")
+    world.log.put(CASE_CHANGES, 2, b"k", b"no fact")
     await world.poll("project", 0)
     assert _counters(world) == {"assessed:bank-001": 1}
     letters = [decode(DEADLETTER, record.value).data for record in world.log.all(DEADLETTER)]
     assert [(one.stage, one.topic, one.offset) for one in letters] == [
         ("project", ASSESSED.name, 0),
         ("project", ASSESSED.name, 1),
-        ("project", CHANGED.name, 0),
+        ("project", CASE_CHANGES.name, 0),
     ]
     assert content(world.redis["project"]) == content(await world.afresh("project"))
 
@@ -170,12 +170,12 @@ async def test_the_scorecards_are_what_the_facts_of_the_log_add_up_to(world: Wor
         world.clock.forward(900)
         await world.drain()
     world.submit(*retraction_record(retraction("bank-001", "r-0")), RETRACTIONS)
-    case_ids = sorted({record.key.decode() for record in world.log.all(ACTIONS) if record.key})
+    case_ids = sorted({record.key.decode() for record in world.log.all(CASE_COMMANDS) if record.key})
     for number, case_id in enumerate(case_ids):
         for kind in ("claim", "dispose"):
-            world.submit(*action_record(move(kind, case_id=case_id, action_id=f"{kind}-{number}")), ACTIONS)
+            world.submit(*action_record(move(kind, case_id=case_id, action_id=f"{kind}-{number}")), CASE_COMMANDS)
     await world.drain()
-    facts = [decode(topic, record.value).data for topic in (ASSESSED, CHANGED) for record in world.log.all(topic)]
+    facts = [decode(topic, record.value).data for topic in (ASSESSED, CASE_CHANGES) for record in world.log.all(topic)]
     cells = cells_of(world.redis["project"])
     assert cells == folded(*facts)
     assert of(cells, "bank-001")["reports_telecom_fraud"] == 5 and of(cells, "bank-001")["reports_withdrawn"] == 1

@@ -10,7 +10,7 @@ from schemas.cases.case import Case, CaseStatus
 from schemas.codec import decode
 from schemas.signals.assessed import Outcome
 from schemas.signals.retraction import FOREVER
-from schemas.topics import ACTIONS, ASSESSED, CHANGED, DEADLETTER, RETRACTIONS, SUBMITTED
+from schemas.topics import ASSESSED, CASE_CHANGES, CASE_COMMANDS, DEADLETTER, RETRACTIONS, SUBMITTED
 from stream_processors.runtime.log import partition_of
 from stream_processors.state.case_refs import in_full
 from stream_processors.topology import STAGES
@@ -58,7 +58,7 @@ def _borne_out(world: World) -> set[str]:
 
 def _case(world: World) -> Case:
     """The one case, at its newest revision."""
-    cases = [change.case for record in world.log.all(CHANGED) if (change := decode(CHANGED, record.value).data).case]
+    cases = [change.case for record in world.log.all(CASE_CHANGES) if (change := decode(CASE_CHANGES, record.value).data).case]
     assert len({case.case_id for case in cases}) == 1
     return max(cases, key=lambda case: case.revision)
 
@@ -97,7 +97,7 @@ async def test_a_retraction_may_come_before_its_signal(world: World) -> None:
     await _retract(world)
     await _send(world, submitted("bank-001", **BIG))
     (fact,) = _facts(world, Outcome.RETRACTED)
-    assert (fact.score, fact.routes, world.log.all(ACTIONS)) == (0, (), [])
+    assert (fact.score, fact.routes, world.log.all(CASE_COMMANDS)) == (0, (), [])
     await _send(world, submitted("bank-002"))
     assert _borne_out(world) == set()
 
@@ -143,21 +143,21 @@ async def test_a_second_retraction_changes_nothing(world: World) -> None:
 async def test_an_empty_case_leaves_its_queue_whoever_holds_it_and_no_officer_can_move_it(world: World) -> None:
     await _send(world, submitted(**BIG))
     case_id = _case(world).case_id
-    world.submit(*action_record(move("claim", case_id=case_id)), ACTIONS)
+    world.submit(*action_record(move("claim", case_id=case_id)), CASE_COMMANDS)
     await world.drain()
     assert _queued(world) == {case_id}
     await _retract(world)
     assert (_case(world).status, _case(world).holder, _queued(world)) == (CaseStatus.RETRACTED, None, set())
-    world.submit(*action_record(move("claim", "officer-b", case_id)), ACTIONS)
+    world.submit(*action_record(move("claim", "officer-b", case_id)), CASE_COMMANDS)
     await world.drain()
-    (refused,) = [d for r in world.log.all(CHANGED) if (d := decode(CHANGED, r.value).data).outcome == "refused"]
+    (refused,) = [d for r in world.log.all(CASE_CHANGES) if (d := decode(CASE_CHANGES, r.value).data).outcome == "refused"]
     assert (refused.problem, "the case is retracted" in refused.why) == ("not-allowed", True)
 
 
 async def test_a_disposed_case_stays_disposed(world: World) -> None:
     await _send(world, submitted(**BIG))
     for kind in ("claim", "dispose"):
-        world.submit(*action_record(move(kind, case_id=_case(world).case_id)), ACTIONS)
+        world.submit(*action_record(move(kind, case_id=_case(world).case_id)), CASE_COMMANDS)
         await world.drain()
     await _retract(world)
     assert (_case(world).status, _case(world).signal_count) == (CaseStatus.DISPOSED, 0)
@@ -177,7 +177,7 @@ async def test_a_correction_may_name_another_subject(world: World) -> None:
     first = _case(world).case_id
     for number in range(2, 9):  # one of them lies in another partition
         await _send(world, submitted(indicators=[account(number), phone(1)], version=number, **BIG))
-    cases = {c.case_id: c for r in world.log.all(CHANGED) if (c := decode(CHANGED, r.value).data.case)}
+    cases = {c.case_id: c for r in world.log.all(CASE_CHANGES) if (c := decode(CASE_CHANGES, r.value).data.case)}
     assert cases[first].status is CaseStatus.RETRACTED
     assert sorted(case.signal_count for case in cases.values()) == [0] * 7 + [1]
     assert _borne_out(world) == set()

@@ -8,7 +8,7 @@ import pytest
 
 from schemas.codec import decode
 from schemas.deadlines import Clocks
-from schemas.topics import ACTIONS, CHANGED, DEADLETTER
+from schemas.topics import CASE_CHANGES, CASE_COMMANDS, DEADLETTER
 from stream_processors.domain.deadlines import in_flight as asking
 from stream_processors.domain.deadlines.in_flight import NUDGE_AFTER_S
 from stream_processors.runtime.crash_points import POINTS
@@ -162,7 +162,7 @@ async def test_each_worker_asks_for_its_own_partitions_alone(day: Ticking) -> No
     await day.tick(0)
     own = {partition_of(f"case-{n}".encode(), 8) % 2 for n in range(40)}
     assert own == {0, 1}
-    due = [r for r in day.world.log.all(ACTIONS) if r.timestamp_ms >= day.world.clock.ms]
+    due = [r for r in day.world.log.all(CASE_COMMANDS) if r.timestamp_ms >= day.world.clock.ms]
     assert due and all(record.partition % 2 == 0 for record in due)
 
 
@@ -170,18 +170,18 @@ async def test_what_the_log_lost_is_asked_for_again(day: Ticking) -> None:
     """A broker that came back without its newest records: the requests are gone, nobody answers them."""
     await _started(day, *((f"case-{n}", "start warn 1000") for n in range(20)))
     await day.run(1)
-    ends = await day.world.log.ends(ACTIONS)
+    ends = await day.world.log.ends(CASE_COMMANDS)
     day.pass_s(0.4)
     for number in (0, 1):
         await day.tick(number)
     for p, end in ends.items():
-        del day.world.log._records[ACTIONS.name][p][end:]
+        del day.world.log._records[CASE_COMMANDS.name][p][end:]
     await day.run(NUDGE_AFTER_S + 4)
     assert len(day.track.fired) == 20 and set(day.track.fired.values()) == {1}
 
 
 async def test_what_is_no_change_is_put_aside_and_nothing_of_it_is_indexed(day: Ticking) -> None:
-    day.world.log.put(CHANGED, 2, b"k", b"no change")
+    day.world.log.put(CASE_CHANGES, 2, b"k", b"no change")
     await _started(day, ("case-1", "start warn 1000"))
     letters = [decode(DEADLETTER, record.value).data for record in day.world.log.all(DEADLETTER)]
     assert [(one.stage, one.partition) for one in letters] == [("timekeeper", 2)]

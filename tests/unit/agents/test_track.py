@@ -9,7 +9,7 @@ import pytest
 from schemas.cases.case import ActionOutcome, CaseStatus
 from schemas.codec import decode
 from schemas.envelope import Origin
-from schemas.topics import ACTIONS, CHANGED, DEADLETTER, SUBMITTED
+from schemas.topics import CASE_CHANGES, CASE_COMMANDS, DEADLETTER, SUBMITTED
 from stream_processors.agents import track
 from stream_processors.runtime.log import LostLog
 from tests.support.builders import action_record, join, move
@@ -23,14 +23,14 @@ async def world() -> World:
 
 def _join(world: World, offset: int, n: int = 0, partition: int = 0, **over: Any) -> None:
     action = join(action_id=f"join-{partition}-{offset}-{n}", signal_id=f"sig-{partition}-{offset}", **over)
-    world.submit(*action_record(action, Origin(SUBMITTED.name, partition, offset, n)), ACTIONS)
+    world.submit(*action_record(action, Origin(SUBMITTED.name, partition, offset, n)), CASE_COMMANDS)
 
 
 async def _track(world: World) -> list[Any]:
     """All changes so far, after a poll."""
     assert await world.poll("track", 0)
     assert world.ended == []
-    return [decode(CHANGED, record.value).data for record in world.log.all(CHANGED)]
+    return [decode(CASE_CHANGES, record.value).data for record in world.log.all(CASE_CHANGES)]
 
 
 async def test_the_first_join_opens_the_case_and_the_next_ones_join_it(world: World) -> None:
@@ -72,8 +72,8 @@ async def test_echoes_are_known_after_a_rebuild(world: World) -> None:
 async def test_of_two_officers_in_one_poll_one_has_the_case(world: World) -> None:
     _join(world, 0)
     for officer in ("officer-a", "officer-b"):
-        world.submit(*action_record(move("claim", officer, revision=1)), ACTIONS)
-    world.submit(*action_record(move("claim", "officer-b", action_id="without-revision")), ACTIONS)
+        world.submit(*action_record(move("claim", officer, revision=1)), CASE_COMMANDS)
+    world.submit(*action_record(move("claim", "officer-b", action_id="without-revision")), CASE_COMMANDS)
     _, won, stale, held = await _track(world)
     assert (won.outcome, won.case.holder) == (ActionOutcome.APPLIED, "officer-a")
     assert (stale.outcome, stale.problem, stale.revision) == (ActionOutcome.REFUSED, "stale-revision", 2)
@@ -84,21 +84,21 @@ async def test_of_two_officers_in_one_poll_one_has_the_case(world: World) -> Non
 async def test_a_retry_of_an_officers_action_is_an_echo(world: World) -> None:
     _join(world, 0)
     for _ in range(3):
-        world.submit(*action_record(move("claim")), ACTIONS)
+        world.submit(*action_record(move("claim")), CASE_COMMANDS)
     outcomes = [change.outcome for change in await _track(world)]
     assert outcomes == [ActionOutcome.APPLIED, ActionOutcome.APPLIED, ActionOutcome.ECHO, ActionOutcome.ECHO]
 
 
 async def test_a_lease_ends_without_a_further_record(world: World) -> None:
     _join(world, 0)
-    world.submit(*action_record(move("claim", lease_s=60)), ACTIONS)
+    world.submit(*action_record(move("claim", lease_s=60)), CASE_COMMANDS)
     world.clock.forward(61)
-    world.submit(*action_record(move("claim", "officer-b")), ACTIONS)
+    world.submit(*action_record(move("claim", "officer-b")), CASE_COMMANDS)
     assert (await _track(world))[-1].case.holder == "officer-b"
 
 
 async def test_an_action_on_a_case_that_nobody_knows_is_refused(world: World) -> None:
-    world.submit(*action_record(move("claim", case_id="case-none")), ACTIONS)
+    world.submit(*action_record(move("claim", case_id="case-none")), CASE_COMMANDS)
     (change,) = await _track(world)
     assert (change.outcome, change.problem) == (ActionOutcome.REFUSED, "unknown-case")
 
@@ -120,7 +120,7 @@ _GOOD = action_record(join(), Origin(SUBMITTED.name, 0, 0))
     ids=["bytes", "key", "no origin", "origin topic", "origin partition", "origin number", "origin offset"],
 )
 async def test_an_action_that_cannot_be_taken_is_a_refused_fact_and_a_dead_letter(world: World, key: bytes, value: bytes) -> None:
-    world.submit(key, value, ACTIONS)
+    world.submit(key, value, CASE_COMMANDS)
     (change,) = await _track(world)
     assert (change.outcome, change.problem, change.case) == (ActionOutcome.REFUSED, "unreadable", None)
     assert decode(DEADLETTER, world.log.all(DEADLETTER)[0].value).data.stage == "track"
@@ -128,8 +128,8 @@ async def test_an_action_that_cannot_be_taken_is_a_refused_fact_and_a_dead_lette
 
 async def test_another_owner_is_noticed_before_anything_is_folded(world: World) -> None:
     _join(world, 0)
-    partition = world.log.all(ACTIONS)[0].partition
-    world.log.put(CHANGED, partition, None, b"of another owner")
+    partition = world.log.all(CASE_COMMANDS)[0].partition
+    world.log.put(CASE_CHANGES, partition, None, b"of another owner")
     worker = world.workers["track"][0]
     with pytest.raises(LostLog, match="another owner lives"):
         await worker.agent.step(world.batch("track", worker, 10))
@@ -140,17 +140,17 @@ async def test_a_case_is_read_from_the_state_by_a_new_owner(world: World) -> Non
     _join(world, 0)
     await _track(world)
     await world.restart("track", 0)
-    world.submit(*action_record(move("claim", revision=1)), ACTIONS)
+    world.submit(*action_record(move("claim", revision=1)), CASE_COMMANDS)
     assert (await _track(world))[-1].case.signal_count == 1
 
 
 async def test_a_move_without_what_it_needs_leaves_no_case_without_a_holder(world: World) -> None:
     """Such a record is no gateway's; were it in the log, nobody could end it by rights."""
     _join(world, 0)
-    world.submit(*action_record(move("claim").model_copy(update={"officer": None})), ACTIONS)
-    world.submit(*action_record(move("claim")), ACTIONS)
-    world.submit(*action_record(move("hand_over").model_copy(update={"to": None})), ACTIONS)
-    world.submit(*action_record(move("dispose").model_copy(update={"disposition": None})), ACTIONS)
+    world.submit(*action_record(move("claim").model_copy(update={"officer": None})), CASE_COMMANDS)
+    world.submit(*action_record(move("claim")), CASE_COMMANDS)
+    world.submit(*action_record(move("hand_over").model_copy(update={"to": None})), CASE_COMMANDS)
+    world.submit(*action_record(move("dispose").model_copy(update={"disposition": None})), CASE_COMMANDS)
     changes = await _track(world)
     assert [change.outcome.value for change in changes] == ["applied", "refused", "applied", "refused", "refused"]
     assert changes[2].case.holder == "officer-a"
@@ -164,18 +164,18 @@ async def test_a_case_that_would_be_no_record_any_more_lists_fewer_signals(world
     last = (await _track(world))[-1]
     assert (last.outcome, last.case.signal_count) == (ActionOutcome.APPLIED, 8)
     assert 0 < len(last.case.signals) < 8 and last.case.signals[0].signal_id == "sig-0-7"
-    assert max(len(record.value) for record in world.log.all(CHANGED)) <= 20_000
+    assert max(len(record.value) for record in world.log.all(CASE_CHANGES)) <= 20_000
 
 
 async def test_what_does_not_fit_into_a_record_is_refused_and_the_case_goes_on(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _join(world, 0)
-    world.submit(*action_record(move("claim", revision=1)), ACTIONS)
+    world.submit(*action_record(move("claim", revision=1)), CASE_COMMANDS)
     await _track(world)
     monkeypatch.setattr(track, "LARGEST", 20_000)
-    world.submit(*action_record(move("dispose", note_sealed="k1." + "x" * 20_000)), ACTIONS)
-    world.submit(*action_record(move("release", action_id="after")), ACTIONS)
+    world.submit(*action_record(move("dispose", note_sealed="k1." + "x" * 20_000)), CASE_COMMANDS)
+    world.submit(*action_record(move("release", action_id="after")), CASE_COMMANDS)
     *_, large, after = await _track(world)
     assert (large.outcome, large.revision) == (ActionOutcome.REFUSED, 2)
     assert (after.outcome, after.revision) == (ActionOutcome.APPLIED, 3)

@@ -9,7 +9,7 @@ import pytest
 
 from schemas.codec import decode
 from schemas.signals.assessed import AssessedSignal, Outcome
-from schemas.topics import ACTIONS, ASSESSED, CHANGED, SUBMITTED, raw, receipts
+from schemas.topics import ASSESSED, CASE_CHANGES, CASE_COMMANDS, SUBMITTED, raw, receipts
 from stream_processors.domain.signals.trust import sighted
 from tests.support.builders import TOKENIZER, account, action_record, body, move, phone, submission, submitted
 from tests.support.world import World, sources
@@ -36,7 +36,7 @@ async def assessed(world: World, who: str, reference: str, *named: dict[str, str
 async def confirm(world: World, fact: AssessedSignal) -> None:
     for kind, more in (("claim", {}), ("dispose", {"disposition": "confirmed"})):
         action = move(kind, "officer-a", fact.routes[0].case_id, action_id=f"{kind}-{fact.signal_id}", **more)
-        world.submit(*action_record(action), ACTIONS)
+        world.submit(*action_record(action), CASE_COMMANDS)
     await world.drain()
 
 
@@ -53,7 +53,7 @@ async def test_two_institutions_that_know_no_account_have_two_cases_and_bear_eac
     assert len(cases) == 3 and all(fact.outcome is Outcome.ASSESSED for fact in (first, second, third))
     assert not {"velocity", "institutions", "confirmed"} & (rules(first) | rules(second) | rules(third))
     assert not sighted(first)
-    changes = [decode(CHANGED, record.value).data for record in world.log.all(CHANGED)]
+    changes = [decode(CASE_CHANGES, record.value).data for record in world.log.all(CASE_CHANGES)]
     lasts = {change.case.case_id: change.case for change in changes if change.case is not None}
     assert {case.signal_count for case in lasts.values()} == {1}
     assert all(case.primary.unmatched == "placeholder" for case in lasts.values())

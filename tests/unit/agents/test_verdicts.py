@@ -8,7 +8,7 @@ import pytest
 
 from schemas.codec import decode
 from schemas.signals.assessed import AssessedSignal, Outcome
-from schemas.topics import ACTIONS, ASSESSED, CHANGED, SUBMITTED
+from schemas.topics import ASSESSED, CASE_CHANGES, CASE_COMMANDS, SUBMITTED
 from stream_processors.topology import STAGES
 from tests.support.builders import account, action_record, after, move, phone, submission, submitted
 from tests.support.world import World, content, sources
@@ -35,7 +35,7 @@ async def disposed(world: World, fact: AssessedSignal, disposition: str, officer
     case_id = fact.routes[0].case_id
     for kind, more in (("claim", {}), ("dispose", {"disposition": disposition})):
         action = move(kind, officer, case_id, action_id=f"{kind}-{disposition}-{world.clock.ms}-{case_id}", **more)
-        world.submit(*action_record(action), ACTIONS)
+        world.submit(*action_record(action), CASE_COMMANDS)
     await world.drain()
 
 
@@ -87,7 +87,7 @@ async def test_verdicts_survive_a_lost_redis(world: World) -> None:
 async def test_every_disposal_says_whom_it_speaks_of(world: World) -> None:
     fact = await assessed(world, big(1, account(2), phone(7), phone(8, "victim")))
     await disposed(world, fact, "confirmed")
-    verdicts = [found for record in world.log.all(CHANGED) if (found := decode(CHANGED, record.value).data.verdict)]
+    verdicts = [found for record in world.log.all(CASE_CHANGES) if (found := decode(CASE_CHANGES, record.value).data.verdict)]
     tokens = {subject.token for subject in fact.subjects if subject.kind == "phone" and subject.role == "suspect"}
     assert {frozenset(one.tokens) for one in verdicts} == {frozenset({fact.subjects[0].token, *tokens})}
     assert all(one.confirmed_until_ms > world.clock.ms for one in verdicts)

@@ -12,7 +12,7 @@ import pytest
 from schemas.codec import decode
 from schemas.common import instant_ms
 from schemas.notifications.delivery import DeliveryState
-from schemas.topics import DEADLETTER, DELIVERED, ENDPOINTS, ISSUED, Topic
+from schemas.topics import DEADLETTER, DELIVERIES, ENDPOINTS, NOTIFICATIONS, Topic
 from stream_processors.agents import webhook_sender as calls
 from stream_processors.runtime.crash_points import POINTS
 from stream_processors.webhooks import delivery_queue as lanes
@@ -59,7 +59,7 @@ async def test_a_call_says_which_order_it_is_and_nothing_readable_of_a_person(ca
     change = ordered()
     [one] = change.notices
     assert one.recipient == "bank-001" and change.case is not None
-    calling.world.submit(*notice_record(one, 1, change.case.orders[0]), ISSUED)
+    calling.world.submit(*notice_record(one, 1, change.case.orders[0]), NOTIFICATIONS)
     await calling.work()
     body = calling.receivers.told[hook_id(one)]
     told = orjson.loads(body)
@@ -79,7 +79,7 @@ async def test_a_call_tells_the_basis_that_the_log_holds_sealed(calling: Calling
     assert change.case is not None
     key, value = notice_record(one, 1, change.case.orders[0])
     assert "报案".encode() not in value
-    calling.world.submit(key, value, ISSUED)
+    calling.world.submit(key, value, NOTIFICATIONS)
     await calling.work()
     told = orjson.loads(calling.receivers.told[hook_id(one)])
     assert told["data"]["data"]["basis"] == "王某某已报案"
@@ -113,9 +113,9 @@ async def test_a_notice_that_is_read_before_the_registration_that_came_before_it
     p = where("bank-001")
     for worker in calling.world.workers["webhook"]:
         if p in worker.owned:
-            batch = {(ISSUED.name, p): calling.world.log.all(ISSUED, p)}
+            batch = {(NOTIFICATIONS.name, p): calling.world.log.all(NOTIFICATIONS, p)}
             await worker.agent.step(batch)
-            worker.at[ISSUED.name, p] += 1
+            worker.at[NOTIFICATIONS.name, p] += 1
     assert calling.pending() == 0
     two = calling.issue(2)
     await calling.work()
@@ -129,7 +129,7 @@ async def test_so_it_is_when_the_worker_dies_between_the_two(calling: Calling, r
     p = where("bank-001")
     for number, worker in enumerate(calling.world.workers["webhook"]):
         if p in worker.owned:
-            await worker.agent.step({(ISSUED.name, p): calling.world.log.all(ISSUED, p)})
+            await worker.agent.step({(NOTIFICATIONS.name, p): calling.world.log.all(NOTIFICATIONS, p)})
             await calling.world.restart("webhook", number)
             if restart:
                 await calling.world.restart("webhook", number)
@@ -352,7 +352,7 @@ async def test_a_notice_that_retention_took_before_it_was_sent_is_parked(
     calling.receivers.says[URL] = 503
     first, second = calling.issue(1), calling.issue(2)
     await calling.work()
-    calling.world.log.delete_before(ISSUED, where("bank-001"), 2)
+    calling.world.log.delete_before(NOTIFICATIONS, where("bank-001"), 2)
     calling.receivers.says[URL] = 200
     await calling.pass_s(5, 1)
     assert states(calling) == [("received", first.notice_id), ("parked", second.notice_id)]
@@ -396,9 +396,9 @@ async def test_an_endpoint_that_breaks_the_call_itself_is_tried_again_and_harms_
 async def test_unreadable_records_are_put_aside_once_and_stop_nobody(calling: Calling) -> None:
     calling.register()
     p, log = where("bank-001"), calling.world.log
-    for topic in (ISSUED, DELIVERED, ENDPOINTS):
+    for topic in (NOTIFICATIONS, DELIVERIES, ENDPOINTS):
         log.put(topic, p, b"bank-001", b"no record")
-    log.put(ISSUED, p, b"bank-001", notice_record(calling.issue(5, recipient="bank-002"), 5)[1])
+    log.put(NOTIFICATIONS, p, b"bank-001", notice_record(calling.issue(5, recipient="bank-002"), 5)[1])
     one = calling.issue(1)
     await calling.work()
     for number in (0, 1):
@@ -407,7 +407,7 @@ async def test_unreadable_records_are_put_aside_once_and_stop_nobody(calling: Ca
     assert calling.receivers.firsts(URL) == [hook_id(one)]
     letters = [decode(DEADLETTER, record.value).data for record in log.all(DEADLETTER)]
     assert sorted(letter.topic for letter in letters if letter.stage == "webhook") == sorted(
-        (ISSUED.name, ISSUED.name, DELIVERED.name, ENDPOINTS.name)
+        (NOTIFICATIONS.name, NOTIFICATIONS.name, DELIVERIES.name, ENDPOINTS.name)
     )
 
 
@@ -490,7 +490,7 @@ async def test_a_notice_without_a_readable_origin_is_put_aside(calling: Calling)
     calling.register()
     raw = orjson.loads(notice_record(calling.issue(1), 1)[1])
     raw["origin"] = None
-    calling.world.log.put(ISSUED, where("bank-001"), b"bank-001", orjson.dumps(raw))
+    calling.world.log.put(NOTIFICATIONS, where("bank-001"), b"bank-001", orjson.dumps(raw))
     await calling.work()
     assert len(calling.receivers.got[URL]) == 1
     assert instant_ms(calling.now) > 0
@@ -506,7 +506,7 @@ async def test_a_mark_that_is_not_in_the_log_yet_moves_no_place(calling: Calling
     worker.gate.plan = ("freeze", 1)  # the append of the mark
     await calling.rest()
     assert worker.gate.frozen.is_set() and calling.receivers.got[URL] == [hook_id(one)]
-    await agent._settle({(ISSUED.name, p): calling.world.log.all(ISSUED, p)})  # as another poll does meanwhile
+    await agent._settle({(NOTIFICATIONS.name, p): calling.world.log.all(NOTIFICATIONS, p)})  # as another poll does meanwhile
     await calling.world._bury()
     await calling.world.restart("webhook", number)
     await calling.work()
@@ -528,7 +528,7 @@ async def test_a_notice_that_is_done_with_while_it_is_read_again_is_not_parked(
 
     async def meanwhile(topic: Topic) -> dict[int, int]:
         reads = any(frame.name == "_read_bodies" for frame in traceback.extract_stack())
-        if topic is ISSUED and wanted and reads:
+        if topic is NOTIFICATIONS and wanted and reads:
             calling.say("acknowledged", wanted.pop()) if gone == "acknowledged" else calling.remove(made)
             wanted.clear()
             await calling.poll()

@@ -8,7 +8,7 @@ from schemas.cases.case import Action
 from schemas.codec import decode, encode
 from schemas.common import instant_ms
 from schemas.deadlines import ClockStep
-from schemas.topics import ACTIONS
+from schemas.topics import CASE_COMMANDS
 from stream_processors.domain.deadlines import deadlines as domain
 from stream_processors.domain.deadlines.due_index import ACTOR, Member, Moment, due_ms, moments, request
 from tests.support.builders import T0, after
@@ -40,8 +40,8 @@ def test_a_moment_between_two_milliseconds_is_not_reckoned_before_it(micros: int
 def test_a_request_is_an_action_about_the_case_with_an_id_of_the_moment_s_own() -> None:
     asked = request(Member("case-b", "warn", 2, ClockStep.ESCALATE_1))
     assert asked.action_id == "due-case-b-warn-2-escalate-1"
-    value = encode(ACTIONS, asked, id=asked.action_id, source="/timekeeper", actor=ACTOR, time=T0)
-    found = decode(ACTIONS, value).data
+    value = encode(CASE_COMMANDS, asked, id=asked.action_id, source="/timekeeper", actor=ACTOR, time=T0)
+    found = decode(CASE_COMMANDS, value).data
     assert Action.model_validate(found.model_dump()) == found
     assert (found.kind, found.case_id, found.due.clock, found.due.run, found.due.step) == (
         "clock_due",

@@ -32,7 +32,7 @@ from schemas.scorecards import CardKind
 from schemas.security import Sealer, Tokenizer
 from schemas.signals.assessed import AssessedSignal, Outcome
 from schemas.signals.submission import Subject
-from schemas.topics import ACTIONS, DELIVERED, OVERSIGHT, Topic
+from schemas.topics import APPRAISAL_COMMANDS, CASE_COMMANDS, DELIVERIES, Topic
 from schemas.topics import ENDPOINTS as HOOKS
 from stream_processors.domain.cases import decide as decision
 from stream_processors.domain.cases.orders import SENDS_ON
@@ -238,15 +238,15 @@ class FakeViews:
             raise Rebuilding("not whole")
 
     def apply(self, topic: Topic, entry: Entry) -> None:
-        if topic is DELIVERED:
-            self.mark(decode(DELIVERED, entry.value).data)
+        if topic is DELIVERIES:
+            self.mark(decode(DELIVERIES, entry.value).data)
         if topic is HOOKS:
             self.register(decode(HOOKS, entry.value).data)
-        if topic is OVERSIGHT:
+        if topic is APPRAISAL_COMMANDS:
             self._oversee(entry)
-        if topic is not ACTIONS:
+        if topic is not CASE_COMMANDS:
             return
-        envelope = decode(ACTIONS, entry.value)
+        envelope = decode(CASE_COMMANDS, entry.value)
         action = envelope.data
         self._track(action, envelope.actor)
 
@@ -268,7 +268,7 @@ class FakeViews:
             self._track(one, SENDS_ON)
 
     def _oversee(self, entry: Entry) -> None:
-        envelope = decode(OVERSIGHT, entry.value)
+        envelope = decode(APPRAISAL_COMMANDS, entry.value)
         action, now = envelope.data, self.now
         record = self.records.get(action.about)
         self.decided(oversight.decide(action=action, actor=envelope.actor, record=record, now=now, signer=self.signer))

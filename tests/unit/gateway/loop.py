@@ -9,7 +9,7 @@ from gateway.services import Services
 from schemas.cases.case import CaseStatus
 from schemas.codec import decode
 from schemas.common import from_ms
-from schemas.topics import ACTIONS
+from schemas.topics import CASE_COMMANDS
 from tests.unit.gateway.fakes import T0, FakeLog, FakeViews, a_case, with_the_loop
 
 LATER = from_ms(4_000_000_000_000)
@@ -55,4 +55,4 @@ def said(response: Any) -> tuple[int, str]:
 
 
 def actions(log: FakeLog) -> list[Any]:
-    return [decode(ACTIONS, entry.value) for entry in log.all(ACTIONS)]
+    return [decode(CASE_COMMANDS, entry.value) for entry in log.all(CASE_COMMANDS)]

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from gateway.live.rows import Place, Row
 from gateway.server.connection_limits import EXTENSION
 from schemas.cases.case import Case
-from schemas.topics import CHANGED
+from schemas.topics import CASE_CHANGES
 from stream_processors.runtime.log import partition_of
 from stream_processors.views.api import Rebuilding
 
@@ -23,7 +23,7 @@ class FakeSource:
     """`tell` appends a change; a case is always one partition's. `broken` makes the next read fail."""
 
     def __init__(self, begins_at: int = 0) -> None:
-        self.offsets = [begins_at] * CHANGED.partitions
+        self.offsets = [begins_at] * CASE_CHANGES.partitions
         self.waiting: list[Row] = []
         self.broken = self.rebuilding = False
         self.begun = self.closed = 0
@@ -31,7 +31,7 @@ class FakeSource:
 
     def tell(self, *cases: Case) -> None:
         for case in cases:
-            partition = partition_of(case.case_id.encode(), CHANGED.partitions)
+            partition = partition_of(case.case_id.encode(), CASE_CHANGES.partitions)
             self.waiting.append(Row(case, partition, self.offsets[partition]))
             self.offsets[partition] += 1
         self._more.set()

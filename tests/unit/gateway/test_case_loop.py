@@ -10,7 +10,7 @@ import pytest
 from gateway.services import Services
 from schemas.cases.case import ActionKind, CaseStatus, Disposition
 from schemas.deadlines import Clock
-from schemas.topics import ACTIONS
+from schemas.topics import CASE_COMMANDS
 from stream_processors.views.allowed_actions import twin_id
 from stream_processors.views.receipts import Receipt
 from tests.unit.gateway.conftest import Client
@@ -103,7 +103,7 @@ async def test_the_moves_of_a_case_from_its_receipt_to_its_end(
     assert (await move("reopen", revision=5, note="新证据"))["phase"] == "opened"
     there = await move("transfer", revision=6, queue="public-security-630203", note="属地管辖")
     assert [(moved["to"], moved["note"]) for moved in there["transfers"]] == [("public-security-630203", "属地管辖")]
-    assert "属地".encode() not in log.all(ACTIONS)[-1].value
+    assert "属地".encode() not in log.all(CASE_COMMANDS)[-1].value
     assert [one.data.kind for one in actions(log)][-3:] == [ActionKind.CLOSE, ActionKind.REOPEN, ActionKind.TRANSFER]
 
 
@@ -115,7 +115,7 @@ async def test_a_case_is_merged_into_one_of_the_officers_own(client: Client, ser
     body = {"revision": 1, "into": "case-3"}
     assert said(await mine.post("/v1/cases/case-2/merge", json=body)) == (404, "unknown-case")
     assert said(await mine.post("/v1/cases/case-2/merge", json={**body, "into": "case-8"})) == (404, "unknown-case")
-    assert not log.all(ACTIONS)
+    assert not log.all(CASE_COMMANDS)
     other = await client("officer-1").post("/v1/cases/case-2/merge", json=body)
     assert said(other) == (409, "other-queue")
     merged = (await mine.post("/v1/cases/case-2/merge", json={**body, "into": "case-1"})).json()
@@ -163,7 +163,7 @@ async def test_an_action_that_was_refused_tells_the_moves_later_too(
     put(services)
     log.told = None
     where = (await client("officer-1").post(CASE + "/close", json={"revision": 1})).headers["location"]
-    views.apply(ACTIONS, log.all(ACTIONS)[0])
+    views.apply(CASE_COMMANDS, log.all(CASE_COMMANDS)[0])
     told = (await client("officer-1").get(where)).json()
     assert (told["status"], told["problem"], told["moves"]) == ("refused", "not-allowed", ["acknowledge", "claim", "transfer"])
 

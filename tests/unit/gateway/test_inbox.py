@@ -19,7 +19,7 @@ from gateway.settings import GatewaySettings
 from schemas.codec import decode
 from schemas.notifications.delivery import Issued
 from schemas.security import Keyring
-from schemas.topics import DELIVERED
+from schemas.topics import DELIVERIES
 from tests.support.deliveries import mark, notice, ordered
 from tests.unit.gateway.fakes import QUEUE, FakeLog, FakeRates, FakeViews, MemoryIdempotency, a_case
 from tests.unit.gateway.streams import listening
@@ -92,7 +92,7 @@ class Gate:
         return listening(self.app, f"/v1/inbox/stream?{query}", self.token(who, **claims), last_id, gone)
 
     def marks(self) -> list[tuple[str, str, str, str]]:
-        found = [decode(DELIVERED, entry.value).data for entry in self.log.all(DELIVERED)]
+        found = [decode(DELIVERIES, entry.value).data for entry in self.log.all(DELIVERIES)]
         return [(one.recipient, one.notice_id, one.state.value, one.way) for one in found]
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from gateway.services import Services
 from schemas.cases.case import ActionKind, CaseStatus
-from schemas.topics import ACTIONS
+from schemas.topics import CASE_COMMANDS
 from stream_processors.views.receipts import Receipt
 from tests.unit.gateway.conftest import Client
 from tests.unit.gateway.fakes import T0, FakeLog, FakeViews, MemoryIdempotency
@@ -40,7 +40,7 @@ async def test_a_measure_is_recorded_in_its_case_and_its_words_are_sealed(client
     (written,) = actions(log)
     assert (written.data.kind, written.actor, written.data.officer) == (ActionKind.MEASURE, "institution:bank-001", None)
     assert written.data.measure.institution == "bank-001"
-    value = log.all(ACTIONS)[0].value
+    value = log.all(CASE_COMMANDS)[0].value
     assert "提醒".encode() not in value and b"w-1" not in value
 
 
@@ -57,7 +57,7 @@ async def test_the_same_reference_counts_once_and_another_body_under_it_is_refus
     assert forgotten.json() == first.json()
     other = await client().post(AT, json={**WARNED, "reaction": "insisted"})
     assert said(other) == (422, "reference-reused")
-    assert len(log.all(ACTIONS)) == 1
+    assert len(log.all(CASE_COMMANDS)) == 1
 
 
 async def test_the_agencys_number_is_sealed_told_and_compared(client: Client, services: Services, log: FakeLog, views: FakeViews):
@@ -66,7 +66,7 @@ async def test_the_agencys_number_is_sealed_told_and_compared(client: Client, se
     reported |= {"reported_to": "public-security-630202", "number": "A-2026-7"}
     first = await client().post(AT, json=reported)
     assert first.json()["reference"] == "A-2026-7"
-    assert b"A-2026-7" not in log.all(ACTIONS)[0].value
+    assert b"A-2026-7" not in log.all(CASE_COMMANDS)[0].value
     assert (await client().post(AT, json=reported)).json() == first.json()
     other = await client().post(AT, json={**reported, "number": "A-2026-8"})
     assert said(other) == (422, "reference-reused")
@@ -74,7 +74,7 @@ async def test_the_agencys_number_is_sealed_told_and_compared(client: Client, se
     plain = case.measures[0].model_copy(update={"reference": "A-2026-7", "reference_sealed": None})
     views.cases["case-1"] = case.model_copy(update={"measures": (plain,)})
     assert (await client().post(AT, json=reported)).json() == first.json(), "of before it was sealed"
-    assert len(log.all(ACTIONS)) == 1
+    assert len(log.all(CASE_COMMANDS)) == 1
 
 
 async def test_two_bodies_under_one_reference_that_come_at_once_are_decided_by_the_log(
@@ -85,8 +85,8 @@ async def test_two_bodies_under_one_reference_that_come_at_once_are_decided_by_t
     log.told = None
     for body in (WARNED, {**WARNED, "reaction": "insisted"}):
         assert (await client().post(AT, json=body)).status_code == 202
-    for entry in log.all(ACTIONS):
-        views.apply(ACTIONS, entry)
+    for entry in log.all(CASE_COMMANDS):
+        views.apply(CASE_COMMANDS, entry)
     assert [one.reaction for one in views.cases["case-1"].measures] == ["heeded"]
     assert [one.problem for one in views.actions.values()] == [None, "reference-reused"]
 
@@ -111,9 +111,9 @@ async def test_a_measure_by_a_signal_is_recorded_in_every_case_that_it_went_to(
         ("case-1", "sig-1", 100),
         ("case-2", "sig-1", 100),
     ]
-    assert {entry.key for entry in log.all(ACTIONS)} == {b"case-1", b"case-2"}
+    assert {entry.key for entry in log.all(CASE_COMMANDS)} == {b"case-1", b"case-2"}
     again = await client().post("/v1/signals/sig-1/measures", json=BLOCKED, headers={"Idempotency-Key": "k"})
-    assert again.json() == answer.json() and len(log.all(ACTIONS)) == 2
+    assert again.json() == answer.json() and len(log.all(CASE_COMMANDS)) == 2
 
 
 async def test_a_measure_by_a_resent_signal_is_its_first_ones(client: Client, services: Services, views: FakeViews):
@@ -155,13 +155,13 @@ async def test_a_case_of_others_does_not_exist_for_an_institution(
     assert said(await stranger.post("/v1/signals/sig-1/measures", json=WARNED)) == (404, "not-found")
     assert said(await stranger.post("/v1/signals/sig-9/measures", json=WARNED)) == (404, "not-found")
     assert said(await client("officer-1").post(AT, json=WARNED)) == (403, "forbidden")
-    assert not log.all(ACTIONS)
+    assert not log.all(CASE_COMMANDS)
 
 
 async def test_nobody_names_another_institution(client: Client, services: Services, log: FakeLog):
     put(services)
     answer = await client().post(AT, json={**WARNED, "institution": "bank-002"})
-    assert said(answer) == (422, "invalid-request") and not log.all(ACTIONS)
+    assert said(answer) == (422, "invalid-request") and not log.all(CASE_COMMANDS)
 
 
 EMPTIED: dict[str, Any] = {"status": CaseStatus.MERGED, "institutions": (), "signals": (), "signal_count": 0}
@@ -173,7 +173,7 @@ async def test_a_measure_goes_where_its_case_was_merged_into(client: Client, ser
     put(services, 3, **EMPTIED, merged_into="case-2")
     put(services, 2)
     assert (await client().post(AT, json=WARNED)).json()["case_id"] == "case-2"
-    assert log.all(ACTIONS)[0].key == b"case-2"
+    assert log.all(CASE_COMMANDS)[0].key == b"case-2"
     assert (await client().get("/v1/cases/case-1")).json()["merged_into"] == "case-3"
 
 
@@ -206,7 +206,7 @@ async def test_a_body_that_is_not_valid_is_422_at_its_place_and_appends_nothing(
     answer = await client().post(AT, json=body)
     assert said(answer) == (422, "invalid-request")
     assert answer.json()["errors"][0]["pointer"] == pointer, answer.json()
-    assert not log.all(ACTIONS)
+    assert not log.all(CASE_COMMANDS)
 
 
 async def test_a_kind_that_there_is_not_is_told_the_kinds(client: Client, services: Services):
@@ -254,7 +254,7 @@ async def test_a_measure_that_was_sent_on_is_told_as_the_case_that_decided_keeps
     assert kept.measure_id == told["measure_id"] and not views.cases["case-1"].measures
     views.actions.clear()
     (again,) = (await client().post("/v1/signals/sig-1/measures", json=BLOCKED)).json()["measures"]
-    assert again == told and len(log.all(ACTIONS)) == 1
+    assert again == told and len(log.all(CASE_COMMANDS)) == 1
 
 
 async def test_a_measure_of_a_split_off_signal_is_told_as_its_case_keeps_it(client: Client, services: Services, views: FakeViews):
@@ -282,7 +282,7 @@ async def test_a_measure_on_its_way_is_pending_and_then_it_is_told_where_it_came
     assert (decided["status"], decided["case_id"]) == ("applied", "case-2")
     assert said(await client("bank-002").get(where)) == (404, "not-found")
     (told,) = (await client().post("/v1/signals/sig-1/measures", json=BLOCKED)).json()["measures"]
-    assert told["case_id"] == "case-2" and len(log.all(ACTIONS)) == 1
+    assert told["case_id"] == "case-2" and len(log.all(CASE_COMMANDS)) == 1
 
 
 async def test_a_measure_that_is_being_handed_over_is_pending_until_the_views_have_it_again(
@@ -295,7 +295,7 @@ async def test_a_measure_that_is_being_handed_over_is_pending_until_the_views_ha
     held = views.cases["case-1"]
     views.cases["case-1"] = held.model_copy(update={**EMPTIED, "measures": (), "merged_into": "case-2"})
     between = await client().post("/v1/signals/sig-1/measures", json=BLOCKED)
-    assert between.status_code == 202 and len(log.all(ACTIONS)) == 1
+    assert between.status_code == 202 and len(log.all(CASE_COMMANDS)) == 1
     views.cases["case-2"] = views.cases["case-2"].model_copy(update={"measures": held.measures})
     (again,) = (await client().post("/v1/signals/sig-1/measures", json=BLOCKED)).json()["measures"]
     (told,) = first.json()["measures"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.services import Services
-from schemas.topics import ACTIONS
+from schemas.topics import CASE_COMMANDS
 from tests.unit.gateway.conftest import Client
 from tests.unit.gateway.fakes import T0, FakeLog, FakeViews
 from tests.unit.gateway.loop import LATER, actions, put, said
@@ -31,10 +31,10 @@ async def test_an_objection_goes_from_its_door_to_the_release_that_was_confirmed
     lodged = (await bank.post(AT, json=WORDS)).json()
     at = f"{AT}/{lodged['objection_id']}"
     assert (lodged["state"], lodged["text"], lodged["moves"]) == ("lodged", WORDS["text"], ["notice"])
-    assert "工资".encode() not in log.all(ACTIONS)[0].value
+    assert "工资".encode() not in log.all(CASE_COMMANDS)[0].value
     noticed = (await bank.post(at + "/notice", json={"text": "已书面告知"})).json()
     assert (noticed["state"], noticed["notice"]) == ("noticed", "已书面告知")
-    assert not any("书面告知".encode() in one.value for one in log.all(ACTIONS))
+    assert not any("书面告知".encode() in one.value for one in log.all(CASE_COMMANDS))
     assert (await officer.get(at)).json()["notice"] == "已书面告知"
     upheld = (await officer.post(at + "/uphold", json={"reasons": "经查属实"})).json()
     assert (upheld["state"], upheld["decided_by"], upheld["moves"]) == ("upheld", "officer-2", ["release"])
@@ -95,7 +95,7 @@ async def test_an_objection_of_others_does_not_exist(client: Client, services: S
         assert said(await who.get(AT + "/obj-1-known")) == (404, slug)
         assert said(await who.post(f"{AT}/obj-1-known/{move}", json=body)) == (404, slug)
     assert said(await party.post(f"{AT}/obj-1-none/{move}", json=body)) == (404, "unknown-objection")
-    assert not log.all(ACTIONS)
+    assert not log.all(CASE_COMMANDS)
 
 
 @pytest.mark.parametrize("move", ["uphold", "reject", "release"])
@@ -103,7 +103,7 @@ async def test_an_institution_does_not_decide(client: Client, services: Services
     put(services, loop=True)
     body = {} if move == "release" else {"reasons": "x"}
     assert said(await client("bank-001").post(f"{AT}/obj-1-known/{move}", json=body)) == (403, "forbidden")
-    assert not log.all(ACTIONS)
+    assert not log.all(CASE_COMMANDS)
 
 
 async def test_a_move_that_is_not_open_names_those_that_are(client: Client, services: Services):

@@ -16,7 +16,7 @@ from schemas.cases.case import ActionKind, CaseStatus
 from schemas.codec import decode
 from schemas.common import from_ms
 from schemas.signals.events import EventFact
-from schemas.topics import ACTIONS
+from schemas.topics import CASE_COMMANDS
 from tests.unit.gateway.conftest import Client
 from tests.unit.gateway.fakes import QUEUE, T0, FakeLog, FakeViews, MemoryIdempotency, a_case
 
@@ -43,7 +43,7 @@ def slug(response) -> str:
 
 
 def actions(log: FakeLog) -> list:
-    return [decode(ACTIONS, entry.value) for entry in log.all(ACTIONS)]
+    return [decode(CASE_COMMANDS, entry.value) for entry in log.all(CASE_COMMANDS)]
 
 
 async def test_an_officer_sees_the_depths_of_his_queues_only(client: Client, put):
@@ -137,7 +137,7 @@ async def test_a_queue_that_is_not_ones_own_is_403_and_its_cases_do_not_exist(cl
     assert slug(await stranger.post(f"/v1/queues/{QUEUE}/next")) == "forbidden"
     assert slug(await stranger.get("/v1/cases/case-1")) == "unknown-case"
     assert slug(await stranger.post("/v1/cases/case-1/claim", json={"revision": 1})) == "unknown-case"
-    assert not log.all(ACTIONS)
+    assert not log.all(CASE_COMMANDS)
 
 
 async def test_one_case_has_its_readable_values_and_its_signals(client: Client, put):
@@ -210,7 +210,7 @@ async def test_next_goes_on_when_another_officer_was_faster(client: Client, put,
     put(2, score=80)
 
     def told(topic, entry):
-        if decode(ACTIONS, entry.value).data.case_id == "case-1":
+        if decode(CASE_COMMANDS, entry.value).data.case_id == "case-1":
             views.cases["case-1"] = views.cases["case-1"].model_copy(update={"revision": 7})
         views.apply(topic, entry)
 
@@ -234,7 +234,7 @@ async def test_next_with_a_key_gives_the_same_case_again(client: Client, put, lo
     officer = client("officer-1")
     first = (await officer.post(f"/v1/queues/{QUEUE}/next", headers=headers)).json()
     again = (await officer.post(f"/v1/queues/{QUEUE}/next", headers=headers)).json()
-    assert first == again and len(log.all(ACTIONS)) == 1
+    assert first == again and len(log.all(CASE_COMMANDS)) == 1
     assert (await officer.post(f"/v1/queues/{QUEUE}/next", headers={"Idempotency-Key": "take-2"})).json()["case_id"] == "case-2"
 
 
@@ -269,7 +269,7 @@ async def test_a_retry_is_not_appended_again_once_the_broker_took_it(client: Cli
     headers, officer = {"Idempotency-Key": "claim-1"}, client("officer-1")
     for _ in range(2):
         assert (await officer.post("/v1/cases/case-1/claim", json={"revision": 1}, headers=headers)).status_code == 202
-    assert len(log.all(ACTIONS)) == 1
+    assert len(log.all(CASE_COMMANDS)) == 1
 
 
 async def test_next_with_a_key_gives_the_same_case_again_when_the_gateway_has_forgotten_it(
@@ -335,8 +335,8 @@ async def test_the_moves_of_a_case_from_claim_to_disposal(client: Client, put, l
     written = actions(log)
     assert [one.data.kind for one in written] == [ActionKind.CLAIM, ActionKind.RENEW, ActionKind.HAND_OVER, ActionKind.DISPOSE]
     assert {one.actor for one in written} == {"officer:officer-1", "officer:officer-2"}
-    assert {entry.key for entry in log.all(ACTIONS)} == {b"case-1"}
-    assert "账户".encode() not in log.all(ACTIONS)[-1].value
+    assert {entry.key for entry in log.all(CASE_COMMANDS)} == {b"case-1"}
+    assert "账户".encode() not in log.all(CASE_COMMANDS)[-1].value
 
 
 async def test_release_gives_a_case_back_without_a_body(client: Client, put):
@@ -386,7 +386,7 @@ async def test_a_refused_move_has_the_name_that_track_gave_it(client: Client, pu
 async def test_a_move_that_is_not_valid_is_422_and_appends_nothing(client: Client, put, log: FakeLog, move, body):
     put(1)
     answer = await client("officer-1").post(f"/v1/cases/case-1/{move}", json=body)
-    assert (answer.status_code, slug(answer)) == (422, "invalid-request") and not log.all(ACTIONS)
+    assert (answer.status_code, slug(answer)) == (422, "invalid-request") and not log.all(CASE_COMMANDS)
 
 
 async def test_a_move_with_a_key_is_made_once_and_another_one_under_it_is_refused(client: Client, put, log: FakeLog):
@@ -395,7 +395,7 @@ async def test_a_move_with_a_key_is_made_once_and_another_one_under_it_is_refuse
     first = await officer.post("/v1/cases/case-1/claim", json={"revision": 1}, headers=headers)
     again = await officer.post("/v1/cases/case-1/claim", json={"revision": 1}, headers=headers)
     other = await officer.post("/v1/cases/case-2/claim", json={"revision": 1}, headers=headers)
-    assert first.json() == again.json() and slug(other) == "reference-reused" and len(log.all(ACTIONS)) == 1
+    assert first.json() == again.json() and slug(other) == "reference-reused" and len(log.all(CASE_COMMANDS)) == 1
     assert (await client("officer-2").post("/v1/cases/case-2/claim", json={"revision": 1}, headers=headers)).status_code == 200
 
 
@@ -408,7 +408,7 @@ async def test_an_undecided_move_is_202_with_a_link_that_tells_later(client: Cli
     where = answer.headers["location"]
     assert (await officer.get(where)).json()["status"] == "pending"
     assert (await client("officer-2").get(where)).status_code == 404
-    views.apply(ACTIONS, log.all(ACTIONS)[0])
+    views.apply(CASE_COMMANDS, log.all(CASE_COMMANDS)[0])
     assert (await officer.get(where)).json() | {"links": 0} == {
         "action_id": where.rpartition("/")[2],
         "status": "applied",

@@ -13,7 +13,7 @@ from schemas.cases.case import ActionKind
 from schemas.codec import dump
 from schemas.ids import ORDER, case_of, name_of
 from schemas.orders.order import OrderEventKind
-from schemas.topics import ACTIONS
+from schemas.topics import CASE_COMMANDS
 from tests.unit.gateway.conftest import Client
 from tests.unit.gateway.fakes import FakeLog, FakeViews
 from tests.unit.gateway.loop import FIELDS, HELD, STOP, actions, put, said
@@ -41,7 +41,7 @@ async def test_an_order_is_issued_with_its_values_sealed_and_names_its_case(
     draft = written.data.order.draft
     assert (written.data.kind, written.data.officer, draft.agency) == (ActionKind.ORDER, "officer-1", "public-security-630202")
     assert (draft.traced_minor, draft.amount_minor) == (None, 100)
-    value = log.all(ACTIONS)[0].value
+    value = log.all(CASE_COMMANDS)[0].value
     assert not any(text.encode() in value for text in ("王某某", "622202100100001", "立即", "报案"))
     kept = dump(views.cases["case-1"])
     assert "报案".encode() not in kept, "nor in what becomes of it"
@@ -105,7 +105,7 @@ async def test_a_stop_is_compared_executed_and_lifted_by_its_recipient(client: C
         states.append((answer["state"], answer["held_minor"]))
     assert states == [("delivered", 0), ("verified", 0), ("executed", 100)]
     assert answer["answer"] == "已止付"
-    assert "已止付".encode() not in log.all(ACTIONS)[-1].value
+    assert "已止付".encode() not in log.all(CASE_COMMANDS)[-1].value
     release = {"kind": "release", "recipient": "bank-001", "of": name, "basis": "查明无关"}
     released = (await client("officer-1").post(ISSUE, json=release)).json()
     assert (released["kind"], released["subject"]["value"]) == ("release", "622202100100001")
@@ -169,7 +169,7 @@ async def test_an_order_of_another_bank_does_not_exist(client: Client, services:
     for name in ("ord-1-known", "ord-9-known", "ord-1-x", "ord", "ord-", "case-1", "x" * 500, "ord-~-~"):
         assert said(await other.get(f"/v1/orders/{name}")) == (404, "unknown-order")
         assert said(await other.post(f"/v1/orders/{name}/answers", json={"result": "received"})) == (404, "unknown-order")
-    assert not log.all(ACTIONS)
+    assert not log.all(CASE_COMMANDS)
 
 
 async def test_an_officer_of_another_queue_neither_sees_nor_moves_an_order(client: Client, services: Services, log: FakeLog):
@@ -179,7 +179,7 @@ async def test_an_officer_of_another_queue_neither_sees_nor_moves_an_order(clien
     for move in ("approve", "reject", "withdraw", "renew"):
         assert said(await other.post(f"/v1/orders/ord-1-known/{move}")) == (404, "unknown-order")
     assert said(await other.post(ISSUE, json=STOP)) == (404, "unknown-case")
-    assert not log.all(ACTIONS)
+    assert not log.all(CASE_COMMANDS)
 
 
 async def test_the_agency_that_issued_reads_its_order_after_a_transfer_and_does_not_move_it(client: Client, services: Services):
@@ -212,7 +212,7 @@ async def test_an_officer_of_the_unit_of_a_letter_reads_and_answers_it(client: C
     assert (answer["state"], answer["answer"], answer["late"]) == ("executed", "已核查办理", False)
     (_, written) = actions(log)
     assert (written.actor, written.data.order.unit) == ("officer:officer-u", "public-security-630203")
-    assert "已核查".encode() not in log.all(ACTIONS)[-1].value
+    assert "已核查".encode() not in log.all(CASE_COMMANDS)[-1].value
     whole = (await client("officer-1").get(f"/v1/orders/{name}")).json()
     assert (whole["answer"], whole["history"][-1]["actor"]) == ("已核查办理", "officer:officer-u")
     assert said(await unit.get("/v1/cases/case-1")) == (404, "unknown-case"), "the letter is the unit's, the case is not"
@@ -239,7 +239,7 @@ async def test_a_letter_of_a_unit_is_answered_by_its_officers_and_nobody_else(cl
     for other in (client("officer-9", queues=["financial-regulator-630200"]), client("bank-001")):
         assert said(await other.post(at, json=ANSWERED)) == (404, "unknown-order")
         assert said(await other.get(f"/v1/orders/{name}")) == (404, "unknown-order")
-    assert len(log.all(ACTIONS)) == 1
+    assert len(log.all(CASE_COMMANDS)) == 1
 
 
 async def test_no_officer_answers_for_an_institution_whatever_his_queues(client: Client, services: Services, log: FakeLog):
@@ -249,7 +249,7 @@ async def test_no_officer_answers_for_an_institution_whatever_his_queues(client:
         name = (await every.post(ISSUE, json=body)).json()["order_id"]
         answer = await every.post(f"/v1/orders/{name}/answers", json={"result": "refused", "reason": "no_basis"})
         assert said(answer) == (403, "not-recipient")
-    assert len(log.all(ACTIONS)) == 3
+    assert len(log.all(CASE_COMMANDS)) == 3
 
 
 async def test_a_unit_answers_its_letter_also_after_the_case_went_to_another_queue(
@@ -280,7 +280,7 @@ async def test_an_order_under_a_key_is_issued_once_and_another_body_under_it_is_
     officer, headers = client("officer-1"), {"Idempotency-Key": "order-1"}
     first = await officer.post(ISSUE, json=STOP, headers=headers)
     again = await officer.post(ISSUE, json=STOP, headers=headers)
-    assert first.json() == again.json() and len(log.all(ACTIONS)) == 1
+    assert first.json() == again.json() and len(log.all(CASE_COMMANDS)) == 1
     assert said(await officer.post(ISSUE, json={**STOP, "basis": "其他"}, headers=headers)) == (422, "reference-reused")
     name = first.json()["order_id"]
     other = await officer.post(f"/v1/orders/{name}/withdraw", headers=headers)
@@ -312,7 +312,7 @@ async def test_an_undecided_answer_is_202_and_only_its_sender_learns_the_outcome
     where = answer.headers["location"]
     assert (await bank.get(where)).json()["status"] == "pending"
     assert (await client("bank-001", role="officer").get(where)).status_code == 404
-    views.apply(ACTIONS, log.all(ACTIONS)[0])
+    views.apply(CASE_COMMANDS, log.all(CASE_COMMANDS)[0])
     assert (await bank.get(where)).json()["status"] == "applied"
     assert (await client("bank-002").get(where)).status_code == 404
 
@@ -340,7 +340,7 @@ async def test_a_broker_that_is_away_is_never_an_accepted_answer(client: Client,
 )
 async def test_an_order_that_is_not_valid_is_422_and_appends_nothing(client: Client, services: Services, log: FakeLog, body: Any):
     put(services, **HELD)
-    assert said(await client("officer-1").post(ISSUE, json=body)) == (422, "invalid-request") and not log.all(ACTIONS)
+    assert said(await client("officer-1").post(ISSUE, json=body)) == (422, "invalid-request") and not log.all(CASE_COMMANDS)
 
 
 async def test_what_a_kind_needs_by_the_policy_is_told(client: Client, services: Services):

@@ -12,7 +12,7 @@ from gateway.settings import GatewaySettings
 from schemas.codec import decode
 from schemas.scorecards import CardKind
 from schemas.security.signing import Ed25519Signer, load_or_create
-from schemas.topics import OVERSIGHT
+from schemas.topics import APPRAISAL_COMMANDS
 from tests.unit.gateway.conftest import Client
 from tests.unit.gateway.fakes import QUEUE, FakeLog, FakeViews, MemoryIdempotency
 
@@ -122,7 +122,7 @@ async def test_data_are_asked_for_handed_in_and_found_wanting(body, unit, strang
 async def test_who_may_not_is_told_so_and_nothing_is_in_the_log(client: Client, log: FakeLog, subject: str, path: str, sent: Any):
     answer = await client(subject).post(path, json=sent)
     assert (answer.status_code, slug(answer)) == (403, "forbidden")
-    assert log.all(OVERSIGHT) == []
+    assert log.all(APPRAISAL_COMMANDS) == []
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ async def test_a_retry_with_the_same_key_is_the_same_request(body, log: FakeLog)
     key = {"Idempotency-Key": "k-1"}
     first = (await body.post("/v1/supervisions", json=ISSUE, headers=key)).json()
     again = (await body.post("/v1/supervisions", json=ISSUE, headers=key)).json()
-    assert first == again and len(log.all(OVERSIGHT)) == 1
+    assert first == again and len(log.all(APPRAISAL_COMMANDS)) == 1
     other = await body.post("/v1/supervisions", json={**ISSUE, "measure": "circular"}, headers=key)
     assert (other.status_code, slug(other)) == (422, "reference-reused")
 
@@ -154,8 +154,8 @@ async def test_a_retry_with_the_same_key_is_the_same_request(body, log: FakeLog)
 async def test_what_is_not_decided_yet_is_202_and_never_without_the_log(body, log: FakeLog, memory: MemoryIdempotency):
     log.told = None
     answer = await body.post("/v1/data-requests", json=ASK)
-    (entry,) = log.all(OVERSIGHT)
-    envelope = decode(OVERSIGHT, entry.value)
+    (entry,) = log.all(APPRAISAL_COMMANDS)
+    envelope = decode(APPRAISAL_COMMANDS, entry.value)
     assert answer.status_code == 202 and answer.headers["location"] == f"/v1/data-requests/{envelope.data.data.request_id}"
     assert (envelope.actor, entry.key) == ("officer:coordinator-1", envelope.data.about.encode())
     log.away = True
@@ -183,7 +183,7 @@ async def test_an_institution_tells_of_a_campaign_corrects_it_and_takes_it_back(
     assert (await bank.post(f"{where}/withdraw")).json()["withdrawn"] is True
     future = await bank.post("/v1/campaigns", json={"at": "2026-05-20T02:00:00Z", "reached": 900})
     assert (future.status_code, slug(future)) == (422, "invalid-request")
-    assert decode(OVERSIGHT, log.all(OVERSIGHT)[0].value).actor == "institution:bank-001"
+    assert decode(APPRAISAL_COMMANDS, log.all(APPRAISAL_COMMANDS)[0].value).actor == "institution:bank-001"
 
 
 def test_tokens_of_the_coordination_body_are_minted(home):

@@ -15,7 +15,7 @@ from schemas.codec import decode
 from schemas.measures import ReportedIn
 from schemas.orders.order import OrderEvent, OrderEventKind
 from schemas.orders.requests import OrderIn
-from schemas.topics import ACTIONS, ASSESSED, CHANGED, ISSUED, SUBMITTED, TOPICS
+from schemas.topics import ASSESSED, CASE_CHANGES, CASE_COMMANDS, NOTIFICATIONS, SUBMITTED, TOPICS
 from stream_processors.state.compression import Form, unpack
 from stream_processors.views.inbox_fold import Delivery, Entry
 from tests.support.builders import action_record, move, submission, submitted
@@ -78,7 +78,7 @@ async def test_what_is_typed_stands_nowhere_in_what_the_stages_make_of_it(client
     for entry in log.all(SUBMITTED):
         world.submit(entry.key, entry.value, SUBMITTED)
     await world.drain()
-    case = decode(CHANGED, world.log.all(CHANGED)[-1].value).data.case
+    case = decode(CASE_CHANGES, world.log.all(CASE_CHANGES)[-1].value).data.case
     protector = Protector(services.tokenizer, services.sealer)
     draft = protector.draft(OrderIn.model_validate({**STOP, "basis": f"b {MARK}"}), "ord-1", case.case_id, case.queue)
     issue = OrderEvent(event_id="act-order", order_id="ord-1", kind=OrderEventKind.ISSUE, draft=draft)
@@ -89,15 +89,15 @@ async def test_what_is_typed_stands_nowhere_in_what_the_stages_make_of_it(client
         (Action(action_id="act-order", kind=ActionKind.ORDER, officer="officer-a", order=issue, **about), None),
         (Action(action_id="act-measure", kind=ActionKind.MEASURE, measure=made, **about), "institution:bank-001"),
     ):
-        world.submit(*action_record(action, actor=actor), ACTIONS)
+        world.submit(*action_record(action, actor=actor), CASE_COMMANDS)
     await world.drain()
-    case = decode(CHANGED, world.log.all(CHANGED)[-1].value).data.case
+    case = decode(CASE_CHANGES, world.log.all(CASE_CHANGES)[-1].value).data.case
     assert (len(case.orders), len(case.measures)) == (1, 1)
     records = [record for topic in TOPICS.values() for record in world.log.all(topic)]
     assert not [one for one in records if MARK.encode() in (one.key or b"") + (one.value or b"")]
     for stage, redis in world.redis.items():
         assert not [value for bucket in redis.buckets for value in _values(bucket.values) if MARK.encode() in value], stage
-    told = [decode(ISSUED, record.value).data for record in world.log.all(ISSUED)]
+    told = [decode(NOTIFICATIONS, record.value).data for record in world.log.all(NOTIFICATIONS)]
     [order] = [one for one in told if one.order is not None and one.notice.recipient == "bank-001"]
     item = item_out(Entry(0, order, Delivery()), None, services.sealer)
     assert item.order is not None and item.data is not None

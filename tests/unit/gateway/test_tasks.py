@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.services import Services
-from schemas.topics import ACTIONS
+from schemas.topics import CASE_COMMANDS
 from tests.unit.gateway.conftest import Client
 from tests.unit.gateway.fakes import QUEUE, FakeLog, FakeViews
 from tests.unit.gateway.loop import HELD, actions, put, said
@@ -37,7 +37,7 @@ async def test_a_task_is_asked_with_the_person_sealed_and_whoever_reaches_them_r
         "victim",
         ["bank-001", "police-station-ledu"],
     )
-    assert b"13900005678" not in log.all(ACTIONS)[0].value
+    assert b"13900005678" not in log.all(CASE_COMMANDS)[0].value
     read = (await client("bank-001").get(f"/v1/tasks/{asked['task_id']}")).json()
     assert (read["person"]["value"], read["moves"], read["taken"]) == ("+8613900005678", ["take", "tries"], False)
     assert "reach" not in read
@@ -62,7 +62,7 @@ async def test_what_was_tried_is_sealed_and_another_party_does_not_read_it(clien
     bank = client("bank-001")
     tried = (await bank.post(KNOWN + "/tries", json=TRY)).json()
     assert [(one["caller"], one["said"], one["way"]) for one in tried["attempts"]] == [("李经理", "无人接听", "bank")]
-    assert "李经理".encode() not in log.all(ACTIONS)[0].value
+    assert "李经理".encode() not in log.all(CASE_COMMANDS)[0].value
     await bank.post(KNOWN + "/give-back")
     police = (await client("officer-5", queues=STATION).get(KNOWN)).json()
     assert (police["tries"], len(police["attempts"])) == (1, 1), "officers read what was tried"
@@ -110,7 +110,7 @@ async def test_a_task_of_others_does_not_exist(client: Client, services: Service
         for name in ("task-1-known", "task-9-known", "task-1-x", "ord-1-known", "task"):
             assert said(await who.post(f"/v1/tasks/{name}/{move}", json=body)) == (404, "unknown-task")
             assert said(await who.get(f"/v1/tasks/{name}")) == (404, "unknown-task")
-    assert not log.all(ACTIONS)
+    assert not log.all(CASE_COMMANDS)
 
 
 async def test_an_officer_acts_for_a_unit_of_his_token_alone(client: Client, services: Services, log: FakeLog):
@@ -160,4 +160,4 @@ async def test_a_unit_of_a_prefix_in_the_token_acts_and_is_told_apart_from_a_ban
 async def test_a_task_that_is_not_valid_is_422(client: Client, services: Services, log: FakeLog, body: Any):
     put(services, **HELD)
     answer = await client("officer-1").post("/v1/cases/case-1/tasks", json=body)
-    assert said(answer) == (422, "invalid-request") and not log.all(ACTIONS)
+    assert said(answer) == (422, "invalid-request") and not log.all(CASE_COMMANDS)

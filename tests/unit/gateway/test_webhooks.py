@@ -14,7 +14,7 @@ from gateway.webhooks import service as desk
 from schemas.codec import decode
 from schemas.notifications.delivery import DeliveryState, Issued
 from schemas.notifications.webhook import Endpoints
-from schemas.topics import DELIVERED, ENDPOINTS, Topic
+from schemas.topics import DELIVERIES, ENDPOINTS, Topic
 from stream_processors.webhooks import signing as sign
 from stream_processors.webhooks.endpoints import disable, live_secrets
 from tests.support.deliveries import mark, notice
@@ -240,7 +240,7 @@ async def test_what_was_parked_is_shown_and_sent_once_more_in_order_to_this_endp
     assert shown["parked"][0]["attempts"] == 40 and shown["parked"][0]["why"] == "given up after 40 attempts"
     answer = await client("bank-001").post(f"/v1/webhooks/{name}/replay")
     assert answer.json()["replayed"] == [f"act-{n}/case-1/0" for n in (1, 2, 3)]
-    marks = [decode(DELIVERED, entry.value).data for entry in log.all(DELIVERED)]
+    marks = [decode(DELIVERIES, entry.value).data for entry in log.all(DELIVERIES)]
     assert {(one.state, one.endpoint) for one in marks} == {(DeliveryState.REPLAYED, name)}
     assert [one.place for one in marks] == [entry.offset for entry in views.notices]
     assert (await client("bank-001").get(f"/v1/webhooks/{name}/parked")).json()["parked"] == []
@@ -274,8 +274,8 @@ async def test_a_notice_is_read_by_the_link_of_a_call(client: Client, views: Fak
 async def test_a_replay_from_the_inbox_says_where_the_notice_stands(client: Client, log: FakeLog, views: FakeViews) -> None:
     views.issue(Issued(notice=notice(1, at=T0)))
     await client("bank-001").post("/v1/inbox/act-1/case-1/0/replay")
-    [entry] = log.all(DELIVERED)
-    assert decode(DELIVERED, entry.value).data.place == views.notices[0].offset
+    [entry] = log.all(DELIVERIES)
+    assert decode(DELIVERIES, entry.value).data.place == views.notices[0].offset
 
 
 async def test_an_unfinished_wait_for_the_views_ends(services: Any, log: FakeLog, views: FakeViews) -> None:
@@ -337,4 +337,4 @@ async def test_a_death_in_the_middle_of_asking_for_parked_ones_once_more_is_no_h
     dies.append(name)
     assert (await client().post(f"{where}/replay")).status_code == 500 and not dies
     assert len((await client().post(f"{where}/replay")).json()["replayed"]) == left
-    assert len(log.all(DELIVERED)) == 1
+    assert len(log.all(DELIVERIES)) == 1

@@ -15,7 +15,7 @@ from schemas.signals.assessed import Outcome
 from schemas.signals.receipts import RawOutcome
 from schemas.signals.submission import SignalIn, SignalKind
 from schemas.signals.taxonomy import EVENT_TYPES, SENDERS
-from schemas.topics import ACTIONS, ASSESSED, CHANGED, DEADLETTER, SUBMITTED, Topic
+from schemas.topics import ASSESSED, CASE_CHANGES, CASE_COMMANDS, DEADLETTER, SUBMITTED, Topic
 from tests.support import examples
 from tests.support.builders import SEALER, T0, submitted
 
@@ -66,9 +66,9 @@ def _data(topic: Topic) -> list[Any]:
 def test_there_is_an_example_of_every_kind_and_outcome() -> None:
     assert {one.kind for one in _data(SUBMITTED)} == set(SignalKind)
     assert {one.outcome for one in _data(ASSESSED)} == set(Outcome)
-    assert {one.kind for one in _data(ACTIONS)} == set(ActionKind)
-    assert {one.outcome for one in _data(CHANGED)} == set(ActionOutcome)
-    assert {one.kind for one in _data(CHANGED) if one.outcome is ActionOutcome.APPLIED} == set(ActionKind)
+    assert {one.kind for one in _data(CASE_COMMANDS)} == set(ActionKind)
+    assert {one.outcome for one in _data(CASE_CHANGES)} == set(ActionOutcome)
+    assert {one.kind for one in _data(CASE_CHANGES) if one.outcome is ActionOutcome.APPLIED} == set(ActionKind)
     assert {one.stage for one in _data(DEADLETTER)} == {"intake", "assess", "track"}
     assert {one.outcome for one in _data(examples.RECEIPTS)} == set(RawOutcome)
 

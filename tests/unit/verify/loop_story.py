@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from tests.oracle.log_history import ACTIONS, CHANGED, ISSUED, OVERSEEN, OVERSIGHT, Happened
+from tests.oracle.log_history import APPRAISAL_CHANGES, APPRAISAL_COMMANDS, CASE_CHANGES, CASE_COMMANDS, NOTIFICATIONS, Happened
 from tests.oracle.request_journal import Ask, Book
 from tests.support.builders import SEALER
 
@@ -69,7 +69,7 @@ class Story:
         """An action that is applied: the case's new members are `case`."""
         source, name = len(self.actions), f"act-{len(self.actions)}"
         action = {"action_id": name, "case_id": CASE, "kind": kind, **more}
-        self.actions.append({"second": second, "value": envelope(ACTIONS, action, None, actor)})
+        self.actions.append({"second": second, "value": envelope(CASE_COMMANDS, action, None, actor)})
         self._case = {**deepcopy(self._case), **(case or {}), "revision": self._case["revision"] + 1}
         told = [{"notice_id": f"{name}/{n}", "case_id": CASE, "kind": "order", **one} for n, one in enumerate(notices)]
         data = {
@@ -81,10 +81,13 @@ class Story:
             "notices": told,
             "follows": [],
         }
-        self.changes.append({"second": second, "value": envelope(CHANGED, data, f"{ACTIONS}/0/{source}/0", actor)})
+        self.changes.append({"second": second, "value": envelope(CASE_CHANGES, data, f"{CASE_COMMANDS}/0/{source}/0", actor)})
         for n, one in enumerate(told):
             self.issued.append(
-                {"second": second, "value": envelope(ISSUED, {"notice": one}, f"{CHANGED}/0/{len(self.changes) - 1}/{n}", "s")}
+                {
+                    "second": second,
+                    "value": envelope(NOTIFICATIONS, {"notice": one}, f"{CASE_CHANGES}/0/{len(self.changes) - 1}/{n}", "s"),
+                }
             )
             about = next((order for order in self._case["orders"] if order["order_id"] == one.get("order_id")), {})
             item = {**one, "order_id": one.get("order_id"), "order_kind": about.get("kind"), "of": about.get("of")}
@@ -159,5 +162,7 @@ def _released(story: Story, bank: str, officer: str) -> None:
     story.happens("order", 7, bank, order={"kind": "execute", "order_id": "r1"}, case=lifted)
     story.asked(BANK, "/v1/orders/r1/answers", answer={"state": "executed"}, result="executed")
     paper = {"outcome": "applied", "data": {"paper": "chaos-1", "handed_in_paper": None}}
-    story.overseen.append({"second": 8, "value": envelope(OVERSEEN, paper, f"{OVERSIGHT}/0/0/0", "officer:coordinator-1")})
+    story.overseen.append(
+        {"second": 8, "value": envelope(APPRAISAL_CHANGES, paper, f"{APPRAISAL_COMMANDS}/0/0/0", "officer:coordinator-1")}
+    )
     story.asked("coordinator-1", "/v1/data-requests", answer={"request_id": "dat-1"}, paper="chaos-1")

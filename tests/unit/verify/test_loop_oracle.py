@@ -9,7 +9,19 @@ from typing import Any
 import pytest
 
 from tests.oracle.case_oracle import differences
-from tests.unit.verify.loop_story import ACTIONS, BANK, CASE, CHANGED, OVERSIGHT, T0_MS, Story, at, envelope, false_alarm, told_of
+from tests.unit.verify.loop_story import (
+    APPRAISAL_COMMANDS,
+    BANK,
+    CASE,
+    CASE_CHANGES,
+    CASE_COMMANDS,
+    T0_MS,
+    Story,
+    at,
+    envelope,
+    false_alarm,
+    told_of,
+)
 
 Lie = Callable[[Story], object]
 Record = dict[str, Any]
@@ -38,7 +50,7 @@ def again(story: Story, kind: str, *, source: bool = True, n: int = -1) -> Recor
     if source:
         at_offset = int(copy["value"]["origin"].split("/")[2])
         story.actions.append(deepcopy(story.actions[at_offset]))
-        copy["value"]["origin"] = f"{ACTIONS}/0/{len(story.actions) - 1}/0"
+        copy["value"]["origin"] = f"{CASE_COMMANDS}/0/{len(story.actions) - 1}/0"
         copy["value"]["data"]["case"]["revision"] = story.changes[-1]["value"]["data"]["case"]["revision"] + 1
     story.changes.append(copy)
     return copy
@@ -80,7 +92,7 @@ def twice_in_inbox(story: Story) -> None:
 
 def issued_under_another_change(story: Story) -> None:
     copy = deepcopy(story.issued[0])
-    copy["value"]["origin"] = f"{CHANGED}/0/999/0"
+    copy["value"]["origin"] = f"{CASE_CHANGES}/0/999/0"
     story.issued.append(copy)
 
 
@@ -139,7 +151,7 @@ def not_asked_for(story: Story) -> None:
 
 
 def paper_twice(story: Story) -> None:
-    story.overseen.append({"second": 9, "value": {**story.overseen[0]["value"], "origin": f"{OVERSIGHT}/0/7/0"}})
+    story.overseen.append({"second": 9, "value": {**story.overseen[0]["value"], "origin": f"{APPRAISAL_COMMANDS}/0/7/0"}})
 
 
 NONE_OF_ONE = "1 of 1 requests were answered with success, 0 took effect"
@@ -188,7 +200,7 @@ def test_it_finds_that(lie):
 
 def test_what_is_no_record_of_ours_changes_nothing():
     story = false_alarm()
-    for topic, records in ((ACTIONS, story.actions), (CHANGED, story.changes)):
+    for topic, records in ((CASE_COMMANDS, story.actions), (CASE_CHANGES, story.changes)):
         for value in (
             "text",
             [],

@@ -10,7 +10,7 @@ import pytest
 
 from connectors.client import AsyncClient, Backoff, Client, NotFound, Patience, ProblemError, Unavailable
 from schemas.security import AesGcmSealer, Keyring, Tokenizer
-from schemas.topics import ACTIONS
+from schemas.topics import CASE_COMMANDS
 from stream_processors.views.receipts import Receipt
 from tests.unit.connectors.client.conftest import Served
 from tests.unit.gateway.fakes import T0, a_case, with_the_loop
@@ -48,7 +48,7 @@ def test_an_institution_warns_answers_and_hears_what_came_of_it(case: Served):
         assert (told.acts, told.saved_minor) == (("stop_payment", "warned"), {"CNY": 60})
         with pytest.raises(NotFound):
             client.order("ord-1-none")
-    assert len(case.log.all(ACTIONS)) == 4, "the last one was asked, and refused"
+    assert len(case.log.all(CASE_COMMANDS)) == 4, "the last one was asked, and refused"
 
 
 async def test_a_task_is_taken_tried_and_given_back_or_up(case: Served):
@@ -63,7 +63,7 @@ async def test_a_task_is_taken_tried_and_given_back_or_up(case: Served):
 def test_a_measure_without_a_reference_is_not_sent(case: Served):
     with Client(case.url, case.token("bank-001")) as client, pytest.raises(ValueError, match="reference"):
         client.measure("sig-1", {**WARNED, "reference": ""})
-    assert not case.log.all(ACTIONS)
+    assert not case.log.all(CASE_COMMANDS)
 
 
 class Script:
