@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import StrEnum
 from functools import cached_property
 from itertools import pairwise
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, StringConstraints, model_validator
 
@@ -148,7 +148,7 @@ class OfficeHours(Strict):
 
 
 class Clocks(Strict):
-    """The policy's section `clocks`. A bare list is taken as its rules, as files of before had it. `duties`: kind of signal ->
+    """The policy's section `clocks`. `duties`: kind of signal ->
     the clocks that run for whoever reports it (Arts. 21 and 22: warn, block, report). `confirmed`: the clocks that run for those
     who reported a case once it is disposed of as confirmed -> whose, by how their names begin (none: all of them)."""
 
@@ -156,11 +156,6 @@ class Clocks(Strict):
     duties: dict[SignalKind, Annotated[tuple[ClockName, ...], Field(max_length=4)]] = {}
     confirmed: dict[ClockName, Annotated[tuple[Beginning, ...], Field(max_length=32)]] = Field(default={}, max_length=4)
     rules: Annotated[tuple[ClockRule, ...], Field(max_length=64)] = ()
-
-    @model_validator(mode="before")
-    @classmethod
-    def _listed(cls, section: Any) -> Any:
-        return {"rules": section} if isinstance(section, (list, tuple)) else section
 
     @model_validator(mode="after")
     def _each_once(self) -> Clocks:

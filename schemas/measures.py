@@ -62,7 +62,7 @@ HOLD_MONEY = frozenset({Blocked.PAYMENT, Blocked.ACCOUNT, Blocked.CARD})
 class Measure(Stored):
     """`done_at` is the institution's word, `at` when the log took it. `late`: it came after its clock had run out; `done_late`:
     by the institution's own word it was also done after that. `reference_sealed`: under which number of the agency's it was
-    reported; a measure of before 0.2.0 has it in `reference`."""
+    reported."""
 
     measure_id: Name
     institution: PartyId
@@ -77,7 +77,6 @@ class Measure(Stored):
     currency: Currency | None = None
     until: Instant | None = None
     reported_to: PartyId | None = None
-    reference: Name | None = None
     note_sealed: SealedText | None = None
     late: bool = False
     done_late: bool = False

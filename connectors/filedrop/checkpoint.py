@@ -31,8 +31,7 @@ class FileCursor:
     def load(self) -> Progress:
         try:
             raw = orjson.loads(self._path.read_bytes())
-            advisories_bytes = int(raw.get("advisories_bytes", 0))  # cursors of older versions have none
-            return Progress(raw["position"], int(raw["rejects_bytes"]), raw["totals"], advisories_bytes)
+            return Progress(raw["position"], int(raw["rejects_bytes"]), raw["totals"], int(raw["advisories_bytes"]))
         except FileNotFoundError:
             return Progress(START)
         except (orjson.JSONDecodeError, KeyError, TypeError) as error:

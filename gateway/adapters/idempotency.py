@@ -236,8 +236,6 @@ def _written(record: Remembered, name: str) -> bytes:
     signal_id = "" if record.signal_id == name else record.signal_id
     topic = "" if record.topic == SUBMITTED.name else record.topic
     fields: tuple[str | int, ...] = record._replace(signal_id=signal_id, topic=topic)[1:]
-    if not record.generation:  # gateways of before know no generations
-        fields = fields[:-1]
     packed: bytes = msgpack.packb((short(record.body), *fields))
     return b"R" + packed
 

@@ -36,7 +36,7 @@ from schemas.security import Tokenizer
 from stream_processors.views.allowed_actions import MERGES_FOLLOWED
 from stream_processors.views.api import Receipt
 
-_MARKS = {"at", "late", "done_late", "note_sealed", "reference", "reference_sealed"}
+_MARKS = {"at", "late", "done_late", "note_sealed", "reference_sealed"}
 """What a measure has from the log, and what is sealed anew each time."""
 
 

@@ -282,9 +282,9 @@ class Teller(NamedTuple):
 
     def measure(self, measure: Measure, case: Case) -> MeasureOut:
         return MeasureOut(
-            **_plain(MeasureOut, measure, "reference", "above_reported"),
+            **_plain(MeasureOut, measure, "above_reported"),
             case_id=case.case_id,
-            reference=text_of(self.sealer, measure.reference, measure.reference_sealed, f"{measure.measure_id}/reference"),
+            reference=opened(self.sealer, measure.reference_sealed, f"{measure.measure_id}/reference"),
             note=opened(self.sealer, measure.note_sealed, f"{measure.measure_id}/note"),
             above_reported=is_above_reported(measure, case.amount_minor) if self.is_officer else None,
         )

@@ -221,8 +221,7 @@ class Case(Stored):
     `signals` holds so many (policy: `case_signals_kept`), of each sender its share, newest first; `signal_count` counts all;
     `applied` the newest ids of officers' actions, so that a gateway's retry is an echo. `lease_until` ends a claim without a
     further record. The value of `primary` opens in the context of `primary_signal_id`, the signal that it came with. All but
-    `primary`, `opened_at` and what officers did is of live signals; `retracted` counts those that were taken back. `tally` is
-    None in a case of before.
+    `primary`, `opened_at` and what officers did is of live signals; `retracted` counts those that were taken back.
     `clocks` to `objections` are the loop's, each bounded by the module that adds to it. `linked` are the cases of other agencies
     that share signals with this one, `absorbed` those that were merged into it. `splits` counts the cases that were split off it,
     `split_off` says which signal (its name with the version) went to which of them. `leads_only`: it was opened by a lead of
@@ -244,6 +243,7 @@ class Case(Stored):
     signal_count: int
     amount_minor: dict[str, int]
     signals: tuple[JoinedSignal, ...]
+    tally: Tally
     holder: str | None = None
     lease_until: Instant | None = None
     disposition: Disposition | None = None
@@ -253,7 +253,6 @@ class Case(Stored):
     reopened: int = 0
     applied: tuple[str, ...] = ()
     retracted: int = 0
-    tally: Tally | None = None
     acknowledged_at: Instant | None = None
     acknowledged_by: str | None = None
     closed_at: Instant | None = None

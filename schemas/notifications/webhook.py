@@ -44,19 +44,19 @@ class Secret(Stored):
 
 class Endpoint(Stored):
     """A registration. `url` shows host and port; the whole address is in `url_sealed`, for people put tokens into paths and
-    queries (a record from before 0.2.0 has the whole in `url`). `secrets`: the newest first. `disabled_why`: nothing is sent, and
+    queries. `secrets`: the newest first. `disabled_why`: nothing is sent, and
     for what reason."""
 
     endpoint_id: Name
     institution: PartyId
     url: str = Field(max_length=8192)
+    url_sealed: Sealed
     kinds: Annotated[tuple[Wanted, ...], Field(max_length=32)]
     secrets: Annotated[tuple[Secret, ...], Field(max_length=MOST_SECRETS)]
     registered_at: Instant
     changed_at: Instant
     disabled_at: Instant | None = None
     disabled_why: str | None = Field(default=None, max_length=300)
-    url_sealed: Sealed | None = None
 
     def wants(self, kind: str) -> bool:
         """Whether a message of the kind goes there now."""

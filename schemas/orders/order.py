@@ -160,8 +160,7 @@ class OrderDraft(Stored):
 
     `of` is the order that a release, a return, or a freeze in place of a stop is about; the first two take their subject from it.
     `method`: by which rule a return is reckoned, where somebody said so; `announced_at`: when the public notice of a pro rata
-    return was given (None: it is given with the order). `basis_sealed`: the basis in the officer's own words; a record of before
-    0.2.0 has them in `basis`.
+    return was given (None: it is given with the order). `basis_sealed`: the basis in the officer's own words.
     """
 
     order_id: Name
@@ -174,7 +173,6 @@ class OrderDraft(Stored):
     amount_minor: AmountMinor | None = None
     traced_minor: AmountMinor | None = None
     currency: Currency | None = None
-    basis: str = Field(default="", max_length=200)
     answer_by: Instant | None = None
     of: Name | None = None
     text_sealed: SealedText | None = None
@@ -216,8 +214,8 @@ class OrderMoved(Stored):
 
 
 class Order(Stored):
-    """The whole order. `held_minor` is what it holds now, `paid_minor` what a return paid out. `basis` is the policy's legal text
-    (of an order of before 0.2.0 perhaps the officer's), `basis_sealed` what the officer gave instead.
+    """The whole order. `held_minor` is what it holds now, `paid_minor` what a return paid out. `basis` is the policy's legal
+    text, `basis_sealed` what the officer gave instead.
 
     `valid_until`: before execution, until when it may be carried out; after it, until when it holds. `clock`, `answer_clock` and
     `verify_clock` are the names under which its times run. `late`: its answer came after `answer_by`. `lifted_at`: the

@@ -36,7 +36,7 @@ def opened(sealer: Sealer, sealed: str | None, context: str) -> str | None:
 
 
 def text_of(sealer: Sealer, plain: str | None, sealed: str | None, context: str) -> str | None:
-    """What somebody typed; `plain` as a record of before it was sealed has it."""
+    """The sealed text opened, or `plain` where nothing was sealed."""
     return plain if sealed is None else opened(sealer, sealed, context)
 
 

@@ -56,7 +56,7 @@ class AssessedSignal(Stored):
     `emitted` is the offset of this topic up to which the joins of earlier facts were appended before this fact was.
     Of a retraction: the versions below `below` are dead, `undone` is what they had added in this partition, `forward` are the
     partitions where other versions stand.
-    `reference_sealed` and `reference` are as the submitted signal has them.
+    `reference_sealed` is as the submitted signal has it.
     """
 
     outcome: Outcome
@@ -66,7 +66,6 @@ class AssessedSignal(Stored):
     of: str | None = None
     why: str | None = None
     institution: str | None = None
-    reference: str | None = None
     kind: SignalKind | None = None
     occurred_at: Instant | None = None
     region: str | None = None
@@ -84,7 +83,7 @@ class AssessedSignal(Stored):
     policy: str = ""
     claims_until_ms: int = 0
     sightings_until_ms: int = 0
-    victims_until_ms: int | None = None
+    victims_until_ms: int = 0
     cases_until_ms: int = 0
     typology: str | None = None
     stage: Stage | None = None

@@ -161,13 +161,11 @@ class SubmittedSignal(Stored):
 
     `content_id` names the content without its reference (a re-send has the same); `body_id` the whole body.
     `derived_from` is a signal id, whichever way the sender named it. `contact_sealed` is how a tip's sender can be reached.
-    `reference_sealed` is the sender's own name of the signal; a record of before 0.2.0 has it in `reference`. Nothing is decided
-    by it: the signal's id was made of it.
+    `reference_sealed` is the sender's own name of the signal. Nothing is decided by it: the signal's id was made of it.
     """
 
     signal_id: Name
     institution: PartyId
-    reference: Name | None = None
     kind: SignalKind
     occurred_at: EventTime
     region: Region

@@ -40,7 +40,7 @@ TABLE: dict[MeasureKind, Duty] = {
 }
 """Art. 22: warn, block, report. A warning that did not help makes blocking due, too. What is reported after the case was
 confirmed is the suspicious transaction report as well (PBoC rules on large and suspicious transactions)."""
-_NOT_COMPARED = ("at", "late", "done_late", "note_sealed", "reference", "reference_sealed")
+_NOT_COMPARED = ("at", "late", "done_late", "note_sealed", "reference_sealed")
 _DID_NOT_HELP = frozenset({Reaction.INSISTED, Reaction.NOT_REACHED})
 
 

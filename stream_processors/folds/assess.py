@@ -103,12 +103,11 @@ def _traces(fact: AssessedSignal) -> list[Effect]:
         see(bucket_of(token), token, sighting(fact.content_id, beside), fact.institution, occurred, until)
         for token, beside in hubs.sightings(fact)
     ]
-    if fact.victims_until_ms:  # facts of before there were these sets
-        for mark in victims(fact):
-            ends = fact.victims_until_ms
-            effects.append(keep(bucket_of(mark.token), f"v:{mark.token}", mark.at_ms, mark.member, ends, VICTIM_KEPT))
-        for flow in flows(fact):
-            effects.append(keep(bucket_of(flow.token), f"f:{flow.token}", flow.at_ms, flow.member, until, FLOWS_KEPT))
+    for mark in victims(fact):
+        ends = fact.victims_until_ms
+        effects.append(keep(bucket_of(mark.token), f"v:{mark.token}", mark.at_ms, mark.member, ends, VICTIM_KEPT))
+    for flow in flows(fact):
+        effects.append(keep(bucket_of(flow.token), f"f:{flow.token}", flow.at_ms, flow.member, until, FLOWS_KEPT))
     return effects
 
 

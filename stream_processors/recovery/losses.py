@@ -290,6 +290,4 @@ async def name_lost_signals(log: RecordReader, losses: Iterable[Loss], sealer: S
 
 
 def _reference(fact: AssessedSignal, sealer: Sealer | None) -> str | None:
-    if sealer is None:
-        return fact.reference
-    return text_of(sealer, fact.reference, fact.reference_sealed, f"{fact.signal_id}/reference")
+    return text_of(sealer, None, fact.reference_sealed, f"{fact.signal_id}/reference") if sealer else None

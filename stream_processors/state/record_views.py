@@ -102,7 +102,7 @@ class AssessedRow(Row):
     routes: tuple[RouteRow, ...] = ()
     claims_until_ms: Until = 0
     sightings_until_ms: Until = 0
-    victims_until_ms: Until | None = None
+    victims_until_ms: Until = 0
     cases_until_ms: Until = 0
     stage: Stage | None = None
     derived_from: str | None = None

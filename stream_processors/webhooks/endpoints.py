@@ -81,8 +81,6 @@ def masked(url: str) -> str:
 
 def url_of(endpoint: Endpoint, sealer: Sealer) -> str:
     """The whole address. UnsealError when the key is not here."""
-    if endpoint.url_sealed is None:
-        return endpoint.url
     return sealer.unseal(endpoint.url_sealed, f"{endpoint.endpoint_id}/url")
 
 

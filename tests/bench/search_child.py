@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 import uvloop
 
-from schemas.cases.case import Case, CaseStatus, JoinedSignal
+from schemas.cases.case import Case, CaseStatus, JoinedSignal, Tally
 from schemas.common import DAY_MS, instant_ms
 from schemas.security import AesGcmSealer, Tokenizer
 from schemas.signals.assessed import Outcome
@@ -73,6 +73,7 @@ def case_of(number: int, tokenizer: Tokenizer, sealer: AesGcmSealer) -> Case:
         case_id=case_id(QUEUE, token), queue=QUEUE, revision=1, status=CaseStatus.OPEN, opened_at=now, changed_at=now,
         primary=subject, primary_signal_id=f"sig-{number}", score=60, severity="high", kinds=(SignalKind.TELECOM_FRAUD,),
         institutions=("bank-001",), signal_count=20, amount_minor={"CNY": 20}, signals=(signal,) * 20,
+        tally=Tally.trusted(scores={"60": 20}, institutions={"bank-001": 20}, kinds={"telecom_fraud": 20}),
     )  # fmt: skip
 
 

@@ -23,6 +23,7 @@ from schemas.security import AesGcmSealer, Tokenizer
 from schemas.signals.events import EventFact
 from schemas.signals.subjects import Subject
 from schemas.signals.submission import SignalKind
+from stream_processors.domain.cases.counters import EMPTY
 from stream_processors.domain.signals.routing import case_id
 from stream_processors.folds.track import case_effect
 from stream_processors.runtime.settings import Settings
@@ -71,7 +72,7 @@ class Town:
             case_id=case_id(QUEUE, token if opens else f"{name}-out"), queue=QUEUE, revision=1, status=CaseStatus.OPEN,
             opened_at=now, changed_at=now, primary=primary, primary_signal_id=signals[0].signal_id, score=60, severity="high",
             kinds=(SignalKind.TELECOM_FRAUD,), institutions=("bank-001",), signal_count=len(signals),
-            amount_minor={"CNY": LOSS}, signals=signals,
+            amount_minor={"CNY": LOSS}, signals=signals, tally=EMPTY,
         )  # fmt: skip
 
     def _signal(self, payer: int, payee: int, hop: int, n: int, minor: int) -> JoinedSignal:

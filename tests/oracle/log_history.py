@@ -192,8 +192,7 @@ def link_of(data: Mapping[str, Any], actor: str, unseal: Unseal) -> Link:
         event = data["order"]
         if event["kind"] == "issue":
             draft = event["draft"]
-            sealed = draft.get("basis_sealed")
-            return ("order", draft["basis"] if sealed is None else unseal(sealed, f"{event['order_id']}/basis"))
+            return ("order", unseal(draft["basis_sealed"], f"{event['order_id']}/basis"))
         return ("order", event["kind"], event["order_id"], actor)
     if kind == "measure":
         one = data["measure"]

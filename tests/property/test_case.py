@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from schemas.cases.case import OFFICERS_ONLY, ActionKind, ActionOutcome, CaseStatus
 from stream_processors.domain.cases import counters as tally
 from stream_processors.domain.cases.decide import LAPSED, TABLE, decide, open_moves, state_of
-from tests.support.builders import POLICY, after, join, joined, move, opened_case, taken_back
+from tests.support.builders import POLICY, after, join, joined, move, taken_back
 
 KINDS = sorted(kind.value for kind in (ActionKind.JOIN, ActionKind.RETRACT, *OFFICERS_ONLY))
 FROM_ASSESS = (ActionKind.JOIN, ActionKind.RETRACT)
@@ -155,9 +155,3 @@ def test_what_is_cut_of_a_sum_is_never_less_than_what_is_live(amounts: list[tupl
     if len({currency for currency, minor in amounts if minor}) < tally.MOST_CURRENCIES:
         left = {name: sum(one.amount_minor for one in live if one.currency == name) for name, _ in amounts}
         assert sums == {name: n for name, n in left.items() if n}
-
-
-def test_a_case_of_before_the_tally_is_taken_for_too_much_never_for_too_little() -> None:
-    older = opened_case().model_copy(update={"tally": None, "signal_count": 3})
-    gone = decide(action=taken_back(older.signals[0]), actor="stage:assess", case=older, policy=POLICY, now=after()).case
-    assert (gone.signal_count, gone.score, gone.institutions) == (2, older.score, older.institutions)

@@ -127,7 +127,7 @@ def _joined(action: Action, case: Case | None) -> Done:
         new |= {"score": 0, "signals": (signal,), "signal_count": 1, "amount_minor": tally.money({}, signal)}
         return Done({**new, "tally": tally.counted(tally.EMPTY, signal)})
     found = {"signals": (signal, *case.signals)[:3], "signal_count": case.signal_count + 1}
-    found |= {"amount_minor": tally.money(case.amount_minor, signal), "tally": tally.counted(tally.of(case), signal)}
+    found |= {"amount_minor": tally.money(case.amount_minor, signal), "tally": tally.counted(case.tally, signal)}
     return Done(found)
 
 
@@ -135,7 +135,6 @@ def _left(action: Action, case: Case | None) -> Done:
     gone = action.withdrawn
     assert gone is not None
     assert case is not None, "a retraction came to a case that is not there"
-    assert case.tally is not None
     assert gone.institution in case.tally.institutions, "a retraction came where its signal does not count"
     left = tuple(one for one in case.signals if (one.signal_id, one.version) != (gone.signal_id, gone.version))
     money, counts = tally.without(case.amount_minor, gone), tally.uncounted(case.tally, gone)
@@ -145,7 +144,6 @@ def _left(action: Action, case: Case | None) -> Done:
 def _total(cases: dict[str, Case]) -> Counter[str]:
     counts: Counter[str] = Counter()
     for case in cases.values():
-        assert case.tally is not None
         counts.update(case.tally.institutions)
         listed = Counter(one.institution for one in case.signals)
         assert listed <= Counter(case.tally.institutions)

@@ -11,7 +11,7 @@ from schemas.codec import encode
 from schemas.common import instant_ms
 from schemas.envelope import Origin
 from schemas.policy import Policy
-from schemas.security import AesGcmSealer, Keyring, PlaceCipher, Tokenizer, text_of
+from schemas.security import AesGcmSealer, Keyring, PlaceCipher, Tokenizer, opened
 from schemas.security.signal_protection import protect, signal_id
 from schemas.signals.assessed import AssessedSignal
 from schemas.signals.hubs import Hubs
@@ -79,7 +79,7 @@ def submitted(institution: str = "bank-001", reference: str = "r-1", *, hubs: Hu
 
 def reference_of(one: SubmittedSignal | AssessedSignal) -> str | None:
     """The sender's own name of the signal; None in the fact of a record that cannot be read."""
-    return text_of(SEALER, one.reference, one.reference_sealed, f"{one.signal_id}/reference")
+    return opened(SEALER, one.reference_sealed, f"{one.signal_id}/reference")
 
 
 def submission(signal: SubmittedSignal) -> tuple[bytes, bytes]:

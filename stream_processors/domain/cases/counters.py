@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from schemas.cases.case import Case, Tally
+from schemas.cases.case import Tally
 from stream_processors.domain.signals.trust import corroborating, low
 
 MOST_CURRENCIES = 16
@@ -41,19 +41,6 @@ class Adds(Protocol):
 
 
 EMPTY = Tally.trusted(scores={}, institutions={}, kinds={})
-
-
-def of(case: Case) -> Tally:
-    """The case's tally. One of before it was kept is taken as if every signal had all that the case shows: too much, never too
-    little."""
-    if case.tally is not None:
-        return case.tally
-    n = case.signal_count
-    return Tally.trusted(
-        scores={str(case.score): n},
-        institutions=dict.fromkeys(case.institutions, n),
-        kinds={str(kind): n for kind in case.kinds},
-    )
 
 
 def counted(tally: Tally, signal: Adds) -> Tally:

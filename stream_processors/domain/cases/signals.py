@@ -76,7 +76,7 @@ def joined(step: Step, signal: JoinedSignal) -> Done:
         "signal_count": case.signal_count + 1,
         "amount_minor": tally.money(case.amount_minor, signal),
         "signals": keep_evidence((signal, *case.signals), step.policy.case_signals_kept),
-        "tally": tally.counted(tally.of(case), signal),
+        "tally": tally.counted(case.tally, signal),
     }
     if step.action.linked and not set(step.action.linked) <= set(case.linked):
         changes["linked"] = tuple(dict.fromkeys((*case.linked, *step.action.linked)))[:LINKED_KEPT]
@@ -175,7 +175,7 @@ def _find_departed(case: Case, institutions: Iterable[str]) -> set[str]:
 
 
 def remove_signal(case: Case, withdrawn: Standing, policy: Policy) -> dict[str, Any]:
-    counts: Tally = tally.uncounted(tally.of(case), withdrawn)
+    counts: Tally = tally.uncounted(case.tally, withdrawn)
     points = tally.highest(counts)
     return {
         "score": points,

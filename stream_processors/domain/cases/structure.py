@@ -153,7 +153,7 @@ def _take_whole_case(case: Case) -> Portion:
         signals=case.signals,
         signal_count=case.signal_count,
         amount_minor=case.amount_minor,
-        tally=tally.of(case),
+        tally=case.tally,
         institutions=case.institutions,
         measures=case.measures,
         primary=case.primary,
@@ -175,7 +175,7 @@ def split(action: Action, case: Case, policy: Policy, now: datetime) -> Done | R
     split_off |= {_named(signal): into for signal in departing}
     if len(split_off) > MOST_SPLIT_OFF or len(into) > LONGEST_ID:
         return Refusal("split-too-often", f"no more than {MOST_SPLIT_OFF} signals are split off one case")
-    counts, money = tally.of(case), case.amount_minor
+    counts, money = case.tally, case.amount_minor
     for signal in departing:
         counts, money = tally.uncounted(counts, signal), tally.without(money, signal)
     changes = {
@@ -220,7 +220,7 @@ def absorb(action: Action, case: Case | None, policy: Policy, now: datetime) -> 
         return _opened(action, portion, policy, now)
     if _came_before(portion, case):
         return Done({})
-    counts = tally.together(tally.of(case), portion.tally)
+    counts = tally.together(case.tally, portion.tally)
     changes: dict[str, Any] = {
         **_figures(counts, policy),
         "signal_count": case.signal_count + portion.signal_count,

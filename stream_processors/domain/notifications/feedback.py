@@ -126,7 +126,7 @@ def _listed(case: Case) -> Iterable[JoinedSignal]:
 def _has_more(case: Case, institution: str) -> bool:
     """Whether signals of the institution are in the case that it does not list any more."""
     listed = sum(signal.institution == institution and not low(signal) for signal in case.signals)
-    return listed < (1 if case.tally is None else case.tally.institutions.get(institution, 0))
+    return listed < case.tally.institutions.get(institution, 0)
 
 
 def _blank(now: Feedback) -> Feedback:

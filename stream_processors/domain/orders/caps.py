@@ -36,7 +36,7 @@ def used(orders: Iterable[Order]) -> dict[Account, int]:
 
 
 def changed(before: Case | None, after: Case) -> tuple[Used, ...]:
-    """What the case counts by now, of all its accounts, when its orders changed: a case of before this was told says it then."""
+    """What the case counts by now, of all its accounts, when its orders changed."""
     if before is not None and before.orders == after.orders:
         return ()
     accounts = {**(used(before.orders) if before is not None else {}), **(stands := used(after.orders))}

@@ -243,7 +243,7 @@ def _candidate(
         state=OrderState.AWAITING_APPROVAL,
         issued_by=who.id,
         drafted_at=now,
-        basis=draft.basis or (rules.basis if rules and draft.basis_sealed is None else ""),
+        basis=rules.basis if rules and draft.basis_sealed is None else "",
         basis_sealed=draft.basis_sealed,
         subject=target.subject if takes and target and draft.subject is None else draft.subject,
         verify=draft.verify,

@@ -44,7 +44,6 @@ def decide(
         of=of,
         why=_WHY.get(outcome),
         institution=signal.institution,
-        reference=signal.reference,
         reference_sealed=signal.reference_sealed,
         kind=signal.kind,
         occurred_at=signal.occurred_at,

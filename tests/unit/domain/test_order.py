@@ -106,15 +106,13 @@ def test_a_freeze_is_not_compared_and_has_no_time_for_it() -> None:
 
 
 def test_the_officers_basis_stays_sealed_and_the_policys_stands_where_there_is_none() -> None:
-    typed, plain, old = Desk(), Desk(), Desk()
+    typed, plain = Desk(), Desk()
     heard = typed.do(issue(basis_sealed="k1.basis"))
     assert (typed.order().basis, typed.order().basis_sealed) == ("", "k1.basis")
     assert heard.notices[0].data["basis"] == ""
     heard = plain.do(issue())
     assert (plain.order().basis, plain.order().basis_sealed) == (RULES.kinds["stop_payment"].basis, None)
     assert heard.notices[0].data["basis"] == RULES.kinds["stop_payment"].basis
-    old.do(issue(basis="as it was typed before 0.2.0"))
-    assert (old.order().basis, old.order().basis_sealed) == ("as it was typed before 0.2.0", None)
 
 
 def test_all_four_fields_are_compared() -> None:

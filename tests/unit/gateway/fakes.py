@@ -35,6 +35,7 @@ from schemas.signals.submission import Subject
 from schemas.topics import APPRAISAL_COMMANDS, CASE_COMMANDS, DELIVERIES, Topic
 from schemas.topics import ENDPOINTS as HOOKS
 from stream_processors.domain.cases import decide as decision
+from stream_processors.domain.cases.counters import EMPTY, counted
 from stream_processors.domain.cases.orders import SENDS_ON
 from stream_processors.domain.oversight import dispatch as oversight
 from stream_processors.domain.scorecards import Leaf, change_leaves, signal_leaves
@@ -581,6 +582,7 @@ def a_case(tokenizer: Tokenizer, sealer: Sealer, n: int = 1, *, score: int = 60,
         signal_count=1,
         amount_minor={"CNY": 100},
         signals=(joined,),
+        tally=counted(EMPTY, joined),
     )
     return case.model_copy(update=changes)
 

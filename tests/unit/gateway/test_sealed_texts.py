@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import orjson
-
 from gateway.commands.sealing import Protector
 from gateway.inbox.responses import item_out
 from gateway.services import Services
@@ -15,10 +13,10 @@ from schemas.codec import decode
 from schemas.measures import ReportedIn
 from schemas.orders.order import OrderEvent, OrderEventKind
 from schemas.orders.requests import OrderIn
-from schemas.topics import ASSESSED, CASE_CHANGES, CASE_COMMANDS, NOTIFICATIONS, SUBMITTED, TOPICS
+from schemas.topics import CASE_CHANGES, CASE_COMMANDS, NOTIFICATIONS, SUBMITTED, TOPICS
 from stream_processors.state.compression import Form, unpack
 from stream_processors.views.inbox_fold import Delivery, Entry
-from tests.support.builders import action_record, move, submission, submitted
+from tests.support.builders import action_record, move
 from tests.support.world import World
 from tests.unit.gateway.conftest import Client
 from tests.unit.gateway.fakes import T0, FakeLog, FakeViews, signal
@@ -102,22 +100,3 @@ async def test_what_is_typed_stands_nowhere_in_what_the_stages_make_of_it(client
     item = item_out(Entry(0, order, Delivery()), None, services.sealer)
     assert item.order is not None and item.data is not None
     assert item.order.basis == item.data["basis"] == f"b {MARK}", "its recipient reads it"
-
-
-async def test_a_signal_of_before_its_reference_was_sealed_is_decided_as_it_stands():
-    world = await World().up()
-    signals = [submitted(who, "typed-1") for who in ("bank-001", "bank-002")]
-    for one in signals:
-        key, value = submission(one)
-        raw = orjson.loads(value)
-        del raw["data"]["reference_sealed"]
-        raw["data"]["reference"] = "typed-1"
-        world.submit(key, orjson.dumps(raw), SUBMITTED)
-    world.submit(*submission(signals[0]), SUBMITTED)
-    await world.drain()
-    facts = [decode(ASSESSED, record.value).data for record in world.log.all(ASSESSED)]
-    assert [(fact.outcome, fact.reference, fact.reference_sealed is None) for fact in facts] == [
-        ("assessed", "typed-1", True),
-        ("assessed", "typed-1", True),
-        ("repeat", None, False),
-    ]

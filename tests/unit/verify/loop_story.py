@@ -132,7 +132,7 @@ def false_alarm() -> Story:
     story.asked(OFFICER, "/v1/queues/q/next", answer={"case_id": CASE}, lease_s=1001)
     for name in ("o1", "o2"):
         basis = SEALER.seal(f"basis {name}", f"{name}/basis")
-        issue = {"kind": "issue", "order_id": name, "draft": {"order_id": name, "basis": "", "basis_sealed": basis}}
+        issue = {"kind": "issue", "order_id": name, "draft": {"order_id": name, "basis_sealed": basis}}
         story.happens("order", 2, officer, order=issue, case=story.orders(**{name: {}}), notices=(told_of(name, "order_issued"),))
         story.asked(OFFICER, f"/v1/cases/{CASE}/orders", answer={"order_id": name}, basis=f"basis {name}")
     for name, kind, result, now in (

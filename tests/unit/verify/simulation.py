@@ -279,7 +279,7 @@ class Stage:
                     "primary": {"role": "suspect", "token": ":".join(primary)[:160], "sealed": "s", **alone},
                     "severity": self._policy.severity(score), "kinds": sorted({one.content.kind for one in joined}),
                     "institutions": sorted({one.content.who for one in joined}), "signal_count": len(joined),
-                    "amount_minor": amounts, "signals": [],
+                    "amount_minor": amounts, "signals": [], "tally": {"scores": {}, "institutions": {}, "kinds": {}},
                 }  # fmt: skip
                 cases.append(Case.model_validate_json(json.dumps(raw)))
         return cases

@@ -35,14 +35,6 @@ def test_nothing_is_wrong_with_an_honest_story():
     assert said(false_alarm()) == ""
 
 
-def test_an_order_of_before_its_basis_was_sealed_is_told_apart_too():
-    story = false_alarm()
-    for action in story.actions:
-        if (draft := action["value"]["data"].get("order", {}).get("draft")) is not None:
-            draft |= {"basis": f"basis {draft['order_id']}", "basis_sealed": None}
-    assert said(story) == ""
-
-
 def again(story: Story, kind: str, *, source: bool = True, n: int = -1) -> Record:
     """The last change of a kind once more: because of another record, or of the same one (an echo, which does not count)."""
     found = [one for one in story.changes if one["value"]["data"]["kind"] == kind][n]
