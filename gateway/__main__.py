@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import sys
 
@@ -16,6 +17,7 @@ from gateway.settings import GatewaySettings
 def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
     settings = GatewaySettings()
+    gc.disable()  # what is built here stays: to look through it again and again is a tenth of the start
     try:
         from gateway.asgi import app
     except UnsafeKeys as error:

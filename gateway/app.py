@@ -106,6 +106,7 @@ def create_app(settings: GatewaySettings) -> Gateway:
         await log.open()
         gc.freeze()  # what was built stays; without its objects a collection is short
         gc.set_threshold(50_000, 20, 50)
+        gc.enable()
         watching = asyncio.create_task(watch(built.lag, log, redis))
         following = asyncio.create_task(follow_policy(PolicyFile(settings.policy_file), built.take_policy))
         try:
