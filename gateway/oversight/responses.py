@@ -215,21 +215,21 @@ def assessment_out(
         fields["results"] = tuple(result for result in record.results if mine(result.unit))
         fields["disputes"] = tuple(dispute for dispute in record.disputes if mine(dispute.unit))
     verified = assessment.verified(record, verifier) if record.lock is not None else None
-    return AssessmentOut.model_construct(**fields, verified=verified, moves=assessment.open_moves(record))
+    return AssessmentOut.model_construct(**fields, verified=verified, moves=list(assessment.TABLE.allowed(record.state, record)))
 
 
 def supervision_out(record: Supervision, now: datetime) -> SupervisionOut:
     fields = {name: getattr(record, name) for name in SupervisionOut.model_fields if name in Supervision.model_fields}
     late = overdue(record, now) or record.state is SupervisionState.OVERDUE
     state = SupervisionState.OVERDUE if late else record.state
-    moves = supervision.open_moves(record.model_copy(update={"state": state}))
+    moves = supervision.TABLE.allowed(state, record)
     fields |= {"state": state, "overdue": late, "moves": [move for move in moves if move != "fall_due"]}
     return SupervisionOut.model_construct(**fields)
 
 
 def data_out(record: DataRequest) -> DataRequestOut:
     fields = {name: getattr(record, name) for name in DataRequestOut.model_fields if name in DataRequest.model_fields}
-    return DataRequestOut.model_construct(**fields, moves=data_request.open_moves(record))
+    return DataRequestOut.model_construct(**fields, moves=list(data_request.TABLE.allowed(record.state, record)))
 
 
 def campaign_out(record: Campaign) -> CampaignOut:

@@ -20,7 +20,7 @@ from schemas.topics import APPRAISAL_CHANGES, APPRAISAL_COMMANDS
 from stream_processors.agents.base import Agent, Batch
 from stream_processors.agents.dead_letters import DeadLetters
 from stream_processors.domain.oversight import dispatch as decision
-from stream_processors.domain.oversight.appraisal import Signer
+from stream_processors.domain.oversight.revisions import Signer
 from stream_processors.runtime.crash_points import point
 from stream_processors.runtime.log import Entry, Log
 from stream_processors.runtime.log import Record as LogRecord

@@ -6,7 +6,7 @@ ordered what is objected to does not decide on it; an upheld objection ends only
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Iterator, Sequence, Set
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -23,8 +23,8 @@ from schemas.appeals import (
 from stream_processors.domain.notifications.notification import Told
 from stream_processors.domain.notifications.reversals import Executed
 from stream_processors.domain.refusal import Refusal
+from stream_processors.domain.state_machine import NONE, Table, Transition
 
-NONE = "none"
 WRITTEN_NOTICE, APPEAL, RELEASE = "written_notice", "appeal", "release"
 """Clocks of the policy. The release runs until everybody has released: only then is the person free."""
 
@@ -47,65 +47,71 @@ class Decided(NamedTuple):
     told: tuple[Told, ...] = ()
 
 
-Guard = Callable[[ObjectionRequest, Around], Refusal | None]
-Effect = Callable[[ObjectionRequest, Objection, Around, datetime], dict[str, Any]]
+class Step(NamedTuple):
+    """One request. `objection` is as it stands (of a new one: as it would stand)."""
+
+    request: ObjectionRequest
+    objection: Objection
+    around: Around
+    now: datetime
 
 
-def _free(request: ObjectionRequest, around: Around) -> Refusal | None:
-    return None
-
-
-def _about_something(request: ObjectionRequest, around: Around) -> Refusal | None:
+def _about_something(step: Step) -> Refusal | None:
     """An objection is against what was done: orders or measures that stand."""
-    if not around.executed:
+    if not step.around.executed:
         return Refusal("nothing-to-object", "nothing that was executed in this case stands")
-    if unknown := sorted(set(request.orders) - {done.order_id for done in around.executed}):
+    if unknown := sorted(set(step.request.orders) - {done.order_id for done in step.around.executed}):
         return Refusal("unknown-order", f"no such order stands in this case: {', '.join(unknown)}")
     return None
 
 
-def _reasoned_by_another(request: ObjectionRequest, around: Around) -> Refusal | None:
-    if request.officer in around.ordered_by:
+def _reasoned_by_another(step: Step) -> Refusal | None:
+    if step.request.officer in step.around.ordered_by:
         return Refusal("own-order", "whoever ordered what is objected to does not decide on the objection")
-    if request.text_sealed is None:
+    if step.request.text_sealed is None:
         return Refusal("no-reasons", "a decision on an objection gives its reasons in writing")
     return None
 
 
-def _nothing_more(request: ObjectionRequest, objection: Objection, around: Around, now: datetime) -> dict[str, Any]:
-    return {}
+def _lodge(step: Step) -> dict[str, Any]:
+    return {"state": S.LODGED}
 
 
-def _noticed(request: ObjectionRequest, objection: Objection, around: Around, now: datetime) -> dict[str, Any]:
-    return {"noticed_at": now, "notice_sealed": request.text_sealed}
+def _notice(step: Step) -> dict[str, Any]:
+    return {"state": S.NOTICED, "noticed_at": step.now, "notice_sealed": step.request.text_sealed}
 
 
-def _judged(request: ObjectionRequest, objection: Objection, around: Around, now: datetime) -> dict[str, Any]:
-    return {"decided_at": now, "decided_by": request.officer, "reasons_sealed": request.text_sealed}
+def _uphold(step: Step) -> dict[str, Any]:
+    return {"state": S.UPHELD, **_judge(step)}
 
 
-def _released(request: ObjectionRequest, objection: Objection, around: Around, now: datetime) -> dict[str, Any]:
-    pending = tuple(executors(objection, around))
-    return {"released_at": now, "pending": pending, **_end(pending, now)}
+def _reject(step: Step) -> dict[str, Any]:
+    return {"state": S.REJECTED, **_judge(step)}
 
 
-def _confirmed(request: ObjectionRequest, objection: Objection, around: Around, now: datetime) -> dict[str, Any]:
-    pending = tuple(party for party in objection.pending if party != request.party)
-    return {"pending": pending, "confirmed": (*objection.confirmed, request.party), **_end(pending, now)}
+def _judge(step: Step) -> dict[str, Any]:
+    return {"decided_at": step.now, "decided_by": step.request.officer, "reasons_sealed": step.request.text_sealed}
 
 
-def _end(pending: tuple[str, ...], now: datetime) -> dict[str, Any]:
-    return {} if pending else {"state": ObjectionState.PROPAGATED, "propagated_at": now}
+def _release(step: Step) -> dict[str, Any]:
+    pending = tuple(executors(step.objection, step.around))
+    return {"released_at": step.now, "pending": pending, **_await_executors(pending, step.now)}
 
 
-class Move(NamedTuple):
-    """The next state, who may make the move (any of `roles`), clocks, and what the agency and the executors should do (None: they
-    are not told). The door is told of every new state."""
+def _confirm(step: Step) -> dict[str, Any]:
+    objection, party = step.objection, step.request.party
+    pending = tuple(executor for executor in objection.pending if executor != party)
+    return {"pending": pending, "confirmed": (*objection.confirmed, party), **_await_executors(pending, step.now)}
 
-    to: ObjectionState
-    roles: frozenset[ObjectionRole]
-    guard: Guard
-    effect: Effect
+
+def _await_executors(pending: tuple[str, ...], now: datetime) -> dict[str, Any]:
+    return {"state": S.RELEASED} if pending else {"state": S.PROPAGATED, "propagated_at": now}
+
+
+class Consequence(NamedTuple):
+    """Deadlines that a move starts and stops, and what the agency and the executors should do (None: they are not told). The door
+    is told of every new state."""
+
     started: tuple[str, ...] = ()
     stopped: tuple[str, ...] = ()
     agency: Please | None = None
@@ -115,25 +121,22 @@ class Move(NamedTuple):
 _DOOR, _AGENCY = frozenset({ObjectionRole.DOOR}), frozenset({ObjectionRole.IN_CHARGE})
 _EXECUTOR = frozenset({ObjectionRole.EXECUTOR})
 S, M = ObjectionState, ObjectionMove
+_LODGED = Consequence(started=(WRITTEN_NOTICE, APPEAL), agency="notice")
+_NOTICED = Consequence(stopped=(WRITTEN_NOTICE,), agency="decide")
+_UPHELD = Consequence(started=(RELEASE,), stopped=(APPEAL,), agency="release", executors="know")
+_REJECTED = Consequence(stopped=(APPEAL,), executors="know")
 
-TABLE: dict[tuple[str, ObjectionMove], Move] = {
-    (NONE, M.LODGE): Move(S.LODGED, _DOOR, _about_something, _nothing_more, started=(WRITTEN_NOTICE, APPEAL), agency="notice"),
-    (S.LODGED, M.NOTICE): Move(S.NOTICED, _DOOR | _AGENCY, _free, _noticed, stopped=(WRITTEN_NOTICE,), agency="decide"),
-    (S.NOTICED, M.UPHOLD): Move(
-        S.UPHELD,
-        _AGENCY,
-        _reasoned_by_another,
-        _judged,
-        started=(RELEASE,),
-        stopped=(APPEAL,),
-        agency="release",
-        executors="know",
-    ),
-    (S.NOTICED, M.REJECT): Move(S.REJECTED, _AGENCY, _reasoned_by_another, _judged, stopped=(APPEAL,), executors="know"),
-    (S.UPHELD, M.RELEASE): Move(S.RELEASED, _AGENCY, _free, _released, executors="confirm"),
-    (S.RELEASED, M.CONFIRM): Move(S.RELEASED, _EXECUTOR, _free, _confirmed, agency="know"),
+Row = Transition[None, Step, dict[str, Any], Consequence]
+_ROWS: dict[tuple[str, str], Row] = {
+    (NONE, M.LODGE): Row((S.LODGED,), _lodge, _DOOR, _about_something, detail=_LODGED),
+    (S.LODGED, M.NOTICE): Row((S.NOTICED,), _notice, _DOOR | _AGENCY, detail=_NOTICED),
+    (S.NOTICED, M.UPHOLD): Row((S.UPHELD,), _uphold, _AGENCY, _reasoned_by_another, detail=_UPHELD),
+    (S.NOTICED, M.REJECT): Row((S.REJECTED,), _reject, _AGENCY, _reasoned_by_another, detail=_REJECTED),
+    (S.UPHELD, M.RELEASE): Row((S.RELEASED, S.PROPAGATED), _release, _AGENCY, detail=Consequence(executors="confirm")),
+    (S.RELEASED, M.CONFIRM): Row((S.RELEASED, S.PROPAGATED), _confirm, _EXECUTOR, detail=Consequence(agency="know")),
 }
-"""State x move. A release that nobody has to execute and the last confirmation go on to PROPAGATED, which stops its clock."""
+TABLE = Table("objection", _ROWS, forbidden="forbidden")
+"""A release that nobody has to execute, and the last confirmation, lead to PROPAGATED, which stops the clock of the release."""
 
 
 def roles_of(party: str, officer: str | None, objection: Objection | None, around: Around) -> frozenset[ObjectionRole]:
@@ -149,11 +152,9 @@ def roles_of(party: str, officer: str | None, objection: Objection | None, aroun
     return frozenset(roles)
 
 
-def open_moves(party: str, officer: str | None, objection: Objection | None, around: Around) -> list[str]:
+def list_allowed(party: str, officer: str | None, objection: Objection | None, around: Around) -> tuple[str, ...]:
     """The moves that are open to the party now; a guard may still refuse one."""
-    roles = roles_of(party, officer, objection, around)
-    state = NONE if objection is None else objection.state
-    return [move.value for (at, move), row in TABLE.items() if at == state and roles & row.roles]
+    return TABLE.allowed(NONE if objection is None else objection.state, None, roles_of(party, officer, objection, around))
 
 
 def executors(objection: Objection, around: Around) -> dict[str, tuple[str, ...]]:
@@ -173,21 +174,16 @@ def decide(*, request: ObjectionRequest, objection: Objection | None, around: Ar
     if objection is not None and request.request_id in objection.applied:
         return Decided()
     state = NONE if objection is None else objection.state
-    move = TABLE.get((state, request.move))
     roles = roles_of(request.party, request.officer, objection, around)
-    if move is None or not roles & move.roles:
-        moves = tuple(open_moves(request.party, request.officer, objection, around))
-        why = f"the objection is {state}; moves open now to {request.party}: {', '.join(moves) or 'none'}"
-        return Decided(refusal=Refusal("not-allowed" if move is None else "forbidden", why, moves))
-    refusal = move.guard(request, around)
-    if refusal is not None:
-        return Decided(refusal=refusal)
-    was = objection if objection is not None else _new(request, now)
-    applied = (*was.applied[1 - APPLIED_KEPT :], request.request_id)
-    changes = {"state": move.to, "changed_at": now, "applied": applied, **move.effect(request, was, around, now)}
-    changed = was.model_copy(update=changes)
+    step = Step(request, objection or _new(request, now), around, now)
+    outcome = TABLE.apply(state, request.move, step, thing=None, roles=roles)
+    if isinstance(outcome, Refusal):
+        return Decided(refusal=outcome)
+    applied = (*step.objection.applied[1 - APPLIED_KEPT :], request.request_id)
+    changed = step.objection.model_copy(update={**outcome, "changed_at": now, "applied": applied})
+    then = TABLE[state, request.move].detail
     ended = (RELEASE,) if changed.state is S.PROPAGATED else ()
-    return Decided(changed, None, move.started, move.stopped + ended, tuple(_tell_parties(move, state, changed, around)))
+    return Decided(changed, None, then.started, then.stopped + ended, tuple(_tell_parties(then, state, changed, around)))
 
 
 def _new(request: ObjectionRequest, now: datetime) -> Objection:
@@ -203,13 +199,13 @@ def _new(request: ObjectionRequest, now: datetime) -> Objection:
     )
 
 
-def _tell_parties(move: Move, was: str, objection: Objection, around: Around) -> Iterator[Told]:
+def _tell_parties(then: Consequence, was: str, objection: Objection, around: Around) -> Iterator[Told]:
     """The agency, everybody who executed something, and the door, which hears of new states alone."""
-    if move.agency is not None:
-        yield _make_message(around.queue, objection, objection.orders, move.agency)
-    if move.executors is not None:
+    if then.agency is not None:
+        yield _make_message(around.queue, objection, objection.orders, then.agency)
+    if then.executors is not None:
         for executor, orders in executors(objection, around).items():
-            yield _make_message(executor, objection, orders, move.executors)
+            yield _make_message(executor, objection, orders, then.executors)
     if objection.state != was and objection.through != around.queue:
         yield _make_message(objection.through, objection, (), "know")
 

@@ -6,7 +6,6 @@ Invariant: one party at a time works on a task; a task that is over stays over, 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -15,19 +14,18 @@ from schemas.dissuasion import TaskEventKind as E
 from schemas.notices import Notice, NoticeKind
 from stream_processors.domain.refusal import Refusal
 from stream_processors.domain.state_machine import (
+    NONE,
     ClockStart,
     ClockStop,
     Party,
     Role,
-    always,
+    Table,
+    Transition,
     done_between,
     iso,
-    listed,
-    open_moves,
     party,
 )
 
-NONE = "none"
 CLOCK = "dissuade"
 """Short: it starts again with every step, and runs out when nobody took one."""
 MOST_MISSED = 8
@@ -43,17 +41,6 @@ class Step(NamedTuple):
     now: datetime
 
 
-class Move(NamedTuple):
-    """As of orders: `to` where it may lead, `says` the key of what others are told."""
-
-    by: frozenset[Role]
-    to: tuple[TaskState, ...]
-    guard: Callable[[Step], Refusal | None]
-    effect: Callable[[Step], dict[str, Any]]
-    says: str
-    when: Callable[[Task], bool] = always
-
-
 class TaskChange(NamedTuple):
     """`task` is None when the event was refused."""
 
@@ -62,10 +49,6 @@ class TaskChange(NamedTuple):
     starts: tuple[ClockStart, ...] = ()
     stops: tuple[ClockStop, ...] = ()
     refused: Refusal | None = None
-
-
-def _free(step: Step) -> Refusal | None:
-    return None
 
 
 def _mine(step: Step) -> Refusal | None:
@@ -85,6 +68,10 @@ def _attempted(step: Step) -> Refusal | None:
     if (attempt.result in _CONVINCED) != (step.event.kind is E.SUCCEED):
         return Refusal("result-differs", "a convinced person is a success, any other result a try")
     return _mine(step)
+
+
+def _mine_and_why(step: Step) -> Refusal | None:
+    return _mine(step) or _why(step)
 
 
 def _why(step: Step) -> Refusal | None:
@@ -154,27 +141,23 @@ def _end_task(step: Step, state: TaskState, outcome: Outcome | None) -> dict[str
     return {"state": state, "outcome": outcome, "ended_at": step.now}
 
 
-_OFFICER, _STAGE = frozenset({Role.OFFICER}), frozenset({Role.STAGE})
-_REACHES = frozenset({Role.INSTITUTION, Role.OFFICER})
-"""A police station is a unit of officers, a bank or operator an institution."""
-
-_cancel = Move(_OFFICER | _STAGE, (S.CANCELLED,), _no_success, _cancel_task, "task_over")
-
-TABLE: dict[tuple[str, E], Move] = {
-    (NONE, E.ASK): Move(_OFFICER | _STAGE, (S.OPEN,), _free, _open_task, "task_asked"),
-    (S.OPEN, E.TAKE): Move(_REACHES, (S.TAKEN,), _free, _take_task, "task_taken"),
-    (S.TAKEN, E.GIVE_BACK): Move(_REACHES, (S.OPEN,), _mine, _give_task_back, "task_open_again"),
-    **{(state, E.TRY): Move(_REACHES, (S.TAKEN,), _attempted, _record_attempt, "task_tried") for state in (S.OPEN, S.TAKEN)},
-    **{
-        (state, E.SUCCEED): Move(_REACHES, (S.DISSUADED,), _attempted, _record_success, "task_over")
-        for state in (S.OPEN, S.TAKEN)
-    },
-    (S.TAKEN, E.GIVE_UP): Move(_REACHES, (S.NOT_DISSUADED,), lambda step: _mine(step) or _why(step), _give_task_up, "task_over"),
-    **{(state, E.CANCEL): _cancel for state in (S.OPEN, S.TAKEN)},
-    **{(state, E.DUE): Move(_STAGE, (S.OPEN,), _free, _reopen_missed_task, "task_missed") for state in (S.OPEN, S.TAKEN)},
+REACHES = "reaches"
+"""The role of a party that can reach the person: a bank, an operator, or a police station, which is a unit of officers."""
+_REACHES, _STAGE, _AGENCY = frozenset({REACHES}), frozenset({Role.STAGE}), frozenset({Role.OFFICER, Role.STAGE})
+_RUNNING = (S.OPEN, S.TAKEN)
+Row = Transition[Task, Step, dict[str, Any], str]
+_ROWS: dict[tuple[str, str], Row] = {
+    (NONE, E.ASK): Row((S.OPEN,), _open_task, _AGENCY, detail="task_asked"),
+    (S.OPEN, E.TAKE): Row((S.TAKEN,), _take_task, _REACHES, detail="task_taken"),
+    (S.TAKEN, E.GIVE_BACK): Row((S.OPEN,), _give_task_back, _REACHES, _mine, detail="task_open_again"),
+    **{(state, E.TRY): Row((S.TAKEN,), _record_attempt, _REACHES, _attempted, detail="task_tried") for state in _RUNNING},
+    **{(state, E.SUCCEED): Row((S.DISSUADED,), _record_success, _REACHES, _attempted, detail="task_over") for state in _RUNNING},
+    (S.TAKEN, E.GIVE_UP): Row((S.NOT_DISSUADED,), _give_task_up, _REACHES, _mine_and_why, detail="task_over"),
+    **{(state, E.CANCEL): Row((S.CANCELLED,), _cancel_task, _AGENCY, _no_success, detail="task_over") for state in _RUNNING},
+    **{(state, E.DUE): Row((S.OPEN,), _reopen_missed_task, _STAGE, detail="task_missed") for state in _RUNNING},
 }
-"""state x event -> move."""
-_BY_ANY_OFFICER = frozenset({E.ASK, E.CANCEL})
+TABLE = Table("task", _ROWS)
+"""The detail of a row is the key of what others are told."""
 _ASKS = frozenset({"task_asked", "task_open_again", "task_missed"})
 """These ask everybody; the others tell those who need do nothing (any more)."""
 
@@ -188,23 +171,23 @@ def decide(*, task: Task | None, event: TaskEvent, actor: str, now: datetime) ->
         return TaskChange(None, refused=Refusal("unknown-task", f"there is no task {event.task_id} in this case"))
     thing = task or _candidate(event, now)
     state = task.state if task else NONE
-    moves = open_moves(TABLE, state, thing, who.role)
-    if not any(reach.party == who.id for reach in thing.reach):
-        if who.role == Role.INSTITUTION:
-            return TaskChange(None, refused=Refusal("not-recipient", "this task was not asked of you"))
-        moves = tuple(name for name in moves if who.role != Role.OFFICER or name in _BY_ANY_OFFICER)
-    move = TABLE.get((state, event.kind))
-    if move is None or event.kind not in moves:
-        return TaskChange(None, refused=Refusal("not-allowed", f"the task is {state}; {listed(moves)}", moves))
+    reaches = any(reach.party == who.id for reach in thing.reach)
+    if not reaches and who.role == Role.INSTITUTION:
+        return TaskChange(None, refused=Refusal("not-recipient", "this task was not asked of you"))
     step = Step(thing, event, who, now)
-    refused = move.guard(step)
-    if refused is not None:
-        return TaskChange(None, refused=refused._replace(moves=moves))
-    changed = thing.model_copy(update={**move.effect(step), "changed_at": now})
+    outcome = TABLE.apply(state, event.kind, step, thing=thing, roles=roles_of(who.role, reaches=reaches))
+    if isinstance(outcome, Refusal):
+        return TaskChange(None, refused=outcome)
+    changed = thing.model_copy(update={**outcome, "changed_at": now})
     stops = (ClockStop(CLOCK, changed.task_id),) if task else ()
     runs = changed.state not in OVER and changed.missed < MOST_MISSED
     starts = (ClockStart(CLOCK, changed.task_id),) if runs else ()
-    return TaskChange(changed, _notices(changed, step, move.says), starts, stops)
+    return TaskChange(changed, _notices(changed, step, TABLE[state, event.kind].detail), starts, stops)
+
+
+def roles_of(role: str, *, reaches: bool) -> frozenset[str]:
+    """What somebody is to a task. An officer may also act for a unit that reaches the person."""
+    return frozenset({role, REACHES} if reaches else {role})
 
 
 def _notices(task: Task, step: Step, says: str) -> tuple[Notice, ...]:

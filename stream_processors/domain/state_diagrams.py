@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from schemas.appeals import ObjectionState
 from schemas.cases.case import CaseStatus
 from schemas.deadlines import ClockState
 from schemas.oversight.appraisals import AssessmentState, SupervisionState
@@ -20,8 +19,7 @@ from stream_processors.domain.deadlines import deadlines as clocks
 from stream_processors.domain.orders import order
 from stream_processors.domain.oversight import appraisal as assessment
 from stream_processors.domain.oversight import data_request, supervision
-
-NONE = "none"
+from stream_processors.domain.state_machine import NONE, Transition
 
 
 class Edge(NamedTuple):
@@ -30,8 +28,8 @@ class Edge(NamedTuple):
     to: str
 
 
-def edges(table: Mapping[tuple[Any, Any], Any]) -> tuple[Edge, ...]:
-    """The table's rows as arrows, in its order; a move says where it leads (`to`)."""
+def edges(table: Mapping[tuple[str, str], Transition[Any, Any, Any, Any]]) -> tuple[Edge, ...]:
+    """The table's rows as arrows, in its order; a row says where it may lead (`to`)."""
     return tuple(Edge(str(state), str(event), str(to)) for (state, event), move in table.items() for to in move.to)
 
 
@@ -66,12 +64,6 @@ def _case() -> tuple[Edge, ...]:
     )
 
 
-def _objection() -> tuple[Edge, ...]:
-    """The table's rows, and what a release goes on to when nobody's confirmation is awaited."""
-    rows = (Edge(str(state), str(move), str(row.to)) for (state, move), row in objection.TABLE.items())
-    return *rows, Edge(ObjectionState.RELEASED, "last confirm", ObjectionState.PROPAGATED)
-
-
 def _clock() -> tuple[Edge, ...]:
     started = Edge(NONE, "start", ClockState.OPEN)
     return started, *(Edge(str(state), event, str(to)) for (state, event), to in clocks.TABLE.items())
@@ -81,7 +73,7 @@ PICTURES: dict[str, Callable[[], tuple[Edge, ...]]] = {
     "case": _case,
     "order": lambda: edges(order.TABLE),
     "task": lambda: edges(dissuasion.TABLE),
-    "objection": _objection,
+    "objection": lambda: edges(objection.TABLE),
     "clock": _clock,
     "assessment": lambda: (Edge(NONE, "open", AssessmentState.OPEN), *edges(assessment.TABLE)),
     "supervision": lambda: (Edge(NONE, "issue", SupervisionState.ISSUED), *edges(supervision.TABLE)),

@@ -1,29 +1,36 @@
-"""What the tables of the loop share: who acts, which clocks start and stop, and how a refusal tells what is open.
+"""The engine of all transition tables, and what the tables share: who acts, and which clocks start and stop. Pure.
 
-A table is state x event -> move. A move says who may make it, for which things it is there at all, and to which states it
-leads; its guard may refuse with a sentence. Invariant: what a refusal lists as open is in the table for that state and party.
+A table maps state and event to a `Transition`. The same table decides (`Table.apply`), tells people what is open to them
+(`Table.allowed`), and gives the diagrams of the docs (domain/state_diagrams.py). Invariant: what a refusal lists as open is in
+the table for that state, thing and role; a guard may still refuse it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, NamedTuple, Protocol
+from typing import Generic, NamedTuple, TypeVar
 
 from schemas.deadlines import ClockName, Length
+from stream_processors.domain.refusal import Refusal
 
 Ends = Callable[[datetime, Length | ClockName], datetime]
 """When a length that starts then is over, or the policy's clock of that name. Both need the place's calendar, so whoever has it
 brings this along."""
 
 
+NONE = "none"
+"""The state of what is not there yet."""
+
+
 class Role(StrEnum):
-    """The part before the colon of an actor (`officer:zhang`). ORDER: another order's effect. UNIT is in no token: an
-    officer who answers a letter for the unit that it went to."""
+    """The part before the colon of an actor (`officer:zhang`). ORDER: another order's effect. UNIT and BODY are in no token: an
+    officer who answers a letter for the unit that it went to, a unit and the coordination body to a record of oversight."""
 
     OFFICER = "officer"
     UNIT = "unit"
+    BODY = "body"
     INSTITUTION = "institution"
     STAGE = "stage"
     ORDER = "order"
@@ -60,34 +67,86 @@ class ClockStop(NamedTuple):
     called_off: bool = False
 
 
-class AnyMove(Protocol):
-    """What a table's rows have in common."""
-
-    @property
-    def by(self) -> frozenset[Role]: ...
-
-    @property
-    def to(self) -> tuple[Any, ...]: ...
-
-    @property
-    def when(self) -> Callable[[Any], bool]: ...
-
-
-def open_moves(table: Mapping[tuple[str, Any], AnyMove], state: str, thing: object, role: str | None = None) -> tuple[str, ...]:
-    """The events that the table has for this state and thing, of one role (None: of all), in the table's order."""
-    return tuple(
-        str(event)
-        for (at, event), move in table.items()
-        if at == state and (role is None or role in move.by) and move.when(thing)
-    )
-
-
 def always(_: object) -> bool:
     return True
 
 
-def listed(moves: tuple[str, ...]) -> str:
-    return "moves open now: " + (", ".join(moves) or "none")
+def allow(_: object) -> None:
+    """The guard of a transition that needs none."""
+
+
+ThingT = TypeVar("ThingT")
+StepT = TypeVar("StepT")
+OutcomeT = TypeVar("OutcomeT")
+DetailT = TypeVar("DetailT")
+ANYBODY: frozenset[str] = frozenset()
+
+
+class Transition(NamedTuple, Generic[ThingT, StepT, OutcomeT, DetailT]):
+    """One row of a table. It is about a `ThingT`; guard and effect are given a `StepT`; an `OutcomeT` comes of it.
+
+    `to`: the states that it may lead to. `roles`: who may make it (ANYBODY: there is no check of it). `guard`: why not, or None.
+    `when`: for which things the row is there at all. `is_offered`: False for a repeated or late event, which is accepted and of
+    which nothing comes. `detail`: what the module of the table reads of the row beside (whom it tells).
+    """
+
+    to: tuple[str, ...]
+    effect: Callable[[StepT], OutcomeT | Refusal]
+    roles: frozenset[str] = ANYBODY
+    guard: Callable[[StepT], Refusal | None] = allow
+    when: Callable[[ThingT], bool] = always
+    is_offered: bool = True
+    detail: DetailT = None  # type: ignore[assignment]
+
+    def is_for(self, thing: ThingT, roles: Set[str] | None) -> bool:
+        """Whether it is there for the thing, and for one of the roles (None: for anybody's)."""
+        return (roles is None or not self.roles or not self.roles.isdisjoint(roles)) and self.when(thing)
+
+
+class Table(Mapping[tuple[str, str], Transition[ThingT, StepT, OutcomeT, DetailT]]):
+    """State and event -> transition, in the order in which people read what is open.
+
+    `noun` names the thing in refusals. `problems`: the problem slug of a state in which an event has no row, where it is not
+    `not-allowed`; `forbidden`: that of an event which is for others.
+    """
+
+    def __init__(
+        self,
+        noun: str,
+        rows: Mapping[tuple[str, str], Transition[ThingT, StepT, OutcomeT, DetailT]],
+        *,
+        problems: Mapping[str, str] | None = None,
+        forbidden: str = "not-allowed",
+    ) -> None:
+        self.noun = noun
+        self._rows = dict(rows)
+        self._problems = dict(problems or {})
+        self._forbidden = forbidden
+
+    def __getitem__(self, key: tuple[str, str]) -> Transition[ThingT, StepT, OutcomeT, DetailT]:
+        return self._rows[key]
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        return iter(self._rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def allowed(self, state: str, thing: ThingT, roles: Set[str] | None = None) -> tuple[str, ...]:
+        """The events that are open in the state, for the thing and for any of the roles (None: for all of them)."""
+        return tuple(
+            str(event) for (at, event), row in self._rows.items() if at == state and row.is_offered and row.is_for(thing, roles)
+        )
+
+    def apply(self, state: str, event: str, step: StepT, *, thing: ThingT, roles: Set[str] | None = None) -> OutcomeT | Refusal:
+        """What comes of the event. A refusal says why, and lists what is open."""
+        row = self._rows.get((state, event))
+        if row is None or not row.is_for(thing, roles):
+            moves = self.allowed(state, thing, roles)
+            problem = self._problems.get(state, "not-allowed") if row is None else self._forbidden
+            return Refusal(problem, f"the {self.noun} is {state}; moves open now: {', '.join(moves) or 'none'}", moves)
+        outcome = row.guard(step) or row.effect(step)
+        return outcome._replace(moves=self.allowed(state, thing, roles)) if isinstance(outcome, Refusal) else outcome
 
 
 SKEW = timedelta(minutes=5)

@@ -26,7 +26,7 @@ from stream_processors.domain.orders.order import unit_of
 from stream_processors.domain.signals.leads import has_leads, sent_leads_alone, visible_signals
 from stream_processors.domain.signals.routing import twin_id
 from stream_processors.domain.signals.trust import low
-from stream_processors.domain.state_machine import Role, open_moves
+from stream_processors.domain.state_machine import Role
 
 __all__ = [
     "MERGES_FOLLOWED",
@@ -50,21 +50,21 @@ MERGES_FOLLOWED = 8
 """So often whoever looks for a case goes on to the one that it was merged into."""
 
 
-def case_moves(case: Case, now: datetime) -> list[str]:
+def case_moves(case: Case, now: datetime) -> tuple[str, ...]:
     """The officers' moves that the case's state allows; a guard may still refuse one."""
-    return cases.open_moves(case, now)
+    return cases.list_allowed(case, now)
 
 
 def order_moves(viewed_order: Order, role: Role) -> tuple[str, ...]:
-    return open_moves(order.TABLE, viewed_order.state, viewed_order, role)
+    return order.TABLE.allowed(viewed_order.state, viewed_order, {role})
 
 
 def task_moves(task: Task, role: Role) -> tuple[str, ...]:
-    return open_moves(dissuasion.TABLE, task.state, task, role)
+    return dissuasion.TABLE.allowed(task.state, task, dissuasion.roles_of(role, reaches=True))
 
 
-def objection_moves(viewed_objection: Objection, case: Case, party: str, officer: str | None) -> list[str]:
-    return objection.open_moves(party, officer, viewed_objection, objection.Around(case.queue))
+def objection_moves(viewed_objection: Objection, case: Case, party: str, officer: str | None) -> tuple[str, ...]:
+    return objection.list_allowed(party, officer, viewed_objection, objection.Around(case.queue))
 
 
 def concerns(case: Case, institution: str) -> bool:

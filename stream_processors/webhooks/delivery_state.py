@@ -8,7 +8,6 @@ to an end within the policy's bounds, whatever the endpoint answers.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -17,6 +16,7 @@ from pydantic import Field
 
 from schemas.common import Instant, Name, PartyId, Stored
 from stream_processors.domain.refusal import Refusal
+from stream_processors.domain.state_machine import Table, Transition
 from stream_processors.webhooks.policy import Retries
 from stream_processors.webhooks.responses import Answer, Outcome
 
@@ -66,66 +66,74 @@ class Delivery(Stored):
     why: str | None = Field(default=None, max_length=300)
 
 
-class Word(NamedTuple):
+class Step(NamedTuple):
     """What moves a delivery: the answer to which of its attempts, and by which policy and when."""
 
+    delivery: Delivery
     answer: Answer
     attempt: int
     retries: Retries
     now: datetime
 
 
-Effect = Callable[[Delivery, Word], dict[str, Any]]
+def _count_attempt(step: Step) -> dict[str, Any]:
+    attempts = max(step.delivery.attempts, step.attempt)
+    return {"attempts": attempts, "status": step.answer.status, "why": step.answer.why, "next_at": None}
 
 
-class Move(NamedTuple):
-    """To which state, and what else changes. A move without an effect is a late word: nothing changes."""
-
-    to: State
-    effect: Effect | None = None
+def _receive(step: Step) -> dict[str, Any]:
+    received_at = step.delivery.received_at or step.now
+    return {**_count_attempt(step), "state": State.RECEIVED, "received_at": received_at}
 
 
-def _count_attempt(delivery: Delivery, word: Word) -> dict[str, Any]:
-    attempts = max(delivery.attempts, word.attempt)
-    return {"attempts": attempts, "status": word.answer.status, "why": word.answer.why, "next_at": None}
-
-
-def _receive(delivery: Delivery, word: Word) -> dict[str, Any]:
-    return {**_count_attempt(delivery, word), "received_at": delivery.received_at or word.now}
-
-
-def _retry(delivery: Delivery, word: Word) -> dict[str, Any]:
-    counted, retries = _count_attempt(delivery, word), word.retries
+def _retry(step: Step) -> dict[str, Any]:
+    delivery, counted, retries = step.delivery, _count_attempt(step), step.retries
     tries = counted["attempts"] - delivery.round_from
-    next_at = word.now + timedelta(seconds=wait_s(delivery, tries, word.answer.retry_after_s, retries))
+    next_at = step.now + timedelta(seconds=wait_s(delivery, tries, step.answer.retry_after_s, retries))
     if tries >= retries.attempts or next_at > delivery.round_at + timedelta(seconds=retries.give_up_s):
-        return {**counted, "state": State.PARKED, "why": f"given up after {tries} attempts: {word.answer.why}"[:300]}
-    return {**counted, "next_at": next_at}
+        return {**counted, "state": State.PARKED, "why": f"given up after {tries} attempts: {step.answer.why}"[:300]}
+    return {**counted, "state": State.RETRYING, "next_at": next_at}
 
 
-def _acknowledge(delivery: Delivery, word: Word) -> dict[str, Any]:
-    return {"acknowledged_at": word.now, "next_at": None}
+def _park(step: Step) -> dict[str, Any]:
+    return {**_count_attempt(step), "state": State.PARKED}
 
 
-def _replay(delivery: Delivery, word: Word) -> dict[str, Any]:
-    begun = {"round_at": word.now, "next_at": word.now, "round_from": delivery.attempts}
-    return {**begun, "replays": delivery.replays + 1}
+def _acknowledge(step: Step) -> dict[str, Any]:
+    return {"state": State.ACKNOWLEDGED, "acknowledged_at": step.now, "next_at": None}
 
 
-TABLE: dict[tuple[State, Event], Move] = {
-    **{(state, Outcome.DELIVERED): Move(State.RECEIVED, _receive) for state in (*UNDER_WAY, State.PARKED)},
-    **{(state, Outcome.RETRY_LATER): Move(State.RETRYING, _retry) for state in UNDER_WAY},
-    **{(state, Outcome.REFUSED): Move(State.PARKED, _count_attempt) for state in UNDER_WAY},
-    **{(state, Outcome.GONE): Move(State.PARKED, _count_attempt) for state in UNDER_WAY},
-    **{(State.PARKED, outcome): Move(State.PARKED) for outcome in Outcome if outcome is not Outcome.DELIVERED},
-    **{(State.RECEIVED, outcome): Move(State.RECEIVED) for outcome in Outcome},
-    **{(State.ACKNOWLEDGED, outcome): Move(State.ACKNOWLEDGED) for outcome in Outcome},
-    **{(state, Request.ACKNOWLEDGE): Move(State.ACKNOWLEDGED, _acknowledge) for state in State},
-    (State.ACKNOWLEDGED, Request.ACKNOWLEDGE): Move(State.ACKNOWLEDGED),
-    (State.RETRYING, Request.REPLAY): Move(State.REPLAYED, _replay),
-    (State.RECEIVED, Request.REPLAY): Move(State.REPLAYED, _replay),
-    (State.PARKED, Request.REPLAY): Move(State.REPLAYED, _replay),
+def _replay(step: Step) -> dict[str, Any]:
+    begun = {"round_at": step.now, "next_at": step.now, "round_from": step.delivery.attempts}
+    return {**begun, "state": State.REPLAYED, "replays": step.delivery.replays + 1}
+
+
+def _ignore(step: Step) -> dict[str, Any]:
+    """A late word: nothing changes."""
+    return {}
+
+
+_ENDPOINT, _PERSON = frozenset({"endpoint"}), frozenset({"person"})
+Row = Transition[None, Step, dict[str, Any], None]
+_ROWS: dict[tuple[str, str], Row] = {
+    **{(state, Outcome.DELIVERED): Row((State.RECEIVED,), _receive, _ENDPOINT) for state in (*UNDER_WAY, State.PARKED)},
+    **{(state, Outcome.RETRY_LATER): Row((State.RETRYING, State.PARKED), _retry, _ENDPOINT) for state in UNDER_WAY},
+    **{(state, Outcome.REFUSED): Row((State.PARKED,), _park, _ENDPOINT) for state in UNDER_WAY},
+    **{(state, Outcome.GONE): Row((State.PARKED,), _park, _ENDPOINT) for state in UNDER_WAY},
+    **{
+        (state, outcome): Row((state,), _ignore, _ENDPOINT, is_offered=False)
+        for state in (State.PARKED, State.RECEIVED, State.ACKNOWLEDGED)
+        for outcome in Outcome
+        if (state, outcome) != (State.PARKED, Outcome.DELIVERED)
+    },
+    **{(state, Request.ACKNOWLEDGE): Row((State.ACKNOWLEDGED,), _acknowledge, _PERSON) for state in State},
+    (State.ACKNOWLEDGED, Request.ACKNOWLEDGE): Row((State.ACKNOWLEDGED,), _ignore, _PERSON, is_offered=False),
+    **{
+        (state, Request.REPLAY): Row((State.REPLAYED,), _replay, _PERSON)
+        for state in (State.RETRYING, State.RECEIVED, State.PARKED)
+    },
 }
+TABLE = Table("delivery", _ROWS)
 """What is not here is refused: a replay of what is on its way already, or was acknowledged."""
 
 
@@ -140,32 +148,27 @@ def answered(*, delivery: Delivery, answer: Answer, attempt: int, retries: Retri
     unless it says that the message arrived."""
     if attempt <= delivery.attempts and answer.outcome is not Outcome.DELIVERED:
         return delivery
-    return _moved(TABLE[delivery.state, answer.outcome], delivery, Word(answer, attempt, retries, now))
+    changed = _apply(answer.outcome, Step(delivery, answer, attempt, retries, now), _ENDPOINT)
+    assert not isinstance(changed, Refusal)  # every state takes every answer
+    return changed
 
 
 def requested(*, delivery: Delivery, request: Request, retries: Retries, now: datetime) -> Delivery | Refusal:
     """The delivery after a person or an institution asked something of it."""
-    move = TABLE.get((delivery.state, request))
-    if move is None:
-        moves = ", ".join(open_requests(delivery)) or "none"
-        return Refusal("not-allowed", f"the delivery is {delivery.state}; moves open now: {moves}")
-    return _moved(move, delivery, Word(Answer(Outcome.DELIVERED), delivery.attempts, retries, now))
+    return _apply(request, Step(delivery, Answer(Outcome.DELIVERED), delivery.attempts, retries, now), _PERSON)
 
 
-def open_requests(delivery: Delivery) -> list[str]:
+def list_allowed(delivery: Delivery) -> tuple[str, ...]:
     """What may be asked of the delivery in its state."""
-    return [event.value for (state, event), move in TABLE.items() if state is delivery.state and _changes(event, move)]
+    return TABLE.allowed(delivery.state, None, _PERSON)
 
 
-def _changes(event: Event, move: Move) -> bool:
-    return isinstance(event, Request) and move.effect is not None
-
-
-def _moved(move: Move, delivery: Delivery, word: Word) -> Delivery:
-    if move.effect is None:
-        return delivery
-    changes = {"state": move.to, **move.effect(delivery, word), "changed_at": word.now}
-    return Delivery.trusted(**{**delivery.__dict__, **changes})
+def _apply(event: Event, step: Step, roles: frozenset[str]) -> Delivery | Refusal:
+    delivery = step.delivery
+    outcome = TABLE.apply(delivery.state, event, step, thing=None, roles=roles)
+    if isinstance(outcome, Refusal):
+        return outcome
+    return Delivery.trusted(**{**delivery.__dict__, **outcome, "changed_at": step.now}) if outcome else delivery
 
 
 def wait_s(delivery: Delivery, tries: int, wish_s: float | None, retries: Retries) -> float:

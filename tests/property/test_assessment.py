@@ -16,7 +16,7 @@ from schemas.oversight.appraisals import (
     SupervisionState,
 )
 from stream_processors.domain.oversight import supervision
-from stream_processors.domain.oversight.appraisal import TABLE, decide, open_moves, verified
+from stream_processors.domain.oversight.appraisal import TABLE, decide, verified
 from tests.support.builders import after
 from tests.support.scores import BODY, SIGNER, UNIT, VERIFIER, locked, move, step
 
@@ -31,7 +31,7 @@ STEP = st.tuples(
 
 def _play(steps: list[Any]) -> list[tuple[Assessment | None, Any, Any]]:
     """(before, move, change) of each step. It begins with an open assessment, so that most steps mean something."""
-    found = decide(move=move("open"), assessment=None, now=after()).assessment
+    found = decide(move=move("open"), record=None, now=after()).record
     days, made = 0, []
     for kind, right, number, pause, again in steps:
         days += pause
@@ -42,9 +42,9 @@ def _play(steps: list[Any]) -> list[tuple[Assessment | None, Any, Any]]:
         if kind == "dispute" and number % 2:
             over["figure"] = "cases"
         one = move(kind, party, number, **over)
-        change = decide(move=one, assessment=found, now=after(days=days), signer=SIGNER)
+        change = decide(move=one, record=found, now=after(days=days), signer=SIGNER)
         made.append((found, one, change))
-        found = change.assessment or found
+        found = change.record or found
     return made
 
 
@@ -53,8 +53,8 @@ def test_a_locked_result_changes_never(steps: list[Any]) -> None:
     found = locked()
     for kind, right, number, pause, again in steps:
         one = move(kind, BODY if right else UNIT, number, **({} if again else {"move_id": f"n-{kind}-{number}"}))
-        change = decide(move=one, assessment=found, now=after(days=31 + pause), signer=SIGNER)
-        assert change.assessment is None
+        change = decide(move=one, record=found, now=after(days=31 + pause), signer=SIGNER)
+        assert change.record is None
         assert change.echo or (change.refusal is not None and change.refusal.problem == "locked")
     assert verified(found, VERIFIER)
 
@@ -62,7 +62,7 @@ def test_a_locked_result_changes_never(steps: list[Any]) -> None:
 @given(st.lists(STEP, max_size=30))
 def test_what_leads_to_a_lock_is_published_ruled_and_verified(steps: list[Any]) -> None:
     for before, one, change in _play(steps):
-        after_it = change.assessment
+        after_it = change.record
         if after_it is None:
             assert change.echo or (change.refusal and change.refusal.why)
             continue
@@ -78,7 +78,7 @@ def test_what_leads_to_a_lock_is_published_ruled_and_verified(steps: list[Any]) 
 @given(st.lists(STEP, max_size=30))
 def test_the_buttons_are_the_moves_of_the_table(steps: list[Any]) -> None:
     for before, _, _ in _play(steps):
-        assert set(open_moves(before)) == {kind.value for state, kind in TABLE if state is before.state}
+        assert set(TABLE.allowed(before.state, before)) == {kind.value for state, kind in TABLE if state is before.state}
 
 
 @given(st.data())
@@ -117,8 +117,8 @@ def test_a_measure_is_overdue_only_past_its_deadline_and_ends_once(steps: list[A
         days += pause
         party = (UNIT if kind == "answer" else BODY) if right else "somebody"
         one = step(kind, party, move_id=f"m-{number}", answer_by=after(days=days + 7))
-        change = supervision.decide(move=one, supervision=found, now=after(days=days))
-        made = change.supervision
+        change = supervision.decide(move=one, record=found, now=after(days=days))
+        made = change.record
         if made is None:
             continue
         assert not ended, "nothing leads out of an end"

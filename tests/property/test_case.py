@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from schemas.cases.case import OFFICERS_ONLY, ActionKind, ActionOutcome, CaseStatus
 from stream_processors.domain.cases import counters as tally
-from stream_processors.domain.cases.decide import LAPSED, TABLE, decide, open_moves, state_of
+from stream_processors.domain.cases.decide import LAPSED, TABLE, decide, list_allowed, state_of
 from tests.support.builders import POLICY, after, join, joined, move, taken_back
 
 KINDS = sorted(kind.value for kind in (ActionKind.JOIN, ActionKind.RETRACT, *OFFICERS_ONLY))
@@ -102,7 +102,7 @@ def test_a_decision_depends_on_its_arguments_alone(steps: list[Any]) -> None:
 def test_the_buttons_are_the_moves_of_the_table(steps: list[Any]) -> None:
     for before, _, change in _play(steps):
         state = state_of(before, change.at)
-        assert set(open_moves(before, change.at)) == {kind.value for at, kind in TABLE if at == state}
+        assert set(list_allowed(before, change.at)) == {kind.value for at, kind in TABLE if at == state}
         assert (state == LAPSED) == bool(before and before.lease_until and before.lease_until <= change.at)
 
 

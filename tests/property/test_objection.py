@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.appeals import Objection, ObjectionMove, ObjectionRequest
-from stream_processors.domain.appeals import Around, Decided, decide, open_moves
+from stream_processors.domain.appeals import Around, Decided, decide, list_allowed
 from stream_processors.domain.notifications.reversals import Executed
 from tests.support.builders import after
 
@@ -43,7 +43,7 @@ def _play(steps: list[Any], around: Around) -> list[tuple[Objection | None, Obje
             (one, who, by)
             for who in PARTIES
             for by in (None, "officer-a", "officer-b")
-            for one in open_moves(who, by, found, around)
+            for one in list_allowed(who, by, found, around)
         ]
         if n % 3 and ways:  # most steps go on, or few sequences would come to the end
             move, party, officer = ways[name % len(ways)]
@@ -82,7 +82,7 @@ def test_a_move_that_is_not_open_is_refused(steps: list[Any], executed: Any) -> 
     around = Around(AGENCY, executed, frozenset({"officer-a"}))
     for before, request, decided in _play(steps, around):
         if decided.objection is not None:
-            assert request.move in open_moves(request.party, request.officer, before, around)
+            assert request.move in list_allowed(request.party, request.officer, before, around)
 
 
 @given(st.lists(STEP, max_size=60), EXECUTED)

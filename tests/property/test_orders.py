@@ -15,9 +15,9 @@ from schemas.dissuasion import OVER, Task, TaskEventKind
 from schemas.orders.order import HOLDS, LETTERS, LIVE, REVERSIBLE, UNDONE, Order, OrderEventKind, OrderKind, OrderState
 from schemas.orders.policy import OrderRules
 from stream_processors.domain import dissuasion
-from stream_processors.domain.orders import guards, order
+from stream_processors.domain.orders import order
 from stream_processors.domain.orders import order_book as orders
-from stream_processors.domain.state_machine import open_moves, party
+from stream_processors.domain.state_machine import Table, allow, party
 from tests.support.builders import T0
 from tests.support.order_builders import ANSWERS, REACH, RULES, Desk, ask, ends, event, issue, subject, task_event, transfer
 
@@ -121,7 +121,7 @@ def _guided(step: dict[str, Any], desk: Desk) -> dict[str, Any]:
         (one.order_id, event_kind, role)
         for one in desk.orders
         for role in ("officer", "institution", "stage")
-        for event_kind in open_moves(order.TABLE, one.state, one, role)
+        for event_kind in order.TABLE.allowed(one.state, one, {role})
     ]
     found += [(name, kind, role) for name, kind, role in found if kind in FORWARD for _ in range(3)]
     if not found:
@@ -179,7 +179,7 @@ def _play(steps: list[dict[str, Any]]) -> list[tuple[tuple[Order, ...], Any, str
     return played
 
 
-GUARDLESS = {at: move._replace(guard=guards.free) for at, move in order.TABLE.items()}
+GUARDLESS = Table("order", {at: row._replace(guard=allow) for at, row in order.TABLE.items()})
 
 
 @given(STEPS)
@@ -205,7 +205,7 @@ def test_what_is_not_open_is_refused_and_what_is_open_only_by_a_guard(steps: lis
         found = next((it for it in before if it.order_id == one.order_id), None)
         if found is None or actor == "institution:bank-002":
             continue
-        listed = one.kind in open_moves(order.TABLE, found.state, found, party(actor).role)
+        listed = one.kind in order.TABLE.allowed(found.state, found, {party(actor).role})
         assert listed or change.refused is not None
         if change.refused is not None:
             assert (one.kind in change.refused.moves) == listed

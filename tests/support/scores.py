@@ -135,9 +135,9 @@ def played(*moves: tuple[AssessmentMove, datetime]) -> Assessment:
     """The assessment after moves that are all taken."""
     found: Assessment | None = None
     for one, now in moves:
-        change = assessments.decide(move=one, assessment=found, now=now, signer=SIGNER)
-        assert change.assessment is not None, change.refusal
-        found = change.assessment
+        change = assessments.decide(move=one, record=found, now=now, signer=SIGNER)
+        assert change.record is not None, change.refusal
+        found = change.record
     assert found is not None
     return found
 
@@ -171,8 +171,8 @@ def supervised(*moves: tuple[SupervisionMove, datetime]) -> Supervision:
     """The measure after moves that are all taken."""
     found: Supervision | None = None
     for one, now in moves:
-        change = supervisions.decide(move=one, supervision=found, now=now)
-        assert change.supervision is not None, change.refusal
-        found = change.supervision
+        change = supervisions.decide(move=one, record=found, now=now)
+        assert change.record is not None, change.refusal
+        found = change.record
     assert found is not None
     return found

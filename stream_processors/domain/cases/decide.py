@@ -26,7 +26,7 @@ from stream_processors.domain.cases import party_actions as case_loop
 from stream_processors.domain.cases import signals as case_signals
 from stream_processors.domain.cases import structure as case_structure
 from stream_processors.domain.cases.evidence import keep_evidence
-from stream_processors.domain.cases.officer_actions import TABLE, open_moves
+from stream_processors.domain.cases.officer_actions import TABLE, list_allowed
 from stream_processors.domain.cases.state import LAPSED, NONE, phase_of, state_of
 from stream_processors.domain.cases.step import Done, Step
 from stream_processors.domain.deadlines.calendar import Calendar, calendar_of
@@ -42,7 +42,7 @@ __all__ = [
     "TABLE",
     "decide",
     "echo",
-    "open_moves",
+    "list_allowed",
     "phase_of",
     "smaller",
     "state_of",
@@ -83,7 +83,7 @@ PARTS: dict[ActionKind, Part] = {
     ActionKind.TASK: case_loop.move_task,
     ActionKind.OBJECTION: case_loop.object_to,
     ActionKind.CLOCK_DUE: case_loop.fell_due,
-    **dict.fromkeys(sorted(OFFICERS_ONLY), case_officers.moved),
+    **dict.fromkeys(sorted(OFFICERS_ONLY), case_officers.move_case),
 }
 
 

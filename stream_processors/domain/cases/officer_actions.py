@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any
 
 from schemas.cases.case import Action, ActionKind, Case, CaseStatus, Disposition, Verdict
 from schemas.common import DAY_MS, instant_ms
@@ -25,14 +25,11 @@ from stream_processors.domain.cases.step import Done, Step
 from stream_processors.domain.refusal import Refusal
 from stream_processors.domain.signals import trust
 from stream_processors.domain.signals.leads import match_name
-from stream_processors.domain.state_machine import ClockStart, ClockStop
+from stream_processors.domain.state_machine import ClockStart, ClockStop, Table, Transition
 
 VERDICT_TOKENS = 64
 """Subjects that one disposal says something of."""
 _TOOLS = kinds_where(lambda spec: spec.is_tool)
-
-Guard = Callable[[Step], Refusal | None]
-Effect = Callable[[Step], Done | Refusal]
 
 
 def _holder_only(step: Step) -> Refusal | None:
@@ -50,10 +47,6 @@ def _not_held_by_other(step: Step) -> Refusal | None:
 def _held(case: Case) -> str:
     until = f" until {case.lease_until:%Y-%m-%dT%H:%M:%SZ}" if case.lease_until else ""
     return f"it is held by {case.holder}{until}" if case.holder else "nobody holds it now"
-
-
-def _free(step: Step) -> Refusal | None:
-    return None
 
 
 def _not_acknowledged(step: Step) -> Refusal | None:
@@ -146,59 +139,42 @@ def _verdict(action: Action, case: Case, policy: Policy, now: datetime) -> Verdi
     return Verdict.trusted(tokens=tokens[:VERDICT_TOKENS], confirmed_until_ms=until)
 
 
-def _structural(move: Callable[[Action, Case, Policy, datetime], Done | Refusal]) -> Effect:
+def _structural(move: Callable[[Action, Case, Policy, datetime], Done | Refusal]) -> Callable[[Step], Done | Refusal]:
     return lambda step: move(step.action, step.case, step.policy, step.now)
 
 
-class Move(NamedTuple):
-    """`to`: the states that it may lead to, for the picture; a test holds it against the effect."""
-
-    guard: Guard
-    effect: Effect
-    to: tuple[str, ...]
-
-
+Row = Transition[None, Step, Done, None]
 K, S = ActionKind, CaseStatus
 _IN_HAND = (S.CLAIMED, LAPSED)
-_claim = Move(_free, _take, (S.CLAIMED,))
-_acknowledge_open = Move(_not_acknowledged, _acknowledge, (S.OPEN,))
-_transfer = Move(_free, _structural(case_structure.transfer), (S.OPEN,))
-_reopen = Move(_free, _structural(case_structure.reopen), (S.OPEN,))
-
-TABLE: dict[tuple[str, ActionKind], Move] = {
-    (S.OPEN, K.ACKNOWLEDGE): _acknowledge_open,
+_claim: Row = Row((S.CLAIMED,), _take)
+_transfer: Row = Row((S.OPEN,), _structural(case_structure.transfer))
+_reopen: Row = Row((S.OPEN,), _structural(case_structure.reopen))
+_ROWS: dict[tuple[str, str], Row] = {
+    (S.OPEN, K.ACKNOWLEDGE): Row((S.OPEN,), _acknowledge, guard=_not_acknowledged),
     (S.OPEN, K.CLAIM): _claim,
     (LAPSED, K.CLAIM): _claim,
-    (S.CLAIMED, K.CLAIM): Move(_not_held_by_other, _take, (S.CLAIMED,)),
-    **{(at, K.RENEW): Move(_holder_only, _take, (S.CLAIMED,)) for at in _IN_HAND},
-    **{(at, K.RELEASE): Move(_holder_only, _release, (S.OPEN,)) for at in _IN_HAND},
-    **{(at, K.HAND_OVER): Move(_holder_only, _hand_over, (S.CLAIMED,)) for at in _IN_HAND},
-    **{(at, K.DISPOSE): Move(_holder_only, _dispose, (S.DISPOSED,)) for at in _IN_HAND},
+    (S.CLAIMED, K.CLAIM): _claim._replace(guard=_not_held_by_other),
+    **{(at, K.RENEW): Row((S.CLAIMED,), _take, guard=_holder_only) for at in _IN_HAND},
+    **{(at, K.RELEASE): Row((S.OPEN,), _release, guard=_holder_only) for at in _IN_HAND},
+    **{(at, K.HAND_OVER): Row((S.CLAIMED,), _hand_over, guard=_holder_only) for at in _IN_HAND},
+    **{(at, K.DISPOSE): Row((S.DISPOSED,), _dispose, guard=_holder_only) for at in _IN_HAND},
     (S.OPEN, K.TRANSFER): _transfer,
     **{(at, K.TRANSFER): _transfer._replace(guard=_holder_only) for at in _IN_HAND},
-    **{(at, K.MERGE): Move(_holder_only, _structural(case_structure.merge), (S.MERGED,)) for at in _IN_HAND},
-    **{(at, K.SPLIT): Move(_holder_only, _structural(case_structure.split), (S.CLAIMED,)) for at in _IN_HAND},
+    **{(at, K.MERGE): Row((S.MERGED,), _structural(case_structure.merge), guard=_holder_only) for at in _IN_HAND},
+    **{(at, K.SPLIT): Row((S.CLAIMED,), _structural(case_structure.split), guard=_holder_only) for at in _IN_HAND},
     (S.DISPOSED, K.REOPEN): _reopen,
     (S.CLOSED, K.REOPEN): _reopen,
-    (S.DISPOSED, K.CLOSE): Move(_free, _structural(case_structure.close), (S.CLOSED,)),
+    (S.DISPOSED, K.CLOSE): Row((S.CLOSED,), _structural(case_structure.close)),
 }
-"""Officers' moves. What an institution, a signal or a clock does is open in more states (case.py)."""
+TABLE = Table("case", _ROWS, problems={S.DISPOSED: "disposed"})
+"""Officers' moves. What an institution, a signal or a clock does is open in more states (domain/cases/decide.py)."""
 
 
-def open_moves(case: Case | None, now: datetime) -> list[str]:
+def list_allowed(case: Case | None, now: datetime) -> tuple[str, ...]:
     """The officers' moves that the case's state allows."""
-    return [kind.value for (state, kind) in TABLE if state == state_of(case, now)]
+    return TABLE.allowed(state_of(case, now), None)
 
 
-def moved(step: Step) -> Done | Refusal:
+def move_case(step: Step) -> Done | Refusal:
     """What becomes of an officer's move."""
-    state = state_of(step.case, step.now)
-    move = TABLE.get((state, step.action.kind))
-    moves = tuple(open_moves(step.case, step.now))
-    if move is None:
-        slug = "disposed" if state == CaseStatus.DISPOSED else "not-allowed"
-        detail = f"the case is {state}; moves open now: {', '.join(moves) or 'none'}"
-        return Refusal(slug, detail, moves)
-    refusal = move.guard(step)
-    outcome = refusal if refusal is not None else move.effect(step)
-    return outcome._replace(moves=moves) if isinstance(outcome, Refusal) else outcome
+    return TABLE.apply(state_of(step.case, step.now), step.action.kind, step, thing=None)

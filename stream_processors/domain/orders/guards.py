@@ -29,10 +29,6 @@ def all_of(*guards: Guard) -> Guard:
     return guard
 
 
-def free(step: Step) -> Refusal | None:
-    return None
-
-
 def offered(step: Step) -> Refusal | None:
     if step.rules is None:
         return Refusal("not-offered", f"the policy does not offer orders of the kind {step.order.kind}")

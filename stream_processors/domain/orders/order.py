@@ -6,7 +6,6 @@ of a letter a unit, for which an officer acts.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime
 from typing import NamedTuple
 
@@ -32,9 +31,19 @@ from schemas.refunds import NOTICED
 from stream_processors.domain.orders import effects, guards
 from stream_processors.domain.orders.step import Effects, Follow, Step, is_part, notices
 from stream_processors.domain.refusal import Refusal
-from stream_processors.domain.state_machine import ClockStart, ClockStop, Ends, Party, Role, always, listed, open_moves, party
+from stream_processors.domain.state_machine import (
+    NONE,
+    ClockStart,
+    ClockStop,
+    Ends,
+    Party,
+    Role,
+    Table,
+    Transition,
+    allow,
+    party,
+)
 
-NONE = "none"
 S = OrderState
 _OFFICER = frozenset({Role.OFFICER})
 _RECIPIENT = frozenset({Role.INSTITUTION, Role.UNIT})
@@ -42,14 +51,7 @@ _CLOCK = frozenset({Role.STAGE})
 _ORDER = frozenset({Role.ORDER})
 
 
-class Move(NamedTuple):
-    """`to`: where it may lead; `when`: for which orders it is there."""
-
-    by: frozenset[Role]
-    to: tuple[OrderState, ...]
-    guard: guards.Guard
-    effect: effects.Effect
-    when: Callable[[Order], bool] = always
+Row = Transition[Order, Step, Effects, None]
 
 
 def _is_compared(order: Order) -> bool:
@@ -105,55 +107,48 @@ _may_lift = guards.all_of(guards.not_lifted, guards.done_when_it_could_be)
 _crossing = guards.all_of(guards.once, guards.done_when_it_could_be, guards.paid_what_was_ordered)
 _in_time_compared = guards.all_of(guards.in_time, guards.compared)
 
-_execute = Move(_RECIPIENT, (S.EXECUTED,), _may_execute, effects.executed)
-_refuse = Move(_RECIPIENT, (S.REFUSED,), guards.gives_a_reason, effects.refused)
-_fail = Move(_RECIPIENT, (S.FAILED,), guards.gives_a_reason, effects.failed)
-_verify = Move(_RECIPIENT, (S.VERIFIED,), _in_time_compared, effects.verified, _is_compared)
-_mismatch = Move(_RECIPIENT, (S.REFUSED,), guards.names_a_field, effects.mismatched, _is_compared)
-_expire = Move(_CLOCK, (S.EXPIRED,), guards.run_out, effects.expired, _lasts)
-_release = Move(_ORDER, (S.RELEASED,), guards.free, effects.released, _can_end)
-_supersede = Move(_ORDER, (S.RELEASED,), guards.free, effects.released, _can_be_replaced)
-_renew = Move(_OFFICER, (S.RENEWED,), _may_renew, effects.renewed, _lasts)
-_lift = _RECIPIENT | _ORDER
-
-TABLE: dict[tuple[str, E], Move] = {
-    (NONE, E.ISSUE): Move(_OFFICER, (S.ISSUED, S.AWAITING_APPROVAL), _may_issue, effects.drafted),
-    (S.AWAITING_APPROVAL, E.APPROVE): Move(_OFFICER, (S.ISSUED,), _may_approve, effects.approved),
-    (S.AWAITING_APPROVAL, E.REJECT): Move(_OFFICER, (S.WITHDRAWN,), guards.other_person, effects.dropped),
-    (S.AWAITING_APPROVAL, E.WITHDRAW): Move(_OFFICER, (S.WITHDRAWN,), guards.free, effects.dropped),
-    (S.AWAITING_APPROVAL, E.SUPERSEDE): Move(_ORDER, (S.WITHDRAWN,), guards.free, effects.dropped, _can_be_replaced),
-    (S.ISSUED, E.DELIVER): Move(_CLOCK | _RECIPIENT, (S.DELIVERED,), guards.free, effects.delivered),
+_execute: Row = Row((S.EXECUTED,), effects.executed, _RECIPIENT, _may_execute)
+_refuse: Row = Row((S.REFUSED,), effects.refused, _RECIPIENT, guards.gives_a_reason)
+_fail: Row = Row((S.FAILED,), effects.failed, _RECIPIENT, guards.gives_a_reason)
+_verify: Row = Row((S.VERIFIED,), effects.verified, _RECIPIENT, _in_time_compared, _is_compared)
+_mismatch: Row = Row((S.REFUSED,), effects.mismatched, _RECIPIENT, guards.names_a_field, _is_compared)
+_expire: Row = Row((S.EXPIRED,), effects.expired, _CLOCK, guards.run_out, _lasts)
+_release: Row = Row((S.RELEASED,), effects.released, _ORDER, allow, _can_end)
+_supersede: Row = Row((S.RELEASED,), effects.released, _ORDER, allow, _can_be_replaced)
+_renew: Row = Row((S.RENEWED,), effects.renewed, _OFFICER, _may_renew, _lasts)
+_DONE = (S.EXECUTED, S.RENEWED)
+_ROWS: dict[tuple[str, str], Row] = {
+    (NONE, E.ISSUE): Row((S.ISSUED, S.AWAITING_APPROVAL), effects.drafted, _OFFICER, _may_issue),
+    (S.AWAITING_APPROVAL, E.APPROVE): Row((S.ISSUED,), effects.approved, _OFFICER, _may_approve),
+    (S.AWAITING_APPROVAL, E.REJECT): Row((S.WITHDRAWN,), effects.dropped, _OFFICER, guards.other_person),
+    (S.AWAITING_APPROVAL, E.WITHDRAW): Row((S.WITHDRAWN,), effects.dropped, _OFFICER),
+    (S.AWAITING_APPROVAL, E.SUPERSEDE): Row((S.WITHDRAWN,), effects.dropped, _ORDER, allow, _can_be_replaced),
+    (S.ISSUED, E.DELIVER): Row((S.DELIVERED,), effects.delivered, _CLOCK | _RECIPIENT),
     **{(state, E.VERIFY): _verify for state in (S.ISSUED, S.DELIVERED)},
     **{(state, E.MISMATCH): _mismatch for state in (S.ISSUED, S.DELIVERED)},
     **{(state, E.EXECUTE): _execute._replace(when=_is_not_compared) for state in (S.ISSUED, S.DELIVERED)},
     (S.VERIFIED, E.EXECUTE): _execute,
     **{(state, E.REFUSE): _refuse for state in UNDONE},
     **{(state, E.FAIL): _fail for state in UNDONE},
-    **{(state, E.OVERDUE): Move(_CLOCK, (state,), guards.answer_is_due, effects.overdue, _is_answered) for state in UNDONE},
-    **{(state, E.EXPIRE): _expire for state in (*UNDONE, S.EXECUTED, S.RENEWED)},
+    **{(state, E.OVERDUE): Row((state,), effects.overdue, _CLOCK, guards.answer_is_due, _is_answered) for state in UNDONE},
+    **{(state, E.EXPIRE): _expire for state in (*UNDONE, *_DONE)},
     **{(state, E.RELEASE): _release._replace(when=_can_be_called_off) for state in UNDONE},
-    **{(state, E.RELEASE): _release for state in (S.EXECUTED, S.RENEWED)},
-    **{(state, E.SUPERSEDE): _supersede for state in (*UNDONE, S.EXECUTED, S.RENEWED)},
-    **{(state, E.RENEW): _renew for state in (S.EXECUTED, S.RENEWED)},
+    **{(state, E.RELEASE): _release for state in _DONE},
+    **{(state, E.SUPERSEDE): _supersede for state in (*UNDONE, *_DONE)},
+    **{(state, E.RENEW): _renew for state in _DONE},
+    **{(state, E.NEAR_EXPIRY): Row((state,), effects.near_expiry, _CLOCK, guards.still_lasts, _lasts) for state in _DONE},
+    **{(state, E.PAY_BACK): Row((state, S.RELEASED), effects.paid_back, _ORDER, guards.frozen_enough, _pays) for state in _DONE},
+    **{(state, E.LOWER): Row((state,), effects.lowered, _ORDER, guards.frozen_enough, _holds) for state in _DONE},
+    (S.RELEASED, E.EXECUTE): Row((S.RELEASED,), effects.crossed, _RECIPIENT, _crossing, _can_be_called_off),
+    (S.EXPIRED, E.EXECUTE): Row((S.EXPIRED,), effects.crossed, _RECIPIENT, _crossing, _can_end),
     **{
-        (state, E.NEAR_EXPIRY): Move(_CLOCK, (state,), guards.still_lasts, effects.near_expiry, _lasts)
-        for state in (S.EXECUTED, S.RENEWED)
+        (state, E.LIFT): Row((state,), effects.lifted, _RECIPIENT | _ORDER, _may_lift, _can_end)
+        for state in (S.RELEASED, S.EXPIRED)
     },
-    **{
-        (state, E.PAY_BACK): Move(_ORDER, (state, S.RELEASED), guards.frozen_enough, effects.paid_back, _pays)
-        for state in (S.EXECUTED, S.RENEWED)
-    },
-    **{
-        (state, E.LOWER): Move(_ORDER, (state,), guards.frozen_enough, effects.lowered, _holds)
-        for state in (S.EXECUTED, S.RENEWED)
-    },
-    (S.RELEASED, E.EXECUTE): Move(_RECIPIENT, (S.RELEASED,), _crossing, effects.crossed, _can_be_called_off),
-    (S.EXPIRED, E.EXECUTE): Move(_RECIPIENT, (S.EXPIRED,), _crossing, effects.crossed, _can_end),
-    **{(state, E.LIFT): Move(_lift, (state,), _may_lift, effects.lifted, _can_end) for state in (S.RELEASED, S.EXPIRED)},
 }
-"""state x event -> move. An answer may come before the record of its delivery. An order that was carried out after its end
-(the two crossed on their way) keeps its state, holds nothing, and its recipient is told again; money that was paid back
-meanwhile is not held any more."""
+TABLE = Table("order", _ROWS)
+"""An answer may come before the record of its delivery. An order that was carried out after its end (the two crossed on their
+way) keeps its state, holds nothing, and its recipient is told again; money that was paid back meanwhile is not held any more."""
 
 
 class OrderChange(NamedTuple):
@@ -201,16 +196,9 @@ def decide(
     if who.role == Role.UNIT and who.id != unit_of(thing):
         return OrderChange(None, refused=Refusal("not-recipient", "officers answer the letters that went to their unit alone"))
     state = order.state if order else NONE
-    moves = open_moves(TABLE, state, thing, who.role)
-    move = TABLE.get((state, event.kind))
-    if move is None or event.kind not in moves:
-        detail = f"the order is {state}; {listed(moves)}"
-        return OrderChange(None, refused=Refusal("not-allowed", detail, moves))
     step = Step(thing, event, who, of_kind, now, ends, others, elsewhere)
-    refused = move.guard(step)
-    if refused is not None:
-        return OrderChange(None, refused=refused._replace(moves=moves))
-    return _applied(step, move.effect(step), actor)
+    outcome = TABLE.apply(state, event.kind, step, thing=thing, roles={who.role})
+    return OrderChange(None, refused=outcome) if isinstance(outcome, Refusal) else _applied(step, outcome, actor)
 
 
 def _applied(step: Step, outcome: Effects, actor: str) -> OrderChange:

@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 from schemas.oversight.appraisals import (
     MOST_DISPUTES,
@@ -24,45 +24,22 @@ from schemas.oversight.appraisals import (
     Ruling,
     UnitResult,
 )
+from stream_processors.domain.oversight.revisions import Fields, RecordChange, Signer, Step, apply_move, refuse
 from stream_processors.domain.refusal import Refusal
+from stream_processors.domain.state_machine import Role, Table, Transition
 
 FORM = "liandong.assessment.v1"
-APPLIED_KEPT = 64
-
-
-class Signer(Protocol):
-    """A key that signs: a compact JWS whose payload is given."""
-
-    @property
-    def key_id(self) -> str: ...
-
-    def sign(self, payload: bytes) -> str: ...
 
 
 Verifier = Callable[[str], bytes | None]
 """The payload of a compact JWS whose signature is right; None of any other."""
 
 
-class AssessmentChange(NamedTuple):
-    """What became of a move: `assessment` after it, or why not. An `echo` was applied before."""
-
-    assessment: Assessment | None = None
-    refusal: Refusal | None = None
-    echo: bool = False
-
-
-class _Step(NamedTuple):
-    move: AssessmentMove
-    assessment: Assessment
-    now: datetime
-    signer: Signer | None
-
-
-Effect = Callable[[_Step], dict[str, Any] | Refusal]
 S, K = AssessmentState, AssessmentMoveKind
+_Step = Step[AssessmentMove, Assessment]
 
 
-def _publish(step: _Step) -> dict[str, Any] | Refusal:
+def _publish(step: _Step) -> Fields | Refusal:
     until, results = step.move.disputes_until, step.move.results
     if until is None or until <= step.now:
         return Refusal("invalid-move", "figures are published with a time until which they may be disputed")
@@ -72,8 +49,8 @@ def _publish(step: _Step) -> dict[str, Any] | Refusal:
     return {"results": ordered, "published_at": step.now, "disputes_until": until, "state": S.PUBLISHED}
 
 
-def _dispute(step: _Step) -> dict[str, Any] | Refusal:
-    move, assessment = step.move, step.assessment
+def _dispute(step: _Step) -> Fields | Refusal:
+    move, assessment = step.move, step.record
     if not _disputable(assessment, step.now):
         return Refusal("too-late", f"figures could be disputed until {assessment.disputes_until:%Y-%m-%dT%H:%M:%SZ}")
     if move.dispute_id is None or move.figure is None or move.claimed is None or move.ground is None:
@@ -100,8 +77,8 @@ def _dispute(step: _Step) -> dict[str, Any] | Refusal:
     return {"disputes": (*assessment.disputes, new), "state": S.DISPUTED}
 
 
-def _decide(step: _Step) -> dict[str, Any] | Refusal:
-    move, assessment = step.move, step.assessment
+def _decide(step: _Step) -> Fields | Refusal:
+    move, assessment = step.move, step.record
     pending = next((dispute for dispute in assessment.disputes if dispute.dispute_id == move.dispute_id), None)
     if pending is None or pending.ruling is not None:
         return Refusal("not-allowed", "there is no such dispute that awaits a ruling")
@@ -115,73 +92,44 @@ def _decide(step: _Step) -> dict[str, Any] | Refusal:
     return {"disputes": disputes, "results": results, "state": S.DISPUTED if waiting else S.DECIDED}
 
 
-def _lock(step: _Step) -> dict[str, Any] | Refusal:
-    if _disputable(step.assessment, step.now):
-        return Refusal("not-due", f"figures may be disputed until {step.assessment.disputes_until:%Y-%m-%dT%H:%M:%SZ}")
+def _lock(step: _Step) -> Fields | Refusal:
+    if _disputable(step.record, step.now):
+        return Refusal("not-due", f"figures may be disputed until {step.record.disputes_until:%Y-%m-%dT%H:%M:%SZ}")
     if step.signer is None:
         return Refusal("no-signer", "a result is locked with a signature; there is no key here to sign with")
-    mark = digest(step.assessment)
-    signature = step.signer.sign(_statement(step.assessment, mark, step.now))
+    mark = digest(step.record)
+    signature = step.signer.sign(_statement(step.record, mark, step.now))
     lock = Lock.trusted(at=step.now, digest=mark, signature=signature, key_id=step.signer.key_id)
     return {"lock": lock, "state": S.LOCKED}
 
 
-class Move(NamedTuple):
-    """`to`: where it may lead; `body_only`: the coordination body alone may do it."""
-
-    to: tuple[AssessmentState, ...]
-    effect: Effect
-    body_only: bool = True
-
-
-TABLE: dict[tuple[AssessmentState, AssessmentMoveKind], Move] = {
-    (S.OPEN, K.PUBLISH): Move((S.PUBLISHED,), _publish),
-    (S.PUBLISHED, K.DISPUTE): Move((S.DISPUTED,), _dispute, body_only=False),
-    (S.DISPUTED, K.DISPUTE): Move((S.DISPUTED,), _dispute, body_only=False),
-    (S.DECIDED, K.DISPUTE): Move((S.DISPUTED,), _dispute, body_only=False),
-    (S.DISPUTED, K.DECIDE): Move((S.DISPUTED, S.DECIDED), _decide),
-    (S.PUBLISHED, K.LOCK): Move((S.LOCKED,), _lock),
-    (S.DECIDED, K.LOCK): Move((S.LOCKED,), _lock),
+_BODY = frozenset({Role.BODY})
+Row = Transition[Assessment, _Step, Fields, None]
+_ROWS: dict[tuple[str, str], Row] = {
+    (S.OPEN, K.PUBLISH): Row((S.PUBLISHED,), _publish, _BODY),
+    **{(state, K.DISPUTE): Row((S.DISPUTED,), _dispute) for state in (S.PUBLISHED, S.DISPUTED, S.DECIDED)},
+    (S.DISPUTED, K.DECIDE): Row((S.DISPUTED, S.DECIDED), _decide, _BODY),
+    **{(state, K.LOCK): Row((S.LOCKED,), _lock, _BODY) for state in (S.PUBLISHED, S.DECIDED)},
 }
-"""No move leads out of LOCKED. Opening is of a year that has no assessment yet."""
-
-
-def open_moves(assessment: Assessment) -> list[str]:
-    return [kind.value for state, kind in TABLE if state is assessment.state]
+TABLE = Table("assessment", _ROWS)
+"""No move leads out of LOCKED. Opening is of a year that has no assessment yet. Any unit may dispute what is published of it."""
 
 
 def decide(
-    *, move: AssessmentMove, assessment: Assessment | None, now: datetime, signer: Signer | None = None
-) -> AssessmentChange:
+    *, move: AssessmentMove, record: Assessment | None, now: datetime, signer: Signer | None = None
+) -> RecordChange[Assessment]:
     """What becomes of the move. `signer` is needed to lock."""
-    if assessment is None:
-        return _opened(move, now)
-    if move.year != assessment.year:
-        return AssessmentChange(refusal=Refusal("not-found", f"this is the assessment of {assessment.year}"))
-    if move.move_id in assessment.applied:
-        return AssessmentChange(echo=True)
-    if assessment.state is S.LOCKED:
-        return AssessmentChange(refusal=Refusal("locked", f"the result of {assessment.year} is locked and final"))
-    if move.revision is not None and move.revision != assessment.revision:
-        detail = f"the assessment is at revision {assessment.revision}, the request was made on {move.revision}; read it again"
-        return AssessmentChange(refusal=Refusal("stale-revision", detail))
-    entry = TABLE.get((assessment.state, move.kind))
-    if entry is None:
-        detail = f"the assessment is {assessment.state}; moves open now: {', '.join(open_moves(assessment))}"
-        return AssessmentChange(refusal=Refusal("not-allowed", detail))
-    if entry.body_only and move.party != assessment.body:
-        return AssessmentChange(refusal=Refusal("forbidden", "only the coordination body may do this"))
-    changes = entry.effect(_Step(move, assessment, now, signer))
-    if isinstance(changes, Refusal):
-        return AssessmentChange(refusal=changes)
-    applied = (*assessment.applied[1 - APPLIED_KEPT :], move.move_id)
-    changes |= {"revision": assessment.revision + 1, "changed_at": now, "applied": applied}
-    return AssessmentChange(assessment.model_copy(update=changes))
+    if record is None:
+        return _open_year(move, now)
+    if move.year != record.year:
+        return refuse("not-found", f"this is the assessment of {record.year}")
+    final = Refusal("locked", f"the result of {record.year} is locked and final") if record.state is S.LOCKED else None
+    return apply_move(TABLE, Step(move, record, now, signer), {Role.BODY: record.body}, final)
 
 
-def _opened(move: AssessmentMove, now: datetime) -> AssessmentChange:
+def _open_year(move: AssessmentMove, now: datetime) -> RecordChange[Assessment]:
     if move.kind is not K.OPEN:
-        return AssessmentChange(refusal=Refusal("not-found", f"there is no assessment of {move.year}"))
+        return refuse("not-found", f"there is no assessment of {move.year}")
     made = Assessment.trusted(
         year=move.year,
         body=move.party,
@@ -191,7 +139,7 @@ def _opened(move: AssessmentMove, now: datetime) -> AssessmentChange:
         changed_at=now,
         applied=(move.move_id,),
     )
-    return AssessmentChange(made)
+    return RecordChange(made)
 
 
 def _disputable(assessment: Assessment, now: datetime) -> bool:

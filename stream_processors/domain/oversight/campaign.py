@@ -6,48 +6,44 @@ Invariant: a campaign counts once, as it was last told, and only its institution
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 from schemas.oversight.oversight import Campaign, CampaignMove, CampaignMoveKind
 from schemas.scorecards import CampaignFigures
+from stream_processors.domain.oversight.revisions import RecordChange
 from stream_processors.domain.refusal import Refusal
 
 APPLIED_KEPT = 16
 K = CampaignMoveKind
 
 
-class CampaignChange(NamedTuple):
-    """What became of a move: `campaign` after it, or why not. An `echo` was applied before."""
-
-    campaign: Campaign | None = None
-    refusal: Refusal | None = None
-    echo: bool = False
-
-
-def decide(*, move: CampaignMove, campaign: Campaign | None, now: datetime) -> CampaignChange:
+def decide(*, move: CampaignMove, record: Campaign | None, now: datetime) -> RecordChange[Campaign]:
     """What becomes of the move."""
-    refusal = _refused(move, campaign, now)
-    if campaign is not None and campaign.institution == move.party and move.move_id in campaign.applied:
-        return CampaignChange(echo=True)
+    if record is not None and record.institution == move.party and move.move_id in record.applied:
+        return RecordChange(echo=True)
+    refusal = _find_fault(move, record, now)
     if refusal is not None:
-        return CampaignChange(refusal=refusal)
-    if campaign is None:
-        campaign = Campaign.trusted(
-            campaign_id=move.campaign_id,
-            institution=move.party,
-            revision=0,
-            told_at=now,
-            changed_at=now,
-            at=move.at,
-            reached=move.reached,
-        )
+        return RecordChange(refusal=refusal)
+    campaign = record or _open_campaign(move, now)
     changes: dict[str, Any] = {"withdrawn": True} if move.kind is K.WITHDRAW else {"at": move.at, "reached": move.reached}
     applied = (*campaign.applied[1 - APPLIED_KEPT :], move.move_id)
     changes |= {"revision": campaign.revision + 1, "changed_at": now, "applied": applied}
-    return CampaignChange(campaign.model_copy(update=changes))
+    return RecordChange(campaign.model_copy(update=changes))
 
 
-def _refused(move: CampaignMove, campaign: Campaign | None, now: datetime) -> Refusal | None:
+def _open_campaign(move: CampaignMove, now: datetime) -> Campaign:
+    return Campaign.trusted(
+        campaign_id=move.campaign_id,
+        institution=move.party,
+        revision=0,
+        told_at=now,
+        changed_at=now,
+        at=move.at,
+        reached=move.reached,
+    )
+
+
+def _find_fault(move: CampaignMove, campaign: Campaign | None, now: datetime) -> Refusal | None:
     if campaign is None and move.kind is K.WITHDRAW:
         return Refusal("not-found", "there is no such campaign of yours")
     if campaign is not None:

@@ -6,115 +6,78 @@ a finding stands until the body itself takes it back.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime
-from typing import Any, NamedTuple
 
 from schemas.oversight.oversight import DataMove, DataMoveKind, DataRequest, DataState
 from schemas.scorecards import DataFigures
+from stream_processors.domain.oversight.revisions import Fields, RecordChange, Step, apply_move, refuse
 from stream_processors.domain.refusal import Refusal
+from stream_processors.domain.state_machine import Role, Table, Transition
 
-APPLIED_KEPT = 64
 S, K = DataState, DataMoveKind
 
 
-class DataChange(NamedTuple):
-    """What became of a move: `request` after it, or why not. An `echo` was applied before."""
-
-    request: DataRequest | None = None
-    refusal: Refusal | None = None
-    echo: bool = False
+_Step = Step[DataMove, DataRequest]
 
 
-Effect = Callable[[DataMove, DataRequest, datetime], dict[str, Any] | Refusal]
-
-
-def _hand_in(move: DataMove, request: DataRequest, now: datetime) -> dict[str, Any] | Refusal:
-    if move.paper is None:
+def _hand_in(step: _Step) -> Fields | Refusal:
+    if step.move.paper is None:
         return Refusal("invalid-move", "what is handed in names its paper")
-    return {"state": S.HANDED_IN, "handed_in_at": request.handed_in_at or now, "handed_in_paper": move.paper}
+    return {"state": S.HANDED_IN, "handed_in_at": step.record.handed_in_at or step.now, "handed_in_paper": step.move.paper}
 
 
-def _extend(move: DataMove, request: DataRequest, now: datetime) -> dict[str, Any] | Refusal:
-    if move.due_at is None or move.due_at <= now:
+def _extend(step: _Step) -> Fields | Refusal:
+    if step.move.due_at is None or step.move.due_at <= step.now:
         return Refusal("invalid-move", "a new deadline lies ahead")
-    return {"due_at": move.due_at}
+    return {"due_at": step.move.due_at}
 
 
-def _find(move: DataMove, request: DataRequest, now: datetime) -> dict[str, Any] | Refusal:
-    if move.finding is None:
+def _find(step: _Step) -> Fields | Refusal:
+    if step.move.finding is None:
         return Refusal("invalid-move", "a finding says what: concealed, omitted or refused")
-    if now < request.due_at and request.handed_in_at is None:
-        return Refusal("not-due", f"the data are due at {request.due_at:%Y-%m-%dT%H:%M:%SZ}")
-    return {"state": S.FOUND, "finding": move.finding}
+    if step.now < step.record.due_at and step.record.handed_in_at is None:
+        return Refusal("not-due", f"the data are due at {step.record.due_at:%Y-%m-%dT%H:%M:%SZ}")
+    return {"state": S.FOUND, "finding": step.move.finding}
 
 
-def _clear(move: DataMove, request: DataRequest, now: datetime) -> dict[str, Any] | Refusal:
-    return {"state": S.HANDED_IN if request.handed_in_at else S.ASKED, "finding": None}
+def _clear(step: _Step) -> Fields | Refusal:
+    return {"state": S.HANDED_IN if step.record.handed_in_at else S.ASKED, "finding": None}
 
 
-def _withdraw(move: DataMove, request: DataRequest, now: datetime) -> dict[str, Any] | Refusal:
+def _withdraw(step: _Step) -> Fields | Refusal:
     return {"state": S.WITHDRAWN}
 
 
-class Move(NamedTuple):
-    """`to`: where it may lead."""
-
-    to: tuple[DataState, ...]
-    effect: Effect
-
-
-TABLE: dict[tuple[DataState, DataMoveKind], Move] = {
-    (S.ASKED, K.HAND_IN): Move((S.HANDED_IN,), _hand_in),
-    (S.ASKED, K.EXTEND): Move((S.ASKED,), _extend),
-    (S.ASKED, K.FIND): Move((S.FOUND,), _find),
-    (S.ASKED, K.WITHDRAW): Move((S.WITHDRAWN,), _withdraw),
-    (S.HANDED_IN, K.HAND_IN): Move((S.HANDED_IN,), _hand_in),
-    (S.HANDED_IN, K.FIND): Move((S.FOUND,), _find),
-    (S.HANDED_IN, K.WITHDRAW): Move((S.WITHDRAWN,), _withdraw),
-    (S.FOUND, K.FIND): Move((S.FOUND,), _find),
-    (S.FOUND, K.CLEAR): Move((S.ASKED, S.HANDED_IN), _clear),
-    (S.FOUND, K.WITHDRAW): Move((S.WITHDRAWN,), _withdraw),
+_UNIT, _BODY = frozenset({Role.UNIT}), frozenset({Role.BODY})
+Row = Transition[DataRequest, _Step, Fields, None]
+_ROWS: dict[tuple[str, str], Row] = {
+    (S.ASKED, K.HAND_IN): Row((S.HANDED_IN,), _hand_in, _UNIT),
+    (S.ASKED, K.EXTEND): Row((S.ASKED,), _extend, _BODY),
+    (S.ASKED, K.FIND): Row((S.FOUND,), _find, _BODY),
+    (S.ASKED, K.WITHDRAW): Row((S.WITHDRAWN,), _withdraw, _BODY),
+    (S.HANDED_IN, K.HAND_IN): Row((S.HANDED_IN,), _hand_in, _UNIT),
+    (S.HANDED_IN, K.FIND): Row((S.FOUND,), _find, _BODY),
+    (S.HANDED_IN, K.WITHDRAW): Row((S.WITHDRAWN,), _withdraw, _BODY),
+    (S.FOUND, K.FIND): Row((S.FOUND,), _find, _BODY),
+    (S.FOUND, K.CLEAR): Row((S.ASKED, S.HANDED_IN), _clear, _BODY),
+    (S.FOUND, K.WITHDRAW): Row((S.WITHDRAWN,), _withdraw, _BODY),
 }
+TABLE = Table("request", _ROWS)
 """Nothing leads out of WITHDRAWN. What is handed in again replaces the paper and keeps the first time."""
-BY_UNIT = frozenset({K.HAND_IN})
-"""All other moves are the coordination body's."""
 
 
-def open_moves(request: DataRequest) -> list[str]:
-    return [kind.value for state, kind in TABLE if state is request.state]
-
-
-def decide(*, move: DataMove, request: DataRequest | None, now: datetime) -> DataChange:
+def decide(*, move: DataMove, record: DataRequest | None, now: datetime) -> RecordChange[DataRequest]:
     """What becomes of the move."""
-    if request is None:
+    if record is None:
         return _open_request(move, now)
-    if move.move_id in request.applied:
-        return DataChange(echo=True)
-    if move.revision is not None and move.revision != request.revision:
-        detail = f"the request is at revision {request.revision}, yours was made on {move.revision}; read it again"
-        return DataChange(refusal=Refusal("stale-revision", detail))
-    entry = TABLE.get((request.state, move.kind))
-    if entry is None:
-        moves = open_moves(request)
-        detail = f"the request is {request.state}; moves open now: {', '.join(moves) or 'none'}"
-        return DataChange(refusal=Refusal("not-allowed", detail, tuple(moves)))
-    permitted = request.unit if move.kind in BY_UNIT else request.body
-    if move.party != permitted:
-        return DataChange(refusal=Refusal("forbidden", f"only {permitted} may do this"))
-    changes = entry.effect(move, request, now)
-    if isinstance(changes, Refusal):
-        return DataChange(refusal=changes)
-    applied = (*request.applied[1 - APPLIED_KEPT :], move.move_id)
-    changes |= {"revision": request.revision + 1, "changed_at": now, "applied": applied}
-    return DataChange(request.model_copy(update=changes))
+    return apply_move(TABLE, Step(move, record, now), {Role.UNIT: record.unit, Role.BODY: record.body})
 
 
-def _open_request(move: DataMove, now: datetime) -> DataChange:
+def _open_request(move: DataMove, now: datetime) -> RecordChange[DataRequest]:
     if move.kind is not K.ASK:
-        return DataChange(refusal=Refusal("not-found", f"there is no request {move.request_id}"))
+        return refuse("not-found", f"there is no request {move.request_id}")
     if move.unit is None or move.paper is None or move.due_at is None or move.due_at <= now:
-        return DataChange(refusal=Refusal("invalid-move", "a request names the unit, its paper, and a time that lies ahead"))
+        return refuse("invalid-move", "a request names the unit, its paper, and a time that lies ahead")
     made = DataRequest.trusted(
         request_id=move.request_id,
         body=move.party,
@@ -127,7 +90,7 @@ def _open_request(move: DataMove, now: datetime) -> DataChange:
         paper=move.paper,
         applied=(move.move_id,),
     )
-    return DataChange(made)
+    return RecordChange(made)
 
 
 def figures(request: DataRequest) -> DataFigures:

@@ -16,40 +16,36 @@ from schemas.oversight.oversight import OversightAction, OversightChange, Record
 from schemas.scorecards import Figures
 from stream_processors.domain.oversight import appraisal as assessment
 from stream_processors.domain.oversight import campaign, data_request, supervision
-from stream_processors.domain.oversight.appraisal import Signer
-from stream_processors.domain.refusal import Refusal
+from stream_processors.domain.oversight.revisions import RecordChange, Signer
 from stream_processors.domain.scorecards import difference
 
 KEEPER = "oversee"
-Decided = tuple[Any, Refusal | None, bool]
-"""(the record, the refusal, whether it is an echo): what every part's `decide` gives."""
 
 
 class _Part(NamedTuple):
-    decide: Callable[[Any, Any, datetime, Signer | None], Decided]
+    """`decide(move, record, now, signer)` gives the change, `figures(record)` what it counts in the scorecards."""
+
+    decide: Callable[[Any, Any, datetime, Signer | None], RecordChange[Any]]
     figures: Callable[[Any], Figures]
 
 
-def _assessment(move: Any, record: Any, now: datetime, signer: Signer | None) -> Decided:
-    change = assessment.decide(move=move, assessment=record, now=now, signer=signer)
-    return change.assessment, change.refusal, change.echo
-
-
-def _supervision(move: SupervisionMove, record: Supervision | None, now: datetime, signer: Signer | None) -> Decided:
+def _decide_supervision(
+    move: SupervisionMove, record: Supervision | None, now: datetime, signer: Signer | None
+) -> RecordChange[Supervision]:
+    """What becomes of the move, after a deadline that has run out by then."""
     if record is not None and overdue(record, now) and move.revision in (None, record.revision):
-        record, move = _fallen_due(record, now), move.model_copy(update={"revision": None})
-    change = supervision.decide(move=move, supervision=record, now=now)
-    return change.supervision, change.refusal, change.echo
+        record, move = _let_fall_due(record, now), move.model_copy(update={"revision": None})
+    return supervision.decide(move=move, record=record, now=now)
 
 
-def _fallen_due(record: Supervision, now: datetime) -> Supervision:
+def _let_fall_due(record: Supervision, now: datetime) -> Supervision:
     due = SupervisionMove.trusted(
         move_id=f"due-{record.answer_by:%Y%m%dT%H%M%SZ}",
         kind=SupervisionMoveKind.FALL_DUE,
         supervision_id=record.supervision_id,
         party=KEEPER,
     )
-    return supervision.decide(move=due, supervision=record, now=now).supervision or record
+    return supervision.decide(move=due, record=record, now=now).record or record
 
 
 def overdue(record: Supervision, now: datetime) -> bool:
@@ -57,22 +53,21 @@ def overdue(record: Supervision, now: datetime) -> bool:
     return record.state is SupervisionState.ISSUED and now >= record.answer_by
 
 
-def _data(move: Any, record: Any, now: datetime, signer: Signer | None) -> Decided:
-    change = data_request.decide(move=move, request=record, now=now)
-    return change.request, change.refusal, change.echo
-
-
-def _campaign(move: Any, record: Any, now: datetime, signer: Signer | None) -> Decided:
-    change = campaign.decide(move=move, campaign=record, now=now)
-    return change.campaign, change.refusal, change.echo
-
-
 _NOTHING = Figures.trusted()
 _DECIDERS = {
-    "assessment": _Part(_assessment, lambda record: _NOTHING),
-    "supervision": _Part(_supervision, lambda record: _NOTHING),
-    "data": _Part(_data, lambda record: Figures.trusted(data=(data_request.figures(record),))),
-    "campaign": _Part(_campaign, lambda record: Figures.trusted(campaigns=(campaign.figures(record),))),
+    "assessment": _Part(
+        lambda move, record, now, signer: assessment.decide(move=move, record=record, now=now, signer=signer),
+        lambda record: _NOTHING,
+    ),
+    "supervision": _Part(_decide_supervision, lambda record: _NOTHING),
+    "data": _Part(
+        lambda move, record, now, signer: data_request.decide(move=move, record=record, now=now),
+        lambda record: Figures.trusted(data=(data_request.figures(record),)),
+    ),
+    "campaign": _Part(
+        lambda move, record, now, signer: campaign.decide(move=move, record=record, now=now),
+        lambda record: Figures.trusted(campaigns=(campaign.figures(record),)),
+    ),
 }
 
 
@@ -82,13 +77,14 @@ def decide(
     """What becomes of the request. `record` is what it is about, None when there is none yet."""
     part = _DECIDERS[action.part]
     head: dict[str, Any] = {"action_id": action.move.move_id, "about": action.about, "at": now, "actor": actor}
-    after, refusal, echo = part.decide(action.move, record, now, signer)
+    change = part.decide(action.move, record, now, signer)
     revision = record.revision if record is not None else None
-    if echo:
+    if change.echo:
         return OversightChange.trusted(**head, outcome=ActionOutcome.ECHO, revision=revision)
-    if refusal is not None:
-        refused = {"why": refusal.why, "problem": refusal.problem, "revision": revision}
+    if change.refusal is not None:
+        refused = {"why": change.refusal.why, "problem": change.refusal.problem, "revision": revision}
         return OversightChange.trusted(**head, outcome=ActionOutcome.REFUSED, **refused)
+    after: Any = change.record
     was = _NOTHING if record is None else part.figures(record)
     return OversightChange.trusted(
         **head,

@@ -25,8 +25,8 @@ OTHER_KEY = OKPKey.derive_key("somebody else's key", "Ed25519")
 
 
 def refused(before: Any, one: Any, days: int = 2, signer: Any = SIGNER) -> str:
-    change = decide(move=one, assessment=before, now=after(days=days), signer=signer)
-    assert change.assessment is None and change.refusal is not None
+    change = decide(move=one, record=before, now=after(days=days), signer=signer)
+    assert change.record is None and change.refusal is not None
     return change.refusal.problem
 
 
@@ -81,7 +81,7 @@ def test_figures_are_disputed_in_time_or_not_at_all() -> None:
 
 
 def test_a_move_that_comes_again_is_an_echo() -> None:
-    assert decide(move=move("publish"), assessment=played(*PUBLISHED), now=after(days=2)).echo
+    assert decide(move=move("publish"), record=played(*PUBLISHED), now=after(days=2)).echo
 
 
 def test_a_result_is_not_locked_without_a_key() -> None:
@@ -148,10 +148,10 @@ def test_a_measure_is_answered_accepted_and_lifted() -> None:
 def test_a_measure_falls_due_once_a_deadline_and_a_late_answer_is_kept() -> None:
     due = step("fall_due", "timekeeper")
     issued = supervised((step("issue"), T0))
-    early = supervision.decide(move=due, supervision=issued, now=after(days=9))
+    early = supervision.decide(move=due, record=issued, now=after(days=9))
     assert early.refusal is not None and early.refusal.problem == "not-due"
     overdue = supervised((step("issue"), T0), (due, after(days=10)))
-    again = supervision.decide(move=step("fall_due", "timekeeper", move_id="x"), supervision=overdue, now=after(days=11))
+    again = supervision.decide(move=step("fall_due", "timekeeper", move_id="x"), record=overdue, now=after(days=11))
     assert again.refusal is not None and again.refusal.problem == "not-allowed"
     found = supervised((step("issue"), T0), (due, after(days=10)), (step("answer", UNIT), after(days=11)))
     assert (found.state, found.late, found.missed) == (SupervisionState.ANSWERED, True, 1)
@@ -174,13 +174,13 @@ def test_an_answer_that_is_not_enough_comes_back_with_a_new_deadline() -> None:
     ],
 )
 def test_a_move_of_a_measure_that_is_not_open_is_refused(one: Any, problem: str) -> None:
-    change = supervision.decide(move=one, supervision=supervised((step("issue"), T0)), now=after(days=1))
+    change = supervision.decide(move=one, record=supervised((step("issue"), T0)), now=after(days=1))
     assert change.refusal is not None and change.refusal.problem == problem
 
 
 @pytest.mark.parametrize("gone", ["unit", "measure", "why", "paper", "answer_by"])
 def test_a_measure_says_on_whom_which_why_until_when_and_its_paper(gone: str) -> None:
-    change = supervision.decide(move=step("issue", **{gone: None}), supervision=None, now=T0)
+    change = supervision.decide(move=step("issue", **{gone: None}), record=None, now=T0)
     assert change.refusal is not None and change.refusal.problem == "invalid-move"
 
 

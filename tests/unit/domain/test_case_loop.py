@@ -458,4 +458,4 @@ def test_what_ends_or_moves_a_case_is_its_holders(kind: str) -> None:
     extra = {"disposition": "confirmed", "into": "case-0", "signals": ("sig-0",)}
     change = loop.decide(loop.action(kind, "officer:officer-b", **extra), "officer:officer-b")
     assert change.problem == "not-holder"
-    assert set(change.moves) == set(case.open_moves(loop.it, loop.now))
+    assert set(change.moves) == set(case.list_allowed(loop.it, loop.now))

@@ -118,4 +118,4 @@ def test_one_party_that_tries_again_and_again_leaves_the_attempts_of_others() ->
 def test_a_task_is_read_back_as_it_was_written_and_every_notice_has_its_sentence() -> None:
     task = do(asked(), "try", result="hung_up").task
     assert Task.model_validate_json(task.model_dump_json()) == task
-    assert {move.says for move in dissuasion.TABLE.values()} <= set(SAID)
+    assert {row.detail for row in dissuasion.TABLE.values()} <= set(SAID)

@@ -1,0 +1,102 @@
+"""What the coordination body's records have in common: each move makes the next revision, once, and by whom it is for. Pure.
+
+Appraisals, supervision measures and requests for data differ in their tables alone. Invariant: a move that was applied is never
+applied again, and one that was made on an older revision is refused.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
+
+from stream_processors.domain.refusal import Refusal
+from stream_processors.domain.state_machine import Role, Table
+
+APPLIED_KEPT = 64
+
+
+class AnyMove(Protocol):
+    @property
+    def move_id(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def party(self) -> str: ...
+    @property
+    def revision(self) -> int | None: ...
+
+
+class AnyRecord(Protocol):
+    @property
+    def state(self) -> str: ...
+    @property
+    def revision(self) -> int: ...
+    @property
+    def applied(self) -> tuple[str, ...]: ...
+    def model_copy(self, *, update: dict[str, Any]) -> Self: ...
+
+
+class Signer(Protocol):
+    """A key that signs: a compact JWS whose payload is given."""
+
+    @property
+    def key_id(self) -> str: ...
+
+    def sign(self, payload: bytes) -> str: ...
+
+
+MoveT = TypeVar("MoveT", bound=AnyMove)
+RecordT = TypeVar("RecordT", bound=AnyRecord)
+AnyRecordT = TypeVar("AnyRecordT")
+Fields = dict[str, Any]
+"""The fields of a record that an effect changes."""
+
+
+class RecordChange(NamedTuple, Generic[AnyRecordT]):
+    """What became of a move: `record` after it, or why not. An `echo` was applied before."""
+
+    record: AnyRecordT | None = None
+    refusal: Refusal | None = None
+    echo: bool = False
+
+
+class Step(NamedTuple, Generic[MoveT, RecordT]):
+    """One move of one record. `signer` is needed to lock a result."""
+
+    move: MoveT
+    record: RecordT
+    now: datetime
+    signer: Signer | None = None
+
+
+def refuse(problem: str, why: str) -> RecordChange[Any]:
+    return RecordChange(refusal=Refusal(problem, why))
+
+
+def apply_move(
+    table: Table[RecordT, Step[MoveT, RecordT], Fields, None],
+    step: Step[MoveT, RecordT],
+    parties: dict[Role, str | None],
+    final: Refusal | None = None,
+) -> RecordChange[RecordT]:
+    """The record after the move. `parties`: who is what to the record (None: anybody is); `final`: why a record that has ended
+    refuses every move."""
+    move, record = step.move, step.record
+    if move.move_id in record.applied:
+        return RecordChange(echo=True)
+    if final is not None:
+        return RecordChange(refusal=final)
+    if move.revision is not None and move.revision != record.revision:
+        detail = f"the {table.noun} is at revision {record.revision}, the request was made on {move.revision}; read it again"
+        return refuse("stale-revision", detail)
+    roles = {role for role, party in parties.items() if party in (None, move.party)}
+    row = table.get((record.state, move.kind))
+    if row is not None and not row.is_for(record, roles):
+        permitted = sorted(party for role, party in parties.items() if party is not None and role in row.roles)
+        return refuse("forbidden", f"only {' or '.join(permitted)} may do this")
+    outcome = table.apply(record.state, move.kind, step, thing=record, roles=roles)
+    if isinstance(outcome, Refusal):
+        return RecordChange(refusal=outcome)
+    applied = (*record.applied[1 - APPLIED_KEPT :], move.move_id)
+    changes = {**outcome, "revision": record.revision + 1, "changed_at": step.now, "applied": applied}
+    return RecordChange(record.model_copy(update=changes))
