@@ -18,7 +18,7 @@ from gateway.money_trail.service import Gathered
 from schemas.cases.case import Case
 from schemas.common import Amount, Instant
 from schemas.money_trail import Cut, Hold, Hop, Loss, Stop, Trail, Unexplained
-from schemas.orders.order import OrderKind
+from schemas.orders.kinds import OrderKind
 from schemas.policy import Policy
 from schemas.security import Sealer
 from stream_processors.domain.money_trail.proposed_holds import holds

@@ -20,7 +20,7 @@ from gateway.problems import Problem
 from gateway.security.audit import accessed
 from schemas.common import Amount, AmountMinor, AtMost, EventTime, Exact, GivenInstant, Name
 from schemas.money_trail import Moved, TrailRules
-from schemas.orders.order import OrderKind
+from schemas.orders.kinds import OrderKind
 from schemas.policy import Policy
 from schemas.refunds import Frozen, Payment, RefundRule, StepOut, told
 from schemas.signals.subjects import Named

@@ -21,7 +21,8 @@ from schemas.common import Instant
 from schemas.deadlines import Clock
 from schemas.dissuasion import Attempt, Task
 from schemas.measures import Measure
-from schemas.orders.order import Order, OrderKind
+from schemas.orders.kinds import ABOUT_ANOTHER
+from schemas.orders.order import Order
 from schemas.security import Sealer
 from stream_processors.domain.state_machine import Role as Part
 from stream_processors.views.allowed_actions import is_above_reported, objection_moves, order_moves, task_moves, unit_of
@@ -374,7 +375,7 @@ def _owners(order: Order, case: Case) -> Iterator[str]:
     while holder is not None and holder.order_id not in visited:
         yield holder.order_id
         visited.add(holder.order_id)
-        about = holder.of if holder.kind in (OrderKind.RELEASE, OrderKind.RETURN_FUNDS) else None
+        about = holder.of if holder.kind in ABOUT_ANOTHER else None
         holder = next((other for other in case.orders if other.order_id == about), None)
         if holder is None and about is not None:
             yield about

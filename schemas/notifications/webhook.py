@@ -12,7 +12,7 @@ from pydantic import Field, StringConstraints
 
 from schemas.common import Instant, Name, PartyId, Sealed, Stored
 from schemas.notices import NoticeId, NoticeKind
-from schemas.orders.order import OrderKind
+from schemas.orders.kinds import OrderKind
 
 MOST_ENDPOINTS = 3
 """Of one institution."""

@@ -14,16 +14,13 @@ from pydantic import Field, StringConstraints
 
 from schemas.common import AmountMinor, Currency, EventTime, Instant, Name, PartyId, Stored
 from schemas.notices import Notice, NoticeKind
+from schemas.orders.kinds import OrderKind
 from schemas.refunds import ReturnRule
 from schemas.signals.subjects import Subject
 
 __all__ = [
     "HISTORY_KEPT",
-    "HOLDS",
-    "LETTERS",
     "LIVE",
-    "REVERSIBLE",
-    "TAKEDOWNS",
     "UNDONE",
     "Notice",
     "NoticeKind",
@@ -31,7 +28,6 @@ __all__ = [
     "OrderDraft",
     "OrderEvent",
     "OrderEventKind",
-    "OrderKind",
     "OrderMoved",
     "OrderState",
     "RefusalReason",
@@ -46,30 +42,6 @@ SealedLine = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
 """A sealed name, account or short remark. A case holds many orders and must stay one record of the log."""
 SealedText = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
 """A sealed letter or answer."""
-
-
-class OrderKind(StrEnum):
-    """紧急止付, 冻结, 解除, 资金返还, 停机, 域名封堵, 应用下架, 调取, 督办函."""
-
-    STOP_PAYMENT = "stop_payment"
-    FREEZE = "freeze"
-    RELEASE = "release"
-    RETURN_FUNDS = "return_funds"
-    SUSPEND_NUMBER = "suspend_number"
-    BLOCK_DOMAIN = "block_domain"
-    BLOCK_APP = "block_app"
-    REQUEST_INFORMATION = "request_information"
-    SUPERVISION_LETTER = "supervision_letter"
-
-
-HOLDS = frozenset({OrderKind.STOP_PAYMENT, OrderKind.FREEZE})
-"""These hold money."""
-TAKEDOWNS = frozenset({OrderKind.BLOCK_DOMAIN, OrderKind.BLOCK_APP})
-"""Art. 20: transmission is stopped and records are kept."""
-LETTERS = frozenset({OrderKind.REQUEST_INFORMATION, OrderKind.SUPERVISION_LETTER})
-"""These are carried out by an answer."""
-REVERSIBLE = HOLDS | TAKEDOWNS | {OrderKind.SUSPEND_NUMBER}
-"""What lasts, and so can be released."""
 
 
 class OrderState(StrEnum):

@@ -11,7 +11,8 @@ from pydantic import Field, model_validator
 
 from schemas.common import AmountMinor, Strict
 from schemas.deadlines import ClockName, Length
-from schemas.orders.order import HOLDS, LETTERS, REVERSIBLE, TAKEDOWNS, OrderKind, VerifyField
+from schemas.orders.kinds import COMPARED, HOLDS, LETTERS, PAYS_BACK, REVERSIBLE, TAKEDOWNS, OrderKind
+from schemas.orders.order import VerifyField
 
 
 class KindRules(Strict):
@@ -86,7 +87,7 @@ class OrderRules(Strict):
 def _fault(kind: OrderKind, rules: KindRules) -> str | None:
     if kind in HOLDS and rules.length is None:
         return "money is never held without an end; give a length"
-    if kind is OrderKind.STOP_PAYMENT and not rules.verify:
+    if kind in COMPARED and not rules.verify:
         return "a stop is checked before it is carried out; give the verify fields"
     if rules.verify_clock is not None and not rules.verify:
         return "verify_clock runs until something was compared; give the verify fields"
@@ -98,7 +99,7 @@ def _fault(kind: OrderKind, rules: KindRules) -> str | None:
         return "only takedowns keep records"
     if kind not in HOLDS and rules.verify:
         return "only orders that hold money are checked against a transfer"
-    if kind is not OrderKind.RETURN_FUNDS and rules.notice_clock is not None:
+    if kind not in PAYS_BACK and rules.notice_clock is not None:
         return "only a return of funds has a public notice before it"
     if kind not in REVERSIBLE and rules.length is not None:
         return "this kind does not last, it has no length"

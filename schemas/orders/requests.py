@@ -11,11 +11,10 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from schemas.common import Amount, AmountMinor, AtMost, EventTime, Name, PartyId, Strict
-from schemas.orders.order import HOLDS, LETTERS, OrderKind, RefusalReason, VerifyField
+from schemas.orders.kinds import ABOUT_ANOTHER, LETTERS, NAMES_AMOUNT, NAMES_SUBJECT, PAYS_BACK, OrderKind
+from schemas.orders.order import RefusalReason, VerifyField
 from schemas.refunds import NOTICED, ReturnRule
 from schemas.signals.subjects import Named
-
-_ABOUT_ANOTHER = frozenset({OrderKind.RELEASE, OrderKind.RETURN_FUNDS})
 
 
 class VerifyIn(Strict):
@@ -49,17 +48,17 @@ class OrderIn(Strict):
 
     @model_validator(mode="after")
     def _check_fields(self) -> Self:
-        if self.kind in _ABOUT_ANOTHER and self.of is None:
+        if self.kind in ABOUT_ANOTHER and self.of is None:
             raise ValueError(f"a {self.kind.value} names the order that it is about, in 'of'")
-        if self.kind not in _ABOUT_ANOTHER and self.kind not in LETTERS and self.subject is None:
+        if self.kind in NAMES_SUBJECT and self.subject is None:
             raise ValueError(f"a {self.kind.value} names its subject")
-        if (self.kind in HOLDS or self.kind is OrderKind.RETURN_FUNDS) and self.amount is None:
+        if self.kind in NAMES_AMOUNT and self.amount is None:
             raise ValueError(f"a {self.kind.value} says how much, in 'amount': only the traced money may be touched")
         if self.kind in LETTERS and self.text is None:
             raise ValueError(f"a {self.kind.value} says what is asked, in 'text'")
         if self.verify and self.amount and self.verify.amount.currency != self.amount.currency:
             raise ValueError("amount and verify.amount are of one currency")
-        if self.method is not None and self.kind is not OrderKind.RETURN_FUNDS:
+        if self.method is not None and self.kind not in PAYS_BACK:
             raise ValueError("'method' is how money is returned; it belongs to a return_funds")
         if self.announced_at is not None and self.method not in NOTICED:
             raise ValueError(f"'announced_at' belongs to a return that needs a notice first: {', '.join(sorted(NOTICED))}")

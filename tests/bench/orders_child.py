@@ -23,7 +23,8 @@ from schemas.cases.case import Action, ActionKind, CaseChange
 from schemas.codec import decode, encode
 from schemas.envelope import Origin
 from schemas.notifications.delivery import Issued, Settled
-from schemas.orders.order import OrderDraft, OrderEvent, OrderEventKind, OrderKind
+from schemas.orders.kinds import OrderKind
+from schemas.orders.order import OrderDraft, OrderEvent, OrderEventKind
 from schemas.policy import Policy
 from schemas.security import AesGcmSealer
 from schemas.signals.subjects import Subject

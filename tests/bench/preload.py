@@ -20,7 +20,8 @@ from schemas.cases.case import Action, ActionKind, Disposition
 from schemas.codec import decode, encode
 from schemas.deadlines import ClockStep, Due
 from schemas.measures import Channel, Measure, MeasureKind, Reaction
-from schemas.orders.order import OrderDraft, OrderEvent, OrderEventKind, OrderKind, Verify, VerifyField
+from schemas.orders.kinds import OrderKind
+from schemas.orders.order import OrderDraft, OrderEvent, OrderEventKind, Verify, VerifyField
 from schemas.security import AesGcmSealer, Tokenizer
 from schemas.security.signal_protection import protect
 from schemas.signals.submission import SignalIn

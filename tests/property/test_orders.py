@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.dissuasion import OVER, Task, TaskEventKind
-from schemas.orders.order import HOLDS, LETTERS, LIVE, REVERSIBLE, UNDONE, Order, OrderEventKind, OrderKind, OrderState
+from schemas.orders.kinds import HOLDS, LETTERS, REVERSIBLE, OrderKind
+from schemas.orders.order import LIVE, UNDONE, Order, OrderEventKind, OrderState
 from schemas.orders.policy import OrderRules
 from stream_processors.domain import dissuasion
 from stream_processors.domain.orders import order

@@ -15,7 +15,8 @@ from schemas.cases.case import OFFICERS_ONLY, Action, ActionKind, ActionOutcome,
 from schemas.deadlines import OfficeHours
 from schemas.dissuasion import TaskEventKind
 from schemas.holidays import Holidays
-from schemas.orders.order import OrderEventKind, OrderKind
+from schemas.orders.kinds import OrderKind
+from schemas.orders.order import OrderEventKind
 from schemas.policy import Policy
 from stream_processors.domain import scorecards
 from stream_processors.domain.cases import deadlines as case_clocks

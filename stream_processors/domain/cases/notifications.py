@@ -16,7 +16,8 @@ from schemas.cases.case import ActionKind, Case
 from schemas.feedback import TakenBack
 from schemas.measures import MeasureKind
 from schemas.notices import Notice, NoticeKind
-from schemas.orders.order import OrderKind, OrderState
+from schemas.orders.kinds import ORDER_KINDS
+from schemas.orders.order import Order, OrderState
 from stream_processors.domain.cases.step import Step
 from stream_processors.domain.notifications.early_warning import early_warning
 from stream_processors.domain.notifications.feedback import Handling, feedback
@@ -33,14 +34,6 @@ _KINDS: dict[str, tuple[NoticeKind, str]] = {
     "objection": (NoticeKind.OBJECTION, "objection"),
 }
 """Sort of what is told -> the notice's kind, and its field that holds the whole."""
-_DID: dict[OrderKind, str] = {
-    OrderKind.STOP_PAYMENT: "stop_payment",
-    OrderKind.FREEZE: "freeze",
-    OrderKind.SUSPEND_NUMBER: "number_suspension",
-    OrderKind.BLOCK_DOMAIN: "domain_blocking",
-    OrderKind.BLOCK_APP: "app_blocking",
-    OrderKind.RETURN_FUNDS: "return_of_funds",
-}
 _STANDS = frozenset({OrderState.EXECUTED, OrderState.RENEWED})
 _OVER = frozenset({OrderState.EXPIRED, OrderState.RELEASED})
 
@@ -126,13 +119,17 @@ def handling(case: Case) -> Handling:
 def list_executed(case: Case) -> tuple[Executed, ...]:
     """What was executed in the case and stands: orders, and what institutions did of their own."""
     executed = [
-        Executed(order.recipient, _DID[order.kind], order.order_id, order.held_minor or None, order.currency)
+        Executed(order.recipient, reversal.action, order.order_id, order.held_minor or None, order.currency)
         for order in case.orders
-        if order.kind in _DID and (order.state in _STANDS or (order.state in _OVER and is_unlifted(order)))
+        if (reversal := ORDER_KINDS[order.kind].reversal) is not None and _stands(order)
     ]
     done = {(measure.institution, measure.kind): measure for measure in case.measures if measure.kind is not MeasureKind.REPORTED}
     executed += [Executed(who, kind.value, None, measure.amount_minor, measure.currency) for (who, kind), measure in done.items()]
     return tuple(executed)
+
+
+def _stands(order: Order) -> bool:
+    return order.state in _STANDS or (order.state in _OVER and is_unlifted(order))
 
 
 def make_notices(messages: Iterable[Told], step: Step, of: str = "") -> tuple[Notice, ...]:

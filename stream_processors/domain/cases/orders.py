@@ -15,7 +15,8 @@ from schemas.cases.case import Case, CaseStatus, Disposition
 from schemas.deadlines import ClockName, ClockState, Length
 from schemas.ids import ORDER, name_of
 from schemas.notices import Notice, NoticeKind
-from schemas.orders.order import LIVE, REVERSIBLE, Order, OrderDraft, OrderEvent, OrderEventKind, OrderKind, OrderState
+from schemas.orders.kinds import ABOUT_ANOTHER, REVERSIBLE, OrderKind
+from schemas.orders.order import LIVE, Order, OrderDraft, OrderEvent, OrderEventKind, OrderState
 from stream_processors.domain import measures
 from stream_processors.domain.cases import deadlines as case_clocks
 from stream_processors.domain.cases.state import state_of
@@ -30,7 +31,6 @@ from stream_processors.domain.state_machine import ClockStart, ClockStop, Ends, 
 
 SENDS_ON = "stage:deliver"
 """Who carries what came for a merged case to the one that took it in."""
-_TAKES_BACK = frozenset({OrderKind.RELEASE, OrderKind.RETURN_FUNDS})
 _TO_RECIPIENT = frozenset({NoticeKind.ORDER, NoticeKind.RELEASE})
 """These are for whom the order went to, and that may be the unit that had the case before."""
 
@@ -128,7 +128,7 @@ def _may(step: Step, event: OrderEvent) -> Refusal | None:
         return None
     if case.status is CaseStatus.MERGED:
         return Refusal("not-allowed", f"this case was merged into {case.merged_into}; give the order there")
-    if event.kind is not OrderEventKind.ISSUE or (draft is not None and draft.kind in _TAKES_BACK):
+    if event.kind is not OrderEventKind.ISSUE or (draft is not None and draft.kind in ABOUT_ANOTHER):
         return None
     if case.holder != step.action.officer or state_of(case, step.now) != CaseStatus.CLAIMED:
         return Refusal("not-holder", "claim the case first: only its holder gives orders in it")

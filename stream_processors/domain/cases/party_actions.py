@@ -15,7 +15,8 @@ from schemas.deadlines import Clock, ClockStep, Role
 from schemas.dissuasion import OVER, Outcome, Task, TaskEvent, TaskEventKind
 from schemas.measures import MeasureKind
 from schemas.notices import Notice, NoticeKind
-from schemas.orders.order import Order, OrderEvent, OrderEventKind, OrderKind
+from schemas.orders.kinds import REPLACING, OrderKind
+from schemas.orders.order import Order, OrderEvent, OrderEventKind
 from stream_processors.domain import appeals, dissuasion
 from stream_processors.domain.cases import orders as case_orders
 from stream_processors.domain.cases.notifications import list_executed, make_notices
@@ -117,10 +118,10 @@ def _object(step: Step, case: Case, request: ObjectionRequest) -> Done | Refusal
 
 
 def _followed(objection: Objection, orders: Iterable[Order]) -> Objection:
-    """With the freezes that took the place of what it is about: the same money is held on."""
+    """With the orders that took the place of what it is about: the same money is held on."""
     names = dict.fromkeys(objection.orders)
     for order in orders:  # in the order of their issue
-        if order.kind is OrderKind.FREEZE and order.of in names:
+        if order.kind in REPLACING and order.of in names:
             names[order.order_id] = None
     return objection if len(names) == len(objection.orders) else objection.model_copy(update={"orders": tuple(names)})
 

@@ -16,7 +16,8 @@ from schemas.appeals import ObjectionState
 from schemas.cases.case import Action, ActionKind, Case, CaseStatus, JoinedSignal, Moved, Portion, Tally
 from schemas.deadlines import Clock, ClockState
 from schemas.dissuasion import OVER
-from schemas.orders.order import LIVE, REVERSIBLE, Order, OrderState
+from schemas.orders.kinds import REVERSIBLE
+from schemas.orders.order import LIVE, Order, OrderState
 from schemas.policy import Policy
 from schemas.signals.retraction import name_of
 from schemas.signals.submission import MOST_VERSIONS, SignalKind

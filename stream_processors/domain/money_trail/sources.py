@@ -13,7 +13,8 @@ from typing import Literal, NamedTuple, cast
 
 from schemas.cases.case import JoinedSignal
 from schemas.money_trail import Loss, TransferReport
-from schemas.orders.order import HOLDS, LIVE, Order, OrderKind, RefusalReason
+from schemas.orders.kinds import HOLDS, PAYS_BACK
+from schemas.orders.order import LIVE, Order, RefusalReason
 from stream_processors.domain.money_trail.transfers import Transfer, report_of
 from stream_processors.domain.orders.step import is_done
 
@@ -172,6 +173,6 @@ def returned_of(orders: Iterable[Order], currency: str) -> dict[str, int]:
     """Account -> what the case's orders paid back from it. No report tells of that, so a trail shows it as there still."""
     paid: dict[str, int] = defaultdict(int)
     for order in orders:
-        if order.kind is OrderKind.RETURN_FUNDS and order.subject is not None and order.currency == currency and order.paid_minor:
+        if order.kind in PAYS_BACK and order.subject is not None and order.currency == currency and order.paid_minor:
             paid[order.subject.token] += order.paid_minor
     return dict(paid)

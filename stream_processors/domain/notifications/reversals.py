@@ -14,6 +14,8 @@ from typing import Literal, NamedTuple
 
 from schemas.cases.case import Case
 from schemas.feedback import TakenBack, Undo
+from schemas.measures import MeasureKind
+from schemas.orders.kinds import ORDER_KINDS, Reversal
 from stream_processors.domain.notifications.feedback import others
 from stream_processors.domain.notifications.notification import Told
 
@@ -31,25 +33,14 @@ class Executed(NamedTuple):
     currency: str | None = None
 
 
-class Inverse(NamedTuple):
-    """What takes a thing back, and whether only the agency may order it."""
-
-    undo: str
-    after_order: bool
-
-
-INVERSES: dict[str, Inverse] = {
-    "warned": Inverse("withdraw_warning", False),
-    "blocked": Inverse("unblock", True),
-    "stop_payment": Inverse("release", True),
-    "freeze": Inverse("release", True),
-    "number_suspension": Inverse("restore_number", True),
-    "domain_blocking": Inverse("unblock", True),
-    "app_blocking": Inverse("unblock", True),
-    "takedown": Inverse("restore_content", True),
-    "return_of_funds": Inverse("review_payout", True),
+_OF_MEASURES: dict[MeasureKind, Reversal | None] = {
+    MeasureKind.WARNED: Reversal("warned", "withdraw_warning", requires_order=False),
+    MeasureKind.BLOCKED: Reversal("blocked", "unblock", requires_order=True),
+    MeasureKind.REPORTED: None,
 }
-"""What was done -> its inverse. A thing that is not here leaves nothing behind, as a request for information."""
+_OF_ORDERS = {spec.kind: spec.reversal for spec in ORDER_KINDS.values()}
+REVERSALS = {reversal.action: reversal for reversal in (*_OF_MEASURES.values(), *_OF_ORDERS.values()) if reversal is not None}
+"""What was done -> what takes it back. A thing that is not here leaves nothing behind, as a request for information."""
 
 
 def taken_back(
@@ -94,29 +85,29 @@ def _own(institution: str, after: Case, executed: Iterable[Executed], warned: Se
         return ()
     undos = [undo for done in executed if done.institution == institution and (undo := _proposed(done, after)) is not None]
     if institution in warned and not any(undo.did == "warned" for undo in undos):
-        undos.append(_undo(Executed(institution, "warned"), INVERSES["warned"], None))
+        undos.append(_undo(Executed(institution, "warned"), REVERSALS["warned"], None))
     return tuple(undos)
 
 
 def _proposed(done: Executed, after: Case, supported: Mapping[str, int] = MappingProxyType({})) -> Undo | None:
-    """The inverse of what was done, as far as no report bears it out any more."""
-    inverse = INVERSES.get(done.did)
-    if inverse is None:
+    """What takes back what was done, as far as no report bears it out any more."""
+    reversal = REVERSALS.get(done.did)
+    if reversal is None:
         return None
     if not after.signal_count:
-        return _undo(done, inverse, None)
+        return _undo(done, reversal, None)
     still = supported.get(done.order_id or "")
     if still is None or done.amount_minor is None or still >= done.amount_minor:
         return None
-    return _undo(done, inverse, done.amount_minor - max(0, still))
+    return _undo(done, reversal, done.amount_minor - max(0, still))
 
 
-def _undo(done: Executed, inverse: Inverse, minor: int | None) -> Undo:
+def _undo(done: Executed, reversal: Reversal, minor: int | None) -> Undo:
     return Undo.trusted(
         order_id=done.order_id,
         did=done.did,
-        undo=inverse.undo,
-        after_order=inverse.after_order,
+        undo=reversal.reversal,
+        after_order=reversal.requires_order,
         amount_minor=done.amount_minor if minor is None else minor,
         currency=done.currency,
     )

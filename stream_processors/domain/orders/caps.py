@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from schemas.cases.case import Action, Case, Used
-from schemas.orders.order import REVERSIBLE, Order, OrderEventKind
+from schemas.orders.kinds import REVERSIBLE
+from schemas.orders.order import Order, OrderEventKind
 from stream_processors.domain.orders.step import times_used
 
 _ASK = frozenset({OrderEventKind.ISSUE, OrderEventKind.APPROVE, OrderEventKind.RENEW})

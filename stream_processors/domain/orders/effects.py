@@ -11,7 +11,8 @@ from typing import Any
 
 from schemas.deadlines import Length
 from schemas.notices import NoticeKind
-from schemas.orders.order import HOLDS, LIVE, UNDONE, Order, OrderEventKind, OrderKind, OrderState, RefusalReason
+from schemas.orders.kinds import HOLDS, PAYS_BACK, REPLACING, OrderKind
+from schemas.orders.order import LIVE, UNDONE, Order, OrderEventKind, OrderState, RefusalReason
 from stream_processors.domain.orders.step import Effects, Follow, Step, Told, is_done, is_part, is_unlifted
 from stream_processors.domain.state_machine import ClockStart, ClockStop, iso
 
@@ -62,7 +63,7 @@ def issued(step: Step) -> Effects:
     message = Told(order.recipient, NoticeKind.RELEASE if release else NoticeKind.ORDER, says, data)
     target = step.target
     ended = [target] if target is not None else []
-    ended += [other for other in step.others if other.kind in (OrderKind.RETURN_FUNDS, OrderKind.FREEZE) and other.of == order.of]
+    ended += [other for other in step.others if other.kind in PAYS_BACK | REPLACING and other.of == order.of]
     return Effects(changes, (message,), starts, (), _ending(ended) if release and not part else ())
 
 
@@ -117,7 +118,7 @@ def executed(step: Step) -> Effects:
     }
     if order.kind in HOLDS:
         changes["held_minor"] = amount
-    if order.kind is OrderKind.RETURN_FUNDS:
+    if order.kind in PAYS_BACK:
         changes["paid_minor"] = amount
     if order.preserve and rules and rules.preserve:
         changes["preserve_until"] = step.ends(step.done_at, rules.preserve)
@@ -130,7 +131,7 @@ def crossed(step: Step) -> Effects:
     """It was carried out after it had ended: the word of its end had not come yet. Nothing may stay held, so it is said again.
     What was paid back is with the victim: the freeze holds so much less."""
     order = step.order
-    if order.kind is OrderKind.RETURN_FUNDS:
+    if order.kind in PAYS_BACK:
         amount, target = step.event.amount_minor or 0, step.target
         frozen = target is not None and is_done(target) and target.held_minor >= amount
         changes = {"executed_at": step.done_at, "paid_minor": amount, **_received(step), **_answered(step)}
@@ -163,7 +164,7 @@ def renewed(step: Step) -> Effects:
 def expired(step: Step) -> Effects:
     order = step.order
     message = Told(order.recipient, NoticeKind.RELEASE, "order_expired", _facts(order))
-    returns = (other for other in step.others if other.kind is OrderKind.RETURN_FUNDS and other.of == order.order_id)
+    returns = (other for other in step.others if other.kind in PAYS_BACK and other.of == order.order_id)
     both = (message, _agency(step, "order_expired"))
     return Effects(_ended(step, OrderState.EXPIRED), both, (), _clocks(order, answered=False), _ending(returns))
 
@@ -220,9 +221,9 @@ def _what_follows(step: Step) -> tuple[Follow, ...]:
     target = step.target
     if target is None:
         return ()
-    if step.order.kind is OrderKind.RETURN_FUNDS:
+    if step.order.kind in PAYS_BACK:
         return (Follow(target.order_id, OrderEventKind.PAY_BACK, step.event.amount_minor),)
-    if step.order.kind is OrderKind.FREEZE and target.state in LIVE:
+    if step.order.kind in REPLACING and target.state in LIVE:
         return (Follow(target.order_id, OrderEventKind.SUPERSEDE),)
     return _of_release(step.order, target) if step.order.kind is OrderKind.RELEASE else ()
 

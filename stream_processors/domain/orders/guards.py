@@ -8,7 +8,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from datetime import timedelta
 
-from schemas.orders.order import HOLDS, LETTERS, LIVE, REVERSIBLE, UNDONE, Order, OrderKind, OrderState
+from schemas.orders.kinds import (
+    ABOUT_ANOTHER,
+    HOLDS,
+    LETTERS,
+    NAMES_AMOUNT,
+    ORDER_KINDS,
+    PAYS_BACK,
+    REPLACING,
+    REVERSIBLE,
+    OrderKind,
+)
+from schemas.orders.order import LIVE, UNDONE, Order, OrderState
 from schemas.refunds import NOTICED
 from stream_processors.domain.orders.step import Step, is_done, promised_minor, same_money, same_subject, times_used
 from stream_processors.domain.refusal import Refusal
@@ -131,7 +142,7 @@ def under_the_cap(step: Step) -> Refusal | None:
 def about_another(step: Step) -> Refusal | None:
     """A release, a return, or a freeze in place of a stop fits the order that it names."""
     order, target = step.order, step.target
-    if order.kind not in (OrderKind.RELEASE, OrderKind.RETURN_FUNDS) and order.of is None:
+    if order.kind not in ABOUT_ANOTHER and order.of is None:
         return None
     if target is None:
         return Refusal("unknown-order", f"there is no order {order.of} in this case")
@@ -141,9 +152,9 @@ def about_another(step: Step) -> Refusal | None:
         return Refusal("unknown-order", f"the order {order.of} went to another institution or is about another subject")
     if order.kind is OrderKind.RELEASE:
         return _releasable(step)
-    if order.kind is OrderKind.RETURN_FUNDS:
+    if order.kind in PAYS_BACK:
         return _returnable(step)
-    if order.kind is not OrderKind.FREEZE or target.kind is not OrderKind.STOP_PAYMENT or target.state not in LIVE:
+    if ORDER_KINDS[order.kind].replaces is not target.kind or target.state not in LIVE:
         return Refusal("not-allowed", "only a freeze takes the place of another order, and only of a stop that is not ended")
     if any(_releases(other, target) for other in step.others):
         return Refusal("already-released", f"the order {target.order_id} is being released: nothing takes its place")
@@ -194,7 +205,7 @@ def _in_its_place(target: Order, others: Iterable[Order]) -> list[Order]:
     return [
         other
         for other in others
-        if other.kind is OrderKind.FREEZE and other.of == target.order_id and other.state in LIVE and not is_done(other)
+        if other.kind in REPLACING and other.of == target.order_id and other.state in LIVE and not is_done(other)
     ]
 
 
@@ -207,7 +218,7 @@ def _releases(order: Order, target: Order) -> bool:
 def _returnable(step: Step) -> Refusal | None:
     order, target = step.order, step.target
     assert target is not None
-    if target.kind is not OrderKind.FREEZE or not is_done(target):
+    if target.kind is not ORDER_KINDS[order.kind].paid_from or not is_done(target):
         return Refusal("not-held", f"only frozen money is returned; the order {target.order_id} is {target.state}")
     if not order.amount_minor or order.currency != target.currency:
         return Refusal("order-incomplete", "a return says how much, in the currency of what is frozen")
@@ -274,21 +285,21 @@ def what_was_done(step: Step) -> Refusal | None:
         return Refusal("answer-missing", "a letter is carried out by its answer")
     if order.preserve and not event.records_kept:
         return Refusal("records-not-kept", "records of what is taken down are kept (Art. 20); confirm it")
-    if order.kind not in HOLDS and order.kind is not OrderKind.RETURN_FUNDS:
+    if order.kind not in NAMES_AMOUNT:
         return None
     amount, most = event.amount_minor or 0, order.amount_minor or 0
     if not amount:
         return Refusal("amount-missing", "say how much was held or paid back; nothing to hold is a 'failed' order")
     if amount > most or (event.arrived_minor is not None and amount > event.arrived_minor):
         return Refusal("above-traced", f"at most {most} in minor units, and no more than arrived, may be held; lift the rest")
-    if order.kind is OrderKind.RETURN_FUNDS and (step.target is None or amount > step.target.held_minor):
+    if order.kind in PAYS_BACK and (step.target is None or amount > step.target.held_minor):
         return Refusal("not-held", "so much is not frozen any more")
     return None
 
 
 def paid_what_was_ordered(step: Step) -> Refusal | None:
     order, amount = step.order, step.event.amount_minor or 0
-    if order.kind is OrderKind.RETURN_FUNDS and not 0 < amount <= (order.amount_minor or 0):
+    if order.kind in PAYS_BACK and not 0 < amount <= (order.amount_minor or 0):
         return Refusal("amount-missing", f"say how much was paid back, at most {order.amount_minor} in minor units")
     return None
 

@@ -11,20 +11,18 @@ from typing import NamedTuple
 
 from schemas.common import is_unit
 from schemas.notices import Notice
-from schemas.orders.order import (
-    HISTORY_KEPT,
+from schemas.orders.kinds import (
+    ABOUT_ANOTHER,
     HOLDS,
     LETTERS,
+    PAID_FROM,
+    PAYS_BACK,
+    REPLACEABLE,
     REVERSIBLE,
     TAKEDOWNS,
-    UNDONE,
-    Order,
-    OrderDraft,
-    OrderEvent,
     OrderKind,
-    OrderMoved,
-    OrderState,
 )
+from schemas.orders.order import HISTORY_KEPT, UNDONE, Order, OrderDraft, OrderEvent, OrderMoved, OrderState
 from schemas.orders.order import OrderEventKind as E
 from schemas.orders.policy import KindRules, OrderRules
 from schemas.refunds import NOTICED
@@ -76,11 +74,11 @@ def _can_end(order: Order) -> bool:
 
 def _can_be_called_off(order: Order) -> bool:
     """Before it is carried out. A return ends with the freeze that it was to be paid from."""
-    return order.kind in REVERSIBLE or order.kind is OrderKind.RETURN_FUNDS
+    return order.kind in REVERSIBLE or order.kind in PAYS_BACK
 
 
 def _can_be_replaced(order: Order) -> bool:
-    return order.kind is OrderKind.STOP_PAYMENT
+    return order.kind in REPLACEABLE
 
 
 def _holds(order: Order) -> bool:
@@ -88,7 +86,7 @@ def _holds(order: Order) -> bool:
 
 
 def _pays(order: Order) -> bool:
-    return order.kind is OrderKind.FREEZE
+    return order.kind in PAID_FROM
 
 
 _may_issue = guards.all_of(
@@ -217,7 +215,7 @@ def _candidate(
     """The order as it would stand. A release or return is about what its target is about."""
     assert draft is not None
     target = next((other for other in others if other.order_id == draft.of), None)
-    takes = target is not None and draft.kind in (OrderKind.RELEASE, OrderKind.RETURN_FUNDS)
+    takes = target is not None and draft.kind in ABOUT_ANOTHER
     least = rules.four_eyes_from_minor if rules else None
     amount = draft.amount_minor
     if target and amount is None and draft.kind is OrderKind.RELEASE:
@@ -247,7 +245,7 @@ def _candidate(
         verify_clock=rules.verify_clock if rules else None,
         answer_by=draft.answer_by,
         preserve=bool(rules and rules.preserve and draft.kind in TAKEDOWNS),
-        method=draft.method if draft.kind is OrderKind.RETURN_FUNDS else None,
+        method=draft.method if draft.kind in PAYS_BACK else None,
         notice_until=_announced(draft, rules, now, ends),
         part=is_part(draft.kind, amount, target),
     )

@@ -11,7 +11,8 @@ from datetime import datetime
 from typing import NamedTuple
 
 from schemas.notices import Notice
-from schemas.orders.order import LIVE, REVERSIBLE, Order, OrderEvent, OrderEventKind, OrderKind, OrderState
+from schemas.orders.kinds import REVERSIBLE, OrderKind
+from schemas.orders.order import LIVE, Order, OrderEvent, OrderEventKind, OrderState
 from schemas.orders.policy import OrderRules
 from stream_processors.domain.orders import order as one_order
 from stream_processors.domain.orders.order import OrderChange

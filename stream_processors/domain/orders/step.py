@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 from schemas.deadlines import Length
 from schemas.notices import Notice, NoticeKind
-from schemas.orders.order import HOLDS, LIVE, REVERSIBLE, Order, OrderEvent, OrderEventKind, OrderKind, OrderState
+from schemas.orders.kinds import HOLDS, PAYS_BACK, REVERSIBLE, OrderKind
+from schemas.orders.order import LIVE, Order, OrderEvent, OrderEventKind, OrderState
 from schemas.orders.policy import KindRules
 from schemas.refunds import NOTICED
 from stream_processors.domain.state_machine import ClockStart, ClockStop, Ends, Party, done_between
@@ -123,10 +124,7 @@ def promised_minor(target: Order, others: Iterable[Order]) -> int:
     return sum(
         other.amount_minor or 0
         for other in others
-        if other.kind is OrderKind.RETURN_FUNDS
-        and other.of == target.order_id
-        and other.state in LIVE
-        and other.executed_at is None
+        if other.kind in PAYS_BACK and other.of == target.order_id and other.state in LIVE and other.executed_at is None
     )
 
 

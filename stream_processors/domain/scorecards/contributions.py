@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple, Protocol
 
 from schemas.common import is_unit
+from schemas.orders.kinds import ORDER_KINDS, PAYS_BACK, kinds_where
 from schemas.scorecards import (
     Add,
     CampaignFigures,
@@ -35,8 +36,6 @@ CHINA = timedelta(hours=8)
 """One legal time in the whole country, without summer time since 1991: a statistic's day is its day."""
 CNY = "CNY"
 INSTITUTION, UNIT = CardKind.INSTITUTION, CardKind.UNIT
-LETTER = "supervision_letter"
-"""Art. 48: of the orders that go to units it is the one that counts for them."""
 
 
 class Carries(Protocol):
@@ -178,7 +177,9 @@ def _clock(clock: ClockFigures) -> Iterator[Leaf]:
 
 
 _TIMED = frozenset({"acknowledge", "warn", "block"})
-_MONEY = {"stop_payment": ("stops", "stopped_minor"), "freeze": ("freezes", "frozen_minor")}
+_MONEY = {spec.kind.value: spec.figures for spec in ORDER_KINDS.values() if spec.figures is not None}
+_COUNTS_FOR_UNITS = kinds_where(lambda spec: spec.counts_for_units)
+"""Art. 48: of the orders that go to units the supervision letter is the one that counts for them."""
 _REFUSED = {"refused": "refused", "failed": "failed"}
 _UNSENT = ("awaiting_approval", "withdrawn")
 
@@ -190,17 +191,19 @@ def _order(order: OrderFigures) -> Iterator[Leaf]:
     if outcome is None or at is None:
         return
     if is_unit(order.recipient):
-        if order.kind == LETTER:
+        if order.kind in _COUNTS_FOR_UNITS:
             yield Leaf(UNIT, order.recipient, at, f"letters_{outcome}")
         return
     yield Leaf(INSTITUTION, order.recipient, at, f"orders_{outcome}")
     if order.executed_at is None:
         return
     yield _time(INSTITUTION, order.recipient, at, "time_order", order.executed_at - at)
-    if order.kind in _MONEY and order.held_minor:  # what was carried out after its end held nothing
-        yield from _money(order.recipient, at, *_MONEY[order.kind], order.held_minor, order.currency)
-    elif order.kind == "return_funds":
-        yield from _money(order.recipient, at, "returns", "returned_minor", order.paid_minor, order.currency)
+    if (figures := _MONEY.get(order.kind)) is None:
+        return
+    if order.kind in PAYS_BACK:
+        yield from _money(order.recipient, at, *figures, order.paid_minor, order.currency)
+    elif order.held_minor:  # what was carried out after its end held nothing
+        yield from _money(order.recipient, at, *figures, order.held_minor, order.currency)
 
 
 def _outcome(order: OrderFigures) -> str | None:

@@ -14,7 +14,7 @@ from stream_processors.domain.cases import decide as loop
 from stream_processors.domain.notifications.early_warning import early_warning
 from stream_processors.domain.notifications.feedback import Handling, feedback, of_resend, others, seen_of
 from stream_processors.domain.notifications.notification import Told
-from stream_processors.domain.notifications.reversals import INVERSES, Executed, taken_back
+from stream_processors.domain.notifications.reversals import REVERSALS, Executed, taken_back
 from stream_processors.views.allowed_actions import feedback_of
 from tests.support.builders import POLICY, after, fact, join, joined, move, submitted
 from tests.support.builders import taken_back as retract
@@ -219,4 +219,4 @@ def test_a_thing_that_leaves_nothing_behind_has_nothing_to_undo() -> None:
     gone = played(join(signal_id="sig-1"), retract(signal))
     told = said(taken_back(gone, change="retraction", executed=[Executed("bank-c", "request_information")], warned=set()))
     assert told["bank-c", gone.case_id].undo == () and (gone.queue, gone.case_id) not in told
-    assert "request_information" not in INVERSES
+    assert "request_information" not in REVERSALS

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from schemas.notices import SAID, NoticeKind, told
-from schemas.orders.order import Order, OrderKind
+from schemas.orders.kinds import OrderKind
+from schemas.orders.order import Order
 from schemas.orders.policy import OrderRules
 from stream_processors.domain.orders import order_book as orders
 from stream_processors.domain.orders.effects import LIFT_CLOCK

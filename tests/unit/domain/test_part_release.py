@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from schemas.orders.order import OrderKind, OrderState
+from schemas.orders.kinds import OrderKind
+from schemas.orders.order import OrderState
 from stream_processors.domain.orders.order_book import OrdersChange, held_minor
 from stream_processors.domain.orders.step import is_part
 from tests.support.order_builders import SECOND, STAGE, Desk, event, issue

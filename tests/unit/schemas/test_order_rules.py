@@ -11,7 +11,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from schemas.measures import BlockedIn, MeasureIn
-from schemas.orders.order import OrderKind
+from schemas.orders.kinds import OrderKind
 from schemas.orders.policy import OrderRules
 from schemas.orders.requests import AnswerIn, OrderIn
 from stream_processors.runtime.settings import SHIPPED_POLICY
