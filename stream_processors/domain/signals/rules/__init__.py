@@ -1,51 +1,21 @@
-"""The rules, one small file each: `points(signal, features, rules) -> Reason | None`. Order is the order of reasons.
+"""The rules, one small file each, which declares itself: `RULE = count_rule("velocity", ...)`.
 
-docs/reference/rules.md has a line on each; schemas/signals/explanations.py the sentences that people read.
+The policy's section of points (schemas/policy.py: Rules) names them; its order is the order of reasons. docs/reference/rules.md
+has a line on each; schemas/signals/explanations.py the sentences that people read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from importlib import import_module
 
 from schemas.policy import Rules
-from schemas.signals.assessed import Reason
-from schemas.signals.submission import SubmittedSignal
-from stream_processors.domain.signals.features import Features
-from stream_processors.domain.signals.rules import (
-    amount,
-    confirmed,
-    contact,
-    fan_in,
-    fan_out,
-    freshness,
-    institutions,
-    kind,
-    loss,
-    new_domain,
-    pass_through,
-    repeat_victim,
-    repeated_pair,
-    stage,
-    velocity,
-)
+from stream_processors.domain.signals.rules.steps import GivePoints, Rule
 
-Rule = Callable[[SubmittedSignal, Features, Rules], Reason | None]
 
-RULES: dict[str, Rule] = {
-    "kind": kind.points,
-    "stage": stage.points,
-    "amount": amount.points,
-    "loss": loss.points,
-    "freshness": freshness.points,
-    "velocity": velocity.points,
-    "institutions": institutions.points,
-    "confirmed": confirmed.points,
-    "repeat_victim": repeat_victim.points,
-    "contact": contact.points,
-    "repeated_pair": repeated_pair.points,
-    "fan_in": fan_in.points,
-    "fan_out": fan_out.points,
-    "pass_through": pass_through.points,
-    "new_domain": new_domain.points,
-}
-"""Rule name -> rule."""
+def _collect_rules() -> dict[str, GivePoints]:
+    rules: list[Rule] = [import_module(f"{__name__}.{name}").RULE for name in Rules.model_fields]
+    return {rule.name: rule.give_points for rule in rules}
+
+
+RULES = _collect_rules()
+"""Rule name -> the points that it gives."""

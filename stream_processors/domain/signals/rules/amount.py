@@ -2,16 +2,6 @@
 
 from __future__ import annotations
 
-from schemas.policy import Rules
-from schemas.signals.assessed import Reason
-from schemas.signals.submission import SubmittedSignal
-from stream_processors.domain.signals.features import Features
-from stream_processors.domain.signals.rules.steps import amounting, reason
+from stream_processors.domain.signals.rules.steps import amount_rule
 
-
-def points(signal: SubmittedSignal, features: Features, rules: Rules) -> Reason | None:
-    """The points of the highest step that the amount reaches."""
-    minor = signal.amount_minor
-    if minor is None or signal.currency != "CNY":
-        return None
-    return reason("amount", amounting(rules.amount, minor), {"amount_minor": minor})
+RULE = amount_rule("amount", "amount_minor", lambda signal: (signal.amount_minor, signal.currency))

@@ -2,14 +2,6 @@
 
 from __future__ import annotations
 
-from schemas.policy import Rules
-from schemas.signals.assessed import Reason
-from schemas.signals.submission import SubmittedSignal
-from stream_processors.domain.signals.features import Features
-from stream_processors.domain.signals.rules.steps import counting, reason
+from stream_processors.domain.signals.rules.steps import count_rule
 
-
-def points(signal: SubmittedSignal, features: Features, rules: Rules) -> Reason | None:
-    """The points for so many different payees."""
-    payees = features.fan_out
-    return reason("fan_out", counting(rules.fan_out, payees), {"payees": payees})
+RULE = count_rule("fan_out", "payees", lambda features: features.fan_out)
