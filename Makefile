@@ -6,13 +6,14 @@ FILES ?= 100000
 FUZZ_ARGS ?=
 CHAOS_ARGS ?=
 BENCH ?= all
+AGAINST ?= main
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status test lint quality docs fuzz-files chaos bench verify clean
+.PHONY: help setup demo up down status test lint quality docs fuzz-files chaos bench bench-compare verify clean
 
 help: ## what there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## make .venv ready (does nothing when it is)
 	@$(PYTHON) deploy/bootstrap.py
@@ -57,6 +58,9 @@ chaos: setup ## kill things and compare with the oracle (KILLS=200)
 
 bench: setup ## the numbers (BENCH=transport for one)
 	@$(BIN)/python -m tests.bench $(BENCH) --json
+
+bench-compare: setup ## the fast benches on AGAINST=<commit> and here in turns; fails when one got slower
+	@$(BIN)/python -m tests.bench compare --against $(AGAINST)
 
 verify: setup ## rebuild from the log and compare with the live state
 	@$(BIN)/python -m tests.oracle

@@ -1,5 +1,9 @@
-"""Takes the figures: `make bench`."""
+"""Takes the figures: `make bench`; or compares those of two commits: `make bench-compare AGAINST=<commit>`."""
 
-from tests.bench.main import app
+import sys
 
-app()
+from tests.bench import compare, main
+
+if sys.argv[1:2] == ["compare"]:
+    compare.app(sys.argv[2:])
+main.app()

@@ -1,5 +1,7 @@
 """A figure: what a bench measured, how often, and whether it is what it must be.
 
+A rate or a time depends on the machine and on who else uses it, so it is judged as a ratio: over a baseline that the same run
+measured in turns with it. `compare` makes the two figures. A figure without a target is printed and judges nothing.
 Invariant: a figure is printed as it was measured; what could not be measured says why, and is not `ok`.
 """
 
@@ -40,7 +42,7 @@ Target = AtLeast | AtMost
 class Figure:
     """`runs` are the single measurements; `against` names what it is compared with and that one's median, where there is one.
 
-    No target: the figure is reported beside the others and judges nothing.
+    `absolute`: the target that the figure had on the machine of its day. It is printed and judges nothing.
     """
 
     bench: str
@@ -50,6 +52,7 @@ class Figure:
     target: Target | None = None
     against: dict[str, float] = field(default_factory=dict)
     note: str = ""
+    absolute: Target | None = None
 
     @property
     def median(self) -> float:
@@ -69,6 +72,8 @@ class Figure:
             "target": str(self.target) if self.target else None,
             "ok": self.ok,
         }
+        if self.absolute:
+            told["absolute"] = f"{self.absolute} on the machine of that day"
         if self.against:
             told["against"] = {name: _rounded(value) for name, value in self.against.items()}
         return told | ({"note": self.note} if self.note else {})
@@ -88,6 +93,14 @@ class NotRun:
 
 
 Row = Figure | NotRun
+
+
+def compare(absolute: Figure, baseline: Sequence[float], name: str, target: Target) -> list[Row]:
+    """The ratio of each round over the baseline of that round, which is judged, and the absolute figure beside it. The name says
+    what the baseline does; its runs are in the unit of the figure, as many as the figure has."""
+    ratios = [measured / bare for measured, bare in zip(absolute.runs, baseline, strict=True)]
+    against = {f"{name}, {absolute.unit}": median(baseline)}
+    return [Figure(absolute.bench, f"{absolute.metric}, over {name}", "x", ratios, target, against), absolute]
 
 
 def _rounded(value: float) -> float:

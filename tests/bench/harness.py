@@ -66,14 +66,32 @@ def child(module: str, request: Mapping[str, Any], *, env: Mapping[str, str] | N
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@contextmanager
+def background(module: str, request: Mapping[str, Any], *, env: Mapping[str, str] | None = None) -> Iterator[dict[str, Any]]:
+    """A child that runs until the block ends. Its answer is the first line that it writes, once it is ready."""
+    environment = {**os.environ, **(env or {})}
+    command = [sys.executable, "-m", module]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=project_root(), env=environment) as process:
+        assert process.stdin is not None and process.stdout is not None
+        try:
+            process.stdin.write(json.dumps(request).encode())
+            process.stdin.close()
+            line = next((line for line in process.stdout if line.strip()), None)
+            if line is None:
+                raise RuntimeError(f"{module} ended before it was ready")
+            yield json.loads(line)
+        finally:
+            process.kill()
+
+
 def request() -> dict[str, Any]:
-    """In the child: what it was asked."""
+    """Read, in the child, what it was asked."""
     asked: dict[str, Any] = json.loads(sys.stdin.read())
     return asked
 
 
 def answer(told: Mapping[str, Any]) -> None:
-    """In the child: the last line."""
+    """Write, in the child, the line that its parent waits for."""
     sys.stdout.write("\n" + json.dumps(told) + "\n")
     sys.stdout.flush()
 

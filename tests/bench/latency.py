@@ -1,37 +1,80 @@
-"""latency: from the POST's first byte to the case standing in the queue's view, at a steady rate, everything running."""
+"""latency: from the POST's first byte to the case standing in the queue's view, at a steady rate, everything running.
+
+The baseline is a chain of bare poll loops, a process each, with as many appends as a signal waits for; it runs beside, and idles
+while the pipeline is measured, as the pipeline does while the chain is.
+"""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from tests.bench.figures import AtMost, Figure, Row
-from tests.bench.harness import Setting, child, stack_env
+from deploy.local.stack import Stack
+from tests.bench import bare
+from tests.bench.figures import AtMost, Figure, Row, compare
+from tests.bench.harness import Setting, background, child, stack_env
 
 RATES = ((200, 4000), (1, 40))
 """Signals a second, and how many."""
+TARGETS = {
+    200: {"p50": (AtMost(100), AtMost(60)), "p99": (AtMost(100), AtMost(250))},
+    1: {"p50": (AtMost(100), AtMost(60)), "p99": (AtMost(100), AtMost(250))},
+}
+"""By rate: over the chain, and absolute on the machine of that day."""
 WARM = 3000
 """As many before, at the highest rate: in the first seconds the broker's JVM compiles what it then runs, on the same cores."""
 
 
+BARE = "a bare chain"
+STAGES = (
+    ("assess", "bare.submitted", ("bare.assessed", "bare.actions")),
+    ("track", "bare.actions", ("bare.changed",)),
+    ("project", "bare.changed", ()),
+)
+"""The stages of the chain: the way of a signal in the pipeline, with as many appends one after the other."""
+
+
 def run(setting: Setting) -> list[Row]:
-    found: dict[tuple[int, str], list[float]] = {}
-    with setting.stack("latency") as stack:
-        url = stack.gateway_url
-        measure(url, stack_env(stack), 200, setting.size(WARM, 20), 990)
+    times: dict[tuple[int, str, str], list[float]] = {}
+    with setting.stack("latency") as stack, chain(stack) as request:
+        env = stack_env(stack)
+        requests = {"": {"url": stack.gateway_url}, "bare ": request}
+        for one in requests.values():
+            measure(one, env, 200, setting.size(WARM, 20), 990)
         for number in range(setting.runs):
             for rate, full in RATES:
-                told = measure(url, stack_env(stack), rate, setting.size(full, 4), number * 10 + rate)
-                for name in ("p50", "p99"):
-                    found.setdefault((rate, name), []).append(told[name])
-                setting.said(f"latency: run {number + 1} at {rate}/s: p50 {told['p50']:.0f} ms, p99 {told['p99']:.0f} ms")
-    limits = {"p50": AtMost(60), "p99": AtMost(250)}
-    return [
-        Figure("latency", f"POST to visible in the queue at {rate}/s, {name}", "ms", runs, limits[name])
-        for (rate, name), runs in found.items()
-    ]
+                for name, one in requests.items():
+                    told = measure(one, env, rate, setting.size(full, 4), number * 10 + rate)
+                    for part in ("p50", "p99"):
+                        times.setdefault((rate, part, name), []).append(told[part])
+                    setting.said(f"latency: run {number + 1} at {rate}/s: {name}p50 {told['p50']:.0f}, p99 {told['p99']:.0f} ms")
+    rows: list[Row] = []
+    for rate, _ in RATES:
+        for part, (target, absolute) in TARGETS[rate].items():
+            metric = f"POST to visible in the queue at {rate}/s, {part}"
+            figure = Figure("latency", metric, "ms", times[rate, part, ""], absolute=absolute)
+            rows += compare(figure, times[rate, part, "bare "], BARE, target)
+    return rows
 
 
-def measure(url: str, env: dict[str, str], rate: int, count: int, seed: int) -> dict[str, float]:
-    asked: dict[str, Any] = {"url": url, "rate": rate, "count": count, "seed": seed}
+@contextmanager
+def chain(stack: Stack) -> Iterator[dict[str, str]]:
+    """The bare stages at work; what the child that measures must know of them."""
+    asyncio.run(_make_topics(stack))
+    with ExitStack() as running:
+        for name, source, sinks in STAGES:
+            request = {"source": source, "sinks": sinks, "name": name}
+            running.enter_context(background("tests.bench.bare_stage", request, env=stack_env(stack)))
+        yield {"topic": STAGES[0][1], "last": STAGES[-1][0]}
+
+
+async def _make_topics(stack: Stack) -> None:
+    await bare.make_topics(stack.kafka_bootstrap, [source for _, source, _ in STAGES])
+
+
+def measure(request: Mapping[str, str], env: dict[str, str], rate: int, count: int, seed: int) -> dict[str, float]:
+    asked: dict[str, Any] = {**request, "rate": rate, "count": count, "seed": seed}
     told: dict[str, float] = child("tests.bench.latency_child", asked, env=env)
     return told

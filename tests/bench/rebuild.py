@@ -1,4 +1,7 @@
-"""rebuild: facts/s from the log into an empty Redis, all stages, through the restore barrier itself, in one process."""
+"""rebuild: facts/s from the log into an empty Redis, all stages, through the restore barrier itself, in one process.
+
+The baseline reads the same records, each as often as a stage folds it, and does nothing with them (`bare_read.py`).
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,8 @@ from typing import Any
 from deploy.local.stack import Stack
 from deploy.verify.run import settings_of
 from deploy.verify.wait_idle import wait_quiet
-from tests.bench.figures import AtLeast, Figure, Row
+from stream_processors.topology import all_stages
+from tests.bench.figures import AtLeast, Figure, Row, compare
 from tests.bench.harness import Setting, child, stack_env
 from tests.bench.stage_rate import fill
 
@@ -17,7 +21,7 @@ SIGNALS = 60_000
 
 
 def run(setting: Setting) -> list[Row]:
-    rates = []
+    rates, bare_rates = [], []
     folded = 0
     with setting.stack("rebuild", services=("kafka", "redis", "workers")) as stack:
         fill(stack, "signals", setting.size(SIGNALS, 600), 1)
@@ -29,9 +33,21 @@ def run(setting: Setting) -> list[Row]:
             told = _rebuilt(stack)
             folded = sum(told["folded"].values())
             rates.append(folded / told["seconds"])
-            setting.said(f"rebuild: run {number + 1}: {folded} facts at {rates[-1]:,.0f}/s")
+            bare_rates.append(_read(stack, folded))
+            setting.said(f"rebuild: run {number + 1}: {folded} facts at {rates[-1]:,.0f}/s, read alone {bare_rates[-1]:,.0f}/s")
     note = f"{folded} facts: what assess, track and project fold (project folds both streams)"
-    return [Figure("rebuild", "facts from the log into an empty Redis", "facts/s", rates, AtLeast(10_000), note=note)]
+    target = AtLeast(10_000)
+    rate = Figure("rebuild", "facts from the log into an empty Redis", "facts/s", rates, note=note, absolute=target)
+    return compare(rate, bare_rates, "reading them alone", AtLeast(0.01))
+
+
+def _read(stack: Stack, folded: int) -> float:
+    """Facts a second when they are read as often, and nothing is done with them."""
+    topics = [(stream.topic.name, stream.topic.partitions) for stage in all_stages(()).values() for stream in stage.streams]
+    told = child("tests.bench.bare_read", {"topics": topics}, env=stack_env(stack))
+    if told["records"] < folded:
+        raise RuntimeError(f"{told['records']} records were read, {folded} were folded")
+    return float(told["records"] / told["seconds"])
 
 
 def _rebuilt(stack: Stack) -> dict[str, Any]:

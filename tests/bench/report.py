@@ -19,6 +19,14 @@ HEAD = """# Benchmarks
 What `python -m tests.bench` printed, medians; the single runs stand beside them. Two cores for everything: broker, Redis,
 workers, gateway and the load, which comes from a process of its own over loopback. Take them yourself: `make bench`, or
 `python -m tests.bench NAME --json`.
+
+A rate and a time are judged as a ratio (`x`) over a baseline: a bare program that does the same work without our rules, measured
+by the same run, in turns with it. A slow machine slows both, and the ratio stays. A rate must be at least, a time at most that.
+The absolute figure stands in the next row, with the target that it had on the machine of that day, which judges nothing any more.
+Absolute bounds remain where they do not depend on the machine's speed: bytes, resident memory, flatness, counts, shares found,
+and updates that are held back on purpose.
+
+`make bench-compare AGAINST=<commit>` takes the fast ones on two commits in turns and fails when one got slower by 5 %.
 """
 
 
@@ -48,7 +56,7 @@ def _row(row: Mapping[str, Any]) -> str:
     note = f" ({row['note']})" if row.get("note") else ""
     runs = ", ".join(_number(one) for one in row["runs"])
     verdict = "" if row["target"] is None else ("met" if row["ok"] else "**not met**")
-    target = (row["target"] or "").replace(">=", "≥").replace("<=", "≤")
+    target = (row["target"] or row.get("absolute") or "").replace(">=", "≥").replace("<=", "≤")
     return f"| {row['metric']}{against}{note} | {_number(row['median'])} {row['unit']} | {target} | {verdict} | {runs} |"
 
 

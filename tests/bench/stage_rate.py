@@ -17,6 +17,7 @@ from stream_processors.runtime.log import KafkaLog
 from tests.bench.harness import child, stack_env
 
 LIMIT_S = 300.0
+BARE = "a bare poll loop"
 
 
 def fill(stack: Stack, what: str, count: int, seed: int) -> int:
@@ -42,6 +43,20 @@ def work_off(stack: Stack, worker: str, source: Topic, facts: Topic) -> float:
     finally:
         stack.stop_one(worker)
     return asyncio.run(_rate(stack, facts, before))
+
+
+def bare_rate(stack: Stack, source: Topic, starts: Mapping[int, int]) -> float:
+    """Records a second of a bare poll loop (`bare_stage.py`) over what the source has from these positions on."""
+    asked = {
+        "source": source.name,
+        "sinks": ["bare.facts"],
+        "name": "rate",
+        "passes": 3,
+        "starts": starts,
+        "ends": asyncio.run(ends(stack, source)),
+    }
+    told = child("tests.bench.bare_stage", asked, env=stack_env(stack))
+    return float(told["records"] / told["seconds"])
 
 
 async def _until_level(stack: Stack, source: Topic, facts: Topic) -> None:

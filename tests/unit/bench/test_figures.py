@@ -9,7 +9,7 @@ import typer
 from typer.testing import CliRunner
 
 from tests.bench import main
-from tests.bench.figures import AtLeast, AtMost, Figure, NotRun, Row
+from tests.bench.figures import AtLeast, AtMost, Figure, NotRun, Row, compare
 from tests.bench.harness import Setting
 
 
@@ -39,6 +39,21 @@ def test_a_line_holds_what_was_measured_and_what_it_had_to_be():
         "ok": True,
         "against": {"stock": 790},
     }
+
+
+def test_a_ratio_is_of_one_round_and_judged_and_the_absolute_figure_stands_beside_it():
+    """The second round fell into a slow phase of the machine."""
+    rate = Figure("assess", "one process", "signals/s", [5000, 2000, 5200], note="n", absolute=AtLeast(9000))
+    ratio, absolute = compare(rate, [10_000, 4000, 10_000], "a bare loop", AtLeast(0.5))
+    assert (ratio.ok, absolute.ok) == (True, True)
+    told = ratio.as_json()
+    assert told["metric"] == "one process, over a bare loop"
+    assert (told["unit"], told["runs"], told["target"]) == ("x", [0.5, 0.5, 0.52], ">= 0.5")
+    assert told["against"] == {"a bare loop, signals/s": 10_000}
+    assert absolute.as_json()["absolute"] == ">= 9000 on the machine of that day"
+    assert absolute.as_json()["target"] is None
+    with pytest.raises(ValueError):
+        compare(rate, [10_000], "a bare loop", AtLeast(0.5))
 
 
 def bench(rows: list[Row] | Exception, monkeypatch: pytest.MonkeyPatch) -> tuple[int, list[dict[str, object]]]:

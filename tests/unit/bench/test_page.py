@@ -26,3 +26,8 @@ def test_each_figure_stands_once_with_the_last_that_was_taken() -> None:
 def test_a_target_that_is_not_met_is_said() -> None:
     text = page(_lines(Figure("memory", "Redis", "bytes", [1600.0], AtMost(1500))), [])
     assert "| Redis | 1,600 bytes | ≤ 1500 | **not met** | 1,600 |" in text
+
+
+def test_a_target_of_another_day_is_printed_and_judges_nothing() -> None:
+    text = page(_lines(Figure("assess", "rate", "signals/s", [900.0], absolute=AtLeast(5000))), [])
+    assert "| rate | 900 signals/s | ≥ 5000 on the machine of that day |  | 900 |" in text
