@@ -104,4 +104,4 @@ def compare(absolute: Figure, baseline: Sequence[float], name: str, target: Targ
 
 
 def _rounded(value: float) -> float:
-    return round(value, 3) if abs(value) < 100 else round(value)
+    return round(value, 4 if abs(value) < 1 else 3) if abs(value) < 100 else round(value)
