@@ -72,56 +72,39 @@ class OrderKindSpec(NamedTuple):
 
 
 K = OrderKind
-# A line says what a kind is, the next one how it meets others, the last one what comes of it.
 ORDER_KINDS: dict[OrderKind, OrderKindSpec] = {
     spec.kind: spec
     for spec in (
-        OrderKindSpec(
-            K.STOP_PAYMENT, holds_money=True, pays_back=False, is_takedown=False, is_letter=False, is_reversible=True,
-            is_about_another=False, is_compared=True, replaces=None, paid_from=None, counts_for_units=False,
-            reversal=Reversal("stop_payment", "release", requires_order=True), figures=MoneyFigures("stops", "stopped_minor"),
-        ),
-        OrderKindSpec(
-            K.FREEZE, holds_money=True, pays_back=False, is_takedown=False, is_letter=False, is_reversible=True,
-            is_about_another=False, is_compared=False, replaces=K.STOP_PAYMENT, paid_from=None, counts_for_units=False,
-            reversal=Reversal("freeze", "release", requires_order=True), figures=MoneyFigures("freezes", "frozen_minor"),
-        ),
-        OrderKindSpec(
-            K.RELEASE, holds_money=False, pays_back=False, is_takedown=False, is_letter=False, is_reversible=False,
-            is_about_another=True, is_compared=False, replaces=None, paid_from=None, counts_for_units=False,
-            reversal=None, figures=None,
-        ),
-        OrderKindSpec(
-            K.RETURN_FUNDS, holds_money=False, pays_back=True, is_takedown=False, is_letter=False, is_reversible=False,
-            is_about_another=True, is_compared=False, replaces=None, paid_from=K.FREEZE, counts_for_units=False,
-            reversal=Reversal("return_of_funds", "review_payout", requires_order=True),
-            figures=MoneyFigures("returns", "returned_minor"),
-        ),
-        OrderKindSpec(
-            K.SUSPEND_NUMBER, holds_money=False, pays_back=False, is_takedown=False, is_letter=False, is_reversible=True,
-            is_about_another=False, is_compared=False, replaces=None, paid_from=None, counts_for_units=False,
-            reversal=Reversal("number_suspension", "restore_number", requires_order=True), figures=None,
-        ),
-        OrderKindSpec(
-            K.BLOCK_DOMAIN, holds_money=False, pays_back=False, is_takedown=True, is_letter=False, is_reversible=True,
-            is_about_another=False, is_compared=False, replaces=None, paid_from=None, counts_for_units=False,
-            reversal=Reversal("domain_blocking", "unblock", requires_order=True), figures=None,
-        ),
-        OrderKindSpec(
-            K.BLOCK_APP, holds_money=False, pays_back=False, is_takedown=True, is_letter=False, is_reversible=True,
-            is_about_another=False, is_compared=False, replaces=None, paid_from=None, counts_for_units=False,
-            reversal=Reversal("app_blocking", "unblock", requires_order=True), figures=None,
-        ),
-        OrderKindSpec(
-            K.REQUEST_INFORMATION, holds_money=False, pays_back=False, is_takedown=False, is_letter=True, is_reversible=False,
-            is_about_another=False, is_compared=False, replaces=None, paid_from=None, counts_for_units=False,
-            reversal=None, figures=None,
-        ),
-        OrderKindSpec(
-            K.SUPERVISION_LETTER, holds_money=False, pays_back=False, is_takedown=False, is_letter=True, is_reversible=False,
-            is_about_another=False, is_compared=False, replaces=None, paid_from=None, counts_for_units=True,
-            reversal=None, figures=None,
-        ),
+        OrderKindSpec(K.STOP_PAYMENT, holds_money=True, pays_back=False, is_takedown=False, is_letter=False,
+            is_reversible=True, is_about_another=False, is_compared=True, replaces=None, paid_from=None,
+            reversal=Reversal("stop_payment", "release", requires_order=True),
+                        counts_for_units=False, figures=MoneyFigures("stops", "stopped_minor")),
+        OrderKindSpec(K.FREEZE, holds_money=True, pays_back=False, is_takedown=False, is_letter=False,
+            is_reversible=True, is_about_another=False, is_compared=False, replaces=K.STOP_PAYMENT, paid_from=None,
+            reversal=Reversal("freeze", "release", requires_order=True),
+                        counts_for_units=False, figures=MoneyFigures("freezes", "frozen_minor")),
+        OrderKindSpec(K.RELEASE, holds_money=False, pays_back=False, is_takedown=False, is_letter=False,
+            is_reversible=False, is_about_another=True, is_compared=False, replaces=None, paid_from=None,
+            counts_for_units=False, reversal=None, figures=None),
+        OrderKindSpec(K.RETURN_FUNDS, holds_money=False, pays_back=True, is_takedown=False, is_letter=False,
+            is_reversible=False, is_about_another=True, is_compared=False, replaces=None, paid_from=K.FREEZE,
+            counts_for_units=False, reversal=Reversal("return_of_funds", "review_payout", requires_order=True),
+            figures=MoneyFigures("returns", "returned_minor")),
+        OrderKindSpec(K.SUSPEND_NUMBER, holds_money=False, pays_back=False, is_takedown=False, is_letter=False,
+            is_reversible=True, is_about_another=False, is_compared=False, replaces=None, paid_from=None,
+            counts_for_units=False, reversal=Reversal("number_suspension", "restore_number", requires_order=True), figures=None),
+        OrderKindSpec(K.BLOCK_DOMAIN, holds_money=False, pays_back=False, is_takedown=True, is_letter=False,
+            is_reversible=True, is_about_another=False, is_compared=False, replaces=None, paid_from=None,
+            counts_for_units=False, reversal=Reversal("domain_blocking", "unblock", requires_order=True), figures=None),
+        OrderKindSpec(K.BLOCK_APP, holds_money=False, pays_back=False, is_takedown=True, is_letter=False,
+            is_reversible=True, is_about_another=False, is_compared=False, replaces=None, paid_from=None,
+            counts_for_units=False, reversal=Reversal("app_blocking", "unblock", requires_order=True), figures=None),
+        OrderKindSpec(K.REQUEST_INFORMATION, holds_money=False, pays_back=False, is_takedown=False, is_letter=True,
+            is_reversible=False, is_about_another=False, is_compared=False, replaces=None, paid_from=None,
+            counts_for_units=False, reversal=None, figures=None),
+        OrderKindSpec(K.SUPERVISION_LETTER, holds_money=False, pays_back=False, is_takedown=False, is_letter=True,
+            is_reversible=False, is_about_another=False, is_compared=False, replaces=None, paid_from=None,
+            counts_for_units=True, reversal=None, figures=None),
     )
 }  # fmt: skip
 

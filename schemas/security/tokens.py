@@ -9,6 +9,7 @@ import hmac
 from binascii import b2a_base64
 
 from schemas.security.keyring import Keyring
+from schemas.signals.indicators import MATCHED_AS
 
 _SEPARATOR = "\x1f"
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
@@ -28,7 +29,7 @@ class Tokenizer:
     def subject(self, kind: str, value: str) -> str:
         """The token of an indicator. A card and an account of the same number are one thing: banks report cards, payment
         institutions accounts."""
-        return self.token("account" if kind == "card" else kind, value)
+        return self.token(MATCHED_AS.get(kind, kind), value)
 
     def lasting(self, *parts: str) -> str:
         """22 characters that stay the same when another key becomes the current one: by the oldest, which is never removed."""

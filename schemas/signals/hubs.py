@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, StringConstraints, model_validator
 
 from schemas.common import PartyId, Strict
-from schemas.signals.indicators import IndicatorKind
+from schemas.signals.indicators import MATCHED_AS, IndicatorKind
 from schemas.signals.indicators.derived import derive
 from schemas.signals.subjects import Named
 
@@ -79,7 +79,7 @@ class Hubs(Strict):
 
 def _thing(kind: str, value: str) -> tuple[str, str]:
     """A card and an account of one number are one thing."""
-    return (IndicatorKind.ACCOUNT if kind == IndicatorKind.CARD else kind, value)
+    return (MATCHED_AS.get(kind, kind), value)
 
 
 NO_HUBS = Hubs(most_primaries=None)

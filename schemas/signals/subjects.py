@@ -12,7 +12,7 @@ from typing import ClassVar, Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 from schemas.common import Name, Sealed, Stored, Strict
-from schemas.signals.indicators import LONGEST, IndicatorKind, canonical, is_placeholder, is_placeholder_text
+from schemas.signals.indicators import LONGEST, MATCHED_AS, SPECS, IndicatorKind, canonical, is_placeholder, is_placeholder_text
 from schemas.signals.indicators.memo import ENTRIES
 from schemas.signals.indicators.memo import LONGEST as LONGEST_REMEMBERED
 
@@ -69,15 +69,15 @@ def is_malformed(value: str) -> bool:
     return isinstance(value, UnmatchedText) and value.unmatched == "malformed"
 
 
-_ONE_NUMBER = dict.fromkeys((IndicatorKind.ACCOUNT, IndicatorKind.CARD), (IndicatorKind.ACCOUNT, IndicatorKind.CARD))
-"""Kinds whose equal numbers are one thing."""
+_MATCHED_WITH = {kind: tuple(IndicatorKind(other) for other in SPECS if MATCHED_AS[other] == MATCHED_AS[kind]) for kind in SPECS}
+"""Kind -> the kinds whose equal values are one thing with its own."""
 
 
 def unmatched_as(kind: IndicatorKind, value: str, listed: Placeholders = NO_PLACEHOLDERS) -> Unmatched | None:
     """Why a value that `read_value` gave is matched with nothing; None when it is matched. `listed`: the policy's own."""
     if isinstance(value, UnmatchedText):
         return value.unmatched
-    return "placeholder" if any(value in listed.get(equal_kind, ()) for equal_kind in _ONE_NUMBER.get(kind, (kind,))) else None
+    return "placeholder" if any(value in listed.get(equal_kind, ()) for equal_kind in _MATCHED_WITH[kind]) else None
 
 
 class Named(Strict):

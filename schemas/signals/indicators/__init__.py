@@ -26,13 +26,13 @@ from schemas.signals.indicators import (
     ip,
     merchant,
     phone,
+    placeholder,
     resident_id,
     sim,
     url,
     uscc,
     wallet,
 )
-from schemas.signals.indicators.placeholder import is_placeholder as is_placeholder
 from schemas.signals.indicators.placeholder import is_placeholder_text as is_placeholder_text
 
 LONGEST = 2048
@@ -65,49 +65,65 @@ def _no_advice(value: str) -> tuple[str, ...]:
     return ()
 
 
+def _is_never(value: str) -> bool:
+    return False
+
+
 class IndicatorSpec(NamedTuple):
     """Everything that depends on a kind. `canonical` gives the one form of a value, ValueError says what is wrong with it;
-    `advisories` what a sender may want to look at again. `holds_money`: it may be an end of a transfer. `is_line`: it may be an
-    end of a call or message. `is_tool`: it is a tool of the crime, so that a confirmed case confirms it wherever it is named."""
+    `advisories` what a sender may want to look at again, `stands_for_none` whether a canonical value says that there is none.
+    `matched_as`: the kind whose equal values are the same thing (banks report cards, payment institutions accounts).
+    `holds_money`: it may be an end of a transfer. `is_line`: it may be an end of a call or message. `is_tool`: it is a tool of
+    the crime, so that a confirmed case confirms it wherever it is named."""
 
     kind: IndicatorKind
     canonical: Callable[[str], str]
     advisories: Callable[[str], tuple[str, ...]]
+    stands_for_none: Callable[[str], bool]
+    matched_as: IndicatorKind
     holds_money: bool
     is_line: bool
     is_tool: bool
 
 
+K = IndicatorKind
 SPECS: dict[str, IndicatorSpec] = {
     spec.kind: spec
     for spec in (
-        IndicatorSpec(
-            IndicatorKind.ACCOUNT, account.canonical, account.advisories, holds_money=True, is_line=False, is_tool=False
-        ),
-        IndicatorSpec(IndicatorKind.CARD, card.canonical, card.advisories, holds_money=True, is_line=False, is_tool=False),
-        IndicatorSpec(IndicatorKind.WALLET, wallet.canonical, wallet.advisories, holds_money=True, is_line=False, is_tool=False),
-        IndicatorSpec(IndicatorKind.MERCHANT, merchant.canonical, _no_advice, holds_money=True, is_line=False, is_tool=False),
-        IndicatorSpec(IndicatorKind.PHONE, phone.canonical, phone.advisories, holds_money=True, is_line=True, is_tool=True),
-        IndicatorSpec(IndicatorKind.SIM, sim.canonical, sim.advisories, holds_money=False, is_line=True, is_tool=True),
-        IndicatorSpec(IndicatorKind.IMSI, imsi.canonical, _no_advice, holds_money=False, is_line=True, is_tool=True),
-        IndicatorSpec(IndicatorKind.IMEI, imei.canonical, _no_advice, holds_money=False, is_line=True, is_tool=True),
-        IndicatorSpec(IndicatorKind.DEVICE, device.canonical, _no_advice, holds_money=False, is_line=False, is_tool=True),
-        IndicatorSpec(IndicatorKind.HANDLE, handle.canonical, handle.advisories, holds_money=True, is_line=True, is_tool=True),
-        IndicatorSpec(
-            IndicatorKind.RESIDENT_ID,
-            resident_id.canonical,
-            resident_id.advisories,
-            holds_money=False,
-            is_line=False,
-            is_tool=False,
-        ),
-        IndicatorSpec(IndicatorKind.USCC, uscc.canonical, uscc.advisories, holds_money=False, is_line=False, is_tool=False),
-        IndicatorSpec(IndicatorKind.APP, app.canonical, _no_advice, holds_money=False, is_line=False, is_tool=True),
-        IndicatorSpec(IndicatorKind.URL, url.canonical, url.advisories, holds_money=False, is_line=False, is_tool=True),
-        IndicatorSpec(IndicatorKind.DOMAIN, domain.canonical, domain.advisories, holds_money=False, is_line=False, is_tool=True),
-        IndicatorSpec(IndicatorKind.IP, ip.canonical, ip.advisories, holds_money=False, is_line=False, is_tool=True),
+        IndicatorSpec(K.ACCOUNT, account.canonical, account.advisories, placeholder.is_filler_number,
+            matched_as=K.ACCOUNT, holds_money=True, is_line=False, is_tool=False),
+        IndicatorSpec(K.CARD, card.canonical, card.advisories, placeholder.is_filler_number,
+            matched_as=K.ACCOUNT, holds_money=True, is_line=False, is_tool=False),
+        IndicatorSpec(K.WALLET, wallet.canonical, wallet.advisories, placeholder.is_burnt,
+            matched_as=K.WALLET, holds_money=True, is_line=False, is_tool=False),
+        IndicatorSpec(K.MERCHANT, merchant.canonical, _no_advice, placeholder.is_filler_merchant,
+            matched_as=K.MERCHANT, holds_money=True, is_line=False, is_tool=False),
+        IndicatorSpec(K.PHONE, phone.canonical, phone.advisories, placeholder.is_message_centre,
+            matched_as=K.PHONE, holds_money=True, is_line=True, is_tool=True),
+        IndicatorSpec(K.SIM, sim.canonical, sim.advisories, placeholder.is_filler_sim,
+            matched_as=K.SIM, holds_money=False, is_line=True, is_tool=True),
+        IndicatorSpec(K.IMSI, imsi.canonical, _no_advice, placeholder.is_filler_imsi,
+            matched_as=K.IMSI, holds_money=False, is_line=True, is_tool=True),
+        IndicatorSpec(K.IMEI, imei.canonical, _no_advice, placeholder.is_filler_imei,
+            matched_as=K.IMEI, holds_money=False, is_line=True, is_tool=True),
+        IndicatorSpec(K.DEVICE, device.canonical, _no_advice, placeholder.is_shared_device,
+            matched_as=K.DEVICE, holds_money=False, is_line=False, is_tool=True),
+        IndicatorSpec(K.HANDLE, handle.canonical, handle.advisories, placeholder.is_filler_handle,
+            matched_as=K.HANDLE, holds_money=True, is_line=True, is_tool=True),
+        IndicatorSpec(K.RESIDENT_ID, resident_id.canonical, resident_id.advisories, placeholder.is_filler_id,
+            matched_as=K.RESIDENT_ID, holds_money=False, is_line=False, is_tool=False),
+        IndicatorSpec(K.USCC, uscc.canonical, uscc.advisories, placeholder.is_filler_number,
+            matched_as=K.USCC, holds_money=False, is_line=False, is_tool=False),
+        IndicatorSpec(K.APP, app.canonical, _no_advice, _is_never,
+            matched_as=K.APP, holds_money=False, is_line=False, is_tool=True),
+        IndicatorSpec(K.URL, url.canonical, url.advisories, placeholder.is_no_url,
+            matched_as=K.URL, holds_money=False, is_line=False, is_tool=True),
+        IndicatorSpec(K.DOMAIN, domain.canonical, domain.advisories, placeholder.is_no_host,
+            matched_as=K.DOMAIN, holds_money=False, is_line=False, is_tool=True),
+        IndicatorSpec(K.IP, ip.canonical, ip.advisories, placeholder.is_no_address,
+            matched_as=K.IP, holds_money=False, is_line=False, is_tool=True),
     )
-}
+}  # fmt: skip
 """By kind, in the order of the primary subject."""
 
 KINDS: dict[str, Callable[[str], str]] = {kind: spec.canonical for kind, spec in SPECS.items()}
@@ -119,6 +135,16 @@ RANK: dict[str, int] = {kind: rank for rank, kind in enumerate(SPECS)}
 def kinds_where(holds: Callable[[IndicatorSpec], bool]) -> frozenset[str]:
     """The kinds of which something holds, by their wire names."""
     return frozenset(spec.kind.value for spec in SPECS.values() if holds(spec))
+
+
+MATCHED_AS: dict[str, str] = {kind: spec.matched_as.value for kind, spec in SPECS.items()}
+"""Kind -> the kind under which its values are matched."""
+
+
+def is_placeholder(kind: str, value: str) -> bool:
+    """Whether a canonical value of this kind stands for "none". `imei` `000000000000000` does."""
+    spec = SPECS.get(kind)
+    return (spec is not None and spec.stands_for_none(value)) or placeholder.is_word(value)
 
 
 def canonical(kind: str, text: str) -> str:

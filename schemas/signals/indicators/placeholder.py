@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable
 from hashlib import md5, sha1, sha256
 from urllib.parse import urlsplit
 
@@ -67,19 +66,14 @@ _NO_HOST = re.compile(
 )
 
 
-def is_placeholder(kind: str, value: str) -> bool:
-    """Whether a canonical value of this kind stands for "none". `imei` `000000000000000` does."""
-    check = _CHECKS.get(kind)
-    return (check is not None and check(value)) or _is_word(value)
-
-
 def is_placeholder_text(text: str) -> bool:
     """Whether a text as it was sent stands for "none", whatever its kind: `UNKNOWN`, `N/A`, `无`, `000`, `-`, blanks."""
     plain = fold(text)
-    return plain == _DATABASE_NULL or _is_word(plain) or (len(key := _NOISE.sub("", plain)) >= _FEWEST and _is_filler(key))
+    return plain == _DATABASE_NULL or is_word(plain) or (len(key := _NOISE.sub("", plain)) >= _FEWEST and _is_filler(key))
 
 
-def _is_word(text: str) -> bool:
+def is_word(text: str) -> bool:
+    """Whether it is a word for "none" in whatever kind, or nothing but zeros or marks."""
     if _OWN_DIGIT.search(text):
         return False  # no word has one, nor have zeros: that decides nearly every value in a tenth of the time
     key = _NOISE.sub("", text).casefold()
@@ -91,53 +85,53 @@ def _is_filler(digits: str) -> bool:
     return len(set(digits)) == 1 or any(digits in run for run in _RUNS)
 
 
-def _is_filler_number(value: str) -> bool:
+def is_filler_number(value: str) -> bool:
     return value.isdigit() and _is_filler(value)
 
 
-def _is_filler_imei(value: str) -> bool:
+def is_filler_imei(value: str) -> bool:
     return _is_filler(value[:14]) or value[:14] in _EMULATOR
 
 
-def _is_filler_imsi(value: str) -> bool:
+def is_filler_imsi(value: str) -> bool:
     return _is_filler(value) or not value[3:].strip("0") or value in _EMULATOR
 
 
-def _is_filler_sim(value: str) -> bool:
+def is_filler_sim(value: str) -> bool:
     return len(set(value[4:])) == 1 or len(set(value[2:])) == 1
 
 
-def _is_message_centre(value: str) -> bool:
+def is_message_centre(value: str) -> bool:
     """The operators' message centre, which forms are filled in with. A number of many zeros is rare, dear and somebody's."""
     return value == "+8613800138000"
 
 
-def _is_shared_device(value: str) -> bool:
+def is_shared_device(value: str) -> bool:
     key = value.translate({ord("-"): None, ord(":"): None}).lower()
-    return len(set(key)) == 1 or key in _NO_MAC or key in _SHARED_DEVICES or key in _HASHED or _is_filler_number(key)
+    return len(set(key)) == 1 or key in _NO_MAC or key in _SHARED_DEVICES or key in _HASHED or is_filler_number(key)
 
 
-def _is_filler_handle(value: str) -> bool:
+def is_filler_handle(value: str) -> bool:
     """`wechat:null`, `qq:0`, `qq:123456`."""
     handle = value.partition(":")[2]
-    return _is_word(handle) or (len(handle) >= _FEWEST and _is_filler_number(handle))
+    return is_word(handle) or (len(handle) >= _FEWEST and is_filler_number(handle))
 
 
-def _is_filler_merchant(value: str) -> bool:
+def is_filler_merchant(value: str) -> bool:
     number = value.rpartition(":")[2]
-    return _is_word(number) or _is_filler_number(number)
+    return is_word(number) or is_filler_number(number)
 
 
-def _is_filler_id(value: str) -> bool:
+def is_filler_id(value: str) -> bool:
     """The fifteen ones of before 1999 are a date and a province by chance."""
     return value.startswith("11111119111111111") or _is_filler(value[:17])
 
 
-def _is_no_host(host: str) -> bool:
+def is_no_host(host: str) -> bool:
     return _NO_HOST.fullmatch(host) is not None
 
 
-def _is_no_address(value: str) -> bool:
+def is_no_address(value: str) -> bool:
     try:
         address = ipaddress.ip_address(value)
     except ValueError:
@@ -145,15 +139,15 @@ def _is_no_address(value: str) -> bool:
     return address.is_unspecified or address.is_loopback or value == "255.255.255.255"
 
 
-def _is_no_url(value: str) -> bool:
+def is_no_url(value: str) -> bool:
     where = value.partition("://")[2].partition("/")[0]
     if where[-1:].isalpha():
-        return _is_no_host(where)  # a name without a port, as nearly all are
+        return is_no_host(where)  # a name without a port, as nearly all are
     host = urlsplit(value).hostname or ""
-    return _is_no_host(host) or _is_no_address(host)
+    return is_no_host(host) or is_no_address(host)
 
 
-def _is_burnt(value: str) -> bool:
+def is_burnt(value: str) -> bool:
     """The address of zeros, or one that nobody has the key of."""
     if value in _BURNT:
         return True
@@ -162,22 +156,3 @@ def _is_burnt(value: str) -> bool:
     if value.startswith("bc1"):
         return len(set(value[4:-6])) == 1
     return len(set(bitcoin.b58decode(value)[1:-4])) == 1
-
-
-_CHECKS: dict[str, Callable[[str], bool]] = {
-    "account": _is_filler_number,
-    "card": _is_filler_number,
-    "wallet": _is_burnt,
-    "merchant": _is_filler_merchant,
-    "phone": _is_message_centre,
-    "sim": _is_filler_sim,
-    "imsi": _is_filler_imsi,
-    "imei": _is_filler_imei,
-    "device": _is_shared_device,
-    "handle": _is_filler_handle,
-    "resident_id": _is_filler_id,
-    "uscc": _is_filler_number,
-    "url": _is_no_url,
-    "domain": _is_no_host,
-    "ip": _is_no_address,
-}
