@@ -292,15 +292,13 @@ def _signal(signal: JoinedSignal, sealer: Sealer) -> CaseSignalOut:
 
 
 _LOOP = ("clocks", "measures", "orders", "tasks", "objections", "transfers")
+_MADE = frozenset(("primary", "lapsed", "note", "signals", "phase", "moves", "links", *_LOOP))
+"""Fields of CaseOut that are made here. All others are copied from the field of the case that has the same name."""
 
 
 def case_out(case: Case, sealer: Sealer, now: datetime, *, complete: bool) -> CaseOut:
     """The case; `complete` with its signals and the note. What was done about it: gateway/cases/views.py."""
-    plain = {
-        name: getattr(case, name)
-        for name in CaseOut.model_fields
-        if name in Case.model_fields and name not in ("primary", "signals", *_LOOP)
-    }
+    plain = {name: getattr(case, name) for name in CaseOut.model_fields if name not in _MADE}
     return CaseOut(
         **plain,
         primary=subject_out(case.primary, case.primary_signal_id, sealer),
