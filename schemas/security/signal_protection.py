@@ -15,7 +15,7 @@ from schemas.security.sealing import Sealer
 from schemas.security.tokens import Tokenizer
 from schemas.signals.events import EventFact, Mention, mentions
 from schemas.signals.hubs import NO_HUBS, Hubs
-from schemas.signals.indicators import RANK, is_placeholder
+from schemas.signals.indicators import MATCHED_AS, RANK, is_placeholder
 from schemas.signals.indicators.derived import Derived, derive
 from schemas.signals.subjects import NO_PLACEHOLDERS, Indicator, Placeholders, Subject, unmatched_as
 from schemas.signals.submission import MAX_DERIVED, SignalIn, SubmittedSignal, Trust
@@ -54,6 +54,7 @@ def protect(
     name = signal_id(tokenizer, institution, reference)
     named = sorted(mentions(body.indicators, body.event), key=_order)
     contents = [tokenizer.token(mention.kind, mention.value) for mention in named]
+    plain = [_matched_token(mention, token, tokenizer) for mention, token in zip(named, contents, strict=True)]
     amount = body.at_stake()
     more = _more(body, tokenizer)
     content = "|".join(
@@ -68,8 +69,8 @@ def protect(
     )
     content_id = tokenizer.token("content", institution, content).partition(".")[2]
     body_id = _body_id(body, content_id, contact, tokenizer)
-    subjects = _subjects(named, listed, hubs, name, content_id, tokenizer, sealer)
-    content_id = _matched_content(content_id, named, subjects, tokenizer)
+    subjects = _subjects(named, plain, listed, hubs, name, content_id, tokenizer, sealer)
+    content_id = _matched_content(content_id, plain, subjects, tokenizer)
     if body.event is not None:
         more["event"] = _event(body, name, subjects, sealer)
     return SubmittedSignal.trusted(
@@ -92,14 +93,16 @@ def protect(
     )
 
 
-def _matched_content(
-    content_id: str, named: Sequence[Indicator | Mention], subjects: Sequence[Subject], tokenizer: Tokenizer
-) -> str:
-    """The name of a content as it is matched. Where a list or a placeholder has changed what its subjects are, or which is the
-    first, it is another one: the same content may stand in another partition by another list, and one must not take away what the
-    other added."""
-    plain = [tokenizer.subject(mention.kind, mention.value) for mention in named]
-    if [subject.token for subject in subjects[: len(named)]] == plain and not any(subject.hub for subject in subjects):
+def _matched_token(mention: Indicator | Mention, own_token: str, tokenizer: Tokenizer) -> str:
+    """What `tokenizer.subject` gives. A token costs as much as sealing, so the one of the own kind is not made again."""
+    return tokenizer.subject(mention.kind, mention.value) if mention.kind in MATCHED_AS else own_token
+
+
+def _matched_content(content_id: str, plain: Sequence[str], subjects: Sequence[Subject], tokenizer: Tokenizer) -> str:
+    """The name of a content as it is matched. `plain` are the tokens that no list has changed. Where a list or a placeholder has
+    changed what its subjects are, or which is the first, it is another one: the same content may stand in another partition by
+    another list, and one must not take away what the other added."""
+    if [subject.token for subject in subjects[: len(plain)]] == plain and not any(subject.hub for subject in subjects):
         return content_id
     matched = (subject.token + ("!" if subject.hub else "") for subject in subjects)
     return tokenizer.token("content", content_id, *matched).partition(".")[2]
@@ -107,6 +110,7 @@ def _matched_content(
 
 def _subjects(
     named: Sequence[Indicator | Mention],
+    plain: Sequence[str],
     listed: Placeholders,
     hubs: Hubs,
     name: str,
@@ -114,19 +118,17 @@ def _subjects(
     tokenizer: Tokenizer,
     sealer: Sealer,
 ) -> list[Subject]:
-    """What is named, in the order of `_rank`, and behind it what is derived from that. An unmatched thing has a token made of the
-    content: it is no other signal's, but a re-send's, which is found by it. Nothing is derived from it."""
+    """What is named, `plain` its tokens, in the order of `_rank`, and behind it what is derived from that. An unmatched thing has
+    a token made of the content: it is no other signal's, but a re-send's, which is found by it. Nothing is derived from it."""
     subjects, is_plain, derived = [], True, dict[Derived, None]()
-    for mention in named:
+    for mention, token in zip(named, plain, strict=True):
         unmatched = unmatched_as(mention.kind, mention.value, listed)
         hub = hubs.mark_of(mention.kind, mention.value) if unmatched is None else None
         is_plain &= unmatched is None and hub is None
         if unmatched is not None:
             token = tokenizer.token("unmatched", content_id, mention.kind, mention.role, mention.part or "", mention.value)
-        else:
-            token = tokenizer.subject(mention.kind, mention.value)
-            if mention.role == "suspect":
-                derived |= dict.fromkeys(derive(mention.kind, mention.value))
+        elif mention.role == "suspect":
+            derived |= dict.fromkeys(derive(mention.kind, mention.value))
         sealed = sealer.seal(mention.value, f"{name}/{token}")
         more: dict[str, Any] = {"unmatched": unmatched, "hub": hub}
         subjects.append(
