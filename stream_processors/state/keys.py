@@ -11,7 +11,7 @@ from typing import NamedTuple
 from zlib import crc32
 
 BUCKETS = 16
-FOLDS = 20
+FOLDS = 21
 """The version of what the folds make of a fact. Raise it when a fold or a key changes: an older state is folded anew."""
 RESTORING = "restoring "
 """Prefix of the stamp while a restore is under way: views are not answered, other workers' calls fail."""

@@ -3,7 +3,7 @@
 A recipient's keys lie in one bucket: `i` its notices by their offset in `notifications.issued.v1`, `u` those that it has not
 received, in drawers what a notice says (`b`) and what became of it (`y`). Invariant: marks may come in any order, twice, and
 before their notice; the state is the same (`mark` in lua/fold.lua takes an earliest or a latest), and received never becomes
-undone.
+undone. A notice that is issued again, at another time, is the same notice: it waits once, and what became of it stays.
 """
 
 from __future__ import annotations

@@ -249,6 +249,7 @@ class _Keys:
         if member not in kept:
             kept[member] = place
             state = self.values.get(f"y:{name}", bytes(48))
+            self._no_longer_waits(unread, member, name)
             if not any(state[:6]) and not any(state[12:18]):
                 self.values.setdefault(unread, {})[member] = place
                 self.live_until(unread, ends)
@@ -259,6 +260,11 @@ class _Keys:
                 del kept[oldest]
                 self.values.get(unread, {}).pop(oldest, None)
 
+    def _no_longer_waits(self, key: str, member: bytes, name: str) -> None:
+        """A notice that was issued before waits with the end that its body has."""
+        if f"b:{name}" in self.values:
+            self.values.get(key, {}).pop(member[:12] + int(self.ends[f"b:{name}"]).to_bytes(6, "big"), None)
+
     def mark(self, key: str, member: bytes, _: int, name: str, slot: int, when: int, rank: int, tail: bytes, ends: int) -> None:
         own = f"y:{name}"
         state, stood = self.values.get(own, bytes(48)), int(self.ends.get(own, 0))
@@ -268,6 +274,7 @@ class _Keys:
             slots[slot], rest = new, tail if slot == 2 else rest
         if slot < 2:
             self.values.get(key, {}).pop(member, None)
+            self._no_longer_waits(key, member, name)
         self.set(own, b"".join(slots) + _bytes(rest), max(stood, ends))
 
     def unsee(self, key: str, content: str, institution: str, beside: str) -> None:

@@ -3,16 +3,22 @@
 local MANY = 1000 -- more than there are agencies
 local SLOT, SLOTS = 12, 4 -- of what became of a notice: when (6 bytes) and its rank there, for each of inbox.py's slots
 -- Inboxes (views/inbox_fold.py). A member is 12 bytes of the notice's name and 6 of its end. What has ended leaves two at a time.
+-- A notice that is issued again at another time (its change was lost, and decided again) has another end: it waits once, with the
+-- end that its body has, and a mark is of it whatever end the mark knows.
+local function no_longer_waits(waiting, member, body)
+  if body then redis.call('ZREM', waiting, string.sub(member, 1, 12) .. string.sub(body, 1, 6)) end
+end
 local function box(key, who, place, member, drawer, name, body, ends)
   if ends <= now() then return end
   if redis.call('ZADD', key, 'NX', place, member) == 1 then
-    local state = look(prefix .. 'y=' .. drawer, name)
+    local bodies, state = prefix .. 'b=' .. drawer, look(prefix .. 'y=' .. drawer, name)
+    local before = redis.call('HMGET', bodies, '', name)
+    no_longer_waits(prefix .. 'u:' .. who, member, before[2])
     if not state or (struct.unpack('>I6', state) == 0 and struct.unpack('>I6', state, 1 + SLOT) == 0) then
       redis.call('ZADD', prefix .. 'u:' .. who, place, member)
       live_until(prefix .. 'u:' .. who, ends)
     end
-    local bodies = prefix .. 'b=' .. drawer
-    lay(bodies, name, body, ends, redis.call('HGET', bodies, ''))
+    lay(bodies, name, body, ends, before[1])
   end
   live_until(key, ends)
   for _, oldest in ipairs(redis.call('ZRANGE', key, 0, 1)) do
@@ -37,7 +43,10 @@ local function mark(key, member, drawer, name, slot, when, rank, tail, ends)
     local after = string.sub(state, from + SLOT, SLOT * SLOTS)
     state = string.sub(state, 1, from - 1) .. struct.pack('>I6I6', when, rank) .. after .. rest
   end
-  if slot < 2 then redis.call('ZREM', key, member) end
+  if slot < 2 then
+    redis.call('ZREM', key, member)
+    no_longer_waits(key, member, redis.call('HGET', prefix .. 'b=' .. drawer, name))
+  end
   if math.max(stood, ends) > now() then lay(states, name, state, math.max(stood, ends), head) end
 end
 local function run()

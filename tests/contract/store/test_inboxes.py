@@ -115,6 +115,24 @@ async def test_a_mark_may_come_before_its_notice(found: Found) -> None:
     assert (brief(inbox.entries)[0][2], inbox.unreceived) == ("received", [6])
 
 
+LATER = from_ms(NOW - 30_000)
+"""When a notice is issued again, of what is decided again because the log had lost it."""
+
+
+@pytest.mark.parametrize("turn", range(3))
+async def test_a_mark_of_a_notice_that_is_issued_again_at_another_time_counts_in_any_order(found: Found, turn: int) -> None:
+    steps = [issue(0, 5), issue(0, 9, at=LATER)]
+    steps.insert(turn, said("received"))
+    await found.fold(*(effect for step in steps for effect in step))
+    inbox = await found.seen("bank-001")
+    assert ([state for _, _, state in brief(inbox.entries)], inbox.unreceived) == (["received"] * 2, [])
+
+
+async def test_a_notice_that_is_issued_again_at_another_time_waits_at_its_newer_place(found: Found) -> None:
+    await found.fold(*issue(0, 5), *issue(0, 9, at=LATER))
+    assert (await found.seen("bank-001")).unreceived == [9]
+
+
 async def test_an_acknowledged_notice_needs_no_other_proof(found: Found) -> None:
     await found.fold(*issue(0, 5), *said("acknowledged", way="api"))
     inbox = await found.seen("bank-001")
@@ -165,12 +183,14 @@ async def test_what_ends_while_it_lies_there_is_swept_by_later_ones() -> None:
 
 
 def _history(rng: random.Random) -> tuple[list[list[Effect]], list[list[Effect]]]:
-    """Notices in their order, and marks in any."""
+    """Notices in their order, some issued again, and marks in any."""
     notices = [issue(n, 3 * n + 1, f"bank-00{n % 2}") for n in range(4)]
+    notices += [issue(n, 100 + n, f"bank-00{n % 2}", LATER) for n in range(4) if rng.random() < 0.5]
     marks = []
     for _ in range(rng.randrange(12)):
         n = rng.randrange(5)
         over = {"way": rng.choice(["poll", "stream", "webhook", "api"]), "recipient": f"bank-00{n % 2}"}
+        over["noticed_at"] = rng.choice([AT, LATER])
         if (state := rng.choice(["received", "acknowledged", "parked", "replayed", "sent"])) == "parked":
             over |= {"attempt": rng.randrange(1, 4), "detail": rng.choice([None, "a", "因为超时"])}
         marks.append(said(state, n, rng.randrange(4), **over))
