@@ -84,10 +84,10 @@ async def read_lost_decisions(log: Log, next_sources: Mapping[int, int]) -> Lost
     lost = [window for p, position in next_sources.items() for window in await _windows(log, p, position)]
     if lost:
         since_ms = min(window.since_ms for window in lost)
-        async for record in _read_since(log, CASE_COMMANDS, since_ms):
-            _add_action(decisions, record, next_sources)
+        async for record in read_since(log, CASE_COMMANDS, since_ms):
+            _add_action(log, decisions, record, next_sources)
         if any(window.until_ms >= since_ms for window in windows(log.generations, [CASE_COMMANDS.name])):
-            async for record in _read_since(log, CASE_CHANGES, since_ms):  # the action is lost, what it changed is not
+            async for record in read_since(log, CASE_CHANGES, since_ms):  # the action is lost, what it changed is not
                 _add_change(decisions, record, next_sources)
     return decisions
 
@@ -102,25 +102,31 @@ async def _windows(log: Log, p: int, position: int) -> list[Window]:
     return []
 
 
-async def _read_since(log: Log, topic: Topic, since_ms: int) -> AsyncIterator[Record]:
-    begins, ends = await log.since(topic, since_ms), await log.ends(topic)
+async def read_since(log: Log, topic: Topic, since_ms: int, until_ms: int | None = None) -> AsyncIterator[Record]:
+    """The records of a topic from a time on, up to another one or to its end, by partition."""
+    begins, ends = (
+        await log.since(topic, since_ms),
+        await (log.ends(topic) if until_ms is None else log.since(topic, until_ms + 1)),
+    )
     async for records in log.read_ranges(topic, {p: (begin, ends[p]) for p, begin in begins.items() if begin < ends[p]}):
         for record in records:
             yield record
 
 
-def _add_action(decisions: LostDecisions, record: Record, next_sources: Mapping[int, int]) -> None:
+def _add_action(log: Log, decisions: LostDecisions, record: Record, next_sources: Mapping[int, int]) -> None:
     try:
         envelope = decode(CASE_COMMANDS, record.value)
         action: Action = envelope.data
-        if action.kind is ActionKind.RETRACT:
-            decisions.withdrawn.add(action.action_id.removeprefix("retract-"))
-        if action.kind is not ActionKind.JOIN:
+        if action.kind not in (ActionKind.JOIN, ActionKind.RETRACT):
             return
         origin = Origin.parse(envelope.origin or "")
     except (CodecError, ValueError):
         return  # track puts it into the dead letters, and nothing joins by it
-    if origin.topic == SUBMITTED.name and origin.offset >= next_sources.get(origin.partition, 0):
+    if origin.topic == CASE_CHANGES.name and log.generations.is_lost(*origin[:3]):
+        return  # it was sent on by a case: what it follows from says the same, or it counts no more (lost_causes.py)
+    if action.kind is ActionKind.RETRACT:
+        decisions.withdrawn.add(action.action_id.removeprefix("retract-"))
+    elif origin.topic == SUBMITTED.name and origin.offset >= next_sources.get(origin.partition, 0):
         decisions.add_join(origin, action.action_id, action.case_id, action.signal)
 
 

@@ -21,6 +21,7 @@ from schemas.signals.retraction import JOINS_OF_ONE
 from schemas.topics import CASE_CHANGES, CASE_COMMANDS, MAX_RECORD_BYTES, RETRACTIONS, SUBMITTED
 from stream_processors.agents.base import Agent, Batch
 from stream_processors.agents.dead_letters import DeadLetters
+from stream_processors.agents.lost_causes import LostCauses
 from stream_processors.domain.cases import decide as decision
 from stream_processors.domain.deadlines.calendar import calendar_of
 from stream_processors.domain.orders import caps as order_caps
@@ -65,6 +66,7 @@ class _Work:
     actor: str = "unknown"
     origin: tuple[str, int] | None = None
     why: str = ""
+    is_needless: bool = False
 
 
 class Track(Agent):
@@ -83,6 +85,7 @@ class Track(Agent):
         super().__init__(log, store, policy, tell)
         self._dead = DeadLetters("track", log, sealer)
         self._cache: OrderedDict[str, Case] = OrderedDict()
+        self._lost_causes = LostCauses(log)
         self._holidays = holidays
         self._calendar = calendar_of(holidays, policy.clocks.office)
 
@@ -92,12 +95,16 @@ class Track(Agent):
 
     async def _restore(self) -> Restored:
         self._cache.clear()  # what others did to a partition that comes back is not in here
+        self._lost_causes.forget()
         return await super()._restore()
 
     async def _step(self, batch: Batch) -> None:
         point("track.polled")
         steps = Steps("track")
         works = [_read(record) for records in batch.values() for record in records]
+        needless = await self._lost_causes.find_needless(work.record for work in works)
+        for work in works if needless else ():
+            work.is_needless = (work.record.partition, work.record.offset) in needless
         cases = await self._cases(works)
         caps = await self._caps(works, cases)
         steps.done("read")
@@ -163,7 +170,7 @@ class Track(Agent):
         if work.origin is not None:
             source, code = work.origin
             mark = f"o{work.record.partition}:{source}"
-            if code < marks.get(mark, self.marks.get(mark, 0)):
+            if work.is_needless or code < marks.get(mark, self.marks.get(mark, 0)):
                 return decision.echo(action, work.actor, work.now)
             marks[mark] = code + 1
         case = cases[action.case_id]

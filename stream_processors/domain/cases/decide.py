@@ -144,7 +144,7 @@ def _first(action: Action, policy: Policy, now: datetime) -> tuple[Case, Done] |
 
 
 def echo(action: Action, actor: str, now: datetime) -> CaseChange:
-    """A join or retraction whose source was there before: the first record per source counts."""
+    """A request whose source was there before: the first record per source counts. So of one whose cause was lost for good."""
     return _change(action, actor, now, ActionOutcome.ECHO)
 
 

@@ -327,8 +327,20 @@ def _figures(counts: Tally, policy: Policy) -> dict[str, Any]:
 
 
 def _handed(action: Action, into: str, queue: str, portion: Portion) -> Action:
-    name = "absorb-" + sha256(f"{action.action_id}|{portion.of}".encode()).hexdigest()[:24]
+    name = handed_name(action.action_id, portion.of)
     return Action.trusted(action_id=name, case_id=into, kind=ActionKind.ABSORB, queue=queue, portion=portion)
+
+
+def handed_name(action_id: str, case_id: str) -> str:
+    """The id of the request by which a case that is merged or split hands over, from the officer's action."""
+    return "absorb-" + sha256(f"{action_id}|{case_id}".encode()).hexdigest()[:24]
+
+
+def is_sent_on(action: Action, sent: Action) -> bool:
+    """Whether `forward` made the one of the other: for a case of a lower id, or for one that was split off."""
+    if sent.passed == action.passed:
+        return sent.case_id < action.case_id
+    return len(sent.passed) > len(action.passed) and sent.passed[-1] == sent.case_id
 
 
 def _acknowledged() -> tuple[ClockStart, ...]:
