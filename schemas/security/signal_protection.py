@@ -95,7 +95,7 @@ def protect(
 
 def _matched_token(mention: Indicator | Mention, own_token: str, tokenizer: Tokenizer) -> str:
     """What `tokenizer.subject` gives. A token costs as much as sealing, so the one of the own kind is not made again."""
-    return tokenizer.subject(mention.kind, mention.value) if mention.kind in MATCHED_AS else own_token
+    return own_token if MATCHED_AS[mention.kind] == mention.kind else tokenizer.subject(mention.kind, mention.value)
 
 
 def _matched_content(content_id: str, plain: Sequence[str], subjects: Sequence[Subject], tokenizer: Tokenizer) -> str:

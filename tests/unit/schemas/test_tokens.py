@@ -10,8 +10,10 @@ from pydantic import ValidationError
 from gateway.tips.number import number_of, signal_of
 from schemas.policy import Keep
 from schemas.security.keyring import Keyring
-from schemas.security.signal_protection import signal_id
+from schemas.security.sealing import AesGcmSealer
+from schemas.security.signal_protection import protect, signal_id
 from schemas.security.tokens import Tokenizer
+from schemas.signals.submission import SignalIn
 
 KEYS = {f"k{n}": base64.b64encode(bytes([n]) * 32).decode() for n in (1, 2, 10)}
 
@@ -44,3 +46,22 @@ def test_a_reference_is_known_as_long_as_its_traces() -> None:
     with pytest.raises(ValidationError, match="90 days"):
         Keep(claims_days=60, cases_days=60)
     assert Keep(claims_days=60, cases_days=60, victims_days=60).claims_days == 60
+
+
+def test_no_token_of_a_signal_is_made_twice() -> None:
+    """They are the dearest part of reading one."""
+    made: list[tuple[str, ...]] = []
+
+    class Recorder(Tokenizer):
+        def token(self, *parts: str) -> str:
+            made.append(parts)
+            return super().token(*parts)
+
+    keyring = Keyring(current="k1", token_keys={"k1": KEYS["k1"]}, sealing_keys={"k1": KEYS["k1"]})
+    indicators = [("account", "6222021001010000"), ("card", "4111111111111111"), ("phone", "+8613800001234")]
+    body = {"kind": "telecom_fraud", "occurred_at": "2026-11-24T10:00:00+08:00", "region": "630202"}
+    signal = SignalIn.model_validate(body | {"indicators": [{"kind": kind, "value": value} for kind, value in indicators]})
+    recorder = Recorder(keyring)
+    subjects = protect(signal, institution="bank-001", reference="r-1", tokenizer=recorder, sealer=AesGcmSealer(keyring)).subjects
+    assert len(made) == len(set(made))
+    assert {subject.token for subject in subjects} == {recorder.subject(kind, value) for kind, value in indicators}
