@@ -20,7 +20,8 @@ from schemas.appeals import (
     ObjectionTold,
     Please,
 )
-from stream_processors.domain.notifications.notification import Told
+from schemas.notices import NoticeKind
+from stream_processors.domain.notifications.notification import Notification
 from stream_processors.domain.notifications.reversals import Executed
 from stream_processors.domain.refusal import Refusal
 from stream_processors.domain.state_machine import NONE, Table, Transition
@@ -44,7 +45,7 @@ class Decided(NamedTuple):
     refusal: Refusal | None = None
     started: tuple[str, ...] = ()
     stopped: tuple[str, ...] = ()
-    told: tuple[Told, ...] = ()
+    notifications: tuple[Notification, ...] = ()
 
 
 class Step(NamedTuple):
@@ -183,7 +184,7 @@ def decide(*, request: ObjectionRequest, objection: Objection | None, around: Ar
     changed = step.objection.model_copy(update={**outcome, "changed_at": now, "applied": applied})
     then = TABLE[state, request.move].detail
     ended = (RELEASE,) if changed.state is S.PROPAGATED else ()
-    return Decided(changed, None, then.started, then.stopped + ended, tuple(_tell_parties(then, state, changed, around)))
+    return Decided(changed, None, then.started, then.stopped + ended, tuple(_notify_parties(then, state, changed, around)))
 
 
 def _new(request: ObjectionRequest, now: datetime) -> Objection:
@@ -199,18 +200,18 @@ def _new(request: ObjectionRequest, now: datetime) -> Objection:
     )
 
 
-def _tell_parties(then: Consequence, was: str, objection: Objection, around: Around) -> Iterator[Told]:
+def _notify_parties(then: Consequence, was: str, objection: Objection, around: Around) -> Iterator[Notification]:
     """The agency, everybody who executed something, and the door, which hears of new states alone."""
     if then.agency is not None:
-        yield _make_message(around.queue, objection, objection.orders, then.agency)
+        yield _make_notification(around.queue, objection, objection.orders, then.agency)
     if then.executors is not None:
         for executor, orders in executors(objection, around).items():
-            yield _make_message(executor, objection, orders, then.executors)
+            yield _make_notification(executor, objection, orders, then.executors)
     if objection.state != was and objection.through != around.queue:
-        yield _make_message(objection.through, objection, (), "know")
+        yield _make_notification(objection.through, objection, (), "know")
 
 
-def _make_message(recipient: str, objection: Objection, orders: tuple[str, ...], please: Please) -> Told:
+def _make_notification(recipient: str, objection: Objection, orders: tuple[str, ...], please: Please) -> Notification:
     data = ObjectionTold.trusted(
         case_id=objection.case_id,
         objection_id=objection.objection_id,
@@ -218,4 +219,4 @@ def _make_message(recipient: str, objection: Objection, orders: tuple[str, ...],
         orders=orders,
         please=please,
     )
-    return Told(recipient, "objection", objection.objection_id, data)
+    return Notification(recipient, NoticeKind.OBJECTION, "objection", payload=data)

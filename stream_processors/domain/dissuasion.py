@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from schemas.dissuasion import ATTEMPTS_KEPT, OVER, Attempt, Outcome, Result, Task, TaskEvent, TaskState
 from schemas.dissuasion import TaskEventKind as E
 from schemas.notices import Notice, NoticeKind
+from stream_processors.domain.notifications.notification import Notification, to_notice
 from stream_processors.domain.refusal import Refusal
 from stream_processors.domain.state_machine import (
     NONE,
@@ -182,7 +183,7 @@ def decide(*, task: Task | None, event: TaskEvent, actor: str, now: datetime) ->
     stops = (ClockStop(CLOCK, changed.task_id),) if task else ()
     runs = changed.state not in OVER and changed.missed < MOST_MISSED
     starts = (ClockStart(CLOCK, changed.task_id),) if runs else ()
-    return TaskChange(changed, _notices(changed, step, TABLE[state, event.kind].detail), starts, stops)
+    return TaskChange(changed, _make_notices(changed, step, TABLE[state, event.kind].detail), starts, stops)
 
 
 def roles_of(role: str, *, reaches: bool) -> frozenset[str]:
@@ -190,25 +191,20 @@ def roles_of(role: str, *, reaches: bool) -> frozenset[str]:
     return frozenset({role, REACHES} if reaches else {role})
 
 
-def _notices(task: Task, step: Step, says: str) -> tuple[Notice, ...]:
+def _make_notices(task: Task, step: Step, template: str) -> tuple[Notice, ...]:
     """To everybody who can reach the person but the one who acts, and to the agency that asked."""
-    kind = NoticeKind.TASK if says in _ASKS else NoticeKind.FEEDBACK
+    kind = NoticeKind.TASK if template in _ASKS else NoticeKind.FEEDBACK
     everybody = {reach.party: kind for reach in task.reach if reach.party != step.actor.id}
-    to = {**everybody, **({} if says == "task_asked" else {task.agency: NoticeKind.FEEDBACK})}
+    to = {**everybody, **({} if template == "task_asked" else {task.agency: NoticeKind.FEEDBACK})}
     data: dict[str, int | str] = {"state": task.state.value, "tries": task.tries, "missed": task.missed}
     if task.outcome is not None:
         data["outcome"] = task.outcome.value
     return tuple(
-        Notice.trusted(
-            notice_id=f"{step.event.event_id}/{task.task_id}/{number}",
-            recipient=recipient,
-            kind=of_kind,
+        to_notice(
+            f"{step.event.event_id}/{task.task_id}/{number}",
+            Notification(recipient, of_kind, template, data, task_id=task.task_id, subject=task.person),
             case_id=task.case_id,
-            says=says,
             at=step.now,
-            task_id=task.task_id,
-            subject=task.person,
-            data=data,
         )
         for number, (recipient, of_kind) in enumerate(to.items())
     )

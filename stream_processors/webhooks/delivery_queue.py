@@ -45,7 +45,7 @@ class Item:
 class Lane:
     """One endpoint. `since_ms`: notices of before are not for it. `trying`: how it goes with the first item; `at_work`: it is
     being sent; `stopped`: the endpoint wants no more, and the log does not say so yet; `is_removed`: it was taken away; `once`:
-    notices that the log holds more than once, whatever asks for them (domain/signals/imitation.py): a hub, region, day each."""
+    notices that the log holds more than once, whatever asks for them (domain/notifications/imitation.py), of a hub and day."""
 
     endpoint: Endpoint
     since_ms: int

@@ -62,10 +62,10 @@ def test_a_sender_that_keeps_the_last_feedback_knows_what_the_case_says_of_its_s
     known: dict[str, Feedback] = {}
     for _, _, before, was, case, handling in _play(steps):
         for one in feedback(before, case, was=was, handling=handling):
-            assert isinstance(one.data, Feedback)
-            if one.data.signal_id is not None:
-                assert known.get(one.about) != one.data, "the same was told twice"
-                known[one.about] = one.data
+            assert isinstance(one.payload, Feedback)
+            if one.payload.signal_id is not None:
+                assert known.get(one.payload.signal_id) != one.payload, "the same was told twice"
+                known[one.payload.signal_id] = one.payload
         for signal in case.signals:
             if signal.trust == "low":
                 assert signal.signal_id not in known
@@ -87,7 +87,7 @@ def test_nobody_is_told_a_name(steps: list[Any]) -> None:
             told += taken_back(case, change="retraction", executed=[Executed("bank-z", "freeze", "o-1", 5, "CNY")], warned=set())
         assert "public" not in {one.recipient for one in told}
         for one in told:
-            text = one.data.model_dump_json()
+            text = one.payload.model_dump_json()
             own = {signal.signal_id for signal in case.signals if signal.institution == one.recipient}
             assert not any(f'"{name}"' in text for name in SENDERS)
             assert not any(f'"{name}"' in text for name in {signal.signal_id for signal in case.signals} - own)
@@ -98,7 +98,7 @@ def test_whoever_reported_or_holds_is_warned_exactly_when_more_others_report(ste
     for what, who, before, _, case, _ in _play(steps):
         if what != "join":
             continue
-        told = {one.recipient: one.data for one in early_warning(before, case, holders={"bank-z"})}
+        told = {one.recipient: one.payload for one in early_warning(before, case, holders={"bank-z"})}
         first = who != "public" and (before is None or who not in before.institutions)
         concerned = ({*(before.institutions if before else ()), "bank-z"} - {who}) if first else set()
         assert set(told) == concerned
@@ -123,8 +123,8 @@ def test_everybody_concerned_is_told_once_and_no_more_is_released_than_was_held(
         mine = [one for one in told if one.recipient != case.queue]
         assert sorted(one.recipient for one in mine) == sorted({"bank-w", *(one.institution for one in executed)})
         held = {one.order_id: one.amount_minor or 0 for one in executed}
-        proposed = [undo for one in told for undo in one.data.proposed]
-        own = [undo for one in mine for undo in one.data.undo]
+        proposed = [undo for one in told for undo in one.payload.proposed]
+        own = [undo for one in mine for undo in one.payload.undo]
         assert not (own and case.signal_count), "a part would tell what the reports that are left name"
         if not case.signal_count:
             assert sorted(f"{undo}" for undo in own if undo.order_id) == sorted(f"{undo}" for undo in proposed)

@@ -113,7 +113,7 @@ def test_whoever_executed_something_is_told_and_awaited_until_it_has_confirmed(s
         found = decided.objection
         if found is None:
             continue
-        told = [one.recipient for one in decided.told]
+        told = [one.recipient for one in decided.notifications]
         if request.move in ("uphold", "reject", "release"):
             assert every <= set(told)
         if request.move == "confirm":

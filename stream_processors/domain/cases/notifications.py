@@ -10,63 +10,54 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from hashlib import sha256
-from typing import Any
 
 from schemas.cases.case import ActionKind, Case
-from schemas.feedback import TakenBack
 from schemas.measures import MeasureKind
-from schemas.notices import Notice, NoticeKind
+from schemas.notices import Notice
 from schemas.orders.kinds import ORDER_KINDS
 from schemas.orders.order import Order, OrderState
 from stream_processors.domain.cases.step import Step
 from stream_processors.domain.notifications.early_warning import early_warning
 from stream_processors.domain.notifications.feedback import Handling, feedback
-from stream_processors.domain.notifications.notification import Told
+from stream_processors.domain.notifications.imitation import imitated
+from stream_processors.domain.notifications.notification import Notification, to_notice
 from stream_processors.domain.notifications.reversals import Executed, taken_back
 from stream_processors.domain.orders.step import is_unlifted
-from stream_processors.domain.signals.imitation import imitated
 from stream_processors.domain.signals.leads import is_lead, visible_reporters
 
-_KINDS: dict[str, tuple[NoticeKind, str]] = {
-    "feedback": (NoticeKind.FEEDBACK, "feedback"),
-    "early_warning": (NoticeKind.EARLY_WARNING, "warning"),
-    "taken_back": (NoticeKind.RETRACTION, "taken_back"),
-    "objection": (NoticeKind.OBJECTION, "objection"),
-}
-"""Sort of what is told -> the notice's kind, and its field that holds the whole."""
 _STANDS = frozenset({OrderState.EXECUTED, OrderState.RENEWED})
 _OVER = frozenset({OrderState.EXPIRED, OrderState.RELEASED})
 
 
 def tell_of_change(before: Case | None, after: Case, step: Step) -> tuple[Notice, ...]:
     """The notices that follow from the change itself, whatever made it."""
-    messages: list[Told] = []
+    notifications: list[Notification] = []
     kind = step.action.kind
     if kind in (ActionKind.JOIN, ActionKind.ABSORB):
         holders = frozenset() if before is None else frozenset(executed.institution for executed in list_executed(before))
-        messages += early_warning(before, after, holders=holders)
+        notifications += early_warning(before, after, holders=holders)
     if before is not None:
         was, now = handling(before), handling(after)
         if before.disposition != after.disposition or _acted(was) != _acted(now) or _judged(before, after):
-            messages += feedback(before, after, was=was, handling=now)
+            notifications += feedback(before, after, was=was, handling=now)
         if kind is ActionKind.RETRACT:
-            messages += _taken_back(before, after, step)
+            notifications += _taken_back(before, after, step)
     signal = step.action.signal if kind is ActionKind.JOIN else None
     owners = () if signal is None else imitated(signal, before, step.policy, step.now)
-    return (*make_notices(messages, step), *owners)
+    return (*make_notices(notifications, step), *owners)
 
 
 def _acted(handled: Handling) -> tuple[object, ...]:
     return handled.acts, handled.saved_minor
 
 
-def _taken_back(before: Case, after: Case, step: Step) -> Iterable[Told]:
+def _taken_back(before: Case, after: Case, step: Step) -> Iterable[Notification]:
     withdrawn, executed = step.action.withdrawn, list_executed(before)
     corrected = withdrawn is not None and any(
         signal.signal_id == withdrawn.signal_id and signal.version > withdrawn.version for signal in after.signals
     )
     warned = visible_reporters(before)
-    messages = taken_back(
+    notifications = taken_back(
         after,
         change="correction" if corrected else "retraction",
         executed=executed,
@@ -75,9 +66,9 @@ def _taken_back(before: Case, after: Case, step: Step) -> Iterable[Told]:
     )
     # That a lead of organized crime was taken back is for the agency alone: others would learn that there was one.
     return (
-        [message for message in messages if message.recipient == after.queue]
+        [notification for notification in notifications if notification.recipient == after.queue]
         if withdrawn is not None and is_lead(withdrawn.kind)
-        else messages
+        else notifications
     )
 
 
@@ -132,30 +123,16 @@ def _stands(order: Order) -> bool:
     return order.state in _STANDS or (order.state in _OVER and is_unlifted(order))
 
 
-def make_notices(messages: Iterable[Told], step: Step, of: str = "") -> tuple[Notice, ...]:
+def make_notices(notifications: Iterable[Notification], step: Step, of: str = "") -> tuple[Notice, ...]:
     """What is told, as notices. Their ids follow from the action, so that a replay tells nobody twice; they are numbered for each
     recipient, so that nobody reads how many others are told. `of`: the objection that they are about, where one action moves
     several."""
     counts: Counter[str] = Counter()
     notices = []
-    for message in messages:
-        number = f"{sha256(message.recipient.encode()).hexdigest()[:12]}.{counts[message.recipient]}"
-        counts[message.recipient] += 1
-        notices.append(_notice(message, f"{of}/{number}" if of else number, step))
+    for notification in notifications:
+        recipient = notification.recipient
+        number = f"{sha256(recipient.encode()).hexdigest()[:12]}.{counts[recipient]}"
+        counts[recipient] += 1
+        path = (step.action.action_id, notification.template, *([of] if of else []), number)
+        notices.append(to_notice("/".join(path), notification, case_id=step.case.case_id, at=step.now))
     return tuple(notices)
-
-
-def _notice(message: Told, number: str, step: Step) -> Notice:
-    kind, field = _KINDS[message.kind]
-    if isinstance(message.data, TakenBack) and message.data.change == "correction":
-        kind = NoticeKind.CORRECTION
-    payload: dict[str, Any] = {field: message.data}
-    return Notice.trusted(
-        notice_id=f"{step.action.action_id}/{message.kind}/{number}",
-        recipient=message.recipient,
-        kind=kind,
-        case_id=step.case.case_id,
-        says=message.kind,
-        at=step.now,
-        **payload,
-    )

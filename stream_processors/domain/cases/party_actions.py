@@ -22,7 +22,8 @@ from stream_processors.domain.cases import orders as case_orders
 from stream_processors.domain.cases.notifications import list_executed, make_notices
 from stream_processors.domain.cases.step import Done, Step
 from stream_processors.domain.deadlines import deadlines as clocks
-from stream_processors.domain.deadlines.deadlines import Telling
+from stream_processors.domain.deadlines.deadlines import ReachedStep
+from stream_processors.domain.notifications.notification import Notification, to_notice
 from stream_processors.domain.orders.order_book import clock_event
 from stream_processors.domain.orders.step import is_unlifted
 from stream_processors.domain.refusal import Refusal
@@ -110,7 +111,7 @@ def _object(step: Step, case: Case, request: ObjectionRequest) -> Done | Refusal
     changed = change.objection
     done = Done(
         {"objections": (*others, changed)},
-        make_notices(change.told, step, changed.objection_id),
+        make_notices(change.notifications, step, changed.objection_id),
         tuple(ClockStart(name, changed.objection_id) for name in change.started),
         tuple(ClockStop(name, changed.objection_id) for name in change.stopped),
     )
@@ -210,7 +211,7 @@ def fell_due(step: Step) -> Done | Refusal:
     fired = clocks.due(case.clocks, name=due.clock, run=due.run, step=due.step, rules=step.policy.clocks, now=step.now)
     if fired.clock is None:
         return fired.refusal or Refusal("stale-run", "there is no such clock")
-    batches = tuple(_tell(step, case, fired.clock, telling) for telling in fired.tell)
+    batches = tuple(_notify(step, case, fired.clock, reached) for reached in fired.reached)
     done = Done({"clocks": fired.clocks}, tuple(notice for notices in batches for notice in notices))
     if due.step is ClockStep.DUE and _is_waited_for(case, fired.clock):
         # What was waited for is over: it is no duty that stays undone.
@@ -243,41 +244,44 @@ def _moved_by(step: Step, case: Case, clock: Clock, moment: ClockStep) -> Done |
     return None
 
 
-def _tell(step: Step, case: Case, clock: Clock, what: Telling) -> Iterable[Notice]:
+def _notify(step: Step, case: Case, clock: Clock, reached: ReachedStep) -> Iterable[Notice]:
     """The notices of one moment. OFFICER is whoever has to act; the unit's head reads the unit's queue, the city its own. To
     others than the unit neither the id nor the data tells the run: it counts the clocks of all who are in the case."""
-    if what.step is ClockStep.WARN:
-        says = "clock_warns"
-    elif _is_waited_for(case, clock):
-        says = "notice_ended"
-    else:
-        says = "clock_escalated" if what.escalated else "clock_fell_due"
+    template = _template_of(case, clock, reached)
     data: dict[str, int | str] = {
-        "clock": what.name,
-        "due_at": iso(what.due_at),
-        "basis": what.basis[:160],
-        "roles": ",".join(what.roles),
+        "clock": reached.name,
+        "due_at": iso(reached.due_at),
+        "basis": reached.basis[:160],
+        "roles": ",".join(reached.roles),
     }
-    if what.about is not None:
-        data["about"] = what.about
-    to = [_who(role, case, clock, step.policy.city) for role in what.roles]
-    to += [f"{agency}-{step.policy.city}" for agency in what.parties]
-    to += [case.queue] if says == "notice_ended" else []
+    if reached.about is not None:
+        data["about"] = reached.about
+    about = Notification(
+        "",
+        NoticeKind.CLOCK,
+        template,
+        data,
+        order_id=clock.about if any(order.order_id == clock.about for order in case.orders) else None,
+        task_id=clock.about if any(task.task_id == clock.about for task in case.tasks) else None,
+    )
+    to = [_who(role, case, clock, step.policy.city) for role in reached.roles]
+    to += [f"{agency}-{step.policy.city}" for agency in reached.parties]
+    to += [case.queue] if template == "notice_ended" else []
     agency = case.queue.rpartition("-")[0]
     for number, recipient in enumerate(dict.fromkeys(inbox for inboxes in to for inbox in _each(inboxes))):
-        inside = recipient == case.queue or recipient.rpartition("-")[0] == agency or recipient in what.parties
-        moment = f"{case.case_id}|{clock.name}|{clock.about}|{clock.started_at.isoformat()}|{what.step}|{recipient}"
-        yield Notice.trusted(
-            notice_id=f"{step.action.action_id}/{what.name}/{number}" if inside else _opaque_id(moment),
-            recipient=recipient,
-            kind=NoticeKind.CLOCK,
-            case_id=case.case_id,
-            says=says,
-            at=step.now,
-            order_id=clock.about if any(order.order_id == clock.about for order in case.orders) else None,
-            task_id=clock.about if any(task.task_id == clock.about for task in case.tasks) else None,
-            data=data | {"run": what.run} if inside else data,
-        )
+        inside = recipient == case.queue or recipient.rpartition("-")[0] == agency or recipient in reached.parties
+        moment = f"{case.case_id}|{clock.name}|{clock.about}|{clock.started_at.isoformat()}|{reached.step}|{recipient}"
+        notification = about._replace(recipient=recipient, data=data | {"run": reached.run} if inside else data)
+        notice_id = f"{step.action.action_id}/{reached.name}/{number}" if inside else _opaque_id(moment)
+        yield to_notice(notice_id, notification, case_id=case.case_id, at=step.now)
+
+
+def _template_of(case: Case, clock: Clock, reached: ReachedStep) -> str:
+    if reached.step is ClockStep.WARN:
+        return "clock_warns"
+    if _is_waited_for(case, clock):
+        return "notice_ended"
+    return "clock_escalated" if reached.escalated else "clock_fell_due"
 
 
 def _opaque_id(moment: str) -> str:

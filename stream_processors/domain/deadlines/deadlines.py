@@ -34,7 +34,7 @@ _LADDER = (ClockStep.ESCALATE_1, ClockStep.ESCALATE_2, ClockStep.ESCALATE_3)
 _TICK = timedelta(microseconds=1)
 
 
-class Telling(NamedTuple):
+class ReachedStep(NamedTuple):
     """What to tell whom when a step falls due. `roles`: of the unit that has to act; `parties`: those that the policy names.
 
     `escalated`: how many steps of the escalation were reached, 0 for a warning and for the due itself.
@@ -74,7 +74,7 @@ class Fired(NamedTuple):
 
     clocks: tuple[Clock, ...]
     clock: Clock | None = None
-    tell: tuple[Telling, ...] = ()
+    reached: tuple[ReachedStep, ...] = ()
     refusal: Refusal | None = None
 
 
@@ -222,8 +222,8 @@ def due(clocks: tuple[Clock, ...], *, name: str, run: int, step: str, rules: Clo
     after = _next(clock, passed, **changes)
     # Who comes late (a worker that was down) does not warn of what is past already.
     silent = passed is ClockStep.WARN and now >= clock.due_at
-    tell = () if silent else (_telling(clock, passed, rules),)
-    return Fired(_replaced(clocks, after), after, tell)
+    reached = () if silent else (_reach_step(clock, passed, rules),)
+    return Fired(_replaced(clocks, after), after, reached)
 
 
 def _refusal(clock: Clock | None, name: str, run: int, step: str, now: datetime) -> Refusal | None:
@@ -239,12 +239,12 @@ def _refusal(clock: Clock | None, name: str, run: int, step: str, now: datetime)
     return None
 
 
-def _telling(clock: Clock, step: ClockStep, rules: Clocks) -> Telling:
+def _reach_step(clock: Clock, step: ClockStep, rules: Clocks) -> ReachedStep:
     """By the policy of now: a rule that is gone has nobody to tell but the roles that the clock carries."""
     rule = rules.rule(clock.name, clock.severity)
     rung = _LADDER.index(step) + 1 if step in _LADDER else 0
     roles = (clock.escalations[rung - 1].to,) if rung else (Role.OFFICER,)
-    return Telling(
+    return ReachedStep(
         step=step,
         name=clock.name,
         run=clock.run,

@@ -10,20 +10,21 @@ from collections.abc import Set
 
 from schemas.cases.case import Case
 from schemas.feedback import EarlyWarning
+from schemas.notices import NoticeKind
 from stream_processors.domain.notifications.feedback import others
-from stream_processors.domain.notifications.notification import Told
+from stream_processors.domain.notifications.notification import Notification
 from stream_processors.domain.signals.leads import has_leads, visible_kinds, visible_reporters, visible_signals
 
 NOBODY: frozenset[str] = frozenset()
 
 
-def early_warning(before: Case | None, after: Case, *, holders: Set[str] = NOBODY) -> tuple[Told, ...]:
+def early_warning(before: Case | None, after: Case, *, holders: Set[str] = NOBODY) -> tuple[Notification, ...]:
     """Warns the institutions that reported the subject before, and those that hold it (`holders`: they keep the account or the
     number), when more others report it than before. For whoever joined there are as many others as before: it hears by
     feedback. A lead of organized crime warns nobody: it must not reach those whom it is about."""
     reporters = visible_reporters(before)
     return tuple(
-        Told(institution, "early_warning", after.case_id, _warning(after, institution))
+        Notification(institution, NoticeKind.EARLY_WARNING, "early_warning", payload=_warning(after, institution))
         for institution in sorted(reporters | holders)
         if others(after, institution) > others(before, institution)
     )

@@ -14,8 +14,8 @@ from typing import NamedTuple
 from schemas.cases.case import Case, CaseStatus, JoinedSignal
 from schemas.common import MOST_AMOUNT_MINOR
 from schemas.feedback import MOST_ACTS, Feedback
-from schemas.signals.assessed import AssessedSignal, Outcome
-from stream_processors.domain.notifications.notification import Told
+from schemas.notices import NoticeKind
+from stream_processors.domain.notifications.notification import Notification
 from stream_processors.domain.signals.leads import is_lead, outcome_of_lead, sent_leads_alone, visible_reporters, visible_signals
 from stream_processors.domain.signals.trust import low
 
@@ -85,7 +85,9 @@ def _state(case: Case, institution: str, handling: Handling, **own: object) -> F
     )
 
 
-def feedback(before: Case | None, after: Case, *, was: Handling = NOTHING, handling: Handling = NOTHING) -> tuple[Told, ...]:
+def feedback(
+    before: Case | None, after: Case, *, was: Handling = NOTHING, handling: Handling = NOTHING
+) -> tuple[Notification, ...]:
     """What senders are told when the case `before` has become `after`: one for each listed signal, and one for each institution
     that has others, if there is something new to say. Of leads one for each institution: how many the case lists of them depends
     on the others'."""
@@ -97,7 +99,7 @@ def feedback(before: Case | None, after: Case, *, was: Handling = NOTHING, handl
     ]
     old = _previous_feedback(before, after, was)
     return tuple(
-        Told(institution, "feedback", now.signal_id or after.case_id, now)
+        Notification(institution, NoticeKind.FEEDBACK, "feedback", payload=now)
         for institution, now in current
         if now != old.get((institution, now.signal_id), _blank(now))
     )
@@ -132,14 +134,3 @@ def _has_more(case: Case, institution: str) -> bool:
 def _blank(now: Feedback) -> Feedback:
     """What a sender knows that was told nothing: its signal is in a case."""
     return Feedback.trusted(case_id=now.case_id, signal_id=now.signal_id)
-
-
-def of_resend(fact: AssessedSignal) -> Told | None:
-    """The same content again under another reference: it joins no case, its sender is told which signal it repeats. The content
-    of another sender is never the same, so that signal is its own."""
-    if fact.outcome is not Outcome.RESEND or fact.signal_id is None or fact.of is None or fact.institution is None:
-        return None
-    if low(fact):
-        return None
-    answer = Feedback.trusted(signal_id=fact.signal_id, duplicate_of=fact.of)
-    return Told(fact.institution, "feedback", fact.signal_id, answer)

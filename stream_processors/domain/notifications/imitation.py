@@ -13,6 +13,7 @@ from schemas.notices import Notice, NoticeKind
 from schemas.policy import Policy
 from schemas.signals.hubs import ListedHub
 from stream_processors.domain.deadlines.calendar import SHANGHAI
+from stream_processors.domain.notifications.notification import Notification, to_notice
 from stream_processors.domain.signals import trust
 from stream_processors.domain.signals.leads import is_lead
 
@@ -50,12 +51,7 @@ def _place(region: str, policy: Policy) -> str:
 
 def _notice(row: ListedHub, owner: str, region: str, now: datetime) -> Notice:
     day = now.astimezone(SHANGHAI).date()
-    return Notice.trusted(
-        notice_id=f"imitated/{row.name}/{region}/{day}",
-        recipient=owner,
-        kind=NoticeKind.IMITATED,
-        case_id=f"hub-{row.name}",
-        says="imitated",
-        at=datetime.combine(day, time(), SHANGHAI),
-        data={"label": row.label or row.name, "subject_kind": row.kind, "region": region, "day": day.isoformat()},
-    )
+    data = {"label": row.label or row.name, "subject_kind": row.kind, "region": region, "day": day.isoformat()}
+    notification = Notification(owner, NoticeKind.IMITATED, "imitated", data)
+    at = datetime.combine(day, time(), SHANGHAI)
+    return to_notice(f"imitated/{row.name}/{region}/{day}", notification, case_id=f"hub-{row.name}", at=at)

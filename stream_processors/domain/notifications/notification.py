@@ -1,22 +1,60 @@
-"""What must reach whom, as data: the pieces of the loop return it, delivery makes records of it.
+"""What must reach whom, as one value. The decisions about orders, dissuasion, appeals, deadlines and reports return it.
 
-Invariant: `kind` says which record `data` is.
+Invariant: a notification holds no readable subject and no sentence. Whoever knows the cause gives its notice an id that follows
+from that, so that a replay notifies nobody twice.
 """
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from collections.abc import Mapping
+from datetime import datetime
+from types import MappingProxyType
+from typing import NamedTuple
 
 from schemas.appeals import ObjectionTold
 from schemas.feedback import EarlyWarning, Feedback, TakenBack
+from schemas.notices import Notice, NoticeKind
+from schemas.signals.subjects import Subject
 
-ToldKind = Literal["feedback", "early_warning", "taken_back", "objection"]
+Payload = Feedback | EarlyWarning | TakenBack | ObjectionTold
+Data = Mapping[str, int | str]
+_MEMBERS: dict[type[Payload], str] = {
+    Feedback: "feedback",
+    EarlyWarning: "warning",
+    TakenBack: "taken_back",
+    ObjectionTold: "objection",
+}
+"""Payload -> the member of a notice that holds it."""
 
 
-class Told(NamedTuple):
-    """`recipient`: an institution, or the queue of an agency. `about`: the id of a signal, case or objection."""
+class Notification(NamedTuple):
+    """`recipient`: an institution, or the queue of an agency. `template`: the key of the sentence, `data` its values (money in
+    minor units, times as RFC 3339). `payload`: the whole of what is told, of the kinds that tell more than a sentence.
+    `order_id`, `task_id`, `subject`: what it is about."""
 
     recipient: str
-    kind: ToldKind
-    about: str
-    data: Feedback | EarlyWarning | TakenBack | ObjectionTold
+    kind: NoticeKind
+    template: str
+    data: Data = MappingProxyType({})
+    payload: Payload | None = None
+    order_id: str | None = None
+    task_id: str | None = None
+    subject: Subject | None = None
+
+
+def to_notice(notice_id: str, notification: Notification, *, case_id: str, at: datetime) -> Notice:
+    """The notice of a notification, as it goes to the log."""
+    payload = notification.payload
+    return Notice.trusted(
+        notice_id=notice_id,
+        recipient=notification.recipient,
+        kind=notification.kind,
+        case_id=case_id,
+        says=notification.template,
+        at=at,
+        order_id=notification.order_id,
+        task_id=notification.task_id,
+        subject=notification.subject,
+        data=dict(notification.data),
+        **({} if payload is None else {_MEMBERS[type(payload)]: payload}),
+    )

@@ -15,9 +15,10 @@ from typing import Literal, NamedTuple
 from schemas.cases.case import Case
 from schemas.feedback import TakenBack, Undo
 from schemas.measures import MeasureKind
+from schemas.notices import NoticeKind
 from schemas.orders.kinds import ORDER_KINDS, Reversal
 from stream_processors.domain.notifications.feedback import others
-from stream_processors.domain.notifications.notification import Told
+from stream_processors.domain.notifications.notification import Notification
 
 Change = Literal["correction", "retraction"]
 
@@ -50,23 +51,23 @@ def taken_back(
     executed: Sequence[Executed],
     warned: Set[str],
     supported_minor: Mapping[str, int] | None = None,
-) -> tuple[Told, ...]:
+) -> tuple[Notification, ...]:
     """The notices of a case that has just lost a report. `executed`: what stands now; `warned`: who had an early warning;
     `supported_minor`: order -> what the reports that are left still bear out."""
     supported = supported_minor or {}
     proposed = tuple(undo for done in executed if (undo := _proposed(done, after, supported)) is not None)
     recipients = sorted(warned | {done.institution for done in executed})
     messages = [
-        _make_message(recipient, after, change, undo=_own(recipient, after, executed, warned)) for recipient in recipients
+        _make_notification(recipient, after, change, undo=_own(recipient, after, executed, warned)) for recipient in recipients
     ]
     if proposed:
-        messages.append(_make_message(after.queue, after, change, proposed=proposed))
+        messages.append(_make_notification(after.queue, after, change, proposed=proposed))
     return tuple(messages)
 
 
-def _make_message(
+def _make_notification(
     recipient: str, after: Case, change: Change, undo: tuple[Undo, ...] = (), proposed: tuple[Undo, ...] = ()
-) -> Told:
+) -> Notification:
     data = TakenBack.trusted(
         case_id=after.case_id,
         subject=after.primary.token,
@@ -75,7 +76,8 @@ def _make_message(
         undo=undo,
         proposed=proposed,
     )
-    return Told(recipient, "taken_back", after.case_id, data)
+    kind = NoticeKind.CORRECTION if change == "correction" else NoticeKind.RETRACTION
+    return Notification(recipient, kind, "taken_back", payload=data)
 
 
 def _own(institution: str, after: Case, executed: Iterable[Executed], warned: Set[str]) -> tuple[Undo, ...]:

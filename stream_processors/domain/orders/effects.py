@@ -13,7 +13,8 @@ from schemas.deadlines import Length
 from schemas.notices import NoticeKind
 from schemas.orders.kinds import HOLDS, PAYS_BACK, REPLACING, OrderKind
 from schemas.orders.order import LIVE, UNDONE, Order, OrderEventKind, OrderState, RefusalReason
-from stream_processors.domain.orders.step import Effects, Follow, Step, Told, is_done, is_part, is_unlifted
+from stream_processors.domain.notifications.notification import Data, Notification
+from stream_processors.domain.orders.step import Effects, Follow, Step, is_done, is_part, is_unlifted
 from stream_processors.domain.state_machine import ClockStart, ClockStop, iso
 
 Effect = Callable[[Step], Effects]
@@ -28,8 +29,8 @@ def drafted(step: Step) -> Effects:
     if not step.order.four_eyes:
         return issued(step)
     changes = {"state": OrderState.AWAITING_APPROVAL}
-    messages = (_agency(step, "order_awaits_approval"),)
-    return Effects(changes, messages, (ClockStart(APPROVAL_CLOCK, step.order.order_id),))
+    notifications = (_notify_agency(step, "order_awaits_approval"),)
+    return Effects(changes, notifications, (ClockStart(APPROVAL_CLOCK, step.order.order_id),))
 
 
 def approved(step: Step) -> Effects:
@@ -58,13 +59,13 @@ def issued(step: Step) -> Effects:
     if order.verify_clock:
         starts = (*starts, ClockStart(order.verify_clock, about))
     release = order.kind is OrderKind.RELEASE
-    says = "order_part_released" if part else "order_released" if release else "order_issued"
+    template = "order_part_released" if part else "order_released" if release else "order_issued"
     data = _facts(order, answer_by=answer_by, notice_until=notice_until)
-    message = Told(order.recipient, NoticeKind.RELEASE if release else NoticeKind.ORDER, says, data)
+    notification = _notify(step, order.recipient, NoticeKind.RELEASE if release else NoticeKind.ORDER, template, data)
     target = step.target
     ended = [target] if target is not None else []
     ended += [other for other in step.others if other.kind in PAYS_BACK | REPLACING and other.of == order.of]
-    return Effects(changes, (message,), starts, (), _ending(ended) if release and not part else ())
+    return Effects(changes, (notification,), starts, (), _ending(ended) if release and not part else ())
 
 
 def _answered_by(step: Step, within: Length, waits_until: datetime | None) -> datetime:
@@ -73,8 +74,8 @@ def _answered_by(step: Step, within: Length, waits_until: datetime | None) -> da
 
 def dropped(step: Step) -> Effects:
     stops = (ClockStop(APPROVAL_CLOCK, step.order.order_id),)
-    says = "order_not_approved" if step.event.kind is OrderEventKind.REJECT else "order_withdrawn"
-    return Effects({"state": OrderState.WITHDRAWN, "ended_at": step.now}, (_agency(step, says),), (), stops)
+    template = "order_not_approved" if step.event.kind is OrderEventKind.REJECT else "order_withdrawn"
+    return Effects({"state": OrderState.WITHDRAWN, "ended_at": step.now}, (_notify_agency(step, template),), (), stops)
 
 
 def delivered(step: Step) -> Effects:
@@ -123,8 +124,8 @@ def executed(step: Step) -> Effects:
     if order.preserve and rules and rules.preserve:
         changes["preserve_until"] = step.ends(step.done_at, rules.preserve)
     starts = (ClockStart(order.clock, about, until),) if order.clock and until else ()
-    messages = (_agency(step, "order_executed", amount_minor=amount, until=iso(until)),)
-    return Effects(changes, messages, starts, _clocks(order, answered=True), _what_follows(step))
+    notifications = (_notify_agency(step, "order_executed", amount_minor=amount, until=iso(until)),)
+    return Effects(changes, notifications, starts, _clocks(order, answered=True), _what_follows(step))
 
 
 def crossed(step: Step) -> Effects:
@@ -135,18 +136,18 @@ def crossed(step: Step) -> Effects:
         amount, target = step.event.amount_minor or 0, step.target
         frozen = target is not None and is_done(target) and target.held_minor >= amount
         changes = {"executed_at": step.done_at, "paid_minor": amount, **_received(step), **_answered(step)}
-        heard = _agency(step, "order_paid_after_end", amount_minor=amount)
+        heard = _notify_agency(step, "order_paid_after_end", amount_minor=amount)
         return Effects(changes, (heard,), (), (), _what_follows(step) if frozen else ())
-    again = Told(order.recipient, NoticeKind.RELEASE, "order_lift_at_once", _facts(order))
+    again = _notify(step, order.recipient, NoticeKind.RELEASE, "order_lift_at_once", _facts(order))
     # What was said to be lifted before it was carried out says nothing of what is held now.
     changes = {"executed_at": step.done_at, "lifted_at": None, **_received(step), **_answered(step)}
-    messages = (again, _agency(step, "order_crossed"))
-    return Effects(changes, messages, (ClockStart(LIFT_CLOCK, order.order_id),))
+    notifications = (again, _notify_agency(step, "order_crossed"))
+    return Effects(changes, notifications, (ClockStart(LIFT_CLOCK, order.order_id),))
 
 
 def lifted(step: Step) -> Effects:
     stops = (ClockStop(LIFT_CLOCK, step.order.order_id),)
-    return Effects({"lifted_at": step.done_at}, (_agency(step, "order_lifted"),), (), stops)
+    return Effects({"lifted_at": step.done_at}, (_notify_agency(step, "order_lifted"),), (), stops)
 
 
 def renewed(step: Step) -> Effects:
@@ -155,17 +156,17 @@ def renewed(step: Step) -> Effects:
     assert order.valid_until is not None and rules is not None and rules.length is not None
     until = step.ends_behind(order.valid_until, rules.length)
     changes = {"state": OrderState.RENEWED, "renewals": order.renewals + 1, "valid_until": until}
-    message = Told(order.recipient, NoticeKind.ORDER, "order_renewed", _facts(order, until=until))
+    notification = _notify(step, order.recipient, NoticeKind.ORDER, "order_renewed", _facts(order, until=until))
     name = order.clock or rules.clock
     stops = (ClockStop(name, order.order_id),)
-    return Effects(changes, (message,), (ClockStart(name, order.order_id, until),), stops)
+    return Effects(changes, (notification,), (ClockStart(name, order.order_id, until),), stops)
 
 
 def expired(step: Step) -> Effects:
     order = step.order
-    message = Told(order.recipient, NoticeKind.RELEASE, "order_expired", _facts(order))
+    notification = _notify(step, order.recipient, NoticeKind.RELEASE, "order_expired", _facts(order))
     returns = (other for other in step.others if other.kind in PAYS_BACK and other.of == order.order_id)
-    both = (message, _agency(step, "order_expired"))
+    both = (notification, _notify_agency(step, "order_expired"))
     return Effects(_ended(step, OrderState.EXPIRED), both, (), _clocks(order, answered=False), _ending(returns))
 
 
@@ -174,13 +175,15 @@ def near_expiry(step: Step) -> Effects:
     order = step.order
     data = _facts(order, until=order.valid_until)
     parties = (order.agency, order.recipient)
-    return Effects({}, tuple(Told(recipient, NoticeKind.EXPIRY_WARNING, "order_ends_soon", data) for recipient in parties))
+    return Effects(
+        {}, tuple(_notify(step, recipient, NoticeKind.EXPIRY_WARNING, "order_ends_soon", data) for recipient in parties)
+    )
 
 
 def overdue(step: Step) -> Effects:
-    reminder = Told(step.order.recipient, NoticeKind.ORDER, "order_unanswered", _facts(step.order))
-    messages = (_agency(step, "order_unanswered"), reminder)
-    return Effects({"overdue": True}, messages)
+    reminder = _notify(step, step.order.recipient, NoticeKind.ORDER, "order_unanswered", _facts(step.order))
+    notifications = (_notify_agency(step, "order_unanswered"), reminder)
+    return Effects({"overdue": True}, notifications)
 
 
 def released(step: Step) -> Effects:
@@ -191,10 +194,10 @@ def released(step: Step) -> Effects:
     if is_done(order):
         return Effects({**changes, "lifted_at": step.now}, (), (), _clocks(order, answered=False))
     replaced = step.event.kind is OrderEventKind.SUPERSEDE
-    says = "order_replaced" if replaced else "order_withdrawn"
-    messages = (Told(order.recipient, NoticeKind.RELEASE, says, _facts(order)),)
+    template = "order_replaced" if replaced else "order_withdrawn"
+    notifications = (_notify(step, order.recipient, NoticeKind.RELEASE, template, _facts(order)),)
     own = any(other.order_id == step.actor.id and other.of == order.order_id for other in step.others)
-    return Effects(changes, messages if replaced or not own else (), (), _clocks(order, answered=False))
+    return Effects(changes, notifications if replaced or not own else (), (), _clocks(order, answered=False))
 
 
 def paid_back(step: Step) -> Effects:
@@ -237,7 +240,7 @@ def _of_release(release: Order, target: Order) -> tuple[Follow, ...]:
     return (Follow(target.order_id, OrderEventKind.LIFT),) if is_unlifted(target) and not release.part else ()
 
 
-def _not_done(step: Step, state: OrderState, says: str, **data: str) -> Effects:
+def _not_done(step: Step, state: OrderState, template: str, **data: str) -> Effects:
     changes = {
         **_ended(step, state),
         "refusal": step.event.reason,
@@ -245,7 +248,7 @@ def _not_done(step: Step, state: OrderState, says: str, **data: str) -> Effects:
         **_received(step),
         **_answered(step),
     }
-    return Effects(changes, (_agency(step, says, **data),), (), _clocks(step.order, answered=True))
+    return Effects(changes, (_notify_agency(step, template, **data),), (), _clocks(step.order, answered=True))
 
 
 def _ended(step: Step, state: OrderState) -> dict[str, Any]:
@@ -268,9 +271,14 @@ def _clocks(order: Order, *, answered: bool) -> tuple[ClockStop, ...]:
     return tuple(ClockStop(name, order.order_id, called_off) for name, called_off in ends if name)
 
 
-def _agency(step: Step, says: str, **more: int | str) -> Told:
-    data: dict[str, int | str] = {"kind": step.order.kind.value, "recipient": step.order.recipient, **more}
-    return Told(step.order.agency, NoticeKind.FEEDBACK, says, data)
+def _notify(step: Step, recipient: str, kind: NoticeKind, template: str, data: Data) -> Notification:
+    order = step.order
+    return Notification(recipient, kind, template, data, order_id=order.order_id, subject=order.subject)
+
+
+def _notify_agency(step: Step, template: str, **more: int | str) -> Notification:
+    data = {"kind": step.order.kind.value, "recipient": step.order.recipient, **more}
+    return _notify(step, step.order.agency, NoticeKind.FEEDBACK, template, data)
 
 
 def _facts(order: Order, **times: Any) -> dict[str, int | str]:

@@ -27,7 +27,7 @@ from schemas.orders.order import OrderEventKind as E
 from schemas.orders.policy import KindRules, OrderRules
 from schemas.refunds import NOTICED
 from stream_processors.domain.orders import effects, guards
-from stream_processors.domain.orders.step import Effects, Follow, Step, is_part, notices
+from stream_processors.domain.orders.step import Effects, Follow, Step, is_part, make_notices
 from stream_processors.domain.refusal import Refusal
 from stream_processors.domain.state_machine import (
     NONE,
@@ -205,7 +205,11 @@ def _applied(step: Step, outcome: Effects, actor: str) -> OrderChange:
     history = (*step.order.history[1 - HISTORY_KEPT :], moved)
     changed = step.order.model_copy(update={**outcome.changes, "history": history})
     return OrderChange(
-        changed, notices(changed, step.event, outcome.messages, step.now), outcome.starts, outcome.stops, outcome.follows
+        changed,
+        make_notices(changed, step.event, outcome.notifications, step.now),
+        outcome.starts,
+        outcome.stops,
+        outcome.follows,
     )
 
 

@@ -7,11 +7,12 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from schemas.deadlines import Length
-from schemas.notices import Notice, NoticeKind
+from schemas.notices import Notice
 from schemas.orders.kinds import HOLDS, PAYS_BACK, REVERSIBLE, OrderKind
 from schemas.orders.order import LIVE, Order, OrderEvent, OrderEventKind, OrderState
 from schemas.orders.policy import KindRules
 from schemas.refunds import NOTICED
+from stream_processors.domain.notifications.notification import Notification, to_notice
 from stream_processors.domain.state_machine import ClockStart, ClockStop, Ends, Party, done_between
 
 _TICK = timedelta(microseconds=1)
@@ -63,38 +64,19 @@ class Follow(NamedTuple):
     amount_minor: int | None = None
 
 
-class Told(NamedTuple):
-    """A notice to be made: who, what kind, the key of the sentence, its values."""
-
-    recipient: str
-    kind: NoticeKind
-    says: str
-    data: dict[str, int | str]
-
-
 class Effects(NamedTuple):
     changes: dict[str, Any]
-    messages: tuple[Told, ...] = ()
+    notifications: tuple[Notification, ...] = ()
     starts: tuple[ClockStart, ...] = ()
     stops: tuple[ClockStop, ...] = ()
     follows: tuple[Follow, ...] = ()
 
 
-def notices(order: Order, event: OrderEvent, messages: Iterable[Told], now: datetime) -> tuple[Notice, ...]:
-    """The notices of one step, named by the event and the order, so that a replay makes the same."""
+def make_notices(order: Order, event: OrderEvent, notifications: Iterable[Notification], now: datetime) -> tuple[Notice, ...]:
+    """The notices of one step, named by the event and the order."""
     return tuple(
-        Notice.trusted(
-            notice_id=f"{event.event_id}/{order.order_id}/{number}",
-            recipient=message.recipient,
-            kind=message.kind,
-            case_id=order.case_id,
-            says=message.says,
-            at=now,
-            order_id=order.order_id,
-            subject=order.subject,
-            data=message.data,
-        )
-        for number, message in enumerate(messages)
+        to_notice(f"{event.event_id}/{order.order_id}/{number}", notification, case_id=order.case_id, at=now)
+        for number, notification in enumerate(notifications)
     )
 
 

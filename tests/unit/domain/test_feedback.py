@@ -8,15 +8,14 @@ import pytest
 
 from schemas.cases.case import Case
 from schemas.feedback import Feedback
-from schemas.signals.assessed import Outcome
 from schemas.signals.submission import SignalKind
 from stream_processors.domain.cases import decide as loop
 from stream_processors.domain.notifications.early_warning import early_warning
-from stream_processors.domain.notifications.feedback import Handling, feedback, of_resend, others, seen_of
-from stream_processors.domain.notifications.notification import Told
+from stream_processors.domain.notifications.feedback import Handling, feedback, others, seen_of
+from stream_processors.domain.notifications.notification import Notification
 from stream_processors.domain.notifications.reversals import REVERSALS, Executed, taken_back
 from stream_processors.views.allowed_actions import feedback_of
-from tests.support.builders import POLICY, after, fact, join, joined, move, submitted
+from tests.support.builders import POLICY, after, join, joined, move
 from tests.support.builders import taken_back as retract
 
 SECRET = "bank-b"
@@ -37,9 +36,10 @@ def one(institution: str, number: int = 1, **over: Any) -> Any:
     )
 
 
-def said(told: tuple[Told, ...]) -> dict[tuple[str, str], Any]:
-    assert len({(one.recipient, one.about) for one in told}) == len(told)
-    return {(one.recipient, one.about): one.data for one in told}
+def said(told: tuple[Notification, ...]) -> dict[tuple[str, str], Any]:
+    about = {(one.recipient, getattr(one.payload, "signal_id", None) or one.payload.case_id): one.payload for one in told}
+    assert len(about) == len(told)
+    return about
 
 
 def test_a_signal_that_opens_a_case_has_nothing_to_hear_yet() -> None:
@@ -96,7 +96,7 @@ def test_acts_and_money_saved_are_told_when_they_change() -> None:
     case = played(one("bank-a"))
     handling = Handling(acts=frozenset({"stop_payment", "warned"}), saved_minor={"CNY": 500, "USD": 0})
     (told,) = feedback(case, case, handling=handling)
-    assert (told.data.acts, told.data.saved_minor) == (("stop_payment", "warned"), {"CNY": 500})  # type: ignore[union-attr]
+    assert (told.payload.acts, told.payload.saved_minor) == (("stop_payment", "warned"), {"CNY": 500})  # type: ignore[union-attr]
     assert feedback(case, case, was=handling, handling=handling) == ()
 
 
@@ -117,26 +117,18 @@ def test_a_signal_that_leaves_the_list_is_no_news() -> None:
     assert [told.recipient for told in feedback(before, played(one(SECRET, 99), case=before, minute=40))] == [SECRET]
 
 
-def test_a_resend_is_told_which_of_its_own_signals_it_repeats() -> None:
-    found = fact(submitted()).model_copy(update={"outcome": Outcome.RESEND, "of": "sig-first"})
-    told = of_resend(found)
-    assert told is not None and told.data.duplicate_of == "sig-first"  # type: ignore[union-attr]
-    assert told.recipient == "bank-001" and of_resend(fact(submitted())) is None
-    assert of_resend(found.model_copy(update={"trust": "low"})) is None
-
-
 def test_whoever_reported_the_subject_is_warned_when_another_does_and_not_who() -> None:
     before = played(one("bank-a"))
     told = early_warning(before, played(one(SECRET), case=before))
-    assert [(one.recipient, one.data.others, one.data.signals) for one in told] == [  # type: ignore[union-attr]
+    assert [(one.recipient, one.payload.others, one.payload.signals) for one in told] == [  # type: ignore[union-attr]
         ("bank-a", 1, ("sig-bank-a-1",))
     ]
-    assert SECRET not in told[0].data.model_dump_json()
+    assert SECRET not in told[0].payload.model_dump_json()
 
 
 def test_whoever_holds_the_subject_is_warned_at_the_first_report() -> None:
     told = early_warning(None, played(one(SECRET)), holders={"telecom-1", SECRET})
-    assert [(one.recipient, one.data.others) for one in told] == [("telecom-1", 1)]  # type: ignore[union-attr]
+    assert [(one.recipient, one.payload.others) for one in told] == [("telecom-1", 1)]  # type: ignore[union-attr]
 
 
 def test_more_signals_of_the_same_institution_warn_nobody_again() -> None:

@@ -50,7 +50,7 @@ def at(state: str, around: Around = AROUND, **lodging: Any) -> Objection:
 
 
 def whom(decided: Decided) -> dict[str, tuple[Any, ...]]:
-    return {one.recipient: (one.data.please, one.data.orders) for one in decided.told}  # type: ignore[union-attr]
+    return {one.recipient: (one.payload.please, one.payload.orders) for one in decided.notifications}  # type: ignore[union-attr]
 
 
 def test_an_institution_lodges_it_and_the_agency_is_asked_for_the_written_notice() -> None:
@@ -64,7 +64,7 @@ def test_an_institution_lodges_it_and_the_agency_is_asked_for_the_written_notice
 def test_an_agency_may_be_the_door_too_and_is_told_once() -> None:
     decided = done(None, asked("lodge"))
     assert decided.objection is not None and decided.objection.through == AGENCY
-    assert [one.recipient for one in decided.told] == [AGENCY]
+    assert [one.recipient for one in decided.notifications] == [AGENCY]
 
 
 def test_there_must_be_something_to_object_to() -> None:
