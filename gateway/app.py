@@ -17,8 +17,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.adapters.idempotency import RedisIdempotency
-from gateway.adapters.kafka import KafkaLog
+from gateway.adapters.idempotency import Idempotency
+from gateway.adapters.kafka import KafkaRequestLog
 from gateway.adapters.policy_watch import follow_policy
 from gateway.adapters.redis import Pipelining
 from gateway.adapters.stage_lag import CaughtUp, Lag, watch
@@ -49,7 +49,7 @@ from gateway.signals import routes as signals
 from gateway.tips import routes as tips
 from gateway.webhooks import routes as webhooks
 from stream_processors.runtime.policy_file import PolicyFile
-from stream_processors.views.api import RedisViews
+from stream_processors.views.api import Views
 from stream_processors.webhooks.policy import load_hooks
 
 logger = logging.getLogger("liandong.gateway")
@@ -85,15 +85,15 @@ def create_app(settings: GatewaySettings) -> Gateway:
     if loosened := load_hooks(settings.webhooks_file).loosened():
         logger.warning("WEBHOOKS ARE NOT GUARDED AS SHIPPED: %s may be registered, by %s", loosened, settings.webhooks_file)
     redis = connect_redis(settings)
-    log = KafkaLog(common, settings.append_timeout_s)
+    log = KafkaRequestLog(common, settings.append_timeout_s)
     pipelining = Pipelining(redis)
-    memory = RedisIdempotency(pipelining, lock_ttl_s=settings.lock_ttl_s, receipt_ttl_s=settings.receipt_ttl_s)
+    memory = Idempotency(pipelining, lock_ttl_s=settings.lock_ttl_s, receipt_ttl_s=settings.receipt_ttl_s)
     built = services(
         settings,
         keyring=settings.keyring(),
         log=log,
         memory=memory,
-        views=RedisViews(redis),
+        views=Views(redis),
         lag=Lag(),
         rates=RedisRates(pipelining),
         source=lambda: KafkaSource(common, redis, lambda: log.generations),

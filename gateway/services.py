@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from gateway.adapters.idempotency import Idempotency, StateUnavailable
-from gateway.adapters.kafka import Log
+from gateway.adapters.kafka import RequestLog
 from gateway.adapters.stage_lag import Lag, nothing_is_lost
 from gateway.cases.responses import QueueOut, case_out
 from gateway.commands.case_commands import Desk
@@ -44,7 +44,8 @@ from schemas.cases.case import Case
 from schemas.policy import Policy
 from schemas.security import AesGcmSealer, Keyring, PlaceCipher, Sealer, Tokenizer
 from schemas.topics import RETRACTIONS
-from stream_processors.views.api import Rebuilding, Views
+from stream_processors.views.api import Views
+from stream_processors.views.reading import Rebuilding
 from stream_processors.webhooks.http_client import Resolve, SystemResolver
 from stream_processors.webhooks.policy import load_hooks
 
@@ -57,7 +58,7 @@ class Services:
 
     settings: GatewaySettings
     auth: Authenticator
-    log: Log
+    log: RequestLog
     memory: Idempotency
     views: Views
     lag: Lag
@@ -178,7 +179,7 @@ def services(
     settings: GatewaySettings,
     *,
     keyring: Keyring,
-    log: Log,
+    log: RequestLog,
     memory: Idempotency,
     views: Views,
     lag: Lag,

@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from schemas.codec import View
 from schemas.envelope import Origin
 from schemas.notifications.delivery import MOST_NOTICES
 from schemas.notifications.webhook import Endpoints
@@ -33,15 +34,16 @@ from schemas.topics import (
     NOTIFICATIONS,
     RETRACTIONS,
     SUBMITTED,
+    Topic,
     raw,
     receipts,
 )
 from stream_processors.folds.assess import fold_assess, fold_verdict
-from stream_processors.folds.intake import fold_intake
 from stream_processors.folds.timekeeper import fold_timekeeper
 from stream_processors.folds.track import fold_track
 from stream_processors.runtime.log import Record
 from stream_processors.state.keys import ASSESS, DELIVER, OVERSEE, PROJECT, TIMEKEEPER, TRACK, WEBHOOK, intake
+from stream_processors.state.marks import Mark, MarkKind, Marks, MarkStream, RequestOrigin, source_mark
 from stream_processors.state.record_views import (
     AssessedRow,
     ChangeRow,
@@ -52,38 +54,45 @@ from stream_processors.state.record_views import (
     ReceiptRow,
     VerdictRow,
 )
-from stream_processors.state.streams import FactStream, Stage
-from stream_processors.views.cases_fold import project_changed
-from stream_processors.views.inbox_fold import project_delivered, project_issued
+from stream_processors.state.streams import FactStream, Fold, Stage, fold_nothing
+from stream_processors.views.cases import project_changed
+from stream_processors.views.inbox import project_delivered, project_issued
 from stream_processors.views.oversight import OverseenRow, fold_oversee, project_overseen
-from stream_processors.views.signals_fold import project_assessed
-from stream_processors.views.webhook_endpoints_fold import project_endpoints
+from stream_processors.views.receipts import project_assessed
+from stream_processors.views.webhook_endpoints import project_endpoints
 
 
-def _assess_marks(envelope: Any, record: Record, marks: dict[str, int]) -> dict[str, int]:
-    """`e`: what the facts before this offset ask for is in the log; `h`, `hw`: the next source of each input there."""
+def _assess_marks(envelope: Any, record: Record, marks: Marks) -> Marks:
+    """What the facts before this offset ask for is in the log (SETTLED), and the next source of each input there (HANDED_ON)."""
     p = record.partition
     emitted = envelope.data.emitted
-    if emitted > marks.get(f"e{p}", 0) and emitted == record.offset:
+    settled = Mark(MarkKind.SETTLED, p)
+    if emitted > marks.get(settled, 0) and emitted == record.offset:
         origin = Origin.parse(str(envelope.origin))
-        before = {f"h{tag}{p}": marks.get(f"s{tag}{p}", 0) for tag in ASSESS_INPUTS.values()}
-        return {f"e{p}": emitted, **before, f"h{ASSESS_INPUTS[origin.topic]}{p}": origin.offset}
+        before = {Mark(MarkKind.HANDED_ON, p, stream): marks.get(source_mark(p, stream), 0) for stream in ASSESS_INPUTS.values()}
+        return {settled: emitted, **before, Mark(MarkKind.HANDED_ON, p, ASSESS_INPUTS[origin.topic]): origin.offset}
     return {}
 
 
-def _track_marks(envelope: Any, record: Record, marks: dict[str, int]) -> dict[str, int]:
-    """`o<p>:<q>`: the newest join from partition q of the signals, `o<p>:w<q>` of their retractions, so that an echo is known."""
+def _track_marks(envelope: Any, record: Record, marks: Marks) -> Marks:
+    """The newest request of each partition of the signals, their retractions and the cases, so that a redelivery is known."""
     if envelope.data.origin is None:
         return {}
-    source, code = envelope.data.origin.split(":")
-    return {f"o{record.partition}:{source}": int(code)}
+    origin = RequestOrigin.parse(envelope.data.origin)
+    return {origin.mark_in(record.partition): origin.number}
 
 
-DELIVER_WRITES = {"i": NOTIFICATIONS, "j": CASE_COMMANDS}
-"""By the letter of the marks (`i<p>:<q>`) that say up to where deliver has written partition q, beside its place in p."""
+DELIVER_WRITES = {MarkKind.NOTICES: NOTIFICATIONS, MarkKind.REQUESTS: CASE_COMMANDS}
+"""By the kind of the marks that say up to where deliver has written each partition, beside its place."""
 
-ASSESS_INPUTS = {SUBMITTED.name: "", RETRACTIONS.name: "w"}
-"""The tags of what assess reads."""
+ASSESS_INPUTS = {SUBMITTED.name: MarkStream.OWN, RETRACTIONS.name: MarkStream.RETRACTIONS}
+"""What assess reads, in its marks."""
+_SEEN_BY_PROJECT = {SUBMITTED.name: MarkStream.SIGNALS, RETRACTIONS.name: MarkStream.SIGNAL_RETRACTIONS}
+
+
+def _facts(topic: Topic, about: Topic, stream: MarkStream, fold: Fold, view: View, **options: Any) -> FactStream:
+    """A stream whose facts are about one topic, which has the same name in the marks."""
+    return FactStream(topic, {about.name: stream}, stream, fold, view, **options)
 
 
 STAGES: dict[str, Stage] = {
@@ -95,8 +104,8 @@ STAGES: dict[str, Stage] = {
             (SUBMITTED, RETRACTIONS, CASE_CHANGES),
             (ASSESSED, CASE_COMMANDS),
             (
-                FactStream(ASSESSED, ASSESS_INPUTS, "", fold_assess, AssessedRow, _assess_marks),
-                FactStream(CASE_CHANGES, {CASE_COMMANDS.name: "c"}, "c", fold_verdict, VerdictRow),
+                FactStream(ASSESSED, ASSESS_INPUTS, MarkStream.OWN, fold_assess, AssessedRow, _assess_marks),
+                _facts(CASE_CHANGES, CASE_COMMANDS, MarkStream.CASES, fold_verdict, VerdictRow),
             ),
             (SUBMITTED, RETRACTIONS),
         ),
@@ -105,7 +114,7 @@ STAGES: dict[str, Stage] = {
             TRACK,
             (CASE_COMMANDS,),
             (CASE_CHANGES,),
-            (FactStream(CASE_CHANGES, {CASE_COMMANDS.name: ""}, "", fold_track, ChangeRow, _track_marks),),
+            (_facts(CASE_CHANGES, CASE_COMMANDS, MarkStream.OWN, fold_track, ChangeRow, marks=_track_marks),),
         ),
         Stage("deliver", DELIVER, (CASE_CHANGES,), (NOTIFICATIONS, CASE_COMMANDS), ()),
         Stage(
@@ -113,7 +122,7 @@ STAGES: dict[str, Stage] = {
             TIMEKEEPER,
             (CASE_CHANGES,),
             (CASE_COMMANDS,),
-            (FactStream(CASE_CHANGES, {CASE_COMMANDS.name: "c"}, "c", fold_timekeeper, DueRow),),
+            (_facts(CASE_CHANGES, CASE_COMMANDS, MarkStream.CASES, fold_timekeeper, DueRow),),
         ),
         Stage("webhook", WEBHOOK, (NOTIFICATIONS, DELIVERIES, ENDPOINTS), (DELIVERIES, ENDPOINTS), ()),
         Stage(
@@ -121,7 +130,7 @@ STAGES: dict[str, Stage] = {
             OVERSEE,
             (APPRAISAL_COMMANDS,),
             (APPRAISAL_CHANGES,),
-            (FactStream(APPRAISAL_CHANGES, {APPRAISAL_COMMANDS.name: ""}, "", fold_oversee, OverseenRow),),
+            (_facts(APPRAISAL_CHANGES, APPRAISAL_COMMANDS, MarkStream.OWN, fold_oversee, OverseenRow),),
         ),
         Stage(
             "project",
@@ -129,14 +138,14 @@ STAGES: dict[str, Stage] = {
             (ASSESSED, CASE_CHANGES, NOTIFICATIONS, DELIVERIES, ENDPOINTS, APPRAISAL_CHANGES),
             (),
             (
-                FactStream(ASSESSED, {SUBMITTED.name: "a", RETRACTIONS.name: "aw"}, "a", project_assessed, ReceiptRow),
-                FactStream(CASE_CHANGES, {CASE_COMMANDS.name: "c"}, "c", project_changed, ChangeRow),
-                FactStream(
-                    NOTIFICATIONS, {CASE_CHANGES.name: "i"}, "i", project_issued, IssuedRow, numbered=MOST_NOTICES, placed=True
+                FactStream(ASSESSED, _SEEN_BY_PROJECT, MarkStream.SIGNALS, project_assessed, ReceiptRow),
+                _facts(CASE_CHANGES, CASE_COMMANDS, MarkStream.CASES, project_changed, ChangeRow),
+                _facts(
+                    NOTIFICATIONS, CASE_CHANGES, MarkStream.NOTICES, project_issued, IssuedRow, numbered=MOST_NOTICES, placed=True
                 ),
-                FactStream(DELIVERIES, {}, "d", project_delivered, MarkRow),
-                FactStream(ENDPOINTS, {}, "h", project_endpoints, Endpoints),
-                FactStream(APPRAISAL_CHANGES, {APPRAISAL_COMMANDS.name: "v"}, "v", project_overseen, OverseenRow),
+                FactStream(DELIVERIES, {}, MarkStream.DELIVERIES, project_delivered, MarkRow),
+                FactStream(ENDPOINTS, {}, MarkStream.ENDPOINTS, project_endpoints, Endpoints),
+                _facts(APPRAISAL_CHANGES, APPRAISAL_COMMANDS, MarkStream.OVERSIGHT, project_overseen, OverseenRow),
             ),
         ),
     )
@@ -146,9 +155,8 @@ STAGES: dict[str, Stage] = {
 def intake_stage(institution: str) -> Stage:
     """`intake` for one institution. It appends to `signals.submitted` too, but no place of its own is there."""
     read, written = raw(institution), receipts(institution)
-    return Stage(
-        "intake", intake(institution), (read,), (written,), (FactStream(written, {read.name: ""}, "", fold_intake, RawRow),)
-    )
+    facts = _facts(written, read, MarkStream.OWN, fold_nothing, RawRow)
+    return Stage("intake", intake(institution), (read,), (written,), (facts,))
 
 
 def all_stages(institutions: Iterable[str] = ()) -> dict[str, Stage]:

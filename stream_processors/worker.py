@@ -35,7 +35,8 @@ from stream_processors.agents.group import Beside
 from stream_processors.runtime import faust_transport as transport
 from stream_processors.runtime.cluster_view import check_topics
 from stream_processors.runtime.generations import Generations
-from stream_processors.runtime.log import CURE, DamagedLog, KafkaLog
+from stream_processors.runtime.kafka import KafkaLog
+from stream_processors.runtime.log import CURE, DamagedLog
 from stream_processors.runtime.metrics import METRICS
 from stream_processors.runtime.policy_file import PolicyFile
 from stream_processors.runtime.retry_policy import keep_trying, look_if_possible

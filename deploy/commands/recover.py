@@ -106,7 +106,7 @@ def _signal_lines(signals: LostSignals) -> list[str]:
 
 async def _recover_log(settings: Settings, yes: bool) -> list[str]:
     from stream_processors.recovery.losses import find_losses, name_lost_signals, open_generations
-    from stream_processors.runtime.log import KafkaLog
+    from stream_processors.runtime.kafka import KafkaLog
     from stream_processors.state.keys import namespace_of
     from stream_processors.state.store import RedisStore, connect
     from stream_processors.topology import all_stages

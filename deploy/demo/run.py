@@ -40,7 +40,7 @@ from deploy.verify.ledger import Ledger, read_ledger
 from deploy.verify.run import LEDGERS, settings_of
 from deploy.verify.wait_idle import NotQuiet, wait_quiet
 from stream_processors.domain.scorecards.contributions import periods
-from stream_processors.views.api import RedisViews
+from stream_processors.views.api import Views
 
 
 def register(app: typer.Typer) -> None:
@@ -163,7 +163,7 @@ async def _count_outcomes(redis_url: str) -> Counter[str]:
     redis = Redis.from_url(redis_url, protocol=2)
     try:
         counts: Counter[str] = Counter()
-        for name, n in (await RedisViews(redis).counters()).items():
+        for name, n in (await Views(redis).counters()).items():
             outcome = name.partition(":")[0]
             if not outcome.startswith("action_"):
                 counts[outcome] += n

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 
 from deploy.verify.ledger import PlaceOf
 from schemas.security import Keyring, PlaceCipher
-from stream_processors.views.api import Receipt, RedisViews
+from stream_processors.views.api import Views
+from stream_processors.views.receipts import Receipt
 
 _AT_ONCE = 16
 
@@ -18,7 +19,7 @@ def places_of(keyring: Keyring) -> PlaceOf:
     return lambda receipt: cipher.open(receipt)[1:3]
 
 
-async def read_receipts(views: RedisViews, signal_ids: Iterable[str]) -> dict[str, Receipt]:
+async def read_receipts(views: Views, signal_ids: Iterable[str]) -> dict[str, Receipt]:
     """The receipts of these signals, by signal id; those that have none are left out."""
     gate = asyncio.Semaphore(_AT_ONCE)
 

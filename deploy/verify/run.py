@@ -16,7 +16,7 @@ from deploy.verify.rebuild_compare import StageDigest, compare_with_rebuilt
 from deploy.verify.receipts import places_of, read_receipts
 from deploy.verify.wait_idle import wait_quiet
 from stream_processors.runtime.settings import SHIPPED_POLICY, Settings
-from stream_processors.views.api import RedisViews
+from stream_processors.views.api import Views
 
 SHOWN = 10
 ATTEMPTS = 4
@@ -71,7 +71,7 @@ async def find_missing(settings: Settings, entries: Sequence[Entry]) -> list[Ent
     signals = {entry.signal_id: entry for entry in acknowledged if entry.signal_id}
     redis = Redis.from_url(settings.redis_url, protocol=2)
     try:
-        receipts = await read_receipts(RedisViews(redis), signals)
+        receipts = await read_receipts(Views(redis), signals)
     finally:
         await redis.aclose()
     return [entry for name, entry in signals.items() if name not in receipts]

@@ -11,12 +11,13 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from schemas.topics import ASSESSED, all_topics
-from stream_processors.runtime.log import KafkaLog
+from stream_processors.progress import behind, inputs, places
+from stream_processors.runtime.kafka import KafkaLog
 from stream_processors.runtime.settings import Settings
-from stream_processors.stage_progress import behind, inputs, places
+from stream_processors.state.marks import Mark, MarkKind
 from stream_processors.topology import all_stages
 
-_EMITTED = {"assess": ((ASSESSED, "e"),)}
+_EMITTED = {"assess": ((ASSESSED, Mark(MarkKind.SETTLED)),)}
 """What a stage must have asked for, too. A worker at its barrier may have folded the facts of another one, which has recorded
 them and not yet asked for their joins."""
 
@@ -62,7 +63,7 @@ async def _count_remaining(log: KafkaLog, redis: Redis, institutions: tuple[str,
     remaining: dict[str, int] = {}
     for name, stage in all_stages(institutions).items():
         remaining[name] = 0
-        folded = [(stream.topic, f"f{stream.tag}") for stream in stage.streams]
+        folded = [(stream.topic, stream.fact_mark(0)) for stream in stage.streams]
         for topic, mark in dict.fromkeys([*inputs(stage), *folded, *_EMITTED.get(name, ())]):
             try:
                 at = await places(redis, stage.namespace, mark, topic.partitions)

@@ -11,7 +11,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import NamedTuple, Protocol
+from pathlib import Path
+from typing import NamedTuple
 
 import msgpack
 from redis.exceptions import RedisError
@@ -19,91 +20,16 @@ from redis.exceptions import RedisError
 from gateway.adapters.redis import Pipelining
 from schemas.topics import SUBMITTED
 from stream_processors.state.keys import Namespace, bucket_of
-from stream_processors.state.shared_hashes import drawer, long, short, taken
+from stream_processors.state.shared_hashes import drawer, long, read_lua, short, taken
 
-# KEYS are the names' drawers (stream_processors/state/shared_hashes.py), all of one bucket. ARGV: an argument,
-# a time to live in ms, the names, then what the script needs of each.
-_HEAD = """
-local clock = redis.call('TIME')
-local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
-local function look(i)
-  local entry = redis.call('HGET', KEYS[i], ARGV[i + 2])
-  if not entry or struct.unpack('>I6', entry) <= now then return nil end
-  return string.sub(entry, 7)
-end
-local function lay(i, value)
-  local key, ends = KEYS[i], now + ARGV[2]
-  local added = redis.call('HSET', key, ARGV[i + 2], struct.pack('>I6', ends) .. value)
-  if redis.call('PTTL', key) < ends - now then redis.call('PEXPIREAT', key, ends) end
-  if added == 1 and redis.call('HLEN', key) % 32 == 0 then
-    local entries = redis.call('HGETALL', key)
-    for n = 1, #entries, 2 do
-      if struct.unpack('>I6', entries[n + 1]) <= now then redis.call('HDEL', key, entries[n]) end
-    end
-  end
-end
-local held = {}
-"""
 
-# Takes the lock of every name that has neither lock nor record; gives what stands there else. A lock that has longer to live
-# than any is given is from before the clock was set back: its owner is gone, and nobody waits for hours because of it.
-_BEGIN = (
-    _HEAD
-    + """
-for i = 1, #KEYS do
-  local standing = look(i)
-  if standing and string.sub(standing, 1, 1) == 'L' then
-    local ends = struct.unpack('>I6', redis.call('HGET', KEYS[i], ARGV[i + 2]))
-    if ends - now > tonumber(ARGV[2]) then standing = nil end
-  end
-  if standing and standing ~= ARGV[1] then
-    held[i] = standing
-  else
-    lay(i, ARGV[1])
-    held[i] = false
-  end
-end
-return held
-"""
-)
+def _read_script(name: str) -> str:
+    """A script of ours behind the one that knows the form of the entries. Without comments: it goes along with each call."""
+    text = read_lua("shared_hash") + (Path(__file__).parent / "lua" / f"{name}.lua").read_text("utf-8")
+    return "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("--"))
 
-# Puts the records. A record that stands already is kept and given back.
-_FINISH = (
-    _HEAD
-    + """
-for i = 1, #KEYS do
-  local standing = look(i)
-  if standing and string.sub(standing, 1, 1) == 'R' then
-    held[i] = standing
-  else
-    lay(i, ARGV[2 + #KEYS + i])
-    held[i] = false
-  end
-end
-return held
-"""
-)
 
-# Frees what this owner locked.
-_ABANDON = (
-    _HEAD
-    + """
-for i = 1, #KEYS do
-  if look(i) == ARGV[1] then redis.call('HDEL', KEYS[i], ARGV[i + 2]) end
-end
-return held
-"""
-)
-
-# Puts a text where none stands; gives the one that does.
-_KEEP = (
-    _HEAD
-    + """
-local standing = look(1)
-if not standing then lay(1, ARGV[1]) end
-return standing or ARGV[1]
-"""
-)
+_BEGIN, _FINISH, _ABANDON, _KEEP = map(_read_script, ("begin", "finish", "abandon", "keep"))
 
 
 class StateUnavailable(RuntimeError):
@@ -127,37 +53,9 @@ class Remembered(NamedTuple):
     generation: int = 0
 
 
-class Idempotency(Protocol):
-    """Names are signal ids and the ids of keys. Every call raises StateUnavailable when Redis is away."""
-
-    async def begin(self, names: Sequence[str], owner: str) -> list[Remembered | InFlight | None]:
-        """Locks each name for `owner` (None), or tells what stands there."""
-
-    async def finish(self, records: Sequence[tuple[str, Remembered]]) -> list[Remembered]:
-        """Remembers each; gives the record that stands, an earlier one if there is."""
-
-    async def abandon(self, names: Sequence[str], owner: str) -> None:
-        """Frees the locks of `owner`."""
-
-    async def find(self, name: str) -> Remembered | None: ...
-
-    async def keep(self, name: str, text: str) -> str:
-        """Remembers a text under a name; gives the one that stands."""
-
-    async def recall(self, name: str) -> str | None:
-        """The text that `keep` remembered."""
-
-
-async def once(memory: Idempotency, name: str, append: Callable[[], Awaitable[None]]) -> None:
-    """Appends a request unless the broker took it before: one that was refused then must not be right the second time. `append`
-    raises when it is not known whether the broker has it."""
-    if await memory.recall(f"l{name}") is None:
-        await append()
-        await memory.keep(f"l{name}", "1")
-
-
-class RedisIdempotency:
-    """The memory in Redis, under `{gw<bucket>}`."""
+class Idempotency:
+    """The memory in Redis, under `{gw<bucket>}`. Names are signal ids and the ids of keys. Every call raises StateUnavailable
+    when Redis is away."""
 
     def __init__(self, redis: Pipelining, *, lock_ttl_s: float, receipt_ttl_s: int) -> None:
         self._redis = redis
@@ -165,10 +63,12 @@ class RedisIdempotency:
         self._receipt_s = receipt_ttl_s
 
     async def begin(self, names: Sequence[str], owner: str) -> list[Remembered | InFlight | None]:
+        """Locks each name for `owner` (None), or tells what stands there."""
         held = await self._each(_BEGIN, "L" + owner, self._lock_ms, names)
         return [None if entry is None else _read_entry(entry, name) for entry, name in zip(held, names, strict=True)]
 
     async def finish(self, records: Sequence[tuple[str, Remembered]]) -> list[Remembered]:
+        """Remembers each; gives the record that stands, an earlier one if there is."""
         names = [name for name, _ in records]
         raw = [_written(record, name) for name, record in records]
         held = await self._each(_FINISH, "", self._receipt_s * 1000, names, raw)
@@ -176,6 +76,7 @@ class RedisIdempotency:
         return [there if isinstance(there, Remembered) else record for there, (_, record) in zip(existing, records, strict=True)]
 
     async def abandon(self, names: Sequence[str], owner: str) -> None:
+        """Frees the locks of `owner`."""
         await self._each(_ABANDON, "L" + owner, 0, names)
 
     async def find(self, name: str) -> Remembered | None:
@@ -184,6 +85,7 @@ class RedisIdempotency:
         return there if isinstance(there, Remembered) else None
 
     async def keep(self, name: str, text: str) -> str:
+        """Remembers a text under a name; gives the one that stands."""
         call = self._redis.execute("EVAL", _KEEP, 1, _key(name), text, self._receipt_s * 1000, short(name))
         try:
             raw: bytes = await call
@@ -192,6 +94,7 @@ class RedisIdempotency:
         return raw.decode()
 
     async def recall(self, name: str) -> str | None:
+        """The text that `keep` remembered."""
         raw = await self._look(name)
         return None if raw is None else raw.decode()
 
@@ -222,6 +125,14 @@ class RedisIdempotency:
             for n, index in enumerate(indexes):
                 held[index] = answer[n] if n < len(answer) else None
         return held
+
+
+async def once(memory: Idempotency, name: str, append: Callable[[], Awaitable[None]]) -> None:
+    """Appends a request unless the broker took it before: one that was refused then must not be right the second time. `append`
+    raises when it is not known whether the broker has it."""
+    if await memory.recall(f"l{name}") is None:
+        await append()
+        await memory.keep(f"l{name}", "1")
 
 
 _MEMORY = Namespace("gw")

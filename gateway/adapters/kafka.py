@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, TypeVar
@@ -18,10 +19,11 @@ from aiokafka.errors import KafkaError
 
 from gateway.adapters.cluster_watch import ClusterWatch, Health
 from gateway.adapters.producers import RECONNECT_S, Producer, Producers, Serving
-from schemas.topics import APPRAISAL_COMMANDS, CASE_COMMANDS, MAX_RECORD_BYTES, RETRACTIONS, SUBMITTED, TOPICS, Topic
+from schemas.topics import APPRAISAL_COMMANDS, CASE_COMMANDS, RETRACTIONS, SUBMITTED, TOPICS, Topic
 from stream_processors.recovery.damage import find_damage
 from stream_processors.runtime.generations import Generations
-from stream_processors.runtime.log import CannotLook, DamagedLog, KafkaReader, check_landing, partition_of
+from stream_processors.runtime.kafka import KafkaReader, Landings, OversizedRecord, fill_batches, make_producer
+from stream_processors.runtime.log import CannotLook, DamagedLog, KeyedEntry, partition_of
 from stream_processors.runtime.topic_check import WrongTopics
 
 logger = logging.getLogger("liandong.gateway")
@@ -42,11 +44,6 @@ class Position(NamedTuple):
     generation: int = 0
 
 
-class Entry(NamedTuple):
-    key: bytes
-    value: bytes
-
-
 class Span(NamedTuple):
     """By partition: the first record that retention left, and where the next one will stand."""
 
@@ -58,8 +55,8 @@ class LogUnavailable(RuntimeError):
     """The broker is away or did not answer in time: the record may be in the log, or not."""
 
 
-class Log(Protocol):
-    async def append(self, topic: Topic, entries: Sequence[Entry]) -> list[Position | LogUnavailable]:
+class RequestLog(Protocol):
+    async def append(self, topic: Topic, entries: Sequence[KeyedEntry]) -> list[Position | LogUnavailable]:
         """Appends each entry to the partition of its key; for each its place, or that it is not known. Never raises."""
 
     async def span(self, topic: Topic) -> Span:
@@ -85,7 +82,7 @@ DAMAGED = "the log lost records that it had acknowledged; nothing is taken befor
 _LOOKED_AT = (SUBMITTED, RETRACTIONS, CASE_COMMANDS, APPRAISAL_COMMANDS)
 
 
-class KafkaLog:
+class KafkaRequestLog:
     """The log in Kafka. `open` does not wait for the broker: until it is there, every append answers LogUnavailable. Nothing is
     appended before the log was compared with what is known of it, and `watch` goes on comparing."""
 
@@ -98,7 +95,7 @@ class KafkaLog:
         self._reading = asyncio.Lock()
         self._generations = Generations()
         self._damages: dict[str, str] = {}
-        self._newest: dict[tuple[str, int], int] = {}
+        self._landings = Landings()
         self._comparing: asyncio.Task[None] | None = None
 
     @property
@@ -137,7 +134,7 @@ class KafkaLog:
         """Takes newly opened generations: what was known of lost records is looked at anew. So is the producer, for the broker
         knows nothing any more of its batches. LogUnavailable as above."""
         if await self._ask(KafkaReader.read_generations):
-            self._newest.clear()
+            self._landings.forget()
             self._damages.pop("landing", None)
             await self.compare()
             self._producers.renew(LogUnavailable("a new generation of the log was opened"))
@@ -178,25 +175,16 @@ class KafkaLog:
                 await asyncio.sleep(RECONNECT_S)
 
     def _make(self) -> AIOKafkaProducer:
-        options = {**self._common, "bootstrap_servers": self._watch.bootstrap()}
-        return AIOKafkaProducer(
-            **options,
-            acks="all",
-            enable_idempotence=True,
-            linger_ms=0,
-            max_batch_size=MAX_RECORD_BYTES - 65536,
-            max_request_size=8 * MAX_RECORD_BYTES,
-            request_timeout_ms=int(self._timeout_s * 1000),
-            metadata_max_age_ms=60_000,
-        )
+        common = {**self._common, "bootstrap_servers": self._watch.bootstrap()}
+        return make_producer(common, timeout_ms=int(self._timeout_s * 1000), metadata_max_age_ms=60_000)
 
-    async def append(self, topic: Topic, entries: Sequence[Entry]) -> list[Position | LogUnavailable]:
+    async def append(self, topic: Topic, entries: Sequence[KeyedEntry]) -> list[Position | LogUnavailable]:
         if self._damages:
             return [LogUnavailable(DAMAGED)] * len(entries)
         serving = self._producers.current
         if serving is None or not self._watch.is_checked:
             return [LogUnavailable("no connection to the broker, or its topics are not as the table wants them")] * len(entries)
-        newest = dict(self._newest)
+        before = self._landings.newest(topic, range(topic.partitions))
         landed: list[Position | LogUnavailable] = [LogUnavailable("not acknowledged in time")] * len(entries)
         sent: dict[int, list[int]] = {}
         for index, entry in enumerate(entries):
@@ -208,7 +196,7 @@ class KafkaLog:
         if sent:
             with serving.use():
                 await self._send(serving, topic, entries, sent, landed)
-        return [self._position_of(place, newest) for place in landed]
+        return [self._position_of(topic, place, before) for place in landed]
 
     def _why_not(self, serving: Serving, topic: Topic, partition: int) -> str | None:
         if TopicPartition(topic.name, partition) in serving.barred:
@@ -219,7 +207,7 @@ class KafkaLog:
         self,
         serving: Serving,
         topic: Topic,
-        entries: Sequence[Entry],
+        entries: Sequence[KeyedEntry],
         sent: Mapping[int, list[int]],
         landed: list[Position | LogUnavailable],
     ) -> None:
@@ -235,24 +223,22 @@ class KafkaLog:
             late = [p for p, indexes in sent.items() if any(not isinstance(landed[index], Position) for index in indexes)]
             errors |= {p: TimeoutError("not acknowledged in time") for p in late if p not in errors}
         for partition, error in errors.items():
-            if isinstance(error, _TooLarge):
-                continue
-            self._producers.fail(serving, [TopicPartition(topic.name, partition)], error)
+            if not isinstance(error, OversizedRecord):  # then the producer is well
+                self._producers.fail(serving, [TopicPartition(topic.name, partition)], error)
 
-    def _position_of(self, place: Position | LogUnavailable, newest: Mapping[tuple[str, int], int]) -> Position | LogUnavailable:
-        """The position of an offset. `newest`: what was acknowledged when the append began; nothing may land there again."""
+    def _position_of(
+        self, topic: Topic, place: Position | LogUnavailable, before: Mapping[int, int]
+    ) -> Position | LogUnavailable:
+        """The position of an offset. `before`: the newest that were acknowledged when the append began."""
         if isinstance(place, LogUnavailable):
             return place
-        topic, partition, offset, *_ = place
-        before = newest.get((topic, partition), -1)
         try:
-            check_landing(topic, partition, offset, min(before, self._newest.get((topic, partition), -1)))
+            self._landings.check(topic, place.partition, place.offset, 1, before)
         except DamagedLog as error:
             self.report("landing", str(error))
             return LogUnavailable(DAMAGED)
-        self._newest[topic, partition] = max(self._newest.get((topic, partition), -1), offset)
-        position = self._generations.position(topic, partition, offset)
-        return place._replace(offset=position, generation=self._generations.generation(topic, partition, position))
+        position = self._generations.position(topic.name, place.partition, place.offset)
+        return place._replace(offset=position, generation=self._generations.generation(topic.name, place.partition, position))
 
     async def span(self, topic: Topic) -> Span:
         async def ask(reader: KafkaReader) -> Span:
@@ -287,10 +273,6 @@ class KafkaLog:
                 await asyncio.wait_for(reader.close(), 2)
 
 
-class _TooLarge(LogUnavailable):
-    """The record itself cannot be sent; the producer is well."""
-
-
 async def _check_topics(producer: AIOKafkaProducer) -> None:
     for topic in WRITTEN:
         there = await producer.partitions_for(topic.name)
@@ -306,7 +288,7 @@ def _place(topic: Topic, partition: int, acknowledged: Any) -> Position:
 
 
 async def _send_one(
-    producer: Producer, topic: Topic, entry: Entry, landed: list[Position | LogUnavailable], errors: dict[int, Exception]
+    producer: Producer, topic: Topic, entry: KeyedEntry, landed: list[Position | LogUnavailable], errors: dict[int, Exception]
 ) -> None:
     partition = partition_of(entry.key, topic.partitions)
     try:
@@ -319,7 +301,7 @@ async def _send_one(
 async def _send_many(
     producer: Producer,
     topic: Topic,
-    entries: Sequence[Entry],
+    entries: Sequence[KeyedEntry],
     sent: Mapping[int, list[int]],
     landed: list[Position | LogUnavailable],
     errors: dict[int, Exception],
@@ -327,25 +309,17 @@ async def _send_many(
     """One or a few whole batches a partition: an order faster than a future a record."""
 
     async def send_partition(partition: int, indexes: list[int]) -> None:
-        waiting = []
-        while indexes:
-            batch = producer.create_batch()
-            n = 0
-            while n < len(indexes) and batch.append(key=entries[indexes[n]].key, value=entries[indexes[n]].value, timestamp=None):
-                n += 1
-            if n == 0:
-                raise _TooLarge("a record is larger than a batch")
-            batch.close()
-            waiting.append((await producer.send_batch(batch, topic.name, partition=partition), indexes[:n]))
-            indexes = indexes[n:]
-        for future, members in waiting:
+        batches = fill_batches(producer, [entries[index] for index in indexes])
+        waiting = [(await producer.send_batch(batch, topic.name, partition=partition), count) for batch, count in batches]
+        unplaced = iter(indexes)
+        for future, count in waiting:
             first = _place(topic, partition, await future)
-            for n, index in enumerate(members):
+            for n, index in enumerate(itertools.islice(unplaced, count)):
                 landed[index] = first._replace(offset=first.offset + n)
 
     results = await asyncio.gather(*(send_partition(p, indexes) for p, indexes in sent.items()), return_exceptions=True)
     for partition, result in zip(sent, results, strict=True):
-        if isinstance(result, (KafkaError, OSError, LogUnavailable)):
+        if isinstance(result, (KafkaError, OSError, LogUnavailable, OversizedRecord)):
             errors[partition] = result
         elif isinstance(result, BaseException):
             raise result

@@ -17,11 +17,11 @@ from typing import Any, Protocol
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from gateway.adapters.kafka import Log, LogUnavailable
+from gateway.adapters.kafka import LogUnavailable, RequestLog
 from gateway.metrics import METRICS
 from gateway.problems import later
 from schemas.topics import CASE_CHANGES, CASE_COMMANDS, Topic
-from stream_processors import stage_progress as progress
+from stream_processors import progress
 from stream_processors.recovery.damage import Damage, lost_tails
 from stream_processors.state.keys import whole
 from stream_processors.state.streams import Stage
@@ -51,7 +51,7 @@ class Lag:
         self._value, self._at = value, self._clock()
 
 
-class WatchedLog(Log, Protocol):
+class WatchedLog(RequestLog, Protocol):
     """A log that hears of its own damage."""
 
     def report(self, source: str, sentence: str | None) -> None: ...
@@ -63,7 +63,7 @@ class CaughtUp:
     """Waits until everything that was asked for before the call is decided and in the views. For who must know that something is
     *not* there although Redis may have been emptied: what the gateway remembered is gone then, and the log is not."""
 
-    def __init__(self, log: Log, redis: Redis, *, wait_s: float, retry_after_s: int) -> None:
+    def __init__(self, log: RequestLog, redis: Redis, *, wait_s: float, retry_after_s: int) -> None:
         self._log, self._redis, self._wait_s, self._retry_after_s = log, redis, wait_s, retry_after_s
 
     async def __call__(self) -> None:
@@ -127,8 +127,8 @@ async def stage_lag(stage: Stage, log: WatchedLog, redis: Redis) -> int | None:
         return None
     total = 0
     damages: list[Damage] = []
-    for topic, prefix in progress.inputs(stage):
-        at = await progress.places(redis, stage.namespace, prefix, topic.partitions)
+    for topic, mark in progress.inputs(stage):
+        at = await progress.places(redis, stage.namespace, mark, topic.partitions)
         span = await log.span(topic)  # after the places, which only grow: what they are beyond is lost
         damages += lost_tails(stage.name, {(topic.name, p): place for p, place in at.items()}, {topic.name: span.ends})
         total += progress.behind(span.ends, at, span.starts, partial(log.generations.count, topic.name))

@@ -18,7 +18,7 @@ import orjson
 from redis.exceptions import RedisError
 
 from gateway.adapters.idempotency import Idempotency, StateUnavailable, once
-from gateway.adapters.kafka import Entry, Log, Position
+from gateway.adapters.kafka import Position, RequestLog
 from gateway.metrics import METRICS
 from gateway.problems import PROBLEMS, Problem, later
 from gateway.security.auth import Caller, Role
@@ -27,7 +27,9 @@ from schemas.codec import encode
 from schemas.security import Tokenizer
 from schemas.topics import CASE_COMMANDS
 from stream_processors.runtime.crash_points import point
-from stream_processors.views.api import Rebuilding, Views
+from stream_processors.runtime.log import KeyedEntry
+from stream_processors.views.api import Views
+from stream_processors.views.reading import Rebuilding
 
 _POLL_FIRST_S, _POLL_LAST_S = 0.01, 0.05
 _GOES_ON = frozenset({ActionKind.MEASURE})
@@ -72,7 +74,7 @@ class Desk:
 
     def __init__(
         self,
-        log: Log,
+        log: RequestLog,
         memory: Idempotency,
         views: Views,
         tokenizer: Tokenizer,
@@ -124,7 +126,7 @@ class Desk:
             CASE_COMMANDS, action, id=action_id, source="/gateway", actor=actor, time=self._now(), subject=case.case_id
         )
         point("gateway.action_built")
-        landed = await self._log.append(CASE_COMMANDS, [Entry(case.case_id.encode(), value)])
+        landed = await self._log.append(CASE_COMMANDS, [KeyedEntry(case.case_id.encode(), value)])
         point("gateway.action_appended")
         if not isinstance(landed[0], Position):
             raise later(

@@ -155,11 +155,7 @@ def pending_reply(pending: Pending, status: int = 202) -> Response:
     where = f"/v1/actions/{pending.action_id}"
     memo = pending.memo
     action = ActionOut(
-        action_id=pending.action_id,
-        status="pending",
-        case_id=memo.case_id,
-        kind=memo.kind,
-        links=LinksOut(self=where),
+        action_id=pending.action_id, status="pending", case_id=memo.case_id, kind=memo.kind, links=LinksOut(self=where)
     )
     return dumped(action, status, {"Location": where, "Retry-After": "1"})
 

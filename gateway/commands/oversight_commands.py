@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from redis.exceptions import RedisError
 
 from gateway.adapters.idempotency import Idempotency, StateUnavailable, once
-from gateway.adapters.kafka import Entry, Log, Position
+from gateway.adapters.kafka import Position, RequestLog
 from gateway.problems import PROBLEMS, Problem, later
 from gateway.security.auth import Caller, Role
 from schemas.cases.case import ActionOutcome
@@ -24,7 +24,9 @@ from schemas.oversight.oversight import OversightAction, OversightChange, Record
 from schemas.security import Tokenizer
 from schemas.topics import APPRAISAL_COMMANDS
 from stream_processors.runtime.crash_points import point
-from stream_processors.views.api import Rebuilding, Views
+from stream_processors.runtime.log import KeyedEntry
+from stream_processors.views.api import Views
+from stream_processors.views.reading import Rebuilding
 
 _POLL_FIRST_S, _POLL_LAST_S = 0.01, 0.05
 _SLUGS = {"invalid-move": "invalid-request", "not-yours": "forbidden"}
@@ -36,7 +38,7 @@ class Bureau:
 
     def __init__(
         self,
-        log: Log,
+        log: RequestLog,
         memory: Idempotency,
         views: Views,
         tokenizer: Tokenizer,
@@ -73,7 +75,7 @@ class Bureau:
             APPRAISAL_COMMANDS, action, id=move_id, source="/gateway", actor=actor, time=self._now(), subject=action.about
         )
         point("gateway.oversight_built")
-        landed = await self._log.append(APPRAISAL_COMMANDS, [Entry(action.about.encode(), value)])
+        landed = await self._log.append(APPRAISAL_COMMANDS, [KeyedEntry(action.about.encode(), value)])
         point("gateway.oversight_appended")
         if not isinstance(landed[0], Position):
             detail = "the broker did not acknowledge; read the record again, or retry with the same Idempotency-Key"

@@ -12,7 +12,7 @@ import orjson
 
 from gateway.problems import Problem
 from schemas.security import Tokenizer
-from stream_processors.views.api import Cursor
+from stream_processors.views.cases import Cursor
 
 
 def write_cursor(tokenizer: Tokenizer, queue: str, cursor: Cursor) -> str:

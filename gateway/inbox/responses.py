@@ -16,8 +16,7 @@ from schemas.notices import Notice, told, with_basis
 from schemas.orders.order import Order
 from schemas.security import Sealer
 from schemas.signals.subjects import Subject
-from stream_processors.views.inbox import Addressed
-from stream_processors.views.inbox_fold import Delivery, Entry, Reached
+from stream_processors.views.inbox import Addressed, Delivery, Entry, Reached
 
 Out = TypeVar("Out", bound=BaseModel)
 

@@ -10,8 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
-from gateway.adapters.kafka import Entry as LogEntry
-from gateway.adapters.kafka import Log, Position
+from gateway.adapters.kafka import Position, RequestLog
 from gateway.inbox import cursor as cursors
 from gateway.inbox.waiters import Bell
 from gateway.metrics import METRICS
@@ -22,8 +21,8 @@ from schemas.notifications.delivery import DeliveryMark, DeliveryState, Way
 from schemas.security import Tokenizer
 from schemas.topics import DELIVERIES
 from stream_processors.runtime.crash_points import point
-from stream_processors.views.inbox import Inbox, Inboxes
-from stream_processors.views.inbox_fold import Entry, Reached, member_of, name_of
+from stream_processors.runtime.log import KeyedEntry
+from stream_processors.views.inbox import Entry, Inbox, InboxViews, Reached, member_of, name_of
 
 MOST_MARKS = 1000
 """Notices of one request that are marked; the next request marks the rest."""
@@ -34,8 +33,8 @@ class InboxDesk:
 
     def __init__(
         self,
-        log: Log,
-        views: Inboxes,
+        log: RequestLog,
+        views: InboxViews,
         tokenizer: Tokenizer,
         bell: Bell,
         *,
@@ -120,7 +119,7 @@ class InboxDesk:
         return at
 
 
-def _record(caller: Caller, entry: Entry, state: DeliveryState, way: Way, at: datetime) -> LogEntry:
+def _record(caller: Caller, entry: Entry, state: DeliveryState, way: Way, at: datetime) -> KeyedEntry:
     notice = entry.issued.notice
     mark = DeliveryMark(
         recipient=notice.recipient,
@@ -135,4 +134,4 @@ def _record(caller: Caller, entry: Entry, state: DeliveryState, way: Way, at: da
     name = f"{state.value}-{name_of(member_of(notice.recipient, notice.notice_id, 0))}-{int(at.timestamp() * 1000)}"
     actor = f"{who}:{caller.subject}"
     value = encode(DELIVERIES, mark, id=name, source="/gateway", actor=actor, time=at, subject=notice.recipient)
-    return LogEntry(notice.recipient.encode(), value)
+    return KeyedEntry(notice.recipient.encode(), value)

@@ -19,8 +19,8 @@ from gateway.metrics import METRICS
 from gateway.security.auth import Caller
 from gateway.settings import GatewaySettings
 from schemas.security import Sealer
-from stream_processors.views.inbox import Inboxes, Rebuilding
-from stream_processors.views.inbox_fold import Entry
+from stream_processors.views.inbox import Entry, InboxViews
+from stream_processors.views.reading import Rebuilding
 
 PAGE = 50
 
@@ -34,7 +34,7 @@ class InboxStream(Streaming):
         ear: Ear,
         bell: Bell,
         desk: InboxDesk,
-        views: Inboxes,
+        views: InboxViews,
         sealer: Sealer,
         after: int,
         now: Callable[[], float] = time.monotonic,

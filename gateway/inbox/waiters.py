@@ -19,7 +19,7 @@ from gateway.metrics import METRICS
 from gateway.problems import later
 from gateway.security.auth import Caller
 from gateway.settings import GatewaySettings
-from stream_processors.views.inbox_fold import CHANNEL, heard
+from stream_processors.views.inbox import CHANNEL, heard
 
 logger = logging.getLogger("liandong.gateway")
 

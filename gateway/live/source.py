@@ -23,9 +23,11 @@ from gateway.metrics import METRICS
 from schemas.topics import CASE_CHANGES
 from stream_processors.progress import STREAM, Folded, folded
 from stream_processors.runtime.generations import Generations
+from stream_processors.runtime.kafka import make_consumer
 from stream_processors.runtime.log import Record
 from stream_processors.state.fold_run import read_chunk
-from stream_processors.views.api import Rebuilding
+from stream_processors.state.marks import Marks
+from stream_processors.views.reading import Rebuilding
 
 _IDLE_MS, _HELD_MS = 250, 30
 _LOOK_EVERY_S = 1.0
@@ -70,7 +72,7 @@ class KafkaSource:
         self._stamp = self._log = ""
         self._looked = 0.0
         self._read: dict[int, int] = {}
-        self._marks: dict[str, int] = {}
+        self._marks: Marks = {}
         self._held: dict[int, deque[_Held]] = {p: deque() for p in range(CASE_CHANGES.partitions)}
 
     async def begin(self) -> None:
@@ -79,13 +81,7 @@ class KafkaSource:
         self._stamp, self._log = start.stamp, sha256(start.log.encode()).hexdigest()[:8]
         self._read = dict(start.facts)
         self._marks = {_LIVE.source_mark(p): at for p, at in start.sources.items()}
-        self._consumer = AIOKafkaConsumer(
-            **self._common,
-            enable_auto_commit=False,
-            auto_offset_reset="none",
-            fetch_max_wait_ms=500,
-            max_partition_fetch_bytes=2 << 20,
-        )
+        self._consumer = make_consumer(self._common, wait_ms=500, most_bytes=2 << 20)
         await self._consumer.start()
         self._consumer.assign([TopicPartition(CASE_CHANGES.name, p) for p in self._read])
         for p, at in self._read.items():

@@ -34,7 +34,7 @@ from schemas.cases.case import ActionKind, Case
 from schemas.measures import Measure, MeasureIn
 from schemas.security import Tokenizer
 from stream_processors.views.allowed_actions import MERGES_FOLLOWED
-from stream_processors.views.api import Receipt
+from stream_processors.views.receipts import Receipt
 
 _MARKS = {"at", "late", "done_late", "note_sealed", "reference_sealed"}
 """What a measure has from the log, and what is sealed anew each time."""

@@ -35,7 +35,9 @@ from stream_processors.runtime.metrics import (
     VIEWS_UP,
     Family,
 )
-from stream_processors.views.api import Rebuilding, Standing, Views
+from stream_processors.views.api import Views
+from stream_processors.views.cases import Standing
+from stream_processors.views.reading import Rebuilding
 
 KEPT_S = 5.0
 TIMEOUT_S = 2.0

@@ -11,7 +11,7 @@ from gateway.cases.responses import AliveOut, ReadyOut
 from gateway.http.endpoint import Call, Endpoint
 from gateway.http.responses import dumped
 from gateway.security.auth import Role
-from stream_processors.views.api import Rebuilding
+from stream_processors.views.reading import Rebuilding
 
 _OPEN: frozenset[Role] = frozenset()
 

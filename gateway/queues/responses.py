@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from gateway.cases.responses import QueueOut
-from stream_processors.views.api import Standing
+from stream_processors.views.cases import Standing
 
 
 def by_queue(standings: Iterable[Standing], mine: Callable[[str], bool]) -> list[QueueOut]:

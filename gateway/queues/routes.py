@@ -31,7 +31,7 @@ from schemas.common import Exact, Instant, PartyId
 from schemas.parsing import refused
 from schemas.policy import Severity
 from schemas.signals.submission import SignalKind
-from stream_processors.views.api import Cursor
+from stream_processors.views.cases import Cursor
 
 OFFICERS = frozenset({Role.OFFICER})
 _PAGES_SCANNED = 20

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from gateway.adapters.idempotency import Idempotency, InFlight, Remembered, StateUnavailable
-from gateway.adapters.kafka import DAMAGED, Log, Position
+from gateway.adapters.kafka import DAMAGED, Position, RequestLog
 from gateway.adapters.stage_lag import Lag
 from gateway.metrics import METRICS
 from gateway.problems import Problem, later
@@ -69,7 +69,7 @@ class Acceptor:
 
     def __init__(
         self,
-        log: Log,
+        log: RequestLog,
         memory: Idempotency,
         lag: Lag,
         settings: GatewaySettings,
@@ -157,12 +157,7 @@ class Acceptor:
             finally:
                 self._in_flight -= len(fresh)
         return [
-            _as_second(
-                signals[first[signal.name]],
-                signal,
-                answers[first[signal.name]],
-                index == first[signal.name],
-            )
+            _as_second(signals[first[signal.name]], signal, answers[first[signal.name]], index == first[signal.name])
             for index, signal in enumerate(signals)
         ]
 
@@ -209,12 +204,7 @@ class Acceptor:
         return Receipt(alias._replace(body=signal.body), True) if alias is not None else None
 
     async def _append(
-        self,
-        signals: Sequence[Prepared],
-        fresh: list[int],
-        institution: str,
-        owner: str,
-        answers: list[Receipt | Problem | None],
+        self, signals: Sequence[Prepared], fresh: list[int], institution: str, owner: str, answers: list[Receipt | Problem | None]
     ) -> None:
         began = time.perf_counter()
         landed = await self._log.append(self._topic, [signals[i].entry for i in fresh])

@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from gateway.adapters.kafka import Entry
 from gateway.problems import Problem, of_refused
 from schemas.parsing import Model, Refused, read
 from schemas.security import Sealer, Tokenizer
@@ -21,6 +20,7 @@ from schemas.signals.hubs import NO_HUBS, Hubs
 from schemas.signals.retraction import name_of
 from schemas.signals.subjects import NO_PLACEHOLDERS, Placeholders
 from schemas.signals.submission import SignalIn
+from stream_processors.runtime.log import KeyedEntry
 
 KEY_PREFIX = "key:"
 _KEY_FORM = re.compile(r"[\x21-\x7e]{1,124}", re.ASCII)
@@ -36,7 +36,7 @@ class Prepared(NamedTuple):
     signal_id: str
     name: str
     body: str
-    entry: Entry
+    entry: KeyedEntry
     alias: tuple[str, str] | None = None
     submitted: SignalIn | None = None
     advisories: Sequence[Advice] = ()
@@ -83,7 +83,7 @@ class Intake:
             submission.signal_id,
             own,
             submission.body_id,
-            Entry(submission.key, submission.value),
+            KeyedEntry(submission.key, submission.value),
             alias,
             body,
             submission.advisories,

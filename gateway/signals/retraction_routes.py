@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from gateway.adapters.kafka import Entry
 from gateway.cases.responses import AcceptedOut
 from gateway.http.endpoint import Call, Endpoint
 from gateway.http.request_body import encoding, media_type, read_body
@@ -26,6 +25,7 @@ from schemas.security.signal_protection import signal_id
 from schemas.signals.retraction import FOREVER, Retraction
 from schemas.signals.submission import SignalIn
 from schemas.topics import RETRACTIONS
+from stream_processors.runtime.log import KeyedEntry
 
 _SENDERS = frozenset({Role.INSTITUTION})
 _NOT_YOURS = "there is no such signal of yours; one that has not come yet is taken back by its reference: POST /v1/retractions"
@@ -114,7 +114,7 @@ async def _retract(call: Call, name: str, reason: str) -> Response:
         time=datetime.now(UTC),
         subject=name,
     )
-    return await accepted(call, Prepared(name, f"w{name}", body, Entry(name.encode(), value)), services.withdrawer)
+    return await accepted(call, Prepared(name, f"w{name}", body, KeyedEntry(name.encode(), value)), services.withdrawer)
 
 
 _ANSWERS: dict[int, type[BaseModel] | None] = {202: AcceptedOut}

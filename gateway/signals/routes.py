@@ -24,7 +24,7 @@ from schemas.cases.case import Case, CaseStatus
 from schemas.feedback import Feedback
 from schemas.signals.submission import SignalIn
 from stream_processors.views.allowed_actions import MERGES_FOLLOWED, feedback_of
-from stream_processors.views.api import Receipt
+from stream_processors.views.receipts import Receipt
 
 _SENDERS = frozenset({Role.INSTITUTION})
 TROUBLE = ("log-unavailable", "state-unavailable", "overloaded")
@@ -117,12 +117,7 @@ async def _case(call: Call, case_id: str) -> Case | None:
 
 
 def _pending(record: Remembered) -> dict[str, object]:
-    return {
-        "signal_id": record.signal_id,
-        "status": "accepted",
-        "pending": True,
-        "accepted_at": instant(record.accepted_ms),
-    }
+    return {"signal_id": record.signal_id, "status": "accepted", "pending": True, "accepted_at": instant(record.accepted_ms)}
 
 
 ENDPOINTS = [
@@ -136,13 +131,7 @@ ENDPOINTS = [
         answers={202: AcceptedOut},
         takes=("Idempotency-Key",),
         gives={202: ("Location", "Idempotency-Replayed")},
-        problems=(
-            "in-flight",
-            "invalid-signal",
-            "reference-missing",
-            "reference-reused",
-            *TROUBLE,
-        ),
+        problems=("in-flight", "invalid-signal", "reference-missing", "reference-reused", *TROUBLE),
     ),
     Endpoint(
         "POST",

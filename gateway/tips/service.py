@@ -14,7 +14,6 @@ from typing import NamedTuple
 from starlette.requests import Request
 
 from gateway.adapters.idempotency import Idempotency
-from gateway.adapters.kafka import Entry
 from gateway.metrics import METRICS
 from gateway.problems import Problem, later, of_refused
 from gateway.security import client_address as peers
@@ -30,6 +29,7 @@ from schemas.policy import Policy
 from schemas.security import Sealer, Tokenizer
 from schemas.security.signal_reader import SignalReader
 from schemas.signals.submission import PUBLIC
+from stream_processors.runtime.log import KeyedEntry
 from stream_processors.views.api import Views
 
 RECEIVED, EXAMINED, CLOSED = "received", "being_examined", "closed"
@@ -108,7 +108,12 @@ class Tips:
         except Refused as refusal:
             raise of_refused(Refused("invalid-request", refusal.detail, refusal.faults)) from None
         return Prepared(
-            submission.signal_id, submission.signal_id, submission.body_id, Entry(submission.key, submission.value), None, signal
+            submission.signal_id,
+            submission.signal_id,
+            submission.body_id,
+            KeyedEntry(submission.key, submission.value),
+            None,
+            signal,
         )
 
     async def _limit(self, what: str, request: Request, address_rate: Rate, all_: Rate) -> None:

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from schemas.common import Instant
 from schemas.notices import told
 from schemas.notifications.webhook import KINDS, MOST_ENDPOINTS, Endpoint, Endpoints
-from stream_processors.views.inbox_fold import Entry
+from stream_processors.views.inbox import Entry
 
 
 class HookOut(BaseModel):

@@ -16,8 +16,7 @@ from typing import NamedTuple
 from redis.exceptions import RedisError
 
 from gateway.adapters.idempotency import StateUnavailable
-from gateway.adapters.kafka import Entry as LogEntry
-from gateway.adapters.kafka import Log, Position
+from gateway.adapters.kafka import Position, RequestLog
 from gateway.metrics import METRICS
 from gateway.problems import Problem, later, of_refused
 from gateway.security.auth import Caller
@@ -30,9 +29,10 @@ from schemas.security import Sealer, UnsealError
 from schemas.topics import DELIVERIES, ENDPOINTS
 from stream_processors.domain.refusal import Refusal
 from stream_processors.runtime.crash_points import point
-from stream_processors.views.api import Rebuilding
-from stream_processors.views.inbox_fold import Entry
-from stream_processors.views.webhook_endpoints import Hooked, Parked
+from stream_processors.runtime.log import KeyedEntry
+from stream_processors.views.inbox import Entry
+from stream_processors.views.reading import Rebuilding
+from stream_processors.views.webhook_endpoints import Parked, WebhookViews
 from stream_processors.webhooks import endpoints
 from stream_processors.webhooks import url_guard as guard
 from stream_processors.webhooks.http_client import Resolve
@@ -58,8 +58,8 @@ class Told(NamedTuple):
 class HookDesk:
     def __init__(
         self,
-        log: Log,
-        views: Hooked,
+        log: RequestLog,
+        views: WebhookViews,
         sealer: Sealer,
         rates: Rates,
         hooks: Hooks,
@@ -227,7 +227,7 @@ class HookDesk:
             ENDPOINTS, after, id=after.change_id, source="/gateway", actor=actor, time=self.now(), subject=caller.subject
         )
         point("gateway.hook_built")
-        landed = await self._log.append(ENDPOINTS, [LogEntry(caller.subject.encode(), value)])
+        landed = await self._log.append(ENDPOINTS, [KeyedEntry(caller.subject.encode(), value)])
         point("gateway.hook_appended")
         if not isinstance(landed[0], Position):
             raise later("log-unavailable", "the broker did not acknowledge; list your endpoints", self._retry_after_s)
@@ -263,7 +263,7 @@ def _only(endpoint_id: str, change: Callable[[Endpoint], Endpoint]) -> Callable[
     return changed
 
 
-def _again(caller: Caller, entry: Entry, endpoint_id: str, at: datetime) -> LogEntry:
+def _again(caller: Caller, entry: Entry, endpoint_id: str, at: datetime) -> KeyedEntry:
     notice = entry.issued.notice
     mark = DeliveryMark(
         recipient=notice.recipient,
@@ -278,4 +278,4 @@ def _again(caller: Caller, entry: Entry, endpoint_id: str, at: datetime) -> LogE
     name = f"replayed-{id_of(notice.recipient, notice.notice_id)}-{endpoint_id}-{int(at.timestamp() * 1000)}"
     actor = f"institution:{caller.subject}"
     value = encode(DELIVERIES, mark, id=name, source="/gateway", actor=actor, time=at, subject=notice.recipient)
-    return LogEntry(notice.recipient.encode(), value)
+    return KeyedEntry(notice.recipient.encode(), value)

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import secrets
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -37,12 +37,13 @@ from stream_processors.domain.signals.first_decision import bind
 from stream_processors.domain.signals.hubs import NOTHING, case_name
 from stream_processors.folds.assess import added_effects, held
 from stream_processors.runtime.crash_points import point
-from stream_processors.runtime.log import Entry, Log, Record
+from stream_processors.runtime.log import Log, Record
 from stream_processors.runtime.metrics import METRICS, Steps
 from stream_processors.state.contributions import unpack
 from stream_processors.state.effects import Arg
 from stream_processors.state.fold_run import Chunk, read_chunk
 from stream_processors.state.keys import BUCKETS, bucket_of
+from stream_processors.state.marks import Mark, MarkKind, fact_mark, source_mark
 from stream_processors.state.restore import Tell
 from stream_processors.state.store import Check, LostState, Store, Write
 from stream_processors.topology import STAGES
@@ -56,7 +57,7 @@ class Assess(Folding):
     def __init__(self, log: Log, store: Store, policy: Policy, sealer: Sealer, tell: Tell = lambda line: None) -> None:
         super().__init__(log, store, policy, tell)
         self._dead = DeadLetters("assess", log, sealer)
-        self._retractions = Retractions(self, self._dead)
+        self._retractions = Retractions(self, self._dead, self.emit)
         self._lost = LostDecisions()
 
     def workable(self, owned: frozenset[tuple[str, int]]) -> frozenset[tuple[str, int]]:
@@ -64,7 +65,7 @@ class Assess(Folding):
         in one group may be assigned so)."""
         return frozenset(at for at in owned if at[0] != RETRACTIONS.name or (SUBMITTED.name, at[1]) in owned)
 
-    def drifts(self, mark: str) -> bool:
+    def drifts(self, mark: Mark) -> bool:
         """Verdicts are written all the time by others, so a worker at its barrier may be folding some at this moment."""
         return super().drifts(mark) or self._shared(mark)
 
@@ -97,7 +98,7 @@ class Assess(Folding):
             if work.signal is not None:
                 work.abide(self._lost.of(work.record.partition, work.record.offset, work.signal))
         point("assess.claimed")
-        proofs, keep_ms = {f"n{p}": nonce for p in partitions}, self.policy.keep.cases_days * DAY_MS
+        proofs, keep_ms = _proofs(partitions, nonce), self.policy.keep.cases_days * DAY_MS
         touched |= await self._retractions.clear(leftovers(works, keep_ms), self._checks(partitions), proofs)
         steps.done("claim")
         point("assess.cleared")
@@ -122,8 +123,8 @@ class Assess(Folding):
         steps.done("fold")
         point("assess.folded")
 
-    def _checks(self, partitions: Sequence[int]) -> dict[str, Check]:
-        return {f"s{p}": self.marks.get(f"s{p}", 0) for p in partitions}
+    def _checks(self, partitions: Sequence[int]) -> dict[Mark, Check]:
+        return {source_mark(p): self.marks.get(source_mark(p), 0) for p in partitions}
 
     async def _claim(self, works: list[Work], partitions: Sequence[int], nonce: str) -> set[int]:
         """Claims each signal's reference for its source; a replay finds its own claim there."""
@@ -137,7 +138,7 @@ class Assess(Folding):
             work.claimed = held(work.source, signal.body_id)
             args.setdefault(bucket, []).extend(claim_of(work, signal, keep_ms))
             works_by_bucket.setdefault(bucket, []).append(work)
-        checks, sets = self._checks(partitions), {f"n{p}": nonce for p in partitions}
+        checks, sets = self._checks(partitions), _proofs(partitions, nonce)
         answers = await self.store.call("claim", self._stamp, {b: Write(checks, sets, claims) for b, claims in args.items()})
         for bucket, answer in answers.items():
             for work, (holder, floor, older) in zip(works_by_bucket[bucket], _threes(answer), strict=True):
@@ -160,7 +161,7 @@ class Assess(Folding):
             for question in questions(signal, self.policy, work.record.timestamp_ms):
                 args.setdefault(question.bucket, []).extend(question.args)
                 asked_by_bucket.setdefault(question.bucket, []).append((work, question))
-        checks, sets = self._checks(partitions), {f"n{p}": nonce for p in partitions}
+        checks, sets = self._checks(partitions), _proofs(partitions, nonce)
         answers = await self.store.call("observe", self._stamp, {b: Write(checks, sets, rows) for b, rows in args.items()})
         for bucket, answer in answers.items():
             at = 0
@@ -176,7 +177,7 @@ class Assess(Folding):
         facts = []
         corroborated = 0
         for work in works:
-            emitted = self.marks.get(f"f{work.record.partition}", 0)
+            emitted = self.marks.get(fact_mark(work.record.partition), 0)
             signal = work.signal
             if signal is None:
                 fact = decision.refuse(work.why, policy=self.policy, now=work.now, emitted=emitted)
@@ -202,11 +203,9 @@ class Assess(Folding):
         return facts
 
     async def _record(self, facts: list[tuple[Work, AssessedSignal]]) -> None:
-        entries: dict[int, list[Entry]] = {}
+        appended: list[tuple[Record, bytes | None, bytes]] = []
         written = datetime.now(UTC)
         for work, fact in facts:
-            record = work.record
-            origin = _origin(record)
             value = encode(
                 ASSESSED,
                 fact,
@@ -214,13 +213,12 @@ class Assess(Folding):
                 source="/assess",
                 actor=ACTOR,
                 time=written,
-                origin=origin,
+                origin=_origin(work.record),
                 subject=fact.signal_id,
             )
-            key = record.key if work.signal else None  # a poison record's key may be anything, of any size
-            entries.setdefault(record.partition, []).append((key, value))
-        bases = await self.log.append(ASSESSED, entries)
-        self.check_first_offsets(ASSESSED, bases)
+            key = work.record.key if work.signal else None  # a poison record's key may be anything, of any size
+            appended.append((work.record, key, value))
+        await self.append_facts(ASSESSED, appended)
 
     async def emit(self, facts: Sequence[Sourced]) -> None:
         """Appends what the facts ask for."""
@@ -235,18 +233,15 @@ class Assess(Folding):
     ) -> None:
         """Moves the marks in all buckets. What was observed is there already, and the nonce proves that it still is."""
         args: list[list[Arg]] = [[] for _ in range(BUCKETS)]
-        sets: dict[str, int] = {}
         for work, fact in facts:
-            p = work.record.partition
-            sets[f"s{p}"] = work.record.offset + 1
-            sets[f"f{p}"] = sets.get(f"f{p}", self.marks.get(f"f{p}", 0)) + 1
-            for effect in added_effects(fact, p):
+            for effect in added_effects(fact, work.record.partition):
                 args[effect.bucket] += effect.args
+        behind = self.marks_behind(work.record for work, _ in facts)
+        checks, sets = self.checks_before(behind), dict(behind)
         for p in partitions:
-            sets |= {f"e{p}": sets[f"f{p}"], f"h{p}": sets[f"s{p}"]}
-        checks = self.forward(sets, partitions)
-        proofs: dict[str, Check] = {f"n{p}": nonce for p in partitions}
-        writes = {b: Write(checks | proofs if b in touched else checks, sets, args[b]) for b in range(BUCKETS)}
+            sets |= {Mark(MarkKind.SETTLED, p): behind[fact_mark(p)], Mark(MarkKind.HANDED_ON, p): behind[source_mark(p)]}
+        proven = checks | _proofs(partitions, nonce)
+        writes = {b: Write(proven if b in touched else checks, sets, args[b]) for b in range(BUCKETS)}
         await self.store.call("fold", self._stamp, writes)
         self.marks |= sets
 
@@ -267,9 +262,11 @@ class Assess(Folding):
             await self._claim_again()
         starts, elections = await self.log.starts(ASSESSED), await self.log.count_elections(REQUESTS)
         for p in partitions:
-            start, end = max(self.marks.get(f"e{p}", 0), starts[p]), self.marks.get(f"f{p}", 0)
-            marks = {f"s{tag}{p}": self.marks.get(f"h{tag}{p}", 0) for tag in stream.sources.values()}
-            is_led_anew = self.marks.get(f"l{p}", 0) != elections
+            settled, led = Mark(MarkKind.SETTLED, p), Mark(MarkKind.ELECTIONS, p)
+            start, end = max(self.marks.get(settled, 0), starts[p]), self.marks.get(fact_mark(p), 0)
+            handed_on = {source_mark(p, name): Mark(MarkKind.HANDED_ON, p, name) for name in stream.sources.values()}
+            marks = {source: self.marks.get(handed, 0) for source, handed in handed_on.items()}
+            is_led_anew = self.marks.get(led, 0) != elections
             lost_from = await emitted_before_loss(self.log, p, is_led_anew=is_led_anew)
             if lost_from is not None and lost_from < start:
                 start, marks = max(lost_from, starts[p]), {}
@@ -282,17 +279,15 @@ class Assess(Folding):
                 await self._retractions.catch_up(p, pairs)
             if end:
                 point("assess.caught_up")
-                tags = stream.sources.values()
-                reached = {f"e{p}": end, f"l{p}": elections}
-                moved: Mapping[str, int] = reached | {f"h{tag}{p}": self.marks.get(f"s{tag}{p}", 0) for tag in tags}
-                checks = {f"s{tag}{p}": self.marks.get(f"s{tag}{p}", 0) for tag in tags}
+                checks = {source: self.marks.get(source, 0) for source in handed_on}
+                moved = {settled: end, led: elections} | {handed: checks[source] for source, handed in handed_on.items()}
                 await self.store.call("fold", self._stamp, {b: Write(checks, moved) for b in range(BUCKETS)})
                 self.marks |= moved
 
     async def _next_sources(self) -> dict[int, int]:
         """By partition, whoever owns it, the first signal without a fact."""
         buckets = await self.store.marks()
-        return {p: min(marks.get(f"s{p}", 0) for marks in buckets) for p in range(SUBMITTED.partitions)}
+        return {p: min(marks.get(source_mark(p), 0) for marks in buckets) for p in range(SUBMITTED.partitions)}
 
     async def _claim_again(self) -> None:
         """Signals whose joins stand held their references, in all partitions: no other may take one before they are decided."""
@@ -305,6 +300,11 @@ class Assess(Folding):
                     args.setdefault(bucket_of(work.signal.signal_id), []).extend(claim_of(work, work.signal, keep_ms))
         if args:
             await self.store.call("claim", self._stamp, {b: Write({}, {}, claims) for b, claims in args.items()})
+
+
+def _proofs(partitions: Sequence[int], nonce: str) -> dict[Mark, Arg]:
+    """That a bucket was written to in this step, and has not gone back since."""
+    return {Mark(MarkKind.PROOF, p): nonce for p in partitions}
 
 
 def _origin(record: Record) -> Origin:

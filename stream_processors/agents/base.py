@@ -13,15 +13,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from schemas.policy import Policy
 from schemas.topics import Topic
 from stream_processors.recovery.damage import check_undamaged, find_damage, lost_tails, sources_of
-from stream_processors.runtime.log import Log, LostLog, Record
+from stream_processors.runtime.log import Entry, Log, LostLog, Record
 from stream_processors.runtime.metrics import METRICS
 from stream_processors.state.keys import BUCKETS
+from stream_processors.state.marks import OF_FACTS, Mark, Marks, MarkStream, fact_mark, source_mark
 from stream_processors.state.restore import Restored, Tell, restore
-from stream_processors.state.store import Check, LostState, Marks, Store, Write
+from stream_processors.state.store import Check, LostState, Store, Write
 from stream_processors.state.streams import Stage
-
-EMITTED = "ehlij"
-"""Marks that facts give back only to within a poll (topology.py): after a loss they may differ by bucket, the lowest holds."""
 
 Batch = Mapping[tuple[str, int], Sequence[Record]]
 """One poll's records by (topic, partition)."""
@@ -123,21 +121,29 @@ class Agent(abc.ABC):
         """Which of the assigned partitions may be worked on; records of the others wait in the log."""
         return owned
 
-    def forward(
-        self, sets: Mapping[str, int], partitions: Iterable[int], kinds: tuple[str, ...] = ("s", "f")
-    ) -> dict[str, Check]:
-        """The checks of a live fold. A worker at its barrier may have folded these very facts already, wholly or in part: then
-        the marks stand between here and there, and folding again changes nothing. Anything else is another owner.
-        """
-        return {f"{kind}{p}": (self.marks.get(f"{kind}{p}", 0), sets[f"{kind}{p}"]) for kind in kinds for p in partitions}
+    def marks_behind(self, records: Iterable[Record], stream: MarkStream = MarkStream.OWN) -> Marks:
+        """The marks once there is a fact for each of these records, the next ones of an input: behind both."""
+        ends: dict[int, int] = {}
+        counts: dict[int, int] = {}
+        for record in records:
+            p = record.partition
+            ends[p], counts[p] = record.offset + 1, counts.get(p, 0) + 1
+        sources = {source_mark(p, stream): end for p, end in ends.items()}
+        return sources | {fact_mark(p): self.marks.get(fact_mark(p), 0) + n for p, n in counts.items()}
 
-    def tolerated(self, mark: str) -> Check:
+    def checks_before(self, behind: Mapping[Mark, int]) -> dict[Mark, Check]:
+        """The checks of a live fold that moves the marks to where `behind` has them. A worker at its barrier may have folded
+        these very facts already, wholly or in part: then the marks stand between here and there, and folding again
+        changes nothing. Anything else is another owner."""
+        return {mark: (self.marks.get(mark, 0), end) for mark, end in behind.items()}
+
+    def tolerated(self, mark: Mark) -> Check:
         """Which values of an own mark are no alarm while nothing is in work."""
         return self.marks.get(mark, 0)
 
-    def drifts(self, mark: str) -> bool:
+    def drifts(self, mark: Mark) -> bool:
         """Whether an own mark may differ between buckets for a while; the lowest holds then."""
-        return mark[0] in EMITTED
+        return mark.kind not in OF_FACTS
 
     def _places(self) -> dict[tuple[str, int], int]:
         """How far the owned partitions are known: what was read of the inputs, and the own facts."""
@@ -158,18 +164,15 @@ class Agent(abc.ABC):
         own = self.stage.recorded
         return [(topic, own.topic) for topic in self.stage.reads if topic.party is not None and own is not None]
 
-    def _watched(self) -> list[str]:
+    def _watched(self) -> list[Mark]:
         topics = {topic.name: topic for topic in self.stage.reads}
         return [self.position_mark(topics[name], p) for name, p in self._owned]
 
     async def _own_marks(self) -> Marks:
         """The marks of the owned partitions: after the barrier they are the same in every bucket (others' may be moving)."""
         buckets = await self.store.marks()
-        owned = {str(p) for _, p in self._owned}
-        own = [
-            {mark: n for mark, n in marks.items() if mark.lstrip("abcdefghijklmnopqrstuvwxyz").split(":")[0] in owned}
-            for marks in buckets
-        ]
+        owned = {p for _, p in self._owned}
+        own = [{mark: n for mark, n in marks.items() if mark.partition in owned} for marks in buckets]
         firm = [{mark: n for mark, n in marks.items() if not self.drifts(mark)} for marks in own]
         if any(marks != firm[0] for marks in firm):
             raise LostState("the marks of an own partition differ between buckets: somebody else works on it")
@@ -192,17 +195,20 @@ class Agent(abc.ABC):
             raise LostLog(f"{at[0]}/{at[1]}: expected offset {place}, the broker gave {fresh[0].offset}")
         return fresh
 
-    def check_first_offsets(self, topic: Topic, offsets: Mapping[int, int]) -> None:
-        """Law 2: facts that do not stand behind the own ones mean that another owner lives. `offsets`: by partition, where the
-        first of the appended facts stands."""
-        for partition, offset in offsets.items():
-            expected = self.marks.get(f"f{partition}", 0)
+    async def append_facts(self, topic: Topic, facts: Iterable[tuple[Record, bytes | None, bytes]]) -> None:
+        """One fact for each record: it, the fact's key and value. LostLog when they do not stand behind the own ones (law 2):
+        then another owner lives."""
+        entries: dict[int, list[Entry]] = {}
+        for record, key, value in facts:
+            entries.setdefault(record.partition, []).append((key, value))
+        for partition, offset in (await self.log.append(topic, entries)).items():
+            expected = self.marks.get(fact_mark(partition), 0)
             if offset != expected:
                 raise LostLog(f"{topic.name}/{partition}: facts landed at {offset}, not at {expected}: another owner lives")
 
-    def position_mark(self, topic: Topic, partition: int) -> str:
+    def position_mark(self, topic: Topic, partition: int) -> Mark:
         """The mark that holds the next record to read of this input."""
-        return f"{self.stage.place_mark(topic)}{partition}"
+        return self.stage.place_mark(topic, partition)
 
     async def _take_over(self, partitions: Sequence[int]) -> None:
         """What an owner must finish for its predecessor before it goes on."""

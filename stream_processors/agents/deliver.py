@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from schemas.codec import CodecError, RowEnvelope, decode, encode
+from schemas.codec import CodecError, decode, encode
 from schemas.common import DAY_MS, instant_ms
 from schemas.envelope import Origin
 from schemas.notifications.delivery import Settled
@@ -29,30 +29,27 @@ from stream_processors.runtime.log import Log, Place, Record
 from stream_processors.runtime.metrics import METRICS, Steps
 from stream_processors.state.fold_run import Chunk, read_chunk
 from stream_processors.state.keys import BUCKETS
+from stream_processors.state.marks import Mark, MarkKind, Marks, MarkStream, source_mark
 from stream_processors.state.record_views import AskingRow, PlaceRow
 from stream_processors.state.restore import Tell
 from stream_processors.state.store import Store, Write
-from stream_processors.state.streams import FactStream
+from stream_processors.state.streams import FactStream, fold_nothing
 from stream_processors.topology import DELIVER_WRITES, STAGES
 
 ACTOR = "stage:deliver"
 _LOOK_BACK_MS = (3_600_000, DAY_MS, 30 * DAY_MS)
 Keyed = tuple[bytes, bytes]
-_Written = tuple[str, int]
-"""A letter of DELIVER_WRITES and a partition of its topic."""
+_Written = tuple[MarkKind, int]
+"""A kind of DELIVER_WRITES and a partition of its topic."""
 
 
-def _nothing(envelope: RowEnvelope[AskingRow]) -> list[Any]:
-    return []
-
-
-_CHANGES = FactStream(CASE_CHANGES, {CASE_COMMANDS.name: ""}, "", _nothing, AskingRow)
+_CHANGES = FactStream(CASE_CHANGES, {CASE_COMMANDS.name: MarkStream.OWN}, MarkStream.OWN, fold_nothing, AskingRow)
 
 
 class Deliver(Agent):
-    """The marks of a partition p of the changes: `e`, the next of them, and `h`, the next action that one is about; `i<p>:<q>`
-    and `j<p>:<q>`, behind the newest notice and request that a poll of it wrote to partition q. So a tail that is lost
-    before anybody has read it shows."""
+    """The marks of a partition of the changes: the next of them (SETTLED), the next action that one is about (HANDED_ON), and
+    behind the newest notice and request that a poll of it wrote to each partition (NOTICES, REQUESTS). So a tail that is
+    lost before anybody has read it shows."""
 
     stage = STAGES["deliver"]
 
@@ -71,11 +68,11 @@ class Deliver(Agent):
         point("deliver.buried")
         ends: dict[_Written, int] = {}
         if notices:
-            ends |= _ends("i", await self.log.append_keyed(NOTIFICATIONS, notices))
+            ends |= _ends(MarkKind.NOTICES, await self.log.append_keyed(NOTIFICATIONS, notices))
             point("deliver.issued")
         steps.done("issue")
         if follows:
-            ends |= _ends("j", await self.log.append_keyed(CASE_COMMANDS, follows))
+            ends |= _ends(MarkKind.REQUESTS, await self.log.append_keyed(CASE_COMMANDS, follows))
         point("deliver.followed")
         steps.done("follow")
         await self._settle(chunks, ends)
@@ -84,7 +81,8 @@ class Deliver(Agent):
 
     def _read(self, p: int, records: Sequence[Record]) -> Chunk:
         """The changes that count; unreadable ones go to the dead letters."""
-        chunk = read_chunk(_CHANGES, p, records, {f"s{p}": self.marks.get(f"h{p}", 0)}, effects=False)
+        before = {source_mark(p): self.marks.get(_handed_on(p), 0)}
+        chunk = read_chunk(_CHANGES, p, records, before, effects=False)
         by_offset = {record.offset: record for record in records} if chunk.unreadable else {}
         for record, why in chunk.unreadable:
             self._kill(by_offset[record.offset], why)
@@ -101,7 +99,7 @@ class Deliver(Agent):
         counted: Counter[str] = Counter()
         for chunk in chunks:
             p = chunk.partition
-            settled = Settled.trusted(change=self.marks.get(f"e{p}", 0), action=self.marks.get(f"h{p}", 0))
+            settled = Settled.trusted(change=self.marks.get(_settled(p), 0), action=self.marks.get(_handed_on(p), 0))
             for offset, envelope, _ in chunk.counted:
                 if not envelope.data.asks:
                     continue
@@ -119,41 +117,41 @@ class Deliver(Agent):
 
     async def _settle(self, chunks: Sequence[Chunk], ends: Mapping[_Written, int]) -> None:
         """`ends`: by topic and partition, what follows the newest record that this poll wrote there."""
-        sets: dict[str, int] = {}
+        sets: Marks = {}
         for chunk in chunks:
             p = chunk.partition
-            sets |= {f"e{p}": chunk.end, f"h{p}": chunk.marks.get(f"s{p}", self.marks.get(f"h{p}", 0))}
+            sets |= {_settled(p): chunk.end, _handed_on(p): chunk.marks.get(source_mark(p), self.marks.get(_handed_on(p), 0))}
         checks = {mark: self.marks.get(mark, 0) for mark in sets}  # nobody but its owner moves a place
-        sets |= {f"{letter}{chunk.partition}:{q}": end for chunk in chunks for (letter, q), end in ends.items()}
+        sets |= {Mark(kind, chunk.partition, source=q): end for chunk in chunks for (kind, q), end in ends.items()}
         await self.store.call("fold", self._stamp, {b: Write(checks, sets) for b in range(BUCKETS)})
         self.marks |= sets
 
     def _places(self) -> dict[tuple[str, int], int]:
         written: dict[tuple[str, int], int] = {}
         for mark, end in self.marks.items():
-            if mark[0] in DELIVER_WRITES:
-                at = DELIVER_WRITES[mark[0]].name, int(mark.partition(":")[2])
+            if mark.kind in DELIVER_WRITES and mark.source is not None:
+                at = DELIVER_WRITES[mark.kind].name, mark.source
                 written[at] = max(end, written.get(at, 0))
         return super()._places() | written
 
     async def _take_over(self, partitions: Sequence[int]) -> None:
         """The lowest place of all buckets holds, and all hold it from then on. One that has none has lost it: the log knows."""
         buckets = await self.store.marks()
-        lost = {p for p in partitions if any(f"e{p}" not in marks for marks in buckets)}
+        lost = {p for p in partitions if any(_settled(p) not in marks for marks in buckets)}
         places = await self._find_places(lost) if lost else {}
-        sets: dict[str, int] = {}
+        sets: Marks = {}
         for p in partitions:
-            sets |= places.get(p, {f"e{p}": 0, f"h{p}": 0}) if p in lost else _lowest(buckets, p)
+            sets |= places.get(p, {_settled(p): 0, _handed_on(p): 0}) if p in lost else _lowest(buckets, p)
             sets |= _highest_written(buckets, p)
         point("deliver.found")
         await self.store.call("fold", self._stamp, {b: Write({}, sets) for b in range(BUCKETS)})
         self.marks |= sets
 
-    async def _find_places(self, lost: set[int]) -> dict[int, dict[str, int]]:
+    async def _find_places(self, lost: set[int]) -> dict[int, Marks]:
         """The newest place that a notice tells of each partition. The newest notices are read first, and older ones only for
         partitions of which those tell nothing: any place that is told is a true one, an older one only writes more again. What
         was told while others were lost is not true: what those said is written once more."""
-        places: dict[int, dict[str, int]] = {}
+        places: dict[int, Marks] = {}
         read, now_ms = 0, instant_ms(datetime.now(UTC))
         starts, ends = await self.log.starts(NOTIFICATIONS), await self.log.ends(NOTIFICATIONS)
         untrue = windows(self.log.generations, (NOTIFICATIONS.name, CASE_COMMANDS.name))
@@ -175,28 +173,36 @@ class Deliver(Agent):
         return places
 
 
-def _ends(letter: str, places: Sequence[Place]) -> dict[_Written, int]:
+def _settled(partition: int) -> Mark:
+    return Mark(MarkKind.SETTLED, partition)
+
+
+def _handed_on(partition: int) -> Mark:
+    return Mark(MarkKind.HANDED_ON, partition)
+
+
+def _ends(kind: MarkKind, places: Sequence[Place]) -> dict[_Written, int]:
     ends: dict[_Written, int] = {}
     for partition, position in places:
-        ends[letter, partition] = max(position + 1, ends.get((letter, partition), 0))
+        ends[kind, partition] = max(position + 1, ends.get((kind, partition), 0))
     return ends
 
 
-def _lowest(buckets: Sequence[Mapping[str, int]], p: int) -> dict[str, int]:
-    return {mark: min(marks.get(mark, 0) for marks in buckets) for mark in (f"e{p}", f"h{p}")}
+def _lowest(buckets: Sequence[Marks], p: int) -> Marks:
+    return {mark: min(marks.get(mark, 0) for marks in buckets) for mark in (_settled(p), _handed_on(p))}
 
 
-def _highest_written(buckets: Sequence[Mapping[str, int]], p: int) -> dict[str, int]:
+def _highest_written(buckets: Sequence[Marks], p: int) -> Marks:
     """Any bucket's word counts: what was written once was there."""
-    highest: dict[str, int] = {}
+    highest: Marks = {}
     for marks in buckets:
         for mark, end in marks.items():
-            if mark[0] in DELIVER_WRITES and mark[1:].partition(":")[0] == str(p):
+            if mark.kind in DELIVER_WRITES and mark.partition == p:
                 highest[mark] = max(end, highest.get(mark, 0))
     return highest
 
 
-def _keep_newest(places: dict[int, dict[str, int]], record: Record) -> None:
+def _keep_newest(places: dict[int, Marks], record: Record) -> None:
     try:
         envelope = decode(NOTIFICATIONS, record.value, PlaceRow)
         origin, settled = Origin.parse(envelope.origin or ""), envelope.data.settled
@@ -204,8 +210,8 @@ def _keep_newest(places: dict[int, dict[str, int]], record: Record) -> None:
         return
     if settled is not None and origin.topic == CASE_CHANGES.name:
         place = places.setdefault(origin.partition, {})
-        if settled.change >= place.get(f"e{origin.partition}", 0):
-            place |= {f"e{origin.partition}": settled.change, f"h{origin.partition}": settled.action}
+        if settled.change >= place.get(_settled(origin.partition), 0):
+            place |= {_settled(origin.partition): settled.change, _handed_on(origin.partition): settled.action}
 
 
 def _build_records(row: AskingRow, origin: Origin, settled: Settled, counted: Counter[str]) -> tuple[list[Keyed], list[Keyed]]:

@@ -26,7 +26,7 @@ from stream_processors.agents.base import Agent, Batch
 from stream_processors.agents.dead_letters import DeadLetters
 from stream_processors.domain.signals import intake as decision
 from stream_processors.runtime.crash_points import point
-from stream_processors.runtime.log import Entry, Log, Record
+from stream_processors.runtime.log import Log, Record
 from stream_processors.runtime.metrics import METRICS, Steps
 from stream_processors.state.keys import BUCKETS
 from stream_processors.state.restore import Tell
@@ -126,18 +126,17 @@ class Intake(Agent):
         return (self._receipt_places.seal(Place(SUBMITTED.name, p, offset)) for p, offset in landed)
 
     async def _record(self, works: list[_Work], places: Iterator[str]) -> None:
-        entries: dict[int, list[Entry]] = {}
+        appended: list[tuple[Record, bytes | None, bytes]] = []
         written = datetime.now(UTC)
         outcomes: Counter[str] = Counter()
         for work in works:
             receipt = _receipt(work, places)
             key = work.reference.encode() or None  # never the raw record's own key: it may name a person
-            entries.setdefault(work.record.partition, []).append((key, self._encode(work, receipt, written)))
+            appended.append((work.record, key, self._encode(work, receipt, written)))
             outcomes[receipt.outcome.value] += 1
         for outcome, n in outcomes.items():
             METRICS.facts.labels("intake", outcome).inc(n)
-        bases = await self.log.append(self._receipts, entries)
-        self.check_first_offsets(self._receipts, bases)
+        await self.append_facts(self._receipts, appended)
 
     def _encode(self, work: _Work, receipt: RawReceipt, written: datetime) -> bytes:
         record = work.record
@@ -153,10 +152,8 @@ class Intake(Agent):
         )
 
     async def _fold(self, batch: Mapping[int, Sequence[Record]]) -> None:
-        sets: dict[str, int] = {}
-        for p, records in batch.items():
-            sets |= {f"s{p}": records[-1].offset + 1, f"f{p}": self.marks.get(f"f{p}", 0) + len(records)}
-        checks = self.forward(sets, batch)
+        sets = self.marks_behind(record for records in batch.values() for record in records)
+        checks = self.checks_before(sets)
         await self.store.call("fold", self._stamp, {b: Write(checks, sets) for b in range(BUCKETS)})
         self.marks |= sets
 

@@ -22,7 +22,7 @@ from stream_processors.agents.dead_letters import DeadLetters
 from stream_processors.domain.oversight import dispatch as decision
 from stream_processors.domain.oversight.revisions import Signer
 from stream_processors.runtime.crash_points import point
-from stream_processors.runtime.log import Entry, Log
+from stream_processors.runtime.log import Log
 from stream_processors.runtime.log import Record as LogRecord
 from stream_processors.runtime.metrics import METRICS, Steps
 from stream_processors.state.effects import Arg
@@ -48,13 +48,7 @@ class Oversee(Agent):
     stage = STAGES["oversee"]
 
     def __init__(
-        self,
-        log: Log,
-        store: Store,
-        policy: Policy,
-        sealer: Sealer,
-        tell: Tell = lambda line: None,
-        signer: Signer | None = None,
+        self, log: Log, store: Store, policy: Policy, sealer: Sealer, tell: Tell = lambda line: None, signer: Signer | None = None
     ) -> None:
         super().__init__(log, store, policy, tell)
         self._dead = DeadLetters("oversee", log, sealer)
@@ -67,14 +61,14 @@ class Oversee(Agent):
         records = await self._records(works)
         steps.done("read")
         changed: dict[str, Record] = {}
-        entries: dict[int, list[Entry]] = {}
+        facts: list[tuple[LogRecord, bytes | None, bytes]] = []
         written, outcomes = datetime.now(UTC), Counter[str]()
         for work in works:
             change = self._decide(work, records)
             if change.about is not None and (after := change.record) is not None:
                 records[change.about] = changed[change.about] = after
             key = work.record.key if work.action else None
-            entries.setdefault(work.record.partition, []).append((key, _encode(work, change, written)))
+            facts.append((work.record, key, _encode(work, change, written)))
             outcomes[change.outcome.value] += 1
         for outcome, n in outcomes.items():
             METRICS.facts.labels("oversee", outcome).inc(n)
@@ -82,8 +76,7 @@ class Oversee(Agent):
         point("oversee.decided")
         await self._dead.flush()
         point("oversee.buried")
-        bases = await self.log.append(APPRAISAL_CHANGES, entries)
-        self.check_first_offsets(APPRAISAL_CHANGES, bases)
+        await self.append_facts(APPRAISAL_CHANGES, facts)
         steps.done("record")
         point("oversee.recorded")
         await self._fold(works, changed)
@@ -109,12 +102,8 @@ class Oversee(Agent):
         for about, record in changed.items():
             effect = record_effect(about, record.revision, dump(record))
             args[effect.bucket] += effect.args
-        sets: dict[str, int] = {}
-        for work in works:
-            p = work.record.partition
-            sets[f"s{p}"] = work.record.offset + 1
-            sets[f"f{p}"] = sets.get(f"f{p}", self.marks.get(f"f{p}", 0)) + 1
-        checks = self.forward(sets, {work.record.partition for work in works})
+        sets = self.marks_behind(work.record for work in works)
+        checks = self.checks_before(sets)
         await self.store.call("fold", self._stamp, {b: Write(checks, sets, args[b]) for b in range(BUCKETS)})
         self.marks |= sets
 

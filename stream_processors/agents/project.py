@@ -23,7 +23,7 @@ from stream_processors.state.record_views import ChangeRow, IssuedRow, MarkRow, 
 from stream_processors.state.restore import Tell
 from stream_processors.state.store import Store
 from stream_processors.topology import STAGES
-from stream_processors.views.inbox_fold import CHANNEL, news
+from stream_processors.views.inbox import CHANNEL, news
 
 _VIEWS = {ASSESSED.name: "receipt", CASE_CHANGES.name: "queue", NOTIFICATIONS.name: "inbox"}
 """What a fact of the topic makes visible."""

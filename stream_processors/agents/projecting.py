@@ -15,6 +15,7 @@ from stream_processors.state.coalesce import Sums
 from stream_processors.state.effects import Arg
 from stream_processors.state.fold_run import Chunk, fold_run, read_chunk, writes
 from stream_processors.state.keys import BUCKETS
+from stream_processors.state.marks import Mark, MarkKind
 from stream_processors.state.store import Check, LostState, MarkMoved, Write
 from stream_processors.state.streams import FactStream
 
@@ -31,19 +32,20 @@ class Folding(Agent):
         reads = {read_topic.name for read_topic in self.stage.reads}
         return next((stream for stream in self.stage.streams if stream.topic.name == topic and topic in reads), None)
 
-    def position_mark(self, topic: Topic, partition: int) -> str:
+    def position_mark(self, topic: Topic, partition: int) -> Mark:
         stream = self._stream(topic.name)
         return super().position_mark(topic, partition) if stream is None else stream.fact_mark(partition)
 
-    def tolerated(self, mark: str) -> Check:
+    def tolerated(self, mark: Mark) -> Check:
         """Others may be ahead in a stream that they only fold: a worker at its barrier folds all partitions."""
         own = super().tolerated(mark)
         return (self.marks.get(mark, 0), 1 << 52) if self._shared(mark) else own
 
-    def _shared(self, mark: str) -> bool:
+    def _shared(self, mark: Mark) -> bool:
         """Whether it is a mark of a stream that is an input."""
-        tags = {stream.tag for topic in self.stage.reads if (stream := self._stream(topic.name))}
-        return mark[0] in "fs" and mark[1:2] in tags
+        inputs = [stream for topic in self.stage.reads if (stream := self._stream(topic.name))]
+        streams = {mark_stream for stream in inputs for mark_stream in (stream.stream, *stream.sources.values())}
+        return mark.kind in (MarkKind.FACT, MarkKind.SOURCE) and mark.stream in streams
 
     async def _read_chunks(self, batch: Batch) -> Chunks:
         """What the polled facts say; unreadable ones go to the dead letters."""
@@ -81,8 +83,8 @@ class Folding(Agent):
     def _merged(self, chunks: Chunks) -> dict[int, Write]:
         """All chunks of a poll as one write a bucket."""
         before = [self.marks] * BUCKETS
-        checks: dict[int, dict[str, Check]] = {b: {} for b in range(BUCKETS)}
-        sets: dict[int, dict[str, Arg]] = {b: {} for b in range(BUCKETS)}
+        checks: dict[int, dict[Mark, Check]] = {b: {} for b in range(BUCKETS)}
+        sets: dict[int, dict[Mark, Arg]] = {b: {} for b in range(BUCKETS)}
         args: dict[int, list[Arg]] = {b: [] for b in range(BUCKETS)}
         sums = Sums()
         for stream, chunk in chunks:

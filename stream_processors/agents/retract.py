@@ -6,21 +6,20 @@ emit, fold. It runs between the signals' steps of the same process, so a version
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 
 from schemas.codec import CodecError, decode, encode
 from schemas.common import DAY_MS, from_ms
 from schemas.envelope import Origin
-from schemas.policy import Policy
 from schemas.signals.assessed import AssessedSignal
 from schemas.signals.retraction import FOREVER, Retraction, Standing
 from schemas.signals.submission import MOST_VERSIONS
-from schemas.topics import ASSESSED, RETRACTIONS, Topic
+from schemas.topics import ASSESSED, RETRACTIONS
 from stream_processors.agents.assess_emissions import ACTOR, Sourced, in_batches, request
-from stream_processors.agents.base import Batch
+from stream_processors.agents.base import Agent, Batch
 from stream_processors.agents.dead_letters import DeadLetters
 from stream_processors.domain.signals import decision as refusal
 from stream_processors.domain.signals import retraction as decision
@@ -28,33 +27,16 @@ from stream_processors.domain.signals.hubs import beside
 from stream_processors.domain.signals.retraction import Known
 from stream_processors.folds.assess import taken_back_effects
 from stream_processors.runtime.crash_points import point
-from stream_processors.runtime.log import Entry, Log, Record
+from stream_processors.runtime.log import Record
 from stream_processors.runtime.metrics import METRICS
 from stream_processors.state.contributions import unpack
 from stream_processors.state.effects import Arg
 from stream_processors.state.keys import BUCKETS, bucket_of
+from stream_processors.state.marks import Mark, MarkKind, MarkStream, fact_mark, source_mark
 from stream_processors.state.shared_hashes import drawer_of, short
-from stream_processors.state.store import Check, Marks, Store, Write
+from stream_processors.state.store import Check, Write
 
-
-class Host(Protocol):
-    """What the retractions use of the agent that they are a part of."""
-
-    log: Log
-    store: Store
-    policy: Policy
-    marks: Marks
-
-    @property
-    def stamp(self) -> str: ...
-
-    def forward(self, sets: Mapping[str, int], partitions: Iterable[int], kinds: tuple[str, ...] = ...) -> dict[str, Check]: ...
-
-    def check_first_offsets(self, topic: Topic, offsets: Mapping[int, int]) -> None: ...
-
-    async def emit(self, facts: Sequence[Sourced]) -> None: ...
-
-
+Emit = Callable[[Sequence[Sourced]], Awaitable[None]]
 Leftover = tuple[Standing, int]
 """What must be out of the features, and how long it is remembered that it is: 0 for what never counted, whose name lets go of the
 content, too."""
@@ -76,14 +58,16 @@ class _Work:
 class Retractions:
     """`step` for the retractions of a poll; `clear` before signals are observed, `catch_up` when a partition is taken over."""
 
-    def __init__(self, agent: Host, dead: DeadLetters) -> None:
-        self._agent, self._dead = agent, dead
+    def __init__(self, agent: Agent, dead: DeadLetters, emit: Emit) -> None:
+        """`agent` is the one that these are a part of; `emit` appends what facts ask for."""
+        self._agent, self._dead, self._emit = agent, dead, emit
 
     async def step(self, batch: Batch) -> None:
         point("retract.polled")
         works = [_read(record) for records in batch.values() for record in records]
         partitions = sorted({work.record.partition for work in works})
-        checks: dict[str, Check] = {f"sw{p}": self._agent.marks.get(f"sw{p}", 0) for p in partitions}
+        sources = [source_mark(p, MarkStream.RETRACTIONS) for p in partitions]
+        checks: dict[Mark, Check] = {mark: self._agent.marks.get(mark, 0) for mark in sources}
         await self._find(works, checks)
         held = await self._held([version for work in works for version in work.own], checks)
         point("retract.found")
@@ -94,12 +78,12 @@ class Retractions:
         await self._record(facts)
         point("retract.recorded")
         origins = [(Origin(RETRACTIONS.name, work.record.partition, work.record.offset), fact) for work, fact in facts]
-        await self._agent.emit(origins)
+        await self._emit(origins)
         point("retract.emitted")
         await self._fold(facts, partitions)
         point("retract.folded")
 
-    async def clear(self, leftovers: Sequence[Leftover], checks: Mapping[str, Check], sets: Mapping[str, Arg]) -> set[int]:
+    async def clear(self, leftovers: Sequence[Leftover], checks: Mapping[Mark, Check], sets: Mapping[Mark, Arg]) -> set[int]:
         """Takes sightings and traces out of the features, but for a content that another signal holds. The buckets it touched."""
         peeks: dict[int, list[Arg]] = {}
         peeked: dict[int, list[Leftover]] = {}
@@ -137,7 +121,7 @@ class Retractions:
             await self._agent.log.append(RETRACTIONS, some)
 
     async def _ask(
-        self, args: Mapping[int, list[Arg]], checks: Mapping[str, Check], sets: Mapping[str, Arg]
+        self, args: Mapping[int, list[Arg]], checks: Mapping[Mark, Check], sets: Mapping[Mark, Arg]
     ) -> dict[int, list[Any]]:
         writes = {b: Write(checks, sets, bucket_args) for b, bucket_args in args.items()}
         return await self._agent.store.call("withdraw", self._agent.stamp, writes) if writes else {}
@@ -152,7 +136,7 @@ class Retractions:
         answers = await self._ask(args, {}, {})
         return {name: answer[0] for b, names in names_by_bucket.items() for name, answer in zip(names, answers[b], strict=True)}
 
-    async def _find(self, works: list[_Work], checks: dict[str, Check]) -> None:
+    async def _find(self, works: list[_Work], checks: dict[Mark, Check]) -> None:
         """Raises the floors; which versions are known, where they stand and what they added."""
         args: dict[int, list[Arg]] = {}
         works_by_bucket: dict[int, list[_Work]] = {}
@@ -175,7 +159,7 @@ class Retractions:
                         work.partitions.add(placed.partition)
                         work.versions.setdefault(placed.partition, []).append(placed.contribution)
 
-    async def _held(self, versions: list[Standing], checks: dict[str, Check]) -> frozenset[str]:
+    async def _held(self, versions: list[Standing], checks: dict[Mark, Check]) -> frozenset[str]:
         """The versions whose content is another's."""
         args: dict[int, list[Arg]] = {}
         peeked: dict[int, list[Standing]] = {}
@@ -194,7 +178,7 @@ class Retractions:
         facts = []
         for work in works:
             p = work.record.partition
-            now, emitted, policy = from_ms(work.record.timestamp_ms), self._agent.marks.get(f"f{p}", 0), self._agent.policy
+            now, emitted, policy = from_ms(work.record.timestamp_ms), self._agent.marks.get(fact_mark(p), 0), self._agent.policy
             if work.retraction is None:
                 self._dead.add(RETRACTIONS, work.record, work.why)
                 METRICS.dead.labels("assess").inc()
@@ -219,7 +203,7 @@ class Retractions:
         return facts
 
     async def _record(self, facts: list[tuple[_Work, AssessedSignal]]) -> None:
-        entries: dict[int, list[Entry]] = {}
+        appended: list[tuple[Record, bytes | None, bytes]] = []
         written = datetime.now(UTC)
         for work, fact in facts:
             record = work.record
@@ -233,24 +217,21 @@ class Retractions:
                 origin=Origin(RETRACTIONS.name, record.partition, record.offset),
                 subject=fact.signal_id,
             )
-            key = fact.signal_id.encode() if fact.signal_id else None
-            entries.setdefault(record.partition, []).append((key, value))
-        bases = await self._agent.log.append(ASSESSED, entries)
-        self._agent.check_first_offsets(ASSESSED, bases)
+            appended.append((record, fact.signal_id.encode() if fact.signal_id else None, value))
+        await self._agent.append_facts(ASSESSED, appended)
 
     async def _fold(self, facts: list[tuple[_Work, AssessedSignal]], partitions: Sequence[int]) -> None:
         agent = self._agent
         args: list[list[Arg]] = [[] for _ in range(BUCKETS)]
-        sets: dict[str, int] = {}
         for work, fact in facts:
-            p = work.record.partition
-            sets[f"sw{p}"] = work.record.offset + 1
-            sets[f"f{p}"] = sets.get(f"f{p}", agent.marks.get(f"f{p}", 0)) + 1
             for effect in taken_back_effects(fact) if work.retraction else ():
                 args[effect.bucket] += effect.args
+        behind = agent.marks_behind((work.record for work, _ in facts), MarkStream.RETRACTIONS)
+        checks, sets = agent.checks_before(behind), dict(behind)
         for p in partitions:
-            sets |= {f"e{p}": sets[f"f{p}"], f"hw{p}": sets[f"sw{p}"]}
-        checks = agent.forward(sets, partitions, ("sw", "f"))
+            handed_on = Mark(MarkKind.HANDED_ON, p, MarkStream.RETRACTIONS)
+            sets |= {Mark(MarkKind.SETTLED, p): behind[fact_mark(p)]}
+            sets |= {handed_on: behind[source_mark(p, MarkStream.RETRACTIONS)]}
         await agent.store.call("fold", agent.stamp, {b: Write(checks, sets, args[b]) for b in range(BUCKETS)})
         agent.marks |= sets
 

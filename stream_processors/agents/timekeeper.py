@@ -27,6 +27,7 @@ from stream_processors.runtime.crash_points import point
 from stream_processors.runtime.log import Entry, Log
 from stream_processors.runtime.metrics import METRICS, Steps
 from stream_processors.state.deadline_index import MOST_MS, Indexed, Sweep, buckets_of, indexed, partition_of_bucket
+from stream_processors.state.marks import MarkStream, fact_mark, source_mark
 from stream_processors.state.restore import Tell
 from stream_processors.state.store import Store, Write
 from stream_processors.topology import STAGES
@@ -82,7 +83,9 @@ class Timekeeper(Folding):
     async def _tick(self, owned: Sequence[int]) -> None:
         mono_ms = self.monotonic_ms()
         for p in owned:
-            decided = self.log.generations.next_position(CASE_COMMANDS.name, p, self.marks.get(f"sc{p}", 0))
+            decided = self.log.generations.next_position(
+                CASE_COMMANDS.name, p, self.marks.get(source_mark(p, MarkStream.CASES), 0)
+            )
             self._waiting[p].answered(decided, mono_ms / 1000)
         if not self._time.known(mono_ms):
             await self._ask_the_time(owned)
@@ -115,7 +118,7 @@ class Timekeeper(Folding):
 
     async def _look(self, places: Mapping[int, tuple[bytes, int, int]]) -> dict[int, tuple[int, list[Indexed]]]:
         """By bucket: behind which place, until when, how many at most -> how many moments there are, and the cases."""
-        marks = {bucket: f"fc{partition_of_bucket(bucket)}" for bucket in places}
+        marks = {bucket: fact_mark(partition_of_bucket(bucket), MarkStream.CASES) for bucket in places}
         looks = {bucket: Write({marks[bucket]: self.tolerated(marks[bucket])}, {}, args) for bucket, args in places.items()}
         answers = await self.store.call("ripe", self._stamp, looks)
         return {bucket: (count, list(map(indexed, rows[::2], rows[1::2]))) for bucket, (count, *rows) in answers.items()}

@@ -28,11 +28,12 @@ from stream_processors.domain.orders import caps as order_caps
 from stream_processors.domain.orders.caps import Account
 from stream_processors.folds.track import caps_key, case_effect, used_effects
 from stream_processors.runtime.crash_points import point
-from stream_processors.runtime.log import Entry, Log, Record
+from stream_processors.runtime.log import Log, Record
 from stream_processors.runtime.metrics import METRICS, Steps
 from stream_processors.state.case_refs import brief
 from stream_processors.state.effects import Arg, Effect
 from stream_processors.state.keys import BUCKETS
+from stream_processors.state.marks import Marks, MarkStream, RequestOrigin
 from stream_processors.state.restore import Restored, Tell
 from stream_processors.state.store import Store, Write
 from stream_processors.topology import STAGES
@@ -43,13 +44,13 @@ CASES_CACHED = 256
 LARGEST = MAX_RECORD_BYTES - (68 << 10)
 """Bytes of a change: so much fits into one batch of the log, with its key and what the broker adds."""
 ORIGINS = {
-    SUBMITTED.name: (SUBMITTED, "", JOINS_OF_ONE),
-    RETRACTIONS.name: (RETRACTIONS, "w", 512),
-    CASE_CHANGES.name: (CASE_CHANGES, "c", 512),
+    SUBMITTED.name: (SUBMITTED, MarkStream.OWN, JOINS_OF_ONE),
+    RETRACTIONS.name: (RETRACTIONS, MarkStream.RETRACTIONS, 512),
+    CASE_CHANGES.name: (CASE_CHANGES, MarkStream.CASES, 512),
 }
-"""Whose records ask for actions (assess for signals, deliver for what one case hands over to another): the tag of the topic's
-partitions in the marks, and a step: the requests of one record are numbered below it, so `offset * step + n` orders those of a
-source partition."""
+"""Whose records ask for actions (assess for signals, deliver for what one case hands over to another): the topic's name in the
+marks, and a step: the requests of one record are numbered below it, so `offset * step + n` orders those of a source
+partition."""
 SOURCED = {
     ActionKind.JOIN: (SUBMITTED, CASE_CHANGES),
     ActionKind.RETRACT: (RETRACTIONS, CASE_CHANGES),
@@ -64,7 +65,7 @@ class _Work:
     now: datetime
     action: Action | None = None
     actor: str = "unknown"
-    origin: tuple[str, int] | None = None
+    origin: RequestOrigin | None = None
     why: str = ""
     is_needless: bool = False
 
@@ -109,10 +110,10 @@ class Track(Agent):
         caps = await self._caps(works, cases)
         steps.done("read")
         point("track.observed")
-        marks: dict[str, int] = {}
+        marks: Marks = {}
         changed: dict[str, CaseChange] = {}
         used: list[Effect] = []
-        entries: dict[int, list[Entry]] = {}
+        facts: list[tuple[Record, bytes | None, bytes]] = []
         outcomes: Counter[str] = Counter()
         written = datetime.now(UTC)
         for work in works:
@@ -124,7 +125,7 @@ class Track(Agent):
                 for use in change.used:
                     caps.get(Account(use.kind, use.recipient, use.token), {})[brief(change.case.case_id)] = use.times
             key = work.record.key if work.action else None  # a poison record's key may be anything, of any size
-            entries.setdefault(work.record.partition, []).append((key, value))
+            facts.append((work.record, key, value))
             outcomes[change.outcome.value] += 1
         for outcome, n in outcomes.items():
             METRICS.facts.labels("track", outcome).inc(n)
@@ -132,8 +133,7 @@ class Track(Agent):
         point("track.decided")
         await self._dead.flush()
         point("track.buried")
-        bases = await self.log.append(CASE_CHANGES, entries)
-        self.check_first_offsets(CASE_CHANGES, bases)
+        await self.append_facts(CASE_CHANGES, facts)
         steps.done("record")
         point("track.recorded")
         await self._fold(works, changed, used, marks)
@@ -161,18 +161,17 @@ class Track(Agent):
             zip(accounts, await self.store.scores(self._stamp, [caps_key(*account) for account in accounts]), strict=True)
         )
 
-    def _decide(self, work: _Work, cases: Mapping[str, Case | None], caps: _Caps, marks: dict[str, int]) -> CaseChange:
+    def _decide(self, work: _Work, cases: Mapping[str, Case | None], caps: _Caps, marks: Marks) -> CaseChange:
         action = work.action
         if action is None:
             self._dead.add(CASE_COMMANDS, work.record, work.why)
             METRICS.dead.labels("track").inc()
             return decision.unreadable(work.why, work.now)
         if work.origin is not None:
-            source, code = work.origin
-            mark = f"o{work.record.partition}:{source}"
-            if work.is_needless or code < marks.get(mark, self.marks.get(mark, 0)):
+            mark = work.origin.mark_in(work.record.partition)
+            if work.is_needless or work.origin.number < marks.get(mark, self.marks.get(mark, 0)):
                 return decision.echo(action, work.actor, work.now)
-            marks[mark] = code + 1
+            marks[mark] = work.origin.number + 1
         case = cases[action.case_id]
         account = order_caps.asked(action, case)
         counted = caps.get(account, {}) if account else {}
@@ -186,19 +185,15 @@ class Track(Agent):
             elsewhere=sum(counted.values()) - counted.get(brief(action.case_id), 0),
         )
         if work.origin is not None:
-            change = change.model_copy(update={"origin": f"{work.origin[0]}:{work.origin[1] + 1}"})
+            change = change.model_copy(update={"origin": str(work.origin._replace(number=work.origin.number + 1))})
         return change
 
-    async def _fold(self, works: list[_Work], changed: dict[str, CaseChange], used: list[Effect], marks: dict[str, int]) -> None:
+    async def _fold(self, works: list[_Work], changed: dict[str, CaseChange], used: list[Effect], marks: Marks) -> None:
         args: list[list[Arg]] = [[] for _ in range(BUCKETS)]
         for effect in [*(case_effect(change.case) for change in changed.values() if change.case is not None), *used]:
             args[effect.bucket] += effect.args
-        sets = dict(marks)
-        for work in works:
-            p = work.record.partition
-            sets[f"s{p}"] = work.record.offset + 1
-            sets[f"f{p}"] = sets.get(f"f{p}", self.marks.get(f"f{p}", 0)) + 1
-        checks = self.forward(sets, {work.record.partition for work in works})
+        behind = self.marks_behind(work.record for work in works)
+        checks, sets = self.checks_before(behind), marks | behind
         await self.store.call("fold", self._stamp, {b: Write(checks, sets, args[b]) for b in range(BUCKETS)})
         self.marks |= sets
 
@@ -223,17 +218,17 @@ def _read(record: Record) -> _Work:
         return _Work(record, now, why=str(error))
 
 
-def _origin(action: Action, text: str | None) -> tuple[str, int] | None:
-    """The source of what a stage asks for: (tag and partition, its number). What comes from outside has none."""
+def _origin(action: Action, text: str | None) -> RequestOrigin | None:
+    """The source of what a stage asks for. What comes from outside has none."""
     if text is None and action.kind not in SOURCED:
         return None
     origin = Origin.parse(text or "")
-    topic, tag, step = ORIGINS.get(origin.topic, (None, "", 1))
+    topic, stream, step = ORIGINS.get(origin.topic, (None, MarkStream.OWN, 1))
     if topic is None or topic not in SOURCED.get(action.kind, (CASE_CHANGES,)):
         raise CodecError(f"a {action.kind} from {origin}")
     if not (0 <= origin.partition < topic.partitions and 0 <= origin.offset < MAX_OFFSET // step and 0 <= origin.n < step):
         raise CodecError(f"a {action.kind} from {origin}")
-    return f"{tag}{origin.partition}", origin.offset * step + origin.n
+    return RequestOrigin(stream, origin.partition, origin.offset * step + origin.n)
 
 
 def _fitting(work: _Work, change: CaseChange, cases: Mapping[str, Case | None], written: datetime) -> tuple[CaseChange, bytes]:

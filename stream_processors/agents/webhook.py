@@ -24,24 +24,27 @@ from stream_processors.runtime.crash_points import point
 from stream_processors.runtime.log import Log, Record
 from stream_processors.runtime.metrics import METRICS, Steps
 from stream_processors.state.keys import BUCKETS
+from stream_processors.state.marks import Mark, MarkKind, Marks, MarkStream
 from stream_processors.state.record_views import PlaceRow
 from stream_processors.state.restore import Tell
-from stream_processors.state.store import Marks, Store, Write
-from stream_processors.state.streams import FactStream
+from stream_processors.state.store import Store, Write
+from stream_processors.state.streams import FactStream, fold_nothing
 from stream_processors.topology import STAGES
 from stream_processors.webhooks.delivery_queue import Lane, Lanes
 from stream_processors.webhooks.payload import Message, message_of
 from stream_processors.webhooks.policy import Hooks
 
 _BACK = NOTICE_KEPT + timedelta(days=1)
-_NOTICES = FactStream(NOTIFICATIONS, {CASE_CHANGES.name: ""}, "", lambda envelope: [], PlaceRow, numbered=MOST_NOTICES)
+_NOTICES = FactStream(
+    NOTIFICATIONS, {CASE_CHANGES.name: MarkStream.OWN}, MarkStream.OWN, fold_nothing, PlaceRow, numbered=MOST_NOTICES
+)
 
 Ends = Mapping[str, Mapping[int, int]]
 
 
 class Webhook(Agent):
-    """The marks of a partition: `e`, `ea`, `eb`, the next of its notices, marks and endpoints; `el`, `em`, where notices and
-    marks must be read from to know what is pending."""
+    """The marks of a partition: the next of its notices, delivery marks and endpoints (SETTLED, SETTLED_SECOND, SETTLED_THIRD);
+    where notices and delivery marks must be read from to know what is pending (PENDING_NOTICES, PENDING_DELIVERIES)."""
 
     stage = STAGES["webhook"]
     tick_every_s = 0.2
@@ -91,7 +94,7 @@ class Webhook(Agent):
         back = {topic.name: await self.log.since(topic, long_ago) for topic in (NOTIFICATIONS, DELIVERIES)}
         ends = {topic.name: await self.log.ends(topic) for topic in self.stage.reads}
         starts = await self.log.starts(ENDPOINTS)
-        sets: dict[str, int] = {}
+        sets: Marks = {}
         pending_lanes: dict[int, Lanes] = {}
         for p in partitions:
             pending_lanes[p] = await self._find_pending(p, lowest, back, ends, starts[p])
@@ -109,8 +112,8 @@ class Webhook(Agent):
         lanes, new = Lanes(), list[Lane]()
         await self._replay(ENDPOINTS, p, start, ends, lowest, lanes, new)
         if any(True for _ in lanes):
-            issued = max(lowest.get(f"el{p}", 0), back[NOTIFICATIONS.name][p])
-            lanes.marks = marks = max(lowest.get(f"em{p}", 0), back[DELIVERIES.name][p])
+            issued = max(lowest.get(Mark(MarkKind.PENDING_NOTICES, p), 0), back[NOTIFICATIONS.name][p])
+            lanes.marks = marks = max(lowest.get(Mark(MarkKind.PENDING_DELIVERIES, p), 0), back[DELIVERIES.name][p])
             for lane in new:
                 await self._look_back(p, lane, lanes, back[NOTIFICATIONS.name][p], issued)
             await self._replay(NOTIFICATIONS, p, issued, ends, lowest, lanes, [])
@@ -153,7 +156,7 @@ class Webhook(Agent):
         for record in records:
             self._fold(topic, record, lanes, new)
         for lane in new:
-            await self._look_back(p, lane, lanes, 0, self.marks.get(f"e{p}", 0))
+            await self._look_back(p, lane, lanes, 0, self.marks.get(Mark(MarkKind.SETTLED, p), 0))
 
     def _fold(self, topic: Topic, record: Record, lanes: Lanes, new: list[Lane], *, first: bool = True) -> None:
         """One record. What cannot be read goes to the dead letters, the first time that it is read."""
@@ -215,6 +218,7 @@ class Webhook(Agent):
         self.marks |= sets
 
 
-def _lowest(p: int, lanes: Lanes, at: Mapping[str, int]) -> dict[str, int]:
-    issued, marks = lanes.lowest(at.get(f"e{p}", 0), at.get(f"ea{p}", 0))
-    return {f"el{p}": issued, f"em{p}": marks}
+def _lowest(p: int, lanes: Lanes, at: Marks) -> Marks:
+    read = [at.get(Mark(kind, p), 0) for kind in (MarkKind.SETTLED, MarkKind.SETTLED_SECOND)]
+    issued, marks = lanes.lowest(*read)
+    return {Mark(MarkKind.PENDING_NOTICES, p): issued, Mark(MarkKind.PENDING_DELIVERIES, p): marks}

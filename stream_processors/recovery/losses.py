@@ -26,7 +26,7 @@ from schemas.topics import ASSESSED, CASE_CHANGES, CASE_COMMANDS, GENERATIONS, R
 from stream_processors.recovery.damage import TAIL, Evidence, Source, evidence_of, read_tails, sources_of, taken_in_ms
 from stream_processors.runtime.generations import shift_above
 from stream_processors.runtime.log import Entry, Log, RecordReader
-from stream_processors.state.store import Marks
+from stream_processors.state.marks import Mark, MarkKind, Marks, MarkStream, origin_mark
 from stream_processors.state.streams import Stage
 from stream_processors.topology import DELIVER_WRITES
 
@@ -34,8 +34,12 @@ At = tuple[str, int]
 """A topic's name and a partition."""
 DEPTHS = (TAIL, TAIL << 5, TAIL << 12)
 """So many of the newest facts of a partition are compared: more when those do not reach back to where the log is whole."""
-_JOINS = ((SUBMITTED, "", JOINS_OF_ONE), (RETRACTIONS, "w", 512), (CASE_CHANGES, "c", 512))
-"""What a mark `o<p>:<tag><q>` of track counts: `offset * step + n` of partition q (agents/track.py: ORIGINS)."""
+_JOINS = (
+    (SUBMITTED, MarkStream.OWN, JOINS_OF_ONE),
+    (RETRACTIONS, MarkStream.RETRACTIONS, 512),
+    (CASE_CHANGES, MarkStream.CASES, 512),
+)
+"""What an ORIGIN mark of track counts: `offset * step + n` of a partition of the source (agents/track.py: ORIGINS)."""
 
 
 class NoRoom(RuntimeError):
@@ -78,33 +82,34 @@ def claims(stage: Stage, marks: Marks) -> Iterator[tuple[At, int]]:
     for topic in stage.reads:
         yield from _claims(topic, marks, stage.place_mark(topic))
     for stream in stage.streams:
-        yield from _claims(stream.topic, marks, f"f{stream.tag}")
-        for name, tag in stream.sources.items():
+        yield from _claims(stream.topic, marks, stream.fact_mark(0))
+        for name in stream.sources:
             topic = own.get(name) or TOPICS[name]
             if stream.numbered:
-                yield from _numbered(topic, marks, f"o{stream.tag}", "", stream.numbered, stream.topic.partitions)
+                yield from _numbered(topic, marks, origin_mark(0, 0, stream=stream.stream), stream.numbered)
             else:
-                yield from _claims(topic, marks, f"s{tag}")
+                yield from _claims(topic, marks, stream.source_mark(0, name))
     if stage.name == "track":
-        for topic, tag, step in _JOINS:
-            yield from _numbered(topic, marks, "o", tag, step, CASE_COMMANDS.partitions)
+        for topic, source_stream, step in _JOINS:
+            yield from _numbered(topic, marks, origin_mark(0, 0, source_stream=source_stream), step)
     if stage.name == "deliver":
-        yield from _claims(CASE_COMMANDS, marks, "h")
-        for letter, topic in DELIVER_WRITES.items():
-            yield from _numbered(topic, marks, letter, "", 1, CASE_CHANGES.partitions)
+        yield from _claims(CASE_COMMANDS, marks, Mark(MarkKind.HANDED_ON))
+        for kind, topic in DELIVER_WRITES.items():
+            yield from _numbered(topic, marks, Mark(kind, source=0), 1)
 
 
-def _claims(topic: Topic, marks: Marks, prefix: str) -> Iterator[tuple[At, int]]:
+def _claims(topic: Topic, marks: Marks, like: Mark) -> Iterator[tuple[At, int]]:
+    """By the marks that are as `like`, each of its own partition."""
     for p in range(topic.partitions):
-        if mark := marks.get(f"{prefix}{p}", 0):
-            yield (topic.name, p), mark
+        if position := marks.get(like.at(p), 0):
+            yield (topic.name, p), position
 
 
-def _numbered(topic: Topic, marks: Marks, prefix: str, tag: str, step: int, partitions: int) -> Iterator[tuple[At, int]]:
-    for p in range(partitions):
-        for q in range(topic.partitions):
-            if mark := marks.get(f"{prefix}{p}:{tag}{q}", 0):
-                yield (topic.name, q), (mark - 1) // step + 1
+def _numbered(topic: Topic, marks: Marks, like: Mark, step: int) -> Iterator[tuple[At, int]]:
+    """By the marks that are as `like`, each of its own partition and source partition."""
+    for mark, number in marks.items():
+        if number and mark.source is not None and mark._replace(partition=0, source=0) == like:
+            yield (topic.name, mark.source), (number - 1) // step + 1
 
 
 async def find_losses(log: RecordReader, stages: Mapping[str, Stage], marks: Mapping[str, Sequence[Marks]]) -> list[Loss]:

@@ -14,16 +14,17 @@ from redis.asyncio import Redis
 
 from schemas.common import DAY_MS
 from schemas.policy import Policy
-from stream_processors.runtime.log import KafkaLog
+from stream_processors.runtime.kafka import KafkaLog
 from stream_processors.runtime.settings import Settings
 from stream_processors.state import deadline_index as dues
 from stream_processors.state.compression import unpack
 from stream_processors.state.keys import ASSESS, namespace_of
+from stream_processors.state.marks import OF_FACTS
 from stream_processors.state.restore import Tell, restore
 from stream_processors.state.shared_hashes import FAR, HEAD, case_entry, linked, lone, lone_rows, named, only, taken
-from stream_processors.state.store import RedisStore, connect
+from stream_processors.state.store import RedisStore, connect, read_marks
 from stream_processors.topology import all_stages
-from stream_processors.views.inbox_fold import KEPT_MS, ends_of
+from stream_processors.views.inbox import KEPT_MS, ends_of
 
 _SLACK_MS = 3_600_000
 
@@ -113,7 +114,8 @@ def _text(key: str, kind: str, value: Any, counting: _Counting) -> str:
     if concern == "lock" or value is None or kind == "none":
         return ""
     if concern == "m":
-        return _sorted({k: v for k, v in value.items() if k[:1] in b"sfo" and k != b"stamp"}.items())
+        marks = read_marks({name.decode(): number for name, number in value.items()})
+        return _sorted((mark.encode(), number) for mark, number in marks.items() if mark.kind in OF_FACTS)
     if timed[:2] in ("s:", "f:"):
         value = [(member, score) for member, score in value if abs(score) % FAR > counting.since]
     if timed.startswith("v:"):

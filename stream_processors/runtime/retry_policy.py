@@ -16,7 +16,8 @@ from redis.exceptions import AuthenticationError, AuthorizationError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from stream_processors.runtime.log import CannotLook, describe_error, is_transient
+from stream_processors.runtime.kafka import describe_error, is_transient
+from stream_processors.runtime.log import CannotLook
 from stream_processors.runtime.waiting import KAFKA, REDIS, Waiting
 
 Result = TypeVar("Result")

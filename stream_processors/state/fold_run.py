@@ -6,7 +6,7 @@ high-water mark a partition of each source topic tells them apart.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from schemas.codec import AnyEnvelope, decode
@@ -14,7 +14,8 @@ from stream_processors.runtime.log import Record
 from stream_processors.state.coalesce import Sums
 from stream_processors.state.effects import Arg, Effect
 from stream_processors.state.keys import BUCKETS
-from stream_processors.state.store import MarkMoved, Marks, Store, Write
+from stream_processors.state.marks import Marks
+from stream_processors.state.store import MarkMoved, Store, Write
 from stream_processors.state.streams import FactStream
 
 
@@ -60,24 +61,25 @@ def read_chunk(stream: FactStream, partition: int, records: Sequence[Record], ma
         counted.append(Counted(record.offset, envelope, stream.effects(envelope, record) if effects else []))
     end = records[-1].offset + 1
     after[stream.fact_mark(partition)] = end
-    moved = {name: value for name, value in after.items() if marks.get(name) != value}
+    moved = {moved_mark: value for moved_mark, value in after.items() if marks.get(moved_mark) != value}
     return Chunk(partition, end, counted, moved, echoes, unreadable)
 
 
-def writes(stream: FactStream, chunk: Chunk, before: Sequence[Mapping[str, int]], sums: Sums | None = None) -> dict[int, Write]:
+def writes(stream: FactStream, chunk: Chunk, before: Sequence[Marks], sums: Sums | None = None) -> dict[int, Write]:
     """One write a bucket. `before` are each bucket's own marks: a bucket that is ahead skips what it has folded already. What
     only adds goes to `sums`, when they are given, and is not in the writes."""
     mark = stream.fact_mark(chunk.partition)
+    folded_to = [marks.get(mark, 0) for marks in before]
     args: list[list[Arg]] = [[] for _ in range(BUCKETS)]
     added = sums or Sums()
     for fact in chunk.counted:
         for bucket, effect in fact.effects:
-            if fact.offset >= before[bucket].get(mark, 0) and not added.take(bucket, effect):
+            if fact.offset >= folded_to[bucket] and not added.take(bucket, effect):
                 args[bucket] += effect
     return {
-        bucket: Write({mark: before[bucket].get(mark, 0)}, chunk.marks, args[bucket] + ([] if sums else added.drain(bucket)))
+        bucket: Write({mark: folded_to[bucket]}, chunk.marks, args[bucket] + ([] if sums else added.drain(bucket)))
         for bucket in range(BUCKETS)
-        if before[bucket].get(mark, 0) < chunk.end
+        if folded_to[bucket] < chunk.end
     }
 
 

@@ -18,7 +18,8 @@ from stream_processors.runtime.generations import Generations
 from stream_processors.runtime.log import CURE, DamagedLog, Log
 from stream_processors.state.fold_run import Chunk, fold_run
 from stream_processors.state.keys import BUCKETS, FOLDS, RESTORING
-from stream_processors.state.store import Marks, Store, Write
+from stream_processors.state.marks import Marks
+from stream_processors.state.store import Store, Write
 from stream_processors.state.streams import FactStream, Stage
 
 Tell = Callable[[str], None]
@@ -74,7 +75,7 @@ async def restore(stage: Stage, log: Log, store: Store, tell: Tell = lambda line
         if not is_whole:
             # Not whatever is there: a state that was emptied behind the last fold must not be called whole.
             whole_stamp = stamp.removeprefix(RESTORING)
-            await store.call("fold", stamp, {b: Write({}, {"stamp": whole_stamp}) for b in range(BUCKETS)})
+            await store.call("fold", stamp, {b: Write({}, {}, stamp=whole_stamp) for b in range(BUCKETS)})
             stamp = whole_stamp
             point("restore.stamped")
         return Restored(stamp, folded)

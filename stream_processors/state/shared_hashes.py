@@ -1,14 +1,16 @@
 """Drawers: hashes that many small values share, because a Redis key of its own costs more than most of our values.
 
-The Redis side is in lua/guard.lua (`look`, `lay`, `look_case`), this is how others read it. Invariant: a value's drawer follows
-from its name alone, the versions of a signal lie in one, a drawer lives at least as long as what lies in it, and what is past its
-end counts as gone, swept or not.
+The Redis side is in lua/shared_hash.lua (`look`, `lay`) and lua/guard.lua (`look_case`), this is how others read it. Invariant:
+a value's drawer follows from its name alone, the versions of a signal lie in one, a drawer lives at least as long as what lies in
+it, and what is past its end counts as gone, swept or not.
 """
 
 from __future__ import annotations
 
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from functools import cache
+from pathlib import Path
 from typing import NamedTuple
 from zlib import crc32
 
@@ -26,6 +28,12 @@ _TAGS = {"sig-": b"\x01", "": b"\x02"}
 """No name in a drawer begins with these bytes but a short one."""
 _HEADS = {tag: head for head, tag in _TAGS.items()}
 _LONG = re.compile(r"(sig-|)([A-Za-z0-9_-]{21}[AQgw])((?:/\d+)?)")
+
+
+@cache
+def read_lua(name: str) -> str:
+    """A script of the state, or a part of one: `shared_hash` stands in front of all that read or write such entries."""
+    return (Path(__file__).parent / "lua" / f"{name}.lua").read_text("utf-8")
 
 
 class CaseEntry(NamedTuple):
@@ -75,9 +83,9 @@ def lone(value: bytes) -> tuple[int, str, str]:
 def lone_rows(value: bytes) -> list[tuple[str, int]]:
     """The only sighting as the members of the sorted set that it would be beside others, each with its score."""
     occurred, institution, content = lone(value)
-    rows = [(f"s{institution}|{content}", occurred), (f"i{institution}", -occurred)]
+    rows = [(f"s{institution}|{content}", occurred), ("i" + institution, -occurred)]
     beside = content.partition(">")[2]
-    return [*rows, (f"p{beside}", -FAR - occurred)] if beside else rows
+    return [*rows, ("p" + beside, -FAR - occurred)] if beside else rows
 
 
 def only(value: bytes) -> tuple[int, str]:

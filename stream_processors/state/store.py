@@ -8,8 +8,6 @@ import asyncio
 import contextlib
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from functools import cache
-from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 import hiredis
@@ -23,10 +21,10 @@ from redis.exceptions import LockError, ResponseError
 from stream_processors.state.compression import unpack
 from stream_processors.state.effects import Arg
 from stream_processors.state.keys import BUCKETS, Namespace, bucket_of
-from stream_processors.state.shared_hashes import case_entry, drawer
+from stream_processors.state.marks import STAMP, Mark, MarkKind, Marks, decode
+from stream_processors.state.shared_hashes import case_entry, drawer, read_lua
 
 RedisLike = Redis
-Marks = dict[str, int]
 
 
 class LostState(RuntimeError):
@@ -42,11 +40,16 @@ Check = Arg | tuple[int, int]
 
 
 class Write(NamedTuple):
-    """One bucket's step: marks that must stand so, marks to set, effects to apply. Atomic."""
+    """One bucket's step: marks that must stand so, marks to set, effects to apply, another stamp. Atomic."""
 
-    checks: Mapping[str, Check]
-    sets: Mapping[str, Arg]
+    checks: Mapping[Mark, Check]
+    sets: Mapping[Mark, Arg]
     args: Sequence[Arg] = ()
+    stamp: str | None = None
+
+    def list_sets(self) -> list[Arg]:
+        parts: list[Arg] = [part for mark, value in self.sets.items() for part in (mark.encode(), value)]
+        return parts if self.stamp is None else [*parts, STAMP, self.stamp]
 
 
 class Store(Protocol):
@@ -82,24 +85,38 @@ SMALL = 512
 call is a run a bucket, between which Redis serves others. On a cluster, where a run sees one bucket, it would be 0."""
 
 
-def packed(writes: Iterable[Write]) -> bytes:
+def packed(writes: Sequence[Write]) -> bytes:
     """What a script is told of each bucket: checks, sets, its own arguments; False for what is as in the bucket before. In one
     string, because a Redis argument each costs more than the work."""
     parts: list[Any] = []
-    checks: Mapping[str, Check] | None = None
-    sets: Mapping[str, Arg] | None = None
+    named: dict[int, list[Arg]] = {}  # most buckets of a call have the same checks: their names are written once
+    before: Write | None = None
     for write in writes:
-        parts.append(False if write.checks == checks else [*_flat(write.checks)])
-        parts.append(False if write.sets == sets else [part for pair in write.sets.items() for part in pair])
+        if (checks := named.get(id(write.checks))) is None:
+            checks = named[id(write.checks)] = [*_flat(write.checks)]
+        parts.append(False if before and _are_same(write.checks, before.checks) else checks)
+        is_set = before and before.stamp == write.stamp and _are_same(write.sets, before.sets)
+        parts.append(False if is_set else write.list_sets())
         parts.append(write.args)
-        checks, sets = write.checks, write.sets
+        before = write
     argument: bytes = msgpack.packb(parts, use_bin_type=False)
     return argument
 
 
-def _flat(checks: Mapping[str, Check]) -> Iterator[Arg]:
-    for name, value in checks.items():
-        yield from (name, *value) if isinstance(value, tuple) else (name, value, value)
+def _are_same(marks: Mapping[Mark, Any], others: Mapping[Mark, Any]) -> bool:
+    """Whether they are equal: mostly they are one, and to compare them entry by entry takes longer than to send them."""
+    return marks is others or marks == others
+
+
+def _flat(checks: Mapping[Mark, Check]) -> Iterator[Arg]:
+    for mark, value in checks.items():
+        yield from (mark.encode(), *value) if isinstance(value, tuple) else (mark.encode(), value, value)
+
+
+def read_marks(names: Mapping[str, str | bytes]) -> Marks:
+    """The positions among what a bucket holds by the names of marks: neither its stamp nor its proofs."""
+    marks = {decode(name): value for name, value in names.items() if name != STAMP}
+    return {mark: int(value) for mark, value in marks.items() if mark.kind is not MarkKind.PROOF}
 
 
 class _Packed:
@@ -131,12 +148,7 @@ def connect(url: str) -> RedisLike:
         connected.add(connection)
 
     pool = ConnectionPool.from_url(
-        url,
-        protocol=2,
-        retry=Retry(NoBackoff(), 0),
-        redis_connect_func=once,
-        socket_timeout=30,
-        socket_connect_timeout=5,
+        url, protocol=2, retry=Retry(NoBackoff(), 0), redis_connect_func=once, socket_timeout=30, socket_connect_timeout=5
     )
     pool.connection_class = _PACKED.get(pool.connection_class, pool.connection_class)
     return Redis.from_pool(pool)
@@ -157,9 +169,9 @@ class RedisStore:
     def __init__(self, redis: RedisLike, namespace: Namespace) -> None:
         self._redis = redis
         self._keys = namespace
-        folder = Path(__file__).parent / "lua"
-        read = cache(lambda name: (folder / f"{name}.lua").read_text("utf-8"))
-        self._text = {name: "".join(map(read, ("guard", *before, name, "each"))) for name, before in self.SCRIPTS.items()}
+        self._text = {
+            name: "".join(map(read_lua, ("shared_hash", "guard", *before, name, "each"))) for name, before in self.SCRIPTS.items()
+        }
         self._sha: dict[str, str] = {}
         self._lock_name = f"{{{namespace.tag}0}}lock"
         self.held: Callable[[bool], None] = lambda is_held: None  # hears whether another restorer has the lock
@@ -175,18 +187,18 @@ class RedisStore:
         for key, _ in self._heads:
             pipe.hgetall(key)
         heads = await pipe.execute()
-        return [{k.decode(): int(v) for k, v in head.items() if k != b"stamp" and not k.startswith(b"n")} for head in heads]
+        return [read_marks({name.decode(): value for name, value in head.items()}) for head in heads]
 
     async def stamps(self) -> list[str | None]:
         pipe = self._redis.pipeline(transaction=False)
         for key, _ in self._heads:
-            pipe.hget(key, "stamp")
+            pipe.hget(key, STAMP)
         return [None if stamp is None else stamp.decode() for stamp in await pipe.execute()]
 
     async def set_stamp(self, stamp: str) -> None:
         pipe = self._redis.pipeline(transaction=False)
         for key, _ in self._heads:
-            pipe.hset(key, "stamp", stamp)
+            pipe.hset(key, STAMP, stamp)
         await pipe.execute()
 
     async def clear(self) -> None:
@@ -205,7 +217,7 @@ class RedisStore:
         pipe = self._redis.pipeline(transaction=False)
         for some in [list(writes)] if is_small else [[bucket] for bucket in writes]:
             heads = [key for bucket in some for key in self._heads[bucket]]
-            argument = packed(writes[bucket] for bucket in some)
+            argument = packed([writes[bucket] for bucket in some])
             pipe.execute_command("EVALSHA", self._sha[script], len(heads), *heads, stamp, argument)
         try:
             answers = await pipe.execute()
@@ -220,7 +232,7 @@ class RedisStore:
         for case_id in case_ids:
             bucket = bucket_of(case_id)
             pipe.hget(drawer(self._keys, bucket, "k", case_id), case_id)
-            pipe.hget(self._keys.marks(bucket), "stamp")  # after the case: emptied in between, it is missing here
+            pipe.hget(self._keys.marks(bucket), STAMP)  # after the case: emptied in between, it is missing here
         answers = await pipe.execute()
         if any(read_stamp is None or read_stamp.decode() != stamp for read_stamp in answers[1::2]):
             raise LostState("a stamp is gone while cases were read")
@@ -231,7 +243,7 @@ class RedisStore:
         for bucket, key in keys:
             marks, prefix = self._heads[bucket]
             pipe.zrange(f"{prefix}{key}", 0, -1, withscores=True)
-            pipe.hget(marks, "stamp")  # after the set: emptied in between, it is missing here
+            pipe.hget(marks, STAMP)  # after the set: emptied in between, it is missing here
         answers = await pipe.execute()
         if any(read_stamp is None or read_stamp.decode() != stamp for read_stamp in answers[1::2]):
             raise LostState("a stamp is gone while sets were read")

@@ -13,12 +13,18 @@ from schemas.topics import TOPICS, Topic
 from stream_processors.runtime.log import Record
 from stream_processors.state.effects import Effect
 from stream_processors.state.keys import Namespace
+from stream_processors.state.marks import PLACES, Mark, Marks, MarkStream, fact_mark, origin_mark, source_mark
 
 Fold = Callable[..., list[Effect]]
 """From a RowEnvelope (schemas/codec.py) of the stream's view; where the stream is `placed`, from the fact's offset, too."""
 
 
-def _no_marks(envelope: Any, record: Record, marks: dict[str, int]) -> dict[str, int]:
+def fold_nothing(envelope: Any) -> list[Effect]:
+    """Of a stream that leaves nothing but marks."""
+    return []
+
+
+def _no_marks(envelope: Any, record: Record, marks: Marks) -> Marks:
     return {}
 
 
@@ -26,30 +32,30 @@ def _no_marks(envelope: Any, record: Record, marks: dict[str, int]) -> dict[str,
 class FactStream:
     """A topic of facts that a stage folds, through a view of its model.
 
-    `tag` names its mark: `f<tag><p>` is the next fact of a partition. `sources` gives the tag of each topic that the facts are
-    about: `s<tag><p>` is its next record. Without any, records have no source, and all count: the fold must bear that.
+    `stream` names its FACT mark. `sources` gives the stream of each topic that the facts are about, for its SOURCE mark. Without
+    any, records have no source, and all count: the fold must bear that.
 
-    `numbered`: the facts lie by another key than their sources, so many of one source at most; `o<tag><p>:<q>` is the next that
-    comes from partition q. `placed`: the fold wants to know the fact's offset, too.
+    `numbered`: the facts lie by another key than their sources, so many of one source at most; an ORIGIN mark counts those of a
+    partition of the source topic. `placed`: the fold wants to know the fact's offset, too.
     """
 
     topic: Topic
-    sources: Mapping[str, str]
-    tag: str
+    sources: Mapping[str, MarkStream]
+    stream: MarkStream
     fold: Fold
     view: View
-    marks: Callable[[Any, Record, dict[str, int]], dict[str, int]] = _no_marks
+    marks: Callable[[Any, Record, Marks], Marks] = _no_marks
     numbered: int = 0
     placed: bool = False
 
-    def fact_mark(self, partition: int) -> str:
-        return f"f{self.tag}{partition}"
+    def fact_mark(self, partition: int) -> Mark:
+        return fact_mark(partition, self.stream)
 
-    def source_mark(self, partition: int, topic: str | None = None) -> str:
+    def source_mark(self, partition: int, topic: str | None = None) -> Mark:
         """`topic` of those that the facts are about; None where there is one."""
-        return f"s{self.sources[topic or next(iter(self.sources))]}{partition}"
+        return source_mark(partition, self.sources[topic or next(iter(self.sources))])
 
-    def source_of(self, text: str | None, partition: int) -> tuple[str, int] | None:
+    def source_of(self, text: str | None, partition: int) -> tuple[Mark, int] | None:
         """The mark that tells echoes of a fact's source apart, and the source's number there; None for a stream without sources.
         ValueError when no fact in this partition has such a source."""
         if not self.sources:
@@ -58,13 +64,13 @@ class FactStream:
         is_possible = origin.topic in self.sources and 0 <= origin.offset < MAX_OFFSET // step
         if self.numbered:
             is_possible = is_possible and 0 <= origin.partition < TOPICS[origin.topic].partitions and 0 <= origin.n < step
-            mark, number = f"o{self.tag}{partition}:{origin.partition}", origin.offset * step + origin.n
         else:
             is_possible = is_possible and origin.partition == partition
-            mark, number = self.source_mark(partition, origin.topic) if is_possible else "", origin.offset
         if not is_possible:
             raise ValueError(f"a fact about {origin} in partition {partition}")
-        return mark, number
+        if self.numbered:
+            return origin_mark(partition, origin.partition, stream=self.stream), origin.offset * step + origin.n
+        return self.source_mark(partition, origin.topic), origin.offset
 
     def effects(self, envelope: Any, record: Record) -> list[Effect]:
         """What a fact changes."""
@@ -102,9 +108,9 @@ class Stage:
         """The facts that this stage alone writes: one for each of its records, in the record's partition."""
         return next((stream for stream in self.streams if stream.topic in self.writes), None)
 
-    def place_mark(self, topic: Topic) -> str:
-        """The marks, but for the partition, that say which record of an input is the next one."""
+    def place_mark(self, topic: Topic, partition: int = 0) -> Mark:
+        """The mark that says which record of an input is the next one."""
         if not self.streams:
-            return ("e", "ea", "eb")[self.reads.index(topic)]
-        folded = {stream.topic.name: f"f{stream.tag}" for stream in self.streams}
-        return folded.get(topic.name) or f"s{self.streams[0].sources[topic.name]}"
+            return Mark(PLACES[self.reads.index(topic)], partition)
+        folded = next((stream for stream in self.streams if stream.topic.name == topic.name), None)
+        return self.streams[0].source_mark(partition, topic.name) if folded is None else folded.fact_mark(partition)

@@ -1,27 +1,179 @@
-"""The read side of inboxes (inbox.py): pages by cursor, what is not received, one notice, a case's notices.
+"""Inboxes: what reached an institution or agency, in the order of its cursor, and what became of each notice.
 
-Invariant: as all views (views.py): never half folded, Rebuilding while they are made anew.
+A recipient's keys lie in one bucket: `i` its notices by their offset in `notifications.issued.v1`, `u` those that it has not
+received, `p` those that an endpoint did not take; in shared hashes what a notice says (`b`) and what became of it (`y`). `g` are
+the notices of a case. Invariant: marks may come in any order, twice, and before their notice; the state is the same (`mark` in
+lua/fold.lua takes an earliest or a latest), and received never becomes undone. A notice that is issued again, at another time, is
+the same notice: it waits once, and what became of it stays.
 """
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+from zlib import crc32
 
-from schemas.common import instant_ms
+import orjson
+
+from schemas.codec import RowEnvelope
+from schemas.common import from_ms, instant_ms
+from schemas.notifications.delivery import NOTICE_KEPT, DeliveryState, Issued, Way, notice_digest, notice_name
 from schemas.topics import NOTIFICATIONS
-from stream_processors.state.keys import PROJECT, bucket_of, whole
-from stream_processors.state.shared_hashes import drawer, taken
+from stream_processors.state import compression as packing
+from stream_processors.state.effects import Effect, box, keep, mark, unrank
+from stream_processors.state.keys import PROJECT, bucket_of
+from stream_processors.state.record_views import IssuedRow, MarkRow
+from stream_processors.state.shared_hashes import drawer
 from stream_processors.state.store import RedisLike
-from stream_processors.views.inbox_fold import KEPT_MS, OF_A_CASE, Entry, delivery_of, ends_of, member_of, name_of, shown
+from stream_processors.views.reading import Rebuilding, WholeRead, live_value
 
 _ISSUED_ID = re.compile(rf"(?:^|\|){re.escape(NOTIFICATIONS.name)}=([^:|]+):")
+KEPT_MS = int(NOTICE_KEPT.total_seconds() * 1000)
+OF_A_CASE = 2000
+"""Notices of one case that are listed for its officers, the newest."""
+MOST_PARKED = 5000
+"""Notices of one recipient that are listed as not taken by its endpoints, the newest."""
+SLOTS = (DeliveryState.RECEIVED, DeliveryState.ACKNOWLEDGED, DeliveryState.PARKED, DeliveryState.REPLAYED)
+"""Of the first two the earliest mark counts, of the others the latest."""
+WAYS: tuple[Way, ...] = ("poll", "stream", "webhook", "api")
+"""By their number in a state; new ones come behind."""
+CHANNEL = "liandong.inbox"
+"""Where `project` says whose inbox has something new, once it is there. Who does not hear of it looks again by and by."""
+_NAME_BYTES, _SLOT_BYTES, _TIME_BYTES = 12, 12, 6
 
 
-class Rebuilding(RuntimeError):
-    """The views are being folded from the log; ask again in a moment."""
+class Reached(NamedTuple):
+    """One mark as it counts: when, on which way, of a webhook which try."""
+
+    at: datetime
+    way: Way
+    attempt: int
+
+
+class Delivery(NamedTuple):
+    """What became of a notice. Each is None where no mark says so; `detail` is why its endpoint did not take it."""
+
+    received: Reached | None = None
+    acknowledged: Reached | None = None
+    parked: Reached | None = None
+    replayed: Reached | None = None
+    detail: str | None = None
+
+    @property
+    def state(self) -> DeliveryState:
+        """What was received or acknowledged stays so. Before, what happened last counts."""
+        if self.acknowledged is not None:
+            return DeliveryState.ACKNOWLEDGED
+        if self.received is not None:
+            return DeliveryState.RECEIVED
+        if self.parked is not None and (self.replayed is None or self.parked.at >= self.replayed.at):
+            return DeliveryState.PARKED
+        return DeliveryState.SENT if self.replayed is None else DeliveryState.REPLAYED
+
+
+class Entry(NamedTuple):
+    """A notice in its recipient's inbox; `offset` is its cursor."""
+
+    offset: int
+    issued: Issued
+    delivery: Delivery
+
+
+def member_of(recipient: str, notice_id: str, ends_ms: int) -> bytes:
+    """18 bytes: 12 that stand for the notice, 6 for when it ends."""
+    return notice_digest(recipient, notice_id) + ends_ms.to_bytes(_TIME_BYTES, "big")
+
+
+def name_of(member: bytes) -> str:
+    """Under which a notice's values lie in their drawers."""
+    return notice_name(member[:_NAME_BYTES])
+
+
+def ends_of(member: bytes) -> int:
+    return int.from_bytes(member[_NAME_BYTES:], "big")
+
+
+def project_issued(envelope: RowEnvelope[IssuedRow], offset: int) -> list[Effect]:
+    """The notice in its inbox, and among those of its case."""
+    row = envelope.data
+    notice = row.notice
+    assert notice is not None
+    noticed_ms = instant_ms(notice.at)
+    ends = noticed_ms + KEPT_MS
+    member = member_of(notice.recipient, notice.notice_id, ends)
+    body = packing.pack(packing.Form.NOTICE, row.shown())
+    listed = f"{notice.recipient}/{name_of(member)}"
+    return [
+        box(bucket_of(notice.recipient), f"i:{notice.recipient}", offset, member, name_of(member), body, ends),
+        keep(bucket_of(notice.case_id), f"g:{notice.case_id}", noticed_ms, listed, ends, OF_A_CASE),
+    ]
+
+
+def project_delivered(envelope: RowEnvelope[MarkRow]) -> list[Effect]:
+    """What a mark says; one that a notice was sent says nothing new."""
+    row = envelope.data
+    if row.state not in SLOTS:
+        return []
+    at_ms = instant_ms(row.at)
+    if not 0 < at_ms < 1 << 47:
+        return []
+    since = at_ms + KEPT_MS if row.noticed_at is None else instant_ms(row.noticed_at)
+    member = member_of(row.recipient, row.notice_id, max(1, since + KEPT_MS))
+    tail = (row.detail or "").encode() if row.state is DeliveryState.PARKED else b""
+    rank = (row.attempt << 4 | WAYS.index(row.way)) << 32 | crc32(tail)
+    slot = SLOTS.index(row.state)
+    key = f"u:{row.recipient}"
+    marking = mark(bucket_of(row.recipient), key, member, name_of(member), slot, at_ms, rank, tail, ends_of(member))
+    return [marking, *_parked(row, name_of(member), at_ms, ends_of(member))]
+
+
+def _parked(row: MarkRow, name: str, at_ms: int, ends_ms: int) -> list[Effect]:
+    """Among those that an endpoint did not take, or no longer."""
+    if row.endpoint is None:
+        return []
+    bucket, key, member = bucket_of(row.recipient), f"p:{row.recipient}", f"{row.endpoint}/{name}"
+    if row.state is DeliveryState.PARKED:
+        return [keep(bucket, key, at_ms, member, ends_ms, MOST_PARKED)]
+    return [unrank(bucket, key, member)]
+
+
+def news(rows: Iterable[IssuedRow | MarkRow]) -> bytes | None:
+    """Who has something new: recipients, or with a notice's name behind what was asked for once more. None when nobody has."""
+    addressed: dict[tuple[str, ...], None] = {}
+    for row in rows:
+        if isinstance(row, IssuedRow):
+            assert row.notice is not None
+            addressed[row.notice.recipient,] = None
+        elif row.state is DeliveryState.REPLAYED:
+            addressed[row.recipient, name_of(member_of(row.recipient, row.notice_id, 0))] = None
+    return orjson.dumps(list(addressed)) if addressed else None
+
+
+def heard(message: bytes) -> list[tuple[str, str]]:
+    """What `news` wrote: recipient and the name of a notice, or "" for whatever is new."""
+    return [(parts[0], parts[1] if len(parts) > 1 else "") for parts in orjson.loads(message)]
+
+
+def shown(raw: bytes) -> Issued:
+    """What a notice says, as it lies in its drawer."""
+    return Issued.model_validate_json(packing.unpack(raw))
+
+
+def delivery_of(raw: bytes | None) -> Delivery:
+    """What became of it, as it lies there; nothing when no mark has come."""
+    if raw is None:
+        return Delivery()
+    received, acknowledged, parked, replayed = (_reached(raw, slot) for slot in range(len(SLOTS)))
+    return Delivery(received, acknowledged, parked, replayed, raw[_SLOT_BYTES * len(SLOTS) :].decode() or None)
+
+
+def _reached(raw: bytes, number: int) -> Reached | None:
+    slot = raw[_SLOT_BYTES * number : _SLOT_BYTES * (number + 1)]
+    at_ms, rank = int.from_bytes(slot[:_TIME_BYTES], "big"), int.from_bytes(slot[_TIME_BYTES:], "big")
+    return Reached(from_ms(at_ms), WAYS[rank >> 32 & 15], rank >> 36) if at_ms else None
 
 
 class Inbox(NamedTuple):
@@ -40,30 +192,18 @@ class Addressed(NamedTuple):
     entry: Entry
 
 
-class Inboxes(Protocol):
-    async def inbox(self, recipient: str, *, after: int, limit: int) -> Inbox:
-        """The notices behind the offset `after` (-1: from the oldest that is kept)."""
-
-    async def unreceived(self, recipient: str, *, upto: int, limit: int) -> list[Entry]:
-        """Those up to and with `upto` of which no mark says that they were received or acknowledged."""
-
-    async def noticed(self, recipient: str, name: str) -> Entry | None:
-        """One notice by its name (inbox.py); None when it is not in the inbox (any more)."""
-
-    async def of_case(self, case_id: str) -> list[Addressed]:
-        """The notices of a case, whoever got them, the oldest first."""
-
-
-class RedisInboxes:
-    """Over Redis. A part of RedisViews."""
+class InboxViews:
+    """Over Redis. A part of Views."""
 
     _redis: RedisLike
 
     async def inbox(self, recipient: str, *, after: int, limit: int) -> Inbox:
+        """The notices behind the offset `after` (-1: from the oldest that is kept)."""
         log, entries = await self._some(recipient, "i", after, "+inf", limit + 1)
         return Inbox(log, entries[:limit], len(entries) > limit)
 
     async def unreceived(self, recipient: str, *, upto: int, limit: int) -> list[Entry]:
+        """Those up to and with `upto` of which no mark says that they were received or acknowledged."""
         return (await self._some(recipient, "u", -1, str(upto), limit))[1]
 
     async def _some(self, recipient: str, concern: str, after: int, high: str, most: int) -> tuple[str, list[Entry]]:
@@ -71,11 +211,9 @@ class RedisInboxes:
         bucket, now_ms, key = bucket_of(recipient), int(time.time() * 1000), PROJECT.key(bucket_of(recipient), concern, recipient)
         entries: list[Entry] = []
         while True:
-            pipe = self._redis.pipeline(transaction=True)
-            pipe.zrangebyscore(key, f"({after}", high, 0, most, withscores=True)
-            pipe.hget(PROJECT.marks(bucket), "stamp")
-            rows, stamp = await pipe.execute()
-            log = _log_of(stamp)
+            read = WholeRead(self._redis)
+            read.of(bucket).zrangebyscore(key, f"({after}", high, 0, most, withscores=True)
+            (rows,), log = await read.answer(), _log_of(read.stamp)
             placed = [(member, int(offset)) for member, offset in rows if ends_of(member) > now_ms]
             entries += await self._entries(bucket, placed) if placed else []
             if len(entries) >= most or len(rows) < most:
@@ -83,26 +221,19 @@ class RedisInboxes:
             after = int(rows[-1][1])
 
     async def _entries(self, bucket: int, placed: Sequence[tuple[bytes, int]]) -> list[Entry]:
-        pipe = self._redis.pipeline(transaction=False)
+        read = WholeRead(self._redis)
         for member, _ in placed:
-            name = name_of(member)
-            pipe.hget(drawer(PROJECT, bucket, "b", name), name)
-            pipe.hget(drawer(PROJECT, bucket, "y", name), name)
-        pipe.hget(PROJECT.marks(bucket), "stamp")  # after the values: emptied in between, it is missing here
-        *answers, stamp = await pipe.execute()
-        _log_of(stamp)
-        entries = [_entry(offset, *pair) for (_, offset), pair in zip(placed, _pairs(answers), strict=True)]
+            _ask_notice(read, bucket, name_of(member))
+        pairs = _pairs(await read.answer())
+        entries = [_entry(offset, *pair) for (_, offset), pair in zip(placed, pairs, strict=True)]
         return [entry for entry in entries if entry is not None]
 
     async def noticed(self, recipient: str, name: str) -> Entry | None:
+        """One notice by its name (inbox.py); None when it is not in the inbox (any more)."""
         bucket = bucket_of(recipient)
-        pipe = self._redis.pipeline(transaction=True)
-        pipe.hget(drawer(PROJECT, bucket, "b", name), name)
-        pipe.hget(drawer(PROJECT, bucket, "y", name), name)
-        pipe.hget(PROJECT.marks(bucket), "stamp")
-        body, state, stamp = await pipe.execute()
-        _log_of(stamp)
-        entry = _entry(-1, body, state)
+        read = WholeRead(self._redis, atomic=True)
+        _ask_notice(read, bucket, name)
+        entry = _entry(-1, *await read.answer())
         if entry is None or entry.issued.notice.recipient != recipient:
             return None
         notice = entry.issued.notice
@@ -112,18 +243,14 @@ class RedisInboxes:
 
     async def of_case(self, case_id: str) -> list[Addressed]:
         bucket = bucket_of(case_id)
-        pipe = self._redis.pipeline(transaction=True)
-        pipe.zrange(PROJECT.key(bucket, "g", case_id), 0, OF_A_CASE)
-        pipe.hget(PROJECT.marks(bucket), "stamp")
-        listed, stamp = await pipe.execute()
-        _log_of(stamp)
-        addresses = [member.decode().rpartition("/") for member in listed]
-        pipe = self._redis.pipeline(transaction=False)
+        listing = WholeRead(self._redis)
+        listing.of(bucket).zrange(PROJECT.key(bucket, "g", case_id), 0, OF_A_CASE)
+        addresses = [member.decode().rpartition("/") for member in (await listing.answer())[0]]
+        read = WholeRead(self._redis)
         for recipient, _, name in addresses:
-            pipe.hget(drawer(PROJECT, bucket_of(recipient), "b", name), name)
-            pipe.hget(drawer(PROJECT, bucket_of(recipient), "y", name), name)
-        answers = await pipe.execute() if addresses else []
-        entries = [(who, _entry(-1, *pair)) for (who, _, _), pair in zip(addresses, _pairs(answers), strict=True)]
+            _ask_notice(read, bucket_of(recipient), name)
+        pairs = _pairs(await read.answer())
+        entries = [(who, _entry(-1, *pair)) for (who, _, _), pair in zip(addresses, pairs, strict=True)]
         return [Addressed(who, entry) for who, entry in entries if entry is not None]
 
 
@@ -131,17 +258,19 @@ def _pairs(answers: Sequence[Any]) -> list[tuple[bytes | None, bytes | None]]:
     return list(zip(answers[0::2], answers[1::2], strict=True))
 
 
+def _ask_notice(read: WholeRead, bucket: int, name: str) -> None:
+    read.of(bucket).hget(drawer(PROJECT, bucket, "b", name), name)
+    read.of(bucket).hget(drawer(PROJECT, bucket, "y", name), name)
+
+
 def _entry(offset: int, body: bytes | None, state: bytes | None) -> Entry | None:
-    now_ms = int(time.time() * 1000)
-    live_body = None if body is None else taken(body, now_ms)
-    if live_body is None:
-        return None
-    return Entry(offset, shown(live_body), delivery_of(None if state is None else taken(state, now_ms)))
+    live_body = live_value(body)
+    return None if live_body is None else Entry(offset, shown(live_body), delivery_of(live_value(state)))
 
 
-def _log_of(stamp: bytes | None) -> str:
-    """Which `notifications.issued.v1` the views are of. Rebuilding while they are not whole."""
-    match = _ISSUED_ID.search(stamp.decode()) if stamp is not None and whole(stamp) else None
+def _log_of(stamp: str) -> str:
+    """Which `notifications.issued.v1` the views are of."""
+    match = _ISSUED_ID.search(stamp)
     if match is None:
-        raise Rebuilding("the views are being rebuilt")
+        raise Rebuilding("the views are of another log")
     return match[1]

@@ -8,7 +8,7 @@ Invariant: only a newer revision replaces a record, so the order of facts does n
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import cast
 
 import msgspec
 import orjson
@@ -21,10 +21,11 @@ from schemas.scorecards import Counted
 from schemas.topics import APPRAISAL_CHANGES
 from stream_processors.domain.scorecards import change_leaves
 from stream_processors.state.effects import Effect, add, put, put_case, put_newer
-from stream_processors.state.keys import BUCKETS, PROJECT, bucket_of, whole
+from stream_processors.state.keys import BUCKETS, PROJECT, bucket_of
 from stream_processors.state.scorecard_views import CountedRow, Named, Row, Utc
-from stream_processors.state.shared_hashes import drawer, short, taken
+from stream_processors.state.shared_hashes import drawer, short
 from stream_processors.state.store import RedisLike
+from stream_processors.views.reading import WholeRead, live_value
 from stream_processors.views.scorecards import tallies
 
 LISTED = frozenset({"assessment", "supervision", "data"})
@@ -95,38 +96,33 @@ def parsed(about: str, raw: bytes) -> Record:
     return PARTS[about.partition(":")[0]][0].model_validate_json(raw)
 
 
-async def read_one(redis: RedisLike, about: str) -> tuple[bool, Record | None]:
-    """Whether the views are whole, and the record."""
-    bucket = bucket_of(about)
-    pipe = redis.pipeline(transaction=True)
-    pipe.hget(PROJECT.marks(bucket), "stamp")
-    pipe.hget(PROJECT.key(bucket, "o", about), "text")
-    stamp, raw = await pipe.execute()
-    return whole(stamp), None if raw is None else parsed(about, raw)
+class OversightViews:
+    _redis: RedisLike
 
+    async def overseen(self, about: str) -> Record | None:
+        """An assessment, measure, data request or campaign."""
+        return next(iter(await self._records([about])), None)
 
-async def read_outcome(redis: RedisLike, action_id: str, now_ms: int) -> tuple[bool, OversightChange | None]:
-    """Whether the views are whole, and what became of a request; None while it is not decided."""
-    bucket = bucket_of(action_id)
-    pipe = redis.pipeline(transaction=True)
-    pipe.hget(PROJECT.marks(bucket), "stamp")
-    pipe.hget(drawer(PROJECT, bucket, "a", action_id), short(action_id))
-    stamp, entry = await pipe.execute()
-    raw = None if entry is None else taken(entry, now_ms)
-    return whole(stamp), None if raw is None else OversightChange.model_validate_json(raw)
+    async def all_overseen(self, part: str) -> list[Record]:
+        """All records of a part that is listed, by name. Two round trips."""
+        read = WholeRead(self._redis)
+        for bucket in range(BUCKETS):
+            read.of(bucket).smembers(PROJECT.key(bucket, _NAMES))
+        head = f"{part}:".encode()
+        return await self._records(
+            sorted(name.decode() for listed in await read.answer() for name in listed if name.startswith(head))
+        )
 
+    async def _records(self, names: list[str]) -> list[Record]:
+        """Those that there are."""
+        read = WholeRead(self._redis)
+        for name in names:
+            bucket = bucket_of(name)
+            read.of(bucket).hget(PROJECT.key(bucket, "o", name), "text")
+        return [parsed(name, raw) for name, raw in zip(names, await read.answer(), strict=True) if raw is not None]
 
-async def read_part(redis: RedisLike, part: str) -> tuple[bool, list[Record]]:
-    """Whether the views are whole, and all records of a listed part, by name. Two round trips."""
-    pipe = redis.pipeline(transaction=False)
-    for bucket in range(BUCKETS):
-        pipe.smembers(PROJECT.key(bucket, _NAMES))
-    names = sorted(name.decode() for listed in await pipe.execute() for name in listed if name.startswith(f"{part}:".encode()))
-    pipe = redis.pipeline(transaction=False)
-    for name in names:
-        pipe.hget(PROJECT.key(bucket_of(name), "o", name), "text")
-    for bucket in range(BUCKETS):
-        pipe.hget(PROJECT.marks(bucket), "stamp")  # after the values: emptied in between, it is missing here
-    answers: list[Any] = await pipe.execute()
-    rows = zip(names, answers, strict=False)
-    return all(map(whole, answers[len(names) :])), [parsed(name, raw) for name, raw in rows if raw is not None]
+    async def oversight_action(self, action_id: str) -> OversightChange | None:
+        read, bucket = WholeRead(self._redis), bucket_of(action_id)
+        read.of(bucket).hget(drawer(PROJECT, bucket, "a", action_id), short(action_id))
+        raw = live_value((await read.answer())[0])
+        return None if raw is None else OversightChange.model_validate_json(raw)

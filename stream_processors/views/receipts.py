@@ -1,18 +1,34 @@
-"""The receipt of a signal as the views keep it."""
+"""Receipts: what became of a signal, for its sender.
+
+Keys: `r` a receipt a version, in a shared hash, `x` the newest retraction or correction. Invariant: a version has one receipt,
+and of withdrawals the newest counts, so the order of facts does not matter.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import cast
 
 import orjson
 
+from schemas.codec import RowEnvelope
 from schemas.common import Instant, Stored
-from schemas.signals.assessed import Outcome, Reason
+from schemas.signals.assessed import AssessedSignal, Outcome, Reason
 from schemas.signals.explanations import is_own
-from schemas.signals.retraction import FOREVER
+from schemas.signals.retraction import FOREVER, name_of
+from schemas.signals.submission import MOST_VERSIONS
+from stream_processors.domain.scorecards import signal_leaves
 from stream_processors.state.compression import Form, pack, unpack
+from stream_processors.state.effects import Effect, put, put_newer
+from stream_processors.state.keys import PROJECT, bucket_of
 from stream_processors.state.record_views import ReasonRow, ReceiptRow
+from stream_processors.state.shared_hashes import drawer, short
+from stream_processors.state.store import RedisLike
+from stream_processors.views.case_index import index_effects
+from stream_processors.views.counters import count_outcome
+from stream_processors.views.reading import WholeRead, live_value
+from stream_processors.views.scorecards import tallies
 
 
 class Receipt(Stored):
@@ -46,6 +62,24 @@ class Withdrawal(Stored):
     institution: str
     below: int
     at: Instant
+
+
+def project_assessed(envelope: RowEnvelope[ReceiptRow]) -> list[Effect]:
+    """A receipt for a signal that counts, re-sends or came dead; its newest retraction; its indicators' way to its cases; a
+    counter for every outcome; what it adds to the scorecards."""
+    fact = envelope.data
+    who = fact.institution or "unknown"
+    effects = [count_outcome(fact.outcome.value, who)]
+    effects += tallies(signal_leaves(cast("AssessedSignal", fact)))
+    if fact.signal_id is None:
+        return effects
+    bucket, until = bucket_of(fact.signal_id), fact.cases_until_ms
+    if fact.outcome in (Outcome.ASSESSED, Outcome.RESEND, Outcome.RETRACTED):
+        name = name_of(fact.signal_id, fact.version)
+        effects.append(put(bucket, f"r:{name}", receipt_json(fact, envelope.time), until))
+    if fact.outcome in (Outcome.RETRACTION, Outcome.CORRECTION):
+        effects.append(put_newer(bucket, f"x:{fact.signal_id}", fact.below, withdrawal_json(fact), until))
+    return effects + index_effects(fact)
 
 
 def receipt_json(fact: ReceiptRow, assessed_at: datetime) -> bytes:
@@ -101,3 +135,17 @@ def told(signal_id: str, receipts: Sequence[Receipt], withdrawal: Withdrawal | N
         return None
     from_withdrawal = {"accepted_at": withdrawal.at, "assessed_at": withdrawal.at, "institution": withdrawal.institution}
     return Receipt(signal_id=signal_id, **from_withdrawal, **retracted)
+
+
+class ReceiptViews:
+    _redis: RedisLike
+
+    async def receipt(self, signal_id: str) -> Receipt | None:
+        bucket = bucket_of(signal_id)
+        names = [name_of(signal_id, version) for version in range(1, MOST_VERSIONS + 1)]
+        read = WholeRead(self._redis, atomic=True)
+        read.of(bucket).hmget(drawer(PROJECT, bucket, "r", signal_id), [short(name) for name in names])
+        read.of(bucket).hget(PROJECT.key(bucket, "x", signal_id), "text")
+        raw_receipts, raw_withdrawal = await read.answer()
+        receipts = [receipt_of(signal_id, raw) for raw in map(live_value, raw_receipts) if raw is not None]
+        return told(signal_id, receipts, Withdrawal.model_validate_json(raw_withdrawal) if raw_withdrawal is not None else None)

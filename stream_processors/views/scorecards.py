@@ -20,8 +20,9 @@ from schemas.topics import COUNTED_DAYS
 from stream_processors.domain.scorecards import Leaf
 from stream_processors.domain.scorecards.contributions import CHINA
 from stream_processors.state.effects import Effect, tally
-from stream_processors.state.keys import BUCKETS, PROJECT, bucket_of, whole
+from stream_processors.state.keys import BUCKETS, PROJECT, bucket_of
 from stream_processors.state.store import RedisLike
+from stream_processors.views.reading import WholeRead
 
 PARTIES = "parties"
 KEPT_DAYS = COUNTED_DAYS - 366
@@ -63,26 +64,24 @@ def _ends_ms(over: date) -> int:
     return (over.toordinal() - _EPOCH_DAY + KEPT_DAYS) * DAY_MS - _CHINA_MS
 
 
-async def read_book(redis: RedisLike, kind: CardKind, period: str) -> Book | None:
-    """All parties of a kind with their cells of a period; of those without any an empty mapping. None while the views are not
-    whole. Two round trips."""
-    letter = _LETTERS[kind].encode()
-    pipe = redis.pipeline(transaction=False)
-    for bucket in range(BUCKETS):
-        pipe.smembers(PROJECT.key(bucket, PARTIES))
-    parties = sorted(name[1:].decode() for listed in await pipe.execute() for name in listed if name[:1] == letter)
-    pipe = redis.pipeline(transaction=False)
-    for party in parties:
-        pipe.hgetall(PROJECT.key(bucket_of(party), "z", f"{_LETTERS[kind]}:{period}:{party}"))
-    for bucket in range(BUCKETS):
-        pipe.hget(PROJECT.marks(bucket), "stamp")  # after the values: emptied in between, it is missing here
-    answers = await pipe.execute()
-    if not all(map(whole, answers[len(parties) :])):
-        return None
-    rows = zip(parties, answers, strict=False)
-    return {party: {name.decode(): int(n) for name, n in row.items()} for party, row in rows}
-
-
 def today(now: datetime) -> str:
     """The day of an instant in China's time; its month and year are the first characters."""
     return (now + CHINA).date().isoformat()
+
+
+class ScorecardViews:
+    _redis: RedisLike
+
+    async def book(self, kind: CardKind, period: str) -> Book:
+        """Two round trips."""
+        names = WholeRead(self._redis)
+        for bucket in range(BUCKETS):
+            names.of(bucket).smembers(PROJECT.key(bucket, PARTIES))
+        letter = _LETTERS[kind].encode()
+        parties = sorted(name[1:].decode() for listed in await names.answer() for name in listed if name[:1] == letter)
+        read = WholeRead(self._redis)
+        for party in parties:
+            bucket = bucket_of(party)
+            read.of(bucket).hgetall(PROJECT.key(bucket, "z", f"{_LETTERS[kind]}:{period}:{party}"))
+        rows = zip(parties, await read.answer(), strict=True)
+        return {party: {name.decode(): int(n) for name, n in row.items()} for party, row in rows}

@@ -1,21 +1,32 @@
-"""The read side of webhooks: an institution's endpoints, and what they did not take (inbox.py folds both).
+"""Endpoints of institutions, one value an institution, of its newest revision (key `h`); and what they did not take, which
+inbox.py projects.
 
-Invariant: as all views (views.py): never half folded, Rebuilding while they are made anew.
+Invariant: of two records with one revision the first counts, as for the sender (webhooks/delivery_queue.py).
 """
 
 from __future__ import annotations
 
 from base64 import urlsafe_b64decode
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
+from schemas.codec import dump
 from schemas.common import from_ms, instant_ms
+from schemas.envelope import Envelope
 from schemas.notifications.webhook import Endpoints
-from stream_processors.state.keys import PROJECT, bucket_of, whole
+from stream_processors.state.effects import Effect, put_newer
+from stream_processors.state.keys import PROJECT, bucket_of
 from stream_processors.state.store import RedisLike
-from stream_processors.views.inbox import Rebuilding, RedisInboxes
-from stream_processors.views.inbox_fold import KEPT_MS, Entry, member_of, name_of
+from stream_processors.views.inbox import KEPT_MS, Entry, InboxViews, member_of, name_of
+from stream_processors.views.reading import WholeRead
 
 _AT_ONCE = 500
+FOR_EVER_MS = (1 << 47) - 1
+
+
+def project_endpoints(envelope: Envelope[Endpoints]) -> list[Effect]:
+    """An institution's endpoints, for ever, unless a newer revision says otherwise. They are seldom, so they are read in full."""
+    current = envelope.data
+    return [put_newer(bucket_of(current.institution), f"h:{current.institution}", current.revision, dump(current), FOR_EVER_MS)]
 
 
 class Parked(NamedTuple):
@@ -26,36 +37,22 @@ class Parked(NamedTuple):
     more: bool
 
 
-class Hooked(Protocol):
-    async def endpoints(self, institution: str) -> Endpoints | None:
-        """As they count; None when it never registered any."""
-
-    async def parked(self, recipient: str, endpoint_id: str, *, limit: int) -> Parked: ...
-
-
-class RedisHooks(RedisInboxes):
-    """Over Redis. A part of RedisViews."""
+class WebhookViews(InboxViews):
+    """Over Redis. A part of Views."""
 
     _redis: RedisLike
 
     async def endpoints(self, institution: str) -> Endpoints | None:
-        bucket = bucket_of(institution)
-        pipe = self._redis.pipeline(transaction=True)
-        pipe.hget(PROJECT.key(bucket, "h", institution), "text")
-        pipe.hget(PROJECT.marks(bucket), "stamp")
-        text, stamp = await pipe.execute()
-        if not whole(stamp):
-            raise Rebuilding("the views are being rebuilt")
+        """As they count; None when it never registered any."""
+        read, bucket = WholeRead(self._redis), bucket_of(institution)
+        read.of(bucket).hget(PROJECT.key(bucket, "h", institution), "text")
+        (text,) = await read.answer()
         return None if text is None else Endpoints.model_validate_json(text)
 
     async def parked(self, recipient: str, endpoint_id: str, *, limit: int) -> Parked:
-        bucket = bucket_of(recipient)
-        pipe = self._redis.pipeline(transaction=True)
-        pipe.zrevrange(PROJECT.key(bucket, "p", recipient), 0, -1, withscores=True)
-        pipe.hget(PROJECT.marks(bucket), "stamp")
-        rows, stamp = await pipe.execute()
-        if not whole(stamp):
-            raise Rebuilding("the views are being rebuilt")
+        read, bucket = WholeRead(self._redis), bucket_of(recipient)
+        read.of(bucket).zrevrange(PROJECT.key(bucket, "p", recipient), 0, -1, withscores=True)
+        (rows,) = await read.answer()
         own = f"{endpoint_id}/".encode()
         at_ms = {member[len(own) :].decode(): int(at) for member, at in rows if member.startswith(own)}
         parked: list[Entry] = []
@@ -70,12 +67,12 @@ class RedisHooks(RedisInboxes):
 
     async def _placed(self, bucket: int, entries: list[Entry]) -> list[Entry]:
         """With where they stand in the log. One that no inbox shows any more is left out."""
-        pipe = self._redis.pipeline(transaction=False)
+        read = WholeRead(self._redis)
         for entry in entries:
             notice = entry.issued.notice
             member = member_of(notice.recipient, notice.notice_id, instant_ms(notice.at) + KEPT_MS)
-            pipe.zscore(PROJECT.key(bucket, "i", notice.recipient), member)
-        places = await pipe.execute() if entries else []
+            read.of(bucket).zscore(PROJECT.key(bucket, "i", notice.recipient), member)
+        places = await read.answer()
         return [entry._replace(offset=int(at)) for entry, at in zip(entries, places, strict=True) if at is not None]
 
 

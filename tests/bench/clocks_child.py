@@ -27,7 +27,7 @@ from schemas.signals.submission import SignalKind
 from schemas.topics import CASE_CHANGES, CASE_COMMANDS, Topic
 from stream_processors.domain.cases import decide as decision
 from stream_processors.folds.timekeeper import fold_timekeeper
-from stream_processors.runtime.log import KafkaLog
+from stream_processors.runtime.kafka import KafkaLog
 from stream_processors.runtime.settings import Settings
 from stream_processors.state.effects import Arg
 from stream_processors.state.keys import TIMEKEEPER

@@ -17,7 +17,7 @@ import uvloop
 from schemas.cases.case import Action, ActionKind
 from schemas.codec import decode, encode
 from schemas.topics import CASE_CHANGES, CASE_COMMANDS
-from stream_processors.runtime.log import KafkaLog
+from stream_processors.runtime.kafka import KafkaLog
 from stream_processors.runtime.settings import Settings
 from tests.bench.harness import answer, request
 from tests.bench.http_load import token_of

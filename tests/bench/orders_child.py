@@ -30,7 +30,7 @@ from schemas.security import AesGcmSealer
 from schemas.signals.subjects import Subject
 from schemas.topics import CASE_CHANGES, CASE_COMMANDS, NOTIFICATIONS, Topic
 from stream_processors.domain.orders import order_book as orders
-from stream_processors.runtime.log import KafkaLog
+from stream_processors.runtime.kafka import KafkaLog
 from stream_processors.runtime.settings import Settings
 from tests.bench.harness import answer, request
 from tests.bench.http_load import FRESH, Connection, singles, token_of

@@ -11,6 +11,7 @@ import asyncio
 import os
 import secrets
 import sys
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -26,10 +27,12 @@ from schemas.topics import Topic
 from stream_processors import worker
 from stream_processors.agents.base import Agent, Batch
 from stream_processors.agents.feature_queries import WIDTHS, of_suspect
-from stream_processors.runtime.log import Entry, KafkaLog, Record
+from stream_processors.runtime.kafka import KafkaLog
+from stream_processors.runtime.log import Record
 from stream_processors.runtime.settings import Settings
 from stream_processors.state.effects import Arg, Effect, claim, see
 from stream_processors.state.keys import BUCKETS, Namespace, bucket_of
+from stream_processors.state.marks import Mark, MarkKind, Marks, MarkStream, fact_mark, source_mark
 from stream_processors.state.shared_hashes import drawer_of, short
 from stream_processors.state.store import Check, RedisStore, Write, connect
 from stream_processors.state.streams import FactStream, Stage
@@ -64,7 +67,7 @@ def _never() -> int:
 _ANSWERS = WIDTHS["s"]
 IN = Topic(os.environ.get("IN", "peer-in"), "account", PeerFact, (), (), 1)
 OUT = Topic(os.environ.get("OUT", "peer-out"), "account", PeerFact, (), (), 1)
-STREAM = FactStream(OUT, {IN.name: ""}, "", _fold, PeerFact)
+STREAM = FactStream(OUT, {IN.name: MarkStream.OWN}, MarkStream.OWN, _fold, PeerFact)
 
 
 class Peer(Agent):
@@ -111,8 +114,8 @@ class Peer(Agent):
             return None
 
     async def _ask(self, script: str, args: dict[int, list[Arg]], partitions: Sequence[int], nonce: str) -> dict[int, list[Any]]:
-        checks: dict[str, Check] = {f"s{p}": self.marks.get(f"s{p}", 0) for p in partitions}
-        sets = {f"n{p}": nonce for p in partitions}
+        checks: dict[Mark, Check] = {source_mark(p): self.marks.get(source_mark(p), 0) for p in partitions}
+        sets = _proofs(partitions, nonce)
         return await self.store.call(script, self._stamp, {b: Write(checks, sets, found) for b, found in args.items()})
 
     async def _observe(
@@ -133,28 +136,30 @@ class Peer(Agent):
 
     async def _record(self, leads: Sequence[tuple[Record, Lead, int]], seen: Sequence[tuple[int, int]]) -> dict[int, int]:
         """Facts a partition."""
-        entries: dict[int, list[Entry]] = {}
+        facts: list[tuple[Record, bytes | None, bytes]] = []
         for (record, lead, at), (count, institutions) in zip(leads, seen, strict=True):
             told = self._signal(lead, count, institutions)
             fact = {"signal_id": lead["id"], "account": lead["account"], "institution": lead["institution"], "occurred_ms": at}
             origin = str(Origin(IN.name, record.partition, record.offset))
             head = {"id": lead["id"], "source": "/peer", "type": OUT.type, "time": lead["occurred_at"], "actor": "peer"}
             value = orjson.dumps({**told, **head, "origin": origin, "data": fact})
-            entries.setdefault(record.partition, []).append((record.key, value))
-        bases = await self.log.append(OUT, entries)
-        self.check_first_offsets(OUT, bases)
-        return {p: len(found) for p, found in entries.items()}
+            facts.append((record, record.key, value))
+        await self.append_facts(OUT, facts)
+        return Counter(record.partition for record, _, _ in facts)
 
     async def _move(self, batch: Batch, landed: Mapping[int, int], touched: set[int], nonce: str) -> None:
-        sets: dict[str, int] = {}
+        sets: Marks = {}
         for (_, p), records in batch.items():
-            sets |= {f"s{p}": records[-1].offset + 1, f"f{p}": self.marks.get(f"f{p}", 0) + landed.get(p, 0)}
-        checks = self.forward(sets, [p for _, p in batch])
-        proofs: dict[str, Check] = {f"n{p}": nonce for _, p in batch}
+            sets |= {source_mark(p): records[-1].offset + 1, fact_mark(p): self.marks.get(fact_mark(p), 0) + landed.get(p, 0)}
+        checks, proofs = self.checks_before(sets), _proofs([p for _, p in batch], nonce)
         await self.store.call(
             "fold", self._stamp, {b: Write(checks | proofs if b in touched else checks, sets) for b in range(BUCKETS)}
         )
         self.marks |= sets
+
+
+def _proofs(partitions: Sequence[int], nonce: str) -> dict[Mark, Arg]:
+    return {Mark(MarkKind.PROOF, p): nonce for p in partitions}
 
 
 async def _open(settings: Settings, group: str) -> Agent:

@@ -26,7 +26,7 @@ from schemas.security import AesGcmSealer, Tokenizer
 from schemas.security.signal_protection import protect
 from schemas.signals.submission import SignalIn
 from schemas.topics import CASE_COMMANDS, SUBMITTED
-from stream_processors.runtime.log import KafkaLog
+from stream_processors.runtime.kafka import KafkaLog
 from stream_processors.runtime.settings import Settings
 from tests.bench.harness import answer, request
 

@@ -36,9 +36,9 @@ from stream_processors.state.scorecard_views import (
     OrderFiguresRow,
 )
 from stream_processors.state.store import RedisStore, Write, connect
-from stream_processors.views.cases_fold import project_changed
+from stream_processors.views.cases import project_changed
+from stream_processors.views.receipts import project_assessed
 from stream_processors.views.scorecards import read_book
-from stream_processors.views.signals_fold import project_assessed
 from tests.bench.harness import answer, request
 from tests.bench.http_load import Connection, token_of
 

@@ -29,7 +29,7 @@ from stream_processors.state.effects import Arg, Effect, add
 from stream_processors.state.keys import FOLDS, PROJECT, bucket_of
 from stream_processors.state.record_views import ReceiptRow, RouteRow, SubjectRow
 from stream_processors.state.store import RedisStore, Write, connect
-from stream_processors.views.signals_fold import index_effects
+from stream_processors.views.case_index import index_effects
 from tests.bench.harness import answer, request
 from tests.bench.http_load import Connection, post, token_of
 

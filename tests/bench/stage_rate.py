@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from deploy.local.stack import Stack
 from deploy.verify.run import settings_of
 from schemas.topics import Topic
-from stream_processors.runtime.log import KafkaLog
+from stream_processors.runtime.kafka import KafkaLog
 from tests.bench.harness import child, stack_env
 
 LIMIT_S = 300.0

@@ -13,7 +13,7 @@ from pathlib import Path
 from deploy.demo.generate import INSTITUTIONS
 from schemas.security import AesGcmSealer
 from schemas.topics import APPRAISAL_CHANGES, CASE_CHANGES, CASE_COMMANDS, NOTIFICATIONS
-from stream_processors.runtime.log import KafkaLog
+from stream_processors.runtime.kafka import KafkaLog
 from stream_processors.runtime.settings import Settings
 from tests.chaos.client import Person
 from tests.oracle.case_oracle import differences

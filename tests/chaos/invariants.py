@@ -26,7 +26,8 @@ from schemas.envelope import Origin
 from schemas.signals.assessed import AssessedSignal, Outcome
 from schemas.signals.retraction import JOINS_OF_ONE
 from schemas.topics import ASSESSED, CASE_CHANGES, CASE_COMMANDS, RETRACTIONS, SUBMITTED, Topic
-from stream_processors.runtime.log import KafkaLog, Record
+from stream_processors.runtime.kafka import KafkaLog
+from stream_processors.runtime.log import Record
 from stream_processors.runtime.settings import Settings
 from stream_processors.state.compression import unpack
 from stream_processors.state.keys import PROJECT

@@ -13,11 +13,11 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from gateway.adapters.kafka import WRITTEN, Entry, KafkaLog, Position
+from gateway.adapters.kafka import WRITTEN, KafkaRequestLog, Position
 from schemas.topics import SUBMITTED, TOPICS
-from stream_processors.runtime import log as workers_log
 from stream_processors.runtime.cluster_view import check_topics
-from stream_processors.runtime.log import CannotLook, partition_of
+from stream_processors.runtime.kafka import KafkaLog
+from stream_processors.runtime.log import CannotLook, KeyedEntry, partition_of
 from stream_processors.runtime.settings import Settings
 from stream_processors.runtime.topic_check import WrongTopics
 from tests.chaos.brokers import Cluster, leaders
@@ -37,8 +37,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 
 @pytest.fixture
-async def log(cluster: Cluster) -> AsyncIterator[KafkaLog]:
-    found = KafkaLog({"bootstrap_servers": cluster.bootstrap.split(",")}, append_timeout_s=10)
+async def log(cluster: Cluster) -> AsyncIterator[KafkaRequestLog]:
+    found = KafkaRequestLog({"bootstrap_servers": cluster.bootstrap.split(",")}, append_timeout_s=10)
     await found.open()
     await until(lambda: found.health.is_ready, 30, lambda: found.health)
     yield found
@@ -61,7 +61,7 @@ def key_of(partition: int) -> bytes:
 class Load:
     """Ten records a second to each partition, and what became of them."""
 
-    def __init__(self, log: KafkaLog) -> None:
+    def __init__(self, log: KafkaRequestLog) -> None:
         self.acknowledged: dict[bytes, Position] = {}
         self.refused: list[tuple[float, int]] = []
         self._log, self._over = log, asyncio.Event()
@@ -69,7 +69,7 @@ class Load:
 
     async def _one(self, partition: int) -> None:
         value, began = secrets.token_hex(12).encode(), time.monotonic()
-        (place,) = await self._log.append(SUBMITTED, [Entry(self._keys[partition], value)])
+        (place,) = await self._log.append(SUBMITTED, [KeyedEntry(self._keys[partition], value)])
         if isinstance(place, Position):
             self.acknowledged[value] = place
         else:
@@ -125,7 +125,7 @@ async def test_a_topic_below_the_table_is_refused_at_a_start_with_the_command_th
         refusal = await refused(options)
         assert "min.insync.replicas is 1, the topic table wants at least 2" in refusal
         assert refusal.endswith("--add-config min.insync.replicas=2")
-        log = KafkaLog({"bootstrap_servers": cluster.bootstrap.split(",")}, append_timeout_s=10)
+        log = KafkaRequestLog({"bootstrap_servers": cluster.bootstrap.split(",")}, append_timeout_s=10)
         await log.open()
         try:
             await asyncio.sleep(2)
@@ -152,7 +152,7 @@ async def refused(options: dict[str, Any]) -> str:
 
 @pytest.mark.parametrize("how", ["kill", "freeze"])
 async def test_one_leader_that_goes_away_stops_its_own_partitions_only_and_every_202_stands_in_the_log(
-    cluster: Cluster, log: KafkaLog, how: str
+    cluster: Cluster, log: KafkaRequestLog, how: str
 ) -> None:
     leading = await leaders(cluster.bootstrap, SUBMITTED.name)
     victim = leading[0]
@@ -193,7 +193,7 @@ async def test_one_leader_that_goes_away_stops_its_own_partitions_only_and_every
 
 
 async def test_an_idle_gateway_is_red_within_seconds_without_a_quorum_and_green_again_by_itself(
-    cluster: Cluster, log: KafkaLog
+    cluster: Cluster, log: KafkaRequestLog
 ) -> None:
     leading = await leaders(cluster.bootstrap, SUBMITTED.name)
     for node in (1, 2):
@@ -211,7 +211,7 @@ async def test_an_idle_gateway_is_red_within_seconds_without_a_quorum_and_green_
 
 
 async def test_a_look_up_that_no_leader_answers_is_could_not_look_and_comes_back(cluster: Cluster) -> None:
-    log = workers_log.KafkaLog(Settings(kafka_bootstrap=cluster.bootstrap), "test")
+    log = KafkaLog(Settings(kafka_bootstrap=cluster.bootstrap), "test")
     await log.open()
     log._reader._request_timeout_ms = 3000  # type: ignore[union-attr]  # the test has no 40 s
     try:

@@ -28,10 +28,11 @@ from schemas.envelope import Origin
 from schemas.security import AesGcmSealer, Keyring
 from schemas.signals.subjects import Subject
 from schemas.topics import CASE_CHANGES, CASE_COMMANDS, DELIVERIES, NOTIFICATIONS
+from stream_processors.progress import inputs, places
 from stream_processors.recovery.rebuild import rebuild, snapshot
 from stream_processors.runtime.crash_points import POINTS
-from stream_processors.runtime.log import KafkaLog, partition_of
-from stream_processors.stage_progress import inputs, places
+from stream_processors.runtime.kafka import KafkaLog
+from stream_processors.runtime.log import partition_of
 from stream_processors.topology import STAGES
 from tests.support.deliveries import change, follow, notice, ordered
 from tests.support.waiting import until

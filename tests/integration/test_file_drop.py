@@ -23,7 +23,7 @@ from deploy.local.tokens import mint
 from deploy.verify.run import settings_of
 from deploy.verify.wait_idle import wait_quiet
 from stream_processors.state.shared_hashes import named
-from stream_processors.views.api import RedisViews
+from stream_processors.views.api import Views
 from tests.oracle.verify import verify
 from tests.unit.connectors.samples import CSV_MAPPING, write_csv
 
@@ -75,7 +75,7 @@ async def counters(stack: Stack) -> dict[str, int]:
     redis = AsyncRedis.from_url(stack.redis_url, protocol=2)
     try:
         await wait_quiet(settings_of(stack), timeout_s=60)
-        return await RedisViews(redis).counters()
+        return await Views(redis).counters()
     finally:
         await redis.aclose()
 

@@ -21,10 +21,10 @@ from schemas.signals.receipts import RawOutcome, RawReceipt
 from schemas.topics import DEADLETTER, raw, receipts
 from stream_processors.recovery.rebuild import digest
 from stream_processors.runtime.crash_points import POINTS
-from stream_processors.runtime.log import KafkaLog
+from stream_processors.runtime.kafka import KafkaLog
 from stream_processors.runtime.settings import Settings
 from stream_processors.topology import all_stages
-from stream_processors.views.api import RedisViews
+from stream_processors.views.api import Views
 from tests.support.builders import account, body, phone
 from tests.support.waiting import until
 
@@ -96,10 +96,10 @@ async def bank(stack: Stack) -> AsyncIterator[Bank]:
 
 
 @pytest.fixture
-async def views(stack: Stack) -> AsyncIterator[RedisViews]:
+async def views(stack: Stack) -> AsyncIterator[Views]:
     redis = Redis.from_url(stack.redis_url, protocol=2)
     try:
-        yield RedisViews(redis)
+        yield Views(redis)
     finally:
         await redis.aclose()
 
@@ -112,12 +112,12 @@ async def _until(what: str, holds: Callable[[], Awaitable[Any]]) -> Any:
     return await until(what, holds, WAIT_S)
 
 
-async def _seen(views: RedisViews, signal_id: str | None) -> Any:
+async def _seen(views: Views, signal_id: str | None) -> Any:
     assert signal_id
     return await _until(f"{signal_id} in the views", lambda: views.receipt(signal_id))
 
 
-async def test_a_raw_signal_gets_a_receipt_and_reaches_its_queue(bank: Bank, stack: Stack, views: RedisViews) -> None:
+async def test_a_raw_signal_gets_a_receipt_and_reaches_its_queue(bank: Bank, stack: Stack, views: Views) -> None:
     await bank.receipts_of([await bank.write(value("way-1", indicators=[account(1), phone(1)]))])
     await bank.producer.send_and_wait(raw(SHOP).name, value("way-1", indicators=[account(1)]))
     await bank.write(value("way-2", indicators=[account(1), phone(2)]))
@@ -196,7 +196,7 @@ async def test_transactions_leave_gaps_and_what_was_aborted_is_no_signal(bank: B
 
 
 async def test_killed_between_its_appends_intake_tells_each_record_once_and_no_signal_counts_twice(
-    bank: Bank, stack: Stack, views: RedisViews, tmp_path: Path
+    bank: Bank, stack: Stack, views: Views, tmp_path: Path
 ) -> None:
     origins: list[str] = []
     await bank.receipts_of([await bank.write(value("before-the-kills", indicators=[account(999)]))])

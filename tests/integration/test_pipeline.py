@@ -20,12 +20,12 @@ from schemas.security import AesGcmSealer, Keyring, Tokenizer
 from schemas.security.signal_protection import protect, signal_id
 from schemas.signals.retraction import FOREVER, Retraction
 from schemas.topics import CASE_COMMANDS, RETRACTIONS, SUBMITTED
+from stream_processors.progress import inputs, places
 from stream_processors.recovery.rebuild import digest, rebuild
-from stream_processors.runtime.log import KafkaLog
+from stream_processors.runtime.kafka import KafkaLog
 from stream_processors.runtime.settings import Settings
-from stream_processors.stage_progress import inputs, places
 from stream_processors.topology import STAGES
-from stream_processors.views.api import RedisViews
+from stream_processors.views.api import Views
 from tests.support import real
 from tests.support.builders import account, action_record, body, move, phone, retraction_record, submission
 from tests.support.waiting import until
@@ -52,7 +52,7 @@ class Client:
         self.tokenizer, self.sealer = Tokenizer(keyring), AesGcmSealer(keyring)
         self.log = KafkaLog(self.settings, "test")
         self.redis = Redis.from_url(stack.redis_url, protocol=2)
-        self.views = RedisViews(self.redis)
+        self.views = Views(self.redis)
 
     async def send(self, institution: str, reference: str, **over: Any) -> Any:
         signal = protect(body(**over), institution=institution, reference=reference, tokenizer=self.tokenizer, sealer=self.sealer)
@@ -71,9 +71,9 @@ class Client:
     async def idle(self) -> bool:
         """Whether every stage has folded all of its input."""
         for stage in STAGES.values():
-            folded = [(stream.topic, f"f{stream.tag}") for stream in stage.streams]
-            for topic, prefix in (*inputs(stage), *folded):
-                if await places(self.redis, stage.namespace, prefix, topic.partitions) != await self.log.ends(topic):
+            folded = [(stream.topic, stream.fact_mark(0)) for stream in stage.streams]
+            for topic, mark in (*inputs(stage), *folded):
+                if await places(self.redis, stage.namespace, mark, topic.partitions) != await self.log.ends(topic):
                     return False
         return True
 

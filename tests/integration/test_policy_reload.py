@@ -16,7 +16,7 @@ from deploy.local.stack import Stack
 from deploy.local.tokens import mint
 from stream_processors.runtime.settings import SHIPPED_POLICY
 from stream_processors.state.store import connect
-from stream_processors.views.api import RedisViews
+from stream_processors.views.api import Views
 from tests.support.builders import account
 from tests.unit.gateway.fakes import signal
 
@@ -54,7 +54,7 @@ async def _policy_of(stack: Stack, signal_id: str) -> str:
     redis = connect(stack.redis_url)
     try:
         deadline = time.monotonic() + WAIT_S
-        while (receipt := await RedisViews(redis).receipt(signal_id)) is None:
+        while (receipt := await Views(redis).receipt(signal_id)) is None:
             assert time.monotonic() < deadline, "the signal was not assessed"
             await asyncio.sleep(0.05)
         return str(receipt.policy)

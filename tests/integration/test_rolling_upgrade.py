@@ -28,7 +28,7 @@ from deploy.verify.run import settings_of
 from deploy.verify.wait_idle import wait_quiet
 from schemas.topics import ASSESSED, CASE_CHANGES, CASE_COMMANDS, DEADLETTER, SUBMITTED, Topic
 from stream_processors.state.store import connect
-from stream_processors.views.api import RedisViews
+from stream_processors.views.api import Views
 from tests.oracle.verify import verify
 from tests.support.newer import MEMBER, newer
 
@@ -147,7 +147,7 @@ async def upgraded(stack: Stack, sender: Sender, tree: dict[str, str]) -> None:
 async def counted(stack: Stack) -> dict[str, int]:
     redis = connect(settings_of(stack).redis_url)
     try:
-        return await RedisViews(redis).counters()
+        return await Views(redis).counters()
     finally:
         await redis.aclose()
 

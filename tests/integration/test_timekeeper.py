@@ -21,11 +21,11 @@ from schemas.cases.case import ActionKind, ActionOutcome
 from schemas.codec import decode
 from schemas.envelope import Origin
 from schemas.topics import CASE_CHANGES, CASE_COMMANDS, SUBMITTED
+from stream_processors.progress import places
 from stream_processors.recovery.rebuild import digest, rebuild
 from stream_processors.runtime.crash_points import POINTS
-from stream_processors.runtime.log import KafkaLog
+from stream_processors.runtime.kafka import KafkaLog
 from stream_processors.runtime.settings import SHIPPED_POLICY, Settings
-from stream_processors.stage_progress import places
 from stream_processors.topology import STAGES
 from tests.chaos.faults import FAKETIME
 from tests.support.builders import action_record, join

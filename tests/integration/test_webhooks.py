@@ -22,7 +22,7 @@ from deploy.local.stack import Stack
 from deploy.local.tokens import mint
 from schemas.topics import NOTIFICATIONS
 from stream_processors.runtime.crash_points import POINTS
-from stream_processors.runtime.log import KafkaLog
+from stream_processors.runtime.kafka import KafkaLog
 from stream_processors.runtime.settings import Settings
 from tests.support.deliveries import notice
 from tests.support.hooks import hook_id, notice_record

@@ -11,7 +11,8 @@ from redis.asyncio import Redis
 
 from deploy.verify.receipts import read_receipts
 from schemas.cases.case import Case, Disposition
-from stream_processors.views.api import Receipt, RedisViews
+from stream_processors.views.api import Views
+from stream_processors.views.receipts import Receipt
 from tests.oracle.case_lineage import families, home, kin
 from tests.oracle.expectations import CaseKey, Expected, ExpectedCase, ExpectedSignal
 from tests.oracle.hubs import OWN
@@ -44,7 +45,7 @@ class Live(NamedTuple):
 async def read_live(redis_url: str, signal_ids: Iterable[str]) -> Live:
     """Receipts of these signals, the cases that they name and all that are in a queue, the counters."""
     redis = Redis.from_url(redis_url, protocol=2)
-    views = RedisViews(redis)
+    views = Views(redis)
     gate = asyncio.Semaphore(_AT_ONCE)
 
     async def case(name: str) -> Case | None:

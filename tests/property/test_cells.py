@@ -25,8 +25,8 @@ from stream_processors.state.effects import count as counted
 from stream_processors.state.keys import PROJECT
 from stream_processors.state.record_views import ChangeRow, ReceiptRow
 from stream_processors.state.store import Write
-from stream_processors.views.cases_fold import project_changed
-from stream_processors.views.signals_fold import project_assessed
+from stream_processors.views.cases import project_changed
+from stream_processors.views.receipts import project_assessed
 from tests.property.test_scorecards import STEPS, _history
 from tests.support.builders import T0, after, fact, submitted
 from tests.support.cells import cells_of, parties_of

@@ -28,8 +28,7 @@ from schemas.topics import ASSESSED, CASE_CHANGES, CASE_COMMANDS, RETRACTIONS, S
 from stream_processors.domain.signals.leads import match_name
 from stream_processors.domain.signals.routing import case_id
 from stream_processors.views.allowed_actions import concerns, feedback_of
-from stream_processors.views.api import Receipt
-from stream_processors.views.receipts import receipt_json, receipt_of
+from stream_processors.views.receipts import Receipt, receipt_json, receipt_of
 from tests.support.builders import SEALER, T0, account, phone, retraction, retraction_record, submission, submitted
 from tests.support.order_builders import issue, measure
 from tests.support.world import World

@@ -26,8 +26,8 @@ VAGUE = frozenset(
     )
 )
 """Words that say nothing of what a name holds."""
-MARK = re.compile(r"""f["'](?:sw|el|em|[a-z])\{[^}]*\}(?::\{[^}]*\})?["']""")
-"""A watermark of the state that is put together by hand: a letter or two, and a partition."""
+MARK = re.compile(r"""f["'][a-z]{1,3}\{[^}]*\}(?::[a-z]?\{[^}]*\})?["']""")
+"""A watermark of the state that is put together by hand: a letter or more, and a partition."""
 
 
 @dataclass(frozen=True)

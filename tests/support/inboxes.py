@@ -11,7 +11,7 @@ from schemas.topics import CASE_CHANGES, DELIVERIES, NOTIFICATIONS
 from stream_processors.state.effects import Effect
 from stream_processors.state.keys import bucket_of
 from stream_processors.state.record_views import IssuedRow, MarkRow
-from stream_processors.views.inbox_fold import Entry, delivery_of, ends_of, name_of, project_delivered, project_issued, shown
+from stream_processors.views.inbox import Entry, delivery_of, ends_of, name_of, project_delivered, project_issued, shown
 from tests.support.deliveries import mark_record
 from tests.support.memory_store import MemoryRedis
 

@@ -12,15 +12,16 @@ import copy
 import math
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from schemas.signals.hubs import FEWEST_PRIMARIES
 from schemas.signals.retraction import name_of
 from stream_processors.state.compression import unpack
 from stream_processors.state.effects import Arg
 from stream_processors.state.keys import BUCKETS, Namespace, bucket_of
+from stream_processors.state.marks import STAMP, Mark, Marks, decode
 from stream_processors.state.shared_hashes import long
-from stream_processors.state.store import Check, LostState, MarkMoved, Marks, Write
+from stream_processors.state.store import Check, LostState, MarkMoved, Write, read_marks
 from tests.support.clock import Clock
 
 NEVER = math.inf
@@ -28,9 +29,17 @@ FAR = 1 << 50
 """So far below the institutions' latest lies that of what a subject was seen beside (state/lua/guard.lua)."""
 
 
+Value = TypeVar("Value")
+
+
+def marks_by_name(names: Mapping[str, Value]) -> dict[Mark, Value]:
+    """Marks as a test writes them: by the names that they have in Redis, which must stay what they are."""
+    return {decode(name): value for name, value in names.items()}
+
+
 @dataclass
 class Bucket:
-    """One hash slot: its marks, and its values with when they end."""
+    """One hash slot: its marks by their names, and its values with when they end."""
 
     marks: dict[str, str] = field(default_factory=dict)
     values: dict[str, Any] = field(default_factory=dict)
@@ -84,18 +93,16 @@ class MemoryStore:
 
     async def marks(self) -> list[Marks]:
         await asyncio.sleep(0)
-        return [
-            {k: int(v) for k, v in bucket.marks.items() if k != "stamp" and not k.startswith("n")} for bucket in self._alive()
-        ]
+        return [read_marks(bucket.marks) for bucket in self._alive()]
 
     async def stamps(self) -> list[str | None]:
         await asyncio.sleep(0)
-        return [bucket.marks.get("stamp") for bucket in self._alive()]
+        return [bucket.marks.get(STAMP) for bucket in self._alive()]
 
     async def set_stamp(self, stamp: str) -> None:
         await asyncio.sleep(0)
         for bucket in self._alive():
-            bucket.marks["stamp"] = stamp
+            bucket.marks[STAMP] = stamp
 
     async def clear(self) -> None:
         await asyncio.sleep(0)
@@ -121,7 +128,7 @@ class MemoryStore:
     async def cases(self, stamp: str, case_ids: Sequence[str]) -> list[bytes | None]:
         await asyncio.sleep(0)
         buckets = self._alive()
-        if any(buckets[bucket_of(name)].marks.get("stamp") != stamp for name in case_ids):
+        if any(buckets[bucket_of(name)].marks.get(STAMP) != stamp for name in case_ids):
             raise LostState("a stamp is gone while cases were read")
         found = [buckets[bucket_of(name)].values.get(f"k:{name}", {}).get("case") for name in case_ids]
         return [None if raw is None else unpack(raw) for raw in found]
@@ -129,7 +136,7 @@ class MemoryStore:
     async def scores(self, stamp: str, keys: Sequence[tuple[int, str]]) -> list[dict[bytes, int]]:
         await asyncio.sleep(0)
         buckets = self._alive()
-        if any(buckets[bucket].marks.get("stamp") != stamp for bucket, _ in keys):
+        if any(buckets[bucket].marks.get(STAMP) != stamp for bucket, _ in keys):
             raise LostState("a stamp is gone while sets were read")
         return [dict(buckets[bucket].values.get(key, {})) for bucket, key in keys]
 
@@ -144,13 +151,15 @@ class MemoryStore:
 
 
 def _guard(bucket: Bucket, stamp: str, write: Write) -> None:
-    if bucket.marks.get("stamp") != stamp:
+    if bucket.marks.get(STAMP) != stamp:
         raise LostState(f"LOST stamp {bucket.marks.get('stamp')}")
-    for name, expected in write.checks.items():
-        found = bucket.marks.get(name, "0")
+    for mark, expected in write.checks.items():
+        found = bucket.marks.get(mark.encode(), "0")
         if not _stands(found, expected):
-            raise MarkMoved(f"STALE {name} is {found}, not {expected}")
-    bucket.marks.update({name: str(value) for name, value in write.sets.items()})
+            raise MarkMoved(f"STALE {mark} is {found}, not {expected}")
+    bucket.marks.update({mark.encode(): str(value) for mark, value in write.sets.items()})
+    if write.stamp is not None:
+        bucket.marks[STAMP] = write.stamp
 
 
 def _stands(found: str, expected: Check) -> bool:

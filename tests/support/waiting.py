@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from stream_processors.views.api import Rebuilding
+from stream_processors.views.reading import Rebuilding
 
 
 async def until(what: str, holds: Callable[[], Awaitable[Any]], wait_s: float) -> Any:

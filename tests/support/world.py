@@ -25,8 +25,9 @@ from stream_processors.agents.webhook import Webhook
 from stream_processors.recovery.losses import Loss, find_losses, open_generations
 from stream_processors.runtime.log import LostLog, Record, partition_of
 from stream_processors.state.compression import unpack
+from stream_processors.state.marks import OF_FACTS
 from stream_processors.state.restore import restore
-from stream_processors.state.store import LostState
+from stream_processors.state.store import LostState, read_marks
 from stream_processors.topology import all_stages
 from stream_processors.webhooks.policy import Hooks
 from tests.support.builders import PLACES, POLICY, SEALER, TOKENIZER
@@ -290,7 +291,7 @@ def content(redis: MemoryRedis, window_from_ms: int = 0) -> dict[str, Any]:
     redis.expire()
     found: dict[str, Any] = {}
     for number, bucket in enumerate(redis.buckets):
-        found[f"{number}m"] = {k: v for k, v in bucket.marks.items() if k[0] in "sfo" and k != "stamp"}
+        found[f"{number}m"] = {mark.encode(): n for mark, n in read_marks(bucket.marks).items() if mark.kind in OF_FACTS}
         for key, value in bucket.values.items():
             if key[:2] in ("s:", "f:") and isinstance(value, dict):
                 value = {member: score for member, score in value.items() if abs(score) % FAR > window_from_ms}

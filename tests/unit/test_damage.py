@@ -6,7 +6,8 @@ import pytest
 
 from schemas.topics import ASSESSED, CASE_CHANGES, CASE_COMMANDS, SUBMITTED, Topic
 from stream_processors.recovery.damage import find_damage
-from stream_processors.runtime.log import DamagedLog, check_landing
+from stream_processors.runtime.kafka import Landings
+from stream_processors.runtime.log import DamagedLog
 from stream_processors.worker import check_went_on
 from tests.support.builders import submission, submitted
 from tests.support.world import World
@@ -86,9 +87,15 @@ async def test_a_whole_log_has_no_damage() -> None:
 
 
 def test_an_append_that_lands_where_an_acknowledged_record_stood_is_a_loss() -> None:
-    check_landing("t", 0, 8, 7)
-    with pytest.raises(DamagedLog, match="t/0: a record landed at 7, although 7 was acknowledged before"):
-        check_landing("t", 0, 7, 7)
+    landings, first, second = Landings(), 0, 1
+    landings.check(SUBMITTED, first, 5, 3, landings.newest(SUBMITTED, [first]))
+    before = landings.newest(SUBMITTED, [first, second])
+    landings.check(SUBMITTED, first, 8, 1, before)
+    landings.check(SUBMITTED, second, 7, 1, before)
+    with pytest.raises(DamagedLog, match="/0: a record landed at 7, although 7 was acknowledged before"):
+        landings.check(SUBMITTED, first, 7, 1, before)
+    landings.forget()
+    landings.check(SUBMITTED, first, 7, 1, before)
 
 
 def test_a_consumer_that_went_back_by_itself_is_a_loss() -> None:

@@ -12,7 +12,7 @@ from schemas.topics import ASSESSED, CASE_COMMANDS, SUBMITTED
 from stream_processors.domain.signals.routing import case_id
 from stream_processors.state.case_refs import brief, in_full, indexed, member_of, queue_mark
 from stream_processors.state.keys import PROJECT
-from stream_processors.views.signals_fold import index_effects
+from stream_processors.views.case_index import index_effects
 from tests.support.builders import account, action_record, fact, fact_record, move, phone, submission, submitted
 from tests.support.memory_store import MemoryRedis, MemoryStore
 from tests.support.world import World, content

@@ -18,7 +18,8 @@ from redis.exceptions import AuthenticationError, BusyLoadingError, ResponseErro
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from stream_processors.runtime.cluster_identity import WrongLog
-from stream_processors.runtime.log import CannotLook, LostLog, looking
+from stream_processors.runtime.kafka import looking
+from stream_processors.runtime.log import CannotLook, LostLog
 from stream_processors.runtime.retry_policy import find_cause, keep_trying, look_if_possible
 from stream_processors.runtime.settings import Settings
 from stream_processors.runtime.topic_check import WrongTopics

@@ -13,7 +13,7 @@ from schemas.topics import ASSESSED, CASE_CHANGES, Topic
 from stream_processors.folds.assess import fold_assess
 from stream_processors.state.streams import FactStream
 from stream_processors.topology import STAGES
-from stream_processors.views.signals_fold import project_assessed
+from stream_processors.views.receipts import project_assessed
 from tests.support import examples
 
 STREAMS = [(stage.name, stream) for stage in STAGES.values() for stream in stage.streams]

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from gateway.adapters.idempotency import Idempotency, RedisIdempotency
-from gateway.adapters.kafka import KafkaLog, Log
+from gateway.adapters.idempotency import Idempotency
+from gateway.adapters.kafka import KafkaRequestLog, RequestLog
 from gateway.adapters.redis import Pipelining
 from gateway.security.rate_limits import Rates, RedisRates
 from tests.contract.gateway.folded import Folded, FoldedFake, FoldedRedis
@@ -42,15 +42,15 @@ async def memory(real: Any) -> AsyncIterator[Idempotency]:
         yield MemoryIdempotency()
         return
     async with _pipelining(real.redis_url) as redis:
-        yield RedisIdempotency(redis, lock_ttl_s=5, receipt_ttl_s=60)
+        yield Idempotency(redis, lock_ttl_s=5, receipt_ttl_s=60)
 
 
 @pytest.fixture
-async def log(real: Any) -> AsyncIterator[Log]:
+async def log(real: Any) -> AsyncIterator[RequestLog]:
     if real is None:
         yield FakeLog()
         return
-    log = KafkaLog({"bootstrap_servers": real.kafka_bootstrap}, append_timeout_s=10)
+    log = KafkaRequestLog({"bootstrap_servers": real.kafka_bootstrap}, append_timeout_s=10)
     await log.open()
     yield log
     await log.close()
@@ -65,7 +65,7 @@ async def memory_away(real: Any) -> AsyncIterator[Idempotency]:
         yield away
         return
     async with _pipelining(NOBODY) as redis:
-        yield RedisIdempotency(redis, lock_ttl_s=5, receipt_ttl_s=60)
+        yield Idempotency(redis, lock_ttl_s=5, receipt_ttl_s=60)
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ from stream_processors.state.fold_run import fold_run
 from stream_processors.state.keys import FOLDS, PROJECT
 from stream_processors.state.store import RedisStore, connect
 from stream_processors.topology import STAGES
-from stream_processors.views.api import RedisViews, Views
+from stream_processors.views.api import Views
 from tests.unit.gateway.fakes import FakeViews
 
 STAMP = f"cluster|{NOTIFICATIONS.name}=abc:8|buckets=16|folds={FOLDS}#gen"
@@ -101,7 +101,7 @@ class FoldedFake:
 
 
 class FoldedRedis:
-    def __init__(self, store: RedisStore, views: RedisViews) -> None:
+    def __init__(self, store: RedisStore, views: Views) -> None:
         self.views, self._store = views, store
         self._told = Counter[str]()
 
@@ -113,7 +113,7 @@ class FoldedRedis:
         store = RedisStore(client, PROJECT)
         await store.open()
         await store.set_stamp(STAMP)
-        yield cls(store, RedisViews(plain))
+        yield cls(store, Views(plain))
         await plain.flushdb()
         await client.aclose()
         await plain.aclose()

@@ -30,13 +30,13 @@ from schemathesis.specs.openapi.checks import (
 
 from deploy.local.tokens import ensure_keys, mint
 from gateway import app as wiring
-from gateway.adapters.kafka import Entry
 from gateway.adapters.stage_lag import Lag
 from gateway.http.openapi import document
 from gateway.settings import GatewaySettings
 from schemas.notifications.delivery import Issued
 from schemas.security import AesGcmSealer, Keyring, Tokenizer
 from schemas.topics import APPRAISAL_COMMANDS
+from stream_processors.runtime.log import KeyedEntry
 from stream_processors.views.receipts import Receipt
 from tests.support.deliveries import mark, notice
 from tests.support.hooks import endpoint, registered
@@ -160,7 +160,7 @@ def ports(home: Path) -> Ports:
     views.issue(Issued(notice=notice(0)), Issued(notice=notice(1)))
     for request in (step("issue"), ask(request_id="sup-1"), campaign(), move("open", "coordination-630200")):
         _, value = oversight_record(request)
-        views.apply(APPRAISAL_COMMANDS, Entry(b"", value))
+        views.apply(APPRAISAL_COMMANDS, KeyedEntry(b"", value))
     fresh = GatewaySettings(home=home, profile="fuzz", jwks=None, outcome_wait_s=0, inbox_wait_most_s=0)
     made, _ = endpoint("hook-known")
     views.register(registered(made))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from gateway.adapters.idempotency import Idempotency, InFlight, RedisIdempotency, Remembered, StateUnavailable
+from gateway.adapters.idempotency import Idempotency, InFlight, Remembered, StateUnavailable
 from gateway.adapters.redis import Pipelining
 
 
@@ -61,8 +61,8 @@ async def test_an_owner_gives_back_its_own_lock_only(memory: Idempotency):
 async def test_a_lock_of_before_the_clock_was_set_back_holds_nobody_up(backbone: Any):
     """A gateway that was killed while Redis ran three hours ahead."""
     redis = Redis.from_url(backbone.redis_url, protocol=2)
-    dead = RedisIdempotency(Pipelining(redis), lock_ttl_s=3 * 3600, receipt_ttl_s=60)
-    memory = RedisIdempotency(Pipelining(redis), lock_ttl_s=5, receipt_ttl_s=60)
+    dead = Idempotency(Pipelining(redis), lock_ttl_s=3 * 3600, receipt_ttl_s=60)
+    memory = Idempotency(Pipelining(redis), lock_ttl_s=5, receipt_ttl_s=60)
     left, done = names(2)
     await dead.begin([left, done], "gone")
     await dead.finish([(done, record(done))])

@@ -9,7 +9,7 @@ import pytest
 
 from schemas.notifications.delivery import DeliveryMark, Issued
 from stream_processors.views.api import Views
-from stream_processors.views.inbox_fold import Entry, member_of, name_of
+from stream_processors.views.inbox import Entry, member_of, name_of
 from tests.contract.gateway.folded import Folded
 from tests.support.deliveries import mark, notice
 from tests.support.hooks import endpoint, registered

@@ -15,7 +15,9 @@ from schemas.signals.assessed import AssessedSignal
 from stream_processors.domain.cases import decide as decision
 from stream_processors.domain.oversight import dispatch as oversight
 from stream_processors.domain.oversight.appraisal import Signer
-from stream_processors.views.api import Cursor, Rebuilding, Views
+from stream_processors.views.api import Views
+from stream_processors.views.cases import Cursor
+from stream_processors.views.reading import Rebuilding
 from stream_processors.views.scorecards import today
 from tests.contract.gateway.folded import Folded
 from tests.support.builders import POLICY, account, fact, move, phone, submitted

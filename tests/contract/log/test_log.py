@@ -12,7 +12,8 @@ import pytest
 
 from schemas.topics import MAX_RECORD_BYTES, SUBMITTED, Topic
 from stream_processors.runtime.cluster_identity import WrongLog
-from stream_processors.runtime.log import KafkaLog, Log, Record, partition_of
+from stream_processors.runtime.kafka import KafkaLog
+from stream_processors.runtime.log import Log, Record, partition_of
 from stream_processors.runtime.settings import Settings
 from tests.support import real
 from tests.support.memory_log import MemoryLog

@@ -12,7 +12,8 @@ from schemas.scorecards import CardKind
 from stream_processors.domain.scorecards import book, signal_leaves
 from stream_processors.state.keys import FOLDS, PROJECT
 from stream_processors.state.store import RedisStore, Write, connect
-from stream_processors.views.api import Rebuilding, RedisViews
+from stream_processors.views.api import Views
+from stream_processors.views.reading import Rebuilding
 from stream_processors.views.scorecards import tallies
 from tests.support.builders import T0, fact, submitted
 from tests.support.scores import folded
@@ -35,7 +36,7 @@ async def url(backbone: Any) -> AsyncIterator[str]:
 async def test_a_book_is_what_the_core_adds_up_and_is_not_told_while_views_are_rebuilt(url: str) -> None:
     facts = [fact(submitted(f"bank-{n % 40:03}", f"r{n}"), now=T0) for n in range(100)]
     store_redis, redis = connect(url), Redis.from_url(url, protocol=2)
-    store, views = RedisStore(store_redis, PROJECT), RedisViews(redis)
+    store, views = RedisStore(store_redis, PROJECT), Views(redis)
     await store.open()
     await store.set_stamp(STAMP)
     for one in facts:

@@ -16,8 +16,7 @@ from schemas.topics import NOTIFICATIONS
 from stream_processors.state.effects import Effect
 from stream_processors.state.keys import FOLDS, PROJECT
 from stream_processors.state.store import RedisStore, Store, Write, connect
-from stream_processors.views.inbox import RedisInboxes
-from stream_processors.views.inbox_fold import KEPT_MS, Entry
+from stream_processors.views.inbox import KEPT_MS, Entry, InboxViews
 from tests.support.clock import Clock
 from tests.support.deliveries import mark, notice
 from tests.support.inboxes import Seen, issued_effects, mark_effects, seen
@@ -29,7 +28,7 @@ AT = from_ms(NOW - 60_000)
 ALL = 1000
 
 
-class Views(RedisInboxes):
+class Views(InboxViews):
     def __init__(self, redis: Any) -> None:
         self._redis = redis
 

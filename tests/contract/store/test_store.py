@@ -47,7 +47,7 @@ from stream_processors.state.keys import ASSESS, BUCKETS, Namespace, bucket_of
 from stream_processors.state.shared_hashes import END_BYTES, drawer, drawer_of, linked, long
 from stream_processors.state.store import LostState, MarkMoved, RedisStore, Store, Write, connect
 from tests.support.clock import Clock
-from tests.support.memory_store import MemoryRedis, MemoryStore
+from tests.support.memory_store import MemoryRedis, MemoryStore, marks_by_name
 
 STAMP = "cluster|topic=1:2#gen"
 NOW = int(time.time() * 1000)
@@ -153,7 +153,7 @@ async def found(url: str | None) -> AsyncIterator[Found]:
 
 
 async def _call(found: Found, script: str, bucket: int, *args: Arg, **marks: Any) -> list[Any]:
-    write = Write(marks.get("checks", {}), marks.get("sets", {}), args)
+    write = Write(marks_by_name(marks.get("checks", {})), marks_by_name(marks.get("sets", {})), args)
     return (await found.store.call(script, STAMP, {bucket: write}))[bucket]
 
 
@@ -603,16 +603,16 @@ async def test_cells_end_at_their_time_each_period_at_its_own(found: Found) -> N
 
 async def test_marks_start_empty_and_are_set_in_the_buckets_that_are_written(found: Found) -> None:
     assert await found.store.marks() == [{}] * BUCKETS
-    write = Write({"s0": 0}, {"s0": 5, "f0": 4})
+    write = Write(marks_by_name({"s0": 0}), marks_by_name({"s0": 5, "f0": 4}))
     await found.store.call("fold", STAMP, {0: write, 15: write})
     marks = await found.store.marks()
-    assert marks[0] == marks[15] == {"s0": 5, "f0": 4}
+    assert marks[0] == marks[15] == marks_by_name({"s0": 5, "f0": 4})
     assert marks[1:15] == [{}] * 14
 
 
 async def test_proofs_and_stamps_are_no_marks(found: Found) -> None:
     await _call(found, "claim", 0, sets={"n0": "a1b2c3", "s0": 1})
-    assert (await found.store.marks())[0] == {"s0": 1}
+    assert (await found.store.marks())[0] == marks_by_name({"s0": 1})
     await _call(found, "fold", 0, checks={"n0": "a1b2c3"})
     with pytest.raises(LostState):
         await _call(found, "fold", 0, checks={"n0": "another"})
@@ -641,13 +641,13 @@ async def test_a_wrong_mark_is_a_moved_state_and_nothing_is_touched(found: Found
         with pytest.raises(MarkMoved, match="STALE"):
             await _call(found, script, 0, *args[script], checks=checks, sets={"s0": 9, "s1": 9})
     await _untouched(found)
-    assert (await found.store.marks())[0] == {"s0": 5}
+    assert (await found.store.marks())[0] == marks_by_name({"s0": 5})
 
 
 @pytest.mark.parametrize("script", ["claim", "withdraw", "observe", "fold"])
 async def test_a_wrong_stamp_is_a_lost_state_and_nothing_is_touched(found: Found, script: str) -> None:
     args = ("sig-1", drawer_of("sig-1"), 1, "0:0 x", LATER) if script == "claim" else ()
-    write = Write({}, {"s0": 9}, args)
+    write = Write({}, marks_by_name({"s0": 9}), args)
     for stamp in ("cluster|topic=1:2#other", "", STAMP + "x"):
         with pytest.raises(LostState) as error:
             await found.store.call(script, stamp, dict.fromkeys(range(BUCKETS), write))
@@ -669,8 +669,10 @@ async def _untouched(found: Found) -> None:
 async def test_one_bucket_that_moved_does_not_hide_behind_the_others(found: Found) -> None:
     await _call(found, "fold", 7, sets={"s0": 5})
     with pytest.raises(LostState):
-        await found.store.call("fold", STAMP, {b: Write({"s0": 0}, {"s0": 1}) for b in range(BUCKETS)})
-    assert (await found.store.marks())[7] == {"s0": 5}
+        await found.store.call(
+            "fold", STAMP, {b: Write(marks_by_name({"s0": 0}), marks_by_name({"s0": 1})) for b in range(BUCKETS)}
+        )
+    assert (await found.store.marks())[7] == marks_by_name({"s0": 5})
 
 
 async def test_an_emptied_store_is_noticed_by_every_call(found: Found) -> None:
@@ -737,7 +739,7 @@ async def test_a_broken_connection_never_comes_back_silently(found: Found) -> No
             await _call(found, "fold", 0, checks={"s0": 1})
         with pytest.raises((LostState, RedisConnectionError)):
             await found.store.marks()
-    assert (await (await found.again()).marks())[0] == {"s0": 1}
+    assert (await (await found.again()).marks())[0] == marks_by_name({"s0": 1})
 
 
 async def test_a_cleared_store_has_nothing_left_and_takes_the_first_claim_again(found: Found) -> None:
@@ -753,7 +755,7 @@ async def test_clearing_ends_whoever_works_with_it(found: Found) -> None:
     other = await found.again()
     await found.store.clear()
     with pytest.raises(LostState):
-        await other.call("fold", STAMP, {0: Write({}, {"s0": 1})})
+        await other.call("fold", STAMP, {0: Write({}, marks_by_name({"s0": 1}))})
 
 
 @pytest.mark.parametrize("count", [1, 8, 9, 30])

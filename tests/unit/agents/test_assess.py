@@ -12,6 +12,7 @@ from schemas.envelope import Origin
 from schemas.signals.assessed import Outcome
 from schemas.topics import ASSESSED, CASE_COMMANDS, DEADLETTER, SUBMITTED
 from stream_processors.runtime.log import LostLog, Record
+from stream_processors.state.marks import source_mark
 from stream_processors.state.store import LostState
 from stream_processors.topology import STAGES
 from tests.support.builders import SEALER, account, after, phone, submission, submitted
@@ -158,7 +159,7 @@ async def test_an_owner_that_lives_on_is_noticed_by_where_the_facts_land(world: 
     worker = world.workers["assess"][0]
     with pytest.raises(LostLog, match="another owner lives"):
         await worker.agent.step(world.batch("assess", worker, 10))
-    assert worker.agent.marks.get(f"s{partition}", 0) == 0
+    assert worker.agent.marks.get(source_mark(partition), 0) == 0
 
 
 async def test_a_gap_in_the_source_is_an_error_not_a_loss(world: World) -> None:

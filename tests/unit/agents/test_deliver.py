@@ -20,6 +20,7 @@ from stream_processors.topology import STAGES
 from tests.support.builders import SEALER
 from tests.support.crashing import crashing
 from tests.support.deliveries import change, follow, issued, notice, ordered, put_change, requests, where
+from tests.support.memory_store import marks_by_name
 from tests.support.world import World
 
 INBOX = next(stream for stream in STAGES["project"].streams if stream.topic is NOTIFICATIONS)
@@ -127,7 +128,8 @@ async def test_a_lost_place_is_found_without_reading_all_notices(world: World) -
     agent: Any = world.workers["deliver"][0].agent
     agent._tell = (said := list[str]()).append
     # the notices of the last minute may be lost: what they tell is not believed
-    assert await agent._find_places({0, 1}) == {0: {"e0": 13, "h0": 13}, 1: {"e1": 13, "h1": 13}}
+    places = await agent._find_places({0, 1})
+    assert places == {p: marks_by_name({f"e{p}": 13, f"h{p}": 13}) for p in (0, 1)}
     assert "4 notices were read" in said[0]
 
 

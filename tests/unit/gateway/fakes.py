@@ -16,7 +16,7 @@ import msgspec
 
 from gateway.adapters.cluster_watch import Health
 from gateway.adapters.idempotency import InFlight, Remembered, StateUnavailable
-from gateway.adapters.kafka import Entry, LogUnavailable, Position, Span
+from gateway.adapters.kafka import LogUnavailable, Position, Span
 from gateway.security.rate_limits import Group, Rate
 from schemas.appeals import Objection
 from schemas.cases.case import Action, ActionOutcome, Case, CaseChange, CaseStatus, JoinedSignal
@@ -40,17 +40,17 @@ from stream_processors.domain.cases.orders import SENDS_ON
 from stream_processors.domain.oversight import dispatch as oversight
 from stream_processors.domain.scorecards import Leaf, change_leaves, signal_leaves
 from stream_processors.runtime.generations import Generations
-from stream_processors.runtime.log import partition_of
+from stream_processors.runtime.log import KeyedEntry, partition_of
 from stream_processors.runtime.settings import SHIPPED_POLICY, load_policy
 from stream_processors.state.record_views import ChangeRow, ListedCase, ReceiptRow, is_hub_in
-from stream_processors.views.api import Cursor, Found, Page, Rebuilding, Standing
-from stream_processors.views.cases_fold import _NOBODY_WAITS, OUT_OF_QUEUE, rank_of
-from stream_processors.views.inbox import Addressed, Inbox
-from stream_processors.views.inbox_fold import SLOTS, WAYS, Delivery, Reached, member_of
-from stream_processors.views.inbox_fold import Entry as Noticed
-from stream_processors.views.inbox_fold import name_of as notice_name
+from stream_processors.views.case_index import Found
+from stream_processors.views.cases import _NOBODY_WAITS, OUT_OF_QUEUE, Cursor, Page, Standing, rank_of
+from stream_processors.views.inbox import SLOTS, WAYS, Addressed, Delivery, Inbox, Reached, member_of
+from stream_processors.views.inbox import Entry as Noticed
+from stream_processors.views.inbox import name_of as notice_name
 from stream_processors.views.money_trail import STEPS_FOLLOWED, TrailCase, TrailRead
 from stream_processors.views.oversight import LISTED, OverseenRow
+from stream_processors.views.reading import Rebuilding
 from stream_processors.views.receipts import Receipt, Withdrawal, receipt_json, receipt_of, told
 from stream_processors.views.scorecards import today
 from stream_processors.views.webhook_endpoints import Parked
@@ -65,13 +65,13 @@ class FakeLog:
     """A log in memory. `away`: nothing gets through. `uncertain`: appended, but the acknowledgement is lost. `gate`: waits."""
 
     def __init__(self) -> None:
-        self.records: dict[tuple[str, int], list[Entry]] = {}
+        self.records: dict[tuple[str, int], list[KeyedEntry]] = {}
         self.away = self.uncertain = False
         self.damage: str | None = None
         self.generations = Generations()
         self.fails_after: int | None = None
         self.gate: asyncio.Event | None = None
-        self.told: Callable[[Topic, Entry], None] | None = None
+        self.told: Callable[[Topic, KeyedEntry], None] | None = None
         self.appends = 0
 
     @property
@@ -82,10 +82,10 @@ class FakeLog:
     def health(self) -> Health:
         return Health(False, "no connection, or topics are missing") if self.away else Health(True, "ok")
 
-    def all(self, topic: Topic) -> list[Entry]:
+    def all(self, topic: Topic) -> list[KeyedEntry]:
         return [entry for (name, _), entries in sorted(self.records.items()) if name == topic.name for entry in entries]
 
-    async def append(self, topic: Topic, entries: Sequence[Entry]) -> list[Position | LogUnavailable]:
+    async def append(self, topic: Topic, entries: Sequence[KeyedEntry]) -> list[Position | LogUnavailable]:
         if self.gate is not None:
             await self.gate.wait()
         self.appends += 1
@@ -238,7 +238,7 @@ class FakeViews:
         if self.rebuilding:
             raise Rebuilding("not whole")
 
-    def apply(self, topic: Topic, entry: Entry) -> None:
+    def apply(self, topic: Topic, entry: KeyedEntry) -> None:
         if topic is DELIVERIES:
             self.mark(decode(DELIVERIES, entry.value).data)
         if topic is HOOKS:
@@ -268,7 +268,7 @@ class FakeViews:
         for one in sent:
             self._track(one, SENDS_ON)
 
-    def _oversee(self, entry: Entry) -> None:
+    def _oversee(self, entry: KeyedEntry) -> None:
         envelope = decode(APPRAISAL_COMMANDS, entry.value)
         action, now = envelope.data, self.now
         record = self.records.get(action.about)

@@ -14,7 +14,7 @@ from gateway.server.connection_limits import EXTENSION
 from schemas.cases.case import Case
 from schemas.topics import CASE_CHANGES
 from stream_processors.runtime.log import partition_of
-from stream_processors.views.api import Rebuilding
+from stream_processors.views.reading import Rebuilding
 
 LOG = "1f0a93bc"
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 
-from gateway.adapters.kafka import DAMAGED, KafkaLog, LogUnavailable, Position
+from gateway.adapters.kafka import DAMAGED, KafkaRequestLog, LogUnavailable, Position
 from gateway.adapters.producers import Serving
 from schemas.topics import SUBMITTED
 from tests.unit.gateway.conftest import Client
@@ -27,29 +29,33 @@ async def test_a_damaged_log_takes_no_signal_and_readiness_says_why(client: Clie
 
 
 @pytest.fixture
-def kafka() -> KafkaLog:
+def kafka() -> KafkaRequestLog:
     """Never opened: only what it does with places that the broker gives."""
-    return KafkaLog({}, 1)
+    return KafkaRequestLog({}, 1)
 
 
-def position_of(kafka: KafkaLog, offset: int, newest: dict[tuple[str, int], int]) -> Position | LogUnavailable:
-    return kafka._position_of(Position(SUBMITTED.name, 3, offset, 1), newest)
+def position_of(kafka: KafkaRequestLog, offset: int, before: Mapping[int, int]) -> Position | LogUnavailable:
+    return kafka._position_of(SUBMITTED, Position(SUBMITTED.name, 3, offset, 1), before)
 
 
-def test_an_append_that_lands_behind_the_newest_acknowledged_one_is_not_acknowledged(kafka: KafkaLog):
-    assert position_of(kafka, 180, {}) == Position(SUBMITTED.name, 3, 180, 1)
-    assert isinstance(position_of(kafka, 132, dict(kafka._newest)), LogUnavailable)
+def newest(kafka: KafkaRequestLog) -> Mapping[int, int]:
+    return kafka._landings.newest(SUBMITTED, [3])
+
+
+def test_an_append_that_lands_behind_the_newest_acknowledged_one_is_not_acknowledged(kafka: KafkaRequestLog):
+    assert position_of(kafka, 180, newest(kafka)) == Position(SUBMITTED.name, 3, 180, 1)
+    assert isinstance(position_of(kafka, 132, newest(kafka)), LogUnavailable)
     assert kafka.damage is not None and "signals.submitted.v1/3: a record landed at 132, although 180" in kafka.damage
 
 
-def test_answers_of_appends_that_ran_beside_each_other_may_come_in_any_order(kafka: KafkaLog):
-    begun_before = dict(kafka._newest)
+def test_answers_of_appends_that_ran_beside_each_other_may_come_in_any_order(kafka: KafkaRequestLog):
+    begun_before = newest(kafka)
     assert isinstance(position_of(kafka, 181, begun_before), Position)
     assert isinstance(position_of(kafka, 180, begun_before), Position)
     assert kafka.damage is None
 
 
-async def test_a_damaged_log_appends_nothing(kafka: KafkaLog):
+async def test_a_damaged_log_appends_nothing(kafka: KafkaRequestLog):
     kafka._producers.current = Serving(object())
     kafka.report("assess", SENTENCE)
     assert [str(one) for one in await kafka.append(SUBMITTED, [])] == []

@@ -13,10 +13,10 @@ from aiokafka.errors import KafkaConnectionError, NotEnoughReplicasError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.adapters.kafka import Entry, KafkaLog, LogUnavailable, Position
+from gateway.adapters.kafka import KafkaRequestLog, LogUnavailable, Position
 from gateway.adapters.producers import Producers
 from schemas.topics import SUBMITTED
-from stream_processors.runtime.log import partition_of
+from stream_processors.runtime.log import KeyedEntry, partition_of
 
 TIMEOUT_S = 0.05
 
@@ -106,11 +106,11 @@ class FakeProducer:
         return work
 
 
-def make_log(broker: Broker, answers: bool = True) -> KafkaLog:
+def make_log(broker: Broker, answers: bool = True) -> KafkaRequestLog:
     async def check(producer: Any) -> None:
         return
 
-    log = KafkaLog({"bootstrap_servers": "nobody:1"}, TIMEOUT_S)
+    log = KafkaRequestLog({"bootstrap_servers": "nobody:1"}, TIMEOUT_S)
     log._watch = SimpleNamespace(  # type: ignore[assignment]
         is_checked=True, answers=answers, why_not=lambda topic, partition: None, open=lambda: None
     )
@@ -123,12 +123,12 @@ async def broker() -> AsyncIterator[Broker]:
     yield Broker()
 
 
-def entry(partition: int, n: int = 0) -> Entry:
+def entry(partition: int, n: int = 0) -> KeyedEntry:
     key = next(key for i in range(10_000) if partition_of(key := b"%d" % i, SUBMITTED.partitions) == partition)
-    return Entry(key, b"%d/%d" % (partition, n))
+    return KeyedEntry(key, b"%d/%d" % (partition, n))
 
 
-async def open_log(broker: Broker, answers: bool = True) -> KafkaLog:
+async def open_log(broker: Broker, answers: bool = True) -> KafkaRequestLog:
     log = make_log(broker, answers)
     await log._producers.open(1)
     return log

@@ -15,7 +15,7 @@ from schemas.orders.order import OrderEvent, OrderEventKind
 from schemas.orders.requests import OrderIn
 from schemas.topics import CASE_CHANGES, CASE_COMMANDS, NOTIFICATIONS, SUBMITTED, TOPICS
 from stream_processors.state.compression import Form, unpack
-from stream_processors.views.inbox_fold import Delivery, Entry
+from stream_processors.views.inbox import Delivery, Entry
 from tests.support.builders import action_record, move
 from tests.support.world import World
 from tests.unit.gateway.conftest import Client

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from gateway.adapters.kafka import Entry
 from gateway.security.auth import Caller, Role
 from gateway.webhooks import service as desk
 from schemas.codec import decode
 from schemas.notifications.delivery import DeliveryState, Issued
 from schemas.notifications.webhook import Endpoints
 from schemas.topics import DELIVERIES, ENDPOINTS, Topic
+from stream_processors.runtime.log import KeyedEntry
 from stream_processors.webhooks import signing as sign
 from stream_processors.webhooks.endpoints import disable, live_secrets
 from tests.support.deliveries import mark, notice
@@ -194,7 +194,7 @@ async def test_a_change_that_lost_against_another_is_made_anew_upon_it(client: C
         }
     )
 
-    def first(topic: Topic, entry: Entry) -> None:
+    def first(topic: Topic, entry: KeyedEntry) -> None:
         if topic is ENDPOINTS and views.hooked["bank-001"].revision == 1:
             views.register(raced)
         views.apply(topic, entry)

@@ -13,11 +13,11 @@ import uvicorn
 
 from deploy.local.tokens import ensure_keys, mint
 from gateway import app as wiring
-from gateway.adapters.kafka import Entry
 from gateway.adapters.stage_lag import Lag
 from gateway.settings import GatewaySettings
 from schemas.codec import decode
 from schemas.topics import SUBMITTED, Topic
+from stream_processors.runtime.log import KeyedEntry
 from stream_processors.views.receipts import Receipt
 from tests.support.builders import KEYRING, reference_of
 from tests.unit.gateway.fakes import T0, FakeLog, FakeRates, FakeViews, MemoryIdempotency
@@ -41,7 +41,7 @@ def served(tmp_path: Path) -> Iterator[Served]:
     ensure_keys(tmp_path / PROFILE)
     log, memory, views = FakeLog(), MemoryIdempotency(), FakeViews()
 
-    def assess(topic: Topic, entry: Entry) -> None:
+    def assess(topic: Topic, entry: KeyedEntry) -> None:
         if topic is not SUBMITTED:
             views.apply(topic, entry)
             return
