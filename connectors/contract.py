@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Protocol
 from connectors.client.models import Answer as Answer
 
 Position = Mapping[str, int | str]
-"""Where to go on: JSON, opaque to everything but its source."""
+"""The position to continue from: JSON that only its source interprets."""
 
 START: Position = {}
 

@@ -43,7 +43,7 @@ SYSTEM_CERTIFICATES = (
     "/etc/ssl/ca-bundle.pem",
     "/etc/ssl/cert.pem",
 )
-BY_HAND = "install uv by hand (https://docs.astral.sh/uv) and run again"
+BY_HAND = "install uv (https://docs.astral.sh/uv) and run again"
 
 
 class SetupError(Exception):
@@ -75,15 +75,15 @@ def main() -> int:
 
 def check_platform() -> None:
     if sys.platform == "win32":
-        raise SetupError("Windows is not supported directly: run this inside WSL 2 (https://aka.ms/wsl)")
+        raise SetupError("Windows is not supported; run this inside WSL 2 (https://aka.ms/wsl)")
     if sys.platform not in ("linux", "darwin"):
-        raise SetupError("Linux or macOS is needed, this is %s" % sys.platform)
+        raise SetupError("Linux or macOS is required; this is %s" % sys.platform)
 
 
 def check_disk() -> None:
     free_mb = shutil.disk_usage(str(ROOT)).free // 2**20
     if free_mb < NEED_MB:
-        raise SetupError("%d MB of disk are free at %s, %d MB are needed: make room" % (free_mb, ROOT, NEED_MB))
+        raise SetupError("%d MB of disk space are free at %s, but %d MB are required; free some space" % (free_mb, ROOT, NEED_MB))
 
 
 def fingerprint() -> str:
@@ -141,7 +141,7 @@ def find_uv() -> str | None:
 
 def fetch_uv() -> str:
     TOOLS.mkdir(parents=True, exist_ok=True)
-    say("uv is not here, fetching it into %s" % TOOLS)
+    say("fetching uv into %s" % TOOLS)
     if importlib.util.find_spec("pip") is not None:
         command = [sys.executable, "-m", "pip", "install", "--quiet", "--upgrade", "--target", str(TOOLS), "uv"]
         bundle = certificates()
@@ -153,7 +153,7 @@ def fetch_uv() -> str:
     unpack_uv(*choose_wheel(index_page("uv")))
     unpacked = find_uv()
     if not unpacked:
-        raise SetupError("the uv that was fetched does not run on this machine: " + BY_HAND)
+        raise SetupError("the downloaded uv does not run on this machine: " + BY_HAND)
     return unpacked
 
 
@@ -239,9 +239,9 @@ def unpack_uv(address: str, sha256: str | None) -> None:
     say("fetching " + name)
     wheel, _ = download(address)
     if sha256 is None:
-        raise SetupError("the index gives no sha256 for %s, so it is not used: install uv by hand and run again" % name)
+        raise SetupError("the index gives no sha256 for %s, so it is not used; install uv and run again" % name)
     if hashlib.sha256(wheel).hexdigest() != sha256:
-        raise SetupError("%s does not have the checksum that the index gives: run again, or install uv by hand" % name)
+        raise SetupError("%s does not have the checksum that the index gives; run again, or install uv" % name)
     target = TOOLS / "bin" / "uv"
     target.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(io.BytesIO(wheel)) as archive:
@@ -297,7 +297,7 @@ def home_is_writable() -> bool:
 def run_uv(command: list[str]) -> None:
     if subprocess.run(command, cwd=str(ROOT), env=uv_environment()).returncode == 0:
         return
-    hints = ["see uv's own lines above. The first run needs the network (mirror: PIP_INDEX_URL, proxy: HTTPS_PROXY)"]
+    hints = ["see the output of uv above. The first run needs the network (mirror: PIP_INDEX_URL, proxy: HTTPS_PROXY)"]
     arm_linux = sys.platform == "linux" and platform.machine() in ("aarch64", "arm64")
     if arm_linux and not (shutil.which("cc") or shutil.which("gcc")):
         hints.append("faust-streaming has no ready-made package for Linux on arm64: it needs a C compiler")

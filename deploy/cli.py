@@ -24,7 +24,7 @@ MODULES = {
 }
 
 app = typer.Typer(
-    help="Liandong (联动): share fraud and illicit-finance signals, close the loop on each one.",
+    help="Liandong (联动): exchange fraud and illicit-finance signals, and follow each one to its outcome.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_show_locals=False,

@@ -21,7 +21,7 @@ def main() -> None:
     try:
         from gateway.asgi import app
     except UnsafeKeys as error:
-        logging.getLogger("liandong.gateway").error("not started: %s", error)
+        logging.getLogger("liandong.gateway").error("gateway did not start: %s", error)
         sys.exit(2)
 
     config = uvicorn.Config(

@@ -83,7 +83,7 @@ def create_app(settings: GatewaySettings) -> Gateway:
         **settings.kafka_auth(),
     }
     if loosened := load_hooks(settings.webhooks_file).loosened():
-        logger.warning("WEBHOOKS ARE NOT GUARDED AS SHIPPED: %s may be registered, by %s", loosened, settings.webhooks_file)
+        logger.warning("WEBHOOK ADDRESS CHECKS ARE RELAXED: %s may be registered, by %s", loosened, settings.webhooks_file)
     redis = connect_redis(settings)
     log = KafkaRequestLog(common, settings.append_timeout_s)
     pipelining = Pipelining(redis)

@@ -163,16 +163,16 @@ class Services:
 def _problem_of(error: Exception, retry_after_s: int) -> Problem:
     if isinstance(error, HTTPException):
         slug = {404: "not-found", 405: "method-not-allowed"}.get(error.status_code, "invalid-request")
-        detail = "there is nothing here" if slug == "not-found" else str(error.detail)
+        detail = "no resource has this path" if slug == "not-found" else str(error.detail)
         return Problem(slug, detail, headers=error.headers)
     if isinstance(error, Rebuilding):
-        return later("rebuilding", "the views are being folded from the log", retry_after_s)
+        return later("rebuilding", "the views are being rebuilt from the log", retry_after_s)
     if isinstance(error, (StateUnavailable, RedisError)):
-        return later("state-unavailable", "Redis does not answer", retry_after_s)
+        return later("state-unavailable", "the state store does not respond", retry_after_s)
     if isinstance(error, ClientDisconnect):
-        return Problem("invalid-request", "the request ended early", errors=[])
+        return Problem("invalid-request", "the request ended before its body was complete", errors=[])
     logger.error("unexpected", exc_info=error)
-    return Problem("internal", "send the same request with the same reference again: nothing counts twice")
+    return Problem("internal", "send the same request with the same reference again; nothing counts twice")
 
 
 def services(

@@ -15,7 +15,7 @@ from schemas.common import PartyId
 from stream_processors.runtime.settings import Settings
 
 LOCAL_ISSUER = "liandong-local"
-"""Of tokens that `liandong token` makes."""
+"""Issuer of the tokens that `liandong token` makes."""
 
 
 class GatewaySettings(Settings):

@@ -1,1 +1,1 @@
-"""What is said: signals, indicators, facts, cases, envelope, topics, codec. Imports nothing of ours."""
+"""Wire contracts: signals, indicators, facts, cases, the envelope, topics, the codec. Imports none of our other packages."""

@@ -1,7 +1,7 @@
-"""The objection (申诉) of a person who was wrongly hit, lodged through an institution or an agency: written notice, decision,
-release that reaches whoever executed something (the joint-punishment measures of 2024, as the policy names them).
+"""Appeals (申诉) of persons who were wrongly hit: filing, written notice, decision, and the release by every recipient (the
+joint-punishment measures of 2024, as the policy names them).
 
-Invariant: the person appears sealed only; who executed something stands in the objection until their release is confirmed.
+Invariant: the person appears only sealed. A recipient that executed something stays in the appeal until its release is confirmed.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ MOST_EXECUTORS = 200
 APPLIED_KEPT = 64
 
 Please = Literal["know", "notice", "decide", "release", "confirm"]
-"""What whoever is told should do; `know`: nothing."""
+"""What the recipient of the notification should do; `know` means nothing."""
 
 
 class ObjectionState(StrEnum):
-    """UPHELD and REJECTED are the two decisions; PROPAGATED: everybody who executed something has released it."""
+    """UPHELD and REJECTED are the two decisions. PROPAGATED: every recipient has released what it executed."""
 
     LODGED = "lodged"
     NOTICED = "noticed"
@@ -32,7 +32,8 @@ class ObjectionState(StrEnum):
 
 
 class ObjectionMove(StrEnum):
-    """NOTICE: the person was told in writing what was done, why, and what they may do; CONFIRM: an institution has released."""
+    """NOTICE: the person was informed in writing of the action, its reason and the remedies. CONFIRM: an institution has
+    released."""
 
     LODGE = "lodge"
     NOTICE = "notice"
@@ -43,7 +44,7 @@ class ObjectionMove(StrEnum):
 
 
 class ObjectionRole(StrEnum):
-    """What an actor is in relation to an objection."""
+    """The role of an actor in an appeal."""
 
     DOOR = "door"
     IN_CHARGE = "in_charge"
@@ -51,8 +52,8 @@ class ObjectionRole(StrEnum):
 
 
 class ObjectionRequest(Stored):
-    """One move. `party` acts: an institution, or the queue of an agency, for which `officer` acts. `orders`: what is objected to,
-    when lodging. `text_sealed`: the person's words, the notice or the reasons of a decision."""
+    """One action. `party` acts: an institution, or the queue of an agency, for which `officer` acts. `orders`: the contested
+    orders, when filing. `text_sealed`: the person's words, the notice, or the reasons of a decision."""
 
     request_id: Name
     objection_id: Name
@@ -65,9 +66,9 @@ class ObjectionRequest(Stored):
 
 
 class Objection(Stored):
-    """An objection as it is. `through` is the door that the person came by. `pending` still have to release, `confirmed` have.
-    `notice_sealed`: what the person was told in writing. `applied` holds the newest requests, so that one that comes again is an
-    echo."""
+    """The state of an appeal. `through` is the channel it was filed through. `pending` still have to release, `confirmed` have
+    done so. `notice_sealed`: the text of the written notice. `applied` holds the newest request ids, so that a redelivery is
+    recognised."""
 
     objection_id: Name
     case_id: Name
@@ -90,7 +91,7 @@ class Objection(Stored):
 
 
 class ObjectionTold(Stored):
-    """What a party is told: the new state, the orders of its own that it concerns, what it should do now."""
+    """The notification of a party: the new state, its own orders that the appeal concerns, and the action it should take."""
 
     case_id: Name
     objection_id: Name
@@ -100,7 +101,7 @@ class ObjectionTold(Stored):
 
 
 class ObjectionIn(Strict):
-    """The body in which a person's objection is lodged: in their own words, against which orders (none: all that stands)."""
+    """The body that files an appeal: the person's own words, and the contested orders (none: all that are in force)."""
 
     text: str = Field(min_length=1, max_length=700)
     orders: Annotated[tuple[Name, ...], AtMost(64)] = ()
@@ -108,20 +109,20 @@ class ObjectionIn(Strict):
 
 
 class NoticeIn(Strict):
-    """The body of the written notice: what the person was told. It is sealed before it leaves the gateway."""
+    """The body of the written notice: its text for the person, which is sealed before it leaves the gateway."""
 
     text: str = Field(min_length=1, max_length=700)
     revision: int | None = Field(default=None, ge=1, le=2**53)
 
 
 class DecisionIn(Strict):
-    """The body of a decision on an objection: its reasons, in writing."""
+    """The body of a decision on an appeal: its reasons in writing."""
 
     reasons: str = Field(min_length=1, max_length=700)
     revision: int | None = Field(default=None, ge=1, le=2**53)
 
 
 class MoveIn(Strict):
-    """The body of a move that says nothing beside itself. `revision`: the case's that the officer saw."""
+    """The body of an action without further members. `revision`: the revision of the case that the officer saw."""
 
     revision: int | None = Field(default=None, ge=1, le=2**53)

@@ -1,6 +1,6 @@
-"""Records to bytes and back, by the topic table. An older record passes the upcasters of its topic first.
+"""Encodes and decodes records by the topic table. Older records pass the upcasters of their topic first.
 
-Invariant: `decode(topic, encode(topic, ...))` gives back what went in; what cannot be read raises CodecError, nothing else.
+Invariant: `decode(topic, encode(topic, ...))` returns the input. Unreadable bytes raise CodecError and nothing else.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from schemas.topics import Topic
 Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
 
 UPCASTERS: dict[str, Upcaster] = {}
-"""CloudEvents type of an older version -> the whole envelope one version newer (its `type` too)."""
+"""CloudEvents type of an older version -> function that returns the whole envelope one version newer, `type` included."""
 
 
 Data = TypeVar("Data")
 View = type[BaseModel] | type[msgspec.Struct]
-"""What a reader wants of a record: a pydantic model, checked in full, or a struct, read in a tenth of the time."""
+"""The class that a reader decodes a record into: a pydantic model (full validation) or a struct (a tenth of the time)."""
 
 
 class RowEnvelope(msgspec.Struct, Generic[Data], frozen=True):
-    """What a fold reads of an envelope; its data is a struct."""
+    """The members of an envelope that a projection reads; its data is a struct."""
 
     type: str
     time: Annotated[datetime, msgspec.Meta(tz=True)]
@@ -50,7 +50,7 @@ def _reader(view: View) -> Callable[[bytes], AnyEnvelope]:
 
 
 class CodecError(ValueError):
-    """The bytes are no record of this topic; the message says where and why, without repeating values."""
+    """The bytes are not a record of this topic. The message gives the place and the reason, without values."""
 
 
 def encode(
@@ -64,7 +64,7 @@ def encode(
     origin: Origin | None = None,
     subject: str | None = None,
 ) -> bytes:
-    """The record's value. `source` is the URI of the writer (`/gateway`), `time` an aware UTC instant."""
+    """Returns the record's value. `source` is the URI of the writer (`/gateway`), `time` an aware UTC instant."""
     head = {
         "specversion": "1.0",
         "id": id,
@@ -81,7 +81,7 @@ def encode(
 
 
 def dump(data: BaseModel) -> bytes:
-    """A record's JSON as `encode` writes it: half the cost of pydantic's own for these small models."""
+    """Returns the JSON that `encode` writes, at half the cost of pydantic's own dump for these small models."""
     return orjson.dumps(_fields(data), _fields, orjson.OPT_UTC_Z)
 
 
@@ -90,13 +90,13 @@ def _fields(inner: Any) -> Any:
         fields = {**inner.__dict__, **extra} if (extra := inner.__pydantic_extra__) else inner.__dict__
         seldom = getattr(inner, "seldom", ())
         return {name: value for name, value in fields.items() if value or name not in seldom} if seldom else fields
-    raise TypeError(f"a {type(inner).__name__} has no place in a record")
+    raise TypeError(f"a record cannot contain a {type(inner).__name__}")
 
 
 def decode(topic: Topic, value: bytes | None, view: View | None = None) -> Any:
-    """The envelope with its typed data (AnyEnvelope). CodecError for anything that is not a record of this topic.
+    """Returns the envelope with its typed data (AnyEnvelope). CodecError for anything that is not a record of this topic.
 
-    `view` is a smaller model with the fields that a reader uses; what it leaves out costs nothing.
+    `view` is a smaller model with the members that a reader uses; the omitted ones cost nothing.
     """
     read = _reader(view or topic.model)
     if value is None:
@@ -111,7 +111,7 @@ def decode(topic: Topic, value: bytes | None, view: View | None = None) -> Any:
     if envelope.type != topic.type:
         older = _upcast(topic, value, read)
         if older is None:
-            raise CodecError(f"a record of type {envelope.type[:80]!r} on topic {topic.name}")
+            raise CodecError(f"topic {topic.name} does not carry records of type {envelope.type[:80]!r}")
         envelope = older
     return envelope
 
@@ -129,12 +129,12 @@ def _upcast(topic: Topic, value: bytes, read: Callable[[bytes], AnyEnvelope]) ->
             if raw["type"] == topic.type:
                 return read(orjson.dumps(raw))
             raw = UPCASTERS[raw["type"]](raw)
-        raise LookupError("the upcasters go round in a circle")
+        raise LookupError("the upcasters form a cycle")
     except _UNREADABLE as error:
         raise CodecError(_describe_error(error)) from None
     except (ValueError, TypeError, LookupError, AttributeError) as error:
         # An upcaster met what its version never wrote: a dead letter, not the end of the worker.
-        raise CodecError(f"no way from this version to {topic.type}: {type(error).__name__}") from None
+        raise CodecError(f"cannot upgrade this version to {topic.type}: {type(error).__name__}") from None
 
 
 def _describe_error(error: Exception) -> str:

@@ -1,6 +1,6 @@
-"""Values that every record shares: instants, money, regions, identifiers.
+"""Values shared by all records: instants, money, regions, identifiers.
 
-Invariant: a value that validates here has one canonical form, so equal things are equal bytes in the log.
+Invariant: a valid value has one canonical form, so equal things are equal bytes in the log.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _EXACT = ("int", "bool", "float")
 
 
 def _make_exact(part: object) -> None:
-    """Sets `strict` on the numbers of a schema and no more: a text may still be the name of a kind, a list a tuple."""
+    """Sets `strict` on the numbers of a schema only. A text may still be the name of a kind, and a list a tuple."""
     if isinstance(part, dict):
         if part.get("type") in _EXACT:
             part["strict"] = True
@@ -41,7 +41,7 @@ def _make_exact(part: object) -> None:
 
 
 class Exact(BaseModel):
-    """Base of every body that somebody sends: a number is a number, and `true`, `"1"` and `1.0` are no whole ones."""
+    """Base of every request body. Numbers are exact: `true`, `"1"` and `1.0` are not integers."""
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -51,8 +51,8 @@ class Exact(BaseModel):
 
 
 class Strict(Exact):
-    """Base of every record: unknown fields are refused, instances do not change. An error that nobody expects repeats no value
-    when it is written to a log."""
+    """Base of every record: unknown fields are refused, and instances are immutable. An unexpected error repeats no value in a
+    log."""
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, str_strip_whitespace=True, ser_json_bytes="base64", hide_input_in_errors=True
@@ -60,8 +60,8 @@ class Strict(Exact):
 
 
 class Stored(BaseModel):
-    """Base of what our own stages wrote: a newer writer may have added fields (rolling upgrade), they are ignored. `seldom` names
-    fields that a record leaves out while they say nothing (None, False): of what every record holds several times."""
+    """Base of records that our own stages wrote. Unknown fields of a newer writer (rolling upgrade) are ignored. `seldom` names
+    fields that a record omits while they are empty (None, False), because records contain many of them."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
     seldom: ClassVar[tuple[str, ...]] = ()
@@ -74,7 +74,7 @@ class Stored(BaseModel):
 
     @classmethod
     def trusted(cls, **values: Any) -> Self:
-        """An instance from values that our own code made: nothing is checked (a tenth of the cost of checking)."""
+        """Builds an instance from values of our own code without validation, at a tenth of the cost."""
         made = cls.__new__(cls)
         object.__setattr__(made, "__dict__", {**cls._defaults, **values})
         object.__setattr__(made, "__pydantic_fields_set__", set(values))
@@ -85,8 +85,8 @@ class Stored(BaseModel):
 
 @dataclass(frozen=True)
 class AtMost:
-    """How many elements a list of a body may have: `Annotated[tuple[Indicator, ...], AtMost(16)]`. They are counted before one
-    of them is looked at: `max_length` alone counts the right ones, and a list of wrong ones has as many faults as elements."""
+    """Bounds a list of a body: `Annotated[tuple[Indicator, ...], AtMost(16)]`. It counts the elements before it validates any.
+    `max_length` alone counts the valid ones, and a list of invalid ones has as many faults as elements."""
 
     most: int
 
@@ -96,7 +96,7 @@ class AtMost:
 
     def _counted(self, elements: object) -> object:
         if isinstance(elements, list | tuple) and len(elements) > self.most:
-            raise PydanticCustomError("too_long", "at most {most} elements may stand here", {"most": self.most})
+            raise PydanticCustomError("too_long", "at most {most} elements are allowed here", {"most": self.most})
         return elements
 
 
@@ -111,23 +111,23 @@ DAY_MS = 86_400_000
 
 
 def instant_ms(moment: datetime) -> int:
-    """Milliseconds since 1970-01-01T00:00Z."""
+    """Returns the milliseconds since 1970-01-01T00:00Z."""
     return int(moment.timestamp() * 1000)
 
 
 def from_ms(ms: int) -> datetime:
-    """The aware UTC instant of a Kafka timestamp in milliseconds."""
+    """Returns the aware UTC instant of a Kafka timestamp in milliseconds."""
     return datetime.fromtimestamp(ms / 1000, UTC)
 
 
 Instant = Annotated[AwareDatetime, AfterValidator(_to_utc)]
-"""An aware instant, kept in UTC, written in RFC 3339 with Z. A naive time is refused."""
+"""An aware instant, kept in UTC and written in RFC 3339 with Z. A naive time is refused."""
 
 
 def _is_written(moment: object) -> object:
-    """A count of seconds, or of milliseconds, is not guessed at."""
+    """Refuses numbers: seconds or milliseconds would be a guess."""
     if isinstance(moment, int | float) or (isinstance(moment, str) and "-" not in moment[1:]):
-        raise ValueError("a time is written with its offset, for example 2026-03-01T08:00:00+08:00")
+        raise ValueError("a time requires an offset, for example 2026-03-01T08:00:00+08:00")
     return moment
 
 
@@ -139,12 +139,12 @@ def _plausible(moment: datetime) -> datetime:
 
 
 GivenInstant = Annotated[Instant, BeforeValidator(_is_written, json_schema_input_type=AwareDatetime)]
-"""An Instant, as somebody else says."""
+"""An Instant that a sender gives."""
 
 EventTime = Annotated[
     AwareDatetime, AfterValidator(_plausible), BeforeValidator(_is_written, json_schema_input_type=AwareDatetime)
 ]
-"""When something happened, as somebody else says: an Instant in a plausible year."""
+"""The time of an event that a sender gives: an Instant in a plausible year."""
 
 # GB/T 2260: two digits province (11 to 65, then 71, 81, 82), two prefecture, two county.
 Region = Annotated[str, StringConstraints(pattern=r"^(1[1-5]|2[1-3]|3[1-7]|4[1-6]|5[0-4]|6[1-5]|71|8[12])\d{4}$")]
@@ -155,19 +155,19 @@ AmountMinor = Annotated[int, Field(ge=0, le=MOST_AMOUNT_MINOR, strict=True)]
 """Money in minor units (fen for CNY)."""
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=160)]
-"""An id, token or reference of ours or of a sender. Bounded, like everything that a record carries into a fact."""
+"""An id, token or reference of ours or of a sender. Its length is bounded, like everything that a fact copies from a record."""
 
 Sealed = Annotated[str, StringConstraints(min_length=1, max_length=32768)]
 """A sealed value (schemas/security/sealing.py)."""
 
 MAX_OFFSET = 1 << 52
-"""Offsets and marks stay below this: exact in a double, which is what a Redis script counts with."""
+"""Upper bound of offsets and watermarks. A Redis script counts in doubles, which are exact up to here."""
 
 Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
-"""An ISO 4217 code, as a record carries it: what is in the log stays readable."""
+"""An ISO 4217 code in a record. The list is open, so that old records stay readable."""
 
 CurrencyIn = Annotated[Currency, AfterValidator(read_code)]
-"""An ISO 4217 code, as somebody sends it: one of a closed list (schemas/currencies.py); `RMB` and `CNH` are taken as CNY."""
+"""An ISO 4217 code in a request: one of a closed list (schemas/currencies.py). `RMB` and `CNH` are read as CNY."""
 
 
 class Amount(Strict):
@@ -178,15 +178,16 @@ class Amount(Strict):
 
 
 PartyId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{1,62}$")]
-"""An institution, agency, officer or stage: lower case letters, digits and hyphens."""
+"""The name of an institution, agency, officer or stage: lower-case letters, digits and hyphens."""
 
 _UNIT = re.compile(r".+-\d{6}", re.ASCII)
 
 
 def is_unit(party: str) -> bool:
-    """An agency and its region (GB/T 2260), `public-security-630202`: officers act for it. Any other name is an institution's."""
+    """Whether the name is an agency with its region (GB/T 2260), `public-security-630202`, for which officers act. Any other name
+    is an institution."""
     return _UNIT.fullmatch(party) is not None
 
 
 Reference = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[\x21-\x7e]+$")]
-"""The sender's own name of a signal: printable ASCII without spaces."""
+"""The sender's own reference of a signal: printable ASCII without spaces."""

@@ -1,7 +1,7 @@
-"""The currencies that money is told in: ISO 4217's active codes, how many decimals each has, and how people write the yuan.
+"""The currencies of money in requests: ISO 4217's active codes, their decimals, and common spellings of the yuan.
 
-Invariant: the list is closed, and a code that was once in it stays, so that a body of before is read for good.
-Funds codes, precious metals and test codes (XAU, XXX) are no money that somebody pays with: they are not in it.
+Invariant: the list is closed, and a code never leaves it, so that older bodies stay readable. Funds codes, precious metals and
+test codes (XAU, XXX) are not in it, because nobody pays with them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ CURRENCIES: dict[str, int] = {
 
 YUAN = "CNY"
 SAME_AS_CODES: dict[str, str] = {"RMB": YUAN, "CNH": YUAN}
-"""Codes that ISO 4217 does not have and that everybody writes. CNH is the yuan as it is traded offshore: the same money."""
+"""Common codes that ISO 4217 does not list. CNH is the yuan traded offshore, which is the same money."""
 
 _WRITTEN: dict[str, str] = {
     **dict.fromkeys(("人民币", "人民币元", "人民幣", "元", "圆", "圓", "¥", "156", "RMB元"), YUAN),
@@ -36,13 +36,13 @@ _WRITTEN: dict[str, str] = {
     **dict.fromkeys(("欧元", "978"), "EUR"),
     **dict.fromkeys(("日元", "392"), "JPY"),
 }
-"""How people and core banking systems write what they have most."""
+"""Spellings of the common currencies by people and core banking systems."""
 
-UNKNOWN = "this is no ISO 4217 code of a currency in use; the yuan is CNY"
+UNKNOWN = "not an ISO 4217 code of a currency in use; the yuan is CNY"
 
 
 def read_code(code: str) -> str:
-    """The ISO 4217 code of a code in capitals, as a program sends it. ValueError when there is no such currency."""
+    """Returns the ISO 4217 code of an upper-case code from a program. ValueError if there is no such currency."""
     if code in CURRENCIES:
         return code
     if (same := SAME_AS_CODES.get(code)) is not None:
@@ -51,6 +51,6 @@ def read_code(code: str) -> str:
 
 
 def read_written(text: str) -> str:
-    """The ISO 4217 code of what a person wrote: `cny`, `RMB`, `人民币`, `156`. ValueError when it names no currency."""
+    """Returns the ISO 4217 code of a person's spelling: `cny`, `RMB`, `人民币`, `156`. ValueError if it names no currency."""
     plain = "".join(unicodedata.normalize("NFKC", text).split()).upper()
     return _WRITTEN.get(plain) or read_code(plain)

@@ -1,7 +1,7 @@
-"""Clocks: the times that the law and the operator set, as policy (`ClockRule`), and as they run in a case (`Clock`).
+"""Deadlines of the law and the operator: as policy (`ClockRule`) and as they run in a case (`Clock`).
 
-Invariant: no length of time stands in code. A clock in a case carries its own instants, so that a policy that changes while it
-runs does not move them; `(name, run)` names one running of a clock within its case, and is never used again.
+Invariant: the code contains no length of time. A deadline in a case carries its own instants, so a changed policy does not move
+it. `(name, run)` names one run of a deadline within its case and is never used again.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Severity = Literal["critical", "high", "medium", "low"]
 CalendarKind = Literal["elapsed", "working"]
 ClockName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z_]{1,47}$")]
 Beginning = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
-"""How names of institutions begin: `bank-`."""
+"""Prefix of names of institutions, for example `bank-`."""
 HourMinute = Annotated[str, StringConstraints(pattern=r"^([01]\d|2[0-3]):[0-5]\d$|^24:00$")]
 """Local time of day, quoted in YAML: an unquoted 18:00 is read as a number."""
 
@@ -28,9 +28,9 @@ _EXACT_S = {"seconds": 1, "minutes": 60, "hours": 3600}
 
 
 class Length(Strict):
-    """One of them, at most the 400 days that facts are kept. Seconds, minutes and hours run from the instant. Days, working days
-    and months are of the calendar: the day of the start does not count, the last day counts to its end (Civil Code 201 to 203).
-    """
+    """Exactly one of the members, at most the 400 days that facts are kept. Seconds, minutes and hours run from the instant.
+    Days, working days and months follow the calendar: the day of the start does not count, the last day counts to its end (Civil
+    Code 201 to 203)."""
 
     seconds: int | None = Field(default=None, ge=1, le=34_560_000)
     minutes: int | None = Field(default=None, ge=1, le=576_000)
@@ -42,7 +42,7 @@ class Length(Strict):
     @model_validator(mode="after")
     def _check_unit(self) -> Length:
         if sum(getattr(self, name) is not None for name in type(self).model_fields) != 1:
-            raise ValueError("a length is one of seconds, minutes, hours, days, working_days, months")
+            raise ValueError("a length requires exactly one of seconds, minutes, hours, days, working_days, months")
         return self
 
     @cached_property
@@ -55,7 +55,7 @@ class Length(Strict):
 
     @cached_property
     def exact_s(self) -> int | None:
-        """In seconds; None for days, working days and months, which only the calendar can tell."""
+        """The length in seconds; None for days, working days and months, which depend on the calendar."""
         return self.count * _EXACT_S[self.unit] if self.unit in _EXACT_S else None
 
     def __str__(self) -> str:
@@ -63,7 +63,7 @@ class Length(Strict):
 
 
 class Role(StrEnum):
-    """Who is told. OFFICER: who has to act, the holder of the case or the institution that the clock is about."""
+    """The person to notify. OFFICER: the holder of the case, or the institution that the deadline concerns."""
 
     OFFICER = "officer"
     UNIT_HEAD = "unit_head"
@@ -74,19 +74,19 @@ _RANKS = tuple(Role)
 
 
 class Escalation(Strict):
-    """So long past due, this one is told too."""
+    """The additional person to notify at this time past due."""
 
     to: Role
     after: Length
 
 
 class ClockRule(Strict):
-    """A time that runs: how long, on which legal basis, how often it may be renewed, who is told when it runs out.
+    """The rule of a deadline: length, legal basis, renewals, and the persons to notify when it ends.
 
-    `calendar: working`: seconds, minutes and hours run in office hours only, and a last day that is a day off moves to the next
-    working day (Civil Code 203). Working days are always `working`, all else is `elapsed` when nothing is said.
-    `needs_confirmation` until an operator has read the original of the basis. `severity`: only for cases of it.
-    `warn_before` is counted back from the due time, whatever the calendar. `renewals: null`: no limit.
+    `calendar: working`: seconds, minutes and hours run in office hours only, and a last day off moves to the next working day
+    (Civil Code 203). Working days are always `working`; everything else defaults to `elapsed`. `needs_confirmation` until an
+    operator has read the original of the basis. `severity`: only for cases of it. `warn_before` counts back from the due time in
+    elapsed time. `renewals: null`: no limit.
     """
 
     name: ClockName
@@ -107,14 +107,14 @@ class ClockRule(Strict):
     @model_validator(mode="after")
     def _check_rule(self) -> ClockRule:
         if self.length.unit == "working_days" and self.calendar == "elapsed":
-            raise ValueError(f"{self.name}: working_days run in the working calendar, not in elapsed time")
+            raise ValueError(f"{self.name}: working_days require the working calendar, not elapsed time")
         self._warns()
         ranks = [_RANKS.index(step.to) for step in self.escalate]
         if any(after <= before for before, after in pairwise(ranks)):
-            raise ValueError(f"{self.name}: escalate goes from officer to unit_head to city, each at most once")
+            raise ValueError(f"{self.name}: escalate must go from officer to unit_head to city, each at most once")
         spans = [step.after.exact_s for step in self.escalate]
         if any(b is not None and a is not None and a <= b for b, a in pairwise(spans)):
-            raise ValueError(f"{self.name}: a later step of escalate comes after a longer time than the one before it")
+            raise ValueError(f"{self.name}: each step of escalate requires a longer time than the previous one")
         return self
 
     def _warns(self) -> None:
@@ -122,13 +122,13 @@ class ClockRule(Strict):
             return
         before_s, length_s = self.warn_before.exact_s, self.length.exact_s
         if before_s is None:
-            raise ValueError(f"{self.name}: warn_before is one of seconds, minutes, hours")
+            raise ValueError(f"{self.name}: warn_before requires exactly one of seconds, minutes, hours")
         if length_s is not None and before_s >= length_s:
-            raise ValueError(f"{self.name}: warn_before ({self.warn_before}) is shorter than the length ({self.length})")
+            raise ValueError(f"{self.name}: warn_before ({self.warn_before}) must be shorter than the length ({self.length})")
 
 
 class OfficeHours(Strict):
-    """When a working day's hours run, in the place's local time."""
+    """Office hours of a working day in local time."""
 
     opens: HourMinute = "08:30"
     closes: HourMinute = "18:00"
@@ -137,12 +137,12 @@ class OfficeHours(Strict):
     @model_validator(mode="after")
     def _order(self) -> OfficeHours:
         if self.opens >= self.closes:
-            raise ValueError(f"office hours open ({self.opens}) before they close ({self.closes})")
+            raise ValueError(f"office hours must open ({self.opens}) before they close ({self.closes})")
         return self
 
     @cached_property
     def span_s(self) -> tuple[int, int]:
-        """Opening and closing in seconds of the day."""
+        """Opening and closing time in seconds of the day."""
         opens, closes = (int(hour_minute[:2]) * 3600 + int(hour_minute[3:]) * 60 for hour_minute in (self.opens, self.closes))
         return opens, closes
 
@@ -168,11 +168,11 @@ class Clocks(Strict):
         for name, severities in severities_of.items():
             # A severity that was forgotten would be a duty without a clock, and nobody would see it.
             if None not in severities and (unset := [level for level in get_args(Severity) if level not in severities]):
-                raise ValueError(f"{name} has no length for {', '.join(unset)}; give each severity one, or one without severity")
+                raise ValueError(f"{name} has no length for {', '.join(unset)}; set one for each severity, or one without")
         if unknown := sorted({name for names in self.duties.values() for name in names} - set(severities_of)):
-            raise ValueError(f"duties: there is no clock {', '.join(unknown)}")
+            raise ValueError(f"duties: there is no deadline {', '.join(unknown)}")
         if unknown := sorted(set(self.confirmed) - set(severities_of)):
-            raise ValueError(f"confirmed: there is no clock {', '.join(unknown)}")
+            raise ValueError(f"confirmed: there is no deadline {', '.join(unknown)}")
         return self
 
     @cached_property
@@ -180,13 +180,13 @@ class Clocks(Strict):
         return {(rule.name, rule.severity): rule for rule in self.rules}
 
     def rule(self, name: str, severity: str | None = None) -> ClockRule | None:
-        """The rule for cases of the severity, else the one for all; None when the policy has no such clock."""
+        """Returns the rule for the severity, else the general one; None if the policy has no such deadline."""
         return self._by_name.get((name, severity)) or self._by_name.get((name, None))
 
 
 class ClockState(StrEnum):
-    """STOPPED: what it was for was done, in time or late. FIRED: it fell due and that is still outstanding. CANCELLED: nothing
-    has to be done any more, or it was started again. Whether it fell due before its end, `fired_at` says."""
+    """STOPPED: the duty was done, in time or late. FIRED: due and still outstanding. CANCELLED: the duty ended, or the deadline
+    was restarted. `fired_at` records whether it fell due before its end."""
 
     OPEN = "open"
     FIRED = "fired"
@@ -195,7 +195,7 @@ class ClockState(StrEnum):
 
 
 class ClockStep(StrEnum):
-    """The moments of a clock, in their order. Each is a due moment of its own."""
+    """The moments of a deadline in order. Each is a due moment of its own."""
 
     WARN = "warn"
     DUE = "due"
@@ -205,19 +205,19 @@ class ClockStep(StrEnum):
 
 
 class Rung(Stored):
-    """One step of a running clock's escalation."""
+    """One escalation step of a running deadline."""
 
     to: Role
     at: Instant
 
 
 class Clock(Stored):
-    """A clock of a case. `run` counts the clocks of this name in the case; `about` is what it is for (an order, an institution).
+    """A deadline of a case. `run` counts the runs of this name in the case; `about` is its object (an order, an institution).
 
-    `step` falls due next, at `next_at`; both are None when nothing more will. `late`: whether what stopped it was done after
-    `due_at`; None when nothing did. `estimated`: a year without its notice of days off, or with one that is not confirmed, was
-    reckoned through, so the instants may be days off. `severity` is that of the rule it runs by. `unit` is the queue that
-    owes it, whatever becomes of the case; None where an institution does, or nobody.
+    `step` falls due next, at `next_at`; both are None if nothing more falls due. `late`: whether the act that stopped it came
+    after `due_at`; None without such an act. `estimated`: the computation passed a year without a confirmed notice of days off,
+    so the instants may be days off. `severity` is that of its rule. `unit` is the queue that owes it, even after a transfer; None
+    if an institution owes it, or nobody.
     """
 
     name: ClockName
@@ -239,7 +239,7 @@ class Clock(Stored):
 
 
 class Due(Stored):
-    """A moment of a clock has come: `step` of `run` of the clock of this name. What the timekeeper asks for."""
+    """A due moment of a deadline: `step` of `run` of `name`. The timekeeper requests it."""
 
     clock: ClockName
     run: int = Field(ge=1)

@@ -1,4 +1,4 @@
-"""How a case ends: the officer's word on it."""
+"""How a case ends: the outcome that the officer gives."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Disposition(StrEnum):
-    """TRANSFERRED: handed over to an authority outside; between units of this system a case is transferred as it stands."""
+    """TRANSFERRED: handed over to an authority outside. Between units of this system the case itself is transferred."""
 
     CONFIRMED = "confirmed"
     FALSE_POSITIVE = "false_positive"

@@ -1,6 +1,6 @@
-"""The dissuasion task (劝阻): somebody is about to lose money, and whoever can reach the person is asked to (Art. 22).
+"""Dissuasion tasks (劝阻): a person is about to lose money, and everyone who can reach the person is asked to (Art. 22).
 
-Invariant: one party at a time works on it, so that a frightened person is not called by three; what was said is sealed, in the
+Invariant: one party at a time works on a task, so that a frightened person does not get three calls. Statements are sealed in the
 context `task_id/attempt_id`.
 """
 
@@ -20,7 +20,7 @@ MOST_REACH, ATTEMPTS_KEPT = 8, 16
 
 
 class TaskState(StrEnum):
-    """OPEN: asked of everybody who can reach the person; TAKEN: one of them works on it."""
+    """OPEN: every recipient who can reach the person was asked. TAKEN: one of them works on it."""
 
     OPEN = "open"
     TAKEN = "taken"
@@ -51,7 +51,7 @@ class Way(StrEnum):
 
 
 class Result(StrEnum):
-    """Of one attempt. HUNG_UP was reached and would not listen."""
+    """Result of one attempt. HUNG_UP: the person was reached and would not listen."""
 
     CONVINCED = "convinced"
     NOT_CONVINCED = "not_convinced"
@@ -60,7 +60,7 @@ class Result(StrEnum):
 
 
 class Outcome(StrEnum):
-    """Why a task is over. PAID: the person paid before, or all the same."""
+    """Reason why a task ended. PAID: the person paid before, or in spite of it."""
 
     DISSUADED = "dissuaded"
     PAID = "paid"
@@ -70,14 +70,14 @@ class Outcome(StrEnum):
 
 
 class Reach(Stored):
-    """Who can reach the person, and how."""
+    """A party that can reach the person, and its channel."""
 
     party: PartyId
     way: Way
 
 
 class Attempt(Stored):
-    """`caller_sealed`: who spoke; `said_sealed`: what was said."""
+    """One attempt. `caller_sealed`: the speaker; `said_sealed`: the content."""
 
     attempt_id: Name
     party: PartyId
@@ -91,8 +91,8 @@ class Attempt(Stored):
 
 
 class Task(Stored):
-    """The whole task. `tries` counts all attempts, `attempts` holds the newest; `missed` counts how often its clock ran out.
-    `saved_minor` is what the person did not pay."""
+    """The whole task. `tries` counts all attempts, `attempts` holds the newest, `missed` counts how often its deadline ended.
+    `saved_minor` is the amount that the person did not pay."""
 
     task_id: Name
     case_id: Name
@@ -115,7 +115,7 @@ class Task(Stored):
 
 
 class TaskDraft(Stored):
-    """What is asked: `person` is the victim, `reach` who can reach them, the nearest first."""
+    """A new task: `person` is the victim, `reach` the parties that can reach the person, the nearest first."""
 
     task_id: Name
     case_id: Name
@@ -125,8 +125,8 @@ class TaskDraft(Stored):
 
 
 class TaskEvent(Stored):
-    """Something that happens to one task. `event_id` is the action's; of a try and a success, `attempt` is what was done.
-    `unit`: for which unit an officer acts, as the gateway knows it (a police station reaches people as a unit)."""
+    """An event of one task. `event_id` is the action's id. `attempt` describes a try or a success. `unit`: the unit that an
+    officer acts for, from the token (a police station reaches people as a unit)."""
 
     event_id: Name
     task_id: Name
@@ -140,7 +140,7 @@ class TaskEvent(Stored):
 
 
 class AttemptIn(Strict):
-    """The body in which a party says what it tried. `caller` and `said` are sealed before they leave the gateway."""
+    """The body that reports an attempt. `caller` and `said` are sealed before they leave the gateway."""
 
     channel: Channel
     done_at: EventTime
@@ -152,15 +152,15 @@ class AttemptIn(Strict):
 
 
 class ReachIn(Strict):
-    """One who can reach the person, and how."""
+    """A party that can reach the person, and its channel."""
 
     party: PartyId
     way: Way
 
 
 class TaskIn(Strict):
-    """The body in which an officer asks for dissuasion: of whom, and who can reach them, the nearest first. `person` is sealed
-    before it leaves the gateway. `revision` is the case's that the officer saw."""
+    """The body that asks for dissuasion: the person, and the parties that can reach the person, the nearest first. `person` is
+    sealed before it leaves the gateway. `revision`: the revision of the case that the officer saw."""
 
     person: Named
     reach: Annotated[tuple[ReachIn, ...], Field(min_length=1), AtMost(MOST_REACH)]
@@ -169,18 +169,18 @@ class TaskIn(Strict):
     @model_validator(mode="after")
     def _each_once(self) -> Self:
         if len({reach.party for reach in self.reach}) < len(self.reach):
-            raise ValueError("a party stands once in 'reach'")
+            raise ValueError("a party may occur only once in 'reach'")
         return self
 
 
 class GiveUpIn(Strict):
-    """The body of whoever ends a task without success: why."""
+    """The body that ends a task without success: the reason."""
 
     outcome: Literal["paid", "not_reached", "insisted", "not_at_risk"]
 
 
 class CancelIn(Strict):
-    """The body of an officer who calls a task off."""
+    """The body that cancels a task."""
 
     outcome: Literal["paid", "not_reached", "insisted", "not_at_risk"] = "not_at_risk"
     revision: int | None = Field(default=None, ge=1, le=2**53)

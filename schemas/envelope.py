@@ -1,7 +1,7 @@
 """The CloudEvents 1.0 envelope (structured JSON) of every record, with two extensions of ours.
 
-`actor` names who caused the record. `origin` is its source, `topic/partition/offset/n`: the first record per source counts,
-later ones are echoes (DESIGN, "Exactly-once effects", law 1).
+`actor` is the cause of the record. `origin` is its source, `topic/partition/offset/n`: the first record of a source counts, later
+ones are redeliveries (docs/laws.md).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Data = TypeVar("Data", bound=BaseModel)
 
 
 class Origin(NamedTuple):
-    """Where the record that caused this one stands in the log; `n` numbers several effects of one source."""
+    """The position of the record that caused this one; `n` numbers several effects of one source."""
 
     topic: str
     partition: int

@@ -1,6 +1,6 @@
-"""What those who report or hold a subject are told afterwards: feedback, early warning (Art. 10), a report that was taken back.
+"""Later notifications of those who report or hold a subject: feedback, early warning (Art. 10), a retracted signal.
 
-Invariant: nothing here names, or lets anybody work out by a name, which institution reported (Art. 42: secrets and privacy).
+Invariant: nothing here names the reporting institution or lets anybody infer it (Art. 42: secrets and privacy).
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ MOST_ACTS = 32
 
 
 class Feedback(Stored):
-    """What came of a signal, whole, for its sender; a later one replaces it. All but `duplicate_of` is of its case.
+    """The outcome of a signal for its sender. A later one replaces it. All members but `duplicate_of` are of its case.
 
-    `signal_id` is None when it is about all signals of the sender that the case no longer lists. `duplicate_of` is an earlier
-    signal of the same sender. `corroborated_by` counts other institutions. `acts`: sorts of orders executed and measures taken.
-    `saved_minor`: what was stopped in the case, by currency; signals of one case share it, so it is not to be added up.
+    `signal_id` is None for all signals of the sender that the case no longer lists. `duplicate_of` is an earlier signal of the
+    same sender. `corroborated_by` counts other institutions. `acts`: kinds of executed orders and measures. `saved_minor`: the
+    amount stopped in the case, by currency; signals of one case share it, so never add it up.
     """
 
     case_id: Name | None = None
@@ -36,8 +36,8 @@ class Feedback(Stored):
 
 
 class EarlyWarning(Stored):
-    """A subject of yours was reported elsewhere: by how many others, how grave the case is. `signals` are the recipient's own
-    about it that the case lists; the subject's value is shown by the case, to those who reported or hold it."""
+    """A subject of the recipient was reported by others: their number, and the severity of the case. `signals` are the
+    recipient's own signals about it in the case. Reporters and holders can read the value of the subject in the case."""
 
     case_id: Name
     subject: Name
@@ -49,8 +49,8 @@ class EarlyWarning(Stored):
 
 
 class Undo(Stored):
-    """Something done, and what takes it back: at once, or when the agency orders it (`after_order`). `amount_minor`: only so much
-    of it; None: all."""
+    """An action and its reversal: at once, or when the agency orders it (`after_order`). `amount_minor`: the amount to reverse;
+    None: all."""
 
     order_id: Name | None
     did: Name
@@ -61,8 +61,8 @@ class Undo(Stored):
 
 
 class TakenBack(Stored):
-    """A report about a subject was corrected or retracted. `others` institutions still report it. `undo`: what the recipient did,
-    `proposed`: for the agency, all releases that follow. The recipient answers with a receipt."""
+    """A signal about a subject was corrected or retracted. `others` institutions still report it. `undo`: the recipient's actions
+    to reverse. `proposed`: for the agency, all releases that follow. The recipient answers with a receipt."""
 
     case_id: Name
     subject: Name

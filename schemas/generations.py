@@ -1,7 +1,7 @@
-"""A generation of a topic's partition: from which offset of the broker on the records have which positions.
+"""Generations of a topic's partition: the positions of records from a broker offset on.
 
-A partition that lost its tail goes on at offsets that it had given before. Its positions do not: those of a generation are above
-all positions of the generations before it.
+A partition that lost its end continues at offsets that it had given before. Its positions do not: a generation uses positions
+above all positions of earlier generations.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ Whole = Annotated[int, Field(ge=0, lt=MAX_OFFSET)]
 
 
 class LogGeneration(Stored):
-    """The value of `log.generations.v1`, written by `liandong recover`: from the broker's offset `begins_at` on, the position of
-    a record is its offset and `shift`.
+    """The value of `log.generations.v1`, written by `liandong recover`: from broker offset `begins_at` on, the position of a
+    record is its offset plus `shift`.
 
-    `known` is the position up to which the partition was known before, `lost` how many records are missing, `last_at` when the
-    newest record that both the log and what was made of it know was taken in; None: there is none.
+    `known`: the end of the partition as recorded before; `lost`: the number of missing records; `last_at`: when the broker stored
+    the newest record that both the log and later records know; None: there is none.
     """
 
     topic: Annotated[str, Field(max_length=249)]

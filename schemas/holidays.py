@@ -1,4 +1,4 @@
-"""Days off and make-up working days (放假调休), as the State Council publishes them for a year: the model of the data file.
+"""Days off and make-up working days (放假调休) of a year, as the State Council publishes them: the model of the data file.
 
 Invariant: no day is both off and worked, and a make-up working day (上班) is a Saturday or Sunday.
 """
@@ -28,7 +28,7 @@ class Break(Strict):
     @model_validator(mode="after")
     def _span(self) -> Break:
         if not 0 <= (self.last - self.first).days < 15:
-            raise ValueError(f"{self.name}: from {self.first} to {self.last} is not one to 15 days")
+            raise ValueError(f"{self.name}: {self.first} to {self.last} must be 1 to 15 days")
         return self
 
     @property
@@ -37,7 +37,7 @@ class Break(Strict):
 
 
 class HolidayYear(Strict):
-    """One notice. `needs_confirmation`: it was not checked against two copies of the notice; what is reckoned by it is marked."""
+    """One notice. `needs_confirmation`: it was not checked against two copies, and results computed with it are marked."""
 
     notice: Text
     issued: date
@@ -50,16 +50,16 @@ class HolidayYear(Strict):
     def _check_days(self) -> HolidayYear:
         off = [day for holiday in self.breaks for day in holiday.days]
         if twice := sorted({day for day in off if off.count(day) > 1} | {day for day in self.work if self.work.count(day) > 1}):
-            raise ValueError(f"{twice[0]} stands twice")
+            raise ValueError(f"{twice[0]} occurs twice")
         if both := sorted(set(off) & set(self.work)):
-            raise ValueError(f"{both[0]} is a day off and a working day")
+            raise ValueError(f"{both[0]} is both a day off and a working day")
         if odd := [day for day in self.work if day.weekday() < SATURDAY]:
-            raise ValueError(f"{odd[0]} is no weekend day: a make-up working day is a Saturday or Sunday")
+            raise ValueError(f"{odd[0]} is not on a weekend; a make-up working day must be a Saturday or Sunday")
         return self
 
 
 class Holidays(Strict):
-    """The data file: the years that are known. All others have weekends only."""
+    """The data file: the known years. All others have weekends only."""
 
     years: dict[int, HolidayYear]
 
@@ -70,7 +70,7 @@ class Holidays(Strict):
             days = [*(day for holiday in notice.breaks for day in holiday.days), *notice.work]
             # A notice may reach back into the last days of the year before it.
             if wrong := sorted(day for day in days if not date(year - 1, 12, 20) <= day <= date(year, 12, 31)):
-                raise ValueError(f"{wrong[0]} stands in the notice of {year}")
+                raise ValueError(f"the notice of {year} contains {wrong[0]}")
             if both := sorted(off & set(notice.work)):
-                raise ValueError(f"{both[0]} is a day off and a working day")
+                raise ValueError(f"{both[0]} is both a day off and a working day")
         return self

@@ -1,7 +1,6 @@
-"""Names of orders, tasks and objections: each names its case.
+"""Ids of orders, dissuasion tasks and appeals. Each contains its case.
 
-Invariant: no view has to know where an order, task or objection is; one made by the same action has the same name, whenever it is
-made again.
+Invariant: no view has to look up the case of an id, and the same action always makes the same id.
 """
 
 from __future__ import annotations
@@ -17,12 +16,12 @@ _CASE, _LONGEST = "case-", 160
 
 
 def name_of(form: Form, case_id: str, action_id: str) -> str:
-    """`ord-<the case's hash>-<12 characters>`, from the action that makes it."""
+    """Returns `ord-<the case's hash>-<12 characters>` for the action that creates it."""
     return f"{form}-{case_id.removeprefix(_CASE)}-{sha256(action_id.encode()).hexdigest()[:12]}"
 
 
 def case_of(form: Form, name: str) -> str | None:
-    """The case that the name was made for; None when it is no such name."""
+    """Returns the case that the id was made for; None if it is not such an id."""
     if len(name) > _LONGEST or not name.startswith(form + "-"):
         return None
     case, dash, rest = name[len(form) + 1 :].rpartition("-")

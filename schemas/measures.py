@@ -1,7 +1,7 @@
-"""Measures: what an institution did about a case by itself, and the bodies in which it says so.
+"""Measures: actions that an institution took about a case by itself, and the bodies that report them.
 
-Arts. 21 and 22: warn the customer (风险提示), block (阻断), report (报告). Invariant: a measure that came late is kept and
-marked, never refused for it. Sealed values open in the context `measure_id/field`.
+Arts. 21 and 22: warn the customer (风险提示), block (阻断), report (报告). Invariant: a late measure is kept and marked, never
+refused. Sealed values open in the context `measure_id/field`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class MeasureKind(StrEnum):
 
 
 class Channel(StrEnum):
-    """How the customer was reached."""
+    """Channel through which the customer was reached."""
 
     CALL = "call"
     SMS = "sms"
@@ -33,7 +33,7 @@ class Channel(StrEnum):
 
 
 class Reaction(StrEnum):
-    """What the customer did then. INSISTED: means to pay all the same."""
+    """Reaction of the customer. INSISTED: intends to pay in spite of it."""
 
     HEEDED = "heeded"
     HESITATED = "hesitated"
@@ -43,7 +43,7 @@ class Reaction(StrEnum):
 
 
 class Blocked(StrEnum):
-    """What was blocked."""
+    """The blocked object."""
 
     PAYMENT = "payment"
     ACCOUNT = "account"
@@ -84,7 +84,7 @@ class Measure(Stored):
 
 
 class _MeasureIn(Strict):
-    """`reference` is the institution's own name of the measure: sent again, it counts once."""
+    """`reference` is the institution's own id of the measure; a repeated one counts once."""
 
     reference: Reference
     done_at: EventTime
@@ -93,7 +93,7 @@ class _MeasureIn(Strict):
 
 
 class WarnedIn(_MeasureIn):
-    """The customer was warned: how, and what came of it."""
+    """A warning of the customer: its channel and the reaction."""
 
     kind: Literal["warned"]
     channel: Channel
@@ -101,7 +101,7 @@ class WarnedIn(_MeasureIn):
 
 
 class BlockedIn(_MeasureIn):
-    """Something was blocked: what, how much money that holds, until when (None: until further notice)."""
+    """A block: its object, the amount held, and its end (None: until further notice)."""
 
     kind: Literal["blocked"]
     what: Blocked
@@ -111,16 +111,16 @@ class BlockedIn(_MeasureIn):
     @model_validator(mode="after")
     def _fits(self) -> Self:
         if self.amount is not None and self.what not in HOLD_MONEY:
-            raise ValueError(f"a blocked {self.what.value} holds no money; leave 'amount' out")
+            raise ValueError(f"a blocked {self.what.value} holds no money; remove 'amount'")
         if self.what is Blocked.PAYMENT and self.amount is None:
-            raise ValueError("a blocked payment says how much it holds, in 'amount'")
+            raise ValueError("a blocked payment requires the amount held in 'amount'")
         if self.until is not None and self.until <= self.done_at:
-            raise ValueError("'until' is after 'done_at'")
+            raise ValueError("'until' must be after 'done_at'")
         return self
 
 
 class ReportedIn(_MeasureIn):
-    """It was reported to an agency, under the agency's own number if it gave one."""
+    """A report to an agency, with the agency's own number if there is one."""
 
     kind: Literal["reported"]
     reported_to: PartyId

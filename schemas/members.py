@@ -1,7 +1,7 @@
-"""Whether a member stands twice in an object of a JSON text. RFC 8259 leaves it open which one counts; here neither does.
+"""Checks that no member occurs twice in an object of a JSON text. RFC 8259 leaves open which one counts; here both are refused.
 
-Whoever reads the first one (a firewall, the sender's own signer) would see another message than who reads the last.
-Invariant: every way in asks this before a value of the text is used, and the answer is exact, whatever way the names are written.
+A reader of the first member (a firewall, the sender's own signer) would see another message than a reader of the last. Invariant:
+every reader checks this before it uses a value, and the check is exact for every spelling of a name.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ Place = tuple[str | int, ...]
 
 
 class Unreadable(ValueError):
-    """The bytes are no JSON text in UTF-8."""
+    """The bytes are not a JSON text in UTF-8."""
 
 
 def has_single_members(raw: bytes) -> bool:
-    """Whether each member surely stands once in its object; False when that takes a closer look.
+    """Whether each member certainly occurs once in its object; False if that requires a closer look.
 
-    A parser keeps one of two equal names. So the text that is written again from what it read has fewer colons, and only then:
-    the colons inside of texts are the same, unless one is escaped. That decides nearly every text in two microseconds.
+    A parser keeps one of two equal names, so the text written from its result has fewer colons. Colons inside of texts are equal
+    in both, unless one is escaped. This decides nearly every text in two microseconds.
     """
     try:
         again = orjson.dumps(orjson.loads(raw))
@@ -34,15 +34,15 @@ def has_single_members(raw: bytes) -> bool:
 
 
 def repeated_members(raw: bytes) -> Iterator[Place]:
-    """The place of each member that stands twice in its object, as it is written. Unreadable when the text is no JSON."""
+    """Returns the place of each member that occurs twice in its object. Unreadable if the text is not JSON."""
     try:
         return _repeated(_DECODER.decode(raw.decode()), ())
     except (ValueError, RecursionError):
-        raise Unreadable("this is no JSON text in UTF-8") from None
+        raise Unreadable("not a JSON text in UTF-8") from None
 
 
 class _Repeated(dict[str, Any]):
-    """An object in which names stand twice."""
+    """An object with repeated names."""
 
     names: list[str]
 

@@ -1,6 +1,6 @@
-"""The money trail (资金流向): transfers that several institutions reported, followed from a victim's loss (Art. 22).
+"""The money trail (资金流向): transfers reported by several institutions, followed from a victim's loss (Art. 22).
 
-Invariant: what remains on accounts, what a bound cut and what left unexplained add up to the loss, to the minor unit.
+Invariant: the amounts that remain, that a bound cut, and that left unexplained add up to the loss, to the minor unit.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pydantic import Field
 from schemas.common import AmountMinor, Currency, EventTime, Name, PartyId, Stored, Strict
 
 Moved = Annotated[AmountMinor, Field(gt=0)]
-"""Money that moved: more than nothing, in minor units."""
+"""An amount of money that moved: above zero, in minor units."""
 
 Bound = Literal["depth", "fan_out"]
 Gap = Literal["no_report", "balance"]
@@ -21,9 +21,9 @@ Gap = Literal["no_report", "balance"]
 class TrailRules(Strict):
     """How far money is followed; an operator's numbers.
 
-    `match_window_s`: how far apart two institutions may see one transfer; `max_depth`: accounts behind the victim's;
-    `max_fan_out`: payees of one account, those that got most; `most_transfers`: read in all, the earliest. Where reports are
-    looked for: `most_accounts` in all, `most_cases` of one account (those with the newest signals) and twelve times that in all.
+    `match_window_s`: how far apart two institutions may report one transfer; `max_depth`: accounts after the victim's;
+    `max_fan_out`: payees of one account, the largest ones; `most_transfers`: read in all, the earliest. Search limits:
+    `most_accounts` in all, `most_cases` of one account (those with the newest signals) and twelve times that in all.
     """
 
     match_window_s: int = Field(default=600, ge=0, le=86_400)
@@ -35,7 +35,7 @@ class TrailRules(Strict):
 
 
 class TransferReport(Stored):
-    """One institution's word about one transfer. Ends are tokens of accounts, cards, wallets."""
+    """One institution's report of one transfer. Ends are tokens of accounts, cards, wallets."""
 
     signal_id: Name
     institution: PartyId
@@ -48,7 +48,7 @@ class TransferReport(Stored):
 
 
 class Loss(Stored):
-    """Where a trail starts: what leaves `account` from `at` on is the loss, up to its amount."""
+    """The start of a trail: money that leaves `account` from `at` on is the loss, up to its amount."""
 
     account: Name
     at: EventTime
@@ -57,7 +57,7 @@ class Loss(Stored):
 
 
 class Statement(Stored):
-    """What an institution found on an account: all that it held at the end of `at`, the loss or not."""
+    """The balance of an account that an institution found at the end of `at`, other money included."""
 
     account: Name
     at: EventTime
@@ -66,10 +66,10 @@ class Statement(Stored):
 
 
 class Hop(Stored):
-    """A transfer that carried some of the loss: `amount_minor` moved, `traced_minor` of it is the loss's.
+    """A transfer that carried some of the loss: `amount_minor` moved, `traced_minor` of it belongs to the loss.
 
-    `depth` is the payee's least distance from the loss; `evidence` names the first signals that reported it, `reported_by` counts
-    their institutions.
+    `depth` is the payee's least distance from the loss. `evidence` names the first signals that reported the transfer, and
+    `reported_by` counts their institutions.
     """
 
     at: EventTime
@@ -83,7 +83,7 @@ class Hop(Stored):
 
 
 class Stop(Stored):
-    """An account on the trail. Of the loss: `arrived_minor` came, `went_on_minor` was seen to leave, `unexplained_minor` left
+    """An account on the trail. Of the loss, `arrived_minor` came in, `went_on_minor` left by reports, `unexplained_minor` left
     without a report, `remaining_minor` is there. The first is the sum of the others. Money that comes twice arrives twice."""
 
     account: Name
@@ -97,7 +97,7 @@ class Stop(Stored):
 
 
 class Cut(Stored):
-    """What went on past a bound and was not followed."""
+    """Money that moved past a bound and was not followed."""
 
     bound: Bound
     payer: Name
@@ -107,8 +107,8 @@ class Cut(Stored):
 
 
 class Unexplained(Stored):
-    """What left `account` by no reported transfer: of the loss itself (`no_report`), or because the account holds less than it
-    should (`balance`): cash, or a transfer that nobody reported."""
+    """Money that left `account` without a reported transfer: of the loss itself (`no_report`), or because the account holds less
+    than it should (`balance`), by cash or an unreported transfer."""
 
     account: Name
     gap: Gap
@@ -116,8 +116,8 @@ class Unexplained(Stored):
 
 
 class Trail(Stored):
-    """The loss, followed. `unread` transfers from `unread_from` on were too many to be read: the trail ends there.
-    `other_currencies` moved on its accounts as well: what was exchanged is not followed."""
+    """The followed loss. The transfers from `unread_from` on exceeded the limit (`unread` counts them), and the trail ends there.
+    `other_currencies` moved on its accounts, too; exchanged money is not followed."""
 
     loss: Loss
     hops: tuple[Hop, ...] = ()
@@ -130,8 +130,8 @@ class Trail(Stored):
 
 
 class Hold(Stored):
-    """An amount to hold on an account: what of the loss is there, never the whole account. `institution`: who keeps the account,
-    None when that is not known."""
+    """An amount to hold on an account: the part of the loss that is there, never the whole account. `institution` keeps the
+    account; None if unknown."""
 
     account: Name
     institution: PartyId | None

@@ -1,7 +1,7 @@
-"""Notices: what must reach whom because of a case. A stage turns each into a record keyed by its recipient.
+"""Notices: notifications of recipients because of a case. A stage turns each into a record keyed by its recipient.
 
-Invariant: a notice holds no readable subject and no sentence, but the key of one (`says`) and what it is filled with; its id
-follows from the action that caused it, or from what it says, so that a replay notifies nobody twice.
+Invariant: a notice contains no readable subject and no sentence, but the key of one (`says`) and its data. Its id follows from
+the causing action or from its content, so that reprocessing notifies nobody twice.
 """
 
 from __future__ import annotations
@@ -17,13 +17,12 @@ from schemas.feedback import EarlyWarning, Feedback, TakenBack
 from schemas.signals.subjects import Subject
 
 NoticeId = Annotated[str, StringConstraints(min_length=1, max_length=400)]
-"""`action/about/n`: the n-th notice about one order or task that an action caused."""
+"""`action/about/n`: the n-th notice about an order or dissuasion task that an action caused."""
 
 
 class NoticeKind(StrEnum):
-    """ORDER asks for something, RELEASE says that it must not be done any more, or be undone. FEEDBACK tells what came of it.
-    CLOCK: a time is about to run out, or has. IMITATED: signals name a number or site of the recipient's
-    (schemas/signals/hubs.py)."""
+    """ORDER asks for an action; RELEASE ends or reverses one. FEEDBACK gives an outcome. CLOCK: a deadline is near or has ended.
+    IMITATED: signals name a number or site of the recipient (schemas/signals/hubs.py)."""
 
     ORDER = "order"
     RELEASE = "release"
@@ -39,9 +38,9 @@ class NoticeKind(StrEnum):
 
 
 class Notice(Stored):
-    """`recipient` is an institution or agency; `says` the key of the sentence, `data` its values (money in minor units, times as
-    RFC 3339). The value of `subject` opens in the context of the order, task or signal that it belongs to. `feedback` to
-    `objection`: the whole of what is told, of the kinds that tell more than a sentence."""
+    """`recipient` is an institution or agency. `says` is the key of the sentence and `data` its values (money in minor units,
+    times as RFC 3339). The value of `subject` opens in the context of its order, task or signal. `feedback` to `objection`: the
+    details of the kinds that carry more than a sentence."""
 
     notice_id: NoticeId
     recipient: PartyId
@@ -60,7 +59,7 @@ class Notice(Stored):
 
 
 class Said(NamedTuple):
-    """A notice's sentence; `{name}` is data."""
+    """The sentence of a notice in Chinese and English; `{name}` stands for data."""
 
     zh: str
     en: str
@@ -68,55 +67,57 @@ class Said(NamedTuple):
 
 SAID: dict[str, Said] = {
     "order_issued": Said("请依令办理并回复（{kind}）", "carry out this order and answer it ({kind})"),
-    "order_released": Said("请解除 {of} 号指令的措施并回复", "lift what the order {of} holds, and answer"),
+    "order_released": Said("请解除 {of} 号指令的措施并回复", "lift the hold of the order {of}, and answer"),
     "order_part_released": Said(
         "请解除 {of} 号指令的部分金额（{amount_minor}，最小货币单位），其余照旧，并回复",
-        "lift {amount_minor} (minor units) of what the order {of} holds, keep the rest, and answer",
+        "lift {amount_minor} (minor units) of the hold of the order {of}, keep the rest, and answer",
     ),
     "order_renewed": Said("该指令续期至 {until}", "this order is renewed until {until}"),
-    "order_unanswered": Said("该指令逾期未回复", "this order is not answered in time"),
+    "order_unanswered": Said("该指令逾期未回复", "this order was not answered in time"),
     "order_ends_soon": Said("该指令将于 {until} 到期", "this order ends at {until}"),
-    "order_expired": Said("该指令已到期，不得执行，已采取的措施应解除", "this order has ended: do not carry it out, lift it"),
-    "order_replaced": Said("该止付已被冻结取代，不得再执行", "a freeze took its place: do not carry out this stop"),
-    "order_lift_at_once": Said("该指令在执行前已终止，请立即解除", "this order had ended before that: lift it at once"),
-    "order_awaits_approval": Said("该指令待第二人审批", "this order waits for a second person"),
-    "order_not_approved": Said("该指令未获批准", "this order was not approved"),
+    "order_expired": Said("该指令已到期，不得执行，已采取的措施应解除", "this order has ended: do not execute it; lift any hold"),
+    "order_replaced": Said("该止付已被冻结取代，不得再执行", "a freeze replaced this stop: do not carry it out"),
+    "order_lift_at_once": Said("该指令在执行前已终止，请立即解除", "this order had ended before execution: lift it at once"),
+    "order_awaits_approval": Said("该指令待第二人审批", "this order awaits approval by a second person"),
+    "order_not_approved": Said("该指令未获批准", "this order was rejected"),
     "order_withdrawn": Said("该指令已撤回", "this order was withdrawn"),
-    "order_mismatch": Said("核对不符，未止付：{fields}", "not stopped, these fields differ: {fields}"),
-    "order_refused": Said("{recipient} 拒绝执行：{reason}", "{recipient} refuses: {reason}"),
-    "order_failed": Said("{recipient} 执行失败：{reason}", "{recipient} could not do it: {reason}"),
-    "order_executed": Said("{recipient} 已执行", "{recipient} carried it out"),
-    "order_crossed": Said("{recipient} 在指令终止后执行，已要求解除", "{recipient} did it after its end, told to lift it"),
-    "order_paid_after_end": Said("{recipient} 在指令终止后已返还", "{recipient} paid it back after its end"),
-    "order_lifted": Said("{recipient} 已解除", "{recipient} holds nothing any more"),
-    "task_asked": Said("受害人面临风险，请尽快劝阻", "a person is about to lose money: reach and dissuade them"),
-    "task_taken": Said("劝阻任务已有单位接手，请勿重复联系", "somebody works on this person now, do not call them"),
-    "task_open_again": Said("劝阻任务退回，请接手", "this task is open again: take it"),
-    "task_tried": Said("已尝试劝阻 {tries} 次", "the person was tried {tries} time(s)"),
-    "task_missed": Said("劝阻任务超时无人处置", "nobody did anything about this task in time"),
-    "clock_warns": Said("{clock} 时限将于 {due_at} 届满（{basis}）", "the time {clock} runs out at {due_at} ({basis})"),
-    "clock_fell_due": Said("{clock} 时限已于 {due_at} 届满（{basis}）", "the time {clock} ran out at {due_at} ({basis})"),
-    "clock_escalated": Said("{clock} 时限届满后仍未办理，已上报", "{clock} ran out at {due_at} and is still not done"),
-    "notice_ended": Said("公告期已于 {due_at} 届满，可以返还（{basis}）", "the notice ended at {due_at}: pay it back ({basis})"),
-    "feedback": Said("您报送的线索有新进展", "there is news of what you reported"),
-    "early_warning": Said("您报送或持有的对象另有单位报送", "others report a subject that you reported or hold, too"),
-    "taken_back": Said("相关线索已撤回或更正，请核对已采取的措施", "a report was taken back: look at what you did because of it"),
-    "objection": Said("当事人申诉有新进展", "there is news of an objection"),
+    "order_mismatch": Said("核对不符，未止付：{fields}", "not stopped, because these fields differ: {fields}"),
+    "order_refused": Said("{recipient} 拒绝执行：{reason}", "{recipient} refused the order: {reason}"),
+    "order_failed": Said("{recipient} 执行失败：{reason}", "{recipient} could not carry out the order: {reason}"),
+    "order_executed": Said("{recipient} 已执行", "{recipient} carried out the order"),
+    "order_crossed": Said("{recipient} 在指令终止后执行，已要求解除", "{recipient} executed it after its end, and must lift it"),
+    "order_paid_after_end": Said("{recipient} 在指令终止后已返还", "{recipient} paid the money back after the end of the order"),
+    "order_lifted": Said("{recipient} 已解除", "{recipient} no longer holds anything"),
+    "task_asked": Said("受害人面临风险，请尽快劝阻", "a person is about to lose money: reach and dissuade this person"),
+    "task_taken": Said("劝阻任务已有单位接手，请勿重复联系", "another recipient works with this person now: do not call"),
+    "task_open_again": Said("劝阻任务退回，请接手", "this dissuasion task is open again: take it"),
+    "task_tried": Said("已尝试劝阻 {tries} 次", "{tries} attempt(s) were made to dissuade the person"),
+    "task_missed": Said("劝阻任务超时无人处置", "nobody acted on this dissuasion task in time"),
+    "clock_warns": Said("{clock} 时限将于 {due_at} 届满（{basis}）", "the deadline {clock} ends at {due_at} ({basis})"),
+    "clock_fell_due": Said("{clock} 时限已于 {due_at} 届满（{basis}）", "the deadline {clock} ended at {due_at} ({basis})"),
+    "clock_escalated": Said("{clock} 时限届满后仍未办理，已上报", "{clock} ended at {due_at} and is still not done"),
+    "notice_ended": Said(
+        "公告期已于 {due_at} 届满，可以返还（{basis}）", "the notice ended at {due_at}: pay the money back ({basis})"
+    ),
+    "feedback": Said("您报送的线索有新进展", "a signal that you sent has news"),
+    "early_warning": Said("您报送或持有的对象另有单位报送", "other institutions report a subject that you reported or hold, too"),
+    "taken_back": Said("相关线索已撤回或更正，请核对已采取的措施", "a signal was retracted: review your steps because of it"),
+    "objection": Said("当事人申诉有新进展", "an appeal has news"),
     "imitated": Said(
         "线索中出现 {label}（{region}，{day}），可能被冒用", "signals of {day} in {region} name {label}: it may be imitated"
     ),
-    "task_over": Said("劝阻任务结束：{outcome}", "this task is over: {outcome}"),
+    "task_over": Said("劝阻任务结束：{outcome}", "this dissuasion task has ended: {outcome}"),
 }
-"""Key -> sentence. None names a person: whom it is about is the sealed subject of the notice."""
+"""Key -> sentence. No sentence names a person: the sealed subject of the notice does."""
 
 
 def with_basis(data: dict[str, int | str], basis: str | None) -> dict[str, int | str]:
-    """The data as its recipient is told it: the basis that an officer gave is sealed in the order beside the notice."""
+    """Adds the basis that an officer gave, which is sealed in the order beside the notice, to the data."""
     return {**data, "basis": basis} if basis is not None and "basis" in data else data
 
 
 def told(notice: Notice) -> Said:
-    """The sentences of a notice, filled in. A key of a newer writer is told by its name."""
+    """Returns the sentences of a notice, filled in. The key of a newer writer is shown by its name."""
     sentences = SAID.get(notice.says)
     if sentences is None:
         return Said(notice.says, notice.says)

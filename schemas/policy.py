@@ -1,6 +1,6 @@
-"""The policy: every weight, threshold, route and length of time that an operator decides. Validated, versioned.
+"""The policy: every weight, threshold, route and length of time that an operator sets. Validated and versioned.
 
-Invariant: the code knows no number of these; every decision names the policy that it was made by (`label`).
+Invariant: the code contains none of these numbers, and every decision names its policy (`label`).
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ Points = Annotated[int, Field(ge=0, le=100)]
 
 
 class AmountStep(Strict):
-    """At least so much, in minor units of the yuan."""
+    """Points from this amount on, in minor units of the yuan."""
 
     from_minor: AmountMinor
     points: Points
 
 
 class CountStep(Strict):
-    """At least so many."""
+    """Points from this count on."""
 
     from_count: int = Field(ge=1)
     points: Points
 
 
 class SpanStep(Strict):
-    """At most so long."""
+    """Points up to this span."""
 
     within_s: int = Field(ge=1, le=400 * 86_400)
     points: Points
@@ -52,12 +52,12 @@ Step = TypeVar("Step", AmountStep, CountStep, SpanStep)
 
 
 def _harder(steps: tuple[Step, ...]) -> tuple[Step, ...]:
-    """Steps stand from the easiest to the hardest, each once, and a harder one never gives fewer points."""
+    """Checks that steps go from the easiest bound to the hardest, each once, and that a harder one never gives fewer points."""
     bounds = [-step.within_s if isinstance(step, SpanStep) else _from(step) for step in steps]
     if any(after <= before for before, after in pairwise(bounds)):
-        raise ValueError("the steps stand from the easiest to reach to the hardest, each bound once")
+        raise ValueError("the steps must go from the easiest bound to the hardest, and each bound may occur only once")
     if any(after.points < before.points for before, after in pairwise(steps)):
-        raise ValueError("a step that is harder to reach gives fewer points than the one before it")
+        raise ValueError("a step with a harder bound must not give fewer points than the previous one")
     return steps
 
 
@@ -71,8 +71,7 @@ SpanSteps = Annotated[tuple[SpanStep, ...], Field(max_length=16), AfterValidator
 
 
 class Rules(Strict):
-    """Points of each rule (docs/reference/rules.md); of the steps that are reached, the highest counts. A rule without points
-    is off."""
+    """Points of each rule (docs/reference/rules.md). Of the reached steps the highest counts. A rule without points is off."""
 
     kind: dict[SignalKind, Points]
     stage: dict[Stage, Points] = {}
@@ -92,8 +91,8 @@ class Rules(Strict):
 
 
 class Flows(Strict):
-    """How transfers are looked at. `window_s`: how far apart two of them still belong together; `permille_lost`: how much
-    less may go on than came in and still be the same money; `victim_apart_s`: events of a victim that are nearer count as one.
+    """Parameters of the transfer rules. `window_s`: how far apart two transfers may be to belong together; `permille_lost`: how
+    much less may leave than came in and still count as the same money; `victim_apart_s`: closer events of a victim count as one.
     """
 
     window_s: int = Field(default=86_400, ge=60)
@@ -106,11 +105,11 @@ Article = Literal[10, 17, 20, 21, 22, 48]
 
 
 class RouteRule(Strict):
-    """To which agency a kind goes: the county's unit or the city's, and by which article.
+    """The agency for a kind: the county's unit or the city's, and the article that assigns it.
 
-    `from_score`: from which score on (None: the case threshold); `always`: whatever the score, for leads of organized crime go
-    to public security at once (Art. 17). `touches`: only with a suspect of one of these kinds; `regions`: only for signals of
-    these. The first rule of a kind is the agency in charge, the others get linked copies.
+    `from_score`: the lowest score (None: the case threshold); `always`: any score, because leads of organized crime go to public
+    security at once (Art. 17). `touches`: only with a suspect of one of these kinds; `regions`: only for signals of these. The
+    first rule of a kind names the agency in charge, the others get linked copies.
     """
 
     agency: PartyId
@@ -124,18 +123,18 @@ class RouteRule(Strict):
     @model_validator(mode="after")
     def _check_condition(self) -> RouteRule:
         if self.always and self.from_score is not None:
-            raise ValueError("a route is taken always or from a score on, not both")
+            raise ValueError("a route cannot have both `always` and `from_score`")
         return self
 
     @property
     def narrow(self) -> bool:
-        """Whether some cases of its kind do not go there."""
+        """Whether the route excludes some cases of its kind."""
         return self.from_score is not None or bool(self.touches) or bool(self.regions)
 
 
 class LowTrust(Strict):
-    """What a signal of low trust (a public tip) is worth: a share of its points, at most so many. `opens_cases`: it goes to the
-    first agency of its kind even so, at the end of the queue."""
+    """The weight of a signal of low trust (a public tip): a share of its points, up to a limit. `opens_cases`: it goes to the
+    first agency of its kind in spite of that, at the end of the queue."""
 
     percent: int = Field(default=50, ge=0, le=100)
     most: int = Field(default=30, ge=0, le=100)
@@ -148,8 +147,8 @@ class Leases(Strict):
 
 
 class Keep(Strict):
-    """How long each kind of state counts, in days. Facts are kept 400 days, so nothing here may be longer. A reference is known
-    as long as anything of its signal: used anew before, it would take the place of what a retraction must still find."""
+    """Retention of each kind of state in days. Facts are kept 400 days, so no value may be higher. A reference lasts as long as
+    any state of its signal; otherwise a new use of it would replace state that a retraction must find."""
 
     claims_days: int = Field(default=180, ge=1, le=400)
     sightings_days: int = Field(default=7, ge=1, le=400)
@@ -160,12 +159,14 @@ class Keep(Strict):
     def _known_longest(self) -> Self:
         longest = max(self.cases_days, self.sightings_days, self.victims_days)
         if self.claims_days < longest:
-            raise ValueError(f"claims_days is {self.claims_days}: a reference is known as long as its traces, {longest} days")
+            raise ValueError(
+                f"claims_days is {self.claims_days}, but a reference must last as long as its traces, {longest} days"
+            )
         return self
 
 
 def _canonical(listed: dict[IndicatorKind, tuple[str, ...]]) -> dict[IndicatorKind, tuple[str, ...]]:
-    """A value in another spelling would never be met."""
+    """Checks canonical form: a value in another spelling would never match."""
     for kind, values in listed.items():
         if wrong := [value for value in values if canonical(kind, value) != value]:
             raise ValueError(f"{kind.value}: {', '.join(wrong)} is not in canonical form (docs/reference/indicators.md)")
@@ -177,8 +178,8 @@ Listed = Annotated[dict[IndicatorKind, Annotated[tuple[str, ...], Field(max_leng
 
 
 class Policy(Strict):
-    """One city's policy. `version` is the operator's name for it. `placeholders`: values that stand for none in this city's
-    signals, beside those that everybody knows; they are taken and matched with nothing."""
+    """The policy of one city. `version` is the operator's name for it. `placeholders`: values that mean "none" in this city's
+    signals, in addition to the built-in ones; they are accepted but not matched."""
 
     name: PartyId
     version: str = Field(pattern=r"^[0-9A-Za-z.\-]{1,32}$")
@@ -203,47 +204,47 @@ class Policy(Strict):
     @model_validator(mode="after")
     def _check_sections(self) -> Policy:
         if missing := [kind.value for kind in SignalKind if not self.routes.get(kind)]:
-            raise ValueError(f"routes: no agency for {', '.join(missing)}; every kind needs one")
+            raise ValueError(f"routes: no agency for {', '.join(missing)}; every kind requires one")
         for kind, rules in self.routes.items():
             if rules[0].narrow:
-                message = "the first agency takes every case, it has no from_score, touches or regions"
+                message = "the first agency receives every case, so it cannot have from_score, touches or regions"
                 raise ValueError(f"routes.{kind.value}: {message}")
             if unknown := sorted({region for rule in rules for region in rule.regions} - {*self.counties, self.city}):
                 raise ValueError(f"routes.{kind.value}: {', '.join(unknown)} is neither the city nor one of its counties")
         clock_names = {rule.name for rule in self.clocks.rules}
         if unknown := sorted(set(self.orders.clock_names()) - clock_names):
-            raise ValueError(f"orders: there is no clock {', '.join(unknown)}; an order without its clock would never end")
+            raise ValueError(f"orders: there is no deadline {', '.join(unknown)}; an order without its deadline would never end")
         if steep := sorted({rule.name for rule in self.clocks.rules if rule.escalate and rule.name in self.orders.notices}):
-            raise ValueError(f"clocks: {', '.join(steep)} is waited for and nobody is late with it; leave out its escalate")
+            raise ValueError(f"clocks: {', '.join(steep)} is a waiting period that nobody can miss; remove its escalate")
         self._times()
         return self
 
     def _times(self) -> None:
         kept_s = self.keep.sightings_days * 86_400
         if self.window_s > kept_s:
-            raise ValueError("window_s is longer than keep.sightings_days: sightings would be gone before they count")
+            raise ValueError("window_s exceeds keep.sightings_days, so sightings would expire before they count")
         if self.low_trust.most >= self.case_from:
-            raise ValueError("low_trust.most reaches case_from: a tip alone would weigh like an institution's signal")
+            raise ValueError("low_trust.most reaches case_from, so a tip alone would open a case like a signal of an institution")
         for name, needed_s in (("flows.window_s", self.flows.window_s), ("rules.pass_through", self.passing_s)):
             if needed_s > kept_s:
-                raise ValueError(f"{name} is longer than keep.sightings_days: transfers would be gone before they count")
+                raise ValueError(f"{name} exceeds keep.sightings_days, so transfers would expire before they count")
         if max(self.flows.victim_apart_s, self.contact_s) > self.keep.victims_days * 86_400:
-            raise ValueError("flows.victim_apart_s and rules.contact are at most keep.victims_days")
+            raise ValueError("flows.victim_apart_s and rules.contact must not exceed keep.victims_days")
         if self.leases.default_s > self.leases.longest_s:
-            raise ValueError("leases.default_s is longer than leases.longest_s")
+            raise ValueError("leases.default_s exceeds leases.longest_s")
 
     @cached_property
     def passing_s(self) -> int:
-        """The longest time in which money that goes on counts as passed through; 0 when the rule is off."""
+        """The longest time in which money counts as passed through; 0 if the rule is off."""
         return max((step.within_s for step in self.rules.pass_through), default=0)
 
     @cached_property
     def contact_s(self) -> int:
-        """The longest time from a call or message to a payment that counts; 0 when the rule is off."""
+        """The longest time from a call or message to a payment that counts; 0 if the rule is off."""
         return max((step.within_s for step in self.rules.contact), default=0)
 
     @cached_property
     def label(self) -> str:
-        """`name/version/hash`: the hash tells two files of one version apart."""
+        """`name/version/hash`: the hash distinguishes two files of one version."""
         digest = hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:8]
         return f"{self.name}/{self.version}/{digest}"

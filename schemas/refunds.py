@@ -1,7 +1,6 @@
-"""The return of frozen money (资金返还): who gets how much, and the working that shows it.
+"""The return of frozen money (资金返还): the share of each payer, and the working behind it.
 
-Invariant: shares and what is left are exactly the frozen balance, nobody gets more than they paid, and every figure stands in
-a step.
+Invariant: shares and remainder equal the frozen balance, no payer gets more than was paid, and every figure appears in a step.
 """
 
 from __future__ import annotations
@@ -17,14 +16,14 @@ from schemas.money_trail import Moved
 MOST_PAYMENTS = 10_000
 
 ReturnRule = Literal["one_payer", "covered", "traced", "by_time", "pro_rata"]
-"""How money is returned. `one_payer`, `covered` and `traced` are the direct return. Only `pro_rata` needs a notice first."""
+"""Method of a return. `one_payer`, `covered` and `traced` are direct returns. Only `pro_rata` requires a public notice first."""
 RefundRule = Literal["nothing", ReturnRule]
 NOTICED: frozenset[ReturnRule] = frozenset({"pro_rata"})
-"""Paid when a public notice has run its time (公告, frozen-fund return rules of 2016, Art. 8)."""
+"""Methods that may be paid only after a public notice (公告, frozen-fund return rules of 2016, Art. 8)."""
 
 
 class Frozen(Stored):
-    """The money to return. `notice_ends_at`: when the public notice has run its time; None: none was given."""
+    """The money to return. `notice_ends_at`: when the public notice ends; None: no notice was given."""
 
     account: Name
     balance_minor: AmountMinor
@@ -33,9 +32,9 @@ class Frozen(Stored):
 
 
 class Payment(Stored):
-    """What a payer paid into the frozen account and has not got back, in its currency.
+    """A payment into the frozen account that has not been paid back, in its currency.
 
-    `traced_minor`: how much of it a trail finds on the account still; None: it was not traced.
+    `traced_minor`: the part that a trail still finds on the account; None: not traced.
     """
 
     payment_id: Name
@@ -52,7 +51,7 @@ class Share(Stored):
 
 
 class Step(Stored):
-    """One line of the working: what was looked at or done, for which payer, by which figures, on which legal basis."""
+    """One line of the working: the check or computation, the payer, the figures, the legal basis."""
 
     name: str
     basis: str
@@ -61,8 +60,8 @@ class Step(Stored):
 
 
 class Refund(Stored):
-    """The proposal. `left_minor` is nobody's by this reckoning and stays frozen. It is not `payable` before a notice has run its
-    time where one is needed: then these are the shares that the notice shows."""
+    """The proposal. `left_minor` cannot be assigned and stays frozen. A return that requires a notice is not `payable` before the
+    notice ends; until then these are the shares that the notice shows."""
 
     account: Name
     currency: Currency
@@ -90,69 +89,77 @@ SAID: dict[str, tuple[str, str]] = {
         "冻结余额 {balance_minor}；{payers} 名汇款人共 {payments} 笔，合计 {paid_minor}",
         "{balance_minor} is frozen; {payers} payer(s) made {payments} payment(s), {paid_minor} together",
     ),
-    "nothing": ("没有可返还的资金或没有汇款记录", "there is nothing to return, or nobody who paid is known"),
+    "nothing": ("没有可返还的资金或没有汇款记录", "there is nothing to return, or no payer is known"),
     "one_payer": (
         "仅有一名汇款人，直接返还 {share_minor}（以余额和汇款额中较小者为限）",
-        "there is one payer: {share_minor} is returned directly (the lesser of the balance and what was paid)",
+        "there is one payer: {share_minor} is returned directly (the lesser of the balance and the amount paid)",
     ),
-    "several_payers": ("有 {payers} 名汇款人，不能按单一汇款人返还", "there are {payers} payers: not the return to a single one"),
+    "several_payers": (
+        "有 {payers} 名汇款人，不能按单一汇款人返还",
+        "there are {payers} payers, so the return to a single payer does not apply",
+    ),
     "covered": (
         "余额足以返还全部汇款 {paid_minor}，逐笔全额返还",
-        "the balance covers all that was paid, {paid_minor}: everybody gets theirs back",
+        "the balance covers the total paid, {paid_minor}: every payer gets the full amount back",
     ),
     "not_covered": (
         "余额 {balance_minor} 少于汇款总额 {paid_minor}",
-        "the balance of {balance_minor} is less than all that was paid, {paid_minor}",
+        "the balance of {balance_minor} is less than the total paid, {paid_minor}",
     ),
     "traced": (
         "逐笔溯源：汇入 {paid_minor} 中有 {share_minor} 仍在账户内，直接返还",
-        "traced one by one: of {paid_minor} paid, {share_minor} is still on the account and is returned directly",
+        "traced payment by payment: of {paid_minor} paid, {share_minor} is still on the account and is returned directly",
     ),
     "not_traced": (
         "{payments} 笔中仅 {traced} 笔可溯源，不能逐笔直接返还",
-        "{traced} of {payments} payments are traced: not all, so nobody's money is told apart by that",
+        "only {traced} of {payments} payments are traced, so a direct return by payment does not apply",
     ),
     "traced_too_much": (
         "溯源合计 {traced_minor} 多于冻结余额 {balance_minor}，不能逐笔直接返还",
-        "what was traced, {traced_minor}, is more than the balance of {balance_minor}: it cannot all be there",
+        "the traced total {traced_minor} exceeds the balance of {balance_minor}, so a direct return by payment does not apply",
     ),
     "by_time": (
         "按时间顺序先进先出：最后汇入者的资金仍在账户内。此笔 {amount_minor}，计入 {counted_minor}，尚余 {left_minor}",
-        "by time, first in first out: the last money in is what is left. Of this payment of {amount_minor}, "
-        "{counted_minor} counts; {left_minor} is left to go back over",
+        (
+            "by time, first in, first out: the latest money is still on the account. Of this payment of "
+            "{amount_minor}, {counted_minor} counts, and {left_minor} remains"
+        ),
     ),
-    "no_time": ("有 {payments} 笔没有时间记载，不能按时间返还", "{payments} payment(s) have no time: not by time"),
+    "no_time": (
+        "有 {payments} 笔没有时间记载，不能按时间返还",
+        "{payments} payment(s) have no time, so a return by time does not apply",
+    ),
     "same_time": (
         "{payers} 名汇款人在同一时刻汇入 {amount_minor}，而可计入的仅余 {left_minor}，时间不能区分",
-        "{payers} payers paid {amount_minor} at one instant and {left_minor} is left for them: time does not tell them apart",
+        "{payers} payers paid {amount_minor} at one instant and {left_minor} remains: time cannot separate them",
     ),
     "pro_rata": (
         "按比例返还：余额 {balance_minor} 除以汇款总额 {paid_minor}",
-        "pro rata: the balance of {balance_minor} over all that was paid, {paid_minor}",
+        "pro rata: the balance of {balance_minor} divided by the total paid, {paid_minor}",
     ),
     "pro_rata_share": (
         "汇款 {paid_minor}，按比例向下取整得 {floor_minor}",
-        "{paid_minor} was paid, which gives {floor_minor}, rounded down",
+        "{paid_minor} paid gives {floor_minor}, rounded down",
     ),
     "pro_rata_unit": (
         "取整所余的 {unit_minor} 按最大余数归此汇款人",
-        "{unit_minor} of what rounding left goes here: the remainder is among the largest",
+        "{unit_minor} of the rounding remainder goes to this payer, by the largest remainder",
     ),
     "notice": (
         "按比例返还须先公告，公告期满后方可支付",
-        "a pro rata return needs a public notice first: it is paid when the notice has run its time",
+        "a pro rata return requires a public notice and may be paid only after the notice has ended",
     ),
-    "notice_ended": ("公告期已满", "the notice has run its time"),
-    "left": ("余 {left_minor} 不能归于任何汇款人，继续冻结", "{left_minor} is nobody's by this reckoning and stays frozen"),
+    "notice_ended": ("公告期已满", "the notice period has ended"),
+    "left": ("余 {left_minor} 不能归于任何汇款人，继续冻结", ("{left_minor} cannot be assigned to any payer and stays frozen")),
 }
-"""Step -> its sentence in Chinese and English; `{name}` is a figure."""
+"""Step -> its sentence in Chinese and English; `{name}` stands for a figure."""
 
 _DIGITS = {"JPY": 0, "KRW": 0, "VND": 0, "KWD": 3, "BHD": 3, "OMR": 3}
 """Digits of the minor unit (ISO 4217) where they are not two."""
 
 
 def told(refund: Refund) -> list[StepOut]:
-    """The working in sentences."""
+    """Returns the working as sentences."""
     return [
         StepOut(
             name=step.name,

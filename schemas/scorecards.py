@@ -1,7 +1,7 @@
-"""Scorecards: statistics of institutions, and figures of member units. What a fact carries, the cells it adds to, the card.
+"""Scorecards: statistics of institutions and figures of member units. The countable parts of a fact, the cells, the card.
 
-Two kinds are kept apart (Arts. 7, 45): institutions are the regulator's, units (agencies) the coordination body's; no figure has
-the same name in both. Invariant: counts, sums, times and names of parties only; nothing here names a person, subject or case.
+The two kinds are separate (Arts. 7, 45): institutions are for the regulator, units (agencies) for the coordination body, and no
+figure has the same name in both. Invariant: only counts, sums, times and names of parties; no person, subject or case.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ Period = Annotated[str, StringConstraints(pattern=r"^\d{4}(-\d{2}(-\d{2})?)?$")]
 
 
 class CardKind(StrEnum):
-    """INSTITUTION: statistics for the regulator (Arts. 21, 22). UNIT: the assessment of member units (Arts. 45 to 47)."""
+    """INSTITUTION: statistics for the regulator (Arts. 21, 22). UNIT: the appraisal of member units (Arts. 45 to 47)."""
 
     INSTITUTION = "institution"
     UNIT = "unit"
 
 
 class Family(NamedTuple):
-    """A count and the parts that it is the sum of; without parts it is counted itself. `money`: sums in fen of what it counts."""
+    """A count and its parts; without parts the count itself. `money`: sums in fen of the counted items."""
 
     name: str
     parts: tuple[str, ...] = ()
@@ -45,7 +45,7 @@ class Ratio(NamedTuple):
 
 
 class Time(NamedTuple):
-    """How long what a family counts took: shown only where all of that family is."""
+    """Duration of the items of a family, shown only if the whole family is."""
 
     name: str
     of: str
@@ -60,7 +60,7 @@ def _outcomes(name: str) -> tuple[str, ...]:
 
 
 class Layout(NamedTuple):
-    """What a card of one kind shows, in this order. New figures go to the end of their list: columns are stable."""
+    """Figures of a card of one kind, in order. New figures go to the end of their list, so that columns stay stable."""
 
     families: tuple[Family, ...]
     ratios: tuple[Ratio, ...]
@@ -129,7 +129,7 @@ LAYOUTS: dict[CardKind, Layout] = {
 
 
 class Cell(NamedTuple):
-    """Where an addition goes. A time's bucket is a figure of its own: `time_report:017`."""
+    """The target of an addition. The bucket of a time is a figure of its own: `time_report:017`."""
 
     kind: CardKind
     party: str
@@ -138,14 +138,15 @@ class Cell(NamedTuple):
 
 
 class Add(NamedTuple):
-    """Adding is commutative: the view is the sum, in any order."""
+    """Adding is commutative: the view is the sum in any order."""
 
     cell: Cell
     n: int
 
 
 class CaseCore(Stored):
-    """What the case itself counts. `unit` is its queue; `institutions` reported its live signals, empty unless it is disposed."""
+    """Countable members of a case. `unit` is its queue; `institutions` reported its live signals, empty unless it is disposed
+    of."""
 
     unit: Name
     opened_at: Instant
@@ -156,7 +157,7 @@ class CaseCore(Stored):
 
 
 class ClockFigures(Stored):
-    """One running of a duty's clock. `party` owes it, since it was started. `late`: what stopped the clock was done late."""
+    """One run of a duty's deadline. `party` has owed it since its start. `late`: the act that stopped it was late."""
 
     name: Name
     run: int
@@ -169,8 +170,8 @@ class ClockFigures(Stored):
 
 
 class OrderFigures(Stored):
-    """An order at its recipient. `held_minor`: the most that it held; `paid_minor`: what it returned. `late`: its answer came
-    after its time; `overdue`: that time ran out before any answer came."""
+    """An order at its recipient. `held_minor`: the most that it held; `paid_minor`: the amount returned. `late`: answered after
+    its deadline; `overdue`: the deadline ended before any answer."""
 
     order_id: Name
     kind: Name
@@ -186,7 +187,7 @@ class OrderFigures(Stored):
 
 
 class MeasureFigures(Stored):
-    """A measure that an institution took by itself. `amount_minor`: what it blocked."""
+    """A measure that an institution took by itself. `amount_minor`: the blocked amount."""
 
     measure_id: Name
     institution: PartyId
@@ -197,7 +198,7 @@ class MeasureFigures(Stored):
 
 
 class CampaignFigures(Stored):
-    """An educational campaign (Art. 22): how many persons it reached, as the institution says."""
+    """An educational campaign (Art. 22): the number of persons reached, as the institution reports."""
 
     campaign_id: Name
     institution: PartyId
@@ -211,7 +212,7 @@ Finding = Literal["concealed", "omitted", "refused"]
 
 
 class DataFigures(Stored):
-    """Assessment data that a unit was to hand in by `due_at`."""
+    """Appraisal data that a unit had to submit by `due_at`."""
 
     request_id: Name
     unit: Name
@@ -222,7 +223,7 @@ class DataFigures(Stored):
 
 
 class Figures(Stored):
-    """What counts, at one moment. In a fact: only what the fact changed."""
+    """Countable parts at one moment. A fact contains only those that it changed."""
 
     core: CaseCore | None = None
     clocks: tuple[ClockFigures, ...] = ()
@@ -233,14 +234,14 @@ class Figures(Stored):
 
 
 class Counted(Stored):
-    """What a fact must carry, so that what it corrects can be taken back from it alone: the changed parts, before and after."""
+    """The changed parts before and after, which a fact carries so that a correction needs nothing else."""
 
     before: Figures
     after: Figures
 
 
 class Percentiles(Stored):
-    """Seconds, each within `Scorecard.error_percent` of the exact one. Times over 400 days count as 400 days."""
+    """Seconds, each within `Scorecard.error_percent` of the exact value. Times over 400 days count as 400 days."""
 
     p50_s: int
     p90_s: int
@@ -248,8 +249,8 @@ class Percentiles(Stored):
 
 
 class CardRow(Stored):
-    """One party's figures, or the total's. `hidden` figures are in none of the others; a ratio or time that is missing has no
-    data, or hangs on something hidden."""
+    """The figures of one party, or the total. `hidden` figures appear in none of the others. A missing ratio or time has no data
+    or depends on a hidden figure."""
 
     party: str
     counts: dict[str, int]
@@ -259,7 +260,7 @@ class CardRow(Stored):
 
 
 class Scorecard(Stored):
-    """A period's card, parties in order of name. A count from 1 to `threshold - 1` is small: never shown, nor to be computed."""
+    """The card of a period, parties in order of name. Counts from 1 to `threshold - 1` are never shown and cannot be computed."""
 
     kind: CardKind
     period: Period
@@ -270,7 +271,7 @@ class Scorecard(Stored):
 
 
 class Rank(Stored):
-    """A party's place by one figure; equal values share it."""
+    """The rank of a party by one figure; equal values share it."""
 
     place: int
     party: str
@@ -278,7 +279,7 @@ class Rank(Stored):
 
 
 class Sample(NamedTuple):
-    """A metric's sample, as data. The family is declared in the file of metrics."""
+    """A sample of a metric as data. The metrics file declares the family."""
 
     metric: str
     labels: tuple[tuple[str, str], ...]

@@ -1,7 +1,7 @@
-"""The one table of topics: name, key, model, partitions, retention, who writes, who reads.
+"""The table of topics: name, key, model, partitions, retention, writers, readers.
 
-Topic creation, ACLs, the codec and the docs are generated from it. LogAppendTime everywhere: `now` in a decision is the
-broker's time of the source record, so that a replay decides with the same clock.
+Topic creation, ACLs, the codec and the docs are generated from it. All topics use LogAppendTime: `now` in a decision is the
+broker's time of the source record, so that reprocessing decides with the same time.
 """
 
 from __future__ import annotations
@@ -25,26 +25,26 @@ from schemas.signals.submission import SignalIn, SubmittedSignal
 PARTITIONS = 8
 RAW_PARTITIONS = 4
 OURS = "liandong-"
-"""The Kafka user of our own part `assess` is `liandong-assess`; an institution's is its id."""
+"""Prefix of the Kafka users of our own stages: `assess` has `liandong-assess`. The user of an institution is its id."""
 MAX_RECORD_BYTES = 1 << 20
 FOR_EVER = 36_500
 """Days: a hundred years."""
 MOST_COPIES = 3
-"""A topic has one copy a broker, and three at most."""
+"""A topic has one copy on each broker, and three at most."""
 
 
 def least_in_sync(copies: int) -> int:
-    """How many copies have a record before it is acknowledged, `min.insync.replicas`. Of three copies two, so that an
-    acknowledged record outlives the loss of any one broker, and one broker may be away. With fewer the loss of one would stop
-    all writing, so there an acknowledgement promises one copy."""
+    """`min.insync.replicas`: the copies that have a record before it is acknowledged. Two of three copies, so that an
+    acknowledged record survives the loss of any one broker while one may be away. With fewer copies, one lost broker would stop
+    all writing, so an acknowledgement promises one copy there."""
     return 2 if copies >= MOST_COPIES else 1
 
 
 @dataclass(frozen=True)
 class Topic:
-    """`key` says by what the records are keyed; `version` is the data's schema version, the suffix of the name.
+    """`key` names the key of the records; `version` is the schema version, the suffix of the name.
 
-    `party` is the institution whose own topic it is: no other may write or read there. Such topics share one `form`.
+    `party` is the institution that owns the topic: no other may write or read there. Such topics share one `form`.
     """
 
     name: str
@@ -65,7 +65,7 @@ class Topic:
         return f"cn.liandong.{self.form or self.name}"
 
     def config(self, copies: int) -> dict[str, str]:
-        """The topic's Kafka configuration where it has so many copies."""
+        """The Kafka configuration of the topic for this number of copies."""
         flushed = {"flush.messages": "1"} if self.is_flushed else {}
         return {
             "min.insync.replicas": str(least_in_sync(copies)),
@@ -81,7 +81,7 @@ class Topic:
 SUBMITTED = Topic("signals.submitted.v1", "primary subject", SubmittedSignal, ("gateway", "intake"), ("assess",), 30)
 RETRACTIONS = Topic("signals.retractions.v1", "signal id", Retraction, ("gateway", "assess"), ("assess",), 30)
 COUNTED_DAYS = 800
-"""What the year's figures are made of is kept until that year's assessment is over, from its first day on."""
+"""The records behind the figures of a year are kept from its first day until its appraisal is over."""
 ASSESSED = Topic("signals.assessed.v1", "primary subject", AssessedSignal, ("assess",), ("assess", "project"), COUNTED_DAYS)
 CASE_COMMANDS = Topic("cases.commands.v1", "case id", Action, ("gateway", "assess", "deliver", "timekeeper"), ("track",), 30)
 CASE_CHANGES = Topic(
@@ -98,15 +98,15 @@ APPRAISAL_COMMANDS = Topic("appraisals.commands.v1", "what it is about", Oversig
 APPRAISAL_CHANGES = Topic(
     "appraisals.changed.v1", "what it is about", OversightChange, ("oversee",), ("oversee", "project"), 3660
 )
-"""Kept for ten years: a locked result is read and verified long after its year."""
+"""Kept for ten years, because a locked result is read and verified long after its year."""
 ENDPOINTS = Topic("webhooks.endpoints.v1", "institution", Endpoints, ("gateway", "webhook"), ("project", "webhook"), FOR_EVER)
-"""Few and small, and what they say is true until a newer one says otherwise, however old it is. Not compacted: of two with one
-revision the first counts."""
+"""Few and small records, each valid until a newer one replaces it, however old it is. Not compacted, because of two records with
+one revision the first counts."""
 READERS = ("gateway", "assess", "track", "deliver", "timekeeper", "webhook", "oversee", "project", "intake")
 GENERATIONS = Topic(
     "log.generations.v1", "topic and partition", LogGeneration, ("recover",), READERS, FOR_EVER, partitions=1, is_flushed=True
 )
-"""Read by everybody at every start. The broker writes each record through to the disk: it must survive what it is about."""
+"""Every process reads it at every start. The broker flushes each record to disk: it must survive the loss that it records."""
 DEADLETTER = Topic(
     "deadletter.v1",
     "source",
@@ -137,10 +137,10 @@ TOPICS: dict[str, Topic] = {
 
 
 def raw(institution: str) -> Topic:
-    """What an institution's own Kafka client writes: each value is a body as for `POST /v1/signals`, no envelope.
+    """Records of an institution's own Kafka client: each value is a body as for `POST /v1/signals`, without an envelope.
 
-    Kept short, for subjects are readable there. Stored uncompressed, so that the broker refuses a batch that is small only while
-    compressed, and any codec of the sender's can be read.
+    Retention is short, because subjects are readable there. Stored uncompressed, so that the broker refuses a batch that is small
+    only while compressed, and any codec of the sender is readable.
     """
     return Topic(
         f"signals.raw.{institution}",
@@ -157,7 +157,7 @@ def raw(institution: str) -> Topic:
 
 
 def receipts(institution: str) -> Topic:
-    """A fact for each raw record, in the partition of the same number: accepted, or refused and why."""
+    """A fact for each raw record in the partition of the same number: accepted, or refused with the reason."""
     return Topic(
         f"signals.receipts.{institution}",
         "the signal's reference",
@@ -172,5 +172,5 @@ def receipts(institution: str) -> Topic:
 
 
 def all_topics(institutions: Iterable[str] = ()) -> list[Topic]:
-    """The table, and the two topics of each institution that writes with its own Kafka client."""
+    """The table, and the two topics of each institution with its own Kafka client."""
     return [*TOPICS.values(), *(topic for institution in institutions for topic in (raw(institution), receipts(institution)))]

@@ -51,21 +51,22 @@ if TYPE_CHECKING:
     from stream_processors.agents.webhook import Webhook
 
 AGENTS = {"assess": "Assess", "timekeeper": "Timekeeper", "deliver": "Deliver", "project": "Project"}
-"""The classes, in the modules of their names. A process imports what its own agent needs: each start costs CPU that the others of
-a machine wait for."""
+"""The classes, in modules of the same names. A process imports only its own agent, because each start costs CPU that the other
+processes of a machine wait for."""
 NAMES = ("intake", "track", "webhook", "oversee", *AGENTS)
 MOST_POLLED = {"track": 1000}
-"""A poll of track holds a whole case a record, and what it is after: with more of them the process needs over 250 MiB."""
+"""Records per poll of track. Each loads a whole case before and after its change; more of them need over 250 MiB."""
 PACE_S = {"timekeeper": 0.15, "deliver": 0.03, "assess": 0.01, "track": 0.003, "project": 0.01}
-"""A pause before a poll is over, in which the next one gathers: at 200 signals/s on two cores many small polls make each other
-wait (docs/operating/benchmarks.md, latency)."""
+"""A pause before a poll ends, in which records for the next one gather: at 200 signals/s on two cores many small polls block each
+other (docs/operating/benchmarks.md, latency)."""
 CHECK_EVERY_S = 1.0
 ASSIGN_TIMEOUT_S = {"webhook": 900.0}
-"""Faust forgets an assignment that takes longer than its request time-out, and then consumes nothing. Better to end before. The
-stage that has its state in memory finds it again there: of a month's notices, when Redis was lost or an endpoint is paused."""
+"""Faust forgets an assignment that takes longer than its request time-out, and then consumes nothing. The worker ends before
+that. `webhook` keeps its state in memory and may have to replay a month of notices on assignment, when Redis was lost or an
+endpoint is paused."""
 EXIT_UNEXPECTED = 70
 GC_THRESHOLD = (50_000, 20, 100)
-"""A poll makes some 100,000 objects without cycles; Python's default looks through them again and again."""
+"""A poll creates some 100,000 objects without cycles, which the default threshold of Python would scan again and again."""
 
 logger = logging.getLogger("liandong")
 
@@ -193,10 +194,10 @@ async def look_at_policy(agent: Agent | Beside, policies: PolicyFile) -> None:
         policy = policies.changed()
     except PolicyError as error:
         METRICS.policy_reload_failed.labels(stage).inc()
-        logger.error("%s goes on with policy %s, the changed one is not taken: %s", stage, agent.policy.label, error)
+        logger.error("changed policy file is not valid, %s keeps policy %s: %s", stage, agent.policy.label, error)
         return
     if policy is not None:
-        logger.info("%s decides by policy %s from now on, before by %s", stage, policy.label, agent.policy.label)
+        logger.info("%s now uses policy %s, before %s", stage, policy.label, agent.policy.label)
         await agent.take_policy(policy)
 
 
@@ -231,8 +232,8 @@ def check_went_on(stage: str, rewound: Mapping[tuple[str, int], tuple[int, int]]
     """DamagedLog when the broker gave earlier records than those that come next."""
     for (topic, partition), (expected, came) in rewound.items():
         raise DamagedLog(
-            f"{topic}/{partition}: {stage} reads on from offset {expected}, and the broker began again with {came}: it lost "
-            f"records that it had acknowledged; {CURE}"
+            f"{topic}/{partition}: {stage} continues from offset {expected}, but the broker sent {came}: it lost "
+            f"acknowledged records; {CURE}"
         )
 
 
@@ -269,7 +270,7 @@ async def _open_once(settings: Settings, stage: str, policy: Policy, waiting: Wa
             with contextlib.suppress(Exception):
                 await close()
         raise
-    logger.info("%s: %d facts restored in %.1f s", stage, restored.folded, time.perf_counter() - began)
+    logger.info("%s: restored %d facts in %.1f s", stage, restored.folded, time.perf_counter() - began)
     return agent
 
 
@@ -321,7 +322,7 @@ def _webhook(settings: Settings, log: KafkaLog, store: RedisStore, policy: Polic
 
     hooks = load_hooks(settings.webhooks_file)
     if loosened := hooks.loosened():
-        logger.warning("WEBHOOKS ARE NOT GUARDED AS SHIPPED: %s may be called, by %s", loosened, settings.webhooks_file)
+        logger.warning("WEBHOOK ADDRESS CHECKS ARE RELAXED: %s may be called, by %s", loosened, settings.webhooks_file)
     posts = Poster(hooks, context=trust(settings.webhooks_cafile), resolve=SystemResolver())
     return Webhook(log, store, policy, sealer, logger.info, posts=posts, hooks=hooks)
 
@@ -351,7 +352,7 @@ def main() -> None:
     try:
         settings = Settings()
         if stage == "intake" and not settings.raw_institutions:
-            sys.exit("LIANDONG_RAW_INSTITUTIONS names nobody: there is nothing for intake to read")
+            sys.exit("LIANDONG_RAW_INSTITUTIONS is empty, so intake has nothing to read")
         run(settings, stage)
     except BaseException as error:
         if isinstance(error, SystemExit):

@@ -22,7 +22,7 @@ BATCH_PATH = "/v1/signals/batch"
 NDJSON = "application/x-ndjson"
 _TOO_MUCH = ("too-many-lines", "body-too-large")
 _NOT_TAKEN = ("in-flight", "overloaded", "keys-unavailable", *_TOO_MUCH)
-"""Problems of which the gateway's own page says that this attempt put nothing into the log."""
+"""Problems after which the log contains nothing of this attempt, according to docs/reference/errors.md."""
 _SPLIT = "too large for one request"
 _GZIP_FROM_BYTES = 1024
 
@@ -73,7 +73,7 @@ def send_all(
             size = max(1, len(now) // 2)
         elif again:
             tries = 1 if outcomes.answers else tries + 1
-            yield patience.wait(tries, outcomes.why, outcomes.wait_s, f"{len(again)} signals again")
+            yield patience.wait(tries, outcomes.why, outcomes.wait_s, f"retrying {len(again)} signals")
     return [answers[index] for index in range(len(lines))]
 
 
@@ -99,11 +99,11 @@ def _read_outcomes(reply: Reply, indexes: Sequence[int]) -> _Outcomes:
             if text.strip():
                 last_position = _read_line(outcomes, from_json(text), indexes)
     except (ValueError, KeyError, TypeError) as error:
-        outcomes.why = outcomes.why or f"the answer broke off ({type(error).__name__})"
+        outcomes.why = outcomes.why or f"the response broke off ({type(error).__name__})"
     answered = {*outcomes.answers, *outcomes.unknown, *outcomes.not_taken}
     silent = [index for index in indexes if index not in answered]
     if silent:
-        outcomes.why = outcomes.why or f"no answer for {len(silent)} lines (the last one answered was {last_position + 1})"
+        outcomes.why = outcomes.why or (f"no response for {len(silent)} lines (the last answered line was {last_position + 1})")
         outcomes.unknown += silent
     return outcomes
 

@@ -90,7 +90,7 @@ class _Measured(Told):
 def measure(signal_id: str, body: Mapping[str, Any], patience: Patience) -> Steps[list[Measure]]:
     """The measure in each case of the signal. Its `reference` is what makes it count once."""
     if not body.get("reference"):
-        raise ValueError("a measure needs a `reference` of your own: by it a retry counts once, after a crash of yours too")
+        raise ValueError("a measure requires a `reference` of your own, so that a retry counts once even after a crash of yours")
     measured = yield from _post_body(_Measured, f"/v1/signals/{_quote_id(signal_id)}/measures", body, None, patience)
     return list(measured.measures)
 
@@ -124,7 +124,7 @@ def _post_body(model: type[Model], path: str, body: Mapping[str, Any], key: str 
         if reply.status != 202:
             return model_of(model, reply)
         tries += 1
-        yield patience.wait(tries, "it is in the log and not decided yet", retry_after_s(reply.headers.get("retry-after")))
+        yield patience.wait(tries, "the action is not decided yet", retry_after_s(reply.headers.get("retry-after")))
 
 
 def _quote_id(text: str) -> str:

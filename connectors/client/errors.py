@@ -26,7 +26,7 @@ class StillPending(ClientError):
     """Not assessed within the time; `last` is the newest word, None when there was none. The signal is safe in the log."""
 
     def __init__(self, signal_id: str, timeout_s: float, last: Outcome | None) -> None:
-        super().__init__(f"{signal_id} is not assessed after {timeout_s:g} s")
+        super().__init__(f"{signal_id} was not assessed within {timeout_s:g} s")
         self.last = last
 
 

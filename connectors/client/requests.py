@@ -44,7 +44,7 @@ def send_many(signals: Sequence[Mapping[str, Any]], patience: Patience) -> Steps
 def retract(reference: str, reason: str, patience: Patience) -> Steps[Receipt]:
     """The receipt of a retraction by the signal's reference."""
     if not reference or not reason:
-        raise ValueError("a retraction needs the signal's `reference` and a `reason`")
+        raise ValueError("a retraction requires the `reference` of the signal and a `reason`")
     body = to_json({"reference": reference, "reason": reason})
     request = Request("POST", "/v1/retractions", {"content-type": "application/json"}, body)
     return (yield from _receive_receipt(request, patience))
@@ -98,7 +98,7 @@ def _limit_waits(end: float, steps: Steps[Result], now: Callable[[], float]) -> 
 
 def _require_reference(signal: Mapping[str, Any]) -> None:
     if not signal.get("reference"):
-        raise ValueError("a signal needs a `reference` of your own: by it a retry counts once, after a crash of yours too")
+        raise ValueError("a signal requires a `reference` of your own, so that a retry counts once even after a crash of yours")
 
 
 def model_of(model: type[Model], reply: Reply) -> Model:
@@ -106,4 +106,4 @@ def model_of(model: type[Model], reply: Reply) -> Model:
     try:
         return model.model_validate_json(reply.body)
     except ValidationError as error:
-        raise ClientError(f"{reply.status}, but the answer is not a gateway's: {error.error_count()} faults") from None
+        raise ClientError(f"{reply.status}, but the response is not a gateway's: {error.error_count()} faults") from None

@@ -57,7 +57,7 @@ class Patience:
     def wait(self, tries: int, why: str, asked_s: float | None, what: str = "again") -> Wait:
         """The wait after the `tries`-th failure. Unavailable when it was one too many."""
         if self.give_up_after is not None and tries > self.give_up_after:
-            raise Unavailable(f"given up after {tries - 1} tries: {why}")
+            raise Unavailable(f"gave up after {tries - 1} tries: {why}")
         seconds = self.backoff.wait_s(tries, asked_s)
         self.told(f"{why}; {what} in {seconds:.1f} s")
         return Wait(seconds)

@@ -56,7 +56,7 @@ class Amount(TypedDict):
 
 
 class App(TypedDict):
-    """An app: its package, the name that people see, where it is loaded from (a suspect too)."""
+    """An app: its package, its visible name, its download address (a suspect, too)."""
 
     at: NotRequired[str | datetime | None]
     type: Literal["app"]
@@ -66,7 +66,7 @@ class App(TypedDict):
 
 
 class End(TypedDict):
-    """One end of an event. Without a `role` it has the one that `indicators` give the same thing, else its part's usual one."""
+    """One end of an event. Its default `role` is that of the same thing in `indicators`, else that of its part."""
 
     kind: IndicatorKind
     value: str
@@ -82,7 +82,7 @@ class Indicator(TypedDict):
 
 
 class Message(TypedDict):
-    """A text message or a chat message, or `count` alike ones. Its `urls` are suspects."""
+    """A text message or chat message, or `count` similar ones. Its `urls` are suspects."""
 
     at: NotRequired[str | datetime | None]
     type: Literal["message"]
@@ -93,7 +93,7 @@ class Message(TypedDict):
 
 
 class PhoneCall(TypedDict):
-    """The caller is the suspect unless a `role` says otherwise."""
+    """A phone call. By default the caller is the suspect; a `role` overrides this."""
 
     at: NotRequired[str | datetime | None]
     type: Literal["call"]
@@ -103,7 +103,7 @@ class PhoneCall(TypedDict):
 
 
 class Site(TypedDict):
-    """A web site, by its address or its domain. `registered_at`: when the domain was registered, given as evidence."""
+    """A web site by its address or its domain. `registered_at`: registration of the domain, given as evidence."""
 
     at: NotRequired[str | datetime | None]
     type: Literal["site"]
@@ -113,7 +113,7 @@ class Site(TypedDict):
 
 
 class Transfer(TypedDict):
-    """Money from one to another. The payee is the suspect and the payer the victim unless a `role` says otherwise."""
+    """A transfer of money. By default the payee is the suspect and the payer the victim; a `role` overrides this."""
 
     at: NotRequired[str | datetime | None]
     type: Literal["transfer"]
@@ -126,13 +126,12 @@ class Transfer(TypedDict):
 class Signal(TypedDict):
     """The body of `POST /v1/signals` and of one line of a batch.
 
-    `reference` is the sender's own name of the signal (or the `Idempotency-Key` header); `occurred_at` is when the event
-    happened, with offset; `region` is where the case belongs (GB/T 2260). At least one indicator or part of the event is a
-    suspect's. `amount` is what is at stake (without it, what the transfer moved), `loss` what the victim has lost already.
-    `detected_at` is when the sender noticed; it may be before `occurred_at`, for a payment may be noticed while it is pending.
-    No time lies more than 31 days ahead.
-    `derived_from` names the signal of somebody else that this one echoes: an echo counts once.
-    A `version` above 1 corrects the versions before it: the whole corrected body, under the same reference.
+    `reference` is the sender's own name of the signal (or the `Idempotency-Key` header); `occurred_at` is the time of the event,
+    with offset; `region` is the region of the case (GB/T 2260). At least one indicator or part of the event is a suspect.
+    `amount` is the amount at stake (default: the amount of the transfer), `loss` the amount already lost. `detected_at` is when
+    the sender noticed; it may precede `occurred_at`, because a payment may be noticed while it is pending. No time is more than
+    31 days ahead. `derived_from` names the signal of another sender that this one repeats; it counts once. A `version` above 1
+    corrects earlier versions: the whole corrected body under the same reference.
     """
 
     reference: str

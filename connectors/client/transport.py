@@ -92,7 +92,7 @@ def _build_headers(request: Request, token: str) -> dict[str, str]:
 def _describe_break(error: httpx.RequestError, status: int, headers: Mapping[str, str], parts: list[bytes]) -> Reply:
     name = type(error).__name__
     if isinstance(error, _NEVER_CAN_BE):  # its own words may repeat the token
-        raise ClientError(f"the request cannot be sent ({name}): look at the address and the token") from None
+        raise ClientError(f"the request cannot be sent ({name}); check the URL and the token") from None
     if isinstance(error, _NEVER_SENT):
         return Reply(0, broke=f"the gateway cannot be reached ({name})", reached=False)
-    return Reply(status, headers, b"".join(parts), f"the answer broke off ({name})")
+    return Reply(status, headers, b"".join(parts), f"the response broke off ({name})")

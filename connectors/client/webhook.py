@@ -46,7 +46,7 @@ def verify_webhook(
     """The message. `secrets`: yours, both while one is being replaced; `headers` with names in any case; `body` the bytes as they
     came; `now` in Unix seconds. BadWebhook says what is wrong."""
     if not 0 <= tolerance_s < float("inf"):
-        raise ValueError("tolerance_s is a finite number of seconds, 0 or more")
+        raise ValueError("tolerance_s must be a finite number of seconds, 0 or more")
     lowered = {name.lower(): value for name, value in headers.items()}
     name, at = lowered.get("webhook-id", ""), lowered.get("webhook-timestamp", "")
     if not name or not (at.isascii() and at.isdigit() and len(at) <= 12):
@@ -61,7 +61,7 @@ def verify_webhook(
         for signature in signatures:
             good |= hmac.compare_digest(right, signature)
     if not good:
-        raise BadWebhook("no signature is of a known secret")
+        raise BadWebhook("no signature matches a known secret")
     return _read_message(name, body)
 
 
@@ -69,7 +69,7 @@ def _decode_secret(secret: str) -> bytes:
     try:
         return b64decode(secret.removeprefix(_PREFIX).encode("ascii"), validate=True)
     except ValueError:
-        raise ValueError(f"a secret is {_PREFIX} and base64, as the gateway told it") from None
+        raise ValueError(f"a secret must be {_PREFIX} and base64, as the gateway returned it") from None
 
 
 def _read_message(name: str, body: bytes) -> Webhook:
@@ -77,4 +77,4 @@ def _read_message(name: str, body: bytes) -> Webhook:
         message = json.loads(body)
         return Webhook(name, str(message["type"]), dict(message["data"]))
     except (ValueError, KeyError, TypeError, RecursionError):
-        raise BadWebhook("the message is signed, but not as this version knows it") from None
+        raise BadWebhook("the message is signed, but this version does not support its form") from None

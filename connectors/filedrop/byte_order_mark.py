@@ -35,5 +35,5 @@ def check_mark(head: bytes, encoding: str, file: str) -> None:
             continue
         if mark == own_mark(encoding):
             return
-        remedy = f"write `encoding: {right}`" if right else "save the file as UTF-8 and write `encoding: utf-8-sig`"
-        raise MappingError(f"{file}: the file begins with the byte order mark of {name}, the mapping says {encoding}; {remedy}")
+        remedy = f"set `encoding: {right}`" if right else "save the file as UTF-8 and set `encoding: utf-8-sig`"
+        raise MappingError(f"{file}: the file has the byte order mark of {name}, but the mapping sets {encoding}; {remedy}")

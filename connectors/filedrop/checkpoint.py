@@ -35,7 +35,7 @@ class FileCursor:
         except FileNotFoundError:
             return Progress(START)
         except (orjson.JSONDecodeError, KeyError, TypeError) as error:
-            raise CursorError(f"{self._path} is no cursor; move it away, nothing counts twice") from error
+            raise CursorError(f"{self._path} is not a cursor file; move it away and run again, nothing counts twice") from error
 
     def save(self, progress: Progress) -> None:
         beside = self._path.with_name(self._path.name + ".new")
@@ -96,7 +96,7 @@ def alone(path: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise CursorError(f"another process feeds this file now ({path} is locked)") from error
+            raise CursorError(f"another process is feeding this file ({path} is locked)") from error
         yield
 
 

@@ -19,24 +19,26 @@ def register(app: typer.Typer) -> None:
 
 
 def command(
-    path: Annotated[Path, typer.Argument(exists=True, help="A file, or a folder.")],
+    path: Annotated[Path, typer.Argument(exists=True, help="File or folder to send.")],
     mapping: Annotated[
-        Path, typer.Option("--mapping", "-m", exists=True, dir_okay=False, help="The mapping file (docs/guide/connectors.md).")
+        Path, typer.Option("--mapping", "-m", exists=True, dir_okay=False, help="Mapping file (docs/guide/connectors.md).")
     ],
-    institution: Annotated[str, typer.Option("--institution", "-i", help="Names the cursor and reject files.")],
-    watch: Annotated[bool, typer.Option("--watch", "-w", help="Go on while files grow and come; Ctrl-C ends.")] = False,
-    check: Annotated[bool, typer.Option("--check", help="Send nothing: say what is wrong with the rows.")] = False,
-    url: Annotated[str, typer.Option(envvar="LIANDONG_URL", help="The gateway.")] = DEFAULT_URL,
+    institution: Annotated[
+        str, typer.Option("--institution", "-i", help="Institution id, for the names of cursors and rejects.")
+    ],
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Send files as they grow and arrive. Stop: Ctrl-C.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Report invalid rows without sending anything.")] = False,
+    url: Annotated[str, typer.Option(envvar="LIANDONG_URL", help="URL of the gateway.")] = DEFAULT_URL,
     token_file: Annotated[
-        Path | None, typer.Option(help="A file with the bearer token, read for each request. Else LIANDONG_TOKEN.")
+        Path | None, typer.Option(help="File with the bearer token, read before each request. Default: LIANDONG_TOKEN.")
     ] = None,
     state: Annotated[
-        Path | None, typer.Option(help="Folder of cursors and rejects; default `.liandong` beside the file.")
+        Path | None, typer.Option(help="Folder of cursors and rejects. Default: `.liandong` beside the file.")
     ] = None,
     settle: Annotated[
-        float, typer.Option(min=0, max=86_400, help="Seconds without a change after which a last row needs no line end.")
+        float, typer.Option(min=0, max=86_400, help="Seconds without a change until a last row without a line end is sent.")
     ] = 2.0,
-    batch: Annotated[int, typer.Option(min=1, max=5000, help="Rows a request.")] = 500,
+    batch: Annotated[int, typer.Option(min=1, max=5000, help="Rows per request.")] = 500,
 ) -> None:
     """Send the rows of CSV or NDJSON files as signals. A kill at any moment loses nothing and counts nothing twice."""
     if check:
@@ -50,5 +52,5 @@ def _find_token(file: Path | None) -> Callable[[], str]:
         return lambda: file.read_text("utf-8").strip()
     token = os.environ.get("LIANDONG_TOKEN", "").strip()
     if not token:
-        raise typer.BadParameter("give --token-file or set LIANDONG_TOKEN (local use: `liandong token bank-001`)")
+        raise typer.BadParameter("pass --token-file or set LIANDONG_TOKEN (local use: `liandong token bank-001`)")
     return lambda: token

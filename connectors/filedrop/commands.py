@@ -103,13 +103,13 @@ def _print_error(console: Console, error: Exception) -> int:
 
 
 def _say_totals(console: Console, totals: Totals, advised: int) -> None:
-    again = f" ({totals.replayed:,} of them were known already)" if totals.replayed else ""
+    again = f" ({totals.replayed:,} of them already known)" if totals.replayed else ""
     odd = _with_advisories(advised)
     console.print(f"[green]{totals.accepted:,} accepted[/]{again}, {totals.rejected:,} rejected{odd}", highlight=False)
     if totals.rejected:
-        console.print("see the .rejects.ndjson beside the cursor for each row and its reason", highlight=False)
+        console.print("the .rejects.ndjson file beside the cursor lists each row and its reason", highlight=False)
     if advised:
-        console.print("see the .advisories.ndjson beside the cursor for accepted rows that look odd", highlight=False)
+        console.print("the .advisories.ndjson file beside the cursor lists accepted rows with advisories", highlight=False)
 
 
 def _check_rows(path: Path, mapping: MappingFile, console: Console) -> int:
@@ -125,7 +125,7 @@ def _check_rows(path: Path, mapping: MappingFile, console: Console) -> int:
                 _print_row(console, file, item, fault)
             for advisory in advisories if odd <= _FAULTS_SHOWN else ():
                 _print_row(console, file, item, f"advisory {advisory.code} at {advisory.pointer}: {advisory.detail}")
-    console.print(f"{good:,} rows would be sent, {bad:,} rejected{_with_advisories(odd)}", highlight=False)
+    console.print(f"{good:,} rows would be sent, {bad:,} would be rejected{_with_advisories(odd)}", highlight=False)
     return 1 if bad else 0
 
 

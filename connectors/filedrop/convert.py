@@ -56,7 +56,7 @@ def converter(mapping: MappingFile, file_name: str) -> Callable[[Cells, int, str
 
 
 _MORE = ("amount", "narrative", "typology", "stage", "loss", "detected_at", "derived_from", "version")
-"""What a signal may have, besides its event."""
+"""Members of a signal, besides its event."""
 
 
 def _read_part(part: Any, cells: Cells, zone: str) -> Any:
@@ -84,14 +84,14 @@ def _read_event(event: EventMap, cells: Cells, zone: str) -> dict[str, Any] | No
         if (part := getattr(event, name)) is not None and (value := _read_part(part, cells, zone)) is not None:
             fields[name] = value
     if event.type == "transfer" and "amount" not in fields:
-        raise RowFault(f"{event.amount.column}: empty, and a transfer has an amount")
+        raise RowFault(f"{event.amount.column}: empty, but a transfer requires an amount")
     return fields
 
 
 def _read_whole_number(cell: Whole, cells: Cells) -> int | None:
     text = text_of(cells, cell.column, optional=True)
     if text and not (text.isascii() and text.isdigit() and len(text) < 16):
-        raise RowFault(f"{cell.column}: {text[:40]!r} is no whole number")
+        raise RowFault(f"{cell.column}: {text[:40]!r} is not a whole number")
     return int(text) if text else None
 
 
@@ -101,9 +101,9 @@ def text_of(cells: Cells, column: str, *, optional: bool = False) -> str:
     if value is None or value == "":
         if optional:
             return ""
-        raise RowFault(f"{column}: empty" if column in cells else f"{column}: there is no such column or member")
+        raise RowFault(f"{column}: empty" if column in cells else f"{column}: no such column or member")
     if isinstance(value, (bool, list, dict)):
-        raise RowFault(f"{column}: a text or a number is expected")
+        raise RowFault(f"{column}: expected a text or a number")
     text = str(value).strip()
     if not text and not optional:
         raise RowFault(f"{column}: empty")
@@ -121,7 +121,7 @@ def _look_up_column(cells: Cells, column: str) -> Any:
     if column not in cells:
         return inner
     if inner is not None:
-        raise RowFault(f"{column}: stands twice, as one member and as a path into objects")
+        raise RowFault(f"{column}: occurs twice, as one member and as a path into objects")
     return value
 
 
@@ -132,7 +132,7 @@ def _read_value(cell: Cell, cells: Cells) -> str | None:
     if cell.translate is not None:
         translated = cell.translate.get(text, cell.otherwise)
         if translated is None and not (cell.optional and not text):
-            raise RowFault(f"{cell.column}: {text[:40]!r} is not in the mapping's table")
+            raise RowFault(f"{cell.column}: {text[:40]!r} is not in the table of the mapping")
         return translated
     return text or cell.otherwise
 
@@ -155,7 +155,7 @@ def _read_moment(cell: Time, cells: Cells, zone: str) -> str:
             moment = read_form(text, cell.format)
     except (ValueError, OverflowError) as error:
         reason = f" ({error})" if isinstance(error, TimeFault) else ""
-        raise RowFault(f"{cell.column}: {text[:40]!r} is no time of the form {cell.format}{reason}") from error
+        raise RowFault(f"{cell.column}: {text[:40]!r} is not a time of the form {cell.format}{reason}") from error
     if moment.tzinfo is None:
         moment = _add_zone(moment, ZoneInfo(cell.timezone or zone), cell)
     return moment.isoformat()
@@ -178,9 +178,9 @@ def _read_amount(cell: Money, cells: Cells) -> dict[str, Any] | None:
         currency = _read_currency(cell.currency_column, text_of(cells, cell.currency_column))
     value = number if isinstance(number := _look_up_column(cells, cell.column), Decimal) else read_amount(text, cell.decimal)
     if value is None:
-        raise RowFault(f"{cell.column}: {text[:40]!r} is no amount{_how_to_write(text, cell.decimal)}")
+        raise RowFault(f"{cell.column}: {text[:40]!r} is not an amount{_how_to_write(text, cell.decimal)}")
     if not value.is_finite() or value < 0 or abs(value) >= Decimal(10) ** 16:
-        raise RowFault(f"{cell.column}: {text[:40]!r} is no amount (0 or more, below 10^15 minor units)")
+        raise RowFault(f"{cell.column}: {text[:40]!r} is not an amount (0 or more, below 10^15 minor units)")
     minor = value.scaleb(CURRENCIES[currency]) if cell.unit == "major" else value
     if minor != minor.to_integral_value():
         raise RowFault(f"{cell.column}: {text[:40]!r} has more decimals than {currency}")
@@ -192,14 +192,14 @@ def _how_to_write(text: str, decimal_sign: str) -> str:
     group = "," if decimal_sign == "." else "."
     if not any(sign in text for sign in f"{group} '"):
         return ""
-    return f"; signs between digits separate groups of three, as in 12{group}000{decimal_sign}50"
+    return f"; separators must be between groups of three digits, as in 12{group}000{decimal_sign}50"
 
 
 def _read_currency(column: str, text: str) -> str:
     try:
         return read_written(text)
     except ValueError as error:
-        raise RowFault(f"{column}: {text[:40]!r} is no currency (ISO 4217, for example CNY)") from error
+        raise RowFault(f"{column}: {text[:40]!r} is not a currency (ISO 4217, for example CNY)") from error
 
 
 def _read_indicators(cell: IndicatorCell, cells: Cells) -> list[dict[str, str]]:

@@ -68,7 +68,7 @@ class Record:
                 return self._finish_record()
             if not content.startswith(dialect.delimiter, at):
                 place = f"text after the closing quote of value {len(self.values)}"
-                return self._mark_faulty(f"not valid CSV: {place}; write a quote inside twice")
+                return self._mark_faulty(f"not valid CSV: {place}; double a quote inside of a quoted value")
             at += 1
 
     def count_values(self) -> int:
@@ -78,13 +78,13 @@ class Record:
 
     def _finish_record(self) -> State:
         if self._width is not None and len(self.values) != self._width:
-            return self._mark_faulty(f"the row has {len(self.values)} values, the header {self._width}")
+            return self._mark_faulty(f"the row has {len(self.values)} values, but the header has {self._width}")
         return State.COMPLETE
 
     def _has_room(self) -> State:
         """A record that has too many values already is not read on: it cannot become a row."""
         if self._width is not None and len(self.values) >= self._width:
-            return self._mark_faulty(f"the row has more than {len(self.values)} values, the header {self._width}")
+            return self._mark_faulty(f"the row has more than {len(self.values)} values, but the header has {self._width}")
         return State.OPEN
 
     def _mark_faulty(self, fault: str) -> State:

@@ -48,7 +48,7 @@ class Cell(_Part):
     @model_validator(mode="after")
     def _check_source(self) -> Cell:
         if (self.column is None) == (self.constant is None):
-            raise ValueError("give either a column or a constant")
+            raise ValueError("set either a column or a constant")
         return self
 
 
@@ -77,7 +77,7 @@ class Time(_Part):
         if self.timezone is not None:
             _known_zone(self.timezone)
         if "%I" in self.format and "%p" not in self.format:
-            raise ValueError("%I is an hour of twelve: add %p, or write %H")
+            raise ValueError("%I is an hour of the 12-hour clock; add %p, or use %H")
         return self
 
 
@@ -182,7 +182,7 @@ class AppMap(_EventMap):
 
 
 EventMap = Annotated[TransferMap | CallMap | MessageMap | SiteMap | AppMap, Field(discriminator="type")]
-"""Which columns are which part of the event (docs/reference/indicators.md)."""
+"""Columns of the parts of the event (docs/reference/indicators.md)."""
 
 
 class ReferenceCell(_Part):
@@ -195,7 +195,7 @@ class ReferenceCell(_Part):
     @model_validator(mode="after")
     def _check_source(self) -> ReferenceCell:
         if (self.column is None) == (self.compose is None):
-            raise ValueError("give either a column or `compose: row`")
+            raise ValueError("set either a column or `compose: row`")
         return self
 
 
@@ -203,7 +203,7 @@ def _known_encoding(name: str) -> str:
     try:
         codec_name = codecs.lookup(name).name
     except LookupError as error:
-        raise ValueError(f"there is no encoding {name!r}") from error
+        raise ValueError(f"unknown encoding {name!r}") from error
     if codec_name not in _SAFE:
         raise ValueError(f"{name} cannot be read line by line; convert the file to UTF-8 or GB 18030")
     return codec_name
@@ -213,7 +213,7 @@ def _known_zone(name: str) -> str:
     try:
         ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError) as error:
-        raise ValueError(f"there is no time zone {name!r}") from error
+        raise ValueError(f"unknown time zone {name!r}") from error
     return name
 
 
@@ -245,15 +245,15 @@ class MappingFile(_Part):
     @model_validator(mode="after")
     def _check_settings(self) -> MappingFile:
         if self.delimiter == self.quote or {self.delimiter, self.quote} & {"\n", "\r"}:
-            raise ValueError("delimiter and quote must differ and cannot be line ends")
+            raise ValueError("delimiter and quote must differ and must not be line ends")
         if self.quote.isspace():
-            raise ValueError("the quote cannot be a blank")
+            raise ValueError("the quote must not be a blank")
         if twice := repeated_names([name.strip() for name in self.columns or ()]):
-            raise ValueError(f"columns: {', '.join(twice)} twice; each column needs a name of its own")
+            raise ValueError(f"columns: {', '.join(twice)} occurs twice; each column requires a unique name")
         if self.event is None and not any(indicator.role == "suspect" for indicator in self.indicators):
-            raise ValueError("indicators: at least one must have the role suspect, unless there is an event")
+            raise ValueError("indicators: at least one must have the role suspect, unless the mapping has an event")
         if self.occurred_at.optional:
-            raise ValueError("occurred_at: every signal has it, it cannot be optional")
+            raise ValueError("occurred_at: every signal requires it, so it cannot be optional")
         if self.region.constant is not None:
             _valid_region(self.region.constant)
         for value in (self.region.translate or {}).values():
@@ -298,7 +298,7 @@ def _valid_region(code: str) -> None:
     try:
         _REGION.validate_python(code)
     except ValidationError as error:
-        raise ValueError(f"{code} is no GB/T 2260 code of six digits (write it in quotes)") from error
+        raise ValueError(f"{code} is not a GB/T 2260 code of six digits (write it in quotes)") from error
 
 
 class _UniqueKeys(yaml.SafeLoader):
@@ -307,7 +307,7 @@ class _UniqueKeys(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge"]
         if twice := repeated_names(keys):
-            raise yaml.constructor.ConstructorError(None, None, f"{', '.join(twice)} stands twice", node.start_mark)
+            raise yaml.constructor.ConstructorError(None, None, f"{', '.join(twice)} occurs twice", node.start_mark)
         return super().construct_mapping(node, deep)
 
 

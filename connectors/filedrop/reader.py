@@ -70,7 +70,7 @@ def _read_row(
 ) -> RawRow | None:
     """The row that begins with a line; None when it is not whole yet."""
     if line.is_too_long:
-        return _build_faulty(line, decoder, f"the row is longer than {MAX_ROW_BYTES} bytes")
+        return _build_faulty(line, decoder, f"the row exceeds {MAX_ROW_BYTES} bytes")
     if decoder.is_blank(line):
         return RawRow(line.start, line.end, line.raw, "", is_blank=True)
     try:
@@ -125,15 +125,15 @@ def _complete_record(
         try:
             texts.append(decoder.text(line.raw, line.start))
         except UnicodeDecodeError:
-            return f"a quoted cell goes on over a line that is not {decoder.encoding}"
+            return f"a quoted cell continues over a line that is not {decoder.encoding}"
         state = record.add(texts[-1])
     return record.fault
 
 
 def _describe_swallowed(number: int, count: int) -> str:
     return (
-        f"a quoted cell goes on over {count} lines, and line {number} of them looks like a row of its own;"
-        " a quote was opened and not closed, or the cell's text needs no line end there"
+        f"a quoted cell continues over {count} lines, and line {number} of them looks like a row of its own; close "
+        "the quote, or remove the line end from the cell"
     )
 
 
@@ -185,7 +185,7 @@ class Decoder:
 
 
 def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not valid JSON")
 
 
 def _build_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -193,7 +193,7 @@ def _build_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(members) != len(pairs):
         counts = Counter(name for name, _ in pairs)
         twice = next(name for name, count in counts.items() if count > 1)
-        raise _Twice(f"the member {twice[:40]!r} stands twice in one object; each may stand once")
+        raise _Twice(f"the member {twice[:40]!r} occurs twice in one object")
     return members
 
 
@@ -209,9 +209,9 @@ def _read_object(text: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise ValueError(f"not valid JSON: {error}") from error
     if not isinstance(members, dict):
-        raise ValueError("the line is no JSON object")
+        raise ValueError("the line is not a JSON object")
     if "\\ud" in text.lower() and not _is_unicode(members):
-        raise ValueError("not valid JSON: half a character (an unpaired surrogate)")
+        raise ValueError("not valid JSON: unpaired surrogate")
     return members
 
 

@@ -76,7 +76,7 @@ class FileSource:
         """The rows after a position. MappingError when the header lacks a column that the mapping names."""
         stat = self._path.stat()
         if after and not self._is_same(after, stat):
-            self._report(f"{self.name}: another file than before, reading it from its start")
+            self._report(f"{self.name}: the file was replaced; reading it from its start")
             after = {}
         header = self._read_header(stat)
         if header is None:
@@ -146,9 +146,9 @@ class FileSource:
             raise MappingError(f"{self._path}: the header cannot be read: {row.fault}")
         columns = [name.strip() for name in row.values]
         if missing := [name for name in self._mapping.needed() if name not in columns]:
-            raise MappingError(f"{self._path}: no column {', '.join(missing)}; there are: {', '.join(columns)}")
+            raise MappingError(f"{self._path}: no column {', '.join(missing)}; the file has: {', '.join(columns)}")
         if twice := repeated_names(columns):
-            raise MappingError(f"{self._path}: the header names {', '.join(twice)} twice; each column needs a name of its own")
+            raise MappingError(f"{self._path}: the header contains {', '.join(twice)} twice; each column requires a unique name")
         return columns, row.end
 
     def _is_same(self, after: Position, stat: os.stat_result) -> bool:
@@ -172,8 +172,8 @@ class FileSource:
 def _mark_grown(item: Item) -> Item:
     """The row as it is now. Its first part is in the log already, so the whole of it is a person's to look at."""
     fault = (
-        "the row was sent when it had no line end and nobody had written for a while; then it grew."
-        " Its first part was sent; this is the whole row: correct or retract what was sent"
+        "the row had no line end and did not change for a while, so its first part was sent; then it grew to this "
+        "row. Correct or retract the signal that was sent"
     )
     position = {name: value for name, value in item.position.items() if name != "unsent"}
     return Item(position, item.number, item.raw, None, fault)

@@ -58,7 +58,7 @@ def read_form(text: str, form: str) -> datetime:
     runs = _find_runs(form)
     for run, digits in zip(runs, _DIGITS.findall(text), strict=False) if runs else ():
         if run.is_checked and not run.fewest <= len(digits) <= run.most:
-            raise TimeFault(f"{run.fewest} digits in a row, all of them, not {len(digits)}")
+            raise TimeFault(f"exactly {run.fewest} digits expected, not {len(digits)}")
     return moment
 
 

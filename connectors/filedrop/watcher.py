@@ -60,7 +60,7 @@ class FileDrop:
                 if follow or source.is_read(cursor.load().position) or (size == source.size and waits_s == left_s == 0):
                     return totals
                 if left_s > 0:
-                    self.told(f"{path.name}: what is at the end has no line end yet, waiting whether it grows")
+                    self.told(f"{path.name}: the last row has no line end yet; waiting for the rest")
                     await self.sleep(left_s + 0.05)
 
     def count_advised(self, path: Path) -> int:
@@ -83,7 +83,7 @@ class FileDrop:
                         await self.feed(path, follow=True)
                         fed[path] = now
                 except FileNotFoundError:
-                    self.told(f"{path.name}: the file was taken away")
+                    self.told(f"{path.name}: the file was removed")
             await self.sleep(every_s)
 
 

@@ -9,16 +9,16 @@ import typer
 
 def register(app: typer.Typer) -> None:
     """Adds `liandong loop`."""
-    loop = typer.Typer(help="The loop's tables: cases, orders, dissuasion tasks.", no_args_is_help=True)
+    loop = typer.Typer(help="Print the state diagrams of cases, orders and dissuasion tasks.", no_args_is_help=True)
     app.add_typer(loop, name="loop")
 
     @loop.command("diagram")
-    def show(name: Annotated[str, typer.Argument(help="case, order or task; all of them without a name.")] = "") -> None:
+    def show(name: Annotated[str, typer.Argument(help="Diagram to print: case, order or task. Default: all.")] = "") -> None:
         """Mermaid text: paste it where Mermaid is drawn, or into https://mermaid.live."""
         from stream_processors.domain.state_diagrams import PICTURES, diagram
 
         if name and name not in PICTURES:
-            raise typer.BadParameter(f"there is no table {name}; there are {', '.join(PICTURES)}")
+            raise typer.BadParameter(f"unknown diagram {name}; choose one of {', '.join(PICTURES)}")
         for table in (name,) if name else PICTURES:
             typer.echo(f"%% {table}\n{diagram(PICTURES[table]())}")
 

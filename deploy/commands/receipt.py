@@ -15,7 +15,7 @@ def register(app: typer.Typer) -> None:
 
     @app.command("receipt")
     def receipt(
-        text: Annotated[str, typer.Argument(help="the `receipt` of an answer 202, or of a raw topic's receipt")],
+        text: Annotated[str, typer.Argument(help="The `receipt` of a 202 response or of a raw topic.")],
         profile: Annotated[str, typer.Option(envvar="LIANDONG_PROFILE")] = "demo",
     ) -> None:
         """Prints topic, partition, position and generation of a receipt; reads the keys of LIANDONG_KEYS_FILE or the profile."""

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from stream_processors.runtime.settings import Settings
 
 GONE_WITHIN_S = 45.0
-"""A worker that was killed is a member of its group until its session is over."""
+"""A killed worker stays a member of its group until its session expires."""
 SHOWN = 20
 
 
@@ -36,9 +36,9 @@ def register(app: typer.Typer) -> None:
 
 def command(
     profile: ProfileOption = "demo",
-    yes: Annotated[bool, typer.Option("--yes", help="Do it; without it, only show what is lost and what would be done.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Apply the changes. Default: only show the losses and the plan.")] = False,
     state: Annotated[
-        str | None, typer.Option("--state", metavar="STAGE", help="Empty the state of one stage; it is folded anew from the log.")
+        str | None, typer.Option("--state", metavar="STAGE", help="Empty one stage's state; its workers rebuild it from the log.")
     ] = None,
 ) -> None:
     """Find what the broker lost of what it had acknowledged, and let everything go on from what is left."""
@@ -71,13 +71,13 @@ class Report:
 
     def lines(self, *, is_done: bool) -> list[str]:
         if not self.losses:
-            return ["nothing is lost: the log holds all that is known of it"]
+            return ["nothing is lost: the log contains every recorded position"]
         lines = [_describe_loss(loss, is_done) for loss in self.losses]
         lines += _signal_lines(self.signals)
         lines.append(
-            "Records that were acknowledged and lost before anything was made of them are known to nobody. Ask institutions to "
-            "send again what they sent since the times above, and officers to look whether their last steps took effect: nothing "
-            "counts twice."
+            "Acknowledged records that were lost before a stage processed them leave no trace. Ask the "
+            "institutions to send again everything since the times above, and the officers to check that their "
+            "last actions took effect. Nothing counts twice."
         )
         if not is_done:
             lines.append("Nothing was changed. `liandong recover --yes` opens the new generations.")
@@ -86,8 +86,8 @@ class Report:
 
 def _describe_loss(loss: Loss, is_done: bool) -> str:
     since = "its beginning" if loss.last_ms is None else datetime.fromtimestamp(loss.last_ms / 1000, UTC).strftime("%F %T UTC")
-    newer = f", {loss.newer} newer ones stand in their place and count from now on" if loss.newer and is_done else ""
-    newer = newer or (f", {loss.newer} newer ones stand in their place" if loss.newer else "")
+    newer = f", {loss.newer} newer records have their positions and count from now on" if loss.newer and is_done else ""
+    newer = newer or (f", {loss.newer} newer records have their positions" if loss.newer else "")
     does = "opened" if is_done else "would open"
     return (
         f"{loss.topic}/{loss.partition}: {loss.lost} records lost since {since} (positions {loss.agrees_to} to {loss.known - 1}, "
@@ -99,7 +99,9 @@ def _signal_lines(signals: LostSignals) -> list[str]:
     if not signals.by_institution:
         return []
     counts = ", ".join(f"{who} {n}" for who, n in sorted(signals.by_institution.items()))
-    lines = [f"Of the lost signals {signals.by_institution.total()} were assessed before: that stands ({counts}). Among them:"]
+    lines = [
+        f"{signals.by_institution.total()} of the lost signals were assessed before, and this stands ({counts}). Among them:"
+    ]
     lines += [f"  {who} {reference or '?'} {signal_id}" for who, reference, signal_id in signals.names[:SHOWN]]
     return lines
 
@@ -151,9 +153,9 @@ async def _empty_stage(settings: Settings, stage: str, yes: bool) -> list[str]:
 
     stages = all_stages(settings.raw_institutions)
     if stage not in stages:
-        raise LauncherError(f"there is no stage {stage!r}", f"one of {', '.join(stages)}")
+        raise LauncherError(f"unknown stage {stage!r}", f"choose one of {', '.join(stages)}")
     if not yes:
-        return [f"Nothing was changed. With --yes the {stage} state in Redis is emptied; its workers fold it anew from the log."]
+        return [f"Nothing was changed. --yes empties the state of {stage} in Redis, and its workers rebuild it from the log."]
     await check_stopped(settings)
     redis = connect(settings.redis_url)
     try:
@@ -161,7 +163,7 @@ async def _empty_stage(settings: Settings, stage: str, yes: bool) -> list[str]:
         await empty_state(store)
     finally:
         await redis.aclose()
-    return [f"the {stage} state is empty; its workers fold it anew from the log"]
+    return [f"the state of {stage} is empty; its workers rebuild it from the log"]
 
 
 async def check_stopped(settings: Settings, within_s: float = GONE_WITHIN_S) -> None:
@@ -175,7 +177,7 @@ async def check_stopped(settings: Settings, within_s: float = GONE_WITHIN_S) -> 
     try:
         while running := await _list_running(admin):
             if time.monotonic() > deadline:
-                raise LauncherError(f"workers run: {', '.join(running)}", "stop all workers of the stages, and call it again")
+                raise LauncherError(f"workers run: {', '.join(running)}", "stop all workers of the stages, and run it again")
             await asyncio.sleep(1)
     finally:
         await admin.close()

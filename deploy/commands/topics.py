@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from stream_processors.runtime.topic_check import Fault
 
 RAW_BYTES_PER_S = 1 << 20
-"""An institution's share: about a thousand signals a second. A flood waits with its sender, not with us."""
+"""Byte rate of an institution: about a thousand signals per second. A flood queues at its sender, not at the gateway."""
 
 
 def register(app: typer.Typer) -> None:
@@ -28,12 +28,12 @@ def register(app: typer.Typer) -> None:
 
 def command(
     raw: Annotated[
-        str | None, typer.Option(help="Institutions that write raw, like bank-001,pay-002; default LIANDONG_RAW_INSTITUTIONS.")
+        str | None, typer.Option(help="Institutions with raw topics: bank-001,pay-002. Default: LIANDONG_RAW_INSTITUTIONS.")
     ] = None,
-    acls: Annotated[bool, typer.Option("--acls", help="Print kafka-acls.sh and kafka-configs.sh commands instead.")] = False,
-    create: Annotated[bool, typer.Option("--create", help="Print kafka-topics.sh commands that make them instead.")] = False,
-    copies: Annotated[int, typer.Option(help="For --create: copies of each partition.", min=1)] = MOST_COPIES,
-    check: Annotated[bool, typer.Option("--check", help="Look whether those of KAFKA_BOOTSTRAP are as the table wants.")] = False,
+    acls: Annotated[bool, typer.Option("--acls", help="Print the kafka-acls.sh and kafka-configs.sh commands.")] = False,
+    create: Annotated[bool, typer.Option("--create", help="Print the kafka-topics.sh commands that create the topics.")] = False,
+    copies: Annotated[int, typer.Option(help="Replicas of each partition, with --create.", min=1)] = MOST_COPIES,
+    check: Annotated[bool, typer.Option("--check", help="Compare the topics at KAFKA_BOOTSTRAP with the topic table.")] = False,
 ) -> None:
     """Print the topics; what an operator runs to make them and so that each party reaches its own only; or check a cluster's."""
     from pydantic import ValidationError
@@ -60,14 +60,12 @@ def tell_faults(settings: Settings, topics: list[Topic]) -> int:
     try:
         faults = asyncio.run(find_real_faults(settings, topics))
     except (KafkaError, OSError, TimeoutError) as error:
-        typer.echo(
-            f"Kafka at {settings.kafka_bootstrap} does not say how its topics are: {type(error).__name__}: {error}", err=True
-        )
+        typer.echo(f"cannot read the topics of Kafka at {settings.kafka_bootstrap}: {type(error).__name__}: {error}", err=True)
         return 2
     for fault in faults:
         typer.echo(fault.sentence())
     if not faults:
-        typer.echo(f"{len(topics)} topics are as the table wants them")
+        typer.echo(f"{len(topics)} topics match the topic table")
     return 1 if faults else 0
 
 

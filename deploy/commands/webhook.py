@@ -19,14 +19,14 @@ Say = Callable[[str], None]
 
 def register(app: typer.Typer) -> None:
     """Adds `liandong webhook`."""
-    webhook = typer.Typer(help="Webhooks: try an endpoint on this machine.", no_args_is_help=True)
+    webhook = typer.Typer(help="Test webhooks on this machine.", no_args_is_help=True)
     app.add_typer(webhook, name="webhook")
 
     @webhook.command("listen")
     def listen(
-        secret: Annotated[list[str], typer.Option(help="whsec_…, as it was told; twice while one is being replaced.")],
-        port: Annotated[int, typer.Option(help="On 127.0.0.1; it must be among the ports of the webhooks file.")] = 8443,
-        status: Annotated[int, typer.Option(help="The answer to good messages: 503 to see retries, 410 to be left alone.")] = 200,
+        secret: Annotated[list[str], typer.Option(help="Signing secret (whsec_…). Repeat it while a secret is being replaced.")],
+        port: Annotated[int, typer.Option(help="Port on 127.0.0.1, which the webhooks file must allow.")] = 8443,
+        status: Annotated[int, typer.Option(help="Response status: 503 causes retries, 410 ends delivery.")] = 200,
     ) -> None:
         """Verify what comes and print it; a repeat is known by its webhook-id. A gateway calls this address only with
         LIANDONG_WEBHOOKS_FILE (docs/guide/webhooks.md)."""

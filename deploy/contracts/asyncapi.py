@@ -17,14 +17,14 @@ from schemas.topics import MOST_COPIES, TOPICS, Topic, raw, receipts
 
 _OWN = "{institution}"
 ALL = [*TOPICS.values(), raw(_OWN), receipts(_OWN)]
-"""The table, and once for all institutions the topics that each has of its own."""
+"""The topic table, with the topics of each institution listed once."""
 EXAMPLES = Path(schemas.__file__).parent / "examples"
 _REF = "#/components/schemas/{model}"
 _INFO = {
     "title": "Liandong: the log",
     "version": "1",
-    "description": "Records are CloudEvents 1.0 in structured JSON. A record may gain optional members at any time: pass over "
-    "what you do not know. The first record per `origin` counts, later ones are echoes (docs/laws.md).",
+    "description": "Records are CloudEvents 1.0 in structured JSON. Records may gain optional members at any time; ignore those "
+    "that you do not know. The first record per `origin` counts, and later ones are redeliveries (docs/laws.md).",
     "license": {"name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0"},
 }
 
@@ -67,13 +67,13 @@ def payload_name(topic: Topic) -> str:
 
 def _describe_channel(topic: Topic) -> dict[str, Any]:
     config = topic.config(MOST_COPIES)
-    owner = {"institution": {"description": "Whose own topic it is (docs/guide/raw-topics.md)"}}
+    owner = {"institution": {"description": "The institution that owns the topic (docs/guide/raw-topics.md)."}}
     whose = {"parameters": owner} if topic.party else {}
     return {
         "address": topic.name,
         **whose,
         "title": label(topic),
-        "description": f"Keyed by {topic.key}. Kept for {topic.retention_days} days.",
+        "description": f"Key: {topic.key}. Retention: {topic.retention_days} days.",
         "messages": {topic.model.__name__: {"$ref": f"#/components/messages/{label(topic)}"}},
         "bindings": {
             "kafka": {

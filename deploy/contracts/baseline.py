@@ -46,7 +46,7 @@ def compared(root: Path | None = None) -> Found:
 def but_for(decided: list[str], findings: Found) -> Found:
     breaks = [sentence for sentence in findings.breaks if sentence not in decided]
     stale = [
-        f"{ACCEPTED}: accepted, but there is no such break: {sentence}" for sentence in decided if sentence not in findings.breaks
+        f"{ACCEPTED}: accepts a break that does not exist: {sentence}" for sentence in decided if sentence not in findings.breaks
     ]
     return Found(breaks + stale, findings.notices)
 
@@ -66,7 +66,7 @@ def release(root: Path | None = None) -> Path:
     version: str = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]["version"]
     folder = root / BASELINES / version
     if folder.exists():
-        raise FileExistsError(f"{BASELINES / version} is there: a release is compared with for ever. Raise the version first.")
+        raise FileExistsError(f"{BASELINES / version} exists, and a released baseline never changes. Raise the version first.")
     folder.mkdir(parents=True)
     (folder / OPENAPI.name).write_text(as_text(document(ENDPOINTS)), "utf-8")
     (folder / ASYNCAPI.name).write_text(as_text(asyncapi.document()), "utf-8")

@@ -41,12 +41,12 @@ def of_log(old: Document, new: Document) -> Found:
     compare = Compare(old["components"]["schemas"], new["components"]["schemas"])
     for name, channel in old["channels"].items():
         if name not in new["channels"]:
-            breaks.append(f"{name}: the topic is gone")
+            breaks.append(f"{name}: topic removed")
             continue
         breaks += [f"{name}: {difference}" for difference in _compare_topic(channel, new["channels"][name])]
         was, now = old["components"]["messages"][name], new["components"]["messages"][name]
         if was["name"] != now["name"]:
-            breaks.append(f"{name}: the records' type {was['name']} is {now['name']}; that is another topic, or an upcaster")
+            breaks.append(f"{name}: record type {was['name']} changed to {now['name']}; use another topic or an upcaster")
         for change in compare.changes(was["payload"], now["payload"]):
             sentence = f"{name}: {change}"
             breaks += [sentence] if change.what in RECORD else []
@@ -57,7 +57,7 @@ def of_log(old: Document, new: Document) -> Found:
 def _compare_topic(was: Document, now: Document) -> Iterator[str]:
     before, after = was["bindings"]["kafka"], now["bindings"]["kafka"]
     if before["partitions"] != after["partitions"]:
-        yield f"partitions {before['partitions']} -> {after['partitions']}: keys would move, and workers refuse to start"
+        yield (f"partitions {before['partitions']} -> {after['partitions']}: keys would move, and workers would refuse to start")
     if was["x-key"] != now["x-key"]:
         yield f"the key {was['x-key']!r} -> {now['x-key']!r}"
     if was["x-timestamp"] != now["x-timestamp"]:
@@ -76,7 +76,7 @@ def of_http(old: Document, new: Document) -> Found:
             label = f"{method.upper()} {path}"
             now = new["paths"].get(path, {}).get(method)
             if now is None:
-                breaks.append(f"{label}: the route is gone")
+                breaks.append(f"{label}: route removed")
                 continue
             breaks += [f"{label}: {difference}" for difference in _compare_route(was, now, compare)]
     return Found(breaks, [])
@@ -85,7 +85,7 @@ def of_http(old: Document, new: Document) -> Found:
 def _compare_route(was: Document, now: Document, compare: Compare) -> Iterator[str]:
     for role in was["x-roles"]:
         if role not in now["x-roles"] and now["x-roles"]:
-            yield f"the role {role} is locked out"
+            yield f"role {role} loses access"
     if now["x-roles"] and not was["x-roles"]:
         yield "was open to everybody"
     yield from _compare_parameters(was.get("parameters", []), now.get("parameters", []), compare)
@@ -111,15 +111,15 @@ def _compare_parameters(was: list[Document], now: list[Document], compare: Compa
 def _compare_request(was: Document | None, now: Document | None, compare: Compare) -> Iterator[str]:
     if now is None:
         if was is not None:
-            yield "request: the body is gone"
+            yield "request: body removed"
         return
     if was is None or (now["required"] and not was["required"]):
         if now["required"]:
-            yield "request: a body is required"
+            yield "request: body became required"
         return
     for media, content in was["content"].items():
         if media not in now["content"]:
-            yield f"request: {media} is not taken any more"
+            yield f"request: {media} no longer accepted"
             continue
         yield from _describe_forbidden(compare.changes(content["schema"], now["content"][media]["schema"], "request"), REQUEST)
 
@@ -129,18 +129,18 @@ def _compare_answers(was: Document, now: Document, compare: Compare) -> Iterator
         if not status.startswith("2"):
             continue
         if status not in now:
-            yield f"answer {status}: not given any more"
+            yield f"response {status}: removed"
             continue
         for name in answer.get("headers", {}):
             if name not in now[status].get("headers", {}):
-                yield f"answer {status}: the header {name} is gone"
+                yield f"response {status}: header {name} removed"
         for media, body in answer.get("content", {}).items():
             after = now[status].get("content", {}).get(media)
             if after is None:
-                yield f"answer {status}: {media} is not given any more"
+                yield f"response {status}: {media} no longer sent"
                 continue
             yield from _describe_forbidden(compare.changes(body["schema"], after["schema"], f"answer {status}"), ANSWER)
-    yield from (f"answer {status}: new, old clients do not know it" for status in now if status[0] == "2" and status not in was)
+    yield from (f"response {status}: new, unknown to old clients" for status in now if status[0] == "2" and status not in was)
 
 
 def _describe_forbidden(changes: Iterator[Change], forbidden: set[What]) -> Iterator[str]:

@@ -42,7 +42,7 @@ def differences(root: Path | None = None) -> list[str]:
     sentences = [f"{path} is missing" for path in expected if not (root / path).exists()]
     there = {path: text for path, text in expected.items() if (root / path).exists()}
     sentences += [f"{path} differs" for path, text in there.items() if _read_text(root / path) != text]
-    return sentences + [f"{path} is of nothing that there is" for path in _left_over(root, expected)]
+    return sentences + [f"{path} belongs to no contract" for path in _left_over(root, expected)]
 
 
 def write(root: Path | None = None) -> list[Path]:

@@ -9,7 +9,7 @@ COMMAND = ".venv/bin/liandong contracts write"
 
 def register(app: typer.Typer) -> None:
     """Adds `liandong contracts`."""
-    contracts = typer.Typer(help="OpenAPI, AsyncAPI and JSON Schemas in docs/contracts.", no_args_is_help=True)
+    contracts = typer.Typer(help="Write and check OpenAPI, AsyncAPI and JSON Schemas in docs/contracts.", no_args_is_help=True)
     app.add_typer(contracts, name="contracts")
 
     @contracts.command("write")
@@ -18,7 +18,7 @@ def register(app: typer.Typer) -> None:
         from deploy.contracts import files
 
         changed = files.write()
-        typer.echo("\n".join(map(str, changed)) if changed else "nothing to change")
+        typer.echo("\n".join(map(str, changed)) if changed else "contracts are up to date")
 
     @contracts.command("check")
     def check() -> None:
@@ -34,7 +34,7 @@ def register(app: typer.Typer) -> None:
             typer.echo(f"breaks {baseline.last().name}: {breach}", err=True)
         if differ or findings.breaks:
             raise typer.Exit(1)
-        typer.echo(f"as the code says, and compatible with {baseline.last().name}")
+        typer.echo(f"contracts match the code and are compatible with {baseline.last().name}")
 
     @contracts.command("release")
     def release() -> None:

@@ -22,7 +22,7 @@ from __future__ import annotations
 WIDTH = 120
 _PLAIN = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "null": "None"}
 _NEEDED = {"Signal": ("reference",)}
-"""Optional on the wire (an Idempotency-Key may stand for it); in the client it is what makes a retry safe."""
+"""Optional on the wire (an Idempotency-Key can replace it), but required in the client, because it makes a retry safe."""
 
 
 def signal_module() -> str:

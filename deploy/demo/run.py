@@ -48,17 +48,17 @@ def register(app: typer.Typer) -> None:
 
 
 def command(
-    seed: Annotated[int | None, typer.Option(help="The day's seed; default: a new one.")] = None,
-    profile: Annotated[str, typer.Option("--profile", "-p", help="Its own data, logs and ports.")] = "demo",
-    amlsim: Annotated[Path | None, typer.Option(help="Folder of AMLSim's samples; default ../shared/data/amlsim.")] = None,
-    aml_rows: Annotated[int, typer.Option(min=0, help="AMLSim's transactions of laundering accounts to feed.")] = 6000,
-    each: Annotated[int, typer.Option(min=1, help="Ordinary reports of each institution.")] = 150,
-    timeout: Annotated[float, typer.Option(help="Seconds to wait until all is in the queues.")] = 120.0,
+    seed: Annotated[int | None, typer.Option(help="Seed of the demo day. Default: a new one.")] = None,
+    profile: Annotated[str, typer.Option("--profile", "-p", help="Profile with its own data, logs and ports.")] = "demo",
+    amlsim: Annotated[Path | None, typer.Option(help="Folder of the AMLSim samples. Default: ../shared/data/amlsim.")] = None,
+    aml_rows: Annotated[int, typer.Option(min=0, help="AMLSim transactions of laundering accounts to send.")] = 6000,
+    each: Annotated[int, typer.Option(min=1, help="Ordinary reports per institution.")] = 150,
+    timeout: Annotated[float, typer.Option(help="Seconds to wait until the queues contain all signals.")] = 120.0,
     sabotage: Annotated[str | None, typer.Option(hidden=True, help="Leave out the rows of this scheme.")] = None,
 ) -> None:
     """Start everything, feed a day with planted schemes, show what came of it; leave it running."""
     if sabotage is not None and sabotage not in SCHEME_NAMES:
-        raise typer.BadParameter(f"there is no scheme {sabotage}; there are {', '.join(SCHEME_NAMES)}")
+        raise typer.BadParameter(f"unknown scheme {sabotage}; choose one of {', '.join(SCHEME_NAMES)}")
     raise typer.Exit(play_demo(Wish(seed, profile, amlsim, aml_rows, each, timeout, sabotage)))
 
 
@@ -91,9 +91,9 @@ def play_demo(wish: Wish) -> int:
     addresses(stack)
     out.print("  try      liandong verify  ·  liandong status  ·  liandong token bank-001  ·  stop with liandong down")
     if wrong:
-        out.print(f"[bold red]not as it must be:[/] {escape('; '.join(wrong))}", soft_wrap=True)
+        out.print(f"[bold red]the demo failed:[/] {escape('; '.join(wrong))}", soft_wrap=True)
         return 1
-    out.print("[bold green]every planted scheme reached its queue and went through the loop[/]")
+    out.print("[bold green]every planted scheme reached its queue and its case was completed[/]")
     return 0
 
 
@@ -105,7 +105,7 @@ def _write_day(wish: Wish, stack: Stack, out: Console) -> Day:
     aml = there if wish.aml_rows else None
     plan = Plan(seed, run, wish.each, aml=aml, aml_laundering=wish.aml_rows, aml_others=wish.aml_rows // 4)
     folder = stack.places.root / "drop" / run
-    out.print(f"the day is in {folder}", soft_wrap=True, style="dim")
+    out.print(f"the files of the day are in {folder}", soft_wrap=True, style="dim")
     return make_day(plan, folder, without=wish.sabotage)
 
 
@@ -120,7 +120,7 @@ async def _play_day(stack: Stack, day: Day, out: Console, start_s: float, timeou
             day.drops, url=stack.gateway_url, token=token, ledger_file=ledger_file, observer=shown, say=shown.said
         )
     feed_s = time.monotonic() - began
-    with out.status("waiting until all is in the queues"):
+    with out.status("waiting until the queues contain all signals"):
         await wait_quiet(settings, timeout_s=timeout_s)
     settle_s = time.monotonic() - began - feed_s
     outcomes = await _count_outcomes(stack.redis_url)
@@ -144,7 +144,7 @@ async def _walk_loop(walker: Walker, day: Day, queues: Queues, out: Console) -> 
         if scheme.landings:
             matching_cases = queues.of_subject(scheme.landings[0].queue, scheme.subject[1])
             cases[scheme.name] = (scheme, str(matching_cases[0]["case_id"]))
-    with out.status("the planted schemes go through the loop"):
+    with out.status("working on the cases of the planted schemes"):
         walked = await walk_all(walker, cases)
     for way in walked[:1]:
         deliveries = (await walker.get(OFFICER, "/v1/deliveries", case=way.case_id))["deliveries"]
@@ -152,7 +152,7 @@ async def _walk_loop(walker: Walker, day: Day, queues: Queues, out: Console) -> 
         if way.trail is not None:
             out.print(timeline.trail(way.trail))
     marks = ", ".join(f"{way.scheme.name} {'✗' if way.wrong else '✓'}" for way in walked)
-    out.print(f"through the loop: {marks}")
+    out.print(f"completed cases: {marks}")
     card = await walker.get(REGULATOR, "/v1/scorecards/institutions", period=periods(datetime.now(UTC))[1])
     out.print(timeline.statistics(card))
     return [wrong for way in walked for wrong in way.wrong]

@@ -20,7 +20,7 @@ from deploy.local.stack import Stack
 from deploy.local.status import table
 from deploy.local.store_access import mask_password
 
-ProfileOption = Annotated[str, typer.Option("--profile", "-p", help="Its own data, logs and ports.")]
+ProfileOption = Annotated[str, typer.Option("--profile", "-p", help="Profile with its own data, logs and ports.")]
 errors = Console(stderr=True)
 
 
@@ -32,13 +32,11 @@ def register(app: typer.Typer) -> None:
 
 def up(
     profile: ProfileOption = "demo",
-    workers: Annotated[
-        list[str] | None, typer.Option("--workers", "-w", metavar="AGENT=N", help="Processes of an agent.")
-    ] = None,
-    timeout: Annotated[float, typer.Option(help="Seconds to wait until all is ready.")] = 120.0,
+    workers: Annotated[list[str] | None, typer.Option("--workers", "-w", metavar="AGENT=N", help="Processes per stage.")] = None,
+    timeout: Annotated[float, typer.Option(help="Seconds to wait until all processes are ready.")] = 120.0,
     monitor: Annotated[
         bool | None,
-        typer.Option("--prometheus/--no-prometheus", help="Fetch and start Prometheus; default: start it if it is there."),
+        typer.Option("--prometheus/--no-prometheus", help="Download and start Prometheus. Default: start it if it is installed."),
     ] = None,
 ) -> None:
     """Start Kafka, Redis, the workers and the gateway, detached; return when all is ready."""
@@ -59,7 +57,7 @@ def up(
 
 def down(
     profile: ProfileOption = "demo",
-    wipe: Annotated[bool, typer.Option("--wipe", help="Remove the data, logs, keys and ports as well.")] = False,
+    wipe: Annotated[bool, typer.Option("--wipe", help="Also remove the data, logs, keys and ports.")] = False,
 ) -> None:
     """Stop everything of a profile, in order. Data stays unless --wipe."""
     with saying_why():
@@ -70,9 +68,7 @@ def down(
         errors.print(f"{profile} {'is down' if ran else 'was not running'}{', its data removed' if wipe else ''}")
 
 
-def status(
-    profile: ProfileOption = "demo", as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False
-) -> None:
+def status(profile: ProfileOption = "demo", as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """What runs, and whether it is healthy. Exit code 0 when it is."""
     with saying_why():
         stack = Stack(profile, external=True)
@@ -85,13 +81,13 @@ def status(
             report = {"profile": profile, "healthy": healthy, **where, **(state or {"processes": {}})}
             sys.stdout.write(json.dumps(report) + "\n")
         elif state is None:
-            errors.print(f"{profile} is not running: start it with [bold]liandong up[/]")
+            errors.print(f"{profile} is not running; start it with [bold]liandong up[/]")
         else:
             Console().print(table(f"{profile}, since {state['started_at']}", state["processes"]))
             if trouble := state.get("trouble"):
-                errors.print(f"[red]the supervisor cannot write[/]: {escape(trouble)}; it tries again")
+                errors.print(f"[red]the supervisor cannot write[/]: {escape(trouble)}; it will retry")
             if not healthy:
-                errors.print(f"[red]not healthy[/]: logs are in {escape(str(stack.places.logs))}")
+                errors.print(f"[red]not healthy[/]: see the logs in {escape(str(stack.places.logs))}")
     raise typer.Exit(0 if healthy else 1)
 
 
@@ -154,6 +150,6 @@ def _parse_counts(options: list[str]) -> dict[str, int]:
         agent, _, count = option.partition("=")
         if agent not in plan.ALL_AGENTS or not count.isdigit():
             agents = ", ".join(plan.ALL_AGENTS)
-            raise LauncherError(f"--workers {option} is not understood", f"like --workers assess=2; agents: {agents}")
+            raise LauncherError(f"--workers {option} is not understood", f"use for example --workers assess=2; agents: {agents}")
         counts[agent] = int(count)
     return counts

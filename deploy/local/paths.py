@@ -43,7 +43,7 @@ class Places:
     @classmethod
     def of(cls, profile: str, home: Path | None = None) -> Places:
         if not _PROFILE.fullmatch(profile) or profile == "cache":
-            raise LauncherError(f"'{profile}' cannot be a profile's name", "use lower-case letters, digits and dashes")
+            raise LauncherError(f"'{profile}' is not a valid profile name", "use lower-case letters, digits and dashes")
         return cls((home or default_home()).absolute(), profile)
 
     @property
@@ -93,13 +93,13 @@ class Places:
                 make_private_folder(folder)
             except OSError as error:
                 raise LauncherError(
-                    f"cannot make {folder}: {error.strerror}", "set LIANDONG_HOME to a folder you may write to"
+                    f"cannot make {folder}: {error.strerror}", "set LIANDONG_HOME to a writable folder"
                 ) from error
         free_mb = shutil.disk_usage(self.root).free // 2**20
         if free_mb < NEED_MB:
             raise LauncherError(
-                f"{free_mb} MB of disk are free at {self.root}, {NEED_MB} MB are needed",
-                "make room, or set LIANDONG_HOME to a folder on another disk",
+                f"{free_mb} MB of disk space are free at {self.root}, but {NEED_MB} MB are required",
+                "free some space, or set LIANDONG_HOME to a folder on another disk",
             )
 
     def wipe(self) -> None:

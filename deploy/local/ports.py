@@ -38,7 +38,7 @@ def read(places: Places) -> dict[str, int]:
     except FileNotFoundError:
         return {}
     except ValueError as error:
-        raise LauncherError(f"{places.ports} cannot be read: {error}", "remove the file; new ports are chosen then") from error
+        raise LauncherError(f"{places.ports} cannot be read: {error}", "remove the file, and new ports will be chosen") from error
     return ports
 
 
@@ -78,7 +78,7 @@ def check_free(places: Places, ports: dict[str, int], names: Iterable[str]) -> N
             raise LauncherError(
                 f"port {ports[name]} of {name} (profile {places.profile}) is taken by another program"
                 + _describe_listener(ports[name]),
-                f"stop that program, or remove {places.ports} to have new ports chosen",
+                f"stop that program, or remove {places.ports} to choose new ports",
             )
 
 

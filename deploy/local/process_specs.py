@@ -12,7 +12,7 @@ from deploy.local.process import APP, BACKBONE, Spec
 
 AGENTS = ("assess", "track", "timekeeper", "deliver", "webhook", "oversee", "project")
 INTAKE = "intake"
-"""Runs only where institutions write with their own Kafka clients."""
+"""Stages that run only if institutions write with their own Kafka clients."""
 ALL_AGENTS = (INTAKE, *AGENTS)
 WRITE_RAW = "LIANDONG_RAW_INSTITUTIONS"
 DEMO_WRITES_RAW = "bank-001,telecom-001"

@@ -37,7 +37,7 @@ def find() -> Path | None:
     """The program if there is one; nothing is fetched. LauncherError when a named one does not run."""
     if named := os.environ.get("LIANDONG_PROMETHEUS"):
         if not _can_run(Path(named)):
-            raise LauncherError(f"LIANDONG_PROMETHEUS={named} does not run", "name another or unset it")
+            raise LauncherError(f"LIANDONG_PROMETHEUS={named} does not run", "change or unset it")
         return Path(named)
     on_path = shutil.which("prometheus")
     return next(
@@ -63,10 +63,10 @@ def fetch(say: Callable[[str], None] = lambda line: None) -> Path:
     tools = [shutil.which(name) for name in ("apt-get", "dpkg-deb")]
     if None in tools:
         raise LauncherError(
-            f"Prometheus is not here, and on {sys.platform} without apt it cannot be fetched",
-            "install it (macOS: brew install prometheus), or name one with LIANDONG_PROMETHEUS",
+            f"Prometheus is not installed, and without apt on {sys.platform} it cannot be downloaded",
+            "install it (macOS: brew install prometheus), or set LIANDONG_PROMETHEUS",
         )
-    say("fetching Prometheus from the distribution's packages")
+    say("downloading Prometheus from the packages of the distribution")
     _cache_folder().mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=_cache_folder(), prefix="fetch-") as name:
         folder = Path(name)
@@ -74,7 +74,7 @@ def fetch(say: Callable[[str], None] = lambda line: None) -> Path:
         _run_apt(folder, "download", _PACKAGE)
         packages = sorted(folder.glob(f"{_PACKAGE}_*.deb"))
         if not packages:
-            raise LauncherError(f"apt-get gave no package {_PACKAGE}", "install Prometheus, or name one: LIANDONG_PROMETHEUS")
+            raise LauncherError(f"apt-get found no package {_PACKAGE}", "install Prometheus, or set LIANDONG_PROMETHEUS")
         _unpack_package(packages[0], folder)
         with contextlib.suppress(OSError):  # no pages in this package, or they are there
             (folder / "web").rename(_cache_folder() / "web")
@@ -82,7 +82,7 @@ def fetch(say: Callable[[str], None] = lambda line: None) -> Path:
             (folder / tool).replace(_cache_folder() / tool)
     program = _cache_folder() / "prometheus"
     if not _can_run(program):
-        raise LauncherError(f"the package's {program} does not run here", "install Prometheus, or name one: LIANDONG_PROMETHEUS")
+        raise LauncherError(f"{program} of the package does not run here", "install Prometheus, or set LIANDONG_PROMETHEUS")
     return program
 
 
@@ -108,10 +108,10 @@ def _run_apt(folder: Path, *command: str) -> None:
     try:
         done = subprocess.run(argv, cwd=folder, env=env, capture_output=True, text=True, timeout=FETCH_TIMEOUT_S)
     except subprocess.TimeoutExpired:
-        raise LauncherError(f"apt-get {' '.join(command)} took over {FETCH_TIMEOUT_S} s", "is there a network?") from None
+        raise LauncherError(f"apt-get {' '.join(command)} took over {FETCH_TIMEOUT_S} s", "check the network") from None
     if done.returncode:
         last_lines = "\n".join(f"  | {line}" for line in (done.stdout + done.stderr).splitlines()[-8:])
-        hint = "is there a network? or name one: LIANDONG_PROMETHEUS"
+        hint = "check the network, or set LIANDONG_PROMETHEUS"
         raise LauncherError(f"apt-get {' '.join(command)} failed:\n{last_lines}", hint)
 
 

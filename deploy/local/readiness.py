@@ -104,7 +104,7 @@ def wait(it: Wait) -> None:
         every = it.processes()
         process = every.get(it.name)
         if process is None:
-            raise LauncherError(f"{it.name} is gone, its supervisor too", f"see {it.log.parent}")
+            raise LauncherError(f"{it.name} and its supervisor have ended", f"see {it.log.parent}")
         now = time.monotonic()
         if now - last >= min(SAMPLE_S, it.timeout_s):
             patience.spend(now - last, it.busy.read(_list_pids(every)))

@@ -32,18 +32,18 @@ def find_redis() -> Path:
     if named := os.environ.get("LIANDONG_REDIS_SERVER"):
         release = version(Path(named))
         if not release:
-            raise LauncherError(f"LIANDONG_REDIS_SERVER={named} does not run", "name another or unset it")
+            raise LauncherError(f"LIANDONG_REDIS_SERVER={named} does not run", "change or unset it")
         if release < (OLDEST,):
             raise LauncherError(
-                f"LIANDONG_REDIS_SERVER={named} is version {'.'.join(map(str, release))}, {OLDEST} or newer is needed",
-                "name another or unset it",
+                f"LIANDONG_REDIS_SERVER={named} is version {'.'.join(map(str, release))}, but {OLDEST} or newer is required",
+                "change or unset it",
             )
         return Path(named)
     for program in _list_candidates():
         if version(program) >= (OLDEST,):
             return program
     raise LauncherError(
-        f"there is no Valkey or Redis {OLDEST} or newer for {sys.platform} {platform.machine()}",
+        f"no Valkey or Redis {OLDEST} or newer is available for {sys.platform} {platform.machine()}",
         "install one (Debian/Ubuntu: apt install valkey-server or redis-server; macOS: brew install valkey),\n"
         "  or name one with LIANDONG_REDIS_SERVER, or a running one with REDIS_URL",
     )

@@ -183,7 +183,7 @@ class Stack:
         state: dict[str, Any] | None = self._known_processes().get(name)
         if state is None:
             raise LauncherError(
-                f"profile {self.profile} runs no process {name}", f"there are: {', '.join(self.names()) or 'none'}"
+                f"profile {self.profile} has no process {name}", f"its processes: {', '.join(self.names()) or 'none'}"
             )
         return state
 
@@ -261,7 +261,7 @@ class Stack:
         if "redis" in self.services and "redis" not in starting and store_access.load(self.places) is None:
             raise LauncherError(
                 f"the Redis of profile {self.profile} was started by an earlier version, without passwords",
-                f"liandong down --profile {self.profile}, then liandong up: its data stays",
+                f"run liandong down --profile {self.profile}, then liandong up; its data stays",
             )
         if "redis" in starting:
             self.control.start(backbone.redis_spec(self.places, own_ports, self.redis_fsync, self.say))
@@ -277,7 +277,7 @@ class Stack:
             from deploy.local.topics import create_topics
 
             made = create_topics(self.kafka_bootstrap, self.raw_institutions)
-            self.say(f"topics made: {', '.join(made)}" if made else "topics are there")
+            self.say(f"created topics: {', '.join(made)}" if made else "all topics exist")
 
     def _start_apps(self, starting: list[str]) -> None:
         own_ports = ports.read(self.places)
@@ -302,7 +302,7 @@ class Stack:
                 prometheus.command(self.places, own_ports[name], self.monitor), self.places, own_ports[name]
             )
         if name.rpartition("-")[0] not in plan.ALL_AGENTS:
-            raise LauncherError(f"{name} is no process of this system", f"workers are named like {plan.AGENTS[0]}-0")
+            raise LauncherError(f"{name} is not a process of this system", f"workers are named like {plan.AGENTS[0]}-0")
         return plan.worker_spec(name, self.places, own_ports[name], env)
 
     def _aim_prometheus(self, own_ports: dict[str, int]) -> None:

@@ -27,7 +27,7 @@ def waiting_for(process: Mapping[str, Any]) -> str:
     """What a process that is not running waits for; empty for the others."""
     if process["state"] != "waiting":
         return ""
-    return f"its next start in {process['pause_s']:.0f} s" if process["pause_s"] else "its turn to start"
+    return f"its restart in {process['pause_s']:.0f} s" if process["pause_s"] else "its turn to start"
 
 
 def own_words(places: Places, name: str, process: Mapping[str, Any]) -> str:

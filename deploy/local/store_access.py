@@ -72,8 +72,8 @@ def load(places: Places) -> StoreAccess | None:
 
 def _describe_unusable(places: Places) -> LauncherError:
     return LauncherError(
-        f"{places.store_access} does not hold the passwords of the profile's Redis",
-        "liandong down, remove the file, liandong up: new passwords are made",
+        f"{places.store_access} does not contain the passwords of the Redis of this profile",
+        "run liandong down, remove the file, and run liandong up to create new passwords",
     )
 
 

@@ -24,7 +24,7 @@ AUDIENCE = "liandong"
 ALGORITHM = "Ed25519"
 ROLES = ("institution", "officer", "regulator", "coordinator", "operator")
 LONGEST_S = 86_400
-"""The gateway refuses a token that is valid for longer, unless LIANDONG_JWT_LONGEST_S says otherwise."""
+"""The gateway refuses tokens with a longer lifetime, unless LIANDONG_JWT_LONGEST_S allows it."""
 
 
 def mint(
@@ -41,13 +41,13 @@ def mint(
     with a unit's name."""
     role = role or _role_of(subject)
     if role not in ROLES:
-        raise ValueError(f"no such role: {role}; there are {', '.join(ROLES)}")
+        raise ValueError(f"unknown role {role}; choose one of {', '.join(ROLES)}")
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]{1,62}", subject):
-        raise ValueError("a subject is 2 to 63 lower case letters, digits and hyphens")
+        raise ValueError("a subject must be 2 to 63 lower-case letters, digits and hyphens")
     if role == "institution" and is_unit(subject):
         raise ValueError(
-            f"{subject} is a unit, and no institution can bear its name; make an officer's token: "
-            f"liandong token officer-wang --queues {subject}"
+            f"{subject} names a unit, not an institution; create a token for an officer: liandong token "
+            f"officer-wang --queues {subject}"
         )
     key = _load_key((home or default_home()) / profile)
     now = int(time.time())

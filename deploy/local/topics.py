@@ -68,8 +68,8 @@ async def _create_missing(bootstrap: str, topics: list[Topic]) -> list[str]:
         for topic in topics:
             if there.get(topic.name, topic.partitions) != topic.partitions:
                 raise LauncherError(
-                    f"topic {topic.name} has {there[topic.name]} partitions, the table says {topic.partitions}",
-                    "the keys' partitions would change: make a new cluster or profile, or set the table back",
+                    f"topic {topic.name} has {there[topic.name]} partitions, but the topic table requires {topic.partitions}",
+                    "keys would change their partitions; create a new cluster or profile, or revert the table",
                 )
         copies = min(MOST_COPIES, len((await admin.describe_cluster())["brokers"]))
         missing = [topic for topic in topics if topic.name not in there]
@@ -82,7 +82,7 @@ async def _create_missing(bootstrap: str, topics: list[Topic]) -> list[str]:
     except WrongTopics as error:
         raise LauncherError(str(error)) from error
     except (KafkaError, OSError) as error:
-        raise LauncherError(f"Kafka at {bootstrap} does not do what is asked: {type(error).__name__}: {error}") from error
+        raise LauncherError(f"Kafka at {bootstrap} refused the request: {type(error).__name__}: {error}") from error
     finally:
         await admin.close()
 
@@ -97,7 +97,7 @@ async def _read_partitions(admin: Any) -> dict[str, int]:
 def _check_response(response: Any) -> None:
     for name, code, *message in response.topic_errors:
         if code not in (0, TOPIC_ALREADY_EXISTS):
-            raise LauncherError(f"topic {name} could not be made: error {code} {' '.join(str(part) for part in message if part)}")
+            raise LauncherError(f"cannot create topic {name}: error {code} {' '.join(str(part) for part in message if part)}")
 
 
 async def broker_is_ready(bootstrap: str) -> bool:

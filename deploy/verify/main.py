@@ -22,9 +22,9 @@ from deploy.verify.wait_idle import NotQuiet
 Verification = Callable[[Stack, Sequence[Path], Console], Coroutine[Any, Any, bool]]
 Profile = Annotated[str, typer.Option("--profile", "-p", help="Which system.")]
 Ledgers = Annotated[
-    list[Path] | None, typer.Option("--ledger", "-l", help="A sender's ledger; repeat for several. Default: the demo's.")
+    list[Path] | None, typer.Option("--ledger", "-l", help="Ledger of a sender. Repeatable. Default: the ledgers of the demo.")
 ]
-Timeout = Annotated[float, typer.Option(help="Seconds to wait until the stages are at rest.")]
+Timeout = Annotated[float, typer.Option(help="Seconds to wait until the stages are idle.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -48,7 +48,7 @@ def run_verification(profile: str, ledgers: Sequence[Path] | None, verification:
         console.print(f"[bold red]error[/] {escape(str(error))}")
         raise typer.Exit(2) from error
     except (KafkaError, RedisError, OSError) as error:
-        console.print(f"[bold red]error[/] Kafka or Redis of profile {profile} does not answer: {escape(str(error))}")
-        console.print(f"  liandong status --profile {profile} says what runs, liandong up --profile {profile} starts it")
+        console.print(f"[bold red]error[/] Kafka or Redis of profile {profile} does not respond: {escape(str(error))}")
+        console.print(f"  liandong status --profile {profile} shows the processes, liandong up --profile {profile} starts them")
         raise typer.Exit(2) from error
     raise typer.Exit(0 if is_right else 1)

@@ -21,7 +21,7 @@ from stream_processors.views.api import Views
 SHOWN = 10
 ATTEMPTS = 4
 LEDGERS = "ledgers"
-"""The folder of a profile where the demo keeps its senders' ledgers."""
+"""The folder of a profile with the ledgers of the demo's senders."""
 
 
 def settings_of(stack: Stack) -> Settings:
@@ -45,9 +45,9 @@ async def verify(stack: Stack, ledgers: Sequence[Path], timeout_s: float, consol
     entries = [entry for path in ledgers for entry in read_ledger(path, places_of(settings.keyring()))]
     missing = await find_missing(settings, entries)
     if entries:
-        console.print(f"{len(entries):,} lines in the senders' ledgers, {len(missing):,} acknowledged and without a receipt")
+        console.print(f"{len(entries):,} lines in the ledgers of the senders, {len(missing):,} acknowledged without a receipt")
     for entry in missing[:SHOWN]:
-        console.print(f"  [red]✗[/] {escape(f'{entry.who}/{entry.reference}: acknowledged, and there is no receipt')}")
+        console.print(f"  [red]✗[/] {escape(f'{entry.who}/{entry.reference}: acknowledged, but without a receipt')}")
     return conclude(console, is_same and not missing)
 
 
@@ -80,10 +80,10 @@ async def find_missing(settings: Settings, entries: Sequence[Entry]) -> list[Ent
 async def _compare_states(settings: Settings, timeout_s: float, console: Console) -> list[StageDigest]:
     """The live state against the rebuilt one. Where they differ and the log grew meanwhile (an idle timekeeper asks for the
     broker's time by a request, which track answers), they are states of two moments: it is done once more."""
-    with console.status("waiting until the stages are at rest"):
+    with console.status("waiting until the stages are idle"):
         ends = await wait_quiet(settings, timeout_s=timeout_s)
     for attempts in reversed(range(ATTEMPTS)):
-        with console.status("folding the log into a fresh Redis"):
+        with console.status("rebuilding the state from the log in an empty Redis"):
             digests = await compare_with_rebuilt(settings)
         if not attempts or all(digest.same for digest in digests):
             break

@@ -18,8 +18,8 @@ from stream_processors.state.marks import Mark, MarkKind
 from stream_processors.topology import all_stages
 
 _EMITTED = {"assess": ((ASSESSED, Mark(MarkKind.SETTLED)),)}
-"""What a stage must have asked for, too. A worker at its barrier may have folded the facts of another one, which has recorded
-them and not yet asked for their joins."""
+"""Emissions that a stage must have written, too. A worker at its barrier may have projected facts of another worker that has
+recorded them but not yet emitted their joins."""
 
 
 class NotQuiet(RuntimeError):
@@ -48,7 +48,7 @@ async def wait_quiet(
             before = ends if not any(remaining.values()) else None
             if time.monotonic() > deadline:
                 rest = ", ".join(f"{n} for {name}" for name, n in remaining.items() if n)
-                raise NotQuiet(f"the stages were not at rest after {timeout_s:.0f} s: {rest or 'a topic still grows'}")
+                raise NotQuiet(f"the stages were not idle after {timeout_s:.0f} s: {rest or 'a topic still grows'}")
             await asyncio.sleep(0.1)
     finally:
         await redis.aclose()

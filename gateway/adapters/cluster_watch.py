@@ -24,15 +24,15 @@ from stream_processors.runtime.topic_check import Fault, TopicState, find_faults
 LOOK_EVERY_S = 1.0
 ASK_QUORUM_EVERY_S = 2.0
 CHECK_EVERY_S = 60.0
-"""How often the topics' settings are held against the table; once a second while there is a fault."""
+"""How often the topics' settings are compared with the table; once a second while there is a fault."""
 ANSWER_S = 2.0
-"""A broker that does not answer within this is passed over for the next one, and its connection ends."""
+"""The watch waits this long for a broker, then closes the connection and asks the next broker."""
 _CONNECTED_S = 3 * ANSWER_S
-"""With a new connection before."""
+"""The watch opens a new connection before it asks again."""
 SILENT_S = 5.0
-"""Without an answer for so long nobody knows what the cluster can do."""
+"""After this long without an answer the gateway treats the state of the cluster as unknown."""
 NO_QUORUM_S = 8.0
-"""Controllers elect a leader within a few seconds of a loss; longer than this means that they cannot."""
+"""Controllers elect a leader within a few seconds of a loss. A longer gap means that they cannot."""
 
 logger = logging.getLogger("liandong.gateway")
 
@@ -70,9 +70,9 @@ def judge(observation: Observation) -> Health:
     stopped = list_unwritable(observation, SUBMITTED)
     if stopped and len(stopped) == SUBMITTED.partitions:
         reason = why_unwritable(observation, SUBMITTED, stopped[0])
-        return Health(False, f"no partition of {SUBMITTED.name} can be written: {reason}")
+        return Health(False, f"no partition of {SUBMITTED.name} accepts writes: {reason}")
     if stopped:
-        some = f"{len(stopped)} of {SUBMITTED.partitions} partitions of {SUBMITTED.name} cannot be written"
+        some = f"{len(stopped)} of {SUBMITTED.partitions} partitions of {SUBMITTED.name} accept no writes"
         return Health(True, f"{some}: {why_unwritable(observation, SUBMITTED, stopped[0])}")
     return Health(True, "ok")
 
@@ -93,14 +93,14 @@ def why_unwritable(observation: Observation, topic: Topic, partition: int) -> st
         return f"partition {partition} has no leader"
     least = observation.least.get(topic.name, least_in_sync(state.copies))
     if len(copies.in_sync) < least:
-        return f"partition {partition} has {len(copies.in_sync)} of the {least} copies that an acknowledgement promises"
+        return f"partition {partition} has {len(copies.in_sync)} in-sync replicas of the {least} that an acknowledgement requires"
     return None
 
 
 def _say_end(task: asyncio.Task[None]) -> None:
     """A watch that ended by a fault of ours: what it knows grows old, and old is not ready."""
     if not task.cancelled() and (error := task.exception()) is not None:
-        logger.error("the watch over the cluster has ended", exc_info=error)
+        logger.error("the task that watches the cluster has ended", exc_info=error)
 
 
 class ClusterWatch:
@@ -167,7 +167,7 @@ class ClusterWatch:
             faults = tuple(find_faults(self._topics, view.topics, view.brokers))
             if faults != self._faults:
                 for fault in faults:
-                    logger.error("not taken: %s", fault.sentence())
+                    logger.error("signals are refused: %s", fault.sentence())
             self._faults = faults
             texts = {name: (state.configs or {}).get("min.insync.replicas", "") for name, state in view.topics.items()}
             self._least = {name: int(text) for name, text in texts.items() if text.isdigit()}
@@ -194,7 +194,7 @@ class ClusterWatch:
                 async with asyncio.timeout(_CONNECTED_S):
                     view = await look(client, self._topics, node, with_configs=with_configs)
             except (KafkaError, OSError, TimeoutError) as error:
-                logger.debug("broker %s does not describe the cluster: %s", node, error)
+                logger.debug("broker %s did not describe the cluster: %s", node, error)
                 continue
             if view.brokers:
                 self._remember(client, node)

@@ -78,7 +78,7 @@ class RequestLog(Protocol):
     def generations(self) -> Generations: ...
 
 
-DAMAGED = "the log lost records that it had acknowledged; nothing is taken before its operator has looked at it"
+DAMAGED = "the log lost acknowledged records; the gateway accepts nothing until the operator has recovered the log"
 _LOOKED_AT = (SUBMITTED, RETRACTIONS, CASE_COMMANDS, APPRAISAL_COMMANDS)
 
 
@@ -106,7 +106,7 @@ class KafkaRequestLog:
     def health(self) -> Health:
         health = self._watch.health
         if health.is_ready and not self.connected:
-            return Health(False, "no connection, or topics are missing")
+            return Health(False, "no connection to the broker, or topics are missing")
         return health
 
     @property
@@ -122,7 +122,7 @@ class KafkaRequestLog:
         if sentence is None:
             self._damages.pop(source, None)
         elif self._damages.get(source) != sentence:
-            logger.error("nothing is acknowledged: %s", sentence)
+            logger.error("the gateway acknowledges nothing: %s", sentence)
             self._damages[source] = sentence
 
     async def compare(self) -> None:
@@ -161,7 +161,7 @@ class KafkaRequestLog:
         try:
             await self.compare()
         except LogUnavailable as error:
-            raise KafkaError(f"the log could not be compared with what is known of it: {error}") from error
+            raise KafkaError(f"the log could not be compared with the recorded positions: {error}") from error
 
     def _compare_beside(self) -> None:
         if self._comparing is None or self._comparing.done():
@@ -183,9 +183,9 @@ class KafkaRequestLog:
             return [LogUnavailable(DAMAGED)] * len(entries)
         serving = self._producers.current
         if serving is None or not self._watch.is_checked:
-            return [LogUnavailable("no connection to the broker, or its topics are not as the table wants them")] * len(entries)
+            return [LogUnavailable("no connection to the broker, or its topics do not match the topic table")] * len(entries)
         before = self._landings.newest(topic, range(topic.partitions))
-        landed: list[Position | LogUnavailable] = [LogUnavailable("not acknowledged in time")] * len(entries)
+        landed: list[Position | LogUnavailable] = [LogUnavailable("the broker did not acknowledge in time")] * len(entries)
         sent: dict[int, list[int]] = {}
         for index, entry in enumerate(entries):
             sent.setdefault(partition_of(entry.key, topic.partitions), []).append(index)
@@ -200,7 +200,7 @@ class KafkaRequestLog:
 
     def _why_not(self, serving: Serving, topic: Topic, partition: int) -> str | None:
         if TopicPartition(topic.name, partition) in serving.barred:
-            return f"partition {partition} did not acknowledge a moment ago"
+            return f"partition {partition} did not acknowledge the last record in time"
         return self._watch.why_not(topic, partition)
 
     async def _send(
@@ -221,7 +221,7 @@ class KafkaRequestLog:
                     await _send_many(serving.producer, topic, entries, sent, landed, errors)
         except TimeoutError:
             late = [p for p, indexes in sent.items() if any(not isinstance(landed[index], Position) for index in indexes)]
-            errors |= {p: TimeoutError("not acknowledged in time") for p in late if p not in errors}
+            errors |= {p: TimeoutError("the broker did not acknowledge in time") for p in late if p not in errors}
         for partition, error in errors.items():
             if not isinstance(error, OversizedRecord):  # then the producer is well
                 self._producers.fail(serving, [TopicPartition(topic.name, partition)], error)
@@ -277,13 +277,13 @@ async def _check_topics(producer: AIOKafkaProducer) -> None:
     for topic in WRITTEN:
         there = await producer.partitions_for(topic.name)
         if len(there) != topic.partitions:
-            raise WrongTopics(f"topic {topic.name} has {len(there)} partitions, the topic table says {topic.partitions}")
+            raise WrongTopics(f"topic {topic.name} has {len(there)} partitions, but the topic table requires {topic.partitions}")
 
 
 def _place(topic: Topic, partition: int, acknowledged: Any) -> Position:
     """Where it stands. A broker that knows a batch but not its place any more acknowledges it without one."""
     if acknowledged.offset < 0:
-        raise LogUnavailable("acknowledged without a place")
+        raise LogUnavailable("the broker acknowledged the record without a position")
     return Position(topic.name, partition, acknowledged.offset, acknowledged.timestamp)
 
 

@@ -25,8 +25,8 @@ async def follow_policy(policies: PolicyFile, take: Callable[[Policy], None], ev
         try:
             policy = policies.changed()
         except PolicyError as error:
-            logger.error("the gateway goes on with policy %s, the changed one is not taken: %s", policies.now.label, error)
+            logger.error("changed policy file is not valid, the gateway keeps policy %s: %s", policies.now.label, error)
             continue
         if policy is not None:
-            logger.info("the gateway goes by policy %s from now on", policy.label)
+            logger.info("the gateway now uses policy %s", policy.label)
             take(policy)

@@ -24,7 +24,7 @@ logger = logging.getLogger("liandong.gateway")
 
 RECONNECT_S = 1.0
 CONNECT_S = 3.0
-"""aiokafka asks a random broker for its number; one that is frozen would hold it up, and the next try may ask another."""
+"""aiokafka asks a random broker for a producer id. A frozen broker would block it; the next try may reach another one."""
 
 
 class Producer(Protocol):
@@ -112,7 +112,7 @@ class Producers:
         if not failed:
             return
         names = ", ".join(sorted(f"{at.topic}/{at.partition}" for at in failed))
-        logger.warning("not acknowledged: %s: %s: %s", names, type(error).__name__, error)
+        logger.warning("broker did not acknowledge: %s: %s: %s", names, type(error).__name__, error)
         serving.barred |= failed
         if serving is not self.current:
             return
@@ -144,7 +144,7 @@ class Producers:
                     await producer.start()
                     await self._check(producer)
             except (KafkaError, OSError, WrongTopics) as error:
-                logger.warning("no producer yet: %s", error)
+                logger.warning("producer not started yet: %s", error)
                 await throw_away(producer, error)
                 await asyncio.sleep(RECONNECT_S)
                 continue

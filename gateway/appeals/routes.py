@@ -100,37 +100,37 @@ def _find(call: Call, case: Case, name: str) -> Objection | None:
 def _render_objection(call: Call, case: Case, name: str) -> ObjectionOut:
     objection = _find(call, case, name)
     if objection is None:
-        raise Problem("unknown-objection", "there is no such objection that you may see")
+        raise Problem("unknown-objection", "the case has no such appeal, or you may not see it")
     return teller(call).objection(objection, case)
 
 
 _MOVES: tuple[tuple[ObjectionMove, frozenset[Role], type[BaseModel], str, str, tuple[str, ...]], ...] = (
-    (ObjectionMove.NOTICE, BOTH, NoticeIn, "Say what the person was told", "The written notice was given, as `text` says.", ()),
+    (ObjectionMove.NOTICE, BOTH, NoticeIn, "Report the notice of rights", "Records the written notice in `text`.", ()),
     (
         ObjectionMove.UPHOLD,
         OFFICERS,
         DecisionIn,
-        "Uphold an objection",
-        "The objection is right. Whoever ordered what is objected to does not decide on it.",
+        "Uphold an appeal",
+        "Decides that the appeal is justified. The officer who gave the contested order may not decide.",
         ("own-order", "no-reasons"),
     ),
     (
         ObjectionMove.REJECT,
         OFFICERS,
         DecisionIn,
-        "Reject an objection",
-        "The objection is not right. Whoever ordered what is objected to does not decide on it.",
+        "Reject an appeal",
+        "Decides that the appeal is not justified. The officer who gave the contested order may not decide.",
         ("own-order", "no-reasons"),
     ),
     (
         ObjectionMove.RELEASE,
         OFFICERS,
         MoveIn,
-        "Release what was objected to",
-        "Tells everybody who executed something to release it, and waits for each one's word.",
+        "Release after an appeal",
+        "Tells every recipient that executed a contested order or measure to release it, and waits for each confirmation.",
         (),
     ),
-    (ObjectionMove.CONFIRM, INSTITUTIONS, MoveIn, "Say that you released it", "You hold nothing any more.", ()),
+    (ObjectionMove.CONFIRM, INSTITUTIONS, MoveIn, "Confirm a release", "Confirms that you no longer hold anything.", ()),
 )
 _PLACE = "/v1/cases/{case_id}/objections"
 ENDPOINTS = [
@@ -138,7 +138,7 @@ ENDPOINTS = [
         _PLACE,
         post_objection,
         BOTH,
-        "Lodge an objection",
+        "File an appeal",
         body=ObjectionIn,
         answer=ObjectionOut,
         problems=(*CASE, "nothing-to-object", "unknown-order", "too-many-objections"),

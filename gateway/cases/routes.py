@@ -139,7 +139,7 @@ async def get_action(call: Call) -> Response:
     # What a stage sent on to another case is told under the stage's name.
     memo = await call.services.desk.recall_action(action_id)
     if memo is None or memo.actor != actor_of(call.caller):
-        raise Problem("not-found", "there is no such action of yours")
+        raise Problem("not-found", "you sent no such action")
     return pending_reply(Pending(action_id, memo), 200) if change is None else dumped(_decided(call, action_id, change))
 
 
@@ -181,9 +181,9 @@ async def _queue_of(call: Call, case: Case, into: str) -> str:
     under way can mix the two."""
     other = await call.services.views.case(into)
     if other is None or not call.caller.may_work_on(other.queue):
-        raise Problem("unknown-case", "there is no such case in your queues to merge into")
+        raise Problem("unknown-case", "the case to merge into does not exist in your queues")
     if other.leads_only != case.leads_only:
-        raise Problem("kept-apart", "one of the two cases is of leads of organized crime; work on both side by side")
+        raise Problem("kept-apart", "one of the two cases holds leads of organized crime; work on both cases separately")
     return other.queue
 
 
@@ -205,19 +205,19 @@ _MORE: dict[ActionKind, tuple[str, ...]] = {
     ActionKind.REOPEN: ("note-required",),
     ActionKind.CLOSE: ("orders-stand",),
 }
-"""What only this move can be refused with."""
+"""Problems that only this action can be refused with."""
 _MOVES: tuple[tuple[str, ActionKind, type[BaseModel], str], ...] = (
-    ("claim", ActionKind.CLAIM, ClaimIn, "Claim a case with a lease"),
-    ("renew", ActionKind.RENEW, RenewIn, "Renew the lease"),
-    ("release", ActionKind.RELEASE, ReleaseIn, "Give the case back to its queue"),
-    ("hand-over", ActionKind.HAND_OVER, HandOverIn, "Hand the case over to another officer"),
-    ("dispose", ActionKind.DISPOSE, DisposeIn, "Dispose of the case"),
-    ("acknowledge", ActionKind.ACKNOWLEDGE, AcknowledgeIn, "Say that the case was seen"),
-    ("transfer", ActionKind.TRANSFER, TransferIn, "Transfer the case to another queue"),
-    ("merge", ActionKind.MERGE, MergeIn, "Merge the case into another one"),
-    ("split", ActionKind.SPLIT, SplitIn, "Split signals off to a case of their own"),
-    ("reopen", ActionKind.REOPEN, ReopenIn, "Open the case again"),
-    ("close", ActionKind.CLOSE, CloseIn, "Close the case"),
+    ("claim", ActionKind.CLAIM, ClaimIn, "Claim a case"),
+    ("renew", ActionKind.RENEW, RenewIn, "Renew the lease of a case"),
+    ("release", ActionKind.RELEASE, ReleaseIn, "Return a case to its queue"),
+    ("hand-over", ActionKind.HAND_OVER, HandOverIn, "Hand a case over to another officer"),
+    ("dispose", ActionKind.DISPOSE, DisposeIn, "Dispose of a case"),
+    ("acknowledge", ActionKind.ACKNOWLEDGE, AcknowledgeIn, "Acknowledge a case"),
+    ("transfer", ActionKind.TRANSFER, TransferIn, "Transfer a case to another queue"),
+    ("merge", ActionKind.MERGE, MergeIn, "Merge a case into another case"),
+    ("split", ActionKind.SPLIT, SplitIn, "Split signals into a new case"),
+    ("reopen", ActionKind.REOPEN, ReopenIn, "Reopen a case"),
+    ("close", ActionKind.CLOSE, CloseIn, "Close a case"),
 )
 
 
@@ -255,7 +255,7 @@ ENDPOINTS = [
         "/v1/actions/{action_id}",
         get_action,
         BOTH,
-        "What became of an action",
+        "Retrieve the outcome of an action",
         answers={200: ActionOut},
         problems=("rebuilding", "state-unavailable"),
     ),

@@ -40,7 +40,7 @@ CASE = (
     "unreadable",
     "forbidden",
 )
-"""What any action on a case may be refused with."""
+"""Problems that any action on a case can be refused with."""
 
 
 class Place(NamedTuple):
@@ -101,7 +101,7 @@ async def _line(call: Call) -> list[Case]:
         line.append(case)
         at = case.merged_into if case.status is CaseStatus.MERGED else None
     if not any(may_see(call, case) for case in line):
-        raise Problem("unknown-case", "there is no such case that you may see")
+        raise Problem("unknown-case", "the case does not exist, or you may not see it")
     return line
 
 
@@ -118,7 +118,7 @@ async def place_of(call: Call, form: Form, parameter: str, has: Callable[[Case, 
             return Place(name, case)
         at = case.merged_into
     what = parameter.removesuffix("_id")
-    raise Problem(f"unknown-{what}", f"there is no such {what} that you may see")
+    raise Problem(f"unknown-{what}", f"there is no such {what}, or you may not see it")
 
 
 def action_of(call: Call, *names: str) -> str:
@@ -135,7 +135,7 @@ async def act(call: Call, case: Case, requested: Wanted, action_id: str) -> Case
     try:
         outcome = await call.services.desk.act(call.caller, case, requested, action_id)
     except UnicodeEncodeError:
-        raise Problem("invalid-request", "a text holds half a character", errors=[]) from None
+        raise Problem("invalid-request", "a text contains an unpaired surrogate and is not valid UTF-8", errors=[]) from None
     except Problem as problem:
         if not is_officer(call):
             problem.more.pop("revision", None)  # it counts what everybody did in the case

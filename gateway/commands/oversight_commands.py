@@ -30,7 +30,7 @@ from stream_processors.views.reading import Rebuilding
 
 _POLL_FIRST_S, _POLL_LAST_S = 0.01, 0.05
 _SLUGS = {"invalid-move": "invalid-request", "not-yours": "forbidden"}
-"""What the core says of a request that could never be right, as the gateway's own checks would say it."""
+"""Refusals of requests that are invalid in any state, mapped to the problem that the gateway's own checks would answer."""
 
 
 class Bureau:
@@ -101,7 +101,7 @@ class Bureau:
 
 def _refused(change: OversightChange) -> Problem:
     slug = _SLUGS.get(change.problem or "", change.problem or "")
-    detail = change.why or "this is not open now"
+    detail = change.why or "this action is not allowed in the current state"
     if slug == "invalid-request":
         return Problem(slug, detail, errors=[])
     return Problem(slug if slug in PROBLEMS else "not-allowed", detail, revision=change.revision)

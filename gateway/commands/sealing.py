@@ -28,7 +28,7 @@ ANSWERS: dict[str, OrderEventKind] = {
     "failed": OrderEventKind.FAIL,
     "lifted": OrderEventKind.LIFT,
 }
-"""An institution's word -> what it is to the order."""
+"""The result that an institution reports -> the event of the order."""
 _TEXTS = {ObjectionMove.LODGE: "text", ObjectionMove.NOTICE: "notice"}
 """The others give reasons."""
 

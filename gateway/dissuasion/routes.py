@@ -85,7 +85,7 @@ async def post_task_cancel(call: Call) -> Response:
     body = await body_of(call, CancelIn)
     name, case = await _place(call)
     if not call.caller.may_work_on(case.queue):
-        raise Problem("unknown-task", "there is no such task that you may see")
+        raise Problem("unknown-task", "there is no such dissuasion task, or you may not see it")
     outcome = Outcome(body.outcome)
     return await _event(call, Place(name, case), body, {"kind": TaskEventKind.CANCEL, "outcome": outcome}, body.revision)
 
@@ -97,7 +97,7 @@ async def post_try(call: Call) -> Response:
     place = await _place(call)
     reach = _reach(call, _task(call, place.case, place.name))
     if reach is None:
-        raise Problem("forbidden", "only who can reach the person says what was tried")
+        raise Problem("forbidden", "only a recipient of the dissuasion task may report an attempt")
     kind = TaskEventKind.SUCCEED if body.result == "convinced" else TaskEventKind.TRY
     saved = {"saved_minor": body.saved_minor, "currency": body.currency} if body.saved_minor is not None else {}
 
@@ -166,7 +166,7 @@ def _find(call: Call, case: Case, name: str) -> Task | None:
 def _task(call: Call, case: Case, name: str) -> Task:
     task = _find(call, case, name)
     if task is None:
-        raise Problem("unknown-task", "there is no such task that you may see")
+        raise Problem("unknown-task", "there is no such dissuasion task, or you may not see it")
     return task
 
 
@@ -176,8 +176,8 @@ def _render_task(call: Call, case: Case, name: str) -> TaskOut:
 
 _WAYS: tuple[tuple[str, Callable[[Call], Awaitable[Response]], type[BaseModel], str, tuple[str, ...]], ...] = (
     ("take", post_take, MoveIn, "Take a dissuasion task", ()),
-    ("give-back", post_give_back, MoveIn, "Give a dissuasion task back", ()),
-    ("tries", post_try, AttemptIn, "Say what was tried", ("attempt-missing", "impossible-time", "result-differs")),
+    ("give-back", post_give_back, MoveIn, "Return a dissuasion task", ()),
+    ("tries", post_try, AttemptIn, "Report a dissuasion attempt", ("attempt-missing", "impossible-time", "result-differs")),
     ("give-up", post_give_up, GiveUpIn, "End a dissuasion task without success", ("reason-missing",)),
 )
 ENDPOINTS = [
@@ -185,7 +185,7 @@ ENDPOINTS = [
         "/v1/cases/{case_id}/tasks",
         post_task,
         OFFICERS,
-        "Ask for dissuasion",
+        "Create a dissuasion task",
         body=TaskIn,
         answer=TaskOut,
         problems=(*CASE, "too-many-tasks"),
@@ -195,7 +195,7 @@ ENDPOINTS = [
         "/v1/tasks/{task_id}",
         get_task,
         BOTH,
-        "One dissuasion task",
+        "Retrieve a dissuasion task",
         answers={200: TaskOut},
         problems=("unknown-task", "rebuilding", "state-unavailable"),
     ),
@@ -216,7 +216,7 @@ ENDPOINTS = [
         "/v1/tasks/{task_id}/cancel",
         post_task_cancel,
         OFFICERS,
-        "Call a dissuasion task off",
+        "Cancel a dissuasion task",
         body=CancelIn,
         body_required=False,
         answer=TaskOut,

@@ -81,7 +81,7 @@ ENDPOINTS = [
         "/docs",
         docs,
         _OPEN,
-        "This interface as a page",
+        "Show the API reference",
         answers={200: None},
         answer_media="text/html",
     ),
@@ -90,7 +90,7 @@ ENDPOINTS = [
         "/openapi.json",
         openapi,
         _OPEN,
-        "This interface for machines",
+        "Retrieve the OpenAPI document",
         answers={200: OpenApiOut},
     ),
 ]

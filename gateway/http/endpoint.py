@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from gateway.services import Services
 
 _WITH_SLASHES = ("{notice_id}",)
-"""Parameters of a path whose values may hold a slash."""
+"""Path parameters whose values may contain a slash."""
 
 
 class Call(NamedTuple):
@@ -112,7 +112,7 @@ class Gateway(FastAPI):
 
     hot: dict[tuple[str, str], ASGIApp]
     drain: Callable[[], None]
-    """Ends the answers that have no end of their own; a server calls it before it waits for the others."""
+    """Ends the open streams. The server calls it before it waits for the other responses."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -139,7 +139,7 @@ def mount(app: Gateway, endpoints: list[Endpoint], services: Services) -> None:
 
 
 async def _never(request: Request) -> Response:
-    raise AssertionError("served by its Endpoint")
+    raise AssertionError("the Endpoint serves this route itself")
 
 
 def _serve(endpoint: Endpoint, services: Services) -> ASGIApp:
@@ -180,5 +180,5 @@ async def _authorized(endpoint: Endpoint, request: Request, services: Services) 
     caller = await services.auth.caller(header)
     if caller.role not in endpoint.roles:
         needed = " or ".join(sorted(endpoint.roles))
-        raise Problem("forbidden", f"this needs the role {needed}")
+        raise Problem("forbidden", f"this request requires the role {needed}")
     return caller

@@ -28,20 +28,21 @@ _FILED_AS = {"SignalIn": "signal"}
 _INFO = {
     "title": "Liandong",
     "version": "1",
-    "summary": "Share fraud and illicit-finance signals, and close the loop on each one.",
-    "description": "Errors are problem details (RFC 9457); every type is in docs/reference/errors.md. What has no value is left "
-    "out of an answer. Members, routes and problem types may be added at any time; pass over what you do not know.",
+    "summary": "Exchange fraud and illicit-finance signals, and follow each one to its outcome.",
+    "description": "Errors are problem details (RFC 9457); docs/reference/errors.md lists every type. Responses omit members "
+    "without a value. Members, routes and problem types may be added at any time; ignore those that you do not "
+    "know.",
     "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
 }
 _HEADERS: dict[str, tuple[str, dict[str, Any]]] = {
     "Idempotency-Key": (
-        "Names the request: the same again gives the same answer and counts once.",
+        "Identifies the request. A repeated request with the same key gets the same response and counts once.",
         {"type": "string", "pattern": "^[!-~]{1,124}$"},
     ),
-    "Idempotency-Replayed": ("The gateway had this before; this is its receipt.", {"type": "string", "const": "true"}),
-    "Last-Event-ID": ("The id of the last event that came: what was missed since is told.", {"type": "string"}),
-    "Location": ("Where to ask what became of it.", {"type": "string"}),
-    "Retry-After": ("Seconds after which to try again.", {"type": "string", "pattern": "^[0-9]+$"}),
+    "Idempotency-Replayed": ("Set on a repeated request, which gets its first receipt.", {"type": "string", "const": "true"}),
+    "Last-Event-ID": ("The id of the last event received. The stream resumes with the events after it.", {"type": "string"}),
+    "Location": ("The URL of the status of the accepted request.", {"type": "string"}),
+    "Retry-After": ("Seconds to wait before a retry.", {"type": "string", "pattern": "^[0-9]+$"}),
 }
 _PATH_PARAMETERS: dict[str, tuple[str, str]] = {
     "signal_id": ("The id of the receipt.", "sig-Nk3b0vQm1x2yq8YpWc5f7A"),
@@ -49,13 +50,13 @@ _PATH_PARAMETERS: dict[str, tuple[str, str]] = {
     "order_id": ("The order.", "ord-5v1Jx0kq9sT2-1c9b2f7e04aa"),
     "task_id": ("The dissuasion task.", "task-5v1Jx0kq9sT2-77d0a1b2c3e4"),
     "objection_id": ("The objection.", "obj-5v1Jx0kq9sT2-0f1e2d3c4b5a"),
-    "action_id": ("The action, as its answer named it.", "act-9fK2mQ"),
-    "queue": ("An agency's queue.", "public-security-630202"),
-    "notice_id": ("The notice, as its item names it.", "act-9fK2mQ/ord-5v1Jx0kq9sT2/0"),
-    "year": ("The year of an assessment.", "2025"),
-    "dispute_id": ("The dispute, as the assessment names it.", "dis-9fK2mQ"),
-    "record_id": ("The measure or request, as its answer named it.", "sup-9fK2mQ"),
-    "campaign_id": ("The campaign, as its answer named it.", "cam-9fK2mQ"),
+    "action_id": ("The id of the action, from the response to it.", "act-9fK2mQ"),
+    "queue": ("The name of a queue.", "public-security-630202"),
+    "notice_id": ("The id of the notice, from the inbox.", "act-9fK2mQ/ord-5v1Jx0kq9sT2/0"),
+    "year": ("The year of an appraisal.", "2025"),
+    "dispute_id": ("The id of the dispute, from the appraisal.", "dis-9fK2mQ"),
+    "record_id": ("The id of the supervision action or data request, from the response to it.", "sup-9fK2mQ"),
+    "campaign_id": ("The id of the campaign, from the response to it.", "cam-9fK2mQ"),
     "number": ("The receipt number of a tip.", "7K3F-0Q2M-9XVA-41BD-ZP8T"),
 }
 
@@ -244,7 +245,7 @@ def _components(endpoints: list[Endpoint]) -> dict[str, Any]:
     for name, schema in _defined(answers | {ProblemBody}, "serialization").items():
         shown = _absent(schema)
         if components.setdefault(name, shown) != shown:
-            raise ValueError(f"{name} is one schema as a body and another as an answer: give it two names")
+            raise ValueError(f"{name} has one schema as a request and another as a response; give them two names")
     described = {"description": f"RFC 9457; `type` is {TYPE_PREFIX}<slug>, see docs/reference/errors.md."}
     components["Problem"] = components.pop("ProblemBody") | described
     return dict(sorted(components.items()))

@@ -33,7 +33,7 @@ def read_cursor(tokenizer: Tokenizer, queue: str, text: str) -> Cursor:
     except (ValueError, TypeError):
         raise Problem(
             "invalid-request",
-            "the cursor was not given for this list",
+            "the cursor does not belong to this list",
             errors=[{"pointer": "/cursor", "detail": "not valid"}],
         ) from None
 

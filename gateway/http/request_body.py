@@ -16,11 +16,11 @@ from gateway.problems import Problem
 
 _INFLATE_STEP_BYTES = 256 << 10
 _MEMBERS = 20_000
-"""gzip members of a body: one a line of the largest batch. An empty one gives no byte and costs 5 us and a copy of the rest."""
+"""gzip members of a body: one for each line of the largest batch. An empty one yields nothing, but costs 5 us and a copy."""
 
 
 LEAST_BYTES_A_SECOND = 200
-"""A body that comes more slowly than this is ended once it has had its idle time: a byte a second would hold a place for days."""
+"""A slower body ends after its idle time. At one byte a second a client could hold a connection for days."""
 
 
 async def pieces(request: Request, idle_s: float) -> AsyncIterator[bytes]:
@@ -70,12 +70,12 @@ async def read_body(request: Request, limit_bytes: int, idle_s: float) -> bytes:
 
 def _stalled(idle_s: float) -> Problem:
     """The connection is of no more use: its next bytes would still be this body's."""
-    detail = f"nothing more of the body came for {idle_s:g} s, or less than {LEAST_BYTES_A_SECOND} bytes a second"
+    detail = f"no part of the body arrived for {idle_s:g} s, or it arrived at less than {LEAST_BYTES_A_SECOND} bytes per second"
     return Problem("body-stalled", detail, headers={"Connection": "close"})
 
 
 def _too_large(limit_bytes: int) -> Problem:
-    return Problem("body-too-large", f"the body is over {limit_bytes} bytes", limit_bytes=limit_bytes)
+    return Problem("body-too-large", f"the body exceeds {limit_bytes} bytes", limit_bytes=limit_bytes)
 
 
 def media_type(request: Request, *accepted: str) -> None:
@@ -93,7 +93,7 @@ def encoding(request: Request, *, gzip_ok: bool) -> bool:
     if gzip_ok and coding in ("gzip", "x-gzip"):
         return True
     allowed = "gzip or none" if gzip_ok else "none"
-    raise Problem("unsupported-media-type", f"this Content-Encoding is not accepted here; allowed: {allowed}")
+    raise Problem("unsupported-media-type", f"this Content-Encoding is not supported here; allowed: {allowed}")
 
 
 class Inflater:
@@ -115,7 +115,7 @@ class Inflater:
                 raise Problem("invalid-encoding", "the body is not valid gzip") from None
             self._size += len(plain)
             if self._size > self._limit:
-                raise Problem("body-too-large", f"decompressed, the body is over {self._limit} bytes", limit_bytes=self._limit)
+                raise Problem("body-too-large", f"the decompressed body exceeds {self._limit} bytes", limit_bytes=self._limit)
             if plain:
                 yield plain
             if self._member.eof:
@@ -135,12 +135,12 @@ class Inflater:
         while plain := self._member.decompress(b"", _INFLATE_STEP_BYTES):
             self._size += len(plain)
             if self._size > self._limit:
-                raise Problem("body-too-large", f"decompressed, the body is over {self._limit} bytes", limit_bytes=self._limit)
+                raise Problem("body-too-large", f"the decompressed body exceeds {self._limit} bytes", limit_bytes=self._limit)
             yield plain
 
     def end(self) -> None:
         if not self._fresh:
-            raise Problem("invalid-encoding", "the gzip body ends before its end mark")
+            raise Problem("invalid-encoding", "the gzip body is truncated")
 
 
 class LineSplitter:

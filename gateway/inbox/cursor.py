@@ -42,7 +42,7 @@ def claimed(text: str) -> Claimed | None:
 def refused(pointer: str) -> Problem:
     return Problem(
         "invalid-request",
-        "the cursor was not given for this inbox; without one you get all that is kept",
+        "the cursor does not belong to this inbox; leave it out to read the inbox from its start",
         errors=[{"pointer": pointer, "detail": "not valid"}],
     )
 

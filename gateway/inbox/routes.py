@@ -155,7 +155,7 @@ async def get_deliveries(call: Call) -> Response:
     query = _query(call, DeliveriesQuery)
     case = await call.services.views.case(query.case)
     if case is None or not call.caller.may_work_on(case.queue):
-        raise Problem("unknown-case", "there is no such case in your queues")
+        raise Problem("unknown-case", "the case does not exist in your queues")
     notices = await call.services.views.of_case(case.case_id)
     accessed(call.caller, "deliveries", case=case.case_id, found=len(notices))
     return dumped(DeliveriesOut(case_id=case.case_id, deliveries=[case_notice_out(notice) for notice in notices]))
@@ -165,7 +165,7 @@ def inbox_of(caller: Caller, named: str | None) -> str:
     """Whose inbox it is: an institution's own; of an officer's queues the one that is named, or the only one of the token."""
     if caller.role is Role.INSTITUTION:
         if named not in (None, caller.subject):
-            raise Problem("forbidden", "this inbox is not yours")
+            raise Problem("forbidden", "you may read your own inbox only")
         return caller.subject
     if named is None:
         if len(caller.queues) == 1 and not caller.queues[0].endswith("*"):
@@ -173,12 +173,12 @@ def inbox_of(caller: Caller, named: str | None) -> str:
         detail = "name one of your queues"
         raise Problem("invalid-request", detail, errors=[{"pointer": "/inbox", "detail": detail}])
     if not caller.may_work_on(named) or not is_unit(named):  # `*` means every unit, and no institution
-        raise Problem("forbidden", "this inbox is not one of your queues'")
+        raise Problem("forbidden", "this inbox belongs to none of your queues")
     return named
 
 
 async def _may_replay(call: Call, recipient: str) -> None:
-    detail = "notices are asked for once more too often; the inbox has them all"
+    detail = "you requested redelivery too often; the inbox contains every notice"
     await within(call.services.rates, "replays", recipient, REPLAYS, detail)
 
 
@@ -211,7 +211,7 @@ ENDPOINTS = [
         "/v1/inbox",
         get_inbox,
         RECIPIENTS,
-        "Notices of an inbox, waiting for them if there are none",
+        "List notices (long poll)",
         waits=True,
         query=InboxQuery,
         answers={200: InboxOut},
@@ -222,7 +222,7 @@ ENDPOINTS = [
         "/v1/inbox/stream",
         get_inbox_stream,
         RECIPIENTS,
-        "Notices of an inbox, live",
+        "Stream notices",
         streams=True,
         query=StreamQuery,
         answers={200: ItemOut},
@@ -245,7 +245,7 @@ ENDPOINTS = [
         "/v1/inbox/replay",
         post_replay,
         RECIPIENTS,
-        "Send the notices behind a cursor once more",
+        "Redeliver the notices after a cursor",
         query=OneQuery,
         body=ReplayIn,
         body_required=False,
@@ -267,7 +267,7 @@ ENDPOINTS = [
         "/v1/inbox/{notice_id}/replay",
         post_replay_one,
         RECIPIENTS,
-        "Send a notice once more",
+        "Redeliver a notice",
         query=OneQuery,
         answers={200: ItemOut},
         problems=_REPLAYING,
@@ -277,7 +277,7 @@ ENDPOINTS = [
         "/v1/deliveries",
         get_deliveries,
         OFFICERS,
-        "What was delivered of a case, and the proof",
+        "List the deliveries of a case",
         query=DeliveriesQuery,
         answers={200: DeliveriesOut},
         problems=("unknown-case", *_TROUBLE),

@@ -25,7 +25,7 @@ from stream_processors.runtime.log import KeyedEntry
 from stream_processors.views.inbox import Entry, Inbox, InboxViews, Reached, member_of, name_of
 
 MOST_MARKS = 1000
-"""Notices of one request that are marked; the next request marks the rest."""
+"""Notices that one request marks as received at most; the next request marks the rest."""
 
 
 class InboxDesk:
@@ -101,7 +101,7 @@ class InboxDesk:
         """Problem 404 when it is not in this inbox: another's does not exist."""
         entry = await self._views.noticed(recipient, name_of(member_of(recipient, notice_id, 0)))
         if entry is None:
-            raise Problem("not-found", "there is no such notice in this inbox, or it is no longer kept")
+            raise Problem("not-found", "this inbox has no such notice, or its retention has ended")
         return entry
 
     async def _mark(self, caller: Caller, entries: Sequence[Entry], state: DeliveryState, way: Way) -> datetime:
@@ -114,7 +114,7 @@ class InboxDesk:
         landed = await self._log.append(DELIVERIES, marks)
         point("gateway.mark_appended")
         if not all(isinstance(position, Position) for position in landed):
-            raise later("log-unavailable", "the broker did not acknowledge; send the same again", self._retry_after_s)
+            raise later("log-unavailable", "the broker did not acknowledge; send the same request again", self._retry_after_s)
         METRICS.inbox_marks.labels(state.value).inc(len(entries))
         return at
 

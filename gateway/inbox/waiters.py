@@ -26,9 +26,9 @@ logger = logging.getLogger("liandong.gateway")
 _RETRY_S = 0.5
 _AGAIN_S, _AGAIN_WHILE_DEAF_S = 5.0, 0.5
 _MOST_REPLAYS = 1000
-"""Notices asked for once more that one who is slow to read is still told of: some requests of the largest size."""
+"""Redelivered notices that a slow waiter may have queued: a few requests of the largest size."""
 News = Sequence[tuple[str, str]]
-"""Recipients with something new, and the name of the notice that was asked for once more, or ""."""
+"""Recipients with new notices, each with the name of the redelivered notice or ""."""
 
 
 class NewsSource(Protocol):
@@ -66,7 +66,7 @@ class NoNews:
     """For a gateway that hears nothing: those who wait look again by and by."""
 
     async def begin(self) -> None:
-        raise ConnectionError("there is nobody to listen to")
+        raise ConnectionError("no store to subscribe to")
 
     async def more(self) -> News:
         return []
@@ -147,12 +147,12 @@ class Bell:
         task's), also one that no route of the policy leads to; so who may read many must not take all places with names."""
         limits = self._settings
         if self.draining or self._count.total() >= limits.inbox_waiting_limit:
-            raise later("overloaded", "this gateway takes no more that wait", limits.retry_after_s)
+            raise later("overloaded", "this gateway has reached its limit of waiting requests", limits.retry_after_s)
         if self._count[recipient] >= limits.inbox_waiting_per_recipient_limit:
-            detail = f"{limits.inbox_waiting_per_recipient_limit} wait for this inbox already; close one"
+            detail = f"{limits.inbox_waiting_per_recipient_limit} requests already wait for this inbox; close one"
             raise later("too-many-streams", detail, limits.retry_after_s)
         if self._callers[who] >= limits.inbox_waiting_per_caller_limit:
-            detail = f"{limits.inbox_waiting_per_caller_limit} of yours wait already; close one"
+            detail = f"{limits.inbox_waiting_per_caller_limit} of your requests already wait; close one"
             raise later("too-many-streams", detail, limits.retry_after_s)
 
     def leave(self, ear: Ear) -> None:
@@ -197,7 +197,7 @@ class Bell:
             except asyncio.CancelledError:
                 raise
             except Exception as error:  # whatever it was: those who wait look more often meanwhile
-                logger.warning("inboxes are not heard of: %s: %s", type(error).__name__, error)
+                logger.warning("subscription to inbox changes interrupted: %s: %s", type(error).__name__, error)
             finally:
                 self._ready.clear()
                 with contextlib.suppress(Exception):

@@ -81,7 +81,7 @@ class Hub:
         """Problem when there are too many, or when the log or the views are away."""
         limits = self._settings
         if self.draining or len(self.clients) >= limits.live_clients_limit:
-            raise later("overloaded", "this gateway takes no more live connections", limits.retry_after_s)
+            raise later("overloaded", "this gateway has reached its limit of live connections", limits.retry_after_s)
         if self._officers[caller.subject] >= limits.live_per_officer_limit:
             detail = f"an officer has at most {limits.live_per_officer_limit} live connections to a gateway; close one"
             raise later("too-many-streams", detail, limits.retry_after_s)
@@ -135,7 +135,7 @@ class Hub:
             async with asyncio.timeout(self._settings.live_ready_s):
                 await self._ready.wait()
         except TimeoutError:
-            detail = "the log or the views are away, or the views are being folded"
+            detail = "the log or the views are unavailable, or the views are being rebuilt"
             raise later("rebuilding", detail, self._settings.retry_after_s) from None
 
     def _begin(self, client: Client, last_id: str | None) -> None:

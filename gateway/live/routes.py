@@ -44,7 +44,7 @@ async def get_events(call: Call) -> EventStream:
     """The same for several queues (`?queue=a&queue=b`), or for all that the caller may see."""
     names = call.request.query_params.getlist("queue")
     if len(names) > _MOST_QUEUES:
-        raise Problem("invalid-request", f"at most {_MOST_QUEUES} queues can be named", errors=[])
+        raise Problem("invalid-request", f"a request may name at most {_MOST_QUEUES} queues", errors=[])
     queues = frozenset(own_queue(name, call.caller) for name in names)
     return await _events(call, ",".join(sorted(queues)) or None, queues.__contains__ if queues else _all_of(call.caller))
 
@@ -81,6 +81,6 @@ def _endpoint(path: str, handler: object, summary: str, query: type[BaseModel] |
 
 
 ENDPOINTS = [
-    _endpoint("/v1/queues/events", get_events, "Live changes of several queues", EventsQuery),
-    _endpoint("/v1/queues/{queue}/events", get_queue_events, "Live changes of a queue", None),
+    _endpoint("/v1/queues/events", get_events, "Stream changes of several queues", EventsQuery),
+    _endpoint("/v1/queues/{queue}/events", get_queue_events, "Stream changes of a queue", None),
 ]

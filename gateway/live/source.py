@@ -56,7 +56,7 @@ MakeSource = Callable[[], Source]
 
 def no_source() -> Source:
     """For a gateway without a log."""
-    raise LogUnavailable("there is no log to listen to")
+    raise LogUnavailable("no log to read from")
 
 
 class _Held(NamedTuple):
@@ -115,7 +115,7 @@ class KafkaSource:
         self._looked = time.monotonic()
         fold_state = await folded(self._redis)
         if fold_state is None or self._stamp not in ("", fold_state.stamp):
-            raise Rebuilding("the views are not the ones that were told of")
+            raise Rebuilding("the views belong to another generation than the events")
         return fold_state
 
     def _hold(self, partition: int, records: Sequence[Record]) -> None:

@@ -37,7 +37,7 @@ from stream_processors.views.allowed_actions import MERGES_FOLLOWED
 from stream_processors.views.receipts import Receipt
 
 _MARKS = {"at", "late", "done_late", "note_sealed", "reference_sealed"}
-"""What a measure has from the log, and what is sealed anew each time."""
+"""Members of a measure that come from the log or are sealed anew on each request."""
 
 
 class MeasureBody(RootModel[MeasureIn]):
@@ -83,7 +83,7 @@ async def _measured(call: Call, case: Case, body: MeasureIn) -> MeasureOut | Pen
         render = teller(call).measure
         same_number = render(there, holder).reference == render(made, holder).reference
         if not same_number or there.model_dump(exclude=_MARKS) != made.model_dump(exclude=_MARKS):
-            raise Problem("reference-reused", "this reference names another measure of yours")
+            raise Problem("reference-reused", "you used this reference for another measure")
         return render(there, holder)
     requested = wanted_of(ActionKind.MEASURE, "measure", body, lambda: {"measure": made})
     print_ = call.services.tokenizer.token("print", requested.text)
@@ -122,13 +122,13 @@ async def _cases(call: Call) -> tuple[str, list[Case]]:
     if receipt is not None and receipt.of is not None:
         receipt = await _own_receipt(call, receipt.of)
     if receipt is None:
-        raise later("no-case", "the signal is being assessed; ask again in a moment", call.services.settings.retry_after_s)
+        raise later("no-case", "the signal has not been assessed yet; retry in a moment", call.services.settings.retry_after_s)
     if not receipt.cases:
-        raise Problem("no-case", "the signal is in no case: none was opened for it, or it was taken back")
+        raise Problem("no-case", "the signal belongs to no case: it opened none, or it was retracted")
     candidates = [await call.services.views.case(case_id) for case_id in receipt.cases]
     cases = [case for case in candidates if case is not None]
     if len(cases) < len(candidates):
-        raise later("no-case", "its case is being opened; ask again in a moment", call.services.settings.retry_after_s)
+        raise later("no-case", "the case of the signal is being opened; retry in a moment", call.services.settings.retry_after_s)
     return receipt.signal_id, cases
 
 
@@ -140,7 +140,7 @@ async def _own_receipt(call: Call, signal_id: str) -> Receipt | None:
         return receipt
     record = await services.memory.find(signal_id) if receipt is None else None
     if record is None or record.institution != institution or record.signal_id != signal_id:
-        raise Problem("not-found", "there is no such signal of yours")
+        raise Problem("not-found", "you sent no such signal")
     return None
 
 
@@ -150,7 +150,7 @@ ENDPOINTS = [
         "/v1/cases/{case_id}/measures",
         post_case_measure,
         INSTITUTIONS,
-        "Say what you did about a case",
+        "Report a measure for a case",
         body=MeasureBody,
         answer=MeasureOut,
         problems=_REFUSALS,
@@ -159,7 +159,7 @@ ENDPOINTS = [
         "/v1/signals/{signal_id}/measures",
         post_signal_measure,
         INSTITUTIONS,
-        "Say what you did about a signal's case",
+        "Report a measure for a signal",
         body=MeasureBody,
         answer=MeasuredOut,
         problems=(*_REFUSALS, "no-case"),

@@ -29,7 +29,7 @@ from stream_processors.domain.money_trail.trace import follow
 
 MOST_GIVEN = 1000
 MOST_TRACED = 50
-"""Payments that are traced for one return; each is followed by itself."""
+"""Payments traced for one return at most. Each one is traced separately."""
 
 
 class PaymentIn(Exact):
@@ -98,10 +98,10 @@ async def post_refund(call: Call) -> Response:
     try:
         token = services.tokenizer.subject(body.account.kind, body.account.value)
     except UnicodeEncodeError:
-        raise Problem("invalid-request", "the value holds half a character", errors=[]) from None
+        raise Problem("invalid-request", "the value contains an unpaired surrogate and is not valid UTF-8", errors=[]) from None
     gathered = await _reading(call, policy.trail).into(case.case_id, token)
     if token not in gathered.names and all(order.subject is None or order.subject.token != token for order in case.orders):
-        raise Problem("unknown-account", "no case of your unit names this account, and no order of this one is about it")
+        raise Problem("unknown-account", "no case of your unit and no order of this case names the account")
     writer = Writer(case, gathered, policy, services.sealer)
     partial: set[str] = set()
     if body.payments is None:
@@ -176,7 +176,7 @@ ENDPOINTS = [
         "/v1/cases/{case_id}/trail",
         get_trail,
         OFFICERS,
-        "The money trail of a case",
+        "Retrieve the money trail of a case",
         answers={200: TrailOut},
         problems=_PROBLEMS,
     ),
@@ -185,7 +185,7 @@ ENDPOINTS = [
         "/v1/cases/{case_id}/refund",
         post_refund,
         OFFICERS,
-        "Reckon the return of frozen money",
+        "Calculate a return of frozen funds",
         body=RefundIn,
         answers={200: RefundOut},
         problems=("invalid-request", "unknown-account", *_PROBLEMS),

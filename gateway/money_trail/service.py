@@ -17,7 +17,7 @@ from stream_processors.views.api import Views
 from stream_processors.views.money_trail import NamedRow, TrailCase
 
 CASES_AN_ACCOUNT = 12
-"""Times `most_cases`: read in all."""
+"""Cases read in all, as a multiple of `most_cases`."""
 
 
 class Readable(NamedTuple):

@@ -55,7 +55,7 @@ async def metrics(call: Call) -> Response:
 
 ENDPOINTS = [
     Endpoint("GET", "/livez", livez, _OPEN, "Alive", answers={200: AliveOut}),
-    Endpoint("GET", "/readyz", readyz, _OPEN, "Ready to accept signals", answers={200: ReadyOut, 503: ReadyOut}),
+    Endpoint("GET", "/readyz", readyz, _OPEN, "Check readiness", answers={200: ReadyOut, 503: ReadyOut}),
     Endpoint(
         "GET",
         "/metrics",

@@ -73,7 +73,7 @@ async def post_answer(call: Call) -> Response:
     order = _find(call, case, name)
     who = teller(call).answers_as(order) if order is not None else None
     if who is None:
-        raise Problem("not-recipient", "only the institution, or the unit of a letter, that an order went to may answer it")
+        raise Problem("not-recipient", "only the institution or unit that received the order may answer it")
     action_id, unit = action_of(call), who if is_officer(call) else None
     requested = wanted_of(
         ActionKind.ORDER, f"{name} answer", body, lambda: {"order": protector(call).answer(body, name, action_id, unit)}
@@ -87,7 +87,7 @@ def _mover(kind: OrderEventKind, description: str) -> Callable[[Call], Awaitable
         body = await body_of(call, MoveIn)
         name, case = await _place(call)
         if not call.caller.may_work_on(case.queue):
-            raise Problem("unknown-order", "there is no such order that you may see")
+            raise Problem("unknown-order", "the case has no such order, or you may not see it")
         action_id = action_of(call)
         event = OrderEvent(event_id=action_id, order_id=name, kind=kind)
         members = {"order": event, "revision": body.revision}
@@ -115,7 +115,7 @@ def _find(call: Call, case: Case, name: str) -> Order | None:
 def _render_order(call: Call, case: Case, name: str) -> OrderOut:
     order = _find(call, case, name)
     if order is None:
-        raise Problem("unknown-order", "the case does not keep this order any more: it is over")
+        raise Problem("unknown-order", "the order is finished, and the case no longer keeps it")
     return teller(call).order(order, case)
 
 
@@ -147,10 +147,10 @@ _ANSWER = (
     "impossible-time",
 )
 _MOVES: tuple[tuple[str, OrderEventKind, str, str], ...] = (
-    ("approve", OrderEventKind.APPROVE, "Agree to an order", "The second person agrees: the order goes out."),
-    ("reject", OrderEventKind.REJECT, "Do not agree to an order", "The second person does not agree: nobody outside is told."),
-    ("withdraw", OrderEventKind.WITHDRAW, "Take an order back", "Takes back an order that waits for its second person."),
-    ("renew", OrderEventKind.RENEW, "Lengthen an order", "One length more, from where the present one ends."),
+    ("approve", OrderEventKind.APPROVE, "Approve an order", "Approves the order as the second person. The order is issued."),
+    ("reject", OrderEventKind.REJECT, "Reject an order", "Rejects the order as the second person. Nobody else is notified."),
+    ("withdraw", OrderEventKind.WITHDRAW, "Withdraw an order", "Withdraws an order that awaits approval."),
+    ("renew", OrderEventKind.RENEW, "Renew an order", "Extends the order by one length from its current end."),
 )
 ENDPOINTS = [
     move_endpoint(

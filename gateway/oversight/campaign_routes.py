@@ -41,7 +41,7 @@ async def get_campaign(call: Call) -> Response:
 async def _own(call: Call) -> Campaign:
     record = await call.services.views.overseen(about("campaign", call.request.path_params["campaign_id"]))
     if not isinstance(record, Campaign) or record.institution != call.caller.subject:
-        raise Problem("not-found", "there is no such campaign of yours")
+        raise Problem("not-found", "you reported no such campaign")
     return record
 
 
@@ -90,7 +90,7 @@ def _post(path: str, handler: object, model: type[CampaignIn] | type[OversightMo
 
 _ONE = "/v1/campaigns/{campaign_id}"
 ENDPOINTS = [
-    _post("/v1/campaigns", post_campaign, CampaignIn, "Tell of a campaign"),
+    _post("/v1/campaigns", post_campaign, CampaignIn, "Report a campaign"),
     Endpoint("GET", _ONE, get_campaign, _INSTITUTIONS, "One campaign", answers={200: CampaignOut}, problems=_VIEWS),
     _post(f"{_ONE}/correct", post_campaign_correction, CampaignIn, "Correct a campaign"),
     _post(f"{_ONE}/withdraw", post_campaign_withdraw, OversightMoveIn, "Withdraw a campaign"),

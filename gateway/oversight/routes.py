@@ -63,7 +63,7 @@ from stream_processors.domain.scorecards import card
 
 BODY, UNITS = frozenset({Role.COORDINATOR}), frozenset({Role.OFFICER})
 BOTH = BODY | UNITS
-_NOT_THERE = "there is no such record that concerns you"
+_NOT_THERE = "there is no such record, or you may not see it"
 
 
 class Wanted(NamedTuple):
@@ -137,7 +137,7 @@ def _body_of(call: Call) -> str:
 def _year(call: Call) -> int:
     text = call.request.path_params["year"]
     if not (text.isascii() and text.isdecimal() and len(text) == 4 and 2000 <= int(text) < 2100):
-        raise Problem("not-found", "there is no such year")
+        raise Problem("not-found", "the path names no valid year")
     return int(text)
 
 
@@ -167,7 +167,7 @@ async def _counted(call: Call, year: int) -> list[dict[str, Any]]:
 
 async def _dispute(call: Call, body: FigureDisputeIn, move_id: str) -> Wanted:
     if not call.caller.may_work_on(body.unit):
-        raise Problem("forbidden", "this unit is not one of yours")
+        raise Problem("forbidden", "you do not act for this unit")
     fields = {"kind": AssessmentMoveKind.DISPUTE, "party": body.unit, "dispute_id": f"dis-{move_id[4:]}"}
     return Wanted("assessment", _year(call), {**fields, **body.model_dump(exclude={"unit"})})
 
@@ -187,7 +187,7 @@ async def get_assessment(call: Call) -> Response:
     whether the signature holds."""
     record = await call.services.views.overseen(about("assessment", _year(call)))
     if not isinstance(record, Assessment):
-        raise Problem("not-found", "there is no assessment of this year")
+        raise Problem("not-found", "there is no appraisal for this year")
     accessed(call.caller, "assessment", year=record.year)
     return dumped(_assessment_out(record, call))
 
@@ -302,39 +302,39 @@ def _get(path: str, handler: Handler, out: type[BaseModel], summary: str, query:
 
 _ONE_S, _ONE_D = f"{_S}/{{record_id}}", f"{_D}/{{record_id}}"
 ENDPOINTS = [
-    _get("/v1/assessments/keys", get_assessment_keys, JwksOut, "Keys that verify locked results"),
-    _get(_A, get_assessment, AssessmentOut, "A year's assessment"),
-    _post(f"{_A}/open", "assessment_open", BODY, OversightMoveIn, _open, AssessmentOut, "Open a year's assessment"),
+    _get("/v1/assessments/keys", get_assessment_keys, JwksOut, "List the keys that verify locked results"),
+    _get(_A, get_assessment, AssessmentOut, "Retrieve the appraisal of a year"),
+    _post(f"{_A}/open", "assessment_open", BODY, OversightMoveIn, _open, AssessmentOut, "Open the appraisal of a year"),
     _post(
         f"{_A}/publish", "assessment_publish", BODY, AssessmentPublishIn, _publish, AssessmentOut, "Publish the figures of units"
     ),
-    _post(f"{_A}/disputes", "dispute", UNITS, FigureDisputeIn, _dispute, AssessmentOut, "Dispute a figure of your unit"),
+    _post(f"{_A}/disputes", "dispute", UNITS, FigureDisputeIn, _dispute, AssessmentOut, "Dispute a figure"),
     _post(f"{_A}/disputes/{{dispute_id}}/decide", "ruling", BODY, RulingIn, _decide, AssessmentOut, "Rule on a dispute"),
-    _post(f"{_A}/lock", "assessment_lock", BODY, OversightMoveIn, _lock, AssessmentOut, "Lock and sign the year's result"),
+    _post(f"{_A}/lock", "assessment_lock", BODY, OversightMoveIn, _lock, AssessmentOut, "Lock and sign the result of a year"),
     _get(_S, get_supervisions, SupervisionsOut, "Supervision measures", OversightQuery),
-    _get(_ONE_S, get_supervision, SupervisionOut, "One supervision measure"),
-    _post(_S, "supervision", BODY, SupervisionIn, _issue, SupervisionOut, "Issue a supervision measure on a unit"),
-    _get(_D, get_data_requests, DataRequestsOut, "Requests for assessment data", OversightQuery),
-    _get(_ONE_D, get_data_request, DataRequestOut, "One request for data"),
-    _post(_D, "data_request", BODY, AskDataIn, _ask, DataRequestOut, "Ask a unit for assessment data"),
+    _get(_ONE_S, get_supervision, SupervisionOut, "Retrieve a supervision action"),
+    _post(_S, "supervision", BODY, SupervisionIn, _issue, SupervisionOut, "Issue a supervision action"),
+    _get(_D, get_data_requests, DataRequestsOut, "List data requests", OversightQuery),
+    _get(_ONE_D, get_data_request, DataRequestOut, "Retrieve a data request"),
+    _post(_D, "data_request", BODY, AskDataIn, _ask, DataRequestOut, "Create a data request"),
     *(
         _post(f"{_ONE_S}/{kind}", f"supervision_{kind}", roles, model, _step("supervision", kind), SupervisionOut, summary)
         for kind, roles, model, summary in (
-            ("answer", UNITS, UnitAnswerIn, "Answer a supervision measure"),
-            ("return", BODY, DeadlineIn, "Give an answer back with a new deadline"),
-            ("extend", BODY, DeadlineIn, "Give more time for the answer"),
-            ("accept", BODY, OversightMoveIn, "Accept the answer: the measure is lifted"),
-            ("withdraw", BODY, OversightMoveIn, "Withdraw the measure"),
+            ("answer", UNITS, UnitAnswerIn, "Answer a supervision action"),
+            ("return", BODY, DeadlineIn, "Return an answer with a new deadline"),
+            ("extend", BODY, DeadlineIn, "Extend the deadline of an answer"),
+            ("accept", BODY, OversightMoveIn, "Accept an answer and lift the action"),
+            ("withdraw", BODY, OversightMoveIn, "Withdraw a supervision action"),
         )
     ),
     *(
         _post(f"{_ONE_D}/{path}", f"data_{kind}", roles, model, _step("data", kind), DataRequestOut, summary)
         for path, kind, roles, model, summary in (
-            ("hand-in", "hand_in", UNITS, UnitAnswerIn, "Hand data in"),
-            ("extend", "extend", BODY, DataDueIn, "Give more time for the data"),
-            ("find", "find", BODY, FindingIn, "Find that data were concealed, omitted or refused"),
-            ("clear", "clear", BODY, OversightMoveIn, "Take a finding back"),
-            ("withdraw", "withdraw", BODY, OversightMoveIn, "Withdraw the request"),
+            ("hand-in", "hand_in", UNITS, UnitAnswerIn, "Submit data"),
+            ("extend", "extend", BODY, DataDueIn, "Extend the deadline of a data request"),
+            ("find", "find", BODY, FindingIn, "Record a finding: data concealed, omitted or refused"),
+            ("clear", "clear", BODY, OversightMoveIn, "Withdraw a finding"),
+            ("withdraw", "withdraw", BODY, OversightMoveIn, "Withdraw a data request"),
         )
     ),
 ]

@@ -138,7 +138,7 @@ async def post_next(call: Call) -> Response:
                 continue
             raise
         return _render_outcome(outcome, call)
-    raise later("in-flight", "other officers took the cases that were tried", 1)
+    raise later("in-flight", "other officers claimed every case that was tried", 1)
 
 
 def _render_outcome(outcome: Done | Pending, call: Call) -> Response:
@@ -169,7 +169,7 @@ async def _candidate(call: Call, queue: str, tried: set[str], action_id: str | N
 def _mine(case: Case | None, call: Call) -> Case | None:
     """A case that went to another unit since is none of the caller's, whatever his key took."""
     if case is not None and not call.caller.may_work_on(case.queue):
-        raise Problem("unknown-case", "the case that this key took is in no queue of yours any more")
+        raise Problem("unknown-case", "the case that was claimed with this key is no longer in one of your queues")
     return case
 
 
@@ -186,19 +186,19 @@ async def _recall_case(call: Call, action_id: str) -> str | None:
 def own_queue(name: str, caller: Caller) -> str:
     """The queue, if it is one of the caller's; 403 if not."""
     if not caller.may_work_on(name):
-        raise Problem("forbidden", "this queue is not one of yours")
+        raise Problem("forbidden", "your token does not cover this queue")
     return name
 
 
 _VIEWS = ("rebuilding", "state-unavailable")
 ENDPOINTS = [
-    Endpoint("GET", "/v1/queues", get_queues, OFFICERS, "Queues and their depths", answers={200: QueuesOut}, problems=_VIEWS),
+    Endpoint("GET", "/v1/queues", get_queues, OFFICERS, "List queues", answers={200: QueuesOut}, problems=_VIEWS),
     Endpoint(
         "GET",
         "/v1/queues/{queue}/cases",
         get_cases,
         OFFICERS,
-        "Cases of a queue, worst first",
+        "List the cases of a queue",
         query=CasesQuery,
         answers={200: CasesOut},
         problems=("invalid-request", *_VIEWS),
@@ -208,7 +208,7 @@ ENDPOINTS = [
         "/v1/queues/{queue}/next",
         post_next,
         OFFICERS,
-        "Take the next case",
+        "Claim the next case",
         body=NextIn,
         body_required=False,
         answers={200: CaseOut, 202: ActionOut, 204: None},

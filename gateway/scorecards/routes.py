@@ -25,7 +25,7 @@ from stream_processors.domain.scorecards import ranking, to_csv
 from stream_processors.domain.scorecards.export import PERCENTILES
 
 _WHOLE = {CardKind.INSTITUTION: Role.REGULATOR, CardKind.UNIT: Role.COORDINATOR}
-"""Who sees a card whole."""
+"""Roles that see all rows of a scorecard."""
 _CSV = "text/csv"
 
 
@@ -78,9 +78,9 @@ async def _card(call: Call, kind: CardKind) -> Response:
     query, cards = _query(call, kind), call.services.cards
     view = _view(call, kind)
     if query.party is not None and not view.mine(query.party):
-        raise Problem("forbidden", "only your own figures are yours to see")
+        raise Problem("forbidden", "you may see your own figures only")
     if query.rank_by is not None and not view.sees_all:
-        raise Problem("forbidden", "a ranking tells of others")
+        raise Problem("forbidden", "a ranking shows the figures of others, which you may not see")
     scorecard = await cards.card(kind, query.period)
     rows = tuple(row for row in scorecard.rows if view.mine(row.party) and query.party in (None, row.party))
     accessed(call.caller, "scorecard", kind=kind.value, period=query.period, rows=len(rows))
@@ -120,11 +120,11 @@ def _query(call: Call, kind: CardKind) -> CardQuery:
         raise of_refused(refused(error, "invalid-request")) from None
     services, cards = call.services, call.services.cards
     if not _is_one(query.period) or len(query.period) != cards.length:
-        raise _wrong("period", f"name one {services.settings.scorecards_period} of the calendar, for example {cards.running()}")
+        raise _wrong("period", f"send one {services.settings.scorecards_period} of the calendar, for example {cards.running()}")
     if services.settings.scorecards_only_over and query.period >= cards.running():
-        raise _wrong("period", "there is a card when the period is over")
+        raise _wrong("period", "the scorecard is available after the end of the period")
     if query.rank_by is not None and query.rank_by not in _FIGURES[kind]:
-        raise _wrong("rank_by", "there is no such figure in this card")
+        raise _wrong("rank_by", "the scorecard has no such figure")
     return query
 
 
@@ -156,7 +156,7 @@ ENDPOINTS = [
         "/v1/scorecards/institutions",
         get_institutions,
         frozenset({Role.REGULATOR, Role.INSTITUTION}),
-        "Statistics of institutions",
+        "Retrieve the statistics of institutions",
         query=CardQuery,
         answers={200: ScorecardOut},
         also_media=_CSV,
@@ -167,7 +167,7 @@ ENDPOINTS = [
         "/v1/scorecards/units",
         get_units,
         frozenset({Role.COORDINATOR, Role.OFFICER}),
-        "Figures of member units",
+        "Retrieve the figures of member units",
         query=CardQuery,
         answers={200: ScorecardOut},
         also_media=_CSV,

@@ -47,7 +47,7 @@ async def post_search(call: Call) -> Response:
     try:
         token = services.tokenizer.subject(body.kind, body.value)
     except UnicodeEncodeError:
-        raise Problem("invalid-request", "the value holds half a character", errors=[]) from None
+        raise Problem("invalid-request", "the value contains an unpaired surrogate and is not valid UTF-8", errors=[]) from None
     matches = await services.views.search(token, mine, now_ms=time.time_ns() // 1_000_000, limit=body.limit)
     accessed(call.caller, "search", kind=body.kind, token=token, queue=body.queue, found=len(matches.cases))
     METRICS.searches.labels("found" if matches.cases else "nothing").inc()
@@ -63,7 +63,7 @@ ENDPOINTS = [
         "/v1/search",
         post_search,
         OFFICERS,
-        "Search by an indicator",
+        "Search cases by indicator",
         body=SearchIn,
         answers={200: FoundOut},
         problems=("invalid-request", "rebuilding", "state-unavailable"),

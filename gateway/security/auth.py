@@ -79,7 +79,7 @@ class Authenticator:
 
     async def caller(self, header: str | None) -> Caller:
         if header is None or header[:7].lower() != "bearer ":
-            raise _denied("send a bearer token", "invalid_request")
+            raise _denied("send a bearer token in the Authorization header", "invalid_request")
         token = header[7:].strip()
         await self._keys.keep_fresh()
         if self._generation != self._keys.generation:
@@ -100,7 +100,7 @@ class Authenticator:
             raise _denied("the token is too long")
         key = await self._keys.find(_key_id(token))
         if key is None:
-            raise _denied("the token's key is not known")
+            raise _denied("the key of the token is unknown")
         registry = jwt.JWTClaimsRegistry(now=int(self._clock()), leeway=self._leeway_s, **self._expected)
         try:
             decoded = jwt.decode(token, key, algorithms=ALGORITHMS)
@@ -112,7 +112,7 @@ class Authenticator:
             raise _denied(f"the token is not valid: {error.error or type(error).__name__}") from None
         except ValidationError as error:
             where = ".".join(str(part) for part in error.errors()[0]["loc"])
-            raise _denied(f"the token's claim {where} is missing or not valid") from None
+            raise _denied(f"the claim {where} is missing or not valid") from None
         except (ValueError, TypeError, KeyError, RecursionError):
             raise _denied("the token cannot be read") from None
         self._check_lifetime(claims)
@@ -124,17 +124,17 @@ class Authenticator:
         """A stolen token must end by itself: there is no list of revoked ones."""
         begins = self._clock() if claims.iat is None else min(claims.iat, self._clock())
         if claims.exp - begins > self._longest_s + self._leeway_s:
-            raise _denied(f"the token is valid for too long; a token may be valid for {self._longest_s} s at most")
+            raise _denied(f"the lifetime of the token exceeds {self._longest_s} s")
 
 
 def _check_name(subject: str, role: Role) -> None:
     """Inboxes, orders and dissuasion go by name alone, so no institution may bear a name that means somebody else."""
     if subject == PUBLIC:
-        raise _denied("this name is reserved for tips of the public")
+        raise _denied("the subject of the token is reserved for public tips")
     if role is Role.INSTITUTION and is_unit(subject):
         raise _denied(
-            "a name that ends in a region's code is a unit's, and an institution cannot bear it; "
-            "officers act for a unit with a token of the role officer"
+            "a subject that ends in a region code names a unit, not an institution; use a token with the role "
+            "officer to act for a unit"
         )
 
 
@@ -147,7 +147,7 @@ def _key_id(token: str) -> str:
         raise _denied("the token cannot be read") from None
     kid = header.get("kid") if isinstance(header, dict) else None
     if not isinstance(kid, str) or not kid:
-        raise _denied("the token's header has no kid")
+        raise _denied("the token header has no kid")
     return kid
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 HALF_LIFE_S = 30.0
 ABOVE = 1.5
-"""So many times an even share is more than one's share; an even share is never more than a half."""
+"""A sender may use this multiple of an even share; an even share is never more than a half."""
 _FORGOTTEN = 0.5
 
 

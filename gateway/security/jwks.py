@@ -39,14 +39,14 @@ def check_keys(settings: GatewaySettings) -> None:
     if settings.jwks is None or settings.jwt_issuer == LOCAL_ISSUER:
         if not is_loopback(settings.gateway_host):
             raise UnsafeKeys(
-                f"LIANDONG_GATEWAY_HOST is {settings.gateway_host}, and the local development key works on loopback only: "
-                "whoever can run `liandong token` here would be any officer. Set LIANDONG_JWKS (a file or an https URL) and "
-                "LIANDONG_JWT_ISSUER to those of your identity provider"
+                f"LIANDONG_GATEWAY_HOST is {settings.gateway_host}, but the local development key works on loopback "
+                "only: anyone who can run `liandong token` here could act as any officer. Set LIANDONG_JWKS (a "
+                "file or an https URL) and LIANDONG_JWT_ISSUER to those of your identity provider"
             )
-        logger.warning("tokens of the LOCAL DEVELOPMENT KEY are trusted (%s); on loopback only", settings.jwks_source)
+        logger.warning("the gateway trusts tokens of the LOCAL DEVELOPMENT KEY (%s), on loopback only", settings.jwks_source)
     parts = urlsplit(settings.jwks_source)
     if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
-        raise UnsafeKeys("LIANDONG_JWKS is an http URL: whoever stands between could put keys in; use https or a file")
+        raise UnsafeKeys("LIANDONG_JWKS is an http URL, so anyone on the network path could insert keys; use https or a file")
 
 
 def is_loopback(host: str) -> bool:
@@ -83,7 +83,7 @@ class KeySource:
         if kid not in self._keys:
             await self._reload(self._unknown_key_s)
         if not self._keys:
-            raise later("keys-unavailable", "no token key could be read yet", 5)
+            raise later("keys-unavailable", "the gateway has not read any token keys yet", 5)
         return self._keys.get(kid)
 
     async def _reload(self, not_within_s: float) -> None:

@@ -75,7 +75,7 @@ class Rates(Protocol):
 
 
 REPLAYS = Rate(120, 3600), Rate(2400, 3600)
-"""Notices asked for once more: up to 200 records a time, which everybody's views and webhooks are behind."""
+"""Requests for redelivery. Each one writes up to 200 records, and the views and webhooks of all recipients wait behind them."""
 
 
 async def within(rates: Rates, what: str, sender: str, limits: tuple[Rate, Rate], detail: str) -> None:

@@ -29,13 +29,13 @@ from gateway.settings import GatewaySettings
 EXTENSION = "liandong.connection"
 _SEND_BUFFER_BYTES = 64 << 10
 HEAD_LIMIT_BYTES = 64 << 10
-"""Of address, headers and trailers of one request; and of bytes in a row that come to nothing."""
+"""Limit for the request line, headers and trailers of one request, and for bytes in a row that yield neither."""
 _ONCE = (
     *(b"host", b"content-length", b"transfer-encoding", b"content-type", b"content-encoding"),
     *(b"authorization", b"idempotency-key", b"expect"),
 )
 _LOOKS = 4
-"""So often a connection is looked at in the shorter one of its times; each is kept to within a quarter of that."""
+"""Checks of a connection within its shortest timeout. Every timeout is exact to a quarter of that."""
 
 
 class Limits(NamedTuple):
@@ -69,13 +69,13 @@ class Protocol(HttpToolsProtocol):
     _idle = 0
     _progress = False
     _heading = False
-    """Whether a part of a head has come and not all of it."""
+    """Whether the head has arrived in part."""
     _fault: str | None = None
-    """What is wrong with the head, when that is known."""
+    """The fault of the head, if there is one."""
     _head_since: float | None = None
-    """Since when a head is waited for; None while a request is answered or nothing was asked for."""
+    """Start of the wait for a head; None while a request is answered or none was sent."""
     _unread, _unread_since = 0, 0.0
-    """How much of answers the peer has not taken, and since when nothing of that."""
+    """Bytes of responses that the peer has not read, and since when it has read none of them."""
     _looking: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
@@ -83,7 +83,7 @@ class Protocol(HttpToolsProtocol):
         self._head_since = self._unread_since = self.loop.time()
         self._look_later()
         if len(self.connections) > self.limits.connections:
-            detail = f"this gateway has its {self.limits.connections} connections"
+            detail = f"this gateway has reached its limit of {self.limits.connections} connections"
             self._end(later("overloaded", detail, self.limits.retry_after_s))
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -151,14 +151,14 @@ class Protocol(HttpToolsProtocol):
     def _count(self, size: int) -> None:
         self._head += size
         if self._head > HEAD_LIMIT_BYTES:
-            raise ValueError("the head is too large")  # ends the parser, and comes back as send_400_response
+            raise ValueError("the request head is too large")  # ends the parser, and comes back as send_400_response
 
     def _refuse(self, problem: Problem | None = None) -> None:
         """431 and the end of the connection. While an answer before it is on its way there is no place for another."""
         if self.cycle is not None and not self.cycle.response_complete:
             self.transport.abort()
             return
-        self._end(problem or Problem("headers-too-large", f"address and headers are over {HEAD_LIMIT_BYTES} bytes"))
+        self._end(problem or Problem("headers-too-large", f"request line and headers exceed {HEAD_LIMIT_BYTES} bytes"))
 
     def _end(self, problem: Problem) -> None:
         """The problem is the last that the connection says."""
@@ -189,7 +189,7 @@ class Protocol(HttpToolsProtocol):
     def _end_headless(self) -> None:
         """408 to half a head; who said nothing is told nothing."""
         if self._heading:
-            self._end(Problem("head-stalled", f"address and headers did not come within {self.limits.head_s:g} s"))
+            self._end(Problem("head-stalled", f"request line and headers did not arrive within {self.limits.head_s:g} s"))
         else:
             self.transport.close()
 
@@ -213,15 +213,15 @@ def head_fault(version: str, headers: Sequence[tuple[bytes, bytes]]) -> str | No
     """Why a head is refused: where a proxy before us could read another host, body or caller in it than we do (RFC 9112, 3.2, 6.1
     and 6.3). None when it is not."""
     if version not in ("1.0", "1.1"):
-        return "only HTTP/1.1 and HTTP/1.0 are spoken here"
+        return "the gateway supports HTTP/1.1 and HTTP/1.0 only"
     times = Counter(name for name, _ in headers)
     for name in _ONCE:
         if times[name] > 1:
-            return f"the header {name.decode()} stands more than once"
+            return f"the header {name.decode()} occurs more than once"
     if version == "1.1" and not times[b"host"]:
-        return "the header host is missing"
+        return "the Host header is missing"
     if any(name == b"transfer-encoding" and value.strip().lower() != b"chunked" for name, value in headers):
-        return "of transfer codings only chunked is read"
+        return "the only supported transfer coding is chunked"
     return None
 
 

@@ -12,7 +12,7 @@ import resource
 logger = logging.getLogger("liandong.gateway")
 
 OWN_FILES = 256
-"""For the broker, Redis, keys, logs, and what is being refused."""
+"""File descriptors reserved for the broker, Redis, keys, logs and connections that are being refused."""
 
 
 def room(requested: int) -> int:
@@ -28,5 +28,7 @@ def room(requested: int) -> int:
         raised = soft
     allowed = max(1, min(requested, raised - OWN_FILES))
     if allowed < requested:
-        logger.warning("%d connections at most, not %d: only %d files may be open (ulimit -n)", allowed, requested, raised)
+        logger.warning(
+            "only %d connections are allowed instead of %d: %d files may be open (ulimit -n)", allowed, requested, raised
+        )
     return allowed

@@ -97,15 +97,15 @@ class Acceptor:
         its share waits, so that there is room for the others."""
         lag = self._lag.current
         if lag is not None and lag > self._lag_limit:
-            detail = "more signals wait to be assessed than this gateway lets wait"
+            detail = "more signals await assessment than this gateway permits"
             return later("overloaded", detail, self._retry_after_s)
         if institution is not None and lag is not None and lag > self._lag_limit // 2 and self._shares.above(institution):
-            detail = "many signals wait to be assessed, and more than your share of them are yours; go on in a moment"
+            detail = "many signals await assessment, and more than your share of them are yours; retry in a moment"
             return later("overloaded", detail, self._retry_after_s)
         if self._in_flight >= self._in_flight_limit:
-            return later("overloaded", "too many signals wait for the broker", self._retry_after_s)
+            return later("overloaded", "too many signals await acknowledgement by the broker", self._retry_after_s)
         if not self._log.connected:
-            return later("log-unavailable", "no connection to the broker; nothing was taken", self._retry_after_s)
+            return later("log-unavailable", "no connection to the broker; nothing was accepted", self._retry_after_s)
         if self._log.damage is not None:
             return later("log-unavailable", DAMAGED, self._retry_after_s)
         return None
@@ -114,10 +114,10 @@ class Acceptor:
         """Why no batch (of this institution) is begun at the moment, if so. One that fills its own leaves room for others."""
         own, all_of_them = self._batches[institution], self._batches.total()
         if own >= self._batches_own_limit:
-            detail = f"{own} batches of your institution are being read, which is its own limit; nothing of this one was taken"
+            detail = f"{own} batches of your institution are being read, its limit; nothing of this batch was accepted"
             return later("overloaded", detail, self._retry_after_s)
         if all_of_them >= self._batches_limit:
-            detail = f"{all_of_them} batches are being read, which is the limit; nothing of yours was taken"
+            detail = f"{all_of_them} batches are being read, the gateway's limit; nothing of this batch was accepted"
             return later("overloaded", detail, self._retry_after_s)
         return None
 
@@ -143,7 +143,7 @@ class Acceptor:
         try:
             fresh = await self._lock(signals, list(first.values()), owner, answers)
         except StateUnavailable:
-            problem = later("state-unavailable", "nothing was taken; send it again with the same reference", self._retry_after_s)
+            problem = later("state-unavailable", "nothing was accepted; retry with the same reference", self._retry_after_s)
             return [problem] * len(signals)
         METRICS.accept_s.labels("lock").observe(time.perf_counter() - began)
         point("gateway.locked")
@@ -194,7 +194,7 @@ class Acceptor:
     ) -> Receipt | Problem | None:
         """The answer that the memory gives; None when the signal is new."""
         if isinstance(own, InFlight) or isinstance(alias, InFlight):
-            return later("in-flight", "another request with this reference has not ended", 1)
+            return later("in-flight", "another request with this reference is still running", 1)
         if own is not None and own.body != signal.body:
             return _reused("reference")
         if alias is not None and signal.alias is not None and alias.body != signal.alias[1]:
@@ -224,7 +224,7 @@ class Acceptor:
             answers[i] = Receipt(remembered, False) if remembered.body == signals[i].body else _reused("reference")
         lost = [i for i in fresh if i not in placed]
         if lost:
-            detail = "the broker did not acknowledge; retry with the same reference: nothing counts twice"
+            detail = "the broker did not acknowledge; retry with the same reference, nothing counts twice"
             for i in lost:
                 answers[i] = later("log-unavailable", detail, self._retry_after_s)
             await self._free(_names(signals, lost), owner)

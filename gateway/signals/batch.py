@@ -29,10 +29,10 @@ from schemas.security import PlaceCipher
 
 MEDIA_TYPE = "application/x-ndjson"
 _SLICE_S = 0.005
-"""For so long lines are unpacked and read in a row; then other requests have their turn. By time: one takes as long as many."""
+"""Time that a batch may read lines before other requests get their turn. By time, because one line can take as long as many."""
 _DRAINED_BYTES = 8 << 20
 FAULTS_IN_FULL = 2000
-"""After so many faults in a batch a refused line names its first fault only: answers would else outgrow the body many times."""
+"""From this many faults on, a refused line names its first fault only, or the response could be much larger than the body."""
 
 
 class BatchReply:
@@ -110,7 +110,7 @@ class BatchReply:
         async for data in pieces(self._request, self._settings.body_idle_s):
             size += len(data)
             if size > self._settings.batch_limit_bytes:
-                raise Problem("body-too-large", f"the body is over {self._settings.batch_limit_bytes} bytes")
+                raise Problem("body-too-large", f"the body exceeds {self._settings.batch_limit_bytes} bytes")
             for plain in _plain(data, inflater):
                 await self._give_way()
                 for line in splitter.feed(plain):

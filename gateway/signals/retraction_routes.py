@@ -28,7 +28,7 @@ from schemas.topics import RETRACTIONS
 from stream_processors.runtime.log import KeyedEntry
 
 _SENDERS = frozenset({Role.INSTITUTION})
-_NOT_YOURS = "there is no such signal of yours; one that has not come yet is taken back by its reference: POST /v1/retractions"
+_NOT_YOURS = "you sent no such signal; to retract a signal that has not arrived yet, send its reference to POST /v1/retractions"
 
 
 class RetractionIn(Strict):
@@ -73,9 +73,9 @@ async def post_correction(call: Call) -> Response:
     the last one. The highest version counts, in whatever order they come; a version names one body for ever."""
     signal = await read_signal(call)
     if signal.signal_id != call.request.path_params["signal_id"]:
-        raise Problem("not-found", "the reference in the body is not that of this signal, or it is not yours")
+        raise Problem("not-found", "the body does not contain the reference of this signal, or the signal is not yours")
     if signal.submitted is None or signal.submitted.version < 2:
-        fault = {"pointer": "/version", "detail": "a correction has a version above 1, higher than the last one"}
+        fault = {"pointer": "/version", "detail": "a correction requires a version above 1 that is higher than the last one"}
         raise Problem("invalid-signal", f"/version: {fault['detail']}", errors=[fault])
     return await accepted(call, signal, call.services.acceptor)
 
@@ -103,7 +103,7 @@ async def _retract(call: Call, name: str, reason: str) -> Response:
         sealed = services.sealer.seal(reason, f"{name}/retraction")
         body = services.tokenizer.token("retraction", name, reason)
     except UnicodeEncodeError:
-        raise Problem("invalid-request", "a text holds half a character", errors=[]) from None
+        raise Problem("invalid-request", "a text contains an unpaired surrogate and is not valid UTF-8", errors=[]) from None
     retraction = Retraction(signal_id=name, institution=institution, below=FOREVER, reason_sealed=sealed)
     value = encode(
         RETRACTIONS,
@@ -125,7 +125,7 @@ ENDPOINTS = [
         "/v1/retractions",
         post_retraction,
         _SENDERS,
-        "Take a signal back by its reference",
+        "Retract a signal by reference",
         body=RetractionIn,
         answers=_ANSWERS,
         gives=_GIVES,
@@ -136,7 +136,7 @@ ENDPOINTS = [
         "/v1/signals/{signal_id}/retraction",
         post_signal_retraction,
         _SENDERS,
-        "Take a signal back",
+        "Retract a signal",
         body=OwnRetractionIn,
         answers=_ANSWERS,
         gives=_GIVES,

@@ -70,7 +70,7 @@ async def post_batch(call: Call) -> BatchReply:
     gzip = encoding(request, gzip_ok=True)
     declared = request.headers.get("content-length", "")
     if declared.isascii() and declared.isdigit() and int(declared[:18]) > services.settings.batch_limit_bytes:
-        raise Problem("body-too-large", f"the body is over {services.settings.batch_limit_bytes} bytes")
+        raise Problem("body-too-large", f"the body exceeds {services.settings.batch_limit_bytes} bytes")
     closed = services.acceptor.closed(call.caller.subject) or services.acceptor.full(call.caller.subject)
     if closed is not None:
         raise closed
@@ -86,7 +86,7 @@ async def get_signal(call: Call) -> Response:
         return dumped(signal_out(receipt, await feedback(call, receipt)))
     record = await call.services.memory.find(signal_id) if receipt is None else None
     if record is None or record.institution != call.caller.subject or record.signal_id != signal_id:
-        raise Problem("not-found", "there is no such signal of yours")
+        raise Problem("not-found", "you sent no such signal")
     return json_reply(_pending(record))
 
 
@@ -126,7 +126,7 @@ ENDPOINTS = [
         "/v1/signals",
         post_signal,
         _SENDERS,
-        "Send one signal",
+        "Submit a signal",
         body=SignalIn,
         answers={202: AcceptedOut},
         takes=("Idempotency-Key",),
@@ -138,7 +138,7 @@ ENDPOINTS = [
         "/v1/signals/batch",
         post_batch,
         _SENDERS,
-        "Send many signals, one a line",
+        "Submit a batch of signals",
         body=SignalIn,
         body_media=MEDIA_TYPE,
         answers={200: LineOut},
@@ -150,7 +150,7 @@ ENDPOINTS = [
         "/v1/signals/{signal_id}",
         get_signal,
         _SENDERS,
-        "What became of a signal",
+        "Retrieve the status of a signal",
         answers={200: SignalOut},
         problems=("rebuilding", "state-unavailable"),
     ),

@@ -22,7 +22,7 @@ from schemas.signals.submission import Amount, SignalIn, SignalKind
 _MOST_INDICATORS = 8
 FIELDS = ("kind", "phone", "account", "site", "region", "occurred_on", "amount_yuan", "narrative", "contact", "website", "key")
 _YUAN = re.compile(r"(\d{1,13}|\d{1,3}([, ]\d{3}){1,4}|\d{1,4}([, ]\d{4}){1,3})(\.\d{1,2})?", re.ASCII)
-"""A comma or blank stands between groups of three, or of four as 万 and 亿 count; anywhere else it may be a decimal one."""
+"""A comma or blank separates groups of three, or of four as 万 and 亿 count. Anywhere else it could be a decimal comma."""
 _AROUND = re.compile(r"^\s*(人民币|RMB|CNY|¥)?\s*|\s*(元|圆|RMB|CNY)?\s*$")
 _INDICATORS = {"phone": "phone", "account": "account", "site": "url"}
 
@@ -80,14 +80,14 @@ def from_form(fields: Mapping[str, str]) -> TipIn:
     except ValidationError as error:
         refusal = refused(error, "invalid-request")
         faults = tuple(Fault(_field(fault.pointer, named), fault.detail) for fault in refusal.faults or ())
-        raise Refused(refusal.slug, "the form has faults", faults) from None
+        raise Refused(refusal.slug, "the form has errors", faults) from None
 
 
 def _amount(yuan: str) -> dict[str, Any]:
     """Fen from an amount in yuan. The form is checked before it becomes an int: 9e999997 would take most of a minute."""
     value = read_amount(_AROUND.sub("", normalize("NFKC", yuan)))
     if value is None or not _YUAN.fullmatch(str(value)):
-        raise Refused("invalid-request", "the form has faults", (Fault("amount_yuan", "an amount in yuan, like 12000.50"),))
+        raise Refused("invalid-request", "the form has errors", (Fault("amount_yuan", "enter an amount in yuan, like 12000.50"),))
     return {"minor": int(value * 100)}
 
 

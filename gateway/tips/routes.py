@@ -93,13 +93,13 @@ async def _status(call: Call, text: str) -> tuple[str, str]:
     await call.services.tips.may_look(call.request)
     number = read_number(text[:64])
     if number is None:
-        raise Problem("not-found", "this number was not given")
+        raise Problem("not-found", "there is no such receipt number")
     return number, await call.services.tips.status(number)
 
 
 async def _take(call: Call, tip: TipIn, key: str | None) -> str:
     if key is not None and not (0 < len(key) <= _KEY_LENGTH and key.isascii() and key.isprintable()):
-        raise Problem("invalid-request", f"a key is 1 to {_KEY_LENGTH} printable ASCII characters", errors=[])
+        raise Problem("invalid-request", f"a key has 1 to {_KEY_LENGTH} printable ASCII characters", errors=[])
     return (await call.services.tips.take(call.request, tip, key or fresh_key(datetime.now(UTC)))).number
 
 
@@ -120,7 +120,7 @@ async def _read(call: Call) -> bytes:
         async with asyncio.timeout(settings.tip_body_s):
             return await read_body(call.request, settings.tip_limit_bytes, settings.body_idle_s)
     except TimeoutError:
-        raise Problem("invalid-request", f"the body did not come within {settings.tip_body_s:g} s", errors=[]) from None
+        raise Problem("invalid-request", f"the body did not arrive within {settings.tip_body_s:g} s", errors=[]) from None
 
 
 def _fields(raw: bytes) -> dict[str, str]:
@@ -128,7 +128,7 @@ def _fields(raw: bytes) -> dict[str, str]:
     try:
         pairs = parse_qsl(raw.decode("utf-8"), keep_blank_values=True, max_num_fields=32, errors="strict")
     except ValueError:
-        raise Problem("invalid-request", "this is no form in UTF-8", errors=[]) from None
+        raise Problem("invalid-request", "the body is not a UTF-8 form", errors=[]) from None
     return {name: value for name, value in pairs if name in (*FIELDS, "number")}
 
 
@@ -148,13 +148,13 @@ def _count(problem: Problem) -> None:
 _LIMITED = ("rate-limited", "state-unavailable")
 _TAKING = ("body-too-large", "unsupported-media-type", "invalid-request", "too-deep", "reference-reused", "in-flight")
 ENDPOINTS = [
-    Endpoint("GET", "/tips", get_form, frozenset(), "The form for a tip", answers={200: None}, answer_media="text/html"),
+    Endpoint("GET", "/tips", get_form, frozenset(), "Show the form for a tip", answers={200: None}, answer_media="text/html"),
     Endpoint(
         "POST",
         "/v1/tips",
         post_tip,
         frozenset(),
-        "Send a tip",
+        "Submit a tip",
         body=TipIn,
         answers={202: TipOut},
         takes=("Idempotency-Key",),
@@ -165,7 +165,7 @@ ENDPOINTS = [
         "/v1/tips/{number}",
         get_tip,
         frozenset(),
-        "How a tip stands",
+        "Retrieve the status of a tip",
         answers={200: TipOut},
         problems=("not-found", "rebuilding", *_LIMITED),
     ),
@@ -174,7 +174,7 @@ ENDPOINTS = [
         "/tips/status",
         post_status,
         frozenset(),
-        "How a tip stands, as a page",
+        "Show the status of a tip",
         answers=dict.fromkeys((200, 404, 413, 415, 422, 429, 503)),
         answer_media="text/html",
     ),

@@ -89,7 +89,7 @@ class Tips:
     def _prepared(self, tip: TipIn, number: str, issued: datetime | None) -> Prepared:
         now = self._now()
         if tip.occurred_at is None and issued is None:
-            detail = "with an Idempotency-Key say occurred_at, so that a retry is the same tip"
+            detail = "send occurred_at together with an Idempotency-Key, so that a retry is the same tip"
             raise Problem("invalid-request", detail, errors=[])
         try:
             signal = tip.signal(self.policy.city, issued or now)
@@ -104,7 +104,7 @@ class Tips:
                 hubs=self.policy.hubs,
             )
         except UnicodeEncodeError:
-            raise Problem("invalid-request", "a text holds half a character", errors=[]) from None
+            raise Problem("invalid-request", "a text contains an unpaired surrogate and is not valid UTF-8", errors=[]) from None
         except Refused as refusal:
             raise of_refused(Refused("invalid-request", refusal.detail, refusal.faults)) from None
         return Prepared(
@@ -126,7 +126,9 @@ class Tips:
         wait_s = await self._rates.take_in_groups(what, groups, all_, reserve=all_)
         if wait_s > 0:
             METRICS.tips.labels("limited").inc()
-            raise later("rate-limited", "too many from this address or its network, or from all together", math.ceil(wait_s))
+            raise later(
+                "rate-limited", "too many tips from this address, its network, or all senders together", math.ceil(wait_s)
+            )
 
     async def status(self, number: str) -> str:
         """`received` until it is assessed, then `being_examined`; `closed` when every case that it joined is disposed of, at the
@@ -135,7 +137,7 @@ class Tips:
         receipt = await self._views.receipt(name)
         if receipt is None:
             if await self._memory.find(name) is None:
-                raise Problem("not-found", "this number was not given")
+                raise Problem("not-found", "there is no such receipt number")
             return RECEIVED
         if receipt.accepted_at + timedelta(days=self._settings.tip_closed_after_days) <= self._now():
             return CLOSED

@@ -105,9 +105,11 @@ class HookDesk:
 
         def add(existing: Changed) -> Changed:
             if there := next((endpoint.endpoint_id for endpoint in existing if self._url_of(endpoint) == body.url), None):
-                raise Problem("endpoint-exists", f"it is {there}; was its secret lost, replace it", endpoint_id=there)
+                raise Problem(
+                    "endpoint-exists", f"{there} has this address; if you lost its secret, replace it", endpoint_id=there
+                )
             if len(existing) >= MOST_ENDPOINTS:
-                raise Problem("too-many-endpoints", f"there are {MOST_ENDPOINTS} already; take one away first")
+                raise Problem("too-many-endpoints", f"you have {MOST_ENDPOINTS} endpoints, which is the limit; remove one first")
             return (*existing, made)
 
         after = await self._change(caller, add, made.endpoint_id)
@@ -143,7 +145,9 @@ class HookDesk:
         await self._may_change(caller)
         url = self._url_of(endpoint)
         if url is None:
-            raise Problem("endpoint-refused", "its address cannot be opened any more; take it away and register it again")
+            raise Problem(
+                "endpoint-refused", "the stored address can no longer be decrypted; remove the endpoint and register it again"
+            )
         await self._may_be_called(url)
         switch = _only(endpoint_id, lambda current: endpoints.enable(current, self.now()))
         return _of(await self._change(caller, switch), endpoint_id)
@@ -166,8 +170,8 @@ class HookDesk:
         page = await self.parked(caller.subject, endpoint_id, MOST_REPLAYED if notice_ids else limit)
         chosen = [entry for entry in page.entries if not notice_ids or entry.issued.notice.notice_id in notice_ids]
         if notice_ids and (missing := len(set(notice_ids)) - len(chosen)):
-            raise Problem("not-found", f"{missing} of these notices are not parked at this endpoint")
-        detail = "what is parked is asked for once more too often"  # it is called from the beginning, its backoff with it
+            raise Problem("not-found", f"{missing} of these notices are not parked for this endpoint")
+        detail = "you requested redelivery of parked notices too often"  # it is called from the beginning, its backoff with it
         await within(self._rates, "parked-replays", caller.subject, REPLAYS, detail)
         chosen.sort(key=lambda entry: entry.offset)  # in the order in which they came
         at = self.now()
@@ -176,7 +180,7 @@ class HookDesk:
         landed = await self._log.append(DELIVERIES, marks) if marks else []
         point("gateway.replay_appended")
         if not all(isinstance(position, Position) for position in landed):
-            raise later("log-unavailable", "the broker did not acknowledge; send the same again", self._retry_after_s)
+            raise later("log-unavailable", "the broker did not acknowledge; send the same request again", self._retry_after_s)
         METRICS.inbox_marks.labels(DeliveryState.REPLAYED.value).inc(len(chosen))
         return Parked(chosen, page.more)
 
@@ -200,7 +204,7 @@ class HookDesk:
             async with asyncio.timeout(self._hooks.limits.resolve_s):
                 resolved = await self._resolve(target.host, target.port)
         except (TimeoutError, OSError):
-            raise Problem("endpoint-refused", "the name cannot be resolved now") from None
+            raise Problem("endpoint-refused", "the host name cannot be resolved now") from None
         address = guard.pin(resolved, calls)
         if isinstance(address, Refusal):
             raise Problem("endpoint-refused", address.why)
@@ -251,7 +255,7 @@ class HookDesk:
 def _of(existing: Changed, endpoint_id: str) -> Endpoint:
     endpoint = next((candidate for candidate in existing if candidate.endpoint_id == endpoint_id), None)
     if endpoint is None:
-        raise Problem("not-found", "there is no such endpoint of yours")
+        raise Problem("not-found", "you have no such endpoint")
     return endpoint
 
 

@@ -1,6 +1,6 @@
-"""Cases and what happens to them. `cases.commands.v1` carries requests, `cases.changed.v1` the fact that each became.
+"""Cases and their changes. `cases.commands.v1` carries requests, and `cases.changed.v1` the decision record of each.
 
-Invariant: a case has one revision after each applied action, and the revision is the fencing token of an officer's move.
+Invariant: each applied action makes one revision of its case, and the revision is the fencing token of an officer's action.
 """
 
 from __future__ import annotations
@@ -78,12 +78,12 @@ OFFICERS_ONLY = frozenset(
         ActionKind.CLOSE,
     }
 )
-"""The moves of the officers in charge. Of the others some are institutions', some stages'."""
+"""Actions of officers. Institutions and stages send the others."""
 
 
 class CaseStatus(StrEnum):
-    """RETRACTED: every signal of the case was taken back. CLOSED: disposed of, and its senders have their feedback. MERGED: what
-    it held is in another case now, and what still comes for it goes there."""
+    """RETRACTED: every signal of the case was retracted. CLOSED: disposed of, and every sender has its feedback. MERGED: another
+    case took over its content, and later actions on it are forwarded there."""
 
     OPEN = "open"
     CLAIMED = "claimed"
@@ -94,7 +94,7 @@ class CaseStatus(StrEnum):
 
 
 class JoinedSignal(Stored):
-    """A signal as its case sees it."""
+    """A signal as its case records it."""
 
     signal_id: Name
     institution: PartyId
@@ -122,8 +122,8 @@ class JoinedSignal(Stored):
 
 
 class Tally(Stored):
-    """Of a case's live signals: how many have each score, institution and kind. What is left when one is taken back follows
-    from it, however many there are."""
+    """Counts of the live signals of a case by score, institution and kind. They give the remainder after a retraction, however
+    many signals there are."""
 
     scores: dict[str, int]
     institutions: dict[str, int]
@@ -131,8 +131,8 @@ class Tally(Stored):
 
 
 class Portion(Stored):
-    """What one case hands over to another: all of it when they are merged, some signals when it is split. `primary` opens a case
-    where there is none; `clocks` are institutions' that still run, `linked` as in a case."""
+    """The content that one case hands over to another: all of it in a merge, some signals in a split. `primary` opens a case if
+    there is none; `clocks` are running deadlines of institutions; `linked` as in a case."""
 
     of: Name
     signals: tuple[JoinedSignal, ...]
@@ -148,12 +148,12 @@ class Portion(Stored):
 
 
 class Action(Stored):
-    """A request about one case. `revision` is the one the officer saw; what officers do not do carries none.
+    """A request about one case. `revision` is the one that the officer saw; requests of others have none.
 
-    `withdrawn` is what a retracted signal had added to the case; `linked` are the cases that a signal joins beside this one.
-    One of `measure`, `order`, `task`, `objection`, `due`, `portion` belongs to the kind of that name (CLOCK_DUE: `due`, ABSORB:
-    `portion`). `queue` of a transfer is the one that takes the case; `into` the case that this one is merged into, or the new one
-    that `signals` are split off to. `passed` names the split-off cases that it was sent on to before.
+    `withdrawn` is the contribution of a retracted signal. `linked` are the other cases that a signal joins. Exactly one of
+    `measure`, `order`, `task`, `objection`, `due`, `portion` is present for the kind of that name (CLOCK_DUE: `due`, ABSORB:
+    `portion`). For a transfer `queue` is the destination. `into` is the case that absorbs this one, or the new case that
+    `signals` are split into. `passed` names the split-off cases through which the request was forwarded.
     """
 
     action_id: Name
@@ -181,15 +181,15 @@ class Action(Stored):
 
     @model_validator(mode="after")
     def _check_parts(self) -> Self:
-        """A move without its officer would leave a claimed case that nobody holds, and nobody could end."""
+        """An officer's action without its officer would leave a claimed case that nobody holds and nobody could end."""
         if self.kind in OFFICERS_ONLY and self.officer is None:
-            raise ValueError("an officer's action names the officer")
+            raise ValueError("an action of an officer must name the officer")
         if self.kind is ActionKind.HAND_OVER and self.to is None:
-            raise ValueError("a hand-over names who takes the case")
+            raise ValueError("a hand-over must name the officer who receives the case")
         if self.kind is ActionKind.DISPOSE and self.disposition is None:
-            raise ValueError("a disposal says how the case ends")
+            raise ValueError("a disposal must give the outcome of the case")
         if (needed := _NEEDS.get(self.kind)) is not None and not getattr(self, needed):
-            raise ValueError(f"a {self.kind.value} carries its {needed}")
+            raise ValueError(f"an action of the kind {self.kind.value} requires {needed}")
         return self
 
 
@@ -206,7 +206,7 @@ _NEEDS = {
 
 
 class Moved(Stored):
-    """One transfer of a case from a queue to another."""
+    """One transfer of a case between two queues."""
 
     at: Instant
     by: str
@@ -273,7 +273,7 @@ class Case(Stored):
 
 
 class ActionOutcome(StrEnum):
-    """APPLIED changed the case; REFUSED did not, `why` says so; ECHO is a request that was already applied."""
+    """APPLIED changed the case. REFUSED did not, and `why` gives the reason. ECHO is a request that was already applied."""
 
     APPLIED = "applied"
     REFUSED = "refused"
@@ -281,14 +281,15 @@ class ActionOutcome(StrEnum):
 
 
 class Verdict(Stored):
-    """What a disposal says of the case's subjects. `confirmed_until_ms`: until when it counts against them; 0: it does not."""
+    """The verdict of a disposal on the subjects of the case. `confirmed_until_ms`: until when it counts against them; 0: it does
+    not."""
 
     tokens: tuple[Name, ...]
     confirmed_until_ms: int
 
 
 class Used(Stored):
-    """How often the case's orders of one kind count against the cap of an account (decision 15)."""
+    """The number of times that the case's orders of one kind count against the cap of an account (decision 15)."""
 
     kind: Name
     recipient: PartyId
@@ -297,12 +298,12 @@ class Used(Stored):
 
 
 class CaseChange(Stored):
-    """The value of `cases.changed.v1`: what became of one action. `case` is whole when it was applied.
+    """The value of `cases.changed.v1`: the outcome of one action. `case` is complete if it was applied.
 
-    `origin` (`partition:offset`) is the source of a join, so that echoes of it are known after a rebuild. `left` is the queue
-    that the case is not in any more. `notices` must reach whom they name, `follows` are requests about other cases: the stage
-    `deliver` sees to both. `moves`: of a refused action, those that are open. `counted` is what it changed of the scorecards,
-    `used`, when orders changed, how often the case ordered something about each account.
+    `origin` (`partition:offset`) is the source of a join, so that its redeliveries are recognised after a rebuild. `left` is the
+    queue that the case has left. `deliver` delivers `notices` to their recipients and `follows` to other cases. `moves`: the
+    actions allowed instead, if this one was refused. `counted` is the change to the scorecards. `used`, if orders changed, counts
+    the case's orders about each account.
     """
 
     action_id: str | None

@@ -1,8 +1,8 @@
-"""What reaches an institution or agency (`notifications.issued.v1`), and the proof of it (`notifications.deliveries.v1`). Keyed
-by recipient.
+"""Notices of institutions and agencies (`notifications.issued.v1`), and the proof of delivery (`notifications.deliveries.v1`).
+Keyed by recipient.
 
-Invariant: the records of one recipient lie in one partition, so the offset is the recipient's cursor; what was received or
-acknowledged never becomes undone, whatever comes in which order.
+Invariant: the records of one recipient are in one partition, so the offset is the recipient's cursor. `received` and
+`acknowledged` are permanent, whatever arrives in whatever order.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from schemas.notices import Notice, NoticeId
 from schemas.orders.order import Order
 
 NOTICE_KEPT = timedelta(days=30)
-"""An inbox shows a notice for so long from its own time on; the log keeps it longer."""
+"""Time for which an inbox shows a notice, from the time of the notice on. The log keeps it longer."""
 MOST_NOTICES, MOST_FOLLOWS = 1 << 12, 1 << 9
-"""Of one change. `offset * MOST_NOTICES + n` orders the notices that a partition of the changes asks for; so with the follows."""
+"""Notices of one change at most. `offset * MOST_NOTICES + n` orders the notices of a partition of changes, as for follow-ups."""
 
 
 class DeliveryState(StrEnum):
-    """SENT: in the recipient's inbox. RECEIVED: the recipient's system has it (it read past it, or its endpoint took it).
-    ACKNOWLEDGED: it said so by itself. PARKED: its endpoint did not take it, often enough. REPLAYED: sent once more since."""
+    """SENT: in the inbox. RECEIVED: the recipient read past it, or its endpoint accepted it. ACKNOWLEDGED: the recipient
+    confirmed it. PARKED: its endpoint failed to accept it too often. REPLAYED: sent again since."""
 
     SENT = "sent"
     RECEIVED = "received"
@@ -41,16 +41,16 @@ Way = Literal["poll", "stream", "webhook", "api"]
 
 
 class Settled(Stored):
-    """How far the stage was in a partition of the changes: what those before `change` ask for is in the log. `action` is the next
-    action there that a change is about, so that echoes are known."""
+    """Progress in a partition of the changes: the log contains the effects of all changes before `change`. `action` is the next
+    action there that a change concerns, so that redeliveries are recognised."""
 
     change: int = Field(ge=0)
     action: int = Field(ge=0)
 
 
 class Issued(Stored):
-    """One notice for one recipient, with the order or task that it is about as they are after the change. `settled` is of the
-    partition that it comes from: whoever lost his place finds it here."""
+    """One notice for one recipient, with its order or task after the change. `settled` is the progress in its source partition,
+    from which `deliver` recovers a lost position."""
 
     notice: Notice
     order: Order | None = None
@@ -59,9 +59,9 @@ class Issued(Stored):
 
 
 class DeliveryMark(Stored):
-    """What became of a notice at its recipient. `attempt`: of a webhook, which try; `detail`: why it failed, in our words.
-    `noticed_at` is the notice's own time: what is remembered of it ends with it. `endpoint`: which one, of a webhook; of what is
-    sent once more, the only one that it goes to. `place`: the notice's offset in `notifications.issued.v1`."""
+    """A delivery state of a notice. `attempt`: number of a webhook attempt; `detail`: why it failed, in our words. `noticed_at`:
+    the time of the notice, whose retention ends the mark, too. `endpoint`: of a webhook; for a redelivery, the only endpoint that
+    gets it. `place`: the notice's offset in `notifications.issued.v1`."""
 
     recipient: PartyId
     notice_id: NoticeId
@@ -76,10 +76,10 @@ class DeliveryMark(Stored):
 
 
 def notice_digest(recipient: str, notice_id: str) -> bytes:
-    """12 bytes that stand for a recipient's notice."""
+    """Returns 12 bytes that identify a notice of a recipient."""
     return sha256(f"{recipient}\n{notice_id}".encode()).digest()[:12]
 
 
 def notice_name(digest: bytes) -> str:
-    """The digest as text: in the state, and as the name of a webhook's message."""
+    """Returns the digest as text, for the state and as the id of a webhook message."""
     return urlsafe_b64encode(digest).decode()

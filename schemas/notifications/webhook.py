@@ -1,7 +1,7 @@
-"""Webhooks: where an institution wants to be called (`webhooks.endpoints.v1`), and what a call says.
+"""Webhooks: the endpoints of institutions (`webhooks.endpoints.v1`), and the messages to them.
 
-A record holds all endpoints of an institution, so the newest revision is the whole truth about it. Invariant: of two records with
-one revision the first counts; a secret lies sealed, and a message holds no readable value of a person.
+A record contains all endpoints of an institution, so the newest revision is complete. Invariant: of two records with one revision
+the first counts. Secrets are sealed, and a message contains no readable value of a person.
 """
 
 from __future__ import annotations
@@ -15,27 +15,27 @@ from schemas.notices import NoticeId, NoticeKind
 from schemas.orders.kinds import OrderKind
 
 MOST_ENDPOINTS = 3
-"""Of one institution."""
+"""Endpoints of one institution at most."""
 MOST_SECRETS = 3
-"""How many sign at once: the present one and those that are being replaced."""
+"""Secrets that sign at once: the current one and those that are being replaced."""
 
 KINDS: tuple[str, ...] = (
     *(f"{NoticeKind.ORDER}.{kind}" for kind in OrderKind),
     *(kind.value for kind in NoticeKind if kind is not NoticeKind.ORDER),
 )
-"""The kinds of message that there are: `order.stop_payment`, `early_warning`, ..."""
+"""All kinds of message: `order.stop_payment`, `early_warning`, ..."""
 
 Wanted = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,31}(\.[a-z][a-z0-9_]{0,31}){0,3}$")]
-"""A kind of message (`order.stop_payment`), or all that begin with it (`order`)."""
+"""A kind of message (`order.stop_payment`), or a prefix for all kinds that begin with it (`order`)."""
 
 
 def kind_of(notice: str, order: str | None) -> str:
-    """The kind of the message that tells a notice of this kind, about an order of that kind."""
+    """Returns the kind of message for a notice of this kind, about an order of that kind."""
     return f"{notice}.{order}" if notice == NoticeKind.ORDER and order is not None else notice
 
 
 class Secret(Stored):
-    """A sealed secret; `until` is when it stops signing, None for the present one."""
+    """A sealed secret. `until`: when it stops signing; None for the current one."""
 
     sealed: Sealed
     since: Instant
@@ -59,17 +59,17 @@ class Endpoint(Stored):
     disabled_why: str | None = Field(default=None, max_length=300)
 
     def wants(self, kind: str) -> bool:
-        """Whether a message of the kind goes there now."""
+        """Whether the endpoint gets messages of the kind now."""
         return self.disabled_at is None and self.takes(kind)
 
     def takes(self, kind: str) -> bool:
-        """Whether a message of the kind is for it, now or once it is switched on again."""
+        """Whether messages of the kind are for it, now or after it is enabled again."""
         return any(kind == chosen or kind.startswith(f"{chosen}.") for chosen in self.kinds)
 
 
 class Endpoints(Stored):
-    """All endpoints of an institution from this record on. `revision` is one more than that of the record which its writer knew;
-    `change_id` tells the writer whether it was his that counted."""
+    """All endpoints of an institution from this record on. `revision` is one above the revision that its writer knew; `change_id`
+    tells the writer whether its own change counted."""
 
     institution: PartyId
     revision: int = Field(ge=1, lt=1 << 52)
@@ -81,8 +81,8 @@ class Endpoints(Stored):
 
 
 class HookNotice(Stored):
-    """A notice as a webhook tells it: `says` is the key of its sentence, `zh` and `en` the sentence, `data` what that was filled
-    with. Whom it is about, and the order as it stands, are in the inbox, where `link` leads."""
+    """A notice as a webhook shows it: `says` is the key of its sentence, `zh` and `en` the sentence, `data` its values. `link`
+    leads to the inbox with the subject and the order."""
 
     notice_id: NoticeId
     kind: str
@@ -98,7 +98,7 @@ class HookNotice(Stored):
 
 
 class HookMessage(Stored):
-    """The body of a call, as Standard Webhooks has it: `type` is the kind of message, `timestamp` the notice's own time."""
+    """The body of a call according to Standard Webhooks: `type` is the kind of message, `timestamp` the time of the notice."""
 
     type: str
     timestamp: Instant

@@ -126,4 +126,4 @@ REPLACEABLE = frozenset(spec.replaces for spec in ORDER_KINDS.values() if spec.r
 PAID_FROM = frozenset(spec.paid_from for spec in ORDER_KINDS.values() if spec.paid_from is not None)
 NAMES_AMOUNT = HOLDS | PAYS_BACK
 NAMES_SUBJECT = frozenset(ORDER_KINDS) - LETTERS - ABOUT_ANOTHER
-"""These name their subject themselves; a letter has a text, and the others take the subject of the order that they are about."""
+"""Kinds that name their subject themselves. A letter has a text, and the others take the subject of their related order."""

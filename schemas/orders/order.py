@@ -1,7 +1,7 @@
-"""Orders: what an agency tells an institution to do about one subject of a case, and what came of it.
+"""Orders: instructions of an agency to an institution about one subject of a case, and their outcome.
 
-Arts. 20 and 22 (stop, block, keep records), Art. 48 (letters are handled and answered), 银发〔2016〕86号 (four fields are checked
-before a stop). Invariant: only an executed order that was not ended holds money, and never more than was traced and arrived.
+Arts. 20 and 22 (stop, block, keep records), Art. 48 (letters are handled and answered), 银发〔2016〕86号 (four fields are
+compared before a stop). Invariant: only an executed order that has not ended holds money, never more than was traced and arrived.
 Sealed values open in the context `order_id/field`.
 """
 
@@ -39,13 +39,13 @@ __all__ = [
 
 HISTORY_KEPT = 24
 SealedLine = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
-"""A sealed name, account or short remark. A case holds many orders and must stay one record of the log."""
+"""A sealed name, account or short remark. Its length is bounded, because a case with many orders must fit into one record."""
 SealedText = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
 """A sealed letter or answer."""
 
 
 class OrderState(StrEnum):
-    """RENEWED is executed, and lengthened since. WITHDRAWN ended before anybody outside was told."""
+    """RENEWED: executed and extended since. WITHDRAWN: ended before anybody outside was notified."""
 
     AWAITING_APPROVAL = "awaiting_approval"
     ISSUED = "issued"
@@ -61,13 +61,13 @@ class OrderState(StrEnum):
 
 
 UNDONE = (OrderState.ISSUED, OrderState.DELIVERED, OrderState.VERIFIED)
-"""The recipient was told and has not said that it is done."""
+"""States in which the recipient was notified and has not yet reported execution."""
 LIVE = frozenset({OrderState.AWAITING_APPROVAL, *UNDONE, OrderState.EXECUTED, OrderState.RENEWED})
 
 
 class OrderEventKind(StrEnum):
-    """ISSUE to RENEW are people's. EXPIRE, NEAR_EXPIRY and OVERDUE are clocks'. RELEASE, SUPERSEDE, PAY_BACK and LOWER (part of
-    what it holds is released) are what another order did to this one; LIFT is the recipient's word that nothing is held."""
+    """ISSUE to RENEW come from people; EXPIRE, NEAR_EXPIRY and OVERDUE from deadlines. RELEASE, SUPERSEDE, PAY_BACK and LOWER (a
+    partial release) are effects of another order. LIFT: the recipient confirms that it holds nothing."""
 
     ISSUE = "issue"
     APPROVE = "approve"
@@ -91,7 +91,7 @@ class OrderEventKind(StrEnum):
 
 
 class VerifyField(StrEnum):
-    """What an institution compares with its own books before it stops a payment."""
+    """Fields that an institution compares with its own books before it stops a payment."""
 
     NAME = "name"
     ACCOUNT = "account"
@@ -110,7 +110,7 @@ class RefusalReason(StrEnum):
 
 
 class Verify(Stored):
-    """The transfer that an order is about, as the agency knows it. `amount_minor` is what arrived on the account."""
+    """The transfer that an order concerns, as the agency knows it. `amount_minor` is the amount that arrived on the account."""
 
     name_sealed: SealedLine | None = None
     account_sealed: SealedLine | None = None
@@ -154,11 +154,11 @@ class OrderDraft(Stored):
 
 
 class OrderEvent(Stored):
-    """Something that happens to one order. `event_id` is the action's.
+    """An event of one order. `event_id` is the id of the action.
 
-    Of an answer: `verified` and `mismatched` name fields, `arrived_minor` is what the institution's books say came in,
-    `amount_minor` what was held or paid back, `done_at` when (None: now), `records_kept` the duty of Art. 20. `unit`: for which
-    unit an officer answers a letter, as the gateway knows it.
+    For an answer: `verified` and `mismatched` name fields, `arrived_minor` is the amount that came in by the institution's books,
+    `amount_minor` the amount held or paid back, `done_at` its time (None: now), `records_kept` confirms the duty of Art. 20.
+    `unit`: the unit for which an officer answers a letter, from the token.
     """
 
     event_id: Name

@@ -1,7 +1,7 @@
-"""What people post about orders: an officer's order (`OrderIn`), an institution's answer (`AnswerIn`). Values come readable and
-are sealed before they leave the gateway.
+"""Bodies of orders: an officer's order (`OrderIn`) and an institution's answer (`AnswerIn`). Values arrive readable and are
+sealed before they leave the gateway.
 
-Invariant: a body that validates here says all that its kind needs; what depends on the case is the stage's to decide.
+Invariant: a valid body contains everything that its kind requires. The stage decides everything that depends on the case.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from schemas.signals.subjects import Named
 
 
 class VerifyIn(Strict):
-    """The transfer: account holder's name, account, what arrived, when."""
+    """The transfer: account holder's name, account, arrived amount, time."""
 
     name: str = Field(min_length=1, max_length=120)
     account: str = Field(min_length=1, max_length=100)
@@ -27,10 +27,10 @@ class VerifyIn(Strict):
 
 
 class OrderIn(Strict):
-    """The body of `POST /v1/cases/{id}/orders`. `revision`: the case's that the officer saw; it must not have changed since.
-    `traced_minor`: what the money trail finds on the account, in the currency of `amount`; no more is held. `method`: of a
-    return, the `rule` by which it was reckoned (`POST /v1/cases/{id}/refund`). One that is `pro_rata` is paid when the public
-    notice has run its time, from `announced_at` on (left out: from when the order goes out)."""
+    """The body of `POST /v1/cases/{id}/orders`. `revision`: the revision of the case that the officer saw; it must not have
+    changed. `traced_minor`: the amount that the money trail finds on the account, in the currency of `amount`, which bounds the
+    hold. `method`: for a return, its `rule` (`POST /v1/cases/{id}/refund`). A `pro_rata` return is paid after the public notice,
+    which runs from `announced_at` (default: from the issue of the order)."""
 
     kind: OrderKind
     recipient: PartyId
@@ -49,24 +49,25 @@ class OrderIn(Strict):
     @model_validator(mode="after")
     def _check_fields(self) -> Self:
         if self.kind in ABOUT_ANOTHER and self.of is None:
-            raise ValueError(f"a {self.kind.value} names the order that it is about, in 'of'")
+            raise ValueError(f"a {self.kind.value} requires the related order in 'of'")
         if self.kind in NAMES_SUBJECT and self.subject is None:
-            raise ValueError(f"a {self.kind.value} names its subject")
+            raise ValueError(f"a {self.kind.value} requires a subject")
         if self.kind in NAMES_AMOUNT and self.amount is None:
-            raise ValueError(f"a {self.kind.value} says how much, in 'amount': only the traced money may be touched")
+            raise ValueError(f"a {self.kind.value} requires 'amount', because it may affect the traced money only")
         if self.kind in LETTERS and self.text is None:
-            raise ValueError(f"a {self.kind.value} says what is asked, in 'text'")
+            raise ValueError(f"a {self.kind.value} requires its request in 'text'")
         if self.verify and self.amount and self.verify.amount.currency != self.amount.currency:
-            raise ValueError("amount and verify.amount are of one currency")
+            raise ValueError("amount and verify.amount must have the same currency")
         if self.method is not None and self.kind not in PAYS_BACK:
-            raise ValueError("'method' is how money is returned; it belongs to a return_funds")
+            raise ValueError("'method' is allowed for return_funds only")
         if self.announced_at is not None and self.method not in NOTICED:
-            raise ValueError(f"'announced_at' belongs to a return that needs a notice first: {', '.join(sorted(NOTICED))}")
+            raise ValueError(f"'announced_at' is allowed only for a return with a public notice: {', '.join(sorted(NOTICED))}")
         return self
 
 
 class AnswerIn(Strict):
-    """The body of an institution's answer. `result` says what was done; `mismatch` means: nothing was, and at once."""
+    """The body of an institution's answer. `result` reports the outcome; `mismatch` means that nothing was done, and is reported
+    at once."""
 
     result: Literal["received", "verified", "mismatch", "executed", "refused", "failed", "lifted"]
     verified: Annotated[tuple[VerifyField, ...], AtMost(4)] = ()
@@ -81,13 +82,13 @@ class AnswerIn(Strict):
     @model_validator(mode="after")
     def _check_fields(self) -> Self:
         if self.result == "verified" and not self.verified:
-            raise ValueError("name the fields that you compared, in 'verified'")
+            raise ValueError("send the fields that you compared in 'verified'")
         if self.result == "mismatch" and not self.mismatched:
-            raise ValueError("name the fields that differ, in 'mismatched'")
+            raise ValueError("send the fields that differ in 'mismatched'")
         if self.result in ("refused", "failed") and self.reason is None:
-            raise ValueError(f"an order that is {self.result} needs a 'reason'")
+            raise ValueError(f"the result {self.result} requires 'reason'")
         if self.result not in ("executed", "lifted") and self.done_at is not None:
-            raise ValueError("'done_at' belongs to what was done")
+            raise ValueError("'done_at' is allowed only for an action that was carried out")
         if self.result != "executed" and self.amount_minor is not None:
-            raise ValueError("'amount_minor' is what was held or paid back, so the result is 'executed'")
+            raise ValueError("'amount_minor' is allowed with the result 'executed' only")
         return self

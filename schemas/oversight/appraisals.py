@@ -1,6 +1,6 @@
-"""The yearly assessment of member units by the coordination body (Arts. 45 to 47), and the supervision measures that answer it.
+"""The yearly appraisal of member units by the coordination body (Arts. 45 to 47), and the supervision actions that follow.
 
-Invariant: no free text: reasons come from closed lists, and papers are named by their number, so no person can be named here.
+Invariant: no free text. Reasons come from closed lists and papers have numbers, so no person can be named here.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from schemas.scorecards import LAYOUTS, CardKind
 MOST_UNITS = 256
 MOST_DISPUTES = 512
 FIGURES = frozenset(figure for family in LAYOUTS[CardKind.UNIT].families for figure in family.figures)
-"""What an assessment may hold: figures of units, never statistics of institutions."""
+"""Figures that an appraisal may contain: those of units, never statistics of institutions."""
 
 Year = Annotated[int, Field(ge=2000, le=2099)]
 Paper = Annotated[str, StringConstraints(pattern=r"^([一-鿿]{1,12}〔\d{4}〕\d{1,6}号|[0-9A-Za-z.\-/]{1,64})$")]
-"""The number of a letter or file in somebody's registry: `海平办〔2026〕7号`, or Latin letters and digits."""
+"""The number of a letter or file in a registry: `海平办〔2026〕7号`, or Latin letters and digits."""
 Value = Annotated[int, Field(ge=0, le=10**15, strict=True)]
 
 
@@ -41,7 +41,7 @@ class AssessmentMoveKind(StrEnum):
 
 
 class Ground(StrEnum):
-    """Why a unit disputes a figure."""
+    """Ground on which a unit disputes a figure."""
 
     WRONG_COUNT = "wrong_count"
     WRONG_UNIT = "wrong_unit"
@@ -57,7 +57,7 @@ class Ruling(StrEnum):
 
 
 class UnitResult(Stored):
-    """A unit's figures of the year."""
+    """The figures of a unit for the year."""
 
     unit: Name
     figures: dict[str, Value]
@@ -70,7 +70,7 @@ class UnitResult(Stored):
 
 
 class Dispute(Stored):
-    """A figure that a unit says is wrong: as published, as claimed, as ruled."""
+    """A disputed figure: as published, as claimed, as ruled."""
 
     dispute_id: Name
     unit: Name
@@ -96,7 +96,7 @@ class Lock(Stored):
 
 
 class Assessment(Stored):
-    """One year's assessment. `results` are as they stand, rulings applied. `applied`: the ids of the moves, newest last."""
+    """The appraisal of one year. `results` include the rulings. `applied`: the ids of the actions, newest last."""
 
     year: Year
     body: PartyId
@@ -113,7 +113,7 @@ class Assessment(Stored):
 
 
 class AssessmentMove(Stored):
-    """A request about one year's assessment, by `party`: the coordination body, or the unit that disputes."""
+    """A request about the appraisal of one year, by `party`: the coordination body, or the unit that disputes."""
 
     move_id: Name
     kind: AssessmentMoveKind
@@ -140,7 +140,7 @@ class SupervisionKind(StrEnum):
 
 
 class SupervisionState(StrEnum):
-    """OVERDUE: the deadline to rectify ran out without an answer. LIFTED: the answer was accepted (摘牌, 销号)."""
+    """OVERDUE: the deadline to rectify ended without an answer. LIFTED: the answer was accepted (摘牌, 销号)."""
 
     ISSUED = "issued"
     OVERDUE = "overdue"
@@ -150,7 +150,7 @@ class SupervisionState(StrEnum):
 
 
 class SupervisionMoveKind(StrEnum):
-    """RETURN: the answer is not enough, with a new deadline. EXTEND: a later deadline before there is an answer."""
+    """RETURN: the answer is insufficient, with a new deadline. EXTEND: a later deadline before there is an answer."""
 
     ISSUE = "issue"
     ANSWER = "answer"
@@ -162,7 +162,7 @@ class SupervisionMoveKind(StrEnum):
 
 
 class Why(StrEnum):
-    """What a measure is about. The last three are Art. 46(5): 瞒报、漏报、拒报."""
+    """Reason of a supervision action. The last three are Art. 46(5): 瞒报、漏报、拒报."""
 
     TARGET_MISSED = "target_missed"
     CLOCKS_MISSED = "clocks_missed"
@@ -173,7 +173,7 @@ class Why(StrEnum):
 
 
 class Supervision(Stored):
-    """A supervision measure. `missed` counts the deadlines that ran out, `returned` the answers that were not enough."""
+    """A supervision action. `missed` counts the deadlines that ended, `returned` the insufficient answers."""
 
     supervision_id: Name
     body: PartyId
@@ -196,7 +196,7 @@ class Supervision(Stored):
 
 
 class SupervisionMove(Stored):
-    """A request about one supervision measure, by `party`: the body, the unit, or (FALL_DUE) the keeper of its clock."""
+    """A request about one supervision action, by `party`: the body, the unit, or (FALL_DUE) the keeper of its deadline."""
 
     move_id: Name
     kind: SupervisionMoveKind

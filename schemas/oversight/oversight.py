@@ -1,7 +1,7 @@
-"""What the coordination body does with member units, as requests and facts: the year's assessment, supervision measures, requests
-for assessment data; and what institutions tell of their educational campaigns (Arts. 22, 45 to 47).
+"""Actions of the coordination body about member units, as requests and facts: the yearly appraisal, supervision actions, data
+requests; and educational campaigns that institutions report (Arts. 22, 45 to 47).
 
-Invariant: no free text, as in all of an assessment: closed lists, numbers, and papers by their number.
+Invariant: no free text, as everywhere in an appraisal: closed lists, numbers, and papers by number.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from schemas.scorecards import Counted, Finding
 
 
 class DataState(StrEnum):
-    """FOUND: something was concealed, omitted or refused (瞒报、漏报、拒报, Art. 46(5))."""
+    """FOUND: data were concealed, omitted or refused (瞒报、漏报、拒报, Art. 46(5))."""
 
     ASKED = "asked"
     HANDED_IN = "handed_in"
@@ -27,7 +27,7 @@ class DataState(StrEnum):
 
 
 class DataMoveKind(StrEnum):
-    """EXTEND: a later deadline before the data are there. CLEAR: the finding is taken back."""
+    """EXTEND: a later deadline before the data arrive. CLEAR: the finding is withdrawn."""
 
     ASK = "ask"
     EXTEND = "extend"
@@ -38,7 +38,7 @@ class DataMoveKind(StrEnum):
 
 
 class DataRequest(Stored):
-    """Assessment data that a unit is to hand in by `due_at`. `applied`: the ids of the moves, newest last."""
+    """Appraisal data that a unit must submit by `due_at`. `applied`: the ids of the actions, newest last."""
 
     request_id: Name
     body: PartyId
@@ -56,7 +56,7 @@ class DataRequest(Stored):
 
 
 class DataMove(Stored):
-    """A request about one data request, by `party`: the body, or the unit that hands in."""
+    """A request about one data request, by `party`: the body, or the unit that submits."""
 
     move_id: Name
     kind: DataMoveKind
@@ -70,14 +70,14 @@ class DataMove(Stored):
 
 
 class CampaignMoveKind(StrEnum):
-    """TELL: it took place; again: a correction."""
+    """TELL reports the campaign; a repeated one corrects it."""
 
     TELL = "tell"
     WITHDRAW = "withdraw"
 
 
 class Campaign(Stored):
-    """An educational campaign (Art. 22): when, and how many persons it reached, as the institution says."""
+    """An educational campaign (Art. 22): its time, and the number of persons reached, as the institution reports."""
 
     campaign_id: Name
     institution: PartyId
@@ -108,16 +108,16 @@ PARTS: dict[str, tuple[type[Record], str]] = {
     "data": (DataRequest, "request_id"),
     "campaign": (Campaign, "campaign_id"),
 }
-"""Part -> its record, and what names one. The parts of an action and of a change have these names."""
+"""Type of record -> its model and the member that holds its id. Actions and changes use these names for their parts."""
 
 
 def about(part: str, name: object) -> str:
-    """What a record is known by, the key of everything about it: `assessment:2025`, `supervision:sup-…`."""
+    """Returns the key of a record: `assessment:2025`, `supervision:sup-…`."""
     return f"{part}:{name}"
 
 
 class OversightAction(Stored):
-    """The value of `appraisals.commands.v1`: a request about one record. One of the parts is there."""
+    """The value of `appraisals.commands.v1`: a request about one record, in exactly one of the parts."""
 
     about: Name
     assessment: AssessmentMove | None = None
@@ -129,7 +129,7 @@ class OversightAction(Stored):
     def _check_move(self) -> Self:
         there = [part for part in PARTS if getattr(self, part) is not None]
         if len(there) != 1 or self.about != about(there[0], getattr(getattr(self, there[0]), PARTS[there[0]][1])):
-            raise ValueError("an action is one move, and about what the move is about")
+            raise ValueError("an action requires exactly one move, and the id of its record as its key")
         return self
 
     @property
@@ -143,8 +143,8 @@ class OversightAction(Stored):
 
 
 class OversightChange(Stored):
-    """The value of `appraisals.changed.v1`: what became of a request. The record is whole when it was applied, in the part of
-    its kind. `counted` is what it changed of the scorecards' figures."""
+    """The value of `appraisals.changed.v1`: the outcome of a request. The record is complete if it was applied, in the part of
+    its kind. `counted` is the change to the figures of the scorecards."""
 
     action_id: Name | None
     about: Name | None

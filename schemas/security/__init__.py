@@ -1,4 +1,4 @@
-"""How values are protected from the first record on: keyed tokens to match by, sealed values to read (Art. 42)."""
+"""Protection of values from the first record on: keyed tokens for matching, sealed values for reading (Art. 42)."""
 
 from schemas.security.keyring import Keyring
 from schemas.security.place_cipher import Place, PlaceCipher, ReceiptError

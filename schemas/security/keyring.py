@@ -1,6 +1,6 @@
 """The secret keys and their versions, in one JSON file that only its owner can read.
 
-Invariant: a key version never changes its bytes; rotation adds a version and makes it current.
+Invariant: the bytes of a key version never change. A rotation adds a version and makes it current.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Keyring(BaseModel):
 
     @property
     def oldest(self) -> str:
-        """The version whose token key names signals, for good: it stays in the file when others become current."""
+        """The version whose token key names signals permanently. It stays in the file when others become current."""
         return min(self.token_keys, key=lambda version: int(version[1:]))
 
     def token_key(self, version: str) -> bytes:
@@ -43,14 +43,14 @@ class Keyring(BaseModel):
 
     @classmethod
     def load(cls, path: Path) -> Keyring:
-        """Reads the file; FileNotFoundError says how to make one."""
+        """Reads the file; FileNotFoundError tells how to create one."""
         if not path.exists():
-            raise FileNotFoundError(f"no key file at {path}: `liandong up` makes one, or set LIANDONG_KEYS_FILE")
+            raise FileNotFoundError(f"no key file at {path}; run `liandong up` to create one, or set LIANDONG_KEYS_FILE")
         return cls.model_validate(json.loads(path.read_text("utf-8")))
 
     @classmethod
     def load_or_create(cls, path: Path) -> Keyring:
-        """For the local launcher: makes the file (mode 0600) when there is none; two makers end with one file."""
+        """For the local launcher: creates the file (mode 0600) if there is none. Two concurrent creators end with one file."""
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             write_private_file(path, cls.generate().model_dump_json(indent=1), keep_existing=True)

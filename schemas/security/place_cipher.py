@@ -1,7 +1,7 @@
-"""A record's place in the log as a text that only we can read: what a receipt proves, without telling how much others sent.
+"""Encrypts the position of a record in the log, so that a receipt proves it without revealing the volume of others.
 
-Deterministic (AES-SIV, RFC 5297), so that a retry is answered with the same receipt.
-Invariant: a receipt that we did not make does not open; two receipts tell nothing of the distance between their places.
+Deterministic (AES-SIV, RFC 5297), so that a retry gets the same receipt. Invariant: a forged receipt does not open, and two
+receipts reveal nothing about the distance between their positions.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _NUMBERS = struct.Struct(">HIQ")
 
 
 class Place(NamedTuple):
-    """`generation` counts the times that this partition lost its end and was recovered."""
+    """`generation` counts the recoveries of this partition after a loss at its end."""
 
     topic: str
     partition: int
@@ -31,11 +31,11 @@ class Place(NamedTuple):
 
 
 class ReceiptError(ValueError):
-    """The text is no receipt of ours, or its key is not here."""
+    """The text is not a receipt of ours, or its key is missing."""
 
 
 class PlaceCipher:
-    """`seal(place) -> "k1.Zk9…"`, `open` is its inverse."""
+    """`seal(place) -> "k1.Zk9…"`, and `open` is its inverse."""
 
     def __init__(self, keyring: Keyring) -> None:
         self._current = keyring.current
@@ -47,17 +47,17 @@ class PlaceCipher:
         return f"{self._current}.{urlsafe_b64encode(sealed).decode().rstrip('=')}"
 
     def open(self, receipt: str) -> Place:
-        """ReceiptError when it is none of ours."""
+        """ReceiptError if the text is not a receipt of ours."""
         version, _, body = receipt.partition(".")
         try:
             sealed = urlsafe_b64decode(body + "=" * (-len(body) % 4))
             raw = self._ciphers[version].decrypt(sealed, [_PURPOSE])
         except (KeyError, InvalidTag, Base64Error, ValueError) as error:
-            raise ReceiptError("this is no receipt of this system, or the key that made it is not in the key file") from error
+            raise ReceiptError("this is not a receipt of this system, or the key file does not contain its key") from error
         partition, generation, offset = _NUMBERS.unpack_from(raw)
         return Place(raw[_NUMBERS.size :].decode(), partition, offset, generation)
 
 
 def _derived(key: bytes) -> bytes:
-    """64 bytes of its own for this purpose: a key serves one algorithm only."""
+    """Derives 64 bytes for this purpose, because a key must serve one algorithm only."""
     return hmac.digest(key, _PURPOSE, "sha512")

@@ -1,6 +1,6 @@
-"""Sealed values: what only those with a need read. AES-256-GCM behind a small interface (per-subject keys come later).
+"""Sealed values, readable only with a need to know. AES-256-GCM behind a small interface (keys per subject come later).
 
-Invariant: a sealed value opens only under the context it was sealed for, so it cannot be moved to another record.
+Invariant: a sealed value opens only in the context it was sealed for, so it cannot be moved to another record.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
 
 class UnsealError(ValueError):
-    """The value was changed, moved to another record, or its key is not here."""
+    """The value was changed or moved to another record, or its key is missing."""
 
 
 class Sealer(Protocol):
@@ -29,7 +29,7 @@ class Sealer(Protocol):
 
 
 def opened(sealer: Sealer, sealed: str | None, context: str) -> str | None:
-    """The value; None when there is none, or when it cannot be opened (its key is not here)."""
+    """Returns the value; None if there is none, or if it cannot be opened (its key is missing)."""
     if sealed is None:
         return None
     try:
@@ -62,4 +62,4 @@ class AesGcmSealer:
             raw = urlsafe_b64decode(body)
             return self._ciphers[version].decrypt(raw[:12], raw[12:], context.encode()).decode()
         except (KeyError, InvalidTag, ValueError) as error:
-            raise UnsealError(f"cannot open the value sealed with key {version!r} for {context!r}") from error
+            raise UnsealError(f"cannot decrypt the value sealed with key {version!r} for {context!r}") from error

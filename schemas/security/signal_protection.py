@@ -1,7 +1,7 @@
-"""From the body an institution sent to the protected signal that enters the log. Pure but for the sealing nonce.
+"""Turns a request body into the protected signal of the log. Pure except for the sealing nonce.
 
-Invariant: the same institution and reference give the same signal id, on any gateway, after any loss of Redis; a body that
-uses none of the later fields has the content and body id that it always had.
+Invariant: the same institution and reference give the same signal id, on any gateway, after any loss of Redis. A body without the
+later members keeps its old content and body id.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from schemas.signals.submission import MAX_DERIVED, SignalIn, SubmittedSignal, T
 
 
 def signal_id(tokenizer: Tokenizer, institution: str, reference: str) -> str:
-    """`sig-` and 22 characters: a keyed name of (institution, reference), so it tells nothing; it never changes, whatever key
-    makes tokens."""
+    """Returns `sig-` and 22 characters: a keyed name of (institution, reference), which reveals nothing and never changes,
+    whatever key makes tokens."""
     return "sig-" + tokenizer.lasting("signal", institution, reference)
 
 
@@ -32,8 +32,8 @@ def _order(mention: Indicator | Mention) -> tuple[bool, int, str]:
 
 
 def _rank(subject: Subject) -> tuple[bool, bool, bool]:
-    """A stable order: suspects that are matched, unmatched ones, listed hubs, then victims in the same way. So neither a hub nor
-    an unmatched one is the primary subject where there is another suspect."""
+    """A stable order: matched suspects, unmatched ones, listed hubs, then victims likewise. Neither a hub nor an unmatched
+    suspect becomes the primary subject if there is another suspect."""
     return (subject.role != "suspect", subject.hub is not None, subject.unmatched is not None)
 
 
@@ -49,8 +49,8 @@ def protect(
     listed: Placeholders = NO_PLACEHOLDERS,
     hubs: Hubs = NO_HUBS,
 ) -> SubmittedSignal:
-    """The signal as it travels. `reference` is the sender's own or its Idempotency-Key; `contact` is a tip's; `listed` are the
-    policy's placeholders, `hubs` its hubs. The body is named without either list, for they change."""
+    """Returns the signal as it travels. `reference` is the sender's or its Idempotency-Key; `contact` belongs to a tip; `listed`
+    and `hubs` are the policy's placeholders and hubs. The body's name depends on neither list, because they change."""
     name = signal_id(tokenizer, institution, reference)
     named = sorted(mentions(body.indicators, body.event), key=_order)
     contents = [tokenizer.token(mention.kind, mention.value) for mention in named]
@@ -150,7 +150,7 @@ def _derived(
     tokenizer: Tokenizer,
     sealer: Sealer,
 ) -> list[Subject]:
-    """What the suspects name besides themselves, each once, behind all that the sender named. It is no part of the content."""
+    """Returns what the suspects imply, each once, after everything that the sender named. It is not part of the content."""
     subjects: dict[str, Subject] = {}
     for kind, value in things:
         if is_placeholder(kind, value) or unmatched_as(kind, value, listed):
@@ -168,7 +168,7 @@ def _whose(name: str, trust: Trust | None, contact: str | None, sealer: Sealer) 
 
 
 def _more(body: SignalIn, tokenizer: Tokenizer) -> dict[str, Any]:
-    """What the later fields give but for the event, only those that are there: they count, so they are part of the content."""
+    """Returns the later members without the event, only those present. They count, so they are part of the content."""
     fields: dict[str, Any] = {}
     if body.typology is not None:
         fields["typology"] = body.typology
@@ -195,8 +195,8 @@ def _event(body: SignalIn, name: str, subjects: list[Subject], sealer: Sealer) -
 def _later_fields(
     more: dict[str, Any], body: SignalIn, named: Sequence[Indicator | Mention], contents: Sequence[str]
 ) -> tuple[str, ...]:
-    """The later fields as a part of the content: nothing when there is none. What is sealed is never the same twice, so the
-    readable text stands for it."""
+    """The later members as part of the content; nothing if there are none. Sealed bytes differ each time, so the readable text is
+    used."""
     event = body.event
     if event is None:
         return (json.dumps(more, sort_keys=True, default=datetime.isoformat),) if more else ()

@@ -1,6 +1,6 @@
-"""From the bytes of one signal to a record ready for `signals.submitted.v1`: depth, JSON, validation, protection. No I/O.
+"""Reads the bytes of one signal into a record for `signals.submitted.v1`: depth, JSON, validation, protection. No I/O.
 
-Every way in (the gateway, a raw topic) reads with this. Invariant: the outcome is a Submission or a Refused.
+The gateway and raw topics both use it. Invariant: the result is a Submission or a Refused.
 """
 
 from __future__ import annotations
@@ -22,12 +22,11 @@ from schemas.topics import SUBMITTED
 
 AHEAD = timedelta(days=31)
 _MOST_PARTS = 256
-"""Twice what a signal with everything in it has. A batch brings thousands of signals."""
+"""Twice the number of members of a signal that uses all of them. A batch may contain thousands of signals."""
 
 
 class Submission(NamedTuple):
-    """A record that may be appended to `signals.submitted.v1`. `body_id` names the whole body; `advisories` is what its
-    sender may want to look at again."""
+    """A record for `signals.submitted.v1`. `body_id` identifies the whole body; `advisories` are for its sender."""
 
     signal_id: str
     body_id: str
@@ -37,20 +36,20 @@ class Submission(NamedTuple):
 
 
 def _not_far_ahead(body: SignalIn, now: datetime) -> None:
-    """A payment may be noticed while it is pending. What is said to happen years from now would be kept until then, and would
-    count for every later signal about its subjects."""
+    """A payment may be noticed while it is pending. A time years ahead would be kept until then and count for every later signal
+    about its subjects."""
     at = None if body.event is None else body.event.at
     for place, moment in (("/occurred_at", body.occurred_at), ("/detected_at", body.detected_at), ("/event/at", at)):
         if moment is not None and moment > now + AHEAD:
-            fault = Fault(place, f"the time is more than {AHEAD.days} days ahead")
+            fault = Fault(place, f"the time is more than {AHEAD.days} days in the future")
             raise Refused("invalid-signal", f"{place}: {fault.detail}", (fault,))
 
 
 class SignalReader:
-    """`body` checks what an institution sent, `submission` protects it under the reference that it has."""
+    """`body` validates an institution's body, `submission` protects it under its reference."""
 
     def __init__(self, tokenizer: Tokenizer, sealer: Sealer, depth_limit: int, source: str) -> None:
-        """`source` is the writer's URI in the envelope: `/gateway`, `/intake`."""
+        """`source` is the URI of the writer in the envelope: `/gateway`, `/intake`."""
         self._tokenizer, self._sealer = tokenizer, sealer
         self._depth_limit, self._source = depth_limit, source
 
@@ -70,7 +69,7 @@ class SignalReader:
         listed: Placeholders = NO_PLACEHOLDERS,
         hubs: Hubs = NO_HUBS,
     ) -> Submission:
-        """`listed`, `hubs`: the placeholders and hubs of the policy in force."""
+        """`listed`, `hubs`: placeholders and hubs of the policy in force."""
         _not_far_ahead(body, now)
         try:
             signal = protect(
@@ -85,9 +84,9 @@ class SignalReader:
                 hubs=hubs,
             )
         except UnicodeEncodeError:
-            raise Refused("invalid-signal", "a text holds half a character", ()) from None
+            raise Refused("invalid-signal", "a text contains an unpaired surrogate and is not valid UTF-8", ()) from None
         if signal.derived_from == signal.signal_id:
-            raise Refused("invalid-signal", "/derived_from: a signal is no echo of itself", ())
+            raise Refused("invalid-signal", "/derived_from: a signal cannot be derived from itself", ())
         value = encode(
             SUBMITTED,
             signal,

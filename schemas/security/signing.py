@@ -1,7 +1,6 @@
-"""Signatures that last: Ed25519 in compact JWS (RFC 8037, RFC 9864), for results that must not change.
+"""Lasting signatures for results that must not change: Ed25519 in compact JWS (RFC 8037, RFC 9864).
 
-Invariant: the algorithm is ours to choose, never the message's: any other than Ed25519 is no signature, nor is one by a
-key that is not known here.
+Invariant: the code chooses the algorithm, never the message. Another algorithm or an unknown key gives no valid signature.
 """
 
 from __future__ import annotations
@@ -25,8 +24,8 @@ def public_path(path: Path) -> Path:
 
 
 def load_or_create(path: Path) -> OKPKey:
-    """The private key of a file (mode 0600), made when there is none: two makers end with one. Its public half lies beside it as
-    a JWKS: copy that to where results are verified, and keep it as long as they are."""
+    """Returns the private key of a file (mode 0600) and creates it if there is none; two creators end with one. Its public half
+    is beside it as a JWKS: copy that to the verifiers, and keep it as long as the results."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         key = OKPKey.generate_key(ALGORITHM, auto_kid=True)
@@ -40,18 +39,18 @@ def load_or_create(path: Path) -> OKPKey:
 
 
 def public_keys(path: Path) -> list[OKPKey]:
-    """The keys of a JWKS file; none where there is no file."""
+    """Returns the keys of a JWKS file; none if there is no file."""
     if not path.exists():
         return []
     return [OKPKey.import_key(jwk) for jwk in json.loads(path.read_text("utf-8"))["keys"]]
 
 
 class Ed25519Signer:
-    """Signs with one private key. Its id is its thumbprint (RFC 7638) when it has none."""
+    """Signs with one private key. Its default id is its thumbprint (RFC 7638)."""
 
     def __init__(self, key: OKPKey) -> None:
         if key.curve_name != ALGORITHM or not key.is_private:
-            raise ValueError("a private Ed25519 key is needed")
+            raise ValueError("a private Ed25519 key is required")
         self._key = key
 
     @property
@@ -59,18 +58,18 @@ class Ed25519Signer:
         return self._key.kid or self._key.thumbprint()
 
     def sign(self, payload: bytes) -> str:
-        """A compact JWS. The same payload gives the same bytes: Ed25519 draws nothing."""
+        """Returns a compact JWS. Ed25519 is deterministic: the same payload gives the same bytes."""
         return jws.serialize_compact({"alg": ALGORITHM, "kid": self.key_id}, payload, self._key, algorithms=[ALGORITHM])
 
 
 class Ed25519Verifier:
-    """`payload of a JWS` for the signatures of known keys, retired ones included: a result is verified for years."""
+    """Verifies signatures of known keys, retired ones included, because a result is verified for years."""
 
     def __init__(self, keys: Iterable[OKPKey]) -> None:
         self._keys = {key.kid or key.thumbprint(): key for key in keys}
 
     def __call__(self, signature: str) -> bytes | None:
-        """None when the signature is not right, whatever is wrong with it."""
+        """Returns the payload; None if the signature is not valid for any reason."""
         try:
             parsed = jws.extract_compact(signature.encode())
             key = self._keys.get(str(parsed.headers().get("kid")))

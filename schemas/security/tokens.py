@@ -1,6 +1,6 @@
-"""Keyed tokens: what subjects are matched by. HMAC-SHA-256 over kind and canonical form, cut to 128 bits.
+"""Keyed tokens for matching subjects: HMAC-SHA-256 over kind and canonical form, cut to 128 bits.
 
-Invariant: without the key a token can be neither made nor reversed by trying all phone numbers; the version names the key.
+Invariant: without the key nobody can make a token or reverse it by trying all phone numbers. The version names the key.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ class Tokenizer:
         return f"{self._version}.{_digest(self._keyed, parts)}"
 
     def subject(self, kind: str, value: str) -> str:
-        """The token of an indicator. A card and an account of the same number are one thing: banks report cards, payment
+        """The token of an indicator. A card and an account of the same number have one token: banks report cards, payment
         institutions accounts."""
         return self.token(MATCHED_AS.get(kind, kind), value)
 
     def lasting(self, *parts: str) -> str:
-        """22 characters that stay the same when another key becomes the current one: by the oldest, which is never removed."""
+        """Returns 22 characters that survive a key change: made with the oldest key, which is never removed."""
         return _digest(self._lasting, parts)
 
 

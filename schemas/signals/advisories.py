@@ -1,6 +1,6 @@
-"""What a sender may want to look at again in a signal that was taken: a digit that is perhaps mistyped, an unknown county.
+"""Advice to a sender about an accepted signal: a digit that may be mistyped, an unknown county.
 
-Invariant: advice never refuses and never repeats a value; every code has its sentence here and in docs/reference/indicators.md.
+Invariant: advice never refuses and never repeats a value. Every code has its sentence here and in docs/reference/indicators.md.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ from schemas.signals.submission import SignalIn
 _LONGEST = 300
 
 SENTENCES: dict[str, str] = {
-    "county_unknown": "no county ever had the first six digits of this resident ID",
-    "eip55_failed": "capital and small letters of this Ethereum address do not fit; perhaps a character is mistyped",
-    "iban_check_failed": "it looks like an IBAN, but its check digits do not fit",
-    "luhn_failed": "the check digit does not fit; some cards are issued so, but perhaps a digit is mistyped",
-    "malformed": "it was taken, but is matched with nothing, for it is no value of its kind",
-    "mixed_script": "letters of several alphabets that look alike stand in this name; it may imitate another one",
-    "not_public": "a private, local or reserved address means nothing outside of your network",
-    "number_not_assigned": "the numbering plan of its country has no such number",
-    "organization_code_check_failed": "the organization code inside does not fit its own check character",
-    "placeholder": "it stands for no value: it was taken, but is matched with nothing",
-    "suffix_unknown": "the public suffix list has no ending that this name could be registered under",
-    "uscc_check_failed": "the check character does not fit; some codes in use are so, but perhaps a character is mistyped",
+    "county_unknown": "the first six digits of this resident ID never were the code of a county",
+    "eip55_failed": "the mixed-case checksum of this Ethereum address does not match; check it for typing errors",
+    "iban_check_failed": "this account looks like an IBAN, but its check digits do not match",
+    "luhn_failed": "the check digit does not match; some cards are issued this way, but check it for typing errors",
+    "malformed": "the value was accepted but will not be matched, because it is not a valid value of its kind",
+    "mixed_script": "this name mixes similar letters of several alphabets; it may imitate another name",
+    "not_public": "a private, local or reserved address has no meaning outside of your network",
+    "number_not_assigned": "the numbering plan of the country has no such number",
+    "organization_code_check_failed": "the check character of the organization code inside does not match",
+    "placeholder": "the value is a placeholder: it was accepted but will not be matched",
+    "suffix_unknown": "this name ends in no suffix of the public suffix list, so nobody can register it",
+    "uscc_check_failed": "the check character does not match; some codes in use are this way, but check it for typing errors",
 }
 
 
 class Advice(NamedTuple):
-    """Where it stands in the body (JSON pointer), the code, the sentence."""
+    """The place in the body (JSON pointer), the code, the sentence."""
 
     pointer: str
     code: str
@@ -39,7 +39,7 @@ class Advice(NamedTuple):
 
 
 def advice(body: SignalIn, listed: Placeholders = NO_PLACEHOLDERS) -> list[Advice]:
-    """All that is to be said, in the order of the body. `listed`: the policy's placeholders."""
+    """Returns all advice in the order of the body. `listed`: the policy's placeholders."""
     advised: list[Advice] = []
     for at, kind, value in places(body.indicators, body.event):
         unmatched = unmatched_as(kind, value, listed)

@@ -1,7 +1,7 @@
-"""An amount of money as people write it, read exactly: `12,000.50`, `1 000`, `￥12000`, `１２０００`.
+"""Reads an amount of money exactly as people write it: `12,000.50`, `1 000`, `￥12000`, `１２０００`.
 
-Invariant: a sign between digits separates groups of three (or four), the first of which is no zero, or it is a fault. Nothing
-is dropped and nothing guessed.
+Invariant: a sign between digits must separate groups of three (or four), and the first group must not begin with zero. Nothing is
+dropped or guessed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ _SPACES = str.maketrans({"\u00a0": " ", "\u3000": " ", "\u202f": " ", "\u2009": 
 
 
 def read_amount(text: str, decimal_sign: str = ".") -> Decimal | None:
-    """The number; None when the text is no amount. `decimal_sign` is `.` or `,`: the other one separates groups."""
+    """Returns the number; None if the text is not an amount. `decimal_sign` is `.` or `,`, and the other sign separates
+    groups."""
     plain = text if text.isascii() else text.translate(_FULL_WIDTH).translate(_SPACES)
     plain = plain.strip().removeprefix("'")
     plain = plain.removeprefix("¥").removeprefix("\uffe5").strip()

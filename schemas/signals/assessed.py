@@ -1,6 +1,6 @@
-"""What the assess stage decided about one source record: a submitted signal, or a retraction. One source, one fact.
+"""The decision of `assess` on one source record: a submitted signal or a retraction. One source, one fact.
 
-Invariant: a fold needs nothing but this: every time, name and expiry it uses is in here.
+Invariant: a projection needs nothing else: the fact contains every time, name and expiry that it uses.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from schemas.signals.submission import SignalKind, Stage, Subject, Trust
 
 
 class Outcome(StrEnum):
-    """ASSESSED counts; REPEAT is the same sender's reference again; RESEND the same content under another reference;
-    CONFLICT the same reference with another body; REFUSED a record that cannot be read; RETRACTED a signal that was taken back
-    before it came, or a version that a newer one had replaced.
+    """ASSESSED counts. REPEAT: the same reference of the same sender again. RESEND: the same content under another reference.
+    CONFLICT: the same reference with another body. REFUSED: an unreadable record. RETRACTED: retracted before it arrived, or a
+    version that a newer one replaced.
 
-    Of retractions: RETRACTION takes a signal back, CORRECTION the older versions of one; UNDO is either of them where the signal
-    stands."""
+    Of retractions: RETRACTION retracts a signal, CORRECTION its older versions; UNDO is either of them in the signal's partition.
+    """
 
     ASSESSED = "assessed"
     REPEAT = "repeat"
@@ -33,7 +33,7 @@ class Outcome(StrEnum):
 
 
 class Reason(Stored):
-    """One rule's points and the evidence behind them, for example `velocity, 20, {"sightings": 5}`."""
+    """The points of one rule and their evidence, for example `velocity, 20, {"sightings": 5}`."""
 
     rule: str
     points: int
@@ -41,7 +41,7 @@ class Reason(Stored):
 
 
 class Route(Stored):
-    """Where the signal goes: the agency's queue and the case it joins there."""
+    """The route of the signal: the agency's queue and the case it joins there."""
 
     queue: str
     case_id: str
@@ -102,7 +102,7 @@ class AssessedSignal(Stored):
 
 
 class DeadLetter(Stored):
-    """The value of `deadletter.v1`: which record, from where, why; the bytes as they came, sealed."""
+    """The value of `deadletter.v1`: the record, its source and the reason; its bytes, sealed."""
 
     stage: str
     reason: str

@@ -1,6 +1,6 @@
-"""What happened, as one institution saw it: a transfer, a call, a message, a site, an app.
+"""Events as one institution saw them: a transfer, a call, a message, a site, an app.
 
-Invariant: whoever an event names becomes a subject of the signal (`mentions`), validated and protected like an indicator.
+Invariant: everything an event names becomes a subject of the signal (`mentions`), validated and protected like an indicator.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Url = Annotated[str, _SENT, AfterValidator(partial(read_value, IndicatorKind.URL
 Domain = Annotated[str, _SENT, AfterValidator(partial(read_value, IndicatorKind.DOMAIN))]
 Package = Annotated[str, _SENT, AfterValidator(partial(read_value, IndicatorKind.APP))]
 Channel = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_-]{1,32}$")]
-"""How a transfer was made, in the sender's own short word: `mobile_bank`, `counter`, `qr`."""
+"""Channel of a transfer in the sender's own short word: `mobile_bank`, `counter`, `qr`."""
 
 _MONEY = kinds_where(lambda spec: spec.holds_money)
 _LINES = kinds_where(lambda spec: spec.is_line)
@@ -36,7 +36,7 @@ ENDS: dict[Part, tuple[Role, frozenset[str]]] = {
     "sender": ("suspect", _LINES),
     "recipient": ("victim", _LINES),
 }
-"""Part -> its usual role, and the kinds of indicator that can be one."""
+"""Part of an event -> its default role, and the kinds of indicator that it may have."""
 
 
 _THINGS = (
@@ -45,11 +45,11 @@ _THINGS = (
     ("domain", IndicatorKind.DOMAIN),
     ("download_url", IndicatorKind.URL),
 )
-"""Members of an event that hold one thing."""
+"""Members of an event that hold an indicator each."""
 
 
 class Mention(NamedTuple):
-    """One thing that a signal names. In this order and with `RANK` for the kind, the first one is the primary subject."""
+    """One thing that a signal names. In this order and by the `RANK` of the kind, the first one is the primary subject."""
 
     kind: IndicatorKind
     value: str
@@ -58,7 +58,7 @@ class Mention(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where a body names something: the members that lead there."""
+    """The place of a name in a body: the members that lead to it."""
 
     at: tuple[str | int, ...]
     kind: IndicatorKind
@@ -66,12 +66,12 @@ class Place(NamedTuple):
 
     @property
     def of_value(self) -> tuple[str | int, ...]:
-        """Where its value stands."""
+        """The place of its value."""
         return (*self.at, "value") if self.at[0] == "indicators" or self.at[1] in ENDS else self.at
 
 
 class _Event(Strict):
-    """`at`: when it happened, if that is not the signal's `occurred_at`."""
+    """`at`: the time of the event, if it is not the signal's `occurred_at`."""
 
     parts: ClassVar[tuple[Part, ...]] = ()
     at: EventTime | None = None
@@ -81,26 +81,26 @@ class _Event(Strict):
         ends: list[End] = [getattr(self, part) for part in self.parts]
         for part, end in zip(self.parts, ends, strict=True):
             if end.kind not in ENDS[part][1]:
-                raise ValueError(f"a {part} is one of {', '.join(sorted(ENDS[part][1]))}")
+                raise ValueError(f"a {part} must be one of {', '.join(sorted(ENDS[part][1]))}")
         if len({(end.kind, end.value) for end in ends}) < len(ends) and unmatched_as(ends[0].kind, ends[0].value) is None:
-            raise ValueError(f"{self.parts[0]} and {self.parts[1]} are the same")
+            raise ValueError(f"{self.parts[0]} and {self.parts[1]} must differ")
         return self
 
     def things(self) -> Iterable[tuple[IndicatorKind, str]]:
-        """What else the event names; each is a suspect."""
+        """The other things that the event names; each is a suspect."""
         return ()
 
     def money(self) -> Amount | None:
-        """What moved."""
+        """The amount that moved."""
         return None
 
     def plain(self) -> dict[str, Any]:
-        """The fields of EventFact that name nobody."""
+        """The members of EventFact that name nobody."""
         return {}
 
 
 class Transfer(_Event):
-    """Money from one to another. The payee is the suspect and the payer the victim unless a `role` says otherwise."""
+    """A transfer of money. By default the payee is the suspect and the payer the victim; a `role` overrides this."""
 
     type: Literal["transfer"]
     parts = ("payer", "payee")
@@ -117,7 +117,7 @@ class Transfer(_Event):
 
 
 class PhoneCall(_Event):
-    """The caller is the suspect unless a `role` says otherwise."""
+    """A phone call. By default the caller is the suspect; a `role` overrides this."""
 
     type: Literal["call"]
     parts = ("caller", "callee")
@@ -130,7 +130,7 @@ class PhoneCall(_Event):
 
 
 class Message(_Event):
-    """A text message or a chat message, or `count` alike ones. Its `urls` are suspects."""
+    """A text message or chat message, or `count` similar ones. Its `urls` are suspects."""
 
     type: Literal["message"]
     parts = ("sender", "recipient")
@@ -147,7 +147,7 @@ class Message(_Event):
 
 
 class Site(_Event):
-    """A web site, by its address or its domain. `registered_at`: when the domain was registered, given as evidence."""
+    """A web site by its address or its domain. `registered_at`: registration of the domain, given as evidence."""
 
     type: Literal["site"]
     url: Url | None = None
@@ -157,7 +157,7 @@ class Site(_Event):
     @model_validator(mode="after")
     def _check_address(self) -> Self:
         if self.url is None and self.domain is None:
-            raise ValueError("a site has a url or a domain")
+            raise ValueError("a site requires a url or a domain")
         return self
 
     def things(self) -> Iterable[tuple[IndicatorKind, str]]:
@@ -169,7 +169,7 @@ class Site(_Event):
 
 
 class App(_Event):
-    """An app: its package, the name that people see, where it is loaded from (a suspect too)."""
+    """An app: its package, its visible name, its download address (a suspect, too)."""
 
     type: Literal["app"]
     package: Package
@@ -186,8 +186,8 @@ Event = Annotated[Transfer | PhoneCall | Message | Site | App, Field(discriminat
 
 
 class EventFact(Stored):
-    """The event as it travels. `at` is always there. Its ends are the tokens of subjects of the same signal; the name of an app
-    is sealed in the context `<signal id>/event.name`."""
+    """The event as it travels. `at` is always present. Its ends are tokens of subjects of the same signal; the name of an app is
+    sealed in the context `<signal id>/event.name`."""
 
     type: EventType
     at: EventTime
@@ -207,7 +207,7 @@ class EventFact(Stored):
 
 
 def mentions(indicators: Sequence[Indicator], event: Event | None) -> Sequence[Indicator | Mention]:
-    """All that a signal names, each once: what stands in both `indicators` and the event has the event's part."""
+    """Returns everything a signal names, each once. A thing in both `indicators` and the event has the part of the event."""
     if event is None:
         once = {(indicator.kind, indicator.value, indicator.role): indicator for indicator in reversed(indicators)}
         return indicators if len(once) == len(indicators) else list(reversed(once.values()))
@@ -232,7 +232,7 @@ def _of_event(event: Event, roles: dict[tuple[IndicatorKind, str], Role]) -> Ite
 
 
 def places(indicators: Sequence[Indicator], event: Event | None) -> Iterator[Place]:
-    """All that a body names, in its order, by where it stands; what stands twice is here twice."""
+    """Returns everything a body names in its order, by place; a repeated thing is listed twice."""
     if event is not None:
         for part in event.parts:
             end: End = getattr(event, part)

@@ -1,7 +1,7 @@
-"""The sentences behind a score, in Chinese and English: rendered from a rule and its evidence where people read them, so that
-the log holds neither.
+"""Sentences behind a score in Chinese and English, rendered from rule and evidence when people read them, so the log contains
+neither.
 
-Invariant: every rule has its sentence (a test holds it); a rule of a newer writer is told by its name and evidence.
+Invariant: every rule has its sentence (a test holds it). A rule of a newer writer is shown by its name and evidence.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from schemas.signals.taxonomy import KINDS
 
 
 class Said(NamedTuple):
-    """A rule's sentence; `{name}` is evidence. `own`: it rests on the signal alone, so its sender may read it, too."""
+    """The sentence of a rule; `{name}` stands for evidence. `own`: it depends on the signal alone, so the sender may read it,
+    too."""
 
     zh: str
     en: str
@@ -36,15 +37,15 @@ class ReasonOut(BaseModel):
 SAID: dict[str, Said] = {
     "kind": Said("线索类别：{kind}", "kind of signal: {kind}", own=True),
     "stage": Said("所处阶段：{stage}", "stage: {stage}", own=True),
-    "amount": Said("涉案金额 {amount_minor} 元", "{amount_minor} yuan are at stake", own=True),
-    "loss": Said("受害人已损失 {loss_minor} 元", "the victim has lost {loss_minor} yuan", own=True),
+    "amount": Said("涉案金额 {amount_minor} 元", "{amount_minor} yuan at stake", own=True),
+    "loss": Said("受害人已损失 {loss_minor} 元", "the victim lost {loss_minor} yuan", own=True),
     "freshness": Said("事发 {age_s} 后即上报", "reported {age_s} after the event", own=True),
-    "velocity": Said("同一嫌疑对象近期出现 {sightings} 次", "the same suspect was seen {sightings} times lately"),
+    "velocity": Said("同一嫌疑对象近期出现 {sightings} 次", "the same suspect was reported {sightings} times recently"),
     "institutions": Said("{institutions} 家机构报告同一嫌疑对象", "{institutions} institutions reported the same suspect"),
     "confirmed": Said("嫌疑对象曾在 {cases} 起案件中被查实", "the suspect was confirmed in {cases} earlier case(s)"),
-    "repeat_victim": Said("受害人此前曾 {events} 次涉案", "the victim was one before, in {events} other event(s)"),
+    "repeat_victim": Said("受害人此前曾 {events} 次涉案", "the victim was a victim before, in {events} other event(s)"),
     "contact": Said(
-        "涉诈通联与本人付款相距 {gap_s}", "{gap_s} between a suspicious call or message and the same person's payment"
+        "涉诈通联与本人付款相距 {gap_s}", "{gap_s} between a suspicious call or message and a payment by the same person"
     ),
     "repeated_pair": Said(
         "同一对收付款方短期内转账 {transfers} 笔", "{transfers} transfers between the same two ends in a short time"
@@ -52,10 +53,10 @@ SAID: dict[str, Said] = {
     "fan_in": Said("短期内 {payers} 个付款方汇入（集中转入）", "{payers} different payers in a short time (fan-in)"),
     "fan_out": Said("短期内汇出至 {payees} 个收款方（分散转出）", "{payees} different payees in a short time (fan-out)"),
     "pass_through": Said(
-        "相近金额停留 {held_s} 即转出（快进快出）", "nearly the same money went on after {held_s} (pass-through)"
+        "相近金额停留 {held_s} 即转出（快进快出）", "nearly the same amount was passed on after {held_s} (pass-through)"
     ),
     "trust": Said("公众举报，未经核实，分值折减", "a tip from the public, not verified: fewer points", own=True),
-    "new_domain": Said("网站域名在事发前 {domain_age_s} 注册", "the site's domain was registered {domain_age_s} before"),
+    "new_domain": Said("网站域名在事发前 {domain_age_s} 注册", "the domain was registered {domain_age_s} before the event"),
 }
 
 _STAGES = {
@@ -70,12 +71,12 @@ _SPANS = ((86_400, "天", "d"), (3600, "小时", "h"), (60, "分钟", "min"), (1
 
 
 def is_own(rule: str) -> bool:
-    """Whether the sender of a signal may read this rule's reason."""
+    """Whether the sender of a signal may read the reason of this rule."""
     return rule in SAID and SAID[rule].own
 
 
 def told(reasons: Iterable[Reason]) -> list[ReasonOut]:
-    """For the officers of a case: all of them. For a sender: a receipt's, which are its own."""
+    """For officers of a case: all reasons. For a sender: those of a receipt, which are its own."""
     return [_explain_reason(reason) for reason in reasons]
 
 
@@ -89,7 +90,7 @@ def _explain_reason(reason: Reason) -> ReasonOut:
 
 
 def _filled(text: str, evidence: Mapping[str, int | str], language: int) -> str | None:
-    """None when the evidence is not what this version of the rule gives."""
+    """None if the evidence does not match this version of the rule."""
     try:
         return text.format_map({name: _value(name, value, language) for name, value in evidence.items()})
     except KeyError:

@@ -1,7 +1,7 @@
-"""Hubs: subjects that many unrelated cases share, such as a bank's hotline that callers imitate, an acquirer or a shared host.
+"""Hubs: subjects shared by many unrelated cases, such as a bank's hotline that callers imitate, an acquirer or a shared host.
 
-A hub is listed in the policy, or measured: it was seen beside more primary subjects than the policy allows.
-Invariant: the mark of a hub is the name of its row in the list, or `MEASURED`; it never is the readable value.
+A hub is listed in the policy, or measured: seen beside more primary subjects than the policy allows. Invariant: the mark of a hub
+is the name of its row in the list, or `MEASURED`, and never the readable value.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from schemas.signals.indicators.derived import derive
 from schemas.signals.subjects import Named
 
 MEASURED = "measured"
-"""The mark of a hub that the state found; no row of the list has this name."""
+"""The mark of a measured hub. No row of the list may have this name."""
 MOST_LISTED = 2000
 FEWEST_PRIMARIES = 4
-"""The lowest bound. The observation counts primaries only where there may be more than this many (state/lua/observe.lua)."""
+"""The lowest limit. Primary subjects are counted only where there may be more than this (state/lua/observe.lua)."""
 
 HubName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 
 
 class ListedHub(Named):
-    """One row: `{name: icbc, kind: phone, value: "95588", owner: bank-icbc}`. `label` is what people read. `owner` is the
-    institution that is told when signals name its number or site."""
+    """One row: `{name: icbc, kind: phone, value: "95588", owner: bank-icbc}`. `label` is for people. `owner` is the institution
+    to notify when signals name its number or site."""
 
     name: HubName
     label: str = Field(default="", max_length=64)
@@ -36,8 +36,8 @@ class ListedHub(Named):
 
 
 class Hubs(Strict):
-    """`most_primaries`: a subject that was seen beside more different primary subjects within `window_s` is a hub; None: nothing
-    is measured."""
+    """`most_primaries`: a subject seen beside more different primary subjects within `window_s` is a hub; None: nothing is
+    measured."""
 
     most_primaries: int | None = Field(default=10, ge=FEWEST_PRIMARIES, le=1000)
     listed: Annotated[tuple[ListedHub, ...], Field(max_length=MOST_LISTED)] = ()
@@ -54,7 +54,7 @@ class Hubs(Strict):
 
     @cached_property
     def _by_value(self) -> dict[tuple[str, str], str]:
-        """What is listed, and what follows from it: of a listed host its site, of a listed handle its phone."""
+        """The listed values and their derived ones: the site of a listed host, the phone of a listed handle."""
         names = {_thing(hub.kind, hub.value): hub.name for hub in self.listed}
         for hub in self.listed:
             for kind, value in derive(hub.kind, hub.value):
@@ -66,11 +66,11 @@ class Hubs(Strict):
         return {hub.name: hub for hub in self.listed}
 
     def row(self, name: str | None) -> ListedHub | None:
-        """The row of a mark; None for a measured hub, and for a row that the list has no more."""
+        """Returns the row of a mark; None for a measured hub, and for a row that left the list."""
         return None if name is None else self._by_name.get(name)
 
     def mark_of(self, kind: str, value: str) -> str | None:
-        """The name of the row that lists this canonical value. The first page of a listed host is the host itself."""
+        """Returns the name of the row that lists this canonical value. The first page of a listed host is the host itself."""
         name = self._by_value.get(_thing(kind, value))
         if name is None and kind == IndicatorKind.URL and value.count("/") == 3 and value.endswith("/"):
             return self._by_value.get((IndicatorKind.DOMAIN, urlsplit(value).hostname or ""))

@@ -1,7 +1,7 @@
-"""What an institution reads in `signals.receipts.<institution>` about each record that it wrote to `signals.raw.<institution>`.
+"""Receipts that an institution reads in `signals.receipts.<institution>` for its records in `signals.raw.<institution>`.
 
-One raw record, one receipt that counts: the first one with its origin (envelope). Later ones with the same origin are echoes of
-a stage that was killed in between; a reader drops them.
+Each raw record has one receipt that counts: the first with its origin (envelope). Later ones with the same origin are
+redeliveries of a killed stage; readers drop them.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from schemas.common import Instant, Name, Stored
 
 
 class RawOutcome(StrEnum):
-    """ACCEPTED: the signal is in the log, `GET /v1/signals/{signal_id}` tells what becomes of it. REFUSED: it is not."""
+    """ACCEPTED: the signal is in the log, and `GET /v1/signals/{signal_id}` gives its status. REFUSED: it is not."""
 
     ACCEPTED = "accepted"
     REFUSED = "refused"
 
 
 class RawFault(Stored):
-    """One place of a refused record (JSON pointer) and what is wrong there, without the value."""
+    """One place of a refused record (JSON pointer) and its fault, without the value."""
 
     pointer: str
     detail: str
 
 
 class RawAdvisory(Stored):
-    """Something odd in a record that was accepted all the same (docs/reference/indicators.md)."""
+    """A warning about an accepted record (docs/reference/indicators.md)."""
 
     pointer: str
     code: str
@@ -38,8 +38,8 @@ class RawAdvisory(Stored):
 class RawReceipt(Stored):
     """The value of `signals.receipts.<institution>`; the envelope's `origin` names the raw record.
 
-    `received_at` is the raw record's LogAppendTime; `receipt` proves the signal's place in the log to its operator
-    (`liandong receipt`). `problem` is a slug of docs/reference/errors.md, `detail` one sentence for people.
+    `received_at` is the raw record's LogAppendTime; `receipt` proves the signal's position in the log to its operator (`liandong
+    receipt`). `problem` is a slug of docs/reference/errors.md, `detail` one sentence for people.
     """
 
     outcome: RawOutcome

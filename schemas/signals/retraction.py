@@ -1,7 +1,7 @@
-"""Taking a signal back. A retraction names a signal and says which of its versions are dead: all below a number.
+"""Retractions. A retraction names a signal and retracts its versions below a number.
 
-A correction is a newer version of the signal, and what it replaces is dead. Invariant: that number only ever grows, so two
-retractions give the same in either order, and a retraction that comes before its signal holds too.
+A correction is a newer version of the signal, and the replaced ones are retracted. Invariant: that number only rises, so two
+retractions give the same result in either order, and a retraction may arrive before its signal.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from schemas.common import AmountMinor, Currency, Instant, Name, PartyId, Sealed
 from schemas.signals.submission import MOST_VERSIONS, SignalKind, Trust
 
 FOREVER = 1 << 20
-"""Below this lies every version: the signal is taken back for good."""
+"""A floor above every version: the signal is retracted for good."""
 
 JOINS_OF_ONE = 16
-"""The joins of one signal are numbered below it; no policy has more routes."""
+"""Upper bound of the join numbers of one signal. No policy has more routes."""
 
 
 def name_of(signal_id: str, version: int) -> str:
-    """What one version of a signal is remembered by: `sig-…`, `sig-…/2`."""
+    """Returns the name of one version of a signal: `sig-…`, `sig-…/2`."""
     return signal_id if version == 1 else f"{signal_id}/{version}"
 
 
@@ -38,14 +38,15 @@ Versioned = TypeVar("Versioned", bound=_Versioned)
 
 
 def signal_of_join(action_id: str, signals: Iterable[Versioned]) -> Versioned | None:
-    """Which of these signals a join (`join-<signal>-<queue>`) is about."""
+    """Returns the one of these signals that a join (`join-<signal>-<queue>`) concerns."""
     return next(
         (signal for signal in signals if action_id.startswith(f"join-{name_of(signal.signal_id, signal.version)}-")), None
     )
 
 
 def source_of_join(origin: str | None) -> tuple[int, int, int] | None:
-    """Partition, position and number of the signal that a change let join, from the change's `origin`; None of any other."""
+    """Returns partition, position and number of the signal behind a join, from the change's `origin`; None for any other
+    change."""
     partition, _, number = (origin or "").rpartition(":")
     if not partition.isdigit() or not number.isdigit():
         return None
@@ -53,9 +54,9 @@ def source_of_join(origin: str | None) -> tuple[int, int, int] | None:
 
 
 class Retraction(Stored):
-    """The value of `signals.retractions.v1`: versions of the signal below `below` count no more.
+    """The value of `signals.retractions.v1`: versions of the signal below `below` no longer count.
 
-    `forwarded`: assess sent it on to the partition where a version of the signal stands, for there is the order of its subject.
+    `forwarded`: assess sent it on to the partition of a version of the signal, which keeps the order of its subject.
     """
 
     signal_id: Name
@@ -66,13 +67,13 @@ class Retraction(Stored):
 
 
 class Standing(Stored):
-    """What one version of a signal added, so that exactly this can be taken away again.
+    """The contribution of one version of a signal, so that exactly this can be removed.
 
-    `content_id` and `sighted` (tokens, of a lead with its mark) name its sightings, `traces` (kind of set, token, member) what it
-    left of victims and transfers, `primary` its subject; `queues` where it joined a case, the rest is what it added there.
-    `case_key`: what the cases' ids are made of where that is not the primary subject (domain/signals/hubs.py).
-    `freed`: no other signal holds the content, its sightings and traces go with it. `accepted_at`, `noticed_at`: when it
-    counted as a report, and since when its sender knew (None in facts of before there were scorecards).
+    `content_id` and `sighted` (tokens; of a lead with its mark) name its sightings, `traces` (kind of set, token, member) its
+    entries of victims and transfers, `primary` its subject; `queues` are those where it joined a case, the rest is its
+    contribution there. `case_key`: the base of the case ids if it is not the primary subject (domain/signals/hubs.py). `freed`:
+    no other signal has the content, so its sightings and traces are removed, too. `accepted_at`, `noticed_at`: when it counted as
+    a report, and when its sender noticed it (None in facts from before scorecards).
     """
 
     signal_id: Name

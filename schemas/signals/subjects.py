@@ -1,6 +1,6 @@
-"""Who and what a signal names: indicators as an institution posts them, subjects as they travel.
+"""Subjects of a signal: indicators as an institution posts them, subjects as they travel.
 
-Invariant: past the gateway no readable subject exists outside a sealed value.
+Invariant: past the gateway every readable subject is inside of a sealed value.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from schemas.signals.indicators.memo import LONGEST as LONGEST_REMEMBERED
 Role = Literal["suspect", "victim"]
 
 Placeholders = Mapping[IndicatorKind, Collection[str]]
-"""Kind -> canonical values that stand for none there, beside those that everybody knows."""
+"""Kind -> canonical values that are placeholders in this place, in addition to the built-in ones."""
 NO_PLACEHOLDERS: Placeholders = {}
 
 Part = Literal["payer", "payee", "caller", "callee", "sender", "recipient"]
-"""Which end of its event a subject is."""
+"""The end of its event that a subject is."""
 
 
 Unmatched = Literal["placeholder", "malformed"]
-"""Why a subject is matched with nothing: its value stands for none (`UNKNOWN`, zeros), or is none of its kind."""
+"""Why a subject is not matched: its value is a placeholder (`UNKNOWN`, zeros), or not a valid value of its kind."""
 
 SENT_CHARACTERS = 9 * LONGEST
-"""Characters of a value as it is sent: an address counts an encoded one once, and what is too long is kept as malformed."""
+"""Longest value as sent, in characters. An address counts an encoded character once, and a longer value is kept as malformed."""
 
 
 class UnmatchedText(str):
-    """A value that is matched with nothing: the canonical form of one that stands for none, or what its kind refuses, as it was
-    sent and cut to `LONGEST`. `fault` says what is wrong with that, and what would be right."""
+    """A value that is not matched: the canonical form of a placeholder, or an invalid value as sent, cut to `LONGEST`. `fault`
+    gives the fault and the valid form."""
 
     unmatched: Unmatched
     fault: str
@@ -47,8 +47,8 @@ class UnmatchedText(str):
 
 
 def read_value(kind: str, text: str) -> str:
-    """The canonical form. UnmatchedText when it stands for no value or is none of its kind: one bad value does not lose what else
-    a signal says. What is short is remembered, for the same is sent again and again."""
+    """Returns the canonical form, or UnmatchedText for a placeholder or an invalid value, so that one bad value does not lose the
+    rest of a signal. Short texts are remembered, because the same ones are sent again and again."""
     return _remembered(kind, text) if len(text) <= LONGEST_REMEMBERED else _read_value(kind, text)
 
 
@@ -74,14 +74,14 @@ _MATCHED_WITH = {kind: tuple(IndicatorKind(other) for other in SPECS if MATCHED_
 
 
 def unmatched_as(kind: IndicatorKind, value: str, listed: Placeholders = NO_PLACEHOLDERS) -> Unmatched | None:
-    """Why a value that `read_value` gave is matched with nothing; None when it is matched. `listed`: the policy's own."""
+    """Why a value of `read_value` is not matched; None if it is matched. `listed`: the policy's placeholders."""
     if isinstance(value, UnmatchedText):
         return value.unmatched
     return "placeholder" if any(value in listed.get(equal_kind, ()) for equal_kind in _MATCHED_WITH[kind]) else None
 
 
 class Named(Strict):
-    """A kind and a value, kept in canonical form."""
+    """A kind and a value in canonical form."""
 
     kind: IndicatorKind
     value: str = Field(min_length=1, max_length=SENT_CHARACTERS)
@@ -94,7 +94,7 @@ class Named(Strict):
 
 
 class _OfSignal(Named):
-    """What a signal names. A value that is matched with nothing is kept as UnmatchedText."""
+    """An indicator of a signal. An unmatched value is kept as UnmatchedText."""
 
     @field_validator("value")
     @classmethod
@@ -111,16 +111,16 @@ class Indicator(_OfSignal):
 
 
 class End(_OfSignal):
-    """One end of an event. Without a `role` it has the one that `indicators` give the same thing, else its part's usual one."""
+    """One end of an event. Its default `role` is that of the same thing in `indicators`, else that of its part."""
 
     role: Role | None = None
 
 
 class Subject(Stored):
-    """An indicator as it travels: `token` to match by, `sealed` to be read by those with a need. The token of an `unmatched` one
-    is its signal's own: no signal of other content has it, whatever value it holds. `hub`: many unrelated cases share it
-    (schemas/signals/hubs.py); the name of its row in the policy's list, or `measured`. `derived`: the sender did not name it,
-    it follows from what the sender named (schemas/signals/indicators/derived.py)."""
+    """An indicator as it travels: `token` for matching, `sealed` for readers with a need. The token of an `unmatched` one belongs
+    to its signal: no signal of other content has it, whatever its value. `hub`: many unrelated cases share it
+    (schemas/signals/hubs.py); the name of its row in the policy's list, or `measured`. `derived`: implied by an indicator that
+    the sender named (schemas/signals/indicators/derived.py)."""
 
     seldom: ClassVar[tuple[str, ...]] = ("unmatched", "hub", "derived")
     kind: IndicatorKind

@@ -1,7 +1,7 @@
-"""Signals: what an institution posts, and the protected form in which it travels.
+"""Signals as institutions post them, and the protected form in which they travel.
 
 Art. 22 (`telecom_fraud`), Art. 21 (`illegal_finance`) and Art. 17 (`organized_crime`) of the regulation name the kinds.
-Invariant: what was added later is optional, so that a body and a record of before mean what they meant.
+Invariant: fields added later are optional, so old requests and records keep their meaning.
 """
 
 from __future__ import annotations
@@ -50,14 +50,14 @@ __all__ = [
 
 MAX_INDICATORS = 16
 MAX_DERIVED = 16
-"""What is derived from what a signal names is bounded by itself: no sender pays for it."""
+"""Derived indicators have a limit of their own, so they never count against the limit of a sender."""
 MAX_SUBJECTS = MAX_INDICATORS + MAX_DERIVED
 MOST_VERSIONS = 16
-"""A signal has versions 1 to this."""
+"""Highest version of a signal; the lowest is 1."""
 
 
 class Stage(StrEnum):
-    """How far it has come with the victim."""
+    """How far the scam has come with the victim."""
 
     LURE = "lure"
     CONTACT = "contact"
@@ -68,17 +68,17 @@ class Stage(StrEnum):
 
 
 PUBLIC = "public"
-"""The institution of tips (Art. 48: any organization or person may report). No token may carry this name."""
+"""The institution of public tips (Art. 48: any organization or person may report). No token may have this name."""
 
 Trust = Literal["low"]
-"""How far the sender is believed; None is an institution with a contract. `low`: anybody, unchecked."""
+"""Trust in the sender. None: an institution with a contract. `low`: any member of the public, unchecked."""
 
 Derived = Annotated[str, StringConstraints(pattern=r"^(sig-[A-Za-z0-9_-]{22}|[a-z0-9][a-z0-9-]{1,62}/[\x21-\x7e]{1,128})$")]
-"""A signal's id, or `institution/reference`."""
+"""The id of a signal, or `institution/reference`."""
 
 
 def _faults(named: Iterable[Place], inside: int = 0) -> list[InitErrorDetails]:
-    """What is malformed, where it stands, and what is wrong with it. `inside`: so many members of the place are gone through."""
+    """Returns the malformed values with place and fault. `inside`: the number of members of the place to search."""
     return [
         InitErrorDetails(
             type=PydanticCustomError("malformed", "{fault}", {"fault": place.value.fault}),
@@ -93,13 +93,12 @@ def _faults(named: Iterable[Place], inside: int = 0) -> list[InitErrorDetails]:
 class SignalIn(Strict):
     """The body of `POST /v1/signals` and of one line of a batch.
 
-    `reference` is the sender's own name of the signal (or the `Idempotency-Key` header); `occurred_at` is when the event
-    happened, with offset; `region` is where the case belongs (GB/T 2260). At least one indicator or part of the event is a
-    suspect's. `amount` is what is at stake (without it, what the transfer moved), `loss` what the victim has lost already.
-    `detected_at` is when the sender noticed; it may be before `occurred_at`, for a payment may be noticed while it is pending.
-    No time lies more than 31 days ahead.
-    `derived_from` names the signal of somebody else that this one echoes: an echo counts once.
-    A `version` above 1 corrects the versions before it: the whole corrected body, under the same reference.
+    `reference` is the sender's own name of the signal (or the `Idempotency-Key` header); `occurred_at` is the time of the event,
+    with offset; `region` is the region of the case (GB/T 2260). At least one indicator or part of the event is a suspect.
+    `amount` is the amount at stake (default: the amount of the transfer), `loss` the amount already lost. `detected_at` is when
+    the sender noticed; it may precede `occurred_at`, because a payment may be noticed while it is pending. No time is more than
+    31 days ahead. `derived_from` names the signal of another sender that this one repeats; it counts once. A `version` above 1
+    corrects earlier versions: the whole corrected body under the same reference.
     """
 
     reference: Reference | None = None
@@ -122,7 +121,7 @@ class SignalIn(Strict):
     def _of_this_kind(cls, typology: TypologyId | None, info: ValidationInfo) -> TypologyId | None:
         kind = info.data.get("kind")
         if typology is not None and kind is not None and kind not in TYPOLOGIES[typology].kinds:
-            raise ValueError(f"this typology belongs to {' or '.join(TYPOLOGIES[typology].kinds)}")
+            raise ValueError(f"this typology is allowed for {' or '.join(TYPOLOGIES[typology].kinds)} only")
         return typology
 
     @field_validator("indicators")
@@ -133,16 +132,16 @@ class SignalIn(Strict):
         named = mentions(indicators, info.data["event"])
         suspects = [mention for mention in named if mention.role == "suspect"]
         if not suspects:
-            raise ValueError("at least one indicator, or part of the event, must have the role 'suspect'")
+            raise ValueError("at least one indicator or part of the event must have the role 'suspect'")
         if len(named) > MAX_INDICATORS:
-            raise ValueError(f"indicators and what the event names are at most {MAX_INDICATORS} together")
+            raise ValueError(f"a signal may have at most {MAX_INDICATORS} indicators, including those of the event")
         if all(is_malformed(mention.value) for mention in suspects) and (faults := _faults(places(indicators, None), 1)):
             raise ValidationError.from_exception_data("SignalIn", faults)
         return indicators
 
     @model_validator(mode="after")
     def _a_suspect_of_its_kind(self) -> Self:
-        """A malformed value is kept beside a suspect that is none; alone it says nothing that anybody could act on."""
+        """A malformed value is kept beside a well-formed suspect; alone nobody could act on it."""
         for indicator in self.indicators:
             if indicator.role == "suspect" and not is_malformed(indicator.value):
                 return self

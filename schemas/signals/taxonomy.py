@@ -1,8 +1,8 @@
-"""What a signal may be about: legal kinds, typologies with their Chinese and English names, and who sends which event.
+"""Subjects of signals: legal kinds, typologies with their Chinese and English names, and the events of each type of sender.
 
-MITRE Fight Fraud Framework (F3) techniques are named by id only. Invariant: an id in this table never changes its meaning
-and is never removed, for records of years ago hold it. docs/reference/taxonomy.md is
-written from here: `python -m schemas.signals.taxonomy > docs/reference/taxonomy.md`.
+Techniques of the MITRE Fight Fraud Framework (F3) are named by id only. Invariant: an id in this table never changes its meaning
+and is never removed, because old records contain it. docs/reference/taxonomy.md is written from here: `python -m
+schemas.signals.taxonomy > docs/reference/taxonomy.md`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class SignalKind(StrEnum):
 
 
 class Kind(NamedTuple):
-    """A legal kind: the article of the regulation that asks for its report."""
+    """A legal kind: the article of the regulation that requires its report."""
 
     zh: str
     en: str
@@ -52,7 +52,7 @@ class TypologyId(StrEnum):
 
 
 class Typology(NamedTuple):
-    """How it is done. `kinds`: the legal kinds that it belongs to; `techniques`: F3 ids, where any fit."""
+    """A method of fraud. `kinds`: its legal kinds; `techniques`: matching F3 ids."""
 
     id: TypologyId
     zh: str
@@ -95,7 +95,7 @@ EVENT_TYPES: tuple[EventType, ...] = get_args(EventType)
 
 
 class Sender(NamedTuple):
-    """A sort of institution and the events that it sees first. Advice: nobody is refused for another event."""
+    """A type of institution and the events that it usually reports. Any institution may send any event."""
 
     id: str
     zh: str
@@ -134,8 +134,8 @@ def markdown() -> str:
         "",
         "## Who sends which event",
         "",
-        "What each sort of institution sees first. Nobody is refused for another event.",
-        "`schemas/examples/http` has a body of each.",
+        "Each type of institution usually reports these events. Any institution may send any event.",
+        "`schemas/examples/http` contains a request body for each.",
         "",
         "| Institution | 中文 | `event.type` |",
         "|---|---|---|",

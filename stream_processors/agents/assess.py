@@ -251,7 +251,7 @@ class Assess(Folding):
             with contextlib.suppress(CodecError):
                 decode(ASSESSED, record.value, self.stage.streams[0].view)
                 detail = f"{ASSESSED.name}/{record.partition}/{record.offset} is of a newer version ({why})"
-                raise LostState(f"{detail}; start a worker of that version to go on")
+                raise LostState(f"{detail}; start a worker of that version to continue")
 
     async def _take_over(self, partitions: Sequence[int]) -> None:
         """Emits the joins of facts whose owner died between recording and emitting; those already there are echoes."""

@@ -100,7 +100,7 @@ def read_work(record: Record) -> Work:
     try:
         signal: SubmittedSignal = decode(SUBMITTED, record.value).data
         if record.key != signal.primary.token.encode():
-            raise CodecError("the record's key is not the signal's primary subject")
+            raise CodecError("the key of the record is not the primary subject of the signal")
         return Work(record, now, source, signal)
     except CodecError as error:
         return Work(record, now, source, None, str(error))

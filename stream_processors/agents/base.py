@@ -22,7 +22,7 @@ from stream_processors.state.store import Check, LostState, Store, Write
 from stream_processors.state.streams import Stage
 
 Batch = Mapping[tuple[str, int], Sequence[Record]]
-"""One poll's records by (topic, partition)."""
+"""The records of one poll by (topic, partition)."""
 
 
 class Agent(abc.ABC):
@@ -30,9 +30,9 @@ class Agent(abc.ABC):
 
     stage: Stage
     gapless = True
-    """Whether a record that is missing in the input is an alarm."""
+    """Whether a missing input record raises an alarm."""
     tick_every_s: float | None = None
-    """How often `tick` is called; None: never."""
+    """Seconds between calls of `tick`; None: never."""
 
     def __init__(self, log: Log, store: Store, policy: Policy, tell: Tell = lambda line: None) -> None:
         self.log, self.store, self.policy, self._tell = log, store, policy, tell
@@ -74,7 +74,7 @@ class Agent(abc.ABC):
             for topic, p in self._owned:
                 mark, start = self.marks.get(self.position_mark(names[topic], p), 0), starts[topic][p]
                 if mark < start and mark > 0:
-                    self._tell(f"{topic}/{p}: records {mark} to {start} were deleted by retention before they were read")
+                    self._tell(f"{topic}/{p}: retention deleted the records {mark} to {start} before this stage read them")
                 positions[topic, p] = max(self.log.generations.next_position(topic, p, mark), start)
             self._next = dict(positions)
             return positions
@@ -101,7 +101,7 @@ class Agent(abc.ABC):
         else wrote facts into an own partition (LostLog): one who has nothing to append would fold them never; and whether the
         log still holds what was read and written (DamagedLog)."""
         if await self.log.read_generations():
-            raise LostLog("a new generation of the log was opened: what is here was read by the positions of the one before")
+            raise LostLog("a new generation of the log was opened; this process has read by the positions of the previous one")
         await self._check_ends(self._places())
         own = self.stage.recorded
         ends = {} if own is None else await self.log.ends(own.topic)
@@ -111,7 +111,9 @@ class Agent(abc.ABC):
             if own is not None:
                 for p in sorted({p for _, p in self._owned}):
                     if ends[p] > (mine := self.marks.get(own.fact_mark(p), 0)):
-                        raise LostLog(f"{own.topic.name}/{p}: facts up to {ends[p]}, own ones up to {mine}: another owner lives")
+                        raise LostLog(
+                            f"{own.topic.name}/{p}: facts up to {ends[p]}, own facts up to {mine}: another owner is alive"
+                        )
 
     async def tick(self) -> None:
         """What an agent does by the time, beside its polls."""
@@ -175,7 +177,7 @@ class Agent(abc.ABC):
         own = [{mark: n for mark, n in marks.items() if mark.partition in owned} for marks in buckets]
         firm = [{mark: n for mark, n in marks.items() if not self.drifts(mark)} for marks in own]
         if any(marks != firm[0] for marks in firm):
-            raise LostState("the marks of an own partition differ between buckets: somebody else works on it")
+            raise LostState("the watermarks of an own partition differ between buckets: another worker writes to it")
         late = {mark: min(marks.get(mark, 0) for marks in own) for bucket in own for mark in bucket if self.drifts(mark)}
         return firm[0] | late
 
@@ -204,7 +206,7 @@ class Agent(abc.ABC):
         for partition, offset in (await self.log.append(topic, entries)).items():
             expected = self.marks.get(fact_mark(partition), 0)
             if offset != expected:
-                raise LostLog(f"{topic.name}/{partition}: facts landed at {offset}, not at {expected}: another owner lives")
+                raise LostLog(f"{topic.name}/{partition}: facts landed at {offset}, not {expected}: another owner is alive")
 
     def position_mark(self, topic: Topic, partition: int) -> Mark:
         """The mark that holds the next record to read of this input."""

@@ -16,7 +16,7 @@ from schemas.topics import DEADLETTER, Topic
 from stream_processors.runtime.log import Log, Record
 
 KEPT_BYTES, KEPT_KEY_BYTES = 64 * 1024, 1024
-"""Sealed and escaped, this stays well under a record's largest size."""
+"""Sealed and escaped, this stays well below the largest size of a record."""
 
 
 class DeadLetters:

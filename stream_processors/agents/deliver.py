@@ -169,7 +169,7 @@ class Deliver(Agent):
             ends = {at: min(begins[at], end) for at, end in ends.items()}
             if lost <= places.keys():
                 break
-        self._tell(f"deliver: its place was lost; {read} notices were read to find it")
+        self._tell(f"deliver: lost its position, and read {read} notices to find it")
         return places
 
 

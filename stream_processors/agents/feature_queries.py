@@ -32,7 +32,7 @@ from stream_processors.state.keys import bucket_of
 from stream_processors.state.shared_hashes import drawer_of, long, short
 
 WIDTHS = {"c": 2, "s": 5, "v": 2, "f": 3}
-"""Question -> how many values its answer has (lua/observe.lua)."""
+"""Query -> number of values in its answer (lua/observe.lua)."""
 
 
 class Question(NamedTuple):

@@ -34,7 +34,7 @@ from stream_processors.state.store import Store, Write
 from stream_processors.topology import intake_stage
 
 SLICE_RECORDS, SLICE_BYTES = 1000, 4 << 20
-"""A poll is taken in slices, so that a flood costs bounded memory, and what a kill repeats is bounded too."""
+"""A poll is processed in slices, so a flood costs bounded memory and a killed worker repeats a bounded part."""
 
 
 @dataclass(slots=True)

@@ -36,9 +36,9 @@ class LostDecisions:
 
     joins: dict[tuple[int, int], dict[str, _Join]] = field(default_factory=dict)
     withdrawn: set[str] = field(default_factory=set)
-    """Signals (with their versions) and queues, as the actions are named by them."""
+    """Signals with their versions, and queues: the names of actions consist of these."""
     newest: dict[tuple[int, int], int] = field(default_factory=dict)
-    """By partition of the actions and of the sources: the highest number of a join (position * 16 + n)."""
+    """Highest number of a join (position * 16 + n) by partition of the actions and of the sources."""
 
     def add_join(self, origin: Origin, action_id: str, case_id: str, signal: JoinedSignal | None) -> None:
         at = partition_of(case_id.encode(), CASE_COMMANDS.partitions), origin.partition

@@ -114,7 +114,7 @@ def _read(record: LogRecord) -> _Work:
         envelope = decode(APPRAISAL_COMMANDS, record.value)
         action: OversightAction = envelope.data
         if record.key != action.about.encode():
-            raise CodecError("the record's key is not what it is about")
+            raise CodecError("the key of the record is not the id of its subject")
         return _Work(record, now, action, envelope.actor)
     except ValueError as error:
         return _Work(record, now, why=str(error))

@@ -77,7 +77,7 @@ class Folding(Agent):
             assert stream is not None
             mark = stream.fact_mark(p)
             if min(marks.get(mark, 0) for marks in buckets) < self.marks.get(mark, 0):
-                raise LostState(f"{mark} went back: the state is an older one")
+                raise LostState(f"the watermark {mark} went back: this is an older state")
             await fold_run(stream, p, records, self.store, self._stamp, buckets)
 
     def _merged(self, chunks: Chunks) -> dict[int, Write]:

@@ -240,9 +240,9 @@ def _read(record: Record) -> _Work:
     try:
         retraction: Retraction = decode(RETRACTIONS, record.value).data
         if MOST_VERSIONS < retraction.below < FOREVER:
-            raise CodecError(f"a signal has no version {retraction.below}")
+            raise CodecError(f"the signal has no version {retraction.below}")
         if record.key != retraction.signal_id.encode():
-            raise CodecError("the record's key is not the signal")
+            raise CodecError("the key of the record is not the signal id")
         return _Work(record, retraction)
     except CodecError as error:
         return _Work(record, why=str(error))

@@ -33,12 +33,12 @@ from stream_processors.state.store import Store, Write
 from stream_processors.topology import STAGES
 
 CASES_A_TICK = 250
-"""Of a bucket. So a tick is short, whatever falls due at once."""
+"""Due moments read per bucket and tick. The limit keeps a tick short, however many fall due at once."""
 AT_ONCE = 500
-"""Requests of a partition and tick: one batch of the log, for others write between two."""
+"""Requests per partition and tick. They fit into one batch, because other writers append between two batches."""
 
 DueRequest = tuple[Member, int]
-"""What to ask for, and when it is due in milliseconds."""
+"""The moment to request, and its due time in milliseconds."""
 
 
 class Timekeeper(Folding):

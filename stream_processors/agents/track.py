@@ -42,7 +42,7 @@ _Caps = Mapping[Account, dict[bytes, int]]
 
 CASES_CACHED = 256
 LARGEST = MAX_RECORD_BYTES - (68 << 10)
-"""Bytes of a change: so much fits into one batch of the log, with its key and what the broker adds."""
+"""Largest change in bytes: it fits into one batch of the log together with its key and the overhead of the broker."""
 ORIGINS = {
     SUBMITTED.name: (SUBMITTED, MarkStream.OWN, JOINS_OF_ONE),
     RETRACTIONS.name: (RETRACTIONS, MarkStream.RETRACTIONS, 512),
@@ -56,7 +56,7 @@ SOURCED = {
     ActionKind.RETRACT: (RETRACTIONS, CASE_CHANGES),
     ActionKind.ABSORB: (CASE_CHANGES,),
 }
-"""Which actions have a source, and where; of others only those that deliver sends on."""
+"""Kinds of action that have a source, and its topic. Of the other kinds, only those that deliver forwards have one."""
 
 
 @dataclass(slots=True)
@@ -212,7 +212,7 @@ def _read(record: Record) -> _Work:
         envelope = decode(CASE_COMMANDS, record.value)
         action: Action = envelope.data
         if record.key != action.case_id.encode():
-            raise CodecError("the record's key is not its case")
+            raise CodecError("the key of the record is not its case id")
         return _Work(record, now, action, envelope.actor, _origin(action, envelope.origin))
     except ValueError as error:
         return _Work(record, now, why=str(error))

@@ -106,7 +106,7 @@ class Webhook(Agent):
         self.marks |= sets
         self.calls.take(pending_lanes)
         pending = sum(len(lane.items) for lanes in pending_lanes.values() for lane in lanes)
-        self._tell(f"webhook: {pending} deliveries are pending in {len(partitions)} partitions")
+        self._tell(f"webhook: {pending} deliveries pending in {len(partitions)} partitions")
 
     async def _find_pending(self, p: int, lowest: Marks, back: Ends, ends: Ends, start: int) -> Lanes:
         lanes, new = Lanes(), list[Lane]()
@@ -172,12 +172,12 @@ class Webhook(Agent):
         if topic is ENDPOINTS:
             registration = decode(topic, record.value).data
             if registration.institution != key:
-                raise ValueError("the endpoints are another institution's than the record's key")
+                raise ValueError("the endpoints belong to another institution than the key of the record")
             new += lanes.registered(registration, record.timestamp_ms)
         elif topic is DELIVERIES:
             lanes.marks = record.offset + 1
             if lanes.has(key) and not lanes.marked(decode(topic, record.value).data, record.offset, record.timestamp_ms):
-                self._tell(f"webhook: {topic.name}/{record.partition}/{record.offset} asks for a notice without its place")
+                self._tell(f"webhook: {topic.name}/{record.partition}/{record.offset} requests a notice without its position")
         elif lanes.has(key):
             message = message_of(record.value, key, self._sealer)
             if not self._is_echo(message, record.partition):

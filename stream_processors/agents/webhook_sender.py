@@ -33,10 +33,10 @@ from stream_processors.webhooks.responses import Answer, Outcome, reason_of
 
 ACTOR = "stage:webhook"
 AT_ONCE, FAILING_AT_ONCE = 256, 128
-"""Calls under way, and how many of them may be to endpoints that failed last: the others have room, however many are dead."""
+"""Concurrent calls, and how many of them may go to endpoints that failed last, so that dead endpoints never block the others."""
 PARKED_AT_ONCE = 500
 READ_AT_ONCE = 20_000
-"""Notices of the log that are looked through at most to find the bodies of one lane."""
+"""Notices read from the log at most to find the bodies of one lane."""
 
 
 class Posts(Protocol):
@@ -139,13 +139,13 @@ class Calls:
             secrets = endpoints.live_secrets(lane.endpoint, self._sealer, now)
             headers = sign.headers(secrets, message_id=item.name, sent_at=now, body=body)
         except (UnsealError, ValueError):
-            self._tell(f"webhook: address or secret of {lane.endpoint.endpoint_id} cannot be opened: is its key here?")
-            return Answer(Outcome.RETRY_LATER, "its address or the secret that it is signed with cannot be opened here")
+            self._tell(f"webhook: cannot decrypt address or secret of {lane.endpoint.endpoint_id}; check the key file")
+            return Answer(Outcome.RETRY_LATER, "the address or the signing secret of the endpoint cannot be decrypted")
         try:
             return await self._posts.post(url, headers=headers, body=body, now=now)
         except Exception as error:  # whatever an endpoint found to break us with is its own trouble, and nobody else's
-            self._tell(f"webhook: calling {lane.endpoint.endpoint_id} failed unexpectedly: {type(error).__name__}: {error}")
-            return Answer(Outcome.RETRY_LATER, "calling the endpoint failed unexpectedly")
+            self._tell(f"webhook: unexpected error in a call of {lane.endpoint.endpoint_id}: {type(error).__name__}: {error}")
+            return Answer(Outcome.RETRY_LATER, "unexpected error in the call of the endpoint")
 
     async def _end(
         self, lane: Lane, items: Sequence[Item], state: DeliveryState, attempt: int = 1, detail: str | None = None
@@ -164,7 +164,7 @@ class Calls:
 
     async def _park_behind(self, lane: Lane) -> None:
         """What has waited behind one that was given up, for as long: its time is over, too."""
-        why = "given up: the endpoint took nothing for as long as it was tried"
+        why = "gave up: the endpoint accepted nothing during the retry period"
         while not lane.is_removed and (overdue := lane.overdue(self._now(), self._hooks.retries, self._owned_ms, PARKED_AT_ONCE)):
             await self._end(lane, overdue, DeliveryState.PARKED, detail=why)
 
@@ -174,7 +174,7 @@ class Calls:
         for lane in [lane for lanes in self.lanes.values() for lane in lanes if not lane.at_work]:
             if outlived := lane.outlived(now, PARKED_AT_ONCE):
                 lane.at_work = True
-                await self._end(lane, outlived, DeliveryState.PARKED, detail="it waited until no inbox shows it any more")
+                await self._end(lane, outlived, DeliveryState.PARKED, detail="it waited until the inbox retention ended")
                 lane.at_work = False
 
     async def _stop(self, p: int, lane: Lane, why: str) -> None:
@@ -213,7 +213,7 @@ class Calls:
         if lane.head is not head:
             return False
         if head.body is None:
-            await self._end(lane, [head], DeliveryState.PARKED, detail="the notice cannot be read from the log any more")
+            await self._end(lane, [head], DeliveryState.PARKED, detail="the notice is no longer in the log")
         elif head.kind is not None and not lane.endpoint.takes(head.kind):  # asked for once more, and not for this endpoint
             lane.take(head.name)
             return False

@@ -27,7 +27,7 @@ from stream_processors.domain.refusal import Refusal
 from stream_processors.domain.state_machine import NONE, Table, Transition
 
 WRITTEN_NOTICE, APPEAL, RELEASE = "written_notice", "appeal", "release"
-"""Clocks of the policy. The release runs until everybody has released: only then is the person free."""
+"""Deadlines of the policy. The release runs until every recipient has released, because only then is the person free."""
 
 
 class Around(NamedTuple):
@@ -60,17 +60,17 @@ class Step(NamedTuple):
 def _about_something(step: Step) -> Refusal | None:
     """An objection is against what was done: orders or measures that stand."""
     if not step.around.executed:
-        return Refusal("nothing-to-object", "nothing that was executed in this case stands")
+        return Refusal("nothing-to-object", "no executed order or measure of this case is in force")
     if unknown := sorted(set(step.request.orders) - {done.order_id for done in step.around.executed}):
-        return Refusal("unknown-order", f"no such order stands in this case: {', '.join(unknown)}")
+        return Refusal("unknown-order", f"no such order is in force in this case: {', '.join(unknown)}")
     return None
 
 
 def _reasoned_by_another(step: Step) -> Refusal | None:
     if step.request.officer in step.around.ordered_by:
-        return Refusal("own-order", "whoever ordered what is objected to does not decide on the objection")
+        return Refusal("own-order", "the officer who gave the contested order may not decide on the appeal")
     if step.request.text_sealed is None:
-        return Refusal("no-reasons", "a decision on an objection gives its reasons in writing")
+        return Refusal("no-reasons", "a decision on an appeal must state its reasons")
     return None
 
 
@@ -136,8 +136,8 @@ _ROWS: dict[tuple[str, str], Row] = {
     (S.UPHELD, M.RELEASE): Row((S.RELEASED, S.PROPAGATED), _release, _AGENCY, detail=Consequence(executors="confirm")),
     (S.RELEASED, M.CONFIRM): Row((S.RELEASED, S.PROPAGATED), _confirm, _EXECUTOR, detail=Consequence(agency="know")),
 }
-TABLE = Table("objection", _ROWS, forbidden="forbidden")
-"""A release that nobody has to execute, and the last confirmation, lead to PROPAGATED, which stops the clock of the release."""
+TABLE = Table("appeal", _ROWS, forbidden="forbidden")
+"""A release without recipients and the last confirmation lead to PROPAGATED, which stops the deadline of the release."""
 
 
 def roles_of(party: str, officer: str | None, objection: Objection | None, around: Around) -> frozenset[ObjectionRole]:

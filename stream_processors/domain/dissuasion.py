@@ -28,9 +28,9 @@ from stream_processors.domain.state_machine import (
 )
 
 CLOCK = "dissuade"
-"""Short: it starts again with every step, and runs out when nobody took one."""
+"""Short, because the lease restarts with every step and expires when nobody takes one."""
 MOST_MISSED = 8
-"""After so many times nobody is told again; the task stays open and the agency sees it."""
+"""After this many notifications nobody is notified again. The task stays open, and the agency sees it."""
 _CONVINCED = frozenset({Result.CONVINCED})
 S = TaskState
 
@@ -56,18 +56,18 @@ def _mine(step: Step) -> Refusal | None:
     """The one who took it goes on with it. Who that is, is not told to the others."""
     task = step.task
     if task.taken_by is not None and task.taken_by != step.actor.id:
-        return Refusal("taken", f"another took this task at {iso(task.taken_at)}; the person is not called twice")
+        return Refusal("taken", f"another recipient took it at {iso(task.taken_at)}; the person must not be called twice")
     return None
 
 
 def _attempted(step: Step) -> Refusal | None:
     attempt = step.event.attempt
     if attempt is None:
-        return Refusal("attempt-missing", "say who spoke to the person, how, and what came of it")
+        return Refusal("attempt-missing", "send who spoke to the person, through which channel, and with which result")
     if done_between(attempt.done_at, step.task.opened_at, step.now) is None:
-        return Refusal("impossible-time", f"it was done after {iso(step.task.opened_at)} and before {iso(step.now)}")
+        return Refusal("impossible-time", f"'done_at' must be between {iso(step.task.opened_at)} and {iso(step.now)}")
     if (attempt.result in _CONVINCED) != (step.event.kind is E.SUCCEED):
-        return Refusal("result-differs", "a convinced person is a success, any other result a try")
+        return Refusal("result-differs", "report a convinced person as a success, and any other result as an attempt")
     return _mine(step)
 
 
@@ -77,13 +77,13 @@ def _mine_and_why(step: Step) -> Refusal | None:
 
 def _why(step: Step) -> Refusal | None:
     if step.event.outcome in (None, Outcome.DISSUADED):
-        return Refusal("reason-missing", "say why it ends: paid, not_reached, insisted or not_at_risk")
+        return Refusal("reason-missing", "send the outcome of the task: paid, not_reached, insisted or not_at_risk")
     return None
 
 
 def _no_success(step: Step) -> Refusal | None:
     if step.event.outcome is Outcome.DISSUADED:
-        return Refusal("result-differs", "a person who was dissuaded is a success, not a task called off")
+        return Refusal("result-differs", "report a dissuaded person as a success, not as a cancelled task")
     return None
 
 
@@ -157,10 +157,10 @@ _ROWS: dict[tuple[str, str], Row] = {
     **{(state, E.CANCEL): Row((S.CANCELLED,), _cancel_task, _AGENCY, _no_success, detail="task_over") for state in _RUNNING},
     **{(state, E.DUE): Row((S.OPEN,), _reopen_missed_task, _STAGE, detail="task_missed") for state in _RUNNING},
 }
-TABLE = Table("task", _ROWS)
-"""The detail of a row is the key of what others are told."""
+TABLE = Table("dissuasion task", _ROWS)
+"""The detail of a row is the key of the notification to others."""
 _ASKS = frozenset({"task_asked", "task_open_again", "task_missed"})
-"""These ask everybody; the others tell those who need do nothing (any more)."""
+"""Notifications that ask every recipient to act. The others tell recipients that they need not act (any longer)."""
 
 
 def decide(*, task: Task | None, event: TaskEvent, actor: str, now: datetime) -> TaskChange:
@@ -169,12 +169,12 @@ def decide(*, task: Task | None, event: TaskEvent, actor: str, now: datetime) ->
     if who.role == Role.OFFICER and event.unit is not None:
         who = Party(Role.OFFICER, event.unit)
     if task is None and (event.kind is not E.ASK or event.draft is None):
-        return TaskChange(None, refused=Refusal("unknown-task", f"there is no task {event.task_id} in this case"))
+        return TaskChange(None, refused=Refusal("unknown-task", f"the case has no dissuasion task {event.task_id}"))
     thing = task or _candidate(event, now)
     state = task.state if task else NONE
     reaches = any(reach.party == who.id for reach in thing.reach)
     if not reaches and who.role == Role.INSTITUTION:
-        return TaskChange(None, refused=Refusal("not-recipient", "this task was not asked of you"))
+        return TaskChange(None, refused=Refusal("not-recipient", "this dissuasion task was not addressed to you"))
     step = Step(thing, event, who, now)
     outcome = TABLE.apply(state, event.kind, step, thing=thing, roles=roles_of(who.role, reaches=reaches))
     if isinstance(outcome, Refusal):

@@ -16,8 +16,8 @@ from stream_processors.domain.state_machine import ClockStart, ClockStop, done_b
 
 MOST_MEASURES = 64
 MOST_AN_HOUR = 12
-"""Measures of one institution in one case. Each is a new revision of the case, which officers' moves are made on, and may be
-news to everybody in it: without a bound one institution could keep a case from being worked on."""
+"""Measures of one institution in one case within an hour. Each one makes a new revision of the case and may notify everybody in
+it. Without a limit one institution could keep officers, who act on a revision, from working on the case."""
 WARN, BLOCK, REPORT, SUSPICIOUS = "warn", "block", "report", "suspicious_report"
 
 
@@ -38,8 +38,8 @@ TABLE: dict[MeasureKind, Duty] = {
     MeasureKind.BLOCKED: Duty(BLOCK, (REPORT,)),
     MeasureKind.REPORTED: Duty(REPORT, also=(SUSPICIOUS,)),
 }
-"""Art. 22: warn, block, report. A warning that did not help makes blocking due, too. What is reported after the case was
-confirmed is the suspicious transaction report as well (PBoC rules on large and suspicious transactions)."""
+"""Art. 22: warn, block, report. A warning that did not help makes a block due as well. A report after the case was confirmed is
+also the suspicious transaction report (PBoC rules on large and suspicious transactions)."""
 _NOT_COMPARED = ("at", "late", "done_late", "note_sealed", "reference_sealed")
 _DID_NOT_HELP = frozenset({Reaction.INSISTED, Reaction.NOT_REACHED})
 
@@ -71,11 +71,11 @@ def add(
         return _again(measures, there, measure)
     done_at = done_between(measure.done_at, None, now)
     if done_at is None:
-        detail = f"it cannot have been done at {iso(measure.done_at)}, after {iso(now)}"
+        detail = f"'done_at' is {iso(measure.done_at)}, which is after {iso(now)}"
         return MeasureChange(measures, refused=Refusal("impossible-time", detail))
     recent = sum(earlier.institution == measure.institution and earlier.at > now - timedelta(hours=1) for earlier in measures)
     if recent >= MOST_AN_HOUR:
-        detail = f"you told {recent} measures in this case within an hour, {MOST_AN_HOUR} is the most; tell the rest later"
+        detail = f"you reported {recent} measures in this case within an hour; the limit is {MOST_AN_HOUR}, so retry later"
         return MeasureChange(measures, refused=Refusal("too-many-measures", detail))
     duty = TABLE[measure.kind]
     ended = duty.ended(running)
@@ -111,7 +111,7 @@ def _again(measures: tuple[Measure, ...], there: Measure, measure: Measure) -> M
     marks = {name: getattr(there, name) for name in _NOT_COMPARED}
     if measure.model_copy(update=marks) == there:
         return MeasureChange(measures, there, echo=True)
-    return MeasureChange(measures, refused=Refusal("reference-reused", "this reference names another measure of yours"))
+    return MeasureChange(measures, refused=Refusal("reference-reused", "you used this reference for another measure"))
 
 
 def _bounded(measures: tuple[Measure, ...]) -> tuple[Measure, ...]:

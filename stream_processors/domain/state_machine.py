@@ -16,12 +16,12 @@ from schemas.deadlines import ClockName, Length
 from stream_processors.domain.refusal import Refusal
 
 Ends = Callable[[datetime, Length | ClockName], datetime]
-"""When a length that starts then is over, or the policy's clock of that name. Both need the place's calendar, so whoever has it
-brings this along."""
+"""Returns the end of a length, or of the policy's deadline of that name, from a start. Both depend on the calendar of the place,
+so the caller who has the calendar passes this function in."""
 
 
 NONE = "none"
-"""The state of what is not there yet."""
+"""The state of a record that does not exist yet."""
 
 
 class Role(StrEnum):
@@ -144,13 +144,13 @@ class Table(Mapping[tuple[str, str], Transition[ThingT, StepT, OutcomeT, DetailT
         if row is None or not row.is_for(thing, roles):
             moves = self.allowed(state, thing, roles)
             problem = self._problems.get(state, "not-allowed") if row is None else self._forbidden
-            return Refusal(problem, f"the {self.noun} is {state}; moves open now: {', '.join(moves) or 'none'}", moves)
+            return Refusal(problem, f"the {self.noun} is {state}; actions allowed now: {', '.join(moves) or 'none'}", moves)
         outcome = row.guard(step) or row.effect(step)
         return outcome._replace(moves=self.allowed(state, thing, roles)) if isinstance(outcome, Refusal) else outcome
 
 
 SKEW = timedelta(minutes=5)
-"""So far a party's own clock may be off; what it says is then moved to where it can have been."""
+"""Tolerated error of a party's own clock. A reported time within it is moved to the nearest possible time."""
 
 
 def done_between(claimed_at: datetime | None, earliest: datetime | None, now: datetime) -> datetime | None:

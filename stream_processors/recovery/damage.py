@@ -31,7 +31,7 @@ from schemas.topics import (
 from stream_processors.runtime.log import CURE, DamagedLog, Record, RecordReader
 
 TAIL = 200
-"""The newest records of a partition that are compared."""
+"""Newest records of a partition that are compared."""
 
 _Utc = Annotated[datetime, msgspec.Meta(tz=True)]
 
@@ -51,12 +51,12 @@ class Damage(NamedTuple):
         where = f"{self.topic}/{self.partition}"
         if self.is_refilled:
             return (
-                f"{where} holds at {self.end} another record than the one that {self.shown_by} is about: the broker lost "
-                f"records that it had acknowledged, and new ones took their places; {CURE}"
+                f"{where} contains at {self.end} another record than {self.shown_by} refers to: the broker lost "
+                f"acknowledged records, and new records took their positions; {CURE}"
             )
         return (
-            f"{where} ends at {self.end}, but {self.shown_by} knows it up to {self.known_end}: the broker lost "
-            f"{self.known_end - self.end} records that it had acknowledged; {CURE}"
+            f"{where} ends at {self.end}, but {self.shown_by} refers to it up to {self.known_end}: the broker lost "
+            f"{self.known_end - self.end} acknowledged records; {CURE}"
         )
 
 
@@ -81,7 +81,7 @@ SOURCES: tuple[Source, ...] = (
     Source(RETRACTIONS, (SUBMITTED, RETRACTIONS), by_stage=True),
     Source(NOTIFICATIONS, (CASE_CHANGES,), by_stage=True),
 )
-"""A change of a case is compared by its own `at`, not by its LogAppendTime: it may be decided again after a loss of its own."""
+"""A change of a case is compared by its own `at`, not its LogAppendTime: a loss of its own may lead to a second decision."""
 
 
 def sources_of(raw: Iterable[tuple[Topic, Topic]] = ()) -> tuple[Source, ...]:

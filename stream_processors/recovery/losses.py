@@ -33,7 +33,7 @@ from stream_processors.topology import DELIVER_WRITES
 At = tuple[str, int]
 """A topic's name and a partition."""
 DEPTHS = (TAIL, TAIL << 5, TAIL << 12)
-"""So many of the newest facts of a partition are compared: more when those do not reach back to where the log is whole."""
+"""Newest facts of a partition that are compared first; more if they do not reach back to the intact part of the log."""
 _JOINS = (
     (SUBMITTED, MarkStream.OWN, JOINS_OF_ONE),
     (RETRACTIONS, MarkStream.RETRACTIONS, 512),
@@ -119,7 +119,7 @@ async def find_losses(log: RecordReader, stages: Mapping[str, Stage], marks: Map
     for name, buckets in marks.items():
         for bucket in buckets:
             for at, position in claims(stages[name], bucket):
-                farthest.add(at, position, f"the {name} state")
+                farthest.add(at, position, f"the state of {name}")
     table = sources_of((topic, stage.writes[0]) for stage in stages.values() for topic in stage.reads if topic.party)
     losses: list[Loss] = []
     for topic in topics:
@@ -233,7 +233,7 @@ def opened(loss: Loss, newest: int) -> LogGeneration:
     """The generation that begins where the log and what is known of it part. `newest`: the number of the one before."""
     shift = shift_above(max(loss.known, loss.end))
     if (loss.begins_at + shift) * MOST_NOTICES >= MAX_OFFSET:
-        raise NoRoom(f"{loss.topic}/{loss.partition} has had {newest} generations: there are no positions left above them")
+        raise NoRoom(f"{loss.topic}/{loss.partition} has had {newest} generations, and no positions are left above them")
     return LogGeneration(
         topic=loss.topic,
         partition=loss.partition,
@@ -268,7 +268,7 @@ class LostSignals:
 
     by_institution: Counter[str] = field(default_factory=Counter)
     names: list[tuple[str, str, str]] = field(default_factory=list)
-    """Institution, its reference (empty when it cannot be opened), signal id."""
+    """Institution, its reference (empty when it cannot be decrypted), signal id."""
 
 
 async def name_lost_signals(log: RecordReader, losses: Iterable[Loss], sealer: Sealer | None, most: int = 1000) -> LostSignals:

@@ -121,8 +121,8 @@ async def describe(client_options: dict[str, Any], topics: Sequence[Topic]) -> s
     for topic in topics:
         code, topic_id, count = described.get(topic.name, (3, bytes(16), 0))
         if code:
-            raise WrongLog(f"topic {topic.name} is not there (Kafka error {code}): create the topics first, `liandong up` does")
+            raise WrongLog(f"topic {topic.name} does not exist (Kafka error {code}): create the topics, or run `liandong up`")
         if count != topic.partitions:
-            raise WrongLog(f"topic {topic.name} has {count} partitions, the topic table says {topic.partitions}: not started")
+            raise WrongLog(f"topic {topic.name} has {count} partitions, but the topic table requires {topic.partitions}")
         parts.append(f"{topic.name}={UUID(bytes=topic_id)}:{count}")
     return "|".join(parts)

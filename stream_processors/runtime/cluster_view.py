@@ -22,7 +22,7 @@ from stream_processors.runtime.topic_check import Partition, TopicState, find_fa
 
 _TOPIC_RESOURCE = 2
 _NOT_ALLOWED = frozenset({29, 31})
-"""Codes of Kafka: this user may not ask that of a topic, of the cluster."""
+"""Kafka error codes: the user lacks the permission for a topic, for the cluster."""
 _UNKNOWN_TOPIC = 3
 _SPREAD_S = (0.2, 0.5, 1.0)
 _text = CompactString("utf-8")

@@ -154,9 +154,9 @@ class PollConsumer(driver.Consumer):
 
 
 AMPLE = 256
-"""Records of a poll from which on the next ones are fetched while it is worked on."""
+"""Poll size from which on the next poll is fetched while this one is processed."""
 PARTIAL_WAIT_MS = 10
-"""How long a fetch waits that leaves out partitions whose records are not taken yet: what comes to those waits as long."""
+"""Longest wait of a fetch that excludes partitions with unprocessed records. New records of those partitions wait as long."""
 
 
 class Appetite:

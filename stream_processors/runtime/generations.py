@@ -15,13 +15,13 @@ from schemas.common import instant_ms
 from schemas.generations import LogGeneration
 
 SPACING = 10**9
-"""Shifts are multiples of it. So a position shows its offset, and no position that anybody was told of comes again."""
+"""Shifts are multiples of this number. A position therefore shows its offset, and no published position is used again."""
 
 
 UNSYNCED_MS = 60_000
-"""What was appended in the last minute before a broker ended may not have been on its disk."""
+"""Records that were appended within this time before a broker ended may not have been on its disk."""
 CLOCKS_MS = 600_000
-"""So much the clocks of two brokers may differ."""
+"""Tolerated difference between the clocks of two brokers."""
 
 
 class Generation(NamedTuple):

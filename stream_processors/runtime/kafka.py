@@ -210,7 +210,7 @@ class KafkaReader:
                 self._generations_read = 0
             end = (await self._reader.end_offsets([tp]))[tp]
         if end < self._generations_read:
-            raise DamagedLog(f"{GENERATIONS.name} ends at {end}, it was read up to {self._generations_read}; {CURE}")
+            raise DamagedLog(f"{GENERATIONS.name} ends at {end}, but was read up to {self._generations_read}; {CURE}")
         is_new = False
         async for _, records in self._read({tp: (self._generations_read, end)}):
             for record in records:

@@ -53,7 +53,7 @@ class DamagedLog(LostLog):
     """The broker lost records that it had acknowledged. Nothing is decided before somebody has looked at it."""
 
 
-CURE = "run `liandong recover`: it shows what is lost, and opens a new generation of the log so that everything goes on"
+CURE = "run `liandong recover` to list the lost records and to open a new generation of the log"
 
 
 def partition_of(key: bytes, partitions: int) -> int:

@@ -23,9 +23,9 @@ from stream_processors.runtime.waiting import KAFKA, REDIS, Waiting
 Result = TypeVar("Result")
 
 START_PAUSES_S = (0.5, 1.0, 2.0, 4.0, 8.0, *(10.0,) * 15)
-"""Before each further try of a start: nearly three minutes in all, what a cluster needs that starts as a whole."""
+"""Pauses before each further attempt to start: nearly three minutes in all, enough for a cluster that starts at the same time."""
 IDLE_BOUND_S = 600.0
-"""For so long an idle worker stays although it cannot look whether its state and its facts still are its own."""
+"""Time for which an idle worker stays although it cannot check that it still owns its state and facts."""
 
 logger = logging.getLogger("liandong")
 
@@ -41,7 +41,7 @@ def find_cause(error: BaseException) -> str | None:
     return None
 
 
-_NAMES = {KAFKA: "Kafka does not answer as it should", REDIS: "Redis does not take commands yet"}
+_NAMES = {KAFKA: "Kafka does not respond as expected", REDIS: "Redis does not accept commands yet"}
 
 
 async def keep_trying(
@@ -61,12 +61,12 @@ async def keep_trying(
                 raise
             sentence = f"{_NAMES[cause]}: {describe_error(error)}"
             waiting.begin(cause, sentence)
-            logger.warning("%s; tried again in %.1f s", sentence, pause_s)
+            logger.warning("%s; retry in %.1f s", sentence, pause_s)
             await sleep(pause_s)
             continue
         waiting.end(*causes)
         return result
-    raise AssertionError("the last try returns or raises")
+    raise AssertionError("the last attempt returns or raises")
 
 
 async def look_if_possible(check: Callable[[], Awaitable[None]], waiting: Waiting, bound_s: float = IDLE_BOUND_S) -> None:

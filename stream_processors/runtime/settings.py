@@ -69,7 +69,7 @@ class Settings(BaseSettings):
     @classmethod
     def _not_ours(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         if ours := [name for name in names if name.startswith(OURS) or name == "intake"]:
-            raise ValueError(f"{ours[0]}: intake and names that begin with {OURS} are the system's own")
+            raise ValueError(f"{ours[0]}: intake and names that begin with {OURS} are reserved for the system")
         return names
 
     @property

@@ -46,7 +46,9 @@ class Fault(NamedTuple):
     command: str
 
     def sentence(self) -> str:
-        return f"topic {self.topic}: {self.name} is {self.value}, the topic table wants {self.target}. To mend it: {self.command}"
+        return (
+            f"topic {self.topic}: {self.name} is {self.value}, the topic table requires {self.target}. To fix it: {self.command}"
+        )
 
 
 class WrongTopics(RuntimeError):
@@ -86,7 +88,7 @@ def _missing(topic: Topic, copies: int) -> Fault:
 
 def _shape_faults(topic: Topic, state: TopicState, brokers: Sequence[int]) -> Iterable[Fault]:
     if (count := len(state.partitions)) != topic.partitions:
-        mend = "none, for keys would change their partitions: begin with a new cluster, or set the table back"
+        mend = "none, because keys would change their partitions; use a new cluster, or revert the table"
         yield Fault(topic.name, "the number of partitions", str(count), str(topic.partitions), mend)
     if state.copies < (copies := min(MOST_COPIES, len(brokers))):
         yield Fault(
@@ -134,10 +136,10 @@ _RULES: dict[str, tuple[str, Holds]] = {
     "retention.bytes": ("", _equal),
     "max.message.bytes": ("at least ", _at_least),
 }
-"""By setting: how the wanted value is told, and when a value will do. Other settings of the table are a matter of taste."""
+"""Setting -> the wording of the required value, and the test of an actual one. Other settings are a matter of taste."""
 _RAW_RULES: dict[str, tuple[str, Holds]] = {"compression.type": ("", _equal), "retention.ms": ("", _equal)}
-"""Of a topic that an institution writes to itself: its records are readable, so they stay no longer than the table says; and
-nothing is stored compressed, so that what is small only while compressed is refused."""
+"""Settings of a topic that an institution writes itself. Its records are readable, so they stay no longer than the table says.
+Nothing is stored compressed, so the broker refuses records that are small only while compressed."""
 
 
 def _config_faults(topic: Topic, state: TopicState) -> Iterable[Fault]:

@@ -19,7 +19,7 @@ from stream_processors.runtime.metrics import METRICS, WAITING_CAUSES
 from stream_processors.runtime.settings import Settings
 
 KAFKA, REDIS, LOCK = WAITING_CAUSES
-"""The broker or its leaders; Redis; another process that passes the restore barrier of the same stage."""
+"""The broker or its leaders; Redis; another process at the restore barrier of the same stage."""
 
 
 def waiting_file(home: Path, profile: str, worker: str) -> Path:

@@ -18,7 +18,7 @@ _CASE_ID = re.compile(r"case-([0-9a-f]{24})", re.ASCII)
 _ID_BYTES, _QUEUE_BYTES = 12, 4
 _OTHER = bytes(_ID_BYTES)
 MOVED = "moved"
-"""The cases, as `brief` writes them, that were ever transferred to another queue."""
+"""Case ids, as `brief` encodes them, of the cases that were ever transferred to another queue."""
 
 
 class Indexed(NamedTuple):

@@ -15,7 +15,7 @@ import zstandard
 
 LEVEL = 6
 MOST_BYTES = 1 << 24
-"""No record of the log is a tenth as long; a damaged value must not ask for more."""
+"""Largest decompressed value. No record of the log is a tenth as long, and a damaged value must not allocate more."""
 _PLAIN_FROM = 32
 
 
@@ -49,7 +49,7 @@ def _unpacker(number: int) -> zstandard.ZstdDecompressor:
     try:
         return zstandard.ZstdDecompressor(dict_data=_dictionary(number))
     except FileNotFoundError:
-        raise ValueError(f"packed with dictionary {number}, which this version does not have; upgrade this process") from None
+        raise ValueError(f"compressed with dictionary {number}, which this version does not have; upgrade this process") from None
 
 
 def pack(form: Form, value: bytes) -> bytes:
@@ -63,7 +63,7 @@ def unpack(value: bytes) -> bytes:
         return value
     try:
         if zstandard.frame_content_size(value[1:]) > MOST_BYTES:
-            raise ValueError(f"a packed value is damaged: it says to be over {MOST_BYTES} bytes")
+            raise ValueError(f"a compressed value is damaged: it claims more than {MOST_BYTES} bytes")
         return _unpacker(value[0]).decompress(value[1:], max_output_size=MOST_BYTES)
     except zstandard.ZstdError as error:
-        raise ValueError(f"a packed value is damaged: {error}") from None
+        raise ValueError(f"a compressed value is damaged: {error}") from None

@@ -25,7 +25,7 @@ NAMES = (
     "warn", "block", "report", "dissuade", "written_notice", "appeal", "release", "answer_letter", "order_answer",
     "order_validity", "order_approval", "order_lift", "dispose",
 )  # fmt: skip
-"""Usual names of clocks, written as one byte. Add at the end; other names are written in full."""
+"""Common names of deadlines, encoded as one byte. Append new names at the end; other names are written in full."""
 _CODES = {name: code for code, name in enumerate(NAMES)}
 _IN_FULL = 128
 _STEPS = tuple(ClockStep)
@@ -45,7 +45,7 @@ def share_of_buckets(buckets: int, partitions: int) -> int:
 _SHARE = share_of_buckets(BUCKETS, CASE_CHANGES.partitions)
 _AT_BYTES, _HEAD_BYTES = 6, 4 + 6 + 1
 MOST_MS = (1 << 47) - 1
-"""Later than any moment."""
+"""A time later than any moment."""
 
 
 class Indexed(NamedTuple):
@@ -145,7 +145,7 @@ READ: dict[tuple[str, bytes], Callable[[bytes, Any], dict[str, str]]] = {
     (TIMEKEEPER.tag, b"d"): _order,
     (TIMEKEEPER.tag, b"o"): lambda key, parts: {},
 }
-"""By namespace and concern: a value of the index as names and texts that two states can be compared by."""
+"""Namespace and concern -> function that renders a value of the index as text, to compare two states."""
 
 
 def _moments(entry: bytes) -> Iterator[Moment]:

@@ -12,9 +12,9 @@ from zlib import crc32
 
 BUCKETS = 16
 FOLDS = 21
-"""The version of what the folds make of a fact. Raise it when a fold or a key changes: an older state is folded anew."""
+"""The version of the projections. Raise it when a projection or a key changes; an older state is then rebuilt."""
 RESTORING = "restoring "
-"""Prefix of the stamp while a restore is under way: views are not answered, other workers' calls fail."""
+"""Prefix of the stamp during a restore. Meanwhile views give no answers, and the calls of other workers fail."""
 
 
 def bucket_of(name: str) -> int:

@@ -24,7 +24,7 @@ from schemas.signals.submission import SignalKind, Stage
 from stream_processors.state.scorecard_views import CountedRow, Named, Row, Utc
 
 Until = Annotated[int, msgspec.Meta(ge=0, lt=1 << 47)]
-"""Milliseconds since 1970: six bytes in Redis."""
+"""Milliseconds since 1970, six bytes in Redis."""
 
 
 class RawRow(Row):
@@ -340,7 +340,7 @@ _LISTED: dict[str, Any] = {
     name: (field.annotation, field) for name, field in Case.model_fields.items() if name not in _NOT_LISTED
 }
 ListedCase = create_model("ListedCase", __base__=Stored, **_LISTED)
-"""A view of Case: all but what a list leaves out, so that the signals of a large case cost nothing."""
+"""A view of Case without the members that a list omits, so that the signals of a large case cost nothing."""
 
 
 class NamesRow(Row):

@@ -103,28 +103,28 @@ async def _usable(stage: Stage, identity: str, generations: Generations, store: 
     for stamp in parsed:
         if not stamp.is_of(identity):
             raise OtherLog(
-                f"the {stage.name} state in Redis was folded from {stamp.log!r}, but the log is {identity!r}; "
-                "empty that Redis, or point REDIS_URL at another one, and start again"
+                f"the state of {stage.name} in Redis was built from the log {stamp.log!r}, but the log is "
+                f"{identity!r}; empty that Redis, or point REDIS_URL to another one, and start again"
             )
         if stamp.folds > FOLDS:
             raise OtherLog(
-                f"the {stage.name} state in Redis was made by a newer version (folds {stamp.folds}, this one knows {FOLDS}); "
-                "upgrade this worker, or empty that Redis to go back"
+                f"a newer version built the state of {stage.name} in Redis (projections {stamp.folds}, this version "
+                f"has {FOLDS}); upgrade this worker, or empty that Redis to go back"
             )
         if stamp.opened_ms > generations.opened_ms:
-            raise DamagedLog(f"{GENERATIONS.name} has lost a generation that the {stage.name} state was made with; {CURE}")
+            raise DamagedLog(f"{GENERATIONS.name} lost a generation that the state of {stage.name} was built with; {CURE}")
     since_ms = min((stamp.opened_ms for stamp in parsed), default=generations.opened_ms)
     if renewed := generations.topics_since(since_ms):
         if renewed.isdisjoint(topic.name for topic in stage.made_of):
             return [None] * BUCKETS  # it stays, and gets the new stamp, which ends whoever knows the old positions
-        tell(f"{stage.name}: the log lost records that the state holds; it is folded anew from what is there")
+        tell(f"{stage.name}: the log lost records that the state contains; the state is rebuilt from the remaining log")
         await store.set_stamp(_restoring(identity, 0))  # as below
         await store.clear()
         return [None] * BUCKETS
     if any(stamp.folds < FOLDS for stamp in parsed):
         if not stage.streams:
             return [None] * BUCKETS  # places alone, which are no fold: they get the new stamp and stay
-        tell(f"{stage.name}: an older version made the state; it is folded anew from the log")
+        tell(f"{stage.name}: an older version built the state; it is rebuilt from the log")
         await store.set_stamp(_restoring(identity, 0))  # ends the older workers, and a clearing that is cut off is done again
         await store.clear()
         return [None] * BUCKETS
@@ -138,15 +138,15 @@ async def _fold_stream(stage: Stage, stream: FactStream, log: Log, store: Store,
     for partition, end in ends.items():
         if (lowest := _lowest(stream, partition, buckets)) > end:
             raise OtherLog(
-                f"{stream.topic.name}/{partition} ends at {end}, but the {stage.name} state has folded up to {lowest}: "
-                f"the broker lost facts that it had acknowledged; {CURE}"
+                f"{stream.topic.name}/{partition} ends at {end}, but the state of {stage.name} contains facts up to "
+                f"{lowest}: the broker lost acknowledged facts; {CURE}"
             )
     for partition, end in ends.items():
         lowest = _lowest(stream, partition, buckets)  # owners at work may have gone past `end` meanwhile
         async for n in _fold_partition(stream, partition, max(lowest, starts[partition]), end, log, store, stamp, buckets):
             folded += n
             if folded % 50_000 < n:
-                tell(f"{stage.name}: {folded} facts of {stream.topic.name} folded")
+                tell(f"{stage.name}: projected {folded} facts of {stream.topic.name}")
         lowest = max(_lowest(stream, partition, buckets), starts[partition])
         if not log.generations.count(stream.topic.name, partition, lowest, end):
             # What is left up to there has passed its retention, or was lost for good; the place goes on.

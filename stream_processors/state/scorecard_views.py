@@ -9,7 +9,7 @@ import msgspec
 
 Utc = Annotated[datetime, msgspec.Meta(tz=True)]
 Named = Annotated[str, msgspec.Meta(max_length=200)]
-"""What becomes part of a key or member in Redis, where its length is one byte."""
+"""Longest name in a key or member in Redis, where its length is one byte."""
 
 
 class Row(msgspec.Struct):

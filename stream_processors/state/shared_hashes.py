@@ -17,11 +17,11 @@ from zlib import crc32
 from stream_processors.state.keys import BUCKETS, Namespace
 
 DRAWERS = 1024
-"""A concern and bucket. With 512 entries each (Redis' own bound) 8 million values of a concern lie compact; more work, too, and
-take more room."""
+"""Hashes per concern and bucket. With 512 entries each (Redis' own bound) they store 8 million values of a concern compactly.
+More values work, too, and take more memory."""
 END_BYTES, _REVISION_BYTES = 6, 4
 FAR = 1 << 50
-"""So far below the institutions' latest sightings lie those of what a subject was seen beside (`FAR` in lua/guard.lua)."""
+"""Offset between sightings beside other subjects and the latest sightings of institutions (`FAR` in lua/guard.lua)."""
 HEAD = b""
 """The name of a drawer's own entry: when the drawer ends, and when it was swept last."""
 _TAGS = {"sig-": b"\x01", "": b"\x02"}

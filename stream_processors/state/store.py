@@ -36,7 +36,7 @@ class MarkMoved(LostState):
 
 
 Check = Arg | tuple[int, int]
-"""A mark's value, or the lowest and highest that it may have."""
+"""The value of a watermark, or the lowest and the highest value that it may have."""
 
 
 class Write(NamedTuple):
@@ -143,7 +143,7 @@ def connect(url: str) -> RedisLike:
 
     async def once(connection: Any) -> None:
         if connection in connected:
-            raise LostState("the connection to Redis broke; the state may be another one now")
+            raise LostState("the connection to Redis broke; the store may have another state now")
         await connection.on_connect()
         connected.add(connection)
 
@@ -164,7 +164,7 @@ class RedisStore:
         "fold": ("dues",),
         "ripe": ("dues",),
     }
-    """What stands before each, behind the guard."""
+    """Lua code that precedes each script, after the guard."""
 
     def __init__(self, redis: RedisLike, namespace: Namespace) -> None:
         self._redis = redis
@@ -235,7 +235,7 @@ class RedisStore:
             pipe.hget(self._keys.marks(bucket), STAMP)  # after the case: emptied in between, it is missing here
         answers = await pipe.execute()
         if any(read_stamp is None or read_stamp.decode() != stamp for read_stamp in answers[1::2]):
-            raise LostState("a stamp is gone while cases were read")
+            raise LostState("a stamp disappeared while cases were read")
         return [None if raw is None else unpack(case_entry(raw).case) for raw in answers[0::2]]
 
     async def scores(self, stamp: str, keys: Sequence[tuple[int, str]]) -> list[dict[bytes, int]]:
@@ -246,7 +246,7 @@ class RedisStore:
             pipe.hget(marks, STAMP)  # after the set: emptied in between, it is missing here
         answers = await pipe.execute()
         if any(read_stamp is None or read_stamp.decode() != stamp for read_stamp in answers[1::2]):
-            raise LostState("a stamp is gone while sets were read")
+            raise LostState("a stamp disappeared while sets were read")
         return [{member: int(score) for member, score in members} for members in answers[0::2]]
 
     async def tell(self, channel: str, message: bytes) -> None:

@@ -16,7 +16,7 @@ from stream_processors.state.keys import Namespace
 from stream_processors.state.marks import PLACES, Mark, Marks, MarkStream, fact_mark, origin_mark, source_mark
 
 Fold = Callable[..., list[Effect]]
-"""From a RowEnvelope (schemas/codec.py) of the stream's view; where the stream is `placed`, from the fact's offset, too."""
+"""Effects of a RowEnvelope (schemas/codec.py) of the view of the stream; of a `placed` stream also from the offset of the fact."""
 
 
 def fold_nothing(envelope: Any) -> list[Effect]:
@@ -67,7 +67,7 @@ class FactStream:
         else:
             is_possible = is_possible and origin.partition == partition
         if not is_possible:
-            raise ValueError(f"a fact about {origin} in partition {partition}")
+            raise ValueError(f"partition {partition} contains a fact about {origin}")
         if self.numbered:
             return origin_mark(partition, origin.partition, stream=self.stream), origin.offset * step + origin.n
         return self.source_mark(partition, origin.topic), origin.offset

@@ -47,7 +47,7 @@ __all__ = [
 ]
 
 MERGES_FOLLOWED = 8
-"""So often whoever looks for a case goes on to the one that it was merged into."""
+"""Merges that a lookup of a case follows at most."""
 
 
 def case_moves(case: Case, now: datetime) -> tuple[str, ...]:

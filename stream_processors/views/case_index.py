@@ -20,7 +20,7 @@ from stream_processors.views.cases import ask_case, case_json
 from stream_processors.views.reading import WholeRead
 
 _INDEX_PAGES = (200, 5000)
-"""How many entries of one indicator a search looks at, the newest: few, and only if these are not enough, many."""
+"""Newest entries of an indicator that a search reads: first few, and many only if few are not enough."""
 
 
 def index_effects(fact: ReceiptRow) -> list[Effect]:

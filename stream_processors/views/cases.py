@@ -26,7 +26,7 @@ from stream_processors.views.scorecards import tallies
 
 _RANK_STEP = 10**11
 _NOBODY_WAITS = (ActionKind.JOIN, ActionKind.RETRACT, ActionKind.ABSORB, ActionKind.CLOCK_DUE)
-"""Requests of stages: their outcomes are in the log, and nobody asks for them by name."""
+"""Requests of stages. The log contains their outcomes, and nobody queries them by name."""
 OUT_OF_QUEUE = (CaseStatus.DISPOSED, CaseStatus.RETRACTED, CaseStatus.CLOSED, CaseStatus.MERGED)
 
 

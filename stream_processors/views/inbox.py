@@ -33,15 +33,15 @@ from stream_processors.views.reading import Rebuilding, WholeRead, live_value
 _ISSUED_ID = re.compile(rf"(?:^|\|){re.escape(NOTIFICATIONS.name)}=([^:|]+):")
 KEPT_MS = int(NOTICE_KEPT.total_seconds() * 1000)
 OF_A_CASE = 2000
-"""Notices of one case that are listed for its officers, the newest."""
+"""Newest notices of one case that are listed for its officers."""
 MOST_PARKED = 5000
-"""Notices of one recipient that are listed as not taken by its endpoints, the newest."""
+"""Newest parked notices of one recipient that are listed."""
 SLOTS = (DeliveryState.RECEIVED, DeliveryState.ACKNOWLEDGED, DeliveryState.PARKED, DeliveryState.REPLAYED)
-"""Of the first two the earliest mark counts, of the others the latest."""
+"""Delivery states in order. `received` and `acknowledged` keep the earliest mark, the others keep the latest."""
 WAYS: tuple[Way, ...] = ("poll", "stream", "webhook", "api")
-"""By their number in a state; new ones come behind."""
+"""Channels by their number in a state. Append new ones at the end."""
 CHANNEL = "liandong.inbox"
-"""Where `project` says whose inbox has something new, once it is there. Who does not hear of it looks again by and by."""
+"""Channel on which `project` announces inboxes with new notices. A waiter that misses an announcement re-checks periodically."""
 _NAME_BYTES, _SLOT_BYTES, _TIME_BYTES = 12, 12, 6
 
 

@@ -22,7 +22,7 @@ from stream_processors.views.cases import ask_case, case_json
 from stream_processors.views.reading import WholeRead
 
 STEPS_FOLLOWED = 8
-"""So often whoever reads goes on to where a case was merged or split to."""
+"""Merges and splits of a case that a reader follows at most."""
 
 
 class NamedRow(Row):

@@ -29,7 +29,7 @@ from stream_processors.views.reading import WholeRead, live_value
 from stream_processors.views.scorecards import tallies
 
 LISTED = frozenset({"assessment", "supervision", "data"})
-"""Parts that are read as lists; campaigns are not, and there may be many."""
+"""Types of record that are read as lists. Campaigns are not, because there may be many."""
 _NAMES = "overseen"
 _NOTHING = msgspec.Raw(b"null")
 

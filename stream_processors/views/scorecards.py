@@ -26,7 +26,7 @@ from stream_processors.views.reading import WholeRead
 
 PARTIES = "parties"
 KEPT_DAYS = COUNTED_DAYS - 366
-"""After the end of a period. Its first fact is up to a year older than that."""
+"""Retention after the end of a period. The first fact of a period is up to a year older than its end."""
 _LETTERS = {CardKind.INSTITUTION: "i", CardKind.UNIT: "u"}
 _CHINA_MS = int(CHINA.total_seconds() * 1000)
 _EPOCH_DAY = date(1970, 1, 1).toordinal()

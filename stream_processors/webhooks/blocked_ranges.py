@@ -20,7 +20,7 @@ def _table(*rows: tuple[str, str]) -> tuple[tuple[Network, str], ...]:
 
 NEVER = _table(
     ("0.0.0.0/8", "this host"),
-    ("169.254.0.0/16", "link-local, where clouds keep their metadata"),
+    ("169.254.0.0/16", "link-local, which clouds use for metadata"),
     ("100.100.100.200/32", "a metadata service"),
     ("168.63.129.16/32", "a metadata service"),
     ("192.0.0.192/32", "a metadata service"),
@@ -32,7 +32,7 @@ NEVER = _table(
     ("fe80::/10", "link-local"),
     ("ff00::/8", "multicast"),
 )
-"""No policy allows these."""
+"""Networks that no policy may allow."""
 
 SPECIAL = _table(
     ("10.0.0.0/8", "private"),
@@ -47,14 +47,14 @@ SPECIAL = _table(
     ("198.51.100.0/24", "for documentation"),
     ("203.0.113.0/24", "for documentation"),
     ("::1/128", "loopback"),
-    ("2001::/32", "Teredo, which hides an IPv4 address"),
+    ("2001::/32", "Teredo, which embeds an IPv4 address"),
     ("2001::/23", "reserved for protocols"),
     ("2001:db8::/32", "for documentation"),
-    ("2002::/16", "6to4, which hides an IPv4 address"),
+    ("2002::/16", "6to4, which embeds an IPv4 address"),
     ("3fff::/20", "for documentation"),
     ("fc00::/7", "private"),
 )
-"""Not public; a policy may allow a part of them."""
+"""Networks that are not public. A policy may allow a part of them."""
 
 _GLOBAL = IPv6Network("2000::/3")
 _NAT64 = IPv6Network("64:ff9b::/96")
@@ -77,11 +77,11 @@ def refusal(address: Address, calls: Calls) -> str | None:
         if address.ipv4_mapped is not None:
             return refusal(address.ipv4_mapped, calls)
         if address.scope_id is not None:
-            return "it has a zone"
+            return "the address has a zone"
     if what := _first(NEVER, address):
         return what
     if any(address in network for network in calls.refused):
-        return "refused by the policy"
+        return "blocked by the policy"
     if any(address in network for network in calls.allowed):
         return None
     return _first(SPECIAL, address) or (_of_ipv6(address, calls) if isinstance(address, IPv6Address) else None)
@@ -106,6 +106,6 @@ def _of_ipv6(address: IPv6Address, calls: Calls) -> str | None:
 def _inside(address: IPv6Address, calls: Calls) -> str | None:
     inner = IPv4Address(int(address) & 0xFFFF_FFFF)
     if any(inner in network for network in calls.refused if isinstance(network, IPv4Network)):
-        return "refused by the policy"
+        return "blocked by the policy"
     what = refusal(inner, _NO_EXCEPTIONS)
-    return None if what is None else f"it hides an IPv4 address: {what}"
+    return None if what is None else f"it embeds an IPv4 address: {what}"

@@ -20,7 +20,7 @@ from stream_processors.webhooks.payload import Message, id_of
 from stream_processors.webhooks.policy import Retries
 
 HELD = 500
-"""Bodies of a lane that lie in memory; those behind are read from the log when it is their turn."""
+"""Bodies of a lane in memory. Later ones are read from the log when it is their turn."""
 _KEPT_MS = int(NOTICE_KEPT.total_seconds() * 1000)
 _ENDS = (DeliveryState.RECEIVED, DeliveryState.PARKED)
 

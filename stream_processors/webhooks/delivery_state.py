@@ -91,7 +91,7 @@ def _retry(step: Step) -> dict[str, Any]:
     tries = counted["attempts"] - delivery.round_from
     next_at = step.now + timedelta(seconds=wait_s(delivery, tries, step.answer.retry_after_s, retries))
     if tries >= retries.attempts or next_at > delivery.round_at + timedelta(seconds=retries.give_up_s):
-        return {**counted, "state": State.PARKED, "why": f"given up after {tries} attempts: {step.answer.why}"[:300]}
+        return {**counted, "state": State.PARKED, "why": f"gave up after {tries} attempts: {step.answer.why}"[:300]}
     return {**counted, "state": State.RETRYING, "next_at": next_at}
 
 
@@ -134,7 +134,7 @@ _ROWS: dict[tuple[str, str], Row] = {
     },
 }
 TABLE = Table("delivery", _ROWS)
-"""What is not here is refused: a replay of what is on its way already, or was acknowledged."""
+"""Other combinations are refused: a redelivery of a notice that is being sent or was acknowledged."""
 
 
 def first(*, message_id: str, endpoint_id: str, recipient: str, now: datetime) -> Delivery:

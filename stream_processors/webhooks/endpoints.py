@@ -38,9 +38,9 @@ def faults_of(body: EndpointIn, *, calls: Calls, kinds: Collection[str]) -> tupl
     faults = [Fault("/url", target.why)] if isinstance(target, Refusal) else []
     for number, kind in enumerate(body.kinds):
         if not any(existing == kind or existing.startswith(f"{kind}.") for existing in kinds):
-            faults.append(Fault(f"/kinds/{number}", f"there is no such kind; there are {', '.join(sorted(kinds))}"[:300]))
+            faults.append(Fault(f"/kinds/{number}", f"unknown kind; the kinds are {', '.join(sorted(kinds))}"[:300]))
         elif kind in body.kinds[:number]:
-            faults.append(Fault(f"/kinds/{number}", "the kind stands twice"))
+            faults.append(Fault(f"/kinds/{number}", "the kind occurs twice"))
     return tuple(faults)
 
 
@@ -91,7 +91,7 @@ def rotate(
     until = now if at_once else now + timedelta(seconds=hooks.overlap_s)
     retained = tuple(_ending(secret, until) for secret in endpoint.secrets if _live(secret, now) and until > now)
     if len(retained) >= MOST_SECRETS:
-        detail = f"{MOST_SECRETS} secrets sign now; wait until the oldest has ended, or replace them at once"
+        detail = f"{MOST_SECRETS} secrets are active; wait until the oldest expires, or replace them with `at_once`"
         raise Refused(INVALID, detail, ())
     text = sign.secret_of(random_bytes)
     secrets = (_sealed(text, endpoint.endpoint_id, sealer, now), *retained)

@@ -25,11 +25,11 @@ from stream_processors.webhooks.policy import Hooks
 from stream_processors.webhooks.responses import Answer, Outcome, of_status
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
-"""Name and port to addresses, the preferred first. OSError when it has none."""
+"""Resolves a name and port to addresses, the preferred first. OSError when there is none."""
 
 AGENT = "liandong-webhooks/1"
 _FAILED = (httpcore.NetworkError, httpcore.ProtocolError, OSError)
-"""What a network or an endpoint can do to us. An OSError is also a TLS alert that comes after the handshake."""
+"""Errors that a network or an endpoint can cause. An OSError is also a TLS alert after the handshake."""
 
 
 def trust(cafile: Path | None = None) -> ssl.SSLContext:
@@ -77,7 +77,7 @@ class _Bounded(httpcore.AsyncNetworkStream):
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         if self._left <= 0:
-            raise httpcore.ReadError(f"the answer is longer than {self._most} bytes")
+            raise httpcore.ReadError(f"the response exceeds {self._most} bytes")
         data = await self._inner.read(min(max_bytes, self._left), timeout)
         self._left -= len(data)
         return data
@@ -137,11 +137,11 @@ class Poster:
             async with asyncio.timeout(self._limits.resolve_s):
                 resolved = await self._resolve(target.host, target.port)
         except TimeoutError:
-            return Answer(Outcome.RETRY_LATER, "the name was not resolved in time")
+            return Answer(Outcome.RETRY_LATER, "the host name was not resolved in time")
         except OSError:
-            return Answer(Outcome.RETRY_LATER, "the name could not be resolved")
+            return Answer(Outcome.RETRY_LATER, "the host name could not be resolved")
         if not resolved:
-            return Answer(Outcome.RETRY_LATER, "the name has no address")
+            return Answer(Outcome.RETRY_LATER, "the host name has no address")
         address = guard.pin(resolved, self._calls)
         if isinstance(address, Refusal):
             return Answer(Outcome.REFUSED, address.why)
@@ -161,7 +161,7 @@ class Poster:
                 if response.status != 101:
                     await _drain(response)
         except (TimeoutError, httpcore.TimeoutException):
-            return answer or Answer(Outcome.RETRY_LATER, "the endpoint did not answer in time", address=address)
+            return answer or Answer(Outcome.RETRY_LATER, "the endpoint did not respond in time", address=address)
         except _FAILED as error:
             return answer or Answer(Outcome.RETRY_LATER, _why(error), address=address)
         finally:
@@ -202,14 +202,14 @@ def _why(error: BaseException) -> str:
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError):
-            return "the endpoint's certificate is not good for its name"
+            return "the certificate of the endpoint is not valid for its name"
         if isinstance(cause, ssl.SSLError):
-            return "no TLS connection could be made"
+            return "the TLS handshake failed"
         cause = cause.__cause__ or cause.__context__
     return _SAID.get(type(error), "the connection broke")
 
 
 _SAID: dict[type[BaseException], str] = {
     httpcore.ConnectError: "no connection to the endpoint",
-    httpcore.RemoteProtocolError: "the endpoint does not speak HTTP",
+    httpcore.RemoteProtocolError: "the endpoint did not respond with HTTP",
 }

@@ -72,7 +72,7 @@ def message_of(value: bytes | None, recipient: str, sealer: Sealer) -> Message:
     envelope: RowEnvelope[TellingRow] = decode(NOTIFICATIONS, value, TellingRow)
     row, order = envelope.data.notice, envelope.data.order
     if row.recipient != recipient:
-        raise ValueError("the notice is another recipient's than the record's key")
+        raise ValueError("the notice belongs to another recipient than the key of the record")
     kind = kind_of(row.kind, order.kind if order else None)
     data = with_basis(row.data, opened(sealer, order.basis_sealed, f"{order.order_id}/basis") if order else None)
     text = told(Notice.trusted(says=row.says, data=data))

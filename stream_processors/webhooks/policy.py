@@ -17,12 +17,12 @@ from stream_processors.runtime.settings import PolicyError, parse_file
 Network = IPv4Network | IPv6Network
 Networks = Annotated[tuple[Network, ...], Field(max_length=64)]
 _WIDEST = {4: 8, 6: 16}
-"""The shortest prefix of an exception by IP version: nobody allows the whole Internet's private side by a slip of the pen."""
+"""Shortest prefix of an exception by IP version, so that a typing error cannot allow all private networks."""
 
 
 def _narrow(networks: tuple[Network, ...]) -> tuple[Network, ...]:
     if wide := [str(network) for network in networks if network.prefixlen < _WIDEST[network.version]]:
-        raise ValueError(f"{', '.join(wide)} is too wide: /8 or narrower for IPv4, /16 or narrower for IPv6")
+        raise ValueError(f"{', '.join(wide)} is too wide; use /8 or narrower for IPv4 and /16 or narrower for IPv6")
     return networks
 
 
@@ -64,7 +64,7 @@ class Retries(Strict):
     @model_validator(mode="after")
     def _ordered(self) -> Retries:
         if self.first_s > self.longest_s:
-            raise ValueError("first_s is longer than longest_s")
+            raise ValueError("first_s exceeds longest_s")
         return self
 
 

@@ -35,19 +35,19 @@ class Answer(NamedTuple):
 
 
 _SINGLE: dict[int, tuple[Outcome, str]] = {
-    408: (Outcome.RETRY_LATER, "the endpoint waited too long for the request"),
-    410: (Outcome.GONE, "the endpoint wants no more messages"),
-    425: (Outcome.RETRY_LATER, "the endpoint wants the request later"),
-    429: (Outcome.RETRY_LATER, "the endpoint is asked too often"),
+    408: (Outcome.RETRY_LATER, "the endpoint timed out while it waited for the request"),
+    410: (Outcome.GONE, "the endpoint is gone"),
+    425: (Outcome.RETRY_LATER, "the endpoint asked to retry later"),
+    429: (Outcome.RETRY_LATER, "the endpoint limits the request rate"),
 }
 _CLASSES: dict[int, tuple[Outcome, str]] = {
-    1: (Outcome.REFUSED, "the endpoint wants another protocol"),
+    1: (Outcome.REFUSED, "the endpoint requires another protocol"),
     2: (Outcome.DELIVERED, ""),
-    3: (Outcome.REFUSED, "redirects are not followed; register the address that it leads to"),
+    3: (Outcome.REFUSED, "the endpoint redirects, which is not followed; register the target address"),
     4: (Outcome.REFUSED, "the endpoint refused the message"),
     5: (Outcome.RETRY_LATER, "the endpoint failed"),
 }
-_OTHER = (Outcome.REFUSED, "the endpoint answered with a status that HTTP does not have")
+_OTHER = (Outcome.REFUSED, "the endpoint responded with an unknown status")
 
 
 def of_status(status: int, retry_after: str | None, now: datetime, address: str | None = None) -> Answer:
@@ -72,7 +72,7 @@ def retry_after_s(header: str | None, now: datetime) -> float | None:
 
 
 REASONS = ("taken", "redirect", "refused", "failed", "busy", "gone", "no_answer", "not_called")
-"""What `reason_of` says."""
+"""All values that `reason_of` returns."""
 _REASONS = {408: "busy", 410: "gone", 425: "busy", 429: "busy"}
 _REASONS_OF_CLASS = {2: "taken", 3: "redirect", 5: "failed"}
 

@@ -16,9 +16,9 @@ PREFIX = "whsec_"
 SCHEME = "v1"
 TOLERANCE_S = 300
 KEY_BYTES = (24, 64)
-"""Least and most bytes of a secret (the specification's own bounds)."""
+"""Least and most bytes of a secret, as the specification sets them."""
 SIGNATURES_READ = 16
-"""Of a list that somebody sent, so many are looked at."""
+"""Signatures of a received list that are checked at most."""
 
 # Without a full stop: it would let one message be read as another id and time.
 _ID = re.compile(r"[A-Za-z0-9_-]{1,160}", re.ASCII)
@@ -33,7 +33,7 @@ def secret_of(random_bytes: bytes) -> str:
     """`whsec_` and base64 of 24 to 64 random bytes, which the caller brings."""
     least, most = KEY_BYTES
     if not least <= len(random_bytes) <= most:
-        raise ValueError(f"a secret is {least} to {most} bytes, not {len(random_bytes)}")
+        raise ValueError(f"a secret must have {least} to {most} bytes, not {len(random_bytes)}")
     return PREFIX + b64encode(random_bytes).decode()
 
 
@@ -45,14 +45,14 @@ def key_of(secret: str) -> bytes:
         key = b""
     least, most = KEY_BYTES
     if not secret.startswith(PREFIX) or not least <= len(key) <= most:
-        raise ValueError(f"a secret is {PREFIX} and the base64 of {least} to {most} bytes")
+        raise ValueError(f"a secret must be {PREFIX} and the base64 of {least} to {most} bytes")
     return key
 
 
 def signature(secret: str, message_id: str, at_s: int, body: bytes) -> str:
     """`v1,` and base64, of one secret. `at_s`: Unix seconds of the attempt."""
     if not _ID.fullmatch(message_id):
-        raise ValueError("a message id is 1 to 160 letters, digits, hyphens and underscores")
+        raise ValueError("a message id must be 1 to 160 letters, digits, hyphens and underscores")
     return f"{SCHEME},{b64encode(_mac(key_of(secret), message_id, at_s, body)).decode()}"
 
 
@@ -63,7 +63,7 @@ def _mac(key: bytes, message_id: str, at_s: int, body: bytes) -> bytes:
 def headers(secrets: Sequence[str], *, message_id: str, sent_at: datetime, body: bytes) -> dict[str, str]:
     """The three headers of one attempt, signed with each secret in turn. The id stays over the attempts, the time does not."""
     if not secrets:
-        raise ValueError("without a secret nothing can be signed")
+        raise ValueError("a message requires at least one secret to be signed with")
     at_s = int(sent_at.timestamp())
     return {
         "webhook-id": message_id,
@@ -79,21 +79,21 @@ def verify(
     the bytes as they came. BadSignature says what is wrong."""
     message_id, at = received.get("webhook-id", ""), received.get("webhook-timestamp", "")
     if not _ID.fullmatch(message_id):
-        raise BadSignature("webhook-id is missing or is no id")
+        raise BadSignature("webhook-id is missing or not valid")
     if not _TIME.fullmatch(at):
-        raise BadSignature("webhook-timestamp is missing or is no number of seconds")
+        raise BadSignature("webhook-timestamp is missing or not a number of seconds")
     if abs(now.timestamp() - int(at)) > tolerance_s:
-        raise BadSignature("webhook-timestamp is too far from now")
+        raise BadSignature("webhook-timestamp is too far from the current time")
     signatures = _signatures(received.get("webhook-signature", ""))
     if not signatures:
-        raise BadSignature(f"webhook-signature has no signature of {SCHEME}")
+        raise BadSignature(f"webhook-signature contains no signature of the scheme {SCHEME}")
     good = False
     for secret in secrets:
         right = b64encode(_mac(key_of(secret), message_id, int(at), body))
         for candidate in signatures:
             good |= hmac.compare_digest(right, candidate)
     if not good:
-        raise BadSignature("no signature is of a known secret")
+        raise BadSignature("no signature matches a known secret")
     return message_id
 
 

@@ -21,10 +21,10 @@ MOST_ADDRESSES = 64
 
 _URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/?]*)(?P<target>[/?].*)?", re.ASCII)
 _PLAIN = re.compile(r"[!$-;=?-\[\]_a-z~]*", re.ASCII)
-"""What a URL is written with: printable ASCII without what no URI has, and without a fragment and a backslash."""
+"""Characters of a URL: printable ASCII without characters that are invalid in a URI, without a fragment and a backslash."""
 _AUTHORITY = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<name>[^:\[\]]+))(?::(?P<port>[1-9][0-9]{0,4}))?", re.ASCII)
 _NAME = re.compile(r"(?=.{4,253}$)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z](?:[a-z0-9-]{0,61}[a-z0-9])", re.ASCII)
-"""A full name; its last label begins with a letter, so that `127.1` and `0x7f.0.0.1` are none."""
+"""A fully qualified name. Its last label begins with a letter, which excludes `127.1` and `0x7f.0.0.1`."""
 _LOCAL = re.compile(r"(?:.*\.)?(?:localhost|local|localdomain|internal|intranet|lan|home\.arpa|in-addr\.arpa|ip6\.arpa|onion)")
 
 
@@ -46,23 +46,23 @@ class Target(NamedTuple):
 def target_of(url: str, calls: Calls) -> Target | Refusal:
     """The parts of a URL that may be called as far as can be said before it is resolved."""
     if len(url) > calls.longest_url:
-        return _refused(f"a URL has at most {calls.longest_url} characters")
+        return _refused(f"a URL may have at most {calls.longest_url} characters")
     if not _PLAIN.fullmatch(url):
-        return _refused("a URL is printable ASCII without spaces, backslash and fragment; write a Chinese name in its xn-- form")
+        return _refused("a URL must be ASCII without spaces, backslash and fragment; write a Chinese name in its xn-- form")
     match = _URL.fullmatch(url)
     if match is None:
-        return _refused("a URL is https://name/path")
+        return _refused("a URL must be https://name/path")
     scheme, target = match["scheme"].lower(), match["target"] or "/"
     if scheme != "https" and not (calls.plain_http and scheme == "http"):
-        return _refused("only https is called")
+        return _refused("a URL must use https")
     if "@" in match["authority"]:
-        return _refused("a URL has no user and no password")
+        return _refused("a URL must not contain a user or password")
     parts = _AUTHORITY.fullmatch(match["authority"])
     if parts is None:
-        return _refused("a URL has a host and, if any, a port from 1 to 65535")
+        return _refused("a URL requires a host, and a port must be from 1 to 65535")
     port = int(parts["port"] or DEFAULT_PORTS[scheme])
     if port not in calls.ports:
-        return _refused(f"port {port} is not called, only {', '.join(map(str, calls.ports))}")
+        return _refused(f"port {port} is not allowed; allowed ports: {', '.join(map(str, calls.ports))}")
     host = _host(parts["v6"] or parts["name"].lower(), calls)
     return host if isinstance(host, Refusal) else Target(scheme, host, port, target if target[0] == "/" else f"/{target}")
 
@@ -71,24 +71,24 @@ def _host(host: str, calls: Calls) -> str | Refusal:
     address = addresses.parse(host)
     if address is None:
         if not _NAME.fullmatch(host):
-            return _refused("the host is a full name, such as hooks.bank.example")
-        return _refused("the host is a local name") if _LOCAL.fullmatch(host) else host
+            return _refused("the host must be a fully qualified name, such as hooks.bank.example")
+        return _refused("the host must not be a local name") if _LOCAL.fullmatch(host) else host
     if not calls.literals:
-        return _refused("the host is a name, not an address")
+        return _refused("the host must be a name, not an address")
     what = addresses.refusal(address, calls)
-    return str(address) if what is None else _refused(f"the address is not called: {what}")
+    return str(address) if what is None else _refused(f"the address is not allowed: {what}")
 
 
 def pin(resolved: Sequence[str], calls: Calls) -> str | Refusal:
     """The address to connect to: the resolver's first. All of them must be good, or a name could have one for each reader."""
     if not 1 <= len(resolved) <= MOST_ADDRESSES:
-        return _refused(f"the name has {len(resolved)} addresses, not 1 to {MOST_ADDRESSES}")
+        return _refused(f"the name has {len(resolved)} addresses, but 1 to {MOST_ADDRESSES} are allowed")
     chosen = []
     for text in resolved:
         address = addresses.parse(text)
-        what = "it is no address" if address is None else addresses.refusal(address, calls)
+        what = "not an IP address" if address is None else addresses.refusal(address, calls)
         if what is not None:
-            return _refused(f"an address of the name is not called: {what}")
+            return _refused(f"an address of the name is not allowed: {what}")
         chosen.append(str(address))
     return chosen[0]
 

@@ -123,7 +123,7 @@ async def test_a_topic_below_the_table_is_refused_at_a_start_with_the_command_th
     await set_config(cluster.bootstrap, "min.insync.replicas", "1")
     try:
         refusal = await refused(options)
-        assert "min.insync.replicas is 1, the topic table wants at least 2" in refusal
+        assert "min.insync.replicas is 1, the topic table requires at least 2" in refusal
         assert refusal.endswith("--add-config min.insync.replicas=2")
         log = KafkaRequestLog({"bootstrap_servers": cluster.bootstrap.split(",")}, append_timeout_s=10)
         await log.open()

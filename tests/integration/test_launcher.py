@@ -211,7 +211,7 @@ def test_a_changed_number_of_partitions_is_an_error(stack: Stack) -> None:
             await admin.close()
 
     asyncio.run(grow())
-    with pytest.raises(LauncherError, match=r"deadletter\.v1 has 2 partitions, the table says 1"):
+    with pytest.raises(LauncherError, match=r"deadletter\.v1 has 2 partitions, but the topic table requires 1"):
         create_topics(stack.kafka_bootstrap)
 
 

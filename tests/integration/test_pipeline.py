@@ -242,4 +242,4 @@ async def test_a_worker_does_not_start_on_another_partition_count_and_says_so(cl
         return True
 
     await _until("the topic anew", made)
-    assert "signals.submitted.v1: the number of partitions is 3, the topic table wants 8" in await _refused(stack)
+    assert "signals.submitted.v1: the number of partitions is 3, the topic table requires 8" in await _refused(stack)

@@ -153,7 +153,7 @@ def check_file(raw: bytes, options: Options, folder: Path, rng: random.Random, *
     if deep:
         out = io.StringIO()
         perform._check_rows(path, mapping, Console(file=out, width=200))
-        sent, rejected = re.search(r"([\d,]+) rows would be sent, ([\d,]+) rejected", out.getvalue()).groups()  # type: ignore[union-attr]
+        sent, rejected = re.search(r"([\d,]+) rows would be sent, ([\d,]+) would be rejected", out.getvalue()).groups()  # type: ignore[union-attr]
         assert int(sent.replace(",", "")) + int(rejected.replace(",", "")) == len(items), "--check counts other rows"
     return len(items)
 

@@ -152,9 +152,9 @@ _PHONES = {
     "!area code": ["8123457", "8123-4567", "869-5588"],
     "!masked": ["138****1234", "138＊＊＊＊1234", "138••••1234"],
     "!has 12 digits": ["138000012345"],
-    "!this has 18": ["+123456789012345678"],
+    "!this one has 18": ["+123456789012345678"],
     "!spreadsheet": ["1.39E+10", "1.38000E+10"],
-    "!foreign number begins with +": ["12125550123", "1390000123"],
+    "!foreign number must begin with +": ["12125550123", "1390000123"],
     "!letters": ["王女士13800001234", "1-800-FLOWERS", "13800O01234"],
 }
 _NUMBERS = {
@@ -306,7 +306,7 @@ _NUMBERS = {
             "ethereum:0x52908400098527886E0F7030069857D2E4169EE7@1",
             "eth:0x52908400098527886e0f7030069857d2e4169ee7",
         ],
-        "!mistyped": ["TR7NHqjeKQxGTCi8q8ZY4pL8otSzgjLj6T"],
+        "!typing errors": ["TR7NHqjeKQxGTCi8q8ZY4pL8otSzgjLj6T"],
         "!40 hexadecimal digits": ["0x52908400098527886E0F7030069857D2E4169EE"],
     },
 }
@@ -349,8 +349,8 @@ _ADDRESSES = {
         "!two addresses": ["http://a.example/ http://b.example/", "http://a.example/x\nhttp://b.example/y"],
         "!another scheme": ["ftp://evil.example/", "javascript:alert(1)", "mailto:a@evil.example"],
         "!ends in a number": ["http://foo.0x4/", "http://1.2.3.08/"],
-        "!no address": ["http://1.2.3.4.5/", "http://1.2.3.256/", "http://4294967296/"],
-        "!is a number": ["95588", "8123456"],
+        "!not an IP address": ["http://1.2.3.4.5/", "http://1.2.3.256/", "http://4294967296/"],
+        "!is a single number": ["95588", "8123456"],
     },
     "domain": {
         "www.xn--fsqu00a.cn": ["www.例子.cn", "WWW．例子。CN", "www[.]例子[.]cn", "www.例子.cn\u200b"],

@@ -135,6 +135,6 @@ class MemoryLog:
                 raise WrongLog(f"topic {topic.name} is not there")
             count = len(self._records[topic.name])
             if count != topic.partitions:
-                raise WrongLog(f"topic {topic.name} has {count} partitions, the topic table says {topic.partitions}")
+                raise WrongLog(f"topic {topic.name} has {count} partitions, but the topic table requires {topic.partitions}")
             parts.append(f"{topic.name}={self._ids[topic.name]}:{count}")
         return "|".join(parts)

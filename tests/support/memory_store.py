@@ -84,7 +84,7 @@ class MemoryStore:
 
     def _alive(self) -> list[Bucket]:
         if self._broken:
-            raise LostState("the connection to Redis broke; the state may be another one now")
+            raise LostState("the connection to Redis broke; the store may have another state now")
         self.server.expire()
         return self.server.buckets
 
@@ -129,7 +129,7 @@ class MemoryStore:
         await asyncio.sleep(0)
         buckets = self._alive()
         if any(buckets[bucket_of(name)].marks.get(STAMP) != stamp for name in case_ids):
-            raise LostState("a stamp is gone while cases were read")
+            raise LostState("a stamp disappeared while cases were read")
         found = [buckets[bucket_of(name)].values.get(f"k:{name}", {}).get("case") for name in case_ids]
         return [None if raw is None else unpack(raw) for raw in found]
 
@@ -137,7 +137,7 @@ class MemoryStore:
         await asyncio.sleep(0)
         buckets = self._alive()
         if any(buckets[bucket].marks.get(STAMP) != stamp for bucket, _ in keys):
-            raise LostState("a stamp is gone while sets were read")
+            raise LostState("a stamp disappeared while sets were read")
         return [dict(buckets[bucket].values.get(key, {})) for bucket, key in keys]
 
     async def tell(self, channel: str, message: bytes) -> None:

@@ -58,16 +58,16 @@ def test_a_file_that_was_only_touched_or_commented_is_no_other_policy(path: Path
         ("", "valid"),
         ("a: [", "cannot read"),
         (SHIPPED.replace("case_from: 40", "case_from: many"), "case_from"),
-        (SHIPPED.replace("scope: county, article: 22", "scope: county, article: 22, from_score: 50", 1), "takes every case"),
+        (SHIPPED.replace("scope: county, article: 22", "scope: county, article: 22, from_score: 50", 1), "receives every case"),
         (SHIPPED.replace("touches: [url", "touches: [urn"), "touches"),
-        (SHIPPED.replace("{minutes: 15}", "{minutes: 15, hours: 1}"), "a length is one of"),
-        (SHIPPED.replace("name: appeal", "name: release"), "release stands twice"),
-        (SHIPPED.replace("verify_clock: verify_stop", "verify_clock: verify_soon"), "there is no clock verify_soon"),
-        (SHIPPED.replace("notice_clock: return_notice", "notice_clock: appeal"), "appeal is waited for"),
-        (SHIPPED.replace("{from_count: 10, points: 30}", "{from_count: 1, points: 30}", 1), "easiest to reach"),
+        (SHIPPED.replace("{minutes: 15}", "{minutes: 15, hours: 1}"), "a length requires exactly one of"),
+        (SHIPPED.replace("name: appeal", "name: release"), "release occurs twice"),
+        (SHIPPED.replace("verify_clock: verify_stop", "verify_clock: verify_soon"), "there is no deadline verify_soon"),
+        (SHIPPED.replace("notice_clock: return_notice", "notice_clock: appeal"), "appeal is a waiting period"),
+        (SHIPPED.replace("{from_count: 10, points: 30}", "{from_count: 1, points: 30}", 1), "easiest bound"),
         (SHIPPED.replace("{within_s: 7200, points: 20}", "{within_s: 7200, points: 2}"), "fewer points"),
         (SHIPPED.replace("within_s: 3600, points: 20", "within_s: 3600, pts: 20"), "pts"),
-        (SHIPPED.replace("flows: {window_s: 86400", "flows: {window_s: 8640000"), "flows.window_s is longer"),
+        (SHIPPED.replace("flows: {window_s: 86400", "flows: {window_s: 8640000"), "flows.window_s exceeds"),
     ],
 )
 def test_what_is_not_valid_is_told_once_and_the_old_policy_goes_on(path: Path, text: str, said: str) -> None:
@@ -114,12 +114,12 @@ async def test_every_decision_names_the_policy_that_it_was_made_by(path: Path, c
     assert first == policies.now.label == agent.policy.label
     replace(path, "kaputt")
     await look_at_policy(agent, policies)
-    assert failed._value.get() == before + 1 and "goes on with policy" in caplog.text
+    assert failed._value.get() == before + 1 and "keeps policy" in caplog.text
     assert await _label(world, "b") == first
     replace(path, OTHER)
     await look_at_policy(agent, policies)
     second = await _label(world, "c")
-    assert second == policies.now.label != first and f"decides by policy {second}" in caplog.text
+    assert second == policies.now.label != first and f"now uses policy {second}" in caplog.text
 
 
 async def test_a_policy_is_never_taken_in_the_middle_of_a_step(path: Path) -> None:

@@ -53,7 +53,7 @@ async def test_older_folds_may_have_known_fewer_topics_but_not_another_log():
     assert content(redis) == expected
     for bucket in redis.buckets:
         bucket.marks["stamp"] = "other" + bucket.marks["stamp"].replace(f"|folds={FOLDS}", "")
-    with pytest.raises(OtherLog, match="was folded from"):
+    with pytest.raises(OtherLog, match="was built from"):
         await restore(world.stages["assess"], world.log, MemoryStore(redis, world.stages["assess"].namespace))
 
 

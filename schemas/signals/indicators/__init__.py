@@ -1,11 +1,11 @@
-"""Indicators: what a subject is known by. Each kind is a small file with `canonical(text) -> text`, which folds first, and, where
-something can be said that is no reason to refuse, `advisories(canonical text) -> codes`. docs/reference/indicators.md is for
+"""Indicators: the identifiers of subjects. Each kind is a small file with `canonical(text) -> text`, which folds first, and
+optionally `advisories(canonical text) -> codes`, which returns non-blocking warnings. docs/reference/indicators.md is for
 senders.
 
-Invariant: two spellings of the same thing have the same canonical form, hence the same token.
-`KINDS` is in the order in which the primary subject of a signal is chosen (DESIGN, "Two keys, two stages"): first what money
-sits on and can be stopped, then lines and devices, persons, what victims are shown. The order of account, card, phone, url and
-domain among themselves never changes: it decides the partition and the case of signals that are in the log.
+Invariant: two spellings of the same thing have the same canonical form, hence the same token. `KINDS` is in the order of
+precedence for the primary subject: first things that hold money, then lines and devices, persons, things shown to victims. The
+order of account, card, phone, url and domain among each other never changes, because it decides the partition and the case of
+signals in the log.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ from schemas.signals.indicators import (
 from schemas.signals.indicators.placeholder import is_placeholder_text as is_placeholder_text
 
 LONGEST = 2048
-"""Characters of a value as it is sent. In a URL an encoded character (`%E6%94%AF`) counts once."""
+"""Longest value as sent, in characters. In a URL an encoded character (`%E6%94%AF`) counts once."""
 
 LONGEST_SENT = url.LONGEST_ENCODED
-"""The same, where a URL is sent with all of its characters encoded."""
+"""The same limit for a URL that is sent with all of its characters encoded."""
 
 
 class IndicatorKind(StrEnum):
@@ -124,16 +124,16 @@ SPECS: dict[str, IndicatorSpec] = {
             matched_as=K.IP, holds_money=False, is_line=False, is_tool=True),
     )
 }  # fmt: skip
-"""By kind, in the order of the primary subject."""
+"""Definitions by kind, in the order of precedence for the primary subject."""
 
 KINDS: dict[str, Callable[[str], str]] = {kind: spec.canonical for kind, spec in SPECS.items()}
-"""Kind -> canonical form, in the order of the primary subject."""
+"""Kind -> canonical form, in the order of precedence for the primary subject."""
 
 RANK: dict[str, int] = {kind: rank for rank, kind in enumerate(SPECS)}
 
 
 def kinds_where(holds: Callable[[IndicatorSpec], bool]) -> frozenset[str]:
-    """The kinds of which something holds, by their wire names."""
+    """Returns the wire names of the kinds for which the predicate holds."""
     return frozenset(spec.kind.value for spec in SPECS.values() if holds(spec))
 
 
@@ -142,18 +142,18 @@ MATCHED_AS: dict[str, str] = {kind: spec.matched_as.value for kind, spec in SPEC
 
 
 def is_placeholder(kind: str, value: str) -> bool:
-    """Whether a canonical value of this kind stands for "none". `imei` `000000000000000` does."""
+    """Whether a canonical value of this kind means "none", as `imei` `000000000000000` does."""
     spec = SPECS.get(kind)
     return (spec is not None and spec.stands_for_none(value)) or placeholder.is_word(value)
 
 
 def canonical(kind: str, text: str) -> str:
-    """The canonical form of `text` as an indicator of `kind`; ValueError says what is wrong with it."""
+    """Returns the canonical form of `text` as an indicator of `kind`; ValueError gives the fault."""
     if len(text) > LONGEST and kind != IndicatorKind.URL:  # which counts an encoded character once, and refuses for itself
-        raise ValueError(f"a value has at most {LONGEST} characters; this one has {len(text)}")
+        raise ValueError(f"a value may have at most {LONGEST} characters; this one has {len(text)}")
     return KINDS[kind](text)
 
 
 def advisories(kind: str, value: str) -> tuple[str, ...]:
-    """What a sender may want to look at again; `value` is what `canonical` gave. No advice is a reason to refuse."""
+    """Returns warnings for a value that `canonical` returned. No warning is a reason to refuse."""
     return SPECS[kind].advisories(value) if kind in SPECS else ()

@@ -15,5 +15,5 @@ def canonical(text: str) -> str:
         return text
     plain = fold(text).removeprefix("package:")
     if len(plain) > 255 or not _FORM.fullmatch(plain):
-        raise ValueError("an app is a package name such as com.example.loan: dotted, at most 255 characters")
+        raise ValueError("an app must be a package name such as com.example.loan, with dots and at most 255 characters")
     return plain

@@ -1,4 +1,4 @@
-"""What people put between the digits of a number, the check digits that several kinds share, and what a refusal says of a number.
+"""Separators between the digits of a number, check digits shared by several kinds, and the wording of refusals.
 
 Invariant: two numbers in one text never become one, and a refusal counts characters but never repeats them.
 """
@@ -10,7 +10,7 @@ import re
 from schemas.signals.indicators.fold import fold
 
 SEPARATORS = str.maketrans("", "", " -")
-"""Spaces and hyphens, which is what the fold makes of their kin: removed."""
+"""Spaces and hyphens are removed; the fold turns similar characters into these."""
 
 _RUN = re.compile(r"[0-9A-Za-z]{11,}", re.ASCII)
 _MOBILE = re.compile(r"(?:86)?1[3-9]\d{9}", re.ASCII)
@@ -18,7 +18,7 @@ _BETWEEN = re.compile(r"[ ,;/|、和及或&]+")
 _SHORTEST_RUN = 12
 _SHORTEST_HALF = 12
 SHORTEST_TWO = 23
-"""Characters of the shortest text that is two numbers: two mobiles and what stands between them."""
+"""Length of the shortest text with two numbers: two mobiles and a separator."""
 SCIENTIFIC = re.compile(r"\d(?:[.,]\d+)?[eE]\+?\d{1,3}", re.ASCII)
 _DECIMAL = re.compile(r"[^.]*\d\.(?:0+|\d)", re.ASCII)
 _EVEN = tuple(int(digit) for digit in "0246813579")
@@ -30,17 +30,17 @@ def luhn_ok(digits: str) -> bool:
 
 
 def luhn_digit(digits: str) -> str:
-    """The check digit that belongs behind `digits`."""
+    """Returns the check digit for `digits`."""
     return str(-(sum(map(int, digits[-2::-2])) + sum([_EVEN[int(digit)] for digit in digits[-1::-2]])) % 10)
 
 
 def label(*words: str) -> re.Pattern[str]:
-    """The names that people write before a number of this kind: `IBAN GB29…`, `卡号：6222…`."""
+    """Matches names that people write before a number of this kind: `IBAN GB29…`, `卡号：6222…`."""
     return re.compile(rf"(?:{'|'.join(words)})\s*(?:号码?|码)?\s*[:#=]?\s*", re.IGNORECASE)
 
 
 def drop_label(plain: str, names: re.Pattern[str]) -> str:
-    """A folded text without the name before its number."""
+    """Returns a folded text without the name before its number."""
     if plain[:1].isdigit():
         return plain
     name = names.match(plain)
@@ -48,7 +48,8 @@ def drop_label(plain: str, names: re.Pattern[str]) -> str:
 
 
 def has_two_numbers(plain: str) -> bool:
-    """Whether a folded text is two numbers: two runs of 12 or two mobiles with something between, or two halves grouped alike."""
+    """Whether a folded text contains two numbers: two runs of 12 digits, two mobiles with a separator, or two halves grouped
+    alike."""
     if len(plain) < SHORTEST_TWO or (plain.isascii() and plain.isalnum()):
         return False
     runs = [run for run in _RUN.findall(plain) if len(run) >= _SHORTEST_RUN or _MOBILE.fullmatch(run)]
@@ -76,41 +77,41 @@ def _has_gap_at(plain: str, half: int) -> bool:
 
 
 def has_decimals(plain: str) -> bool:
-    """Whether a spreadsheet took the number for a quantity: `95588.0`. A last group behind the only dot is no separator."""
+    """Whether a spreadsheet treated the number as a quantity: `95588.0`. A last group after the only dot is not a separator."""
     return plain.endswith(".0") or _DECIMAL.fullmatch(plain) is not None
 
 
 def is_masked(plain: str) -> bool:
-    """Whether digits were blotted out: `138****1234`."""
+    """Whether digits were masked: `138****1234`."""
     return any(mark in plain for mark in "*•●")
 
 
 def refusal(plain: str, rule: str) -> ValueError:
-    """The error of a folded text that is no number of its kind: `rule` says what is right, this adds what is wrong."""
+    """Returns the error for a folded text that is not a number of its kind: `rule` gives the valid form, this adds the fault."""
     return ValueError(f"{rule}; {_fault(plain)}")
 
 
 def _fault(plain: str) -> str:
     if not plain:
-        return "this one is blank"
+        return "the value is blank"
     if is_masked(plain):
-        return "a masked number cannot be matched: send all of its digits"
+        return "a masked number cannot be matched; send all of its digits"
     if SCIENTIFIC.fullmatch(plain):
-        return "a spreadsheet rounded this one (its form is 1.23E+14): send it as text, with all of its digits"
+        return "a spreadsheet rounded this number (its form is 1.23E+14); send it as text with all of its digits"
     if has_decimals(plain):
-        return "this one ends in decimals, as a spreadsheet writes a quantity: send it as text, without them"
+        return "this number has decimals, as a spreadsheet writes a quantity; send it as text without them"
     if has_two_numbers(plain):
-        return "these are two numbers: send each as an indicator of its own"
+        return "the value contains two numbers; send each as a separate indicator"
     if any(letter not in " -" and not (letter.isascii() and letter.isalnum()) for letter in plain):
-        return "this one has other characters in it"
+        return "this value contains other characters"
     letters = sum(letter.isalpha() for letter in plain)
     count = len(plain.translate(SEPARATORS))
-    return f"this one has {count} characters, {letters} of them letters" if letters else f"this one has {count} digits"
+    return f"this value has {count} characters, {letters} of them letters" if letters else f"this value has {count} digits"
 
 
 def read_number(text: str, form: re.Pattern[str], spelling: re.Pattern[str], names: re.Pattern[str], rule: str) -> str:
-    """The number of a text, without separators, label and noise. `form` is how nearly all come, `spelling` what is right once the
-    text is folded. ValueError says `rule`, and what is wrong."""
+    """Returns the number in a text without separators, label and noise. `form` matches nearly all texts, `spelling` a folded one.
+    ValueError gives `rule` and the fault."""
     if form.fullmatch(text):
         return text
     number = text.translate(SEPARATORS)

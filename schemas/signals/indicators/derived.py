@@ -1,12 +1,12 @@
-"""What else an indicator names: the host of an address, the site of a host, the phone behind a handle. Pure.
+"""Derived indicators: the host of an address, the site of a host, the phone behind a handle. Pure.
 
-Two reporters seldom name the same page of a fraud, often the same host. A derived subject is matched, searched and confirmed like
-any suspect; it is never the primary subject, so it opens no case.
+Two reporters seldom name the same page of a fraud, but often the same host. A derived subject is matched, searched and confirmed
+like any suspect, but it is never the primary subject, so it opens no case.
 
-The site of a host (its registrable domain) is derived only where whoever registered it is sure to control the host: for
-`www.` before it, and under a suffix that the public suffix list names in its private part (`shop.a.github.io` -> `a.github.io`).
-Elsewhere hosts of one domain may belong to strangers, as on shared hosting that the list does not know.
-Invariant: what is derived is in canonical form, follows from the value alone, and is never the value itself.
+The site of a host (its registrable domain) is derived only if its owner certainly controls the host: after `www.`, and under a
+suffix in the private part of the public suffix list (`shop.a.github.io` -> `a.github.io`). Elsewhere hosts of one domain may
+belong to strangers, as on shared hosting that the list does not know. Invariant: a derived value is canonical, follows from the
+value alone, and is never the value itself.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Derived = tuple[IndicatorKind, str]
 
 
 def derive(kind: str, value: str) -> tuple[Derived, ...]:
-    """What a suspect of this kind and canonical value names besides itself: at most two things."""
+    """Returns the things that a suspect of this kind and canonical value implies: at most two."""
     if kind == IndicatorKind.URL:
         return tuple(_of_host(urlsplit(value).hostname or ""))
     if kind == IndicatorKind.DOMAIN:
@@ -58,7 +58,7 @@ def _site_of(host: str) -> Iterator[Derived]:
 
 @remembered
 def controlled_site(host: str) -> str | None:
-    """The registrable domain that surely has the same owner as the host; None where that is not sure."""
+    """Returns the registrable domain that certainly has the same owner as the host; None if that is not certain."""
     site = domain.registrable(host)
     if site is None:
         return None

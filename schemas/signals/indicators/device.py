@@ -1,8 +1,9 @@
-"""Devices by the identifier that an app or a browser gives them: OAID, Android id, IDFA, MAC address, fingerprint.
+"""Devices by the identifier of an app or browser: OAID, Android id, IDFA, MAC address, fingerprint.
 
-Hexadecimal ones have one form whatever their case and marks; others are kept letter by letter, for their case is part of them.
+Hexadecimal ones have one form, whatever their case and separators; others keep every letter, because their case counts.
 
-Invariant: a MAC address is one in every notation (colons, hyphens, dots, Cisco's and Huawei's fours, blanks, none).
+Invariant: a MAC address is the same in every notation (colons, hyphens, dots, the groups of four of Cisco and Huawei, blanks,
+none).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ _LABEL = re.compile(
     r"(?:mac(?:\s*(?:address|地址))?|oaid|idfa|idfv|gaid|aaid|udid|uuid|urn:uuid|android[ _]?id)\s*[:=]\s*", re.IGNORECASE
 )
 _MARKS = str.maketrans("", "", "-:{}. ")
-_RULE = "a device is an identifier of 8 to 128 letters, digits and . _ : + / = - without spaces"
+_RULE = "a device must be an identifier of 8 to 128 letters, digits and . _ : + / = - without spaces"
 
 
 def canonical(text: str) -> str:
@@ -44,7 +45,7 @@ def canonical(text: str) -> str:
 
 def _fault(plain: str) -> str:
     if re.search(r"\s", plain):
-        return "this one has a space in it: two identifiers are two indicators"
+        return "this value contains a space; send two identifiers as two indicators"
     if _OPAQUE.fullmatch(plain.ljust(8, "0")[:8]):
-        return f"this one has {len(plain)} characters"
-    return "this one has other characters in it"
+        return f"this value has {len(plain)} characters"
+    return "this value contains other characters"

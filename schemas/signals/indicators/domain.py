@@ -1,8 +1,9 @@
-"""Domain names, as their ASCII (A-label) lower-case form (IDNA 2008 over UTS 46); defanged `[.]` and `(.)` are accepted.
+"""Domain names in ASCII (A-label) lower case (IDNA 2008 over UTS 46). Defanged `[.]` and `(.)` are accepted.
 
-`registrable` is the part that somebody registered, by the public suffix list that the library carries: no network is asked.
+`registrable` is the part that somebody registered, by the public suffix list of the library; it asks no network.
 
-Invariant: two names that can be registered apart stay two: ß, ς and joiners are letters where IDNA 2008 has them as letters.
+Invariant: two names that can be registered separately stay two: ß, ς and joiners are letters where IDNA 2008 treats them as
+letters.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _REGISTERED = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?", re.ASCII)
 _LAST = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?", re.ASCII)
 _NUMBER = re.compile(r"\d+|0x[0-9a-f]*", re.ASCII)
 _DASHES = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe63\uff0d"), "-")
-_SAID = "a domain is a name such as example.com, without path or port"
+_SAID = "a domain must be a name such as example.com, without path or port"
 
 
 @remembered
@@ -37,12 +38,12 @@ def canonical(text: str) -> str:
         return text
     name = read_name(text)
     if ends_in_number(name):
-        raise ValueError(f"{_SAID}; this one ends in a number, as an address does: an address of numbers is of the kind ip")
+        raise ValueError(f"{_SAID}; this value ends in a number like an IP address, which has the kind ip")
     return check_name(name)
 
 
 def read_name(text: str) -> str:
-    """The ASCII form of what stands where a host stands, as browsers read it; not yet checked to be a name."""
+    """Returns the ASCII form of a host as browsers read it, not yet checked to be a name."""
     plain = refang_name(drop_invisible(text))
     if not plain.isascii():
         plain = _ascii(plain.translate(_DASHES))
@@ -50,12 +51,12 @@ def read_name(text: str) -> str:
 
 
 def ends_in_number(name: str) -> bool:
-    """Whether browsers read it as an address (or as a fault): its last label is a decimal, octal or hexadecimal number."""
+    """Whether browsers read it as an address or an error: its last label is a decimal, octal or hexadecimal number."""
     return _NUMBER.fullmatch(name.rpartition(".")[2]) is not None
 
 
 def check_name(name: str) -> str:
-    """The name itself. ValueError when it can be none."""
+    """Returns the name itself. ValueError if it is not valid."""
     labels = name.split(".")
     if len(name) > LONGEST or len(labels) < 2:
         raise ValueError(f"{_SAID}; {_fault(name)}")
@@ -67,16 +68,16 @@ def check_name(name: str) -> str:
 
 def _fault(name: str) -> str:
     if len(name) > LONGEST:
-        return f"a name has at most {LONGEST} characters, this one has {len(name)}"
+        return f"a name may have at most {LONGEST} characters; this one has {len(name)}"
     if re.search(r"[\s,;、，；|]", name):
-        return "this one has a blank or a comma in it: two names are two indicators"
+        return "this value contains a blank or a comma; send two names as two indicators"
     if "/" in name or "\\" in name:
-        return "an address with a path is of the kind url"
+        return "this value has a path; send it as the kind url"
     if "@" in name:
-        return "this one has an @, as a mail address does: send what stands behind it"
+        return "this value contains an @ like a mail address; send the part after it"
     if ":" in name:
-        return "this one has a colon: send it without a port, or as the kind url"
-    return "this one has no dot" if "." not in name else "this one has a part that no name has"
+        return "this value contains a colon; send it without a port, or as the kind url"
+    return "this value has no dot" if "." not in name else "this value has a part that is not valid in a name"
 
 
 def _ascii(name: str) -> str:
@@ -86,11 +87,12 @@ def _ascii(name: str) -> str:
         mapped = idna.uts46_remap(name, std3_rules=False, transitional=False)
         return ".".join(_encoded(label) for label in mapped.split("."))
     except UnicodeError as error:  # idna's own error is one
-        raise ValueError(f"{_SAID}; this one has a character that no name has") from error
+        raise ValueError(f"{_SAID}; this value has a character that is not valid in a name") from error
 
 
 def _encoded(label: str) -> str:
-    """The A-label of a mapped label. What IDNA 2008 does not know (an emoji) is registered here and there: browsers open it."""
+    """The A-label of a mapped label. Some registries accept characters unknown to IDNA 2008 (an emoji), and browsers open
+    them."""
     label = unicodedata.normalize("NFC", "".join(letter for at, letter in enumerate(label) if _is_letter(label, at)))
     if label.isascii():
         return label
@@ -99,7 +101,7 @@ def _encoded(label: str) -> str:
 
 
 def _is_letter(label: str, at: int) -> bool:
-    """False for a joiner that joins nothing here: it came in with a copy, and no registry takes it."""
+    """False for a joiner without effect here: it was copied in, and no registry accepts it."""
     if label[at] not in "\u200c\u200d":
         return True
     try:
@@ -110,7 +112,7 @@ def _is_letter(label: str, at: int) -> bool:
 
 def _check_letters(label: str) -> None:
     if unicodedata.category(label[0])[0] == "M" or label.startswith("xn--"):
-        raise ValueError(f"{_SAID}; this one begins with a mark that belongs behind a letter, or with xn-- before letters")
+        raise ValueError(f"{_SAID}; this value begins with a combining mark, or with xn-- before letters")
     check_bidi(label)
 
 
@@ -121,13 +123,13 @@ def _suffixes() -> PublicSuffixList:
 
 @remembered
 def registrable(value: str) -> str | None:
-    """`pay.example.com.cn` -> `example.com.cn`; None when no public suffix fits, or the name is one itself."""
+    """Returns `example.com.cn` for `pay.example.com.cn`; None if no public suffix matches, or the name is one itself."""
     name: str | None = _suffixes().privatesuffix(value)
     return name
 
 
 def advisories(value: str) -> tuple[str, ...]:
-    """`mixed_script`: it looks like another name. `suffix_unknown`: nobody can register a name under this ending."""
+    """`mixed_script`: it looks like another name. `suffix_unknown`: nobody can register a name under this suffix."""
     codes = ("mixed_script",) if "xn--" in value and is_lookalike(_readable(value)) else ()
     return codes if registrable(value) else (*codes, "suffix_unknown")
 
@@ -137,7 +139,7 @@ def _readable(value: str) -> str:
 
 
 def _letters(label: str) -> str:
-    """A label in Unicode; as it is when it encodes none (browsers open such a name, too)."""
+    """A label in Unicode; unchanged if it encodes none (browsers open such a name, too)."""
     try:
         return label[4:].encode("ascii").decode("punycode") if label.startswith("xn--") else label
     except UnicodeError:

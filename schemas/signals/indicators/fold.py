@@ -1,10 +1,10 @@
-"""The first step of every kind: takes out of a text what a keyboard, a spreadsheet or a chat program put into it.
+"""The first step of every kind: removes artefacts of keyboards, spreadsheets and chat programs from a text.
 
-Full-width letters, digits and marks become plain ones, every dash a hyphen, every blank a space. Characters that nobody sees
-(format and control characters, byte order marks, marks of direction, fillers) go. So does the apostrophe that a spreadsheet puts
-before digits, and its `="…"`.
+Full-width letters, digits and signs become plain ones, every dash a hyphen, every blank a space. Invisible characters (format and
+control characters, byte order marks, direction marks, fillers) are removed, as are the apostrophe of a spreadsheet before digits
+and its `="…"`.
 
-Invariant: folding twice is folding once, and plain ASCII without blanks at its ends comes back as it is.
+Invariant: folding is idempotent, and plain ASCII without outer blanks is unchanged.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _MARKS = {
     **dict.fromkeys(map(ord, "\u3002\uff61\u00b7"), "."),
     **dict.fromkeys(map(ord, "\t\n\v\f\r\x1c\x1d\x1e\x1f\x85\u2028\u2029"), " "),
 }
-"""Characters that stand for others, and fillers that stand for nothing, beyond what NFKC knows."""
+"""Characters that stand for others, and fillers without a meaning, in addition to those of NFKC."""
 
 _QUOTED = re.compile(r'="([^"]*)"')
 _LOOSE_JOINER = re.compile(r"(?<![^\x00-\x7f])[\u200c\u200d]+|[\u200c\u200d]+\Z")
@@ -34,7 +34,7 @@ _JOINERS = "\u200c\u200d"
 
 
 class _Table(dict[int, str | None]):
-    """What `str.translate` makes of each character: worked out when it is first met, and remembered for so many."""
+    """The table of `str.translate`, computed when a character first occurs, and remembered up to a limit."""
 
     def __init__(self, make: Callable[[str], str | None]) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ class _Table(dict[int, str | None]):
 
 
 def fold(text: str) -> str:
-    r"""`'６２２２－０２１０\u200b` -> `6222-0210`: for kinds whose characters are a closed set (numbers, names of things)."""
+    r"""`'６２２２－０２１０\u200b` -> `6222-0210`: for kinds with a closed set of characters (numbers, names of things)."""
     plain = text.strip()
     if not (plain.isascii() and plain.isprintable()):
         plain = _fold_all(plain)
@@ -58,9 +58,9 @@ def fold(text: str) -> str:
 
 
 def drop_invisible(text: str) -> str:
-    """The text without what nobody sees, its letters as they are: for kinds whose characters tell things apart (URL, domain).
+    """Removes invisible characters and keeps the letters: for kinds whose characters matter (URL, domain).
 
-    Line ends and tabs go (browsers drop them too); a joiner (U+200C, U+200D) stays behind a character that is not ASCII.
+    Line ends and tabs are removed, as browsers do. A joiner (U+200C, U+200D) stays after a character that is not ASCII.
     """
     plain = text.strip()
     if not (plain.isascii() and plain.isprintable()):
@@ -69,7 +69,7 @@ def drop_invisible(text: str) -> str:
 
 
 def _fold_all(text: str) -> str:
-    """Until nothing changes: a character that goes can bring two others together."""
+    """Repeats until nothing changes: a removed character can bring two others together."""
     for _ in range(_ROUNDS):
         plain = unicodedata.normalize("NFKC", text.translate(_MARKS)).translate(_PLAIN).strip()
         if plain == text:
@@ -79,7 +79,7 @@ def _fold_all(text: str) -> str:
 
 
 def _plain(letter: str) -> str | None:
-    """One character of normal form NFKC: a digit of any script is its ASCII one, a blank is a space."""
+    """One character of normal form NFKC: a digit of any script becomes ASCII, a blank a space."""
     if (code := ord(letter)) in _MARKS:
         return _MARKS[code]
     if letter.isspace():

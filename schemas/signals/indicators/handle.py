@@ -1,6 +1,6 @@
-"""Accounts on platforms, as `platform:handle`: `wechat:wxid_abc123`, `qq:10001`, `telegram:somebody`.
+"""Accounts on platforms as `platform:handle`: `wechat:wxid_abc123`, `qq:10001`, `telegram:somebody`.
 
-Invariant: a platform has one name here whatever it is called; the case of a handle is dropped where the platform drops it.
+Invariant: a platform has one name here, whatever people call it. The case of a handle is dropped if the platform ignores it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _LINK = re.compile(
     re.ASCII | re.IGNORECASE,
 )
 _NO_NAMES = frozenset(re.findall(r"\w+", "joinchat addstickers addemoji share proxy socks c s iv login setlanguage bg"))
-"""First parts of a Telegram link that name no account."""
+"""First path segments of Telegram links that name no account."""
 
 _ALIASES = {
     "wechat": "微信 微信号 微信帐号 微信账号 微信id 加微信 加微 加v 加vx v信 v信号 微 威信 薇信"
@@ -49,24 +49,24 @@ _ALIASES = {
 _NAMES = {name: platform for platform, names in _ALIASES.items() for name in names.split()}
 _ANY_NAME = "|".join(sorted(map(re.escape, _NAMES), key=len, reverse=True))
 _SPACED = re.compile(rf"({_ANY_NAME})(?:\s+|(?<=[\u4e00-\u9fff]))@*([A-Za-z0-9_.+-]{{2,64}})", re.IGNORECASE)
-"""A name of a platform that we know, then a blank (or nothing behind Chinese), then the handle: `微信 abc123`, `微信号abc123`."""
+"""The name of a known platform, then a blank (optional after Chinese), then the handle: `微信 abc123`, `微信号abc123`."""
 _QQ = re.compile(r"qq\s*([1-9]\d{4,11})", re.ASCII | re.IGNORECASE)
 _LOWER = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
 _ONE_CASE = frozenset(re.findall(r"\w+", "wechat qq alipay telegram weibo xiaohongshu douyin whatsapp skype line facebook"))
-_RULE = "a handle is platform:handle, for example wechat:wxid_abc123, without spaces"
+_RULE = "a handle must be platform:handle, for example wechat:wxid_abc123, without spaces"
 
 
 def canonical(text: str) -> str:
-    """`微信：WXID_abc`, `vx wxid_abc` -> `wechat:wxid_abc`. ValueError when it is no platform and handle."""
+    """`微信：WXID_abc`, `vx wxid_abc` -> `wechat:wxid_abc`. ValueError if it is not a platform and handle."""
     if _PLAIN.fullmatch(text) and _NAMES.get(name := text.partition(":")[0], name) == name:
         return text
     plain = unicodedata.normalize("NFKC", drop_invisible(unicodedata.normalize("NFKC", drop_invisible(text)))).strip()
     platform, handle = _split(plain)
     if not handle.isprintable():
-        raise ValueError(f"{_RULE}; this one has a character in it that nobody sees")
+        raise ValueError(f"{_RULE}; this value contains an invisible character")
     platform = _NAMES.get(platform.lower(), platform.lower())
     if not _PLATFORM.fullmatch(platform):
-        raise ValueError("the platform of a handle is a short name in letters and digits, for example wechat:wxid_abc123")
+        raise ValueError("the platform of a handle must be a short name in letters and digits, for example wechat:wxid_abc123")
     if platform in _ONE_CASE and not (platform == "telegram" and handle.startswith("+")):  # but for an invitation's
         handle = handle.translate(_LOWER)
     return f"{platform}:{unicodedata.normalize('NFKC', handle)}"  # again: a small letter may join a mark that the capital did not
@@ -77,18 +77,18 @@ def _split(plain: str) -> tuple[str, str]:
         name = link[1] or link[2]
         if name.lower() not in _NO_NAMES:
             return "telegram", name
-        raise ValueError(f"{_RULE}; this link names no account: send it as the kind url")
+        raise ValueError(f"{_RULE}; this link names no account; send it as the kind url")
     form = _FORM.fullmatch(plain) or _SPACED.fullmatch(plain)
     if form is not None:
         return form[1], form[2]
     if number := _QQ.fullmatch(plain):
         return "qq", number[1]
     if "://" in plain:
-        raise ValueError(f"{_RULE}; this one is a link: send it as the kind url")
-    fault = "this one has a blank, a slash or a second colon" if ":" in plain else "this one has no platform before a colon"
+        raise ValueError(f"{_RULE}; this value is a link; send it as the kind url")
+    fault = "it contains a blank, a slash or a second colon" if ":" in plain else "it has no platform before a colon"
     raise ValueError(f"{_RULE}; {fault}")
 
 
 def advisories(value: str) -> tuple[str, ...]:
-    """`mixed_script`: letters of several alphabets that look alike stand in one handle."""
+    """`mixed_script`: a handle mixes similar letters of several alphabets."""
     return ("mixed_script",) if is_lookalike(value.partition(":")[2]) else ()

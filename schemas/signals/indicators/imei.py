@@ -1,6 +1,5 @@
-"""IMEI (3GPP TS 23.003): a handset. 14 digits name it; the 15th is a check digit that networks often send as 0, and IMEISV has
-two digits of software version in its place. Canonical is the form with its check digit.
-"""
+"""IMEI (3GPP TS 23.003): a handset. 14 digits identify it. The 15th is a check digit, often sent as 0 by networks; IMEISV has two
+digits of software version instead. The canonical form has the check digit."""
 
 from __future__ import annotations
 
@@ -12,7 +11,7 @@ from schemas.signals.indicators.fold import fold
 _FORM = re.compile(r"\d{14,16}", re.ASCII)
 _MARKS = str.maketrans("", "", "/.")
 _LABEL = label(r"imei(?:sv|\s?[12])?(?=\W|\d{14})", "手机串号", "串号")
-_RULE = "an IMEI is 14 digits, 15 with its check digit, 16 with its software version"
+_RULE = "an IMEI must be 14 digits, 15 with the check digit, or 16 with the software version"
 
 
 def canonical(text: str) -> str:
@@ -25,5 +24,5 @@ def canonical(text: str) -> str:
             raise refusal(plain, _RULE)
     complete = number[:14] + luhn_digit(number[:14])
     if len(number) == 15 and number[14] not in ("0", complete[14]):
-        raise ValueError("the 15th digit of an IMEI is a check digit (or 0, not known); this one does not fit")
+        raise ValueError("the 15th digit of an IMEI must be its check digit, or 0 if unknown; this one does not match")
     return complete

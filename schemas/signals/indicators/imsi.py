@@ -1,4 +1,4 @@
-"""IMSI (ITU-T E.212): the subscriber on a SIM, 14 or 15 digits, the first three the country (460 and 461 China)."""
+"""IMSI (ITU-T E.212): the subscriber on a SIM, 14 or 15 digits of which the first three are the country (460 and 461 China)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from schemas.signals.indicators.fold import fold
 
 _FORM = re.compile(r"[0-79]\d{13,14}", re.ASCII)
 _LABEL = label("imsi")
-_RULE = "an IMSI is 14 or 15 digits, the first three a mobile country code"
+_RULE = "an IMSI must be 14 or 15 digits, of which the first three are a mobile country code"
 
 
 def canonical(text: str) -> str:

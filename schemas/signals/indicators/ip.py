@@ -1,4 +1,5 @@
-"""IP addresses: dotted IPv4, compressed lower-case IPv6; an IPv4 address inside IPv6 is the IPv4 one. Defanged is accepted."""
+"""IP addresses: dotted IPv4, compressed lower-case IPv6; an IPv4 address inside of IPv6 becomes IPv4. Defanged ones are
+accepted."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ import re
 from schemas.signals.indicators.fold import fold
 from schemas.signals.indicators.refang import refang_name
 
-_SAID = "an IP is an address such as 203.0.113.7 or 2001:db8::7, without port, zone or network length"
+_SAID = "an IP must be an address such as 203.0.113.7 or 2001:db8::7, without port, zone or network length"
 _PLAIN = re.compile(r"(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!$)|$)){4}", re.ASCII)
 _WITH_PORT = re.compile(r"[\d.]+:\d+|\[.*\]:\d+", re.ASCII)
 _PADDED = re.compile(r"(?:\d+\.){3}\d+", re.ASCII)
@@ -33,18 +34,18 @@ def canonical(text: str) -> str:
 
 def _fault(plain: str) -> str:
     if re.search(r"[\s,;、|]", plain):
-        return "this one has a blank or a comma in it: two addresses are two indicators"
+        return "this value contains a blank or a comma; send two addresses as two indicators"
     if "/" in plain:
-        return "this is a network or has a path: send one address, or the kind url"
+        return "this value is a network or has a path; send one address, or the kind url"
     if "%" in plain:
-        return "this one has a zone or encoded characters"
+        return "this value has a zone or encoded characters"
     if _WITH_PORT.fullmatch(plain):
-        return "this one has a port: send the address alone, or the kind url"
+        return "this value has a port; send the address alone, or the kind url"
     if _PADDED.fullmatch(plain):
-        return "the four numbers are 0 to 255 and have no zeros before them, for these could be octal"
-    return "this is no address"
+        return "the four numbers must be 0 to 255 without leading zeros, which could mean octal"
+    return "this value is not an IP address"
 
 
 def advisories(value: str) -> tuple[str, ...]:
-    """`not_public`: a private, local or reserved address says nothing outside of the sender's network."""
+    """`not_public`: a private, local or reserved address has no meaning outside of the sender's network."""
     return () if ipaddress.ip_address(value).is_global else ("not_public",)

@@ -1,4 +1,4 @@
-"""Keccak-256, which Ethereum uses and the standard library has not (its SHA3-256 pads differently).
+"""Keccak-256, which Ethereum uses and the standard library lacks (its SHA3-256 pads differently).
 
 Invariant: pure; the digest of the empty text begins with c5d24601.
 """
@@ -10,7 +10,7 @@ _WORD = (1 << 64) - 1
 
 
 def _tables() -> tuple[list[int], list[int], list[int]]:
-    """The constants of the 24 rounds, the turns of the lanes and the order in which they move, by their recurrences."""
+    """The constants of the 24 rounds, the rotations of the lanes and their order, by their recurrences."""
     rounds, register = [], 1
     for _ in range(24):
         constant = 0
@@ -31,7 +31,7 @@ _ROUNDS, _TURNS, _ORDER = _tables()
 
 
 def keccak_256(data: bytes) -> bytes:
-    """The 32 bytes of the digest."""
+    """Returns the 32 bytes of the digest."""
     padded = bytearray(data) + b"\x01" + bytes(-(len(data) + 1) % _RATE)
     padded[-1] |= 0x80
     lanes = [0] * 25

@@ -1,6 +1,6 @@
-"""Names that look like others: letters of several alphabets in one name, or all of them drawn like Latin ones.
+"""Names that look like others: letters of several alphabets in one name, or all of them drawn like Latin letters.
 
-Invariant: it is advice. A name of one alphabet, and Chinese, Japanese or Korean beside Latin, are as people write.
+Invariant: the result is advice. A name of one alphabet, and Chinese, Japanese or Korean with Latin, are normal.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _DRAWN_LIKE_LATIN = frozenset("аеорсухіјѕһԛԝӏԁҽѵ" + "ονρυι
 def is_lookalike(name: str) -> bool:
     """Whether one label of a name (in Unicode, not `xn--`) mixes alphabets or passes as Latin: `аррӏе.com`, `pаypal.com`.
 
-    Under an ending of its own alphabet (`.рф`) a name is read as what it is.
+    Under a suffix of its own alphabet (`.рф`) a name is read as it is.
     """
     labels = name.split(".")
     can_pass = len(labels) == 1 or labels[-1].isascii()

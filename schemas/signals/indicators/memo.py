@@ -1,6 +1,6 @@
-"""A memory for forms that cost tens of microseconds: the same number is reported again and again.
+"""A memory for forms that cost tens of microseconds, because the same number is reported again and again.
 
-Invariant: it is bounded in entries and in bytes, whatever is sent: only short texts are remembered.
+Invariant: it is bounded in entries and bytes for any input, because only short texts are remembered.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Answer = TypeVar("Answer")
 
 
 def remembered(function: Callable[[str], Answer]) -> Callable[[str], Answer]:
-    """`function` with a memory. What it refuses (ValueError) is worked out each time."""
+    """Returns `function` with a memory. Refusals (ValueError) are computed each time."""
     cached = lru_cache(maxsize=ENTRIES)(function)
 
     @wraps(function)

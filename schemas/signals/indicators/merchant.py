@@ -1,4 +1,4 @@
-"""Merchants by the number that their acquirer gave them, after the acquirer's name where the number alone says too little."""
+"""Merchants by their number at the acquirer, after the acquirer's name if the number alone is ambiguous."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _FORM = re.compile(r"(?:([A-Za-z][A-Za-z0-9_]{1,31}):)?([A-Za-z0-9]{6,32})", re.
 
 _PLAIN = re.compile(r"(?:[a-z][a-z0-9_]{1,31}:)?[A-Z0-9]{6,32}", re.ASCII)
 _LABEL = label("商户", r"mid(?=[\s:])")
-_RULE = "a merchant is a number of 6 to 32 letters and digits, or acquirer:number"
+_RULE = "a merchant must be a number of 6 to 32 letters and digits, or acquirer:number"
 
 
 def canonical(text: str) -> str:

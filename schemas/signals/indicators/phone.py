@@ -1,5 +1,5 @@
-"""Phone numbers in E.164. A number without a country code is a Chinese one; China's service numbers (95588, 12381, 1069…) are
-kept as they are dialled, for E.164 has no room for them (1069… has up to 20 digits) and +86106… is a line in Beijing.
+"""Phone numbers in E.164. A number without a country code is Chinese. China's service numbers (95588, 12381, 1069…) stay as
+dialled, because they do not fit into E.164 (1069… has up to 20 digits, and +86106… is a line in Beijing).
 
 Invariant: a number never becomes another one: decimals of a spreadsheet, an extension, a second number are refused, not joined.
 """
@@ -35,9 +35,9 @@ _GROUPS = re.compile(r"[ ,;/、|&和或-]+")
 _LABEL = label(r"tel\.?", "phone", "mobile", "sms", "callto", "(?:联系|固定)?电话", "手机", "座机", "热线")
 _ZEROES = 6
 _LONGEST, _LONGEST_WRITTEN = 15, 80
-_SAID = "a phone is E.164 (+8613800001234), a Chinese mobile (13800001234), 0 with area code, or a service number (95588)"
-_TWO = "these are two numbers: send each as an indicator of its own"
-_ALONE = "an extension cannot be matched: send the number without it"
+_SAID = "a phone must be E.164 (+8613800001234), a Chinese mobile (13800001234), 0 with area code, or a service number (95588)"
+_TWO = "the value contains two numbers; send each as a separate indicator"
+_ALONE = "an extension cannot be matched; send the number without it"
 
 
 def canonical(text: str) -> str:
@@ -51,9 +51,9 @@ def canonical(text: str) -> str:
 def _read(text: str) -> str:
     plain = drop_label(fold(text), _LABEL)
     if len(plain) > _LONGEST_WRITTEN:
-        raise ValueError(f"{_SAID}; this one has {len(plain)} characters, as no single number has")
+        raise ValueError(f"{_SAID}; this value has {len(plain)} characters, more than a single number can have")
     if has_decimals(plain):
-        raise ValueError("a phone has no decimals: this one ends as a spreadsheet writes a quantity; send it as text")
+        raise ValueError("a phone has no decimals; a spreadsheet wrote this value as a quantity, so send it as text")
     if plain.isdigit() or (plain[:1] == "+" and plain[1:].isdigit()):
         number = _number(plain)
     else:
@@ -64,7 +64,7 @@ def _read(text: str) -> str:
 
 
 def _separated_number(plain: str) -> str | None:
-    """The same of a text with separators in it: they may stand between two numbers, or before an extension."""
+    """The same for a text with separators, which may separate two numbers or precede an extension."""
     try:
         number = _number(plain)
     except ValueError:
@@ -78,7 +78,7 @@ def _separated_number(plain: str) -> str | None:
 
 
 def _number(plain: str) -> str | None:
-    """The canonical form of a folded text whatever its groups are; None when it has none."""
+    """Returns the canonical form of a folded text, whatever its groups; None if there is none."""
     digits = plain.translate(_MARKS)
     if mobile := _MOBILE.fullmatch(digits):
         return "+86" + mobile[1]
@@ -132,12 +132,12 @@ def _is_valid(number: str) -> bool:
 
 
 def _is_usual(number: str) -> bool:
-    """Whether the numbering plan knows it: then its last group is a part of it and no extension."""
+    """Whether the numbering plan knows the number; its last group is then a part of it and not an extension."""
     return not advisories(number)
 
 
 def _is_whole(part: str) -> bool:
-    """Whether a group is a whole number by itself."""
+    """Whether a group is a complete number by itself."""
     try:
         number = _number(part)
     except ValueError:
@@ -151,33 +151,34 @@ def _has_second_number(plain: str) -> bool:
 
 
 def _check_extension(plain: str) -> None:
-    """ValueError when the last one to four digits stand behind a whole number, or a word says so, or another number follows."""
+    """ValueError if the last one to four digits follow a complete number, a word announces an extension, or another number
+    follows."""
     if _has_two_wholes(plain):
         raise ValueError(_TWO)
     if (word := _EXTENSION.search(plain)) and _is_whole(plain[: word.start()].strip(" -(;,")):
-        raise ValueError(f"this one has an extension; {_ALONE}")
+        raise ValueError(f"this value has an extension; {_ALONE}")
     last = _LAST_GROUP.fullmatch(plain)
     if last and _is_whole(last[1]):
-        raise ValueError(f"the last digits stand behind a whole number and look like an extension; {_ALONE}")
+        raise ValueError(f"the last digits follow a complete number and look like an extension; {_ALONE}")
 
 
 def _fault(plain: str) -> str:
     digits = plain.translate(_MARKS)
     if not plain:
-        return "this one is blank"
+        return "the value is blank"
     if SCIENTIFIC.fullmatch(plain):
-        return "a spreadsheet rounded this one (its form is 1.38E+10): send it as text, with all of its digits"
+        return "a spreadsheet rounded this number (its form is 1.38E+10); send it as text with all of its digits"
     if is_masked(plain):
-        return "a masked number cannot be matched: send all of its digits"
+        return "a masked number cannot be matched; send all of its digits"
     if _EXTENSION.search(plain):
-        return f"this one has letters or an extension; {_ALONE}"
+        return f"this value has letters or an extension; {_ALONE}"
     if not digits.lstrip("+").isdigit():
-        return "this one has letters or other characters in it"
+        return "this value contains letters or other characters"
     if digits.startswith("+"):
         return _too_long(digits)
     if len(digits) in (7, 8):
-        return "this one has 7 or 8 digits: send a local number with its area code, as 0971-8123456"
-    return f"this one has {len(digits)} digits; a foreign number begins with + and its country code"
+        return "this value has 7 or 8 digits; send a local number with its area code, for example 0971-8123456"
+    return f"this value has {len(digits)} digits; a foreign number must begin with + and its country code"
 
 
 def _has_two_wholes(plain: str) -> bool:
@@ -185,12 +186,12 @@ def _has_two_wholes(plain: str) -> bool:
 
 
 def _too_long(number: str) -> str:
-    return f"a phone has 7 to {_LONGEST} digits after +, this has {len(number.lstrip('+'))}"
+    return f"a phone must have 7 to {_LONGEST} digits after +; this one has {len(number.lstrip('+'))}"
 
 
 @remembered
 def advisories(value: str) -> tuple[str, ...]:
-    """`number_not_assigned`: the numbering plan of its country has no such number."""
+    """`number_not_assigned`: the numbering plan of the country has no such number."""
     if _MOBILE.fullmatch(value) or _THINGS.fullmatch(value):
         return ()
     if not value.startswith("+"):

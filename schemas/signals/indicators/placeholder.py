@@ -1,8 +1,9 @@
-"""Values that senders fill in where they have none: zeros, UNKNOWN, the advertising id of a phone that gives none.
+"""Placeholders that senders fill in for a missing value: zeros, UNKNOWN, the advertising id of a phone that gives none.
 
-Two institutions that both fill in "unknown" do not mean the same person, so such a value must never be matched.
+Two institutions that fill in "unknown" do not mean the same person, so such a value must never match.
 
-Invariant: pure, and about the canonical value: each spelling of a placeholder is one. A value that somebody can own is none.
+Invariant: pure, and a function of the canonical value: every spelling of a placeholder is one. A value that somebody can own is
+not.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ _HASHED = frozenset(
     for raw in _FILLED
     for text in (raw, raw.upper(), raw.replace(":", ""))
 )
-"""The same sent as hashes, as applications do with identifiers."""
+"""Their hashes, because applications hash identifiers."""
 _BURNT = frozenset(
     {
         "0x000000000000000000000000000000000000dead",
@@ -67,7 +68,7 @@ _NO_HOST = re.compile(
 
 
 def is_placeholder_text(text: str) -> bool:
-    """Whether a text as it was sent stands for "none", whatever its kind: `UNKNOWN`, `N/A`, `无`, `000`, `-`, blanks."""
+    """Whether a text as sent means "none", whatever its kind: `UNKNOWN`, `N/A`, `无`, `000`, `-`, blanks."""
     plain = fold(text)
     return plain == _DATABASE_NULL or is_word(plain) or (len(key := _NOISE.sub("", plain)) >= _FEWEST and _is_filler(key))
 
@@ -81,7 +82,7 @@ def is_word(text: str) -> bool:
 
 
 def _is_filler(digits: str) -> bool:
-    """One digit again and again, or the digits in their order: `111111`, `123456`, `987654`."""
+    """One repeated digit, or digits in sequence: `111111`, `123456`, `987654`."""
     return len(set(digits)) == 1 or any(digits in run for run in _RUNS)
 
 
@@ -102,7 +103,8 @@ def is_filler_sim(value: str) -> bool:
 
 
 def is_message_centre(value: str) -> bool:
-    """The operators' message centre, which forms are filled in with. A number of many zeros is rare, dear and somebody's."""
+    """The operators' message centre, with which people fill in forms. A number with many zeros is rare and expensive, but
+    real."""
     return value == "+8613800138000"
 
 
@@ -123,7 +125,7 @@ def is_filler_merchant(value: str) -> bool:
 
 
 def is_filler_id(value: str) -> bool:
-    """The fifteen ones of before 1999 are a date and a province by chance."""
+    """A number of fifteen ones from before 1999 happens to contain a date and a province."""
     return value.startswith("11111119111111111") or _is_filler(value[:17])
 
 
@@ -148,7 +150,7 @@ def is_no_url(value: str) -> bool:
 
 
 def is_burnt(value: str) -> bool:
-    """The address of zeros, or one that nobody has the key of."""
+    """The zero address, or one whose key nobody has."""
     if value in _BURNT:
         return True
     if value.startswith("0x"):

@@ -1,6 +1,6 @@
-"""Takes back what people write into an address so that nobody clicks it: `hxxp`, `[.]`, `(dot)`, `[://]`.
+"""Reverses the defanging of addresses that people use to prevent clicks: `hxxp`, `[.]`, `(dot)`, `[://]`.
 
-Invariant: an address that was never disarmed comes back as it is.
+Invariant: an address that was never defanged is unchanged.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ _OTHER = re.compile(r"[({](?:\.|dot|点)[)}]", re.IGNORECASE)
 
 
 def refang_marks(text: str) -> str:
-    """`hxxps[://]evil[dot]example/a[.]php` -> `hxxps://evil.example/a.php`. Square brackets stand unencoded in no address."""
+    """`hxxps[://]evil[dot]example/a[.]php` -> `hxxps://evil.example/a.php`. No address contains unencoded square brackets."""
     return _SQUARE.sub(_mark, text) if "[" in text else text
 
 
 def refang_name(text: str) -> str:
-    """The same, and `(.)`, `{.}`, `(dot)`: in a host only, for in a path round brackets are letters."""
+    """The same, and `(.)`, `{.}`, `(dot)`: only in a host, because round brackets are valid in a path."""
     text = refang_marks(text)
     return _OTHER.sub(".", text) if "(" in text or "{" in text else text
 

@@ -1,10 +1,10 @@
-"""China's service numbers, which have no place in E.164: emergency, operators, hotlines, numbers of 95 and 96, messages.
+"""China's service numbers, which do not fit into E.164: emergency, operators, hotlines, numbers of 95 and 96, messages.
 
-What the numbering plan says, as far as it is needed here:
-three digits: 110, 112, 114, 119, 120, 122. Five: 100xx operators, 11xxx, 12xxx (123xx the state), 95xxx of the whole country,
-96xxx of a province; 96xxxx of six in some. 95013 and the others of 950, 951 and 952 go on with up to ten digits: call centres,
-numbers that hide another one. 118114, 116114, 125200 and 1010xxxx are written out. 106… sends messages, with up to 20 digits.
-No number is the beginning of another one, so 1100, 955880 and 961100 are none.
+The relevant parts of the numbering plan:
+three digits: 110, 112, 114, 119, 120, 122. Five: 100xx operators, 11xxx, 12xxx (123xx the state), 95xxx nationwide, 96xxx of a
+province; 96xxxx of six digits in some. 95013 and the others of 950, 951 and 952 continue with up to ten digits: call centres,
+numbers that hide another one. 118114, 116114, 125200 and 1010xxxx are complete. 106… sends messages, with up to 20 digits. No
+number is the prefix of another one, so 1100, 955880 and 961100 do not exist.
 
 Invariant: a service number has one form: no area code, no country code.
 """
@@ -32,7 +32,8 @@ _PROVINCIAL = re.compile(rf"(?P<zero>0?)(?P<number>{_AREA}96\d{{3}})", re.ASCII)
 
 
 def is_service(number: str, has_country: bool) -> bool:
-    """Whether it has the form of one. Behind a country code 106… is a line in Beijing, but for the 13 digits of a thing."""
+    """Whether it has the form of a service number. After a country code 106… is a line in Beijing, except the 13 digits of a
+    machine."""
     if _MESSAGES.fullmatch(number):
         return not has_country or _THINGS.fullmatch(number) is not None
     return _SERVICE.fullmatch(number) is not None
@@ -44,12 +45,12 @@ def is_long_service(number: str) -> bool:
 
 
 def is_assigned(number: str) -> bool:
-    """Whether the numbering plan has it."""
+    """Whether the numbering plan contains it."""
     return _ASSIGNED.fullmatch(number) is not None
 
 
 def area_and_service(number: str, has_country: bool) -> str | None:
-    """`02195588` -> `95588`, as a hotline's call shows. A province's own number (96xxx) keeps its area: `+8697196601`."""
+    """`02195588` -> `95588`, as a hotline's call displays it. A number of a province (96xxx) keeps its area: `+8697196601`."""
     if (match := _NATIONAL.fullmatch(number)) and (match["zero"] or has_country):
         return match["number"]
     if (match := _PROVINCIAL.fullmatch(number)) and (match["zero"] or has_country):

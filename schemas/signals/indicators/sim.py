@@ -1,6 +1,5 @@
-"""SIM cards by ICCID (ITU-T E.118): 89, then country, operator and number; 19 or 20 places. Chinese operators put letters
-into some places, so those are kept; a filler F at the end is not part of the number.
-"""
+"""SIM cards by ICCID (ITU-T E.118): 89, then country, operator and number; 19 or 20 places. Chinese operators use letters in some
+places, which are kept; a filler F at the end is not part of the number."""
 
 from __future__ import annotations
 
@@ -11,7 +10,7 @@ from schemas.signals.indicators.fold import fold
 
 _FORM = re.compile(r"89[0-9A-F]{17,18}", re.ASCII)
 _LABEL = label("iccid", "sim(?:\\s*卡)?")
-_RULE = "a SIM is its ICCID: 89 and 17 or 18 more digits (letters A to F where the operator put them)"
+_RULE = "a SIM must be its ICCID: 89 and 17 or 18 more digits (letters A to F if the operator uses them)"
 
 
 def canonical(text: str) -> str:
@@ -29,5 +28,5 @@ def canonical(text: str) -> str:
 
 
 def advisories(value: str) -> tuple[str, ...]:
-    """`luhn_failed`: perhaps a digit is mistyped. With a letter in it nothing can be said."""
+    """`luhn_failed`: a digit may be mistyped. A number with a letter cannot be checked."""
     return () if not value.isdigit() or luhn_ok(value) else ("luhn_failed",)

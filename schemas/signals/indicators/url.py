@@ -1,10 +1,10 @@
-"""Web addresses, read as browsers read them (WHATWG URL) and compared as RFC 3986 6.2.2 compares them.
+"""Web addresses, read as browsers read them (WHATWG URL) and compared according to RFC 3986 6.2.2.
 
-The one reader of addresses: indicators, events, tips and searches all come here. A backslash is a slash, a user name is no host,
-numbers are an address, `%7E` is `~`, `/a/../b` is `/b`. The fragment, the default port and the dot behind the host go; `hxxp`
-and `[.]` are accepted. Two slashes in a path stay two: to a server they can be another page.
+The one reader of addresses, for indicators, events, tips and searches. A backslash is a slash, a user name is not a host, numbers
+are an address, `%7E` is `~`, `/a/../b` is `/b`. The fragment, the default port and the dot after the host are removed; `hxxp` and
+`[.]` are accepted. Two slashes in a path stay two, because to a server they can be another page.
 
-Invariant: the host is the one that a browser would open. What no browser opens is refused.
+Invariant: the host is the one that a browser would open. An address that no browser opens is refused.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from schemas.signals.indicators.memo import remembered
 from schemas.signals.indicators.refang import refang_marks
 
 LONGEST = 2048
-"""Characters of an address as people read it: an encoded character counts once."""
+"""Longest address in characters as people read it: an encoded character counts once."""
 LONGEST_ENCODED = 9 * LONGEST
 
 _PORTS = {"http": 80, "https": 443}
 _MARKS = r"A-Za-z0-9\-._~!$&'()*+,;=:@"
 _NAME = r"(?![^/]{254})(?:(?!xn--)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}"
 _PLAIN = re.compile(rf"https?://{_NAME}(?:/(?![.])[{_MARKS}]*)+(?:\?[{_MARKS}/?]+)?", re.ASCII)
-"""A canonical address without anything that is to be looked at: nearly all of them."""
+"""Matches a canonical address that requires no closer look, as nearly all do."""
 _SCHEME = re.compile(r"\s*h(?:tt|xx|\*\*)p(s?)\s*[:：]\s*[/\\／＼]*\s*", re.IGNORECASE)
 _START = re.compile(r"[^/\\?#／＼]*[/\\／＼]*")
 _OTHER_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*[:：][/\\／＼]{2}", re.IGNORECASE)
@@ -44,19 +44,19 @@ _CONTINUED = re.compile(r"%[89AB][0-9A-F]", re.IGNORECASE)
 _ENCODED = re.compile(r"%[0-9A-F]{2}", re.IGNORECASE)
 _IN_PATH = "/:@!$&'()*+,;=~-._"
 _IN_QUERY = _IN_PATH + "?[]"
-_SAID = "a URL is http or https with a host, for example https://example.com/pay"
+_SAID = "a URL must be http or https with a host, for example https://example.com/pay"
 
 
 @remembered
 def canonical(text: str) -> str:
-    """`hxxps://Pay[.]Example.com:443/a b?x=1#top` -> `https://pay.example.com/a%20b?x=1`. ValueError when it is none."""
+    """`hxxps://Pay[.]Example.com:443/a b?x=1#top` -> `https://pay.example.com/a%20b?x=1`. ValueError if it is not an address."""
     return text if len(text) <= LONGEST and _PLAIN.fullmatch(text) else _read(text)
 
 
 def _read(text: str) -> str:
     _check_length(text)
     if _TWO.search(drop_invisible(_BREAK.sub(" ", text))):  # before line ends go
-        raise ValueError(f"{_SAID}; these are two addresses: send each as an indicator of its own")
+        raise ValueError(f"{_SAID}; the value contains two addresses; send each as a separate indicator")
     named, rest = _split_scheme(refang_marks(drop_invisible(text)))
     scheme = named or "http"
     query_at = match.start() if (match := _QUERY.search(rest)) else len(rest)
@@ -64,7 +64,7 @@ def _read(text: str) -> str:
     path_at = match.start() if (match := _END.search(head)) else len(head)
     host, port = _read_authority(head[:path_at])
     if not named and host[-1].isdigit() and head[:path_at].count(".") < 3:
-        raise ValueError(f"{_SAID}; this one is a number: an address of numbers has four, or http:// before it")
+        raise ValueError(f"{_SAID}; this value is a single number; an IP address has four, or requires http:// before it")
     where = host if port in (None, _PORTS[scheme]) else f"{host}:{port}"
     path = _without_dots(_normal("/" + head[path_at + 1 :], _IN_PATH))
     query = _normal(tail[1:].partition("#")[0], _IN_QUERY) if tail.startswith("?") else ""
@@ -76,15 +76,15 @@ def _check_length(text: str) -> None:
     if LONGEST < count <= LONGEST_ENCODED:
         count = len(_ENCODED.sub("x", _CONTINUED.sub("", text)))
     if count > LONGEST:
-        raise ValueError(f"a value has at most {LONGEST} characters; this one has {count}")
+        raise ValueError(f"a value may have at most {LONGEST} characters; this one has {count}")
     try:
         text.encode()
     except UnicodeError as error:
-        raise ValueError(f"{_SAID}; this one has half of a character in it") from error
+        raise ValueError(f"{_SAID}; this value contains an unpaired surrogate") from error
 
 
 def _split_scheme(text: str) -> tuple[str, str]:
-    """The scheme, blank when there is none, and what stands behind its slashes, however many and whichever they are."""
+    """The scheme, blank if there is none, and the rest after its slashes, whatever their number and direction."""
     if not text.isascii():
         start = _START.match(text)
         folded = unicodedata.normalize("NFKC", start[0]) if start else ""
@@ -93,7 +93,7 @@ def _split_scheme(text: str) -> tuple[str, str]:
     if scheme := _SCHEME.match(text):
         return f"http{scheme[1].lower()}", text[scheme.end() :]
     if _OTHER_SCHEME.match(text) or _NOT_WEB.match(text):
-        raise ValueError(f"{_SAID}; this one has another scheme")
+        raise ValueError(f"{_SAID}; this value has another scheme")
     slashes = _SLASHES.match(text)
     return "", text[slashes.end() :] if slashes else text
 
@@ -109,18 +109,18 @@ def _read_authority(authority: str) -> tuple[str, int | None]:
         match = _PORT.fullmatch(where)
         host = match["host"] if match else where
     if match is None or (where.startswith("[") and match["host"] != "x"):
-        raise ValueError(f"{_SAID}; the port is a number up to 65535")
+        raise ValueError(f"{_SAID}; the port must be a number up to 65535")
     port_text = match["port"]
     if not host:
-        raise ValueError(f"{_SAID}; this one has no host")
+        raise ValueError(f"{_SAID}; this value has no host")
     number = int(port_text[-6:]) if port_text else None
     if port_text and (len(port_text.lstrip("0")) > 5 or int(port_text) > 65535):
-        raise ValueError(f"{_SAID}; the port is a number up to 65535")
+        raise ValueError(f"{_SAID}; the port must be a number up to 65535")
     return read_host(host), number
 
 
 def _normal(text: str, safe: str) -> str:
-    """Encoded where it must be, in capitals, and nowhere else (RFC 3986 6.2.2.1 and 6.2.2.2). A lone % is itself encoded."""
+    """Percent-encodes where necessary, in capitals, and nowhere else (RFC 3986 6.2.2.1 and 6.2.2.2). A lone % is encoded."""
 
     def once(match: re.Match[str]) -> str:
         if match["code"]:
@@ -148,7 +148,7 @@ def _without_dots(path: str) -> str:
 
 
 def advisories(value: str) -> tuple[str, ...]:
-    """What is to be said of its host."""
+    """Returns the warnings for its host."""
     host = urlsplit(value).hostname or ""
     try:
         return ip.advisories(host)

@@ -1,6 +1,6 @@
 """Unified social credit codes of organizations (GB 32100-2015): 18 characters without I, O, S, V, Z, the last a check character.
 
-The register of the first two characters grew over the years, so it is not checked: letters stand there too.
+The register of the first two characters grew over the years and contains letters, so it is not checked.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from schemas.signals.indicators.fold import fold
 _FORM = re.compile(r"[0-9A-HJ-NPQRTUWXY]{2}\d{6}[0-9A-HJ-NPQRTUWXY]{10}", re.ASCII)
 _WEIGHTS = (3, 7, 9, 10, 5, 8, 4, 2)
 _LABEL = label("(?:统一)?(?:社会)?信用代码", "uscc")
-_RULE = "a social credit code is 18 digits and letters (no I, O, S, V, Z), digits 3 to 8 a region"
+_RULE = "a social credit code must be 18 digits and letters (no I, O, S, V, Z), with a region in digits 3 to 8"
 
 
 def canonical(text: str) -> str:
@@ -31,8 +31,8 @@ def canonical(text: str) -> str:
 
 
 def advisories(value: str) -> tuple[str, ...]:
-    """`uscc_check_failed`: the last character does not fit (codes in use break the rule, so it is advice).
-    `organization_code_check_failed`: the organization code inside (GB 11714) has a check character of its own."""
+    """`uscc_check_failed`: the last character does not match (advice, because codes in use break the rule).
+    `organization_code_check_failed`: the check character of the organization code inside (GB 11714) does not match."""
     if value[17] != calc_check_digit(value):
         return ("uscc_check_failed",)
     total = sum(int(letter, 36) * weight for letter, weight in zip(value[8:16], _WEIGHTS, strict=True))

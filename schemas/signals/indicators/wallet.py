@@ -1,9 +1,10 @@
-"""Wallets: addresses of Bitcoin (base58 and bech32), TRON (where most USDT moves) and Ethereum and its kin.
+"""Wallets: addresses of Bitcoin (base58 and bech32), TRON (where most USDT moves), Ethereum and similar chains.
 
-Base58 and bech32 carry checksums, which must fit. Ethereum's stands in the case of its letters (EIP-55): the case is dropped, for
-many programs drop it. A case that does not fit is advice: `MixedCase` carries it, for the canonical address no longer shows it.
+The checksums of base58 and bech32 must match. Ethereum's is in the case of its letters (EIP-55), which is dropped, because many
+programs drop it. A case that does not match gives advice; `MixedCase` carries it, because the canonical address no longer shows
+it.
 
-Invariant: an address of Bitcoin that nobody could be paid at is refused: version, length and padding are checked (BIP 173, 350).
+Invariant: a Bitcoin address that cannot be paid to is refused: version, length and padding are checked (BIP 173, 350).
 """
 
 from __future__ import annotations
@@ -28,14 +29,14 @@ _BECH32 = re.compile(r"bc1[02-9ac-hj-np-z]{11,87}", re.ASCII)
 _LETTERS = {letter: value for value, letter in enumerate("qpzry9x8gf2tvdw0s3jn54khce6mua7l")}
 _PREFIX = (3, 3, 0, 2, 3)
 _BECH32_SUM, _BECH32M_SUM = 1, 0x2BC830A3
-_SAID = "a wallet is a Bitcoin (1…, 3…, bc1…), TRON (T…) or Ethereum (0x…) address"
+_SAID = "a wallet must be a Bitcoin (1…, 3…, bc1…), TRON (T…) or Ethereum (0x…) address"
 
 
 class MixedCase(str):
-    """A canonical Ethereum address, equal to the plain text, that was sent with letters of both cases."""
+    """A canonical Ethereum address, equal to the plain text, that was sent in mixed case."""
 
     digits: str
-    """Behind `0x`, as it was sent."""
+    """The hexadecimal digits after `0x`, as sent."""
 
     def __new__(cls, sent: str) -> MixedCase:
         address = super().__new__(cls, sent.lower())
@@ -45,7 +46,7 @@ class MixedCase(str):
 
 @remembered
 def canonical(text: str) -> str:
-    """`ethereum:0xABC…@1`, `ERC20:0xABC…` -> `0xabc…`. ValueError when it is none of these, or its checksum does not fit."""
+    """`ethereum:0xABC…@1`, `ERC20:0xABC…` -> `0xabc…`. ValueError if it is none of these, or its checksum does not match."""
     plain = _address(text)
     lower = plain.lower()
     if _ETHEREUM.fullmatch(lower):
@@ -63,7 +64,7 @@ def canonical(text: str) -> str:
 
 
 def _address(text: str) -> str:
-    """What stands behind the name of a chain or token, without amount and chain number; of a token's transfer, who is paid."""
+    """The text after the name of a chain or token, without amount and chain number; for a token transfer the recipient."""
     if text.isalnum() and text.isascii():
         return text
     plain = fold(text)
@@ -72,42 +73,42 @@ def _address(text: str) -> str:
         if payment := _PAYMENT.fullmatch(plain):
             payee = _PAYEE.search(query) if payment["function"] else None
             if payment["function"] and payee is None:
-                raise ValueError(f"{_SAID}; this one calls a contract and does not say who is paid")
+                raise ValueError(f"{_SAID}; this value calls a contract and names no recipient")
             plain = payee[1] if payee else payment["contract"]
     return plain
 
 
 def _fault(plain: str) -> str:
     if re.search(r"[\s,;、，]", plain):
-        return "this one has a blank or a comma in it: two addresses are two indicators"
+        return "this value contains a blank or a comma; send two addresses as two indicators"
     if plain[:2].lower() == "0x":
-        return f"behind 0x stand 40 hexadecimal digits, in this one {len(plain) - 2} characters"
+        return f"an address must have 40 hexadecimal digits after 0x; this value has {len(plain) - 2} characters"
     if plain[:3].lower() == "bc1":
-        return "an address with bc1 is 14 to 90 letters and digits of one case, without 1, b, i, o behind the first 1"
-    return "this one has the form of none"
+        return "an address with bc1 must be 14 to 90 letters and digits of one case, without 1, b, i, o after the first 1"
+    return "this value has none of these forms"
 
 
 def _check_base58(address: str, versions: tuple[int, ...]) -> None:
     raw = bitcoin.b58decode(address)
     twice = sha256(sha256(raw[:-4]).digest()).digest()
     if not (len(raw) == 25 and raw[0] in versions and twice[:4] == raw[-4:]):
-        raise ValueError(f"{_SAID}; the checksum in this one does not fit: a character is mistyped")
+        raise ValueError(f"{_SAID}; the checksum of this value does not match; check it for typing errors")
 
 
 def _check_bech32(address: str) -> None:
     data = [_LETTERS[letter] for letter in address[3:]]
     version, program = data[0], data[1:-6]
     if version > 16 or bitcoin.bech32_checksum([*_PREFIX, *data]) != (_BECH32M_SUM if version else _BECH32_SUM):
-        raise ValueError(f"{_SAID}; the checksum in this one does not fit: a character is mistyped")
+        raise ValueError(f"{_SAID}; the checksum of this value does not match; check it for typing errors")
     size, spare = divmod(len(program) * 5, 8)
     if spare > 4 or (program and program[-1] & (1 << spare) - 1):
-        raise ValueError(f"{_SAID}; the last bits of this one are no padding")
+        raise ValueError(f"{_SAID}; the last bits of this value are not valid padding")
     if not 2 <= size <= 40 or (version == 0 and size not in (20, 32)):
-        raise ValueError(f"{_SAID}; the program in this one has {size} bytes; right are 20 or 32 in version 0, else 2 to 40")
+        raise ValueError(f"{_SAID}; its program has {size} bytes, not 20 or 32 (version 0) or 2 to 40 (later versions)")
 
 
 def advisories(value: str) -> tuple[str, ...]:
-    """`eip55_failed`: the address was sent with letters of both cases, and they do not fit. In one case they say nothing."""
+    """`eip55_failed`: the address was sent in mixed case that does not match. A single case contains no checksum."""
     if isinstance(value, MixedCase) and value.digits != _checked_case(value.digits.lower()):
         return ("eip55_failed",)
     return ()

@@ -15,7 +15,7 @@ from stream_processors.domain.signals.trust import corroborating, low
 MOST_CURRENCIES = 16
 YUAN = "CNY"
 MOST_MINOR = 10**18
-"""A case's sum stops here: more would not be written as a number by every reader."""
+"""Upper bound of a sum of a case: not every reader writes larger values as a number."""
 
 
 class Adds(Protocol):

@@ -21,10 +21,10 @@ from stream_processors.domain.state_machine import ClockStart, ClockStop
 
 ACKNOWLEDGE, DISPOSE = "acknowledge", "dispose"
 TO_ACKNOWLEDGE = (ClockStart(ACKNOWLEDGE, None),)
-"""What runs from the moment a unit has the case in its queue."""
+"""Deadlines that start when a case enters the queue of a unit."""
 OF_INSTITUTIONS = tuple(INSTITUTION_DUTIES)
 WHILE_OPEN = (ACKNOWLEDGE, DISPOSE, *OF_INSTITUTIONS)
-"""Nothing of it is owed any more in a case without signals."""
+"""Deadlines that a case without signals no longer owes."""
 JOINS_LEAVE = clocks.MAX_CLOCKS // 2
 ASKED_LEAVE = 8
 RUNNING = frozenset({ClockState.OPEN, ClockState.FIRED})
@@ -90,7 +90,7 @@ def after(
         if joins and start.about is not None and running >= JOINS_LEAVE:
             continue
         if must and running >= clocks.MAX_CLOCKS - ASKED_LEAVE:
-            return Refusal("too-many-clocks", f"the case has {running} running clocks; end one first")
+            return Refusal("too-many-clocks", f"the case has {running} running deadlines; end one first")
         started = clocks.start(
             current,
             name=start.name,

@@ -53,13 +53,12 @@ __all__ = [
 
 APPLIED_KEPT = 64
 WEEKENDS = calendar_of(Holidays(years={}), OfficeHours())
-"""Without a file of days off every working day is estimated, and says so."""
+"""Without a file of days off every working day is estimated and marked so."""
 _ONCE_BY_ITSELF = frozenset({ActionKind.JOIN, ActionKind.RETRACT, ActionKind.ABSORB, ActionKind.CLOCK_DUE})
-"""Their echoes are known otherwise: by their source, or because a clock's moment passes once. The case's memory of ids is for
-what comes from outside."""
+"""Redeliveries of these are recognised by their source, or because a due moment passes once. A case remembers other ids only."""
 
 _NAMES_ANOTHER_QUEUE = frozenset({ActionKind.TRANSFER, ActionKind.MERGE})
-"""Whose `queue` says where the case goes, or where that case is that takes this one in."""
+"""Actions whose `queue` names the destination of the case, or the queue of the case that absorbs this one."""
 
 Part = Callable[[Step], Done | Refusal]
 
@@ -67,7 +66,7 @@ Part = Callable[[Step], Done | Refusal]
 def _join(step: Step) -> Done | Refusal:
     signal = step.action.signal
     if signal is None:
-        return Refusal("unreadable", "a join without its signal")
+        return Refusal("unreadable", "the join has no signal")
     return case_signals.joined(step, signal)
 
 
@@ -103,7 +102,7 @@ def decide(
     if case is not None and action.action_id in case.applied and not case_structure.came_back(action, case):
         return _change(action, actor, now, ActionOutcome.ECHO, revision=case.revision)
     if case is not None and action.revision not in (None, case.revision):
-        detail = f"the case is at revision {case.revision}, the request was made on {action.revision}; read it again"
+        detail = f"the case is at revision {case.revision}, the request names {action.revision}; read the case again"
         return _refused(action, actor, case, now, Refusal("stale-revision", detail))
     if case is None:
         first = _first(action, policy, now)
@@ -125,7 +124,7 @@ def _of_another_unit(step: Step) -> Refusal | None:
     who = party(step.actor) if action.order is None else acting(step.actor, action.order)
     if who.role != Role.OFFICER or action.kind in _NAMES_ANOTHER_QUEUE or action.queue == case.queue:
         return None
-    return Refusal("unknown-case", f"this case is not in {action.queue} any more; read the queue again")
+    return Refusal("unknown-case", f"the case is no longer in {action.queue}; read the queue again")
 
 
 def _first(action: Action, policy: Policy, now: datetime) -> tuple[Case, Done] | Refusal:
@@ -139,7 +138,7 @@ def _first(action: Action, policy: Policy, now: datetime) -> tuple[Case, Done] |
             return absorbed
         return Case.trusted(**absorbed.changes, revision=0, changed_at=now), absorbed._replace(changes={})
     if action.kind is ActionKind.JOIN:
-        return Refusal("unreadable", "a join without its signal")
+        return Refusal("unreadable", "the join has no signal")
     return Refusal("unknown-case", f"there is no case {action.case_id}")
 
 
@@ -164,7 +163,7 @@ def smaller(change: CaseChange) -> CaseChange | None:
 
 def too_large(action: Action, actor: str, case: Case | None, now: datetime) -> CaseChange:
     """The fact of an action after which the case would not be one record of the log any more."""
-    detail = "the case would hold more than one record can; end, close or split off something first"
+    detail = "the case would exceed the size of one record; end, close or split off something first"
     return _refused(action, actor, case, now, Refusal("not-allowed", detail))
 
 

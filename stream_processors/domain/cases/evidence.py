@@ -14,9 +14,9 @@ from schemas.cases.case import JoinedSignal
 from stream_processors.domain.signals.trust import LOW_KEPT, low
 
 KEPT_CHARACTERS = 400_000
-"""What all listed signals take together, about."""
+"""Bytes that all listed signals take together, about."""
 _PUBLIC = ""
-"""The sender of all tips: they are anybody's."""
+"""The sender of all tips, which stands for any member of the public."""
 
 Weight = Callable[[JoinedSignal], int]
 

@@ -28,7 +28,7 @@ from stream_processors.domain.signals.leads import match_name
 from stream_processors.domain.state_machine import ClockStart, ClockStop, Table, Transition
 
 VERDICT_TOKENS = 64
-"""Subjects that one disposal says something of."""
+"""Subjects that one disposal may confirm or clear."""
 _TOOLS = kinds_where(lambda spec: spec.is_tool)
 
 
@@ -40,13 +40,13 @@ def _holder_only(step: Step) -> Refusal | None:
 
 def _not_held_by_other(step: Step) -> Refusal | None:
     if step.case.holder != step.action.officer:
-        return Refusal("held-by-other", f"another officer works on this case; {_held(step.case)}")
+        return Refusal("held-by-other", f"another officer holds this case; {_held(step.case)}")
     return None
 
 
 def _held(case: Case) -> str:
     until = f" until {case.lease_until:%Y-%m-%dT%H:%M:%SZ}" if case.lease_until else ""
-    return f"it is held by {case.holder}{until}" if case.holder else "nobody holds it now"
+    return f"{case.holder} holds it{until}" if case.holder else "nobody holds it now"
 
 
 def _not_acknowledged(step: Step) -> Refusal | None:
@@ -167,7 +167,7 @@ _ROWS: dict[tuple[str, str], Row] = {
     (S.DISPOSED, K.CLOSE): Row((S.CLOSED,), _structural(case_structure.close)),
 }
 TABLE = Table("case", _ROWS, problems={S.DISPOSED: "disposed"})
-"""Officers' moves. What an institution, a signal or a clock does is open in more states (domain/cases/decide.py)."""
+"""Transitions of officers. Institutions, signals and deadlines may act in more states (domain/cases/decide.py)."""
 
 
 def list_allowed(case: Case | None, now: datetime) -> tuple[str, ...]:

@@ -30,9 +30,9 @@ from stream_processors.domain.refusal import Refusal
 from stream_processors.domain.state_machine import ClockStart, ClockStop, Ends, Role, party
 
 SENDS_ON = "stage:deliver"
-"""Who carries what came for a merged case to the one that took it in."""
+"""The stage that forwards actions on a merged case to the case that absorbed it."""
 _TO_RECIPIENT = frozenset({NoticeKind.ORDER, NoticeKind.RELEASE})
-"""These are for whom the order went to, and that may be the unit that had the case before."""
+"""Only the recipient of the order may do these, which may be the unit that had the case before."""
 
 
 def ends_of(step: Step) -> Ends:
@@ -55,7 +55,7 @@ def add_measure(step: Step) -> Done | Refusal:
     assert measure is not None
     sent_on = step.actor == SENDS_ON
     if not sent_on and (who.role != Role.INSTITUTION or who.id != measure.institution):
-        return Refusal("forbidden", "a measure is told by the institution that took it")
+        return Refusal("forbidden", "only the institution that took a measure may report it")
     if not sent_on and who.id not in concerned(step.case):
         return Refusal("unknown-case", f"there is no case {step.case.case_id}")  # as of one that does not exist
     theirs = tuple(
@@ -123,15 +123,15 @@ def _may(step: Step, event: OrderEvent) -> Refusal | None:
     """Of an officer of the unit that has the case, who asks for something new: holds it. An order names its own case."""
     case, draft = step.case, event.draft
     if draft is not None and draft.case_id != case.case_id:
-        return Refusal("unknown-case", "the order names another case")
+        return Refusal("unknown-case", "the order belongs to another case")
     if acting(step.actor, event).role != Role.OFFICER:
         return None
     if case.status is CaseStatus.MERGED:
-        return Refusal("not-allowed", f"this case was merged into {case.merged_into}; give the order there")
+        return Refusal("not-allowed", f"this case was merged into {case.merged_into}; issue the order there")
     if event.kind is not OrderEventKind.ISSUE or (draft is not None and draft.kind in ABOUT_ANOTHER):
         return None
     if case.holder != step.action.officer or state_of(case, step.now) != CaseStatus.CLAIMED:
-        return Refusal("not-holder", "claim the case first: only its holder gives orders in it")
+        return Refusal("not-holder", "claim the case first; only its holder may issue orders")
     return None
 
 

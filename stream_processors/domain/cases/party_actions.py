@@ -32,7 +32,7 @@ from stream_processors.domain.state_machine import Role as Actor
 
 MOST_TASKS = MOST_OBJECTIONS = 8
 MOST_BY_ONE_DOOR = 3
-"""Objections that one institution brought and that are not over: else it could keep the person's own bank from bringing any."""
+"""Undecided appeals that one institution filed. Without a limit it could keep the bank of the person from filing any."""
 _OVER = frozenset({ObjectionState.REJECTED, ObjectionState.PROPAGATED})
 
 
@@ -47,12 +47,12 @@ def _task(step: Step, case: Case, event: TaskEvent) -> Done | Refusal:
     listed = _with_room(case.tasks, event.task_id)
     current = next((task for task in case.tasks if task.task_id == event.task_id), None)
     if current is None and len(listed) >= MOST_TASKS:
-        return Refusal("too-many-tasks", f"a case has at most {MOST_TASKS} tasks that are not over")
+        return Refusal("too-many-tasks", f"a case has at most {MOST_TASKS} unfinished dissuasion tasks")
     if current is not None:
         current = current.model_copy(update={"agency": case.queue})  # a task goes where its case goes
     change = dissuasion.decide(task=current, event=event, actor=step.actor, now=step.now)
     if change.task is None:
-        return change.refused or Refusal("unknown-task", "there is no such task")
+        return change.refused or Refusal("unknown-task", "there is no such dissuasion task")
     others = tuple(task for task in listed if task.task_id != event.task_id)
     return Done({"tasks": (*others, change.task)}, change.notices, change.starts, change.stops)
 
@@ -84,9 +84,9 @@ def object_to(step: Step) -> Done | Refusal:
     request, who = step.action.objection, party(step.actor)
     assert request is not None
     if who.role == Actor.INSTITUTION and who.id != request.party:
-        return Refusal("forbidden", "an institution speaks for itself alone")
+        return Refusal("forbidden", "an institution may act for itself only")
     if who.role == Actor.OFFICER and (request.officer != who.id or request.party != step.case.queue):
-        return Refusal("forbidden", "an officer speaks for the unit that has the case")
+        return Refusal("forbidden", "an officer may act only for the unit that has the case")
     named = request.model_copy(update={"request_id": step.action.action_id, "case_id": step.case.case_id})
     return _object(step, step.case, named)
 
@@ -96,12 +96,12 @@ def _object(step: Step, case: Case, request: ObjectionRequest) -> Done | Refusal
     current = None if there is None else _followed(there, case.orders)
     others = _without(case.objections, request.objection_id, full=current is None)
     if current is None and len(others) >= MOST_OBJECTIONS:
-        return Refusal("too-many-objections", f"a case has at most {MOST_OBJECTIONS} objections that are not decided")
+        return Refusal("too-many-objections", f"a case has at most {MOST_OBJECTIONS} undecided appeals")
     if (
         current is None
         and sum(objection.through == request.party and objection.state not in _OVER for objection in others) >= MOST_BY_ONE_DOOR
     ):
-        detail = f"one institution or agency brings at most {MOST_BY_ONE_DOOR} objections that are not decided"
+        detail = f"one institution or agency may have at most {MOST_BY_ONE_DOOR} undecided appeals in a case"
         return Refusal("too-many-objections", detail)
     change = appeals.decide(request=request, objection=current, around=around(case), now=step.now)
     if change.refusal is not None:
@@ -210,7 +210,7 @@ def fell_due(step: Step) -> Done | Refusal:
     assert due is not None
     fired = clocks.due(case.clocks, name=due.clock, run=due.run, step=due.step, rules=step.policy.clocks, now=step.now)
     if fired.clock is None:
-        return fired.refusal or Refusal("stale-run", "there is no such clock")
+        return fired.refusal or Refusal("stale-run", "the policy has no such deadline")
     batches = tuple(_notify(step, case, fired.clock, reached) for reached in fired.reached)
     done = Done({"clocks": fired.clocks}, tuple(notice for notices in batches for notice in notices))
     if due.step is ClockStep.DUE and _is_waited_for(case, fired.clock):

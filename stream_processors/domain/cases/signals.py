@@ -37,7 +37,7 @@ AFRESH: dict[str, Any] = {
     "closed_at": None,
     "closed_by": None,
 }
-"""A case that nobody has in hand. Whoever acknowledged it before did so of what it was then."""
+"""States of a case that nobody works on. An earlier acknowledgement concerned an earlier content of the case."""
 
 
 def opened(action: Action, signal: JoinedSignal, now: datetime) -> Case:
@@ -132,9 +132,9 @@ def retracted(step: Step) -> Done | Refusal:
     """The case of the signals that are left. Without any it leaves its queue, whoever holds it, and nobody is to be warned."""
     case, withdrawn = step.case, step.action.withdrawn
     if withdrawn is None:
-        return Refusal("unreadable", "a retraction without what it takes away")
+        return Refusal("unreadable", "the retraction names no contribution to remove")
     if not case.signal_count or _is_surely_absent(case, withdrawn):
-        return Refusal("unknown-case", "there is no such signal in this case")
+        return Refusal("unknown-case", "the case has no such signal")
     changes = remove_signal(case, withdrawn, step.policy)
     emptied = not changes["signal_count"]
     changes["clocks"] = clocks_without(case, changes["institutions"], step.now, stays_missed=not emptied)

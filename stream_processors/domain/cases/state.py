@@ -13,7 +13,7 @@ from schemas.orders.order import LIVE
 
 NONE, LAPSED = "none", "lapsed"
 SLEEPING = frozenset({CaseStatus.DISPOSED, CaseStatus.CLOSED, CaseStatus.RETRACTED})
-"""A signal that joins opens such a case again."""
+"""States in which a new signal reopens the case."""
 
 
 class Phase(StrEnum):

@@ -43,7 +43,7 @@ MOST_SPLIT_OFF = 200
 MOST_PASSED = 200
 LONGEST_ID = 120
 FORWARDED = frozenset({ActionKind.JOIN, ActionKind.RETRACT, ActionKind.ABSORB, ActionKind.MEASURE})
-"""What still comes for a case that was merged and is not refused: it was addressed by who could not know."""
+"""Actions that a merged case still accepts, because their senders could not know of the merge."""
 _SETTLED = frozenset({ObjectionState.REJECTED, ObjectionState.PROPAGATED})
 _OUTSTANDING = frozenset({ClockState.OPEN, ClockState.FIRED})
 
@@ -75,16 +75,16 @@ def _nothing_stands(case: Case, wish: str) -> Refusal | None:
     if not (blocking := list_standing(case)):
         return None
     more = f" and {len(blocking) - 8} more" if len(blocking) > 8 else ""
-    return Refusal("orders-stand", f"the case cannot be {wish} while these stand: {', '.join(blocking[:8])}{more}")
+    return Refusal("orders-stand", f"the case cannot be {wish} while these are open: {', '.join(blocking[:8])}{more}")
 
 
 def transfer(action: Action, case: Case, policy: Policy, now: datetime) -> Done | Refusal:
     """The case goes to another agency or county (`action.queue`), which acknowledges it anew, and has its own time from
     then on. What was ordered stays ordered."""
     if action.queue == case.queue:
-        return Refusal("same-queue", f"the case is in {case.queue} already")
+        return Refusal("same-queue", f"the case is already in {case.queue}")
     if action.queue not in (queues := queues_of(policy)):
-        return Refusal("unknown-queue", f"there is no queue {action.queue}; known: {', '.join(sorted(queues))}")
+        return Refusal("unknown-queue", f"there is no queue {action.queue}; queues of the policy: {', '.join(sorted(queues))}")
     moved = Moved.trusted(at=now, by=action.officer, came_from=case.queue, to=action.queue, note_sealed=action.note_sealed)
     clocks = tuple(
         clock.model_copy(update={"unit": action.queue}) if _goes_along(clock, case) else clock for clock in case.clocks
@@ -102,7 +102,7 @@ def _goes_along(clock: Clock, case: Case) -> bool:
 def close(action: Action, case: Case, policy: Policy, now: datetime) -> Done | Refusal:
     """The end of a case that was disposed of and in which nothing stands."""
     if case.status is not CaseStatus.DISPOSED:
-        return Refusal("not-allowed", f"a case is closed after it was disposed of; this one is {case.status}")
+        return Refusal("not-allowed", f"dispose of the case before you close it; it is {case.status}")
     if (refusal := _nothing_stands(case, "closed")) is not None:
         return refusal
     return Done({"status": CaseStatus.CLOSED, "closed_at": now, "closed_by": action.officer})
@@ -112,9 +112,9 @@ def reopen(action: Action, case: Case, policy: Policy, now: datetime) -> Done | 
     """A case that was over is taken up again, for a reason that is told. Its disposition stays to be read until the next one;
     what it made due is called off."""
     if case.status not in (CaseStatus.DISPOSED, CaseStatus.CLOSED):
-        return Refusal("not-allowed", f"a case is opened again after it was disposed of or closed; this one is {case.status}")
+        return Refusal("not-allowed", f"only a case that was disposed of or closed can be reopened; this case is {case.status}")
     if action.note_sealed is None:
-        return Refusal("note-required", "whoever opens a case again says why, in 'note'")
+        return Refusal("note-required", "send the reason for reopening the case in 'note'")
     changes = {**again(case), "note_sealed": action.note_sealed}
     return Done(changes, starts=_acknowledged(), called_off=case_clocks.of_confirmed(policy))
 
@@ -123,13 +123,13 @@ def merge(action: Action, case: Case, policy: Policy, now: datetime) -> Done | R
     """All of this case goes to `action.into`, for good. `action.queue` is the queue of that case as the officer saw it."""
     into = action.into or ""
     if into == case.case_id:
-        return Refusal("same-case", "a case is not merged into itself")
+        return Refusal("same-case", "a case cannot be merged into itself")
     if case.status is CaseStatus.MERGED:
         return Refusal("merged", f"this case was merged into {case.merged_into}")
     if action.queue != case.queue:
-        return Refusal("other-queue", f"only cases of one queue are merged; that one is in {action.queue}")
+        return Refusal("other-queue", f"only cases of one queue can be merged; the other case is in {action.queue}")
     if into > case.case_id:
-        return Refusal("other-way", f"of two cases the one with the lower id stays: merge {into} into {case.case_id}")
+        return Refusal("other-way", f"the case with the lower id stays: merge {into} into {case.case_id}")
     if (refusal := _nothing_stands(case, "merged")) is not None:
         return refusal
     running = {clock.name: None for clock in case.clocks if clock.state in _OUTSTANDING}
@@ -171,11 +171,11 @@ def split(action: Action, case: Case, policy: Policy, now: datetime) -> Done | R
         return Refusal("unknown-signal", f"the case does not list {', '.join(unknown[:8])}")
     departing = tuple(signal for signal in case.signals if signal.signal_id in action.signals)
     if len(departing) >= case.signal_count:
-        return Refusal("nothing-left", "not every signal of a case can be split off it")
+        return Refusal("nothing-left", "at least one signal must stay in the case")
     split_off, into = {**case.split_off}, f"{case.case_id}~{case.splits + 1}"
     split_off |= {_named(signal): into for signal in departing}
     if len(split_off) > MOST_SPLIT_OFF or len(into) > LONGEST_ID:
-        return Refusal("split-too-often", f"no more than {MOST_SPLIT_OFF} signals are split off one case")
+        return Refusal("split-too-often", f"at most {MOST_SPLIT_OFF} signals can be split off one case")
     counts, money = case.tally, case.amount_minor
     for signal in departing:
         counts, money = tally.uncounted(counts, signal), tally.without(money, signal)
@@ -216,7 +216,7 @@ def absorb(action: Action, case: Case | None, policy: Policy, now: datetime) -> 
     revision and `changed_at`. What came before changes nothing: a case is merged once, and a split opens its case once."""
     portion = action.portion
     if portion is None:
-        return Refusal("unreadable", "nothing is handed over")
+        return Refusal("unreadable", "the action hands nothing over")
     if case is None:
         return _opened(action, portion, policy, now)
     if _came_before(portion, case):
@@ -247,7 +247,7 @@ def _came_before(portion: Portion, case: Case) -> bool:
 
 def _opened(action: Action, portion: Portion, policy: Policy, now: datetime) -> Done | Refusal:
     if portion.primary is None or portion.primary_signal_id is None or not portion.signal_count:
-        return Refusal("unknown-case", f"there is no case {action.case_id}, and nothing to open it with")
+        return Refusal("unknown-case", f"there is no case {action.case_id}, and the action brings nothing to open it with")
     split_from = _from_split(action.case_id)
     new = {
         **_figures(portion.tally, policy),

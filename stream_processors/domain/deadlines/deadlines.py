@@ -16,7 +16,7 @@ from stream_processors.domain.deadlines.calendar import Calendar, add
 from stream_processors.domain.refusal import Refusal
 
 MAX_CLOCKS = 64
-"""Clocks that a case carries. More than enough for a case's orders; a case is one record of the log."""
+"""Running deadlines of a case at most: more than its orders need, and a bound for the case, which is one record of the log."""
 
 TABLE: dict[tuple[ClockState, str], ClockState] = {
     (ClockState.OPEN, "due"): ClockState.FIRED,
@@ -27,7 +27,7 @@ TABLE: dict[tuple[ClockState, str], ClockState] = {
     (ClockState.OPEN, "restart"): ClockState.CANCELLED,
     (ClockState.FIRED, "restart"): ClockState.CANCELLED,
 }
-"""What becomes of a clock. A start makes an open one, a restart the next run beside the one that it ends; `fired_at` stays."""
+"""State x event -> state. A start opens a deadline. A restart ends the run and opens the next one; `fired_at` stays."""
 
 _OUTSTANDING = frozenset(state for state, event in TABLE if event == "stop")
 _LADDER = (ClockStep.ESCALATE_1, ClockStep.ESCALATE_2, ClockStep.ESCALATE_3)
@@ -107,7 +107,7 @@ def start(
     remaining = clocks if before is None else _replaced(clocks, _ended(before, "restart", now))
     remaining = _room(remaining, name)
     if len(remaining) >= MAX_CLOCKS:
-        return Started(clocks, refusal=Refusal("too-many-clocks", f"the case has {MAX_CLOCKS} running clocks; end one first"))
+        return Started(clocks, refusal=Refusal("too-many-clocks", f"the case has {MAX_CLOCKS} running deadlines; end one first"))
     run = 1 + max((clock.run for clock in clocks if clock.name == name), default=0)
     began = now if began_at is None else min(began_at, now)
     made = _made(rule, calendar, began, until, name=name, run=run, about=about, unit=unit)
@@ -228,13 +228,13 @@ def due(clocks: tuple[Clock, ...], *, name: str, run: int, step: str, rules: Clo
 
 def _refusal(clock: Clock | None, name: str, run: int, step: str, now: datetime) -> Refusal | None:
     if clock is None or clock.state not in _OUTSTANDING:
-        detail = "is not of this case" if clock is None else f"is {clock.state}"
-        return Refusal("stale-run", f"run {run} of the clock {name} {detail}")
+        detail = "is not a deadline of this case" if clock is None else f"is {clock.state}"
+        return Refusal("stale-run", f"run {run} of the deadline {name} {detail}")
     if clock.next_at is None or clock.step != step:
-        detail = f"the next is {clock.step}" if clock.step else "nothing more falls due"
-        return Refusal("stale-step", f"{step} of run {run} of the clock {name} is not open; {detail}")
+        detail = f"the next step is {clock.step}" if clock.step else "no further step falls due"
+        return Refusal("stale-step", f"{step} of run {run} of the deadline {name} is not open; {detail}")
     if now < clock.next_at:
-        detail = f"{step} of run {run} of the clock {name} falls due at {clock.next_at.isoformat()}, not at {now.isoformat()}"
+        detail = f"{step} of run {run} of the deadline {name} falls due at {clock.next_at.isoformat()}, not at {now.isoformat()}"
         return Refusal("not-due", detail)
     return None
 

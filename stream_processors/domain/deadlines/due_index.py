@@ -16,7 +16,7 @@ from schemas.deadlines import ClockStep, Due
 
 ACTOR = "stage:timekeeper"
 QUEUE = "timekeeper"
-"""An action names a queue. A due moment is about none, and track does not look at it."""
+"""Placeholder queue: an action names a queue, but a due moment concerns none, and track ignores the name."""
 
 # Whole numbers: a float of seconds may be a millisecond too early.
 _EPOCH, _MS = datetime(1970, 1, 1, tzinfo=UTC), timedelta(milliseconds=1)

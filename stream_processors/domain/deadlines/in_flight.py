@@ -13,14 +13,14 @@ from collections.abc import Sequence
 from stream_processors.domain.deadlines.due_index import Member
 
 AGAIN_AFTER_S = 1.0
-"""Between two requests for a moment whose first was refused."""
+"""Time between two requests for a moment whose first request was refused."""
 NUDGE_AFTER_S = 5.0
-"""So long nothing was answered though something is asked for: then one request is made once more. Where it lands shows what the
-log lost (a broker that came back without its newest records)."""
+"""Time without any answer after which one request is repeated. Its position in the log shows what the log lost (a broker that
+came back without its newest records)."""
 FEW = 500
-"""So many actions may stand unanswered in a partition when its owner changes, and the new one asks all the same."""
+"""Unanswered actions of a partition up to which a new owner sends requests."""
 MOST_WAITING = 10_000
-"""Requests under way a partition: more would only stand behind them."""
+"""Requests in flight per partition. More would only queue behind them."""
 
 
 class Waiting:

@@ -83,7 +83,7 @@ def _summed(frozen: Frozen, payments: Iterable[Payment], basis: str) -> _Sums:
     once: dict[str, Payment] = {}
     for payment in payments:
         if once.setdefault(payment.payment_id, payment) != payment:
-            raise ValueError(f"payment {payment.payment_id} is told in two ways")
+            raise ValueError(f"two different payments have the id {payment.payment_id}")
     if len(once) > MOST_PAYMENTS:
         raise ValueError(f"there are more than {MOST_PAYMENTS} payments")
     ordered = sorted(once.values(), key=lambda payment: (payment.at or _LATE, payment.payer, payment.payment_id))

@@ -43,7 +43,7 @@ def follows_of(raw: bytes) -> tuple[Action, ...]:
 
 def _bound(count: int, most: int) -> None:
     if count > most:
-        raise ValueError(f"a change asks for {count} of them, {most} is the most")
+        raise ValueError(f"a change asks for {count} of them, and the limit is {most}")
 
 
 def issued(notices: Iterable[Notice], about: About, settled: Settled) -> list[Issued]:

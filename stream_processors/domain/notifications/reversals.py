@@ -41,7 +41,7 @@ _OF_MEASURES: dict[MeasureKind, Reversal | None] = {
 }
 _OF_ORDERS = {spec.kind: spec.reversal for spec in ORDER_KINDS.values()}
 REVERSALS = {reversal.action: reversal for reversal in (*_OF_MEASURES.values(), *_OF_ORDERS.values()) if reversal is not None}
-"""What was done -> what takes it back. A thing that is not here leaves nothing behind, as a request for information."""
+"""Action -> its reversal. An action without a row leaves nothing to undo, for example a request for information."""
 
 
 def taken_back(

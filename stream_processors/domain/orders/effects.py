@@ -19,9 +19,9 @@ from stream_processors.domain.state_machine import ClockStart, ClockStop, iso
 
 Effect = Callable[[Step], Effects]
 LIFT_CLOCK = "order_lift"
-"""Runs from a hold that crossed with its release until the institution says that it is gone."""
+"""Runs from a hold that crossed with its release until the institution confirms that the hold is lifted."""
 APPROVAL_CLOCK = "order_approval"
-"""Runs while an order waits for its second person."""
+"""Runs while an order awaits dual approval."""
 
 
 def drafted(step: Step) -> Effects:

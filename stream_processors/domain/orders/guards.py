@@ -28,7 +28,7 @@ from stream_processors.domain.state_machine import done_between, iso
 Guard = Callable[[Step], Refusal | None]
 LONGEST_ANSWER = timedelta(days=3660)
 _RELEASABLE = (*UNDONE, OrderState.EXECUTED, OrderState.RENEWED, OrderState.EXPIRED)
-"""An expired one, too: whoever held it may hold it still."""
+"""States in which money may still be held. An expired order is one: its recipient may not have lifted the hold yet."""
 
 
 def all_of(*guards: Guard) -> Guard:
@@ -42,14 +42,14 @@ def all_of(*guards: Guard) -> Guard:
 
 def offered(step: Step) -> Refusal | None:
     if step.rules is None:
-        return Refusal("not-offered", f"the policy does not offer orders of the kind {step.order.kind}")
+        return Refusal("not-offered", f"the policy does not enable orders of the kind {step.order.kind}")
     return None
 
 
 def other_person(step: Step) -> Refusal | None:
     """Four eyes: whoever asked for an order does not also agree to it."""
     if step.actor.id == step.order.issued_by:
-        return Refusal("four-eyes", "another person than the one who asked for the order must agree to it")
+        return Refusal("four-eyes", "a person other than the one who requested the order must approve it")
     return None
 
 
@@ -64,13 +64,13 @@ def says_what_its_kind_needs(step: Step) -> Refusal | None:
     if order.kind not in LETTERS and order.subject is None:
         return Refusal("order-incomplete", "the order names no subject")
     if order.kind in LETTERS and order.text_sealed is None:
-        return Refusal("order-incomplete", "the letter says nothing")
+        return Refusal("order-incomplete", "the letter has no text")
     if order.answer_by is not None and order.answer_by <= step.now:
-        return Refusal("order-incomplete", f"the answer would be due at {iso(order.answer_by)}, which has passed")
+        return Refusal("order-incomplete", f"the answer would be due at {iso(order.answer_by)}, which is in the past")
     if order.answer_by is not None and order.answer_by > step.now + LONGEST_ANSWER:
-        return Refusal("order-incomplete", f"nobody waits for an answer until {iso(order.answer_by)}")
+        return Refusal("order-incomplete", f"an answer may not be due as late as {iso(order.answer_by)}")
     if missing := [field for field in order.verify_fields if order.verify is None or not order.verify.has(field)]:
-        return Refusal("order-incomplete", f"the institution must compare {', '.join(missing)}; the order does not give it")
+        return Refusal("order-incomplete", f"the institution must compare {', '.join(missing)}, which the order does not contain")
     return None
 
 
@@ -81,9 +81,9 @@ def has_its_notice(step: Step) -> Refusal | None:
     if order.method not in NOTICED:
         return None
     if until is None:
-        return Refusal("not-offered", f"the policy has no notice for a return {order.method}: 'notice_clock' is missing")
+        return Refusal("not-offered", f"the policy permits no return {order.method}: 'notice_clock' is missing")
     if draft is not None and done_between(draft.announced_at, None, step.now) is None:
-        return Refusal("order-incomplete", f"the notice would be given at {iso(draft.announced_at)}, which is to come")
+        return Refusal("order-incomplete", f"'announced_at' is {iso(draft.announced_at)}, which is in the future")
     if order.answer_by is not None and order.answer_by <= until:
         return Refusal("order-incomplete", f"the answer would be due before the public notice ends, at {iso(until)}")
     return None
@@ -96,18 +96,18 @@ def only_the_traced(step: Step) -> Refusal | None:
     if order.kind not in HOLDS:
         return None
     if not order.amount_minor or order.currency is None:
-        return Refusal("order-incomplete", "the order does not say how much is to be held")
+        return Refusal("order-incomplete", "the order gives no amount to hold")
     if order.traced_minor is not None and order.amount_minor > order.traced_minor:
-        return Refusal("above-traced", f"only the traced amount may be held, {order.traced_minor} in minor units")
+        return Refusal("above-traced", f"an order may hold at most the traced amount, {order.traced_minor} in minor units")
     target = step.target
     if target is not None and order.currency != target.currency:
-        return Refusal("order-incomplete", f"the order {target.order_id} is in {target.currency}; so is what takes its place")
+        return Refusal("order-incomplete", f"the order {target.order_id} is in {target.currency}; use the same currency")
     transfers = [hold.verify for hold in (order, target) if hold is not None and hold.verify is not None]
     arrived = min((transfer.amount_minor for transfer in transfers if transfer.amount_minor is not None), default=None)
     if arrived is not None and order.amount_minor > arrived:
-        return Refusal("above-traced", f"no more may be held than arrived, {arrived} in minor units")
+        return Refusal("above-traced", f"an order may hold at most the amount that arrived, {arrived} in minor units")
     if arrived is None and order.traced_minor is None:
-        detail = "say what bounds the hold: 'traced_minor' (from the trail), what arrived in 'verify', or the stop in 'of'"
+        detail = "send a bound: 'traced_minor' (from the trail), the amount that arrived in 'verify', or the stop in 'of'"
         return Refusal("order-incomplete", detail)
     return None
 
@@ -119,7 +119,7 @@ def held_once(step: Step) -> Refusal | None:
         return None
     for other in step.others:
         if other.kind in HOLDS and other.state in LIVE and other.order_id != order.of and same_money(other, order):
-            return Refusal("already-held", f"this money is under the order {other.order_id}; name it in 'of' to take its place")
+            return Refusal("already-held", f"the order {other.order_id} holds this money; name it in 'of' to replace it")
     return None
 
 
@@ -134,7 +134,7 @@ def under_the_cap(step: Step) -> Refusal | None:
     )
     used += times_used(order) if is_done(order) else 0
     if used >= most:
-        detail = f"an account may have {most} of the kind {order.kind}, renewals included; it had {used}"
+        detail = f"an account may have {most} orders of the kind {order.kind}, renewals included; it had {used}"
         return Refusal("cap-reached", f"{detail}, {step.elsewhere} of them in other cases" if step.elsewhere else detail)
     return None
 
@@ -145,24 +145,24 @@ def about_another(step: Step) -> Refusal | None:
     if order.kind not in ABOUT_ANOTHER and order.of is None:
         return None
     if target is None:
-        return Refusal("unknown-order", f"there is no order {order.of} in this case")
+        return Refusal("unknown-order", f"the case has no order {order.of}")
     if order.kind in LETTERS:
         return None
     if order.recipient != target.recipient or not same_subject(order, target):
-        return Refusal("unknown-order", f"the order {order.of} went to another institution or is about another subject")
+        return Refusal("unknown-order", f"the order {order.of} has another recipient or another subject")
     if order.kind is OrderKind.RELEASE:
         return _releasable(step)
     if order.kind in PAYS_BACK:
         return _returnable(step)
     if ORDER_KINDS[order.kind].replaces is not target.kind or target.state not in LIVE:
-        return Refusal("not-allowed", "only a freeze takes the place of another order, and only of a stop that is not ended")
+        return Refusal("not-allowed", "only a freeze can replace another order, and only a stop that has not ended")
     if any(_releases(other, target) for other in step.others):
-        return Refusal("already-released", f"the order {target.order_id} is being released: nothing takes its place")
+        return Refusal("already-released", f"the order {target.order_id} is being released and cannot be replaced")
     lifted = sum(
         other.amount_minor or 0 for other in step.others if other.part and other.of == target.order_id and is_done(other)
     )
     if lifted and (order.amount_minor or 0) > (most := (target.amount_minor or 0) - lifted):
-        return Refusal("above-traced", f"{lifted} of it was released: at most {most} in minor units is held on")
+        return Refusal("above-traced", f"{lifted} of the hold was released; at most {most} in minor units can be held")
     return None
 
 
@@ -175,7 +175,7 @@ def _releasable(step: Step) -> Refusal | None:
         return refused
     again = [other for other in step.others if _releases(other, target) and (step.order.part or not other.part)]
     if again:
-        return Refusal("already-released", f"the release {again[0].order_id} of this order is there already")
+        return Refusal("already-released", f"this order already has the release {again[0].order_id}")
     return None
 
 
@@ -184,19 +184,19 @@ def _part_releasable(step: Step, target: Order) -> Refusal | None:
     order, draft = step.order, step.event.draft
     minor, named = order.amount_minor or 0, draft is not None and draft.amount_minor is not None
     if named and (not minor or order.currency != target.currency):
-        detail = f"say how much is released, in {target.currency}; without an amount it is the whole of it"
+        detail = f"send the amount to release in {target.currency}; without an amount the release is full"
         return Refusal("order-incomplete", detail)
     if target.state in UNDONE and minor < (target.amount_minor or 0):
-        detail = f"nothing is held under the order {target.order_id} yet: release the whole of it, or what is held when it is"
+        detail = f"the order {target.order_id} holds nothing yet: release it in full, or wait until it holds money"
         return Refusal("not-held", detail)
     if not order.part:
         return None
     if replacing := _in_its_place(target, step.others):
-        detail = f"the order {replacing[0].order_id} is to take its place: release a part of that once it is done, or the whole"
+        detail = f"{replacing[0].order_id} is about to replace it: release a part of that one later, or this one in full"
         return Refusal("not-allowed", detail)
     rest = target.held_minor - promised_minor(target, step.others)
     if minor > rest:
-        return Refusal("not-held", f"{rest} in minor units is held and not promised to anybody; release the whole of it instead")
+        return Refusal("not-held", f"{rest} in minor units is held and not yet assigned; to release all of it, send no amount")
     return None
 
 
@@ -219,14 +219,14 @@ def _returnable(step: Step) -> Refusal | None:
     order, target = step.order, step.target
     assert target is not None
     if target.kind is not ORDER_KINDS[order.kind].paid_from or not is_done(target):
-        return Refusal("not-held", f"only frozen money is returned; the order {target.order_id} is {target.state}")
+        return Refusal("not-held", f"only frozen money can be returned; the order {target.order_id} is {target.state}")
     if not order.amount_minor or order.currency != target.currency:
-        return Refusal("order-incomplete", "a return says how much, in the currency of what is frozen")
+        return Refusal("order-incomplete", "a return requires an amount in the currency of the freeze")
     if any(_releases(other, target) for other in step.others):
-        return Refusal("already-released", f"the order {target.order_id} is being released: what it holds is paid to nobody")
+        return Refusal("already-released", f"the order {target.order_id} is being released, so its money cannot be returned")
     rest = target.held_minor - promised_minor(target, step.others)
     if order.amount_minor > rest:
-        return Refusal("not-held", f"{rest} in minor units is frozen and not yet promised to anybody")
+        return Refusal("not-held", f"{rest} in minor units is frozen and not yet assigned")
     return None
 
 
@@ -234,29 +234,29 @@ def compared(step: Step) -> Refusal | None:
     """All fields were compared. What came in by the institution's books is what the order says, else it is a mismatch."""
     order, event = step.order, step.event
     if missing := [field for field in order.verify_fields if field not in event.verified]:
-        return Refusal("not-verified", f"compare {', '.join(missing)}, too, before anything is stopped")
+        return Refusal("not-verified", f"compare {', '.join(missing)} as well before you stop the payment")
     arrived = order.verify.amount_minor if order.verify else None
     if event.mismatched or (event.arrived_minor is not None and event.arrived_minor != arrived):
-        return Refusal("mismatch", "a field differs: it must not be stopped; answer 'mismatch'")
+        return Refusal("mismatch", "a field differs, so the payment must not be stopped; answer with 'mismatch'")
     return None
 
 
 def names_a_field(step: Step) -> Refusal | None:
     if not set(step.event.mismatched) & set(step.order.verify_fields):
-        return Refusal("not-verified", "a mismatch names a field that was to be compared and differs")
+        return Refusal("not-verified", "a mismatch must name a field from 'verify' that differs")
     return None
 
 
 def gives_a_reason(step: Step) -> Refusal | None:
     if step.event.reason is None:
-        return Refusal("reason-missing", "say why it is not carried out")
+        return Refusal("reason-missing", "send the reason why the order is not carried out")
     return None
 
 
 def in_time(step: Step) -> Refusal | None:
     order = step.order
     if order.valid_until is not None and step.now >= order.valid_until:
-        detail = f"the order ended at {iso(order.valid_until)}; it must not be carried out any more, and what was held is lifted"
+        detail = f"the order ended at {iso(order.valid_until)}; do not carry it out, and lift any hold that you placed"
         return Refusal("expired", detail)
     return None
 
@@ -265,7 +265,7 @@ def notice_has_ended(step: Step) -> Refusal | None:
     """Money is returned pro rata when everybody who paid had the time of the notice to say so."""
     until = step.order.notice_until
     if until is not None and step.done_at < until:
-        detail = f"it is returned {step.order.method}: it is not paid before the public notice ends at {iso(until)}"
+        detail = f"a return {step.order.method} may not be paid before the public notice ends at {iso(until)}"
         return Refusal("notice-running", detail)
     return None
 
@@ -274,7 +274,7 @@ def done_when_it_could_be(step: Step) -> Refusal | None:
     """Nothing was done before it was ordered, nor in the future."""
     issued = step.order.issued_at
     if done_between(step.event.done_at, issued, step.now) is None:
-        return Refusal("impossible-time", f"it cannot have been done before {iso(issued)} or after {iso(step.now)}")
+        return Refusal("impossible-time", f"'done_at' must be between {iso(issued)} and {iso(step.now)}")
     return None
 
 
@@ -282,25 +282,25 @@ def what_was_done(step: Step) -> Refusal | None:
     """The proof that each kind asks for."""
     order, event = step.order, step.event
     if order.kind in LETTERS and event.text_sealed is None:
-        return Refusal("answer-missing", "a letter is carried out by its answer")
+        return Refusal("answer-missing", "send the answer to the letter in 'text'")
     if order.preserve and not event.records_kept:
-        return Refusal("records-not-kept", "records of what is taken down are kept (Art. 20); confirm it")
+        return Refusal("records-not-kept", "the records of a takedown must be kept (Art. 20); confirm it with 'records_kept'")
     if order.kind not in NAMES_AMOUNT:
         return None
     amount, most = event.amount_minor or 0, order.amount_minor or 0
     if not amount:
-        return Refusal("amount-missing", "say how much was held or paid back; nothing to hold is a 'failed' order")
+        return Refusal("amount-missing", "send the amount held or paid back, or answer 'failed' if there was nothing to hold")
     if amount > most or (event.arrived_minor is not None and amount > event.arrived_minor):
         return Refusal("above-traced", f"at most {most} in minor units, and no more than arrived, may be held; lift the rest")
     if order.kind in PAYS_BACK and (step.target is None or amount > step.target.held_minor):
-        return Refusal("not-held", "so much is not frozen any more")
+        return Refusal("not-held", "the amount exceeds the money that is still frozen")
     return None
 
 
 def paid_what_was_ordered(step: Step) -> Refusal | None:
     order, amount = step.order, step.event.amount_minor or 0
     if order.kind in PAYS_BACK and not 0 < amount <= (order.amount_minor or 0):
-        return Refusal("amount-missing", f"say how much was paid back, at most {order.amount_minor} in minor units")
+        return Refusal("amount-missing", f"send the amount paid back, at most {order.amount_minor} in minor units")
     return None
 
 
@@ -310,7 +310,7 @@ def renewable(step: Step) -> Refusal | None:
     if any(_releases(other, step.order) and not other.part for other in step.others):
         return Refusal("already-released", f"the order {step.order.order_id} is being released")
     if rules is not None and rules.renewals is not None and step.order.renewals >= rules.renewals:
-        return Refusal("cap-reached", f"an order of the kind {step.order.kind} is renewed at most {rules.renewals} times")
+        return Refusal("cap-reached", f"an order of the kind {step.order.kind} can be renewed at most {rules.renewals} times")
     return None
 
 
@@ -333,17 +333,17 @@ def answer_is_due(step: Step) -> Refusal | None:
 
 def once(step: Step) -> Refusal | None:
     if step.order.executed_at is not None:
-        return Refusal("not-allowed", "that it was carried out is known")
+        return Refusal("not-allowed", "the order was already reported as carried out")
     return None
 
 
 def not_lifted(step: Step) -> Refusal | None:
     if step.order.lifted_at is not None:
-        return Refusal("not-allowed", "that nothing is held any more is known")
+        return Refusal("not-allowed", "the release was already confirmed")
     return None
 
 
 def frozen_enough(step: Step) -> Refusal | None:
     if not step.event.amount_minor or step.event.amount_minor > step.order.held_minor:
-        return Refusal("not-held", f"{step.order.held_minor} in minor units is held")
+        return Refusal("not-held", f"the order still holds {step.order.held_minor} in minor units")
     return None

@@ -145,8 +145,8 @@ _ROWS: dict[tuple[str, str], Row] = {
     },
 }
 TABLE = Table("order", _ROWS)
-"""An answer may come before the record of its delivery. An order that was carried out after its end (the two crossed on their
-way) keeps its state, holds nothing, and its recipient is told again; money that was paid back meanwhile is not held any more."""
+"""An answer may arrive before the record of its delivery. An order that was carried out after its end (the two crossed) keeps its
+state and holds nothing, and its recipient is notified again. Money that was paid back meanwhile is no longer held."""
 
 
 class OrderChange(NamedTuple):
@@ -186,13 +186,13 @@ def decide(
     `elsewhere`: how often the same was ordered about the account in other cases."""
     who = acting(actor, event)
     if order is None and (event.kind is not E.ISSUE or event.draft is None):
-        return OrderChange(None, refused=Refusal("unknown-order", f"there is no order {event.order_id} in this case"))
+        return OrderChange(None, refused=Refusal("unknown-order", f"the case has no order {event.order_id}"))
     of_kind = rules.kinds.get(order.kind if order else event.draft.kind if event.draft else OrderKind.RELEASE)
     thing = order or _candidate(event.draft, who, of_kind, now, others, ends)
     if who.role == Role.INSTITUTION and who.id != thing.recipient:
-        return OrderChange(None, refused=Refusal("not-recipient", "only the institution that an order went to may answer it"))
+        return OrderChange(None, refused=Refusal("not-recipient", "only the institution that received the order may answer it"))
     if who.role == Role.UNIT and who.id != unit_of(thing):
-        return OrderChange(None, refused=Refusal("not-recipient", "officers answer the letters that went to their unit alone"))
+        return OrderChange(None, refused=Refusal("not-recipient", "officers may answer letters to their unit only"))
     state = order.state if order else NONE
     step = Step(thing, event, who, of_kind, now, ends, others, elsewhere)
     outcome = TABLE.apply(state, event.kind, step, thing=thing, roles={who.role})

@@ -21,8 +21,8 @@ from stream_processors.domain.refusal import Refusal
 from stream_processors.domain.state_machine import ClockStart, ClockStop, Ends
 
 MOST_ORDERS = 32
-"""Beside releases under way. Of these an order has two at a time, of a part and of the whole, so there are at most three times as
-many."""
+"""Limit of orders in a case, without releases under way. An order has at most two of these at a time (a partial and a full one),
+so a case has at most three times as many in all."""
 
 
 class OrdersChange(NamedTuple):
@@ -58,7 +58,7 @@ def decide(
     if event.kind is OrderEventKind.ISSUE and _find(orders, event.order_id) is None:
         room = _room(orders, event)
         if room is None:
-            return OrdersChange(orders, refused=Refusal("too-many-orders", f"a case has at most {MOST_ORDERS} orders that count"))
+            return OrdersChange(orders, refused=Refusal("too-many-orders", f"a case has at most {MOST_ORDERS} active orders"))
         current = room
     change = decide_event(current, event, actor, elsewhere)
     if change.order is None:

@@ -32,7 +32,7 @@ FORM = "liandong.assessment.v1"
 
 
 Verifier = Callable[[str], bytes | None]
-"""The payload of a compact JWS whose signature is right; None of any other."""
+"""Verifies a compact JWS and returns its payload, or None if the signature is not valid."""
 
 
 S, K = AssessmentState, AssessmentMoveKind
@@ -42,9 +42,9 @@ _Step = Step[AssessmentMove, Assessment]
 def _publish(step: _Step) -> Fields | Refusal:
     until, results = step.move.disputes_until, step.move.results
     if until is None or until <= step.now:
-        return Refusal("invalid-move", "figures are published with a time until which they may be disputed")
+        return Refusal("invalid-move", "published figures require a time until which units may dispute them")
     if not results or len({result.unit for result in results}) != len(results):
-        return Refusal("invalid-move", "each unit that is assessed has one result")
+        return Refusal("invalid-move", "each appraised unit requires exactly one result")
     ordered = tuple(sorted(results, key=lambda result: result.unit))
     return {"results": ordered, "published_at": step.now, "disputes_until": until, "state": S.PUBLISHED}
 
@@ -52,18 +52,18 @@ def _publish(step: _Step) -> Fields | Refusal:
 def _dispute(step: _Step) -> Fields | Refusal:
     move, assessment = step.move, step.record
     if not _disputable(assessment, step.now):
-        return Refusal("too-late", f"figures could be disputed until {assessment.disputes_until:%Y-%m-%dT%H:%M:%SZ}")
+        return Refusal("too-late", f"the time for disputes ended at {assessment.disputes_until:%Y-%m-%dT%H:%M:%SZ}")
     if move.dispute_id is None or move.figure is None or move.claimed is None or move.ground is None:
-        return Refusal("invalid-move", "a dispute names the figure, what it should be, and the ground")
+        return Refusal("invalid-move", "a dispute requires the figure, its correct value, and the ground")
     published = _figure(assessment.results, move.party, move.figure)
     if published is None:
-        return Refusal("not-yours", "a unit disputes figures of its own that were published")
+        return Refusal("not-yours", "a unit may dispute only its own published figures")
     if any(dispute.dispute_id == move.dispute_id for dispute in assessment.disputes):
-        return Refusal("reference-reused", "another dispute has this id")
+        return Refusal("reference-reused", "another dispute already has this id")
     if any((dispute.unit, dispute.figure, dispute.ruling) == (move.party, move.figure, None) for dispute in assessment.disputes):
-        return Refusal("not-allowed", "this figure is disputed already; its ruling is awaited")
+        return Refusal("not-allowed", "this figure is already disputed and awaits a ruling")
     if len(assessment.disputes) >= MOST_DISPUTES:
-        return Refusal("too-many", f"an assessment holds {MOST_DISPUTES} disputes")
+        return Refusal("too-many", f"an appraisal has at most {MOST_DISPUTES} disputes")
     new = Dispute.trusted(
         dispute_id=move.dispute_id,
         unit=move.party,
@@ -81,9 +81,9 @@ def _decide(step: _Step) -> Fields | Refusal:
     move, assessment = step.move, step.record
     pending = next((dispute for dispute in assessment.disputes if dispute.dispute_id == move.dispute_id), None)
     if pending is None or pending.ruling is not None:
-        return Refusal("not-allowed", "there is no such dispute that awaits a ruling")
+        return Refusal("not-allowed", "no such dispute awaits a ruling")
     if move.ruling is None or (move.ruling is Ruling.UPHELD and move.ruled is None):
-        return Refusal("invalid-move", "a ruling is upheld, with the figure as it is to be, or rejected")
+        return Refusal("invalid-move", "a ruling upholds the dispute and gives the corrected figure, or rejects the dispute")
     ruled = move.ruled if move.ruling is Ruling.UPHELD else None
     marks = {"ruling": move.ruling, "ruled": ruled, "ruled_paper": move.paper, "ruled_at": step.now}
     disputes = tuple(dispute.model_copy(update=marks) if dispute is pending else dispute for dispute in assessment.disputes)
@@ -96,7 +96,7 @@ def _lock(step: _Step) -> Fields | Refusal:
     if _disputable(step.record, step.now):
         return Refusal("not-due", f"figures may be disputed until {step.record.disputes_until:%Y-%m-%dT%H:%M:%SZ}")
     if step.signer is None:
-        return Refusal("no-signer", "a result is locked with a signature; there is no key here to sign with")
+        return Refusal("no-signer", "this gateway has no key to sign the result with")
     mark = digest(step.record)
     signature = step.signer.sign(_statement(step.record, mark, step.now))
     lock = Lock.trusted(at=step.now, digest=mark, signature=signature, key_id=step.signer.key_id)
@@ -111,8 +111,8 @@ _ROWS: dict[tuple[str, str], Row] = {
     (S.DISPUTED, K.DECIDE): Row((S.DISPUTED, S.DECIDED), _decide, _BODY),
     **{(state, K.LOCK): Row((S.LOCKED,), _lock, _BODY) for state in (S.PUBLISHED, S.DECIDED)},
 }
-TABLE = Table("assessment", _ROWS)
-"""No move leads out of LOCKED. Opening is of a year that has no assessment yet. Any unit may dispute what is published of it."""
+TABLE = Table("appraisal", _ROWS)
+"""No transition leads out of LOCKED. `open` applies to a year without an appraisal. A unit may dispute its published figures."""
 
 
 def decide(
@@ -122,14 +122,14 @@ def decide(
     if record is None:
         return _open_year(move, now)
     if move.year != record.year:
-        return refuse("not-found", f"this is the assessment of {record.year}")
+        return refuse("not-found", f"this is the appraisal of {record.year}")
     final = Refusal("locked", f"the result of {record.year} is locked and final") if record.state is S.LOCKED else None
     return apply_move(TABLE, Step(move, record, now, signer), {Role.BODY: record.body}, final)
 
 
 def _open_year(move: AssessmentMove, now: datetime) -> RecordChange[Assessment]:
     if move.kind is not K.OPEN:
-        return refuse("not-found", f"there is no assessment of {move.year}")
+        return refuse("not-found", f"there is no appraisal for {move.year}")
     made = Assessment.trusted(
         year=move.year,
         body=move.party,

@@ -45,18 +45,18 @@ def _open_campaign(move: CampaignMove, now: datetime) -> Campaign:
 
 def _find_fault(move: CampaignMove, campaign: Campaign | None, now: datetime) -> Refusal | None:
     if campaign is None and move.kind is K.WITHDRAW:
-        return Refusal("not-found", "there is no such campaign of yours")
+        return Refusal("not-found", "you reported no such campaign")
     if campaign is not None:
         if campaign.institution != move.party:
-            return Refusal("not-found", "there is no such campaign of yours")
+            return Refusal("not-found", "you reported no such campaign")
         if move.revision is not None and move.revision != campaign.revision:
             return Refusal("stale-revision", f"the campaign is at revision {campaign.revision}; read it again")
         if campaign.withdrawn:
             return Refusal("not-allowed", "the campaign was withdrawn")
     if move.kind is K.TELL and (move.at is None or move.reached is None):
-        return Refusal("invalid-move", "a campaign says when it was and how many persons it reached")
+        return Refusal("invalid-move", "a campaign requires its time and the number of persons that it reached")
     if move.at is not None and move.at > now:
-        return Refusal("invalid-move", "a campaign is told when it took place")
+        return Refusal("invalid-move", "a campaign can be reported only after it took place")
     return None
 
 

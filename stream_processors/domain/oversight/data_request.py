@@ -22,19 +22,19 @@ _Step = Step[DataMove, DataRequest]
 
 def _hand_in(step: _Step) -> Fields | Refusal:
     if step.move.paper is None:
-        return Refusal("invalid-move", "what is handed in names its paper")
+        return Refusal("invalid-move", "submitted data require the number of their letter in 'paper'")
     return {"state": S.HANDED_IN, "handed_in_at": step.record.handed_in_at or step.now, "handed_in_paper": step.move.paper}
 
 
 def _extend(step: _Step) -> Fields | Refusal:
     if step.move.due_at is None or step.move.due_at <= step.now:
-        return Refusal("invalid-move", "a new deadline lies ahead")
+        return Refusal("invalid-move", "a new deadline must be in the future")
     return {"due_at": step.move.due_at}
 
 
 def _find(step: _Step) -> Fields | Refusal:
     if step.move.finding is None:
-        return Refusal("invalid-move", "a finding says what: concealed, omitted or refused")
+        return Refusal("invalid-move", "a finding must be concealed, omitted or refused")
     if step.now < step.record.due_at and step.record.handed_in_at is None:
         return Refusal("not-due", f"the data are due at {step.record.due_at:%Y-%m-%dT%H:%M:%SZ}")
     return {"state": S.FOUND, "finding": step.move.finding}
@@ -62,8 +62,8 @@ _ROWS: dict[tuple[str, str], Row] = {
     (S.FOUND, K.CLEAR): Row((S.ASKED, S.HANDED_IN), _clear, _BODY),
     (S.FOUND, K.WITHDRAW): Row((S.WITHDRAWN,), _withdraw, _BODY),
 }
-TABLE = Table("request", _ROWS)
-"""Nothing leads out of WITHDRAWN. What is handed in again replaces the paper and keeps the first time."""
+TABLE = Table("data request", _ROWS)
+"""No transition leads out of WITHDRAWN. A second submission replaces the paper and keeps the time of the first."""
 
 
 def decide(*, move: DataMove, record: DataRequest | None, now: datetime) -> RecordChange[DataRequest]:
@@ -75,9 +75,9 @@ def decide(*, move: DataMove, record: DataRequest | None, now: datetime) -> Reco
 
 def _open_request(move: DataMove, now: datetime) -> RecordChange[DataRequest]:
     if move.kind is not K.ASK:
-        return refuse("not-found", f"there is no request {move.request_id}")
+        return refuse("not-found", f"there is no data request {move.request_id}")
     if move.unit is None or move.paper is None or move.due_at is None or move.due_at <= now:
-        return refuse("invalid-move", "a request names the unit, its paper, and a time that lies ahead")
+        return refuse("invalid-move", "a data request requires unit, paper, and a future deadline")
     made = DataRequest.trusted(
         request_id=move.request_id,
         body=move.party,

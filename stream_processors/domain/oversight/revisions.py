@@ -87,7 +87,7 @@ def apply_move(
     if final is not None:
         return RecordChange(refusal=final)
     if move.revision is not None and move.revision != record.revision:
-        detail = f"the {table.noun} is at revision {record.revision}, the request was made on {move.revision}; read it again"
+        detail = f"the {table.noun} is at revision {record.revision}, the request names {move.revision}; read it again"
         return refuse("stale-revision", detail)
     roles = {role for role, party in parties.items() if party in (None, move.party)}
     row = table.get((record.state, move.kind))

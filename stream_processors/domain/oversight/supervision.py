@@ -21,7 +21,7 @@ _Step = Step[SupervisionMove, Supervision]
 
 def _answer(step: _Step) -> Fields | Refusal:
     if step.move.paper is None:
-        return Refusal("invalid-move", "an answer names its paper")
+        return Refusal("invalid-move", "an answer requires the number of its letter in 'paper'")
     late = step.record.late or step.now > step.record.answer_by
     return {"state": S.ANSWERED, "answered_at": step.now, "answer_paper": step.move.paper, "late": late}
 
@@ -34,7 +34,7 @@ def _fall_due(step: _Step) -> Fields | Refusal:
 
 def _later(step: _Step) -> Fields | Refusal:
     if step.move.answer_by is None or step.move.answer_by <= step.now:
-        return Refusal("invalid-move", "a new deadline lies ahead")
+        return Refusal("invalid-move", "a new deadline must be in the future")
     returned = step.record.returned + (step.move.kind is K.RETURN)
     return {"state": S.ISSUED, "answer_by": step.move.answer_by, "returned": returned}
 
@@ -61,8 +61,8 @@ _ROWS: dict[tuple[str, str], Row] = {
     (S.ANSWERED, K.ACCEPT): Row((S.LIFTED,), _accept, _BODY),
     (S.ANSWERED, K.WITHDRAW): Row((S.WITHDRAWN,), _withdraw, _BODY),
 }
-TABLE = Table("measure", _ROWS)
-"""Nothing leads out of LIFTED and WITHDRAWN. That a deadline ran out anybody may say: the record knows when."""
+TABLE = Table("supervision action", _ROWS)
+"""No transition leads out of LIFTED and WITHDRAWN. Anybody may report the end of a deadline: the record has its time."""
 
 
 def decide(*, move: SupervisionMove, record: Supervision | None, now: datetime) -> RecordChange[Supervision]:
@@ -75,11 +75,11 @@ def decide(*, move: SupervisionMove, record: Supervision | None, now: datetime) 
 
 def _issue(move: SupervisionMove, now: datetime) -> RecordChange[Supervision]:
     if move.kind is not K.ISSUE:
-        return refuse("not-found", f"there is no measure {move.supervision_id}")
+        return refuse("not-found", f"there is no supervision action {move.supervision_id}")
     if move.unit is None or move.measure is None or move.why is None or move.paper is None:
-        return refuse("invalid-move", "a measure names the unit, its kind, why, and its paper")
+        return refuse("invalid-move", "a supervision action requires unit, kind, reason and paper")
     if move.answer_by is None or move.answer_by <= now:
-        return refuse("invalid-move", "a measure has a deadline that lies ahead")
+        return refuse("invalid-move", "a supervision action requires a deadline in the future")
     made = Supervision.trusted(
         supervision_id=move.supervision_id,
         body=move.party,

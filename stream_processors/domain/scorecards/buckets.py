@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from functools import cache
 
 LONGEST_S = 400 * 86_400
-"""As long as facts are kept. What took longer counts as this."""
+"""Retention of the facts. A longer duration counts as this."""
 ERROR_PERCENT = 5
 
 
@@ -23,7 +23,7 @@ def _bounds() -> tuple[int, ...]:
 
 
 BOUNDS = _bounds()
-"""A bucket holds what is over the bound before its own and at most its own."""
+"""Upper bounds. A bucket counts values above the previous bound and up to its own."""
 
 
 def bucket(seconds: int) -> int:

@@ -21,9 +21,9 @@ UNIT_DUTIES = {
     "appeal": "notice",
     "release": "notice",
 }
-"""Clocks by name that the case's unit owes, and the duty that each is."""
+"""Deadlines that the unit of the case owes -> the duty that each one measures."""
 INSTITUTION_DUTIES = {"report": "report", "warn": "warn", "block": "block", "suspicious_report": "suspicious_report"}
-"""Clocks that the institution they are about owes. Other clocks (how long a stop holds) are nobody's duty."""
+"""Deadlines that the institution they concern owes. Other deadlines (how long a stop holds) are nobody's duty."""
 
 
 class ClockLike(Protocol):

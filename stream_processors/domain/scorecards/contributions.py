@@ -33,7 +33,7 @@ from stream_processors.domain.scorecards.buckets import bucket, names
 from stream_processors.domain.scorecards.changes import INSTITUTION_DUTIES, UNIT_DUTIES
 
 CHINA = timedelta(hours=8)
-"""One legal time in the whole country, without summer time since 1991: a statistic's day is its day."""
+"""China has one legal time, without summer time since 1991. The day of a statistic is a day of this time."""
 CNY = "CNY"
 INSTITUTION, UNIT = CardKind.INSTITUTION, CardKind.UNIT
 
@@ -179,7 +179,7 @@ def _clock(clock: ClockFigures) -> Iterator[Leaf]:
 _TIMED = frozenset({"acknowledge", "warn", "block"})
 _MONEY = {spec.kind.value: spec.figures for spec in ORDER_KINDS.values() if spec.figures is not None}
 _COUNTS_FOR_UNITS = kinds_where(lambda spec: spec.counts_for_units)
-"""Art. 48: of the orders that go to units the supervision letter is the one that counts for them."""
+"""Art. 48: the supervision letter is the only order to a unit that counts for the unit."""
 _REFUSED = {"refused": "refused", "failed": "failed"}
 _UNSENT = ("awaiting_approval", "withdrawn")
 
@@ -220,8 +220,7 @@ def _outcome(order: OrderFigures) -> str | None:
 
 
 MOST_MINOR = 10**13
-"""100 billion yuan. One item that says more is a mistake of somebody's units, and a few thousand such would be more than a sum
-can hold."""
+"""100 billion yuan. A larger item is a mistake in somebody's units, and a few thousand of them would overflow a sum."""
 
 
 def _money(party: str, at: datetime, count: str, money: str, minor: int | None, currency: str | None) -> Iterator[Leaf]:

@@ -16,7 +16,7 @@ from schemas.scorecards import LAYOUTS, CardKind, CardRow, Sample, Scorecard
 from stream_processors.domain.scorecards.card import value
 
 SUPPRESSED = "*"
-"""A small count, or one that a small count could be computed from. An empty cell has no data."""
+"""Marks a small count, or a count that would reveal a small one. An empty cell means no data."""
 FORMULA = frozenset("=+-@\t\r\n|%−")
 PERCENTILES = ("p50", "p90", "p99")
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 Table = Mapping[str, Sequence[int]]
-"""Party -> its parts (of a family without parts: the count itself)."""
+"""Party -> its parts (for a family without parts: the count itself)."""
 
 
 class Hidden(NamedTuple):

@@ -21,7 +21,7 @@ from stream_processors.domain.signals.scoring import score, severity
 
 _WHY = {
     Outcome.CONFLICT: "the reference was used before for another body",
-    Outcome.RETRACTED: "taken back, or replaced by a newer version, before it came",
+    Outcome.RETRACTED: "retracted, or replaced by a newer version, before it arrived",
 }
 
 

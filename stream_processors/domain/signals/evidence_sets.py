@@ -21,7 +21,7 @@ from stream_processors.domain.signals.trust import low, sighted
 
 FLOWS_KEPT = 64
 VICTIM_KEPT = 32
-"""The newest members of a set that are kept. The union's newest are the newest of each part's newest, in any order."""
+"""Newest members of a set that are kept. The newest of a union are the newest of the parts' newest, in any order."""
 
 CONTACT, PAYMENT, OTHER = "c", "p", "o"
 _ANSWERS = {CONTACT: PAYMENT, PAYMENT: CONTACT, OTHER: ""}

@@ -12,7 +12,7 @@ from schemas.cases.case import JoinedSignal
 from schemas.signals.assessed import AssessedSignal, Outcome, Route
 
 _BOUND = ("score", "severity", "reasons", "subjects")
-"""What a join says and a second decision may find otherwise."""
+"""Members of a join that a second decision may find different."""
 
 
 class StandingJoin(NamedTuple):

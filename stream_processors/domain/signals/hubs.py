@@ -19,12 +19,12 @@ from stream_processors.domain.signals.trust import sighted
 
 NOTHING: frozenset[str] = frozenset()
 BESIDE = 5
-"""Characters of the primary subject's token in a sighting: 30 bits of a keyed name, enough within one subject's set."""
+"""Characters of the primary subject's token in a sighting: 30 bits of a keyed name, enough within the set of one subject."""
 _NATURAL: Mapping[str, frozenset[str]] = {
     K.URL: frozenset({K.DOMAIN, K.IP}),
     K.PHONE: frozenset({K.SIM, K.IMSI, K.IMEI, K.DEVICE}),
 }
-"""Kind of the primary subject -> kinds that belong to it: a site has many pages, a box with many SIM cards many numbers."""
+"""Kind of the primary subject -> kinds that belong to it. A site has many pages, and a box of SIM cards has many numbers."""
 _ENDS = ("payer", "payee")
 
 

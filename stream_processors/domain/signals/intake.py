@@ -15,7 +15,7 @@ _MOST_ADVISORIES = 64
 def whole(value: bytes | None, limit_bytes: int) -> bytes:
     """The value when it may be read at all. Refused when there is none, or too much of it."""
     if value is None:
-        raise Refused("invalid-signal", "the record has no value; a raw record holds one signal", ())
+        raise Refused("invalid-signal", "the record has no value; a raw record must hold one signal", ())
     if len(value) > limit_bytes:
         raise Refused("body-too-large", f"a signal has at most {limit_bytes} bytes, this record has {len(value)}")
     return value
@@ -24,7 +24,7 @@ def whole(value: bytes | None, limit_bytes: int) -> bytes:
 def reference_of(reference: str | None) -> str:
     """A raw record has no Idempotency-Key that could stand in for the sender's own name of the signal."""
     if reference is None:
-        raise Refused("reference-missing", "give the signal a reference of your own")
+        raise Refused("reference-missing", "the signal requires a reference")
     return reference
 
 

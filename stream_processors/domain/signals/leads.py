@@ -19,7 +19,7 @@ from schemas.signals.submission import SignalKind
 from stream_processors.domain.signals.trust import low
 
 QUIET = frozenset({SignalKind.ORGANIZED_CRIME})
-"""A lead of organized crime must not reach those whom it is about (Art. 17)."""
+"""A lead of organized crime must not reach the persons whom it concerns (Art. 17)."""
 _APART = "~lead"
 
 

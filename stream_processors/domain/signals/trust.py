@@ -14,7 +14,7 @@ from schemas.signals.hubs import MEASURED
 from schemas.signals.subjects import Subject
 
 LOW_KEPT = 5
-"""The most signals of low trust that a case keeps: a flood of tips must not push out what institutions said."""
+"""Signals of low trust that a case keeps at most: a flood of tips must not displace the signals of institutions."""
 
 
 class Trusted(Protocol):

@@ -48,7 +48,7 @@ def test_a_file_that_differs_or_is_missing_or_too_many_is_said_and_written_again
     assert files.differences(tmp_path) == [
         "docs/contracts/openapi.json is missing",
         "docs/contracts/asyncapi.json differs",
-        "docs/contracts/schemas/of.nothing.json is of nothing that there is",
+        "docs/contracts/schemas/of.nothing.json belongs to no contract",
     ]
     files.write(tmp_path)
     assert files.differences(tmp_path) == []

@@ -71,6 +71,13 @@ def test_the_decisions_are_numbered_without_a_gap_and_each_has_its_head() -> Non
     assert numbers == [int(record.name[:4]) for record in records] == list(range(1, len(records) + 1))
 
 
+@pytest.mark.parametrize("record", sorted((DOCS / "decisions").glob("0*.md")), ids=lambda record: record.name[:4])
+def test_a_decision_has_the_sections_of_the_template_and_names_existing_files(record: Path) -> None:
+    sections = re.findall(r"^## (.*)$", record.read_text("utf-8"), re.MULTILINE)
+    assert sections == ["Context", "Decision", "Consequences", "Alternatives"]
+    assert missing(record) == []
+
+
 def test_the_list_of_decisions_is_complete_and_gives_their_titles() -> None:
     listed = {cells[0]: cells[1] for _, cells in rows(DOCS / "decisions" / "README.md")}
     records = sorted((DOCS / "decisions").glob("0*.md"))

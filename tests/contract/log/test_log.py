@@ -206,7 +206,7 @@ async def test_a_topic_that_was_made_anew_is_another_log(found: Found) -> None:
 
 
 async def test_another_partition_count_than_the_tables_is_refused_and_says_so(found: Found) -> None:
-    with pytest.raises(WrongLog, match=rf"{found.topic.name} has 2 partitions, the topic table says 3"):
+    with pytest.raises(WrongLog, match=rf"{found.topic.name} has 2 partitions, but the topic table requires 3"):
         await found.log.identity([replace(found.topic, partitions=3)])
 
 

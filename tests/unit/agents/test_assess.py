@@ -157,7 +157,7 @@ async def test_an_owner_that_lives_on_is_noticed_by_where_the_facts_land(world: 
     partition, _ = world.submit(*submission(submitted()), SUBMITTED)
     world.log.put(ASSESSED, partition, None, b"of another owner")
     worker = world.workers["assess"][0]
-    with pytest.raises(LostLog, match="another owner lives"):
+    with pytest.raises(LostLog, match="another owner is alive"):
         await worker.agent.step(world.batch("assess", worker, 10))
     assert worker.agent.marks.get(source_mark(partition), 0) == 0
 
@@ -183,7 +183,7 @@ async def test_facts_of_another_owner_are_noticed_while_idle(world: World) -> No
     await world.drain()
     await agent.check()
     world.log.put(ASSESSED, partition, None, b"of another owner")
-    with pytest.raises(LostLog, match=f"signals.assessed.v1/{partition}: facts up to 2, own ones up to 1"):
+    with pytest.raises(LostLog, match=f"signals.assessed.v1/{partition}: facts up to 2, own facts up to 1"):
         await agent.check()
     await agent.start()  # as a worker that was started again: what lies there is folded, as nothing
     await agent.assigned([(topic.name, partition) for topic in agent.stage.reads])
@@ -220,4 +220,4 @@ async def test_what_retention_deleted_unread_is_told_and_passed(world: World) ->
     agent._tell = told.append
     positions = await agent.assigned([(topic.name, p) for topic in STAGES["assess"].reads for p in range(8)])
     assert positions[SUBMITTED.name, 0] == 3
-    assert "records 2 to 3 were deleted by retention" in told[0]
+    assert "retention deleted the records 2 to 3" in told[0]

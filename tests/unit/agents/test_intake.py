@@ -131,7 +131,7 @@ async def test_another_owner_is_noticed_before_anything_is_folded(world: World) 
     write(world, value())
     world.log.put(receipts(BANK), 0, None, b"of another owner")
     worker = world.workers[STAGE][0]
-    with pytest.raises(LostLog, match="another owner lives"):
+    with pytest.raises(LostLog, match="another owner is alive"):
         await worker.agent.step(world.batch(STAGE, worker, 10))
     assert all("s0" not in bucket.marks for bucket in world.redis[STAGE].buckets)
 

@@ -131,7 +131,7 @@ async def test_another_owner_is_noticed_before_anything_is_folded(world: World) 
     partition = world.log.all(CASE_COMMANDS)[0].partition
     world.log.put(CASE_CHANGES, partition, None, b"of another owner")
     worker = world.workers["track"][0]
-    with pytest.raises(LostLog, match="another owner lives"):
+    with pytest.raises(LostLog, match="another owner is alive"):
         await worker.agent.step(world.batch("track", worker, 10))
     assert all(bucket.values == {} for bucket in world.redis["track"].buckets)
 

@@ -161,14 +161,14 @@ async def test_after_a_day_it_is_parked_with_what_waited_as_long_and_not_what_ca
     new = calling.issue(9)
     await calling.pass_s(DAY_S / 2 + 3600, 1800)
     assert states(calling) == [("parked", one.notice_id) for one in old]
-    assert "given up after" in (calling.marks()[0].detail or "")
+    assert "gave up after" in (calling.marks()[0].detail or "")
     assert calling.pending() == 1
     calling.receivers.says[URL] = 200
     await calling.pass_s(3600, 600)
     assert calling.receivers.got[URL] == [hook_id(new)]
 
 
-@pytest.mark.parametrize(("status", "why"), [(302, "redirects are not followed"), (401, "refused the message")])
+@pytest.mark.parametrize(("status", "why"), [(302, "redirects, which is not followed"), (401, "refused the message")])
 async def test_what_cannot_be_helped_by_trying_again_is_parked_at_once(calling: Calling, status: int, why: str) -> None:
     calling.register()
     calling.receivers.says[URL] = status
@@ -186,7 +186,7 @@ async def test_an_endpoint_that_answers_410_is_switched_off_in_the_log_and_on_ag
     await calling.work()
     assert states(calling) == [("parked", first.notice_id)]
     told = decode(ENDPOINTS, calling.world.log.all(ENDPOINTS)[-1].value).data
-    assert told.revision == 2 and told.endpoints[0].disabled_why == "the endpoint wants no more messages (410)"
+    assert told.revision == 2 and told.endpoints[0].disabled_why == "the endpoint is gone (410)"
     await calling.pass_s(7200, 600)
     assert len(calling.receivers.calls) == 1
     calling.receivers.says[URL] = 200

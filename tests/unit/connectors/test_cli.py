@@ -92,8 +92,8 @@ def test_check_sends_nothing_and_says_what_is_wrong(tmp_path, mapping):
     path = write_csv(tmp_path / "a.csv", 5, bad=frozenset({2}))
     result = CliRunner().invoke(app, ["feed", str(path), "-m", str(mapping), "-i", "bank-001", "--check"])
     assert result.exit_code == 1
-    assert "a.csv, row 4: 区县: '别处' is not in the mapping's table" in result.output
-    assert "4 rows would be sent, 1 rejected" in result.output
+    assert "a.csv, row 4: 区县: '别处' is not in the table of the mapping" in result.output
+    assert "4 rows would be sent, 1 would be rejected" in result.output
 
 
 def test_a_missing_token_is_said(tmp_path, mapping, monkeypatch):
@@ -145,7 +145,7 @@ def test_check_counts_advisories_as_the_gateway_would(tmp_path, mapping):
     result = CliRunner().invoke(app, ["feed", str(path), "-m", str(mapping), "-i", "bank-001", "--check"])
     assert result.exit_code == 0, result.output
     assert "row 2: advisory luhn_failed at /indicators/0" in result.output
-    assert "1 rows would be sent, 0 rejected; 1 with an advisory" in result.output
+    assert "1 rows would be sent, 0 would be rejected; 1 with an advisory" in result.output
 
 
 def test_a_watched_last_row_without_a_line_end_arrives(tmp_path, stub, mapping):

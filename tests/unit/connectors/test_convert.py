@@ -84,9 +84,9 @@ def test_a_sign_that_separates_no_groups_is_a_fault(text):
 
 
 def test_the_fault_of_a_comma_says_what_would_be_right():
-    assert "groups of three, as in 12,000.50" in fault(csv_mapping(), 金额="12,5")
+    assert "groups of three digits, as in 12,000.50" in fault(csv_mapping(), 金额="12,5")
     european = csv_mapping(amount={"column": "金额", "currency": "EUR", "decimal": ","})
-    assert "groups of three, as in 12.000,50" in fault(european, 金额="12.5")
+    assert "groups of three digits, as in 12.000,50" in fault(european, 金额="12.5")
 
 
 @pytest.mark.parametrize(("text", "minor"), [("1.234.567,5", 123456750), ("12,5", 1250), ("1 234,56", 123456), ("7", 700)])

@@ -29,7 +29,7 @@ def test_a_kill_between_writing_and_renaming_leaves_the_old_cursor(tmp_path):
 
 def test_a_broken_cursor_is_said_and_not_taken_for_a_start(tmp_path):
     (tmp_path / "c.json").write_text("{}", "utf-8")
-    with pytest.raises(CursorError, match="is no cursor"):
+    with pytest.raises(CursorError, match="is not a cursor file"):
         FileCursor(tmp_path / "c.json").load()
 
 

@@ -127,7 +127,7 @@ async def test_an_answer_that_breaks_off_keeps_what_it_told():
     script = Script(lambda bodies: lines(accepted(1)), all_good)
     await send(script)
     assert script.requests == [["r0", "r1", "r2"], ["r1", "r2"]]
-    assert "no answer for 2 lines" in script.told[0]
+    assert "no response for 2 lines" in script.told[0]
 
 
 async def test_it_waits_as_long_as_the_gateway_asks():
@@ -170,7 +170,7 @@ async def test_the_token_is_asked_for_each_request():
 
 
 async def test_it_gives_up_only_when_told_to():
-    with pytest.raises(Stopped, match="given up after 2 tries: 503"):
+    with pytest.raises(Stopped, match="gave up after 2 tries: 503"):
         await send(Script(lambda bodies: httpx.Response(503)), give_up_after=2)
 
 

@@ -93,7 +93,8 @@ def test_a_byte_order_mark_is_no_part_of_the_first_name(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"), [("a,b,c", "3 values, the header 2"), ('a,"b"c', "not valid CSV"), ("a", "1 values, the header 2")]
+    ("text", "said"),
+    [("a,b,c", "3 values, but the header has 2"), ('a,"b"c', "not valid CSV"), ("a", "1 values, but the header has 2")],
 )
 def test_a_row_that_does_not_fit_the_header_is_a_fault(text, said):
     with pytest.raises(ValueError, match=said):

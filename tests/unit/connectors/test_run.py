@@ -111,7 +111,7 @@ async def test_a_watched_row_that_grows_after_it_was_sent_is_told_and_the_rows_b
     assert gateway.order == ["R0", "R1", "R2"]
     (told,) = (tmp_path / ".liandong" / "b.csv.bank-001.rejects.ndjson").read_text("utf-8").splitlines()
     assert json.loads(told)["row"] == 3
-    assert "Its first part was sent" in json.loads(told)["reason"]
+    assert "its first part was sent" in json.loads(told)["reason"]
 
 
 async def test_a_file_that_is_moved_away_while_it_is_watched_stops_no_other(tmp_path):
@@ -123,7 +123,7 @@ async def test_a_file_that_is_moved_away_while_it_is_watched_stops_no_other(tmp_
         stop.set()
 
     await drop(gateway, sleep=sleep, told=lines.append, batch=1).watch(tmp_path, stop=stop)
-    assert path.exists() and "a.csv: the file was taken away" in lines
+    assert path.exists() and "a.csv: the file was removed" in lines
     assert gateway.order[-1] == "R1"
 
 

@@ -29,7 +29,7 @@ def test_row_numbers_are_those_of_the_file_with_its_header(tmp_path):
 def test_a_missing_column_is_said_before_any_row(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text("流水号,时间\n1,2\n", "gb18030")
-    with pytest.raises(MappingError, match="no column 区县, 金额, 账号, 摘要; there are: 流水号, 时间"):
+    with pytest.raises(MappingError, match="no column 区县, 金额, 账号, 摘要; the file has: 流水号, 时间"):
         list(source(path).items(START))
 
 
@@ -82,7 +82,7 @@ def test_a_new_file_under_the_old_name_is_read_from_its_start(tmp_path):
     (tmp_path / "new.csv").write_bytes(write_csv(tmp_path / "c.csv", 9).read_bytes())
     (tmp_path / "new.csv").replace(path)
     assert len(references(path, position, report=told.append)) == 9
-    assert "another file than before" in told[0]
+    assert "the file was replaced" in told[0]
 
 
 def test_a_file_that_was_cut_or_rewritten_in_place_is_read_from_its_start(tmp_path):
@@ -127,7 +127,7 @@ def test_a_row_of_which_a_part_was_sent_is_rejected_whole_when_it_grows(tmp_path
     append(path, "x\r\n" + csv_row(2))
     grown, after = source(path, follow=follow).items(first[-1].position)
     assert (grown.number, grown.body) == (3, None)
-    assert "Its first part was sent" in grown.fault and grown.raw == csv_row(1).rstrip() + "x"
+    assert "its first part was sent" in grown.fault and grown.raw == csv_row(1).rstrip() + "x"
     assert (after.number, after.body["reference"]) == (4, "R2")
     assert list(source(path, follow=follow).items(grown.position)) == [after]
 

@@ -134,7 +134,7 @@ def test_what_waits_is_shown_with_its_pause(supervisor: Supervisor) -> None:
     child.tick(time.monotonic())
     shown = supervisor._read_state()["processes"]["it-0"]
     assert shown["state"] == "waiting" and 5 < shown["pause_s"] <= 8
-    assert waiting_for(shown).startswith("its next start in ")
+    assert waiting_for(shown).startswith("its restart in ")
     assert describe(shown["last_exit"]).startswith("killed by SIGKILL after")
 
 
@@ -208,7 +208,7 @@ def test_a_working_process_is_seen_to_work() -> None:
 
 def test_one_that_waits_for_its_turn_longer_than_the_patience_is_told(tmp_path: Path) -> None:
     process = {"state": "waiting", "pause_s": 12.0, "pid": None, "restarts": 0, "last_exit": None}
-    with pytest.raises(LauncherError, match=r"it is not ready after .*, it waits for its next start in 12 s"):
+    with pytest.raises(LauncherError, match=r"it is not ready after .*, it waits for its restart in 12 s"):
         ready.wait(ready.Wait("it", lambda: False, lambda: {"it": process}, waiting_for, tmp_path / "it.log", 0.1))
 
 

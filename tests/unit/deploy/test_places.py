@@ -24,7 +24,7 @@ def test_home_and_cache_are_in_the_project_unless_moved(monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize("name", ["", "cache", "../up", "Demo", "a b", ".hidden"])
 def test_a_profile_cannot_be_named_like_that(name: str, tmp_path: Path) -> None:
-    with pytest.raises(LauncherError, match="cannot be a profile's name"):
+    with pytest.raises(LauncherError, match="is not a valid profile name"):
         Places.of(name, tmp_path)
 
 
@@ -36,7 +36,7 @@ def test_only_the_owner_can_look_into_a_profile(tmp_path: Path) -> None:
 
 def test_a_full_disk_is_an_error_before_anything_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**9, 10**9, 5 << 20))  # type: ignore[attr-defined]
-    with pytest.raises(LauncherError, match="5 MB of disk are free"):
+    with pytest.raises(LauncherError, match="5 MB of disk space are free"):
         Places.of("test", tmp_path).make()
 
 

@@ -66,6 +66,6 @@ def test_a_stack_that_never_ran_says_so(tmp_path: Path) -> None:
         _ = stack.gateway_url
     assert stack.names() == []
     assert not stack.is_healthy()
-    with pytest.raises(LauncherError, match="runs no process kafka"):
+    with pytest.raises(LauncherError, match="has no process kafka"):
         stack.pid("kafka")
     stack.down()

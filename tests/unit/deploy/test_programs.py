@@ -103,7 +103,7 @@ def test_a_named_redis_is_used(program: Program, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize(
-    ("says", "fault"), [("Redis server v=6.2.7 sha=0", "is version 6.2.7, 7 or newer"), ("no", "does not run")]
+    ("says", "fault"), [("Redis server v=6.2.7 sha=0", "is version 6.2.7, but 7 or newer"), ("no", "does not run")]
 )
 def test_a_named_redis_that_does_not_fit_is_an_error(
     program: Program, monkeypatch: pytest.MonkeyPatch, says: str, fault: str

@@ -45,7 +45,7 @@ def test_two_profiles_have_different_passwords(places: Places, tmp_path: Path) -
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"liandong": 1, "operator": "x"}'])
 def test_a_damaged_file_is_an_error_that_says_what_to_do_and_not_what_is_in_it(places: Places, text: str) -> None:
     places.store_access.write_text(text)
-    with pytest.raises(LauncherError, match=r"(?s)redis-access\.json does not hold the passwords.*remove the file"):
+    with pytest.raises(LauncherError, match=r"(?s)redis-access\.json does not contain the passwords.*remove the file"):
         store_access.load(places)
 
 

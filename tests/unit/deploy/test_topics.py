@@ -98,7 +98,7 @@ def test_a_check_of_a_cluster_that_does_not_answer_says_so_and_is_no_pass(monkey
     monkeypatch.setenv("KAFKA_BOOTSTRAP", "127.0.0.1:1")
     answer = CliRunner().invoke(app, ["topics", "--check"])
     assert answer.exit_code == 2
-    assert "127.0.0.1:1 does not say" in answer.output
+    assert "cannot read the topics of Kafka at 127.0.0.1:1" in answer.output
 
 
 def test_our_parts_may_read_the_settings_of_their_topics_and_the_gateway_asks_for_the_quorum() -> None:

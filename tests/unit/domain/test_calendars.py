@@ -111,15 +111,15 @@ def test_every_shipped_year_names_its_notice_and_two_sources() -> None:
     [
         ("a: [", "cannot read"),
         ("", "not valid"),
-        (SHIPPED.replace("2026-02-14", "2026-02-16"), "2026-02-16 is a day off and a working day"),
-        (SHIPPED.replace("2026-02-14", "2026-02-12"), "2026-02-12 is no weekend day"),
+        (SHIPPED.replace("2026-02-14", "2026-02-16"), "2026-02-16 is both a day off and a working day"),
+        (SHIPPED.replace("2026-02-14", "2026-02-12"), "2026-02-12 is not on a weekend"),
         (SHIPPED.replace("first: 2026-06-19, last: 2026-06-21", "first: 2026-06-21, last: 2026-06-19"), "端午节"),
         (SHIPPED.replace("first: 2026-06-19, last: 2026-06-21", "first: 2027-06-19, last: 2027-06-21"), "notice of 2026"),
         (SHIPPED.replace("first: 2026-04-04", "first: 2026-04-31"), "day is out of range"),
         (SHIPPED.replace("first: 2026-04-04", "first: April"), r"years\.2026\.breaks\.2\.first"),
         (
             SHIPPED.replace("first: 2026-04-04, last: 2026-04-06", "first: 2026-02-23, last: 2026-02-24"),
-            "2026-02-23 stands twice",
+            "2026-02-23 occurs twice",
         ),
     ],
 )
@@ -140,5 +140,5 @@ def test_a_day_off_that_another_years_notice_gives_cannot_be_worked() -> None:
     data: dict[str, Any] = yaml.safe_load(SHIPPED)
     data["years"][2026]["breaks"].append({"name": "x", "first": "2025-12-27", "last": "2025-12-28"})
     data["years"][2025]["work"].append("2025-12-27")
-    with pytest.raises(ValueError, match="2025-12-27 is a day off and a working day"):
+    with pytest.raises(ValueError, match="2025-12-27 is both a day off and a working day"):
         Holidays.model_validate(data)

@@ -71,7 +71,7 @@ def test_a_step_falls_due_once() -> None:
 
 def test_a_step_does_not_overtake_the_one_before_it() -> None:
     found = fallen(started(), after(hours=9), step="escalate-1")
-    assert found.refusal is not None and found.refusal.problem == "stale-step" and "the next is warn" in found.refusal.why
+    assert found.refusal is not None and found.refusal.problem == "stale-step" and "the next step is warn" in found.refusal.why
 
 
 def test_a_run_that_was_ended_or_never_was_is_stale() -> None:
@@ -216,26 +216,26 @@ def rule(**over: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("rules", "said"),
     [
-        ([rule(length={})], "a length is one of"),
-        ([rule(length={"minutes": 1, "hours": 1})], "a length is one of"),
+        ([rule(length={})], "a length requires exactly one of"),
+        ([rule(length={"minutes": 1, "hours": 1})], "a length requires exactly one of"),
         ([rule(length={"hours": 10**5})], "9600"),
-        ([rule(length={"working_days": 2}, calendar="elapsed")], "block: working_days run in the working calendar"),
-        ([rule(warn_before={"minutes": 30})], "warn_before .* is shorter than the length"),
-        ([rule(warn_before={"days": 1})], "warn_before is one of seconds, minutes, hours"),
+        ([rule(length={"working_days": 2}, calendar="elapsed")], "block: working_days require the working calendar"),
+        ([rule(warn_before={"minutes": 30})], "warn_before .* must be shorter than the length"),
+        ([rule(warn_before={"days": 1})], "warn_before requires exactly one of seconds, minutes, hours"),
         (
             [rule(escalate=[{"to": "city", "after": {"hours": 1}}, {"to": "officer", "after": {"hours": 2}}])],
             "officer to unit_head",
         ),
         ([rule(escalate=[{"to": "city", "after": {"hours": 1}}, {"to": "city", "after": {"hours": 2}}])], "at most once"),
         ([rule(escalate=[{"to": "officer", "after": {"hours": 2}}, {"to": "city", "after": {"hours": 1}}])], "longer time"),
-        ([rule(), rule()], "block stands twice"),
-        ([rule(severity="high"), rule(severity="high")], "block high stands twice"),
+        ([rule(), rule()], "block occurs twice"),
+        ([rule(severity="high"), rule(severity="high")], "block high occurs twice"),
         ([rule(severity="high"), rule(severity="low")], "block has no length for critical, medium"),
         ([rule(name="Block it")], "name"),
         ([rule(basis="")], "basis"),
-        ({"rules": [rule()], "confirmed": {"file": []}}, "confirmed: there is no clock file"),
+        ({"rules": [rule()], "confirmed": {"file": []}}, "confirmed: there is no deadline file"),
         ({"rules": [rule()], "confirmed": {"block": ["Bank"]}}, "pattern"),
-        ({"office": {"opens": "19:00"}}, "office hours open"),
+        ({"office": {"opens": "19:00"}}, "office hours must open"),
         ({"office": {"closes": 1080}}, "string"),
         ({"office": {"closes": "25:00"}}, "pattern"),
     ],

@@ -146,7 +146,7 @@ def test_a_request_that_comes_again_is_an_echo() -> None:
 
 def test_a_refusal_names_the_moves_that_are_open() -> None:
     refused = done(at("upheld"), asked("reject")).refusal
-    assert refused is not None and refused.why.endswith("moves open now: release")
+    assert refused is not None and refused.why.endswith("actions allowed now: release")
     assert (refused.problem, refused.moves) == ("not-allowed", ("release",))
     assert list_allowed("bank-a", None, at("rejected"), AROUND) == ()
 

@@ -130,7 +130,7 @@ def test_a_mismatch_is_not_stopped_and_whoever_ordered_it_hears_at_once() -> Non
     assert (change.order.state, change.order.refusal, change.order.held_minor) == ("refused", "mismatch", 0)
     assert change.order.mismatched == ("name", "amount")
     assert said(change) == [(AGENCY, "order_mismatch")]
-    assert told(change.notices[0]).en == "not stopped, these fields differ: name, amount"
+    assert told(change.notices[0]).en == "not stopped, because these fields differ: name, amount"
     assert why(desk.answer("execute")) == "not-allowed"
 
 

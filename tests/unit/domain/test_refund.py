@@ -111,7 +111,7 @@ def test_where_there_is_nothing_to_return_nothing_is(result: Refund) -> None:
 
 
 def test_a_payment_told_in_two_ways_is_refused() -> None:
-    with pytest.raises(ValueError, match="two ways"):
+    with pytest.raises(ValueError, match="two different payments"):
         shared(5, paid("v", 5, payment_id="p"), paid("v", 6, payment_id="p"))
 
 
@@ -121,8 +121,8 @@ def test_the_working_reads_in_both_languages_and_names_its_basis() -> None:
     assert {line.basis for line in lines} == {BASIS}
     assert lines[0].zh == "冻结余额 10,000.00 CNY；2 名汇款人共 2 笔，合计 30,000.00 CNY"
     assert [line.en for line in lines if line.payer == "a"] == [
-        "20,000.00 CNY was paid, which gives 6,666.66 CNY, rounded down",
-        "0.01 CNY of what rounding left goes here: the remainder is among the largest",
+        "20,000.00 CNY paid gives 6,666.66 CNY, rounded down",
+        "0.01 CNY of the rounding remainder goes to this payer, by the largest remainder",
     ]
 
 

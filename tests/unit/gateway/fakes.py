@@ -80,7 +80,7 @@ class FakeLog:
 
     @property
     def health(self) -> Health:
-        return Health(False, "no connection, or topics are missing") if self.away else Health(True, "ok")
+        return Health(False, "no connection to the broker, or topics are missing") if self.away else Health(True, "ok")
 
     def all(self, topic: Topic) -> list[KeyedEntry]:
         return [entry for (name, _), entries in sorted(self.records.items()) if name == topic.name for entry in entries]

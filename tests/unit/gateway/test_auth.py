@@ -74,7 +74,7 @@ def test_a_scrape_token_that_is_short_or_missing_lets_nobody_in(tmp_path: Path):
 
 async def test_an_institution_with_a_units_name_is_nobody(auth: Authenticator, issuer: Issuer):
     for name in ("public-security-630202", "bank-630202", "x-000000"):
-        assert "a unit's" in await refused(auth, issuer.token(sub=name))
+        assert "names a unit" in await refused(auth, issuer.token(sub=name))
     officer = issuer.token(sub="public-security-630202", role="officer", queues=["q-1"])
     assert (await auth.caller(f"Bearer {officer}")).queues == ("q-1",)
 
@@ -87,7 +87,7 @@ async def test_queues_are_an_officers_alone(auth: Authenticator, issuer: Issuer)
     "more", [{"exp": int(time.time()) + 10**9}, {"exp": int(time.time()) + 600, "iat": int(time.time()) - 86_000}]
 )
 async def test_a_token_that_is_valid_for_more_than_a_day_is_refused(auth: Authenticator, issuer: Issuer, more: dict):
-    assert "too long" in await refused(auth, issuer.token(**more))
+    assert "lifetime" in await refused(auth, issuer.token(**more))
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.7", "gateway.example"])
@@ -270,7 +270,7 @@ async def test_a_new_key_is_found_when_a_token_names_it_but_the_source_is_not_as
     issuer.add("new", OKPKey.generate_key("Ed25519"))
     token = issuer.token("new")
     ticks.now = 3
-    assert "not known" in await refused(auth, token)
+    assert "unknown" in await refused(auth, token)
     ticks.now = 6
     assert await auth.caller("Bearer " + token)
 
@@ -282,7 +282,7 @@ async def test_a_withdrawn_key_ends_its_tokens_with_the_next_refresh(auth: Authe
     del issuer.keys["old"]
     issuer.add("newer", OKPKey.generate_key("Ed25519"))
     ticks.now = 301
-    assert "not known" in await refused(auth, token)
+    assert "unknown" in await refused(auth, token)
 
 
 async def test_keys_that_cannot_be_read_again_stay_and_without_any_it_is_503(auth: Authenticator, issuer: Issuer, ticks: Clock):

@@ -70,13 +70,13 @@ def test_a_cluster_that_cannot_tell_its_quorum_is_judged_by_the_rest() -> None:
 def test_too_few_copies_everywhere_are_not_ready() -> None:
     health = judge(observation(view(in_sync=(1,))))
     assert not health.is_ready
-    assert "1 of the 2 copies that an acknowledgement promises" in health.text
+    assert "has 1 in-sync replicas of the 2 that an acknowledgement requires" in health.text
 
 
 def test_single_partitions_that_cannot_be_written_are_told_and_leave_it_ready_for_the_others() -> None:
     health = judge(observation(view(leader=-1, only=(2, 5))))
     assert health.is_ready
-    assert health.text == f"2 of 8 partitions of {SUBMITTED.name} cannot be written: partition 2 has no leader"
+    assert health.text == f"2 of 8 partitions of {SUBMITTED.name} accept no writes: partition 2 has no leader"
 
 
 def test_two_copies_of_three_are_enough() -> None:

@@ -96,7 +96,7 @@ async def test_a_count_of_seconds_is_no_time(client: Client, moment: Any):
     (fault,) = answer.json()["errors"]
     assert fault == {
         "pointer": "/occurred_at",
-        "detail": "a time is written with its offset, for example 2026-03-01T08:00:00+08:00",
+        "detail": "a time requires an offset, for example 2026-03-01T08:00:00+08:00",
     }
 
 

@@ -61,11 +61,11 @@ async def test_an_endpoint_is_on_the_log_and_its_secret_is_told_once_and_sealed(
 @pytest.mark.parametrize(
     ("over", "pointer", "why"),
     [
-        ({"url": "http://hooks.bank.example/"}, "/url", "only https is called"),
-        ({"url": "https://127.0.0.1/"}, "/url", "the host is a name, not an address"),
-        ({"url": "https://localhost/"}, "/url", "the host is a full name, such as hooks.bank.example"),
-        ({"url": "https://hooks.bank.internal/"}, "/url", "the host is a local name"),
-        ({"url": "https://hooks.bank.example:22/"}, "/url", "port 22 is not called, only 443, 8443"),
+        ({"url": "http://hooks.bank.example/"}, "/url", "a URL must use https"),
+        ({"url": "https://127.0.0.1/"}, "/url", "the host must be a name, not an address"),
+        ({"url": "https://localhost/"}, "/url", "the host must be a fully qualified name, such as hooks.bank.example"),
+        ({"url": "https://hooks.bank.internal/"}, "/url", "the host must not be a local name"),
+        ({"url": "https://hooks.bank.example:22/"}, "/url", "port 22 is not allowed; allowed ports: 443, 8443"),
         ({"kinds": ["gossip"]}, "/kinds/0", None),
     ],
 )
@@ -190,7 +190,7 @@ async def test_a_change_that_lost_against_another_is_made_anew_upon_it(client: C
         update={
             "revision": 2,
             "change_id": "gone",
-            "endpoints": (disable(known.endpoints[0], "the endpoint wants no more messages (410)", T0),),
+            "endpoints": (disable(known.endpoints[0], "the endpoint is gone (410)", T0),),
         }
     )
 
@@ -226,7 +226,7 @@ async def test_changes_are_limited_for_each_is_kept_for_ever(client: Client, rat
 def parked(views: FakeViews, endpoint_id: str, *numbers: int) -> None:
     for n in numbers:
         views.issue(Issued(notice=notice(n, at=T0)))
-        views.mark(mark("parked", n, way="webhook", endpoint=endpoint_id, attempt=40, detail="given up after 40 attempts"))
+        views.mark(mark("parked", n, way="webhook", endpoint=endpoint_id, attempt=40, detail="gave up after 40 attempts"))
 
 
 async def test_what_was_parked_is_shown_and_sent_once_more_in_order_to_this_endpoint_alone(
@@ -237,7 +237,7 @@ async def test_what_was_parked_is_shown_and_sent_once_more_in_order_to_this_endp
     parked(views, name, 1, 2, 3)
     shown = (await client("bank-001").get(f"/v1/webhooks/{name}/parked")).json()
     assert [one["notice_id"] for one in shown["parked"]] == [f"act-{n}/case-1/0" for n in (3, 2, 1)]
-    assert shown["parked"][0]["attempts"] == 40 and shown["parked"][0]["why"] == "given up after 40 attempts"
+    assert shown["parked"][0]["attempts"] == 40 and shown["parked"][0]["why"] == "gave up after 40 attempts"
     answer = await client("bank-001").post(f"/v1/webhooks/{name}/replay")
     assert answer.json()["replayed"] == [f"act-{n}/case-1/0" for n in (1, 2, 3)]
     marks = [decode(DELIVERIES, entry.value).data for entry in log.all(DELIVERIES)]

@@ -40,7 +40,7 @@ def test_a_value_is_a_listed_hub_in_its_canonical_form_and_a_host_by_its_first_p
         ([ROW, {**ROW, "value": "95533"}], "the same name"),
         ([ROW, {**ROW, "name": "other", "value": "955 88"}], "the same value"),
         ([{**ROW, "name": "measured"}], "no row has the name measured"),
-        ([{**ROW, "value": "many"}], "a phone is E.164"),
+        ([{**ROW, "value": "many"}], "a phone must be E.164"),
     ],
 )
 def test_a_list_that_names_a_thing_twice_or_is_not_readable_is_refused(rows: list[dict[str, str]], said: str):

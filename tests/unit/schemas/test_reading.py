@@ -76,16 +76,16 @@ def test_the_name_of_an_unknown_member_is_told_only_where_it_can_name_nobody(mem
     raw = json.dumps({**GOOD, member: 1}).encode()
     with pytest.raises(Refused) as found:
         READER.body(raw)
-    assert found.value.detail == f"{pointer}: there is no such member here"
+    assert found.value.detail == f"{pointer}: unknown member"
 
 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"region": "海东"}, "/region: a region is a GB/T 2260 code of six digits, in quotes, for example 630202"),
-        ({"reference": "a b"}, "/reference: a reference is 1 to 128 printable ASCII characters without spaces"),
-        ({"amount": {"minor": 1, "currency": "yuan"}}, "/amount/currency: a currency is an ISO 4217 code, for example CNY"),
-        ({"derived_from": "?"}, "/derived_from: name a signal's id, or institution/reference"),
+        ({"region": "海东"}, "/region: a region must be a GB/T 2260 code of six digits, as text, for example 630202"),
+        ({"reference": "a b"}, "/reference: a reference must be 1 to 128 printable ASCII characters without spaces"),
+        ({"amount": {"minor": 1, "currency": "yuan"}}, "/amount/currency: a currency must be an ISO 4217 code, for example CNY"),
+        ({"derived_from": "?"}, "/derived_from: send the id of a signal, or institution/reference"),
     ],
 )
 def test_a_text_of_the_wrong_form_is_told_what_form_it_has_and_no_pattern(change: dict[str, Any], said: str) -> None:
@@ -108,7 +108,7 @@ def test_too_long_a_list_is_one_fault_and_its_elements_are_none(wrong: str, coun
     with pytest.raises(Refused) as found:
         READER.body(raw.encode())
     if wrong == "0" or count == 17:
-        assert found.value.faults == (("/indicators", "at most 16 elements may stand here"),)
+        assert found.value.faults == (("/indicators", "at most 16 elements are allowed here"),)
     assert len(found.value.faults or ()) == 1
 
 
@@ -117,7 +117,7 @@ def test_so_are_too_many_urls_of_a_message() -> None:
     event = {"type": "message", **ends, "urls": ["?"] * 9}
     with pytest.raises(Refused) as found:
         READER.body(json.dumps({**GOOD, "event": event}).encode())
-    assert found.value.faults == (("/event/urls", "at most 8 elements may stand here"),)
+    assert found.value.faults == (("/event/urls", "at most 8 elements are allowed here"),)
 
 
 @pytest.mark.parametrize("place", ["", "indicators/0", "event"])
@@ -127,7 +127,7 @@ def test_more_parts_than_any_signal_has_are_one_fault(place: str) -> None:
     holder.update({f"m{n}": 0 for n in range(5000)})
     with pytest.raises(Refused) as found:
         READER.body(json.dumps(body).encode())
-    assert found.value.faults == (("", "members, objects and lists are at most 256 together"),)
+    assert found.value.faults == (("", "a body may have at most 256 members, objects and lists together"),)
 
 
 @pytest.mark.parametrize("element", ["[]", "{}", '{"a": [0]}'])
@@ -135,7 +135,7 @@ def test_so_are_lists_and_objects_in_a_list(element: str) -> None:
     raw = json.dumps({**GOOD, "indicators": 1}).replace("1}", f"[{','.join([element] * 5000)}]}}")
     with pytest.raises(Refused) as found:
         READER.body(raw.encode())
-    assert found.value.faults == (("", "members, objects and lists are at most 256 together"),)
+    assert found.value.faults == (("", "a body may have at most 256 members, objects and lists together"),)
 
 
 def test_what_looks_like_parts_in_a_text_is_none() -> None:
@@ -150,7 +150,7 @@ def test_so_many_faults_that_telling_them_takes_long_are_told_in_number_only() -
     with pytest.raises(ValidationError) as wrong:
         Few.model_validate({f"m{n}": 0 for n in range(5000)})
     found = refused(wrong.value, "invalid-request")
-    assert (found.detail, found.faults) == ("there are more than 1000 faults", ())
+    assert (found.detail, found.faults) == ("the body has more than 1000 faults", ())
 
 
 def test_a_submission_is_keyed_by_its_primary_subject_and_named_by_its_sender_and_reference() -> None:
@@ -178,5 +178,5 @@ def test_a_time_far_ahead_is_refused_with_its_place_and_one_that_is_only_pending
         submit(T0 + timedelta(days=31, seconds=1))
     assert (found.value.slug, found.value.faults) == (
         "invalid-signal",
-        ((f"/{member}", "the time is more than 31 days ahead"),),
+        ((f"/{member}", "the time is more than 31 days in the future"),),
     )

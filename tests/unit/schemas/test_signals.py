@@ -77,15 +77,15 @@ def test_a_signal_needs_a_suspect_somewhere() -> None:
 
 def test_both_ends_cannot_be_the_same_nor_of_any_kind() -> None:
     same = {"kind": "account", "value": "6222 0210 0000 0001"}
-    assert "payer and payee are the same" in refused(event=transfer(payee=same))
-    assert "a caller is one of handle, imei, imsi, phone, sim" in refused(
+    assert "payer and payee must differ" in refused(event=transfer(payee=same))
+    assert "a caller must be one of handle, imei, imsi, phone, sim" in refused(
         event=call(caller={"kind": "domain", "value": "a.example.cn"})
     )
 
 
 def test_indicators_and_ends_together_are_bounded_as_the_record_is() -> None:
     many = [account(n) for n in range(100, 115)]
-    assert "at most 16 together" in refused(event=transfer(), indicators=many)
+    assert "at most 16 indicators, including those of the event" in refused(event=transfer(), indicators=many)
     assert len(sent(transfer(), indicators=many[:14]).subjects) == 16
 
 
@@ -135,7 +135,7 @@ def test_an_event_with_a_fault_is_refused_for_that_fault(event: dict[str, Any], 
 @pytest.mark.parametrize(
     ("event", "said"),
     [
-        ({"type": "site", "url": "not a url at all"}, "a domain is"),
+        ({"type": "site", "url": "not a url at all"}, "a domain must be"),
         ({"type": "app", "package": "loan"}, "package name"),
         (call(caller={"kind": "phone", "value": "12"}), "E.164"),
     ],
@@ -149,7 +149,7 @@ def test_a_malformed_part_of_an_event_is_refused_only_when_it_is_the_only_suspec
 
 def test_a_typology_belongs_to_its_kind() -> None:
     assert body(typology="romance").typology == "romance"
-    assert "belongs to telecom_fraud" in refused(kind="illegal_finance", typology="romance")
+    assert "allowed for telecom_fraud only" in refused(kind="illegal_finance", typology="romance")
     assert "romance" in refused(typology="magic"), "the ones that there are"
 
 

@@ -67,9 +67,9 @@ def test_a_registration_is_refused_with_every_fault_at_its_place() -> None:
         registered(url="http://hooks.bank.example/", kinds=("order", "gossip", "order"))
     assert told.value.slug == "invalid-endpoint"
     assert told.value.faults == (
-        Fault("/url", "only https is called"),
-        Fault("/kinds/1", "there is no such kind; there are early_warning, order.release, order.stop_payment"),
-        Fault("/kinds/2", "the kind stands twice"),
+        Fault("/url", "a URL must use https"),
+        Fault("/kinds/1", "unknown kind; the kinds are early_warning, order.release, order.stop_payment"),
+        Fault("/kinds/2", "the kind occurs twice"),
     )
 
 
@@ -141,16 +141,16 @@ def test_replacing_again_does_not_make_an_old_secret_live_longer() -> None:
 def test_more_secrets_than_three_do_not_sign_and_what_has_ended_is_forgotten() -> None:
     endpoint = registered(1)[0]
     endpoint = rotated(rotated(endpoint, 2)[0], 3)[0]
-    with pytest.raises(Refused, match="3 secrets sign now"):
+    with pytest.raises(Refused, match="3 secrets are active"):
         rotated(endpoint, 4)
     assert len(rotated(endpoint, 4, at_once=True)[0].secrets) == 1
     assert len(rotated(endpoint, 4, s=3600)[0].secrets) == 2
 
 
 def test_an_endpoint_that_is_switched_off_gets_nothing_and_says_why() -> None:
-    off = disable(registered()[0], "the endpoint wants no more messages (410)", after(seconds=1))
+    off = disable(registered()[0], "the endpoint is gone (410)", after(seconds=1))
     assert not off.wants("order.stop_payment")
-    assert (off.disabled_why, off.disabled_at) == ("the endpoint wants no more messages (410)", after(seconds=1))
+    assert (off.disabled_why, off.disabled_at) == ("the endpoint is gone (410)", after(seconds=1))
     assert disable(off, "another reason", after(seconds=2)) is off
     assert enable(off, after(seconds=3)).wants("order.stop_payment")
 

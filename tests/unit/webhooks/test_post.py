@@ -134,7 +134,9 @@ async def test_no_proxy_of_the_environment_is_used(authority: Authority, monkeyp
 async def test_a_certificate_of_another_name_is_refused_before_anything_is_said(authority: Authority) -> None:
     async with serving(OK, authority.server("other.bank.example")) as heard:
         answer = await post(heard, authority.client())
-        assert answer == Answer(Outcome.RETRY_LATER, "the endpoint's certificate is not good for its name", address="127.0.0.1")
+        assert answer == Answer(
+            Outcome.RETRY_LATER, "the certificate of the endpoint is not valid for its name", address="127.0.0.1"
+        )
         assert heard.heads == []
 
 
@@ -170,9 +172,9 @@ async def test_plain_http_is_for_tests_only(authority: Authority) -> None:
 HEAD = b"HTTP/1.1 200 OK\r\n"
 LATER = [
     (b"HTTP/1.1 503 Away\r\nretry-after: 120\r\ncontent-length: 0\r\n\r\n", "the endpoint failed (503)", 120.0),
-    (b"HTTP/1.1 429 Slow\r\nRetry-After: 7\r\ncontent-length: 0\r\n\r\n", "the endpoint is asked too often (429)", 7.0),
-    (b"", "the endpoint does not speak HTTP", None),
-    (b"SSH-2.0-OpenSSH\r\n\r\n", "the endpoint does not speak HTTP", None),
+    (b"HTTP/1.1 429 Slow\r\nRetry-After: 7\r\ncontent-length: 0\r\n\r\n", "the endpoint limits the request rate (429)", 7.0),
+    (b"", "the endpoint did not respond with HTTP", None),
+    (b"SSH-2.0-OpenSSH\r\n\r\n", "the endpoint did not respond with HTTP", None),
     (HEAD + b"x: " + b"y" * 8000 + b"\r\n\r\n", "the connection broke", None),
     (b"HTTP/1.1 100 Continue\r\n\r\n" * 1000, "the connection broke", None),
 ]
@@ -213,7 +215,7 @@ async def test_an_endpoint_that_says_nothing_is_left_in_time(authority: Authorit
         await asyncio.sleep(60)
 
     answer, _ = await asyncio.wait_for(answered(authority, silent), 5)
-    assert answer == Answer(Outcome.RETRY_LATER, "the endpoint did not answer in time", address="127.0.0.1")
+    assert answer == Answer(Outcome.RETRY_LATER, "the endpoint did not respond in time", address="127.0.0.1")
 
 
 async def test_an_endpoint_that_drips_its_head_is_left_in_time(authority: Authority) -> None:
@@ -267,7 +269,7 @@ async def test_a_server_that_wants_our_certificate_is_tried_again(authority: Aut
         served = asyncio.create_task(asyncio.to_thread(_turn_away, listening, context))
         answer = await post(Heard(port=listening.getsockname()[1]), authority.client())
         await asyncio.wait_for(served, 5)
-        assert answer == Answer(Outcome.RETRY_LATER, "no TLS connection could be made", address="127.0.0.1")
+        assert answer == Answer(Outcome.RETRY_LATER, "the TLS handshake failed", address="127.0.0.1")
 
 
 async def test_nobody_listening_is_tried_again(authority: Authority) -> None:
@@ -291,7 +293,11 @@ async def test_a_name_that_does_not_resolve_is_tried_again(authority: Authority)
         answer = await asyncio.wait_for(poster.post(f"https://{HOST}/", headers={}, body=BODY, now=T0), 5)
         assert answer.outcome is Outcome.RETRY_LATER
         said.append(answer.why)
-    assert said == ["the name could not be resolved", "the name was not resolved in time", "the name has no address"]
+    assert said == [
+        "the host name could not be resolved",
+        "the host name was not resolved in time",
+        "the host name has no address",
+    ]
 
 
 async def test_who_is_told_to_stop_amid_an_attempt_leaves_no_socket_behind(authority: Authority) -> None:

@@ -72,7 +72,7 @@ def test_after_the_last_attempt_of_the_policy_it_is_parked() -> None:
         assert delivery.state in UNDER_WAY
         delivery = told(delivery, LATER, s=number)
     assert (delivery.state, delivery.attempts) == (State.PARKED, 5)
-    assert delivery.why == "given up after 5 attempts: the endpoint failed (503)"
+    assert delivery.why == "gave up after 5 attempts: the endpoint failed (503)"
 
 
 def test_an_attempt_that_would_come_after_the_policys_time_is_not_waited_for() -> None:
@@ -143,9 +143,9 @@ def test_a_replay_of_what_is_on_its_way_or_acknowledged_is_refused_with_the_open
     known = asked(sent(), Request.ACKNOWLEDGE)
     assert isinstance(known, Delivery)
     assert asked(sent(), Request.REPLAY) == Refusal(
-        "not-allowed", "the delivery is sent; moves open now: acknowledge", ("acknowledge",)
+        "not-allowed", "the delivery is sent; actions allowed now: acknowledge", ("acknowledge",)
     )
-    assert asked(known, Request.REPLAY) == Refusal("not-allowed", "the delivery is acknowledged; moves open now: none")
+    assert asked(known, Request.REPLAY) == Refusal("not-allowed", "the delivery is acknowledged; actions allowed now: none")
     assert list_allowed(parked()) == ("acknowledge", "replay")
 
 

@@ -40,7 +40,7 @@ def test_the_client_builds_as_a_wheel_of_its_own_and_works_without_the_rest(tmp_
         [sys.executable, "-c", SAY, str(tmp_path / "site")], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
     )
     assert said.returncode == 0, said.stderr
-    assert "given up after 0 tries: the gateway cannot be reached" in said.stdout
+    assert "gave up after 0 tries: the gateway cannot be reached" in said.stdout
 
 
 def test_it_has_the_projects_version_and_bounds():
