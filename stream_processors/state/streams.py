@@ -16,7 +16,7 @@ from stream_processors.state.keys import Namespace
 from stream_processors.state.marks import PLACES, Mark, Marks, MarkStream, fact_mark, origin_mark, source_mark
 
 Fold = Callable[..., list[Effect]]
-"""Effects of a RowEnvelope (schemas/codec.py) of the view of the stream; of a `placed` stream also from the offset of the fact."""
+"""Effects of a RowEnvelope (schemas/codec.py) of the stream's view; of a `placed` stream also from the fact's offset."""
 
 
 def fold_nothing(envelope: Any) -> list[Effect]:

@@ -38,7 +38,7 @@ async def test_a_source_that_ends_before_its_mark_stops_the_worker_at_its_assign
     p = _fullest(world, topic)
     end = len(world.log.all(topic, p))
     world.log.lose_tail(topic, p, 3)
-    said = rf"{topic.name}/{p} ends at {end - 3}, .* up to {end}: .* lost 3 records .*`liandong recover`"
+    said = rf"{topic.name}/{p} ends at {end - 3}, .* up to {end}: .* lost 3 acknowledged records; run `liandong recover`"
     with pytest.raises(DamagedLog, match=said):
         await world.workers[stage][0].agent.assigned([(topic.name, p)])
 
@@ -50,7 +50,7 @@ async def test_a_source_that_ends_before_its_mark_stops_the_worker_that_runs(sta
     agent = world.workers[stage][0].agent
     await agent.check()
     world.log.lose_tail(topic, p, 1)
-    with pytest.raises(DamagedLog, match=rf"{topic.name}/{p} ends at .* but {stage} knows it up to"):
+    with pytest.raises(DamagedLog, match=rf"{topic.name}/{p} ends at .* but {stage} refers to it up to"):
         await agent.check()
 
 
@@ -68,7 +68,7 @@ async def test_a_source_that_was_cut_and_filled_up_again_is_noticed_by_what_its_
     world.log.lose_tail(SUBMITTED, p, 4)
     _submit(world, "b", 9)
     assert len(world.log.all(SUBMITTED, p)) == 17
-    with pytest.raises(DamagedLog, match=rf"{SUBMITTED.name}/{p} holds at 8 another record than the one that {ASSESSED.name}/"):
+    with pytest.raises(DamagedLog, match=rf"{SUBMITTED.name}/{p} contains at 8 another record than {ASSESSED.name}/"):
         await world.workers["assess"][0].agent.assigned([(SUBMITTED.name, p)])
 
 
@@ -100,5 +100,5 @@ def test_an_append_that_lands_where_an_acknowledged_record_stood_is_a_loss() -> 
 
 def test_a_consumer_that_went_back_by_itself_is_a_loss() -> None:
     check_went_on("assess", {})
-    with pytest.raises(DamagedLog, match="t/0: assess reads on from offset 181, and the broker began again with 0"):
+    with pytest.raises(DamagedLog, match="t/0: assess continues from offset 181, but the broker sent 0"):
         check_went_on("assess", {("t", 0): (181, 0)})

@@ -130,7 +130,7 @@ async def test_a_lost_place_is_found_without_reading_all_notices(world: World) -
     # the notices of the last minute may be lost: what they tell is not believed
     places = await agent._find_places({0, 1})
     assert places == {p: marks_by_name({f"e{p}": 13, f"h{p}": 13}) for p in (0, 1)}
-    assert "4 notices were read" in said[0]
+    assert "read 4 notices" in said[0]
 
 
 async def test_places_stay_when_newer_workers_know_other_folds(world: World) -> None:
