@@ -32,8 +32,7 @@ class ObjectionState(StrEnum):
 
 
 class ObjectionMove(StrEnum):
-    """NOTICE: the person was informed in writing of the action, its reason and the remedies. CONFIRM: an institution has
-    released."""
+    """NOTICE: the person was informed in writing of the action, its reason and the remedies. CONFIRM: an institution released."""
 
     LODGE = "lodge"
     NOTICE = "notice"

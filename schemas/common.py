@@ -184,8 +184,7 @@ _UNIT = re.compile(r".+-\d{6}", re.ASCII)
 
 
 def is_unit(party: str) -> bool:
-    """Whether the name is an agency with its region (GB/T 2260), `public-security-630202`, for which officers act. Any other name
-    is an institution."""
+    """Whether the name is an agency with its region (GB/T 2260), `public-security-630202`. Any other name is an institution."""
     return _UNIT.fullmatch(party) is not None
 
 

@@ -96,9 +96,7 @@ SAID: dict[str, Said] = {
     "clock_warns": Said("{clock} 时限将于 {due_at} 届满（{basis}）", "the deadline {clock} ends at {due_at} ({basis})"),
     "clock_fell_due": Said("{clock} 时限已于 {due_at} 届满（{basis}）", "the deadline {clock} ended at {due_at} ({basis})"),
     "clock_escalated": Said("{clock} 时限届满后仍未办理，已上报", "{clock} ended at {due_at} and is still not done"),
-    "notice_ended": Said(
-        "公告期已于 {due_at} 届满，可以返还（{basis}）", "the notice ended at {due_at}: pay the money back ({basis})"
-    ),
+    "notice_ended": Said("公告期已于 {due_at} 届满，可以返还（{basis}）", "the notice ended at {due_at}: pay it back ({basis})"),
     "feedback": Said("您报送的线索有新进展", "a signal that you sent has news"),
     "early_warning": Said("您报送或持有的对象另有单位报送", "other institutions report a subject that you reported or hold, too"),
     "taken_back": Said("相关线索已撤回或更正，请核对已采取的措施", "a signal was retracted: review your steps because of it"),

@@ -159,9 +159,7 @@ class Keep(Strict):
     def _known_longest(self) -> Self:
         longest = max(self.cases_days, self.sightings_days, self.victims_days)
         if self.claims_days < longest:
-            raise ValueError(
-                f"claims_days is {self.claims_days}, but a reference must last as long as its traces, {longest} days"
-            )
+            raise ValueError(f"claims_days is {self.claims_days}, but references must last as long as traces, {longest} days")
         return self
 
 

@@ -145,8 +145,7 @@ class Add(NamedTuple):
 
 
 class CaseCore(Stored):
-    """Countable members of a case. `unit` is its queue; `institutions` reported its live signals, empty unless it is disposed
-    of."""
+    """Countable members of a case. `unit` is its queue; `institutions` reported its live signals, empty before its disposal."""
 
     unit: Name
     opened_at: Instant

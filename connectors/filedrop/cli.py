@@ -23,9 +23,7 @@ def command(
     mapping: Annotated[
         Path, typer.Option("--mapping", "-m", exists=True, dir_okay=False, help="Mapping file (docs/guide/connectors.md).")
     ],
-    institution: Annotated[
-        str, typer.Option("--institution", "-i", help="Institution id, for the names of cursors and rejects.")
-    ],
+    institution: Annotated[str, typer.Option("--institution", "-i", help="Institution id, which names the cursors.")],
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Send files as they grow and arrive. Stop: Ctrl-C.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Report invalid rows without sending anything.")] = False,
     url: Annotated[str, typer.Option(envvar="LIANDONG_URL", help="URL of the gateway.")] = DEFAULT_URL,

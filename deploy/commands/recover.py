@@ -99,9 +99,7 @@ def _signal_lines(signals: LostSignals) -> list[str]:
     if not signals.by_institution:
         return []
     counts = ", ".join(f"{who} {n}" for who, n in sorted(signals.by_institution.items()))
-    lines = [
-        f"{signals.by_institution.total()} of the lost signals were assessed before, and this stands ({counts}). Among them:"
-    ]
+    lines = [f"{signals.by_institution.total()} of the lost signals were assessed, which stands ({counts}). Among them:"]
     lines += [f"  {who} {reference or '?'} {signal_id}" for who, reference, signal_id in signals.names[:SHOWN]]
     return lines
 

@@ -28,7 +28,5 @@ def room(requested: int) -> int:
         raised = soft
     allowed = max(1, min(requested, raised - OWN_FILES))
     if allowed < requested:
-        logger.warning(
-            "only %d connections are allowed instead of %d: %d files may be open (ulimit -n)", allowed, requested, raised
-        )
+        logger.warning("%d connections at most, not %d: only %d files may be open (ulimit -n)", allowed, requested, raised)
     return allowed

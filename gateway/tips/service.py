@@ -126,9 +126,7 @@ class Tips:
         wait_s = await self._rates.take_in_groups(what, groups, all_, reserve=all_)
         if wait_s > 0:
             METRICS.tips.labels("limited").inc()
-            raise later(
-                "rate-limited", "too many tips from this address, its network, or all senders together", math.ceil(wait_s)
-            )
+            raise later("rate-limited", "too many tips from this address, its network, or all senders", math.ceil(wait_s))
 
     async def status(self, number: str) -> str:
         """`received` until it is assessed, then `being_examined`; `closed` when every case that it joined is disposed of, at the

@@ -105,9 +105,7 @@ class HookDesk:
 
         def add(existing: Changed) -> Changed:
             if there := next((endpoint.endpoint_id for endpoint in existing if self._url_of(endpoint) == body.url), None):
-                raise Problem(
-                    "endpoint-exists", f"{there} has this address; if you lost its secret, replace it", endpoint_id=there
-                )
+                raise Problem("endpoint-exists", f"{there} has this address; replace its secret if lost", endpoint_id=there)
             if len(existing) >= MOST_ENDPOINTS:
                 raise Problem("too-many-endpoints", f"you have {MOST_ENDPOINTS} endpoints, which is the limit; remove one first")
             return (*existing, made)
@@ -145,9 +143,7 @@ class HookDesk:
         await self._may_change(caller)
         url = self._url_of(endpoint)
         if url is None:
-            raise Problem(
-                "endpoint-refused", "the stored address can no longer be decrypted; remove the endpoint and register it again"
-            )
+            raise Problem("endpoint-refused", "its address can no longer be decrypted; remove it and register it again")
         await self._may_be_called(url)
         switch = _only(endpoint_id, lambda current: endpoints.enable(current, self.now()))
         return _of(await self._change(caller, switch), endpoint_id)

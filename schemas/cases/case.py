@@ -281,7 +281,7 @@ class ActionOutcome(StrEnum):
 
 
 class Verdict(Stored):
-    """The verdict of a disposal on the subjects of the case. `confirmed_until_ms`: until when it counts against them; 0: it does
+    """The verdict of a disposal on the case's subjects. `confirmed_until_ms`: until when it counts against them; 0: it does
     not."""
 
     tokens: tuple[Name, ...]

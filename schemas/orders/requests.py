@@ -66,8 +66,7 @@ class OrderIn(Strict):
 
 
 class AnswerIn(Strict):
-    """The body of an institution's answer. `result` reports the outcome; `mismatch` means that nothing was done, and is reported
-    at once."""
+    """The body of an institution's answer. `result` reports the outcome; `mismatch` means that nothing was done."""
 
     result: Literal["received", "verified", "mismatch", "executed", "refused", "failed", "lifted"]
     verified: Annotated[tuple[VerifyField, ...], AtMost(4)] = ()

@@ -17,8 +17,7 @@ _SPACES = str.maketrans({"\u00a0": " ", "\u3000": " ", "\u202f": " ", "\u2009": 
 
 
 def read_amount(text: str, decimal_sign: str = ".") -> Decimal | None:
-    """Returns the number; None if the text is not an amount. `decimal_sign` is `.` or `,`, and the other sign separates
-    groups."""
+    """Returns the number; None if the text is not an amount. `decimal_sign` is `.` or `,`; the other sign separates groups."""
     plain = text if text.isascii() else text.translate(_FULL_WIDTH).translate(_SPACES)
     plain = plain.strip().removeprefix("'")
     plain = plain.removeprefix("¥").removeprefix("\uffe5").strip()

@@ -16,8 +16,7 @@ from schemas.signals.taxonomy import KINDS
 
 
 class Said(NamedTuple):
-    """The sentence of a rule; `{name}` stands for evidence. `own`: it depends on the signal alone, so the sender may read it,
-    too."""
+    """The sentence of a rule; `{name}` stands for evidence. `own`: it depends on the signal alone, so the sender may read it."""
 
     zh: str
     en: str

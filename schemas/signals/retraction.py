@@ -45,8 +45,7 @@ def signal_of_join(action_id: str, signals: Iterable[Versioned]) -> Versioned | 
 
 
 def source_of_join(origin: str | None) -> tuple[int, int, int] | None:
-    """Returns partition, position and number of the signal behind a join, from the change's `origin`; None for any other
-    change."""
+    """Returns partition, position and number of the signal behind a join, from the change's `origin`; None for other changes."""
     partition, _, number = (origin or "").rpartition(":")
     if not partition.isdigit() or not number.isdigit():
         return None

@@ -111,9 +111,7 @@ class Agent(abc.ABC):
             if own is not None:
                 for p in sorted({p for _, p in self._owned}):
                     if ends[p] > (mine := self.marks.get(own.fact_mark(p), 0)):
-                        raise LostLog(
-                            f"{own.topic.name}/{p}: facts up to {ends[p]}, own facts up to {mine}: another owner is alive"
-                        )
+                        raise LostLog(f"{own.topic.name}/{p}: facts up to {ends[p]}, own up to {mine}: another owner is alive")
 
     async def tick(self) -> None:
         """What an agent does by the time, beside its polls."""

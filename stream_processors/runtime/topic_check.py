@@ -46,9 +46,7 @@ class Fault(NamedTuple):
     command: str
 
     def sentence(self) -> str:
-        return (
-            f"topic {self.topic}: {self.name} is {self.value}, the topic table requires {self.target}. To fix it: {self.command}"
-        )
+        return f"topic {self.topic}: {self.name} is {self.value}, the topic table requires {self.target}. Fix: {self.command}"
 
 
 class WrongTopics(RuntimeError):

@@ -110,7 +110,7 @@ def test_the_refusal_says_topic_value_wanted_value_and_the_exact_command() -> No
     with pytest.raises(WrongTopics) as refused:
         refuse(find_faults([SUBMITTED], {SUBMITTED.name: state}, [1, 2, 3]))
     assert str(refused.value) == (
-        "topic signals.submitted.v1: min.insync.replicas is 1, the topic table requires at least 2. To fix it: kafka-configs.sh "
+        "topic signals.submitted.v1: min.insync.replicas is 1, the topic table requires at least 2. Fix: kafka-configs.sh "
         "$KAFKA --alter --entity-type topics --entity-name signals.submitted.v1 --add-config min.insync.replicas=2"
     )
 

@@ -48,8 +48,7 @@ def drop_label(plain: str, names: re.Pattern[str]) -> str:
 
 
 def has_two_numbers(plain: str) -> bool:
-    """Whether a folded text contains two numbers: two runs of 12 digits, two mobiles with a separator, or two halves grouped
-    alike."""
+    """Whether a folded text contains two numbers: two runs of 12, two mobiles with a separator, or two halves grouped alike."""
     if len(plain) < SHORTEST_TWO or (plain.isascii() and plain.isalnum()):
         return False
     runs = [run for run in _RUN.findall(plain) if len(run) >= _SHORTEST_RUN or _MOBILE.fullmatch(run)]

@@ -91,8 +91,7 @@ def _ascii(name: str) -> str:
 
 
 def _encoded(label: str) -> str:
-    """The A-label of a mapped label. Some registries accept characters unknown to IDNA 2008 (an emoji), and browsers open
-    them."""
+    """The A-label of a mapped label. Some registries accept characters unknown to IDNA 2008 (an emoji), as browsers do."""
     label = unicodedata.normalize("NFC", "".join(letter for at, letter in enumerate(label) if _is_letter(label, at)))
     if label.isascii():
         return label

@@ -1,5 +1,4 @@
-"""IP addresses: dotted IPv4, compressed lower-case IPv6; an IPv4 address inside of IPv6 becomes IPv4. Defanged ones are
-accepted."""
+"""IP addresses: dotted IPv4, compressed lower-case IPv6; IPv4 inside of IPv6 becomes IPv4. Defanged ones are accepted."""
 
 from __future__ import annotations
 

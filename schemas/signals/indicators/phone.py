@@ -151,8 +151,7 @@ def _has_second_number(plain: str) -> bool:
 
 
 def _check_extension(plain: str) -> None:
-    """ValueError if the last one to four digits follow a complete number, a word announces an extension, or another number
-    follows."""
+    """ValueError if the last one to four digits follow a complete number or an extension word, or another number follows."""
     if _has_two_wholes(plain):
         raise ValueError(_TWO)
     if (word := _EXTENSION.search(plain)) and _is_whole(plain[: word.start()].strip(" -(;,")):

@@ -103,8 +103,7 @@ def is_filler_sim(value: str) -> bool:
 
 
 def is_message_centre(value: str) -> bool:
-    """The operators' message centre, with which people fill in forms. A number with many zeros is rare and expensive, but
-    real."""
+    """The operators' message centre, with which people fill in forms. A number with many zeros is rare, but real."""
     return value == "+8613800138000"
 
 

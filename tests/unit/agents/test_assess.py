@@ -183,7 +183,7 @@ async def test_facts_of_another_owner_are_noticed_while_idle(world: World) -> No
     await world.drain()
     await agent.check()
     world.log.put(ASSESSED, partition, None, b"of another owner")
-    with pytest.raises(LostLog, match=f"signals.assessed.v1/{partition}: facts up to 2, own facts up to 1"):
+    with pytest.raises(LostLog, match=f"signals.assessed.v1/{partition}: facts up to 2, own up to 1"):
         await agent.check()
     await agent.start()  # as a worker that was started again: what lies there is folded, as nothing
     await agent.assigned([(topic.name, partition) for topic in agent.stage.reads])
