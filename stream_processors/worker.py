@@ -30,8 +30,8 @@ from prometheus_client import start_http_server
 from schemas.policy import Policy
 from schemas.security import AesGcmSealer, PlaceCipher, Tokenizer
 from schemas.topics import Topic, all_topics
-from stream_processors.agents.base import Agent, Batch
-from stream_processors.agents.group import Beside
+from stream_processors.agents.base import Agent, AgentPorts, Batch, StageAgent
+from stream_processors.agents.group import AgentGroup
 from stream_processors.runtime import faust_transport as transport
 from stream_processors.runtime.cluster_view import check_topics
 from stream_processors.runtime.generations import Generations
@@ -142,7 +142,7 @@ def _credentials(settings: Settings) -> Any:
     )
 
 
-def wire(app: faust.App, agent: Agent | Beside, policies: PolicyFile | None = None, waiting: Waiting | None = None) -> None:
+def wire(app: faust.App, agent: StageAgent, policies: PolicyFile | None = None, waiting: Waiting | None = None) -> None:
     """Hands every poll to the agent, and looks once a second whether the state is still there and the policy the same."""
     name = agent.stage.name
     waits = waiting or Waiting(Settings(), name)
@@ -173,11 +173,11 @@ def wire(app: faust.App, agent: Agent | Beside, policies: PolicyFile | None = No
                 await _guarded(look_at_policy)(agent, policies)
 
     app.task(watch)
-    if isinstance(agent, Agent) and agent.tick_every_s is not None:
+    if agent.tick_every_s is not None:
         app.task(_ticking(agent, agent.tick_every_s))
 
 
-def _ticking(agent: Agent, every_s: float) -> Any:
+def _ticking(agent: StageAgent, every_s: float) -> Any:
     async def ticking() -> None:
         while True:
             began = time.perf_counter()
@@ -187,7 +187,7 @@ def _ticking(agent: Agent, every_s: float) -> Any:
     return ticking
 
 
-async def look_at_policy(agent: Agent | Beside, policies: PolicyFile) -> None:
+async def look_at_policy(agent: StageAgent, policies: PolicyFile) -> None:
     """Takes a changed policy; one that is not valid is told loudly and the old one goes on."""
     stage = agent.stage.name
     try:
@@ -201,7 +201,7 @@ async def look_at_policy(agent: Agent | Beside, policies: PolicyFile) -> None:
         await agent.take_policy(policy)
 
 
-async def _step(agent: Agent | Beside, poll: transport.Poll) -> None:
+async def _step(agent: StageAgent, poll: transport.Poll) -> None:
     name, began = agent.stage.name, time.perf_counter()
     if not poll.stale:
         check_went_on(name, poll.rewound)
@@ -249,20 +249,20 @@ def _guarded(work: Any) -> Any:
     return run
 
 
-async def open_agent(settings: Settings, stage: str, policy: Policy, waiting: Waiting | None = None) -> Agent | Beside:
+async def open_agent(settings: Settings, stage: str, policy: Policy, waiting: Waiting | None = None) -> StageAgent:
     """The agent with its real ports, past the barrier. Each try has ports of its own: a connection never comes back silently."""
     waits = waiting or Waiting(settings, stage)
     return await keep_trying(lambda: _open_once(settings, stage, policy, waits), waits)
 
 
-async def _open_once(settings: Settings, stage: str, policy: Policy, waiting: Waiting) -> Agent | Beside:
+async def _open_once(settings: Settings, stage: str, policy: Policy, waiting: Waiting) -> StageAgent:
     log = KafkaLog(settings, f"liandong-{stage}-{settings.worker_id}")
     redis = connect(settings.redis_url)
     try:
         await check_topics(log.client_options, own_topics(stage, settings.raw_institutions))
         await log.open()
         make = _intakes if stage == "intake" else partial(_agent, stage=stage)
-        agent: Agent | Beside = await make(settings, log=log, redis=redis, policy=policy, waiting=waiting)
+        agent: StageAgent = await make(settings, log=log, redis=redis, policy=policy, waiting=waiting)
         began = time.perf_counter()
         restored = await agent.start()
     except Exception:
@@ -295,28 +295,28 @@ async def _store(redis: RedisLike, namespace: Namespace, stage: str, waiting: Wa
 
 async def _agent(settings: Settings, stage: str, log: KafkaLog, redis: RedisLike, policy: Policy, waiting: Waiting) -> Agent:
     store = await _store(redis, STAGES[stage].namespace, stage, waiting)
-    sealer = AesGcmSealer(settings.keyring())
+    ports = AgentPorts(log, store, policy, AesGcmSealer(settings.keyring()), logger.info)
     agent: Agent
     if stage == "track":
         from stream_processors.agents.track import Track
         from stream_processors.runtime.calendar_file import load_holidays
 
-        agent = Track(log, store, policy, sealer, logger.info, holidays=load_holidays(settings.holidays_file))
+        agent = Track(ports, holidays=load_holidays(settings.holidays_file))
     elif stage == "oversee":
         from schemas.security.signing import Ed25519Signer, load_or_create
         from stream_processors.agents.oversee import Oversee
 
-        agent = Oversee(log, store, policy, sealer, logger.info, Ed25519Signer(load_or_create(settings.signing_path)))
+        agent = Oversee(ports, Ed25519Signer(load_or_create(settings.signing_path)))
     elif stage == "webhook":
-        agent = _webhook(settings, log, store, policy, sealer)
+        agent = _webhook(settings, ports)
     else:
         made = getattr(import_module(f"stream_processors.agents.{stage}"), AGENTS[stage])
-        agent = made(log, store, policy, sealer, logger.info)
+        agent = made(ports)
     METRICS.tell_policy(stage, agent.policy)
     return agent
 
 
-def _webhook(settings: Settings, log: KafkaLog, store: RedisStore, policy: Policy, sealer: AesGcmSealer) -> Webhook:
+def _webhook(settings: Settings, ports: AgentPorts) -> Webhook:
     from stream_processors.agents.webhook import Webhook
     from stream_processors.webhooks.http_client import Poster, SystemResolver, trust
 
@@ -324,10 +324,10 @@ def _webhook(settings: Settings, log: KafkaLog, store: RedisStore, policy: Polic
     if loosened := hooks.loosened():
         logger.warning("WEBHOOK ADDRESS CHECKS ARE RELAXED: %s may be called, by %s", loosened, settings.webhooks_file)
     posts = Poster(hooks, context=trust(settings.webhooks_cafile), resolve=SystemResolver())
-    return Webhook(log, store, policy, sealer, logger.info, posts=posts, hooks=hooks)
+    return Webhook(ports, posts=posts, hooks=hooks)
 
 
-async def _intakes(settings: Settings, log: KafkaLog, redis: RedisLike, policy: Policy, waiting: Waiting) -> Beside:
+async def _intakes(settings: Settings, log: KafkaLog, redis: RedisLike, policy: Policy, waiting: Waiting) -> AgentGroup:
     """One agent an institution, side by side."""
     from stream_processors.agents.intake import Intake
 
@@ -337,8 +337,8 @@ async def _intakes(settings: Settings, log: KafkaLog, redis: RedisLike, policy: 
     agents: list[Agent] = []
     for institution in settings.raw_institutions:
         store = await _store(redis, intake_stage(institution).namespace, "intake", waiting)
-        agents.append(Intake(institution, log, store, policy, tokenizer, sealer, places, tell=logger.info, **limits))
-    return Beside(agents)
+        agents.append(Intake(institution, AgentPorts(log, store, policy, sealer, logger.info), tokenizer, places, **limits))
+    return AgentGroup(agents)
 
 
 def main() -> None:

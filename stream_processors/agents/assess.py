@@ -19,14 +19,11 @@ from typing import Any
 from schemas.codec import CodecError, decode, encode
 from schemas.common import DAY_MS
 from schemas.envelope import Origin
-from schemas.policy import Policy
-from schemas.security import Sealer
 from schemas.signals.assessed import AssessedSignal, Outcome
 from schemas.topics import ASSESSED, CASE_CHANGES, CASE_COMMANDS, RETRACTIONS, SUBMITTED
 from stream_processors.agents.assess_emissions import ACTOR, Sourced, actions, in_batches, retractions
 from stream_processors.agents.assess_work import Work, claim_of, leftovers, mark_older_versions, read_work
-from stream_processors.agents.base import Batch
-from stream_processors.agents.dead_letters import DeadLetters
+from stream_processors.agents.base import AgentPorts, Batch
 from stream_processors.agents.feature_queries import WIDTHS, Question, questions
 from stream_processors.agents.lost_decisions import LostDecisions, read_lost_decisions
 from stream_processors.agents.projecting import Folding
@@ -37,15 +34,14 @@ from stream_processors.domain.signals.first_decision import bind
 from stream_processors.domain.signals.hubs import NOTHING, case_name
 from stream_processors.folds.assess import added_effects, held
 from stream_processors.runtime.crash_points import point
-from stream_processors.runtime.log import Log, Record
+from stream_processors.runtime.log import Record
 from stream_processors.runtime.metrics import METRICS, Steps
 from stream_processors.state.contributions import unpack
 from stream_processors.state.effects import Arg
 from stream_processors.state.fold_run import Chunk, read_chunk
 from stream_processors.state.keys import BUCKETS, bucket_of
 from stream_processors.state.marks import Mark, MarkKind, fact_mark, source_mark
-from stream_processors.state.restore import Tell
-from stream_processors.state.store import Check, LostState, Store, Write
+from stream_processors.state.store import Check, LostState, Write
 from stream_processors.topology import STAGES
 
 SPLIT_ABOVE = 256
@@ -54,9 +50,8 @@ SPLIT_ABOVE = 256
 class Assess(Folding):
     stage = STAGES["assess"]
 
-    def __init__(self, log: Log, store: Store, policy: Policy, sealer: Sealer, tell: Tell = lambda line: None) -> None:
-        super().__init__(log, store, policy, tell)
-        self._dead = DeadLetters("assess", log, sealer)
+    def __init__(self, ports: AgentPorts) -> None:
+        super().__init__(ports)
         self._retractions = Retractions(self, self._dead, self.emit)
         self._lost = LostDecisions()
 

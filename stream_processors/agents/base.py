@@ -9,9 +9,12 @@ import abc
 import asyncio
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple, Protocol
 
 from schemas.policy import Policy
+from schemas.security import Sealer
 from schemas.topics import Topic
+from stream_processors.agents.dead_letters import DeadLetters
 from stream_processors.recovery.damage import check_undamaged, find_damage, lost_tails, sources_of
 from stream_processors.runtime.log import Entry, Log, LostLog, Record
 from stream_processors.runtime.metrics import METRICS
@@ -25,8 +28,42 @@ Batch = Mapping[tuple[str, int], Sequence[Record]]
 """The records of one poll by (topic, partition)."""
 
 
+class AgentPorts(NamedTuple):
+    """What every agent is given. `tell` hears sentences for the operator."""
+
+    log: Log
+    store: Store
+    policy: Policy
+    sealer: Sealer
+    tell: Tell = lambda line: None
+
+
+class StageAgent(Protocol):
+    """What the worker runs: one agent, or several side by side (group.py). `start` once; `assigned` at every assignment; `step`
+    for every poll; `tick` as often as `tick_every_s` says, None: never."""
+
+    stage: Stage
+    log: Log
+    policy: Policy
+    tick_every_s: float | None
+
+    async def start(self) -> Restored: ...
+
+    async def assigned(self, partitions: Iterable[tuple[str, int]]) -> dict[tuple[str, int], int]: ...
+
+    async def revoked(self) -> None: ...
+
+    async def step(self, batch: Batch) -> None: ...
+
+    async def tick(self) -> None: ...
+
+    async def check(self) -> None: ...
+
+    async def take_policy(self, policy: Policy) -> None: ...
+
+
 class Agent(abc.ABC):
-    """`start` once; `assigned` at every assignment; `step` for every poll."""
+    """One agent with a state of its own: a StageAgent."""
 
     stage: Stage
     gapless = True
@@ -34,8 +71,10 @@ class Agent(abc.ABC):
     tick_every_s: float | None = None
     """Seconds between calls of `tick`; None: never."""
 
-    def __init__(self, log: Log, store: Store, policy: Policy, tell: Tell = lambda line: None) -> None:
-        self.log, self.store, self.policy, self._tell = log, store, policy, tell
+    def __init__(self, ports: AgentPorts) -> None:
+        self.log: Log = ports.log
+        self.store, self.policy, self._sealer, self._tell = ports.store, ports.policy, ports.sealer, ports.tell
+        self._dead = DeadLetters(self.stage.name, ports.log, ports.sealer)
         self._busy = asyncio.Lock()
         self._stamp = ""
         self.marks: Marks = {}

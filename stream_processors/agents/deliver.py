@@ -16,23 +16,19 @@ from schemas.codec import CodecError, decode, encode
 from schemas.common import DAY_MS, instant_ms
 from schemas.envelope import Origin
 from schemas.notifications.delivery import Settled
-from schemas.policy import Policy
-from schemas.security import Sealer
 from schemas.topics import CASE_CHANGES, CASE_COMMANDS, NOTIFICATIONS
 from stream_processors.agents.base import Agent, Batch
-from stream_processors.agents.dead_letters import DeadLetters
 from stream_processors.domain.notifications import delivery as decision
 from stream_processors.recovery.damage import read_tails
 from stream_processors.runtime.crash_points import point
 from stream_processors.runtime.generations import UNSYNCED_MS, Window, windows
-from stream_processors.runtime.log import Log, Place, Record
+from stream_processors.runtime.log import Place, Record
 from stream_processors.runtime.metrics import METRICS, Steps
 from stream_processors.state.fold_run import Chunk, read_chunk
 from stream_processors.state.keys import BUCKETS
 from stream_processors.state.marks import Mark, MarkKind, Marks, MarkStream, source_mark
 from stream_processors.state.record_views import AskingRow, PlaceRow
-from stream_processors.state.restore import Tell
-from stream_processors.state.store import Store, Write
+from stream_processors.state.store import Write
 from stream_processors.state.streams import FactStream, fold_nothing
 from stream_processors.topology import DELIVER_WRITES, STAGES
 
@@ -52,10 +48,6 @@ class Deliver(Agent):
     lost before anybody has read it shows."""
 
     stage = STAGES["deliver"]
-
-    def __init__(self, log: Log, store: Store, policy: Policy, sealer: Sealer, tell: Tell = lambda line: None) -> None:
-        super().__init__(log, store, policy, tell)
-        self._dead = DeadLetters("deliver", log, sealer)
 
     async def _step(self, batch: Batch) -> None:
         point("deliver.polled")

@@ -15,15 +15,17 @@ from stream_processors.state.restore import Restored
 from stream_processors.state.streams import Stage
 
 
-class Beside:
-    """What the worker runs like one agent."""
+class AgentGroup:
+    """A StageAgent that is made of several, of which none has ticks."""
+
+    tick_every_s: float | None = None
 
     def __init__(self, agents: Sequence[Agent]) -> None:
         reads = tuple(topic for agent in agents for topic in agent.stage.reads)
         writes = tuple(topic for agent in agents for topic in agent.stage.writes)
         self.stage = Stage(agents[0].stage.name, Namespace(""), reads, writes, ())
         self._agents = agents
-        self.log = agents[0].log  # all have one
+        self.log, self.policy = agents[0].log, agents[0].policy  # all have the same
         self._by_topic = {topic.name: agent for agent in agents for topic in agent.stage.reads}
 
     async def start(self) -> Restored:
@@ -46,15 +48,14 @@ class Beside:
         shares = [({at: batch[at] for at in batch if self._by_topic[at[0]] is agent}, agent) for agent in self._agents]
         await asyncio.gather(*(agent.step(share) for share, agent in shares if share))
 
+    async def tick(self) -> None:
+        return
+
     async def check(self) -> None:
         for agent in self._agents:
             await agent.check()
 
-    @property
-    def policy(self) -> Policy:
-        """The one in force, which is the same for all."""
-        return self._agents[0].policy
-
     async def take_policy(self, policy: Policy) -> None:
+        self.policy = policy
         for agent in self._agents:
             await agent.take_policy(policy)

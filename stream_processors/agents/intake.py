@@ -17,20 +17,17 @@ from schemas.codec import encode
 from schemas.common import from_ms
 from schemas.envelope import Origin
 from schemas.parsing import Refused
-from schemas.policy import Policy
-from schemas.security import Place, PlaceCipher, Sealer, Tokenizer
+from schemas.security import Place, PlaceCipher, Tokenizer
 from schemas.security.signal_reader import SignalReader, Submission
 from schemas.signals.receipts import RawReceipt
 from schemas.topics import SUBMITTED
-from stream_processors.agents.base import Agent, Batch
-from stream_processors.agents.dead_letters import DeadLetters
+from stream_processors.agents.base import Agent, AgentPorts, Batch
 from stream_processors.domain.signals import intake as decision
 from stream_processors.runtime.crash_points import point
-from stream_processors.runtime.log import Log, Record
+from stream_processors.runtime.log import Record
 from stream_processors.runtime.metrics import METRICS, Steps
 from stream_processors.state.keys import BUCKETS
-from stream_processors.state.restore import Tell
-from stream_processors.state.store import Store, Write
+from stream_processors.state.store import Write
 from stream_processors.topology import intake_stage
 
 SLICE_RECORDS, SLICE_BYTES = 1000, 4 << 20
@@ -54,25 +51,20 @@ class Intake(Agent):
     def __init__(
         self,
         institution: str,
-        log: Log,
-        store: Store,
-        policy: Policy,
+        ports: AgentPorts,
         tokenizer: Tokenizer,
-        sealer: Sealer,
         places: PlaceCipher,
         *,
         body_limit_bytes: int,
         json_depth_limit: int,
-        tell: Tell = lambda line: None,
     ) -> None:
-        super().__init__(log, store, policy, tell)
         self.stage = intake_stage(institution)
+        super().__init__(ports)
         self._institution = institution
         self._receipt_places = places
         self._raw, self._receipts = self.stage.reads[0], self.stage.writes[0]
-        self._reader = SignalReader(tokenizer, sealer, json_depth_limit, "/intake")
+        self._reader = SignalReader(tokenizer, ports.sealer, json_depth_limit, "/intake")
         self._limit_bytes = body_limit_bytes
-        self._dead = DeadLetters("intake", log, sealer)
 
     async def _step(self, batch: Batch) -> None:
         for part in slices(batch):

@@ -14,21 +14,16 @@ from schemas.codec import CodecError, decode, dump, encode
 from schemas.common import from_ms
 from schemas.envelope import Origin
 from schemas.oversight.oversight import OversightAction, OversightChange, Record
-from schemas.policy import Policy
-from schemas.security import Sealer
 from schemas.topics import APPRAISAL_CHANGES, APPRAISAL_COMMANDS
-from stream_processors.agents.base import Agent, Batch
-from stream_processors.agents.dead_letters import DeadLetters
+from stream_processors.agents.base import Agent, AgentPorts, Batch
 from stream_processors.domain.oversight import dispatch as decision
 from stream_processors.domain.oversight.revisions import Signer
 from stream_processors.runtime.crash_points import point
-from stream_processors.runtime.log import Log
 from stream_processors.runtime.log import Record as LogRecord
 from stream_processors.runtime.metrics import METRICS, Steps
 from stream_processors.state.effects import Arg
 from stream_processors.state.keys import BUCKETS
-from stream_processors.state.restore import Tell
-from stream_processors.state.store import Store, Write
+from stream_processors.state.store import Write
 from stream_processors.topology import STAGES
 from stream_processors.views.oversight import parsed, record_effect
 
@@ -47,11 +42,8 @@ class Oversee(Agent):
 
     stage = STAGES["oversee"]
 
-    def __init__(
-        self, log: Log, store: Store, policy: Policy, sealer: Sealer, tell: Tell = lambda line: None, signer: Signer | None = None
-    ) -> None:
-        super().__init__(log, store, policy, tell)
-        self._dead = DeadLetters("oversee", log, sealer)
+    def __init__(self, ports: AgentPorts, signer: Signer | None = None) -> None:
+        super().__init__(ports)
         self._signer = signer
 
     async def _step(self, batch: Batch) -> None:

@@ -9,19 +9,13 @@ import time
 from datetime import datetime
 
 from schemas.cases.case import ActionKind
-from schemas.policy import Policy
-from schemas.security import Sealer
 from schemas.signals.assessed import Outcome
 from schemas.topics import ASSESSED, CASE_CHANGES, DELIVERIES, NOTIFICATIONS
 from stream_processors.agents.base import Batch
-from stream_processors.agents.dead_letters import DeadLetters
 from stream_processors.agents.projecting import Chunks, Folding
 from stream_processors.runtime.crash_points import point
-from stream_processors.runtime.log import Log
 from stream_processors.runtime.metrics import METRICS, Steps
 from stream_processors.state.record_views import ChangeRow, IssuedRow, MarkRow, ReceiptRow
-from stream_processors.state.restore import Tell
-from stream_processors.state.store import Store
 from stream_processors.topology import STAGES
 from stream_processors.views.inbox import CHANNEL, news
 
@@ -32,10 +26,6 @@ _INBOXES = (NOTIFICATIONS.name, DELIVERIES.name)
 
 class Project(Folding):
     stage = STAGES["project"]
-
-    def __init__(self, log: Log, store: Store, policy: Policy, sealer: Sealer, tell: Tell = lambda line: None) -> None:
-        super().__init__(log, store, policy, tell)
-        self._dead = DeadLetters("project", log, sealer)
 
     async def _step(self, batch: Batch) -> None:
         point("project.polled")

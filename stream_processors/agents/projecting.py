@@ -9,7 +9,6 @@ from collections.abc import Sequence
 
 from schemas.topics import Topic
 from stream_processors.agents.base import Agent, Batch
-from stream_processors.agents.dead_letters import DeadLetters
 from stream_processors.runtime.metrics import METRICS
 from stream_processors.state.coalesce import Sums
 from stream_processors.state.effects import Arg
@@ -24,8 +23,6 @@ Chunks = Sequence[tuple[FactStream, Chunk]]
 
 class Folding(Agent):
     """An agent that reads topics which are fact streams of its own state."""
-
-    _dead: DeadLetters
 
     def _stream(self, topic: str) -> FactStream | None:
         """The stream that an input topic is; None for a topic of source records."""

@@ -14,22 +14,18 @@ from operator import itemgetter
 
 from schemas.codec import encode
 from schemas.common import from_ms
-from schemas.policy import Policy
-from schemas.security import Sealer
 from schemas.topics import CASE_CHANGES, CASE_COMMANDS
-from stream_processors.agents.base import Batch
-from stream_processors.agents.dead_letters import DeadLetters
+from stream_processors.agents.base import AgentPorts, Batch
 from stream_processors.agents.projecting import Folding
 from stream_processors.domain.deadlines.broker_time import BrokerTime
 from stream_processors.domain.deadlines.due_index import ACTOR, Member, action_id, request
 from stream_processors.domain.deadlines.in_flight import Waiting
 from stream_processors.runtime.crash_points import point
-from stream_processors.runtime.log import Entry, Log
+from stream_processors.runtime.log import Entry
 from stream_processors.runtime.metrics import METRICS, Steps
 from stream_processors.state.deadline_index import MOST_MS, Indexed, Sweep, buckets_of, indexed, partition_of_bucket
 from stream_processors.state.marks import MarkStream, fact_mark, source_mark
-from stream_processors.state.restore import Tell
-from stream_processors.state.store import Store, Write
+from stream_processors.state.store import Write
 from stream_processors.topology import STAGES
 
 CASES_A_TICK = 250
@@ -45,9 +41,8 @@ class Timekeeper(Folding):
     stage = STAGES["timekeeper"]
     tick_every_s = 0.2
 
-    def __init__(self, log: Log, store: Store, policy: Policy, sealer: Sealer, tell: Tell = lambda line: None) -> None:
-        super().__init__(log, store, policy, tell)
-        self._dead = DeadLetters("timekeeper", log, sealer)
+    def __init__(self, ports: AgentPorts) -> None:
+        super().__init__(ports)
         self._time = BrokerTime()
         self._waiting: dict[int, Waiting] = {}
         self._sweeps: dict[int, Sweep] = {}

@@ -16,11 +16,9 @@ from schemas.common import MAX_OFFSET, from_ms
 from schemas.envelope import Origin
 from schemas.holidays import Holidays
 from schemas.policy import Policy
-from schemas.security import Sealer
 from schemas.signals.retraction import JOINS_OF_ONE
 from schemas.topics import CASE_CHANGES, CASE_COMMANDS, MAX_RECORD_BYTES, RETRACTIONS, SUBMITTED
-from stream_processors.agents.base import Agent, Batch
-from stream_processors.agents.dead_letters import DeadLetters
+from stream_processors.agents.base import Agent, AgentPorts, Batch
 from stream_processors.agents.lost_causes import LostCauses
 from stream_processors.domain.cases import decide as decision
 from stream_processors.domain.deadlines.calendar import calendar_of
@@ -28,14 +26,14 @@ from stream_processors.domain.orders import caps as order_caps
 from stream_processors.domain.orders.caps import Account
 from stream_processors.folds.track import caps_key, case_effect, used_effects
 from stream_processors.runtime.crash_points import point
-from stream_processors.runtime.log import Log, Record
+from stream_processors.runtime.log import Record
 from stream_processors.runtime.metrics import METRICS, Steps
 from stream_processors.state.case_refs import brief
 from stream_processors.state.effects import Arg, Effect
 from stream_processors.state.keys import BUCKETS
 from stream_processors.state.marks import Marks, MarkStream, RequestOrigin
-from stream_processors.state.restore import Restored, Tell
-from stream_processors.state.store import Store, Write
+from stream_processors.state.restore import Restored
+from stream_processors.state.store import Write
 from stream_processors.topology import STAGES
 
 _Caps = Mapping[Account, dict[bytes, int]]
@@ -73,22 +71,12 @@ class _Work:
 class Track(Agent):
     stage = STAGES["track"]
 
-    def __init__(
-        self,
-        log: Log,
-        store: Store,
-        policy: Policy,
-        sealer: Sealer,
-        tell: Tell = lambda line: None,
-        *,
-        holidays: Holidays = Holidays(years={}),  # noqa: B008 (frozen)
-    ) -> None:
-        super().__init__(log, store, policy, tell)
-        self._dead = DeadLetters("track", log, sealer)
+    def __init__(self, ports: AgentPorts, *, holidays: Holidays = Holidays(years={})) -> None:  # noqa: B008 (frozen)
+        super().__init__(ports)
         self._cache: OrderedDict[str, Case] = OrderedDict()
-        self._lost_causes = LostCauses(log)
+        self._lost_causes = LostCauses(ports.log)
         self._holidays = holidays
-        self._calendar = calendar_of(holidays, policy.clocks.office)
+        self._calendar = calendar_of(holidays, ports.policy.clocks.office)
 
     async def take_policy(self, policy: Policy) -> None:
         await super().take_policy(policy)

@@ -14,20 +14,16 @@ from datetime import UTC, datetime, timedelta
 from schemas.codec import decode
 from schemas.common import instant_ms
 from schemas.notifications.delivery import MOST_NOTICES, NOTICE_KEPT
-from schemas.policy import Policy
-from schemas.security import Sealer
 from schemas.topics import CASE_CHANGES, DELIVERIES, ENDPOINTS, NOTIFICATIONS, Topic
-from stream_processors.agents.base import Agent, Batch
-from stream_processors.agents.dead_letters import DeadLetters
+from stream_processors.agents.base import Agent, AgentPorts, Batch
 from stream_processors.agents.webhook_sender import Calls, Posts
 from stream_processors.runtime.crash_points import point
-from stream_processors.runtime.log import Log, Record
+from stream_processors.runtime.log import Record
 from stream_processors.runtime.metrics import METRICS, Steps
 from stream_processors.state.keys import BUCKETS
 from stream_processors.state.marks import Mark, MarkKind, Marks, MarkStream
 from stream_processors.state.record_views import PlaceRow
-from stream_processors.state.restore import Tell
-from stream_processors.state.store import Store, Write
+from stream_processors.state.store import Write
 from stream_processors.state.streams import FactStream, fold_nothing
 from stream_processors.topology import STAGES
 from stream_processors.webhooks.delivery_queue import Lane, Lanes
@@ -50,22 +46,12 @@ class Webhook(Agent):
     tick_every_s = 0.2
 
     def __init__(
-        self,
-        log: Log,
-        store: Store,
-        policy: Policy,
-        sealer: Sealer,
-        tell: Tell = lambda line: None,
-        *,
-        posts: Posts,
-        hooks: Hooks,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        self, ports: AgentPorts, *, posts: Posts, hooks: Hooks, now: Callable[[], datetime] = lambda: datetime.now(UTC)
     ) -> None:
-        super().__init__(log, store, policy, tell)
-        self._dead = DeadLetters("webhook", log, sealer)
-        self._now, self._sealer = now, sealer
+        super().__init__(ports)
+        self._now = now
         self._sources: Marks = {}
-        self.calls = Calls(log, sealer, posts, hooks, tell, now)
+        self.calls = Calls(ports.log, ports.sealer, posts, hooks, ports.tell, now)
 
     def workable(self, owned: frozenset[tuple[str, int]]) -> frozenset[tuple[str, int]]:
         """The three topics of a partition are the same institutions': without all of them nothing of it is done."""

@@ -29,6 +29,7 @@ from schemas.signals.assessed import Outcome, Reason
 from schemas.signals.submission import SignalIn, SubmittedSignal
 from schemas.topics import ASSESSED, SUBMITTED, Topic
 from stream_processors.agents.assess import Assess
+from stream_processors.agents.base import AgentPorts
 from stream_processors.domain.signals.rules import RULES
 from stream_processors.runtime.generations import Generations
 from stream_processors.runtime.log import Entry, Place, Record, in_order, partition_of
@@ -119,7 +120,7 @@ async def assessed(redis_url: str, signals: Iterable[SubmittedSignal]) -> list[F
     await redis.flushall()
     store = RedisStore(redis, STAGES["assess"].namespace)
     await store.open()
-    agent = Assess(log, store, load_policy(SHIPPED_POLICY), AesGcmSealer(Keyring.generate()))
+    agent = Assess(AgentPorts(log, store, load_policy(SHIPPED_POLICY), AesGcmSealer(Keyring.generate())))
     await agent.start()
     await agent.assigned([(topic.name, p) for topic in STAGES["assess"].reads for p in range(topic.partitions)])
     offsets: Counter[int] = Counter()

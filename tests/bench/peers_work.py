@@ -23,9 +23,10 @@ import uvloop
 
 from schemas.common import DAY_MS, Stored
 from schemas.envelope import Envelope, Origin
+from schemas.security import AesGcmSealer
 from schemas.topics import Topic
 from stream_processors import worker
-from stream_processors.agents.base import Agent, Batch
+from stream_processors.agents.base import Agent, AgentPorts, Batch
 from stream_processors.agents.feature_queries import WIDTHS, of_suspect
 from stream_processors.runtime.kafka import KafkaLog
 from stream_processors.runtime.log import Record
@@ -75,8 +76,8 @@ class Peer(Agent):
 
     stage = Stage("peer", Namespace("pw"), (IN,), (OUT,), (STREAM,))
 
-    def __init__(self, *ports: Any, rule: Any) -> None:
-        super().__init__(*ports)
+    def __init__(self, ports: AgentPorts, rule: Any) -> None:
+        super().__init__(ports)
         self._validate: Callable[[Lead], int] = rule.validate
         self._signal: Callable[[Lead, int, int], Lead] = rule.signal
 
@@ -168,7 +169,7 @@ async def _open(settings: Settings, group: str) -> Agent:
     await log.open()
     await store.open()
     sys.path.insert(0, str(Path.cwd()))
-    agent = Peer(log, store, settings.policy(), rule=import_module("assess"))
+    agent = Peer(AgentPorts(log, store, settings.policy(), AesGcmSealer(settings.keyring())), import_module("assess"))
     await agent.start()
     return agent
 

@@ -14,7 +14,7 @@ from typing import Any
 from schemas.common import from_ms
 from schemas.topics import ASSESSED, CASE_CHANGES, CASE_COMMANDS, PARTITIONS, SUBMITTED, Topic
 from stream_processors.agents.assess import Assess
-from stream_processors.agents.base import Agent
+from stream_processors.agents.base import Agent, AgentPorts
 from stream_processors.agents.deliver import Deliver
 from stream_processors.agents.intake import Intake
 from stream_processors.agents.oversee import Oversee
@@ -113,13 +113,14 @@ class World:
 
     def _agent(self, stage: str, log: Any, store: Any) -> Agent:
         name, _, institution = stage.partition(" ")
+        ports = AgentPorts(log, store, self.policy, SEALER)
         if name == "webhook":
             own = {"posts": self.receivers, "hooks": Hooks(), "now": lambda: from_ms(self.clock.ms)}
-            return Webhook(log, store, self.policy, SEALER, **own)
+            return Webhook(ports, **own)
         if name != "intake":
-            return AGENTS[name](log, store, self.policy, SEALER)
+            return AGENTS[name](ports)
         limits = {"body_limit_bytes": BODY_LIMIT_BYTES, "json_depth_limit": 16}
-        return Intake(institution, log, store, self.policy, TOKENIZER, SEALER, PLACES, **limits)
+        return Intake(institution, ports, TOKENIZER, PLACES, **limits)
 
     async def _assign(self, worker: Worker) -> None:
         wanted = [(topic.name, p) for topic in worker.agent.stage.reads for p in worker.owned if p < topic.partitions]

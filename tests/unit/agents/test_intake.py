@@ -13,7 +13,7 @@ from schemas.signals.assessed import Outcome
 from schemas.signals.receipts import RawOutcome
 from schemas.topics import ASSESSED, DEADLETTER, SUBMITTED, raw, receipts
 from stream_processors.agents import intake
-from stream_processors.agents.group import Beside
+from stream_processors.agents.group import AgentGroup
 from stream_processors.agents.intake import slices
 from stream_processors.runtime.log import LostLog, Record
 from tests.support.builders import PLACES, SEALER, account, body, phone, submitted
@@ -150,7 +150,7 @@ def test_a_poll_is_taken_in_slices_that_are_bounded_in_records_and_bytes() -> No
 
 
 async def test_institutions_side_by_side_each_have_their_own_receipts_and_places(world: World) -> None:
-    beside = Beside([world.workers[f"intake {one}"][0].agent for one in (BANK, SHOP)])
+    beside = AgentGroup([world.workers[f"intake {one}"][0].agent for one in (BANK, SHOP)])
     assert {topic.name for topic in beside.stage.reads} == {raw(BANK).name, raw(SHOP).name}
     await beside.start()
     owned = [(topic.name, p) for topic in beside.stage.reads for p in range(topic.partitions)]
