@@ -1,1 +1,2 @@
-"""One folder an outside form; one contract (`contract.py`), one engine (`engine.py`), one way in (`gateway_client.py`)."""
+"""Connectors: one folder for each outside format, one contract (`contract.py`), one engine (`engine.py`), one client of the
+gateway (`gateway_client.py`)."""

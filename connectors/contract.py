@@ -1,11 +1,12 @@
-"""The contract of a connector: a source gives items in an order that never changes, each with the position after it.
+"""The contract of a connector: a source yields items in a fixed order, each with the position after it.
 
-What every connector keeps (tests/contract/connectors runs it against each):
-- **Deterministic**: `items(after)` gives the same items, with the same references, each time it is asked. So a row sent
-  again after a kill is a repeat at the gateway, and counts once.
-- **Resumable**: for each item, `items(item.position)` gives exactly what came after it.
-- **Whole**: an item that is not complete yet (a line still being written) is not given.
-Invariant of the engine: a position is saved only after the broker's acknowledgement of every item up to it.
+Every connector is (tests/contract/connectors checks each):
+- **Deterministic**: `items(after)` yields the same items with the same references each time. A row that is sent again after a
+  kill is therefore a duplicate at the gateway and counts once.
+- **Resumable**: for each item, `items(item.position)` yields exactly the items after it.
+- **Complete**: an unfinished item (a line still being written) is not yielded.
+
+Invariant of the engine: a position is saved only after the broker acknowledged every item up to it.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ START: Position = {}
 
 
 class Item(NamedTuple):
-    """One row: a `body` (what `POST /v1/signals/batch` takes on one line), or a `fault` that says why there is none."""
+    """One row: a `body` (one line of `POST /v1/signals/batch`), or a `fault` that explains why there is none."""
 
     position: Position
     number: int
@@ -32,7 +33,7 @@ class Item(NamedTuple):
 
 
 class Reject(NamedTuple):
-    """A row that was not taken: its number, the reason, the row as it was."""
+    """A rejected row: its number, the reason, the row itself."""
 
     number: int
     reason: str
@@ -41,7 +42,7 @@ class Reject(NamedTuple):
 
 
 class Advised(NamedTuple):
-    """A row that was accepted and in which the gateway found something odd: what it says of it, as it says it."""
+    """An accepted row with the gateway's advisories."""
 
     number: int
     reference: str
@@ -49,23 +50,23 @@ class Advised(NamedTuple):
 
 
 class Source(Protocol):
-    """The outside form."""
+    """The outside format."""
 
     @property
     def name(self) -> str: ...
 
     @property
     def size(self) -> int | None:
-        """How far `progress` can go; None when nobody knows."""
+        """The end of `progress`; None if unknown."""
 
     def items(self, after: Position) -> Iterator[Item]:
-        """What stands after a position, in order, to the end of what is there now."""
+        """Yields the items after a position, in order, to the current end."""
 
     def progress(self, position: Position) -> int: ...
 
 
 class Progress(NamedTuple):
-    """What is saved at one moment: the position and the lengths of the files of rejects and advisories that belong to it."""
+    """The saved state: the position, and the lengths of the files of rejects and advisories at that position."""
 
     position: Position
     rejects_bytes: int = 0
@@ -74,7 +75,7 @@ class Progress(NamedTuple):
 
 
 class CursorStore(Protocol):
-    """Keeps the progress of one source. `save` is atomic and durable when it returns."""
+    """Stores the progress of one source. `save` is atomic, and durable when it returns."""
 
     def load(self) -> Progress: ...
 
@@ -82,29 +83,29 @@ class CursorStore(Protocol):
 
 
 class RejectStore(Protocol):
-    """Bad rows. `rewind` drops what was written after the saved progress, so a row is rejected once."""
+    """Rejected rows. `rewind` drops everything after the saved progress, so a row is rejected once."""
 
     def rewind(self, length: int) -> None: ...
 
     def write(self, rejects: Sequence[Reject]) -> int:
-        """Appends durably; the length after it."""
+        """Appends durably and returns the length afterwards."""
 
 
 class AdvisoryStore(Protocol):
-    """Rows with advisories. `rewind` as for rejects, so a row is in it once."""
+    """Rows with advisories. `rewind` as for rejects, so each row is listed once."""
 
     def rewind(self, length: int) -> None: ...
 
     def write(self, rows: Sequence[Advised]) -> int:
-        """Appends durably; the length after it."""
+        """Appends durably and returns the length afterwards."""
 
 
 class Gateway(Protocol):
     async def send(self, bodies: Sequence[Mapping[str, Any]]) -> list[Answer]:
-        """One answer a body, in order; returns only when each has one. Retries as long as it takes."""
+        """Returns one answer for each body, in order, when all have one. Retries as long as necessary."""
 
 
 class Observer(Protocol):
-    """Who wants to see what happens (a progress bar, a log, a sender's ledger)."""
+    """Observes the run (a progress bar, a log, a sender's ledger)."""
 
     def on_batch(self, source: Source, progress: Progress) -> None: ...

@@ -1,8 +1,8 @@
-"""The engine of every connector: items to the gateway in batches, then rejects, then the cursor. In this order, always.
+"""The engine of every connector: sends items to the gateway in batches, then writes rejects, then the cursor, always in this
+order.
 
-Invariant: whatever the moment of a kill, a restart sends again only what was not saved, under the same references (so
-it counts once), and the files of rejects and advisories hold each row once (they are cut back to the lengths that the cursor
-remembers).
+Invariant: after a kill at any moment, a restart repeats only what was not saved, under the same references (so it counts once),
+and the files of rejects and advisories contain each row once (they are cut back to the lengths in the cursor).
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ BATCH = 500
 
 
 class Totals(NamedTuple):
-    """Rows of one source since its first: in the log for good, of these known to the gateway before, and rejected.
+    """Rows of one source from its beginning: in the log, of these already known to the gateway, and rejected.
 
-    The progress counts `advised` beside them: accepted rows with an advisory.
+    The progress also counts `advised`: accepted rows with an advisory.
     """
 
     accepted: int = 0
@@ -53,7 +53,7 @@ async def feed(
     observer: Observer | None = None,
     batch: int = BATCH,
 ) -> Totals:
-    """Feeds everything that is there now and returns the totals; call again for what has come meanwhile."""
+    """Sends everything that is there now and returns the totals; call it again for later items."""
     saved = cursor.load()
     rejects.rewind(saved.rejects_bytes)
     if advisories is not None:
@@ -85,7 +85,7 @@ def _cut_batches(items: Iterator[Item], size: int) -> Iterator[list[Item]]:
 
 
 def _find_rejects(items: Sequence[Item], answers: Sequence[Answer]) -> list[Reject]:
-    """Rows with a fault of their own, and rows that the gateway refused; in the order of the rows."""
+    """Returns rows with a fault of their own and rows that the gateway refused, in order."""
     remaining = iter(answers)
     bad = []
     for item in items:
@@ -99,7 +99,7 @@ def _find_rejects(items: Sequence[Item], answers: Sequence[Answer]) -> list[Reje
 
 
 def _find_advised(items: Sequence[Item], answers: Sequence[Answer]) -> list[Advised]:
-    """Accepted rows in which the gateway found something odd, in the order of the rows."""
+    """Returns accepted rows with advisories, in order."""
     sent = ((item.number, item.body) for item in items if item.body is not None)
     return [
         Advised(number, str(body.get("reference") or ""), tuple(advisory.model_dump() for advisory in answer.advisories))

@@ -1,7 +1,7 @@
-"""The way in of every connector: batches of signals until each line has a last word, for as long as it takes.
+"""The gateway client of every connector: sends batches of signals until each line has a final result, for as long as necessary.
 
-The rules of what is sent again are the client's (`connectors/client/batch.py`); here is what a connector adds: it never gives
-up by itself, hears of every attempt (a sender's ledger), and has one error for "a person must look".
+The client decides what is sent again (`connectors/client/batch.py`). A connector adds that it never gives up by itself, records
+every attempt (a sender's ledger), and has one error for "a person must look".
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from connectors.contract import Answer
 
 
 class Stopped(RuntimeError):
-    """The gateway will not take anything from this sender as it is (token, address, role): a person must look."""
+    """The gateway accepts nothing from this sender as configured (token, address, role): a person must look."""
 
 
 class HttpGateway:
-    """One institution's way in. `token` is asked for each request, so that a fresh one can be used."""
+    """The gateway client of one institution. `token` is called for each request, so that it may be renewed."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class HttpGateway:
         self._sleep = sleep
 
     async def send(self, bodies: Sequence[Mapping[str, Any]]) -> list[Answer]:
-        """One last word a body, in order. Stopped when no retry can help."""
+        """Returns one final result for each body, in order. Stopped if no retry can help."""
         journal = self._journal(bodies) if self._journal else None
         steps = send_all(bodies, patience=self._patience, journal=journal)
         try:

@@ -1,1 +1,1 @@
-"""How Liandong is started, tested and measured: the CLI, the local launcher, the demo and the proofs."""
+"""Starts, tests and measures Liandong: the CLI, the local launcher, the demo and the verification."""

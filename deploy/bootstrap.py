@@ -1,7 +1,7 @@
-"""Makes `.venv` ready on a machine that has Python and nothing else: no pip, no venv, no uv, no root.
+"""Prepares `.venv` on a machine with Python and nothing else: no pip, no venv, no uv, no root.
 
-Standard library only, and old syntax: it runs on whatever `python3` is there, also on one too old for us, to say so.
-Invariant: when `.venv` already matches `uv.lock`, nothing is fetched and nothing changes: a second run works offline.
+Standard library only, in old syntax, so that it runs on any `python3` and can report one that is too old. Invariant: if `.venv`
+already matches `uv.lock`, nothing is downloaded or changed, so a second run works offline.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ BY_HAND = "install uv (https://docs.astral.sh/uv) and run again"
 
 
 class SetupError(Exception):
-    """What is missing, and what to do about it."""
+    """The missing requirement, and its remedy."""
 
 
 def say(text: str) -> None:
@@ -87,7 +87,7 @@ def check_disk() -> None:
 
 
 def fingerprint() -> str:
-    """What `.venv` must have been made from to be used as it is."""
+    """Returns the inputs that `.venv` must have been made from to be reused."""
     digest = hashlib.sha256()
     for name in ("uv.lock", "pyproject.toml"):
         digest.update((ROOT / name).read_bytes())
@@ -103,7 +103,7 @@ def is_ready(expected_stamp: str) -> bool:
 
 
 def run_quietly(command: list[str]) -> bool:
-    """Whether the program is there and ends well."""
+    """Whether the program exists and succeeds."""
     try:
         return subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
     except OSError:
@@ -114,7 +114,7 @@ def run_quietly(command: list[str]) -> bool:
 
 
 def find_python() -> str:
-    """A CPython of a supported version: the running one when it fits, else the newest on PATH."""
+    """Returns a CPython of a supported version: the running one if it is, else the newest on PATH."""
     if sys.version_info[:2] in SUPPORTED and platform.python_implementation() == "CPython":
         return os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable)
     for major, minor in SUPPORTED:
@@ -165,13 +165,13 @@ def index_url() -> str:
 
 
 def certificates() -> str | None:
-    """The bundle that is named, else the system's: a company's own authority is in it, and not in what uv brings."""
+    """Returns the configured bundle, else the system's, because it contains a company's own authority and uv's does not."""
     named = [os.environ.get(name) for name in ("PIP_CERT", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")]
     return next((bundle for bundle in (*named, *SYSTEM_CERTIFICATES) if bundle and os.path.isfile(bundle)), None)
 
 
 def download(url: str, accept: str = "*/*") -> tuple[bytes, str]:
-    """The bytes at the address; user and password may be part of it. SetupError says what to do."""
+    """Returns the bytes at the address, which may contain user and password. SetupError gives the remedy."""
     parts = urlsplit(url)
     request = urllib.request.Request(url, headers={"Accept": accept, "User-Agent": "liandong-bootstrap"})
     if parts.username:
@@ -193,7 +193,7 @@ def download(url: str, accept: str = "*/*") -> tuple[bytes, str]:
 
 
 def index_page(project: str) -> list[tuple[str, str | None]]:
-    """(address of the file, sha256 or None) of every file of the project, from either form of the simple index."""
+    """Returns (address of the file, sha256 or None) of every file of the project, from either form of the simple index."""
     base = "%s/%s/" % (index_url(), project)
     body, kind = download(base, "application/vnd.pypi.simple.v1+json, text/html;q=0.5")
     if "json" in kind:
@@ -211,7 +211,7 @@ def index_page(project: str) -> list[tuple[str, str | None]]:
 
 
 def choose_wheel(files: list[tuple[str, str | None]]) -> tuple[str, str | None]:
-    """The newest uv wheel for this machine."""
+    """Returns the newest uv wheel for this machine."""
     machine = {"amd64": "x86_64", "arm64": "aarch64"}.get(platform.machine().lower(), platform.machine().lower())
     if sys.platform == "darwin":
         marks = ("macosx", "arm64" if machine == "aarch64" else "x86_64")

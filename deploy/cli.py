@@ -1,4 +1,4 @@
-"""The `liandong` command. Each command's module registers itself, so that a missing part costs the others nothing."""
+"""The `liandong` command. The module of each command registers itself, so that a missing part does not affect the others."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _is_there(module: str) -> bool:
 
 
 def _select_modules(arguments: list[str]) -> list[str]:
-    """The modules that these arguments need; all of them for the help and for what nobody registers."""
+    """Returns the modules that these arguments need; all of them for the help and for unknown commands."""
     first = next((argument for argument in arguments if not argument.startswith("-")), None)
     return [module for module, commands in MODULES.items() if first in commands] or list(MODULES)
 

@@ -1,7 +1,7 @@
-"""liandong-client: an institution's way to the gateway, blocking (`Client`) and asynchronous (`AsyncClient`).
+"""liandong-client: the gateway's client for institutions, blocking (`Client`) and asynchronous (`AsyncClient`).
 docs/guide/client.md describes it.
 
-Invariant: it needs httpx and pydantic and nothing else of this project, so it can be installed alone.
+Invariant: it depends on httpx and pydantic only and on nothing else of this project, so it can be installed alone.
 """
 
 from .backoff import Backoff

@@ -1,7 +1,7 @@
-"""Many signals over `POST /v1/signals/batch`, again and again until each line has a last word. Steps, without I/O.
+"""Sends many signals over `POST /v1/signals/batch` until each line has a final result. Steps without I/O.
 
-Invariant: an answer `accepted` was given by the gateway after the broker's acknowledgement; what is unknown (a cut
-connection, a time-out, a 5xx) is sent again with the same reference, so it counts once however often it arrives.
+Invariant: an answer is `accepted` only after the broker acknowledged it. If the outcome is unknown (a broken connection, a
+time-out, a 5xx), the same reference is sent again, so it counts once however often it arrives.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ _GZIP_FROM_BYTES = 1024
 
 
 class Journal(Protocol):
-    """Hears of every attempt before it is made and of what became of it. Indexes are those of the bodies."""
+    """Records every attempt before it is made, and its outcome. Indexes are those of the bodies."""
 
     def trying(self, indexes: Sequence[int]) -> None: ...
 
     def answered(self, index: int, answer: Answer) -> None: ...
 
     def failed(self, indexes: Sequence[int], why: str, *, taken: bool | None) -> None:
-        """`taken` False: surely not in the log; None: nobody knows."""
+        """`taken` False: certainly not in the log; None: unknown."""
 
     def settled(self) -> None:
-        """After each attempt: a moment to make it durable."""
+        """Called after each attempt, to make the records durable."""
 
 
 @dataclass
 class _Outcomes:
-    """What one request told: last words by index, the lines to send again, and how long the gateway asked to wait."""
+    """The outcome of one request: final results by index, the lines to send again, and the wait that the gateway asked for."""
 
     answers: dict[int, Answer] = field(default_factory=dict)
     unknown: list[int] = field(default_factory=list)
@@ -56,7 +56,8 @@ class _Outcomes:
 def send_all(
     bodies: Sequence[Mapping[str, Any]], *, patience: Patience, journal: Journal | None = None, compress: bool = False
 ) -> Steps[list[Answer]]:
-    """One last word a body, in order. ProblemError when no retry can help, Unavailable when the tries are used up."""
+    """Returns one final result for each body, in order. ProblemError if no retry can help, Unavailable if the tries are used
+    up."""
     lines = [to_json(body) for body in bodies]
     answers: dict[int, Answer] = {}
     pending, tries, size = list(range(len(lines))), 0, len(lines)
@@ -121,7 +122,7 @@ def _tell_journal(journal: Journal | None, outcomes: _Outcomes) -> None:
 
 
 def _read_problem(reply: Reply, indexes: Sequence[int]) -> _Outcomes:
-    """The request as a whole was answered with a problem."""
+    """Handles a problem that answers the request as a whole."""
     problem = problem_of(reply.body)
     status, slug = reply.status, slug_of(problem)
     if status == 413:
@@ -137,7 +138,7 @@ def _read_problem(reply: Reply, indexes: Sequence[int]) -> _Outcomes:
 
 
 def _read_line(outcomes: _Outcomes, line: Mapping[str, Any], indexes: Sequence[int]) -> int:
-    """One line of the answer; the position of its line in this request (`line` counts from 1)."""
+    """Handles one line of the response. Returns the position of its line in this request (`line` counts from 1)."""
     at = int(line["line"]) - 1
     if not 0 <= at < len(indexes):
         return at
@@ -166,6 +167,6 @@ def _read_accepted(line: Mapping[str, Any]) -> Answer:
 
 
 def _describe_faults(status: int, problem: Mapping[str, Any]) -> str:
-    """All faults of the line in one sentence."""
+    """Returns all faults of the line in one sentence."""
     faults = "; ".join(f"{fault.pointer}: {fault.detail}" for fault in faults_of(problem))
     return f"{problem.get('title') or status}: {faults or problem.get('detail') or ''}".rstrip(": ")

@@ -1,6 +1,6 @@
-"""What an institution says in the loop, as steps: what it did about a signal, its answer to an order, its work on a task.
+"""Work of an institution on cases, as steps: measures on a signal, answers to an order, work on a dissuasion task.
 
-Invariant: a call comes back when the log has decided it, and is only ever asked again under the same key, so it counts once.
+Invariant: a call returns when the log has decided it, and is repeated only under the same key, so it counts once.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .sansio import Patience, Request, Steps, until_answered
 
 
 class Measure(Told):
-    """A measure as a case keeps it. `late`: it came after its time had run out."""
+    """A measure as a case records it. `late`: it came after its deadline."""
 
     measure_id: str
     case_id: str
@@ -31,7 +31,7 @@ class Measure(Told):
 
 
 class Verify(Told):
-    """What to compare with your own books before anything is stopped."""
+    """The values to compare with your own books before you stop anything."""
 
     name: str | None = None
     account: str | None = None
@@ -40,8 +40,8 @@ class Verify(Told):
 
 
 class Order(Told):
-    """An order of yours. `moves`: the `result`s that it can be answered with now. Nothing is paid back before `notice_until`.
-    `part`: it releases `amount_minor` of what the order `of` holds, and the rest is held on."""
+    """An order to you. `moves`: the possible `result`s now. Nothing may be paid back before `notice_until`. `part`: it releases
+    `amount_minor` of the hold of the order `of`, and the rest stays held."""
 
     order_id: str
     case_id: str
@@ -70,7 +70,7 @@ class Person(Told):
 
 
 class Task(Told):
-    """A dissuasion task. `taken`: somebody works on it; it is you when `taken_by` is there."""
+    """A dissuasion task. `taken`: somebody works on it; you do if `taken_by` is present."""
 
     task_id: str
     case_id: str
@@ -88,7 +88,7 @@ class _Measured(Told):
 
 
 def measure(signal_id: str, body: Mapping[str, Any], patience: Patience) -> Steps[list[Measure]]:
-    """The measure in each case of the signal. Its `reference` is what makes it count once."""
+    """Returns the measure in each case of the signal. Its `reference` makes it count once."""
     if not body.get("reference"):
         raise ValueError("a measure requires a `reference` of your own, so that a retry counts once even after a crash of yours")
     measured = yield from _post_body(_Measured, f"/v1/signals/{_quote_id(signal_id)}/measures", body, None, patience)
@@ -116,7 +116,7 @@ def work(task_id: str, what: str, body: Mapping[str, Any], key: str | None, pati
 
 
 def _post_body(model: type[Model], path: str, body: Mapping[str, Any], key: str | None, patience: Patience) -> Steps[Model]:
-    """Posts it until it is decided: 202 is the log's word that it has it, and the same again asks what became of it."""
+    """Posts the body until it is decided. 202 means that the log has it; a repeated request asks for the outcome."""
     headers = {"content-type": "application/json"} | ({"idempotency-key": key} if key else {})
     request, tries = Request("POST", path, headers, to_json(body)), 0
     while True:

@@ -1,10 +1,10 @@
-"""The two clients of one institution: the same calls, blocking and asynchronous.
+"""The two clients of an institution: the same calls, blocking and asynchronous.
 
     with Client("https://gateway.example", token) as client:
         receipt = client.send({"reference": "B001-17", "kind": "telecom_fraud", ...})
         outcome = client.wait(receipt.signal_id)
 
-Invariant: a `Receipt`, or an `Answer` that is accepted, means that the broker has the signal; every retry keeps the reference.
+Invariant: a `Receipt`, or an accepted `Answer`, means that the broker has the signal; every retry keeps the reference.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ TaskMove = Literal["take", "give-back", "tries", "give-up"]
 
 
 class Client:
-    """Blocking. `token` is the bearer token or a function that gives a fresh one for each request; `http` a client of your own
-    (proxy, certificates) with the gateway's address as its base; it is closed with this one."""
+    """The blocking client. `token` is the bearer token, or a function that returns a fresh one for each request. `http` is a
+    client of your own (proxy, certificates) with the gateway's URL as its base; it is closed together with this one."""
 
     def __init__(
         self,
@@ -50,66 +50,67 @@ class Client:
         self._patience = patience or Patience()
 
     def send(self, signal: Signal) -> Receipt:
-        """One signal. InvalidSignal, ReferenceReused, Unauthenticated, … when it is refused; Unavailable when the tries are
+        """Sends one signal. InvalidSignal, ReferenceReused, Unauthenticated, … if it is refused; Unavailable if the tries are
         used up."""
         return drive(calls.send(signal, self._patience), self._http, self._token, self._sleep)
 
     def send_many(self, signals: Iterable[Signal], *, batch: int = BATCH) -> Iterator[Answer]:
-        """One answer a signal, in order, as the batches are answered. A signal that is refused does not stop the others. After
-        an Unavailable send all again: what was taken counts once."""
+        """Returns one answer for each signal, in order. A refused signal does not stop the others. After an Unavailable send all
+        of them again: accepted ones count once."""
         remaining = iter(signals)
         while some := list(islice(remaining, batch)):
             yield from drive(calls.send_many(some, self._patience), self._http, self._token, self._sleep)
 
     def retract(self, reference: str, reason: str) -> Receipt:
-        """Takes a signal back by its reference, for good; it may come before the signal. To correct one, `send` it whole with a
-        higher `version`."""
+        """Retracts a signal permanently by its reference, even before it arrives. To correct one, `send` it whole with a higher
+        `version`."""
         return drive(calls.retract(reference, reason, self._patience), self._http, self._token, self._sleep)
 
     def outcome(self, signal_id: str) -> Outcome:
-        """What became of a signal so far. NotFound when it is none of yours."""
+        """Returns the status of a signal. NotFound if it is not yours."""
         return drive(calls.outcome(signal_id, self._patience), self._http, self._token, self._sleep)
 
     def wait(self, signal_id: str, *, timeout_s: float = 30.0) -> Outcome:
-        """What became of it, once it is assessed. StillPending after the time."""
+        """Returns the result of a signal once it is assessed. StillPending after the time."""
         steps = calls.wait(signal_id, timeout_s, self._patience, time.monotonic)
         return drive(steps, self._http, self._token, self._sleep)
 
     def measure(self, signal_id: str, measure: Mapping[str, Any]) -> list[Measure]:
-        """Says what you did about a signal of yours (warned, blocked, reported); it is recorded in each of its cases."""
+        """Reports a measure for a signal of yours (warned, blocked, reported); each of its cases records it."""
         return self._run_steps(loop.measure(signal_id, measure, self._patience))
 
     def order(self, order_id: str) -> Order:
-        """An order that went to you, with what to compare. NotFound when it is none of yours."""
+        """Returns an order to you with the values to compare. NotFound if it is not yours."""
         return self._run_steps(loop.order(order_id, self._patience))
 
     def answer(self, order_id: str, answer: Mapping[str, Any], *, key: str | None = None) -> Order:
-        """Answers an order: `{"result": "verified", ...}`. Give a `key` of your own where a crash of yours must not answer twice;
-        else each call has a new one. ProblemError with the `moves` that are open when it does not fit."""
+        """Answers an order: `{"result": "verified", ...}`. Pass a `key` of your own if a restart must not answer again; by
+        default each call has a new key. ProblemError with the allowed `moves` if the answer is refused."""
         return self._run_steps(loop.answer(order_id, answer, key, self._patience))
 
     def task(self, task_id: str) -> Task:
-        """A dissuasion task that you were asked."""
+        """Returns a dissuasion task that was addressed to you."""
         return self._run_steps(loop.task(task_id, self._patience))
 
     def work(self, task_id: str, what: TaskMove, body: Mapping[str, Any] | None = None, *, key: str | None = None) -> Task:
-        """Takes a task, says what was tried, gives it back or up."""
+        """Takes a dissuasion task, reports an attempt, returns it, or ends it without success."""
         return self._run_steps(loop.work(task_id, what, body or {}, key, self._patience))
 
     def inbox(self, after: str | None = None, *, wait_s: float = 0.0, limit: int = PAGE) -> Page:
-        """Your notices behind `after`, at most `limit` (200); with `wait_s` (30) it waits for the first when there is none."""
+        """Returns your notices after `after`, at most `limit` (200). If there are none, `wait_s` (30) waits for the first."""
         return self._run_steps(inbox.page(after, wait_s, limit, self._patience))
 
     def notices(self, after: str | None = None, *, wait_s: float = WAIT_S) -> Iterator[Notice]:
-        """All notices behind `after`, then each as it comes, without end. Keep the `cursor` of the last one you dealt with: a
-        restart goes on there. What lies before a request counts as received, so one is made when all of a page were taken."""
+        """Yields all notices after `after`, then each new one, without end. Store the `cursor` of the last notice that you
+        finished: a restart continues there. A request confirms everything before its cursor, so the next one is made only after
+        you took the whole page."""
         while True:
             page = self.inbox(after, wait_s=wait_s)
             yield from page.items
             after = page.next if page.next is not None else after
 
     def acknowledge(self, notice_id: str) -> Notice:
-        """Says that your system has the notice and will act; again gives the first time back."""
+        """Confirms that your system has the notice and will act; a repeated call returns the first time."""
         return self._run_steps(inbox.acknowledge(notice_id, self._patience))
 
     def _run_steps(self, steps: Steps[Result]) -> Result:
@@ -126,7 +127,7 @@ class Client:
 
 
 class AsyncClient:
-    """Asynchronous; see Client. The token's function may be asynchronous."""
+    """The asynchronous client; see Client. The function of the token may be asynchronous."""
 
     def __init__(
         self,

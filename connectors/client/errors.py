@@ -1,7 +1,7 @@
-"""What can go wrong, by what the caller can do about it. Each problem type of the gateway is one of these
+"""Errors of the client, by the caller's options. Each problem type of the gateway maps to one of these
 (docs/reference/errors.md).
 
-Invariant: no error holds a token, and none repeats what was sent.
+Invariant: no error contains a token or repeats a sent value.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ class ClientError(Exception):
 
 
 class Unavailable(ClientError):
-    """The tries are used up. Whether the signal is in the log is not known: send it again with the same reference, later."""
+    """The tries are used up, and the log may or may not have the signal: send it again later with the same reference."""
 
 
 class StillPending(ClientError):
-    """Not assessed within the time; `last` is the newest word, None when there was none. The signal is safe in the log."""
+    """Not assessed within the time. `last` is the newest status, None if there was none. The log has the signal."""
 
     def __init__(self, signal_id: str, timeout_s: float, last: Outcome | None) -> None:
         super().__init__(f"{signal_id} was not assessed within {timeout_s:g} s")
@@ -31,14 +31,14 @@ class StillPending(ClientError):
 
 
 class Fault(NamedTuple):
-    """One place of the body and what is wrong there."""
+    """One place of the body and its fault."""
 
     pointer: str
     detail: str
 
 
 class ProblemError(ClientError):
-    """The gateway refused, and the same request will be refused again. `slug` is the last part of the problem's type."""
+    """The gateway refused the request, and will refuse it again. `slug` is the last part of the problem's type."""
 
     def __init__(self, status: int, problem: Mapping[str, Any]) -> None:
         self.status = status
@@ -51,27 +51,27 @@ class ProblemError(ClientError):
 
 
 class Unauthenticated(ProblemError):
-    """The token is missing, expired or not the gateway's."""
+    """The token is missing, expired or not valid for this gateway."""
 
 
 class Forbidden(ProblemError):
-    """The token is valid, its role does not cover this."""
+    """The token is valid, but its role does not permit this."""
 
 
 class NotFound(ProblemError):
-    """There is no such signal of yours."""
+    """You have no such signal."""
 
 
 class TooLarge(ProblemError):
-    """Over one of the gateway's limits."""
+    """The request exceeds one of the gateway's limits."""
 
 
 class InvalidSignal(ProblemError):
-    """The body is not acceptable; `faults` names each place."""
+    """The body is not valid; `faults` lists each place."""
 
 
 class ReferenceReused(ProblemError):
-    """The reference named another body before. A changed signal needs a new one."""
+    """The reference named another body before. A changed signal requires a new one."""
 
 
 _BY_SLUG: dict[str, type[ProblemError]] = {"reference-reused": ReferenceReused}
@@ -85,13 +85,13 @@ _BY_STATUS: dict[int, type[ProblemError]] = {
 
 
 def problem_error(status: int, problem: Mapping[str, Any]) -> ProblemError:
-    """The error of a problem, by its type, else by its status."""
+    """Returns the error for a problem by its type, else by its status."""
     kind = _BY_SLUG.get(slug_of(problem)) or _BY_STATUS.get(status, ProblemError)
     return kind(status, problem)
 
 
 def problem_of(body: bytes) -> dict[str, Any]:
-    """The problem details of an answer; empty when it is none (a proxy's page)."""
+    """Returns the problem details of a response; empty if there are none (a proxy's page)."""
     try:
         problem = from_json(body)
     except ValueError:
@@ -113,6 +113,6 @@ def faults_of(problem: Mapping[str, Any]) -> tuple[Fault, ...]:
 
 
 def describe_problem(status: int, problem: Mapping[str, Any]) -> str:
-    """Render a problem as one line: `422 The signal is not valid: /region: ...`."""
+    """Renders a problem as one line: `422 The signal is not valid: /region: ...`."""
     details = "; ".join(f"{fault.pointer}: {fault.detail}" for fault in faults_of(problem)) or str(problem.get("detail") or "")
     return f"{status} {problem.get('title') or ''}: {details}".replace(" : ", ": ").rstrip(": ")

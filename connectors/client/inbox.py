@@ -1,6 +1,6 @@
-"""What reaches an institution, as steps: its notices (orders, early warnings, feedback, corrections), and that it has them.
+"""The inbox of an institution, as steps: its notices (orders, early warnings, feedback, corrections) and their confirmation.
 
-Invariant: a notice counts as received only when what lies behind it is asked for, so a program that dies before gets it again.
+Invariant: a notice counts as received only when the next page is requested, so a program that dies before gets it again.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ PAGE = 50
 
 
 class Notice(Told):
-    """One notice. `says` names its sentence, `zh` and `en` are it; the others hold what it is about, by its `kind`, as
-    docs/guide/delivery.md tells. `cursor`: where it stands; None where a single one was asked for."""
+    """One notice. `says` is the key of its sentence, `zh` and `en` the sentence; the other members depend on its `kind`
+    (docs/guide/delivery.md). `cursor`: its position; None for a notice that was read alone."""
 
     cursor: str | None = None
     notice_id: str
@@ -42,7 +42,7 @@ class Notice(Told):
 
 
 class Page(Told):
-    """Notices, the oldest first. `next`: give it as `after` of the next call, which says that these have come."""
+    """Notices, the oldest first. `next`: the `after` of the next call, which confirms that these arrived."""
 
     items: Sequence[Notice]
     next: str | None = None
@@ -50,7 +50,7 @@ class Page(Told):
 
 
 def page(after: str | None, wait_s: float, limit: int, patience: Patience) -> Steps[Page]:
-    """What lies behind `after`; when there is nothing, as soon as something comes, for `wait_s` at most (the gateway: 30)."""
+    """Returns the notices after `after`. If there are none, waits for the first, at most `wait_s` (the gateway: 30)."""
     query = {"wait_s": f"{wait_s:g}", "limit": str(limit)} | ({"after": after} if after is not None else {})
     reply = yield from until_answered(Request("GET", f"/v1/inbox?{urlencode(query)}"), patience)
     return model_of(Page, reply)

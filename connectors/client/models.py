@@ -1,6 +1,6 @@
-"""What the gateway answers, as values: the receipt of a signal, one line's answer in a batch, what became of a signal.
+"""Responses of the gateway as values: the receipt of a signal, the result of one line of a batch, the status of a signal.
 
-Invariant: fields that a newer gateway adds are passed over, so an old client goes on working.
+Invariant: fields that a newer gateway adds are ignored, so an old client keeps working.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 
 class Told(BaseModel):
-    """What a gateway tells."""
+    """Base of all responses."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
 class Advisory(Told):
-    """Something odd in a signal that was taken all the same: where (JSON pointer), a code, a sentence."""
+    """A warning about an accepted signal: the place (JSON pointer), a code, a sentence."""
 
     pointer: str
     code: str
@@ -27,8 +27,8 @@ class Advisory(Told):
 
 
 class Receipt(Told):
-    """The broker has the signal. `accepted_at` is its time; `replayed` when the gateway had this reference already; `advisories`
-    what looks odd in the body."""
+    """The broker has the signal. `accepted_at` is its time; `replayed`: the gateway had this reference already; `advisories`:
+    warnings about the body."""
 
     signal_id: str
     accepted_at: AwareDatetime
@@ -38,8 +38,8 @@ class Receipt(Told):
 
 
 class Feedback(Told):
-    """What came of a signal in one case: how many others report the subject, whether an officer has had it in hand, sorts of what
-    was done, how it ended, what was stopped (by currency, minor units; signals of one case share it)."""
+    """The outcome of a signal in one case: how many others report the subject, whether an officer saw it, kinds of actions, the
+    outcome, the amount stopped (by currency, in minor units; signals of one case share it)."""
 
     case_id: str | None = None
     duplicate_of: str | None = None
@@ -51,10 +51,10 @@ class Feedback(Told):
 
 
 class Outcome(Told):
-    """What became of a signal. While `pending` there is no more than the first three.
+    """The status of a signal. While `pending` only the first three members are known.
 
-    `outcome` is `assessed`, or `resend` when the same content came under another reference (then `of` is that signal);
-    `routed`: it lies in the queue of an agency; `feedback`: what came of it since, in each of its cases.
+    `outcome` is `assessed`, or `resend` for duplicate content under another reference (`of` is the first signal); `routed`: an
+    agency has it in its queue; `feedback`: the outcome in each of its cases.
     """
 
     signal_id: str
@@ -73,11 +73,12 @@ AnswerStatus = Literal["accepted", "refused"]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The gateway's last word on one signal of many: `accepted` is the broker's acknowledgement, `refused` its own fault.
+    """The gateway's final result for one signal of many: `accepted` is acknowledged by the broker, `refused` is a fault of the
+    signal.
 
-    `receipt` proves the place in the log to the operator; `replayed` when the gateway had this reference already;
-    `reason` all faults in one sentence; `problem` the gateway's own words (RFC 9457); `advisories` what looks odd in an accepted
-    signal, each with `pointer`, `code` and `detail` (docs/reference/indicators.md).
+    `receipt` proves the position in the log to the operator; `replayed`: the gateway had this reference already; `reason`: all
+    faults in one sentence; `problem`: the gateway's own response (RFC 9457); `advisories`: warnings about an accepted signal,
+    each with `pointer`, `code` and `detail` (docs/reference/indicators.md).
     """
 
     status: AnswerStatus

@@ -1,4 +1,4 @@
-"""Each call of the client as steps: one signal, a batch, what became of a signal, and waiting for it."""
+"""Each call of the client as steps: one signal, a batch, the status of a signal, and the wait for it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 def send(signal: Mapping[str, Any], patience: Patience) -> Steps[Receipt]:
-    """The receipt of one signal."""
+    """Returns the receipt of one signal."""
     _require_reference(signal)
     request = Request("POST", "/v1/signals", {"content-type": "application/json"}, to_json(signal))
     return (yield from _receive_receipt(request, patience))
@@ -34,7 +34,7 @@ def _receive_receipt(request: Request, patience: Patience) -> Steps[Receipt]:
 
 
 def send_many(signals: Sequence[Mapping[str, Any]], patience: Patience) -> Steps[list[Answer]]:
-    """One answer a signal, in order, each with its reference."""
+    """Returns one answer for each signal, in order, with its reference."""
     for signal in signals:
         _require_reference(signal)
     answers = yield from send_all(signals, patience=patience, compress=True)
@@ -42,7 +42,7 @@ def send_many(signals: Sequence[Mapping[str, Any]], patience: Patience) -> Steps
 
 
 def retract(reference: str, reason: str, patience: Patience) -> Steps[Receipt]:
-    """The receipt of a retraction by the signal's reference."""
+    """Returns the receipt of a retraction by the signal's reference."""
     if not reference or not reason:
         raise ValueError("a retraction requires the `reference` of the signal and a `reason`")
     body = to_json({"reference": reference, "reason": reason})
@@ -51,14 +51,14 @@ def retract(reference: str, reason: str, patience: Patience) -> Steps[Receipt]:
 
 
 def outcome(signal_id: str, patience: Patience) -> Steps[Outcome]:
-    """What became of a signal."""
+    """Returns the status of a signal."""
     reply = yield from until_answered(Request("GET", f"/v1/signals/{quote(signal_id, safe='')}"), patience)
     return model_of(Outcome, reply)
 
 
 def wait(signal_id: str, timeout_s: float, patience: Patience, now: Callable[[], float]) -> Steps[Outcome]:
-    """Asks until the signal is assessed, through whatever trouble, for `timeout_s` at most. A gateway that has lost its memory
-    does not know a signal before its assessment: NotFound is final only at the end."""
+    """Polls until the signal is assessed, through any failure, for at most `timeout_s`. A gateway that lost its memory does not
+    know a signal before its assessment, so NotFound is final only at the end."""
     end, look_s = now() + timeout_s, FIRST_LOOK_S
     last: Outcome | None = None
     stubborn = replace(patience, give_up_after=None)
@@ -80,7 +80,7 @@ def wait(signal_id: str, timeout_s: float, patience: Patience, now: Callable[[],
 
 
 def _limit_waits(end: float, steps: Steps[Result], now: Callable[[], float]) -> Steps[Result]:
-    """The steps with waits that end by `end`, whatever Retry-After says. TimeoutError instead of one after it."""
+    """The steps with waits that end by `end`, whatever Retry-After says. TimeoutError in place of a step after it."""
     reply: Reply | None = None
     while True:
         try:
@@ -102,7 +102,7 @@ def _require_reference(signal: Mapping[str, Any]) -> None:
 
 
 def model_of(model: type[Model], reply: Reply) -> Model:
-    """The answer as a value; ClientError when it is none of a gateway's."""
+    """Returns the response as a value; ClientError if it does not come from a gateway."""
     try:
         return model.model_validate_json(reply.body)
     except ValidationError as error:

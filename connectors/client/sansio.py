@@ -1,7 +1,7 @@
-"""A call as steps without I/O: a generator yields what to ask and how long to wait, and is told what was answered.
+"""A call as steps without I/O: a generator yields requests and waits, and receives the replies.
 
-So retries, waits and what they mean are written once; `transport.py` runs them with a blocking or an asynchronous connection.
-Invariant: what may be in the log is only ever sent again as it was, under the same reference.
+Retries, waits and their meaning are written once; `transport.py` runs them over a blocking or an asynchronous connection.
+Invariant: a request that may be in the log is repeated only unchanged, under the same reference.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from .errors import Unavailable, describe_problem, problem_error, problem_of, sl
 
 
 class Request(NamedTuple):
-    """One request. The token is put in by who sends it."""
+    """One request. The transport adds the token."""
 
     method: str
     path: str
@@ -28,7 +28,8 @@ class Wait(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """What came. `broke`: why it is not whole; status 0: no answer at all, and `reached` False: surely nothing was taken."""
+    """The reply. `broke`: why it is incomplete; status 0: no reply at all, and `reached` False: certainly nothing was
+    accepted."""
 
     status: int
     headers: Mapping[str, str] = {}
@@ -48,14 +49,14 @@ def _say_nothing(line: str) -> None: ...
 
 @dataclass(frozen=True)
 class Patience:
-    """How often to try (`give_up_after` failures in a row; None: for ever) and who is told of each failure."""
+    """The retry policy: `give_up_after` failures in a row (None: never give up), and a callback for each failure."""
 
     backoff: Backoff = field(default_factory=Backoff)
     give_up_after: int | None = 8
     told: Callable[[str], None] = _say_nothing
 
     def wait(self, tries: int, why: str, asked_s: float | None, what: str = "again") -> Wait:
-        """The wait after the `tries`-th failure. Unavailable when it was one too many."""
+        """Returns the wait after the `tries`-th failure. Unavailable after the last one."""
         if self.give_up_after is not None and tries > self.give_up_after:
             raise Unavailable(f"gave up after {tries - 1} tries: {why}")
         seconds = self.backoff.wait_s(tries, asked_s)
@@ -70,12 +71,12 @@ def ask(request: Request) -> Steps[Reply]:
 
 
 def is_for_later(status: int, slug: str) -> bool:
-    """Whether the same request may do better later: our neighbours' faults, a limit, a request of ours still under way."""
+    """Whether the same request may succeed later: a failure of a dependency, a limit, or a request of ours still in progress."""
     return status >= 500 or status in _LATER or slug == "in-flight"
 
 
 def until_answered(request: Request, patience: Patience) -> Steps[Reply]:
-    """Asks until there is a last word: the answer when it is good, its ProblemError when it is not."""
+    """Repeats a request until it has a final result: the response if it succeeds, its ProblemError if not."""
     tries = 0
     while True:
         reply = yield from ask(request)

@@ -1,6 +1,6 @@
-"""Runs the steps of a call over httpx, blocking or asynchronous. All that differs between the two is here.
+"""Runs the steps of a call over httpx, blocking or asynchronous. All differences between the two are here.
 
-Invariant: what had arrived before a connection broke is handed on, and so is whether the request can have been taken.
+Invariant: data that arrived before a connection broke is passed on, and so is whether the request may have been accepted.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _NEVER_CAN_BE = (httpx.UnsupportedProtocol, httpx.LocalProtocolError)
 
 
 def drive(steps: Steps[Result], client: httpx.Client, token: Token, sleep: Callable[[float], None]) -> Result:
-    """Runs a call to its end. The token is asked for each request, so that a fresh one can be used."""
+    """Runs a call to its end. The token is read for each request, so that it may be renewed."""
     reply: Reply | None = None
     while True:
         try:
@@ -39,7 +39,7 @@ def drive(steps: Steps[Result], client: httpx.Client, token: Token, sleep: Calla
 async def drive_async(
     steps: Steps[Result], client: httpx.AsyncClient, token: AsyncToken, sleep: Callable[[float], Awaitable[None]]
 ) -> Result:
-    """The same, asynchronous; the token's callable may be, too."""
+    """The same, asynchronous; the callable of the token may be, too."""
     reply: Reply | None = None
     while True:
         try:

@@ -1,7 +1,7 @@
-"""What an institution's endpoint does with a call: `verify_webhook` says whether it is from the gateway, unchanged and fresh.
+"""Verification for an institution's endpoint: `verify_webhook` checks that a call is from the gateway, unchanged and fresh.
 
-Standard Webhooks 1.0.0, symmetric. Invariant: nothing of a message is looked at before one of its signatures is good, and how
-long that takes says nothing of the right one.
+Standard Webhooks 1.0.0, symmetric. Invariant: no part of a message is read before a signature is valid, and the time that this
+takes reveals nothing about the valid one.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class BadWebhook(ClientError):
 
 @dataclass(frozen=True)
 class Webhook:
-    """`id` is the same in every attempt: what was done once for it is not done again. `data` has the notice's id, its sentence,
-    ids of the case and order, and the `link` where the rest is read."""
+    """`id` is the same in every attempt: process it once. `data` contains the notice's id, its sentence, ids of case and order,
+    and the `link` to the rest."""
 
     id: str
     type: str
@@ -43,8 +43,8 @@ def verify_webhook(
     now: float | None = None,
     tolerance_s: float = TOLERANCE_S,
 ) -> Webhook:
-    """The message. `secrets`: yours, both while one is being replaced; `headers` with names in any case; `body` the bytes as they
-    came; `now` in Unix seconds. BadWebhook says what is wrong."""
+    """Returns the message. `secrets`: yours, both during a replacement; `headers` with names in any case; `body`: the bytes as
+    received; `now` in Unix seconds. BadWebhook gives the fault."""
     if not 0 <= tolerance_s < float("inf"):
         raise ValueError("tolerance_s must be a finite number of seconds, 0 or more")
     lowered = {name.lower(): value for name, value in headers.items()}

@@ -1,1 +1,1 @@
-"""File drop: CSV and NDJSON files, read by a mapping file, to signals. `liandong feed PATH --mapping m.yaml`."""
+"""File drop: CSV and NDJSON files to signals, by a mapping file. `liandong feed PATH --mapping m.yaml`."""

@@ -1,6 +1,6 @@
-"""The byte order mark at the head of a file: taken off when it is the encoding's own, a MappingError when it contradicts it.
+"""The byte order mark of a file: removed if it matches the encoding, a MappingError if it contradicts it.
 
-Invariant: a file is never decoded in an encoding that its own first bytes deny.
+Invariant: a file is never decoded in an encoding that its own first bytes contradict.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ _OWN = {"utf-8": codecs.BOM_UTF8, "utf-8-sig": codecs.BOM_UTF8, "gb18030": _GB18
 
 
 def own_mark(encoding: str) -> bytes:
-    """The mark that files of an encoding may begin with; empty when there is none."""
+    """Returns the mark that files of an encoding may begin with; empty if there is none."""
     return _OWN.get(encoding, b"")
 
 
 def check_mark(head: bytes, encoding: str, file: str) -> None:
-    """MappingError when the file's first bytes are the mark of another encoding than the mapping's."""
+    """MappingError if the file begins with the mark of another encoding than the mapping's."""
     for mark, name, right in _MARKS:
         if not head.startswith(mark):
             continue

@@ -1,7 +1,7 @@
-"""What the connector keeps beside a file: the cursor, rejected rows and advisories. Durable before anybody relies on it.
+"""Files of the connector beside a source: the cursor, rejected rows and advisories. Durable before anybody relies on them.
 
-Invariant: after a kill at any moment the cursor is the old one or the new one, whole; and the files of rows can be cut back to
-what belongs to it.
+Invariant: after a kill at any moment the cursor is the old or the new one, complete, and the files of rows can be cut back to
+match it.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from connectors.contract import START, Advised, Progress, Reject
 
 
 class CursorError(RuntimeError):
-    """The cursor cannot be used: it is broken, or another process feeds the same file."""
+    """The cursor cannot be used: it is damaged, or another process feeds the same file."""
 
 
 class FileCursor:
-    """Progress in a small JSON file: written beside, synced, renamed over."""
+    """Progress in a small JSON file: written beside, synced, renamed."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -48,7 +48,7 @@ class FileCursor:
 
 
 class _AppendedFile:
-    """Lines of NDJSON that are appended durably, and can be cut back."""
+    """Lines of NDJSON, appended durably, that can be cut back."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -91,7 +91,7 @@ class AdvisoryFile(_AppendedFile):
 
 @contextlib.contextmanager
 def alone(path: Path) -> Iterator[None]:
-    """One feeder a file: CursorError when another process holds the lock, which ends with its process."""
+    """One feeder for each file: CursorError if another process holds the lock, which ends with its process."""
     with path.open("ab") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

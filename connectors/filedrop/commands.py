@@ -1,4 +1,4 @@
-"""What `liandong feed` does: feed once, watch, or only check."""
+"""The work of `liandong feed`: feed once, watch, or only check."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _FAULTS_SHOWN = 20
 
 @dataclass(frozen=True)
 class Order:
-    """What the command line asked for."""
+    """The options of the command line."""
 
     path: Path
     mapping: Path
@@ -45,7 +45,7 @@ class Order:
 
 
 def perform(order: Order) -> int:
-    """The exit code: 0, or 2 when a person must look."""
+    """Returns the exit code: 0, or 2 if a person must look."""
     console = Console(stderr=True)
     try:
         with Shown(console) as shown:
@@ -58,7 +58,7 @@ def perform(order: Order) -> int:
 
 
 def check(path: Path, mapping_file: Path) -> int:
-    """Reads everything, sends nothing. 1 when a row would be rejected."""
+    """Reads everything and sends nothing. Returns 1 if a row would be rejected."""
     console = Console()
     try:
         return _check_rows(path, load_mapping(mapping_file), console)
@@ -67,7 +67,7 @@ def check(path: Path, mapping_file: Path) -> int:
 
 
 async def _feed_files(order: Order, mapping: MappingFile, shown: Shown) -> tuple[Totals, int] | None:
-    """The totals of all files, and how many accepted rows have an advisory; None of a watch, which has no end."""
+    """Returns the totals of all files, and the number of accepted rows with an advisory; None for a watch, which has no end."""
     async with httpx.AsyncClient(base_url=order.url, timeout=TIMEOUT) as client:
         gateway = HttpGateway(client, order.token, told=shown.said)
         drop = FileDrop(
@@ -90,7 +90,7 @@ async def _feed_files(order: Order, mapping: MappingFile, shown: Shown) -> tuple
 
 
 async def _until_signal(work: asyncio.Future[None]) -> None:
-    """Ends the work at once, wherever it is: a restart goes on from the cursor."""
+    """Ends the work at once: a restart continues from the cursor."""
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, work.cancel)
     with contextlib.suppress(asyncio.CancelledError):
@@ -138,7 +138,7 @@ def _with_advisories(count: int) -> str:
 
 
 def _find_fault(item: Item) -> str | None:
-    """What the gateway would say of the row."""
+    """Returns the fault that the gateway would find in the row."""
     if item.body is None:
         return item.fault
     try:

@@ -1,6 +1,6 @@
-"""From the cells of a row to the body of a signal. Pure; a fault names the column and never guesses.
+"""Converts the cells of a row into the body of a signal. Pure; a fault names the column, and nothing is guessed.
 
-Invariant: money is exact (Decimal, no rounding), times are aware, an unknown value of a translated column is a fault.
+Invariant: money is exact (Decimal, no rounding), times are aware, and an unknown value of a translated column is a fault.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ Cells = Mapping[str, Any]
 
 
 class RowFault(ValueError):
-    """Why a row is no signal: the column and a sentence."""
+    """The fault that makes a row invalid: the column and a sentence."""
 
 
 def converter(mapping: MappingFile, file_name: str) -> Callable[[Cells, int, str], dict[str, Any]]:
-    """`body(cells, row number, hash of the row)`; RowFault when the row does not fit."""
+    """Returns `body(cells, row number, hash of the row)`, which raises RowFault for an invalid row."""
 
     def body(cells: Cells, number: int, row_hash: str) -> dict[str, Any]:
         signal: dict[str, Any] = {
@@ -60,7 +60,7 @@ _MORE = ("amount", "narrative", "typology", "stage", "loss", "detected_at", "der
 
 
 def _read_part(part: Any, cells: Cells, zone: str) -> Any:
-    """The value of any part of a mapping; None when its cell is empty and may be."""
+    """Returns the value of any part of a mapping; None if its cell is empty and optional."""
     if isinstance(part, Money):
         return _read_amount(part, cells)
     if isinstance(part, Time):
@@ -76,7 +76,7 @@ def _read_part(part: Any, cells: Cells, zone: str) -> Any:
 
 
 def _read_event(event: EventMap, cells: Cells, zone: str) -> dict[str, Any] | None:
-    """The event of a row; None when the row has none."""
+    """Returns the event of a row; None if the row has none."""
     if not all(text_of(cells, column, optional=True) for column in event.only_with):
         return None
     fields: dict[str, Any] = {"type": event.type}
@@ -96,7 +96,7 @@ def _read_whole_number(cell: Whole, cells: Cells) -> int | None:
 
 
 def text_of(cells: Cells, column: str, *, optional: bool = False) -> str:
-    """The cell as text, stripped; '' only when it may be empty."""
+    """Returns the cell as text, stripped; '' only if it is optional."""
     value = _look_up_column(cells, column)
     if value is None or value == "":
         if optional:
@@ -111,7 +111,7 @@ def text_of(cells: Cells, column: str, *, optional: bool = False) -> str:
 
 
 def _look_up_column(cells: Cells, column: str) -> Any:
-    """What a column names: a member of just that name, else the one at the end of a path of dots."""
+    """Returns the value of a column: a member with just that name, else the one at the end of a dotted path."""
     value = cells.get(column)
     if "." not in column:
         return value
@@ -188,7 +188,7 @@ def _read_amount(cell: Money, cells: Cells) -> dict[str, Any] | None:
 
 
 def _how_to_write(text: str, decimal_sign: str) -> str:
-    """What would be right, when signs between digits are what is wrong."""
+    """Describes the valid form if separators between digits are wrong."""
     group = "," if decimal_sign == "." else "."
     if not any(sign in text for sign in f"{group} '"):
         return ""

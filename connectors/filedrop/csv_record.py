@@ -1,9 +1,9 @@
-"""One CSV record, built from physical lines: the one place that decides where a quoted cell, and so a row, ends.
+"""One CSV record from physical lines: the one place that decides where a quoted cell, and so a row, ends.
 
-The form is that of RFC 4180: a cell that begins with the quote runs to its closing quote, line ends included, and a quote
-inside is doubled. A quote inside of a cell that does not begin with one is text. Pure.
+The format is RFC 4180: a cell that begins with the quote runs to its closing quote, line ends included, and a quote inside is
+doubled. A quote inside of a cell that does not begin with one is text. Pure.
 
-Invariant: `add` is COMPLETE exactly at the end of a line, so a record has no rest that could be lost.
+Invariant: `add` returns COMPLETE exactly at the end of a line, so no rest of a record can be lost.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Dialect:
 
 
 class Record:
-    """Takes lines with `add` until one completes it. `width`: the number of values that the record must have, if it is known."""
+    """Takes lines with `add` until one completes the record. `width`: the required number of values, if known."""
 
     def __init__(self, dialect: Dialect, width: int | None) -> None:
         self.values: list[str] = []
@@ -42,7 +42,7 @@ class Record:
         self._open_parts: list[str] | None = None
 
     def add(self, text: str) -> State:
-        """One line more, with its line end."""
+        """Adds one line with its line end."""
         content, dialect = text.rstrip("\r\n"), self._dialect
         at = 0
         while True:
@@ -72,7 +72,7 @@ class Record:
             at += 1
 
     def count_values(self) -> int:
-        """The number of values when the quote that is still open is read as text."""
+        """Returns the number of values if the open quote is read as text."""
         open_text = "".join(self._open_parts or ())
         return len(self.values) + (0 if self._open_parts is None else 1 + open_text.count(self._dialect.delimiter))
 
@@ -82,7 +82,7 @@ class Record:
         return State.COMPLETE
 
     def _has_room(self) -> State:
-        """A record that has too many values already is not read on: it cannot become a row."""
+        """Whether more lines may make it a row. A record with too many values already cannot become one."""
         if self._width is not None and len(self.values) >= self._width:
             return self._mark_faulty(f"the row has more than {len(self.values)} values, but the header has {self._width}")
         return State.OPEN
@@ -93,10 +93,10 @@ class Record:
 
 
 def swallowed_line(lines: Sequence[str], dialect: Dialect, width: int) -> int | None:
-    """Which line of a record of several lines looks like a row of its own (from 1); None when none does.
+    """Returns the line of a multi-line record that looks like a row of its own (from 1); None if none does.
 
-    A forgotten quote joins rows to one record that is valid CSV. Then a line in between has as many values as a row, or the
-    first and the last line both have.
+    A forgotten quote joins rows to one valid CSV record. Then a line in between has as many values as a row, or the first and the
+    last line both have.
     """
     if width < 2 or len(lines) < 2:
         return None
@@ -107,7 +107,7 @@ def swallowed_line(lines: Sequence[str], dialect: Dialect, width: int) -> int | 
 
 
 def _count_alone(line: str, dialect: Dialect) -> int:
-    """The number of values of a line that is read by itself."""
+    """Returns the number of values of a line read by itself."""
     record = Record(dialect, None)
     if record.add(line) is State.FAULTY:
         return line.count(dialect.delimiter) + 1

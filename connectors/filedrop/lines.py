@@ -1,6 +1,6 @@
 """Physical lines of a file with their byte offsets. LF, CRLF and a CR alone each end a line.
 
-Invariant: the lines after an offset do not depend on where reading began, and no line reaches over `limit`.
+Invariant: the lines after an offset do not depend on where reading began, and no line extends past `limit`.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ _LONG_LINE_HEAD_BYTES = 1000
 
 
 class Line(NamedTuple):
-    """The bytes from `start` to `end`, the line end with them. Of a line that is too long, `raw` is the beginning.
+    """The bytes from `start` to `end`, including the line end. For an overlong line `raw` is its beginning.
 
-    `is_ended`: the whole line end is there. A CR as the last byte before the limit may be half of a CRLF.
+    `is_ended`: the line end is complete. A CR as the last byte before the limit may be half of a CRLF.
     """
 
     start: int
@@ -30,7 +30,7 @@ class Line(NamedTuple):
 
 
 class LineReader:
-    """Reads lines from `start` up to `limit`. Lines that were read too early can be put back."""
+    """Reads lines from `start` up to `limit`. Lines can be put back."""
 
     def __init__(self, file: io.BufferedReader, start: int, *, limit: int, longest: int) -> None:
         self._file = file
@@ -46,7 +46,7 @@ class LineReader:
             self._skip_line_feed()
 
     def next_line(self) -> Line | None:
-        """The next line; None at the limit."""
+        """Returns the next line; None at the limit."""
         if self._returned:
             return self._returned.popleft()
         search_from = self._cursor
@@ -64,11 +64,11 @@ class LineReader:
                 return self._cut_line(len(self._buffer), is_ended=False) if unread else None
 
     def put_back(self, lines: Iterable[Line]) -> None:
-        """Lines that `next_line` gave last, in their order; it gives them again."""
+        """Puts back the lines that `next_line` returned last, in their order."""
         self._returned.extendleft(reversed(list(lines)))
 
     def _read_block(self) -> bool:
-        """Reads one more block behind what is not cut yet."""
+        """Reads one more block after the uncut rest."""
         unread_bytes = self._limit - self._at - (len(self._buffer) - self._cursor)
         block = self._file.read(min(_BLOCK_BYTES, unread_bytes)) if unread_bytes > 0 else b""
         self._buffer = self._buffer[self._cursor :] + block
@@ -84,7 +84,7 @@ class LineReader:
         return line
 
     def _skip_long_line(self) -> Line:
-        """Passes over the rest of a line without keeping it."""
+        """Skips the rest of an overlong line without keeping it."""
         start, head = self._at, self._buffer[self._cursor : self._cursor + self._head_bytes]
         while True:
             match = _LINE_END.search(self._buffer, self._cursor)
@@ -101,7 +101,7 @@ class LineReader:
                 return Line(start, self._at, head, is_ended=False, is_too_long=True)
 
     def _skip_line_feed(self) -> None:
-        """The LF of a CRLF whose CR ended the last line that was read before."""
+        """Skips the LF of a CRLF whose CR ended the previous line."""
         if self._at < self._limit and self._file.read(1) == b"\n":
             self._at += 1
         else:

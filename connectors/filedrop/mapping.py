@@ -1,6 +1,6 @@
-"""The mapping file: which column of an institution's own file is which part of a signal. Validated YAML.
+"""The mapping file: the columns of an institution's file for each part of a signal. Validated YAML.
 
-Invariant: what a row becomes follows from this file and the row alone, so the same row is the same signal always.
+Invariant: a signal follows from this file and the row alone, so the same row always makes the same signal.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _SAFE = ("utf-8", "utf-8-sig", "gb18030", "gbk", "gb2312", "ascii", "iso8859-1",
 
 
 class MappingError(ValueError):
-    """The mapping file cannot be used; the message names every place that is wrong."""
+    """The mapping file cannot be used; the message lists every fault."""
 
 
 class _Part(BaseModel):
@@ -34,9 +34,9 @@ class _Part(BaseModel):
 
 
 class Cell(_Part):
-    """A value: a `constant`, or a `column` (NDJSON: dots go into objects), translated when there is a table.
+    """A value: a `constant`, or a `column` (NDJSON: dots lead into objects), translated if there is a table.
 
-    `translate` must name every value that occurs, unless `otherwise` is given. `optional`: an empty cell is no value.
+    `translate` must list every value that occurs, unless there is `otherwise`. `optional`: an empty cell means no value.
     """
 
     column: str | None = None
@@ -60,10 +60,10 @@ class KindCell(Cell):
 
 
 class Time(_Part):
-    """When it happened. `format`: `iso`, `epoch_s`, `epoch_ms`, or strptime's; a time without offset is in `timezone`.
+    """The time of the event. `format`: `iso`, `epoch_s`, `epoch_ms`, or strptime's; a time without offset is in `timezone`.
 
-    `fold`: which of the two when clocks were set back and the local time stands for both (0 the first). `optional`: an empty
-    cell is no time.
+    `fold`: the instant of an ambiguous local time after clocks were set back (0: the first). `optional`: an empty cell means no
+    time.
     """
 
     column: str
@@ -82,7 +82,7 @@ class Time(_Part):
 
 
 class Money(_Part):
-    """An amount: `major` units (12,000.00 yuan) become minor ones exactly; too many decimals are a fault."""
+    """An amount: `major` units (12,000.00 yuan) become minor units exactly; too many decimals are a fault."""
 
     column: str
     unit: Literal["major", "minor"] = "major"
@@ -117,13 +117,13 @@ class StageCell(Cell):
 
 
 class Whole(_Part):
-    """A whole number; an empty cell is none."""
+    """A whole number; an empty cell means none."""
 
     column: str
 
 
 class EndCell(_Part):
-    """One end of the event. Without a `role` it has its part's usual one."""
+    """One end of the event. The default `role` is that of its part."""
 
     kind: IndicatorKind
     column: str
@@ -138,7 +138,7 @@ class UrlsCell(_Part):
 
 
 class _EventMap(_Part):
-    """`only_with`: a row whose cell of this column, or of one of these, is empty has no event."""
+    """`only_with`: a row has no event if its cell of this column, or of one of these, is empty."""
 
     only_with: Annotated[tuple[str, ...], BeforeValidator(lambda names: (names,) if isinstance(names, str) else names)] = ()
     at: Time | None = None
@@ -261,17 +261,17 @@ class MappingFile(_Part):
         return self
 
     def needed(self) -> list[str]:
-        """Every column that the mapping names, in its order."""
+        """Every column that the mapping names, in order."""
         return list(dict.fromkeys(_list_columns(self.model_dump())))
 
 
 def repeated_names(columns: Sequence[str]) -> list[str]:
-    """The names that stand more than once. Columns without a name are passed over: no mapping can mean one of them."""
+    """Returns repeated names. Columns without a name are skipped, because no mapping can refer to them."""
     return [name for name, count in Counter(columns).items() if count > 1 and name]
 
 
 def _list_columns(part: Any) -> Iterator[str]:
-    """The columns of any part of a mapping: a new kind of cell names its own under the same keys."""
+    """Returns the columns of any part of a mapping: a new kind of cell names its own under the same keys."""
     if isinstance(part, Mapping):
         for name, value in part.items():
             if name == "only_with":
@@ -302,7 +302,7 @@ def _valid_region(code: str) -> None:
 
 
 class _UniqueKeys(yaml.SafeLoader):
-    """YAML in which no key stands twice: the last one would win, and nobody would know."""
+    """YAML that refuses repeated keys: otherwise the last one would silently win."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge"]
@@ -312,7 +312,7 @@ class _UniqueKeys(yaml.SafeLoader):
 
 
 def load_mapping(path: Path) -> MappingFile:
-    """The mapping of a YAML file. MappingError when it cannot be read or is not whole."""
+    """Returns the mapping of a YAML file. MappingError if it is unreadable or incomplete."""
     try:
         raw: Any = yaml.load(path.read_text("utf-8"), _UniqueKeys)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:

@@ -1,4 +1,4 @@
-"""What a person sees while files are fed: a bar on a terminal, a line now and then otherwise."""
+"""Progress for a person: a bar on a terminal, otherwise a line from time to time."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""A file as rows with their place in it. Header, rows, `--check` and `--watch` all read through `rows`.
+"""A file as rows with their positions. Header, rows, `--check` and `--watch` all read through `rows`.
 
-A row is a line, or the lines of one CSV record with quoted line ends. Lines that make no record cost the first of them: it is
-a row with a fault, and reading goes on from the next line.
+A row is a line, or the lines of one CSV record with quoted line ends. If lines form no record, the first one becomes a row with a
+fault, and reading continues from the next line.
 
-Invariant: the rows after an offset do not depend on where reading began; every byte belongs to one row; a row is given only
-when its line end is there (or, at the end of the file, when `is_finished` says so).
+Invariant: the rows after an offset do not depend on where reading began; every byte belongs to one row; a row is yielded only
+with its line end (or, at the end of the file, when `is_finished` confirms it).
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ _NEVER_CLOSED = "a quote is opened and never closed"
 
 
 class RawRow(NamedTuple):
-    """The bytes of a row, from `start` to `end` in the file; `fault` when they cannot be a row.
+    """The bytes of a row, from `start` to `end` in the file; `fault` if they cannot be a row.
 
-    `text`: decoded, without the line end. `values`: of a CSV row. `is_blank`: nothing but spaces and tabs.
+    `text`: decoded, without the line end. `values`: of a CSV row. `is_blank`: only spaces and tabs.
     """
 
     start: int
@@ -49,9 +49,9 @@ def rows(
     width: int | None = None,
     limit: int | None = None,
 ) -> Iterator[RawRow]:
-    """The rows from byte `start` up to `limit`. `width`: how many values a CSV row has, if it is known.
+    """Yields the rows from byte `start` up to `limit`. `width`: the number of values of a CSV row, if known.
 
-    `is_finished` is asked about a row without a line end, and about a quote that is open at the end.
+    `is_finished` is called for a row without a line end, and for an open quote at the end.
     """
     with path.open("rb") as file:
         end = path.stat().st_size if limit is None else limit
@@ -68,7 +68,7 @@ def rows(
 def _read_row(
     line: Line, lines: LineReader, decoder: Decoder, width: int | None, is_finished: Callable[[], bool]
 ) -> RawRow | None:
-    """The row that begins with a line; None when it is not whole yet."""
+    """Returns the row that begins with a line; None if it is incomplete."""
     if line.is_too_long:
         return _build_faulty(line, decoder, f"the row exceeds {MAX_ROW_BYTES} bytes")
     if decoder.is_blank(line):
@@ -108,7 +108,8 @@ def _complete_record(
     decoder: Decoder,
     is_finished: Callable[[], bool],
 ) -> str | None:
-    """Reads on until the record is complete. The fault, '' when there is none, None when the file may still bring the rest."""
+    """Reads on until the record is complete. Returns the fault, '' if there is none, None if the file may still provide the
+    rest."""
     size, state = len(first.raw), State.OPEN
     while state is State.OPEN:
         line = lines.next_line()
@@ -146,7 +147,7 @@ def _strip_line_end(text: str) -> str:
 
 
 class Decoder:
-    """Bytes of a row to cells, as the mapping says. ValueError tells what is wrong with the row."""
+    """Decodes the bytes of a row to cells by the mapping. ValueError gives the fault of the row."""
 
     def __init__(self, mapping: MappingFile) -> None:
         self._dialect = Dialect(mapping.delimiter, mapping.quote)
@@ -156,12 +157,12 @@ class Decoder:
         self.has_header = self.is_csv and mapping.columns is None
 
     def text(self, raw: bytes, start: int) -> str:
-        """A line as text, its line end with it; the byte order mark of the file is no part of it."""
+        """Returns a line as text, line end included, without the byte order mark of the file."""
         text = raw.decode(self._codec)
         return text.removeprefix("\ufeff") if start == 0 else text
 
     def lossy_text(self, raw: bytes) -> str:
-        """What a person is shown of a line that cannot be read."""
+        """Returns an undecodable line in a form for people."""
         return raw.rstrip(b"\r\n").decode(self._codec, "backslashreplace")
 
     def encoding_fault(self, error: UnicodeDecodeError) -> str:
@@ -178,7 +179,7 @@ class Decoder:
         return swallowed_line(texts, self._dialect, width)
 
     def cells(self, row: RawRow, columns: list[str]) -> dict[str, Any]:
-        """The cells of a row without a fault, by the names of their columns."""
+        """Returns the cells of a row without a fault, by column name."""
         if row.values is None:
             return _read_object(row.text)
         return dict(zip(columns, row.values, strict=True))
@@ -198,7 +199,7 @@ def _build_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 class _Twice(ValueError):
-    """A member that stands twice: valid JSON, and yet nobody knows which one is meant."""
+    """A repeated member: valid JSON, but ambiguous."""
 
 
 def _read_object(text: str) -> dict[str, Any]:

@@ -1,10 +1,10 @@
 """One file as the source of a connector (`connectors/contract.py`).
 
-A position knows the file that it belongs to: its inode, a hash of its head, and the last row before the position. When
-one of them does not fit (a new file under an old name, a rewritten one), reading begins anew; it counts once anyway.
+A position identifies its file: its inode, a hash of its head, and the last row before the position. If one of them differs (a new
+file under an old name, a rewritten one), reading starts again; everything counts once anyway.
 
-A row that was taken without a line end and grew later is read again: it is a row like any other when nothing of it was sent
-(`unsent`), else a reject that shows the whole of it.
+A row that was read without a line end and grew later is read again: it is a normal row if nothing of it was sent (`unsent`), else
+a reject that shows all of it.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ HEAD_BYTES = 1024
 
 
 def row_hash(raw: bytes) -> str:
-    """12 hex digits that name a row's bytes, its line end aside."""
+    """Returns 12 hex digits that identify a row's bytes without its line end."""
     return blake2b(raw.rstrip(b"\r\n"), digest_size=6).hexdigest()
 
 
 class FileSource:
-    """A last line without an end is a row once nobody has written for `settle_s`. `follow`: of a header, that is not enough."""
+    """A last line without an end becomes a row when nobody has written for `settle_s`; not a header, if `follow`."""
 
     def __init__(
         self,
@@ -61,19 +61,19 @@ class FileSource:
         return self._path.stat().st_size
 
     def progress(self, position: Position) -> int:
-        """Bytes that are done."""
+        """Returns the bytes that are done."""
         return int(position.get("offset", 0))
 
     def is_read(self, position: Position) -> bool:
-        """Whether nothing stands after the position."""
+        """Whether nothing follows the position."""
         return self.progress(position) >= self._path.stat().st_size
 
     def settles_in_s(self) -> float:
-        """Seconds until a last line without an end may be taken."""
+        """Returns the seconds until a last line without an end may be read."""
         return self._settles_in_s(self._path.stat())
 
     def items(self, after: Position) -> Iterator[Item]:
-        """The rows after a position. MappingError when the header lacks a column that the mapping names."""
+        """Yields the rows after a position. MappingError if the header lacks a mapped column."""
         stat = self._path.stat()
         if after and not self._is_same(after, stat):
             self._report(f"{self.name}: the file was replaced; reading it from its start")
@@ -105,7 +105,7 @@ class FileSource:
         return max(0.0, min(stat.st_mtime, stat.st_ctime) + self._settle_s - self._now())
 
     def _read_rows(self, start: int, stat: os.stat_result, *, width: int | None) -> Iterator[RawRow]:
-        """The rows of the file as it was at `stat`. A last row without an end is taken when the file is still the same."""
+        """Yields the rows of the file as it was at `stat`. A last row without an end is read if the file is unchanged."""
 
         def is_finished() -> bool:
             now = self._path.stat()
@@ -115,7 +115,7 @@ class FileSource:
         return rows(self._path, start, decoder=self._decoder, is_finished=is_finished, width=width, limit=stat.st_size)
 
     def _was_open(self, after: Position) -> bool:
-        """Whether the last row before a position had no line end when it was taken."""
+        """Whether the last row before a position had no line end when it was read."""
         offset = int(after.get("offset", 0))
         return offset > 0 and self._read_bytes(offset - 1, offset) not in (b"\n", b"\r")
 
@@ -135,7 +135,7 @@ class FileSource:
         return Item(position, number, row.text, body, fault)
 
     def _read_header(self, stat: os.stat_result) -> tuple[list[str], int] | None:
-        """The names of the columns and the end of the header; None while it is not whole."""
+        """Returns the names of the columns and the end of the header; None while it is incomplete."""
         check_mark(self._read_bytes(0, LONGEST_MARK_BYTES), self._mapping.encoding, str(self._path))
         if not self._decoder.has_header:
             return list(self._mapping.columns or ()), 0
@@ -152,7 +152,7 @@ class FileSource:
         return columns, row.end
 
     def _is_same(self, after: Position, stat: os.stat_result) -> bool:
-        """Whether the file still is the one that the position was saved for."""
+        """Whether the file is still the one that the position was saved for."""
         start, end = int(after.get("last_start", 0)), int(after.get("offset", 0))
         if stat.st_ino != after.get("inode") or end > stat.st_size:
             return False
@@ -170,7 +170,7 @@ class FileSource:
 
 
 def _mark_grown(item: Item) -> Item:
-    """The row as it is now. Its first part is in the log already, so the whole of it is a person's to look at."""
+    """Returns the row as it is now. The log has its first part already, so a person must look at it."""
     fault = (
         "the row had no line end and did not change for a while, so its first part was sent; then it grew to this "
         "row. Correct or retract the signal that was sent"

@@ -1,6 +1,6 @@
-"""Times as files write them: ISO 8601, a count since 1970, or a form of strptime's. Pure.
+"""Times as files write them: ISO 8601, a count since 1970, or a strptime format. Pure.
 
-Invariant: no digit is guessed. Where nothing separates two numbers, each has all its digits.
+Invariant: no digit is guessed. If nothing separates two numbers, each must have all its digits.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ _FRACTION_WIDTH = 6
 
 
 class TimeFault(ValueError):
-    """What is wrong with a text that looks like a time of the form."""
+    """The fault of a text that looks like a time of the format."""
 
 
 class _Run(NamedTuple):
-    """Numbers of a form that nothing separates: the fewest and the most digits that they have together."""
+    """Adjacent numbers of a format: the fewest and the most digits that they have together."""
 
     fewest: int
     most: int
@@ -34,14 +34,14 @@ class _Run(NamedTuple):
 
 
 def read_iso(text: str) -> datetime:
-    """Date and time. A date alone, or one that counts weeks, names no moment."""
+    """Reads date and time. A date alone, or a week date, is not a moment."""
     if not _ISO.fullmatch(text):
         raise TimeFault("a date and a time, for example 2026-03-01T08:00:00+08:00")
     return datetime.fromisoformat(text)
 
 
 def read_epoch(count: Decimal | str, form: str) -> datetime:
-    """`epoch_s` or `epoch_ms`: plain digits, or a number of JSON."""
+    """Reads `epoch_s` or `epoch_ms`: plain digits, or a number of JSON."""
     if isinstance(count, str):
         if not _EPOCH.fullmatch(count):
             raise TimeFault("digits only")
@@ -53,7 +53,7 @@ def read_epoch(count: Decimal | str, form: str) -> datetime:
 
 
 def read_form(text: str, form: str) -> datetime:
-    """A time of a form of strptime's, which alone would take one digit where two belong."""
+    """Reads a time of a strptime format, which alone would accept one digit in place of two."""
     moment = datetime.strptime(text, form)  # noqa: DTZ007 (the zone follows in the converter)
     runs = _find_runs(form)
     for run, digits in zip(runs, _DIGITS.findall(text), strict=False) if runs else ():
@@ -64,7 +64,7 @@ def read_form(text: str, form: str) -> datetime:
 
 @cache
 def _find_runs(form: str) -> tuple[_Run, ...]:
-    """The runs of digits in a form, up to its first part that has an unknown number of them; none when none is checked."""
+    """Returns the runs of digits in a format, up to its first part of unknown length; none if none is checked."""
     runs: list[_Run] = []
     fewest, most, parts = 0, 0, 0
 

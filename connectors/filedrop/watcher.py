@@ -1,6 +1,6 @@
-"""Feeds one file, or watches a folder: sources, cursors and rejects put together. No terminal in here.
+"""Feeds one file, or watches a folder: combines sources, cursors and rejects. No terminal output.
 
-Beside each file, in the state folder (`.liandong` next to it unless told otherwise): `<file>.<institution>.cursor.json`,
+Beside each file, in the state folder (default: `.liandong` next to it): `<file>.<institution>.cursor.json`,
 `<file>.<institution>.rejects.ndjson` and `<file>.<institution>.advisories.ndjson`.
 """
 
@@ -22,7 +22,7 @@ STATE_FOLDER = ".liandong"
 
 @dataclass(frozen=True)
 class FileDrop:
-    """Everything that feeding needs. `institution` only names the files beside; who it is, the token says."""
+    """The settings of a feed. `institution` only names the files beside; the token identifies the sender."""
 
     gateway: Gateway
     mapping: MappingFile
@@ -40,7 +40,7 @@ class FileDrop:
         return folder / f"{path.name}.{self.institution}.{ending}"
 
     async def feed(self, path: Path, *, follow: bool = False) -> Totals:
-        """Everything that is in the file; with `follow`, what is whole by now."""
+        """Feeds everything that is in the file; with `follow`, everything complete."""
         source = FileSource(path, self.mapping, follow=follow, settle_s=self.settle_s, report=self.told)
         cursor, rejects = FileCursor(self.beside(path, "cursor.json")), RejectFile(self.beside(path, "rejects.ndjson"))
         advisories = AdvisoryFile(self.beside(path, "advisories.ndjson"))
@@ -64,13 +64,13 @@ class FileDrop:
                     await self.sleep(left_s + 0.05)
 
     def count_advised(self, path: Path) -> int:
-        """The accepted rows of a file with an advisory, since its first row."""
+        """Returns the number of accepted rows of a file with an advisory, from its first row."""
         return FileCursor(self.beside(path, "cursor.json")).load().totals.get("advised", 0)
 
     async def watch(self, folder: Path, *, every_s: float = 1.0, stop: asyncio.Event | None = None) -> None:
         """Feeds the files of a folder (or one file) again and again, in the order of their names.
 
-        A file is fed when it changed, and once more when it has settled: then its last row needs no line end.
+        A file is fed when it changed, and once more after it settled: then its last row needs no line end.
         """
         fed: dict[Path, tuple[int, int, int, bool]] = {}
         while stop is None or not stop.is_set():
@@ -88,7 +88,7 @@ class FileDrop:
 
 
 def files(place: Path, pattern: str) -> Iterator[Path]:
-    """The file itself, or the files of a folder that the pattern fits, in the order of their names."""
+    """Returns the file itself, or the files of a folder that match the pattern, in the order of their names."""
     if not place.is_dir():
         yield place
         return

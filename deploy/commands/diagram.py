@@ -1,4 +1,4 @@
-"""`liandong loop diagram`: the loop's tables as pictures, from the tables themselves."""
+"""`liandong loop diagram`: prints the state tables as diagrams."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def register(app: typer.Typer) -> None:
 
     @loop.command("diagram")
     def show(name: Annotated[str, typer.Argument(help="Diagram to print: case, order or task. Default: all.")] = "") -> None:
-        """Mermaid text: paste it where Mermaid is drawn, or into https://mermaid.live."""
+        """Print Mermaid text, for a Mermaid renderer or https://mermaid.live."""
         from stream_processors.domain.state_diagrams import PICTURES, diagram
 
         if name and name not in PICTURES:
@@ -24,4 +24,4 @@ def register(app: typer.Typer) -> None:
 
     @loop.callback()
     def _describe_group() -> None:
-        """The loop's tables."""
+        """State diagrams."""

@@ -1,4 +1,4 @@
-"""`liandong receipt k1.Zk9…`: where in the log the signal of a receipt lies. For the operator, who has the keys."""
+"""`liandong receipt k1.Zk9…`: finds the signal of a receipt in the log. For the operator, who has the keys."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def register(app: typer.Typer) -> None:
         text: Annotated[str, typer.Argument(help="The `receipt` of a 202 response or of a raw topic.")],
         profile: Annotated[str, typer.Option(envvar="LIANDONG_PROFILE")] = "demo",
     ) -> None:
-        """Prints topic, partition, position and generation of a receipt; reads the keys of LIANDONG_KEYS_FILE or the profile."""
+        """Print topic, partition, position and generation of a receipt, with the keys of LIANDONG_KEYS_FILE or the profile."""
         try:
             place = PlaceCipher(Keyring.load(Settings(profile=profile).keys_path)).open(text)
         except (ReceiptError, FileNotFoundError) as error:

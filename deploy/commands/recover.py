@@ -1,6 +1,6 @@
-"""`liandong recover`: what the broker lost of what it had acknowledged, and how everything goes on.
+"""`liandong recover`: shows acknowledged records that the broker lost, and continues without them.
 
-Invariant: without --yes nothing is changed; with it nothing is changed while a worker runs.
+Invariant: without --yes nothing changes; with it nothing changes while a worker runs.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ def command(
         str | None, typer.Option("--state", metavar="STAGE", help="Empty one stage's state; its workers rebuild it from the log.")
     ] = None,
 ) -> None:
-    """Find what the broker lost of what it had acknowledged, and let everything go on from what is left."""
+    """Show acknowledged records that the broker lost, and continue from the remaining log."""
     with saying_why():
         for line in recover(Stack(profile, external=True), yes=yes, state=state):
             typer.echo(line)
 
 
 def recover(stack: Stack, *, yes: bool, state: str | None = None) -> list[str]:
-    """What was found and done, in sentences. The workers of the profile stand still while it is done."""
+    """Returns the findings and actions as sentences. The workers of the profile are stopped meanwhile."""
     from deploy.verify.run import settings_of
 
     settings = settings_of(stack)
@@ -130,15 +130,15 @@ async def _recover_log(settings: Settings, yes: bool) -> list[str]:
 
 
 def _open_sealer(settings: Settings) -> AesGcmSealer | None:
-    """None where the key file is not. None is made for this: a new key would open nothing."""
+    """None without a key file. None is created, because a new key would open nothing."""
     from schemas.security import AesGcmSealer, Keyring
 
     return AesGcmSealer(Keyring.load(settings.keys_path)) if settings.keys_path.exists() else None
 
 
 async def _forget_receipts(redis: Any) -> None:
-    """What the gateways remember of records that are gone must not answer who sends them again. Lost, it only costs that a retry
-    is recognised later (docs/laws.md)."""
+    """The gateways must not answer a retry from their memory of lost records. Without that memory a retry is recognised later
+    (docs/laws.md)."""
     async for key in redis.scan_iter(match="{gw*}m=*", count=1000):
         await redis.unlink(key)
 
@@ -182,7 +182,7 @@ async def check_stopped(settings: Settings, within_s: float = GONE_WITHIN_S) -> 
 
 
 async def _list_running(admin: Any) -> list[str]:
-    """The stages with members. aiokafka's own call asks in version 3 and reads the answer as version 2."""
+    """Returns the stages with members. aiokafka's own call asks in version 3 and reads the response as version 2."""
     from aiokafka.protocol.admin import DescribeGroupsRequest_v2
     from aiokafka.protocol.api import Request
 

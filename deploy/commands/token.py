@@ -31,7 +31,7 @@ def register(app: typer.Typer) -> None:
         ttl: Annotated[str, typer.Option(help="Lifetime: 90s, 30m, 8h, 1d.")] = "1d",
         profile: Annotated[str, typer.Option(envvar="LIANDONG_PROFILE")] = "demo",
     ) -> None:
-        """Prints a bearer token for local use."""
+        """Print a bearer token for local use."""
         try:
             ttl_s = _parse_seconds(ttl)
             if ttl_s > LONGEST_S:

@@ -1,7 +1,7 @@
-"""`liandong topics`: the table of topics; how to make them and who may do what there as commands for Kafka's own tools; and
-whether a cluster's topics are as the table wants them.
+"""`liandong topics`: prints the topic table, commands for Kafka's own tools that create topics and grant access, and the
+differences of a cluster.
 
-Invariant: an institution may write only to its own raw topic and read only its own receipts; every line follows from the table.
+Invariant: an institution may write only its own raw topic and read only its own receipts. Every line follows from the table.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def command(
     copies: Annotated[int, typer.Option(help="Replicas of each partition, with --create.", min=1)] = MOST_COPIES,
     check: Annotated[bool, typer.Option("--check", help="Compare the topics at KAFKA_BOOTSTRAP with the topic table.")] = False,
 ) -> None:
-    """Print the topics; what an operator runs to make them and so that each party reaches its own only; or check a cluster's."""
+    """Print the topics, the commands that create them or restrict access, or the differences of a cluster."""
     from pydantic import ValidationError
 
     from stream_processors.runtime.settings import Settings
@@ -54,7 +54,7 @@ def command(
 
 
 def tell_faults(settings: Settings, topics: list[Topic]) -> int:
-    """Says what is not as the table wants it; the exit code: 0 nothing, 1 something, 2 when Kafka does not say."""
+    """Prints the differences from the table. Returns the exit code: 0 none, 1 some, 2 if Kafka does not respond."""
     from aiokafka.errors import KafkaError
 
     try:
@@ -70,7 +70,7 @@ def tell_faults(settings: Settings, topics: list[Topic]) -> int:
 
 
 async def find_real_faults(settings: Settings, topics: list[Topic]) -> list[Fault]:
-    """What is not as the table wants it in the cluster of the settings. KafkaError when it does not say."""
+    """Returns the differences of the configured cluster from the table. KafkaError if it does not respond."""
     from aiokafka.client import AIOKafkaClient
 
     from stream_processors.runtime.cluster_view import look
@@ -86,7 +86,7 @@ async def find_real_faults(settings: Settings, topics: list[Topic]) -> list[Faul
 
 
 def table(topics: Iterable[Topic]) -> list[str]:
-    """One topic a line: name, partitions, copies (of them in sync at an acknowledgement), days kept, writers, readers."""
+    """One topic a line: name, partitions, copies (of these in sync at an acknowledgement), days kept, writers, readers."""
     copies = f"{MOST_COPIES} ({least_in_sync(MOST_COPIES)})"
     rows = [
         (
@@ -127,7 +127,7 @@ def access(topics: list[Topic]) -> list[str]:
 
 
 def user(topic: Topic, party: str) -> str:
-    """The Kafka user of a writer or reader in the table."""
+    """Returns the Kafka user of a writer or reader in the table."""
     return party if party == topic.party else f"{OURS}{party}"
 
 

@@ -1,6 +1,6 @@
-"""`liandong webhook listen`: an endpoint on this machine that verifies what comes and prints it, for trying and for demos.
+"""`liandong webhook listen`: an endpoint on this machine that verifies and prints calls, for tests and demos.
 
-Invariant: it listens on loopback alone, verifies before it reads, and answers only what it was told to.
+Invariant: it listens on loopback only, verifies before it reads, and responds only as configured.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def register(app: typer.Typer) -> None:
         port: Annotated[int, typer.Option(help="Port on 127.0.0.1, which the webhooks file must allow.")] = 8443,
         status: Annotated[int, typer.Option(help="Response status: 503 causes retries, 410 ends delivery.")] = 200,
     ) -> None:
-        """Verify what comes and print it; a repeat is known by its webhook-id. A gateway calls this address only with
+        """Verify calls and print them; a repeat has a known webhook-id. A gateway calls this address only with
         LIANDONG_WEBHOOKS_FILE (docs/guide/webhooks.md)."""
         server = serve(port, secret, status, typer.echo)
         typer.echo(f"listening on http://{LOCALHOST}:{server.server_address[1]}/")
@@ -43,7 +43,7 @@ def register(app: typer.Typer) -> None:
 
 
 def serve(port: int, secrets: list[str], status: int, say: Say) -> ThreadingHTTPServer:
-    """A server that is bound and does not run yet. `status` answers a good message, 401 any other."""
+    """Returns a bound server that does not run yet. `status` answers a valid message, 401 any other."""
     from connectors.client.webhook import BadWebhook, verify_webhook
 
     seen_ids: set[str] = set()

@@ -1,6 +1,6 @@
-"""The log for machines: an AsyncAPI 3.0 document made from the table of topics, with an example of every kind of record.
+"""The AsyncAPI 3.0 document of the log, made from the topic table, with an example of every kind of record.
 
-Invariant: every topic, its key, partitions, retention, writers and readers stand here as the table has them.
+Invariant: the document contains every topic with its key, partitions, retention, writers and readers as in the table.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _INFO = {
 
 
 def document() -> dict[str, Any]:
-    """The whole document, in the order of the table."""
+    """Returns the whole document in the order of the table."""
     topics = ALL
     return {
         "asyncapi": "3.0.0",
@@ -51,7 +51,7 @@ def document() -> dict[str, Any]:
 
 
 def label(topic: Topic) -> str:
-    """The name of a topic in the document, without an institution's in it."""
+    """Returns the name of a topic in the document, without an institution."""
     return topic.form or topic.name
 
 
@@ -61,7 +61,7 @@ def is_ours(topic: Topic) -> bool:
 
 
 def payload_name(topic: Topic) -> str:
-    """The name of a topic's record, envelope and all."""
+    """Returns the name of a topic's record, envelope included."""
     return f"{topic.model.__name__}Record" if is_ours(topic) else topic.model.__name__
 
 
@@ -123,7 +123,7 @@ def _list_examples(topic: Topic) -> list[Path]:
 
 
 def _collect_schemas(topics: list[Topic]) -> dict[str, Any]:
-    """Each record's schema as a reader validates it, and all that they refer to."""
+    """Returns each record's schema as a reader validates it, and all referenced ones."""
     models = [
         (Envelope[topic.model] if is_ours(topic) else topic.model, "validation")  # type: ignore[name-defined]
         for topic in topics

@@ -1,7 +1,7 @@
-"""The contract of the last release, kept beside the present one, and the breaks of it that were decided on.
+"""The contract of the last release, and the accepted breaks of it.
 
-docs/contracts/baseline/<version>/ holds the two documents of each release; the newest counts. accepted.json lists, for that
-release, the breaks that somebody decided on and why. Invariant: an accepted break that there is not is an error, too.
+docs/contracts/baseline/<version>/ contains the two documents of each release; the newest counts. accepted.json lists the accepted
+breaks since that release with reasons. Invariant: an accepted break that does not exist is an error, too.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ ACCEPTED = BASELINES / "accepted.json"
 
 
 class NoBaseline(RuntimeError):
-    """There is nothing to compare with."""
+    """There is no release to compare with."""
 
 
 def last(root: Path | None = None) -> Path:
-    """The folder of the last release."""
+    """Returns the folder of the last release."""
     folders = [folder for folder in ((root or project_root()) / BASELINES).glob("*.*.*") if folder.is_dir()]
     if not folders:
         raise NoBaseline(f"no release in {BASELINES}")
@@ -35,7 +35,7 @@ def last(root: Path | None = None) -> Path:
 
 
 def compared(root: Path | None = None) -> Found:
-    """The code against the last release, but for what was accepted."""
+    """Compares the code with the last release, without the accepted breaks."""
     root = root or project_root()
     folder = last(root)
     log = of_log(_load_json(folder / ASYNCAPI.name), asyncapi.document())
@@ -52,7 +52,7 @@ def but_for(decided: list[str], findings: Found) -> Found:
 
 
 def accepted(root: Path | None = None) -> list[dict[str, str]]:
-    """Load the accepted breaks: `[{"break": the sentence that the check gives, "why": ...}]`."""
+    """Loads the accepted breaks: `[{"break": the sentence of the check, "why": ...}]`."""
     file = (root or project_root()) / ACCEPTED
     decisions: list[dict[str, str]] = _load_json(file) if file.exists() else []
     if vague := [decision["break"] for decision in decisions if not decision.get("why", "").strip()]:
@@ -61,7 +61,7 @@ def accepted(root: Path | None = None) -> list[dict[str, str]]:
 
 
 def release(root: Path | None = None) -> Path:
-    """Makes the present contract the baseline of the version in pyproject.toml; what was accepted before is done with."""
+    """Makes the current contract the baseline of the version in pyproject.toml, and clears the accepted breaks."""
     root = root or project_root()
     version: str = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]["version"]
     folder = root / BASELINES / version

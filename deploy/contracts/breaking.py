@@ -1,13 +1,13 @@
-"""Which changes since a release break somebody, for the log and for HTTP; each with the path where it is.
+"""Finds changes since a release that break somebody, for the log and for HTTP, each with its path.
 
-| | a record | a request | an answer |
+| | a record | a request | a response |
 |---|---|---|---|
-| who must go on | both: old readers beside new writers, new readers of old records | old senders | old receivers |
-| may | gain optional members | gain optional members, take more | gain members, give less |
-| may not | lose or rename a member, need a new one, take less, change a type | the same | lose or leave out a member, give more |
+| must keep working | old readers beside new writers, new readers of old records | old senders | old receivers |
+| may | gain optional members | gain optional members, accept more | gain members, send less |
+| may not | lose or rename a member, require a new one, accept less, change a type | the same | lose or omit a member, send more |
 
-What a record newly takes (another value of an enumeration, a wider bound) breaks no reader of old records, but an old worker
-beside the new one cannot read it: that is a `notice`, readers are upgraded before writers (docs/contracts/README.md).
+A wider record (another value of an enumeration, a wider bound) breaks no reader of old records, but an old worker beside the new
+one cannot read it. That is a `notice`: upgrade readers before writers (docs/contracts/README.md).
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ Document = Mapping[str, Any]
 
 
 class Found(NamedTuple):
-    """`breaks` of the contract, and `notices` of what a rolling upgrade must respect."""
+    """`breaks` of the contract, and `notices` for a rolling upgrade."""
 
     breaks: list[str]
     notices: list[str]
 
 
 def of_log(old: Document, new: Document) -> Found:
-    """Two AsyncAPI documents."""
+    """Compares two AsyncAPI documents."""
     breaks: list[str] = []
     notices: list[str] = []
     compare = Compare(old["components"]["schemas"], new["components"]["schemas"])
@@ -68,7 +68,7 @@ def _compare_topic(was: Document, now: Document) -> Iterator[str]:
 
 
 def of_http(old: Document, new: Document) -> Found:
-    """Two OpenAPI documents. Problems are not compared: their types may grow, and clients go by the status."""
+    """Compares two OpenAPI documents without problems: their types may grow, and clients rely on the status."""
     breaks: list[str] = []
     compare = Compare(old["components"]["schemas"], new["components"]["schemas"])
     for path, methods in old["paths"].items():

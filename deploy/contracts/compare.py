@@ -1,6 +1,6 @@
-"""Compares two JSON Schemas: what changed, and whether the new one takes less than the old one, or more.
+"""Compares two JSON Schemas: the changes, and whether the new one accepts less or more than the old one.
 
-Invariant: a change that this does not understand is told as one that takes less, never passed over.
+Invariant: a change that this does not understand counts as accepting less, and is never ignored.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ Schema = Mapping[str, Any]
 
 
 class What(StrEnum):
-    """LESS: something that was valid is not any more. MORE: something is valid that was not."""
+    """LESS: something valid is not valid any more. MORE: something invalid is valid now."""
 
     FIELD_REMOVED = "removed"
     FIELD_REQUIRED_NEW = "new and required"
@@ -63,7 +63,7 @@ _KNOWN = {*_LOWER, *_UPPER, *_FORMS, *_NOTES, "type", "enum", "const", "properti
 
 
 class Compare:
-    """`changes(old, new)` of two schemas, each with the definitions that its references lead to."""
+    """`changes(old, new)` of two schemas, each with the definitions of its references."""
 
     def __init__(self, old_named: Schema, new_named: Schema) -> None:
         self._old, self._new = old_named, new_named
@@ -81,7 +81,7 @@ class Compare:
             self._open.discard(pair)
 
     def _compare_kinds(self, old: list[Schema], new: list[Schema], path: str) -> Iterator[Change]:
-        """Each alternative of the old finds the one of the new that takes its place."""
+        """Matches each alternative of the old schema with its counterpart in the new one."""
         free = list(new)
         unmatched: list[Schema] = []
         for alternative in old:
@@ -126,7 +126,7 @@ class Compare:
                 yield Change(at, What.FIELD_REQUIRED_NEW if name in needs else What.FIELD_OPTIONAL_NEW)
 
     def _compare_inner(self, old: Schema, new: Schema, path: str) -> Iterator[Change]:
-        """Members of lists and maps. A missing schema, or `true`, is anything."""
+        """Compares members of lists and maps. A missing schema, or `true`, accepts anything."""
         for key, mark in (("items", "[]"), ("additionalProperties", "{}"), ("contentSchema", "")):
             before, after = old.get(key, True), new.get(key, True)
             if isinstance(before, Mapping) and isinstance(after, Mapping):
@@ -142,7 +142,7 @@ class Compare:
 
 
 def _list_alternatives(schema: Schema, named: Schema) -> list[Schema]:
-    """The alternatives of a schema, references followed; `allOf` made one."""
+    """Returns the alternatives of a schema, with references followed and `allOf` merged."""
     if "$ref" in schema:
         return _list_alternatives(named[str(schema["$ref"]).rpartition("/")[2]], named)
     for key in ("anyOf", "oneOf"):
@@ -173,7 +173,7 @@ def _name_schema(schema: Schema) -> str:
 
 
 def _find_counterpart(alternative: Schema, others: list[Schema]) -> Schema | None:
-    """The alternative of the same type; of several, the one of the same name."""
+    """Returns the alternative of the same type; of several, the one of the same name."""
     same = [other for other in others if _name_type(other) == _name_type(alternative)]
     return next((other for other in same if other.get("title") == alternative.get("title")), same[0] if same else None)
 

@@ -1,6 +1,6 @@
-"""All that is made from the code and committed, as one table of path and text.
+"""All generated and committed files, as one table of path and text.
 
-Invariant: the same code gives the same bytes, so that a difference is a change of the contract, or a file edited by hand.
+Invariant: the same code gives the same bytes, so a difference is a change of the contract, or a file edited by hand.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def made() -> dict[Path, str]:
 
 
 def differences(root: Path | None = None) -> list[str]:
-    """What is not as the code says, one sentence a file."""
+    """Returns the differences from the code, one sentence for each file."""
     root = root or project_root()
     expected = made()
     sentences = [f"{path} is missing" for path in expected if not (root / path).exists()]
@@ -46,7 +46,7 @@ def differences(root: Path | None = None) -> list[str]:
 
 
 def write(root: Path | None = None) -> list[Path]:
-    """Makes it so; the files that changed."""
+    """Writes the files and returns those that changed."""
     root = root or project_root()
     expected = made()
     changed = [path for path, text in expected.items() if not (root / path).exists() or _read_text(root / path) != text]
@@ -63,7 +63,7 @@ def as_text(value: Any) -> str:
 
 
 def bodies(http: dict[str, Any]) -> list[str]:
-    """The names of the schemas that are a whole body or answer."""
+    """Returns the names of the schemas that are a whole request or response."""
     names = set()
     for path in http["paths"].values():
         for operation in path.values():
@@ -79,7 +79,7 @@ def _list_forms(schema: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def alone(contract: dict[str, Any], name: str) -> dict[str, Any]:
-    """One schema with all that it refers to, for a validator."""
+    """Returns one schema with everything it refers to, for a validator."""
     named = contract["components"]["schemas"]
     needed, pending = set[str](), [name]
     while pending:
@@ -104,7 +104,7 @@ def _find_references(value: Any) -> Iterator[str]:
 
 
 def _point_inside(value: Any) -> Any:
-    """The same with references into `$defs`."""
+    """Returns the same with references into `$defs`."""
     if isinstance(value, dict):
         moved = {key: _point_inside(member) for key, member in value.items()}
         if isinstance(value.get("$ref"), str):

@@ -1,4 +1,4 @@
-"""`liandong contracts write | check | release`: what others rely on, made from the code and compared with the last release."""
+"""`liandong contracts write | check | release`: writes the contracts from the code and compares them with the last release."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def register(app: typer.Typer) -> None:
 
     @contracts.command("write")
     def write() -> None:
-        """Makes docs/contracts (and what else is made from the schemas) anew."""
+        """Write docs/contracts and the other files made from the schemas."""
         from deploy.contracts import files
 
         changed = files.write()
@@ -22,7 +22,7 @@ def register(app: typer.Typer) -> None:
 
     @contracts.command("check")
     def check() -> None:
-        """Fails when a file is not as the code says, or when the code breaks the contract of the last release."""
+        """Fail if a file differs from the code, or if the code breaks the contract of the last release."""
         from deploy.contracts import baseline, files
 
         differ, findings = files.differences(), baseline.compared()
@@ -38,7 +38,7 @@ def register(app: typer.Typer) -> None:
 
     @contracts.command("release")
     def release() -> None:
-        """Makes the present contract the baseline of the version in pyproject.toml."""
+        """Make the current contract the baseline of the version in pyproject.toml."""
         from deploy.contracts import baseline, files
 
         files.write()

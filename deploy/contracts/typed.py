@@ -1,6 +1,6 @@
-"""A JSON Schema as Python's TypedDicts: the signal's type in the client, which must not import our schemas.
+"""Renders a JSON Schema as Python's TypedDicts: the signal's type in the client, which must not import our schemas.
 
-Invariant: what mypy lets a caller write has the members and the alternatives that the gateway's schema has.
+Invariant: the type that mypy checks has the members and alternatives of the gateway's schema.
 """
 
 from __future__ import annotations

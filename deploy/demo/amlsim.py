@@ -1,7 +1,7 @@
-"""IBM AMLSim's transactions, read where they are (never copied into the project), as reports of accounts by banks.
+"""IBM AMLSim's transactions, read in place (never copied into the project), as reports of accounts by banks.
 
-A transaction with a laundering account is a report of that account (`illegal_finance`) by the bank of the other side; some of
-the rest are reports of ordinary accounts (`telecom_fraud`). Times fall into the five days before the demo.
+A transaction with a laundering account becomes a report of that account (`illegal_finance`) by the bank of the other side; some
+others become reports of ordinary accounts (`telecom_fraud`). Times fall into the five days before the demo.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _COLUMNS = ("reference", "alert", "at", "suspect", "counterparty", "value")
 
 
 class Cut(NamedTuple):
-    """What was taken: rows of laundering and of other accounts, the laundering accounts reported, by file."""
+    """The selection: rows of laundering and of other accounts, the reported laundering accounts, by file."""
 
     laundering: int
     others: int
@@ -47,13 +47,13 @@ def is_there(folder: Path) -> bool:
 
 
 def account_of(node: str) -> str:
-    """The node as an account number of the demo."""
+    """Returns the account number of a node."""
     return f"6297{int(node):015d}"
 
 
 def cut(folder: Path, out: Path, *, run: str, end: datetime, rng: Random, laundering: int, others: int) -> Cut:
-    """Writes one CSV a bank. Of the transactions with a laundering account up to `laundering`, those between two of them
-    first (they are the patterns), of the rest a sample of `others`."""
+    """Writes one CSV for each bank. Of up to `laundering` transactions with a laundering account, those between two of them come
+    first (they are the patterns); of the rest it takes a sample of `others`."""
     launderers = {row["nodeid"] for row in _read_rows(folder / SAMPLE / "nodes.csv.gz") if row["isFraud"] != "0"}
     inside: list[_Row] = []
     touching: list[_Row] = []

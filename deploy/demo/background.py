@@ -1,4 +1,4 @@
-"""The background of an ordinary day: single reports, a few subjects that come up twice, odd small things."""
+"""Background of an ordinary day: single reports, a few repeated subjects, odd small things."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _STORIES = (
 
 
 def noise(rng: Random, references: References, end: datetime, each: int) -> Iterator[Report]:
-    """About `each` reports of every institution over the day before `end`; every tenth subject is reported once more."""
+    """Makes about `each` reports of every institution over the day before `end`; every tenth subject is reported once more."""
     subjects: list[tuple[str, str]] = []
     for institution in INSTITUTIONS:
         weights = _KINDS[institution.partition("-")[0]]

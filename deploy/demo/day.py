@@ -1,4 +1,4 @@
-"""The demo's day as files: one of each institution in its own form, and the parts of AMLSim's transactions when they are there.
+"""The demo's day as files: one for each institution in its own format, and the AMLSim transactions if available.
 
 Invariant: the same seed, run and end give the same files.
 """
@@ -29,7 +29,7 @@ class Drop:
 
 @dataclass(frozen=True)
 class Day:
-    """What was written and what must come of it."""
+    """The written files and their expected results."""
 
     run: str
     seed: int
@@ -41,7 +41,7 @@ class Day:
 
 @dataclass(frozen=True)
 class Plan:
-    """How much of everything. `aml` is the folder of AMLSim's samples."""
+    """The size of each part. `aml` is the folder of the AMLSim samples."""
 
     seed: int
     run: str
@@ -53,7 +53,7 @@ class Plan:
 
 
 def make_day(plan: Plan, out: Path, *, without: str | None = None) -> Day:
-    """Writes the files into `out`. `without` leaves out the rows of one planted scheme, to see that this is noticed."""
+    """Writes the files into `out`. `without` omits the rows of one planted scheme, to test that the demo notices."""
     # The run is part of the seed: a second day with the same seed is about other subjects, so it changes no verdict of the first.
     rng, references = Random(f"{plan.seed}/{plan.run}"), References(plan.run)
     end = (plan.end or datetime.now(UTC)).replace(microsecond=0)

@@ -1,4 +1,4 @@
-"""Feeds the day's files through the file drop connector, all institutions beside each other, every answer in a ledger."""
+"""Feeds the day's files through the file drop connector, all institutions concurrently, with every answer in a ledger."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TIMEOUT = httpx.Timeout(60.0, connect=5.0)
 
 @dataclass(frozen=True)
 class Fed:
-    """What became of one file: totals, and the rejected rows as the reject file tells them."""
+    """The result for one file: totals, and the rejected rows from the reject file."""
 
     drop: Drop
     totals: Totals
@@ -39,7 +39,7 @@ async def feed_all(
     observer: Observer | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> list[Fed]:
-    """Files of one institution one after the other, institutions side by side."""
+    """Feeds the files of one institution in sequence, and institutions concurrently."""
     by_sender: dict[str, list[Drop]] = {}
     for drop in drops:
         by_sender.setdefault(drop.institution, []).append(drop)

@@ -1,6 +1,6 @@
-"""The forms in which the demo's institutions write their rows down: a file each, CSV or NDJSON, and the mapping that reads it.
+"""File formats of the demo's institutions: a file each, CSV or NDJSON, and the mapping that reads it.
 
-Invariant: form and mapping agree (a test feeds every form and compares); no two kinds of institutions write alike.
+Invariant: format and mapping agree (a test feeds every format and compares); no two types of institution use the same one.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def _suspect_of(report: Report, kind: str) -> str:
 
 
 def _write_yuan(report: Report) -> str:
-    """Write the amount as `12,000.50`."""
+    """Writes the amount as `12,000.50`."""
     return "" if report.amount_minor is None else f"{Decimal(report.amount_minor) / 100:,.2f}"
 
 
@@ -49,7 +49,7 @@ def _bank_row(report: Report) -> dict[str, Any]:
 
 
 def _payment_row(report: Report) -> dict[str, Any]:
-    """A payment institution's: semicolons, instants with offset, fen."""
+    """A payment institution's export: semicolons, instants with offset, fen."""
     return {
         "order_id": report.reference,
         "type": {"telecom_fraud": "FRAUD", "illegal_finance": "ILLEGAL_FIN"}[report.kind],
@@ -94,7 +94,7 @@ def _platform_row(report: Report) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Form:
-    """`fields` names the column that a `Report.wrong` field goes to (dots go into objects)."""
+    """`fields` names the column of a `Report.wrong` field (dots lead into objects)."""
 
     name: str
     ending: str

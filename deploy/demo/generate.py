@@ -1,7 +1,8 @@
-"""A seeded stream of signals for chaos and benches: shared subjects over all partitions, repeats, re-sends, corroborations.
+"""A seeded stream of signals for chaos and benches: shared subjects over all partitions, duplicate references and contents,
+corroborations.
 
-Invariant: the same arguments give the same stream, to the byte; `note` says what each line is, for the reader and for counts
-(what must become of it is the oracle's business, deploy/verify).
+Invariant: the same arguments give the same bytes. `note` describes each line for readers and counts; the oracle decides the
+expected results (tests/oracle).
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ _KEPT = 2000
 
 @dataclass(frozen=True)
 class Mix:
-    """Shares of the lines. What is left are new signals of new or known subjects; `shared` of the second indicators come
-    from a small pool, so that sightings cross partitions. `hot` of the lines name one single subject."""
+    """Shares of the lines. The rest are new signals of new or known subjects; `shared` of the second indicators come from a small
+    pool, so that sightings cross partitions. `hot` of the lines name one single subject."""
 
     repeat: float = 0.03
     resend: float = 0.03
@@ -57,7 +58,7 @@ def generate(
     institutions: tuple[str, ...] = INSTITUTIONS,
     mix: Mix | None = None,
 ) -> Iterator[Planned]:
-    """`n` lines. `run` begins every reference; events lie between `start` (default: `span_s` ago) and `start + span_s`."""
+    """Yields `n` lines. `run` begins every reference; events are between `start` (default: `span_s` ago) and `start + span_s`."""
     begin = start or datetime.now(UTC) - timedelta(seconds=span_s)
     maker = _Maker(Random(seed), run, begin.astimezone(UTC).replace(microsecond=0), span_s, institutions, mix or Mix())
     for index in range(n):
@@ -139,7 +140,7 @@ class _Maker:
         return Planned(rng.choice(self._institutions), body, "corroboration" if is_corroboration else "new")
 
     def _name_nobody(self, indicators: list[dict[str, str]]) -> None:
-        """What forms are filled in with: beside the others, or in place of them."""
+        """Adds placeholders, beside the other values or in place of them."""
         if self._rng.random() < 0.5:
             indicators.append({"kind": "phone", "value": "见附件照片", "role": self._rng.choice(["suspect", "victim"])})
         else:

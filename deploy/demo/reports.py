@@ -1,4 +1,4 @@
-"""What the demo's institutions report, before each writes it down in its own form (`forms.py`)."""
+"""Reports of the demo's institutions, before each writes them in its own format (`file_formats.py`)."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ Expected = Literal["assessed", "resend", "repeat", "reject"]
 
 @dataclass(frozen=True)
 class Report:
-    """One row. `suspects` are (kind, value), at most one of each kind; `wrong` puts a text into a field as it stands.
+    """One row. `suspects` are (kind, value), at most one of each kind; `wrong` puts a raw text into a field.
 
-    `expected` says what must become of the row, `scheme` the planted scheme that it belongs to.
+    `expected` is the expected result of the row, `scheme` its planted scheme.
     """
 
     institution: str
@@ -47,6 +47,6 @@ class References:
 
 
 def victim_of(rng: Random, institution: str) -> tuple[str, str]:
-    """(account, phone) of a victim as the institution knows him: banks by account, the others by phone; one is empty."""
+    """(account, phone) of a victim as the institution knows it: banks by account, the others by phone; one is empty."""
     by_account = institution.startswith(("bank", "pay"))
     return (account(rng), "") if by_account else ("", phone(rng))

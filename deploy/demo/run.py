@@ -1,7 +1,7 @@
 """`liandong demo`: starts everything, feeds a generated day through the file drop connector, checks that the planted schemes
-reached their queues, says what it found, and leaves the system running.
+reached their queues, prints the result, and leaves the system running.
 
-Invariant: exit code 0 means that every planted scheme is in its queue; 1 that one is not, or that something did not work.
+Invariant: exit code 0 means that every planted scheme is in its queue; 1 that one is not, or that something failed.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def command(
     timeout: Annotated[float, typer.Option(help="Seconds to wait until the queues contain all signals.")] = 120.0,
     sabotage: Annotated[str | None, typer.Option(hidden=True, help="Leave out the rows of this scheme.")] = None,
 ) -> None:
-    """Start everything, feed a day with planted schemes, show what came of it; leave it running."""
+    """Start everything, feed a day with planted schemes, print the result, and leave the system running."""
     if sabotage is not None and sabotage not in SCHEME_NAMES:
         raise typer.BadParameter(f"unknown scheme {sabotage}; choose one of {', '.join(SCHEME_NAMES)}")
     raise typer.Exit(play_demo(Wish(seed, profile, amlsim, aml_rows, each, timeout, sabotage)))
@@ -64,7 +64,7 @@ def command(
 
 @dataclass(frozen=True)
 class Wish:
-    """What the command line asked for. `sabotage` leaves out the rows of one scheme."""
+    """The options of the command line. `sabotage` omits the rows of one scheme."""
 
     seed: int | None
     profile: str
@@ -76,7 +76,7 @@ class Wish:
 
 
 def play_demo(wish: Wish) -> int:
-    """The exit code: 1 when a planted scheme is not where it must be, or something did not work."""
+    """Returns the exit code: 1 if a planted scheme is not in its queue, or something failed."""
     out = summary.console()
     began = time.monotonic()
     with saying_why(), progress_shown() as (say, bar):
@@ -98,7 +98,7 @@ def play_demo(wish: Wish) -> int:
 
 
 def _write_day(wish: Wish, stack: Stack, out: Console) -> Day:
-    """The day's files, in the profile's folder. Each run has its own references, so a second one is another day."""
+    """Writes the day's files into the profile's folder. Each run has its own references, so a second one is another day."""
     seed = secrets.randbelow(1_000_000) if wish.seed is None else wish.seed
     run = f"d{datetime.now(UTC):%m%d%H%M%S}{secrets.token_hex(2)}"
     there = wish.amlsim or Path(os.environ.get("LIANDONG_AMLSIM") or project_root().parent / "shared" / "data" / "amlsim")
@@ -110,7 +110,7 @@ def _write_day(wish: Wish, stack: Stack, out: Console) -> Day:
 
 
 async def _play_day(stack: Stack, day: Day, out: Console, start_s: float, timeout_s: float) -> list[str]:
-    """Feeds, waits, judges, walks, shows; what is not as it must be."""
+    """Feeds, waits, checks, works on the cases and prints. Returns the deviations."""
     token = cache(lambda who: mint(who, home=stack.places.home, profile=stack.profile))
     settings, ledger_file = settings_of(stack), stack.places.root / LEDGERS / f"{day.run}.ndjson"
     before = await _count_outcomes(stack.redis_url)
@@ -138,7 +138,7 @@ async def _play_day(stack: Stack, day: Day, out: Console, start_s: float, timeou
 
 
 async def _walk_loop(walker: Walker, day: Day, queues: Queues, out: Console) -> list[str]:
-    """Walks the planted schemes through the whole loop, shows one; what is not as it must be."""
+    """Completes the cases of the planted schemes, and prints one. Returns the deviations."""
     cases = {}
     for scheme in day.schemes:
         if scheme.landings:
@@ -159,7 +159,7 @@ async def _walk_loop(walker: Walker, day: Day, queues: Queues, out: Console) -> 
 
 
 async def _count_outcomes(redis_url: str) -> Counter[str]:
-    """Facts by outcome, of all institutions, since the system's first day."""
+    """Returns the facts by outcome, of all institutions, since the system's first day."""
     redis = Redis.from_url(redis_url, protocol=2)
     try:
         counts: Counter[str] = Counter()

@@ -1,7 +1,7 @@
-"""The planted schemes through the whole loop, over HTTP alone, as institutions and officers would: claim, warn, order, verify,
-execute, dissuade, take back, object, release, dispose, feed back.
+"""Completes the cases of the planted schemes over HTTP alone, as institutions and officers would: claim, warn, order, verify,
+execute, dissuade, retract, appeal, release, dispose, feed back.
 
-Invariant: what is not as it must be is said in `wrong`; nothing is taken for done that the gateway did not answer.
+Invariant: `wrong` lists every deviation, and a step counts as done only if the gateway confirmed it.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ _WAIT_S = 20.0
 
 
 class NotAsExpected(RuntimeError):
-    """A step of the loop that the gateway refused; the message is what it said."""
+    """A step that the gateway refused; the message is its response."""
 
 
 @dataclass
 class Walked:
-    """One scheme's case, and what of it is not as it must be."""
+    """The case of one scheme, and its deviations."""
 
     scheme: Scheme
     case_id: str
     wrong: list[str] = field(default_factory=list)
     trail: dict[str, Any] | None = None
-    """What `GET /v1/cases/{case_id}/trail` told on the way."""
+    """The response of `GET /v1/cases/{case_id}/trail` on the way."""
 
     def must(self, holds: bool, fault: str) -> None:
         if not holds:
@@ -44,8 +44,8 @@ class Walked:
 
 
 class Walker:
-    """`token` mints for an institution or an officer; `signal_ids` by (institution, reference); what institutions take back is
-    written into their `ledger`, as what they sent."""
+    """`token` mints for an institution or an officer; `signal_ids` by (institution, reference). Retractions of institutions are
+    written into their `ledger`, like their signals."""
 
     def __init__(
         self,
@@ -60,7 +60,7 @@ class Walker:
         return await self._send_request("GET", who, path, params=query)
 
     async def post(self, who: str, path: str, **body: Any) -> Any:
-        """What it became: one that is not decided within the gateway's wait is asked for again."""
+        """Returns the outcome; a request that is not decided within the gateway's wait is polled."""
         key = secrets.token_hex(8)
         while True:
             response = await self._send_request("POST", who, path, json=body, headers={"idempotency-key": key})
@@ -83,7 +83,7 @@ class Walker:
         return await self.post(OFFICER, f"/v1/cases/{case_id}/claim", revision=case["revision"])
 
     async def notice(self, who: str, says: str, about: str) -> Any:
-        """Waits in the inbox for a notice of this sentence about an order, task or objection."""
+        """Waits in the inbox for a notice with this sentence about an order, dissuasion task or appeal."""
         after: dict[str, str] = {}
         deadline = asyncio.get_running_loop().time() + _WAIT_S
         while asyncio.get_running_loop().time() < deadline:
@@ -131,7 +131,7 @@ def money(minor: int) -> dict[str, Any]:
 
 async def stopped(walker: Walker, scheme: Scheme, case_id: str) -> Walked:
     """The mule account: warned in vain, blocked, stopped after four fields were compared, another stop refused for a mismatch;
-    the next victim dissuaded; confirmed, and every sender knows."""
+    the next victim dissuaded; confirmed, and every sender informed."""
     walked = Walked(scheme, case_id)
     sent = sorted({report.institution for report in scheme.reports})
     victim, holder, other = sent[0], sent[1], sent[2]
@@ -191,7 +191,7 @@ async def _walk_dissuasion(walker: Walker, walked: Walked, person: dict[str, str
 
 
 async def frozen(walker: Walker, scheme: Scheme, case_id: str) -> Walked:
-    """The fund-raising account: a freeze that needs four eyes; the one who asked cannot agree; executed, and confirmed."""
+    """The fund-raising account: a freeze with dual approval, which the requester cannot approve; executed and confirmed."""
     walked = Walked(scheme, case_id)
     bank, reported = scheme.reports[0].institution, scheme.reports[0]
     await walker.claimed(case_id)
@@ -212,7 +212,7 @@ async def frozen(walker: Walker, scheme: Scheme, case_id: str) -> Walked:
 
 
 async def released(walker: Walker, scheme: Scheme, case_id: str) -> Walked:
-    """The phone number turns out to be a courier's: objection through the operator, notice, decision by another officer, release
+    """The phone number turns out to be a courier's: appeal through the operator, notice, decision by another officer, release
     that reaches the operator; a false alarm, closed."""
     walked = Walked(scheme, case_id)
     operator = next(report.institution for report in scheme.reports if report.institution.startswith("telecom"))
@@ -242,8 +242,8 @@ async def released(walker: Walker, scheme: Scheme, case_id: str) -> Walked:
 
 
 async def blocked(walker: Walker, scheme: Scheme, case_id: str) -> Walked:
-    """The fake site: its address is blocked at an operator, records kept. One of those who reported it takes that back: the
-    operator hears of it, and that nothing is to be undone, for the others still bear the order out."""
+    """The fake site: an operator blocks its address and keeps records. One of its reporters retracts: the operator is notified
+    that nothing is to be undone, because the other reports still support the order."""
     walked = Walked(scheme, case_id)
     operator = next(report.institution for report in scheme.reports if report.institution.startswith("telecom"))
     await walker.claimed(case_id)
@@ -270,7 +270,7 @@ WALKS: dict[str, Callable[[Walker, Scheme, str], Any]] = {
 
 
 async def walk_all(walker: Walker, cases: dict[str, tuple[Scheme, str]]) -> list[Walked]:
-    """`cases`: scheme name -> the scheme and the case that it landed in."""
+    """`cases`: scheme name -> the scheme and its case."""
     walked = []
     for name, (scheme, case_id) in cases.items():
         try:

@@ -1,6 +1,6 @@
-"""The planted schemes of the demo's day: what is reported, and where it must end up.
+"""The planted schemes of the demo's day: their reports and the expected cases.
 
-Invariant: each expectation follows from the policy's law alone, whatever the order in which the files arrive.
+Invariant: each expectation follows from the policy alone, whatever the order in which the files arrive.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Subject = tuple[str, str]
 
 @dataclass(frozen=True)
 class Landing:
-    """A case that must be in a queue: at least this severe, with at least so many institutions and signals."""
+    """A case that must be in a queue: at least this severe, with at least this many institutions and signals."""
 
     queue: str
     severity: str
@@ -29,7 +29,7 @@ class Landing:
 
 @dataclass(frozen=True)
 class Scheme:
-    """`reports` and what must become of them. No landing: the subject must have no case at all."""
+    """`reports` and their expected result. No landing: the subject must have no case at all."""
 
     name: str
     title: str
@@ -40,7 +40,7 @@ class Scheme:
 
 @dataclass(frozen=True)
 class Story:
-    """What the reports of a scheme have in common."""
+    """Members shared by the reports of a scheme."""
 
     narrative: str
     yuan: int
@@ -50,7 +50,7 @@ class Story:
 
 @dataclass(frozen=True)
 class Scene:
-    """What the makers need. `wherever(n)` is the end of the day less `n` minutes."""
+    """Inputs of the makers. `wherever(n)` is the end of the day less `n` minutes."""
 
     rng: Random
     references: References
@@ -100,7 +100,7 @@ def fake_investment_site(scene: Scene) -> Scheme:
 
 
 def phone_of_many_victims(scene: Scene) -> Scheme:
-    """One number that was used against ten victims, seen by an operator and a bank."""
+    """One number used against ten victims, seen by an operator and a bank."""
     subject = ("phone", phone(scene.rng))
     story = Story("冒充公检法，要求转入安全账户", 50_000, "630222")
     senders = ["telecom-001"] * 6 + ["bank-005"] * 4
@@ -110,7 +110,7 @@ def phone_of_many_victims(scene: Scene) -> Scheme:
 
 
 def fund_raising(scene: Scene) -> Scheme:
-    """An illegal fund-raising account: the regulator's case, linked to public security when the score says crime."""
+    """An illegal fund-raising account: the regulator's case, linked to public security from the score of a crime on."""
     subject = ("account", account(scene.rng))
     story = Story("以养老项目名义向不特定对象吸收资金", 860_000, "630223", "illegal_finance")
     reports = [scene.report(sender, 400 - 30 * n, subject, story) for n, sender in enumerate(("bank-001", "bank-003", "pay-003"))]
@@ -120,7 +120,8 @@ def fund_raising(scene: Scene) -> Scheme:
 
 
 def resent_nine_times(scene: Scene) -> Scheme:
-    """One small report, sent nine times more under other references, and twice under its own: it counts once, so no case."""
+    """One small report, sent nine more times under other references, and twice under its own: it counts once, so there is no
+    case."""
     subject = ("account", account(scene.rng))
     first = scene.report("bank-002", 100, subject, Story("小额退款纠纷", 900))
     reports = [first]
@@ -162,7 +163,7 @@ SCHEME_NAMES = ("mule-account", "fake-site", "one-phone", "fund-raising", "sent-
 
 
 def plant(scene: Scene) -> list[Scheme]:
-    """All of them, each report marked with its scheme."""
+    """Returns all schemes, with each report marked by its scheme."""
     planted = []
     for make in SCHEMES:
         scheme = make(scene)

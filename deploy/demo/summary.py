@@ -1,4 +1,4 @@
-"""The demo's result for a person: what was sent, what became of it, where it is, and whether each planted scheme was found."""
+"""The demo's result for a person: the sent signals, their outcomes and queues, and whether each planted scheme was found."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _COLOURS = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "d
 
 
 def console() -> Console:
-    """Wide enough for the tables also where there is no terminal."""
+    """Wide enough for the tables even without a terminal."""
     return Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH)
 
 

@@ -1,6 +1,5 @@
-"""What the demo shows of the loop: one case's timeline (every party, what it did, every clock, the proof of delivery of what was
-told), where its money went, and the regulator's statistics. From the gateway's answers; nothing is added.
-"""
+"""The case that the demo prints: one timeline (every party, its actions, every deadline, the proof of delivery), the money trail,
+and the regulator's statistics. From the gateway's responses only."""
 
 from __future__ import annotations
 
@@ -21,7 +20,7 @@ class Event(NamedTuple):
 
 
 def events(case: dict[str, Any], deliveries: list[dict[str, Any]]) -> list[Event]:
-    """All that is known of the case, in order of time."""
+    """Returns all events of the case in order of time."""
     parts = (_list_signals, _list_moves, _list_measures, _list_orders, _list_tasks, _list_objections, _list_clocks)
     collected = [*chain.from_iterable(list_part(case) for list_part in parts), *_list_deliveries(deliveries)]
     return sorted(collected, key=lambda event: event.at)
@@ -39,7 +38,7 @@ def table(case: dict[str, Any], deliveries: list[dict[str, Any]]) -> Table:
 
 
 def trail(money_trail: dict[str, Any]) -> Table:
-    """Where the money of the case went, and what of it is held."""
+    """Renders the money trail of the case and the amounts held."""
     shown = Table(title="its money trail", title_justify="left")
     for column in ("account", "arrived", "went on", "remaining", "held"):
         shown.add_column(column)
@@ -57,7 +56,7 @@ _HIDDEN = "few"
 
 
 def statistics(card: dict[str, Any]) -> Table:
-    """The institutions' statistics of the period: what is small is not told, so that no case can be made out."""
+    """Renders the institutions' statistics of the period, without small counts, so that no case can be inferred."""
     shown = Table(title=f"statistics of institutions, {card['period']}", title_justify="left")
     for column in ("institution", *(name.replace("_", " ") for name in _STATISTICS), "stopped"):
         shown.add_column(column)

@@ -1,4 +1,4 @@
-"""Values of indicators that look real and belong to nobody: made from a seeded generator, in ranges that are not assigned."""
+"""Realistic values of indicators that belong to nobody: from a seeded generator, in unassigned ranges."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def card(rng: Random) -> str:
 
 
 def phone(rng: Random) -> str:
-    """E.164, in the block 1 700 0xx that is not given to subscribers."""
+    """E.164, in the block 1 700 0xx, which is not assigned to subscribers."""
     return "+861700" + "".join(rng.choices("0123456789", k=7))
 
 
@@ -33,7 +33,7 @@ MAKERS = {"account": account, "card": card, "phone": phone, "url": url, "domain"
 
 
 def spelled(rng: Random, kind: str, value: str) -> str:
-    """Another way to write the same value, as people do."""
+    """Another spelling of the same value, as people write it."""
     way = rng.randrange(4)
     if way == 0:
         return value

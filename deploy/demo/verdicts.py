@@ -1,4 +1,4 @@
-"""Whether each planted scheme ended where it must: asked of the gateway, as an institution and as an officer would.
+"""Checks the results of the planted schemes through the gateway, as an institution and as an officer.
 
 Invariant: only signals of this run count, so a case of an earlier run hides nothing.
 """
@@ -26,7 +26,7 @@ _AT_ONCE = 8
 
 @dataclass(frozen=True)
 class Verdict:
-    """`outcome` says what is there; `wrong` what is not as it must be."""
+    """`outcome` describes the result; `wrong` lists the deviations."""
 
     scheme: Scheme
     outcome: str
@@ -63,7 +63,7 @@ class Judge:
         return answer.json()
 
     async def queues(self) -> Queues:
-        """All open cases of all queues, page by page."""
+        """Returns all open cases of all queues, page by page."""
         names = [queue["queue"] for queue in (await self._get_json("/v1/queues", OFFICER))["queues"]]
         return Queues(dict(zip(names, await asyncio.gather(*(self._read_queue(name) for name in names)), strict=True)))
 
@@ -95,7 +95,7 @@ class Judge:
         return Verdict(scheme, "; ".join(sentences), tuple(dict.fromkeys(wrong)))
 
     async def _judge_report(self, report: Report) -> str | None:
-        """What is wrong with one row's fate; None when it is as expected."""
+        """Returns the deviation of one row; None if it is as expected."""
         if report.expected == "reject":
             return None if self._is_rejected(report) else f"the bad row of {report.institution} was not rejected"
         signal_id = self.signal_ids.get((report.institution, report.reference))
@@ -107,7 +107,7 @@ class Judge:
         return None if outcome == expected else f"{report.reference} is {outcome}, not {expected}"
 
     def _is_rejected(self, report: Report) -> bool:
-        """By the row as it was: its reference, or the faulty text when there is no reference."""
+        """Matches the row itself: by its reference, or by the faulty text if there is none."""
         mark = report.reference if "reference" not in report.wrong else (report.victim_account or report.victim_phone)
         own = [row for fed in self._fed if fed.drop.institution == report.institution for row in fed.rejects]
         return any(mark in row["raw"] and row["reason"] for row in own)

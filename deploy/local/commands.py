@@ -39,7 +39,7 @@ def up(
         typer.Option("--prometheus/--no-prometheus", help="Download and start Prometheus. Default: start it if it is installed."),
     ] = None,
 ) -> None:
-    """Start Kafka, Redis, the workers and the gateway, detached; return when all is ready."""
+    """Start Kafka, Redis, the workers and the gateway in the background, and return when all are ready."""
     with saying_why(), progress_shown() as (say, bar):
         program = prometheus.find_or_fetch(say) if monitor else prometheus.find() if monitor is None else None
         stack = Stack(
@@ -59,7 +59,7 @@ def down(
     profile: ProfileOption = "demo",
     wipe: Annotated[bool, typer.Option("--wipe", help="Also remove the data, logs, keys and ports.")] = False,
 ) -> None:
-    """Stop everything of a profile, in order. Data stays unless --wipe."""
+    """Stop all processes of a profile in order. Data stays unless --wipe."""
     with saying_why():
         stack = Stack(profile, external=True)
         ran = bool(stack.names())
@@ -69,7 +69,7 @@ def down(
 
 
 def status(profile: ProfileOption = "demo", as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """What runs, and whether it is healthy. Exit code 0 when it is."""
+    """Show the processes and their health. Exit code 0 if healthy."""
     with saying_why():
         stack = Stack(profile, external=True)
         state = stack.control.state()
@@ -92,7 +92,7 @@ def status(profile: ProfileOption = "demo", as_json: Annotated[bool, typer.Optio
 
 
 def addresses(stack: Stack) -> None:
-    """Where to reach what runs."""
+    """Prints the addresses of the running services."""
     out = Console(highlight=False)
     out.print(f"[bold green]Liandong is up[/] (profile {stack.profile})")
     for label, address in (
@@ -118,7 +118,7 @@ def _list_addresses(stack: Stack) -> dict[str, str]:
 
 @contextmanager
 def saying_why() -> Iterator[None]:
-    """A LauncherError is a message and exit code 1, not a traceback."""
+    """Turns a LauncherError into a message and exit code 1, without a traceback."""
     try:
         yield
     except LauncherError as error:
@@ -128,7 +128,7 @@ def saying_why() -> Iterator[None]:
 
 @contextmanager
 def progress_shown() -> Iterator[tuple[Any, Any]]:
-    """(say, progress) for a Stack: what is being done, one line each, and a bar while something is fetched."""
+    """Returns (say, progress) for a Stack: one line for each step, and a bar during downloads."""
     columns = (TextColumn("  {task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=errors, transient=True) as shown:
         tasks: dict[int, Any] = {}

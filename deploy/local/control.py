@@ -1,4 +1,4 @@
-"""The other end of the supervisor's socket: starts a supervisor, asks it, and cleans up after one that was killed."""
+"""Client of the supervisor's socket: starts a supervisor, queries it, and cleans up after a killed one."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ START_TIMEOUT_S = 60.0
 
 
 class Control:
-    """One profile's supervisor. Every method works from any process of the same user."""
+    """The supervisor of one profile. Every method works from any process of the same user."""
 
     def __init__(self, places: Places) -> None:
         self.places = places
 
     def recorded(self) -> dict[str, Any] | None:
-        """What the state file says, true or not any more."""
+        """Returns the state file, which may be outdated."""
         try:
             state: dict[str, Any] = json.loads(self.places.state.read_text())
         except (FileNotFoundError, ValueError):
@@ -33,7 +33,7 @@ class Control:
         return state
 
     def identity(self) -> Identity | None:
-        """The supervisor, when it is alive."""
+        """Returns the supervisor if it is alive."""
         recorded = self.recorded()
         if recorded is None:
             return None
@@ -41,7 +41,7 @@ class Control:
         return identity if identity.is_alive() else None
 
     def state(self) -> dict[str, Any] | None:
-        """Asked now; None when no supervisor runs."""
+        """Returns its current state; None if no supervisor runs."""
         return self._exchange_line({"do": "state"}) if self.identity() else None
 
     def start(self, spec: Spec, env: dict[str, str] | None = None) -> None:
@@ -81,7 +81,7 @@ class Control:
     # the supervisor itself
 
     def launch(self, *, owner: Identity | None, backoff_max_s: float) -> None:
-        """Starts it detached; returns when it can be asked."""
+        """Starts it detached; returns when it can be queried."""
         config = {
             "root": str(self.places.root),
             "profile": self.places.profile,
@@ -102,7 +102,8 @@ class Control:
             raise LauncherError(f"the supervisor did not start:\n{error_file.read_text()[-2000:]}")
 
     def shut_down(self, timeout_s: float = 60.0) -> None:
-        """Ends all in order; what is left after the time-out or by a killed supervisor is killed. Idempotent."""
+        """Ends all processes in order, and kills those that remain after the time-out or after a killed supervisor.
+        Idempotent."""
         supervisor = self.identity()
         if supervisor:
             if self._exchange_line({"do": "shutdown"}) is None:
@@ -115,7 +116,7 @@ class Control:
         self.kill_leftovers()
 
     def kill_leftovers(self) -> None:
-        """Ends processes that a killed supervisor left (where the system does not do it), by pid and start time."""
+        """Kills processes that a killed supervisor left (if the system does not), by pid and start time."""
         recorded = self.recorded() or {"processes": {}}
         leftovers = [Identity(process["pid"], process["created"]) for process in recorded["processes"].values() if process["pid"]]
         for sig, wait_s in ((signal.SIGTERM, 10.0), (signal.SIGKILL, 5.0)):

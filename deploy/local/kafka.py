@@ -1,6 +1,6 @@
 """One real Kafka broker, KRaft, broker and controller in one process: configuration, format, command line.
 
-Invariant: it listens on 127.0.0.1 only, makes no topic by itself, and its data folder is formatted once.
+Invariant: it listens on 127.0.0.1 only, creates no topics by itself, and its data folder is formatted once.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ class Jvm:
 
 
 def prepare(places: Places, ports: dict[str, int], jvm: Jvm, jars: list[Path]) -> list[str]:
-    """Writes the configuration, formats the data folder the first time, and gives the command line."""
+    """Writes the configuration, formats the data folder the first time, and returns the command line."""
     config = write_configuration(places, 1, {1: ports["kafka"]}, {1: ports["kafka-controller"]})
     command = jvm.command(places, jars)
     if not (places.kafka / "data" / "meta.properties").exists():
@@ -108,8 +108,8 @@ def prepare(places: Places, ports: dict[str, int], jvm: Jvm, jars: list[Path]) -
 def write_configuration(
     places: Places, node: int, ports: dict[int, int], controllers: dict[int, int], settings: dict[str, str] | None = None
 ) -> Path:
-    """Writes the files of broker `node` and gives its `server.properties`. `ports` and `controllers` hold one port of each
-    broker of the cluster; `settings` stand last, so they overrule the lines above them."""
+    """Writes the files of broker `node` and returns its `server.properties`. `ports` and `controllers` hold one port of each
+    broker of the cluster; `settings` come last and overrule earlier lines."""
     config = places.kafka / "server.properties"
     text = _PROPERTIES.format(
         node=node,
@@ -126,12 +126,12 @@ def write_configuration(
 
 
 def new_cluster_id() -> str:
-    """A random one; a leading hyphen would read as an option."""
+    """Returns a random id without a leading hyphen, which would read as an option."""
     return "A" + urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")[1:]
 
 
 def format_data(command: list[str], config: Path, cluster: str) -> None:
-    """Formats a broker's data folder. LauncherError with the end of what Kafka wrote when it cannot."""
+    """Formats a broker's data folder. LauncherError with the end of Kafka's output if that fails."""
     arguments = ["format", "--cluster-id", cluster, "--config", str(config)]
     done = subprocess.run([*command, FORMAT_MAIN, *arguments], capture_output=True, text=True, timeout=FORMAT_TIMEOUT_S)
     if done.returncode:

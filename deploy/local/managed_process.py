@@ -1,6 +1,6 @@
-"""One kept process as a small state machine: running, waiting to be started again, stopping, stopped.
+"""One managed process as a small state machine: running, waiting to be started again, stopping, stopped.
 
-Invariant: whatever ends without having been asked to is started again, later and later while it keeps ending soon.
+Invariant: a process that ends unasked is started again, with growing pauses while it keeps ending soon.
 """
 
 from __future__ import annotations
@@ -45,14 +45,14 @@ class Child:
         return self.popen is not None
 
     def queue(self, now: float) -> None:
-        """Have it started as soon as its turn comes, because somebody asked for it."""
+        """Schedules its start for its next turn, on request."""
         self.state, self.due, self.soon_ends, self.is_restart = "waiting", now, 0, False
 
     def is_due(self, now: float) -> bool:
         return self.state == "waiting" and now >= self.due
 
     def is_starting(self, now: float) -> bool:
-        """Whether its start is still under way. Looks at its port until it listens."""
+        """Whether its start is still in progress. Checks its port until it listens."""
         if self.popen is None or self.state != "running" or self.is_up:
             return False
         ran_s = now - self.started
@@ -63,7 +63,7 @@ class Child:
         return not self.is_up
 
     def start_due(self, now: float) -> None:
-        """Start it now that its turn has come."""
+        """Starts it when its turn has come."""
         self.restarts += self.is_restart
         self.start(now)
 
@@ -108,7 +108,7 @@ class Child:
         self._send_signal(signal.SIGCONT)  # a paused one must wake to end
 
     def tick(self, now: float) -> bool:
-        """Notices an end, kills after the grace. True when something changed."""
+        """Notices an end, kills after the grace. True if something changed."""
         if self.popen is not None:
             code = self.popen.poll()
             if code is not None:
@@ -168,7 +168,7 @@ def _is_listening(port: int) -> bool:
 
 
 def _identify_process(pid: int) -> Identity | None:
-    """None when it ended at once: its exit is noticed at the next tick."""
+    """None if it ended at once: the next tick notices its exit."""
     try:
         return Identity.of(pid)
     except ProcessLookupError:

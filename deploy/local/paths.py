@@ -1,4 +1,4 @@
-"""Where things are: the project, the home, the cache, and the folders of a profile.
+"""Locations: the project, the home, the cache, and the folders of a profile.
 
 `LIANDONG_HOME` moves the home (default `.liandong` in the project), `LIANDONG_CACHE` the cache (default `cache` in it).
 """
@@ -19,7 +19,7 @@ _PROFILE = re.compile(r"[a-z][a-z0-9-]{0,31}")
 
 
 def project_root() -> Path:
-    """The checkout, or the current folder when Liandong is installed as a package."""
+    """Returns the checkout, or the current folder if Liandong is installed as a package."""
     root = Path(__file__).resolve().parents[2]
     return root if (root / "pyproject.toml").is_file() else Path.cwd()
 
@@ -29,7 +29,7 @@ def default_home() -> Path:
 
 
 def cache_dir() -> Path:
-    """Downloads that never change: shared by all profiles and all homes of this process."""
+    """Immutable downloads, shared by all profiles and all homes of this process."""
     return Path(os.environ.get("LIANDONG_CACHE") or default_home() / "cache").absolute()
 
 
@@ -87,7 +87,7 @@ class Places:
         return self.root / "redis-access.json"
 
     def make(self) -> None:
-        """Makes the folders, for the owner only (they hold keys), and checks that there is room."""
+        """Creates the folders, for the owner only (they contain keys), and checks the disk space."""
         for folder in (self.root, self.logs, self.kafka, self.redis):
             try:
                 make_private_folder(folder)

@@ -1,6 +1,6 @@
-"""Ports on 127.0.0.1: chosen free once per profile, kept in its `ports.json`, never shared with another profile.
+"""Ports on 127.0.0.1: chosen once for each profile, kept in its `ports.json`, never shared with another profile.
 
-They lie below the range from which systems give outgoing connections their ports, so a kept port stays ours.
+They are below the range of ports for outgoing connections, so a kept port stays ours.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def read(places: Places) -> dict[str, int]:
 
 
 def keep(places: Places, names: Iterable[str]) -> dict[str, int]:
-    """The profile's ports by name, those missing chosen and written down. Callers at the same time wait for each other."""
+    """Returns the profile's ports by name, and chooses and saves missing ones. Concurrent callers wait for each other."""
     with _hold_lock(places):
         ports = read(places)
         used_ports = set(ports.values()) | _of_other_profiles(places)
@@ -62,9 +62,9 @@ def keep(places: Places, names: Iterable[str]) -> dict[str, int]:
 
 @contextmanager
 def _hold_lock(places: Places) -> Iterator[None]:
-    """One lock for all profiles of a home: two that start for the first time at once must not choose the same port.
+    """One lock for all profiles of a home: two concurrent first starts must not choose the same port.
 
-    Each caller opens the file anew, so the lock holds between threads as well as between processes.
+    Each caller opens the file again, so the lock works between threads as well as between processes.
     """
     with (places.home / ".ports.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -72,7 +72,7 @@ def _hold_lock(places: Places) -> Iterator[None]:
 
 
 def check_free(places: Places, ports: dict[str, int], names: Iterable[str]) -> None:
-    """Raises when something else listens on a kept port of a process that is about to start."""
+    """Raises if something else listens on a kept port of a process that is about to start."""
     for name in names:
         if not is_free(ports[name]):
             raise LauncherError(
@@ -107,7 +107,7 @@ def _read_values(file: Path) -> set[int]:
 
 
 def _describe_listener(port: int) -> str:
-    """Best effort: the pid and name of the listener; seeing others' processes may be forbidden."""
+    """Best effort: pid and name of the listener; the system may hide others' processes."""
     import psutil
 
     try:

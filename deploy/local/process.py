@@ -1,6 +1,6 @@
-"""A process that the supervisor keeps: what to run, and how to know it again later.
+"""A process of the supervisor: its command, and its identity.
 
-A pid alone is not an identity, it is used anew; a pid with its start time is.
+A pid alone is not an identity, because pids are used again; a pid with its start time is.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _PR_SET_PDEATHSIG = 1
 
 @dataclass(frozen=True)
 class Spec:
-    """What to run. `env` is laid over the supervisor's own; `port` is for people to see."""
+    """The command. `env` is laid over the supervisor's own; `port` is for people."""
 
     name: str
     argv: list[str]
@@ -45,7 +45,7 @@ class Identity:
 
     @classmethod
     def of(cls, pid: int) -> Identity:
-        """ProcessLookupError when there is none."""
+        """ProcessLookupError if there is none."""
         created = _read_start(pid)
         if created is None:
             raise ProcessLookupError(pid)
@@ -88,7 +88,7 @@ def _started_elsewhere(pid: int) -> float | None:
 
 
 def dies_with_parent() -> Callable[[], None] | None:
-    """What a child does before exec, to never outlive the supervisor. Linux only; elsewhere `down` cleans up."""
+    """Run in a child before exec, so that it never outlives the supervisor. Linux only; elsewhere `down` cleans up."""
     if sys.platform != "linux":
         return None
     prctl = ctypes.CDLL(None, use_errno=True).prctl

@@ -1,4 +1,4 @@
-"""What a profile runs: the command line and environment of every process."""
+"""The processes of a profile: the command line and environment of each."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ KAFKA_GRACE_S = 30.0
 
 
 def raw_institutions(default: str = "") -> tuple[str, ...]:
-    """Who writes with a Kafka client of its own, as the environment says it to the workers too."""
+    """Returns the institutions with Kafka clients of their own, from the environment, as workers do."""
     return tuple(name.strip() for name in os.environ.get(WRITE_RAW, default).split(",") if name.strip())
 
 
@@ -40,7 +40,7 @@ def port_names(services: tuple[str, ...], workers: Mapping[str, int]) -> list[st
 
 
 def ports_of(name: str) -> list[str]:
-    """The ports that a process listens on, by their names."""
+    """Returns the ports of a process by name."""
     return ["kafka", "kafka-controller"] if name == "kafka" else [name]
 
 
@@ -58,9 +58,9 @@ def common_env(places: Places, kafka_bootstrap: str, redis_url: str, extra: Mapp
 
 
 def bytecode_env() -> dict[str, str]:
-    """Where Python may not write compiled modules beside the sources, it writes them into our cache.
+    """Puts compiled modules into our cache if Python may not write them beside the sources.
 
-    Without them every start compiles all modules anew: three times the CPU. Empty where Python keeps them as usual.
+    Without them every start compiles all modules again: three times the CPU. Empty if Python keeps them as usual.
     """
     if not sys.dont_write_bytecode:
         return {}

@@ -1,8 +1,8 @@
-"""How long one still waits for a process to be ready: by what it could do, not by the wall clock alone.
+"""How long to wait for a process to be ready: by its opportunity to work, not by the wall clock alone.
 
-On a machine with more work than cores a start takes a multiple of its usual time. So seconds in which a process of the
-profile worked, or wanted to and got no core, do not count. Invariant: on an idle machine the limit is the limit; on any
-machine the wait ends after `LONGEST` times the limit.
+On a machine with more work than cores a start takes a multiple of its usual time. So seconds in which a process of the profile
+worked, or wanted to and got no core, do not count. Invariant: on an idle machine the limit is the limit; on any machine the wait
+ends after `LONGEST` times the limit.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ SAMPLE_S = 1.0
 
 
 class Busy(NamedTuple):
-    """What a thread did in some time: seconds on a core, and seconds in which it wanted one and got none."""
+    """Activity of a thread in some time: seconds on a core, and seconds in which it wanted one and got none."""
 
     worked_s: float = 0.0
     waited_s: float = 0.0
@@ -35,7 +35,7 @@ class Patience:
     waited_s: float = 0.0
 
     def spend(self, elapsed_s: float, busy: Busy) -> None:
-        """`busy`: what the busiest thread did of it."""
+        """`busy`: the activity of the busiest thread in that time."""
         self.elapsed_s += elapsed_s
         self.worked_s += busy.worked_s
         self.waited_s += busy.waited_s
@@ -50,7 +50,7 @@ class Patience:
 
 
 class BusyTimes:
-    """Reads what the busiest thread of some processes did since the last reading."""
+    """Reads the activity of the busiest thread of some processes since the last reading."""
 
     def __init__(self, read: Callable[[int], dict[int, Busy]] | None = None) -> None:
         self._read = read or thread_times
@@ -71,7 +71,7 @@ def _subtract_busy(now: Busy, before: Busy) -> Busy:
 
 
 def thread_times(pid: int) -> dict[int, Busy]:
-    """By thread. Where the system does not tell: the CPU seconds of the process."""
+    """Times by thread; the CPU seconds of the process if the system provides no more."""
     if sys.platform != "linux":
         return _process_time(pid)
     times = {}

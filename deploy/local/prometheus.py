@@ -1,7 +1,7 @@
-"""One real Prometheus beside the stack: which program, its configuration from the committed one, and its command line.
+"""One real Prometheus beside the stack: the program, its configuration from the committed one, and its command line.
 
-The program: `LIANDONG_PROMETHEUS`, one on PATH, else the one in the cache, which `fetch` puts there from the distribution's own
-package, without root. Invariant: it scrapes what runs and evaluates the committed rules; it is never needed for anything.
+The program: `LIANDONG_PROMETHEUS`, one on PATH, else the one in the cache, which `fetch` downloads from the distribution's own
+package, without root. Invariant: it scrapes the running processes and evaluates the committed rules; nothing depends on it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _WANTED = ("./usr/bin/prometheus", "./usr/bin/promtool", "./usr/share/prometheus
 
 
 def find() -> Path | None:
-    """The program if there is one; nothing is fetched. LauncherError when a named one does not run."""
+    """Returns the program if there is one, without a download. LauncherError if a configured one does not run."""
     if named := os.environ.get("LIANDONG_PROMETHEUS"):
         if not _can_run(Path(named)):
             raise LauncherError(f"LIANDONG_PROMETHEUS={named} does not run", "change or unset it")
@@ -47,7 +47,7 @@ def find() -> Path | None:
 
 
 def find_or_fetch(say: Callable[[str], None] = lambda line: None) -> Path:
-    """The program, fetched when there is none. LauncherError says why there can be none."""
+    """Returns the program, downloaded if necessary. LauncherError explains why there can be none."""
     return find() or fetch(say)
 
 
@@ -91,7 +91,7 @@ def _cache_folder() -> Path:
 
 
 def _run_apt(folder: Path, *command: str) -> None:
-    """apt-get with its lists and archives in a folder of ours: needs no root and leaves the system's lists alone."""
+    """Runs apt-get with its lists and archives in a folder of ours: needs no root and leaves the system's lists alone."""
     for subfolder in ("lists/partial", "archives/partial"):
         (folder / subfolder).mkdir(parents=True, exist_ok=True)
     options = {
@@ -116,7 +116,7 @@ def _run_apt(folder: Path, *command: str) -> None:
 
 
 def _unpack_package(package: Path, folder: Path) -> None:
-    """The programs and the pages, plain files only."""
+    """Unpacks the programs and the pages, plain files only."""
     with (
         subprocess.Popen(["dpkg-deb", "--fsys-tarfile", str(package)], stdout=subprocess.PIPE) as unpacking,
         tarfile.open(fileobj=unpacking.stdout, mode="r|") as files,
@@ -153,7 +153,7 @@ def command(places: Places, port: int, program: Path) -> list[str]:
 
 
 def configure(places: Places, scrape_s: float = SCRAPE_S) -> None:
-    """Writes `prometheus.yml`: the committed one, with the rules where they are and the targets from files."""
+    """Writes `prometheus.yml`: the committed one, with paths of the rules, and targets from files."""
     config = yaml.safe_load((COMMITTED / "prometheus.yml").read_text("utf-8"))
     config["global"] |= {name: f"{int(scrape_s * 1000)}ms" for name in ("scrape_interval", "evaluation_interval")}
     config["rule_files"] = [str(COMMITTED / rule_file) for rule_file in config["rule_files"]]
@@ -167,7 +167,7 @@ def configure(places: Places, scrape_s: float = SCRAPE_S) -> None:
 
 
 def aim(places: Places, ports: Mapping[str, int], workers: Iterable[str], gateway: bool) -> None:
-    """Tells a running Prometheus, too, what there is to scrape; it reads the files again when they change."""
+    """Writes the targets, which a running Prometheus reads again when they change."""
     targets = {WORKER_JOB: list(workers), GATEWAY_JOB: ["gateway"] if gateway else []}
     for job, names in targets.items():
         target_groups = [{"targets": [f"{LOCALHOST}:{ports[name]}"], "labels": {"process": name}} for name in names]

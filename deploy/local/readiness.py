@@ -1,4 +1,4 @@
-"""When is a process ready, and what to say when it does not get there."""
+"""Decides when a process is ready, and describes one that does not get there."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def http_ok(url: str) -> bool:
 
 
 def gateway_serves(url: str, *, views: bool) -> bool:
-    """Whether it accepts signals; with `views` also whether what is shown has been built from the log."""
+    """Whether it accepts signals; with `views` also whether the views have been built from the log."""
     try:
         with urllib.request.urlopen(f"{url}/readyz", timeout=2) as answer:
             checks = json.load(answer).get("checks", {})
@@ -64,7 +64,7 @@ def gateway_serves(url: str, *, views: bool) -> bool:
 
 @contextmanager
 def _silence_logs() -> Iterator[None]:
-    """While one waits, aiokafka's complaints about a broker that is not up yet are no news."""
+    """Silences aiokafka's warnings about a broker that is not up yet."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
@@ -75,9 +75,9 @@ def _silence_logs() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Wait:
-    """What one waits for: the process, how to see that it is ready, and how long.
+    """A wait: the process, the test of its readiness, and the limit.
 
-    `processes` gives what the supervisor knows, by name; `reason` what the process waits for itself, empty for nothing.
+    `processes` returns the supervisor's view by name; `reason` the cause that the process itself waits for, empty for none.
     """
 
     name: str
@@ -91,9 +91,9 @@ class Wait:
 
 
 def wait(it: Wait) -> None:
-    """Until the check holds. LauncherError with the log's end when the process keeps ending or the patience is over.
+    """Waits until the check holds. LauncherError with the end of the log if the process keeps ending or the limit is reached.
 
-    What the profile's processes do counts as progress (`progress.py`).
+    Activity of the profile's processes counts as progress (`progress.py`).
     """
     patience, began = Patience(it.timeout_s), time.monotonic()
     last, spoken = began, began

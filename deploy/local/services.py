@@ -1,4 +1,4 @@
-"""Puts Kafka and Redis together: the programs found or fetched, their configuration, their process."""
+"""Combines Kafka and Redis: the programs found or downloaded, their configuration, their process."""
 
 from __future__ import annotations
 

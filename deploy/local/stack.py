@@ -43,13 +43,13 @@ class Stack:
     """Everything is a keyword but the profile.
 
     home: folder of the profiles; default LIANDONG_HOME or `.liandong`.
-    workers: processes an agent; agents not named get one each, 0 leaves one out.
-    services: which to start. env: for the workers and the gateway.
+    workers: processes of each stage; default one each, 0 omits one.
+    services: the services to start. env: for the workers and the gateway.
     bound: end with the calling process (default: all but `demo`).
-    monitor: the Prometheus program that watches it (deploy/local/prometheus.py); None for none. It scrapes every `scrape_s`.
-    raw_institutions: who writes with a Kafka client of its own; if any, an `intake` worker runs. Default: what the
-    environment says, two of them in `demo`.
-    external: use KAFKA_BOOTSTRAP and REDIS_URL of the environment where given (default: only `demo`).
+    monitor: the Prometheus program (deploy/local/prometheus.py); None for none. It scrapes every `scrape_s`.
+    raw_institutions: institutions with Kafka clients of their own; if any, an `intake` worker runs. Default: from the
+    environment, two of them in `demo`.
+    external: use KAFKA_BOOTSTRAP and REDIS_URL of the environment if set (default: only `demo`).
     brokers: addresses of a Kafka that somebody else runs, whatever the environment says.
     """
 
@@ -104,7 +104,8 @@ class Stack:
 
     @property
     def redis_url(self) -> str:
-        """For tools: the operator, who may also empty it and look at its figures. With the password: not for people to see."""
+        """For tools: the operator's URL, who may also empty the store and read its figures. With the password: do not show it to
+        people."""
         return self._redis_of(store_access.OPERATOR)
 
     def _redis_of(self, user: str) -> str:
@@ -134,7 +135,7 @@ class Stack:
     # all of it
 
     def up(self) -> Self:
-        """Starts what is not running and returns when all is ready. LauncherError says what is missing."""
+        """Starts the missing processes and returns when all are ready. LauncherError names the obstacle."""
         with self._one_at_a_time():
             self.places.make()
             if self.control.identity() is None:
@@ -160,7 +161,7 @@ class Stack:
         return self
 
     def down(self, *, wipe: bool = False) -> None:
-        """Workers and gateway first, then Redis and Kafka. Idempotent. `wipe` removes data, logs and ports as well."""
+        """Stops workers and gateway first, then Redis and Kafka. Idempotent. `wipe` removes data, logs and ports as well."""
         with self._one_at_a_time():
             self.control.shut_down()
             if wipe:
@@ -175,7 +176,7 @@ class Stack:
     # one process
 
     def names(self) -> list[str]:
-        """The processes that the supervisor knows, stopped ones included."""
+        """The processes of the supervisor, stopped ones included."""
         return list(self._known_processes())
 
     def process(self, name: str) -> dict[str, Any]:
@@ -188,14 +189,14 @@ class Stack:
         return state
 
     def pid(self, name: str) -> int:
-        """Of the running process. LauncherError while there is none."""
+        """Pid of the running process. LauncherError while there is none."""
         pid: int | None = self.process(name)["pid"]
         if pid is None:
             raise LauncherError(f"{name} of profile {self.profile} is not running")
         return pid
 
     def kill(self, name: str, sig: int = signal.SIGKILL) -> int:
-        """Sends the signal, gives the pid. The supervisor starts what ends; it does not notice SIGSTOP."""
+        """Sends the signal and returns the pid. The supervisor restarts ended processes; it does not notice SIGSTOP."""
         pid = self.pid(name)
         os.kill(pid, sig)
         return pid
@@ -206,7 +207,7 @@ class Stack:
         self._wait_until(name, lambda process: process["pid"] is None, "end", 60)
 
     def start_one(self, name: str, *, env: Mapping[str, str] | None = None, wait: bool = True) -> None:
-        """Starts a stopped process, or one more worker (`assess-2`). `env` holds for its restarts too."""
+        """Starts a stopped process, or one more worker (`assess-2`). `env` applies to its restarts, too."""
         overlay = dict(env or {})
         if name in self._known_processes():
             self._wait_until(name, lambda process: process["state"] != "stopping", "end", 60)
@@ -225,31 +226,32 @@ class Stack:
         self.start_one(name, env=env)
 
     def wait_new_pid(self, name: str, old_pid: int, timeout_s: float = 30.0) -> int:
-        """After a kill: the pid of the one that the supervisor started in its place."""
+        """After a kill: returns the pid of the replacement that the supervisor started."""
         self._wait_until(name, lambda process: process["pid"] not in (None, old_pid), "start again", timeout_s)
         return self.pid(name)
 
     def wait_ready(self, name: str, timeout_s: float | None = None) -> None:
-        """Kafka and Redis answer, the gateway is ready (and its views built, if we run workers), a worker serves metrics."""
+        """Waits until Kafka and Redis answer, the gateway is ready (and its views built, if we run workers), and workers serve
+        metrics."""
         log = self.places.logs / f"{name}.log"
         patience_s = timeout_s or self.ready_timeout_s
         reason = partial(self._explain_wait, name)
         ready.wait(ready.Wait(name, self._check_of(name), self._known_processes, reason, log, patience_s, self.say))
 
     def conditions(self) -> dict[str, Any]:
-        """The processes as the supervisor knows them, with what each waits for: `waiting_for`, empty for nothing."""
+        """The processes as the supervisor knows them, with the cause each waits for: `waiting_for`, empty for none."""
         return {
             name: process | {"waiting_for": self._explain_wait(name, process)}
             for name, process in self._known_processes().items()
         }
 
     def log(self, name: str) -> str:
-        """All that the process wrote since its log was last rotated."""
+        """Everything that the process wrote since its log was last rotated."""
         file = self.places.logs / f"{name}.log"
         return file.read_text("utf-8", "replace") if file.exists() else ""
 
     def is_healthy(self) -> bool:
-        """Everything that should run does, and answers."""
+        """Whether every process that should run does, and answers."""
         processes = self._known_processes()
         if not processes or any(process["state"] != "running" for process in processes.values()):
             return False
@@ -306,7 +308,7 @@ class Stack:
         return plan.worker_spec(name, self.places, own_ports[name], env)
 
     def _aim_prometheus(self, own_ports: dict[str, int]) -> None:
-        """Prometheus scrapes all workers and the gateway that the supervisor knows."""
+        """Lets Prometheus scrape all workers and the gateway of the supervisor."""
         names = self.names()
         if plan.PROMETHEUS in names:
             workers = [name for name in names if name.rpartition("-")[0] in plan.ALL_AGENTS]
@@ -349,7 +351,7 @@ class Stack:
 
     @contextmanager
     def _one_at_a_time(self) -> Iterator[None]:
-        """Two starts of one profile at once: the second waits and finds it running."""
+        """Of two concurrent starts of one profile, the second waits and finds it running."""
         self.places.home.mkdir(parents=True, exist_ok=True)
         with (self.places.home / f".{self.profile}.lock").open("w") as handle:
             fcntl.flock(handle, fcntl.LOCK_EX)

@@ -1,8 +1,8 @@
-"""What each process of a profile waits for, for people and for `--json`.
+"""The cause that each process of a profile waits for, for people and for `--json`.
 
 A process that does not run waits for its pause or its turn. A worker writes `<profile>/waiting/<name>.json` while it waits
-(`{"pid": ..., "waiting_for": "Kafka at … does not answer", ...}`); the gateway says it at `/readyz`. Invariant: what a process
-wrote that has ended since does not count; looking never fails.
+(`{"pid": ..., "waiting_for": "Kafka at … does not answer", ...}`); the gateway reports it at `/readyz`. Invariant: the file of an
+ended process does not count, and reading never fails.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ _CHECKS = {"kafka": "Kafka", "redis": "Redis", "views": "the views"}
 
 
 def waiting_for(process: Mapping[str, Any]) -> str:
-    """What a process that is not running waits for; empty for the others."""
+    """The cause that a stopped process waits for; empty for the others."""
     if process["state"] != "waiting":
         return ""
     return f"its restart in {process['pause_s']:.0f} s" if process["pause_s"] else "its turn to start"
 
 
 def own_words(places: Places, name: str, process: Mapping[str, Any]) -> str:
-    """What a running worker says that it waits for; empty when it says nothing."""
+    """The cause that a running worker reports; empty if it reports none."""
     try:
         content = json.loads((places.waiting / f"{name}.json").read_text("utf-8"))
     except (OSError, ValueError):
@@ -43,7 +43,7 @@ def own_words(places: Places, name: str, process: Mapping[str, Any]) -> str:
 
 
 def gateway_words(url: str) -> str:
-    """Which of its checks are not as they should be."""
+    """The failing checks of the gateway."""
     try:
         with urllib.request.urlopen(f"{url}/readyz", timeout=2) as answer:
             body = answer.read()
@@ -69,7 +69,7 @@ def is_frozen(pid: int | None) -> bool:
 
 
 def table(title: str, processes: Mapping[str, Any]) -> Table:
-    """A line a process."""
+    """One line for each process."""
     shown = Table(title=title, title_justify="left")
     for column in ("process", "state", "pid", "port", "restarts", "waits for", "last end"):
         shown.add_column(column)

@@ -1,9 +1,9 @@
-"""Who may do what in a profile's Redis: two users, their random passwords, and the commands that each needs.
+"""Access to a profile's Redis: two users, their random passwords, and the commands that each needs.
 
 `liandong` is the user of the gateway and the workers: it reads and writes data and runs scripts. `operator` is the user of the
-tools (verify, chaos, bench, tests): it may also empty the store and look at its figures. Nobody may use CONFIG, DEBUG, MODULE,
-SHUTDOWN, REPLICAOF, FUNCTION, ACL and their kind. Invariant: a password is in one file of mode 0600, never in a command line;
-the server's configuration holds its hash only.
+tools (verify, chaos, bench, tests): it may also empty the store and read its figures. Nobody may use CONFIG, DEBUG, MODULE,
+SHUTDOWN, REPLICAOF, FUNCTION, ACL and the like. Invariant: a password is in one file of mode 0600, never on a command line; the
+server's configuration contains its hash only.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class StoreAccess:
         return f"redis://{user}:{self.passwords[user]}@{LOCALHOST}:{port}/0"
 
     def acl_lines(self) -> list[str]:
-        """Lines for the server's configuration: its default user is off, ours have what they need."""
+        """Lines for the server's configuration: its default user is off, ours get the commands they need."""
         lines = ["user default off resetpass resetkeys resetchannels -@all"]
         for user, password in self.passwords.items():
             digest = hashlib.sha256(password.encode()).hexdigest()
@@ -48,7 +48,7 @@ class StoreAccess:
 
 
 def load_or_create(places: Places) -> StoreAccess:
-    """The profile's passwords, made when there are none. Two callers at the same time get the same ones."""
+    """Returns the profile's passwords, created if missing. Concurrent callers get the same ones."""
     if not places.store_access.exists():
         made = {user: secrets.token_hex(24) for user in COMMANDS}
         write_private_file(places.store_access, json.dumps(made) + "\n", keep_existing=True)
@@ -78,5 +78,5 @@ def _describe_unusable(places: Places) -> LauncherError:
 
 
 def mask_password(url: str) -> str:
-    """The address as people and logs may see it."""
+    """The address for people and logs."""
     return re.sub(r"([?&]password=)[^&]*", r"\1***", re.sub(r"//.*@", "//***@", url))

@@ -1,8 +1,8 @@
 """Keeps a profile's processes running: `python -m deploy.local.supervisor '<configuration as JSON>'`, detached.
 
-One thread, one loop. It is told what to do over a Unix socket (`control.py`) and knows nothing of Kafka or workers. It
-writes `state.json` on every change and `logs/supervisor.log` (JSON lines). Invariant: no child outlives it. A full disk does
-not end it (and with it everything): what it could not write is its `trouble`, and it is written when there is room again.
+One thread, one loop. It receives requests over a Unix socket (`control.py`) and knows nothing of Kafka or workers. It writes
+`state.json` on every change and `logs/supervisor.log` (JSON lines). Invariant: no child outlives it. A full disk does not end it
+(and everything with it): a failed write is its `trouble`, and it is written when there is room again.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Supervisor:
     # the loop
 
     def open(self) -> None:
-        """Socket, signals, state file: after this it can be asked."""
+        """Opens socket, signals, state file: from then on it can be queried."""
         rotate(self.log)
         self.socket_path = _socket_path(self.root)
         self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -79,7 +79,7 @@ class Supervisor:
             raise OSError(self.trouble)
 
     def run(self) -> None:
-        """Until asked to end and every child has ended."""
+        """Runs until asked to end and every child has ended."""
         while not (self.ending and not any(child.is_live() for child in self.children.values())):
             for key, _ in self.selector.select(self._pause_s()):
                 if key.fileobj is self.listener:
@@ -121,7 +121,7 @@ class Supervisor:
             self._write_state()
 
     def _start_due(self, now: float) -> None:
-        """Starts those whose pause is over, the backbone first, as many at once as the machine bears."""
+        """Starts processes whose pause is over, the services first, as many at once as the machine bears."""
         due = sorted(
             (child for child in self.children.values() if child.is_due(now)), key=lambda child: (child.spec.stage, child.due)
         )
@@ -142,7 +142,7 @@ class Supervisor:
             self.journal("ending", why=why)
 
     def _stop_last_stage(self, now: float) -> None:
-        """The processes of the highest stage that still runs; a lower one only when those are gone."""
+        """Stops the processes of the highest running level; a lower one only when those have ended."""
         for child in self.children.values():
             if not child.is_live():
                 child.state = "stopped"
@@ -190,7 +190,7 @@ class Supervisor:
         return self._read_state()
 
     def _start_process(self, request: dict[str, Any], now: float) -> dict[str, Any]:
-        """A new process by its spec, or a known one by name. One that is live stays as it is."""
+        """Starts a new process by its spec, or a known one by name. A live one stays as it is."""
         spec = Spec(**request["spec"]) if "spec" in request else None
         name = spec.name if spec else request["name"]
         child = self.children.get(name)
@@ -241,7 +241,7 @@ def _socket_path(root: Path) -> Path:
 
 
 def detach() -> int:
-    """Forks; the child goes on in a session of its own. The parent ends when the child writes to the descriptor."""
+    """Forks; the child continues in a session of its own. The parent ends when the child writes to the descriptor."""
     ready, tell = os.pipe()
     if os.fork():
         os.close(tell)

@@ -1,7 +1,7 @@
-"""Bearer tokens for local use, signed with a key that is made on first need, and the scrape token.
+"""Bearer tokens for local use, signed with a key that is created on demand, and the scrape token.
 
-Invariant: the private key never leaves `<home>/<profile>/jwt.json` (mode 0600); beside it `jwks.json` has the public
-half, which is what the gateway reads.
+Invariant: the private key never leaves `<home>/<profile>/jwt.json` (mode 0600); `jwks.json` beside it has the public half for the
+gateway.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ def mint(
     home: Path | None = None,
     profile: str = "demo",
 ) -> str:
-    """A signed JWT. Without `role`, `officer-…` is an officer of all queues, `regulator-…`, `coordinator-…` and
-    `operator-…` are these, anything else is an institution. ValueError for a role that does not exist, and for an institution
+    """Returns a signed JWT. Without `role`, `officer-…` is an officer of all queues, `regulator-…`, `coordinator-…` and
+    `operator-…` have these roles, and anything else is an institution. ValueError for an unknown role, and for an institution
     with a unit's name."""
     role = role or _role_of(subject)
     if role not in ROLES:
@@ -63,13 +63,13 @@ def _role_of(subject: str) -> str:
 
 
 def ensure_keys(folder: Path) -> Path:
-    """Makes the keys when there are none; the path of the public half."""
+    """Creates the keys if there are none, and returns the path of the public half."""
     _load_key(folder)
     return folder / "jwks.json"
 
 
 def _load_key(folder: Path) -> OKPKey:
-    """The private key. Two makers at the same moment end with one key."""
+    """Returns the private key. Two concurrent creators end with one key."""
     private, public = folder / "jwt.json", folder / "jwks.json"
     if not private.exists():
         make_private_folder(folder)
@@ -83,7 +83,7 @@ def _load_key(folder: Path) -> OKPKey:
 
 
 def ensure_scrape_token(folder: Path) -> Path:
-    """The file with what Prometheus shows to the gateway (gateway/security/scrape_token.py); made when there is none."""
+    """The file with the token that Prometheus shows to the gateway (gateway/security/scrape_token.py); created if missing."""
     path = folder / "scrape.token"
     if not path.exists():
         make_private_folder(folder)
@@ -92,5 +92,5 @@ def ensure_scrape_token(folder: Path) -> Path:
 
 
 def scrape_headers(folder: Path) -> dict[str, str]:
-    """What a scraper of this profile sends."""
+    """The headers of a scraper of this profile."""
     return {"Authorization": f"Bearer {ensure_scrape_token(folder).read_text('utf-8')}"}

@@ -1,6 +1,6 @@
-"""Makes the topics of the one table. A topic that is there stays; one that is not as the table wants is an error, never changed.
+"""Creates the topics of the table. An existing topic stays; a difference from the table is an error, and is never changed.
 
-Invariant: nothing starts that reads a topic before all are there (an agent on a missing topic would never consume).
+Invariant: no reader of a topic starts before all topics exist (an agent on a missing topic would never consume).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ TOPIC_ALREADY_EXISTS = 36
 
 
 def client_options() -> dict[str, Any]:
-    """What aiokafka needs to reach a protected cluster, from the same variables that the workers read."""
+    """Returns aiokafka's options for a protected cluster, from the same variables that the workers read."""
     protocol = os.environ.get("LIANDONG_KAFKA_SECURITY_PROTOCOL", "PLAINTEXT")
     options: dict[str, Any] = {"security_protocol": protocol}
     if "SSL" in protocol:
@@ -37,9 +37,9 @@ def client_options() -> dict[str, Any]:
 
 
 def create_topics(bootstrap: str, raw_institutions: Sequence[str] = ()) -> list[str]:
-    """Makes what is missing, one copy a broker and three at most; gives the names made.
+    """Creates missing topics, one copy on each broker and three at most; returns their names.
 
-    LauncherError when an institution's name cannot be one, the broker refuses, or a topic is not as the table wants it.
+    LauncherError if an institution's name is not valid, the broker refuses, or a topic differs from the table.
     """
     from pydantic import ValidationError
 

@@ -1,9 +1,9 @@
-"""Makes dictionaries for packed values (stream_processors/state/compression.py) from the values of a running system.
+"""Trains dictionaries for compressed values (stream_processors/state/compression.py) from the values of a running system.
 
     REDIS_URL=redis://127.0.0.1:6379/0 python -m deploy.tools.train_compression OUT
 
-Feed generated signals only (`liandong demo`, the benches): a dictionary holds pieces of what it was made from. A new file gets
-a new number; the old ones stay, or older values cannot be read.
+Use generated signals only (`liandong demo`, the benches): a dictionary contains pieces of its training data. A new file gets a
+new number; the old ones stay, or older values cannot be read.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _DRAWERS = {
 
 
 def samples(redis: Redis, form: Form) -> list[Any]:
-    """Values of the form as they were before packing, in an order that does not tell when they came."""
+    """Values of the form before compression, in an order that does not reveal their time."""
     values: list[Any] = []
     for pattern in _DRAWERS[form]:
         keys = redis.scan_iter(pattern, count=2000)

@@ -1,1 +1,1 @@
-"""Proof from outside: the sender's ledger, an oracle that computes from it alone, and `liandong verify`."""
+"""Proof from outside: the sender's ledger, the receipts, and `liandong verify`."""

@@ -1,8 +1,8 @@
-"""The sender's ledger: what was sent and what was answered, kept outside the system, append-only, durable.
+"""The sender's ledger: requests and responses, kept outside the system, append-only, durable.
 
-Lines of NDJSON: `send` (a body, once), `try` (just before each attempt), `answer`, `fail` (an attempt without a last word).
-Invariant: what was tried is on disk before it is tried, and an acknowledgement is on disk before it is relied upon. So a kill
-of the system, or of the sender, leaves no doubt about what was acknowledged, and names everything that is in doubt.
+Lines of NDJSON: `send` (a body, once), `try` (just before each attempt), `answer`, `fail` (an attempt without a final result).
+Invariant: an attempt is on disk before it is made, and an acknowledgement before anybody relies on it. So after a kill of the
+system or of the sender it is known what was acknowledged and what is in doubt.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Ledger:
         return lambda bodies: LedgerJournal(self, institution, bodies)
 
     def take(self, count: int) -> list[str]:
-        """Names of new entries."""
+        """Returns names for new entries."""
         with self._lock:
             first = self._entries
             self._entries += count
@@ -98,10 +98,10 @@ class LedgerJournal:
 
 @dataclass
 class Entry:
-    """One line that was sent. `first_try` and `answer_at` are line numbers of the ledger: its order is the sender's.
+    """One sent line. `first_try` and `answer_at` are line numbers of the ledger: its order is the sender's.
 
-    `doubt`: an attempt of which nobody knows whether it reached the log (other than through the answer). `tried_ms`: when it
-    was first tried, by this clock; `accepted_at`: by the log's.
+    `doubt`: an attempt of which nobody knows whether it reached the log (other than through the answer). `tried_ms`: the first
+    attempt, by this clock; `accepted_at`: by the log's.
     """
 
     ledger: str
@@ -128,7 +128,7 @@ class Entry:
 
     @property
     def retracts(self) -> bool:
-        """Whether the line took a signal back: `{"reference": ..., "retract": reason}`."""
+        """Whether the line retracted a signal: `{"reference": ..., "retract": reason}`."""
         return "retract" in self.body
 
 
@@ -137,8 +137,8 @@ PlaceOf = Callable[[str], tuple[int, int]]
 
 
 def read_ledger(path: Path, place_of: PlaceOf | None = None) -> list[Entry]:
-    """All entries, in the order in which they were first written; without `place_of` they have no position. A torn line (its
-    writer was killed) is passed over."""
+    """Returns all entries in the order of their first line; without `place_of` they have no position. A torn line (its writer was
+    killed) is skipped."""
     entries: dict[str, Entry] = {}
     pending: set[str] = set()
     for number, line in enumerate(lines(path), 1):

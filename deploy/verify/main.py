@@ -32,8 +32,8 @@ def register(app: typer.Typer) -> None:
 
 
 def command(profile: Profile = "demo", ledger: Ledgers = None, timeout: Timeout = 120.0) -> None:
-    """Fold the log into a fresh Redis and compare; look for the receipts of what the ledgers say was acknowledged. Exit code 1
-    when something differs."""
+    """Rebuild the state from the log in an empty Redis and compare; find the receipts of all acknowledged ledger entries. Exit
+    code 1 if something differs."""
     run_verification(profile, ledger, lambda stack, paths, console: verify(stack, paths, timeout, console))
 
 

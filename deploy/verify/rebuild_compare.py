@@ -1,4 +1,4 @@
-"""Folds the log into a fresh Redis and compares it with the live one, stage by stage, key by key."""
+"""Rebuilds the state from the log in an empty Redis and compares it with the live one, stage by stage, key by key."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from stream_processors.topology import all_stages
 
 
 class StageDigest(NamedTuple):
-    """One stage: digests of both, how many keys, and the keys that differ with both texts (None: not there)."""
+    """One stage: digests of both, the number of keys, and the differing keys with both texts (None: missing)."""
 
     stage: str
     live: str
@@ -29,7 +29,7 @@ class StageDigest(NamedTuple):
 
 
 async def compare_with_rebuilt(settings: Settings, say: Callable[[str], None] = lambda line: None) -> list[StageDigest]:
-    """The live state must be at rest. The temporary Redis ends with this call."""
+    """The live state must be idle. The temporary Redis ends with this call."""
     temporary = Stack(f"verify-{os.getpid()}", services=("redis",), redis_fsync="no", bound=True, external=False)
     try:
         temporary.up()

@@ -1,4 +1,4 @@
-"""Receipts: where in the log the ones of a ledger lie, and which signals the views have one of."""
+"""Receipts: the positions of a ledger's receipts in the log, and the signals with a receipt in the views."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def places_of(keyring: Keyring) -> PlaceOf:
 
 
 async def read_receipts(views: Views, signal_ids: Iterable[str]) -> dict[str, Receipt]:
-    """The receipts of these signals, by signal id; those that have none are left out."""
+    """Returns the receipts of these signals by signal id, without those that have none."""
     gate = asyncio.Semaphore(_AT_ONCE)
 
     async def read(signal_id: str) -> Receipt | None:

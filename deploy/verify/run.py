@@ -1,4 +1,4 @@
-"""What `liandong verify` does: waits until the stages are idle, folds the log anew, compares, and says what it finds."""
+"""The work of `liandong verify`: waits until the stages are idle, rebuilds the state, compares, and prints the findings."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LEDGERS = "ledgers"
 
 
 def settings_of(stack: Stack) -> Settings:
-    """The settings that the stack's own processes have."""
+    """The settings of the stack's own processes."""
     return Settings(
         policy_file=Path(stack.env.get("LIANDONG_POLICY_FILE", SHIPPED_POLICY)),
         kafka_bootstrap=stack.kafka_bootstrap,
@@ -38,8 +38,8 @@ def settings_of(stack: Stack) -> Settings:
 
 
 async def verify(stack: Stack, ledgers: Sequence[Path], timeout_s: float, console: Console) -> bool:
-    """Whether the live state is what the log gives, and every acknowledged signal of the ledgers has its receipt. The scores,
-    queues and cases that a ledger demands are the test oracle's to judge (tests/oracle)."""
+    """Whether the live state equals the log's, and every acknowledged signal of the ledgers has its receipt. The test oracle
+    judges the scores, queues and cases (tests/oracle)."""
     settings = settings_of(stack)
     is_same = await verify_state(settings, timeout_s, console)
     entries = [entry for path in ledgers for entry in read_ledger(path, places_of(settings.keyring()))]
@@ -57,7 +57,7 @@ def conclude(console: Console, is_right: bool) -> bool:
 
 
 async def verify_state(settings: Settings, timeout_s: float, console: Console) -> bool:
-    """Whether the live state of each stage is the one that the log gives; shows what differs."""
+    """Whether the live state of each stage equals the log's; prints the differences."""
     digests = await _compare_states(settings, timeout_s, console)
     console.print(_tabulate_digests(digests))
     for digest in digests:
@@ -66,7 +66,7 @@ async def verify_state(settings: Settings, timeout_s: float, console: Console) -
 
 
 async def find_missing(settings: Settings, entries: Sequence[Entry]) -> list[Entry]:
-    """The acknowledged signals of which the views know nothing."""
+    """Returns the acknowledged signals that are missing in the views."""
     acknowledged = [entry for entry in entries if entry.fate == "accepted" and not entry.retracts]
     signals = {entry.signal_id: entry for entry in acknowledged if entry.signal_id}
     redis = Redis.from_url(settings.redis_url, protocol=2)
@@ -78,8 +78,8 @@ async def find_missing(settings: Settings, entries: Sequence[Entry]) -> list[Ent
 
 
 async def _compare_states(settings: Settings, timeout_s: float, console: Console) -> list[StageDigest]:
-    """The live state against the rebuilt one. Where they differ and the log grew meanwhile (an idle timekeeper asks for the
-    broker's time by a request, which track answers), they are states of two moments: it is done once more."""
+    """Compares the live state with the rebuilt one. If they differ and the log grew meanwhile (an idle timekeeper asks for the
+    broker's time by a request, which track answers), they are states of two moments, and it compares once more."""
     with console.status("waiting until the stages are idle"):
         ends = await wait_quiet(settings, timeout_s=timeout_s)
     for attempts in reversed(range(ATTEMPTS)):

@@ -1,4 +1,4 @@
-"""Waits until the stages have nothing left to do: every source read, every fact folded, no topic growing."""
+"""Waits until the stages are idle: every source read, every fact projected, no topic growing."""
 
 from __future__ import annotations
 
@@ -23,17 +23,18 @@ recorded them but not yet emitted their joins."""
 
 
 class NotQuiet(RuntimeError):
-    """The stages did not come to rest in time; the message says what is left."""
+    """The stages were not idle in time; the message lists the rest."""
 
 
 Ends = dict[str, dict[int, int]]
-"""By topic and partition."""
+"""Ends by topic and partition."""
 
 
 async def wait_quiet(
     settings: Settings, *, timeout_s: float = 60.0, report: Callable[[int], None] = lambda remaining: None
 ) -> Ends:
-    """Returns when nothing is left in two looks in a row: where the topics end then. `report` hears how many records are left."""
+    """Returns the ends of the topics when two checks in a row find nothing left. `report` gets the number of remaining
+    records."""
     log = KafkaLog(settings, "liandong-quiet")
     redis = Redis.from_url(settings.redis_url, protocol=2)
     deadline = time.monotonic() + timeout_s
@@ -56,7 +57,7 @@ async def wait_quiet(
 
 
 async def _count_remaining(log: KafkaLog, redis: Redis, institutions: tuple[str, ...]) -> tuple[dict[str, int], Ends]:
-    """Records left by stage, and the ends that were looked at."""
+    """Returns the remaining records by stage, and the ends that were read."""
     topics = all_topics(institutions)
     ends = {topic.name: dict(await log.ends(topic)) for topic in topics}
     starts = {topic.name: dict(await log.starts(topic)) for topic in topics}

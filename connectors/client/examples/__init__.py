@@ -1,1 +1,1 @@
-"""One program for each kind of institution: `LIANDONG_URL=… LIANDONG_TOKEN=… python -m connectors.client.examples.bank`."""
+"""One program for each type of institution: `LIANDONG_URL=… LIANDONG_TOKEN=… python -m connectors.client.examples.bank`."""

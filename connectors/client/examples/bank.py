@@ -1,4 +1,4 @@
-"""A bank: a teller stops a customer's transfer. One signal at once, and what became of it a moment later."""
+"""A bank: a teller stops a customer's transfer. Sends one signal, and reads its result a moment later."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A platform: reports of its users about sites, each sent as it comes, several at once, and which of them count."""
+"""A platform: user reports about sites. Sends each when it arrives, several at once, and reads which of them count."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def signal(report: str, url: str) -> Signal:
 
 
 async def follow_report(client: AsyncClient, report: str, url: str) -> Outcome | None:
-    """What became of a report; None for one that is no signal."""
+    """Returns the result of a report; None if it is not a signal."""
     try:
         receipt = await client.send(signal(report, url))
     except ProblemError as error:

@@ -1,4 +1,4 @@
-"""A payment institution: the findings of a night's run, thousands at once, compressed. Refused ones go back to their desk."""
+"""A payment institution: the findings of a nightly run, thousands at once, compressed. Refused ones return to their desk."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ RUN = "2026-11-24"
 
 
 async def findings(count: int, broken: int | None = None) -> AsyncIterator[Signal]:
-    """Stands for a cursor over the institution's own tables. Row `broken` has a currency that is none."""
+    """Stands for a cursor over the institution's own tables. The row `broken` has an invalid currency."""
     since = datetime.now(UTC) - timedelta(hours=8)
     for row in range(count):
         yield {
@@ -27,7 +27,7 @@ async def findings(count: int, broken: int | None = None) -> AsyncIterator[Signa
 
 
 async def main(url: str, token: str, count: int = 2000, broken: int | None = 1234) -> tuple[int, list[str]]:
-    """How many are in the log, and the references of those that are not."""
+    """Prints how many signals are in the log, and the references of the others."""
     accepted, refused = 0, list[str]()
     async with AsyncClient(url, token) as client:
         async for answer in client.send_many(findings(count, broken), batch=500):

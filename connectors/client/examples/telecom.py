@@ -1,4 +1,4 @@
-"""A telecom operator: numbers that its monitoring took for fraud. A token from a file that somebody renews, many signals,
+"""A telecom operator: numbers that its monitoring flagged. Reads the token from a file that another process renews; many signals,
 no asyncio."""
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ CALLERS = [f"+86 170 {n:04d} 8888" for n in range(40)]
 
 
 def monitored(callers: list[str]) -> Iterator[Signal]:
-    """One signal a number and day: a number that calls on is found again, and counts once a day."""
+    """One signal for each number and day: a number that calls again counts once a day."""
     now = datetime.now(UTC)
     for caller in callers:
         yield {
@@ -28,7 +28,7 @@ def monitored(callers: list[str]) -> Iterator[Signal]:
 
 
 def main(url: str, token_file: Path, callers: list[str] = CALLERS) -> tuple[int, int]:
-    """How many are in the log, and how many of these the gateway knew already."""
+    """Prints how many signals are in the log, and how many of them the gateway knew already."""
     patience = Patience(Backoff(first_s=0.5, longest_s=30), give_up_after=20, told=print)
     with Client(url, lambda: token_file.read_text("utf-8").strip(), patience=patience) as client:
         answers = list(client.send_many(monitored(callers)))
