@@ -109,11 +109,6 @@ SAID: dict[str, Said] = {
 """Key -> sentence. No sentence names a person: the sealed subject of the notice does."""
 
 
-def with_basis(data: dict[str, int | str], basis: str | None) -> dict[str, int | str]:
-    """Adds the basis that an officer gave, which is sealed in the order beside the notice, to the data."""
-    return {**data, "basis": basis} if basis is not None and "basis" in data else data
-
-
 def told(notice: Notice) -> Said:
     """Returns the sentences of a notice, filled in. The key of a newer writer is shown by its name."""
     sentences = SAID.get(notice.says)

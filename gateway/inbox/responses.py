@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from gateway.http.unsealing import SubjectOut, opened, shown, text_of
 from schemas.common import Instant
 from schemas.dissuasion import Task
-from schemas.notices import Notice, told, with_basis
+from schemas.notices import Notice, told
 from schemas.orders.order import Order
 from schemas.security import Sealer
 from schemas.signals.subjects import Subject
@@ -271,8 +271,9 @@ def _subject(subject: Subject, owners: list[str], sealer: Sealer) -> SubjectOut:
 
 
 def _data(notice: Notice, order: Order | None, sealer: Sealer) -> dict[str, int | str]:
+    """The notice's values; the basis that an officer gave is sealed in the order beside it."""
     basis = opened(sealer, order.basis_sealed, f"{order.order_id}/basis") if order is not None else None
-    return with_basis(notice.data, basis)
+    return {**notice.data, "basis": basis} if basis is not None and "basis" in notice.data else notice.data
 
 
 _PLAIN = [name for name in InboxOrderOut.model_fields if name not in ("basis", "subject", "check", "text", "kind", "state")]

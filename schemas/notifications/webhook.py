@@ -82,7 +82,7 @@ class Endpoints(Stored):
 
 class HookNotice(Stored):
     """A notice as a webhook shows it: `says` is the key of its sentence, `zh` and `en` the sentence, `data` its values. `link`
-    leads to the inbox with the subject and the order."""
+    leads to the inbox with the subject, the order and its legal basis."""
 
     notice_id: NoticeId
     kind: str

@@ -165,7 +165,7 @@ class Webhook(Agent):
             if lanes.has(key) and not lanes.marked(decode(topic, record.value).data, record.offset, record.timestamp_ms):
                 self._tell(f"webhook: {topic.name}/{record.partition}/{record.offset} requests a notice without its position")
         elif lanes.has(key):
-            message = message_of(record.value, key, self._sealer)
+            message = message_of(record.value, key)
             if not self._is_echo(message, record.partition):
                 lanes.issued(message, key, record.offset, record.timestamp_ms)
 
@@ -188,7 +188,7 @@ class Webhook(Agent):
             for record in records:
                 if record.key == recipient.encode():
                     try:
-                        message = message_of(record.value, recipient, self._sealer)
+                        message = message_of(record.value, recipient)
                     except ValueError:  # project put it aside
                         continue
                     lanes.issued(message, recipient, record.offset, record.timestamp_ms, only=lane)

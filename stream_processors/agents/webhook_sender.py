@@ -221,7 +221,7 @@ class Calls:
 
     def _read_body(self, lane: Lane, item: Item, record: Record) -> None:
         try:
-            message = message_of(record.value, lane.endpoint.institution, self._sealer)
+            message = message_of(record.value, lane.endpoint.institution)
         except ValueError:
             return
         if message.name == item.name and item.body is None:

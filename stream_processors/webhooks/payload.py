@@ -1,8 +1,9 @@
 """What a call says of a notice, and by which name. Pure.
 
 A call is not answered by whom it was meant for alone: proxies, logs and whoever holds the address's name see it, too. So it
-carries what happened, ids and times, and no readable value of a person; these are read from the inbox, with a token.
-Invariant: the same notice is the same name and the same bytes, in every attempt and in every process.
+carries what happened, ids and times, and nothing that anybody typed; that is read from the inbox, with a token.
+Invariant: the same notice is the same name and the same bytes, in every attempt and in every process; a value that is not named
+in CARRIED, or is of no kind of notice that may carry it, is in no call.
 """
 
 from __future__ import annotations
@@ -15,19 +16,25 @@ import msgspec
 
 from schemas.codec import RowEnvelope, decode, dump
 from schemas.common import instant_ms
-from schemas.notices import Notice, told, with_basis
+from schemas.notices import Notice, NoticeKind, told
 from schemas.notifications.delivery import notice_digest, notice_name
 from schemas.notifications.webhook import HookMessage, HookNotice, kind_of
-from schemas.security import Sealer, opened
 from schemas.topics import NOTIFICATIONS
 
 PREFIX = "msg_"
+CODES = frozenset({"clock", "currency", "fields", "kind", "outcome", "reason", "region", "roles", "state", "subject_kind"})
+IDS = frozenset({"about", "of", "recipient"})
+TIMES = frozenset({"answer_by", "day", "due_at", "notice_until", "until"})
+NUMBERS = frozenset({"amount_minor", "missed", "run", "tries"})
+POLICY_WORDS = {"basis": NoticeKind.CLOCK, "label": NoticeKind.IMITATED}
+"""Name of a value -> the only kind of notice in which the operator's policy wrote it. The basis of an order may be an officer's
+own words, so it is in no call."""
+CARRIED = CODES | IDS | TIMES | NUMBERS
+"""The values of a notice that a call carries, beside the policy's words."""
 
 
 class _OrderRow(msgspec.Struct):
     kind: str
-    order_id: str = ""
-    basis_sealed: str | None = None
 
 
 class _NoticeRow(msgspec.Struct):
@@ -67,14 +74,14 @@ def id_of(recipient: str, notice_id: str) -> str:
     return PREFIX + notice_name(notice_digest(recipient, notice_id))
 
 
-def message_of(value: bytes | None, recipient: str, sealer: Sealer) -> Message:
+def message_of(value: bytes | None, recipient: str) -> Message:
     """Of a record of `notifications.issued.v1` under this key. ValueError when it is none, or another's."""
     envelope: RowEnvelope[TellingRow] = decode(NOTIFICATIONS, value, TellingRow)
     row, order = envelope.data.notice, envelope.data.order
     if row.recipient != recipient:
         raise ValueError("the notice belongs to another recipient than the key of the record")
     kind = kind_of(row.kind, order.kind if order else None)
-    data = with_basis(row.data, opened(sealer, order.basis_sealed, f"{order.order_id}/basis") if order else None)
+    data = {name: value for name, value in row.data.items() if name in CARRIED or POLICY_WORDS.get(name) == row.kind}
     text = told(Notice.trusted(says=row.says, data=data))
     notice = HookNotice.trusted(
         notice_id=row.notice_id,

@@ -72,17 +72,17 @@ async def test_a_call_says_which_order_it_is_and_nothing_readable_of_a_person(ca
         assert hidden not in body
 
 
-async def test_a_call_tells_the_basis_that_the_log_holds_sealed(calling: Calling) -> None:
+async def test_a_call_does_not_tell_the_basis_of_an_order_but_where_it_is_read(calling: Calling) -> None:
     calling.register(kinds=("order.suspend_number",))
     change = ordered(basis="王某某已报案")
     [one] = change.notices
     assert change.case is not None
-    key, value = notice_record(one, 1, change.case.orders[0])
-    assert "报案".encode() not in value
-    calling.world.submit(key, value, NOTIFICATIONS)
+    calling.world.submit(*notice_record(one, 1, change.case.orders[0]), NOTIFICATIONS)
     await calling.work()
-    told = orjson.loads(calling.receivers.told[hook_id(one)])
-    assert told["data"]["data"]["basis"] == "王某某已报案"
+    body = calling.receivers.told[hook_id(one)]
+    told = orjson.loads(body)
+    assert "报案".encode() not in body and "basis" not in told["data"]["data"]
+    assert told["data"]["data"]["kind"] == "suspend_number" and told["data"]["link"] == f"/v1/inbox/{one.notice_id}"
 
 
 async def test_only_what_an_endpoint_wants_goes_there_and_each_endpoint_gets_its_own(calling: Calling) -> None:

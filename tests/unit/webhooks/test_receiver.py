@@ -14,12 +14,12 @@ from connectors.client import BadWebhook, verify_webhook
 from deploy.commands.webhook import serve
 from stream_processors.webhooks import signing as sign
 from stream_processors.webhooks.payload import message_of
-from tests.support.builders import SEALER, T0, after
+from tests.support.builders import T0, after
 from tests.support.deliveries import notice
 from tests.support.hooks import notice_record
 
 SECRET, OLD = (sign.secret_of(bytes([fill]) * 32) for fill in (1, 2))
-MESSAGE = message_of(notice_record(notice(1), 1)[1], "bank-001", SEALER)
+MESSAGE = message_of(notice_record(notice(1), 1)[1], "bank-001")
 
 
 def signed(*secrets: str, at: datetime = T0, body: bytes = MESSAGE.body) -> dict[str, str]:
