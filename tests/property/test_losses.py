@@ -10,12 +10,16 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
+import orjson
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
+from schemas.cases.case import CaseChange
 from schemas.codec import decode
+from schemas.signals.retraction import source_of_join
 from schemas.topics import (
     APPRAISAL_CHANGES,
     APPRAISAL_COMMANDS,
@@ -29,23 +33,19 @@ from schemas.topics import (
     Topic,
 )
 from stream_processors.runtime.log import DamagedLog
+from stream_processors.state.compression import unpack
 from stream_processors.state.restore import OtherLog
-from tests.support.builders import account, retraction, retraction_record, submission, submitted
+from tests.chaos.after_losses import find_half_lost
+from tests.support.builders import POLICY, account, action_record, move, retraction, retraction_record, submission, submitted
 from tests.support.memory_store import MemoryRedis
 from tests.support.world import World, content, sources
 
 FACTOR = int(os.environ.get("LIANDONG_HYPOTHESIS_FACTOR", "1"))
 TOPICS = (
-    SUBMITTED,
-    RETRACTIONS,
-    ASSESSED,
-    CASE_COMMANDS,
-    CASE_CHANGES,
-    NOTIFICATIONS,
-    DELIVERIES,
-    APPRAISAL_COMMANDS,
-    APPRAISAL_CHANGES,
+    *(SUBMITTED, RETRACTIONS, ASSESSED, CASE_COMMANDS, CASE_CHANGES, NOTIFICATIONS),
+    *(DELIVERIES, APPRAISAL_COMMANDS, APPRAISAL_CHANGES),
 )
+LISTING_ALL = POLICY.model_copy(update={"case_signals_kept": 200})
 STAGES = ("assess", "track", "deliver", "timekeeper", "webhook", "project")
 ACT = st.one_of(
     st.tuples(st.just("submit"), st.integers(0, 2), st.integers(1, 6)),
@@ -53,6 +53,8 @@ ACT = st.one_of(
     st.tuples(st.just("corroborate"), st.integers(0, 2), st.integers(3, 5), st.sampled_from((100_000, 4_000_000, 60_000_000))),
     st.tuples(st.just("corroborate"), st.integers(0, 2), st.integers(3, 5), st.sampled_from((100_000, 4_000_000, 60_000_000))),
     st.tuples(st.just("retract"), st.integers(0, 40)),
+    st.tuples(st.just("merge"), st.integers(0, 5), st.integers(0, 5)),
+    st.tuples(st.just("split"), st.integers(0, 5), st.integers(1, 2)),
     st.tuples(st.just("poll"), st.sampled_from(STAGES), st.integers(1, 8)),
     st.tuples(st.just("drain")),
     st.tuples(st.just("lose"), st.sampled_from(TOPICS[:6]), st.integers(1, 6)),
@@ -95,6 +97,20 @@ class Day:
         self.world.clock.forward(1)
         if 0 < number <= self.number:
             self.world.submit(*retraction_record(retraction(f"bank-00{1 + number % 3}", f"r-{number}")), RETRACTIONS)
+
+    def move(self, kind: str, number: int, other: int) -> None:
+        """An officer takes a case and merges it into another of its queue, or splits signals off it."""
+        cases = [case for _, case in sorted(cases_of(self.world, "project").items())]
+        if not cases:
+            return
+        case = cases[number % len(cases)]
+        own = [one["case_id"] for one in cases if one["queue"] == case["queue"]]
+        more = {"into": own[other % len(own)]} if kind == "merge" else {"signals": _ids(case)[:other] or ("none",)}
+        for what, fields in (("claim", {}), (kind, more)):
+            self.number += 1
+            self.world.clock.forward(1)
+            whole = {"action_id": f"{what}-{self.number}", "case_id": case["case_id"], "queue": case["queue"], **fields}
+            self.world.submit(*action_record(move(what, **whole)), CASE_COMMANDS)
 
     async def poll(self, stage: str, limit: int) -> bool:
         """Looks at the log as a worker does once a second, and then polls."""
@@ -158,6 +174,8 @@ class Day:
             self.corroborate(*how)
         elif what == "retract":
             self.retract(*how)
+        elif what in ("merge", "split"):
+            self.move(what, *how)
         elif what == "poll":
             await self.poll(*how)
         elif what in ("lose", "cut all"):
@@ -175,33 +193,74 @@ class Day:
             await self.recover()
 
 
+def applied_of(world: World, kind: str) -> Iterator[CaseChange]:
+    """The changes that count, without those by which a case sent on what another one does."""
+    for changes in sources(world.log.all(CASE_CHANGES), CASE_CHANGES, CASE_COMMANDS).values():
+        if changes[0].data.kind == kind and changes[0].data.outcome == "applied" and not changes[0].data.follows:
+            yield changes[0].data
+
+
+def taken_back_of(world: World) -> set[str]:
+    """Signals and queues of the retractions that cases saw. All else of a retraction may be lost."""
+    return {str(change.action_id).removeprefix("retract-") for change in applied_of(world, "retract")}
+
+
 def live_joins_of(world: World) -> set[str]:
     """The joins that count, were not taken back, and whose signals the log has not lost."""
     there = {(record.partition, record.offset) for record in world.log.all(SUBMITTED)}
-    joined, gone = set(), set()
+    joined = set()
     for changes in sources(world.log.all(CASE_CHANGES), CASE_CHANGES, CASE_COMMANDS).values():
         change = changes[0].data
-        if change.outcome != "applied":
-            continue
-        if change.kind == "retract":
-            gone.add(change.action_id.removeprefix("retract-"))
-        elif change.kind == "join":
-            _, p, code = f":{change.origin}".rsplit(":", 2)
-            if (int(p), (int(code) - 1) // 16) in there:
-                joined.add(change.action_id.removeprefix("join-"))
-    return joined - gone
+        source = source_of_join(change.origin) if change.kind == "join" and change.outcome == "applied" else None
+        if source is not None and source[:2] in there:
+            joined.add(change.action_id.removeprefix("join-"))
+    return joined - taken_back_of(world)
 
 
 def joins_of(world: World) -> Counter[str]:
     """How often each signal joined a case, by the changes that count."""
-    joined: Counter[str] = Counter()
-    for changes in sources(world.log.all(CASE_CHANGES), CASE_CHANGES, CASE_COMMANDS).values():
-        change = changes[0].data
-        joined.update([change.action_id] if change.kind == "join" and change.outcome == "applied" else [])
-    return joined
+    return Counter(str(change.action_id) for change in applied_of(world, "join"))
+
+
+def cases_of(world: World, stage: str = "track") -> dict[str, dict[str, Any]]:
+    values = [value for bucket in world.redis[stage].buckets for value in bucket.values.values()]
+    cases = [orjson.loads(unpack(value["case"])) for value in values if isinstance(value, dict) and "case" in value]
+    return {case["case_id"]: case for case in cases}
+
+
+def _ids(case: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(signal["signal_id"] for signal in case["signals"]))
+
+
+def check_counts(world: World) -> None:
+    """Each signal counts once in each queue that it was routed to, wherever cases were merged or split. But for what was handed
+    over where only that half is left."""
+    listed: Counter[tuple[str, str]] = Counter()
+    for case in cases_of(world).values():
+        assert len(case["signals"]) == case["signal_count"]  # the policy of these days lists all
+        listed.update((case["queue"], signal["signal_id"]) for signal in case["signals"])
+    half_lost = find_half_lost(world.log.all(CASE_CHANGES), world.log.generations).values()
+    beside = Counter(name for half in half_lost for name in half.names)
+    twice = [about for about, n in listed.items() if n > 1 + beside[f"{about[1]}/1"]]
+    assert not twice, f"counts in two cases: {twice}"
+    facts = [found[0].data for found in sources(world.log.all(ASSESSED), ASSESSED, SUBMITTED).values()]
+    undone = {
+        one.signal_id
+        for found in sources(world.log.all(ASSESSED), ASSESSED, RETRACTIONS).values()
+        for one in found[0].data.undone
+    }
+    alive = {
+        (route.queue, fact.signal_id)
+        for fact in facts
+        for route in fact.routes
+        if fact.outcome == "assessed" and fact.signal_id not in undone
+    }
+    nowhere = {(queue, name) for queue, name in alive - listed.keys() if f"{name}-{queue}" not in taken_back_of(world)}
+    assert not nowhere, f"counts nowhere: {nowhere}"
 
 
 async def check(world: World) -> None:
+    check_counts(world)
     for topic, about in ((ASSESSED, SUBMITTED), (ASSESSED, RETRACTIONS), (CASE_CHANGES, CASE_COMMANDS)):
         decided = sources(world.log.all(topic), topic, about).keys()
         there = {(record.partition, record.offset) for record in world.log.all(about)}
@@ -225,8 +284,9 @@ async def check(world: World) -> None:
 
 
 async def live(acts: list[tuple[Any, ...]]) -> None:
-    day = Day(await World(workers=1).up())
+    day = Day(await World(workers=1, policy=LISTING_ALL).up())
     day.submit(0, 4)
+    day.submit(1, 3)
     await day.drain()
     for act in acts:
         await day.act(*act)
