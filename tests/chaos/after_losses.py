@@ -3,7 +3,7 @@
 After a loss a signal may be left by nothing but its join, a retraction by nothing but what it did to a case: both stay. Of merges
 and splits both halves count or none (stream_processors/agents/lost_causes.py), but for those that nothing can mend: the case that
 took something in has it in a change that stands, and the case that gave it has lost the command and its change. What was handed
-over counts in both then, until an officer merges them. Invariant: nothing is excused of which the log does not say why.
+over counts in both then. Invariant: nothing is excused of which the log does not say why.
 """
 
 from __future__ import annotations
