@@ -4,6 +4,9 @@ costs while the open ones grow, and what an open clock costs in Redis.
 The open ones, due in one to thirty days, are put in through the timekeeper's own fold, not through all of Kafka. Those that fall
 due are real cases: facts in `cases.changed` as track writes them, with a time of our choosing; track is down meanwhile and starts
 from them. From then on nothing is the bench's: timekeeper and track run as ever, and the times are the broker's.
+
+The baseline is a sorted set that a loop looks at as often as a timekeeper ticks, and a bare poll loop behind its topic
+(`bare_timer.py`, `bare_stage.py`).
 """
 
 from __future__ import annotations
@@ -16,8 +19,8 @@ from redis import Redis
 
 from deploy.local.process_specs import AGENTS
 from deploy.local.stack import Stack
-from tests.bench.figures import AtMost, Figure, Row
-from tests.bench.harness import Setting, child, stack_env
+from tests.bench.figures import AtMost, Figure, Row, compare
+from tests.bench.harness import Setting, background, child, stack_env
 
 LEVELS = (10_000, 100_000, 1_000_000)
 RATE, SECONDS, BURST = 500, 20, 50_000
@@ -26,6 +29,10 @@ SETTLES_S = 45.0
 """From the facts being written to the first that is due: track starts meanwhile."""
 MANY = 4
 """Clocks of a case that has several."""
+BARE = "a bare timer and stage"
+LATEST = {"asked": AtMost(100), "fired": AtMost(100)}
+ALL = {"asked": AtMost(100), "fired": AtMost(100)}
+"""Over the bare ones: the latest of a steady rate, and the last of a burst."""
 TIMEKEEPER, TRACK = "timekeeper-0", "track-0"
 OTHERS = {agent: 0 for agent in AGENTS if f"{agent}-0" not in (TIMEKEEPER, TRACK)}
 
@@ -36,19 +43,22 @@ def run(setting: Setting) -> list[Row]:
     with setting.stack("clocks", services=("kafka", "redis", "workers"), workers=OTHERS) as stack:
         stack.stop_one(TRACK)
         redis = Redis.from_url(stack.redis_url)
-        opened, before = 0, _used(redis)
+        opened, before, ticks = 0, _used(redis), []
         for full in LEVELS:
             level = setting.size(full, 100)
             _child(stack, {"what": "open", "first": opened, "count": level - opened, "clocks": 1})
             opened = level
             idle = _ticks(stack, IDLE_S)
             setting.said(f"clocks: {level} open, a tick with nothing due {idle:.2f} ms")
+            ticks.append(idle)
             rows.append(Figure("clocks", f"a tick with nothing due, {level} open", "ms", [idle]))
             if full == LEVELS[-1]:
                 rows.append(Figure("clocks", "Redis, a case with one clock", "bytes", [(_used(redis) - before) / level]))
             rows += _steady(setting, stack, level)
         rows += _burst(setting, stack, opened)
         rows.append(_several(setting, stack, redis))
+        flat = f"a tick with nothing due, {opened} open, over {setting.size(LEVELS[0], 100)} open"
+        rows.append(Figure("clocks", flat, "x", [ticks[-1] / ticks[0]], AtMost(1.5)))
         redis.close()
     return rows
 
@@ -58,27 +68,44 @@ def _steady(setting: Setting, stack: Stack, level: int) -> list[Row]:
     highest = level == setting.size(LEVELS[-1], 100)
     count = RATE * setting.size(SECONDS if highest else SECONDS // 4, 2)
     told = _due(stack, count, RATE)
+    bare = _bare_due(stack, count, RATE) if highest else {}
     what = f"{RATE} due/s, {level} open"
     rows: list[Row] = [Figure("clocks", f"a tick, {what}", "ms", [told["tick_ms"]])]
     for name, said in (("asked", "due to CLOCK_DUE in the log"), ("fired", "due to fired by track")):
         rows.append(Figure("clocks", f"{said}, {what}, p99", "ms", [told[f"{name}_p99"]]))
-        target = AtMost(1000) if highest else None
-        rows.append(Figure("clocks", f"{said}, {what}, latest", "ms", [told[f"{name}_most"]], target))
-    setting.said(f"clocks: {what}: fired {told['fired_p99']:.0f} ms after due at p99, a tick {told['tick_ms']:.2f} ms")
+        absolute = AtMost(1000) if highest else None
+        latest = Figure("clocks", f"{said}, {what}, latest", "ms", [told[f"{name}_most"]], absolute=absolute)
+        rows += compare(latest, [bare[f"{name}_most"]], BARE, LATEST[name]) if highest else [latest]
+    setting.said(
+        f"clocks: {what}: fired {told['fired_p99']:.0f} ms after due at p99, a tick {told['tick_ms']:.2f} ms; bare {bare}"
+    )
     return rows
 
 
 def _burst(setting: Setting, stack: Stack, level: int) -> list[Row]:
     count = setting.size(BURST, 200)
-    told = _due(stack, count, 0)
+    told, bare = _due(stack, count, 0), _bare_due(stack, count, 0)
     what = f"{count} due at once, {level} open"
-    setting.said(f"clocks: {what}: asked for in {told['asked_most'] / 1000:.1f} s, fired in {told['fired_most'] / 1000:.1f} s")
+    rows: list[Row] = []
+    for name, metric in (("asked", "all asked for"), ("fired", "all fired by track")):
+        seconds, bare_s = told[f"{name}_most"] / 1000, bare[f"{name}_most"] / 1000
+        setting.said(f"clocks: {what}: {metric} in {seconds:.1f} s, bare in {bare_s:.1f} s")
+        figure = Figure("clocks", f"{what}: {metric}", "s", [seconds], absolute=AtMost(30))
+        rows += compare(figure, [bare_s], BARE, ALL[name])
     return [
-        Figure("clocks", f"{what}: all asked for", "s", [told["asked_most"] / 1000], AtMost(30)),
-        Figure("clocks", f"{what}: all fired by track", "s", [told["fired_most"] / 1000], AtMost(30)),
+        *rows,
         Figure("clocks", f"a tick, {what}", "ms", [told["tick_ms"]]),
         Figure("clocks", f"{what}: requests made twice", "requests", [told["twice"]], AtMost(0)),
     ]
+
+
+def _bare_due(stack: Stack, count: int, rate: int) -> dict[str, float]:
+    """The same of the bare timer and the bare stage after it."""
+    env = stack_env(stack)
+    hop = {"source": "bare.due", "sinks": ["bare.fired"], "name": "clocks"}
+    with background("tests.bench.bare_timer", {"sink": "bare.due"}, env=env), background("tests.bench.bare_stage", hop, env=env):
+        told: dict[str, float] = child("tests.bench.bare_lateness", {"count": count, "rate": rate}, env=env)
+    return told
 
 
 def _several(setting: Setting, stack: Stack, redis: Redis) -> Row:

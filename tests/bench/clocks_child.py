@@ -109,14 +109,26 @@ async def due(settings: Settings, count: int, rate: int, in_s: float) -> dict[st
 
 
 async def _write(log: KafkaLog, policy: Policy, actions: Sequence[Action], times: Sequence[int]) -> None:
+    """Each change says when the broker took its join in, as track's do: the check for a damaged log compares the two."""
     now = datetime.now(UTC)
     joins = [(one.case_id.encode(), _record(CASE_COMMANDS, one, one.action_id, now)) for one in actions]
+    places = await log.append_keyed(CASE_COMMANDS, joins)
+    stamps = await _stamps(log, places)
     facts: dict[int, list[tuple[int, bytes, bytes]]] = {}
-    for one, (p, offset), at_ms in zip(actions, await log.append_keyed(CASE_COMMANDS, joins), times, strict=True):
-        change = _changed(one, policy, now, at_ms)
+    for one, (p, offset), at_ms in zip(actions, places, times, strict=True):
+        change = _changed(one, policy, from_ms(stamps[p, offset]), at_ms)
         value = _record(CASE_CHANGES, change, f"changed-{p}:{offset}", now, Origin(CASE_COMMANDS.name, p, offset))
         facts.setdefault(p, []).append((offset, one.case_id.encode(), value))
     await log.append(CASE_CHANGES, {p: [(key, value) for _, key, value in sorted(found)] for p, found in facts.items()})
+
+
+async def _stamps(log: KafkaLog, places: Sequence[tuple[int, int]]) -> dict[tuple[int, int], int]:
+    """LogAppendTime of the records at these places."""
+    by_partition: dict[int, list[int]] = {}
+    for p, offset in places:
+        by_partition.setdefault(p, []).append(offset)
+    ranges = {p: (min(offsets), max(offsets) + 1) for p, offsets in by_partition.items()}
+    return {(r.partition, r.offset): r.timestamp_ms async for records in log.read_ranges(CASE_COMMANDS, ranges) for r in records}
 
 
 def _changed(action: Action, policy: Policy, now: datetime, at_ms: int) -> CaseChange:

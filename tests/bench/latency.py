@@ -7,7 +7,7 @@ while the pipeline is measured, as the pipeline does while the chain is.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -28,7 +28,9 @@ WARM = 3000
 
 
 BARE = "a bare chain"
-STAGES = (
+BareStage = tuple[str, str, tuple[str, ...]]
+"""Its name, its source, its sinks."""
+STAGES: tuple[BareStage, ...] = (
     ("assess", "bare.submitted", ("bare.assessed", "bare.actions")),
     ("track", "bare.actions", ("bare.changed",)),
     ("project", "bare.changed", ()),
@@ -38,7 +40,7 @@ STAGES = (
 
 def run(setting: Setting) -> list[Row]:
     times: dict[tuple[int, str, str], list[float]] = {}
-    with setting.stack("latency") as stack, chain(stack) as request:
+    with setting.stack("latency") as stack, chain(stack, STAGES) as request:
         env = stack_env(stack)
         requests = {"": {"url": stack.gateway_url}, "bare ": request}
         for one in requests.values():
@@ -60,18 +62,14 @@ def run(setting: Setting) -> list[Row]:
 
 
 @contextmanager
-def chain(stack: Stack) -> Iterator[dict[str, str]]:
-    """The bare stages at work; what the child that measures must know of them."""
-    asyncio.run(_make_topics(stack))
+def chain(stack: Stack, stages: Sequence[BareStage]) -> Iterator[dict[str, str]]:
+    """Bare stages at work; what the child that measures must know of them."""
+    asyncio.run(bare.make_topics(stack.kafka_bootstrap, [source for _, source, _ in stages]))
     with ExitStack() as running:
-        for name, source, sinks in STAGES:
+        for name, source, sinks in stages:
             request = {"source": source, "sinks": sinks, "name": name}
             running.enter_context(background("tests.bench.bare_stage", request, env=stack_env(stack)))
-        yield {"topic": STAGES[0][1], "last": STAGES[-1][0]}
-
-
-async def _make_topics(stack: Stack) -> None:
-    await bare.make_topics(stack.kafka_bootstrap, [source for _, source, _ in STAGES])
+        yield {"topic": stages[0][1], "last": stages[-1][0]}
 
 
 def measure(request: Mapping[str, str], env: dict[str, str], rate: int, count: int, seed: int) -> dict[str, float]:

@@ -19,6 +19,7 @@ from schemas.codec import decode, encode
 from schemas.topics import CASE_CHANGES, CASE_COMMANDS
 from stream_processors.runtime.kafka import KafkaLog
 from stream_processors.runtime.settings import Settings
+from tests.bench import bare
 from tests.bench.harness import answer, request
 from tests.bench.http_load import token_of
 from tests.bench.preload import cases
@@ -130,5 +131,41 @@ async def main(asked: dict[str, Any]) -> dict[str, float]:
     return {"p50": took[len(took) // 2], "p99": took[len(took) * 99 // 100], "most": took[-1], "rate": rate}
 
 
+class BareClient:
+    """A connection to the bare fan-out: when which key came."""
+
+    def __init__(self) -> None:
+        self.ready = asyncio.Event()
+        self.heard: dict[str, float] = {}
+
+    async def listen(self, port: int) -> None:
+        reader, _ = await asyncio.open_connection("127.0.0.1", port)
+        while line := await reader.readline():
+            if line == b"ready\n":
+                self.ready.set()
+            else:
+                self.heard.setdefault(line.decode().strip(), time.time() * 1000)
+
+
+async def measure_fanout(asked: dict[str, Any]) -> dict[str, float]:
+    """The baseline: as many records, at the same rate, to as many connections of a bare fan-out."""
+    producer, clients = await bare.open_producer(), [BareClient() for _ in range(asked["clients"])]
+    listening = [asyncio.create_task(client.listen(asked["port"])) for client in clients]
+    await asyncio.wait_for(asyncio.gather(*(client.ready.wait() for client in clients)), 60)
+    sent: dict[str, int] = {}
+    began = time.perf_counter()
+    for n in range(asked["rate"] * asked["seconds"]):
+        await asyncio.sleep(max(0.0, began + n / asked["rate"] - time.perf_counter()))
+        name = f"bare-{asked['number']}-{n}"
+        sent[name] = (await producer.send_and_wait(asked["topic"], b"change", key=name.encode())).timestamp
+    await asyncio.sleep(SETTLES_S)
+    await producer.stop()
+    for task in listening:
+        task.cancel()
+    took = sorted(client.heard[name] - at_ms for client in clients for name, at_ms in sent.items())
+    return {"p50": took[len(took) // 2], "p99": took[len(took) * 99 // 100]}
+
+
 if __name__ == "__main__":
-    answer(uvloop.run(main(request())))
+    wanted = request()
+    answer(uvloop.run((measure_fanout if "port" in wanted else main)(wanted)))

@@ -34,6 +34,7 @@ from stream_processors.runtime.kafka import KafkaLog
 from stream_processors.runtime.settings import Settings
 from tests.bench.harness import answer, request
 from tests.bench.http_load import FRESH, Connection, singles, token_of
+from tests.bench.latency_child import measure_chain
 from tests.bench.preload import cases
 
 OFFICER = "officer-bench"
@@ -205,11 +206,12 @@ async def main(asked: dict[str, Any]) -> dict[str, Any]:
     parties = [Institution(asked["url"], token(f"bank-{n:03d}")) for n in range(asked["institutions"])]
     listening = [asyncio.create_task(one.listen()) for one in parties]
     await asyncio.wait_for(asyncio.gather(*(one.ready.wait() for one in parties)), 60)
-    planned = generate(asked["signals"] * asked["seconds"], seed=asked["number"], run=f"orders{asked['number']}", mix=FRESH)
-    messages = singles(list(islice(planned, asked["signals"] * asked["seconds"])), token)
+    planned = generate(2 * asked["signals"] * asked["seconds"], seed=asked["number"], run=f"orders{asked['number']}", mix=FRESH)
+    half = asked["signals"] * asked["seconds"]
+    messages = singles(list(islice(planned, 2 * half)), token)
     await asyncio.sleep(1)
     since = {topic.name: await log.ends(topic) for topic in (NOTIFICATIONS, CASE_COMMANDS)}
-    rate, _ = await asyncio.gather(send_signals(messages, asked), send_orders(log, desk, real, asked))
+    rate, _ = await asyncio.gather(send_signals(messages[:half], asked), send_orders(log, desk, real, asked))
     await asyncio.sleep(SETTLES_S)
     heard = {order: at for one in parties for order, at in one.heard.items()}
     wanted = {f"ord-{asked['number']}-{n}" for n in range(asked["orders"] * asked["seconds"])}
@@ -219,7 +221,10 @@ async def main(asked: dict[str, Any]) -> dict[str, Any]:
     await log.close()
     for task in listening:
         task.cancel()
-    told: dict[str, Any] = {"signals": rate, "how": "officers' actions" if real else "notices as deliver writes them"}
+    hop = {**asked["hop"], "rate": asked["orders"], "count": asked["orders"] * asked["seconds"], "seed": asked["number"]}
+    _, bare_times = await asyncio.gather(send_signals(messages[half:], asked), measure_chain(hop))
+    told: dict[str, Any] = {f"bare {name}": value for name, value in bare_times.items()}
+    told |= {"signals": rate, "how": "officers' actions" if real else "notices as deliver writes them"}
     told |= delays("issued", {order: at for order, at in times[NOTIFICATIONS].items() if order in wanted}, heard)
     if real:
         told |= delays("asked", {order: at for order, at in times[CASE_COMMANDS].items() if order in wanted}, heard)

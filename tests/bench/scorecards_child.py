@@ -36,15 +36,17 @@ from stream_processors.state.scorecard_views import (
     OrderFiguresRow,
 )
 from stream_processors.state.store import RedisStore, Write, connect
+from stream_processors.views.api import Views
 from stream_processors.views.cases import project_changed
 from stream_processors.views.receipts import project_assessed
-from stream_processors.views.scorecards import read_book
+from tests.bench import bare
 from tests.bench.harness import answer, request
 from tests.bench.http_load import Connection, token_of
 
 STAMP, CHUNK = f"bench|folds={FOLDS}#1", 4000
 BEGIN, DAYS, MONTH = datetime(2026, 9, 30, 16, tzinfo=UTC), 31, "2026-10"
 """A month of China's time that is over."""
+BARE_CELLS = "bare:cells"
 UNITS = tuple(f"public-security-{code}" for code in ("630200", "630202", "630203", "630222", "630223", "630224", "630225"))
 
 
@@ -125,7 +127,7 @@ async def filled(settings: Settings, asked: dict[str, Any]) -> tuple[dict[str, A
     await fold(store, drawn.facts(asked["count"]))
     folded_s = time.monotonic() - began
     used = (await redis.info("memory"))["used_memory"] - before
-    book = await read_book(redis, CardKind.INSTITUTION, MONTH)
+    book = await Views(redis).book(CardKind.INSTITUTION, MONTH)
     await redis.aclose()
     cells = sum(map(len, (book or {}).values()))
     return {"folded_s": folded_s, "bytes": used, "cells": cells}, drawn.reports
@@ -141,6 +143,17 @@ async def read(connection: Connection, token: str, form: str) -> tuple[float, by
     return took, body
 
 
+async def add_up(redis: Any) -> float:
+    """The baseline: as many cells read in one call, added up in a loop, and written as JSON; seconds."""
+    began = time.perf_counter()
+    cells = await redis.hgetall(BARE_CELLS)
+    total = 0
+    for value in cells.values():
+        total += int(value)
+    orjson.dumps({name.decode(): int(value) for name, value in cells.items()} | {"total": total})
+    return time.perf_counter() - began
+
+
 async def main(asked: dict[str, Any]) -> dict[str, Any]:
     settings = Settings()
     told, reports = await filled(settings, asked)
@@ -152,8 +165,11 @@ async def main(asked: dict[str, Any]) -> dict[str, Any]:
     _, table = await read(connection, token, "csv")
     if from_csv(table)[-1]["reports"] != str(reports):
         raise RuntimeError("the table counts other reports than were folded")
-    told |= {"card_bytes": len(body), "json_s": [], "csv_s": []}
+    told |= {"card_bytes": len(body), "json_s": [], "csv_s": [], "bare_s": []}
+    redis = bare.open_redis()
+    await redis.hset(BARE_CELLS, mapping={f"bank-{n % 200:03d}|figure-{n}": n for n in range(told["cells"])})
     for _ in range(asked["runs"]):
+        told["bare_s"].append(median([await add_up(redis) for _ in range(asked["reads"])]))
         for form in ("json", "csv"):
             told[f"{form}_s"].append(median([(await read(connection, token, form))[0] for _ in range(asked["reads"])]))
     return told

@@ -30,11 +30,14 @@ from stream_processors.state.keys import FOLDS, PROJECT, bucket_of
 from stream_processors.state.record_views import ReceiptRow, RouteRow, SubjectRow
 from stream_processors.state.store import RedisStore, Write, connect
 from stream_processors.views.case_index import index_effects
+from tests.bench import bare
 from tests.bench.harness import answer, request
 from tests.bench.http_load import Connection, post, token_of
 
 QUEUE, STAMP, CHUNK = "public-security-630202", f"bench|folds={FOLDS}#1", 4000
 SHARED = "+8613800000000"
+ANSWER_BYTES, CALLS = 1000, 20
+"""Of a search that finds one case."""
 
 
 def account(number: int) -> str:
@@ -137,20 +140,40 @@ async def searched(url: str, token: str, count: int, seen: range, seed: int) -> 
     return sorted(alone), shared
 
 
+async def looked_up(redis: Any, count: int) -> list[float]:
+    """The baseline: as many times of calls to Redis, one after the other, four callers at once. An answer is read as often as
+    it takes to be about as long under way as a search: what is shorter than a slice of the scheduler is not delayed as it is."""
+    times: list[float] = []
+
+    async def caller() -> None:
+        for _ in range(count // 4):
+            began = time.perf_counter()
+            for _ in range(CALLS):
+                await redis.get("bare:answer")
+            times.append(1000 * (time.perf_counter() - began))
+
+    await asyncio.gather(*(caller() for _ in range(4)))
+    return sorted(times)
+
+
 async def main(asked: dict[str, Any]) -> dict[str, Any]:
     settings = Settings()
     seen = range(0, int(asked["count"] * 0.6), max(1, asked["count"] // 3000))
     began = time.monotonic()
     cost = await fill(settings, asked["count"], seen)
     told: dict[str, Any] = {"filled_s": time.monotonic() - began, "bytes": cost, "shared": asked["count"] // 100}
-    told |= {"p50": [], "p99": [], "worst_shared": []}
+    told |= {"p50": [], "p99": [], "worst_shared": [], "bare p50": [], "bare p99": []}
     token = token_of(str(settings.home), settings.profile)("officer-bench")
     await searched(asked["url"], token, 100, seen, 99)  # warm
+    redis = bare.open_redis()
+    await redis.set("bare:answer", b"a" * ANSWER_BYTES)
     for number in range(asked["runs"]):
         times, shared = await searched(asked["url"], token, asked["searches"], seen, number)
-        told["p50"].append(times[len(times) // 2])
-        told["p99"].append(times[len(times) * 99 // 100])
         told["worst_shared"].append(max(shared))
+        for prefix, measured in (("", times), ("bare ", await looked_up(redis, asked["searches"]))):
+            told[f"{prefix}p50"].append(measured[len(measured) // 2])
+            told[f"{prefix}p99"].append(measured[len(measured) * 99 // 100])
+    await redis.aclose()
     return told
 
 

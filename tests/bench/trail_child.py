@@ -31,11 +31,14 @@ from stream_processors.state.case_refs import member_of
 from stream_processors.state.effects import Effect, link
 from stream_processors.state.keys import PROJECT, bucket_of
 from stream_processors.state.store import RedisStore, connect
+from tests.bench import bare
 from tests.bench.harness import answer, request
 from tests.bench.http_load import FRESH, Connection, singles, token_of
 from tests.bench.search_child import QUEUE, STAMP, account, fold
 
 HOPS, PIECES, LOSS = 4, 20, 5_000_000
+CALLS = 50
+"""To be about as long under way as a trail: what is shorter than a slice of the scheduler is not delayed as it is."""
 
 
 class Town:
@@ -95,9 +98,16 @@ class Town:
         )
 
 
-async def asked_for(url: str, token: str, town: Town, chains: int, count: int, seed: int) -> list[float]:
-    """Times of trails of chains at random: two officers, each asking twenty times a second at most."""
+Times = tuple[list[float], list[float]]
+"""Of trails, and of the baseline; sorted, in milliseconds."""
+
+
+async def asked_for(url: str, token: str, town: Town, chains: int, count: int, seed: int) -> Times:
+    """Times of trails of chains at random: two officers, each asking twenty times a second at most. After each trail the
+    baseline: calls to Redis, one after the other, each for as many bytes as a hop of the answer has."""
     times: list[float] = []
+    bare_times: list[float] = []
+    redis = bare.open_redis()
 
     async def officer(number: int) -> None:
         connection, rng = await Connection(url).open(), Random(seed * 10 + number)
@@ -113,10 +123,16 @@ async def asked_for(url: str, token: str, town: Town, chains: int, count: int, s
             if sum(one["remaining_minor"] for one in told["accounts"]) != LOSS:
                 raise RuntimeError("the trail does not add up to its loss")
             times.append(1000 * took)
+            await redis.set("bare:hop", body[: len(body) // HOPS])
+            began = time.perf_counter()
+            for _ in range(CALLS):
+                await redis.get("bare:hop")
+            bare_times.append(1000 * (time.perf_counter() - began))
             await asyncio.sleep(max(0.0, 0.05 - took))
 
     await asyncio.gather(*(officer(number) for number in range(2)))
-    return sorted(times)
+    await redis.aclose()
+    return sorted(times), sorted(bare_times)
 
 
 async def signals(url: str, messages: list[bytes], rate: int) -> tuple[int, float]:
@@ -150,16 +166,17 @@ async def main(asked: dict[str, Any]) -> dict[str, Any]:
     await fold(store, (effect for chain in range(asked["chains"]) for effect in town.effects(chain)))
     await redis.aclose()
     token = token_of(str(settings.home), settings.profile)
-    told: dict[str, Any] = {"hops": HOPS, "p50": [], "p99": [], "accepted": []}
+    told: dict[str, Any] = {"hops": HOPS, "p50": [], "p99": [], "bare p50": [], "bare p99": [], "accepted": []}
     await asked_for(asked["url"], token("officer-bench"), town, asked["chains"], 20, 99)  # warm
     for number in range(asked["runs"]):
         planned = generate(asked["rate"] * 120, seed=number, run=f"trail{number}-{time.time_ns()}", mix=FRESH)
         load = asyncio.create_task(signals(asked["url"], singles(list(planned), token), asked["rate"]))
-        times = await asked_for(asked["url"], token("officer-bench"), town, asked["chains"], asked["asked"], number)
+        both = await asked_for(asked["url"], token("officer-bench"), town, asked["chains"], asked["asked"], number)
         load.cancel()
         accepted, seconds = await load
-        told["p50"].append(times[len(times) // 2])
-        told["p99"].append(times[len(times) * 99 // 100])
+        for prefix, times in zip(("", "bare "), both, strict=True):
+            told[f"{prefix}p50"].append(times[len(times) // 2])
+            told[f"{prefix}p99"].append(times[len(times) * 99 // 100])
         told["accepted"].append(accepted / seconds)
     return told
 

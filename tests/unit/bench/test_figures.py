@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from importlib import import_module
+from pathlib import Path
 
 import pytest
 import typer
@@ -100,3 +102,9 @@ def test_a_name_that_does_not_exist_is_refused_with_those_that_do():
     done = CliRunner().invoke(app, ["speed"])
     assert done.exit_code == 2
     assert "there is no bench speed" in done.output
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in Path(main.__file__).parent.glob("[a-z]*.py")))
+def test_each_module_of_the_benches_can_be_imported(name: str):
+    """Their children are started by name, and no test starts them all."""
+    assert import_module(f"tests.bench.{name}")
