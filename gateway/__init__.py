@@ -1,1 +1,1 @@
-"""HTTP: what institutions and officers talk to. It writes requests to the log and reads the views; it owns no state."""
+"""HTTP for institutions and officers. The gateway writes requests to the log and reads the views; it owns no state."""

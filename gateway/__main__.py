@@ -1,4 +1,4 @@
-"""`python -m gateway`: the gateway on uvicorn with the settings' address. SIGTERM drains what is in flight."""
+"""`python -m gateway`: runs the gateway on uvicorn at the configured address. SIGTERM drains requests in progress."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The gateway's wiring, in one place: ports, routes, errors, start and end."""
+"""The gateway's wiring in one place: ports, routes, errors, start and end."""
 
 from __future__ import annotations
 
@@ -62,8 +62,7 @@ ENDPOINTS: list[Endpoint] = [endpoint for module in _ROUTES for endpoint in modu
 
 
 def connect_redis(settings: GatewaySettings) -> Redis:
-    """A client that may come back silently: everything the gateway keeps there fails safe, and views check their
-    stamps."""
+    """Returns a client that may reconnect silently: its state fails safe, and views check their stamps."""
     return Redis.from_url(
         settings.redis_url,
         protocol=2,
@@ -75,7 +74,7 @@ def connect_redis(settings: GatewaySettings) -> Redis:
 
 
 def create_app(settings: GatewaySettings) -> Gateway:
-    """The app over real Kafka and Redis. UnsafeKeys where its keys must not be trusted on its address."""
+    """Returns the app over real Kafka and Redis. UnsafeKeys if its keys must not be trusted on its address."""
     check_keys(settings)
     common: dict[str, Any] = {
         "bootstrap_servers": settings.kafka_bootstrap.split(","),
@@ -122,7 +121,7 @@ def create_app(settings: GatewaySettings) -> Gateway:
 
 
 def create_app_over(built: Services, lifespan: Any = None) -> Gateway:
-    """The app over these services."""
+    """Returns the app over these services."""
     app = Gateway(title="Liandong", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=lifespan)
     mount(app, ENDPOINTS, built)
     app.state.interface = docs.Interface(ENDPOINTS)

@@ -1,4 +1,4 @@
-"""How the gateway counts. Its metrics are declared with all others in stream_processors/runtime/metrics.py."""
+"""Counters of the gateway. stream_processors/runtime/metrics.py declares all metrics."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["METRICS", "count_problem"]
 
 
 def count_problem(slug: str, status: int, n: int = 1) -> None:
-    """Counts an answered problem where it belongs."""
+    """Counts an answered problem in its metric."""
     (METRICS.unavailable if status == 503 else METRICS.refused).labels(slug).inc(n)
 
 

@@ -1,6 +1,6 @@
-"""Every error that the gateway answers, declared once (RFC 9457). `python -m gateway.problems` prints docs/reference/errors.md.
+"""Every error response of the gateway, declared once (RFC 9457). `python -m gateway.problems` prints docs/reference/errors.md.
 
-Invariant: no answer of the gateway has an error status without one of these slugs, and none repeats a sender's values.
+Invariant: every error response has one of these slugs, and none repeats a sender's values.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ MEDIA_TYPE = "application/problem+json"
 
 
 class Kind(NamedTuple):
-    """`meaning` is for the docs: what happened and what to do."""
+    """`meaning` is for the docs: the cause and the remedy."""
 
     slug: str
     status: int
@@ -321,7 +321,7 @@ class Problem(Exception):
         self.more = more
 
     def body(self) -> dict[str, Any]:
-        """The members of RFC 9457, then the extensions."""
+        """Returns the members of RFC 9457, then the extensions."""
         kind = self.kind
         return {
             "type": TYPE_PREFIX + kind.slug,
@@ -336,10 +336,10 @@ class Problem(Exception):
 
 
 def unwound(error: BaseException) -> None:
-    """Forgets where an error that has its answer came from. Its traceback holds the frames, and a frame that holds the error is a
-    ring with it: what the request brought, its body too, would stay until the collector comes by, hundreds of refusals later.
-    What it was raised from can be a ValidationError, which holds a validator's own error and so its frames: in there the
-    collector does not see, and a ring would stay for ever."""
+    """Clears the traceback of an answered error. A traceback holds the frames, and a frame that holds the error forms a cycle:
+    the request, its body too, would stay until the collector runs, hundreds of refusals later. Its cause can be a
+    ValidationError, which holds a validator's own error and its frames. The collector cannot see into that, so such a cycle would
+    stay permanently."""
     visited: set[int] = set()
     pending: list[BaseException | None] = [error]
     while pending:
@@ -351,19 +351,19 @@ def unwound(error: BaseException) -> None:
 
 
 def later(slug: str, detail: str, retry_after_s: int, **more: Any) -> Problem:
-    """A problem that goes away by itself: with Retry-After in whole seconds."""
+    """Returns a temporary problem with Retry-After in whole seconds."""
     return Problem(slug, detail, headers={"Retry-After": str(retry_after_s)}, **more)
 
 
 def of_refused(refusal: Refused) -> Problem:
-    """A body that cannot be read, with its faults as `errors` where it has places."""
+    """Returns the problem of an unreadable body, with its faults as `errors` if they have places."""
     if refusal.faults is None:
         return Problem(refusal.slug, refusal.detail)
     return Problem(refusal.slug, refusal.detail, errors=[fault._asdict() for fault in refusal.faults])
 
 
 def render() -> str:
-    """docs/reference/errors.md."""
+    """Renders docs/reference/errors.md."""
     lines = [
         "# Errors",
         "",

@@ -1,7 +1,6 @@
-"""The services that the routes use, built over any ports.
+"""The services of the routes, built over any ports.
 
-Invariant: whatever a sender does is answered 4xx; what our neighbours do is 503; only a fault of ours is 500. No service knows
-the routes.
+Invariant: a sender's fault is 4xx, a neighbour's 503, and only our own 500. No service knows the routes.
 """
 
 from __future__ import annotations
@@ -54,7 +53,7 @@ logger = logging.getLogger("liandong.gateway")
 
 @dataclass
 class Services:
-    """What the routes use. Built by `services`; tests give it fakes."""
+    """The services that the routes use. Built by `services`; tests pass fakes."""
 
     settings: GatewaySettings
     auth: Authenticator
@@ -134,11 +133,11 @@ class Services:
         )
 
     def take_policy(self, policy: Policy) -> None:
-        """Goes by another policy from the next request on."""
+        """Uses another policy from the next request on."""
         self.policy = self.tips.policy = policy
 
     def drain(self) -> None:
-        """Ends the answers that have no end of their own."""
+        """Ends the open streams."""
         self.live.drain()
         self.bell.drain()
 
@@ -153,7 +152,7 @@ class Services:
         return case_out(case, self.sealer, datetime.now(UTC), complete=False).model_dump_json(exclude_none=True).encode()
 
     def problem_of(self, error: Exception) -> Problem:
-        """What an exception is answered as; counted."""
+        """Returns the problem for an exception, and counts it."""
         problem = error if isinstance(error, Problem) else _problem_of(error, self.settings.retry_after_s)
         count_problem(problem.kind.slug, problem.kind.status)
         unwound(error)
@@ -189,7 +188,7 @@ def services(
     resolve: Resolve | None = None,
     caught_up: Callable[[], Awaitable[None]] = nothing_is_lost,
 ) -> Services:
-    """The services over any ports."""
+    """Returns the services over any ports."""
     keys = KeySource(settings.jwks_source, refresh_s=settings.jwks_refresh_s, unknown_key_s=settings.jwks_unknown_key_s)
     auth, places = Authenticator(settings, keys), PlaceCipher(keyring)
     tokenizer, sealer = Tokenizer(keyring), AesGcmSealer(keyring)

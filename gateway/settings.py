@@ -1,6 +1,6 @@
-"""Every setting of the gateway that the workers do not have, once. Environment: `LIANDONG_<NAME>`.
+"""Every setting of the gateway that the workers do not share. Environment: `LIANDONG_<NAME>`.
 
-Invariant: every bound on what a sender may cause (bytes, lines, depth, time) is here or in Settings, and has a default.
+Invariant: every limit on a sender (bytes, lines, depth, time) is here or in Settings, and has a default.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ LOCAL_ISSUER = "liandong-local"
 
 
 class GatewaySettings(Settings):
-    """`jwks` is a file or an https URL; without it the local launcher's key file is used.
+    """`jwks` is a file or an https URL; the default is the local launcher's key file.
 
-    `coordination_body`: the name under which its officers act (Arts. 7, 45).
-    `scorecards_period`: which periods there are cards of. One length only: from a month and its year a hidden figure of another
-    month could be computed. `scorecards_only_over`: and only when they are over, for two cards of a running period differ by what
-    came in between."""
+    `coordination_body`: the name under which its officers act (Arts. 7, 45). `scorecards_period`: the length of the periods with
+    cards. One length only, because a month and its year would reveal a hidden figure of another month. `scorecards_only_over`:
+    only ended periods, because two cards of a running one differ by the events in between.
+    """
 
     gateway_host: str = "127.0.0.1"
     gateway_port: int = Field(8080, ge=0, le=65535)
@@ -107,14 +107,14 @@ class GatewaySettings(Settings):
     @field_validator("trusted_proxies")
     @classmethod
     def _networks(cls, text: str) -> str:
-        """Addresses and networks, separated by commas, whose X-Forwarded-For is believed."""
+        """Addresses and networks, separated by commas, whose X-Forwarded-For is trusted."""
         for network in filter(None, map(str.strip, text.split(","))):
             ip_network(network)
         return text
 
     @property
     def scrape_token_path(self) -> Path:
-        """The launcher makes this file; another Prometheus needs its content as `credentials_file`."""
+        """The launcher creates this file; another Prometheus needs its content as `credentials_file`."""
         return self.scrape_token_file or Path(self.home) / self.profile / "scrape.token"
 
     @property

@@ -51,8 +51,7 @@ class Exact(BaseModel):
 
 
 class Strict(Exact):
-    """Base of every record: unknown fields are refused, and instances are immutable. An unexpected error repeats no value in a
-    log."""
+    """Base of every record: unknown fields are refused, instances are immutable. Errors repeat no value in a log."""
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, str_strip_whitespace=True, ser_json_bytes="base64", hide_input_in_errors=True

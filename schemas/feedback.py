@@ -49,8 +49,7 @@ class EarlyWarning(Stored):
 
 
 class Undo(Stored):
-    """An action and its reversal: at once, or when the agency orders it (`after_order`). `amount_minor`: the amount to reverse;
-    None: all."""
+    """An action and its reversal: at once, or when the agency orders it (`after_order`). `amount_minor`: None means all."""
 
     order_id: Name | None
     did: Name

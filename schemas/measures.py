@@ -60,9 +60,8 @@ HOLD_MONEY = frozenset({Blocked.PAYMENT, Blocked.ACCOUNT, Blocked.CARD})
 
 
 class Measure(Stored):
-    """`done_at` is the institution's word, `at` when the log took it. `late`: it came after its clock had run out; `done_late`:
-    by the institution's own word it was also done after that. `reference_sealed`: under which number of the agency's it was
-    reported."""
+    """`done_at` is the time that the institution gives, `at` the LogAppendTime. `late`: after its deadline; `done_late`: after
+    its deadline even by the institution's own time. `reference_sealed`: the agency's number of the report."""
 
     measure_id: Name
     institution: PartyId

@@ -56,8 +56,7 @@ class _Outcomes:
 def send_all(
     bodies: Sequence[Mapping[str, Any]], *, patience: Patience, journal: Journal | None = None, compress: bool = False
 ) -> Steps[list[Answer]]:
-    """Returns one final result for each body, in order. ProblemError if no retry can help, Unavailable if the tries are used
-    up."""
+    """Returns one final result for each body, in order. ProblemError if no retry can help, Unavailable after the last try."""
     lines = [to_json(body) for body in bodies]
     answers: dict[int, Answer] = {}
     pending, tries, size = list(range(len(lines))), 0, len(lines)

@@ -62,8 +62,7 @@ class Client:
             yield from drive(calls.send_many(some, self._patience), self._http, self._token, self._sleep)
 
     def retract(self, reference: str, reason: str) -> Receipt:
-        """Retracts a signal permanently by its reference, even before it arrives. To correct one, `send` it whole with a higher
-        `version`."""
+        """Retracts a signal permanently by its reference, even before it arrives. To correct it, `send` a higher `version`."""
         return drive(calls.retract(reference, reason, self._patience), self._http, self._token, self._sleep)
 
     def outcome(self, signal_id: str) -> Outcome:

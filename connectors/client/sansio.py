@@ -28,8 +28,7 @@ class Wait(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """The reply. `broke`: why it is incomplete; status 0: no reply at all, and `reached` False: certainly nothing was
-    accepted."""
+    """The reply. `broke`: why it is incomplete; status 0: no reply, and `reached` False: certainly nothing was accepted."""
 
     status: int
     headers: Mapping[str, str] = {}

@@ -108,8 +108,7 @@ def _complete_record(
     decoder: Decoder,
     is_finished: Callable[[], bool],
 ) -> str | None:
-    """Reads on until the record is complete. Returns the fault, '' if there is none, None if the file may still provide the
-    rest."""
+    """Reads on until the record is complete. Returns the fault, '' for none, None if the file may still provide the rest."""
     size, state = len(first.raw), State.OPEN
     while state is State.OPEN:
         line = lines.next_line()

@@ -120,8 +120,7 @@ def fund_raising(scene: Scene) -> Scheme:
 
 
 def resent_nine_times(scene: Scene) -> Scheme:
-    """One small report, sent nine more times under other references, and twice under its own: it counts once, so there is no
-    case."""
+    """One small report, nine more times under other references, and twice under its own: it counts once, without a case."""
     subject = ("account", account(scene.rng))
     first = scene.report("bank-002", 100, subject, Story("小额退款纠纷", 900))
     reports = [first]

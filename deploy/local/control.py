@@ -102,8 +102,7 @@ class Control:
             raise LauncherError(f"the supervisor did not start:\n{error_file.read_text()[-2000:]}")
 
     def shut_down(self, timeout_s: float = 60.0) -> None:
-        """Ends all processes in order, and kills those that remain after the time-out or after a killed supervisor.
-        Idempotent."""
+        """Ends all processes in order, and kills the rest after the time-out or after a killed supervisor. Idempotent."""
         supervisor = self.identity()
         if supervisor:
             if self._exchange_line({"do": "shutdown"}) is None:

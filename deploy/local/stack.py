@@ -104,8 +104,7 @@ class Stack:
 
     @property
     def redis_url(self) -> str:
-        """For tools: the operator's URL, who may also empty the store and read its figures. With the password: do not show it to
-        people."""
+        """For tools: the operator's URL, who may also empty the store and read its figures. It contains the password."""
         return self._redis_of(store_access.OPERATOR)
 
     def _redis_of(self, user: str) -> str:
@@ -231,8 +230,7 @@ class Stack:
         return self.pid(name)
 
     def wait_ready(self, name: str, timeout_s: float | None = None) -> None:
-        """Waits until Kafka and Redis answer, the gateway is ready (and its views built, if we run workers), and workers serve
-        metrics."""
+        """Waits until Kafka and Redis answer, the gateway is ready (with views, if we run workers), and workers serve metrics."""
         log = self.places.logs / f"{name}.log"
         patience_s = timeout_s or self.ready_timeout_s
         reason = partial(self._explain_wait, name)

@@ -33,8 +33,7 @@ Ends = dict[str, dict[int, int]]
 async def wait_quiet(
     settings: Settings, *, timeout_s: float = 60.0, report: Callable[[int], None] = lambda remaining: None
 ) -> Ends:
-    """Returns the ends of the topics when two checks in a row find nothing left. `report` gets the number of remaining
-    records."""
+    """Returns the ends of the topics when two checks in a row find nothing left. `report` gets the remaining records."""
     log = KafkaLog(settings, "liandong-quiet")
     redis = Redis.from_url(settings.redis_url, protocol=2)
     deadline = time.monotonic() + timeout_s

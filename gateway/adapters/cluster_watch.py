@@ -1,7 +1,7 @@
-"""What the gateway knows of the Kafka cluster: asked once a second, whether anybody sends or not.
+"""Watches the Kafka cluster: asks once a second, whether or not anybody sends.
 
-Invariant: what is said is a few seconds old at most; a cluster that does not answer, has no quorum of controllers, cannot write,
-or keeps a topic below the topic table is never told as ready.
+Invariant: the reported state is a few seconds old at most. A cluster that does not answer, has no quorum of controllers, accepts
+no writes, or has a topic below the topic table is never reported as ready.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ logger = logging.getLogger("liandong.gateway")
 
 
 class Health(NamedTuple):
-    """Whether the cluster takes signals, and what is to be said of it: `ok`, or what is wrong."""
+    """Whether the cluster accepts signals, and its text: `ok`, or the fault."""
 
     is_ready: bool
     text: str
 
 
 class Observation(NamedTuple):
-    """What was seen, and how long ago; None: never. `faults` of the topics; `least` is `min.insync.replicas` by topic."""
+    """The observed state and its age; None: never observed. `faults` of the topics; `least` is `min.insync.replicas` by topic."""
 
     view: View | None = None
     view_age_s: float = 0.0
@@ -55,8 +55,8 @@ class Observation(NamedTuple):
 
 
 def judge(observation: Observation) -> Health:
-    """Ready while all that is needed to acknowledge is there. Some partitions of many that cannot be written leave it ready:
-    to take every gateway away would stop those that can."""
+    """Returns ready while signals can be acknowledged. Some unwritable partitions of many leave the gateway ready: to remove
+    every gateway would stop the others, too."""
     if observation.view is None or observation.faults is None:
         return Health(False, "no broker has described the cluster yet")
     if observation.view_age_s > SILENT_S:
@@ -78,13 +78,13 @@ def judge(observation: Observation) -> Health:
 
 
 def list_unwritable(observation: Observation, topic: Topic) -> list[int]:
-    """The partitions that cannot acknowledge anything at the moment."""
+    """Returns the partitions that cannot acknowledge anything now."""
     state = observation.view.topics.get(topic.name) if observation.view else None
     return [copies.number for copies in state.partitions if why_unwritable(observation, topic, copies.number)] if state else []
 
 
 def why_unwritable(observation: Observation, topic: Topic, partition: int) -> str | None:
-    """Why a partition cannot acknowledge; None when it can, or when nothing is known."""
+    """Returns why a partition cannot acknowledge; None if it can, or if the state is unknown."""
     state: TopicState | None = observation.view.topics.get(topic.name) if observation.view else None
     copies = next((candidate for candidate in state.partitions if candidate.number == partition), None) if state else None
     if state is None or copies is None:
@@ -98,13 +98,13 @@ def why_unwritable(observation: Observation, topic: Topic, partition: int) -> st
 
 
 def _say_end(task: asyncio.Task[None]) -> None:
-    """A watch that ended by a fault of ours: what it knows grows old, and old is not ready."""
+    """Logs a watch that ended by a fault of ours: its state grows old, and an old state is not ready."""
     if not task.cancelled() and (error := task.exception()) is not None:
         logger.error("the task that watches the cluster has ended", exc_info=error)
 
 
 class ClusterWatch:
-    """Looks for ever. `common` is what every client needs to reach the cluster."""
+    """Watches without end. `common` are the options that every client needs to reach the cluster."""
 
     def __init__(self, common: dict[str, Any], topics: Sequence[Topic], clock: Callable[[], float] = time.monotonic) -> None:
         self._common, self._topics, self._clock = common, topics, clock
@@ -131,20 +131,20 @@ class ClusterWatch:
 
     @property
     def is_checked(self) -> bool:
-        """Whether the topics were held against the table, and are as it wants."""
+        """Whether the topics were compared with the table and match it."""
         return self._faults == ()
 
     @property
     def answers(self) -> bool:
-        """Whether a broker answered a moment ago."""
+        """Whether a broker answered recently."""
         return self._clock() - self._viewed <= ANSWER_S + LOOK_EVERY_S
 
     def why_not(self, topic: Topic, partition: int) -> str | None:
-        """Why a record cannot be acknowledged there; None when it can, or when that is not known."""
+        """Returns why a record cannot be acknowledged there; None if it can, or if that is unknown."""
         return why_unwritable(self.observation, topic, partition) if self.answers else None
 
     def bootstrap(self) -> list[str]:
-        """The brokers' addresses, the one that answered last in front: a new client begins there."""
+        """The brokers' addresses, the last one that answered first: a new client begins there."""
         named = self._common["bootstrap_servers"]
         addresses = [named] if isinstance(named, str) else list(named)
         return [*self._first, *(address for address in addresses if address not in self._first)]
@@ -160,7 +160,7 @@ class ClusterWatch:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def take_view(self, view: View, with_configs: bool) -> None:
-        """What a broker described; with settings also held against the table."""
+        """Stores a broker's description; with settings, also compares them with the table."""
         self._view, self._viewed = view, self._clock()
         if with_configs:
             self._checked = self._viewed
@@ -175,7 +175,7 @@ class ClusterWatch:
         self.has_looked.set()
 
     def take_quorum(self, is_there: bool | None) -> None:
-        """What a broker said of the controllers; None: it cannot say."""
+        """Stores a broker's answer about the controllers; None: it cannot tell."""
         self._can_ask_quorum = is_there is not None
         if is_there:
             self._quorum = self._clock()

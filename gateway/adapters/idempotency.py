@@ -1,9 +1,7 @@
-"""What the gateway remembers of references and keys, so that a sender's retry gets its receipt again.
+"""The gateway's memory of references and keys, so that a sender's retry gets its receipt again.
 
-This is not a fold and fails safe: a lost record only means that the signal is appended again and that assess, which
-knows the same signal id, calls it a repeat.
-Invariant: a record, once there, stands until it expires; a lock gives way to a record and to nothing else but its
-time-out.
+This is not a projection and fails safe: after the loss of a record the signal is appended again, and assess recognises the signal
+id as a duplicate. Invariant: a record stays until it expires; a lock gives way only to a record or to its time-out.
 """
 
 from __future__ import annotations
@@ -24,7 +22,7 @@ from stream_processors.state.shared_hashes import drawer, long, read_lua, short,
 
 
 def _read_script(name: str) -> str:
-    """A script of ours behind the one that knows the form of the entries. Without comments: it goes along with each call."""
+    """A script of ours after the one with the format of the entries. Without comments, because each call sends it."""
     text = read_lua("shared_hash") + (Path(__file__).parent / "lua" / f"{name}.lua").read_text("utf-8")
     return "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("--"))
 
@@ -33,7 +31,7 @@ _BEGIN, _FINISH, _ABANDON, _KEEP = map(_read_script, ("begin", "finish", "abando
 
 
 class StateUnavailable(RuntimeError):
-    """Redis is away."""
+    """Redis is unavailable."""
 
 
 class InFlight(NamedTuple):
@@ -41,7 +39,7 @@ class InFlight(NamedTuple):
 
 
 class Remembered(NamedTuple):
-    """What was answered. `body` tells two bodies of one name apart."""
+    """An earlier answer. `body` distinguishes two bodies of one name."""
 
     body: str
     signal_id: str
@@ -54,8 +52,8 @@ class Remembered(NamedTuple):
 
 
 class Idempotency:
-    """The memory in Redis, under `{gw<bucket>}`. Names are signal ids and the ids of keys. Every call raises StateUnavailable
-    when Redis is away."""
+    """The memory in Redis, under `{gw<bucket>}`. Names are signal ids and the ids of keys. Every call may raise
+    StateUnavailable."""
 
     def __init__(self, redis: Pipelining, *, lock_ttl_s: float, receipt_ttl_s: int) -> None:
         self._redis = redis
@@ -63,12 +61,12 @@ class Idempotency:
         self._receipt_s = receipt_ttl_s
 
     async def begin(self, names: Sequence[str], owner: str) -> list[Remembered | InFlight | None]:
-        """Locks each name for `owner` (None), or tells what stands there."""
+        """Locks each name for `owner` (None), or returns its current entry."""
         held = await self._each(_BEGIN, "L" + owner, self._lock_ms, names)
         return [None if entry is None else _read_entry(entry, name) for entry, name in zip(held, names, strict=True)]
 
     async def finish(self, records: Sequence[tuple[str, Remembered]]) -> list[Remembered]:
-        """Remembers each; gives the record that stands, an earlier one if there is."""
+        """Stores each record; returns the valid one, an earlier one if it exists."""
         names = [name for name, _ in records]
         raw = [_written(record, name) for name, record in records]
         held = await self._each(_FINISH, "", self._receipt_s * 1000, names, raw)
@@ -85,7 +83,7 @@ class Idempotency:
         return there if isinstance(there, Remembered) else None
 
     async def keep(self, name: str, text: str) -> str:
-        """Remembers a text under a name; gives the one that stands."""
+        """Stores a text under a name; returns the valid one."""
         call = self._redis.execute("EVAL", _KEEP, 1, _key(name), text, self._receipt_s * 1000, short(name))
         try:
             raw: bytes = await call
@@ -94,7 +92,7 @@ class Idempotency:
         return raw.decode()
 
     async def recall(self, name: str) -> str | None:
-        """The text that `keep` remembered."""
+        """Returns the text that `keep` stored."""
         raw = await self._look(name)
         return None if raw is None else raw.decode()
 
@@ -108,7 +106,7 @@ class Idempotency:
     async def _each(
         self, script: str, argument: str, ttl_ms: int, names: Sequence[str], values: Sequence[bytes] = ()
     ) -> list[bytes | None]:
-        """Runs a script once a bucket; the answers in the order of the names."""
+        """Runs a script once for each bucket; returns the answers in the order of the names."""
         by_bucket: dict[int, list[int]] = {}
         for index, name in enumerate(names):
             by_bucket.setdefault(bucket_of(name), []).append(index)
@@ -128,8 +126,8 @@ class Idempotency:
 
 
 async def once(memory: Idempotency, name: str, append: Callable[[], Awaitable[None]]) -> None:
-    """Appends a request unless the broker took it before: one that was refused then must not be right the second time. `append`
-    raises when it is not known whether the broker has it."""
+    """Appends a request unless the broker has it already, so that a refused request cannot succeed on retry. `append` raises if
+    it is unknown whether the broker has it."""
     if await memory.recall(f"l{name}") is None:
         await append()
         await memory.keep(f"l{name}", "1")
@@ -143,7 +141,7 @@ def _key(name: str) -> str:
 
 
 def _written(record: Remembered, name: str) -> bytes:
-    """What the name or the usual topic says already is left out."""
+    """Omits members that follow from the name or the usual topic."""
     signal_id = "" if record.signal_id == name else record.signal_id
     topic = "" if record.topic == SUBMITTED.name else record.topic
     fields: tuple[str | int, ...] = record._replace(signal_id=signal_id, topic=topic)[1:]

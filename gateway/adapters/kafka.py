@@ -1,8 +1,8 @@
-"""The port to the log, and its Kafka side: append and know where each record landed.
+"""The port to the log, and its Kafka side: appends records and returns their positions.
 
-Invariant: a Position is given only after the broker acknowledged (acks=all, idempotent), in a topic that keeps as many copies as
-the table promises, and none twice: a log that lost records which it had acknowledged takes no more before `liandong recover`.
-What does not get there in one partition is no matter of the others (gateway/adapters/producers.py).
+Invariant: a Position is returned only after the broker acknowledged (acks=all, idempotent), in a topic with as many copies as the
+table requires, and no position twice: a log that lost acknowledged records accepts nothing before `liandong recover`. A failure
+in one partition does not affect the others (gateway/adapters/producers.py).
 """
 
 from __future__ import annotations
@@ -34,8 +34,7 @@ Answer = TypeVar("Answer")
 
 
 class Position(NamedTuple):
-    """Where a record stands: `offset` is its position (stream_processors/runtime/generations.py), `timestamp_ms` the broker's
-    LogAppendTime."""
+    """`offset` is the position (stream_processors/runtime/generations.py), `timestamp_ms` the broker's LogAppendTime."""
 
     topic: str
     partition: int
@@ -45,22 +44,22 @@ class Position(NamedTuple):
 
 
 class Span(NamedTuple):
-    """By partition: the first record that retention left, and where the next one will stand."""
+    """By partition: the first retained record, and the position of the next one."""
 
     starts: dict[int, int]
     ends: dict[int, int]
 
 
 class LogUnavailable(RuntimeError):
-    """The broker is away or did not answer in time: the record may be in the log, or not."""
+    """The broker is unavailable or did not answer in time: the log may or may not have the record."""
 
 
 class RequestLog(Protocol):
     async def append(self, topic: Topic, entries: Sequence[KeyedEntry]) -> list[Position | LogUnavailable]:
-        """Appends each entry to the partition of its key; for each its place, or that it is not known. Never raises."""
+        """Appends each entry to the partition of its key; returns for each its position, or that it is unknown. Never raises."""
 
     async def span(self, topic: Topic) -> Span:
-        """The first and the next offset of each partition. LogUnavailable when the broker does not tell."""
+        """The first and the next offset of each partition. LogUnavailable if the broker does not answer."""
 
     @property
     def connected(self) -> bool:
@@ -68,11 +67,11 @@ class RequestLog(Protocol):
 
     @property
     def health(self) -> Health:
-        """Whether an append would be acknowledged, by what was seen of the cluster a moment ago."""
+        """Whether an append would be acknowledged, by the last observation of the cluster."""
 
     @property
     def damage(self) -> str | None:
-        """Why nothing is appended although the broker is there: the sentence for the operator."""
+        """Why nothing is appended although the broker answers: the sentence for the operator."""
 
     @property
     def generations(self) -> Generations: ...
@@ -83,8 +82,8 @@ _LOOKED_AT = (SUBMITTED, RETRACTIONS, CASE_COMMANDS, APPRAISAL_COMMANDS)
 
 
 class KafkaRequestLog:
-    """The log in Kafka. `open` does not wait for the broker: until it is there, every append answers LogUnavailable. Nothing is
-    appended before the log was compared with what is known of it, and `watch` goes on comparing."""
+    """The log in Kafka. `open` does not wait for the broker: until it is there, every append returns LogUnavailable. Nothing is
+    appended before the log was compared with the recorded positions, and `watch` continues the comparison."""
 
     def __init__(self, common: dict[str, Any], append_timeout_s: float) -> None:
         self._common = common
@@ -118,7 +117,7 @@ class KafkaRequestLog:
         return self._generations
 
     def report(self, source: str, sentence: str | None) -> None:
-        """What `source` knows of lost records; None takes it back."""
+        """Stores what `source` knows of lost records; None withdraws it."""
         if sentence is None:
             self._damages.pop(source, None)
         elif self._damages.get(source) != sentence:
@@ -126,13 +125,13 @@ class KafkaRequestLog:
             self._damages[source] = sentence
 
     async def compare(self) -> None:
-        """Compares the log with what its own facts tell of it. LogUnavailable when the broker does not answer."""
+        """Compares the log with its own facts. LogUnavailable if the broker does not answer."""
         damages = await self._ask(lambda reader: find_damage(reader, _LOOKED_AT))
         self.report("facts", "; ".join(map(str, damages)) or None)
 
     async def follow_generations(self) -> None:
-        """Takes newly opened generations: what was known of lost records is looked at anew. So is the producer, for the broker
-        knows nothing any more of its batches. LogUnavailable as above."""
+        """Reads newly opened generations, and checks known losses again. It also replaces the producer, because the broker no
+        longer knows its batches. LogUnavailable as above."""
         if await self._ask(KafkaReader.read_generations):
             self._landings.forget()
             self._damages.pop("landing", None)
@@ -153,8 +152,8 @@ class KafkaRequestLog:
         await self._close_reader()
 
     async def _look_first(self) -> None:
-        """Nothing is appended before the log was compared. While another producer serves it is compared beside that: to ask a
-        broker that does not answer would keep the others' partitions waiting."""
+        """Compares the log before the first append. While another producer serves, it compares beside it: waiting for a broker
+        that does not answer would delay the other partitions."""
         if self._producers.current is not None:
             self._compare_beside()
             return
@@ -211,7 +210,7 @@ class KafkaRequestLog:
         sent: Mapping[int, list[int]],
         landed: list[Position | LogUnavailable],
     ) -> None:
-        """Sends to each partition by itself: what fails or is late in one is no matter of the others."""
+        """Sends to each partition separately: a failure or delay in one does not affect the others."""
         errors: dict[int, Exception] = {}
         try:
             async with asyncio.timeout(self._timeout_s):
@@ -229,7 +228,7 @@ class KafkaRequestLog:
     def _position_of(
         self, topic: Topic, place: Position | LogUnavailable, before: Mapping[int, int]
     ) -> Position | LogUnavailable:
-        """The position of an offset. `before`: the newest that were acknowledged when the append began."""
+        """The position of an offset. `before`: the newest acknowledged ones when the append began."""
         if isinstance(place, LogUnavailable):
             return place
         try:
@@ -247,7 +246,7 @@ class KafkaRequestLog:
         return await self._ask(ask)
 
     async def _ask(self, ask: Callable[[KafkaReader], Awaitable[Answer]]) -> Answer:
-        """Asks the broker, one at a time: whoever fails closes the reader."""
+        """Asks the broker, one request at a time: a failure closes the reader."""
         async with self._reading:
             try:
                 async with asyncio.timeout(self._timeout_s):
@@ -281,7 +280,7 @@ async def _check_topics(producer: AIOKafkaProducer) -> None:
 
 
 def _place(topic: Topic, partition: int, acknowledged: Any) -> Position:
-    """Where it stands. A broker that knows a batch but not its place any more acknowledges it without one."""
+    """The position. A broker that knows a batch but no longer its position acknowledges it without one."""
     if acknowledged.offset < 0:
         raise LogUnavailable("the broker acknowledged the record without a position")
     return Position(topic.name, partition, acknowledged.offset, acknowledged.timestamp)
@@ -306,7 +305,7 @@ async def _send_many(
     landed: list[Position | LogUnavailable],
     errors: dict[int, Exception],
 ) -> None:
-    """One or a few whole batches a partition: an order faster than a future a record."""
+    """Sends one or a few whole batches for each partition: ten times faster than a future for each record."""
 
     async def send_partition(partition: int, indexes: list[int]) -> None:
         batches = fill_batches(producer, [entries[index] for index in indexes])

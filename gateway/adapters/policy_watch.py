@@ -1,6 +1,6 @@
-"""The policy that the gateway goes by, looked at once a second, as the stages do.
+"""Follows the policy file once a second, as the stages do.
 
-Invariant: a file that is not valid never takes effect; the policy in force goes on.
+Invariant: an invalid file never takes effect; the policy in force stays.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ logger = logging.getLogger("liandong.gateway")
 
 
 async def follow_policy(policies: PolicyFile, take: Callable[[Policy], None], every_s: float = EVERY_S) -> None:
-    """Hands over each policy that the file becomes, for ever."""
+    """Yields each new policy of the file, without end."""
     take(policies.now)
     while True:
         await asyncio.sleep(every_s)

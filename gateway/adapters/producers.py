@@ -1,9 +1,9 @@
-"""The gateway's producer, and how one that failed is replaced: make before break.
+"""The gateway's producer and its replacement after a failure: make before break.
 
-An idempotent producer whose batch to a partition was not acknowledged in time may be stuck there for good. It is used no more
-for that partition; for the others it goes on until another one has taken its place, and whatever it was given has its own time.
-Only where no broker answers at all it is thrown away at once. Invariant: each record is given to one producer, once; a failure to
-one partition fails nothing that is on its way to another.
+An idempotent producer whose batch to a partition was not acknowledged in time may be stuck there permanently. It no longer serves
+that partition; for the others it continues until another one replaces it, and records in progress keep their own time-out. It is
+discarded at once only if no broker answers at all. Invariant: each record is given to one producer, once, and a failure in one
+partition fails no record of another.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ CONNECT_S = 3.0
 
 
 class Producer(Protocol):
-    """What of aiokafka's producer is used."""
+    """The used part of aiokafka's producer."""
 
     _message_accumulator: Any
 
@@ -44,7 +44,7 @@ class Producer(Protocol):
 
 
 class Serving:
-    """A producer in use. `barred`: partitions that it failed, and is not used for any more."""
+    """A producer in use. `barred`: partitions that it failed and no longer serves."""
 
     def __init__(self, producer: Any) -> None:
         self.producer = producer
@@ -66,13 +66,13 @@ class Serving:
                 self._idle.set()
 
     async def idle(self, timeout_s: float) -> None:
-        """Until nobody waits for it, or the time is over."""
+        """Waits until nobody uses it, or the time is over."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._idle.wait(), timeout_s)
 
 
 class Producers:
-    """`current` is what to use; None while there is none. `answers` says whether any broker does."""
+    """`current` is the producer to use; None while there is none. `answers`: whether any broker does."""
 
     def __init__(
         self,
@@ -82,7 +82,7 @@ class Producers:
         timeout_s: float,
         look_first: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        """`look_first`: what may take long, before each try; KafkaError when nothing may be appended yet."""
+        """`look_first`: a slow check before each try; KafkaError if nothing may be appended yet."""
         self._look_first = look_first
         self._make, self._check, self._answers, self._timeout_s = make, check, answers, timeout_s
         self.current: Serving | None = None
@@ -90,7 +90,7 @@ class Producers:
         self._ends: set[asyncio.Task[None]] = set()
 
     async def open(self, wait_s: float) -> None:
-        """Begins to connect, and waits so long for it at most."""
+        """Begins to connect, and waits at most this long."""
         self._connect()
         assert self._connecting is not None
         with contextlib.suppress(TimeoutError):
@@ -107,7 +107,7 @@ class Producers:
             await asyncio.wait(self._ends, timeout=2)
 
     def fail(self, serving: Serving, partitions: Iterable[TopicPartition], error: Exception) -> None:
-        """These partitions did not acknowledge in time, or not at all: another producer takes this one's place."""
+        """Marks partitions that did not acknowledge in time, or at all: another producer replaces this one."""
         failed = set(partitions) - serving.barred
         if not failed:
             return
@@ -121,7 +121,7 @@ class Producers:
         self._connect()
 
     def renew(self, error: Exception) -> None:
-        """Throws the producer away at once; whoever waits for it gets the error."""
+        """Discards the producer at once; its users get the error."""
         if self.current is None:
             return
         before, self.current = self.current, None
@@ -134,7 +134,7 @@ class Producers:
             self._connecting = asyncio.create_task(self._replace())
 
     async def _replace(self) -> None:
-        """Tries until there is a producer that knows our topics; it takes the place of the one before."""
+        """Tries until there is a producer that knows our topics, which replaces the previous one."""
         while True:
             producer = self._make()
             try:
@@ -168,7 +168,7 @@ class Producers:
 
 
 async def throw_away(producer: Any, error: Exception) -> None:
-    """Ends a producer without waiting for what it cannot send. `stop` alone would wait for its batches."""
+    """Ends a producer without waiting for unsent records. `stop` alone would wait for its batches."""
     producer._message_accumulator.fail_all(error)
     with contextlib.suppress(Exception):
         await asyncio.wait_for(producer.stop(), 5)

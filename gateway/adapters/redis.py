@@ -1,7 +1,7 @@
-"""Redis commands of concurrent requests, sent together.
+"""Sends Redis commands of concurrent requests together.
 
-Invariant: each command's answer or error goes to the request that asked, and no command waits longer than the pipelines
-before it. Commands that come while two pipelines are on their way form the next one.
+Invariant: each command's answer or error goes to its request, and no command waits longer than the pipelines before it. Commands
+that arrive while two pipelines are in progress form the next one.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Pipelining:
         self._flights: set[asyncio.Task[None]] = set()
 
     def execute(self, *command: Any) -> asyncio.Future[Any]:
-        """The command's answer. RedisError when Redis is away or refuses it."""
+        """Returns the command's answer. RedisError if Redis is unavailable or refuses it."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
         if not self._waiting and len(self._flights) < _IN_FLIGHT:

@@ -1,7 +1,7 @@
-"""How far the stages are behind: assess once a second, because the gateway takes no more when it is over the limit; all of
-them every few seconds, for the metric.
+"""Measures how far the stages are behind: assess once a second, because the gateway accepts nothing above the limit; all of them
+every few seconds, for the metric.
 
-Invariant: an unknown lag stops nobody; what is known is not older than a few seconds; an unknown one is not told as a number.
+Invariant: an unknown lag stops nobody; a known one is at most a few seconds old; an unknown one is never reported as a number.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ logger = logging.getLogger("liandong.gateway")
 
 
 class Lag:
-    """`current`: submitted records that assess has not folded, None when it is not known."""
+    """`current`: submitted records that assess has not projected, None if unknown."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -52,7 +52,7 @@ class Lag:
 
 
 class WatchedLog(RequestLog, Protocol):
-    """A log that hears of its own damage."""
+    """A log that is informed of its own damage."""
 
     def report(self, source: str, sentence: str | None) -> None: ...
 
@@ -60,14 +60,14 @@ class WatchedLog(RequestLog, Protocol):
 
 
 class CaughtUp:
-    """Waits until everything that was asked for before the call is decided and in the views. For who must know that something is
-    *not* there although Redis may have been emptied: what the gateway remembered is gone then, and the log is not."""
+    """Waits until every earlier request is decided and in the views. For callers who must know that something is *not* there
+    although Redis may have been emptied: the gateway's memory is then lost, and the log is not."""
 
     def __init__(self, log: RequestLog, redis: Redis, *, wait_s: float, retry_after_s: int) -> None:
         self._log, self._redis, self._wait_s, self._retry_after_s = log, redis, wait_s, retry_after_s
 
     async def __call__(self) -> None:
-        """Problem when it does not come to that in time."""
+        """Problem if that does not happen in time."""
         deadline = time.monotonic() + self._wait_s
         for stage, topic in ((STAGES["track"], CASE_COMMANDS), (STAGES["project"], CASE_CHANGES)):
             try:
@@ -85,11 +85,11 @@ class CaughtUp:
 
 
 async def nothing_is_lost() -> None:
-    """For a gateway whose state is this process' own."""
+    """For a gateway whose state belongs to this process."""
 
 
 async def watch(lag: Lag, log: WatchedLog, redis: Redis) -> None:
-    """Refreshes for ever."""
+    """Refreshes without end."""
     turn = 0
     while True:
         with contextlib.suppress(LogUnavailable):
@@ -121,7 +121,7 @@ def _tell(stage: Stage, behind: int | None) -> None:
 
 
 async def stage_lag(stage: Stage, log: WatchedLog, redis: Redis) -> int | None:
-    """Records that the stage has not folded. None while its state is rebuilt: its marks say nothing then."""
+    """Returns the records that the stage has not projected. None during a rebuild, when watermarks have no meaning."""
     stamp: Any = await redis.hget(stage.namespace.marks(0), "stamp")
     if not whole(stamp):
         return None

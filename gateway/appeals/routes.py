@@ -1,6 +1,6 @@
-"""Routes over objections (申诉) of wrongly hit persons: lodged through an institution or an agency, decided, released, confirmed.
+"""Routes over appeals (申诉) of wrongly hit persons: filed through an institution or an agency, decided, released, confirmed.
 
-Invariant: a party acts in its own name: an institution as itself, an officer for the queue that has the case; the person's words
+Invariant: a party acts in its own name: an institution as itself, an officer for the queue that has the case. The person's words
 leave the gateway sealed.
 """
 
@@ -39,7 +39,7 @@ from schemas.ids import OBJECTION, name_of
 
 
 async def post_objection(call: Call) -> Response:
-    """Lodges the objection of a person who came to you. It starts the clocks of the written notice and of the decision."""
+    """Files the appeal of a person. This starts the deadlines of the written notice and of the decision."""
     body = await body_of(call, ObjectionIn)
     case = await live_case(call)
     action_id = action_of(call)
@@ -48,7 +48,7 @@ async def post_objection(call: Call) -> Response:
 
 
 async def get_objection(call: Call) -> Response:
-    """An objection that came through you or that you have to release for, or of a case of yours. Who reads it is recorded."""
+    """Returns an appeal that you filed, have to release for, or that is of a case of yours. The audit log records the access."""
     case = await live_case(call)
     name = call.request.path_params["objection_id"]
     objection = _render_objection(call, case, name)

@@ -1,6 +1,6 @@
-"""What the gateway tells, as models for the OpenAPI document and for the routes that are not hot.
+"""Response models of signals and cases, for the OpenAPI document and the less busy routes.
 
-Invariant: an institution learns what came of its signals, never who worked on them; an officer sees readable values of his
+Invariant: an institution learns the outcome of its signals, never who worked on them; an officer sees readable values of his own
 queues only.
 """
 
@@ -27,7 +27,7 @@ class LinksOut(BaseModel):
 
 
 class AdvisoryOut(BaseModel):
-    """Something odd in a signal that was taken all the same."""
+    """A warning about an accepted signal."""
 
     pointer: str
     code: str
@@ -35,8 +35,7 @@ class AdvisoryOut(BaseModel):
 
 
 class AcceptedOut(BaseModel):
-    """202: the signal is in the log. `accepted_at` is the broker's time; `receipt` proves the place in the log to its operator
-    (`liandong receipt`)."""
+    """The log has the signal. `accepted_at` is the broker's time; `receipt` proves the position to its operator."""
 
     signal_id: str
     status: str = "accepted"
@@ -47,7 +46,7 @@ class AcceptedOut(BaseModel):
 
 
 class LineOut(BaseModel):
-    """One line of the answer to a batch: `status` 202 with a receipt, or a problem."""
+    """One line of a batch response: `status` 202 with a receipt, or a problem."""
 
     line: int
     status: int
@@ -60,9 +59,9 @@ class LineOut(BaseModel):
 
 
 class FeedbackOut(BaseModel):
-    """What came of a signal in one case: `duplicate_of` an earlier signal of yours, how many other institutions report the
-    subject, whether an officer has had it in hand, the sorts of orders executed and measures taken, how the case ended, what was
-    stopped in it (by currency, minor units; signals of one case share it)."""
+    """The outcome of a signal in one case: `duplicate_of` an earlier signal of yours, the number of other institutions that
+    report the subject, whether an officer saw it, kinds of executed orders and measures, the outcome of the case, the amount
+    stopped (by currency, in minor units; signals of one case share it)."""
 
     case_id: str | None = None
     duplicate_of: str | None = None
@@ -74,9 +73,9 @@ class FeedbackOut(BaseModel):
 
 
 class SignalOut(BaseModel):
-    """What became of a signal. While `pending` only the first four are known. `reasons`: those that rest on the signal alone;
-    what others reported is not the sender's to know. `version` is that of a correction, `retracted_at` when it was taken back.
-    `feedback`: what came of it since, one for each case that it is in."""
+    """The status of a signal. While `pending` only the first four members are known. `reasons`: those that depend on the signal
+    alone; reports of others are not shown to the sender. `version` belongs to a correction, `retracted_at` is the time of a
+    retraction. `feedback`: the outcome in each of its cases."""
 
     signal_id: str
     status: str
@@ -94,7 +93,7 @@ class SignalOut(BaseModel):
 
 
 class QueueOut(BaseModel):
-    """`severities`: cases by severity; one without cases is left out."""
+    """`severities`: cases by severity, without those that have none."""
 
     queue: str
     depth: int
@@ -106,7 +105,7 @@ class QueuesOut(BaseModel):
 
 
 class EventOut(BaseModel):
-    """What happened. The ends are tokens of subjects of the same signal; `name` is that of an app."""
+    """The event. Its ends are tokens of subjects of the same signal; `name` is that of an app."""
 
     type: str
     at: Instant
@@ -151,9 +150,9 @@ class CaseSignalOut(BaseModel):
 
 
 class CaseOut(BaseModel):
-    """A case as its officers see it. `lapsed`: its lease has run out, anybody may claim it. `signals`, `phase`, `moves` (those
-    open now) and what was done, from `clocks` on, only in one case's answer. `linked`: cases of other agencies that share signals
-    with it; `absorbed`: those that were merged into it."""
+    """A case as its officers see it. `lapsed`: its lease has expired, and anybody may claim it. `signals`, `phase`, `moves` (the
+    allowed actions) and the members from `clocks` on appear only in the response for one case. `linked`: cases of other agencies
+    that share signals with it; `absorbed`: cases merged into it."""
 
     case_id: str
     queue: str
@@ -204,9 +203,9 @@ class CasesOut(BaseModel):
 
 
 class FoundOut(BaseModel):
-    """The cases that an indicator leads to, the one with the newest signal first. `more`: there are others. `token` is how a
-    trail names it, told with cases alone: whoever searches learns nothing of what a trail withholds. `hub`: many unrelated cases
-    share it (a hotline, a shared host), so that two cases name it links them by nothing."""
+    """The cases of an indicator, the one with the newest signal first. `more`: there are others. `token` identifies the indicator
+    in money trails; it is returned only with a case, so a search reveals nothing that a trail withholds. `hub`: many unrelated
+    cases share the indicator (a hotline, a shared host), so it does not link them."""
 
     token: str | None = None
     cases: list[CaseOut]
@@ -215,7 +214,7 @@ class FoundOut(BaseModel):
 
 
 class ActionOut(BaseModel):
-    """An action that is not decided yet, or what became of it; of a refused one the `moves` that were open."""
+    """An action that is not decided yet, or its outcome; for a refused one the `moves` that were allowed."""
 
     action_id: str
     status: str
@@ -229,13 +228,13 @@ class ActionOut(BaseModel):
 
 
 class AliveOut(BaseModel):
-    """The process answers."""
+    """The process responds."""
 
     status: str = "alive"
 
 
 class ReadyOut(BaseModel):
-    """`checks` says `ok` or what is wrong."""
+    """`checks` contains `ok` or the fault of each check."""
 
     ready: bool
     checks: dict[str, str]
@@ -249,7 +248,7 @@ class OpenApiOut(BaseModel):
 
 
 def signal_out(receipt: Receipt, feedback: Iterable[Feedback] = ()) -> SignalOut:
-    """The sender's view of a receipt."""
+    """Returns the sender's view of a receipt."""
     return SignalOut(
         signal_id=receipt.signal_id,
         status="accepted",
@@ -293,11 +292,11 @@ def _signal(signal: JoinedSignal, sealer: Sealer) -> CaseSignalOut:
 
 _LOOP = ("clocks", "measures", "orders", "tasks", "objections", "transfers")
 _MADE = frozenset(("primary", "lapsed", "note", "signals", "phase", "moves", "links", *_LOOP))
-"""Fields of CaseOut that are made here. All others are copied from the field of the case that has the same name."""
+"""Members of CaseOut that are computed here. All others are copied from the member of the case with the same name."""
 
 
 def case_out(case: Case, sealer: Sealer, now: datetime, *, complete: bool) -> CaseOut:
-    """The case; `complete` with its signals and the note. What was done about it: gateway/cases/views.py."""
+    """Returns the case; `complete` with its signals and the note. gateway/cases/views.py adds the actions."""
     plain = {name: getattr(case, name) for name in CaseOut.model_fields if name not in _MADE}
     return CaseOut(
         **plain,

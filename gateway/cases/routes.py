@@ -1,6 +1,6 @@
-"""Routes over one case: read it, each as far as he may; an officer's moves from claim to close; and the outcome of an action.
+"""Routes over one case: reading it, officers' actions from claim to close, and the outcome of an action.
 
-Invariant: every move is an action in the log; the answer tells what the log made of it, never what the gateway hopes.
+Invariant: every action is a record in the log, and the response gives the decision of the log.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _LeaseS = Field(default=None, ge=1, le=86_400)
 
 
 class ClaimIn(_Body):
-    """`revision` is the one you saw; `lease_s` is bounded by the policy."""
+    """`revision` is the one you saw; the policy bounds `lease_s`."""
 
     revision: int = _Revision
     lease_s: int | None = _LeaseS
@@ -80,7 +80,7 @@ class DisposeIn(_Body):
 
 
 class ReopenIn(_Body):
-    """`note` says why; it is sealed before it leaves the gateway."""
+    """`note` gives the reason; it is sealed before it leaves the gateway."""
 
     revision: int = _Revision
     note: str = Field(min_length=1, max_length=700)
@@ -95,7 +95,7 @@ class AcknowledgeIn(_Body):
 
 
 class TransferIn(_Body):
-    """`queue` takes the case: another agency's, or that of another county. The note is sealed before it leaves the gateway."""
+    """`queue` is the destination: of another agency, or of another county. The note is sealed before it leaves the gateway."""
 
     revision: int = _Revision
     queue: PartyId
@@ -103,22 +103,23 @@ class TransferIn(_Body):
 
 
 class MergeIn(_Body):
-    """`into` is the case that holds everything from now on, for good: one of the same queue."""
+    """`into` is the case of the same queue that permanently absorbs this one."""
 
     revision: int = _Revision
     into: Name
 
 
 class SplitIn(_Body):
-    """`signals` go to a case of their own."""
+    """`signals` move into a new case."""
 
     revision: int = _Revision
     signals: Annotated[tuple[Name, ...], Field(min_length=1), AtMost(200)]
 
 
 async def get_case(call: Call) -> Response:
-    """To an officer the whole case with readable values. To an institution that has to do with it: its own signals, measures,
-    orders, tasks, objections and their clocks, and how many others report the subject, never whom. Who reads it is recorded."""
+    """Returns a case. Officers get the whole case with readable values. An institution involved in the case gets its own signals,
+    measures, orders, dissuasion tasks, appeals and their deadlines, and the number of other institutions that report the subject,
+    never their names. The audit log records the access."""
     case = await seen_case(call)
     accessed(call.caller, "case", case=case.case_id, queue=case.queue)
     if is_officer(call):
@@ -131,7 +132,7 @@ async def get_case(call: Call) -> Response:
 
 
 async def get_action(call: Call) -> Response:
-    """What became of an action of yours: pending, applied or refused."""
+    """Returns the outcome of your action: pending, applied or refused."""
     action_id = call.request.path_params["action_id"]
     change = await call.services.views.action(action_id)
     if change is not None and change.actor == actor_of(call.caller):
@@ -144,7 +145,7 @@ async def get_action(call: Call) -> Response:
 
 
 def _decided(call: Call, action_id: str, change: CaseChange) -> ActionOut:
-    """The revision counts what everybody did in the case, so it is for officers."""
+    """The revision counts the actions of everybody in the case, so only officers get it."""
     return ActionOut(
         action_id=action_id,
         status="refused" if change.outcome is ActionOutcome.REFUSED else "applied",
@@ -169,7 +170,7 @@ async def _move(call: Call, model: type[BaseModel], kind: ActionKind) -> Respons
 
 
 def _members(call: Call, case: Case, body: BaseModel) -> dict[str, Any]:
-    """The body's members as the Action has them, the note sealed."""
+    """The body's members as the Action has them, with the note sealed."""
     members = body.model_dump(exclude={"note"})
     if note := getattr(body, "note", None):
         members["note_sealed"] = protector(call).sealer.seal(note, f"{case.case_id}/note")
@@ -177,8 +178,8 @@ def _members(call: Call, case: Case, body: BaseModel) -> dict[str, Any]:
 
 
 async def _queue_of(call: Call, case: Case, into: str) -> str:
-    """Of the case to merge into, which is one of the officer's own. Whether a case is of leads never changes, so no merge that is
-    under way can mix the two."""
+    """The queue of the case to merge into, which must be the officer's. Whether a case holds leads never changes, so a merge in
+    progress cannot mix the two."""
     other = await call.services.views.case(into)
     if other is None or not call.caller.may_work_on(other.queue):
         raise Problem("unknown-case", "the case to merge into does not exist in your queues")
@@ -197,7 +198,7 @@ def _mover(kind: ActionKind, model: type[BaseModel], description: str) -> Callab
 
 
 _OF_BEFORE = (ActionKind.CLAIM, ActionKind.RENEW, ActionKind.RELEASE, ActionKind.HAND_OVER, ActionKind.DISPOSE)
-"""Their names in the interface and in metrics have stood without the word; another route has `acknowledge`, too."""
+"""Names in the interface and in metrics that have always been without the word; another route has `acknowledge`, too."""
 _MORE: dict[ActionKind, tuple[str, ...]] = {
     ActionKind.TRANSFER: ("same-queue", "unknown-queue"),
     ActionKind.MERGE: ("same-case", "merged", "other-queue", "other-way", "kept-apart", "orders-stand"),

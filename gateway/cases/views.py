@@ -1,6 +1,6 @@
-"""A case as it is told: to its officers whole, to an institution as far as it has to do with it.
+"""Views of a case: the whole case for its officers, its own part for an institution.
 
-Invariant: an institution reads of others that they are so many, never who they are; of officers, nothing but what they ordered.
+Invariant: an institution reads the number of others, never their names, and of officers only their orders.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ class OwnSignalOut(BaseModel):
 
 
 class OwnCaseOut(BaseModel):
-    """A case as an institution sees it: `others` institutions report its subject, too. `signals`: the newest of its own. Of leads
-    of organized crime neither is told, nor when the case was opened."""
+    """A case as an institution sees it: `others` counts the other institutions that report its subject. `signals`: the newest of
+    its own. For leads of organized crime neither is shown, nor the time of opening."""
 
     case_id: str
     opened_at: Instant | None
@@ -56,7 +56,7 @@ class OwnCaseOut(BaseModel):
 
 
 def officers_case(case: Case, sealer: Sealer, caller: Caller, now: datetime) -> CaseOut:
-    """All of it; `moves` are those that the case's state allows now."""
+    """Returns all of it; `moves` are the actions that the state of the case allows now."""
     teller = Teller(sealer, caller)
     loop = {
         "phase": phase_of(case, now),
@@ -72,7 +72,7 @@ def officers_case(case: Case, sealer: Sealer, caller: Caller, now: datetime) -> 
 
 
 def own_case(case: Case, sealer: Sealer, caller: Caller) -> OwnCaseOut:
-    """Its own part of the case."""
+    """Returns the institution's own part of the case."""
     teller, institution = Teller(sealer, caller), caller.subject
     signals = {signal.signal_id: signal for signal in reversed(visible_signals(case)) if signal.institution == institution}
     shown = ("signal_id", "kind", "occurred_at", "accepted_at")
@@ -92,7 +92,7 @@ def own_case(case: Case, sealer: Sealer, caller: Caller) -> OwnCaseOut:
 
 
 def _opened_at(case: Case) -> datetime | None:
-    """When the case was opened, as far as an institution may know: leads of organized crime open none for it."""
+    """The time of opening that an institution may know: for leads of organized crime there is none."""
     if not has_leads(case):
         return case.opened_at
     return min((signal.accepted_at for signal in visible_signals(case)), default=None)

@@ -1,8 +1,8 @@
-"""Moves of officers and institutions: build the action, append it, wait for what the log says became of it.
+"""Actions of officers and institutions: builds the action, appends it, and waits for the decision of the log.
 
-Invariant: the gateway decides nothing about a case. It writes a request with a deterministic id and tells the outcome
-that `track` recorded; a retry with the same Idempotency-Key is the same action, and not appended again once the broker took it
-(one that was refused must not be right the second time). Who acts is the token's subject, always.
+Invariant: the gateway decides nothing about a case. It writes a request with a deterministic id and returns the outcome that
+`track` recorded. A retry with the same Idempotency-Key is the same action and is never appended twice, so a refused command
+cannot succeed on retry. The actor is always the token's subject.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ from stream_processors.views.reading import Rebuilding
 
 _POLL_FIRST_S, _POLL_LAST_S = 0.01, 0.05
 _GOES_ON = frozenset({ActionKind.MEASURE})
-"""What is decided where its case went to, if that was merged or split meanwhile. The id of such an action is made of its case,
-too, so that no other case's outcome lies under it."""
+"""Actions that follow a case that was merged or split meanwhile. The id of such an action includes its case, so that it never
+finds the outcome of another case."""
 
 
 class Wanted(NamedTuple):
-    """What somebody asks for. `text` is all of it, readable: one Idempotency-Key names one such text for ever, and it stays here.
-    `members`: what the Action has beside its case and who asks. Values are sealed in there, so it is asked only for what is
-    appended."""
+    """A requested action. `text` is all of it, readable: one Idempotency-Key names one such text permanently, and it stays here.
+    `members`: the members of the Action besides case and actor. They contain sealed values, so they are made only when the action
+    is appended."""
 
     kind: ActionKind
     text: str = ""
@@ -48,7 +48,7 @@ class Wanted(NamedTuple):
 
 
 class Standing(NamedTuple):
-    """What is remembered of an action before it is appended, under its id."""
+    """The memory of an action from before its append, under its id."""
 
     actor: str
     case_id: str
@@ -57,7 +57,7 @@ class Standing(NamedTuple):
 
 
 class Done(NamedTuple):
-    """Applied; `case` is the one that decided, at least at the action's revision."""
+    """Applied; `case` is the deciding case, at least at the action's revision."""
 
     case: Case
 
@@ -90,13 +90,13 @@ class Desk:
         self._now, self._sleep = now, sleep
 
     def action_id(self, *names: str) -> str:
-        """From (who, key, …), or a new one."""
+        """From (actor, key, …), or a new one."""
         if not names:
             return f"act-{secrets.token_urlsafe(16)}"
         return "act-" + self._tokenizer.token("action", *names).partition(".")[2]
 
     async def act(self, caller: Caller, case: Case, requested: Wanted, action_id: str) -> Done | Pending:
-        """Problem when it was refused, or when it is not known whether it is in the log."""
+        """Problem if it was refused, or if it is unknown whether the log has it."""
         print_ = self._tokenizer.token("print", case.case_id, requested.kind.value, requested.text)
         memo = Standing(actor_of(caller), case.case_id, requested.kind.value, print_)
         there = await self._remember(action_id, memo)
@@ -110,7 +110,7 @@ class Desk:
         return await self._outcome(action_id, memo, change)
 
     async def recall_action(self, action_id: str) -> Standing | None:
-        """What was remembered under an id by `act`; None when nothing is."""
+        """Returns what `act` stored under an id; None if there is nothing."""
         raw = await self._memory.recall(f"a{action_id}")
         return None if raw is None else Standing(*orjson.loads(raw))
 
@@ -156,7 +156,7 @@ class Desk:
             pause_s = min(pause_s * 1.5, _POLL_LAST_S)
 
     async def _look(self, action_id: str) -> CaseChange | None:
-        """The action is in the log by now, so views that are away only make it pending."""
+        """The log already has the action, so unavailable views only make it pending."""
         try:
             return await self._views.action(action_id)
         except (Rebuilding, RedisError, StateUnavailable):
@@ -171,12 +171,12 @@ class Desk:
 
 
 def actor_of(caller: Caller) -> str:
-    """`officer:wang`, `institution:bank-001`: as the log names who acts."""
+    """Returns the actor as the log names it: `officer:wang`, `institution:bank-001`."""
     return f"{caller.role.value}:{caller.subject}"
 
 
 def refused(change: CaseChange) -> Problem:
-    """The problem that `track` named, with the moves that are open: always where it is the state that allows none."""
+    """Returns the problem that `track` named, with the allowed actions if the state refused it."""
     slug = change.problem if change.problem in PROBLEMS else "not-allowed"
     more: dict[str, Any] = {"moves": list(change.moves)} if change.moves or slug in ("not-allowed", "disposed") else {}
     return Problem(slug, change.why or "the case does not allow this", revision=change.revision, **more)

@@ -1,6 +1,6 @@
-"""What the routes of the loop share: the body, the case that the caller may see, the move, and its answer.
+"""Shared by the routes over cases: the body, the visible case, the action, and its response.
 
-Invariant: a case, order, task or objection that is not the caller's to see is answered as one that does not exist.
+Invariant: a case, order, dissuasion task or appeal that the caller may not see is answered as one that does not exist.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ CASE = (
 
 
 class Place(NamedTuple):
-    """A thing of the loop by the name in the request, and the case that holds it."""
+    """A resource of a case by its name in the request, and the case that contains it."""
 
     name: str
     case: Case
@@ -63,7 +63,7 @@ def protector(call: Call) -> Protector:
 
 
 async def body_of(call: Call, model: type[Model]) -> Model:
-    """The JSON body. None at all is an empty object, which some moves do with."""
+    """Returns the JSON body. No body is an empty object, which some actions accept."""
     settings = call.services.settings
     encoding(call.request, gzip_ok=False)
     raw = await read_body(call.request, settings.body_limit_bytes, settings.body_idle_s)
@@ -73,25 +73,25 @@ async def body_of(call: Call, model: type[Model]) -> Model:
 
 
 def may_see(call: Call, case: Case) -> bool:
-    """An officer by the queue, an institution by what it has to do with the case."""
+    """An officer may see it by the queue, an institution by its involvement in the case."""
     if is_officer(call):
         return call.caller.may_work_on(case.queue)
     return concerns(case, call.caller.subject)
 
 
 async def seen_case(call: Call) -> Case:
-    """The case in the path, if it exists and the caller may see it; both failures look the same."""
+    """Returns the case in the path, if it exists and the caller may see it; both failures look the same."""
     return (await _line(call))[0]
 
 
 async def live_case(call: Call) -> Case:
-    """The case in the path; to an institution the one that it was merged into, where all that still comes for it goes."""
+    """Returns the case in the path; for an institution the case that absorbed it, which gets all later actions."""
     return [case for case in await _line(call) if may_see(call, case)][-1]
 
 
 async def _line(call: Call) -> list[Case]:
-    """The case in the path and, for an institution, those that it was merged into, one after the other: a merge leaves nothing in
-    a case by which one could see whose it was."""
+    """Returns the case in the path and, for an institution, the cases that absorbed it in order: after a merge the case itself no
+    longer shows its institutions."""
     line: list[Case] = []
     at: str | None = call.request.path_params["case_id"]
     for _ in range(1 if is_officer(call) else MERGES_FOLLOWED):
@@ -106,7 +106,7 @@ async def _line(call: Call) -> list[Case]:
 
 
 async def place_of(call: Call, form: Form, parameter: str, has: Callable[[Case, str], bool]) -> Place:
-    """The thing that the path names, in its case or in the one that this was merged into. `has`: whether it is in a case, for the
+    """Returns the resource of the path, in its case or in the case that absorbed it. `has`: whether a case contains it, for the
     caller. The problem is `unknown-order` for `order_id`, and so on."""
     name = call.request.path_params[parameter]
     at: str | None = case_of(form, name)
@@ -122,8 +122,7 @@ async def place_of(call: Call, form: Form, parameter: str, has: Callable[[Case, 
 
 
 def action_of(call: Call, *names: str) -> str:
-    """The id of the action: of the sender's Idempotency-Key, of `names` (the same is then the same action for ever, also without
-    a key), or a new one."""
+    """Returns the action's id: from the sender's Idempotency-Key, from `names` (then permanent), or a new one."""
     role = () if is_officer(call) else (call.caller.role.value,)
     key = call.request.headers.get("idempotency-key")
     parts = (*((key,) if key else ()), *names)
@@ -131,7 +130,7 @@ def action_of(call: Call, *names: str) -> str:
 
 
 async def act(call: Call, case: Case, requested: Wanted, action_id: str) -> Case | Pending:
-    """Asks for it, and waits."""
+    """Appends the action and waits for its outcome."""
     try:
         outcome = await call.services.desk.act(call.caller, case, requested, action_id)
     except UnicodeEncodeError:
@@ -146,12 +145,12 @@ async def act(call: Call, case: Case, requested: Wanted, action_id: str) -> Case
 
 
 def wanted_of(kind: ActionKind, what: str, body: BaseModel, members: Callable[[], Mapping[str, Any]]) -> Wanted:
-    """A move with what it is about (`what`: the rest of the address)."""
+    """Returns an action on the resource `what` (the rest of the path)."""
     return Wanted(kind, f"{what} {body.model_dump_json()}", members)
 
 
 def pending_reply(pending: Pending, status: int = 202) -> Response:
-    """In the log, not decided yet: where to ask."""
+    """In the log, not decided yet: returns where to ask."""
     where = f"/v1/actions/{pending.action_id}"
     memo = pending.memo
     action = ActionOut(
@@ -175,7 +174,7 @@ def move_endpoint(
     problems: tuple[str, ...],
     body_required: bool = True,
 ) -> Endpoint:
-    """A move: POST, an Idempotency-Key, 200 with what it became or 202 with where to ask."""
+    """An action: POST, an Idempotency-Key, 200 with the outcome or 202 with the address to ask."""
     return Endpoint(
         "POST",
         path,

@@ -1,7 +1,7 @@
-"""Requests to the stage `oversee`: append, wait for what the log says became of them. What `Desk` is for cases.
+"""Requests to the stage `oversee`: appends them and waits for the decision of the log, as `Desk` does for cases.
 
-Invariant: the gateway decides nothing; a retry with the same Idempotency-Key is the same request and gives the same record. What
-the broker took is not appended again: a request that was refused once must not be right the second time.
+Invariant: the gateway decides nothing. A retry with the same Idempotency-Key is the same request, returns the same record and is
+never appended twice, so a refused request cannot succeed on retry.
 """
 
 from __future__ import annotations
@@ -52,13 +52,13 @@ class Bureau:
         self._wait_s, self._retry_after_s, self._now, self._sleep = wait_s, retry_after_s, now, sleep
 
     def move_id(self, caller: Caller, path: str, key: str | None) -> str:
-        """From the caller, the route and his Idempotency-Key, or a new one."""
+        """From the caller, the route and the Idempotency-Key, or a new one."""
         if key is None:
             return f"mov-{secrets.token_urlsafe(16)}"
         return "mov-" + self._tokenizer.token("oversight", caller.subject, path, key).partition(".")[2]
 
     async def act(self, caller: Caller, action: OversightAction, text: str) -> Record | None:
-        """The record after it; None when it is in the log and not decided yet. `text` is the body: a key has one for ever."""
+        """Returns the record afterwards; None if the log has not decided yet. `text` is the body: a key has one permanently."""
         move_id = action.move.move_id
         print_ = self._tokenizer.token("print", action.about, text)
         if await self._memory.keep(f"v{move_id}", print_) != print_:

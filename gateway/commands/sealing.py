@@ -1,9 +1,8 @@
-"""From what people post to what travels: a token to match by, sealed values to be read by those with a need.
+"""Turns posted values into tokens for matching and sealed values for readers with a need.
 
 Invariant: no readable subject, name, account or text leaves here. Contexts: of an order `order/token`, `order/name`,
-`order/account`, `order/basis`, `order/text`, `order/answer`; of a task `task/token`, `task/attempt`; of a measure
-`measure/note`, `measure/reference`; of an objection `objection/text` (the person's words), `objection/notice`,
-`objection/reasons`.
+`order/account`, `order/basis`, `order/text`, `order/answer`; of a dissuasion task `task/token`, `task/attempt`; of a measure
+`measure/note`, `measure/reference`; of an appeal `objection/text` (the person's words), `objection/notice`, `objection/reasons`.
 """
 
 from __future__ import annotations
@@ -30,11 +29,11 @@ ANSWERS: dict[str, OrderEventKind] = {
 }
 """The result that an institution reports -> the event of the order."""
 _TEXTS = {ObjectionMove.LODGE: "text", ObjectionMove.NOTICE: "notice"}
-"""The others give reasons."""
+"""Contexts of the texts; all other actions give reasons."""
 
 
 class Protector(NamedTuple):
-    """`now` of what is made here is replaced by the log's time; it stands only where the form asks for one."""
+    """`now` is a placeholder where the format requires a time; the log's time replaces it."""
 
     tokenizer: Tokenizer
     sealer: Sealer
@@ -47,7 +46,7 @@ class Protector(NamedTuple):
         return Subject(kind=named.kind, role=role, token=token, sealed=self.sealer.seal(named.value, f"{owner}/{token}"))
 
     def measure(self, body: WarnedIn | BlockedIn | ReportedIn, name: str, institution: str, now: datetime) -> Measure:
-        """`signal_id` may be set by whoever knows it."""
+        """`signal_id` may be set by a caller that knows it."""
         own: dict[str, Any] = {}
         if isinstance(body, WarnedIn):
             own = {"channel": body.channel, "reaction": body.reaction}

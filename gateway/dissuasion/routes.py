@@ -1,7 +1,8 @@
-"""Routes over dissuasion tasks (劝阻): an officer asks, one of those who can reach the person takes it, tries, gives back or up.
+"""Routes over dissuasion tasks (劝阻): an officer asks; a party that can reach the person takes the task, reports attempts,
+returns it or ends it.
 
-Invariant: a task that the caller was not asked is answered as one that does not exist; a party acts in its own name, an officer
-as a unit of his token.
+Invariant: a task that was not addressed to the caller is answered as one that does not exist. A party acts in its own name, an
+officer as a unit of his token.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ from schemas.ids import TASK, name_of
 
 
 async def post_task(call: Call) -> Response:
-    """Asks everybody in `reach` to dissuade the person, the victim. One of them takes it; the others are told not to call."""
+    """Asks everybody in `reach` to dissuade the victim. One of them takes the task, and the others are told not to call."""
     body = await body_of(call, TaskIn)
     case = await seen_case(call)
     action_id = action_of(call)
@@ -59,29 +60,29 @@ async def post_task(call: Call) -> Response:
 
 
 async def get_task(call: Call) -> Response:
-    """A task that you were asked, or of a case of yours, with the person to reach. Who reads it is recorded."""
+    """Returns a task that was addressed to you, or of a case of yours, with the person. The audit log records the access."""
     name, case = await _place(call)
     accessed(call.caller, "task", task=name, case=case.case_id)
     return dumped(_render_task(call, case, name))
 
 
 async def post_take(call: Call) -> Response:
-    """Takes the task: nobody else calls the person meanwhile."""
+    """Takes the task. Nobody else calls the person meanwhile."""
     return await _move(call, MoveIn, lambda body: {"kind": TaskEventKind.TAKE})
 
 
 async def post_give_back(call: Call) -> Response:
-    """Gives the task back to everybody who can reach the person."""
+    """Returns the task to everybody who can reach the person."""
     return await _move(call, MoveIn, lambda body: {"kind": TaskEventKind.GIVE_BACK})
 
 
 async def post_give_up(call: Call) -> Response:
-    """Ends the task without success, and says why."""
+    """Ends the task without success, with the reason."""
     return await _move(call, GiveUpIn, lambda body: {"kind": TaskEventKind.GIVE_UP, "outcome": Outcome(body.outcome)})
 
 
 async def post_task_cancel(call: Call) -> Response:
-    """Calls the task off."""
+    """Cancels the task."""
     body = await body_of(call, CancelIn)
     name, case = await _place(call)
     if not call.caller.may_work_on(case.queue):
@@ -91,8 +92,8 @@ async def post_task_cancel(call: Call) -> Response:
 
 
 async def post_try(call: Call) -> Response:
-    """What you tried: by which channel, who spoke, what was said, what came of it. A convinced person ends the task. `caller` and
-    `said` are sealed before they leave the gateway."""
+    """Reports an attempt: channel, speaker, content and result. A convinced person ends the task. `caller` and `said` are sealed
+    before they leave the gateway."""
     body = await body_of(call, AttemptIn)
     place = await _place(call)
     reach = _reach(call, _task(call, place.case, place.name))
@@ -140,7 +141,7 @@ async def _place(call: Call) -> Place:
 
 
 def _reach(call: Call, task: Task) -> Reach | None:
-    """As which of those who can reach the person the caller acts: an institution as itself, an officer as a unit of his token."""
+    """The party that the caller acts as: an institution as itself, an officer as a unit of his token."""
     caller = call.caller
     if not is_officer(call):
         return next((reach for reach in task.reach if reach.party == caller.subject), None)
@@ -148,15 +149,15 @@ def _reach(call: Call, task: Task) -> Reach | None:
 
 
 def _is_unit_of(caller: Caller, reach: Reach) -> bool:
-    """`*` means every unit, and no institution: a bank acts for itself. A police station may have any name (by its way it is a
-    unit of officers); then the token has that name in full."""
+    """`*` means every unit, and no institution: a bank acts for itself. A police station may have any name (its channel makes it
+    a unit of officers); then the token must contain that name in full."""
     if is_unit(reach.party):
         return caller.may_work_on(reach.party)
     return reach.way is Way.POLICE_STATION and reach.party in caller.queues
 
 
 def _find(call: Call, case: Case, name: str) -> Task | None:
-    """The task, for who may see it: the agency that has the case, and whoever can reach the person."""
+    """Returns the task to those who may see it: the agency with the case, and everyone who can reach the person."""
     task = next((candidate for candidate in case.tasks if candidate.task_id == name), None)
     if task is None or (is_officer(call) and call.caller.may_work_on(case.queue)):
         return task

@@ -1,3 +1,1 @@
-"""Webhooks of institutions: `desk` (their endpoints, what was parked), `told` (how they are told). docs/guide/webhooks.md
-says what an institution may rely on.
-"""
+"""Webhooks of institutions: endpoints and parked notices (docs/guide/webhooks.md)."""

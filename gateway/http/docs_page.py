@@ -1,7 +1,7 @@
-"""The interface as a page: every route with its roles, body, answers and problems, from the same table that serves them.
+"""The API reference as a page: every route with its roles, body, responses and problems, from the table that serves them.
 
-Invariant: nothing of it comes from elsewhere (no scripts, no fonts), so it works without a network; it is made once, for the
-table does not change while the gateway runs.
+Invariant: the page loads nothing (no scripts, no fonts), so it works without a network. It is made once, because the table does
+not change while the gateway runs.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ grid-template-columns:7rem 1fr;gap:.1rem 1rem}dt{color:#555}dd{margin:0}p{margin
 
 
 class Interface:
-    """Both forms, each made when it is first asked for and kept. To make the document takes as long as to take a thousand
-    signals: it is not made twice, and a gateway takes signals whether or not it can be made."""
+    """Both forms, each made on first use and cached. The document takes as long as a thousand signals, so it is made once, and a
+    failure to make it does not stop signals."""
 
     def __init__(self, endpoints: Sequence[Endpoint]) -> None:
         self._endpoints = endpoints
@@ -42,12 +42,12 @@ class Interface:
 
 
 async def openapi(call: Call) -> Response:
-    """The OpenAPI document."""
+    """Returns the OpenAPI document."""
     return Response(call.request.app.state.interface.openapi, media_type="application/json")
 
 
 async def docs(call: Call) -> Response:
-    """The interface as a page."""
+    """Returns the API reference as a page."""
     return HTMLResponse(call.request.app.state.interface.page)
 
 

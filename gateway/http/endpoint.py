@@ -1,8 +1,7 @@
-"""What a route is: method, path, handler, and who may call it. Deny by default: a route without roles cannot be
-declared.
+"""A route: method, path, handler, and roles. Deny by default: a route without roles cannot be declared.
 
-Handlers take a Call and give a Response. FastAPI only finds the route; the request does not pass its dependency and
-response-model machinery (measured: a third of the time of a single POST). `openapi.py` documents what is declared here.
+Handlers take a Call and return a Response. FastAPI only finds the route; the request bypasses its dependency and response-model
+machinery (measured: a third of the time of a single POST). `openapi.py` documents the declarations.
 """
 
 from __future__ import annotations
@@ -53,13 +52,13 @@ ANYBODY = Caller("anybody", Role.OPERATOR, (), 0.0)
 
 @dataclass(frozen=True)
 class Endpoint:
-    """`roles` empty means open to everybody; `scraped` lets in who sends the scrape token in place of a JWT
-    (gateway/security/scrape_token.py); `streams`: the answer lasts as long as the client wants, so its duration says nothing;
-    `waits`: so does that of one that comes when there is something to tell.
+    """Empty `roles` mean open to everybody; `scraped` admits the scrape token in place of a JWT
+    (gateway/security/scrape_token.py). `streams` and `waits` (long poll): the response lasts as long as the client stays
+    connected, so its duration is not recorded.
 
-    The rest documents (openapi.py): `answers` by status (None: no model; text of `answer_media`, or nothing with 204), `also`
-    what the same status answers to other roles, `also_media` another form of the answer of 200 (as text), `takes` the
-    request headers that count, `gives` the headers of an answer, `problems` what only this route can say.
+    The rest documents the route (openapi.py): `answers` by status (None: no model; text of `answer_media`, or nothing with 204),
+    `also`: other models for the same status, by role; `also_media`: another media type of the 200 response (as text); `takes` and
+    `gives`: the request headers it reads and the response headers it sets; `problems`: those of this route only.
     """
 
     method: str
@@ -88,18 +87,18 @@ class Endpoint:
 
     @property
     def methods(self) -> list[str]:
-        """HEAD is answered as GET is, without the body (RFC 9110, 9.3.2), where the answer has an end."""
+        """HEAD is answered like GET without the body (RFC 9110, 9.3.2), if the response has an end."""
         return ["GET", "HEAD"] if self.method == "GET" and not (self.streams or self.waits) else [self.method]
 
     @property
     def models(self) -> list[type[BaseModel]]:
-        """Of all its answers."""
+        """Models of all its responses."""
         first = [model for model in self.answers.values() if model is not None]
         return first + [model for some in self.also.values() for model in some]
 
     @property
     def all_problems(self) -> tuple[str, ...]:
-        """Those of the route, and those that follow from what it has: a caller, a body, a parameter in its path."""
+        """Problems of the route, and those that follow from its caller, its body and its path parameters."""
         slugs = [*self.problems]
         slugs += ("unauthenticated", "forbidden", "keys-unavailable") if self.roles else ()
         slugs += ("body-stalled", "body-too-large", "unsupported-media-type", "too-deep") if self.body is not None else ()
@@ -108,7 +107,7 @@ class Endpoint:
 
 
 class Gateway(FastAPI):
-    """FastAPI whose hot routes (those without a parameter in the path) are found by a look-up, before its middleware."""
+    """FastAPI whose busiest routes (without path parameters) are found by a look-up, before its middleware."""
 
     hot: dict[tuple[str, str], ASGIApp]
     drain: Callable[[], None]
@@ -125,7 +124,7 @@ class Gateway(FastAPI):
 
 
 def mount(app: Gateway, endpoints: list[Endpoint], services: Services) -> None:
-    """Adds the routes, in order."""
+    """Adds the routes in order."""
     app.hot = {}
     for endpoint in endpoints:
         path = endpoint.path
@@ -143,7 +142,7 @@ async def _never(request: Request) -> Response:
 
 
 def _serve(endpoint: Endpoint, services: Services) -> ASGIApp:
-    """The ASGI app of a route. Whatever goes wrong before the answer has begun is answered as a problem."""
+    """Returns the ASGI app of a route. Any error before the response begins is answered as a problem."""
     observe = METRICS.request_s.labels(endpoint.name).observe
     clock = time.perf_counter
 

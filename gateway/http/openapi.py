@@ -1,7 +1,7 @@
-"""The interface for machines: the OpenAPI 3.1 document, from the same table that serves the routes.
+"""The OpenAPI 3.1 document, made from the table that serves the routes.
 
-It is made from the Endpoints and not by FastAPI, whose machinery the requests do not pass either: what is documented is what
-the handlers do. Invariant: every status, media type and problem that a route can answer is here (a fuzzer holds it to that:
+It is made from the Endpoints and not by FastAPI, whose machinery the requests bypass: the document describes the handlers.
+Invariant: the document contains every status, media type and problem that a route can answer (a fuzzer checks this:
 tests/contract/gateway/test_conformance.py).
 """
 
@@ -62,7 +62,7 @@ _PATH_PARAMETERS: dict[str, tuple[str, str]] = {
 
 
 def document(endpoints: Iterable[Endpoint]) -> dict[str, Any]:
-    """The whole document, in the order of the routes."""
+    """Returns the whole document in the order of the routes."""
     listed = list(endpoints)
     paths: dict[str, dict[str, Any]] = {}
     for endpoint in listed:
@@ -80,7 +80,7 @@ def document(endpoints: Iterable[Endpoint]) -> dict[str, Any]:
 
 
 def examples_of(model: type[BaseModel]) -> dict[str, Any]:
-    """The committed examples of a body, by name: `<Model>.<name>.json` in schemas/examples/http."""
+    """Returns the committed examples of a body by name: `<Model>.<name>.json` in schemas/examples/http."""
     prefix = _FILED_AS.get(model.__name__, model.__name__)
     return {path.name.split(".")[1]: _read(path) for path in sorted(EXAMPLES.glob(f"{prefix}.*.json"))}
 
@@ -133,7 +133,7 @@ def _header_parameter(name: str) -> dict[str, Any]:
 
 
 def _example_of(model: type[BaseModel], media: str) -> dict[str, Any]:
-    """The media type object of a body. Of NDJSON the schema is one line's."""
+    """The media type object of a body. For NDJSON the schema describes one line."""
     content: dict[str, Any] = {"schema": {"$ref": _REF.format(model=model.__name__)}}
     shown = examples_of(model)
     examples: dict[str, Any] = {name: {"$ref": f"{_SHOWN}{model.__name__}.{name}"} for name in shown}
@@ -144,7 +144,7 @@ def _example_of(model: type[BaseModel], media: str) -> dict[str, Any]:
 
 
 def _any_of(model: type[BaseModel], others: tuple[type[BaseModel], ...], media: str) -> dict[str, Any]:
-    """The media type object of an answer that has several forms, by the caller's role."""
+    """The media type object of a response with several forms, by the caller's role."""
     content = _example_of(model, media)
     for other in others:
         more = _example_of(other, media)
@@ -181,7 +181,7 @@ def _responses(endpoint: Endpoint) -> dict[int, dict[str, Any]]:
 
 
 def _merged(answer: dict[str, Any] | None, problem: dict[str, Any]) -> dict[str, Any]:
-    """A status that is an answer and a problem (readiness), by its media type."""
+    """A status that is both a response and a problem (readiness), by media type."""
     return problem if answer is None else {**problem, **answer, "content": {**answer["content"], **problem["content"]}}
 
 
@@ -195,7 +195,7 @@ def _header(name: str) -> dict[str, Any]:
 
 
 def _problems(status: int, kinds: list[Kind]) -> dict[str, Any]:
-    """All problems of one status: which types, and one example of each."""
+    """All problems of one status: their types, and one example of each."""
     types = [TYPE_PREFIX + kind.slug for kind in kinds]
     response: dict[str, Any] = {
         "description": "; ".join(f"`{kind.slug}`: {kind.title}" for kind in kinds),
@@ -221,7 +221,7 @@ def problem_example(kind: Kind) -> dict[str, Any]:
 
 
 def _examples(endpoints: list[Endpoint]) -> dict[str, Any]:
-    """Every body and answer that is shown, and every problem."""
+    """Every example of a request and response, and every problem."""
     models = {endpoint.body for endpoint in endpoints} | {model for endpoint in endpoints for model in endpoint.models}
     examples = {
         f"{model.__name__}.{name}": {"value": value}
@@ -235,7 +235,7 @@ def _examples(endpoints: list[Endpoint]) -> dict[str, Any]:
 
 
 def _components(endpoints: list[Endpoint]) -> dict[str, Any]:
-    """The schemas of all bodies and answers. One name is one schema."""
+    """The schemas of all requests and responses. One name is one schema."""
     bodies = {endpoint.body for endpoint in endpoints if endpoint.body is not None}
     queries = {endpoint.query for endpoint in endpoints if endpoint.query is not None}
     answers = {model for endpoint in endpoints for model in endpoint.models}
@@ -259,13 +259,13 @@ def _defined(models: set[type[BaseModel]], mode: Any) -> dict[str, Any]:
 
 
 def _inner(queries: set[type[BaseModel]]) -> dict[str, Any]:
-    """What the parameters refer to; the parameters themselves stand in their operation."""
+    """The definitions that the parameters refer to; the parameters themselves are in their operation."""
     own = {model.__name__ for model in queries}
     return {name: schema for name, schema in _defined(queries, "validation").items() if name not in own}
 
 
 def _absent(schema: dict[str, Any]) -> dict[str, Any]:
-    """A model's schema in which `null` is absence: so answers are written (gateway/http/responses.py), and so a query is read."""
+    """A model's schema in which `null` means absence, as in responses (gateway/http/responses.py) and queries."""
     if "properties" not in schema:
         return schema
     fields, required = {}, list(schema.get("required", ()))

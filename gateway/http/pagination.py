@@ -1,6 +1,6 @@
-"""Cursors of the queue lists: opaque, and bound to the queue they were given for.
+"""Cursors of the queue lists: opaque, and bound to their queue.
 
-Invariant: a cursor that this system did not give, or gave for another queue, is refused.
+Invariant: a cursor of another system or another queue is refused.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from stream_processors.views.cases import Cursor
 
 
 def write_cursor(tokenizer: Tokenizer, queue: str, cursor: Cursor) -> str:
-    """The cursor as the client gets it."""
+    """Returns the cursor for the client."""
     raw = orjson.dumps([cursor.rank, cursor.case_id])
     return f"{urlsafe_b64encode(raw).decode().rstrip('=')}.{_mark(tokenizer, queue, raw)}"
 
 
 def read_cursor(tokenizer: Tokenizer, queue: str, text: str) -> Cursor:
-    """The cursor that a client sent back; 422 when it is not ours."""
+    """Reads a cursor from a client; 422 if it is not ours."""
     body, _, mark = text.partition(".")
     try:
         raw = urlsafe_b64decode(body + "=" * (-len(body) % 4))

@@ -1,7 +1,6 @@
-"""Bounds on what a sender may send: bytes, depth, media types, lines, decompressed size.
+"""Limits of a request: bytes, depth, media types, lines, decompressed size.
 
-Invariant: no more than a bounded part of any body is in memory, none is waited for that has stopped to come, and nothing is
-parsed before its depth is known.
+Invariant: memory per body is bounded, stalled bodies time out, and depth is checked before parsing.
 """
 
 from __future__ import annotations
@@ -24,8 +23,8 @@ LEAST_BYTES_A_SECOND = 200
 
 
 async def pieces(request: Request, idle_s: float) -> AsyncIterator[bytes]:
-    """The body as it comes; 408 when nothing more of it comes for so long, or it comes too slowly. Only the time that we wait for
-    the sender counts, not what we take for its lines."""
+    """Yields the body as it arrives; 408 if it stalls or is too slow. Only the time spent waiting for the sender counts, not the
+    time spent on its lines."""
     stream, clock = request.stream(), asyncio.get_running_loop().time
     size, waited_s = 0, 0.0
     while True:
@@ -43,12 +42,12 @@ async def pieces(request: Request, idle_s: float) -> AsyncIterator[bytes]:
 
 
 def _allowed_s(size: int, idle_s: float) -> float:
-    """For how long so many bytes may have been waited for."""
+    """The time that a wait for this many bytes may take."""
     return idle_s + size / LEAST_BYTES_A_SECOND
 
 
 async def read_body(request: Request, limit_bytes: int, idle_s: float) -> bytes:
-    """The whole body; 413 as soon as it is known to be over the limit, 408 when it stops to come or comes too slowly."""
+    """Returns the whole body; 413 as soon as it exceeds the limit, 408 if it stalls or is too slow."""
     declared = request.headers.get("content-length", "0")
     if declared.isascii() and declared.isdigit() and int(declared[:18]) > limit_bytes:
         raise _too_large(limit_bytes)
@@ -69,7 +68,7 @@ async def read_body(request: Request, limit_bytes: int, idle_s: float) -> bytes:
 
 
 def _stalled(idle_s: float) -> Problem:
-    """The connection is of no more use: its next bytes would still be this body's."""
+    """The connection cannot be reused: its next bytes would still belong to this body."""
     detail = f"no part of the body arrived for {idle_s:g} s, or it arrived at less than {LEAST_BYTES_A_SECOND} bytes per second"
     return Problem("body-stalled", detail, headers={"Connection": "close"})
 
@@ -97,7 +96,7 @@ def encoding(request: Request, *, gzip_ok: bool) -> bool:
 
 
 class Inflater:
-    """gzip to plain bytes in bounded steps; several members are allowed. Problem when broken or over the limit."""
+    """gzip to plain bytes in bounded steps; several members are allowed. Problem if it is damaged or exceeds the limit."""
 
     def __init__(self, limit_bytes: int) -> None:
         self._limit = limit_bytes
@@ -131,7 +130,7 @@ class Inflater:
                     return
 
     def _held_back(self) -> Iterator[bytes]:
-        """Output that zlib still holds although its input is used up."""
+        """Output that zlib still holds after its input is used up."""
         while plain := self._member.decompress(b"", _INFLATE_STEP_BYTES):
             self._size += len(plain)
             if self._size > self._limit:
@@ -144,7 +143,7 @@ class Inflater:
 
 
 class LineSplitter:
-    """Bytes to lines. A line over the limit comes out as None and costs no memory; its bytes are passed over."""
+    """Splits bytes into lines. An overlong line is returned as None and costs no memory; its bytes are skipped."""
 
     def __init__(self, limit_bytes: int) -> None:
         self._limit = limit_bytes

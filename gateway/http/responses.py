@@ -1,6 +1,6 @@
-"""JSON answers: of plain values for the hot routes, of models for the others.
+"""JSON responses: from plain values for the busiest routes, from models for the others.
 
-Invariant: a member that has no value is left out of a model's answer, so `absent` has one meaning.
+Invariant: a response omits members without a value, so absence has one meaning.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Sealed values as they are told to those with a need.
+"""Opens sealed values for readers with a need.
 
-Invariant: a value whose key is not here is no error: it is told as not there.
+Invariant: a value whose key is missing is no error: it is shown as absent.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ __all__ = ["SubjectOut", "opened", "shown", "subject_out", "text_of"]
 
 
 class SubjectOut(BaseModel):
-    """`value` is None when it cannot be opened (its key is not here). `unmatched`: it says nothing of anybody, for it
-    stands for no value (`placeholder`) or is none of its kind (`malformed`); None when it is matched. `hub`: many unrelated cases
-    share it; it links nothing. `derived`: no sender named it, it follows from what one did."""
+    """`value` is None if it cannot be opened (its key is missing). `unmatched`: the value identifies nobody, because it is a
+    placeholder (`placeholder`) or not valid (`malformed`); None if it is matched. `hub`: many unrelated cases share it, so it
+    links nothing. `derived`: no sender named it; another indicator implies it."""
 
     kind: str
     role: str
@@ -29,12 +29,12 @@ class SubjectOut(BaseModel):
 
 
 def subject_out(subject: Subject, owner: str, sealer: Sealer) -> SubjectOut:
-    """`owner`: the signal, order or task that the value was sealed for."""
+    """`owner`: the signal, order or dissuasion task that the value was sealed for."""
     return shown(subject, opened(sealer, subject.sealed, f"{owner}/{subject.token}"))
 
 
 def shown(subject: Subject, value: str | None) -> SubjectOut:
-    """A subject with its value."""
+    """Returns a subject with its value."""
     return SubjectOut(
         kind=subject.kind,
         role=subject.role,

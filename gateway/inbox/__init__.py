@@ -1,3 +1,1 @@
-"""Inboxes of institutions and agencies: `desk` (what is new, received, acknowledged), `bell` (who waits, and is woken), `stream`
-(a live connection), `told` (a notice in clear words), `cursor`. docs/guide/delivery.md says what a recipient may rely on.
-"""
+"""Inboxes of institutions and agencies: reading, acknowledging, waiting, live connections (docs/guide/delivery.md)."""

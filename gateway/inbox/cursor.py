@@ -1,7 +1,7 @@
-"""Cursors of inboxes: how far a recipient has read. Given with a notice, sent back in `after` or `Last-Event-ID`.
+"""Cursors of inboxes: how far a recipient has read. Returned with a notice, sent back in `after` or `Last-Event-ID`.
 
-Invariant: a cursor that this system did not give this recipient, for this log, is refused: reading past a notice is the proof
-that it was received, so nobody does it by a guess, and a new log does not hide its notices behind the offsets of an old one.
+Invariant: advancing the cursor proves receipt, so cursors are signed and bound to recipient and log. A guess, or an offset of an
+old log, is refused.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _FORM = re.compile(r"(0|[1-9]\d{0,14})\.([A-Za-z0-9_-]{22})", re.ASCII)
 
 
 class Claimed(NamedTuple):
-    """What a recipient sent back. `offset` counts only once `is_of` says yes."""
+    """A cursor from a recipient. `offset` counts only after `is_of` confirms it."""
 
     offset: int
     mark: str
@@ -29,12 +29,12 @@ class Claimed(NamedTuple):
 
 
 def write_cursor(tokenizer: Tokenizer, recipient: str, log: str, offset: int) -> str:
-    """`4711.kd82…`."""
+    """Returns `4711.kd82…`."""
     return f"{offset}.{_mark(tokenizer, recipient, log, offset)}"
 
 
 def claimed(text: str) -> Claimed | None:
-    """What the text says; None when it has not the form of a cursor."""
+    """Parses the text; None if it does not have the form of a cursor."""
     match = _FORM.fullmatch(text)
     return None if match is None else Claimed(int(match[1]), match[2])
 

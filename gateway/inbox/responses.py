@@ -1,6 +1,6 @@
-"""A notice as its recipient reads it: clear words, readable values, what became of its delivery.
+"""A notice as its recipient reads it: sentence, readable values, delivery state.
 
-Invariant: values are opened for the recipient of the notice alone, and who acted for an agency is not told outside of it.
+Invariant: values are opened only for the recipient of the notice, and nobody outside of an agency learns who acted for it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Out = TypeVar("Out", bound=BaseModel)
 
 
 class CheckOut(BaseModel):
-    """What is to be compared before anything is stopped: where one differs, nothing may be, and that is answered at once."""
+    """The fields to compare before anything is stopped. If one differs, nothing may be stopped, and the answer is due at once."""
 
     fields: list[str]
     name: str | None
@@ -32,7 +32,7 @@ class CheckOut(BaseModel):
 
 
 class InboxOrderOut(BaseModel):
-    """An order as it was after what the notice tells. `check`: what is to be compared. `of`: the order that this one is about."""
+    """An order after the change that the notice reports. `check`: the fields to compare. `of`: the related order."""
 
     order_id: str
     kind: str
@@ -55,7 +55,7 @@ class InboxOrderOut(BaseModel):
 
 
 class InboxTaskOut(BaseModel):
-    """A dissuasion task as it was after what the notice tells. `person` is who is about to lose money."""
+    """A dissuasion task after the change that the notice reports. `person` is about to lose money."""
 
     task_id: str
     state: str
@@ -66,7 +66,7 @@ class InboxTaskOut(BaseModel):
 
 
 class InboxFeedbackOut(BaseModel):
-    """What came of a signal, whole; a later one replaces it. `saved_minor` is of the case: its signals share it."""
+    """The outcome of a signal; a later one replaces it. `saved_minor` belongs to the case, and its signals share it."""
 
     signal_id: str | None
     duplicate_of: str | None
@@ -89,7 +89,7 @@ class InboxWarningOut(BaseModel):
 
 
 class InboxUndoOut(BaseModel):
-    """Something done, and what takes it back: at once, or when the agency orders it."""
+    """An action and its reversal: at once, or when the agency orders it."""
 
     order_id: str | None
     did: str
@@ -100,7 +100,7 @@ class InboxUndoOut(BaseModel):
 
 
 class InboxTakenBackOut(BaseModel):
-    """A report was corrected or retracted. `undo`: what you did; `proposed`: for the agency, the releases that follow."""
+    """A signal was corrected or retracted. `undo`: your actions to reverse; `proposed`: for the agency, the next releases."""
 
     subject: str
     change: str
@@ -111,7 +111,7 @@ class InboxTakenBackOut(BaseModel):
 
 
 class InboxObjectionOut(BaseModel):
-    """An objection's new state, the orders of yours that it concerns, what you should do now."""
+    """The new state of an appeal, your orders that it concerns, and the action you should take now."""
 
     objection_id: str
     state: str
@@ -128,7 +128,7 @@ class ReachedOut(BaseModel):
 
 
 class DeliveryOut(BaseModel):
-    """`state` is the furthest that was reached; the others say when and how. `detail`: why its endpoint did not take it."""
+    """`state` is the furthest one reached; the others give time and channel. `detail`: why the endpoint did not accept it."""
 
     state: str
     sent_at: Instant
@@ -140,8 +140,8 @@ class DeliveryOut(BaseModel):
 
 
 class ItemOut(BaseModel):
-    """A notice. `says` is the key of its sentence, `zh` and `en` the sentence. `cursor` is where it stands: send it in `after` to
-    get what is behind it, and to say that all before it has come."""
+    """A notice. `says` is the key of its sentence, `zh` and `en` the sentence. `cursor` is its position: send it in `after` to
+    get later notices and to confirm all earlier ones."""
 
     cursor: str | None
     notice_id: str
@@ -186,7 +186,7 @@ class CaseNoticeOut(BaseModel):
 
 
 class DeliveriesOut(BaseModel):
-    """The notices of a case, the oldest first: whom they went to and what became of each."""
+    """The notices of a case, the oldest first, with recipient and delivery state."""
 
     case_id: str
     deliveries: list[CaseNoticeOut]
@@ -229,7 +229,7 @@ def delivery_out(notice: Notice, delivery: Delivery) -> DeliveryOut:
 
 
 def case_notice_out(addressed: Addressed) -> CaseNoticeOut:
-    """For the officers of the case: what was said in which words, not what it was filled with beyond them."""
+    """For the officers of the case: the sentence of the notice, without its other data."""
     notice = addressed.entry.issued.notice
     wording = told(notice)
     return CaseNoticeOut(
@@ -256,8 +256,7 @@ def _reached(reached: Reached | None) -> ReachedOut | None:
 
 
 def _owners(notice: Notice, order: Order | None) -> list[str]:
-    """What the subject of a notice may have been sealed for: its order or the one that this is about, its task, the recipient's
-    own signals."""
+    """The possible contexts of a notice's subject: its order or the related one, its task, the recipient's own signals."""
     signals: list[str] = [*notice.warning.signals] if notice.warning else []
     if notice.feedback is not None and notice.feedback.signal_id:
         signals.append(notice.feedback.signal_id)

@@ -1,8 +1,8 @@
-"""Routes of recipients: what reached them, as a long poll or live; acknowledge it, have it sent once more. And of officers:
-the proof of what was delivered of a case.
+"""Routes of recipients: notices by long poll or live, acknowledgement, redelivery. And for officers: the proof of delivery of a
+case.
 
-Invariant: an institution reads its own inbox, an officer those of his queues; another's does not exist. What was read past is
-marked as received in the log before the answer.
+Invariant: an institution reads its own inbox, an officer those of his queues; another's does not exist. Notices before the cursor
+are marked as received in the log before the response.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ class _Query(BaseModel):
 
 
 class InboxQuery(_Query):
-    """`after`: the `next` of the answer before; what lies before it counts as received. `wait_s`: how long to wait for something
-    when there is nothing. `inbox`: for officers, which of their queues; not needed where the token names one."""
+    """`after`: the `next` of the last response; earlier notices count as received. `wait_s`: how long to wait if there is
+    nothing. `inbox`: for officers, one of their queues; optional if the token has one."""
 
     after: str | None = Field(default=None, max_length=64)
     wait_s: float = Field(default=0, ge=0, le=MOST_WAIT_S)
@@ -47,7 +47,7 @@ class InboxQuery(_Query):
 
 
 class StreamQuery(_Query):
-    """`after`: where to begin, when there is no `Last-Event-ID`. `inbox` as for the list."""
+    """`after`: the start, if there is no `Last-Event-ID`. `inbox` as for the list."""
 
     after: str | None = Field(default=None, max_length=64)
 
@@ -57,14 +57,14 @@ class OneQuery(_Query):
 
 
 class DeliveriesQuery(BaseModel):
-    """`case`: the case whose notices are asked for."""
+    """`case`: the case whose notices to list."""
 
     model_config = ConfigDict(extra="forbid")
     case: Name
 
 
 class ReplayIn(Exact):
-    """`after`: a cursor; what lies behind it is sent once more. Without one: all that is kept. `limit`: at most so many."""
+    """`after`: a cursor; later notices are redelivered. Default: all retained notices. `limit`: the maximum."""
 
     model_config = ConfigDict(extra="forbid")
     after: str | None = Field(default=None, max_length=64)
@@ -72,8 +72,8 @@ class ReplayIn(Exact):
 
 
 async def get_inbox(call: Call) -> Response:
-    """Your notices, the oldest first: at once when there are any behind `after`, else as soon as one comes. Asking on with `next`
-    says that what came has arrived: it is marked as received, once."""
+    """Returns your notices, the oldest first: at once if there are any after `after`, else when the first arrives. A request with
+    `next` confirms the last page, which is then marked as received once."""
     query = _query(call, InboxQuery)
     recipient, desk = inbox_of(call.caller, query.inbox), call.services.inboxes
     after = await desk.place(recipient, query.after)
@@ -86,9 +86,9 @@ async def get_inbox(call: Call) -> Response:
 
 
 async def get_inbox_stream(call: Call) -> InboxStream:
-    """The same live, as server-sent events: `notice` (an item; its id is its cursor), `bye`. `Last-Event-ID` resumes, and says
-    that all before it has arrived; one that is not of this inbox is passed over: all that is kept comes again. A notice that is
-    sent once more has no id."""
+    """Streams notices as server-sent events: `notice` (an item; its id is its cursor), `bye`. `Last-Event-ID` resumes and
+    confirms all earlier notices. An id of another inbox is ignored, and the stream begins with all retained notices. A
+    redelivered notice has no id."""
     query, services = _query(call, StreamQuery), call.services
     recipient, desk = inbox_of(call.caller, query.inbox), services.inboxes
     last = call.request.headers.get("last-event-id")
@@ -111,7 +111,7 @@ async def get_inbox_stream(call: Call) -> InboxStream:
 
 
 async def get_notice(call: Call) -> Response:
-    """One notice, as a webhook's `link` names it. Reading it marks nothing: acknowledge it when your system has it."""
+    """Returns one notice, as a webhook's `link` names it. Reading marks nothing: acknowledge it when your system has it."""
     recipient = inbox_of(call.caller, _query(call, OneQuery).inbox)
     entry = await call.services.inboxes.notice(recipient, call.request.path_params["notice_id"])
     accessed(call.caller, "inbox", inbox=recipient, found=1)
@@ -119,14 +119,15 @@ async def get_notice(call: Call) -> Response:
 
 
 async def post_acknowledge(call: Call) -> Response:
-    """Your system has it and will act: said once, in the log before the answer. Again gives the first time back."""
+    """Confirms that your system has the notice and will act. The log has the confirmation before the response; a repeated one
+    returns the first time."""
     recipient = inbox_of(call.caller, _query(call, OneQuery).inbox)
     entry = await call.services.inboxes.acknowledge(call.caller, recipient, call.request.path_params["notice_id"])
     return dumped(item_out(entry, None, call.services.sealer))
 
 
 async def post_replay_one(call: Call) -> Response:
-    """The notice once more: in this answer, to those who listen live, and to a webhook, also one that was parked."""
+    """Redelivers a notice: in this response, on live connections, and to a webhook, even if it was parked."""
     recipient = inbox_of(call.caller, _query(call, OneQuery).inbox)
     await _may_replay(call, recipient)
     entry = await call.services.inboxes.replay(call.caller, recipient, call.request.path_params["notice_id"])
@@ -135,7 +136,7 @@ async def post_replay_one(call: Call) -> Response:
 
 
 async def post_replay(call: Call) -> Response:
-    """All notices behind a cursor once more, as for one."""
+    """Redelivers all notices after a cursor, as for one."""
     services = call.services
     recipient = inbox_of(call.caller, _query(call, OneQuery).inbox)
     raw = await read_body(call.request, services.settings.body_limit_bytes, services.settings.body_idle_s)
@@ -151,7 +152,7 @@ async def post_replay(call: Call) -> Response:
 
 
 async def get_deliveries(call: Call) -> Response:
-    """Who was told what about a case of your queues, and the proof: sent, received, acknowledged, parked, sent once more."""
+    """Lists the notices of a case in your queues with recipients and proof: sent, received, acknowledged, parked, redelivered."""
     query = _query(call, DeliveriesQuery)
     case = await call.services.views.case(query.case)
     if case is None or not call.caller.may_work_on(case.queue):
@@ -162,7 +163,7 @@ async def get_deliveries(call: Call) -> Response:
 
 
 def inbox_of(caller: Caller, named: str | None) -> str:
-    """Whose inbox it is: an institution's own; of an officer's queues the one that is named, or the only one of the token."""
+    """The recipient of the inbox: the institution itself; for an officer the named queue, or the only one of the token."""
     if caller.role is Role.INSTITUTION:
         if named not in (None, caller.subject):
             raise Problem("forbidden", "you may read your own inbox only")

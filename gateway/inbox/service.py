@@ -1,7 +1,7 @@
-"""What a recipient does with an inbox: read on from a cursor, wait for more, acknowledge, ask once more.
+"""A recipient's operations on an inbox: reading from a cursor, waiting, acknowledging, redelivery.
 
-Invariant: what is told to be received, acknowledged or sent once more is in the log first. Reading past a notice is the proof
-that it was received; each notice gets that mark once, not once a request.
+Invariant: the log has every reported receipt, acknowledgement and redelivery first. Advancing the cursor proves receipt, and each
+notice gets that mark once, not once for each request.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ MOST_MARKS = 1000
 
 
 class InboxDesk:
-    """`read` and `past` for what comes, `acknowledge` and `replay` for what is there."""
+    """`read` and `past` for new notices, `acknowledge` and `replay` for existing ones."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class InboxDesk:
         return cursors.write_cursor(self._tokenizer, recipient, log, offset)
 
     async def place(self, recipient: str, text: str | None) -> int | None:
-        """The offset of a cursor that came back, START without one; None when it is not of this inbox."""
+        """The offset of a received cursor, START without one; None if it is of another inbox."""
         if text is None:
             return cursors.START
         claimed = cursors.claimed(text)
@@ -58,7 +58,7 @@ class InboxDesk:
         return claimed.offset if claimed.is_of(self._tokenizer, recipient, log) else None
 
     async def read(self, caller: Caller, recipient: str, *, after: int, limit: int, wait_s: float = 0.0) -> Inbox:
-        """What stands behind the offset, as soon as there is something, at the latest after `wait_s` seconds."""
+        """Returns the notices after the offset, as soon as there are any, at the latest after `wait_s` seconds."""
         page = await self._views.inbox(recipient, after=after, limit=limit)
         if page.entries or wait_s <= 0:
             return page
@@ -73,12 +73,12 @@ class InboxDesk:
                 await ear.wait(remaining_s)
 
     async def past(self, caller: Caller, recipient: str, upto: int, way: Way) -> None:
-        """The recipient has read up to and with this offset: what lies there is received."""
+        """Marks everything up to and including this offset as received."""
         entries = await self._views.unreceived(recipient, upto=upto, limit=MOST_MARKS) if upto >= 0 else []
         await self._mark(caller, entries, DeliveryState.RECEIVED, way)
 
     async def acknowledge(self, caller: Caller, recipient: str, notice_id: str) -> Entry:
-        """The notice, acknowledged. Once is enough: whoever says it again gets the first time back."""
+        """Returns the acknowledged notice. A repeated call returns the first time."""
         entry = await self.notice(recipient, notice_id)
         if entry.delivery.acknowledged is not None:
             return entry
@@ -86,26 +86,26 @@ class InboxDesk:
         return entry._replace(delivery=entry.delivery._replace(acknowledged=Reached(at, "api", 1)))
 
     async def replay(self, caller: Caller, recipient: str, notice_id: str) -> Entry:
-        """The notice, sent once more to whoever listens for the recipient."""
+        """Returns the notice, and sends it again to all listeners of the recipient."""
         entry = await self.notice(recipient, notice_id)
         at = await self._mark(caller, [entry], DeliveryState.REPLAYED, "api")
         return entry._replace(delivery=entry.delivery._replace(replayed=Reached(at, "api", 1)))
 
     async def replay_from(self, caller: Caller, recipient: str, after: int, limit: int) -> Inbox:
-        """All behind the offset, at most `limit`, sent once more."""
+        """Sends all notices after the offset again, at most `limit`."""
         page = await self._views.inbox(recipient, after=after, limit=limit)
         await self._mark(caller, page.entries, DeliveryState.REPLAYED, "api")
         return page
 
     async def notice(self, recipient: str, notice_id: str) -> Entry:
-        """Problem 404 when it is not in this inbox: another's does not exist."""
+        """Problem 404 if it is not in this inbox: another's does not exist."""
         entry = await self._views.noticed(recipient, name_of(member_of(recipient, notice_id, 0)))
         if entry is None:
             raise Problem("not-found", "this inbox has no such notice, or its retention has ended")
         return entry
 
     async def _mark(self, caller: Caller, entries: Sequence[Entry], state: DeliveryState, way: Way) -> datetime:
-        """Appends a mark each; when it is not known whether they are in the log, the request is to be sent again."""
+        """Appends a mark for each; if it is unknown whether the log has them, the request must be sent again."""
         at = self._now()
         if not entries:
             return at

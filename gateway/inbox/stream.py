@@ -1,7 +1,7 @@
-"""One recipient's live connection: each notice as an event as soon as it is in the inbox, from the cursor on.
+"""One recipient's live connection: each notice as an event as soon as the inbox has it, from the cursor on.
 
-Invariant: nothing is kept for a connection but its cursor: what it has not read yet lies in the inbox. An event's id is the
-cursor of its notice, so whoever comes back with `Last-Event-ID` misses nothing.
+Invariant: a connection keeps its cursor and nothing else: unread notices stay in the inbox. The id of an event is the cursor of
+its notice, so a client that returns with `Last-Event-ID` misses nothing.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class InboxStream(Streaming):
         return NEVER
 
     async def _next(self, now: float) -> bytes | None:
-        """The next page of events. While the views are away there is none, and the connection stays."""
+        """The next page of events. While the views are unavailable there is none, and the connection stays."""
         self._ear.listen()
         names = list(self._ear.again)
         try:
@@ -85,7 +85,7 @@ class InboxStream(Streaming):
             await self._ear.wait(longest_s)
 
     def _event(self, entry: Entry, cursor: str | None) -> bytes:
-        """One that is sent once more has no id: it does not move the reader."""
+        """A redelivered notice has no id, so it does not move the reader."""
         data = item_out(entry, cursor, self._sealer).model_dump_json(exclude_none=True).encode()
         head = f"id: {cursor}\n".encode() if cursor is not None else b""
         return b"event: notice\n%sdata: %s\n\n" % (head, data)

@@ -1,7 +1,7 @@
-"""Who waits for something new in an inbox, and is woken when it is there. One subscription a process, while somebody waits.
+"""Waits for new notices of an inbox. One subscription for each process, while somebody waits.
 
-Nothing hangs on a word that is lost: who waits looks again by and by. Invariant: whoever listens before he looks is woken by all
-that comes after his look, so nothing falls between two looks; memory is bounded, for what is new lies in the views.
+Lost notifications are harmless: waiters re-check periodically. Invariant: a waiter that subscribes before reading is woken by
+every later change. Memory is bounded, because new notices are in the views.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class NewsSource(Protocol):
     async def begin(self) -> None: ...
 
     async def more(self) -> News:
-        """What was said meanwhile; nothing after a second without any."""
+        """Returns the news so far; empty after a second without any."""
 
     async def close(self) -> None: ...
 
@@ -46,7 +46,7 @@ MakeNews = Callable[[], NewsSource]
 
 
 class RedisNews:
-    """What `project` publishes once a notice is in its inbox."""
+    """The news that `project` publishes once a notice is in its inbox."""
 
     def __init__(self, redis: Redis) -> None:
         self._channel: Any = redis.pubsub(ignore_subscribe_messages=True)
@@ -63,7 +63,7 @@ class RedisNews:
 
 
 class NoNews:
-    """For a gateway that hears nothing: those who wait look again by and by."""
+    """For a gateway without a subscription: waiters re-check periodically."""
 
     async def begin(self) -> None:
         raise ConnectionError("no store to subscribe to")
@@ -76,7 +76,7 @@ class NoNews:
 
 
 class Ear:
-    """One who waits. `caller`: whose place it takes. `again`: names of notices that were asked for once more."""
+    """One waiter. `caller`: whose place it takes. `again`: names of redelivered notices."""
 
     def __init__(self, recipient: str, caller: str, bell: Bell) -> None:
         self.recipient, self.caller, self._bell = recipient, caller, bell
@@ -84,7 +84,7 @@ class Ear:
         self._event = asyncio.Event()
 
     def listen(self) -> None:
-        """From now on. Before one looks."""
+        """Starts to listen; call it before reading."""
         self._event.clear()
 
     def ring(self, name: str = "") -> None:
@@ -93,7 +93,7 @@ class Ear:
         self._event.set()
 
     async def wait(self, longest_s: float) -> None:
-        """Until something may be new since `listen`, or the time is over."""
+        """Waits until there may be news since `listen`, or the time is over."""
         again_s = _AGAIN_S if self._bell.hears else _AGAIN_WHILE_DEAF_S
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(max(0.0, min(longest_s, again_s))):
@@ -116,7 +116,7 @@ class Bell:
 
     @contextlib.asynccontextmanager
     async def ear(self, recipient: str, caller: Caller) -> AsyncIterator[Ear]:
-        """Problem when too many wait."""
+        """Problem if too many wait."""
         ear = await self.join(recipient, caller)
         try:
             yield ear
@@ -124,7 +124,7 @@ class Bell:
             self.leave(ear)
 
     async def join(self, recipient: str, caller: Caller) -> Ear:
-        """As `ear`, for who calls `leave` himself."""
+        """Like `ear`, for callers that call `leave` themselves."""
         self._admit(recipient, who := f"{caller.role} {caller.subject}")
         ear = Ear(recipient, who, self)
         self._ears.setdefault(recipient, set()).add(ear)
@@ -143,8 +143,9 @@ class Bell:
         return ear
 
     def _admit(self, recipient: str, who: str) -> None:
-        """Problem when too many wait: in all, for this inbox, or of this caller. Any unit may have an inbox (a letter's or a
-        task's), also one that no route of the policy leads to; so who may read many must not take all places with names."""
+        """Problem if too many wait: in all, for this inbox, or of this caller. Any unit may have an inbox (of a letter or a
+        dissuasion task), even without a route in the policy, so a caller that may read many must not take all places with names.
+        """
         limits = self._settings
         if self.draining or self._count.total() >= limits.inbox_waiting_limit:
             raise later("overloaded", "this gateway has reached its limit of waiting requests", limits.retry_after_s)
@@ -169,7 +170,7 @@ class Bell:
         METRICS.inbox_waiting.set(self._count.total())
 
     def drain(self) -> None:
-        """All who wait are answered at once."""
+        """Answers all waiters at once."""
         self.draining = True
         self._ring_all()
 
@@ -185,7 +186,7 @@ class Bell:
                 ear.ring()
 
     async def _run(self) -> None:
-        """Listens for as long as somebody waits, and a while longer."""
+        """Listens while somebody waits, and a little longer."""
         while not self.draining:
             source = self._make()
             try:

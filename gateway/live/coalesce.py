@@ -1,7 +1,7 @@
-"""How often a client hears, and what: at most one update in `every_s`, the newest state of each case.
+"""Limits the rate of a client's updates: at most one in `every_s`, with the newest state of each case.
 
-Pure; time comes in as an argument. Invariants: two updates are never closer than `every_s`; after the last one the client knows
-the newest revision of every case that was offered, or it was told to read its lists again; memory is bounded by `most`.
+Pure; time is an argument. Invariants: two updates are never closer than `every_s`. After the last one the client knows the newest
+revision of every offered case, or was told to read its lists again. Memory is bounded by `most`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ NEVER = float("inf")
 
 
 class Update(NamedTuple):
-    """One write: a reset or rows, and counts with either. `complete`: nothing is left behind, so a client may resume here."""
+    """One write: a reset or rows, and counts with either. `complete`: nothing is left, so a client may resume here."""
 
     reset: str
     rows: tuple[Row, ...]
@@ -23,7 +23,7 @@ class Update(NamedTuple):
 
 
 class Coalescer:
-    """What one client has not heard yet."""
+    """The pending updates of one client."""
 
     def __init__(self, *, every_s: float, counts_every_s: float, most: int, rows_an_update: int) -> None:
         self._every_s, self._counts_every_s = every_s, counts_every_s
@@ -42,16 +42,16 @@ class Coalescer:
 
     @property
     def next(self) -> float:
-        """Nothing is told before this time."""
+        """No update before this time."""
         return self._next
 
     def reset(self, reason: str) -> None:
-        """The client must read its lists again: what it was to hear of cases is in there."""
+        """The client must read its lists again, which replaces its pending rows."""
         self._reset = reason
         self._rows.clear()
 
     def offer(self, row: Row) -> None:
-        """A newer revision takes the place of an older one. Before a reset is told, rows are in the lists to be read."""
+        """A newer revision replaces an older one. Before a pending reset, rows are dropped, because the lists contain them."""
         if self._reset:
             return
         previous = self._rows.get(row.case.case_id)
@@ -65,13 +65,13 @@ class Coalescer:
         self._counts[queue] = counts
 
     def due(self) -> float:
-        """When there is something to tell; infinity when there is not."""
+        """The time of the next update; infinity if there is none."""
         if self._reset or self._rows:
             return self._next
         return max(self._next, self._counts_next) if self._counts else NEVER
 
     def take(self, now: float) -> Update | None:
-        """The next update, if one is due."""
+        """Returns the next update, if one is due."""
         if now < self.due():
             return None
         self._next = now + self._every_s

@@ -1,6 +1,6 @@
-"""Who listens, and who hears what. One source a process, running while somebody listens; memory bounded in all.
+"""Distributes changes to listening clients. One source for each process while somebody listens; memory is bounded.
 
-Invariant: a client hears of the queues that it may see and of no other; one that cannot keep up costs the others nothing.
+Invariant: a client gets changes of permitted queues only, and a slow client costs the others nothing.
 """
 
 from __future__ import annotations
@@ -29,8 +29,7 @@ _RETRY_S = 0.5
 
 
 class Client:
-    """One connection. `wake` is set when there is something to tell. Before it has `begun` it is told nothing: where it
-    begins is not known yet."""
+    """One connection. `wake` is set for an update. Before it has `begun` it gets nothing, because its start is unknown."""
 
     def __init__(self, caller: Caller, wants: Wants, coalescer: Coalescer) -> None:
         self.caller, self.coalescer = caller, coalescer
@@ -78,7 +77,7 @@ class Hub:
         self.draining = False
 
     async def join(self, caller: Caller, wants: Wants, last_id: str | None) -> Client:
-        """Problem when there are too many, or when the log or the views are away."""
+        """Problem if there are too many, or if the log or the views are unavailable."""
         limits = self._settings
         if self.draining or len(self.clients) >= limits.live_clients_limit:
             raise later("overloaded", "this gateway has reached its limit of live connections", limits.retry_after_s)
@@ -108,7 +107,7 @@ class Hub:
         self._left_at = time.monotonic()
 
     def drain(self) -> None:
-        """Every connection ends with a word; the clients come back to another gateway."""
+        """Ends every connection with a message; the clients reconnect to another gateway."""
         self.draining = True
         for client in self.clients:
             client.wake.set()
@@ -139,7 +138,7 @@ class Hub:
             raise later("rebuilding", detail, self._settings.retry_after_s) from None
 
     def _begin(self, client: Client, last_id: str | None) -> None:
-        """From where the client was, if all that came since is kept; else it reads its lists and goes on from there."""
+        """Resumes where the client was, if all later rows are kept; else the client reads its lists and continues from there."""
         client.begun = True
         since = place_of(last_id)
         if since is not None and since.log == self.place.log and reaches(since, self._floor):
@@ -151,7 +150,7 @@ class Hub:
         client.count(self._counts.items())
 
     async def _run(self) -> None:
-        """Reads for as long as somebody listens. After an error everybody reads again, from a new source."""
+        """Reads while somebody listens. After an error every client reads its lists again, from a new source."""
         while not self._idle():
             source: Source | None = None
             try:
@@ -195,7 +194,7 @@ class Hub:
                 await self._tell_counts()
 
     def _keep(self, row: Row) -> None:
-        """The newest row of each case, for those who resume; what is dropped raises the floor."""
+        """Keeps the newest row of each case for resuming clients; dropped rows raise the floor."""
         self._rows[row.case.case_id] = row
         self._rows.move_to_end(row.case.case_id)
         while len(self._rows) > self._settings.live_cases_kept:

@@ -1,6 +1,6 @@
-"""Live queues for officers: changes of cases as they come, on a connection that stays open (docs/guide/live.md).
+"""Live queues for officers: changes of cases on an open connection (docs/guide/live.md).
 
-Invariant: who listens may see every queue that is told of, checked when the connection opens; it ends with the token.
+Invariant: a listener may see every queue it gets, which is checked when the connection opens; the connection ends with the token.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _MOST_QUEUES = 64
 
 
 class LiveOut(BaseModel):
-    """What the data of the events hold: `cases` of an event `cases`, `queues` of `counts`, `reason` of `reset` and `bye`."""
+    """Data of the events: `cases` of an event `cases`, `queues` of `counts`, `reason` of `reset` and `bye`."""
 
     cases: list[CaseOut] | None = None
     queues: list[QueueOut] | None = None
@@ -28,20 +28,20 @@ class LiveOut(BaseModel):
 
 
 class EventsQuery(BaseModel):
-    """`queue`, as often as there are queues; without one, all that the caller may see."""
+    """`queue`, repeated for several queues; default: all that the caller may see."""
 
     queue: list[str] = Field(default=[], max_length=_MOST_QUEUES)
 
 
 async def get_queue_events(call: Call) -> EventStream:
-    """Server-sent events of one queue: `cases` (newest state of each case that changed), `counts` (by severity), `reset` (read
+    """Streams server-sent events of one queue: `cases` (newest state of each changed case), `counts` (by severity), `reset` (read
     the list again), `bye`. At most 4 updates a second; `Last-Event-ID` resumes."""
     queue = own_queue(call.request.path_params["queue"], call.caller)
     return await _events(call, queue, lambda name: name == queue)
 
 
 async def get_events(call: Call) -> EventStream:
-    """The same for several queues (`?queue=a&queue=b`), or for all that the caller may see."""
+    """Streams several queues (`?queue=a&queue=b`), or all that the caller may see."""
     names = call.request.query_params.getlist("queue")
     if len(names) > _MOST_QUEUES:
         raise Problem("invalid-request", f"a request may name at most {_MOST_QUEUES} queues", errors=[])
@@ -54,7 +54,7 @@ def _all_of(caller: Caller) -> Wants:
 
 
 async def _events(call: Call, named: str | None, wants: Wants) -> EventStream:
-    """`named` is what the record of who listens says: None for all of the caller's queues."""
+    """`named` is the audit record of the listener: None for all of the caller's queues."""
     services = call.services
     accessed(call.caller, "live", queue=named)
     client = await services.live.join(call.caller, wants, call.request.headers.get("last-event-id"))

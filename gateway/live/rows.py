@@ -1,6 +1,6 @@
-"""What a live queue tells of a case, and the id of an event: a place in the log, so that any gateway can resume from it.
+"""Rows of a live queue, and the id of an event: a position in the log, so that any gateway can resume from it.
 
-Invariant: a row is what `GET /v1/queues/{queue}/cases` tells of the case at that revision.
+Invariant: a row is the entry of the case in `GET /v1/queues/{queue}/cases` at that revision.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class LiveChange(Stored):
 
 
 class Row:
-    """A case at a revision, and where its change stands in the log. Its JSON is made once, for all clients."""
+    """A case at a revision, and the position of its change. Its JSON is made once, for all clients."""
 
     __slots__ = ("_json", "case", "offset", "partition")
 
@@ -40,13 +40,13 @@ class Row:
 
 
 class Place(NamedTuple):
-    """Which log, and the next offset of each partition of `cases.changed.v1`."""
+    """The log, and the next offset of each partition of `cases.changed.v1`."""
 
     log: str
     offsets: tuple[int, ...]
 
     def holds(self, row: Row) -> bool:
-        """Whether the row stands before this place."""
+        """Whether the row is before this place."""
         return row.offset < self.offsets[row.partition]
 
 
@@ -54,18 +54,18 @@ _ID = re.compile(r"([0-9a-f]{8})((?:-[0-9a-z]{1,11}){1,64})", re.ASCII)
 
 
 def event_id(place: Place) -> str:
-    """`1f0a93bc-2s-0-1a-…`: the log, then the offsets to the base of 36."""
+    """`1f0a93bc-2s-0-1a-…`: the log, then the offsets in base 36."""
     return "-".join((place.log, *map(_base36, place.offsets)))
 
 
 def place_of(text: str | None) -> Place | None:
-    """What `event_id` wrote; None for anything else."""
+    """Parses an `event_id`; None for anything else."""
     match = _ID.fullmatch(text or "")
     return None if match is None else Place(match[1], tuple(int(offset, 36) for offset in match[2].split("-")[1:]))
 
 
 def reaches(place: Place, floor: Mapping[int, int]) -> bool:
-    """Whether what is kept from `floor` on holds all that came after the place."""
+    """Whether the rows kept from `floor` on include everything after the place."""
     return len(place.offsets) == len(floor) and all(place.offsets[p] >= first for p, first in floor.items())
 
 

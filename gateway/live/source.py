@@ -1,7 +1,8 @@
-"""Where live queues hear of changes: `cases.changed.v1`, read by one consumer without a group, told when the views hold it.
+"""The source of live queues: `cases.changed.v1`, read by one consumer without a group, released when the views contain the
+change.
 
-Invariant: the rows come in the order of the log, echoes left out, and each when a read of the views gives its revision or a
-newer one; so whoever reads a list at `place` and takes the rows from there on misses nothing.
+Invariant: rows come in the order of the log, without redeliveries, each when a read of the views returns its revision or a newer
+one. So a client that reads a list at `place` and follows the rows from there misses nothing.
 """
 
 from __future__ import annotations
@@ -36,17 +37,17 @@ _LIVE = replace(STREAM, view=LiveChange)
 
 
 class Source(Protocol):
-    """Any error ends it: its reader makes a new one and tells everybody to read again."""
+    """Any error ends it: its reader makes a new one and tells every client to read again."""
 
     async def begin(self) -> None:
-        """Starts where the views are. Rebuilding while they are not whole."""
+        """Starts at the position of the views. Rebuilding while they are incomplete."""
 
     async def more(self) -> list[Row]:
-        """The next rows; none after a fraction of a second without any. Rebuilding when the views were made anew."""
+        """The next rows; none after a fraction of a second without any. Rebuilding if the views were rebuilt."""
 
     @property
     def place(self) -> Place:
-        """All rows before it were given, none after it."""
+        """All rows before it were returned, none after it."""
 
     async def close(self) -> None: ...
 
@@ -119,7 +120,7 @@ class KafkaSource:
         return fold_state
 
     def _hold(self, partition: int, records: Sequence[Record]) -> None:
-        """Records that are no facts are the affair of project, which keeps them aside."""
+        """Records that are not facts are handled by project, which sets them aside."""
         chunk = read_chunk(_LIVE, partition, records, self._marks, effects=False)
         self._marks |= chunk.marks
         self._read[partition] = chunk.end

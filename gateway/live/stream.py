@@ -1,7 +1,7 @@
 """One live connection as an ASGI response: `text/event-stream`, written no faster than the client reads.
 
-Invariant: it ends when the client goes, when its token expires, when the process drains, or when the client does not read for
-`live_slow_s`; whatever the end, the client's place is free.
+Invariant: it ends when the client leaves, its token expires, the process drains, or the client does not read for `live_slow_s`.
+In every case its place is freed.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ __all__ = ["NEVER", "EventStream", "Streaming"]
 
 
 class Streaming(abc.ABC):
-    """What all live connections do; who derives from it says what is told, and when."""
+    """Shared by all live connections; subclasses provide the content and its time."""
 
     def __init__(self, caller: Caller, settings: GatewaySettings, now: Callable[[], float], wall: Callable[[], float]) -> None:
         self._settings, self._now = settings, now
@@ -55,18 +55,18 @@ class Streaming(abc.ABC):
 
     @abc.abstractmethod
     async def _next(self, now: float) -> bytes | None:
-        """What is to be told now."""
+        """The content to send now."""
 
     @abc.abstractmethod
     def _due(self) -> float:
-        """When there will be something to tell; NEVER when that is not known."""
+        """The time of the next content; NEVER if unknown."""
 
     @abc.abstractmethod
     async def _sleep(self, longest_s: float) -> None:
-        """Until something is to be told."""
+        """Waits until there is content."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """From here on the place is this connection's to free, also when its peer has gone before it begins."""
+        """From here on this connection must free its place, even if its peer left before it began."""
         listening: asyncio.Task[None] | None = None
         reason = "gone"
         try:
@@ -92,7 +92,7 @@ class Streaming(abc.ABC):
         self._wake()
 
     async def _write(self, send: Send) -> str:
-        """Why it ended. TimeoutError when the client does not read."""
+        """Returns why it ended. TimeoutError if the client does not read."""
         await self._send(send, {"type": "http.response.start", "status": 200, "headers": _HEADERS})
         # Clients of a gateway that ends come back spread over two seconds.
         await self._body(send, b"retry: %d\n\n" % (1000 + secrets.randbelow(2000)))
@@ -123,7 +123,7 @@ class Streaming(abc.ABC):
 
 
 class EventStream(Streaming):
-    """An officer's: what the hub has for this client."""
+    """An officer's stream: the updates of the hub for this client."""
 
     def __init__(
         self,
@@ -154,7 +154,7 @@ class EventStream(Streaming):
         return None if update is None else self._render_update(update)
 
     async def _sleep(self, longest_s: float) -> None:
-        """Until something is to be told. Between two updates nothing wakes it: many changes are one waking."""
+        """Waits until there is content. Nothing wakes it between two updates, so many changes cost one wake-up."""
         quiet_s = self._client.coalescer.next - self._now()
         if quiet_s > 0:
             await asyncio.sleep(min(quiet_s, max(0.0, longest_s)))
@@ -168,7 +168,7 @@ class EventStream(Streaming):
                 await wake.wait()
 
     def _render_update(self, update: Update) -> bytes:
-        """Up to two events: counts first, because only the rows' place is one to resume from."""
+        """Up to two events: counts first, because only the position of the rows can be resumed from."""
         events, place = [], event_id(self._hub.place) if update.complete else ""
         if update.counts:
             events.append(_event("counts", b'{"queues":[%s]}' % b",".join(update.counts)))

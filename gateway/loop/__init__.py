@@ -1,1 +1,1 @@
-"""The loop over HTTP: what is done about a case by its officers and by the institutions that it concerns."""
+"""Cases over HTTP: actions of officers and of involved institutions."""

@@ -1,7 +1,7 @@
-"""Routes of institutions: what they did about a case by themselves: warned, blocked, reported (Arts. 21, 22).
+"""Routes for measures of institutions: warned, blocked, reported (Arts. 21, 22).
 
-Invariant: a measure counts once, by its institution's reference; it is recorded in every case that its signal went to, so that no
-clock of a linked case runs on.
+Invariant: a measure counts once, by its institution's reference. Every case of its signal records it, so that no deadline of a
+linked case keeps running.
 """
 
 from __future__ import annotations
@@ -41,26 +41,25 @@ _MARKS = {"at", "late", "done_late", "note_sealed", "reference_sealed"}
 
 
 class MeasureBody(RootModel[MeasureIn]):
-    """A measure: `warned` (how, and what the customer did then), `blocked` (what, how much that holds, until when) or `reported`
-    (to which agency). `reference` is your own name of it: sent again, it counts once. `note` and `number` are sealed before
-    they leave the gateway."""
+    """A measure: `warned` (channel and reaction), `blocked` (object, amount held, end) or `reported` (agency). `reference` is
+    your own name of it: a repeated one counts once. `note` and `number` are sealed before they leave the gateway."""
 
 
 class MeasuredOut(BaseModel):
-    """The measure as each of the signal's cases keeps it; one that has not decided yet is left out, and the answer is 202."""
+    """The measure as each case of the signal records it, without cases that have not decided yet; then the status is 202."""
 
     measures: list[MeasureOut]
 
 
 async def post_case_measure(call: Call) -> Response:
-    """A measure about a case that you are part of. It starts and stops your clocks; one that comes late is kept, and marked."""
+    """Reports a measure for a case that you are part of. It starts and stops your deadlines; a late one is kept and marked."""
     body = (await body_of(call, MeasureBody)).root
     outcome = await _measured(call, await live_case(call), body)
     return pending_reply(outcome) if isinstance(outcome, Pending) else dumped(outcome)
 
 
 async def post_signal_measure(call: Call) -> Response:
-    """The same by your signal's id: it is recorded in every case that the signal went to."""
+    """Reports a measure by your signal's id: every case of the signal records it."""
     body = (await body_of(call, MeasureBody)).root
     signal_id, cases = await _cases(call)
     body = body.model_copy(update={"signal_id": body.signal_id or signal_id})
@@ -74,7 +73,7 @@ async def post_signal_measure(call: Call) -> Response:
 
 
 async def _measured(call: Call, case: Case, body: MeasureIn) -> MeasureOut | Pending:
-    """The word on the measure of the case, or of the one that it went on to. One that is there already is answered from there."""
+    """The decision of the case, or of its successor. An existing measure is returned from there."""
     institution = call.caller.subject
     name = measure_id(call.services.tokenizer, institution, body.reference)
     made = protector(call).measure(body, name, institution, datetime.now(UTC))
@@ -98,7 +97,7 @@ async def _measured(call: Call, case: Case, body: MeasureIn) -> MeasureOut | Pen
 
 
 async def _find_measure(call: Call, case: Case, made: Measure) -> tuple[Measure, Case] | None:
-    """The measure as it is kept, and where: in this case, or in one that all of it, or the measure's signal, went to."""
+    """The recorded measure and its case: this one, or one that absorbed it or got the measure's signal."""
     line, visited = [case], {case.case_id}
     for holder in line:
         if (there := next((measure for measure in holder.measures if measure.measure_id == made.measure_id), None)) is not None:
@@ -112,12 +111,12 @@ async def _find_measure(call: Call, case: Case, made: Measure) -> tuple[Measure,
 
 
 def measure_id(tokenizer: Tokenizer, institution: str, reference: str) -> str:
-    """A keyed name of (institution, reference): it tells nothing and never changes."""
+    """A keyed name of (institution, reference): it reveals nothing and never changes."""
     return "msr-" + tokenizer.token("measure", institution, reference).partition(".")[2]
 
 
 async def _cases(call: Call) -> tuple[str, list[Case]]:
-    """The signal that counts and its cases. The same content again under another reference is its first signal's."""
+    """The counting signal and its cases. Duplicate content under another reference belongs to its first signal."""
     receipt = await _own_receipt(call, call.request.path_params["signal_id"])
     if receipt is not None and receipt.of is not None:
         receipt = await _own_receipt(call, receipt.of)

@@ -1,7 +1,7 @@
-"""What an officer is told of a money trail: its hops, what remains on each account, and the orders that can be issued along it.
+"""The money trail for an officer: its hops, the remaining amounts by account, and orders that can be issued along it.
 
-Invariant: of a transfer or account that only cases of other agencies name, only tokens and amounts are told; nothing is held
-beyond what remains, and what cannot be ordered says what is missing.
+Invariant: of a transfer or account that only cases of other agencies name, only tokens and amounts are shown. No proposal exceeds
+the remaining amount, and a proposal that cannot be ordered lists the missing members.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ CASES_TOLD = 8
 
 
 class AccountOut(BaseModel):
-    """An account, card or wallet: its token, and its value where a case of yours names it. `unmatched`: it is nobody's
-    (docs/reference/indicators.md), so nothing is ordered on it."""
+    """An account, card or wallet: its token, and its value if a case of yours names it. `unmatched`: it identifies nobody
+    (docs/reference/indicators.md), so no order is proposed."""
 
     token: str
     kind: str | None = None
@@ -39,7 +39,7 @@ class AccountOut(BaseModel):
 
 
 class StartOut(BaseModel):
-    """Where the trail begins: `loss` (a victim paid), `arrived` (it came to the case's subject), `left`, or `reported`."""
+    """The start of the trail: `loss` (a victim paid), `arrived` (it came to the case's subject), `left`, or `reported`."""
 
     account: AccountOut
     why: str
@@ -48,8 +48,8 @@ class StartOut(BaseModel):
 
 
 class HopOut(BaseModel):
-    """A transfer that carried some of it: `amount` moved, `traced_minor` of it is the trail's. `withheld`: only cases in other
-    agencies' queues report it, so who said so, when and in which signals is not told."""
+    """A transfer that carried some of the loss: `amount` moved, `traced_minor` of it belongs to the trail. `withheld`: only cases
+    in other agencies' queues report it, so its reporters, time and signals are not shown."""
 
     payer: str
     payee: str
@@ -63,9 +63,9 @@ class HopOut(BaseModel):
 
 
 class StopOut(BaseModel):
-    """What there is of it on an account: `arrived` = `went_on` + `unexplained` + `remaining`. `institution` keeps the account, as
-    `known_by` says (docs/guide/money-trail.md); `held_minor` is what this case's orders hold, `returned_minor` what they paid
-    back (it is in `remaining` still where nobody reports it); `cases` of yours name it."""
+    """The loss on an account: `arrived` = `went_on` + `unexplained` + `remaining`. `institution` keeps the account, by the
+    evidence `known_by` (docs/guide/money-trail.md); `held_minor` is held by this case's orders, `returned_minor` was paid back by
+    them (and is still part of `remaining` if nobody reports it); `cases` are yours that name it."""
 
     account: AccountOut
     depth: int
@@ -85,7 +85,7 @@ class StopOut(BaseModel):
 
 
 class CutOut(BaseModel):
-    """Money that went on past a bound of the trail (`depth`, `fan_out`)."""
+    """Money that moved past a bound of the trail (`depth`, `fan_out`)."""
 
     bound: str
     payer: str
@@ -104,8 +104,8 @@ class GapOut(BaseModel):
 
 
 class ProposalOut(BaseModel):
-    """An order along the trail: `order` is the body of `POST /v1/cases/{id}/orders` but for what `missing` names; None: it cannot
-    be ordered from here. `traced_minor`: what the trail finds there."""
+    """An order along the trail: `order` is the body of `POST /v1/cases/{id}/orders` without the members in `missing`; None: it
+    cannot be ordered from here. `traced_minor`: the amount that the trail finds there."""
 
     account: str
     traced_minor: int
@@ -114,8 +114,8 @@ class ProposalOut(BaseModel):
 
 
 class TrailOut(BaseModel):
-    """`accounts`: nearest first. `orders`: the largest first. `partial` names the bounds that were met: `depth`, `fan_out`,
-    `transfers`, `accounts`, `cases`, `signals` (a case lists fewer signals than it has); empty: all that was reported is in it.
+    """`accounts`: nearest first. `orders`: largest first. `partial` names the limits that were reached: `depth`, `fan_out`,
+    `transfers`, `accounts`, `cases`, `signals` (a case lists fewer signals than it has); empty: the trail is complete.
     `other_currencies` moved on these accounts as well."""
 
     case_id: str
@@ -142,7 +142,7 @@ class _CurrencyTrail(NamedTuple):
 
 
 class Writer:
-    """Writes the answer of one case."""
+    """Writes the response for one case."""
 
     def __init__(self, case: Case, gathered: Gathered, policy: Policy, sealer: Sealer) -> None:
         self._case, self._gathered, self._policy, self._sealer = case, gathered, policy, sealer
@@ -219,7 +219,7 @@ class Writer:
         )
 
     def _orders(self, currency_trail: _CurrencyTrail) -> Iterable[ProposalOut]:
-        """Of each account but where the money comes from, what of it is there, not held yet and not paid back."""
+        """For each account except those of the payers: the amount there that is neither held nor paid back."""
         begun = {loss.account for loss in currency_trail.losses}
         stops = tuple(stop for stop in currency_trail.followed.stops if stop.account not in begun)
         trail = Trail.trusted(loss=currency_trail.losses[0], stops=stops)
@@ -257,7 +257,7 @@ class Writer:
         return ProposalOut(account=hold.account, traced_minor=remaining, order=order, missing=needed)
 
     def _verify(self, hold: Hold, hops: Iterable[Hop]) -> dict[str, Any] | None:
-        """The last transfer to the account that alone brought as much: what an institution compares before it stops. Without one
+        """The last transfer to the account that alone brought the amount: an institution compares it before a stop. Without one
         there is no single payment to stop, so a freeze is proposed."""
         for hop in sorted(hops, key=lambda transfer: transfer.at, reverse=True):
             named = any(name in self._mine for name in hop.evidence)

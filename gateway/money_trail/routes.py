@@ -1,6 +1,6 @@
-"""Routes of officers over a case's money: the trail of what was lost, and the calculator for its return. Neither keeps anything.
+"""Routes of officers over a case's money: the trail of the loss, and the calculator of its return. Neither stores anything.
 
-Invariant: an answer is a function of the views as they are now; what it proposes is ordered by nobody until an officer posts it.
+Invariant: a response is a function of the current views, and nothing is ordered until an officer posts the order.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ MOST_TRACED = 50
 
 
 class PaymentIn(Exact):
-    """A payment into the account as your file has it. `payer`: any name that tells payers apart; `traced_minor`: what of it is
-    known to be there still."""
+    """A payment into the account from your file. `payer`: any name that distinguishes payers; `traced_minor`: the part that is
+    known to be still there."""
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
     payer: Name
@@ -44,7 +44,7 @@ class PaymentIn(Exact):
 
 
 class RefundIn(Exact):
-    """The frozen `balance` of an `account`. Without `payments`: the losses that the trail finds to have come there."""
+    """The frozen `balance` of an `account`. Default for `payments`: the losses that the trail finds there."""
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
     account: Named
@@ -54,7 +54,7 @@ class RefundIn(Exact):
 
 
 class ShareOut(BaseModel):
-    """`account`: the payer's, where the payments were found by the trail."""
+    """`account`: the payer's, if the trail found the payments."""
 
     payer: str
     paid_minor: int
@@ -63,9 +63,9 @@ class ShareOut(BaseModel):
 
 
 class RefundOut(BaseModel):
-    """The proposal with its working. `found`: whether the payments were found by the trail. `partial`: bounds that were met in
-    finding them (as of a trail; `payments`: more than are traced; `withheld`: other agencies' cases name victims of this account,
-    ask them first): not all payers may be in it."""
+    """The proposal with its working. `found`: whether the trail found the payments. `partial`: limits that were reached (as of a
+    trail; `payments`: more than are traced; `withheld`: other agencies' cases name victims of this account, so ask them first);
+    the list of payers may be incomplete."""
 
     account: AccountOut
     currency: str
@@ -80,9 +80,9 @@ class RefundOut(BaseModel):
 
 
 async def get_trail(call: Call) -> Response:
-    """Where the money of the case's victims went, as far as it was reported: each hop, what remains on each account and who keeps
-    it, and an order for each account with money left. Transfers that only other agencies' cases report are told as accounts and
-    amounts. Who reads it is recorded."""
+    """Returns the reported way of the victims' money: each hop, the remaining amount and the institution of each account, and a
+    proposed order for each account with money left. Transfers that only other agencies' cases report appear as accounts and
+    amounts. The audit log records the access."""
     case, policy = await seen_case(call), call.services.policy
     gathered = await _reading(call, policy.trail).of_case(case.case_id, case.primary.token)
     out = Writer(case, gathered, policy, call.services.sealer).trail()
@@ -91,8 +91,8 @@ async def get_trail(call: Call) -> Response:
 
 
 async def post_refund(call: Call) -> Response:
-    """How frozen money goes back to those who paid it: directly, by time, or pro rata, with every step of the working and its
-    legal basis. A calculation: nothing is kept, and nothing is ordered."""
+    """Calculates how frozen money is returned to its payers: directly, by time, or pro rata, with every step of the working and
+    its legal basis. Nothing is stored or ordered."""
     body = await body_of(call, RefundIn)
     case, policy, services = await seen_case(call), call.services.policy, call.services
     try:
@@ -146,7 +146,7 @@ def _basis(policy: Policy) -> str:
 
 
 def _find_payments(gathered: Gathered, account: str, currency: str, rules: TrailRules) -> tuple[list[Payment], set[str]]:
-    """Each loss that came to the account: how much of it, when first, and what of it is there still."""
+    """Each loss that came to the account: its amount, its first time, and the part that is still there."""
     partial = set(gathered.partial)
     losses = [start.loss for start in gathered.starts if start.loss.currency == currency and start.loss.account != account]
     if len(losses) > MOST_TRACED:

@@ -1,7 +1,7 @@
-"""The money trail of a case for its officer: cases are read along the accounts, the pure core follows the money, and what lies in
-another agency's queue is told as accounts and amounts alone.
+"""The money trail of a case for its officer: reads cases along the accounts, lets the pure core follow the money, and shows
+transfers of other agencies' queues as accounts and amounts only.
 
-Invariant: a value, a signal or an institution stands in an answer only if a case of the caller's own queues says it.
+Invariant: a response contains a value, a signal or an institution only if a case of the caller's own queues names it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Readable(NamedTuple):
 
 
 class Gathered(NamedTuple):
-    """What was read. `partial` says which bounds were met; `names` and `cases` are of the caller's own queues, by account."""
+    """The read cases. `partial` lists the reached limits; `names` and `cases` are of the caller's own queues, by account."""
 
     reports: list[Told]
     transfers: list[Transfer]
@@ -50,7 +50,7 @@ class Reading:
         self._moved: list[Transfer] | None = None
 
     async def of_case(self, case_id: str, primary: str) -> Gathered:
-        """Along the money from where the case's trail begins."""
+        """Follows the money from the start of the case's trail."""
         await self._read([primary], [case_id])
         own = each_once(told(self._cases[case_id].signals, mine=True)) if case_id in self._cases else []
         alone = counted_once((reported.report for reported in own), self._rules.match_window_s)
@@ -60,7 +60,7 @@ class Reading:
         return self._gathered(starts(primary, own, self._transfers()))
 
     async def into(self, case_id: str, account: str) -> Gathered:
-        """Against the money, to everybody whose loss can have come to the account; and what those paid is followed to it."""
+        """Follows the money backwards to everybody whose loss can have reached the account, and their payments forwards to it."""
         await self._read([account], [case_id])
         await self._along({account}, upstream=True)
         reports = self._list_reports()

@@ -1,8 +1,8 @@
-"""What the views count, for Prometheus: signals by institution, cases by queue and severity, and since when they stand; and the
-scorecards of the running period.
+"""Exports counts of the views to Prometheus: signals by institution, cases by queue and severity with their ages, and the
+scorecards of the current period.
 
-Read at a scrape, kept for a few seconds. Invariant: nothing of it is told while the views are not whole: the metrics are
-absent then and `liandong_views_up` is 0. After a rebuild they go on at the same values, for they are folds of the log.
+Read at a scrape, cached for a few seconds. Invariant: while the views are incomplete these metrics are absent and
+`liandong_views_up` is 0. After a rebuild they continue at the same values, because they are projections of the log.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _SEVERITIES = {*get_args(Severity), "none"}
 
 
 class Seen(NamedTuple):
-    """What the views said at one moment."""
+    """The views at one moment."""
 
     counters: dict[str, int]
     standings: list[Standing]
@@ -54,8 +54,8 @@ class Seen(NamedTuple):
 
 
 class Limit:
-    """The first `n` names keep their own label as long as the process lives, all others share one: then no series ever
-    goes back, as it would if a name moved in and out of `other`."""
+    """The first `n` names keep their own label while the process lives, and all others share one. So no series ever goes back, as
+    it would if a name moved in and out of `other`."""
 
     def __init__(self, n: int) -> None:
         self._n, self._names = n, set[str]()
@@ -129,7 +129,7 @@ class Exporter(Collector):
         yield _metric(QUEUE_OLDEST, oldest)
 
     def _figures(self, cards: list[Scorecard]) -> Iterator[Metric]:
-        """Of parties over the limit nothing is told: in one sum with others a hidden figure could be found."""
+        """Parties above the limit are omitted: a sum with others could reveal a hidden figure."""
         rows: dict[str, dict[tuple[str, ...], float]] = {family.name: {} for family in SCORECARDS}
         for card in cards:
             for sample in samples(card, self._most_parties):

@@ -1,4 +1,4 @@
-"""Routes of operators: is it alive, is it ready, what does it count."""
+"""Routes of operators: liveness, readiness, metrics."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _OPEN: frozenset[Role] = frozenset()
 
 
 async def livez(call: Call) -> Response:
-    """The process answers."""
+    """The process responds."""
     return dumped(AliveOut())
 
 
 async def readyz(call: Call) -> Response:
-    """Ready to accept signals: the brokers answer, have a quorum and our topics with the copies that an acknowledgement
-    promises, and have lost nothing of them; Redis answers. Views that are being rebuilt are reported and do not count: signals
-    are accepted meanwhile. So are single partitions that cannot be written: the others can."""
+    """Ready to accept signals: the brokers answer, have a quorum, our topics have the copies that an acknowledgement requires,
+    and no record is lost; Redis answers. Views being rebuilt are reported but do not count, because signals are accepted
+    meanwhile. Neither do single unwritable partitions: the others accept writes."""
     services = call.services
     health = services.log.health
     checks = {
@@ -49,7 +49,7 @@ async def readyz(call: Call) -> Response:
 
 
 async def metrics(call: Call) -> Response:
-    """Prometheus text, for an operator's token or the scrape token."""
+    """Returns metrics in Prometheus text, for an operator's token or the scrape token."""
     return Response(await call.services.exporter.text(), headers={"content-type": CONTENT_TYPE_LATEST})
 
 

@@ -1,7 +1,7 @@
-"""What is told of orders, tasks, measures, objections and clocks, each to those who may know it.
+"""Response models of orders, dissuasion tasks, measures, appeals and deadlines, by reader.
 
-Invariant: an institution, or a unit that a letter went to, reads no officer's name of the agency and no other's work; values are
-opened for whoever must act on them.
+Invariant: an institution, or a unit that received a letter, reads no officer's name of the agency and nobody else's work. Values
+are opened for the party that must act on them.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ _WORDS = {event.value: word for word, event in ANSWERS.items()} | {"try": "tries
 
 
 def words(moves: tuple[str, ...] | list[str]) -> list[str]:
-    """Moves as the interface names them: the last part of an address, or the `result` of an answer."""
+    """Returns actions by their names in the interface: the last part of a path, or the `result` of an answer."""
     return list(dict.fromkeys(_WORDS.get(move, move.replace("_", "-")) for move in moves))
 
 
 class VerifyOut(BaseModel):
-    """The transfer, to be compared with the institution's own books."""
+    """The transfer to compare with the institution's own books."""
 
     name: str | None = None
     account: str | None = None
@@ -52,9 +52,9 @@ class OrderMovedOut(BaseModel):
 
 
 class OrderOut(BaseModel):
-    """An order, to its recipient and to the agency. `moves`: what is open to the caller now (to the recipient: as `result` of an
-    answer). Who asked, who agreed and the history are the agency's alone. `part`: a release of `amount_minor` alone; the rest of
-    the order `of` holds on."""
+    """An order, for its recipient and the agency. `moves`: the actions allowed to the caller now (for the recipient: the `result`
+    of an answer). Only the agency sees the requester, the approver and the history. `part`: a partial release of `amount_minor`;
+    the rest of the order `of` stays held."""
 
     order_id: str
     kind: str
@@ -101,8 +101,8 @@ class OrderOut(BaseModel):
 
 
 class MeasureOut(BaseModel):
-    """A measure as the case keeps it. `late`: it came after its clock had run out; `done_late`: it was done after that, too.
-    `above_reported`: it holds more than the case's reports name; for officers alone."""
+    """A measure as the case records it. `late`: it came after its deadline; `done_late`: it was also done after it.
+    `above_reported`: it holds more than the case's reports name; for officers only."""
 
     measure_id: str
     case_id: str
@@ -143,7 +143,7 @@ class ReachOut(BaseModel):
 
 
 class TaskOut(BaseModel):
-    """A dissuasion task. To who can reach the person: the person, whether somebody works on it, and the attempts of its own."""
+    """A dissuasion task. A party that can reach the person sees the person, whether it is taken, and its own attempts."""
 
     task_id: str
     case_id: str
@@ -168,8 +168,8 @@ class TaskOut(BaseModel):
 
 
 class ObjectionOut(BaseModel):
-    """An objection. Its texts are for the agency and for the door that the person came by. `pending` and `confirmed` are who
-    has to release, and has; an institution reads whether itself does, in `moves`."""
+    """An appeal. Its texts are for the agency and for the channel it was filed through. `pending` and `confirmed` list who has to
+    release and who has; an institution reads its own duty in `moves`."""
 
     objection_id: str
     case_id: str
@@ -192,9 +192,9 @@ class ObjectionOut(BaseModel):
 
 
 class ClockOut(BaseModel):
-    """A clock of the case. `about`: the order, task, objection or institution that it is for; `run`: to an institution the number
-    among its own of this name; `late`: what stopped it came after `due_at`; `estimated`: days off of a year that is not known yet
-    were reckoned through."""
+    """A deadline of the case. `about`: its order, dissuasion task, appeal or institution; `run`: for an institution the number
+    among its own of this name; `late`: the act that stopped it came after `due_at`; `estimated`: the computation passed a year
+    without known days off."""
 
     name: str
     run: int
@@ -218,7 +218,7 @@ class TransferOut(BaseModel):
 
 
 class Teller(NamedTuple):
-    """What the caller is told. `is_officer`: the agency's view."""
+    """Renders for the caller. `is_officer`: the agency's view."""
 
     sealer: Sealer
     caller: Caller
@@ -237,7 +237,8 @@ class Teller(NamedTuple):
         return self.is_officer and (mine(case.queue) or mine(order.agency))
 
     def answers_as(self, order: Order) -> str | None:
-        """As whom the caller may answer it: an institution as itself, of a letter an officer as the unit that it went to."""
+        """The party as which the caller may answer it: an institution as itself; an officer as the unit that received the
+        letter."""
         if not self.is_officer:
             return self.caller.subject if order.recipient == self.caller.subject and order.issued_at is not None else None
         unit = unit_of(order)
@@ -339,7 +340,7 @@ def clock_out(clock: Clock) -> ClockOut:
 
 
 def own_orders(case: Case, institution: str) -> list[Order]:
-    """Those that were sent to it: one that waits for a second person is nobody's outside."""
+    """Orders that were sent to it: an order that awaits approval is visible to nobody outside."""
     return [order for order in case.orders if order.recipient == institution and order.issued_at is not None]
 
 
@@ -348,14 +349,14 @@ def own_tasks(case: Case, institution: str) -> list[Task]:
 
 
 def own_objections(case: Case, institution: str) -> list[Objection]:
-    """Those that came through it, and those that it has to release for."""
+    """Appeals that it filed, and those that it has to release for."""
     return [
         objection for objection in case.objections if institution in (objection.through, *objection.pending, *objection.confirmed)
     ]
 
 
 def own_clocks(case: Case, institution: str) -> list[Clock]:
-    """Its own, and those of what it may see."""
+    """Its own deadlines, and those of resources that it may see."""
     mine = {institution}
     mine |= {order.order_id for order in own_orders(case, institution)} | {task.task_id for task in own_tasks(case, institution)}
     mine |= {objection.objection_id for objection in own_objections(case, institution)}
@@ -369,7 +370,7 @@ def own_clocks(case: Case, institution: str) -> list[Clock]:
 
 
 def _owners(order: Order, case: Case) -> Iterator[str]:
-    """In whose context the subject may lie: a release or return without one of its own has that of the order that it is about."""
+    """The possible contexts of the subject: a release or return without one of its own has that of its related order."""
     visited: set[str] = set()
     holder: Order | None = order
     while holder is not None and holder.order_id not in visited:

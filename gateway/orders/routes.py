@@ -1,7 +1,7 @@
-"""Routes over orders: an officer issues, agrees, withdraws, renews; the institution that an order went to reads and answers it,
-and so does an officer of the unit that a letter went to.
+"""Routes over orders: an officer issues, approves, withdraws, renews; the institution that received the order reads and answers
+it, and so does an officer of the unit that received a letter.
 
-Invariant: an order that is not the caller's to see does not exist; only its recipient answers: an institution in its own name, an
+Invariant: an order that the caller may not see does not exist. Only its recipient answers: an institution in its own name, an
 officer as a unit of his token.
 """
 
@@ -41,8 +41,8 @@ from schemas.orders.requests import AnswerIn, OrderIn
 
 
 async def post_order(call: Call) -> Response:
-    """Issues an order about a case of yours. From the policy's amount on it waits for a second person. `verify` is what the
-    institution compares with its books before it stops anything. What is readable here is sealed before it leaves the gateway."""
+    """Issues an order about a case of yours. From the policy's amount on it awaits dual approval. `verify` lists the fields that
+    the institution compares with its books before it stops anything. Readable values are sealed before they leave the gateway."""
     body = await body_of(call, OrderIn)
     case = await seen_case(call)
     action_id = action_of(call)
@@ -58,16 +58,16 @@ async def post_order(call: Call) -> Response:
 
 
 async def get_order(call: Call) -> Response:
-    """An order that went to you, or of a case of yours, with the values to compare. Who reads it is recorded."""
+    """Returns an order to you, or of a case of yours, with the values to compare. The audit log records the access."""
     name, case = await _place(call)
     accessed(call.caller, "order", order=name, case=case.case_id)
     return dumped(_render_order(call, case, name))
 
 
 async def post_answer(call: Call) -> Response:
-    """What you did about an order that went to you: received, verified (the fields that you compared), mismatch (nothing was
-    stopped), executed (how much, when), refused or failed (why), lifted (nothing is held any more). `moves` says what is open. An
-    officer answers a letter that went to a unit of his token."""
+    """Answers an order to you: received, verified (the compared fields), mismatch (nothing was stopped), executed (amount and
+    time), refused or failed (reason), lifted (nothing is held any more). `moves` lists the allowed results. An officer answers a
+    letter that a unit of his token received."""
     body = await body_of(call, AnswerIn)
     name, case = await _place(call)
     order = _find(call, case, name)
@@ -103,8 +103,8 @@ async def _place(call: Call) -> Place:
 
 
 def _find(call: Call, case: Case, name: str) -> Order | None:
-    """The order, for who may see it: the agency that issued it, whoever has the case now, and the recipient once it was told (an
-    institution, or the unit of a letter)."""
+    """Returns the order to those who may see it: the agency that issued it, the unit that has the case now, and the recipient
+    once it was notified (an institution, or the unit of a letter)."""
     if not is_officer(call):
         return next((order for order in own_orders(case, call.caller.subject) if order.order_id == name), None)
     caller_view = teller(call)

@@ -1,4 +1,4 @@
-"""Routes of institutions over their educational campaigns (Art. 22). They count in the institution's statistics.
+"""Routes of institutions over their educational campaigns (Art. 22), which count in the institution's statistics.
 
 Invariant: an institution sees and changes its own campaigns only.
 """
@@ -19,22 +19,22 @@ _INSTITUTIONS = frozenset({Role.INSTITUTION})
 
 
 async def post_campaign(call: Call) -> Response:
-    """Tells of a campaign: when it was, and how many persons it reached."""
+    """Reports a campaign: its time, and the number of persons reached."""
     return _render_campaign(await act(call, CampaignIn, _told_of))
 
 
 async def post_campaign_correction(call: Call) -> Response:
-    """Corrects what was told of a campaign of yours."""
+    """Corrects a campaign of yours."""
     return _render_campaign(await act(call, CampaignIn, _corrected))
 
 
 async def post_campaign_withdraw(call: Call) -> Response:
-    """Takes a campaign of yours back."""
+    """Withdraws a campaign of yours."""
     return _render_campaign(await act(call, OversightMoveIn, _withdrawn))
 
 
 async def get_campaign(call: Call) -> Response:
-    """A campaign of yours."""
+    """Returns a campaign of yours."""
     return dumped(campaign_out(await _own(call)))
 
 

@@ -1,4 +1,4 @@
-"""Bodies and answers of the assessment's routes, and what of a record is shown to whom."""
+"""Requests and responses of the appraisal's routes, and the view of a record by reader."""
 
 from __future__ import annotations
 
@@ -38,20 +38,20 @@ class _Body(Exact):
 
 
 class OversightMoveIn(_Body):
-    """`revision`: the one you saw; when another one stands the move is refused."""
+    """`revision`: the one you saw; another current one refuses the action."""
 
     revision: int | None = Field(default=None, ge=1, le=2**53)
 
 
 class AssessmentPublishIn(OversightMoveIn):
-    """Without `results` they are the year's figures of all units, as they were counted."""
+    """Default for `results`: the counted figures of all units for the year."""
 
     disputes_until: EventTime
     results: Annotated[tuple[UnitResult, ...], AtMost(MOST_UNITS)] | None = None
 
 
 class FigureDisputeIn(OversightMoveIn):
-    """A figure of a unit of yours that is wrong, and what it should be. `paper`: the number of the letter that shows it."""
+    """A wrong figure of a unit of yours, and its correct value. `paper`: the number of the letter that proves it."""
 
     unit: PartyId
     figure: str = Field(max_length=80, pattern=r"^[a-z_]+$")
@@ -61,7 +61,7 @@ class FigureDisputeIn(OversightMoveIn):
 
 
 class RulingIn(OversightMoveIn):
-    """`ruled`: the figure as it is to be, when the dispute is upheld."""
+    """`ruled`: the corrected figure, if the dispute is upheld."""
 
     ruling: Ruling
     ruled: Value | None = None
@@ -105,14 +105,14 @@ class FindingIn(OversightMoveIn):
 
 
 class CampaignIn(OversightMoveIn):
-    """An educational campaign that took place (Art. 22). Told again it corrects what was told."""
+    """An educational campaign that took place (Art. 22). A repeated report corrects the first."""
 
     at: EventTime
     reached: int = Field(ge=0, le=10**9)
 
 
 class OversightQuery(BaseModel):
-    """`state`: as it stands in the records."""
+    """`state`: as in the records."""
 
     model_config = ConfigDict(extra="forbid")
     unit: PartyId | None = None
@@ -121,14 +121,14 @@ class OversightQuery(BaseModel):
 
 
 class OversightPendingOut(BaseModel):
-    """In the log, not decided yet: where to look, or send the same with the same Idempotency-Key again."""
+    """The log has the request, which is not decided yet: read the record, or repeat the request with its Idempotency-Key."""
 
     status: str = "pending"
     links: LinksOut
 
 
 class AssessmentOut(BaseModel):
-    """`verified`: of a locked result, whether it is what was signed, by a key that is known here. `moves` are open now."""
+    """`verified`: whether a locked result matches its signature by a known key. `moves` are allowed now."""
 
     year: int
     body: PartyId
@@ -146,7 +146,7 @@ class AssessmentOut(BaseModel):
 
 
 class SupervisionOut(BaseModel):
-    """`overdue`: the time ran out and there is no answer; `missed` counts the deadlines that did."""
+    """`overdue`: the deadline ended without an answer; `missed` counts such deadlines."""
 
     supervision_id: str
     body: PartyId
@@ -209,7 +209,7 @@ class JwksOut(BaseModel):
 def assessment_out(
     record: Assessment, verifier: Callable[[str], bytes | None], mine: Callable[[str], bool] | None
 ) -> AssessmentOut:
-    """`mine`: whose figures are shown; None for all."""
+    """`mine`: the units whose figures are shown; None for all."""
     fields = {name: getattr(record, name) for name in AssessmentOut.model_fields if name in Assessment.model_fields}
     if mine is not None:
         fields["results"] = tuple(result for result in record.results if mine(result.unit))

@@ -1,8 +1,8 @@
-"""Routes of the coordination body and of the units that it assesses (Arts. 45 to 47): the year's assessment, supervision
-measures, requests for data.
+"""Routes of the coordination body and of the units it appraises (Arts. 45 to 47): the yearly appraisal, supervision actions, data
+requests.
 
-Invariant: a unit's officer sees and answers what concerns his unit and nothing else; what is not his looks as if it were not
-there. Every move is a request in the log; the answer is the record after it.
+Invariant: a unit's officer sees and answers only records about his unit; others look as if they did not exist. Every action is a
+request in the log, and the response is the record after it.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ _NOT_THERE = "there is no such record, or you may not see it"
 
 
 class Wanted(NamedTuple):
-    """What a request comes to: the part, the name of its record, and the fields of the move."""
+    """A requested action: the type of record, its name, and the members of the action."""
 
     part: str
     name: str | int
@@ -84,7 +84,7 @@ _MOVES: dict[str, Any] = {
 
 
 async def act(call: Call, model: type[BaseModel], make: Make) -> Record | Response:
-    """The record after the request, or the answer that it is not decided yet."""
+    """Returns the record after the request, or that it is not decided yet."""
     services = call.services
     raw = await read_body(call.request, services.settings.body_limit_bytes, services.settings.body_idle_s)
     if raw:
@@ -156,7 +156,7 @@ async def _publish(call: Call, body: AssessmentPublishIn, move_id: str) -> Wante
 
 
 async def _counted(call: Call, year: int) -> list[dict[str, Any]]:
-    """The figures of the year as the views have them, exact: what a unit is judged by is not hidden from it."""
+    """The exact figures of the year from the views: nothing is hidden from the unit that is judged by them."""
     book = await call.services.views.book(CardKind.UNIT, str(year))
     scorecard = card(book, kind=CardKind.UNIT, period=str(year), threshold=0)
     return [
@@ -183,8 +183,8 @@ async def _lock(call: Call, body: OversightMoveIn, move_id: str) -> Wanted:
 
 
 async def get_assessment(call: Call) -> Response:
-    """A year's assessment: the figures of all units for the coordination body, those of his own for an officer. Of a locked one
-    whether the signature holds."""
+    """Returns the appraisal of a year: the figures of all units for the coordination body, those of his units for an officer. For
+    a locked one, whether the signature is valid."""
     record = await call.services.views.overseen(about("assessment", _year(call)))
     if not isinstance(record, Assessment):
         raise Problem("not-found", "there is no appraisal for this year")
@@ -193,7 +193,7 @@ async def get_assessment(call: Call) -> Response:
 
 
 async def get_assessment_keys(call: Call) -> Response:
-    """The public keys that verify locked results, as a JWKS."""
+    """Returns the public keys that verify locked results, as a JWKS."""
     keys = public_keys(public_path(call.services.settings.signing_path))
     return dumped(JwksOut(keys=[key.as_dict(private=False) for key in keys]))
 
@@ -202,7 +202,7 @@ async def get_assessment_keys(call: Call) -> Response:
 
 
 async def _record(call: Call, part: str) -> Any:
-    """The record of the address, if it concerns the caller; both failures look the same."""
+    """Returns the record of the path if it concerns the caller; both failures look the same."""
     record: Any = await call.services.views.overseen(about(part, call.request.path_params["record_id"]))
     if record is None or not (call.caller.role is Role.COORDINATOR or call.caller.may_work_on(record.unit)):
         raise Problem("not-found", _NOT_THERE)
@@ -220,7 +220,7 @@ async def _ask(call: Call, body: AskDataIn, move_id: str) -> Wanted:
 
 
 def _step(part: str, kind: str) -> Make:
-    """A move of a record that is there, by the body, or by the unit that it concerns."""
+    """An action on an existing record, by the body or by the unit that it concerns."""
 
     async def make(call: Call, body: BaseModel, move_id: str) -> Wanted:
         record = await _record(call, part)
@@ -231,17 +231,17 @@ def _step(part: str, kind: str) -> Make:
 
 
 async def get_supervision(call: Call) -> Response:
-    """A supervision measure (通报, 约谈, 挂牌督办), its deadline and its answer."""
+    """Returns a supervision action (通报, 约谈, 挂牌督办), its deadline and its answer."""
     return dumped(supervision_out(await _record(call, "supervision"), datetime.now(UTC)))
 
 
 async def get_data_request(call: Call) -> Response:
-    """A request for assessment data."""
+    """Returns a data request."""
     return dumped(data_out(await _record(call, "data")))
 
 
 async def get_supervisions(call: Call) -> Response:
-    """Supervision measures, the newest first: all of them, or those on the caller's units."""
+    """Lists supervision actions, newest first: all of them, or those on the caller's units."""
     supervisions = [
         supervision_out(record, datetime.now(UTC))
         for record in await _listed(call, "supervision", lambda record: record.issued_at)
@@ -250,7 +250,7 @@ async def get_supervisions(call: Call) -> Response:
 
 
 async def get_data_requests(call: Call) -> Response:
-    """Requests for assessment data, the newest first: all of them, or those to the caller's units."""
+    """Lists data requests, newest first: all of them, or those to the caller's units."""
     requests = [data_out(record) for record in await _listed(call, "data", lambda record: record.asked_at)]
     return dumped(DataRequestsOut.model_construct(data_requests=requests))
 

@@ -1,4 +1,4 @@
-"""What is answered about queues."""
+"""Response models of queues."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from stream_processors.views.cases import Standing
 
 
 def by_queue(standings: Iterable[Standing], mine: Callable[[str], bool]) -> list[QueueOut]:
-    """Every queue that `mine` allows and that ever had a case, by name."""
+    """Returns every queue that `mine` permits and that ever had a case, by name."""
     by_severity: dict[str, dict[str, int]] = {}
     for queue_standing in standings:
         if mine(queue_standing.queue):

@@ -1,7 +1,7 @@
-"""Routes of officers over queues: depths, lists, take the next one.
+"""Routes of officers over queues: counts, lists, claiming the next case.
 
-Invariant: an officer sees the queues that his token names and no other; `next` gives a case to one officer only,
-because the log decides the claim.
+Invariant: an officer sees only the queues of his token. `next` gives a case to one officer only, because the log decides the
+claim.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ _NEXT_PAGE = 20
 
 
 class CasesQuery(BaseModel):
-    """Filters of a list; `cursor` is the `next` of the page before. The address with its query is the saved filter.
+    """Filters of a list; `cursor` is the `next` of the previous page. The address with its query is the saved filter.
 
-    `mine`: those that the caller holds. `region`: a county, or a city or province by its leading digits (6302), where one of
-    the kept signals belongs. `since`: changed at or after this instant.
+    `mine`: cases that the caller holds. `region`: a county, or a city or province by its leading digits (6302), of one of the
+    kept signals. `since`: changed at or after this instant.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -60,7 +60,7 @@ class CasesQuery(BaseModel):
     limit: int = Field(default=50, ge=1, le=200)
 
     def keeps(self, case: Case, now: datetime, officer: str) -> bool:
-        """Whether a case passes. One whose lease has run out counts as open."""
+        """Whether a case passes. A case with an expired lease counts as open."""
         status = "claimed" if case.status is CaseStatus.CLAIMED and not lapsed(case, now) else "open"
         return (
             (self.severity is None or case.severity == self.severity)
@@ -76,21 +76,21 @@ class CasesQuery(BaseModel):
 
 
 class NextIn(Exact):
-    """`lease_s`: how long the claim holds; the policy bounds it."""
+    """`lease_s`: the length of the claim, which the policy bounds."""
 
     model_config = ConfigDict(extra="forbid")
     lease_s: int | None = Field(default=None, ge=1, le=86_400)
 
 
 async def get_queues(call: Call) -> Response:
-    """The queues of the caller: how many cases each holds, and how many of each severity."""
+    """Lists the caller's queues with the number of cases in all and by severity."""
     counted = by_queue(await call.services.views.standings(), call.caller.may_work_on)
     return dumped(QueuesOut(queues=counted))
 
 
 async def get_cases(call: Call) -> Response:
-    """Open and claimed cases, worst first. A page may hold fewer than `limit` although there is a `next`: filters are
-    applied to a bounded number of cases a request."""
+    """Lists open and claimed cases, worst first. A page may have fewer than `limit` cases although there is a `next`, because a
+    request filters a bounded number of cases."""
     queue = own_queue(call.request.path_params["queue"], call.caller)
     try:
         query = CasesQuery.model_validate(dict(call.request.query_params))
@@ -112,8 +112,8 @@ async def get_cases(call: Call) -> Response:
 
 
 async def post_next(call: Call) -> Response:
-    """Claims the worst case that nobody holds and gives it; 204 when there is none. With an Idempotency-Key a retry
-    gives the same case again."""
+    """Claims the worst case that nobody holds and returns it; 204 if there is none. A retry with the same Idempotency-Key returns
+    the same case."""
     queue = own_queue(call.request.path_params["queue"], call.caller)
     services = call.services
     raw = await read_body(call.request, services.settings.body_limit_bytes, services.settings.body_idle_s)
@@ -149,7 +149,7 @@ def _render_outcome(outcome: Done | Pending, call: Call) -> Response:
 
 
 async def _candidate(call: Call, queue: str, tried: set[str], action_id: str | None) -> Case | None:
-    """The case that this attempt stands for already, else the worst one that is free."""
+    """The case that this attempt already claimed, else the worst free one."""
     views = call.services.views
     if action_id is not None and (case_id := await _recall_case(call, action_id)) is not None:
         return _mine(await views.case(case_id), call)
@@ -167,15 +167,15 @@ async def _candidate(call: Call, queue: str, tried: set[str], action_id: str | N
 
 
 def _mine(case: Case | None, call: Call) -> Case | None:
-    """A case that went to another unit since is none of the caller's, whatever his key took."""
+    """A case that was transferred to another unit is not the caller's any more, whatever the key claimed."""
     if case is not None and not call.caller.may_work_on(case.queue):
         raise Problem("unknown-case", "the case that was claimed with this key is no longer in one of your queues")
     return case
 
 
 async def _recall_case(call: Call, action_id: str) -> str | None:
-    """The case that an action is about already. The gateway's memory has it from before the append; when that is lost with Redis,
-    the log still has the action, so its outcome is waited for: the same key never takes two cases."""
+    """The case of an earlier action. The gateway's memory has it from before the append. If that is lost with Redis, the log
+    still has the action, so its outcome is awaited: the same key never claims two cases."""
     if (memo := await call.services.desk.recall_action(action_id)) is not None:
         return memo.case_id
     await call.services.caught_up()
@@ -184,7 +184,7 @@ async def _recall_case(call: Call, action_id: str) -> str | None:
 
 
 def own_queue(name: str, caller: Caller) -> str:
-    """The queue, if it is one of the caller's; 403 if not."""
+    """Returns the queue if it is one of the caller's; 403 if not."""
     if not caller.may_work_on(name):
         raise Problem("forbidden", "your token does not cover this queue")
     return name

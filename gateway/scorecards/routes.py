@@ -1,7 +1,7 @@
 """Routes of scorecards: statistics of institutions for their regulator, figures of member units for the coordination body.
 
-Invariant: the two are kept apart (Arts. 7, 45), and neither names a person, subject or case. An institution sees its own row
-and an officer those of his units, as they are in the whole card: without the others, their total and their ranking.
+Invariant: the two are separate (Arts. 7, 45), and neither names a person, subject or case. An institution sees its own row and an
+officer those of his units, as in the whole card: without the others, their total and their ranking.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ _CSV = "text/csv"
 
 
 class CardQuery(BaseModel):
-    """`period`: a month as `2026-11` (or a day or year, where the operator has it so). `rank_by`: a count, a ratio or a time
-    (`time_report.p90`) to rank the parties by. `format`: instead of `Accept`."""
+    """`period`: a month as `2026-11` (or a day or year, as the operator sets). `rank_by`: a count, a ratio or a time
+    (`time_report.p90`) that ranks the parties. `format`: replaces `Accept`."""
 
     model_config = ConfigDict(extra="forbid")
     period: Period
@@ -42,8 +42,9 @@ class CardQuery(BaseModel):
 
 
 class ScorecardOut(BaseModel):
-    """`over`: whether the period is; the figures of one that runs go on. A count from 1 to `threshold - 1` is small: a row's
-    `hidden` names what is not shown of it. `permille` are ratios; times are in seconds, within `error_percent`."""
+    """`over`: whether the period has ended; the figures of a running one still change. Counts from 1 to `threshold - 1` are
+    small: `hidden` lists the members that a row does not show. `permille` are ratios; times are in seconds, within
+    `error_percent`."""
 
     kind: CardKind
     period: Period
@@ -56,21 +57,21 @@ class ScorecardOut(BaseModel):
 
 
 class _View(NamedTuple):
-    """What a caller may see of a card."""
+    """The part of a card that a caller may see."""
 
     sees_all: bool
     mine: Callable[[str], bool]
 
 
 async def get_institutions(call: Call) -> Response:
-    """Statistics of institutions in a period, for the regulator: reports and how late they came, duties in time, late and
+    """Returns the statistics of institutions in a period for the regulator: reports and their delay, duties in time, late and
     missing, precision, orders, money stopped. An institution gets its own row."""
     return await _card(call, CardKind.INSTITUTION)
 
 
 async def get_units(call: Call) -> Response:
-    """Figures of member units in a period, for the coordination body: cases, acknowledgement and disposal in time, clocks missed,
-    letters answered, data handed in. An officer gets the rows of the queues in his token."""
+    """Returns the figures of member units in a period for the coordination body: cases, acknowledgement and disposal in time,
+    missed deadlines, answered letters, submitted data. An officer gets the rows of the queues in his token."""
     return await _card(call, CardKind.UNIT)
 
 
@@ -113,7 +114,7 @@ def _view(call: Call, kind: CardKind) -> _View:
 
 
 def _query(call: Call, kind: CardKind) -> CardQuery:
-    """The query, of a card that there is."""
+    """The query, for a card that exists."""
     try:
         query = CardQuery.model_validate(dict(call.request.query_params))
     except ValidationError as error:
@@ -133,7 +134,7 @@ def _wrong(name: str, detail: str) -> Problem:
 
 
 def _is_one(period: str) -> bool:
-    """Whether the calendar has it."""
+    """Whether the calendar has the period."""
     try:
         date.fromisoformat(f"{period}-01-01"[:10])
     except ValueError:

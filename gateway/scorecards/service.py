@@ -1,7 +1,7 @@
-"""Cards of a period from the views: read, computed beside the event loop, kept for a few seconds.
+"""Cards of a period from the views: read, computed beside the event loop, cached for a few seconds.
 
-Invariant: every reader's card is cut out of the same whole one, so what is hidden from one is hidden from all: two readers who
-compare theirs learn no more.
+Invariant: every reader's card is cut from the same whole one, so anything hidden from one reader is hidden from all, and two
+readers who compare cards learn nothing more.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class _Kept(NamedTuple):
 
 
 class Cards:
-    """`card` of a kind and period; `length` is what `period` says of how long those are that there are cards of."""
+    """`card` of a kind and period; `length` is the length of the periods that have cards."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class Cards:
         self._reading = asyncio.Lock()
 
     async def card(self, kind: CardKind, period: str) -> Scorecard:
-        """The whole card. Rebuilding while the views are not whole."""
+        """The whole card. Rebuilding while the views are incomplete."""
         async with self._reading:
             cached = self._cards.get((kind, period))
             if cached is not None and self._clock() - cached.at < self._kept_s:
@@ -60,5 +60,5 @@ class Cards:
             return made
 
     def running(self) -> str:
-        """The period that is not over yet, in China's time."""
+        """The current period in China's time."""
         return (self._now() + CHINA).date().isoformat()[: self.length]

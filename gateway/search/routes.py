@@ -1,7 +1,7 @@
-"""Search by any indicator, through its token: which cases does this account, phone or address lead to.
+"""Search by any indicator, through its token: the cases of an account, phone or address.
 
-Invariant: the value is in the body of the request and nowhere else: not in an address, a log or an answer's error; an officer
-finds cases of his own queues only; every search is audited (`gateway/security/audit.py`).
+Invariant: the value is in the body of the request and nowhere else: not in an address, a log or an error. An officer finds cases
+of his own queues only, and every search is audited (`gateway/security/audit.py`).
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from schemas.signals.subjects import Named
 
 
 class SearchIn(Named):
-    """`{"kind": "phone", "value": "138 0000 1234"}`, in any spelling; `queue` narrows it to one of the caller's queues."""
+    """`{"kind": "phone", "value": "138 0000 1234"}`, in any spelling; `queue` restricts it to one of the caller's queues."""
 
     queue: str | None = Field(default=None, max_length=128)
     limit: int = Field(default=20, ge=1, le=50)
 
 
 async def post_search(call: Call) -> Response:
-    """Cases that a signal with this indicator joined, the one with the newest signal first, disposed ones too. Signals that
-    joined no case are not found. The search is recorded with the caller and the indicator's token."""
+    """Finds cases that a signal with this indicator joined, the newest signal first, disposed cases included. Signals that joined
+    no case are not found. The audit log records the caller and the indicator's token."""
     services, request = call.services, call.request
     media_type(request, "application/json")
     encoding(request, gzip_ok=False)

@@ -1,7 +1,7 @@
-"""Who calls: bearer JWTs validated against the JWKS, deny by default.
+"""Authentication: bearer JWTs validated against the JWKS, deny by default.
 
-Invariant: a caller exists only after signature, issuer, audience and times were checked with pinned algorithms; a
-decoded token is kept no longer than it is valid, and not past a reload of the keys.
+Invariant: a caller exists only after signature, issuer, audience and times were checked with pinned algorithms. A decoded token
+is cached no longer than it is valid, and not past a reload of the keys.
 """
 
 from __future__ import annotations
@@ -28,8 +28,7 @@ _TOKEN_LIMIT_BYTES = 8192
 
 
 class Role(StrEnum):
-    """REGULATOR: reads the statistics of institutions. COORDINATOR: of the coordination body, assesses member units (Arts. 45 to
-    47)."""
+    """REGULATOR: reads statistics of institutions. COORDINATOR: the coordination body, appraises units (Arts. 45 to 47)."""
 
     INSTITUTION = "institution"
     OFFICER = "officer"
@@ -39,7 +38,7 @@ class Role(StrEnum):
 
 
 class Caller(NamedTuple):
-    """`queues` are names of queues or prefixes ending in `*`."""
+    """`queues` are names of queues or prefixes that end in `*`."""
 
     subject: str
     role: Role
@@ -121,14 +120,14 @@ class Authenticator:
         return Caller(claims.sub, claims.role, queues, claims.exp)
 
     def _check_lifetime(self, claims: _Claims) -> None:
-        """A stolen token must end by itself: there is no list of revoked ones."""
+        """A stolen token must expire by itself, because there is no list of revoked ones."""
         begins = self._clock() if claims.iat is None else min(claims.iat, self._clock())
         if claims.exp - begins > self._longest_s + self._leeway_s:
             raise _denied(f"the lifetime of the token exceeds {self._longest_s} s")
 
 
 def _check_name(subject: str, role: Role) -> None:
-    """Inboxes, orders and dissuasion go by name alone, so no institution may bear a name that means somebody else."""
+    """Inboxes, orders and dissuasion use names alone, so no institution may have a name that means somebody else."""
     if subject == PUBLIC:
         raise _denied("the subject of the token is reserved for public tips")
     if role is Role.INSTITUTION and is_unit(subject):
@@ -139,7 +138,7 @@ def _check_name(subject: str, role: Role) -> None:
 
 
 def _key_id(token: str) -> str:
-    """The `kid` of the header. A token without one is refused: it would have to be tried on every key."""
+    """The `kid` of the header. A token without one is refused, because every key would have to be tried."""
     try:
         head = token.split(".", 1)[0]
         header = orjson.loads(base64.urlsafe_b64decode(head + "=" * (-len(head) % 4)))

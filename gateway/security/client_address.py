@@ -1,6 +1,6 @@
-"""Whom a request comes from, for limits: the peer, or what a proxy of ours says.
+"""The address of a request for limits: the peer, or the one that a proxy of ours reports.
 
-Invariant: a header that an unknown peer sends is never believed; limits see a keyed hash of the address, which changes daily.
+Invariant: a header of an unknown peer is never trusted. Limits see a keyed hash of the address, which changes daily.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ Network = IPv4Network | IPv6Network
 
 
 def networks(text: str) -> tuple[Network, ...]:
-    """`10.0.0.0/8, 192.0.2.7` -> networks. ValueError when one is none."""
+    """`10.0.0.0/8, 192.0.2.7` -> networks. ValueError if one is invalid."""
     return tuple(ip_network(network.strip()) for network in text.split(",") if network.strip())
 
 
 PREFIXES = {4: ((32, 1), (24, 5), (16, 20)), 6: ((64, 1), (56, 2), (48, 4), (32, 20))}
-"""By version of IP: the networks around an address that somebody may have whole, and how many times the allowance of one address
-such a network has. An IPv6 address is its /64, which is one connection's; a /48 is one site's and holds 65,536 of them."""
+"""By IP version: the networks around an address that one owner may control, and how many times the allowance of one address such
+a network has. An IPv6 address is its /64, which is one connection; a /48 is one site and holds 65,536 of them."""
 
 
 def networks_of(request: Request, proxies: Sequence[Network]) -> tuple[tuple[str, int], ...]:
-    """The networks of the nearest address that is not one of our proxies, the smallest first, each with its multiple."""
+    """Returns the networks of the nearest address that is not one of our proxies, the smallest first, each with its multiple."""
     at = _nearest(request, proxies)
     if at is None:
         return (("unknown", 1),)
@@ -55,5 +55,5 @@ def _address(text: str) -> IPv4Address | IPv6Address | None:
 
 
 def hashed(tokenizer: Tokenizer, address: str, now_ms: int) -> str:
-    """A name of the address for a day: it tells nothing, and two days cannot be put together."""
+    """Returns a name of the address for a day: it reveals nothing, and two days cannot be linked."""
     return tokenizer.token("address", address, str(now_ms // DAY_MS)).partition(".")[2]

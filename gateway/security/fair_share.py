@@ -1,7 +1,7 @@
-"""Who sent how much lately, so that one institution's flood does not close the gateway to the others.
+"""Measures each sender's share, so that one institution's flood does not close the gateway to the others.
 
-Of this process alone: each gateway judges by what came to it. Half of what was counted is forgotten in each HALF_LIFE_S.
-Invariant: memory is bounded by the institutions that have a token; what is forgotten only lets somebody send sooner.
+For this process only: each gateway judges by its own requests. Half of the count is forgotten in each HALF_LIFE_S. Invariant:
+memory is bounded by the institutions with a token; forgotten counts only let somebody send sooner.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ class Shares:
         self._counts: dict[str, _Count] = {}
 
     def add(self, institution: str, signals: int) -> None:
-        """Signals of this institution that were taken just now."""
+        """Adds signals of this institution that were just accepted."""
         now = self._clock()
         self._counts[institution] = _Count(self._decay(self._counts.get(institution), now) + signals, now)
 
     def above(self, institution: str) -> bool:
-        """Whether it sent more than its share of what all sent lately."""
+        """Whether it sent more than its share of the recent total."""
         now = self._clock()
         remaining = {name: share for name, count in self._counts.items() if (share := self._decay(count, now)) >= _FORGOTTEN}
         self._counts = {name: self._counts[name] for name in remaining}

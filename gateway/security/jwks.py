@@ -1,7 +1,7 @@
-"""The public keys that tokens are checked with, from a file or a URL.
+"""The public keys that verify tokens, from a file or a URL.
 
-Invariant: keys are read again after `jwks_refresh_s`, and at once (rate-limited) for a token that names an unknown
-key; a source that is away leaves the keys that were read before in force.
+Invariant: keys are read again after `jwks_refresh_s`, and at once (rate-limited) for a token with an unknown key. If the source
+is unavailable, the keys read before stay in force.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ logger = logging.getLogger("liandong.gateway")
 
 
 class UnsafeKeys(ValueError):
-    """The token keys of the settings must not be trusted on the settings' address; the text says what to set."""
+    """The token keys of the settings must not be trusted on the configured address; the text gives the remedy."""
 
 
 def check_keys(settings: GatewaySettings) -> None:
-    """UnsafeKeys where the local key would be trusted on an address that others reach, or keys come over plain HTTP: who runs
-    `liandong token` on the host, or stands between, is everybody."""
+    """UnsafeKeys if the local key would be trusted on an address that others reach, or keys come over plain HTTP: anyone who runs
+    `liandong token` on the host, or controls the network path, could act as anybody."""
     if settings.jwks is None or settings.jwt_issuer == LOCAL_ISSUER:
         if not is_loopback(settings.gateway_host):
             raise UnsafeKeys(
@@ -58,7 +58,7 @@ def is_loopback(host: str) -> bool:
 
 
 class KeySource:
-    """`generation` counts the times that the keys changed."""
+    """`generation` counts the changes of the keys."""
 
     def __init__(
         self, source: str, *, refresh_s: float, unknown_key_s: float, clock: Callable[[], float] = time.monotonic
@@ -79,7 +79,7 @@ class KeySource:
             await self._reload(self._refresh_s)
 
     async def find(self, kid: str) -> Key | None:
-        """The key of this id, after a look at the source if it is not known."""
+        """Returns the key of this id, after a read of the source if it is unknown."""
         if kid not in self._keys:
             await self._reload(self._unknown_key_s)
         if not self._keys:

@@ -1,8 +1,8 @@
-"""How often somebody may do something: so many at once, then one in an interval; for one sender, for groups of senders that hold
-each other (the networks around an address), and for all together.
+"""Rate limits: a burst, then one in each interval; for one sender, for nested groups of senders (the networks around an address),
+and for all together.
 
-Not a fold: lost, it lets a few more through. Invariant: a sender that is refused costs the others nothing, and there are never
-more keys than were let through within their time, so memory is bounded by the limit for all (and its reserve).
+Not a projection: its loss lets a few more requests through. Invariant: a refused sender costs the others nothing, and there are
+never more keys than permitted requests within their time, so the limit for all (and its reserve) bounds memory.
 """
 
 from __future__ import annotations
@@ -67,11 +67,11 @@ class Group(NamedTuple):
 
 class Rates(Protocol):
     async def take(self, what: str, sender: str, sender_rate: Rate, all_: Rate) -> float:
-        """Seconds to wait before this is allowed; 0: it is, and counted. StateUnavailable when that cannot be known."""
+        """Returns the seconds to wait until this is permitted; 0: it is, and counted. StateUnavailable if that is unknown."""
 
     async def take_in_groups(self, what: str, groups: Sequence[Group], all_: Rate, reserve: Rate) -> float:
-        """The same for a sender that is in several groups, the smallest first. `reserve`: what those have for themselves whose
-        largest group has nothing to its account, so that a flood from elsewhere does not close the door to them."""
+        """The same for a sender in several groups, the smallest first. `reserve`: an allowance for senders whose largest group
+        has used nothing, so that a flood from elsewhere does not lock them out."""
 
 
 REPLAYS = Rate(120, 3600), Rate(2400, 3600)
@@ -79,7 +79,7 @@ REPLAYS = Rate(120, 3600), Rate(2400, 3600)
 
 
 async def within(rates: Rates, what: str, sender: str, limits: tuple[Rate, Rate], detail: str) -> None:
-    """Problem 429 when this is too often."""
+    """Problem 429 if this is too often."""
     wait_s = await rates.take(what, sender, *limits)
     if wait_s:
         raise later("rate-limited", detail, int(wait_s) + 1)

@@ -1,6 +1,6 @@
-"""The scrape token: what a Prometheus shows in place of a JWT, which would end within a day.
+"""The scrape token: Prometheus sends it in place of a JWT, which would expire within a day.
 
-Invariant: without a token file nobody gets in by it; a file that is replaced counts from the next scrape on.
+Invariant: without a token file it admits nobody; a replaced file takes effect with the next scrape.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ MIN_LENGTH = 24
 
 
 class ScrapeToken:
-    """`matches(header)`: whether an Authorization header bears the token of the file."""
+    """`matches(header)`: whether an Authorization header contains the token of the file."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

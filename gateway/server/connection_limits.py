@@ -1,8 +1,8 @@
-"""What uvicorn does not do for us: bound what comes before the app is asked and how long it may take, how many connections there
-are, and how long an answer waits to be read; tell the app before it drains.
+"""Limits that uvicorn lacks: the size and time of a request before the app sees it, the number of connections, and the time an
+unread response waits; and a notice to the app before it drains.
 
-Invariant: nothing of a connection that was aborted stays in memory; of what is neither a body nor asks for anything yet (address,
-headers, trailers, framing) no connection keeps more than a bounded part; and none lasts in which nothing happens.
+Invariant: an aborted connection leaves nothing in memory. Request line, headers, trailers and framing are bounded per connection.
+Idle connections are closed.
 """
 
 from __future__ import annotations
@@ -39,9 +39,8 @@ _LOOKS = 4
 
 
 class Limits(NamedTuple):
-    """`head_s`: for address and headers, from when they are waited for (a connection that is kept and asks for nothing has
-    uvicorn's time until the first byte of the next request). `unread_s`: for any byte of an answer to be taken, when nothing but
-    the peer is waited for."""
+    """`head_s`: for request line and headers, from the start of the wait (an idle kept connection has uvicorn's time until the
+    first byte of the next request). `unread_s`: for the peer to read any byte of a response, if nothing else is waited for."""
 
     head_s: float
     unread_s: float
@@ -50,7 +49,7 @@ class Limits(NamedTuple):
 
 
 def limited(settings: GatewaySettings, connections: int | None = None) -> type[Protocol]:
-    """The protocol with the settings' limits; `connections` where the machine allows fewer."""
+    """Returns the protocol with the settings' limits; `connections` if the machine allows fewer."""
     most = settings.connections_limit if connections is None else connections
     bounds = Limits(settings.head_s, settings.answer_unread_s, most, settings.retry_after_s)
 
@@ -61,8 +60,8 @@ def limited(settings: GatewaySettings, connections: int | None = None) -> type[P
 
 
 class Protocol(HttpToolsProtocol):
-    """Lets the app reach the connection of a request; refuses one whose head is too large, or does not come, before the app hears
-    of it; ends one whose peer does not read."""
+    """Gives the app access to the connection of a request; refuses a head that is too large or does not arrive, before the app
+    sees it; ends a connection whose peer does not read."""
 
     limits: Limits
     _head = 0
@@ -92,8 +91,8 @@ class Protocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """A header is told when it is whole, so what the parser gathers meanwhile is counted here: bytes that came to nothing
-        since the last piece that came to something (whose own bytes are not: they may be a body's)."""
+        """The parser reports a header only when it is complete, so the bytes it gathers meanwhile are counted here: those since
+        the last piece with a result (whose own bytes do not count: they may belong to a body)."""
         self._progress = False
         super().data_received(data)
         self._idle = 0 if self._progress else self._idle + len(data)
@@ -138,7 +137,7 @@ class Protocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
-        """What uvicorn answers when the parser, or `_count` below it, gives up."""
+        """Called by uvicorn when the parser, or `_count` below it, gives up."""
         if self.transport.is_closing():
             return  # it was answered
         if self._head > HEAD_LIMIT_BYTES:
@@ -154,14 +153,14 @@ class Protocol(HttpToolsProtocol):
             raise ValueError("the request head is too large")  # ends the parser, and comes back as send_400_response
 
     def _refuse(self, problem: Problem | None = None) -> None:
-        """431 and the end of the connection. While an answer before it is on its way there is no place for another."""
+        """431 and the end of the connection. While an earlier response is in progress there is no place for another."""
         if self.cycle is not None and not self.cycle.response_complete:
             self.transport.abort()
             return
         self._end(problem or Problem("headers-too-large", f"request line and headers exceed {HEAD_LIMIT_BYTES} bytes"))
 
     def _end(self, problem: Problem) -> None:
-        """The problem is the last that the connection says."""
+        """Ends the connection with this problem."""
         count_problem(problem.kind.slug, problem.kind.status)
         body = orjson.dumps(problem.body())
         headers = {"content-type": MEDIA_TYPE, "content-length": str(len(body)), "connection": "close", **problem.headers}
@@ -177,8 +176,7 @@ class Protocol(HttpToolsProtocol):
         self._looking = self.loop.call_later(min(self.limits.head_s, self.limits.unread_s) / _LOOKS, self._look)
 
     def _look(self) -> None:
-        """Every now and then, as long as the connection lasts (also one that is being closed: what its peer does not take would
-        keep it for ever)."""
+        """Runs periodically while the connection lasts (also while it is being closed: unread bytes would keep it open)."""
         now = self.loop.time()
         self._look_later()
         if self._is_unread(now):
@@ -187,14 +185,14 @@ class Protocol(HttpToolsProtocol):
             self._end_headless()
 
     def _end_headless(self) -> None:
-        """408 to half a head; who said nothing is told nothing."""
+        """408 for a partial head; a silent connection is closed without a response."""
         if self._heading:
             self._end(Problem("head-stalled", f"request line and headers did not arrive within {self.limits.head_s:g} s"))
         else:
             self.transport.close()
 
     def _is_unread(self, now: float) -> bool:
-        """Whether the peer has taken nothing of what is there for it, for too long."""
+        """Whether the peer has read none of its pending bytes for too long."""
         unread = _untaken(self.transport)
         if unread == 0 or unread < self._unread or not self._only_the_peer():
             self._unread_since = now
@@ -202,16 +200,16 @@ class Protocol(HttpToolsProtocol):
         return now - self._unread_since >= self.limits.unread_s
 
     def _only_the_peer(self) -> bool:
-        """Whether nothing else is waited for than that the peer reads. Not while there is more to say and room for it, nor while
-        its body comes: a client may send all before it reads (and a body that does not come on ends by itself)."""
+        """Whether only the peer's reading is waited for. Not while there is more to send and room for it, nor while its body
+        arrives: a client may send everything before it reads (and a stalled body ends by itself)."""
         if not self._answering() or self.transport.is_closing():
             return True
         return self.flow.write_paused and not self.cycle.more_body
 
 
 def head_fault(version: str, headers: Sequence[tuple[bytes, bytes]]) -> str | None:
-    """Why a head is refused: where a proxy before us could read another host, body or caller in it than we do (RFC 9112, 3.2, 6.1
-    and 6.3). None when it is not."""
+    """Returns why a head is refused: a proxy before us could read another host, body or caller in it than we do (RFC 9112, 3.2,
+    6.1 and 6.3). None if it is valid."""
     if version not in ("1.0", "1.1"):
         return "the gateway supports HTTP/1.1 and HTTP/1.0 only"
     times = Counter(name for name, _ in headers)
@@ -226,8 +224,8 @@ def head_fault(version: str, headers: Sequence[tuple[bytes, bytes]]) -> str | No
 
 
 def _untaken(transport: asyncio.Transport) -> int:
-    """Bytes that the peer has not taken, the kernel's too: it asks for more of ours only when a good part of its megabytes is
-    gone, and a slow line would look dead until then. Nothing when none of them are ours."""
+    """Bytes that the peer has not read, including the kernel's: it asks for more only when a good part of its megabytes is gone,
+    and a slow line would look dead until then. Zero if none of them are ours."""
     ours = transport.get_write_buffer_size()
     sock = transport.get_extra_info("socket")
     if not ours or sock is None:
@@ -239,8 +237,7 @@ def _untaken(transport: asyncio.Transport) -> int:
 
 
 def narrow(scope: Scope) -> None:
-    """Little of what a peer does not read is kept for it, by the kernel too (which would let it grow to megabytes). For one that
-    has gone nothing is to be done."""
+    """Keeps little unread data for a peer, in the kernel too (which would grow to megabytes). No effect after it left."""
     transport = _transport(scope)
     if transport is not None and not transport.is_closing():
         transport.set_write_buffer_limits(high=_SEND_BUFFER_BYTES)
@@ -248,14 +245,14 @@ def narrow(scope: Scope) -> None:
 
 
 def abort(scope: Scope) -> None:
-    """Ends the connection at once: an ordinary close would wait for what the peer does not read."""
+    """Ends the connection at once: an ordinary close would wait for the peer to read."""
     transport = _transport(scope)
     if transport is not None:
         transport.abort()
 
 
 def is_gone(scope: Scope) -> bool:
-    """Whether the peer has closed its connection, so that nobody reads the answer."""
+    """Whether the peer has closed its connection, so that nobody reads the response."""
     transport = _transport(scope)
     return transport is not None and transport.is_closing()
 
@@ -267,7 +264,7 @@ def _transport(scope: Scope) -> asyncio.Transport | None:
 
 
 class Server(uvicorn.Server):
-    """Calls `before_drain` when it is told to end: uvicorn waits for open answers, and live ones have no end of their own."""
+    """Calls `before_drain` when it is told to end: uvicorn waits for open responses, and live ones have no end of their own."""
 
     def __init__(self, config: uvicorn.Config, before_drain: Callable[[], None]) -> None:
         super().__init__(config)

@@ -1,7 +1,7 @@
-"""How many connections the machine lets a gateway have: each is an open file, and so are those of its own.
+"""The number of connections that the machine allows: each is an open file, beside the gateway's own.
 
-Invariant: what is over the limit of connections is refused by us, in words, and never by the system: then nobody could be let in,
-and the broker and Redis could not be reached either.
+Invariant: the gateway refuses excess connections with a message, before the system does: the system would admit nobody, and would
+block the broker and Redis, too.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ OWN_FILES = 256
 
 
 def room(requested: int) -> int:
-    """So many of the wanted connections fit. The limit of open files is raised for them as far as that is allowed."""
+    """Returns how many of the wanted connections fit. It raises the limit of open files for them as far as permitted."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = requested + OWN_FILES
     if soft == resource.RLIM_INFINITY or soft >= needed:

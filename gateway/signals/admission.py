@@ -1,7 +1,7 @@
-"""Accepting signals: lock the name, append, remember, answer. One path for one signal and for a chunk of a batch.
+"""Admits signals: locks the name, appends, remembers, answers. One path for one signal and for a chunk of a batch.
 
-Invariant: a receipt is given only for a record that the broker acknowledged, or that was acknowledged before under
-the same name and body. Where that is not known the answer is 503, and the name is free for the retry.
+Invariant: a receipt is given only for a record that the broker acknowledged, now or before under the same name and body. If that
+is unknown the response is 503, and the name is free for the retry.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from stream_processors.runtime.crash_points import point
 
 
 class Receipt(NamedTuple):
-    """The answer to an accepted signal. `advisories`: what looks odd in the body that it answers, a repeated one's too."""
+    """The response to an accepted signal. `advisories`: warnings about its body, also for a repeated one."""
 
     record: Remembered
     replayed: bool
@@ -40,7 +40,7 @@ class Receipt(NamedTuple):
         return self._plain(places) | self.more()
 
     def more(self) -> dict[str, object]:
-        """What a receipt has only where there is something to say."""
+        """Optional members of a receipt."""
         return {"advisories": [advisory._asdict() for advisory in self.advisories]} if self.advisories else {}
 
     def _plain(self, places: PlaceCipher) -> dict[str, object]:
@@ -54,18 +54,18 @@ class Receipt(NamedTuple):
         }
 
     def sealed(self, places: PlaceCipher) -> str:
-        """The place in the log, for us alone to read: offsets in the open would tell how much all others sent in between."""
+        """The encrypted position in the log: open offsets would reveal the volume of others."""
         record = self.record
         return places.seal(Place(record.topic, record.partition, record.offset, record.generation))
 
 
 def instant(ms: int) -> str:
-    """Write an instant as 2026-03-01T08:00:00.000Z."""
+    """Writes an instant as 2026-03-01T08:00:00.000Z."""
     return from_ms(ms).strftime("%Y-%m-%dT%H:%M:%S.") + f"{ms % 1000:03d}Z"
 
 
 class Acceptor:
-    """`accept` a list of prepared signals of one institution, or of retractions; an answer for each, in order."""
+    """`accept` a list of prepared signals of one institution, or of retractions; returns an answer for each, in order."""
 
     def __init__(
         self,
@@ -93,8 +93,8 @@ class Acceptor:
         self._numbers = itertools.count()
 
     def closed(self, institution: str | None = None) -> Problem | None:
-        """Why no signal (of this institution) is taken at the moment, if so. From half of the limit on, whoever sends more than
-        its share waits, so that there is room for the others."""
+        """Why no signal (of this institution) is accepted now, if so. From half of the limit on, a sender above its share waits,
+        to leave room for the others."""
         lag = self._lag.current
         if lag is not None and lag > self._lag_limit:
             detail = "more signals await assessment than this gateway permits"
@@ -111,7 +111,7 @@ class Acceptor:
         return None
 
     def full(self, institution: str) -> Problem | None:
-        """Why no batch (of this institution) is begun at the moment, if so. One that fills its own leaves room for others."""
+        """Why no batch (of this institution) may begin now, if so. An institution at its own limit leaves room for others."""
         own, all_of_them = self._batches[institution], self._batches.total()
         if own >= self._batches_own_limit:
             detail = f"{own} batches of your institution are being read, its limit; nothing of this batch was accepted"
@@ -123,7 +123,7 @@ class Acceptor:
 
     @contextlib.contextmanager
     def batch(self, institution: str) -> Iterator[None]:
-        """Counts a batch as long as it is read or its results are not yet taken: it may hold its lines' results."""
+        """Counts a batch while it is read or its results are unread: it may hold the results of its lines."""
         self._batches[institution] += 1
         try:
             yield
@@ -164,7 +164,7 @@ class Acceptor:
     async def _lock(
         self, signals: Sequence[Prepared], indexes: list[int], owner: str, answers: list[Receipt | Problem | None]
     ) -> list[int]:
-        """Answers what stands already; the indexes of the signals that this request locked."""
+        """Answers signals that are known already; returns the indexes of the signals that this request locked."""
         names = [signals[i].name for i in indexes]
         aliased = [i for i in indexes if signals[i].alias is not None]
         aliases = [alias[0] for i in aliased if (alias := signals[i].alias)]
@@ -192,7 +192,7 @@ class Acceptor:
     def _answer_from_memory(
         self, signal: Prepared, own: Remembered | InFlight | None, alias: Remembered | InFlight | None
     ) -> Receipt | Problem | None:
-        """The answer that the memory gives; None when the signal is new."""
+        """The answer of the memory; None if the signal is new."""
         if isinstance(own, InFlight) or isinstance(alias, InFlight):
             return later("in-flight", "another request with this reference is still running", 1)
         if own is not None and own.body != signal.body:
@@ -232,13 +232,13 @@ class Acceptor:
         point("gateway.remembered")
 
     async def _free(self, names: list[str], owner: str) -> None:
-        """Gives locks back for the retry. Without Redis they run out by themselves."""
+        """Frees locks for the retry. Without Redis they expire by themselves."""
         with contextlib.suppress(StateUnavailable):
             await self._memory.abandon(names, owner)
 
     async def _remember(self, signals: Sequence[Prepared], placed: dict[int, Remembered]) -> list[Remembered]:
-        """Puts the records under the names and keys; those that stand under the names. In the log is accepted: a memory
-        that fails now costs only that a retry is recognised later, by assess."""
+        """Stores the records under the names and keys; returns the valid ones. The log has accepted: if the memory fails now,
+        assess recognises a retry later."""
         own = [(signals[i].name, record) for i, record in placed.items()]
         aliased = [(alias[0], record._replace(body=alias[1])) for i, record in placed.items() if (alias := signals[i].alias)]
         try:
@@ -252,7 +252,7 @@ def _reused(name: str) -> Problem:
 
 
 def _as_second(first: Prepared, signal: Prepared, answer: Receipt | Problem | None, is_first: bool) -> Receipt | Problem:
-    """The answer to the same name further down in one chunk."""
+    """The answer to a repeated name within one chunk."""
     assert answer is not None
     if isinstance(answer, Problem):
         return answer
@@ -264,6 +264,6 @@ def _as_second(first: Prepared, signal: Prepared, answer: Receipt | Problem | No
 
 
 def _names(signals: Sequence[Prepared], indexes: Sequence[int]) -> list[str]:
-    """What a request locks for these signals: their names and those of their keys."""
+    """The locks of these signals: their names and those of their keys."""
     aliases = [alias[0] for i in indexes if (alias := signals[i].alias)]
     return [signals[i].name for i in indexes] + aliases

@@ -1,8 +1,8 @@
-"""A batch: NDJSON in, one result a line out, both streamed; good lines are kept when others are bad.
+"""A batch: NDJSON in, one result for each line out, both streamed; valid lines are kept if others are not.
 
-Invariant: results come in the order of the lines, one for each; no answer waits for a client that sends before it reads
-(results queue up meanwhile, bounded by the limit of lines), no body is in memory as a whole, and none that stops to come is
-waited for. A batch ends when its sender has gone.
+Invariant: results come in the order of the lines, one for each. Responses stream while the client is still sending (results queue
+up meanwhile, bounded by the limit of lines). Bodies are never fully buffered, and a stalled upload times out. A batch ends when
+its sender has left.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class BatchReply:
                 await self._drain()
 
     async def _chunks(self, results: asyncio.Queue[bytes | None]) -> AsyncIterator[list[bytes | None]]:
-        """Lines in chunks. What was read before a Problem is given before it is raised."""
+        """Lines in chunks. Lines read before a Problem are yielded before it is raised."""
         chunk: list[bytes | None] = []
         lines = 0
         try:
@@ -121,7 +121,7 @@ class BatchReply:
             yield line
 
     async def _results(self, chunk: list[bytes | None]) -> bytes:
-        """One result a line; empty lines are counted and passed over."""
+        """One result for each line; empty lines are counted and skipped."""
         closed = self._acceptor.closed(self._institution)
         outcomes: list[Receipt | Problem | None] = [closed] * len(chunk)
         if closed is None:
@@ -172,7 +172,7 @@ class BatchReply:
         self._faults += len(faults)
 
     async def _give_way(self) -> None:
-        """ClientDisconnect when nobody waits for the results any more."""
+        """ClientDisconnect if nobody waits for the results any more."""
         if time.perf_counter() >= self._turn_ends:
             if is_gone(self._request.scope):
                 raise ClientDisconnect
@@ -180,8 +180,8 @@ class BatchReply:
             self._turn_ends = time.perf_counter() + _SLICE_S
 
     async def _drain(self) -> None:
-        """Reads on for a while: a client that is still sending would else get a reset instead of its results. The time is that
-        of the whole: what is thrown away is not worth waiting for, however steadily it comes."""
+        """Reads on for a limited time: a client that is still sending would otherwise get a reset in place of its results. The
+        limit covers all of it, because discarded data is not worth waiting for, however steadily it arrives."""
         remaining = _DRAINED_BYTES
         with contextlib.suppress(ClientDisconnect, RuntimeError, TimeoutError):
             async with asyncio.timeout(self._settings.body_idle_s):

@@ -1,6 +1,6 @@
-"""Whose turn it is to work on a batch: one slice of one batch in each round of the event loop, institution by institution.
+"""Fair turns for batches: one slice of one batch in each round of the event loop, institution by institution.
 
-Invariant: other requests wait for one slice at most, however many batches there are; an institution with many batches gets no
+Invariant: other requests wait for one slice at most, however many batches there are. An institution with many batches gets no
 more slices than one with a single batch.
 """
 
@@ -16,7 +16,7 @@ class Turns:
         self._is_scheduled = False
 
     async def wait(self, institution: str) -> None:
-        """Returns when one more slice of this institution may be worked on."""
+        """Returns when one more slice of this institution may run."""
         turn = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(institution, deque()).append(turn)
         self._schedule()

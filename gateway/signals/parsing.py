@@ -1,6 +1,6 @@
-"""From the bytes of one body to a record ready for the log, and what is the gateway's own of it: the Idempotency-Key. No I/O.
+"""Turns the bytes of a body into a record for the log, and reads the gateway's own part: the Idempotency-Key. No I/O.
 
-Invariant: whatever the bytes are, the outcome is a Prepared or a Problem that repeats nothing of them.
+Invariant: for any bytes the result is a Prepared or a Problem that repeats nothing of them.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ _KEY_FORM = re.compile(r"[\x21-\x7e]{1,124}", re.ASCII)
 
 
 class Prepared(NamedTuple):
-    """What may be appended: a signal, or the retraction of one. It is remembered under `name`, which has one `body` for ever.
+    """A signal or a retraction that may be appended. It is remembered under `name`, which has one `body` permanently.
 
-    `alias` is the name and body of an Idempotency-Key beside the sender's reference; `submitted` what the sender said of a
-    signal; `advisories` what looks odd in it.
+    `alias` is the name and body of an Idempotency-Key beside the sender's reference; `submitted` the sender's signal;
+    `advisories` the warnings about it.
     """
 
     signal_id: str
@@ -59,7 +59,7 @@ class Intake:
         self._now = now or (lambda: datetime.now(UTC))
 
     def read(self, raw: bytes, institution: str, key: str | None = None) -> Prepared:
-        """Problem when the body is not acceptable."""
+        """Problem if the body is not acceptable."""
         try:
             return self._read(raw, institution, key)
         except Refused as refusal:

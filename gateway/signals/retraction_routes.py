@@ -1,6 +1,6 @@
-"""Routes of institutions: take a signal back, correct it. By the signal's id, or by its reference before it has come.
+"""Routes of institutions for retracting and correcting a signal: by its id, or by its reference before it arrives.
 
-Invariant: only a signal of the caller's own is touched: its id is a keyed name of institution and reference, made anew from the
+Invariant: only the caller's own signals are affected: the id is a keyed name of institution and reference, recomputed from the
 token's institution; another's signal does not exist.
 """
 
@@ -46,17 +46,17 @@ class OwnRetractionIn(Strict):
 
 
 async def post_retraction(call: Call) -> Response:
-    """Takes a signal back by your own reference; it may come before its signal, which then never counts. 202 only after the
-    broker acknowledged. The same body again gives the same receipt. It is for good: send what was right under a new
-    reference, or correct a signal instead of taking it back."""
+    """Retracts a signal by your own reference, even before the signal arrives, which then never counts. 202 only after the broker
+    acknowledged. The same body again returns the same receipt. A retraction is permanent: send the right content under a new
+    reference, or correct a signal in place of retracting it."""
     body = await _body(call, RetractionIn)
     name = signal_id(call.services.tokenizer, call.caller.subject, body.reference)
     return await _retract(call, name, body.reason)
 
 
 async def post_signal_retraction(call: Call) -> Response:
-    """Takes a signal of yours back by its id. Its cases go on with the signals that are left; `GET /v1/signals/{signal_id}`
-    says `retracted`."""
+    """Retracts a signal of yours by its id. Its cases continue with the remaining signals; `GET /v1/signals/{signal_id}` shows
+    `retracted`."""
     body = await _body(call, OwnRetractionIn)
     name, institution = call.request.path_params["signal_id"], call.caller.subject
     if body.reference is not None:
@@ -69,8 +69,8 @@ async def post_signal_retraction(call: Call) -> Response:
 
 
 async def post_correction(call: Call) -> Response:
-    """Replaces a signal of yours by a newer version: the whole corrected body under the same reference, with a `version` above
-    the last one. The highest version counts, in whatever order they come; a version names one body for ever."""
+    """Replaces a signal of yours by a newer version: the whole corrected body under the same reference, with a higher `version`
+    than the last one. The highest version counts, in whatever order they arrive; a version names one body permanently."""
     signal = await read_signal(call)
     if signal.signal_id != call.request.path_params["signal_id"]:
         raise Problem("not-found", "the body does not contain the reference of this signal, or the signal is not yours")
@@ -89,7 +89,7 @@ async def _body(call: Call, model: type[Model]) -> Model:
 
 
 async def _came_from_caller(call: Call, name: str) -> bool:
-    """Whether a signal of this id came from the caller: accepted lately, or in the views."""
+    """Whether a signal of this id came from the caller: accepted recently, or in the views."""
     record = await call.services.memory.find(name)
     if record is not None:
         return record.institution == call.caller.subject and record.signal_id == name

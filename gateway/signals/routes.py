@@ -1,6 +1,6 @@
-"""Routes of institutions: send signals, ask what became of them.
+"""Routes of institutions for sending signals and reading their status.
 
-Invariant: the institution is the token's, never the body's; another's signal does not exist.
+Invariant: the institution comes from the token, never from the body; another's signal does not exist.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ TROUBLE = ("log-unavailable", "state-unavailable", "overloaded")
 
 
 async def post_signal(call: Call) -> Response:
-    """202 only after the broker acknowledged. The identity of a signal is its `reference`, else the
-    `Idempotency-Key`: the same body again gives the same receipt (`Idempotency-Replayed: true`), another body 422,
-    and 409 while the first is in flight. `advisories` says what looks odd in it (docs/reference/indicators.md)."""
+    """Accepts a signal. 202 only after the broker acknowledged. The identity of a signal is its `reference`, else the
+    `Idempotency-Key`: the same body again returns the same receipt (`Idempotency-Replayed: true`), another body 422, and 409
+    while the first is in progress. `advisories` contains warnings (docs/reference/indicators.md)."""
     return await accepted(call, await read_signal(call), call.services.acceptor)
 
 
 async def read_signal(call: Call) -> Prepared:
-    """The signal in the body of the request."""
+    """Reads the signal in the body of the request."""
     request, services = call.request, call.services
     media_type(request, "application/json")
     encoding(request, gzip_ok=False)
@@ -47,7 +47,7 @@ async def read_signal(call: Call) -> Prepared:
 
 
 async def accepted(call: Call, signal: Prepared, acceptor: Acceptor) -> Response:
-    """The receipt of what was accepted, 202; Problem when it was not."""
+    """Returns the receipt of an accepted signal, 202; Problem if it was not accepted."""
     closed = acceptor.closed(call.caller.subject)
     if closed is not None:
         raise closed
@@ -62,9 +62,9 @@ async def accepted(call: Call, signal: Prepared, acceptor: Acceptor) -> Response
 
 
 async def post_batch(call: Call) -> BatchReply:
-    """NDJSON, gzip accepted. Answers 200 with one result a line, in order, while the body still comes in; every line
-    needs a `reference`. A problem of the whole body (too large, broken gzip) is the last result; what came before it
-    was taken."""
+    """Accepts a batch of NDJSON, optionally gzip. Answers 200 with one result for each line, in order, while the body still
+    arrives; every line needs a `reference`. A problem of the whole body (too large, damaged gzip) is the last result; earlier
+    lines were accepted."""
     request, services = call.request, call.services
     media_type(request, MEDIA_TYPE, "application/ndjson", "application/jsonl")
     gzip = encoding(request, gzip_ok=True)
@@ -78,8 +78,8 @@ async def post_batch(call: Call) -> BatchReply:
 
 
 async def get_signal(call: Call) -> Response:
-    """Pending until the stages have seen it; then the outcome, what it repeats, its severity, whether it went to a queue, and
-    `feedback`: what came of it in its cases so far."""
+    """Returns the status of a signal: pending until it is assessed; then the outcome, the signal that it repeats, its severity,
+    whether it went to a queue, and `feedback`: the outcome in its cases so far."""
     signal_id = call.request.path_params["signal_id"]
     receipt = await call.services.views.receipt(signal_id)
     if receipt is not None and receipt.institution == call.caller.subject:
@@ -91,7 +91,7 @@ async def get_signal(call: Call) -> Response:
 
 
 async def feedback(call: Call, receipt: Receipt) -> list[Feedback]:
-    """What came of a signal, for each of its cases. Of the same content under another reference: what came of the first."""
+    """The outcome of a signal in each of its cases. Duplicate content under another reference gets that of the first signal."""
     views, institution = call.services.views, call.caller.subject
     first = await views.receipt(receipt.of) if receipt.of is not None else receipt
     if first is None or first.institution != institution or receipt.retracted_at is not None:
@@ -107,7 +107,7 @@ async def feedback(call: Call, receipt: Receipt) -> list[Feedback]:
 
 
 async def _case(call: Call, case_id: str) -> Case | None:
-    """The case, or the one that holds what it held."""
+    """The case, or the one that absorbed it."""
     case = await call.services.views.case(case_id)
     for _ in range(MERGES_FOLLOWED):
         if case is None or case.status is not CaseStatus.MERGED or case.merged_into is None:

@@ -1,3 +1,1 @@
-"""Public tips (Art. 48): `model` what anybody may send, `number` the receipt, `desk` takes it, `pages` the form without a
-script.
-"""
+"""Public tips (Art. 48): requests, receipt numbers, the service, and the form without a script."""

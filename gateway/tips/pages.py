@@ -1,6 +1,6 @@
-"""The pages for a tip: Chinese first, English beside it. Plain HTML that works without a script and loads nothing from anywhere.
+"""The pages for a tip: Chinese first, English beside it. Plain HTML that works without a script and loads nothing.
 
-Invariant: every text of a sender is escaped; the policy that a page is sent with allows its own style and form, nothing else.
+Invariant: every text of a sender is escaped, and the page's policy permits only its own style and form.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _INPUTS = (
 
 
 def form(policy: Policy, key: str, values: Mapping[str, str] | None = None, faults: Mapping[str, str] | None = None) -> str:
-    """The form, with what was given and what is wrong with it."""
+    """The form, with the entered values and their faults."""
     values, faults = values or {}, faults or {}
     parts = [
         "<h1>举报线索 · Report a suspicion</h1>",

@@ -1,6 +1,6 @@
-"""What anybody may send as a tip, as JSON or from the form.
+"""The body of a tip, as JSON or from the form.
 
-Invariant: both give the same TipIn; a form's faults name the form's own fields.
+Invariant: both give the same TipIn; the faults of a form name the form's own fields.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ _INDICATORS = {"phone": "phone", "account": "account", "site": "url"}
 
 
 class TipIn(Strict):
-    """`indicators`: the phone, account or address that it is about. `contact`, if you want to be asked; it is sealed. `website`
-    is a trap for programs and stays empty. Without `region` it is the city's, without `occurred_at` it happened now."""
+    """`indicators`: the phone, account or address of the tip. `contact`: optional, for questions; it is sealed. `website` is a
+    trap for programs and stays empty. `region` defaults to the city, `occurred_at` to now."""
 
     kind: SignalKind = SignalKind.TELECOM_FRAUD
     indicators: Annotated[tuple[Named, ...], Field(min_length=1), AtMost(_MOST_INDICATORS)]
@@ -47,7 +47,7 @@ class TipIn(Strict):
             raise ValueError("this field must stay empty")
 
     def signal(self, region: str, now: datetime) -> SignalIn:
-        """The signal that it is. Refused where a signal asks for more than a tip."""
+        """Returns the signal. Refused if a signal requires more than a tip."""
         members = {
             "kind": self.kind,
             "occurred_at": self.occurred_at or now,
@@ -84,7 +84,7 @@ def from_form(fields: Mapping[str, str]) -> TipIn:
 
 
 def _amount(yuan: str) -> dict[str, Any]:
-    """Fen from an amount in yuan. The form is checked before it becomes an int: 9e999997 would take most of a minute."""
+    """Returns fen for an amount in yuan. The form is checked before the conversion: 9e999997 would take most of a minute."""
     value = read_amount(_AROUND.sub("", normalize("NFKC", yuan)))
     if value is None or not _YUAN.fullmatch(str(value)):
         raise Refused("invalid-request", "the form has errors", (Fault("amount_yuan", "enter an amount in yuan, like 12000.50"),))

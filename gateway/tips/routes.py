@@ -1,6 +1,6 @@
-"""Routes of the public (Art. 48): a form, a tip, and how it stands. No account; little is taken and little is told.
+"""Routes of the public (Art. 48): a form, a tip, and its status. No account; little is asked and little is revealed.
 
-Invariant: what a form sends is answered with a page, what JSON sends with JSON; nothing here says what officers do.
+Invariant: a form is answered with a page, JSON with JSON; nothing here reveals officers' actions.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _KEY_LENGTH = 124
 
 
 class TipOut(BaseModel):
-    """`number` is the receipt: who has it may ask how the tip stands. It is told once."""
+    """`number` is the receipt, which gives access to the tip's status. It is shown once."""
 
     number: str
     status: Literal["received", "being_examined", "closed"]
@@ -39,13 +39,13 @@ class TipOut(BaseModel):
 
 
 async def get_form(call: Call) -> Response:
-    """The form as a page: Chinese and English, without a script."""
+    """Returns the form as a page: Chinese and English, without a script."""
     return pages.page(pages.form(call.services.tips.policy, fresh_key(datetime.now(UTC))))
 
 
 async def post_tip(call: Call) -> Response:
-    """A tip, from the form or as JSON: 202 when it is in the log, with a receipt number. The same form again, or the same
-    `Idempotency-Key` (then with `occurred_at`), gives the same number. Limited for an address and for all together: 429."""
+    """Accepts a tip from the form or as JSON: 202 with a receipt number when the log has it. The same form again, or the same
+    `Idempotency-Key` (then with `occurred_at`), returns the same number. Limited by address and for all together: 429."""
     await call.services.tips.may_try(call.request)
     media_type(call.request, "application/json", _FORM)
     if _is_form(call):
@@ -61,12 +61,12 @@ async def post_tip(call: Call) -> Response:
 
 
 async def get_tip(call: Call) -> Response:
-    """How a tip stands: `received`, `being_examined` or `closed`; nothing more."""
+    """Returns the status of a tip: `received`, `being_examined` or `closed`; nothing more."""
     return dumped(_render_tip(*await _status(call, call.request.path_params["number"])), headers={"cache-control": "no-store"})
 
 
 async def post_status(call: Call) -> Response:
-    """The same as a page; the number is not in the address."""
+    """Returns the status as a page; the number is not in the address."""
     return await _paged(call, _post_status)
 
 
@@ -104,7 +104,7 @@ async def _take(call: Call, tip: TipIn, key: str | None) -> str:
 
 
 async def _paged(call: Call, handler: Callable[[Call], Awaitable[Response]]) -> Response:
-    """A problem as a page, with its status and headers."""
+    """Renders a problem as a page, with its status and headers."""
     try:
         return await handler(call)
     except Exception as error:
@@ -124,7 +124,7 @@ async def _read(call: Call) -> bytes:
 
 
 def _fields(raw: bytes) -> dict[str, str]:
-    """The form's own fields, each once."""
+    """Returns the form's own fields, each once."""
     try:
         pairs = parse_qsl(raw.decode("utf-8"), keep_blank_values=True, max_num_fields=32, errors="strict")
     except ValueError:

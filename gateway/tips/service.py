@@ -1,6 +1,7 @@
-"""Takes a tip: limits, protection, the log; and tells how it stands, which is little on purpose.
+"""Accepts a tip: limits, protection, the log; and returns its status, which is deliberately coarse.
 
-Invariant: a receipt number is given only for a tip that the broker has; a status tells nothing about anybody else's signals.
+Invariant: a receipt number is given only for a tip that the broker has, and a status reveals nothing about anybody else's
+signals.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ RECEIVED, EXAMINED, CLOSED = "received", "being_examined", "closed"
 
 
 class Taken(NamedTuple):
-    """`again`: it was here before, under the same key."""
+    """`again`: it was accepted before under the same key."""
 
     number: str
     again: bool
@@ -63,7 +64,7 @@ class Tips:
         self._proxies = peers.networks(settings.trusted_proxies)
 
     async def may_try(self, request: Request) -> None:
-        """429 for who sends much, whatever it is; before anything of the body is read."""
+        """429 for a sender of many requests of any kind, before any of the body is read."""
         limits = self._settings
         await self._limit("tries", request, Rate(limits.tip_tries_an_hour, 3600), Rate(limits.tip_tries_an_hour_all, 3600))
 
@@ -72,7 +73,7 @@ class Tips:
         await self._limit("looks", request, Rate(limits.tip_looks_a_minute, 60), Rate(limits.tip_looks_a_minute_all, 60))
 
     async def take(self, request: Request, tip: TipIn, key: str) -> Taken:
-        """Problem when it cannot be taken."""
+        """Problem if it cannot be accepted."""
         closed = self._acceptor.closed()
         if closed is not None:
             raise closed
@@ -117,7 +118,7 @@ class Tips:
         )
 
     async def _limit(self, what: str, request: Request, address_rate: Rate, all_: Rate) -> None:
-        """A network has some times the allowance of one address, so that whoever owns many addresses closes no door to others."""
+        """A network has a multiple of the allowance of one address, so that an owner of many addresses locks out nobody else."""
         now_ms = time.time_ns() // 1_000_000
         groups = [
             Group(peers.hashed(self._tokenizer, network, now_ms), address_rate._replace(burst=address_rate.burst * times))
@@ -130,7 +131,7 @@ class Tips:
 
     async def status(self, number: str) -> str:
         """`received` until it is assessed, then `being_examined`; `closed` when every case that it joined is disposed of, at the
-        latest when its time is over. 404 for a number that was not given."""
+        latest when its time is over. 404 for an unknown number."""
         name = signal_of(self._tokenizer, number)
         receipt = await self._views.receipt(name)
         if receipt is None:

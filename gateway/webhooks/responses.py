@@ -1,6 +1,6 @@
-"""Endpoints and what they did not take, as their institution reads them.
+"""Webhook endpoints and their parked notices, as their institution reads them.
 
-Invariant: a secret stands in the answer to who registered or replaced it, and nowhere else.
+Invariant: a secret appears only in the response to the request that registered or replaced it.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ from stream_processors.views.inbox import Entry
 
 
 class HookOut(BaseModel):
-    """`state` is on or off; `off_why`: you paused it, or it answered 410. `secrets`: how many sign now, two while one is being
-    replaced."""
+    """`state` is on or off; `off_why`: you paused it, or it answered 410. `secrets`: how many sign, two during a replacement."""
 
     endpoint_id: str
     url: str
@@ -29,13 +28,13 @@ class HookOut(BaseModel):
 
 
 class HookSecretOut(HookOut):
-    """`secret` is told this once: keep it. Lost, it can only be replaced."""
+    """`secret` is shown this once: store it. A lost one can only be replaced."""
 
     secret: str
 
 
 class HooksOut(BaseModel):
-    """Your endpoints, at most `most`, and the kinds of message that there are."""
+    """Your endpoints, at most `most`, and all kinds of message."""
 
     endpoints: list[HookOut]
     most: int
@@ -43,7 +42,7 @@ class HooksOut(BaseModel):
 
 
 class ParkedNoticeOut(BaseModel):
-    """A notice that the endpoint did not take: when it was given up, after how many tries, and why. It stands in the inbox."""
+    """A notice that the endpoint did not accept: when it was parked, after how many tries, and why. The inbox has it."""
 
     notice_id: str
     kind: str
@@ -68,7 +67,7 @@ class ParkedOut(BaseModel):
 
 
 class ReplayedOut(BaseModel):
-    """These are sent once more, under the ids that they had; `more`: others are parked still."""
+    """Notices that are redelivered under their old ids; `more`: others are still parked."""
 
     endpoint_id: str
     replayed: list[str]

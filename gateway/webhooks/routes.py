@@ -1,7 +1,7 @@
-"""Routes of institutions over their webhooks: register endpoints, replace secrets, switch them off and on, take them away; see
-what was parked, and have it sent once more.
+"""Routes of institutions over their webhooks: registering endpoints, replacing secrets, pausing, enabling and removing them;
+listing and redelivering parked notices.
 
-Invariant: an institution sees and changes its own endpoints alone; another's does not exist.
+Invariant: an institution sees and changes its own endpoints only; another's does not exist.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ class _Body(Exact):
 
 
 class RotateIn(_Body):
-    """`at_once`: the old secret stops signing now, for somebody else has it. Else both sign for a day."""
+    """`at_once`: the old secret stops signing now, because somebody else has it. By default both sign for a day."""
 
     at_once: bool = False
 
 
 class ReplayParkedIn(_Body):
-    """`notice_ids`: which of the parked notices; without any the newest `limit`."""
+    """`notice_ids`: the parked notices to redeliver; default: the newest `limit`."""
 
     notice_ids: Annotated[tuple[NoticeId, ...], AtMost(MOST_REPLAYED)] = ()
     limit: int = Field(default=MOST_REPLAYED, ge=1, le=MOST_REPLAYED)
@@ -64,7 +64,7 @@ def _id(call: Call) -> str:
 
 
 async def post_webhook(call: Call) -> Response:
-    """Registers an endpoint: from now on your notices of these kinds are posted there, signed. The secret is told this once."""
+    """Registers an endpoint: from now on your notices of these kinds are posted there, signed. The secret is shown this once."""
     body, desk = await body_of(call, EndpointIn), call.services.hooks
     endpoint, secret = await desk.register(call.caller, body)
     where = {"Location": f"/v1/webhooks/{endpoint.endpoint_id}"}
@@ -72,37 +72,37 @@ async def post_webhook(call: Call) -> Response:
 
 
 async def get_webhooks(call: Call) -> Response:
-    """Your endpoints, and the kinds of message that there are."""
+    """Lists your endpoints, and all kinds of message."""
     desk = call.services.hooks
     return dumped(hooks_out(await desk.all(call.caller.subject), desk.now()))
 
 
 async def get_webhook(call: Call) -> Response:
-    """One endpoint of yours."""
+    """Returns one endpoint of yours."""
     desk = call.services.hooks
     return dumped(hook_out(await desk.find_endpoint(call.caller.subject, _id(call)), desk.now()))
 
 
 async def delete_webhook(call: Call) -> Response:
-    """Takes the endpoint away. What waited for it stays in the inbox."""
+    """Removes the endpoint. Its pending notices stay in the inbox."""
     await call.services.hooks.remove(call.caller, _id(call))
     return Response(status_code=204)
 
 
 async def post_rotate(call: Call) -> Response:
-    """A new secret, told this once. For a day the old one signs, too: put the new one in place meanwhile."""
+    """Returns a new secret, shown this once. The old one also signs for a day, so install the new one meanwhile."""
     body, desk = await body_of(call, RotateIn), call.services.hooks
     endpoint, secret = await desk.rotate(call.caller, _id(call), at_once=body.at_once)
     return dumped(secret_out(endpoint, secret, desk.now()))
 
 
 async def post_pause(call: Call) -> Response:
-    """Switches the endpoint off: what comes waits for it, as long as the inbox shows it."""
+    """Pauses the endpoint: its notices wait as long as the inbox shows them."""
     return await _switched(call, call.services.hooks.pause)
 
 
 async def post_resume(call: Call) -> Response:
-    """Switches the endpoint on again: what waited is posted, in order."""
+    """Enables the endpoint again: waiting notices are posted in order."""
     return await _switched(call, call.services.hooks.resume)
 
 
@@ -112,7 +112,7 @@ async def _switched(call: Call, switch: Callable[..., Awaitable[Hook]]) -> Respo
 
 
 async def get_parked(call: Call) -> Response:
-    """Notices that the endpoint did not take, the newest first, and why."""
+    """Lists notices that the endpoint did not accept, newest first, with the reason."""
     try:
         query = ParkedQuery.model_validate(dict(call.request.query_params))
     except ValidationError as error:
@@ -124,7 +124,7 @@ async def get_parked(call: Call) -> Response:
 
 
 async def post_parked_replay(call: Call) -> Response:
-    """Sends parked notices once more to this endpoint, in the order in which they came, with the ids that they had."""
+    """Redelivers parked notices to this endpoint, in their order, with their ids."""
     body, name = await body_of(call, ReplayParkedIn), _id(call)
     page = await call.services.hooks.replay(call.caller, name, body.notice_ids, body.limit)
     notice_ids = [entry.issued.notice.notice_id for entry in page.entries]

@@ -1,7 +1,7 @@
-"""What an institution does with its endpoints: register, replace a secret, switch off and on, take away; and what was parked.
+"""An institution's operations on its endpoints: registering, replacing a secret, pausing, enabling, removing; and parked notices.
 
-All endpoints of an institution are one record, one revision after the other. Invariant: what is answered is what the log says:
-a change counts once the views show it, and of two at once the second is made anew upon the first.
+All endpoints of an institution are one record with successive revisions. Invariant: a response reflects the log: a change counts
+once the views show it, and the second of two concurrent ones is repeated on top of the first.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ Changed = tuple[Endpoint, ...]
 
 
 class Told(NamedTuple):
-    """An endpoint and, told this once, its new secret."""
+    """An endpoint and, shown this once, its new secret."""
 
     endpoint: Endpoint
     secret: str
@@ -81,12 +81,12 @@ class HookDesk:
         return await self._views.endpoints(institution)
 
     async def find_endpoint(self, institution: str, endpoint_id: str) -> Endpoint:
-        """Problem 404 when it is none of the institution's: another's does not exist."""
+        """Problem 404 if it is not the institution's: another's does not exist."""
         registered = await self._views.endpoints(institution)
         return _of(registered.endpoints if registered is not None else (), endpoint_id)
 
     async def register(self, caller: Caller, body: endpoints.EndpointIn) -> Told:
-        """Problem when the address may not be called, as it is written or as it resolves now; it is asked anew at every call."""
+        """Problem if the address may not be called, as written or as it resolves now; every call resolves it again."""
         try:
             made, secret = endpoints.register(
                 body,
@@ -162,7 +162,7 @@ class HookDesk:
         return await self._views.parked(institution, endpoint_id, limit=limit)
 
     async def replay(self, caller: Caller, endpoint_id: str, notice_ids: Sequence[str], limit: int) -> Parked:
-        """What is parked, or the part of it that is wanted, once more to this endpoint alone."""
+        """Redelivers all or some parked notices to this endpoint only."""
         page = await self.parked(caller.subject, endpoint_id, MOST_REPLAYED if notice_ids else limit)
         chosen = [entry for entry in page.entries if not notice_ids or entry.issued.notice.notice_id in notice_ids]
         if notice_ids and (missing := len(set(notice_ids)) - len(chosen)):
@@ -181,11 +181,11 @@ class HookDesk:
         return Parked(chosen, page.more)
 
     async def _may_change(self, caller: Caller) -> None:
-        """Each change is a record that is kept for ever."""
+        """Each change is a record that is kept permanently."""
         await within(self._rates, "hooks", caller.subject, self._rate, "endpoints are changed too often")
 
     def _url_of(self, endpoint: Endpoint) -> str | None:
-        """The whole address; None when its key is not here."""
+        """The whole address; None if its key is missing."""
         try:
             return endpoints.url_of(endpoint, self._sealer)
         except UnsealError:
@@ -206,7 +206,7 @@ class HookDesk:
             raise Problem("endpoint-refused", address.why)
 
     async def _change(self, caller: Caller, change: Callable[[Changed], Changed], named: str | None = None) -> Changed:
-        """`named`: the endpoint that only this change makes: where it stands, the change counted."""
+        """`named`: the endpoint that only this change creates: if it exists, the change counted."""
         for _ in range(TRIES):
             registered = await self._views.endpoints(caller.subject)
             after = Endpoints(

@@ -122,8 +122,7 @@ class JoinedSignal(Stored):
 
 
 class Tally(Stored):
-    """Counts of the live signals of a case by score, institution and kind. They give the remainder after a retraction, however
-    many signals there are."""
+    """Counts of a case's live signals by score, institution and kind. They give the exact remainder after a retraction."""
 
     scores: dict[str, int]
     institutions: dict[str, int]
@@ -281,8 +280,7 @@ class ActionOutcome(StrEnum):
 
 
 class Verdict(Stored):
-    """The verdict of a disposal on the case's subjects. `confirmed_until_ms`: until when it counts against them; 0: it does
-    not."""
+    """A disposal's verdict on the case's subjects. `confirmed_until_ms`: until when it counts against them; 0: it does not."""
 
     tokens: tuple[Name, ...]
     confirmed_until_ms: int

@@ -43,9 +43,8 @@ class Secret(Stored):
 
 
 class Endpoint(Stored):
-    """A registration. `url` shows host and port; the whole address is in `url_sealed`, for people put tokens into paths and
-    queries. `secrets`: the newest first. `disabled_why`: nothing is sent, and
-    for what reason."""
+    """A registration. `url` shows host and port; `url_sealed` has the whole address, because people put tokens into paths and
+    queries. `secrets`: the newest first. `disabled_why`: why nothing is sent."""
 
     endpoint_id: Name
     institution: PartyId

@@ -195,8 +195,7 @@ def _event(body: SignalIn, name: str, subjects: list[Subject], sealer: Sealer) -
 def _later_fields(
     more: dict[str, Any], body: SignalIn, named: Sequence[Indicator | Mention], contents: Sequence[str]
 ) -> tuple[str, ...]:
-    """The later members as part of the content; nothing if there are none. Sealed bytes differ each time, so the readable text is
-    used."""
+    """The later members as part of the content. Sealed bytes differ each time, so the readable text is used."""
     event = body.event
     if event is None:
         return (json.dumps(more, sort_keys=True, default=datetime.isoformat),) if more else ()

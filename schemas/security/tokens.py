@@ -27,8 +27,7 @@ class Tokenizer:
         return f"{self._version}.{_digest(self._keyed, parts)}"
 
     def subject(self, kind: str, value: str) -> str:
-        """The token of an indicator. A card and an account of the same number have one token: banks report cards, payment
-        institutions accounts."""
+        """The token of an indicator. A card and an account of one number have one token: banks report cards, others accounts."""
         return self.token(MATCHED_AS.get(kind, kind), value)
 
     def lasting(self, *parts: str) -> str:

@@ -36,7 +36,7 @@ class ListedHub(Named):
 
 
 class Hubs(Strict):
-    """`most_primaries`: a subject seen beside more different primary subjects within `window_s` is a hub; None: nothing is
+    """`most_primaries`: a subject beside more primary subjects than this within `window_s` is a hub; None: nothing is
     measured."""
 
     most_primaries: int | None = Field(default=10, ge=FEWEST_PRIMARIES, le=1000)

@@ -32,8 +32,7 @@ _PROVINCIAL = re.compile(rf"(?P<zero>0?)(?P<number>{_AREA}96\d{{3}})", re.ASCII)
 
 
 def is_service(number: str, has_country: bool) -> bool:
-    """Whether it has the form of a service number. After a country code 106… is a line in Beijing, except a machine's 13
-    digits."""
+    """Whether it has the form of a service number. After a country code 106… is a line, except a machine's 13 digits."""
     if _MESSAGES.fullmatch(number):
         return not has_country or _THINGS.fullmatch(number) is not None
     return _SERVICE.fullmatch(number) is not None
