@@ -62,7 +62,7 @@ class Length(Strict):
         return f"{self.count} {self.unit.replace('_', ' ')}"
 
 
-class Role(StrEnum):
+class DutyRole(StrEnum):
     """The person to notify. OFFICER: the holder of the case, or the institution that the deadline concerns."""
 
     OFFICER = "officer"
@@ -70,13 +70,13 @@ class Role(StrEnum):
     CITY = "city"
 
 
-_RANKS = tuple(Role)
+_RANKS = tuple(DutyRole)
 
 
 class Escalation(Strict):
     """The additional person to notify at this time past due."""
 
-    to: Role
+    to: DutyRole
     after: Length
 
 
@@ -207,7 +207,7 @@ class ClockStep(StrEnum):
 class Rung(Stored):
     """One escalation step of a running deadline."""
 
-    to: Role
+    to: DutyRole
     at: Instant
 
 

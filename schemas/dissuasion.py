@@ -59,7 +59,7 @@ class Result(StrEnum):
     NOT_REACHED = "not_reached"
 
 
-class Outcome(StrEnum):
+class TaskEnd(StrEnum):
     """Reason why a task ended. PAID: the person paid before, or in spite of it."""
 
     DISSUADED = "dissuaded"
@@ -108,7 +108,7 @@ class Task(Stored):
     tries: int = 0
     attempts: tuple[Attempt, ...] = Field(default=(), max_length=ATTEMPTS_KEPT)
     missed: int = 0
-    outcome: Outcome | None = None
+    outcome: TaskEnd | None = None
     saved_minor: AmountMinor | None = None
     currency: Currency | None = None
     ended_at: Instant | None = None
@@ -134,7 +134,7 @@ class TaskEvent(Stored):
     unit: PartyId | None = None
     draft: TaskDraft | None = None
     attempt: Attempt | None = None
-    outcome: Outcome | None = None
+    outcome: TaskEnd | None = None
     saved_minor: AmountMinor | None = None
     currency: Currency | None = None
 

@@ -58,64 +58,74 @@ class Notice(Stored):
     objection: ObjectionTold | None = None
 
 
-class Said(NamedTuple):
+class Wording(NamedTuple):
     """The sentence of a notice in Chinese and English; `{name}` stands for data."""
 
     zh: str
     en: str
 
 
-SAID: dict[str, Said] = {
-    "order_issued": Said("请依令办理并回复（{kind}）", "carry out this order and answer it ({kind})"),
-    "order_released": Said("请解除 {of} 号指令的措施并回复", "lift the hold of the order {of}, and answer"),
-    "order_part_released": Said(
+SAID: dict[str, Wording] = {
+    "order_issued": Wording("请依令办理并回复（{kind}）", "carry out this order and answer it ({kind})"),
+    "order_released": Wording("请解除 {of} 号指令的措施并回复", "lift the hold of the order {of}, and answer"),
+    "order_part_released": Wording(
         "请解除 {of} 号指令的部分金额（{amount_minor}，最小货币单位），其余照旧，并回复",
         "lift {amount_minor} (minor units) of the hold of the order {of}, keep the rest, and answer",
     ),
-    "order_renewed": Said("该指令续期至 {until}", "this order is renewed until {until}"),
-    "order_unanswered": Said("该指令逾期未回复", "this order was not answered in time"),
-    "order_ends_soon": Said("该指令将于 {until} 到期", "this order ends at {until}"),
-    "order_expired": Said("该指令已到期，不得执行，已采取的措施应解除", "this order has ended: do not execute it; lift any hold"),
-    "order_replaced": Said("该止付已被冻结取代，不得再执行", "a freeze replaced this stop: do not carry it out"),
-    "order_lift_at_once": Said("该指令在执行前已终止，请立即解除", "this order had ended before execution: lift it at once"),
-    "order_awaits_approval": Said("该指令待第二人审批", "this order awaits approval by a second person"),
-    "order_not_approved": Said("该指令未获批准", "this order was rejected"),
-    "order_withdrawn": Said("该指令已撤回", "this order was withdrawn"),
-    "order_mismatch": Said("核对不符，未止付：{fields}", "not stopped, because these fields differ: {fields}"),
-    "order_refused": Said("{recipient} 拒绝执行：{reason}", "{recipient} refused the order: {reason}"),
-    "order_failed": Said("{recipient} 执行失败：{reason}", "{recipient} could not carry out the order: {reason}"),
-    "order_executed": Said("{recipient} 已执行", "{recipient} carried out the order"),
-    "order_crossed": Said("{recipient} 在指令终止后执行，已要求解除", "{recipient} executed it after its end, and must lift it"),
-    "order_paid_after_end": Said("{recipient} 在指令终止后已返还", "{recipient} paid the money back after the end of the order"),
-    "order_lifted": Said("{recipient} 已解除", "{recipient} no longer holds anything"),
-    "task_asked": Said("受害人面临风险，请尽快劝阻", "a person is about to lose money: reach and dissuade this person"),
-    "task_taken": Said("劝阻任务已有单位接手，请勿重复联系", "another recipient works with this person now: do not call"),
-    "task_open_again": Said("劝阻任务退回，请接手", "this dissuasion task is open again: take it"),
-    "task_tried": Said("已尝试劝阻 {tries} 次", "{tries} attempt(s) were made to dissuade the person"),
-    "task_missed": Said("劝阻任务超时无人处置", "nobody acted on this dissuasion task in time"),
-    "clock_warns": Said("{clock} 时限将于 {due_at} 届满（{basis}）", "the deadline {clock} ends at {due_at} ({basis})"),
-    "clock_fell_due": Said("{clock} 时限已于 {due_at} 届满（{basis}）", "the deadline {clock} ended at {due_at} ({basis})"),
-    "clock_escalated": Said("{clock} 时限届满后仍未办理，已上报", "{clock} ended at {due_at} and is still not done"),
-    "notice_ended": Said("公告期已于 {due_at} 届满，可以返还（{basis}）", "the notice ended at {due_at}: pay it back ({basis})"),
-    "feedback": Said("您报送的线索有新进展", "a signal that you sent has news"),
-    "early_warning": Said("您报送或持有的对象另有单位报送", "other institutions report a subject that you reported or hold, too"),
-    "taken_back": Said("相关线索已撤回或更正，请核对已采取的措施", "a signal was retracted: review your steps because of it"),
-    "objection": Said("当事人申诉有新进展", "an appeal has news"),
-    "imitated": Said(
+    "order_renewed": Wording("该指令续期至 {until}", "this order is renewed until {until}"),
+    "order_unanswered": Wording("该指令逾期未回复", "this order was not answered in time"),
+    "order_ends_soon": Wording("该指令将于 {until} 到期", "this order ends at {until}"),
+    "order_expired": Wording(
+        "该指令已到期，不得执行，已采取的措施应解除", "this order has ended: do not execute it; lift any hold"
+    ),
+    "order_replaced": Wording("该止付已被冻结取代，不得再执行", "a freeze replaced this stop: do not carry it out"),
+    "order_lift_at_once": Wording("该指令在执行前已终止，请立即解除", "this order had ended before execution: lift it at once"),
+    "order_awaits_approval": Wording("该指令待第二人审批", "this order awaits approval by a second person"),
+    "order_not_approved": Wording("该指令未获批准", "this order was rejected"),
+    "order_withdrawn": Wording("该指令已撤回", "this order was withdrawn"),
+    "order_mismatch": Wording("核对不符，未止付：{fields}", "not stopped, because these fields differ: {fields}"),
+    "order_refused": Wording("{recipient} 拒绝执行：{reason}", "{recipient} refused the order: {reason}"),
+    "order_failed": Wording("{recipient} 执行失败：{reason}", "{recipient} could not carry out the order: {reason}"),
+    "order_executed": Wording("{recipient} 已执行", "{recipient} carried out the order"),
+    "order_crossed": Wording(
+        "{recipient} 在指令终止后执行，已要求解除", "{recipient} executed it after its end, and must lift it"
+    ),
+    "order_paid_after_end": Wording(
+        "{recipient} 在指令终止后已返还", "{recipient} paid the money back after the end of the order"
+    ),
+    "order_lifted": Wording("{recipient} 已解除", "{recipient} no longer holds anything"),
+    "task_asked": Wording("受害人面临风险，请尽快劝阻", "a person is about to lose money: reach and dissuade this person"),
+    "task_taken": Wording("劝阻任务已有单位接手，请勿重复联系", "another recipient works with this person now: do not call"),
+    "task_open_again": Wording("劝阻任务退回，请接手", "this dissuasion task is open again: take it"),
+    "task_tried": Wording("已尝试劝阻 {tries} 次", "{tries} attempt(s) were made to dissuade the person"),
+    "task_missed": Wording("劝阻任务超时无人处置", "nobody acted on this dissuasion task in time"),
+    "clock_warns": Wording("{clock} 时限将于 {due_at} 届满（{basis}）", "the deadline {clock} ends at {due_at} ({basis})"),
+    "clock_fell_due": Wording("{clock} 时限已于 {due_at} 届满（{basis}）", "the deadline {clock} ended at {due_at} ({basis})"),
+    "clock_escalated": Wording("{clock} 时限届满后仍未办理，已上报", "{clock} ended at {due_at} and is still not done"),
+    "notice_ended": Wording(
+        "公告期已于 {due_at} 届满，可以返还（{basis}）", "the notice ended at {due_at}: pay it back ({basis})"
+    ),
+    "feedback": Wording("您报送的线索有新进展", "a signal that you sent has news"),
+    "early_warning": Wording(
+        "您报送或持有的对象另有单位报送", "other institutions report a subject that you reported or hold, too"
+    ),
+    "taken_back": Wording("相关线索已撤回或更正，请核对已采取的措施", "a signal was retracted: review your steps because of it"),
+    "objection": Wording("当事人申诉有新进展", "an appeal has news"),
+    "imitated": Wording(
         "线索中出现 {label}（{region}，{day}），可能被冒用", "signals of {day} in {region} name {label}: it may be imitated"
     ),
-    "task_over": Said("劝阻任务结束：{outcome}", "this dissuasion task has ended: {outcome}"),
+    "task_over": Wording("劝阻任务结束：{outcome}", "this dissuasion task has ended: {outcome}"),
 }
 """Key -> sentence. No sentence names a person: the sealed subject of the notice does."""
 
 
-def told(notice: Notice) -> Said:
+def told(notice: Notice) -> Wording:
     """Returns the sentences of a notice, filled in. The key of a newer writer is shown by its name."""
     sentences = SAID.get(notice.says)
     if sentences is None:
-        return Said(notice.says, notice.says)
+        return Wording(notice.says, notice.says)
     data = {name: str(value) for name, value in notice.data.items()}
-    return Said(*(_fill(text, data) for text in sentences))
+    return Wording(*(_fill(text, data) for text in sentences))
 
 
 def _fill(text: str, data: dict[str, str]) -> str:

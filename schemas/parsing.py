@@ -45,7 +45,7 @@ _PLAIN_NAME = re.compile(r"[A-Za-z_]{1,40}", re.ASCII)
 Model = TypeVar("Model", bound=BaseModel)
 
 
-class Fault(NamedTuple):
+class BodyFault(NamedTuple):
     """One place of a body (JSON pointer) and its fault, without the value."""
 
     pointer: str
@@ -56,7 +56,7 @@ class Refused(ValueError):
     """The request cannot be accepted. `slug` is the problem (docs/reference/errors.md). `faults` lists the places; None if the
     body as a whole is at fault as the slug describes."""
 
-    def __init__(self, slug: str, detail: str, faults: tuple[Fault, ...] | None = None) -> None:
+    def __init__(self, slug: str, detail: str, faults: tuple[BodyFault, ...] | None = None) -> None:
         super().__init__(f"{slug}: {detail}")
         self.slug, self.detail, self.faults = slug, detail, faults
 
@@ -85,7 +85,7 @@ def refused(error: ValidationError, slug: str) -> Refused:
         return Refused(slug, f"the body has more than {_FAULTS_READ} faults", ())
     details = error.errors(include_url=False, include_input=False, include_context=False)[:_FAULTS_TOLD]
     faults = tuple(
-        Fault(_pointer(detail["loc"], detail["type"]), _sentence(detail["loc"], detail["type"], detail["msg"]))
+        BodyFault(_pointer(detail["loc"], detail["type"]), _sentence(detail["loc"], detail["type"], detail["msg"]))
         for detail in details
     )
     return Refused(slug, f"{faults[0].pointer or 'body'}: {faults[0].detail}", faults)
@@ -100,7 +100,7 @@ def check_members(raw: bytes, slug: str) -> bool:
     except Unreadable:
         return False
     if places:
-        faults = tuple(Fault(_pointer(place, ""), "this member occurs twice in its object; send it once") for place in places)
+        faults = tuple(BodyFault(_pointer(place, ""), "this member occurs twice in its object; send it once") for place in places)
         raise Refused(slug, f"{faults[0].pointer}: {faults[0].detail}", faults)
     return True
 
@@ -134,7 +134,7 @@ def check_parts(raw: bytes, slug: str, most: int) -> None:
     """Refused if a body has more than `most` members, objects and lists, because each costs time to validate and more to report.
     A count that ignores what is text decides nearly every body."""
     if _parts(raw) > most and _parts(_TEXT.sub(b"", raw)) > most:
-        fault = Fault("", f"a body may have at most {most} members, objects and lists together")
+        fault = BodyFault("", f"a body may have at most {most} members, objects and lists together")
         raise Refused(slug, f"body: {fault.detail}", (fault,))
 
 

@@ -19,7 +19,7 @@ from schemas.money_trail import TrailRules
 from schemas.orders.policy import OrderRules
 from schemas.signals.hubs import Hubs
 from schemas.signals.indicators import IndicatorKind, canonical
-from schemas.signals.submission import SignalKind, Stage
+from schemas.signals.submission import ScamStage, SignalKind
 
 Scope = Literal["county", "city"]
 
@@ -74,7 +74,7 @@ class Rules(Strict):
     """Points of each rule (docs/reference/rules.md). Of the reached steps the highest counts. A rule without points is off."""
 
     kind: dict[SignalKind, Points]
-    stage: dict[Stage, Points] = {}
+    stage: dict[ScamStage, Points] = {}
     amount: AmountSteps = ()
     loss: AmountSteps = ()
     freshness: SpanSteps = ()

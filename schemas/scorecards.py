@@ -24,7 +24,7 @@ class CardKind(StrEnum):
     UNIT = "unit"
 
 
-class Family(NamedTuple):
+class FigureFamily(NamedTuple):
     """A count and its parts; without parts the count itself. `money`: sums in fen of the counted items."""
 
     name: str
@@ -36,7 +36,7 @@ class Family(NamedTuple):
         return (self.name, *self.parts, *self.money)
 
 
-class Ratio(NamedTuple):
+class FigureRatio(NamedTuple):
     """Two counts of one family."""
 
     name: str
@@ -44,15 +44,15 @@ class Ratio(NamedTuple):
     whole: str
 
 
-class Time(NamedTuple):
+class FigureTime(NamedTuple):
     """Duration of the items of a family, shown only if the whole family is."""
 
     name: str
     of: str
 
 
-def _duty(name: str) -> Family:
-    return Family(f"{name}_due", (f"{name}_in_time", f"{name}_late", f"{name}_missing"))
+def _duty(name: str) -> FigureFamily:
+    return FigureFamily(f"{name}_due", (f"{name}_in_time", f"{name}_late", f"{name}_missing"))
 
 
 def _outcomes(name: str) -> tuple[str, ...]:
@@ -62,73 +62,73 @@ def _outcomes(name: str) -> tuple[str, ...]:
 class Layout(NamedTuple):
     """Figures of a card of one kind, in order. New figures go to the end of their list, so that columns stay stable."""
 
-    families: tuple[Family, ...]
-    ratios: tuple[Ratio, ...]
-    times: tuple[Time, ...]
+    families: tuple[FigureFamily, ...]
+    ratios: tuple[FigureRatio, ...]
+    times: tuple[FigureTime, ...]
 
 
 LAYOUTS: dict[CardKind, Layout] = {
     CardKind.INSTITUTION: Layout(
         (
-            Family("reports", ("reports_telecom_fraud", "reports_illegal_finance", "reports_organized_crime")),
-            Family("reports_withdrawn"),
-            Family("reports_repeated"),
-            Family("reports_faulty"),
-            Family("disposed", ("confirmed", "false_positive", "insufficient")),
+            FigureFamily("reports", ("reports_telecom_fraud", "reports_illegal_finance", "reports_organized_crime")),
+            FigureFamily("reports_withdrawn"),
+            FigureFamily("reports_repeated"),
+            FigureFamily("reports_faulty"),
+            FigureFamily("disposed", ("confirmed", "false_positive", "insufficient")),
             _duty("report"),
             _duty("warn"),
             _duty("block"),
-            Family("orders", _outcomes("orders")),
-            Family("stops", (), ("stopped_minor",)),
-            Family("freezes", (), ("frozen_minor",)),
-            Family("returns", (), ("returned_minor",)),
-            Family("blocks", (), ("blocked_minor",)),
-            Family("warnings"),
-            Family("campaigns"),
-            Family("campaign_reached"),
+            FigureFamily("orders", _outcomes("orders")),
+            FigureFamily("stops", (), ("stopped_minor",)),
+            FigureFamily("freezes", (), ("frozen_minor",)),
+            FigureFamily("returns", (), ("returned_minor",)),
+            FigureFamily("blocks", (), ("blocked_minor",)),
+            FigureFamily("warnings"),
+            FigureFamily("campaigns"),
+            FigureFamily("campaign_reached"),
             _duty("suspicious_report"),
         ),
         (
-            Ratio("precision", "confirmed", "disposed"),
-            Ratio("reports_in_time", "report_in_time", "report_due"),
-            Ratio("warned_in_time", "warn_in_time", "warn_due"),
-            Ratio("blocked_in_time", "block_in_time", "block_due"),
-            Ratio("orders_executed_in_time", "orders_in_time", "orders"),
-            Ratio("suspicious_reports_in_time", "suspicious_report_in_time", "suspicious_report_due"),
+            FigureRatio("precision", "confirmed", "disposed"),
+            FigureRatio("reports_in_time", "report_in_time", "report_due"),
+            FigureRatio("warned_in_time", "warn_in_time", "warn_due"),
+            FigureRatio("blocked_in_time", "block_in_time", "block_due"),
+            FigureRatio("orders_executed_in_time", "orders_in_time", "orders"),
+            FigureRatio("suspicious_reports_in_time", "suspicious_report_in_time", "suspicious_report_due"),
         ),
         (
-            Time("time_report", "reports"),
-            Time("time_warn", "warn_due"),
-            Time("time_block", "block_due"),
-            Time("time_order", "orders"),
+            FigureTime("time_report", "reports"),
+            FigureTime("time_warn", "warn_due"),
+            FigureTime("time_block", "block_due"),
+            FigureTime("time_order", "orders"),
         ),
     ),
     CardKind.UNIT: Layout(
         (
-            Family("cases"),
-            Family("cases_emptied"),
-            Family(
+            FigureFamily("cases"),
+            FigureFamily("cases_emptied"),
+            FigureFamily(
                 "cases_disposed",
                 ("cases_confirmed", "cases_false_positive", "cases_insufficient", "cases_transferred", "cases_otherwise"),
             ),
             _duty("acknowledge"),
             _duty("dispose"),
             _duty("notice"),
-            Family("letters", _outcomes("letters")),
-            Family("data", ("data_in_time", "data_late", "data_concealed", "data_omitted", "data_refused", "data_open")),
+            FigureFamily("letters", _outcomes("letters")),
+            FigureFamily("data", ("data_in_time", "data_late", "data_concealed", "data_omitted", "data_refused", "data_open")),
         ),
         (
-            Ratio("acknowledged_in_time", "acknowledge_in_time", "acknowledge_due"),
-            Ratio("disposed_in_time", "dispose_in_time", "dispose_due"),
-            Ratio("letters_answered_in_time", "letters_in_time", "letters"),
-            Ratio("data_handed_in_in_time", "data_in_time", "data"),
+            FigureRatio("acknowledged_in_time", "acknowledge_in_time", "acknowledge_due"),
+            FigureRatio("disposed_in_time", "dispose_in_time", "dispose_due"),
+            FigureRatio("letters_answered_in_time", "letters_in_time", "letters"),
+            FigureRatio("data_handed_in_in_time", "data_in_time", "data"),
         ),
-        (Time("time_acknowledge", "acknowledge_due"), Time("time_dispose", "cases_disposed")),
+        (FigureTime("time_acknowledge", "acknowledge_due"), FigureTime("time_dispose", "cases_disposed")),
     ),
 }
 
 
-class Cell(NamedTuple):
+class FigureCell(NamedTuple):
     """The target of an addition. The bucket of a time is a figure of its own: `time_report:017`."""
 
     kind: CardKind
@@ -140,7 +140,7 @@ class Cell(NamedTuple):
 class Add(NamedTuple):
     """Adding is commutative: the view is the sum in any order."""
 
-    cell: Cell
+    cell: FigureCell
     n: int
 
 
@@ -232,7 +232,7 @@ class Figures(Stored):
     data: tuple[DataFigures, ...] = ()
 
 
-class Counted(Stored):
+class CountedFigures(Stored):
     """The changed parts before and after, which a fact carries so that a correction needs nothing else."""
 
     before: Figures

@@ -26,8 +26,8 @@ IndicatorKind = Literal[
     "domain",
     "ip",
 ]
+ScamStage = Literal["lure", "contact", "inducement", "payment_pending", "paid", "cash_out"]
 SignalKind = Literal["telecom_fraud", "illegal_finance", "organized_crime"]
-Stage = Literal["lure", "contact", "inducement", "payment_pending", "paid", "cash_out"]
 TypologyId = Literal[
     "impersonating_police",
     "fake_investment",
@@ -138,7 +138,7 @@ class Signal(TypedDict):
     version: NotRequired[int]
     kind: SignalKind
     typology: NotRequired[TypologyId | None]
-    stage: NotRequired[Stage | None]
+    stage: NotRequired[ScamStage | None]
     occurred_at: str | datetime
     detected_at: NotRequired[str | datetime | None]
     region: str

@@ -18,7 +18,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from schemas.common import Region
 from schemas.currencies import read_written
 from schemas.signals.indicators import IndicatorKind
-from schemas.signals.submission import Role, SignalKind, Stage
+from schemas.signals.submission import Role, ScamStage, SignalKind
 from schemas.signals.taxonomy import TypologyId
 
 # Encodings in which line ends, quotes and commas are never part of another character.
@@ -112,7 +112,7 @@ class TypologyCell(Cell):
 class StageCell(Cell):
     @model_validator(mode="after")
     def _check_stages(self) -> StageCell:
-        _all_in(self, {stage.value for stage in Stage}, "stages")
+        _all_in(self, {stage.value for stage in ScamStage}, "stages")
         return self
 
 

@@ -22,7 +22,7 @@ from schemas.topics import OURS
 
 if TYPE_CHECKING:
     from schemas.security import AesGcmSealer
-    from stream_processors.recovery.losses import Loss, LostSignals
+    from stream_processors.recovery.losses import LogLoss, LostSignals
     from stream_processors.runtime.settings import Settings
 
 GONE_WITHIN_S = 45.0
@@ -66,7 +66,7 @@ def recover(stack: Stack, *, yes: bool, state: str | None = None) -> list[str]:
 
 @dataclass(frozen=True)
 class Report:
-    losses: Sequence[Loss]
+    losses: Sequence[LogLoss]
     signals: LostSignals
 
     def lines(self, *, is_done: bool) -> list[str]:
@@ -84,7 +84,7 @@ class Report:
         return lines
 
 
-def _describe_loss(loss: Loss, is_done: bool) -> str:
+def _describe_loss(loss: LogLoss, is_done: bool) -> str:
     since = "its beginning" if loss.last_ms is None else datetime.fromtimestamp(loss.last_ms / 1000, UTC).strftime("%F %T UTC")
     newer = f", {loss.newer} newer records have their positions and count from now on" if loss.newer and is_done else ""
     newer = newer or (f", {loss.newer} newer records have their positions" if loss.newer else "")

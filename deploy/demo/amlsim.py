@@ -24,7 +24,7 @@ _BEIJING = timezone(timedelta(hours=8))
 _COLUMNS = ("reference", "alert", "at", "suspect", "counterparty", "value")
 
 
-class Cut(NamedTuple):
+class SampleCut(NamedTuple):
     """The selection: rows of laundering and of other accounts, the reported laundering accounts, by file."""
 
     laundering: int
@@ -51,7 +51,7 @@ def account_of(node: str) -> str:
     return f"6297{int(node):015d}"
 
 
-def cut(folder: Path, out: Path, *, run: str, end: datetime, rng: Random, laundering: int, others: int) -> Cut:
+def cut(folder: Path, out: Path, *, run: str, end: datetime, rng: Random, laundering: int, others: int) -> SampleCut:
     """Writes one CSV for each bank. Of up to `laundering` transactions with a laundering account, those between two of them come
     first (they are the patterns); of the rest it takes a sample of `others`."""
     launderers = {row["nodeid"] for row in _read_rows(folder / SAMPLE / "nodes.csv.gz") if row["isFraud"] != "0"}
@@ -76,7 +76,7 @@ def cut(folder: Path, out: Path, *, run: str, end: datetime, rng: Random, launde
             writer.writerows(line for line in lines if line["bank"] == bank)
     rows = {bank: sum(line["bank"] == bank for line in lines) for bank in BANKS}
     reported = frozenset(line["suspect"] for line in lines if line["alert"] == "laundering")
-    return Cut(len(chosen), len(sample), reported, files, rows)
+    return SampleCut(len(chosen), len(sample), reported, files, rows)
 
 
 def _build_line(row: _Row, launderers: set[str], run: str, end: datetime, longest: int, n: int) -> dict[str, str]:

@@ -36,7 +36,7 @@ class Day:
     reports: tuple[Report, ...]
     schemes: tuple[Scheme, ...]
     drops: tuple[Drop, ...]
-    aml: amlsim.Cut | None
+    aml: amlsim.SampleCut | None
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ from gateway.security.auth import Caller
 from schemas.appeals import MoveIn
 from schemas.cases.case import ActionKind, Case
 from schemas.common import is_unit
-from schemas.dissuasion import AttemptIn, CancelIn, GiveUpIn, Outcome, Reach, Task, TaskEvent, TaskEventKind, TaskIn, Way
+from schemas.dissuasion import AttemptIn, CancelIn, GiveUpIn, Reach, Task, TaskEnd, TaskEvent, TaskEventKind, TaskIn, Way
 from schemas.ids import TASK, name_of
 
 
@@ -78,7 +78,7 @@ async def post_give_back(call: Call) -> Response:
 
 async def post_give_up(call: Call) -> Response:
     """Ends the task without success, with the reason."""
-    return await _move(call, GiveUpIn, lambda body: {"kind": TaskEventKind.GIVE_UP, "outcome": Outcome(body.outcome)})
+    return await _move(call, GiveUpIn, lambda body: {"kind": TaskEventKind.GIVE_UP, "outcome": TaskEnd(body.outcome)})
 
 
 async def post_task_cancel(call: Call) -> Response:
@@ -87,7 +87,7 @@ async def post_task_cancel(call: Call) -> Response:
     name, case = await _place(call)
     if not call.caller.may_work_on(case.queue):
         raise Problem("unknown-task", "there is no such dissuasion task, or you may not see it")
-    outcome = Outcome(body.outcome)
+    outcome = TaskEnd(body.outcome)
     return await _event(call, Place(name, case), body, {"kind": TaskEventKind.CANCEL, "outcome": outcome}, body.revision)
 
 

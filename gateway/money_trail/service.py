@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from schemas.money_trail import TrailRules
-from stream_processors.domain.money_trail.sources import Start, Told, each_once, losses_of, onward, starts, told
-from stream_processors.domain.money_trail.transfers import Transfer, counted_once
+from stream_processors.domain.money_trail.sources import ReportedTransfer, Start, each_once, losses_of, onward, starts, told
+from stream_processors.domain.money_trail.transfers import MoneyMove, counted_once
 from stream_processors.views.api import Views
 from stream_processors.views.money_trail import NamedRow, TrailCase
 
@@ -30,8 +30,8 @@ class Readable(NamedTuple):
 class Gathered(NamedTuple):
     """The read cases. `partial` lists the reached limits; `names` and `cases` are of the caller's own queues, by account."""
 
-    reports: list[Told]
-    transfers: list[Transfer]
+    reports: list[ReportedTransfer]
+    transfers: list[MoneyMove]
     starts: tuple[Start, ...]
     names: dict[str, Readable]
     cases: dict[str, list[str]]
@@ -46,8 +46,8 @@ class Reading:
         self._cases: dict[str, TrailCase] = {}
         self._looked: set[str] = set()
         self._partial: set[str] = set()
-        self._reports: list[Told] = []
-        self._moved: list[Transfer] | None = None
+        self._reports: list[ReportedTransfer] = []
+        self._moved: list[MoneyMove] | None = None
 
     async def of_case(self, case_id: str, primary: str) -> Gathered:
         """Follows the money from the start of the case's trail."""
@@ -106,10 +106,10 @@ class Reading:
             if case.signal_count > len(case.signals):
                 self._partial.add("signals")
 
-    def _list_reports(self) -> list[Told]:
+    def _list_reports(self) -> list[ReportedTransfer]:
         return each_once(self._reports)
 
-    def _transfers(self) -> list[Transfer]:
+    def _transfers(self) -> list[MoneyMove]:
         if self._moved is None:
             self._moved = counted_once((reported.report for reported in self._reports), self._rules.match_window_s)
         return self._moved

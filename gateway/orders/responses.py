@@ -24,7 +24,7 @@ from schemas.measures import Measure
 from schemas.orders.kinds import ABOUT_ANOTHER
 from schemas.orders.order import Order
 from schemas.security import Sealer
-from stream_processors.domain.state_machine import Role as Part
+from stream_processors.domain.state_machine import ActorRole as Part
 from stream_processors.views.allowed_actions import is_above_reported, objection_moves, order_moves, task_moves, unit_of
 
 _WORDS = {event.value: word for word, event in ANSWERS.items()} | {"try": "tries", "succeed": "tries"}

@@ -23,7 +23,7 @@ from gateway.security.fair_share import Shares
 from gateway.settings import GatewaySettings
 from gateway.signals.parsing import Prepared
 from schemas.common import from_ms
-from schemas.security import Place, PlaceCipher
+from schemas.security import LogPlace, PlaceCipher
 from schemas.signals.advisories import Advice
 from schemas.topics import SUBMITTED, Topic
 from stream_processors.runtime.crash_points import point
@@ -56,7 +56,7 @@ class Receipt(NamedTuple):
     def sealed(self, places: PlaceCipher) -> str:
         """The encrypted position in the log: open offsets would reveal the volume of others."""
         record = self.record
-        return places.seal(Place(record.topic, record.partition, record.offset, record.generation))
+        return places.seal(LogPlace(record.topic, record.partition, record.offset, record.generation))
 
 
 def instant(ms: int) -> str:

@@ -14,7 +14,7 @@ from unicodedata import normalize
 from pydantic import Field, ValidationError, field_validator
 
 from schemas.common import AtMost, EventTime, Region, Strict
-from schemas.parsing import Fault, Refused, refused
+from schemas.parsing import BodyFault, Refused, refused
 from schemas.signals.amount_text import read_amount
 from schemas.signals.subjects import Named
 from schemas.signals.submission import Amount, SignalIn, SignalKind
@@ -79,7 +79,7 @@ def from_form(fields: Mapping[str, str]) -> TipIn:
         return TipIn.model_validate(raw)
     except ValidationError as error:
         refusal = refused(error, "invalid-request")
-        faults = tuple(Fault(_field(fault.pointer, named), fault.detail) for fault in refusal.faults or ())
+        faults = tuple(BodyFault(_field(fault.pointer, named), fault.detail) for fault in refusal.faults or ())
         raise Refused(refusal.slug, "the form has errors", faults) from None
 
 
@@ -87,7 +87,9 @@ def _amount(yuan: str) -> dict[str, Any]:
     """Returns fen for an amount in yuan. The form is checked before the conversion: 9e999997 would take most of a minute."""
     value = read_amount(_AROUND.sub("", normalize("NFKC", yuan)))
     if value is None or not _YUAN.fullmatch(str(value)):
-        raise Refused("invalid-request", "the form has errors", (Fault("amount_yuan", "enter an amount in yuan, like 12000.50"),))
+        raise Refused(
+            "invalid-request", "the form has errors", (BodyFault("amount_yuan", "enter an amount in yuan, like 12000.50"),)
+        )
     return {"minor": int(value * 100)}
 
 

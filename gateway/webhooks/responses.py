@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from schemas.common import Instant
 from schemas.notices import told
-from schemas.notifications.webhook import KINDS, MOST_ENDPOINTS, Endpoint, Endpoints
+from schemas.notifications.webhook import KINDS, MOST_ENDPOINTS, Endpoints, WebhookEndpoint
 from stream_processors.views.inbox import Entry
 
 
@@ -74,15 +74,15 @@ class ReplayedOut(BaseModel):
     more: bool
 
 
-def hook_out(endpoint: Endpoint, now: Instant) -> HookOut:
+def hook_out(endpoint: WebhookEndpoint, now: Instant) -> HookOut:
     return HookOut(**_fields(endpoint, now))
 
 
-def secret_out(endpoint: Endpoint, secret: str, now: Instant) -> HookSecretOut:
+def secret_out(endpoint: WebhookEndpoint, secret: str, now: Instant) -> HookSecretOut:
     return HookSecretOut(**_fields(endpoint, now), secret=secret)
 
 
-def _fields(endpoint: Endpoint, now: Instant) -> dict[str, object]:
+def _fields(endpoint: WebhookEndpoint, now: Instant) -> dict[str, object]:
     return {
         "endpoint_id": endpoint.endpoint_id,
         "url": endpoint.url,

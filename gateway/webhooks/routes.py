@@ -31,7 +31,7 @@ from gateway.webhooks.responses import (
 from gateway.webhooks.service import MOST_REPLAYED
 from schemas.common import AtMost, Exact
 from schemas.notices import NoticeId
-from schemas.notifications.webhook import Endpoint as Hook
+from schemas.notifications.webhook import WebhookEndpoint as Hook
 from schemas.parsing import refused
 from stream_processors.webhooks.endpoints import EndpointIn
 

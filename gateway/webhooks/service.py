@@ -23,7 +23,7 @@ from gateway.security.auth import Caller
 from gateway.security.rate_limits import REPLAYS, Rate, Rates, within
 from schemas.codec import encode
 from schemas.notifications.delivery import DeliveryMark, DeliveryState
-from schemas.notifications.webhook import KINDS, MOST_ENDPOINTS, Endpoint, Endpoints
+from schemas.notifications.webhook import KINDS, MOST_ENDPOINTS, Endpoints, WebhookEndpoint
 from schemas.parsing import Refused
 from schemas.security import Sealer, UnsealError
 from schemas.topics import DELIVERIES, ENDPOINTS
@@ -45,13 +45,13 @@ _POLL_FIRST_S, _POLL_LAST_S = 0.01, 0.05
 _SECRET_BYTES = 32
 PAUSED = "switched off by the institution"
 
-Changed = tuple[Endpoint, ...]
+Changed = tuple[WebhookEndpoint, ...]
 
 
 class Told(NamedTuple):
     """An endpoint and, shown this once, its new secret."""
 
-    endpoint: Endpoint
+    endpoint: WebhookEndpoint
     secret: str
 
 
@@ -80,7 +80,7 @@ class HookDesk:
     async def all(self, institution: str) -> Endpoints | None:
         return await self._views.endpoints(institution)
 
-    async def find_endpoint(self, institution: str, endpoint_id: str) -> Endpoint:
+    async def find_endpoint(self, institution: str, endpoint_id: str) -> WebhookEndpoint:
         """Problem 404 if it is not the institution's: another's does not exist."""
         registered = await self._views.endpoints(institution)
         return _of(registered.endpoints if registered is not None else (), endpoint_id)
@@ -117,7 +117,7 @@ class HookDesk:
         await self._may_change(caller)
         random_bytes, new_secret = secrets.token_bytes(_SECRET_BYTES), [""]
 
-        def replace(endpoint: Endpoint) -> Endpoint:
+        def replace(endpoint: WebhookEndpoint) -> WebhookEndpoint:
             made, new_secret[0] = endpoints.rotate(
                 endpoint, random_bytes=random_bytes, sealer=self._sealer, hooks=self._hooks, now=self.now(), at_once=at_once
             )
@@ -129,14 +129,14 @@ class HookDesk:
             raise Problem("not-allowed", refusal.detail) from None
         return Told(_of(after, endpoint_id), new_secret[0])
 
-    async def pause(self, caller: Caller, endpoint_id: str) -> Endpoint:
+    async def pause(self, caller: Caller, endpoint_id: str) -> WebhookEndpoint:
         if (endpoint := await self.find_endpoint(caller.subject, endpoint_id)).disabled_at is not None:
             return endpoint
         await self._may_change(caller)
         switch = _only(endpoint_id, lambda current: endpoints.disable(current, PAUSED, self.now()))
         return _of(await self._change(caller, switch), endpoint_id)
 
-    async def resume(self, caller: Caller, endpoint_id: str) -> Endpoint:
+    async def resume(self, caller: Caller, endpoint_id: str) -> WebhookEndpoint:
         endpoint = await self.find_endpoint(caller.subject, endpoint_id)
         if endpoint.disabled_at is None:
             return endpoint
@@ -184,7 +184,7 @@ class HookDesk:
         """Each change is a record that is kept permanently."""
         await within(self._rates, "hooks", caller.subject, self._rate, "endpoints are changed too often")
 
-    def _url_of(self, endpoint: Endpoint) -> str | None:
+    def _url_of(self, endpoint: WebhookEndpoint) -> str | None:
         """The whole address; None if its key is missing."""
         try:
             return endpoints.url_of(endpoint, self._sealer)
@@ -248,14 +248,14 @@ class HookDesk:
             pause_s = min(pause_s * 1.5, _POLL_LAST_S)
 
 
-def _of(existing: Changed, endpoint_id: str) -> Endpoint:
+def _of(existing: Changed, endpoint_id: str) -> WebhookEndpoint:
     endpoint = next((candidate for candidate in existing if candidate.endpoint_id == endpoint_id), None)
     if endpoint is None:
         raise Problem("not-found", "you have no such endpoint")
     return endpoint
 
 
-def _only(endpoint_id: str, change: Callable[[Endpoint], Endpoint]) -> Callable[[Changed], Changed]:
+def _only(endpoint_id: str, change: Callable[[WebhookEndpoint], WebhookEndpoint]) -> Callable[[Changed], Changed]:
     def changed(existing: Changed) -> Changed:
         _of(existing, endpoint_id)
         return tuple(change(endpoint) if endpoint.endpoint_id == endpoint_id else endpoint for endpoint in existing)

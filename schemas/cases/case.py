@@ -18,11 +18,11 @@ from schemas.dissuasion import Task, TaskEvent
 from schemas.measures import Measure
 from schemas.notices import Notice
 from schemas.orders.order import Order, OrderEvent
-from schemas.scorecards import Counted
+from schemas.scorecards import CountedFigures
 from schemas.signals.assessed import Reason
 from schemas.signals.events import EventFact
-from schemas.signals.retraction import Standing
-from schemas.signals.submission import MAX_SUBJECTS, MOST_VERSIONS, SignalKind, Stage, Subject, Trust
+from schemas.signals.retraction import Contribution
+from schemas.signals.submission import MAX_SUBJECTS, MOST_VERSIONS, ScamStage, SignalKind, Subject, Trust
 
 __all__ = [
     "OFFICERS_ONLY",
@@ -32,12 +32,12 @@ __all__ = [
     "Case",
     "CaseChange",
     "CaseStatus",
+    "CaseVerdict",
     "Disposition",
     "JoinedSignal",
     "Moved",
     "Portion",
     "Tally",
-    "Verdict",
 ]
 
 
@@ -110,7 +110,7 @@ class JoinedSignal(Stored):
     subjects: tuple[Subject, ...] = Field(min_length=1, max_length=MAX_SUBJECTS)
     narrative_sealed: Sealed | None
     typology: Name | None = None
-    stage: Stage | None = None
+    stage: ScamStage | None = None
     loss_minor: AmountMinor | None = None
     loss_currency: Currency | None = None
     detected_at: EventTime | None = None
@@ -166,7 +166,7 @@ class Action(Stored):
     lease_s: int | None = Field(default=None, ge=1, le=10**7)
     disposition: Disposition | None = None
     note_sealed: Sealed | None = None
-    withdrawn: Standing | None = None
+    withdrawn: Contribution | None = None
     linked: tuple[Name, ...] = Field(default=(), max_length=16)
     measure: Measure | None = None
     order: OrderEvent | None = None
@@ -279,7 +279,7 @@ class ActionOutcome(StrEnum):
     ECHO = "echo"
 
 
-class Verdict(Stored):
+class CaseVerdict(Stored):
     """A disposal's verdict on the case's subjects. `confirmed_until_ms`: until when it counts against them; 0: it does not."""
 
     tokens: tuple[Name, ...]
@@ -315,10 +315,10 @@ class CaseChange(Stored):
     revision: int | None = None
     origin: str | None = None
     case: Case | None = None
-    verdict: Verdict | None = None
+    verdict: CaseVerdict | None = None
     left: str | None = None
     notices: tuple[Notice, ...] = ()
     follows: tuple[Action, ...] = ()
     moves: tuple[Name, ...] = ()
-    counted: Counted | None = None
+    counted: CountedFigures | None = None
     used: tuple[Used, ...] = ()

@@ -42,7 +42,7 @@ class Secret(Stored):
     until: Instant | None = None
 
 
-class Endpoint(Stored):
+class WebhookEndpoint(Stored):
     """A registration. `url` shows host and port; `url_sealed` has the whole address, because people put tokens into paths and
     queries. `secrets`: the newest first. `disabled_why`: why nothing is sent."""
 
@@ -73,9 +73,9 @@ class Endpoints(Stored):
     institution: PartyId
     revision: int = Field(ge=1, lt=1 << 52)
     change_id: Name
-    endpoints: Annotated[tuple[Endpoint, ...], Field(max_length=MOST_ENDPOINTS)] = ()
+    endpoints: Annotated[tuple[WebhookEndpoint, ...], Field(max_length=MOST_ENDPOINTS)] = ()
 
-    def of(self, endpoint_id: str) -> Endpoint | None:
+    def of(self, endpoint_id: str) -> WebhookEndpoint | None:
         return next((endpoint for endpoint in self.endpoints if endpoint.endpoint_id == endpoint_id), None)
 
 

@@ -13,29 +13,9 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from schemas.common import AmountMinor, Currency, EventTime, Instant, Name, PartyId, Stored
-from schemas.notices import Notice, NoticeKind
 from schemas.orders.kinds import OrderKind
 from schemas.refunds import ReturnRule
 from schemas.signals.subjects import Subject
-
-__all__ = [
-    "HISTORY_KEPT",
-    "LIVE",
-    "UNDONE",
-    "Notice",
-    "NoticeKind",
-    "Order",
-    "OrderDraft",
-    "OrderEvent",
-    "OrderEventKind",
-    "OrderMoved",
-    "OrderState",
-    "RefusalReason",
-    "SealedLine",
-    "SealedText",
-    "Verify",
-    "VerifyField",
-]
 
 HISTORY_KEPT = 24
 SealedLine = Annotated[str, StringConstraints(min_length=1, max_length=1024)]

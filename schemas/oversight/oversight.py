@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from schemas.cases.case import ActionOutcome
 from schemas.common import EventTime, Instant, Name, PartyId, Stored
 from schemas.oversight.appraisals import Assessment, AssessmentMove, Paper, Supervision, SupervisionMove
-from schemas.scorecards import Counted, Finding
+from schemas.scorecards import CountedFigures, Finding
 
 
 class DataState(StrEnum):
@@ -158,7 +158,7 @@ class OversightChange(Stored):
     supervision: Supervision | None = None
     data: DataRequest | None = None
     campaign: Campaign | None = None
-    counted: Counted | None = None
+    counted: CountedFigures | None = None
 
     @property
     def record(self) -> Record | None:

@@ -21,7 +21,7 @@ _PURPOSE = b"liandong receipt"
 _NUMBERS = struct.Struct(">HIQ")
 
 
-class Place(NamedTuple):
+class LogPlace(NamedTuple):
     """`generation` counts the recoveries of this partition after a loss at its end."""
 
     topic: str
@@ -41,12 +41,12 @@ class PlaceCipher:
         self._current = keyring.current
         self._ciphers = {version: AESSIV(_derived(keyring.sealing_key(version))) for version in keyring.sealing_keys}
 
-    def seal(self, place: Place) -> str:
+    def seal(self, place: LogPlace) -> str:
         numbers = _NUMBERS.pack(place.partition, place.generation, place.offset)
         sealed = self._ciphers[self._current].encrypt(numbers + place.topic.encode(), [_PURPOSE])
         return f"{self._current}.{urlsafe_b64encode(sealed).decode().rstrip('=')}"
 
-    def open(self, receipt: str) -> Place:
+    def open(self, receipt: str) -> LogPlace:
         """ReceiptError if the text is not a receipt of ours."""
         version, _, body = receipt.partition(".")
         try:
@@ -55,7 +55,7 @@ class PlaceCipher:
         except (KeyError, InvalidTag, Base64Error, ValueError) as error:
             raise ReceiptError("this is not a receipt of this system, or the key file does not contain its key") from error
         partition, generation, offset = _NUMBERS.unpack_from(raw)
-        return Place(raw[_NUMBERS.size :].decode(), partition, offset, generation)
+        return LogPlace(raw[_NUMBERS.size :].decode(), partition, offset, generation)
 
 
 def _derived(key: bytes) -> bytes:

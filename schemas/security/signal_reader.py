@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from schemas.codec import encode
 from schemas.envelope import Origin
-from schemas.parsing import Fault, Refused, read
+from schemas.parsing import BodyFault, Refused, read
 from schemas.security.sealing import Sealer
 from schemas.security.signal_protection import protect
 from schemas.security.tokens import Tokenizer
@@ -41,7 +41,7 @@ def _not_far_ahead(body: SignalIn, now: datetime) -> None:
     at = None if body.event is None else body.event.at
     for place, moment in (("/occurred_at", body.occurred_at), ("/detected_at", body.detected_at), ("/event/at", at)):
         if moment is not None and moment > now + AHEAD:
-            fault = Fault(place, f"the time is more than {AHEAD.days} days in the future")
+            fault = BodyFault(place, f"the time is more than {AHEAD.days} days in the future")
             raise Refused("invalid-signal", f"{place}: {fault.detail}", (fault,))
 
 

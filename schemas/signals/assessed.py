@@ -9,11 +9,11 @@ from enum import StrEnum
 
 from schemas.common import Instant, Stored
 from schemas.signals.events import EventFact
-from schemas.signals.retraction import Standing
-from schemas.signals.submission import SignalKind, Stage, Subject, Trust
+from schemas.signals.retraction import Contribution
+from schemas.signals.submission import ScamStage, SignalKind, Subject, Trust
 
 
-class Outcome(StrEnum):
+class AssessOutcome(StrEnum):
     """ASSESSED counts. REPEAT: the same reference of the same sender again. RESEND: the same content under another reference.
     CONFLICT: the same reference with another body. REFUSED: an unreadable record. RETRACTED: retracted before it arrived, or a
     version that a newer one replaced.
@@ -59,7 +59,7 @@ class AssessedSignal(Stored):
     `reference_sealed` is as the submitted signal has it.
     """
 
-    outcome: Outcome
+    outcome: AssessOutcome
     emitted: int
     accepted_at: Instant
     signal_id: str | None = None
@@ -86,7 +86,7 @@ class AssessedSignal(Stored):
     victims_until_ms: int = 0
     cases_until_ms: int = 0
     typology: str | None = None
-    stage: Stage | None = None
+    stage: ScamStage | None = None
     loss_minor: int | None = None
     loss_currency: str | None = None
     detected_at: Instant | None = None
@@ -96,7 +96,7 @@ class AssessedSignal(Stored):
     contact_sealed: str | None = None
     version: int = 1
     below: int = 0
-    undone: tuple[Standing, ...] = ()
+    undone: tuple[Contribution, ...] = ()
     forward: tuple[int, ...] = ()
     reference_sealed: str | None = None
 

@@ -57,7 +57,7 @@ class Mention(NamedTuple):
     part: Part | None = None
 
 
-class Place(NamedTuple):
+class NamedPlace(NamedTuple):
     """The place of a name in a body: the members that lead to it."""
 
     at: tuple[str | int, ...]
@@ -231,16 +231,16 @@ def _of_event(event: Event, roles: dict[tuple[IndicatorKind, str], Role]) -> Ite
         yield Mention(kind, value, "suspect")
 
 
-def places(indicators: Sequence[Indicator], event: Event | None) -> Iterator[Place]:
+def places(indicators: Sequence[Indicator], event: Event | None) -> Iterator[NamedPlace]:
     """Returns everything a body names in its order, by place; a repeated thing is listed twice."""
     if event is not None:
         for part in event.parts:
             end: End = getattr(event, part)
-            yield Place(("event", part), end.kind, end.value)
+            yield NamedPlace(("event", part), end.kind, end.value)
         for name, kind in _THINGS:
             if (value := getattr(event, name, None)) is not None:
-                yield Place(("event", name), kind, value)
+                yield NamedPlace(("event", name), kind, value)
         for n, value in enumerate(getattr(event, "urls", ())):
-            yield Place(("event", "urls", n), IndicatorKind.URL, value)
+            yield NamedPlace(("event", "urls", n), IndicatorKind.URL, value)
     for n, indicator in enumerate(indicators):
-        yield Place(("indicators", n), indicator.kind, indicator.value)
+        yield NamedPlace(("indicators", n), indicator.kind, indicator.value)

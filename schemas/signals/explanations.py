@@ -15,7 +15,7 @@ from schemas.signals.assessed import Reason
 from schemas.signals.taxonomy import KINDS
 
 
-class Said(NamedTuple):
+class RuleText(NamedTuple):
     """The sentence of a rule; `{name}` stands for evidence. `own`: it depends on the signal alone, so the sender may read it."""
 
     zh: str
@@ -33,29 +33,29 @@ class ReasonOut(BaseModel):
     en: str
 
 
-SAID: dict[str, Said] = {
-    "kind": Said("线索类别：{kind}", "kind of signal: {kind}", own=True),
-    "stage": Said("所处阶段：{stage}", "stage: {stage}", own=True),
-    "amount": Said("涉案金额 {amount_minor} 元", "{amount_minor} yuan at stake", own=True),
-    "loss": Said("受害人已损失 {loss_minor} 元", "the victim lost {loss_minor} yuan", own=True),
-    "freshness": Said("事发 {age_s} 后即上报", "reported {age_s} after the event", own=True),
-    "velocity": Said("同一嫌疑对象近期出现 {sightings} 次", "the same suspect was reported {sightings} times recently"),
-    "institutions": Said("{institutions} 家机构报告同一嫌疑对象", "{institutions} institutions reported the same suspect"),
-    "confirmed": Said("嫌疑对象曾在 {cases} 起案件中被查实", "the suspect was confirmed in {cases} earlier case(s)"),
-    "repeat_victim": Said("受害人此前曾 {events} 次涉案", "the victim was a victim before, in {events} other event(s)"),
-    "contact": Said(
+SAID: dict[str, RuleText] = {
+    "kind": RuleText("线索类别：{kind}", "kind of signal: {kind}", own=True),
+    "stage": RuleText("所处阶段：{stage}", "stage: {stage}", own=True),
+    "amount": RuleText("涉案金额 {amount_minor} 元", "{amount_minor} yuan at stake", own=True),
+    "loss": RuleText("受害人已损失 {loss_minor} 元", "the victim lost {loss_minor} yuan", own=True),
+    "freshness": RuleText("事发 {age_s} 后即上报", "reported {age_s} after the event", own=True),
+    "velocity": RuleText("同一嫌疑对象近期出现 {sightings} 次", "the same suspect was reported {sightings} times recently"),
+    "institutions": RuleText("{institutions} 家机构报告同一嫌疑对象", "{institutions} institutions reported the same suspect"),
+    "confirmed": RuleText("嫌疑对象曾在 {cases} 起案件中被查实", "the suspect was confirmed in {cases} earlier case(s)"),
+    "repeat_victim": RuleText("受害人此前曾 {events} 次涉案", "the victim was a victim before, in {events} other event(s)"),
+    "contact": RuleText(
         "涉诈通联与本人付款相距 {gap_s}", "{gap_s} between a suspicious call or message and a payment by the same person"
     ),
-    "repeated_pair": Said(
+    "repeated_pair": RuleText(
         "同一对收付款方短期内转账 {transfers} 笔", "{transfers} transfers between the same two ends in a short time"
     ),
-    "fan_in": Said("短期内 {payers} 个付款方汇入（集中转入）", "{payers} different payers in a short time (fan-in)"),
-    "fan_out": Said("短期内汇出至 {payees} 个收款方（分散转出）", "{payees} different payees in a short time (fan-out)"),
-    "pass_through": Said(
+    "fan_in": RuleText("短期内 {payers} 个付款方汇入（集中转入）", "{payers} different payers in a short time (fan-in)"),
+    "fan_out": RuleText("短期内汇出至 {payees} 个收款方（分散转出）", "{payees} different payees in a short time (fan-out)"),
+    "pass_through": RuleText(
         "相近金额停留 {held_s} 即转出（快进快出）", "nearly the same amount was passed on after {held_s} (pass-through)"
     ),
-    "trust": Said("公众举报，未经核实，分值折减", "a tip from the public, not verified: fewer points", own=True),
-    "new_domain": Said("网站域名在事发前 {domain_age_s} 注册", "the domain was registered {domain_age_s} before the event"),
+    "trust": RuleText("公众举报，未经核实，分值折减", "a tip from the public, not verified: fewer points", own=True),
+    "new_domain": RuleText("网站域名在事发前 {domain_age_s} 注册", "the domain was registered {domain_age_s} before the event"),
 }
 
 _STAGES = {

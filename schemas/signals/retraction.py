@@ -65,7 +65,7 @@ class Retraction(Stored):
     forwarded: bool = False
 
 
-class Standing(Stored):
+class Contribution(Stored):
     """The contribution of one version of a signal, so that exactly this can be removed.
 
     `content_id` and `sighted` (tokens; of a lead with its mark) name its sightings, `traces` (kind of set, token, member) its

@@ -27,7 +27,7 @@ from schemas.common import (
     Stored,
     Strict,
 )
-from schemas.signals.events import Event, EventFact, Place, mentions, places
+from schemas.signals.events import Event, EventFact, NamedPlace, mentions, places
 from schemas.signals.subjects import Indicator, Role, Subject, UnmatchedText, is_malformed
 from schemas.signals.taxonomy import TYPOLOGIES, SignalKind, TypologyId
 
@@ -40,9 +40,9 @@ __all__ = [
     "Amount",
     "Indicator",
     "Role",
+    "ScamStage",
     "SignalIn",
     "SignalKind",
-    "Stage",
     "Subject",
     "SubmittedSignal",
     "Trust",
@@ -56,7 +56,7 @@ MOST_VERSIONS = 16
 """Highest version of a signal; the lowest is 1."""
 
 
-class Stage(StrEnum):
+class ScamStage(StrEnum):
     """How far the scam has come with the victim."""
 
     LURE = "lure"
@@ -77,7 +77,7 @@ Derived = Annotated[str, StringConstraints(pattern=r"^(sig-[A-Za-z0-9_-]{22}|[a-
 """The id of a signal, or `institution/reference`."""
 
 
-def _faults(named: Iterable[Place], inside: int = 0) -> list[InitErrorDetails]:
+def _faults(named: Iterable[NamedPlace], inside: int = 0) -> list[InitErrorDetails]:
     """Returns the malformed values with place and fault. `inside`: the number of members of the place to search."""
     return [
         InitErrorDetails(
@@ -105,7 +105,7 @@ class SignalIn(Strict):
     version: int = Field(default=1, ge=1, le=MOST_VERSIONS)
     kind: SignalKind
     typology: TypologyId | None = None
-    stage: Stage | None = None
+    stage: ScamStage | None = None
     occurred_at: EventTime
     detected_at: EventTime | None = None
     region: Region
@@ -175,7 +175,7 @@ class SubmittedSignal(Stored):
     content_id: Name
     body_id: Name
     typology: Name | None = None
-    stage: Stage | None = None
+    stage: ScamStage | None = None
     loss_minor: AmountMinor | None = None
     loss_currency: Currency | None = None
     detected_at: EventTime | None = None

@@ -17,7 +17,7 @@ class SignalKind(StrEnum):
     ORGANIZED_CRIME = "organized_crime"
 
 
-class Kind(NamedTuple):
+class LegalKind(NamedTuple):
     """A legal kind: the article of the regulation that requires its report."""
 
     zh: str
@@ -25,10 +25,10 @@ class Kind(NamedTuple):
     article: int
 
 
-KINDS: dict[SignalKind, Kind] = {
-    SignalKind.TELECOM_FRAUD: Kind("电信网络诈骗", "telecom and network fraud", 22),
-    SignalKind.ILLEGAL_FINANCE: Kind("非法金融活动", "illegal financial activity", 21),
-    SignalKind.ORGANIZED_CRIME: Kind("有组织犯罪线索", "lead of organized crime", 17),
+KINDS: dict[SignalKind, LegalKind] = {
+    SignalKind.TELECOM_FRAUD: LegalKind("电信网络诈骗", "telecom and network fraud", 22),
+    SignalKind.ILLEGAL_FINANCE: LegalKind("非法金融活动", "illegal financial activity", 21),
+    SignalKind.ORGANIZED_CRIME: LegalKind("有组织犯罪线索", "lead of organized crime", 17),
 }
 
 

@@ -19,7 +19,7 @@ from typing import Any
 from schemas.codec import CodecError, decode, encode
 from schemas.common import DAY_MS
 from schemas.envelope import Origin
-from schemas.signals.assessed import AssessedSignal, Outcome
+from schemas.signals.assessed import AssessedSignal, AssessOutcome
 from schemas.topics import ASSESSED, CASE_CHANGES, CASE_COMMANDS, RETRACTIONS, SUBMITTED
 from stream_processors.agents.assess_emissions import ACTOR, Sourced, actions, in_batches, retractions
 from stream_processors.agents.assess_work import Work, claim_of, leftovers, mark_older_versions, read_work
@@ -184,15 +184,15 @@ class Assess(Folding):
                     signal, observed=observed, source=work.source, policy=self.policy, now=work.now, emitted=emitted
                 )
                 fact = fact if work.first is None else bind(fact, work.first)
-                corroborated += fact.outcome is Outcome.ASSESSED and observed.features.institutions > 1
+                corroborated += fact.outcome is AssessOutcome.ASSESSED and observed.features.institutions > 1
                 if fact.routes:
                     opened.setdefault(key, set()).update(route.queue for route in fact.routes)
-            if fact.outcome in (Outcome.REFUSED, Outcome.CONFLICT):
+            if fact.outcome in (AssessOutcome.REFUSED, AssessOutcome.CONFLICT):
                 self._dead.add(SUBMITTED, work.record, fact.why or "")
                 METRICS.dead.labels("assess").inc()
             facts.append((work, fact))
         METRICS.corroborations.inc(corroborated)
-        METRICS.score.observe_all(fact.score for _, fact in facts if fact.outcome is Outcome.ASSESSED)
+        METRICS.score.observe_all(fact.score for _, fact in facts if fact.outcome is AssessOutcome.ASSESSED)
         for outcome, n in Counter(fact.outcome.value for _, fact in facts).items():
             METRICS.facts.labels("assess", outcome).inc(n)
         return facts

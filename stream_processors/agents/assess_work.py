@@ -8,7 +8,7 @@ from datetime import datetime
 
 from schemas.codec import CodecError, decode
 from schemas.common import from_ms, instant_ms
-from schemas.signals.retraction import Standing
+from schemas.signals.retraction import Contribution
 from schemas.signals.submission import SubmittedSignal
 from schemas.topics import SUBMITTED
 from stream_processors.agents.feature_queries import Seen
@@ -35,7 +35,7 @@ class Work:
     claimed: str = ""
     answers: Seen = field(default_factory=Seen)
     floor: int = 0
-    replaces: list[Standing] = field(default_factory=list)
+    replaces: list[Contribution] = field(default_factory=list)
     first: FirstDecision | None = None
     is_late: bool = False
 

@@ -17,7 +17,7 @@ from schemas.codec import encode
 from schemas.common import from_ms
 from schemas.envelope import Origin
 from schemas.parsing import Refused
-from schemas.security import Place, PlaceCipher, Tokenizer
+from schemas.security import LogPlace, PlaceCipher, Tokenizer
 from schemas.security.signal_reader import SignalReader, Submission
 from schemas.signals.receipts import RawReceipt
 from schemas.topics import SUBMITTED
@@ -115,7 +115,7 @@ class Intake(Agent):
         """Appends the signals, like a gateway; their receipts in the same order."""
         entries = [(work.submission.key, work.submission.value) for work in works if work.submission]
         landed = await self.log.append_keyed(SUBMITTED, entries) if entries else []
-        return (self._receipt_places.seal(Place(SUBMITTED.name, p, offset)) for p, offset in landed)
+        return (self._receipt_places.seal(LogPlace(SUBMITTED.name, p, offset)) for p, offset in landed)
 
     async def _record(self, works: list[_Work], places: Iterator[str]) -> None:
         appended: list[tuple[Record, bytes | None, bytes]] = []

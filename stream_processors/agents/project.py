@@ -9,7 +9,7 @@ import time
 from datetime import datetime
 
 from schemas.cases.case import ActionKind
-from schemas.signals.assessed import Outcome
+from schemas.signals.assessed import AssessOutcome
 from schemas.topics import ASSESSED, CASE_CHANGES, DELIVERIES, NOTIFICATIONS
 from stream_processors.agents.base import Batch
 from stream_processors.agents.projecting import Chunks, Folding
@@ -63,5 +63,5 @@ def _accepted_at(data: ReceiptRow | ChangeRow | IssuedRow | MarkRow) -> datetime
     if isinstance(data, MarkRow):
         return None
     if isinstance(data, ReceiptRow):
-        return data.accepted_at if data.outcome in (Outcome.ASSESSED, Outcome.RESEND) else None
+        return data.accepted_at if data.outcome in (AssessOutcome.ASSESSED, AssessOutcome.RESEND) else None
     return data.newest_accepted() if data.case is not None and data.kind is ActionKind.JOIN else None

@@ -15,7 +15,7 @@ from schemas.codec import CodecError, decode, encode
 from schemas.common import DAY_MS, from_ms
 from schemas.envelope import Origin
 from schemas.signals.assessed import AssessedSignal
-from schemas.signals.retraction import FOREVER, Retraction, Standing
+from schemas.signals.retraction import FOREVER, Contribution, Retraction
 from schemas.signals.submission import MOST_VERSIONS
 from schemas.topics import ASSESSED, RETRACTIONS
 from stream_processors.agents.assess_emissions import ACTOR, Sourced, in_batches, request
@@ -37,7 +37,7 @@ from stream_processors.state.shared_hashes import drawer_of, short
 from stream_processors.state.store import Check, Write
 
 Emit = Callable[[Sequence[Sourced]], Awaitable[None]]
-Leftover = tuple[Standing, int]
+Leftover = tuple[Contribution, int]
 """What must be out of the features, and how long it is remembered that it is: 0 for what never counted, whose name lets go of the
 content, too."""
 
@@ -48,10 +48,10 @@ class _Work:
     retraction: Retraction | None = None
     why: str = ""
     partitions: set[int] = field(default_factory=set)
-    versions: dict[int, list[Standing]] = field(default_factory=dict)
+    versions: dict[int, list[Contribution]] = field(default_factory=dict)
 
     @property
-    def own(self) -> list[Standing]:
+    def own(self) -> list[Contribution]:
         return self.versions.get(self.record.partition, [])
 
 
@@ -159,10 +159,10 @@ class Retractions:
                         work.partitions.add(placed.partition)
                         work.versions.setdefault(placed.partition, []).append(placed.contribution)
 
-    async def _held(self, versions: list[Standing], checks: dict[Mark, Check]) -> frozenset[str]:
+    async def _held(self, versions: list[Contribution], checks: dict[Mark, Check]) -> frozenset[str]:
         """The versions whose content is another's."""
         args: dict[int, list[Arg]] = {}
-        peeked: dict[int, list[Standing]] = {}
+        peeked: dict[int, list[Contribution]] = {}
         for version in versions:
             bucket = bucket_of(version.primary)
             args.setdefault(bucket, []).extend(_peek(version))
@@ -248,7 +248,7 @@ def _read(record: Record) -> _Work:
         return _Work(record, why=str(error))
 
 
-def _peek(version: Standing, *, free: bool = False) -> tuple[Arg, ...]:
+def _peek(version: Contribution, *, free: bool = False) -> tuple[Arg, ...]:
     return "p", short(version.content_id), drawer_of(version.content_id), short(version.name), int(free)
 
 

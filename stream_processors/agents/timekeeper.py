@@ -19,7 +19,7 @@ from stream_processors.agents.base import AgentPorts, Batch
 from stream_processors.agents.projecting import Folding
 from stream_processors.domain.deadlines.broker_time import BrokerTime
 from stream_processors.domain.deadlines.due_index import ACTOR, Member, action_id, request
-from stream_processors.domain.deadlines.in_flight import Waiting
+from stream_processors.domain.deadlines.in_flight import RequestsInFlight
 from stream_processors.runtime.crash_points import point
 from stream_processors.runtime.log import Entry
 from stream_processors.runtime.metrics import METRICS, Steps
@@ -44,7 +44,7 @@ class Timekeeper(Folding):
     def __init__(self, ports: AgentPorts) -> None:
         super().__init__(ports)
         self._time = BrokerTime()
-        self._waiting: dict[int, Waiting] = {}
+        self._waiting: dict[int, RequestsInFlight] = {}
         self._sweeps: dict[int, Sweep] = {}
 
     @staticmethod
@@ -53,7 +53,7 @@ class Timekeeper(Folding):
 
     async def _take_over(self, partitions: Sequence[int]) -> None:
         ends, now_s = await self.log.ends(CASE_COMMANDS), self.monotonic_ms() / 1000
-        self._waiting = {p: Waiting(ends[p], now_s) for p in partitions}
+        self._waiting = {p: RequestsInFlight(ends[p], now_s) for p in partitions}
         self._sweeps = {bucket: Sweep() for p in partitions for bucket in buckets_of(p)}
 
     async def _step(self, batch: Batch) -> None:

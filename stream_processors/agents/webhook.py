@@ -27,7 +27,7 @@ from stream_processors.state.store import Write
 from stream_processors.state.streams import FactStream, fold_nothing
 from stream_processors.topology import STAGES
 from stream_processors.webhooks.delivery_queue import Lane, Lanes
-from stream_processors.webhooks.payload import Message, message_of
+from stream_processors.webhooks.payload import WebhookMessage, message_of
 from stream_processors.webhooks.policy import Hooks
 
 _BACK = NOTICE_KEPT + timedelta(days=1)
@@ -169,7 +169,7 @@ class Webhook(Agent):
             if not self._is_echo(message, record.partition):
                 lanes.issued(message, key, record.offset, record.timestamp_ms)
 
-    def _is_echo(self, message: Message, p: int) -> bool:
+    def _is_echo(self, message: WebhookMessage, p: int) -> bool:
         source = _NOTICES.source_of(message.origin, p)
         assert source is not None
         mark, number = source

@@ -29,7 +29,7 @@ from stream_processors.webhooks import signing as sign
 from stream_processors.webhooks.delivery_queue import HELD, Item, Lane, Lanes
 from stream_processors.webhooks.payload import message_of
 from stream_processors.webhooks.policy import Hooks
-from stream_processors.webhooks.responses import Answer, Outcome, reason_of
+from stream_processors.webhooks.responses import Answer, CallOutcome, reason_of
 
 ACTOR = "stage:webhook"
 AT_ONCE, FAILING_AT_ONCE = 256, 128
@@ -117,17 +117,17 @@ class Calls:
         attempt, now = delivery.attempts + 1, self._now()
         METRICS.webhook_calls.labels(answer.outcome.value, reason_of(answer)).inc()
         after = schedule.answered(delivery=delivery, answer=answer, attempt=attempt, retries=self._hooks.retries, now=now)
-        lane.failing = answer.outcome is Outcome.RETRY_LATER
-        if answer.outcome is Outcome.DELIVERED:
+        lane.failing = answer.outcome is CallOutcome.RETRY_LATER
+        if answer.outcome is CallOutcome.DELIVERED:
             METRICS.webhook_taken_s.observe(max(0.0, now.timestamp() - item.begun_ms / 1000))
             await self._end(lane, [item], DeliveryState.RECEIVED, attempt)
         elif lane.is_removed or item.name not in lane.items:
             return  # acknowledged or taken away meanwhile
         elif after.state is schedule.State.PARKED:
             await self._end(lane, [item], DeliveryState.PARKED, attempt, after.why)
-            if answer.outcome is Outcome.GONE:
+            if answer.outcome is CallOutcome.GONE:
                 await self._stop(p, lane, answer.why or "gone")
-            elif answer.outcome is Outcome.RETRY_LATER:
+            elif answer.outcome is CallOutcome.RETRY_LATER:
                 await self._park_behind(lane)
         elif lane.trying is delivery:  # else it was asked for once more, and begins anew
             lane.trying = after
@@ -140,12 +140,12 @@ class Calls:
             headers = sign.headers(secrets, message_id=item.name, sent_at=now, body=body)
         except (UnsealError, ValueError):
             self._tell(f"webhook: cannot decrypt address or secret of {lane.endpoint.endpoint_id}; check the key file")
-            return Answer(Outcome.RETRY_LATER, "the address or the signing secret of the endpoint cannot be decrypted")
+            return Answer(CallOutcome.RETRY_LATER, "the address or the signing secret of the endpoint cannot be decrypted")
         try:
             return await self._posts.post(url, headers=headers, body=body, now=now)
         except Exception as error:  # whatever an endpoint found to break us with is its own trouble, and nobody else's
             self._tell(f"webhook: unexpected error in a call of {lane.endpoint.endpoint_id}: {type(error).__name__}: {error}")
-            return Answer(Outcome.RETRY_LATER, "unexpected error in the call of the endpoint")
+            return Answer(CallOutcome.RETRY_LATER, "unexpected error in the call of the endpoint")
 
     async def _end(
         self, lane: Lane, items: Sequence[Item], state: DeliveryState, attempt: int = 1, detail: str | None = None

@@ -48,7 +48,7 @@ class Decided(NamedTuple):
     notifications: tuple[Notification, ...] = ()
 
 
-class Step(NamedTuple):
+class AppealStep(NamedTuple):
     """One request. `objection` is as it stands (of a new one: as it would stand)."""
 
     request: ObjectionRequest
@@ -57,7 +57,7 @@ class Step(NamedTuple):
     now: datetime
 
 
-def _about_something(step: Step) -> Refusal | None:
+def _about_something(step: AppealStep) -> Refusal | None:
     """An objection is against what was done: orders or measures that stand."""
     if not step.around.executed:
         return Refusal("nothing-to-object", "no executed order or measure of this case is in force")
@@ -66,7 +66,7 @@ def _about_something(step: Step) -> Refusal | None:
     return None
 
 
-def _reasoned_by_another(step: Step) -> Refusal | None:
+def _reasoned_by_another(step: AppealStep) -> Refusal | None:
     if step.request.officer in step.around.ordered_by:
         return Refusal("own-order", "the officer who gave the contested order may not decide on the appeal")
     if step.request.text_sealed is None:
@@ -74,32 +74,32 @@ def _reasoned_by_another(step: Step) -> Refusal | None:
     return None
 
 
-def _lodge(step: Step) -> dict[str, Any]:
+def _lodge(step: AppealStep) -> dict[str, Any]:
     return {"state": S.LODGED}
 
 
-def _notice(step: Step) -> dict[str, Any]:
+def _notice(step: AppealStep) -> dict[str, Any]:
     return {"state": S.NOTICED, "noticed_at": step.now, "notice_sealed": step.request.text_sealed}
 
 
-def _uphold(step: Step) -> dict[str, Any]:
+def _uphold(step: AppealStep) -> dict[str, Any]:
     return {"state": S.UPHELD, **_judge(step)}
 
 
-def _reject(step: Step) -> dict[str, Any]:
+def _reject(step: AppealStep) -> dict[str, Any]:
     return {"state": S.REJECTED, **_judge(step)}
 
 
-def _judge(step: Step) -> dict[str, Any]:
+def _judge(step: AppealStep) -> dict[str, Any]:
     return {"decided_at": step.now, "decided_by": step.request.officer, "reasons_sealed": step.request.text_sealed}
 
 
-def _release(step: Step) -> dict[str, Any]:
+def _release(step: AppealStep) -> dict[str, Any]:
     pending = tuple(executors(step.objection, step.around))
     return {"released_at": step.now, "pending": pending, **_await_executors(pending, step.now)}
 
 
-def _confirm(step: Step) -> dict[str, Any]:
+def _confirm(step: AppealStep) -> dict[str, Any]:
     objection, party = step.objection, step.request.party
     pending = tuple(executor for executor in objection.pending if executor != party)
     return {"pending": pending, "confirmed": (*objection.confirmed, party), **_await_executors(pending, step.now)}
@@ -127,7 +127,7 @@ _NOTICED = Consequence(stopped=(WRITTEN_NOTICE,), agency="decide")
 _UPHELD = Consequence(started=(RELEASE,), stopped=(APPEAL,), agency="release", executors="know")
 _REJECTED = Consequence(stopped=(APPEAL,), executors="know")
 
-Row = Transition[None, Step, dict[str, Any], Consequence]
+Row = Transition[None, AppealStep, dict[str, Any], Consequence]
 _ROWS: dict[tuple[str, str], Row] = {
     (NONE, M.LODGE): Row((S.LODGED,), _lodge, _DOOR, _about_something, detail=_LODGED),
     (S.LODGED, M.NOTICE): Row((S.NOTICED,), _notice, _DOOR | _AGENCY, detail=_NOTICED),
@@ -176,7 +176,7 @@ def decide(*, request: ObjectionRequest, objection: Objection | None, around: Ar
         return Decided()
     state = NONE if objection is None else objection.state
     roles = roles_of(request.party, request.officer, objection, around)
-    step = Step(request, objection or _new(request, now), around, now)
+    step = AppealStep(request, objection or _new(request, now), around, now)
     outcome = TABLE.apply(state, request.move, step, thing=None, roles=roles)
     if isinstance(outcome, Refusal):
         return Decided(refusal=outcome)

@@ -9,17 +9,17 @@ from collections import Counter
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from schemas.dissuasion import ATTEMPTS_KEPT, OVER, Attempt, Outcome, Result, Task, TaskEvent, TaskState
+from schemas.dissuasion import ATTEMPTS_KEPT, OVER, Attempt, Result, Task, TaskEnd, TaskEvent, TaskState
 from schemas.dissuasion import TaskEventKind as E
 from schemas.notices import Notice, NoticeKind
 from stream_processors.domain.notifications.notification import Notification, to_notice
 from stream_processors.domain.refusal import Refusal
 from stream_processors.domain.state_machine import (
     NONE,
+    ActorRole,
     ClockStart,
     ClockStop,
     Party,
-    Role,
     Table,
     Transition,
     done_between,
@@ -35,7 +35,7 @@ _CONVINCED = frozenset({Result.CONVINCED})
 S = TaskState
 
 
-class Step(NamedTuple):
+class DissuasionStep(NamedTuple):
     task: Task
     event: TaskEvent
     actor: Party
@@ -52,7 +52,7 @@ class TaskChange(NamedTuple):
     refused: Refusal | None = None
 
 
-def _mine(step: Step) -> Refusal | None:
+def _mine(step: DissuasionStep) -> Refusal | None:
     """The one who took it goes on with it. Who that is, is not told to the others."""
     task = step.task
     if task.taken_by is not None and task.taken_by != step.actor.id:
@@ -60,7 +60,7 @@ def _mine(step: Step) -> Refusal | None:
     return None
 
 
-def _attempted(step: Step) -> Refusal | None:
+def _attempted(step: DissuasionStep) -> Refusal | None:
     attempt = step.event.attempt
     if attempt is None:
         return Refusal("attempt-missing", "send who spoke to the person, through which channel, and with which result")
@@ -71,35 +71,35 @@ def _attempted(step: Step) -> Refusal | None:
     return _mine(step)
 
 
-def _mine_and_why(step: Step) -> Refusal | None:
+def _mine_and_why(step: DissuasionStep) -> Refusal | None:
     return _mine(step) or _why(step)
 
 
-def _why(step: Step) -> Refusal | None:
-    if step.event.outcome in (None, Outcome.DISSUADED):
+def _why(step: DissuasionStep) -> Refusal | None:
+    if step.event.outcome in (None, TaskEnd.DISSUADED):
         return Refusal("reason-missing", "send the outcome of the task: paid, not_reached, insisted or not_at_risk")
     return None
 
 
-def _no_success(step: Step) -> Refusal | None:
-    if step.event.outcome is Outcome.DISSUADED:
+def _no_success(step: DissuasionStep) -> Refusal | None:
+    if step.event.outcome is TaskEnd.DISSUADED:
         return Refusal("result-differs", "report a dissuaded person as a success, not as a cancelled task")
     return None
 
 
-def _open_task(step: Step) -> dict[str, Any]:
+def _open_task(step: DissuasionStep) -> dict[str, Any]:
     return {"state": S.OPEN}
 
 
-def _take_task(step: Step) -> dict[str, Any]:
+def _take_task(step: DissuasionStep) -> dict[str, Any]:
     return {"state": S.TAKEN, "taken_by": step.actor.id, "taken_at": step.now}
 
 
-def _give_task_back(step: Step) -> dict[str, Any]:
+def _give_task_back(step: DissuasionStep) -> dict[str, Any]:
     return {"state": S.OPEN, "taken_by": None, "taken_at": None}
 
 
-def _record_attempt(step: Step) -> dict[str, Any]:
+def _record_attempt(step: DissuasionStep) -> dict[str, Any]:
     """Whoever tries has taken it."""
     task, attempt = step.task, step.event.attempt
     assert attempt is not None
@@ -120,33 +120,33 @@ def _bounded(attempts: tuple[Attempt, ...]) -> tuple[Attempt, ...]:
     return attempts[:removed] + attempts[removed + 1 :]
 
 
-def _record_success(step: Step) -> dict[str, Any]:
+def _record_success(step: DissuasionStep) -> dict[str, Any]:
     saved = {"saved_minor": step.event.saved_minor, "currency": step.event.currency}
-    return {**_record_attempt(step), **_end_task(step, S.DISSUADED, Outcome.DISSUADED), **saved}
+    return {**_record_attempt(step), **_end_task(step, S.DISSUADED, TaskEnd.DISSUADED), **saved}
 
 
-def _give_task_up(step: Step) -> dict[str, Any]:
+def _give_task_up(step: DissuasionStep) -> dict[str, Any]:
     return _end_task(step, S.NOT_DISSUADED, step.event.outcome)
 
 
-def _cancel_task(step: Step) -> dict[str, Any]:
-    return _end_task(step, S.CANCELLED, step.event.outcome or Outcome.NOT_AT_RISK)
+def _cancel_task(step: DissuasionStep) -> dict[str, Any]:
+    return _end_task(step, S.CANCELLED, step.event.outcome or TaskEnd.NOT_AT_RISK)
 
 
-def _reopen_missed_task(step: Step) -> dict[str, Any]:
+def _reopen_missed_task(step: DissuasionStep) -> dict[str, Any]:
     """Nobody took a step in time: it is everybody's again."""
     return {**_give_task_back(step), "missed": step.task.missed + 1}
 
 
-def _end_task(step: Step, state: TaskState, outcome: Outcome | None) -> dict[str, Any]:
+def _end_task(step: DissuasionStep, state: TaskState, outcome: TaskEnd | None) -> dict[str, Any]:
     return {"state": state, "outcome": outcome, "ended_at": step.now}
 
 
 REACHES = "reaches"
 """The role of a party that can reach the person: a bank, an operator, or a police station, which is a unit of officers."""
-_REACHES, _STAGE, _AGENCY = frozenset({REACHES}), frozenset({Role.STAGE}), frozenset({Role.OFFICER, Role.STAGE})
+_REACHES, _STAGE, _AGENCY = frozenset({REACHES}), frozenset({ActorRole.STAGE}), frozenset({ActorRole.OFFICER, ActorRole.STAGE})
 _RUNNING = (S.OPEN, S.TAKEN)
-Row = Transition[Task, Step, dict[str, Any], str]
+Row = Transition[Task, DissuasionStep, dict[str, Any], str]
 _ROWS: dict[tuple[str, str], Row] = {
     (NONE, E.ASK): Row((S.OPEN,), _open_task, _AGENCY, detail="task_asked"),
     (S.OPEN, E.TAKE): Row((S.TAKEN,), _take_task, _REACHES, detail="task_taken"),
@@ -166,16 +166,16 @@ _ASKS = frozenset({"task_asked", "task_open_again", "task_missed"})
 def decide(*, task: Task | None, event: TaskEvent, actor: str, now: datetime) -> TaskChange:
     """What becomes of the event. `actor`: `institution:...`, `officer:...` (who acts as the event's `unit`) or `stage:...`."""
     who = party(actor)
-    if who.role == Role.OFFICER and event.unit is not None:
-        who = Party(Role.OFFICER, event.unit)
+    if who.role == ActorRole.OFFICER and event.unit is not None:
+        who = Party(ActorRole.OFFICER, event.unit)
     if task is None and (event.kind is not E.ASK or event.draft is None):
         return TaskChange(None, refused=Refusal("unknown-task", f"the case has no dissuasion task {event.task_id}"))
     thing = task or _candidate(event, now)
     state = task.state if task else NONE
     reaches = any(reach.party == who.id for reach in thing.reach)
-    if not reaches and who.role == Role.INSTITUTION:
+    if not reaches and who.role == ActorRole.INSTITUTION:
         return TaskChange(None, refused=Refusal("not-recipient", "this dissuasion task was not addressed to you"))
-    step = Step(thing, event, who, now)
+    step = DissuasionStep(thing, event, who, now)
     outcome = TABLE.apply(state, event.kind, step, thing=thing, roles=roles_of(who.role, reaches=reaches))
     if isinstance(outcome, Refusal):
         return TaskChange(None, refused=outcome)
@@ -191,7 +191,7 @@ def roles_of(role: str, *, reaches: bool) -> frozenset[str]:
     return frozenset({role, REACHES} if reaches else {role})
 
 
-def _make_notices(task: Task, step: Step, template: str) -> tuple[Notice, ...]:
+def _make_notices(task: Task, step: DissuasionStep, template: str) -> tuple[Notice, ...]:
     """To everybody who can reach the person but the one who acts, and to the agency that asked."""
     kind = NoticeKind.TASK if template in _ASKS else NoticeKind.FEEDBACK
     everybody = {reach.party: kind for reach in task.reach if reach.party != step.actor.id}

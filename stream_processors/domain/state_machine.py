@@ -24,7 +24,7 @@ NONE = "none"
 """The state of a record that does not exist yet."""
 
 
-class Role(StrEnum):
+class ActorRole(StrEnum):
     """The part before the colon of an actor (`officer:zhang`). ORDER: another order's effect. UNIT and BODY are in no token: an
     officer who answers a letter for the unit that it went to, a unit and the coordination body to a record of oversight."""
 

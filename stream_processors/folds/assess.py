@@ -6,7 +6,7 @@ from typing import cast
 
 from schemas.codec import RowEnvelope
 from schemas.common import instant_ms
-from schemas.signals.assessed import AssessedSignal, Outcome
+from schemas.signals.assessed import AssessedSignal, AssessOutcome
 from schemas.signals.retraction import name_of
 from stream_processors.domain.signals import hubs
 from stream_processors.domain.signals.evidence_sets import FLOWS_KEPT, VICTIM_KEPT, flows, victims
@@ -75,7 +75,7 @@ def fold_assess(envelope: RowEnvelope[AssessedRow]) -> list[Effect]:
     fact = cast("AssessedSignal", envelope.data)  # its twin, as far as it is read here
     if fact.outcome in TAKEN_BACK:
         return taken_back_effects(fact)
-    if fact.outcome not in (Outcome.ASSESSED, Outcome.RESEND, Outcome.RETRACTED):
+    if fact.outcome not in (AssessOutcome.ASSESSED, AssessOutcome.RESEND, AssessOutcome.RETRACTED):
         return []
     assert fact.signal_id and fact.content_id and fact.body_id and fact.institution
     assert fact.occurred_at and envelope.origin
@@ -83,11 +83,11 @@ def fold_assess(envelope: RowEnvelope[AssessedRow]) -> list[Effect]:
     value, name = held(f"{partition}:{offset}", fact.body_id), name_of(fact.signal_id, fact.version)
     own = bucket_of(fact.signal_id)
     effects = [claim(own, f"r:{name}", value, fact.claims_until_ms)]
-    if fact.outcome is Outcome.RETRACTED:
+    if fact.outcome is AssessOutcome.RETRACTED:
         return effects
     if corrects(fact):
         effects.append(raise_floor(own, f"t:{fact.signal_id}", fact.version, fact.claims_until_ms))
-    if fact.outcome is Outcome.ASSESSED:
+    if fact.outcome is AssessOutcome.ASSESSED:
         primary = match_name(fact.subjects[0].token, fact.kind)
         effects.append(take(bucket_of(primary), f"c:{fact.content_id}", name, fact.claims_until_ms))
     if fact.derived_from is None:

@@ -47,7 +47,7 @@ class NoRoom(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Loss:
+class LogLoss:
     """A partition that lost its tail: the log and what is known of it agree before the position `agrees_to`, the broker's offset
     `begins_at`; it ends at `end`. `shown_by` knows it up to `known`. `lost` records are gone, `newer` stand there since;
     `last_ms`: when the newest record that is left was taken in."""
@@ -112,7 +112,7 @@ def _numbered(topic: Topic, marks: Marks, like: Mark, step: int) -> Iterator[tup
             yield (topic.name, mark.source), (number - 1) // step + 1
 
 
-async def find_losses(log: RecordReader, stages: Mapping[str, Stage], marks: Mapping[str, Sequence[Marks]]) -> list[Loss]:
+async def find_losses(log: RecordReader, stages: Mapping[str, Stage], marks: Mapping[str, Sequence[Marks]]) -> list[LogLoss]:
     """All losses, by the marks of each stage's buckets and by the log itself."""
     topics = list(dict.fromkeys(topic for stage in stages.values() for topic in stage.topics))
     farthest = FarthestPositions()
@@ -121,7 +121,7 @@ async def find_losses(log: RecordReader, stages: Mapping[str, Stage], marks: Map
             for at, position in claims(stages[name], bucket):
                 farthest.add(at, position, f"the state of {name}")
     table = sources_of((topic, stage.writes[0]) for stage in stages.values() for topic in stage.reads if topic.party)
-    losses: list[Loss] = []
+    losses: list[LogLoss] = []
     for topic in topics:
         parted = await _find_parting(log, topic, table, farthest)
         starts, ends = await log.starts(topic), await log.ends(topic)
@@ -135,7 +135,7 @@ async def find_losses(log: RecordReader, stages: Mapping[str, Stage], marks: Map
 
 async def _loss(
     log: RecordReader, topic: Topic, p: int, agrees_to: int, start: int, end: int, farthest: FarthestPositions
-) -> Loss:
+) -> LogLoss:
     def offset(position: int) -> int:
         return log.generations.offset(topic.name, p, position)
 
@@ -145,7 +145,7 @@ async def _loss(
         async for records in log.read(topic, p, before, agrees_to):
             last_ms = records[-1].timestamp_ms
     position = farthest.positions.get((topic.name, p), agrees_to)
-    return Loss(
+    return LogLoss(
         topic.name,
         p,
         agrees_to,
@@ -229,7 +229,7 @@ async def _parting(log: RecordReader, topic: Topic, p: int, parted: Evidence) ->
     return begin
 
 
-def opened(loss: Loss, newest: int) -> LogGeneration:
+def opened(loss: LogLoss, newest: int) -> LogGeneration:
     """The generation that begins where the log and what is known of it part. `newest`: the number of the one before."""
     shift = shift_above(max(loss.known, loss.end))
     if (loss.begins_at + shift) * MOST_NOTICES >= MAX_OFFSET:
@@ -246,7 +246,7 @@ def opened(loss: Loss, newest: int) -> LogGeneration:
     )
 
 
-async def open_generations(log: Log, losses: Sequence[Loss], at: datetime) -> list[LogGeneration]:
+async def open_generations(log: Log, losses: Sequence[LogLoss], at: datetime) -> list[LogGeneration]:
     """Appends them all as one batch, and reads them. From then on everybody counts by them."""
     newest = log.generations.newest
     made = [opened(loss, newest(loss.topic, loss.partition)) for loss in losses]
@@ -271,7 +271,7 @@ class LostSignals:
     """Institution, its reference (empty when it cannot be decrypted), signal id."""
 
 
-async def name_lost_signals(log: RecordReader, losses: Iterable[Loss], sealer: Sealer | None, most: int = 1000) -> LostSignals:
+async def name_lost_signals(log: RecordReader, losses: Iterable[LogLoss], sealer: Sealer | None, most: int = 1000) -> LostSignals:
     """Which signals the facts name whose records the log has lost. `sealer` opens the names that their senders gave them."""
     lost = {loss.partition: loss for loss in losses if loss.topic == SUBMITTED.name}
     named = LostSignals()

@@ -20,7 +20,7 @@ from schemas.cases.case import ActionOutcome
 from schemas.notices import NoticeKind
 from schemas.notifications.delivery import DeliveryState
 from schemas.policy import Policy
-from schemas.signals.assessed import Outcome
+from schemas.signals.assessed import AssessOutcome
 from schemas.signals.receipts import RawOutcome
 
 OTHER = "other"
@@ -40,7 +40,7 @@ STEPS: dict[str, tuple[str, ...]] = {
 
 OUTCOMES: dict[str, tuple[str, ...]] = {
     "intake": tuple(RawOutcome),
-    "assess": tuple(Outcome),
+    "assess": tuple(AssessOutcome),
     "track": tuple(ActionOutcome),
     "deliver": (*NoticeKind, "follow"),
     "webhook": (DeliveryState.RECEIVED, DeliveryState.PARKED),

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from schemas.signals.retraction import Standing
+from schemas.signals.retraction import Contribution
 from stream_processors.state import compression as packing
 from stream_processors.state.compression import Form
 
@@ -16,7 +16,7 @@ class Placed(NamedTuple):
     """A contribution and the partition in whose order it was made."""
 
     partition: int
-    contribution: Standing
+    contribution: Contribution
 
 
 EPOCH, _US = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
@@ -36,7 +36,7 @@ _FIELDS = (
 )
 
 
-def pack(partition: int, contribution: Standing) -> bytes:
+def pack(partition: int, contribution: Contribution) -> bytes:
     """The times to the microsecond: what is taken away must fall into the same day and the same bucket again."""
     at, noticed_at = contribution.accepted_at, contribution.noticed_at
     times = (at and (at - EPOCH) // _US, at and noticed_at and (at - noticed_at) // _US)
@@ -53,7 +53,7 @@ def unpack(signal_id: str, raw: bytes) -> Placed:
     at = None if at_us is None else EPOCH + at_us * _US
     noticed_at = None if at is None or took_us is None else at - took_us * _US
     fields |= {"accepted_at": at, "noticed_at": noticed_at, "case_key": key[0] if key else None}
-    return Placed(partition, Standing.trusted(signal_id=signal_id, **fields))
+    return Placed(partition, Contribution.trusted(signal_id=signal_id, **fields))
 
 
 def _tuples(value: Any) -> Any:

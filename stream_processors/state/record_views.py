@@ -17,10 +17,10 @@ from schemas.cases.case import ActionKind, ActionOutcome, Case, CaseStatus
 from schemas.common import Stored
 from schemas.deadlines import ClockStep
 from schemas.notifications.delivery import DeliveryState, Way
-from schemas.signals.assessed import Outcome
+from schemas.signals.assessed import AssessOutcome
 from schemas.signals.receipts import RawOutcome
 from schemas.signals.retraction import name_of
-from schemas.signals.submission import SignalKind, Stage
+from schemas.signals.submission import ScamStage, SignalKind
 from stream_processors.state.scorecard_views import CountedRow, Named, Row, Utc
 
 Until = Annotated[int, msgspec.Meta(ge=0, lt=1 << 47)]
@@ -85,7 +85,7 @@ class StandingRow(Row):
 class AssessedRow(Row):
     """A view of AssessedSignal for what assess makes of it."""
 
-    outcome: Outcome
+    outcome: AssessOutcome
     emitted: int
     accepted_at: Utc
     signal_id: str | None = None
@@ -104,7 +104,7 @@ class AssessedRow(Row):
     sightings_until_ms: Until = 0
     victims_until_ms: Until = 0
     cases_until_ms: Until = 0
-    stage: Stage | None = None
+    stage: ScamStage | None = None
     derived_from: str | None = None
     event: EventRow | None = None
     trust: str | None = None
@@ -126,7 +126,7 @@ class UndoneRow(Row):
 class ReceiptRow(Row):
     """A view of AssessedSignal for receipts, counters, the index and the scorecards."""
 
-    outcome: Outcome
+    outcome: AssessOutcome
     accepted_at: Utc
     signal_id: str | None = None
     of: str | None = None

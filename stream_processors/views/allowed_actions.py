@@ -26,7 +26,7 @@ from stream_processors.domain.orders.order import unit_of
 from stream_processors.domain.signals.leads import has_leads, sent_leads_alone, visible_signals
 from stream_processors.domain.signals.routing import twin_id
 from stream_processors.domain.signals.trust import low
-from stream_processors.domain.state_machine import Role
+from stream_processors.domain.state_machine import ActorRole
 
 __all__ = [
     "MERGES_FOLLOWED",
@@ -55,11 +55,11 @@ def case_moves(case: Case, now: datetime) -> tuple[str, ...]:
     return cases.list_allowed(case, now)
 
 
-def order_moves(viewed_order: Order, role: Role) -> tuple[str, ...]:
+def order_moves(viewed_order: Order, role: ActorRole) -> tuple[str, ...]:
     return order.TABLE.allowed(viewed_order.state, viewed_order, {role})
 
 
-def task_moves(task: Task, role: Role) -> tuple[str, ...]:
+def task_moves(task: Task, role: ActorRole) -> tuple[str, ...]:
     return dissuasion.TABLE.allowed(task.state, task, dissuasion.roles_of(role, reaches=True))
 
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, cast
 from schemas.cases.case import ActionKind, ActionOutcome, Case, CaseChange, CaseStatus
 from schemas.codec import RowEnvelope
 from schemas.common import DAY_MS, instant_ms
-from schemas.scorecards import Counted
+from schemas.scorecards import CountedFigures
 from stream_processors.domain.scorecards import change_leaves
 from stream_processors.state import compression as packing
 from stream_processors.state.case_refs import MOVED, brief, in_full
@@ -47,7 +47,7 @@ def project_changed(envelope: RowEnvelope[ChangeRow]) -> list[Effect]:
     kind = change.kind.value if change.kind else "unreadable"
     effects = [count_outcome(f"action_{change.outcome.value}", kind)]
     if change.counted is not None:
-        effects += tallies(change_leaves(cast("Counted", change.counted)))
+        effects += tallies(change_leaves(cast("CountedFigures", change.counted)))
     if change.action_id and change.kind not in _NOBODY_WAITS:
         bucket = bucket_of(change.action_id)
         # Of an action that goes through several cases only the last one tells: their facts are folded in no certain order.

@@ -17,7 +17,7 @@ from schemas.cases.case import ActionOutcome
 from schemas.codec import RowEnvelope
 from schemas.common import DAY_MS, instant_ms
 from schemas.oversight.oversight import PARTS, OversightChange, Record
-from schemas.scorecards import Counted
+from schemas.scorecards import CountedFigures
 from schemas.topics import APPRAISAL_CHANGES
 from stream_processors.domain.scorecards import change_leaves
 from stream_processors.state.effects import Effect, add, put, put_case, put_newer
@@ -81,7 +81,7 @@ def project_overseen(envelope: RowEnvelope[OverseenRow]) -> list[Effect]:
     if change.action_id and change.outcome is not ActionOutcome.ECHO:
         effects.append(put(bucket_of(change.action_id), f"a:{change.action_id}", change.answer(), at_ms + DAY_MS))
     if change.counted is not None:
-        effects += tallies(change_leaves(cast("Counted", change.counted)))
+        effects += tallies(change_leaves(cast("CountedFigures", change.counted)))
     if raw is not None and change.about is not None and change.revision is not None:
         bucket = bucket_of(change.about)
         until_ms = at_ms + APPRAISAL_CHANGES.retention_days * DAY_MS

@@ -14,7 +14,7 @@ import orjson
 
 from schemas.codec import RowEnvelope
 from schemas.common import Instant, Stored
-from schemas.signals.assessed import AssessedSignal, Outcome, Reason
+from schemas.signals.assessed import AssessedSignal, AssessOutcome, Reason
 from schemas.signals.explanations import is_own
 from schemas.signals.retraction import FOREVER, name_of
 from schemas.signals.submission import MOST_VERSIONS
@@ -74,10 +74,10 @@ def project_assessed(envelope: RowEnvelope[ReceiptRow]) -> list[Effect]:
     if fact.signal_id is None:
         return effects
     bucket, until = bucket_of(fact.signal_id), fact.cases_until_ms
-    if fact.outcome in (Outcome.ASSESSED, Outcome.RESEND, Outcome.RETRACTED):
+    if fact.outcome in (AssessOutcome.ASSESSED, AssessOutcome.RESEND, AssessOutcome.RETRACTED):
         name = name_of(fact.signal_id, fact.version)
         effects.append(put(bucket, f"r:{name}", receipt_json(fact, envelope.time), until))
-    if fact.outcome in (Outcome.RETRACTION, Outcome.CORRECTION):
+    if fact.outcome in (AssessOutcome.RETRACTION, AssessOutcome.CORRECTION):
         effects.append(put_newer(bucket, f"x:{fact.signal_id}", fact.below, withdrawal_json(fact), until))
     return effects + index_effects(fact)
 
@@ -96,7 +96,7 @@ def receipt_json(fact: ReceiptRow, assessed_at: datetime) -> bytes:
         raw["version"] = fact.version
     if fact.of:
         raw["of"] = fact.of
-    elif fact.outcome is Outcome.ASSESSED:
+    elif fact.outcome is AssessOutcome.ASSESSED:
         raw |= {"score": fact.score, "severity": fact.sender_severity or fact.severity, "policy": fact.policy}
         if reasons := [_reason(reason) for reason in fact.reasons if is_own(reason.rule)]:
             raw["reasons"] = reasons
@@ -128,7 +128,7 @@ def told(signal_id: str, receipts: Sequence[Receipt], withdrawal: Withdrawal | N
         return newest
     if newest is not None and withdrawal.below != FOREVER:
         return newest  # the version that replaces it is on its way
-    retracted = {"outcome": Outcome.RETRACTED.value, "retracted_at": withdrawal.at}
+    retracted = {"outcome": AssessOutcome.RETRACTED.value, "retracted_at": withdrawal.at}
     if newest is not None:
         return newest.model_copy(update=retracted)
     if withdrawal.below != FOREVER:

@@ -14,9 +14,9 @@ from datetime import datetime
 from schemas.common import from_ms, instant_ms
 from schemas.notices import NoticeKind
 from schemas.notifications.delivery import NOTICE_KEPT, DeliveryMark, DeliveryState
-from schemas.notifications.webhook import Endpoint, Endpoints
+from schemas.notifications.webhook import Endpoints, WebhookEndpoint
 from stream_processors.webhooks import delivery_state as schedule
-from stream_processors.webhooks.payload import Message, id_of
+from stream_processors.webhooks.payload import WebhookMessage, id_of
 from stream_processors.webhooks.policy import Retries
 
 HELD = 500
@@ -47,7 +47,7 @@ class Lane:
     being sent; `stopped`: the endpoint wants no more, and the log does not say so yet; `is_removed`: it was taken away; `once`:
     notices that the log holds more than once, whatever asks for them (domain/notifications/imitation.py), of a hub and day."""
 
-    endpoint: Endpoint
+    endpoint: WebhookEndpoint
     since_ms: int
     items: dict[str, Item] = field(default_factory=dict)
     once: set[str] = field(default_factory=set)
@@ -113,7 +113,7 @@ class Lane:
         self.bodies += item.body is not None
         self.items[item.name] = item
 
-    def is_first(self, message: Message) -> bool:
+    def is_first(self, message: WebhookMessage) -> bool:
         """False for what was issued before, of the kind that is issued again and again."""
         if message.kind != NoticeKind.IMITATED:
             return True
@@ -128,7 +128,7 @@ class Lane:
         if self.trying is not None and self.trying.message_id == name:
             self.trying = None
 
-    def read(self, item: Item, message: Message) -> None:
+    def read(self, item: Item, message: WebhookMessage) -> None:
         """What the log says of an item."""
         self.bodies += item.body is None
         item.kind, item.body, item.noticed_ms = message.kind, message.body, message.noticed_ms
@@ -183,7 +183,7 @@ class Lanes:
         self._lanes[registration.institution] = lanes
         return new
 
-    def issued(self, message: Message, recipient: str, place: int, at_ms: int, only: Lane | None = None) -> None:
+    def issued(self, message: WebhookMessage, recipient: str, place: int, at_ms: int, only: Lane | None = None) -> None:
         """A notice is in the log. `only`: it was passed over before this lane was known. What no inbox shows any more is written
         again after a lost place, and called by nobody."""
         if message.noticed_ms + _KEPT_MS <= at_ms:

@@ -18,7 +18,7 @@ from schemas.common import Instant, Name, PartyId, Stored
 from stream_processors.domain.refusal import Refusal
 from stream_processors.domain.state_machine import Table, Transition
 from stream_processors.webhooks.policy import Retries
-from stream_processors.webhooks.responses import Answer, Outcome
+from stream_processors.webhooks.responses import Answer, CallOutcome
 
 
 class State(StrEnum):
@@ -41,7 +41,7 @@ class Request(StrEnum):
     REPLAY = "replay"
 
 
-Event = Outcome | Request
+Event = CallOutcome | Request
 UNDER_WAY = (State.SENT, State.RETRYING, State.REPLAYED)
 
 
@@ -66,7 +66,7 @@ class Delivery(Stored):
     why: str | None = Field(default=None, max_length=300)
 
 
-class Step(NamedTuple):
+class DeliveryStep(NamedTuple):
     """What moves a delivery: the answer to which of its attempts, and by which policy and when."""
 
     delivery: Delivery
@@ -76,17 +76,17 @@ class Step(NamedTuple):
     now: datetime
 
 
-def _count_attempt(step: Step) -> dict[str, Any]:
+def _count_attempt(step: DeliveryStep) -> dict[str, Any]:
     attempts = max(step.delivery.attempts, step.attempt)
     return {"attempts": attempts, "status": step.answer.status, "why": step.answer.why, "next_at": None}
 
 
-def _receive(step: Step) -> dict[str, Any]:
+def _receive(step: DeliveryStep) -> dict[str, Any]:
     received_at = step.delivery.received_at or step.now
     return {**_count_attempt(step), "state": State.RECEIVED, "received_at": received_at}
 
 
-def _retry(step: Step) -> dict[str, Any]:
+def _retry(step: DeliveryStep) -> dict[str, Any]:
     delivery, counted, retries = step.delivery, _count_attempt(step), step.retries
     tries = counted["attempts"] - delivery.round_from
     next_at = step.now + timedelta(seconds=wait_s(delivery, tries, step.answer.retry_after_s, retries))
@@ -95,36 +95,36 @@ def _retry(step: Step) -> dict[str, Any]:
     return {**counted, "state": State.RETRYING, "next_at": next_at}
 
 
-def _park(step: Step) -> dict[str, Any]:
+def _park(step: DeliveryStep) -> dict[str, Any]:
     return {**_count_attempt(step), "state": State.PARKED}
 
 
-def _acknowledge(step: Step) -> dict[str, Any]:
+def _acknowledge(step: DeliveryStep) -> dict[str, Any]:
     return {"state": State.ACKNOWLEDGED, "acknowledged_at": step.now, "next_at": None}
 
 
-def _replay(step: Step) -> dict[str, Any]:
+def _replay(step: DeliveryStep) -> dict[str, Any]:
     begun = {"round_at": step.now, "next_at": step.now, "round_from": step.delivery.attempts}
     return {**begun, "state": State.REPLAYED, "replays": step.delivery.replays + 1}
 
 
-def _ignore(step: Step) -> dict[str, Any]:
+def _ignore(step: DeliveryStep) -> dict[str, Any]:
     """A late word: nothing changes."""
     return {}
 
 
 _ENDPOINT, _PERSON = frozenset({"endpoint"}), frozenset({"person"})
-Row = Transition[None, Step, dict[str, Any], None]
+Row = Transition[None, DeliveryStep, dict[str, Any], None]
 _ROWS: dict[tuple[str, str], Row] = {
-    **{(state, Outcome.DELIVERED): Row((State.RECEIVED,), _receive, _ENDPOINT) for state in (*UNDER_WAY, State.PARKED)},
-    **{(state, Outcome.RETRY_LATER): Row((State.RETRYING, State.PARKED), _retry, _ENDPOINT) for state in UNDER_WAY},
-    **{(state, Outcome.REFUSED): Row((State.PARKED,), _park, _ENDPOINT) for state in UNDER_WAY},
-    **{(state, Outcome.GONE): Row((State.PARKED,), _park, _ENDPOINT) for state in UNDER_WAY},
+    **{(state, CallOutcome.DELIVERED): Row((State.RECEIVED,), _receive, _ENDPOINT) for state in (*UNDER_WAY, State.PARKED)},
+    **{(state, CallOutcome.RETRY_LATER): Row((State.RETRYING, State.PARKED), _retry, _ENDPOINT) for state in UNDER_WAY},
+    **{(state, CallOutcome.REFUSED): Row((State.PARKED,), _park, _ENDPOINT) for state in UNDER_WAY},
+    **{(state, CallOutcome.GONE): Row((State.PARKED,), _park, _ENDPOINT) for state in UNDER_WAY},
     **{
         (state, outcome): Row((state,), _ignore, _ENDPOINT, is_offered=False)
         for state in (State.PARKED, State.RECEIVED, State.ACKNOWLEDGED)
-        for outcome in Outcome
-        if (state, outcome) != (State.PARKED, Outcome.DELIVERED)
+        for outcome in CallOutcome
+        if (state, outcome) != (State.PARKED, CallOutcome.DELIVERED)
     },
     **{(state, Request.ACKNOWLEDGE): Row((State.ACKNOWLEDGED,), _acknowledge, _PERSON) for state in State},
     (State.ACKNOWLEDGED, Request.ACKNOWLEDGE): Row((State.ACKNOWLEDGED,), _ignore, _PERSON, is_offered=False),
@@ -146,16 +146,16 @@ def first(*, message_id: str, endpoint_id: str, recipient: str, now: datetime) -
 def answered(*, delivery: Delivery, answer: Answer, attempt: int, retries: Retries, now: datetime) -> Delivery:
     """The delivery after the answer to its `attempt`-th try (from 1). A second word about an earlier attempt changes nothing,
     unless it says that the message arrived."""
-    if attempt <= delivery.attempts and answer.outcome is not Outcome.DELIVERED:
+    if attempt <= delivery.attempts and answer.outcome is not CallOutcome.DELIVERED:
         return delivery
-    changed = _apply(answer.outcome, Step(delivery, answer, attempt, retries, now), _ENDPOINT)
+    changed = _apply(answer.outcome, DeliveryStep(delivery, answer, attempt, retries, now), _ENDPOINT)
     assert not isinstance(changed, Refusal)  # every state takes every answer
     return changed
 
 
 def requested(*, delivery: Delivery, request: Request, retries: Retries, now: datetime) -> Delivery | Refusal:
     """The delivery after a person or an institution asked something of it."""
-    return _apply(request, Step(delivery, Answer(Outcome.DELIVERED), delivery.attempts, retries, now), _PERSON)
+    return _apply(request, DeliveryStep(delivery, Answer(CallOutcome.DELIVERED), delivery.attempts, retries, now), _PERSON)
 
 
 def list_allowed(delivery: Delivery) -> tuple[str, ...]:
@@ -163,7 +163,7 @@ def list_allowed(delivery: Delivery) -> tuple[str, ...]:
     return TABLE.allowed(delivery.state, None, _PERSON)
 
 
-def _apply(event: Event, step: Step, roles: frozenset[str]) -> Delivery | Refusal:
+def _apply(event: Event, step: DeliveryStep, roles: frozenset[str]) -> Delivery | Refusal:
     delivery = step.delivery
     outcome = TABLE.apply(delivery.state, event, step, thing=None, roles=roles)
     if isinstance(outcome, Refusal):

@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 from pydantic import Field
 
 from schemas.common import AtMost, Strict
-from schemas.notifications.webhook import MOST_SECRETS, Endpoint, Secret, Wanted
-from schemas.parsing import Fault, Refused
+from schemas.notifications.webhook import MOST_SECRETS, Secret, Wanted, WebhookEndpoint
+from schemas.parsing import BodyFault, Refused
 from schemas.security.sealing import Sealer
 from stream_processors.domain.refusal import Refusal
 from stream_processors.webhooks import signing as sign
@@ -32,15 +32,15 @@ class EndpointIn(Strict):
     kinds: Annotated[tuple[Wanted, ...], Field(min_length=1), AtMost(32)]
 
 
-def faults_of(body: EndpointIn, *, calls: Calls, kinds: Collection[str]) -> tuple[Fault, ...]:
+def faults_of(body: EndpointIn, *, calls: Calls, kinds: Collection[str]) -> tuple[BodyFault, ...]:
     """What is wrong with a registration, by place. `kinds`: the kinds of message that there are."""
     target = guard.target_of(body.url, calls)
-    faults = [Fault("/url", target.why)] if isinstance(target, Refusal) else []
+    faults = [BodyFault("/url", target.why)] if isinstance(target, Refusal) else []
     for number, kind in enumerate(body.kinds):
         if not any(existing == kind or existing.startswith(f"{kind}.") for existing in kinds):
-            faults.append(Fault(f"/kinds/{number}", f"unknown kind; the kinds are {', '.join(sorted(kinds))}"[:300]))
+            faults.append(BodyFault(f"/kinds/{number}", f"unknown kind; the kinds are {', '.join(sorted(kinds))}"[:300]))
         elif kind in body.kinds[:number]:
-            faults.append(Fault(f"/kinds/{number}", "the kind occurs twice"))
+            faults.append(BodyFault(f"/kinds/{number}", "the kind occurs twice"))
     return tuple(faults)
 
 
@@ -54,12 +54,12 @@ def register(
     known: Collection[str],
     hooks: Hooks,
     now: datetime,
-) -> tuple[Endpoint, str]:
+) -> tuple[WebhookEndpoint, str]:
     """The registration and its secret, which is told only now. Refused (`invalid-endpoint`) with a fault for each place."""
     if faults := faults_of(body, calls=hooks.calls, kinds=known):
         raise Refused(INVALID, f"{faults[0].pointer}: {faults[0].detail}", faults)
     text = sign.secret_of(random_bytes)
-    endpoint = Endpoint.trusted(
+    endpoint = WebhookEndpoint.trusted(
         endpoint_id=endpoint_id,
         institution=institution,
         url=masked(body.url),
@@ -79,14 +79,14 @@ def masked(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{rest}"
 
 
-def url_of(endpoint: Endpoint, sealer: Sealer) -> str:
+def url_of(endpoint: WebhookEndpoint, sealer: Sealer) -> str:
     """The whole address. UnsealError when the key is not here."""
     return sealer.unseal(endpoint.url_sealed, f"{endpoint.endpoint_id}/url")
 
 
 def rotate(
-    endpoint: Endpoint, *, random_bytes: bytes, sealer: Sealer, hooks: Hooks, now: datetime, at_once: bool = False
-) -> tuple[Endpoint, str]:
+    endpoint: WebhookEndpoint, *, random_bytes: bytes, sealer: Sealer, hooks: Hooks, now: datetime, at_once: bool = False
+) -> tuple[WebhookEndpoint, str]:
     """A new secret. The ones before it go on signing for a while, but with `at_once` (somebody else has them)."""
     until = now if at_once else now + timedelta(seconds=hooks.overlap_s)
     retained = tuple(_ending(secret, until) for secret in endpoint.secrets if _live(secret, now) and until > now)
@@ -98,19 +98,19 @@ def rotate(
     return endpoint.model_copy(update={"secrets": secrets, "changed_at": now}), text
 
 
-def live_secrets(endpoint: Endpoint, sealer: Sealer, now: datetime) -> Sequence[str]:
+def live_secrets(endpoint: WebhookEndpoint, sealer: Sealer, now: datetime) -> Sequence[str]:
     """The secrets to sign with at `now`, the newest first. UnsealError when the key is not here."""
     return [sealer.unseal(secret.sealed, _context(endpoint.endpoint_id)) for secret in endpoint.secrets if _live(secret, now)]
 
 
-def disable(endpoint: Endpoint, why: str, now: datetime) -> Endpoint:
+def disable(endpoint: WebhookEndpoint, why: str, now: datetime) -> WebhookEndpoint:
     """Nothing is sent there any more: it answered 410, or somebody said so. The first reason stays."""
     if endpoint.disabled_at is not None:
         return endpoint
     return endpoint.model_copy(update={"disabled_at": now, "disabled_why": why[:300], "changed_at": now})
 
 
-def enable(endpoint: Endpoint, now: datetime) -> Endpoint:
+def enable(endpoint: WebhookEndpoint, now: datetime) -> WebhookEndpoint:
     """Messages go there again."""
     return endpoint.model_copy(update={"disabled_at": None, "disabled_why": None, "changed_at": now})
 

@@ -22,7 +22,7 @@ import httpcore
 from stream_processors.domain.refusal import Refusal
 from stream_processors.webhooks import url_guard as guard
 from stream_processors.webhooks.policy import Hooks
-from stream_processors.webhooks.responses import Answer, Outcome, of_status
+from stream_processors.webhooks.responses import Answer, CallOutcome, of_status
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 """Resolves a name and port to addresses, the preferred first. OSError when there is none."""
@@ -132,19 +132,19 @@ class Poster:
         """What became of it. `headers`: the signature (`sign.headers`); `now` is for a Retry-After that is a date."""
         target = guard.target_of(url, self._calls)
         if isinstance(target, Refusal):
-            return Answer(Outcome.REFUSED, target.why)
+            return Answer(CallOutcome.REFUSED, target.why)
         try:
             async with asyncio.timeout(self._limits.resolve_s):
                 resolved = await self._resolve(target.host, target.port)
         except TimeoutError:
-            return Answer(Outcome.RETRY_LATER, "the host name was not resolved in time")
+            return Answer(CallOutcome.RETRY_LATER, "the host name was not resolved in time")
         except OSError:
-            return Answer(Outcome.RETRY_LATER, "the host name could not be resolved")
+            return Answer(CallOutcome.RETRY_LATER, "the host name could not be resolved")
         if not resolved:
-            return Answer(Outcome.RETRY_LATER, "the host name has no address")
+            return Answer(CallOutcome.RETRY_LATER, "the host name has no address")
         address = guard.pin(resolved, self._calls)
         if isinstance(address, Refusal):
-            return Answer(Outcome.REFUSED, address.why)
+            return Answer(CallOutcome.REFUSED, address.why)
         return await self._attempt(target, address, headers, body, now)
 
     async def _attempt(
@@ -161,9 +161,9 @@ class Poster:
                 if response.status != 101:
                     await _drain(response)
         except (TimeoutError, httpcore.TimeoutException):
-            return answer or Answer(Outcome.RETRY_LATER, "the endpoint did not respond in time", address=address)
+            return answer or Answer(CallOutcome.RETRY_LATER, "the endpoint did not respond in time", address=address)
         except _FAILED as error:
-            return answer or Answer(Outcome.RETRY_LATER, _why(error), address=address)
+            return answer or Answer(CallOutcome.RETRY_LATER, _why(error), address=address)
         finally:
             await pinned.aclose()
         return answer

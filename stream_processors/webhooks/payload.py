@@ -58,7 +58,7 @@ class TellingRow(msgspec.Struct):
     order: _OrderRow | None = None
 
 
-class Message(NamedTuple):
+class WebhookMessage(NamedTuple):
     """`name` is the webhook-id, `kind` of message, `noticed_ms` the notice's own time; `origin` the change that asked for it."""
 
     name: str
@@ -74,7 +74,7 @@ def id_of(recipient: str, notice_id: str) -> str:
     return PREFIX + notice_name(notice_digest(recipient, notice_id))
 
 
-def message_of(value: bytes | None, recipient: str) -> Message:
+def message_of(value: bytes | None, recipient: str) -> WebhookMessage:
     """Of a record of `notifications.issued.v1` under this key. ValueError when it is none, or another's."""
     envelope: RowEnvelope[TellingRow] = decode(NOTIFICATIONS, value, TellingRow)
     row, order = envelope.data.notice, envelope.data.order
@@ -97,4 +97,4 @@ def message_of(value: bytes | None, recipient: str) -> Message:
         link=f"/v1/inbox/{quote(row.notice_id)}",
     )
     body = dump(HookMessage.trusted(type=kind, timestamp=row.at, data=notice))
-    return Message(id_of(recipient, row.notice_id), kind, row.notice_id, instant_ms(row.at), body, envelope.origin)
+    return WebhookMessage(id_of(recipient, row.notice_id), kind, row.notice_id, instant_ms(row.at), body, envelope.origin)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 LONGEST_WISH_S = 86_400.0
 
 
-class Outcome(StrEnum):
+class CallOutcome(StrEnum):
     """DELIVERED: the endpoint has it. RETRY_LATER: it may have it next time. GONE: it wants no more, of anything.
     REFUSED: trying again cannot help, a person must look."""
 
@@ -27,33 +27,33 @@ class Answer(NamedTuple):
     """What became of one attempt. `why`: a sentence, None when delivered; `retry_after_s`: the endpoint's wish; `address`: who
     was called, None when nobody was."""
 
-    outcome: Outcome
+    outcome: CallOutcome
     why: str | None = None
     status: int | None = None
     retry_after_s: float | None = None
     address: str | None = None
 
 
-_SINGLE: dict[int, tuple[Outcome, str]] = {
-    408: (Outcome.RETRY_LATER, "the endpoint timed out while it waited for the request"),
-    410: (Outcome.GONE, "the endpoint is gone"),
-    425: (Outcome.RETRY_LATER, "the endpoint asked to retry later"),
-    429: (Outcome.RETRY_LATER, "the endpoint limits the request rate"),
+_SINGLE: dict[int, tuple[CallOutcome, str]] = {
+    408: (CallOutcome.RETRY_LATER, "the endpoint timed out while it waited for the request"),
+    410: (CallOutcome.GONE, "the endpoint is gone"),
+    425: (CallOutcome.RETRY_LATER, "the endpoint asked to retry later"),
+    429: (CallOutcome.RETRY_LATER, "the endpoint limits the request rate"),
 }
-_CLASSES: dict[int, tuple[Outcome, str]] = {
-    1: (Outcome.REFUSED, "the endpoint requires another protocol"),
-    2: (Outcome.DELIVERED, ""),
-    3: (Outcome.REFUSED, "the endpoint redirects, which is not followed; register the target address"),
-    4: (Outcome.REFUSED, "the endpoint refused the message"),
-    5: (Outcome.RETRY_LATER, "the endpoint failed"),
+_CLASSES: dict[int, tuple[CallOutcome, str]] = {
+    1: (CallOutcome.REFUSED, "the endpoint requires another protocol"),
+    2: (CallOutcome.DELIVERED, ""),
+    3: (CallOutcome.REFUSED, "the endpoint redirects, which is not followed; register the target address"),
+    4: (CallOutcome.REFUSED, "the endpoint refused the message"),
+    5: (CallOutcome.RETRY_LATER, "the endpoint failed"),
 }
-_OTHER = (Outcome.REFUSED, "the endpoint responded with an unknown status")
+_OTHER = (CallOutcome.REFUSED, "the endpoint responded with an unknown status")
 
 
 def of_status(status: int, retry_after: str | None, now: datetime, address: str | None = None) -> Answer:
     """The meaning of an HTTP status. `retry_after`: the header as it came, read for what is tried again."""
     outcome, why = _SINGLE.get(status) or _CLASSES.get(status // 100, _OTHER)
-    wish = retry_after_s(retry_after, now) if outcome is Outcome.RETRY_LATER else None
+    wish = retry_after_s(retry_after, now) if outcome is CallOutcome.RETRY_LATER else None
     return Answer(outcome, f"{why} ({status})" if why else None, status, wish, address)
 
 

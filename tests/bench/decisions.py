@@ -25,7 +25,7 @@ from schemas.codec import decode, encode
 from schemas.common import Stored, instant_ms
 from schemas.security import AesGcmSealer, Keyring, Tokenizer
 from schemas.security.signal_protection import protect, signal_id
-from schemas.signals.assessed import Outcome, Reason
+from schemas.signals.assessed import AssessOutcome, Reason
 from schemas.signals.submission import SignalIn, SubmittedSignal
 from schemas.topics import ASSESSED, SUBMITTED, Topic
 from stream_processors.agents.assess import Assess
@@ -60,7 +60,7 @@ Scores = Mapping[int, float]
 class FactRow(Stored):
     """A view of the facts: what is judged here."""
 
-    outcome: Outcome
+    outcome: AssessOutcome
     signal_id: str | None = None
     reasons: tuple[Reason, ...] = ()
 
@@ -176,16 +176,16 @@ def _duplicates(redis_url: str, setting: Setting, tools: Mapping[str, Any]) -> l
         bodies = [SignalIn.model_validate(one.body) for one in made]
         pairs = zip(made, bodies, strict=True)
         signals = [protect(body, institution=one.institution, reference=str(body.reference), **tools) for one, body in pairs]
-        outcomes: dict[str, Counter[Outcome]] = defaultdict(Counter)
+        outcomes: dict[str, Counter[AssessOutcome]] = defaultdict(Counter)
         for fact in asyncio.run(assessed(redis_url, signals)):
             outcomes[str(fact.signal_id)][fact.outcome] += 1
         sent = Counter((signal.signal_id, one.note) for one, signal in zip(made, signals, strict=True))
         wanted = {note: [(name, n) for (name, of), n in sent.items() if of == note] for note in ("repeat", "resend")}
         news = [name for name, note in sent if note in ("new", "corroboration")]
-        repeats.append(_percent(sum(outcomes[name][Outcome.REPEAT] for name, _ in wanted["repeat"]), wanted["repeat"]))
-        resends.append(_percent(sum(outcomes[name][Outcome.RESEND] for name, _ in wanted["resend"]), wanted["resend"]))
-        more = sum(outcomes[name][Outcome.REPEAT] for name in news) - sum(n for _, n in wanted["repeat"])
-        false.append(more + sum(outcomes[name][Outcome.RESEND] for name in news))
+        repeats.append(_percent(sum(outcomes[name][AssessOutcome.REPEAT] for name, _ in wanted["repeat"]), wanted["repeat"]))
+        resends.append(_percent(sum(outcomes[name][AssessOutcome.RESEND] for name, _ in wanted["resend"]), wanted["resend"]))
+        more = sum(outcomes[name][AssessOutcome.REPEAT] for name in news) - sum(n for _, n in wanted["repeat"])
+        false.append(more + sum(outcomes[name][AssessOutcome.RESEND] for name in news))
     return [
         Figure("decisions", "exact repeats found", "%", repeats, AtLeast(100)),
         Figure("decisions", "re-sends found", "%", resends, AtLeast(100)),

@@ -19,7 +19,7 @@ import uvloop
 from schemas.cases.case import ActionKind, ActionOutcome
 from schemas.codec import RowEnvelope
 from schemas.scorecards import CardKind
-from schemas.signals.assessed import Outcome
+from schemas.signals.assessed import AssessOutcome
 from schemas.signals.submission import SignalKind
 from stream_processors.domain.scorecards import from_csv
 from stream_processors.runtime.settings import Settings
@@ -71,9 +71,9 @@ class Drawn:
         return timedelta(seconds=self._rng.lognormvariate(0, 1) * typical_s)
 
     def _signal(self, who: str, at: datetime) -> list[Effect]:
-        outcome = self._rng.choices((Outcome.ASSESSED, Outcome.REPEAT, Outcome.CONFLICT), (94, 5, 1))[0]
+        outcome = self._rng.choices((AssessOutcome.ASSESSED, AssessOutcome.REPEAT, AssessOutcome.CONFLICT), (94, 5, 1))[0]
         kind = SignalKind.TELECOM_FRAUD if self._rng.random() < 0.9 else SignalKind.ILLEGAL_FINANCE
-        self.reports += outcome is Outcome.ASSESSED
+        self.reports += outcome is AssessOutcome.ASSESSED
         row = ReceiptRow(outcome, at, institution=who, kind=kind, occurred_at=at - self._took(900))
         return project_assessed(RowEnvelope("", at, f"institution:{who}", row))
 

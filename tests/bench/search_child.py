@@ -19,7 +19,7 @@ import uvloop
 from schemas.cases.case import Case, CaseStatus, JoinedSignal, Tally
 from schemas.common import DAY_MS, instant_ms
 from schemas.security import AesGcmSealer, Tokenizer
-from schemas.signals.assessed import Outcome
+from schemas.signals.assessed import AssessOutcome
 from schemas.signals.subjects import Subject
 from schemas.signals.submission import SignalKind
 from stream_processors.domain.signals.routing import case_id
@@ -60,7 +60,7 @@ def rows(tokenizer: Tokenizer, count: int, rng: Random, sharers: list[int]) -> I
         other = shared if number % 100 == 0 else tokenizer.token("phone", f"+86139{rng.randrange(10**8):08d}")
         route = RouteRow(queue=QUEUE, case_id=case_id(QUEUE, primary))
         subjects = (SubjectRow(token=primary), SubjectRow(token=other))
-        yield ReceiptRow(Outcome.ASSESSED, now, routes=(route,), subjects=subjects, cases_until_ms=until + number)
+        yield ReceiptRow(AssessOutcome.ASSESSED, now, routes=(route,), subjects=subjects, cases_until_ms=until + number)
 
 
 def case_of(number: int, tokenizer: Tokenizer, sealer: AesGcmSealer) -> Case:

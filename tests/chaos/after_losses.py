@@ -18,13 +18,13 @@ import orjson
 
 from schemas.envelope import Origin
 from schemas.notifications.delivery import MOST_FOLLOWS
-from schemas.signals.assessed import AssessedSignal, Outcome
+from schemas.signals.assessed import AssessedSignal, AssessOutcome
 from schemas.signals.retraction import name_of, source_of_join
 from schemas.topics import CASE_CHANGES, CASE_COMMANDS, SUBMITTED
 from stream_processors.runtime.generations import Generations
 from stream_processors.runtime.log import Record
 
-HOLDING = (Outcome.ASSESSED, Outcome.RESEND, Outcome.RETRACTED)
+HOLDING = (AssessOutcome.ASSESSED, AssessOutcome.RESEND, AssessOutcome.RETRACTED)
 """Of a fact that decides on a version of a signal, and holds its reference."""
 _NAME = re.compile(r"sig-[\w-]{22}(?:/\d+)?")
 _Place = tuple[int, int]

@@ -21,7 +21,7 @@ from deploy.verify.ledger import Entry
 from schemas.cases.case import Case
 from schemas.codec import CodecError, decode
 from schemas.envelope import Origin
-from schemas.signals.assessed import AssessedSignal, Outcome
+from schemas.signals.assessed import AssessedSignal, AssessOutcome
 from schemas.topics import ASSESSED, CASE_CHANGES, CASE_COMMANDS, RETRACTIONS, SUBMITTED, Topic
 from stream_processors.runtime.kafka import KafkaLog
 from stream_processors.runtime.log import Record
@@ -127,7 +127,7 @@ def _floors(retractions: list[Record], counting: list[AssessedSignal]) -> dict[s
         if record.key == one.signal_id.encode():
             floors[one.signal_id] = max(floors[one.signal_id], one.below)
     for fact in counting:
-        if fact.outcome in (Outcome.ASSESSED, Outcome.RESEND):
+        if fact.outcome in (AssessOutcome.ASSESSED, AssessOutcome.RESEND):
             floors[str(fact.signal_id)] = max(floors[str(fact.signal_id)], fact.version)
     return floors
 
@@ -140,7 +140,7 @@ def _joined(found: Found, counting: list[AssessedSignal], floors: dict[str, int]
         for route in fact.routes:
             live = fact.version >= floors[str(fact.signal_id)]
             joined[route.case_id] |= {f"{fact.signal_id}/{fact.version}"} if live else set()
-        if fact.outcome is Outcome.ASSESSED and fact.version < floors[str(fact.signal_id)]:
+        if fact.outcome is AssessOutcome.ASSESSED and fact.version < floors[str(fact.signal_id)]:
             dead[f"{fact.signal_id}/{fact.version}"] += 1
     undone = Counter(f"{one.signal_id}/{one.version}" for fact in counting for one in fact.undone)
     found.wrong += [f"{name} is dead, and still counts" for name in dead - undone]

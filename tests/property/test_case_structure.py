@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from schemas.cases.case import Action, ActionKind, Case, CaseStatus
 from stream_processors.domain.cases import counters as tally
-from stream_processors.domain.cases.step import Done
+from stream_processors.domain.cases.step import CaseEffects
 from stream_processors.domain.cases.structure import absorb, forward, merge, split
 from tests.support.builders import POLICY, after, join, joined, move, taken_back
 
@@ -41,13 +41,13 @@ class World:
         self.sent: list[Action] = []
         self.hops = self.made = 0
 
-    def act(self, case_id: str, action: Action) -> Done | Any:
+    def act(self, case_id: str, action: Action) -> CaseEffects | Any:
         """What `track` does: sends on, or decides and puts the case."""
         case = self.cases.get(case_id)
         done = forward(action, case) if case else None
         if done is None:
             done = self._decided(action, case)
-        if not isinstance(done, Done):
+        if not isinstance(done, CaseEffects):
             return done
         if case is None:
             self.cases[case_id] = Case.trusted(**done.changes, revision=1, changed_at=after())
@@ -118,27 +118,27 @@ class World:
         self.act(case.case_id, action)
 
 
-def _joined(action: Action, case: Case | None) -> Done:
+def _joined(action: Action, case: Case | None) -> CaseEffects:
     signal = action.signal
     assert signal is not None
     if case is None:
         new = {"primary": signal.subjects[0], "primary_signal_id": signal.signal_id, "opened_at": after(), "severity": "low"}
         new |= {"case_id": action.case_id, "queue": QUEUE, "status": CaseStatus.OPEN, "kinds": (), "institutions": ()}
         new |= {"score": 0, "signals": (signal,), "signal_count": 1, "amount_minor": tally.money({}, signal)}
-        return Done({**new, "tally": tally.counted(tally.EMPTY, signal)})
+        return CaseEffects({**new, "tally": tally.counted(tally.EMPTY, signal)})
     found = {"signals": (signal, *case.signals)[:3], "signal_count": case.signal_count + 1}
     found |= {"amount_minor": tally.money(case.amount_minor, signal), "tally": tally.counted(case.tally, signal)}
-    return Done(found)
+    return CaseEffects(found)
 
 
-def _left(action: Action, case: Case | None) -> Done:
+def _left(action: Action, case: Case | None) -> CaseEffects:
     gone = action.withdrawn
     assert gone is not None
     assert case is not None, "a retraction came to a case that is not there"
     assert gone.institution in case.tally.institutions, "a retraction came where its signal does not count"
     left = tuple(one for one in case.signals if (one.signal_id, one.version) != (gone.signal_id, gone.version))
     money, counts = tally.without(case.amount_minor, gone), tally.uncounted(case.tally, gone)
-    return Done({"signals": left, "signal_count": case.signal_count - 1, "amount_minor": money, "tally": counts})
+    return CaseEffects({"signals": left, "signal_count": case.signal_count - 1, "amount_minor": money, "tally": counts})
 
 
 def _total(cases: dict[str, Case]) -> Counter[str]:

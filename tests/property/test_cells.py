@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from schemas.cases.case import ActionOutcome, CaseChange
 from schemas.codec import decode, encode
 from schemas.envelope import Origin
-from schemas.scorecards import Counted
-from schemas.signals.assessed import AssessedSignal, Outcome
+from schemas.scorecards import CountedFigures
+from schemas.signals.assessed import AssessedSignal, AssessOutcome
 from schemas.signals.retraction import FOREVER
 from schemas.topics import ASSESSED, CASE_CHANGES, SUBMITTED
 from stream_processors.domain.signals.retraction import standing_of
@@ -56,19 +56,19 @@ def _facts(drawn: list[dict[str, Any]]) -> list[AssessedSignal]:
             kind=one["kind"],
             occurred_at=after(minutes=one["minutes"], seconds=-one["took_ms"] / 1000),
         )
-        made = fact(signal, now=at).model_copy(update={"outcome": Outcome(one["outcome"])})
+        made = fact(signal, now=at).model_copy(update={"outcome": AssessOutcome(one["outcome"])})
         found.append(made)
         left = standing_of(made)
         if left is not None and one["gone_after"] is not None:
             # As it comes back from assess's own state.
             _, again = standing.unpack(left.signal_id, standing.pack(3, left))
             assert again == left
-            gone = {"outcome": Outcome.RETRACTION, "below": one["below"], "undone": (again,), "accepted_at": after(days=40)}
+            gone = {"outcome": AssessOutcome.RETRACTION, "below": one["below"], "undone": (again,), "accepted_at": after(days=40)}
             found.append(AssessedSignal.trusted(emitted=0, institution=one["institution"], **gone))
     return found
 
 
-def _effects(one: AssessedSignal | Counted) -> list[Effect]:
+def _effects(one: AssessedSignal | CountedFigures) -> list[Effect]:
     """What project makes of the record."""
     origin = Origin(SUBMITTED.name, 0, 1)
     head: dict[str, Any] = {"id": "x", "source": "/x", "actor": "stage:x", "time": T0, "origin": origin}

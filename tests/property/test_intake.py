@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from schemas.codec import decode
 from schemas.parsing import Refused
 from schemas.security.signal_reader import SignalReader
-from schemas.signals.assessed import Outcome
+from schemas.signals.assessed import AssessOutcome
 from schemas.signals.receipts import RawOutcome
 from schemas.topics import ASSESSED, DEADLETTER, RAW_PARTITIONS, raw, receipts
 from stream_processors.runtime.crash_points import POINTS
@@ -107,9 +107,9 @@ def test_each_raw_record_ends_in_one_receipt_whatever_it_holds_and_whatever_dies
     assert dead == {offset for (_, offset), value in written.items() if not _is_taken(value)}
     accepted = {receipt.signal_id for receipt in told.values() if receipt.signal_id}
     assessed = [decode(ASSESSED, one.value).data for one in world.log.all(ASSESSED)]
-    new = [fact.signal_id for fact in assessed if fact.outcome in (Outcome.ASSESSED, Outcome.RESEND)]
+    new = [fact.signal_id for fact in assessed if fact.outcome in (AssessOutcome.ASSESSED, AssessOutcome.RESEND)]
     assert sorted(new) == sorted(accepted), "each reference once, and none that no receipt tells of"
-    assert not [fact for fact in assessed if fact.outcome is Outcome.REFUSED]
+    assert not [fact for fact in assessed if fact.outcome is AssessOutcome.REFUSED]
     assert content(world.redis[STAGE]) == content(asyncio.run(world.afresh(STAGE)))
 
 

@@ -19,7 +19,7 @@ from schemas.cases.case import OFFICERS_ONLY, ActionKind, ActionOutcome, CaseSta
 from schemas.codec import decode
 from schemas.common import DAY_MS, instant_ms
 from schemas.envelope import Origin
-from schemas.signals.assessed import Outcome
+from schemas.signals.assessed import AssessOutcome
 from schemas.signals.hubs import MEASURED
 from schemas.signals.retraction import FOREVER, name_of
 from schemas.signals.submission import SubmittedSignal
@@ -322,7 +322,7 @@ def floors(player: Player, facts: dict[tuple[int, int], Any]) -> dict[str, int]:
             one = decode(RETRACTIONS, record.value).data
             found[one.signal_id] = max(found[one.signal_id], one.below)
     for fact in facts.values():
-        if fact.outcome in (Outcome.ASSESSED, Outcome.RESEND):
+        if fact.outcome in (AssessOutcome.ASSESSED, AssessOutcome.RESEND):
             found[fact.signal_id] = max(found[fact.signal_id], fact.version)
     return found
 
@@ -330,7 +330,7 @@ def floors(player: Player, facts: dict[tuple[int, int], Any]) -> dict[str, int]:
 def live(player: Player, facts: dict[tuple[int, int], Any]) -> list[Any]:
     """The facts that count in the end."""
     dead = floors(player, facts)
-    return [one for one in facts.values() if one.outcome is Outcome.ASSESSED and one.version >= dead[one.signal_id]]
+    return [one for one in facts.values() if one.outcome is AssessOutcome.ASSESSED and one.version >= dead[one.signal_id]]
 
 
 @settings(max_examples=130 * FACTOR)
@@ -365,7 +365,7 @@ def judge(history: list[Any]) -> None:
 def every_source_record_has_a_fact(player: Player, facts: dict[tuple[int, int], Any]) -> None:
     assert set(facts) == set(player.ledger), "a record that was acknowledged has no fact, or a fact has no record"
     for source, signal in player.ledger.items():
-        assert (facts[source].outcome is Outcome.REFUSED) == (signal is None)
+        assert (facts[source].outcome is AssessOutcome.REFUSED) == (signal is None)
         if signal is not None:
             assert facts[source].signal_id == signal.signal_id
             assert facts[source].body_id == signal.body_id
@@ -375,7 +375,7 @@ def every_source_record_has_a_fact(player: Player, facts: dict[tuple[int, int], 
 
 def a_reference_counts_once(facts: dict[tuple[int, int], Any]) -> None:
     """One record holds a version of a reference, whatever came under it."""
-    holding = (Outcome.ASSESSED, Outcome.RESEND, Outcome.RETRACTED)
+    holding = (AssessOutcome.ASSESSED, AssessOutcome.RESEND, AssessOutcome.RETRACTED)
     holders = Counter((fact.signal_id, fact.version) for fact in facts.values() if fact.outcome in holding)
     known = {(fact.signal_id, fact.version) for fact in facts.values() if fact.signal_id is not None}
     assert set(holders.values()) <= {1}
@@ -394,9 +394,9 @@ def a_content_has_one_holder_at_a_time(player: Player) -> None:
                 continue
             seen.add(envelope.origin)
             held = holder.get(fact.content_id or "", fact.signal_id or "").partition("/")[0]
-            if fact.outcome is Outcome.RESEND:
+            if fact.outcome is AssessOutcome.RESEND:
                 assert held == fact.of != fact.signal_id
-            elif fact.outcome is Outcome.ASSESSED:
+            elif fact.outcome is AssessOutcome.ASSESSED:
                 assert held == fact.signal_id, f"a content that {held} holds counts twice"
                 holder[fact.content_id] = name_of(fact.signal_id, fact.version)
             for one in fact.undone:
@@ -408,7 +408,7 @@ def what_is_dead_is_taken_back_once_and_nothing_else_is(player: Player, facts: d
     counted_ones = Counter(
         (one.signal_id, one.version, one.content_id, tuple(route.queue for route in one.routes))
         for one in facts.values()
-        if one.outcome is Outcome.ASSESSED
+        if one.outcome is AssessOutcome.ASSESSED
     )
     undone = Counter(
         (one.signal_id, one.version, one.content_id, one.queues) for fact in retractions(player).values() for one in fact.undone
@@ -419,7 +419,7 @@ def what_is_dead_is_taken_back_once_and_nothing_else_is(player: Player, facts: d
     assert undone == counted_ones - lasting
     dead = floors(player, facts)
     for fact in facts.values():
-        assert fact.outcome is not Outcome.RETRACTED or fact.version < dead[fact.signal_id]
+        assert fact.outcome is not AssessOutcome.RETRACTED or fact.version < dead[fact.signal_id]
 
 
 def only_live_signals_are_sighted(player: Player, facts: dict[tuple[int, int], Any]) -> None:
@@ -547,7 +547,7 @@ def dead_letters_hold_what_was_refused(player: Player, facts: dict[tuple[int, in
     every += [(RETRACTIONS, at, fact) for at, fact in retractions(player).items()]
     for topic, (partition, offset), fact in every:
         origin = str(Origin(topic.name, partition, offset))
-        if fact.outcome in (Outcome.REFUSED, Outcome.CONFLICT):
+        if fact.outcome in (AssessOutcome.REFUSED, AssessOutcome.CONFLICT):
             raw = player.world.log.all(topic, partition)[offset].value
             opened = SEALER.unseal(letters[origin][0].value_sealed, f"deadletter/{origin}")
             assert opened == (raw or b"").decode("utf-8", "backslashreplace")
@@ -571,7 +571,9 @@ def views_count_every_fact_once(player: Player, facts: dict[tuple[int, int], Any
     every = [*facts.values(), *retractions(player).values()]
     wanted = Counter(f"{fact.outcome.value}:{fact.institution or 'unknown'}" for fact in every)
     assert {k: n for k, n in counters.items() if not k.startswith("action_")} == dict(wanted)
-    held = [fact for fact in facts.values() if fact.outcome in (Outcome.ASSESSED, Outcome.RESEND, Outcome.RETRACTED)]
+    held = [
+        fact for fact in facts.values() if fact.outcome in (AssessOutcome.ASSESSED, AssessOutcome.RESEND, AssessOutcome.RETRACTED)
+    ]
     assert receipts == {f"r:{name_of(fact.signal_id, fact.version)}" for fact in held}
     changes = sources(player.world.log.all(CASE_CHANGES), CASE_CHANGES)
     assert sum(n for k, n in counters.items() if k.startswith("action_")) == len(changes)

@@ -13,7 +13,7 @@ from typing import Any
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from schemas.scorecards import LAYOUTS, CardKind, Counted, Scorecard
+from schemas.scorecards import LAYOUTS, CardKind, CountedFigures, Scorecard
 from stream_processors.domain.scorecards import ERROR_PERCENT, card, contributions, counted, fold, from_csv, to_csv
 from stream_processors.domain.scorecards.buckets import BOUNDS, LONGEST_S, bucket, percentile
 from stream_processors.domain.scorecards.card import TOTAL
@@ -72,7 +72,7 @@ def _moved(case: CaseOf, what: str, n: int, at: Any, number: int) -> CaseOf:
     return case
 
 
-def _history(steps: list[Any]) -> tuple[list[Counted], CaseOf]:
+def _history(steps: list[Any]) -> tuple[list[CountedFigures], CaseOf]:
     """What the facts carry, and the case with everything that its lists let go of, at the most that each order held."""
     now, facts, at = CaseOf(), [counted(None, CaseOf())], T0
     orders: dict[str, OrderOf] = {}

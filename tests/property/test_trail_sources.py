@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.money_trail import TrailRules, TransferReport
-from stream_processors.domain.money_trail.sources import Told, each_once, keepers, onward, starts
+from stream_processors.domain.money_trail.sources import ReportedTransfer, each_once, keepers, onward, starts
 from stream_processors.domain.money_trail.trace import follow
 from stream_processors.domain.money_trail.transfers import counted_once
 from tests.property.test_trail import DRAWN, RULES, _report
@@ -17,8 +17,8 @@ from tests.property.test_trail import DRAWN, RULES, _report
 REPORTS = st.lists(DRAWN, max_size=25).map(lambda drawn: [_report(n, one) for n, one in enumerate(drawn)])
 
 
-def _told(reports: list[TransferReport]) -> list[Told]:
-    return [Told(one, one.payer == "victim", one.institution != "bank-c") for one in reports]
+def _told(reports: list[TransferReport]) -> list[ReportedTransfer]:
+    return [ReportedTransfer(one, one.payer == "victim", one.institution != "bank-c") for one in reports]
 
 
 @settings(max_examples=300)

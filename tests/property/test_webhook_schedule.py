@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from stream_processors.domain.refusal import Refusal
 from stream_processors.webhooks.delivery_state import UNDER_WAY, Delivery, Request, State, answered, first, requested, wait_s
 from stream_processors.webhooks.policy import Retries
-from stream_processors.webhooks.responses import LONGEST_WISH_S, Answer, Outcome, retry_after_s
+from stream_processors.webhooks.responses import LONGEST_WISH_S, Answer, CallOutcome, retry_after_s
 from tests.support.builders import T0, after
 
 RETRIES = Retries(first_s=2, longest_s=100, attempts=6, give_up_s=500, longest_wish_s=200)
-EVENT = st.sampled_from([*Outcome, *Request, Outcome.DELIVERED, Outcome.RETRY_LATER, Request.REPLAY, Request.REPLAY])
+EVENT = st.sampled_from([*CallOutcome, *Request, CallOutcome.DELIVERED, CallOutcome.RETRY_LATER, Request.REPLAY, Request.REPLAY])
 STEP = st.tuples(EVENT, st.sampled_from([0, 0, 0, -1, -2]), st.sampled_from([None, 0.0, 30.0, 9e9]), st.sampled_from([0, 1, 90]))
 
 
@@ -73,7 +73,7 @@ def test_an_endpoint_that_always_fails_is_given_up_whatever_it_wishes(wishes: li
     for wish in wishes:
         if delivery.next_at is None:
             break
-        answer, number = Answer(Outcome.RETRY_LATER, "why", 503, wish), delivery.attempts + 1
+        answer, number = Answer(CallOutcome.RETRY_LATER, "why", 503, wish), delivery.attempts + 1
         delivery = answered(delivery=delivery, answer=answer, attempt=number, retries=RETRIES, now=delivery.next_at)
     assert delivery.state is State.PARKED
     assert (delivery.changed_at - delivery.sent_at).total_seconds() <= RETRIES.give_up_s

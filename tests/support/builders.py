@@ -15,7 +15,7 @@ from schemas.security import AesGcmSealer, Keyring, PlaceCipher, Tokenizer, open
 from schemas.security.signal_protection import protect, signal_id
 from schemas.signals.assessed import AssessedSignal
 from schemas.signals.hubs import Hubs
-from schemas.signals.retraction import FOREVER, Retraction, Standing
+from schemas.signals.retraction import FOREVER, Contribution, Retraction
 from schemas.signals.submission import SignalIn, SubmittedSignal
 from schemas.topics import ASSESSED, CASE_CHANGES, CASE_COMMANDS, RETRACTIONS, SUBMITTED, Topic
 from stream_processors.domain.cases import decide as case
@@ -140,8 +140,8 @@ def join(case_id: str = "case-1", action_id: str | None = None, **over: Any) -> 
 
 def taken_back(signal: JoinedSignal, case_id: str = "case-1") -> Action:
     """The retraction of a signal from its case, as assess asks for it."""
-    shared = {name: getattr(signal, name) for name in JoinedSignal.model_fields if name in Standing.model_fields}
-    gone = Standing.trusted(**shared, content_id="c", primary=signal.subjects[0].token, queues=("public-security-630202",))
+    shared = {name: getattr(signal, name) for name in JoinedSignal.model_fields if name in Contribution.model_fields}
+    gone = Contribution.trusted(**shared, content_id="c", primary=signal.subjects[0].token, queues=("public-security-630202",))
     return Action.trusted(
         action_id=f"retract-{gone.name}-q",
         case_id=case_id,

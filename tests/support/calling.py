@@ -10,7 +10,7 @@ from schemas.codec import encode
 from schemas.common import from_ms
 from schemas.notices import Notice
 from schemas.notifications.delivery import DeliveryMark
-from schemas.notifications.webhook import Endpoint
+from schemas.notifications.webhook import WebhookEndpoint
 from schemas.topics import DELIVERIES, ENDPOINTS, NOTIFICATIONS
 from stream_processors.agents.webhook import Webhook
 from stream_processors.runtime.log import partition_of
@@ -24,7 +24,7 @@ class Calling:
         self.world = World()
         self.notices: dict[str, tuple[Notice, int]] = {}
         self.revisions: dict[str, int] = {}
-        self.endpoints: dict[str, dict[str, Endpoint]] = {}
+        self.endpoints: dict[str, dict[str, WebhookEndpoint]] = {}
 
     async def up(self) -> Calling:
         await self.world.up()
@@ -45,19 +45,19 @@ class Calling:
 
     # what stands in the log
 
-    def register(self, endpoint_id: str = "hook-1", institution: str = "bank-001", **over: Any) -> Endpoint:
+    def register(self, endpoint_id: str = "hook-1", institution: str = "bank-001", **over: Any) -> WebhookEndpoint:
         made, secret = endpoint(endpoint_id, institution, at=self.now, **over)
         self.receivers.secrets[made.url] = secret
         self.set(made)
         return made
 
-    def set(self, made: Endpoint) -> None:
+    def set(self, made: WebhookEndpoint) -> None:
         """The endpoint as it is from now on, beside the institution's others."""
         mine = self.endpoints.setdefault(made.institution, {})
         mine[made.endpoint_id] = made
         self._write(made.institution)
 
-    def remove(self, made: Endpoint) -> None:
+    def remove(self, made: WebhookEndpoint) -> None:
         del self.endpoints[made.institution][made.endpoint_id]
         self._write(made.institution)
 

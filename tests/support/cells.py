@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from schemas.scorecards import CardKind, Cell
+from schemas.scorecards import CardKind, FigureCell
 from tests.support.memory_store import MemoryRedis
 
 KINDS = {"i": CardKind.INSTITUTION, "u": CardKind.UNIT}
 
 
-def cells_of(redis: MemoryRedis) -> dict[Cell, int]:
+def cells_of(redis: MemoryRedis) -> dict[FigureCell, int]:
     found = {}
     for bucket in redis.buckets:
         for key, figures in bucket.values.items():
             if key.startswith("z:"):
                 _, kind, period, party = key.split(":", 3)
-                found |= {Cell(KINDS[kind], party, period, figure): n for figure, n in figures.items()}
+                found |= {FigureCell(KINDS[kind], party, period, figure): n for figure, n in figures.items()}
     return found
 
 

@@ -44,7 +44,7 @@ def started(clocks: tuple[Clock, ...] = (), name: str = "block", now: datetime =
     return domain.start(clocks, name=name, now=now, **given).clocks
 
 
-def fallen(clocks: tuple[Clock, ...], now: datetime, name: str = "block", run: int = 1, **over: Any) -> domain.Fired:
+def fallen(clocks: tuple[Clock, ...], now: datetime, name: str = "block", run: int = 1, **over: Any) -> domain.FiredClock:
     """The next step of a run falls due."""
     step = next((one.step for one in clocks if (one.name, one.run) == (name, run)), None)
     return domain.due(clocks, **{"name": name, "run": run, "step": step or "due", "rules": RULES, "now": now, **over})

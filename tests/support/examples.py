@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 
 from schemas.codec import decode
-from schemas.signals.assessed import Outcome
+from schemas.signals.assessed import AssessOutcome
 from schemas.topics import (
     APPRAISAL_CHANGES,
     APPRAISAL_COMMANDS,
@@ -152,7 +152,7 @@ async def _story() -> dict[Topic, dict[str, bytes]]:
     for record in world.log.all(ASSESSED):
         fact = decode(ASSESSED, record.value).data
         found[ASSESSED].setdefault(fact.outcome.value, record.value or b"") if fact.outcome in TAKEN_BACK else None
-        if fact.outcome is Outcome.RETRACTED or fact.version > 1:
+        if fact.outcome is AssessOutcome.RETRACTED or fact.version > 1:
             found[ASSESSED].setdefault("retracted" if fact.version == 1 else "assessed_correction", record.value or b"")
     found[CASE_COMMANDS]["retract"] = next(
         r.value or b"" for r in world.log.all(CASE_COMMANDS) if b'"kind":"retract"' in (r.value or b"")

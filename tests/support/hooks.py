@@ -12,13 +12,13 @@ import orjson
 from schemas.codec import encode
 from schemas.envelope import Origin
 from schemas.notices import Notice
-from schemas.notifications.webhook import KINDS, Endpoint, Endpoints
+from schemas.notifications.webhook import KINDS, Endpoints, WebhookEndpoint
 from schemas.topics import CASE_CHANGES, DELIVERIES, ENDPOINTS, NOTIFICATIONS
 from stream_processors.webhooks import signing as sign
 from stream_processors.webhooks.endpoints import EndpointIn, register
 from stream_processors.webhooks.payload import id_of
 from stream_processors.webhooks.policy import Hooks
-from stream_processors.webhooks.responses import Answer, Outcome, of_status
+from stream_processors.webhooks.responses import Answer, CallOutcome, of_status
 from tests.support.builders import SEALER, T0
 from tests.support.clock import Clock
 
@@ -51,7 +51,7 @@ class Receivers:
             if isinstance(says, Exception):
                 raise says
             answer = says if isinstance(says, Answer) else of_status(says, None, now, "203.0.113.1")
-            if answer.outcome is Outcome.DELIVERED:
+            if answer.outcome is CallOutcome.DELIVERED:
                 self._take(url, headers, body, now)
             await asyncio.sleep(0)
             return answer
@@ -78,7 +78,7 @@ def url_of(endpoint_id: str) -> str:
 
 def endpoint(
     endpoint_id: str = "hook-1", institution: str = "bank-001", kinds: tuple[str, ...] = ALL, at: datetime = T0
-) -> tuple[Endpoint, str]:
+) -> tuple[WebhookEndpoint, str]:
     """A registration and its secret."""
     return register(
         EndpointIn(url=url_of(endpoint_id), kinds=kinds),
@@ -92,7 +92,7 @@ def endpoint(
     )
 
 
-def registered(*found: Endpoint, institution: str = "bank-001", revision: int = 1) -> Endpoints:
+def registered(*found: WebhookEndpoint, institution: str = "bank-001", revision: int = 1) -> Endpoints:
     return Endpoints(institution=institution, revision=revision, change_id=f"change-{revision}", endpoints=found)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from joserfc.jwk import OKPKey
 
 from schemas.oversight.appraisals import Assessment, AssessmentMove, Supervision, SupervisionMove, UnitResult
-from schemas.scorecards import Cell
+from schemas.scorecards import FigureCell
 from schemas.security.signing import Ed25519Signer, Ed25519Verifier
 from stream_processors.domain.oversight import appraisal as assessments
 from stream_processors.domain.oversight import supervision as supervisions
@@ -94,22 +94,22 @@ class Whole:
         return getattr(self._case, name)
 
 
-def folded(*facts: Any) -> dict[Cell, int]:
+def folded(*facts: Any) -> dict[FigureCell, int]:
     """The cells of the facts. None is a fact that carries nothing."""
-    cells: dict[Cell, int] = {}
+    cells: dict[FigureCell, int] = {}
     for fact in facts:
         if fact is not None:
             fold(cells, contributions(fact))
     return cells
 
 
-def of(cells: dict[Cell, int], party: str, period: str = MONTH) -> dict[str, int]:
+def of(cells: dict[FigureCell, int], party: str, period: str = MONTH) -> dict[str, int]:
     """A party's counts in a period, without its times."""
     found = {cell.figure: n for cell, n in cells.items() if (cell.party, cell.period) == (party, period)}
     return {figure: n for figure, n in found.items() if ":" not in figure}
 
 
-def times(cells: dict[Cell, int], party: str, time: str, period: str = MONTH) -> int:
+def times(cells: dict[FigureCell, int], party: str, time: str, period: str = MONTH) -> int:
     """How many times of a sort a party has."""
     return sum(
         n for cell, n in cells.items() if (cell.party, cell.period) == (party, period) and cell.figure.startswith(f"{time}:")

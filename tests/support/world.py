@@ -22,7 +22,7 @@ from stream_processors.agents.project import Project
 from stream_processors.agents.timekeeper import Timekeeper
 from stream_processors.agents.track import Track
 from stream_processors.agents.webhook import Webhook
-from stream_processors.recovery.losses import Loss, find_losses, open_generations
+from stream_processors.recovery.losses import LogLoss, find_losses, open_generations
 from stream_processors.runtime.log import LostLog, Record, partition_of
 from stream_processors.state.compression import unpack
 from stream_processors.state.marks import OF_FACTS
@@ -263,7 +263,7 @@ class World:
                 return
         raise AssertionError(f"it does not come to an end: {self.ended[-3:]}")
 
-    async def recover(self) -> list[Loss]:
+    async def recover(self) -> list[LogLoss]:
         """What `liandong recover --yes` does while no worker runs; then all workers start."""
         await self._bury()
         for stage in self.stages:

@@ -11,7 +11,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from gateway.app import ENDPOINTS
-from schemas.signals.assessed import Outcome
+from schemas.signals.assessed import AssessOutcome
 from stream_processors.runtime import metrics
 from stream_processors.runtime.metrics import GATEWAY, METRICS, STEPS, VIEWS, PolledHistogram, Stages
 from stream_processors.topology import STAGES
@@ -70,7 +70,7 @@ def test_a_stage_has_all_its_series_at_zero_before_anything_happens() -> None:
         assert fresh.registry.get_sample_value("liandong_dead_letters_total", {"stage": stage}) == 0
         for step in STEPS[stage]:
             assert fresh.registry.get_sample_value("liandong_step_seconds_count", {"stage": stage, "step": step}) == 0
-    for outcome in Outcome:
+    for outcome in AssessOutcome:
         assert fresh.registry.get_sample_value("liandong_facts_total", {"stage": "assess", "outcome": outcome}) == 0
 
 

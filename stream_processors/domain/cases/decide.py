@@ -29,12 +29,12 @@ from stream_processors.domain.cases import structure as case_structure
 from stream_processors.domain.cases.evidence import keep_evidence
 from stream_processors.domain.cases.officer_actions import TABLE, list_allowed
 from stream_processors.domain.cases.state import LAPSED, NONE, phase_of, state_of
-from stream_processors.domain.cases.step import Done, Step
+from stream_processors.domain.cases.step import CaseEffects, CaseStep
 from stream_processors.domain.deadlines.calendar import Calendar, calendar_of
 from stream_processors.domain.orders import caps as order_caps
 from stream_processors.domain.orders.order import acting
 from stream_processors.domain.refusal import Refusal
-from stream_processors.domain.state_machine import Role, party
+from stream_processors.domain.state_machine import ActorRole, party
 
 __all__ = [
     "APPLIED_KEPT",
@@ -60,17 +60,17 @@ _ONCE_BY_ITSELF = frozenset({ActionKind.JOIN, ActionKind.RETRACT, ActionKind.ABS
 _NAMES_ANOTHER_QUEUE = frozenset({ActionKind.TRANSFER, ActionKind.MERGE})
 """Actions whose `queue` names the destination of the case, or the queue of the case that absorbs this one."""
 
-Part = Callable[[Step], Done | Refusal]
+Part = Callable[[CaseStep], CaseEffects | Refusal]
 
 
-def _join(step: Step) -> Done | Refusal:
+def _join(step: CaseStep) -> CaseEffects | Refusal:
     signal = step.action.signal
     if signal is None:
         return Refusal("unreadable", "the join has no signal")
     return case_signals.joined(step, signal)
 
 
-def _absorb(step: Step) -> Done | Refusal:
+def _absorb(step: CaseStep) -> CaseEffects | Refusal:
     return case_structure.absorb(step.action, step.case, step.policy, step.now)
 
 
@@ -98,7 +98,7 @@ def decide(
     elsewhere: int = 0,
 ) -> CaseChange:
     """What becomes of the action. `calendar`: the place's days off, for what is reckoned in working days; `elsewhere`: as in
-    `Step`."""
+    `CaseStep`."""
     if case is not None and action.action_id in case.applied and not case_structure.came_back(action, case):
         return _change(action, actor, now, ActionOutcome.ECHO, revision=case.revision)
     if case is not None and action.revision not in (None, case.revision):
@@ -108,30 +108,30 @@ def decide(
         first = _first(action, policy, now)
         if isinstance(first, Refusal):
             return _refused(action, actor, None, now, first)
-        step = Step(action, actor, first[0], policy, calendar, now)
+        step = CaseStep(action, actor, first[0], policy, calendar, now)
         return _applied(step, None, first[1])
-    step = Step(action, actor, case, policy, calendar, now, elsewhere)
+    step = CaseStep(action, actor, case, policy, calendar, now, elsewhere)
     decision = case_structure.forward(action, case) or _of_another_unit(step) or PARTS[action.kind](step)
     if isinstance(decision, Refusal):
         return _refused(action, actor, case, now, decision)
     return _applied(step, case, decision)
 
 
-def _of_another_unit(step: Step) -> Refusal | None:
+def _of_another_unit(step: CaseStep) -> Refusal | None:
     """An officer acts for the unit whose case he saw (`queue`). After a transfer it is no longer his, whatever his view said. Who
     answers a letter acts for the unit that it went to, wherever the case is."""
     action, case = step.action, step.case
     who = party(step.actor) if action.order is None else acting(step.actor, action.order)
-    if who.role != Role.OFFICER or action.kind in _NAMES_ANOTHER_QUEUE or action.queue == case.queue:
+    if who.role != ActorRole.OFFICER or action.kind in _NAMES_ANOTHER_QUEUE or action.queue == case.queue:
         return None
     return Refusal("unknown-case", f"the case is no longer in {action.queue}; read the queue again")
 
 
-def _first(action: Action, policy: Policy, now: datetime) -> tuple[Case, Done] | Refusal:
+def _first(action: Action, policy: Policy, now: datetime) -> tuple[Case, CaseEffects] | Refusal:
     """The case that is made by its first signal, or by what was split off another one; at revision 0, which nobody sees."""
     if action.kind is ActionKind.JOIN and (signal := action.signal) is not None:
         starts = (*case_clocks.TO_ACKNOWLEDGE, *case_signals.duties(policy, signal, None))
-        return case_signals.opened(action, signal, now), Done({}, starts=starts)
+        return case_signals.opened(action, signal, now), CaseEffects({}, starts=starts)
     if action.kind is ActionKind.ABSORB:
         absorbed = case_structure.absorb(action, None, policy, now)
         if isinstance(absorbed, Refusal):
@@ -181,7 +181,7 @@ def unreadable(why: str, now: datetime) -> CaseChange:
     )
 
 
-def _applied(step: Step, before: Case | None, done: Done) -> CaseChange:
+def _applied(step: CaseStep, before: Case | None, done: CaseEffects) -> CaseChange:
     action, case, now = step.action, step.case, step.now
     changes = dict(done.changes)
     clocks = case_clocks.after(

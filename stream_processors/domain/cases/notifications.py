@@ -16,7 +16,7 @@ from schemas.measures import MeasureKind
 from schemas.notices import Notice
 from schemas.orders.kinds import ORDER_KINDS
 from schemas.orders.order import Order, OrderState
-from stream_processors.domain.cases.step import Step
+from stream_processors.domain.cases.step import CaseStep
 from stream_processors.domain.notifications.early_warning import early_warning
 from stream_processors.domain.notifications.feedback import Handling, feedback
 from stream_processors.domain.notifications.imitation import imitated
@@ -29,7 +29,7 @@ _STANDS = frozenset({OrderState.EXECUTED, OrderState.RENEWED})
 _OVER = frozenset({OrderState.EXPIRED, OrderState.RELEASED})
 
 
-def tell_of_change(before: Case | None, after: Case, step: Step) -> tuple[Notice, ...]:
+def tell_of_change(before: Case | None, after: Case, step: CaseStep) -> tuple[Notice, ...]:
     """The notices that follow from the change itself, whatever made it."""
     notifications: list[Notification] = []
     kind = step.action.kind
@@ -51,7 +51,7 @@ def _acted(handled: Handling) -> tuple[object, ...]:
     return handled.acts, handled.saved_minor
 
 
-def _taken_back(before: Case, after: Case, step: Step) -> Iterable[Notification]:
+def _taken_back(before: Case, after: Case, step: CaseStep) -> Iterable[Notification]:
     withdrawn, executed = step.action.withdrawn, list_executed(before)
     corrected = withdrawn is not None and any(
         signal.signal_id == withdrawn.signal_id and signal.version > withdrawn.version for signal in after.signals
@@ -123,7 +123,7 @@ def _stands(order: Order) -> bool:
     return order.state in _STANDS or (order.state in _OVER and is_unlifted(order))
 
 
-def make_notices(notifications: Iterable[Notification], step: Step, of: str = "") -> tuple[Notice, ...]:
+def make_notices(notifications: Iterable[Notification], step: CaseStep, of: str = "") -> tuple[Notice, ...]:
     """What is told, as notices. Their ids follow from the action, so that a replay tells nobody twice; they are numbered for each
     recipient, so that nobody reads how many others are told. `of`: the objection that they are about, where one action moves
     several."""

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-from schemas.cases.case import Action, ActionKind, Case, CaseStatus, Disposition, Verdict
+from schemas.cases.case import Action, ActionKind, Case, CaseStatus, CaseVerdict, Disposition
 from schemas.common import DAY_MS, instant_ms
 from schemas.policy import Policy
 from schemas.signals.indicators import kinds_where
@@ -21,7 +21,7 @@ from stream_processors.domain.cases import party_actions as case_loop
 from stream_processors.domain.cases import signals as case_signals
 from stream_processors.domain.cases import structure as case_structure
 from stream_processors.domain.cases.state import LAPSED, state_of
-from stream_processors.domain.cases.step import Done, Step
+from stream_processors.domain.cases.step import CaseEffects, CaseStep
 from stream_processors.domain.refusal import Refusal
 from stream_processors.domain.signals import trust
 from stream_processors.domain.signals.leads import match_name
@@ -32,13 +32,13 @@ VERDICT_TOKENS = 64
 _TOOLS = kinds_where(lambda spec: spec.is_tool)
 
 
-def _holder_only(step: Step) -> Refusal | None:
+def _holder_only(step: CaseStep) -> Refusal | None:
     if step.case.holder != step.action.officer:
         return Refusal("not-holder", f"only the holder of the case may do this; {_held(step.case)}")
     return None
 
 
-def _not_held_by_other(step: Step) -> Refusal | None:
+def _not_held_by_other(step: CaseStep) -> Refusal | None:
     if step.case.holder != step.action.officer:
         return Refusal("held-by-other", f"another officer holds this case; {_held(step.case)}")
     return None
@@ -49,44 +49,44 @@ def _held(case: Case) -> str:
     return f"{case.holder} holds it{until}" if case.holder else "nobody holds it now"
 
 
-def _not_acknowledged(step: Step) -> Refusal | None:
+def _not_acknowledged(step: CaseStep) -> Refusal | None:
     case = step.case
     if case.acknowledged_at is not None:
         return Refusal("not-allowed", f"{case.acknowledged_by} acknowledged it at {case.acknowledged_at:%Y-%m-%dT%H:%M:%SZ}")
     return None
 
 
-def _lease(step: Step) -> datetime:
+def _lease(step: CaseStep) -> datetime:
     requested_s = step.policy.leases.default_s if step.action.lease_s is None else step.action.lease_s
     return step.now + timedelta(seconds=min(requested_s, step.policy.leases.longest_s))
 
 
-def _acknowledged(step: Step, changes: dict[str, Any]) -> Done:
+def _acknowledged(step: CaseStep, changes: dict[str, Any]) -> CaseEffects:
     """The first officer who looks at a case has received it (签收): one clock ends, the one for its disposal runs."""
     if step.case.acknowledged_at is not None:
-        return Done(changes)
+        return CaseEffects(changes)
     changes |= {"acknowledged_at": step.now, "acknowledged_by": step.action.officer}
     stops, starts = (ClockStop(case_clocks.ACKNOWLEDGE, None),), (ClockStart(case_clocks.DISPOSE, None),)
-    return Done(changes, stops=stops, starts=starts)
+    return CaseEffects(changes, stops=stops, starts=starts)
 
 
-def _acknowledge(step: Step) -> Done:
+def _acknowledge(step: CaseStep) -> CaseEffects:
     return _acknowledged(step, {})
 
 
-def _take(step: Step) -> Done:
+def _take(step: CaseStep) -> CaseEffects:
     return _acknowledged(step, {"status": CaseStatus.CLAIMED, "holder": step.action.officer, "lease_until": _lease(step)})
 
 
-def _hand_over(step: Step) -> Done:
-    return Done({"status": CaseStatus.CLAIMED, "holder": step.action.to, "lease_until": _lease(step)})
+def _hand_over(step: CaseStep) -> CaseEffects:
+    return CaseEffects({"status": CaseStatus.CLAIMED, "holder": step.action.to, "lease_until": _lease(step)})
 
 
-def _release(step: Step) -> Done:
-    return Done({"status": CaseStatus.OPEN, "holder": None, "lease_until": None})
+def _release(step: CaseStep) -> CaseEffects:
+    return CaseEffects({"status": CaseStatus.OPEN, "holder": None, "lease_until": None})
 
 
-def _dispose(step: Step) -> Done | Refusal:
+def _dispose(step: CaseStep) -> CaseEffects | Refusal:
     """A disposal ends the unit's clocks. One that confirms the case makes due what those who reported it owe then; any other
     calls that off. One that finds nothing wrong releases at once what was ordered, calls off the tasks, and nothing is asked of
     institutions any more. Letters stay: they ask for what is known, and hold nothing."""
@@ -101,7 +101,7 @@ def _dispose(step: Step) -> Done | Refusal:
         "note_sealed": action.note_sealed,
     }
     stops = tuple(ClockStop(name, None) for name in (case_clocks.ACKNOWLEDGE, case_clocks.DISPOSE))
-    done = Done(changes, stops=stops, verdict=_verdict(action, step.case, step.policy, step.now))
+    done = CaseEffects(changes, stops=stops, verdict=_verdict(action, step.case, step.policy, step.now))
     if action.disposition is Disposition.CONFIRMED:
         return done._replace(starts=case_signals.owed_when_confirmed(step.policy, step.case))
     if action.disposition is not Disposition.FALSE_POSITIVE:
@@ -117,7 +117,7 @@ def _dispose(step: Step) -> Done | Refusal:
     return case_loop.call_off_all(step, released)
 
 
-def _verdict(action: Action, case: Case, policy: Policy, now: datetime) -> Verdict:
+def _verdict(action: Action, case: Case, policy: Policy, now: datetime) -> CaseVerdict:
     """Of the case's primary subject, and of the tools that its signals name. Who only dealt with a confirmed account is not
     confirmed with it: other accounts and persons have cases of their own. What a tip names does not count, and what was a hub in
     one of the signals is nobody's. What leads of organized crime confirm counts for such leads alone."""
@@ -136,14 +136,16 @@ def _verdict(action: Action, case: Case, policy: Policy, now: datetime) -> Verdi
     confirmed = action.disposition is Disposition.CONFIRMED
     until = instant_ms(now) + policy.keep.cases_days * DAY_MS if confirmed else 0
     tokens = tuple(token for token in names if not confirmed or token not in hubs)
-    return Verdict.trusted(tokens=tokens[:VERDICT_TOKENS], confirmed_until_ms=until)
+    return CaseVerdict.trusted(tokens=tokens[:VERDICT_TOKENS], confirmed_until_ms=until)
 
 
-def _structural(move: Callable[[Action, Case, Policy, datetime], Done | Refusal]) -> Callable[[Step], Done | Refusal]:
+def _structural(
+    move: Callable[[Action, Case, Policy, datetime], CaseEffects | Refusal],
+) -> Callable[[CaseStep], CaseEffects | Refusal]:
     return lambda step: move(step.action, step.case, step.policy, step.now)
 
 
-Row = Transition[None, Step, Done, None]
+Row = Transition[None, CaseStep, CaseEffects, None]
 K, S = ActionKind, CaseStatus
 _IN_HAND = (S.CLAIMED, LAPSED)
 _claim: Row = Row((S.CLAIMED,), _take)
@@ -175,6 +177,6 @@ def list_allowed(case: Case | None, now: datetime) -> tuple[str, ...]:
     return TABLE.allowed(state_of(case, now), None)
 
 
-def move_case(step: Step) -> Done | Refusal:
+def move_case(step: CaseStep) -> CaseEffects | Refusal:
     """What becomes of an officer's move."""
     return TABLE.apply(state_of(step.case, step.now), step.action.kind, step, thing=None)

@@ -20,14 +20,14 @@ from schemas.orders.order import LIVE, Order, OrderDraft, OrderEvent, OrderEvent
 from stream_processors.domain import measures
 from stream_processors.domain.cases import deadlines as case_clocks
 from stream_processors.domain.cases.state import state_of
-from stream_processors.domain.cases.step import Done, Step
+from stream_processors.domain.cases.step import CaseEffects, CaseStep
 from stream_processors.domain.deadlines import calendar as calendars
 from stream_processors.domain.orders import order_book as orders
 from stream_processors.domain.orders.order import acting
 from stream_processors.domain.orders.order_book import OrdersChange
 from stream_processors.domain.orders.step import is_unlifted
 from stream_processors.domain.refusal import Refusal
-from stream_processors.domain.state_machine import ClockStart, ClockStop, Ends, Role, party
+from stream_processors.domain.state_machine import ActorRole, ClockStart, ClockStop, Ends, party
 
 SENDS_ON = "stage:deliver"
 """The stage that forwards actions on a merged case to the case that absorbed it."""
@@ -35,7 +35,7 @@ _TO_RECIPIENT = frozenset({NoticeKind.ORDER, NoticeKind.RELEASE})
 """Only the recipient of the order may do these, which may be the unit that had the case before."""
 
 
-def ends_of(step: Step) -> Ends:
+def ends_of(step: CaseStep) -> Ends:
     """When lengths and clocks of the policy are over, by the place's calendar."""
 
     def ends(began: datetime, length: Length | ClockName) -> datetime:
@@ -48,13 +48,13 @@ def ends_of(step: Step) -> Ends:
     return ends
 
 
-def add_measure(step: Step) -> Done | Refusal:
+def add_measure(step: CaseStep) -> CaseEffects | Refusal:
     """An institution's measure joins the case that it reported to, or was ordered something in. One that came for a case that had
     been merged by then is sent on by a stage; it was answered, so it is the institution's here, too."""
     measure, who = step.action.measure, party(step.actor)
     assert measure is not None
     sent_on = step.actor == SENDS_ON
-    if not sent_on and (who.role != Role.INSTITUTION or who.id != measure.institution):
+    if not sent_on and (who.role != ActorRole.INSTITUTION or who.id != measure.institution):
         return Refusal("forbidden", "only the institution that took a measure may report it")
     if not sent_on and who.id not in concerned(step.case):
         return Refusal("unknown-case", f"there is no case {step.case.case_id}")  # as of one that does not exist
@@ -67,8 +67,10 @@ def add_measure(step: Step) -> Done | Refusal:
     if change.refused is not None:
         return change.refused
     if change.echo:
-        return Done({})
-    return Done({"measures": change.measures}, starts=() if _nothing_owed(step.case) else change.starts, stops=change.stops)
+        return CaseEffects({})
+    return CaseEffects(
+        {"measures": change.measures}, starts=() if _nothing_owed(step.case) else change.starts, stops=change.stops
+    )
 
 
 def _nothing_owed(case: Case) -> bool:
@@ -83,7 +85,7 @@ def concerned(case: Case) -> set[str]:
     return {*case.institutions, *ordered, *(reach.party for task in case.tasks for reach in task.reach)}
 
 
-def move_order(step: Step) -> Done | Refusal:
+def move_order(step: CaseStep) -> CaseEffects | Refusal:
     """An event of one order."""
     event, case = step.action.order, step.case
     assert event is not None
@@ -94,7 +96,7 @@ def move_order(step: Step) -> Done | Refusal:
     return change.refused if change.refused is not None else _done(change)
 
 
-def decided(step: Step, current: tuple[Order, ...], event: OrderEvent) -> OrdersChange:
+def decided(step: CaseStep, current: tuple[Order, ...], event: OrderEvent) -> OrdersChange:
     """What becomes of the event. What is told to a unit is told to the one that has the case now, not to the one that ordered."""
     named = event.model_copy(update={"event_id": step.action.action_id})
     change = orders.decide(
@@ -115,16 +117,16 @@ def decided(step: Step, current: tuple[Order, ...], event: OrderEvent) -> Orders
     return change._replace(notices=readdressed) if before else change
 
 
-def _done(change: OrdersChange) -> Done:
-    return Done({"orders": change.orders}, change.notices, change.starts, change.stops)
+def _done(change: OrdersChange) -> CaseEffects:
+    return CaseEffects({"orders": change.orders}, change.notices, change.starts, change.stops)
 
 
-def _may(step: Step, event: OrderEvent) -> Refusal | None:
+def _may(step: CaseStep, event: OrderEvent) -> Refusal | None:
     """Of an officer of the unit that has the case, who asks for something new: holds it. An order names its own case."""
     case, draft = step.case, event.draft
     if draft is not None and draft.case_id != case.case_id:
         return Refusal("unknown-case", "the order belongs to another case")
-    if acting(step.actor, event).role != Role.OFFICER:
+    if acting(step.actor, event).role != ActorRole.OFFICER:
         return None
     if case.status is CaseStatus.MERGED:
         return Refusal("not-allowed", f"this case was merged into {case.merged_into}; issue the order there")
@@ -142,7 +144,7 @@ class Undone(NamedTuple):
     stops: tuple[ClockStop, ...] = ()
 
 
-def undo_all(step: Step, only: Iterable[str] = ()) -> Undone:
+def undo_all(step: CaseStep, only: Iterable[str] = ()) -> Undone:
     """Takes back every order that lasts (of those named in `only`, if any): one that nobody was told of is withdrawn, any other
     is released by an order of its own, also one that ran out and that nobody said is lifted. What is on its way to be released
     already stays as it is."""

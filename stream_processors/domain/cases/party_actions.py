@@ -11,8 +11,8 @@ from hashlib import sha256
 
 from schemas.appeals import Objection, ObjectionMove, ObjectionRequest, ObjectionState
 from schemas.cases.case import Case
-from schemas.deadlines import Clock, ClockStep, Role
-from schemas.dissuasion import OVER, Outcome, Task, TaskEvent, TaskEventKind
+from schemas.deadlines import Clock, ClockStep, DutyRole
+from schemas.dissuasion import OVER, Task, TaskEnd, TaskEvent, TaskEventKind
 from schemas.measures import MeasureKind
 from schemas.notices import Notice, NoticeKind
 from schemas.orders.kinds import REPLACING, OrderKind
@@ -20,15 +20,15 @@ from schemas.orders.order import Order, OrderEvent, OrderEventKind
 from stream_processors.domain import appeals, dissuasion
 from stream_processors.domain.cases import orders as case_orders
 from stream_processors.domain.cases.notifications import list_executed, make_notices
-from stream_processors.domain.cases.step import Done, Step
+from stream_processors.domain.cases.step import CaseEffects, CaseStep
 from stream_processors.domain.deadlines import deadlines as clocks
 from stream_processors.domain.deadlines.deadlines import ReachedStep
 from stream_processors.domain.notifications.notification import Notification, to_notice
 from stream_processors.domain.orders.order_book import clock_event
 from stream_processors.domain.orders.step import is_unlifted
 from stream_processors.domain.refusal import Refusal
+from stream_processors.domain.state_machine import ActorRole as Actor
 from stream_processors.domain.state_machine import ClockStart, ClockStop, iso, party
-from stream_processors.domain.state_machine import Role as Actor
 
 MOST_TASKS = MOST_OBJECTIONS = 8
 MOST_BY_ONE_DOOR = 3
@@ -36,14 +36,14 @@ MOST_BY_ONE_DOOR = 3
 _OVER = frozenset({ObjectionState.REJECTED, ObjectionState.PROPAGATED})
 
 
-def move_task(step: Step) -> Done | Refusal:
+def move_task(step: CaseStep) -> CaseEffects | Refusal:
     """An event of one dissuasion task."""
     event, case = step.action.task, step.case
     assert event is not None
     return _task(step, case, event.model_copy(update={"event_id": step.action.action_id}))
 
 
-def _task(step: Step, case: Case, event: TaskEvent) -> Done | Refusal:
+def _task(step: CaseStep, case: Case, event: TaskEvent) -> CaseEffects | Refusal:
     listed = _with_room(case.tasks, event.task_id)
     current = next((task for task in case.tasks if task.task_id == event.task_id), None)
     if current is None and len(listed) >= MOST_TASKS:
@@ -54,19 +54,19 @@ def _task(step: Step, case: Case, event: TaskEvent) -> Done | Refusal:
     if change.task is None:
         return change.refused or Refusal("unknown-task", "there is no such dissuasion task")
     others = tuple(task for task in listed if task.task_id != event.task_id)
-    return Done({"tasks": (*others, change.task)}, change.notices, change.starts, change.stops)
+    return CaseEffects({"tasks": (*others, change.task)}, change.notices, change.starts, change.stops)
 
 
-def call_off_all(step: Step, done: Done) -> Done:
+def call_off_all(step: CaseStep, done: CaseEffects) -> CaseEffects:
     """There is nobody to be warned any more: every task that is not over is called off, behind what was done already."""
     for task in step.case.tasks:
         if task.state in OVER:
             continue
         event = TaskEvent.trusted(
-            event_id=step.action.action_id, task_id=task.task_id, kind=TaskEventKind.CANCEL, outcome=Outcome.NOT_AT_RISK
+            event_id=step.action.action_id, task_id=task.task_id, kind=TaskEventKind.CANCEL, outcome=TaskEnd.NOT_AT_RISK
         )
         then = _task(step, step.case.model_copy(update=done.changes), event)
-        if isinstance(then, Done):
+        if isinstance(then, CaseEffects):
             done = _both(done, then)
     return done
 
@@ -79,7 +79,7 @@ def _with_room(tasks: tuple[Task, ...], own: str) -> tuple[Task, ...]:
     return tuple(task for task in tasks if task.task_id != dropped_id)
 
 
-def object_to(step: Step) -> Done | Refusal:
+def object_to(step: CaseStep) -> CaseEffects | Refusal:
     """A move of an objection (申诉)."""
     request, who = step.action.objection, party(step.actor)
     assert request is not None
@@ -91,7 +91,7 @@ def object_to(step: Step) -> Done | Refusal:
     return _object(step, step.case, named)
 
 
-def _object(step: Step, case: Case, request: ObjectionRequest) -> Done | Refusal:
+def _object(step: CaseStep, case: Case, request: ObjectionRequest) -> CaseEffects | Refusal:
     there = next((objection for objection in case.objections if objection.objection_id == request.objection_id), None)
     current = None if there is None else _followed(there, case.orders)
     others = _without(case.objections, request.objection_id, full=current is None)
@@ -107,9 +107,9 @@ def _object(step: Step, case: Case, request: ObjectionRequest) -> Done | Refusal
     if change.refusal is not None:
         return change.refusal
     if change.objection is None:
-        return Done({})
+        return CaseEffects({})
     changed = change.objection
-    done = Done(
+    done = CaseEffects(
         {"objections": (*others, changed)},
         make_notices(change.notifications, step, changed.objection_id),
         tuple(ClockStart(name, changed.objection_id) for name in change.started),
@@ -143,10 +143,10 @@ def around(case: Case) -> appeals.Around:
     return appeals.Around(case.queue, list_executed(case), ordered)
 
 
-def _released(step: Step, request: ObjectionRequest, changed: Objection, done: Done) -> Done:
+def _released(step: CaseStep, request: ObjectionRequest, changed: Objection, done: CaseEffects) -> CaseEffects:
     """The release that was promised is ordered in the same step, so that it cannot be forgotten."""
     undone = case_orders.undo_all(step, changed.orders)
-    return Done(
+    return CaseEffects(
         {**done.changes, **undone.changes},
         (*done.notices, *undone.notices),
         (*done.starts, *undone.starts),
@@ -154,7 +154,7 @@ def _released(step: Step, request: ObjectionRequest, changed: Objection, done: D
     )
 
 
-def answered(step: Step) -> Done | Refusal:
+def answered(step: CaseStep) -> CaseEffects | Refusal:
     """An event of an order; a recipient who says that nothing is held any more has thereby confirmed it to the objections that
     waited for just that."""
     outcome = case_orders.move_order(step)
@@ -176,7 +176,7 @@ def answered(step: Step) -> Done | Refusal:
             party=who.id,
         )
         then = _object(step, case, confirmation)
-        if isinstance(then, Done):
+        if isinstance(then, CaseEffects):
             outcome = _both(outcome, then)
             case = case.model_copy(update=then.changes)
     return outcome
@@ -195,7 +195,7 @@ def _still_held(order: Order, about: Objection, who: str) -> bool:
     return is_unlifted(order)
 
 
-def _both(done: Done, then: Done) -> Done:
+def _both(done: CaseEffects, then: CaseEffects) -> CaseEffects:
     return done._replace(
         changes={**done.changes, **then.changes},
         notices=(*done.notices, *then.notices),
@@ -204,7 +204,7 @@ def _both(done: Done, then: Done) -> Done:
     )
 
 
-def fell_due(step: Step) -> Done | Refusal:
+def fell_due(step: CaseStep) -> CaseEffects | Refusal:
     """A moment of a clock has come: people are told, and the order or task that it is about moves."""
     due, case = step.action.due, step.case
     assert due is not None
@@ -212,7 +212,7 @@ def fell_due(step: Step) -> Done | Refusal:
     if fired.clock is None:
         return fired.refusal or Refusal("stale-run", "the policy has no such deadline")
     batches = tuple(_notify(step, case, fired.clock, reached) for reached in fired.reached)
-    done = Done({"clocks": fired.clocks}, tuple(notice for notices in batches for notice in notices))
+    done = CaseEffects({"clocks": fired.clocks}, tuple(notice for notices in batches for notice in notices))
     if due.step is ClockStep.DUE and _is_waited_for(case, fired.clock):
         # What was waited for is over: it is no duty that stays undone.
         done = done._replace(stops=(ClockStop(fired.clock.name, fired.clock.about, called_off=True),))
@@ -225,7 +225,7 @@ def _is_waited_for(case: Case, clock: Clock) -> bool:
     return any(order.order_id == clock.about and order.notice_clock == clock.name for order in case.orders)
 
 
-def _moved_by(step: Step, case: Case, clock: Clock, moment: ClockStep) -> Done | None:
+def _moved_by(step: CaseStep, case: Case, clock: Clock, moment: ClockStep) -> CaseEffects | None:
     """What the moment is to what the clock is about; None: it moves nothing."""
     if moment not in (ClockStep.WARN, ClockStep.DUE):
         return None
@@ -236,15 +236,15 @@ def _moved_by(step: Step, case: Case, clock: Clock, moment: ClockStep) -> Done |
             return None
         event = OrderEvent.trusted(event_id=step.action.action_id, order_id=about.order_id, kind=kind)
         change = case_orders.decided(step, case.orders, event)
-        return None if change.refused else Done({"orders": change.orders}, change.notices, change.starts, change.stops)
+        return None if change.refused else CaseEffects({"orders": change.orders}, change.notices, change.starts, change.stops)
     if moment is ClockStep.DUE and any(task.task_id == clock.about for task in case.tasks):
         missed = TaskEvent.trusted(event_id=step.action.action_id, task_id=clock.about or "", kind=TaskEventKind.DUE)
         then = _task(step, case, missed)
-        return then if isinstance(then, Done) else None
+        return then if isinstance(then, CaseEffects) else None
     return None
 
 
-def _notify(step: Step, case: Case, clock: Clock, reached: ReachedStep) -> Iterable[Notice]:
+def _notify(step: CaseStep, case: Case, clock: Clock, reached: ReachedStep) -> Iterable[Notice]:
     """The notices of one moment. OFFICER is whoever has to act; the unit's head reads the unit's queue, the city its own. To
     others than the unit neither the id nor the data tells the run: it counts the clocks of all who are in the case."""
     template = _template_of(case, clock, reached)
@@ -293,12 +293,12 @@ def _each(recipients: str | tuple[str, ...]) -> tuple[str, ...]:
     return (recipients,) if isinstance(recipients, str) else recipients
 
 
-def _who(role: Role, case: Case, clock: Clock, city: str) -> str | tuple[str, ...]:
+def _who(role: DutyRole, case: Case, clock: Clock, city: str) -> str | tuple[str, ...]:
     queue = case.queue  # whoever has it now can act, not the unit that had it when the clock began
-    if role is Role.CITY:
+    if role is DutyRole.CITY:
         agency, _, _ = queue.rpartition("-")
         return f"{agency}-{city}"
-    if role is Role.UNIT_HEAD or clock.about is None or clock.unit is not None:
+    if role is DutyRole.UNIT_HEAD or clock.about is None or clock.unit is not None:
         return queue
     about = next((order for order in case.orders if order.order_id == clock.about), None)
     if about is not None:

@@ -13,13 +13,13 @@ from typing import Any
 from schemas.cases.case import Action, Case, CaseStatus, JoinedSignal, Tally
 from schemas.deadlines import Clock, ClockState
 from schemas.policy import Policy
-from schemas.signals.retraction import Standing
+from schemas.signals.retraction import Contribution
 from stream_processors.domain.cases import counters as tally
 from stream_processors.domain.cases import deadlines as case_clocks
 from stream_processors.domain.cases import party_actions as case_loop
 from stream_processors.domain.cases.evidence import keep_evidence
 from stream_processors.domain.cases.state import SLEEPING
-from stream_processors.domain.cases.step import Done, Step
+from stream_processors.domain.cases.step import CaseEffects, CaseStep
 from stream_processors.domain.deadlines import deadlines as clocks
 from stream_processors.domain.refusal import Refusal
 from stream_processors.domain.signals import hubs, trust
@@ -64,7 +64,7 @@ def opened(action: Action, signal: JoinedSignal, now: datetime) -> Case:
     )
 
 
-def joined(step: Step, signal: JoinedSignal) -> Done:
+def joined(step: CaseStep, signal: JoinedSignal) -> CaseEffects:
     """The case with one signal more."""
     case = step.case
     worse = signal.score > case.score or not case.signal_count
@@ -82,8 +82,8 @@ def joined(step: Step, signal: JoinedSignal) -> Done:
         changes["linked"] = tuple(dict.fromkeys((*case.linked, *step.action.linked)))[:LINKED_KEPT]
     starts, stops = duties(step.policy, signal, case), _told_wrong(step.policy, signal, case)
     if case.status in SLEEPING:
-        return Done(changes | again(case), starts=(*case_clocks.TO_ACKNOWLEDGE, *starts), stops=stops)
-    return Done(changes, starts=starts, stops=stops)
+        return CaseEffects(changes | again(case), starts=(*case_clocks.TO_ACKNOWLEDGE, *starts), stops=stops)
+    return CaseEffects(changes, starts=starts, stops=stops)
 
 
 def again(case: Case) -> dict[str, Any]:
@@ -128,7 +128,7 @@ def _told_wrong(policy: Policy, signal: JoinedSignal, case: Case) -> tuple[Clock
     return tuple(ClockStop(clock.name, clock.about, called_off=True) for clock in theirs if clock.name in names)
 
 
-def retracted(step: Step) -> Done | Refusal:
+def retracted(step: CaseStep) -> CaseEffects | Refusal:
     """The case of the signals that are left. Without any it leaves its queue, whoever holds it, and nobody is to be warned."""
     case, withdrawn = step.case, step.action.withdrawn
     if withdrawn is None:
@@ -139,14 +139,14 @@ def retracted(step: Step) -> Done | Refusal:
     emptied = not changes["signal_count"]
     changes["clocks"] = clocks_without(case, changes["institutions"], step.now, stays_missed=not emptied)
     if not emptied:
-        return Done(changes)
+        return CaseEffects(changes)
     if case.status in (CaseStatus.OPEN, CaseStatus.CLAIMED):
         changes |= {"status": CaseStatus.RETRACTED, "holder": None, "lease_until": None}
-        return case_loop.call_off_all(step, Done(changes, called_off=case_clocks.WHILE_OPEN))
-    return case_loop.call_off_all(step, Done(changes))
+        return case_loop.call_off_all(step, CaseEffects(changes, called_off=case_clocks.WHILE_OPEN))
+    return case_loop.call_off_all(step, CaseEffects(changes))
 
 
-def _is_surely_absent(case: Case, withdrawn: Standing) -> bool:
+def _is_surely_absent(case: Case, withdrawn: Contribution) -> bool:
     """Whether the signal is not in the case: it was taken out before, and is retracted once more because the log lost the first
     retraction. A case with many signals does not list them all, and cannot tell."""
     if len(case.signals) < case.signal_count:
@@ -174,7 +174,7 @@ def _find_departed(case: Case, institutions: Iterable[str]) -> set[str]:
     return set(case.institutions) - set(institutions)
 
 
-def remove_signal(case: Case, withdrawn: Standing, policy: Policy) -> dict[str, Any]:
+def remove_signal(case: Case, withdrawn: Contribution, policy: Policy) -> dict[str, Any]:
     counts: Tally = tally.uncounted(case.tally, withdrawn)
     points = tally.highest(counts)
     return {

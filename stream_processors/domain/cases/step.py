@@ -1,4 +1,4 @@
-"""What the parts of a case's decision are given (`Step`), and what they give back: `Done` or a `Refusal`.
+"""What the parts of a case's decision are given (`CaseStep`), and what they give back: `CaseEffects` or a `Refusal`.
 
 Invariant: a part changes nothing itself. `case.decide` alone makes the next revision of it, with its clocks and who is told.
 """
@@ -8,14 +8,14 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from schemas.cases.case import Action, Case, Verdict
+from schemas.cases.case import Action, Case, CaseVerdict
 from schemas.notices import Notice
 from schemas.policy import Policy
 from stream_processors.domain.deadlines.calendar import Calendar
 from stream_processors.domain.state_machine import ClockStart, ClockStop
 
 
-class Step(NamedTuple):
+class CaseStep(NamedTuple):
     """One action on the case as it stands. `actor`: `officer:...`, `institution:...`, `stage:...`; `elsewhere`: how often what
     the action asks for was ordered about the same account in other cases."""
 
@@ -28,7 +28,7 @@ class Step(NamedTuple):
     elsewhere: int = 0
 
 
-class Done(NamedTuple):
+class CaseEffects(NamedTuple):
     """Fields of the case that are other now, and what comes of it. `follows` are requests about other cases; `left_queue` is the
     queue that the case is not in any more; `called_off` names clocks that have nothing to wait for any more."""
 
@@ -37,6 +37,6 @@ class Done(NamedTuple):
     starts: tuple[ClockStart, ...] = ()
     stops: tuple[ClockStop, ...] = ()
     follows: tuple[Action, ...] = ()
-    verdict: Verdict | None = None
+    verdict: CaseVerdict | None = None
     left_queue: str | None = None
     called_off: tuple[str, ...] = ()

@@ -27,7 +27,7 @@ from stream_processors.domain.cases import deadlines as case_clocks
 from stream_processors.domain.cases.evidence import keep_evidence
 from stream_processors.domain.cases.signals import AFRESH, LINKED_KEPT, again, clocks_without, owed_elsewhere
 from stream_processors.domain.cases.state import SLEEPING
-from stream_processors.domain.cases.step import Done
+from stream_processors.domain.cases.step import CaseEffects
 from stream_processors.domain.orders.step import crossed_its_end, is_done, is_unlifted
 from stream_processors.domain.refusal import Refusal
 from stream_processors.domain.signals import hubs
@@ -78,7 +78,7 @@ def _nothing_stands(case: Case, wish: str) -> Refusal | None:
     return Refusal("orders-stand", f"the case cannot be {wish} while these are open: {', '.join(blocking[:8])}{more}")
 
 
-def transfer(action: Action, case: Case, policy: Policy, now: datetime) -> Done | Refusal:
+def transfer(action: Action, case: Case, policy: Policy, now: datetime) -> CaseEffects | Refusal:
     """The case goes to another agency or county (`action.queue`), which acknowledges it anew, and has its own time from
     then on. What was ordered stays ordered."""
     if action.queue == case.queue:
@@ -91,7 +91,7 @@ def transfer(action: Action, case: Case, policy: Policy, now: datetime) -> Done 
     )
     transfers = (*case.transfers[1 - TRANSFERS_KEPT :], moved)
     changes = {**AFRESH, "queue": action.queue, "transfers": transfers, "clocks": clocks}
-    return Done(changes, starts=_acknowledged(), left_queue=case.queue, called_off=(ACKNOWLEDGE, DISPOSE))
+    return CaseEffects(changes, starts=_acknowledged(), left_queue=case.queue, called_off=(ACKNOWLEDGE, DISPOSE))
 
 
 def _goes_along(clock: Clock, case: Case) -> bool:
@@ -99,16 +99,16 @@ def _goes_along(clock: Clock, case: Case) -> bool:
     return clock.state is ClockState.OPEN and clock.unit == case.queue and clock.name not in (ACKNOWLEDGE, DISPOSE)
 
 
-def close(action: Action, case: Case, policy: Policy, now: datetime) -> Done | Refusal:
+def close(action: Action, case: Case, policy: Policy, now: datetime) -> CaseEffects | Refusal:
     """The end of a case that was disposed of and in which nothing stands."""
     if case.status is not CaseStatus.DISPOSED:
         return Refusal("not-allowed", f"dispose of the case before you close it; it is {case.status}")
     if (refusal := _nothing_stands(case, "closed")) is not None:
         return refusal
-    return Done({"status": CaseStatus.CLOSED, "closed_at": now, "closed_by": action.officer})
+    return CaseEffects({"status": CaseStatus.CLOSED, "closed_at": now, "closed_by": action.officer})
 
 
-def reopen(action: Action, case: Case, policy: Policy, now: datetime) -> Done | Refusal:
+def reopen(action: Action, case: Case, policy: Policy, now: datetime) -> CaseEffects | Refusal:
     """A case that was over is taken up again, for a reason that is told. Its disposition stays to be read until the next one;
     what it made due is called off."""
     if case.status not in (CaseStatus.DISPOSED, CaseStatus.CLOSED):
@@ -116,10 +116,10 @@ def reopen(action: Action, case: Case, policy: Policy, now: datetime) -> Done | 
     if action.note_sealed is None:
         return Refusal("note-required", "send the reason for reopening the case in 'note'")
     changes = {**again(case), "note_sealed": action.note_sealed}
-    return Done(changes, starts=_acknowledged(), called_off=case_clocks.of_confirmed(policy))
+    return CaseEffects(changes, starts=_acknowledged(), called_off=case_clocks.of_confirmed(policy))
 
 
-def merge(action: Action, case: Case, policy: Policy, now: datetime) -> Done | Refusal:
+def merge(action: Action, case: Case, policy: Policy, now: datetime) -> CaseEffects | Refusal:
     """All of this case goes to `action.into`, for good. `action.queue` is the queue of that case as the officer saw it."""
     into = action.into or ""
     if into == case.case_id:
@@ -145,7 +145,7 @@ def merge(action: Action, case: Case, policy: Policy, now: datetime) -> Done | R
         "measures": (),
     }
     changes = {**emptied, "status": CaseStatus.MERGED, "holder": None, "lease_until": None, "merged_into": into}
-    return Done(changes, follows=(_handed(action, into, case.queue, _take_whole_case(case)),), called_off=tuple(running))
+    return CaseEffects(changes, follows=(_handed(action, into, case.queue, _take_whole_case(case)),), called_off=tuple(running))
 
 
 def _take_whole_case(case: Case) -> Portion:
@@ -164,7 +164,7 @@ def _take_whole_case(case: Case) -> Portion:
     )
 
 
-def split(action: Action, case: Case, policy: Policy, now: datetime) -> Done | Refusal:
+def split(action: Action, case: Case, policy: Policy, now: datetime) -> CaseEffects | Refusal:
     """Listed signals (`action.signals`, ids) go to a new case of the same queue. Measures about them are shown there, too."""
     listed = {signal.signal_id for signal in case.signals}
     if unknown := [name for name in dict.fromkeys(action.signals) if name not in listed]:
@@ -189,7 +189,7 @@ def split(action: Action, case: Case, policy: Policy, now: datetime) -> Done | R
     }
     changes["clocks"] = clocks_without(case, changes["institutions"], now)
     theirs = owed_elsewhere(case, changes["institutions"])
-    return Done(changes, follows=(_handed(action, into, case.queue, _take_some_signals(case, departing, theirs)),))
+    return CaseEffects(changes, follows=(_handed(action, into, case.queue, _take_some_signals(case, departing, theirs)),))
 
 
 def _take_some_signals(case: Case, departing: tuple[JoinedSignal, ...], clocks: tuple[Clock, ...]) -> Portion:
@@ -211,7 +211,7 @@ def _take_some_signals(case: Case, departing: tuple[JoinedSignal, ...], clocks: 
     )
 
 
-def absorb(action: Action, case: Case | None, policy: Policy, now: datetime) -> Done | Refusal:
+def absorb(action: Action, case: Case | None, policy: Policy, now: datetime) -> CaseEffects | Refusal:
     """What another case hands over is in this one now. Of a case that is not there (`case` None) `changes` is all but its
     revision and `changed_at`. What came before changes nothing: a case is merged once, and a split opens its case once."""
     portion = action.portion
@@ -220,7 +220,7 @@ def absorb(action: Action, case: Case | None, policy: Policy, now: datetime) -> 
     if case is None:
         return _opened(action, portion, policy, now)
     if _came_before(portion, case):
-        return Done({})
+        return CaseEffects({})
     counts = tally.together(case.tally, portion.tally)
     changes: dict[str, Any] = {
         **_figures(counts, policy),
@@ -238,14 +238,14 @@ def absorb(action: Action, case: Case | None, policy: Policy, now: datetime) -> 
     if case.status in SLEEPING and portion.signal_count:
         changes |= again(case)
         starts = (*starts, *_acknowledged())
-    return Done(changes, starts=starts)
+    return CaseEffects(changes, starts=starts)
 
 
 def _came_before(portion: Portion, case: Case) -> bool:
     return portion.of in case.absorbed or _from_split(case.case_id) == portion.of
 
 
-def _opened(action: Action, portion: Portion, policy: Policy, now: datetime) -> Done | Refusal:
+def _opened(action: Action, portion: Portion, policy: Policy, now: datetime) -> CaseEffects | Refusal:
     if portion.primary is None or portion.primary_signal_id is None or not portion.signal_count:
         return Refusal("unknown-case", f"there is no case {action.case_id}, and the action brings nothing to open it with")
     split_from = _from_split(action.case_id)
@@ -267,10 +267,10 @@ def _opened(action: Action, portion: Portion, policy: Policy, now: datetime) -> 
         "leads_only": bool(portion.tally.kinds) and all(is_lead(kind) for kind in portion.tally.kinds),
     }
     carried = tuple(ClockStart(clock.name, clock.about or "", clock.due_at) for clock in portion.clocks)
-    return Done(new, starts=(*_acknowledged(), *carried))
+    return CaseEffects(new, starts=(*_acknowledged(), *carried))
 
 
-def forward(action: Action, case: Case) -> Done | None:
+def forward(action: Action, case: Case) -> CaseEffects | None:
     """Where an action that came for this case has to go, a hop at a time; None: it is for this case.
 
     A signal that was split off is looked for there before this case's own end. If it came back from there (`passed`), it is
@@ -283,9 +283,9 @@ def forward(action: Action, case: Case) -> Done | None:
         is_recorded = not name or name in case.split_off or len(case.split_off) >= MOST_SPLIT_OFF
         changes: dict[str, Any] = {} if is_recorded else {"split_off": {**case.split_off, name: into}}
         sent = action.model_copy(update={"case_id": into, "passed": (*action.passed[1 - MOST_PASSED :], into)})
-        return Done(changes, follows=(sent,))
+        return CaseEffects(changes, follows=(sent,))
     if case.merged_into is not None:
-        return Done({}, follows=(action.model_copy(update={"case_id": case.merged_into}),))
+        return CaseEffects({}, follows=(action.model_copy(update={"case_id": case.merged_into}),))
     return None
 
 

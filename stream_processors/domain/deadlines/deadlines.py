@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from schemas.deadlines import Clock, ClockRule, Clocks, ClockState, ClockStep, Role, Rung
+from schemas.deadlines import Clock, ClockRule, Clocks, ClockState, ClockStep, DutyRole, Rung
 from stream_processors.domain.deadlines.calendar import Calendar, add
 from stream_processors.domain.refusal import Refusal
 
@@ -45,7 +45,7 @@ class ReachedStep(NamedTuple):
     run: int
     about: str | None
     due_at: datetime
-    roles: tuple[Role, ...]
+    roles: tuple[DutyRole, ...]
     parties: tuple[str, ...]
     basis: str
     needs_confirmation: bool
@@ -54,7 +54,7 @@ class ReachedStep(NamedTuple):
     escalated: int
 
 
-class Started(NamedTuple):
+class StartedClock(NamedTuple):
     """`clock` is None when the policy has no such clock (the operator does not run it) or the start was refused."""
 
     clocks: tuple[Clock, ...]
@@ -62,14 +62,14 @@ class Started(NamedTuple):
     refusal: Refusal | None = None
 
 
-class Stopped(NamedTuple):
+class StoppedClock(NamedTuple):
     """`clock` is None when none was running: what was done is kept all the same, it just had no clock."""
 
     clocks: tuple[Clock, ...]
     clock: Clock | None = None
 
 
-class Fired(NamedTuple):
+class FiredClock(NamedTuple):
     """`clock` is the one that fell due; None with a `refusal`."""
 
     clocks: tuple[Clock, ...]
@@ -95,23 +95,25 @@ def start(
     about: str | None = None,
     severity: str | None = None,
     unit: str | None = None,
-) -> Started:
+) -> StartedClock:
     """The clocks with one more running. `began_at`: since when it counts, never later than now (a sender's clock may be ahead);
     `until`: the due time that an order or letter itself names, instead of the rule's length. Starting one that is
     outstanding ends it and starts the next run. Refusal with `too-many-clocks` when the case has no room.
     """
     rule = rules.rule(name, severity)
     if rule is None:
-        return Started(clocks)
+        return StartedClock(clocks)
     before = outstanding(clocks, name, about)
     remaining = clocks if before is None else _replaced(clocks, _ended(before, "restart", now))
     remaining = _room(remaining, name)
     if len(remaining) >= MAX_CLOCKS:
-        return Started(clocks, refusal=Refusal("too-many-clocks", f"the case has {MAX_CLOCKS} running deadlines; end one first"))
+        return StartedClock(
+            clocks, refusal=Refusal("too-many-clocks", f"the case has {MAX_CLOCKS} running deadlines; end one first")
+        )
     run = 1 + max((clock.run for clock in clocks if clock.name == name), default=0)
     began = now if began_at is None else min(began_at, now)
     made = _made(rule, calendar, began, until, name=name, run=run, about=about, unit=unit)
-    return Started((*remaining, made), made)
+    return StartedClock((*remaining, made), made)
 
 
 def _ended(clock: Clock, event: str, now: datetime, late: bool | None = None) -> Clock:
@@ -179,15 +181,15 @@ def _replaced(clocks: tuple[Clock, ...], clock: Clock) -> tuple[Clock, ...]:
 
 def stop(
     clocks: tuple[Clock, ...], *, name: str, now: datetime, done_at: datetime | None = None, about: str | None = None
-) -> Stopped:
+) -> StoppedClock:
     """What the clock was for was done, at `done_at` (now when not given or still to come). After the due time it is marked late;
     at the due time it is in time."""
     clock = outstanding(clocks, name, about)
     if clock is None:
-        return Stopped(clocks)
+        return StoppedClock(clocks)
     done = now if done_at is None else min(done_at, now)
     clock = _ended(clock, "stop", now, late=done > clock.due_at)
-    return Stopped(_replaced(clocks, clock), clock)
+    return StoppedClock(_replaced(clocks, clock), clock)
 
 
 def cancel(
@@ -210,12 +212,12 @@ def cancel(
     return tuple(ended(clock) if over(clock) else clock for clock in clocks)
 
 
-def due(clocks: tuple[Clock, ...], *, name: str, run: int, step: str, rules: Clocks, now: datetime) -> Fired:
+def due(clocks: tuple[Clock, ...], *, name: str, run: int, step: str, rules: Clocks, now: datetime) -> FiredClock:
     """A step of a run falls due: the clocks after it, and what to tell. Refusal with `stale-run` (another run, or one that was
     ended), `stale-step` (it fell due before, or another comes first) or `not-due` (too early)."""
     clock = next((candidate for candidate in clocks if (candidate.name, candidate.run) == (name, run)), None)
     if (refusal := _refusal(clock, name, run, step, now)) is not None:
-        return Fired(clocks, refusal=refusal)
+        return FiredClock(clocks, refusal=refusal)
     assert clock is not None and clock.step is not None
     passed = clock.step
     changes = {"state": TABLE[clock.state, "due"], "fired_at": now} if passed is ClockStep.DUE else {}
@@ -223,7 +225,7 @@ def due(clocks: tuple[Clock, ...], *, name: str, run: int, step: str, rules: Clo
     # Who comes late (a worker that was down) does not warn of what is past already.
     silent = passed is ClockStep.WARN and now >= clock.due_at
     reached = () if silent else (_reach_step(clock, passed, rules),)
-    return Fired(_replaced(clocks, after), after, reached)
+    return FiredClock(_replaced(clocks, after), after, reached)
 
 
 def _refusal(clock: Clock | None, name: str, run: int, step: str, now: datetime) -> Refusal | None:
@@ -243,7 +245,7 @@ def _reach_step(clock: Clock, step: ClockStep, rules: Clocks) -> ReachedStep:
     """By the policy of now: a rule that is gone has nobody to tell but the roles that the clock carries."""
     rule = rules.rule(clock.name, clock.severity)
     rung = _LADDER.index(step) + 1 if step in _LADDER else 0
-    roles = (clock.escalations[rung - 1].to,) if rung else (Role.OFFICER,)
+    roles = (clock.escalations[rung - 1].to,) if rung else (DutyRole.OFFICER,)
     return ReachedStep(
         step=step,
         name=clock.name,

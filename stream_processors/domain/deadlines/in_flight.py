@@ -23,7 +23,7 @@ MOST_WAITING = 10_000
 """Requests in flight per partition. More would only queue behind them."""
 
 
-class Waiting:
+class RequestsInFlight:
     """`since`: the end of the partition's actions when its owner came. What stands before it may hold requests of the owner
     before: while that is much, nothing is asked for, and a request would stand behind it anyhow. A few are rather made twice
     than late."""

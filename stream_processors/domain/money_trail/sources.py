@@ -15,14 +15,14 @@ from schemas.cases.case import JoinedSignal
 from schemas.money_trail import Loss, TransferReport
 from schemas.orders.kinds import HOLDS, PAYS_BACK
 from schemas.orders.order import LIVE, Order, RefusalReason
-from stream_processors.domain.money_trail.transfers import Transfer, report_of
+from stream_processors.domain.money_trail.transfers import MoneyMove, report_of
 from stream_processors.domain.orders.step import is_done
 
 StartWhy = Literal["loss", "arrived", "left", "reported"]
 KeeperWhy = Literal["answered_order", "both_ways", "other_end", "payers_bank"]
 
 
-class Told(NamedTuple):
+class ReportedTransfer(NamedTuple):
     """A signal's word about a transfer. `victim`: its payer is one; `mine`: whoever asks may read a case that lists it."""
 
     report: TransferReport
@@ -40,16 +40,18 @@ class Keeper(NamedTuple):
     why: KeeperWhy
 
 
-def told(signals: Iterable[object], *, mine: bool) -> Iterator[Told]:
+def told(signals: Iterable[object], *, mine: bool) -> Iterator[ReportedTransfer]:
     """Of signals as their case lists them (JoinedSignal or its row)."""
     for signal in cast("Iterable[JoinedSignal]", signals):
         if (report := report_of(signal)) is not None:
-            yield Told(report, any(each.token == report.payer and each.role == "victim" for each in signal.subjects), mine)
+            yield ReportedTransfer(
+                report, any(each.token == report.payer and each.role == "victim" for each in signal.subjects), mine
+            )
 
 
-def each_once(told_reports: Iterable[Told]) -> list[Told]:
+def each_once(told_reports: Iterable[ReportedTransfer]) -> list[ReportedTransfer]:
     """A signal may be in the cases of several agencies: it is mine if it is in one of mine."""
-    once: dict[tuple[str, int], Told] = {}
+    once: dict[tuple[str, int], ReportedTransfer] = {}
     for told_report in told_reports:
         key = (told_report.report.signal_id, told_report.report.version)
         previous = once.get(key)
@@ -61,13 +63,13 @@ def each_once(told_reports: Iterable[Told]) -> list[Told]:
     return [once[key] for key in sorted(once)]
 
 
-def starts(primary: str, own: Sequence[Told], transfers: Iterable[Transfer]) -> tuple[Start, ...]:
+def starts(primary: str, own: Sequence[ReportedTransfer], transfers: Iterable[MoneyMove]) -> tuple[Start, ...]:
     """Where the trail of a case begins: with what its victims paid. Without one, with what came to its primary account, else with
     what left it, else with all that it reports. What one account paid at one instant is one start. `transfers`: all that are
     followed; one that another case reports, too, has its time from whoever told it first, and begins then."""
     victims = {told_report.report.payer for told_report in own if told_report.victim}
     reports = {told_report.report.signal_id for told_report in own}
-    tries: tuple[tuple[StartWhy, Callable[[Transfer], bool]], ...] = (
+    tries: tuple[tuple[StartWhy, Callable[[MoneyMove], bool]], ...] = (
         ("loss", lambda transfer: transfer.payer in victims),
         ("arrived", lambda transfer: transfer.payee == primary),
         ("left", lambda transfer: transfer.payer == primary),
@@ -80,7 +82,7 @@ def starts(primary: str, own: Sequence[Told], transfers: Iterable[Transfer]) -> 
     return ()
 
 
-def losses_of(transfers: Iterable[Transfer]) -> list[Loss]:
+def losses_of(transfers: Iterable[MoneyMove]) -> list[Loss]:
     """What was paid, by account and instant."""
     sums: dict[tuple[object, ...], int] = defaultdict(int)
     for transfer in transfers:
@@ -91,7 +93,9 @@ def losses_of(transfers: Iterable[Transfer]) -> list[Loss]:
     ]
 
 
-def onward(first: Iterable[str], transfers: Iterable[Transfer], *, depth: int, fan_out: int, upstream: bool = False) -> list[str]:
+def onward(
+    first: Iterable[str], transfers: Iterable[MoneyMove], *, depth: int, fan_out: int, upstream: bool = False
+) -> list[str]:
     """The accounts that money from `first` can have come to, nearest first; `upstream`: that it can have come from. Of one
     account's partners those that moved most."""
     sums: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
@@ -110,7 +114,7 @@ def onward(first: Iterable[str], transfers: Iterable[Transfer], *, depth: int, f
     return list(reached)
 
 
-def keepers(told_reports: Iterable[Told], orders: Iterable[Order] = ()) -> dict[str, Keeper]:
+def keepers(told_reports: Iterable[ReportedTransfer], orders: Iterable[Order] = ()) -> dict[str, Keeper]:
     """Account -> who keeps it, as far as known, the surest first: who carried out an order on it; who reported both what came to
     it and what left it; who reported one end where another institution keeps the other; the only one to report what left it."""
     paid: dict[str, set[str]] = defaultdict(set)

@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from schemas.money_trail import Bound, Cut, Gap, Hop, Loss, Statement, Stop, Trail, TrailRules, TransferReport, Unexplained
-from stream_processors.domain.money_trail.transfers import Transfer, counted_once
+from stream_processors.domain.money_trail.transfers import MoneyMove, counted_once
 
 Lots = deque[tuple[int, int | None]]
 """(minor units, depth), oldest first. Depth 0 is the loss before it moved, None is other money."""
@@ -41,7 +41,7 @@ def trace(loss: Loss, reports: Iterable[TransferReport], *, rules: TrailRules, s
 
 
 def follow(
-    losses: Sequence[Loss], transfers: Sequence[Transfer], *, rules: TrailRules, statements: Iterable[Statement] = ()
+    losses: Sequence[Loss], transfers: Sequence[MoneyMove], *, rules: TrailRules, statements: Iterable[Statement] = ()
 ) -> Followed:
     """What became of the losses together; all are of one currency, and `transfers` are as `counted_once` gives them."""
     currency, since = losses[0].currency, min(loss.at for loss in losses)
@@ -66,8 +66,8 @@ def follow(
 
 
 def _timeline(
-    losses: Sequence[Loss], transfers: Sequence[Transfer], statements: Iterable[Statement], until: datetime | None
-) -> Iterator[Loss | Transfer | Statement]:
+    losses: Sequence[Loss], transfers: Sequence[MoneyMove], statements: Iterable[Statement], until: datetime | None
+) -> Iterator[Loss | MoneyMove | Statement]:
     """At one instant: the loss, then transfers, then what was found on accounts. The victim's own balance says nothing of the
     loss, which is not on it; nor does one from after the last transfer that was read."""
     victims = {loss.account for loss in losses}
@@ -76,13 +76,13 @@ def _timeline(
     ]
     relevant = [statement for statement in relevant if until is None or statement.at < until]
     relevant.sort(key=lambda statement: (statement.at, statement.account, statement.balance_minor))
-    steps: list[tuple[datetime, int, Loss | Transfer | Statement]] = [(loss.at, 0, loss) for loss in losses]
+    steps: list[tuple[datetime, int, Loss | MoneyMove | Statement]] = [(loss.at, 0, loss) for loss in losses]
     steps += [(transfer.at, 1, transfer) for transfer in transfers]
     steps += [(statement.at, 2, statement) for statement in relevant]
     return (step for _, _, step in sorted(steps, key=lambda entry: entry[:2]))
 
 
-def _followed(transfers: Sequence[Transfer], since: datetime, most: int) -> Mapping[str, frozenset[str]]:
+def _followed(transfers: Sequence[MoneyMove], since: datetime, most: int) -> Mapping[str, frozenset[str]]:
     """The payees of each account that are followed: those that got most since the loss. Were it the first ones, many small
     transfers would hide a large one."""
     sums: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
@@ -92,7 +92,7 @@ def _followed(transfers: Sequence[Transfer], since: datetime, most: int) -> Mapp
     return {payer: frozenset(sorted(payees, key=lambda payee: (-payees[payee], payee))[:most]) for payer, payees in sums.items()}
 
 
-def _other_currencies(currency: str, since: datetime, transfers: Iterable[Transfer], accounts: set[str]) -> tuple[str, ...]:
+def _other_currencies(currency: str, since: datetime, transfers: Iterable[MoneyMove], accounts: set[str]) -> tuple[str, ...]:
     currencies = {
         transfer.currency
         for transfer in transfers
@@ -112,8 +112,8 @@ class _Books:
         self.unexplained: dict[tuple[str, Gap], int] = defaultdict(int)
         self.went_on: dict[str, int] = defaultdict(int)
 
-    def take_in(self, step: Loss | Transfer | Statement) -> None:
-        if isinstance(step, Transfer):
+    def take_in(self, step: Loss | MoneyMove | Statement) -> None:
+        if isinstance(step, MoneyMove):
             self._apply_transfer(step)
         elif isinstance(step, Statement):
             self._apply_statement(step)
@@ -121,7 +121,7 @@ class _Books:
             # The loss is what the victim pays first, whatever else is known of the account.
             self.lots[step.account].appendleft((step.amount_minor, 0))
 
-    def _apply_transfer(self, transfer: Transfer) -> None:
+    def _apply_transfer(self, transfer: MoneyMove) -> None:
         arrives: dict[int | None, int] = defaultdict(int)
         for depth, minor in _take_lots(self.lots[transfer.payer], transfer.amount_minor).items():
             arrives[self._follow_to_payee(transfer, depth, minor)] += minor
@@ -141,7 +141,7 @@ class _Books:
                 )
             )
 
-    def _follow_to_payee(self, transfer: Transfer, depth: int | None, minor: int) -> int | None:
+    def _follow_to_payee(self, transfer: MoneyMove, depth: int | None, minor: int) -> int | None:
         """The depth at which the money arrives; None when it is not the loss's, or no longer followed."""
         if depth is None:
             return None

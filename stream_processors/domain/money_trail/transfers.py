@@ -26,7 +26,7 @@ from stream_processors.domain.signals.trust import low
 EVIDENCE_KEPT = 8
 
 
-class Transfer(NamedTuple):
+class MoneyMove(NamedTuple):
     """One transfer. `nth` tells apart those that agree in everything else. In order as they sort. `reports`: the signals that
     report it, the earliest first."""
 
@@ -72,18 +72,18 @@ def loss_of(signal: JoinedSignal) -> Loss | None:
     return Loss.trusted(account=report.payer, at=report.at, amount_minor=report.amount_minor, currency=report.currency)
 
 
-def counted_once(reports: Iterable[TransferReport], window_s: int) -> list[Transfer]:
+def counted_once(reports: Iterable[TransferReport], window_s: int) -> list[MoneyMove]:
     """The transfers, in the order in which money can have moved."""
     alike: dict[tuple[str, str, int, str], list[TransferReport]] = defaultdict(list)
     for report in _newest(reports):
         alike[report.payer, report.payee, report.amount_minor, report.currency].append(report)
     window = timedelta(seconds=window_s)
-    transfers: list[Transfer] = []
+    transfers: list[MoneyMove] = []
     for (payer, payee, minor, currency), group in alike.items():
         for nth, matched in enumerate(_matched(group, window)):
             names = tuple(report.signal_id for report in matched)
             by = len({report.institution for report in matched})
-            transfers.append(Transfer(matched[0].at, payer, payee, minor, currency, nth, names, by))
+            transfers.append(MoneyMove(matched[0].at, payer, payee, minor, currency, nth, names, by))
     return list(_in_order(transfers))
 
 
@@ -120,13 +120,13 @@ def _matched(reports: list[TransferReport], window: timedelta) -> list[list[Tran
     return groups
 
 
-def _in_order(transfers: Sequence[Transfer]) -> Iterator[Transfer]:
+def _in_order(transfers: Sequence[MoneyMove]) -> Iterator[MoneyMove]:
     """By time; at one instant what feeds an account goes before what leaves it, as institutions often give whole seconds."""
     for _, group in groupby(sorted(transfers), key=lambda transfer: transfer.at):
         yield from _at_once(list(group))
 
 
-def _at_once(group: list[Transfer]) -> Iterator[Transfer]:
+def _at_once(group: list[MoneyMove]) -> Iterator[MoneyMove]:
     """Of the transfers of one instant always the first whose payer gets nothing more in it; in a circle, the first."""
     if len(group) == 1:
         yield group[0]

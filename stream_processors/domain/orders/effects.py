@@ -14,32 +14,32 @@ from schemas.notices import NoticeKind
 from schemas.orders.kinds import HOLDS, PAYS_BACK, REPLACING, OrderKind
 from schemas.orders.order import LIVE, UNDONE, Order, OrderEventKind, OrderState, RefusalReason
 from stream_processors.domain.notifications.notification import Data, Notification
-from stream_processors.domain.orders.step import Effects, Follow, Step, is_done, is_part, is_unlifted
+from stream_processors.domain.orders.step import Follow, OrderEffects, OrderStep, is_done, is_part, is_unlifted
 from stream_processors.domain.state_machine import ClockStart, ClockStop, iso
 
-Effect = Callable[[Step], Effects]
+Effect = Callable[[OrderStep], OrderEffects]
 LIFT_CLOCK = "order_lift"
 """Runs from a hold that crossed with its release until the institution confirms that the hold is lifted."""
 APPROVAL_CLOCK = "order_approval"
 """Runs while an order awaits dual approval."""
 
 
-def drafted(step: Step) -> Effects:
+def drafted(step: OrderStep) -> OrderEffects:
     """Issued, or first shown to a second person when the amount asks for it."""
     if not step.order.four_eyes:
         return issued(step)
     changes = {"state": OrderState.AWAITING_APPROVAL}
     notifications = (_notify_agency(step, "order_awaits_approval"),)
-    return Effects(changes, notifications, (ClockStart(APPROVAL_CLOCK, step.order.order_id),))
+    return OrderEffects(changes, notifications, (ClockStart(APPROVAL_CLOCK, step.order.order_id),))
 
 
-def approved(step: Step) -> Effects:
+def approved(step: OrderStep) -> OrderEffects:
     effects = issued(step)
     stops = (ClockStop(APPROVAL_CLOCK, step.order.order_id),)
     return effects._replace(changes={**effects.changes, "approved_by": step.actor.id}, stops=stops)
 
 
-def issued(step: Step) -> Effects:
+def issued(step: OrderStep) -> OrderEffects:
     """Its times begin; that to answer begins when it may be carried out. A release, unless it is of a part, ends at once what was
     not carried out yet: the order, or a return of what that holds."""
     order, rules, about = step.order, step.rules, step.order.order_id
@@ -65,45 +65,45 @@ def issued(step: Step) -> Effects:
     target = step.target
     ended = [target] if target is not None else []
     ended += [other for other in step.others if other.kind in PAYS_BACK | REPLACING and other.of == order.of]
-    return Effects(changes, (notification,), starts, (), _ending(ended) if release and not part else ())
+    return OrderEffects(changes, (notification,), starts, (), _ending(ended) if release and not part else ())
 
 
-def _answered_by(step: Step, within: Length, waits_until: datetime | None) -> datetime:
+def _answered_by(step: OrderStep, within: Length, waits_until: datetime | None) -> datetime:
     return step.ends(step.now, within) if waits_until is None else step.ends_behind(waits_until, within)
 
 
-def dropped(step: Step) -> Effects:
+def dropped(step: OrderStep) -> OrderEffects:
     stops = (ClockStop(APPROVAL_CLOCK, step.order.order_id),)
     template = "order_not_approved" if step.event.kind is OrderEventKind.REJECT else "order_withdrawn"
-    return Effects({"state": OrderState.WITHDRAWN, "ended_at": step.now}, (_notify_agency(step, template),), (), stops)
+    return OrderEffects({"state": OrderState.WITHDRAWN, "ended_at": step.now}, (_notify_agency(step, template),), (), stops)
 
 
-def delivered(step: Step) -> Effects:
-    return Effects({"state": OrderState.DELIVERED, "delivered_at": step.now})
+def delivered(step: OrderStep) -> OrderEffects:
+    return OrderEffects({"state": OrderState.DELIVERED, "delivered_at": step.now})
 
 
-def verified(step: Step) -> Effects:
+def verified(step: OrderStep) -> OrderEffects:
     order = step.order
     stops = (ClockStop(order.verify_clock, order.order_id),) if order.verify_clock else ()
-    return Effects({"state": OrderState.VERIFIED, "verified_at": step.now, **_received(step)}, stops=stops)
+    return OrderEffects({"state": OrderState.VERIFIED, "verified_at": step.now, **_received(step)}, stops=stops)
 
 
-def mismatched(step: Step) -> Effects:
+def mismatched(step: OrderStep) -> OrderEffects:
     """Not stopped; whoever ordered it hears at once which fields differ."""
     fields = tuple(field for field in step.order.verify_fields if field in step.event.mismatched)
     effects = _not_done(step, OrderState.REFUSED, "order_mismatch", fields=", ".join(fields))
     return effects._replace(changes={**effects.changes, "refusal": RefusalReason.MISMATCH, "mismatched": fields})
 
 
-def refused(step: Step) -> Effects:
+def refused(step: OrderStep) -> OrderEffects:
     return _not_done(step, OrderState.REFUSED, "order_refused", reason=step.event.reason or RefusalReason.OTHER)
 
 
-def failed(step: Step) -> Effects:
+def failed(step: OrderStep) -> OrderEffects:
     return _not_done(step, OrderState.FAILED, "order_failed", reason=step.event.reason or RefusalReason.OTHER)
 
 
-def executed(step: Step) -> Effects:
+def executed(step: OrderStep) -> OrderEffects:
     """Done. What lasts, lasts from when it was done."""
     order, event, rules, about = step.order, step.event, step.rules, step.order.order_id
     length = rules.length if rules else None
@@ -125,10 +125,10 @@ def executed(step: Step) -> Effects:
         changes["preserve_until"] = step.ends(step.done_at, rules.preserve)
     starts = (ClockStart(order.clock, about, until),) if order.clock and until else ()
     notifications = (_notify_agency(step, "order_executed", amount_minor=amount, until=iso(until)),)
-    return Effects(changes, notifications, starts, _clocks(order, answered=True), _what_follows(step))
+    return OrderEffects(changes, notifications, starts, _clocks(order, answered=True), _what_follows(step))
 
 
-def crossed(step: Step) -> Effects:
+def crossed(step: OrderStep) -> OrderEffects:
     """It was carried out after it had ended: the word of its end had not come yet. Nothing may stay held, so it is said again.
     What was paid back is with the victim: the freeze holds so much less."""
     order = step.order
@@ -137,20 +137,20 @@ def crossed(step: Step) -> Effects:
         frozen = target is not None and is_done(target) and target.held_minor >= amount
         changes = {"executed_at": step.done_at, "paid_minor": amount, **_received(step), **_answered(step)}
         heard = _notify_agency(step, "order_paid_after_end", amount_minor=amount)
-        return Effects(changes, (heard,), (), (), _what_follows(step) if frozen else ())
+        return OrderEffects(changes, (heard,), (), (), _what_follows(step) if frozen else ())
     again = _notify(step, order.recipient, NoticeKind.RELEASE, "order_lift_at_once", _facts(order))
     # What was said to be lifted before it was carried out says nothing of what is held now.
     changes = {"executed_at": step.done_at, "lifted_at": None, **_received(step), **_answered(step)}
     notifications = (again, _notify_agency(step, "order_crossed"))
-    return Effects(changes, notifications, (ClockStart(LIFT_CLOCK, order.order_id),))
+    return OrderEffects(changes, notifications, (ClockStart(LIFT_CLOCK, order.order_id),))
 
 
-def lifted(step: Step) -> Effects:
+def lifted(step: OrderStep) -> OrderEffects:
     stops = (ClockStop(LIFT_CLOCK, step.order.order_id),)
-    return Effects({"lifted_at": step.done_at}, (_notify_agency(step, "order_lifted"),), (), stops)
+    return OrderEffects({"lifted_at": step.done_at}, (_notify_agency(step, "order_lifted"),), (), stops)
 
 
-def renewed(step: Step) -> Effects:
+def renewed(step: OrderStep) -> OrderEffects:
     """One length more, from where the last one ends."""
     order, rules = step.order, step.rules
     assert order.valid_until is not None and rules is not None and rules.length is not None
@@ -159,59 +159,59 @@ def renewed(step: Step) -> Effects:
     notification = _notify(step, order.recipient, NoticeKind.ORDER, "order_renewed", _facts(order, until=until))
     name = order.clock or rules.clock
     stops = (ClockStop(name, order.order_id),)
-    return Effects(changes, (notification,), (ClockStart(name, order.order_id, until),), stops)
+    return OrderEffects(changes, (notification,), (ClockStart(name, order.order_id, until),), stops)
 
 
-def expired(step: Step) -> Effects:
+def expired(step: OrderStep) -> OrderEffects:
     order = step.order
     notification = _notify(step, order.recipient, NoticeKind.RELEASE, "order_expired", _facts(order))
     returns = (other for other in step.others if other.kind in PAYS_BACK and other.of == order.order_id)
     both = (notification, _notify_agency(step, "order_expired"))
-    return Effects(_ended(step, OrderState.EXPIRED), both, (), _clocks(order, answered=False), _ending(returns))
+    return OrderEffects(_ended(step, OrderState.EXPIRED), both, (), _clocks(order, answered=False), _ending(returns))
 
 
-def near_expiry(step: Step) -> Effects:
+def near_expiry(step: OrderStep) -> OrderEffects:
     """Whoever ordered it may renew it or let it go; whoever holds it must lift it in time."""
     order = step.order
     data = _facts(order, until=order.valid_until)
     parties = (order.agency, order.recipient)
-    return Effects(
+    return OrderEffects(
         {}, tuple(_notify(step, recipient, NoticeKind.EXPIRY_WARNING, "order_ends_soon", data) for recipient in parties)
     )
 
 
-def overdue(step: Step) -> Effects:
+def overdue(step: OrderStep) -> OrderEffects:
     reminder = _notify(step, step.order.recipient, NoticeKind.ORDER, "order_unanswered", _facts(step.order))
     notifications = (_notify_agency(step, "order_unanswered"), reminder)
-    return Effects({"overdue": True}, notifications)
+    return OrderEffects({"overdue": True}, notifications)
 
 
-def released(step: Step) -> Effects:
+def released(step: OrderStep) -> OrderEffects:
     """Ended by another order. If it had been carried out, that order's execution says that nothing is held any more; if not, its
     release says so itself. Of a stop that a freeze replaced, and of what ends with the order that it was about (a return, a
     freeze in its place), the recipient hears here."""
     order, changes = step.order, _ended(step, OrderState.RELEASED)
     if is_done(order):
-        return Effects({**changes, "lifted_at": step.now}, (), (), _clocks(order, answered=False))
+        return OrderEffects({**changes, "lifted_at": step.now}, (), (), _clocks(order, answered=False))
     replaced = step.event.kind is OrderEventKind.SUPERSEDE
     template = "order_replaced" if replaced else "order_withdrawn"
     notifications = (_notify(step, order.recipient, NoticeKind.RELEASE, template, _facts(order)),)
     own = any(other.order_id == step.actor.id and other.of == order.order_id for other in step.others)
-    return Effects(changes, notifications if replaced or not own else (), (), _clocks(order, answered=False))
+    return OrderEffects(changes, notifications if replaced or not own else (), (), _clocks(order, answered=False))
 
 
-def paid_back(step: Step) -> Effects:
+def paid_back(step: OrderStep) -> OrderEffects:
     """What was returned is not held any more; when all of it was, the order has ended."""
     order = step.order
     still_held = order.held_minor - (step.event.amount_minor or 0)
     if still_held:
-        return Effects({"held_minor": still_held})
-    return Effects({**_ended(step, OrderState.RELEASED), "lifted_at": step.now}, (), (), _clocks(order, answered=False))
+        return OrderEffects({"held_minor": still_held})
+    return OrderEffects({**_ended(step, OrderState.RELEASED), "lifted_at": step.now}, (), (), _clocks(order, answered=False))
 
 
-def lowered(step: Step) -> Effects:
+def lowered(step: OrderStep) -> OrderEffects:
     """Part of it was released: it holds the rest, for as long as before."""
-    return Effects({"held_minor": step.order.held_minor - (step.event.amount_minor or 0)})
+    return OrderEffects({"held_minor": step.order.held_minor - (step.event.amount_minor or 0)})
 
 
 def _ending(orders: Iterable[Order]) -> tuple[Follow, ...]:
@@ -219,7 +219,7 @@ def _ending(orders: Iterable[Order]) -> tuple[Follow, ...]:
     return tuple(Follow(order.order_id, OrderEventKind.RELEASE) for order in orders if order.state in UNDONE)
 
 
-def _what_follows(step: Step) -> tuple[Follow, ...]:
+def _what_follows(step: OrderStep) -> tuple[Follow, ...]:
     """What an executed order does to the one that it is about."""
     target = step.target
     if target is None:
@@ -240,7 +240,7 @@ def _of_release(release: Order, target: Order) -> tuple[Follow, ...]:
     return (Follow(target.order_id, OrderEventKind.LIFT),) if is_unlifted(target) and not release.part else ()
 
 
-def _not_done(step: Step, state: OrderState, template: str, **data: str) -> Effects:
+def _not_done(step: OrderStep, state: OrderState, template: str, **data: str) -> OrderEffects:
     changes = {
         **_ended(step, state),
         "refusal": step.event.reason,
@@ -248,19 +248,19 @@ def _not_done(step: Step, state: OrderState, template: str, **data: str) -> Effe
         **_received(step),
         **_answered(step),
     }
-    return Effects(changes, (_notify_agency(step, template, **data),), (), _clocks(step.order, answered=True))
+    return OrderEffects(changes, (_notify_agency(step, template, **data),), (), _clocks(step.order, answered=True))
 
 
-def _ended(step: Step, state: OrderState) -> dict[str, Any]:
+def _ended(step: OrderStep, state: OrderState) -> dict[str, Any]:
     return {"state": state, "ended_at": step.now, "held_minor": 0}
 
 
-def _received(step: Step) -> dict[str, Any]:
+def _received(step: OrderStep) -> dict[str, Any]:
     """Who answers has received it, whether or not the delivery was recorded first."""
     return {} if step.order.delivered_at else {"delivered_at": step.now}
 
 
-def _answered(step: Step) -> dict[str, Any]:
+def _answered(step: OrderStep) -> dict[str, Any]:
     return {"late": step.order.answer_by is not None and step.now > step.order.answer_by}
 
 
@@ -271,12 +271,12 @@ def _clocks(order: Order, *, answered: bool) -> tuple[ClockStop, ...]:
     return tuple(ClockStop(name, order.order_id, called_off) for name, called_off in ends if name)
 
 
-def _notify(step: Step, recipient: str, kind: NoticeKind, template: str, data: Data) -> Notification:
+def _notify(step: OrderStep, recipient: str, kind: NoticeKind, template: str, data: Data) -> Notification:
     order = step.order
     return Notification(recipient, kind, template, data, order_id=order.order_id, subject=order.subject)
 
 
-def _notify_agency(step: Step, template: str, **more: int | str) -> Notification:
+def _notify_agency(step: OrderStep, template: str, **more: int | str) -> Notification:
     data = {"kind": step.order.kind.value, "recipient": step.order.recipient, **more}
     return _notify(step, step.order.agency, NoticeKind.FEEDBACK, template, data)
 

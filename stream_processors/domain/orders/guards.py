@@ -21,11 +21,11 @@ from schemas.orders.kinds import (
 )
 from schemas.orders.order import LIVE, UNDONE, Order, OrderState
 from schemas.refunds import NOTICED
-from stream_processors.domain.orders.step import Step, is_done, promised_minor, same_money, same_subject, times_used
+from stream_processors.domain.orders.step import OrderStep, is_done, promised_minor, same_money, same_subject, times_used
 from stream_processors.domain.refusal import Refusal
 from stream_processors.domain.state_machine import done_between, iso
 
-Guard = Callable[[Step], Refusal | None]
+Guard = Callable[[OrderStep], Refusal | None]
 LONGEST_ANSWER = timedelta(days=3660)
 _RELEASABLE = (*UNDONE, OrderState.EXECUTED, OrderState.RENEWED, OrderState.EXPIRED)
 """States in which money may still be held. An expired order is one: its recipient may not have lifted the hold yet."""
@@ -34,31 +34,31 @@ _RELEASABLE = (*UNDONE, OrderState.EXECUTED, OrderState.RENEWED, OrderState.EXPI
 def all_of(*guards: Guard) -> Guard:
     """The first refusal counts."""
 
-    def guard(step: Step) -> Refusal | None:
+    def guard(step: OrderStep) -> Refusal | None:
         return next((refused for check in guards if (refused := check(step)) is not None), None)
 
     return guard
 
 
-def offered(step: Step) -> Refusal | None:
+def offered(step: OrderStep) -> Refusal | None:
     if step.rules is None:
         return Refusal("not-offered", f"the policy does not enable orders of the kind {step.order.kind}")
     return None
 
 
-def other_person(step: Step) -> Refusal | None:
+def other_person(step: OrderStep) -> Refusal | None:
     """Four eyes: whoever asked for an order does not also agree to it."""
     if step.actor.id == step.order.issued_by:
         return Refusal("four-eyes", "a person other than the one who requested the order must approve it")
     return None
 
 
-def other_person_renews(step: Step) -> Refusal | None:
+def other_person_renews(step: OrderStep) -> Refusal | None:
     """An order that needed a second person is not lengthened by the first one alone."""
     return other_person(step) if step.order.four_eyes else None
 
 
-def says_what_its_kind_needs(step: Step) -> Refusal | None:
+def says_what_its_kind_needs(step: OrderStep) -> Refusal | None:
     """An order says what its kind needs."""
     order = step.order
     if order.kind not in LETTERS and order.subject is None:
@@ -74,7 +74,7 @@ def says_what_its_kind_needs(step: Step) -> Refusal | None:
     return None
 
 
-def has_its_notice(step: Step) -> Refusal | None:
+def has_its_notice(step: OrderStep) -> Refusal | None:
     """A return that needs a public notice (frozen-fund return rules of 2016, Art. 8) has one that was given already or is given
     with it, and is not to be answered before that has run its time."""
     order, draft, until = step.order, step.event.draft, step.notice_until
@@ -89,7 +89,7 @@ def has_its_notice(step: Step) -> Refusal | None:
     return None
 
 
-def only_the_traced(step: Step) -> Refusal | None:
+def only_the_traced(step: OrderStep) -> Refusal | None:
     """An amount-level hold: never above what was traced, nor above what arrived, by the order that it takes the place of, too.
     One of these it must name: a hold without a bound could take all that an account has."""
     order = step.order
@@ -112,7 +112,7 @@ def only_the_traced(step: Step) -> Refusal | None:
     return None
 
 
-def held_once(step: Step) -> Refusal | None:
+def held_once(step: OrderStep) -> Refusal | None:
     """The same money is held by one order; a freeze takes the place of the stop that it names."""
     order = step.order
     if order.kind not in HOLDS:
@@ -123,7 +123,7 @@ def held_once(step: Step) -> Refusal | None:
     return None
 
 
-def under_the_cap(step: Step) -> Refusal | None:
+def under_the_cap(step: OrderStep) -> Refusal | None:
     """Two stops for one account (银发〔2016〕86号), or as the policy says: orders and renewals count together."""
     most = step.rules.most_per_subject if step.rules else None
     if most is None:
@@ -139,7 +139,7 @@ def under_the_cap(step: Step) -> Refusal | None:
     return None
 
 
-def about_another(step: Step) -> Refusal | None:
+def about_another(step: OrderStep) -> Refusal | None:
     """A release, a return, or a freeze in place of a stop fits the order that it names."""
     order, target = step.order, step.target
     if order.kind not in ABOUT_ANOTHER and order.of is None:
@@ -166,7 +166,7 @@ def about_another(step: Step) -> Refusal | None:
     return None
 
 
-def _releasable(step: Step) -> Refusal | None:
+def _releasable(step: OrderStep) -> Refusal | None:
     target = step.target
     assert target is not None
     if target.kind not in REVERSIBLE or target.state not in _RELEASABLE:
@@ -179,7 +179,7 @@ def _releasable(step: Step) -> Refusal | None:
     return None
 
 
-def _part_releasable(step: Step, target: Order) -> Refusal | None:
+def _part_releasable(step: OrderStep, target: Order) -> Refusal | None:
     """The amount of a release says how much of the hold is lifted: a part only of what is held and of use to nobody else."""
     order, draft = step.order, step.event.draft
     minor, named = order.amount_minor or 0, draft is not None and draft.amount_minor is not None
@@ -215,7 +215,7 @@ def _releases(order: Order, target: Order) -> bool:
     return order.kind is OrderKind.RELEASE and order.of == target.order_id and lasts
 
 
-def _returnable(step: Step) -> Refusal | None:
+def _returnable(step: OrderStep) -> Refusal | None:
     order, target = step.order, step.target
     assert target is not None
     if target.kind is not ORDER_KINDS[order.kind].paid_from or not is_done(target):
@@ -230,7 +230,7 @@ def _returnable(step: Step) -> Refusal | None:
     return None
 
 
-def compared(step: Step) -> Refusal | None:
+def compared(step: OrderStep) -> Refusal | None:
     """All fields were compared. What came in by the institution's books is what the order says, else it is a mismatch."""
     order, event = step.order, step.event
     if missing := [field for field in order.verify_fields if field not in event.verified]:
@@ -241,19 +241,19 @@ def compared(step: Step) -> Refusal | None:
     return None
 
 
-def names_a_field(step: Step) -> Refusal | None:
+def names_a_field(step: OrderStep) -> Refusal | None:
     if not set(step.event.mismatched) & set(step.order.verify_fields):
         return Refusal("not-verified", "a mismatch must name a field from 'verify' that differs")
     return None
 
 
-def gives_a_reason(step: Step) -> Refusal | None:
+def gives_a_reason(step: OrderStep) -> Refusal | None:
     if step.event.reason is None:
         return Refusal("reason-missing", "send the reason why the order is not carried out")
     return None
 
 
-def in_time(step: Step) -> Refusal | None:
+def in_time(step: OrderStep) -> Refusal | None:
     order = step.order
     if order.valid_until is not None and step.now >= order.valid_until:
         detail = f"the order ended at {iso(order.valid_until)}; do not carry it out, and lift any hold that you placed"
@@ -261,7 +261,7 @@ def in_time(step: Step) -> Refusal | None:
     return None
 
 
-def notice_has_ended(step: Step) -> Refusal | None:
+def notice_has_ended(step: OrderStep) -> Refusal | None:
     """Money is returned pro rata when everybody who paid had the time of the notice to say so."""
     until = step.order.notice_until
     if until is not None and step.done_at < until:
@@ -270,7 +270,7 @@ def notice_has_ended(step: Step) -> Refusal | None:
     return None
 
 
-def done_when_it_could_be(step: Step) -> Refusal | None:
+def done_when_it_could_be(step: OrderStep) -> Refusal | None:
     """Nothing was done before it was ordered, nor in the future."""
     issued = step.order.issued_at
     if done_between(step.event.done_at, issued, step.now) is None:
@@ -278,7 +278,7 @@ def done_when_it_could_be(step: Step) -> Refusal | None:
     return None
 
 
-def what_was_done(step: Step) -> Refusal | None:
+def what_was_done(step: OrderStep) -> Refusal | None:
     """The proof that each kind asks for."""
     order, event = step.order, step.event
     if order.kind in LETTERS and event.text_sealed is None:
@@ -297,14 +297,14 @@ def what_was_done(step: Step) -> Refusal | None:
     return None
 
 
-def paid_what_was_ordered(step: Step) -> Refusal | None:
+def paid_what_was_ordered(step: OrderStep) -> Refusal | None:
     order, amount = step.order, step.event.amount_minor or 0
     if order.kind in PAYS_BACK and not 0 < amount <= (order.amount_minor or 0):
         return Refusal("amount-missing", f"send the amount paid back, at most {order.amount_minor} in minor units")
     return None
 
 
-def renewable(step: Step) -> Refusal | None:
+def renewable(step: OrderStep) -> Refusal | None:
     """Not while somebody waits for its release; that of a part leaves the rest, which may be renewed."""
     rules = step.rules
     if any(_releases(other, step.order) and not other.part for other in step.others):
@@ -314,36 +314,36 @@ def renewable(step: Step) -> Refusal | None:
     return None
 
 
-def run_out(step: Step) -> Refusal | None:
+def run_out(step: OrderStep) -> Refusal | None:
     if step.order.valid_until is None or step.now < step.order.valid_until:
         return Refusal("not-due", f"the order lasts until {iso(step.order.valid_until)}")
     return None
 
 
-def still_lasts(step: Step) -> Refusal | None:
+def still_lasts(step: OrderStep) -> Refusal | None:
     return None if run_out(step) else Refusal("not-due", "the order has ended already")
 
 
-def answer_is_due(step: Step) -> Refusal | None:
+def answer_is_due(step: OrderStep) -> Refusal | None:
     order = step.order
     if order.overdue or order.answer_by is None or step.now < order.answer_by:
         return Refusal("not-due", f"the answer is due at {iso(order.answer_by)}, and counts as overdue once")
     return None
 
 
-def once(step: Step) -> Refusal | None:
+def once(step: OrderStep) -> Refusal | None:
     if step.order.executed_at is not None:
         return Refusal("not-allowed", "the order was already reported as carried out")
     return None
 
 
-def not_lifted(step: Step) -> Refusal | None:
+def not_lifted(step: OrderStep) -> Refusal | None:
     if step.order.lifted_at is not None:
         return Refusal("not-allowed", "the release was already confirmed")
     return None
 
 
-def frozen_enough(step: Step) -> Refusal | None:
+def frozen_enough(step: OrderStep) -> Refusal | None:
     if not step.event.amount_minor or step.event.amount_minor > step.order.held_minor:
         return Refusal("not-held", f"the order still holds {step.order.held_minor} in minor units")
     return None

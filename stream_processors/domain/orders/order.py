@@ -27,15 +27,15 @@ from schemas.orders.order import OrderEventKind as E
 from schemas.orders.policy import KindRules, OrderRules
 from schemas.refunds import NOTICED
 from stream_processors.domain.orders import effects, guards
-from stream_processors.domain.orders.step import Effects, Follow, Step, is_part, make_notices
+from stream_processors.domain.orders.step import Follow, OrderEffects, OrderStep, is_part, make_notices
 from stream_processors.domain.refusal import Refusal
 from stream_processors.domain.state_machine import (
     NONE,
+    ActorRole,
     ClockStart,
     ClockStop,
     Ends,
     Party,
-    Role,
     Table,
     Transition,
     allow,
@@ -43,13 +43,13 @@ from stream_processors.domain.state_machine import (
 )
 
 S = OrderState
-_OFFICER = frozenset({Role.OFFICER})
-_RECIPIENT = frozenset({Role.INSTITUTION, Role.UNIT})
-_CLOCK = frozenset({Role.STAGE})
-_ORDER = frozenset({Role.ORDER})
+_OFFICER = frozenset({ActorRole.OFFICER})
+_RECIPIENT = frozenset({ActorRole.INSTITUTION, ActorRole.UNIT})
+_CLOCK = frozenset({ActorRole.STAGE})
+_ORDER = frozenset({ActorRole.ORDER})
 
 
-Row = Transition[Order, Step, Effects, None]
+Row = Transition[Order, OrderStep, OrderEffects, None]
 
 
 def _is_compared(order: Order) -> bool:
@@ -163,7 +163,7 @@ class OrderChange(NamedTuple):
 def acting(actor: str, event: OrderEvent) -> Party:
     """Who does it. An officer who answers a letter is the unit that the event names; he does nothing else as that."""
     who = party(actor)
-    return Party(Role.UNIT, event.unit) if who.role == Role.OFFICER and event.unit is not None else who
+    return Party(ActorRole.UNIT, event.unit) if who.role == ActorRole.OFFICER and event.unit is not None else who
 
 
 def unit_of(order: Order) -> str | None:
@@ -189,17 +189,17 @@ def decide(
         return OrderChange(None, refused=Refusal("unknown-order", f"the case has no order {event.order_id}"))
     of_kind = rules.kinds.get(order.kind if order else event.draft.kind if event.draft else OrderKind.RELEASE)
     thing = order or _candidate(event.draft, who, of_kind, now, others, ends)
-    if who.role == Role.INSTITUTION and who.id != thing.recipient:
+    if who.role == ActorRole.INSTITUTION and who.id != thing.recipient:
         return OrderChange(None, refused=Refusal("not-recipient", "only the institution that received the order may answer it"))
-    if who.role == Role.UNIT and who.id != unit_of(thing):
+    if who.role == ActorRole.UNIT and who.id != unit_of(thing):
         return OrderChange(None, refused=Refusal("not-recipient", "officers may answer letters to their unit only"))
     state = order.state if order else NONE
-    step = Step(thing, event, who, of_kind, now, ends, others, elsewhere)
+    step = OrderStep(thing, event, who, of_kind, now, ends, others, elsewhere)
     outcome = TABLE.apply(state, event.kind, step, thing=thing, roles={who.role})
     return OrderChange(None, refused=outcome) if isinstance(outcome, Refusal) else _applied(step, outcome, actor)
 
 
-def _applied(step: Step, outcome: Effects, actor: str) -> OrderChange:
+def _applied(step: OrderStep, outcome: OrderEffects, actor: str) -> OrderChange:
     state = outcome.changes.get("state", step.order.state)
     moved = OrderMoved.trusted(at=step.now, actor=actor, event=step.event.kind, state=state)
     history = (*step.order.history[1 - HISTORY_KEPT :], moved)

@@ -18,7 +18,7 @@ from stream_processors.domain.state_machine import ClockStart, ClockStop, Ends, 
 _TICK = timedelta(microseconds=1)
 
 
-class Step(NamedTuple):
+class OrderStep(NamedTuple):
     """One event of one order. `order` is as it stands (of an issue: as it would stand), `others` are the case's other orders,
     `rules` those of its kind (None: the policy does not offer it), `elsewhere` what counts against its cap in other cases."""
 
@@ -64,7 +64,7 @@ class Follow(NamedTuple):
     amount_minor: int | None = None
 
 
-class Effects(NamedTuple):
+class OrderEffects(NamedTuple):
     changes: dict[str, Any]
     notifications: tuple[Notification, ...] = ()
     starts: tuple[ClockStart, ...] = ()

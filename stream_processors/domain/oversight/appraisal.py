@@ -24,9 +24,9 @@ from schemas.oversight.appraisals import (
     Ruling,
     UnitResult,
 )
-from stream_processors.domain.oversight.revisions import Fields, RecordChange, Signer, Step, apply_move, refuse
+from stream_processors.domain.oversight.revisions import Fields, RecordChange, RecordStep, Signer, apply_move, refuse
 from stream_processors.domain.refusal import Refusal
-from stream_processors.domain.state_machine import Role, Table, Transition
+from stream_processors.domain.state_machine import ActorRole, Table, Transition
 
 FORM = "liandong.assessment.v1"
 
@@ -36,7 +36,7 @@ Verifier = Callable[[str], bytes | None]
 
 
 S, K = AssessmentState, AssessmentMoveKind
-_Step = Step[AssessmentMove, Assessment]
+_Step = RecordStep[AssessmentMove, Assessment]
 
 
 def _publish(step: _Step) -> Fields | Refusal:
@@ -103,7 +103,7 @@ def _lock(step: _Step) -> Fields | Refusal:
     return {"lock": lock, "state": S.LOCKED}
 
 
-_BODY = frozenset({Role.BODY})
+_BODY = frozenset({ActorRole.BODY})
 Row = Transition[Assessment, _Step, Fields, None]
 _ROWS: dict[tuple[str, str], Row] = {
     (S.OPEN, K.PUBLISH): Row((S.PUBLISHED,), _publish, _BODY),
@@ -124,7 +124,7 @@ def decide(
     if move.year != record.year:
         return refuse("not-found", f"this is the appraisal of {record.year}")
     final = Refusal("locked", f"the result of {record.year} is locked and final") if record.state is S.LOCKED else None
-    return apply_move(TABLE, Step(move, record, now, signer), {Role.BODY: record.body}, final)
+    return apply_move(TABLE, RecordStep(move, record, now, signer), {ActorRole.BODY: record.body}, final)
 
 
 def _open_year(move: AssessmentMove, now: datetime) -> RecordChange[Assessment]:

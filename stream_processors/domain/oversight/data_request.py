@@ -10,14 +10,14 @@ from datetime import datetime
 
 from schemas.oversight.oversight import DataMove, DataMoveKind, DataRequest, DataState
 from schemas.scorecards import DataFigures
-from stream_processors.domain.oversight.revisions import Fields, RecordChange, Step, apply_move, refuse
+from stream_processors.domain.oversight.revisions import Fields, RecordChange, RecordStep, apply_move, refuse
 from stream_processors.domain.refusal import Refusal
-from stream_processors.domain.state_machine import Role, Table, Transition
+from stream_processors.domain.state_machine import ActorRole, Table, Transition
 
 S, K = DataState, DataMoveKind
 
 
-_Step = Step[DataMove, DataRequest]
+_Step = RecordStep[DataMove, DataRequest]
 
 
 def _hand_in(step: _Step) -> Fields | Refusal:
@@ -48,7 +48,7 @@ def _withdraw(step: _Step) -> Fields | Refusal:
     return {"state": S.WITHDRAWN}
 
 
-_UNIT, _BODY = frozenset({Role.UNIT}), frozenset({Role.BODY})
+_UNIT, _BODY = frozenset({ActorRole.UNIT}), frozenset({ActorRole.BODY})
 Row = Transition[DataRequest, _Step, Fields, None]
 _ROWS: dict[tuple[str, str], Row] = {
     (S.ASKED, K.HAND_IN): Row((S.HANDED_IN,), _hand_in, _UNIT),
@@ -70,7 +70,7 @@ def decide(*, move: DataMove, record: DataRequest | None, now: datetime) -> Reco
     """What becomes of the move."""
     if record is None:
         return _open_request(move, now)
-    return apply_move(TABLE, Step(move, record, now), {Role.UNIT: record.unit, Role.BODY: record.body})
+    return apply_move(TABLE, RecordStep(move, record, now), {ActorRole.UNIT: record.unit, ActorRole.BODY: record.body})
 
 
 def _open_request(move: DataMove, now: datetime) -> RecordChange[DataRequest]:

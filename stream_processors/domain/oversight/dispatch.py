@@ -22,7 +22,7 @@ from stream_processors.domain.scorecards import difference
 KEEPER = "oversee"
 
 
-class _Part(NamedTuple):
+class _RecordDecider(NamedTuple):
     """`decide(move, record, now, signer)` gives the change, `figures(record)` what it counts in the scorecards."""
 
     decide: Callable[[Any, Any, datetime, Signer | None], RecordChange[Any]]
@@ -55,16 +55,16 @@ def overdue(record: Supervision, now: datetime) -> bool:
 
 _NOTHING = Figures.trusted()
 _DECIDERS = {
-    "assessment": _Part(
+    "assessment": _RecordDecider(
         lambda move, record, now, signer: assessment.decide(move=move, record=record, now=now, signer=signer),
         lambda record: _NOTHING,
     ),
-    "supervision": _Part(_decide_supervision, lambda record: _NOTHING),
-    "data": _Part(
+    "supervision": _RecordDecider(_decide_supervision, lambda record: _NOTHING),
+    "data": _RecordDecider(
         lambda move, record, now, signer: data_request.decide(move=move, record=record, now=now),
         lambda record: Figures.trusted(data=(data_request.figures(record),)),
     ),
-    "campaign": _Part(
+    "campaign": _RecordDecider(
         lambda move, record, now, signer: campaign.decide(move=move, record=record, now=now),
         lambda record: Figures.trusted(campaigns=(campaign.figures(record),)),
     ),

@@ -7,33 +7,14 @@ applied again, and one that was made on an older revision is refused.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
+from schemas.oversight.appraisals import Assessment, AssessmentMove, Supervision, SupervisionMove
+from schemas.oversight.oversight import DataMove, DataRequest
 from stream_processors.domain.refusal import Refusal
-from stream_processors.domain.state_machine import Role, Table
+from stream_processors.domain.state_machine import ActorRole, Table
 
 APPLIED_KEPT = 64
-
-
-class AnyMove(Protocol):
-    @property
-    def move_id(self) -> str: ...
-    @property
-    def kind(self) -> str: ...
-    @property
-    def party(self) -> str: ...
-    @property
-    def revision(self) -> int | None: ...
-
-
-class AnyRecord(Protocol):
-    @property
-    def state(self) -> str: ...
-    @property
-    def revision(self) -> int: ...
-    @property
-    def applied(self) -> tuple[str, ...]: ...
-    def model_copy(self, *, update: dict[str, Any]) -> Self: ...
 
 
 class Signer(Protocol):
@@ -45,8 +26,8 @@ class Signer(Protocol):
     def sign(self, payload: bytes) -> str: ...
 
 
-MoveT = TypeVar("MoveT", bound=AnyMove)
-RecordT = TypeVar("RecordT", bound=AnyRecord)
+MoveT = TypeVar("MoveT", bound=AssessmentMove | SupervisionMove | DataMove)
+RecordT = TypeVar("RecordT", bound=Assessment | Supervision | DataRequest)
 AnyRecordT = TypeVar("AnyRecordT")
 Fields = dict[str, Any]
 """The fields of a record that an effect changes."""
@@ -60,7 +41,7 @@ class RecordChange(NamedTuple, Generic[AnyRecordT]):
     echo: bool = False
 
 
-class Step(NamedTuple, Generic[MoveT, RecordT]):
+class RecordStep(NamedTuple, Generic[MoveT, RecordT]):
     """One move of one record. `signer` is needed to lock a result."""
 
     move: MoveT
@@ -74,9 +55,9 @@ def refuse(problem: str, why: str) -> RecordChange[Any]:
 
 
 def apply_move(
-    table: Table[RecordT, Step[MoveT, RecordT], Fields, None],
-    step: Step[MoveT, RecordT],
-    parties: dict[Role, str | None],
+    table: Table[RecordT, RecordStep[MoveT, RecordT], Fields, None],
+    step: RecordStep[MoveT, RecordT],
+    parties: dict[ActorRole, str | None],
     final: Refusal | None = None,
 ) -> RecordChange[RecordT]:
     """The record after the move. `parties`: who is what to the record (None: anybody is); `final`: why a record that has ended
@@ -99,4 +80,5 @@ def apply_move(
         return RecordChange(refusal=outcome)
     applied = (*record.applied[1 - APPLIED_KEPT :], move.move_id)
     changes = {**outcome, "revision": record.revision + 1, "changed_at": step.now, "applied": applied}
-    return RecordChange(record.model_copy(update=changes))
+    after: Any = record.model_copy(update=changes)
+    return RecordChange(after)

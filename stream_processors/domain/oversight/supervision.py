@@ -9,14 +9,14 @@ from __future__ import annotations
 from datetime import datetime
 
 from schemas.oversight.appraisals import Supervision, SupervisionMove, SupervisionMoveKind, SupervisionState
-from stream_processors.domain.oversight.revisions import Fields, RecordChange, Step, apply_move, refuse
+from stream_processors.domain.oversight.revisions import Fields, RecordChange, RecordStep, apply_move, refuse
 from stream_processors.domain.refusal import Refusal
-from stream_processors.domain.state_machine import Role, Table, Transition
+from stream_processors.domain.state_machine import ActorRole, Table, Transition
 
 S, K = SupervisionState, SupervisionMoveKind
 
 
-_Step = Step[SupervisionMove, Supervision]
+_Step = RecordStep[SupervisionMove, Supervision]
 
 
 def _answer(step: _Step) -> Fields | Refusal:
@@ -47,7 +47,7 @@ def _withdraw(step: _Step) -> Fields | Refusal:
     return {"state": S.WITHDRAWN, "ended_at": step.now}
 
 
-_UNIT, _BODY, _CLOCK = frozenset({Role.UNIT}), frozenset({Role.BODY}), frozenset({Role.STAGE})
+_UNIT, _BODY, _CLOCK = frozenset({ActorRole.UNIT}), frozenset({ActorRole.BODY}), frozenset({ActorRole.STAGE})
 Row = Transition[Supervision, _Step, Fields, None]
 _ROWS: dict[tuple[str, str], Row] = {
     (S.ISSUED, K.ANSWER): Row((S.ANSWERED,), _answer, _UNIT),
@@ -69,8 +69,8 @@ def decide(*, move: SupervisionMove, record: Supervision | None, now: datetime) 
     """What becomes of the move."""
     if record is None:
         return _issue(move, now)
-    parties = {Role.UNIT: record.unit, Role.BODY: record.body, Role.STAGE: None}
-    return apply_move(TABLE, Step(move, record, now), parties)
+    parties = {ActorRole.UNIT: record.unit, ActorRole.BODY: record.body, ActorRole.STAGE: None}
+    return apply_move(TABLE, RecordStep(move, record, now), parties)
 
 
 def _issue(move: SupervisionMove, now: datetime) -> RecordChange[Supervision]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from schemas.scorecards import LAYOUTS, CardKind, CardRow, Cell, Family, Layout, Percentiles, Rank, Scorecard
+from schemas.scorecards import LAYOUTS, CardKind, CardRow, FigureCell, FigureFamily, Layout, Percentiles, Rank, Scorecard
 from stream_processors.domain.scorecards.buckets import BOUNDS, ERROR_PERCENT, counts, percentile
 from stream_processors.domain.scorecards.suppression import hidden
 
@@ -31,7 +31,7 @@ def nested(period: str, other: str) -> bool:
     return period.startswith(other) or other.startswith(period)
 
 
-def book(cells: Mapping[Cell, int], kind: CardKind, period: str) -> dict[str, dict[str, int]]:
+def book(cells: Mapping[FigureCell, int], kind: CardKind, period: str) -> dict[str, dict[str, int]]:
     """The cells of one card."""
     figures: dict[str, dict[str, int]] = {}
     for cell, n in cells.items():
@@ -67,7 +67,7 @@ class _Draft(NamedTuple):
     hidden: list[str]
 
 
-def _family(family: Family, cells: Book, drafts: dict[str, _Draft], threshold: int) -> None:
+def _family(family: FigureFamily, cells: Book, drafts: dict[str, _Draft], threshold: int) -> None:
     leaves = family.parts or (family.name,)
     table = {party: [max(0, figures.get(leaf, 0)) for leaf in leaves] for party, figures in cells.items()}
     money = {party: [max(0, figures.get(name, 0)) for name in family.money] for party, figures in cells.items()}
@@ -80,7 +80,7 @@ def _family(family: Family, cells: Book, drafts: dict[str, _Draft], threshold: i
     _put(drafts[TOTAL], family, totals, sums, suppressed.total_shown, suppressed.total_parts_shown)
 
 
-def _put(draft: _Draft, family: Family, parts: list[int], money: list[int], count_shown: bool, shown: bool) -> None:
+def _put(draft: _Draft, family: FigureFamily, parts: list[int], money: list[int], count_shown: bool, shown: bool) -> None:
     values = [
         (family.name, sum(parts), count_shown),
         *((name, n, count_shown) for name, n in zip(family.money, money, strict=True)),

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from schemas.cases.case import CaseStatus
 from schemas.deadlines import ClockState
-from schemas.scorecards import CaseCore, ClockFigures, Counted, Figures, MeasureFigures, OrderFigures
+from schemas.scorecards import CaseCore, ClockFigures, CountedFigures, Figures, MeasureFigures, OrderFigures
 
 UNIT_DUTIES = {
     "acknowledge": "acknowledge",
@@ -114,7 +114,7 @@ class CaseLike(Protocol):
     def measures(self) -> Sequence[MeasureLike]: ...
 
 
-def counted(before: CaseLike | None, after: CaseLike, elsewhere: Sequence[MeasureLike] = ()) -> Counted | None:
+def counted(before: CaseLike | None, after: CaseLike, elsewhere: Sequence[MeasureLike] = ()) -> CountedFigures | None:
     """What the fact of a change must carry. None when nothing that counts has changed, as with most joins. `elsewhere`: measures
     that another case handed over, which were counted there."""
     was = figures_of(before) if before is not None else Figures.trusted()
@@ -125,7 +125,7 @@ def counted(before: CaseLike | None, after: CaseLike, elsewhere: Sequence[Measur
     return difference(was, now)
 
 
-def difference(was: Figures, now: Figures) -> Counted | None:
+def difference(was: Figures, now: Figures) -> CountedFigures | None:
     """The parts of `now` that are not as they were. Campaigns and assessment data come here directly."""
     old: dict[str, Any] = {}
     new: dict[str, Any] = {}
@@ -138,7 +138,7 @@ def difference(was: Figures, now: Figures) -> Counted | None:
         old[name] = tuple(previous[key(part)] for part in new[name] if key(part) in previous)
     if not any(new.values()):
         return None
-    return Counted.trusted(before=Figures.trusted(**old), after=Figures.trusted(**new))
+    return CountedFigures.trusted(before=Figures.trusted(**old), after=Figures.trusted(**new))
 
 
 _KEYS: dict[str, Callable[[Any], Any]] = {

@@ -18,16 +18,16 @@ from schemas.scorecards import (
     CampaignFigures,
     CardKind,
     CaseCore,
-    Cell,
     ClockFigures,
-    Counted,
+    CountedFigures,
     DataFigures,
+    FigureCell,
     Figures,
     MeasureFigures,
     OrderFigures,
 )
-from schemas.signals.assessed import AssessedSignal, Outcome
-from schemas.signals.retraction import FOREVER, Standing
+from schemas.signals.assessed import AssessedSignal, AssessOutcome
+from schemas.signals.retraction import FOREVER, Contribution
 from schemas.signals.submission import PUBLIC, SignalKind
 from stream_processors.domain.scorecards.buckets import bucket, names
 from stream_processors.domain.scorecards.changes import INSTITUTION_DUTIES, UNIT_DUTIES
@@ -42,7 +42,7 @@ class Carries(Protocol):
     """A `CaseChange` that carries what it changed of the figures; None: nothing, as in every echo and refusal."""
 
     @property
-    def counted(self) -> Counted | None: ...
+    def counted(self) -> CountedFigures | None: ...
 
 
 class Leaf(NamedTuple):
@@ -55,15 +55,15 @@ class Leaf(NamedTuple):
     n: int = 1
 
 
-def contributions(fact: AssessedSignal | Counted | Carries) -> list[Add]:
+def contributions(fact: AssessedSignal | CountedFigures | Carries) -> list[Add]:
     """Nothing twice: a cell stands once, and one whose sum does not change not at all."""
     if isinstance(fact, AssessedSignal):
         return _adds(signal_leaves(fact))
-    change = fact if isinstance(fact, Counted) else fact.counted
+    change = fact if isinstance(fact, CountedFigures) else fact.counted
     return _adds(change_leaves(change)) if change is not None else []
 
 
-def fold(cells: MutableMapping[Cell, int], adds: Iterable[Add]) -> None:
+def fold(cells: MutableMapping[FigureCell, int], adds: Iterable[Add]) -> None:
     """Adds up. A cell at 0 is no cell, so equal figures are equal mappings, whatever was taken back on the way."""
     for cell, n in adds:
         total = cells.get(cell, 0) + n
@@ -80,10 +80,10 @@ def periods(at: datetime) -> tuple[str, str, str]:
 
 
 def _adds(leaves: Iterable[Leaf]) -> list[Add]:
-    net: dict[Cell, int] = {}
+    net: dict[FigureCell, int] = {}
     for kind, party, at, figure, n in leaves:
         for period in periods(at):
-            cell = Cell(kind, party, period, figure)
+            cell = FigureCell(kind, party, period, figure)
             net[cell] = net.get(cell, 0) + n
     return [Add(cell, n) for cell, n in net.items() if n]
 
@@ -93,10 +93,10 @@ def _time(kind: CardKind, party: str, at: datetime, time: str, took: timedelta, 
 
 
 _RECEIVED = {
-    Outcome.REPEAT: "reports_repeated",
-    Outcome.RESEND: "reports_repeated",
-    Outcome.CONFLICT: "reports_faulty",
-    Outcome.REFUSED: "reports_faulty",
+    AssessOutcome.REPEAT: "reports_repeated",
+    AssessOutcome.RESEND: "reports_repeated",
+    AssessOutcome.CONFLICT: "reports_faulty",
+    AssessOutcome.REFUSED: "reports_faulty",
 }
 
 
@@ -108,7 +108,7 @@ def signal_leaves(fact: AssessedSignal) -> Iterator[Leaf]:
     party = fact.institution
     if party is None or party == PUBLIC or fact.trust == "low":
         return
-    if fact.outcome is Outcome.ASSESSED:
+    if fact.outcome is AssessOutcome.ASSESSED:
         yield from _report(party, fact.kind, fact.accepted_at, fact.detected_at or fact.occurred_at, 1)
     elif (figure := _RECEIVED.get(fact.outcome)) is not None:
         yield Leaf(INSTITUTION, party, fact.accepted_at, figure)
@@ -124,7 +124,7 @@ def _report(party: str, kind: SignalKind | None, at: datetime, noticed_at: datet
         yield _time(INSTITUTION, party, at, "time_report", at - noticed_at, n)
 
 
-def _undone(withdrawn: Standing, fact: AssessedSignal) -> Iterator[Leaf]:
+def _undone(withdrawn: Contribution, fact: AssessedSignal) -> Iterator[Leaf]:
     """The report goes out of the period where it was counted, which it must name; without that the figure of then stays."""
     if withdrawn.trust == "low" or withdrawn.institution == PUBLIC:
         return
@@ -134,7 +134,7 @@ def _undone(withdrawn: Standing, fact: AssessedSignal) -> Iterator[Leaf]:
         yield Leaf(INSTITUTION, withdrawn.institution, withdrawn.accepted_at or fact.accepted_at, "reports_withdrawn")
 
 
-def change_leaves(change: Counted) -> Iterator[Leaf]:
+def change_leaves(change: CountedFigures) -> Iterator[Leaf]:
     """Of what a fact changed, or of a view of it: what was is taken away, what is now is added."""
     for leaf in _leaves(change.before):
         yield leaf._replace(n=-leaf.n)

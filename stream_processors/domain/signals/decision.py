@@ -9,7 +9,7 @@ from datetime import datetime
 
 from schemas.common import DAY_MS, instant_ms
 from schemas.policy import Policy
-from schemas.signals.assessed import AssessedSignal, Outcome
+from schemas.signals.assessed import AssessedSignal, AssessOutcome
 from schemas.signals.submission import SubmittedSignal
 from stream_processors.domain.signals import hubs, trust
 from stream_processors.domain.signals.deduplication import classify
@@ -20,8 +20,8 @@ from stream_processors.domain.signals.routing import routes
 from stream_processors.domain.signals.scoring import score, severity
 
 _WHY = {
-    Outcome.CONFLICT: "the reference was used before for another body",
-    Outcome.RETRACTED: "retracted, or replaced by a newer version, before it arrived",
+    AssessOutcome.CONFLICT: "the reference was used before for another body",
+    AssessOutcome.RETRACTED: "retracted, or replaced by a newer version, before it arrived",
 }
 
 
@@ -30,7 +30,7 @@ def decide(
 ) -> AssessedSignal:
     """The fact of this source record. `source` is `partition:offset`, `emitted` see AssessedSignal."""
     outcome, of = classify(signal, observed=observed, source=source)
-    points, reasons = score(signal, observed.features, policy) if outcome is Outcome.ASSESSED else (0, ())
+    points, reasons = score(signal, observed.features, policy) if outcome is AssessOutcome.ASSESSED else (0, ())
     own, _ = trust.weigh(signal, sender_points(reasons), (), policy)
     points, reasons = trust.weigh(signal, points, reasons, policy)
     routed_by = own if is_lead(signal.kind) else points
@@ -56,10 +56,10 @@ def decide(
         body_id=signal.body_id,
         version=signal.version,
         score=points,
-        severity=severity(points, policy) if outcome is Outcome.ASSESSED else "none",
+        severity=severity(points, policy) if outcome is AssessOutcome.ASSESSED else "none",
         reasons=reasons,
-        sender_severity=severity(own, policy) if outcome is Outcome.ASSESSED and is_lead(signal.kind) else None,
-        routes=routes(signal, routed_by, observed.queues, policy, observed.measured) if outcome is Outcome.ASSESSED else (),
+        sender_severity=severity(own, policy) if outcome is AssessOutcome.ASSESSED and is_lead(signal.kind) else None,
+        routes=routes(signal, routed_by, observed.queues, policy, observed.measured) if outcome is AssessOutcome.ASSESSED else (),
         policy=policy.label,
         claims_until_ms=now_ms + keep.claims_days * DAY_MS,
         sightings_until_ms=latest + keep.sightings_days * DAY_MS,
@@ -79,4 +79,4 @@ def decide(
 
 def refuse(why: str, *, policy: Policy, now: datetime, emitted: int) -> AssessedSignal:
     """The fact of a source record that cannot be read. It goes to the dead letters too."""
-    return AssessedSignal.trusted(outcome=Outcome.REFUSED, emitted=emitted, accepted_at=now, why=why, policy=policy.label)
+    return AssessedSignal.trusted(outcome=AssessOutcome.REFUSED, emitted=emitted, accepted_at=now, why=why, policy=policy.label)

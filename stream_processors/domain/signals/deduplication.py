@@ -8,7 +8,7 @@ below its signal's floor is dead: the signal was retracted, or a newer version w
 
 from __future__ import annotations
 
-from schemas.signals.assessed import Outcome
+from schemas.signals.assessed import AssessOutcome
 from schemas.signals.submission import SubmittedSignal
 from stream_processors.domain.signals.features import Observed
 
@@ -18,14 +18,14 @@ def holds_claim(observed_by: str, source: str) -> bool:
     return observed_by == source
 
 
-def classify(signal: SubmittedSignal, *, observed: Observed, source: str) -> tuple[Outcome, str | None]:
+def classify(signal: SubmittedSignal, *, observed: Observed, source: str) -> tuple[AssessOutcome, str | None]:
     """The outcome and the signal that this one repeats, if any."""
     if not holds_claim(observed.claimed_by, source):
         same_body = observed.claimed_body == signal.body_id
-        return (Outcome.REPEAT if same_body else Outcome.CONFLICT), signal.signal_id
+        return (AssessOutcome.REPEAT if same_body else AssessOutcome.CONFLICT), signal.signal_id
     if signal.version < observed.floor:
-        return Outcome.RETRACTED, None
+        return AssessOutcome.RETRACTED, None
     holder = (observed.content_of or signal.signal_id).partition("/")[0]
     if holder != signal.signal_id:
-        return Outcome.RESEND, holder
-    return Outcome.ASSESSED, None
+        return AssessOutcome.RESEND, holder
+    return AssessOutcome.ASSESSED, None

@@ -15,7 +15,7 @@ from zlib import crc32
 
 from schemas.common import instant_ms
 from schemas.signals.events import EventFact
-from schemas.signals.submission import SignalKind, Stage, Subject
+from schemas.signals.submission import ScamStage, SignalKind, Subject
 from stream_processors.domain.signals.leads import match_name
 from stream_processors.domain.signals.trust import low, sighted
 
@@ -25,7 +25,7 @@ VICTIM_KEPT = 32
 
 CONTACT, PAYMENT, OTHER = "c", "p", "o"
 _ANSWERS = {CONTACT: PAYMENT, PAYMENT: CONTACT, OTHER: ""}
-_PAYING = frozenset({Stage.PAYMENT_PENDING, Stage.PAID})
+_PAYING = frozenset({ScamStage.PAYMENT_PENDING, ScamStage.PAID})
 
 T = TypeVar("T", str, datetime)
 
@@ -44,7 +44,7 @@ class Traced(Protocol):
     @property
     def subjects(self) -> tuple[Subject, ...]: ...
     @property
-    def stage(self) -> Stage | None: ...
+    def stage(self) -> ScamStage | None: ...
     @property
     def derived_from(self) -> str | None: ...
     @property

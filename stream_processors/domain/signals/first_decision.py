@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from schemas.cases.case import JoinedSignal
-from schemas.signals.assessed import AssessedSignal, Outcome, Route
+from schemas.signals.assessed import AssessedSignal, AssessOutcome, Route
 
 _BOUND = ("score", "severity", "reasons", "subjects")
 """Members of a join that a second decision may find different."""
@@ -34,7 +34,7 @@ class FirstDecision(NamedTuple):
 
 def bind(fact: AssessedSignal, first: FirstDecision) -> AssessedSignal:
     """The fact with the routes of the joins that stand, and with those of its own that a join can still follow."""
-    if fact.outcome is not Outcome.ASSESSED:
+    if fact.outcome is not AssessOutcome.ASSESSED:
         return fact
     routes = [join.route for join in first.joins]
     queues = {route.queue for route in routes}

@@ -28,7 +28,7 @@ _NATURAL: Mapping[str, frozenset[str]] = {
 _ENDS = ("payer", "payee")
 
 
-class _Named(Protocol):
+class _NamesSubjects(Protocol):
     """A submitted signal, the fact of one, or a row of it."""
 
     @property
@@ -68,7 +68,7 @@ def leading(subjects: tuple[S, ...], measured: Set[str] = NOTHING) -> S | None:
     return None
 
 
-def case_key(signal: _Named, measured: Set[str] = NOTHING) -> str:
+def case_key(signal: _NamesSubjects, measured: Set[str] = NOTHING) -> str:
     """What the ids of the signal's cases are made of: the token of its leading suspect. When all are hubs it is the signal's own
     id, so that nothing else joins such a case."""
     suspect = leading(signal.subjects, measured)
@@ -78,7 +78,7 @@ def case_key(signal: _Named, measured: Set[str] = NOTHING) -> str:
     return signal.signal_id
 
 
-def case_name(signal: _Named, measured: Set[str] = NOTHING) -> str:
+def case_name(signal: _NamesSubjects, measured: Set[str] = NOTHING) -> str:
     """The key as it is matched: leads of organized crime have cases of their own."""
     return match_name(case_key(signal, measured), signal.kind)
 
@@ -88,7 +88,7 @@ def beside(token: str, primary: str) -> str:
     return "" if token == primary else primary.rpartition(".")[2][:BESIDE]
 
 
-def sightings(signal: _Named) -> Iterator[tuple[str, str]]:
+def sightings(signal: _NamesSubjects) -> Iterator[tuple[str, str]]:
     """The match name of each suspect that is seen by the signal, and what it is seen beside ("": nothing that counts). The ends
     of a transfer are seen beside nothing: fan-in and fan-out look at them. Nor is the site that is derived from its own host."""
     first = signal.subjects[0]

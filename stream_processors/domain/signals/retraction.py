@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 from schemas.cases.case import Action, ActionKind
 from schemas.common import DAY_MS, instant_ms
 from schemas.policy import Policy
-from schemas.signals.assessed import AssessedSignal, Outcome
-from schemas.signals.retraction import FOREVER, Retraction, Standing
+from schemas.signals.assessed import AssessedSignal, AssessOutcome
+from schemas.signals.retraction import FOREVER, Contribution, Retraction
 from schemas.signals.submission import SubmittedSignal
 from stream_processors.domain.signals import hubs
 from stream_processors.domain.signals.evidence_sets import flows, victims
@@ -23,14 +23,14 @@ from stream_processors.domain.signals.leads import match_name
 from stream_processors.domain.signals.routing import case_id
 from stream_processors.domain.signals.trust import sighted
 
-TAKEN_BACK = (Outcome.RETRACTION, Outcome.CORRECTION, Outcome.UNDO)
+TAKEN_BACK = (AssessOutcome.RETRACTION, AssessOutcome.CORRECTION, AssessOutcome.UNDO)
 
 
 class Known(NamedTuple):
     """What the state said about a retracted signal: the partitions where versions of it are, or will be, and what they added."""
 
     partitions: frozenset[int]
-    standings: Mapping[int, tuple[Standing, ...]]
+    standings: Mapping[int, tuple[Contribution, ...]]
 
 
 def decide(
@@ -46,9 +46,9 @@ def decide(
     """The fact of a retraction read in `partition`. `held` names the versions whose content another signal holds."""
     own = known.standings.get(partition, ())
     undone = tuple(version.model_copy(update={"freed": version.name not in held}) for version in own)
-    outcome = Outcome.RETRACTION if retraction.below == FOREVER else Outcome.CORRECTION
+    outcome = AssessOutcome.RETRACTION if retraction.below == FOREVER else AssessOutcome.CORRECTION
     return AssessedSignal.trusted(
-        outcome=Outcome.UNDO if retraction.forwarded else outcome,
+        outcome=AssessOutcome.UNDO if retraction.forwarded else outcome,
         emitted=emitted,
         accepted_at=now,
         signal_id=retraction.signal_id,
@@ -62,12 +62,12 @@ def decide(
     )
 
 
-def standing_of(fact: AssessedSignal) -> Standing | None:
+def standing_of(fact: AssessedSignal) -> Contribution | None:
     """What a signal that counts adds. A re-send adds nothing: it falls with the signal that it repeats."""
-    if fact.outcome is not Outcome.ASSESSED:
+    if fact.outcome is not AssessOutcome.ASSESSED:
         return None
     key, primary = hubs.case_name(fact), match_name(fact.subjects[0].token, fact.kind)
-    return Standing.trusted(
+    return Contribution.trusted(
         signal_id=fact.signal_id,
         version=fact.version,
         institution=fact.institution,
@@ -86,9 +86,9 @@ def standing_of(fact: AssessedSignal) -> Standing | None:
     )
 
 
-def as_standing(signal: SubmittedSignal) -> Standing:
+def as_standing(signal: SubmittedSignal) -> Contribution:
     """What a signal that never counted would have added to the features."""
-    return Standing.trusted(
+    return Contribution.trusted(
         signal_id=signal.signal_id,
         version=signal.version,
         institution=signal.institution,
@@ -112,7 +112,7 @@ def _left_of(signal: AssessedSignal | SubmittedSignal) -> dict[str, Any]:
 
 def corrects(fact: AssessedSignal) -> bool:
     """Whether the signal makes older versions of itself dead."""
-    return fact.version > 1 and fact.outcome in (Outcome.ASSESSED, Outcome.RESEND)
+    return fact.version > 1 and fact.outcome in (AssessOutcome.ASSESSED, AssessOutcome.RESEND)
 
 
 def replaced(fact: AssessedSignal) -> Retraction | None:

@@ -9,7 +9,7 @@ import pytest
 from schemas.codec import decode
 from schemas.common import from_ms
 from schemas.envelope import Origin
-from schemas.signals.assessed import Outcome
+from schemas.signals.assessed import AssessOutcome
 from schemas.topics import ASSESSED, CASE_COMMANDS, DEADLETTER, SUBMITTED
 from stream_processors.runtime.log import LostLog, Record
 from stream_processors.state.marks import source_mark
@@ -41,19 +41,19 @@ async def _assess(world: World, *signals: Any) -> list[Any]:
 
 async def test_the_same_body_again_is_a_repeat(world: World) -> None:
     first, second = await _assess(world, submitted(), submitted())
-    assert (first.outcome, second.outcome) == (Outcome.ASSESSED, Outcome.REPEAT)
+    assert (first.outcome, second.outcome) == (AssessOutcome.ASSESSED, AssessOutcome.REPEAT)
     assert second.of == first.signal_id
 
 
 async def test_the_same_content_under_another_reference_is_a_resend(world: World) -> None:
     first, second = await _assess(world, submitted(reference="a"), submitted(reference="b"))
-    assert (second.outcome, second.of) == (Outcome.RESEND, first.signal_id)
+    assert (second.outcome, second.of) == (AssessOutcome.RESEND, first.signal_id)
     assert (second.score, second.routes) == (0, ())
 
 
 async def test_another_body_under_the_same_reference_is_a_conflict_and_a_dead_letter(world: World) -> None:
     _, second = await _assess(world, submitted(), submitted(region="630203"))
-    assert second.outcome is Outcome.CONFLICT
+    assert second.outcome is AssessOutcome.CONFLICT
     (letter,) = world.log.all(DEADLETTER)
     assert "reference was used before" in decode(DEADLETTER, letter.value).data.reason
 
@@ -62,12 +62,12 @@ async def test_a_conflict_is_known_over_partitions_and_polls(world: World) -> No
     await _assess(world, submitted(indicators=[account(1)]))
     for number in range(2, 9):
         (fact,) = await _assess(world, submitted(indicators=[account(number)]))
-        assert fact.outcome is Outcome.CONFLICT
+        assert fact.outcome is AssessOutcome.CONFLICT
 
 
 async def test_the_same_subject_of_another_institution_corroborates(world: World) -> None:
     first, second = await _assess(world, submitted("bank-001"), submitted("bank-002"))
-    assert second.outcome is Outcome.ASSESSED
+    assert second.outcome is AssessOutcome.ASSESSED
     assert {reason.rule: reason.points for reason in first.reasons} == {"kind": 20, "amount": 10, "freshness": 5}
     assert {reason.rule: reason.points for reason in second.reasons} == {
         "kind": 20,
@@ -135,7 +135,7 @@ async def test_what_cannot_be_read_is_a_refused_fact_and_a_sealed_dead_letter(wo
     assert await world.poll("assess", 0)
     fact = decode(ASSESSED, world.log.all(ASSESSED, 3)[0].value).data
     letter = decode(DEADLETTER, world.log.all(DEADLETTER)[0].value).data
-    assert fact.outcome is Outcome.REFUSED
+    assert fact.outcome is AssessOutcome.REFUSED
     assert (letter.stage, letter.topic, letter.partition, letter.offset) == ("assess", SUBMITTED.name, 3, 0)
     assert letter.reason == fact.why
     context = f"deadletter/{SUBMITTED.name}/3/0/0"
@@ -150,7 +150,7 @@ async def test_a_poison_record_between_good_ones_stops_nobody(world: World) -> N
     world.submit(*submission(submitted("bank-002")), SUBMITTED)
     assert await world.poll("assess", 0)
     outcomes = [decode(ASSESSED, record.value).data.outcome for record in world.log.all(ASSESSED, partition)]
-    assert outcomes == [Outcome.ASSESSED, Outcome.REFUSED, Outcome.ASSESSED]
+    assert outcomes == [AssessOutcome.ASSESSED, AssessOutcome.REFUSED, AssessOutcome.ASSESSED]
 
 
 async def test_an_owner_that_lives_on_is_noticed_by_where_the_facts_land(world: World) -> None:

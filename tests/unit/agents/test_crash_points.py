@@ -11,7 +11,7 @@ from unittest.mock import patch
 import pytest
 
 from schemas.codec import decode
-from schemas.signals.assessed import Outcome
+from schemas.signals.assessed import AssessOutcome
 from schemas.topics import APPRAISAL_COMMANDS, ASSESSED, CASE_CHANGES, CASE_COMMANDS, RETRACTIONS, SUBMITTED
 from stream_processors.agents import assess
 from stream_processors.runtime.crash_points import POINTS
@@ -104,7 +104,7 @@ def _said(world: World) -> dict[str, Any]:
 
 def _outcome(fact: Any, dead: set[tuple[str, int]]) -> str:
     """A signal that is taken back was so before it came, or after: that hangs on who died when."""
-    gone = (fact.signal_id, fact.version) in dead and fact.outcome in (Outcome.ASSESSED, Outcome.RETRACTED)
+    gone = (fact.signal_id, fact.version) in dead and fact.outcome in (AssessOutcome.ASSESSED, AssessOutcome.RETRACTED)
     return "gone" if gone else fact.outcome.value
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from schemas.codec import decode
 from schemas.envelope import Origin
-from schemas.signals.assessed import Outcome
+from schemas.signals.assessed import AssessOutcome
 from schemas.signals.receipts import RawOutcome
 from schemas.topics import ASSESSED, DEADLETTER, SUBMITTED, raw, receipts
 from stream_processors.agents import intake
@@ -63,7 +63,7 @@ async def test_a_raw_record_becomes_the_same_signal_as_by_rest_and_a_receipt(wor
     assert PLACES.open(receipt.receipt) == (SUBMITTED.name, record.partition, record.offset, 0)
     assert record.key == by_rest.primary.token.encode()
     await world.drain()
-    assert [decode(ASSESSED, one.value).data.outcome for one in world.log.all(ASSESSED)] == [Outcome.ASSESSED]
+    assert [decode(ASSESSED, one.value).data.outcome for one in world.log.all(ASSESSED)] == [AssessOutcome.ASSESSED]
 
 
 async def test_nothing_readable_of_a_record_is_in_the_receipt_or_behind_it(world: World) -> None:
@@ -199,8 +199,8 @@ def _said(world: World) -> dict[str, Any]:
     assessed = [decode(ASSESSED, one.value).data for one in world.log.all(ASSESSED)]
     return {
         "receipts": {source: (fact.outcome, fact.signal_id, fact.problem) for source, fact in facts.items()},
-        "new": sorted(fact.signal_id for fact in assessed if fact.outcome in (Outcome.ASSESSED, Outcome.RESEND)),
-        "wrong": [fact for fact in assessed if fact.outcome in (Outcome.CONFLICT, Outcome.REFUSED)],
+        "new": sorted(fact.signal_id for fact in assessed if fact.outcome in (AssessOutcome.ASSESSED, AssessOutcome.RESEND)),
+        "wrong": [fact for fact in assessed if fact.outcome in (AssessOutcome.CONFLICT, AssessOutcome.REFUSED)],
     }
 
 
@@ -259,7 +259,7 @@ async def test_a_signal_that_was_appended_twice_by_a_kill_is_a_repeat_and_its_re
         await world.poll(STAGE, 0)
         await world.settle()
     outcomes = [decode(ASSESSED, one.value).data.outcome for one in world.log.all(ASSESSED)]
-    assert outcomes == [Outcome.ASSESSED, Outcome.REPEAT]
+    assert outcomes == [AssessOutcome.ASSESSED, AssessOutcome.REPEAT]
     assert len(told(world)) == 1
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from schemas.cases.case import Case, CaseStatus
 from schemas.codec import decode
-from schemas.signals.assessed import Outcome
+from schemas.signals.assessed import AssessOutcome
 from schemas.signals.retraction import FOREVER
 from schemas.topics import ASSESSED, CASE_CHANGES, CASE_COMMANDS, DEADLETTER, RETRACTIONS, SUBMITTED
 from stream_processors.runtime.log import partition_of
@@ -46,14 +46,14 @@ async def _retract(world: World, institution: str = "bank-001", reference: str =
     await world.drain()
 
 
-def _facts(world: World, *outcomes: Outcome) -> list[Any]:
+def _facts(world: World, *outcomes: AssessOutcome) -> list[Any]:
     facts = [decode(ASSESSED, record.value).data for record in world.log.all(ASSESSED)]
     return [fact for fact in facts if fact.outcome in outcomes]
 
 
 def _borne_out(world: World) -> set[str]:
     """By which of its subjects' other signals the newest signal was borne out."""
-    return {reason.rule for reason in _facts(world, Outcome.ASSESSED)[-1].reasons} & {"velocity", "institutions"}
+    return {reason.rule for reason in _facts(world, AssessOutcome.ASSESSED)[-1].reasons} & {"velocity", "institutions"}
 
 
 def _case(world: World) -> Case:
@@ -66,7 +66,7 @@ def _case(world: World) -> Case:
 async def test_a_retraction_takes_the_signal_out_of_its_case(world: World) -> None:
     await _send(world, submitted("bank-001", **BIG), submitted("bank-002", occurred_at=after(minutes=1)))
     before = _case(world)
-    first, second = _facts(world, Outcome.ASSESSED)
+    first, second = _facts(world, AssessOutcome.ASSESSED)
     assert (before.signal_count, before.score, before.amount_minor) == (2, second.score, {"CNY": 61_200_000})
     await _retract(world, "bank-002")
     left = _case(world)
@@ -89,14 +89,14 @@ async def test_other_sightings_of_the_same_institution_go_on_counting(world: Wor
     await _send(world, submitted("bank-001"), *others)
     await _retract(world)
     await _send(world, submitted("bank-002"))
-    reasons = {reason.rule: reason.evidence for reason in _facts(world, Outcome.ASSESSED)[-1].reasons}
+    reasons = {reason.rule: reason.evidence for reason in _facts(world, AssessOutcome.ASSESSED)[-1].reasons}
     assert (reasons["velocity"], reasons["institutions"]) == ({"sightings": 3}, {"institutions": 2})
 
 
 async def test_a_retraction_may_come_before_its_signal(world: World) -> None:
     await _retract(world)
     await _send(world, submitted("bank-001", **BIG))
-    (fact,) = _facts(world, Outcome.RETRACTED)
+    (fact,) = _facts(world, AssessOutcome.RETRACTED)
     assert (fact.score, fact.routes, world.log.all(CASE_COMMANDS)) == (0, (), [])
     await _send(world, submitted("bank-002"))
     assert _borne_out(world) == set()
@@ -107,7 +107,10 @@ async def test_nothing_brings_a_retracted_signal_back(world: World) -> None:
     await _retract(world)
     await _send(world, submitted(**BIG))
     await _send(world, submitted(version=2, **BIG))
-    assert [fact.outcome for fact in _facts(world, Outcome.REPEAT, Outcome.RETRACTED)] == [Outcome.REPEAT, Outcome.RETRACTED]
+    assert [fact.outcome for fact in _facts(world, AssessOutcome.REPEAT, AssessOutcome.RETRACTED)] == [
+        AssessOutcome.REPEAT,
+        AssessOutcome.RETRACTED,
+    ]
     assert (_case(world).signal_count, _case(world).status) == (0, CaseStatus.RETRACTED)
 
 
@@ -115,7 +118,7 @@ async def test_the_same_content_under_a_new_reference_counts_after_a_retraction(
     await _send(world, submitted(reference="wrong", **BIG))
     await _retract(world, reference="wrong")
     await _send(world, submitted(reference="right", **BIG))
-    assert len(_facts(world, Outcome.ASSESSED)) == 2
+    assert len(_facts(world, AssessOutcome.ASSESSED)) == 2
     assert (_case(world).signal_count, _case(world).status, _case(world).reopened) == (1, CaseStatus.OPEN, 1)
 
 
@@ -166,7 +169,7 @@ async def test_a_disposed_case_stays_disposed(world: World) -> None:
 async def test_a_correction_replaces_the_version_before_it(world: World) -> None:
     await _send(world, submitted(**BIG))
     await _send(world, submitted(version=2))
-    case, (first, second) = _case(world), _facts(world, Outcome.ASSESSED)
+    case, (first, second) = _case(world), _facts(world, AssessOutcome.ASSESSED)
     assert (case.signal_count, case.amount_minor, case.score) == (1, {"CNY": 1_200_000}, second.score)
     assert [(one.signal_id, one.version) for one in case.signals] == [(first.signal_id, 2)]
     assert _borne_out(world) == set(), "it does not corroborate itself"
@@ -188,14 +191,14 @@ async def test_of_two_corrections_the_higher_counts_whichever_comes_first(world:
     signals = [submitted(version=3, **BIG), submitted(version=2), submitted()]
     for some in [signals] if together else [[one] for one in signals]:
         await _send(world, *some)
-    (fact,) = _facts(world, Outcome.ASSESSED)
-    assert (fact.version, [one.version for one in _facts(world, Outcome.RETRACTED)]) == (3, [2, 1])
+    (fact,) = _facts(world, AssessOutcome.ASSESSED)
+    assert (fact.version, [one.version for one in _facts(world, AssessOutcome.RETRACTED)]) == (3, [2, 1])
     assert _case(world).signal_count == 1
 
 
 async def test_a_correction_in_the_poll_of_its_signal_does_not_corroborate_itself(world: World) -> None:
     await _send(world, submitted(), submitted(version=2, region="630203"))
-    (fact,) = _facts(world, Outcome.ASSESSED)
+    (fact,) = _facts(world, AssessOutcome.ASSESSED)
     assert (fact.version, _borne_out(world)) == (2, set())
 
 
@@ -206,7 +209,7 @@ async def test_what_a_killed_process_had_observed_of_a_signal_is_gone_when_it_wa
     world.submit(*retraction_record(retraction()), RETRACTIONS)
     await other.agent.step({at: found for at, found in world.batch("assess", other, 9).items() if at[0] == RETRACTIONS.name})
     await _send(world, submitted("bank-002"))
-    assert [fact.institution for fact in _facts(world, Outcome.RETRACTED)] == ["bank-001"]
+    assert [fact.institution for fact in _facts(world, AssessOutcome.RETRACTED)] == ["bank-001"]
     assert _borne_out(world) == set()
     await world.settle()
     assert content(world.redis["assess"]) == content(await world.afresh("assess"))
@@ -229,7 +232,7 @@ async def test_what_was_taken_back_stays_so_when_the_same_content_comes_dead_und
     else:
         await _retract(world, reference="b")
         await _send(world, submitted(reference="b", **whole))
-    assert len(_facts(world, Outcome.RETRACTED)) == 1
+    assert len(_facts(world, AssessOutcome.RETRACTED)) == 1
     await world.settle()
     assert content(world.redis["assess"]) == content(await world.afresh("assess"))
 
@@ -254,15 +257,15 @@ async def test_a_retraction_that_meets_its_signal_in_work_takes_it_back(call: in
 async def test_a_correction_of_the_narrative_alone_is_no_resend(world: World) -> None:
     await _send(world, submitted(**BIG))
     await _send(world, submitted(version=2, narrative="更正：受害人实际未转账", **BIG))
-    assert [fact.version for fact in _facts(world, Outcome.ASSESSED)] == [1, 2]
+    assert [fact.version for fact in _facts(world, AssessOutcome.ASSESSED)] == [1, 2]
     assert _case(world).signal_count == 1
     await _send(world, submitted("bank-002"))
-    assert {"sightings": 2} in [reason.evidence for reason in _facts(world, Outcome.ASSESSED)[-1].reasons]
+    assert {"sightings": 2} in [reason.evidence for reason in _facts(world, AssessOutcome.ASSESSED)[-1].reasons]
 
 
 async def test_the_same_version_with_another_body_is_a_conflict(world: World) -> None:
     await _send(world, submitted(version=2), submitted(version=2, region="630203"), submitted(version=2))
-    assert len(_facts(world, Outcome.CONFLICT)) == len(_facts(world, Outcome.REPEAT)) == 1
+    assert len(_facts(world, AssessOutcome.CONFLICT)) == len(_facts(world, AssessOutcome.REPEAT)) == 1
 
 
 async def test_what_is_no_retraction_is_refused_and_kept(world: World) -> None:
@@ -271,7 +274,7 @@ async def test_what_is_no_retraction_is_refused_and_kept(world: World) -> None:
     world.log.put(RETRACTIONS, 0, key, b"{}")
     world.log.put(RETRACTIONS, 0, *retraction_record(retraction(below=17)))
     await world.drain()
-    assert len(_facts(world, Outcome.REFUSED)) == len(world.log.all(DEADLETTER)) == 3
+    assert len(_facts(world, AssessOutcome.REFUSED)) == len(world.log.all(DEADLETTER)) == 3
     assert world.ended == []
 
 
@@ -286,9 +289,9 @@ async def test_a_retraction_that_a_cut_off_process_could_not_see_is_caught_up_wi
     other = world.workers["assess"][0]
     batch = world.batch("assess", other, 9)
     await other.agent.step({at: found for at, found in batch.items() if at[0] == RETRACTIONS.name})
-    assert not _facts(world, Outcome.ASSESSED)
+    assert not _facts(world, AssessOutcome.ASSESSED)
     await world.thaw("assess")
-    assert len(_facts(world, Outcome.ASSESSED)) == 1
+    assert len(_facts(world, AssessOutcome.ASSESSED)) == 1
     await world.settle()
     assert _case(world).signal_count == 0
     for stage in STAGES:

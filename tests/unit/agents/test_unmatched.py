@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from schemas.codec import decode
-from schemas.signals.assessed import AssessedSignal, Outcome
+from schemas.signals.assessed import AssessedSignal, AssessOutcome
 from schemas.topics import ASSESSED, CASE_CHANGES, CASE_COMMANDS, SUBMITTED, raw, receipts
 from stream_processors.domain.signals.trust import sighted
 from tests.support.builders import TOKENIZER, account, action_record, body, move, phone, submission, submitted
@@ -50,7 +50,7 @@ async def test_two_institutions_that_know_no_account_have_two_cases_and_bear_eac
     second = await assessed(world, "bank-002", "b", UNKNOWN)
     third = await assessed(world, "bank-002", "c", UNKNOWN, region="630203")
     cases = {route.case_id for fact in (first, second, third) for route in fact.routes}
-    assert len(cases) == 3 and all(fact.outcome is Outcome.ASSESSED for fact in (first, second, third))
+    assert len(cases) == 3 and all(fact.outcome is AssessOutcome.ASSESSED for fact in (first, second, third))
     assert not {"velocity", "institutions", "confirmed"} & (rules(first) | rules(second) | rules(third))
     assert not sighted(first)
     changes = [decode(CASE_CHANGES, record.value).data for record in world.log.all(CASE_CHANGES)]
@@ -67,7 +67,7 @@ async def test_no_search_of_the_value_finds_such_a_case(world: World) -> None:
 async def test_the_same_content_under_another_reference_is_known_as_one(world: World) -> None:
     first = await assessed(world, "bank-001", "a", UNKNOWN)
     again = await assessed(world, "bank-001", "b", UNKNOWN, narrative="once more")
-    assert (again.outcome, again.of) == (Outcome.RESEND, first.signal_id)
+    assert (again.outcome, again.of) == (AssessOutcome.RESEND, first.signal_id)
     assert not again.routes
 
 

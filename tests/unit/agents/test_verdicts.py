@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from schemas.codec import decode
-from schemas.signals.assessed import AssessedSignal, Outcome
+from schemas.signals.assessed import AssessedSignal, AssessOutcome
 from schemas.topics import ASSESSED, CASE_CHANGES, CASE_COMMANDS, SUBMITTED
 from stream_processors.topology import STAGES
 from tests.support.builders import account, action_record, after, move, phone, submission, submitted
@@ -23,7 +23,7 @@ async def assessed(world: World, signal: Any) -> AssessedSignal:
     place = world.submit(*submission(signal), SUBMITTED)
     await world.drain()
     fact: AssessedSignal = sources(world.log.all(ASSESSED), ASSESSED)[place][0].data
-    assert fact.outcome is Outcome.ASSESSED
+    assert fact.outcome is AssessOutcome.ASSESSED
     return fact
 
 

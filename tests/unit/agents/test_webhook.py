@@ -18,7 +18,7 @@ from stream_processors.runtime.crash_points import POINTS
 from stream_processors.webhooks import delivery_queue as lanes
 from stream_processors.webhooks.endpoints import disable, enable, rotate
 from stream_processors.webhooks.policy import Hooks
-from stream_processors.webhooks.responses import Answer, Outcome
+from stream_processors.webhooks.responses import Answer, CallOutcome
 from tests.support.builders import SEALER
 from tests.support.calling import Calling
 from tests.support.crashing import crashing
@@ -270,7 +270,7 @@ async def test_a_parked_notice_that_is_asked_for_once_more_is_sent_with_the_same
 
 async def test_what_is_asked_for_once_more_while_it_waits_is_tried_at_once(calling: Calling) -> None:
     calling.register()
-    calling.receivers.says[URL] = Answer(Outcome.RETRY_LATER, "busy", 429, 3000.0, "203.0.113.1")
+    calling.receivers.says[URL] = Answer(CallOutcome.RETRY_LATER, "busy", 429, 3000.0, "203.0.113.1")
     one = calling.issue(1)
     await calling.work()
     calling.receivers.says.clear()

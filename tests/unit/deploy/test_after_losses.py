@@ -8,7 +8,7 @@ from collections import defaultdict
 import pytest
 
 from schemas.codec import decode
-from schemas.signals.assessed import AssessedSignal, Outcome, Route
+from schemas.signals.assessed import AssessedSignal, AssessOutcome, Route
 from schemas.topics import ASSESSED, CASE_CHANGES, CASE_COMMANDS, RETRACTIONS, SUBMITTED
 from stream_processors.runtime.log import partition_of
 from tests.chaos.after_losses import Trace, find_half_lost, read_traces, settle_losses
@@ -21,7 +21,7 @@ NAME = "sig-0123456789012345678901"
 
 def _fact(*queues: str) -> AssessedSignal:
     routes = tuple(Route.trusted(queue=queue, case_id=f"case-{queue}") for queue in queues)
-    return AssessedSignal.model_construct(outcome=Outcome.ASSESSED, signal_id=NAME, version=2, routes=routes)
+    return AssessedSignal.model_construct(outcome=AssessOutcome.ASSESSED, signal_id=NAME, version=2, routes=routes)
 
 
 def _settled(traces: list[Trace], *facts: AssessedSignal) -> dict[str, set[str]]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from schemas.deadlines import ClockStep
 from stream_processors.domain.deadlines.due_index import Member
-from stream_processors.domain.deadlines.in_flight import AGAIN_AFTER_S, FEW, MOST_WAITING, NUDGE_AFTER_S, Waiting
+from stream_processors.domain.deadlines.in_flight import AGAIN_AFTER_S, FEW, MOST_WAITING, NUDGE_AFTER_S, RequestsInFlight
 
 ONE, TWO = (Member("case-1", "block", run, ClockStep.DUE) for run in (1, 2))
 
 
 def test_what_is_asked_for_is_not_asked_for_again_however_long_track_takes() -> None:
-    line = Waiting(0, 0)
+    line = RequestsInFlight(0, 0)
     line.asked([ONE], 7, 0)
     for now_s in (1, 60, 3600):
         line.answered(7, now_s)
@@ -18,7 +18,7 @@ def test_what_is_asked_for_is_not_asked_for_again_however_long_track_takes() -> 
 
 
 def test_what_was_refused_is_asked_for_again_after_a_while() -> None:
-    line = Waiting(0, 0)
+    line = RequestsInFlight(0, 0)
     line.asked([ONE, TWO], 7, 0)
     line.answered(8, AGAIN_AFTER_S / 2)
     assert not line.free(ONE), "its change may be on its way into the index"
@@ -28,7 +28,7 @@ def test_what_was_refused_is_asked_for_again_after_a_while() -> None:
 
 
 def test_a_new_owner_asks_for_nothing_until_what_it_found_in_the_log_is_answered_but_for_a_few() -> None:
-    line = Waiting(10_000, 0)
+    line = RequestsInFlight(10_000, 0)
     line.answered(10_000 - FEW - 1, 1)
     assert line.room == 0
     line.answered(10_000 - FEW, 2)
@@ -36,7 +36,7 @@ def test_a_new_owner_asks_for_nothing_until_what_it_found_in_the_log_is_answered
 
 
 def test_no_more_is_asked_for_than_track_has_room_for() -> None:
-    line = Waiting(0, 0)
+    line = RequestsInFlight(0, 0)
     line.asked([Member("case-1", "block", run, ClockStep.DUE) for run in range(1, MOST_WAITING + 1)], 0, 0)
     assert line.room == 0
     line.answered(400, 10)
@@ -44,7 +44,7 @@ def test_no_more_is_asked_for_than_track_has_room_for() -> None:
 
 
 def test_when_nothing_is_answered_for_long_one_request_is_made_again_at_a_time() -> None:
-    line = Waiting(0, 0)
+    line = RequestsInFlight(0, 0)
     assert not line.stuck(NUDGE_AFTER_S), "nothing is asked for"
     line.asked([ONE, TWO], 7, 1)
     line.answered(5, 2)
@@ -55,7 +55,7 @@ def test_when_nothing_is_answered_for_long_one_request_is_made_again_at_a_time()
 
 
 def test_after_a_long_quiet_time_the_wait_begins_with_the_request() -> None:
-    line = Waiting(0, 0)
+    line = RequestsInFlight(0, 0)
     line.answered(7, 1)
     line.asked([ONE], 7, 500)
     assert not line.stuck(500 + NUDGE_AFTER_S - 0.1)
@@ -64,13 +64,13 @@ def test_after_a_long_quiet_time_the_wait_begins_with_the_request() -> None:
 
 def test_what_the_log_lost_is_seen_by_where_the_next_request_lands() -> None:
     three = Member("case-1", "block", 3, ClockStep.DUE)
-    line = Waiting(0, 0)
+    line = RequestsInFlight(0, 0)
     line.asked([three, ONE, TWO], 6, 0)
     line.asked([ONE], 7, 20)  # the log ends earlier than it did
     assert line.free(TWO) and not line.free(ONE) and not line.free(three)
 
 
 def test_an_owner_that_waits_for_what_retention_took_is_stuck_and_asks_all_the_same() -> None:
-    line = Waiting(10_000, 0)
+    line = RequestsInFlight(10_000, 0)
     line.answered(0, 0)
     assert line.stuck(NUDGE_AFTER_S)

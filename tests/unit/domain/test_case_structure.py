@@ -14,7 +14,7 @@ from schemas.measures import Measure
 from schemas.orders.order import Order
 from stream_processors.domain.cases.counters import EMPTY
 from stream_processors.domain.cases.evidence import keep_evidence
-from stream_processors.domain.cases.step import Done
+from stream_processors.domain.cases.step import CaseEffects
 from stream_processors.domain.cases.structure import (
     absorb,
     close,
@@ -42,7 +42,7 @@ def case_of(*names: str, case_id: str = "case-2", **over: Any) -> Case:
     for number, one in enumerate(reversed(signals)):
         portion = _portion(one, of=f"case-{number + 50}")
         done = absorb(portion, whole, POLICY, T0)
-        assert isinstance(done, Done)
+        assert isinstance(done, CaseEffects)
         whole = whole.model_copy(update=done.changes)
     return whole.model_copy(update={"absorbed": (), **over})
 
@@ -61,17 +61,17 @@ def _portion(one: Any, of: str) -> Action:
         POLICY,
         T0,
     )
-    assert isinstance(done, Done)
+    assert isinstance(done, CaseEffects)
     return done.follows[0].model_copy(update={"case_id": "case-2"})
 
 
-def refused(result: Done | Refusal) -> str:
+def refused(result: CaseEffects | Refusal) -> str:
     assert isinstance(result, Refusal)
     return result.problem
 
 
-def done(result: Done | Refusal | None) -> Done:
-    assert isinstance(result, Done), result
+def done(result: CaseEffects | Refusal | None) -> CaseEffects:
+    assert isinstance(result, CaseEffects), result
     return result
 
 

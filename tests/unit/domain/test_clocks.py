@@ -9,7 +9,7 @@ from typing import Any, get_args
 import pytest
 from pydantic import ValidationError
 
-from schemas.deadlines import Clock, Clocks, ClockState, ClockStep, Role, Severity
+from schemas.deadlines import Clock, Clocks, ClockState, ClockStep, DutyRole, Severity
 from stream_processors.domain.deadlines import deadlines as domain
 from tests.support.builders import T0, after
 from tests.support.clocks import CALENDAR, RULES, SHIPPED, fallen, local, started
@@ -29,8 +29,8 @@ def test_a_clock_that_starts_waits_for_its_warning() -> None:
     assert (clock.started_at, clock.warn_at, clock.due_at) == (T0, after(minutes=20), after(minutes=30))
     assert (clock.step, clock.next_at) == (ClockStep.WARN, clock.warn_at)
     assert [(rung.to, rung.at) for rung in clock.escalations] == [
-        (Role.UNIT_HEAD, after(hours=1)),
-        (Role.CITY, after(hours=2, minutes=30)),
+        (DutyRole.UNIT_HEAD, after(hours=1)),
+        (DutyRole.CITY, after(hours=2, minutes=30)),
     ]
 
 
@@ -42,10 +42,10 @@ def test_its_steps_fall_due_one_after_the_other_and_tell_one_more_each_time() ->
         clocks = found.clocks
         told += [(one.step, one.roles, one.parties, one.escalated) for one in found.reached]
     assert told == [
-        ("warn", (Role.OFFICER,), (), 0),
-        ("due", (Role.OFFICER,), ("public-security",), 0),
-        ("escalate-1", (Role.UNIT_HEAD,), (), 1),
-        ("escalate-2", (Role.CITY,), (), 2),
+        ("warn", (DutyRole.OFFICER,), (), 0),
+        ("due", (DutyRole.OFFICER,), ("public-security",), 0),
+        ("escalate-1", (DutyRole.UNIT_HEAD,), (), 1),
+        ("escalate-2", (DutyRole.CITY,), (), 2),
     ]
     assert (clocks[0].state, clocks[0].step, clocks[0].fired_at) == (ClockState.FIRED, None, after(minutes=30))
 
@@ -186,7 +186,7 @@ def test_a_policy_that_changes_moves_no_running_clock_and_a_rule_that_is_gone_st
     found = fallen(fallen(started(), after(minutes=20)).clocks, after(minutes=30), rules=Clocks())
     assert found.clock is not None and found.clock.due_at == after(minutes=30)
     (told,) = found.reached
-    assert (told.roles, told.parties, told.basis, told.needs_confirmation) == ((Role.OFFICER,), (), "", True)
+    assert (told.roles, told.parties, told.basis, told.needs_confirmation) == ((DutyRole.OFFICER,), (), "", True)
 
 
 def test_a_case_has_room_for_a_bounded_number_of_clocks_and_the_count_of_runs_goes_on() -> None:

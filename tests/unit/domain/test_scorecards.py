@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from schemas.scorecards import LAYOUTS, CampaignFigures, CardKind, DataFigures, Figures, Scorecard
-from schemas.signals.assessed import AssessedSignal, Outcome
+from schemas.signals.assessed import AssessedSignal, AssessOutcome
 from schemas.signals.retraction import FOREVER
 from stream_processors.domain.cases import decide as cases
 from stream_processors.domain.scorecards import (
@@ -40,7 +40,12 @@ def withdrawal(signal: AssessedSignal, below: int = FOREVER, dated: bool = True)
     if not dated:
         left = left.model_copy(update={"accepted_at": None, "noticed_at": None})
     return AssessedSignal.trusted(
-        outcome=Outcome.RETRACTION, emitted=0, accepted_at=after(days=40), institution="bank-001", below=below, undone=(left,)
+        outcome=AssessOutcome.RETRACTION,
+        emitted=0,
+        accepted_at=after(days=40),
+        institution="bank-001",
+        below=below,
+        undone=(left,),
     )
 
 
@@ -73,7 +78,7 @@ def test_a_tip_counts_for_nobody() -> None:
     ],
 )
 def test_what_was_no_new_report_is_counted_apart(outcome: str, figure: str) -> None:
-    other = fact(submitted()).model_copy(update={"outcome": Outcome(outcome)})
+    other = fact(submitted()).model_copy(update={"outcome": AssessOutcome(outcome)})
     assert of(folded(other), "bank-001") == {figure: 1}
 
 

@@ -9,8 +9,8 @@ from schemas.money_trail import TrailRules, TransferReport
 from schemas.orders.order import Order
 from stream_processors.domain.money_trail.sources import (
     Keeper,
+    ReportedTransfer,
     Start,
-    Told,
     held_of,
     keepers,
     losses_of,
@@ -24,14 +24,14 @@ from tests.support.builders import T0
 from tests.support.order_builders import subject
 
 
-def told(by: str, payer: str, payee: str, minor: int = 100, minute: int = 0, victim: bool = False) -> Told:
+def told(by: str, payer: str, payee: str, minor: int = 100, minute: int = 0, victim: bool = False) -> ReportedTransfer:
     at = T0 + timedelta(minutes=minute)
     money = {"amount_minor": minor, "currency": "CNY"}
     report = TransferReport(signal_id=f"{by}-{payer}-{payee}-{minute}", institution=by, at=at, payer=payer, payee=payee, **money)
-    return Told(report, victim, True)
+    return ReportedTransfer(report, victim, True)
 
 
-def begins(primary: str, own: list[Told], others: tuple[Told, ...] = ()) -> tuple[Start, ...]:
+def begins(primary: str, own: list[ReportedTransfer], others: tuple[ReportedTransfer, ...] = ()) -> tuple[Start, ...]:
     return starts(primary, own, counted_once((one.report for one in (*own, *others)), 600))
 
 
@@ -49,7 +49,9 @@ def test_a_transfer_that_another_case_told_first_begins_when_that_says() -> None
 def test_a_transfer_that_many_others_told_before_is_a_start_all_the_same() -> None:
     own = told("bank-v", "v", "a", minute=1, victim=True)
     other = {"institution": "bank-x", "at": T0}
-    others = tuple(Told(own.report.model_copy(update={**other, "signal_id": f"s-{n}"}), False, False) for n in range(20))
+    others = tuple(
+        ReportedTransfer(own.report.model_copy(update={**other, "signal_id": f"s-{n}"}), False, False) for n in range(20)
+    )
     (start,) = begins("a", [own], others)
     assert (start.why, start.loss.at) == ("loss", T0)
 

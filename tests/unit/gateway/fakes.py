@@ -30,7 +30,7 @@ from schemas.oversight.oversight import OversightChange, Record
 from schemas.policy import Policy
 from schemas.scorecards import CardKind
 from schemas.security import Sealer, Tokenizer
-from schemas.signals.assessed import AssessedSignal, Outcome
+from schemas.signals.assessed import AssessedSignal, AssessOutcome
 from schemas.signals.submission import Subject
 from schemas.topics import APPRAISAL_COMMANDS, CASE_COMMANDS, DELIVERIES, Topic
 from schemas.topics import ENDPOINTS as HOOKS
@@ -285,10 +285,10 @@ class FakeViews:
             for subject in fact.subjects:
                 led = self._index.setdefault(subject.token, {})
                 led[route.case_id] = max(fact.accepted_at, led.get(route.case_id, fact.accepted_at))
-        if fact.outcome in (Outcome.ASSESSED, Outcome.RESEND, Outcome.RETRACTED):
+        if fact.outcome in (AssessOutcome.ASSESSED, AssessOutcome.RESEND, AssessOutcome.RETRACTED):
             row = msgspec.json.decode(dump(fact), type=ReceiptRow)
             self._versions.setdefault(name, []).append(receipt_of(name, receipt_json(row, at)))
-        if fact.outcome in (Outcome.RETRACTION, Outcome.CORRECTION):
+        if fact.outcome in (AssessOutcome.RETRACTION, AssessOutcome.CORRECTION):
             known = self._withdrawn.get(name)
             if known is None or fact.below > known.below:
                 self._withdrawn[name] = Withdrawal(institution=fact.institution, below=fact.below, at=fact.accepted_at)

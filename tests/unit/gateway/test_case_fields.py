@@ -14,7 +14,7 @@ from gateway.cases.views import OwnCaseOut
 from schemas.cases.case import Action, Case, Portion
 from stream_processors.domain.cases import structure
 from stream_processors.domain.cases.signals import again
-from stream_processors.domain.cases.step import Done
+from stream_processors.domain.cases.step import CaseEffects
 from tests.support.builders import POLICY, T0, case_in, move
 
 
@@ -116,14 +116,14 @@ def test_a_field_that_is_copied_has_its_name_in_the_case() -> None:
 
 
 def _changes_of(done: Any) -> set[str]:
-    assert isinstance(done, Done)
+    assert isinstance(done, CaseEffects)
     return set(done.changes)
 
 
-def _handed(case: Case, kind: str, **over: Any) -> tuple[Done, Action]:
+def _handed(case: Case, kind: str, **over: Any) -> tuple[CaseEffects, Action]:
     action = move(kind, **over)
     done = getattr(structure, kind)(action, case, POLICY, T0)
-    assert isinstance(done, Done)
+    assert isinstance(done, CaseEffects)
     return done, done.follows[0]
 
 

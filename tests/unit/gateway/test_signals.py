@@ -11,7 +11,7 @@ import pytest
 from gateway.problems import TYPE_PREFIX
 from gateway.services import Services
 from schemas.codec import decode
-from schemas.signals.assessed import Outcome
+from schemas.signals.assessed import AssessOutcome
 from schemas.topics import SUBMITTED
 from stream_processors.views.receipts import Receipt
 from tests.unit.gateway.conftest import Client
@@ -322,7 +322,7 @@ async def test_an_accepted_signal_is_pending_at_once_and_another_institutions_do
 async def test_the_receipt_tells_the_outcome_and_nothing_of_the_officers(client: Client, views: FakeViews):
     views.receipts["sig-1"] = Receipt(
         signal_id="sig-1",
-        outcome=Outcome.ASSESSED,
+        outcome=AssessOutcome.ASSESSED,
         accepted_at=T0,
         assessed_at=T0,
         institution="bank-001",

@@ -11,7 +11,7 @@ import pytest
 from schemas.cases.case import ActionKind, ActionOutcome
 from schemas.codec import decode, encode
 from schemas.envelope import Origin
-from schemas.signals.assessed import Outcome
+from schemas.signals.assessed import AssessOutcome
 from schemas.signals.receipts import RawOutcome
 from schemas.signals.submission import SignalIn, SignalKind
 from schemas.signals.taxonomy import EVENT_TYPES, SENDERS
@@ -65,7 +65,7 @@ def _data(topic: Topic) -> list[Any]:
 
 def test_there_is_an_example_of_every_kind_and_outcome() -> None:
     assert {one.kind for one in _data(SUBMITTED)} == set(SignalKind)
-    assert {one.outcome for one in _data(ASSESSED)} == set(Outcome)
+    assert {one.outcome for one in _data(ASSESSED)} == set(AssessOutcome)
     assert {one.kind for one in _data(CASE_COMMANDS)} == set(ActionKind)
     assert {one.outcome for one in _data(CASE_CHANGES)} == set(ActionOutcome)
     assert {one.kind for one in _data(CASE_CHANGES) if one.outcome is ActionOutcome.APPLIED} == set(ActionKind)

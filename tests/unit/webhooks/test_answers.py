@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from stream_processors.webhooks.responses import LONGEST_WISH_S, Outcome, of_status, retry_after_s
+from stream_processors.webhooks.responses import LONGEST_WISH_S, CallOutcome, of_status, retry_after_s
 from tests.support.builders import T0
 
-DELIVERED, LATER, GONE, REFUSED = Outcome.DELIVERED, Outcome.RETRY_LATER, Outcome.GONE, Outcome.REFUSED
+DELIVERED, LATER, GONE, REFUSED = CallOutcome.DELIVERED, CallOutcome.RETRY_LATER, CallOutcome.GONE, CallOutcome.REFUSED
 
 
 @pytest.mark.parametrize(
@@ -19,7 +19,7 @@ DELIVERED, LATER, GONE, REFUSED = Outcome.DELIVERED, Outcome.RETRY_LATER, Outcom
         (410, GONE),
     ],
 )
-def test_the_status_decides_what_becomes_of_a_delivery(status: int, outcome: Outcome) -> None:
+def test_the_status_decides_what_becomes_of_a_delivery(status: int, outcome: CallOutcome) -> None:
     answer = of_status(status, None, T0)
     assert (answer.outcome, answer.status) == (outcome, status)
     assert (answer.why is None) == (outcome is DELIVERED)

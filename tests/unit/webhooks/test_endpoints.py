@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from schemas.parsing import Fault, Refused
+from schemas.parsing import BodyFault, Refused
 from schemas.security.sealing import UnsealError
 from stream_processors.webhooks import signing as sign
 from stream_processors.webhooks.endpoints import (
-    Endpoint,
     EndpointIn,
+    WebhookEndpoint,
     disable,
     enable,
     faults_of,
@@ -31,7 +31,7 @@ def body(url: str = "https://hooks.bank.example/in", kinds: tuple[str, ...] = ("
     return EndpointIn(url=url, kinds=kinds)
 
 
-def registered(fill: int = 1, **over: object) -> tuple[Endpoint, str]:
+def registered(fill: int = 1, **over: object) -> tuple[WebhookEndpoint, str]:
     return register(
         body(**over),  # type: ignore[arg-type]
         institution="bank-001",
@@ -44,7 +44,7 @@ def registered(fill: int = 1, **over: object) -> tuple[Endpoint, str]:
     )
 
 
-def rotated(endpoint: Endpoint, fill: int, s: float = 0, at_once: bool = False) -> tuple[Endpoint, str]:
+def rotated(endpoint: WebhookEndpoint, fill: int, s: float = 0, at_once: bool = False) -> tuple[WebhookEndpoint, str]:
     made = bytes([fill]) * 32
     return rotate(endpoint, random_bytes=made, sealer=SEALER, hooks=HOOKS, now=after(seconds=s), at_once=at_once)
 
@@ -67,9 +67,9 @@ def test_a_registration_is_refused_with_every_fault_at_its_place() -> None:
         registered(url="http://hooks.bank.example/", kinds=("order", "gossip", "order"))
     assert told.value.slug == "invalid-endpoint"
     assert told.value.faults == (
-        Fault("/url", "a URL must use https"),
-        Fault("/kinds/1", "unknown kind; the kinds are early_warning, order.release, order.stop_payment"),
-        Fault("/kinds/2", "the kind occurs twice"),
+        BodyFault("/url", "a URL must use https"),
+        BodyFault("/kinds/1", "unknown kind; the kinds are early_warning, order.release, order.stop_payment"),
+        BodyFault("/kinds/2", "the kind occurs twice"),
     )
 
 
@@ -157,4 +157,4 @@ def test_an_endpoint_that_is_switched_off_gets_nothing_and_says_why() -> None:
 
 def test_a_registration_is_the_same_after_it_was_written_and_read() -> None:
     endpoint = rotated(registered()[0], 2)[0]
-    assert Endpoint.model_validate_json(endpoint.model_dump_json()) == endpoint
+    assert WebhookEndpoint.model_validate_json(endpoint.model_dump_json()) == endpoint

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from schemas.notices import NoticeKind
 from schemas.notifications.delivery import DeliveryMark, DeliveryState
-from schemas.notifications.webhook import Endpoint, Endpoints
+from schemas.notifications.webhook import Endpoints, WebhookEndpoint
 from stream_processors.webhooks.delivery_queue import Lane, Lanes
-from stream_processors.webhooks.payload import Message, id_of
+from stream_processors.webhooks.payload import WebhookMessage, id_of
 from tests.support.builders import T0, T0_MS
 
 NOTICE, WHO = "imitated/icbc/630202/2026-03-02", "bank-icbc"
 
 
 def lanes() -> tuple[Lanes, Lane]:
-    endpoint = Endpoint.trusted(
+    endpoint = WebhookEndpoint.trusted(
         endpoint_id="ep-1", institution=WHO, url="https://hooks.bank.example", kinds=("imitated", "clock"), changed_at=T0
     )
     found = Lanes()
@@ -22,7 +22,7 @@ def lanes() -> tuple[Lanes, Lane]:
 
 
 def issue(found: Lanes, place: int, kind: NoticeKind = NoticeKind.IMITATED) -> None:
-    found.issued(Message(id_of(WHO, NOTICE), kind.value, NOTICE, T0_MS, b"{}"), WHO, place, T0_MS + place)
+    found.issued(WebhookMessage(id_of(WHO, NOTICE), kind.value, NOTICE, T0_MS, b"{}"), WHO, place, T0_MS + place)
 
 
 def took(found: Lanes, place: int) -> None:

@@ -20,7 +20,7 @@ from stream_processors.webhooks import http_client as posting
 from stream_processors.webhooks import signing as sign
 from stream_processors.webhooks.http_client import Poster, SystemResolver, trust
 from stream_processors.webhooks.policy import Calls, Hooks, Limits
-from stream_processors.webhooks.responses import Answer, Outcome
+from stream_processors.webhooks.responses import Answer, CallOutcome
 from tests.support.builders import T0
 from tests.unit.webhooks.server import HOST, OK, Authority, Heard, serving
 
@@ -70,7 +70,7 @@ async def answered(authority: Authority, answer: object, **more: object) -> tupl
 
 async def test_a_signed_message_arrives_as_it_was_signed(authority: Authority) -> None:
     answer, heard = await answered(authority, OK)
-    assert answer == Answer(Outcome.DELIVERED, None, 200, None, "127.0.0.1")
+    assert answer == Answer(CallOutcome.DELIVERED, None, 200, None, "127.0.0.1")
     assert heard.heads[0].startswith("POST /in?from=liandong HTTP/1.1\r\n")
     assert sign.verify([SECRET], heard.headers(), heard.bodies[0], now=T0) == "ord-1"
     assert heard.headers()["content-type"] == "application/json"
@@ -86,7 +86,7 @@ async def test_the_address_that_was_guarded_is_connected_to_whatever_the_name_sa
     async with serving(OK, authority.server(HOST)) as right, serving(OK, address="127.0.0.2") as wrong:
         names = Names(["127.0.0.1"], ["127.0.0.2"])
         answer = await post(right, authority.client(), names)
-        assert (answer.outcome, answer.address) == (Outcome.DELIVERED, "127.0.0.1")
+        assert (answer.outcome, answer.address) == (CallOutcome.DELIVERED, "127.0.0.1")
         assert names.asked == [(HOST, right.port)]
         assert (right.connections, wrong.connections) == (1, 0)
 
@@ -98,20 +98,20 @@ async def test_the_next_attempt_is_guarded_anew_and_no_connection_is_kept(author
         url = f"https://{HOST}:{heard.port}/"
         first = await poster.post(url, headers={}, body=BODY, now=T0)
         second = await poster.post(url, headers={}, body=BODY, now=T0)
-        assert (first.outcome, second.outcome) == (Outcome.DELIVERED, Outcome.REFUSED)
+        assert (first.outcome, second.outcome) == (CallOutcome.DELIVERED, CallOutcome.REFUSED)
         assert heard.connections == 1
 
 
 async def test_one_bad_address_among_good_ones_refuses_the_name_and_nobody_is_called(authority: Authority) -> None:
     answer, heard = await answered(authority, OK, names=Names(["127.0.0.1", "169.254.169.254"]))
-    assert answer.outcome is Outcome.REFUSED
+    assert answer.outcome is CallOutcome.REFUSED
     assert answer.why is not None and "metadata" in answer.why
     assert heard.connections == 0
 
 
 async def test_as_it_is_shipped_this_machine_is_not_called(authority: Authority) -> None:
     answer, heard = await answered(authority, OK, allowed=())
-    assert (answer.outcome, heard.connections) == (Outcome.REFUSED, 0)
+    assert (answer.outcome, heard.connections) == (CallOutcome.REFUSED, 0)
     assert answer.why is not None and "loopback" in answer.why
 
 
@@ -119,7 +119,7 @@ async def test_a_redirect_is_not_followed(authority: Authority) -> None:
     async with serving(OK) as other:
         redirect = f"HTTP/1.1 307 Moved\r\nlocation: http://127.0.0.1:{other.port}/\r\ncontent-length: 0\r\n\r\n"
         answer, heard = await answered(authority, redirect.encode())
-        assert (answer.outcome, answer.status) == (Outcome.REFUSED, 307)
+        assert (answer.outcome, answer.status) == (CallOutcome.REFUSED, 307)
         assert (heard.connections, other.connections) == (1, 0)
 
 
@@ -128,14 +128,14 @@ async def test_no_proxy_of_the_environment_is_used(authority: Authority, monkeyp
         for name in ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "ALL_PROXY", "all_proxy"):
             monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
         answer, _ = await answered(authority, OK)
-        assert (answer.outcome, proxy.connections) == (Outcome.DELIVERED, 0)
+        assert (answer.outcome, proxy.connections) == (CallOutcome.DELIVERED, 0)
 
 
 async def test_a_certificate_of_another_name_is_refused_before_anything_is_said(authority: Authority) -> None:
     async with serving(OK, authority.server("other.bank.example")) as heard:
         answer = await post(heard, authority.client())
         assert answer == Answer(
-            Outcome.RETRY_LATER, "the certificate of the endpoint is not valid for its name", address="127.0.0.1"
+            CallOutcome.RETRY_LATER, "the certificate of the endpoint is not valid for its name", address="127.0.0.1"
         )
         assert heard.heads == []
 
@@ -158,15 +158,15 @@ async def test_a_literal_address_is_called_under_its_own_certificate_if_the_poli
     async with serving(OK, authority.server("127.0.0.1")) as heard:
         url = "https://127.0.0.1:{port}/"
         answer = await post(heard, authority.client(), url=url, literals=True)
-        assert (answer.outcome, heard.headers()["host"]) == (Outcome.DELIVERED, f"127.0.0.1:{heard.port}")
-        assert (await post(heard, authority.client(), url=url)).outcome is Outcome.REFUSED
+        assert (answer.outcome, heard.headers()["host"]) == (CallOutcome.DELIVERED, f"127.0.0.1:{heard.port}")
+        assert (await post(heard, authority.client(), url=url)).outcome is CallOutcome.REFUSED
 
 
 async def test_plain_http_is_for_tests_only(authority: Authority) -> None:
     async with serving(OK) as heard:
         url = "http://{host}:{port}/"
-        assert (await post(heard, authority.client(), url=url)).outcome is Outcome.REFUSED
-        assert (await post(heard, authority.client(), url=url, plain_http=True)).outcome is Outcome.DELIVERED
+        assert (await post(heard, authority.client(), url=url)).outcome is CallOutcome.REFUSED
+        assert (await post(heard, authority.client(), url=url, plain_http=True)).outcome is CallOutcome.DELIVERED
 
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
@@ -183,11 +183,13 @@ LATER = [
 @pytest.mark.parametrize(("raw", "why", "wish"), LATER, ids=[why for _, why, _ in LATER])
 async def test_what_may_get_better_is_tried_again(authority: Authority, raw: bytes, why: str, wish: float | None) -> None:
     answer, _ = await answered(authority, raw)
-    assert (answer.outcome, answer.why, answer.retry_after_s) == (Outcome.RETRY_LATER, why, wish)
+    assert (answer.outcome, answer.why, answer.retry_after_s) == (CallOutcome.RETRY_LATER, why, wish)
 
 
-@pytest.mark.parametrize(("status", "outcome"), [(404, Outcome.REFUSED), (410, Outcome.GONE), (204, Outcome.DELIVERED)])
-async def test_the_status_decides(authority: Authority, status: int, outcome: Outcome) -> None:
+@pytest.mark.parametrize(
+    ("status", "outcome"), [(404, CallOutcome.REFUSED), (410, CallOutcome.GONE), (204, CallOutcome.DELIVERED)]
+)
+async def test_the_status_decides(authority: Authority, status: int, outcome: CallOutcome) -> None:
     answer, _ = await answered(authority, f"HTTP/1.1 {status} So\r\n\r\n".encode())
     assert (answer.outcome, answer.status) == (outcome, status)
 
@@ -205,7 +207,7 @@ async def test_an_endless_answer_is_cut_and_its_status_counts(authority: Authori
 
     async with serving(endless, authority.server(HOST)) as heard:
         answer = await post(heard, authority.client(), limits=Limits(answer_bytes=4096, total_s=30))
-        assert (answer.outcome, answer.status) == (Outcome.DELIVERED, 200)
+        assert (answer.outcome, answer.status) == (CallOutcome.DELIVERED, 200)
         await asyncio.wait_for(heard.hung_up.wait(), 5)
         assert sent < 64 << 20
 
@@ -215,7 +217,7 @@ async def test_an_endpoint_that_says_nothing_is_left_in_time(authority: Authorit
         await asyncio.sleep(60)
 
     answer, _ = await asyncio.wait_for(answered(authority, silent), 5)
-    assert answer == Answer(Outcome.RETRY_LATER, "the endpoint did not respond in time", address="127.0.0.1")
+    assert answer == Answer(CallOutcome.RETRY_LATER, "the endpoint did not respond in time", address="127.0.0.1")
 
 
 async def test_an_endpoint_that_drips_its_head_is_left_in_time(authority: Authority) -> None:
@@ -226,7 +228,7 @@ async def test_an_endpoint_that_drips_its_head_is_left_in_time(authority: Author
             await asyncio.sleep(0.05)
 
     answer, _ = await asyncio.wait_for(answered(authority, drip), 5)
-    assert (answer.outcome, answer.status) == (Outcome.RETRY_LATER, None)
+    assert (answer.outcome, answer.status) == (CallOutcome.RETRY_LATER, None)
 
 
 async def test_an_endpoint_that_drips_its_body_has_answered(authority: Authority) -> None:
@@ -238,14 +240,14 @@ async def test_an_endpoint_that_drips_its_body_has_answered(authority: Authority
             await asyncio.sleep(0.05)
 
     answer, _ = await asyncio.wait_for(answered(authority, drip), 5)
-    assert (answer.outcome, answer.status) == (Outcome.DELIVERED, 200)
+    assert (answer.outcome, answer.status) == (CallOutcome.DELIVERED, 200)
 
 
 async def test_a_server_that_never_ends_its_handshake_is_left_and_its_socket_closed(authority: Authority) -> None:
     # It speaks no TLS, so it waits for a request that never comes.
     async with serving(OK) as heard:
         answer = await asyncio.wait_for(post(heard, authority.client()), 5)
-        assert answer.outcome is Outcome.RETRY_LATER
+        assert answer.outcome is CallOutcome.RETRY_LATER
         await asyncio.wait_for(heard.hung_up.wait(), 5)
 
 
@@ -269,14 +271,14 @@ async def test_a_server_that_wants_our_certificate_is_tried_again(authority: Aut
         served = asyncio.create_task(asyncio.to_thread(_turn_away, listening, context))
         answer = await post(Heard(port=listening.getsockname()[1]), authority.client())
         await asyncio.wait_for(served, 5)
-        assert answer == Answer(Outcome.RETRY_LATER, "the TLS handshake failed", address="127.0.0.1")
+        assert answer == Answer(CallOutcome.RETRY_LATER, "the TLS handshake failed", address="127.0.0.1")
 
 
 async def test_nobody_listening_is_tried_again(authority: Authority) -> None:
     async with serving(OK) as heard:
         pass
     answer = await post(heard, authority.client())
-    assert answer == Answer(Outcome.RETRY_LATER, "no connection to the endpoint", address="127.0.0.1")
+    assert answer == Answer(CallOutcome.RETRY_LATER, "no connection to the endpoint", address="127.0.0.1")
 
 
 async def test_a_name_that_does_not_resolve_is_tried_again(authority: Authority) -> None:
@@ -291,7 +293,7 @@ async def test_a_name_that_does_not_resolve_is_tried_again(authority: Authority)
     for resolve in (unknown, slow, Names([])):
         poster = Poster(hooks(443, QUICK), context=authority.client(), resolve=resolve)
         answer = await asyncio.wait_for(poster.post(f"https://{HOST}/", headers={}, body=BODY, now=T0), 5)
-        assert answer.outcome is Outcome.RETRY_LATER
+        assert answer.outcome is CallOutcome.RETRY_LATER
         said.append(answer.why)
     assert said == [
         "the host name could not be resolved",

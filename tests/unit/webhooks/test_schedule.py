@@ -18,14 +18,14 @@ from stream_processors.webhooks.delivery_state import (
     wait_s,
 )
 from stream_processors.webhooks.policy import Retries
-from stream_processors.webhooks.responses import Answer, Outcome
+from stream_processors.webhooks.responses import Answer, CallOutcome
 from tests.support.builders import T0, after
 
 RETRIES = Retries(first_s=2, longest_s=60, attempts=5, give_up_s=600)
-LATER = Answer(Outcome.RETRY_LATER, "the endpoint failed (503)", 503)
-DELIVERED = Answer(Outcome.DELIVERED, None, 200)
-REFUSED = Answer(Outcome.REFUSED, "the endpoint refused the message (404)", 404)
-GONE = Answer(Outcome.GONE, "the endpoint wants no more messages (410)", 410)
+LATER = Answer(CallOutcome.RETRY_LATER, "the endpoint failed (503)", 503)
+DELIVERED = Answer(CallOutcome.DELIVERED, None, 200)
+REFUSED = Answer(CallOutcome.REFUSED, "the endpoint refused the message (404)", 404)
+GONE = Answer(CallOutcome.GONE, "the endpoint wants no more messages (410)", 410)
 
 
 def sent() -> Delivery:
@@ -150,7 +150,7 @@ def test_a_replay_of_what_is_on_its_way_or_acknowledged_is_refused_with_the_open
 
 
 def test_the_table_has_a_move_for_every_answer_in_every_state() -> None:
-    assert {(state, outcome) for state in State for outcome in Outcome} <= TABLE.keys()
+    assert {(state, outcome) for state in State for outcome in CallOutcome} <= TABLE.keys()
 
 
 def test_a_delivery_is_the_same_after_it_was_written_and_read() -> None:
